@@ -1,0 +1,114 @@
+"""The only file that knows versions of fairseq, torch and numpy, and what to do about them."""
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from data_prep.schema import ManifestError
+from emo_fairseq.errors import UsageError
+
+TASK_NAME = "emotion_prediction"
+_TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
+
+
+def apply() -> None:
+    """Make checkpoints load safely and mistakes read well. Calling it again changes nothing."""
+    _allow_checkpoint_classes()
+    _check_checkpoints_on_load()
+    _print_mistakes_without_traceback()
+
+
+def _allow_checkpoint_classes() -> None:
+    """Name the one class that fairseq puts into checkpoints beside tensors and plain values.
+
+    torch >= 2.6 unpickles weights only. A checkpoint from a stranger must not run code, so the
+    list is extended by what cannot do harm, and `weights_only=False` is never fallen back to.
+    """
+    torch.serialization.add_safe_globals([argparse.Namespace])
+
+
+def _check_checkpoints_on_load() -> None:
+    """Wrap fairseq's loader: an unreadable file, or one of another task, is named at the door."""
+    from fairseq import checkpoint_utils
+
+    if getattr(checkpoint_utils.load_checkpoint_to_cpu, "checks_task", False):
+        return
+    load = checkpoint_utils.load_checkpoint_to_cpu
+
+    @functools.wraps(load)
+    def checked(path: str, arg_overrides: Any = None, **kwargs: Any) -> Any:
+        state = _load_or_explain(load, path, arg_overrides, kwargs)
+        if arg_overrides and arg_overrides.get("task") == TASK_NAME:
+            _refuse_other_task(path, state)
+        return state
+
+    checked.checks_task = True  # type: ignore[attr-defined]
+    checkpoint_utils.load_checkpoint_to_cpu = checked
+
+
+def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs: Any) -> Any:
+    try:
+        return load(path, overrides, **kwargs)
+    except (EOFError, RuntimeError, ValueError, OSError) as error:
+        raise UsageError(f"{path}: cannot be read as a checkpoint ({_first_line(error)})") from error
+    except Exception as error:
+        if type(error).__name__ != "UnpicklingError":
+            raise
+        raise UsageError(
+            f"{path}: holds more than weights and plain values ({_first_line(error)}); "
+            "a file that may run code on loading is not loaded"
+        ) from error
+
+
+def _refuse_other_task(path: str, state: Any) -> None:
+    config = state.get("cfg") or {}
+    task = config.get("task") if config else vars(state["args"])
+    name = getattr(task, "_name", None) or (task or {}).get("task")
+    if name != TASK_NAME:
+        raise UsageError(
+            f"{path}: a checkpoint of the task {name}, not of {TASK_NAME}; "
+            "give one that fairseq-train wrote with --task emotion_prediction"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _print_mistakes_without_traceback() -> None:
+    """Show a `UsageError` or `ManifestError` as its sentence, unless the switch is set."""
+    if getattr(sys.excepthook, "prints_mistakes", False):
+        return
+    previous = sys.excepthook
+
+    def hook(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        mistake = next(
+            (e for e in _causes(error) if isinstance(e, UsageError | ManifestError)), None
+        )
+        if mistake is None or os.environ.get(_TRACEBACK_SWITCH):
+            previous(kind, error, trace)
+        else:
+            print(f"error: {_sentence(mistake)}", file=sys.stderr)
+
+    hook.prints_mistakes = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+
+
+def _sentence(mistake: BaseException) -> str:
+    """Its message; of one that a data loader's worker raised, the end, after the traceback."""
+    name = f"{type(mistake).__name__}: "
+    return str(mistake).strip().splitlines()[-1].rpartition(name)[2]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

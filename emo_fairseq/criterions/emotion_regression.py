@@ -1,0 +1,90 @@
+"""Criterion ``emotion_regression``: squared error, absolute error, CCC, and mixtures of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, List, Optional
+
+from fairseq.criterions import register_criterion
+from fairseq.dataclass import FairseqDataclass
+from torch import Tensor
+
+from emo_fairseq import losses
+from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
+from emo_fairseq.errors import UsageError
+from emo_fairseq.targets import TargetKind
+
+
+@dataclass
+class EmotionRegressionConfig(FairseqDataclass):
+    regression_loss: str = field(
+        default="mse",
+        metadata={"help": "mse, l1 or ccc, or a mixture of them such as 0.5*mse+0.5*ccc"},
+    )
+    axis_weights: Optional[List[float]] = field(
+        default=None,
+        metadata={"help": "weight of each axis in the order of the target's columns (default: equal)"},
+    )
+
+
+@register_criterion("emotion_regression", dataclass=EmotionRegressionConfig)
+class EmotionRegressionCriterion(EmotionCriterion):
+    """A mixture of losses over A real numbers, averaged over the axes.
+
+    The CCC term is 1 - CCC over the batch; it counts once an utterance, so that fairseq's division
+    by their number leaves it as it is. A missing truth adds nothing.
+    """
+
+    serves = frozenset({TargetKind.CONTINUOUS})
+
+    def __init__(self, cfg: EmotionRegressionConfig, task: Any) -> None:
+        super().__init__(task)
+        self.mixture = parse_mixture(cfg.regression_loss)
+        self.axis_weights = cfg.axis_weights and list(cfg.axis_weights)
+        if self.axis_weights and len(self.axis_weights) != task.n_outputs:
+            raise UsageError(
+                f"--axis-weights has {len(self.axis_weights)} numbers, but --target "
+                f"{task.target.name} has the axes {', '.join(task.target.columns)}"
+            )
+
+    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        return sum(
+            weight * _LOSSES[name](logits, target, self.axis_weights)
+            for name, weight in self.mixture.items()
+        )
+
+
+def _concordance(values: Tensor, target: Tensor, axis_weights: Optional[List[float]]) -> Tensor:
+    loss = losses.axis_mean(losses.concordance_loss(values, target), axis_weights)
+    return loss.expand(len(values))
+
+
+_LOSSES: Mapping[str, Callable[[Tensor, Tensor, Optional[List[float]]], Tensor]] = {
+    "mse": losses.squared_error,
+    "l1": losses.absolute_error,
+    "ccc": _concordance,
+}
+
+
+def parse_mixture(text: str) -> dict[str, float]:
+    """Read ``--regression-loss``.
+
+    >>> parse_mixture("0.5*mse+ccc")
+    {'mse': 0.5, 'ccc': 1.0}
+
+    Raises:
+        UsageError: an unknown name, one that occurs twice, or a weight that is no positive number.
+    """
+    mixture: dict[str, float] = {}
+    for term in text.split("+"):
+        weight, _, name = term.strip().rpartition("*")
+        try:
+            number = float(weight) if weight else 1.0
+        except ValueError:
+            number = 0.0
+        if name.strip() not in _LOSSES or name.strip() in mixture or not number > 0:
+            raise UsageError(
+                f"--regression-loss {text!r}: write {', '.join(_LOSSES)}, or a sum of them, each "
+                "once, with a positive weight before a *"
+            )
+        mixture[name.strip()] = number
+    return mixture

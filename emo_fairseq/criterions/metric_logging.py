@@ -1,0 +1,88 @@
+"""From sums of statistics to the figures in the log.
+
+fairseq keeps one sum a statistic over the batches of an epoch (all-reduced over ranks) and derives
+each figure from the sums whenever it prints, so a figure is the same at any batch size and on any
+number of ranks. No figure is rounded.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from fairseq.logging import metrics as fairseq_metrics
+from torch import Tensor
+
+from emo_fairseq import corpus_metrics, metrics
+from emo_fairseq.criterions.scoring import BINARY_CONFUSIONS, CMU_PREFIX, CONFUSION, MOMENTS
+
+Figures = Mapping[str, float]
+
+
+def log_metrics(logging_outputs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+    """Log the sums of all statistics, and every figure that derives from them.
+
+    Args:
+        logging_outputs: what the criterion returned for some batches, of one or all ranks.
+        labels: names of the classes, or of the axes.
+    """
+    sums = _sum_statistics(logging_outputs)
+    for name, value in sums.items():
+        fairseq_metrics.log_scalar_sum(name, value)
+    for needed, derive in _DERIVATIONS:
+        names = [name for name in sums if name.startswith(needed)]
+        if names:
+            # The names of the figures follow from any sums; their values from the sums so far.
+            for figure in derive({name: sums[name] for name in names}, labels):
+                fairseq_metrics.log_derived(figure, _reader(figure, names, derive, labels))
+
+
+def _sum_statistics(logging_outputs: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
+    sums: dict[str, Tensor] = {}
+    for output in logging_outputs:
+        for name, value in output.items():
+            if name.startswith("_"):
+                sums[name] = sums[name] + value if name in sums else value
+    return sums
+
+
+def _reader(
+    figure: str,
+    names: Sequence[str],
+    derive: Callable[[Mapping[str, Tensor], Sequence[str]], Figures],
+    labels: Sequence[str],
+) -> Callable[[Any], float]:
+    return lambda meters: derive({name: meters[name].sum for name in names}, labels)[figure]
+
+
+def _confusion_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
+    counts = sums[CONFUSION]
+    recalls = metrics.recall_per_class(counts)
+    return {
+        **{name: metric(counts) for name, metric in metrics.CONFUSION_METRICS.items()},
+        **{f"recall_{label}": recall for label, recall in zip(labels, recalls, strict=True)},
+    }
+
+
+def _binary_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
+    return corpus_metrics.binary_metrics(sums[BINARY_CONFUSIONS], labels)
+
+
+def _moment_figures(sums: Mapping[str, Tensor], axes: Sequence[str]) -> Figures:
+    figures = {}
+    for name, metric in metrics.MOMENT_METRICS.items():
+        values = [metric(axis_moments) for axis_moments in sums[MOMENTS]]
+        figures[name] = sum(values) / len(values)  # the mean over the axes
+        if len(axes) > 1:
+            figures |= {f"{name}_{axis}": x for axis, x in zip(axes, values, strict=True)}
+    return figures
+
+
+def _cmu_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
+    return corpus_metrics.cmu_metrics({name.removeprefix(CMU_PREFIX): sums[name] for name in sums})
+
+
+_DERIVATIONS: Sequence[tuple[str, Callable[[Mapping[str, Tensor], Sequence[str]], Figures]]] = (
+    (CONFUSION, _confusion_figures),
+    (BINARY_CONFUSIONS, _binary_figures),
+    (MOMENTS, _moment_figures),
+    (CMU_PREFIX, _cmu_figures),
+)

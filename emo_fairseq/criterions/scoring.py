@@ -1,0 +1,97 @@
+"""From logits to summable statistics and to rows of the predictions file, by kind of target.
+
+The statistics are tensors that add up over batches and ranks; :mod:`.metric_logging` derives the
+metrics from their sums. Their names begin with an underscore, which keeps them off the log line.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from emo_fairseq import corpus_metrics, metrics
+from emo_fairseq.predictions import Row
+from emo_fairseq.targets import Target, TargetKind
+
+CONFUSION = "_confusion"
+BINARY_CONFUSIONS = "_binary_confusions"
+MOMENTS = "_moments"
+CMU_PREFIX = "_cmu_"
+
+
+class Scorer(Protocol):
+    """One form of target."""
+
+    def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """Summable tensors of a batch."""
+
+    def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
+        """One row an utterance: truth, prediction and scores."""
+
+
+class _Categorical:
+    def __init__(self, target: Target, labels: Sequence[str]) -> None:
+        self.labels = labels
+
+    def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        return {CONFUSION: metrics.confusion(target, logits.argmax(dim=1), len(self.labels))}
+
+    def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
+        scores = logits.float().softmax(dim=1)
+        return _label_rows(self.labels, target, logits.argmax(dim=1), scores)
+
+
+class _BinaryPerLabel:
+    def __init__(self, target: Target, labels: Sequence[str]) -> None:
+        self.labels = labels
+
+    def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        prediction = corpus_metrics.log_odds(logits).argmax(dim=1)
+        return {
+            CONFUSION: metrics.confusion(target, prediction, len(self.labels)),
+            BINARY_CONFUSIONS: corpus_metrics.binary_confusions(target, logits),
+        }
+
+    def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
+        pairs = logits.float().view(len(logits), -1, 2)  # (B, K, (no, yes))
+        scores = pairs.softmax(dim=2)[:, :, 1]  # (B, K); each its own question, no sum of 1
+        return _label_rows(self.labels, target, corpus_metrics.log_odds(logits).argmax(dim=1), scores)
+
+
+class _Continuous:
+    def __init__(self, target: Target, labels: Sequence[str]) -> None:
+        self.axes = target.columns
+        self.has_cmu_metrics = target.name == "sentiment_score"
+
+    def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        statistics = {MOMENTS: metrics.moments(target, logits)}
+        if self.has_cmu_metrics:
+            counts = corpus_metrics.cmu_statistics(target[:, 0], logits[:, 0])
+            statistics |= {CMU_PREFIX + name: value for name, value in counts.items()}
+        return statistics
+
+    def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
+        for truth, values in zip(target.tolist(), logits.float().tolist(), strict=True):
+            yield {
+                **{f"truth_{axis}": x for axis, x in zip(self.axes, truth, strict=True)},
+                **{f"prediction_{axis}": x for axis, x in zip(self.axes, values, strict=True)},
+            }
+
+
+def _label_rows(
+    labels: Sequence[str], target: Tensor, prediction: Tensor, scores: Tensor
+) -> Iterator[Row]:
+    rows = zip(target.tolist(), prediction.tolist(), scores.tolist(), strict=True)
+    for truth, predicted, row_scores in rows:
+        yield {
+            "truth": labels[truth],
+            "prediction": labels[predicted],
+            **{f"probability_{k}": p for k, p in zip(labels, row_scores, strict=True)},
+        }
+
+
+SCORERS: Mapping[TargetKind, Callable[[Target, Sequence[str]], Scorer]] = {
+    TargetKind.CATEGORICAL: _Categorical,
+    TargetKind.BINARY_PER_LABEL: _BinaryPerLabel,
+    TargetKind.CONTINUOUS: _Continuous,
+}

@@ -1,0 +1,181 @@
+"""The seed's ``T_data`` layout, joined by id.
+
+::
+
+    {split}_a.tsv, {split}_t.tsv     one file name a line, no root line
+    {split}_size.tsv                 id,text_len,audio_len (with or without a header)
+    label_file_{split}.csv           id,label under a header: FileName,Emotion (neu sad ang hap exc)
+                                     or FileName,sentiment_score
+    DATA_RAW/{split}/audio_token/<id>.txt   token ids between <s> (0) and </s> (2), tab-separated
+    DATA_RAW/{split}/text/<id>.txt          likewise
+
+The published lists differ in length and order, so nothing is paired by line number.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.schema import Utterance
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH, TEXT
+
+logger = logging.getLogger(__name__)
+
+# The seed's names and the order of its class ids; excited counts as happy.
+EMOTION_NAMES = {"neu": "neutral", "sad": "sad", "ang": "angry", "hap": "happy", "exc": "happy"}
+EMOTION_LABELS = ("neutral", "sad", "angry", "happy")
+
+_LIST_SUFFIX = {TEXT: "t", SPEECH: "a"}
+_TOKEN_FOLDER = {TEXT: "text", SPEECH: "audio_token"}
+_NAMED_IN_LOG = 5
+
+
+def is_legacy(data_dir: Path, split: str) -> bool:
+    """True if the split lies there in the seed's layout."""
+    return label_file(data_dir, split).exists()
+
+
+def label_file(data_dir: Path, split: str) -> Path:
+    """Where the seed keeps the labels of a split."""
+    return data_dir / f"label_file_{split}.csv"
+
+
+def read_split(
+    data_dir: Path, data_raw: Path, split: str, modalities: Sequence[str]
+) -> tuple[list[Utterance], dict[str, list[np.ndarray]]]:
+    """Join lists, labels and token files of a split by id.
+
+    Returns:
+        One utterance a kept row, and the token ids of each, by modality.
+
+    Raises:
+        UsageError: a list or token file is missing, empty or malformed, or nothing is left.
+    """
+    labels = _read_labels(label_file(data_dir, split))
+    lists = {modality: _read_list(data_dir, split, modality) for modality in modalities}
+    lengths_file = data_dir / f"{split}_size.tsv"
+    listed = {_list_file(data_dir, split, modality).name: lists[modality] for modality in lists}
+    listed[label_file(data_dir, split).name] = list(labels)
+    if lengths_file.exists():
+        listed[lengths_file.name] = _read_ids(lengths_file)
+    kept = _intersect(listed)
+    utterances = [row for row in (_utterance(name, labels[name]) for name in kept) if row]
+    _report_other_emotions(data_dir, split, [labels[name] for name in kept], len(utterances))
+    if not utterances:
+        raise UsageError(f"{data_dir}: no row of split {split!r} is in all of {', '.join(listed)}")
+    tokens = {
+        modality: [
+            _read_tokens(data_raw / split / _TOKEN_FOLDER[modality] / f"{row.id}.txt")
+            for row in utterances
+        ]
+        for modality in modalities
+    }
+    return utterances, tokens
+
+
+def _intersect(listed: dict[str, list[str]]) -> list[str]:
+    """Ids that every file has, in the order of the first; says what each has beyond that."""
+    common = set.intersection(*(set(ids) for ids in listed.values()))
+    for name, ids in listed.items():
+        extra = [name for name in ids if name not in common]
+        if extra:
+            logger.warning(
+                "%s: %d of %d rows are not in all of the other files and are left out: %s%s",
+                name,
+                len(extra),
+                len(ids),
+                ", ".join(extra[:_NAMED_IN_LOG]),
+                ", ..." if len(extra) > _NAMED_IN_LOG else "",
+            )
+    return [name for name in next(iter(listed.values())) if name in common]
+
+
+def _report_other_emotions(data_dir: Path, split: str, labels: list[str], n_kept: int) -> None:
+    if n_kept == len(labels):
+        return
+    others = Counter(label for label in labels if not _is_number(label)) - Counter(
+        label for label in labels if label in EMOTION_NAMES
+    )
+    named = ", ".join(f"{label} {count}" for label, count in others.most_common())
+    logger.warning(
+        "%s: %d rows carry an emotion outside %s and are left out: %s",
+        label_file(data_dir, split),
+        len(labels) - n_kept,
+        ", ".join(EMOTION_NAMES),
+        named,
+    )
+
+
+def _utterance(name: str, label: str) -> Utterance | None:
+    if _is_number(label):
+        return Utterance(id=name, sentiment_score=float(label))
+    if label in EMOTION_NAMES:
+        return Utterance(id=name, emotion=EMOTION_NAMES[label])
+    return None
+
+
+def _list_file(data_dir: Path, split: str, modality: str) -> Path:
+    return data_dir / f"{split}_{_LIST_SUFFIX[modality]}.tsv"
+
+
+def _read_list(data_dir: Path, split: str, modality: str) -> list[str]:
+    file = _list_file(data_dir, split, modality)
+    if not file.exists():
+        raise UsageError(f"{file}: missing, so {modality} cannot be used; see --modality")
+    names = [line.split("\t")[0].strip() for line in file.read_text().splitlines() if line.strip()]
+    ids = [name.rsplit(".", 1)[0] if "." in name else name for name in names]
+    return _unique(file, ids)
+
+
+def _read_labels(file: Path) -> dict[str, str]:
+    """Id -> label; the first line is a header."""
+    labels: dict[str, str] = {}
+    for number, line in enumerate(file.read_text().splitlines()[1:], start=2):
+        if not line.strip():
+            continue
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) < 2 or not cells[1]:
+            raise UsageError(f"{file}: row {number}: {line!r} is not id,label")
+        if cells[0] in labels:
+            raise UsageError(f"{file}: row {number}: {cells[0]} is there twice; keep one row")
+        labels[cells[0]] = cells[1]
+    return labels
+
+
+def _read_ids(file: Path) -> list[str]:
+    """First column of the size file. A header is a row whose length is not a number."""
+    rows = [line.split(",") for line in file.read_text().splitlines() if line.strip()]
+    if rows and not (len(rows[0]) > 1 and _is_number(rows[0][1])):
+        rows = rows[1:]
+    return [row[0].strip() for row in rows]
+
+
+def _unique(file: Path, ids: list[str]) -> list[str]:
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise UsageError(f"{file}: {twice[0]} is listed {Counter(ids)[twice[0]]} times; keep one")
+    return ids
+
+
+def _read_tokens(file: Path) -> np.ndarray:
+    try:
+        ids = np.array(file.read_text().split(), dtype=np.int64)
+    except FileNotFoundError:
+        raise UsageError(f"{file}: listed but not there; see --data-raw") from None
+    except ValueError:
+        raise UsageError(f"{file}: holds something other than token ids; tokenise again") from None
+    if len(ids) == 0:
+        raise UsageError(f"{file}: empty; tokenise the utterance again or remove it from the list")
+    return ids
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""A split of a data dir, in either layout, as utterances. Knows files and no torch.
+
+The manifest layout is :mod:`data_prep.schema`'s; the seed's ``T_data`` layout is read by
+:mod:`emo_fairseq.data.legacy`.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
+from emo_fairseq.data import legacy
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.targets import Target
+
+logger = logging.getLogger(__name__)
+
+_NAMED_IN_LOG = 5  # how many ids a message names before it says "..."
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split as it lies on disk.
+
+    Attributes:
+        name: ``train``, ``valid``, ``test``, ...
+        file: the manifest that the rows came from, for messages.
+        utterances: one record a row.
+        tokens: for the seed's layout the token ids of each row, by modality; else empty.
+    """
+
+    name: str
+    file: Path
+    utterances: Sequence[Utterance]
+    tokens: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    def present(self, modality: str) -> np.ndarray:
+        """Which rows have this modality: (N,) bool."""
+        if self.tokens:
+            return np.full(len(self.utterances), modality in self.tokens)
+        values = _PRESENCE[modality]
+        return np.array([values(row) is not None for row in self.utterances], dtype=bool)
+
+
+_PRESENCE: dict[str, Callable[[Utterance], object]] = {
+    TEXT: lambda row: row.text,
+    SPEECH: lambda row: row.audio,
+}
+
+
+def check_data_dir(data_dir: Path) -> None:
+    """Raise a `UsageError` unless `data_dir` is a folder with splits of a known layout."""
+    if not data_dir.is_dir():
+        raise UsageError(f"--data {data_dir}: there is no such folder")
+    if not any(data_dir.glob("*.tsv")):
+        raise UsageError(
+            f"--data {data_dir}: this is not a data dir, it holds no {{split}}.tsv; "
+            "write one with one of the `python -m data_prep.<corpus>` commands"
+        )
+
+
+def read_corpus_file(data_dir: Path) -> Corpus | None:
+    """What ``corpus.yaml`` says, or None where there is none (the seed's layout has none)."""
+    return read_corpus(data_dir) if (data_dir / CORPUS_FILE).exists() else None
+
+
+def read_split(data_dir: Path, data_raw: Path, split: str, modalities: Sequence[str]) -> Split:
+    """Read one split.
+
+    Raises:
+        UsageError: there is no such split.
+        data_prep.schema.ManifestError: a row that breaks the data contract.
+    """
+    file = data_dir / f"{split}.tsv"
+    if file.exists():
+        return Split(split, file, read_manifest(file))
+    if legacy.is_legacy(data_dir, split):
+        utterances, tokens = legacy.read_split(data_dir, data_raw, split, modalities)
+        return Split(split, legacy.label_file(data_dir, split), utterances, tokens)
+    there = sorted(path.stem for path in data_dir.glob("*.tsv"))
+    raise UsageError(f"{file}: there is no split {split!r}; the folder has {', '.join(there)}")
+
+
+def select_rows(split: Split, target: Target, modalities: Sequence[str]) -> np.ndarray:
+    """The rows that can be used: those with a truth and at least one of the modalities.
+
+    What is left out is counted in the log with the first few ids. Returns (M,) row numbers.
+    """
+    heard = np.any([split.present(modality) for modality in modalities], axis=0)
+    labelled = np.array(
+        [
+            any(getattr(row, column) is not None for column in target.columns)
+            for row in split.utterances
+        ],
+        dtype=bool,
+    )
+    _report_left_out(split, ~labelled, f"no {' / '.join(target.columns)}")
+    _report_left_out(split, labelled & ~heard, f"neither of {', '.join(modalities)}")
+    rows = np.flatnonzero(heard & labelled)
+    if len(rows) == 0:
+        raise UsageError(
+            f"{split.file}: no row has both {' / '.join(target.columns)} and one of "
+            f"{', '.join(modalities)}; choose another --target or --modality"
+        )
+    return rows
+
+
+def _report_left_out(split: Split, left_out: np.ndarray, reason: str) -> None:
+    ids = [split.utterances[row].id for row in np.flatnonzero(left_out)]
+    if ids:
+        more = ", ..." if len(ids) > _NAMED_IN_LOG else ""
+        named = ", ".join(ids[:_NAMED_IN_LOG]) + more
+        logger.warning("%s: %d rows left out, %s: %s", split.file, len(ids), reason, named)
+
+
+def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarray:
+    """The truth of every row: (N,) int64 label ids (-1 = missing) or (N, A) float32 (NaN = missing).
+
+    Raises:
+        UsageError: a label that is not one of `labels`.
+    """
+    if not target.has_labels:
+        return np.array(
+            [
+                [_number(getattr(row, column)) for column in target.columns]
+                for row in split.utterances
+            ],
+            dtype=np.float32,
+        )
+    (column,) = target.columns
+    number = {label: position for position, label in enumerate(labels)}
+    ids = np.full(len(split.utterances), -1, dtype=np.int64)
+    for position, row in enumerate(split.utterances):
+        label = getattr(row, column)
+        if label is None:
+            continue
+        if label not in number:
+            raise UsageError(
+                f"{split.file}: {row.id}: {column} {label!r} is not one of the labels "
+                f"{', '.join(labels)}; correct the row, or the label set in {CORPUS_FILE}"
+            )
+        ids[position] = number[label]
+    return ids
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

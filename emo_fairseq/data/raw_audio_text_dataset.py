@@ -1,0 +1,93 @@
+"""Raw audio and text of a split as nested batches."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq.data import (
+    FairseqDataset,
+    IdDataset,
+    NestedDictionaryDataset,
+    NumSamplesDataset,
+    RawLabelDataset,
+)
+from torch import Tensor
+
+from emo_fairseq.data.batching import bucketed_permutation, length_buckets
+
+
+class _TruthDataset(RawLabelDataset):
+    """Rows of the truth, stacked: unlike its base it takes rows of several numbers."""
+
+    def collater(self, samples: list[Tensor]) -> Tensor:
+        return torch.stack(samples)
+
+
+class _NameDataset(RawLabelDataset):
+    """Strings, which stay a list."""
+
+    def collater(self, samples: list[str]) -> list[str]:
+        return samples
+
+
+class RawAudioTextDataset(NestedDictionaryDataset):
+    """Composes the leaves of a split; decides the order of rows.
+
+    A batch::
+
+        {"id": (B,), "nsentences": B, "ntokens": B, "split": "train", "utterance_id": [B names],
+         "net_input": {"text": {...}, "speech": {...}},   one entry a modality, see the leaves
+         "target": (B,) int64 or (B, A) float32}
+
+    Args:
+        split: its name.
+        utterance_ids: N names.
+        inputs: the leaf of each modality, N items each.
+        truth: (N,) int64 label ids or (N, A) float32 numbers, NaN = missing.
+        shuffle: new random batches of similar length every epoch (training), or from the longest
+            row to the shortest (scoring).
+    """
+
+    def __init__(
+        self,
+        split: str,
+        utterance_ids: Sequence[str],
+        inputs: Mapping[str, FairseqDataset],
+        truth: np.ndarray,
+        shuffle: bool,
+    ) -> None:
+        # Speech costs more a row than text, and its lengths differ more: it decides the buckets.
+        by_cost = sorted(inputs.values(), key=lambda leaf: -float(np.sum(leaf.sizes)))
+        super().__init__(
+            {
+                "id": IdDataset(),
+                "utterance_id": _NameDataset(utterance_ids),
+                "nsentences": NumSamplesDataset(),
+                "ntokens": NumSamplesDataset(),  # fairseq's unit of speed: here utterances
+                "net_input": dict(inputs),
+                "target": _TruthDataset(torch.from_numpy(truth)),
+            },
+            sizes=[leaf.sizes for leaf in by_cost],
+        )
+        self.split = split
+        self.shuffle = shuffle
+        self._buckets = length_buckets(self.sizes)
+
+    def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = super().collater(samples)
+        # An empty batch, which a rank without a share of the last ones gets, stays empty.
+        return {**batch, "split": self.split} if batch else batch
+
+    def ordered_indices(self) -> np.ndarray:
+        if self.shuffle:
+            return bucketed_permutation(self._buckets)
+        return np.lexsort(self.sizes[::-1])[::-1].copy()
+
+    def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
+        """What ``--max-tokens`` counts: the longer of the modalities (samples, frames or tokens)."""
+        return np.max([size[indices] for size in self.sizes], axis=0)
+
+    @property
+    def can_reuse_epoch_itr_across_epochs(self) -> bool:
+        return not self.shuffle  # a new epoch draws new batches

@@ -1,0 +1,71 @@
+"""How many symbols a modality's tokens have, and whether a checkpoint knows the same ones."""
+
+import hashlib
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from fairseq.data import Dictionary
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import TEXT
+
+logger = logging.getLogger(__name__)
+
+ROBERTA_SIZE = 50_265
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Number of symbols, specials included, and a digest of their names in order.
+
+    The digest is empty where no ``dict.txt`` names the symbols (the seed's layout).
+    """
+
+    size: int
+    digest: str
+    source: str
+
+    def to_state(self) -> dict[str, object]:
+        """Plain values, for a checkpoint."""
+        return asdict(self)
+
+    def check_same(self, trained_with: "Vocabulary") -> None:
+        """Raise a `UsageError` if the data were tokenised with another dictionary."""
+        if self.digest and trained_with.digest and self.digest != trained_with.digest:
+            raise UsageError(
+                f"{self.source}: these {self.size} symbols are not the {trained_with.size} that "
+                f"the checkpoint was trained with ({trained_with.source}); tokenise the data "
+                "with the checkpoint's own tokenizer files"
+            )
+
+
+def read_vocabulary(dictionary_file: Path) -> Vocabulary:
+    """The vocabulary of a ``dict.txt``."""
+    dictionary = Dictionary.load(str(dictionary_file))
+    digest = hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()
+    return Vocabulary(len(dictionary), digest, str(dictionary_file))
+
+
+def assume_vocabulary(modality: str, tokens: list[np.ndarray]) -> Vocabulary:
+    """The vocabulary of tokens that come without a dictionary; says in the log what it assumes."""
+    largest = max(int(ids.max()) for ids in tokens)
+    if modality == TEXT:
+        logger.info("no text dictionary: RoBERTa's %d symbols are assumed", ROBERTA_SIZE)
+        vocabulary = Vocabulary(ROBERTA_SIZE, "", "RoBERTa's dictionary, assumed")
+    else:
+        logger.info("no %s dictionary: the codes reach %d, so %d symbols", modality, largest, largest + 1)
+        vocabulary = Vocabulary(largest + 1, "", "scan of the train split's codes")
+    check_fits(vocabulary, modality, tokens)
+    return vocabulary
+
+
+def check_fits(vocabulary: Vocabulary, modality: str, tokens: list[np.ndarray]) -> None:
+    """Raise a `UsageError` if an id lies outside the vocabulary."""
+    largest = max(int(ids.max()) for ids in tokens)
+    if largest >= vocabulary.size:
+        raise UsageError(
+            f"{modality} token id {largest} is outside the {vocabulary.size} symbols of "
+            f"{vocabulary.source}; put the right dict.txt beside the tokens, or tokenise again"
+        )

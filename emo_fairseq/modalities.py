@@ -1,0 +1,30 @@
+"""The names of the modalities and the grammar of ``--modality``."""
+
+from emo_fairseq.errors import UsageError
+
+TEXT = "text"
+SPEECH = "speech"
+MODALITIES = (TEXT, SPEECH)  # also the order in which a fusion sees them
+
+_LETTERS = {"T": TEXT, "A": SPEECH}
+
+
+def parse_modalities(text: str) -> tuple[str, ...]:
+    """Read ``--modality``: names joined by ``+``, or the letters T (text) and A (audio).
+
+    >>> parse_modalities("text+speech")
+    ('text', 'speech')
+    >>> parse_modalities("A+T")
+    ('text', 'speech')
+
+    Raises:
+        UsageError: an unknown or repeated name.
+    """
+    names = [_LETTERS.get(part.strip(), part.strip()) for part in text.split("+")]
+    unknown = [name for name in names if name not in MODALITIES]
+    if unknown or len(set(names)) != len(names):
+        raise UsageError(
+            f"--modality {text!r} is not understood; join any of {', '.join(MODALITIES)} "
+            "by '+', each once (T and A are short for text and speech)"
+        )
+    return tuple(name for name in MODALITIES if name in names)

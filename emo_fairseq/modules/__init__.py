@@ -1,0 +1,1 @@
+"""Building blocks. They receive built parts and numbers, never a configuration."""

@@ -1,0 +1,61 @@
+"""fairseq's speech-to-text front end over log-mel frames: convolutional subsampler, transformer."""
+
+from fairseq.models.speech_to_text.modules.convolution import Conv1dSubsampler
+from fairseq.modules import LayerNorm, PositionalEmbedding
+from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
+from torch import Tensor, nn
+
+from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
+
+_KERNELS = (5, 5)  # two convolutions of stride 2: a frame every 40 ms
+_NO_PADDING_ID = 0
+
+
+class LogMelEncoder(nn.Module):
+    """Pre-norm transformer over frames subsampled four times.
+
+    Args:
+        n_mels: input bands.
+        conv_channels: channels between the convolutions.
+        size: of the transformer.
+    """
+
+    def __init__(self, n_mels: int, conv_channels: int, size: TransformerSize) -> None:
+        super().__init__()
+        self.subsampler = Conv1dSubsampler(n_mels, conv_channels, size.embed_dim, list(_KERNELS))
+        config = fairseq_config(size, pre_norm=True)
+        self.embed_positions = PositionalEmbedding(2048, size.embed_dim, _NO_PADDING_ID, learned=False)
+        self.layers = nn.ModuleList(TransformerEncoderLayerBase(config) for _ in range(size.n_layers))
+        self.layer_norm = LayerNorm(size.embed_dim)
+        self.dropout = nn.Dropout(size.dropout)
+        self.embed_dim = size.embed_dim
+
+    def forward(self, frames: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode.
+
+        Args:
+            frames: (B, T, n_mels).
+            padding_mask: (B, T), True = padding.
+
+        Returns:
+            Features (B, ceil(ceil(T / 2) / 2), C) and their padding mask.
+        """
+        features, mask = self._subsample(frames, padding_mask)
+        # fairseq counts positions from 1, leaving out what equals the padding id: (B, T)
+        positions = self.embed_positions((~mask).long())
+        x = self.dropout(features + positions.to(features.dtype)).transpose(0, 1)  # T x B x C
+        attention_mask = mask if bool(mask.any()) else None
+        for layer in self.layers:
+            x = layer(x, attention_mask)
+        return self.layer_norm(x).transpose(0, 1), mask
+
+    def _subsample(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the subsampler's convolutions, with padding silenced before each of them.
+
+        Without that the bias of the first would leak out of the padding into the last frames.
+        """
+        x = frames.transpose(1, 2)  # B x C x T
+        for conv in self.subsampler.conv_layers:
+            x = nn.functional.glu(conv(x.masked_fill(mask[:, None], 0.0)), dim=1)
+            mask = mask[:, ::2]  # stride 2, centred: output t sees input 2 t in its middle
+        return x.transpose(1, 2), mask

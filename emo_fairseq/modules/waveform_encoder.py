@@ -1,0 +1,76 @@
+"""wav2vec 2.0's architecture over raw samples, trained from scratch."""
+
+from collections.abc import Sequence
+
+import torch
+from fairseq.models.wav2vec.wav2vec2 import (
+    ConvFeatureExtractionModel,
+    TransformerEncoder,
+    Wav2Vec2Config,
+)
+from fairseq.modules import LayerNorm
+from torch import Tensor, nn
+
+from emo_fairseq.modules.transformer import TransformerSize
+
+
+class WaveformEncoder(nn.Module):
+    """Convolutions to frames, then a transformer.
+
+    Args:
+        conv_layers: (channels, kernel, stride) of each convolution.
+        size: of the transformer.
+
+    wav2vec 2.0's "layer_norm" convolutions are used: its default normalises each channel over
+    time, padding included, so that a row's features would depend on the rest of its batch.
+    """
+
+    def __init__(
+        self, conv_layers: Sequence[tuple[int, int, int]], size: TransformerSize
+    ) -> None:
+        super().__init__()
+        self.conv_layers = [tuple(layer) for layer in conv_layers]
+        self.feature_extractor = ConvFeatureExtractionModel(
+            self.conv_layers, mode="layer_norm", conv_bias=True
+        )
+        channels = self.conv_layers[-1][0]
+        self.layer_norm = LayerNorm(channels)
+        self.post_extract_proj = nn.Linear(channels, size.embed_dim)
+        config = Wav2Vec2Config(
+            encoder_embed_dim=size.embed_dim,
+            encoder_ffn_embed_dim=size.ffn_embed_dim,
+            encoder_layers=size.n_layers,
+            encoder_attention_heads=size.n_heads,
+            dropout=size.dropout,
+            attention_dropout=size.attention_dropout,
+            encoder_layerdrop=0.0,  # it draws from numpy's generator, which a resume cannot restore
+            layer_norm_first=True,
+            conv_pos=32,
+            conv_pos_groups=16,
+        )
+        self.encoder = TransformerEncoder(config)
+        self.embed_dim = size.embed_dim
+
+    def n_frames(self, n_samples: Tensor) -> Tensor:
+        """Frames whose convolutions see no padding, for each number of samples."""
+        for _, kernel, stride in self.conv_layers:
+            n_samples = torch.div(n_samples - kernel, stride, rounding_mode="floor") + 1
+        return n_samples
+
+    def forward(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode.
+
+        Args:
+            waveform: (B, samples) at 16 kHz.
+            padding_mask: (B, samples), True = padding.
+
+        Returns:
+            Features (B, T, C) and their padding mask (B, T).
+        """
+        # B x channels x T -> B x T x channels
+        frames = self.feature_extractor(waveform).transpose(1, 2)
+        lengths = self.n_frames((~padding_mask).sum(dim=1)).clamp(min=1)
+        frame_mask = torch.arange(frames.size(1), device=frames.device) >= lengths[:, None]
+        frames = self.post_extract_proj(self.layer_norm(frames))
+        features, _ = self.encoder(frames, frame_mask)
+        return features, frame_mask

@@ -1,0 +1,74 @@
+"""What can be predicted: one row a ``--target``.
+
+Every part that depends on the target (columns read, width of the head, choice of criterion, names
+of metrics) asks this table, so that a new target is a new row.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data_prep.schema import AXES
+from emo_fairseq.errors import UsageError
+
+
+class TargetKind(enum.Enum):
+    """The form of a target: it decides the head's width, the loss and the metrics."""
+
+    CATEGORICAL = "categorical"  # one of K labels: K logits
+    BINARY_PER_LABEL = "binary_per_label"  # K yes/no questions: 2 K logits, (no, yes) per label
+    CONTINUOUS = "continuous"  # A real numbers: A values
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of :data:`TARGETS`.
+
+    Attributes:
+        name: the value of ``--target``.
+        kind: see :class:`TargetKind`.
+        columns: the manifest columns that hold the truth; for labels exactly one.
+    """
+
+    name: str
+    kind: TargetKind
+    columns: tuple[str, ...]
+
+    @property
+    def has_labels(self) -> bool:
+        """True if the truth is a label name, False if it is a number for each column."""
+        return self.kind is not TargetKind.CONTINUOUS
+
+    def n_outputs(self, n_labels: int) -> int:
+        """Width of the head, given the number of labels (ignored for continuous targets)."""
+        if self.kind is TargetKind.CATEGORICAL:
+            return n_labels
+        if self.kind is TargetKind.BINARY_PER_LABEL:
+            return 2 * n_labels
+        return len(self.columns)
+
+    def check_num_classes(self, num_classes: int, labels: Sequence[str]) -> None:
+        """Refuse a ``--num-classes`` that does not fit; any negative number means "as the data says".
+
+        Raises:
+            UsageError: the number differs from what the target and its labels need.
+        """
+        needed = self.n_outputs(len(labels))
+        if num_classes >= 0 and num_classes != needed:
+            names = ", ".join(labels) if self.has_labels else ", ".join(self.columns)
+            raise UsageError(
+                f"--num-classes {num_classes} does not fit --target {self.name}, which has "
+                f"{needed} outputs ({names}); give --num-classes {needed} or leave it out"
+            )
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("emotion", TargetKind.CATEGORICAL, ("emotion",)),
+        Target("sentiment", TargetKind.CATEGORICAL, ("sentiment",)),
+        Target("binary_emotion", TargetKind.BINARY_PER_LABEL, ("emotion",)),
+        Target("sentiment_score", TargetKind.CONTINUOUS, ("sentiment_score",)),
+        Target("vad", TargetKind.CONTINUOUS, AXES),
+    )
+}
