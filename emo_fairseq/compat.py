@@ -43,9 +43,12 @@ def _check_checkpoints_on_load() -> None:
 
     @functools.wraps(load)
     def checked(path: str, arg_overrides: Any = None, **kwargs: Any) -> Any:
-        state = _load_or_explain(load, path, arg_overrides, kwargs)
-        if arg_overrides and arg_overrides.get("task") == TASK_NAME:
-            _refuse_other_task(path, state)
+        if not arg_overrides or arg_overrides.get("task") != TASK_NAME:
+            return _load_or_explain(load, path, arg_overrides, kwargs)
+        # In an old checkpoint fairseq would write our name over that of the task it is of.
+        others = {name: value for name, value in arg_overrides.items() if name != "task"}
+        state = _load_or_explain(load, path, others, kwargs)
+        _refuse_other_task(path, state)
         return state
 
     checked.checks_task = True  # type: ignore[attr-defined]
@@ -56,7 +59,14 @@ def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs
     try:
         return load(path, overrides, **kwargs)
     except (EOFError, RuntimeError, ValueError, OSError) as error:
-        raise UsageError(f"{path}: cannot be read as a checkpoint ({_first_line(error)})") from error
+        raise UsageError(
+            f"{path}: cannot be read as a checkpoint ({_first_line(error)})"
+        ) from error
+    except (AttributeError, LookupError, TypeError) as error:  # fairseq misses what it wrote
+        raise UsageError(
+            f"{path}: is not what fairseq-train writes ({type(error).__name__}: "
+            f"{_first_line(error)}); give one of its checkpoints"
+        ) from error
     except Exception as error:
         if type(error).__name__ != "UnpicklingError":
             raise
@@ -68,7 +78,7 @@ def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs
 
 def _refuse_other_task(path: str, state: Any) -> None:
     config = state.get("cfg") or {}
-    task = config.get("task") if config else vars(state["args"])
+    task = config.get("task") if config else vars(state.get("args") or argparse.Namespace())
     name = getattr(task, "_name", None) or (task or {}).get("task")
     if name != TASK_NAME:
         raise UsageError(
@@ -87,16 +97,14 @@ def _print_mistakes_without_traceback() -> None:
         return
     previous = sys.excepthook
 
-    def hook(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         mistake = next(
             (e for e in _causes(error) if isinstance(e, UsageError | ManifestError)), None
         )
         if mistake is None or os.environ.get(_TRACEBACK_SWITCH):
             previous(kind, error, trace)
         else:
-            print(f"error: {_sentence(mistake)}", file=sys.stderr)
+            sys.stderr.write(f"error: {_sentence(mistake)}\n")
 
     hook.prints_mistakes = True  # type: ignore[attr-defined]
     sys.excepthook = hook

@@ -40,6 +40,8 @@ def cmu_statistics(truth: Tensor, prediction: Tensor) -> dict[str, Tensor]:
     Raises:
         ValueError: truth is not (N,), or the shapes differ.
     """
+    if truth.ndim != 1:
+        raise ValueError(f"expected truth (N,), got {tuple(truth.shape)}")
     check_same_shape(truth, prediction)
     measured = ~truth.isnan()
     truth, prediction = truth[measured].double(), prediction[measured].double()
@@ -70,8 +72,9 @@ def cmu_metrics(statistics: Mapping[str, Tensor]) -> dict[str, float]:
     - `acc7_non0`, `acc5_non0`: the same without the rows whose truth is 0;
     - `mae`, `corr`: mean absolute error and Pearson's correlation of the raw scores.
 
-    F1 is weighted F1 over both classes. The definitions are those of MMSA (Yu et al. 2021,
-    https://github.com/thuiar/MMSA). NaN without rows; `corr` is NaN for constant scores.
+    F1 is weighted F1 over both classes. All but the `_non0` accuracies of 7 and 5 classes are as in
+    MMSA (github.com/thuiar/MMSA, `utils/metricsTop.py`); MulT's older script swaps the arguments of
+    its F1, so weights it by predicted counts. NaN without rows; `corr` is NaN for constant scores.
 
     >>> truth, prediction = torch.tensor([0.0, -1.0, 2.6]), torch.tensor([-0.2, -1.4, 1.0])
     >>> figures = cmu_metrics(cmu_statistics(truth, prediction))
@@ -104,8 +107,8 @@ def log_odds(logits: Tensor) -> Tensor:
     """
     if logits.ndim != 2 or logits.shape[1] % 2:
         raise ValueError(f"expected logits (N, 2K), got {tuple(logits.shape)}")
-    no, yes = logits.double().reshape(len(logits), -1, 2).unbind(dim=-1)  # (N, K) each
-    return yes - no
+    logits = logits.double()
+    return logits[:, 1::2] - logits[:, ::2]  # (N, K)
 
 
 def binary_confusions(truth: Tensor, logits: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def focal(
     log_p = _of_target(log_probability, target)  # (B,)
     weights = _class_weights_like(log_probability, class_weights)  # (K,)
     smallest = torch.finfo(log_p.dtype).tiny
-    doubt = (-torch.expm1(log_p)).clamp_min(smallest)  # 1 - p_y without cancellation, (B,)
+    doubt = (-torch.expm1(log_p)).clamp_min(smallest)  # 1 - p_y, (B,)
     return -weights[target] * doubt**gamma * log_p
 
 

@@ -10,6 +10,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+PROBABILITY = "probability_"
+TRUTH_OF = "truth_"
+PREDICTION_OF = "prediction_"
+
 Row = Mapping[str, str | float]
 
 
@@ -21,10 +25,13 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ordered = sorted(rows, key=lambda row: (str(row["split"]), str(row["id"])))
     columns = list(ordered[0])
-    lines = ["\t".join(columns), *("\t".join(_cell(row[name]) for name in columns) for row in ordered)]
+    lines = [
+        "\t".join(columns),
+        *("\t".join(_cell(row[name]) for name in columns) for row in ordered),
+    ]
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 def read(path: Path) -> list[dict[str, str]]:

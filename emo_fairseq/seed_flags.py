@@ -4,7 +4,7 @@ The first system of the line had a boolean for every corpus and modality. Its co
 each flag either means one of our options, or is refused with the reason.
 """
 
-from typing import Any, Optional
+from typing import Any
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
@@ -23,9 +23,7 @@ def modalities(cfg: Any) -> tuple[str, ...]:
     Raises:
         UsageError: they contradict each other.
     """
-    flagged = tuple(
-        name for name, flag in ((TEXT, cfg.t_only), (SPEECH, cfg.a_only)) if flag
-    )
+    flagged = tuple(name for name, flag in ((TEXT, cfg.t_only), (SPEECH, cfg.a_only)) if flag)
     if cfg.modality is None:
         return flagged or (TEXT, SPEECH)
     chosen = parse_modalities(cfg.modality)
@@ -50,7 +48,8 @@ def target(cfg: Any) -> Target:
             "leave the flag out"
         )
     flagged = {name for flag, name in _TARGET_FLAGS.items() if getattr(cfg, flag)}
-    chosen = flagged | ({cfg.target} if cfg.target is not None else set())
+    # fairseq gives a choice as an enumeration, which neither sorts nor joins with strings.
+    chosen = flagged | ({str(cfg.target)} if cfg.target is not None else set())
     if len(chosen) > 1:
         raise UsageError(
             f"--target and the seed's flags ask for {' and '.join(sorted(chosen))}; give one target"
@@ -79,7 +78,7 @@ def fusion_name(cfg: Any, n_modalities: int) -> str:
 
 def cross_attention_query(cfg: Any) -> str:
     """Which tokens ask: ``--stack-up`` means the seed's first token."""
-    chosen: Optional[str] = cfg.cross_attention_query
+    chosen: str | None = cfg.cross_attention_query
     if cfg.stack_up and chosen == "all_tokens":
         raise UsageError("--stack-up lets the first token ask; leave out one of the two options")
     return "first_token" if cfg.stack_up else chosen or "all_tokens"

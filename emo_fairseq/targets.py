@@ -48,7 +48,7 @@ class Target:
         return len(self.columns)
 
     def check_num_classes(self, num_classes: int, labels: Sequence[str]) -> None:
-        """Refuse a ``--num-classes`` that does not fit; any negative number means "as the data says".
+        """Refuse a ``--num-classes`` that does not fit; a negative one means "as the data say".
 
         Raises:
             UsageError: the number differs from what the target and its labels need.

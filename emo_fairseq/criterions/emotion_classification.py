@@ -18,7 +18,9 @@ from emo_fairseq.targets import TargetKind
 
 @dataclass
 class EmotionClassificationConfig(FairseqDataclass):
-    class_weighting: ChoiceEnum(list(losses.CLASS_WEIGHTINGS)) = field(  # type: ignore[valid-type, misc]
+    """How labels and utterances are weighed in the loss."""
+
+    class_weighting: ChoiceEnum(list(losses.CLASS_WEIGHTINGS)) = field(  # type: ignore[valid-type]
         default="none",
         metadata={"help": "weight of a class in the loss, by its count in the train split"},
     )

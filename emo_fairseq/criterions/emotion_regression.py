@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, List, Optional
 
+import torch
 from fairseq.criterions import register_criterion
 from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
@@ -16,13 +17,17 @@ from emo_fairseq.targets import TargetKind
 
 @dataclass
 class EmotionRegressionConfig(FairseqDataclass):
+    """Which losses are mixed, and how the axes are weighed."""
+
     regression_loss: str = field(
         default="mse",
         metadata={"help": "mse, l1 or ccc, or a mixture of them such as 0.5*mse+0.5*ccc"},
     )
     axis_weights: Optional[List[float]] = field(
         default=None,
-        metadata={"help": "weight of each axis in the order of the target's columns (default: equal)"},
+        metadata={
+            "help": "weight of each axis in the order of the target's columns (default: equal)"
+        },
     )
 
 
@@ -47,10 +52,11 @@ class EmotionRegressionCriterion(EmotionCriterion):
             )
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        return sum(
+        terms = [
             weight * _LOSSES[name](logits, target, self.axis_weights)
             for name, weight in self.mixture.items()
-        )
+        ]
+        return torch.stack(terms).sum(dim=0)
 
 
 def _concordance(values: Tensor, target: Tensor, axis_weights: Optional[List[float]]) -> Tensor:

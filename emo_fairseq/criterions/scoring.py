@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from emo_fairseq import corpus_metrics, metrics
-from emo_fairseq.predictions import Row
+from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF, Row
 from emo_fairseq.targets import Target, TargetKind
 
 CONFUSION = "_confusion"
@@ -55,7 +55,9 @@ class _BinaryPerLabel:
     def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
         pairs = logits.float().view(len(logits), -1, 2)  # (B, K, (no, yes))
         scores = pairs.softmax(dim=2)[:, :, 1]  # (B, K); each its own question, no sum of 1
-        return _label_rows(self.labels, target, corpus_metrics.log_odds(logits).argmax(dim=1), scores)
+        return _label_rows(
+            self.labels, target, corpus_metrics.log_odds(logits).argmax(dim=1), scores
+        )
 
 
 class _Continuous:
@@ -73,8 +75,8 @@ class _Continuous:
     def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
         for truth, values in zip(target.tolist(), logits.float().tolist(), strict=True):
             yield {
-                **{f"truth_{axis}": x for axis, x in zip(self.axes, truth, strict=True)},
-                **{f"prediction_{axis}": x for axis, x in zip(self.axes, values, strict=True)},
+                **{TRUTH_OF + axis: x for axis, x in zip(self.axes, truth, strict=True)},
+                **{PREDICTION_OF + axis: x for axis, x in zip(self.axes, values, strict=True)},
             }
 
 
@@ -86,7 +88,7 @@ def _label_rows(
         yield {
             "truth": labels[truth],
             "prediction": labels[predicted],
-            **{f"probability_{k}": p for k, p in zip(labels, row_scores, strict=True)},
+            **{PROBABILITY + k: p for k, p in zip(labels, row_scores, strict=True)},
         }
 
 

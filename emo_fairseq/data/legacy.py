@@ -13,6 +13,7 @@ The published lists differ in length and order, so nothing is paired by line num
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +67,10 @@ def read_split(
     utterances = [row for row in (_utterance(name, labels[name]) for name in kept) if row]
     _report_other_emotions(data_dir, split, [labels[name] for name in kept], len(utterances))
     if not utterances:
-        raise UsageError(f"{data_dir}: no row of split {split!r} is in all of {', '.join(listed)}")
+        raise UsageError(
+            f"{data_dir}: no row of split {split!r} is in all of {', '.join(listed)} "
+            "and carries a label that is known"
+        )
     tokens = {
         modality: [
             _read_tokens(data_raw / split / _TOKEN_FOLDER[modality] / f"{row.id}.txt")
@@ -142,6 +146,11 @@ def _read_labels(file: Path) -> dict[str, str]:
             raise UsageError(f"{file}: row {number}: {line!r} is not id,label")
         if cells[0] in labels:
             raise UsageError(f"{file}: row {number}: {cells[0]} is there twice; keep one row")
+        if _is_number(cells[1]) and not math.isfinite(float(cells[1])):
+            raise UsageError(
+                f"{file}: row {number}: the score of {cells[0]} is {cells[1]}; "
+                "write a number, or remove the row"
+            )
         labels[cells[0]] = cells[1]
     return labels
 
@@ -166,10 +175,12 @@ def _read_tokens(file: Path) -> np.ndarray:
         ids = np.array(file.read_text().split(), dtype=np.int64)
     except FileNotFoundError:
         raise UsageError(f"{file}: listed but not there; see --data-raw") from None
-    except ValueError:
-        raise UsageError(f"{file}: holds something other than token ids; tokenise again") from None
+    except (ValueError, OverflowError):
+        ids = np.array([-1])
     if len(ids) == 0:
         raise UsageError(f"{file}: empty; tokenise the utterance again or remove it from the list")
+    if ids.min() < 0:
+        raise UsageError(f"{file}: holds something other than token ids; tokenise again")
     return ids
 
 

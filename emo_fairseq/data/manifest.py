@@ -110,7 +110,7 @@ def select_rows(split: Split, target: Target, modalities: Sequence[str]) -> np.n
 
 
 def _report_left_out(split: Split, left_out: np.ndarray, reason: str) -> None:
-    ids = [split.utterances[row].id for row in np.flatnonzero(left_out)]
+    ids = [split.utterances[row].id for row in np.flatnonzero(left_out).tolist()]
     if ids:
         more = ", ..." if len(ids) > _NAMED_IN_LOG else ""
         named = ", ".join(ids[:_NAMED_IN_LOG]) + more
@@ -118,7 +118,7 @@ def _report_left_out(split: Split, left_out: np.ndarray, reason: str) -> None:
 
 
 def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarray:
-    """The truth of every row: (N,) int64 label ids (-1 = missing) or (N, A) float32 (NaN = missing).
+    """The truth of every row: (N,) int64 label ids, -1 = missing, or (N, A) float32, NaN = missing.
 
     Raises:
         UsageError: a label that is not one of `labels`.

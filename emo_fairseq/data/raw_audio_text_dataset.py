@@ -85,9 +85,5 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         return np.lexsort(self.sizes[::-1])[::-1].copy()
 
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
-        """What ``--max-tokens`` counts: the longer of the modalities (samples, frames or tokens)."""
+        """What ``--max-tokens`` counts: the longest modality, in samples, frames or tokens."""
         return np.max([size[indices] for size in self.sizes], axis=0)
-
-    @property
-    def can_reuse_epoch_itr_across_epochs(self) -> bool:
-        return not self.shuffle  # a new epoch draws new batches

@@ -74,7 +74,7 @@ class TokenDataset(FairseqDataset):
         first, last = self.boundaries
         present = bool(self.present[index])
         body = torch.as_tensor(self.source[index]).long() if present else first
-        if body[0] == first:
+        if len(body) and body[0] == first:
             body = body[1:]
         if len(body) and body[-1] == last:
             body = body[:-1]

@@ -33,7 +33,9 @@ class Vocabulary:
 
     def check_same(self, trained_with: "Vocabulary") -> None:
         """Raise a `UsageError` if the data were tokenised with another dictionary."""
-        if self.digest and trained_with.digest and self.digest != trained_with.digest:
+        both_named = self.digest and trained_with.digest
+        differ = self.digest != trained_with.digest if both_named else self.size > trained_with.size
+        if differ:
             raise UsageError(
                 f"{self.source}: these {self.size} symbols are not the {trained_with.size} that "
                 f"the checkpoint was trained with ({trained_with.source}); tokenise the data "
@@ -42,8 +44,13 @@ class Vocabulary:
 
 
 def read_vocabulary(dictionary_file: Path) -> Vocabulary:
-    """The vocabulary of a ``dict.txt``."""
-    dictionary = Dictionary.load(str(dictionary_file))
+    """The vocabulary of a ``dict.txt``. Raises a `UsageError` if it is none."""
+    try:
+        dictionary = Dictionary.load(str(dictionary_file))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"{dictionary_file}: cannot be read as a fairseq dictionary ({error}); tokenise again"
+        ) from error
     digest = hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()
     return Vocabulary(len(dictionary), digest, str(dictionary_file))
 
@@ -55,7 +62,9 @@ def assume_vocabulary(modality: str, tokens: list[np.ndarray]) -> Vocabulary:
         logger.info("no text dictionary: RoBERTa's %d symbols are assumed", ROBERTA_SIZE)
         vocabulary = Vocabulary(ROBERTA_SIZE, "", "RoBERTa's dictionary, assumed")
     else:
-        logger.info("no %s dictionary: the codes reach %d, so %d symbols", modality, largest, largest + 1)
+        logger.info(
+            "no %s dictionary: the codes reach %d, so %d symbols", modality, largest, largest + 1
+        )
         vocabulary = Vocabulary(largest + 1, "", "scan of the train split's codes")
     check_fits(vocabulary, modality, tokens)
     return vocabulary

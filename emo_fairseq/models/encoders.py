@@ -1,28 +1,25 @@
 """Which encoder reads which input.
 
-Every encoder is a module with ``embed_dim`` and
-``forward(<input>, padding_mask) -> (features (B, T, C), padding_mask (B, T))``, True = padding,
-where ``<input>`` and its mask are what the leaf of that name collates.
+All are :class:`emo_fairseq.modules.encoder.Encoder`; their first argument bears the name under
+which the modality's leaf collates its input.
 """
 
 import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
-
 from emo_fairseq.data.log_mel import N_MELS
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import TEXT
+from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
 
 
-def build_encoder(modality: str, config: Any, task: Any) -> nn.Module:
+def build_encoder(modality: str, config: Any, task: Any) -> Encoder:
     """The encoder of one modality, from scratch, in the size that `config` gives."""
-    kind = "tokens" if modality == TEXT else task.speech_input
+    kind = "tokens" if task.source.is_tokens(modality) else task.source.speech_input
     size = TransformerSize(
         embed_dim=getattr(config, f"{modality}_embed_dim"),
         ffn_embed_dim=getattr(config, f"{modality}_ffn_embed_dim"),
@@ -34,23 +31,23 @@ def build_encoder(modality: str, config: Any, task: Any) -> nn.Module:
     return _BUILDERS[kind](modality, config, task, size)
 
 
-def _tokens(modality: str, config: Any, task: Any, size: TransformerSize) -> nn.Module:
+def _tokens(modality: str, config: Any, task: Any, size: TransformerSize) -> Encoder:
     return TokenEncoder(
-        vocabulary_size=task.vocabulary(modality).size,
-        max_tokens=task.max_tokens(modality),
+        vocabulary_size=task.vocabularies()[modality].size,
+        max_tokens=task.source.max_tokens(modality),
         size=size,
     )
 
 
-def _waveform(modality: str, config: Any, task: Any, size: TransformerSize) -> nn.Module:
+def _waveform(modality: str, config: Any, task: Any, size: TransformerSize) -> Encoder:
     return WaveformEncoder(conv_layers=parse_conv_layers(config.speech_conv_layers), size=size)
 
 
-def _log_mel(modality: str, config: Any, task: Any, size: TransformerSize) -> nn.Module:
+def _log_mel(modality: str, config: Any, task: Any, size: TransformerSize) -> Encoder:
     return LogMelEncoder(n_mels=N_MELS, conv_channels=config.speech_conv_channels, size=size)
 
 
-_BUILDERS: Mapping[str, Callable[..., nn.Module]] = {
+_BUILDERS: Mapping[str, Callable[..., Encoder]] = {
     "tokens": _tokens,
     "waveform": _waveform,
     "log_mel": _log_mel,

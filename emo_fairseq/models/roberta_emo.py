@@ -1,6 +1,5 @@
 """robertaEMO: an encoder for each modality, a fusion, a 1024-d embedding, a head."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
@@ -11,13 +10,11 @@ from torch import Tensor, nn
 
 from emo_fairseq import seed_flags
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import TEXT
-from emo_fairseq.models.architectures import ARCHITECTURES, fill_from_architecture
+from emo_fairseq.models.architectures import ARCHITECTURES
 from emo_fairseq.models.encoders import build_encoder
-from emo_fairseq.modules.fusion import ConcatFusion, CrossAttentionFusion
+from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.fusion import ConcatFusion, CrossAttentionFusion, Fusion
 from emo_fairseq.modules.heads import EmbeddingLayer, LinearHead
-
-logger = logging.getLogger(__name__)
 
 _BY_ARCH = "; by default what the architecture says"
 _KEYS_NAMED = 3  # how many parameters a message names before it says "..."
@@ -25,6 +22,8 @@ _KEYS_NAMED = 3  # how many parameters a message names before it says "..."
 
 @dataclass
 class RobertaEMOConfig(FairseqDataclass):
+    """Sizes, fusion and dropout; a size that is not given is the architecture's."""
+
     text_encoder_layers: Optional[int] = field(
         default=None, metadata={"help": "layers of the text encoder" + _BY_ARCH}
     )
@@ -124,13 +123,13 @@ class RobertaEMOModel(BaseFairseqModel):
 
     def __init__(
         self,
-        encoders: Mapping[str, nn.Module],
-        fusion: nn.Module,
+        encoders: Mapping[str, Encoder],
+        fusion: Fusion,
         embedding: nn.Module,
         head: nn.Module,
     ) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict(encoders)
+        self.encoders = nn.ModuleDict(dict(encoders))
         self.fusion = fusion
         self.embedding = embedding
         self.head = head
@@ -197,8 +196,8 @@ class RobertaEMOModel(BaseFairseqModel):
         return super().load_state_dict(state_dict, strict, model_cfg, args)
 
 
-def _build_fusion(cfg: Any, widths: Mapping[str, int], task: Any) -> nn.Module:
-    tokens = frozenset(name for name in widths if name == TEXT or task.speech_input == "tokens")
+def _build_fusion(cfg: Any, widths: Mapping[str, int], task: Any) -> Fusion:
+    tokens = frozenset(filter(task.source.is_tokens, widths))
     if seed_flags.fusion_name(cfg, len(widths)) == "concat":
         return ConcatFusion(widths, pool_first=tokens)
     return CrossAttentionFusion(

@@ -5,6 +5,7 @@ place of what it would have said, so that absence is told apart from silence.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from fairseq.modules import LayerNorm
@@ -16,7 +17,21 @@ from emo_fairseq.modules.pooling import masked_mean
 Encoded = Mapping[str, tuple[Tensor, Tensor]]
 
 
-class ConcatFusion(nn.Module):
+class Fusion(nn.Module):
+    """What every fusion is.
+
+    Attributes:
+        output_dim: D.
+    """
+
+    output_dim: int
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """Fuse: one (B, D) vector a row."""
+        raise NotImplementedError
+
+
+class ConcatFusion(Fusion):
     """Shallow fusion: each modality pooled by itself, then concatenated.
 
     Args:
@@ -31,11 +46,10 @@ class ConcatFusion(nn.Module):
         self.output_dim = sum(embed_dims.values())
 
     def forward(self, encoded: Encoded) -> Tensor:
-        """Fuse; see the module docstring."""
         return _concatenate(encoded, self.missing, self.pool_first)
 
 
-class CrossAttentionFusion(nn.Module):
+class CrossAttentionFusion(Fusion):
     """Token-level fusion: each modality's tokens query all frames of every other one.
 
     Args:
@@ -81,7 +95,6 @@ class CrossAttentionFusion(nn.Module):
         self.output_dim = fusion_dim * len(self.pairs)
 
     def forward(self, encoded: Encoded) -> Tensor:
-        """Fuse; see the module docstring."""
         projected = {name: self.project[name](encoded[name][0]) for name in self.project}
         asked = {}
         for pair in self.pairs:
@@ -89,7 +102,7 @@ class CrossAttentionFusion(nn.Module):
             queries, mask = projected[asks], encoded[asks][1]
             if self.first_token_only:
                 queries, mask = queries[:, :1], mask[:, :1]
-            for layer in self.layers[_pair_name(pair)]:
+            for layer in cast(nn.ModuleList, self.layers[_pair_name(pair)]):
                 queries = layer(queries, projected[told], encoded[told][1])
             asked[_pair_name(pair)] = (self.final_norm[_pair_name(pair)](queries), mask)
         return _concatenate(asked, self.missing, frozenset())

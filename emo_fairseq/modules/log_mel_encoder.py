@@ -5,13 +5,14 @@ from fairseq.modules import LayerNorm, PositionalEmbedding
 from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 from torch import Tensor, nn
 
+from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
 
 _KERNELS = (5, 5)  # two convolutions of stride 2: a frame every 40 ms
 _NO_PADDING_ID = 0
 
 
-class LogMelEncoder(nn.Module):
+class LogMelEncoder(Encoder):
     """Pre-norm transformer over frames subsampled four times.
 
     Args:
@@ -24,8 +25,12 @@ class LogMelEncoder(nn.Module):
         super().__init__()
         self.subsampler = Conv1dSubsampler(n_mels, conv_channels, size.embed_dim, list(_KERNELS))
         config = fairseq_config(size, pre_norm=True)
-        self.embed_positions = PositionalEmbedding(2048, size.embed_dim, _NO_PADDING_ID, learned=False)
-        self.layers = nn.ModuleList(TransformerEncoderLayerBase(config) for _ in range(size.n_layers))
+        self.embed_positions = PositionalEmbedding(
+            2048, size.embed_dim, _NO_PADDING_ID, learned=False
+        )
+        self.layers = nn.ModuleList(
+            TransformerEncoderLayerBase(config) for _ in range(size.n_layers)
+        )
         self.layer_norm = LayerNorm(size.embed_dim)
         self.dropout = nn.Dropout(size.dropout)
         self.embed_dim = size.embed_dim

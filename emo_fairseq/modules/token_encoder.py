@@ -5,10 +5,11 @@ from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import Tensor, nn
 
 from emo_fairseq.data.tokens import PADDING_ID
+from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
 
 
-class TokenEncoder(nn.Module):
+class TokenEncoder(Encoder):
     """fairseq's transformer encoder in RoBERTa's form: learned positions, GELU, post-norm.
 
     Args:

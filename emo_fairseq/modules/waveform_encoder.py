@@ -11,10 +11,11 @@ from fairseq.models.wav2vec.wav2vec2 import (
 from fairseq.modules import LayerNorm
 from torch import Tensor, nn
 
+from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.transformer import TransformerSize
 
 
-class WaveformEncoder(nn.Module):
+class WaveformEncoder(Encoder):
     """Convolutions to frames, then a transformer.
 
     Args:
@@ -25,9 +26,7 @@ class WaveformEncoder(nn.Module):
     time, padding included, so that a row's features would depend on the rest of its batch.
     """
 
-    def __init__(
-        self, conv_layers: Sequence[tuple[int, int, int]], size: TransformerSize
-    ) -> None:
+    def __init__(self, conv_layers: Sequence[tuple[int, int, int]], size: TransformerSize) -> None:
         super().__init__()
         self.conv_layers = [tuple(layer) for layer in conv_layers]
         self.feature_extractor = ConvFeatureExtractionModel(

@@ -1,0 +1,1 @@
+"""Corpora on disk -> data dirs that emo_fairseq trains on: manifests, corpus.yaml, tokens."""

@@ -1,0 +1,155 @@
+"""Audio files to mono waveforms, and waveforms to Kaldi's log-mel and MFCC frames.
+
+Frames are Kaldi's: 25 ms long, 10 ms apart, Povey window, pre-emphasis 0.97, no dither, so that the
+same samples always give the same frames. `snip_edges` is on, Kaldi's default: only frames that lie
+wholly inside the signal are kept, and fewer samples than one frame give no frame at all.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import kaldi_native_fbank
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from data_prep.records import SAMPLE_RATE
+
+FloatArray = npt.NDArray[np.float32]
+
+FRAME_MS = 25
+SHIFT_MS = 10
+# Kaldi's constants (energy floor, pre-emphasis of silence) expect 16-bit sample values.
+SIXTEEN_BIT = 32768.0
+DELTA_WINDOW = 2
+_BLOCK = 1 << 18  # frames per read: the length in a header is not to be trusted with memory
+# libsndfile's own note on a WAV data chunk that is longer than the file.
+_CUT_WAV = re.compile(r"^\s*data\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+# Writers that cannot seek put a placeholder near 2**31 or 2**32 in the header; no cut is meant.
+_PLACEHOLDER = 0x7FFF0000
+
+
+def read_audio(path: str | Path, sample_rate: int = SAMPLE_RATE) -> FloatArray:
+    """Read any file that libsndfile reads as (n_samples,) mono float32 in [-1, 1].
+
+    Channels are averaged, then resampled to `sample_rate` by soxr (HQ). Raises ValueError, naming
+    the file and a remedy, when it is absent, unreadable, cut short, empty or not finite.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such audio file; check the manifest and --data-raw")
+    try:
+        samples, rate = _decode(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise ValueError(
+            f"{path}: cannot be decoded ({error}); fetch it again, or drop its row"
+        ) from error
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{path}: holds NaN or infinite samples; export it again, or drop its row")
+    waveform = samples.mean(axis=1, dtype=np.float32)
+    if rate != sample_rate and len(waveform):
+        waveform = soxr.resample(waveform, rate, sample_rate)
+    if not len(waveform):
+        raise ValueError(f"{path}: holds no samples; fetch it again, or drop its row")
+    return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def _decode(path: str | Path) -> tuple[FloatArray, int]:
+    """All samples as (n_samples, n_channels), and their rate."""
+    blocks = []
+    with soundfile.SoundFile(str(path)) as file:
+        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+            blocks.append(block)
+        stated, note, rate, channels = file.frames, file.extra_info, file.samplerate, file.channels
+    samples = np.concatenate(blocks) if blocks else np.zeros((0, channels), dtype=np.float32)
+    cut = _CUT_WAV.search(note)
+    cut_wav = cut is not None and int(cut[2]) < int(cut[1]) < _PLACEHOLDER
+    if cut_wav or len(samples) < stated < 1 << 40:  # libsndfile states 2**63 - 1 for "unknown"
+        raise ValueError(
+            f"{path}: is cut short (its header promises more than the {len(samples)} samples found)"
+            "; fetch it again, or drop its row"
+        )
+    return samples, rate
+
+
+def num_frames(n_samples: int, sample_rate: int = SAMPLE_RATE) -> int:
+    """How many frames `log_mel` and `mfcc` make of `n_samples`: 0 below 25 ms, then one per 10 ms.
+
+    >>> num_frames(399), num_frames(400), num_frames(16000)
+    (0, 1, 98)
+    """
+    frame = sample_rate * FRAME_MS // 1000
+    shift = sample_rate * SHIFT_MS // 1000
+    return 0 if n_samples < frame else 1 + (n_samples - frame) // shift
+
+
+def log_mel(
+    waveform: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, n_mels: int = 80
+) -> FloatArray:
+    """Kaldi log-mel filterbank energies of an (n_samples,) waveform in [-1, 1].
+
+    Returns (num_frames, n_mels) float32; natural log of the power in 20 Hz .. Nyquist mel bands of
+    the samples times 32768, floored at log(1.19e-7) = -15.94, which is what digital silence gives.
+    """
+    options = kaldi_native_fbank.FbankOptions()
+    _set_frames(options.frame_opts, sample_rate)
+    options.mel_opts.num_bins = n_mels
+    return _frames(kaldi_native_fbank.OnlineFbank(options), waveform, sample_rate, n_mels)
+
+
+def mfcc(waveform: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, n_mfcc: int = 13) -> FloatArray:
+    """Kaldi MFCCs (23 mel bands, C0 not replaced by energy) with first and second differences.
+
+    Returns (num_frames, 3 * n_mfcc) float32: the frames from which HuBERT's first units are made.
+    """
+    options = kaldi_native_fbank.MfccOptions()
+    _set_frames(options.frame_opts, sample_rate)
+    options.num_ceps = n_mfcc
+    options.use_energy = False
+    static = _frames(kaldi_native_fbank.OnlineMfcc(options), waveform, sample_rate, n_mfcc)
+    velocity = deltas(static)
+    return np.concatenate([static, velocity, deltas(velocity)], axis=1)
+
+
+def deltas(frames: FloatArray) -> FloatArray:
+    """Slope over time of (T, C) frames: sum_n n (c[t+n] - c[t-n]) / (2 sum_n n^2), n = 1, 2.
+
+    The first and last frame are repeated beyond the edges, as Kaldi's `add-deltas` does.
+    """
+    if not len(frames):
+        return frames
+    width = DELTA_WINDOW
+    padded = np.pad(frames, ((width, width), (0, 0)), mode="edge")
+    slope = np.zeros_like(frames)
+    for n in range(1, width + 1):
+        later = padded[width + n : width + n + len(frames)]
+        earlier = padded[width - n : width - n + len(frames)]
+        slope += n * (later - earlier)
+    return slope / np.float32(2 * sum(n * n for n in range(1, width + 1)))
+
+
+def _set_frames(options: kaldi_native_fbank.FrameExtractionOptions, sample_rate: int) -> None:
+    options.samp_freq = sample_rate
+    options.frame_length_ms = FRAME_MS
+    options.frame_shift_ms = SHIFT_MS
+    options.dither = 0.0
+    options.snip_edges = True
+
+
+def _frames(
+    extractor: kaldi_native_fbank.OnlineFbank | kaldi_native_fbank.OnlineMfcc,
+    waveform: npt.ArrayLike,
+    sample_rate: int,
+    n_dims: int,
+) -> FloatArray:
+    samples = np.asarray(waveform, dtype=np.float32)
+    if samples.ndim != 1:
+        raise ValueError(f"a waveform is (n_samples,), not {samples.shape}; average its channels")
+    extractor.accept_waveform(sample_rate, (samples * SIXTEEN_BIT).tolist())
+    extractor.input_finished()
+    frames = np.empty((extractor.num_frames_ready, n_dims), dtype=np.float32)
+    for i in range(len(frames)):
+        frames[i] = extractor.get_frame(i)
+    return frames

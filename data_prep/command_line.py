@@ -1,0 +1,38 @@
+"""What the data_prep commands share: one sentence instead of a traceback, and the worker option."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+
+from data_prep.audio_length import default_workers
+
+
+def make_parser(module: str, description: str, *, audio: bool = True) -> argparse.ArgumentParser:
+    """A parser for `python -m data_prep.<module>`, with `--workers` where it reads audio."""
+    parser = argparse.ArgumentParser(
+        f"python -m data_prep.{module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if audio:
+        parser.add_argument(
+            "--workers",
+            type=int,
+            default=default_workers(),
+            help="threads that decode audio (default: %(default)s)",
+        )
+    return parser
+
+
+def run(work: Callable[[], object]) -> int:
+    """Do `work`; return 0, or 1 after saying on stderr what the ValueError or OSError says."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        work()
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,107 @@
+"""EmoBank: English sentences with valence, arousal and dominance, 1-5 (Buechel and Hahn 2017).
+
+Official layout: one `emobank.csv` with `id, split, V, A, D, text`: the weighted mean of the
+writer's and the reader's view. Not used: `reader.csv`, `writer.csv`, `raw.csv` and `meta.tsv`.
+One row's text is the word None (it is the quotation "None," cut out of the row before it): a CSV
+reader that takes None for a missing value loses it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.clean_text import normalise_text
+from data_prep.command_line import make_parser, run
+from data_prep.csv_input import raise_faults, read_table
+from data_prep.schema import (
+    Corpus,
+    DroppedRow,
+    Fault,
+    Utterance,
+    scale_vad,
+    shared_values,
+    write_corpus,
+)
+
+SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
+COLUMNS = ("id", "split", "V", "A", "D", "text")
+SCALE = (1.0, 5.0)
+LICENCE = "CC BY-SA 4.0"
+CITATION = (
+    "Buechel, Hahn (2017). EmoBank: Studying the Impact of Annotation Perspective and "
+    "Representation Format on Dimensional Emotion Analysis. EACL."
+)
+
+
+def prepare_emobank(corpus_dir: str | Path, out_dir: str | Path) -> Corpus:
+    """Write EmoBank's data dir; a row without text is dropped and listed."""
+    path = Path(corpus_dir) / "emobank.csv"
+    corpus = Corpus(
+        "emobank",
+        vad={"source_scale": list(SCALE), "mapping": "(x - 1) / 4"},
+        protocol="official split column, dev as valid; mean of writer and reader",
+        licence=LICENCE,
+        citation=CITATION,
+    )
+    splits: dict[str, list[Utterance]] = {split: [] for split in SPLIT_OF.values()}
+    first_line: dict[str, int] = {}
+    faults = []
+    for line, row in read_table(path, COLUMNS):
+        try:
+            split, utterance = _utterance(row)
+            if first_line.setdefault(utterance.id, line) != line:
+                raise ValueError(f"id {utterance.id!r} was used in row {first_line[utterance.id]}")
+        except ValueError as error:
+            faults.append(Fault(str(path), line, str(error), "compare with the official CSV"))
+            continue
+        if utterance.text is None:
+            corpus.dropped.append(DroppedRow(split, utterance.id, "no text"))
+        else:
+            splits[split].append(utterance)
+    raise_faults(faults)
+    if shared := shared_values(splits, "text"):
+        corpus.notes.append(f"{len(shared)} texts occur in more than one split, word for word")
+    write_corpus(out_dir, corpus, splits)
+    return corpus
+
+
+def _utterance(row: dict[str, str]) -> tuple[str, Utterance]:
+    if not row["id"]:
+        raise ValueError("no id")
+    if row["split"] not in SPLIT_OF:
+        raise ValueError(f"split is {row['split']!r}, none of {', '.join(SPLIT_OF)}")
+    utterance = Utterance(
+        id=row["id"],
+        text=normalise_text(row["text"]) or None,
+        valence=_scaled(row, "V"),
+        arousal=_scaled(row, "A"),
+        dominance=_scaled(row, "D"),
+    )
+    return SPLIT_OF[row["split"]], utterance
+
+
+def _scaled(row: dict[str, str], axis: str) -> float:
+    try:
+        return scale_vad(float(row[axis]), *SCALE)
+    except ValueError as error:
+        raise ValueError(f"{axis}: {error}") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line of `prepare_emobank`."""
+    parser = make_parser("emobank", __doc__ or "", audio=False)
+    parser.add_argument("corpus_dir", type=Path, help="folder with emobank.csv")
+    parser.add_argument("out_dir", type=Path, help="data dir to write")
+    options = parser.parse_args(arguments)
+    return run(lambda: _prepare(options))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    prepare_emobank(options.corpus_dir, options.out_dir)
+    print(f"train with: --data {options.out_dir} --modality text --target vad")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,108 @@
+"""What a data dir is made of: columns, utterances, the corpus card, faults, the VAD scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+AXES = ("valence", "arousal", "dominance")
+LABEL_COLUMNS = ("emotion", "sentiment")
+REQUIRED_COLUMNS = (
+    *("id", "audio", "n_samples", "text", "speaker", "session", "dialogue", "turn"),
+    *LABEL_COLUMNS,
+    *AXES,
+)
+OPTIONAL_COLUMNS = ("sentiment_score",)  # written after the required ones, when any row has it
+KNOWN_COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS  # any further column lands in Utterance.extra
+SPLITS = ("train", "valid", "test")
+CORPUS_FILE = "corpus.yaml"
+SAMPLE_RATE = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a data dir: where, what, and what to do about it."""
+
+    file: str
+    row: int | None  # line number in the file; the header is line 1
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = self.file if self.row is None else f"{self.file}: row {self.row}"
+        return f"{where}: {self.what}; {self.remedy}"
+
+
+class ManifestError(ValueError):
+    """Bad input, as one sentence: `<file>: row N: <what>; <remedy>`."""
+
+    def __init__(self, fault: Fault | str) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One manifest row. None = missing; `extra` holds the corpus's own columns as strings."""
+
+    id: str
+    audio: str | None = None
+    n_samples: int | None = None
+    text: str | None = None
+    speaker: str | None = None
+    session: str | None = None
+    dialogue: str | None = None
+    turn: int | None = None
+    emotion: str | None = None
+    sentiment: str | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    dominance: float | None = None
+    sentiment_score: float | None = None
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedRow:
+    """A row, or a row's audio, that the corpus has and the manifest has not."""
+
+    split: str
+    id: str
+    reason: str
+    what: str = "row"  # "row" or "audio"
+
+
+@dataclass
+class Corpus:
+    """What corpus.yaml says. `splits` (counts) is filled by `write_corpus`."""
+
+    name: str
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    vad: dict[str, Any] | None = None
+    sample_rate: int = SAMPLE_RATE
+    disjoint: tuple[str, ...] = ()
+    protocol: str = ""
+    folds: dict[str, Any] | None = None
+    licence: str = ""
+    citation: str = ""
+    ceilings: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+    dropped: list[DroppedRow] = field(default_factory=list)
+    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def scale_vad(value: float, low: float, high: float) -> float:
+    """Map `value` from [low, high] to [0, 1]. Raises ValueError outside it, or on NaN."""
+    if not low < high:
+        raise ValueError(f"VAD scale {low:g} to {high:g} is empty; give the lower end first")
+    if not low <= value <= high:
+        raise ValueError(f"VAD value {value:g} lies outside the scale {low:g} to {high:g}")
+    return (value - low) / (high - low)
+
+
+def unscale_vad(value: float, low: float, high: float) -> float:
+    """The inverse of `scale_vad`; a prediction outside [0, 1] maps outside [low, high]."""
+    if not low < high:
+        raise ValueError(f"VAD scale {low:g} to {high:g} is empty; give the lower end first")
+    return low + value * (high - low)

@@ -1,0 +1,62 @@
+"""The data dir contract: manifest columns, `Utterance`, `Corpus`, and their readers and writers.
+
+A data dir holds one `{split}.tsv` per split and one `corpus.yaml`. A manifest is tab-separated with
+one header row and no quoting; an empty field is a missing value, never 0. `audio` is relative to
+`--data-raw` (default: the data dir); `n_samples` counts samples per channel after resampling to
+`corpus.yaml`'s `sample_rate`; valence, arousal and dominance lie in [0, 1].
+`python -m data_prep.validate DATA_DIR` checks all of it.
+"""
+
+from data_prep.corpus_card import (
+    read_corpus,
+    shared_values,
+    write_corpus,
+)
+from data_prep.manifest import (
+    read_manifest,
+    scan_manifest,
+    write_atomically,
+    write_manifest,
+)
+from data_prep.records import (
+    AXES,
+    CORPUS_FILE,
+    KNOWN_COLUMNS,
+    LABEL_COLUMNS,
+    OPTIONAL_COLUMNS,
+    REQUIRED_COLUMNS,
+    SAMPLE_RATE,
+    SPLITS,
+    Corpus,
+    DroppedRow,
+    Fault,
+    ManifestError,
+    Utterance,
+    scale_vad,
+    unscale_vad,
+)
+
+__all__ = [
+    "AXES",
+    "CORPUS_FILE",
+    "KNOWN_COLUMNS",
+    "LABEL_COLUMNS",
+    "OPTIONAL_COLUMNS",
+    "REQUIRED_COLUMNS",
+    "SAMPLE_RATE",
+    "SPLITS",
+    "Corpus",
+    "DroppedRow",
+    "Fault",
+    "ManifestError",
+    "Utterance",
+    "read_corpus",
+    "read_manifest",
+    "scale_vad",
+    "scan_manifest",
+    "shared_values",
+    "unscale_vad",
+    "write_atomically",
+    "write_corpus",
+    "write_manifest",
+]

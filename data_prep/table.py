@@ -1,0 +1,188 @@
+r"""Your own corpus: any CSV or TSV with a header row, and a map of which column means what.
+
+Nothing is guessed: a column is used only where --column or --extra names it, VAD only with its
+scale, audio only with the folder its paths start from. Every row that cannot be used is named with
+its line. Fields that --column can fill:
+  id (needed), text and/or audio (one needed), speaker, session, dialogue, turn, emotion, sentiment,
+  valence, arousal, dominance, sentiment_score.
+Splits come from one of: a column (--split-column), whole speakers, dialogues or sessions or single
+rows drawn at random (--split-by), or one table a split (train=a.csv valid=b.csv test=c.csv).
+
+For instance:
+  python -m data_prep.table calls.csv data/calls --name calls \
+    --column id=utt --column text=transcript --column audio=wav --data-raw recordings \
+    --column speaker=caller --column emotion=label --label-order neutral,angry,glad \
+    --split-by speaker --valid-fraction 0.1 --test-fraction 0.2 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_prep.audio_length import AudioError, measure_all
+from data_prep.command_line import run
+from data_prep.csv_input import raise_faults
+from data_prep.group_split import split_groups
+from data_prep.schema import (
+    LABEL_COLUMNS,
+    SAMPLE_RATE,
+    SPLITS,
+    Corpus,
+    DroppedRow,
+    shared_values,
+    write_corpus,
+)
+from data_prep.table_options import recipe_of, table_parser, tables_of
+from data_prep.table_recipe import TableRecipe, check_recipe
+from data_prep.table_rows import Record, read_records
+
+
+def prepare_table(
+    tables: Mapping[str, Path],
+    out_dir: str | Path,
+    recipe: TableRecipe,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Corpus:
+    """Write the data dir of `tables`, {split: file}; a single table whose rows say it has ""."""
+    check_recipe(recipe, tables)
+    corpus = Corpus(recipe.name, licence=recipe.licence, citation=recipe.citation)
+    records = [
+        r for split, path in tables.items() for r in read_records(path, split, recipe, corpus)
+    ]
+    _refuse_repeated_ids(records)
+    _describe_labels(records, recipe, corpus)
+    if recipe.vad_scale:
+        low, high = recipe.vad_scale
+        mapping = f"(x - {low:g}) / {high - low:g}"
+        corpus.vad = {"source_scale": [low, high], "mapping": mapping}
+    if recipe.data_raw:
+        _measure(records, recipe, corpus, workers, progress)
+    records = list(_with_content(records, corpus))
+    _describe_splits(records, recipe, corpus)
+    splits = {s: [r.utterance for r in records if r.split == s] for s in SPLITS}
+    splits = {split: rows for split, rows in splits.items() if rows}
+    if not splits:
+        raise ValueError(f"{', '.join(map(str, tables.values()))}: no row can be used")
+    for key in ("speaker", "dialogue"):
+        shared = shared_values(splits, key)
+        if shared and key not in corpus.disjoint:
+            corpus.notes.append(f"{len(shared)} {key}s are in more than one split")
+    write_corpus(out_dir, corpus, splits)
+    return corpus
+
+
+def _refuse_repeated_ids(records: Sequence[Record]) -> None:
+    first: dict[str, Record] = {}
+    faults = []
+    for record in records:
+        other = first.setdefault(record.utterance.id, record)
+        if other is not record:
+            what = f"id {record.utterance.id!r} was used in {other.file}, row {other.line}"
+            faults.append(record.fault(what, "give every row its own id"))
+    raise_faults(faults)
+
+
+def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
+    """The label sets: in the order given, else sorted, which the notes then say."""
+    for key in LABEL_COLUMNS:
+        if key not in recipe.columns:
+            continue
+        found = {getattr(record.utterance, key) for record in records} - {None}
+        order = tuple(recipe.label_order.get(key, ()))
+        if order:
+            absent = [label for label in order if label not in found]
+            if absent:
+                corpus.notes.append(f"{key} labels that no row has: {', '.join(absent)}")
+        elif found:
+            order = tuple(sorted(found))
+            corpus.notes.append(f"no order was given for {key}: its labels are sorted")
+        else:
+            raise ValueError(f"column {recipe.columns[key]} holds no {key} label at all")
+        corpus.labels[key] = order
+
+
+def _measure(
+    records: Sequence[Record],
+    recipe: TableRecipe,
+    corpus: Corpus,
+    workers: int | None,
+    progress: bool,
+) -> None:
+    """Fill n_samples; a bad file is a fault, or, where the recipe says so, dropped and listed."""
+    root = recipe.data_raw or Path()
+    spoken = [record for record in records if record.utterance.audio]
+    paths = [root / (record.utterance.audio or "") for record in spoken]
+    lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
+    faults = []
+    for record, length in zip(spoken, lengths, strict=True):
+        row = record.utterance
+        if not isinstance(length, AudioError):
+            record.utterance = replace(row, n_samples=length)
+        elif recipe.drop_bad_audio:
+            corpus.dropped.append(DroppedRow(record.split, row.id, str(length), "audio"))
+            record.utterance = replace(row, audio=None)
+        else:
+            remedy = "mend the file, or leave such audio out with --drop-bad-audio"
+            faults.append(record.fault(f"audio {root / (row.audio or '')}: {length}", remedy))
+    raise_faults(faults)
+    if spoken and all(isinstance(length, AudioError) for length in lengths):
+        raise ValueError(
+            f"{root}: none of its {len(spoken)} audio files can be used; check --data-raw"
+        )
+
+
+def _with_content(records: Sequence[Record], corpus: Corpus) -> Iterator[Record]:
+    for record in records:
+        if record.utterance.text is None and record.utterance.audio is None:
+            reason = "neither text nor audio"
+            corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
+        else:
+            yield record
+
+
+def _describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
+    """Draw the splits where the recipe asks for it, and say how they came about."""
+    apart = set(recipe.disjoint)
+    if not recipe.split_by:
+        source = f"column {recipe.split_column}" if recipe.split_column else "one table each"
+        corpus.protocol = f"splits: {source}"
+    else:
+        groups = [_group(record, recipe.split_by) for record in records]
+        split_of = split_groups(Counter(groups), recipe.fractions, recipe.seed)
+        for record, group in zip(records, groups, strict=True):
+            record.split = split_of[group]
+        shares = ", ".join(f"{split} {share:g}" for split, share in recipe.fractions.items())
+        corpus.protocol = f"drawn at random by {recipe.split_by}, seed {recipe.seed}: {shares}"
+        apart |= {recipe.split_by} & {"speaker", "dialogue"}
+    corpus.disjoint = tuple(sorted(apart))
+
+
+def _group(record: Record, key: str) -> str:
+    value = record.utterance.id if key == "row" else getattr(record.utterance, key)
+    if value is None:
+        raise_faults([record.fault(f"no {key}, by which splits are drawn", f"fill in the {key}")])
+    return str(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line of `prepare_table`."""
+    options = table_parser(__doc__ or "").parse_args(arguments)
+    return run(lambda: _prepare(options))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    tables = tables_of(options.tables)
+    recipe = recipe_of(options)
+    prepare_table(tables, options.out_dir, recipe, workers=options.workers, progress=True)
+    raw = f" --data-raw {options.data_raw}" if options.data_raw else ""
+    print(f"train with: --data {options.out_dir}{raw}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,235 @@
+"""Token folders: token files that appear whole or not at all, and the card that vouches for them.
+
+A token folder (`DATA_DIR/text`, `DATA_DIR/speech`) holds `{split}.bin` + `{split}.idx` in fairseq's
+mmap format, row i for row i of `{split}.tsv`; `dict.txt` and the tokenizer's own files; and
+`tokenizer.yaml`. This card names the settings, the SHA-256 of every tokenizer file, and each
+finished split with the SHA-256 of what it was made from. What the card does not name is not
+finished: work starts again there, and nothing else is done twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+if TYPE_CHECKING:
+    from fairseq.data import Dictionary
+
+logger = logging.getLogger(__name__)
+
+TOKENIZER_FILE = "tokenizer.yaml"
+DICT_FILE = "dict.txt"
+BOS, PAD, EOS, UNK = range(4)  # fairseq's Dictionary begins with these
+
+Tokens = npt.NDArray[np.int64]
+
+
+@dataclass
+class SplitCounts:
+    """What `tokenizer.yaml` says of one finished split."""
+
+    digest: str
+    rows: int = 0
+    tokens: int = 0  # with `</s>`
+    unknown: int = 0
+    missing: int = 0  # rows whose source is missing
+    bin_bytes: int = 0
+
+
+def sequence_digest(pairs: Iterable[tuple[str, str | None]]) -> str:
+    """SHA-256 of (id, content) pairs in their order; None differs from any string."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(json.dumps(pair).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's bytes. Raises ValueError when it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+
+
+class TokenFolder:
+    """One token folder, as the tokenizer with these settings left it or will leave it."""
+
+    def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
+        self.folder = Path(folder)
+        self._card: dict[str, Any] = {
+            "settings": dict(settings),
+            "vocab_size": 0,
+            "files": {},
+            "splits": {},
+        }
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process and read its card. ValueError if another holds it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"{self.folder}: another run is writing here; wait until it ends"
+                ) from None
+            for part in self.folder.glob(".*.part"):
+                part.unlink()  # left behind by a run that was killed
+            self._resume()
+            yield
+
+    def _resume(self) -> None:
+        card = read_card(self.folder) if (self.folder / TOKENIZER_FILE).is_file() else None
+        if card is None:
+            return
+        if card["settings"] != self._card["settings"]:
+            logger.info("%s: settings or train split changed; starting again", self.folder)
+        elif any(
+            not (self.folder / name).is_file() or file_digest(self.folder / name) != digest
+            for name, digest in card["files"].items()
+        ):
+            logger.info("%s: a tokenizer file was changed; starting again", self.folder)
+        else:
+            self._card = card
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the tokenizer's files are there, made with the same settings."""
+        return bool(self._card["files"])
+
+    @property
+    def vocab_size(self) -> int:
+        """Symbols in dict.txt with the four special ones before them."""
+        return int(self._card["vocab_size"])
+
+    @property
+    def splits(self) -> dict[str, SplitCounts]:
+        """The finished splits."""
+        return {split: SplitCounts(**row) for split, row in self._card["splits"].items()}
+
+    def replace_tokenizer(self, files: Mapping[str, bytes], vocab_size: int) -> None:
+        """Put new tokenizer files in place; all tokens made by the old ones go first."""
+        self._card |= {"vocab_size": vocab_size, "files": {}, "splits": {}}
+        (self.folder / TOKENIZER_FILE).unlink(missing_ok=True)
+        for old in (*self.folder.glob("*.idx"), *self.folder.glob("*.bin")):
+            old.unlink()
+        for name, content in files.items():
+            with replacing(self.folder / name) as part:
+                part.write_bytes(content)
+            self._card["files"][name] = hashlib.sha256(content).hexdigest()
+        self._save_card()
+
+    def is_finished(self, split: str, digest: str) -> bool:
+        """Whether this split's tokens are there, whole, and made from the same content."""
+        counts = self.splits.get(split)
+        if counts is None or counts.digest != digest:
+            return False
+        files = [self.folder / f"{split}.{ending}" for ending in ("bin", "idx")]
+        return all(f.is_file() for f in files) and files[0].stat().st_size == counts.bin_bytes
+
+    def write_split(self, split: str, digest: str, rows: Iterable[Tokens], missing: int) -> None:
+        """Write one split's tokens, then the card. After an exception in `rows` there are none."""
+        counts = SplitCounts(digest, missing=missing)
+
+        def counted() -> Iterator[Tokens]:
+            for tokens in rows:
+                counts.rows += 1
+                counts.tokens += len(tokens)
+                counts.unknown += int(np.count_nonzero(tokens == UNK))
+                yield tokens
+
+        self._forget(split)
+        counts.bin_bytes = write_tokens(self.folder / split, counted(), self.vocab_size)
+        self._card["splits"][split] = asdict(counts)
+        self._save_card()
+
+    def forget_all_but(self, splits: Iterable[str]) -> None:
+        """Remove the tokens of splits that the corpus no longer has."""
+        for gone in set(self._card["splits"]) - set(splits):
+            self._forget(gone)
+
+    def _forget(self, split: str) -> None:
+        """Remove one split's tokens, from the card first: they no longer fit the manifest."""
+        if self._card["splits"].pop(split, None):
+            self._save_card()
+        for ending in ("idx", "bin"):
+            (self.folder / f"{split}.{ending}").unlink(missing_ok=True)
+
+    def _save_card(self) -> None:
+        text = yaml.safe_dump(self._card, sort_keys=False, allow_unicode=True, width=100)
+        with replacing(self.folder / TOKENIZER_FILE) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def read_card(folder: str | Path) -> dict[str, Any]:
+    """`tokenizer.yaml` of a token folder. Raises ValueError when there is none, or it is broken."""
+    path = Path(folder) / TOKENIZER_FILE
+    try:
+        card = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path}: not found; run data_prep.tokenize_text or tokenize_speech"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be understood; delete it and tokenize again") from error
+    if not isinstance(card, dict) or not {"settings", "files", "splits"} <= card.keys():
+        raise ValueError(f"{path}: is not a tokenizer's card; delete it and tokenize again")
+    return card
+
+
+def load_dictionary(path: str | Path) -> Dictionary:
+    """fairseq's Dictionary of a dict.txt. Raises ValueError when the file is none."""
+    from fairseq.data import Dictionary
+
+    try:
+        return Dictionary.load(str(path))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: is no fairseq dictionary ({error})") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder, which takes `path`'s place if the block succeeds."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_tokens(prefix: Path, rows: Iterable[Tokens], vocab_size: int) -> int:
+    """Write `prefix`.bin and .idx by fairseq's mmap builder; returns the size of the .bin.
+
+    The old .idx goes before the new .bin comes, so that the two never belong to different runs.
+    """
+    import torch
+    from fairseq.data.indexed_dataset import make_builder
+
+    bin_file, idx_file = (prefix.with_name(f"{prefix.name}.{e}") for e in ("bin", "idx"))
+    with replacing(idx_file) as idx_part, replacing(bin_file) as bin_part:
+        builder = make_builder(str(bin_part), impl="mmap", vocab_size=vocab_size)
+        try:
+            for tokens in rows:
+                builder.add_item(torch.from_numpy(tokens))
+        finally:
+            builder.finalize(str(idx_part))
+        idx_file.unlink(missing_ok=True)
+    return bin_file.stat().st_size

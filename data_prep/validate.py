@@ -1,0 +1,197 @@
+"""Check a data dir against the contract of `schema`: every fault with file, row and remedy.
+
+`python -m data_prep.validate DATA_DIR [--data-raw DIR]` exits 0 when there is none, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from data_prep.audio_length import AudioError, measure_all
+from data_prep.command_line import make_parser, run
+from data_prep.schema import (
+    CORPUS_FILE,
+    LABEL_COLUMNS,
+    SAMPLE_RATE,
+    Corpus,
+    Fault,
+    ManifestError,
+    Utterance,
+    read_corpus,
+    scan_manifest,
+    shared_values,
+)
+
+LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
+SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
+
+Rows = Sequence[tuple[int, Utterance]]
+
+
+def validate(
+    data_dir: str | Path,
+    data_raw: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+) -> list[Fault]:
+    """Every fault of `data_dir`, ordered by file and row; empty when it keeps the contract.
+
+    `data_raw` is the folder that `audio` paths start from (default: the data dir).
+    """
+    data_dir = Path(data_dir)
+    faults: list[Fault] = []
+    corpus = None
+    try:
+        corpus = read_corpus(data_dir)
+    except ManifestError as error:
+        if not isinstance(error.fault, Fault) or not data_dir.is_dir():
+            return [_as_fault(error, data_dir)]
+        faults.append(error.fault)
+    manifests: dict[Path, Rows] = {}
+    for path in _manifest_paths(data_dir, corpus):
+        form: list[Fault] = []
+        manifests[path] = scan_manifest(path, form.append)
+        faults += form
+        if corpus and not form:
+            faults += _count_faults(path, manifests[path], corpus)
+    if not manifests:
+        faults.append(
+            Fault(str(data_dir), None, "no {split}.tsv in it", "run the data_prep script again")
+        )
+    for path, rows in manifests.items():
+        faults += _content_faults(str(path), rows)
+        faults += _label_faults(str(path), rows, corpus)
+    faults += _sharing_faults(manifests, corpus.disjoint if corpus else ())
+    rate = corpus.sample_rate if corpus else SAMPLE_RATE
+    raw = Path(data_raw) if data_raw is not None else data_dir
+    faults += _audio_faults(manifests, raw, rate, workers, progress)
+    return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
+
+
+def _as_fault(error: ManifestError, data_dir: Path) -> Fault:
+    if isinstance(error.fault, Fault):
+        return error.fault
+    return Fault(str(data_dir), None, str(error), "mend it")
+
+
+def _manifest_paths(data_dir: Path, corpus: Corpus | None) -> list[Path]:
+    """The manifests that corpus.yaml names, then any other .tsv that lies there."""
+    named = [data_dir / f"{split}.tsv" for split in corpus.splits] if corpus else []
+    return [*named, *sorted(set(data_dir.glob("[!.]*.tsv")) - set(named))]
+
+
+def _count_faults(path: Path, rows: Rows, corpus: Corpus) -> Iterator[Fault]:
+    counts = corpus.splits.get(path.stem)
+    if counts is None:
+        remedy = "move it away, or run the data_prep script again"
+        yield Fault(str(path), None, f"a split that {CORPUS_FILE} does not name", remedy)
+    elif counts.get("rows") != len(rows):
+        what = f"{len(rows)} rows where {CORPUS_FILE} counts {counts.get('rows')}"
+        yield Fault(str(path), None, what, "run the data_prep script again, or mend the count")
+
+
+def _content_faults(file: str, rows: Rows) -> Iterator[Fault]:
+    """What one row can get wrong by itself."""
+    for row, utterance in rows:
+        for what, remedy in _row_faults(utterance):
+            yield Fault(file, row, what, remedy)
+
+
+def _row_faults(row: Utterance) -> Iterator[tuple[str, str]]:
+    if row.text is None and row.audio is None:
+        yield "neither text nor audio", "give the row one of them, or take it out"
+    if row.text is not None and not row.text.strip():
+        yield "the text is blank", "leave the field empty where there is no text"
+    if row.audio is not None and row.n_samples is None:
+        yield "audio without n_samples", "write its length in samples at the corpus's rate"
+    if row.audio is None and row.n_samples is not None:
+        yield "n_samples without audio", "name the audio file, or empty n_samples"
+    if row.n_samples == 0:
+        yield "n_samples is 0", "take the audio out of the row"
+    if row.audio is not None and Path(row.audio).is_absolute():
+        yield f"audio {row.audio} is an absolute path", "write it relative to --data-raw"
+    if row.sentiment_score is not None and abs(row.sentiment_score) > SCORE_LIMIT:
+        yield f"sentiment_score is {row.sentiment_score:g}, outside -3 to 3", "mend the score"
+
+
+def _label_faults(file: str, rows: Rows, corpus: Corpus | None) -> Iterator[Fault]:
+    if corpus is None:
+        return
+    for key in LABEL_COLUMNS:
+        names = corpus.labels.get(key)
+        for row, utterance in rows:
+            label = getattr(utterance, key)
+            if label is None or (names and label in names):
+                continue
+            if names is None:
+                remedy = f"list the {key} labels there, in order"
+                yield Fault(file, row, f"{CORPUS_FILE} has no {key} labels", remedy)
+                break
+            remedy = f"use one of {', '.join(names)}, or leave the field empty"
+            yield Fault(file, row, f"unknown {key} {label!r}", remedy)
+
+
+def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> Iterator[Fault]:
+    """Ids, and what the protocol keeps apart, that occur in more than one split."""
+    splits = {str(path): [utterance for _, utterance in rows] for path, rows in manifests.items()}
+    for key in ("id", *disjoint):
+        for value, files in shared_values(splits, key).items():
+            others = ", ".join(Path(file).name for file in files[:-1])
+            row = next(r for r, u in manifests[Path(files[-1])] if getattr(u, key) == value)
+            remedy = f"keep each {key} in one split"
+            yield Fault(files[-1], row, f"{key} {value!r} is in {others} too", remedy)
+    for key in disjoint:
+        for path, rows in manifests.items():
+            unknown = [row for row, utterance in rows if getattr(utterance, key) is None]
+            if unknown:
+                what = f"{len(unknown)} rows from here name no {key}, by which splits lie apart"
+                yield Fault(str(path), unknown[0], what, f"fill the {key} column")
+
+
+def _audio_faults(
+    manifests: Mapping[Path, Rows], raw: Path, rate: int, workers: int | None, progress: bool
+) -> Iterator[Fault]:
+    """Files that are absent, unreadable or of another length than stated; each is decoded once."""
+    rows = [(str(p), r, u) for p, found in manifests.items() for r, u in found if u.audio]
+    paths = list(dict.fromkeys(raw / (u.audio or "") for _, _, u in rows))
+    found = measure_all(paths, rate, workers=workers, progress=progress)
+    length = dict(zip(paths, found, strict=True))
+    for file, row, utterance in rows:
+        measured = length[raw / (utterance.audio or "")]
+        if isinstance(measured, AudioError):
+            remedy = "copy the file again, or empty audio and n_samples; see --data-raw"
+            yield Fault(file, row, f"audio {utterance.audio}: {measured}", remedy)
+        elif abs(measured - (utterance.n_samples or measured)) > LENGTH_TOLERANCE:
+            what = (
+                f"n_samples is {utterance.n_samples} where {utterance.audio} has {measured} "
+                f"at {rate} Hz"
+            )
+            yield Fault(file, row, what, "write the length it has")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print every fault of the data dir and their count; 0 when there is none."""
+    parser = make_parser("validate", "Check a data dir: list every fault with file, row, remedy.")
+    parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
+    parser.add_argument(
+        "--data-raw", type=Path, help="folder that audio paths start from (default: the data dir)"
+    )
+    options = parser.parse_args(arguments)
+    return run(lambda: _report(options))
+
+
+def _report(options: argparse.Namespace) -> None:
+    faults = validate(options.data_dir, options.data_raw, workers=options.workers, progress=True)
+    for fault in faults:
+        print(fault)
+    count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
+    if faults:
+        raise ValueError(f"{options.data_dir}: {count}")
+    print(f"{options.data_dir}: no fault")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,131 @@
+"""One data dir, as the task's options want it read: its splits and the leaves over them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fairseq.data import FairseqDataset
+
+from data_prep.audio import num_frames
+from data_prep.extract_features import LOG_MEL
+from data_prep.stored_features import open_features
+from emo_fairseq.data.log_mel import (
+    ComputedFrames,
+    LogMelDataset,
+    LogMelStatistics,
+    StoredFrames,
+)
+from emo_fairseq.data.manifest import Split, check_data_dir, read_split
+from emo_fairseq.data.tokens import TokenDataset, open_binarised
+from emo_fairseq.data.waveform import SAMPLE_RATE, WaveformDataset
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH, TEXT
+
+logger = logging.getLogger(__name__)
+
+TRAIN = "train"
+
+
+class DataSource:
+    """A data dir of either layout.
+
+    Args:
+        cfg: the task's options.
+        modalities: those that are read.
+
+    Attributes:
+        folder: ``--data``.
+        is_legacy: whether it has the seed's layout.
+        speech_input: ``waveform``, ``log_mel`` or ``tokens``.
+
+    Raises:
+        UsageError: the folder is no data dir, or lacks the input that is asked for.
+    """
+
+    def __init__(self, cfg: Any, modalities: tuple[str, ...]) -> None:
+        self.cfg = cfg
+        self.modalities = modalities
+        self.folder = Path(cfg.data)
+        self.audio_root = Path(cfg.data_raw or cfg.data)
+        check_data_dir(self.folder)
+        self.is_legacy = not (self.folder / f"{TRAIN}.tsv").exists() and any(
+            self.folder.glob("label_file_*.csv")
+        )
+        self.speech_input = cfg.speech_input or ("tokens" if self.is_legacy else "waveform")
+        if self.is_legacy and SPEECH in modalities and self.speech_input != "tokens":
+            raise UsageError(
+                f"--speech-input {self.speech_input}: {self.folder} is in the seed's layout, "
+                "which holds speech as tokens only; leave the option out"
+            )
+        self._splits: dict[str, Split] = {}
+
+    def split(self, name: str) -> Split:
+        """A split, read once."""
+        if name not in self._splits:
+            self._splits[name] = read_split(self.folder, self.audio_root, name, self.modalities)
+        return self._splits[name]
+
+    def is_tokens(self, modality: str) -> bool:
+        """Whether this modality is read as tokens."""
+        return modality == TEXT or self.speech_input == "tokens"
+
+    def max_tokens(self, modality: str) -> int:
+        """The longest token sequence of this modality."""
+        return self.cfg.max_text_tokens if modality == TEXT else self.cfg.max_speech_tokens
+
+    def leaf(
+        self, modality: str, split: Split, statistics: LogMelStatistics | None
+    ) -> FairseqDataset:
+        """The dataset of one modality, an item a row of the split.
+
+        Args:
+            modality: which one.
+            split: from :meth:`split`.
+            statistics: of the train split; needed for log-mel input only.
+        """
+        if self.is_tokens(modality):
+            return self._tokens(modality, split)
+        if self.speech_input == "waveform":
+            return self._waveforms(split)
+        if statistics is None:
+            raise ValueError("log-mel input needs the statistics of the train split")
+        return LogMelDataset(self.frames(split), statistics)
+
+    def frames(self, split: Split) -> FairseqDataset:
+        """The split's log-mel frames: from disk where they were extracted, else from the audio."""
+        folder = self.folder / "features" / LOG_MEL
+        try:
+            stored = open_features(folder, split.name, split.utterances)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if stored is None:
+            return ComputedFrames(self._waveforms(split))
+        logger.info("%s: frames of %s from disk", split.name, folder)
+        return StoredFrames(stored, num_frames(self._max_samples()))
+
+    def _max_samples(self) -> int:
+        return int(self.cfg.max_speech_seconds * SAMPLE_RATE)
+
+    def _waveforms(self, split: Split) -> WaveformDataset:
+        paths = [
+            None if row.audio is None else self.audio_root / row.audio for row in split.utterances
+        ]
+        n_samples = np.array([row.n_samples or 0 for row in split.utterances])
+        return WaveformDataset(paths, n_samples, self._max_samples())
+
+    def _tokens(self, modality: str, split: Split) -> TokenDataset:
+        if split.tokens:
+            source = split.tokens[modality]
+            lengths = np.array([len(ids) for ids in source])
+        else:
+            source = open_binarised(self.folder / modality, split.name, len(split.utterances))
+            lengths = np.asarray(source.sizes)
+        return TokenDataset(
+            source,
+            lengths,
+            split.present(modality),
+            self.cfg.init_token,
+            self.cfg.separator_token,
+            self.max_tokens(modality),
+        )

@@ -1,0 +1,213 @@
+"""What all tests share: seeds, small corpora in both layouts, tasks and models built by fairseq.
+
+Factories are fixtures that return a function, because test folders are no packages to import from.
+"""
+
+import logging
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fairseq import tasks
+from fairseq.dataclass.utils import merge_with_parent
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
+from data_prep.tokenize_speech import tokenize_with_kmeans
+from data_prep.tokenize_text import tokenize_with_sentencepiece
+from data_prep.toy import make_toy
+from emo_fairseq.models.roberta_emo import RobertaEMOConfig  # and registers everything
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TOY_SIZES = (32, 8, 12)  # train, valid, test
+TOY_CLUSTERS = 12
+
+Options = Mapping[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds() -> None:
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+
+
+@pytest.fixture(autouse=True)
+def _heard_logs() -> Iterator[None]:
+    """Undo what a command line run in process does to logging, so that caplog hears every test."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """The folder of a real corpus; skips the test where there is none."""
+
+    def locate(corpus: str) -> Path:
+        root = Path(os.environ.get("EMO_FAIRSEQ_DATA", REPOSITORY.parent / "shared" / "data"))
+        if not (root / corpus).is_dir():
+            pytest.skip(f"no real {corpus}: set EMO_FAIRSEQ_DATA to a folder that holds {corpus}/")
+        return root / corpus
+
+    return locate
+
+
+# -- corpora ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data dir of `data_prep.toy`, tokenised both ways. Shared: copy it before changing it."""
+    data_dir = tmp_path_factory.mktemp("toy") / "data"
+    make_toy(data_dir, sizes=TOY_SIZES, speakers=(4, 2, 2))
+    tokenize_with_sentencepiece(data_dir, vocab_size=400)
+    tokenize_with_kmeans(data_dir, n_clusters=TOY_CLUSTERS, max_train_frames=2000)
+    return data_dir
+
+
+@pytest.fixture
+def copy_toy(toy_corpus: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A data dir of one's own with the toy's tokens and audio, whose rows a function may change.
+
+    The function takes a split and its rows, and returns the rows to write; only `n_rows` equal to
+    the original's fit the tokens. Tokens and audio are links: do not write into them.
+    """
+
+    def copy(change: Callable[[str, list[Utterance]], Sequence[Utterance]] | None = None) -> Path:
+        own = tmp_path / "toy"
+        corpus = read_corpus(toy_corpus)
+        splits = {split: read_manifest(toy_corpus / f"{split}.tsv") for split in corpus.splits}
+        if change is not None:
+            splits = {split: list(change(split, rows)) for split, rows in splits.items()}
+        write_corpus(own, corpus, splits)
+        for folder in ("audio", "text", "speech"):
+            (own / folder).symlink_to(toy_corpus / folder)
+        return own
+
+    return copy
+
+
+@pytest.fixture
+def write_data_dir(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small data dir from rows by split, with the given label sets."""
+
+    def write(splits: Mapping[str, Sequence[Utterance]], **labels: Sequence[str]) -> Path:
+        corpus = Corpus("small", labels={key: tuple(names) for key, names in labels.items()})
+        write_corpus(tmp_path / "small", corpus, splits)
+        return tmp_path / "small"
+
+    return write
+
+
+LEGACY_CODES = ("neu", "sad", "ang", "hap", "exc")
+
+
+@pytest.fixture
+def write_legacy(tmp_path: Path) -> Callable[..., Path]:
+    """Write splits of the seed's `T_data` layout, one call a split; returns the folder.
+
+    Labels are by id, in the order of the label file; the lists and the size file hold the same ids
+    in the same order unless given. A None list is not written. Token files are written for every
+    listed id: `<s>`, three ids, `</s>`.
+    """
+    folder = tmp_path / "T_data"
+
+    def write(
+        split: str,
+        labels: Mapping[str, str],
+        *,
+        text: Sequence[str] | None = (),
+        audio: Sequence[str] | None = (),
+        size: Sequence[str] | None = (),
+        size_header: bool = True,
+        label_header: str = "FileName,Emotion",
+    ) -> Path:
+        folder.mkdir(exist_ok=True)
+        rows = [f"{name},{label}" for name, label in labels.items()]
+        _write_lines(folder / f"label_file_{split}.csv", [label_header, *rows])
+        lists = {"t": text, "a": audio}
+        for suffix, kind in (("t", "text"), ("a", "audio_token")):
+            if (ids := lists[suffix]) is None:
+                continue
+            ids = list(ids) or list(labels)
+            _write_lines(folder / f"{split}_{suffix}.tsv", [f"{name}.txt" for name in ids])
+            for number, name in enumerate(ids):
+                tokens = [0, 10 + number % 5, 20, 30 + len(suffix), 2]
+                file = folder / split / kind / f"{name}.txt"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text("\t".join(map(str, tokens)))
+        if size is not None:
+            lengths = [f"{name},5,5" for name in size or labels]
+            header = ["FileName,Text_size,Audio_size"] if size_header else []
+            _write_lines(folder / f"{split}_size.tsv", [*header, *lengths])
+        return folder
+
+    return write
+
+
+def _write_lines(file: Path, lines: Sequence[str]) -> None:
+    file.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def legacy_corpus(write_legacy: Callable[..., Path]) -> Path:
+    """The seed's layout with train, valid and test, 2 rows of each emotion and one that is none."""
+    for split in ("train", "valid", "test"):
+        labels = {f"{split}_{code}_{number}": code for number in range(2) for code in LEGACY_CODES}
+        folder = write_legacy(split, {**labels, f"{split}_fru_0": "fru"})
+    return folder
+
+
+# -- tasks, models, batches ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_task() -> Callable[..., Any]:
+    """Set up an `emotion_prediction` task as the command line does, from its options."""
+
+    def make(data: Path, **options: Any) -> Any:
+        config = OmegaConf.create({"_name": "emotion_prediction", "data": str(data), **options})
+        return tasks.setup_task(config)
+
+    return make
+
+
+@pytest.fixture
+def make_model() -> Callable[..., Any]:
+    """Build a model by the task's own road, in evaluation mode; options are of the architecture."""
+
+    def make(task: Any, arch: str = "robertaEMO_tiny", **options: Any) -> Any:
+        config = merge_with_parent(RobertaEMOConfig(), OmegaConf.create({"_name": arch, **options}))
+        return task.build_model(config).eval()
+
+    return make
+
+
+@pytest.fixture
+def collate_rows() -> Callable[..., dict[str, Any]]:
+    """A batch of the given rows of a dataset."""
+
+    def collate(dataset: Any, rows: Sequence[int]) -> dict[str, Any]:
+        return dataset.collater([dataset[row] for row in rows])
+
+    return collate
+
+
+@pytest.fixture
+def random_mask() -> Callable[..., Tensor]:
+    """A padding mask (B, T), True = padding at the end, with the given lengths."""
+
+    def mask(lengths: Sequence[int], width: int | None = None) -> Tensor:
+        columns = torch.arange(width or max(lengths))
+        return columns >= torch.tensor(lengths)[:, None]
+
+    return mask

@@ -1,0 +1,137 @@
+"""The log-mel leaf: its sizes are real frame counts, its bands have mean 0 and deviation 1."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data_prep.audio import log_mel
+from data_prep.extract_features import N_MELS, extract_log_mel
+from emo_fairseq.data.log_mel import ComputedFrames, LogMelDataset, LogMelStatistics
+from emo_fairseq.data.waveform import WaveformDataset
+from emo_fairseq.errors import UsageError
+
+LENGTHS = (400, 559, 560, 4000, 16_000)
+
+
+@pytest.fixture
+def waveforms(tmp_path: Path) -> Callable[..., WaveformDataset]:
+    """Noise whose loudness grows with its row; the last row has no audio."""
+
+    def make(max_samples: int = 12_000) -> WaveformDataset:
+        generator = np.random.default_rng(0)
+        paths: list[Path | None] = []
+        for row, n_samples in enumerate(LENGTHS):
+            paths.append(tmp_path / f"{row}.wav")
+            soundfile.write(paths[-1], 0.02 * (row + 1) * generator.normal(size=n_samples), 16_000)
+        return WaveformDataset([*paths, None], np.array([*LENGTHS, 0]), max_samples)
+
+    return make
+
+
+def test_sizes_are_the_frame_counts(waveforms: Callable[..., WaveformDataset]) -> None:
+    frames = ComputedFrames(waveforms())
+    counts = [len(frames[row][0]) for row in range(len(frames))]
+    assert frames.sizes.tolist() == counts
+    assert counts == [1, 1, 2, 23, 73, 1]
+
+
+def test_frames_are_data_preps(waveforms: Callable[..., WaveformDataset]) -> None:
+    audio = waveforms()
+    frames, present = ComputedFrames(audio)[3]
+    assert present
+    assert frames.shape == (23, N_MELS)
+    np.testing.assert_allclose(frames.numpy(), log_mel(audio[3][0].numpy()), atol=1e-6)
+
+
+def test_a_row_without_audio_is_absent(waveforms: Callable[..., WaveformDataset]) -> None:
+    frames, present = ComputedFrames(waveforms())[len(LENGTHS)]
+    assert not present
+    assert frames.shape == (1, N_MELS)
+    assert frames.isfinite().all()
+
+
+def test_statistics_are_those_of_all_frames(waveforms: Callable[..., WaveformDataset]) -> None:
+    frames = ComputedFrames(waveforms())
+    statistics = LogMelStatistics.fit(frames, n_utterances=100, seed=0)
+    everything = np.concatenate([frames[row][0].numpy() for row in range(len(LENGTHS))])
+    np.testing.assert_allclose(statistics.mean, everything.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(statistics.std, everything.std(axis=0), rtol=1e-4)
+
+
+def test_statistics_of_a_sample_are_of_whole_rows(
+    waveforms: Callable[..., WaveformDataset],
+) -> None:
+    frames = ComputedFrames(waveforms())
+    alone = [frames[row][0].mean(dim=0).numpy() for row in range(len(LENGTHS))]
+    statistics = LogMelStatistics.fit(frames, n_utterances=1, seed=0)
+    assert any(np.allclose(statistics.mean, mean, rtol=1e-5) for mean in alone)
+    assert statistics == LogMelStatistics.fit(frames, n_utterances=1, seed=0)
+
+
+def test_a_band_that_never_varies_is_not_divided_by_zero() -> None:
+    silent = [(torch.full((3, N_MELS), -15.9), True)]
+    statistics = LogMelStatistics.fit(silent, n_utterances=5, seed=0)
+    assert min(statistics.std) > 0
+
+
+def test_no_audio_at_all_is_refused() -> None:
+    nobody = WaveformDataset([None, None], np.array([0, 0]), 12_000)
+    with pytest.raises(UsageError, match="no row .*audio"):
+        LogMelStatistics.fit(ComputedFrames(nobody), n_utterances=5, seed=0)
+
+
+def test_normalised_frames_have_mean_0_and_deviation_1(
+    waveforms: Callable[..., WaveformDataset],
+) -> None:
+    frames = ComputedFrames(waveforms())
+    leaf = LogMelDataset(frames, LogMelStatistics.fit(frames, n_utterances=100, seed=0))
+    everything = torch.cat([leaf[row][0] for row in range(len(LENGTHS))])
+    torch.testing.assert_close(everything.mean(dim=0), torch.zeros(N_MELS), atol=1e-4, rtol=0)
+    deviation = everything.std(dim=0, correction=0)
+    torch.testing.assert_close(deviation, torch.ones(N_MELS), atol=1e-4, rtol=0)
+    assert everything.dtype == torch.float32
+
+
+def test_loudness_is_kept(waveforms: Callable[..., WaveformDataset]) -> None:
+    """Not normalised by utterance: a louder one stays louder."""
+    frames = ComputedFrames(waveforms())
+    leaf = LogMelDataset(frames, LogMelStatistics.fit(frames, n_utterances=100, seed=0))
+    levels = [float(leaf[row][0].mean()) for row in range(len(LENGTHS))]
+    assert levels == sorted(levels)
+
+
+def test_a_batch_is_padded(waveforms: Callable[..., WaveformDataset]) -> None:
+    frames = ComputedFrames(waveforms())
+    leaf = LogMelDataset(frames, LogMelStatistics.fit(frames, n_utterances=100, seed=0))
+    batch = leaf.collater([leaf[3], leaf[0], leaf[5]])
+    assert batch["frames"].shape == (3, 23, N_MELS)
+    assert (~batch["padding_mask"]).sum(dim=1).tolist() == [23, 1, 1]
+    assert batch["frames"][batch["padding_mask"]].eq(0).all()
+    assert batch["present"].tolist() == [True, True, False]
+
+
+def test_stored_frames_are_the_computed_ones(
+    copy_toy: Callable[..., Path], make_task: Callable[..., Any]
+) -> None:
+    """Down to what half precision keeps, and cut at the same place."""
+    data = copy_toy(lambda split, rows: rows[:4] if split == "train" else rows[:2])
+    (data / "text").unlink()  # its tokens no longer fit
+    options = {"modality": "speech", "speech_input": "log_mel", "max_speech_seconds": 0.7}
+    task = make_task(data, **options)
+    task.load_dataset("train")
+    computed = task.dataset("train")
+    extract_log_mel(data)
+    task = make_task(data, **options)
+    task.load_dataset("train")
+    stored = task.dataset("train")
+    assert (computed.sizes[0] == stored.sizes[0]).all()
+    for row in range(len(computed)):
+        before, after = (d.collater([d[row]])["net_input"]["speech"] for d in (computed, stored))
+        assert before["frames"].shape == after["frames"].shape
+        torch.testing.assert_close(before["frames"], after["frames"], atol=0.02, rtol=0)
+        assert len(before["frames"][0]) <= 68

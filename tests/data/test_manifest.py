@@ -1,0 +1,145 @@
+"""From files to a split: which layout, which rows can be used, and what their truth is."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data_prep.schema import ManifestError, Utterance
+from emo_fairseq.data.manifest import (
+    Split,
+    check_data_dir,
+    read_corpus_file,
+    read_split,
+    select_rows,
+    truth_array,
+)
+from emo_fairseq.errors import UsageError
+from emo_fairseq.targets import TARGETS
+
+BOTH = ("text", "speech")
+
+
+def split_of(*rows: Utterance, **tokens: list[np.ndarray]) -> Split:
+    return Split("train", Path("train.tsv"), rows, tokens)
+
+
+def test_a_manifest_is_read(write_data_dir: Callable[..., Path]) -> None:
+    rows = [Utterance(id="a", text="yes", emotion="sad"), Utterance(id="b", audio="b.wav")]
+    folder = write_data_dir({"train": rows}, emotion=["sad", "happy"])
+    check_data_dir(folder)
+    split = read_split(folder, folder, "train", BOTH)
+    assert (split.name, split.file) == ("train", folder / "train.tsv")
+    assert list(split.utterances) == rows
+    assert split.tokens == {}
+    assert split.present("text").tolist() == [True, False]
+    assert split.present("speech").tolist() == [False, True]
+    corpus = read_corpus_file(folder)
+    assert corpus is not None
+    assert corpus.labels["emotion"] == ("sad", "happy")
+
+
+def test_the_seeds_layout_is_read(legacy_corpus: Path) -> None:
+    check_data_dir(legacy_corpus)
+    split = read_split(legacy_corpus, legacy_corpus, "valid", ["text"])
+    assert split.file == legacy_corpus / "label_file_valid.csv"
+    assert len(split.utterances) == len(split.tokens["text"]) == 10
+    assert split.present("text").all()
+    assert not split.present("speech").any()
+    assert read_corpus_file(legacy_corpus) is None
+
+
+def test_an_absent_split_is_named_with_those_that_are_there(
+    write_data_dir: Callable[..., Path],
+) -> None:
+    folder = write_data_dir({"train": [Utterance(id="a")], "dev": [Utterance(id="b")]})
+    with pytest.raises(UsageError, match=r"no split 'valid'; the folder has dev, train"):
+        read_split(folder, folder, "valid", BOTH)
+
+
+def test_a_row_that_breaks_the_contract_is_named(write_data_dir: Callable[..., Path]) -> None:
+    folder = write_data_dir({"train": [Utterance(id="a", valence=0.5)]})
+    file = folder / "train.tsv"
+    file.write_text(file.read_text().replace("0.5", "nan"))
+    with pytest.raises(ManifestError, match=r"train\.tsv: row 2: valence is 'nan'; write a number"):
+        read_split(folder, folder, "train", BOTH)
+
+
+def test_what_is_no_data_dir_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such folder"):
+        check_data_dir(tmp_path / "absent")
+    with pytest.raises(UsageError, match=r"not a data dir, it holds no \{split\}\.tsv"):
+        check_data_dir(tmp_path)
+    file = tmp_path / "train.tsv"
+    file.write_text("")
+    with pytest.raises(UsageError, match="there is no such folder"):
+        check_data_dir(file)
+
+
+def test_rows_without_truth_or_input_are_left_out_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    split = split_of(
+        Utterance(id="full", text="a", audio="a.wav", emotion="sad"),
+        Utterance(id="text", text="b", emotion="sad"),
+        Utterance(id="speech", audio="c.wav", emotion="sad"),
+        Utterance(id="silent", emotion="sad"),
+        *(Utterance(id=f"unlabelled{n}", text="e", audio="e.wav") for n in range(7)),
+        Utterance(id="nothing"),
+    )
+    with caplog.at_level(logging.WARNING):
+        rows = select_rows(split, TARGETS["emotion"], BOTH)
+    assert rows.tolist() == [0, 1, 2]
+    unlabelled, silent = (record.getMessage() for record in caplog.records)
+    assert unlabelled.startswith("train.tsv: 8 rows left out, no emotion: unlabelled0, ")
+    assert unlabelled.endswith("unlabelled4, ...")
+    assert silent == "train.tsv: 1 rows left out, neither of text, speech: silent"
+
+
+@pytest.mark.parametrize(("modality", "kept"), [("text", [0, 1]), ("speech", [0, 2])])
+def test_one_modality_alone_leaves_out_more(modality: str, kept: list[int]) -> None:
+    split = split_of(
+        Utterance(id="full", text="a", audio="a.wav", emotion="sad"),
+        Utterance(id="text", text="b", emotion="sad"),
+        Utterance(id="speech", audio="c.wav", emotion="sad"),
+    )
+    assert select_rows(split, TARGETS["emotion"], [modality]).tolist() == kept
+
+
+def test_one_measured_axis_is_truth_enough() -> None:
+    split = split_of(Utterance(id="a", text="a", arousal=0.25), Utterance(id="b", text="b"))
+    assert select_rows(split, TARGETS["vad"], ["text"]).tolist() == [0]
+
+
+@pytest.mark.parametrize("rows", [[], [Utterance(id="a", text="a")], [Utterance(id="a")]])
+def test_a_split_without_a_usable_row_is_refused(rows: Any) -> None:
+    with pytest.raises(UsageError, match="no row has both sentiment and one of text"):
+        select_rows(split_of(*rows), TARGETS["sentiment"], ["text"])
+
+
+def test_labels_become_their_position() -> None:
+    split = split_of(*(Utterance(id=name, emotion=name or None) for name in ("sad", "happy", "")))
+    truth = truth_array(split, TARGETS["emotion"], ["happy", "sad"])
+    assert truth.dtype == np.int64
+    assert truth.tolist() == [1, 0, -1]
+
+
+def test_an_unknown_label_is_refused() -> None:
+    split = split_of(Utterance(id="a", emotion="sad"), Utterance(id="b", emotion="bored"))
+    message = r"train\.tsv: b: emotion 'bored' is not one of the labels happy, sad; correct"
+    with pytest.raises(UsageError, match=message):
+        truth_array(split, TARGETS["emotion"], ["happy", "sad"])
+
+
+def test_numbers_keep_their_axis_and_missing_ones_are_nan() -> None:
+    split = split_of(
+        Utterance(id="a", valence=0.1, arousal=0.2, dominance=0.3), Utterance(id="b", arousal=0.5)
+    )
+    truth = truth_array(split, TARGETS["vad"], [])
+    assert truth.dtype == np.float32
+    np.testing.assert_array_equal(
+        truth, np.array([[0.1, 0.2, 0.3], [np.nan, 0.5, np.nan]], dtype=np.float32)
+    )

@@ -1,0 +1,130 @@
+"""The token leaf: boundaries neither doubled nor missing, cuts before `</s>`, rows that are absent."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data_prep.token_folder import write_tokens
+from emo_fairseq.data.tokens import PADDING_ID, TokenDataset, open_binarised
+from emo_fairseq.errors import UsageError
+
+FIRST, LAST = 0, 2
+
+
+def dataset(*rows: list[int], max_tokens: int = 10, present: Any = None) -> TokenDataset:
+    source = [np.array(row, dtype=np.int64) for row in rows]
+    heard = np.ones(len(rows), dtype=bool) if present is None else np.array(present)
+    lengths = np.array([len(row) for row in rows])
+    return TokenDataset(source, lengths, heard, FIRST, LAST, max_tokens)
+
+
+@pytest.mark.parametrize(
+    "row", [[7, 8, 9], [FIRST, 7, 8, 9], [7, 8, 9, LAST], [FIRST, 7, 8, 9, LAST]]
+)
+def test_boundaries_are_added_where_they_lack(row: list[int]) -> None:
+    tokens, present = dataset(row)[0]
+    assert tokens.tolist() == [FIRST, 7, 8, 9, LAST]
+    assert tokens.dtype == torch.long
+    assert present
+
+
+@pytest.mark.parametrize("row", [[], [FIRST], [LAST], [FIRST, LAST]])
+def test_a_row_of_nothing_but_boundaries_is_both_once(row: list[int]) -> None:
+    tokens, present = dataset(row)[0]
+    assert tokens.tolist() == [FIRST, LAST]
+    assert present
+
+
+def test_boundary_ids_inside_a_row_stay() -> None:
+    tokens, _ = dataset([FIRST, 7, LAST, LAST, FIRST, 8, LAST])[0]
+    assert tokens.tolist() == [FIRST, 7, LAST, LAST, FIRST, 8, LAST]
+
+
+def test_other_boundary_ids_are_honoured() -> None:
+    leaf = TokenDataset([np.array([0, 7, 2])], np.array([3]), np.array([True]), 5, 6, 10)
+    assert leaf[0][0].tolist() == [5, 0, 7, 2, 6]
+
+
+@pytest.mark.parametrize("row", [[7, 8, 9, 10], [FIRST, 7, 8, 9, 10, LAST]])
+def test_a_cut_falls_before_the_separator(row: list[int]) -> None:
+    tokens, _ = dataset(row, max_tokens=4)[0]
+    assert tokens.tolist() == [FIRST, 7, 8, LAST]
+
+
+def test_a_row_that_just_fits_is_not_cut() -> None:
+    tokens, _ = dataset([7, 8], max_tokens=4)[0]
+    assert tokens.tolist() == [FIRST, 7, 8, LAST]
+
+
+def test_a_limit_without_room_for_the_boundaries_is_refused() -> None:
+    assert dataset([7], max_tokens=2)[0][0].tolist() == [FIRST, LAST]
+    with pytest.raises(UsageError, match="limit of 1 tokens"):
+        dataset([7], max_tokens=1)
+
+
+def test_an_absent_row_is_a_placeholder_whose_source_is_not_read() -> None:
+    leaf = dataset([7, 8], [9, 9, 9, 9], present=[True, False])
+    leaf.source = [leaf.source[0]]
+    tokens, present = leaf[1]
+    assert tokens.tolist() == [FIRST, LAST]
+    assert not present
+    assert leaf.sizes[1] == 2
+
+
+def test_sizes_bound_the_lengths() -> None:
+    rows = [[], [7], [7, LAST], [FIRST, 7, 8, LAST], list(range(10, 40))]
+    leaf = dataset(*rows, max_tokens=8)
+    lengths = np.array([len(leaf[row][0]) for row in range(len(rows))])
+    assert (leaf.sizes >= lengths).all()
+    assert (leaf.sizes <= np.minimum(lengths + 2, 8)).all()
+
+
+def test_a_batch_is_padded_at_the_end() -> None:
+    leaf = dataset([7, 8], [9], [9], present=[True, True, False])
+    batch = leaf.collater([leaf[row] for row in range(3)])
+    assert batch["tokens"].tolist() == [
+        [FIRST, 7, 8, LAST],
+        [FIRST, 9, LAST, PADDING_ID],
+        [FIRST, LAST, PADDING_ID, PADDING_ID],
+    ]
+    assert batch["padding_mask"].tolist() == [
+        [False, False, False, False],
+        [False, False, False, True],
+        [False, False, True, True],
+    ]
+    assert batch["present"].tolist() == [True, True, False]
+
+
+def test_a_padding_id_in_the_text_is_no_padding() -> None:
+    leaf = dataset([7, PADDING_ID, 8])
+    assert not leaf.collater([leaf[0]])["padding_mask"].any()
+
+
+def test_binarised_rows_come_back(tmp_path: Path) -> None:
+    rows = [np.array([4, 5, LAST]), np.array([LAST]), np.array([6, 7, 8, LAST])]
+    write_tokens(tmp_path / "train", rows, vocab_size=10)
+    source = open_binarised(tmp_path, "train", n_rows=3)
+    leaf = TokenDataset(source, np.asarray(source.sizes), np.ones(3, dtype=bool), FIRST, LAST, 10)
+    assert [leaf[row][0].tolist() for row in range(3)] == [
+        [FIRST, 4, 5, LAST],
+        [FIRST, LAST],
+        [FIRST, 6, 7, 8, LAST],
+    ]
+
+
+def test_rows_that_do_not_match_the_manifest_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "text"
+    folder.mkdir()
+    write_tokens(folder / "train", [np.array([4, LAST])] * 3, vocab_size=10)
+    message = r"train\.idx: 3 rows, but the manifest has 4; run `python -m data_prep.tokenize_text"
+    with pytest.raises(UsageError, match=message):
+        open_binarised(folder, "train", n_rows=4)
+
+
+def test_a_split_without_tokens_is_refused(tmp_path: Path) -> None:
+    message = r"speech.train\.bin: not there; run `python -m data_prep.tokenize_speech"
+    with pytest.raises(UsageError, match=message):
+        open_binarised(tmp_path / "speech", "train", n_rows=4)

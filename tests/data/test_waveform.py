@@ -1,0 +1,108 @@
+"""The waveform leaf: any file as mono 16 kHz, cut and padded at its end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from emo_fairseq.data.waveform import MIN_SAMPLES, SAMPLE_RATE, WaveformDataset
+from emo_fairseq.errors import UsageError
+
+WriteTone = Callable[..., Path]
+
+
+@pytest.fixture
+def write_tone(tmp_path: Path) -> WriteTone:
+    """A sine of `hertz` in the left channel and silence in any other."""
+
+    def write(seconds: float, rate: int = SAMPLE_RATE, channels: int = 1, hertz: int = 440) -> Path:
+        path = tmp_path / f"{seconds}_{rate}_{channels}.wav"
+        samples = np.zeros((round(seconds * rate), channels))
+        samples[:, 0] = 0.5 * np.sin(2 * np.pi * hertz * np.arange(len(samples)) / rate)
+        soundfile.write(path, samples, rate, subtype="FLOAT")
+        return path
+
+    return write
+
+
+def dataset(*paths: Path | None, n_samples: int = 8000, seconds: float = 20.0) -> WaveformDataset:
+    sizes = np.full(len(paths), n_samples)
+    return WaveformDataset(list(paths), sizes, round(seconds * SAMPLE_RATE))
+
+
+def test_mono_16_khz_is_read_as_it_is(write_tone: WriteTone) -> None:
+    path = write_tone(0.5)
+    samples, present = dataset(path)[0]
+    assert present
+    assert samples.dtype == torch.float32
+    np.testing.assert_array_equal(samples.numpy(), soundfile.read(path, dtype="float32")[0])
+
+
+def test_stereo_48_khz_becomes_mono_16_khz(write_tone: WriteTone) -> None:
+    samples, present = dataset(write_tone(0.5, rate=48_000, channels=2))[0]
+    assert present
+    assert len(samples) == SAMPLE_RATE // 2
+    time = np.arange(len(samples)) / SAMPLE_RATE
+    expected = 0.25 * np.sin(2 * np.pi * 440 * time)  # the mean of a tone of 0.5 and silence
+    middle = slice(500, -500)  # resampling rings at the edges
+    np.testing.assert_allclose(samples.numpy()[middle], expected[middle], atol=1e-3)
+
+
+def test_the_end_of_a_long_file_is_cut(write_tone: WriteTone) -> None:
+    path = write_tone(0.5)
+    whole = dataset(path)[0][0]
+    cut = dataset(path, seconds=0.2)
+    assert torch.equal(cut[0][0], whole[:3200])
+    assert cut.sizes.tolist() == [3200]
+
+
+@pytest.mark.parametrize("n_samples", [1, 399])
+def test_a_very_short_file_is_filled_with_zeros(write_tone: WriteTone, n_samples: int) -> None:
+    leaf = dataset(write_tone(n_samples / SAMPLE_RATE), n_samples=n_samples)
+    samples, present = leaf[0]
+    assert present
+    assert leaf.sizes.tolist() == [len(samples)] == [MIN_SAMPLES]
+    assert samples[n_samples:].eq(0).all()
+
+
+def test_missing_audio_is_a_placeholder(write_tone: WriteTone) -> None:
+    leaf = dataset(None, write_tone(0.5), n_samples=0)
+    samples, present = leaf[0]
+    assert not present
+    assert samples.tolist() == [0.0] * MIN_SAMPLES
+    assert leaf.sizes[0] == MIN_SAMPLES
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such audio file; check the manifest and --data-raw"),
+        (b"", "cannot be decoded"),
+        (b"no sound", "cannot be decoded"),
+    ],
+)
+def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "bad.wav"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"bad\.wav: .*{message}"):
+        dataset(path)[0]
+
+
+def test_a_truncated_file_is_named(write_tone: WriteTone) -> None:
+    path = write_tone(0.5)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(UsageError, match="is cut short"):
+        dataset(path)[0]
+
+
+def test_a_batch_is_padded_with_zeros(write_tone: WriteTone) -> None:
+    leaf = dataset(write_tone(0.1), write_tone(0.05), None)
+    batch = leaf.collater([leaf[row] for row in range(3)])
+    assert batch["waveform"].shape == batch["padding_mask"].shape == (3, 1600)
+    assert (~batch["padding_mask"]).sum(dim=1).tolist() == [1600, 800, MIN_SAMPLES]
+    assert batch["waveform"][batch["padding_mask"]].eq(0).all()
+    assert batch["present"].tolist() == [True, True, False]

@@ -1,0 +1,114 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_prep.emobank import main, prepare_emobank
+from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.validate import validate
+
+ROWS = [
+    "a_1,train,1.0,3.0,5.0,Hello",
+    'a_2,dev,3.0,2.0,3.5,"Well, he\u2019s ""here"""',
+    "a_3,test,2.78,2.89,2.78,None",
+    "a_4,train,3.0,3.0,3.0,",
+    'a_5,train,3.0,3.0,3.0,"  "',
+]
+
+
+def write_csv(folder: Path, *rows: str, header: str = "id,split,V,A,D,text") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "emobank.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_rows_are_scaled_split_and_cleaned(tmp_path: Path) -> None:
+    prepare_emobank(write_csv(tmp_path / "raw", *ROWS), tmp_path / "out")
+    splits = {s: read_manifest(tmp_path / "out" / f"{s}.tsv") for s in ("train", "valid", "test")}
+    assert splits["train"] == [
+        Utterance("a_1", text="Hello", valence=0.0, arousal=0.5, dominance=1.0)
+    ]
+    assert splits["valid"] == [
+        Utterance("a_2", text='Well, he\'s "here"', valence=0.5, arousal=0.25, dominance=0.625)
+    ]
+    assert splits["test"][0].text == "None"  # the word, not a missing value
+    assert validate(tmp_path / "out") == []
+
+
+def test_rows_without_text_are_dropped_and_listed(tmp_path: Path) -> None:
+    prepare_emobank(write_csv(tmp_path / "raw", *ROWS), tmp_path / "out")
+    corpus = read_corpus(tmp_path / "out")
+    assert [(d.split, d.id, d.reason) for d in corpus.dropped] == [
+        ("train", "a_4", "no text"),
+        ("train", "a_5", "no text"),
+    ]
+    assert corpus.vad == {"source_scale": [1.0, 5.0], "mapping": "(x - 1) / 4"}
+
+
+def test_texts_in_two_splits_are_counted(tmp_path: Path) -> None:
+    raw = write_csv(tmp_path / "raw", ROWS[0], ROWS[0].replace("a_1,train", "b,test"))
+    assert prepare_emobank(raw, tmp_path / "out").notes == [
+        "1 texts occur in more than one split, word for word"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("b,train,nan,3,3,x", "row 3: V: VAD value nan lies outside the scale 1 to 5"),
+        ("b,train,3,5.5,3,x", "row 3: A: VAD value 5.5 lies outside the scale 1 to 5"),
+        ("b,train,3,3,high,x", "row 3: D: could not convert"),
+        ("b,train,3,3,,x", "row 3: D: could not convert"),
+        ("b,eval,3,3,3,x", "row 3: split is 'eval', none of train, dev, test"),
+        ("a_1,train,3,3,3,x", "row 3: id 'a_1' was used in row 2"),
+        (",train,3,3,3,x", "row 3: no id"),
+        ("b,train,3,3,3", "row 3: 5 fields where the header has 6; quote fields"),
+        ('b,train,3,3,3,"x', "row 3: not a proper table"),
+    ],
+)
+def test_a_bad_row_is_named_and_nothing_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, message: str
+) -> None:
+    raw = write_csv(tmp_path / "raw", ROWS[0], row)
+    assert main([str(raw), str(tmp_path / "out")]) == 1
+    assert f"error: {raw / 'emobank.csv'}: {message}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_bad_rows_are_named_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = write_csv(tmp_path / "raw", *["b,train,9,3,3,x"] * 25)
+    assert main([str(raw), str(tmp_path / "out")]) == 1
+    err = capsys.readouterr().err
+    assert "row 2:" in err
+    assert "row 21:" in err
+    assert "row 22:" not in err
+    assert "... and 5 more\n25 faults" in err
+
+
+def test_another_file_is_not_taken_for_emobank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert "emobank.csv: No such file or directory" in capsys.readouterr().err
+    write_csv(tmp_path, header="id,V,A,D,text")
+    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert "row 1: no column split; its columns are id, V, A, D, text" in capsys.readouterr().err
+
+
+@pytest.mark.realdata
+def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    assert main([str(real_data("emobank")), str(tmp_path)]) == 0
+    corpus = read_corpus(tmp_path)
+    assert {s: c["rows"] for s, c in corpus.splits.items()} == {
+        "train": 8062,
+        "valid": 1000,
+        "test": 1000,
+    }
+    assert corpus.dropped == []
+    assert corpus.notes == ["34 texts occur in more than one split, word for word"]
+    valid = {row.id: row for row in read_manifest(tmp_path / "valid.tsv")}
+    assert valid["easy_money_13624_13628"].text == "None"
+    assert valid["easy_money_13624_13628"].arousal == pytest.approx((2.89 - 1) / 4)
+    assert validate(tmp_path) == []

@@ -1,0 +1,226 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_prep.meld import BAD_CLIPS, COLUMNS, clip_of, main, prepare_meld
+from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.validate import validate
+
+HEADER = ["Sr No.", *COLUMNS]
+# split: (text, speaker, emotion, sentiment, dialogue, utterance)
+TREE = {
+    "train": [
+        ("You must\u2019ve had your hands full.", "Joey", "neutral", "neutral", 0, 0),
+        ("That I did\u2026", "Chandler\u2019s Date", "joy", "positive", 0, 1),
+        ("Noo.", "Rachel", "sadness", "negative", 125, 3),
+    ],
+    "dev": [
+        ("Hey!", "Joey", "surprise", "positive", 0, 0),
+        ("No\x92", "Ross", "anger", "negative", 110, 7),
+    ],
+    "test": [("Hey!", "Joey", "joy", "positive", 0, 0), ("Hm", "Ross", "fear", "negative", 38, 4)],
+}
+
+
+def write_rows(folder: Path, split: str, rows: list[tuple[object, ...]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{split}_sent_emo.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(HEADER)
+        for number, row in enumerate(rows, start=1):
+            writer.writerow([number, *row, 8, 3, f"00:00:0{number},059", "00:00:09,731"])
+
+
+@pytest.fixture
+def corpus_dir(tmp_path: Path) -> Path:
+    for split, rows in TREE.items():
+        write_rows(tmp_path / "raw", split, list(rows))
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def corpus_dir_with_audio(corpus_dir: Path, write_sound: Callable[..., Path]) -> Path:
+    for split, rows in TREE.items():
+        for row in rows:
+            write_sound(corpus_dir / "audios" / split / f"dia{row[4]}_utt{row[5]}.flac", 8000)
+    (corpus_dir / "audios" / "dev" / "dia110_utt7.flac").unlink()
+    return corpus_dir
+
+
+def test_text_only(corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(corpus_dir), str(tmp_path / "out")]) == 0
+    assert "--modality text" in capsys.readouterr().out
+    assert read_manifest(tmp_path / "out" / "train.tsv")[:2] == [
+        Utterance(
+            "train_dia0_utt0",
+            text="You must've had your hands full.",
+            speaker="Joey",
+            session="s08e03",
+            dialogue="train_dia0",
+            turn=0,
+            emotion="neutral",
+            sentiment="neutral",
+        ),
+        Utterance(
+            "train_dia0_utt1",
+            text="That I did...",
+            speaker="Chandler's Date",
+            session="s08e03",
+            dialogue="train_dia0",
+            turn=1,
+            emotion="joy",
+            sentiment="positive",
+        ),
+    ]
+    assert [r.text for r in read_manifest(tmp_path / "out" / "valid.tsv")] == ["Hey!", "No'"]
+    corpus = read_corpus(tmp_path / "out")
+    assert corpus.dropped == []
+    assert corpus.disjoint == ("dialogue",)
+    assert validate(tmp_path / "out") == []
+
+
+def test_audio_is_joined_and_bad_clips_keep_their_text(
+    corpus_dir_with_audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(corpus_dir_with_audio), str(tmp_path / "out")]) == 0
+    assert f"--data-raw {corpus_dir_with_audio}" in capsys.readouterr().out
+    first, _, corrupt = read_manifest(tmp_path / "out" / "train.tsv")
+    assert (first.audio, first.n_samples) == ("audios/train/dia0_utt0.flac", 8000)
+    assert (corrupt.audio, corrupt.n_samples, corrupt.text) == (None, None, "Noo.")
+    dropped = read_corpus(tmp_path / "out").dropped
+    assert {(d.split, d.id, d.what) for d in dropped} == {
+        ("train", "train_dia125_utt3", "audio"),
+        ("valid", "dev_dia110_utt7", "audio"),
+        ("test", "test_dia38_utt4", "audio"),
+    }
+    assert all(d.reason == BAD_CLIPS[d.id] for d in dropped)
+    assert validate(tmp_path / "out", corpus_dir_with_audio) == []
+
+
+def test_missing_and_truncated_clips_are_listed(
+    corpus_dir_with_audio: Path, tmp_path: Path, cut: Callable[[Path], Path]
+) -> None:
+    (corpus_dir_with_audio / "audios" / "train" / "dia0_utt0.flac").unlink()
+    cut(corpus_dir_with_audio / "audios" / "train" / "dia0_utt1.flac")
+    corpus = prepare_meld(corpus_dir_with_audio, tmp_path / "out")
+    reasons = {d.id: d.reason for d in corpus.dropped}
+    assert reasons["train_dia0_utt0"] == "clip: there is no such file"
+    assert reasons["train_dia0_utt1"].startswith(("clip: unreadable", "clip: truncated"))
+    assert len(reasons) == 5
+    assert corpus.splits["train"]["rows"] == 3
+    assert corpus.splits["train"]["with_audio"] == 0
+    assert validate(tmp_path / "out", corpus_dir_with_audio) == []
+
+
+def test_stereo_clips_count_per_channel_at_16_khz(
+    corpus_dir_with_audio: Path, tmp_path: Path, write_sound: Callable[..., Path]
+) -> None:
+    clip = corpus_dir_with_audio / "audios" / "train" / "dia0_utt0.flac"
+    write_sound(clip, 48_000, 48_000, channels=2)
+    prepare_meld(corpus_dir_with_audio, tmp_path / "out")
+    assert read_manifest(tmp_path / "out" / "train.tsv")[0].n_samples == 16_000
+
+
+def test_repeated_numbers_are_dropped_and_repeated_words_reported(
+    corpus_dir: Path, tmp_path: Path
+) -> None:
+    first = TREE["train"][0]
+    write_rows(corpus_dir, "train", [first, first, ("Hi", "Ross", "joy", "positive", 1, 0)])
+    corpus = prepare_meld(corpus_dir, tmp_path / "out")
+    assert [(d.split, d.id, d.what) for d in corpus.dropped] == [
+        ("train", "train_dia0_utt0", "row")
+    ]
+    assert "row 3 repeats" in corpus.dropped[0].reason
+    assert corpus.splits["train"]["rows"] == 2
+
+
+def test_one_utterance_under_two_dialogues_is_kept_and_noted(
+    corpus_dir: Path, tmp_path: Path
+) -> None:
+    text = ("Hey!", "Ross", "joy", "positive")
+    write_rows(corpus_dir, "train", [(*text, 1, 0)])
+    write_rows(corpus_dir, "test", [(*text, 7, 2)])
+    corpus = prepare_meld(corpus_dir, tmp_path / "out")
+    assert corpus.notes[0].startswith("1 utterances occur more than once")
+    assert [corpus.splits[s]["rows"] for s in ("train", "test")] == [1, 1]
+
+
+def test_cp1252_bytes_are_read(corpus_dir: Path, tmp_path: Path) -> None:
+    path = corpus_dir / "train_sent_emo.csv"
+    raw = path.read_bytes().replace("\u2019".encode(), b"\x92")
+    assert raw.count(b"\x92") == 2
+    path.write_bytes(raw)
+    prepare_meld(corpus_dir, tmp_path / "out")
+    texts = [row.text for row in read_manifest(tmp_path / "out" / "train.tsv")]
+    assert texts == ["You must've had your hands full.", "That I did...", "Noo."]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("Hi", "Ross", "happy", "positive", 1, 0), "row 2: Emotion is 'happy', none of neutral"),
+        (("Hi", "Ross", "joy", "good", 1, 0), "row 2: Sentiment is 'good', none of neutral"),
+        (("Hi", "Ross", "joy", "positive", "x", 0), "row 2: Dialogue_ID is 'x', no number"),
+        (("Hi", "Ross", "joy", "positive", 1, ""), "row 2: Utterance_ID is '', no number"),
+        (("Hi", "Ross", "joy", "positive", 1), "row 2: 10 fields where the header has 11"),
+    ],
+)
+def test_a_bad_row_is_named_and_nothing_written(
+    corpus_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    row: tuple[object, ...],
+    message: str,
+) -> None:
+    write_rows(corpus_dir, "dev", [row])
+    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert f"error: {corpus_dir / 'dev_sent_emo.csv'}: {message}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_absent_csv_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert "train_sent_emo.csv: No such file" in capsys.readouterr().err
+
+
+def test_clip_names() -> None:
+    assert clip_of("train_dia0_utt3") == "audios/train/dia0_utt3.flac"
+    assert len(BAD_CLIPS) == 5
+
+
+@pytest.mark.realdata
+def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    assert main([str(real_data("meld")), str(tmp_path)]) == 0
+    corpus = read_corpus(tmp_path)
+    assert {s: c["rows"] for s, c in corpus.splits.items()} == {
+        "train": 9989,
+        "valid": 1109,
+        "test": 2610,
+    }
+    assert {s: c["with_text"] for s, c in corpus.splits.items()} == {
+        "train": 9989,
+        "valid": 1109,
+        "test": 2610,
+    }
+    assert corpus.splits["test"]["emotion"] == {
+        "neutral": 1256,
+        "joy": 402,
+        "sadness": 208,
+        "anger": 345,
+        "fear": 50,
+        "disgust": 68,
+        "surprise": 281,
+    }
+    assert corpus.splits["train"]["sentiment"] == {
+        "neutral": 4710,
+        "positive": 2334,
+        "negative": 2945,
+    }
+    assert [corpus.splits[s]["dialogues"] for s in ("train", "valid", "test")] == [1038, 114, 280]
+    assert corpus.notes[0].startswith("11 utterances occur more than once")
+    rows = [row for s in corpus.splits for row in read_manifest(tmp_path / f"{s}.tsv")]
+    assert {c for row in rows for c in row.text or "" if not c.isascii()} == {"\u00e9", "\u00f3"}
+    assert validate(tmp_path) == []

@@ -1,0 +1,382 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_prep.group_split import split_groups
+from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.table import main
+from data_prep.validate import validate
+
+HEADER = "utt,wav,words,who,part,label,val"
+TABLE = [
+    "u1,one.wav,Hello there,ann,train,exc,1",
+    "u2,two.wav,,bob,dev,sad,5",
+    'u3,,"Well, ""no""",cat,test,happy,3',
+]
+TEXT = ["--name", "mine", "--column", "id=utt", "--column", "text=words"]
+SPLIT = ["--split-column", "part", "--split-map", "dev=valid"]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return write_table(tmp_path / "mine.csv", TABLE)
+
+
+def write_table(path: Path, rows: list[str], header: str = HEADER) -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def splits_of(out: Path) -> dict[str, list[Utterance]]:
+    return {split: read_manifest(out / f"{split}.tsv") for split in read_corpus(out).splits}
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What a run that must fail says, after "error: "."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in arguments]) == 1
+    _, error, message = capsys.readouterr().err.partition("error: ")  # after any progress bar
+    assert error
+    return message.strip()
+
+
+def test_columns_and_values_are_mapped(
+    table: Path,
+    tmp_path: Path,
+    write_sound: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_sound(tmp_path / "sound" / "one.wav", 4800, 48_000, channels=2)
+    write_sound(tmp_path / "sound" / "two.wav", 1600)
+    out = tmp_path / "out"
+    columns = ["audio=wav", "speaker=who", "emotion=label", "valence=val"]
+    arguments = [str(table), str(out), *TEXT, *SPLIT]
+    arguments += [word for column in columns for word in ("--column", column)]
+    arguments += ["--vad-scale", "1", "5", "--label-map", "exc=happy", "--label-order", "sad,happy"]
+    arguments += ["--data-raw", str(tmp_path / "sound"), "--extra", "part", "--disjoint", "speaker"]
+    assert main([*arguments, "--licence", "CC0", "--citation", "Me"]) == 0
+    assert f"--data {out} --data-raw {tmp_path / 'sound'}" in capsys.readouterr().out
+    assert splits_of(out) == {
+        "train": [
+            Utterance(
+                "u1",
+                audio="one.wav",
+                n_samples=1600,
+                text="Hello there",
+                speaker="ann",
+                emotion="happy",
+                valence=0.0,
+                extra={"part": "train"},
+            )
+        ],
+        "valid": [
+            Utterance(
+                "u2",
+                audio="two.wav",
+                n_samples=1600,
+                speaker="bob",
+                emotion="sad",
+                valence=1.0,
+                extra={"part": "dev"},
+            )
+        ],
+        "test": [
+            Utterance(
+                "u3",
+                text='Well, "no"',
+                speaker="cat",
+                emotion="happy",
+                valence=0.5,
+                extra={"part": "test"},
+            )
+        ],
+    }
+    corpus = read_corpus(out)
+    assert corpus.labels == {"emotion": ("sad", "happy")}
+    assert corpus.vad == {"source_scale": [1.0, 5.0], "mapping": "(x - 1) / 4"}
+    assert (corpus.disjoint, corpus.licence, corpus.citation) == (("speaker",), "CC0", "Me")
+    assert validate(out, tmp_path / "sound") == []
+
+
+def test_labels_without_an_order_are_sorted_and_said_so(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(table), str(out), *TEXT, *SPLIT, "--column", "emotion=label"]) == 0
+    assert read_corpus(out).labels["emotion"] == ("exc", "happy", "sad")
+    assert "no order was given for emotion: its labels are sorted" in capsys.readouterr().out
+
+
+def test_rows_without_text_or_audio_are_dropped_and_listed(table: Path, tmp_path: Path) -> None:
+    assert main([str(table), str(tmp_path / "out"), *TEXT, *SPLIT]) == 0
+    assert list(splits_of(tmp_path / "out")) == ["train", "test"]
+    (dropped,) = read_corpus(tmp_path / "out").dropped
+    assert (dropped.split, dropped.id, dropped.reason) == (
+        "valid",
+        "u2",
+        "neither text nor audio",
+    )
+
+
+def test_labels_can_be_dropped_and_values_called_missing(tmp_path: Path) -> None:
+    rows = ["u1,,a,x,train,sad,NA", "u2,,b,x,train,xxx,2", "u3,,NA,x,train,sad,3"]
+    table = write_table(tmp_path / "mine.csv", rows)
+    out = tmp_path / "out"
+    arguments = [str(table), str(out), *TEXT, *SPLIT, "--column", "emotion=label"]
+    arguments += ["--column", "arousal=val", "--vad-scale", "0", "4", "--missing", "NA"]
+    assert main([*arguments, "--drop-label", "xxx"]) == 0
+    assert splits_of(out) == {"train": [Utterance("u1", text="a", emotion="sad")]}
+    assert [(d.id, d.reason) for d in read_corpus(out).dropped] == [
+        ("u2", "--drop-label xxx"),
+        ("u3", "neither text nor audio"),
+    ]
+
+
+def test_one_table_a_split(tmp_path: Path) -> None:
+    tables = []
+    for split in ("train", "valid", "test"):
+        path = write_table(tmp_path / f"{split}.tsv", [f"{split}1\thi"], header="utt\twords")
+        tables.append(f"{split}={path}")
+    assert main([*tables, str(tmp_path / "out"), *TEXT]) == 0
+    assert {s: [r.id for r in rows] for s, rows in splits_of(tmp_path / "out").items()} == {
+        "train": ["train1"],
+        "valid": ["valid1"],
+        "test": ["test1"],
+    }
+
+
+def test_text_is_cleaned_only_when_asked(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "mine.csv", ["u1,,don\u2019t,x,train,,"])
+    assert main([str(table), str(tmp_path / "a"), *TEXT, *SPLIT]) == 0
+    assert splits_of(tmp_path / "a")["train"][0].text == "don\u2019t"
+    assert main([str(table), str(tmp_path / "b"), *TEXT, *SPLIT, "--normalise-text"]) == 0
+    assert splits_of(tmp_path / "b")["train"][0].text == "don't"
+
+
+def test_split_by_speaker_keeps_speakers_whole_and_repeats_with_its_seed(tmp_path: Path) -> None:
+    rows = [f"u{n},,hi,speaker{n % 20},,," for n in range(200)]
+    table = write_table(tmp_path / "mine.csv", rows)
+
+    def draw(out: str, seed: str) -> dict[str, list[Utterance]]:
+        arguments = [*TEXT, "--column", "speaker=who", "--split-by", "speaker", "--seed", seed]
+        assert main([str(table), str(tmp_path / out), *arguments]) == 0
+        assert validate(tmp_path / out) == []
+        return splits_of(tmp_path / out)
+
+    first = draw("a", "1")
+    assert {split: len(rows) for split, rows in first.items()} == {
+        "train": 140,
+        "valid": 20,
+        "test": 40,
+    }
+    speakers = {split: {r.speaker for r in rows} for split, rows in first.items()}
+    assert len(set.union(*speakers.values())) == sum(map(len, speakers.values())) == 20
+    assert draw("b", "1") == first
+    assert draw("c", "2") != first
+    assert read_corpus(tmp_path / "a").disjoint == ("speaker",)
+
+
+def test_split_by_row_says_which_speakers_are_shared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_table(tmp_path / "mine.csv", [f"u{n},,hi,ann,,," for n in range(10)])
+    arguments = [*TEXT, "--column", "speaker=who", "--split-by", "row", "--valid-fraction", "0"]
+    assert main([str(table), str(tmp_path / "out"), *arguments]) == 0
+    assert {s: len(rows) for s, rows in splits_of(tmp_path / "out").items()} == {
+        "train": 8,
+        "test": 2,
+    }
+    assert "note: 1 speakers are in more than one split" in capsys.readouterr().out
+
+
+def test_groups_go_where_the_shares_say() -> None:
+    sizes = {"a": 5, "b": 3, "c": 2}
+    drawn = split_groups(sizes, {"test": 0.2, "valid": 0.2}, seed=0)
+    assert sorted(drawn) == ["a", "b", "c"]
+    assert sorted(drawn.values()) == ["test", "train", "valid"]
+    assert split_groups(sizes, {"test": 0.0, "valid": 0.0}, seed=0) == dict.fromkeys("abc", "train")
+    with pytest.raises(ValueError, match="2 groups are too few, or too uneven"):
+        split_groups({"a": 5, "b": 3}, {"test": 0.2, "valid": 0.2}, seed=0)
+    with pytest.raises(ValueError, match="leave nothing for train"):
+        split_groups(sizes, {"test": 0.5, "valid": 0.5}, seed=0)
+    with pytest.raises(ValueError, match="leave nothing for train"):
+        split_groups(sizes, {"test": -0.1}, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--column", "text=words"], "no column is mapped to id; add --column id=COLUMN"),
+        (["--column", "id=utt"], "neither text nor audio is mapped; add --column text=COLUMN"),
+        ([*TEXT[2:], "--column", "mood=label"], "--column mood: no such field; the fields are id,"),
+        ([*TEXT[2:], "--column", "n_samples=val"], "--column n_samples: no such field"),
+        ([*TEXT[2:], "--column", "label"], "--column label: write LEFT=RIGHT"),
+        ([*TEXT[2:], "--column", "id=val"], "--column id=val: write LEFT=RIGHT, each left side"),
+        ([*TEXT[2:], "--column", "valence=val"], "valence: the scale is not known; add --vad-sc"),
+        ([*TEXT[2:], "--vad-scale", "5", "1"], "--vad-scale 5 1 is empty; give the lower end"),
+        ([*TEXT[2:], "--column", "audio=wav"], "audio is mapped; say with --data-raw DIR where"),
+        ([*TEXT[2:], "--label-order", "a,b"], "emotion is not mapped; add --column emotion=COL"),
+        ([*TEXT[2:], "--sentiment-map", "a=b"], "sentiment is not mapped; add --column sentim"),
+        ([*TEXT[2:], "--drop-label", "a"], "--drop-label needs --column emotion=COLUMN"),
+        ([*TEXT[2:], "--disjoint", "speaker"], "--disjoint: speaker is not mapped"),
+        ([*TEXT[2:], "--extra", "emotion"], "--extra emotion: the manifest has a column of that"),
+        ([*TEXT[2:], "--split-by", "row"], "the splits are not known, or known twice; give one"),
+    ],
+)
+def test_nothing_is_guessed(
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    arguments = [table, tmp_path / "out", "--name", "mine", *SPLIT, *options]
+    assert refusal(capsys, *arguments).startswith(message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_splits_must_be_known_one_way(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert "the splits are not known" in refusal(capsys, table, out, *TEXT)
+    assert "known twice" in refusal(capsys, f"train={table}", out, *TEXT, *SPLIT)
+    assert "a second table" in refusal(capsys, table, table, out, *TEXT, *SPLIT)
+    by_speaker = [table, out, *TEXT, "--split-by", "speaker"]
+    assert "--split-by speaker: speaker is not mapped" in refusal(capsys, *by_speaker)
+    few = [*by_speaker, "--column", "speaker=who", "--test-fraction", "0.9"]
+    assert "leave nothing for train" in refusal(capsys, *few)
+
+
+def test_an_absent_column_lists_those_there_are(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refusal(capsys, table, tmp_path / "out", *TEXT, *SPLIT, "--column", "turn=number")
+    assert message == (
+        f"{table}: row 1: no column number; its columns are utt, wav, words, who, part, label, val"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("u1,,x,ann,train,sad,1", "row 5: id 'u1' was used in {table}, row 2; give every row"),
+        (",,x,ann,train,sad,1", "row 5: no id; give every row its own id"),
+        ("u4,,x,ann,eval,sad,1", "row 5: split is 'eval', none of train, valid, test; name it"),
+        ("u4,,x,ann,,sad,1", "row 5: split is '', none of train, valid, test"),
+        ("u4,,x,ann,train,fear,1", "row 5: unknown emotion 'fear', none of sad, happy; add it"),
+        ("u4,,x,ann,train,sad,nan", "row 5: valence is 'nan', not a number 1 to 5; mend it"),
+        ("u4,,x,ann,train,sad,5.1", "row 5: valence is '5.1', not a number 1 to 5; mend it"),
+        ("u4,,x,ann,train,sad,NA", "row 5: valence is 'NA', not a number 1 to 5"),
+        ("u4,,x,ann,train,sad", "row 5: 6 fields where the header has 7"),
+        ("u4,,x,cat,train,sad,1", "speaker 'cat' is in train and test; keep the splits apart"),
+    ],
+)
+def test_a_bad_row_is_named_and_nothing_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, message: str
+) -> None:
+    table = write_table(tmp_path / "mine.csv", [*TABLE, row])
+    arguments = [table, tmp_path / "out", *TEXT, *SPLIT, "--disjoint", "speaker"]
+    for column in ("speaker=who", "emotion=label", "valence=val"):
+        arguments += ["--column", column]
+    arguments += ["--vad-scale", "1", "5", "--label-map", "exc=happy", "--label-order", "sad,happy"]
+    assert message.format(table=table) in refusal(capsys, *arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_turns_and_scores_are_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = [*TEXT, *SPLIT, "--column", "turn=who", "--column", "sentiment_score=val"]
+    table = write_table(tmp_path / "mine.csv", ["u1,,hi,4,train,,-2.5"])
+    assert main([str(table), str(tmp_path / "out"), *columns]) == 0
+    assert splits_of(tmp_path / "out") == {
+        "train": [Utterance("u1", text="hi", turn=4, sentiment_score=-2.5)]
+    }
+    write_table(table, ["u1,,hi,4.5,train,,-3.5"])
+    message = refusal(capsys, table, tmp_path / "out", *columns)
+    assert "row 2: turn is '4.5', not a whole number from 0 up" in message
+    assert "row 2: sentiment_score is '-3.5', not a number from -3 to 3" in message
+
+
+def test_labels_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(tmp_path / "mine.csv", ["u1,,hi,ann,train,sad,"])
+    arguments = [str(table), str(tmp_path / "out"), *TEXT, *SPLIT]
+    order = ["--column", "emotion=label", "--label-order", "sad,glad"]
+    assert main([*arguments, *order]) == 0
+    assert read_corpus(tmp_path / "out").labels["emotion"] == ("sad", "glad")
+    assert "emotion labels that no row has: glad" in capsys.readouterr().out
+    message = refusal(capsys, *arguments, "--column", "sentiment=val")
+    assert "column val holds no sentiment label at all" in message
+
+
+def test_a_table_without_a_usable_row_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_table(tmp_path / "mine.csv", ["u1,,,ann,train,,"])
+    message = refusal(capsys, table, tmp_path / "out", *TEXT, *SPLIT)
+    assert message == f"{table}: no row can be used"
+    by_speaker = [*TEXT, "--column", "speaker=val", "--split-by", "speaker"]
+    write_table(table, ["u1,,hi,ann,train,,"])
+    message = refusal(capsys, table, tmp_path / "out", *by_speaker)
+    assert "row 2: no speaker, by which splits are drawn" in message
+
+
+def test_a_doubled_column_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(tmp_path / "mine.csv", ["u1,hi,ho,train"], "utt,words,words,part")
+    message = refusal(capsys, table, tmp_path / "out", *TEXT, *SPLIT)
+    assert message == f"{table}: row 1: column words twice; rename one"
+
+
+def test_bad_audio_stops_the_run_unless_told_to_drop_it(
+    table: Path,
+    tmp_path: Path,
+    write_sound: Callable[..., Path],
+    cut: Callable[[Path], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cut(write_sound(tmp_path / "sound" / "one.wav"))
+    out = tmp_path / "out"
+    arguments = [table, out, *TEXT, *SPLIT, "--column", "audio=wav"]
+    arguments += ["--data-raw", tmp_path / "sound"]
+    message = refusal(capsys, *arguments)
+    assert f"{table}: row 2: audio {tmp_path}/sound/one.wav: truncated" in message
+    assert f"{table}: row 3: audio {tmp_path}/sound/two.wav: there is no such file" in message
+    assert "2 faults" in message
+    arguments.append("--drop-bad-audio")
+    assert "none of its 2 audio files can be used; check --data-raw" in refusal(capsys, *arguments)
+    write_sound(tmp_path / "sound" / "one.wav")
+    assert main([*map(str, arguments)]) == 0
+    assert [(d.id, d.what) for d in read_corpus(out).dropped] == [("u2", "audio"), ("u2", "row")]
+    assert [row.id for rows in splits_of(out).values() for row in rows] == ["u1", "u3"]
+    assert validate(out, tmp_path / "sound") == []
+
+
+def test_absolute_audio_paths_are_made_relative_or_refused(
+    tmp_path: Path, write_sound: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = write_sound(tmp_path / "sound" / "deep" / "one.wav")
+    table = write_table(tmp_path / "mine.csv", [f"u1,{sound},x,ann,train,,"])
+    arguments = [table, tmp_path / "out", *TEXT, *SPLIT, "--column", "audio=wav", "--data-raw"]
+    assert main([*map(str, arguments), str(tmp_path / "sound")]) == 0
+    assert splits_of(tmp_path / "out")["train"][0].audio == "deep/one.wav"
+    assert "lies outside --data-raw" in refusal(capsys, *arguments, tmp_path / "elsewhere")
+
+
+def test_other_delimiters_and_encodings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "mine.txt"
+    table.write_bytes("utt;words;part\nu1;caf\u00e9;train\n".encode("latin-1"))
+    arguments = [table, tmp_path / "out", *TEXT, "--split-column", "part"]
+    assert "neither .csv nor .tsv; say --delimiter" in refusal(capsys, *arguments)
+    arguments += ["--delimiter", ";"]
+    assert "row 2: not utf-8-sig text; save the table as UTF-8" in refusal(capsys, *arguments)
+    assert main([*map(str, arguments), "--encoding", "latin-1"]) == 0
+    assert splits_of(tmp_path / "out")["train"] == [Utterance("u1", text="caf\u00e9")]
+
+
+def test_help_explains_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert "Nothing is guessed" in shown
+    assert "--column FIELD=COLUMN" in shown
+    assert "sentiment_score" in shown

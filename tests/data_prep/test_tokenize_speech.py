@@ -1,0 +1,245 @@
+"""Speech tokens: nearest centroids of frames, fitted on train alone, the same bytes every time."""
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.audio import log_mel, mfcc, num_frames, read_audio
+from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
+from data_prep.speech_tokenizers import load_speech_tokenizer
+from data_prep.token_folder import EOS, read_card
+from data_prep.tokenize_speech import main, sample_frames, tokenize_with_kmeans
+from data_prep.toy import make_toy
+
+FIRST_CODE = 4
+SPLITS = ("train", "valid", "test")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy corpus without tokens; tests work on copies of it."""
+    folder = tmp_path_factory.mktemp("toy")
+    make_toy(folder, seed=3, sizes=(24, 8, 8), speakers=(4, 2, 2))
+    return folder
+
+
+@pytest.fixture
+def data_dir(toy: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(toy, tmp_path / "data"))
+
+
+def tokenize(data_dir: Path, **options: Any) -> Path:
+    tokenize_with_kmeans(data_dir, **{"n_clusters": 8, **options})
+    return data_dir / "speech"
+
+
+def stored(folder: Path, split: str) -> list[list[int]]:
+    from fairseq.data.indexed_dataset import MMapIndexedDataset  # worker processes need it not
+
+    dataset = MMapIndexedDataset(str(folder / split))
+    return [dataset[i].tolist() for i in range(len(dataset))]
+
+
+def rows_of(data_dir: Path) -> dict[str, list[Utterance]]:
+    return {split: read_manifest(data_dir / f"{split}.tsv") for split in SPLITS}
+
+
+def rewrite(data_dir: Path, rows: Mapping[str, Sequence[Utterance]]) -> None:
+    write_corpus(data_dir, Corpus(name="toy"), rows)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {f.name: f.read_bytes() for f in folder.iterdir() if f.name != ".lock"}
+
+
+def add_noise(path: Path) -> None:
+    waveform = read_audio(path)
+    waveform += np.random.default_rng(0).normal(0, 0.3, len(waveform)).astype(np.float32)
+    soundfile.write(path, np.clip(waveform, -1, 1), 16_000, subtype="PCM_16")
+
+
+@pytest.mark.parametrize(("features", "extract"), [("mfcc", mfcc), ("logmel", log_mel)])
+def test_tokens_are_the_nearest_centroids(features: str, extract: Any, data_dir: Path) -> None:
+    folder = tokenize(data_dir, features=features)
+    saved = np.load(folder / "kmeans.npz", allow_pickle=False)
+    for split, rows in rows_of(data_dir).items():
+        for row, tokens in zip(rows, stored(folder, split), strict=True):
+            frames = extract(read_audio(data_dir / str(row.audio)))
+            points = (frames - saved["mean"]) / saved["std"]
+            squares = ((points[:, None, :] - saved["centroids"][None]) ** 2).sum(axis=2)
+            codes = squares.argmin(axis=1)
+            assert tokens == [*(codes + FIRST_CODE), EOS]
+            assert len(tokens) == num_frames(row.n_samples or 0) + 1
+    assert json.loads(str(saved["settings"])) == read_card(folder)["settings"]
+    assert len(np.unique(np.concatenate(stored(folder, "train")))) == 8 + 1, "a code is never used"
+
+
+def test_statistics_and_dictionary_are_of_train(data_dir: Path) -> None:
+    folder = tokenize(data_dir)
+    saved = np.load(folder / "kmeans.npz", allow_pickle=False)
+    train = rows_of(data_dir)["train"]
+    frames = np.concatenate([mfcc(read_audio(data_dir / str(row.audio))) for row in train])
+    np.testing.assert_allclose(
+        saved["mean"], frames.mean(axis=0, dtype=float), rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(saved["std"], frames.std(axis=0, dtype=float), rtol=1e-4)
+    dictionary = load_speech_tokenizer(folder).dictionary
+    assert dictionary.symbols == ["<s>", "<pad>", "</s>", "<unk>", *map(str, range(8))]
+    counts = np.bincount(np.concatenate(stored(folder, "train")))
+    assert dictionary.count[FIRST_CODE:] == counts[FIRST_CODE:].tolist()
+    # Centroids are means of what they stand for: k-means converged on these frames.
+    points = (frames - saved["mean"]) / saved["std"]
+    codes = np.concatenate([row[:-1] for row in stored(folder, "train")]) - FIRST_CODE
+    means = np.stack([points[codes == code].mean(axis=0) for code in range(8)])
+    assert np.abs(means - saved["centroids"]).max() < 0.25
+
+
+def test_other_splits_change_nothing_in_the_quantizer(data_dir: Path) -> None:
+    folder = tokenize(data_dir)
+    before = snapshot(folder)
+    for row in rows_of(data_dir)["test"]:
+        add_noise(data_dir / str(row.audio))  # same ids, same lengths, another sound
+    tokenize(data_dir)
+    after = snapshot(folder)
+    for name in ("kmeans.npz", "dict.txt", "train.bin", "valid.bin"):
+        assert after[name] == before[name], name
+    assert after["test.bin"] != before["test.bin"]
+    assert len(after["test.bin"]) == len(before["test.bin"])
+
+
+def test_train_audio_changes_it(data_dir: Path) -> None:
+    before = snapshot(tokenize(data_dir))
+    add_noise(data_dir / str(rows_of(data_dir)["train"][0].audio))
+    after = snapshot(tokenize(data_dir))
+    assert after["kmeans.npz"] != before["kmeans.npz"]
+
+
+def test_one_worker_and_two_write_the_same_bytes(toy: Path, tmp_path: Path) -> None:
+    one, two = (Path(shutil.copytree(toy, tmp_path / name)) for name in ("one", "two"))
+    options = {"max_train_frames": 1000}
+    first = snapshot(tokenize(one, workers=1, **options))
+    assert snapshot(tokenize(two, workers=2, **options)) == first
+    other_seed = snapshot(tokenize(two, seed=2, **options))
+    assert other_seed["kmeans.npz"] != first["kmeans.npz"]
+
+
+def test_a_rerun_skips(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    folder = tokenize(data_dir)
+    before = {name: (folder / name).stat().st_mtime_ns for name in snapshot(folder)}
+    caplog.clear()
+    tokenize(data_dir)
+    assert caplog.text.count("is up to date, skipped") == 3
+    assert {name: (folder / name).stat().st_mtime_ns for name in snapshot(folder)} == before
+    caplog.clear()
+    tokenize(data_dir, n_clusters=9)
+    assert "settings or train split changed" in caplog.text
+    assert "skipped" not in caplog.text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bad_file_is_named_and_the_rerun_completes(
+    workers: int, toy: Path, tmp_path: Path
+) -> None:
+    data_dir = Path(shutil.copytree(toy, tmp_path / "broken"))
+    whole = Path(shutil.copytree(toy, tmp_path / "whole"))
+    bad = rows_of(data_dir)["valid"][5]
+    path = data_dir / str(bad.audio)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=f"utterance '{bad.id}': {path}: ") as caught:
+        tokenize(data_dir, workers=workers)
+    assert ";" in str(caught.value), "no remedy"
+    left = snapshot(data_dir / "speech")
+    assert sorted(left) == ["dict.txt", "kmeans.npz", "tokenizer.yaml", "train.bin", "train.idx"]
+    assert set(read_card(data_dir / "speech")["splits"]) == {"train"}
+    path.write_bytes(content)
+    assert snapshot(tokenize(data_dir)) == snapshot(tokenize(whole))
+
+
+def test_rows_without_sound_or_too_short_for_a_frame_are_eos_alone(data_dir: Path) -> None:
+    rows = rows_of(data_dir)
+    soundfile.write(data_dir / "short.wav", np.full(399, 0.1), 16_000)
+    missing = dataclasses.replace(rows["test"][0], audio=None, n_samples=None)
+    short = dataclasses.replace(rows["test"][1], audio="short.wav", n_samples=399)
+    rewrite(data_dir, {**rows, "test": [missing, short, *rows["test"][2:]]})
+    folder = tokenize(data_dir)
+    test = stored(folder, "test")
+    assert test[:2] == [[EOS], [EOS]]
+    assert all(len(row) > 10 for row in test[2:])
+    assert read_card(folder)["splits"]["test"]["missing"] == 1
+
+
+def test_deduplicate_merges_runs(data_dir: Path) -> None:
+    plain = stored(tokenize(data_dir), "valid")
+    merged = stored(tokenize(data_dir, deduplicate=True), "valid")
+    for row, short in zip(plain, merged, strict=True):
+        assert short == [t for i, t in enumerate(row) if i == 0 or t != row[i - 1]]
+    assert sum(map(len, merged)) < sum(map(len, plain))
+
+
+def test_a_loaded_tokenizer_does_the_same_on_a_waveform(data_dir: Path) -> None:
+    folder = tokenize(data_dir)
+    tokenizer = load_speech_tokenizer(folder)
+    row = rows_of(data_dir)["test"][3]
+    tokens = tokenizer.encode(read_audio(data_dir / str(row.audio)))
+    assert tokens.tolist() == stored(folder, "test")[3]
+    assert tokens.dtype == np.int64
+    assert tokenizer.sample_rate == 16_000
+
+
+@pytest.mark.parametrize("most", [500, 10**9])
+def test_fitting_takes_no_more_frames_than_it_may(most: int, data_dir: Path) -> None:
+    settings = {"features": "mfcc", "sample_rate": 16_000, "seed": 1, "max_train_frames": most}
+    train = rows_of(data_dir)["train"]
+    frames, mean, std = sample_frames(data_dir, train, settings, workers=1)
+    total = sum(num_frames(row.n_samples or 0) for row in train)
+    assert len(frames) == min(most, total)
+    # Frames of every utterance, none of them twice; statistics of all frames, sampled or not.
+    assert len(np.unique(frames, axis=0)) == len(frames)
+    everything = np.concatenate([mfcc(read_audio(data_dir / str(row.audio))) for row in train])
+    np.testing.assert_allclose(mean, everything.mean(axis=0, dtype=float), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(std, everything.std(axis=0, dtype=float), rtol=1e-4)
+
+
+def test_audio_may_lie_elsewhere(data_dir: Path, tmp_path: Path) -> None:
+    first = snapshot(tokenize(data_dir))
+    shutil.move(data_dir / "audio", tmp_path / "raw" / "audio")
+    assert main([str(data_dir), "--n-clusters", "8", "--data-raw", str(tmp_path / "raw")]) == 0
+    assert snapshot(data_dir / "speech") == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--n-clusters", "100000"], "too few for 100000 clusters"),
+        (["--data-raw", "nowhere"], "utterance 'train_000_0': .*cannot be read"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_1(
+    arguments: list[str], what: str, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(data_dir), "--workers", "1", *arguments]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert re.search(what, error)
+
+
+def test_a_corpus_without_sound_is_refused(tmp_path: Path) -> None:
+    write_corpus(tmp_path, Corpus(name="texts"), {"train": [Utterance("a", text="b")]})
+    with pytest.raises(ValueError, match="no audio of 25 ms or more"):
+        tokenize_with_kmeans(tmp_path)
+
+
+def test_a_folder_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.yaml").write_text("settings: {bpe: gpt2}\nfiles: {}\nsplits: {}")
+    with pytest.raises(ValueError, match="no speech tokenizer"):
+        load_speech_tokenizer(tmp_path)

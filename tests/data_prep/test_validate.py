@@ -1,0 +1,183 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_prep.schema import Corpus, Utterance, write_corpus, write_manifest
+from data_prep.validate import main, validate
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, write_sound: Callable[..., Path]) -> Path:
+    """Three splits of three rows each, speakers apart, every row with text, audio and labels."""
+    folder = tmp_path / "data"
+    splits: dict[str, list[Utterance]] = {}
+    for split in ("train", "valid", "test"):
+        splits[split] = []
+        for number in range(3):
+            name = f"{split}{number}"
+            write_sound(folder / "audio" / f"{name}.wav", 1600 + number)
+            splits[split].append(
+                Utterance(
+                    name,
+                    audio=f"audio/{name}.wav",
+                    n_samples=1600 + number,
+                    text="some words",
+                    speaker=f"{split}-speaker",
+                    dialogue=f"{split}-dialogue",
+                    emotion=("sad", "happy")[number % 2],
+                    valence=0.5,
+                )
+            )
+    write_corpus(
+        folder,
+        Corpus("tiny", labels={"emotion": ("sad", "happy")}, disjoint=("speaker", "dialogue")),
+        splits,
+    )
+    return folder
+
+
+def change(data_dir: Path, split: str, index: int, **values: object) -> None:
+    """Change fields of one row in the file itself, where no writer checks them; None empties."""
+    path = data_dir / f"{split}.tsv"
+    table = [line.split("\t") for line in path.read_text().splitlines()]
+    for name, value in values.items():
+        if name not in table[0]:
+            table = [[*table[0], name], *([*row, ""] for row in table[1:])]
+        table[index + 1][table[0].index(name)] = "" if value is None else str(value)
+    path.write_text("".join("\t".join(row) + "\n" for row in table))
+
+
+def the_fault(data_dir: Path) -> str:
+    """The only fault, less the data dir's own path."""
+    (fault,) = validate(data_dir)
+    assert fault.remedy
+    return str(fault).replace(f"{data_dir}/", "")
+
+
+def test_a_sound_data_dir_has_no_fault(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate(data_dir) == []
+    assert main([str(data_dir)]) == 0
+    assert "no fault" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"valence": "nan"}, "valence is 'nan'; write a number from 0 to 1"),
+        ({"valence": "3.5"}, "valence is '3.5'; write a number from 0 to 1"),
+        ({"n_samples": "-4"}, "n_samples is '-4'; write a whole number from 0 up"),
+        ({"emotion": "angry"}, "unknown emotion 'angry'; use one of sad, happy"),
+        ({"sentiment": "good"}, "corpus.yaml has no sentiment labels; list the sentiment labels"),
+        ({"text": "  "}, "the text is blank; leave the field empty"),
+        ({"sentiment_score": 4.0}, "sentiment_score is 4, outside -3 to 3"),
+        ({"n_samples": None}, "audio without n_samples; write its length"),
+        ({"audio": None}, "n_samples without audio; name the audio file"),
+        (
+            {"text": None, "audio": None, "n_samples": None},
+            "neither text nor audio; give the row one of them",
+        ),
+        ({"n_samples": 1605}, "n_samples is 1605 where audio/valid1.wav has 1601 at 16000 Hz"),
+        ({"speaker": "train-speaker"}, "speaker 'train-speaker' is in train.tsv too; keep each"),
+        ({"dialogue": "train-dialogue"}, "dialogue 'train-dialogue' is in train.tsv too; keep"),
+        ({"id": "train2"}, "id 'train2' is in train.tsv too; keep each id in one split"),
+        ({"speaker": None}, "1 rows from here name no speaker"),
+        ({"audio": "audio/gone.wav"}, "audio audio/gone.wav: there is no such file; copy"),
+    ],
+)
+def test_one_fault_is_named_with_file_row_and_remedy(
+    data_dir: Path, values: dict[str, object], expected: str
+) -> None:
+    change(data_dir, "valid", 1, **values)
+    assert the_fault(data_dir).startswith(f"valid.tsv: row 3: {expected}")
+
+
+def test_an_absolute_audio_path_is_a_fault(data_dir: Path) -> None:
+    change(data_dir, "train", 0, audio=str(data_dir / "audio" / "train0.wav"))
+    assert "is an absolute path; write it relative to --data-raw" in the_fault(data_dir)
+
+
+def test_a_length_may_differ_by_the_resamplers_rounding(data_dir: Path) -> None:
+    change(data_dir, "valid", 1, n_samples=1602)
+    assert validate(data_dir) == []
+
+
+def test_bad_audio_files_are_faults(
+    data_dir: Path, write_sound: Callable[..., Path], cut: Callable[[Path], Path]
+) -> None:
+    cut(data_dir / "audio" / "train0.wav")
+    (data_dir / "audio" / "train1.wav").write_bytes(b"")
+    write_sound(data_dir / "audio" / "train2.wav", 4 * 1602, 48_000, channels=2)
+    found = [str(fault) for fault in validate(data_dir)]
+    assert len(found) == 3
+    assert "train.tsv: row 2: audio audio/train0.wav: truncated" in found[0]
+    assert "train.tsv: row 3: audio audio/train1.wav: the file is empty" in found[1]
+    assert "row 4: n_samples is 1602 where audio/train2.wav has 2136 at 16000 Hz" in found[2]
+
+
+def test_audio_is_looked_for_under_data_raw(data_dir: Path, tmp_path: Path) -> None:
+    (data_dir / "audio").rename(tmp_path / "audio")
+    assert len(validate(data_dir)) == 9
+    assert validate(data_dir, tmp_path) == []
+    assert main([str(data_dir), "--data-raw", str(tmp_path)]) == 0
+
+
+def test_every_fault_is_listed_not_only_the_first(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(data_dir, "train", 0, emotion="angry", sentiment_score=-9.0)
+    change(data_dir, "train", 2, valence="nan")
+    change(data_dir, "valid", 0, id="valid2")
+    change(data_dir, "test", 1, text=" ", audio="gone.wav", speaker="train-speaker")
+    assert main([str(data_dir), "--workers", "1"]) == 1
+    printed = capsys.readouterr()
+    lines = printed.out.strip().split("\n")
+    assert "7 faults" in printed.err
+    assert len(lines) == 7
+    assert [line.split(": ")[0].rsplit("/", 1)[1] for line in lines] == (
+        ["test.tsv"] * 3 + ["train.tsv"] * 3 + ["valid.tsv"]
+    )
+    assert "row 4: id 'valid2' was used in row 2" in lines[-1]
+
+
+def test_a_missing_column_is_a_fault_and_the_other_splits_are_still_checked(
+    data_dir: Path,
+) -> None:
+    change(data_dir, "test", 0, emotion="angry")
+    path = data_dir / "train.tsv"
+    path.write_text(path.read_text().replace("\tarousal", "", 1))
+    found = [str(fault) for fault in validate(data_dir)]
+    assert len(found) == 2
+    assert "test.tsv: row 2: unknown emotion 'angry'" in found[0]
+    assert "train.tsv: row 1: no column arousal" in found[1]
+
+
+def test_what_corpus_yaml_says_must_be_there(data_dir: Path) -> None:
+    lines = (data_dir / "train.tsv").read_text().splitlines()
+    (data_dir / "train.tsv").write_text("\n".join(lines[:-1]) + "\n")
+    assert "train.tsv: 2 rows where corpus.yaml counts 3; run the" in the_fault(data_dir)
+    (data_dir / "train.tsv").unlink()
+    assert "train.tsv: no such manifest" in the_fault(data_dir)
+
+
+def test_a_split_that_corpus_yaml_does_not_name_is_a_fault(data_dir: Path) -> None:
+    write_manifest(data_dir / "more.tsv", [Utterance("m", text="x", speaker="m", dialogue="m")])
+    assert "more.tsv: a split that corpus.yaml does not name" in the_fault(data_dir)
+
+
+def test_without_corpus_yaml_the_manifests_are_still_checked(data_dir: Path) -> None:
+    (data_dir / "corpus.yaml").unlink()
+    change(data_dir, "train", 0, text=" ")
+    found = [str(fault) for fault in validate(data_dir)]
+    assert len(found) == 2
+    assert "no corpus.yaml" in found[0]
+    assert "train.tsv: row 2: the text is blank" in found[1]
+
+
+def test_a_folder_that_is_no_data_dir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "gone")]) == 1
+    assert "gone: not a folder" in capsys.readouterr().out
+    found = [fault.what for fault in validate(tmp_path)]
+    assert len(found) == 2
+    assert found[0] == "no {split}.tsv in it"
+    assert found[1].startswith("no corpus.yaml")

@@ -1,0 +1,213 @@
+"""The table of targets, the grammar of --modality, and the seed's flags mapped onto both."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from emo_fairseq import seed_flags
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import parse_modalities
+from emo_fairseq.targets import TARGETS, TargetKind
+
+FOUR = ("neutral", "sad", "angry", "happy")
+DEFAULTS = {
+    "modality": None,
+    "a_only": False,
+    "t_only": False,
+    "target": None,
+    "binary_target_iemocap": False,
+    "regression_target_mos": False,
+    "regression_target": False,
+    "eval_metric": False,
+    "fusion": None,
+    "stack_up": False,
+    "cross_attention_query": None,
+}
+
+
+def options(**given: Any) -> SimpleNamespace:
+    assert given.keys() <= DEFAULTS.keys()
+    return SimpleNamespace(**{**DEFAULTS, **given})
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "width"),
+    [
+        ("emotion", TargetKind.CATEGORICAL, 4),
+        ("sentiment", TargetKind.CATEGORICAL, 4),
+        ("binary_emotion", TargetKind.BINARY_PER_LABEL, 8),
+        ("sentiment_score", TargetKind.CONTINUOUS, 1),
+        ("vad", TargetKind.CONTINUOUS, 3),
+    ],
+)
+def test_kind_and_width_of_each_target(name: str, kind: TargetKind, width: int) -> None:
+    target = TARGETS[name]
+    assert target.name == name
+    assert target.kind is kind
+    assert target.n_outputs(n_labels=4) == width
+    assert target.has_labels == (kind is not TargetKind.CONTINUOUS)
+
+
+def test_every_target_is_tested_here() -> None:
+    assert set(TARGETS) == {"emotion", "sentiment", "binary_emotion", "sentiment_score", "vad"}
+
+
+@pytest.mark.parametrize("fitting", [-1, 8])
+def test_fitting_num_classes_pass(fitting: int) -> None:
+    TARGETS["binary_emotion"].check_num_classes(fitting, FOUR)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "message"),
+    [
+        ("emotion", 8, r"--num-classes 8 .* --target emotion.* 4 outputs .*neutral.*classes 4"),
+        ("emotion", 0, "--num-classes 0"),
+        ("binary_emotion", 4, "has 8 outputs"),
+        ("vad", 1, "3 outputs .valence, arousal, dominance."),
+        ("sentiment_score", 7, r"1 outputs .sentiment_score."),
+    ],
+)
+def test_num_classes_that_do_not_fit_are_refused(name: str, wrong: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        TARGETS[name].check_num_classes(wrong, FOUR)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("text", ("text",)),
+        ("speech", ("speech",)),
+        ("speech+text", ("text", "speech")),
+        ("T", ("text",)),
+        ("A", ("speech",)),
+        ("A + T", ("text", "speech")),
+        ("T+speech", ("text", "speech")),
+    ],
+)
+def test_modalities_are_parsed_in_one_order(text: str, expected: tuple[str, ...]) -> None:
+    assert parse_modalities(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "video", "text,speech", "text+", "text+T", "a"])
+def test_modalities_not_understood_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--modality .* is not understood; join any of text"):
+        parse_modalities(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("text", "speech")),
+        ({"a_only": True}, ("speech",)),
+        ({"t_only": True}, ("text",)),
+        ({"a_only": True, "t_only": True}, ("text", "speech")),
+        ({"modality": "A"}, ("speech",)),
+        ({"modality": "text", "t_only": True}, ("text",)),
+        ({"modality": "T+A", "t_only": True, "a_only": True}, ("text", "speech")),
+    ],
+)
+def test_modalities_of_flags(given: dict[str, Any], expected: tuple[str, ...]) -> None:
+    assert seed_flags.modalities(options(**given)) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"modality": "text", "a_only": True},
+        {"modality": "T+A", "t_only": True},
+        {"modality": "text", "a_only": True, "t_only": True},
+    ],
+)
+def test_contradicting_modalities_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="contradicts --t-only / --a-only"):
+        seed_flags.modalities(options(**given))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "emotion"),
+        ({"target": "vad"}, "vad"),
+        ({"binary_target_iemocap": True}, "binary_emotion"),
+        ({"regression_target_mos": True}, "sentiment_score"),
+        ({"regression_target": True}, "vad"),
+        ({"regression_target": True, "target": "vad"}, "vad"),
+    ],
+)
+def test_target_of_flags(given: dict[str, Any], expected: str) -> None:
+    assert seed_flags.target(options(**given)) is TARGETS[expected]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"target": "emotion", "binary_target_iemocap": True}, "binary_emotion and emotion"),
+        ({"regression_target": True, "regression_target_mos": True}, "sentiment_score and vad"),
+    ],
+)
+def test_contradicting_targets_are_refused(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=f"ask for {named}; give one target"):
+        seed_flags.target(options(**given))
+
+
+def test_contradicting_targets_are_refused_at_setup(make_task: Any, legacy_corpus: Any) -> None:
+    """In a real configuration a choice is fairseq's own enumeration, and no string."""
+    with pytest.raises(UsageError, match="ask for binary_emotion and emotion"):
+        make_task(legacy_corpus, target="emotion", binary_target_iemocap=True)
+
+
+def test_eval_metric_is_refused_with_its_reason() -> None:
+    with pytest.raises(UsageError, match="--eval-metric: .*already logs .* leave the flag out"):
+        seed_flags.target(options(eval_metric=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "n_modalities", "expected"),
+    [
+        ({}, 2, "cross_attention"),
+        ({}, 1, "concat"),
+        ({"fusion": "concat"}, 2, "concat"),
+        ({"fusion": "concat"}, 1, "concat"),
+        ({"fusion": "cross_attention"}, 2, "cross_attention"),
+        ({"stack_up": True}, 2, "cross_attention"),
+        ({"stack_up": True, "fusion": "cross_attention"}, 2, "cross_attention"),
+    ],
+)
+def test_fusion_of_flags(given: dict[str, Any], n_modalities: int, expected: str) -> None:
+    assert seed_flags.fusion_name(options(**given), n_modalities) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "n_modalities", "message"),
+    [
+        ({"stack_up": True}, 1, "need two modalities"),
+        ({"fusion": "cross_attention"}, 1, "need two modalities"),
+        ({"stack_up": True, "fusion": "concat"}, 2, "contradicts --fusion concat"),
+    ],
+)
+def test_fusion_that_cannot_act_is_refused(
+    given: dict[str, Any], n_modalities: int, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        seed_flags.fusion_name(options(**given), n_modalities)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "all_tokens"),
+        ({"stack_up": True}, "first_token"),
+        ({"cross_attention_query": "first_token"}, "first_token"),
+        ({"stack_up": True, "cross_attention_query": "first_token"}, "first_token"),
+    ],
+)
+def test_query_of_cross_attention(given: dict[str, Any], expected: str) -> None:
+    assert seed_flags.cross_attention_query(options(**given)) == expected
+
+
+def test_stack_up_contradicts_all_tokens() -> None:
+    with pytest.raises(UsageError, match="--stack-up lets the first token ask"):
+        seed_flags.cross_attention_query(
+            options(stack_up=True, cross_attention_query="all_tokens")
+        )
