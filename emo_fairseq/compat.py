@@ -21,6 +21,8 @@ def apply() -> None:
     """Make checkpoints load safely and mistakes read well. Calling it again changes nothing."""
     _allow_checkpoint_classes()
     _check_checkpoints_on_load()
+    _copy_checkpoints_whole()
+    _gather_without_gpu()
     _print_mistakes_without_traceback()
 
 
@@ -89,6 +91,49 @@ def _refuse_other_task(path: str, state: Any) -> None:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _copy_checkpoints_whole() -> None:
+    """Let `checkpoint_last.pt` be the old one or the new one, never half of it.
+
+    fairseq writes a checkpoint beside its place and renames it, but then copies it onto its other
+    names: a training killed there could not be resumed.
+    """
+    from fairseq.file_io import PathManager
+
+    if getattr(PathManager.copy, "is_whole", False):
+        return
+    copy = PathManager.copy
+
+    @functools.wraps(copy)
+    def copy_and_rename(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
+        if not PathManager.supports_rename(dst_path):
+            return copy(src_path, dst_path, overwrite)
+        unfinished = f"{dst_path}.tmp"
+        copy(src_path, unfinished, True)
+        os.replace(unfinished, dst_path)
+        return dst_path
+
+    copy_and_rename.is_whole = True  # type: ignore[attr-defined]
+    PathManager.copy = staticmethod(copy_and_rename)
+
+
+def _gather_without_gpu() -> None:
+    """Let ranks exchange objects of any size, on CPU too.
+
+    fairseq-validate gathers what its ranks logged, predictions included, through a buffer that lies
+    on a GPU and holds ``--all-gather-list-size`` bytes. torch's own gather knows neither limit.
+    """
+    from fairseq.distributed import utils as distributed_utils
+    from fairseq.utils import move_to_cpu
+
+    def all_gather_list(data: Any, group: Any = None, max_size: int = 0) -> list[Any]:
+        group = distributed_utils.get_global_group() if group is None else group
+        gathered = [None] * distributed_utils.get_world_size(group)
+        torch.distributed.all_gather_object(gathered, move_to_cpu(data), group=group)
+        return gathered
+
+    distributed_utils.all_gather_list = all_gather_list
 
 
 def _print_mistakes_without_traceback() -> None:

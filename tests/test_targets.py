@@ -158,7 +158,7 @@ def test_contradicting_targets_are_refused_at_setup(make_task: Any, legacy_corpu
 
 
 def test_eval_metric_is_refused_with_its_reason() -> None:
-    with pytest.raises(UsageError, match="--eval-metric: .*already logs .* leave the flag out"):
+    with pytest.raises(UsageError, match=r"--eval-metric: .*already logs .* leave the flag out"):
         seed_flags.target(options(eval_metric=True))
 
 
@@ -208,6 +208,4 @@ def test_query_of_cross_attention(given: dict[str, Any], expected: str) -> None:
 
 def test_stack_up_contradicts_all_tokens() -> None:
     with pytest.raises(UsageError, match="--stack-up lets the first token ask"):
-        seed_flags.cross_attention_query(
-            options(stack_up=True, cross_attention_query="all_tokens")
-        )
+        seed_flags.cross_attention_query(options(stack_up=True, cross_attention_query="all_tokens"))

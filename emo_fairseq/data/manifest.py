@@ -118,7 +118,7 @@ def _report_left_out(split: Split, left_out: np.ndarray, reason: str) -> None:
 
 
 def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarray:
-    """The truth of every row: (N,) int64 label ids, -1 = missing, or (N, A) float32, NaN = missing.
+    """The truth of every row: (N,) int64 label ids, -1 = missing, or (N, A) float64, NaN = missing.
 
     Raises:
         UsageError: a label that is not one of `labels`.
@@ -129,7 +129,7 @@ def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarr
                 [_number(getattr(row, column)) for column in target.columns]
                 for row in split.utterances
             ],
-            dtype=np.float32,
+            dtype=np.float64,  # fairseq halves float32 under --fp16, the truth included
         )
     (column,) = target.columns
     number = {label: position for position, label in enumerate(labels)}

@@ -15,6 +15,7 @@ from fairseq.data import (
 from torch import Tensor
 
 from emo_fairseq.data.batching import bucketed_permutation, length_buckets
+from emo_fairseq.errors import UsageError
 
 
 class _TruthDataset(RawLabelDataset):
@@ -38,13 +39,13 @@ class RawAudioTextDataset(NestedDictionaryDataset):
 
         {"id": (B,), "nsentences": B, "ntokens": B, "split": "train", "utterance_id": [B names],
          "net_input": {"text": {...}, "speech": {...}},   one entry a modality, see the leaves
-         "target": (B,) int64 or (B, A) float32}
+         "target": (B,) int64 or (B, A) float64}
 
     Args:
         split: its name.
         utterance_ids: N names.
         inputs: the leaf of each modality, N items each.
-        truth: (N,) int64 label ids or (N, A) float32 numbers, NaN = missing.
+        truth: (N,) int64 label ids or (N, A) float64 numbers, NaN = missing.
         shuffle: new random batches of similar length every epoch (training), or from the longest
             row to the shortest (scoring).
     """
@@ -87,3 +88,12 @@ class RawAudioTextDataset(NestedDictionaryDataset):
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
         """What ``--max-tokens`` counts: the longest modality, in samples, frames or tokens."""
         return np.max([size[indices] for size in self.sizes], axis=0)
+
+    def check_max_tokens(self, max_tokens: int | None) -> None:
+        """Raise a `UsageError` if an utterance alone is more than ``--max-tokens``."""
+        longest = int(np.max(self.sizes))
+        if max_tokens is not None and longest > max_tokens:
+            raise UsageError(
+                f"--max-tokens {max_tokens}: an utterance of {self.split} has {longest}; "
+                "give at least so many, or --batch-size in its place"
+            )

@@ -133,6 +133,9 @@ class EmotionPredictionTask(FairseqTask):
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         # fairseq would drop the last utterances of a split whose number is no multiple of this.
         kwargs["required_batch_size_multiple"] = 1
+        # It would also skip what --max-tokens has no room for, and cannot compare two sizes.
+        kwargs["max_positions"] = None
+        dataset.check_max_tokens(kwargs.get("max_tokens"))
         return super().get_batch_iterator(dataset, *args, **kwargs)
 
     def max_positions(self) -> None:

@@ -209,7 +209,9 @@ def test_nothing_in_common_is_refused(write_legacy: Write) -> None:
 
 
 def test_only_other_emotions_are_refused(write_legacy: Write) -> None:
-    with pytest.raises(UsageError, match="no row of split 'train' .* carries a label that is known"):
+    with pytest.raises(
+        UsageError, match=r"no row of split 'train' .* carries a label that is known"
+    ):
         ids_of(write_legacy("train", labels("a", code="fru")))
 
 

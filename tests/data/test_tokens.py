@@ -1,4 +1,4 @@
-"""The token leaf: boundaries neither doubled nor missing, cuts before `</s>`, rows that are absent."""
+"""The token leaf: boundaries neither doubled nor missing, cuts before `</s>`, absent rows."""
 
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,142 @@
+"""Prepare, train, score: the project's commands in a row, as the demo and the benchmarks run them.
+
+Each command is printed before it runs, so that it can be repeated alone; its output goes to a log.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+BIN = Path(sys.executable).parent
+PLUGIN = ("--user-dir", "emo_fairseq", "--task", "emotion_prediction")
+COMMON = (
+    "--arch robertaEMO_tiny --cpu --optimizer adam --adam-betas (0.9,0.98) --clip-norm 1.0 "
+    "--lr-scheduler polynomial_decay --warmup-updates 50 --maximize-best-checkpoint-metric "
+    "--no-epoch-checkpoints --num-workers 0 --log-format json --log-interval 5"
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a corpus is prepared and what is trained on it.
+
+    Attributes:
+        prepare: commands after ``python -m data_prep.``; {corpus} and {data} are filled in.
+        train: options of fairseq-train, the criterion among them.
+        updates: length of the training; the learning rate falls to 0 there.
+        choose_by: metric of the valid split that chooses the checkpoint, larger is better.
+        audio_in_corpus: audio stays in the corpus folder, so fairseq needs ``--data-raw``.
+    """
+
+    prepare: Sequence[str]
+    train: str
+    updates: int
+    choose_by: str = "uar"
+    audio_in_corpus: bool = False
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a recipe reads and writes: the corpus as given out, the data dir, the run's folder."""
+
+    corpus: str
+    data: Path
+    run: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The one that the valid split chose."""
+        return self.run / "checkpoints" / "checkpoint_best.pt"
+
+    @property
+    def predictions(self) -> Path:
+        """Of the test split."""
+        return self.run / "predictions.tsv"
+
+    @property
+    def log(self) -> Path:
+        """The whole output of every command."""
+        return self.run / "run.log"
+
+
+def prepare(recipe: Recipe, paths: Paths) -> None:
+    """Build the data dir; what is there and up to date is not built again."""
+    for words in recipe.prepare:
+        module, *options = (
+            part.format(corpus=paths.corpus, data=paths.data) for part in words.split()
+        )
+        run([sys.executable, "-m", f"data_prep.{module}", *options], paths.log)
+
+
+def train(recipe: Recipe, paths: Paths, seed: int) -> None:
+    """Train, with a progress line; an interrupted training goes on where it stopped."""
+    updates = str(recipe.updates)
+    options = [*COMMON.split(), *recipe.train.split(), "--best-checkpoint-metric", recipe.choose_by]
+    length = ["--max-update", updates, "--total-num-update", updates, "--seed", str(seed)]
+    place = ["--save-dir", paths.checkpoint.parent]
+    command = [BIN / "fairseq-train", *PLUGIN, *_where(recipe, paths), *options, *length, *place]
+    run(command, paths.log, total=recipe.updates, metric=recipe.choose_by)
+
+
+def score(recipe: Recipe, paths: Paths) -> None:
+    """Score the test split with the chosen checkpoint, and save its predictions."""
+    test = ["--path", paths.checkpoint, "--cpu", "--valid-subset", "test", "--batch-size", "32"]
+    save = ["--save-predictions", paths.predictions]
+    run([BIN / "fairseq-validate", *PLUGIN, *_where(recipe, paths), *test, *save], paths.log)
+
+
+def _where(recipe: Recipe, paths: Paths) -> list[str]:
+    raw = ["--data-raw", paths.corpus] if recipe.audio_in_corpus else []
+    return ["--data", str(paths.data), *raw]
+
+
+def run(
+    command: Sequence[str | Path], log: Path, total: int | None = None, metric: str = ""
+) -> None:
+    """Print a command and run it, its output to the log; with a progress line if `total` is given.
+
+    Exits with the end of the log if the command fails.
+    """
+    words = [str(word) for word in command]
+    print("$", shlex.join([Path(words[0]).name, *words[1:]]), flush=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("a") as file,
+        subprocess.Popen(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},  # or the progress line lags behind
+        ) as process,
+        tqdm(total=total, unit="update", disable=total is None) as progress,
+    ):
+        for line in process.stdout or ():
+            file.write(line)
+            _show(progress, line, metric)
+    if process.returncode:
+        tail = "\n".join(log.read_text().splitlines()[-15:])
+        sys.exit(f"{tail}\nfailed with exit code {process.returncode}; the whole log: {log}")
+
+
+def _show(progress: tqdm, line: str, metric: str) -> None:
+    """Advance by what fairseq's JSON lines say: updates done, and the metric of the valid split."""
+    _, mark, payload = line.partition('| {"')
+    if not mark:
+        return
+    entry = json.loads('{"' + payload)
+    done = entry.get("num_updates", entry.get("train_num_updates", entry.get("valid_num_updates")))
+    if done is not None:
+        progress.update(int(done) - progress.n)
+    if f"valid_{metric}" in entry:
+        best = entry.get(f"valid_best_{metric}", entry[f"valid_{metric}"])
+        progress.set_postfix_str(
+            f"valid {metric} {float(entry[f'valid_{metric}']):.3f}, best {best}"
+        )

@@ -1,0 +1,104 @@
+"""Training that was killed goes on as if nothing had happened, when its command is run again."""
+
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq.file_io import PathManager
+
+# 32 utterances in batches of 4 are 8 updates an epoch: the third checkpoint lies within the second.
+COMMAND = """--modality text+speech --speech-input log_mel --batch-size 4 --seed 5
+    --max-update 60 --save-interval-updates 3 --keep-interval-updates 2
+    --lr-scheduler polynomial_decay --warmup-updates 10 --total-num-update 60
+    --best-checkpoint-metric uar --maximize-best-checkpoint-metric"""
+KILLED_AFTER = 9  # updates
+
+
+def test_kill_and_run_again(fairseq_process, commands, toy_corpus, tmp_path):
+    train = [commands["train"], f"--data {toy_corpus}", COMMAND]
+    whole = fairseq_process("train", *train, "--save-dir whole")
+    first = fairseq_process("train", *train, "--save-dir resumed")
+    saved = f"Saved checkpoint resumed/checkpoint_2_{KILLED_AFTER}.pt"
+    wait_until(lambda: saved in first.log or not first.alive)
+    first.kill()
+    killed = first.wait()
+    assert killed.code == -signal.SIGKILL, killed.errors[-2000:]
+    assert last_update(killed) < 60
+
+    resumed = fairseq_process("train", *train, "--save-dir resumed").wait()
+    assert resumed.code == 0, resumed.errors[-2000:]
+    start = re.search(r"Loaded checkpoint resumed/checkpoint_last.pt \(epoch (\d+) @ (\d+)", resumed.log)
+    assert start
+    assert int(start[2]) >= KILLED_AFTER
+    whole = whole.wait()
+    assert whole.code == 0, whole.errors[-2000:]
+    assert_same_checkpoint(tmp_path / "whole", tmp_path / "resumed")
+    assert_same_course(whole, resumed, int(start[2]))
+
+
+def wait_until(holds, patience=60.0):
+    deadline = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < deadline, "nothing to be seen of the checkpoint"
+        time.sleep(0.005)
+
+
+def last_update(finished):
+    return max(int(line["num_updates"]) for line in finished.all_figures("train_inner"))
+
+
+def assert_same_checkpoint(one, two):
+    """Every parameter, the optimizer's averages, the learning rate and the place in the data."""
+    for name in ("checkpoint_last.pt", "checkpoint_best.pt"):
+        a, b = (torch.load(folder / name, weights_only=True) for folder in (one, two))
+        assert a["model"].keys() == b["model"].keys()
+        assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+        averages = [state["last_optimizer_state"]["state"] for state in (a, b)]
+        assert averages[0].keys() == averages[1].keys()
+        for number, of_one in averages[0].items():
+            of_two = averages[1][number]
+            assert of_one["step"] == of_two["step"]
+            assert torch.equal(of_one["exp_avg"], of_two["exp_avg"])
+            assert torch.equal(of_one["exp_avg_sq"], of_two["exp_avg_sq"])
+        assert a["optimizer_history"][-1] == b["optimizer_history"][-1]
+        assert a["extra_state"]["best"] == b["extra_state"]["best"]
+        assert a["extra_state"]["val_loss"] == b["extra_state"]["val_loss"]
+        assert a["extra_state"]["train_iterator"] == b["extra_state"]["train_iterator"]
+
+
+def assert_same_course(whole, resumed, start):
+    """What both logged of the updates after `start`: loss, learning rate, validation."""
+    for tag, compared in (("train_inner", ("loss", "lr", "gnorm")), ("valid", ("loss", "uar", "wa"))):
+        course = [
+            {
+                line["num_updates"]: [line[name] for name in compared]
+                for line in run.all_figures(tag)
+                if line["num_updates"] > start
+            }
+            for run in (whole, resumed)
+        ]
+        assert len(course[0]) > 10
+        assert course[0] == course[1]
+    rates = [line["lr"] for line in resumed.all_figures("train_inner")]
+    assert len(set(rates)) > 10
+
+
+def test_a_copy_cut_short_leaves_the_old_checkpoint(monkeypatch, tmp_path):
+    def copy_half(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:2])
+        raise KeyboardInterrupt
+
+    best, last = tmp_path / "checkpoint_best.pt", tmp_path / "checkpoint_last.pt"
+    best.write_bytes(b"new")
+    last.write_bytes(b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", copy_half)
+        with pytest.raises(KeyboardInterrupt):
+            PathManager.copy(str(best), str(last), overwrite=True)
+    assert last.read_bytes() == b"old"
+    assert PathManager.copy(str(best), str(last), overwrite=True)
+    assert last.read_bytes() == b"new"
