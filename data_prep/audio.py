@@ -7,15 +7,14 @@ wholly inside the signal are kept, and fewer samples than one frame give no fram
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import kaldi_native_fbank
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 
+from data_prep.audio_decoding import AudioError, decode
 from data_prep.records import SAMPLE_RATE
 
 FloatArray = npt.NDArray[np.float32]
@@ -25,11 +24,6 @@ SHIFT_MS = 10
 # Kaldi's constants (energy floor, pre-emphasis of silence) expect 16-bit sample values.
 SIXTEEN_BIT = 32768.0
 DELTA_WINDOW = 2
-_BLOCK = 1 << 18  # frames per read: the length in a header is not to be trusted with memory
-# libsndfile's own note on a WAV data chunk that is longer than the file.
-_CUT_WAV = re.compile(r"^\s*data\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-# Writers that cannot seek put a placeholder near 2**31 or 2**32 in the header; no cut is meant.
-_PLACEHOLDER = 0x7FFF0000
 
 
 def read_audio(path: str | Path, sample_rate: int = SAMPLE_RATE) -> FloatArray:
@@ -38,40 +32,15 @@ def read_audio(path: str | Path, sample_rate: int = SAMPLE_RATE) -> FloatArray:
     Channels are averaged, then resampled to `sample_rate` by soxr (HQ). Raises ValueError, naming
     the file and a remedy, when it is absent, unreadable, cut short, empty or not finite.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such audio file; check the manifest and --data-raw")
+    blocks: list[FloatArray] = []
     try:
-        samples, rate = _decode(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise ValueError(
-            f"{path}: cannot be decoded ({error}); fetch it again, or drop its row"
-        ) from error
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{path}: holds NaN or infinite samples; export it again, or drop its row")
-    waveform = samples.mean(axis=1, dtype=np.float32)
-    if rate != sample_rate and len(waveform):
+        _, rate = decode(path, take=lambda block: blocks.append(block.mean(axis=1)))
+    except AudioError as error:
+        raise ValueError(f"{path}: {error}; fetch the file again, or drop its row") from error
+    waveform = np.concatenate(blocks)
+    if rate != sample_rate:
         waveform = soxr.resample(waveform, rate, sample_rate)
-    if not len(waveform):
-        raise ValueError(f"{path}: holds no samples; fetch it again, or drop its row")
     return np.ascontiguousarray(waveform, dtype=np.float32)
-
-
-def _decode(path: str | Path) -> tuple[FloatArray, int]:
-    """All samples as (n_samples, n_channels), and their rate."""
-    blocks = []
-    with soundfile.SoundFile(str(path)) as file:
-        while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-            blocks.append(block)
-        stated, note, rate, channels = file.frames, file.extra_info, file.samplerate, file.channels
-    samples = np.concatenate(blocks) if blocks else np.zeros((0, channels), dtype=np.float32)
-    cut = _CUT_WAV.search(note)
-    cut_wav = cut is not None and int(cut[2]) < int(cut[1]) < _PLACEHOLDER
-    if cut_wav or len(samples) < stated < 1 << 40:  # libsndfile states 2**63 - 1 for "unknown"
-        raise ValueError(
-            f"{path}: is cut short (its header promises more than the {len(samples)} samples found)"
-            "; fetch it again, or drop its row"
-        )
-    return samples, rate
 
 
 def num_frames(n_samples: int, sample_rate: int = SAMPLE_RATE) -> int:

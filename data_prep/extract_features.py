@@ -22,7 +22,7 @@ from data_prep.audio import FloatArray, log_mel, num_frames, read_audio
 from data_prep.audio_length import default_workers
 from data_prep.binarize import ordered_map, positive_int, read_splits
 from data_prep.command_line import make_parser, run
-from data_prep.schema import SAMPLE_RATE, Utterance
+from data_prep.schema import SAMPLE_RATE
 from data_prep.stored_features import read_card, rows_digest, write_split
 
 logger = logging.getLogger(__name__)
@@ -77,18 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: see the module's docstring."""
     parser = make_parser("extract_features", __doc__ or "", audio=False)
     parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
-    parser.add_argument(
-        "--data-raw", type=Path, metavar="DIR", help="what `audio` is relative to (default: DATA_DIR)"
-    )
+    raw = "what `audio` is relative to (default: DATA_DIR)"
+    parser.add_argument("--data-raw", type=Path, metavar="DIR", help=raw)
     workers = "processes (default: %(default)s); their number does not change the result"
     parser.add_argument(
         "--workers", type=positive_int, default=default_workers(), metavar="N", help=workers
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return run(
-        lambda: print(extract_log_mel(options.data_dir, options.data_raw, options.workers))
-    )
+    return run(lambda: print(extract_log_mel(options.data_dir, options.data_raw, options.workers)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Feature folders: frames of every row in one array a split, read by mmap.
 
-`DATA_DIR/features/<name>/` holds `{split}.npy`, the frames of all rows stacked, (sum of lengths, C);
-`{split}.lengths`, one number a row of the manifest, 0 where it has no source (emotion2vec's layout);
-and `features.yaml`, which names the settings and, for each finished split, what it was made from.
+`DATA_DIR/features/<name>/` holds, in emotion2vec's layout, `{split}.npy`, the frames of all rows
+stacked, (sum of lengths, C), and `{split}.lengths`, one number a row of the manifest, 0 where it
+has no source; and `features.yaml`, which names the settings and, for each finished split, what it
+was made from.
 """
 
 from __future__ import annotations

@@ -3,27 +3,27 @@
 import argparse
 import functools
 import os
-import sys
-from collections.abc import Callable, Iterator
-from types import TracebackType
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from data_prep.schema import ManifestError
-from emo_fairseq.errors import UsageError
+from emo_fairseq.errors import UsageError, find_mistake, print_mistakes_without_traceback
 
 TASK_NAME = "emotion_prediction"
-_TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
+_TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK")
 
 
 def apply() -> None:
     """Make checkpoints load safely and mistakes read well. Calling it again changes nothing."""
     _allow_checkpoint_classes()
     _check_checkpoints_on_load()
+    _name_checkpoints_in_mistakes()
     _copy_checkpoints_whole()
+    _take_ranks_from_torchrun()
     _gather_without_gpu()
-    _print_mistakes_without_traceback()
+    print_mistakes_without_traceback()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own
 
 
 def _allow_checkpoint_classes() -> None:
@@ -93,6 +93,37 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+def _name_checkpoints_in_mistakes() -> None:
+    """Say which file a training cannot go on from, and that one to be scored is not there."""
+    from fairseq import checkpoint_utils
+    from fairseq.trainer import Trainer
+
+    if getattr(Trainer.load_checkpoint, "names_file", False):
+        return
+    load, find = Trainer.load_checkpoint, checkpoint_utils.get_maybe_sharded_checkpoint_filename
+
+    @functools.wraps(load)
+    def load_checkpoint(self: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return load(self, filename, *args, **kwargs)
+        except Exception as error:
+            mistake = find_mistake(error)
+            if mistake is None or filename in str(mistake):
+                raise
+            raise UsageError(f"{filename}: {mistake}") from error
+
+    @functools.wraps(find)
+    def find_checkpoint(filename: str, *args: Any, **kwargs: Any) -> Any:
+        found = find(filename, *args, **kwargs)
+        if not checkpoint_utils.PathManager.exists(found):
+            raise UsageError(f"{found}: there is no such checkpoint; see --path")
+        return found
+
+    load_checkpoint.names_file = True  # type: ignore[attr-defined]
+    Trainer.load_checkpoint = load_checkpoint
+    checkpoint_utils.get_maybe_sharded_checkpoint_filename = find_checkpoint
+
+
 def _copy_checkpoints_whole() -> None:
     """Let `checkpoint_last.pt` be the old one or the new one, never half of it.
 
@@ -118,6 +149,35 @@ def _copy_checkpoints_whole() -> None:
     PathManager.copy = staticmethod(copy_and_rename)
 
 
+def _take_ranks_from_torchrun() -> None:
+    """Let ``torchrun`` say how many ranks there are, on CPU too.
+
+    fairseq asks ``--distributed-world-size`` first, whose default is the number of GPUs (and 1 for
+    fairseq-validate), and divides by the number of GPUs.
+    """
+    from fairseq.distributed import utils as distributed_utils
+
+    if getattr(distributed_utils.infer_init_method, "asks_torchrun", False):
+        return
+    infer = distributed_utils.infer_init_method
+
+    @functools.wraps(infer)
+    def infer_init_method(cfg: Any, force_distributed: bool = False) -> None:
+        launched = all(name in os.environ for name in _TORCHRUN)
+        if not launched or cfg.distributed_init_method is not None or cfg.tpu:
+            return infer(cfg, force_distributed)
+        cfg.distributed_world_size = int(os.environ["WORLD_SIZE"])
+        if torch.cuda.is_available() or cfg.distributed_world_size == 1:
+            return infer(cfg, force_distributed)
+        cfg.distributed_init_method = "env://"
+        cfg.distributed_rank = int(os.environ["RANK"])
+        cfg.distributed_no_spawn = True
+        return None
+
+    infer_init_method.asks_torchrun = True  # type: ignore[attr-defined]
+    distributed_utils.infer_init_method = infer_init_method
+
+
 def _gather_without_gpu() -> None:
     """Let ranks exchange objects of any size, on CPU too.
 
@@ -134,34 +194,3 @@ def _gather_without_gpu() -> None:
         return gathered
 
     distributed_utils.all_gather_list = all_gather_list
-
-
-def _print_mistakes_without_traceback() -> None:
-    """Show a `UsageError` or `ManifestError` as its sentence, unless the switch is set."""
-    if getattr(sys.excepthook, "prints_mistakes", False):
-        return
-    previous = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        mistake = next(
-            (e for e in _causes(error) if isinstance(e, UsageError | ManifestError)), None
-        )
-        if mistake is None or os.environ.get(_TRACEBACK_SWITCH):
-            previous(kind, error, trace)
-        else:
-            sys.stderr.write(f"error: {_sentence(mistake)}\n")
-
-    hook.prints_mistakes = True  # type: ignore[attr-defined]
-    sys.excepthook = hook
-
-
-def _sentence(mistake: BaseException) -> str:
-    """Its message; of one that a data loader's worker raised, the end, after the traceback."""
-    name = f"{type(mistake).__name__}: "
-    return str(mistake).strip().splitlines()[-1].rpartition(name)[2]
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -1,4 +1,12 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The one exception that is meant for the person at the keyboard, and how it is shown."""
+
+import os
+import sys
+from types import TracebackType
+
+from data_prep.schema import ManifestError
+
+_TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
 
 
 class UsageError(ValueError):
@@ -7,3 +15,33 @@ class UsageError(ValueError):
     :func:`emo_fairseq.compat.apply` makes the command line print such a message alone, without
     the traceback.
     """
+
+
+def print_mistakes_without_traceback() -> None:
+    """Show a `UsageError` or `ManifestError` as its sentence, unless the switch is set."""
+    if getattr(sys.excepthook, "prints_mistakes", False):
+        return
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        mistake = find_mistake(error)
+        if mistake is None or os.environ.get(_TRACEBACK_SWITCH):
+            previous(kind, error, trace)
+        else:
+            sys.stderr.write(f"error: {_sentence(mistake)}\n")
+
+    hook.prints_mistakes = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+
+
+def find_mistake(error: BaseException | None) -> BaseException | None:
+    """The `UsageError` or `ManifestError` that an error is, or arose from."""
+    while error is not None and not isinstance(error, UsageError | ManifestError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _sentence(mistake: BaseException) -> str:
+    """Its message; of one that a data loader's worker raised, the end, after the traceback."""
+    name = f"{type(mistake).__name__}: "
+    return str(mistake).strip().splitlines()[-1].rpartition(name)[2]

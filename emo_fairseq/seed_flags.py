@@ -4,12 +4,21 @@ The first system of the line had a boolean for every corpus and modality. Its co
 each flag either means one of our options, or is refused with the reason.
 """
 
+import logging
 from typing import Any
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
 from emo_fairseq.targets import TARGETS, Target
 
+logger = logging.getLogger(__name__)
+
+_CROSS_ATTENTION_OPTIONS = (
+    "encoder_layers_cross",
+    "encoder_attention_heads",
+    "cross_attention_query",
+    "fusion_embed_dim",
+)
 _TARGET_FLAGS = {
     "binary_target_iemocap": "binary_emotion",
     "regression_target_mos": "sentiment_score",
@@ -74,6 +83,23 @@ def fusion_name(cfg: Any, n_modalities: int) -> str:
     if cfg.stack_up and cfg.fusion == "concat":
         raise UsageError("--stack-up is cross-attention and contradicts --fusion concat")
     return cfg.fusion or "cross_attention"
+
+
+def check_cross_attention_options(cfg: Any, n_modalities: int) -> None:
+    """See that options of the cross-attention, where given, have one to act on.
+
+    The seed's commands for a single modality carry them too, so there they are only warned of.
+
+    Raises:
+        UsageError: they are given beside ``--fusion concat``.
+    """
+    names = [name for name in _CROSS_ATTENTION_OPTIONS if getattr(cfg, name, None) is not None]
+    if not names or fusion_name(cfg, n_modalities) != "concat":
+        return
+    given = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    if n_modalities > 1:
+        raise UsageError(f"{given}: --fusion concat has no cross-attention; leave out one of them")
+    logger.warning("one modality: there is no cross-attention for %s to act on", given)
 
 
 def cross_attention_query(cfg: Any) -> str:

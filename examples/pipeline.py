@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -80,16 +81,31 @@ def train(recipe: Recipe, paths: Paths, seed: int) -> None:
     updates = str(recipe.updates)
     options = [*COMMON.split(), *recipe.train.split(), "--best-checkpoint-metric", recipe.choose_by]
     length = ["--max-update", updates, "--total-num-update", updates, "--seed", str(seed)]
-    place = ["--save-dir", paths.checkpoint.parent]
-    command = [BIN / "fairseq-train", *PLUGIN, *_where(recipe, paths), *options, *length, *place]
+    place = ["--save-dir", str(paths.checkpoint.parent)]
+    command = [
+        str(BIN / "fairseq-train"),
+        *PLUGIN,
+        *_where(recipe, paths),
+        *options,
+        *length,
+        *place,
+    ]
     run(command, paths.log, total=recipe.updates, metric=recipe.choose_by)
 
 
 def score(recipe: Recipe, paths: Paths) -> None:
     """Score the test split with the chosen checkpoint, and save its predictions."""
-    test = ["--path", paths.checkpoint, "--cpu", "--valid-subset", "test", "--batch-size", "32"]
-    save = ["--save-predictions", paths.predictions]
-    run([BIN / "fairseq-validate", *PLUGIN, *_where(recipe, paths), *test, *save], paths.log)
+    test = [
+        "--path",
+        str(paths.checkpoint),
+        "--cpu",
+        "--valid-subset",
+        "test",
+        "--batch-size",
+        "32",
+    ]
+    save = ["--save-predictions", str(paths.predictions)]
+    run([str(BIN / "fairseq-validate"), *PLUGIN, *_where(recipe, paths), *test, *save], paths.log)
 
 
 def _where(recipe: Recipe, paths: Paths) -> list[str]:
@@ -126,7 +142,7 @@ def run(
         sys.exit(f"{tail}\nfailed with exit code {process.returncode}; the whole log: {log}")
 
 
-def _show(progress: tqdm, line: str, metric: str) -> None:
+def _show(progress: "tqdm[NoReturn]", line: str, metric: str) -> None:
     """Advance by what fairseq's JSON lines say: updates done, and the metric of the valid split."""
     _, mark, payload = line.partition('| {"')
     if not mark:

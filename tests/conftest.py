@@ -172,11 +172,14 @@ def legacy_corpus(write_legacy: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def make_task() -> Callable[..., Any]:
-    """Set up an `emotion_prediction` task as the command line does, from its options."""
+    """Set up an `emotion_prediction` task as the command line does, from its options.
 
-    def make(data: Path, **options: Any) -> Any:
+    With `from_checkpoint` it waits for `load_state_dict`, as in fairseq-validate.
+    """
+
+    def make(data: Path, from_checkpoint: bool = False, **options: Any) -> Any:
         config = OmegaConf.create({"_name": "emotion_prediction", "data": str(data), **options})
-        return tasks.setup_task(config)
+        return tasks.setup_task(config, from_checkpoint=from_checkpoint)
 
     return make
 

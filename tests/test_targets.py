@@ -1,5 +1,6 @@
 """The table of targets, the grammar of --modality, and the seed's flags mapped onto both."""
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,9 @@ DEFAULTS = {
     "fusion": None,
     "stack_up": False,
     "cross_attention_query": None,
+    "encoder_layers_cross": None,
+    "encoder_attention_heads": None,
+    "fusion_embed_dim": None,
 }
 
 
@@ -209,3 +213,40 @@ def test_query_of_cross_attention(given: dict[str, Any], expected: str) -> None:
 def test_stack_up_contradicts_all_tokens() -> None:
     with pytest.raises(UsageError, match="--stack-up lets the first token ask"):
         seed_flags.cross_attention_query(options(stack_up=True, cross_attention_query="all_tokens"))
+
+
+CROSS_ATTENTION = {
+    "encoder_layers_cross": 1,
+    "encoder_attention_heads": 2,
+    "cross_attention_query": "all_tokens",
+    "fusion_embed_dim": 64,
+}
+
+
+@pytest.mark.parametrize("name", CROSS_ATTENTION)
+def test_options_of_the_cross_attention_are_refused_beside_concat(name: str) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    given = {name: CROSS_ATTENTION[name]}
+    with pytest.raises(UsageError, match=f"{flag}: --fusion concat has no cross-attention"):
+        seed_flags.check_cross_attention_options(options(fusion="concat", **given), 2)
+
+
+def test_options_of_the_cross_attention_act_with_two_modalities(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        seed_flags.check_cross_attention_options(options(**CROSS_ATTENTION), 2)
+        seed_flags.check_cross_attention_options(options(fusion="concat"), 2)
+    assert not caplog.records
+
+
+def test_the_seeds_options_of_the_cross_attention_are_warned_of_with_one_modality(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its commands for speech or text alone carry them too."""
+    given = {name: CROSS_ATTENTION[name] for name in list(CROSS_ATTENTION)[:2]}
+    with caplog.at_level(logging.WARNING):
+        seed_flags.check_cross_attention_options(options(t_only=True, **given), 1)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("one modality: ")
+    assert "--encoder-layers-cross, --encoder-attention-heads" in record.getMessage()

@@ -50,13 +50,17 @@ class EmotionClassificationCriterion(EmotionCriterion):
         if cfg.focal_gamma and cfg.label_smoothing:
             raise UsageError("--focal-gamma and --label-smoothing cannot be combined; choose one")
         self.binary = task.target.kind is TargetKind.BINARY_PER_LABEL
-        self.class_weights = self._class_weights(cfg, task)
+        try:
+            self.class_weights = self._class_weights(cfg, task)
+        except ValueError as error:
+            raise UsageError(f"--class-weighting {cfg.class_weighting}: {error}") from error
         if cfg.focal_gamma:
             self.row_loss = functools.partial(losses.focal, gamma=cfg.focal_gamma)
         else:
             self.row_loss = functools.partial(
                 losses.cross_entropy, label_smoothing=cfg.label_smoothing
             )
+        self.try_options(torch.zeros(1, dtype=torch.long), task.n_outputs)
 
     def _class_weights(self, cfg: EmotionClassificationConfig, task: Any) -> Tensor | None:
         if cfg.class_weighting == "none":

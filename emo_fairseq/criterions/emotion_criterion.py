@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from fairseq.criterions import FairseqCriterion
 from fairseq.logging import metrics
 from torch import Tensor
@@ -34,6 +35,17 @@ class EmotionCriterion(FairseqCriterion):
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """(B, n_outputs) and the target -> (B,) loss of each utterance."""
         raise NotImplementedError
+
+    def try_options(self, target: Tensor, n_outputs: int) -> None:
+        """Compute a loss at set-up, so that an option out of range is refused before training.
+
+        Raises:
+            UsageError: the loss does not take its options.
+        """
+        try:
+            self.losses(torch.zeros(len(target), n_outputs), target)
+        except ValueError as error:
+            raise UsageError(f"an option of the loss is out of range: {error}") from error
 
     def weights(self, target: Tensor) -> Tensor | None:
         """What each utterance counts in the mean loss, (B,); None = 1 each."""

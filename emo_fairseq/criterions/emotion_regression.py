@@ -1,5 +1,6 @@
 """Criterion ``emotion_regression``: squared error, absolute error, CCC, and mixtures of them."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, List, Optional
@@ -50,6 +51,7 @@ class EmotionRegressionCriterion(EmotionCriterion):
                 f"--axis-weights has {len(self.axis_weights)} numbers, but --target "
                 f"{task.target.name} has the axes {', '.join(task.target.columns)}"
             )
+        self.try_options(torch.zeros(1, task.n_outputs), task.n_outputs)
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         terms = [
@@ -87,7 +89,7 @@ def parse_mixture(text: str) -> dict[str, float]:
             number = float(weight) if weight else 1.0
         except ValueError:
             number = 0.0
-        if name.strip() not in _LOSSES or name.strip() in mixture or not number > 0:
+        if name.strip() not in _LOSSES or name.strip() in mixture or not 0 < number < math.inf:
             raise UsageError(
                 f"--regression-loss {text!r}: write {', '.join(_LOSSES)}, or a sum of them, each "
                 "once, with a positive weight before a *"

@@ -98,8 +98,8 @@ def select_rows(split: Split, target: Target, modalities: Sequence[str]) -> np.n
         ],
         dtype=bool,
     )
-    _report_left_out(split, ~labelled, f"no {' / '.join(target.columns)}")
-    _report_left_out(split, labelled & ~heard, f"neither of {', '.join(modalities)}")
+    report_rows(split, ~labelled, f"left out, no {' / '.join(target.columns)}")
+    report_rows(split, labelled & ~heard, f"left out, neither of {', '.join(modalities)}")
     rows = np.flatnonzero(heard & labelled)
     if len(rows) == 0:
         raise UsageError(
@@ -109,12 +109,13 @@ def select_rows(split: Split, target: Target, modalities: Sequence[str]) -> np.n
     return rows
 
 
-def _report_left_out(split: Split, left_out: np.ndarray, reason: str) -> None:
-    ids = [split.utterances[row].id for row in np.flatnonzero(left_out).tolist()]
+def report_rows(split: Split, chosen: np.ndarray, what: str) -> None:
+    """Warn how many rows, (N,) bool, something happens to, and name the first few."""
+    ids = [split.utterances[row].id for row in np.flatnonzero(chosen).tolist()]
     if ids:
         more = ", ..." if len(ids) > _NAMED_IN_LOG else ""
         named = ", ".join(ids[:_NAMED_IN_LOG]) + more
-        logger.warning("%s: %d rows left out, %s: %s", split.file, len(ids), reason, named)
+        logger.warning("%s: %d rows %s: %s", split.file, len(ids), what, named)
 
 
 def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarray:

@@ -16,7 +16,7 @@ from emo_fairseq.data.log_mel import (
     LogMelStatistics,
     StoredFrames,
 )
-from emo_fairseq.data.manifest import Split, check_data_dir, read_split
+from emo_fairseq.data.manifest import Split, check_data_dir, read_split, report_rows
 from emo_fairseq.data.tokens import TokenDataset, open_binarised
 from emo_fairseq.data.waveform import SAMPLE_RATE, WaveformDataset
 from emo_fairseq.errors import UsageError
@@ -86,6 +86,9 @@ class DataSource:
         """
         if self.is_tokens(modality):
             return self._tokens(modality, split)
+        n_samples = np.array([row.n_samples or 0 for row in split.utterances])
+        limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
+        report_rows(split, n_samples > self._max_samples(), f"are cut at {limit}")
         if self.speech_input == "waveform":
             return self._waveforms(split)
         if statistics is None:
@@ -119,8 +122,10 @@ class DataSource:
             source = split.tokens[modality]
             lengths = np.array([len(ids) for ids in source])
         else:
-            source = open_binarised(self.folder / modality, split.name, len(split.utterances))
-            lengths = np.asarray(source.sizes)
+            source = open_binarised(self.folder / modality, split.name, split.utterances)
+            lengths = np.asarray(source.sizes) + 1  # stored without <s>
+        limit = self.max_tokens(modality)
+        report_rows(split, lengths > limit, f"are cut at --max-{modality}-tokens {limit}")
         return TokenDataset(
             source,
             lengths,

@@ -9,20 +9,24 @@ import torch
 from fairseq.data import FairseqDataset, data_utils
 from torch import Tensor
 
+from data_prep.schema import Utterance
+from data_prep.token_folder import TOKENIZER_FILE, read_card, sequence_digest
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import TEXT
 
 logger = logging.getLogger(__name__)
 
 PADDING_ID = 1  # fairseq's Dictionary puts <s> <pad> </s> <unk> at 0 1 2 3
 
 
-def open_binarised(folder: Path, split: str, n_rows: int) -> FairseqDataset:
+def open_binarised(folder: Path, split: str, utterances: Sequence[Utterance]) -> FairseqDataset:
     """Open ``{folder}/{split}.bin/.idx`` by mmap; row i belongs to row i of the manifest.
 
     Raises:
-        UsageError: the split is not tokenised, or has another number of rows than the manifest.
+        UsageError: the split is not tokenised, or was so from another manifest.
     """
+    n_rows = len(utterances)
     command = f"python -m data_prep.tokenize_{folder.name} {folder.parent}"
     dataset = data_utils.load_indexed_dataset(
         str(folder / split), dictionary=None, dataset_impl="mmap"
@@ -34,7 +38,20 @@ def open_binarised(folder: Path, split: str, n_rows: int) -> FairseqDataset:
             f"{folder / split}.idx: {len(dataset)} rows, but the manifest has {n_rows}; "
             f"run `{command}` again"
         )
+    if folder.name == TEXT and _text_changed(folder, split, utterances):
+        raise UsageError(
+            f"{folder / split}.idx: ids or texts of the manifest have changed since; "
+            f"run `{command}` again"
+        )
     return dataset
+
+
+def _text_changed(folder: Path, split: str, utterances: Sequence[Utterance]) -> bool:
+    """Whether the card, if there is one, vouches for other texts than these."""
+    if not (folder / TOKENIZER_FILE).exists():
+        return False  # tokens made by other means than data_prep's
+    digest = read_card(folder)["splits"].get(split, {}).get("digest")
+    return digest != sequence_digest((row.id, row.text) for row in utterances)
 
 
 class TokenDataset(FairseqDataset):

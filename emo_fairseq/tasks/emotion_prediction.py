@@ -119,6 +119,10 @@ class EmotionPredictionTask(FairseqTask):
         part = self.source.split(split)
         facts.check_vocabularies(self.source, part, self.vocabularies())
         rows = select_rows(part, self.target, self.modalities)
+        heard = {name: int(part.present(name)[rows].sum()) for name in self.modalities}
+        if split == TRAIN and 0 in heard.values():
+            silent = ", ".join(name for name, count in heard.items() if count == 0)
+            raise UsageError(f"{part.file}: no row has {silent}; leave it out of --modality")
         statistics = self.log_mel_statistics()
         leaves = {name: self.source.leaf(name, part, statistics) for name in self.modalities}
         self.datasets[split] = RawAudioTextDataset(
@@ -128,7 +132,8 @@ class EmotionPredictionTask(FairseqTask):
             truth_array(part, self.target, self.labels)[rows],
             shuffle=split == TRAIN,
         )
-        logger.info("%s: %d utterances", split, len(rows))
+        by_modality = ", ".join(f"{count} with {name}" for name, count in heard.items())
+        logger.info("%s: %d utterances, %s", split, len(rows), by_modality)
 
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         # fairseq would drop the last utterances of a split whose number is no multiple of this.
@@ -146,6 +151,8 @@ class EmotionPredictionTask(FairseqTask):
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         if self.cfg.save_predictions and not from_checkpoint:
             raise UsageError("--save-predictions belongs to fairseq-validate; leave it out here")
+        if not from_checkpoint:  # there the sizes are filled in, and no longer tell who gave them
+            seed_flags.check_cross_attention_options(cfg, len(self.modalities))
         # Into the configuration itself, so that the checkpoint holds every size.
         with open_dict(cfg):
             fill_from_architecture(cfg)

@@ -31,7 +31,9 @@ def test_kill_and_run_again(fairseq_process, commands, toy_corpus, tmp_path):
 
     resumed = fairseq_process("train", *train, "--save-dir resumed").wait()
     assert resumed.code == 0, resumed.errors[-2000:]
-    start = re.search(r"Loaded checkpoint resumed/checkpoint_last.pt \(epoch (\d+) @ (\d+)", resumed.log)
+    start = re.search(
+        r"Loaded checkpoint resumed/checkpoint_last.pt \(epoch (\d+) @ (\d+)", resumed.log
+    )
     assert start
     assert int(start[2]) >= KILLED_AFTER
     whole = whole.wait()
@@ -72,7 +74,10 @@ def assert_same_checkpoint(one, two):
 
 def assert_same_course(whole, resumed, start):
     """What both logged of the updates after `start`: loss, learning rate, validation."""
-    for tag, compared in (("train_inner", ("loss", "lr", "gnorm")), ("valid", ("loss", "uar", "wa"))):
+    for tag, compared in (
+        ("train_inner", ("loss", "lr", "gnorm")),
+        ("valid", ("loss", "uar", "wa")),
+    ):
         course = [
             {
                 line["num_updates"]: [line[name] for name in compared]

@@ -4,6 +4,7 @@ import shlex
 import shutil
 
 import pytest
+import torch
 
 from emo_fairseq import predictions
 
@@ -48,3 +49,16 @@ def test_readme(seed_folders, fairseq_process, commands):
         assert len({row["id"] for row in rows}) == len(rows) == 10
     finally:
         shutil.rmtree(seed_folders / "checkpoints", ignore_errors=True)  # gigabytes
+
+
+@pytest.mark.parametrize("arch", ["robertEMO_large", "robertaEMO_large"])
+def test_large(arch, seed_folders, fairseq, commands, monkeypatch):
+    """The seed's spelling of the large one runs too (shrunk: it has 700 million parameters)."""
+    monkeypatch.chdir(seed_folders)
+    short = f"{commands['train']} --max-update 1 --arch {arch} --save-dir large"
+    log = fairseq("train", TRAIN, short)
+    assert f"'_name': '{arch}'" in log.log
+    assert log.figures("train")["num_updates"] == 1
+    layers = torch.load("large/checkpoint_last.pt", weights_only=True)["cfg"]["model"]
+    assert layers["_name"] == arch
+    assert layers["fusion_embed_dim"] == 16

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.token_folder import write_tokens
+from data_prep.schema import Utterance
+from data_prep.token_folder import TokenFolder, sequence_digest, write_tokens
 from emo_fairseq.data.tokens import PADDING_ID, TokenDataset, open_binarised
 from emo_fairseq.errors import UsageError
 
 FIRST, LAST = 0, 2
+ROWS = [Utterance(id=f"u{number}", text=f"text {number}") for number in range(4)]
 
 
 def dataset(*rows: list[int], max_tokens: int = 10, present: Any = None) -> TokenDataset:
@@ -106,7 +108,7 @@ def test_a_padding_id_in_the_text_is_no_padding() -> None:
 def test_binarised_rows_come_back(tmp_path: Path) -> None:
     rows = [np.array([4, 5, LAST]), np.array([LAST]), np.array([6, 7, 8, LAST])]
     write_tokens(tmp_path / "train", rows, vocab_size=10)
-    source = open_binarised(tmp_path, "train", n_rows=3)
+    source = open_binarised(tmp_path, "train", ROWS[:3])
     leaf = TokenDataset(source, np.asarray(source.sizes), np.ones(3, dtype=bool), FIRST, LAST, 10)
     assert [leaf[row][0].tolist() for row in range(3)] == [
         [FIRST, 4, 5, LAST],
@@ -121,10 +123,22 @@ def test_rows_that_do_not_match_the_manifest_are_refused(tmp_path: Path) -> None
     write_tokens(folder / "train", [np.array([4, LAST])] * 3, vocab_size=10)
     message = r"train\.idx: 3 rows, but the manifest has 4; run `python -m data_prep.tokenize_text"
     with pytest.raises(UsageError, match=message):
-        open_binarised(folder, "train", n_rows=4)
+        open_binarised(folder, "train", ROWS)
 
 
 def test_a_split_without_tokens_is_refused(tmp_path: Path) -> None:
     message = r"speech.train\.bin: not there; run `python -m data_prep.tokenize_speech"
     with pytest.raises(UsageError, match=message):
-        open_binarised(tmp_path / "speech", "train", n_rows=4)
+        open_binarised(tmp_path / "speech", "train", ROWS)
+
+
+def test_texts_that_changed_after_tokenisation_are_refused(tmp_path: Path) -> None:
+    folder = TokenFolder(tmp_path / "text", settings={})
+    with folder.locked():
+        folder.replace_tokenizer({"dict.txt": b""}, vocab_size=10)
+        digest = sequence_digest((row.id, row.text) for row in ROWS)
+        folder.write_split("train", digest, [np.array([4, LAST])] * 4, missing=0)
+    assert len(open_binarised(tmp_path / "text", "train", ROWS)) == 4
+    edited = [*ROWS[:3], Utterance(id="u3", text="other words")]
+    with pytest.raises(UsageError, match=r"texts of the manifest have changed since; run"):
+        open_binarised(tmp_path / "text", "train", edited)

@@ -69,13 +69,13 @@ def _write_bad(kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        ("absent", "no such audio file"),
-        ("no bytes", "cannot be decoded"),
-        ("text", "cannot be decoded"),
-        ("no samples", "holds no samples"),
+        ("absent", "there is no such file"),
+        ("no bytes", "the file is empty"),
+        ("text", "unreadable"),
+        ("no samples", "holds no sound"),
         ("not finite", "NaN or infinite"),
-        ("cut wav", "cut short"),
-        ("cut flac", "cannot be decoded"),
+        ("cut wav", "truncated"),
+        ("cut flac", "unreadable"),
     ],
 )
 def test_a_bad_file_is_named_with_its_fault(kind: str, what: str, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_flac_without_a_stated_length_is_refused_in_one_sentence(tmp_path: Pat
     path.write_bytes(content)
     with soundfile.SoundFile(path) as file:
         assert file.frames > 1 << 40
-    with pytest.raises(ValueError, match=f"^{path}: cannot be decoded"):
+    with pytest.raises(ValueError, match=f"^{path}: unreadable"):
         read_audio(path)
 
 

@@ -240,25 +240,28 @@ def test_kill_9_of_the_parent_ends_the_workers(tmp_path: Path) -> None:
         from test_binarize import build_process_id
         if __name__ == "__main__":
             with ordered_map(build_process_id, 2) as over:
-                print(*{process for _, process in over(range(40))}, flush=True)
+                with open("workers", "w") as file:
+                    print(*{process for _, process in over(range(40))}, file=file)
                 os.kill(os.getpid(), signal.SIGKILL)
     """
     (tmp_path / "parent.py").write_text(textwrap.dedent(script))
     path = os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])
     child = subprocess.run(
         [sys.executable, str(tmp_path / "parent.py")],
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        text=True,
         check=False,
     )
     assert child.returncode == -signal.SIGKILL
-    workers = [int(process) for process in child.stdout.split()]
+    workers = [int(process) for process in (tmp_path / "workers").read_text().split()]
     assert workers
     deadline = time.monotonic() + 20
-    while any(is_alive(worker) for worker in workers):
-        assert time.monotonic() < deadline, f"workers {workers} outlive their parent"
+    while time.monotonic() < deadline and any(map(is_alive, workers)):
         time.sleep(0.05)
+    left = [worker for worker in workers if is_alive(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert not left, "workers outlive their parent"
 
 
 def is_alive(process: int) -> bool:

@@ -1,0 +1,142 @@
+# `make` lists the targets. Everything is installed into .venv; nothing outside the folder changes.
+
+PYTHON ?= python3
+CORPUS ?= toy
+DATA   ?=
+# Further words for pip when it installs torch, such as --index-url with the address of a CPU-only build.
+TORCH_ARGS ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+# Packages from elsewhere must not shadow those of .venv.
+unexport PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types contracts unit format lock clean distclean
+.SUFFIXES:
+
+help: ## List the targets
+	@echo 'Usage: make TARGET [PYTHON=python3.12] [TORCH_ARGS="--index-url ..."]'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+
+# --- Installation ---------------------------------------------------------------------------------
+# Five steps with a stamp each, touched last: an interrupted step is done again, a finished one is
+# not. Torch comes first and the lock without dependencies, so that nothing can pull another torch.
+
+install: $(VENV)/.installed ## Create .venv and install everything at the pinned versions
+	@echo 'Installed in $(VENV). Next: make demo, or make test'
+
+$(VENV)/.created:
+	@$(CHECK_MACHINE)
+	@$(SWEEP)
+	@echo '[1/5] creating $(VENV) with $(PYTHON)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint requirements.lock pip setuptools wheel
+	@touch $@
+
+$(VENV)/.torch: requirements-torch.txt $(VENV)/.created
+	@$(SWEEP)
+	@echo '[2/5] torch (a large download)'
+	$(PIP) install $(TORCH_ARGS) --constraint requirements.lock --requirement requirements-torch.txt
+	@touch $@
+
+$(VENV)/.locked: requirements.lock $(VENV)/.torch
+	@$(SWEEP)
+	@echo '[3/5] the packages of requirements.lock'
+	$(PIP) install --no-deps --no-build-isolation --requirement requirements.lock
+	@touch $@
+
+# Compiled against the torch of .venv: never from pip's cache, where a build against another may lie.
+$(VENV)/.fairseq: requirements-fairseq.txt $(VENV)/.torch | $(VENV)/.locked
+	@$(SWEEP)
+	@echo '[4/5] fairseq: compiling takes 2 to 4 minutes, without a word from pip in between'
+	env -u CUDA_HOME -u READTHEDOCS $(PIP) install --no-deps --no-build-isolation --no-cache-dir \
+		--force-reinstall --requirement requirements-fairseq.txt
+	@touch $@
+
+$(VENV)/.installed: setup.py $(VENV)/.locked $(VENV)/.fairseq
+	@$(SWEEP)
+	@echo '[5/5] emo_fairseq itself'
+	$(PIP) install -qq --no-deps --no-build-isolation --editable .
+	$(BIN)/fairseq-train --help >/dev/null
+	@touch $@
+
+# A pip that was killed leaves packages that it takes for installed later: new ones without INSTALLER,
+# which it writes after all else, and the old ones, renamed to ~, whose entry points still act.
+define SWEEP
+for info in $(VENV)/lib/python*/site-packages/*.dist-info $(VENV)/lib/python*/site-packages/~*; do \
+	if [ -d "$$info" ] && [ ! -e "$$info/INSTALLER" -o "$${info#*/~}" != "$$info" ]; then \
+		echo "removing what an interrupted installation left: $$info"; rm -rf "$$info"; \
+	fi; \
+done
+endef
+
+define CHECK_MACHINE
+stop() { echo "make install: $$1" >&2; exit 1; }; \
+command -v $(PYTHON) >/dev/null || stop "$(PYTHON) not found; name a Python 3.11 or 3.12: make install PYTHON=..."; \
+version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+case $$version in 3.11|3.12) ;; \
+	*) stop "$(PYTHON) is Python $$version; name a Python 3.11 or 3.12: make install PYTHON=...";; esac; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	|| stop "$(PYTHON) has no venv module; install it (Debian, Ubuntu: python$$version-venv)"; \
+for compiler in gcc g++; do command -v $$compiler >/dev/null \
+	|| stop "$$compiler not found, which compiles fairseq; install gcc and g++ (Debian, Ubuntu: build-essential)"; done; \
+[ -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] \
+	|| stop "Python.h not found, which fairseq is compiled with; install it (Debian, Ubuntu: python$$version-dev)"
+endef
+
+# A fresh resolution of setup.py's bounds, in an environment of its own.
+LOCK_VENV := build/lock-venv
+lock: ## Resolve requirements.lock anew (takes minutes; then review the diff)
+	@$(CHECK_MACHINE)
+	$(PYTHON) -m venv --clear $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install --upgrade pip setuptools wheel
+	$(LOCK_VENV)/bin/python -m pip install $(TORCH_ARGS) --requirement requirements-torch.txt
+	$(LOCK_VENV)/bin/python -m pip install --constraint requirements-torch.txt --editable '.[dev]'
+	@sed -n '/^#/p' requirements.lock > build/requirements.lock
+	$(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable \
+		| grep -vE '^(torch|triton|nvidia-.*|cuda-.*)==' >> build/requirements.lock
+	@mv build/requirements.lock requirements.lock
+	@rm -rf $(LOCK_VENV)
+
+# --- Use ------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.installed ## Train and score a model: make demo [CORPUS=toy DATA=folder]
+	$(BIN)/python -m examples.demo --corpus $(CORPUS) --data "$(DATA)"
+
+# --- Tests ----------------------------------------------------------------------------------------
+
+test: lint types contracts unit ## Run everything that must hold before a commit
+
+lint: $(VENV)/.installed ## Check style and formatting (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed ## Check types (mypy)
+	$(BIN)/mypy
+
+contracts: $(VENV)/.installed ## Check that the rooms keep apart (import-linter) and the lock is whole
+	$(BIN)/lint-imports --no-logo
+	$(PIP) check | { ! grep -vE '^No broken|^fairseq-fixed .* requires torchaudio'; }
+
+unit: $(VENV)/.installed ## Run the tests and doctests, and print the coverage (pytest)
+	$(BIN)/python -m pytest --doctest-modules --cov --cov-report= emo_fairseq data_prep
+	$(BIN)/python -m pytest --cov --cov-append $(PYTEST_ARGS)
+
+format: $(VENV)/.installed ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# --- Leftovers ------------------------------------------------------------------------------------
+
+clean: ## Remove caches and build leftovers; .venv and results stay
+	rm -rf build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv too
+	rm -rf $(VENV)

@@ -1,0 +1,63 @@
+"""Packaging of emo_fairseq.
+
+torch and fairseq are not listed: which build of torch is right depends on the machine, and fairseq
+(``fairseq-fixed``) has to be installed after it. ``make install`` does it all in the right order;
+whoever has both already needs only ``pip install -e .``. emo_fairseq/compat.py says at import
+whether what it finds will do.
+"""
+
+from setuptools import find_packages, setup
+
+# Imported by our packages.
+RUNTIME = [
+    "ftfy>=6.1",
+    "kaldi-native-fbank>=1.20",
+    "numpy>=1.26",
+    "pyyaml>=6.0",
+    "rich>=13.0",
+    "scikit-learn>=1.3",
+    "sentencepiece>=0.2.0",
+    "soundfile>=0.12.1",
+    "soxr>=0.3.7",
+    "tensorboardX>=2.6",
+    "tqdm>=4.66",
+]
+
+# What fairseq-fixed asks for, less torch and torchaudio. It is installed with --no-deps, because
+# the torchaudio it lists does not load beside every build of torch, and nothing here needs it.
+FAIRSEQ = [
+    "bitarray>=2.8",
+    "cffi>=1.15",
+    "cython>=3.0",
+    "hydra-core==1.3.2",
+    "omegaconf==2.3.0",
+    "packaging>=23.0",
+    "regex>=2023.8.8",
+    "sacrebleu>=2.3",
+]
+
+DEV = [
+    "audmetric>=1.2",
+    "hypothesis>=6.90",
+    "import-linter>=2.3",
+    "mypy>=1.15",
+    "pytest>=8.0",
+    "pytest-cov>=7.0",
+    "pytest-timeout>=2.3",
+    "ruff>=0.9",
+    "types-PyYAML",
+    "types-tqdm",
+]
+
+setup(
+    name="emo_fairseq",
+    version="0.1.0",
+    description="A fairseq plugin for multimodal emotion recognition",
+    author="emo_fairseq contributors",
+    license="MIT",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["emo_fairseq*", "data_prep*"]),
+    python_requires=">=3.11,<3.13",
+    install_requires=RUNTIME + FAIRSEQ,
+    extras_require={"dev": DEV},
+)

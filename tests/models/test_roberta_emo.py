@@ -1,0 +1,379 @@
+"""robertaEMO: registered, built in every size and for every input, and restored or refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.tasks import TASK_REGISTRY
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from emo_fairseq.criterions.emotion_classification import EmotionClassificationCriterion
+from emo_fairseq.criterions.emotion_prediction_cri import EmotionPredictionCriterion
+from emo_fairseq.criterions.emotion_regression import EmotionRegressionCriterion
+from emo_fairseq.errors import UsageError
+from emo_fairseq.models.architectures import ARCHITECTURES, fill_from_architecture
+from emo_fairseq.models.encoders import parse_conv_layers
+from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOConfig, RobertaEMOModel
+from emo_fairseq.modules.fusion import ConcatFusion, CrossAttentionFusion
+from emo_fairseq.modules.heads import EmbeddingLayer, LinearHead
+from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
+from emo_fairseq.modules.token_encoder import TokenEncoder
+from emo_fairseq.modules.transformer import TransformerSize
+from emo_fairseq.modules.waveform_encoder import WaveformEncoder
+from emo_fairseq.tasks.emotion_prediction import EmotionPredictionTask
+
+EMBEDDING = 1024
+SPEECH_ENCODERS = {"waveform": WaveformEncoder, "log_mel": LogMelEncoder, "tokens": TokenEncoder}
+every_speech_input = pytest.mark.parametrize("speech_input", SPEECH_ENCODERS)
+
+
+@pytest.fixture
+def build(
+    toy_corpus: Path, make_task: Callable[..., Any], make_model: Callable[..., Any]
+) -> Callable[..., tuple[Any, Any]]:
+    """A task over the toy corpus and a tiny model for it; options of the model are a dict."""
+
+    def make(model: dict[str, Any] | None = None, **task: Any) -> tuple[Any, Any]:
+        set_up = make_task(toy_corpus, **task)
+        return set_up, make_model(set_up, **(model or {}))
+
+    return make
+
+
+# -- registries and configurations -----------------------------------------------------------------
+
+
+def test_the_registries_hold_our_classes() -> None:
+    """fairseq silently keeps its own class where two bear one name."""
+    assert TASK_REGISTRY["emotion_prediction"] is EmotionPredictionTask
+    assert MODEL_REGISTRY["robertaEMO"] is RobertaEMOModel
+    assert CRITERION_REGISTRY["emotion_classification"] is EmotionClassificationCriterion
+    assert CRITERION_REGISTRY["emotion_regression"] is EmotionRegressionCriterion
+    assert CRITERION_REGISTRY["emotion_prediction_cri"] is EmotionPredictionCriterion
+
+
+@pytest.mark.parametrize(
+    "arch", ["robertaEMO", "robertaEMO_large", "robertaEMO_tiny", "robertEMO_large"]
+)
+def test_every_architecture_is_registered(arch: str) -> None:
+    assert ARCH_MODEL_REGISTRY[arch] is RobertaEMOModel
+    assert set(ARCHITECTURES[arch]) == set(ARCHITECTURES["robertaEMO"])
+    assert set(ARCHITECTURES[arch]) <= set(RobertaEMOConfig.__dataclass_fields__)
+
+
+def test_an_architecture_fills_what_is_not_given() -> None:
+    config = OmegaConf.structured(RobertaEMOConfig(text_embed_dim=64, encoder_attention_heads=2))
+    config._name = "robertaEMO_tiny"
+    fill_from_architecture(config)
+    assert config.text_embed_dim == 64
+    assert config.encoder_attention_heads == 2
+    for field, value in ARCHITECTURES["robertaEMO_tiny"].items():
+        if field not in ("text_embed_dim", "encoder_attention_heads"):
+            assert config[field] == value
+    assert config.embedding_dim == EMBEDDING
+
+
+def test_a_filled_configuration_stays_as_it_is() -> None:
+    """On restore it comes from the checkpoint, whatever the architecture says by then."""
+    config = OmegaConf.structured(RobertaEMOConfig())
+    config._name = "robertaEMO_tiny"
+    fill_from_architecture(config)
+    config._name = "robertaEMO_large"
+    fill_from_architecture(config)
+    assert config.text_encoder_layers == ARCHITECTURES["robertaEMO_tiny"]["text_encoder_layers"]
+
+
+def test_without_a_name_the_base_size_is_filled_in() -> None:
+    config = OmegaConf.structured(RobertaEMOConfig())
+    fill_from_architecture(config)
+    assert config.text_encoder_layers == 12
+
+
+def test_the_task_writes_the_sizes_into_the_configuration(
+    toy_corpus: Path, make_task: Callable[..., Any]
+) -> None:
+    """It is what the checkpoint saves."""
+    config = OmegaConf.structured(RobertaEMOConfig(dropout=0.3))
+    config._name = "robertaEMO_tiny"
+    make_task(toy_corpus, modality="text").build_model(config)
+    assert config.text_embed_dim == 128
+    assert config.dropout == 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ("[(8, 10, 5)]", [(8, 10, 5)]),
+        ("[(8, 10, 5), (4, 3, 2)]", [(8, 10, 5), (4, 3, 2)]),
+        ("[(8,10,5)]+[(4,3,2)]*2", [(8, 10, 5), (4, 3, 2), (4, 3, 2)]),
+    ],
+)
+def test_convolutions_are_parsed(text: str, layers: list[tuple[int, int, int]]) -> None:
+    assert parse_conv_layers(text) == layers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[(8, 10)]",
+        "[(8, 10, 0)]",
+        "[(8, 10, 5.0)]",
+        "[(8, 10, 5)] * x",
+        "[(8, 10, 5)] * 0",
+        "(8, 10, 5)",
+        "8",
+        "[(8, 10, 5)",
+        "'abc'",
+        "[(n, 10, 5) for n in (1, 2)]",
+        "__import__('os').system('true')",
+        "[(__import__('os').getpid(), 10, 5)]",
+    ],
+)
+def test_convolutions_that_are_none_and_code_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--speech-conv-layers .*: write"):
+        parse_conv_layers(text)
+
+
+# -- built by a task -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("modality", "speech_input"),
+    [("text", "waveform"), *((m, s) for m in ("speech", "text+speech") for s in SPEECH_ENCODERS)],
+)
+def test_shapes_of_the_output(
+    build: Callable[..., Any], collate_rows: Any, modality: str, speech_input: str
+) -> None:
+    task, model = build(modality=modality, speech_input=speech_input, max_speech_seconds=0.5)
+    task.load_dataset("valid")
+    batch = collate_rows(task.dataset("valid"), [0, 1, 2])
+    output = model(**batch["net_input"])
+    assert isinstance(output, EmotionOutput)
+    assert output.logits.shape == (3, 4)
+    assert output.embedding.shape == (3, EMBEDDING)
+    assert output.logits.isfinite().all()
+    assert list(model.encoders) == list(task.modalities)
+    if "speech" in task.modalities:
+        assert isinstance(model.encoders["speech"], SPEECH_ENCODERS[speech_input])
+
+
+@pytest.mark.parametrize(
+    ("target", "width"), [("binary_emotion", 8), ("vad", 3), ("sentiment", 2), ("emotion", 4)]
+)
+def test_width_of_the_head_follows_from_the_target(
+    build: Callable[..., Any], target: str, width: int
+) -> None:
+    _, model = build(modality="text", target=target)
+    assert model.head.out_proj.out_features == width
+
+
+@every_speech_input
+def test_a_row_is_scored_as_if_alone(
+    build: Callable[..., Any], collate_rows: Any, speech_input: str
+) -> None:
+    task, model = build(speech_input=speech_input, max_speech_seconds=0.9)
+    task.load_dataset("valid")
+    dataset = task.dataset("valid")
+    rows = [0, 1, 2]
+    together = model(**collate_rows(dataset, rows)["net_input"])
+    for row in rows:
+        alone = model(**collate_rows(dataset, [row])["net_input"])
+        torch.testing.assert_close(together.logits[row], alone.logits[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(together.embedding[row], alone.embedding[0], atol=1e-5, rtol=0)
+
+
+def test_an_absent_modality_is_not_heard(build: Callable[..., Any], collate_rows: Any) -> None:
+    task, model = build(speech_input="tokens")
+    task.load_dataset("valid")
+    inputs = collate_rows(task.dataset("valid"), [0, 1])["net_input"]
+    speech = inputs["speech"]
+    speech["present"] = torch.tensor([True, False])
+    before = model(**inputs).logits
+    speech["tokens"] = torch.where(speech["tokens"] > 3, 5, speech["tokens"])
+    after = model(**inputs).logits
+    assert not torch.allclose(before[0], after[0], atol=1e-4)
+    torch.testing.assert_close(before[1], after[1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "fusion", "first_token_only", "n_layers"),
+    [
+        ({}, CrossAttentionFusion, False, 1),
+        ({"stack_up": True}, CrossAttentionFusion, True, 1),
+        ({"cross_attention_query": "first_token"}, CrossAttentionFusion, True, 1),
+        ({"encoder_layers_cross": 3}, CrossAttentionFusion, False, 3),
+        ({"fusion": "concat"}, ConcatFusion, None, None),
+    ],
+)
+def test_fusion_of_options(
+    build: Callable[..., Any],
+    options: dict[str, Any],
+    fusion: type,
+    first_token_only: bool | None,
+    n_layers: int | None,
+) -> None:
+    _, model = build(options, speech_input="tokens")
+    assert type(model.fusion) is fusion
+    if n_layers is not None:
+        assert model.fusion.first_token_only is first_token_only
+        assert {len(layers) for layers in model.fusion.layers.values()} == {n_layers}
+
+
+def test_heads_of_the_cross_attention(build: Callable[..., Any]) -> None:
+    _, model = build({"encoder_attention_heads": 2}, speech_input="tokens")
+    (layer,) = model.fusion.layers["text_from_speech"]
+    assert layer.attention.num_heads == 2
+
+
+def test_concat_pools_tokens_by_their_first_and_frames_by_their_mean(
+    build: Callable[..., Any],
+) -> None:
+    for speech_input, first in (("tokens", {"text", "speech"}), ("waveform", {"text"})):
+        _, model = build({"fusion": "concat"}, speech_input=speech_input)
+        assert model.fusion.pool_first == first
+
+
+def test_stack_up_needs_both_modalities(build: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match="need two modalities"):
+        build({"stack_up": True}, modality="text")
+
+
+@pytest.mark.parametrize("arch", ["robertaEMO", "robertaEMO_large"])
+def test_large_architectures_can_be_built(build: Callable[..., Any], arch: str) -> None:
+    one_layer = {"text_encoder_layers": 1, "speech_encoder_layers": 1}
+    _, model = build({"arch": arch, **one_layer})
+    text, speech = model.encoders["text"], model.encoders["speech"]
+    width = {"robertaEMO": 768, "robertaEMO_large": 1024}[arch]
+    assert text.embed_dim == speech.embed_dim == width
+    assert len(text.sentence_encoder.layers) == len(speech.encoder.layers) == 1
+    assert speech.feature_extractor.conv_layers[0][0].weight.shape == (512, 1, 10)
+    assert model.embedding.dense.weight.shape == (EMBEDDING, 2 * width)
+
+
+# -- restoring -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(build: Callable[..., Any]) -> Any:
+    return build(modality="text")[1]
+
+
+def test_parameters_come_back(model: Any, build: Callable[..., Any]) -> None:
+    torch.manual_seed(7)
+    other = build(modality="text")[1]
+    name = "head.out_proj.weight"
+    assert not torch.equal(other.state_dict()[name], model.state_dict()[name])
+    other.load_state_dict(model.state_dict())
+    for key, value in model.state_dict().items():
+        assert torch.equal(other.state_dict()[key], value), key
+
+
+def test_a_missing_parameter_is_named(model: Any) -> None:
+    state = model.state_dict()
+    del state["head.out_proj.bias"]
+    message = r"does not fit the model in 1 parameters: head\.out_proj\.bias is missing; use the"
+    with pytest.raises(UsageError, match=message):
+        model.load_state_dict(state)
+
+
+def test_a_superfluous_parameter_is_named(model: Any) -> None:
+    state = {**model.state_dict(), "head.dense.bias": torch.zeros(2)}
+    with pytest.raises(UsageError, match=r"head\.dense\.bias is not of this model"):
+        model.load_state_dict(state)
+
+
+def test_a_head_of_another_width_is_refused(model: Any) -> None:
+    before = model.state_dict()["head.out_proj.weight"].clone()
+    state = {**model.state_dict(), "head.out_proj.weight": torch.zeros(7, EMBEDDING)}
+    with pytest.raises(UsageError, match=r"weight is \(7, 1024\), not \(4, 1024\)"):
+        model.load_state_dict(state)
+    assert torch.equal(model.state_dict()["head.out_proj.weight"], before)
+
+
+def test_only_the_first_few_parameters_are_named(model: Any) -> None:
+    with pytest.raises(UsageError, match=r"missing, .* missing, .* missing, \.\.\.; use") as caught:
+        model.load_state_dict({})
+    assert len(str(caught.value)) < 500
+
+
+# -- golden numbers --------------------------------------------------------------------------------
+
+
+def fixed_init(module: nn.Module) -> None:
+    """Values that depend on the name of a parameter alone, and on no random generator."""
+    for name, parameter in module.named_parameters():
+        phase = sum(map(ord, name))
+        wave = torch.sin(phase + 1.7 * torch.arange(parameter.numel(), dtype=torch.float64))
+        if parameter.ndim == 1:
+            wave = 0.1 * wave + (1.0 if name.endswith("weight") else 0.0)
+        else:
+            wave = wave / (parameter[0].numel() ** 0.5)
+        parameter.data.copy_(wave.reshape(parameter.shape))
+
+
+@torch.no_grad()
+def golden_logits(speech: nn.Module, speech_fields: dict[str, Tensor], fusion: nn.Module) -> Tensor:
+    text = TokenEncoder(20, max_tokens=8, size=GOLDEN_SIZE)
+    model = RobertaEMOModel(
+        {"text": text, "speech": speech},
+        fusion,
+        EmbeddingLayer(fusion.output_dim, 8, dropout=0.1),
+        LinearHead(8, 3, dropout=0.1),
+    ).eval()
+    fixed_init(model)
+    present = torch.tensor([True, True])
+    inputs = {
+        "text": {
+            "tokens": torch.tensor([[0, 7, 9, 2], [0, 5, 2, 1]]),
+            "padding_mask": torch.tensor([[False] * 4, [False] * 3 + [True]]),
+            "present": present,
+        },
+        "speech": {**speech_fields, "present": present},
+    }
+    return model(**inputs).logits
+
+
+GOLDEN_SIZE = TransformerSize(
+    embed_dim=16, ffn_embed_dim=32, n_layers=2, n_heads=2, dropout=0.1, attention_dropout=0.1
+)
+WAVE = torch.sin(0.1 * torch.arange(1600.0)).reshape(2, 800)
+GOLDEN = {
+    "waveform": (
+        lambda: WaveformEncoder([(16, 10, 5), (16, 8, 4), (16, 4, 2)], GOLDEN_SIZE),
+        {"waveform": WAVE},
+        [[0.018284, 0.006862, -0.128164], [0.050168, -0.016325, -0.183778]],
+    ),
+    "log_mel": (
+        lambda: LogMelEncoder(8, 12, GOLDEN_SIZE),
+        {"frames": WAVE.reshape(2, 100, 8)},
+        [[-0.053936, -0.156308, -0.222933], [-0.026841, -0.183809, -0.278174]],
+    ),
+    "tokens": (
+        lambda: TokenEncoder(20, 40, GOLDEN_SIZE),
+        {"tokens": torch.arange(24).reshape(2, 12) % 15 + 4},
+        [[0.617607, 0.023866, -0.710085], [0.614235, 0.018453, -0.712252]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_logits(name: str) -> None:
+    """A change of these numbers makes every trained checkpoint say something else."""
+    build_speech, fields, expected = GOLDEN[name]
+    (source,) = fields.values()
+    mask = torch.zeros(source.shape[:2], dtype=torch.bool)
+    widths = {"text": 16, "speech": 16}
+    fusion: nn.Module
+    if name == "tokens":
+        fusion = ConcatFusion(widths, pool_first=frozenset({"text"}))
+    else:
+        fusion = CrossAttentionFusion(widths, 16, 1, 2, 0.1, 0.1, first_token_only=False)
+    logits = golden_logits(build_speech(), {**fields, "padding_mask": mask}, fusion)
+    torch.testing.assert_close(logits, torch.tensor(expected), atol=1e-5, rtol=0)

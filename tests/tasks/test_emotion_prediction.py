@@ -1,0 +1,191 @@
+"""The task: what it settles at set-up, what it refuses there, and its state in a checkpoint."""
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from data_prep.schema import Utterance
+from emo_fairseq.data.vocabulary import ROBERTA_SIZE
+from emo_fairseq.errors import UsageError
+
+MakeTask = Callable[..., Any]
+CopyToy = Callable[..., Path]
+
+
+def test_labels_and_counts_come_from_the_train_split(toy_corpus: Path, make_task: MakeTask) -> None:
+    task = make_task(toy_corpus, modality="text")
+    assert task.labels == ["neutral", "happy", "sad", "angry"]
+    assert task.class_counts == [8, 8, 8, 8]
+    assert task.n_outputs == 4
+    assert set(task.vocabularies()) == {"text"}
+
+
+def test_axes_are_the_labels_of_numbers(toy_corpus: Path, make_task: MakeTask) -> None:
+    task = make_task(toy_corpus, modality="text", target="vad")
+    assert task.labels == ["valence", "arousal", "dominance"]
+    assert task.n_outputs == 3
+
+
+def test_the_seeds_flags_on_the_seeds_layout(legacy_corpus: Path, make_task: MakeTask) -> None:
+    flags = {"a_only": True, "t_only": True, "binary_target_iemocap": True}
+    task = make_task(legacy_corpus, num_classes=8, **flags)
+    assert task.modalities == ("text", "speech")
+    assert task.labels == ["neutral", "sad", "angry", "happy"]
+    assert task.class_counts == [2, 2, 2, 4]
+    assert task.vocabularies()["text"].size == ROBERTA_SIZE
+    assert task.vocabularies()["speech"].size == 32
+    task.load_dataset("test")
+    assert len(task.dataset("test")) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 7}, "--num-classes 7 does not fit --target emotion, which has 4 outputs"),
+        ({"target": "binary_emotion", "num_classes": 4}, "has 8 outputs"),
+        ({"modality": "video"}, "--modality 'video' is not understood"),
+        ({"eval_metric": True}, "--eval-metric"),
+        ({"max_text_tokens": 1}, "limit of 1 tokens"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    toy_corpus: Path, make_task: MakeTask, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_task(toy_corpus, **{"modality": "text", **options}).load_dataset("train")
+
+
+def test_a_corpus_without_the_labels_is_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
+    data = copy_toy()
+    card = yaml.safe_load((data / "corpus.yaml").read_text())
+    del card["labels"]["sentiment"]
+    (data / "corpus.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(UsageError, match=r"corpus\.yaml names no sentiment labels, which --target"):
+        make_task(data, modality="text", target="sentiment")
+
+
+def test_waveforms_are_not_in_the_seeds_layout(legacy_corpus: Path, make_task: MakeTask) -> None:
+    with pytest.raises(UsageError, match="--speech-input waveform: .* speech as tokens only"):
+        make_task(legacy_corpus, speech_input="waveform")
+
+
+def test_text_that_is_not_tokenised_is_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
+    data = copy_toy()
+    (data / "text").unlink()
+    with pytest.raises(
+        UsageError, match=r"dict\.txt: not there; run `python -m data_prep.tokenize"
+    ):
+        make_task(data, modality="text")
+
+
+def test_rows_added_after_tokenising_are_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
+    def add(split: str, rows: list[Utterance]) -> Sequence[Utterance]:
+        return [*rows, replace(rows[0], id=f"{split}_new")]
+
+    task = make_task(copy_toy(add), modality="text")
+    with pytest.raises(UsageError, match=r"train\.idx: 32 rows, but the manifest has 33; run"):
+        task.load_dataset("train")
+
+
+def test_a_modality_that_no_row_has_is_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
+    """Else an encoder would be trained on placeholders, and nobody would be told."""
+
+    def mute(split: str, rows: list[Utterance]) -> Sequence[Utterance]:
+        return [replace(row, audio=None, n_samples=None) for row in rows]
+
+    task = make_task(copy_toy(mute))
+    with pytest.raises(UsageError, match=r"train\.tsv: no row has speech; leave it out of --mod"):
+        task.load_dataset("train")
+
+
+def test_the_log_counts_each_modality(
+    copy_toy: CopyToy, make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    def mute_one(split: str, rows: list[Utterance]) -> Sequence[Utterance]:
+        return [replace(rows[0], audio=None, n_samples=None), *rows[1:]]
+
+    task = make_task(copy_toy(mute_one))
+    with caplog.at_level(logging.INFO):
+        task.load_dataset("train")
+    assert "train: 32 utterances, 32 with text, 31 with speech" in caplog.text
+
+
+# -- state -----------------------------------------------------------------------------------------
+
+
+def test_a_restored_task_needs_no_train_split(
+    toy_corpus: Path, copy_toy: CopyToy, make_task: MakeTask
+) -> None:
+    """Labels, vocabulary and statistics come from the checkpoint, as in fairseq-validate."""
+    trained = make_task(toy_corpus, speech_input="log_mel")
+    saved = trained.state_dict()
+    data = copy_toy()
+    (data / "train.tsv").unlink()
+    restored = make_task(data, from_checkpoint=True, speech_input="log_mel")
+    restored.load_state_dict(saved)
+    restored.load_dataset("test")
+    assert restored.labels == trained.labels
+    assert restored.vocabularies() == trained.vocabularies()
+    assert restored.log_mel_statistics() == trained.log_mel_statistics()
+
+
+def test_the_state_is_plain_values(toy_corpus: Path, make_task: MakeTask) -> None:
+    """So that a checkpoint loads with weights-only safety."""
+
+    def is_plain(value: Any) -> bool:
+        if isinstance(value, dict):
+            return all(type(key) is str and is_plain(item) for key, item in value.items())
+        if isinstance(value, list):
+            return all(map(is_plain, value))
+        return type(value) in (str, int, float)
+
+    state = make_task(toy_corpus, speech_input="log_mel").state_dict()
+    assert {"labels", "class_counts", "vocabulary", "log_mel_statistics"} <= state.keys()
+    assert all(map(is_plain, state.values()))
+
+
+def test_a_checkpoint_of_other_labels_is_refused(toy_corpus: Path, make_task: MakeTask) -> None:
+    task = make_task(toy_corpus, modality="text")
+    state = {**task.state_dict(), "labels": ["joy", "anger"]}
+    with pytest.raises(UsageError, match="checkpoint knows joy, anger, but .* has neutral, happy"):
+        task.load_state_dict(state)
+
+
+def test_a_state_of_another_task_is_refused(toy_corpus: Path, make_task: MakeTask) -> None:
+    with pytest.raises(UsageError, match="not of the task emotion_prediction"):
+        make_task(toy_corpus, modality="text").load_state_dict({"target_dictionary": None})
+
+
+def test_data_tokenised_with_another_dictionary_are_refused(
+    toy_corpus: Path, copy_toy: CopyToy, make_task: MakeTask
+) -> None:
+    saved = make_task(toy_corpus, modality="text").state_dict()
+    data = copy_toy()
+    (data / "text").unlink()
+    shutil.copytree(toy_corpus / "text", data / "text")
+    dictionary = data / "text" / "dict.txt"
+    lines = dictionary.read_text().splitlines()
+    dictionary.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
+    restored = make_task(data, from_checkpoint=True, modality="text")
+    restored.load_state_dict(saved)
+    with pytest.raises(UsageError, match="not the .* that the checkpoint was trained with"):
+        restored.load_dataset("test")
+
+
+def test_predictions_are_not_saved_while_training(
+    toy_corpus: Path, make_task: MakeTask, make_model: Callable[..., Any]
+) -> None:
+    task = make_task(toy_corpus, modality="text", save_predictions="p.tsv")
+    with pytest.raises(UsageError, match="--save-predictions belongs to fairseq-validate"):
+        make_model(task)
+
+
+def test_a_step_without_a_batch_is_empty(toy_corpus: Path, make_task: MakeTask) -> None:
+    task = make_task(toy_corpus, modality="text")
+    assert task.valid_step({}, None, None) == (0.0, 0, {})
