@@ -4,6 +4,7 @@ import argparse
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ def apply() -> None:
     _copy_checkpoints_whole()
     _take_ranks_from_torchrun()
     _gather_without_gpu()
+    _log_figures_only()
     print_mistakes_without_traceback()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own
 
@@ -142,7 +144,7 @@ def _copy_checkpoints_whole() -> None:
             return copy(src_path, dst_path, overwrite)
         unfinished = f"{dst_path}.tmp"
         copy(src_path, unfinished, True)
-        os.replace(unfinished, dst_path)
+        Path(unfinished).replace(dst_path)
         return dst_path
 
     copy_and_rename.is_whole = True  # type: ignore[attr-defined]
@@ -194,3 +196,27 @@ def _gather_without_gpu() -> None:
         return gathered
 
     distributed_utils.all_gather_list = all_gather_list
+
+
+def _log_figures_only() -> None:
+    """Keep sums of statistics and predictions off the progress bar.
+
+    fairseq-validate hands it whatever the criterion returned for a batch. A name that begins with
+    an underscore is private in fairseq's own meters; a list is no figure.
+    """
+    from fairseq.logging import progress_bar
+
+    for bar in (progress_bar.BaseProgressBar, progress_bar.JsonProgressBar):
+        if not getattr(bar._format_stats, "figures_only", False):
+            bar._format_stats = _of_figures(bar._format_stats)
+
+
+def _of_figures(format_stats: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(format_stats)
+    def format_figures(self: Any, stats: Any, **kwargs: Any) -> Any:
+        hidden = {n for n, value in stats.items() if n.startswith("_") or isinstance(value, list)}
+        figures = {name: value for name, value in stats.items() if name not in hidden}
+        return format_stats(self, figures, **kwargs)
+
+    format_figures.figures_only = True  # type: ignore[attr-defined]
+    return format_figures

@@ -1,10 +1,9 @@
-"""What loads, what is refused without running it, and how mistakes read on the command line."""
+"""Checkpoints: what loads, what is named and refused, and what is never run."""
 
 import importlib
-import io
 import os
 import pickle
-import subprocess
+import shutil
 import sys
 from argparse import Namespace
 from collections import OrderedDict
@@ -14,8 +13,12 @@ from typing import Any
 import pytest
 import torch
 from fairseq import checkpoint_utils, tasks
+from fairseq.dataclass.configs import FairseqConfig
+from fairseq.distributed import utils as distributed_utils
+from fairseq.file_io import PathManager
+from fairseq.trainer import Trainer
+from omegaconf import OmegaConf
 
-from data_prep.schema import ManifestError
 from emo_fairseq import compat
 from emo_fairseq.errors import UsageError
 
@@ -137,84 +140,84 @@ def test_the_name_of_the_task_is_the_registered_one() -> None:
     assert task.__module__ == "emo_fairseq.tasks.emotion_prediction"
 
 
-def test_applying_twice_changes_nothing(tmp_path: Path) -> None:
+PATCHED = (
+    (checkpoint_utils, "load_checkpoint_to_cpu"),
+    (checkpoint_utils, "get_maybe_sharded_checkpoint_filename"),
+    (Trainer, "load_checkpoint"),
+    (PathManager, "copy"),
+    (distributed_utils, "infer_init_method"),
+    (sys, "excepthook"),
+)
+
+
+def test_applying_twice_changes_nothing() -> None:
     compat.apply()
-    loader, hook = checkpoint_utils.load_checkpoint_to_cpu, sys.excepthook
+    before = [getattr(owner, name) for owner, name in PATCHED]
     compat.apply()
-    importlib.import_module("emo_fairseq")
-    assert checkpoint_utils.load_checkpoint_to_cpu is loader
-    assert sys.excepthook is hook
+    importlib.reload(importlib.import_module("emo_fairseq"))
+    after = [getattr(owner, name) for owner, name in PATCHED]
+    assert all(a is b for a, b in zip(before, after, strict=True))
 
 
-# -- the hook --------------------------------------------------------------------------------------
+# -- copies of a checkpoint ------------------------------------------------------------------------
 
 
-class Failing(torch.utils.data.Dataset):
-    """Fails in a worker of a data loader, as a broken audio file does."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    def __len__(self) -> int:
-        return 2
-
-    def __getitem__(self, index: int) -> Any:
-        raise self.error
+def test_a_copy_replaces_the_old_file(tmp_path: Path) -> None:
+    new, last = tmp_path / "checkpoint1.pt", tmp_path / "checkpoint_last.pt"
+    new.write_text("new")
+    last.write_text("old")
+    assert PathManager.copy(str(new), str(last), overwrite=True)
+    assert (new.read_text(), last.read_text()) == ("new", "new")
+    assert len(list(tmp_path.iterdir())) == 2
 
 
-def hooked(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[type]]:
-    """What the hook prints for an error, and which errors it hands on."""
-    handed_on: list[type] = []
-    monkeypatch.setattr(sys, "excepthook", lambda kind, *rest: handed_on.append(kind))
-    compat.apply()
-    printed = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", printed)
-    sys.excepthook(type(error), error, error.__traceback__)
-    return printed.getvalue(), handed_on
+def test_an_interrupted_copy_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, last = tmp_path / "checkpoint1.pt", tmp_path / "checkpoint_last.pt"
+    new.write_text("new, and long")
+    last.write_text("old")
+
+    def die_halfway(source: str, target: str, **options: Any) -> None:
+        Path(target).write_text(Path(source).read_text()[:5])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "copyfile", die_halfway)
+    with pytest.raises(KeyboardInterrupt):
+        PathManager.copy(str(new), str(last), overwrite=True)
+    assert last.read_text() == "old"
 
 
-@pytest.mark.parametrize("kind", [UsageError, ManifestError])
-def test_a_mistake_is_one_sentence(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    printed, handed_on = hooked(kind("train.tsv: row 3: no id; give one"), monkeypatch)
-    assert printed == "error: train.tsv: row 3: no id; give one\n"
-    assert not handed_on
+# -- ranks -----------------------------------------------------------------------------------------
 
 
-def test_a_mistake_behind_fairseqs_own_error_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """fairseq replaces an error while it loads parameters by a bare Exception."""
-    replacement = Exception("Cannot load model parameters")
-    replacement.__context__ = UsageError("the checkpoint does not fit the model")
-    printed, _ = hooked(replacement, monkeypatch)
-    assert printed == "error: the checkpoint does not fit the model\n"
+@pytest.fixture
+def distributed() -> Any:
+    """The options of distributed training as fairseq-train has them on a machine without a GPU."""
+    config = OmegaConf.structured(FairseqConfig())
+    config.distributed_training.distributed_world_size = 1
+    return config.distributed_training
 
 
-@pytest.mark.parametrize("kind", [UsageError, ManifestError])
-def test_a_mistake_in_a_worker_is_one_sentence(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    loader = torch.utils.data.DataLoader(Failing(kind("a.wav: cut short; drop it")), num_workers=1)
-    with pytest.raises(kind, match=r"(?s)Traceback.*a\.wav: cut short") as caught:
-        next(iter(loader))
-    printed, _ = hooked(caught.value, monkeypatch)
-    assert printed == "error: a.wav: cut short; drop it\n"
+def test_torchrun_says_how_many_ranks_there_are(
+    distributed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    ranks = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "WORLD_SIZE": "2", "RANK": "1"}
+    for name, value in ranks.items():
+        monkeypatch.setenv(name, value)
+    distributed_utils.infer_init_method(distributed)
+    assert distributed.distributed_world_size == 2
+    assert distributed.distributed_rank == 1
+    assert distributed.distributed_init_method == "env://"
+    assert distributed.distributed_no_spawn
 
 
-def test_any_other_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    printed, handed_on = hooked(KeyError("a bug"), monkeypatch)
-    assert printed == ""
-    assert handed_on == [KeyError]
-
-
-def test_the_switch_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMO_FAIRSEQ_TRACEBACK", "1")
-    printed, handed_on = hooked(UsageError("no such folder"), monkeypatch)
-    assert printed == ""
-    assert handed_on == [UsageError]
-
-
-def test_a_process_that_dies_of_a_mistake_says_one_sentence_and_fails() -> None:
-    code = "import emo_fairseq; raise emo_fairseq.errors.UsageError('no such folder')"
-    silent = {k: v for k, v in os.environ.items() if k != "EMO_FAIRSEQ_TRACEBACK"}
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    died = subprocess.run(command, env=silent, capture_output=True, text=True, check=False)
-    assert died.returncode == 1
-    assert died.stderr.splitlines()[-1] == "error: no such folder"
-    assert "Traceback" not in died.stderr
+def test_without_torchrun_there_is_one_rank(
+    distributed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    distributed_utils.infer_init_method(distributed)
+    assert distributed.distributed_world_size == 1
+    assert distributed.distributed_init_method is None

@@ -11,7 +11,7 @@ from typing import Any
 from fairseq.logging import metrics as fairseq_metrics
 from torch import Tensor
 
-from emo_fairseq import corpus_metrics, metrics
+from emo_fairseq import metrics
 from emo_fairseq.criterions.scoring import BINARY_CONFUSIONS, CMU_PREFIX, CONFUSION, MOMENTS
 
 Figures = Mapping[str, float]
@@ -63,7 +63,7 @@ def _confusion_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Fig
 
 
 def _binary_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
-    return corpus_metrics.binary_metrics(sums[BINARY_CONFUSIONS], labels)
+    return metrics.binary_metrics(sums[BINARY_CONFUSIONS], labels)
 
 
 def _moment_figures(sums: Mapping[str, Tensor], axes: Sequence[str]) -> Figures:
@@ -77,7 +77,7 @@ def _moment_figures(sums: Mapping[str, Tensor], axes: Sequence[str]) -> Figures:
 
 
 def _cmu_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
-    return corpus_metrics.cmu_metrics({name.removeprefix(CMU_PREFIX): sums[name] for name in sums})
+    return metrics.cmu_metrics({name.removeprefix(CMU_PREFIX): sums[name] for name in sums})
 
 
 _DERIVATIONS: Sequence[tuple[str, Callable[[Mapping[str, Tensor], Sequence[str]], Figures]]] = (

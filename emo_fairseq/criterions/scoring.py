@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from emo_fairseq import corpus_metrics, metrics
+from emo_fairseq import metrics
 from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF, Row
 from emo_fairseq.targets import Target, TargetKind
 
@@ -46,18 +46,16 @@ class _BinaryPerLabel:
         self.labels = labels
 
     def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        prediction = corpus_metrics.log_odds(logits).argmax(dim=1)
+        prediction = metrics.log_odds(logits).argmax(dim=1)
         return {
             CONFUSION: metrics.confusion(target, prediction, len(self.labels)),
-            BINARY_CONFUSIONS: corpus_metrics.binary_confusions(target, logits),
+            BINARY_CONFUSIONS: metrics.binary_confusions(target, logits),
         }
 
     def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
         pairs = logits.float().view(len(logits), -1, 2)  # (B, K, (no, yes))
         scores = pairs.softmax(dim=2)[:, :, 1]  # (B, K); each its own question, no sum of 1
-        return _label_rows(
-            self.labels, target, corpus_metrics.log_odds(logits).argmax(dim=1), scores
-        )
+        return _label_rows(self.labels, target, metrics.log_odds(logits).argmax(dim=1), scores)
 
 
 class _Continuous:
@@ -68,7 +66,7 @@ class _Continuous:
     def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
         statistics = {MOMENTS: metrics.moments(target, logits)}
         if self.has_cmu_metrics:
-            counts = corpus_metrics.cmu_statistics(target[:, 0], logits[:, 0])
+            counts = metrics.cmu_statistics(target[:, 0], logits[:, 0])
             statistics |= {CMU_PREFIX + name: value for name, value in counts.items()}
         return statistics
 

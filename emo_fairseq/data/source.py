@@ -123,9 +123,10 @@ class DataSource:
             lengths = np.array([len(ids) for ids in source])
         else:
             source = open_binarised(self.folder / modality, split.name, split.utterances)
-            lengths = np.asarray(source.sizes) + 1  # stored without <s>
+            lengths = np.asarray(source.sizes)
         limit = self.max_tokens(modality)
-        report_rows(split, lengths > limit, f"are cut at --max-{modality}-tokens {limit}")
+        whole = lengths if split.tokens else lengths + 1  # data_prep stores no <s>
+        report_rows(split, whole > limit, f"are cut at --max-{modality}-tokens {limit}")
         return TokenDataset(
             source,
             lengths,

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from emo_fairseq import predictions
@@ -26,8 +28,14 @@ def main() -> None:
         title = f"{args.title or args.predictions.stem}: {split}"
         print_table(by_split[split], title, len(part))
     target = args.predictions.with_name("metrics.json")
-    target.write_text(json.dumps(by_split, indent=2) + "\n", encoding="utf-8")
+    content = {split: _without_nan(figures) for split, figures in by_split.items()}
+    target.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     sys.stdout.write(f"figures: {target}\n")
+
+
+def _without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON knows no NaN: a figure that is not defined becomes null."""
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ TOOLS = {
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(list(TOOLS.values()))
 
-TIMEOUT = 120  # seconds
+TIMEOUT = 240  # seconds
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,20 @@ def test_sentiment_score(copy_toy, fairseq, commands, tmp_path):
     score_every_batch_size(options, "acc2_non0", copy_toy(score), fairseq, commands, tmp_path)
 
 
+@pytest.mark.parametrize("form", ["simple", "json", "tqdm"])
+def test_progress_while_scoring(form, trained, toy_corpus, fairseq, commands, capsys, tmp_path):
+    """The line between batches holds figures: no matrix, and no predictions."""
+    options = "--modality text --batch-size 8 --max-update 1"
+    checkpoint = f"--path {trained(options)} --valid-subset test --data {toy_corpus}"
+    often = f"--batch-size 1 --log-interval 2 --log-format {form}"
+    save = f"--save-predictions {tmp_path / 'predictions.tsv'}"
+    log = fairseq("validate", commands["validate"], checkpoint, often, save).log
+    shown = log + capsys.readouterr().err
+    assert "nsentences" in shown
+    assert "_confusion" not in shown
+    assert "probability_sad" not in shown
+
+
 def score_every_batch_size(options, metric, data, fairseq, commands, tmp_path):
     """Train with the metric as judge, then score the test split three times."""
     maximise = not metric.startswith(SMALLER_IS_BETTER)

@@ -1,6 +1,12 @@
 """Two ranks (gloo, on CPU) measure what one rank measures, and each utterance once."""
 
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+from fairseq_process import Finished
 
 from emo_fairseq import predictions
 
@@ -10,19 +16,18 @@ UNEQUAL = {"wps", "ups", "wpb", "bsz", "wall", "train_wall"}  # of fairseq: spee
 
 @pytest.fixture
 def on_two_ranks(fairseq_process, tmp_path):
-    """Run a command on two ranks; returns what rank 0 left behind.
-
-    fairseq would start one process a GPU itself. On CPU each rank is a command of its own.
-    """
+    """Run a command as two processes that are told their rank; returns what rank 0 left behind."""
 
     def run(tool, *options):
-        meeting = f"--distributed-init-method file://{tmp_path / 'meeting'}"
-        world = f"--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo {meeting}"
+        world = "--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo"
+        world += f" --distributed-init-method file://{tmp_path / 'meeting'}"
         ranks = [
             fairseq_process(tool, *options, world, f"--distributed-rank {rank}") for rank in (0, 1)
         ]
         finished = [rank.wait() for rank in ranks]
         assert [rank.code for rank in finished] == [0, 0], finished[0].errors + finished[1].errors
+        assert "as rank 0" in finished[0].log
+        assert "as rank 1" in finished[1].log
         return finished[0]
 
     return run
@@ -51,6 +56,25 @@ def test_validation_in_training(target, on_two_ranks, fairseq, commands, toy_cor
     apart = "--ddp-backend no_c10d"  # torch's own wrapper is for GPUs here
     two = on_two_ranks("train", *train, apart, f"--save-dir {tmp_path / 'two'}")
     assert_same_figures(one.figures("valid"), two.figures("valid"))
+
+
+@pytest.mark.slow
+def test_torchrun(trained, fairseq, commands, toy_corpus, tmp_path):
+    """As the README has it."""
+    options = "--speech-input log_mel --batch-size 8 --max-update 8 --target vad"
+    checkpoint = f"--path {trained(options)} --data {toy_corpus} --valid-subset test"
+    score = f"{commands['validate']} {checkpoint} --batch-size 5"
+    one = fairseq("validate", score)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [Path(sys.executable).with_name("fairseq-validate"), *shlex.split(score)]
+    words = [*launch, *command, "--distributed-backend", "gloo"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (done.stdout + done.stderr).count("initialized host") == 2
+    lines = Finished(0, done.stdout, "").all_figures("test")
+    assert len(lines) == 2  # each rank has them all
+    for figures in lines:
+        assert_same_figures(one.figures("test"), figures)
 
 
 def assert_same_figures(one, two):

@@ -139,7 +139,5 @@ def test_numbers_keep_their_axis_and_missing_ones_are_nan() -> None:
         Utterance(id="a", valence=0.1, arousal=0.2, dominance=0.3), Utterance(id="b", arousal=0.5)
     )
     truth = truth_array(split, TARGETS["vad"], [])
-    assert truth.dtype == np.float32
-    np.testing.assert_array_equal(
-        truth, np.array([[0.1, 0.2, 0.3], [np.nan, 0.5, np.nan]], dtype=np.float32)
-    )
+    assert truth.dtype == np.float64
+    np.testing.assert_array_equal(truth, [[0.1, 0.2, 0.3], [np.nan, 0.5, np.nan]])

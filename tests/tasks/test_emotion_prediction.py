@@ -77,7 +77,7 @@ def test_waveforms_are_not_in_the_seeds_layout(legacy_corpus: Path, make_task: M
 
 def test_text_that_is_not_tokenised_is_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
     data = copy_toy()
-    (data / "text").unlink()
+    shutil.rmtree(data / "text")
     with pytest.raises(
         UsageError, match=r"dict\.txt: not there; run `python -m data_prep.tokenize"
     ):
@@ -167,10 +167,9 @@ def test_data_tokenised_with_another_dictionary_are_refused(
 ) -> None:
     saved = make_task(toy_corpus, modality="text").state_dict()
     data = copy_toy()
-    (data / "text").unlink()
-    shutil.copytree(toy_corpus / "text", data / "text")
     dictionary = data / "text" / "dict.txt"
     lines = dictionary.read_text().splitlines()
+    dictionary.unlink()
     dictionary.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
     restored = make_task(data, from_checkpoint=True, modality="text")
     restored.load_state_dict(saved)

@@ -11,14 +11,16 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
 
-from emo_fairseq.corpus_metrics import (
+from emo_fairseq.metrics import (
+    accuracy,
     binary_confusions,
     binary_metrics,
     cmu_metrics,
     cmu_statistics,
+    confusion,
     log_odds,
+    unweighted_average_recall,
 )
-from emo_fairseq.metrics import accuracy, confusion, unweighted_average_recall
 
 NAN = math.nan
 LABELS = ("neutral", "sad", "angry", "happy")

@@ -1,7 +1,7 @@
 """The sets of figures in which two corpora are published: CMU sentiment scores, IEMOCAP binary.
 
-As in :mod:`emo_fairseq.metrics`: first tensors to be added over batches and ranks, then Python
-floats derived from their sum.
+As everywhere in :mod:`emo_fairseq.metrics`: first tensors to be added over batches and ranks, then
+Python floats derived from their sum.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from emo_fairseq.metrics import (
+from emo_fairseq.metrics.classification import (
     accuracy,
-    check_same_shape,
     confusion,
     constant_confusion,
-    mean_absolute_error,
-    moments,
-    pearson_cc,
     weighted_f1,
 )
+from emo_fairseq.metrics.regression import mean_absolute_error, moments, pearson_cc
+from emo_fairseq.metrics.shapes import check_same_shape
 
 CMU_ACCURACIES = {"acc7": 3, "acc5": 2}  # name: the score's limit, after which it is clipped
 

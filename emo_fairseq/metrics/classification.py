@@ -1,12 +1,4 @@
-"""Metrics as pure functions of summable sufficient statistics.
-
-Two steps keep every figure the same at any batch size and on any number of ranks: a batch becomes a
-float64 tensor (a confusion, moments) to be added to that of any other batch, and figures are
-derived from the sum alone. Truth comes before prediction everywhere. Derived figures are Python
-floats; an undefined one is NaN, never a flattering 0 or 1.
-
-    truth, prediction --confusion, moments--> tensor --(+ over batches and ranks)--> figures
-"""
+"""Figures of label predictions, from counts (C, C): rows = truth, columns = prediction."""
 
 import math
 from collections.abc import Callable
@@ -14,10 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-EPSILON = torch.finfo(torch.float64).eps
-
-
-# Classes: counts (C, C), rows = truth, columns = prediction
+from emo_fairseq.metrics.shapes import check_same_shape
 
 
 def confusion(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
@@ -156,102 +145,6 @@ def majority_baseline(counts: Tensor) -> dict[str, float]:
     return {name: metric(baseline) for name, metric in CONFUSION_METRICS.items()}
 
 
-# Values: moments (8,) of an axis, for values of order 1
-
-
-def moments(truth: Tensor, prediction: Tensor) -> Tensor:
-    """Sum what CCC, Pearson, MAE and RMSE need, over the rows whose truth is not NaN.
-
-    With x the truth and y the prediction: `n, Σx, Σy, Σx², Σy², Σxy, Σ|x - y|, Σ(x - y)²`.
-    Variances come from raw sums, so values should be of order 1 (scores in [0, 1] or [-3, 3]),
-    where float64 loses nothing that matters. A NaN prediction makes the figures of its axis NaN.
-
-    Args:
-        truth: (N,), or (N, A) for A axes; NaN where missing.
-        prediction: as `truth`.
-
-    Returns:
-        (8,), or (A, 8) for A axes; float64. All 0 where nothing is measured.
-
-    Raises:
-        ValueError: the shapes differ.
-
-    >>> moments(torch.tensor([0.0, 1.0, torch.nan]), torch.tensor([1.0, 2.0, 3.0])).tolist()
-    [2.0, 1.0, 3.0, 1.0, 5.0, 2.0, 2.0, 2.0]
-    """
-    check_same_shape(truth, prediction)
-    missing = truth.isnan()
-    x = truth.detach().double().masked_fill(missing, 0.0)
-    y = prediction.detach().double().masked_fill(missing, 0.0)
-    terms = ((~missing).double(), x, y, x * x, y * y, x * y, (x - y).abs(), (x - y).square())
-    return torch.stack([term.sum(dim=0) for term in terms], dim=-1)
-
-
-def concordance_cc(sums: Tensor) -> float:
-    """Concordance correlation coefficient from (8,) :func:`moments` (Lin 1989), divisor n.
-
-    `2 cov / (var_x + var_y + (mean_x - mean_y)²)`. NaN if truth or prediction is constant, so for
-    fewer than two rows too; `audmetric.concordance_cc` gives 0 where only one of them is constant.
-
-    >>> truth, prediction = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 1.0, 1.0])
-    >>> round(concordance_cc(moments(truth, prediction)), 12)
-    0.666666666667
-    """
-    bias, truth_variance, prediction_variance, covariance = _central(sums)
-    if not (truth_variance > 0.0 and prediction_variance > 0.0):
-        return math.nan
-    return 2.0 * covariance / (truth_variance + prediction_variance + bias**2)
-
-
-def pearson_cc(sums: Tensor) -> float:
-    """Pearson's correlation coefficient from (8,) :func:`moments`, in [-1, 1].
-
-    `cov / sqrt(var_x var_y)`. NaN if truth or prediction is constant.
-
-    >>> truth, prediction = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 2.0, 4.0])
-    >>> pearson_cc(moments(truth, prediction))
-    1.0
-    """
-    _, truth_variance, prediction_variance, covariance = _central(sums)
-    if not (truth_variance > 0.0 and prediction_variance > 0.0):
-        return math.nan
-    correlation = covariance / math.sqrt(truth_variance * prediction_variance)
-    return max(-1.0, min(1.0, correlation))  # rounding alone can leave the interval
-
-
-def mean_absolute_error(sums: Tensor) -> float:
-    """MAE from (8,) :func:`moments`, in the values' unit; NaN without rows.
-
-    >>> mean_absolute_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 4.0])))
-    2.0
-    """
-    return float(sums[6] / sums[0])
-
-
-def root_mean_squared_error(sums: Tensor) -> float:
-    """RMSE from (8,) :func:`moments`, in the values' unit; NaN without rows.
-
-    >>> root_mean_squared_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 8.0])))
-    5.0
-    """
-    return float((sums[7] / sums[0]).sqrt())
-
-
-MOMENT_METRICS: dict[str, Callable[[Tensor], float]] = {
-    "ccc": concordance_cc,
-    "pearson": pearson_cc,
-    "mae": mean_absolute_error,
-    "rmse": root_mean_squared_error,
-}
-
-
-def check_same_shape(truth: Tensor, prediction: Tensor) -> None:
-    """Raise ValueError unless both have one shape: broadcasting would pair the wrong rows."""
-    if truth.shape != prediction.shape:
-        shapes = f"{tuple(truth.shape)} and {tuple(prediction.shape)}"
-        raise ValueError(f"truth and prediction differ in shape: {shapes}")
-
-
 def _margins(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(C, C) -> correct, true and predicted utterances of each class, (C,) float64 each."""
     counts = counts.double()
@@ -266,20 +159,3 @@ def _mean_of_defined(values: list[float]) -> float:
     """Mean of those that are not NaN; NaN if there is none."""
     defined = [value for value in values if not math.isnan(value)]
     return math.fsum(defined) / len(defined) if defined else math.nan
-
-
-def _central(sums: Tensor) -> tuple[float, float, float, float]:
-    """(8,) -> mean_y - mean_x, var_x, var_y, cov, with divisor n; NaN without rows.
-
-    A variance that rounding alone could have left in sums over n rows, at most about 2 n eps times
-    the mean square, is exactly 0: a constant such as 0.1 must not get a correlation from it.
-    """
-    n, x, y, xx, yy, xy = (float(value) for value in sums[:6])
-    if n == 0:
-        return math.nan, math.nan, math.nan, math.nan
-    rounding = 2.0 * (n + 4.0) * EPSILON
-    variances = []
-    for total, squares in ((x, xx), (y, yy)):
-        variance = squares / n - (total / n) ** 2
-        variances.append(0.0 if variance <= rounding * squares / n else variance)
-    return (y - x) / n, variances[0], variances[1], xy / n - (x / n) * (y / n)

@@ -1,0 +1,94 @@
+"""How mistakes read on the command line: one sentence, from wherever they were raised."""
+
+import io
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from data_prep.schema import ManifestError
+from emo_fairseq.errors import UsageError, print_mistakes_without_traceback
+
+
+class Failing(torch.utils.data.Dataset):
+    """Fails in a worker of a data loader, as a broken audio file does."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> Any:
+        raise self.error
+
+
+def error_of_a_worker(error: Exception) -> Exception:
+    """What the main process gets, without the frames that would keep the worker alive."""
+    loader = torch.utils.data.DataLoader(Failing(error), num_workers=1)
+    try:
+        next(iter(loader))
+    except type(error) as raised:
+        return raised.with_traceback(None)
+    raise AssertionError("the worker did not fail")
+
+
+def hooked(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[type]]:
+    """What the hook prints for an error, and which errors it hands on."""
+    handed_on: list[type] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, *rest: handed_on.append(kind))
+    print_mistakes_without_traceback()
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", printed)
+    sys.excepthook(type(error), error, error.__traceback__)
+    return printed.getvalue(), handed_on
+
+
+@pytest.mark.parametrize("kind", [UsageError, ManifestError])
+def test_a_mistake_is_one_sentence(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed, handed_on = hooked(kind("train.tsv: row 3: no id; give one"), monkeypatch)
+    assert printed == "error: train.tsv: row 3: no id; give one\n"
+    assert not handed_on
+
+
+def test_a_mistake_behind_fairseqs_own_error_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fairseq replaces an error while it loads parameters by a bare Exception."""
+    replacement = Exception("Cannot load model parameters")
+    replacement.__context__ = UsageError("the checkpoint does not fit the model")
+    printed, _ = hooked(replacement, monkeypatch)
+    assert printed == "error: the checkpoint does not fit the model\n"
+
+
+@pytest.mark.parametrize("kind", [UsageError, ManifestError])
+def test_a_mistake_in_a_worker_is_one_sentence(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = error_of_a_worker(kind("a.wav: cut short; drop it"))
+    assert isinstance(error, kind)
+    assert "Traceback" in str(error), "the worker's own, as text"
+    printed, _ = hooked(error, monkeypatch)
+    assert printed == "error: a.wav: cut short; drop it\n"
+
+
+def test_any_other_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed, handed_on = hooked(KeyError("a bug"), monkeypatch)
+    assert printed == ""
+    assert handed_on == [KeyError]
+
+
+def test_the_switch_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMO_FAIRSEQ_TRACEBACK", "1")
+    printed, handed_on = hooked(UsageError("no such folder"), monkeypatch)
+    assert printed == ""
+    assert handed_on == [UsageError]
+
+
+def test_a_process_that_dies_of_a_mistake_says_one_sentence_and_fails() -> None:
+    code = "import emo_fairseq; raise emo_fairseq.errors.UsageError('no such folder')"
+    silent = {k: v for k, v in os.environ.items() if k != "EMO_FAIRSEQ_TRACEBACK"}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    died = subprocess.run(command, env=silent, capture_output=True, text=True, check=False)
+    assert died.returncode == 1
+    assert died.stderr.splitlines()[-1] == "error: no such folder"
+    assert "Traceback" not in died.stderr
