@@ -19,7 +19,6 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
-from data_prep.token_folder import TOKENIZER_FILE
 from data_prep.tokenize_speech import tokenize_with_kmeans
 from data_prep.tokenize_text import tokenize_with_sentencepiece
 from data_prep.toy import make_toy
@@ -80,7 +79,7 @@ def copy_toy(toy_corpus: Path, tmp_path: Path) -> Callable[..., Path]:
     """A data dir of one's own with the toy's tokens and audio, whose rows a function may change.
 
     The function takes a split and its rows, and returns the rows to write; as many as there were,
-    in their order, fit the tokens. The files are links: unlink one before writing it anew.
+    with the same texts, fit the tokens. Tokens and audio are links: do not write into them.
     """
 
     def copy(change: Callable[[str, list[Utterance]], Sequence[Utterance]] | None = None) -> Path:
@@ -90,12 +89,8 @@ def copy_toy(toy_corpus: Path, tmp_path: Path) -> Callable[..., Path]:
         if change is not None:
             splits = {split: list(change(split, rows)) for split, rows in splits.items()}
         write_corpus(own, corpus, splits)
-        (own / "audio").symlink_to(toy_corpus / "audio")
-        for folder in ("text", "speech"):
-            (own / folder).mkdir()
-            for file in (toy_corpus / folder).iterdir():
-                if file.name != TOKENIZER_FILE:  # it vouches for the texts of the original
-                    (own / folder / file.name).symlink_to(file)
+        for folder in ("audio", "text", "speech"):
+            (own / folder).symlink_to(toy_corpus / folder)
         return own
 
     return copy

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from fairseq.data import FairseqDataset
+from omegaconf import OmegaConf
 
 from data_prep.audio import num_frames
 from data_prep.extract_features import LOG_MEL
@@ -18,7 +19,7 @@ from emo_fairseq.data.log_mel import (
 )
 from emo_fairseq.data.manifest import Split, check_data_dir, read_split, report_rows
 from emo_fairseq.data.tokens import TokenDataset, open_binarised
-from emo_fairseq.data.waveform import SAMPLE_RATE, WaveformDataset
+from emo_fairseq.data.waveform import MIN_SAMPLES, SAMPLE_RATE, WaveformDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
 
@@ -46,6 +47,8 @@ class DataSource:
     def __init__(self, cfg: Any, modalities: tuple[str, ...]) -> None:
         self.cfg = cfg
         self.modalities = modalities
+        if OmegaConf.is_missing(cfg, "data"):
+            raise UsageError("--data is missing: give the folder that holds {split}.tsv")
         self.folder = Path(cfg.data)
         self.audio_root = Path(cfg.data_raw or cfg.data)
         check_data_dir(self.folder)
@@ -108,7 +111,13 @@ class DataSource:
         return StoredFrames(stored, num_frames(self._max_samples()))
 
     def _max_samples(self) -> int:
-        return int(self.cfg.max_speech_seconds * SAMPLE_RATE)
+        limit = int(self.cfg.max_speech_seconds * SAMPLE_RATE)
+        if limit < MIN_SAMPLES:
+            raise UsageError(
+                f"--max-speech-seconds {self.cfg.max_speech_seconds:g} is shorter than one window "
+                f"of {MIN_SAMPLES / SAMPLE_RATE:g} seconds"
+            )
+        return limit
 
     def _waveforms(self, split: Split) -> WaveformDataset:
         paths = [

@@ -75,7 +75,8 @@ class EmotionPredictionTask(FairseqTask):
         """Take over a checkpoint's state.
 
         Raises:
-            UsageError: the checkpoint is of another task, or was trained on other labels.
+            UsageError: the checkpoint is of another task, or was trained on other labels, or
+                ``--num-classes`` does not fit it.
         """
         if "labels" not in state_dict:
             raise UsageError("the checkpoint is not of the task emotion_prediction")
@@ -86,6 +87,7 @@ class EmotionPredictionTask(FairseqTask):
                 f"has {', '.join(settled)}; start afresh with another --save-dir"
             )
         super().load_state_dict(state_dict)
+        self.target.check_num_classes(self.cfg.num_classes, self.labels)
 
     @property
     def labels(self) -> list[str]:

@@ -177,7 +177,7 @@ def with_texts(copy_toy):
 
     def make(change):
         data = copy_toy(change)
-        (data / "text").unlink()
+        (data / "text").rename(data / "old_text")
         tokenize_with_sentencepiece(data, vocab_size=400)
         return data
 
@@ -207,11 +207,8 @@ def test_every_text_empty(with_texts, run):
     assert_one_sentence(finished, data / "valid.tsv", "text", "--modality")
 
 
-def test_texts_changed_after_tokenising(copy_toy, run):
-    def rewrite(split, rows):
-        return [replace(rows[0], text="other words"), *rows[1:]] if split == "train" else rows
-
-    data = copy_toy(rewrite)
+def test_a_text_changed_after_tokenising(with_manifest, run):
+    data = with_manifest(2, lambda cells: {**cells, "text": "other words"})
     finished = run("train", f"--data {data}", TEXT)
     assert_one_sentence(finished, data / "text" / "train", f"data_prep.tokenize_text {data}")
 
@@ -219,6 +216,7 @@ def test_texts_changed_after_tokenising(copy_toy, run):
 # -- folders and options ---------------------------------------------------------------------------
 
 BAD_OPTIONS = {
+    "no data": ("--data '???'", ["--data is missing", "folder"]),
     "no folder": ("--data nowhere", ["--data nowhere", "no such folder"]),
     "no data dir": ("--data empty", ["--data empty", "not a data dir", "data_prep"]),
     "num-classes": ("--num-classes 5", ["--num-classes 5", "emotion", "4 outputs"]),
@@ -313,13 +311,23 @@ def test_no_checkpoint(score):
 
 def test_dictionary_that_does_not_fit(trained, toy_corpus, copy_toy, score):
     data = copy_toy()
-    (data / "text").unlink()
+    (data / "text").rename(data / "old_text")
     shutil.copytree(toy_corpus / "text", data / "text")
     file = data / "text" / "dict.txt"
     lines = file.read_text().splitlines()
     file.write_text("\n".join([*lines[:5][::-1], *lines[5:]]) + "\n")
     finished = score(trained(TEXT), data)
     assert_one_sentence(finished, file, "checkpoint", "tokenise")
+
+
+def test_other_number_of_classes_than_the_checkpoint(trained, toy_corpus, score):
+    finished = score(trained(TEXT), toy_corpus, "--num-classes 3")
+    assert_one_sentence(finished, "--num-classes 3", "4 outputs")
+
+
+def test_another_target_than_the_checkpoint(trained, toy_corpus, score):
+    finished = score(trained(TEXT), toy_corpus, "--target vad")
+    assert_one_sentence(finished, "head", "is (4,), not (3,)", "--target")
 
 
 def test_other_labels_than_the_checkpoint(trained, copy_toy, score):

@@ -64,6 +64,17 @@ def test_progress_while_scoring(form, trained, toy_corpus, fairseq, commands, ca
     assert "probability_sad" not in shown
 
 
+def test_two_subsets_in_one_file(trained, toy_corpus, fairseq, commands, tmp_path):
+    options = "--modality text --batch-size 8 --max-update 1"
+    checkpoint = f"--path {trained(options)} --valid-subset valid,test --data {toy_corpus}"
+    file = tmp_path / "predictions.tsv"
+    save = f"--batch-size 5 --save-predictions {file}"
+    log = fairseq("validate", commands["validate"], checkpoint, save)
+    assert [log.figures(subset)["bsz"] for subset in ("valid", "test")] == [8, 12]
+    splits = [row["split"] for row in predictions.read(file)]
+    assert splits == ["test"] * 12 + ["valid"] * 8
+
+
 def score_every_batch_size(options, metric, data, fairseq, commands, tmp_path):
     """Train with the metric as judge, then score the test split three times."""
     maximise = not metric.startswith(SMALLER_IS_BETTER)

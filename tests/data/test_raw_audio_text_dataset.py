@@ -1,5 +1,6 @@
 """Nested batches of a split, and the order in which its rows fall into batches."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from data_prep.schema import Utterance, read_manifest
+from data_prep.token_folder import TOKENIZER_FILE
 from data_prep.tokenize_text import load_text_tokenizer
 from emo_fairseq.errors import UsageError
 
@@ -185,7 +187,7 @@ def test_scoring_goes_from_the_longest_to_the_shortest(toy_corpus: Path, make_ta
 
 
 def test_rows_lacking_a_modality_are_masked_and_those_lacking_all_left_out(
-    copy_toy: Callable[..., Path], make_task: Any, collate_rows: Any
+    toy_corpus: Path, copy_toy: Callable[..., Path], make_task: Any, collate_rows: Any
 ) -> None:
     def mute(split: str, rows: list[Utterance]) -> list[Utterance]:
         rows[0] = replace(rows[0], audio=None, n_samples=None)
@@ -195,9 +197,14 @@ def test_rows_lacking_a_modality_are_masked_and_those_lacking_all_left_out(
         return rows
 
     data = copy_toy(mute)
+    (data / "text").unlink()
+    shutil.copytree(toy_corpus / "text", data / "text")
+    (data / "text" / TOKENIZER_FILE).unlink()  # it vouches for the texts of the original
     _, dataset = loaded(make_task, data, "valid")
     names = [row.id for row in rows_of(data, "valid")]
     batch = collate_rows(dataset, range(len(dataset)))
     assert batch["utterance_id"] == [*names[:2], *names[4:]]
     assert batch["net_input"]["text"]["present"].tolist() == [True, False, *[True] * 4]
     assert batch["net_input"]["speech"]["present"].tolist() == [False, *[True] * 5]
+    lengths = (~batch["net_input"]["speech"]["padding_mask"]).sum(dim=1)
+    assert dataset.sizes[0].tolist() == lengths.tolist(), "of the rows that are left"

@@ -52,13 +52,16 @@ def test_the_seeds_flags_on_the_seeds_layout(legacy_corpus: Path, make_task: Mak
         ({"modality": "video"}, "--modality 'video' is not understood"),
         ({"eval_metric": True}, "--eval-metric"),
         ({"max_text_tokens": 1}, "limit of 1 tokens"),
+        ({"modality": "A", "max_speech_seconds": -1.0}, "--max-speech-seconds -1 is shorter than"),
+        ({"modality": "A", "max_speech_seconds": 0.01}, "one window of 0.025 seconds"),
+        ({"data": "???"}, "--data is missing"),
     ],
 )
 def test_options_that_cannot_be_are_refused(
     toy_corpus: Path, make_task: MakeTask, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        make_task(toy_corpus, **{"modality": "text", **options}).load_dataset("train")
+        make_task(**{"data": toy_corpus, "modality": "text", **options}).load_dataset("train")
 
 
 def test_a_corpus_without_the_labels_is_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
@@ -77,7 +80,7 @@ def test_waveforms_are_not_in_the_seeds_layout(legacy_corpus: Path, make_task: M
 
 def test_text_that_is_not_tokenised_is_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
     data = copy_toy()
-    shutil.rmtree(data / "text")
+    (data / "text").unlink()
     with pytest.raises(
         UsageError, match=r"dict\.txt: not there; run `python -m data_prep.tokenize"
     ):
@@ -167,9 +170,10 @@ def test_data_tokenised_with_another_dictionary_are_refused(
 ) -> None:
     saved = make_task(toy_corpus, modality="text").state_dict()
     data = copy_toy()
+    (data / "text").unlink()
+    shutil.copytree(toy_corpus / "text", data / "text")
     dictionary = data / "text" / "dict.txt"
     lines = dictionary.read_text().splitlines()
-    dictionary.unlink()
     dictionary.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
     restored = make_task(data, from_checkpoint=True, modality="text")
     restored.load_state_dict(saved)

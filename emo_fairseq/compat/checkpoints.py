@@ -1,0 +1,124 @@
+"""Checkpoints: read without running code, named when they do not fit, written whole."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils
+from fairseq.file_io import PathManager
+from fairseq.trainer import Trainer
+
+from emo_fairseq.compat.patching import wrap
+from emo_fairseq.errors import UsageError, find_mistake
+
+TASK_NAME = "emotion_prediction"
+
+
+def apply() -> None:
+    """Apply all that this module says."""
+    # torch >= 2.6 unpickles weights only. A checkpoint from a stranger must not run code, so the
+    # one harmless class that fairseq puts beside tensors and plain values is named here, and
+    # `weights_only=False` is never fallen back to.
+    torch.serialization.add_safe_globals([argparse.Namespace])
+    wrap(checkpoint_utils, "load_checkpoint_to_cpu", _check_on_load)
+    wrap(checkpoint_utils, "get_maybe_sharded_checkpoint_filename", _refuse_absent)
+    wrap(Trainer, "load_checkpoint", _name_file)
+    wrap(PathManager, "copy", _copy_whole)
+
+
+def _check_on_load(load: Callable[..., Any]) -> Callable[..., Any]:
+    """An unreadable file, or one of another task, is refused at the door."""
+
+    def checked(path: str, arg_overrides: Any = None, **kwargs: Any) -> Any:
+        if not arg_overrides or arg_overrides.get("task") != TASK_NAME:
+            return _load_or_explain(load, path, arg_overrides, kwargs)
+        # In an old checkpoint fairseq would write our name over that of the task it is of.
+        others = {name: value for name, value in arg_overrides.items() if name != "task"}
+        state = _load_or_explain(load, path, others, kwargs)
+        _refuse_other_task(path, state)
+        return state
+
+    return checked
+
+
+def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs: Any) -> Any:
+    try:
+        return load(path, overrides, **kwargs)
+    except (EOFError, RuntimeError, ValueError, OSError) as error:
+        raise UsageError(
+            f"{path}: cannot be read as a checkpoint ({_first_line(error)})"
+        ) from error
+    except (AttributeError, LookupError, TypeError) as error:  # fairseq misses what it wrote
+        raise UsageError(
+            f"{path}: is not what fairseq-train writes ({type(error).__name__}: "
+            f"{_first_line(error)}); give one of its checkpoints"
+        ) from error
+    except Exception as error:
+        if type(error).__name__ != "UnpicklingError":
+            raise
+        raise UsageError(
+            f"{path}: holds more than weights and plain values ({_first_line(error)}); "
+            "a file that may run code on loading is not loaded"
+        ) from error
+
+
+def _refuse_other_task(path: str, state: Any) -> None:
+    config = state.get("cfg") or {}
+    task = config.get("task") if config else vars(state.get("args") or argparse.Namespace())
+    name = getattr(task, "_name", None) or (task or {}).get("task")
+    if name != TASK_NAME:
+        raise UsageError(
+            f"{path}: a checkpoint of the task {name}, not of {TASK_NAME}; "
+            "give one that fairseq-train wrote with --task emotion_prediction"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _refuse_absent(find: Callable[..., str]) -> Callable[..., str]:
+    """A checkpoint to be scored that is not there."""
+
+    def find_checkpoint(filename: str, *args: Any, **kwargs: Any) -> str:
+        found = find(filename, *args, **kwargs)
+        if not PathManager.exists(found):
+            raise UsageError(f"{found}: there is no such checkpoint; see --path")
+        return found
+
+    return find_checkpoint
+
+
+def _name_file(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Say which file a training cannot go on from."""
+
+    def load_checkpoint(self: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return load(self, filename, *args, **kwargs)
+        except Exception as error:
+            mistake = find_mistake(error)
+            if mistake is None or filename in str(mistake):
+                raise
+            raise UsageError(f"{filename}: {mistake}") from error
+
+    return load_checkpoint
+
+
+def _copy_whole(copy: Callable[..., Any]) -> Callable[..., Any]:
+    """Let ``checkpoint_last.pt`` be the old one or the new one, never half of it.
+
+    fairseq writes a checkpoint beside its place and renames it, but then copies it onto its other
+    names: a training killed there could not be resumed.
+    """
+
+    def copy_and_rename(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
+        if not PathManager.supports_rename(dst_path):
+            return copy(src_path, dst_path, overwrite)
+        unfinished = f"{dst_path}.tmp"
+        copy(src_path, unfinished, True)
+        Path(unfinished).replace(dst_path)
+        return dst_path
+
+    return copy_and_rename

@@ -1,0 +1,24 @@
+"""How a function of fairseq is replaced: once, and in its place."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+_MARK = "_replaced_by_emo_fairseq"
+
+
+def wrap(owner: Any, name: str, wrapper: Callable[[Any], Callable[..., Any]]) -> None:
+    """Put ``wrapper(original)`` in the place of ``owner.name``, unless it is there already.
+
+    Args:
+        owner: a module or a class.
+        name: of one of its functions.
+        wrapper: takes the original and returns what is called instead of it.
+    """
+    original = getattr(owner, name)
+    if getattr(original, _MARK, False):
+        return
+    replacement = functools.wraps(original)(wrapper(original))
+    setattr(replacement, _MARK, True)
+    is_static = isinstance(vars(owner).get(name), staticmethod)
+    setattr(owner, name, staticmethod(replacement) if is_static else replacement)

@@ -1,0 +1,86 @@
+"""Golden numbers: the tiny model with fixed parameters keeps saying the same."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.modules.fusion import ConcatFusion, CrossAttentionFusion
+from emo_fairseq.modules.heads import EmbeddingLayer, LinearHead
+from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
+from emo_fairseq.modules.token_encoder import TokenEncoder
+from emo_fairseq.modules.transformer import TransformerSize
+from emo_fairseq.modules.waveform_encoder import WaveformEncoder
+
+
+def fixed_init(module: nn.Module) -> None:
+    """Values that depend on the name of a parameter alone, and on no random generator."""
+    for name, parameter in module.named_parameters():
+        phase = sum(map(ord, name))
+        wave = torch.sin(phase + 1.7 * torch.arange(parameter.numel(), dtype=torch.float64))
+        if parameter.ndim == 1:
+            wave = 0.1 * wave + (1.0 if name.endswith("weight") else 0.0)
+        else:
+            wave = wave / (parameter[0].numel() ** 0.5)
+        parameter.data.copy_(wave.reshape(parameter.shape))
+
+
+@torch.no_grad()
+def golden_logits(speech: nn.Module, speech_fields: dict[str, Tensor], fusion: nn.Module) -> Tensor:
+    text = TokenEncoder(20, max_tokens=8, size=GOLDEN_SIZE)
+    model = RobertaEMOModel(
+        {"text": text, "speech": speech},
+        fusion,
+        EmbeddingLayer(fusion.output_dim, 8, dropout=0.1),
+        LinearHead(8, 3, dropout=0.1),
+    ).eval()
+    fixed_init(model)
+    present = torch.tensor([True, True])
+    inputs = {
+        "text": {
+            "tokens": torch.tensor([[0, 7, 9, 2], [0, 5, 2, 1]]),
+            "padding_mask": torch.tensor([[False] * 4, [False] * 3 + [True]]),
+            "present": present,
+        },
+        "speech": {**speech_fields, "present": present},
+    }
+    return model(**inputs).logits
+
+
+GOLDEN_SIZE = TransformerSize(
+    embed_dim=16, ffn_embed_dim=32, n_layers=2, n_heads=2, dropout=0.1, attention_dropout=0.1
+)
+WAVE = torch.sin(0.1 * torch.arange(1600.0)).reshape(2, 800)
+GOLDEN = {
+    "waveform": (
+        lambda: WaveformEncoder([(16, 10, 5), (16, 8, 4), (16, 4, 2)], GOLDEN_SIZE),
+        {"waveform": WAVE},
+        [[0.018284, 0.006862, -0.128164], [0.050168, -0.016325, -0.183778]],
+    ),
+    "log_mel": (
+        lambda: LogMelEncoder(8, 12, GOLDEN_SIZE),
+        {"frames": WAVE.reshape(2, 100, 8)},
+        [[-0.053936, -0.156308, -0.222933], [-0.026841, -0.183809, -0.278174]],
+    ),
+    "tokens": (
+        lambda: TokenEncoder(20, 40, GOLDEN_SIZE),
+        {"tokens": torch.arange(24).reshape(2, 12) % 15 + 4},
+        [[0.617607, 0.023866, -0.710085], [0.614235, 0.018453, -0.712252]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_logits(name: str) -> None:
+    """A change of these numbers makes every trained checkpoint say something else."""
+    build_speech, fields, expected = GOLDEN[name]
+    (source,) = fields.values()
+    mask = torch.zeros(source.shape[:2], dtype=torch.bool)
+    widths = {"text": 16, "speech": 16}
+    fusion: nn.Module
+    if name == "tokens":
+        fusion = ConcatFusion(widths, pool_first=frozenset({"text"}))
+    else:
+        fusion = CrossAttentionFusion(widths, 16, 1, 2, 0.1, 0.1, first_token_only=False)
+    logits = golden_logits(build_speech(), {**fields, "padding_mask": mask}, fusion)
+    torch.testing.assert_close(logits, torch.tensor(expected), atol=1e-5, rtol=0)
