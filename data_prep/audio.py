@@ -36,7 +36,9 @@ def read_audio(path: str | Path, sample_rate: int = SAMPLE_RATE) -> FloatArray:
     try:
         _, rate = decode(path, take=lambda block: blocks.append(block.mean(axis=1)))
     except AudioError as error:
-        raise ValueError(f"{path}: {error}; fetch the file again, or drop its row") from error
+        raise ValueError(
+            f"{path}: {error}; check --data-raw, fetch the file again, or drop its row"
+        ) from error
     waveform = np.concatenate(blocks)
     if rate != sample_rate:
         waveform = soxr.resample(waveform, rate, sample_rate)

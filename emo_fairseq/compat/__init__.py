@@ -1,7 +1,7 @@
 """The only package that knows versions of fairseq, torch and numpy, and what to do about them.
 
-Every module says which habit of which library it works round. The versions that it was written
-for are pinned in ``requirements.lock``, ``requirements-torch.txt`` and ``requirements-fairseq.txt``.
+Every module says which habit of which library it works round. The versions that it was written for
+are pinned in the ``requirements`` files.
 """
 
 import os

@@ -114,7 +114,7 @@ def _copy_whole(copy: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     def copy_and_rename(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
-        if not PathManager.supports_rename(dst_path):
+        if not (overwrite and PathManager.supports_rename(dst_path)):
             return copy(src_path, dst_path, overwrite)
         unfinished = f"{dst_path}.tmp"
         copy(src_path, unfinished, True)

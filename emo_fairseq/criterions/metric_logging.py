@@ -5,6 +5,7 @@ each figure from the sums whenever it prints, so a figure is the same at any bat
 number of ranks. No figure is rounded.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -70,7 +71,9 @@ def _moment_figures(sums: Mapping[str, Tensor], axes: Sequence[str]) -> Figures:
     figures = {}
     for name, metric in metrics.MOMENT_METRICS.items():
         values = [metric(axis_moments) for axis_moments in sums[MOMENTS]]
-        figures[name] = sum(values) / len(values)  # the mean over the axes
+        # The mean over the axes that were measured; one whose figure is undefined makes it NaN.
+        measured = [x for x, axis in zip(values, sums[MOMENTS], strict=True) if axis[0] > 0]
+        figures[name] = sum(measured) / len(measured) if measured else math.nan
         if len(axes) > 1:
             figures |= {f"{name}_{axis}": x for axis, x in zip(axes, values, strict=True)}
     return figures

@@ -9,6 +9,7 @@ import numpy as np
 from emo_fairseq.data import legacy
 from emo_fairseq.data.log_mel import LogMelStatistics
 from emo_fairseq.data.manifest import Split, read_corpus_file, truth_array
+from emo_fairseq.data.rows import RowsDataset
 from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import (
     Vocabulary,
@@ -17,6 +18,7 @@ from emo_fairseq.data.vocabulary import (
     read_vocabulary,
 )
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH
 from emo_fairseq.targets import Target
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,10 @@ def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:
         if file.exists():
             found[name] = read_vocabulary(file).to_state()
         elif source.is_legacy:
-            found[name] = assume_vocabulary(name, source.split(TRAIN).tokens[name]).to_state()
+            tokens = [
+                ids for split in source.split_names() for ids in source.split(split).tokens[name]
+            ]
+            found[name] = assume_vocabulary(name, tokens).to_state()
         else:
             raise UsageError(
                 f"{file}: not there; run `python -m data_prep.tokenize_{name} {source.folder}`"
@@ -67,6 +72,7 @@ def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:
 def check_vocabularies(source: DataSource, split: Split, known: dict[str, Vocabulary]) -> None:
     """Raise a `UsageError` if a split's tokens are not of the vocabularies that are known."""
     for name, vocabulary in known.items():
+        vocabulary.check_boundaries(source.cfg.init_token, source.cfg.separator_token)
         file = _dictionary_file(source, name)
         if file.exists():
             read_vocabulary(file).check_same(vocabulary)
@@ -77,7 +83,8 @@ def check_vocabularies(source: DataSource, split: Split, known: dict[str, Vocabu
 def fit_log_mel_statistics(source: DataSource) -> dict[str, list[float]]:
     """Mean and deviation of each mel band over the train split."""
     logger.info("fitting log-mel statistics on at most %d utterances", _STATISTICS_SAMPLE)
-    frames = source.frames(source.split(TRAIN))
+    train = source.split(TRAIN)
+    frames = RowsDataset(source.frames(train), np.flatnonzero(train.present(SPEECH)))
     return asdict(LogMelStatistics.fit(frames, _STATISTICS_SAMPLE, _STATISTICS_SEED))
 
 

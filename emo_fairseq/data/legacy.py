@@ -30,19 +30,20 @@ logger = logging.getLogger(__name__)
 EMOTION_NAMES = {"neu": "neutral", "sad": "sad", "ang": "angry", "hap": "happy", "exc": "happy"}
 EMOTION_LABELS = ("neutral", "sad", "angry", "happy")
 
+_LABELS = "label_file_"
 _LIST_SUFFIX = {TEXT: "t", SPEECH: "a"}
 _TOKEN_FOLDER = {TEXT: "text", SPEECH: "audio_token"}
 _NAMED_IN_LOG = 5
 
 
-def is_legacy(data_dir: Path, split: str) -> bool:
-    """True if the split lies there in the seed's layout."""
-    return label_file(data_dir, split).exists()
+def split_names(data_dir: Path) -> list[str]:
+    """The splits that lie there in the seed's layout: those with a label file."""
+    return sorted(file.stem.removeprefix(_LABELS) for file in data_dir.glob(f"{_LABELS}*.csv"))
 
 
 def label_file(data_dir: Path, split: str) -> Path:
     """Where the seed keeps the labels of a split."""
-    return data_dir / f"label_file_{split}.csv"
+    return data_dir / f"{_LABELS}{split}.csv"
 
 
 def read_split(

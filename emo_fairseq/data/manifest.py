@@ -78,7 +78,7 @@ def read_split(data_dir: Path, data_raw: Path, split: str, modalities: Sequence[
     file = data_dir / f"{split}.tsv"
     if file.exists():
         return Split(split, file, read_manifest(file))
-    if legacy.is_legacy(data_dir, split):
+    if split in legacy.split_names(data_dir):
         utterances, tokens = legacy.read_split(data_dir, data_raw, split, modalities)
         return Split(split, legacy.label_file(data_dir, split), utterances, tokens)
     there = sorted(path.stem for path in data_dir.glob("*.tsv"))

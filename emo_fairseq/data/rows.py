@@ -24,6 +24,12 @@ class RowsDataset(BaseWrapperDataset):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def size(self, index: int) -> int:
+        return self.sizes[index]
+
+    def num_tokens(self, index: int) -> int:
+        return self.sizes[index]
+
     @property
     def sizes(self) -> np.ndarray:
         return self.dataset.sizes[self.rows]

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from data_prep.audio import num_frames
 from data_prep.extract_features import LOG_MEL
 from data_prep.stored_features import open_features
+from emo_fairseq.data import legacy
 from emo_fairseq.data.log_mel import (
     ComputedFrames,
     LogMelDataset,
@@ -52,9 +53,7 @@ class DataSource:
         self.folder = Path(cfg.data)
         self.audio_root = Path(cfg.data_raw or cfg.data)
         check_data_dir(self.folder)
-        self.is_legacy = not (self.folder / f"{TRAIN}.tsv").exists() and any(
-            self.folder.glob("label_file_*.csv")
-        )
+        self.is_legacy = bool(self.split_names()) and not (self.folder / f"{TRAIN}.tsv").exists()
         self.speech_input = cfg.speech_input or ("tokens" if self.is_legacy else "waveform")
         if self.is_legacy and SPEECH in modalities and self.speech_input != "tokens":
             raise UsageError(
@@ -68,6 +67,10 @@ class DataSource:
         if name not in self._splits:
             self._splits[name] = read_split(self.folder, self.audio_root, name, self.modalities)
         return self._splits[name]
+
+    def split_names(self) -> list[str]:
+        """The splits of the seed's layout; none in ours, whose corpus.yaml names them."""
+        return legacy.split_names(self.folder)
 
     def is_tokens(self, modality: str) -> bool:
         """Whether this modality is read as tokens."""

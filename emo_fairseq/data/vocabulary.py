@@ -31,6 +31,14 @@ class Vocabulary:
         """Plain values, for a checkpoint."""
         return asdict(self)
 
+    def check_boundaries(self, init_token: int, separator_token: int) -> None:
+        """Raise a `UsageError` if ``--init-token`` or ``--separator-token`` is no symbol."""
+        for option, token in (("init", init_token), ("separator", separator_token)):
+            if not 0 <= token < self.size:
+                raise UsageError(
+                    f"--{option}-token {token} is outside the {self.size} symbols of {self.source}"
+                )
+
     def check_same(self, trained_with: "Vocabulary") -> None:
         """Raise a `UsageError` if the data were tokenised with another dictionary."""
         both_named = self.digest and trained_with.digest

@@ -28,6 +28,11 @@ def build_encoder(modality: str, config: Any, task: Any) -> Encoder:
         dropout=config.dropout,
         attention_dropout=config.attention_dropout,
     )
+    if size.embed_dim % size.n_heads:
+        raise UsageError(
+            f"--{modality}-attention-heads {size.n_heads} does not divide --{modality}-embed-dim "
+            f"{size.embed_dim}; change one of them"
+        )
     return _BUILDERS[kind](modality, config, task, size)
 
 

@@ -200,6 +200,13 @@ def _build_fusion(cfg: Any, widths: Mapping[str, int], task: Any) -> Fusion:
     tokens = frozenset(filter(task.source.is_tokens, widths))
     if seed_flags.fusion_name(cfg, len(widths)) == "concat":
         return ConcatFusion(widths, pool_first=tokens)
+    first_token_only = seed_flags.cross_attention_query(cfg) == "first_token"
+    if first_token_only and len(tokens) < len(widths):
+        raise UsageError(
+            f"--stack-up / --cross-attention-query first_token: of --speech-input "
+            f"{task.source.speech_input} the first frame says nothing of the rest; use "
+            "--speech-input tokens, or --cross-attention-query all_tokens"
+        )
     return CrossAttentionFusion(
         widths,
         fusion_dim=cfg.fusion_embed_dim,
@@ -207,7 +214,7 @@ def _build_fusion(cfg: Any, widths: Mapping[str, int], task: Any) -> Fusion:
         n_heads=cfg.encoder_attention_heads,
         dropout=cfg.dropout,
         attention_dropout=cfg.attention_dropout,
-        first_token_only=seed_flags.cross_attention_query(cfg) == "first_token",
+        first_token_only=first_token_only,
     )
 
 

@@ -53,14 +53,14 @@ class CrossAttentionLayer(nn.Module):
         """
         nobody_there = keys_padding_mask.all(dim=1)  # (B,)
         # A softmax over no key is NaN, in the gradient too: let such rows see, and then drop it.
-        visible = keys_padding_mask & ~nobody_there[:, None]
+        hidden = keys_padding_mask & ~nobody_there[:, None]
         # B x T x C -> T x B x C, as fairseq's attention wants it
         normed_keys = self.key_norm(keys).transpose(0, 1)
         attended, _ = self.attention(
             query=self.query_norm(queries).transpose(0, 1),
             key=normed_keys,
             value=normed_keys,
-            key_padding_mask=visible,
+            key_padding_mask=hidden,
             static_kv=True,
             need_weights=False,
         )

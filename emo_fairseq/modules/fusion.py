@@ -4,6 +4,7 @@ A row whose mask is all padding lacks that modality. Each fusion puts a learned 
 place of what it would have said, so that absence is told apart from silence.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import cast
 
@@ -56,7 +57,9 @@ class CrossAttentionFusion(Fusion):
         embed_dims: C of each modality, at least two.
         fusion_dim: width to which all are projected.
         n_layers: cross-attention layers for each ordered pair.
-        layer: builds one layer of width `fusion_dim`.
+        n_heads: attention heads; must divide `fusion_dim`.
+        dropout: after attention and feed-forward.
+        attention_dropout: on the attention weights.
         first_token_only: only the first token of a modality asks, instead of all of them.
 
     What the queries of modality m have learned from each other modality is pooled and
@@ -120,7 +123,10 @@ def _concatenate(encoded: Encoded, missing: nn.ParameterDict, pool_first: frozen
 
 
 def _missing_vectors(dims: Mapping[str, int]) -> nn.ParameterDict:
-    return nn.ParameterDict({name: nn.Parameter(torch.zeros(dim)) for name, dim in dims.items()})
+    # An OrderedDict: a ParameterDict would sort the names of a plain one, and the fused vector.
+    return nn.ParameterDict(
+        OrderedDict((name, nn.Parameter(torch.zeros(dim))) for name, dim in dims.items())
+    )
 
 
 def _projection(width: int, fusion_dim: int) -> nn.Module:

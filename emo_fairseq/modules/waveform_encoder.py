@@ -1,5 +1,6 @@
 """wav2vec 2.0's architecture over raw samples, trained from scratch."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,7 +46,7 @@ class WaveformEncoder(Encoder):
             encoder_layerdrop=0.0,  # it draws from numpy's generator, which a resume cannot restore
             layer_norm_first=True,
             conv_pos=32,
-            conv_pos_groups=16,
+            conv_pos_groups=math.gcd(16, size.embed_dim),
         )
         self.encoder = TransformerEncoder(config)
         self.embed_dim = size.embed_dim

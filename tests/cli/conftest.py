@@ -84,6 +84,18 @@ def fairseq_process(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         running.kill()
 
 
+@pytest.fixture
+def run(
+    fairseq_process: Callable[..., Running], commands: dict[str, str]
+) -> Callable[..., Finished]:
+    """Run fairseq-train or -validate in a process of its own, to its end."""
+
+    def run_to_end(tool: str, *options: str | Path) -> Finished:
+        return fairseq_process(tool, commands[tool], *options).wait()
+
+    return run_to_end
+
+
 def _words(options: tuple[str | Path, ...]) -> list[str]:
     return [
         word

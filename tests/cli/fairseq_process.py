@@ -45,6 +45,17 @@ class Finished:
         return [_numbers(line) for line in lines]
 
 
+def assert_one_sentence(finished: Finished, *fragments: object) -> None:
+    """One line of error, the last on standard error, in which all fragments are."""
+    assert finished.code != 0
+    assert "Traceback" not in finished.errors
+    sentences = [line for line in finished.errors.splitlines() if line.startswith("error: ")]
+    assert len(sentences) == 1, finished.errors[-2000:]
+    assert finished.errors.endswith(sentences[0] + "\n")
+    for fragment in fragments:
+        assert str(fragment) in sentences[0]
+
+
 def _numbers(line: str) -> dict[str, float]:
     """Read ``... | loss 2.01 | uar 0.25``, or ``..., loss=2.01, uar=0.25``."""
     pairs = re.findall(r"(?:^|[ |,])([a-z]\w*)[ =]([^\s=,|]+)(?=,| \||$)", line)

@@ -10,6 +10,7 @@ from fairseq.logging import metrics as fairseq_metrics
 from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import Tensor
 
+from emo_fairseq import metrics
 from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.criterions.scoring import SCORERS
 from emo_fairseq.targets import TARGETS
@@ -159,3 +160,14 @@ def test_the_sums_survive_a_checkpoint() -> None:
     resumed = fairseq_metrics.get_smoothed_values("train")
     fairseq_metrics.reset()
     assert resumed == figures_of("emotion", [parts])
+
+
+def test_an_axis_that_nobody_measured_does_not_undo_the_mean() -> None:
+    truth = torch.tensor([[0.1, float("nan")], [0.6, float("nan")], [0.9, float("nan")]])
+    prediction = torch.tensor([[0.2, 0.5], [0.5, 0.4], [0.8, 0.3]])
+    sums = {"_moments": metrics.moments(truth, prediction)}
+    with fairseq_metrics.aggregate() as figures:
+        log_metrics([sums], ["valence", "arousal"])
+        measured = figures.get_smoothed_values()
+    assert measured["ccc"] == pytest.approx(measured["ccc_valence"])
+    assert math.isnan(measured["ccc_arousal"])

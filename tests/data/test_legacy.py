@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emo_fairseq.data.legacy import EMOTION_LABELS, is_legacy, read_split
+from emo_fairseq.data.legacy import EMOTION_LABELS, read_split, split_names
 from emo_fairseq.errors import UsageError
 
 BOTH = ("text", "speech")
@@ -217,6 +217,5 @@ def test_only_other_emotions_are_refused(write_legacy: Write) -> None:
 
 def test_the_layout_is_told_by_its_label_file(write_legacy: Write, tmp_path: Path) -> None:
     folder = write_legacy("train", labels("a"))
-    assert is_legacy(folder, "train")
-    assert not is_legacy(folder, "valid")
-    assert not is_legacy(tmp_path, "train")
+    assert split_names(folder) == ["train"]
+    assert split_names(tmp_path / "elsewhere") == []

@@ -95,7 +95,9 @@ def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes | None, mess
 def test_a_truncated_file_is_named(write_tone: WriteTone) -> None:
     path = write_tone(0.5)
     path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(UsageError, match=r"\.wav: truncated: .*; fetch the file again"):
+    with pytest.raises(
+        UsageError, match=r"\.wav: truncated: .*; check --data-raw, fetch the file again"
+    ):
         dataset(path)[0]
 
 

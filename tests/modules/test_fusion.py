@@ -267,3 +267,12 @@ def test_three_modalities_ask_in_six_pairs(random_mask: Callable[..., Tensor]) -
     encoded = {m: (torch.randn(2, 3, width), random_mask([3, 2])) for m, width in widths.items()}
     assert fusion.output_dim == 6 * 8
     assert fusion(encoded).shape == (2, 48)
+
+
+def test_the_parts_stand_in_the_order_of_the_modalities() -> None:
+    """A plain ParameterDict would sort them, and a checkpoint with them mean something else."""
+    mask = torch.tensor([[False]])
+    one, two = torch.full((1, 1, 2), 1.0), torch.full((1, 1, 3), 2.0)
+    fusion = ConcatFusion({"text": 2, "speech": 3}, pool_first=frozenset())
+    fused = fusion({"text": (one, mask), "speech": (two, mask)})
+    assert fused.tolist() == [[1.0, 1.0, 2.0, 2.0, 2.0]]
