@@ -1,6 +1,7 @@
 """Checkpoints: read without running code, named when they do not fit, written whole."""
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def apply() -> None:
     wrap(checkpoint_utils, "get_maybe_sharded_checkpoint_filename", _refuse_absent)
     wrap(Trainer, "load_checkpoint", _name_file)
     wrap(PathManager, "copy", _copy_whole)
+    wrap(checkpoint_utils, "save_checkpoint", _choose_by_numbers)
 
 
 def _check_on_load(load: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,3 +124,17 @@ def _copy_whole(copy: Callable[..., Any]) -> Callable[..., Any]:
         return dst_path
 
     return copy_and_rename
+
+
+def _choose_by_numbers(save: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an undefined metric choose no checkpoint.
+
+    fairseq keeps the best value by max() or min(), which a NaN (the CCC of constant predictions)
+    makes forget what it was, so that a worse checkpoint would later take the place of the best.
+    """
+
+    def save_checkpoint(cfg: Any, trainer: Any, epoch_itr: Any, val_loss: float | None) -> Any:
+        undefined = val_loss is not None and math.isnan(val_loss)
+        return save(cfg, trainer, epoch_itr, None if undefined else val_loss)
+
+    return save_checkpoint
