@@ -1,4 +1,4 @@
-"""fairseq-hydra-train with examples/toy's YAML files trains what the README's commands train."""
+"""The YAML files of examples/ train the very weights that their READMEs' commands train."""
 
 import re
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-TOY = Path(__file__).parents[2] / "examples" / "toy"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SECTIONS = ("task", "model", "criterion", "optimization", "optimizer", "lr_scheduler")
-NAMES = ("text", "speech", "text_speech")
+CONFIGS = sorted(str(file.relative_to(EXAMPLES)) for file in EXAMPLES.glob("*/config/*.yaml"))
 SMALL = {
     "text_embed_dim": 16,
     "text_attention_heads": 2,
@@ -19,22 +19,30 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_every_corpus_has_an_example():
+    assert {Path(config).parts[0] for config in CONFIGS} == {"emobank", "meld", "ravdess", "toy"}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
 def test_same_weights_as_the_plain_command(
-    name, fairseq, fairseq_process, commands, toy_corpus, tmp_path
+    config, fairseq, fairseq_process, commands, toy_corpus, tmp_path
 ):
+    """The toy corpus stands for the others, which are not at hand."""
+    file = EXAMPLES / config
     running = fairseq_process(
         "hydra-train",
-        f"--config-dir {TOY / 'config'} --config-name {name} common.user_dir={plugin(commands)}",
-        f"task.data={toy_corpus} checkpoint.save_dir={tmp_path / 'hydra'} dataset.num_workers=0",
+        f"--config-dir {file.parent} --config-name {file.stem} common.user_dir={plugin(commands)}",
+        f"task.data={toy_corpus} ++task.data_raw={toy_corpus}",
+        f"checkpoint.save_dir={tmp_path / 'hydra'} dataset.num_workers=0",
         "optimization.max_update=3 lr_scheduler.total_num_update=450",
         " ".join(f"+model.{option}={value}" for option, value in SMALL.items()),
     )
     fairseq(
         "train",
-        readme_command(name),
-        f"--user-dir {plugin(commands)} --data {toy_corpus} --save-dir {tmp_path / 'plain'}",
-        "--max-update 3 --num-workers 0",
+        readme_command(file),
+        f"--user-dir {plugin(commands)} --data {toy_corpus} --data-raw {toy_corpus}",
+        f"--save-dir {tmp_path / 'plain'}",
+        "--max-update 3 --total-num-update 450 --num-workers 0",
         " ".join(f"--{option.replace('_', '-')} {value}" for option, value in SMALL.items()),
     )
     finished = running.wait()
@@ -52,23 +60,24 @@ def test_same_weights_as_the_plain_command(
         assert hydra["cfg"]["checkpoint"][option] == plain["cfg"]["checkpoint"][option]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_the_test_above_replaces(name):
+@pytest.mark.parametrize("config", CONFIGS)
+def test_what_the_test_above_replaces(config):
     """Paths and lengths are the same, too."""
-    yaml = (TOY / "config" / f"{name}.yaml").read_text()
+    yaml = (EXAMPLES / config).read_text()
     options = re.findall(r"^  (save_dir|data|max_update|batch_size): (\S+)", yaml, re.MULTILINE)
     assert len(options) == 4
     for option, value in options:
-        assert f"--{option.replace('_', '-')} {value} " in readme_command(name)
+        assert f"--{option.replace('_', '-')} {value} " in readme_command(EXAMPLES / config)
 
 
-def readme_command(name: str) -> str:
-    """The options of the README's training command that saves under this name."""
-    readme = (TOY / "README.md").read_text().replace("\\\n", " ")
+def readme_command(config: Path) -> str:
+    """The options of the README's training command that saves where this file does."""
+    readme = (config.parents[1] / "README.md").read_text().replace("\\\n", " ")
+    (folder,) = re.findall(r"^  save_dir: (\S+)", config.read_text(), re.MULTILINE)
     (command,) = [
         line.removeprefix("fairseq-train ")
         for line in readme.splitlines()
-        if line.startswith("fairseq-train") and f"checkpoints/toy/{name} " in line
+        if line.startswith("fairseq-train") and f"--save-dir {folder} " in line
     ]
     return command
 
