@@ -1,6 +1,5 @@
-"""Small corpora in their official layouts, and where the real ones lie."""
+"""Sound files, whole and cut, for small corpora in their official layouts."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,22 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
 WriteSound = Callable[..., Path]
-
-
-@pytest.fixture
-def real_data() -> Callable[[str], Path]:
-    """The folder of a real corpus; skips the test where there is none."""
-
-    def locate(corpus: str) -> Path:
-        root = Path(os.environ.get("EMO_FAIRSEQ_DATA", REPOSITORY.parent / "shared" / "data"))
-        if not (root / corpus).is_dir():
-            pytest.skip(f"no real {corpus}: set EMO_FAIRSEQ_DATA to a folder that holds {corpus}/")
-        return root / corpus
-
-    return locate
 
 
 @pytest.fixture
