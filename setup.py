@@ -2,8 +2,8 @@
 
 torch and fairseq are not listed: which build of torch is right depends on the machine, and fairseq
 (``fairseq-fixed``) has to be installed after it. ``make install`` does it all in the right order;
-whoever has both already needs only ``pip install -e .``. emo_fairseq/compat.py says at import
-whether what it finds will do.
+whoever has both already needs only ``pip install -e .``. emo_fairseq/compat refuses at
+import a torch that will not do.
 """
 
 from setuptools import find_packages, setup

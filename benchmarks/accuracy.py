@@ -60,7 +60,7 @@ def main() -> None:
     runs = [OUTPUTS / args.experiment / f"seed{seed}" for seed in args.seeds]
     for seed, run in zip(args.seeds, runs, strict=True):
         paths = Paths(corpus=args.data, data=data, run=run)
-        if not paths.predictions.exists():
+        if not (run / "metrics.json").exists():
             pipeline.prepare(recipe, paths)
             pipeline.train(recipe, paths, seed)
             pipeline.score(recipe, paths)
@@ -70,7 +70,7 @@ def main() -> None:
     measured = [json.loads((run / "metrics.json").read_text())["test"] for run in runs]
     print(f"{args.experiment}, {len(runs)} seeds: mean ± standard deviation")
     for name in figures:
-        values = [figures_of_seed[name] for figures_of_seed in measured]
+        values = [float("nan") if seed[name] is None else seed[name] for seed in measured]
         spread = statistics.stdev(values) if len(values) > 1 else float("nan")
         print(f"  {name:24s} {statistics.mean(values):.4f} ± {spread:.4f}")
 

@@ -31,10 +31,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class SplitJob(Generic[Item]):
-    """What one split's tokens are made from; an item of None becomes the row `</s>`."""
+    """What one split's tokens are made from; an item of None becomes the row `</s>`.
+
+    `digest` covers the content itself, `manifest` only what the manifest says of it.
+    """
 
     items: Sequence[Item]
     digest: str
+    manifest: str = ""
 
 
 def read_splits(data_dir: str | Path) -> dict[str, list[Utterance]]:
@@ -61,7 +65,7 @@ def binarize_splits(
     folder.forget_all_but(jobs)
     left = {}
     for split, job in jobs.items():
-        if folder.is_finished(split, job.digest):
+        if folder.is_finished(split, job.digest, job.manifest):
             logger.info("%s: %s is up to date, skipped", folder.folder, split)
         else:
             left[split] = job
@@ -72,7 +76,7 @@ def binarize_splits(
             name = f"{folder.folder.name} {split}"
             rows = tqdm(encode_all(job.items), name, len(job.items), disable=None)
             missing = sum(item is None for item in job.items)
-            folder.write_split(split, job.digest, rows, missing)
+            folder.write_split(split, job.digest, rows, missing, job.manifest)
 
 
 @contextmanager

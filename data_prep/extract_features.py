@@ -22,8 +22,9 @@ from data_prep.audio import FloatArray, log_mel, num_frames, read_audio
 from data_prep.audio_length import default_workers
 from data_prep.binarize import ordered_map, positive_int, read_splits
 from data_prep.command_line import make_parser, run
-from data_prep.schema import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE, Utterance
 from data_prep.stored_features import read_card, rows_digest, write_split
+from data_prep.token_folder import file_digest, sequence_digest
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +55,21 @@ def extract_log_mel(
     with ordered_map(partial(_build, root), workers) as extract_all:
         for split, rows in read_splits(data_dir).items():
             card = read_card(folder)
-            finished = card.get("splits", {}).get(split) == rows_digest(rows)
+            content = _content_digest(root, rows)
+            wanted = {"manifest": rows_digest(rows), "content": content}
+            finished = card.get("splits", {}).get(split) == wanted
             if finished and card.get("settings") == settings:
                 logger.info("%s: %s is up to date, skipped", folder, split)
                 continue
             frames = extract_all([row.audio for row in rows])
             shown = tqdm(frames, f"{LOG_MEL} {split}", len(rows), disable=None)
-            write_split(folder, split, rows, shown, settings)
+            write_split(folder, split, rows, shown, settings, content)
     return folder
+
+
+def _content_digest(root: Path, rows: Sequence[Utterance]) -> str:
+    """Of the audio files' bytes, wherever they lie."""
+    return sequence_digest((row.id, row.audio and file_digest(root / row.audio)) for row in rows)
 
 
 def _build(root: Path) -> Callable[[str | None], FloatArray]:

@@ -57,10 +57,10 @@ def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> Stored
 
     Raises ValueError if they were made from another manifest than `rows`.
     """
-    digest = read_card(folder).get("splits", {}).get(split)
-    if digest is None:
+    entry = read_card(folder).get("splits", {}).get(split)
+    if entry is None:
         return None
-    if digest != rows_digest(rows):
+    if entry["manifest"] != rows_digest(rows):
         raise ValueError(
             f"{folder / split}.npy: the manifest has changed since; run "
             f"`python -m data_prep.extract_features` again, or delete {folder}"
@@ -76,10 +76,12 @@ def write_split(
     rows: Sequence[Utterance],
     frames_of_rows: Iterable[FloatArray],
     settings: Mapping[str, Any],
+    content: str,
 ) -> None:
     """Write one split, its card last; after an exception in `frames_of_rows` nothing has changed.
 
-    Splits of other settings are no longer vouched for afterwards.
+    `content` is the digest of the files that the frames come from. Splits of other settings are no
+    longer vouched for afterwards.
     """
     folder.mkdir(parents=True, exist_ok=True)
     dtype = np.dtype(settings["dtype"])
@@ -99,7 +101,7 @@ def write_split(
         part.write_text("\n".join(map(str, lengths)) + "\n", encoding="utf-8")
     card = read_card(folder)
     finished = card.get("splits", {}) if card.get("settings") == dict(settings) else {}
-    finished[split] = rows_digest(rows)
+    finished[split] = {"manifest": rows_digest(rows), "content": content}
     with replacing(folder / CARD_FILE) as part:
         part.write_text(yaml.safe_dump({"settings": dict(settings), "splits": finished}))
 

@@ -46,6 +46,7 @@ class SplitCounts:
     unknown: int = 0
     missing: int = 0  # rows whose source is missing
     bin_bytes: int = 0
+    manifest: str = ""  # digest of what the rows of the manifest said
 
 
 def sequence_digest(pairs: Iterable[tuple[str, str | None]]) -> str:
@@ -134,17 +135,24 @@ class TokenFolder:
             self._card["files"][name] = hashlib.sha256(content).hexdigest()
         self._save_card()
 
-    def is_finished(self, split: str, digest: str) -> bool:
+    def is_finished(self, split: str, digest: str, manifest: str = "") -> bool:
         """Whether this split's tokens are there, whole, and made from the same content."""
         counts = self.splits.get(split)
-        if counts is None or counts.digest != digest:
+        if counts is None or (counts.digest, counts.manifest) != (digest, manifest):
             return False
         files = [self.folder / f"{split}.{ending}" for ending in ("bin", "idx")]
         return all(f.is_file() for f in files) and files[0].stat().st_size == counts.bin_bytes
 
-    def write_split(self, split: str, digest: str, rows: Iterable[Tokens], missing: int) -> None:
+    def write_split(
+        self,
+        split: str,
+        digest: str,
+        rows: Iterable[Tokens],
+        missing: int,
+        manifest: str = "",
+    ) -> None:
         """Write one split's tokens, then the card. After an exception in `rows` there are none."""
-        counts = SplitCounts(digest, missing=missing)
+        counts = SplitCounts(digest, missing=missing, manifest=manifest)
 
         def counted() -> Iterator[Tokens]:
             for tokens in rows:

@@ -40,6 +40,7 @@ from data_prep.speech_tokenizers import (
     load_speech_tokenizer,
     train_kmeans,
 )
+from data_prep.stored_features import rows_digest
 from data_prep.token_folder import EOS, TokenFolder, Tokens, file_digest, sequence_digest
 
 __all__ = ["load_speech_tokenizer", "tokenize_with_kmeans"]
@@ -161,7 +162,7 @@ def _job(root: Path, rows: Sequence[Utterance]) -> SplitJob[Sound | None]:
     sounds = [(row.id, root / row.audio) if row.audio else None for row in rows]
     contents = [sound and _content_digest(*sound) for sound in sounds]
     digest = sequence_digest(zip((row.id for row in rows), contents, strict=True))
-    return SplitJob(sounds, digest)
+    return SplitJob(sounds, digest, rows_digest(rows))
 
 
 def _content_digest(name: str, path: Path) -> str:

@@ -37,7 +37,8 @@ def print_mistakes_without_traceback() -> None:
 def find_mistake(error: BaseException | None) -> BaseException | None:
     """The `UsageError` or `ManifestError` that an error is, or arose from."""
     while error is not None and not isinstance(error, UsageError | ManifestError):
-        error = error.__cause__ or error.__context__
+        # fairseq raises a bare Exception while it handles ours; any other one is a bug of its own.
+        error = error.__cause__ or (error.__context__ if type(error) is Exception else None)
     return error
 
 

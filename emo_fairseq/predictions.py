@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from emo_fairseq.errors import UsageError
+
 PROBABILITY = "probability_"
 TRUTH_OF = "truth_"
 PREDICTION_OF = "prediction_"
@@ -38,17 +40,19 @@ def read(path: Path) -> list[dict[str, str]]:
     """Read what :func:`write` wrote, as strings.
 
     Raises:
-        ValueError: the file has no header, or a row with another number of cells.
+        UsageError: there is no such file, it has no header, or a row has another number of cells.
     """
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file; write one with --save-predictions")
     lines = path.read_text(encoding="utf-8").split("\n")
     columns = lines[0].split("\t")
     if columns[:2] != ["id", "split"]:
-        raise ValueError(f"{path}: not a predictions file; write one with --save-predictions")
+        raise UsageError(f"{path}: not a predictions file; write one with --save-predictions")
     rows = []
     for number, line in enumerate(lines[1:-1], start=2):
         cells = line.split("\t")
         if len(cells) != len(columns):
-            raise ValueError(f"{path}: row {number}: {len(cells)} cells, the header {len(columns)}")
+            raise UsageError(f"{path}: row {number}: {len(cells)} cells, the header {len(columns)}")
         rows.append(dict(zip(columns, cells, strict=True)))
     return rows
 

@@ -6,6 +6,7 @@ Each command is printed before it runs, so that it can be repeated alone; its ou
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -68,7 +69,7 @@ class Paths:
 
 
 def prepare(recipe: Recipe, paths: Paths) -> None:
-    """Build the data dir; what is there and up to date is not built again."""
+    """Build the data dir; tokens and frames that are up to date are not made again."""
     for words in recipe.prepare:
         module, *options = (
             part.format(corpus=paths.corpus, data=paths.data) for part in words.split()
@@ -90,7 +91,18 @@ def train(recipe: Recipe, paths: Paths, seed: int) -> None:
         *length,
         *place,
     ]
+    _start_afresh_if_changed(paths, [str(Path(paths.corpus).resolve()), *command])
     run(command, paths.log, total=recipe.updates, metric=recipe.choose_by)
+
+
+def _start_afresh_if_changed(paths: Paths, identity: Sequence[str]) -> None:
+    """Remove a run's checkpoints if another corpus or command made them: they would be resumed."""
+    stamp = paths.run / "command.txt"
+    wanted = "\n".join(identity)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(paths.checkpoint.parent, ignore_errors=True)
+        paths.run.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(wanted)
 
 
 def score(recipe: Recipe, paths: Paths) -> None:

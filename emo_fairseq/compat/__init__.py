@@ -6,7 +6,7 @@ are pinned in the ``requirements`` files.
 
 import os
 
-from emo_fairseq.compat import checkpoints, distributed, progress
+from emo_fairseq.compat import checkpoints, distributed, progress, versions
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.errors import print_mistakes_without_traceback
 
@@ -15,6 +15,7 @@ __all__ = ["TASK_NAME", "apply"]
 
 def apply() -> None:
     """Make checkpoints load safely and mistakes read well. Calling it again changes nothing."""
+    versions.apply()
     checkpoints.apply()
     distributed.apply()
     progress.apply()

@@ -34,7 +34,8 @@ class _Categorical:
         self.labels = labels
 
     def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        return {CONFUSION: metrics.confusion(target, logits.argmax(dim=1), len(self.labels))}
+        counts = metrics.confusion(target, logits.argmax(dim=1), len(self.labels))
+        return {CONFUSION: _nan_if_undefined(counts, logits)}
 
     def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
         scores = logits.float().softmax(dim=1)
@@ -48,7 +49,9 @@ class _BinaryPerLabel:
     def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
         prediction = metrics.log_odds(logits).argmax(dim=1)
         return {
-            CONFUSION: metrics.confusion(target, prediction, len(self.labels)),
+            CONFUSION: _nan_if_undefined(
+                metrics.confusion(target, prediction, len(self.labels)), logits
+            ),
             BINARY_CONFUSIONS: metrics.binary_confusions(target, logits),
         }
 
@@ -76,6 +79,11 @@ class _Continuous:
                 **{TRUTH_OF + axis: x for axis, x in zip(self.axes, truth, strict=True)},
                 **{PREDICTION_OF + axis: x for axis, x in zip(self.axes, values, strict=True)},
             }
+
+
+def _nan_if_undefined(counts: Tensor, logits: Tensor) -> Tensor:
+    """A NaN has no largest logit, though argmax names one: then no count means anything."""
+    return counts.masked_fill(logits.isnan().any(), float("nan"))
 
 
 def _label_rows(

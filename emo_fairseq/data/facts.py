@@ -45,9 +45,11 @@ def read_labels(source: DataSource, target: Target) -> list[str]:
 
 
 def count_classes(source: DataSource, target: Target, labels: list[str]) -> list[int]:
-    """How often each label occurs in the train split."""
-    truth = truth_array(source.split(TRAIN), target, labels)
-    return np.bincount(truth[truth >= 0], minlength=len(labels)).tolist()
+    """How often each label occurs among the rows that are trained on."""
+    train = source.split(TRAIN)
+    heard = np.any([train.present(modality) for modality in source.modalities], axis=0)
+    truth = truth_array(train, target, labels)
+    return np.bincount(truth[heard & (truth >= 0)], minlength=len(labels)).tolist()
 
 
 def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:

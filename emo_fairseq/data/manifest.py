@@ -140,12 +140,18 @@ def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarr
         if label is None:
             continue
         if label not in number:
+            place = f"{split.file}: {_place(split, position)}{row.id}"
             raise UsageError(
-                f"{split.file}: {row.id}: {column} {label!r} is not one of the labels "
+                f"{place}: {column} {label!r} is not one of the labels "
                 f"{', '.join(labels)}; correct the row, or the label set in {CORPUS_FILE}"
             )
         ids[position] = number[label]
     return ids
+
+
+def _place(split: Split, position: int) -> str:
+    """The row in the file, whose first is the header; rows of the seed's layout are joined ones."""
+    return "" if split.tokens else f"row {position + 2}: "
 
 
 def _number(value: float | None) -> float:

@@ -18,7 +18,13 @@ from emo_fairseq.data.log_mel import (
     LogMelStatistics,
     StoredFrames,
 )
-from emo_fairseq.data.manifest import Split, check_data_dir, read_split, report_rows
+from emo_fairseq.data.manifest import (
+    Split,
+    check_data_dir,
+    read_corpus_file,
+    read_split,
+    report_rows,
+)
 from emo_fairseq.data.tokens import TokenDataset, open_binarised
 from emo_fairseq.data.waveform import MIN_SAMPLES, SAMPLE_RATE, WaveformDataset
 from emo_fairseq.errors import UsageError
@@ -59,6 +65,12 @@ class DataSource:
             raise UsageError(
                 f"--speech-input {self.speech_input}: {self.folder} is in the seed's layout, "
                 "which holds speech as tokens only; leave the option out"
+            )
+        corpus = None if self.is_legacy else read_corpus_file(self.folder)
+        if corpus is not None and corpus.sample_rate != SAMPLE_RATE and SPEECH in modalities:
+            raise UsageError(
+                f"{self.folder}/corpus.yaml: n_samples counts at {corpus.sample_rate} Hz; encoders "
+                f"hear {SAMPLE_RATE} Hz, so prepare the corpus again with sample_rate {SAMPLE_RATE}"
             )
         self._splits: dict[str, Split] = {}
 
@@ -127,7 +139,8 @@ class DataSource:
             None if row.audio is None else self.audio_root / row.audio for row in split.utterances
         ]
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
-        return WaveformDataset(paths, n_samples, self._max_samples())
+        names = [f"{split.file}: {row.id}" for row in split.utterances]
+        return WaveformDataset(paths, n_samples, self._max_samples(), names)
 
     def _tokens(self, modality: str, split: Split) -> TokenDataset:
         if split.tokens:

@@ -10,6 +10,7 @@ from fairseq.data import FairseqDataset, data_utils
 from torch import Tensor
 
 from data_prep.schema import Utterance
+from data_prep.stored_features import rows_digest
 from data_prep.token_folder import TOKENIZER_FILE, read_card, sequence_digest
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
@@ -38,20 +39,22 @@ def open_binarised(folder: Path, split: str, utterances: Sequence[Utterance]) ->
             f"{folder / split}.idx: {len(dataset)} rows, but the manifest has {n_rows}; "
             f"run `{command}` again"
         )
-    if folder.name == TEXT and _text_changed(folder, split, utterances):
+    if _manifest_changed(folder, split, utterances):
         raise UsageError(
-            f"{folder / split}.idx: ids or texts of the manifest have changed since; "
-            f"run `{command}` again"
+            f"{folder / split}.idx: ids, {'texts' if folder.name == TEXT else 'audio'} of the "
+            f"manifest have changed since; run `{command}` again"
         )
     return dataset
 
 
-def _text_changed(folder: Path, split: str, utterances: Sequence[Utterance]) -> bool:
-    """Whether the card, if there is one, vouches for other texts than these."""
+def _manifest_changed(folder: Path, split: str, utterances: Sequence[Utterance]) -> bool:
+    """Whether the card, if there is one, vouches for other rows than these."""
     if not (folder / TOKENIZER_FILE).exists():
         return False  # tokens made by other means than data_prep's
-    digest = read_card(folder)["splits"].get(split, {}).get("digest")
-    return digest != sequence_digest((row.id, row.text) for row in utterances)
+    entry = read_card(folder)["splits"].get(split, {})
+    if folder.name == TEXT:
+        return entry.get("digest") != sequence_digest((row.id, row.text) for row in utterances)
+    return entry.get("manifest") != rows_digest(utterances)
 
 
 class TokenDataset(FairseqDataset):

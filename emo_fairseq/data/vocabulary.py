@@ -73,7 +73,7 @@ def assume_vocabulary(modality: str, tokens: list[np.ndarray]) -> Vocabulary:
         logger.info(
             "no %s dictionary: the codes reach %d, so %d symbols", modality, largest, largest + 1
         )
-        vocabulary = Vocabulary(largest + 1, "", "scan of the train split's codes")
+        vocabulary = Vocabulary(largest + 1, "", "scan of the codes of all splits")
     check_fits(vocabulary, modality, tokens)
     return vocabulary
 

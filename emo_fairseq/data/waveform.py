@@ -24,15 +24,21 @@ class WaveformDataset(FairseqDataset):
         paths: N files, None where the row has no audio.
         n_samples: (N,) their lengths at 16 kHz, as the manifest says; used for batching only.
         max_samples: the end of a longer file is cut.
+        names: N names of the rows, for messages.
 
     A row without audio, and the end of one shorter than a window, is zeros; the former is not
     ``present``, so no fusion looks at it.
     """
 
     def __init__(
-        self, paths: Sequence[Path | None], n_samples: np.ndarray, max_samples: int
+        self,
+        paths: Sequence[Path | None],
+        n_samples: np.ndarray,
+        max_samples: int,
+        names: Sequence[str],
     ) -> None:
         super().__init__()
+        self.names = names
         self.paths = paths
         self.max_samples = max_samples
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
@@ -44,7 +50,7 @@ class WaveformDataset(FairseqDataset):
         try:
             samples = torch.from_numpy(read_audio(path, SAMPLE_RATE)[: self.max_samples])
         except ValueError as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(f"{self.names[index]}: {error}") from error
         missing = MIN_SAMPLES - len(samples)
         if missing > 0:
             samples = torch.nn.functional.pad(samples, (0, missing))

@@ -86,7 +86,13 @@ class EmotionPredictionTask(FairseqTask):
                 f"the checkpoint knows {', '.join(state_dict['labels'])}, but {self.source.folder} "
                 f"has {', '.join(settled)}; start afresh with another --save-dir"
             )
+        fitted = self.state.state_dict.get("log_mel_statistics")
         super().load_state_dict(state_dict)
+        if fitted is not None and fitted != self.state.log_mel_statistics:
+            # fairseq loads the valid splits before the checkpoint: bring them to its statistics.
+            logger.warning("log-mel statistics are the checkpoint's, not those of --data")
+            for split in list(self.datasets):
+                self.load_dataset(split)
         self.target.check_num_classes(self.cfg.num_classes, self.labels)
 
     @property

@@ -171,3 +171,16 @@ def test_an_axis_that_nobody_measured_does_not_undo_the_mean() -> None:
         measured = figures.get_smoothed_values()
     assert measured["ccc"] == pytest.approx(measured["ccc_valence"])
     assert math.isnan(measured["ccc_arousal"])
+
+
+@pytest.mark.parametrize("target", ["emotion", "binary_emotion"])
+def test_a_model_that_has_diverged_gets_no_score(target: str) -> None:
+    """The argmax of NaNs is class 0: on an unbalanced corpus that would look like a majority."""
+    truth, logits = batch_of(target)
+    scorer = SCORERS[TARGETS[target].kind](TARGETS[target], LABELS)
+    logits[3] = float("nan")
+    with fairseq_metrics.aggregate() as figures:
+        log_metrics([scorer.statistics(truth, logits)], LABELS)
+        measured = figures.get_smoothed_values()
+    assert math.isnan(measured["wa"])
+    assert math.isnan(measured["uar"])

@@ -28,7 +28,7 @@ def waveforms(tmp_path: Path) -> Callable[..., WaveformDataset]:
         for row, n_samples in enumerate(LENGTHS):
             paths.append(tmp_path / f"{row}.wav")
             soundfile.write(paths[-1], 0.02 * (row + 1) * generator.normal(size=n_samples), 16_000)
-        return WaveformDataset([*paths, None], np.array([*LENGTHS, 0]), max_samples)
+        return WaveformDataset([*paths, None], np.array([*LENGTHS, 0]), max_samples, list("abcde"))
 
     return make
 
@@ -80,7 +80,7 @@ def test_a_band_that_never_varies_is_not_divided_by_zero() -> None:
 
 
 def test_no_audio_at_all_is_refused() -> None:
-    nobody = WaveformDataset([None, None], np.array([0, 0]), 12_000)
+    nobody = WaveformDataset([None, None], np.array([0, 0]), 12_000, ["a", "b"])
     with pytest.raises(UsageError, match=r"no row .* has audio"):
         LogMelStatistics.fit(ComputedFrames(nobody), n_utterances=5, seed=0)
 

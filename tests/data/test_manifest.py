@@ -129,7 +129,7 @@ def test_labels_become_their_position() -> None:
 
 def test_an_unknown_label_is_refused() -> None:
     split = split_of(Utterance(id="a", emotion="sad"), Utterance(id="b", emotion="bored"))
-    message = r"train\.tsv: b: emotion 'bored' is not one of the labels happy, sad; correct"
+    message = r"train\.tsv: row 3: b: emotion 'bored' is not one of the labels happy, sad; correct"
     with pytest.raises(UsageError, match=message):
         truth_array(split, TARGETS["emotion"], ["happy", "sad"])
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from data_prep.schema import Utterance
+from data_prep.stored_features import rows_digest
 from data_prep.token_folder import TokenFolder, sequence_digest, write_tokens
 from emo_fairseq.data.tokens import PADDING_ID, TokenDataset, open_binarised
 from emo_fairseq.errors import UsageError
@@ -142,3 +143,14 @@ def test_texts_that_changed_after_tokenisation_are_refused(tmp_path: Path) -> No
     edited = [*ROWS[:3], Utterance(id="u3", text="other words")]
     with pytest.raises(UsageError, match=r"texts of the manifest have changed since; run"):
         open_binarised(tmp_path / "text", "train", edited)
+
+
+def test_codes_of_other_audio_are_refused(tmp_path: Path) -> None:
+    rows = [Utterance(id=f"u{n}", audio=f"{n}.wav", n_samples=400) for n in range(3)]
+    folder = TokenFolder(tmp_path / "speech", settings={})
+    with folder.locked():
+        folder.replace_tokenizer({"dict.txt": b""}, vocab_size=10)
+        folder.write_split("train", "", [np.array([4, LAST])] * 3, 0, rows_digest(rows))
+    assert len(open_binarised(tmp_path / "speech", "train", rows)) == 3
+    with pytest.raises(UsageError, match=r"audio of the manifest have changed since; run"):
+        open_binarised(tmp_path / "speech", "train", rows[::-1])

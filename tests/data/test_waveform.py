@@ -30,7 +30,7 @@ def write_tone(tmp_path: Path) -> WriteTone:
 
 def dataset(*paths: Path | None, n_samples: int = 8000, seconds: float = 20.0) -> WaveformDataset:
     sizes = np.full(len(paths), n_samples)
-    return WaveformDataset(list(paths), sizes, round(seconds * SAMPLE_RATE))
+    return WaveformDataset(list(paths), sizes, round(seconds * SAMPLE_RATE), list("abc"))
 
 
 def test_mono_16_khz_is_read_as_it_is(write_tone: WriteTone) -> None:

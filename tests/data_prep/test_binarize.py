@@ -92,6 +92,7 @@ def test_the_card_says_what_is_there(tmp_path: Path) -> None:
         "unknown": 1,
         "missing": 1,
         "bin_bytes": 8,
+        "manifest": "",
     }
     assert "25.000%" in summary_table(folder)
 

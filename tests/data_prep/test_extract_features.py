@@ -80,3 +80,13 @@ def test_a_bad_file_leaves_no_half_written_split(data_dir: Path) -> None:
 
 def test_a_folder_without_the_split_has_no_frames(data_dir: Path) -> None:
     assert open_features(data_dir / "features" / "log_mel", "train", []) is None
+
+
+def test_other_sound_under_the_same_name_is_extracted_again(data_dir: Path) -> None:
+    folder = extract_log_mel(data_dir)
+    rows = read_manifest(data_dir / "train.tsv")
+    soundfile.write(data_dir / "long.wav", np.zeros(LENGTHS["long"]), 16_000)
+    extract_log_mel(data_dir)
+    stored = open_features(folder, "train", rows)
+    assert stored is not None
+    assert np.ptp(stored[1]) == 0  # digital silence

@@ -1,5 +1,6 @@
 """The task: what it settles at set-up, what it refuses there, and its state in a checkpoint."""
 
+import copy
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from data_prep.schema import Utterance
@@ -192,3 +194,17 @@ def test_predictions_are_not_saved_while_training(
 def test_a_step_without_a_batch_is_empty(toy_corpus: Path, make_task: MakeTask) -> None:
     task = make_task(toy_corpus, modality="text")
     assert task.valid_step({}, None, None) == (0.0, 0, {})
+
+
+def test_valid_rows_take_over_the_statistics_of_a_checkpoint(toy_corpus, make_task):
+    """fairseq loads the valid split before the checkpoint that a training goes on from."""
+    options = {"modality": "speech", "speech_input": "log_mel"}
+    task = make_task(toy_corpus, **options)
+    task.load_dataset("valid")
+    before = task.dataset("valid")[0]["net_input.speech"][0]
+    state = copy.deepcopy(task.state_dict())
+    state["log_mel_statistics"]["mean"] = [m + 1.0 for m in state["log_mel_statistics"]["mean"]]
+    std = torch.tensor(state["log_mel_statistics"]["std"])
+    task.load_state_dict(state)
+    after = task.dataset("valid")[0]["net_input.speech"][0]
+    torch.testing.assert_close(after, before - 1.0 / std)

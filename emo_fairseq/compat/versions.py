@@ -1,0 +1,21 @@
+"""Which versions will do."""
+
+import torch
+
+from emo_fairseq.errors import UsageError
+
+_FIRST_SAFE_TORCH = (2, 6)  # before it torch.load runs code that a file holds, and fairseq lets it
+
+
+def apply() -> None:
+    """Refuse a torch that would run what a checkpoint says.
+
+    Raises:
+        UsageError: the installed torch is too old.
+    """
+    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
+    if (major, minor) < _FIRST_SAFE_TORCH:
+        raise UsageError(
+            f"torch {torch.__version__} runs code that a checkpoint may hold; "
+            "install torch 2.6 or later"
+        )
