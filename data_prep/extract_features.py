@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.audio import FloatArray, log_mel, num_frames, read_audio
+from data_prep.audio import FRAME_MS, FloatArray, log_mel, num_frames, read_audio
 from data_prep.audio_length import default_workers
 from data_prep.binarize import ordered_map, positive_int, read_splits
 from data_prep.command_line import make_parser, run
@@ -36,7 +36,7 @@ DTYPE = "float16"
 
 def frames_of(waveform: FloatArray) -> FloatArray:
     """(T, N_MELS) log-mel frames of a 16 kHz waveform; one shorter than a frame is filled up."""
-    one_frame = SAMPLE_RATE * 25 // 1000
+    one_frame = SAMPLE_RATE * FRAME_MS // 1000
     if num_frames(len(waveform)) == 0:
         waveform = np.pad(waveform, (0, one_frame - len(waveform)))
     return log_mel(waveform, SAMPLE_RATE, N_MELS)

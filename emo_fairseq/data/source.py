@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from data_prep.audio import num_frames
 from data_prep.extract_features import LOG_MEL
+from data_prep.schema import SAMPLE_RATE
 from data_prep.stored_features import open_features
 from emo_fairseq.data import legacy
 from emo_fairseq.data.log_mel import (
@@ -26,7 +27,7 @@ from emo_fairseq.data.manifest import (
     report_rows,
 )
 from emo_fairseq.data.tokens import TokenDataset, open_binarised
-from emo_fairseq.data.waveform import MIN_SAMPLES, SAMPLE_RATE, WaveformDataset
+from emo_fairseq.data.waveform import MIN_SAMPLES, WaveformDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
 

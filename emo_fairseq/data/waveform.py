@@ -8,13 +8,13 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.audio import read_audio
+from data_prep.audio import FRAME_MS, read_audio
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
 
-SAMPLE_RATE = 16_000
-# One analysis window of 25 ms, which is also the reach of wav2vec 2.0's convolutions.
-MIN_SAMPLES = 400
+# One analysis window, which is also the reach of wav2vec 2.0's convolutions.
+MIN_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000
 
 
 class WaveformDataset(FairseqDataset):

@@ -8,7 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from emo_fairseq.data.waveform import MIN_SAMPLES, SAMPLE_RATE, WaveformDataset
+from data_prep.schema import SAMPLE_RATE
+from emo_fairseq.data.waveform import MIN_SAMPLES, WaveformDataset
 from emo_fairseq.errors import UsageError
 
 WriteTone = Callable[..., Path]
