@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.schema import Utterance
+from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
 
@@ -33,7 +34,6 @@ EMOTION_LABELS = ("neutral", "sad", "angry", "happy")
 _LABELS = "label_file_"
 _LIST_SUFFIX = {TEXT: "t", SPEECH: "a"}
 _TOKEN_FOLDER = {TEXT: "text", SPEECH: "audio_token"}
-_NAMED_IN_LOG = 5
 
 
 def split_names(data_dir: Path) -> list[str]:
@@ -89,12 +89,11 @@ def _intersect(listed: dict[str, list[str]]) -> list[str]:
         extra = [name for name in ids if name not in common]
         if extra:
             logger.warning(
-                "%s: %d of %d rows are not in all of the other files and are left out: %s%s",
+                "%s: %d of %d rows are not in all of the other files and are left out: %s",
                 name,
                 len(extra),
                 len(ids),
-                ", ".join(extra[:_NAMED_IN_LOG]),
-                ", ..." if len(extra) > _NAMED_IN_LOG else "",
+                first_few(extra),
             )
     return [name for name in next(iter(listed.values())) if name in common]
 

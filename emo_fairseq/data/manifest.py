@@ -13,13 +13,12 @@ import numpy as np
 
 from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.data import legacy
+from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
 from emo_fairseq.targets import Target
 
 logger = logging.getLogger(__name__)
-
-_NAMED_IN_LOG = 5  # how many ids a message names before it says "..."
 
 
 @dataclass(frozen=True)
@@ -113,9 +112,7 @@ def report_rows(split: Split, chosen: np.ndarray, what: str) -> None:
     """Warn how many rows, (N,) bool, something happens to, and name the first few."""
     ids = [split.utterances[row].id for row in np.flatnonzero(chosen).tolist()]
     if ids:
-        more = ", ..." if len(ids) > _NAMED_IN_LOG else ""
-        named = ", ".join(ids[:_NAMED_IN_LOG]) + more
-        logger.warning("%s: %d rows %s: %s", split.file, len(ids), what, named)
+        logger.warning("%s: %d rows %s: %s", split.file, len(ids), what, first_few(ids))
 
 
 def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarray:

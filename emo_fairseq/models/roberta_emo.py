@@ -9,6 +9,7 @@ from fairseq.models import BaseFairseqModel, register_model, register_model_arch
 from torch import Tensor, nn
 
 from emo_fairseq import seed_flags
+from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import ARCHITECTURES
 from emo_fairseq.models.encoders import build_encoder
@@ -187,10 +188,9 @@ class RobertaEMOModel(BaseFairseqModel):
             ),
         ]
         if strict and differing:
-            more = ", ..." if len(differing) > _KEYS_NAMED else ""
             raise UsageError(
                 f"the checkpoint does not fit the model in {len(differing)} parameters: "
-                f"{', '.join(sorted(differing)[:_KEYS_NAMED])}{more}; use the --arch, --modality, "
+                f"{first_few(sorted(differing), _KEYS_NAMED)}; use the --arch, --modality, "
                 "--target and sizes that it was trained with, or another --save-dir"
             )
         return super().load_state_dict(state_dict, strict, model_cfg, args)
