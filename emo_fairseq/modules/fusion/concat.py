@@ -1,0 +1,35 @@
+"""Shallow fusion: each modality pooled by itself, then concatenated."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from emo_fairseq.modules.fusion.base import (
+    Attention,
+    Encoded,
+    Fusion,
+    fill_missing,
+    missing_vectors,
+    pool_modalities,
+)
+from emo_fairseq.modules.pooling import Pooling
+
+
+class ConcatFusion(Fusion):
+    """The modalities' vectors side by side; a learned one stands for what is missing.
+
+    Args:
+        poolers: of each modality, in the order in which their vectors are concatenated.
+    """
+
+    def __init__(self, poolers: Mapping[str, Pooling]) -> None:
+        super().__init__()
+        self.poolers = nn.ModuleDict(dict(poolers))
+        self.missing = missing_vectors({name: part.output_dim for name, part in poolers.items()})
+        self.output_dim = sum(part.output_dim for part in poolers.values())
+
+    def forward(self, encoded: Encoded, attention: Attention | None = None) -> Tensor:
+        pooled = pool_modalities(self.poolers, encoded, attention)
+        parts = [fill_missing(*pooled[name], vector) for name, vector in self.missing.items()]
+        return torch.cat(parts, dim=1)
