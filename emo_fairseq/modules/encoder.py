@@ -1,5 +1,7 @@
 """The protocol of encoders."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 
@@ -7,12 +9,14 @@ class Encoder(nn.Module):
     """Turns one modality's input into features.
 
     Attributes:
-        embed_dim: C, width of the features.
+        embed_dim: C, width of the features of every layer.
+        n_layers: L; :meth:`layers` gives L + 1 tensors.
     """
 
     embed_dim: int
+    n_layers: int
 
-    def forward(self, source: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def layers(self, source: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode a padded batch, so that no feature depends on how much padding there is.
 
         Args:
@@ -21,6 +25,20 @@ class Encoder(nn.Module):
             padding_mask: (B, S), True = padding. No row is all padding.
 
         Returns:
-            Features (B, T, C) and their padding mask (B, T).
+            L + 1 tensors (B, T, C): what enters the first layer, and what leaves each of them, the
+            last one as the model itself puts it out; and their padding mask (B, T).
+        """
+        raise NotImplementedError
+
+    def forward(self, *args: Tensor, **source: Tensor) -> tuple[Tensor, Tensor]:
+        """The last of :meth:`layers`: features (B, T, C), and their padding mask (B, T)."""
+        layers, padding_mask = self.layers(*args, **source)
+        return layers[-1], padding_mask
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The parts from the input to the output, which together hold every parameter.
+
+        First what comes before the first layer (embeddings, convolutions), then layer by layer.
+        Layer-wise learning rates and gradual unfreezing go by them.
         """
         raise NotImplementedError

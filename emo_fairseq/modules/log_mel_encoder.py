@@ -1,10 +1,13 @@
 """fairseq's speech-to-text front end over log-mel frames: convolutional subsampler, transformer."""
 
+from collections.abc import Sequence
+
 from fairseq.models.speech_to_text.modules.convolution import Conv1dSubsampler
 from fairseq.modules import LayerNorm, PositionalEmbedding
 from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 from torch import Tensor, nn
 
+from emo_fairseq.modules.blocks import in_blocks
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
 
@@ -28,14 +31,15 @@ class LogMelEncoder(Encoder):
         self.embed_positions = PositionalEmbedding(
             2048, size.embed_dim, _NO_PADDING_ID, learned=False
         )
-        self.layers = nn.ModuleList(
+        self.transformer = nn.ModuleList(
             TransformerEncoderLayerBase(config) for _ in range(size.n_layers)
         )
         self.layer_norm = LayerNorm(size.embed_dim)
         self.dropout = nn.Dropout(size.dropout)
         self.embed_dim = size.embed_dim
+        self.n_layers = size.n_layers
 
-    def forward(self, frames: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def layers(self, frames: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode.
 
         Args:
@@ -43,16 +47,22 @@ class LogMelEncoder(Encoder):
             padding_mask: (B, T), True = padding.
 
         Returns:
-            Features (B, ceil(ceil(T / 2) / 2), C) and their padding mask.
+            See :meth:`Encoder.layers`; T becomes ceil(ceil(T / 2) / 2).
         """
         features, mask = self._subsample(frames, padding_mask)
         # fairseq counts positions from 1, leaving out what equals the padding id: (B, T)
         positions = self.embed_positions((~mask).long())
-        x = self.dropout(features + positions.to(features.dtype)).transpose(0, 1)  # T x B x C
+        found = [self.dropout(features + positions.to(features.dtype))]
+        x = found[0].transpose(0, 1)  # T x B x C, as fairseq's layers want it
         attention_mask = mask if bool(mask.any()) else None
-        for layer in self.layers:
+        for layer in self.transformer:
             x = layer(x, attention_mask)
-        return self.layer_norm(x).transpose(0, 1), mask
+            found.append(x.transpose(0, 1))
+        found[-1] = self.layer_norm(found[-1])
+        return found, mask
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return in_blocks((self.subsampler,), self.transformer, (self.layer_norm,))
 
     def _subsample(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the subsampler's convolutions, with padding silenced before each of them.

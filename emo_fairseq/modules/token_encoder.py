@@ -1,12 +1,33 @@
 """RoBERTa over tokens: words or speech codes."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from fairseq.models.transformer import TransformerEncoderBase
 from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import Tensor, nn
 
-from emo_fairseq.data.tokens import PADDING_ID
+from data_prep.token_folder import PAD
+from emo_fairseq.modules.blocks import in_blocks
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
+
+
+@dataclass(frozen=True)
+class TokenForm:
+    """What differs among RoBERTa's kin besides their size; the default is RoBERTa itself.
+
+    Attributes:
+        pre_norm: layer norm before, not behind, attention and feed-forward layers.
+        norm_embedding: layer norm behind the embedding.
+        activation: of the feed-forward layers, by fairseq's name.
+        activation_dropout: behind it.
+    """
+
+    pre_norm: bool = False
+    norm_embedding: bool = True
+    activation: str = "gelu"
+    activation_dropout: float = 0.0
 
 
 class TokenEncoder(Encoder):
@@ -16,32 +37,52 @@ class TokenEncoder(Encoder):
         vocabulary_size: symbols, specials included.
         max_tokens: the longest sequence.
         size: of the transformer.
+        padding_id: the symbol by which it knows padding.
+        form: see there.
 
     The parameters bear the names that RoBERTa checkpoints give them below ``encoder``.
     """
 
-    def __init__(self, vocabulary_size: int, max_tokens: int, size: TransformerSize) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        max_tokens: int,
+        size: TransformerSize,
+        padding_id: int = PAD,
+        form: TokenForm = TokenForm(),
+    ) -> None:
         super().__init__()
-        config = fairseq_config(size, pre_norm=False)
+        config = fairseq_config(size, pre_norm=form.pre_norm)
         config.encoder.learned_pos = True
         config.max_source_positions = max_tokens
         config.no_scale_embedding = True
-        config.layernorm_embedding = True
-        embed_tokens = nn.Embedding(vocabulary_size, size.embed_dim, PADDING_ID)
+        config.layernorm_embedding = form.norm_embedding
+        config.activation_fn = form.activation
+        config.activation_dropout = form.activation_dropout
+        embed_tokens = nn.Embedding(vocabulary_size, size.embed_dim, padding_id)
         self.sentence_encoder = TransformerEncoderBase(config, None, embed_tokens)
         self.sentence_encoder.apply(init_bert_params)
         self.embed_dim = size.embed_dim
+        self.n_layers = size.n_layers
 
-    def forward(self, tokens: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def layers(self, tokens: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode.
 
         Args:
-            tokens: (B, T) ids, padded with fairseq's pad id.
+            tokens: (B, T) ids, padded with the padding id.
             padding_mask: (B, T), True = padding.
 
         Returns:
-            Features (B, T, C), and the padding mask.
+            See :meth:`Encoder.layers`.
         """
+        output = self.sentence_encoder(tokens, return_all_hiddens=True)
+        # Behind the final layer norm, which pre-norm has: not the last of encoder_states.
+        (last,) = output["encoder_out"]
         # T x B x C -> B x T x C
-        features = self.sentence_encoder(tokens)["encoder_out"][0].transpose(0, 1)
-        return features, padding_mask
+        found = [x.transpose(0, 1) for x in (*output["encoder_states"][:-1], last)]
+        return found, padding_mask
+
+    def blocks(self) -> Sequence[nn.Module]:
+        encoder = self.sentence_encoder
+        front = (encoder.embed_tokens, encoder.embed_positions, encoder.layernorm_embedding)
+        return in_blocks(front, encoder.layers, (encoder.layer_norm,))

@@ -12,8 +12,11 @@ from fairseq.models.wav2vec.wav2vec2 import (
 from fairseq.modules import LayerNorm
 from torch import Tensor, nn
 
+from emo_fairseq.modules.blocks import in_blocks
+from emo_fairseq.modules.convolutions import ConvLayer, count_frames
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.transformer import TransformerSize
+from emo_fairseq.modules.wav2vec2_transformer import transformer_layers
 
 
 class WaveformEncoder(Encoder):
@@ -27,7 +30,7 @@ class WaveformEncoder(Encoder):
     time, padding included, so that a row's features would depend on the rest of its batch.
     """
 
-    def __init__(self, conv_layers: Sequence[tuple[int, int, int]], size: TransformerSize) -> None:
+    def __init__(self, conv_layers: Sequence[ConvLayer], size: TransformerSize) -> None:
         super().__init__()
         self.conv_layers = [tuple(layer) for layer in conv_layers]
         self.feature_extractor = ConvFeatureExtractionModel(
@@ -43,21 +46,19 @@ class WaveformEncoder(Encoder):
             encoder_attention_heads=size.n_heads,
             dropout=size.dropout,
             attention_dropout=size.attention_dropout,
-            encoder_layerdrop=0.0,  # it draws from numpy's generator, which a resume cannot restore
             layer_norm_first=True,
             conv_pos=32,
             conv_pos_groups=math.gcd(16, size.embed_dim),
         )
         self.encoder = TransformerEncoder(config)
         self.embed_dim = size.embed_dim
+        self.n_layers = size.n_layers
 
     def n_frames(self, n_samples: Tensor) -> Tensor:
         """Frames whose convolutions see no padding, for each number of samples."""
-        for _, kernel, stride in self.conv_layers:
-            n_samples = torch.div(n_samples - kernel, stride, rounding_mode="floor") + 1
-        return n_samples
+        return count_frames(n_samples, self.conv_layers)
 
-    def forward(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode.
 
         Args:
@@ -65,12 +66,18 @@ class WaveformEncoder(Encoder):
             padding_mask: (B, samples), True = padding.
 
         Returns:
-            Features (B, T, C) and their padding mask (B, T).
+            See :meth:`Encoder.layers`.
         """
         # B x channels x T -> B x T x channels
         frames = self.feature_extractor(waveform).transpose(1, 2)
         lengths = self.n_frames((~padding_mask).sum(dim=1)).clamp(min=1)
         frame_mask = torch.arange(frames.size(1), device=frames.device) >= lengths[:, None]
         frames = self.post_extract_proj(self.layer_norm(frames))
-        features, _ = self.encoder(frames, frame_mask)
-        return features, frame_mask
+        return transformer_layers(self.encoder, frames, frame_mask), frame_mask
+
+    def blocks(self) -> Sequence[nn.Module]:
+        front = (self.feature_extractor, self.layer_norm, self.post_extract_proj)
+        # Pre-norm: the transformer's own layer norm is its last step.
+        return in_blocks(
+            (*front, self.encoder.pos_conv), self.encoder.layers, (self.encoder.layer_norm,)
+        )

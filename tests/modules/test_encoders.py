@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from emo_fairseq.data.tokens import PADDING_ID
+from data_prep.token_folder import PAD
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
@@ -36,7 +36,7 @@ CASES = {
     "tokens": Case(
         lambda: TokenEncoder(N_SYMBOLS, max_tokens=12, size=SIZE),
         lambda length: torch.randint(4, N_SYMBOLS, (length,)),
-        PADDING_ID,  # this encoder knows padding by its id
+        PAD,  # this encoder knows padding by its id
         (12, 7, 2, 11),
         (12, 7, 2, 11),
     ),

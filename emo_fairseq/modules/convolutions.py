@@ -1,0 +1,65 @@
+"""Stacks of convolutions over raw samples: wav2vec's notation, and the arithmetic of lengths."""
+
+import ast
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from emo_fairseq.errors import UsageError
+
+ConvLayer = tuple[int, int, int]  # channels, kernel, stride
+
+
+def parse_conv_layers(text: str, where: str) -> list[ConvLayer]:
+    """Read wav2vec's notation ``[(512, 10, 5)] + [(512, 3, 2)] * 4`` without evaluating code.
+
+    Args:
+        text: the notation.
+        where: what says so, for the message.
+
+    >>> parse_conv_layers("[(8, 10, 5)] + [(8, 3, 2)] * 2", "--speech-conv-layers")
+    [(8, 10, 5), (8, 3, 2), (8, 3, 2)]
+
+    Raises:
+        UsageError: anything but sums of lists of three positive integers, each times a number.
+    """
+    layers: list[ConvLayer] = []
+    try:
+        for term in text.split("+"):
+            listed, _, times = term.partition("*")
+            layers += ast.literal_eval(listed.strip()) * (int(times) if times.strip() else 1)
+        well_formed = all(
+            len(layer) == 3 and all(isinstance(n, int) and n > 0 for n in layer) for layer in layers
+        )
+    except (ValueError, SyntaxError, TypeError):
+        well_formed = False
+    if not (layers and well_formed):
+        raise UsageError(
+            f"{where} {text!r}: write [(channels, kernel, stride), ...], "
+            "with + between lists and * after one to repeat it"
+        )
+    return layers
+
+
+def count_frames(lengths: Tensor, layers: Iterable[Sequence[int]]) -> Tensor:
+    """Frames whose convolutions see no padding, for each number of samples.
+
+    >>> count_frames(torch.tensor([400, 16_000]), [(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2)
+    tensor([ 1, 49])
+    """
+    for _, kernel, stride in layers:
+        lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
+    return lengths
+
+
+def receptive_field(layers: Sequence[Sequence[int]]) -> int:
+    """Samples that one frame sees.
+
+    >>> receptive_field([(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2)
+    400
+    """
+    reach = 1
+    for _, kernel, stride in reversed(layers):
+        reach = (reach - 1) * stride + kernel
+    return reach
