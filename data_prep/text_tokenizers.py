@@ -1,7 +1,8 @@
 """Text tokenizers: how each is made, and how a token folder gives it back.
 
-Both number tokens as fairseq's Dictionary does (`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then
-dict.txt line by line) and end every row with `</s>`; the task puts `<s>` in front.
+Those of this file number tokens as fairseq's Dictionary does (`<s>` 0, `<pad>` 1, `</s>` 2,
+`<unk>` 3, then dict.txt line by line); `hf_tokenizer` keeps the ids of the pretrained model. All
+end every row with `</s>`, or what the model has in its place; the task puts `<s>` in front.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from data_prep.hf_tokenizer import HuggingFaceTokenizer
 from data_prep.token_folder import (
     BOS,
     DICT_FILE,
     EOS,
     PAD,
     UNK,
+    SpecialIds,
     Tokens,
     load_dictionary,
     read_card,
@@ -51,11 +54,11 @@ class TextTokenizer(Protocol):
     """What a token folder's tokenizer does, at training and at inference."""
 
     @property
-    def dictionary(self) -> Dictionary:
-        """fairseq's Dictionary of dict.txt."""
+    def specials(self) -> SpecialIds:
+        """Ids of the symbols that are no words."""
 
     def encode(self, text: str | None) -> Tokens:
-        """(n_tokens,) int64 ids that end with `</s>`; None gives `</s>` alone."""
+        """(n_tokens,) int64 ids that end with the separator; None gives that alone."""
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text again, without special tokens."""
@@ -63,6 +66,8 @@ class TextTokenizer(Protocol):
 
 class SentencePieceTokenizer:
     """A sentencepiece model whose piece ids are the Dictionary's ids."""
+
+    specials = SpecialIds()
 
     def __init__(self, folder: Path) -> None:
         import sentencepiece
@@ -93,6 +98,8 @@ class SentencePieceTokenizer:
 class Gpt2Tokenizer:
     """GPT-2's byte-level BPE with RoBERTa's dict.txt, by fairseq's own encoder and Dictionary."""
 
+    specials = SpecialIds()
+
     def __init__(self, folder: Path) -> None:
         from fairseq.data.encoders.gpt2_bpe_utils import get_encoder
 
@@ -117,6 +124,7 @@ class Gpt2Tokenizer:
 TOKENIZERS: dict[str, Callable[[Path], TextTokenizer]] = {
     "sentencepiece": SentencePieceTokenizer,
     "gpt2": Gpt2Tokenizer,
+    "hf": HuggingFaceTokenizer,
 }
 
 

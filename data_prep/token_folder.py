@@ -31,9 +31,20 @@ logger = logging.getLogger(__name__)
 
 TOKENIZER_FILE = "tokenizer.yaml"
 DICT_FILE = "dict.txt"
+SYMBOLS_FILE = "symbols.json"  # in place of dict.txt where ids are not a fairseq Dictionary's
 BOS, PAD, EOS, UNK = range(4)  # fairseq's Dictionary begins with these
 
 Tokens = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """Ids of the symbols that are no words. By default those of fairseq's Dictionary."""
+
+    init: int = BOS
+    pad: int = PAD
+    separator: int = EOS
+    unknown: int = UNK
 
 
 @dataclass
@@ -74,6 +85,7 @@ class TokenFolder:
         self._card: dict[str, Any] = {
             "settings": dict(settings),
             "vocab_size": 0,
+            "specials": asdict(SpecialIds()),
             "files": {},
             "splits": {},
         }
@@ -119,13 +131,27 @@ class TokenFolder:
         return int(self._card["vocab_size"])
 
     @property
+    def specials(self) -> SpecialIds:
+        """Ids of the symbols that are no words."""
+        return special_ids(self._card)
+
+    @property
     def splits(self) -> dict[str, SplitCounts]:
         """The finished splits."""
         return {split: SplitCounts(**row) for split, row in self._card["splits"].items()}
 
-    def replace_tokenizer(self, files: Mapping[str, bytes], vocab_size: int) -> None:
+    def replace_tokenizer(
+        self, files: Mapping[str, bytes], vocab_size: int, specials: SpecialIds | None = None
+    ) -> None:
         """Put new tokenizer files in place; all tokens made by the old ones go first."""
-        self._card |= {"vocab_size": vocab_size, "files": {}, "splits": {}}
+        self._forget_files(files)
+        specials = specials or SpecialIds()
+        self._card |= {
+            "vocab_size": vocab_size,
+            "specials": asdict(specials),
+            "files": {},
+            "splits": {},
+        }
         (self.folder / TOKENIZER_FILE).unlink(missing_ok=True)
         for old in (*self.folder.glob("*.idx"), *self.folder.glob("*.bin")):
             old.unlink()
@@ -134,6 +160,12 @@ class TokenFolder:
                 part.write_bytes(content)
             self._card["files"][name] = hashlib.sha256(content).hexdigest()
         self._save_card()
+
+    def _forget_files(self, kept: Iterable[str]) -> None:
+        """Remove the files of another tokenizer, which would contradict the new ones."""
+        known = read_card(self.folder)["files"] if (self.folder / TOKENIZER_FILE).exists() else ()
+        for name in {*known, DICT_FILE, SYMBOLS_FILE} - set(kept):
+            (self.folder / name).unlink(missing_ok=True)
 
     def is_finished(self, split: str, digest: str, manifest: str = "") -> bool:
         """Whether this split's tokens are there, whole, and made from the same content."""
@@ -158,7 +190,7 @@ class TokenFolder:
             for tokens in rows:
                 counts.rows += 1
                 counts.tokens += len(tokens)
-                counts.unknown += int(np.count_nonzero(tokens == UNK))
+                counts.unknown += int(np.count_nonzero(tokens == self.specials.unknown))
                 yield tokens
 
         self._forget(split)
@@ -198,6 +230,11 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     if not isinstance(card, dict) or not {"settings", "files", "splits"} <= card.keys():
         raise ValueError(f"{path}: is not a tokenizer's card; delete it and tokenize again")
     return card
+
+
+def special_ids(card: Mapping[str, Any]) -> SpecialIds:
+    """What a card says of them; cards of old say nothing, and mean fairseq's."""
+    return SpecialIds(**card.get("specials", {}))
 
 
 def load_dictionary(path: str | Path) -> Dictionary:

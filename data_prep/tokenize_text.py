@@ -3,15 +3,18 @@ r"""Text -> tokens: DATA_DIR/text/{split}.bin + .idx, dict.txt, and the tokenize
     python -m data_prep.tokenize_text DATA_DIR
     python -m data_prep.tokenize_text DATA_DIR --bpe gpt2 --encoder-json encoder.json \
         --vocab-bpe vocab.bpe --dict dict.txt
+    python -m data_prep.tokenize_text DATA_DIR --bpe hf:MODEL_FOLDER
 
 The default fits a sentencepiece model on the train split and needs nothing else. `--bpe gpt2` gives
-RoBERTa's ids, equal to fairseq's own. Row i belongs to row i of the manifest and ends with `</s>`;
-a row without text is `</s>` alone. Running it again does only what is missing or has changed.
+RoBERTa's ids, equal to fairseq's own; `--bpe hf:` those of any Hugging Face encoder. Row i belongs
+to row i of the manifest and ends with `</s>`, or what the model has in its place; a row without
+text is that alone. Running it again does only what is missing or has changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +30,7 @@ from data_prep.binarize import (
     summary_table,
 )
 from data_prep.command_line import make_parser, run
+from data_prep.hf_tokenizer import HuggingFaceTokenizer
 from data_prep.schema import Utterance
 from data_prep.text_tokenizers import (
     ENCODER_FILE,
@@ -43,7 +47,12 @@ from data_prep.token_folder import (
     sequence_digest,
 )
 
-__all__ = ["load_text_tokenizer", "tokenize_with_gpt2", "tokenize_with_sentencepiece"]
+__all__ = [
+    "load_text_tokenizer",
+    "tokenize_with_gpt2",
+    "tokenize_with_hf",
+    "tokenize_with_sentencepiece",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +110,19 @@ def tokenize_with_gpt2(
         return _tokenize(folder, splits, workers)
 
 
+def tokenize_with_hf(data_dir: str | Path, model: str | Path, workers: int = 1) -> TokenFolder:
+    """Tokenize every split with the tokenizer of a Hugging Face model; its files are copied."""
+    splits = read_splits(data_dir)
+    tokenizer = HuggingFaceTokenizer(model)
+    files = tokenizer.files()
+    sources = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    folder = TokenFolder(Path(data_dir) / "text", {"bpe": "hf", "sources": sources})
+    with folder.locked():
+        if not folder.is_fitted:
+            folder.replace_tokenizer(files, len(tokenizer.symbols), tokenizer.specials)
+        return _tokenize(folder, splits, workers)
+
+
 def _tokenize(
     folder: TokenFolder, splits: Mapping[str, Sequence[Utterance]], workers: int
 ) -> TokenFolder:
@@ -133,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wrong:
         verb = "needs" if options.bpe == "gpt2" else "takes no"
         parser.error(f"--bpe {options.bpe} {verb} {', '.join(wrong)}")
-    return run(lambda: print(summary_table(BPES[options.bpe](options))))
+    return run(lambda: print(summary_table(BPES[options.bpe.partition(":")[0]](options))))
 
 
 def _sentencepiece(options: argparse.Namespace) -> TokenFolder:
@@ -158,19 +180,34 @@ def _gpt2(options: argparse.Namespace) -> TokenFolder:
     )
 
 
+def _hf(options: argparse.Namespace) -> TokenFolder:
+    model = options.bpe.partition(":")[2]
+    return tokenize_with_hf(options.data_dir, model, workers=options.workers)
+
+
 # --bpe -> what it does with the options. Reading its tokens back is the business of the class under
 # the same name in text_tokenizers.TOKENIZERS.
 BPES: dict[str, Callable[[argparse.Namespace], TokenFolder]] = {
     "sentencepiece": _sentencepiece,
     "gpt2": _gpt2,
+    "hf": _hf,
 }
+
+
+def _bpe(value: str) -> str:
+    """A type for argparse: the name of a tokenizer, with the model's folder after ``hf:``."""
+    kind, _, place = value.partition(":")
+    if kind not in BPES or (kind == "hf") != bool(place):
+        raise argparse.ArgumentTypeError(f"{value!r} is none of sentencepiece, gpt2, hf:FOLDER")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("tokenize_text", __doc__ or "", audio=False)
     add = parser.add_argument
     add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
-    add("--bpe", choices=sorted(BPES), default="sentencepiece", help="default: %(default)s")
+    bpe = "sentencepiece (default), gpt2, or hf:FOLDER, the tokenizer of a Hugging Face model"
+    add("--bpe", type=_bpe, default="sentencepiece", metavar="BPE", help=bpe)
     workers = "processes (default: %(default)s; more pay from about 100,000 sentences)"
     add("--workers", type=positive_int, default=1, metavar="N", help=workers)
 

@@ -11,14 +11,12 @@ from torch import Tensor
 
 from data_prep.schema import Utterance
 from data_prep.stored_features import rows_digest
-from data_prep.token_folder import TOKENIZER_FILE, read_card, sequence_digest
+from data_prep.token_folder import TOKENIZER_FILE, SpecialIds, read_card, sequence_digest
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT
 
 logger = logging.getLogger(__name__)
-
-PADDING_ID = 1  # fairseq's Dictionary puts <s> <pad> </s> <unk> at 0 1 2 3
 
 
 def open_binarised(folder: Path, split: str, utterances: Sequence[Utterance]) -> FairseqDataset:
@@ -60,8 +58,8 @@ def _manifest_changed(folder: Path, split: str, utterances: Sequence[Utterance])
 class TokenDataset(FairseqDataset):
     """Tokens of one modality.
 
-    An item begins with ``init_token`` and ends with ``separator_token``, whichever of the two its
-    source lacks being added, and is at most ``max_tokens`` long: the cut falls before the
+    An item begins with ``specials.init`` and ends with ``specials.separator``, whichever of the two
+    its source lacks being added, and is at most ``max_tokens`` long: the cut falls before the
     separator, which always stays.
 
     Args:
@@ -76,8 +74,7 @@ class TokenDataset(FairseqDataset):
         source: FairseqDataset | Sequence[np.ndarray],
         lengths: np.ndarray,
         present: np.ndarray,
-        init_token: int,
-        separator_token: int,
+        specials: SpecialIds,
         max_tokens: int,
     ) -> None:
         super().__init__()
@@ -85,7 +82,8 @@ class TokenDataset(FairseqDataset):
             raise UsageError(f"a limit of {max_tokens} tokens has no room for <s> and </s>")
         self.source = source
         self.present = present
-        self.boundaries = torch.tensor([init_token]), torch.tensor([separator_token])
+        self.specials = specials
+        self.boundaries = torch.tensor([specials.init]), torch.tensor([specials.separator])
         self.max_tokens = max_tokens
         # A source may hold either boundary already, so this bounds a row's length from above.
         self.sizes = np.minimum(np.where(present, np.asarray(lengths), 0) + 2, max_tokens)
@@ -105,6 +103,6 @@ class TokenDataset(FairseqDataset):
 
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
         """``tokens`` and ``padding_mask`` (B, T), ``present`` (B,)."""
-        tokens, padding_mask = pad_right([sample[0] for sample in samples], PADDING_ID)
+        tokens, padding_mask = pad_right([sample[0] for sample in samples], self.specials.pad)
         present = torch.tensor([sample[1] for sample in samples])
         return {"tokens": tokens, "padding_mask": padding_mask, "present": present}

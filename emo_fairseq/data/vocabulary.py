@@ -1,13 +1,24 @@
 """How many symbols a modality's tokens have, and whether a checkpoint knows the same ones."""
 
 import hashlib
+import json
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fairseq.data import Dictionary
 
+from data_prep.token_folder import (
+    DICT_FILE,
+    SYMBOLS_FILE,
+    TOKENIZER_FILE,
+    SpecialIds,
+    read_card,
+    special_ids,
+)
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT
 
@@ -18,7 +29,7 @@ ROBERTA_SIZE = 50_265
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Number of symbols, specials included, and a digest of their names in order.
+    """Number of symbols, specials included, a digest of their names in order, and the specials.
 
     The digest is empty where no ``dict.txt`` names the symbols (the seed's layout).
     """
@@ -26,13 +37,30 @@ class Vocabulary:
     size: int
     digest: str
     source: str
+    specials: SpecialIds = field(default_factory=SpecialIds)
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> "Vocabulary":
+        """The inverse of :meth:`to_state`."""
+        return cls(**{**state, "specials": SpecialIds(**state.get("specials", {}))})
 
     def to_state(self) -> dict[str, object]:
         """Plain values, for a checkpoint."""
         return asdict(self)
 
-    def check_boundaries(self, init_token: int, separator_token: int) -> None:
-        """Raise a `UsageError` if ``--init-token`` or ``--separator-token`` is no symbol."""
+    def with_boundaries(self, init_token: int | None, separator_token: int | None) -> "Vocabulary":
+        """With the ids of ``--init-token`` and ``--separator-token``, where given.
+
+        Raises:
+            UsageError: one of them is no symbol.
+        """
+        init = self.specials.init if init_token is None else init_token
+        separator = self.specials.separator if separator_token is None else separator_token
+        self._check_boundaries(init, separator)
+        specials = replace(self.specials, init=init, separator=separator)
+        return replace(self, specials=specials)
+
+    def _check_boundaries(self, init_token: int, separator_token: int) -> None:
         for option, token in (("init", init_token), ("separator", separator_token)):
             if not 0 <= token < self.size:
                 raise UsageError(
@@ -51,7 +79,27 @@ class Vocabulary:
             )
 
 
-def read_vocabulary(dictionary_file: Path) -> Vocabulary:
+def read_vocabulary(folder: Path) -> Vocabulary | None:
+    """The vocabulary of a token folder, or None if nothing there names its symbols.
+
+    Raises:
+        UsageError: a ``dict.txt`` that is none.
+    """
+    if (folder / SYMBOLS_FILE).exists():
+        symbols = json.loads((folder / SYMBOLS_FILE).read_text(encoding="utf-8"))
+        return Vocabulary(
+            *(len(symbols), symbols_digest(symbols), str(folder / SYMBOLS_FILE)),
+            special_ids(read_card(folder) if (folder / TOKENIZER_FILE).exists() else {}),
+        )
+    return read_dictionary(folder / DICT_FILE) if (folder / DICT_FILE).exists() else None
+
+
+def symbols_digest(symbols: Sequence[str]) -> str:
+    """SHA-256 of the symbols in the order of their ids."""
+    return hashlib.sha256("\n".join(symbols).encode()).hexdigest()
+
+
+def read_dictionary(dictionary_file: Path) -> Vocabulary:
     """The vocabulary of a ``dict.txt``. Raises a `UsageError` if it is none."""
     try:
         dictionary = Dictionary.load(str(dictionary_file))
@@ -59,8 +107,7 @@ def read_vocabulary(dictionary_file: Path) -> Vocabulary:
         raise UsageError(
             f"{dictionary_file}: cannot be read as a fairseq dictionary ({error}); tokenise again"
         ) from error
-    digest = hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()
-    return Vocabulary(len(dictionary), digest, str(dictionary_file))
+    return Vocabulary(len(dictionary), symbols_digest(dictionary.symbols), str(dictionary_file))
 
 
 def assume_vocabulary(modality: str, tokens: list[np.ndarray]) -> Vocabulary:

@@ -9,8 +9,8 @@ import torch
 
 from data_prep.schema import Utterance
 from data_prep.stored_features import rows_digest
-from data_prep.token_folder import TokenFolder, sequence_digest, write_tokens
-from emo_fairseq.data.tokens import PADDING_ID, TokenDataset, open_binarised
+from data_prep.token_folder import PAD, SpecialIds, TokenFolder, sequence_digest, write_tokens
+from emo_fairseq.data.tokens import TokenDataset, open_binarised
 from emo_fairseq.errors import UsageError
 
 FIRST, LAST = 0, 2
@@ -21,7 +21,7 @@ def dataset(*rows: list[int], max_tokens: int = 10, present: Any = None) -> Toke
     source = [np.array(row, dtype=np.int64) for row in rows]
     heard = np.ones(len(rows), dtype=bool) if present is None else np.array(present)
     lengths = np.array([len(row) for row in rows])
-    return TokenDataset(source, lengths, heard, FIRST, LAST, max_tokens)
+    return TokenDataset(source, lengths, heard, SpecialIds(), max_tokens)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,8 @@ def test_boundary_ids_inside_a_row_stay() -> None:
 
 
 def test_other_boundary_ids_are_honoured() -> None:
-    leaf = TokenDataset([np.array([0, 7, 2])], np.array([3]), np.array([True]), 5, 6, 10)
+    specials = SpecialIds(init=5, separator=6)
+    leaf = TokenDataset([np.array([0, 7, 2])], np.array([3]), np.array([True]), specials, 10)
     assert leaf[0][0].tolist() == [5, 0, 7, 2, 6]
 
 
@@ -90,8 +91,8 @@ def test_a_batch_is_padded_at_the_end() -> None:
     batch = leaf.collater([leaf[row] for row in range(3)])
     assert batch["tokens"].tolist() == [
         [FIRST, 7, 8, LAST],
-        [FIRST, 9, LAST, PADDING_ID],
-        [FIRST, LAST, PADDING_ID, PADDING_ID],
+        [FIRST, 9, LAST, PAD],
+        [FIRST, LAST, PAD, PAD],
     ]
     assert batch["padding_mask"].tolist() == [
         [False, False, False, False],
@@ -102,7 +103,7 @@ def test_a_batch_is_padded_at_the_end() -> None:
 
 
 def test_a_padding_id_in_the_text_is_no_padding() -> None:
-    leaf = dataset([7, PADDING_ID, 8])
+    leaf = dataset([7, PAD, 8])
     assert not leaf.collater([leaf[0]])["padding_mask"].any()
 
 
@@ -110,7 +111,8 @@ def test_binarised_rows_come_back(tmp_path: Path) -> None:
     rows = [np.array([4, 5, LAST]), np.array([LAST]), np.array([6, 7, 8, LAST])]
     write_tokens(tmp_path / "train", rows, vocab_size=10)
     source = open_binarised(tmp_path, "train", ROWS[:3])
-    leaf = TokenDataset(source, np.asarray(source.sizes), np.ones(3, dtype=bool), FIRST, LAST, 10)
+    lengths, present = np.asarray(source.sizes), np.ones(3, dtype=bool)
+    leaf = TokenDataset(source, lengths, present, SpecialIds(), 10)
     assert [leaf[row][0].tolist() for row in range(3)] == [
         [FIRST, 4, 5, LAST],
         [FIRST, LAST],

@@ -11,7 +11,7 @@ from emo_fairseq.data.vocabulary import (
     Vocabulary,
     assume_vocabulary,
     check_fits,
-    read_vocabulary,
+    read_dictionary,
 )
 from emo_fairseq.errors import UsageError
 
@@ -25,34 +25,34 @@ def dictionary(tmp_path: Path) -> Path:
 
 
 def test_a_dictionary_is_counted_with_its_specials(dictionary: Path) -> None:
-    vocabulary = read_vocabulary(dictionary)
+    vocabulary = read_dictionary(dictionary)
     assert vocabulary.size == 7  # <s> <pad> </s> <unk> yes no maybe
     assert vocabulary.source == str(dictionary)
 
 
 def test_it_survives_a_checkpoint(dictionary: Path) -> None:
-    vocabulary = read_vocabulary(dictionary)
-    assert Vocabulary(**vocabulary.to_state()) == vocabulary  # type: ignore[arg-type]
+    vocabulary = read_dictionary(dictionary)
+    assert Vocabulary.from_state(vocabulary.to_state()) == vocabulary
 
 
 def test_the_digest_is_of_the_symbols_in_order_and_not_of_their_counts(dictionary: Path) -> None:
-    first = read_vocabulary(dictionary)
+    first = read_dictionary(dictionary)
     dictionary.write_text("yes 11\nno 11\nmaybe 11\n")
-    read_vocabulary(dictionary).check_same(first)
+    read_dictionary(dictionary).check_same(first)
     dictionary.write_text("no 7\nyes 10\nmaybe 1\n")
     with pytest.raises(UsageError, match=r"these 7 symbols are not the 7 that the checkpoint"):
-        read_vocabulary(dictionary).check_same(first)
+        read_dictionary(dictionary).check_same(first)
 
 
 @pytest.mark.parametrize("text", ["yes\n", "yes ten\n", "yes 1\nyes 2\n", None])
 def test_a_broken_dictionary_is_named(dictionary: Path, text: str | None) -> None:
     dictionary.unlink() if text is None else dictionary.write_text(text)
     with pytest.raises(UsageError, match=r"dict\.txt: .*dictionary"):
-        read_vocabulary(dictionary)
+        read_dictionary(dictionary)
 
 
 def test_without_a_digest_only_the_size_is_compared(dictionary: Path) -> None:
-    named = read_vocabulary(dictionary)
+    named = read_dictionary(dictionary)
     named.check_same(Vocabulary(7, "", "a scan"))
     named.check_same(Vocabulary(8, "", "a scan"))
     with pytest.raises(UsageError, match="these 7 symbols are not the 6"):

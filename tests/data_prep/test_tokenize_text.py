@@ -303,7 +303,9 @@ def test_gpt2_folder_keeps_its_files_and_is_skipped_next_time(
         (["--bpe", "gpt2"], "needs --encoder-json, --vocab-bpe, --dict"),
         (["--dict", "d"], "takes no --dict"),
         (["--workers", "0"], "0 is not 1 or more"),
-        (["--bpe", "wordpiece"], "invalid choice"),
+        (["--bpe", "wordpiece"], "'wordpiece' is none of sentencepiece, gpt2, hf:FOLDER"),
+        (["--bpe", "hf:"], "'hf:' is none of"),
+        (["--bpe", "gpt2:large"], "'gpt2:large' is none of"),
     ],
 )
 def test_a_wrong_command_line_is_explained(

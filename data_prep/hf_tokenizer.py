@@ -1,0 +1,79 @@
+"""Hugging Face tokenizers, with their own ids: a pretrained encoder knows words by those alone.
+
+A token folder holds the tokenizer's files as `save_pretrained` writes them, and `symbols.json`, its
+symbols in the order of their ids, by which a checkpoint tells whether it knows the same ones.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.token_folder import SYMBOLS_FILE, SpecialIds, Tokens
+
+_EXAMPLE = "a word"
+
+
+class HuggingFaceTokenizer:
+    """A tokenizer of transformers: any that puts one symbol before a text and one after it.
+
+    Raises ValueError for a folder without one, or for one that marks texts otherwise.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._tokenizer = _load(folder)
+        self.specials = _special_ids(self._tokenizer, folder)
+
+    def encode(self, text: str | None) -> Tokens:
+        ids = self._tokenizer.encode(text, add_special_tokens=False) if text else []
+        return np.array([*ids, self.specials.separator], dtype=np.int64)
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        ids = [int(token) for token in tokens]
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    @property
+    def symbols(self) -> list[str]:
+        """All symbols in the order of their ids."""
+        return list(self._tokenizer.convert_ids_to_tokens(list(range(len(self._tokenizer)))))
+
+    def files(self) -> dict[str, bytes]:
+        """What a token folder keeps of it, by name."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._tokenizer.save_pretrained(folder)
+            files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
+        return {**files, SYMBOLS_FILE: json.dumps(self.symbols).encode()}
+
+
+def _load(folder: str | Path) -> Any:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise ValueError("--bpe hf: needs `pip install emo_fairseq[hf]`") from error
+    try:
+        # However long a text is, it is tokenised whole; the task cuts it, and counts what it cuts.
+        return AutoTokenizer.from_pretrained(str(folder), model_max_length=10**9)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{folder}: holds no Hugging Face tokenizer that can be read ({reason}); "
+            "give the folder of the pretrained model"
+        ) from error
+
+
+def _special_ids(tokenizer: Any, folder: str | Path) -> SpecialIds:
+    bare = tokenizer.encode(_EXAMPLE, add_special_tokens=False)
+    first, *body, last = tokenizer.encode(_EXAMPLE)
+    if body != bare or tokenizer.pad_token_id is None:
+        raise ValueError(
+            f"{folder}: this tokenizer does not put one symbol before and one after a text, or "
+            "cannot pad; take the model of an encoder (BERT, RoBERTa, MPNet, DeBERTa, ...)"
+        )
+    # A byte-level tokenizer knows every word: -1 is the id of none.
+    unknown = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+    return SpecialIds(first, tokenizer.pad_token_id, last, unknown)

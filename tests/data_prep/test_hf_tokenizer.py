@@ -1,0 +1,96 @@
+"""Hugging Face tokenizers in token folders: the model's own ids, kept with the data."""
+
+import shutil
+from pathlib import Path
+
+import hf_folders
+import pytest
+import transformers
+
+from data_prep.schema import Corpus, Utterance, write_corpus
+from data_prep.text_tokenizers import load_text_tokenizer
+from data_prep.token_folder import SpecialIds, read_card, special_ids
+from data_prep.tokenize_text import main
+from emo_fairseq.data.tokens import open_binarised
+from emo_fairseq.data.vocabulary import read_vocabulary
+
+TEXTS = ["so what do you say", None, "no no no", "Ünseen §"]
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    rows = [Utterance(id=f"u{n}", text=text, emotion="joy") for n, text in enumerate(TEXTS)]
+    corpus = Corpus("small", labels={"emotion": ("joy",)})
+    write_corpus(tmp_path / "data", corpus, {"train": rows})
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("family", "specials"),
+    [("bert", SpecialIds(1, 3, 2, 0)), ("roberta", SpecialIds(0, 1, 2, 3))],
+)
+def test_rows_are_the_models_own_ids(
+    data_dir: Path, tmp_path: Path, family: str, specials: SpecialIds
+) -> None:
+    model = hf_folders.build(tmp_path / "model", family)
+    assert main([str(data_dir), "--bpe", f"hf:{model}"]) == 0
+    rows = [Utterance(id=f"u{n}", text=text, emotion="joy") for n, text in enumerate(TEXTS)]
+    source = open_binarised(data_dir / "text", "train", rows)
+    reference = transformers.AutoTokenizer.from_pretrained(model)
+    for tokens, text in zip(source, TEXTS, strict=True):
+        assert [specials.init, *tokens.tolist()] == reference(text or "")["input_ids"]
+    card = read_card(data_dir / "text")
+    assert special_ids(card) == specials
+    assert card["vocab_size"] == len(reference)
+    assert (card["splits"]["train"]["unknown"] > 0) == (family == "bert")
+    vocabulary = read_vocabulary(data_dir / "text")
+    assert vocabulary is not None
+    assert (vocabulary.size, vocabulary.specials) == (len(reference), specials)
+
+
+def test_the_folder_gives_its_tokenizer_back_without_the_model(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    model = hf_folders.build(tmp_path / "model")
+    main([str(data_dir), "--bpe", f"hf:{model}"])
+    expected = transformers.AutoTokenizer.from_pretrained(model)("no no no")["input_ids"]
+    shutil.rmtree(model)
+    tokenizer = load_text_tokenizer(data_dir / "text")
+    assert [tokenizer.specials.init, *tokenizer.encode("no no no").tolist()] == expected
+    assert tokenizer.decode(expected) == "no no no"
+
+
+def test_a_second_run_does_nothing_and_another_tokenizer_takes_the_folder_over(
+    data_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = hf_folders.build(tmp_path / "model")
+    command = [str(data_dir), "--bpe", f"hf:{model}"]
+    assert main(command) == 0
+    caplog.set_level("INFO")
+    assert main(command) == 0
+    assert "train is up to date, skipped" in caplog.text
+    assert main([str(data_dir), "--vocab-size", "300"]) == 0
+    names = {file.name for file in (data_dir / "text").iterdir()}
+    assert "dict.txt" in names
+    assert not names & {"symbols.json", "tokenizer.json"}
+    assert special_ids(read_card(data_dir / "text")) == SpecialIds()
+
+
+def test_a_folder_without_a_tokenizer_is_refused(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main([str(data_dir), "--bpe", f"hf:{tmp_path / 'empty'}"]) == 1
+    assert "holds no Hugging Face tokenizer that can be read" in capsys.readouterr().err
+
+
+def test_a_tokenizer_that_marks_no_end_is_refused(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = hf_folders.build(tmp_path / "model")
+    fast = transformers.AutoTokenizer.from_pretrained(model)
+    bare = hf_folders.byte_level(hf_folders.TEXTS, hf_folders.ROBERTA)
+    bare.post_processor = hf_folders.processors.ByteLevel()
+    type(fast)(tokenizer_object=bare, pad_token="<pad>").save_pretrained(tmp_path / "bare")
+    assert main([str(data_dir), "--bpe", f"hf:{tmp_path / 'bare'}"]) == 1
+    assert "one symbol before and one after" in capsys.readouterr().err

@@ -1,0 +1,95 @@
+"""Tiny real folders of Hugging Face text encoders, built by transformers and tokenizers."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+
+SIZES = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
+TEXTS = ("so what do you say", "i am so happy for you", "no no no", "leave me alone you two")
+
+
+def wordpiece(texts: Sequence[str], specials: Sequence[str]) -> Tokenizer:
+    """BERT's kind of tokenizer: pieces of words, one symbol before a text and one after it."""
+    unknown, first, last = specials[0], specials[1], specials[2]
+    tokenizer = Tokenizer(models.WordPiece(unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=90, special_tokens=list(specials))
+    )
+    _surround(tokenizer, first, last)
+    return tokenizer
+
+
+def byte_level(texts: Sequence[str], specials: Sequence[str]) -> Tokenizer:
+    """RoBERTa's kind: pieces of bytes, to which nothing is unknown."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=330,
+        special_tokens=list(specials),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    _surround(tokenizer, specials[0], specials[2])
+    return tokenizer
+
+
+def _surround(tokenizer: Tokenizer, first: str, last: str) -> None:
+    ids = [(symbol, tokenizer.token_to_id(symbol)) for symbol in (first, last)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}", special_tokens=ids
+    )
+
+
+BERT = ("[UNK]", "[CLS]", "[SEP]", "[PAD]")
+ROBERTA = ("<s>", "<pad>", "</s>", "<unk>")
+
+
+def _names(unknown: str, first: str, last: str, pad: str) -> dict[str, str]:
+    return {"unk_token": unknown, "cls_token": first, "sep_token": last, "pad_token": pad}
+
+
+# family: configuration, tokenizer, its special symbols by their roles
+FAMILIES: dict[str, tuple[Callable[..., Any], Callable[..., Tokenizer], tuple[str, ...]]] = {
+    "bert": (transformers.BertConfig, wordpiece, BERT),
+    "roberta": (transformers.RobertaConfig, byte_level, ROBERTA),
+    "mpnet": (transformers.MPNetConfig, byte_level, ROBERTA),
+    "deberta": (transformers.DebertaV2Config, wordpiece, BERT),
+}
+EXTRA: dict[str, dict[str, Any]] = {
+    "deberta": {
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_buckets": 8,
+        "max_relative_positions": -1,
+    }
+}
+
+
+def build(folder: Path, family: str = "bert", texts: Sequence[str] = TEXTS, seed: int = 5) -> Path:
+    """Write a folder as `save_pretrained` does: configuration, weights, tokenizer."""
+    config_class, make, specials = FAMILIES[family]
+    tokenizer = make(texts, specials)
+    roles = BERT if specials is BERT else ("<unk>", "<s>", "</s>", "<pad>")
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **_names(*roles)
+    ).save_pretrained(folder)
+    config = config_class(
+        vocab_size=tokenizer.get_vocab_size(),
+        max_position_embeddings=40,
+        pad_token_id=tokenizer.token_to_id(roles[3]),
+        **SIZES,
+        **EXTRA.get(family, {}),
+    )
+    torch.manual_seed(seed)
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
