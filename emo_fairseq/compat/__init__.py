@@ -6,7 +6,7 @@ are pinned in the ``requirements`` files.
 
 import os
 
-from emo_fairseq.compat import checkpoints, distributed, progress, versions
+from emo_fairseq.compat import checkpoints, distributed, precision, progress, versions
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.errors import print_mistakes_without_traceback
 
@@ -19,5 +19,6 @@ def apply() -> None:
     checkpoints.apply()
     distributed.apply()
     progress.apply()
+    precision.apply()
     print_mistakes_without_traceback()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own

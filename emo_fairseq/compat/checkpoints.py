@@ -2,27 +2,37 @@
 
 import argparse
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
+from fairseq.data import Dictionary
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
+from omegaconf import AnyNode, DictConfig, ListConfig
+from omegaconf.base import ContainerMetadata, Metadata
 
 from emo_fairseq.compat.patching import wrap
 from emo_fairseq.errors import UsageError, find_mistake
 
 TASK_NAME = "emotion_prediction"
 
+# What a configuration is pickled as, if it was not turned into plain values first.
+_OMEGACONF = [
+    *(DictConfig, ListConfig, ContainerMetadata, Metadata, AnyNode),
+    *(Any, defaultdict, dict, list, int),
+]
+
 
 def apply() -> None:
     """Apply all that this module says."""
     # torch >= 2.6 unpickles weights only. A checkpoint from a stranger must not run code, so the
-    # one harmless class that fairseq puts beside tensors and plain values is named here, and
+    # harmless classes that fairseq puts beside tensors and plain values are named here, and
     # `weights_only=False` is never fallen back to.
-    torch.serialization.add_safe_globals([argparse.Namespace])
+    torch.serialization.add_safe_globals([argparse.Namespace, Dictionary, *_OMEGACONF])
     wrap(checkpoint_utils, "load_checkpoint_to_cpu", _check_on_load)
     wrap(checkpoint_utils, "get_maybe_sharded_checkpoint_filename", _refuse_absent)
     wrap(Trainer, "load_checkpoint", _name_file)

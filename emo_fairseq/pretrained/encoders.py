@@ -1,0 +1,64 @@
+"""The kinds of pretrained encoders in one table: to describe, to build, to load."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inputs import TOKENS
+from emo_fairseq.modalities import TEXT
+from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.pretrained.fairseq_checkpoints import (
+    build_fairseq,
+    describe_fairseq,
+    load_fairseq,
+)
+from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
+from emo_fairseq.pretrained.hf_text import build_hf_text, describe_hf_text, load_hf_text
+
+
+class _Family(NamedTuple):
+    build: Callable[[EncoderCard], Any]
+    load: Callable[[Any, EncoderCard], None]
+
+
+def describe(modality: str, spec: str) -> EncoderCard:
+    """The card of ``hf:...`` or ``fairseq:...``; reads configuration and digests.
+
+    Raises:
+        UsageError: there is no such model, or it does not read this modality.
+    """
+    kind, _, place = spec.partition(":")
+    if kind == "hf":
+        return describe_hf_text(place) if modality == TEXT else describe_hf_audio(place)
+    card = describe_fairseq(place, modality)
+    if modality == TEXT and card.input != TOKENS:
+        raise UsageError(f"--text-encoder {spec}: this model reads {card.input}, not text")
+    return card
+
+
+def build(card: EncoderCard) -> Encoder:
+    """The encoder with random weights; needs none of the files."""
+    encoder: Encoder = _family(card).build(card)
+    return encoder
+
+
+def load(encoder: Encoder, card: EncoderCard) -> None:
+    """Put the pretrained weights into an encoder that :func:`build` made.
+
+    Raises:
+        UsageError: the files are gone, or do not fit.
+    """
+    _family(card).load(encoder, card)
+
+
+_FAMILIES: Mapping[tuple[str, bool], _Family] = {  # by kind, and whether it reads tokens
+    ("hf", True): _Family(build_hf_text, load_hf_text),
+    ("hf", False): _Family(build_hf_audio, load_hf_audio),
+    ("fairseq", True): _Family(build_fairseq, load_fairseq),
+    ("fairseq", False): _Family(build_fairseq, load_fairseq),
+}
+
+
+def _family(card: EncoderCard) -> _Family:
+    return _FAMILIES[card.kind, card.input == TOKENS]

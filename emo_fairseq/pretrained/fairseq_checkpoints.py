@@ -1,0 +1,123 @@
+"""Encoders ``fairseq:CHECKPOINT``: which families there are, and the roads they have in common."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_prep.schema import SAMPLE_RATE
+from data_prep.token_folder import DICT_FILE, file_digest
+from emo_fairseq.data.vocabulary import read_dictionary
+from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inputs import TOKENS, WAVEFORM
+from emo_fairseq.modalities import TEXT
+from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.pretrained import fairseq_roberta, fairseq_wav2vec, fairseq_wav2vec2
+from emo_fairseq.pretrained.exact_load import load_exactly, log_not_taken
+from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint, find_checkpoint, read_checkpoint
+
+
+class _Family(NamedTuple):
+    input: str
+    architecture: Callable[[FairseqCheckpoint], dict[str, Any]]
+    build: Callable[[Mapping[str, Any]], Encoder]
+    weights: Callable[[FairseqCheckpoint, Encoder], dict[str, Any]]
+    not_taken: Sequence[str]
+
+
+def _family(input_kind: str, module: Any) -> _Family:
+    return _Family(
+        *(input_kind, module.architecture, module.build, module.weights, module.NOT_TAKEN)
+    )
+
+
+_FAMILIES: Mapping[str, _Family] = {
+    "roberta": _family(TOKENS, fairseq_roberta),
+    "wav2vec": _family(WAVEFORM, fairseq_wav2vec),
+    "wav2vec2": _family(WAVEFORM, fairseq_wav2vec2),
+}
+_FAMILY_OF: Mapping[str, str] = {  # by fairseq's name of the model
+    **dict.fromkeys(("roberta", "xlmr", "camembert", "gottbert"), "roberta"),
+    "wav2vec": "wav2vec",
+    **dict.fromkeys(("wav2vec2", "hubert", "data2vec_audio"), "wav2vec2"),
+}
+
+
+def describe_fairseq(place: str | Path, modality: str) -> EncoderCard:
+    """The card of a checkpoint, or of a folder with ``model.pt`` and perhaps ``dict.txt``.
+
+    Args:
+        place: the file or folder.
+        modality: what it is to encode.
+
+    Raises:
+        UsageError: there is none, it is of a model that is not known here, it does not read this
+            modality, or it knows other symbols than its dictionary.
+    """
+    checkpoint = read_checkpoint(place)
+    name = _FAMILY_OF.get(checkpoint.model)
+    if name is None:
+        raise UsageError(
+            f"{checkpoint.file}: a model {checkpoint.model}, which is none of "
+            f"{', '.join(_FAMILY_OF)}; give a checkpoint of one of these"
+        )
+    family = _FAMILIES[name]
+    if family.input == WAVEFORM:
+        _check_reads_speech(checkpoint, modality)
+    architecture = {"family": name, **family.architecture(checkpoint)}
+    vocabulary_size = architecture.get("vocabulary_size", 0)
+    return EncoderCard(
+        spec=f"fairseq:{place}",
+        input=family.input,
+        architecture=architecture,
+        weights=file_digest(checkpoint.file),
+        vocabulary_size=vocabulary_size,
+        vocabulary_digest=_digest_beside(checkpoint.file, vocabulary_size),
+        max_tokens=architecture.get("max_tokens", 0),
+    )
+
+
+def build_fairseq(card: EncoderCard) -> Encoder:
+    """With random weights, and without the checkpoint."""
+    settings = dict(card.architecture)
+    return _FAMILIES[settings.pop("family")].build(settings)
+
+
+def load_fairseq(encoder: Encoder, card: EncoderCard) -> None:
+    """Put the pretrained weights into an encoder that :func:`build_fairseq` made.
+
+    Raises:
+        UsageError: the checkpoint is gone, or does not fit.
+    """
+    family = _FAMILIES[card.architecture["family"]]
+    checkpoint = read_checkpoint(card.place)
+    log_not_taken(card.spec, checkpoint.others)
+    load_exactly(encoder, family.weights(checkpoint, encoder), family.not_taken, card.spec)
+
+
+def _check_reads_speech(checkpoint: FairseqCheckpoint, modality: str) -> None:
+    if modality == TEXT:
+        raise UsageError(
+            f"{checkpoint.file}: a {checkpoint.model}, which reads speech, not text; "
+            "give it to --speech-encoder"
+        )
+    rate = checkpoint.task.get("sample_rate", SAMPLE_RATE)
+    if rate != SAMPLE_RATE:
+        raise UsageError(
+            f"{checkpoint.file}: reads speech at {rate} Hz, where ours is at {SAMPLE_RATE}; "
+            "give another checkpoint"
+        )
+
+
+def _digest_beside(file: Path, vocabulary_size: int) -> str:
+    """Of the dictionary beside a checkpoint of tokens; empty if there is none."""
+    dictionary_file = find_checkpoint(file).parent / DICT_FILE
+    if not vocabulary_size or not dictionary_file.exists():
+        return ""
+    vocabulary = read_dictionary(dictionary_file)
+    if vocabulary.size > vocabulary_size:
+        raise UsageError(
+            f"{dictionary_file}: {vocabulary.size} symbols, but {file.name} knows "
+            f"{vocabulary_size}; put the checkpoint's own dictionary there"
+        )
+    return vocabulary.digest

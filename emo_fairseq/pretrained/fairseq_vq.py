@@ -1,0 +1,70 @@
+"""vq-wav2vec as a tokenizer of speech: the codes of its quantiser."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inputs import WAVEFORM
+from emo_fairseq.modalities import SPEECH
+from emo_fairseq.pretrained.fairseq_checkpoints import build_fairseq, describe_fairseq, load_fairseq
+from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
+from emo_fairseq.pretrained.raw_samples import mask_beyond
+
+
+class VqWav2VecQuantizer(nn.Module):
+    """Waveforms -> codes, in evaluation mode for ever.
+
+    Args:
+        encoder: a vq-wav2vec.
+
+    Attributes:
+        n_groups: G, codes of one frame.
+        n_codes: each of them is in 0 ... n_codes - 1.
+
+    Raises:
+        UsageError: a wav2vec without a quantiser.
+    """
+
+    def __init__(self, encoder: Wav2VecEncoder) -> None:
+        super().__init__()
+        if encoder.vector_quantizer is None:
+            raise UsageError("this wav2vec has no quantiser; give a checkpoint of vq-wav2vec")
+        self.encoder = encoder.requires_grad_(False).eval()
+        self.n_groups: int = encoder.vector_quantizer.groups
+        self.n_codes: int = encoder.vector_quantizer.num_vars
+
+    @classmethod
+    def from_checkpoint(cls, place: str | Path) -> "VqWav2VecQuantizer":
+        """Of a checkpoint. Raises a `UsageError` if it is none of vq-wav2vec."""
+        card = describe_fairseq(place, SPEECH)
+        encoder = build_fairseq(card) if card.input == WAVEFORM else None
+        if not isinstance(encoder, Wav2VecEncoder) or encoder.vector_quantizer is None:
+            raise UsageError(f"{place}: no vq-wav2vec; give a checkpoint of vq-wav2vec")
+        load_fairseq(encoder, card)
+        return cls(encoder)
+
+    def train(self, mode: bool = True) -> "VqWav2VecQuantizer":
+        super().train(False)  # in training a Gumbel quantiser draws its codes
+        return self
+
+    @torch.no_grad()
+    def forward(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantise.
+
+        Args:
+            waveform: (B, samples) at 16 kHz.
+            padding_mask: (B, samples), True = padding.
+
+        Returns:
+            Codes (B, T, G), and their padding mask (B, T); 100 frames a second.
+        """
+        model = self.encoder
+        codes = [
+            model.vector_quantizer.forward_idx(model.feature_extractor(samples))[1][0]  # T x G
+            for samples in model.real_samples(waveform, padding_mask)
+        ]
+        lengths = torch.tensor([len(row) for row in codes], device=waveform.device)
+        return pad_sequence(codes, batch_first=True), mask_beyond(lengths, int(lengths.max()))

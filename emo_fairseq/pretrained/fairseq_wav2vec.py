@@ -1,0 +1,152 @@
+"""wav2vec 1.0 and vq-wav2vec of fairseq: convolutions all the way, every one normed over time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modules.blocks import in_blocks
+from emo_fairseq.modules.convolutions import parse_conv_layers, receptive_field
+from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
+from emo_fairseq.pretrained.fairseq_wav2vec2 import NORM_EPS
+from emo_fairseq.pretrained.raw_samples import mask_beyond, prepare_samples
+
+NOT_TAKEN = ("wav2vec_predictions.", "project_features.")
+
+_OPTIONS = (  # what of the configuration shapes the encoder
+    *("activation", "log_compression", "residual_scale", "non_affine_group_norm"),
+    *("skip_connections_feat", "skip_connections_agg", "agg_zero_pad", "no_conv_bias"),
+    *("dropout", "dropout_features", "dropout_agg"),
+    *("vq_type", "vq_vars", "vq_groups", "vq_dim", "vq_depth", "combine_groups"),
+    *("vq_temp", "vq_gamma"),
+)
+_DEFAULTS = {field.name: field.default for field in fields(Wav2VecConfig)}
+
+
+class Wav2VecEncoder(Encoder):
+    """Convolutions to frames, which vq-wav2vec quantises, and causal ones over the frames.
+
+    Each row is encoded alone: with some twenty norms over time there is little in a batch that
+    rows could share.
+
+    Args:
+        conv_layers: (channels, kernel, stride) of each convolution to frames.
+        aggregator_layers: of each convolution over frames; they are the layers.
+        options: those of `_OPTIONS`.
+        normalize: whether rows are brought to zero mean and unit variance first.
+    """
+
+    def __init__(
+        self,
+        conv_layers: Sequence[Sequence[int]],
+        aggregator_layers: Sequence[Sequence[int]],
+        options: Mapping[str, Any],
+        normalize: bool,
+    ) -> None:
+        super().__init__()
+        # fairseq evaluates the two strings as Python; those written here hold numbers only.
+        model = Wav2VecModel(
+            Wav2VecConfig(
+                **options,
+                conv_feature_layers=str([tuple(map(int, layer)) for layer in conv_layers]),
+                conv_aggregator_layers=str([tuple(map(int, layer)) for layer in aggregator_layers]),
+                prediction_steps=1,  # of a head that is not taken
+            )
+        )
+        self.reach = receptive_field(conv_layers)
+        self.norm_eps = NORM_EPS if normalize else None
+        self.feature_extractor = model.feature_extractor
+        self.vector_quantizer = model.vector_quantizer
+        self.feature_aggregator = model.feature_aggregator
+        self.dropout_feats = model.dropout_feats
+        self.dropout_agg = model.dropout_agg
+        if options["vq_type"] == "gumbel":
+            self.vector_quantizer.curr_temp = self.vector_quantizer.min_temp  # it has cooled down
+        if options["vq_type"] == "kmeans":
+            self.vector_quantizer.embedding.requires_grad_(False)  # no gradient passes through it
+        self.embed_dim = aggregator_layers[-1][0]
+        self.n_layers = len(aggregator_layers)
+
+    def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Encode.
+
+        Args:
+            waveform: (B, samples) at 16 kHz.
+            padding_mask: (B, samples), True = padding.
+
+        Returns:
+            See :meth:`Encoder.layers`.
+        """
+        rows = [self._encode(samples) for samples in self.real_samples(waveform, padding_mask)]
+        found = [pad_sequence(list(states), batch_first=True) for states in zip(*rows, strict=True)]
+        lengths = torch.tensor([len(states[0]) for states in rows], device=waveform.device)
+        return found, mask_beyond(lengths, found[0].size(1))
+
+    def real_samples(self, waveform: Tensor, padding_mask: Tensor) -> list[Tensor]:
+        """B rows (1, S_i) without their padding, as the convolutions want them."""
+        samples, lengths = prepare_samples(waveform, padding_mask, self.reach, self.norm_eps)
+        return [row[None, :n] for row, n in zip(samples, lengths.tolist(), strict=True)]
+
+    def _encode(self, samples: Tensor) -> list[Tensor]:
+        """(1, S) -> L + 1 tensors (T, C)."""
+        frames = self.feature_extractor(samples)  # 1 x C x T
+        if self.vector_quantizer is not None:
+            frames = self.vector_quantizer(frames)["x"]
+        x = self.dropout_feats(frames)
+        found = [x]
+        aggregator = self.feature_aggregator
+        for project, convolve in zip(aggregator.residual_proj, aggregator.conv_layers, strict=True):
+            residual, x = x, convolve(x)
+            if aggregator.skip_connections:
+                residual = residual if project is None else project(residual)
+                x = (x + residual) * aggregator.residual_scale
+            found.append(x)
+        found[-1] = self.dropout_agg(found[-1])
+        return [state[0].transpose(0, 1) for state in found]
+
+    def blocks(self) -> Sequence[nn.Module]:
+        # The widths of all layers are the same, so that no residual is projected.
+        front = (self.feature_extractor, self.vector_quantizer)
+        return in_blocks(front, self.feature_aggregator.conv_layers)
+
+
+def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
+    """Plain values to build the encoder from.
+
+    Raises:
+        UsageError: an aggregator of other than convolutions of stride 1 and one width.
+    """
+    options = {**_DEFAULTS, **checkpoint.config}
+    place = str(checkpoint.file)
+    conv_layers = parse_conv_layers(options["conv_feature_layers"], place)
+    aggregator = parse_conv_layers(options["conv_aggregator_layers"], place)
+    width = conv_layers[-1][0]
+    if options["aggregator"] != "cnn" or {(dim, stride) for dim, _, stride in aggregator} != {
+        (width, 1)
+    }:
+        raise UsageError(
+            f"{place}: a wav2vec whose aggregator is not of convolutions of stride 1, as wide as "
+            f"the frames ({width}), is not supported; give another checkpoint"
+        )
+    return {
+        "conv_layers": [list(layer) for layer in conv_layers],
+        "aggregator_layers": [list(layer) for layer in aggregator],
+        "options": {name: options[name] for name in _OPTIONS},
+        "normalize": bool(checkpoint.task.get("normalize", False)),
+    }
+
+
+def build(architecture: Mapping[str, Any]) -> Wav2VecEncoder:
+    """With random weights."""
+    return Wav2VecEncoder(**architecture)
+
+
+def weights(checkpoint: FairseqCheckpoint, encoder: nn.Module) -> dict[str, Any]:
+    """The checkpoint's weights under our names, which are the same."""
+    return checkpoint.weights

@@ -1,0 +1,167 @@
+"""wav2vec 2.0, HuBERT and data2vec of fairseq, which are one architecture."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from fairseq.models.wav2vec.wav2vec2 import (
+    ConvFeatureExtractionModel,
+    TransformerEncoder,
+    Wav2Vec2Config,
+)
+from fairseq.modules import LayerNorm
+from torch import Tensor, nn
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modules.blocks import in_blocks
+from emo_fairseq.modules.convolutions import parse_conv_layers, receptive_field
+from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.wav2vec2_transformer import transformer_layers
+from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
+from emo_fairseq.pretrained.group_norm import MaskedGroupNorm, keep_batch_statistics
+from emo_fairseq.pretrained.raw_samples import mask_beyond, prepare_samples
+
+NOT_TAKEN = (
+    *("mask_emb", "final_proj.", "target_glu."),
+    *("quantizer.", "project_q."),  # wav2vec 2.0
+    "label_embs_concat",  # HuBERT
+    "_ema",  # data2vec's teacher
+)
+NORM_EPS = 1e-5  # that of torch's layer_norm, with which fairseq normalises samples
+
+_PROJECTION = "post_extract_proj.weight"
+_OPTIONS = (  # what of the configuration shapes the encoder
+    *("extractor_mode", "conv_bias"),
+    *("conv_pos", "conv_pos_groups", "pos_conv_depth", "conv_pos_batch_norm"),
+    *("encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim", "encoder_attention_heads"),
+    *("activation_fn", "layer_norm_first"),
+    *("dropout", "attention_dropout", "activation_dropout", "dropout_input"),
+)
+_DEFAULTS = {field.name: field.default for field in fields(Wav2Vec2Config)} | {
+    "conv_pos_batch_norm": False  # HuBERT's alone
+}
+_BUILT_OTHERWISE: Mapping[str, Any] = {"quantize_input": False, "layer_type": "transformer"}
+
+
+class Wav2Vec2Encoder(Encoder):
+    """Convolutions to frames, then a transformer.
+
+    Pretraining scales the gradient of the convolutions (``feature_grad_mult``); here layer-wise
+    learning rates are the means for that.
+
+    Args:
+        conv_layers: (channels, kernel, stride) of each convolution.
+        options: those of `_OPTIONS`.
+        has_projection: whether a linear layer lies between convolutions and transformer.
+        normalize: whether rows are brought to zero mean and unit variance first.
+    """
+
+    def __init__(
+        self,
+        conv_layers: Sequence[Sequence[int]],
+        options: Mapping[str, Any],
+        has_projection: bool,
+        normalize: bool,
+    ) -> None:
+        super().__init__()
+        config = Wav2Vec2Config(
+            **{name: value for name, value in options.items() if name != "conv_pos_batch_norm"}
+        )
+        config.conv_pos_batch_norm = options["conv_pos_batch_norm"]
+        self.conv_layers = [tuple(layer) for layer in conv_layers]
+        self.norm_eps = NORM_EPS if normalize else None
+        self.feature_extractor = ConvFeatureExtractionModel(
+            self.conv_layers, mode=config.extractor_mode, conv_bias=config.conv_bias
+        )
+        for block in self.feature_extractor.conv_layers:
+            for number, part in enumerate(block):
+                if isinstance(part, nn.GroupNorm):
+                    block[number] = MaskedGroupNorm(part)
+        channels = self.conv_layers[-1][0]
+        self.layer_norm = LayerNorm(channels)
+        self.post_extract_proj = (
+            nn.Linear(channels, config.encoder_embed_dim) if has_projection else None
+        )
+        self.dropout_input = nn.Dropout(config.dropout_input)
+        self.encoder = TransformerEncoder(config)
+        self.embed_dim = config.encoder_embed_dim
+        self.n_layers = config.encoder_layers
+
+    def train(self, mode: bool = True) -> "Wav2Vec2Encoder":
+        super().train(mode)
+        keep_batch_statistics(self)
+        return self
+
+    def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Encode.
+
+        Args:
+            waveform: (B, samples) at 16 kHz.
+            padding_mask: (B, samples), True = padding.
+
+        Returns:
+            See :meth:`Encoder.layers`.
+        """
+        samples, lengths = prepare_samples(
+            waveform, padding_mask, receptive_field(self.conv_layers), self.norm_eps
+        )
+        frames, lengths = self._convolve(samples, lengths)
+        frames = self.layer_norm(frames)
+        if self.post_extract_proj is not None:
+            frames = self.post_extract_proj(frames)
+        frame_mask = mask_beyond(lengths, frames.size(1))
+        return transformer_layers(self.encoder, self.dropout_input(frames), frame_mask), frame_mask
+
+    def _convolve(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, samples) -> frames (B, T, channels) and the (B,) real ones of them."""
+        x = samples[:, None]  # B x channels x T
+        blocks = self.feature_extractor.conv_layers
+        for block, (_, kernel, stride) in zip(blocks, self.conv_layers, strict=True):
+            lengths = (lengths - kernel) // stride + 1
+            for part in block:
+                x = part(x, lengths) if isinstance(part, MaskedGroupNorm) else part(x)
+        return x.transpose(1, 2), lengths
+
+    def blocks(self) -> Sequence[nn.Module]:
+        front = (
+            *(self.feature_extractor, self.layer_norm, self.post_extract_proj),
+            self.encoder.pos_conv,
+        )
+        norm = (self.encoder.layer_norm,)
+        if self.encoder.layer_norm_first:
+            return in_blocks(front, self.encoder.layers, norm)
+        return in_blocks((*front, *norm), self.encoder.layers)
+
+
+def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
+    """Plain values to build the encoder from.
+
+    Raises:
+        UsageError: a conformer, or quantised input.
+    """
+    options = {**_DEFAULTS, **checkpoint.config}
+    for name, usual in _BUILT_OTHERWISE.items():
+        if options[name] != usual:
+            raise UsageError(
+                f"{checkpoint.file}: a {checkpoint.model} with {name} = {options[name]}, which is "
+                f"not supported; give one with {usual}"
+            )
+    return {
+        "conv_layers": [
+            list(layer)
+            for layer in parse_conv_layers(options["conv_feature_layers"], str(checkpoint.file))
+        ],
+        "options": {name: options[name] for name in _OPTIONS},
+        "has_projection": _PROJECTION in checkpoint.weights,
+        "normalize": bool(checkpoint.task.get("normalize", False)),
+    }
+
+
+def build(architecture: Mapping[str, Any]) -> Wav2Vec2Encoder:
+    """With random weights."""
+    return Wav2Vec2Encoder(**architecture)
+
+
+def weights(checkpoint: FairseqCheckpoint, encoder: nn.Module) -> dict[str, Any]:
+    """The checkpoint's weights under our names, which are the same."""
+    return checkpoint.weights

@@ -1,0 +1,448 @@
+"""Encoders from fairseq's checkpoints: the features are those of fairseq itself."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_checkpoints as tiny
+import torch
+from tiny_checkpoints import HOP, REACH, Tiny
+from torch import Tensor, nn
+
+from emo_fairseq.data.vocabulary import read_dictionary
+from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inputs import TOKENS, WAVEFORM
+from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.pretrained.fairseq_checkpoints import (
+    build_fairseq,
+    describe_fairseq,
+    load_fairseq,
+)
+
+TIGHT = {"atol": 1e-5, "rtol": 1e-5}
+
+
+def roberta_features(model: Any, tokens: Tensor) -> list[Tensor]:
+    features, extra = model(tokens, features_only=True, return_all_hiddens=True)
+    return [*[state.transpose(0, 1) for state in extra["inner_states"][:-1]], features]
+
+
+def wav2vec2_features(model: Any, waveform: Tensor) -> list[Tensor]:
+    found = model.extract_features(waveform, None)
+    inside = [state.transpose(0, 1) for state, _, _ in found["layer_results"]]
+    return [*inside[:-1], found["x"]]
+
+
+def hubert_features(model: Any, waveform: Tensor) -> list[Tensor]:
+    return [
+        *(model.extract_features(waveform, output_layer=n)[0] for n in (1, 2)),
+        model.extract_features(waveform)[0],
+    ]
+
+
+def wav2vec_features(model: Any, waveform: Tensor) -> list[Tensor]:
+    frames = model.feature_extractor(waveform)
+    if model.vector_quantizer is not None:
+        frames = model.vector_quantizer(frames)["x"]
+    return [frames.transpose(1, 2), model.feature_aggregator(frames).transpose(1, 2)]
+
+
+@dataclass(frozen=True)
+class Family:
+    """How to build a tiny one, and what fairseq says of a row without padding."""
+
+    build: Callable[[], Tiny]
+    features: Callable[[Any, Tensor], list[Tensor]]
+    modality: str = "speech"
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """One of them as short as can be; two that differ by less than a frame."""
+        if self.features is roberta_features:
+            return (12, 3, 7, 8)
+        return (1003, REACH, 31 * HOP, 31 * HOP + 7, 500)
+
+    def row(self, length: int) -> Tensor:
+        if self.features is roberta_features:
+            return torch.randint(4, 21, (length,))
+        return torch.randn(length) + 0.5
+
+    @property
+    def garbage(self) -> float:
+        return 1 if self.features is roberta_features else 7.0
+
+
+FAMILIES = {
+    "roberta": Family(tiny.roberta, roberta_features, "text"),
+    "speech-bert": Family(
+        lambda: tiny.roberta("roberta", n_symbols=24, activation_fn="relu"),
+        *(roberta_features, "speech"),
+    ),
+    "roberta-prenorm": Family(lambda: tiny.roberta("roberta_prenorm"), roberta_features, "text"),
+    "wav2vec2-base": Family(tiny.wav2vec2, wav2vec2_features),
+    "wav2vec2-large": Family(
+        lambda: tiny.wav2vec2(extractor_mode="layer_norm", conv_bias=True, layer_norm_first=True),
+        wav2vec2_features,
+    ),
+    "wav2vec2-no-projection": Family(
+        lambda: tiny.wav2vec2(encoder_embed_dim=8, conv_pos=7), wav2vec2_features
+    ),
+    "hubert-base": Family(tiny.hubert, hubert_features),
+    "hubert-large": Family(
+        lambda: tiny.hubert(extractor_mode="layer_norm", layer_norm_first=True), hubert_features
+    ),
+    "hubert-batch-norm": Family(lambda: tiny.hubert(conv_pos_batch_norm=True), hubert_features),
+    "data2vec": Family(lambda: tiny.data2vec(normalize=False), wav2vec2_features),
+    "data2vec-equal-widths": Family(
+        lambda: tiny.data2vec(normalize=False, encoder_embed_dim=8), wav2vec2_features
+    ),
+    "wav2vec": Family(tiny.wav2vec, wav2vec_features),
+    "wav2vec-large": Family(
+        lambda: tiny.wav2vec(skip_connections_feat=True, agg_zero_pad=True, activation="gelu"),
+        wav2vec_features,
+    ),
+    "vq-wav2vec-kmeans": Family(
+        lambda: tiny.wav2vec(vq_type="kmeans", vq_vars=5, combine_groups=True), wav2vec_features
+    ),
+    "vq-wav2vec-gumbel": Family(
+        lambda: tiny.wav2vec(vq_type="gumbel", vq_vars=5, vq_depth=2, vq_temp=[2, 0.5, 0.9]),
+        wav2vec_features,
+    ),
+}
+every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+some_families = pytest.mark.parametrize(
+    "family", [FAMILIES[name] for name in ("roberta", "hubert-base", "data2vec", "wav2vec")]
+)
+
+
+def open_encoder(place: Path | str, modality: str) -> tuple[EncoderCard, Encoder]:
+    card = describe_fairseq(place, modality)
+    encoder = build_fairseq(card)
+    load_fairseq(encoder, card)
+    return card, encoder.eval()
+
+
+def batch_of(family: Family, rows: Sequence[Tensor], width: int = 0) -> tuple[Tensor, Tensor]:
+    width = max(width, *(len(row) for row in rows))
+    batch = rows[0].new_full((len(rows), width), family.garbage)
+    mask = torch.ones(batch.shape, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        batch[number, : len(row)] = row
+        mask[number, : len(row)] = False
+    return batch, mask
+
+
+@every_family
+@torch.no_grad()
+def test_features_are_fairseqs_own_whatever_the_padding(family: Family, tmp_path: Path) -> None:
+    checkpoint = family.build()
+    _, encoder = open_encoder(checkpoint.save(tmp_path / "tiny.pt"), family.modality)
+    rows = [family.row(length) for length in family.lengths]
+    padded, mask = encoder.layers(*batch_of(family, rows, width=max(family.lengths) + HOP))
+    assert len(padded) == encoder.n_layers + 1
+    for number, row in enumerate(rows):
+        alone, alone_mask = encoder.layers(*batch_of(family, [row]))
+        assert not alone_mask.any()
+        for layer, layer_alone in zip(padded, alone, strict=True):
+            assert layer.shape[2] == encoder.embed_dim
+            torch.testing.assert_close(layer[number, ~mask[number]], layer_alone[0], **TIGHT)
+        expected = family.features(checkpoint.model, row[None])
+        torch.testing.assert_close(alone[-1], expected[-1], **TIGHT)
+
+
+@every_family
+@torch.no_grad()
+def test_every_layer_is_fairseqs_own(family: Family, tmp_path: Path) -> None:
+    checkpoint = family.build()
+    _, encoder = open_encoder(checkpoint.save(tmp_path / "tiny.pt"), family.modality)
+    row = family.row(family.lengths[0])
+    found, _ = encoder.layers(*batch_of(family, [row]))
+    expected = family.features(checkpoint.model, row[None])
+    if family.features is wav2vec_features:
+        found = [found[0], found[-1]]
+    for ours, theirs in zip(found[-len(expected) :], expected, strict=True):
+        torch.testing.assert_close(ours, theirs, **TIGHT)
+
+
+@every_family
+def test_card_state_and_weights_rebuild_it_without_the_file(family: Family, tmp_path: Path) -> None:
+    file = family.build().save(tmp_path / "tiny.pt")
+    card, encoder = open_encoder(file, family.modality)
+    file.unlink()
+    torch.save({"card": card.to_state(), "model": encoder.state_dict()}, tmp_path / "ours.pt")
+    saved = torch.load(tmp_path / "ours.pt", weights_only=True)
+    again = build_fairseq(EncoderCard(**saved["card"])).eval()
+    again.load_state_dict(saved["model"])
+    batch = batch_of(family, [family.row(length) for length in family.lengths])
+    with torch.no_grad():
+        assert torch.equal(encoder(*batch)[0], again(*batch)[0])
+
+
+@every_family
+def test_blocks_hold_every_parameter_once(family: Family, tmp_path: Path) -> None:
+    _, encoder = open_encoder(family.build().save(tmp_path / "tiny.pt"), family.modality)
+    blocks = encoder.blocks()
+    assert len(blocks) == encoder.n_layers + 1
+    found = [parameter for block in blocks for parameter in block.parameters()]
+    assert len(found) == len(set(found))
+    assert set(found) == set(encoder.parameters())
+
+
+@every_family
+def test_gradient_reaches_every_parameter_that_is_trained(family: Family, tmp_path: Path) -> None:
+    _, encoder = open_encoder(family.build().save(tmp_path / "tiny.pt"), family.modality)
+    features, mask = encoder.train()(
+        *batch_of(family, [family.row(length) for length in family.lengths])
+    )
+    (features[~mask] * torch.randn_like(features[~mask])).sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert not parameter.requires_grad or parameter.grad is not None, name
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+
+
+@some_families
+@pytest.mark.parametrize("style", ["args", "cfg", "omegaconf"])
+def test_every_form_of_configuration_is_read(family: Family, style: str, tmp_path: Path) -> None:
+    checkpoint = family.build()
+    card, encoder = open_encoder(checkpoint.save(tmp_path / "x.pt", style), family.modality)
+    assert card == EncoderCard(**card.to_state())
+    row = family.row(family.lengths[0])
+    with torch.no_grad():
+        found, _ = encoder(*batch_of(family, [row]))
+        expected = family.features(checkpoint.model, row[None])[-1]
+    torch.testing.assert_close(found, expected, **TIGHT)
+
+
+@some_families
+def test_a_missing_weight_or_another_shape_is_refused(family: Family, tmp_path: Path) -> None:
+    checkpoint = family.build()
+    card, encoder = open_encoder(checkpoint.save(tmp_path / "tiny.pt"), family.modality)
+    weights = dict(checkpoint.model.state_dict())
+    name = next(name for name in reversed(weights) if "layers.1." in name and "bias" in name)
+    less = {key: value for key, value in weights.items() if key != name}
+    own = name.removeprefix("encoder.") if card.input == TOKENS else name
+    for changed, message in (
+        (less, f"lacks 1 parameters \\({own}\\)"),
+        ({**weights, name: torch.zeros(3)}, f"has in another shape 1 parameters \\({own}\\)"),
+        ({**weights, "adapter.weight": torch.zeros(3)}, "beside.* 1 parameters \\(adapter.weight"),
+    ):
+        checkpoint.save(tmp_path / "tiny.pt", weights=changed)
+        with pytest.raises(UsageError, match=message):
+            load_fairseq(encoder, card)
+
+
+def test_what_is_not_taken_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tiny.roberta().save(tmp_path / "tiny.pt")
+    with caplog.at_level(logging.INFO, "emo_fairseq"):
+        open_encoder(file, "text")
+    (message,) = [m for m in caplog.messages if "not taken" in m]
+    assert "6 entries" in message
+    assert "lm_head.weight" in message
+
+
+# -- RoBERTa ---------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_roberta_of_2019_is_read(tmp_path: Path) -> None:
+    checkpoint = tiny.roberta()
+    weights = tiny.as_decoder(checkpoint.model.state_dict())
+    assert "decoder.sentence_encoder.layers.0.self_attn.in_proj_weight" in weights
+    file = checkpoint.save(tmp_path / "model.pt", weights=weights, zipped=False)
+    _, encoder = open_encoder(file.parent, "text")
+    tokens = torch.randint(4, 21, (1, 9))
+    found, _ = encoder.layers(tokens, torch.zeros(1, 9, dtype=torch.bool))
+    expected = roberta_features(checkpoint.model, tokens)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, **TIGHT)
+
+
+def test_roberta_knows_its_symbols_and_its_limit(tmp_path: Path) -> None:
+    tiny.roberta(n_symbols=20).save(tmp_path / "model.pt")
+    card = describe_fairseq(str(tmp_path), "text")
+    assert (card.input, card.kind, card.place) == (TOKENS, "fairseq", str(tmp_path))
+    assert (card.vocabulary_size, card.max_tokens) == (21, 12)
+    assert card.vocabulary_digest == ""
+    tiny.dictionary(20).save(str(tmp_path / "dict.txt"))
+    digest = read_dictionary(tmp_path / "dict.txt").digest
+    assert describe_fairseq(tmp_path, "text").vocabulary_digest == digest
+    assert describe_fairseq(tmp_path / "model.pt", "text").vocabulary_digest == digest
+    tiny.dictionary(22).save(str(tmp_path / "dict.txt"))
+    with pytest.raises(UsageError, match="22 symbols, but model.pt knows 21"):
+        describe_fairseq(tmp_path, "text")
+
+
+def test_roberta_keeps_its_dropout(tmp_path: Path) -> None:
+    file = tiny.roberta(dropout=0.3, attention_dropout=0.25).save(tmp_path / "tiny.pt")
+    size = describe_fairseq(file, "text").architecture["size"]
+    assert (size["dropout"], size["attention_dropout"]) == (0.3, 0.25)
+
+
+# -- wav2vec 2.0 and its kin -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("build", [tiny.wav2vec2, tiny.hubert, tiny.data2vec])
+@torch.no_grad()
+def test_rows_are_normalised_if_the_task_says_so(
+    build: Callable[..., Tiny], tmp_path: Path
+) -> None:
+    family = Family(build, wav2vec2_features)
+    checkpoint = build(normalize=True, conv_bias=True)  # else the first norm undoes any scale
+    card, encoder = open_encoder(checkpoint.save(tmp_path / "tiny.pt"), "speech")
+    assert card.architecture["normalize"]
+    rows = [0.01 * family.row(length) for length in (700, 300)]  # so quiet that epsilon matters
+    features, mask = encoder(*batch_of(family, rows))
+    for number, row in enumerate(rows):
+        normal = nn.functional.layer_norm(row, row.shape)
+        expected = checkpoint.model.extract_features(normal[None], None)
+        expected = expected["x"] if isinstance(expected, dict) else expected[0]
+        torch.testing.assert_close(features[number, ~mask[number]], expected[0], **TIGHT)
+
+
+@pytest.mark.parametrize("inner", ["args", "cfg"])
+@pytest.mark.parametrize("style", ["args", "cfg"])
+@torch.no_grad()
+def test_of_a_fine_tuned_model_the_pretrained_part_is_taken(
+    inner: str, style: str, tmp_path: Path
+) -> None:
+    pretrained = tiny.wav2vec2(normalize=True)
+    file = tiny.fine_tuned(pretrained, inner).save(tmp_path / "ctc.pt", style)
+    card, encoder = open_encoder(file, "speech")
+    assert card.architecture["normalize"]
+    row = torch.randn(1, 600)
+    found, _ = encoder(row, torch.zeros_like(row, dtype=torch.bool))
+    normal = nn.functional.layer_norm(row, row.shape)
+    torch.testing.assert_close(found, wav2vec2_features(pretrained.model, normal)[-1], **TIGHT)
+
+
+def test_a_fine_tuned_model_without_the_inner_configuration_is_refused(tmp_path: Path) -> None:
+    checkpoint = tiny.fine_tuned(tiny.wav2vec2(), "cfg")
+    checkpoint.args.w2v_args = None
+    with pytest.raises(UsageError, match="does not say what was fine-tuned"):
+        describe_fairseq(checkpoint.save(tmp_path / "ctc.pt"), "speech")
+
+
+def test_data2vecs_teacher_is_not_taken(tmp_path: Path) -> None:
+    checkpoint = tiny.data2vec()
+    assert isinstance(checkpoint.model, tiny.Data2Vec)
+    open_encoder(checkpoint.save(tmp_path / "x.pt", weights=checkpoint.model.weights()), "speech")
+
+
+def test_a_row_shorter_than_a_frame_keeps_one(tmp_path: Path) -> None:
+    _, encoder = open_encoder(tiny.wav2vec2(normalize=True).save(tmp_path / "x.pt"), "speech")
+    family = FAMILIES["wav2vec2-base"]
+    short, long = family.row(REACH - 15), family.row(900)
+    alone, mask = encoder(*batch_of(family, [short]))
+    assert mask.tolist() == [[False]]
+    padded, mask = encoder(*batch_of(family, [short, long]))
+    assert (~mask).sum(dim=1).tolist() == [1, (900 - REACH) // HOP + 1]
+    torch.testing.assert_close(padded[0, :1], alone[0], **TIGHT)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_training_draws_for_dropout_only(batch_norm: bool, tmp_path: Path) -> None:
+    """No layer is dropped, no span masked: without dropout, training is evaluation."""
+    names = ("dropout", "attention_dropout", "activation_dropout", "dropout_input")
+    none = dict.fromkeys(names, 0.0)
+    checkpoint = tiny.hubert(**none, conv_pos_batch_norm=batch_norm)
+    card, encoder = open_encoder(checkpoint.save(tmp_path / "x.pt"), "speech")
+    batch = batch_of(FAMILIES["hubert-base"], [torch.randn(600), torch.randn(200)])
+    mask = encoder(*batch)[1]
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    torch.testing.assert_close(
+        encoder.train()(*batch)[0][~mask], encoder.eval()(*batch)[0][~mask], **TIGHT
+    )
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])
+    card.architecture["options"]["dropout"] = 0.5  # it is the card's to change
+    encoder = build_fairseq(card).train()
+    assert not torch.equal(encoder(*batch)[0], encoder(*batch)[0])
+
+
+@pytest.mark.parametrize("name", ["dropout", "dropout_features", "dropout_agg"])
+def test_every_dropout_of_wav2vec_acts(name: str, tmp_path: Path) -> None:
+    _, encoder = open_encoder(tiny.wav2vec(**{name: 0.5}).save(tmp_path / "x.pt"), "speech")
+    batch = batch_of(FAMILIES["wav2vec"], [torch.randn(600), torch.randn(200)])
+    assert torch.equal(encoder(*batch)[0], encoder(*batch)[0])
+    encoder.train()
+    assert not torch.equal(encoder(*batch)[0], encoder(*batch)[0])
+
+
+def test_half_precision_runs(tmp_path: Path) -> None:
+    _, encoder = open_encoder(tiny.wav2vec2(normalize=True).save(tmp_path / "x.pt"), "speech")
+    family = FAMILIES["wav2vec2-base"]
+    waveform, mask = batch_of(family, [family.row(700), family.row(300)])
+    single, frame_mask = encoder(waveform, mask)
+    half, _ = encoder.bfloat16()(waveform.bfloat16(), mask)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float()[~frame_mask], single[~frame_mask], atol=0.2, rtol=0.1)
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def test_what_is_no_checkpoint_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such checkpoint"):
+        describe_fairseq(tmp_path, "speech")
+    file = tiny.wav2vec2().save(tmp_path / "model.pt")
+    for content in (b"", b"hello", b"\x80\x02hello", file.read_bytes()[:5000]):
+        file.write_bytes(content)
+        with pytest.raises(UsageError, match="model.pt: (cannot be read as a|no) checkpoint"):
+            describe_fairseq(tmp_path, "speech")
+    for state in ({"weight": torch.zeros(2)}, [1], {"cfg": {}, "model": {}}):
+        torch.save(state, file)
+        with pytest.raises(UsageError, match="holds no model with its options"):
+            describe_fairseq(tmp_path, "speech")
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    checkpoint = tiny.wav2vec2()
+    checkpoint.extra = {"task_state": {"dictionaries": [Evil()]}}
+    with pytest.raises(UsageError, match="Unsupported global: GLOBAL \\w+ was not .*may run code"):
+        describe_fairseq(checkpoint.save(tmp_path / "model.pt"), "speech")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_convolutions_are_never_evaluated_as_code(tmp_path: Path) -> None:
+    checkpoint = tiny.wav2vec2()
+    target = tmp_path / "ran"
+    checkpoint.args.conv_feature_layers = f"[(8, 10, 5)] if open({str(target)!r}, 'w') else []"
+    with pytest.raises(UsageError, match="write \\[\\(channels"):
+        describe_fairseq(checkpoint.save(tmp_path / "model.pt"), "speech")
+    assert not target.exists()
+
+
+def test_a_model_of_another_kind_or_for_another_modality_is_refused(tmp_path: Path) -> None:
+    checkpoint = tiny.roberta()
+    checkpoint.args = Namespace(**{**vars(checkpoint.args), "arch": "transformer_lm_gpt"})
+    with pytest.raises(UsageError, match="none of roberta, xlmr"):
+        describe_fairseq(checkpoint.save(tmp_path / "lm.pt"), "text")
+    with pytest.raises(UsageError, match="reads speech, not text"):
+        describe_fairseq(tiny.wav2vec2().save(tmp_path / "w.pt"), "text")
+    with pytest.raises(UsageError, match="quantize_input = True"):
+        describe_fairseq(tiny.wav2vec2(quantize_input=True).save(tmp_path / "w.pt"), "speech")
+    with pytest.raises(UsageError, match="aggregator"):
+        describe_fairseq(tiny.wav2vec(aggregator="gru").save(tmp_path / "w.pt"), "speech")
+    other_rate = tiny.wav2vec2()
+    other_rate.args.sample_rate = 8000
+    with pytest.raises(UsageError, match="at 8000 Hz"):
+        describe_fairseq(other_rate.save(tmp_path / "w.pt"), "speech")
+
+
+def test_the_digest_is_of_the_file(tmp_path: Path) -> None:
+    first = describe_fairseq(tiny.wav2vec2().save(tmp_path / "a.pt"), "speech")
+    other = describe_fairseq(tiny.wav2vec2().save(tmp_path / "b.pt"), "speech")
+    assert first.input == WAVEFORM
+    assert len(first.weights) == 64
+    assert first.weights != other.weights
+    assert first.architecture == other.architecture
