@@ -1,0 +1,1 @@
+"""How a pretrained encoder is trained further: what learns, when, at which rate, in what memory."""
