@@ -1,42 +1,27 @@
-"""Speech tokenizers: how each is made, and how a token folder gives it back.
+"""Speech tokenizers: what they have in common, and how a token folder gives its own back.
 
-k-means is fitted on normalised frames of the train split; a frame's token is its nearest centroid.
-Tokens are numbered as fairseq's Dictionary does (`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, code k at
-k + 4) and every row ends with `</s>`.
+Tokens are numbered as fairseq's Dictionary does (`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then
+dict.txt line by line) and every row ends with `</s>`; the task puts `<s>` in front.
 """
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from data_prep.audio import log_mel, mfcc
-from data_prep.token_folder import DICT_FILE, EOS, UNK, Tokens, load_dictionary, read_card
-
-if TYPE_CHECKING:
-    from fairseq.data import Dictionary
-
-FloatArray = npt.NDArray[np.float32]
-
-KMEANS_FILE = "kmeans.npz"
-FIRST_CODE = UNK + 1
-BATCH_FRAMES = 10_000  # per k-means step, as for HuBERT's units
-FEATURES: dict[str, Callable[[npt.ArrayLike, int], FloatArray]] = {"mfcc": mfcc, "logmel": log_mel}
+from data_prep.audio import FloatArray
+from data_prep.kmeans_tokenizer import KMeansTokenizer
+from data_prep.token_folder import SpecialIds, Tokens, read_card
+from data_prep.vq_wav2vec_tokenizer import VqWav2VecTokenizer
 
 
 class SpeechTokenizer(Protocol):
     """What a token folder's tokenizer does, at training and at inference."""
 
     @property
-    def dictionary(self) -> Dictionary:
-        """fairseq's Dictionary of dict.txt."""
+    def specials(self) -> SpecialIds:
+        """Ids of the symbols that are no codes."""
 
     @property
     def sample_rate(self) -> int:
@@ -46,33 +31,10 @@ class SpeechTokenizer(Protocol):
         """(n_samples,) -> (n_tokens,) int64 ids that end with `</s>`."""
 
 
-class KMeansTokenizer:
-    """Frames -> codes, by the nearest of K centroids."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with np.load(folder / KMEANS_FILE, allow_pickle=False) as saved:
-            self.centroids: FloatArray = saved["centroids"]  # (K, C)
-            self.mean: FloatArray = saved["mean"]  # (C,)
-            self.std: FloatArray = saved["std"]  # (C,)
-            settings = json.loads(str(saved["settings"]))
-        self.sample_rate: int = settings["sample_rate"]
-        self._extract = FEATURES[settings["features"]]
-        self._deduplicate: bool = settings["deduplicate"]
-
-    @cached_property
-    def dictionary(self) -> Dictionary:
-        return load_dictionary(self._folder / DICT_FILE)
-
-    def encode(self, waveform: FloatArray) -> Tokens:
-        frames = (self._extract(waveform, self.sample_rate) - self.mean) / self.std
-        codes = nearest(frames, self.centroids)
-        if self._deduplicate:
-            codes = codes[np.diff(codes, prepend=-1) != 0]
-        return np.append(codes + FIRST_CODE, EOS)
-
-
-TOKENIZERS: dict[str, Callable[[Path], SpeechTokenizer]] = {"kmeans": KMeansTokenizer}
+TOKENIZERS: dict[str, Callable[[Path], SpeechTokenizer]] = {
+    "kmeans": KMeansTokenizer,
+    "vq-wav2vec": VqWav2VecTokenizer,
+}
 
 
 def load_speech_tokenizer(folder: str | Path) -> SpeechTokenizer:
@@ -82,55 +44,3 @@ def load_speech_tokenizer(folder: str | Path) -> SpeechTokenizer:
     if quantizer not in TOKENIZERS:
         raise ValueError(f"{folder}: holds no speech tokenizer; name DATA_DIR/speech")
     return TOKENIZERS[quantizer](folder)
-
-
-def nearest(frames: FloatArray, centroids: FloatArray) -> Tokens:
-    """(T, C) frames, (K, C) centroids -> (T,) index of the nearest centroid, the lower on a tie.
-
-    einsum without BLAS, in float64: the same bits whatever the number of threads.
-    """
-    points, centres = frames.astype(np.float64), centroids.astype(np.float64)
-    # |x - c|^2 = |x|^2 - 2 x.c + |c|^2; |x|^2 is the same for every c.
-    distances = (centres**2).sum(axis=1) - 2 * np.einsum("tc,kc->tk", points, centres)  # (T, K)
-    return np.asarray(distances.argmin(axis=1), dtype=np.int64)
-
-
-def train_kmeans(
-    frames: FloatArray, mean: FloatArray, std: FloatArray, settings: Mapping[str, Any]
-) -> tuple[dict[str, bytes], int]:
-    """Fit K centroids to (N, C) frames normalised by `mean` and `std`.
-
-    Returns the tokenizer's files by name and the vocabulary size, special symbols included; the
-    counts in dict.txt are of the frames given. Raises ValueError for fewer frames than K.
-    """
-    from sklearn.cluster import MiniBatchKMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    k = settings["n_clusters"]
-    if len(frames) < k:
-        raise ValueError(
-            f"{len(frames)} frames of the train split are too few for {k} clusters; "
-            "lower --n-clusters or raise --max-train-frames"
-        )
-    kmeans = MiniBatchKMeans(
-        n_clusters=k,
-        random_state=settings["seed"],
-        batch_size=BATCH_FRAMES,
-        n_init=5,
-        max_no_improvement=50,
-        reassignment_ratio=0.0,
-    )
-    with threadpool_limits(limits=1):  # sums over threads would depend on their number
-        kmeans.fit((frames - mean) / std)
-    centroids = kmeans.cluster_centers_.astype(np.float32)
-    counts = np.bincount(nearest((frames - mean) / std, centroids), minlength=k)
-    lines = [f"{code} {count}\n" for code, count in enumerate(counts)]
-    packed = io.BytesIO()
-    np.savez(
-        packed,
-        centroids=centroids,
-        mean=mean.astype(np.float32),
-        std=std.astype(np.float32),
-        settings=np.array(json.dumps(dict(settings))),
-    )
-    return {KMEANS_FILE: packed.getvalue(), DICT_FILE: "".join(lines).encode()}, k + FIRST_CODE

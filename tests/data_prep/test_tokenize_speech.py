@@ -1,6 +1,7 @@
 """Speech tokens: nearest centroids of frames, fitted on train alone, the same bytes every time."""
 
 import dataclasses
+import inspect
 import json
 import re
 import shutil
@@ -15,8 +16,8 @@ import soundfile
 from data_prep.audio import log_mel, mfcc, num_frames, read_audio
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 from data_prep.speech_tokenizers import load_speech_tokenizer
-from data_prep.token_folder import EOS, read_card
-from data_prep.tokenize_speech import main, sample_frames, tokenize_with_kmeans
+from data_prep.token_folder import EOS, SpecialIds, load_dictionary, read_card
+from data_prep.tokenize_speech import QUANTIZERS, main, sample_frames, tokenize_with_kmeans
 from data_prep.toy import make_toy
 
 FIRST_CODE = 4
@@ -91,7 +92,7 @@ def test_statistics_and_dictionary_are_of_train(data_dir: Path) -> None:
         saved["mean"], frames.mean(axis=0, dtype=float), rtol=1e-4, atol=1e-4
     )
     np.testing.assert_allclose(saved["std"], frames.std(axis=0, dtype=float), rtol=1e-4)
-    dictionary = load_speech_tokenizer(folder).dictionary
+    dictionary = load_dictionary(folder / "dict.txt")
     assert dictionary.symbols == ["<s>", "<pad>", "</s>", "<unk>", *map(str, range(8))]
     counts = np.bincount(np.concatenate(stored(folder, "train")))
     assert dictionary.count[FIRST_CODE:] == counts[FIRST_CODE:].tolist()
@@ -194,6 +195,7 @@ def test_a_loaded_tokenizer_does_the_same_on_a_waveform(data_dir: Path) -> None:
     assert tokens.tolist() == stored(folder, "test")[3]
     assert tokens.dtype == np.int64
     assert tokenizer.sample_rate == 16_000
+    assert tokenizer.specials == SpecialIds()
 
 
 @pytest.mark.parametrize("most", [500, 10**9])
@@ -231,6 +233,41 @@ def test_bad_input_is_one_sentence_and_status_1(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ")
     assert re.search(what, error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--checkpoint", "vq.pt"], "--quantizer kmeans takes no --checkpoint"),
+        (["--dict", "d", "--max-seconds", "9"], "kmeans takes no --dict, --max-seconds"),
+        (["--quantizer", "vq-wav2vec"], "--quantizer vq-wav2vec needs --checkpoint"),
+        (
+            ["--quantizer", "vq-wav2vec", "--checkpoint", "vq.pt", "--deduplicate"],
+            "vq-wav2vec takes no --deduplicate",
+        ),
+        (["--quantizer", "vq-wav2vec", "--max-seconds", "0"], "0 is not above 0"),
+    ],
+)
+def test_options_of_another_quantizer_are_refused(
+    arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["data", *arguments])
+    assert stopped.value.code == 2
+    assert what in capsys.readouterr().err
+
+
+def test_defaults_of_the_help_are_those_of_the_function(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    parameters = inspect.signature(tokenize_with_kmeans).parameters
+    for flag, name in QUANTIZERS["kmeans"].parameters.items():
+        if name not in ("workers", "deduplicate"):
+            help_of_flag = said.rpartition(f" {flag} ")[2].partition(" --")[0]
+            assert f"default: {parameters[name].default}" in help_of_flag, flag
 
 
 def test_a_corpus_without_sound_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""A corpus by k-means: frames of the train split sampled and clustered, then every split encoded.
+
+The sound is cut into frames (25 ms every 10 ms; MFCC with differences, or log-mel), which are
+normalised and replaced each by the nearest of K centroids. Mean, deviation and centroids come from
+the train split alone. A row shorter than 25 ms is `</s>` alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.audio import FloatArray, num_frames
+from data_prep.binarize import binarize_splits, ordered_map, read_splits
+from data_prep.kmeans_tokenizer import FEATURES, train_kmeans
+from data_prep.schema import Utterance, read_corpus
+from data_prep.sounds import Sound, speech_job
+from data_prep.speech_tokenizers import load_speech_tokenizer
+from data_prep.token_folder import EOS, TokenFolder, Tokens
+
+logger = logging.getLogger(__name__)
+
+MIN_STD = 1e-5  # a dimension that never varies is left at zero, not divided by zero
+
+
+def tokenize_with_kmeans(
+    data_dir: str | Path,
+    data_raw: str | Path | None = None,
+    features: str = "mfcc",
+    n_clusters: int = 100,
+    seed: int = 1,
+    max_train_frames: int = 500_000,
+    deduplicate: bool = False,
+    workers: int = 1,
+) -> TokenFolder:
+    """Fit k-means on (a sample of) the train split's frames and tokenize every split.
+
+    `deduplicate` merges runs of one code. Raises ValueError that names the utterance
+    whose audio is bad.
+    """
+    rows = read_splits(data_dir)
+    root = Path(data_raw or data_dir)
+    jobs = {split: speech_job(root, rows[split]) for split in rows}
+    settings: dict[str, Any] = {
+        "quantizer": "kmeans",
+        "features": features,
+        "sample_rate": read_corpus(data_dir).sample_rate,
+        "n_clusters": n_clusters,
+        "seed": seed,
+        "max_train_frames": max_train_frames,
+        "deduplicate": deduplicate,
+        "fitted_on": jobs["train"].digest,
+    }
+    folder = TokenFolder(Path(data_dir) / "speech", settings)
+    with folder.locked():
+        if not folder.is_fitted:
+            frames, mean, std = sample_frames(root, rows["train"], settings, workers)
+            logger.info("fitting %d clusters on %d train frames", n_clusters, len(frames))
+            folder.replace_tokenizer(*train_kmeans(frames, mean, std, settings))
+        binarize_splits(folder, jobs, partial(_build_encoder, folder.folder), workers)
+    return folder
+
+
+def sample_frames(
+    root: Path, rows: Sequence[Utterance], settings: Mapping[str, Any], workers: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """At most `max_train_frames` frames, and the mean and deviation of all frames.
+
+    Every utterance gives its share by length, drawn from a random stream of its own, so that the
+    number of workers changes nothing. Shapes (N, C), (C,), (C,).
+    """
+    heard = [row for row in rows if row.audio and row.n_samples]
+    rate = settings["sample_rate"]
+    lengths = np.array([num_frames(row.n_samples or 0, rate) for row in heard], dtype=np.int64)
+    if not lengths.sum():
+        raise ValueError(
+            "the train split has no audio of 25 ms or more; "
+            "check audio and n_samples in its manifest"
+        )
+    share = min(1.0, settings["max_train_frames"] / lengths.sum())
+    quotas = np.diff(np.floor(np.cumsum(lengths) * share), prepend=0).astype(int).tolist()
+    tasks = [
+        (Sound(row.id, root / str(row.audio)), quota, (settings["seed"], i))
+        for i, (row, quota) in enumerate(zip(heard, quotas, strict=True))
+    ]
+    build = partial(_build_sampler, settings["features"], rate)
+    parts, totals = [], np.zeros(1)
+    with ordered_map(build, workers) as sample_all:
+        for sample, sums in tqdm(sample_all(tasks), "speech frames", len(tasks), disable=None):
+            parts.append(sample)
+            totals = totals + sums
+    count, first, second = totals[0, 0], totals[1], totals[2]
+    mean = first / count
+    std = np.maximum(np.sqrt(np.maximum(second / count - mean**2, 0)), MIN_STD)
+    return np.concatenate(parts), mean.astype(np.float32), std.astype(np.float32)
+
+
+def _build_sampler(
+    features: str, rate: int
+) -> Callable[[tuple[Sound, int, tuple[int, int]]], tuple[FloatArray, Any]]:
+    def sample(task: tuple[Sound, int, tuple[int, int]]) -> tuple[FloatArray, Any]:
+        sound, quota, seed = task
+        frames = FEATURES[features](sound.read(rate), rate)
+        chosen = np.random.default_rng(seed).permutation(len(frames))[:quota]
+        wide = frames.astype(np.float64)
+        count = np.full(frames.shape[1], len(frames), dtype=np.float64)
+        return frames[np.sort(chosen)], np.stack([count, wide.sum(0), (wide**2).sum(0)])
+
+    return sample
+
+
+def _build_encoder(folder: Path) -> Callable[[Sound | None], Tokens]:
+    tokenizer = load_speech_tokenizer(folder)
+
+    def encode(sound: Sound | None) -> Tokens:
+        if sound is None:
+            return np.array([EOS], dtype=np.int64)
+        return tokenizer.encode(sound.read(tokenizer.sample_rate))
+
+    return encode
