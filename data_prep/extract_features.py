@@ -1,99 +1,168 @@
-"""Speech -> frames on disk: DATA_DIR/features/log_mel/{split}.npy + .lengths.
+"""Speech or text -> frames on disk: DATA_DIR/features/<name>/{split}.npy + .lengths.
 
     python -m data_prep.extract_features DATA_DIR [--data-raw AUDIO_DIR]
+    python -m data_prep.extract_features DATA_DIR --encoder egemaps
+    python -m data_prep.extract_features DATA_DIR --encoder hf:models/wavlm --layer 9 --pool mean
+    python -m data_prep.extract_features DATA_DIR --modality text --encoder hf:models/mpnet
 
-Kaldi's log-mel filterbanks, 80 bands, 25 ms every 10 ms, in half precision. Training with
-`--speech-input log_mel` reads them from here when they are there, instead of decoding every file in
-every epoch. Running it again does only what is missing or has changed.
+The default is Kaldi's log-mel filterbanks, 80 bands, 25 ms every 10 ms, in half precision: training
+with `--speech-input log_mel` reads them from here when they are there, instead of decoding every
+file in every epoch. Everything else is read by `--{modality}-encoder features:<name>`. Running it
+again does only what is missing or has changed.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from data_prep.audio import FRAME_MS, FloatArray, log_mel, num_frames, read_audio
+from data_prep import egemaps, log_mel_features
+from data_prep.audio_features import AudioFeatures
 from data_prep.audio_length import default_workers
-from data_prep.binarize import ordered_map, positive_int, read_splits
+from data_prep.binarize import positive_int
 from data_prep.command_line import make_parser, run
-from data_prep.schema import SAMPLE_RATE, Utterance
-from data_prep.stored_features import read_card, rows_digest, write_split
-from data_prep.token_folder import file_digest, sequence_digest
+from data_prep.feature_pooling import POOLS
+from data_prep.feature_splits import Source, extract
+from data_prep.log_mel_features import LOG_MEL, N_MELS, frames_of
+from data_prep.pretrained_features import PretrainedFeatures
 
-logger = logging.getLogger(__name__)
+__all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 
-LOG_MEL = "log_mel"
-N_MELS = 80
-# Quantised to about 0.004 at a log energy of 8, a hundredth of what adjacent frames differ by.
-DTYPE = "float16"
-
-
-def frames_of(waveform: FloatArray) -> FloatArray:
-    """(T, N_MELS) log-mel frames of a 16 kHz waveform; one shorter than a frame is filled up."""
-    one_frame = SAMPLE_RATE * FRAME_MS // 1000
-    if num_frames(len(waveform)) == 0:
-        waveform = np.pad(waveform, (0, one_frame - len(waveform)))
-    return log_mel(waveform, SAMPLE_RATE, N_MELS)
+HALF, SINGLE = "float16", "float32"
 
 
 def extract_log_mel(
     data_dir: str | Path, data_raw: str | Path | None = None, workers: int = 1
 ) -> Path:
-    """Write the log-mel frames of every split that is not up to date; returns their folder.
+    """Log-mel frames in half precision; see `extract`.
 
-    Raises ValueError naming the file for audio that cannot be read.
+    Half precision quantises to about 0.004 at a log energy of 8, a hundredth of what adjacent
+    frames differ by.
     """
-    folder = Path(data_dir) / "features" / LOG_MEL
-    root = Path(data_raw or data_dir)
-    settings = {"features": LOG_MEL, "n_mels": N_MELS, "sample_rate": SAMPLE_RATE, "dtype": DTYPE}
-    with ordered_map(partial(_build, root), workers) as extract_all:
-        for split, rows in read_splits(data_dir).items():
-            card = read_card(folder)
-            content = _content_digest(root, rows)
-            wanted = {"manifest": rows_digest(rows), "content": content}
-            finished = card.get("splits", {}).get(split) == wanted
-            if finished and card.get("settings") == settings:
-                logger.info("%s: %s is up to date, skipped", folder, split)
-                continue
-            frames = extract_all([row.audio for row in rows])
-            shown = tqdm(frames, f"{LOG_MEL} {split}", len(rows), disable=None)
-            write_split(folder, split, rows, shown, settings, content)
-    return folder
+    return extract(data_dir, LOG_MEL, _log_mel(data_dir, data_raw, workers), dtype=HALF)
 
 
-def _content_digest(root: Path, rows: Sequence[Utterance]) -> str:
-    """Of the audio files' bytes, wherever they lie."""
-    return sequence_digest((row.id, row.audio and file_digest(root / row.audio)) for row in rows)
+def _log_mel(data_dir: str | Path, data_raw: str | Path | None, workers: int) -> AudioFeatures:
+    return AudioFeatures(
+        *(log_mel_features.SETTINGS, N_MELS, log_mel_features.build_log_mel),
+        *(Path(data_raw or data_dir), workers, _memory(data_dir)),
+    )
 
 
-def _build(root: Path) -> Callable[[str | None], FloatArray]:
-    def extract(audio: str | None) -> FloatArray:
-        if audio is None:
-            return np.zeros((0, N_MELS), dtype=np.float32)
-        return frames_of(read_audio(root / audio))
+def _egemaps(data_dir: str | Path, data_raw: str | Path | None, workers: int) -> AudioFeatures:
+    return AudioFeatures(
+        *(egemaps.settings(), egemaps.N_FUNCTIONALS, egemaps.build_egemaps),
+        *(Path(data_raw or data_dir), workers, _memory(data_dir)),
+    )
 
-    return extract
+
+def _memory(data_dir: str | Path) -> Path:
+    return Path(data_dir) / "features" / ".digests.json"
+
+
+_OF_AUDIO = {LOG_MEL: _log_mel, egemaps.EGEMAPS: _egemaps}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: see the module's docstring."""
-    parser = make_parser("extract_features", __doc__ or "", audio=False)
-    parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
-    raw = "what `audio` is relative to (default: DATA_DIR)"
-    parser.add_argument("--data-raw", type=Path, metavar="DIR", help=raw)
-    workers = "processes (default: %(default)s); their number does not change the result"
-    parser.add_argument(
-        "--workers", type=positive_int, default=default_workers(), metavar="N", help=workers
-    )
+    parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    return run(lambda: print(extract_log_mel(options.data_dir, options.data_raw, options.workers)))
+    _check(parser, options)
+    return run(lambda: print(_extract(options)))
+
+
+def _extract(options: argparse.Namespace) -> Path:
+    is_vector = options.pool != "none" or options.encoder == egemaps.EGEMAPS
+    return extract(
+        options.data_dir,
+        options.name or _default_name(options),
+        _source(options),
+        dtype=options.dtype or (SINGLE if is_vector else HALF),
+        pool=options.pool,
+        about={"encoder": options.encoder},
+    )
+
+
+def _source(options: argparse.Namespace) -> Source:
+    build = _OF_AUDIO.get(options.encoder)
+    if build is not None:
+        return build(options.data_dir, options.data_raw, options.workers)
+    return PretrainedFeatures(
+        data_dir=options.data_dir,
+        audio_root=options.data_raw or options.data_dir,
+        modality=options.modality,
+        spec=options.encoder,
+        layer=options.layer,
+        max_seconds=options.max_seconds,
+        memory=_memory(options.data_dir),
+    )
+
+
+def _default_name(options: argparse.Namespace) -> str:
+    """Such as `wavlm-base-layer9-mean`."""
+    place = Path(options.encoder.partition(":")[2] or options.encoder)
+    parts = [place.name if place.is_dir() else place.stem]
+    if options.layer != "last":
+        parts.append(f"layer{options.layer}")
+    if options.pool != "none":
+        parts.append(options.pool)
+    return "-".join(parts)
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What argparse cannot see: options that do not go together."""
+    if options.encoder in _OF_AUDIO and (options.modality, options.layer) != ("speech", "last"):
+        parser.error(f"--encoder {options.encoder} reads speech, and has no layers")
+    if options.name == LOG_MEL and (options.encoder, options.pool) != (LOG_MEL, "none"):
+        parser.error(f"--name {LOG_MEL} is that of log-mel frames; give another")
+    if options.max_seconds <= 0:
+        parser.error(f"--max-seconds {options.max_seconds:g}: give more than 0")
+
+
+def _encoder(value: str) -> str:
+    """A type for argparse: the name of features, or a kind of encoder and its place."""
+    kind, _, place = value.partition(":")
+    if value not in _OF_AUDIO and not (kind in ("hf", "fairseq") and place):
+        names = ", ".join(_OF_AUDIO)
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is none of {names}, hf:FOLDER, fairseq:CHECKPOINT"
+        )
+    return value
+
+
+def _layer(value: str) -> str:
+    if value not in ("last", "mean") and not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{value!r} is none of last, mean, or a number from 0 up")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("extract_features", __doc__ or "", audio=False)
+    add = parser.add_argument
+    add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
+    raw = "what `audio` is relative to (default: DATA_DIR)"
+    add("--data-raw", type=Path, metavar="DIR", help=raw)
+    encoder = "log_mel (default), egemaps (needs opensmile), hf:FOLDER or fairseq:CHECKPOINT"
+    add("--encoder", type=_encoder, default=LOG_MEL, metavar="ENCODER", help=encoder)
+    modality = "what the encoder reads (default: %(default)s)"
+    add("--modality", choices=("speech", "text"), default="speech", help=modality)
+    layer = "of a pretrained encoder: last (default), mean of all, or a number; 0 enters the first"
+    add("--layer", type=_layer, default="last", metavar="LAYER", help=layer)
+    pool = "one vector an utterance in place of frames (default: %(default)s)"
+    add("--pool", choices=POOLS, default="none", help=pool)
+    dtype = "numbers on disk (default: float16 for frames, float32 for vectors)"
+    add("--dtype", choices=(HALF, SINGLE), help=dtype)
+    name = "folder under DATA_DIR/features (default: after encoder, layer and pool)"
+    add("--name", metavar="NAME", help=name)
+    seconds = "pretrained encoders: longer audio is cut at its end (default: %(default)g)"
+    add("--max-seconds", type=float, default=30.0, metavar="S", help=seconds)
+    workers = "processes for log_mel and egemaps (default: %(default)s); do not change the result"
+    add("--workers", type=positive_int, default=default_workers(), metavar="N", help=workers)
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,16 +1,26 @@
 """Log-mel frames on disk: equal to those computed, row by row, and never stale or half-written."""
 
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import hf_folders
 import numpy as np
 import pytest
 import soundfile
+import torch
+import transformers
+from pretrained import tiny_checkpoints
 
 from data_prep.audio import read_audio
-from data_prep.extract_features import N_MELS, extract_log_mel, frames_of
+from data_prep.extract_features import N_MELS, extract_log_mel, frames_of, main
+from data_prep.frame_files import StoredFeatures
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus, write_manifest
 from data_prep.stored_features import open_features, read_card
+from data_prep.tokenize_text import tokenize_with_hf
+from emo_fairseq import pretrained
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 
 LENGTHS = {"long": 16_000, "short": 100, "middle": 5_000}
 
@@ -45,7 +55,7 @@ def test_stored_frames_are_the_computed_ones(data_dir: Path) -> None:
 
 def test_the_number_of_workers_changes_nothing(data_dir: Path) -> None:
     alone = (extract_log_mel(data_dir, workers=1) / "train.npy").read_bytes()
-    (data_dir / "features" / "log_mel" / "features.yaml").unlink()
+    shutil.rmtree(data_dir / "features")
     assert (extract_log_mel(data_dir, workers=2) / "train.npy").read_bytes() == alone
 
 
@@ -74,7 +84,7 @@ def test_a_bad_file_leaves_no_half_written_split(data_dir: Path) -> None:
     with pytest.raises(ValueError, match=r"middle\.wav: the file is empty"):
         extract_log_mel(data_dir)
     folder = data_dir / "features" / "log_mel"
-    assert not [path for path in folder.iterdir() if path.suffix != ".yaml"]
+    assert not [path for path in folder.iterdir() if path.name != ".lock"]
     assert "train" not in read_card(folder).get("splits", {})
 
 
@@ -90,3 +100,183 @@ def test_other_sound_under_the_same_name_is_extracted_again(data_dir: Path) -> N
     stored = open_features(folder, "train", rows)
     assert stored is not None
     assert np.ptp(stored[1]) == 0  # digital silence
+
+
+# -- other encoders --------------------------------------------------------------------------------
+
+
+def rows_of(data_dir: Path) -> list[Utterance]:
+    return read_manifest(data_dir / "train.tsv")
+
+
+def extract(data_dir: Path, *options: object) -> StoredFeatures:
+    """Run the command; returns the train split of the newest folder."""
+    assert main([str(data_dir), *map(str, options)]) == 0
+    cards = (data_dir / "features").glob("*/features.yaml")
+    newest = max(cards, key=lambda card: card.stat().st_mtime_ns).parent
+    stored = open_features(newest, "train", rows_of(data_dir))
+    assert stored is not None
+    return stored
+
+
+@pytest.fixture(scope="module")
+def wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny wav2vec 2.0 in fairseq's own file."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("fairseq") / "tiny.pt"
+    return tiny_checkpoints.wav2vec2().save(file)
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hf_folders.build(tmp_path_factory.mktemp("hf") / "tiny-bert")
+
+
+def speech_encoder(checkpoint: Path, layer: str = "last") -> ModalityEncoder:
+    card = pretrained.describe("speech", f"fairseq:{checkpoint}")
+    backbone = pretrained.build(card)
+    pretrained.load(backbone, card)
+    return ModalityEncoder(backbone, layer).eval()
+
+
+@pytest.mark.parametrize("layer", ["last", "1", "mean"])
+def test_speech_of_a_pretrained_encoder(data_dir: Path, wav2vec2: Path, layer: str) -> None:
+    options = ("--encoder", f"fairseq:{wav2vec2}", "--layer", layer, "--max-seconds", "0.5")
+    stored = extract(data_dir, *options)
+    assert stored.frames.dtype == np.float16
+    encoder = speech_encoder(wav2vec2, layer)
+    for position, row in enumerate(rows_of(data_dir)):
+        if row.audio is None:
+            assert stored[position].shape == (0, 16)
+            continue
+        waveform = torch.from_numpy(read_audio(data_dir / row.audio)[None, :8000])
+        mask = torch.zeros_like(waveform, dtype=torch.bool)
+        if waveform.size(1) < 400:
+            waveform = torch.nn.functional.pad(waveform, (0, 400 - waveform.size(1)))
+            mask = torch.zeros_like(waveform, dtype=torch.bool)
+        with torch.no_grad():
+            expected, _ = encoder.encode(waveform=waveform, padding_mask=mask)
+        np.testing.assert_allclose(
+            stored[position], expected[0, :, 0].numpy(), rtol=2e-3, atol=2e-3
+        )
+
+
+@pytest.mark.parametrize(("pool", "width"), [("mean", 16), ("mean_std", 32)])
+def test_a_vector_an_utterance(data_dir: Path, wav2vec2: Path, pool: str, width: int) -> None:
+    spec = f"fairseq:{wav2vec2}"
+    frames = extract(data_dir, "--encoder", spec, "--dtype", "float32")
+    vectors = extract(data_dir, "--encoder", spec, "--pool", pool)
+    assert {path.name for path in (data_dir / "features").glob("tiny*")} == {"tiny", f"tiny-{pool}"}
+    assert vectors.frames.dtype == np.float32
+    assert vectors.frames.shape == (3, width)
+    assert len(vectors[0]) == 0  # no audio
+    np.testing.assert_allclose(vectors[1][0, :16], frames[1].mean(axis=0), rtol=1e-5, atol=1e-6)
+    if pool == "mean_std":
+        np.testing.assert_allclose(vectors[1][0, 16:], frames[1].std(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_other_settings_begin_again(data_dir: Path, wav2vec2: Path, tmp_path: Path) -> None:
+    """And the same encoder elsewhere does not."""
+    name = ("--name", "mine")
+    array = data_dir / "features" / "mine" / "train.npy"
+    extract(data_dir, "--encoder", f"fairseq:{wav2vec2}", *name)
+
+    def changes(*options: object) -> bool:
+        before = array.stat().st_mtime_ns
+        extract(data_dir, *options, *name)
+        return array.stat().st_mtime_ns != before
+
+    copied = shutil.copy(wav2vec2, tmp_path / "copied.pt")
+    assert not changes("--encoder", f"fairseq:{copied}")
+    assert changes("--encoder", f"fairseq:{copied}", "--layer", "2")
+    assert changes("--encoder", f"fairseq:{copied}", "--layer", "2", "--dtype", "float32")
+    assert changes("--encoder", f"fairseq:{copied}", "--max-seconds", "0.2")
+    torch.manual_seed(5)
+    tiny_checkpoints.wav2vec2().save(tmp_path / "copied.pt")
+    assert changes("--encoder", f"fairseq:{copied}", "--max-seconds", "0.2")
+
+
+def test_text_of_a_pretrained_encoder(tmp_path: Path, bert: Path) -> None:
+    texts = ["i am so happy for you", None, "no no no"]
+    rows = [Utterance(id=f"t{number}", text=text) for number, text in enumerate(texts)]
+    write_corpus(tmp_path, Corpus("text"), {"train": rows})
+    tokenize_with_hf(tmp_path, bert)
+    options = ("--modality", "text", "--encoder", f"hf:{bert}", "--dtype", "float32")
+    stored = extract(tmp_path, *options)
+    assert (tmp_path / "features" / "tiny-bert").is_dir()
+    model = transformers.AutoModel.from_pretrained(bert)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bert)
+    for position, text in enumerate(texts):
+        if text is None:
+            assert stored[position].shape == (0, 16)
+            continue
+        with torch.no_grad():
+            expected = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+        np.testing.assert_allclose(stored[position], expected.numpy(), atol=1e-5)
+    before = (tmp_path / "features" / "tiny-bert" / "train.npy").stat().st_mtime_ns
+    extract(tmp_path, *options)
+    assert (tmp_path / "features" / "tiny-bert" / "train.npy").stat().st_mtime_ns == before
+
+
+def test_tokens_of_another_tokenizer_are_refused(
+    toy_corpus: Path, tmp_path: Path, bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "toy"
+    shutil.copytree(toy_corpus, data)
+    assert main([str(data), "--modality", "text", "--encoder", f"hf:{bert}"]) == 1
+    error = capsys.readouterr().err
+    assert f"tokenize_text DATA --bpe hf:{bert}" in error
+    shutil.rmtree(data / "text")
+    assert main([str(data), "--modality", "text", "--encoder", f"hf:{bert}"]) == 1
+    assert "holds no tokens; run `python -m data_prep.tokenize_text" in capsys.readouterr().err
+
+
+def test_egemaps(data_dir: Path) -> None:
+    opensmile = pytest.importorskip("opensmile")
+    stored = extract(data_dir, "--encoder", "egemaps", "--workers", "1")
+    assert stored.frames.shape == (3, 88)
+    assert stored.frames.dtype == np.float32
+    assert [len(stored[position]) for position in range(4)] == [0, 1, 1, 1]
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    waveform = read_audio(data_dir / "long.wav")
+    expected = smile.process_signal(waveform, 16_000).to_numpy()
+    np.testing.assert_allclose(stored[1], expected, rtol=1e-5)
+
+
+def test_egemaps_without_opensmile(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    assert main([str(data_dir), "--encoder", "egemaps"]) == 1
+    assert "--encoder egemaps: needs openSMILE; `pip install opensmile`" in capsys.readouterr().err
+
+
+def test_features_that_others_made_are_not_overwritten(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = data_dir / "features" / "theirs"
+    folder.mkdir(parents=True)
+    np.save(folder / "train.npy", np.zeros((4, 3)))
+    assert main([str(data_dir), "--name", "theirs"]) == 1
+    assert "train.npy: was not made by this command" in capsys.readouterr().err
+    assert np.load(folder / "train.npy").shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--encoder", "wavlm"], "'wavlm' is none of log_mel, egemaps, hf:FOLDER"),
+        (["--encoder", "hf:"], "'hf:' is none of"),
+        (["--layer", "3"], "--encoder log_mel reads speech, and has no layers"),
+        (["--encoder", "egemaps", "--modality", "text"], "--encoder egemaps reads speech"),
+        (["--encoder", "hf:x", "--layer", "first"], "'first' is none of last, mean, or a number"),
+        (["--encoder", "hf:x", "--name", "log_mel"], "--name log_mel is that of log-mel frames"),
+        (["--encoder", "hf:x", "--max-seconds", "0"], "--max-seconds 0: give more than 0"),
+    ],
+)
+def test_options_that_cannot_be(
+    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), *options])
+    assert message in capsys.readouterr().err

@@ -1,0 +1,189 @@
+"""Feature folders that others made: three layouts, without a `features.yaml`.
+
+    {split}.npy + {split}.lengths    emotion2vec's: all frames stacked, and a length for each row
+    {split}.npy                      (N, C), a vector a row; NaN throughout = the row has none
+    {split}/{id}.npy, or {id}.npy    a file a row, (T, C) or (C,); no file = the row has none
+
+The first is read as it is. What the others cannot give by mmap is packed into `packed/`, in the
+form of the first, when it is first asked for, and again when a file has changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.folder_lock import locked
+from data_prep.frame_files import (
+    FloatArray,
+    StoredFeatures,
+    read_array,
+    read_frames,
+    write_frames,
+)
+from data_prep.schema import Utterance
+from data_prep.token_folder import replacing, sequence_digest
+
+logger = logging.getLogger(__name__)
+
+PACKED = "packed"
+_NAMED = 5  # rows that a message names before it says "..."
+_ROWS_AT_ONCE = 4096
+_TRAIN = "train"
+
+
+def open_foreign(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures | None:
+    """A split in any of the layouts, or None if the folder has none of it.
+
+    Raises ValueError if the files do not fit each other or the manifest.
+    """
+    array, lengths = folder / f"{split}.npy", folder / f"{split}.lengths"
+    if array.exists() and lengths.exists():
+        stored = read_frames(folder, split)
+        _check_rows(lengths, len(stored), rows)
+        found = StoredFeatures(stored.frames, stored.offsets, _names(array, rows))
+    elif array.exists():
+        found = _vectors(array, split, rows)
+    else:
+        files = _files(folder, split, rows)
+        if not any(files):
+            return None
+        found = _one_file_a_row(folder, split, rows, files)
+    _check_width(folder, split, found)
+    missing = np.flatnonzero(np.diff(found.offsets) == 0).tolist()
+    _report_missing(array, [rows[row].id for row in missing], len(rows))
+    return found
+
+
+def _names(array: Path, rows: Sequence[Utterance]) -> list[str]:
+    return [f"{array}: {row.id}" for row in rows]
+
+
+def _check_rows(file: Path, n_rows: int, rows: Sequence[Utterance]) -> None:
+    if n_rows != len(rows):
+        raise ValueError(
+            f"{file}: {n_rows} rows, but the manifest has {len(rows)}; it must have one for each "
+            "row of the manifest, in its order"
+        )
+
+
+def _check_width(folder: Path, split: str, found: StoredFeatures) -> None:
+    """Against the train split, whose width the model has."""
+    for place in (folder, folder / PACKED):
+        train = place / f"{_TRAIN}.npy"
+        if split != _TRAIN and train.exists():
+            width, own = read_array(train).shape[1], found.frames.shape[1]
+            if width != own:
+                raise ValueError(
+                    f"{folder / split}.npy: frames of {own} numbers, but those of {train} have "
+                    f"{width}; compute both with the same encoder"
+                )
+
+
+def _report_missing(array: Path, ids: Sequence[str], n_rows: int) -> None:
+    if ids:
+        first = ", ".join([*ids[:_NAMED], *(["..."] if len(ids) > _NAMED else [])])
+        logger.warning("%s: %d of %d rows have no features: %s", array, len(ids), n_rows, first)
+
+
+# -- a vector a row --------------------------------------------------------------------------------
+
+
+def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures:
+    vectors = read_array(array)
+    if len(vectors) != len(rows):
+        raise ValueError(
+            f"{array}: {len(vectors)} vectors, but the manifest has {len(rows)} rows; give one a "
+            f"row, or, of frames, {split}.lengths beside it"
+        )
+    missing = np.concatenate(
+        [
+            np.isnan(vectors[start : start + _ROWS_AT_ONCE]).all(axis=1)
+            for start in range(0, len(vectors), _ROWS_AT_ONCE)
+        ]
+        or [np.zeros(0, dtype=bool)]
+    )
+    if not missing.any():
+        return StoredFeatures(vectors, np.arange(len(vectors) + 1), _names(array, rows))
+
+    def frames() -> Iterator[FloatArray]:
+        for vector, is_missing in zip(vectors, missing, strict=True):
+            yield vector[None, :][: int(not is_missing)]
+
+    signature = _stamp(array)
+    return _packed(array.parent, split, rows, signature, frames(), vectors.dtype)
+
+
+# -- a file a row ----------------------------------------------------------------------------------
+
+
+def _files(folder: Path, split: str, rows: Sequence[Utterance]) -> list[Path | None]:
+    """The file of each row, in the split's own folder or in that of all."""
+    place = folder / split if (folder / split).is_dir() else folder
+    files = [place / f"{row.id}.npy" for row in rows]
+    return [file if file.exists() else None for file in files]
+
+
+def _one_file_a_row(
+    folder: Path, split: str, rows: Sequence[Utterance], files: Sequence[Path | None]
+) -> StoredFeatures:
+    first = _read_row(next(file for file in files if file is not None))
+    dtype = np.float16 if first.dtype == np.float16 else np.float32
+    signature = sequence_digest(
+        (row.id, None if file is None else _stamp(file))
+        for row, file in zip(rows, files, strict=True)
+    )
+    none = np.zeros((0, first.shape[1]), dtype)
+    frames = (none if file is None else _read_row(file) for file in files)
+    return _packed(folder, split, rows, signature, frames, dtype)
+
+
+def _read_row(file: Path) -> FloatArray:
+    """(T, C) frames of one file; (C,) becomes (1, C)."""
+    try:
+        array = np.load(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{file}: cannot be read as an array ({error}); write it again") from error
+    if array.ndim not in (1, 2) or array.dtype.kind != "f":
+        raise ValueError(
+            f"{file}: holds {array.dtype} {array.shape}, not floating (T, C) or (C,); "
+            "write it again"
+        )
+    return array if array.ndim == 2 else array[None, :]
+
+
+def _stamp(file: Path) -> str:
+    status = file.stat()
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def _packed(
+    folder: Path,
+    split: str,
+    rows: Sequence[Utterance],
+    signature: str,
+    frames: Iterable[FloatArray],
+    dtype: npt.DTypeLike,
+) -> StoredFeatures:
+    """Pack the frames, unless that was done from the same files; signed last."""
+    target = folder / PACKED
+    signed = target / f"{split}.signature"
+    try:
+        with locked(target / ".lock"):
+            if not signed.exists() or signed.read_text(encoding="utf-8") != signature:
+                signed.unlink(missing_ok=True)
+                logger.info("%s: packing %s into %s", folder, split, target)
+                names = _names(folder / split, rows)
+                write_frames(target, split, frames, dtype, names.__getitem__)
+                with replacing(signed) as part:
+                    part.write_text(signature, encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"{target}: cannot be written ({error.strerror}); let it be, or give the features as "
+            f"{split}.npy and {split}.lengths"
+        ) from error
+    return read_frames(target, split)

@@ -1,0 +1,136 @@
+"""Frames of all rows of a split in one array: written row by row, read by mmap.
+
+`{split}.npy` holds them stacked, (sum of lengths, C); `{split}.lengths` one number a row, 0 where
+it has none. This is emotion2vec's layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.token_folder import replacing
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """One split: `frames` (sum of lengths, C) by mmap, and where each row's begin, (N + 1,).
+
+    `unchecked` names the rows of frames that nobody has looked through yet: they are checked when
+    they are read, which then raises ValueError for one that is NaN or infinite.
+    """
+
+    frames: FloatArray
+    offsets: npt.NDArray[np.int64]
+    unchecked: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> FloatArray:
+        """(T, C) frames of a row, in the type they are stored in; T is 0 where it has none."""
+        frames = self.frames[self.offsets[row] : self.offsets[row + 1]]
+        if self.unchecked and not np.isfinite(frames).all():
+            raise ValueError(
+                f"{self.unchecked[row]}: its frames are NaN or infinite; compute them again, or "
+                "take the row out (a length of 0)"
+            )
+        return frames
+
+
+def read_frames(folder: Path, split: str) -> StoredFeatures:
+    """Open what `write_frames` wrote. Raises ValueError if the files do not fit each other."""
+    array = read_array(folder / f"{split}.npy")
+    file = folder / f"{split}.lengths"
+    try:
+        lengths = np.array(file.read_text(encoding="utf-8").split(), dtype=np.int64)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: is no list of lengths, one a line ({error})") from error
+    if (lengths < 0).any() or lengths.sum() != len(array):
+        raise ValueError(
+            f"{file}: lengths add up to {lengths.sum()}, but {split}.npy has {len(array)} frames; "
+            "they are of different runs: compute both again"
+        )
+    return StoredFeatures(array, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def read_array(file: Path) -> FloatArray:
+    """A (frames, C) array by mmap. Raises ValueError if the file holds none."""
+    try:
+        array: FloatArray = np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{file}: cannot be read as an array ({error}); write it again") from error
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise ValueError(
+            f"{file}: holds {array.dtype} {array.shape}, not floating (frames, C); stack the "
+            "frames of all rows, without padding"
+        )
+    return array
+
+
+def write_frames(
+    folder: Path,
+    split: str,
+    frames_of_rows: Iterable[FloatArray],
+    dtype: npt.DTypeLike,
+    name_of: Callable[[int], str] = "row {}".format,
+    wider: str = "",
+    when_written: Callable[[], None] = lambda: None,
+) -> list[int]:
+    """Write (T_i, C) frames row by row, each file whole or not at all; returns the lengths.
+
+    `name_of` a row's number and `wider`, the option that asks for a wider type, are for messages;
+    `when_written` is called after the last row, before the files take the place of older ones.
+    Raises ValueError, naming the row, if frames are NaN, infinite, beyond the range of `dtype` or
+    of another width than those before.
+    """
+    lengths: list[int] = []
+    n_frames, width = 0, 0
+    with replacing(folder / f"{split}.npy") as part:
+        with part.open("wb") as file:
+            start = _write_header(file, (0, 0), dtype)
+            for row, frames in enumerate(frames_of_rows):
+                if len(frames) and n_frames and frames.shape[1] != width:
+                    raise ValueError(
+                        f"{name_of(row)}: frames of {frames.shape[1]} numbers, {width} before it; "
+                        "all must be of one encoder"
+                    )
+                if len(frames) or not n_frames:
+                    width = frames.shape[1]
+                lengths.append(len(frames))
+                n_frames += len(frames)
+                file.write(_narrowed(frames, dtype, name_of(row), wider).tobytes())
+            file.seek(0)
+            if _write_header(file, (n_frames, width), dtype) != start:
+                raise AssertionError("numpy wrote headers of two lengths")
+        with replacing(folder / f"{split}.lengths") as lengths_part:
+            lengths_part.write_text("\n".join(map(str, lengths)) + "\n", encoding="utf-8")
+            when_written()
+    return lengths
+
+
+def _narrowed(frames: FloatArray, dtype: npt.DTypeLike, name: str, wider: str) -> FloatArray:
+    with np.errstate(over="ignore"):
+        narrow = np.ascontiguousarray(frames, dtype)
+    if np.isfinite(narrow).all():
+        return narrow
+    if np.isfinite(frames).all():
+        raise ValueError(
+            f"{name}: a number of {np.abs(frames).max():g} is beyond {np.dtype(dtype)}; "
+            f"{wider or 'store float32'}"
+        )
+    raise ValueError(f"{name}: frames are NaN or infinite; look at its source")
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, int], dtype: npt.DTypeLike) -> int:
+    """A .npy header, in which numpy leaves room for the first axis to grow; returns its end."""
+    head = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, head)
+    return file.tell()

@@ -1,0 +1,28 @@
+"""Log-mel frames of audio files: Kaldi's filterbanks, 80 bands, 25 ms every 10 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.audio import FRAME_MS, FloatArray, log_mel, num_frames, read_audio
+from data_prep.schema import SAMPLE_RATE
+
+LOG_MEL = "log_mel"
+N_MELS = 80
+SETTINGS = {"features": LOG_MEL, "n_mels": N_MELS, "sample_rate": SAMPLE_RATE}
+
+
+def frames_of(waveform: FloatArray) -> FloatArray:
+    """(T, N_MELS) log-mel frames of a 16 kHz waveform; one shorter than a frame is filled up."""
+    one_frame = SAMPLE_RATE * FRAME_MS // 1000
+    if num_frames(len(waveform)) == 0:
+        waveform = np.pad(waveform, (0, one_frame - len(waveform)))
+    return log_mel(waveform, SAMPLE_RATE, N_MELS)
+
+
+def build_log_mel() -> Callable[[Path], FloatArray]:
+    """The function from a file to its frames."""
+    return lambda file: frames_of(read_audio(file))

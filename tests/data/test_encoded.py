@@ -1,0 +1,125 @@
+"""The leaf of outputs on disk, and the digest of what was encoded."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data_prep.frame_files import StoredFeatures, read_frames, write_frames
+from data_prep.token_folder import SpecialIds
+from emo_fairseq.data.content import content_digest
+from emo_fairseq.data.context import NO_PREFIX, ContextDataset
+from emo_fairseq.data.dialogue import Neighbours
+from emo_fairseq.data.encoded import EncodedDataset
+from emo_fairseq.data.tokens import TokenDataset
+from emo_fairseq.data.waveform import WaveformDataset
+from emo_fairseq.errors import UsageError
+
+ROWS = ([4, 5], [6], [7, 8, 9])
+
+
+def tokens(
+    rows: tuple[list[int], ...] = ROWS, max_tokens: int = 10, absent: int = 1, init: int = 0
+) -> TokenDataset:
+    source = [np.array(row) for row in rows]
+    present = np.arange(len(rows)) != absent
+    lengths = np.array([len(row) for row in rows])
+    return TokenDataset(source, lengths, present, SpecialIds(init=init), max_tokens)
+
+
+class Rows(list):  # type: ignore[type-arg]
+    """As a token folder gives them: a separator at the end."""
+
+    sizes = np.array([3, 2, 4])
+
+
+def context(pool_all: bool = False) -> ContextDataset:
+    source = Rows(np.array([*row, 2]) for row in ROWS)
+    return ContextDataset(
+        source,
+        np.array([True, False, True]),
+        [Neighbours([], []), Neighbours([0], []), Neighbours([1, 0], [])],
+        [NO_PREFIX] * 3,
+        SpecialIds(),
+        20,
+        pool_all,
+    )
+
+
+def stored(folder: Path, lengths: tuple[int, ...] = (4, 0, 5)) -> StoredFeatures:
+    noise = np.random.default_rng(0)
+    write_frames(folder, "train", (noise.normal(size=(n, 6)) for n in lengths), "float16")
+    return read_frames(folder, "train")
+
+
+def test_items_and_batches(tmp_path: Path) -> None:
+    outputs = stored(tmp_path)
+    source = tokens()
+    leaf = EncodedDataset(outputs, source)
+    assert isinstance(outputs.frames, np.memmap)
+    assert len(leaf) == 3
+    assert leaf.sizes.tolist() == source.sizes.tolist()  # the batches are the same
+    batch = leaf.collater([leaf[0], leaf[1], leaf[2]])
+    assert set(batch) == {"encoded", "padding_mask", "present"}
+    assert batch["encoded"].shape == (3, 5, 6)
+    assert batch["encoded"].dtype == torch.float32
+    assert batch["present"].tolist() == [True, False, True]
+    assert (~batch["padding_mask"]).sum(dim=1).tolist() == [4, 1, 5]
+    np.testing.assert_array_equal(batch["encoded"][2].numpy(), outputs[2])
+    assert not batch["encoded"][0, 4:].any()
+
+
+def test_the_focus_of_a_dialogue_is_passed_on(tmp_path: Path) -> None:
+    leaf = context()
+    outputs = stored(tmp_path, (4, 0, int(leaf.sizes[2])))
+    expected = leaf.collater([leaf[row] for row in range(3)])["focus"]
+    encoded = EncodedDataset(outputs, leaf)
+    batch = encoded.collater([encoded[row] for row in range(3)])
+    assert torch.equal(batch["focus"], expected)
+    assert encoded.collater([encoded[1]])["focus"].shape == (1, 1)
+    without = EncodedDataset(outputs, context(pool_all=True))
+    assert "focus" not in without.collater([without[0]])
+
+
+CHANGES: dict[str, Callable[[], TokenDataset]] = {
+    "an id": lambda: tokens(([4, 5], [6], [7, 8, 10])),
+    "a longer row": lambda: tokens(([4, 5], [6], [7, 8, 9, 9])),
+    "another cut": lambda: tokens(max_tokens=4),
+    "other rows present": lambda: tokens(absent=0),
+    "another boundary": lambda: tokens(init=3),
+    "the order": lambda: tokens((ROWS[2], ROWS[1], ROWS[0])),
+    "a border moved": lambda: tokens(([4], [6], [5, 7, 8, 9])),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_changes_the_items_changes_the_digest(
+    change: Callable[[], TokenDataset], tmp_path: Path
+) -> None:
+    assert content_digest(tokens(), tmp_path) == content_digest(tokens(), tmp_path)
+    assert content_digest(change(), tmp_path) != content_digest(tokens(), tmp_path)
+
+
+def test_what_the_fusion_may_look_at_is_no_matter_of_the_encoder(tmp_path: Path) -> None:
+    assert content_digest(context(True), tmp_path) == content_digest(context(False), tmp_path)
+
+
+def test_of_audio_the_bytes_and_the_limit_count(tmp_path: Path) -> None:
+    memory = tmp_path / "digests.json"
+    file = tmp_path / "a.wav"
+    soundfile.write(file, np.zeros(1000), 16_000)
+
+    def leaf(max_samples: int = 2000) -> WaveformDataset:
+        return WaveformDataset([file, None], np.array([1000, 0]), max_samples, ["a", "b"])
+
+    before = content_digest(leaf(), memory)
+    assert content_digest(leaf(), memory) == before
+    assert content_digest(leaf(500), memory) != before
+    soundfile.write(file, np.full(1000, 0.5), 16_000)
+    assert content_digest(leaf(), memory) != before
+    file.unlink()
+    with pytest.raises(UsageError, match=r"a\.wav: cannot be read"):
+        content_digest(leaf(), memory)

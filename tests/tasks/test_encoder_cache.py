@@ -1,0 +1,316 @@
+"""A frozen encoder runs once: what lies on disk is what it says, never stale, never half."""
+
+import copy
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from data_prep.token_folder import SpecialIds
+from emo_fairseq.data.encoded import EncodedDataset
+from emo_fairseq.data.rows import RowsDataset
+from emo_fairseq.data.tokens import TokenDataset
+from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.errors import UsageError
+from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.modules.token_encoder import TokenEncoder
+from emo_fairseq.modules.transformer import TransformerSize
+from emo_fairseq.tasks.encoder_cache import cached_leaf
+from emo_fairseq.tasks.encoder_identity import weights_digest
+from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
+
+SIZE = TransformerSize(16, 24, 2, 2, dropout=0.5, attention_dropout=0.5)
+CARD = EncoderCard("fairseq:models/tiny", "tokens", {"family": "roberta", "size": {"layers": 2}})
+ABSENT = 2
+
+
+def make_encoder(layer: str = "last", seed: int = 1) -> ModalityEncoder:
+    torch.manual_seed(seed)
+    encoder = ModalityEncoder(TokenEncoder(30, 16, SIZE), layer)
+    encoder.freeze()
+    return encoder
+
+
+def make_leaf(max_tokens: int = 14, seed: int = 0) -> TokenDataset:
+    noise = np.random.default_rng(seed)
+    lengths = np.array([5, 12, 3, 8, 1, 9])
+    source = [noise.integers(4, 30, length) for length in lengths]
+    return TokenDataset(source, lengths, np.arange(6) != ABSENT, SpecialIds(), max_tokens)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Grows by one number, the rows of a batch, whenever an encoder is asked."""
+    found: list[int] = []
+    layers = TokenEncoder.layers
+
+    def counted(self: Any, tokens: Any, padding_mask: Any) -> Any:
+        found.append(len(tokens))
+        return layers(self, tokens, padding_mask)
+
+    monkeypatch.setattr(TokenEncoder, "layers", counted)
+    return found
+
+
+def cached(folder: Path, **given: Any) -> EncodedDataset:
+    options = {"encoder": make_encoder(), "leaf": make_leaf(), "split": "train", "card": CARD}
+    return cached_leaf(**{**options, **given}, folder=folder)
+
+
+def folders(place: Path) -> set[str]:
+    return {path.name for path in place.iterdir() if path.is_dir()}
+
+
+# -- what is read is what the encoder says ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", ["last", "1", "mean", "weighted"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0.0), ("float16", 1e-3)])
+def test_features_are_those_of_the_encoder(
+    tmp_path: Path, layer: str, dtype: str, tolerance: float
+) -> None:
+    encoder, leaf = make_encoder(layer).eval(), make_leaf()
+    outputs = cached(tmp_path, encoder=encoder, leaf=leaf, dtype=dtype)
+    for row in range(len(leaf)):
+        (expected, expected_mask) = encoder(**leaf.collater([leaf[row]]))
+        (features, mask) = encoder(**outputs.collater([outputs[row]]))
+        if row == ABSENT:
+            assert mask.all()
+            assert expected_mask.all()
+            continue
+        assert torch.equal(mask, expected_mask)
+        scale = float(expected.detach().abs().max())
+        # Rows were encoded in one batch, which computes the last bits otherwise than one alone.
+        torch.testing.assert_close(features, expected, rtol=0, atol=(tolerance + 1e-6) * scale)
+
+
+def test_single_precision_loses_nothing(tmp_path: Path) -> None:
+    """All rows in one batch, as in the cache: bit by bit the same."""
+    encoder, leaf = make_encoder(), make_leaf()
+    outputs = cached(tmp_path, encoder=encoder, leaf=leaf, dtype="float32")
+    by_length = [row for row in np.argsort(-leaf.sizes, kind="stable") if row != ABSENT]
+    expected, mask = encoder(**leaf.collater([leaf[row] for row in by_length]))
+    features, _ = encoder(**outputs.collater([outputs[row] for row in by_length]))
+    assert torch.equal(features[~mask], expected[~mask])
+
+
+def test_a_batch_is_the_rows_in_it(tmp_path: Path) -> None:
+    outputs = cached(tmp_path)
+    together = outputs.collater([outputs[row] for row in range(len(outputs))])
+    for row in range(len(outputs)):
+        single = outputs.collater([outputs[row]])["encoded"][0]
+        assert torch.equal(together["encoded"][row, : len(single)], single)
+    chosen = RowsDataset(outputs, np.array([3, 0]))
+    assert torch.equal(chosen[0][0], outputs[3][0])
+    assert chosen.sizes.tolist() == outputs.sizes[[3, 0]].tolist()
+
+
+# -- once, and never stale -------------------------------------------------------------------------
+
+
+def test_the_second_time_the_encoder_is_not_asked(tmp_path: Path, calls: list[int]) -> None:
+    first = cached(tmp_path)
+    assert sum(calls) == 5  # the row that is not present is not encoded
+    calls.clear()
+    second = cached(tmp_path)
+    assert calls == []
+    assert all(torch.equal(first[row][0], second[row][0]) for row in range(len(first)))
+
+
+def other_bias() -> ModalityEncoder:
+    encoder = make_encoder()
+    encoder.backbone.state_dict()["sentence_encoder.layers.1.fc2.bias"][3] += 1e-6
+    return encoder
+
+
+def other_words() -> TokenDataset:
+    leaf = make_leaf()
+    leaf.source[5] = leaf.source[5].copy()
+    leaf.source[5][-1] ^= 1
+    return leaf
+
+
+CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
+    "a weight": lambda: {"encoder": other_bias()},
+    "all weights": lambda: {"encoder": make_encoder(seed=2)},
+    "the layer": lambda: {"encoder": make_encoder("1")},
+    "the mean of layers": lambda: {"encoder": make_encoder("mean")},
+    "a token": lambda: {"leaf": other_words()},
+    "the cut": lambda: {"leaf": make_leaf(max_tokens=8)},
+    "the split": lambda: {"split": "valid"},
+    "the type": lambda: {"dtype": "float32"},
+    "the architecture": lambda: {"card": replace(CARD, architecture={"family": "xlmr"})},
+    "the kind": lambda: {"card": replace(CARD, spec="hf:models/tiny")},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_any_change_is_encoded_anew(
+    tmp_path: Path, calls: list[int], change: Callable[[], dict[str, Any]]
+) -> None:
+    cached(tmp_path)
+    calls.clear()
+    cached(tmp_path, **change())
+    assert sum(calls) == 5
+    assert len(folders(tmp_path)) == 2
+
+
+def test_where_the_encoder_lies_does_not_matter(tmp_path: Path, calls: list[int]) -> None:
+    cached(tmp_path)
+    calls.clear()
+    cached(tmp_path, card=replace(CARD, spec="fairseq:moved/tiny", weights="of the file"))
+    assert calls == []
+
+
+def test_the_card_says_what_it_is(tmp_path: Path) -> None:
+    cached(tmp_path)
+    (key,) = folders(tmp_path)
+    card = yaml.safe_load((tmp_path / key / "card.yaml").read_text())
+    assert card["encoder"] == "fairseq:models/tiny"
+    assert (card["split"], card["rows"], card["frames"]) == ("train", 6, 45)
+    assert card["identity"]["layer"] == "last"
+
+
+# -- whole or not at all ---------------------------------------------------------------------------
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path, calls: list[int]) -> None:
+    leaf = make_leaf()
+    whole, leaf.source = leaf.source, leaf.source[:4]
+    leaf.__class__ = type("Broken", (TokenDataset,), {})
+    with pytest.raises(IndexError):
+        cached(tmp_path, leaf=leaf)
+    assert folders(tmp_path) == set()
+    leaf.source = whole
+    assert len(cached(tmp_path, leaf=leaf)) == 6
+
+
+KILLED = """
+    import os, signal, sys
+    sys.path[:0] = {path!r}
+    from pathlib import Path
+    import test_encoder_cache as test
+    from emo_fairseq.tasks import encoder_cache
+    rows = encoder_cache.encode_rows
+    def killed_at_the_fourth(*args):
+        for number, frames in enumerate(rows(*args)):
+            if number == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield frames
+    encoder_cache.encode_rows = killed_at_the_fourth
+    test.cached(Path({folder!r}))
+"""
+
+
+def test_a_killed_process_leaves_nothing_usable(tmp_path: Path, calls: list[int]) -> None:
+    code = KILLED.format(path=[str(Path(__file__).parent), *sys.path], folder=str(tmp_path))
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [name for name in folders(tmp_path) if not name.startswith(".")] == []
+    assert len(cached(tmp_path)) == 6
+    assert sum(calls) == 5
+    assert [name for name in folders(tmp_path) if name.startswith(".")] == []
+
+
+def test_a_damaged_file_is_made_again(
+    tmp_path: Path, calls: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    cached(tmp_path)
+    (key,) = folders(tmp_path)
+    array = tmp_path / key / "train.npy"
+    array.write_bytes(array.read_bytes()[:-10])
+    calls.clear()
+    with caplog.at_level(logging.WARNING):
+        cached(tmp_path)
+    assert sum(calls) == 5
+    assert "train.npy: cannot be read as an array" in caplog.text
+    calls.clear()
+    cached(tmp_path)
+    assert calls == []
+
+
+def test_of_two_at_once_one_encodes(tmp_path: Path, calls: list[int]) -> None:
+    """As ranks do, or trainings; the lock knows no difference between them and threads."""
+    encoders = [make_encoder(), make_encoder()]
+    with ThreadPoolExecutor(2) as pool:
+        ranks = [pool.submit(cached, tmp_path, encoder=encoder) for encoder in encoders]
+        first, second = (rank.result() for rank in ranks)
+    assert sum(calls) == 5
+    assert all(torch.equal(first[row][0], second[row][0]) for row in range(len(first)))
+
+
+# -- what is told ----------------------------------------------------------------------------------
+
+
+def test_numbers_beyond_half_precision_are_refused(tmp_path: Path) -> None:
+    encoder = make_encoder()
+    encoder.backbone.state_dict()["sentence_encoder.layers.1.final_layer_norm.bias"][0] = 7e4
+    message = (
+        r"train: row 0: a number of 7\d+(\.\d+)? is beyond float16; give --cache-dtype float32"
+    )
+    with pytest.raises(UsageError, match=message):
+        cached(tmp_path, encoder=encoder)
+    assert folders(tmp_path) == set()
+    assert cached(tmp_path, encoder=encoder, dtype="float32")[0][0].max() > 6.9e4
+
+
+def test_outputs_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    encoder = make_encoder()
+    encoder.backbone.state_dict()["sentence_encoder.layers.1.fc2.bias"][0] = float("nan")
+    with pytest.raises(UsageError, match="train: row 0: frames are NaN or infinite"):
+        cached(tmp_path, encoder=encoder)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(
+        UsageError, match="cannot be kept here .* another --cache-dir, or give --no"
+    ):
+        cached(tmp_path / "cache" / "text")
+
+
+# -- the digest of weights, and the task's side ----------------------------------------------------
+
+
+def test_weights_are_known_by_every_bit_and_name() -> None:
+    backbone = make_encoder().backbone
+    digest = weights_digest(backbone)
+    assert weights_digest(copy.deepcopy(backbone)) == digest
+    assert weights_digest(make_encoder(seed=1).backbone) == digest
+    assert weights_digest(other_bias().backbone) != digest
+    assert weights_digest(copy.deepcopy(backbone).half()) != digest
+    assert weights_digest(torch.nn.ModuleDict({"inside": backbone})) != digest
+
+
+def test_a_checkpoint_of_other_weights_is_noticed(tmp_path: Path) -> None:
+    """fairseq-train loads the valid splits before the checkpoint that it goes on from."""
+    encoder = make_encoder()
+    frozen = FrozenEncoders({"text": encoder}, {"text": CARD}, tmp_path, "float16")
+    assert not frozen.have_changed()
+    before = frozen.leaf("text", make_leaf(), "valid")
+    assert not frozen.have_changed()
+    encoder.load_state_dict(make_encoder(seed=2).state_dict())
+    assert frozen.have_changed()
+    after = frozen.leaf("text", make_leaf(), "valid")
+    assert not frozen.have_changed()
+    assert not torch.equal(before[0][0], after[0][0])
+    assert len(folders(tmp_path / "text")) == 2
+
+
+def test_an_encoder_that_is_trained_has_no_cache(tmp_path: Path) -> None:
+    leaf = make_leaf()
+    frozen = FrozenEncoders({}, {"text": CARD}, tmp_path, "float16")
+    assert frozen.leaf("text", leaf, "valid") is leaf
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
