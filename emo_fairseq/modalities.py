@@ -4,13 +4,14 @@ from emo_fairseq.errors import UsageError
 
 TEXT = "text"
 SPEECH = "speech"
-MODALITIES = (TEXT, SPEECH)  # also the order in which a fusion sees them
+VIDEO = "video"
+MODALITIES = (TEXT, SPEECH, VIDEO)  # also the order in which a fusion sees them
 
-_LETTERS = {"T": TEXT, "A": SPEECH}
+_LETTERS = {"T": TEXT, "A": SPEECH, "V": VIDEO}
 
 
 def parse_modalities(text: str) -> tuple[str, ...]:
-    """Read ``--modality``: names joined by ``+``, or the letters T (text) and A (audio).
+    """Read ``--modality``: names joined by ``+``, or the letters T (text), A (audio), V (video).
 
     >>> parse_modalities("text+speech")
     ('text', 'speech')
@@ -25,6 +26,6 @@ def parse_modalities(text: str) -> tuple[str, ...]:
     if unknown or len(set(names)) != len(names):
         raise UsageError(
             f"--modality {text!r} is not understood; join any of {', '.join(MODALITIES)} "
-            "by '+', each once (T and A are short for text and speech)"
+            "by '+', each once (T, A and V are short for text, speech and video)"
         )
     return tuple(name for name in MODALITIES if name in names)

@@ -30,8 +30,9 @@ class Recipe:
     """How a corpus is prepared and what is trained on it.
 
     Attributes:
-        prepare: commands after ``python -m data_prep.``; {corpus} and {data} are filled in.
-        train: options of fairseq-train, the criterion among them.
+        prepare: commands after ``python -m data_prep.``.
+        train: options of fairseq-train, the criterion among them. In these and in `prepare`
+            {corpus}, {data}, {encoder} and {start} are filled in, see :class:`Paths`.
         updates: length of the training; the learning rate falls to 0 there.
         choose_by: metric of the valid split that chooses the checkpoint, larger is better.
         audio_in_corpus: audio stays in the corpus folder, so fairseq needs ``--data-raw``.
@@ -46,11 +47,26 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a recipe reads and writes: the corpus as given out, the data dir, the run's folder."""
+    """Where a recipe reads and writes.
+
+    Attributes:
+        corpus: its folder as its owners give it out.
+        data: the data dir.
+        run: folder of checkpoints, predictions and log.
+        encoder: folder of a pretrained encoder, for recipes that have one.
+        start: checkpoint of an earlier stage, for recipes that have one.
+    """
 
     corpus: str
     data: Path
     run: Path
+    encoder: str = ""
+    start: str = ""
+
+    def fill(self, options: str) -> list[str]:
+        """Words of a command, each place filled in."""
+        places = {name: getattr(self, name) for name in ("corpus", "data", "encoder", "start")}
+        return [word.format(**places) for word in options.split()]
 
     @property
     def checkpoint(self) -> Path:
@@ -71,16 +87,19 @@ class Paths:
 def prepare(recipe: Recipe, paths: Paths) -> None:
     """Build the data dir; tokens and frames that are up to date are not made again."""
     for words in recipe.prepare:
-        module, *options = (
-            part.format(corpus=paths.corpus, data=paths.data) for part in words.split()
-        )
+        module, *options = paths.fill(words)
         run([sys.executable, "-m", f"data_prep.{module}", *options], paths.log)
 
 
 def train(recipe: Recipe, paths: Paths, seed: int) -> None:
     """Train, with a progress line; an interrupted training goes on where it stopped."""
     updates = str(recipe.updates)
-    options = [*COMMON.split(), *recipe.train.split(), "--best-checkpoint-metric", recipe.choose_by]
+    options = [
+        *COMMON.split(),
+        *paths.fill(recipe.train),
+        "--best-checkpoint-metric",
+        recipe.choose_by,
+    ]
     length = ["--max-update", updates, "--total-num-update", updates, "--seed", str(seed)]
     place = ["--save-dir", str(paths.checkpoint.parent)]
     command = [

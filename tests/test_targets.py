@@ -93,7 +93,7 @@ def test_modalities_are_parsed_in_one_order(text: str, expected: tuple[str, ...]
     assert parse_modalities(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "video", "text,speech", "text+", "text+T", "a"])
+@pytest.mark.parametrize("text", ["", "smell", "text,speech", "text+", "text+T", "a"])
 def test_modalities_not_understood_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"--modality .* is not understood; join any of text"):
         parse_modalities(text)
@@ -227,16 +227,16 @@ CROSS_ATTENTION = {
 def test_options_of_the_cross_attention_are_refused_beside_concat(name: str) -> None:
     flag = f"--{name.replace('_', '-')}"
     given = {name: CROSS_ATTENTION[name]}
-    with pytest.raises(UsageError, match=f"{flag}: --fusion concat has no cross-attention"):
-        seed_flags.check_cross_attention_options(options(fusion="concat", **given), 2)
+    with pytest.raises(UsageError, match=f"{flag}: does not act on --fusion concat"):
+        seed_flags.check_fusion_options(options(fusion="concat", **given), 2)
 
 
 def test_options_of_the_cross_attention_act_with_two_modalities(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        seed_flags.check_cross_attention_options(options(**CROSS_ATTENTION), 2)
-        seed_flags.check_cross_attention_options(options(fusion="concat"), 2)
+        seed_flags.check_fusion_options(options(**CROSS_ATTENTION), 2)
+        seed_flags.check_fusion_options(options(fusion="concat"), 2)
     assert not caplog.records
 
 
@@ -246,7 +246,7 @@ def test_the_seeds_options_of_the_cross_attention_are_warned_of_with_one_modalit
     """Its commands for speech or text alone carry them too."""
     given = {name: CROSS_ATTENTION[name] for name in list(CROSS_ATTENTION)[:2]}
     with caplog.at_level(logging.WARNING):
-        seed_flags.check_cross_attention_options(options(t_only=True, **given), 1)
+        seed_flags.check_fusion_options(options(t_only=True, **given), 1)
     (record,) = caplog.records
     assert record.getMessage().startswith("one modality: ")
     assert "--encoder-layers-cross, --encoder-attention-heads" in record.getMessage()

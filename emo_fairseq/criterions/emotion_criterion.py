@@ -8,7 +8,7 @@ from fairseq.criterions import FairseqCriterion
 from fairseq.logging import metrics
 from torch import Tensor
 
-from emo_fairseq.criterions.scoring import SCORERS
+from emo_fairseq.criterions.scoring import N_ROWS, SCORERS, of_case
 from emo_fairseq.errors import UsageError
 from emo_fairseq.targets import TargetKind
 
@@ -67,6 +67,8 @@ class EmotionCriterion(FairseqCriterion):
             "sample_size": sample_size,
             **self.scorer.statistics(target, logits),
         }
+        if "case" in sample and not self.training:
+            logging_output |= self._statistics_by_case(sample, target, logits)
         if self.task.cfg.save_predictions and not self.training:
             rows = self.scorer.prediction_rows(target, logits)
             logging_output["predictions"] = [
@@ -74,6 +76,21 @@ class EmotionCriterion(FairseqCriterion):
                 for name, row in zip(sample["utterance_id"], rows, strict=True)
             ]
         return loss, sample_size, logging_output
+
+    def _statistics_by_case(
+        self, sample: dict[str, Any], target: Tensor, logits: Tensor
+    ) -> dict[str, Tensor]:
+        """The same statistics of the rows that have the same modalities.
+
+        Of every case of the split, rows or no rows: ranks add up what bears the same names.
+        """
+        found: dict[str, Tensor] = {}
+        for case in sample["cases"]:
+            rows = torch.tensor([name == case for name in sample["case"]], device=logits.device)
+            statistics = self.scorer.statistics(target[rows], logits[rows])
+            found |= {of_case(name, case): value for name, value in statistics.items()}
+            found[of_case(N_ROWS, case)] = rows.sum()
+        return found
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:

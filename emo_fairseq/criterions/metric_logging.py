@@ -13,7 +13,15 @@ from fairseq.logging import metrics as fairseq_metrics
 from torch import Tensor
 
 from emo_fairseq import metrics
-from emo_fairseq.criterions.scoring import BINARY_CONFUSIONS, CMU_PREFIX, CONFUSION, MOMENTS
+from emo_fairseq.criterions.scoring import (
+    BINARY_CONFUSIONS,
+    CMU_PREFIX,
+    CONFUSION,
+    MOMENTS,
+    N_ROWS,
+    of_case,
+    split_case,
+)
 
 Figures = Mapping[str, float]
 
@@ -28,12 +36,27 @@ def log_metrics(logging_outputs: Sequence[Mapping[str, Any]], labels: Sequence[s
     sums = _sum_statistics(logging_outputs)
     for name, value in sums.items():
         fairseq_metrics.log_scalar_sum(name, value)
+    for case in dict.fromkeys(split_case(name)[1] for name in sums):
+        _log_figures(
+            {name: sums[name] for name in sums if split_case(name)[1] == case}, case, labels
+        )
+
+
+def _log_figures(sums: Mapping[str, Tensor], case: str, labels: Sequence[str]) -> None:
+    """Log what derives from the sums over the rows of a case, or over all rows."""
     for needed, derive in _DERIVATIONS:
         names = [name for name in sums if name.startswith(needed)]
-        if names:
-            # The names of the figures follow from any sums; their values from the sums so far.
-            for figure in derive({name: sums[name] for name in names}, labels):
-                fairseq_metrics.log_derived(figure, _reader(figure, names, derive, labels))
+        if not names:
+            continue
+        # The names of the figures follow from any sums; their values from the sums so far.
+        for figure in derive(_without_case(names, sums), labels):
+            if not (case and figure.startswith(_TOO_MANY)):
+                reader = _reader(figure, names, derive, labels)
+                fairseq_metrics.log_derived(of_case(figure, case), reader)
+
+
+def _without_case(names: Iterable[str], sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {split_case(name)[0]: sums[name] for name in names}
 
 
 def _sum_statistics(logging_outputs: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -51,7 +74,9 @@ def _reader(
     derive: Callable[[Mapping[str, Tensor], Sequence[str]], Figures],
     labels: Sequence[str],
 ) -> Callable[[Any], float]:
-    return lambda meters: derive({name: meters[name].sum for name in names}, labels)[figure]
+    return lambda meters: derive(
+        _without_case(names, {name: meters[name].sum for name in names}), labels
+    )[figure]
 
 
 def _confusion_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
@@ -83,9 +108,16 @@ def _cmu_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
     return metrics.cmu_metrics({name.removeprefix(CMU_PREFIX): sums[name] for name in sums})
 
 
+def _row_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
+    return {"n": float(sums[N_ROWS])}
+
+
+_TOO_MANY = "recall_"  # for each case one for each label
+
 _DERIVATIONS: Sequence[tuple[str, Callable[[Mapping[str, Tensor], Sequence[str]], Figures]]] = (
     (CONFUSION, _confusion_figures),
     (BINARY_CONFUSIONS, _binary_figures),
     (MOMENTS, _moment_figures),
     (CMU_PREFIX, _cmu_figures),
+    (N_ROWS, _row_figures),
 )

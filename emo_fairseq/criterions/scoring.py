@@ -17,6 +17,19 @@ CONFUSION = "_confusion"
 BINARY_CONFUSIONS = "_binary_confusions"
 MOMENTS = "_moments"
 CMU_PREFIX = "_cmu_"
+N_ROWS = "_n"
+_CASE = "@"
+
+
+def of_case(name: str, case: str) -> str:
+    """What a statistic or figure is called that is of the rows of one case alone."""
+    return f"{name}{_CASE}{case}" if case else name
+
+
+def split_case(name: str) -> tuple[str, str]:
+    """The inverse of :func:`of_case`: the name, and the case or an empty string."""
+    name, _, case = name.partition(_CASE)
+    return name, case
 
 
 class Scorer(Protocol):

@@ -2,12 +2,11 @@
 
 import logging
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
 from emo_fairseq.data import legacy
-from emo_fairseq.data.log_mel import LogMelStatistics
+from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.manifest import Split, read_corpus_file, truth_array
 from emo_fairseq.data.rows import RowsDataset
 from emo_fairseq.data.source import TRAIN, DataSource
@@ -17,14 +16,25 @@ from emo_fairseq.data.vocabulary import (
     check_fits,
     read_vocabulary,
 )
+from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import SPEECH
+from emo_fairseq.inputs import FRAMES, LOG_MEL, TOKENS, WAVEFORM
+from emo_fairseq.modalities import TEXT
 from emo_fairseq.targets import Target
 
 logger = logging.getLogger(__name__)
 
-_STATISTICS_SAMPLE = 1000  # utterances that the log-mel statistics are fitted on
+_STATISTICS_SAMPLE = 1000  # utterances that the statistics of frames are fitted on
 _STATISTICS_SEED = 0
+
+
+def scratch_card(source: DataSource, modality: str) -> EncoderCard:
+    """The card of an encoder to be trained from scratch; ``--speech-input`` says what it reads."""
+    spec = getattr(source.cfg, f"{modality}_encoder") or "scratch:"
+    if modality == TEXT:
+        return EncoderCard(spec, TOKENS)
+    read = source.cfg.speech_input or (TOKENS if source.is_legacy else WAVEFORM)
+    return EncoderCard(spec, str(read))
 
 
 def read_labels(source: DataSource, target: Target) -> list[str]:
@@ -47,7 +57,7 @@ def read_labels(source: DataSource, target: Target) -> list[str]:
 def count_classes(source: DataSource, target: Target, labels: list[str]) -> list[int]:
     """How often each label occurs among the rows that are trained on."""
     train = source.split(TRAIN)
-    heard = np.any([train.present(modality) for modality in source.modalities], axis=0)
+    heard = np.any([source.present(modality, train) for modality in source.modalities], axis=0)
     truth = truth_array(train, target, labels)
     return np.bincount(truth[heard & (truth >= 0)], minlength=len(labels)).tolist()
 
@@ -55,40 +65,40 @@ def count_classes(source: DataSource, target: Target, labels: list[str]) -> list
 def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:
     """The vocabulary of each modality that is read as tokens."""
     found = {}
-    for name in filter(source.is_tokens, source.modalities):
-        file = _dictionary_file(source, name)
-        if file.exists():
-            found[name] = read_vocabulary(file).to_state()
-        elif source.is_legacy:
+    for name in source.modalities_of(TOKENS):
+        vocabulary = read_vocabulary(source.folder / name)
+        if vocabulary is None and source.is_legacy:
             tokens = [
                 ids for split in source.split_names() for ids in source.split(split).tokens[name]
             ]
-            found[name] = assume_vocabulary(name, tokens).to_state()
-        else:
+            vocabulary = assume_vocabulary(name, tokens)
+        if vocabulary is None:
             raise UsageError(
-                f"{file}: not there; run `python -m data_prep.tokenize_{name} {source.folder}`"
+                f"{source.folder / name}/dict.txt: not there; "
+                f"run `python -m data_prep.tokenize_{name} {source.folder}`"
             )
+        boundaries = source.cfg.init_token, source.cfg.separator_token
+        found[name] = vocabulary.with_boundaries(*boundaries).to_state()
     return found
 
 
 def check_vocabularies(source: DataSource, split: Split, known: dict[str, Vocabulary]) -> None:
     """Raise a `UsageError` if a split's tokens are not of the vocabularies that are known."""
     for name, vocabulary in known.items():
-        vocabulary.check_boundaries(source.cfg.init_token, source.cfg.separator_token)
-        file = _dictionary_file(source, name)
-        if file.exists():
-            read_vocabulary(file).check_same(vocabulary)
+        there = read_vocabulary(source.folder / name)
+        if there is not None:
+            there.check_same(vocabulary)
         elif split.tokens:
             check_fits(vocabulary, name, split.tokens[name])
 
 
-def fit_log_mel_statistics(source: DataSource) -> dict[str, list[float]]:
-    """Mean and deviation of each mel band over the train split."""
-    logger.info("fitting log-mel statistics on at most %d utterances", _STATISTICS_SAMPLE)
-    train = source.split(TRAIN)
-    frames = RowsDataset(source.frames(train), np.flatnonzero(train.present(SPEECH)))
-    return asdict(LogMelStatistics.fit(frames, _STATISTICS_SAMPLE, _STATISTICS_SEED))
-
-
-def _dictionary_file(source: DataSource, modality: str) -> Path:
-    return source.folder / modality / "dict.txt"
+def fit_frame_statistics(source: DataSource) -> dict[str, dict[str, list[float]]]:
+    """Mean and deviation of each dimension over the train split, for modalities read as frames."""
+    fitted = {}
+    for name in (*source.modalities_of(LOG_MEL), *source.modalities_of(FRAMES)):
+        logger.info("%s: fitting statistics on at most %d utterances", name, _STATISTICS_SAMPLE)
+        train = source.split(TRAIN)
+        rows = np.flatnonzero(source.present(name, train))
+        frames = RowsDataset(source.frames(name, train), rows)
+        fitted[name] = asdict(FrameStatistics.fit(frames, _STATISTICS_SAMPLE, _STATISTICS_SEED))
+    return fitted

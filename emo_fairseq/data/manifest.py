@@ -5,7 +5,7 @@ The manifest layout is :mod:`data_prep.schema`'s; the seed's ``T_data`` layout i
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,12 +84,18 @@ def read_split(data_dir: Path, data_raw: Path, split: str, modalities: Sequence[
     raise UsageError(f"{file}: there is no split {split!r}; the folder has {', '.join(there)}")
 
 
-def select_rows(split: Split, target: Target, modalities: Sequence[str]) -> np.ndarray:
+def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray]) -> np.ndarray:
     """The rows that can be used: those with a truth and at least one of the modalities.
 
     What is left out is counted in the log with the first few ids. Returns (M,) row numbers.
+
+    Args:
+        split: the rows.
+        target: what the truth is.
+        present: for each modality which rows have it, (N,) bool.
     """
-    heard = np.any([split.present(modality) for modality in modalities], axis=0)
+    modalities = list(present)
+    heard = np.any(list(present.values()), axis=0)
     labelled = np.array(
         [
             any(getattr(row, column) is not None for column in target.columns)

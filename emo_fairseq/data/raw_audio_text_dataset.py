@@ -48,6 +48,8 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         truth: (N,) int64 label ids or (N, A) float64 numbers, NaN = missing.
         shuffle: new random batches of similar length every epoch (training), or from the longest
             row to the shortest (scoring).
+        cases: N names of the modalities that each row has, where rows differ in that; a batch then
+            holds also ``"case"`` [B names] and ``"cases"``, all names of the split in order.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         inputs: Mapping[str, FairseqDataset],
         truth: np.ndarray,
         shuffle: bool,
+        cases: Sequence[str] | None = None,
     ) -> None:
         # Speech costs more a row than text, and its lengths differ more: it decides the buckets.
         by_cost = sorted(inputs.values(), key=lambda leaf: -float(np.sum(leaf.sizes)))
@@ -68,9 +71,11 @@ class RawAudioTextDataset(NestedDictionaryDataset):
                 "ntokens": NumSamplesDataset(),  # fairseq's unit of speed: here utterances
                 "net_input": dict(inputs),
                 "target": _TruthDataset(torch.from_numpy(truth)),
+                **({} if cases is None else {"case": _NameDataset(cases)}),
             },
             sizes=[leaf.sizes for leaf in by_cost],
         )
+        self.of_all = {"split": split, **({} if cases is None else {"cases": sorted({*cases})})}
         self.split = split
         self.shuffle = shuffle
         self._buckets = length_buckets(self.sizes)
@@ -78,7 +83,7 @@ class RawAudioTextDataset(NestedDictionaryDataset):
     def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super().collater(samples)
         # An empty batch, which a rank without a share of the last ones gets, stays empty.
-        return {**batch, "split": self.split} if batch else batch
+        return {**batch, **self.of_all} if batch else batch
 
     def ordered_indices(self) -> np.ndarray:
         if self.shuffle:

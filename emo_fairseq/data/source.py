@@ -1,6 +1,7 @@
 """One data dir, as the task's options want it read: its splits and the leaves over them."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,15 @@ from fairseq.data import FairseqDataset
 from omegaconf import OmegaConf
 
 from data_prep.audio import num_frames
-from data_prep.extract_features import LOG_MEL
+from data_prep.log_mel_features import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.schema import SAMPLE_RATE
-from data_prep.stored_features import open_features
+from data_prep.stored_features import StoredFeatures, open_features
+from data_prep.token_folder import SpecialIds
 from emo_fairseq.data import legacy
-from emo_fairseq.data.log_mel import (
-    ComputedFrames,
-    LogMelDataset,
-    LogMelStatistics,
-    StoredFrames,
-)
+from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
+from emo_fairseq.data.dialogue import find_neighbours, has_place
+from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames, StoredFrames
+from emo_fairseq.data.log_mel import ComputedFrames
 from emo_fairseq.data.manifest import (
     Split,
     check_data_dir,
@@ -27,13 +27,17 @@ from emo_fairseq.data.manifest import (
     report_rows,
 )
 from emo_fairseq.data.tokens import TokenDataset, open_binarised
+from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.data.waveform import MIN_SAMPLES, WaveformDataset
+from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inputs import FRAMES, LOG_MEL, TOKENS, WAVEFORM
 from emo_fairseq.modalities import SPEECH, TEXT
 
 logger = logging.getLogger(__name__)
 
 TRAIN = "train"
+_MAX_TOKENS = {TEXT: 512, SPEECH: 2048}
 
 
 class DataSource:
@@ -46,7 +50,6 @@ class DataSource:
     Attributes:
         folder: ``--data``.
         is_legacy: whether it has the seed's layout.
-        speech_input: ``waveform``, ``log_mel`` or ``tokens``.
 
     Raises:
         UsageError: the folder is no data dir, or lacks the input that is asked for.
@@ -55,18 +58,13 @@ class DataSource:
     def __init__(self, cfg: Any, modalities: tuple[str, ...]) -> None:
         self.cfg = cfg
         self.modalities = modalities
+        self.cards: Mapping[str, EncoderCard] = {}
         if OmegaConf.is_missing(cfg, "data"):
             raise UsageError("--data is missing: give the folder that holds {split}.tsv")
         self.folder = Path(cfg.data)
         self.audio_root = Path(cfg.data_raw or cfg.data)
         check_data_dir(self.folder)
         self.is_legacy = bool(self.split_names()) and not (self.folder / f"{TRAIN}.tsv").exists()
-        self.speech_input = cfg.speech_input or ("tokens" if self.is_legacy else "waveform")
-        if self.is_legacy and SPEECH in modalities and self.speech_input != "tokens":
-            raise UsageError(
-                f"--speech-input {self.speech_input}: {self.folder} is in the seed's layout, "
-                "which holds speech as tokens only; leave the option out"
-            )
         corpus = None if self.is_legacy else read_corpus_file(self.folder)
         if corpus is not None and corpus.sample_rate != SAMPLE_RATE and SPEECH in modalities:
             raise UsageError(
@@ -74,6 +72,22 @@ class DataSource:
                 f"hear {SAMPLE_RATE} Hz, so prepare the corpus again with sample_rate {SAMPLE_RATE}"
             )
         self._splits: dict[str, Split] = {}
+        self._features_of: dict[tuple[str, str], StoredFeatures] = {}
+
+    def read_for(self, cards: Mapping[str, EncoderCard]) -> None:
+        """Settle which encoder each modality is read for.
+
+        Raises:
+            UsageError: the layout has no such input.
+        """
+        self.cards = cards
+        for name, card in cards.items():
+            if self.is_legacy and card.input != TOKENS:
+                raise UsageError(
+                    f"{name} as {card.input}: {self.folder} is in the seed's layout, which holds "
+                    f"tokens only; give an encoder of tokens to --{name}-encoder, or leave out "
+                    f"--{name}-encoder and --{name}-input"
+                )
 
     def split(self, name: str) -> Split:
         """A split, read once."""
@@ -85,38 +99,76 @@ class DataSource:
         """The splits of the seed's layout; none in ours, whose corpus.yaml names them."""
         return legacy.split_names(self.folder)
 
-    def is_tokens(self, modality: str) -> bool:
-        """Whether this modality is read as tokens."""
-        return modality == TEXT or self.speech_input == "tokens"
+    def modalities_of(self, kind: str) -> list[str]:
+        """The modalities whose encoders read this kind of input."""
+        return [name for name in self.modalities if self.cards[name].input == kind]
 
     def max_tokens(self, modality: str) -> int:
-        """The longest token sequence of this modality."""
-        return self.cfg.max_text_tokens if modality == TEXT else self.cfg.max_speech_tokens
+        """The longest token sequence of this modality.
+
+        Raises:
+            UsageError: longer than the encoder's positions reach.
+        """
+        reach = self.cards[modality].max_tokens
+        asked: int | None = getattr(self.cfg, f"max_{modality}_tokens")
+        if asked is None:
+            return min(_MAX_TOKENS[modality], reach or _MAX_TOKENS[modality])
+        if reach and asked > reach:
+            raise UsageError(
+                f"--max-{modality}-tokens {asked}: the encoder {self.cards[modality].spec} "
+                f"reaches {reach} tokens; ask for so many at most"
+            )
+        return asked
+
+    def present(self, modality: str, split: Split) -> np.ndarray:
+        """Which rows have this modality: (N,) bool."""
+        if self.cards[modality].input == FRAMES:
+            return np.diff(self.features(modality, split).offsets) > 0
+        return split.present(modality)
 
     def leaf(
-        self, modality: str, split: Split, statistics: LogMelStatistics | None
+        self,
+        modality: str,
+        split: Split,
+        vocabulary: Vocabulary | None = None,
+        statistics: FrameStatistics | None = None,
     ) -> FairseqDataset:
         """The dataset of one modality, an item a row of the split.
 
         Args:
             modality: which one.
             split: from :meth:`split`.
-            statistics: of the train split; needed for log-mel input only.
+            vocabulary: of the modality; needed for tokens only.
+            statistics: of the train split; needed for frames only.
         """
-        if self.is_tokens(modality):
-            return self._tokens(modality, split)
+        kind = self.cards[modality].input
+        if kind == TOKENS:
+            if vocabulary is None:
+                raise ValueError("token input needs its vocabulary")
+            return self._tokens(modality, split, vocabulary.specials)
+        if kind == WAVEFORM:
+            self._report_cuts(split)
+            return self._waveforms(split)
+        if statistics is None:
+            raise ValueError("frames need the statistics of the train split")
+        if kind == LOG_MEL:
+            self._report_cuts(split)
+        return NormalisedFrames(self.frames(modality, split), statistics)
+
+    def frames(self, modality: str, split: Split) -> FairseqDataset:
+        """The split's frames, not normalised yet."""
+        if self.cards[modality].input == FRAMES:
+            return self._features(modality, split)
+        return self._log_mel(split)
+
+    def _report_cuts(self, split: Split) -> None:
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
         limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
         report_rows(split, n_samples > self._max_samples(), f"are cut at {limit}")
-        if self.speech_input == "waveform":
-            return self._waveforms(split)
-        if statistics is None:
-            raise ValueError("log-mel input needs the statistics of the train split")
-        return LogMelDataset(self.frames(split), statistics)
 
-    def frames(self, split: Split) -> FairseqDataset:
+    def _log_mel(self, split: Split) -> FairseqDataset:
         """The split's log-mel frames: from disk where they were extracted, else from the audio."""
-        folder = self.folder / "features" / LOG_MEL
+        folder = self.folder / "features" / LOG_MEL_FEATURES
         try:
             stored = open_features(folder, split.name, split.utterances)
         except ValueError as error:
@@ -125,6 +177,35 @@ class DataSource:
             return ComputedFrames(self._waveforms(split))
         logger.info("%s: frames of %s from disk", split.name, folder)
         return StoredFrames(stored, num_frames(self._max_samples()))
+
+    def features(self, modality: str, split: Split) -> StoredFeatures:
+        """What ``--{modality}-encoder features:NAME`` names, for one split.
+
+        Raises:
+            UsageError: the split is not there, or does not fit the manifest.
+        """
+        if (modality, split.name) in self._features_of:  # opening may pack, and warn of rows
+            return self._features_of[modality, split.name]
+        folder = self.folder / "features" / self.cards[modality].place
+        try:
+            stored = open_features(folder, split.name, split.utterances)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if stored is None:
+            raise UsageError(
+                f"{folder}/{split.name}.npy: not there; write it with "
+                "`python -m data_prep.extract_features`, or put your own frames there"
+            )
+        self._features_of[modality, split.name] = stored
+        return stored
+
+    def _features(self, modality: str, split: Split) -> StoredFrames:
+        stored = self.features(modality, split)
+        limit = self.cfg.max_frames
+        if limit is not None:
+            cut = np.diff(stored.offsets) > limit
+            report_rows(split, cut, f"have {modality} cut at --max-frames {limit}")
+        return StoredFrames(stored, limit)
 
     def _max_samples(self) -> int:
         limit = int(self.cfg.max_speech_seconds * SAMPLE_RATE)
@@ -143,7 +224,7 @@ class DataSource:
         names = [f"{split.file}: {row.id}" for row in split.utterances]
         return WaveformDataset(paths, n_samples, self._max_samples(), names)
 
-    def _tokens(self, modality: str, split: Split) -> TokenDataset:
+    def _tokens(self, modality: str, split: Split, specials: SpecialIds) -> FairseqDataset:
         if split.tokens:
             source = split.tokens[modality]
             lengths = np.array([len(ids) for ids in source])
@@ -151,13 +232,33 @@ class DataSource:
             source = open_binarised(self.folder / modality, split.name, split.utterances)
             lengths = np.asarray(source.sizes)
         limit = self.max_tokens(modality)
+        if modality == TEXT and (self.cfg.context_past or self.cfg.context_future):
+            return self._in_context(split, source, specials)
         whole = lengths if split.tokens else lengths + 1  # data_prep stores no <s>
         report_rows(split, whole > limit, f"are cut at --max-{modality}-tokens {limit}")
-        return TokenDataset(
-            source,
-            lengths,
-            split.present(modality),
-            self.cfg.init_token,
-            self.cfg.separator_token,
-            self.max_tokens(modality),
-        )
+        return TokenDataset(source, lengths, split.present(modality), specials, limit)
+
+    def _in_context(
+        self, split: Split, source: FairseqDataset, specials: SpecialIds
+    ) -> ContextDataset:
+        """The text leaf under ``--context-past`` and ``--context-future``."""
+        if split.tokens:
+            raise UsageError(
+                "--context-past / --context-future: the seed's layout names no dialogues; leave "
+                "the options out, or prepare the corpus as a data dir"
+            )
+        rows, present = split.utterances, split.present(TEXT)
+        nowhere = np.array([not has_place(row) for row in rows])
+        report_rows(split, present & nowhere, "stand alone, they have no dialogue or no turn")
+        try:
+            past, future = self.cfg.context_past, self.cfg.context_future
+            neighbours = find_neighbours(rows, present, past, future)
+        except ValueError as error:
+            raise UsageError(f"{split.file}: {error}") from error
+        prefixes = [NO_PREFIX] * len(rows)
+        if self.cfg.context_speakers:
+            prefixes = speaker_prefixes(self.folder / TEXT, [row.speaker for row in rows])
+        limit, pool_all = self.max_tokens(TEXT), self.cfg.context_pooling == "all"
+        leaf = ContextDataset(source, present, neighbours, prefixes, specials, limit, pool_all)
+        report_rows(split, leaf.is_cut, f"have context cut at --max-text-tokens {limit}")
+        return leaf

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from omegaconf import DictConfig
 
+from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.errors import UsageError
+
 _BASE = {
     "text_encoder_layers": 12,
     "text_embed_dim": 768,
@@ -20,9 +23,14 @@ _BASE = {
     "speech_attention_heads": 12,
     "speech_conv_layers": "[(512, 10, 5)] + [(512, 3, 2)] * 4 + [(512, 2, 2)] * 2",
     "speech_conv_channels": 1024,
+    "video_encoder_layers": 0,
+    "video_embed_dim": 768,
+    "video_ffn_embed_dim": 3072,
+    "video_attention_heads": 12,
     "fusion_embed_dim": 768,
     "encoder_layers_cross": 1,
     "encoder_attention_heads": 12,
+    "lmf_rank": 4,
 }
 
 _LARGE = {
@@ -35,11 +43,15 @@ _LARGE = {
     "speech_embed_dim": 1024,
     "speech_ffn_embed_dim": 4096,
     "speech_attention_heads": 16,
+    "video_embed_dim": 1024,
+    "video_ffn_embed_dim": 4096,
+    "video_attention_heads": 16,
     "fusion_embed_dim": 1024,
     "encoder_attention_heads": 16,
 }
 
 _TINY = {
+    **_BASE,
     "text_encoder_layers": 2,
     "text_embed_dim": 128,
     "text_ffn_embed_dim": 256,
@@ -50,8 +62,10 @@ _TINY = {
     "speech_attention_heads": 4,
     "speech_conv_layers": "[(64, 10, 5)] + [(64, 3, 2)] * 4 + [(64, 2, 2)] * 2",
     "speech_conv_channels": 128,
+    "video_embed_dim": 128,
+    "video_ffn_embed_dim": 256,
+    "video_attention_heads": 4,
     "fusion_embed_dim": 128,
-    "encoder_layers_cross": 1,
     "encoder_attention_heads": 4,
 }
 
@@ -63,9 +77,52 @@ ARCHITECTURES: Mapping[str, Mapping[str, object]] = {
 }
 
 
-def fill_from_architecture(config: DictConfig) -> None:
-    """Put the architecture's value into every field of `config` that is None, in place."""
-    name = getattr(config, "_name", None) or "robertaEMO"
-    for field, value in ARCHITECTURES[name].items():
+_SIZES = {"base": _BASE, "large": _LARGE, "tiny": _TINY}  # of scratch:SIZE
+_PER_ENCODER = ("encoder_layers", "embed_dim", "ffn_embed_dim", "attention_heads")
+
+
+def fill_from_architecture(config: DictConfig, cards: Mapping[str, EncoderCard]) -> None:
+    """Put a value into every field of `config` that is None, in place.
+
+    It is the architecture's; for the encoders that ``scratch:SIZE`` asks for, that size's.
+
+    Raises:
+        UsageError: an unknown size.
+    """
+    values = dict(ARCHITECTURES[getattr(config, "_name", None) or "robertaEMO"])
+    for modality, card in cards.items():
+        if card.kind == "features":
+            values[f"{modality}_encoder_layers"] = 0
+        if card.kind == "scratch" and card.place:
+            values.update(_sizes_of(modality, card))
+    for field, value in values.items():
         if getattr(config, field, None) is None:
             setattr(config, field, value)
+
+
+def check_sizes_given(config: DictConfig, cards: Mapping[str, EncoderCard]) -> None:
+    """Refuse sizes that nothing would obey: a pretrained encoder brings its own.
+
+    Raises:
+        UsageError: one is given.
+    """
+    for modality, card in cards.items():
+        given = [
+            f"--{name.replace('_', '-')}"
+            for name in (f"{modality}_{part}" for part in _PER_ENCODER)
+            if getattr(config, name, None) is not None
+        ]
+        if given and card.kind in ("hf", "fairseq"):
+            raise UsageError(
+                f"{', '.join(given)}: the encoder {card.spec} brings its own sizes; leave them out"
+            )
+
+
+def _sizes_of(modality: str, card: EncoderCard) -> dict[str, object]:
+    if card.place not in _SIZES:
+        raise UsageError(
+            f"--{modality}-encoder {card.spec}: there is no such size; "
+            f"give one of {', '.join(f'scratch:{size}' for size in _SIZES)}"
+        )
+    size = _SIZES[card.place]
+    return {field: value for field, value in size.items() if field.startswith(f"{modality}_")}

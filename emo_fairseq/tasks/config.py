@@ -10,6 +10,8 @@ from omegaconf import MISSING
 
 from emo_fairseq.targets import TARGETS
 
+_ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
+
 
 @dataclass
 class EmotionPredictionConfig(FairseqDataclass):
@@ -33,21 +35,81 @@ class EmotionPredictionConfig(FairseqDataclass):
         default=-1,
         metadata={"help": "width of the output, checked against target and labels (-1: derived)"},
     )
+    text_encoder: Optional[str] = field(
+        default=None, metadata={"help": _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")}
+    )
+    speech_encoder: Optional[str] = field(
+        default=None, metadata={"help": _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")}
+    )
+    video_encoder: Optional[str] = field(
+        default=None, metadata={"help": "features:NAME, a folder under features/"}
+    )
     speech_input: Optional[ChoiceEnum(["waveform", "log_mel", "tokens"])] = field(  # type: ignore[valid-type]
         default=None,
         metadata={
-            "help": "what the speech encoder reads (default: waveform; tokens in the seed's layout)"
+            "help": "what a speech encoder from scratch reads (default: waveform; tokens in the "
+            "seed's layout)"
         },
     )
-    init_token: int = field(
-        default=0, metadata={"help": "id that every token sequence begins with: <s>"}
+    init_token: Optional[int] = field(
+        default=None,
+        metadata={"help": "id that every token sequence begins with (default: the tokenizer's)"},
     )
-    separator_token: int = field(
-        default=2, metadata={"help": "id that every token sequence ends with: </s>"}
+    separator_token: Optional[int] = field(
+        default=None,
+        metadata={"help": "id that every token sequence ends with (default: the tokenizer's)"},
     )
-    max_text_tokens: int = field(default=512, metadata={"help": "longer texts are cut before </s>"})
-    max_speech_tokens: int = field(
-        default=2048, metadata={"help": "longer code sequences are cut before </s>"}
+    max_text_tokens: Optional[int] = field(
+        default=None,
+        metadata={"help": "longer texts are cut (default: 512, or the encoder's reach)"},
+    )
+    max_speech_tokens: Optional[int] = field(
+        default=None,
+        metadata={"help": "longer code sequences are cut (default: 2048, or the encoder's reach)"},
+    )
+    max_frames: Optional[int] = field(
+        default=None, metadata={"help": "longer rows of features:NAME are cut (default: none is)"}
+    )
+    context_past: int = field(
+        default=0, metadata={"help": "turns of the same dialogue that are joined before each text"}
+    )
+    context_future: int = field(
+        default=0, metadata={"help": "turns of the same dialogue that are joined after each text"}
+    )
+    context_speakers: bool = field(
+        default=False, metadata={"help": "begin every turn with its speaker's name"}
+    )
+    context_pooling: ChoiceEnum(["turn", "all"]) = field(  # type: ignore[valid-type]
+        default="turn",
+        metadata={"help": "pool the current turn's tokens, or those of its neighbours too"},
+    )
+    cache_dir: Optional[str] = field(
+        default=None,
+        metadata={"help": "where outputs of frozen encoders are kept (default: cache/ in --data)"},
+    )
+    cache_dtype: ChoiceEnum(["float16", "float32"]) = field(  # type: ignore[valid-type]
+        default="float16", metadata={"help": "numbers in that cache"}
+    )
+    no_encoder_cache: bool = field(
+        default=False,
+        metadata={"help": "run frozen encoders in every batch, and keep no outputs"},
+    )
+    init_from: Optional[str] = field(
+        default=None,
+        metadata={"help": "start from a checkpoint of this task: take all parameters that fit"},
+    )
+    init_text_from: Optional[str] = field(
+        default=None, metadata={"help": "start the text encoder from a checkpoint of this task"}
+    )
+    init_speech_from: Optional[str] = field(
+        default=None, metadata={"help": "start the speech encoder from a checkpoint of this task"}
+    )
+    init_video_from: Optional[str] = field(
+        default=None, metadata={"help": "start the video encoder from a checkpoint of this task"}
+    )
+    mask_modality: Optional[str] = field(
+        default=None,
+        metadata={"help": "take these modalities for missing in every row (text, speech, video)"},
     )
     max_speech_seconds: float = field(
         default=20.0, metadata={"help": "longer audio is cut at its end"}

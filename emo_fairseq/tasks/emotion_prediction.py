@@ -12,16 +12,28 @@ from omegaconf import open_dict
 from emo_fairseq import predictions, seed_flags
 from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.data import facts
-from emo_fairseq.data.log_mel import LogMelStatistics
+from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.manifest import select_rows, truth_array
+from emo_fairseq.data.presence import MissingDataset, presence_cases
 from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
 from emo_fairseq.data.rows import RowsDataset
 from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import Vocabulary
+from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import SPEECH
-from emo_fairseq.models.architectures import fill_from_architecture
+from emo_fairseq.models.architectures import check_sizes_given, fill_from_architecture
+from emo_fairseq.models.tuning import tune
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
+from emo_fairseq.tasks.encoders import (
+    check_knows,
+    describe_encoders,
+    leave_out_pretrained,
+    load_pretrained,
+    load_resumed,
+)
+from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
+from emo_fairseq.tasks.staging import initialise
+from emo_fairseq.tasks.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -40,15 +52,19 @@ class EmotionPredictionTask(FairseqTask):
         with open_dict(cfg):
             # fairseq's own switch: the same iterator draws new batches for every epoch.
             cfg.rebuild_batches = True
+        self.surroundings = Surroundings(cfg)
         self.modalities = seed_flags.modalities(cfg)
         self.target = seed_flags.target(cfg)
         self.source = source = DataSource(cfg, self.modalities)
+        self.frozen: FrozenEncoders | None = None
         self._prediction_rows: list[predictions.Row] = []
         add = self.state.add_factory
+        resumed = self.surroundings.checkpoint_to_resume()
+        add("encoders", lambda: describe_encoders(source, resumed))
         add("labels", lambda: facts.read_labels(source, self.target))
         add("class_counts", lambda: facts.count_classes(source, self.target, self.labels))
         add("vocabulary", lambda: facts.read_vocabularies(source))
-        add("log_mel_statistics", lambda: facts.fit_log_mel_statistics(source))
+        add("frame_statistics", lambda: facts.fit_frame_statistics(source))
 
     @classmethod
     def add_args(cls, parser: argparse.ArgumentParser) -> None:
@@ -64,12 +80,13 @@ class EmotionPredictionTask(FairseqTask):
     # -- state ---------------------------------------------------------------------------------
 
     def settle_state(self) -> None:
-        """Read from the training data whatever a checkpoint must carry."""
+        """Read from the encoders and the training data whatever a checkpoint must carry."""
+        self.source.read_for(self.encoder_cards())
         self.target.check_num_classes(self.cfg.num_classes, self.labels)
         if self.target.has_labels:
             logger.info("class counts: %s", dict(zip(self.labels, self.class_counts, strict=True)))
-        self.vocabularies()
-        self.log_mel_statistics()
+        check_knows(self.encoder_cards(), self.vocabularies())
+        self.state.frame_statistics  # noqa: B018  (touched, so that it is saved)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a checkpoint's state.
@@ -86,13 +103,13 @@ class EmotionPredictionTask(FairseqTask):
                 f"the checkpoint knows {', '.join(state_dict['labels'])}, but {self.source.folder} "
                 f"has {', '.join(settled)}; start afresh with another --save-dir"
             )
-        fitted = self.state.state_dict.get("log_mel_statistics")
+        fitted = self.state.state_dict.get("frame_statistics")
         super().load_state_dict(state_dict)
-        if fitted is not None and fitted != self.state.log_mel_statistics:
+        self.source.read_for(self.encoder_cards())
+        if fitted is not None and fitted != self.state.frame_statistics:
             # fairseq loads the valid splits before the checkpoint: bring them to its statistics.
-            logger.warning("log-mel statistics are the checkpoint's, not those of --data")
-            for split in list(self.datasets):
-                self.load_dataset(split)
+            logger.warning("statistics of frames are the checkpoint's, not those of --data")
+            self._load_datasets_again()
         self.target.check_num_classes(self.cfg.num_classes, self.labels)
 
     @property
@@ -112,13 +129,16 @@ class EmotionPredictionTask(FairseqTask):
 
     def vocabularies(self) -> dict[str, Vocabulary]:
         """For each modality read as tokens the vocabulary that the model knows."""
-        return {name: Vocabulary(**state) for name, state in self.state.vocabulary.items()}
+        return {n: Vocabulary.from_state(state) for n, state in self.state.vocabulary.items()}
 
-    def log_mel_statistics(self) -> LogMelStatistics | None:
-        """Of the train split, if speech is read as log-mel frames."""
-        if SPEECH not in self.modalities or self.source.speech_input != "log_mel":
-            return None
-        return LogMelStatistics(**self.state.log_mel_statistics)
+    def frame_statistics(self, modality: str) -> FrameStatistics | None:
+        """Of the train split, if the modality is read as frames."""
+        fitted = self.state.frame_statistics.get(modality)
+        return None if fitted is None else FrameStatistics(**fitted)
+
+    def encoder_cards(self) -> dict[str, EncoderCard]:
+        """For each modality which encoder reads it."""
+        return {name: EncoderCard(**state) for name, state in self.state.encoders.items()}
 
     # -- data ----------------------------------------------------------------------------------
 
@@ -126,19 +146,35 @@ class EmotionPredictionTask(FairseqTask):
         """Load a split; rows without truth or input are left out, and counted in the log."""
         part = self.source.split(split)
         facts.check_vocabularies(self.source, part, self.vocabularies())
-        rows = select_rows(part, self.target, self.modalities)
-        heard = {name: int(part.present(name)[rows].sum()) for name in self.modalities}
+        masked = seed_flags.masked_modalities(self.cfg, self.modalities)
+        present = {
+            name: self.source.present(name, part) & (name not in masked) for name in self.modalities
+        }
+        rows = select_rows(part, self.target, present)
+        heard = {name: int(present[name][rows].sum()) for name in self.modalities}
         if split == TRAIN and 0 in heard.values():
             silent = ", ".join(name for name, count in heard.items() if count == 0)
             raise UsageError(f"{part.file}: no row has {silent}; leave it out of --modality")
-        statistics = self.log_mel_statistics()
-        leaves = {name: self.source.leaf(name, part, statistics) for name in self.modalities}
+        known = self.vocabularies()
+        leaves = {
+            name: self.source.leaf(name, part, known.get(name), self.frame_statistics(name))
+            for name in self.modalities
+        }
+        if self.frozen is not None:
+            leaves = {
+                name: leaf if name in masked else self.frozen.leaf(name, leaf, split)
+                for name, leaf in leaves.items()
+            }
         self.datasets[split] = RawAudioTextDataset(
             split,
             [part.utterances[row].id for row in rows],
-            {name: RowsDataset(leaf, rows) for name, leaf in leaves.items()},
+            {
+                name: RowsDataset(MissingDataset(leaf) if name in masked else leaf, rows)
+                for name, leaf in leaves.items()
+            },
             truth_array(part, self.target, self.labels)[rows],
             shuffle=split == TRAIN,
+            cases=presence_cases({name: here[rows] for name, here in present.items()}),
         )
         by_modality = ", ".join(f"{count} with {name}" for name, count in heard.items())
         logger.info("%s: %d utterances, %s", split, len(rows), by_modality)
@@ -160,11 +196,59 @@ class EmotionPredictionTask(FairseqTask):
         if self.cfg.save_predictions and not from_checkpoint:
             raise UsageError("--save-predictions belongs to fairseq-validate; leave it out here")
         if not from_checkpoint:  # there the sizes are filled in, and no longer tell who gave them
-            seed_flags.check_cross_attention_options(cfg, len(self.modalities))
+            seed_flags.check_fusion_options(cfg, len(self.modalities))
+            check_sizes_given(cfg, self.encoder_cards())
         # Into the configuration itself, so that the checkpoint holds every size.
         with open_dict(cfg):
-            fill_from_architecture(cfg)
-        return super().build_model(cfg, from_checkpoint)
+            fill_from_architecture(cfg, self.encoder_cards())
+        model = super().build_model(cfg, from_checkpoint)
+        resumed = None if from_checkpoint else self.surroundings.checkpoint_to_resume()
+        is_new = not from_checkpoint and resumed is None
+        needs_files = cfg.checkpoint_weights == "trained"
+        if is_new or needs_files:
+            load_pretrained(model, self.encoder_cards())
+        if is_new:
+            initialise(model, self.cfg, self.modalities)
+        self.schedules = tune(model, cfg)
+        if needs_files:
+            leave_out_pretrained(model, cfg, self.cfg, self.encoder_cards())
+        if not from_checkpoint:
+            self.surroundings.check_training(model, bool(self.schedules))
+        if resumed is not None and any(encoder.frozen for encoder in model.encoders.values()):
+            load_resumed(model, resumed)
+        self._read_outputs_of_frozen(model)
+        return model
+
+    def _read_outputs_of_frozen(self, model: Any) -> None:
+        """Let datasets hold what frozen encoders say, as long as the encoders are the same."""
+        on_cpu = self.surroundings.on_cpu()
+        self.frozen = FrozenEncoders.of(self.cfg, model, self.encoder_cards(), on_cpu)
+        for encoder in self.frozen.encoders.values():
+            encoder.keeps_precision = True
+
+        def bring_up_to_date(*_: Any) -> None:
+            # fairseq loads the valid splits before the checkpoint.
+            if self.frozen is not None and self.frozen.have_changed():
+                self._load_datasets_again()
+
+        model.register_load_state_dict_post_hook(bring_up_to_date)
+
+    def _load_datasets_again(self) -> None:
+        for split in list(self.datasets):
+            self.load_dataset(split)
+
+    def train_step(
+        self,
+        sample: Any,
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        update_num: int,
+        ignore_grad: bool = False,
+    ) -> Any:
+        for schedule in self.schedules:
+            schedule.set_num_updates(update_num)
+        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
 
     def valid_step(self, sample: Any, model: Any, criterion: Any) -> Any:
         if not sample:  # fairseq-validate on several ranks: this one has no batch left

@@ -113,7 +113,8 @@ BAD_OPTIONS = {
     "no data dir": ("--data empty", ["--data empty", "not a data dir", "data_prep"]),
     "num-classes": ("--num-classes 5", ["--num-classes 5", "emotion", "4 outputs"]),
     "save-predictions": ("--save-predictions x.tsv", ["--save-predictions", "fairseq-validate"]),
-    "modality": ("--modality video", ["'video'", "text, speech"]),
+    "modality": ("--modality smell", ["'smell'", "text, speech"]),
+    "video": ("--modality video", ["--video-encoder features:NAME"]),
     "target": ("--target sentiment_score", ["sentiment_score", "--target"]),
     "split": ("--valid-subset dev", ["dev.tsv", "no split 'dev'", "test, train, valid"]),
 }

@@ -11,7 +11,8 @@ import torch
 
 from data_prep.audio import log_mel
 from data_prep.extract_features import N_MELS, extract_log_mel
-from emo_fairseq.data.log_mel import ComputedFrames, LogMelDataset, LogMelStatistics
+from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames
+from emo_fairseq.data.log_mel import ComputedFrames
 from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
 
@@ -57,7 +58,7 @@ def test_a_row_without_audio_is_absent(waveforms: Callable[..., WaveformDataset]
 
 def test_statistics_are_those_of_all_frames(waveforms: Callable[..., WaveformDataset]) -> None:
     frames = ComputedFrames(waveforms())
-    statistics = LogMelStatistics.fit(frames, n_utterances=100, seed=0)
+    statistics = FrameStatistics.fit(frames, n_utterances=100, seed=0)
     everything = np.concatenate([frames[row][0].numpy() for row in range(len(LENGTHS))])
     np.testing.assert_allclose(statistics.mean, everything.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(statistics.std, everything.std(axis=0), rtol=1e-4)
@@ -68,28 +69,28 @@ def test_statistics_of_a_sample_are_of_whole_rows(
 ) -> None:
     frames = ComputedFrames(waveforms())
     alone = [frames[row][0].mean(dim=0).numpy() for row in range(len(LENGTHS))]
-    statistics = LogMelStatistics.fit(frames, n_utterances=1, seed=0)
+    statistics = FrameStatistics.fit(frames, n_utterances=1, seed=0)
     assert any(np.allclose(statistics.mean, mean, rtol=1e-5) for mean in alone)
-    assert statistics == LogMelStatistics.fit(frames, n_utterances=1, seed=0)
+    assert statistics == FrameStatistics.fit(frames, n_utterances=1, seed=0)
 
 
 def test_a_band_that_never_varies_is_not_divided_by_zero() -> None:
     silent = [(torch.full((3, N_MELS), -15.9), True)]
-    statistics = LogMelStatistics.fit(silent, n_utterances=5, seed=0)
+    statistics = FrameStatistics.fit(silent, n_utterances=5, seed=0)
     assert min(statistics.std) > 0
 
 
 def test_no_audio_at_all_is_refused() -> None:
     nobody = WaveformDataset([None, None], np.array([0, 0]), 12_000, ["a", "b"])
-    with pytest.raises(UsageError, match=r"no row .* has audio"):
-        LogMelStatistics.fit(ComputedFrames(nobody), n_utterances=5, seed=0)
+    with pytest.raises(UsageError, match="no row of 2 drawn for the statistics of the frames"):
+        FrameStatistics.fit(ComputedFrames(nobody), n_utterances=5, seed=0)
 
 
 def test_normalised_frames_have_mean_0_and_deviation_1(
     waveforms: Callable[..., WaveformDataset],
 ) -> None:
     frames = ComputedFrames(waveforms())
-    leaf = LogMelDataset(frames, LogMelStatistics.fit(frames, n_utterances=100, seed=0))
+    leaf = NormalisedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
     everything = torch.cat([leaf[row][0] for row in range(len(LENGTHS))])
     torch.testing.assert_close(everything.mean(dim=0), torch.zeros(N_MELS), atol=1e-4, rtol=0)
     deviation = everything.std(dim=0, correction=0)
@@ -100,14 +101,14 @@ def test_normalised_frames_have_mean_0_and_deviation_1(
 def test_loudness_is_kept(waveforms: Callable[..., WaveformDataset]) -> None:
     """Not normalised by utterance: a louder one stays louder."""
     frames = ComputedFrames(waveforms())
-    leaf = LogMelDataset(frames, LogMelStatistics.fit(frames, n_utterances=100, seed=0))
+    leaf = NormalisedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
     levels = [float(leaf[row][0].mean()) for row in range(len(LENGTHS))]
     assert levels == sorted(levels)
 
 
 def test_a_batch_is_padded(waveforms: Callable[..., WaveformDataset]) -> None:
     frames = ComputedFrames(waveforms())
-    leaf = LogMelDataset(frames, LogMelStatistics.fit(frames, n_utterances=100, seed=0))
+    leaf = NormalisedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
     batch = leaf.collater([leaf[3], leaf[0], leaf[5]])
     assert batch["frames"].shape == (3, 23, N_MELS)
     assert (~batch["padding_mask"]).sum(dim=1).tolist() == [23, 1, 1]

@@ -79,6 +79,10 @@ def test_what_is_no_data_dir_is_refused(tmp_path: Path) -> None:
         check_data_dir(file)
 
 
+def present(split: Split, *modalities: str) -> dict[str, np.ndarray]:
+    return {modality: split.present(modality) for modality in modalities}
+
+
 def test_rows_without_truth_or_input_are_left_out_and_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -91,7 +95,7 @@ def test_rows_without_truth_or_input_are_left_out_and_named(
         Utterance(id="nothing"),
     )
     with caplog.at_level(logging.WARNING):
-        rows = select_rows(split, TARGETS["emotion"], BOTH)
+        rows = select_rows(split, TARGETS["emotion"], present(split, *BOTH))
     assert rows.tolist() == [0, 1, 2]
     unlabelled, silent = (record.getMessage() for record in caplog.records)
     assert unlabelled.startswith("train.tsv: 8 rows left out, no emotion: unlabelled0, ")
@@ -106,18 +110,18 @@ def test_one_modality_alone_leaves_out_more(modality: str, kept: list[int]) -> N
         Utterance(id="text", text="b", emotion="sad"),
         Utterance(id="speech", audio="c.wav", emotion="sad"),
     )
-    assert select_rows(split, TARGETS["emotion"], [modality]).tolist() == kept
+    assert select_rows(split, TARGETS["emotion"], present(split, modality)).tolist() == kept
 
 
 def test_one_measured_axis_is_truth_enough() -> None:
     split = split_of(Utterance(id="a", text="a", arousal=0.25), Utterance(id="b", text="b"))
-    assert select_rows(split, TARGETS["vad"], ["text"]).tolist() == [0]
+    assert select_rows(split, TARGETS["vad"], present(split, "text")).tolist() == [0]
 
 
 @pytest.mark.parametrize("rows", [[], [Utterance(id="a", text="a")], [Utterance(id="a")]])
 def test_a_split_without_a_usable_row_is_refused(rows: Any) -> None:
     with pytest.raises(UsageError, match="no row has both sentiment and one of text"):
-        select_rows(split_of(*rows), TARGETS["sentiment"], ["text"])
+        select_rows(split_of(*rows), TARGETS["sentiment"], present(split_of(*rows), "text"))
 
 
 def test_labels_become_their_position() -> None:

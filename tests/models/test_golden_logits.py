@@ -4,18 +4,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.fusion import ConcatFusion, CrossAttentionFusion
 from emo_fairseq.modules.heads import EmbeddingLayer, LinearHead
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
+from emo_fairseq.modules.pooling import POOLINGS
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
+
+# The names that parameters had when the numbers were written down.
+RENAMED = {".backbone.": ".", ".transformer.": ".layers."}
 
 
 def fixed_init(module: nn.Module) -> None:
     """Values that depend on the name of a parameter alone, and on no random generator."""
     for name, parameter in module.named_parameters():
+        for now, then in RENAMED.items():
+            name = name.replace(now, then)
         phase = sum(map(ord, name))
         wave = torch.sin(phase + 1.7 * torch.arange(parameter.numel(), dtype=torch.float64))
         if parameter.ndim == 1:
@@ -26,10 +34,10 @@ def fixed_init(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def golden_logits(speech: nn.Module, speech_fields: dict[str, Tensor], fusion: nn.Module) -> Tensor:
+def golden_logits(speech: Encoder, speech_fields: dict[str, Tensor], fusion: nn.Module) -> Tensor:
     text = TokenEncoder(20, max_tokens=8, size=GOLDEN_SIZE)
     model = RobertaEMOModel(
-        {"text": text, "speech": speech},
+        {"text": ModalityEncoder(text), "speech": ModalityEncoder(speech)},
         fusion,
         EmbeddingLayer(fusion.output_dim, 8, dropout=0.1),
         LinearHead(8, 3, dropout=0.1),
@@ -79,8 +87,10 @@ def test_golden_logits(name: str) -> None:
     widths = {"text": 16, "speech": 16}
     fusion: nn.Module
     if name == "tokens":
-        fusion = ConcatFusion(widths, pool_first=frozenset({"text"}))
+        poolers = {"text": POOLINGS["first"](16), "speech": POOLINGS["mean"](16)}
+        fusion = ConcatFusion(poolers)
     else:
-        fusion = CrossAttentionFusion(widths, 16, 1, 2, 0.1, 0.1, first_token_only=False)
+        pooling = dict.fromkeys(widths, POOLINGS["mean"])
+        fusion = CrossAttentionFusion(widths, pooling, 16, 1, 2, 0.1, 0.1, first_token_only=False)
     logits = golden_logits(build_speech(), {**fields, "padding_mask": mask}, fusion)
     torch.testing.assert_close(logits, torch.tensor(expected), atol=1e-5, rtol=0)

@@ -11,6 +11,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.modules.fusion import ConcatFusion, CrossAttentionFusion
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
+from emo_fairseq.modules.pooling import FirstPooling
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
 
@@ -49,7 +50,7 @@ def test_shapes_of_the_output(
     assert output.logits.isfinite().all()
     assert list(model.encoders) == list(task.modalities)
     if "speech" in task.modalities:
-        assert isinstance(model.encoders["speech"], SPEECH_ENCODERS[speech_input])
+        assert isinstance(model.encoders["speech"].backbone, SPEECH_ENCODERS[speech_input])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,10 @@ def test_concat_pools_tokens_by_their_first_and_frames_by_their_mean(
 ) -> None:
     for speech_input, first in (("tokens", {"text", "speech"}), ("waveform", {"text"})):
         _, model = build({"fusion": "concat"}, speech_input=speech_input)
-        assert model.fusion.pool_first == first
+        pooled_first = {
+            name for name, part in model.fusion.poolers.items() if isinstance(part, FirstPooling)
+        }
+        assert pooled_first == first
 
 
 def test_stack_up_needs_both_modalities(build: Callable[..., Any]) -> None:
@@ -140,8 +144,8 @@ def test_large_architectures_can_be_built(build: Callable[..., Any], arch: str) 
     text, speech = model.encoders["text"], model.encoders["speech"]
     width = {"robertaEMO": 768, "robertaEMO_large": 1024}[arch]
     assert text.embed_dim == speech.embed_dim == width
-    assert len(text.sentence_encoder.layers) == len(speech.encoder.layers) == 1
-    assert speech.feature_extractor.conv_layers[0][0].weight.shape == (512, 1, 10)
+    assert text.backbone.n_layers == speech.backbone.n_layers == 1
+    assert speech.backbone.feature_extractor.conv_layers[0][0].weight.shape == (512, 1, 10)
     assert model.embedding.dense.weight.shape == (EMBEDDING, 2 * width)
 
 

@@ -51,7 +51,8 @@ def test_the_seeds_flags_on_the_seeds_layout(legacy_corpus: Path, make_task: Mak
     [
         ({"num_classes": 7}, "--num-classes 7 does not fit --target emotion, which has 4 outputs"),
         ({"target": "binary_emotion", "num_classes": 4}, "has 8 outputs"),
-        ({"modality": "video"}, "--modality 'video' is not understood"),
+        ({"modality": "smell"}, "--modality 'smell' is not understood"),
+        ({"modality": "video"}, "--modality with video needs --video-encoder features:NAME"),
         ({"eval_metric": True}, "--eval-metric"),
         ({"max_text_tokens": 1}, "limit of 1 tokens"),
         ({"modality": "A", "max_speech_seconds": -1.0}, "--max-speech-seconds -1 is shorter than"),
@@ -76,7 +77,7 @@ def test_a_corpus_without_the_labels_is_refused(copy_toy: CopyToy, make_task: Ma
 
 
 def test_waveforms_are_not_in_the_seeds_layout(legacy_corpus: Path, make_task: MakeTask) -> None:
-    with pytest.raises(UsageError, match="--speech-input waveform: .* speech as tokens only"):
+    with pytest.raises(UsageError, match="speech as waveform: .* holds tokens only"):
         make_task(legacy_corpus, speech_input="waveform")
 
 
@@ -137,7 +138,7 @@ def test_a_restored_task_needs_no_train_split(
     restored.load_dataset("test")
     assert restored.labels == trained.labels
     assert restored.vocabularies() == trained.vocabularies()
-    assert restored.log_mel_statistics() == trained.log_mel_statistics()
+    assert restored.frame_statistics("speech") == trained.frame_statistics("speech")
 
 
 def test_the_state_is_plain_values(toy_corpus: Path, make_task: MakeTask) -> None:
@@ -148,10 +149,10 @@ def test_the_state_is_plain_values(toy_corpus: Path, make_task: MakeTask) -> Non
             return all(type(key) is str and is_plain(item) for key, item in value.items())
         if isinstance(value, list):
             return all(map(is_plain, value))
-        return type(value) in (str, int, float)
+        return value is None or type(value) in (str, int, float, bool)
 
     state = make_task(toy_corpus, speech_input="log_mel").state_dict()
-    assert {"labels", "class_counts", "vocabulary", "log_mel_statistics"} <= state.keys()
+    assert {"labels", "class_counts", "encoders", "vocabulary", "frame_statistics"} <= state.keys()
     assert all(map(is_plain, state.values()))
 
 
@@ -203,8 +204,9 @@ def test_valid_rows_take_over_the_statistics_of_a_checkpoint(toy_corpus, make_ta
     task.load_dataset("valid")
     before = task.dataset("valid")[0]["net_input.speech"][0]
     state = copy.deepcopy(task.state_dict())
-    state["log_mel_statistics"]["mean"] = [m + 1.0 for m in state["log_mel_statistics"]["mean"]]
-    std = torch.tensor(state["log_mel_statistics"]["std"])
+    statistics = state["frame_statistics"]["speech"]
+    statistics["mean"] = [m + 1.0 for m in statistics["mean"]]
+    std = torch.tensor(statistics["std"])
     task.load_state_dict(state)
     after = task.dataset("valid")[0]["net_input.speech"][0]
     torch.testing.assert_close(after, before - 1.0 / std)

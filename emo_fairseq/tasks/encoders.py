@@ -1,0 +1,171 @@
+"""Which encoder each modality gets: described when training starts, loaded into a new model."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fairseq import checkpoint_utils
+
+from emo_fairseq import pretrained
+from emo_fairseq.compat import TASK_NAME
+from emo_fairseq.data.facts import scratch_card
+from emo_fairseq.data.source import DataSource
+from emo_fairseq.data.vocabulary import Vocabulary
+from emo_fairseq.encoder_card import EncoderCard, check_spec
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inputs import FRAMES
+from emo_fairseq.modalities import MODALITIES, SPEECH, VIDEO
+from emo_fairseq.models.tuning import FULL
+from emo_fairseq.modules.lora import is_adapter
+
+logger = logging.getLogger(__name__)
+
+_PRETRAINED = ("hf", "fairseq")
+
+
+# -- cards -----------------------------------------------------------------------------------------
+
+
+def describe_encoders(source: DataSource, resumed: Path | None) -> dict[str, dict[str, Any]]:
+    """The card of every modality's encoder, as ``--{modality}-encoder`` asks for it.
+
+    Args:
+        source: the data dir and the options.
+        resumed: the checkpoint that this training goes on from; of an encoder that it has, its own
+            card is taken, so that the pretrained files may be gone.
+
+    Raises:
+        UsageError: a spec that is not understood, or that names what is not there.
+    """
+    specs = {name: getattr(source.cfg, f"{name}_encoder") for name in source.modalities}
+    wants_files = any(_is_pretrained(spec) for spec in specs.values())
+    known = _cards_of(resumed) if resumed is not None and wants_files else {}
+    return {
+        name: known[name]
+        if name in known and known[name]["spec"] == spec
+        else _describe(source, name, spec).to_state()
+        for name, spec in specs.items()
+    }
+
+
+def _cards_of(checkpoint: Path) -> dict[str, dict[str, Any]]:
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), {"task": TASK_NAME})
+    cards: dict[str, dict[str, Any]] = state.get("task_state", {}).get("encoders", {})
+    return cards
+
+
+def _is_pretrained(spec: str | None) -> bool:
+    return spec is not None and spec.partition(":")[0] in _PRETRAINED
+
+
+def _describe(source: DataSource, modality: str, spec: str | None) -> EncoderCard:
+    if spec is None and modality == VIDEO:
+        raise UsageError("--modality with video needs --video-encoder features:NAME")
+    kind = "scratch" if spec is None else check_spec(modality, spec).partition(":")[0]
+    if modality == SPEECH and kind != "scratch" and source.cfg.speech_input is not None:
+        raise UsageError(
+            f"--speech-input {source.cfg.speech_input}: what {spec} reads is its own matter; "
+            "leave the option out"
+        )
+    if spec is None or kind == "scratch":
+        return scratch_card(source, modality)
+    if kind == "features":
+        return EncoderCard(spec, FRAMES)
+    card = pretrained.describe(modality, spec)
+    logger.info("%s: encoder %s, weights %s", modality, spec, card.weights[:12])
+    return card
+
+
+def check_knows(cards: Mapping[str, EncoderCard], vocabularies: Mapping[str, Vocabulary]) -> None:
+    """See that the tokens are of the symbols that the pretrained encoders know.
+
+    Raises:
+        UsageError: an encoder was trained with another dictionary.
+    """
+    for name, vocabulary in vocabularies.items():
+        card = cards[name]
+        if card.kind not in _PRETRAINED:
+            continue
+        both_named = vocabulary.digest and card.vocabulary_digest
+        same = vocabulary.digest == card.vocabulary_digest
+        if (both_named and not same) or vocabulary.size > card.vocabulary_size:
+            raise UsageError(
+                f"{vocabulary.source}: these {vocabulary.size} symbols are not the "
+                f"{card.vocabulary_size} of {card.spec}; tokenise with that model's own "
+                f"tokenizer: {_tokenize_command(name, card)}"
+            )
+
+
+def _tokenize_command(modality: str, card: EncoderCard) -> str:
+    if modality == SPEECH:
+        return "`python -m data_prep.tokenize_speech DATA --quantizer ... --dict its dict.txt`"
+    bpe = card.spec if card.kind == "hf" else "gpt2 --dict its dict.txt ..."
+    return f"`python -m data_prep.tokenize_text DATA --bpe {bpe}`"
+
+
+# -- weights ---------------------------------------------------------------------------------------
+
+
+def load_pretrained(model: Any, cards: Mapping[str, EncoderCard]) -> None:
+    """Put the pretrained weights into a model that has just been built.
+
+    Raises:
+        UsageError: the files are gone, do not fit, or are no longer those that the card names.
+    """
+    for name, card in cards.items():
+        if card.kind in _PRETRAINED:
+            pretrained.load(model.encoders[name].backbone, card)
+            logger.info("%s: weights of %s loaded", name, card.spec)
+
+
+def load_resumed(model: Any, checkpoint: Path) -> None:
+    """Put the parameters of the checkpoint that a training goes on from into its model.
+
+    fairseq does so too, but later: by then frozen encoders have been run.
+
+    Raises:
+        UsageError: they do not fit; names the file.
+    """
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), {"task": TASK_NAME})
+    try:
+        model.load_state_dict(state["model"])
+    except UsageError as error:
+        raise UsageError(f"{checkpoint}: {error}") from error
+
+
+def leave_out_pretrained(
+    model: Any, cfg: Any, task_cfg: Any, cards: Mapping[str, EncoderCard]
+) -> None:
+    """Keep out of checkpoints what the files of frozen and adapted encoders hold.
+
+    Args:
+        model: tuned.
+        cfg: options of the model.
+        task_cfg: options of the task.
+        cards: of its encoders.
+
+    Raises:
+        UsageError: there is no such encoder, or its weights are not those of the files.
+    """
+    tuned = [
+        name
+        for name, card in cards.items()
+        if card.kind in _PRETRAINED and str(getattr(cfg, f"{name}_tuning")) != FULL
+    ]
+    if not tuned:
+        raise UsageError(
+            "--checkpoint-weights trained: no pretrained encoder is frozen or has LoRA, so that "
+            "nothing may be left out; leave the option out"
+        )
+    for option in ("init_from", *(f"init_{name}_from" for name in MODALITIES)):
+        if getattr(task_cfg, option):
+            flag = option.replace("_", "-")
+            raise UsageError(
+                f"--checkpoint-weights trained with --{flag}: the encoder's weights are then not "
+                "those of its files; leave one of the two out"
+            )
+    prefixes = tuple(f"encoders.{name}.backbone." for name in tuned)
+    model.leave_out(
+        name for name in model.state_dict() if name.startswith(prefixes) and not is_adapter(name)
+    )

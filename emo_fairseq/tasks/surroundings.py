@@ -1,0 +1,61 @@
+"""The options of other groups that the task must know of: how it is trained, and from where."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from emo_fairseq.optim.adamw import check_half_precision, check_optimizer
+from emo_fairseq.tuning.unfreezing import check_ddp_backend
+
+
+class Surroundings:
+    """All options of a run, as seen from the task's own; nothing is known outside fairseq's tools.
+
+    Args:
+        cfg: the task's options, which fairseq keeps inside those of the whole run.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        self._whole = cfg._get_parent()
+
+    def checkpoint_to_resume(self) -> Path | None:
+        """The file that fairseq-train will go on from, if there is one."""
+        if self._whole is None or "checkpoint" not in self._whole:
+            return None
+        options = self._whole.checkpoint
+        file = Path(options.restore_file)
+        if options.restore_file == "checkpoint_last.pt":
+            file = Path(options.save_dir) / file
+        return file if file.exists() else None
+
+    def on_cpu(self) -> bool:
+        """Whether ``--cpu`` is given."""
+        return self._whole is not None and bool(self._whole.common.cpu)
+
+    def check_training(self, model: nn.Module, unfreezes: bool) -> None:
+        """Refuse ways of training that would pass over what a model's parameters ask for.
+
+        Args:
+            model: tuned.
+            unfreezes: whether layers are unfrozen in the course of the training.
+
+        Raises:
+            UsageError: says what to change.
+        """
+        if self._whole is None or self._whole.get("optimizer") is None:
+            return
+        common, parallel = self._whole.common, self._whole.distributed_training
+        optimizer = str(self._whole.optimizer._name)
+        check_optimizer(optimizer, model.parameters())
+        check_half_precision(
+            optimizer,
+            flattens=common.fp16 and not common.fp16_no_flatten_grads,
+            memory_efficient=common.memory_efficient_fp16 or common.memory_efficient_bf16,
+        )
+        if unfreezes:
+            check_ddp_backend(
+                str(parallel.ddp_backend),
+                parallel.distributed_world_size,
+                parallel.find_unused_parameters,
+            )

@@ -1,0 +1,77 @@
+"""Which modalities rows have, and rows that are made to lack one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from emo_fairseq.data.presence import presence_cases
+from emo_fairseq.errors import UsageError
+
+
+def test_cases_name_the_modalities_of_each_row() -> None:
+    present = {
+        "text": np.array([True, False, True]),
+        "speech": np.array([True, True, False]),
+    }
+    assert presence_cases(present) == ["text+speech", "speech", "text"]
+
+
+def test_there_are_no_cases_where_all_rows_are_alike() -> None:
+    assert presence_cases({"text": np.ones(3, bool), "speech": np.zeros(3, bool)}) is None
+
+
+def test_a_masked_modality_is_missing_in_every_row(
+    toy_corpus: Path, make_task: Callable[..., Any], make_model: Callable[..., Any]
+) -> None:
+    """And whatever it holds is not heard."""
+    task = make_task(toy_corpus, speech_input="tokens", mask_modality="speech")
+    task.load_dataset("valid")
+    dataset = task.dataset("valid")
+    batch = dataset.collater([dataset[n] for n in range(4)])
+    assert "case" not in batch
+    inputs = batch["net_input"]
+    assert not inputs["speech"]["present"].any()
+    assert inputs["text"]["present"].all()
+    model = make_model(task)
+    before = model(**inputs).logits
+    inputs["speech"]["tokens"] = torch.randint_like(inputs["speech"]["tokens"], 4, 10)
+    assert torch.equal(before, model(**inputs).logits)
+
+
+def test_batches_of_mixed_rows_name_their_cases(
+    copy_toy: Callable[..., Path], make_task: Callable[..., Any]
+) -> None:
+    data = copy_toy(
+        lambda split, rows: [
+            replace(row, audio=None, n_samples=None) if number % 2 else row
+            for number, row in enumerate(rows)
+        ]
+    )
+    (data / "speech").unlink()
+    task = make_task(data, speech_input="waveform")
+    task.load_dataset("valid")
+    dataset = task.dataset("valid")
+    batch = dataset.collater([dataset[0], dataset[1], dataset[3]])
+    assert batch["case"] == ["text+speech", "text", "text"]
+    assert batch["cases"] == ["text", "text+speech"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"modality": "text", "mask_modality": "speech"}, "the model reads text; mask some"),
+        ({"mask_modality": "T+A"}, "mask some of these, and not all"),
+        ({"mask_modality": "smell"}, "not understood"),
+    ],
+)
+def test_a_mask_that_cannot_be_is_refused(
+    toy_corpus: Path, make_task: Callable[..., Any], options: dict[str, Any], message: str
+) -> None:
+    task = make_task(toy_corpus, **options)
+    with pytest.raises(UsageError, match=message):
+        task.load_dataset("valid")
