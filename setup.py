@@ -36,7 +36,17 @@ FAIRSEQ = [
     "sacrebleu>=2.3",
 ]
 
+# Encoders and tokenizers hf:... .
+HF = [
+    "safetensors>=0.4",
+    "transformers>=5.0",
+]
+
+# extract_features --encoder egemaps.
+EGEMAPS = ["opensmile>=2.5"]
+
 DEV = [
+    *HF,
     "audmetric>=1.2",
     "hypothesis>=6.90",
     "import-linter>=2.3",
@@ -59,5 +69,5 @@ setup(
     packages=find_packages(include=["emo_fairseq*", "data_prep*"]),
     python_requires=">=3.11,<3.13",
     install_requires=RUNTIME + FAIRSEQ,
-    extras_require={"dev": DEV},
+    extras_require={"dev": DEV, "hf": HF, "egemaps": EGEMAPS},
 )

@@ -1,5 +1,9 @@
 """The results table of the README: ``python -m benchmarks.accuracy EXPERIMENT [--data FOLDER]``.
 
+Experiments whose name ends in `_pretrained` need ``--encoder``, a folder of a Hugging Face model;
+those that end in `_staged` also ``--start``, a folder of finished runs (``seed1`` and so on) whose
+checkpoints they begin with, each with that of its own seed.
+
 Runs an experiment with several seeds, each seed's training chosen on the valid split alone, and
 prints mean ± standard deviation of the test figures. Finished seeds are not run again.
 """
@@ -13,21 +17,65 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from emo_fairseq.seed_flags import FUSIONS
 from examples import demo, pipeline
 from examples.pipeline import Paths, Recipe
 
 OUTPUTS = Path("outputs/benchmarks")
 _TOY, _MELD = demo.RECIPES["toy"], demo.RECIPES["meld"]
+_FINE_TUNED = (
+    "--modality text --arch robertaEMO --text-encoder hf:{encoder} --text-pooling mean "
+    "--optimizer emotion_adamw --adam-betas (0.9,0.999) --batch-size 32 --weight-decay 0.01 "
+)
+_MELD_FINE_TUNED = Recipe(
+    prepare=("meld {corpus} {data}", "tokenize_text {data} --bpe hf:{encoder}"),
+    train=_FINE_TUNED + "--criterion emotion_classification --lr 5e-5 --warmup-updates 94",
+    updates=939,  # three epochs
+    choose_by="weighted_f1",
+)
+_LABEL_FIGURES = ("weighted_f1", "weighted_f1_majority", "uar", "wa")
+_VAD_FIGURES = tuple(
+    f"{name}_{axis}" for name in ("pearson", "ccc") for axis in ("valence", "arousal", "dominance")
+)
 
 # name: (recipe, figures to be printed)
 EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
     "toy_both": (_TOY, ("uar",)),
     "toy_text": (replace(_TOY, train=_TOY.train.replace("text+speech", "text")), ("uar",)),
     "toy_speech": (replace(_TOY, train=_TOY.train.replace("text+speech", "speech")), ("uar",)),
-    "meld_emotion": (_MELD, ("weighted_f1", "weighted_f1_majority", "uar", "wa")),
+    **{
+        f"toy_{fusion}": (replace(_TOY, train=f"{_TOY.train} --fusion {fusion}"), ("uar",))
+        for fusion in FUSIONS
+    },
+    "meld_emotion": (_MELD, _LABEL_FIGURES),
     "meld_sentiment": (
         replace(_MELD, train=f"{_MELD.train} --target sentiment"),
-        ("weighted_f1", "weighted_f1_majority", "uar", "wa"),
+        _LABEL_FIGURES,
+    ),
+    "meld_emotion_pretrained": (_MELD_FINE_TUNED, _LABEL_FIGURES),
+    "meld_sentiment_pretrained": (
+        replace(_MELD_FINE_TUNED, train=f"{_MELD_FINE_TUNED.train} --target sentiment"),
+        _LABEL_FIGURES,
+    ),
+    "meld_emotion_context_pretrained_staged": (
+        replace(
+            _MELD_FINE_TUNED,
+            train=f"{_MELD_FINE_TUNED.train} --lr 2e-5 --init-from {{start}} --bf16 "
+            "--fp16-no-flatten-grads --context-past 8 --context-future 8 --context-speakers "
+            "--max-text-tokens 64",
+            updates=626,
+        ),
+        _LABEL_FIGURES,
+    ),
+    "emobank_vad_pretrained": (
+        Recipe(
+            prepare=("emobank {corpus} {data}", "tokenize_text {data} --bpe hf:{encoder}"),
+            train=_FINE_TUNED + "--target vad --criterion emotion_regression "
+            "--regression-loss mse+ccc --lr 5e-5 --warmup-updates 94",
+            updates=939,
+            choose_by="ccc",
+        ),
+        _VAD_FIGURES,
     ),
     "ravdess_speech": (demo.RECIPES["ravdess"], ("uar", "wa", "weighted_f1")),
     "emobank_vad": (
@@ -39,11 +87,7 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
             updates=1250,
             choose_by="ccc",
         ),
-        [
-            f"{name}_{axis}"
-            for name in ("pearson", "ccc")
-            for axis in ("valence", "arousal", "dominance")
-        ],
+        _VAD_FIGURES,
     ),
 }
 
@@ -53,13 +97,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--data", default="", help="folder of the corpus as its owners give it out")
+    parser.add_argument("--encoder", default="", help="folder of a Hugging Face model")
+    parser.add_argument("--start", default="", help="folder of the runs of an earlier stage")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     args = parser.parse_args()
     recipe, figures = EXPERIMENTS[args.experiment]
-    data = OUTPUTS / args.experiment.split("_")[0] / "data"
-    runs = [OUTPUTS / args.experiment / f"seed{seed}" for seed in args.seeds]
+    words = Path(args.encoder).name  # data dirs of other tokenizers, and runs of other encoders
+    data = OUTPUTS / args.experiment.split("_")[0] / words / "data"
+    runs = [OUTPUTS / args.experiment / words / f"seed{seed}" for seed in args.seeds]
     for seed, run in zip(args.seeds, runs, strict=True):
-        paths = Paths(corpus=args.data, data=data, run=run)
+        start = Paths("", data, Path(args.start) / run.name).checkpoint
+        paths = Paths(args.data, data, run, args.encoder, str(start))
         if not (run / "metrics.json").exists():
             pipeline.prepare(recipe, paths)
             pipeline.train(recipe, paths, seed)

@@ -1,0 +1,70 @@
+"""Training speed beside a plain loop: ``python -m benchmarks.text_throughput MODEL DATA_DIR``.
+
+The same weights, texts, batch size and number of updates through fairseq-train, through
+:mod:`benchmarks.plain_loop`, and through that loop with batches grouped by length; in turn, several
+rounds in one run, so that whatever else the machine does falls on all of them. Prints utterances a
+second of each, the median over rounds, and the plugin's ratio to either.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+PLUGIN = (
+    "--user-dir emo_fairseq --task emotion_prediction --modality text --text-pooling mean "
+    "--arch robertaEMO --criterion emotion_classification --optimizer emotion_adamw "
+    "--weight-decay 0.01 --clip-norm 1.0 --lr 5e-5 --lr-scheduler polynomial_decay "
+    "--warmup-updates 93 --total-num-update 939 --batch-size 32 --cpu --num-workers 0 "
+    "--no-save --disable-validation --log-format json --log-interval 1000000"
+)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.text_throughput")
+    parser.add_argument("model", help="folder of a Hugging Face encoder")
+    parser.add_argument("data", help="data dir, tokenised with --bpe hf: of that folder")
+    parser.add_argument("--updates", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    peers: dict[str, Callable[[], float]] = {
+        "plugin": lambda: plugin(args.model, args.data, args.updates),
+        "plain loop": lambda: loop(args.model, args.data, args.updates),
+        "plain loop, grouped": lambda: loop(args.model, args.data, args.updates, "--grouped"),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in peers}
+    for _ in range(args.rounds):
+        for name, measure in peers.items():
+            speeds[name].append(measure())
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    for name, found in speeds.items():
+        rounds = ", ".join(f"{speed:.1f}" for speed in found)
+        ratio = medians["plugin"] / medians[name]
+        print(f"{name:20s} {medians[name]:7.1f} utterances/s ({rounds})  plugin is {ratio:.2f} x")
+
+
+def plugin(model: str, data: str, updates: int) -> float:
+    """Utterances a second of fairseq-train, as its log has it at the end of the epoch."""
+    tool = str(Path(sys.executable).parent / "fairseq-train")
+    length = ["--max-update", str(updates), "--save-dir", "outputs/throughput"]
+    command = [tool, *PLUGIN.split(), "--data", data, "--text-encoder", f"hf:{model}", *length]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = re.findall(r'"train_wps": "([\d.]+)"', done.stdout + done.stderr)
+    return float(found[-1])
+
+
+def loop(model: str, data: str, updates: int, *options: str) -> float:
+    """Utterances a second of the plain loop."""
+    command = [sys.executable, "-m", "benchmarks.plain_loop", model, data]
+    length = ["--updates", str(updates)]
+    done = subprocess.run([*command, *length, *options], check=True, capture_output=True, text=True)
+    return float(json.loads(done.stdout.splitlines()[-1])["utterances_per_second"])
+
+
+if __name__ == "__main__":
+    main()
