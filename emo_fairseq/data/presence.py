@@ -1,23 +1,34 @@
 """Which modalities a row has, and rows that are made to lack one."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
-from fairseq.data import BaseWrapperDataset
+from fairseq.data import FairseqDataset
 
 
-class MissingDataset(BaseWrapperDataset):
-    """The leaf of a modality that is taken for missing in every row (``--mask-modality``)."""
+class MissingDataset(FairseqDataset):
+    """The leaf of a modality that is taken for missing in every row (``--mask-modality``).
 
-    def collater(self, samples: list[Any]) -> dict[str, torch.Tensor]:
-        batch = super().collater(samples)
-        return {**batch, "present": torch.zeros_like(batch["present"])}
+    A batch holds ``present`` (B,) alone, False: nothing is read, and nothing is encoded.
 
-    @property
-    def sizes(self) -> np.ndarray:
-        return self.dataset.sizes
+    Args:
+        n_rows: N.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        super().__init__()
+        self.sizes = np.ones(n_rows, dtype=np.int64)
+
+    def __getitem__(self, index: int) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def collater(self, samples: list[bool]) -> dict[str, torch.Tensor]:
+        """``present`` (B,)."""
+        return {"present": torch.tensor(samples, dtype=torch.bool)}
 
 
 def presence_cases(present: Mapping[str, np.ndarray]) -> list[str] | None:

@@ -6,11 +6,13 @@ configuration came (``--arch``, a Hydra YAML), and written back, so that a check
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 from omegaconf import DictConfig
 
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.config import RobertaEMOConfig
 
 _BASE = {
     "text_encoder_layers": 12,
@@ -79,6 +81,13 @@ ARCHITECTURES: Mapping[str, Mapping[str, object]] = {
 
 _SIZES = {"base": _BASE, "large": _LARGE, "tiny": _TINY}  # of scratch:SIZE
 _PER_ENCODER = ("encoder_layers", "embed_dim", "ffn_embed_dim", "attention_heads")
+
+
+def add_new_fields(config: DictConfig) -> None:
+    """Give `config`, which may be of an old checkpoint, the fields that came later, in place."""
+    for field in fields(RobertaEMOConfig):
+        if field.name not in config:
+            setattr(config, field.name, field.default)
 
 
 def fill_from_architecture(config: DictConfig, cards: Mapping[str, EncoderCard]) -> None:

@@ -74,6 +74,8 @@ class ModalityEncoder(nn.Module):
         Returns:
             (B, T, K, C), K = L + 1 for ``weighted`` and else 1, and the padding mask (B, T).
         """
+        precision = next(self.backbone.parameters()).dtype
+        source = {k: x.to(precision) if x.is_floating_point() else x for k, x in source.items()}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             found, padding_mask = self.backbone.layers(**source)
         if self.layer == LAST:
@@ -92,12 +94,16 @@ class ModalityEncoder(nn.Module):
         Args:
             present: (B,) bool; a row that lacks the modality is masked as a whole.
             focus: (B, T) bool: the only frames that the fusion may look at; of tokens only.
-            source: what the leaf collates: the input and its ``padding_mask``; or, of a frozen
-                encoder whose outputs are on disk, ``encoded`` (B, T, K x C) and that mask.
+            source: what the leaf collates: the input and its ``padding_mask``; of a frozen encoder
+                whose outputs are on disk, ``encoded`` (B, T, K x C) and that mask; nothing where
+                no row has the modality.
 
         Returns:
             Features (B, T, C), and their padding mask (B, T).
         """
+        if not source:
+            nothing = torch.zeros(len(present), 1, self.embed_dim, device=present.device)
+            return nothing, torch.ones_like(present)[:, None]
         if "encoded" in source:
             encoded, padding_mask = source["encoded"], source["padding_mask"]
             encoded = encoded.unflatten(2, (-1, self.embed_dim))

@@ -98,10 +98,11 @@ class RobertaEMOModel(BaseFairseqModel):
         present = {name: inputs[name]["present"] for name in self.encoders}
         if self.training and self.modality_dropout:
             present = drop_modalities(present, self.modality_dropout)
-        encoded = {
-            name: encoder(**{**inputs[name], "present": present[name]})
-            for name, encoder in self.encoders.items()
-        }
+        precision = self.head.out_proj.weight.dtype  # a frozen encoder may have kept another one
+        encoded = {}
+        for name, encoder in self.encoders.items():
+            features, padding_mask = encoder(**{**inputs[name], "present": present[name]})
+            encoded[name] = features.to(precision), padding_mask
         attention: dict[str, Tensor] | None = {} if return_attention else None
         embedding = self.embedding(self.fusion(encoded, attention))
         return EmotionOutput(self.head(embedding), embedding, attention or {})

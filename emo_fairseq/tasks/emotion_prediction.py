@@ -21,7 +21,11 @@ from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.architectures import check_sizes_given, fill_from_architecture
+from emo_fairseq.models.architectures import (
+    add_new_fields,
+    check_sizes_given,
+    fill_from_architecture,
+)
 from emo_fairseq.models.tuning import tune
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
 from emo_fairseq.tasks.encoders import (
@@ -157,21 +161,20 @@ class EmotionPredictionTask(FairseqTask):
             raise UsageError(f"{part.file}: no row has {silent}; leave it out of --modality")
         known = self.vocabularies()
         leaves = {
-            name: self.source.leaf(name, part, known.get(name), self.frame_statistics(name))
+            name: MissingDataset(len(part.utterances))
+            if name in masked
+            else self.source.leaf(name, part, known.get(name), self.frame_statistics(name))
             for name in self.modalities
         }
         if self.frozen is not None:
-            leaves = {
-                name: leaf if name in masked else self.frozen.leaf(name, leaf, split)
-                for name, leaf in leaves.items()
+            leaves |= {
+                name: self.frozen.leaf(name, leaves[name], split)
+                for name in leaves.keys() - {*masked}
             }
         self.datasets[split] = RawAudioTextDataset(
             split,
             [part.utterances[row].id for row in rows],
-            {
-                name: RowsDataset(MissingDataset(leaf) if name in masked else leaf, rows)
-                for name, leaf in leaves.items()
-            },
+            {name: RowsDataset(leaf, rows) for name, leaf in leaves.items()},
             truth_array(part, self.target, self.labels)[rows],
             shuffle=split == TRAIN,
             cases=presence_cases({name: here[rows] for name, here in present.items()}),
@@ -200,6 +203,7 @@ class EmotionPredictionTask(FairseqTask):
             check_sizes_given(cfg, self.encoder_cards())
         # Into the configuration itself, so that the checkpoint holds every size.
         with open_dict(cfg):
+            add_new_fields(cfg)
             fill_from_architecture(cfg, self.encoder_cards())
         model = super().build_model(cfg, from_checkpoint)
         resumed = None if from_checkpoint else self.surroundings.checkpoint_to_resume()
@@ -208,7 +212,7 @@ class EmotionPredictionTask(FairseqTask):
         if is_new or needs_files:
             load_pretrained(model, self.encoder_cards())
         if is_new:
-            initialise(model, self.cfg, self.modalities)
+            initialise(model, self)
         self.schedules = tune(model, cfg)
         if needs_files:
             leave_out_pretrained(model, cfg, self.cfg, self.encoder_cards())

@@ -58,7 +58,7 @@ def assert_one_sentence(finished: Finished, *fragments: object) -> None:
 
 def _numbers(line: str) -> dict[str, float]:
     """Read ``... | loss 2.01 | uar 0.25``, or ``..., loss=2.01, uar=0.25``."""
-    pairs = re.findall(r"(?:^|[ |,])([a-z]\w*)[ =]([^\s=,|]+)(?=,| \||$)", line)
+    pairs = re.findall(r"(?:^|[ |,])([a-z][\w@+]*)[ =]([^\s=,|]+)(?=,| \||$)", line)
     numbers = {}
     for name, value in pairs:
         try:

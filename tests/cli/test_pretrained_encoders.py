@@ -159,6 +159,33 @@ def test_text_in_other_words_is_refused(
         fairseq("train", commands["validate"], OPTIONS, place, bert(tmp_path))
 
 
-def test_half_precision_trains(train: Fairseq, score: Fairseq, tmp_path: Path) -> None:
-    train("half", f"--modality text {bert(tmp_path)} --bf16")
-    assert score(tmp_path / "half" / "checkpoint_last.pt") > 0
+@pytest.mark.parametrize("precision", ["--bf16", "--fp16 --fp16-no-flatten-grads"])
+def test_half_precision_learns_what_single_precision_learns(
+    train: Fairseq, score: Fairseq, tmp_path: Path, precision: str
+) -> None:
+    options = f"--modality text {bert(tmp_path)}"
+    train("single", options, updates=6)
+    train("half", options, precision, updates=6)
+    single, half = (score(tmp_path / run / "checkpoint_last.pt") for run in ("single", "half"))
+    assert half == pytest.approx(single, rel=0.05)
+
+
+def test_frozen_encoders_in_half_precision_and_masked(
+    train: Fairseq, score: Fairseq, data: Path, tmp_path: Path
+) -> None:
+    speech = "--speech-encoder scratch:tiny --speech-encoder-layers 1 --max-speech-seconds 0.5"
+    both = f"--modality T+A {bert(tmp_path)} {speech}"
+    train("frozen", both, "--text-tuning frozen --bf16")
+    assert len(list((data / "cache" / "text").glob("*/card.yaml"))) == 2  # train, valid
+    checkpoint = tmp_path / "frozen" / "checkpoint_last.pt"
+    whole = score(checkpoint)
+    assert score(checkpoint, "--mask-modality text") != whole
+    assert score(checkpoint, "--no-encoder-cache") == pytest.approx(whole, rel=1e-3)
+
+
+def test_the_lines_of_the_readme(train: Fairseq, tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    lines_of_it = r"^    (--modality text --text-encoder hf:[^`]*?) \\\n```"
+    (lines,) = re.findall(lines_of_it, readme, re.MULTILINE)
+    options = lines.replace("\\\n", " ").replace("models/mpnet", str(tmp_path / "bert"))
+    assert "num_updates=1" in train("readme", options, "--log-interval 1", updates=1)

@@ -28,19 +28,25 @@ def test_there_are_no_cases_where_all_rows_are_alike() -> None:
 def test_a_masked_modality_is_missing_in_every_row(
     toy_corpus: Path, make_task: Callable[..., Any], make_model: Callable[..., Any]
 ) -> None:
-    """And whatever it holds is not heard."""
+    """And is neither read nor encoded."""
     task = make_task(toy_corpus, speech_input="tokens", mask_modality="speech")
     task.load_dataset("valid")
     dataset = task.dataset("valid")
     batch = dataset.collater([dataset[n] for n in range(4)])
     assert "case" not in batch
     inputs = batch["net_input"]
+    assert inputs["speech"].keys() == {"present"}
     assert not inputs["speech"]["present"].any()
     assert inputs["text"]["present"].all()
     model = make_model(task)
-    before = model(**inputs).logits
-    inputs["speech"]["tokens"] = torch.randint_like(inputs["speech"]["tokens"], 4, 10)
-    assert torch.equal(before, model(**inputs).logits)
+    masked = model(**inputs).logits
+    whole = make_task(toy_corpus, speech_input="tokens")
+    whole.load_dataset("valid")
+    heard = whole.dataset("valid").collater([whole.dataset("valid")[n] for n in range(4)])
+    batch = heard["net_input"]
+    assert not torch.allclose(model(**batch).logits, masked, atol=1e-4)
+    batch["speech"]["present"][:] = False
+    torch.testing.assert_close(model(**batch).logits, masked, atol=1e-6, rtol=0)
 
 
 def test_batches_of_mixed_rows_name_their_cases(

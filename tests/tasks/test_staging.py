@@ -1,5 +1,6 @@
 """Staged training: what is taken from an earlier stage, what is new, and what is refused."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,19 +39,22 @@ def stage(
     def build(modality: str, model: dict[str, Any] | None = None, **options: Any) -> Any:
         task = make_task(toy_corpus, modality=modality, speech_input="tokens", **options)
         sizes = {k: v for k, v in TINY.items() if k != "fusion" or modality != "text"}
-        return make_model(task, **{**sizes, **(model or {})})
+        built = make_model(task, **{**sizes, **(model or {})})
+        built.knows = task.state_dict()  # for `save`
+        return built
 
     return build
 
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[[Any], Path]:
-    """Write a model as fairseq-train does."""
+    """Write a model as fairseq-train does, with what its task knew or something else."""
 
-    def write(model: Any) -> Path:
+    def write(model: Any, **other: Any) -> Path:
         file = tmp_path / f"{id(model)}.pt"
         config = {"task": {"_name": "emotion_prediction"}, "model": {"_name": "robertaEMO"}}
         state = {"cfg": config, "model": model.state_dict(), "args": None}
+        state["task_state"] = copy.deepcopy({**model.knows, **other})
         state |= {"optimizer_history": [{"num_updates": 1, "best_loss": 1.0}]}
         torch.save({**state, "extra_state": {"train_iterator": {"epoch": 1}}}, file)
         return file
@@ -113,16 +117,38 @@ def test_updates_of_lora_are_merged(stage: Any, save: Any) -> None:
     [
         ({"init_speech_from": "text"}, "that model has no speech encoder"),
         ({"init_text_from": "other"}, "its text encoder is another one, .* parameters differ"),
-        ({"init_from": "other"}, "its encoders.text is another one"),
+        ({"init_from": "other"}, "its text encoder is another one, .* parameters differ"),
+        ({"init_from": "deeper"}, "its text encoder is another one"),
+        ({"init_from": "words"}, "symbols are not the"),
+        ({"init_text_from": "words"}, "symbols are not the"),
     ],
 )
 def test_what_does_not_fit_is_refused(
     stage: Any, save: Any, options: dict[str, str], message: str
 ) -> None:
-    models = {"text": stage("text"), "other": stage("text", {"text_embed_dim": 8})}
-    given = {name: str(save(models[which])) for name, which in options.items()}
+    text = stage("text")
+    digest = {**text.knows["vocabulary"]["text"], "digest": "of another dictionary"}
+    files = {
+        "text": save(text),
+        "other": save(stage("text", {"text_embed_dim": 8})),
+        "deeper": save(stage("text", {"text_encoder_layers": 3})),
+    }
+    files["words"] = save(stage("text"), vocabulary={"text": digest})
+    given = {name: str(files[which]) for name, which in options.items()}
     with pytest.raises(UsageError, match=message):
         stage("text+speech", **given)
+
+
+def test_a_head_of_other_labels_is_not_taken(
+    stage: Any, save: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(1)
+    first = stage("text")
+    torch.manual_seed(2)
+    second = stage("text", init_from=str(save(first, labels=["sad", "happy", "angry", "neutral"])))
+    assert not torch.equal(second.head.out_proj.weight, first.head.out_proj.weight)
+    assert torch.equal(second.embedding.dense.weight, first.embedding.dense.weight)
+    assert "its head is of other labels, and is not taken" in caplog.text
 
 
 def test_a_file_that_is_no_checkpoint_is_named(stage: Any, tmp_path: Path) -> None:
