@@ -57,23 +57,30 @@ def _load(folder: str | Path) -> Any:
         raise ValueError("--bpe hf: needs `pip install emo_fairseq[hf]`") from error
     try:
         # However long a text is, it is tokenised whole; the task cuts it, and counts what it cuts.
-        return AutoTokenizer.from_pretrained(str(folder), model_max_length=10**9)
-    except (OSError, ValueError, KeyError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), model_max_length=10**9)
+    except Exception as error:  # tokenizers, written in Rust, raises nothing more special
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"{folder}: holds no Hugging Face tokenizer that can be read ({reason}); "
             "give the folder of the pretrained model"
         ) from error
+    # Without the files transformers makes up a tokenizer that knows no word.
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
+        raise ValueError(
+            f"{folder}: holds no files of a tokenizer (tokenizer.json, vocab.txt, ...); "
+            "fetch the pretrained model again, with its tokenizer"
+        )
+    return tokenizer
 
 
 def _special_ids(tokenizer: Any, folder: str | Path) -> SpecialIds:
     bare = tokenizer.encode(_EXAMPLE, add_special_tokens=False)
-    first, *body, last = tokenizer.encode(_EXAMPLE)
-    if body != bare or tokenizer.pad_token_id is None:
+    whole = tokenizer.encode(_EXAMPLE)
+    if len(whole) < 2 or whole[1:-1] != bare or tokenizer.pad_token_id is None:
         raise ValueError(
             f"{folder}: this tokenizer does not put one symbol before and one after a text, or "
             "cannot pad; take the model of an encoder (BERT, RoBERTa, MPNet, DeBERTa, ...)"
         )
     # A byte-level tokenizer knows every word: -1 is the id of none.
     unknown = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
-    return SpecialIds(first, tokenizer.pad_token_id, last, unknown)
+    return SpecialIds(whole[0], tokenizer.pad_token_id, whole[-1], unknown)

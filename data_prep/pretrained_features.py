@@ -122,7 +122,7 @@ class PretrainedFeatures:
     def _tokens(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
         from emo_fairseq.data.tokens import TokenDataset, open_binarised
         from emo_fairseq.data.vocabulary import read_vocabulary
-        from emo_fairseq.tasks.encoders import check_knows
+        from emo_fairseq.pretrained.vocabulary_check import check_knows
 
         folder = self.data_dir / self.modality
         vocabulary = read_vocabulary(folder)

@@ -6,7 +6,8 @@ from typing import Any
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITIES
 
-KINDS = ("scratch", "hf", "fairseq", "features")
+PRETRAINED = ("hf", "fairseq")
+KINDS = ("scratch", *PRETRAINED, "features")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class EncoderCard:
     def kind(self) -> str:
         """``hf``, ``fairseq``, ``features`` or ``scratch``."""
         return self.spec.partition(":")[0]
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether its weights come from the files of others."""
+        return self.kind in PRETRAINED
 
     @property
     def place(self) -> str:

@@ -64,6 +64,13 @@ FAMILIES: dict[str, tuple[Callable[..., Any], Callable[..., Tokenizer], tuple[st
     "roberta": (transformers.RobertaConfig, byte_level, ROBERTA),
     "mpnet": (transformers.MPNetConfig, byte_level, ROBERTA),
     "deberta": (transformers.DebertaV2Config, wordpiece, BERT),
+    "deberta-v1": (transformers.DebertaConfig, wordpiece, BERT),
+    "distilbert": (transformers.DistilBertConfig, wordpiece, BERT),
+    "electra": (transformers.ElectraConfig, wordpiece, BERT),
+    "albert": (transformers.AlbertConfig, wordpiece, BERT),
+    "camembert": (transformers.CamembertConfig, byte_level, ROBERTA),
+    "xlm-roberta": (transformers.XLMRobertaConfig, byte_level, ROBERTA),
+    "data2vec-text": (transformers.Data2VecTextConfig, byte_level, ROBERTA),
 }
 EXTRA: dict[str, dict[str, Any]] = {
     "deberta": {
@@ -71,7 +78,11 @@ EXTRA: dict[str, dict[str, Any]] = {
         "pos_att_type": ["p2c", "c2p"],
         "position_buckets": 8,
         "max_relative_positions": -1,
-    }
+    },
+    "deberta-v1": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    "distilbert": {"hidden_dim": 24},
+    "electra": {"embedding_size": 8},
+    "albert": {"embedding_size": 8},
 }
 
 

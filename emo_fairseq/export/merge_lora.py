@@ -18,7 +18,7 @@ from omegaconf import open_dict
 import emo_fairseq
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITIES
-from emo_fairseq.models.tuning import FULL, LORA
+from emo_fairseq.models.config import FULL, LORA
 from emo_fairseq.modules.lora import is_adapter, merged_state_dict
 
 logger = logging.getLogger(__name__)

@@ -121,7 +121,7 @@ def check_sizes_given(config: DictConfig, cards: Mapping[str, EncoderCard]) -> N
             for name in (f"{modality}_{part}" for part in _PER_ENCODER)
             if getattr(config, name, None) is not None
         ]
-        if given and card.kind in ("hf", "fairseq"):
+        if given and card.is_pretrained:
             raise UsageError(
                 f"{', '.join(given)}: the encoder {card.spec} brings its own sizes; leave them out"
             )

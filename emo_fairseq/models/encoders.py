@@ -24,7 +24,7 @@ from emo_fairseq.modules.waveform_encoder import WaveformEncoder
 def build_encoder(modality: str, config: Any, task: Any) -> Encoder:
     """The encoder that the modality's card describes, with random weights."""
     card: EncoderCard = task.encoder_cards()[modality]
-    if card.kind in ("hf", "fairseq"):
+    if card.is_pretrained:
         return pretrained.build(card)
     size = TransformerSize(
         embed_dim=getattr(config, f"{modality}_embed_dim"),

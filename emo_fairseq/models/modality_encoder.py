@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.layer_mix import LayerMix
+from emo_fairseq.tuning.freezing import freeze
 
 LAST = "last"
 MEAN = "mean"
@@ -50,14 +51,7 @@ class ModalityEncoder(nn.Module):
     def freeze(self) -> None:
         """Train the backbone no longer; the learned sum of its layers is trained still."""
         self.frozen = True
-        self.backbone.requires_grad_(False)
-        self.backbone.eval()
-
-    def train(self, mode: bool = True) -> "ModalityEncoder":
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()  # no dropout, no layer dropout
-        return self
+        freeze(self.backbone)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "ModalityEncoder":
         # What .to(), .half() and .cuda() come down to.

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.config import FROZEN, FULL, LORA
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.lora import add_lora
 from emo_fairseq.tuning.activation_checkpointing import checkpoint_activations
@@ -14,8 +15,6 @@ from emo_fairseq.tuning.learning_rates import assign_learning_rates
 from emo_fairseq.tuning.unfreezing import GradualUnfreezing
 
 logger = logging.getLogger(__name__)
-
-FULL, FROZEN, LORA = "full", "frozen", "lora"
 
 
 def tune(model: Any, cfg: Any) -> list[GradualUnfreezing]:

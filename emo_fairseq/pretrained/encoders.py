@@ -8,18 +8,22 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import TOKENS
 from emo_fairseq.modalities import TEXT
 from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.pretrained.digests import check_unchanged
 from emo_fairseq.pretrained.fairseq_checkpoints import (
     build_fairseq,
     describe_fairseq,
     load_fairseq,
 )
+from emo_fairseq.pretrained.fairseq_files import checkpoint_digest
 from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
+from emo_fairseq.pretrained.hf_files import weights_digest
 from emo_fairseq.pretrained.hf_text import build_hf_text, describe_hf_text, load_hf_text
 
 
 class _Family(NamedTuple):
     build: Callable[[EncoderCard], Any]
     load: Callable[[Any, EncoderCard], None]
+    digest: Callable[[str], str]  # of the weights in a place
 
 
 def describe(modality: str, spec: str) -> EncoderCard:
@@ -47,16 +51,19 @@ def load(encoder: Encoder, card: EncoderCard) -> None:
     """Put the pretrained weights into an encoder that :func:`build` made.
 
     Raises:
-        UsageError: the files are gone, or do not fit.
+        UsageError: the files are gone, are no longer those of the card, or do not fit.
     """
-    _family(card).load(encoder, card)
+    family = _family(card)
+    check_unchanged(card, family.digest(card.place))
+    family.load(encoder, card)
 
 
+_FAIRSEQ = _Family(build_fairseq, load_fairseq, checkpoint_digest)
 _FAMILIES: Mapping[tuple[str, bool], _Family] = {  # by kind, and whether it reads tokens
-    ("hf", True): _Family(build_hf_text, load_hf_text),
-    ("hf", False): _Family(build_hf_audio, load_hf_audio),
-    ("fairseq", True): _Family(build_fairseq, load_fairseq),
-    ("fairseq", False): _Family(build_fairseq, load_fairseq),
+    ("hf", True): _Family(build_hf_text, load_hf_text, weights_digest),
+    ("hf", False): _Family(build_hf_audio, load_hf_audio, weights_digest),
+    ("fairseq", True): _FAIRSEQ,
+    ("fairseq", False): _FAIRSEQ,
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep.schema import SAMPLE_RATE
-from data_prep.token_folder import DICT_FILE, file_digest
+from data_prep.token_folder import DICT_FILE
 from emo_fairseq.data.vocabulary import read_dictionary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
@@ -14,7 +14,12 @@ from emo_fairseq.modalities import TEXT
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained import fairseq_roberta, fairseq_wav2vec, fairseq_wav2vec2
 from emo_fairseq.pretrained.exact_load import load_exactly, log_not_taken
-from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint, find_checkpoint, read_checkpoint
+from emo_fairseq.pretrained.fairseq_files import (
+    FairseqCheckpoint,
+    checkpoint_digest,
+    find_checkpoint,
+    read_checkpoint,
+)
 
 
 class _Family(NamedTuple):
@@ -70,7 +75,7 @@ def describe_fairseq(place: str | Path, modality: str) -> EncoderCard:
         spec=f"fairseq:{place}",
         input=family.input,
         architecture=architecture,
-        weights=file_digest(checkpoint.file),
+        weights=checkpoint_digest(place),
         vocabulary_size=vocabulary_size,
         vocabulary_digest=_digest_beside(checkpoint.file, vocabulary_size),
         max_tokens=architecture.get("max_tokens", 0),

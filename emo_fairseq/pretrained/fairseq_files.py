@@ -13,6 +13,7 @@ from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from omegaconf import OmegaConf
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.pretrained.digests import weights_file_digest
 
 MODEL_FILE = "model.pt"
 
@@ -59,6 +60,11 @@ def find_checkpoint(place: str | Path) -> Path:
             f"{MODEL_FILE}"
         )
     return file
+
+
+def checkpoint_digest(place: str | Path) -> str:
+    """SHA-256 of the checkpoint. Raises a `UsageError` if there is none."""
+    return weights_file_digest(find_checkpoint(place))
 
 
 def read_checkpoint(place: str | Path) -> FairseqCheckpoint:

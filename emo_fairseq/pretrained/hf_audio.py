@@ -1,23 +1,22 @@
 """Encoders ``hf:PLACE`` over raw samples: the families, and what they have in common."""
 
-import importlib
 import json
-import pickle
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
 
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.pretrained.exact_load import log_not_taken, refuse_misfits
 from emo_fairseq.pretrained.hf_extra import transformers
-from emo_fairseq.pretrained.hf_files import read_config, weights_digest
+from emo_fairseq.pretrained.hf_files import (
+    config_from_state,
+    config_to_state,
+    read_config,
+    read_weights,
+    weights_digest,
+)
 from emo_fairseq.pretrained.hf_wav2vec2 import HuggingFaceWav2Vec2
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
 
@@ -57,7 +56,6 @@ _OFF: Mapping[str, Any] = {
     "mask_time_prob": 0.0,
     "mask_feature_prob": 0.0,
 }
-_NOT_KEPT = ("_name_or_path", "transformers_version")
 
 
 def describe_hf_audio(place: str) -> EncoderCard:
@@ -73,14 +71,12 @@ def describe_hf_audio(place: str) -> EncoderCard:
             f"hf:{place}: a model {config.model_type}, which is none of {', '.join(_FAMILIES)}; "
             "give one of these to --speech-encoder"
         )
-    settings = json.loads(config.to_json_string(use_diff=False))
-    settings |= {name: value for name, value in _OFF.items() if name in settings}
-    settings |= {"dtype": "float32"}
+    settings = config_to_state(config)
     return EncoderCard(
         spec=f"hf:{place}",
         input=WAVEFORM,
         architecture={
-            "config": {name: value for name, value in settings.items() if name not in _NOT_KEPT},
+            "config": {name: _OFF.get(name, value) for name, value in settings.items()},
             "front_end": _front_end(place, _FAMILIES[config.model_type].front_end),
         },
         weights=weights_digest(place),
@@ -89,7 +85,7 @@ def describe_hf_audio(place: str) -> EncoderCard:
 
 def build_hf_audio(card: EncoderCard) -> Encoder:
     """With random weights, and without the folder."""
-    config = _config(card)
+    config = config_from_state(card.architecture["config"])
     encoder: Encoder = _FAMILIES[config.model_type].build(config, card.architecture["front_end"])
     return encoder
 
@@ -98,40 +94,12 @@ def load_hf_audio(encoder: Encoder, card: EncoderCard) -> None:
     """Put the pretrained weights into an encoder that :func:`build_hf_audio` made.
 
     Raises:
-        UsageError: the folder is gone, or lacks a parameter of the model, or has it in another
-            shape, or has others.
+        UsageError: see :func:`read_weights`.
     """
-    config = _config(card)
+    config = config_from_state(card.architecture["config"])
     family = _FAMILIES[config.model_type]
-    model, found = _read_model(card, config)
-    weights: dict[str, Tensor] = model.state_dict()
-    unexpected = [
-        key.removeprefix(f"{model.base_model_prefix}.") for key in found["unexpected_keys"]
-    ]
-    around = [name for name in unexpected if name.startswith(tuple(family.not_taken))]
-    refuse_misfits(
-        card.spec,
-        {
-            "lacks": [name for name in found["missing_keys"] if name.startswith(family.inside)],
-            "has, beside those of the model,": [n for n in unexpected if n not in around],
-            "has in another shape": [
-                name for name, *_ in found["mismatched_keys"] if name.startswith(family.inside)
-            ],
-        },
-    )
-    inside = {
-        name.removeprefix(family.inside): value
-        for name, value in weights.items()
-        if name.startswith(family.inside)
-    }
-    encoder.model.load_state_dict(inside)  # type: ignore[union-attr]
-    outside = [name for name in weights if not name.startswith(family.inside)]
-    log_not_taken(card.spec, [*around, *outside])
-
-
-def _config(card: EncoderCard) -> Any:
-    settings = dict(card.architecture["config"])
-    return transformers().AutoConfig.for_model(settings.pop("model_type"), **settings)
+    weights = read_weights(card, config, family.not_taken, family.inside)
+    encoder.model.load_state_dict(weights)  # type: ignore[union-attr]
 
 
 def _front_end(place: str, kept: Sequence[str] | None) -> dict[str, Any]:
@@ -150,28 +118,3 @@ def _front_end(place: str, kept: Sequence[str] | None) -> dict[str, Any]:
         )
     settings: dict[str, Any] = json.loads(extractor.to_json_string())
     return {name: value for name, value in settings.items() if kept is None or name in kept}
-
-
-def _read_model(card: EncoderCard, config: Any) -> tuple[Any, dict[str, Any]]:
-    """The model with its weights, and what transformers has to report of them."""
-    try:
-        model, found = transformers().AutoModel.from_pretrained(
-            card.place,
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told, by our own sentence
-        )
-    except (
-        *(OSError, ValueError, KeyError, RuntimeError, EOFError),
-        *(pickle.UnpicklingError, struct.error, _safetensors_error()),
-    ) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"{card.spec}: the weights cannot be read ({reason})") from error
-    return model, found
-
-
-def _safetensors_error() -> type[Exception]:
-    """Of a library that comes with transformers, and so may not be there either."""
-    error: type[Exception] = importlib.import_module("safetensors").SafetensorError
-    return error

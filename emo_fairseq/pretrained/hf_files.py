@@ -1,78 +1,167 @@
 """Folders (or hub names) of Hugging Face models: their configuration, weights and digests."""
 
 import hashlib
+import importlib
+import json
+import pickle
+import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.token_folder import file_digest
-from emo_fairseq.data.naming import first_few
+import torch
+from torch import Tensor
+
+from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
+from emo_fairseq.pretrained.digests import weights_file_digest
+from emo_fairseq.pretrained.exact_load import log_not_taken, refuse_misfits
 from emo_fairseq.pretrained.hf_extra import transformers
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_UNUSED = ("pooler.",)  # parameters that no fusion reads: their absence is no fault
-_KEYS_NAMED = 3
+_NOT_KEPT = ("_name_or_path", "transformers_version")  # of a configuration
+_PRECISION = {"dtype": "float32"}  # whatever the weights are stored in: fairseq casts, if asked to
+
+
+# -- configuration ---------------------------------------------------------------------------------
 
 
 def read_config(place: str) -> Any:
     """The configuration. Raises a `UsageError` if there is none."""
     try:
         return transformers().AutoConfig.from_pretrained(place)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"hf:{place}: no model of Hugging Face there ({reason})") from error
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        _error_of("huggingface_hub.errors", "StrictDataclassError"),
+    ) as error:
+        raise UsageError(
+            f"hf:{place}: no model of Hugging Face there ({_reason(error)})"
+        ) from error
 
 
-def read_model(place: str) -> Any:
-    """The model with its weights, in single precision.
+def config_to_state(config: Any) -> dict[str, Any]:
+    """A configuration as plain values, for a card; in single precision."""
+    settings: dict[str, Any] = json.loads(config.to_json_string(use_diff=False)) | _PRECISION
+    return {name: value for name, value in settings.items() if name not in _NOT_KEPT}
+
+
+def config_from_state(state: Mapping[str, Any]) -> Any:
+    """The inverse of :func:`config_to_state`."""
+    settings = {**state, **_PRECISION}
+    return transformers().AutoConfig.for_model(settings.pop("model_type"), **settings)
+
+
+# -- weights ---------------------------------------------------------------------------------------
+
+
+def read_weights(
+    card: EncoderCard, config: Any, not_taken: Sequence[str], inside: str = ""
+) -> dict[str, Tensor]:
+    """The weights of an encoder, in single precision, under its own names.
+
+    Args:
+        card: names the folder.
+        config: of transformers.
+        not_taken: beginnings of the names of what others built around the encoder.
+        inside: the beginning of the names of the encoder, where the model has more parts.
 
     Raises:
-        UsageError: a parameter is missing, or has another shape than the configuration says.
+        UsageError: the folder is gone, or lacks a parameter of the model, or has it in another
+            shape, or has others.
     """
+    model, found = _read_model(card, config)
+    weights: dict[str, Tensor] = model.state_dict()
+    around = tuple(not_taken)
+
+    def is_taken(name: str) -> bool:
+        return name.startswith(inside) and not name.startswith(around)
+
+    unexpected = [
+        key.removeprefix(f"{model.base_model_prefix}.") for key in found["unexpected_keys"]
+    ]
+    known = [name for name in unexpected if name.startswith(around)]
+    refuse_misfits(
+        card.spec,
+        {
+            "lacks": list(filter(is_taken, found["missing_keys"])),
+            "has, beside those of the model,": [n for n in unexpected if n not in known],
+            "has in another shape": [n for n, *_ in found["mismatched_keys"] if is_taken(n)],
+        },
+    )
+    log_not_taken(card.spec, [*known, *(name for name in weights if not is_taken(name))])
+    return {name.removeprefix(inside): weights[name] for name in weights if is_taken(name)}
+
+
+def _read_model(card: EncoderCard, config: Any) -> tuple[Any, dict[str, Any]]:
+    """The model with its weights, and what transformers has to report of them."""
     try:
         model, found = transformers().AutoModel.from_pretrained(
-            place, dtype="float32", output_loading_info=True
+            card.place,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told, by our own sentence
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UsageError(f"hf:{place}: the weights cannot be read ({reason})") from error
-    missing = [
-        str(key)
-        for kind in ("missing_keys", "mismatched_keys")
-        for key in found[kind]
-        if not str(key).startswith(_UNUSED)
-    ]
-    if missing:
-        raise UsageError(
-            f"hf:{place}: the weights lack {len(missing)} parameters of the model, or have them "
-            f"in another shape: {first_few(sorted(missing), _KEYS_NAMED)}; fetch the model again"
-        )
-    return model
+    except (
+        *(OSError, ValueError, KeyError, RuntimeError, EOFError),
+        *(pickle.UnpicklingError, struct.error, _error_of("safetensors", "SafetensorError")),
+    ) as error:
+        raise UsageError(f"{card.spec}: the weights cannot be read ({_reason(error)})") from error
+    return model, found
 
 
 def weights_digest(place: str) -> str:
     """SHA-256 of the weights file; of several shards, of their digests in order.
 
     Raises:
-        UsageError: there is no weights file.
+        UsageError: there is no weights file, or it cannot be read.
     """
     for name in _WEIGHTS:
         if (file := _find(place, name)) is not None:
-            return file_digest(file)
+            return weights_file_digest(file)
     for name in _INDEX:
         if (index := _find(place, name)) is not None:
-            shards = sorted(index.parent.glob(f"{name.split('.')[0]}-*"))
-            joined = "".join(file_digest(shard) for shard in shards)
+            shards = [_find(place, shard) or index.parent / shard for shard in _shards(index)]
+            joined = "".join(map(weights_file_digest, shards))
             return hashlib.sha256(joined.encode()).hexdigest()
-    raise UsageError(f"hf:{place}: holds none of {', '.join(_WEIGHTS)}; fetch the model again")
+    raise UsageError(
+        f"hf:{place}: the weights cannot be read (there is none of {', '.join(_WEIGHTS)}); "
+        "fetch the model again"
+    )
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{index}: is no list of weights files ({_reason(error)}); fetch the model again"
+        ) from error
 
 
 def _find(place: str, name: str) -> Path | None:
     if Path(place).is_dir():
         file = Path(place) / name
         return file if file.exists() else None
-    found = transformers().utils.cached_file(
-        place, name, _raise_exceptions_for_missing_entries=False
-    )
+    try:
+        found = transformers().utils.cached_file(
+            place, name, _raise_exceptions_for_missing_entries=False
+        )
+    except (OSError, ValueError):
+        return None
     return None if found is None else Path(found)
+
+
+# -- errors ----------------------------------------------------------------------------------------
+
+
+def _error_of(library: str, name: str) -> type[Exception]:
+    """Of a library that comes with transformers, and so may not be there either."""
+    transformers()  # says so
+    error: type[Exception] = getattr(importlib.import_module(library), name)
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

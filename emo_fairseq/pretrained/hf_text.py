@@ -1,21 +1,50 @@
 """Text encoders of Hugging Face: BERT, RoBERTa, MPNet, MiniLM, DeBERTa and their kin."""
 
-import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from data_prep.hf_tokenizer import HuggingFaceTokenizer
 from emo_fairseq.data.vocabulary import symbols_digest
 from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import TOKENS
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_extra import transformers
-from emo_fairseq.pretrained.hf_files import read_config, read_model, weights_digest
+from emo_fairseq.pretrained.hf_files import (
+    config_from_state,
+    config_to_state,
+    read_config,
+    read_weights,
+    weights_digest,
+)
 
-# RoBERTa numbers positions from the padding id + 1, so that many of its rows are never used.
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "data2vec-text")
+
+class _Family(NamedTuple):
+    layers: str = "encoder.layer"  # where in the model they are
+    # RoBERTa numbers positions from the padding id + 1, so that many of its rows are never used.
+    offset_positions: bool = False
+
+
+_BERT = _Family()
+_ROBERTA = _Family(offset_positions=True)
+_FAMILIES: Mapping[str, _Family] = {  # by model_type
+    **dict.fromkeys(("bert", "electra", "deberta", "deberta-v2"), _BERT),
+    **dict.fromkeys(("roberta", "xlm-roberta", "camembert", "data2vec-text", "mpnet"), _ROBERTA),
+    "distilbert": _Family("transformer.layer"),
+    "albert": _Family("encoder.albert_layer_groups"),  # each runs several times
+}
+
+_NOT_TAKEN = (
+    "pooler.",  # pooling is the fusion's business
+    *("cls.", "lm_head.", "predictions.", "sop_classifier."),  # pretraining
+    *("generator_predictions.", "generator_lm_head.", "discriminator_predictions."),  # ELECTRA's
+    *("vocab_transform.", "vocab_layer_norm.", "vocab_projector."),  # DistilBERT's
+    *("lm_predictions.", "mask_predictions."),  # DeBERTa's
+    *("pre_classifier.", "classifier.", "qa_outputs."),  # fine-tuning
+    *("embeddings.position_ids", "embeddings.token_type_ids"),  # counted up, by older versions
+)
 
 
 class HuggingFaceTextEncoder(Encoder):
@@ -29,9 +58,10 @@ class HuggingFaceTextEncoder(Encoder):
         super().__init__()
         self.model = transformers().AutoModel.from_config(config)
         if getattr(self.model, "pooler", None) is not None:
-            self.model.pooler = None  # pooling is the fusion's business
+            self.model.pooler = None  # as in _NOT_TAKEN
         self.embed_dim = config.hidden_size
-        self.n_layers = config.num_hidden_layers
+        # A layer of ALBERT's may be made of several.
+        self.n_layers = config.num_hidden_layers * getattr(config, "inner_group_num", 1)
 
     def layers(self, tokens: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode.
@@ -49,52 +79,66 @@ class HuggingFaceTextEncoder(Encoder):
         return list(output.hidden_states), padding_mask
 
     def blocks(self) -> Sequence[nn.Module]:
-        layers = self.model.encoder.layer
+        """See :meth:`Encoder.blocks`; layers that share their parameters are one block."""
+        path = _FAMILIES[self.model.config.model_type].layers.split(".")
+        holders = [self.model.get_submodule(".".join(path[:depth])) for depth in range(len(path))]
+        layers = self.model.get_submodule(".".join(path))
         inside = set(layers.modules())
         before = [
             module
-            for module in (*self.model.children(), *self.model.encoder.children())
+            for holder in holders
+            for module in holder.children()
             if not inside & set(module.modules())
         ]
-        return [nn.ModuleList(before), *layers]
+        return [nn.ModuleList(before), *layers.children()]
 
 
 def describe_hf_text(place: str) -> EncoderCard:
     """The card of a folder, or of a name on the hub.
 
     Raises:
-        UsageError: there is no such model, or it is no encoder of text.
+        UsageError: there is no such model, it is no encoder of text that is known here, or it has
+            no tokenizer.
     """
     config = read_config(place)
-    symbols = HuggingFaceTokenizer(place).symbols
-    reach = config.max_position_embeddings
-    if config.model_type in _OFFSET_POSITIONS:
-        reach -= (config.pad_token_id if config.pad_token_id is not None else 1) + 1
+    if config.model_type not in _FAMILIES or getattr(config, "is_decoder", False):
+        raise UsageError(
+            f"hf:{place}: a model {config.model_type}, which is no text encoder that is known here;"
+            f" give one of {', '.join(_FAMILIES)}"
+        )
+    try:
+        symbols = HuggingFaceTokenizer(place).symbols
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     return EncoderCard(
         spec=f"hf:{place}",
         input=TOKENS,
-        architecture=json.loads(config.to_json_string(use_diff=False)),
+        architecture=config_to_state(config),
         weights=weights_digest(place),
         vocabulary_size=config.vocab_size,
         vocabulary_digest=symbols_digest(symbols),
-        max_tokens=reach,
+        max_tokens=_reach(config),
     )
+
+
+def _reach(config: Any) -> int:
+    """Tokens that there are positions for."""
+    reach = int(config.max_position_embeddings)
+    if _FAMILIES[config.model_type].offset_positions:
+        reach -= (config.pad_token_id if config.pad_token_id is not None else 1) + 1
+    return reach
 
 
 def build_hf_text(card: EncoderCard) -> HuggingFaceTextEncoder:
     """With random weights, and without the folder."""
-    settings = dict(card.architecture)
-    config = transformers().AutoConfig.for_model(settings.pop("model_type"), **settings)
-    return HuggingFaceTextEncoder(config)
+    return HuggingFaceTextEncoder(config_from_state(card.architecture))
 
 
 def load_hf_text(encoder: HuggingFaceTextEncoder, card: EncoderCard) -> None:
     """Put the pretrained weights into `encoder`.
 
     Raises:
-        UsageError: the folder lacks a parameter of the model, or has it in another shape.
+        UsageError: see :func:`read_weights`.
     """
-    pretrained = read_model(card.place)
-    if getattr(pretrained, "pooler", None) is not None:
-        pretrained.pooler = None
-    encoder.model.load_state_dict(pretrained.state_dict())
+    config = config_from_state(card.architecture)
+    encoder.model.load_state_dict(read_weights(card, config, _NOT_TAKEN))

@@ -27,11 +27,13 @@ from emo_fairseq.models.architectures import (
     fill_from_architecture,
 )
 from emo_fairseq.models.tuning import tune
+from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
 from emo_fairseq.tasks.encoders import (
-    check_knows,
+    check_same_encoders,
     describe_encoders,
     leave_out_pretrained,
+    left_out_encoders,
     load_pretrained,
     load_resumed,
 )
@@ -107,6 +109,9 @@ class EmotionPredictionTask(FairseqTask):
                 f"the checkpoint knows {', '.join(state_dict['labels'])}, but {self.source.folder} "
                 f"has {', '.join(settled)}; start afresh with another --save-dir"
             )
+        check_same_encoders(
+            state_dict.get("encoders", {}), self.state.state_dict.get("encoders", {})
+        )
         fitted = self.state.state_dict.get("frame_statistics")
         super().load_state_dict(state_dict)
         self.source.read_for(self.encoder_cards())
@@ -209,10 +214,12 @@ class EmotionPredictionTask(FairseqTask):
         resumed = None if from_checkpoint else self.surroundings.checkpoint_to_resume()
         is_new = not from_checkpoint and resumed is None
         needs_files = cfg.checkpoint_weights == "trained"
-        if is_new or needs_files:
-            load_pretrained(model, self.encoder_cards())
         if is_new:
+            load_pretrained(model, self.encoder_cards())
             initialise(model, self)
+        elif needs_files:
+            left_out = left_out_encoders(cfg, self.encoder_cards())
+            load_pretrained(model, self.encoder_cards(), left_out)
         self.schedules = tune(model, cfg)
         if needs_files:
             leave_out_pretrained(model, cfg, self.cfg, self.encoder_cards())

@@ -1,7 +1,7 @@
 """Which encoder each modality gets: described when training starts, loaded into a new model."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,14 @@ from emo_fairseq import pretrained
 from emo_fairseq.compat import TASK_NAME
 from emo_fairseq.data.facts import scratch_card
 from emo_fairseq.data.source import DataSource
-from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.encoder_card import EncoderCard, check_spec
+from emo_fairseq.encoder_card import PRETRAINED, EncoderCard, check_spec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import FRAMES
 from emo_fairseq.modalities import MODALITIES, SPEECH, VIDEO
-from emo_fairseq.models.tuning import FULL
+from emo_fairseq.models.config import FULL
 from emo_fairseq.modules.lora import is_adapter
 
 logger = logging.getLogger(__name__)
-
-_PRETRAINED = ("hf", "fairseq")
 
 
 # -- cards -----------------------------------------------------------------------------------------
@@ -56,7 +53,7 @@ def _cards_of(checkpoint: Path) -> dict[str, dict[str, Any]]:
 
 
 def _is_pretrained(spec: str | None) -> bool:
-    return spec is not None and spec.partition(":")[0] in _PRETRAINED
+    return spec is not None and spec.partition(":")[0] in PRETRAINED
 
 
 def _describe(source: DataSource, modality: str, spec: str | None) -> EncoderCard:
@@ -77,44 +74,53 @@ def _describe(source: DataSource, modality: str, spec: str | None) -> EncoderCar
     return card
 
 
-def check_knows(cards: Mapping[str, EncoderCard], vocabularies: Mapping[str, Vocabulary]) -> None:
-    """See that the tokens are of the symbols that the pretrained encoders know.
+def check_same_encoders(
+    trained: Mapping[str, dict[str, Any]], asked: Mapping[str, dict[str, Any]]
+) -> None:
+    """See that a training goes on with the encoders that it began with.
+
+    Args:
+        trained: cards by modality, as :meth:`EncoderCard.to_state` has them: the checkpoint's.
+        asked: those that the options ask for. The same weights may lie elsewhere by now.
 
     Raises:
-        UsageError: an encoder was trained with another dictionary.
+        UsageError: another encoder, which may have the same shapes and so would pass unnoticed.
     """
-    for name, vocabulary in vocabularies.items():
-        card = cards[name]
-        if card.kind not in _PRETRAINED:
+    for name in asked:
+        if name not in trained:
             continue
-        both_named = vocabulary.digest and card.vocabulary_digest
-        same = vocabulary.digest == card.vocabulary_digest
-        if (both_named and not same) or vocabulary.size > card.vocabulary_size:
+        before, now = EncoderCard(**trained[name]), EncoderCard(**asked[name])
+        if _identity(before) != _identity(now):
             raise UsageError(
-                f"{vocabulary.source}: these {vocabulary.size} symbols are not the "
-                f"{card.vocabulary_size} of {card.spec}; tokenise with that model's own "
-                f"tokenizer: {_tokenize_command(name, card)}"
+                f"--{name}-encoder {now.spec} ({now.weights[:12] or 'no weights'}): the checkpoint "
+                f"was trained with {before.spec} ({before.weights[:12] or 'no weights'}); give "
+                "that one, or start afresh with another --save-dir"
             )
 
 
-def _tokenize_command(modality: str, card: EncoderCard) -> str:
-    if modality == SPEECH:
-        return "`python -m data_prep.tokenize_speech DATA --quantizer ... --dict its dict.txt`"
-    bpe = card.spec if card.kind == "hf" else "gpt2 --dict its dict.txt ..."
-    return f"`python -m data_prep.tokenize_text DATA --bpe {bpe}`"
+def _identity(card: EncoderCard) -> tuple[str, str, str]:
+    """Sizes are none of it: fairseq compares the shapes."""
+    return card.kind, card.weights, card.place if card.kind == "features" else ""
 
 
 # -- weights ---------------------------------------------------------------------------------------
 
 
-def load_pretrained(model: Any, cards: Mapping[str, EncoderCard]) -> None:
+def load_pretrained(
+    model: Any, cards: Mapping[str, EncoderCard], only: Collection[str] | None = None
+) -> None:
     """Put the pretrained weights into a model that has just been built.
+
+    Args:
+        model: takes them.
+        cards: of its encoders.
+        only: the modalities whose encoders get them; None = all.
 
     Raises:
         UsageError: the files are gone, do not fit, or are no longer those that the card names.
     """
     for name, card in cards.items():
-        if card.kind in _PRETRAINED:
+        if card.is_pretrained and (only is None or name in only):
             pretrained.load(model.encoders[name].backbone, card)
             logger.info("%s: weights of %s loaded", name, card.spec)
 
@@ -134,6 +140,20 @@ def load_resumed(model: Any, checkpoint: Path) -> None:
         raise UsageError(f"{checkpoint}: {error}") from error
 
 
+def left_out_encoders(cfg: Any, cards: Mapping[str, EncoderCard]) -> list[str]:
+    """Modalities whose encoders' weights ``--checkpoint-weights trained`` leaves to their files.
+
+    Args:
+        cfg: options of the model.
+        cards: of its encoders.
+    """
+    return [
+        name
+        for name, card in cards.items()
+        if card.is_pretrained and str(getattr(cfg, f"{name}_tuning")) != FULL
+    ]
+
+
 def leave_out_pretrained(
     model: Any, cfg: Any, task_cfg: Any, cards: Mapping[str, EncoderCard]
 ) -> None:
@@ -148,11 +168,7 @@ def leave_out_pretrained(
     Raises:
         UsageError: there is no such encoder, or its weights are not those of the files.
     """
-    tuned = [
-        name
-        for name, card in cards.items()
-        if card.kind in _PRETRAINED and str(getattr(cfg, f"{name}_tuning")) != FULL
-    ]
+    tuned = left_out_encoders(cfg, cards)
     if not tuned:
         raise UsageError(
             "--checkpoint-weights trained: no pretrained encoder is frozen or has LoRA, so that "

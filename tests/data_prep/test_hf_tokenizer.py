@@ -7,6 +7,7 @@ import hf_folders
 import pytest
 import transformers
 
+from data_prep.hf_tokenizer import HuggingFaceTokenizer
 from data_prep.schema import Corpus, Utterance, write_corpus
 from data_prep.text_tokenizers import load_text_tokenizer
 from data_prep.token_folder import SpecialIds, read_card, special_ids
@@ -82,6 +83,16 @@ def test_a_folder_without_a_tokenizer_is_refused(
     (tmp_path / "empty").mkdir()
     assert main([str(data_dir), "--bpe", f"hf:{tmp_path / 'empty'}"]) == 1
     assert "holds no Hugging Face tokenizer that can be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("family", hf_folders.FAMILIES)
+def test_a_model_without_its_tokenizer_is_refused(tmp_path: Path, family: str) -> None:
+    """transformers makes up a tokenizer of special symbols alone."""
+    model = hf_folders.build(tmp_path / "model", family)
+    for file in model.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="(holds no files of a|no Hugging Face) tokenizer"):
+        HuggingFaceTokenizer(model)
 
 
 def test_a_tokenizer_that_marks_no_end_is_refused(

@@ -14,6 +14,7 @@ import torch
 from tiny_checkpoints import HOP, REACH, Tiny
 from torch import Tensor, nn
 
+from emo_fairseq import pretrained
 from emo_fairseq.data.vocabulary import read_dictionary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
@@ -446,3 +447,16 @@ def test_the_digest_is_of_the_file(tmp_path: Path) -> None:
     assert len(first.weights) == 64
     assert first.weights != other.weights
     assert first.architecture == other.architecture
+
+
+def test_a_checkpoint_that_changed_since_is_refused(tmp_path: Path) -> None:
+    tiny.roberta().save(tmp_path / "model.pt")
+    card = pretrained.describe("text", f"fairseq:{tmp_path}")
+    encoder = pretrained.build(card)
+    pretrained.load(encoder, card)
+    tiny.roberta().save(tmp_path / "model.pt")
+    with pytest.raises(UsageError, match=f"^{tmp_path}: the weights there have changed"):
+        pretrained.load(encoder, card)
+    (tmp_path / "model.pt").unlink()
+    with pytest.raises(UsageError, match="there is no such checkpoint"):
+        pretrained.load(encoder, card)

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hf_folders
 import pytest
@@ -96,12 +97,17 @@ def test_no_feature_depends_on_padding(folder: Folder, family: str) -> None:
 def test_blocks_hold_every_parameter_once(folder: Folder, family: str) -> None:
     encoder = load(folder(family))
     held = [id(p) for block in encoder.blocks() for p in block.parameters()]
-    assert len(encoder.blocks()) == N_LAYERS + 1
+    shared = family == "albert"  # by all layers
+    assert len(encoder.blocks()) == (2 if shared else N_LAYERS + 1)
     assert sorted(held) == sorted({id(p) for p in encoder.parameters()})
 
 
 @pytest.mark.parametrize(
-    ("family", "reach"), [("bert", 40), ("roberta", 38), ("mpnet", 38), ("deberta", 40)]
+    ("family", "reach"),
+    [
+        *((family, 40) for family in ("bert", "deberta", "distilbert", "electra", "albert")),
+        *((family, 38) for family in ("roberta", "mpnet", "camembert", "xlm-roberta")),
+    ],
 )
 def test_the_card_says_how_far_positions_reach(folder: Folder, family: str, reach: int) -> None:
     place = folder(family)
@@ -138,20 +144,148 @@ def damage(place: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
     safetensors.torch.save_file(weights, file, metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize("how", ["missing", "shape"])
-def test_weights_that_do_not_fit_are_refused(folder: Folder, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("missing", r"lacks 1 parameters \(encoder\.layer\.1\.output\.dense\.weight\)"),
+        ("shape", r"has in another shape 1 parameters"),
+        ("more", r"has, beside those of the model, 1 parameters \(surprise\)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(
+    folder: Folder, tmp_path: Path, how: str, message: str
+) -> None:
     place = shutil.copytree(folder("bert"), tmp_path / "model")
     key = "encoder.layer.1.output.dense.weight"
 
     def change(weights: dict[str, Tensor]) -> None:
         if how == "missing":
             del weights[key]
+        elif how == "more":
+            weights["surprise"] = torch.zeros(3)
         else:
             weights[key] = torch.zeros(3, 3)
 
     damage(place, change)
-    with pytest.raises(UsageError, match=r"hf:.*model: the weights .*"):
+    with pytest.raises(UsageError, match=message):
         load(place)
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"\xff" * 64])
+def test_weights_that_are_none_are_refused(folder: Folder, tmp_path: Path, junk: bytes) -> None:
+    place = shutil.copytree(folder("bert"), tmp_path / "model")
+    (place / "model.safetensors").write_bytes(junk)
+    with pytest.raises(UsageError, match="the weights cannot be read"):
+        load(place)
+
+
+def test_weights_that_changed_since_are_refused(folder: Folder, tmp_path: Path) -> None:
+    place = shutil.copytree(folder("bert"), tmp_path / "model")
+    card = pretrained.describe("text", f"hf:{place}")
+    encoder = pretrained.build(card)
+    pretrained.load(encoder, card)
+    damage(place, lambda weights: weights["encoder.layer.1.output.dense.weight"].add_(1))
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    with pytest.raises(UsageError, match=f"^{place}: the weights there have changed .* former"):
+        pretrained.load(encoder, card)
+    assert all(torch.equal(before[name], v) for name, v in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("family", "head"),
+    [
+        ("bert", "BertForPreTraining"),
+        ("bert", "BertForSequenceClassification"),
+        ("bert", "BertForQuestionAnswering"),
+        ("roberta", "RobertaForMaskedLM"),
+        ("xlm-roberta", "XLMRobertaForSequenceClassification"),
+        ("mpnet", "MPNetForMaskedLM"),
+        ("deberta", "DebertaV2ForMaskedLM"),
+        ("deberta", "DebertaV2ForSequenceClassification"),
+        ("distilbert", "DistilBertForMaskedLM"),
+        ("distilbert", "DistilBertForSequenceClassification"),
+        ("electra", "ElectraForPreTraining"),
+        ("electra", "ElectraForMaskedLM"),
+        ("albert", "AlbertForPreTraining"),
+    ],
+)
+def test_heads_are_not_taken(folder: Folder, tmp_path: Path, family: str, head: str) -> None:
+    place = shutil.copytree(folder(family), tmp_path / "model")
+    config = transformers.AutoConfig.from_pretrained(place)
+    whole = getattr(transformers, head)(config).eval()
+    whole.save_pretrained(place)
+    (tokens,) = tokens_of(place, "no no")
+    with torch.no_grad():
+        found, _ = load(place)(tokens=tokens[None], padding_mask=torch.zeros(1, len(tokens)).bool())
+        expected = whole.base_model(tokens[None]).last_hidden_state
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_weights_in_half_precision_become_single(folder: Folder, tmp_path: Path) -> None:
+    place = shutil.copytree(folder("bert"), tmp_path / "model")
+    transformers.AutoModel.from_pretrained(place).half().save_pretrained(place)
+    assert json.loads((place / "config.json").read_text())["dtype"] == "float16"
+    card = pretrained.describe("text", f"hf:{place}")
+    # As a checkpoint of an earlier version may have it.
+    old = EncoderCard(**{**card.to_state(), "architecture": {**card.architecture, "dtype": "half"}})
+    for encoder in (load(place), pretrained.build(card), pretrained.build(old)):
+        assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+
+
+def test_shards_are_read_and_each_of_them_counts(folder: Folder, tmp_path: Path) -> None:
+    place = shutil.copytree(folder("bert"), tmp_path / "model")
+    whole = load(place)
+    (place / "model.safetensors").unlink()
+    model = transformers.AutoModel.from_pretrained(folder("bert"))
+    model.save_pretrained(place, max_shard_size="8KB")
+    shards = sorted(place.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    for name, value in load(place).state_dict().items():
+        assert torch.equal(value, whole.state_dict()[name])
+    digest = pretrained.describe("text", f"hf:{place}").weights
+    shards[-1].write_bytes(shards[-1].read_bytes() + b"x")
+    assert pretrained.describe("text", f"hf:{place}").weights != digest
+    shards[-1].unlink()
+    with pytest.raises(UsageError, match=f"{shards[-1].name}: cannot be read"):
+        pretrained.describe("text", f"hf:{place}")
+    (place / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(UsageError, match="is no list of weights files"):
+        pretrained.describe("text", f"hf:{place}")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        transformers.GPT2Config(n_embd=8, n_layer=1, n_head=1),
+        transformers.T5Config(d_model=8, num_layers=1),
+        transformers.BertConfig(is_decoder=True),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_what_is_no_text_encoder_is_refused(tmp_path: Path, config: Any) -> None:
+    config.save_pretrained(tmp_path)
+    with pytest.raises(
+        UsageError, match=r"no text encoder .*; give one of bert, electra, .*albert"
+    ):
+        pretrained.describe("text", f"hf:{tmp_path}")
+
+
+def test_a_folder_that_cannot_be_described_is_refused(folder: Folder, tmp_path: Path) -> None:
+    place = shutil.copytree(folder("bert"), tmp_path / "model")
+    spec = f"hf:{place}"
+    (place / "model.safetensors").rename(place / "kept")
+    with pytest.raises(UsageError, match="the weights cannot be read .* fetch the model again"):
+        pretrained.describe("text", spec)
+    (place / "model.safetensors").mkdir()
+    with pytest.raises(UsageError, match=r"model\.safetensors: cannot be read"):
+        pretrained.describe("text", spec)
+    for file in place.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(UsageError, match="holds no files of a tokenizer"):
+        pretrained.describe("text", spec)
+    (place / "config.json").write_text('{"model_type": "bert", "hidden_size": "wide"}')
+    with pytest.raises(UsageError, match="no model of Hugging Face there"):
+        pretrained.describe("text", spec)
 
 
 def test_a_pooler_is_neither_kept_nor_missed(folder: Folder, tmp_path: Path) -> None:
