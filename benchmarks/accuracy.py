@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from emo_fairseq.seed_flags import FUSIONS
+from emo_fairseq.fusion_options import FUSIONS
 from examples import demo, pipeline
 from examples.pipeline import Paths, Recipe
 
@@ -41,7 +41,10 @@ _VAD_FIGURES = tuple(
 # name: (recipe, figures to be printed)
 EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
     "toy_both": (_TOY, ("uar",)),
-    "toy_text": (replace(_TOY, train=_TOY.train.replace("text+speech", "text")), ("uar",)),
+    "toy_text": (
+        replace(_TOY, train=_TOY.train.replace("text+speech --speech-input log_mel", "text")),
+        ("uar",),
+    ),
     "toy_speech": (replace(_TOY, train=_TOY.train.replace("text+speech", "speech")), ("uar",)),
     **{
         f"toy_{fusion}": (replace(_TOY, train=f"{_TOY.train} --fusion {fusion}"), ("uar",))

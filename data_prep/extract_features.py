@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_prep import egemaps, log_mel_features
@@ -32,6 +32,14 @@ from data_prep.pretrained_features import PretrainedFeatures
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 
 HALF, SINGLE = "float16", "float32"
+MAX_SECONDS = 30.0
+
+# What is read -> the flags that act on it, of those that do not act on everything.
+_FLAGS: Mapping[str, Mapping[str, str]] = {
+    "audio": {"--data-raw": "data_raw", "--workers": "workers"},
+    "speech": {"--data-raw": "data_raw", "--max-seconds": "max_seconds"},
+    "text": {},
+}
 
 
 def extract_log_mel(
@@ -90,14 +98,14 @@ def _extract(options: argparse.Namespace) -> Path:
 def _source(options: argparse.Namespace) -> Source:
     build = _OF_AUDIO.get(options.encoder)
     if build is not None:
-        return build(options.data_dir, options.data_raw, options.workers)
+        return build(options.data_dir, options.data_raw, options.workers or default_workers())
     return PretrainedFeatures(
         data_dir=options.data_dir,
         audio_root=options.data_raw or options.data_dir,
         modality=options.modality,
         spec=options.encoder,
         layer=options.layer,
-        max_seconds=options.max_seconds,
+        max_seconds=options.max_seconds or MAX_SECONDS,
         memory=_memory(options.data_dir),
     )
 
@@ -119,7 +127,13 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error(f"--encoder {options.encoder} reads speech, and has no layers")
     if options.name == LOG_MEL and (options.encoder, options.pool) != (LOG_MEL, "none"):
         parser.error(f"--name {LOG_MEL} is that of log-mel frames; give another")
-    if options.max_seconds <= 0:
+    obeyed = _FLAGS["audio" if options.encoder in _OF_AUDIO else options.modality]
+    known = {flag: name for flags in _FLAGS.values() for flag, name in flags.items()}
+    given = [flag for flag, name in known.items() if getattr(options, name) is not None]
+    if idle := [flag for flag in given if flag not in obeyed]:
+        reads = "" if options.encoder in _OF_AUDIO else f" --modality {options.modality}"
+        parser.error(f"--encoder {options.encoder}{reads} takes no {', '.join(idle)}")
+    if options.max_seconds is not None and options.max_seconds <= 0:
         parser.error(f"--max-seconds {options.max_seconds:g}: give more than 0")
 
 
@@ -158,10 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--dtype", choices=(HALF, SINGLE), help=dtype)
     name = "folder under DATA_DIR/features (default: after encoder, layer and pool)"
     add("--name", metavar="NAME", help=name)
-    seconds = "pretrained encoders: longer audio is cut at its end (default: %(default)g)"
-    add("--max-seconds", type=float, default=30.0, metavar="S", help=seconds)
-    workers = "processes for log_mel and egemaps (default: %(default)s); do not change the result"
-    add("--workers", type=positive_int, default=default_workers(), metavar="N", help=workers)
+    # Of these no default, so that it is seen whether they are given where they cannot act.
+    seconds = f"pretrained encoders: longer audio is cut at its end (default: {MAX_SECONDS:g})"
+    add("--max-seconds", type=float, metavar="S", help=seconds)
+    workers = f"processes for log_mel and egemaps (default: {default_workers()}); same result"
+    add("--workers", type=positive_int, metavar="N", help=workers)
     return parser
 
 

@@ -22,11 +22,20 @@ from data_prep.token_folder import replacing, sequence_digest
 __all__ = ["FloatArray", "StoredFeatures", "open_features", "read_card", "rows_digest"]
 
 CARD_FILE = "features.yaml"
+_TEXT = "texts"  # in the card of features of text: the texts' digest
 
 
 def rows_digest(rows: Iterable[Utterance]) -> str:
     """What features of a split depend on, as its manifest tells it: ids, audio paths, lengths."""
     return sequence_digest((row.id, f"{row.audio} {row.n_samples}") for row in rows)
+
+
+def _rows_digests(rows: Sequence[Utterance], settings: Mapping[str, Any]) -> dict[str, str]:
+    """What the card keeps of the manifest: of features of text also what the texts were."""
+    digests = {"manifest": rows_digest(rows)}
+    if settings.get("modality") == "text":
+        digests[_TEXT] = sequence_digest((row.id, row.text) for row in rows)
+    return digests
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -53,20 +62,23 @@ def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> Stored
     if entry is None:
         return None
     stored = read_frames(folder, split)
-    if entry["manifest"] != rows_digest(rows) or len(stored) != len(rows):
+    made_from = _rows_digests(rows, card["settings"])
+    changed = [name for name, digest in made_from.items() if entry.get(name) != digest]
+    if changed or len(stored) != len(rows):
+        what = "the texts have" if changed == [_TEXT] else "the manifest has"
         raise ValueError(
-            f"{folder / split}.npy: the manifest has changed since; run "
+            f"{folder / split}.npy: {what} changed since; run "
             f"`python -m data_prep.extract_features` again, or delete {folder}"
         )
     return stored
 
 
 def is_finished(
-    folder: Path, split: str, rows: Iterable[Utterance], settings: Mapping[str, Any], content: str
+    folder: Path, split: str, rows: Sequence[Utterance], settings: Mapping[str, Any], content: str
 ) -> bool:
     """Whether the split is there, with these settings and from this content."""
     card = read_card(folder)
-    wanted = {"manifest": rows_digest(rows), "content": content}
+    wanted = {**_rows_digests(rows, settings), "content": content}
     same = card.get("settings") == dict(settings)
     return same and card.get("splits", {}).get(split) == wanted
 
@@ -96,7 +108,7 @@ def write_split(
         wider="give --dtype float32",
         when_written=lambda: _write_card(folder, card),  # which vouches for the old files no more
     )
-    finished[split] = {"manifest": rows_digest(rows), "content": content}
+    finished[split] = {**_rows_digests(rows, settings), "content": content}
     _write_card(folder, card)
 
 

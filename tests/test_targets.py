@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from emo_fairseq import seed_flags
+from emo_fairseq import fusion_options, seed_flags
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import parse_modalities
 from emo_fairseq.targets import TARGETS, TargetKind
@@ -179,7 +179,7 @@ def test_eval_metric_is_refused_with_its_reason() -> None:
     ],
 )
 def test_fusion_of_flags(given: dict[str, Any], n_modalities: int, expected: str) -> None:
-    assert seed_flags.fusion_name(options(**given), n_modalities) == expected
+    assert fusion_options.fusion_name(options(**given), n_modalities) == expected
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_fusion_that_cannot_act_is_refused(
     given: dict[str, Any], n_modalities: int, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        seed_flags.fusion_name(options(**given), n_modalities)
+        fusion_options.fusion_name(options(**given), n_modalities)
 
 
 @pytest.mark.parametrize(
@@ -207,12 +207,14 @@ def test_fusion_that_cannot_act_is_refused(
     ],
 )
 def test_query_of_cross_attention(given: dict[str, Any], expected: str) -> None:
-    assert seed_flags.cross_attention_query(options(**given)) == expected
+    assert fusion_options.cross_attention_query(options(**given)) == expected
 
 
 def test_stack_up_contradicts_all_tokens() -> None:
     with pytest.raises(UsageError, match="--stack-up lets the first token ask"):
-        seed_flags.cross_attention_query(options(stack_up=True, cross_attention_query="all_tokens"))
+        fusion_options.cross_attention_query(
+            options(stack_up=True, cross_attention_query="all_tokens")
+        )
 
 
 CROSS_ATTENTION = {
@@ -228,15 +230,15 @@ def test_options_of_the_cross_attention_are_refused_beside_concat(name: str) -> 
     flag = f"--{name.replace('_', '-')}"
     given = {name: CROSS_ATTENTION[name]}
     with pytest.raises(UsageError, match=f"{flag}: does not act on --fusion concat"):
-        seed_flags.check_fusion_options(options(fusion="concat", **given), 2)
+        fusion_options.check_fusion_options(options(fusion="concat", **given), 2)
 
 
 def test_options_of_the_cross_attention_act_with_two_modalities(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        seed_flags.check_fusion_options(options(**CROSS_ATTENTION), 2)
-        seed_flags.check_fusion_options(options(fusion="concat"), 2)
+        fusion_options.check_fusion_options(options(**CROSS_ATTENTION), 2)
+        fusion_options.check_fusion_options(options(fusion="concat"), 2)
     assert not caplog.records
 
 
@@ -246,7 +248,7 @@ def test_the_seeds_options_of_the_cross_attention_are_warned_of_with_one_modalit
     """Its commands for speech or text alone carry them too."""
     given = {name: CROSS_ATTENTION[name] for name in list(CROSS_ATTENTION)[:2]}
     with caplog.at_level(logging.WARNING):
-        seed_flags.check_fusion_options(options(t_only=True, **given), 1)
+        fusion_options.check_fusion_options(options(t_only=True, **given), 1)
     (record,) = caplog.records
     assert record.getMessage().startswith("one modality: ")
     assert "--encoder-layers-cross, --encoder-attention-heads" in record.getMessage()

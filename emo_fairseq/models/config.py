@@ -5,14 +5,14 @@ from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
+from emo_fairseq.fusion_options import FUSIONS
 from emo_fairseq.modules.pooling import POOLINGS
-from emo_fairseq.seed_flags import FUSIONS
 
 _BY_ARCH = "; by default what the architecture says"
 _LAYER_HELP = "which layer is taken: last (default), a number, mean of all, or weighted (learned)"
 _POOLING_HELP = "how its frames become one vector (default: first for tokens, mean for frames)"
 _TUNING_HELP = "what of the encoder is trained (default: full)"
-TUNINGS = ("full", "frozen", "lora")
+FULL, FROZEN, LORA = TUNINGS = ("full", "frozen", "lora")
 
 
 def _option(help_text: str) -> Optional[int]:
@@ -69,7 +69,7 @@ class RobertaEMOConfig(FairseqDataclass):
     video_tuning: ChoiceEnum(list(TUNINGS)) = field(  # type: ignore[valid-type]
         default="full", metadata={"help": _TUNING_HELP}
     )
-    fusion_tuning: ChoiceEnum(["full", "frozen"]) = field(  # type: ignore[valid-type]
+    fusion_tuning: ChoiceEnum([FULL, FROZEN]) = field(  # type: ignore[valid-type]
         default="full", metadata={"help": "frozen: train what stands behind the fusion only"}
     )
     lora_rank: int = field(default=8, metadata={"help": "rank of LoRA's updates"})

@@ -9,7 +9,7 @@ from typing import Any
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import open_dict
 
-from emo_fairseq import predictions, seed_flags
+from emo_fairseq import idle_options, predictions, seed_flags
 from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.data import facts
 from emo_fairseq.data.frames import FrameStatistics
@@ -21,11 +21,14 @@ from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
+from emo_fairseq.fusion_options import check_fusion_options
+from emo_fairseq.modalities import masked_modalities
 from emo_fairseq.models.architectures import (
     add_new_fields,
     check_sizes_given,
     fill_from_architecture,
 )
+from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.tuning import tune
 from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
@@ -87,6 +90,7 @@ class EmotionPredictionTask(FairseqTask):
 
     def settle_state(self) -> None:
         """Read from the encoders and the training data whatever a checkpoint must carry."""
+        idle_options.check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
         self.source.read_for(self.encoder_cards())
         self.target.check_num_classes(self.cfg.num_classes, self.labels)
         if self.target.has_labels:
@@ -155,7 +159,7 @@ class EmotionPredictionTask(FairseqTask):
         """Load a split; rows without truth or input are left out, and counted in the log."""
         part = self.source.split(split)
         facts.check_vocabularies(self.source, part, self.vocabularies())
-        masked = seed_flags.masked_modalities(self.cfg, self.modalities)
+        masked = masked_modalities(self.cfg.mask_modality, self.modalities)
         present = {
             name: self.source.present(name, part) & (name not in masked) for name in self.modalities
         }
@@ -204,8 +208,12 @@ class EmotionPredictionTask(FairseqTask):
         if self.cfg.save_predictions and not from_checkpoint:
             raise UsageError("--save-predictions belongs to fairseq-validate; leave it out here")
         if not from_checkpoint:  # there the sizes are filled in, and no longer tell who gave them
-            seed_flags.check_fusion_options(cfg, len(self.modalities))
-            check_sizes_given(cfg, self.encoder_cards())
+            cards = self.encoder_cards()
+            check_fusion_options(cfg, len(self.modalities))
+            check_sizes_given(cfg, cards)
+            idle_options.check_model_options(
+                cfg, RobertaEMOConfig, self.cfg, EmotionPredictionConfig, cards
+            )
         # Into the configuration itself, so that the checkpoint holds every size.
         with open_dict(cfg):
             add_new_fields(cfg)

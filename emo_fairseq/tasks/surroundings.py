@@ -33,6 +33,10 @@ class Surroundings:
         """Whether ``--cpu`` is given."""
         return self._whole is not None and bool(self._whole.common.cpu)
 
+    def trains(self) -> bool:
+        """Whether this is fairseq-train."""
+        return self._whole is not None and self._whole.get("optimizer") is not None
+
     def check_training(self, model: nn.Module, unfreezes: bool) -> None:
         """Refuse ways of training that would pass over what a model's parameters ask for.
 
@@ -43,7 +47,7 @@ class Surroundings:
         Raises:
             UsageError: says what to change.
         """
-        if self._whole is None or self._whole.get("optimizer") is None:
+        if not self.trains():
             return
         common, parallel = self._whole.common, self._whole.distributed_training
         optimizer = str(self._whole.optimizer._name)

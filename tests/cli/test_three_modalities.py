@@ -11,7 +11,7 @@ from sklearn.metrics import recall_score
 
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import predictions
-from emo_fairseq.seed_flags import FUSIONS
+from emo_fairseq.fusion_options import FUSIONS
 
 WIDTH = 5
 CASES = {0: "text+speech+video", 1: "text+speech", 2: "text", 3: "text+video"}  # by row % 4

@@ -142,11 +142,11 @@ def test_max_tokens_limits_batches_and_skips_nothing(toy_corpus: Path, make_task
         assert batch["nsentences"] * max(widths) <= limit
 
 
-@pytest.mark.parametrize("modality", ["text", "T+A"])
+@pytest.mark.parametrize("options", [{"modality": "text"}, {"speech_input": "tokens"}])
 def test_max_tokens_below_the_longest_utterance_are_refused(
-    toy_corpus: Path, make_task: Any, modality: str
+    toy_corpus: Path, make_task: Any, options: dict[str, Any]
 ) -> None:
-    task, dataset = loaded(make_task, toy_corpus, "train", modality=modality, speech_input="tokens")
+    task, dataset = loaded(make_task, toy_corpus, "train", **options)
     limit = int(np.max(dataset.sizes)) - 1
     with pytest.raises(UsageError, match=rf"--max-tokens {limit}.* {limit + 1}"):
         batches_of(task, dataset, max_tokens=limit, max_positions=limit)

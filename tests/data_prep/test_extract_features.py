@@ -216,6 +216,12 @@ def test_text_of_a_pretrained_encoder(tmp_path: Path, bert: Path) -> None:
     before = (tmp_path / "features" / "tiny-bert" / "train.npy").stat().st_mtime_ns
     extract(tmp_path, *options)
     assert (tmp_path / "features" / "tiny-bert" / "train.npy").stat().st_mtime_ns == before
+    edited = [replace(rows[0], text="i am so sad for you"), *rows[1:]]
+    write_manifest(tmp_path / "train.tsv", edited)
+    with pytest.raises(ValueError, match="the texts have changed since; run `python -m"):
+        open_features(tmp_path / "features" / "tiny-bert", "train", edited)
+    tokenize_with_hf(tmp_path, bert)
+    assert not np.array_equal(extract(tmp_path, *options)[0], stored[0])
 
 
 def test_tokens_of_another_tokenizer_are_refused(
@@ -271,6 +277,24 @@ def test_features_that_others_made_are_not_overwritten(
         (["--encoder", "egemaps", "--modality", "text"], "--encoder egemaps reads speech"),
         (["--encoder", "hf:x", "--layer", "first"], "'first' is none of last, mean, or a number"),
         (["--encoder", "hf:x", "--name", "log_mel"], "--name log_mel is that of log-mel frames"),
+        (["--workers", "2", "--max-seconds", "9"], "--encoder log_mel takes no --max-seconds"),
+        (["--encoder", "egemaps", "--max-seconds", "9"], "egemaps takes no --max-seconds"),
+        (["--encoder", "hf:x", "--workers", "2"], "hf:x --modality speech takes no --workers"),
+        (
+            [
+                "--encoder",
+                "hf:x",
+                "--modality",
+                "text",
+                "--workers",
+                "2",
+                "--max-seconds",
+                "9",
+                "--data-raw",
+                "x",
+            ],
+            "--encoder hf:x --modality text takes no --data-raw, --workers, --max-seconds",
+        ),
         (["--encoder", "hf:x", "--max-seconds", "0"], "--max-seconds 0: give more than 0"),
     ],
 )

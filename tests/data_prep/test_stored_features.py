@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from data_prep import file_digests as digests
 from data_prep.frame_files import read_frames, write_frames
 from data_prep.schema import Utterance
-from data_prep.stored_features import open_features, read_card, write_split
+from data_prep.stored_features import is_finished, open_features, read_card, write_split
 
 WIDTH = 5
 LENGTHS = (3, 0, 1, 4)
@@ -87,6 +88,24 @@ def test_other_settings_vouch_for_no_older_split(tmp_path: Path) -> None:
     write_split(tmp_path, "valid", ROWS, iter(frames_of()), {**SETTINGS, "layer": 3}, "a")
     assert set(read_card(tmp_path)["splits"]) == {"valid"}
     assert open_features(tmp_path, "train", ROWS) is None
+
+
+@pytest.mark.parametrize("modality", ["text", "speech"])
+def test_an_edited_text_spoils_features_of_text_alone(tmp_path: Path, modality: str) -> None:
+    settings = {**SETTINGS, "modality": modality}
+    rows = [replace(row, text=f"text {row.id}") for row in ROWS]
+    write_split(tmp_path, "train", rows, iter(frames_of()), settings, "digest")
+    assert open_features(tmp_path, "train", rows) is not None
+    edited = [*rows[:-1], replace(rows[-1], text="another")]
+    assert is_finished(tmp_path, "train", edited, settings, "digest") == (modality == "speech")
+    if modality == "speech":
+        assert open_features(tmp_path, "train", edited) is not None
+        return
+    message = (
+        r"train\.npy: the texts have changed since; run `python -m data_prep.extract_features`"
+    )
+    with pytest.raises(ValueError, match=message):
+        open_features(tmp_path, "train", edited)
 
 
 def test_a_card_that_is_broken_is_named(tmp_path: Path) -> None:

@@ -35,12 +35,13 @@ def build(
 
 @pytest.mark.parametrize(
     ("modality", "speech_input"),
-    [("text", "waveform"), *((m, s) for m in ("speech", "text+speech") for s in SPEECH_ENCODERS)],
+    [("text", None), *((m, s) for m in ("speech", "text+speech") for s in SPEECH_ENCODERS)],
 )
 def test_shapes_of_the_output(
-    build: Callable[..., Any], collate_rows: Any, modality: str, speech_input: str
+    build: Callable[..., Any], collate_rows: Any, modality: str, speech_input: str | None
 ) -> None:
-    task, model = build(modality=modality, speech_input=speech_input, max_speech_seconds=0.5)
+    cut = {} if speech_input in (None, "tokens") else {"max_speech_seconds": 0.5}
+    task, model = build(modality=modality, speech_input=speech_input, **cut)
     task.load_dataset("valid")
     batch = collate_rows(task.dataset("valid"), [0, 1, 2])
     output = model(**batch["net_input"])
@@ -67,7 +68,8 @@ def test_width_of_the_head_follows_from_the_target(
 def test_a_row_is_scored_as_if_alone(
     build: Callable[..., Any], collate_rows: Any, speech_input: str
 ) -> None:
-    task, model = build(speech_input=speech_input, max_speech_seconds=0.9)
+    cut = {} if speech_input == "tokens" else {"max_speech_seconds": 0.9}
+    task, model = build(speech_input=speech_input, **cut)
     task.load_dataset("valid")
     dataset = task.dataset("valid")
     rows = [0, 1, 2]

@@ -37,7 +37,9 @@ def stage(
     """Build a model of some modalities, with options of the task, and of the model as a dict."""
 
     def build(modality: str, model: dict[str, Any] | None = None, **options: Any) -> Any:
-        task = make_task(toy_corpus, modality=modality, speech_input="tokens", **options)
+        if "speech" in modality:
+            options["speech_input"] = "tokens"
+        task = make_task(toy_corpus, modality=modality, **options)
         sizes = {k: v for k, v in TINY.items() if k != "fusion" or modality != "text"}
         built = make_model(task, **{**sizes, **(model or {})})
         built.knows = task.state_dict()  # for `save`

@@ -1,0 +1,50 @@
+"""Numbers that an option may take, where the parts that use them would not say no by themselves."""
+
+from typing import Any, NamedTuple
+
+from emo_fairseq.errors import UsageError
+
+
+class _Range(NamedTuple):
+    least: float
+    below: float = float("inf")
+    why: str = ""
+
+    def allows(self, value: float) -> bool:
+        return self.least <= value < self.below
+
+    def wanted(self) -> str:
+        """What to give instead."""
+        bound = "" if self.below == float("inf") else f", and less than {self.below:g}"
+        return f"{self.why}give {self.least:g} or more{bound}"
+
+
+_TOKENS = _Range(2, why="a limit of {} tokens has no room for <s> and </s>; ")
+_PROBABILITY = _Range(0, 1)
+
+RANGES = {
+    "context_past": _Range(0),
+    "context_future": _Range(0),
+    "max_frames": _Range(1),
+    "max_text_tokens": _TOKENS,
+    "max_speech_tokens": _TOKENS,
+    "lmf_rank": _Range(1),
+    "modality_dropout": _PROBABILITY,
+    "dropout": _PROBABILITY,
+    "attention_dropout": _PROBABILITY,
+    "pooler_dropout": _PROBABILITY,
+    "lora_dropout": _PROBABILITY,
+}
+
+
+def check_ranges(cfg: Any) -> None:
+    """See that the options in `cfg` are within their ranges; one that is None is not given.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for name, allowed in RANGES.items():
+        value = getattr(cfg, name, None)
+        if value is not None and not allowed.allows(value):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} {value}: {allowed.wanted().format(value)}")
