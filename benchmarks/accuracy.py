@@ -70,6 +70,26 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
         ),
         _LABEL_FIGURES,
     ),
+    **{
+        f"ravdess{fold}_features_pretrained": (
+            Recipe(
+                prepare=(
+                    f"ravdess {{corpus}} {{data}} --fold {fold}",
+                    "extract_features {data} --data-raw {corpus} --encoder hf:{encoder} "
+                    "--layer 3 --name encoder",
+                ),
+                train="--modality speech --speech-encoder features:encoder "
+                "--speech-pooling attention --speech-embed-dim 384 --dropout 0.5 "
+                "--pooler-dropout 0.5 --criterion emotion_classification --label-smoothing 0.1 "
+                "--optimizer emotion_adamw --adam-betas (0.9,0.999) --batch-size 32 --lr 5e-4 "
+                "--weight-decay 0.05 --warmup-updates 30",
+                updates=300,
+                audio_in_corpus=True,
+            ),
+            ("uar", "wa"),
+        )
+        for fold in range(5)
+    },
     "emobank_vad_pretrained": (
         Recipe(
             prepare=("emobank {corpus} {data}", "tokenize_text {data} --bpe hf:{encoder}"),

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 
-from data_prep.audio_length import default_workers
+from data_prep.sound.length import default_workers
 
 
 def make_parser(module: str, description: str, *, audio: bool = True) -> argparse.ArgumentParser:

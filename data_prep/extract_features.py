@@ -19,15 +19,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep import egemaps, log_mel_features
-from data_prep.audio_features import AudioFeatures
-from data_prep.audio_length import default_workers
-from data_prep.binarize import positive_int
 from data_prep.command_line import make_parser, run
-from data_prep.feature_pooling import POOLS
-from data_prep.feature_splits import Source, extract
-from data_prep.log_mel_features import LOG_MEL, N_MELS, frames_of
-from data_prep.pretrained_features import PretrainedFeatures
+from data_prep.features import egemaps, log_mel
+from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
+from data_prep.features.of_audio import AudioFeatures
+from data_prep.features.pooling import POOLS
+from data_prep.features.pretrained import PretrainedFeatures
+from data_prep.features.splits import Source, extract
+from data_prep.sound.length import default_workers
+from data_prep.tokens.binarize import positive_int
 
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 
@@ -55,7 +55,7 @@ def extract_log_mel(
 
 def _log_mel(data_dir: str | Path, data_raw: str | Path | None, workers: int) -> AudioFeatures:
     return AudioFeatures(
-        *(log_mel_features.SETTINGS, N_MELS, log_mel_features.build_log_mel),
+        *(log_mel.SETTINGS, N_MELS, log_mel.build_log_mel),
         *(Path(data_raw or data_dir), workers, _memory(data_dir)),
     )
 

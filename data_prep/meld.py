@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.audio_length import measure_all
 from data_prep.clean_text import normalise_text
 from data_prep.command_line import make_parser, run
 from data_prep.csv_input import raise_faults, read_table
 from data_prep.schema import SAMPLE_RATE, Corpus, DroppedRow, Fault, Utterance, write_corpus
+from data_prep.sound.length import measure_all
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")

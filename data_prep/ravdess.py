@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.audio_length import AUDIO_SUFFIXES, AudioError, measure_all
 from data_prep.command_line import make_parser, run
 from data_prep.schema import (
     SAMPLE_RATE,
@@ -27,6 +26,7 @@ from data_prep.schema import (
     Utterance,
     write_corpus,
 )
+from data_prep.sound.length import AUDIO_SUFFIXES, AudioError, measure_all
 
 N_FOLDS = 5
 MODALITIES = {"01": "audio and video", "02": "video only", "03": "audio only"}

@@ -22,15 +22,15 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.audio_length import default_workers
-from data_prep.binarize import positive_int, summary_table
 from data_prep.command_line import make_parser, run
-from data_prep.kmeans_speech import sample_frames, tokenize_with_kmeans
-from data_prep.kmeans_tokenizer import FEATURES
-from data_prep.speech_tokenizers import load_speech_tokenizer
-from data_prep.token_folder import TokenFolder
-from data_prep.vq_wav2vec import BATCH_SECONDS, MAX_SECONDS
-from data_prep.vq_wav2vec_speech import tokenize_with_vq_wav2vec
+from data_prep.sound.length import default_workers
+from data_prep.tokens.binarize import positive_int, summary_table
+from data_prep.tokens.folder import TokenFolder
+from data_prep.tokens.kmeans_corpus import sample_frames, tokenize_with_kmeans
+from data_prep.tokens.kmeans_tokenizer import FEATURES
+from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
+from data_prep.tokens.vq_wav2vec import BATCH_SECONDS, MAX_SECONDS
+from data_prep.tokens.vq_wav2vec_corpus import tokenize_with_vq_wav2vec
 
 __all__ = [
     "load_speech_tokenizer",

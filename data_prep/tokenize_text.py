@@ -22,29 +22,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_prep.binarize import (
+from data_prep.command_line import make_parser, run
+from data_prep.schema import Utterance
+from data_prep.tokens.binarize import (
     SplitJob,
     binarize_splits,
     positive_int,
     read_splits,
     summary_table,
 )
-from data_prep.command_line import make_parser, run
-from data_prep.hf_tokenizer import HuggingFaceTokenizer
-from data_prep.schema import Utterance
-from data_prep.text_tokenizers import (
-    ENCODER_FILE,
-    MERGES_FILE,
-    load_text_tokenizer,
-    train_sentencepiece,
-)
-from data_prep.token_folder import (
+from data_prep.tokens.folder import (
     DICT_FILE,
     TokenFolder,
     Tokens,
     file_digest,
     load_dictionary,
     sequence_digest,
+)
+from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.text_tokenizers import (
+    ENCODER_FILE,
+    MERGES_FILE,
+    load_text_tokenizer,
+    train_sentencepiece,
 )
 
 __all__ = [

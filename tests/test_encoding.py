@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from data_prep.token_folder import SpecialIds
+from data_prep.tokens.folder import SpecialIds
 from emo_fairseq import encoding
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.waveform import WaveformDataset

@@ -8,7 +8,7 @@ from typing import Any
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.file_digests import file_digests
+from data_prep.files.digests import file_digests
 from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
 

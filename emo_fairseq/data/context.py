@@ -9,8 +9,8 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.text_tokenizers import load_text_tokenizer
-from data_prep.token_folder import SpecialIds
+from data_prep.tokens.folder import SpecialIds
+from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.data.dialogue import Neighbours
 

@@ -7,7 +7,7 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.frame_files import StoredFeatures
+from data_prep.features.frame_files import StoredFeatures
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.data.context import ContextDataset
 

@@ -7,7 +7,7 @@ import torch
 from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
-from data_prep.stored_features import StoredFeatures
+from data_prep.features.stored import StoredFeatures
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
 

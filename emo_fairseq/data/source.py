@@ -9,11 +9,11 @@ import numpy as np
 from fairseq.data import FairseqDataset
 from omegaconf import OmegaConf
 
-from data_prep.audio import num_frames
-from data_prep.log_mel_features import LOG_MEL as LOG_MEL_FEATURES
+from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
+from data_prep.features.stored import StoredFeatures, open_features
 from data_prep.schema import SAMPLE_RATE
-from data_prep.stored_features import StoredFeatures, open_features
-from data_prep.token_folder import SpecialIds
+from data_prep.sound.audio import num_frames
+from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
 from emo_fairseq.data.dialogue import find_neighbours, has_place

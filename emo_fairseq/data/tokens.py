@@ -9,9 +9,9 @@ import torch
 from fairseq.data import FairseqDataset, data_utils
 from torch import Tensor
 
+from data_prep.features.stored import rows_digest
 from data_prep.schema import Utterance
-from data_prep.stored_features import rows_digest
-from data_prep.token_folder import TOKENIZER_FILE, SpecialIds, read_card, sequence_digest
+from data_prep.tokens.folder import TOKENIZER_FILE, SpecialIds, read_card, sequence_digest
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from fairseq.data import Dictionary
 
-from data_prep.token_folder import (
+from data_prep.tokens.folder import (
     DICT_FILE,
     SYMBOLS_FILE,
     TOKENIZER_FILE,

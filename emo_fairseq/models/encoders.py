@@ -7,7 +7,7 @@ which the modality's leaf collates its input.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from data_prep.log_mel_features import N_MELS
+from data_prep.features.log_mel import N_MELS
 from emo_fairseq import pretrained
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError

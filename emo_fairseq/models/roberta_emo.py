@@ -98,7 +98,7 @@ class RobertaEMOModel(BaseFairseqModel):
         present = {name: inputs[name]["present"] for name in self.encoders}
         if self.training and self.modality_dropout:
             present = drop_modalities(present, self.modality_dropout)
-        precision = self.head.out_proj.weight.dtype  # a frozen encoder may have kept another one
+        precision = next(self.head.parameters()).dtype  # a frozen encoder may have kept another one
         encoded = {}
         for name, encoder in self.encoders.items():
             features, padding_mask = encoder(**{**inputs[name], "present": present[name]})

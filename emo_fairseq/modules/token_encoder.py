@@ -7,7 +7,7 @@ from fairseq.models.transformer import TransformerEncoderBase
 from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import Tensor, nn
 
-from data_prep.token_folder import PAD
+from data_prep.tokens.folder import PAD
 from emo_fairseq.modules.blocks import in_blocks
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.transformer import TransformerSize, fairseq_config

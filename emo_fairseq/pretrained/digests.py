@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.token_folder import file_digest
+from data_prep.tokens.folder import file_digest
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep.schema import SAMPLE_RATE
-from data_prep.token_folder import DICT_FILE
+from data_prep.tokens.folder import DICT_FILE
 from emo_fairseq.data.vocabulary import read_dictionary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError

@@ -8,7 +8,7 @@ from typing import Any
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from torch import nn
 
-from data_prep.token_folder import PAD
+from data_prep.tokens.folder import PAD
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.token_encoder import TokenEncoder, TokenForm
 from emo_fairseq.modules.transformer import TransformerSize

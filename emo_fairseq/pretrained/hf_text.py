@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from data_prep.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from emo_fairseq.data.vocabulary import symbols_digest
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError

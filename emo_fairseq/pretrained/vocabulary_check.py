@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from data_prep.token_folder import UNK, SpecialIds
+from data_prep.tokens.folder import UNK, SpecialIds
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError

@@ -1,9 +1,9 @@
 """What frozen encoders make of the data, computed once and kept on disk.
 
 ``{cache}/{modality}/{key}/`` holds the outputs of one encoder over one split, as
-:mod:`data_prep.frame_files` lays them out, and ``card.yaml``, which says what they are. The key is
-a digest of all that they depend on, so that nothing stale is ever read: what changes has another
-key. The folder appears whole or not at all, and may be deleted at any time.
+:mod:`data_prep.features.frame_files` lays them out, and ``card.yaml``, which says what they are.
+The key is a digest of all that they depend on, so that nothing stale is ever read: what changes has
+another key. The folder appears whole or not at all, and may be deleted at any time.
 """
 
 import json
@@ -17,9 +17,9 @@ import torch
 import yaml
 from fairseq.data import FairseqDataset
 
-from data_prep.folder_lock import locked
-from data_prep.frame_files import StoredFeatures, read_frames, write_frames
-from data_prep.token_folder import replacing
+from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
+from data_prep.files.lock import locked
+from data_prep.tokens.folder import replacing
 from emo_fairseq.data.content import content_digest
 from emo_fairseq.data.encoded import EncodedDataset
 from emo_fairseq.encoder_card import EncoderCard

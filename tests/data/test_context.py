@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from data_prep.schema import Utterance, read_manifest
-from data_prep.text_tokenizers import load_text_tokenizer
-from data_prep.token_folder import SpecialIds
+from data_prep.tokens.folder import SpecialIds
+from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
 from emo_fairseq.data.dialogue import Neighbours
 from emo_fairseq.errors import UsageError

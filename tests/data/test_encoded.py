@@ -8,8 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from data_prep.frame_files import StoredFeatures, read_frames, write_frames
-from data_prep.token_folder import SpecialIds
+from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
+from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.content import content_digest
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset
 from emo_fairseq.data.dialogue import Neighbours

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from data_prep.schema import Utterance, read_manifest
-from data_prep.token_folder import TOKENIZER_FILE
 from data_prep.tokenize_text import load_text_tokenizer
+from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.errors import UsageError
 
 SPEECH_FIELDS = {"waveform": ("waveform",), "log_mel": ("frames",), "tokens": ("tokens",)}

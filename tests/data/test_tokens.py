@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from data_prep.features.stored import rows_digest
 from data_prep.schema import Utterance
-from data_prep.stored_features import rows_digest
-from data_prep.token_folder import PAD, SpecialIds, TokenFolder, sequence_digest, write_tokens
+from data_prep.tokens.folder import PAD, SpecialIds, TokenFolder, sequence_digest, write_tokens
 from emo_fairseq.data.tokens import TokenDataset, open_binarised
 from emo_fairseq.errors import UsageError
 

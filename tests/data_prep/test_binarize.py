@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.binarize import (
+from data_prep.schema import Corpus, Utterance, write_corpus
+from data_prep.tokens.binarize import (
     SplitJob,
     binarize_splits,
     ordered_map,
@@ -22,8 +23,7 @@ from data_prep.binarize import (
     read_splits,
     summary_table,
 )
-from data_prep.schema import Corpus, Utterance, write_corpus
-from data_prep.token_folder import (
+from data_prep.tokens.folder import (
     EOS,
     TokenFolder,
     Tokens,
@@ -150,7 +150,7 @@ def test_kill_9_midway_leaves_nothing_half_written_and_a_rerun_completes(tmp_pat
     script = f"""
         import os, signal
         import numpy as np
-        from data_prep.token_folder import TokenFolder
+        from data_prep.tokens.folder import TokenFolder
         def rows():
             for i in range(100_000):
                 yield np.array([4, 5, 6, 2])
@@ -237,7 +237,7 @@ def test_workers_answer_in_order_from_other_processes() -> None:
 def test_kill_9_of_the_parent_ends_the_workers(tmp_path: Path) -> None:
     script = """
         import os, signal
-        from data_prep.binarize import ordered_map
+        from data_prep.tokens.binarize import ordered_map
         from test_binarize import build_process_id
         if __name__ == "__main__":
             with ordered_map(build_process_id, 2) as over:

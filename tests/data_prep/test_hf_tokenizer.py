@@ -7,11 +7,11 @@ import hf_folders
 import pytest
 import transformers
 
-from data_prep.hf_tokenizer import HuggingFaceTokenizer
 from data_prep.schema import Corpus, Utterance, write_corpus
-from data_prep.text_tokenizers import load_text_tokenizer
-from data_prep.token_folder import SpecialIds, read_card, special_ids
 from data_prep.tokenize_text import main
+from data_prep.tokens.folder import SpecialIds, read_card, special_ids
+from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.tokens import open_binarised
 from emo_fairseq.data.vocabulary import read_vocabulary
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import file_digests as digests
-from data_prep.frame_files import read_frames, write_frames
+from data_prep.features.frame_files import read_frames, write_frames
+from data_prep.features.stored import is_finished, open_features, read_card, write_split
+from data_prep.files import digests
 from data_prep.schema import Utterance
-from data_prep.stored_features import is_finished, open_features, read_card, write_split
 
 WIDTH = 5
 LENGTHS = (3, 0, 1, 4)

@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data_prep import toy_text
-from data_prep.audio import log_mel, read_audio
 from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.sound.audio import log_mel, read_audio
 from data_prep.toy import (
     P_AMBIGUOUS,
     P_FLIPPED,

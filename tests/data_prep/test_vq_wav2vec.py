@@ -18,17 +18,17 @@ from fairseq.data import Dictionary
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 
-from data_prep import corpus_codes
-from data_prep.audio import read_audio
-from data_prep.audio_pieces import cut_evenly, in_batches
-from data_prep.binarize import summary_table
-from data_prep.code_store import CodeStore
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
-from data_prep.speech_tokenizers import load_speech_tokenizer
-from data_prep.token_folder import EOS, UNK, SpecialIds, file_digest, read_card
+from data_prep.sound.audio import read_audio
+from data_prep.sound.pieces import cut_evenly, in_batches
 from data_prep.tokenize_speech import main, tokenize_with_kmeans, tokenize_with_vq_wav2vec
+from data_prep.tokens import corpus_codes
+from data_prep.tokens.binarize import summary_table
+from data_prep.tokens.code_store import CodeStore
+from data_prep.tokens.folder import EOS, UNK, SpecialIds, file_digest, read_card
+from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
+from data_prep.tokens.vq_wav2vec import VqWav2Vec
 from data_prep.toy import make_toy
-from data_prep.vq_wav2vec import VqWav2Vec
 
 SPLITS = ("train", "valid", "test")
 RATE = 16_000

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data_prep.token_folder import PAD
+from data_prep.tokens.folder import PAD
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder

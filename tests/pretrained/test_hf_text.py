@@ -13,7 +13,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from data_prep.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from emo_fairseq import pretrained
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError

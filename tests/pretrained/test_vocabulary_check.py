@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from data_prep.token_folder import SpecialIds
+from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError

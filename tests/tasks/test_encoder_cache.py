@@ -18,7 +18,7 @@ import pytest
 import torch
 import yaml
 
-from data_prep.token_folder import SpecialIds
+from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.encoded import EncodedDataset
 from emo_fairseq.data.rows import RowsDataset
 from emo_fairseq.data.tokens import TokenDataset

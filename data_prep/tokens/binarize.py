@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from tqdm import tqdm
 
 from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
-from data_prep.token_folder import TokenFolder, Tokens
+from data_prep.tokens.folder import TokenFolder, Tokens
 
 logger = logging.getLogger(__name__)
 

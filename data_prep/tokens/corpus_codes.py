@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.code_store import CodeStore
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sounds import Sound
-from data_prep.token_folder import sequence_digest
-from data_prep.vq_wav2vec import Codes, VqWav2Vec
+from data_prep.tokens.code_store import CodeStore
+from data_prep.tokens.folder import sequence_digest
+from data_prep.tokens.sounds import Sound
+from data_prep.tokens.vq_wav2vec import Codes, VqWav2Vec
 
 CHUNK_ROWS = 256
 

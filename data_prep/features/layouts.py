@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.folder_lock import locked
-from data_prep.frame_files import (
+from data_prep.features.frame_files import (
     FloatArray,
     StoredFeatures,
     read_array,
     read_frames,
     write_frames,
 )
+from data_prep.files.lock import locked
 from data_prep.schema import Utterance
-from data_prep.token_folder import replacing, sequence_digest
+from data_prep.tokens.folder import replacing, sequence_digest
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_prep.frame_files import FloatArray
+from data_prep.features.frame_files import FloatArray
 from data_prep.schema import SAMPLE_RATE, Utterance
-from data_prep.token_folder import sequence_digest
+from data_prep.tokens.folder import sequence_digest
 
 if TYPE_CHECKING:
     from fairseq.data import FairseqDataset

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_prep.audio import FloatArray
 from data_prep.records import SAMPLE_RATE
-from data_prep.token_folder import (
+from data_prep.sound.audio import FloatArray
+from data_prep.tokens.folder import (
     DICT_FILE,
     EOS,
     SpecialIds,
@@ -26,7 +26,7 @@ from data_prep.token_folder import (
     read_card,
     replacing,
 )
-from data_prep.vq_wav2vec import Codes, VqWav2Vec
+from data_prep.tokens.vq_wav2vec import Codes, VqWav2Vec
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary

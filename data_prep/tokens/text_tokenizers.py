@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from data_prep.hf_tokenizer import HuggingFaceTokenizer
-from data_prep.token_folder import (
+from data_prep.tokens.folder import (
     BOS,
     DICT_FILE,
     EOS,
@@ -29,6 +28,7 @@ from data_prep.token_folder import (
     load_dictionary,
     read_card,
 )
+from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from data_prep.frame_files import FloatArray
+from data_prep.features.frame_files import FloatArray
 
 
 def _mean(frames: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.token_folder import replacing
+from data_prep.tokens.folder import replacing
 
 FloatArray = npt.NDArray[np.floating[Any]]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.binarize import ordered_map
-from data_prep.file_digests import file_digests
-from data_prep.frame_files import FloatArray
+from data_prep.features.frame_files import FloatArray
+from data_prep.files.digests import file_digests
 from data_prep.schema import Utterance
-from data_prep.token_folder import sequence_digest
+from data_prep.tokens.binarize import ordered_map
+from data_prep.tokens.folder import sequence_digest
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.token_folder import replacing
-from data_prep.vq_wav2vec import Codes
+from data_prep.tokens.folder import replacing
+from data_prep.tokens.vq_wav2vec import Codes
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from data_prep.binarize import read_splits
-from data_prep.feature_pooling import pooled
-from data_prep.folder_lock import locked
-from data_prep.frame_files import FloatArray
+from data_prep.features.frame_files import FloatArray
+from data_prep.features.pooling import pooled
+from data_prep.features.stored import CARD_FILE, is_finished, write_split
+from data_prep.files.lock import locked
 from data_prep.schema import Utterance
-from data_prep.stored_features import CARD_FILE, is_finished, write_split
+from data_prep.tokens.binarize import read_splits
 
 logger = logging.getLogger(__name__)
 

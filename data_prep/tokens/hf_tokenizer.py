@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.token_folder import SYMBOLS_FILE, SpecialIds, Tokens
+from data_prep.tokens.folder import SYMBOLS_FILE, SpecialIds, Tokens
 
 _EXAMPLE = "a word"
 

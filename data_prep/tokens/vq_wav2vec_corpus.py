@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_prep.binarize import SplitJob, read_splits
-from data_prep.code_store import CodeStore
-from data_prep.corpus_codes import CorpusCodes
 from data_prep.schema import SAMPLE_RATE, read_corpus
-from data_prep.sounds import Sound, speech_job
-from data_prep.token_folder import (
+from data_prep.tokens.binarize import SplitJob, read_splits
+from data_prep.tokens.code_store import CodeStore
+from data_prep.tokens.corpus_codes import CorpusCodes
+from data_prep.tokens.folder import (
     DICT_FILE,
     UNK,
     TokenFolder,
@@ -25,8 +24,9 @@ from data_prep.token_folder import (
     file_digest,
     load_dictionary,
 )
-from data_prep.vq_wav2vec import BATCH_SECONDS, MAX_SECONDS, VqWav2Vec
-from data_prep.vq_wav2vec_tokenizer import (
+from data_prep.tokens.sounds import Sound, speech_job
+from data_prep.tokens.vq_wav2vec import BATCH_SECONDS, MAX_SECONDS, VqWav2Vec
+from data_prep.tokens.vq_wav2vec_tokenizer import (
     check_names_codes,
     code_ids,
     count_symbols,

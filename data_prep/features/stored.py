@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from data_prep.feature_layouts import open_foreign
-from data_prep.frame_files import FloatArray, StoredFeatures, read_frames, write_frames
+from data_prep.features.frame_files import FloatArray, StoredFeatures, read_frames, write_frames
+from data_prep.features.layouts import open_foreign
 from data_prep.schema import Utterance
-from data_prep.token_folder import replacing, sequence_digest
+from data_prep.tokens.folder import replacing, sequence_digest
 
 __all__ = ["FloatArray", "StoredFeatures", "open_features", "read_card", "rows_digest"]
 

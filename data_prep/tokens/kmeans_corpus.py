@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.audio import FloatArray, num_frames
-from data_prep.binarize import binarize_splits, ordered_map, read_splits
-from data_prep.kmeans_tokenizer import FEATURES, train_kmeans
 from data_prep.schema import Utterance, read_corpus
-from data_prep.sounds import Sound, speech_job
-from data_prep.speech_tokenizers import load_speech_tokenizer
-from data_prep.token_folder import EOS, TokenFolder, Tokens
+from data_prep.sound.audio import FloatArray, num_frames
+from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits
+from data_prep.tokens.folder import EOS, TokenFolder, Tokens
+from data_prep.tokens.kmeans_tokenizer import FEATURES, train_kmeans
+from data_prep.tokens.sounds import Sound, speech_job
+from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 
 logger = logging.getLogger(__name__)
 

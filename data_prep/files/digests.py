@@ -12,8 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_prep.audio_length import default_workers
-from data_prep.token_folder import file_digest
+from data_prep.sound.length import default_workers
+from data_prep.tokens.folder import file_digest
 
 # A file changed twice within the clock's tick looks unchanged: what is younger is not remembered.
 _SETTLED_SECONDS = 2.0

@@ -1,0 +1,1 @@
+"""Features on disk: what extracts them, and the layouts that they are read from."""

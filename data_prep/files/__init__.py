@@ -1,0 +1,1 @@
+"""Files: their digests, and locks on folders."""
