@@ -75,8 +75,10 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
             Recipe(
                 prepare=(
                     f"ravdess {{corpus}} {{data}} --fold {fold}",
-                    "extract_features {data} --data-raw {corpus} --encoder hf:{encoder} "
-                    "--layer 3 --name encoder",
+                    (
+                        "extract_features {data} --data-raw {corpus} --encoder hf:{encoder} "
+                        "--layer 3 --name encoder"
+                    ),
                 ),
                 train="--modality speech --speech-encoder features:encoder "
                 "--speech-pooling attention --speech-embed-dim 384 --dropout 0.5 "
