@@ -54,7 +54,7 @@ def _load(folder: str | Path) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise ValueError("--bpe hf: needs `pip install emo_fairseq[hf]`") from error
+        raise ValueError("--bpe hf: needs transformers: `pip install -e .[hf]`") from error
     try:
         # However long a text is, it is tokenised whole; the task cuts it, and counts what it cuts.
         tokenizer = AutoTokenizer.from_pretrained(str(folder), model_max_length=10**9)

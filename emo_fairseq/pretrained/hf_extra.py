@@ -16,5 +16,5 @@ def transformers() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise UsageError(
-            "encoders hf:... need the library transformers: `pip install emo_fairseq[hf]`"
+            "encoders hf:... need the library transformers: `pip install -e .[hf]`"
         ) from error

@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import recall_score
 
 from data_prep.schema import Utterance, read_manifest
+from data_prep.tokenize_speech import tokenize_with_kmeans
 from emo_fairseq import predictions
 from emo_fairseq.fusion_options import FUSIONS
 
@@ -33,8 +34,6 @@ def data(copy_toy: Callable[..., Path]) -> Path:
 
     folder = copy_toy(silence)
     (folder / "speech").unlink()
-    from data_prep.tokenize_speech import tokenize_with_kmeans
-
     tokenize_with_kmeans(folder, n_clusters=8, max_train_frames=500)
     (folder / "features" / "faces").mkdir(parents=True)
     generator = np.random.default_rng(3)
