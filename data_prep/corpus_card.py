@@ -154,6 +154,8 @@ def count_split(rows: Sequence[Utterance], corpus: Corpus) -> dict[str, Any]:
     for key, names in corpus.labels.items():
         seen = Counter(getattr(row, key) for row in rows)
         counts[key] = {name: seen[name] for name in names}
+    if sources := Counter(row.corpus for row in rows if row.corpus is not None):
+        counts["corpus"] = dict(sources)
     return counts
 
 
@@ -164,8 +166,10 @@ def summary_table(corpus: Corpus) -> str:
     lines = [f"{corpus.name:<{width}}" + "".join(f"{key:>11}" for key in keys)]
     for split, counts in corpus.splits.items():
         lines.append(f"{split:<{width}}" + "".join(f"{counts[key]:>11}" for key in keys))
-    for key in corpus.labels:
+    for key in (*corpus.labels, "corpus"):
         for split, counts in corpus.splits.items():
+            if key not in counts:
+                continue
             shares = "  ".join(f"{name} {n}" for name, n in counts[key].items())
             lines.append(f"{key}, {split}: {shares}")
     for (what, reason), n in Counter((d.what, d.reason) for d in corpus.dropped).items():

@@ -119,6 +119,7 @@ def _parse_row(values: list[str], known: list[int], extra: list[tuple[int, str]]
         arousal,
         dominance,
         sentiment_score,
+        at[14],
         {name: values[i] for i, name in extra if values[i]},
     )
 

@@ -13,7 +13,8 @@ REQUIRED_COLUMNS = (
     *LABEL_COLUMNS,
     *AXES,
 )
-OPTIONAL_COLUMNS = ("sentiment_score",)  # written after the required ones, when any row has it
+# Written after the required ones, each when any row has it.
+OPTIONAL_COLUMNS = ("sentiment_score", "corpus")
 KNOWN_COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS  # any further column lands in Utterance.extra
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.yaml"
@@ -60,6 +61,7 @@ class Utterance:
     arousal: float | None = None
     dominance: float | None = None
     sentiment_score: float | None = None
+    corpus: str | None = None  # where the row comes from, in a data dir of several corpora
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 

@@ -4,7 +4,7 @@ Nothing is guessed: a column is used only where --column or --extra names it, VA
 scale, audio only with the folder its paths start from. Every row that cannot be used is named with
 its line. Fields that --column can fill:
   id (needed), text and/or audio (one needed), speaker, session, dialogue, turn, emotion, sentiment,
-  valence, arousal, dominance, sentiment_score.
+  valence, arousal, dominance, sentiment_score, corpus.
 Splits come from one of: a column (--split-column), whole speakers, dialogues or sessions or single
 rows drawn at random (--split-by), or one table a split (train=a.csv valid=b.csv test=c.csv).
 

@@ -98,6 +98,7 @@ class _RowReader:
             arousal=self.axis("arousal"),
             dominance=self.axis("dominance"),
             sentiment_score=self.number("sentiment_score", _score, "a number from -3 to 3"),
+            corpus=self.field("corpus"),
             extra={column: self.row[column] for column in self.recipe.extra},
         )
 

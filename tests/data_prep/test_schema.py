@@ -37,6 +37,7 @@ FULL = Utterance(
     arousal=1 / 3,
     dominance=1.0,
     sentiment_score=-2.4,
+    corpus="theirs",
     extra={"intensity": "strong"},
 )
 
@@ -65,7 +66,7 @@ def test_header_is_the_contract(tmp_path: Path) -> None:
     )
     write_manifest(tmp_path / "b.tsv", [FULL])
     header = (tmp_path / "b.tsv").read_text(encoding="utf-8").splitlines()[0].split("\t")
-    assert header == [*REQUIRED_COLUMNS, "sentiment_score", "intensity"]
+    assert header == [*REQUIRED_COLUMNS, "sentiment_score", "corpus", "intensity"]
 
 
 def test_missing_is_none_and_never_zero(tmp_path: Path) -> None:

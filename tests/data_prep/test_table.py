@@ -285,6 +285,14 @@ def test_a_bad_row_is_named_and_nothing_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_rows_may_name_their_corpus(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "mine.csv", ["u1,,hi,calls,train,,"])
+    out = tmp_path / "out"
+    assert main([str(table), str(out), *TEXT, *SPLIT, "--column", "corpus=who"]) == 0
+    assert splits_of(out) == {"train": [Utterance("u1", text="hi", corpus="calls")]}
+    assert read_corpus(out).splits["train"]["corpus"] == {"calls": 1}
+
+
 def test_turns_and_scores_are_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = [*TEXT, *SPLIT, "--column", "turn=who", "--column", "sentiment_score=val"]
     table = write_table(tmp_path / "mine.csv", ["u1,,hi,4,train,,-2.5"])
