@@ -9,6 +9,7 @@ from torch import Tensor
 from emo_fairseq.losses.precision import full_precision
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]  # logits (B, K), target (B,) -> (B,)
+DIFFICULTY_SHARE = 0.75  # of a class's mean difficulty, beside 1 for a class as frequent as others
 
 
 def cross_entropy(
@@ -142,6 +143,44 @@ def class_weights_from_counts(counts: Tensor, scheme: str, beta: float = 0.999) 
     weights = CLASS_WEIGHTINGS[scheme](counts, beta)
     weights = weights.masked_fill(weights.isinf(), 0.0)  # divided by the count 0
     return (weights / weights[present].mean()).float()
+
+
+def class_weights_from_difficulty(counts: Tensor, mean_difficulty: Tensor) -> Tensor:
+    """Loss weights of K classes from their rarity and their difficulty in the train split.
+
+    `1 / (K freq_k) + 0.75 d_k`, with freq_k = n_k / N, normalised to mean 1 over the classes
+    present, as :func:`class_weights_from_counts`: to sum K where all are. K is the number of
+    classes present, and a class without a single utterance gets weight 0, so that it changes
+    nothing for the others. Equal difficulties do not give "inverse_frequency": they draw the
+    weights together.
+
+    Args:
+        counts: (K,), utterances per class.
+        mean_difficulty: (K,), d_k, 0 or more; NaN where no utterance of the class has one, which
+            reads as the mean of d_k over the classes present that have one, each counted once.
+            That of a class without utterances is not read.
+
+    Returns:
+        (K,), float32.
+
+    Raises:
+        ValueError: shapes that do not fit, a count :func:`class_weights_from_counts` refuses, a
+            negative or infinite difficulty, or none at all.
+    """
+    if counts.ndim != 1 or counts.shape != mean_difficulty.shape:
+        shapes = f"{tuple(counts.shape)} and {tuple(mean_difficulty.shape)}"
+        raise ValueError(f"expected counts and mean difficulties of one shape (K,), got {shapes}")
+    # It also refuses counts without meaning.
+    present = class_weights_from_counts(counts, "inverse_frequency") > 0
+    n, difficulty = counts[present].double(), mean_difficulty.to(counts.device)[present].double()
+    if (difficulty < 0).any() or difficulty.isinf().any() or difficulty.isnan().all():
+        listed = difficulty.tolist()
+        raise ValueError(f"mean difficulties must be 0 or more and not all NaN, got {listed}")
+    difficulty = torch.where(difficulty.isnan(), difficulty.nanmean(), difficulty)
+    weights = n.sum() / (len(n) * n) + DIFFICULTY_SHARE * difficulty  # of the classes present
+    of_all = torch.zeros(counts.shape, dtype=torch.float64, device=counts.device)
+    of_all[present] = weights / weights.mean()
+    return of_all.float()
 
 
 CLASS_WEIGHTINGS: dict[str, Callable[[Tensor, float], Tensor]] = {

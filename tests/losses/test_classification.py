@@ -15,6 +15,7 @@ from emo_fairseq.losses import (
     CLASS_WEIGHTINGS,
     binary_pairs,
     class_weights_from_counts,
+    class_weights_from_difficulty,
     cross_entropy,
     focal,
 )
@@ -289,3 +290,75 @@ def test_effective_number_runs_from_equal_weights_to_inverse_frequency() -> None
 def test_class_weights_refuse(counts: list[float], scheme: str, beta: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         class_weights_from_counts(torch.tensor(counts), scheme, beta)
+
+
+def test_difficulty_weights_by_hand() -> None:
+    """N = 8, three classes present; the NaN reads as (0.2 + 0.6) / 2."""
+    counts = torch.tensor([1, 3, 0, 4])
+    weights = class_weights_from_difficulty(counts, torch.tensor([0.2, 0.6, 9.0, NAN]))
+    raw = [8 / 1 / 3 + 0.75 * 0.2, 8 / 3 / 3 + 0.75 * 0.6, 8 / 4 / 3 + 0.75 * 0.4]
+    expected = [3 * weight / sum(raw) for weight in raw]
+    assert weights.dtype == torch.float32
+    assert weights.tolist() == pytest.approx([expected[0], expected[1], 0.0, expected[2]])
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 5000), st.one_of(st.just(NAN), st.floats(0.0, 2.0))),
+        min_size=1,
+        max_size=8,
+    ).filter(lambda rows: any(n > 0 and not math.isnan(d) for n, d in rows))
+)
+def test_difficulty_weights_are_the_formula(rows: list[tuple[int, float]]) -> None:
+    """Against a loop over the classes; they sum to the number of classes present."""
+    present = [(n, d) for n, d in rows if n > 0]
+    known = [d for _, d in present if not math.isnan(d)]
+    raw = []
+    for n, difficulty in rows:
+        frequency = n / sum(count for count, _ in rows)
+        filled = sum(known) / len(known) if math.isnan(difficulty) else difficulty
+        raw.append(1.0 / frequency / len(present) + 0.75 * filled if n > 0 else 0.0)
+    expected = [len(present) * weight / sum(raw) for weight in raw]
+    counts, difficulties = zip(*rows, strict=True)
+    weights = class_weights_from_difficulty(torch.tensor(counts), torch.tensor(difficulties))
+    assert weights.tolist() == pytest.approx(expected, rel=1e-5)
+    assert weights.sum().item() == pytest.approx(len(present), rel=1e-6)
+
+
+def test_difficulty_weights_without_difficulty_are_inverse_frequency() -> None:
+    counts = torch.tensor([3, 50, 0, 700])
+    torch.testing.assert_close(
+        class_weights_from_difficulty(counts, torch.zeros(4)),
+        class_weights_from_counts(counts, "inverse_frequency"),
+    )
+
+
+def test_difficulty_weights_of_balanced_classes_order_them_by_difficulty() -> None:
+    weights = class_weights_from_difficulty(torch.full((3,), 20), torch.tensor([0.0, 0.4, 0.8]))
+    assert weights.tolist() == pytest.approx([1.0 / 1.3, 1.0, 1.6 / 1.3])
+
+
+def test_a_class_without_utterances_changes_no_difficulty_weight() -> None:
+    counts, difficulty = torch.tensor([5, 0, 20]), torch.tensor([0.3, NAN, 0.1])
+    weights = class_weights_from_difficulty(counts, difficulty)
+    without = class_weights_from_difficulty(counts[[0, 2]], difficulty[[0, 2]])
+    assert weights.tolist() == [without[0].item(), 0.0, without[1].item()]
+
+
+@pytest.mark.parametrize(
+    ("counts", "difficulty", "message"),
+    [
+        ([1.0, 2.0], [0.1, -0.5], r"0 or more and not all NaN, got \[.*-0\.5"),
+        ([1.0, 2.0], [0.1, math.inf], "inf"),
+        ([1.0, 0.0], [NAN, 0.3], r"not all NaN, got \[nan\]"),
+        ([0.0, 0.0], [0.1, 0.1], "class counts must be"),
+        ([1.0, -2.0], [0.1, 0.1], "class counts must be"),
+        ([1.0, 2.0], [0.1], r"one shape \(K,\), got \(2,\) and \(1,\)"),
+    ],
+)
+def test_difficulty_weights_refuse(
+    counts: list[float], difficulty: list[float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        class_weights_from_difficulty(torch.tensor(counts), torch.tensor(difficulty))
