@@ -2,7 +2,8 @@
 
 Each computes in float32 (float64 if the logits or values are float64), whatever the model's
 precision, and returns one loss per utterance, (B,), so that the criterion alone decides on sum or
-mean. Only :func:`concordance_loss` is a formula over the batch: it returns one loss per axis, (A,).
+mean. Two are formulas over the batch: :func:`concordance_loss` returns one loss per axis, (A,), and
+:func:`dist_intra` one per class, (K,).
 A class target is an id in [0, K); a NaN in a real-valued target is a missing value.
 """
 
@@ -11,9 +12,26 @@ from emo_fairseq.losses.classification import (
     RowLoss,
     binary_pairs,
     class_weights_from_counts,
+    class_weights_from_difficulty,
     cross_entropy,
     focal,
 )
+from emo_fairseq.losses.consistency import squared_difference, symmetric_divergence
+from emo_fairseq.losses.contrastive import (
+    WEIGHTINGS,
+    ContrastiveLoss,
+    contrastive_weights,
+    supervised_contrastive,
+)
+from emo_fairseq.losses.distillation import (
+    CORRELATION_FLOOR,
+    dist_inter,
+    dist_intra,
+    teacher_divergence,
+    teacher_squared_error,
+)
+from emo_fairseq.losses.mixup import Mix, draw_mix, mix_embeddings, mixed_loss
+from emo_fairseq.losses.multitask import Likelihood, fixed_weighting, uncertainty_weighting
 from emo_fairseq.losses.regression import (
     CONCORDANCE_FLOOR,
     absolute_error,
@@ -25,13 +43,32 @@ from emo_fairseq.losses.regression import (
 __all__ = [
     "CLASS_WEIGHTINGS",
     "CONCORDANCE_FLOOR",
+    "CORRELATION_FLOOR",
+    "WEIGHTINGS",
+    "ContrastiveLoss",
+    "Likelihood",
+    "Mix",
     "RowLoss",
     "absolute_error",
     "axis_mean",
     "binary_pairs",
     "class_weights_from_counts",
+    "class_weights_from_difficulty",
     "concordance_loss",
+    "contrastive_weights",
     "cross_entropy",
+    "dist_inter",
+    "dist_intra",
+    "draw_mix",
+    "fixed_weighting",
     "focal",
+    "mix_embeddings",
+    "mixed_loss",
+    "squared_difference",
     "squared_error",
+    "supervised_contrastive",
+    "symmetric_divergence",
+    "teacher_divergence",
+    "teacher_squared_error",
+    "uncertainty_weighting",
 ]
