@@ -45,13 +45,18 @@ HF = [
 # extract_features --encoder egemaps.
 EGEMAPS = ["opensmile>=2.5"]
 
+# Sound out of videos: meld --video, cmu_mosi, cmu_mosei.
+VIDEO = ["av>=14.0"]
+
 DEV = [
     *HF,
+    *VIDEO,
     "audmetric>=1.2",
     "hypothesis>=6.90",
     "import-linter>=2.3",
     "mypy>=1.15",
     "pytest>=8.0",
+    "pytorch-metric-learning>=2.9",
     "pytest-cov>=7.0",
     "pytest-timeout>=2.3",
     "ruff>=0.9",
@@ -69,5 +74,5 @@ setup(
     packages=find_packages(include=["emo_fairseq*", "data_prep*"]),
     python_requires=">=3.11,<3.13",
     install_requires=RUNTIME + FAIRSEQ,
-    extras_require={"dev": DEV, "hf": HF, "egemaps": EGEMAPS},
+    extras_require={"dev": DEV, "hf": HF, "egemaps": EGEMAPS, "video": VIDEO},
 )

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from pytorch_metric_learning.losses import SupConLoss  # type: ignore[import-untyped]
+from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
 
 from emo_fairseq.losses import contrastive_weights, supervised_contrastive

@@ -1,10 +1,12 @@
 """MELD: Friends dialogues with an emotion and a sentiment per utterance (Poria et al. 2019).
 
 Official layout: `{train,dev,test}_sent_emo.csv`, and clips `dia{D}_utt{U}.mp4`, whose sound is
-looked for as `audios/{train,dev,test}/dia{D}_utt{U}.flac`; without that folder the corpus is text
-only. Dialogue numbers restart in each split, so ids carry the split: `train_dia0_utt0`. The actors
-are the same in every split by design, so only dialogues are kept apart.
-Not used: the video, StartTime and EndTime (of the episode, not the clip), and Sr No.
+taken from the folder that --video names, or looked for as `audios/{train,dev,test}/dia*_utt*.flac`
+beside the CSVs; without either the corpus is text only. Dialogue numbers restart in each split, so
+ids carry the split: `train_dia0_utt0`. The actors are the same in every split by design, so only
+dialogues are kept apart.
+Not used: the pictures (features of them come as DATA_DIR/features/<name>), StartTime and EndTime
+(of the episode, not the clip), and Sr No.
 """
 
 from __future__ import annotations
@@ -12,14 +14,21 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from data_prep.clean_text import normalise_text
+from data_prep.clips import Splits, join_sounds
 from data_prep.command_line import make_parser, run
 from data_prep.csv_input import raise_faults, read_table
-from data_prep.schema import SAMPLE_RATE, Corpus, DroppedRow, Fault, Utterance, write_corpus
-from data_prep.sound.length import measure_all
+from data_prep.meld_clips import (
+    MAX_SECONDS,
+    extract_clips,
+    measure_clips,
+    note_mended,
+    why_no_audio,
+)
+from data_prep.schema import Corpus, DroppedRow, Fault, Utterance, write_corpus
+from data_prep.summary import print_summary
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
@@ -28,13 +37,6 @@ COLUMNS = (
     *("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID"),
     *("Season", "Episode", "StartTime", "EndTime"),
 )
-BAD_CLIPS = {
-    "train_dia125_utt3": "known bad clip: corrupt",
-    "dev_dia110_utt7": "known bad clip: absent from the release",
-    "test_dia38_utt4": "known bad clip: 305 s, cut wrongly",
-    "test_dia220_utt0": "known bad clip: 235 s, cut wrongly",
-    "train_dia309_utt0": "known bad clip: 41 s, cut wrongly",
-}
 LICENCE = "GPL-3.0"
 CITATION = (
     "Poria, Hazarika, Majumder, Naik, Cambria, Mihalcea (2019). MELD: A Multimodal Multi-Party "
@@ -46,10 +48,16 @@ def prepare_meld(
     corpus_dir: str | Path,
     out_dir: str | Path,
     *,
+    video_dir: str | Path | None = None,
+    max_seconds: float = MAX_SECONDS,
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
-    """Write MELD's data dir; every row of the three CSVs keeps its text, whatever its clip."""
+    """Write MELD's data dir; every row of the three CSVs keeps its text, whatever its clip.
+
+    With `video_dir`, the unpacked MELD.Raw, the sound of its clips is written below `out_dir`;
+    clips longer than `max_seconds` are cut wrongly, and left out.
+    """
     corpus_dir = Path(corpus_dir)
     corpus = Corpus(
         "meld",
@@ -59,7 +67,27 @@ def prepare_meld(
         licence=LICENCE,
         citation=CITATION,
     )
-    splits: dict[str, list[Utterance]] = {}
+    splits = _read_splits(corpus_dir, corpus)
+    if video_dir is not None:
+        sounds = extract_clips(
+            *(video_dir, out_dir, splits, corpus),
+            max_seconds=max_seconds,
+            workers=workers,
+            progress=progress,
+        )
+        splits = join_sounds(splits, corpus, sounds, why_no_audio)
+        note_mended(splits, corpus)
+    elif any((corpus_dir / "audios").glob("*/*.flac")):
+        sounds = measure_clips(corpus_dir, splits, workers, progress)
+        splits = join_sounds(splits, corpus, sounds, why_no_audio)
+    else:
+        corpus.notes.append("text only: no audios/{train,dev,test}/*.flac in the corpus folder")
+    write_corpus(out_dir, corpus, splits)
+    return corpus
+
+
+def _read_splits(corpus_dir: Path, corpus: Corpus) -> Splits:
+    splits: Splits = {}
     moments: Counter[tuple[str, ...]] = Counter()
     for official, split in SPLIT_OF.items():
         path = corpus_dir / f"{official}_sent_emo.csv"
@@ -71,12 +99,7 @@ def prepare_meld(
             f"{repeated} utterances occur more than once under different dialogues (same speaker, "
             "words and times); all are kept, as the official counts have them"
         )
-    if any((corpus_dir / "audios").glob("*/*.flac")):
-        splits = _join_audio(corpus_dir, splits, corpus, workers, progress)
-    else:
-        corpus.notes.append("text only: no audios/{train,dev,test}/*.flac in the corpus folder")
-    write_corpus(out_dir, corpus, splits)
-    return corpus
+    return splits
 
 
 def _read_split(
@@ -120,55 +143,46 @@ def _utterance(official: str, row: dict[str, str]) -> Utterance:
     )
 
 
-def _join_audio(
-    corpus_dir: Path,
-    splits: dict[str, list[Utterance]],
-    corpus: Corpus,
-    workers: int | None,
-    progress: bool,
-) -> dict[str, list[Utterance]]:
-    """Give each row its clip and length; a bad or missing clip is listed and its row kept."""
-    clips = [clip_of(row.id) for rows in splits.values() for row in rows if row.id not in BAD_CLIPS]
-    paths = [corpus_dir / clip for clip in clips]
-    lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
-    length_of = dict(zip(clips, lengths, strict=True))
-    joined: dict[str, list[Utterance]] = {split: [] for split in splits}
-    for split, rows in splits.items():
-        for row in rows:
-            clip = clip_of(row.id)
-            length = length_of.get(clip)
-            if isinstance(length, int):
-                row = replace(row, audio=clip, n_samples=length)
-            else:
-                reason = BAD_CLIPS[row.id] if length is None else f"clip: {length}"
-                corpus.dropped.append(DroppedRow(split, row.id, reason, "audio"))
-            joined[split].append(row)
-    return joined
-
-
-def clip_of(utterance_id: str) -> str:
-    """`train_dia0_utt3` -> `audios/train/dia0_utt3.flac`."""
-    official, clip = utterance_id.split("_", 1)
-    return f"audios/{official}/{clip}.flac"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of `prepare_meld`."""
     parser = make_parser("meld", __doc__ or "")
     parser.add_argument("corpus_dir", type=Path, help="folder with {train,dev,test}_sent_emo.csv")
     parser.add_argument("out_dir", type=Path, help="data dir to write")
+    parser.add_argument(
+        "--video",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with train_splits, dev_splits_complete and output_repeated_splits_test, the "
+        "unpacked MELD.Raw: their sound becomes DATA_DIR/audio (needs PyAV: pip install av)",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=float,
+        metavar="S",
+        help=f"leave out the sound of clips longer than this (default: {MAX_SECONDS:g})",
+    )
     options = parser.parse_args(arguments)
+    if options.video is None and options.max_seconds is not None:
+        parser.error("--max-seconds acts on the clips of --video, which is not given")
     return run(lambda: _prepare(options))
 
 
 def _prepare(options: argparse.Namespace) -> None:
     corpus = prepare_meld(
-        options.corpus_dir, options.out_dir, workers=options.workers, progress=True
+        options.corpus_dir,
+        options.out_dir,
+        video_dir=options.video,
+        max_seconds=MAX_SECONDS if options.max_seconds is None else options.max_seconds,
+        workers=options.workers,
+        progress=True,
     )
-    if any(counts["with_audio"] for counts in corpus.splits.values()):
-        print(f"train with: --data {options.out_dir} --data-raw {options.corpus_dir}")
-    else:
+    print_summary(options.out_dir)
+    if not any(counts["with_audio"] for counts in corpus.splits.values()):
         print(f"train with: --data {options.out_dir} --modality text")
+    elif options.video is not None:
+        print(f"train with: --data {options.out_dir}")
+    else:
+        print(f"train with: --data {options.out_dir} --data-raw {options.corpus_dir}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from video_clips import write_video
 
-from data_prep.meld import BAD_CLIPS, COLUMNS, clip_of, main, prepare_meld
+from data_prep.meld import COLUMNS, main, prepare_meld
+from data_prep.meld_clips import BAD_CLIPS, FOLDERS, MAX_SECONDS, clip_of
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from data_prep.validate import validate
 
@@ -184,6 +186,189 @@ def test_a_bad_row_is_named_and_nothing_written(
 def test_an_absent_csv_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path), str(tmp_path / "out")]) == 1
     assert "train_sent_emo.csv: No such file" in capsys.readouterr().err
+
+
+# -- MELD.Raw --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def video_dir(corpus_dir: Path, tmp_path: Path) -> Path:
+    """The release's folders, with its faults: corrupt, absent, too long, macOS's files, later cuts.
+
+    A minute of video takes seconds to write: what is cut wrongly is longer than two seconds here.
+    """
+    folder = tmp_path / "MELD.Raw"
+    for official, rows in TREE.items():
+        for row in rows:
+            write_video(folder / FOLDERS[official] / f"dia{row[4]}_utt{row[5]}.mp4", 0.5)
+    (folder / "train_splits" / "dia125_utt3.mp4").write_bytes(b"\0" * 4000)
+    (folder / "dev_splits_complete" / "dia110_utt7.mp4").unlink()
+    write_video(folder / "dev_splits_complete" / "dia66_utt9.mp4", 0.2)
+    test = folder / "output_repeated_splits_test"
+    write_video(test / "dia38_utt4.mp4", 3.0, rate=16_000)
+    write_video(test / "final_videos_testdia0_utt0.mp4", 1.0, rate=44_100)
+    (test / "._dia0_utt0.mp4").write_bytes(b"macOS")
+    (test / "._final_videos_testdia0_utt0.mp4").write_bytes(b"macOS")
+    return folder
+
+
+def with_video(video_dir: Path, *options: str) -> list[str]:
+    return ["--video", str(video_dir), "--max-seconds", "2", *options]
+
+
+def test_sound_comes_out_of_the_videos(
+    corpus_dir: Path, video_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(corpus_dir), str(out), *with_video(video_dir)]) == 0
+    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    first, second, corrupt = read_manifest(out / "train.tsv")
+    assert first.audio == "audio/train/dia0_utt0.flac"
+    assert first.n_samples == pytest.approx(8000, abs=200)
+    assert second.audio == "audio/train/dia0_utt1.flac"
+    assert (corrupt.audio, corrupt.n_samples, corrupt.text) == (None, None, "Noo.")
+    later, _ = read_manifest(out / "test.tsv")
+    assert later.audio == "audio/test/dia0_utt0.flac"
+    assert later.n_samples == pytest.approx(16_000, abs=800)  # of the later cut
+    assert sorted(path.relative_to(out).as_posix() for path in out.glob("audio/*/*")) == [
+        "audio/test/dia0_utt0.flac",
+        "audio/train/dia0_utt0.flac",
+        "audio/train/dia0_utt1.flac",
+        "audio/valid/dia0_utt0.flac",
+    ]
+    assert validate(out) == []
+
+
+def test_every_bad_clip_is_listed_with_what_was_known_of_it(
+    corpus_dir: Path, video_dir: Path, tmp_path: Path
+) -> None:
+    (video_dir / "train_splits" / "dia0_utt1.mp4").unlink()
+    corpus = prepare_meld(corpus_dir, tmp_path / "out", video_dir=video_dir, max_seconds=2)
+    assert [(d.split, d.id, d.what, d.reason) for d in corpus.dropped] == [
+        ("train", "train_dia0_utt1", "audio", "clip: there is no such file"),
+        (
+            *("train", "train_dia125_utt3", "audio"),
+            "known bad clip: corrupt (unreadable: Invalid data found when processing input)",
+        ),
+        (
+            *("valid", "dev_dia110_utt7", "audio"),
+            "known bad clip: absent from the release (there is no such file)",
+        ),
+        (
+            *("test", "test_dia38_utt4", "audio"),
+            "known bad clip: 305 s, cut wrongly (3.0 s long or more, over the limit of 2 s)",
+        ),
+    ]
+    assert {s: c["with_audio"] for s, c in corpus.splits.items()} == {
+        "train": 1,
+        "valid": 1,
+        "test": 1,
+    }
+    assert {s: c["with_text"] for s, c in corpus.splits.items()} == {
+        "train": 3,
+        "valid": 2,
+        "test": 2,
+    }
+    assert "1 clips are later cuts of the release (final_videos_test*.mp4)" in corpus.notes
+    assert "1 clips have no row in the CSVs and are not used" in corpus.notes
+    assert validate(tmp_path / "out") == []
+
+
+def test_a_known_bad_clip_that_somebody_mended_is_used(
+    corpus_dir: Path, video_dir: Path, tmp_path: Path
+) -> None:
+    write_video(video_dir / "train_splits" / "dia125_utt3.mp4", 0.5)
+    corpus = prepare_meld(corpus_dir, tmp_path / "out", video_dir=video_dir, max_seconds=2)
+    assert read_manifest(tmp_path / "out" / "train.tsv")[2].audio == "audio/train/dia125_utt3.flac"
+    assert "bad in the release, but not in this copy: train_dia125_utt3" in corpus.notes
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_twice_the_same_bytes_and_no_flac_made_twice(
+    corpus_dir: Path, video_dir: Path, tmp_path: Path
+) -> None:
+    options = {"video_dir": video_dir, "max_seconds": 2.0}
+    prepare_meld(corpus_dir, tmp_path / "one", **options, workers=1)  # type: ignore[arg-type]
+    prepare_meld(corpus_dir, tmp_path / "two", **options, workers=3)  # type: ignore[arg-type]
+    first = files_of(tmp_path / "one")
+    assert first == files_of(tmp_path / "two")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "one").rglob("*.flac")}
+    prepare_meld(corpus_dir, tmp_path / "one", **options)  # type: ignore[arg-type]
+    assert files_of(tmp_path / "one") == first
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_folders_in_one_a_split_are_found(
+    corpus_dir: Path, video_dir: Path, tmp_path: Path
+) -> None:
+    for official, name in FOLDERS.items():
+        (video_dir / official).mkdir()
+        (video_dir / name).rename(video_dir / official / name)
+    corpus = prepare_meld(corpus_dir, tmp_path / "out", video_dir=video_dir, max_seconds=2)
+    assert [c["with_audio"] for c in corpus.splits.values()] == [2, 1, 1]
+
+
+def test_a_folder_that_is_not_there_is_named_and_nothing_written(
+    corpus_dir: Path, video_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (video_dir / "dev_splits_complete").rename(video_dir / "dev")
+    assert main([str(corpus_dir), str(tmp_path / "out"), *with_video(video_dir)]) == 1
+    assert f"error: {video_dir}: no folder dev_splits_complete" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-seconds", "2"], "--max-seconds acts on the clips of --video"),
+        (["--video", "MELD.Raw", "--max-seconds", "0"], "--max-seconds 0: give more than 0"),
+    ],
+)
+def test_a_limit_that_does_nothing_or_all_is_refused(
+    corpus_dir: Path,
+    video_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main([str(corpus_dir), str(tmp_path / "out"), *options])
+    except SystemExit as error:
+        status = int(error.code or 0)
+    assert status != 0
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def seconds(time: str) -> float:
+    hours, minutes, rest = time.replace(",", ".").split(":")
+    return 3600 * int(hours) + 60 * int(minutes) + float(rest)
+
+
+@pytest.mark.realdata
+def test_the_limit_leaves_out_what_is_cut_wrongly_and_no_more(
+    real_data: Callable[[str], Path],
+) -> None:
+    """By the times in the official CSVs, with five seconds to spare."""
+    over = set()
+    for official in FOLDERS:
+        path = real_data("meld") / f"{official}_sent_emo.csv"
+        for row in csv.DictReader(path.open(encoding="latin-1")):
+            length = seconds(row["EndTime"]) - seconds(row["StartTime"])
+            if length > MAX_SECONDS - 5:
+                assert length > MAX_SECONDS + 5
+                over.add(f"{official}_dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}")
+    assert over == {name for name, reason in BAD_CLIPS.items() if "cut wrongly" in reason}
 
 
 def test_clip_names() -> None:
