@@ -48,8 +48,17 @@ EGEMAPS = ["opensmile>=2.5"]
 # Sound out of videos: meld --video, cmu_mosi, cmu_mosei.
 VIDEO = ["av>=14.0"]
 
+# hf_table of Parquet files; of audformat's databases.
+PARQUET = ["pyarrow>=15"]
+AUDFORMAT = [*PARQUET, "audformat>=1.3"]
+
+# report --output, inspect --plots.
+PLOTS = ["matplotlib>=3.8"]
+
 DEV = [
     *HF,
+    *PARQUET,
+    *PLOTS,
     *VIDEO,
     "audmetric>=1.2",
     "hypothesis>=6.90",
@@ -74,5 +83,13 @@ setup(
     packages=find_packages(include=["emo_fairseq*", "data_prep*"]),
     python_requires=">=3.11,<3.13",
     install_requires=RUNTIME + FAIRSEQ,
-    extras_require={"dev": DEV, "hf": HF, "egemaps": EGEMAPS, "video": VIDEO},
+    extras_require={
+        "audformat": AUDFORMAT,
+        "dev": DEV,
+        "egemaps": EGEMAPS,
+        "hf": HF,
+        "parquet": PARQUET,
+        "plots": PLOTS,
+        "video": VIDEO,
+    },
 )

@@ -38,7 +38,7 @@ from data_prep.schema import (
 from data_prep.sound.length import AudioError, measure_all
 from data_prep.table_options import recipe_of, table_parser, tables_of
 from data_prep.table_recipe import TableRecipe, check_recipe
-from data_prep.table_rows import Record, read_records
+from data_prep.table_rows import Record, RowSource, read_delimited, read_records
 
 
 def prepare_table(
@@ -46,14 +46,21 @@ def prepare_table(
     out_dir: str | Path,
     recipe: TableRecipe,
     *,
+    read: RowSource = read_delimited,
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
-    """Write the data dir of `tables`, {split: file}; a single table whose rows say it has ""."""
+    """Write the data dir of `tables`, {split: file}; a single table whose rows say it has "".
+
+    `read` opens other tables than CSV and TSV.
+    """
     check_recipe(recipe, tables)
     corpus = Corpus(recipe.name, licence=recipe.licence, citation=recipe.citation)
+    corpus.notes += recipe.notes
     records = [
-        r for split, path in tables.items() for r in read_records(path, split, recipe, corpus)
+        record
+        for split, path in tables.items()
+        for record in read_records(path, split, recipe, corpus, read)
     ]
     _refuse_repeated_ids(records)
     _describe_labels(records, recipe, corpus)

@@ -37,6 +37,7 @@ class TableRecipe:
     disjoint: Sequence[str] = ()
     licence: str = ""
     citation: str = ""
+    notes: Sequence[str] = ()  # of whoever made the recipe, for corpus.yaml
 
 
 def check_recipe(recipe: TableRecipe, tables: Mapping[str, Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from data_prep.table_recipe import TableRecipe
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SCORE_SCALE = (-3.0, 3.0)
+
+Rows = Sequence[tuple[int, dict[str, str]]]  # line or row number, {column: value}
+RowSource = Callable[[Path, Sequence[str], TableRecipe], Rows]
 
 
 @dataclass
@@ -30,16 +33,27 @@ class Record:
         return Fault(str(self.file), self.line, what, remedy)
 
 
-def read_records(path: Path, split: str, recipe: TableRecipe, corpus: Corpus) -> list[Record]:
-    """The rows of one table. Rows of a dropped label go to `corpus.dropped`; faults are raised."""
+def read_delimited(path: Path, wanted: Sequence[str], recipe: TableRecipe) -> Rows:
+    """The rows of a CSV or TSV that has the `wanted` columns."""
     delimiter = recipe.delimiter or DELIMITERS.get(path.suffix.lower())
     if delimiter is None:
         raise ValueError(f"{path}: neither .csv nor .tsv; say --delimiter")
+    return read_table(path, wanted, delimiter=delimiter, encoding=recipe.encoding)
+
+
+def read_records(
+    path: Path,
+    split: str,
+    recipe: TableRecipe,
+    corpus: Corpus,
+    read: RowSource = read_delimited,
+) -> list[Record]:
+    """The rows of one table. Rows of a dropped label go to `corpus.dropped`; faults are raised."""
     wanted = [*recipe.columns.values(), *recipe.extra]
     if recipe.split_column:
         wanted.append(recipe.split_column)
     records, faults = [], []
-    for line, row in read_table(path, wanted, delimiter=delimiter, encoding=recipe.encoding):
+    for line, row in read(path, wanted, recipe):
         reader = _RowReader(row, recipe)
         record = Record(path, line, reader.split(split), reader.utterance())
         if reader.dropped_label:

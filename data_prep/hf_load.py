@@ -1,0 +1,155 @@
+"""Published tables into what `table` reads: plain rows, sounds as files, frames by id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from data_prep.csv_input import raise_faults
+from data_prep.features.frame_files import FloatArray
+from data_prep.features.stored import write_split
+from data_prep.hf_cells import Sound, as_frames, as_sound, plain, suffix_of
+from data_prep.hf_files import TableSource
+from data_prep.manifest import read_manifest
+from data_prep.records import Corpus, Fault
+from data_prep.tokens.folder import sequence_digest
+
+ROW_ID = "row number"  # the column of the ids that we make where a table has none
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is read of a table: columns by field, feature columns by folder, and further ones."""
+
+    columns: Mapping[str, str]
+    features: Mapping[str, str]
+    further: Collection[str] = ()
+
+    @property
+    def wanted(self) -> set[str]:
+        names = {*self.columns.values(), *self.features.values(), *self.further}
+        return names | {name.removesuffix(".path") for name in names}
+
+
+@dataclass
+class Loaded:
+    """One split: plain rows, frames by folder and id, and how many sounds were stored or named."""
+
+    rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    frames: dict[str, dict[str, FloatArray | None]] = field(default_factory=dict)
+    stored: int = 0
+    named: int = 0
+
+
+def load(tables: Sequence[TableSource], split: str, plan: Plan, out_dir: Path) -> Loaded:
+    """Read one split's tables, one after the other; sounds that they hold go to OUT_DIR/audio.
+
+    Raises ManifestError naming the rows whose cells cannot be understood.
+    """
+    loaded = Loaded(frames={name: {} for name in plan.features})
+    faults = []
+    for table in tables:
+        for line, cells in table.rows(plan.wanted):
+            reader = _RowLoader(cells, table.class_names, plan)
+            number = len(loaded.rows) + 1
+            try:
+                row_id = reader.row_id(f"{split or 'row'}_{number:06d}")
+                row = reader.row(row_id, split or "all", out_dir, loaded)
+                for name, column in plan.features.items():
+                    loaded.frames[name][row_id] = reader.frames(column)
+            except ValueError as error:
+                faults.append(Fault(str(table.path), line, str(error), "mend it, or --ignore it"))
+                continue
+            loaded.rows.append((line, row))
+    raise_faults(faults)
+    return loaded
+
+
+@dataclass(frozen=True)
+class _RowLoader:
+    """Reads the cells of one row."""
+
+    cells: Mapping[str, Any]
+    class_names: Mapping[str, Sequence[str]]
+    plan: Plan
+
+    def row_id(self, made: str) -> str:
+        column = self.plan.columns["id"]
+        return made if column == ROW_ID else self._text(column).strip()
+
+    def row(self, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> dict[str, str]:
+        row = {column: self._text(column) for column in self._plain_columns()}
+        row[self.plan.columns["id"]] = row_id
+        if column := self.plan.columns.get("audio"):
+            try:
+                row[column] = _store(as_sound(self.cells[column]), row_id, folder, out_dir, loaded)
+            except ValueError as error:
+                raise ValueError(f"{column}: {error}") from None
+        return row
+
+    def frames(self, column: str) -> FloatArray | None:
+        try:
+            return as_frames(self.cells[column])
+        except ValueError as error:
+            raise ValueError(f"{column}: {error}") from None
+
+    def _plain_columns(self) -> Iterator[str]:
+        special = {self.plan.columns.get("audio"), ROW_ID}
+        for column in dict.fromkeys((*self.plan.columns.values(), *self.plan.further)):
+            if column not in special:
+                yield column
+
+    def _text(self, column: str) -> str:
+        if column not in self.cells and column.endswith(".path"):
+            sound = as_sound(self.cells[column.removesuffix(".path")])
+            return "" if sound is None or sound.path is None else sound.path
+        value = self.cells[column]
+        names = self.class_names.get(column)
+        if names is None or not isinstance(value, int):
+            return plain(value)
+        if value >= len(names):
+            raise ValueError(f"{column} is {value}, but its names are {', '.join(names)}")
+        return names[value] if value >= 0 else ""  # -1: `datasets` has no label
+
+
+def _store(sound: Sound | None, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> str:
+    """The audio path of a sound; one that the table holds is written under OUT_DIR/audio."""
+    if sound is None:
+        return ""
+    if sound.content is None:
+        loaded.named += 1
+        return sound.path or ""
+    suffix = suffix_of(sound.content)
+    target = out_dir / "audio" / folder / f"{quote(row_id, safe='')}{suffix}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(sound.content)
+    loaded.stored += 1
+    return target.relative_to(out_dir).as_posix()
+
+
+def write_features(
+    out_dir: Path, corpus: Corpus, name: str, column: str, frames: Mapping[str, FloatArray | None]
+) -> None:
+    """Write features/<name>/{split}.npy + .lengths, row by row as the manifests have them.
+
+    A row without frames has length 0. Raises ValueError when no row has any, or widths differ.
+    """
+    width = next((found.shape[1] for found in frames.values() if found is not None), None)
+    if width is None:
+        raise ValueError(f"column {column} holds no features at all; leave it out with --ignore")
+    none = np.zeros((0, width), np.float32)
+    settings = {"features": name, "column": column, "dtype": "float32"}
+    for split in corpus.splits:
+        rows = read_manifest(out_dir / f"{split}.tsv")
+        arrays = [none if (found := frames[row.id]) is None else found for row in rows]
+        pairs = zip(rows, arrays, strict=True)
+        content = sequence_digest(
+            (row.id, hashlib.sha256(array.tobytes()).hexdigest()) for row, array in pairs
+        )
+        write_split(out_dir / "features" / name, split, rows, arrays, settings, content)

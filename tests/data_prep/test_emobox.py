@@ -1,0 +1,272 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.cut_audio import Stretch, cut_all
+from data_prep.emobox import CUT_NOTE, main, prepare_emobox
+from data_prep.folds import read_folds
+from data_prep.inspect import inspect
+from data_prep.schema import Corpus, read_corpus, read_manifest
+from data_prep.sound.audio import read_audio
+from data_prep.validate import validate
+
+WriteSound = Callable[..., Path]
+LABELS = {"neu": "Neutral", "hap": "Happy", "exc": "Happy", "ang": " Angry\n"}
+EMOTIONS = ("Neutral", "Happy", "Angry")
+
+
+def line(key: str, emo: str = "neu", wav: str = "", **more: Any) -> dict[str, Any]:
+    return {
+        "key": key,
+        "dataset": "tiny",
+        "wav": wav or f"downloads/tiny/{key}.wav",
+        "type": "raw",
+        "sample_rate": 16000,
+        "num_frame": 1600.0,
+        "task": "category",
+        "length": 0.1,
+        "emo": emo,
+        "channel": 1,
+        **more,
+    }
+
+
+def write_fold(folder: Path, number: int, **parts: list[dict[str, Any]]) -> None:
+    place = folder / f"fold_{number}"
+    place.mkdir(parents=True, exist_ok=True)
+    for part, lines in parts.items():
+        text = "".join(json.dumps(found) + "\n" for found in lines)
+        (place / f"tiny_{part}_fold_{number}.jsonl").write_text(text)
+
+
+@pytest.fixture
+def corpus_dir(tmp_path: Path, write_sound: WriteSound) -> Path:
+    """EmoBox/data/tiny, with twelve sounds under EmoBox/downloads and no fold yet."""
+    folder = tmp_path / "EmoBox" / "data" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "label_map.json").write_text(json.dumps(LABELS))
+    for number in range(12):
+        write_sound(tmp_path / "EmoBox" / "downloads" / "tiny" / f"k{number}.wav", 1600 + number)
+    return folder
+
+
+def keys(*numbers: int) -> list[dict[str, Any]]:
+    return [line(f"k{number}", ["neu", "hap", "exc", "ang"][number % 4]) for number in numbers]
+
+
+def run_main(corpus_dir: Path, out: Path, *more: str) -> int:
+    return main([str(corpus_dir), str(out), *more])
+
+
+def test_one_fold_becomes_the_splits(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_fold(corpus_dir, 1, train=keys(0, 1, 2), valid=keys(3), test=keys(4, 5))
+    out = tmp_path / "out"
+    assert run_main(corpus_dir, out) == 0
+    raw = corpus_dir.parent.parent
+    assert f"train with: --data {out} --data-raw {raw}\n" in capsys.readouterr().out
+    rows = {split: read_manifest(out / f"{split}.tsv") for split in ("train", "valid", "test")}
+    assert [(r.id, r.emotion, r.n_samples) for r in rows["train"]] == [
+        ("k0", "Neutral", 1600),
+        ("k1", "Happy", 1601),
+        ("k2", "Happy", 1602),
+    ]
+    assert [r.emotion for r in rows["valid"]] == ["Angry"]
+    assert rows["test"][0].audio == "downloads/tiny/k4.wav"
+    assert rows["test"][0].speaker is None
+    corpus = read_corpus(out)
+    assert corpus.labels == {"emotion": EMOTIONS}
+    assert (corpus.name, corpus.protocol, corpus.folds) == ("tiny", "EmoBox, 1 fold", None)
+    assert "Ma, Chen" in corpus.citation
+    assert validate(out, raw) == []
+
+
+def test_several_folds_become_all_and_a_file_of_folds(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_fold(corpus_dir, 1, train=keys(*range(8)), test=keys(8, 9, 10, 11))
+    write_fold(corpus_dir, 2, train=keys(*range(4, 12)), test=keys(0, 1, 2, 3))
+    out = tmp_path / "out"
+    assert run_main(corpus_dir, out, "--valid-fraction", "0.25") == 0
+    assert "--fold emobox/1" in capsys.readouterr().out
+    assert len(read_manifest(out / "all.tsv")) == 12
+    folds = read_folds(out / "folds" / "emobox.json")
+    for name, train, test in (("1", range(8), range(8, 12)), ("2", range(4, 12), range(4))):
+        sets = folds.folds[name]
+        assert list(sets["test"]) == [f"k{number}" for number in test]
+        assert len(sets["valid"]) == 2
+        assert {*sets["train"], *sets["valid"]} == {f"k{number}" for number in train}
+    corpus = read_corpus(out)
+    assert corpus.folds == {"emobox": {"unit": "row", "folds": 2, "seed": 1}}
+    assert corpus.protocol == "EmoBox, 2 folds; valid drawn from train by row, 0.25, seed 1"
+    assert validate(out, corpus_dir.parent.parent) == []
+    inspect(out, corpus_dir.parent.parent)
+
+
+def test_twice_gives_the_same_and_other_folds_are_kept(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_fold(corpus_dir, 1, train=keys(*range(8)), test=keys(8, 9, 10, 11))
+    write_fold(corpus_dir, 2, train=keys(*range(4, 12)), test=keys(0, 1, 2, 3))
+    for name in ("one", "one", "two"):
+        assert run_main(corpus_dir, tmp_path / name) == 0
+    for path in (tmp_path / "one").rglob("*.*"):
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == other.read_bytes()
+    before = (tmp_path / "one" / "corpus.yaml").read_bytes()
+    assert run_main(corpus_dir, tmp_path / "one", "--seed", "2") == 1
+    assert "holds other folds" in capsys.readouterr().err
+    assert (tmp_path / "one" / "corpus.yaml").read_bytes() == before
+    assert run_main(corpus_dir, tmp_path / "one", "--seed", "2", "--force") == 0
+
+
+def test_what_cannot_be_used_is_listed(
+    corpus_dir: Path, tmp_path: Path, cut: Callable[[Path], Path]
+) -> None:
+    raw = corpus_dir.parent.parent
+    cut(raw / "downloads" / "tiny" / "k1.wav")
+    train = [*keys(0, 1, 2), line("k2", "exc"), line("k3", "bored"), line("gone")]
+    write_fold(corpus_dir, 1, train=train, valid=keys(5), test=keys(4), test2=keys(6))
+    corpus = prepare_emobox(corpus_dir, tmp_path / "out")
+    reasons = {(d.split, d.id): d.reason for d in corpus.dropped}
+    assert reasons.pop(("train", "k1")).startswith("audio: truncated")
+    assert reasons == {
+        ("train", "k3"): "emo 'bored' is not in label_map.json",
+        ("train", "gone"): "audio: there is no such file",
+        ("train", "k2"): "a second line of tiny_train_fold_1.jsonl has its key",
+    }
+    assert corpus.splits["train"]["rows"] == 2  # k0, and k2 once
+    assert corpus.notes == ["not used: fold_1/tiny_test2_fold_1.jsonl"]
+    assert validate(tmp_path / "out", raw) == []
+
+
+def test_the_sound_of_a_video_is_looked_for_beside_it(
+    corpus_dir: Path, tmp_path: Path, write_sound: WriteSound
+) -> None:
+    place = corpus_dir.parent.parent / "downloads" / "tiny"
+    (place / "k0.mp4").write_bytes(b"video")
+    (place / "lone.mp4").write_bytes(b"video")
+    train = [line("k0", wav="downloads/tiny/k0.mp4"), line("lone", wav="downloads/tiny/lone.mp4")]
+    write_fold(corpus_dir, 1, train=train, valid=keys(2), test=keys(1))
+    corpus = prepare_emobox(corpus_dir, tmp_path / "out")
+    (row,) = read_manifest(tmp_path / "out" / "train.tsv")
+    assert row.audio == "downloads/tiny/k0.wav"
+    assert [d.id for d in corpus.dropped] == ["lone"]
+
+
+def stretch_lines(*numbers: int) -> list[dict[str, Any]]:
+    wav = "downloads/tiny/long.flac"
+    return [line(f"s{n}", wav=wav, start_time=n / 10, end_time=(n + 1) / 10) for n in numbers]
+
+
+def test_stretches_are_cut(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = corpus_dir.parent.parent
+    samples = np.arange(44_100) % 1000 / 2000
+    soundfile.write(raw / "downloads" / "tiny" / "long.flac", samples, 44_100, "PCM_16")
+    write_fold(corpus_dir, 1, train=stretch_lines(0, 1, 12), valid=stretch_lines(2))
+    write_fold(corpus_dir, 1, test=stretch_lines(9))
+    out = tmp_path / "out"
+    assert run_main(corpus_dir, out) == 0
+    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    corpus = read_corpus(out)
+    assert CUT_NOTE in corpus.notes
+    assert [(d.id, d.reason) for d in corpus.dropped] == [
+        ("s12", "audio: the stretch from 1.2 s to 1.3 s is not in its 1 s")
+    ]
+    row = read_manifest(out / "train.tsv")[1]
+    assert (row.audio, row.n_samples) == ("audio/s1.flac", 1600)
+    found = read_audio(out / "audio" / "s1.flac", 44_100)
+    np.testing.assert_allclose(found, samples[4410:8820], atol=1e-4)
+    assert validate(out) == []
+
+
+def test_a_stretch_to_the_end_keeps_rate_channels_and_depth(tmp_path: Path) -> None:
+    samples = np.random.default_rng(1).normal(0, 0.1, (8000, 2))
+    soundfile.write(tmp_path / "a.wav", samples, 8000, "PCM_24")
+    (error,) = cut_all([Stretch(tmp_path / "a.wav", 0.5, None, tmp_path / "b" / "b.flac")])
+    assert error is None
+    found, rate = soundfile.read(tmp_path / "b" / "b.flac")
+    assert rate == 8000
+    np.testing.assert_allclose(found, samples[4000:], atol=1e-6)
+
+
+def test_speakers_are_taken_only_when_asked(corpus_dir: Path, tmp_path: Path) -> None:
+    stm = "".join(
+        f"k{n} 1 S{n % 6} 0 1 <id=k{n},lang=en,spk=S{n % 6},emotion=neu> neu\n" for n in range(12)
+    )
+    (corpus_dir / "data.seg.wrd.stm").write_text(stm)
+    write_fold(corpus_dir, 1, train=keys(*range(10)), test=keys(10, 11))
+    corpus = prepare_emobox(corpus_dir, tmp_path / "out", speakers=True)
+    assert "valid drawn from train by speaker" in corpus.protocol
+    rows = {s: read_manifest(tmp_path / "out" / f"{s}.tsv") for s in ("train", "valid")}
+    assert not {r.speaker for r in rows["train"]} & {r.speaker for r in rows["valid"]}
+    assert prepare_emobox(corpus_dir, tmp_path / "plain").splits["train"]["speakers"] == 0
+
+
+def refusal(capsys: pytest.CaptureFixture[str], corpus_dir: Path, out: Path, *more: str) -> str:
+    capsys.readouterr()
+    assert run_main(corpus_dir, out, *more) == 1
+    assert not out.exists()
+    return capsys.readouterr().err
+
+
+def test_another_layout_is_refused_in_one_sentence(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert "holds no fold_1/, fold_2/ ..." in refusal(capsys, corpus_dir, out)
+    assert "label_map.json: No such file" in refusal(capsys, corpus_dir.parent, out)
+    write_fold(corpus_dir, 1, train=keys(0))
+    assert "no *_test_fold_1.jsonl with a row" in refusal(capsys, corpus_dir, out)
+    write_fold(corpus_dir, 1, test=keys(0))
+    said = refusal(capsys, corpus_dir, out)
+    assert "tiny_test_fold_1.jsonl: row 1: key 'k0' is in two sets of this fold" in said
+    write_fold(corpus_dir, 1, test=[line("k1"), {"key": "k2"}])
+    said = refusal(capsys, corpus_dir, out)
+    assert "row 2: no line of EmoBox (it has no dataset, wav, type, emo)" in said
+    write_fold(corpus_dir, 1, test=[line("k1", type="feature")])
+    assert "its type is 'feature'" in refusal(capsys, corpus_dir, out)
+    write_fold(corpus_dir, 1, test=[line("k1", dataset="other")])
+    assert "its lines name 2 datasets, not one" in refusal(capsys, corpus_dir, out)
+    (corpus_dir / "label_map.json").write_text("[]")
+    assert "label_map.json: does not map labels to labels" in refusal(capsys, corpus_dir, out)
+
+
+def test_a_key_that_says_two_things_is_refused(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_fold(corpus_dir, 1, train=keys(0, 1), test=keys(2))
+    write_fold(corpus_dir, 2, train=keys(0, 2), test=[line("k1", "ang")])
+    said = refusal(capsys, corpus_dir, tmp_path / "out")
+    assert "row 1: key 'k1' says other things than in an earlier line or file" in said
+
+
+def test_absent_sound_is_said(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_fold(corpus_dir, 1, train=keys(0, 1), valid=keys(2), test=keys(3))
+    said = refusal(capsys, corpus_dir, tmp_path / "out", "--data-raw", str(tmp_path))
+    assert "no row can be used: k0: audio: there is no such file; check --data-raw" in said
+
+
+def test_folds_without_a_valid_set_are_refused_when_none_may_be_drawn(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_fold(corpus_dir, 1, train=keys(0, 1), test=keys(2))
+    write_fold(corpus_dir, 2, train=keys(1, 2), test=keys(0))
+    said = refusal(capsys, corpus_dir, tmp_path / "out", "--valid-fraction", "0")
+    assert "nothing is written: fold 1: valid is empty; fold 2: valid is empty" in said
+
+
+def test_one_fold_without_valid_can_go_without(corpus_dir: Path, tmp_path: Path) -> None:
+    write_fold(corpus_dir, 1, train=keys(0, 1), test=keys(2))
+    corpus: Corpus = prepare_emobox(corpus_dir, tmp_path / "out", valid_share=0.0)
+    assert list(corpus.splits) == ["train", "test"]

@@ -1,0 +1,492 @@
+import csv
+import importlib
+import io
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.features.stored import open_features
+from data_prep.hf_cells import as_frames, as_sound, suffix_of
+from data_prep.hf_columns import map_columns, map_features
+from data_prep.hf_files import find_shards
+from data_prep.hf_table import STORED_NOTE, main
+from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.validate import validate
+
+WriteSound = Callable[..., Path]
+WIDTH = 6
+
+
+def vector(seed: int, length: int | None = None) -> Any:
+    shape = WIDTH if length is None else (length, WIDTH)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32).tolist()
+
+
+def sound_bytes(frames: int, kind: str = "WAV") -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(frames).normal(0, 0.1, frames)
+    soundfile.write(buffer, noise, 16_000, format=kind)
+    return buffer.getvalue()
+
+
+def write_parquet(
+    path: Path, columns: Mapping[str, Sequence[Any]], names: Mapping[str, Sequence[str]] = {}
+) -> Path:
+    """A Parquet file as `datasets` writes it, with the names of its ClassLabel columns."""
+    pa = pytest.importorskip("pyarrow")
+    parquet = importlib.import_module("pyarrow.parquet")
+    features = {
+        name: {"names": list(found), "_type": "ClassLabel"} for name, found in names.items()
+    }
+    told = json.dumps({"info": {"features": features}})
+    table = pa.table(dict(columns)).replace_schema_metadata({"huggingface": told})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table, path, row_group_size=2)
+    return path
+
+
+def columns(first: int, n: int, **more: Sequence[Any]) -> dict[str, Sequence[Any]]:
+    return {
+        "transcript": [f"words {first + i}" for i in range(n)],
+        "EmoVal": [1.0 + i for i in range(n)],
+        "EmoAct": [5.0] * n,
+        "EmoDom": [None] * n,
+        "emotion": [i % 2 for i in range(n)],
+        "emotion2vec_features": [vector(first + i) for i in range(n)],
+        **more,
+    }
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """Two shards of train and one of validation and test, in the folder that `datasets` makes."""
+    place = tmp_path / "exported" / "data"
+    names = {"emotion": ["sad", "glad"]}
+    write_parquet(place / "train-00000-of-00002.parquet", columns(0, 3), names)
+    write_parquet(place / "train-00001-of-00002.parquet", columns(3, 2), names)
+    write_parquet(place / "validation-00000-of-00001.parquet", columns(5, 1), names)
+    write_parquet(place / "test-00000-of-00001.parquet", columns(6, 2), names)
+    return tmp_path / "exported"
+
+
+def run_main(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    capsys.readouterr()
+    assert run_main(*arguments) == 1
+    _, error, message = capsys.readouterr().err.partition("error: ")
+    assert error
+    return message.strip()
+
+
+def test_shards_of_parquet(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run_main(exported, out, "--name", "mine", "--vad-scale", 1, 5) == 0
+    assert f"train with: --data {out}\n" in capsys.readouterr().out
+    train = read_manifest(out / "train.tsv")
+    assert train[1] == Utterance(
+        "train_000002", text="words 1", emotion="glad", valence=0.25, arousal=1.0
+    )
+    assert [row.text for row in train] == [f"words {i}" for i in range(5)]
+    corpus = read_corpus(out)
+    assert corpus.labels == {"emotion": ("sad", "glad")}
+    assert corpus.vad == {"source_scale": [1.0, 5.0], "mapping": "(x - 1) / 4"}
+    filled = "text=transcript, emotion=emotion, valence=EmoVal, arousal=EmoAct, dominance=EmoDom"
+    assert corpus.notes == [
+        f"columns: {filled}",
+        "features/emotion2vec: column emotion2vec_features",
+        "no column fills id: ids are made of split and row number",
+    ]
+    assert [corpus.splits[s]["rows"] for s in ("train", "valid", "test")] == [5, 1, 2]
+    assert validate(out) == []
+    folder = out / "features" / "emotion2vec"
+    for split, first, n in (("train", 0, 5), ("valid", 5, 1), ("test", 6, 2)):
+        frames = np.load(folder / f"{split}.npy")
+        np.testing.assert_array_equal(frames, [vector(first + i) for i in range(n)])
+        assert (folder / f"{split}.lengths").read_text() == "1\n" * n
+        stored = open_features(folder, split, read_manifest(out / f"{split}.tsv"))
+        assert stored is not None
+        assert len(stored) == n
+
+
+def test_twice_gives_the_same_bytes(exported: Path, tmp_path: Path) -> None:
+    for name in ("one", "one", "two"):
+        assert run_main(exported, tmp_path / name, "--name", "x", "--vad-scale", 1, 5) == 0
+    files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    assert len(files) == 4 + 7
+    for path in files:
+        assert (
+            path.read_bytes()
+            == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+        )
+
+
+def test_frames_rows_without_any_and_rows_that_are_dropped(tmp_path: Path) -> None:
+    features = [vector(1, 3), None, vector(2, 2), vector(3, 4)]
+    table = write_parquet(
+        tmp_path / "t.parquet",
+        {"id": ["a", "b", "c", "d"], "text": ["x", "y", None, "z"], "hidden": features},
+    )
+    out = tmp_path / "out"
+    more = ["--name", "x", "--features", "wavlm=hidden"]
+    assert run_main(f"train={table}", out, *more) == 0
+    assert [row.id for row in read_manifest(out / "train.tsv")] == ["a", "b", "d"]
+    assert [(d.id, d.reason) for d in read_corpus(out).dropped] == [("c", "neither text nor audio")]
+    folder = out / "features" / "wavlm"
+    assert (folder / "train.lengths").read_text() == "3\n0\n4\n"
+    np.testing.assert_array_equal(np.load(folder / "train.npy"), vector(1, 3) + vector(3, 4))
+
+
+def test_sounds_in_the_table_are_written_out(tmp_path: Path) -> None:
+    audio = [
+        {"bytes": sound_bytes(1600), "path": "one.wav"},
+        {"bytes": sound_bytes(800, "FLAC"), "path": None},
+        None,
+    ]
+    table = write_parquet(
+        tmp_path / "t.parquet", {"id": ["a/1", "b", "c"], "audio": audio, "text": ["x", "y", "z"]}
+    )
+    out = tmp_path / "out"
+    assert run_main(f"train={table}", out, "--name", "x") == 0
+    rows = read_manifest(out / "train.tsv")
+    assert [(row.audio, row.n_samples) for row in rows] == [
+        ("audio/train/a%2F1.wav", 1600),
+        ("audio/train/b.flac", 800),
+        (None, None),
+    ]
+    assert (out / rows[0].audio).read_bytes() == audio[0]["bytes"]
+    assert STORED_NOTE in read_corpus(out).notes
+    assert validate(out) == []
+
+
+def test_sounds_by_path_start_from_data_raw(
+    tmp_path: Path, write_sound: WriteSound, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sound(tmp_path / "raw" / "one.wav", 1600)
+    audio = [{"bytes": None, "path": "one.wav"}]
+    table = write_parquet(tmp_path / "t.parquet", {"audio": audio})
+    out = tmp_path / "out"
+    arguments = [f"test={table}", out, "--name", "x", "--column", "id=audio.path"]
+    said = refusal(capsys, *arguments)
+    assert said == "audio is a path; say with --data-raw DIR where paths start"
+    assert not out.exists()
+    assert run_main(*arguments, "--data-raw", tmp_path / "raw") == 0
+    assert f"--data {out} --data-raw {tmp_path / 'raw'}" in capsys.readouterr().out
+    (row,) = read_manifest(out / "test.tsv")
+    assert (row.id, row.audio, row.n_samples) == ("one.wav", "one.wav", 1600)
+
+
+def test_sounds_both_inside_and_outside_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audio = [{"bytes": sound_bytes(100), "path": None}, {"bytes": None, "path": "x.wav"}]
+    table = write_parquet(tmp_path / "t.parquet", {"audio": audio})
+    said = refusal(
+        capsys, f"train={table}", tmp_path / "out", "--name", "x", "--data-raw", tmp_path
+    )
+    assert said.startswith("1 rows hold their sound and 1 only name a file")
+
+
+def test_bad_cells_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_parquet(
+        tmp_path / "t.parquet",
+        {
+            "text": ["x", "y"],
+            "emotion": [2, 0],
+            "audio": [{"bytes": None, "path": None}, {"bytes": b"GIF89", "path": None}],
+        },
+        {"emotion": ["sad", "glad"]},
+    )
+    said = refusal(capsys, f"train={table}", tmp_path / "out", "--name", "x")
+    assert f"{table}: row 1: emotion is 2, but its names are sad, glad" in said
+    assert f"{table}: row 2: audio: begins with b'GIF8', which is none of .wav" in said
+    assert said.endswith("2 faults")
+
+
+def test_a_class_number_of_minus_one_is_no_label(tmp_path: Path) -> None:
+    values = {"text": ["x", "y", "z"], "label": [-1, 0, 1]}
+    table = write_parquet(tmp_path / "t.parquet", values, {"label": ["b", "a"]})
+    more = ["--name", "x", "--column", "emotion=label", "--label-map", "b=c"]
+    assert run_main(f"train={table}", tmp_path / "out", *more) == 0
+    rows = read_manifest(tmp_path / "out" / "train.tsv")
+    assert [row.emotion for row in rows] == [None, "c", "a"]
+    assert read_corpus(tmp_path / "out").labels == {"emotion": ("c", "a")}
+
+
+# -- CSV -------------------------------------------------------------------------------------------
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_a_csv_with_lists_as_text(tmp_path: Path) -> None:
+    as_numpy = np.array2string(np.array(vector(2)), threshold=10_000)
+    features = [str(vector(1)), as_numpy, ""]
+    rows = [
+        {"transcript": f"t{i}", "V": i + 1, "A": 2, "D": "", "emotion2vec_features": found}
+        for i, found in enumerate(features)
+    ]
+    write_csv(tmp_path / "train.csv", rows)
+    write_csv(tmp_path / "test.csv", rows[:1])
+    out = tmp_path / "out"
+    assert run_main(tmp_path, out, "--name", "x", "--vad-scale", 1, 5) == 0
+    assert list(read_corpus(out).splits) == ["train", "test"]
+    assert [row.valence for row in read_manifest(out / "train.tsv")] == [0.0, 0.25, 0.5]
+    frames = np.load(out / "features" / "emotion2vec" / "train.npy")
+    np.testing.assert_allclose(frames, [vector(1), vector(2)], atol=1e-6)
+    assert (out / "features" / "emotion2vec" / "train.lengths").read_text() == "1\n1\n0\n"
+
+
+def test_a_csv_with_long_frames(tmp_path: Path) -> None:
+    frames = vector(1, 2000)
+    assert len(str(frames)) > csv.field_size_limit()
+    rows = [{"text": "x", "emotion2vec_features": str(frames)}]
+    write_csv(tmp_path / "t.csv", rows)
+    limit = csv.field_size_limit()
+    assert run_main(f"train={tmp_path / 't.csv'}", tmp_path / "out", "--name", "x") == 0
+    assert csv.field_size_limit() == limit
+    assert (tmp_path / "out" / "features" / "emotion2vec" / "train.lengths").read_text() == "2000\n"
+
+
+def test_a_list_cut_short_by_a_printer_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": "x", "emotion2vec_features": "[0.1 0.2 ... 0.3]"}]
+    table = write_csv(tmp_path / "t.csv", rows)
+    said = refusal(capsys, f"train={table}", tmp_path / "out", "--name", "x")
+    assert f"{table}: row 2: emotion2vec_features: cut short by a printer's '...'" in said
+
+
+def test_widths_that_differ_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": "x", "emotion2vec_features": found} for found in ("[1, 2]", "[1, 2, 3]")]
+    table = write_csv(tmp_path / "t.csv", rows)
+    said = refusal(capsys, f"train={table}", tmp_path / "out", "--name", "x")
+    assert "frames of 3 numbers, 2 before it" in said
+
+
+def test_splits_can_be_drawn_or_told_by_a_column(tmp_path: Path) -> None:
+    rows = [
+        {"id": f"r{i}", "text": f"t{i}", "part": "test" if i > 7 else "train"} for i in range(9)
+    ]
+    write_csv(tmp_path / "train.csv", rows)
+    told = ["--name", "x", "--split-column", "part"]
+    assert run_main(tmp_path, tmp_path / "told", *told) == 0
+    assert len(read_manifest(tmp_path / "told" / "test.tsv")) == 1
+    drawn = ["--name", "x", "--split-by", "row"]
+    assert run_main(tmp_path, tmp_path / "drawn", *drawn) == 0
+    assert list(read_corpus(tmp_path / "drawn").splits) == ["train", "valid", "test"]
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def test_nothing_is_guessed(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    said = refusal(capsys, exported, out, "--name", "x")
+    assert said == "valence, arousal, dominance: the scale is not known; add --vad-scale LOW HIGH"
+    said = refusal(capsys, exported, out, "--name", "x", "--column", "speaker=who")
+    assert said.startswith("there is no column who; there are transcript, EmoVal")
+    said = refusal(capsys, exported, out, "--name", "x", "--features", "wavlm=hidden")
+    assert said == "--features wavlm=hidden: there is no such column"
+    said = refusal(capsys, exported, out, "--name", "x", "--vad-scale", 1, 5, "--split-column", "p")
+    assert "has no column p" in said
+    said = refusal(capsys, exported, out, "--name", "x", "--vad-scale", 2, 5)
+    assert "valence is '1.0', not a number 2 to 5" in said
+    assert not (out / "corpus.yaml").exists()
+
+
+def test_columns_of_known_names() -> None:
+    found = map_columns(["transcript", "V", "A", "D", "who"], {"speaker": "who"})
+    assert found == {
+        "speaker": "who",
+        "text": "transcript",
+        "valence": "V",
+        "arousal": "A",
+        "dominance": "D",
+    }
+    assert map_columns(["text", "V"], {}, ["V"]) == {"text": "text"}
+    assert map_columns(["text", "valence", "EmoVal"], {"valence": "EmoVal"})["valence"] == "EmoVal"
+    with pytest.raises(ValueError, match="valence and EmoVal could both be valence"):
+        map_columns(["text", "valence", "EmoVal"], {})
+    with pytest.raises(ValueError, match=r"names of different sets \(valence=V, arousal=EmoAct\)"):
+        map_columns(["text", "V", "EmoAct"], {})
+
+
+def test_feature_columns() -> None:
+    known = ["emotion2vec_features", "h"]
+    assert map_features(known, []) == {"emotion2vec": "emotion2vec_features"}
+    assert map_features(known, ["e2v=emotion2vec_features"]) == {"e2v": "emotion2vec_features"}
+    assert map_features(["h"], []) == {}
+    with pytest.raises(ValueError, match="write NAME=COLUMN"):
+        map_features(known, ["h"])
+
+
+def test_shards_must_be_complete(tmp_path: Path) -> None:
+    for name in ("train-00000-of-00002.csv", "readme.csv"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="train has 1 of 2 shards"):
+        find_shards(tmp_path)
+    (tmp_path / "train-00001-of-00002.csv").touch()
+    assert [path.name for path in find_shards(tmp_path)["train"]] == [
+        "train-00000-of-00002.csv",
+        "train-00001-of-00002.csv",
+    ]
+    (tmp_path / "dev.csv").touch()
+    (tmp_path / "validation.csv").touch()
+    with pytest.raises(ValueError, match="valid is there twice"):
+        find_shards(tmp_path)
+    with pytest.raises(ValueError, match="name its files"):
+        find_shards(tmp_path / "none")
+
+
+def test_cells() -> None:
+    assert as_sound({"bytes": None, "path": None}) is None
+    assert as_sound("") is None
+    assert as_sound("{'bytes': None, 'path': 'a.wav'}") == as_sound("a.wav")
+    with pytest.raises(ValueError, match="neither a path nor a struct"):
+        as_sound({"array": [1.0]})
+    assert suffix_of(sound_bytes(10, "OGG")) == ".ogg"
+    np.testing.assert_array_equal(as_frames("[[1. 2.]\n [3. 4.]]"), [[1, 2], [3, 4]])
+    assert as_frames(None) is None
+    for odd in ("[[1, 2], [3]]", "hello", "[]", 3.0, [[[1.0]]]):
+        with pytest.raises(ValueError, match="list|shape"):
+            as_frames(odd)
+
+
+def test_parquet_without_pyarrow_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    said = refusal(capsys, f"train={tmp_path / 't.parquet'}", tmp_path / "out", "--name", "x")
+    assert "Parquet needs pyarrow; `pip install pyarrow`" in said
+
+
+def test_what_is_no_parquet_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / "t.parquet").write_bytes(b"nothing of the kind")
+    said = refusal(capsys, f"train={tmp_path / 't.parquet'}", tmp_path / "out", "--name", "x")
+    assert f"{tmp_path / 't.parquet'}: no Parquet file" in said
+
+
+# -- audformat -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def database(tmp_path: Path, write_sound: WriteSound) -> Path:
+    """Two tables with splits, one of all files, one of segments; 2 s of sound a file."""
+    audformat = pytest.importorskip("audformat")
+    names = [f"audio/{split}{i}.wav" for split in ("train", "dev") for i in range(2)]
+    for number, name in enumerate(names):
+        write_sound(tmp_path / "db" / name, 32_000 + number)
+    db = audformat.Database("mydb", license="CC0-1.0")
+    db.schemes["emotion"] = audformat.Scheme(labels=["sad", "angry"])
+    db.schemes["speaker"] = audformat.Scheme("str")
+    db.schemes["arousal"] = audformat.Scheme("float", minimum=-1, maximum=1)
+    for split in ("train", "dev"):
+        db.splits[split] = audformat.Split(split)
+        index = audformat.filewise_index([name for name in names if split in name])
+        table = db[f"emotion.{split}"] = audformat.Table(index, split_id=split)
+        table["emotion"] = audformat.Column(scheme_id="emotion")
+        table["emotion"].set(["angry", "sad"])
+    db["files"] = audformat.Table(audformat.filewise_index(names))
+    db["files"]["speaker"] = audformat.Column(scheme_id="speaker")
+    db["files"]["speaker"].set(["ann", "bob", "cat", "dan"])
+    index = audformat.segmented_index([names[0]] * 2, ["0s", "0.5s"], ["0.5s", None])
+    db["segments"] = audformat.Table(index)
+    db["segments"]["arousal"] = audformat.Column(scheme_id="arousal")
+    db["segments"]["arousal"].set([0.5, None])
+    db.save(str(tmp_path / "db"), storage_format="csv")
+    return tmp_path / "db"
+
+
+def test_an_audformat_database_by_file(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    more = ["--name", "mine", "--tables", "emotion.train", "emotion.dev", "files"]
+    assert run_main(database, out, *more, "--disjoint", "speaker") == 0
+    assert f"train with: --data {out} --data-raw {database}" in capsys.readouterr().out
+    assert read_manifest(out / "train.tsv")[0] == Utterance(
+        "audio/train0", audio="audio/train0.wav", n_samples=32_000, speaker="ann", emotion="angry"
+    )
+    assert [row.speaker for row in read_manifest(out / "valid.tsv")] == ["cat", "dan"]
+    corpus = read_corpus(out)
+    assert corpus.labels == {"emotion": ("sad", "angry")}
+    assert corpus.licence == "CC0-1.0"
+    assert validate(out, database) == []
+
+
+def test_an_audformat_database_with_segments(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "one", "two"):
+        assert run_main(database, tmp_path / name, "--name", "mine", "--vad-scale", -1, 1) == 0
+    assert f"train with: --data {tmp_path / 'two'}\n" in capsys.readouterr().out
+    rows = {row.id: row for row in read_manifest(tmp_path / "one" / "train.tsv")}
+    assert list(rows) == ["audio/train1", "audio/train0_0_500", "audio/train0_500_end"]
+    first, last = rows["audio/train0_0_500"], rows["audio/train0_500_end"]
+    assert (first.n_samples, first.speaker, first.emotion) == (8_000, "ann", "angry")
+    assert (first.arousal, last.arousal, last.n_samples) == (0.75, None, 24_000)
+    assert validate(tmp_path / "one") == []
+    files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    assert len(files) == 3 + 5
+    for path in files:
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == other.read_bytes()
+
+
+def test_an_audformat_database_without_what_is_asked(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    said = refusal(capsys, database, out, "--name", "x", "--tables", "labels")
+    assert "has no table labels; it has emotion.dev, emotion.train, files, segments" in said
+    (database / "audio" / "train0.wav").unlink()
+    said = refusal(capsys, database, out, "--name", "x", "--vad-scale", -1, 1)
+    assert "there is no such file" in said
+    assert run_main(database, out, "--name", "x", "--vad-scale", -1, 1, "--drop-bad-audio") == 0
+    assert {d.id for d in read_corpus(out).dropped if d.what == "audio"} == {
+        "audio/train0_0_500",
+        "audio/train0_500_end",
+    }
+    (database / "db.yaml").write_text("a: [")
+    assert "no audformat database" in refusal(capsys, database, out, "--name", "x")
+
+
+def test_audformat_tables_that_disagree_are_refused(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audformat = importlib.import_module("audformat")
+    db = audformat.Database.load(str(database))
+    db["files"]["emotion"] = audformat.Column(scheme_id="emotion")
+    db["files"]["emotion"].set("sad")
+    db.save(str(database))
+    said = refusal(capsys, database, tmp_path / "out", "--name", "x")
+    assert "emotion is 'sad', but 'angry' in another table; choose with --tables" in said
+
+
+def test_audformat_without_its_package_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "audformat", None)
+    (tmp_path / "db.yaml").write_text("name: x\n")
+    said = refusal(capsys, tmp_path, tmp_path / "out", "--name", "x")
+    assert said == f"{tmp_path}: needs audformat; `pip install audformat`"
