@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import make_parser, run
+from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.schema import (
     SAMPLE_RATE,
     SPLITS,
@@ -29,6 +30,7 @@ from data_prep.schema import (
 from data_prep.sound.length import AUDIO_SUFFIXES, AudioError, measure_all
 
 N_FOLDS = 5
+PROTOCOL = "leave_speaker_group_out"
 MODALITIES = {"01": "audio and video", "02": "video only", "03": "audio only"}
 CHANNELS = {"01": "speech", "02": "song"}
 EMOTIONS = {
@@ -57,28 +59,37 @@ def prepare_ravdess(
     corpus_dir: str | Path,
     out_dir: str | Path,
     *,
-    fold: int = 0,
+    fold: int | None = 0,
     modalities: Sequence[str] = ("03",),
     channels: Sequence[str] = ("01",),
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
-    """Write RAVDESS's data dir for one fold; `audio` paths start from `corpus_dir`."""
+    """Write RAVDESS's data dir for one fold; `audio` paths start from `corpus_dir`.
+
+    Without a fold it has the one split `all`, and all five in `folds/leave_speaker_group_out.json`,
+    whose fold k tests the actors whose number modulo 5 is k.
+    """
     corpus_dir = Path(corpus_dir)
     folds = [fold_actors(k) for k in range(N_FOLDS)]
-    if not 0 <= fold < N_FOLDS:
+    if fold is not None and not 0 <= fold < N_FOLDS:
         raise ValueError(f"fold {fold} is none of 0 to {N_FOLDS - 1}")
     corpus = Corpus(
         "ravdess",
         labels={"emotion": tuple(EMOTIONS.values())},
         disjoint=("speaker",),
-        protocol=f"leave actors out, fold {fold} of 0-{N_FOLDS - 1}: actor number modulo {N_FOLDS}",
-        folds={"by": "speaker", "current": fold, "sets": folds},
+        protocol=f"leave actors out, {N_FOLDS} folds: actor number modulo {N_FOLDS}"
+        if fold is None
+        else f"leave actors out, fold {fold} of 0-{N_FOLDS - 1}: actor number modulo {N_FOLDS}",
+        folds=None if fold is None else {"by": "speaker", "current": fold, "sets": folds},
         licence=LICENCE,
         citation=CITATION,
     )
-    split_of = {actor: split for split, actors in folds[fold].items() for actor in actors}
-    splits: dict[str, list[Utterance]] = {split: [] for split in SPLITS}
+    if fold is None:
+        split_of = dict.fromkeys(ACTORS.values(), ALL)
+    else:
+        split_of = {actor: split for split, actors in folds[fold].items() for actor in actors}
+    splits: dict[str, list[Utterance]] = {split: [] for split in dict.fromkeys(split_of.values())}
     paths = _wanted_files(corpus_dir, modalities, channels)
     lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
     seen: set[str] = set()
@@ -93,7 +104,10 @@ def prepare_ravdess(
             continue
         seen.add(row.id)
         splits[split_of[row.speaker or ""]].append(row)
-    write_corpus(out_dir, corpus, splits)
+    if fold is None:
+        write_corpus_with_folds(out_dir, corpus, splits[ALL], [PROTOCOL], FoldOptions())
+    else:
+        write_corpus(out_dir, corpus, splits)
     return corpus
 
 
@@ -168,10 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out_dir", type=Path, help="data dir to write")
     parser.add_argument(
         "--fold",
-        type=int,
-        choices=range(N_FOLDS),
-        default=0,
-        help="actors with number %% 5 == FOLD are tested on (default: %(default)s)",
+        choices=[*map(str, range(N_FOLDS)), ALL],
+        default="0",
+        help="actors with number %% 5 == FOLD are tested on (default: %(default)s); all: one split "
+        "and a file of all folds, for fairseq-train --fold",
     )
     parser.add_argument(
         "--modality",
@@ -195,13 +209,14 @@ def _prepare(options: argparse.Namespace) -> None:
     prepare_ravdess(
         options.corpus_dir,
         options.out_dir,
-        fold=options.fold,
+        fold=None if options.fold == ALL else int(options.fold),
         modalities=options.modality,
         channels=options.channel,
         workers=options.workers,
         progress=True,
     )
-    print(f"train with: --data {options.out_dir} --data-raw {options.corpus_dir}")
+    fold = f" --fold {PROTOCOL}/1" if options.fold == ALL else ""
+    print(f"train with: --data {options.out_dir} --data-raw {options.corpus_dir}{fold}")
 
 
 if __name__ == "__main__":

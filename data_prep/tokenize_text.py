@@ -30,6 +30,7 @@ from data_prep.tokens.binarize import (
     positive_int,
     read_splits,
     summary_table,
+    train_rows,
 )
 from data_prep.tokens.folder import (
     DICT_FILE,
@@ -72,6 +73,7 @@ def tokenize_with_sentencepiece(
     is lost to `<unk>`; `lowercase` folds case, in the model's own normalisation.
     """
     splits = read_splits(data_dir)
+    train = train_rows(data_dir, splits, "use --bpe gpt2 or --bpe hf:FOLDER, which need none")
     settings: dict[str, Any] = {
         "bpe": "sentencepiece",
         "vocab_size": vocab_size,
@@ -79,12 +81,12 @@ def tokenize_with_sentencepiece(
         "character_coverage": character_coverage,
         "byte_fallback": byte_fallback,
         "lowercase": lowercase,
-        "fitted_on": _digest(splits["train"]),
+        "fitted_on": _digest(train),
     }
     folder = TokenFolder(Path(data_dir) / "text", settings)
     with folder.locked():
         if not folder.is_fitted:
-            texts = [row.text for row in splits["train"] if row.text is not None]
+            texts = [row.text for row in train if row.text is not None]
             logger.info("fitting sentencepiece on %d sentences of the train split", len(texts))
             folder.replace_tokenizer(*train_sentencepiece(texts, settings))
         return _tokenize(folder, splits, workers)

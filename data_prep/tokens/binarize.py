@@ -42,17 +42,32 @@ class SplitJob(Generic[Item]):
 
 
 def read_splits(data_dir: str | Path) -> dict[str, list[Utterance]]:
-    """The manifests that corpus.yaml names, in its order. Raises ValueError without train."""
+    """The manifests that corpus.yaml names, in its order. Raises ValueError for an empty one."""
     data_dir = Path(data_dir)
     names = list(read_corpus(data_dir).splits)
     names = names or [split for split in SPLITS if (data_dir / f"{split}.tsv").is_file()]
-    if "train" not in names:
-        raise ValueError(f"{data_dir}: no train split, and tokenizers are fitted on train alone")
+    if not names:
+        raise ValueError(f"{data_dir}: holds no {{split}}.tsv; write it with a data_prep command")
     splits = {split: read_manifest(data_dir / f"{split}.tsv") for split in names}
     for split, rows in splits.items():
         if not rows:
             raise ValueError(f"{data_dir / split}.tsv: has no rows; fill it or take the split out")
     return splits
+
+
+def train_rows(
+    data_dir: str | Path, splits: Mapping[str, list[Utterance]], instead: str
+) -> list[Utterance]:
+    """The rows that a tokenizer may be fitted on.
+
+    Raises ValueError without a train split: folds cut it anew each time, out of rows that another
+    fold tests on.
+    """
+    if "train" not in splits:
+        raise ValueError(
+            f"{data_dir}: no train split, and a tokenizer is fitted on train alone; {instead}"
+        )
+    return splits["train"]
 
 
 def binarize_splits(

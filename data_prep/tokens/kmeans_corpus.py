@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from data_prep.schema import Utterance, read_corpus
 from data_prep.sound.audio import FloatArray, num_frames
-from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits
+from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits, train_rows
 from data_prep.tokens.folder import EOS, TokenFolder, Tokens
 from data_prep.tokens.kmeans_tokenizer import FEATURES, train_kmeans
 from data_prep.tokens.sounds import Sound, speech_job
@@ -45,6 +45,7 @@ def tokenize_with_kmeans(
     whose audio is bad.
     """
     rows = read_splits(data_dir)
+    train = train_rows(data_dir, rows, "use --quantizer vq-wav2vec, which needs none")
     root = Path(data_raw or data_dir)
     jobs = {split: speech_job(root, rows[split]) for split in rows}
     settings: dict[str, Any] = {
@@ -60,7 +61,7 @@ def tokenize_with_kmeans(
     folder = TokenFolder(Path(data_dir) / "speech", settings)
     with folder.locked():
         if not folder.is_fitted:
-            frames, mean, std = sample_frames(root, rows["train"], settings, workers)
+            frames, mean, std = sample_frames(root, train, settings, workers)
             logger.info("fitting %d clusters on %d train frames", n_clusters, len(frames))
             folder.replace_tokenizer(*train_kmeans(frames, mean, std, settings))
         binarize_splits(folder, jobs, partial(_build_encoder, folder.folder), workers)

@@ -21,6 +21,7 @@ from data_prep.tokens.binarize import (
     ordered_map,
     positive_int,
     read_splits,
+    train_rows,
     summary_table,
 )
 from data_prep.tokens.folder import (
@@ -303,7 +304,7 @@ def test_a_split_that_the_corpus_lost_loses_its_tokens(tmp_path: Path) -> None:
     assert sorted(f.name for f in tmp_path.glob("*.bin")) == ["a.bin"]
 
 
-def test_splits_are_those_of_the_corpus_and_train_is_needed(tmp_path: Path) -> None:
+def test_splits_are_those_of_the_corpus_and_only_fitting_needs_train(tmp_path: Path) -> None:
     corpus = Corpus(name="c")
     write_corpus(tmp_path, corpus, {"train": [Utterance("a")], "test2": [Utterance("b")]})
     assert list(read_splits(tmp_path)) == ["train", "test2"]
@@ -311,8 +312,10 @@ def test_splits_are_those_of_the_corpus_and_train_is_needed(tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"valid\.tsv: has no rows"):
         read_splits(tmp_path)
     write_corpus(tmp_path, corpus, {"test": [Utterance("b")]})
-    with pytest.raises(ValueError, match="no train split"):
-        read_splits(tmp_path)
+    splits = read_splits(tmp_path)
+    assert list(splits) == ["test"]
+    with pytest.raises(ValueError, match="no train split, .*; use another tokenizer"):
+        train_rows(tmp_path, splits, "use another tokenizer")
 
 
 def test_counts_on_the_command_line_start_at_one() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.folds import read_folds
 from data_prep.ravdess import N_FOLDS, fold_actors, main, prepare_ravdess
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from data_prep.validate import validate
@@ -152,3 +153,18 @@ def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> No
         **dict.fromkeys(("calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"), 192),
     }
     assert validate(tmp_path, corpus_dir) == []
+
+
+def test_all_folds_in_one_data_dir(corpus_dir: Path, tmp_path: Path) -> None:
+    """Fold k of the file tests the actors whose number modulo 5 is k, as the single folds do."""
+    assert main([str(corpus_dir), str(tmp_path / "out"), "--fold", "all"]) == 0
+    rows = read_manifest(tmp_path / "out" / "all.tsv")
+    assert len(rows) == 10
+    speaker = {row.id: row.speaker for row in rows}
+    folds = read_folds(tmp_path / "out" / "folds" / "leave_speaker_group_out.json").folds
+    assert len(folds) == N_FOLDS
+    for fold, sets in folds.items():
+        actors = fold_actors(int(fold) % N_FOLDS)
+        for split, ids in sets.items():
+            assert {speaker[name] for name in ids} == {*actors[split]} & {*speaker.values()}
+    assert validate(tmp_path / "out", data_raw=corpus_dir) == []

@@ -1,0 +1,145 @@
+"""What the corpora of judged recordings have in common: their ratings, transcripts and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_prep.clean_text import normalise_text
+from data_prep.records import (
+    AXES,
+    Corpus,
+    DroppedRow,
+    Fault,
+    ManifestError,
+    Utterance,
+    scale_vad,
+)
+from data_prep.sound.length import default_workers
+from data_prep.sound.stored_lengths import measure_stored
+
+LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
+NO_TRANSCRIPT = "no transcript"
+
+Splits = Mapping[str, Sequence[Utterance]]
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """In order of path, less `._name`, which macOS leaves beside files on foreign disks."""
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
+def read_text_file(path: Path) -> str:
+    """A whole file as UTF-8, or, where it is none, as Latin-1, which ftfy mends later."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def scale_axes(ratings: Mapping[str, float], low: float, high: float) -> dict[str, float]:
+    """{"valence": 3.0, ...} to [0, 1]. Raises ValueError naming the axis that is outside.
+
+    >>> scale_axes({"valence": 3.0, "arousal": 5.0}, 1, 5)
+    {'valence': 0.5, 'arousal': 1.0}
+    """
+    for axis, value in ratings.items():
+        if not low <= value <= high:
+            raise ValueError(f"{axis} {value:g} lies outside {low:g} to {high:g}")
+    return {axis: scale_vad(ratings[axis], low, high) for axis in AXES if axis in ratings}
+
+
+def join_text(
+    splits: Splits,
+    folder: Path,
+    corpus: Corpus,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+) -> dict[str, list[Utterance]]:
+    """Give each row the text of `folder`/{id}.txt; what is missing or blank is listed."""
+    rows = [row for found in splits.values() for row in found]
+
+    def read(row: Utterance) -> str | None:
+        try:
+            return normalise_text(read_text_file(folder / f"{row.id}.txt"))
+        except FileNotFoundError:
+            return None
+
+    with ThreadPoolExecutor(workers or default_workers()) as pool:
+        texts = tqdm(pool.map(read, rows), "text", len(rows), unit="file", disable=not progress)
+        text_of = dict(zip((row.id for row in rows), texts, strict=True))
+    for split, found in splits.items():
+        for row in found:
+            if not text_of[row.id]:
+                reason = NO_TRANSCRIPT if text_of[row.id] is None else "the transcript is blank"
+                corpus.dropped.append(DroppedRow(split, row.id, reason, "text"))
+    return {s: [replace(r, text=text_of[r.id] or None) for r in rs] for s, rs in splits.items()}
+
+
+def join_audio(
+    splits: Splits,
+    corpus_dir: Path,
+    out_dir: Path,
+    corpus: Corpus,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+) -> dict[str, list[Utterance]]:
+    """Measure the file that each row's `audio` names, from `corpus_dir` on.
+
+    A missing or bad one is listed in `corpus.dropped` and its row keeps its text; a row that has
+    none is dropped. Raises ManifestError when not one of the files is there.
+    """
+    names = [row.audio or "" for rows in splits.values() for row in rows]
+    if names and not any((corpus_dir / name).is_file() for name in names):
+        what = f"none of {len(names)} recordings is there, such as {names[0]}"
+        remedy = "compare with the official layout, or add --text-only"
+        raise ManifestError(Fault(str(corpus_dir), None, what, remedy))
+    found = measure_stored(
+        names,
+        corpus_dir,
+        corpus.sample_rate,
+        out_dir / LENGTHS_FILE,
+        workers=workers,
+        progress=progress,
+    )
+    length_of = dict(zip(names, found, strict=True))
+    joined: dict[str, list[Utterance]] = {}
+    for split, rows in splits.items():
+        joined[split] = []
+        for row in rows:
+            length = length_of[row.audio or ""]
+            if isinstance(length, int):
+                joined[split].append(replace(row, n_samples=length))
+            elif row.text is not None:
+                corpus.dropped.append(DroppedRow(split, row.id, f"audio: {length}", "audio"))
+                joined[split].append(replace(row, audio=None))
+            else:
+                reason = f"audio: {length}, and no text"
+                corpus.dropped.append(DroppedRow(split, row.id, reason))
+    return joined
+
+
+def leave_out_audio(splits: Splits, corpus: Corpus) -> dict[str, list[Utterance]]:
+    """--text-only: no row has audio, and a row without text is dropped and listed.
+
+    Raises ValueError where that leaves no row.
+    """
+    if not any(row.text for rows in splits.values() for row in rows):
+        raise ValueError("--text-only: no row has a text; see the corpus's layout with --help")
+    corpus.notes.append("text only, as asked for: no recording was looked for")
+    silent: dict[str, list[Utterance]] = {}
+    for split, rows in splits.items():
+        silent[split] = [replace(row, audio=None) for row in rows if row.text is not None]
+        corpus.dropped += [
+            DroppedRow(split, row.id, "no text, and text only was asked for")
+            for row in rows
+            if row.text is None
+        ]
+    return silent

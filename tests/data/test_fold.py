@@ -1,0 +1,119 @@
+"""``--fold``: train, valid and test are sets of one split on disk."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data_prep.folds import FOLDS_FOLDER
+from data_prep.schema import read_manifest
+from emo_fairseq.errors import UsageError
+
+PROTOCOL = "leave_one_speaker_out"
+
+
+@pytest.fixture
+def folded(copy_toy: Callable[..., Path]) -> Path:
+    """The toy's train split as the whole: each speaker once the test, the next one valid."""
+    data = copy_toy()
+    rows = read_manifest(data / "train.tsv")
+    speakers = sorted({str(row.speaker) for row in rows})
+    folds = {}
+    for number, speaker in enumerate(speakers):
+        dev = speakers[(number + 1) % len(speakers)]
+        sets: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+        for row in rows:
+            name = {speaker: "test", dev: "valid"}.get(str(row.speaker), "train")
+            sets[name].append(row.id)
+        folds[str(number + 1)] = sets
+    file = data / FOLDS_FOLDER / f"{PROTOCOL}.json"
+    file.parent.mkdir()
+    content = {"protocol": PROTOCOL, "unit": "speaker", "seed": 1, "base": "train", "folds": folds}
+    file.write_text(json.dumps(content))
+    return data
+
+
+def sets_of(data: Path, fold: str) -> dict[str, list[str]]:
+    return json.loads((data / FOLDS_FOLDER / f"{PROTOCOL}.json").read_text())["folds"][fold]
+
+
+@pytest.mark.parametrize("speech_input", ["waveform", "log_mel", "tokens"])
+def test_a_set_has_its_rows_and_their_inputs(
+    folded: Path, make_task: Any, speech_input: str
+) -> None:
+    plain = make_task(folded, speech_input=speech_input)
+    plain.load_dataset("train")
+    task = make_task(folded, speech_input=speech_input, fold=f"{PROTOCOL}/2")
+    if speech_input == "log_mel":  # they are normalised by what is trained on
+        task.state.frame_statistics["speech"] = plain.state.frame_statistics["speech"]
+    whole = plain.dataset("train")
+    place = {name: row for row, name in enumerate(whole.utterance_ids)}
+    for split, ids in sets_of(folded, "2").items():
+        task.load_dataset(split)
+        dataset = task.dataset(split)
+        assert sorted(dataset.utterance_ids) == sorted(ids)
+        for row, name in enumerate(dataset.utterance_ids):
+            one, other = dataset[row], whole[place[name]]
+            assert one["target"] == other["target"]
+            for modality in ("text", "speech"):
+                key = f"net_input.{modality}"
+                torch.testing.assert_close(one[key][0], other[key][0])
+        sizes = [size[[place[name] for name in dataset.utterance_ids]] for size in whole.sizes]
+        assert all(map(np.array_equal, dataset.sizes, sizes))
+
+
+def test_counts_and_statistics_are_of_the_train_set_alone(folded: Path, make_task: Any) -> None:
+    task = make_task(folded, speech_input="log_mel", fold=f"{PROTOCOL}/1")
+    rows = {row.id: row for row in read_manifest(folded / "train.tsv")}
+    emotions = [rows[name].emotion for name in sets_of(folded, "1")["train"]]
+    assert task.class_counts == [emotions.count(label) for label in task.labels]
+    other = make_task(folded, speech_input="log_mel", fold=f"{PROTOCOL}/2")
+    assert task.state.frame_statistics != other.state.frame_statistics
+
+
+def test_context_does_not_cross_the_sets(folded: Path, make_task: Any, tmp_path: Path) -> None:
+    """One dialogue through all rows: a turn's neighbours are those of its own set."""
+    lines = (folded / "train.tsv").read_text().splitlines()
+    header = lines[0].split("\t")
+    changed = [lines[0]]
+    for turn, line in enumerate(lines[1:]):
+        cells = line.split("\t")
+        cells[header.index("dialogue")], cells[header.index("turn")] = "one", str(turn)
+        changed.append("\t".join(cells))
+    (folded / "train.tsv").write_text("\n".join(changed) + "\n")
+    options = {"modality": "text", "context_past": 1}
+    task = make_task(folded, fold=f"{PROTOCOL}/1", **options)
+    task.load_dataset("test")
+    alone = make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
+    alone.load_dataset("test")
+    dataset, single = task.dataset("test"), alone.dataset("test")
+    for row in range(1, len(dataset)):
+        tokens = dataset[row]["net_input.text"][0].tolist()
+        before, own = (single[n]["net_input.text"][0].tolist() for n in (row - 1, row))
+        assert tokens == before + own[1:]
+
+
+@pytest.mark.parametrize(
+    ("fold", "said"),
+    [
+        ("nothing/1", f"choose one of {PROTOCOL}, or make it with"),
+        (f"{PROTOCOL}/9", "has the folds 1, 2, 3"),
+        (PROTOCOL, "has the folds 1, 2, 3"),
+    ],
+)
+def test_an_unknown_fold_is_told(folded: Path, make_task: Any, fold: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        make_task(folded, modality="text", fold=fold)
+
+
+def test_an_unknown_row_is_told(folded: Path, make_task: Any) -> None:
+    file = folded / FOLDS_FOLDER / f"{PROTOCOL}.json"
+    content = json.loads(file.read_text())
+    content["folds"]["1"]["train"].append("nobody")
+    file.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="nobody"):
+        make_task(folded, modality="text", fold=f"{PROTOCOL}/1")

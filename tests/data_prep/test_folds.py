@@ -1,0 +1,401 @@
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data_prep.fold_file import render_folds
+from data_prep.folds import (
+    FOLDS_FOLDER,
+    PROTOCOLS,
+    FoldOptions,
+    Folds,
+    check_leaks,
+    main,
+    make_folds,
+    read_folds,
+    write_folds,
+)
+from data_prep.ravdess import ACTORS, fold_actors
+from data_prep.schema import SPLITS, Corpus, ManifestError, Utterance, write_corpus
+
+
+def dyads(sessions: int = 5, turns: int = 4) -> list[Utterance]:
+    """IEMOCAP's shape: sessions of two speakers who talk in two dialogues."""
+    return [
+        Utterance(
+            f"s{s}_d{d}_{who}{t}",
+            text="words",
+            speaker=f"s{s}_{who}",
+            session=f"s{s}",
+            dialogue=f"s{s}_d{d}",
+            emotion="sad" if t else None,
+        )
+        for s in range(1, sessions + 1)
+        for d in (1, 2)
+        for t in range(turns)
+        for who in "FM"
+    ]
+
+
+def loners(speakers: Sequence[str], rows: int = 2) -> list[Utterance]:
+    return [
+        Utterance(f"{speaker}_{n}", text="words", speaker=speaker)
+        for speaker in speakers
+        for n in range(rows)
+    ]
+
+
+def made(protocol: str, rows: Sequence[Utterance], **options: object) -> Folds:
+    folds, _ = make_folds(protocol, rows, ["all"], FoldOptions(**options))  # type: ignore[arg-type]
+    return folds
+
+
+def values(folds: Folds, fold: str, split: str, key: str, rows: Sequence[Utterance]) -> set[str]:
+    row_of = {row.id: row for row in rows}
+    return {getattr(row_of[name], key) for name in folds.folds[fold][split]}
+
+
+def write_dir(folder: Path, rows: Sequence[Utterance], name: str = "all") -> Path:
+    write_corpus(folder, Corpus("tiny", labels={"emotion": ("sad",)}), {name: rows})
+    return folder
+
+
+# -- protocols -------------------------------------------------------------------------------------
+
+
+def test_leave_one_session_out_tests_each_session_once_and_cuts_dev_by_speaker() -> None:
+    rows = dyads()
+    folds = made("leave_one_session_out", rows)
+    assert (folds.unit, folds.base, list(folds.folds)) == ("session", "all", list("12345"))
+    for number in "12345":
+        assert values(folds, number, "test", "session", rows) == {f"s{number}"}
+        valid = values(folds, number, "valid", "speaker", rows)
+        assert len(valid) == 2  # of 8 training speakers, the first two make up a fifth
+        assert valid.isdisjoint(values(folds, number, "train", "speaker", rows))
+        sets = folds.folds[number]
+        assert Counter(id_ for split in SPLITS for id_ in sets[split]) == Counter(
+            row.id for row in rows
+        )
+        assert list(sets["train"]) == [row.id for row in rows if row.id in set(sets["train"])]
+    assert check_leaks(folds, rows) == []
+
+
+def test_leave_one_session_out_is_drawn_by_its_seed() -> None:
+    rows = dyads()
+    assert made("leave_one_session_out", rows) == made("leave_one_session_out", dyads())
+    others = [made("leave_one_session_out", rows, seed=seed).folds for seed in range(5)]
+    assert any(other != others[0] for other in others)
+    assert all(other["1"]["test"] == others[0]["1"]["test"] for other in others)
+
+
+def test_leave_one_speaker_out_validates_on_the_partner() -> None:
+    rows = dyads()
+    folds, notes = make_folds("leave_one_speaker_out", rows, ["all"])
+    assert notes == []
+    assert len(folds.folds) == 10
+    assert values(folds, "3", "test", "speaker", rows) == {"s2_F"}
+    assert values(folds, "3", "valid", "speaker", rows) == {"s2_M"}
+    assert values(folds, "3", "train", "session", rows) == {"s1", "s3", "s4", "s5"}
+    assert check_leaks(folds, rows) == []
+
+
+def test_leave_one_speaker_out_of_one_who_is_alone_validates_on_the_next() -> None:
+    rows = [row for row in dyads() if row.speaker != "s2_M"]
+    folds, notes = make_folds("leave_one_speaker_out", rows, ["all"])
+    assert notes == ["nobody shares the session of s2_F: the next speaker validates"]
+    assert values(folds, "3", "valid", "speaker", rows) == {"s3_F"}
+    assert values(folds, "1", "valid", "speaker", rows) == {"s1_M"}
+    assert check_leaks(folds, rows) == []
+
+
+def test_leave_one_speaker_out_without_sessions_validates_on_the_next_speaker() -> None:
+    rows = loners(["a2", "a10", "a1"])
+    folds, notes = make_folds("leave_one_speaker_out", rows, ["all"])
+    assert notes == ["nobody shares the session of a1, a2, a10: the next speaker validates"]
+    tested = [values(folds, fold, "test", "speaker", rows) for fold in folds.folds]
+    assert tested == [{"a1"}, {"a2"}, {"a10"}]
+    assert values(folds, "3", "valid", "speaker", rows) == {"a1"}
+
+
+def test_speaker_groups_are_ravdess_own_folds() -> None:
+    rows = loners(list(ACTORS.values()))
+    folds = made("leave_speaker_group_out", rows)
+    for number in range(1, 6):
+        official = fold_actors(number % 5)
+        for split in SPLITS:
+            assert values(folds, str(number), split, "speaker", rows) == set(official[split])
+    assert check_leaks(folds, rows) == []
+
+
+def test_speaker_groups_keep_those_together_who_talk_to_each_other() -> None:
+    rows = dyads(sessions=4)
+    folds = made("leave_speaker_group_out", rows, n_folds=4)
+    for fold in folds.folds:
+        assert len(values(folds, fold, "test", "session", rows)) == 1
+    assert check_leaks(folds, rows) == []
+    with pytest.raises(ValueError, match="4 circles of speakers who share dialogues are too few"):
+        made("leave_speaker_group_out", rows)
+
+
+def test_k_fold_keeps_speakers_whole_and_folds_alike_in_size() -> None:
+    rows = loners([f"a{n}" for n in range(9)], rows=3) + loners(["b"], rows=9)
+    folds = made("k_fold", rows, n_folds=4)
+    assert folds.unit == "speaker"
+    sizes = [len(sets["test"]) for sets in folds.folds.values()]
+    assert sizes == [9, 9, 9, 9]
+    assert Counter(id_ for s in folds.folds.values() for id_ in s["test"]) == Counter(
+        row.id for row in rows
+    )
+    assert folds.folds["1"]["valid"] == folds.folds["2"]["test"]
+    assert folds.folds["4"]["valid"] == folds.folds["1"]["test"]
+    assert check_leaks(folds, rows) == []
+    assert made("k_fold", rows, n_folds=4, seed=2) != replace(folds, seed=2)
+
+
+def test_k_fold_says_what_it_keeps_whole_where_speakers_are_unknown() -> None:
+    rows = dyads()
+    nameless = [replace(row, speaker=None) for row in rows]
+    folds, notes = make_folds("k_fold", nameless, ["all"])
+    assert (folds.unit, notes) == (
+        "dialogue",
+        ["80 rows name no speaker: their dialogues are kept whole"],
+    )
+    bare = [replace(row, speaker=None, dialogue=None) for row in rows]
+    folds, notes = make_folds("k_fold", bare, ["all"])
+    assert folds.unit == "row"
+    assert notes[0].startswith("80 rows name neither speaker nor dialogue: they are drawn one by")
+    folds, notes = make_folds("k_fold", [*rows[:-1], bare[-1]], ["all"])
+    assert folds.unit == "speaker"
+    assert notes[0].startswith("1 rows name neither")
+
+
+def test_k_fold_by_another_unit() -> None:
+    rows = dyads()
+    folds = made("k_fold", rows, group_by="session")
+    assert folds.unit == "session"
+    assert sorted(len(sets["test"]) for sets in folds.folds.values()) == [16] * 5
+    assert check_leaks(folds, rows) == []
+
+
+def test_k_fold_by_dialogue_says_who_may_be_in_several_sets() -> None:
+    folds, notes = make_folds("k_fold", dyads(), ["all"], FoldOptions(group_by="dialogue"))
+    assert folds.unit == "dialogue"
+    (note,) = notes
+    assert note.startswith("10 speakers are in more than one dialogue, and may be in several sets")
+
+
+def test_seed_sessions_are_three_one_one() -> None:
+    rows = dyads()
+    folds = made("seed_sessions", rows)
+    assert list(folds.folds) == ["1"]
+    assert values(folds, "1", "train", "session", rows) == {"s1", "s2", "s3"}
+    assert values(folds, "1", "valid", "session", rows) == {"s4"}
+    assert values(folds, "1", "test", "session", rows) == {"s5"}
+    assert check_leaks(folds, rows) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "rows", "message"),
+    [
+        ("leave_one_session_out", loners(["a", "b"]), "4 of 4 rows name no session"),
+        ("leave_one_session_out", dyads(sessions=1), "1 sessions are too few: there have to be 2"),
+        ("leave_one_speaker_out", dyads(sessions=1), "2 speakers are too few"),
+        ("leave_speaker_group_out", loners(["a", "b"]), "2 circles of speakers"),
+        ("k_fold", loners(["a", "b"]), "2 groups are too few"),
+        ("seed_sessions", dyads(sessions=2), "2 sessions are too few"),
+        ("loso", dyads(), "'loso' is none of the protocols leave_one_session_out"),
+    ],
+)
+def test_what_cannot_be_divided_is_refused(
+    protocol: str, rows: list[Utterance], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        made(protocol, rows)
+
+
+def test_rows_without_the_unit_are_left_out_only_when_told() -> None:
+    rows = [*dyads(), Utterance("lost", text="words", session="s1")]
+    with pytest.raises(ValueError, match=r"1 of 81 rows name no speaker.*lost"):
+        made("leave_one_speaker_out", rows)
+    folds, notes = make_folds(
+        "leave_one_speaker_out", rows, ["all"], FoldOptions(leave_out_unknown=True)
+    )
+    assert notes[0] == "1 rows name no speaker and are in no fold"
+    assert all("lost" not in sets[split] for sets in folds.folds.values() for split in SPLITS)
+
+
+# -- leaks -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_row_moved_to_another_set_leaks(protocol: str) -> None:
+    rows = dyads()
+    folds = made(protocol, rows)
+    sets = folds.folds["1"]
+    for source, target in (("test", "train"), ("train", "valid")):
+        moved = {
+            **sets,
+            source: sets[source][1:],
+            target: (*sets[target], sets[source][0]),
+        }
+        (leak, *_) = check_leaks(replace(folds, folds={"1": moved}), rows)
+        assert leak.startswith("fold 1: ")
+
+
+def test_leaks_are_named() -> None:
+    rows = dyads()
+    sets = {
+        "train": [
+            row.id for row in rows if row.session in ("s1", "s2") and row.dialogue != "s1_d2"
+        ],
+        "valid": [row.id for row in rows if row.session == "s3"],
+        "test": [row.id for row in rows if row.dialogue == "s1_d2"],
+    }
+    folds = Folds("leave_one_session_out", "session", 1, ("all",), {"1": sets})
+    assert check_leaks(folds, rows) == [
+        "fold 1: session s1 is in train and test",
+        "fold 1: 2 speakers are in train and test: s1_F, s1_M",
+    ]
+    assert check_leaks(replace(folds, protocol="mine", unit="dialogue"), rows) == []
+
+
+def test_an_unknown_speaker_is_shared_with_nobody() -> None:
+    rows = [replace(row, speaker=None) for row in loners(["a", "b", "c"], rows=1)]
+    sets = {split: [row.id] for split, row in zip(SPLITS, rows, strict=True)}
+    assert check_leaks(Folds("k_fold", "speaker", 1, ("all",), {"1": sets}), rows) == []
+
+
+def test_a_speaker_in_two_sessions_is_refused_on_writing(tmp_path: Path) -> None:
+    rows = [replace(row, speaker="Joey") for row in dyads()]
+    sets = {
+        "train": [row.id for row in rows[32:]],
+        "valid": [row.id for row in rows[16:32]],
+        "test": [row.id for row in rows[:16]],
+    }
+    folds = Folds("leave_one_session_out", "session", 1, ("all",), {"1": sets})
+    with pytest.raises(ValueError, match="not written\nfold 1: speaker Joey is in train and valid"):
+        write_folds(tmp_path, folds, rows)
+    assert not (tmp_path / FOLDS_FOLDER).exists()
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_files_come_back_as_they_were(tmp_path: Path, protocol: str) -> None:
+    rows = dyads()
+    data_dir = write_dir(tmp_path / "data", rows)
+    assert main([str(data_dir), "--protocol", protocol, "--seed", "3"]) == 0
+    path = data_dir / "folds" / f"{protocol}.json"
+    assert read_folds(path) == made(protocol, rows, seed=3)
+    content = json.loads(path.read_text())
+    assert list(content) == ["protocol", "unit", "seed", "base", "folds"]
+    assert (content["protocol"], content["seed"], content["base"]) == (protocol, 3, "all")
+
+
+def test_folds_are_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data_dir = write_dir(tmp_path / "data", dyads())
+    command = [str(data_dir), "--protocol", "leave_one_session_out"]
+    assert main(command) == 0
+    path = data_dir / "folds" / "leave_one_session_out.json"
+    before, written = path.read_bytes(), path.stat().st_mtime_ns
+    assert main(command) == 0
+    assert path.stat().st_mtime_ns == written
+    seed = next(
+        str(seed)
+        for seed in range(2, 9)
+        if render_folds(made("leave_one_session_out", dyads(), seed=seed)) != before.decode()
+    )
+    capsys.readouterr()
+    assert main([*command, "--seed", seed]) == 1
+    assert "leave_one_session_out.json: holds other folds" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert main([*command, "--seed", seed, "--force"]) == 0
+    assert path.read_bytes() != before
+
+
+def test_the_command_says_what_is_in_the_sets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_dir = write_dir(tmp_path / "data", dyads())
+    capsys.readouterr()
+    assert main([str(data_dir), "--protocol", "seed_sessions"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1].split() == ["fold", "train", "labelled", "valid", "labelled", "test", "labelled"]
+    assert out[2].split() == ["1", "48", "36", "16", "12", "16", "12", "tests", "s5"]
+    assert out[-1] == f"train with: --data {data_dir} --fold seed_sessions/1"
+
+
+def test_official_splits_are_divided_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = dyads()
+    splits = {"train": rows[:48], "valid": rows[48:64], "test": rows[64:]}
+    write_corpus(tmp_path, Corpus("tiny", labels={"emotion": ("sad",)}), splits)
+    assert main([str(tmp_path), "--protocol", "leave_one_session_out"]) == 0
+    path = tmp_path / "folds" / "leave_one_session_out.json"
+    assert json.loads(path.read_text())["base"] == ["train", "valid", "test"]
+    folds = read_folds(path)
+    assert folds.bases == SPLITS
+    with pytest.raises(ValueError, match=r"divide 3 splits together \(train, valid, test\)"):
+        _ = folds.base
+    protocol = ["--protocol", "k_fold", "--n-folds", "3"]
+    assert main([str(tmp_path), *protocol, "--base", "train"]) == 0
+    assert read_folds(tmp_path / "folds" / "k_fold.json").base == "train"
+    assert main([str(tmp_path), *protocol, "--base", "dev"]) == 1
+    assert "--base dev:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"folds": {"1": {"train": ["nobody"], "valid": ["s4_d1_F0"], "test": ["s5_d1_F0"]}}},
+         "fold 1: nobody is no row of all"),
+        ({"folds": {"1": {"train": ["s1_d1_F0"], "valid": ["s1_d1_F0"], "test": ["s5_d1_F0"]}}},
+         "fold 1: s1_d1_F0 in more than one place"),
+        ({"folds": {"1": {"train": [], "valid": ["s1_d1_F0"], "test": ["s5_d1_F0"]}}},
+         "fold 1: train is empty"),
+        ({"folds": {"1": {"train": ["s1_d1_F0"], "test": ["s5_d1_F0"]}}},
+         "fold 1 has the sets train, test, not train, valid, test"),
+        ({"folds": {"1": {"train": "s1_d1_F0", "valid": ["s4_d1_F0"], "test": ["s5_d1_F0"]}}},
+         "fold 1: train is no list of ids"),
+        ({"folds": {}}, "it has no fold"),
+        ({"unit": "speakers"}, "unit is 'speakers', none of session"),
+        ({"base": []}, "base names no split"),
+        ({"base": "train"}, "train.tsv: no such manifest"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_wrong_is_named(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    data_dir = write_dir(tmp_path / "data", dyads())
+    assert main([str(data_dir), "--protocol", "seed_sessions"]) == 0
+    path = data_dir / "folds" / "seed_sessions.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ManifestError) as error:
+        read_folds(path)
+    assert message in str(error.value)
+
+
+def test_rows_that_came_later_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data_dir = write_dir(tmp_path / "data", dyads())
+    assert main([str(data_dir), "--protocol", "seed_sessions"]) == 0
+    write_dir(data_dir, [*dyads(), Utterance("late", text="words", session="s1")])
+    read_folds(data_dir / "folds" / "seed_sessions.json")
+    assert "seed_sessions.json: 1 rows are in no fold: late" in caplog.text
+
+
+def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "folds" / "k_fold.json"
+    with pytest.raises(ManifestError, match="k_fold.json: no such folds; make it: python -m"):
+        read_folds(path)
+    path.parent.mkdir()
+    for text in ("{", "[]", '{"protocol": "k_fold"}', "3"):
+        path.write_text(text)
+        with pytest.raises(ManifestError, match="k_fold.json: cannot be understood"):
+            read_folds(path)

@@ -1,0 +1,402 @@
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_prep.iemocap import CLASSES, main, prepare_iemocap
+from data_prep.iemocap_counts import FOUR_CLASS, FULL
+from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
+from data_prep.validate import validate
+
+HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]"
+# dialogue -> (turn, start, label, bracket); Session1 holds what is odd in the release.
+DIALOGUES = {
+    "Ses01F_impro01": [
+        ("M000", 7.5712, "hap", "4.0000, 3.0000, 2.0000"),
+        ("F000", 6.2901, "neu", "2.5000, 2.5000, 2.5000"),
+        ("F001", 9.5000, "xxx", "3.0000, 1.0000, 5.0000"),
+        ("M001", 12.0000, "exc", "5.0000, 5.5000, 3.0000"),
+        ("FXX0", 15.0000, "fru", "2.0000, 4.0000, 4.0000"),
+    ],
+    **{
+        f"Ses0{session}{who}_script01_1": [
+            ("F000", 1.0, "ang", "1.0000, 5.0000, 4.0000"),
+            ("M000", 2.0, "sad", "2.0000, 1.0000, 2.0000"),
+        ]
+        for session in range(1, 6)
+        for who in "FM"
+    },
+}
+VOTES = """C-E2:\tHappiness;\t()
+C-E3:\tHappiness; Excited;\t(smiling; at last)
+C-E4:\tNeutral state;\t()
+C-M1:\tExcited;\t()
+A-E3:\tval 4; act 3; dom  2;\t()
+A-M1:\tval ; act ; dom  ;\t()
+"""
+
+
+@pytest.fixture
+def corpus_dir(tmp_path: Path, write_sound: Callable[..., Path]) -> Path:
+    """Five sessions in the release's layout: 25 judged turns in 11 dialogues."""
+    root = tmp_path / "IEMOCAP_full_release"
+    for dialogue, turns in DIALOGUES.items():
+        session = root / f"Session{dialogue[4]}"
+        labels, words = [HEADER, ""], []
+        for turn, start, label, vad in turns:
+            votes = VOTES if label == "hap" else ""
+            labels += [f"[{start:.4f} - {start + 1:.4f}]\t{dialogue}_{turn}\t{label}\t[{vad}]"]
+            labels += [votes]
+            words += [f"{dialogue}_{turn} [{start:08.4f}-{start + 1:08.4f}]: Say {turn}."]
+            wav = session / "sentences" / "wav" / dialogue / f"{dialogue}_{turn}.wav"
+            write_sound(wav, 1600)
+        write(session / "dialog" / "EmoEvaluation" / f"{dialogue}.txt", "\n".join(labels))
+        write(session / "dialog" / "transcriptions" / f"{dialogue}.txt", "\n".join(words) + "\n")
+    return root
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def labels_of(corpus_dir: Path, dialogue: str = "Ses01F_impro01") -> Path:
+    return corpus_dir / f"Session{dialogue[4]}/dialog/EmoEvaluation/{dialogue}.txt"
+
+
+def words_of(corpus_dir: Path, dialogue: str = "Ses01F_impro01") -> Path:
+    return corpus_dir / f"Session{dialogue[4]}/dialog/transcriptions/{dialogue}.txt"
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def rows_of(out_dir: Path) -> dict[str, Utterance]:
+    return {row.id: row for row in read_manifest(out_dir / "all.tsv")}
+
+
+def note(corpus: Corpus, what: str) -> str:
+    (found,) = (note for note in corpus.notes if what in note)
+    return found
+
+
+def test_labels_speakers_and_votes(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(corpus_dir), str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"--data {out} --data-raw {corpus_dir} --fold leave_one_session_out/1" in said
+    rows = rows_of(out)
+    assert rows["Ses01F_impro01_M000"] == Utterance(
+        "Ses01F_impro01_M000",
+        audio="Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M000.wav",
+        n_samples=1600,
+        text="Say M000.",
+        speaker="Ses01_M",  # a man, though the woman wears the markers
+        session="Ses01",
+        dialogue="Ses01F_impro01",
+        turn=1,  # said second, listed first
+        emotion="happy",
+        valence=0.75,
+        arousal=0.5,
+        dominance=0.25,
+        extra={
+            "label": "hap",
+            "evaluators": "3",
+            "agreement": "0.667",
+            "votes": "E2 hap; E3 hap exc; E4 neu; M1 exc",
+            "ratings": "E3 val 4; act 3; dom 2 | M1 val ; act ; dom ",
+            "start": "7.5712",
+            "end": "8.5712",
+        },
+    )
+    assert [row.id for row in list(rows.values())[:3]] == [
+        f"Ses01F_impro01_{turn}" for turn in ("F000", "M000", "F001")
+    ]
+    assert rows["Ses01F_impro01_FXX0"].speaker == "Ses01_F"
+    assert rows["Ses05M_script01_1_F000"].session == "Ses05"
+    assert len(rows) == 25
+    assert validate(out, corpus_dir) == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "emotions"),
+    [
+        ("4", 4, ["neutral", "happy", None, "happy", None]),
+        ("5", 5, ["neutral", "happy", None, "happy", "frustrated"]),
+        ("6", 6, ["neutral", "happy", None, "excited", "frustrated"]),
+        ("all", 10, ["neutral", "happy", None, "excited", "frustrated"]),
+    ],
+)
+def test_class_maps_empty_labels_and_keep_every_row(
+    corpus_dir: Path, tmp_path: Path, classes: str, labels: int, emotions: list[str | None]
+) -> None:
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out", classes=classes)
+    rows = list(rows_of(tmp_path / "out").values())
+    assert [row.emotion for row in rows[:5]] == emotions
+    assert len(corpus.labels["emotion"]) == labels
+    assert len(rows) == 25
+    assert rows[2].valence == 0.5  # no label, but VAD
+    missing = sum(emotion is None for emotion in emotions)
+    assert note(corpus, "-class map").startswith(f"{missing} rows have no label in the {classes}-")
+    assert validate(tmp_path / "out", corpus_dir) == []
+
+
+def test_class_maps_add_up_to_the_known_counts() -> None:
+    assert sum(FULL.values()) == 10_039
+    assert sum(FULL[label] for label in CLASSES["4"]) == sum(FOUR_CLASS.values()) == 5_531
+    assert set(CLASSES["all"]) == set(FULL) - {"xxx"}
+
+
+def test_vad_outside_the_scale_is_emptied_and_listed(corpus_dir: Path, tmp_path: Path) -> None:
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    row = rows_of(tmp_path / "out")["Ses01F_impro01_M001"]
+    assert (row.emotion, row.valence, row.arousal, row.dominance) == ("happy", None, None, None)
+    assert [(d.id, d.what, d.reason) for d in corpus.dropped] == [
+        ("Ses01F_impro01_M001", "VAD", "arousal 5.5 lies outside 1 to 5")
+    ]
+    assert corpus.splits["all"]["with_vad"] == 24
+
+
+def test_the_bracket_goes_by_the_names_of_the_header(corpus_dir: Path, tmp_path: Path) -> None:
+    change(labels_of(corpus_dir), "[V, A, D]", "[A, V, D]")
+    prepare_iemocap(corpus_dir, tmp_path / "out")
+    row = rows_of(tmp_path / "out")["Ses01F_impro01_M000"]
+    assert (row.arousal, row.valence, row.dominance) == (0.75, 0.5, 0.25)
+
+
+def test_transcriptions_hold_more_than_utterances(corpus_dir: Path, tmp_path: Path) -> None:
+    path = words_of(corpus_dir)
+    change(path, "Say M000.", "Yes. [LAUGHTER]  It\u2019s <sil> fine(2) ++NOISE++</s>")
+    change(path, "Say F001.", "[BREATHING]")
+    change(path, "Ses01F_impro01_FXX0 [015.0000-016.0000]: Say FXX0.\n", "")
+    with path.open("ab") as file:
+        file.write(b"Ses01F_impro01_MXX3 [017.0-018.0]: [LAUGHTER]\nM: [LAUGHTER]\n\n")
+        file.write(b"Ses01F_impro01_F000 [006.2901-007.2901]: Say F000 caf\xe9.\n")
+    (path.parent / f"._{path.name}").write_bytes(b"\x00finder")
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert rows["Ses01F_impro01_M000"].text == "Yes. [LAUGHTER] It's fine"
+    assert rows["Ses01F_impro01_F001"].text == "[BREATHING]"
+    assert rows["Ses01F_impro01_F000"].text == "Say F000."
+    assert rows["Ses01F_impro01_FXX0"].text is None
+    assert ("Ses01F_impro01_FXX0", "text", "no transcript") in {
+        (d.id, d.what, d.reason) for d in corpus.dropped
+    }
+    assert "1 transcribed lines without a label line" in note(corpus, "Ses01F_impro01_MXX3")
+    assert note(corpus, "name no turn").startswith("1 ")
+    assert note(corpus, "transcribed twice").endswith(": Ses01F_impro01_F000")
+    assert note(corpus, "notes of sounds").startswith("2 texts hold")
+    assert note(corpus, "forced alignment").startswith("1 texts held")
+    assert validate(tmp_path / "out", corpus_dir) == []
+
+
+def test_sound_notes_are_cut_out_when_told(corpus_dir: Path, tmp_path: Path) -> None:
+    change(words_of(corpus_dir), "Say M000.", "Yes. [LAUGHTER] No.")
+    change(words_of(corpus_dir), "Say F001.", "[BREATHING]")
+    out = tmp_path / "out"
+    assert main([str(corpus_dir), str(out), "--drop-sound-notes"]) == 0
+    rows = rows_of(out)
+    assert rows["Ses01F_impro01_M000"].text == "Yes. No."
+    assert rows["Ses01F_impro01_F001"].text is None
+    assert [(d.id, d.reason) for d in read_corpus(out).dropped if d.what == "text"] == [
+        ("Ses01F_impro01_F001", "the transcript is blank")
+    ]
+
+
+def test_bad_recordings_are_listed(
+    corpus_dir: Path,
+    tmp_path: Path,
+    cut: Callable[[Path], Path],
+    write_sound: Callable[..., Path],
+) -> None:
+    wavs = corpus_dir / "Session1" / "sentences" / "wav" / "Ses01F_impro01"
+    (wavs / "Ses01F_impro01_F000.wav").unlink()
+    cut(wavs / "Ses01F_impro01_M000.wav")
+    (wavs / "Ses01F_impro01_F001.wav").unlink()
+    change(words_of(corpus_dir), "Say F001.", "")
+    (wavs / "._Ses01F_impro01_F000.wav").write_bytes(b"\x00finder")
+    write_sound(wavs / "Ses01F_impro01_MXX9.wav")
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    found = {(d.id[-4:], d.what): d.reason for d in corpus.dropped if d.what != "VAD"}
+    assert found.pop(("M000", "audio")).startswith("audio: truncated")
+    assert found == {
+        ("F000", "audio"): "audio: there is no such file",
+        ("F001", "text"): "the transcript is blank",
+        ("F001", "row"): "audio: there is no such file, and no text",
+    }
+    rows = rows_of(tmp_path / "out")
+    assert len(rows) == 24
+    assert rows["Ses01F_impro01_F000"].audio is None
+    assert rows["Ses01F_impro01_F000"].text == "Say F000."
+    assert note(corpus, "recordings").startswith("1 recordings have no label line: Ses01F_impro01_")
+    assert validate(tmp_path / "out", corpus_dir) == []
+
+
+def test_text_only(corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wav in corpus_dir.glob("Session?/sentences/wav/*/*.wav"):
+        wav.unlink()
+    out = tmp_path / "out"
+    assert main([str(corpus_dir), str(out)]) == 1
+    assert "none of 25 recordings is there, such as Session1/sen" in capsys.readouterr().err
+    assert not (out / "corpus.yaml").exists()
+    assert main([str(corpus_dir), str(out), "--text-only"]) == 0
+    assert "--modality text" in capsys.readouterr().out
+    assert read_corpus(out).splits["all"]["with_audio"] == 0
+    assert validate(out) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\tneu\t", "\tneutral\t", "row 4: emotion is 'neutral', none of neu, sad, ang"),
+        ("[2.5000, 2.5000, 2.5000]", "", "row 4: no label line: [start - end], turn"),
+        ("2.5000, 2.5000, 2.5000", "2.5, 2.5", "row 4: [2.5, 2.5] are not 3 numbers"),
+        ("2.5000, 2.5000, 2.5000", "a, 2.5, 2.5", "row 4: could not convert string"),
+        ("Ses01F_impro01_F000", "Ses01F_impro02_F000", "row 4: turn 'Ses01F_impro02_F000' is none"),
+        ("Ses01F_impro01_F000", "Ses01F_impro01_X000", "row 4: turn 'Ses01F_impro01_X000' is none"),
+        ("[V, A, D]", "[P, A, D]", "row 1: the header's bracket is P, A, D, not V, A and D"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_and_nothing_written(
+    corpus_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    old: str,
+    new: str,
+    message: str,
+) -> None:
+    path = labels_of(corpus_dir)
+    lines = [line for line in path.read_text().split("\n") if "M000" not in line and line]
+    path.write_text("\n".join([lines[0], "", *VOTES.splitlines()[:1], *lines[7:]]))
+    change(path, old, new)
+    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert f"error: {path}: {message}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_odd_votes_and_repeated_turns_are_said(corpus_dir: Path, tmp_path: Path) -> None:
+    path = labels_of(corpus_dir)
+    change(path, "C-E4:\tNeutral state;", "C-E4:\tBoredom;")
+    with path.open("a") as file:
+        file.write("\n[20.0 - 21.0]\tSes01F_impro01_F000\tsad\t[1.0, 1.0, 1.0]\n")
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    assert note(corpus, "evaluators' lines").startswith(
+        "1 evaluators' lines cannot be read: Ses01F_impro01.txt: row "
+    )
+    rows = rows_of(tmp_path / "out")
+    assert rows["Ses01F_impro01_M000"].extra["agreement"] == "1.000"
+    assert rows["Ses01F_impro01_F000"].emotion == "neutral"
+    (row,) = (d for d in corpus.dropped if d.what == "row")
+    assert row.id == "Ses01F_impro01_F000"
+    assert "repeats the turn of row 11" in row.reason
+
+
+def test_folds_of_sessions_and_speakers(corpus_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    corpus = prepare_iemocap(corpus_dir, out)
+    assert corpus.folds == {
+        "leave_one_session_out": {"unit": "session", "folds": 5, "seed": 1},
+        "leave_one_speaker_out": {"unit": "speaker", "folds": 10, "seed": 1},
+        "seed_sessions": {"unit": "session", "folds": 1, "seed": 1},
+    }
+    rows = rows_of(out)
+    sets = {name: json.loads((out / f"folds/{name}.json").read_text()) for name in corpus.folds}
+    for number, fold in sets["leave_one_session_out"]["folds"].items():
+        assert {rows[name].session for name in fold["test"]} == {f"Ses0{number}"}
+        speakers = [{rows[name].speaker for name in fold[split]} for split in ("train", "valid")]
+        assert speakers[0].isdisjoint(speakers[1])
+        assert f"Ses0{number}" not in {rows[n].session for n in fold["train"] + fold["valid"]}
+    seed = sets["seed_sessions"]["folds"]["1"]
+    assert [len(seed[split]) for split in ("train", "valid", "test")] == [17, 4, 4]
+    for fold in sets["leave_one_speaker_out"]["folds"].values():
+        assert {rows[n].session for n in fold["valid"]} == {rows[n].session for n in fold["test"]}
+
+
+def test_a_part_of_the_corpus_is_prepared_and_said(corpus_dir: Path, tmp_path: Path) -> None:
+    for path in corpus_dir.glob("Session[2-5]"):
+        path.rename(tmp_path / path.name)
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    assert note(corpus, "a part of") == "a part of the corpus: Ses01"
+    assert note(corpus, "leave_one_session_out").startswith(
+        "folds leave_one_session_out are not made: 1 sessions are too few"
+    )
+    assert not (tmp_path / "out" / "folds").exists()
+    assert validate(tmp_path / "out", corpus_dir) == []
+
+
+def test_other_counts_than_the_known_ones_are_warned_of(
+    corpus_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    assert note(corpus, "full copy has").endswith(
+        "has 10039 turns; in 4 classes 5531: Ses01 1085, Ses02 1023, Ses03 1151, Ses04 1031, "
+        "Ses05 1241"
+    )
+    assert "this copy differs from the full one: neu 1, not 1708;" in caplog.text
+
+
+def test_twice_the_same_bytes_and_no_file_decoded_twice(
+    corpus_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    prepare_iemocap(corpus_dir, out)
+    written = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert len(written) == 6  # all.tsv, corpus.yaml, three folds, the lengths
+
+    def fail(*_: object) -> int:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("data_prep.sound.length.measure_audio", fail)
+    prepare_iemocap(corpus_dir, out, workers=1)
+    assert {path: path.read_bytes() for path in written} == written
+
+
+def test_folds_that_differ_are_kept(corpus_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare_iemocap(corpus_dir, out)
+    before = (out / "corpus.yaml").read_bytes(), (out / "all.tsv").read_bytes()
+    path = labels_of(corpus_dir)
+    path.write_text(path.read_text().split("[15.0000")[0])  # one turn fewer
+    with pytest.raises(ValueError, match="leave_one_session_out.json: holds other folds"):
+        prepare_iemocap(corpus_dir, out)
+    assert before == ((out / "corpus.yaml").read_bytes(), (out / "all.tsv").read_bytes())
+    prepare_iemocap(corpus_dir, out, force=True)
+    assert len(rows_of(out)) == 24
+
+
+@pytest.mark.parametrize("missing", ["all", "session"])
+def test_another_layout_is_named(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    if missing == "all":
+        assert main([str(tmp_path / "nothing"), str(tmp_path / "out")]) == 1
+        assert "name IEMOCAP_full_release" in capsys.readouterr().err
+    else:
+        path = labels_of(corpus_dir, "Ses02F_script01_1")
+        path.rename(labels_of(corpus_dir).with_name(path.name))
+        assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+        assert "Ses02F_script01_1.txt: the name says Session2; put it" in capsys.readouterr().err
+
+
+@pytest.mark.realdata
+def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    corpus_dir = real_data("iemocap")
+    assert main([str(corpus_dir), str(tmp_path)]) == 0
+    corpus = read_corpus(tmp_path)
+    assert corpus.splits["all"]["rows"] == 10_039
+    assert corpus.splits["all"]["emotion"] == {
+        "neutral": 1708,
+        "sad": 1084,
+        "angry": 1103,
+        "happy": 1636,
+    }
+    assert not any("differs from the full" in note for note in corpus.notes)
+    assert validate(tmp_path, corpus_dir) == []

@@ -1,0 +1,299 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_prep.msp_improv import main, prepare_msp_improv
+from data_prep.msp_improv_rows import FULL
+from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
+from data_prep.validate import validate
+
+# clip -> (class, A, V, D); the first has workers' lines, one of them twice
+CLIPS = {
+    "S01A-F01-S-FM01": ("A", "4.5", "1.5", "4.0"),
+    "S01A-M01-S-FM02": ("S", "2.0", "2.0", "NaN"),
+    "S01H-F01-P-FM01": ("X", "3.0", "3.0", "3.0"),
+    "S01H-M01-P-FM02": ("O", "3.0", "3.0", "5.5"),
+    **{
+        f"S02N-{sex}0{session}-R-{sex}{sex}01": ("N" if sex == "F" else "H", "3.0", "4.0", "3.0")
+        for session in (1, 2, 3)
+        for sex in "FM"
+    },
+}
+VOTES = """ MSPW01; Angry; Angry,Frustrated; A:5.000000; V:1.000000; D:4.000000; N:4.000000;
+ MSPW02; Angry; Other(upset; a bit); A:4.000000; V:2.000000; D:4.000000; N:NaN;
+ MSPW03; Neutral; Neutral; A:4.500000; V:1.500000; D:4.000000; N:4.000000;
+ MSPW01; Angry; Angry,Frustrated; A:5.000000; V:1.000000; D:4.000000; N:4.000000;
+"""
+TEXTS = "Human_transcriptions/All_human_transcriptions"
+
+
+def line_of(clip: str, label: str, a: str, v: str, d: str) -> str:
+    return f"UTD-IMPROV-{clip}.avi; {label}; A:{a}; V:{v}; D:{d} ; N:4.200000;\n"
+
+
+@pytest.fixture
+def corpus_dir(tmp_path: Path, write_sound: Callable[..., Path]) -> Path:
+    """Three sessions as distributed: ten clips, 48 kHz, each with its transcript."""
+    root = tmp_path / "MSP-IMPROV"
+    (root / TEXTS).mkdir(parents=True)
+    blocks = []
+    for clip, values in CLIPS.items():
+        blocks.append(line_of(clip, *values) + (VOTES if not blocks else ""))
+        scene, speaker, scenario, _ = clip.split("-")
+        folder = root / "Audio" / f"session{int(speaker[1:])}" / scene / scenario
+        write_sound(folder / f"MSP-IMPROV-{clip}.wav", 4800, 48_000)
+        (root / TEXTS / f"MSP-IMPROV-{clip}.txt").write_text(f"How can I\n not {clip}\n")
+    (root / "Evalution.txt").write_text("\n".join(blocks))
+    return root
+
+
+def wav(corpus_dir: Path, clip: str) -> Path:
+    return next(corpus_dir.glob(f"Audio/*/*/*/MSP-IMPROV-{clip}.wav"))
+
+
+def change(corpus_dir: Path, old: str, new: str) -> None:
+    path = corpus_dir / "Evalution.txt"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def rows_of(out_dir: Path) -> dict[str, Utterance]:
+    return {row.id[len("MSP-IMPROV-") :]: row for row in read_manifest(out_dir / "all.tsv")}
+
+
+def note(corpus: Corpus, what: str) -> str:
+    (found,) = (note for note in corpus.notes if what in note)
+    return found
+
+
+def test_labels_votes_and_names(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(corpus_dir), str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"--data {out} --data-raw {corpus_dir} --fold leave_one_session_out/1" in said
+    rows = rows_of(out)
+    assert rows["S01A-F01-S-FM01"] == Utterance(
+        "MSP-IMPROV-S01A-F01-S-FM01",
+        audio="Audio/session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM01.wav",
+        n_samples=1600,
+        text="How can I not S01A-F01-S-FM01",
+        speaker="F01",
+        session="session1",
+        dialogue="session1_S01A_S_FM",
+        turn=1,
+        emotion="angry",
+        valence=0.125,
+        arousal=0.875,
+        dominance=0.75,
+        extra={
+            "label": "A",
+            "target": "angry",
+            "scenario": "other, improvised",
+            "sex": "female",
+            "naturalness": "4.2",
+            "evaluators": "3",
+            "agreement": "0.667",
+            "votes": "N 1; A 2",
+        },
+    )
+    assert rows["S01A-M01-S-FM02"].dominance is None  # NaN
+    assert rows["S01A-M01-S-FM02"].dialogue == "session1_S01A_S_FM"
+    assert rows["S01A-M01-S-FM02"].speaker == "M01"
+    assert len(rows) == 10
+    assert validate(out, corpus_dir) == []
+
+
+def test_ratings_go_by_their_letter(corpus_dir: Path, tmp_path: Path) -> None:
+    change(corpus_dir, "A:4.5; V:1.5;", "V:1.5; A:4.5;")
+    prepare_msp_improv(corpus_dir, tmp_path / "out")
+    row = rows_of(tmp_path / "out")["S01A-F01-S-FM01"]
+    assert (row.valence, row.arousal) == (0.125, 0.875)
+
+
+@pytest.mark.parametrize(
+    ("options", "emotions"),
+    [
+        ([], [None, None]),
+        (["--keep-other"], [None, "other"]),
+        (["--keep-no-agreement"], ["no_agreement", None]),
+        (["--keep-other", "--keep-no-agreement"], ["no_agreement", "other"]),
+    ],
+)
+def test_other_and_no_agreement_are_classes_when_told(
+    corpus_dir: Path, tmp_path: Path, options: list[str], emotions: list[str | None]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(corpus_dir), str(out), *options]) == 0
+    rows = rows_of(out)
+    assert [rows[clip].emotion for clip in ("S01H-F01-P-FM01", "S01H-M01-P-FM02")] == emotions
+    corpus = read_corpus(out)
+    kept = [emotion for emotion in reversed(emotions) if emotion]
+    assert corpus.labels["emotion"] == ("neutral", "sad", "angry", "happy", *kept)
+    if None in emotions:
+        assert note(corpus, "of no class").startswith(f"{emotions.count(None)} rows")
+    assert rows["S01H-F01-P-FM01"].valence == 0.5
+    assert validate(out, corpus_dir) == []
+
+
+def test_activation_is_as_printed_and_its_polarity_measured(
+    corpus_dir: Path, tmp_path: Path
+) -> None:
+    upright = prepare_msp_improv(corpus_dir, tmp_path / "upright")
+    assert not any("inverted" in note for note in upright.notes)
+    change(corpus_dir, "A:4.5;", "A:1.5;")
+    change(corpus_dir, "A:2.0;", "A:4.0;")
+    printed = prepare_msp_improv(corpus_dir, tmp_path / "printed")
+    assert rows_of(tmp_path / "printed")["S01A-F01-S-FM01"].arousal == 0.125
+    assert "less arousal than sad ones (mean 0.125 and 0.750)" in note(printed, "inverted")
+    turned = prepare_msp_improv(corpus_dir, tmp_path / "turned", invert_activation=True)
+    row = rows_of(tmp_path / "turned")["S01A-F01-S-FM01"]
+    assert (row.arousal, row.valence, row.dominance) == (0.875, 0.125, 0.75)
+    assert turned.vad == {
+        "source_scale": [1.0, 5.0],
+        "mapping": "(x - 1) / 4",
+        "arousal": "(5 - x) / 4: inverted, as asked for",
+    }
+    assert not any("inverted" in note for note in turned.notes)
+
+
+def test_faults_are_listed_each_with_its_reason(
+    corpus_dir: Path,
+    tmp_path: Path,
+    cut: Callable[[Path], Path],
+    write_sound: Callable[..., Path],
+) -> None:
+    wav(corpus_dir, "S01A-F01-S-FM01").unlink()
+    cut(wav(corpus_dir, "S02N-F02-R-FF01"))
+    wav(corpus_dir, "S02N-M02-R-MM01").unlink()
+    (corpus_dir / TEXTS / "MSP-IMPROV-S02N-M02-R-MM01.txt").unlink()
+    (corpus_dir / TEXTS / "MSP-IMPROV-S02N-M03-R-MM01.txt").write_text(" \n")
+    write_sound(corpus_dir / "Audio" / "session3" / "MSP-IMPROV-S09N-F03-P-FM01.wav")
+    write_sound(corpus_dir / "Audio" / "session3" / "MSP-IMPROV-S02N-M03-R-MM01.wav")
+    (corpus_dir / "Audio" / "session3" / "._MSP-IMPROV-S02N-M03-R-MM01.wav").write_bytes(b"x")
+    with (corpus_dir / "Evalution.txt").open("a") as file:
+        file.write("\n" + line_of("S01A-F01-S-FM01", "H", "3.0", "3.0", "3.0") + " W9; Bored; ; \n")
+    corpus = prepare_msp_improv(corpus_dir, tmp_path / "out")
+    reasons = {(d.id[len("MSP-IMPROV-") :], d.what): d.reason for d in corpus.dropped}
+    assert reasons.pop(("S02N-F02-R-FF01", "audio")).startswith("audio: truncated")
+    assert reasons == {
+        ("S01A-F01-S-FM01", "row"): "row 25 repeats the clip of row 1",
+        ("S01A-F01-S-FM01", "audio"): "audio: there is no such file",
+        ("S01H-M01-P-FM02", "VAD"): "dominance 5.5 lies outside 1 to 5",
+        ("S02N-M02-R-MM01", "text"): "no transcript",
+        ("S02N-M02-R-MM01", "row"): "audio: there is no such file, and no text",
+        ("S02N-M03-R-MM01", "text"): "the transcript is blank",
+    }
+    rows = rows_of(tmp_path / "out")
+    assert len(rows) == 9
+    assert rows["S01A-F01-S-FM01"].emotion == "angry"
+    assert note(corpus, "two places").endswith(": MSP-IMPROV-S02N-M03-R-MM01")
+    assert note(corpus, "no label line").endswith(": MSP-IMPROV-S09N-F03-P-FM01")
+    assert note(corpus, "cannot be read") == "1 evaluators' lines cannot be read: row 26"
+    assert validate(tmp_path / "out", corpus_dir) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("; A; A:4.5", "; B; A:4.5", "row 1: the class is 'B', none of N, S, A, H, O, X"),
+        ("A:4.5; ", "", "row 1: no rating A:"),
+        ("A:4.5", "A:high", "row 1: could not convert string to float"),
+        ("S01A-F01-S-FM01", "S01A-F01", "row 1: 'UTD-IMPROV-S01A-F01' is no clip's name"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named_and_nothing_written(
+    corpus_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    old: str,
+    new: str,
+    message: str,
+) -> None:
+    change(corpus_dir, old, new)
+    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert f"error: {corpus_dir / 'Evalution.txt'}: {message}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_layouts(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (corpus_dir / "Evalution.txt").rename(corpus_dir / "Evaluation.txt")
+    for folder in (corpus_dir / "Audio").iterdir():
+        folder.rename(corpus_dir / folder.name)
+    (corpus_dir / "Audio").rmdir()
+    (corpus_dir / TEXTS).rename(tmp_path / "texts")
+    prepare_msp_improv(corpus_dir, out, transcripts=tmp_path / "texts")
+    rows = rows_of(out)
+    first = rows["S01A-F01-S-FM01"]
+    assert first.audio == "session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM01.wav"
+    assert first.text is not None
+    wordless = prepare_msp_improv(corpus_dir, tmp_path / "wordless")
+    assert note(wordless, "no transcripts").endswith(" or Human_transcriptions")
+    (corpus_dir / "Evalution.txt").write_text("")
+    assert main([str(corpus_dir), str(out)]) == 1
+    assert "both of Evalution.txt and Evaluation.txt" in capsys.readouterr().err
+    (corpus_dir / "Evaluation.txt").unlink()
+    assert main([str(corpus_dir), str(out)]) == 1
+    assert "Evalution.txt: no clip in it" in capsys.readouterr().err
+    (corpus_dir / "Evalution.txt").unlink()
+    assert main([str(corpus_dir), str(out)]) == 1
+    assert "neither of Evalution.txt and Evaluation.txt" in capsys.readouterr().err
+
+
+def test_text_only(corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in corpus_dir.rglob("*.wav"):
+        path.unlink()
+    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert "none of 10 recordings is there, such as Audio/session1" in capsys.readouterr().err
+    assert main([str(corpus_dir), str(tmp_path / "out"), "--text-only"]) == 0
+    assert validate(tmp_path / "out") == []
+    command = [str(corpus_dir), str(tmp_path / "out"), "--text-only", "--transcripts", "nowhere"]
+    assert main(command) == 1
+    assert "--text-only: no row has a text" in capsys.readouterr().err
+
+
+def test_numbers_that_come_twice_are_no_order(corpus_dir: Path, tmp_path: Path) -> None:
+    assert rows_of_prepared(corpus_dir, tmp_path / "a")["S01A-M01-S-FM02"].turn == 2
+    change(corpus_dir, "S01A-M01-S-FM02", "S01A-M01-S-FM01")
+    corpus = prepare_msp_improv(corpus_dir, tmp_path / "b")
+    assert {row.turn for row in rows_of(tmp_path / "b").values()} == {None}
+    assert note(corpus, "turn is left empty").startswith("turn is left empty: 1 numbers")
+
+
+def rows_of_prepared(corpus_dir: Path, out_dir: Path) -> dict[str, Utterance]:
+    prepare_msp_improv(corpus_dir, out_dir)
+    return rows_of(out_dir)
+
+
+def test_folds_and_counts(corpus_dir: Path, tmp_path: Path) -> None:
+    corpus = prepare_msp_improv(corpus_dir, tmp_path / "out")
+    assert sum(FULL.values()) == 8438
+    assert sum(FULL[letter] for letter in "NSAH") == 7798
+    assert note(corpus, "a part") == "a part of the corpus: sessions 01, 02, 03"
+    folds = json.loads((tmp_path / "out/folds/leave_one_speaker_out.json").read_text())["folds"]
+    assert len(folds) == 6
+    assert [len(folds["1"][split]) for split in ("train", "valid", "test")] == [4, 3, 3]
+    assert sorted(corpus.folds or {}) == ["leave_one_session_out", "leave_one_speaker_out"]
+
+
+def test_a_whole_copy_of_other_counts_is_warned_of(corpus_dir: Path, tmp_path: Path) -> None:
+    with (corpus_dir / "Evalution.txt").open("a") as file:
+        for session in (4, 5, 6):
+            file.write("\n" + line_of(f"S02N-F0{session}-R-FF01", "N", "3.0", "3.0", "3.0"))
+    corpus = prepare_msp_improv(corpus_dir, tmp_path / "out")
+    assert "N 6, not 3477; S 1, not 885" in note(corpus, "differs from the full one")
+
+
+def test_twice_the_same_bytes(corpus_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prepare_msp_improv(corpus_dir, out)
+    written = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    prepare_msp_improv(corpus_dir, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == written
