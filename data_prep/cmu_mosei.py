@@ -1,6 +1,6 @@
 """CMU-MOSEI: sentences of more than 3,000 YouTube videos, scored -3 to 3 (Zadeh et al. 2018).
 
-Read in MMSA's layout: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.mmsa`.
+Read in MMSA's layout: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
 The official split has 16,326/1,871/4,659 sentences, whole videos in each.
 Not used: the six emotions, which MMSA's label.csv leaves out.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_prep import mmsa
-from data_prep.mmsa_labels import MmsaCorpus
+from data_prep.corpora import mmsa
+from data_prep.corpora.mmsa_labels import MmsaCorpus
 
 CMU_MOSEI = MmsaCorpus(
     "cmu_mosei",

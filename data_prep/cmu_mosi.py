@@ -1,6 +1,6 @@
 """CMU-MOSI: opinions in 93 YouTube videos, each sentence scored -3 to 3 (Zadeh et al. 2016).
 
-Read in MMSA's layout: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.mmsa`.
+Read in MMSA's layout: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
 The official split has 1,284/229/686 sentences, whole videos in each.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_prep import mmsa
-from data_prep.mmsa_labels import MmsaCorpus
+from data_prep.corpora import mmsa
+from data_prep.corpora.mmsa_labels import MmsaCorpus
 
 CMU_MOSI = MmsaCorpus(
     "cmu_mosi",

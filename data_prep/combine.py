@@ -23,9 +23,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_prep.combine_labels import LabelMaps, check_maps, join_labels, twin_notes
-from data_prep.combine_options import combine_parser, folders_of, maps_of, splits_of
-from data_prep.combine_sources import Source, read_sources, way_to
+from data_prep.combining.labels import LabelMaps, check_maps, join_labels, twin_notes
+from data_prep.combining.options import combine_parser, folders_of, maps_of, splits_of
+from data_prep.combining.sources import Source, read_sources, way_to
 from data_prep.command_line import run
 from data_prep.schema import (
     CORPUS_FILE,

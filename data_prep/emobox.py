@@ -25,9 +25,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.command_line import make_parser, run
-from data_prep.emobox_files import LABEL_FILE, EmoBoxFolder, read_emobox, read_speakers
-from data_prep.emobox_sounds import default_raw, find_sounds, is_stretch
-from data_prep.fold_file import Folds, fold_faults, folds_path, refuse_other_folds, render_folds
+from data_prep.corpora.emobox_files import LABEL_FILE, EmoBoxFolder, read_emobox, read_speakers
+from data_prep.corpora.emobox_sounds import default_raw, find_sounds, is_stretch
+from data_prep.folding.file import Folds, fold_faults, folds_path, refuse_other_folds, render_folds
 from data_prep.folds import ALL, write_folds
 from data_prep.group_split import split_groups
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, write_corpus

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.command_line import make_parser, run
-from data_prep.prototype_checks import axis_warnings, polarity_warnings
-from data_prep.prototype_file import PROTOTYPES_FILE, write_prototypes
-from data_prep.prototype_maths import STATISTICS, Floats, difficulties, fit_by_domain, is_usable
-from data_prep.prototype_records import ALL, CORPUS, Centroid, Prototypes
-from data_prep.prototype_rows import TrainRows, read_train_rows
+from data_prep.prototyping.checks import axis_warnings, polarity_warnings
+from data_prep.prototyping.file import PROTOTYPES_FILE, write_prototypes
+from data_prep.prototyping.maths import STATISTICS, Floats, difficulties, fit_by_domain, is_usable
+from data_prep.prototyping.records import ALL, CORPUS, Centroid, Prototypes
+from data_prep.prototyping.rows import TrainRows, read_train_rows
 from data_prep.records import LABEL_COLUMNS
 
 QUANTILES = [tenth / 10 for tenth in range(1, 10)]

@@ -15,10 +15,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep import fold_protocols
 from data_prep.command_line import make_parser, run
 from data_prep.corpus_card import read_corpus, write_corpus
-from data_prep.fold_file import (
+from data_prep.folding import protocols as fold_protocols
+from data_prep.folding.file import (
     FOLDS_FOLDER,
     Folds,
     fold_faults,
@@ -29,8 +29,8 @@ from data_prep.fold_file import (
     render_folds,
     store_folds,
 )
-from data_prep.fold_leaks import check_leaks
-from data_prep.fold_protocols import PROTOCOLS, FoldOptions, make_folds
+from data_prep.folding.leaks import check_leaks
+from data_prep.folding.protocols import PROTOCOLS, FoldOptions, make_folds
 from data_prep.records import LABEL_COLUMNS, SPLITS, Corpus, Utterance
 
 __all__ = [

@@ -26,15 +26,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.audformat_tables import HEADER, open_audformat
 from data_prep.command_line import run
-from data_prep.hf_columns import map_columns, map_features
-from data_prep.hf_files import TableSource, find_shards, open_table
-from data_prep.hf_load import ROW_ID, Loaded, Plan, load, write_features
 from data_prep.schema import LABEL_COLUMNS, Corpus
 from data_prep.table import prepare_table
-from data_prep.table_options import recipe_of, table_parser, tables_of
-from data_prep.table_recipe import TableRecipe, check_recipe
+from data_prep.tables.audformat import HEADER, open_audformat
+from data_prep.tables.hf_columns import map_columns, map_features
+from data_prep.tables.hf_files import TableSource, find_shards, open_table
+from data_prep.tables.hf_load import ROW_ID, Loaded, Plan, load, write_features
+from data_prep.tables.options import recipe_of, table_parser, tables_of
+from data_prep.tables.recipe import TableRecipe, check_recipe
 
 STORED_NOTE = "audio was written into this folder: train without --data-raw"
 

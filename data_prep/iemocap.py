@@ -23,9 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_prep.command_line import make_parser, run
-from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
-from data_prep.iemocap_labels import LABELS
-from data_prep.iemocap_rows import (
+from data_prep.corpora.iemocap_labels import LABELS
+from data_prep.corpora.iemocap_rows import (
     SCALE,
     make_rows,
     read_all_texts,
@@ -33,9 +32,9 @@ from data_prep.iemocap_rows import (
     say_spare_recordings,
     say_unlabelled,
 )
-from data_prep.recordings import join_audio, leave_out_audio
+from data_prep.corpora.recordings import join_audio, leave_out_audio
+from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.schema import Corpus, Utterance
-from data_prep.summary import print_summary
 
 _FOUR = {"neu": "neutral", "sad": "sad", "ang": "angry", "hap": "happy", "exc": "happy"}
 CLASSES: dict[str, Mapping[str, str]] = {
@@ -132,7 +131,6 @@ def _prepare(options: argparse.Namespace) -> None:
         workers=options.workers,
         progress=True,
     )
-    print_summary(options.out_dir)
     raw = "--modality text" if options.text_only else f"--data-raw {options.corpus_dir}"
     print(f"train with: --data {options.out_dir} {raw} --fold {PROTOCOLS[0]}/1")
 

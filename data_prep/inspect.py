@@ -19,8 +19,8 @@ from pathlib import Path
 
 from data_prep.command_line import make_parser, run
 from data_prep.files.digests import file_digests
-from data_prep.fold_file import FOLDS_FOLDER, read_base, read_folds
-from data_prep.fold_leaks import check_leaks
+from data_prep.folding.file import FOLDS_FOLDER, read_base, read_folds
+from data_prep.folding.leaks import check_leaks
 from data_prep.inspect_plots import plot_all
 from data_prep.leaks import ERROR, Leak, Splits, find_leaks, find_twins, same_size
 from data_prep.summary import read_data_dir, render_summary, summarise

@@ -17,18 +17,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.clean_text import normalise_text
-from data_prep.clips import Splits, join_sounds
 from data_prep.command_line import make_parser, run
-from data_prep.csv_input import raise_faults, read_table
-from data_prep.meld_clips import (
+from data_prep.corpora.clips import Splits, join_sounds
+from data_prep.corpora.meld_clips import (
     MAX_SECONDS,
     extract_clips,
     measure_clips,
     note_mended,
     why_no_audio,
 )
+from data_prep.csv_input import raise_faults, read_table
 from data_prep.schema import Corpus, DroppedRow, Fault, Utterance, write_corpus
-from data_prep.summary import print_summary
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
@@ -176,7 +175,6 @@ def _prepare(options: argparse.Namespace) -> None:
         workers=options.workers,
         progress=True,
     )
-    print_summary(options.out_dir)
     if not any(counts["with_audio"] for counts in corpus.splits.values()):
         print(f"train with: --data {options.out_dir} --modality text")
     elif options.video is not None:

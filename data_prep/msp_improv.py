@@ -24,20 +24,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.command_line import make_parser, run
-from data_prep.csv_input import raise_faults
-from data_prep.fold_file import first_few
-from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
-from data_prep.msp_improv_labels import LABEL_FILES, LABELS, Clip, read_clips
-from data_prep.msp_improv_rows import (
+from data_prep.corpora.msp_improv_labels import LABEL_FILES, LABELS, Clip, read_clips
+from data_prep.corpora.msp_improv_rows import (
     SCALE,
     check_activation,
     check_counts,
     find_recordings,
     make_rows,
 )
-from data_prep.recordings import join_audio, join_text, leave_out_audio
+from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio
+from data_prep.csv_input import raise_faults
+from data_prep.folding.file import first_few
+from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.schema import Corpus, Fault, ManifestError, Utterance
-from data_prep.summary import print_summary
 
 FOUR = ("N", "S", "A", "H")
 TRANSCRIPTS = (
@@ -170,7 +169,6 @@ def _prepare(options: argparse.Namespace) -> None:
         workers=options.workers,
         progress=True,
     )
-    print_summary(options.out_dir)
     raw = "--modality text" if options.text_only else f"--data-raw {options.corpus_dir}"
     print(f"train with: --data {options.out_dir} {raw} --fold {PROTOCOLS[0]}/1")
 

@@ -25,11 +25,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.command_line import make_parser, run
-from data_prep.fold_file import first_few
-from data_prep.msp_podcast_table import HIDDEN, LABELS, SCALE, read_partitions
-from data_prep.recordings import join_audio, join_text, leave_out_audio
+from data_prep.corpora.msp_podcast_table import HIDDEN, LABELS, SCALE, read_partitions
+from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio
+from data_prep.folding.file import first_few
 from data_prep.schema import Corpus, Utterance, shared_values, write_corpus
-from data_prep.summary import print_summary
 
 CLASSES = {
     "4": ("neutral", "sad", "angry", "happy"),
@@ -153,7 +152,6 @@ def _prepare(options: argparse.Namespace) -> None:
         workers=options.workers,
         progress=True,
     )
-    print_summary(options.out_dir)
     raw = "--modality text" if options.text_only else f"--data-raw {options.corpus_dir}"
     print(f"train with: --data {options.out_dir} {raw}")
 

@@ -18,16 +18,16 @@ A class without a row that has all three axes has no prototype. How a plugin ask
     difficulties(vad, labels, p.by_corpus(names), p.domains(corpus_of_row))     # scope "corpus"
 """
 
-from data_prep.prototype_file import PROTOTYPES_FILE, read_prototypes, write_prototypes
-from data_prep.prototype_maths import STATISTICS, difficulties, fit, fit_by_domain
-from data_prep.prototype_records import SCOPES, Centroid, Prototypes, published_prototypes
-from data_prep.published_prototypes import (
+from data_prep.prototyping.file import PROTOTYPES_FILE, read_prototypes, write_prototypes
+from data_prep.prototyping.maths import STATISTICS, difficulties, fit, fit_by_domain
+from data_prep.prototyping.published import (
     PUBLISHED,
     PUBLISHED_NAME,
     PUBLISHED_WARNING,
     SYNONYMS,
     canonical_label,
 )
+from data_prep.prototyping.records import SCOPES, Centroid, Prototypes, published_prototypes
 
 __all__ = [
     "PROTOTYPES_FILE",

@@ -72,7 +72,7 @@ class DroppedRow:
     split: str
     id: str
     reason: str
-    what: str = "row"  # "row" or "audio"
+    what: str = "row"  # "row", or what alone is missing: "audio", "text", "VAD"
 
 
 @dataclass

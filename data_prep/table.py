@@ -36,9 +36,9 @@ from data_prep.schema import (
     write_corpus,
 )
 from data_prep.sound.length import AudioError, measure_all
-from data_prep.table_options import recipe_of, table_parser, tables_of
-from data_prep.table_recipe import TableRecipe, check_recipe
-from data_prep.table_rows import Record, RowSource, read_delimited, read_records
+from data_prep.tables.options import recipe_of, table_parser, tables_of
+from data_prep.tables.recipe import TableRecipe, check_recipe
+from data_prep.tables.rows import Record, RowSource, read_delimited, read_records
 
 
 def prepare_table(

@@ -22,9 +22,9 @@ import soundfile
 from tqdm import tqdm
 
 from data_prep.command_line import make_parser, run
+from data_prep.corpora.toy_text import write_sentence
+from data_prep.corpora.toy_voice import SAMPLE_RATE, Rng, draw_voice, synthesize
 from data_prep.schema import CORPUS_FILE, SPLITS, Corpus, Utterance, write_corpus
-from data_prep.toy_text import write_sentence
-from data_prep.toy_voice import SAMPLE_RATE, Rng, draw_voice, synthesize
 
 # emotion -> (valence positive?, arousal high?). Sentiment is the sign of valence and nothing more:
 # the toy's "neutral" is the calm, contented quadrant and therefore counts as positive.

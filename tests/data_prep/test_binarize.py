@@ -21,8 +21,8 @@ from data_prep.tokens.binarize import (
     ordered_map,
     positive_int,
     read_splits,
-    train_rows,
     summary_table,
+    train_rows,
 )
 from data_prep.tokens.folder import (
     EOS,

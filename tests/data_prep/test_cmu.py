@@ -10,8 +10,8 @@ from video_clips import write_video
 from data_prep import cmu_mosei, cmu_mosi
 from data_prep.cmu_mosei import CMU_MOSEI
 from data_prep.cmu_mosi import CMU_MOSI
-from data_prep.mmsa import prepare_mmsa
-from data_prep.mmsa_labels import RULE
+from data_prep.corpora.mmsa import prepare_mmsa
+from data_prep.corpora.mmsa_labels import RULE
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from data_prep.validate import validate
 

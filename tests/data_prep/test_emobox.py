@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.cut_audio import Stretch, cut_all
+from data_prep.corpora.cut_audio import Stretch, cut_all
 from data_prep.emobox import CUT_NOTE, main, prepare_emobox
 from data_prep.folds import read_folds
 from data_prep.inspect import inspect

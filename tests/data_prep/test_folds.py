@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.fold_file import render_folds
+from data_prep.folding.file import render_folds
 from data_prep.folds import (
     FOLDS_FOLDER,
     PROTOCOLS,

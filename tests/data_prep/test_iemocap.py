@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.corpora.iemocap_counts import FOUR_CLASS, FULL
 from data_prep.iemocap import CLASSES, main, prepare_iemocap
-from data_prep.iemocap_counts import FOUR_CLASS, FULL
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
 from data_prep.validate import validate
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.corpora.msp_podcast_table import COLUMNS, LABELS
 from data_prep.msp_podcast import main, prepare_msp_podcast
-from data_prep.msp_podcast_table import COLUMNS, LABELS
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
 from data_prep.validate import validate
 

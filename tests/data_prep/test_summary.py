@@ -33,7 +33,7 @@ train     3  1.000     2      1    1      0         1          1
 test      2  0.250     2      1    0      1         2          0
 total     5  1.250     4      2    1      1         2          1
 
-emotion      train      test     total
+emotion     train      test     total
 glad     1  33.3%  0   0.0%  1  20.0%
 sad      1  33.3%  1  50.0%  2  40.0%
 (none)   1  33.3%  1  50.0%  2  40.0%

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_prep.corpora.toy_text import write_sentence
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 from data_prep.tokenize_text import main, tokenize_with_gpt2, tokenize_with_sentencepiece
 from data_prep.tokens.folder import EOS, UNK, read_card
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from data_prep.toy_text import write_sentence
 
 RealData = Callable[[str], Path]
 SIZES = {"train": 300, "valid": 20, "test": 20}

@@ -12,7 +12,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data_prep import toy_text
+from data_prep.corpora import toy_text
+from data_prep.corpora.toy_voice import AROUSED, CALM, draw_voice, synthesize
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from data_prep.sound.audio import log_mel, read_audio
 from data_prep.toy import (
@@ -26,7 +27,6 @@ from data_prep.toy import (
     make_toy,
     oracle_score,
 )
-from data_prep.toy_voice import AROUSED, CALM, draw_voice, synthesize
 from data_prep.validate import main as validate
 
 Rows = list[Utterance]

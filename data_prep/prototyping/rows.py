@@ -10,8 +10,8 @@ import numpy as np
 
 from data_prep.corpus_card import read_corpus
 from data_prep.manifest import read_manifest
-from data_prep.prototype_file import FITTED_ON
-from data_prep.prototype_maths import Floats, Ids, is_usable
+from data_prep.prototyping.file import FITTED_ON
+from data_prep.prototyping.maths import Floats, Ids, is_usable
 from data_prep.records import AXES, CORPUS_FILE, Fault, ManifestError, Utterance
 
 

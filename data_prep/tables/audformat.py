@@ -18,12 +18,12 @@ from urllib.parse import quote
 
 import yaml
 
+from data_prep.corpora.cut_audio import SUFFIX, Stretch, cut_all
 from data_prep.csv_input import raise_faults
-from data_prep.cut_audio import SUFFIX, Stretch, cut_all
-from data_prep.hf_cells import plain
-from data_prep.hf_files import SPLIT_OF
 from data_prep.records import SPLITS, Fault
-from data_prep.table_recipe import TableRecipe
+from data_prep.tables.hf_cells import plain
+from data_prep.tables.hf_files import SPLIT_OF
+from data_prep.tables.recipe import TableRecipe
 
 HEADER = "db.yaml"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from data_prep.published_prototypes import canonical_label
+from data_prep.prototyping.published import canonical_label
 from data_prep.records import LABEL_COLUMNS
 
 LabelMaps = Mapping[str, Mapping[str, Mapping[str, str]]]  # column -> corpus -> label -> label

@@ -14,10 +14,10 @@ import numpy as np
 from data_prep.csv_input import raise_faults
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import write_split
-from data_prep.hf_cells import Sound, as_frames, as_sound, plain, suffix_of
-from data_prep.hf_files import TableSource
 from data_prep.manifest import read_manifest
 from data_prep.records import Corpus, Fault
+from data_prep.tables.hf_cells import Sound, as_frames, as_sound, plain, suffix_of
+from data_prep.tables.hf_files import TableSource
 from data_prep.tokens.folder import sequence_digest
 
 ROW_ID = "row number"  # the column of the ids that we make where a table has none

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from data_prep.records import Fault, ManifestError
-from data_prep.table_recipe import TableRecipe
-from data_prep.table_rows import Rows, read_delimited
+from data_prep.tables.recipe import TableRecipe
+from data_prep.tables.rows import Rows, read_delimited
 
 PARQUET = ".parquet"
 SPLIT_OF = {

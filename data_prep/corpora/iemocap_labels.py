@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.recordings import read_text_file
+from data_prep.corpora.recordings import read_text_file
 from data_prep.records import AXES, Fault
 
 # The three-letter labels; xxx: the evaluators did not agree.

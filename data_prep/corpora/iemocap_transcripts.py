@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.clean_text import normalise_text
-from data_prep.recordings import read_text_file
+from data_prep.corpora.recordings import read_text_file
 
 _LINE = re.compile(r"(?P<id>Ses\w+)\s*(?:\[[^\]]*\])?\s*:\s*(?P<text>.*)")
 _ALIGNER = re.compile(r"</?s>|<sil>|\+\+\w+\+\+|(?<=\w)\(\d\)", re.IGNORECASE)

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from data_prep.fold_file import first_few
-from data_prep.msp_improv_labels import LABELS, Clip
-from data_prep.recordings import scale_axes, visible
+from data_prep.corpora.msp_improv_labels import LABELS, Clip
+from data_prep.corpora.recordings import scale_axes, visible
+from data_prep.folding.file import first_few
 from data_prep.records import AXES, Corpus, DroppedRow, Utterance
 
 SCALE = (1.0, 5.0)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data_prep.prototype_maths import Floats, Ids
-from data_prep.published_prototypes import (
+from data_prep.prototyping.maths import Floats, Ids
+from data_prep.prototyping.published import (
     PUBLISHED,
     PUBLISHED_NAME,
     PUBLISHED_WARNING,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.manifest import write_atomically
-from data_prep.prototype_maths import STATISTICS
-from data_prep.prototype_records import ALL, CORPUS, SCOPES, Centroid, Centroids, Prototypes
+from data_prep.prototyping.maths import STATISTICS
+from data_prep.prototyping.records import ALL, CORPUS, SCOPES, Centroid, Centroids, Prototypes
 from data_prep.records import AXES, LABEL_COLUMNS, SPLITS, Fault, ManifestError
 
 PROTOTYPES_FILE = "prototypes.json"

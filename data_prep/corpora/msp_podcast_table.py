@@ -12,8 +12,8 @@ import math
 import re
 from pathlib import Path
 
+from data_prep.corpora.recordings import scale_axes, visible
 from data_prep.csv_input import raise_faults, read_table
-from data_prep.recordings import scale_axes, visible
 from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance
 
 TABLE = "Labels/labels_consensus.csv"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.clean_text import normalise_text
-from data_prep.clips import Splits
+from data_prep.corpora.clips import Splits
 from data_prep.csv_input import raise_faults, read_table
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Fault, Utterance
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_prep.command_line import make_parser
 from data_prep.schema import SPLITS
-from data_prep.table_recipe import GROUPS, TableRecipe
+from data_prep.tables.recipe import GROUPS, TableRecipe
 
 
 def recipe_of(options: argparse.Namespace) -> TableRecipe:

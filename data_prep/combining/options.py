@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.combine_labels import OPTIONS, parse_maps
+from data_prep.combining.labels import OPTIONS, parse_maps
 from data_prep.command_line import make_parser
 
 

@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.recordings import read_text_file
+from data_prep.corpora.recordings import read_text_file
 from data_prep.records import Fault
 
 LABEL_FILES = ("Evalution.txt", "Evaluation.txt")  # the release's spelling first

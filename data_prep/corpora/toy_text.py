@@ -6,7 +6,7 @@ the sentence knows the cue exactly, and nothing beyond it.
 
 from __future__ import annotations
 
-from data_prep.toy_voice import Rng
+from data_prep.corpora.toy_voice import Rng
 
 POSITIVE = (
     *("wonderful", "lovely", "great", "delightful", "brilliant", "charming"),

@@ -8,9 +8,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.prototype_maths import Floats
-from data_prep.prototype_records import Centroids
-from data_prep.published_prototypes import canonical_label
+from data_prep.prototyping.maths import Floats
+from data_prep.prototyping.published import canonical_label
+from data_prep.prototyping.records import Centroids
 from data_prep.records import AXES
 
 FLIPPED_BELOW = -0.5  # correlation of two corpora's prototypes; the published case has -0.94

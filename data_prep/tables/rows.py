@@ -10,7 +10,7 @@ from typing import Any
 from data_prep.clean_text import normalise_text
 from data_prep.csv_input import raise_faults, read_table
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Fault, Utterance, scale_vad
-from data_prep.table_recipe import TableRecipe
+from data_prep.tables.recipe import TableRecipe
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SCORE_SCALE = (-3.0, 3.0)

@@ -16,11 +16,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.clips import Splits, extract_sounds, join_sounds, without_empty_rows
 from data_prep.command_line import make_parser, run
-from data_prep.mmsa_labels import RULE, SENTIMENTS, MmsaCorpus, clip_of, read_labels
+from data_prep.corpora.clips import Splits, extract_sounds, join_sounds, without_empty_rows
+from data_prep.corpora.mmsa_labels import RULE, SENTIMENTS, MmsaCorpus, clip_of, read_labels
 from data_prep.schema import SPLITS, Corpus, shared_values, write_corpus
-from data_prep.summary import print_summary
 
 LABEL_FILE, CLIP_FOLDER = "label.csv", "Raw"
 MAX_SECONDS = 120.0
@@ -122,7 +121,6 @@ def _prepare(kind: MmsaCorpus, options: argparse.Namespace) -> None:
         workers=options.workers,
         progress=True,
     )
-    print_summary(options.out_dir)
     heard = any(counts["with_audio"] for counts in corpus.splits.values())
     words = "" if heard else " --modality text"
     print(f"train with: --data {options.out_dir} --target sentiment_score{words}")

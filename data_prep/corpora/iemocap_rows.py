@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from data_prep.corpora.iemocap_counts import check_counts
+from data_prep.corpora.iemocap_labels import NO_AGREEMENT, Evaluations, Turn, read_turns
+from data_prep.corpora.iemocap_transcripts import Transcripts, read_transcript
+from data_prep.corpora.recordings import NO_TRANSCRIPT, scale_axes, visible
 from data_prep.csv_input import raise_faults
-from data_prep.fold_file import first_few
-from data_prep.iemocap_counts import check_counts
-from data_prep.iemocap_labels import NO_AGREEMENT, Evaluations, Turn, read_turns
-from data_prep.iemocap_transcripts import Transcripts, read_transcript
-from data_prep.recordings import NO_TRANSCRIPT, scale_axes, visible
+from data_prep.folding.file import first_few
 from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance
 
 SCALE = (1.0, 5.0)

@@ -1,0 +1,1 @@
+"""What joining data dirs is made of."""

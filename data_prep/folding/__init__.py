@@ -1,0 +1,1 @@
+"""Folds: who is apart from whom, and the files that say so."""

@@ -1,0 +1,1 @@
+"""VAD prototypes: fitted, checked, and kept in a file."""

@@ -1,0 +1,1 @@
+"""What reading tables is made of: columns, cells, files."""
