@@ -39,6 +39,15 @@ class Run:
         """Whether one of its encoders has one of these tunings."""
         return any(self.tuning(name) in tunings for name in self.cards)
 
+    def encodes(self, *inputs: str, modality: str | None = None) -> bool:
+        """Whether an encoder of these inputs, or this modality's, runs in every batch."""
+        return any(
+            card.input in inputs
+            and modality in (None, name)
+            and (self.task.no_encoder_cache or self.tuning(name) != FROZEN)
+            for name, card in self.cards.items()
+        )
+
     def fusion(self) -> str:
         return fusion_name(self.model, len(self.cards))
 
@@ -84,6 +93,18 @@ def _pools_beyond_first(run: Run) -> bool:
     return run.fusion() == "cross_attention" or pooling != "first"
 
 
+def _hears_loudness(run: Run) -> bool:
+    """Whether the speech encoder does not bring every row to unit variance first."""
+    given = run.cards[SPEECH].architecture if SPEECH in run.cards else {}
+    return not given.get("normalize") and given.get("front_end") != {"do_normalize": True}
+
+
+# Augmentation, by what it changes.
+_OF_AUDIO = ("augment_noise_snr", "augment_noise_color", "augment_gain", "augment_speed")
+_OF_TIME = ("augment_time_masks", "augment_time_mask_width")
+_OF_FEATURES = ("augment_feature_masks", "augment_feature_mask_width")
+_KEPT = "{} frozen, and its outputs are read from disk without --no-encoder-cache"
+
 TASK_RULES = (
     *(_of_unread(name, "{}_encoder", "init_{}_from") for name in MODALITIES),
     _of_unread(SPEECH, "speech_input"),
@@ -111,6 +132,46 @@ TASK_RULES = (
         ["context_speakers", "context_pooling"],
         _in_context,
         "there is no --context-past and no --context-future",
+    ),
+    Rule(
+        [
+            *("curriculum_pacing", "curriculum_epochs"),
+            *("curriculum_preset", "curriculum_final_dropout"),
+        ],
+        lambda run: str(run.task.curriculum_order) != "none",
+        "there is no --curriculum-order",
+    ),
+    Rule(
+        ["curriculum_preset"],
+        lambda run: str(run.task.curriculum_order) == "preset",
+        "it belongs to --curriculum-order preset",
+    ),
+    Rule(_OF_AUDIO, lambda run: run.reads(SPEECH, WAVEFORM, LOG_MEL), "no encoder hears audio"),
+    Rule(["augment_gain"], _hears_loudness, "the speech encoder makes all utterances equally loud"),
+    Rule(
+        ["augment_noise_color"],
+        lambda run: run.task.augment_noise_snr is not None,
+        "there is no --augment-noise-snr",
+    ),
+    Rule(
+        (*_OF_TIME, *_OF_FEATURES),
+        lambda run: run.reads_any(LOG_MEL) or run.reads_any(FRAMES),
+        "no encoder reads log-mel frames or is features:NAME",
+    ),
+    Rule(
+        ["augment_time_mask_width"],
+        lambda run: run.task.augment_time_masks > 0,
+        "there is no --augment-time-masks",
+    ),
+    Rule(
+        ["augment_feature_mask_width"],
+        lambda run: run.task.augment_feature_masks > 0,
+        "there is no --augment-feature-masks",
+    ),
+    Rule(
+        ["augment_token_dropout"],
+        lambda run: run.reads(TEXT, TOKENS),
+        "no encoder reads text as tokens",
     ),
 )
 
@@ -175,6 +236,21 @@ TASK_BY_MODEL_RULES = (
         ["context_pooling"],
         _pools_beyond_first,
         "--text-pooling first, the default, looks at the first token alone",
+    ),
+    Rule(
+        _OF_AUDIO,
+        lambda run: run.encodes(WAVEFORM, LOG_MEL),
+        _KEPT.format("the encoder that hears audio is"),
+    ),
+    Rule(
+        (*_OF_TIME, *_OF_FEATURES),
+        lambda run: run.encodes(LOG_MEL, FRAMES),
+        _KEPT.format("the encoder of frames is"),
+    ),
+    Rule(
+        ["augment_token_dropout"],
+        lambda run: run.encodes(TOKENS, modality=TEXT),
+        _KEPT.format("the text encoder is"),
     ),
 )
 

@@ -29,11 +29,19 @@ RANGES = {
     "max_text_tokens": _TOKENS,
     "max_speech_tokens": _TOKENS,
     "lmf_rank": _Range(1),
+    "curriculum_epochs": _Range(1),
+    "curriculum_final_dropout": _PROBABILITY,
     "modality_dropout": _PROBABILITY,
     "dropout": _PROBABILITY,
     "attention_dropout": _PROBABILITY,
     "pooler_dropout": _PROBABILITY,
     "lora_dropout": _PROBABILITY,
+    "augment_gain": _Range(0),
+    "augment_time_masks": _Range(0),
+    "augment_time_mask_width": _Range(1),
+    "augment_feature_masks": _Range(0),
+    "augment_feature_mask_width": _Range(1),
+    "augment_token_dropout": _PROBABILITY,
 }
 
 

@@ -62,6 +62,41 @@ class Target:
             )
 
 
+@dataclass(frozen=True)
+class LabelledTarget:
+    """A target, and the names of its labels or axes."""
+
+    target: Target
+    labels: Sequence[str]
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of its head."""
+        return self.target.n_outputs(len(self.labels))
+
+
+def auxiliary_targets(names: str | None, primary: Target) -> list[Target]:
+    """Read ``--auxiliary-targets vad,sentiment``.
+
+    Raises:
+        UsageError: a name that is no target, occurs twice, or is what is predicted anyway.
+    """
+    found: list[Target] = []
+    for name in (word.strip() for word in (names or "").split(",") if word.strip()):
+        target = TARGETS.get(name)
+        if target is None or target.kind is TargetKind.BINARY_PER_LABEL:
+            others = [t.name for t in TARGETS.values() if t.kind is not TargetKind.BINARY_PER_LABEL]
+            raise UsageError(
+                f"--auxiliary-targets {names}: {name!r} is not one of {', '.join(others)}"
+            )
+        if target in found or target.columns == primary.columns:
+            raise UsageError(
+                f"--auxiliary-targets {names}: {name} is predicted anyway; leave it out"
+            )
+        found.append(target)
+    return found
+
+
 TARGETS = {
     target.name: target
     for target in (

@@ -29,6 +29,9 @@ STORED = EncoderCard("features:x", "frames")
 Cards = dict[str, EncoderCard]
 Given = dict[str, Any]
 
+AUGMENT_SOUND: Given = {"augment_noise_snr": "5,20", "augment_gain": 3.0, "augment_speed": "0.9,1"}
+AUGMENT_FRAMES: Given = {"augment_time_masks": 2, "augment_feature_masks": 2}
+
 
 def check(cards: Cards, **given: Any) -> None:
     """All that is checked when a model is built; options go to the group that has them."""
@@ -94,6 +97,9 @@ CASES: dict[str, tuple[Cards, Cards, Given, Given]] = {
         ({"text": BERT}, {"text": BERT, "speech": WAVLM}, {"dropout": 0.2}),
         ({"speech": WAVLM}, {"speech": WAVE}, {"speech_conv_layers": "[(8, 10, 5)]"}),
         ({"speech": STORED}, {"speech": LOG_MEL}, {"speech_conv_channels": 8}),
+        ({"text": TEXT, "speech": CODES}, {"speech": LOG_MEL}, AUGMENT_SOUND),
+        ({"speech": WAVLM}, {"speech": LOG_MEL}, AUGMENT_FRAMES),
+        ({"speech": CODES}, {"text": BERT}, {"augment_token_dropout": 0.1}),
     )
     for name, given in ((n, {n: v}) for n, v in options.items())
 }
@@ -111,6 +117,20 @@ BESIDE: dict[str, tuple[Cards, Cards, Given, Given]] = {
             {"text_tuning": "frozen", "no_encoder_cache": True},
         ),
         ({"no_encoder_cache": True}, {"text_tuning": "frozen"}, {}),
+        (
+            {
+                "curriculum_pacing": "sqrt",
+                "curriculum_epochs": 5,
+                "curriculum_final_dropout": 0.1,
+            },
+            {"curriculum_order": "random"},
+            {},
+        ),
+        (
+            {"curriculum_preset": "order.txt"},
+            {"curriculum_order": "preset"},
+            {"curriculum_order": "random"},
+        ),
         (
             {"layer_lr_decay": 0.9, "checkpoint_activations": True, "text_lr_scale": 0.1},
             {},
@@ -134,7 +154,23 @@ BESIDE |= {
     )
     for name in ("speech_ffn_embed_dim", "speech_attention_heads")
 }
+BESIDE |= {
+    name: ({"speech": LOG_MEL}, {"speech": LOG_MEL}, {name: value, **beside}, {name: value})
+    for name, value, beside in (
+        ("augment_noise_color", "pink", {"augment_noise_snr": "5,20"}),
+        ("augment_time_mask_width", 9, {"augment_time_masks": 1}),
+        ("augment_feature_mask_width", 9, {"augment_feature_masks": 1}),
+    )
+}
 ALL = [*CASES.items(), *BESIDE.items()]
+
+# Augmentations do not reach outputs that were computed once.
+KEPT = [
+    ({"speech": WAVE}, name, value, "speech_tuning") for name, value in AUGMENT_SOUND.items()
+] + [
+    *(({"video": STORED}, name, value, "video_tuning") for name, value in AUGMENT_FRAMES.items()),
+    ({"text": TEXT, "speech": CODES}, "augment_token_dropout", 0.1, "text_tuning"),
+]
 
 
 @pytest.mark.parametrize(("name", "case"), ALL, ids=[name for name, _ in ALL])
@@ -144,6 +180,39 @@ def test_an_option_acts_or_is_refused(name: str, case: tuple[Cards, Cards, Given
     flag = f"--{name.replace('_', '-')}"
     with pytest.raises(UsageError, match=rf"{flag}.* not act: .*; leave (it|them) out$"):
         check(idle, **(without or given))
+
+
+@pytest.mark.parametrize(("cards", "name", "value", "tuning"), KEPT, ids=[k[1] for k in KEPT])
+def test_augmentation_of_a_frozen_encoder_needs_it_to_run(
+    cards: Cards, name: str, value: Any, tuning: str
+) -> None:
+    given = {name: value, tuning: "frozen"}
+    check(cards, **given, no_encoder_cache=True)
+    check(cards, **(given | {tuning: "lora"}))
+    with pytest.raises(UsageError, match="not act: .* frozen, .*without --no-encoder-cache; leave"):
+        check(cards, **given)
+
+
+def test_augmentation_acts_if_one_of_two_encoders_runs() -> None:
+    both = {"speech": LOG_MEL, "video": STORED}
+    check(both, augment_time_masks=2, speech_tuning="frozen")
+    with pytest.raises(UsageError, match="--augment-time-masks does not act"):
+        check(both, augment_time_masks=2, speech_tuning="frozen", video_tuning="frozen")
+
+
+@pytest.mark.parametrize(
+    ("spec", "normalising", "other"),
+    [
+        ("hf:x", {"front_end": {"do_normalize": True}}, {"front_end": {"do_normalize": False}}),
+        ("fairseq:x.pt", {"normalize": True}, {"normalize": False}),
+    ],
+)
+def test_gain_does_not_reach_an_encoder_that_normalises(
+    spec: str, normalising: Given, other: Given
+) -> None:
+    check({"speech": EncoderCard(spec, "waveform", other)}, augment_gain=3.0)
+    with pytest.raises(UsageError, match="not act: .* makes all utterances equally loud"):
+        check({"speech": EncoderCard(spec, "waveform", normalising)}, augment_gain=3.0)
 
 
 def test_every_option_of_the_tables_is_tested_here() -> None:
@@ -195,11 +264,19 @@ OUT_OF_RANGE = {
     "max_text_tokens": 1,
     "max_speech_tokens": 1,
     "lmf_rank": 0,
+    "curriculum_epochs": 0,
+    "curriculum_final_dropout": 1.0,
     "modality_dropout": 1.0,
     "dropout": -0.1,
     "attention_dropout": 1.0,
     "pooler_dropout": 1.5,
     "lora_dropout": 1.0,
+    "augment_gain": -3.0,
+    "augment_time_masks": -1,
+    "augment_time_mask_width": 0,
+    "augment_feature_masks": -1,
+    "augment_feature_mask_width": 0,
+    "augment_token_dropout": 1.0,
 }
 
 

@@ -6,7 +6,14 @@ are pinned in the ``requirements`` files.
 
 import os
 
-from emo_fairseq.compat import checkpoints, distributed, precision, progress, versions
+from emo_fairseq.compat import (
+    checkpoints,
+    command_line,
+    distributed,
+    precision,
+    progress,
+    versions,
+)
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.errors import print_mistakes_without_traceback
 
@@ -20,5 +27,6 @@ def apply() -> None:
     distributed.apply()
     progress.apply()
     precision.apply()
+    command_line.apply()
     print_mistakes_without_traceback()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own

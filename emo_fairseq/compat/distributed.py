@@ -1,4 +1,4 @@
-"""Several ranks: started by torchrun, and able to exchange objects, on CPU too."""
+"""Several ranks: started by torchrun, able to exchange objects and gradients on CPU too."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,10 @@ from typing import Any
 
 import torch
 from fairseq.distributed import utils as distributed_utils
+from fairseq.models import distributed_fairseq_model
+from fairseq.trainer import Trainer
 from fairseq.utils import move_to_cpu
+from torch import nn
 
 from emo_fairseq.compat.patching import wrap
 
@@ -17,6 +20,9 @@ def apply() -> None:
     """Apply all that this module says."""
     wrap(distributed_utils, "infer_init_method", _ask_torchrun)
     wrap(distributed_utils, "all_gather_list", _gather_any_object)
+    wrap(distributed_fairseq_model, "DistributedDataParallel", _of_any_device)
+    wrap(Trainer, "get_train_iterator", _keep_dummy_batch)
+    wrap(Trainer, "train_step", _take_dummy_batch)
 
 
 def _ask_torchrun(infer: Callable[..., None]) -> Callable[..., None]:
@@ -55,3 +61,46 @@ def _gather_any_object(_: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         return gathered
 
     return all_gather_list
+
+
+def _of_any_device(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the default ``--ddp-backend`` work on CPU, where fairseq would name a GPU."""
+
+    def build_wrapper(module: nn.Module, device_ids: Any, output_device: Any, **kwargs: Any) -> Any:
+        if all(parameter.device.type == "cpu" for parameter in module.parameters()):
+            device_ids = output_device = None
+        return build(module, device_ids=device_ids, output_device=output_device, **kwargs)
+
+    return build_wrapper
+
+
+_OF_TRAINING = "_dummy_batch_of_training"
+
+
+def _keep_dummy_batch(get_train_iterator: Callable[..., Any]) -> Callable[..., Any]:
+    """Remember which batch a rank without a share of the last ones is to train on.
+
+    fairseq forgets it in every validation, whose batches lack what only training asks for.
+    """
+
+    def get_and_keep(self: Any, *args: Any, **kwargs: Any) -> Any:
+        iterator = get_train_iterator(self, *args, **kwargs)
+        setattr(self, _OF_TRAINING, self._dummy_batch)
+        return iterator
+
+    return get_and_keep
+
+
+def _take_dummy_batch(train_step: Callable[..., Any]) -> Callable[..., Any]:
+    """Train on it, and let validation go on with its own."""
+
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        of_validation = self._dummy_batch
+        self._dummy_batch = getattr(self, _OF_TRAINING, of_validation)
+        try:
+            return train_step(self, *args, **kwargs)
+        finally:
+            setattr(self, _OF_TRAINING, self._dummy_batch)
+            self._dummy_batch = of_validation
+
+    return step

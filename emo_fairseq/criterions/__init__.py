@@ -2,8 +2,16 @@
 
 from emo_fairseq.criterions import (
     emotion_classification,
+    emotion_distillation,
     emotion_prediction_cri,
     emotion_regression,
+    emotion_supcon,
 )
 
-__all__ = ["emotion_classification", "emotion_prediction_cri", "emotion_regression"]
+__all__ = [
+    "emotion_classification",
+    "emotion_distillation",
+    "emotion_prediction_cri",
+    "emotion_regression",
+    "emotion_supcon",
+]

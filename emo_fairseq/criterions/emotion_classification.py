@@ -12,17 +12,24 @@ from torch import Tensor
 
 from emo_fairseq import losses
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
+from emo_fairseq.criterions.primary import check_serves, try_options
+from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.errors import UsageError
 from emo_fairseq.targets import TargetKind
 
+_DIFFICULTY = "difficulty"  # of --class-weighting
+
 
 @dataclass
-class EmotionClassificationConfig(FairseqDataclass):
+class ClassificationLossConfig(FairseqDataclass):
     """How labels and utterances are weighed in the loss."""
 
-    class_weighting: ChoiceEnum(list(losses.CLASS_WEIGHTINGS)) = field(  # type: ignore[valid-type]
+    class_weighting: ChoiceEnum([*losses.CLASS_WEIGHTINGS, _DIFFICULTY]) = field(  # type: ignore[valid-type]
         default="none",
-        metadata={"help": "weight of a class in the loss, by its count in the train split"},
+        metadata={
+            "help": "weight of a class in the loss, by its count in the train split; difficulty: "
+            "and by how far its utterances lie from its VAD prototype"
+        },
     )
     effective_number_beta: float = field(
         default=0.999, metadata={"help": "beta of --class-weighting effective_number"}
@@ -35,34 +42,39 @@ class EmotionClassificationConfig(FairseqDataclass):
     )
 
 
-@register_criterion("emotion_classification", dataclass=EmotionClassificationConfig)
-class EmotionClassificationCriterion(EmotionCriterion):
+class ClassificationLoss:
     """Cross-entropy over K labels, or over K yes/no questions, summed over utterances.
 
     The mean is weighted: divided by the sum of the utterances' class weights, as torch does.
     """
 
     serves = frozenset({TargetKind.CATEGORICAL, TargetKind.BINARY_PER_LABEL})
-    loss_unit = math.log(2)
+    unit = math.log(2)
+    likelihood = losses.Likelihood.SOFTMAX
 
-    def __init__(self, cfg: EmotionClassificationConfig, task: Any) -> None:
-        super().__init__(task)
+    def __init__(self, cfg: ClassificationLossConfig, task: Any) -> None:
+        check_serves(task, self.serves)
         if cfg.focal_gamma and cfg.label_smoothing:
             raise UsageError("--focal-gamma and --label-smoothing cannot be combined; choose one")
+        if getattr(task, "trains", False):
+            _check_idle(cfg)
         self.binary = task.target.kind is TargetKind.BINARY_PER_LABEL
         try:
             self.class_weights = self._class_weights(cfg, task)
+        except UsageError:
+            raise
         except ValueError as error:
             raise UsageError(f"--class-weighting {cfg.class_weighting}: {error}") from error
+        self.mean_weight = self._mean_weight(task)
         if cfg.focal_gamma:
             self.row_loss = functools.partial(losses.focal, gamma=cfg.focal_gamma)
         else:
             self.row_loss = functools.partial(
                 losses.cross_entropy, label_smoothing=cfg.label_smoothing
             )
-        self.try_options(torch.zeros(1, dtype=torch.long), task.n_outputs)
+        try_options(self, torch.zeros(1, dtype=torch.long), task.n_outputs)
 
-    def _class_weights(self, cfg: EmotionClassificationConfig, task: Any) -> Tensor | None:
+    def _class_weights(self, cfg: ClassificationLossConfig, task: Any) -> Tensor | None:
         if cfg.class_weighting == "none":
             return None
         if self.binary:
@@ -70,9 +82,18 @@ class EmotionClassificationCriterion(EmotionCriterion):
                 "--class-weighting weighs labels against each other, which yes/no questions do "
                 "not do; use --focal-gamma, or --target emotion"
             )
+        counts = torch.tensor(task.class_counts)
+        if cfg.class_weighting == _DIFFICULTY:
+            return losses.class_weights_from_difficulty(counts, task.class_difficulties())
         return losses.class_weights_from_counts(
-            torch.tensor(task.class_counts), cfg.class_weighting, cfg.effective_number_beta
+            counts, cfg.class_weighting, cfg.effective_number_beta
         )
+
+    def _mean_weight(self, task: Any) -> float:
+        if self.class_weights is None:
+            return 1.0
+        counts = torch.tensor(task.class_counts, dtype=torch.float64)
+        return float(counts @ self.class_weights.double() / counts.sum())
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.binary:
@@ -81,3 +102,25 @@ class EmotionClassificationCriterion(EmotionCriterion):
 
     def weights(self, target: Tensor) -> Tensor | None:
         return None if self.class_weights is None else self.class_weights.to(target.device)[target]
+
+
+def _check_idle(cfg: ClassificationLossConfig) -> None:
+    default = ClassificationLossConfig.effective_number_beta
+    if cfg.effective_number_beta != default and cfg.class_weighting != "effective_number":
+        raise UsageError(
+            "--effective-number-beta does not act: it belongs to --class-weighting "
+            "effective_number; leave it out"
+        )
+
+
+@dataclass
+class EmotionClassificationConfig(ClassificationLossConfig, TermsConfig):
+    """The loss of labels, and what is added to it."""
+
+
+@register_criterion("emotion_classification", dataclass=EmotionClassificationConfig)
+class EmotionClassificationCriterion(EmotionCriterion):
+    """A :class:`ClassificationLoss`."""
+
+    def __init__(self, cfg: EmotionClassificationConfig, task: Any) -> None:
+        super().__init__(task, ClassificationLoss(cfg, task), build_terms(cfg, task))

@@ -1,71 +1,68 @@
 """The shell that all criterions share: a loss per utterance in, fairseq's triple out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from fairseq.criterions import FairseqCriterion
 from fairseq.logging import metrics
-from torch import Tensor
+from torch import Tensor, nn
 
-from emo_fairseq.criterions.scoring import N_ROWS, SCORERS, of_case
+from emo_fairseq.criterions.primary import PrimaryLoss
+from emo_fairseq.criterions.scoring import N_ROWS, SCORERS, mean_of, of_case
+from emo_fairseq.criterions.terms.term import Term, TrainingBatch
 from emo_fairseq.errors import UsageError
-from emo_fairseq.targets import TargetKind
+
+PRIMARY_LOSS = "primary_loss"
 
 
 class EmotionCriterion(FairseqCriterion):
-    """Subclasses say which targets they serve and what an utterance's loss is.
+    """A primary loss, and in training whatever terms are added to it.
+
+    Scoring knows no terms: most of them hang on what else is in the batch, and a figure of scoring
+    is the same at any batch size.
 
     Args:
-        task: gives ``target``, ``labels`` and ``cfg.save_predictions``.
+        task: gives ``target``, ``labels``, ``auxiliary`` and ``cfg.save_predictions``.
+        primary: the loss of the target.
+        terms: what is added to its sum in training.
     """
 
-    serves: frozenset[TargetKind]
-    loss_unit = 1.0  # the logged loss is in this unit: classification logs bits, as fairseq does
-
-    def __init__(self, task: Any) -> None:
+    def __init__(self, task: Any, primary: PrimaryLoss, terms: Sequence[Term] = ()) -> None:
         super().__init__(task)
-        if task.target.kind not in self.serves:
-            raise UsageError(
-                f"--target {task.target.name} is {task.target.kind.value}, which this criterion "
-                "does not serve; --criterion emotion_prediction_cri picks the one that does"
-            )
+        self.primary = primary
+        self.terms = nn.ModuleList(terms)
         self.scorer = SCORERS[task.target.kind](task.target, task.labels)
-
-    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """(B, n_outputs) and the target -> (B,) loss of each utterance."""
-        raise NotImplementedError
-
-    def try_options(self, target: Tensor, n_outputs: int) -> None:
-        """Compute a loss at set-up, so that an option out of range is refused before training.
-
-        Raises:
-            UsageError: the loss does not take its options.
-        """
-        try:
-            self.losses(torch.zeros(len(target), n_outputs), target)
-        except ValueError as error:
-            raise UsageError(f"an option of the loss is out of range: {error}") from error
-
-    def weights(self, target: Tensor) -> Tensor | None:
-        """What each utterance counts in the mean loss, (B,); None = 1 each."""
-        return None
+        self.auxiliary_scorers = {
+            name: SCORERS[other.target.kind](other.target, other.labels)
+            for name, other in getattr(task, "auxiliary", {}).items()
+        }
 
     def forward(
         self, model: Any, sample: dict[str, Any], reduce: bool = True
     ) -> tuple[Tensor, Tensor | int, dict[str, Any]]:
         output = model(**sample["net_input"])
         target = sample["target"]
-        loss = self.losses(output.logits, target).sum()
-        weights = self.weights(target)
+        losses = self.primary.losses(output.logits, target)
+        weights = self.primary.weights(target)
         sample_size = len(target) if weights is None else weights.sum()
+        loss, logged = losses.sum(), {}
+        if self.training and self.terms:
+            batch = TrainingBatch(model, sample, output, losses, sample_size, self.primary)
+            logged = mean_of(PRIMARY_LOSS, loss.detach() / self.primary.unit, sample_size)
+            for term in self.terms:
+                added, statistics = term(batch)
+                loss = loss + added
+                logged |= statistics
         logits = output.logits.detach()
         logging_output = {
-            "loss": loss.detach(),
+            "loss": loss.detach() / self.primary.unit,
             "nsentences": sample["nsentences"],
             "ntokens": sample["ntokens"],
             "sample_size": sample_size,
             **self.scorer.statistics(target, logits),
+            **self._auxiliary_statistics(sample, output.auxiliary),
+            **logged,
         }
         if "case" in sample and not self.training:
             logging_output |= self._statistics_by_case(sample, target, logits)
@@ -76,6 +73,16 @@ class EmotionCriterion(FairseqCriterion):
                 for name, row in zip(sample["utterance_id"], rows, strict=True)
             ]
         return loss, sample_size, logging_output
+
+    def _auxiliary_statistics(self, sample: dict[str, Any], outputs: Any) -> dict[str, Tensor]:
+        """Of the targets beside the primary one, each under its own name: ``ccc@vad``."""
+        found: dict[str, Tensor] = {}
+        for name, scorer in self.auxiliary_scorers.items():
+            truth, values = sample["annotations"][name], outputs[name].detach()
+            known = truth >= 0 if truth.ndim == 1 else ~truth.isnan().all(dim=1)
+            statistics = scorer.statistics(truth[known], values[known])
+            found |= {of_case(key, name): value for key, value in statistics.items()}
+        return found
 
     def _statistics_by_case(
         self, sample: dict[str, Any], target: Tensor, logits: Tensor
@@ -92,14 +99,30 @@ class EmotionCriterion(FairseqCriterion):
             found[of_case(N_ROWS, case)] = rows.sum()
         return found
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor] | None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Take over the parameters of the terms.
+
+        Raises:
+            UsageError: the checkpoint is of other terms.
+        """
+        found = {} if state_dict is None else {k: v.shape for k, v in state_dict.items()}
+        if found != {key: value.shape for key, value in self.state_dict().items()}:
+            raise UsageError(
+                "the checkpoint was trained with other terms of the loss, or other sizes of them; "
+                "go on with the options that it was trained with, or start afresh with another "
+                "--save-dir and --init-from"
+            )
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
     @classmethod
     def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
         """Log the mean loss. The task logs the metrics, since it knows the names of the labels."""
         loss = sum(float(output.get("loss", 0.0)) for output in logging_outputs)
         sample_size = sum(float(output.get("sample_size", 0.0)) for output in logging_outputs)
         if sample_size > 0:
-            mean = loss / sample_size / cls.loss_unit
-            metrics.log_scalar("loss", mean, sample_size, priority=0, round=4)
+            metrics.log_scalar("loss", loss / sample_size, sample_size, priority=0, round=4)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

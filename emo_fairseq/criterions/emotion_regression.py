@@ -12,12 +12,14 @@ from torch import Tensor
 
 from emo_fairseq import losses
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
+from emo_fairseq.criterions.primary import check_serves, try_options
+from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.errors import UsageError
 from emo_fairseq.targets import TargetKind
 
 
 @dataclass
-class EmotionRegressionConfig(FairseqDataclass):
+class RegressionLossConfig(FairseqDataclass):
     """Which losses are mixed, and how the axes are weighed."""
 
     regression_loss: str = field(
@@ -32,8 +34,7 @@ class EmotionRegressionConfig(FairseqDataclass):
     )
 
 
-@register_criterion("emotion_regression", dataclass=EmotionRegressionConfig)
-class EmotionRegressionCriterion(EmotionCriterion):
+class RegressionLoss:
     """A mixture of losses over A real numbers, averaged over the axes.
 
     The CCC term is 1 - CCC over the batch; it counts once an utterance, so that fairseq's division
@@ -41,17 +42,21 @@ class EmotionRegressionCriterion(EmotionCriterion):
     """
 
     serves = frozenset({TargetKind.CONTINUOUS})
+    unit = 1.0
+    mean_weight = 1.0
 
-    def __init__(self, cfg: EmotionRegressionConfig, task: Any) -> None:
-        super().__init__(task)
+    def __init__(self, cfg: RegressionLossConfig, task: Any) -> None:
+        check_serves(task, self.serves)
         self.mixture = parse_mixture(cfg.regression_loss)
+        is_squared = list(self.mixture) == ["mse"]
+        self.likelihood = losses.Likelihood.GAUSSIAN if is_squared else losses.Likelihood.SOFTMAX
         self.axis_weights = cfg.axis_weights and list(cfg.axis_weights)
         if self.axis_weights and len(self.axis_weights) != task.n_outputs:
             raise UsageError(
                 f"--axis-weights has {len(self.axis_weights)} numbers, but --target "
                 f"{task.target.name} has the axes {', '.join(task.target.columns)}"
             )
-        self.try_options(torch.zeros(1, task.n_outputs), task.n_outputs)
+        try_options(self, torch.zeros(1, task.n_outputs), task.n_outputs)
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         terms = [
@@ -59,6 +64,9 @@ class EmotionRegressionCriterion(EmotionCriterion):
             for name, weight in self.mixture.items()
         ]
         return torch.stack(terms).sum(dim=0)
+
+    def weights(self, target: Tensor) -> None:
+        """Each utterance counts the same."""
 
 
 def _concordance(values: Tensor, target: Tensor, axis_weights: Optional[List[float]]) -> Tensor:
@@ -96,3 +104,16 @@ def parse_mixture(text: str) -> dict[str, float]:
             )
         mixture[name.strip()] = number
     return mixture
+
+
+@dataclass
+class EmotionRegressionConfig(RegressionLossConfig, TermsConfig):
+    """The loss of numbers, and what is added to it."""
+
+
+@register_criterion("emotion_regression", dataclass=EmotionRegressionConfig)
+class EmotionRegressionCriterion(EmotionCriterion):
+    """A :class:`RegressionLoss`."""
+
+    def __init__(self, cfg: EmotionRegressionConfig, task: Any) -> None:
+        super().__init__(task, RegressionLoss(cfg, task), build_terms(cfg, task))

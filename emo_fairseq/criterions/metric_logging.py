@@ -7,6 +7,7 @@ number of ranks. No figure is rounded.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fairseq.logging import metrics as fairseq_metrics
@@ -17,8 +18,10 @@ from emo_fairseq.criterions.scoring import (
     BINARY_CONFUSIONS,
     CMU_PREFIX,
     CONFUSION,
+    MEAN,
     MOMENTS,
     N_ROWS,
+    SPREAD,
     of_case,
     split_case,
 )
@@ -26,20 +29,24 @@ from emo_fairseq.criterions.scoring import (
 Figures = Mapping[str, float]
 
 
-def log_metrics(logging_outputs: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+def log_metrics(
+    logging_outputs: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    auxiliary_labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> None:
     """Log the sums of all statistics, and every figure that derives from them.
 
     Args:
         logging_outputs: what the criterion returned for some batches, of one or all ranks.
         labels: names of the classes, or of the axes.
+        auxiliary_labels: the same of each auxiliary target, whose name stands for the case.
     """
     sums = _sum_statistics(logging_outputs)
     for name, value in sums.items():
         fairseq_metrics.log_scalar_sum(name, value)
     for case in dict.fromkeys(split_case(name)[1] for name in sums):
-        _log_figures(
-            {name: sums[name] for name in sums if split_case(name)[1] == case}, case, labels
-        )
+        of_this = {name: sums[name] for name in sums if split_case(name)[1] == case}
+        _log_figures(of_this, case, auxiliary_labels.get(case, labels))
 
 
 def _log_figures(sums: Mapping[str, Tensor], case: str, labels: Sequence[str]) -> None:
@@ -112,6 +119,23 @@ def _row_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
     return {"n": float(sums[N_ROWS])}
 
 
+def _mean_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
+    return {
+        name.removeprefix(MEAN): float(total / count) if count else math.nan
+        for name, (total, count) in sums.items()
+    }
+
+
+def _spread_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
+    return {name.removeprefix(SPREAD): _deviation(*values) for name, values in sums.items()}
+
+
+def _deviation(n: Tensor, total: Tensor, squares: Tensor) -> float:
+    if not n:
+        return math.nan
+    return math.sqrt(max(0.0, float(squares / n - (total / n) ** 2)))
+
+
 _TOO_MANY = "recall_"  # for each case one for each label
 
 _DERIVATIONS: Sequence[tuple[str, Callable[[Mapping[str, Tensor], Sequence[str]], Figures]]] = (
@@ -120,4 +144,6 @@ _DERIVATIONS: Sequence[tuple[str, Callable[[Mapping[str, Tensor], Sequence[str]]
     (MOMENTS, _moment_figures),
     (CMU_PREFIX, _cmu_figures),
     (N_ROWS, _row_figures),
+    (MEAN, _mean_figures),
+    (SPREAD, _spread_figures),
 )

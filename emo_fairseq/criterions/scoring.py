@@ -7,6 +7,7 @@ metrics from their sums. Their names begin with an underscore, which keeps them 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from emo_fairseq import metrics
@@ -18,6 +19,8 @@ BINARY_CONFUSIONS = "_binary_confusions"
 MOMENTS = "_moments"
 CMU_PREFIX = "_cmu_"
 N_ROWS = "_n"
+MEAN = "_mean_"
+SPREAD = "_spread_"
 _CASE = "@"
 
 
@@ -30,6 +33,29 @@ def split_case(name: str) -> tuple[str, str]:
     """The inverse of :func:`of_case`: the name, and the case or an empty string."""
     name, _, case = name.partition(_CASE)
     return name, case
+
+
+def mean_of(name: str, total: Tensor | float, count: Tensor | float) -> dict[str, Tensor]:
+    """The statistic behind a mean that is logged under `name`: a total and what it is over."""
+    return {MEAN + name: _numbers(total, count)}
+
+
+def spread_of(name: str, values: Tensor, counted: Tensor) -> dict[str, Tensor]:
+    """The statistic behind a population standard deviation that is logged under `name`.
+
+    Args:
+        name: of the figure.
+        values: (n,), of this batch and rank.
+        counted: (n,) bool, the values that it is of.
+    """
+    values = torch.where(counted, values.detach().double(), 0.0)
+    return {SPREAD + name: _numbers(counted.sum(), values.sum(), values.square().sum())}
+
+
+def _numbers(*values: Tensor | float) -> Tensor:
+    tensors = [torch.as_tensor(value, dtype=torch.float64).detach() for value in values]
+    device = next((x.device for x in tensors if x.device.type != "cpu"), torch.device("cpu"))
+    return torch.stack([x.to(device) for x in tensors])
 
 
 class Scorer(Protocol):

@@ -98,7 +98,7 @@ def fit_frame_statistics(source: DataSource) -> dict[str, dict[str, list[float]]
     for name in (*source.modalities_of(LOG_MEL), *source.modalities_of(FRAMES)):
         logger.info("%s: fitting statistics on at most %d utterances", name, _STATISTICS_SAMPLE)
         train = source.split(TRAIN)
-        rows = np.flatnonzero(source.present(name, train))
+        rows = train.stored_rows[source.present(name, train)]
         frames = RowsDataset(source.frames(name, train), rows)
         fitted[name] = asdict(FrameStatistics.fit(frames, _STATISTICS_SAMPLE, _STATISTICS_SEED))
     return fitted

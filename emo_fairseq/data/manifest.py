@@ -30,12 +30,42 @@ class Split:
         file: the manifest that the rows came from, for messages.
         utterances: one record a row.
         tokens: for the seed's layout the token ids of each row, by modality; else empty.
+        whole: the split on disk that this one is a part of, in a fold; None if it is whole.
+        rows: (N,) row numbers in `whole`.
     """
 
     name: str
     file: Path
     utterances: Sequence[Utterance]
     tokens: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    whole: "Split | None" = None
+    rows: np.ndarray | None = None
+
+    @property
+    def stored(self) -> "Split":
+        """The split whose tokens and features are on disk."""
+        return self.whole or self
+
+    @property
+    def stored_rows(self) -> np.ndarray:
+        """(N,) which of the stored split's rows these are."""
+        return np.arange(len(self.utterances)) if self.rows is None else self.rows
+
+    def part(self, name: str, ids: Sequence[str]) -> "Split":
+        """Some of the rows, under another name, in the order of the manifest.
+
+        Raises:
+            UsageError: an id that no row has.
+        """
+        row_of = {row.id: number for number, row in enumerate(self.utterances)}
+        if unknown := [wanted for wanted in ids if wanted not in row_of]:
+            raise UsageError(
+                f"{self.file}: has no row {first_few(unknown)}, which the fold names; "
+                "make the folds again with `python -m data_prep.folds`"
+            )
+        rows = np.sort([row_of[wanted] for wanted in ids])
+        utterances = [self.utterances[row] for row in rows]
+        return Split(name, self.file, utterances, whole=self, rows=rows)
 
     def present(self, modality: str) -> np.ndarray:
         """Which rows have this modality: (N,) bool."""

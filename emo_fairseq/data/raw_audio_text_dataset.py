@@ -1,7 +1,8 @@
 """Raw audio and text of a split as nested batches."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from fairseq.data import (
 from torch import Tensor
 
 from emo_fairseq.data.batching import bucketed_permutation, length_buckets
+from emo_fairseq.data.samplers import BatchLimits, RowTraits, Sampler
 from emo_fairseq.errors import UsageError
 
 
@@ -32,6 +34,14 @@ class _NameDataset(RawLabelDataset):
         return samples
 
 
+class _Batches(NamedTuple):
+    """How the batches of training are made."""
+
+    sampler: Sampler
+    traits: RowTraits
+    seed: int
+
+
 class RawAudioTextDataset(NestedDictionaryDataset):
     """Composes the leaves of a split; decides the order of rows.
 
@@ -39,7 +49,8 @@ class RawAudioTextDataset(NestedDictionaryDataset):
 
         {"id": (B,), "nsentences": B, "ntokens": B, "split": "train", "utterance_id": [B names],
          "net_input": {"text": {...}, "speech": {...}},   one entry a modality, see the leaves
-         "target": (B,) int64 or (B, A) float64}
+         "target": (B,) int64 or (B, A) float64,
+         "annotations": {"vad": (B, 3), ...}}             if there are any
 
     Args:
         split: its name.
@@ -50,6 +61,7 @@ class RawAudioTextDataset(NestedDictionaryDataset):
             row to the shortest (scoring).
         cases: N names of the modalities that each row has, where rows differ in that; a batch then
             holds also ``"case"`` [B names] and ``"cases"``, all names of the split in order.
+        annotations: (N, ...) each, what is known of a row beyond input and truth.
     """
 
     def __init__(
@@ -60,9 +72,11 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         truth: np.ndarray,
         shuffle: bool,
         cases: Sequence[str] | None = None,
+        annotations: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
         # Speech costs more a row than text, and its lengths differ more: it decides the buckets.
         by_cost = sorted(inputs.values(), key=lambda leaf: -float(np.sum(leaf.sizes)))
+        noted = {key: _TruthDataset(torch.from_numpy(x)) for key, x in annotations.items()}
         super().__init__(
             {
                 "id": IdDataset(),
@@ -72,13 +86,27 @@ class RawAudioTextDataset(NestedDictionaryDataset):
                 "net_input": dict(inputs),
                 "target": _TruthDataset(torch.from_numpy(truth)),
                 **({} if cases is None else {"case": _NameDataset(cases)}),
+                **({"annotations": noted} if noted else {}),
             },
             sizes=[leaf.sizes for leaf in by_cost],
         )
         self.of_all = {"split": split, **({} if cases is None else {"cases": sorted({*cases})})}
         self.split = split
+        self.utterance_ids = utterance_ids
         self.shuffle = shuffle
         self._buckets = length_buckets(self.sizes)
+        self._batches: _Batches | None = None
+        self._epoch = 1
+
+    def draw_batches(self, sampler: Sampler, traits: RowTraits, seed: int) -> None:
+        """Let a sampler make the batches of training.
+
+        Args:
+            sampler: one of :data:`emo_fairseq.data.samplers.SAMPLERS`.
+            traits: of the N rows.
+            seed: of its chance, beside the epoch.
+        """
+        self._batches = _Batches(sampler, traits, seed)
 
     def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super().collater(samples)
@@ -89,6 +117,26 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         if self.shuffle:
             return bucketed_permutation(self._buckets)
         return np.lexsort(self.sizes[::-1])[::-1].copy()
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self._epoch = epoch
+
+    def batch_by_size(
+        self,
+        indices: np.ndarray,
+        max_tokens: int | None = None,
+        max_sentences: int | None = None,
+        required_batch_size_multiple: int = 1,
+    ) -> Sequence[np.ndarray]:
+        if self._batches is None:
+            return super().batch_by_size(
+                indices, max_tokens, max_sentences, required_batch_size_multiple
+            )
+        # fairseq seeds numpy's generator for the order of rows, and no longer for this.
+        rng = np.random.default_rng((self._batches.seed, self._epoch))
+        limits = BatchLimits(max_sentences, max_tokens)
+        return self._batches.sampler(indices, self._batches.traits, limits, rng)
 
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
         """What ``--max-tokens`` counts: the longest modality, in samples, frames or tokens."""

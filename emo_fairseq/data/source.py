@@ -1,7 +1,7 @@
 """One data dir, as the task's options want it read: its splits and the leaves over them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
 from emo_fairseq.data.dialogue import find_neighbours, has_place
+from emo_fairseq.data.fold import FOLD_SETS, read_fold
 from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames, StoredFrames
 from emo_fairseq.data.log_mel import ComputedFrames
 from emo_fairseq.data.manifest import (
@@ -36,8 +37,15 @@ from emo_fairseq.modalities import SPEECH, TEXT
 
 logger = logging.getLogger(__name__)
 
+Wrap = Callable[[FairseqDataset, str], FairseqDataset]
+
 TRAIN = "train"
 _MAX_TOKENS = {TEXT: 512, SPEECH: 2048}
+
+
+def as_it_is(leaf: FairseqDataset, kind: str) -> FairseqDataset:
+    """The leaf itself."""
+    return leaf
 
 
 class DataSource:
@@ -72,6 +80,7 @@ class DataSource:
                 f"hear {SAMPLE_RATE} Hz, so prepare the corpus again with sample_rate {SAMPLE_RATE}"
             )
         self._splits: dict[str, Split] = {}
+        self._whole: Split | None = None  # that a fold divides
         self._features_of: dict[tuple[str, str], StoredFeatures] = {}
 
     def read_for(self, cards: Mapping[str, EncoderCard]) -> None:
@@ -90,10 +99,18 @@ class DataSource:
                 )
 
     def split(self, name: str) -> Split:
-        """A split, read once."""
+        """A split, read once: one on disk, or under ``--fold`` a set of the fold."""
         if name not in self._splits:
-            self._splits[name] = read_split(self.folder, self.audio_root, name, self.modalities)
+            self._splits[name] = self._read(name)
         return self._splits[name]
+
+    def _read(self, name: str) -> Split:
+        if self.cfg.fold is not None and name in FOLD_SETS:
+            base, ids = read_fold(self.folder, self.cfg.fold)
+            if self._whole is None:
+                self._whole = read_split(self.folder, self.audio_root, base, self.modalities)
+            return self._whole.part(name, ids[name])
+        return read_split(self.folder, self.audio_root, name, self.modalities)
 
     def split_names(self) -> list[str]:
         """The splits of the seed's layout; none in ours, whose corpus.yaml names them."""
@@ -123,7 +140,8 @@ class DataSource:
     def present(self, modality: str, split: Split) -> np.ndarray:
         """Which rows have this modality: (N,) bool."""
         if self.cards[modality].input == FRAMES:
-            return np.diff(self.features(modality, split).offsets) > 0
+            whole = np.diff(self.features(modality, split.stored).offsets) > 0
+            return whole[split.stored_rows]
         return split.present(modality)
 
     def leaf(
@@ -132,41 +150,47 @@ class DataSource:
         split: Split,
         vocabulary: Vocabulary | None = None,
         statistics: FrameStatistics | None = None,
+        wrap: Wrap = as_it_is,
     ) -> FairseqDataset:
-        """The dataset of one modality, an item a row of the split.
+        """The dataset of one modality, an item a row of the stored split.
 
         Args:
             modality: which one.
-            split: from :meth:`split`.
+            split: from :meth:`split`; its `stored_rows` are its own among the items, and context
+                is taken from these alone.
             vocabulary: of the modality; needed for tokens only.
             statistics: of the train split; needed for frames only.
+            wrap: puts a leaf of an input kind inside another one. It gets waveforms also where
+                log-mel frames are then computed from them.
         """
         kind = self.cards[modality].input
         if kind == TOKENS:
             if vocabulary is None:
                 raise ValueError("token input needs its vocabulary")
-            return self._tokens(modality, split, vocabulary.specials)
+            return wrap(self._tokens(modality, split, vocabulary.specials), kind)
+        split = split.stored
         if kind == WAVEFORM:
             self._report_cuts(split)
-            return self._waveforms(split)
+            return wrap(self._waveforms(split), kind)
         if statistics is None:
             raise ValueError("frames need the statistics of the train split")
         if kind == LOG_MEL:
             self._report_cuts(split)
-        return NormalisedFrames(self.frames(modality, split), statistics)
+        return wrap(NormalisedFrames(self.frames(modality, split, wrap), statistics), kind)
 
-    def frames(self, modality: str, split: Split) -> FairseqDataset:
-        """The split's frames, not normalised yet."""
+    def frames(self, modality: str, split: Split, wrap: Wrap = as_it_is) -> FairseqDataset:
+        """The stored split's frames, as they are; `wrap` gets the audio that they are made of."""
+        split = split.stored
         if self.cards[modality].input == FRAMES:
             return self._features(modality, split)
-        return self._log_mel(split)
+        return self._log_mel(split, wrap)
 
     def _report_cuts(self, split: Split) -> None:
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
         limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
         report_rows(split, n_samples > self._max_samples(), f"are cut at {limit}")
 
-    def _log_mel(self, split: Split) -> FairseqDataset:
+    def _log_mel(self, split: Split, wrap: Wrap) -> FairseqDataset:
         """The split's log-mel frames: from disk where they were extracted, else from the audio."""
         folder = self.folder / "features" / LOG_MEL_FEATURES
         try:
@@ -174,7 +198,7 @@ class DataSource:
         except ValueError as error:
             raise UsageError(str(error)) from error
         if stored is None:
-            return ComputedFrames(self._waveforms(split))
+            return ComputedFrames(wrap(self._waveforms(split), WAVEFORM))
         logger.info("%s: frames of %s from disk", split.name, folder)
         return StoredFrames(stored, num_frames(self._max_samples()))
 
@@ -225,6 +249,7 @@ class DataSource:
         return WaveformDataset(paths, n_samples, self._max_samples(), names)
 
     def _tokens(self, modality: str, split: Split, specials: SpecialIds) -> FairseqDataset:
+        of_fold, split = split, split.stored
         if split.tokens:
             source = split.tokens[modality]
             lengths = np.array([len(ids) for ids in source])
@@ -233,7 +258,7 @@ class DataSource:
             lengths = np.asarray(source.sizes)
         limit = self.max_tokens(modality)
         if modality == TEXT and (self.cfg.context_past or self.cfg.context_future):
-            return self._in_context(split, source, specials)
+            return self._in_context(of_fold, source, specials)
         whole = lengths if split.tokens else lengths + 1  # data_prep stores no <s>
         report_rows(split, whole > limit, f"are cut at --max-{modality}-tokens {limit}")
         return TokenDataset(source, lengths, split.present(modality), specials, limit)
@@ -247,7 +272,9 @@ class DataSource:
                 "--context-past / --context-future: the seed's layout names no dialogues; leave "
                 "the options out, or prepare the corpus as a data dir"
             )
-        rows, present = split.utterances, split.present(TEXT)
+        within = np.isin(np.arange(len(split.stored.utterances)), split.stored_rows)
+        split = split.stored
+        rows, present = split.utterances, split.present(TEXT) & within
         nowhere = np.array([not has_place(row) for row in rows])
         report_rows(split, present & nowhere, "stand alone, they have no dialogue or no turn")
         try:

@@ -94,6 +94,17 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
     return read_dictionary(folder / DICT_FILE) if (folder / DICT_FILE).exists() else None
 
 
+def find_symbol(folder: Path, names: Sequence[str]) -> int | None:
+    """The id of the first of these symbols that a token folder names; None if it names none."""
+    if (folder / SYMBOLS_FILE).exists():
+        symbols = json.loads((folder / SYMBOLS_FILE).read_text(encoding="utf-8"))
+    elif (folder / DICT_FILE).exists():
+        symbols = Dictionary.load(str(folder / DICT_FILE)).symbols
+    else:
+        symbols = []
+    return next((symbols.index(name) for name in names if name in symbols), None)
+
+
 def symbols_digest(symbols: Sequence[str]) -> str:
     """SHA-256 of the symbols in the order of their ids."""
     return hashlib.sha256("\n".join(symbols).encode()).hexdigest()

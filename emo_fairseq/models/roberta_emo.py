@@ -30,11 +30,13 @@ class EmotionOutput(NamedTuple):
         logits: (B, n_outputs): K logits, K pairs of logits (no, yes), or A values; see
             :class:`emo_fairseq.targets.TargetKind`.
         embedding: (B, E), the vector before the head.
+        auxiliary: (B, n) of each auxiliary target, by name.
         attention: weights by name, if they were asked for; see :mod:`emo_fairseq.modules.fusion`.
     """
 
     logits: Tensor
     embedding: Tensor
+    auxiliary: Mapping[str, Tensor] = MappingProxyType({})
     attention: Mapping[str, Tensor] = MappingProxyType({})
 
 
@@ -47,6 +49,7 @@ class RobertaEMOModel(BaseFairseqModel):
         fusion: see :mod:`emo_fairseq.modules.fusion`.
         embedding: (B, D) -> (B, E).
         head: (B, E) -> (B, n_outputs).
+        auxiliary_heads: of the auxiliary targets, by name.
         modality_dropout: in training, the chance of each modality of a row to be left out.
     """
 
@@ -56,6 +59,7 @@ class RobertaEMOModel(BaseFairseqModel):
         fusion: Fusion,
         embedding: nn.Module,
         head: nn.Module,
+        auxiliary_heads: Mapping[str, nn.Module] = MappingProxyType({}),
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -63,6 +67,7 @@ class RobertaEMOModel(BaseFairseqModel):
         self.fusion = fusion
         self.embedding = embedding
         self.head = head
+        self.auxiliary_heads = nn.ModuleDict(dict(auxiliary_heads))
         self.modality_dropout = modality_dropout
         self._left_out: frozenset[str] = frozenset()
 
@@ -81,6 +86,10 @@ class RobertaEMOModel(BaseFairseqModel):
             fusion,
             EmbeddingLayer(fusion.output_dim, cfg.embedding_dim, cfg.pooler_dropout),
             LinearHead(cfg.embedding_dim, task.n_outputs, cfg.pooler_dropout),
+            {
+                name: LinearHead(cfg.embedding_dim, other.n_outputs, cfg.pooler_dropout)
+                for name, other in task.auxiliary.items()
+            },
             cfg.modality_dropout,
         )
 
@@ -105,7 +114,8 @@ class RobertaEMOModel(BaseFairseqModel):
             encoded[name] = features.to(precision), padding_mask
         attention: dict[str, Tensor] | None = {} if return_attention else None
         embedding = self.embedding(self.fusion(encoded, attention))
-        return EmotionOutput(self.head(embedding), embedding, attention or {})
+        auxiliary = {name: head(embedding) for name, head in self.auxiliary_heads.items()}
+        return EmotionOutput(self.head(embedding), embedding, auxiliary, attention or {})
 
     def leave_out(self, names: Iterable[str]) -> None:
         """Keep these tensors out of state dicts, and do not miss them when one is loaded."""

@@ -8,13 +8,18 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import MISSING
 
+from emo_fairseq.data.augmentation.options import AugmentationConfig
 from emo_fairseq.targets import TARGETS
+from emo_fairseq.tasks.curriculum_options import CurriculumConfig
+from emo_fairseq.tasks.objective_options import ObjectiveConfig
 
 _ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
 
 
 @dataclass
-class EmotionPredictionConfig(FairseqDataclass):
+class EmotionPredictionConfig(
+    AugmentationConfig, CurriculumConfig, ObjectiveConfig, FairseqDataclass
+):
     """Where the data are, what is read of them, and what is predicted."""
 
     data: str = field(
@@ -24,6 +29,10 @@ class EmotionPredictionConfig(FairseqDataclass):
     data_raw: Optional[str] = field(
         default=None,
         metadata={"help": "folder that the manifests' audio paths start from (default: --data)"},
+    )
+    fold: Optional[str] = field(
+        default=None,
+        metadata={"help": "PROTOCOL/FOLD: train, valid and test are those of folds/PROTOCOL.json"},
     )
     modality: Optional[str] = field(
         default=None, metadata={"help": "text, speech or text+speech (default); also T, A, T+A"}

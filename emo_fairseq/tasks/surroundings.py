@@ -37,6 +37,21 @@ class Surroundings:
         """Whether this is fairseq-train."""
         return self._whole is not None and self._whole.get("optimizer") is not None
 
+    def seed(self) -> int:
+        """``--seed``; fairseq's default where there is no run."""
+        return 1 if self._whole is None else int(self._whole.common.seed)
+
+    def max_update(self) -> int:
+        """``--max-update``; 0 if the training has no such end."""
+        return 0 if self._whole is None else int(self._whole.optimization.max_update)
+
+    def rows_of_a_step(self) -> int | None:
+        """The most utterances of a step on all ranks; None if tokens are counted instead."""
+        if self._whole is None or self._whole.dataset.batch_size is None:
+            return None
+        ranks = int(self._whole.distributed_training.distributed_world_size)
+        return int(self._whole.dataset.batch_size) * ranks
+
     def check_training(self, model: nn.Module, unfreezes: bool) -> None:
         """Refuse ways of training that would pass over what a model's parameters ask for.
 

@@ -71,7 +71,7 @@ def test_the_seeds_criterion_picks_by_target(target: str, criterion: type, loss:
     picked: Any = EmotionPredictionCriterion.build_criterion(None, task_of(target))
     assert type(picked) is criterion
     if loss is not None:
-        assert picked.mixture == {loss: 1.0}
+        assert picked.primary.mixture == {loss: 1.0}
 
 
 def test_every_target_has_a_criterion() -> None:

@@ -1,0 +1,121 @@
+"""What objectives do for new speakers: ``python -m benchmarks.objectives [--seeds 1 2 3 4 5]``.
+
+Trains every objective of the table on the toy corpus, with few utterances and for a short time, so
+that there is something left to gain; the checkpoint is chosen on the valid split. Speakers of the
+splits differ. Prints the UAR of the test split: mean ± standard deviation over seeds, a bootstrap
+interval of the mean over speakers' utterances, and the difference to cross-entropy with a paired
+bootstrap test over the same utterances. Finished runs are not run again.
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from emo_fairseq import metrics, predictions
+from emo_fairseq.metrics.resampling import compare, confusion_rows, interval
+from emo_fairseq.predictions import PROBABILITY
+from examples import pipeline
+from examples.pipeline import Paths, Recipe
+
+OUTPUTS = Path("outputs/benchmarks/objectives")
+BASELINE = "cross_entropy"
+TEACHER = "teacher"  # of text and speech; it is no competitor of its students
+_PREPARE = (
+    "toy {data} --n-train 160 --n-valid 120 --n-test 480 --speakers 8 4 12",
+    "tokenize_text {data}",
+    "extract_features {data}",
+    "fit_prototypes {data}",
+)
+_TRAIN = (  # five updates are an epoch here
+    "--speech-input log_mel --batch-size 32 --lr 1e-3 --weight-decay 0.05 "
+    "--validate-interval 5 --save-interval 5 "
+)
+_BOTH, _SPEECH = "--modality text+speech " + _TRAIN, "--modality speech " + _TRAIN
+_SUPCON = _BOTH + "--criterion emotion_supcon --supcon-weighting "
+_STUDENT = _SPEECH + "--criterion emotion_distillation --teacher-checkpoint {start} "
+
+# table: objective: options; the first of each table is what the others are compared with
+TABLES: dict[str, dict[str, str]] = {
+    "contrastive": {
+        BASELINE: _BOTH + "--criterion emotion_classification",
+        "supcon": _SUPCON + "supervised",
+        "supcon_v1": _SUPCON + "v1",
+        "supcon_v2": _SUPCON + "v2",
+        "supcon_v3": _SUPCON + "v3",
+    },
+    "distillation": {
+        "student_alone": _SPEECH + "--criterion emotion_classification",
+        "student_kd": _STUDENT + "--distillation kd",
+        "student_dist": _STUDENT + "--distillation dist --distillation-temperature 1",
+    },
+}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.objectives", description=__doc__)
+    parser.add_argument("table", choices=sorted(TABLES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--updates", type=int, default=200)
+    args = parser.parse_args()
+    table = TABLES[args.table]
+    found = {name: _run(name, table[name], args.seeds, args.updates) for name in table}
+    baseline = next(iter(table))
+    print(f"{args.table}: test UAR, {len(args.seeds)} seeds, {args.updates} updates")
+    for name, runs in found.items():
+        print(f"  {name:16s} {_summary(runs)}  {_against(found[baseline], runs)}")
+
+
+def _run(name: str, options: str, seeds: Sequence[int], updates: int) -> list[Tensor]:
+    """(N, C, C) statistics of the test split's utterances, a tensor a seed."""
+    recipe = Recipe(prepare=_PREPARE, train=options, updates=updates)
+    runs = []
+    for seed in seeds:
+        start = ""
+        if "{start}" in options:
+            teacher = replace(recipe, train=TABLES["contrastive"][BASELINE])
+            start = str(_trained(TEACHER, teacher, seed, "").checkpoint)
+        runs.append(_statistics(_trained(name, recipe, seed, start).predictions))
+    return runs
+
+
+def _trained(name: str, recipe: Recipe, seed: int, start: str) -> Paths:
+    paths = Paths("", OUTPUTS / "data", OUTPUTS / name / f"seed{seed}", start=start)
+    if not paths.predictions.exists():
+        if not (paths.data / "prototypes.json").exists():
+            pipeline.prepare(recipe, paths)
+        pipeline.train(recipe, paths, seed)
+        pipeline.score(recipe, paths)
+    return paths
+
+
+def _statistics(path: Path) -> Tensor:
+    rows = predictions.read(path)
+    names = [name.removeprefix(PROBABILITY) for name in rows[0] if name.startswith(PROBABILITY)]
+    ids = {name: number for number, name in enumerate(names)}
+    truth, answers = (
+        torch.tensor([ids[row[column]] for row in rows]) for column in ("truth", "prediction")
+    )
+    return confusion_rows(truth, answers, len(names))
+
+
+def _summary(runs: Sequence[Tensor]) -> str:
+    figures = [metrics.unweighted_average_recall(run.sum(dim=0)) for run in runs]
+    spread = statistics.stdev(figures) if len(figures) > 1 else float("nan")
+    found = interval(runs, metrics.unweighted_average_recall)
+    return f"{found.figure:.4f} ± {spread:.4f}, 95% {found.low:.4f} to {found.high:.4f}"
+
+
+def _against(baseline: Sequence[Tensor], runs: Sequence[Tensor]) -> str:
+    found = compare(baseline, runs, metrics.unweighted_average_recall)
+    ends = f"{found.low:+.4f} to {found.high:+.4f}"
+    return f"difference {found.difference:+.4f} ({ends}), p {found.p_value:.3f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What is added to the primary loss in training, one term a file."""

@@ -1,0 +1,59 @@
+"""How far a batch's utterances lie from the prototypes of their classes, fixed or learned."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emo_fairseq.criterions.gathering import gather_rows
+from emo_fairseq.data.annotations import vad_values
+from emo_fairseq.optim.parameter_options import options_of
+from emo_fairseq.prototypes import moving_prototypes, prototype_distance
+
+FIXED, EMA, TRAINED = "fixed", "ema", "trained"
+LEARNING = (FIXED, EMA, TRAINED)
+
+
+class Difficulty(nn.Module):
+    """Distances in VAD space, and the prototypes behind them.
+
+    Moving averages lie in the task's state and trained prototypes among the criterion's parameters:
+    a checkpoint holds both.
+
+    Args:
+        task: gives ``class_prototypes``, which are there.
+        learning: "fixed"; "ema", each batch moves them towards its class means; or "trained" by
+            gradient, towards the points of least mean distance.
+        momentum: of "ema".
+    """
+
+    def __init__(self, task: Any, learning: str, momentum: float) -> None:
+        super().__init__()
+        self.prototypes, self.learning, self.momentum = task.class_prototypes, learning, momentum
+        task.annotate("vad", vad_values)
+        task.annotate("prototype_scope", self.prototypes.scopes)
+        self.trained = None
+        if learning == TRAINED:
+            self.trained = nn.Parameter(self.prototypes.values.float())
+            options_of(self.trained)["weight_decay_scale"] = 0.0  # 0 is a corner of the VAD space
+
+    def forward(self, annotations: Any, labels: Tensor) -> Tensor:
+        """(B,) difficulties, NaN = unknown."""
+        of_scopes = self.prototypes.values if self.trained is None else self.trained
+        vad = annotations["vad"]
+        prototypes = of_scopes.to(vad)[annotations["prototype_scope"]]  # (B, K, 3)
+        return prototype_distance(vad, labels, prototypes)
+
+    def learn(self, annotations: Any, labels: Tensor) -> None:
+        """Move the averages by the rows of all ranks."""
+        if self.learning != EMA:
+            return
+        columns = [annotations["vad"], annotations["prototype_scope"], labels]
+        (vad, scopes, classes), _ = gather_rows(columns)
+        of_corpora = self.prototypes.values.to(vad)  # (S, K, 3), the last of all together
+        own = [torch.where(scopes == scope, classes, -1) for scope in range(len(of_corpora) - 1)]
+        moved = [
+            moving_prototypes(prototypes, vad, own_classes, self.momentum)
+            for prototypes, own_classes in zip(of_corpora, [*own, classes], strict=True)
+        ]
+        self.prototypes.values = torch.stack(moved)

@@ -1,0 +1,149 @@
+"""The prototypes of a task's classes in VAD space, and how far utterances lie from them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.prototypes import (
+    PROTOTYPES_FILE,
+    PUBLISHED_NAME,
+    Prototypes,
+    difficulties,
+    published_prototypes,
+    read_prototypes,
+)
+from emo_fairseq.data.annotations import vad_values
+from emo_fairseq.data.classes import Classes
+from emo_fairseq.data.manifest import Split
+from emo_fairseq.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+ALL, CORPUS = "all", "corpus"  # --prototype-scope
+_VALUES, _CORPORA, _CLASS_MEANS, _QUANTILES = "values", "corpora", "class_means", "quantiles"
+
+
+class ClassPrototypes:
+    """What ``--prototypes`` names, read once and kept in the task's state.
+
+    Args:
+        cfg: the task's options.
+        folder: the data dir.
+        state: the task's; its ``prototypes`` is a dict that is empty until they are read.
+        classes: whose prototypes.
+    """
+
+    def __init__(self, cfg: Any, folder: Path, state: Any, classes: Classes) -> None:
+        self._cfg, self._folder, self._state, self.classes = cfg, folder, state, classes
+
+    def are_there(self) -> bool:
+        """Whether there is a file of them, or a checkpoint had them."""
+        if self._state.prototypes or self._cfg.prototypes:
+            return True
+        file = self._folder / PROTOTYPES_FILE
+        return file.exists() and read_prototypes(file).label == self.classes.column
+
+    def require(self, wanted_by: str) -> None:
+        """Read them, unless they are there.
+
+        Raises:
+            UsageError: no file, or one of other classes.
+        """
+        if self._state.prototypes:
+            return
+        found = self._read(wanted_by)
+        names = self.classes.names
+        by_corpus = str(self._cfg.prototype_scope) == CORPUS
+        if by_corpus and not found.corpora:
+            raise UsageError(
+                f"--prototype-scope {CORPUS}: {self._file()} knows no corpora; fit it on manifests "
+                "with a column corpus, which data_prep.combine writes"
+            )
+        # (S, K, 3)
+        values = found.by_corpus(names) if by_corpus else np.stack([found.array(names)])
+        if np.isnan(values[-1]).all():
+            raise UsageError(
+                f"{wanted_by}: {self._file()} has none of the classes {', '.join(names)}; "
+                f"run `python -m data_prep.fit_prototypes {self._folder}`"
+            )
+        if lacking := found.missing(names):
+            logger.warning("no prototype of %s: its rows have no difficulty", ", ".join(lacking))
+        self._state.prototypes[_VALUES] = torch.from_numpy(values)
+        self._state.prototypes[_CORPORA] = list(found.corpora) if by_corpus else []
+
+    def _file(self) -> Path:
+        return Path(self._cfg.prototypes or self._folder / PROTOTYPES_FILE)
+
+    def _read(self, wanted_by: str) -> Prototypes:
+        if self._cfg.prototypes == PUBLISHED_NAME:
+            return published_prototypes()
+        if not self._file().exists():
+            raise UsageError(
+                f"{wanted_by}: {self._file()} is not there; run "
+                f"`python -m data_prep.fit_prototypes {self._folder} --label {self.classes.column}`"
+            )
+        found = read_prototypes(self._file())
+        if found.label != self.classes.column:
+            raise UsageError(
+                f"{self._file()}: prototypes of {found.label}, and not of {self.classes.column}; "
+                f"run data_prep.fit_prototypes with --label {self.classes.column}"
+            )
+        return found
+
+    @property
+    def values(self) -> Tensor:
+        """(S, K, 3), the last scope being all corpora together; NaN for a class without one."""
+        return self._state.prototypes[_VALUES]
+
+    @values.setter
+    def values(self, moved: Tensor) -> None:
+        self._state.prototypes[_VALUES] = moved
+
+    def scopes(self, split: Split) -> np.ndarray:
+        """(N,) int64, the scope of each row; -1, the last, where its corpus is unknown."""
+        place = {name: number for number, name in enumerate(self._state.prototypes[_CORPORA])}
+        return np.array([place.get(row.corpus, -1) for row in split.utterances], dtype=np.int64)
+
+    def distances(self, split: Split) -> np.ndarray:
+        """(N,) float64 difficulties, NaN = unknown."""
+        return difficulties(
+            vad_values(split),
+            self.classes.ids(split),
+            self.values.cpu().numpy(),
+            self.scopes(split),
+        )
+
+    def class_means(self, split: Split) -> Tensor:
+        """(K,) mean difficulty of each class's rows, NaN for a class without any; kept."""
+        if _CLASS_MEANS not in self._state.prototypes:
+            distances, ids = self.distances(split), self.classes.ids(split)
+            known = ~np.isnan(distances)
+            n_classes = len(self.classes.names)
+            counts = np.bincount(ids[known], minlength=n_classes)
+            totals = np.bincount(ids[known], weights=distances[known], minlength=n_classes)
+            means = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+            self._state.prototypes[_CLASS_MEANS] = torch.from_numpy(means)
+        return self._state.prototypes[_CLASS_MEANS]
+
+    def check_measured(self, split: Split, wanted_by: str) -> None:
+        """Raise a `UsageError` if no row of a split has a difficulty."""
+        if np.isnan(self.distances(split)).all():
+            raise UsageError(
+                f"{wanted_by}: no row of {split.file} has all of valence, arousal and dominance, "
+                f"and an {self.classes.column} that has a prototype; leave the option out"
+            )
+
+    def quantile(self, split: Split, share: float) -> float:
+        """The difficulty below which this share of a split's rows lies; kept.
+
+        Prototypes may move: a training that is resumed goes on with what it began with.
+        """
+        quantiles: dict[float, float] = self._state.prototypes.setdefault(_QUANTILES, {})
+        if share not in quantiles:
+            distances = self.distances(split)
+            quantiles[share] = float(np.nanquantile(distances, share))
+        return quantiles[share]

@@ -1,0 +1,42 @@
+"""What changes in a task's state as training goes on, taken up where a checkpoint left it.
+
+fairseq saves the state of a task, and gives it back where a model is scored; its trainer, which
+resumes model, criterion and optimizer, does not.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fairseq import checkpoint_utils
+
+from emo_fairseq.compat import TASK_NAME
+
+_AT_START: Mapping[str, Callable[[], Any]] = {
+    "prototypes": dict,  # see emo_fairseq.tasks.class_prototypes
+    "embedding_queue": list,  # see emo_fairseq.criterions.terms.queue
+    "confidence": dict,  # see emo_fairseq.tasks.confidence
+}
+
+
+def changing_state(resumed: Path | None) -> dict[str, Callable[[], Any]]:
+    """For each such part of the state what makes it: the checkpoint's, or an empty one.
+
+    Args:
+        resumed: the checkpoint that training goes on from. It is read when the first of them is
+            asked for, which is before the first update.
+    """
+
+    @functools.cache
+    def saved() -> Mapping[str, Any]:
+        if resumed is None:
+            return {}
+        state = checkpoint_utils.load_checkpoint_to_cpu(str(resumed), {"task": TASK_NAME})
+        task_state = state.get("task_state", {})
+        return {name: task_state[name] for name in _AT_START if name in task_state}
+
+    def factory(name: str, empty: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: saved().get(name, empty())
+
+    return {name: factory(name, empty) for name, empty in _AT_START.items()}

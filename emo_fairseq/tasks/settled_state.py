@@ -1,0 +1,141 @@
+"""What a task knows of its data, settled by the train split and carried by every checkpoint."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from fairseq.tasks import FairseqTask
+from omegaconf import open_dict
+
+from emo_fairseq import idle_options, predictions, seed_flags
+from emo_fairseq.data import facts
+from emo_fairseq.data.augmentation.options import check_augmentation
+from emo_fairseq.data.frames import FrameStatistics
+from emo_fairseq.data.manifest import Split
+from emo_fairseq.data.source import DataSource
+from emo_fairseq.data.vocabulary import Vocabulary
+from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.errors import UsageError
+from emo_fairseq.pretrained.vocabulary_check import check_knows
+from emo_fairseq.targets import LabelledTarget, auxiliary_targets
+from emo_fairseq.tasks.config import EmotionPredictionConfig
+from emo_fairseq.tasks.encoders import check_same_encoders, describe_encoders
+from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
+from emo_fairseq.tasks.resumed_state import changing_state
+from emo_fairseq.tasks.surroundings import Surroundings
+
+logger = logging.getLogger(__name__)
+
+
+class SettledState(FairseqTask):
+    """Labels, class counts, vocabularies, encoders and statistics, settled once.
+
+    They come from the train split when a training starts, and from the checkpoint ever after; see
+    :mod:`emo_fairseq.data.facts`.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__(cfg)
+        with open_dict(cfg):
+            # fairseq's own switch: the same iterator draws new batches for every epoch.
+            cfg.rebuild_batches = True
+        self.surroundings = Surroundings(cfg)
+        self.modalities = seed_flags.modalities(cfg)
+        self.target = seed_flags.target(cfg)
+        self.source = source = DataSource(cfg, self.modalities)
+        self.trains = False  # until setup_task says so
+        self.frozen: FrozenEncoders | None = None
+        self.annotators: dict[str, Callable[[Split], np.ndarray]] = {}
+        self._prediction_rows: list[predictions.Row] = []
+        add = self.state.add_factory
+        resumed = self.surroundings.checkpoint_to_resume()
+        add("encoders", lambda: describe_encoders(source, resumed))
+        add("labels", lambda: facts.read_labels(source, self.target))
+        add("class_counts", lambda: facts.count_classes(source, self.target, self.labels))
+        add("vocabulary", lambda: facts.read_vocabularies(source))
+        add("frame_statistics", lambda: facts.fit_frame_statistics(source))
+        add("auxiliary_labels", self._read_auxiliary_labels)
+        for name, factory in changing_state(resumed).items():
+            add(name, factory)
+
+    def settle_state(self) -> None:
+        """Read from the encoders and the training data whatever a checkpoint must carry."""
+        idle_options.check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
+        check_augmentation(self.cfg)
+        self.source.read_for(self.encoder_cards())
+        self.target.check_num_classes(self.cfg.num_classes, self.labels)
+        if self.target.has_labels:
+            logger.info("class counts: %s", dict(zip(self.labels, self.class_counts, strict=True)))
+        check_knows(self.encoder_cards(), self.vocabularies())
+        self.state.frame_statistics  # noqa: B018  (touched, so that it is saved)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a checkpoint's state.
+
+        Raises:
+            UsageError: the checkpoint is of another task, or was trained on other labels, or
+                ``--num-classes`` does not fit it.
+        """
+        if "labels" not in state_dict:
+            raise UsageError("the checkpoint is not of the task emotion_prediction")
+        settled = self.state.state_dict.get("labels")
+        if settled is not None and settled != state_dict["labels"]:
+            raise UsageError(
+                f"the checkpoint knows {', '.join(state_dict['labels'])}, but {self.source.folder} "
+                f"has {', '.join(settled)}; start afresh with another --save-dir"
+            )
+        check_same_encoders(
+            state_dict.get("encoders", {}), self.state.state_dict.get("encoders", {})
+        )
+        fitted = self.state.state_dict.get("frame_statistics")
+        super().load_state_dict(state_dict)
+        self.source.read_for(self.encoder_cards())
+        if fitted is not None and fitted != self.state.frame_statistics:
+            # fairseq loads the valid splits before the checkpoint: bring them to its statistics.
+            logger.warning("statistics of frames are the checkpoint's, not those of --data")
+            self._load_datasets_again()
+        self.target.check_num_classes(self.cfg.num_classes, self.labels)
+
+    @property
+    def labels(self) -> list[str]:
+        """Label names in the order of the class ids, or the names of the axes."""
+        return self.state.labels
+
+    @property
+    def class_counts(self) -> list[int]:
+        """How often each label occurs in the train split."""
+        return self.state.class_counts
+
+    @property
+    def auxiliary(self) -> dict[str, LabelledTarget]:
+        """What is predicted beside the primary target, by name."""
+        targets = auxiliary_targets(self.cfg.auxiliary_targets, self.target)
+        labels = self.state.auxiliary_labels
+        return {target.name: LabelledTarget(target, labels[target.name]) for target in targets}
+
+    def _read_auxiliary_labels(self) -> dict[str, list[str]]:
+        targets = auxiliary_targets(self.cfg.auxiliary_targets, self.target)
+        return {target.name: facts.read_labels(self.source, target) for target in targets}
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of the model's output."""
+        return self.target.n_outputs(len(self.labels))
+
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """For each modality read as tokens the vocabulary that the model knows."""
+        return {n: Vocabulary.from_state(state) for n, state in self.state.vocabulary.items()}
+
+    def frame_statistics(self, modality: str) -> FrameStatistics | None:
+        """Of the train split, if the modality is read as frames."""
+        fitted = self.state.frame_statistics.get(modality)
+        return None if fitted is None else FrameStatistics(**fitted)
+
+    def encoder_cards(self) -> dict[str, EncoderCard]:
+        """For each modality which encoder reads it."""
+        return {name: EncoderCard(**state) for name, state in self.state.encoders.items()}
+
+    def _load_datasets_again(self) -> None:
+        for split in list(self.datasets):
+            self.load_dataset(split)

@@ -1,0 +1,94 @@
+"""The dataset of a split: its rows, their inputs, their truth, and what criterions asked for."""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from emo_fairseq.data import facts
+from emo_fairseq.data.augmentation.augmented import augmented
+from emo_fairseq.data.manifest import Split, select_rows, truth_array
+from emo_fairseq.data.presence import MissingDataset, presence_cases
+from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.data.rows import RowsDataset
+from emo_fairseq.data.source import TRAIN
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import masked_modalities
+from emo_fairseq.tasks.train_order import in_training_order
+
+logger = logging.getLogger(__name__)
+
+
+def build_split(task: Any, name: str, for_training: bool) -> Any:
+    """Read a split; rows without truth or input are left out, and counted in the log.
+
+    Args:
+        task: an :class:`emo_fairseq.tasks.emotion_prediction.EmotionPredictionTask`.
+        name: of the split.
+        for_training: shuffled, augmented, and with the annotations of the criterion's terms; or in
+            a fixed order, as it is, with the truth of the auxiliary targets alone.
+
+    Raises:
+        UsageError: no row can be used, or a modality is nowhere in the train split.
+    """
+    source, part = task.source, task.source.split(name)
+    facts.check_vocabularies(source, part, task.vocabularies())
+    masked = masked_modalities(task.cfg.mask_modality, task.modalities)
+    present = {
+        modality: source.present(modality, part) & (modality not in masked)
+        for modality in task.modalities
+    }
+    rows = select_rows(part, task.target, present)
+    heard = {modality: int(here[rows].sum()) for modality, here in present.items()}
+    if name == TRAIN and 0 in heard.values():
+        silent = ", ".join(modality for modality, count in heard.items() if count == 0)
+        raise UsageError(f"{part.file}: no row has {silent}; leave it out of --modality")
+    leaves = {
+        modality: MissingDataset(len(part.stored.utterances))
+        if modality in masked
+        else _leaf(task, modality, part, for_training)
+        for modality in task.modalities
+    }
+    dataset = RawAudioTextDataset(
+        name,
+        [part.utterances[row].id for row in rows],
+        {modality: RowsDataset(leaf, part.stored_rows[rows]) for modality, leaf in leaves.items()},
+        truth_array(part, task.target, task.labels)[rows],
+        shuffle=for_training,
+        cases=presence_cases({modality: here[rows] for modality, here in present.items()}),
+        annotations={
+            key: values[rows] for key, values in _annotations(task, part, for_training).items()
+        },
+    )
+    by_modality = ", ".join(f"{count} with {modality}" for modality, count in heard.items())
+    logger.info("%s: %d utterances, %s", name, len(rows), by_modality)
+    return in_training_order(task, dataset, part, rows) if for_training else dataset
+
+
+def _leaf(task: Any, modality: str, part: Split, for_training: bool) -> Any:
+    seed = task.surroundings.seed()
+    is_cached = task.frozen is not None and modality in task.frozen.encoders
+
+    def wrap(leaf: Any, of_kind: str) -> Any:
+        if not for_training or is_cached:
+            return leaf
+        return augmented(modality, leaf, of_kind, task.cfg, seed)
+
+    leaf = task.source.leaf(
+        modality,
+        part,
+        task.vocabularies().get(modality),
+        task.frame_statistics(modality),
+        wrap,
+    )
+    return task.frozen.leaf(modality, leaf, part.stored.name) if task.frozen is not None else leaf
+
+
+def _annotations(task: Any, part: Split, for_training: bool) -> dict[str, np.ndarray]:
+    found = {
+        name: truth_array(part, other.target, other.labels)
+        for name, other in task.auxiliary.items()
+    }
+    if for_training:
+        found |= {name: provide(part) for name, provide in task.annotators.items()}
+    return found

@@ -1,0 +1,182 @@
+"""Criterion `emotion_supcon`: what it is built of, and the options that it refuses."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from term_cases import Net, Task, make_rows, step, supcon, write_rows
+
+from data_prep.schema import Corpus, Utterance, write_corpus
+from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig, EmotionSupConCriterion
+from emo_fairseq.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rows(tmp_path_factory.mktemp("small"), make_rows())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"supcon_weight": -0.1}, "--supcon-weight -0.1: give 0 or more"),
+        ({"supcon_weight": math.inf}, "--supcon-weight inf: give 0 or more"),
+        ({"supcon_weight": math.nan}, "--supcon-weight nan: give 0 or more"),
+        ({"supcon_warmup_updates": -1}, "--supcon-warmup-updates -1: give 0 or more"),
+        ({"supcon_temperature": 0.0}, "--supcon-temperature 0.0: give 0.01 or more"),
+        ({"supcon_temperature": 0.001}, "--supcon-temperature 0.001: give 0.01 or more"),
+        ({"supcon_projection_dim": -1}, "--supcon-projection-dim -1: give 0 or more"),
+        ({"supcon_queue": -1}, "--supcon-queue -1: give 0 or more"),
+        ({"prototype_alpha": math.inf}, "--prototype-alpha inf: give 0 or more"),
+        ({"prototype_beta": -1.0}, "--prototype-beta -1.0: give 0 or more"),
+        ({"prototype_threshold": 0.0}, "--prototype-threshold 0.0: give more than 0"),
+        ({"prototype_threshold": math.nan}, "--prototype-threshold nan: give more than 0"),
+        ({"prototype_quantile": 1.0}, "--prototype-quantile 1.0: give more than 0, and less"),
+        ({"prototype_momentum": 1.0}, "--prototype-momentum 1.0: give 0 or more, and less"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(
+    options: dict[str, float], message: str, folder: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        supcon(Task(folder, make_rows()), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prototype_alpha": 2.0}, "--prototype-alpha does not act: .*-weighting v1; leave it out"),
+        ({"prototype_beta": 2.0}, "--prototype-beta does not act: .* v2 or v2_original; leave"),
+        ({"prototype_threshold": 0.3}, "--prototype-threshold does not act: .*-weighting v3;"),
+        ({"prototype_quantile": 0.3}, "--prototype-quantile does not act: .*-weighting v3;"),
+        ({"prototype_learning": "ema"}, "--prototype-learning does not act: .* v1 or v2 or v2_o"),
+        (
+            {"supcon_weighting": "v3", "prototype_threshold": 0.3, "prototype_quantile": 0.3},
+            "--prototype-quantile does not act beside --prototype-threshold; leave one",
+        ),
+        (
+            {"supcon_weighting": "v1", "prototype_momentum": 0.5},
+            "--prototype-momentum does not act: it belongs to --prototype-learning ema",
+        ),
+        (
+            {"supcon_weighting": "v1", "prototype_beta": 1.0},
+            "--prototype-beta does not act: it belongs to --supcon-weighting v2 or v2_original",
+        ),
+        ({"regression_loss": "l1"}, "--regression-loss does not act: --target emotion is categor"),
+    ],
+)
+def test_options_that_do_nothing_are_refused(
+    options: dict[str, Any], message: str, folder: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        supcon(Task(folder, make_rows()), **options)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "max_update", "warmup"), [("linear", 0, 0), ("cosine", 10, 10), ("linear", 5, 9)]
+)
+def test_a_schedule_without_an_end_is_refused(
+    schedule: str, max_update: int, warmup: int, folder: Path
+) -> None:
+    task = Task(folder, make_rows(), max_update=max_update)
+    options = {"supcon_schedule": schedule, "supcon_warmup_updates": warmup}
+    message = f"--supcon-schedule {schedule} ends at --max-update, which is {max_update}; give one"
+    with pytest.raises(UsageError, match=message):
+        supcon(task, **options)
+    supcon(Task(folder, make_rows(), max_update=warmup + 1), **options)
+
+
+def test_a_training_without_positives_is_refused(folder: Path) -> None:
+    task = Task(folder, make_rows(), rows_of_a_step=1)
+    with pytest.raises(UsageError, match="with --batch-size 1 on one rank: no utterance has anoth"):
+        supcon(task)
+    supcon(task, supcon_queue=4)
+    supcon(Task(folder, make_rows(), rows_of_a_step=2))
+    once = Task(folder, make_rows()[:4])  # one of each
+    with pytest.raises(UsageError, match="no emotion occurs twice in the train split"):
+        supcon(once)
+
+
+def test_a_corpus_without_emotions_is_refused_in_its_own_words(
+    make_task: Any, tmp_path: Path
+) -> None:
+    rows = [Utterance(id=f"utt{n}", text="word", sentiment_score=n / 2) for n in range(4)]
+    write_corpus(tmp_path, Corpus("scores"), {"train": rows})
+    task = make_task(tmp_path, from_checkpoint=True, modality="text", target="sentiment_score")
+    task.trains = True
+    message = (
+        "--criterion emotion_supcon with --target sentiment_score draws utterances of one emotion "
+        r"together, and .*/corpus\.yaml names no emotion labels; list them there"
+    )
+    with pytest.raises(UsageError, match=message):
+        EmotionSupConCriterion(EmotionSupConConfig(), task)
+
+
+# -- prototypes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighting", ["v1", "v2", "v2_original", "v3"])
+def test_weightings_need_prototypes(weighting: str, tmp_path: Path) -> None:
+    task = Task(write_rows(tmp_path, make_rows(), prototypes=False), make_rows())
+    message = (
+        rf"--supcon-weighting {weighting}: .*/prototypes\.json is not there; run "
+        r"`python -m data_prep\.fit_prototypes .* --label emotion`"
+    )
+    with pytest.raises(UsageError, match=message):
+        supcon(task, supcon_weighting=weighting)
+    step(supcon(task), Net(task), task.batch(range(6)))
+
+
+@pytest.mark.parametrize("weighting", ["v1", "v2", "v2_original", "v3"])
+def test_weightings_need_rows_that_are_measured(weighting: str, folder: Path) -> None:
+    """All difficulties unknown, every weight would be 1: supervised, under another name."""
+    rows = [replace(row, valence=None) for row in make_rows()]
+    message = rf"--supcon-weighting {weighting}: no row of .*train\.tsv has all of valence, arousal"
+    with pytest.raises(UsageError, match=message):
+        supcon(Task(folder, rows, prototypes="published"), supcon_weighting=weighting)
+
+
+def test_the_threshold_is_a_quantile_of_the_train_split_unless_given(folder: Path) -> None:
+    def threshold(**options: float) -> float:
+        task = Task(folder, make_rows())
+        criterion = supcon(task, supcon_weighting="v3", **options)
+        return float(criterion.terms[0].weighting.threshold)
+
+    task = Task(folder, make_rows())
+    task.class_prototypes.require("this test")
+    distances = task.class_prototypes.distances(task.split)
+    known = distances[~np.isnan(distances)]
+    assert threshold() == pytest.approx(np.quantile(known, 0.5))
+    assert threshold(prototype_quantile=0.2) == pytest.approx(np.quantile(known, 0.2))
+    assert threshold(prototype_threshold=0.3) == 0.3
+
+
+def test_the_threshold_stays_when_prototypes_have_moved(folder: Path) -> None:
+    task = Task(folder, make_rows())
+    options = {"supcon_weighting": "v3", "prototype_learning": "ema", "prototype_momentum": 0.1}
+    criterion = supcon(task, **options)
+    step(criterion, Net(task), task.batch(range(12)))
+    resumed = supcon(task, **options)  # with the state that the checkpoint has
+    assert resumed.terms[0].weighting == criterion.terms[0].weighting
+
+
+def test_published_prototypes_serve_the_classes_that_they_know(folder: Path) -> None:
+    task = Task(folder, make_rows(), prototypes="published")
+    step(supcon(task, supcon_weighting="v2"), Net(task), task.batch(range(6)))
+    expected = [0.4896, 0.5458, 0.5458]
+    assert task.class_prototypes.values[0, 0].tolist() == pytest.approx(expected)
+
+
+def test_where_nothing_is_trained_neither_prototypes_nor_positives_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    rows: Sequence[Utterance] = make_rows()[:4]
+    task = Task(write_rows(tmp_path, rows, prototypes=False), rows)
+    task.trains = False
+    criterion = supcon(task, supcon_weighting="v3", speaker_adversary_weight=1.0, mixup_alpha=1.0)
+    assert not list(criterion.terms)
+    assert task.annotators == {}

@@ -1,0 +1,131 @@
+"""Options of the terms that any criterion may have, and their parameters in a checkpoint."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from term_cases import Task, make_rows, plain, supcon, write_rows
+
+from emo_fairseq.criterions.emotion_prediction_cri import EmotionPredictionCriterion
+from emo_fairseq.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_rows(tmp_path_factory.mktemp("small"), make_rows())
+
+
+@pytest.mark.parametrize("build", [plain, supcon])
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "speaker_adversary_weight",
+        "corpus_adversary_weight",
+        "adversary_warmup_updates",
+        "r_drop_weight",
+        "mixup_alpha",
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(
+    option: str, value: float, build: Any, folder: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} {value}: give 0 or more"):
+        build(Task(folder, make_rows()), **{option: value})
+
+
+@pytest.mark.parametrize("build", [plain, supcon])
+def test_a_beta_of_no_effective_number_is_refused(build: Any, folder: Path) -> None:
+    options = {"effective_number_beta": 0.9, "class_weighting": "inverse_frequency"}
+    with pytest.raises(UsageError, match="--effective-number-beta does not act: it belongs to"):
+        build(Task(folder, make_rows()), **options)
+    build(Task(folder, make_rows()), **{**options, "class_weighting": "effective_number"})
+
+
+def test_a_warm_up_of_no_adversary_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="--adversary-warmup-updates does not act: there is no"):
+        plain(Task(folder, make_rows()), adversary_warmup_updates=5)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"r_drop_weight": 1.0, "mixup_alpha": 0.2}, "--r-drop-weight and --mixup-alpha"),
+        (
+            {"mixup_alpha": 0.2, "auxiliary_weighting": "uncertainty"},
+            "--mixup-alpha and --auxiliary-weighting uncertainty",
+        ),
+        (
+            {"r_drop_weight": 1.0, "auxiliary_weighting": "uncertainty"},
+            "--r-drop-weight and --auxiliary-weighting uncertainty",
+        ),
+    ],
+)
+def test_two_terms_that_replace_the_primary_loss_are_refused(
+    options: dict[str, Any], named: str, folder: Path
+) -> None:
+    """Each takes the plain loss out: two would leave it in with a minus sign."""
+    task = Task(folder, make_rows(), auxiliary="vad")
+    message = f"{named} each change the primary loss, and cannot be combined; choose one"
+    with pytest.raises(UsageError, match=message):
+        plain(task, **options)
+
+
+def test_terms_come_in_the_order_in_which_they_are_listed(folder: Path) -> None:
+    task = Task(folder, make_rows(), auxiliary="vad")
+    options = {"speaker_adversary_weight": 1.0, "mixup_alpha": 0.2}
+    names = [type(term).__name__ for term in supcon(task, **options).terms]
+    assert names == ["Contrastive", "AuxiliaryTargets", "AdversaryTerm", "EmbeddingMixup"]
+
+
+def test_the_seeds_criterion_has_no_terms_but_those_of_the_task(folder: Path) -> None:
+    for auxiliary, expected in ((None, []), ("vad", ["AuxiliaryTargets"])):
+        task = Task(folder, make_rows(), auxiliary=auxiliary)
+        picked: Any = EmotionPredictionCriterion.build_criterion(None, task)
+        assert [type(term).__name__ for term in picked.terms] == expected
+
+
+ALL = {
+    "supcon_weighting": "v1",
+    "prototype_learning": "trained",
+    "supcon_projection_dim": 3,
+    "speaker_adversary_weight": 1.0,
+    "auxiliary_weighting": "uncertainty",
+}
+
+
+def test_parameters_of_terms_are_saved_with_the_criterion(folder: Path) -> None:
+    task = Task(folder, make_rows(), auxiliary="vad")
+    saved = supcon(task, seed=1, **ALL).state_dict()
+    for part in ("projection", "difficulty.trained", "adversary", "log_variances.vad"):
+        assert any(part in name for name in saved), part
+    resumed = supcon(task, seed=2, **ALL)
+    assert any(not torch.equal(value, saved[key]) for key, value in resumed.state_dict().items())
+    resumed.load_state_dict(saved, strict=True)
+    assert all(torch.equal(value, saved[key]) for key, value in resumed.state_dict().items())
+
+
+def test_a_criterion_without_parameters_saves_nothing(folder: Path) -> None:
+    criterion = supcon(Task(folder, make_rows()), r_drop_weight=1.0, supcon_queue=8)
+    assert criterion.state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        None,
+        {"speaker_adversary_weight": 1.0},
+        {**ALL, "supcon_projection_dim": 4},
+    ],
+)
+def test_a_checkpoint_of_other_terms_is_refused(other: dict[str, Any] | None, folder: Path) -> None:
+    """fairseq saves None for a criterion without parameters."""
+    task = Task(folder, make_rows(), auxiliary="vad")
+    saved = None
+    if other is not None:
+        saved = supcon(task, **other).state_dict()
+    message = "the checkpoint was trained with other terms of the loss, or other sizes of them; go"
+    with pytest.raises(UsageError, match=message):
+        supcon(task, **ALL).load_state_dict(saved, strict=True)

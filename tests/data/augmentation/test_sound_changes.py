@@ -1,0 +1,192 @@
+"""Noise at the ratio that was drawn, gains in decibels, speed with pitch and tempo together."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data_prep.schema import SAMPLE_RATE
+from emo_fairseq.data.augmentation.gain import Gain
+from emo_fairseq.data.augmentation.noise import COLORS, AddedNoise, colored_noise
+from emo_fairseq.data.augmentation.speed import Speed, at_speed
+from emo_fairseq.data.waveform import MIN_SAMPLES, WaveformDataset
+
+Tones = Callable[..., WaveformDataset]
+N_TONES = 5
+
+
+def decibels(power_ratio: float) -> float:
+    return 10 * float(np.log10(power_ratio))
+
+
+def measured_snr(noisy: torch.Tensor, clean: torch.Tensor) -> float:
+    signal, noise = clean.double(), noisy.double() - clean.double()
+    return decibels(float(signal.square().mean() / noise.square().mean()))
+
+
+# -- noise -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize("snr", [-5.0, 0.0, 10.0, 30.0])
+def test_noise_is_at_the_ratio(tones: Tones, color: str, snr: float) -> None:
+    leaf = AddedNoise(tones(), (snr, snr), color, seed=1)
+    for row in range(N_TONES):
+        assert measured_snr(leaf[row][0], leaf.dataset[row][0]) == pytest.approx(snr, abs=0.01)
+
+
+def test_noise_is_at_the_ratio_in_recorded_speech(
+    real_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    files = sorted(real_data("ravdess").glob("Actor_0[12]/*.flac"))[::12]
+    assert len(files) == 10
+    lengths = np.array([soundfile.info(file).frames for file in files])
+    speech = WaveformDataset(files, lengths, 10**6, [file.stem for file in files])
+    for color in COLORS:
+        leaf = AddedNoise(speech, (5, 15), color, seed=1)
+        found = [measured_snr(leaf[row][0], speech[row][0]) for row in range(len(files))]
+        drawn = [leaf._generator(row).uniform(5, 15) for row in range(len(files))]
+        np.testing.assert_allclose(found, drawn, atol=0.1)
+
+
+def test_ratios_are_drawn_uniformly(tones: Tones) -> None:
+    leaf = AddedNoise(tones(), (5, 20), "white", seed=1)
+    clean = leaf.dataset[0][0]
+    found = []
+    for epoch in range(1, 401):
+        leaf.set_epoch(epoch)
+        found.append(measured_snr(leaf[0][0], clean))
+    assert 5 <= min(found) < 5.5
+    assert 19.5 < max(found) <= 20
+    # The mean of 400 draws deviates by 15 / sqrt(12 * 400) = 0.22.
+    assert np.mean(found) == pytest.approx(12.5, abs=4 * 0.22)
+
+
+def test_silence_stays_silence(tmp_path: Path) -> None:
+    path = tmp_path / "silent.wav"
+    soundfile.write(path, np.zeros(8000), SAMPLE_RATE)
+    silent = WaveformDataset([path], np.array([8000]), 10**6, ["a"])
+    for color in COLORS:
+        samples, present = AddedNoise(silent, (0, 10), color, seed=1)[0]
+        assert present
+        assert samples.tolist() == [0.0] * 8000
+
+
+@pytest.mark.parametrize(("color", "ratio"), [("white", 2.0), ("pink", 1.0)])
+def test_power_of_octaves(color: str, ratio: float) -> None:
+    """White noise has twice as much power in the next octave, pink noise the same."""
+    noise = colored_noise(np.random.default_rng(0), 2**18, color)
+    spectrum = np.abs(np.fft.rfft(noise)) ** 2
+    octaves = [spectrum[2**n : 2 ** (n + 1)].sum() for n in range(10, 17)]
+    np.testing.assert_allclose(np.divide(octaves[1:], octaves[:-1]), ratio, rtol=0.15)
+
+
+@pytest.mark.parametrize("color", COLORS)
+@pytest.mark.parametrize("n_samples", [2, 3, 400, 401])
+def test_noise_has_power_1_and_no_constant_part(color: str, n_samples: int) -> None:
+    noise = colored_noise(np.random.default_rng(0), n_samples, color)
+    assert noise.shape == (n_samples,)
+    assert np.mean(noise**2) == pytest.approx(1)
+    assert np.mean(noise) == pytest.approx(0, abs=1e-9)
+
+
+# -- gain ------------------------------------------------------------------------------------------
+
+
+def test_the_gain_is_what_was_drawn(tones: Tones) -> None:
+    leaf = Gain(tones(), 20.0, seed=1)
+    for row in range(N_TONES):
+        drawn = leaf._generator(row).uniform(-20, 20)
+        clean = leaf.dataset[row][0]
+        torch.testing.assert_close(leaf[row][0], clean * 10 ** (drawn / 20))
+        louder = leaf[row][0].square().mean() / clean.square().mean()
+        assert decibels(float(louder)) == pytest.approx(drawn, abs=1e-3)
+
+
+def test_gains_are_drawn_from_both_sides(tones: Tones) -> None:
+    leaf = Gain(tones(), 6.0, seed=1)
+    clean = leaf.dataset[0][0].square().mean()
+    found = []
+    for epoch in range(1, 401):
+        leaf.set_epoch(epoch)
+        found.append(decibels(float(leaf[0][0].square().mean() / clean)))
+    assert -6 <= min(found) < -5.8
+    assert 5.8 < max(found) <= 6
+    assert np.mean(found) == pytest.approx(0, abs=4 * 12 / np.sqrt(12 * 400))
+
+
+def test_a_loud_row_is_not_clipped(tones: Tones) -> None:
+    leaf = Gain(tones(), 40.0, seed=1)
+    assert max(float(leaf[row][0].abs().max()) for row in range(N_TONES)) > 1
+
+
+# -- speed -----------------------------------------------------------------------------------------
+
+
+def peak(samples: np.ndarray) -> float:
+    """The frequency, in Hz, at which the spectrum is highest."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 2**18))
+    return float(np.argmax(spectrum)) * SAMPLE_RATE / 2**18
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.9, 1.0, 1.1, 1.37, 2.0])
+def test_pitch_and_tempo_go_together(factor: float) -> None:
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    tone = np.sin(2 * np.pi * 440 * time).astype(np.float32)
+    faster = at_speed(tone, factor)
+    assert faster.dtype == np.float32
+    assert len(faster) == pytest.approx(SAMPLE_RATE / factor, abs=1)
+    assert peak(faster) == pytest.approx(440 * factor, rel=2e-3)
+    middle = slice(500, len(faster) - 500)  # resampling rings at the edges
+    expected = np.sin(2 * np.pi * 440 * factor * np.arange(len(faster)) / SAMPLE_RATE)
+    np.testing.assert_allclose(faster[middle], expected[middle], atol=2e-3)
+
+
+def test_every_speed_is_chosen_as_often(tones: Tones) -> None:
+    leaf = Speed(tones(), [0.9, 1.0, 1.1], 10**6, seed=1)
+    lengths = []
+    for epoch in range(1, 301):
+        leaf.set_epoch(epoch)
+        lengths.append(len(leaf[0][0]))
+    found, counts = np.unique(lengths, return_counts=True)
+    np.testing.assert_allclose(found, [1600 / 1.1, 1600, 1600 / 0.9], atol=1)
+    # 100 each, with a deviation of sqrt(300 * 1/3 * 2/3) = 8.2.
+    assert (abs(counts - 100) < 4 * 8.2).all()
+
+
+def test_speed_1_is_the_row_itself(tones: Tones) -> None:
+    leaf = Speed(tones(), [1.0], 10**6, seed=1)
+    assert all(torch.equal(leaf[row][0], leaf.dataset[row][0]) for row in range(N_TONES + 1))
+
+
+def test_what_becomes_too_long_is_cut_where_the_leaf_cuts(tones: Tones) -> None:
+    whole = Speed(tones(), [0.5], 10**6, seed=1)
+    leaf = Speed(tones(max_seconds=0.35), [0.5], 5600, seed=1)
+    assert [len(leaf[row][0]) for row in range(N_TONES)] == [3200, 5600, 5600, 5600, 5600]
+    torch.testing.assert_close(leaf[1][0], whole[1][0][:5600])
+    assert leaf.sizes.tolist() == [1600, 3200, 4800, 5600, 5600, MIN_SAMPLES]
+
+
+def test_what_becomes_too_short_is_filled_up(tmp_path: Path) -> None:
+    path = tmp_path / "short.wav"
+    soundfile.write(path, np.full(500, 0.5), SAMPLE_RATE, subtype="FLOAT")
+    short = WaveformDataset([path], np.array([500]), 10**6, ["a"])
+    samples, present = Speed(short, [2.0], 10**6, seed=1)[0]
+    assert present
+    assert len(samples) == MIN_SAMPLES
+    assert samples[250:].eq(0).all()
+    assert samples[:200].abs().min() > 0.1
+
+
+def test_a_batch_of_other_speeds_is_padded(tones: Tones) -> None:
+    leaf: Any = Speed(tones(), [0.9], 10**6, seed=1)
+    batch = leaf.collater([leaf[row] for row in range(N_TONES + 1)])
+    lengths = [len(leaf[row][0]) for row in range(N_TONES + 1)]
+    assert lengths[-1] == MIN_SAMPLES
+    assert batch["waveform"].shape == (N_TONES + 1, max(lengths))
+    assert (~batch["padding_mask"]).sum(dim=1).tolist() == lengths
+    assert batch["waveform"][batch["padding_mask"]].eq(0).all()
