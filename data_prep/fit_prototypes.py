@@ -21,7 +21,7 @@ import numpy as np
 
 from data_prep.command_line import make_parser, run
 from data_prep.prototyping.checks import axis_warnings, polarity_warnings
-from data_prep.prototyping.file import PROTOTYPES_FILE, write_prototypes
+from data_prep.prototyping.file import PROTOTYPES_FILE, prototypes_path, write_prototypes
 from data_prep.prototyping.maths import STATISTICS, Floats, difficulties, fit_by_domain, is_usable
 from data_prep.prototyping.records import ALL, CORPUS, Centroid, Prototypes
 from data_prep.prototyping.rows import TrainRows, read_train_rows
@@ -32,14 +32,19 @@ DECIMALS = 6  # of every stored number: beyond what annotators can tell, and ali
 
 
 def fit_prototypes(
-    data_dirs: Sequence[str | Path], label: str = "emotion", statistic: str = "mean"
+    data_dirs: Sequence[str | Path],
+    label: str = "emotion",
+    statistic: str = "mean",
+    fold: str | None = None,
 ) -> Prototypes:
     """The prototypes of the train splits of `data_dirs`, with what looks wrong in them.
+
+    `fold` is PROTOCOL/FOLD, whose train sets take the place of the splits.
 
     Raises:
         ManifestError: no data dir, no labels of that column, or no row with a label and all axes.
     """
-    rows = read_train_rows(data_dirs, label)
+    rows = read_train_rows(data_dirs, label, fold)
     table = fit_by_domain(
         rows.vad, rows.labels, rows.domains, len(rows.names), len(rows.corpora), statistic
     ).round(DECIMALS)  # (Dm + 1, K, 3)
@@ -145,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("data_dirs", type=Path, nargs="+", metavar="DATA_DIR", help="data dirs; train.tsv is read")
     add("--label", choices=LABEL_COLUMNS, default="emotion", help="default: %(default)s")
     add("--statistic", choices=tuple(STATISTICS), default="mean", help="default: %(default)s")
+    add("--fold", metavar="PROTOCOL/FOLD", help="fit on the train set of one of folds/")
     add("--output", type=Path, metavar="FILE", help=f"default: DATA_DIR/{PROTOTYPES_FILE}")
     options = parser.parse_args(arguments)
     if len(options.data_dirs) > 1 and options.output is None:
@@ -153,8 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    path = options.output or options.data_dirs[0] / PROTOTYPES_FILE
-    prototypes = fit_prototypes(options.data_dirs, options.label, options.statistic)
+    path = options.output or prototypes_path(options.data_dirs[0], options.fold)
+    fold = options.fold
+    prototypes = fit_prototypes(options.data_dirs, options.label, options.statistic, fold)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_prototypes(path, prototypes)
     print(summary_table(prototypes))
     print(f"wrote {path}")

@@ -18,7 +18,12 @@ A class without a row that has all three axes has no prototype. How a plugin ask
     difficulties(vad, labels, p.by_corpus(names), p.domains(corpus_of_row))     # scope "corpus"
 """
 
-from data_prep.prototyping.file import PROTOTYPES_FILE, read_prototypes, write_prototypes
+from data_prep.prototyping.file import (
+    PROTOTYPES_FILE,
+    prototypes_path,
+    read_prototypes,
+    write_prototypes,
+)
 from data_prep.prototyping.maths import STATISTICS, difficulties, fit, fit_by_domain
 from data_prep.prototyping.published import (
     PUBLISHED,
@@ -43,6 +48,7 @@ __all__ = [
     "difficulties",
     "fit",
     "fit_by_domain",
+    "prototypes_path",
     "published_prototypes",
     "read_prototypes",
     "write_prototypes",

@@ -14,8 +14,16 @@ from data_prep.prototyping.records import ALL, CORPUS, SCOPES, Centroid, Centroi
 from data_prep.records import AXES, LABEL_COLUMNS, SPLITS, Fault, ManifestError
 
 PROTOTYPES_FILE = "prototypes.json"
+_OF_FOLDS = "prototypes"
 FITTED_ON = SPLITS[0]  # the train split: prototypes of any other would leak what is to be predicted
 REMEDY = "write it again: python -m data_prep.fit_prototypes DATA_DIR"
+
+
+def prototypes_path(data_dir: str | Path, fold: str | None = None) -> Path:
+    """Where the prototypes of a data dir lie, or those of one fold: PROTOCOL/FOLD."""
+    if fold is None:
+        return Path(data_dir) / PROTOTYPES_FILE
+    return Path(data_dir) / _OF_FOLDS / f"{fold}.json"
 
 
 def write_prototypes(path: str | Path, prototypes: Prototypes) -> None:

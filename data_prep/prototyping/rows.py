@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.corpus_card import read_corpus
+from data_prep.folding.file import folds_path, read_base, read_folds
 from data_prep.manifest import read_manifest
 from data_prep.prototyping.file import FITTED_ON
 from data_prep.prototyping.maths import Floats, Ids, is_usable
@@ -41,8 +42,15 @@ class TrainRows:
         )
 
 
-def read_train_rows(data_dirs: Sequence[str | Path], label: str) -> TrainRows:
+def read_train_rows(
+    data_dirs: Sequence[str | Path], label: str, fold: str | None = None
+) -> TrainRows:
     """Read the train manifests; classes and corpora in order of appearance.
+
+    Args:
+        data_dirs: whose.
+        label: the column of the classes.
+        fold: PROTOCOL/FOLD: the train set of that fold in their place.
 
     Raises:
         ManifestError: no data dir, one corpus twice, no such labels, or no row with all of label,
@@ -64,7 +72,7 @@ def read_train_rows(data_dirs: Sequence[str | Path], label: str) -> TrainRows:
         names |= dict.fromkeys(corpus.labels[label])
         name = corpus.name if len(data_dirs) > 1 else None
         path = data_dir / f"{FITTED_ON}.tsv"
-        found = read_manifest(path)
+        found = read_manifest(path) if fold is None else _train_set(data_dir, fold)
         _check_labels(path, found, label, corpus.labels[label])
         rows += [(row.corpus or name, row) for row in found]
     train = _arrays(rows, label, tuple(names))
@@ -74,6 +82,18 @@ def read_train_rows(data_dirs: Sequence[str | Path], label: str) -> TrainRows:
         remedy = "take a corpus that is annotated with VAD, or do without prototypes"
         raise ManifestError(Fault(files, None, what, remedy))
     return train
+
+
+def _train_set(data_dir: Path, fold: str) -> list[Utterance]:
+    """The rows that a fold trains on."""
+    protocol, _, number = fold.partition("/")
+    folds = read_folds(folds_path(data_dir, protocol))
+    if number not in folds.folds:
+        what = f"no fold {number!r}; it has {', '.join(folds.folds)}"
+        file = str(folds_path(data_dir, protocol))
+        raise ManifestError(Fault(file, None, what, "give --fold PROTOCOL/FOLD"))
+    ids = {*folds.folds[number][FITTED_ON]}
+    return [row for row in read_base(data_dir, folds.bases) if row.id in ids]
 
 
 def _folder(data_dir: Path) -> Path:

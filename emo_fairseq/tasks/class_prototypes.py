@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from data_prep.prototypes import (
-    PROTOTYPES_FILE,
     PUBLISHED_NAME,
     Prototypes,
     difficulties,
+    prototypes_path,
     published_prototypes,
     read_prototypes,
 )
@@ -44,7 +44,7 @@ class ClassPrototypes:
         """Whether there is a file of them, or a checkpoint had them."""
         if self._state.prototypes or self._cfg.prototypes:
             return True
-        file = self._folder / PROTOTYPES_FILE
+        file = self._file()
         return file.exists() and read_prototypes(file).label == self.classes.column
 
     def require(self, wanted_by: str) -> None:
@@ -68,7 +68,7 @@ class ClassPrototypes:
         if np.isnan(values[-1]).all():
             raise UsageError(
                 f"{wanted_by}: {self._file()} has none of the classes {', '.join(names)}; "
-                f"run `python -m data_prep.fit_prototypes {self._folder}`"
+                f"run {self._command()}"
             )
         if lacking := found.missing(names):
             logger.warning("no prototype of %s: its rows have no difficulty", ", ".join(lacking))
@@ -76,16 +76,19 @@ class ClassPrototypes:
         self._state.prototypes[_CORPORA] = list(found.corpora) if by_corpus else []
 
     def _file(self) -> Path:
-        return Path(self._cfg.prototypes or self._folder / PROTOTYPES_FILE)
+        return Path(self._cfg.prototypes or prototypes_path(self._folder, self._cfg.fold))
+
+    def _command(self) -> str:
+        """What makes the file."""
+        fold = f" --fold {self._cfg.fold}" if self._cfg.fold else ""
+        column = self.classes.column
+        return f"`python -m data_prep.fit_prototypes {self._folder} --label {column}{fold}`"
 
     def _read(self, wanted_by: str) -> Prototypes:
         if self._cfg.prototypes == PUBLISHED_NAME:
             return published_prototypes()
         if not self._file().exists():
-            raise UsageError(
-                f"{wanted_by}: {self._file()} is not there; run "
-                f"`python -m data_prep.fit_prototypes {self._folder} --label {self.classes.column}`"
-            )
+            raise UsageError(f"{wanted_by}: {self._file()} is not there; run {self._command()}")
         found = read_prototypes(self._file())
         if found.label != self.classes.column:
             raise UsageError(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from data_prep.fit_prototypes import main
 from data_prep.folds import FOLDS_FOLDER
 from data_prep.schema import read_manifest
 from emo_fairseq.errors import UsageError
@@ -117,3 +118,17 @@ def test_an_unknown_row_is_told(folded: Path, make_task: Any) -> None:
     file.write_text(json.dumps(content))
     with pytest.raises(UsageError, match="nobody"):
         make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
+
+
+def test_prototypes_of_a_fold_are_of_its_train_set(folded: Path, make_task: Any) -> None:
+    fold = f"{PROTOCOL}/1"
+    task = make_task(folded, modality="text", fold=fold)
+    with pytest.raises(UsageError, match=f"not there; run .* --fold {fold}`"):
+        task.class_prototypes.require("v1")
+    assert main([str(folded), "--fold", fold]) == 0
+    task.class_prototypes.require("v1")
+    rows = {row.id: row for row in read_manifest(folded / "train.tsv")}
+    trained = [rows[name] for name in sets_of(folded, "1")["train"]]
+    for label, (valence, _, _) in zip(task.labels, task.class_prototypes.values[0], strict=True):
+        values = [row.valence for row in trained if row.emotion == label]
+        assert float(valence) == pytest.approx(np.mean(values), abs=1e-6)
