@@ -16,10 +16,12 @@ RUNTIME = [
     "pyyaml>=6.0",
     "rich>=13.0",
     "scikit-learn>=1.3",
+    "scipy>=1.11",
     "sentencepiece>=0.2.0",
     "soundfile>=0.12.1",
     "soxr>=0.3.7",
     "tensorboardX>=2.6",
+    "threadpoolctl>=3.1",
     "tqdm>=4.66",
 ]
 
@@ -52,13 +54,14 @@ VIDEO = ["av>=14.0"]
 PARQUET = ["pyarrow>=15"]
 AUDFORMAT = [*PARQUET, "audformat>=1.3"]
 
-# report --output, inspect --plots.
-PLOTS = ["matplotlib>=3.8"]
+# report --output, inspect --plots; and maps by UMAP.
+REPORT = ["matplotlib>=3.8"]
+MAPS = [*REPORT, "umap-learn>=0.5"]
 
 DEV = [
     *HF,
     *PARQUET,
-    *PLOTS,
+    *REPORT,
     *VIDEO,
     "audmetric>=1.2",
     "hypothesis>=6.90",
@@ -88,8 +91,9 @@ setup(
         "dev": DEV,
         "egemaps": EGEMAPS,
         "hf": HF,
+        "maps": MAPS,
         "parquet": PARQUET,
-        "plots": PLOTS,
+        "report": REPORT,
         "video": VIDEO,
     },
 )

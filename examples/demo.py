@@ -1,4 +1,4 @@
-"""A corpus prepared, a model trained and scored, a table printed: ``python -m examples.demo``."""
+"""A corpus prepared, a model trained and scored, a report written: ``python -m examples.demo``."""
 
 import argparse
 import subprocess
@@ -12,7 +12,12 @@ from examples.pipeline import Paths, Recipe
 OUTPUTS = Path("outputs/demo")
 RECIPES = {
     "toy": Recipe(
-        prepare=("toy {data}", "tokenize_text {data}", "extract_features {data}"),
+        prepare=(
+            "toy {data}",
+            "tokenize_text {data}",
+            "extract_features {data}",
+            "fit_prototypes {data}",
+        ),
         train="--modality text+speech --speech-input log_mel --criterion emotion_classification "
         "--batch-size 32 --lr 1e-3 --weight-decay 0.05",
         updates=450,
@@ -49,7 +54,8 @@ def main() -> None:
     pipeline.train(recipe, paths, seed=1)
     pipeline.score(recipe, paths)
     report = [sys.executable, "-m", "emo_fairseq.report", paths.predictions, "--title", args.corpus]
-    subprocess.run(report, check=True)
+    known = ["--data", paths.data, "--log", paths.log, "--output", run / "report"]
+    subprocess.run([*report, *known], check=True)
     print(f"checkpoint:  {paths.checkpoint}")
     print(f"log:         {paths.log}")
     print(f"predictions: {paths.predictions}")

@@ -25,6 +25,7 @@ from emo_fairseq.criterions.scoring import (
     of_case,
     split_case,
 )
+from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
 
 Figures = Mapping[str, float]
 
@@ -87,12 +88,7 @@ def _reader(
 
 
 def _confusion_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
-    counts = sums[CONFUSION]
-    recalls = metrics.recall_per_class(counts)
-    return {
-        **{name: metric(counts) for name, metric in metrics.CONFUSION_METRICS.items()},
-        **{f"recall_{label}": recall for label, recall in zip(labels, recalls, strict=True)},
-    }
+    return confusion_figures(sums[CONFUSION], labels)
 
 
 def _binary_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
@@ -100,15 +96,7 @@ def _binary_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figure
 
 
 def _moment_figures(sums: Mapping[str, Tensor], axes: Sequence[str]) -> Figures:
-    figures = {}
-    for name, metric in metrics.MOMENT_METRICS.items():
-        values = [metric(axis_moments) for axis_moments in sums[MOMENTS]]
-        # The mean over the axes that were measured; one whose figure is undefined makes it NaN.
-        measured = [x for x, axis in zip(values, sums[MOMENTS], strict=True) if axis[0] > 0]
-        figures[name] = sum(measured) / len(measured) if measured else math.nan
-        if len(axes) > 1:
-            figures |= {f"{name}_{axis}": x for axis, x in zip(axes, values, strict=True)}
-    return figures
+    return moment_figures(sums[MOMENTS], axes)
 
 
 def _cmu_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:

@@ -5,7 +5,8 @@ utterances (:func:`emo_fairseq.metrics.confusion`, :func:`emo_fairseq.metrics.mo
 again from sums in which each utterance counts as often as it was drawn.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -42,6 +43,14 @@ def confusion_rows(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
     return cells.view(-1, n_classes, n_classes)
 
 
+def draws(n_units: int, n_resamples: int, seed: int = 0) -> Iterator[Tensor]:
+    """How often each unit is drawn, (n_units,) int64, resample after resample."""
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(n_resamples):
+        drawn = torch.randint(n_units, (n_units,), generator=generator)
+        yield torch.bincount(drawn, minlength=n_units)
+
+
 def bootstrap(
     runs: Sequence[Tensor],
     metric: Metric,
@@ -69,11 +78,9 @@ def bootstrap(
     n_rows = len(runs[0])
     unit_of = torch.arange(n_rows) if units is None else units
     n_units = int(unit_of.max()) + 1
-    generator = torch.Generator().manual_seed(seed)
     figures = torch.empty(n_resamples, dtype=torch.float64)
-    for number in range(n_resamples):
-        drawn = torch.randint(n_units, (n_units,), generator=generator)
-        times = torch.bincount(drawn, minlength=n_units)[unit_of].double()  # (N,)
+    for number, drawn in enumerate(draws(n_units, n_resamples, seed)):
+        times = drawn[unit_of].double()  # (N,)
         sums = [torch.tensordot(times, run.double(), dims=1) for run in runs]
         figures[number] = sum(metric(one) for one in sums) / len(sums)
     return figures
@@ -84,7 +91,7 @@ def interval(
 ) -> Interval:
     """The mean over runs, and its percentile interval; see :func:`bootstrap`."""
     figure = sum(metric(run.double().sum(dim=0)) for run in runs) / len(runs)
-    return Interval(figure, *_percentiles(bootstrap(runs, metric, units), level))
+    return Interval(figure, *percentiles(bootstrap(runs, metric, units), level))
 
 
 def compare(
@@ -96,15 +103,27 @@ def compare(
 ) -> Comparison:
     """Paired: `others` less `runs`, both in the same resamples of the same utterances."""
     drawn = bootstrap(others, metric, units) - bootstrap(runs, metric, units)
-    drawn = drawn[~drawn.isnan()]
     observed = interval(others, metric, units, level).figure - interval(runs, metric, units).figure
-    below, above = int((drawn <= 0).sum()) + 1, int((drawn >= 0).sum()) + 1
-    p_value = min(1.0, 2.0 * min(below, above) / (len(drawn) + 1))
-    return Comparison(observed, *_percentiles(drawn, level), p_value)
+    return Comparison(observed, *percentiles(drawn, level), p_value(drawn))
 
 
-def _percentiles(figures: Tensor, level: float) -> tuple[float, float]:
+def p_value(differences: Tensor) -> float:
+    """Of resampled differences (R,): twice the share with the rarer sign, two-sided.
+
+    The observed difference counts as a resample, so it is never 0; NaN if none is defined.
+    """
+    known = differences[~differences.isnan()]
+    if not len(known):
+        return math.nan
+    below, above = int((known <= 0).sum()) + 1, int((known >= 0).sum()) + 1
+    return min(1.0, 2.0 * min(below, above) / (len(known) + 1))
+
+
+def percentiles(figures: Tensor, level: float = 0.95) -> tuple[float, float]:
+    """The ends of the middle `level` of resampled figures (R,); NaN if none is defined."""
     tail = (1.0 - level) / 2.0
     known = figures[~figures.isnan()]
+    if not len(known):
+        return math.nan, math.nan
     low, high = torch.quantile(known, torch.tensor([tail, 1.0 - tail], dtype=known.dtype))
     return float(low), float(high)

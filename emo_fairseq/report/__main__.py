@@ -1,41 +1,126 @@
-"""``python -m emo_fairseq.report PREDICTIONS``: print a table, and write metrics.json beside it."""
+"""``python -m emo_fairseq.report PREDICTIONS...``: figures of what ``--save-predictions`` wrote.
+
+A table of each split, and metrics.json beside each file. With ``--output FOLDER`` that goes into a
+folder: ``report.html``, every figure as PNG and SVG, metrics.json with bootstrap intervals,
+training_log.csv, and a list of what could not be drawn. It draws more the more it is given:
+
+    --data DATA_DIR     texts, speakers, corpora, VAD and prototypes of the same utterances
+    --log FILE          of fairseq-train --log-format json --log-file FILE: curves by epoch
+    --log FOLDER        of fairseq-train --tensorboard-logdir FOLDER: the same
+    --embeddings FILE   numpy.savez(FILE, ids=..., embeddings=...): their maps
+
+With fairseq-hydra-train these are common.log_format=json common.log_file=FILE and
+common.tensorboard_logdir=FOLDER. Several predictions files are several runs: of those on the same
+utterances the mean and the standard deviation stand first.
+"""
 
 import argparse
 import json
-import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from emo_fairseq import predictions
-from emo_fairseq.report.figures import figures_of
+from emo_fairseq.errors import UsageError
+from emo_fairseq.report.figures import measure, without_nan
+from emo_fairseq.report.intervals import N_RESAMPLES
+from emo_fairseq.report.statistics import Figures
+from emo_fairseq.report.system import System, read_systems
 from emo_fairseq.report.table import print_table
+
+Systems = Mapping[str, System]  # by split
+_OF_FOLDER = ("data", "log", "embeddings")
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m emo_fairseq.report", description=__doc__)
-    parser.add_argument(
-        "predictions", type=Path, help="file of fairseq-validate --save-predictions"
+    args = _parser().parse_args()
+    given = [f"--{name}" for name in _OF_FOLDER if getattr(args, name) is not None]
+    if args.output is None and given:
+        raise UsageError(f"{', '.join(given)}: only a folder has a place for it; add --output")
+    systems = [read_systems(file) for file in args.predictions]
+    for file, by_split in zip(args.predictions, systems, strict=True):
+        measured = _print_tables(file, by_split, args.title)
+        if args.output is None:
+            _write_figures(file.with_name("metrics.json"), measured)
+    if args.output is not None:
+        _write_folder(args, systems)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m emo_fairseq.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--title", default=None, help="heading (default: the file's name)")
-    args = parser.parse_args()
-    rows = predictions.read(args.predictions)
-    by_split = {}
-    for split in sorted({row["split"] for row in rows}):
-        part = [row for row in rows if row["split"] == split]
-        by_split[split] = figures_of(part)
-        title = f"{args.title or args.predictions.stem}: {split}"
-        print_table(by_split[split], title, len(part))
-    target = args.predictions.with_name("metrics.json")
-    content = {split: _without_nan(figures) for split, figures in by_split.items()}
-    target.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    sys.stdout.write(f"figures: {target}\n")
+    add = parser.add_argument
+    written = "of fairseq-validate --save-predictions"
+    add("predictions", type=Path, nargs="+", metavar="PREDICTIONS", help=written)
+    add("--output", type=Path, metavar="FOLDER", help="write a folder; without it, print a table")
+    add("--data", type=Path, metavar="DATA_DIR", help="the data dir that was scored")
+    add("--log", type=Path, metavar="FILE", help="of fairseq-train; or a TensorBoard folder")
+    add("--embeddings", type=Path, metavar="FILE", help="an .npz of ids and embeddings")
+    add("--title", default=None, help="heading (default: the file's name)")
+    add("--date", default="", metavar="TEXT", help="written on the page; nothing else is dated")
+    resamples = f"of the bootstrap (default: {N_RESAMPLES})"
+    add("--resamples", type=int, default=N_RESAMPLES, metavar="N", help=resamples)
+    return parser
 
 
-def _without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON knows no NaN: a figure that is not defined becomes null."""
-    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+def _print_tables(file: Path, by_split: Systems, title: str | None) -> dict[str, Figures]:
+    measured = {split: measure(system) for split, system in by_split.items()}
+    for split, figures in measured.items():
+        print_table(figures, f"{title or file.stem}: {split}", len(by_split[split].ids))
+    return measured
+
+
+def _write_figures(file: Path, measured: Mapping[str, Figures]) -> None:
+    content = {split: without_nan(figures) for split, figures in measured.items()}
+    file.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    sys.stdout.write(f"figures: {file}\n")
+
+
+def _write_folder(args: argparse.Namespace, systems: Sequence[Systems]) -> None:
+    from emo_fairseq.report.folder import PAGE, write_folder
+    from emo_fairseq.report.part import make_part
+    from emo_fairseq.report.training_log import read_log
+
+    if args.resamples < 1:
+        raise UsageError(f"--resamples {args.resamples}: at least one is needed")
+    epochs = [] if args.log is None else read_log(args.log)
+    parts = [
+        make_part(run, split, system, args.data, args.embeddings, args.resamples)
+        for run, by_split in zip(run_names(args.predictions), systems, strict=True)
+        for split, system in by_split.items()
+    ]
+    write_folder(args.output, parts, epochs, args.title or _title(args.predictions), args.date)
+    sys.stdout.write(f"report: {args.output / PAGE}\n")
+
+
+def _title(files: Sequence[Path]) -> str:
+    return files[0].stem if len(files) == 1 else f"{len(files)} runs"
+
+
+def run_names(files: Sequence[Path]) -> list[str]:
+    """What tells the files apart: their paths without what all begin and end with.
+
+    Of one file nothing; of the same file twice an error.
+
+    Raises:
+        UsageError: a file is named twice.
+
+    >>> run_names([Path("toy/seed1/predictions.tsv"), Path("toy/seed2/predictions.tsv")])
+    ['seed1', 'seed2']
+    """
+    if len(files) == 1:
+        return [""]
+    if len({file.resolve() for file in files}) < len(files):
+        raise UsageError("a predictions file is named twice; each is a run of its own")
+    paths = [list(file.resolve().with_suffix("").parts) for file in files]
+    for end in (0, -1):
+        while all(paths) and len({path[end] for path in paths}) == 1:
+            for path in paths:
+                path.pop(end)
+    return ["/".join(path) or "." for path in paths]
 
 
 if __name__ == "__main__":

@@ -1,54 +1,67 @@
-"""The figures of a predictions file."""
+"""The figures of a system, and of the constant one beside it."""
 
-from collections.abc import Mapping, Sequence
+import math
 
-import torch
+from emo_fairseq.report.statistics import Figures, statistics_of
+from emo_fairseq.report.system import Labels, Rows, System, system_of
 
-from emo_fairseq import metrics
-from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF
+OF_MAJORITY = "_majority"
+OF_CONSTANT = "_constant"
+OF_LABELS = {"uar": "UAR", "wa": "WA", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
+_OF_NUMBERS = {"ccc": "CCC", "pearson": "Pearson", "mae": "MAE", "rmse": "RMSE"}
+_OF_CMU = {
+    "acc2_has0": "Acc2, has 0",
+    "acc2_non0": "Acc2, non-0",
+    "f1_has0": "F1, has 0",
+    "f1_non0": "F1, non-0",
+    "acc7": "Acc7",
+    "mae": "MAE",
+    "corr": "Corr",
+}
 
-Rows = Sequence[Mapping[str, str]]
 
-
-def figures_of(rows: Rows) -> dict[str, float]:
-    """All figures of a system, by name; those of the majority baseline end in ``_majority``.
+def figures_of(rows: Rows) -> Figures:
+    """All figures of the system whose predictions these are; see :func:`measure`.
 
     Args:
         rows: what :func:`emo_fairseq.predictions.read` returns, at least one.
-
-    Returns:
-        For labels UAR, WA, weighted and macro F1, the recall of each class, and the same of always
-        giving the most frequent class; for numbers CCC, Pearson, MAE and RMSE of each axis.
     """
-    if "truth" in rows[0]:
-        return _label_figures(rows)
-    return _number_figures(rows)
+    return measure(system_of(rows))
 
 
-def _label_figures(rows: Rows) -> dict[str, float]:
-    labels = [name.removeprefix(PROBABILITY) for name in rows[0] if name.startswith(PROBABILITY)]
-    ids = {label: number for number, label in enumerate(labels)}
-    truth = torch.tensor([ids[row["truth"]] for row in rows])
-    prediction = torch.tensor([ids[row["prediction"]] for row in rows])
-    counts = metrics.confusion(truth, prediction, len(labels))
-    recalls = zip(labels, metrics.recall_per_class(counts), strict=True)
-    return {
-        **{name: metric(counts) for name, metric in metrics.CONFUSION_METRICS.items()},
-        **{f"{name}_majority": x for name, x in metrics.majority_baseline(counts).items()},
-        **{f"recall_{label}": recall for label, recall in recalls},
-    }
+def measure(system: System) -> Figures:
+    """All figures by name; NaN where undefined.
+
+    For labels UAR, WA, weighted and macro F1, recall, precision and F1 of each class, ECE, Brier
+    and log loss, and of always giving the most frequent class those that end in ``_majority``. For
+    numbers CCC, Pearson, MAE and RMSE of each axis and their means, and those of always giving the
+    mean truth that end in ``_constant``. Yes/no answers and CMU scores have their published sets.
+    """
+    figures = statistics_of(system).figures()
+    return figures | {name + suffix_of(system): x for name, x in baseline(system).items()}
 
 
-def _number_figures(rows: Rows) -> dict[str, float]:
-    axes = [name.removeprefix(TRUTH_OF) for name in rows[0] if name.startswith(TRUTH_OF)]
-    figures: dict[str, float] = {}
-    for axis in axes:
-        truth = torch.tensor([_number(row[TRUTH_OF + axis]) for row in rows])
-        prediction = torch.tensor([_number(row[PREDICTION_OF + axis]) for row in rows])
-        sums = metrics.moments(truth, prediction)
-        figures |= {f"{name}_{axis}": m(sums) for name, m in metrics.MOMENT_METRICS.items()}
+def suffix_of(system: System) -> str:
+    """What the baseline's figures end in."""
+    return OF_MAJORITY if isinstance(system, Labels) else OF_CONSTANT
+
+
+def baseline(system: System) -> Figures:
+    """The headline figures of labels, all figures of numbers, for the constant system."""
+    figures = statistics_of(system.constant()).figures()
+    if isinstance(system, Labels):
+        # Of a majority class there are no probabilities, so no calibration.
+        return {name: figures[name] for name in headlines(system)}
     return figures
 
 
-def _number(cell: str) -> float:
-    return float(cell) if cell else float("nan")
+def headlines(system: System) -> dict[str, str]:
+    """The figures that stand first, and how they are written."""
+    if isinstance(system, Labels):
+        return OF_LABELS
+    return _OF_CMU if system.is_cmu else _OF_NUMBERS
+
+
+def without_nan(figures: Figures) -> dict[str, float | None]:
+    """JSON knows no NaN: a figure that is not defined becomes null."""
+    return {name: x if math.isfinite(x) else None for name, x in figures.items()}

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-_HEADLINES = {"uar": "UAR", "wa": "WA", "weighted_f1": "weighted F1", "macro_f1": "macro F1"}
+from emo_fairseq.report.figures import OF_CONSTANT, OF_LABELS, OF_MAJORITY
+from emo_fairseq.report.numbers import number
+
 _RECALL = "recall_"
 
 
 def print_table(figures: Mapping[str, float], title: str, n_utterances: int) -> None:
-    """Print figures of one system; label figures beside the majority baseline.
+    """Print figures of one system beside those of the constant system.
 
     Args:
         figures: from :func:`emo_fairseq.report.figures.figures_of`.
@@ -22,16 +24,20 @@ def print_table(figures: Mapping[str, float], title: str, n_utterances: int) -> 
     table.add_column("model", justify="right")
     if "uar" in figures:
         table.add_column("majority", justify="right")
-        for name, headline in _HEADLINES.items():
-            table.add_row(headline, _cell(figures[name]), _cell(figures[f"{name}_majority"]))
+        for name, headline in OF_LABELS.items():
+            table.add_row(headline, _cell(figures[name]), _cell(figures[name + OF_MAJORITY]))
         for name in figures:
             if name.startswith(_RECALL):
                 table.add_row(f"recall {name.removeprefix(_RECALL)}", _cell(figures[name]), "")
     else:
+        table.add_column("constant", justify="right")
         for name, value in figures.items():
-            table.add_row(name.replace("_", " "), _cell(value))
+            if not name.endswith(OF_CONSTANT):
+                table.add_row(
+                    name.replace("_", " "), _cell(value), _cell(figures[name + OF_CONSTANT])
+                )
     Console().print(table)
 
 
 def _cell(value: float) -> str:
-    return f"{value:.4f}"
+    return number(value, 4)

@@ -6,18 +6,25 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from report_cases import label_rows, number_rows, write_predictions
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from emo_fairseq import predictions
+from emo_fairseq import metrics, predictions
+from emo_fairseq.errors import UsageError
+from emo_fairseq.metrics import resampling
 from emo_fairseq.report import __main__ as command
 from emo_fairseq.report.figures import figures_of
+from emo_fairseq.report.intervals import intervals, units_of
+from emo_fairseq.report.statistics import statistics_of
+from emo_fairseq.report.system import read_systems
 
 TRUTH = ["sad", "sad", "sad", "happy", "happy", "angry"]
 PREDICTION = ["sad", "happy", "sad", "happy", "sad", "happy"]
 LABELS = ["happy", "sad", "angry", "neutral"]
 
 
-def label_rows(split: str = "test") -> list[dict[str, str | float]]:
+def certain_rows(split: str = "test") -> list[dict[str, str | float]]:
     return [
         {
             "id": f"u{number}",
@@ -31,15 +38,15 @@ def label_rows(split: str = "test") -> list[dict[str, str | float]]:
 
 
 def as_read(rows: list[dict[str, str | float]], folder: Path) -> list[dict[str, str]]:
-    predictions.write(folder / "p.tsv", rows)
-    return predictions.read(folder / "p.tsv")
+    return predictions.read(write_predictions(folder / "p.tsv", rows))
 
 
 def test_label_figures_are_those_of_scikit_learn(tmp_path: Path) -> None:
-    figures = figures_of(as_read(label_rows(), tmp_path))
+    figures = figures_of(as_read(certain_rows(), tmp_path))
     assert figures["uar"] == pytest.approx(balanced_accuracy_score(TRUTH, PREDICTION))
     assert figures["weighted_f1"] == pytest.approx(f1_score(TRUTH, PREDICTION, average="weighted"))
     assert figures["recall_sad"] == pytest.approx(2 / 3)
+    assert figures["f1_sad"] == pytest.approx(f1_score(TRUTH, PREDICTION, average=None)[2])
     assert math.isnan(figures["recall_neutral"])
     assert figures["wa_majority"] == pytest.approx(0.5)
     assert figures["uar_majority"] == pytest.approx(1 / 3)
@@ -52,19 +59,72 @@ def test_a_missing_number_is_left_out(tmp_path: Path) -> None:
         for n, (t, p) in enumerate(zip(truth, prediction, strict=True))
     ]
     figures = figures_of(as_read(rows, tmp_path))
-    assert figures["mae_valence"] == pytest.approx(0.1)
-    assert 0.9 < figures["ccc_valence"] < 1.0
+    assert figures["mae"] == pytest.approx(0.1)
+    assert 0.9 < figures["ccc"] < 1.0
+    assert figures["mae_constant"] == pytest.approx(0.8 / 3)
+    assert math.isnan(figures["ccc_constant"])
+
+
+def test_cmu_scores_have_their_published_figures(tmp_path: Path) -> None:
+    rows = number_rows(["sentiment_score"], scale=3.0)
+    figures = figures_of(as_read(rows, tmp_path))
+    truth, prediction = (
+        torch.tensor([row[f"{kind}_sentiment_score"] for row in rows], dtype=torch.float64)
+        for kind in ("truth", "prediction")
+    )
+    expected = metrics.cmu_metrics(metrics.cmu_statistics(truth, prediction))
+    assert {name: figures[name] for name in expected} == pytest.approx(expected)
+
+
+def test_yes_no_answers_have_theirs_beside_always_no(tmp_path: Path) -> None:
+    rows = label_rows()
+    for row in rows:
+        for label in LABELS:
+            row[f"probability_{label}"] = 0.9 if label == row["prediction"] else 0.2
+    figures = figures_of(as_read(rows, tmp_path))
+    right = [(row["truth"] == "sad") == (row["prediction"] == "sad") for row in rows]
+    assert figures["binary_accuracy_sad"] == pytest.approx(sum(right) / len(rows))
+    assert figures["binary_accuracy_sad_always_no"] == pytest.approx(2 / 3)
+
+
+def test_a_probability_that_is_not_defined_makes_the_figures_so(tmp_path: Path) -> None:
+    rows = certain_rows()
+    rows[0]["probability_sad"] = math.nan
+    figures = figures_of(as_read(rows, tmp_path))
+    assert math.isnan(figures["uar"])
+    assert math.isnan(figures["ece"])
+
+
+@pytest.mark.parametrize("by_speaker", [False, True])
+def test_intervals_are_those_of_the_metrics(tmp_path: Path, by_speaker: bool) -> None:
+    system = read_systems(write_predictions(tmp_path / "p.tsv", label_rows()))["test"]
+    units = units_of([f"s{number % 5}" for number in range(60)]) if by_speaker else None
+    rows = resampling.confusion_rows(system.truth, system.prediction, len(LABELS))
+    expected = resampling.interval([rows], metrics.unweighted_average_recall, units)
+    found = intervals(statistics_of(system), units)["uar"]
+    assert found == pytest.approx(expected[1:])
+
+
+def test_units_are_known_of_all_or_none() -> None:
+    assert units_of(["a", None]) is None
+    assert units_of(["a", "a"]) is None
+    assert units_of(["a", "b", "a"]).tolist() == [0, 1, 0]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["report", *map(str, words)])
+    command.main()
 
 
 def test_the_command_prints_each_split_and_writes_valid_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    predictions.write(tmp_path / "p.tsv", [*label_rows("test"), *label_rows("valid")])
-    monkeypatch.setattr(sys, "argv", ["report", str(tmp_path / "p.tsv"), "--title", "mine"])
-    command.main()
+    file = write_predictions(tmp_path / "p.tsv", [*certain_rows("test"), *certain_rows("valid")])
+    run(monkeypatch, file, "--title", "mine")
     printed = capsys.readouterr().out
     assert "mine: test, 6 utterances" in printed
     assert "mine: valid, 6 utterances" in printed
+    assert "undefined" in printed
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -72,3 +132,36 @@ def test_the_command_prints_each_split_and_writes_valid_json(
     written = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=refuse)
     assert written["test"]["wa"] == pytest.approx(0.5)
     assert written["test"]["recall_neutral"] is None
+
+
+def test_numbers_are_printed_beside_the_constant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, write_predictions(tmp_path / "p.tsv", number_rows(["valence", "arousal"])))
+    printed = capsys.readouterr().out
+    assert "ccc valence" in printed
+    assert "constant" in printed
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id\tsplit\ttruth\tprediction\tprobability_sad\n", "a header and no rows"),
+        ("id\tsplit\nu1\ttest\n", "neither labels nor numbers"),
+        ("id\tsplit\ttruth_valence\nu1\ttest\t0.5\n", "neither labels nor numbers"),
+        (
+            "id\tsplit\ttruth\tprediction\tprobability_sad\nu1\ttest\tjoy\tsad\t1\n",
+            "u1: truth 'joy' is none of sad",
+        ),
+        (
+            "id\tsplit\ttruth\tprediction\tprobability_sad\nu1\ttest\tsad\tsad\thigh\n",
+            "could not convert string to float: 'high'",
+        ),
+    ],
+)
+def test_what_is_no_predictions_file_is_told(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "p.tsv").write_text(content)
+    with pytest.raises(UsageError, match="p.tsv: ") as caught:
+        read_systems(tmp_path / "p.tsv")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

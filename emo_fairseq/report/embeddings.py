@@ -1,0 +1,37 @@
+"""Embeddings of the scored utterances, from a file that names them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emo_fairseq.errors import UsageError
+
+_REMEDY = "write it with numpy.savez(FILE, ids=..., embeddings=...): N names, and an array (N, D)"
+
+
+def read_embeddings(file: Path, ids: Sequence[str]) -> np.ndarray:
+    """(N, D) float64 in the order of `ids`; NaN rows for those that the file does not name.
+
+    Raises:
+        UsageError: no such file, another form, or none of the ids.
+    """
+    if not file.is_file():
+        raise UsageError(f"--embeddings {file}: there is no such file")
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            names, values = content["ids"], np.asarray(content["embeddings"], dtype=np.float64)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+        raise UsageError(f"--embeddings {file}: cannot be read ({error}); {_REMEDY}") from error
+    if values.ndim != 2 or names.shape != values.shape[:1]:
+        found = f"ids {names.shape} and embeddings {values.shape}"
+        raise UsageError(f"--embeddings {file}: {found} do not fit; {_REMEDY}")
+    place = {str(name): number for number, name in enumerate(names)}
+    rows = [place.get(name, -1) for name in ids]
+    if max(rows, default=-1) < 0:
+        raise UsageError(
+            f"--embeddings {file}: it names none of the scored ids, such as {ids[0]}; write it "
+            "from the same split"
+        )
+    padded = np.vstack([values, np.full((1, values.shape[1]), np.nan)])  # -1 finds the last
+    return padded[rows]

@@ -1,0 +1,147 @@
+"""The page: one HTML file that loads nothing, from headings, tables and drawn figures."""
+
+import itertools
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from emo_fairseq.report.drawing import inline_svg
+from emo_fairseq.report.numbers import UNDEFINED
+from emo_fairseq.report.page_style import STYLE
+from emo_fairseq.report.plots.plot import Plot, Table
+
+# Columns that are no numbers: short words, and texts that may run over lines.
+_KINDS = {
+    **dict.fromkeys(("truth", "predicted", "speaker"), "word"),
+    **dict.fromkeys(("text", "why"), "text"),
+}
+
+
+@dataclass
+class Section:
+    """A heading of the second level, what follows it, and the headings below it."""
+
+    heading: str
+    content: list[str] = field(default_factory=list)
+    below: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, heading: str, *content: str) -> None:
+        """Put something under a heading of the third level, if there is anything."""
+        if any(content):
+            self.below.setdefault(heading, []).extend(content)
+
+
+def element(tag: str, *content: str, **attributes: str) -> str:
+    """An element with its content as it is; empty attributes are left out, `kind` is the class.
+
+    >>> element("p", "a &amp; b", kind="soft")
+    '<p class="soft">a &amp; b</p>'
+    """
+    named = {"class" if name == "kind" else name: text for name, text in attributes.items()}
+    given = (f' {name}="{escape(text)}"' for name, text in named.items() if text)
+    return f"<{tag}{''.join(given)}>{''.join(content)}</{tag}>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Plain text."""
+    return element("p", escape(text), kind=kind)
+
+
+def fact_list(facts: Mapping[str, str]) -> str:
+    """Names and what they are."""
+    pairs = (
+        element(t, escape(x))
+        for pair in facts.items()
+        for t, x in zip(("dt", "dd"), pair, strict=True)
+    )
+    return element("dl", *pairs, kind="facts")
+
+
+def cards(figures: Iterable[tuple[str, str, Sequence[str]]]) -> str:
+    """The figures that stand first: name, value, and lines of what is to be seen beside it."""
+    found = []
+    for name, value, lines in figures:
+        texts = {"name": [name], "value": [value], "soft": lines}
+        spans = [
+            element("span", escape(x), kind=k) for k, several in texts.items() for x in several
+        ]
+        found.append(element("div", *spans, kind="card"))
+    return element("div", *found, kind="cards")
+
+
+def table(content: Table, caption: str) -> str:
+    """A table that scrolls in a box of its own where it is too wide."""
+    kinds = [_KINDS.get(name, "") for name in content.header]
+    head = [
+        element("th", escape(name), scope="col", kind=kind)
+        for name, kind in zip(content.header, kinds, strict=True)
+    ]
+    body = []
+    for first, *others in content.rows:
+        cells = [_cell(cell, kind) for cell, kind in zip(others, kinds[1:], strict=True)]
+        body.append(element("tr", element("th", escape(first), scope="row"), *cells))
+    rows = element("thead", element("tr", *head)) + element("tbody", *body)
+    inner = element("table", element("caption", escape(caption)), rows)
+    box = {"role": "region", "tabindex": "0", "aria-label": caption}
+    return element("div", inner, kind="scroll", **box)
+
+
+def _cell(cell: str, kind: str) -> str:
+    return element("td", escape(cell), kind=UNDEFINED if cell == UNDEFINED else kind)
+
+
+def figure(plot: Plot, svg: str, name: str) -> str:
+    """A drawn figure with its caption, and its numbers where they are few."""
+    drawing = inline_svg(svg, name, escape(plot.alt, quote=True))
+    data = ""
+    if plot.table is not None:
+        rows = table(plot.table, f"{plot.title}: the numbers")
+        data = f"<details><summary>The numbers</summary>{rows}</details>"
+    return (
+        f'<figure id="figure-{name}"><strong>{escape(plot.title)}</strong>{drawing}'
+        f"<figcaption>{escape(plot.caption)}{data}</figcaption></figure>"
+    )
+
+
+def document(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
+    """The whole page, its contents first."""
+    contents, body, taken = [], [], set[str]()
+    for section in sections:
+        anchor = slug(section.heading, taken)
+        taken.add(anchor)
+        body.append(f'<section aria-labelledby="{anchor}">')
+        body.append(f'<h2 id="{anchor}">{escape(section.heading)}</h2>')
+        body += section.content
+        links = []
+        for heading, content in section.below.items():
+            place = f"{anchor}--{slug(heading)}"
+            links.append(f'<li><a href="#{place}">{escape(heading)}</a></li>')
+            body += [f'<h3 id="{place}">{escape(heading)}</h3>', *content]
+        body.append("</section>")
+        below = f"<ul>{''.join(links)}</ul>" if links else ""
+        contents.append(f'<li><a href="#{anchor}">{escape(section.heading)}</a>{below}</li>')
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>",
+            f"<header><h1>{escape(title)}</h1>{''.join(map(paragraph, lead))}</header>",
+            f'<nav aria-label="Contents"><ul>{"".join(contents)}</ul></nav>\n<main>',
+            *body,
+            "</main>\n</body>\n</html>\n",
+        ]
+    )
+
+
+def slug(text: str, taken: Collection[str] = ()) -> str:
+    """A name for an anchor or a file that is not one of those taken.
+
+    >>> slug("seed 1, test")
+    'seed-1-test'
+    >>> slug("seed 1; test", {"seed-1-test"})
+    'seed-1-test-2'
+    """
+    name = re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-") or "part"
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(found for found in itertools.chain([name], numbered) if found not in taken)

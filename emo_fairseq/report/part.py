@@ -1,0 +1,81 @@
+"""One system on one split, with all that is known of it: what a report's figures are drawn from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emo_fairseq.report.data_dir import Facts, no_facts, read_facts
+from emo_fairseq.report.embeddings import read_embeddings
+from emo_fairseq.report.figures import measure
+from emo_fairseq.report.intervals import N_RESAMPLES, Interval, intervals, units_of
+from emo_fairseq.report.statistics import Figures, statistics_of
+from emo_fairseq.report.system import Labels, System
+
+UTTERANCES = "utterances"
+SPEAKERS = "speakers"
+GROUPS = ("emotion", "speaker", "corpus")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One system on one split.
+
+    Attributes:
+        run: names the predictions file among several; empty if there is one.
+        split: its name.
+        system: what was predicted.
+        facts: what the data dir says of the same utterances.
+        embeddings: (N, D), NaN where unknown; None if there is no file of them.
+        figures: of :func:`emo_fairseq.report.figures.measure`.
+        intervals: what was drawn ("utterances", "speakers") -> figure -> interval.
+    """
+
+    run: str
+    split: str
+    system: System
+    facts: Facts
+    embeddings: np.ndarray | None
+    figures: Figures
+    intervals: Mapping[str, Mapping[str, Interval]]
+
+    @property
+    def title(self) -> str:
+        """Run and split."""
+        return f"{self.run}, {self.split}" if self.run else self.split
+
+    def groups(self) -> dict[str, list[str | None]]:
+        """What utterances have in common, by name: those of these that are known of any.
+
+        The emotion is the manifest's; without one the true label stands in, whatever it is of.
+        """
+        known = {name: self.facts.column(name) for name in GROUPS}
+        if isinstance(self.system, Labels) and not any(known[GROUPS[0]]):
+            names = self.system.names
+            known["truth"] = [names[label] for label in self.system.truth.tolist()]
+        return {name: column for name, column in known.items() if any(column)}
+
+
+def make_part(
+    run: str,
+    split: str,
+    system: System,
+    data_dir: Path | None = None,
+    embeddings: Path | None = None,
+    n_resamples: int = N_RESAMPLES,
+) -> Part:
+    """Read what is known of a system's utterances, and measure it.
+
+    Raises:
+        UsageError, data_prep.schema.ManifestError: a data dir or embeddings that do not fit.
+    """
+    ids = system.ids
+    facts = no_facts(len(ids)) if data_dir is None else read_facts(data_dir, split, ids)
+    statistics = statistics_of(system)
+    drawn = {UTTERANCES: intervals(statistics, None, n_resamples)}
+    speakers = units_of(facts.column("speaker"))
+    if speakers is not None:
+        drawn[SPEAKERS] = intervals(statistics, speakers, n_resamples)
+    values = None if embeddings is None else read_embeddings(embeddings, ids)
+    return Part(run, split, system, facts, values, measure(system), drawn)

@@ -1,0 +1,27 @@
+"""What a report draws: one file a kind of figure, each yielding figures or why there is none."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from emo_fairseq.report.part import Part
+from emo_fairseq.report.plots import (
+    class_bars,
+    confusion_matrix,
+    difficulty,
+    maps,
+    reliability,
+    truth_scatter,
+    vad_distributions,
+)
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table
+
+MAPS = "Maps"  # of predicted labels they depend on the utterances alone, not on the run
+# Heading -> what stands under it, in the order of the page.
+SECTIONS: dict[str, Sequence[Callable[[Part], Iterator[Found]]]] = {
+    "Labels": (confusion_matrix.plots, class_bars.plots),
+    "Truth and prediction": (truth_scatter.plots,),
+    "Distributions": (vad_distributions.plots,),
+    "Confidence and difficulty": (reliability.plots, difficulty.plots),
+    MAPS: (maps.plots,),
+}
+
+__all__ = ["MAPS", "SECTIONS", "Found", "NotDrawn", "Plot", "Table"]

@@ -1,0 +1,99 @@
+"""Which label was taken for which: counts, and shares of each true label."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from emo_fairseq import metrics
+from emo_fairseq.report.drawing import PAPER, SCALE
+from emo_fairseq.report.part import Part
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table
+from emo_fairseq.report.system import Labels
+
+_MOST_WRITTEN = 14  # labels, whose cells hold their numbers
+_BRIGHT = 0.55  # share of the scale from which cividis wants dark text
+
+
+def plots(part: Part) -> Iterator[Found]:
+    """Two matrices; none for numbers."""
+    system = part.system
+    if not isinstance(system, Labels):
+        yield NotDrawn("confusion matrix", "numbers were predicted, not labels")
+        return
+    counts = metrics.confusion(system.truth, system.prediction, len(system.names)).numpy()
+    with np.errstate(invalid="ignore"):
+        shares = counts / counts.sum(axis=1, keepdims=True)  # NaN for a label that is never true
+    size = (max(4.4, 1.9 + 0.46 * len(system.names)), max(3.6, 1.3 + 0.42 * len(system.names)))
+    table = Table(
+        ["truth \\ predicted", *system.names],
+        [
+            [name, *(f"{x:.0f}" for x in row)]
+            for name, row in zip(system.names, counts, strict=True)
+        ],
+    )
+    yield Plot(
+        "confusion_counts",
+        "Confusions, counted",
+        "Rows are the truth, columns the prediction; right ones lie on the diagonal.",
+        f"Confusion matrix of counts. {_spoken(counts, system.names)}",
+        lambda figure: _draw(figure, counts, system.names, lambda x: f"{x:.0f}"),
+        size,
+        table,
+    )
+    yield Plot(
+        "confusion_shares",
+        "Confusions, as shares of the truth",
+        "Each row adds up to 1, so that the diagonal is the recall of each label. A dash: that "
+        "label is never true.",
+        f"Confusion matrix, each row divided by its sum. {_recalls(shares, system.names)}",
+        lambda figure: _draw(figure, shares, system.names, lambda x: f"{x:.2f}", highest=1.0),
+        size,
+    )
+
+
+def _draw(
+    figure: Any, values: np.ndarray, names: Sequence[str], written: Any, highest: float = 0.0
+) -> None:
+    axes = figure.add_subplot()
+    highest = highest or max(1.0, float(np.nanmax(values)))
+    mesh = axes.pcolormesh(
+        values, cmap=SCALE, vmin=0.0, vmax=highest, edgecolors=PAPER, linewidth=1.0
+    )
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    places = np.arange(len(names)) + 0.5
+    axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("truth")
+    figure.colorbar(mesh, ax=axes, shrink=0.8).outline.set_visible(False)
+    if len(names) > _MOST_WRITTEN:
+        return
+    for (row, column), value in np.ndenumerate(values):
+        text = "–" if np.isnan(value) else written(value)
+        dark = np.isnan(value) or value / highest > _BRIGHT
+        colour = "#7f7f7f" if np.isnan(value) else "black" if dark else "white"
+        place = (column + 0.5, row + 0.5)
+        axes.text(*place, text, ha="center", va="center", color=colour, fontsize=9)
+
+
+def _spoken(counts: np.ndarray, names: Sequence[str]) -> str:
+    right, wrong = counts.trace(), counts - np.diag(counts.diagonal())
+    text = f"{right:.0f} of {counts.sum():.0f} are right."
+    if wrong.any():
+        truth, given = divmod(int(wrong.argmax()), len(names))
+        text += (
+            f" The most frequent confusion is {names[truth]} taken for {names[given]}, "
+            f"{wrong.max():.0f} times."
+        )
+    return text
+
+
+def _recalls(shares: np.ndarray, names: Sequence[str]) -> str:
+    pairs = zip(names, shares.diagonal(), strict=True)
+    return "Right of each: " + ", ".join(
+        f"{name} {'never true' if np.isnan(x) else f'{x:.2f}'}" for name, x in pairs
+    )

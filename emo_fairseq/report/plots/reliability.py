@@ -1,0 +1,88 @@
+"""Reliability diagram: how often the system is right where it says how sure it is."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from emo_fairseq.report.calibration import N_BINS, bin_rows, judge
+from emo_fairseq.report.drawing import BLUE, FAINT, INK, PAPER, RED
+from emo_fairseq.report.numbers import number
+from emo_fairseq.report.part import Part
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table
+from emo_fairseq.report.system import Labels
+
+
+def plots(part: Part) -> Iterator[Found]:
+    """One diagram; none for numbers, or without probabilities."""
+    system = part.system
+    if not isinstance(system, Labels):
+        yield NotDrawn("reliability diagram", "numbers were predicted, without probabilities")
+        return
+    if system.probability.isnan().any():
+        yield NotDrawn("reliability diagram", "some probabilities are not defined")
+        return
+    bins = bin_rows(judge(system)).sum(dim=0).numpy()  # (15, 3)
+    ece, brier, nll = (number(part.figures[name]) for name in ("ece", "brier", "nll"))
+    outcome = "answers that are yes" if system.asks_each else "predictions that are right"
+    yield Plot(
+        "reliability",
+        "Reliability",
+        f"In {N_BINS} bins of equal width, each closed on the right: the share of {outcome} "
+        "(bars) and the mean confidence (dots). On the diagonal both are the same. ECE = Σ n_b/n · "
+        f"|share − confidence| = {ece} (Guo et al. 2017); Brier score {brier}; log loss {nll} "
+        "nats. Below, how many there are in each bin.",
+        f"Reliability diagram in {N_BINS} bins, expected calibration error {ece}. " + _spoken(bins),
+        lambda figure: _draw(figure, bins, outcome),
+        (4.8, 4.2),
+        _table(bins),
+    )
+
+
+def _draw(figure: Any, bins: np.ndarray, outcome: str) -> None:
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    n, confidences, outcomes = bins[bins[:, 0] > 0].T
+    width = 1.0 / N_BINS
+    left = np.flatnonzero(bins[:, 0] > 0) * width
+    above.bar(
+        *(left, outcomes / n, width),
+        align="edge",
+        color=BLUE,
+        edgecolor=PAPER,
+        linewidth=0.8,
+        label=f"share of {outcome}",
+    )
+    above.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1.0)
+    above.plot(
+        *(left + width / 2, confidences / n),
+        color=RED,
+        marker="o",
+        markersize=5,
+        linestyle="",
+        label="mean confidence",
+    )
+    above.set_ylim(0.0, 1.0)
+    above.set_ylabel("share, confidence")
+    figure.legend(loc="outside upper left", ncols=1)
+    below.bar(left, n, width, align="edge", color=FAINT, edgecolor=INK, linewidth=0.5)
+    below.set_ylabel("n")
+    below.set_xlabel("confidence")
+    below.set_xlim(0.0, 1.0)
+
+
+def _spoken(bins: np.ndarray) -> str:
+    n, confidences, outcomes = bins[bins[:, 0] > 0].sum(axis=0)
+    above = "more" if outcomes > confidences else "less"
+    return (
+        f"On the whole it is right {above} often than it says: {outcomes / n:.2f} against a mean "
+        f"confidence of {confidences / n:.2f}."
+    )
+
+
+def _table(bins: np.ndarray) -> Table:
+    rows = []
+    for place, (n, confidence, outcome) in enumerate(bins):
+        limits = f"{place / N_BINS:.3f} to {(place + 1) / N_BINS:.3f}"
+        means = [f"{confidence / n:.3f}", f"{outcome / n:.3f}"] if n else ["–", "–"]
+        rows.append([limits, f"{n:.0f}", *means])
+    return Table(["confidence", "n", "mean confidence", "share right"], rows)

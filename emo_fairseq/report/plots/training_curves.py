@@ -1,0 +1,96 @@
+"""Loss and figures by epoch, in training and validation."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from emo_fairseq.report.drawing import BLUE, RED
+from emo_fairseq.report.numbers import number
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
+from emo_fairseq.report.training_log import Epoch
+
+# Those of them that the log has, the loss first.
+_CURVES = {
+    "loss": "Loss",
+    "uar": "UAR",
+    "wa": "WA",
+    "weighted_f1": "Weighted F1",
+    "ccc": "CCC",
+    "acc2_has0": "Acc2, has 0",
+    "corr": "Corr",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
+_FALLING = ("loss", "rmse", "mae")  # where less is better
+
+
+def plots(epochs: Sequence[Epoch]) -> Iterator[Found]:
+    """One figure for each of the loss and the metrics."""
+    if not epochs:
+        yield NotDrawn("loss and metric curves", "no --log")
+        yield NotDrawn("training_log.csv", "no --log")
+        return
+    for name, title in _CURVES.items():
+        curves = _curves(epochs, name)
+        if curves:
+            yield Plot(
+                f"training_{name}",
+                title,
+                "By epoch, as fairseq logged it." + _best(curves, name),
+                f"{title} by epoch. " + _spoken(curves),
+                partial(_draw, curves=curves, title=title),
+            )
+
+
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]  # split -> epochs, values
+
+
+def _curves(epochs: Sequence[Epoch], name: str) -> Curves:
+    found = {}
+    for split in ("training", "validation"):
+        logged = [
+            (epoch.train if split == "training" else epoch.valid).get(name) for epoch in epochs
+        ]
+        pairs = [(e.number, x) for e, x in zip(epochs, logged, strict=True) if x is not None]
+        values = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+        if not np.isnan(values[:, 1]).all():
+            found[split] = (values[:, 0], values[:, 1])
+    return found
+
+
+def _draw(figure: Any, curves: Curves, title: str) -> None:
+    axes = figure.add_subplot()
+    styles = {"training": (BLUE, "--", "o"), "validation": (RED, "-", "s")}
+    for split, (numbers, values) in curves.items():
+        colour, line, marker = styles[split]
+        size = 4 if len(numbers) < 40 else 0
+        axes.plot(
+            *(numbers, values),
+            color=colour,
+            linestyle=line,
+            marker=marker,
+            markersize=size,
+            label=split,
+        )
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylabel(title)
+    figure.legend(loc="outside upper left", ncols=2)
+
+
+def _best(curves: Curves, name: str) -> str:
+    if "validation" not in curves:
+        return ""
+    numbers, values = curves["validation"]
+    place = np.nanargmin(values) if name in _FALLING else np.nanargmax(values)
+    return f" Best in validation: {number(values[place])}, epoch {numbers[place]:.0f}."
+
+
+def _spoken(curves: Curves) -> str:
+    return " ".join(
+        f"In {split} from {number(values[0])} in epoch {numbers[0]:.0f} to {number(values[-1])} in "
+        f"epoch {numbers[-1]:.0f}."
+        for split, (numbers, values) in curves.items()
+    )

@@ -1,0 +1,152 @@
+"""The figures of every epoch, from what fairseq logs for programs, and as ``training_log.csv``.
+
+fairseq writes two forms that are data, both read here:
+
+    --log-format json --log-file FILE      one JSON object a line, into FILE
+    --tensorboard-logdir FOLDER            event files, in FOLDER/train and FOLDER/valid
+
+A line of fairseq's JSON is found too behind the time stamps of what it prints (``... | {"epoch":
+1, ...}``). Other lines say nothing here; no text meant for people is read.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emo_fairseq.errors import UsageError
+
+TRAIN = "train"
+VALID = "valid"
+_UPDATES = "num_updates"  # fairseq logs it of every split
+_CASE = "@"
+_LABEL_COLUMNS = ("loss", "uar", "wa", "weighted_f1")
+_NUMBER_COLUMNS = ("loss", "mse", "rmse", "mae")
+
+Figures = Mapping[str, float]
+
+
+@dataclass
+class Epoch:
+    """What was logged at the end of an epoch: the figures of each split, without its prefix."""
+
+    number: int
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def valid_split(self) -> str | None:
+        """``valid`` if it was scored, else the first other split that was."""
+        others = [split for split in self.figures if split != TRAIN]
+        return VALID if VALID in others else next(iter(others), None)
+
+    @property
+    def train(self) -> Figures:
+        """Of the training."""
+        return self.figures.get(TRAIN, {})
+
+    @property
+    def valid(self) -> Figures:
+        """Of the last validation in the epoch."""
+        return self.figures.get(self.valid_split or "", {})
+
+
+def read_log(place: Path) -> list[Epoch]:
+    """Read a log file, or a folder of ``--tensorboard-logdir``.
+
+    Where an epoch was logged twice, as after an interruption, the later line counts; where the
+    epochs begin anew, a later training went into the same file, and it alone is read.
+
+    Raises:
+        UsageError: there is no such place, or it holds no epoch.
+    """
+    if place.is_dir():
+        from emo_fairseq.report.event_files import read_events
+
+        epochs = read_events(place)
+    elif place.is_file():
+        epochs = _read_lines(place.read_text(encoding="utf-8", errors="replace").splitlines())
+    else:
+        raise UsageError(f"--log {place}: there is no such file or folder")
+    if not epochs:
+        raise UsageError(
+            f"--log {place}: it holds no epoch; train with --log-format json --log-file FILE, or "
+            "with --tensorboard-logdir FOLDER"
+        )
+    return epochs
+
+
+def _read_lines(lines: Sequence[str]) -> list[Epoch]:
+    epochs: dict[int, Epoch] = {}
+    for entry in _entries(lines):
+        number = entry.get("epoch")
+        split = next(
+            (k.removesuffix(f"_{_UPDATES}") for k in entry if k.endswith(f"_{_UPDATES}")), ""
+        )
+        if isinstance(number, int) and split:  # the updates within an epoch have no split
+            prefix = f"{split}_"
+            found = {k.removeprefix(prefix): x for k, x in entry.items() if k.startswith(prefix)}
+            if number == 1 < max(epochs, default=1):
+                epochs.clear()
+            epoch = epochs.setdefault(number, Epoch(number))
+            epoch.figures[split] = {k: y for k, x in found.items() if (y := _number(x)) is not None}
+    return [epochs[number] for number in sorted(epochs)]
+
+
+def _entries(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        start = 0 if line.startswith("{") else line.find("| {") + 2
+        if start == 1:  # not found
+            continue
+        try:
+            entry = json.loads(line[start:])
+        except json.JSONDecodeError:  # cut short by an interruption
+            continue
+        if isinstance(entry, dict):
+            yield entry
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):  # a list, of a statistic
+        return None
+
+
+def cases(epoch: Epoch) -> dict[str, dict[str, float]]:
+    """The figures of the validation that are of a case of modalities, or of an auxiliary target."""
+    found: dict[str, dict[str, float]] = {}
+    for name, value in epoch.valid.items():
+        figure, mark, case = name.partition(_CASE)
+        if mark:
+            found.setdefault(case, {})[figure] = value
+    return found
+
+
+def csv_text(epochs: Sequence[Epoch], has_labels: bool) -> str:
+    """``training_log.csv``; a figure that was not logged, or is undefined, is an empty field."""
+    columns = _LABEL_COLUMNS if has_labels else _NUMBER_COLUMNS
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", "train_loss", *(f"val_{name}" for name in columns)])
+    for epoch in epochs:
+        valid = with_mse(epoch.valid)
+        values = [epoch.train.get("loss"), *(valid.get(name) for name in columns)]
+        writer.writerow([epoch.number, *map(_field, values)])
+    return text.getvalue()
+
+
+def with_mse(figures: Figures) -> dict[str, float]:
+    """Add the mean squared error, which fairseq does not log: the mean over axes of RMSE^2."""
+    axes = [
+        value for name, value in figures.items() if name.startswith("rmse_") and "@" not in name
+    ]
+    squared = [value**2 for value in axes or [figures.get("rmse", math.nan)]]
+    return {**figures, "mse": sum(squared) / len(squared)}
+
+
+def _field(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.9g}"
