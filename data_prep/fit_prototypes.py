@@ -74,6 +74,7 @@ def fit_prototypes(
             "VAD incomplete": int((~usable & (rows.labels >= 0)).sum()),
         },
         warnings=tuple(warnings),
+        fold=fold,
     )
 
 

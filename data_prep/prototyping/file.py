@@ -45,6 +45,7 @@ def _document(prototypes: Prototypes) -> dict[str, Any]:
         "statistic": prototypes.statistic,
         "axes": list(AXES),
         "split": FITTED_ON,
+        **({} if prototypes.fold is None else {"fold": prototypes.fold}),
         "labels": list(prototypes.labels),
         "rows": prototypes.rows,
         "left_out": dict(prototypes.left_out),
@@ -121,6 +122,7 @@ def _prototypes_from(document: Any) -> Prototypes:
         rows=_count("rows", document["rows"]),
         left_out={reason: _count(reason, n) for reason, n in document["left_out"].items()},
         warnings=tuple(map(str, document["warnings"])),
+        fold=document.get("fold"),
     )
 
 

@@ -53,6 +53,7 @@ class Prototypes:
         corpora: of each corpus, where the rows name theirs.
         quantiles: scope ("all", "corpus") -> "0.1" to "0.9" -> difficulty of the train rows.
         rows: how many rows were used.
+        fold: PROTOCOL/FOLD whose train set they are of; None for the train split.
         left_out: reason -> how many rows were not.
         warnings: what looks wrong with the annotation.
     """
@@ -66,6 +67,7 @@ class Prototypes:
     rows: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    fold: str | None = None
 
     def array(self, labels: Sequence[str], scope: str | None = None) -> Floats:
         """The prototypes of these classes, (K, 3); a row of NaN for a class that has none.

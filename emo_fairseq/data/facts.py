@@ -14,6 +14,7 @@ from emo_fairseq.data.vocabulary import (
     Vocabulary,
     assume_vocabulary,
     check_fits,
+    is_fitted,
     read_vocabulary,
 )
 from emo_fairseq.encoder_card import EncoderCard
@@ -76,6 +77,12 @@ def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:
             raise UsageError(
                 f"{source.folder / name}/dict.txt: not there; "
                 f"run `python -m data_prep.tokenize_{name} {source.folder}`"
+            )
+        if source.cfg.fold is not None and is_fitted(source.folder / name):
+            raise UsageError(
+                f"--fold {source.cfg.fold}: the tokenizer of {source.folder / name} was fitted on "
+                "a train split that the fold tests on parts of; take one that is not fitted, such "
+                f"as `python -m data_prep.tokenize_{name} --help` names"
             )
         boundaries = source.cfg.init_token, source.cfg.separator_token
         found[name] = vocabulary.with_boundaries(*boundaries).to_state()

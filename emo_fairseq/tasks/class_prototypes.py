@@ -24,7 +24,8 @@ from emo_fairseq.errors import UsageError
 logger = logging.getLogger(__name__)
 
 ALL, CORPUS = "all", "corpus"  # --prototype-scope
-_VALUES, _CORPORA, _CLASS_MEANS, _QUANTILES = "values", "corpora", "class_means", "quantiles"
+_FITTED, _VALUES, _CORPORA = "fitted", "values", "corpora"
+_CLASS_MEANS, _QUANTILES = "class_means", "quantiles"
 
 
 class ClassPrototypes:
@@ -72,7 +73,8 @@ class ClassPrototypes:
             )
         if lacking := found.missing(names):
             logger.warning("no prototype of %s: its rows have no difficulty", ", ".join(lacking))
-        self._state.prototypes[_VALUES] = torch.from_numpy(values)
+        self._state.prototypes[_FITTED] = torch.from_numpy(values)
+        self._state.prototypes[_VALUES] = torch.from_numpy(values.copy())
         self._state.prototypes[_CORPORA] = list(found.corpora) if by_corpus else []
 
     def _file(self) -> Path:
@@ -90,6 +92,11 @@ class ClassPrototypes:
         if not self._file().exists():
             raise UsageError(f"{wanted_by}: {self._file()} is not there; run {self._command()}")
         found = read_prototypes(self._file())
+        if found.fold != self._cfg.fold:
+            raise UsageError(
+                f"{self._file()}: fitted on {found.fold or 'the train split'}, which holds rows "
+                f"that --fold {self._cfg.fold} does not train on; run {self._command()}"
+            )
         if found.label != self.classes.column:
             raise UsageError(
                 f"{self._file()}: prototypes of {found.label}, and not of {self.classes.column}; "
@@ -99,7 +106,10 @@ class ClassPrototypes:
 
     @property
     def values(self) -> Tensor:
-        """(S, K, 3), the last scope being all corpora together; NaN for a class without one."""
+        """(S, K, 3), the last scope being all corpora together; NaN for a class without one.
+
+        They may move in training; :meth:`distances` are those to where they began.
+        """
         return self._state.prototypes[_VALUES]
 
     @values.setter
@@ -116,7 +126,7 @@ class ClassPrototypes:
         return difficulties(
             vad_values(split),
             self.classes.ids(split),
-            self.values.cpu().numpy(),
+            self._state.prototypes[_FITTED].cpu().numpy(),
             self.scopes(split),
         )
 
@@ -141,10 +151,7 @@ class ClassPrototypes:
             )
 
     def quantile(self, split: Split, share: float) -> float:
-        """The difficulty below which this share of a split's rows lies; kept.
-
-        Prototypes may move: a training that is resumed goes on with what it began with.
-        """
+        """The difficulty below which this share of a split's rows lies; kept."""
         quantiles: dict[float, float] = self._state.prototypes.setdefault(_QUANTILES, {})
         if share not in quantiles:
             distances = self.distances(split)

@@ -20,13 +20,17 @@ _AT_START: Mapping[str, Callable[[], Any]] = {
 }
 
 
-def changing_state(resumed: Path | None) -> dict[str, Callable[[], Any]]:
+def changing_state(resumed: Path | None, cfg: Any) -> dict[str, Callable[[], Any]]:
     """For each such part of the state what makes it: the checkpoint's, or an empty one.
+
+    And the fold that is trained on, which does not change.
 
     Args:
         resumed: the checkpoint that training goes on from. It is read when the first of them is
             asked for, which is before the first update.
+        cfg: the task's options.
     """
+    at_start = {**_AT_START, "fold": lambda: cfg.fold}
 
     @functools.cache
     def saved() -> Mapping[str, Any]:
@@ -34,9 +38,9 @@ def changing_state(resumed: Path | None) -> dict[str, Callable[[], Any]]:
             return {}
         state = checkpoint_utils.load_checkpoint_to_cpu(str(resumed), {"task": TASK_NAME})
         task_state = state.get("task_state", {})
-        return {name: task_state[name] for name in _AT_START if name in task_state}
+        return {name: task_state[name] for name in at_start if name in task_state}
 
     def factory(name: str, empty: Callable[[], Any]) -> Callable[[], Any]:
         return lambda: saved().get(name, empty())
 
-    return {name: factory(name, empty) for name, empty in _AT_START.items()}
+    return {name: factory(name, empty) for name, empty in at_start.items()}

@@ -13,7 +13,7 @@ from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.manifest import Split
-from emo_fairseq.data.source import DataSource
+from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
@@ -56,11 +56,13 @@ class SettledState(FairseqTask):
         add("vocabulary", lambda: facts.read_vocabularies(source))
         add("frame_statistics", lambda: facts.fit_frame_statistics(source))
         add("auxiliary_labels", self._read_auxiliary_labels)
-        for name, factory in changing_state(resumed).items():
+        changing = changing_state(resumed if self.surroundings.resumes_training() else None, cfg)
+        for name, factory in changing.items():
             add(name, factory)
 
     def settle_state(self) -> None:
         """Read from the encoders and the training data whatever a checkpoint must carry."""
+        self.surroundings.check_subsets(TRAIN)
         idle_options.check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
         check_augmentation(self.cfg)
         self.source.read_for(self.encoder_cards())
@@ -69,6 +71,11 @@ class SettledState(FairseqTask):
             logger.info("class counts: %s", dict(zip(self.labels, self.class_counts, strict=True)))
         check_knows(self.encoder_cards(), self.vocabularies())
         self.state.frame_statistics  # noqa: B018  (touched, so that it is saved)
+        if self.state.fold != self.cfg.fold:
+            raise UsageError(
+                f"--fold {self.cfg.fold}: the checkpoint in --save-dir was trained on "
+                f"{self.state.fold or 'no fold'}; start afresh with another --save-dir"
+            )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a checkpoint's state.
@@ -91,6 +98,11 @@ class SettledState(FairseqTask):
         fitted = self.state.state_dict.get("frame_statistics")
         super().load_state_dict(state_dict)
         self.source.read_for(self.encoder_cards())
+        if self.cfg.fold != self.state.fold:
+            logger.warning(
+                "--fold %s: the checkpoint was trained on %s, which may hold the rows of this one",
+                *(self.cfg.fold, self.state.fold or "no fold"),
+            )
         if fitted is not None and fitted != self.state.frame_statistics:
             # fairseq loads the valid splits before the checkpoint: bring them to its statistics.
             logger.warning("statistics of frames are the checkpoint's, not those of --data")

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from emo_fairseq.errors import UsageError
 from emo_fairseq.optim.adamw import check_half_precision, check_optimizer
 from emo_fairseq.tuning.unfreezing import check_ddp_backend
 
@@ -51,6 +52,32 @@ class Surroundings:
             return None
         ranks = int(self._whole.distributed_training.distributed_world_size)
         return int(self._whole.dataset.batch_size) * ranks
+
+    def resumes_training(self) -> bool:
+        """Whether a checkpoint's training goes on, and does not only lend its weights."""
+        options = self._whole.checkpoint if self._whole is not None else None
+        return options is not None and not (options.reset_dataloader or options.reset_optimizer)
+
+    def check_subsets(self, train: str) -> None:
+        """Refuse to train on another split than `train`, or to choose a checkpoint on that one.
+
+        Raises:
+            UsageError: says what to change.
+        """
+        if not self.trains():
+            return
+        options = self._whole.dataset
+        if options.train_subset != train:
+            raise UsageError(
+                f"--train-subset {options.train_subset}: labels, statistics and prototypes are "
+                f"those of the split {train}, which is what is trained on; leave the option out, "
+                "or name the split so"
+            )
+        if train in options.valid_subset.split(","):
+            raise UsageError(
+                f"--valid-subset {options.valid_subset}: {train} is what is trained on; leave it "
+                "out here, and score it with fairseq-validate"
+            )
 
     def check_training(self, model: nn.Module, unfreezes: bool) -> None:
         """Refuse ways of training that would pass over what a model's parameters ask for.

@@ -85,7 +85,7 @@ def teacher_from_checkpoint(
     """
     option = f"--teacher-checkpoint {path}"
     overrides = {"data": data or task.cfg.data}
-    if task.cfg.data_raw is not None:
+    if task.cfg.data_raw is not None and data is None:
         overrides["data_raw"] = task.cfg.data_raw
     # The task's name first: a checkpoint of another task must not be built.
     checkpoint_utils.load_checkpoint_to_cpu(path, {"task": TASK_NAME})
@@ -94,6 +94,11 @@ def teacher_from_checkpoint(
         raise UsageError(
             f"{option}: it predicts {teachers_task.target.name} ({', '.join(teachers_task.labels)}"
             f"), and its student {task.target.name} ({', '.join(task.labels)})"
+        )
+    if teachers_task.cfg.fold != task.cfg.fold:
+        raise UsageError(
+            f"{option}: it was trained on {teachers_task.cfg.fold or 'no fold'}, and may know the "
+            f"rows that --fold {task.cfg.fold} tests on; give the teacher of the same fold"
         )
     device = encoding_device(task.surroundings.on_cpu())
 

@@ -114,9 +114,8 @@ class Task:
         self.rows = [row for row, is_known in zip(rows, known, strict=True) if is_known]
         self.split = Split("train", folder / "train.tsv", self.rows)
         self.truth = truth_array(self.split, self.target, self.labels)
-        self.cfg = SimpleNamespace(
-            **{"save_predictions": None, "prototypes": None, "prototype_scope": "all", **options}
-        )
+        plain = {"save_predictions": None, "prototypes": None, "prototype_scope": "all"}
+        self.cfg = SimpleNamespace(**(plain | {"fold": None} | options))
         self.source = SimpleNamespace(folder=folder)
         self.surroundings = SimpleNamespace(
             max_update=lambda: max_update, rows_of_a_step=lambda: rows_of_a_step
@@ -126,7 +125,7 @@ class Task:
             for other in auxiliary_targets(auxiliary, self.target)
         }
         self.state = StatefulContainer()
-        for name, factory in changing_state(None).items():
+        for name, factory in changing_state(None, self.cfg).items():
             self.state.add_factory(name, factory)
         self.annotators: dict[str, Callable[[Split], np.ndarray]] = {
             name: functools.partial(truth_array, target=other.target, labels=other.labels)

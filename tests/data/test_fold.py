@@ -1,6 +1,7 @@
 """``--fold``: train, valid and test are sets of one split on disk."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from data_prep.fit_prototypes import main
 from data_prep.folds import FOLDS_FOLDER
 from data_prep.schema import read_manifest
+from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.errors import UsageError
 
 PROTOCOL = "leave_one_speaker_out"
@@ -21,6 +24,13 @@ PROTOCOL = "leave_one_speaker_out"
 def folded(copy_toy: Callable[..., Path]) -> Path:
     """The toy's train split as the whole: each speaker once the test, the next one valid."""
     data = copy_toy()
+    for kind in ("text", "speech"):  # as tokenizers that are taken as they are
+        whole = (data / kind).resolve()
+        (data / kind).unlink()
+        shutil.copytree(whole, data / kind)
+        card = yaml.safe_load((data / kind / TOKENIZER_FILE).read_text())
+        del card["settings"]["fitted_on"]
+        (data / kind / TOKENIZER_FILE).write_text(yaml.safe_dump(card))
     rows = read_manifest(data / "train.tsv")
     speakers = sorted({str(row.speaker) for row in rows})
     folds = {}
@@ -132,3 +142,31 @@ def test_prototypes_of_a_fold_are_of_its_train_set(folded: Path, make_task: Any)
     for label, (valence, _, _) in zip(task.labels, task.class_prototypes.values[0], strict=True):
         values = [row.valence for row in trained if row.emotion == label]
         assert float(valence) == pytest.approx(np.mean(values), abs=1e-6)
+
+
+def test_prototypes_of_other_rows_are_refused(folded: Path, make_task: Any) -> None:
+    assert main([str(folded)]) == 0
+    file = folded / "prototypes.json"
+    task = make_task(folded, modality="text", fold=f"{PROTOCOL}/1", prototypes=str(file))
+    with pytest.raises(UsageError, match="fitted on the train split, which holds rows that --fold"):
+        task.class_prototypes.require("v1")
+
+
+def test_a_tokenizer_that_was_fitted_on_all_folds_is_refused(
+    folded: Path, toy_corpus: Path, make_task: Any
+) -> None:
+    shutil.copy(toy_corpus / "text" / TOKENIZER_FILE, folded / "text" / TOKENIZER_FILE)
+    with pytest.raises(UsageError, match="was fitted on a train split that the fold tests on"):
+        make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
+
+
+def test_the_state_names_the_fold_and_another_one_is_told(
+    folded: Path, make_task: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = make_task(folded, modality="text", fold=f"{PROTOCOL}/1").state_dict()
+    assert state["fold"] == f"{PROTOCOL}/1"
+    for fold, warnings in ((f"{PROTOCOL}/1", 0), (f"{PROTOCOL}/2", 1)):
+        caplog.clear()
+        scored = make_task(folded, modality="text", fold=fold, from_checkpoint=True)
+        scored.load_state_dict(state)
+        assert caplog.text.count("may hold the rows of this one") == warnings

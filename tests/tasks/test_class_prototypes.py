@@ -111,7 +111,7 @@ def test_what_was_derived_stays_when_prototypes_move(data: Path, make_task: Make
     found.values = found.values + 0.2
     assert found.quantile(split, 0.5) == before[0]
     assert torch.equal(found.class_means(split), before[1])
-    assert found.quantile(split, 0.4) > before[0]  # never asked for before
+    assert found.quantile(split, 0.4) <= before[0]  # also one that was never asked for before
 
 
 def test_the_checkpoints_come_first(data: Path, make_task: MakeTask) -> None:
