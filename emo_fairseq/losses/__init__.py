@@ -31,7 +31,7 @@ from emo_fairseq.losses.distillation import (
     teacher_squared_error,
 )
 from emo_fairseq.losses.mixup import Mix, draw_mix, mix_embeddings, mixed_loss
-from emo_fairseq.losses.multitask import Likelihood, fixed_weighting, uncertainty_weighting
+from emo_fairseq.losses.multitask import Likelihood, uncertainty_weighting
 from emo_fairseq.losses.regression import (
     CONCORDANCE_FLOOR,
     absolute_error,
@@ -60,7 +60,6 @@ __all__ = [
     "dist_inter",
     "dist_intra",
     "draw_mix",
-    "fixed_weighting",
     "focal",
     "mix_embeddings",
     "mixed_loss",

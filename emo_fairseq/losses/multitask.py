@@ -17,27 +17,6 @@ class Likelihood(enum.Enum):
     GAUSSIAN = 0.5  # squared error
 
 
-def fixed_weighting(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """`sum_t w_t L_t`, not divided by the sum of the weights.
-
-    Args:
-        losses: of each task, all of one shape.
-        weights: of each task, 0 or more.
-
-    Returns:
-        A tensor of that shape.
-
-    Raises:
-        ValueError: names or shapes that do not fit, no task, or a weight that is negative or not
-            finite.
-    """
-    _check_tasks(losses, weights, "weights")
-    for task, weight in weights.items():
-        if not 0.0 <= weight < math.inf:
-            raise ValueError(f"weight {weight} of task {task} is not a finite number of 0 or more")
-    return torch.stack([weights[t] * full_precision(loss) for t, loss in losses.items()]).sum(0)
-
-
 def uncertainty_weighting(
     losses: Mapping[str, Tensor],
     log_variances: Mapping[str, Tensor],

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from emo_fairseq.losses import Likelihood, fixed_weighting, uncertainty_weighting
+from emo_fairseq.losses import Likelihood, uncertainty_weighting
 
 N_ROWS = 6
-WEIGHTS = {"emotion": 1.0, "vad": 0.5, "speaker": 0.0}
+TASKS = ("emotion", "vad", "speaker")
 LIKELIHOODS = {
     "emotion": Likelihood.SOFTMAX,
     "vad": Likelihood.GAUSSIAN,
@@ -22,26 +22,15 @@ def random_losses(n_rows: int | None = N_ROWS, seed: int = 0) -> dict[str, Tenso
     generator = torch.Generator().manual_seed(seed)
     shape = () if n_rows is None else (n_rows,)
     return {
-        task: 3.0 * torch.rand(shape, generator=generator, dtype=torch.float64) for task in WEIGHTS
+        task: 3.0 * torch.rand(shape, generator=generator, dtype=torch.float64) for task in TASKS
     }
 
 
 def log_variances(*values: float) -> dict[str, Tensor]:
     return {
         task: torch.tensor(value, dtype=torch.float64)
-        for task, value in zip(WEIGHTS, values, strict=True)
+        for task, value in zip(TASKS, values, strict=True)
     }
-
-
-@pytest.mark.parametrize("n_rows", [None, N_ROWS, 0])
-def test_fixed_weighting_is_a_loop(n_rows: int | None) -> None:
-    losses = random_losses(n_rows)
-    expected = torch.zeros_like(losses["vad"])
-    for task, loss in losses.items():
-        expected += WEIGHTS[task] * loss
-    combined = fixed_weighting(losses, WEIGHTS)
-    assert combined.shape == expected.shape
-    torch.testing.assert_close(combined, expected)
 
 
 @pytest.mark.parametrize("n_rows", [None, N_ROWS, 0])
@@ -71,13 +60,8 @@ def test_gaussian_is_the_likelihood_of_a_normal_distribution() -> None:
 def test_at_log_variance_0_it_is_a_fixed_sum_with_half_of_squared_errors() -> None:
     losses = random_losses()
     combined = uncertainty_weighting(losses, log_variances(0.0, 0.0, 0.0), LIKELIHOODS)
-    fixed = fixed_weighting(losses, {"emotion": 1.0, "vad": 0.5, "speaker": 1.0})
+    fixed = losses["emotion"] + 0.5 * losses["vad"] + losses["speaker"]
     torch.testing.assert_close(combined, fixed)
-
-
-def test_weight_1_alone_is_the_loss_itself() -> None:
-    loss = random_losses()["vad"]
-    assert torch.equal(fixed_weighting({"vad": loss}, {"vad": 1.0}), loss)
 
 
 def test_the_best_log_variance_is_that_of_the_docstring() -> None:
@@ -102,7 +86,6 @@ def test_the_order_of_tasks_and_rows_does_not_matter() -> None:
     combined = uncertainty_weighting(losses, s, LIKELIHOODS)
     turned = dict(reversed(losses.items()))
     torch.testing.assert_close(uncertainty_weighting(turned, s, LIKELIHOODS), combined)
-    torch.testing.assert_close(fixed_weighting(turned, WEIGHTS), fixed_weighting(losses, WEIGHTS))
     order = torch.randperm(N_ROWS, generator=torch.Generator().manual_seed(1))
     shuffled = {task: loss[order] for task, loss in losses.items()}
     torch.testing.assert_close(uncertainty_weighting(shuffled, s, LIKELIHOODS), combined[order])
@@ -112,8 +95,8 @@ def test_gradients_of_losses_and_log_variances() -> None:
     inputs = [*random_losses().values(), *log_variances(0.7, -1.2, 0.1).values()]
 
     def combined(*tensors: Tensor) -> Tensor:
-        losses = dict(zip(WEIGHTS, tensors[:3], strict=True))
-        s = dict(zip(WEIGHTS, tensors[3:], strict=True))
+        losses = dict(zip(TASKS, tensors[:3], strict=True))
+        s = dict(zip(TASKS, tensors[3:], strict=True))
         return uncertainty_weighting(losses, s, LIKELIHOODS)
 
     assert torch.autograd.gradcheck(combined, [x.requires_grad_() for x in inputs])
@@ -133,28 +116,17 @@ def test_half_precision_is_that_of_its_float32(dtype: torch.dtype) -> None:
         LIKELIHOODS,
     )
     torch.testing.assert_close(combined, in_float32)
-    fixed = fixed_weighting(losses, {"emotion": 1000.0, "vad": 1000.0, "speaker": 1000.0})
-    assert fixed.dtype == torch.float32
-    assert fixed.isfinite().all()
 
 
 def test_tasks_that_do_not_fit_are_refused() -> None:
     losses, s = random_losses(), log_variances(0.0, 0.0, 0.0)
-    with pytest.raises(ValueError, match=r"'vad'\] and weights of \['vad'\]"):
-        fixed_weighting(losses, {"vad": 1.0})
     with pytest.raises(ValueError, match=r"and log-variances of \['vad'\]"):
         uncertainty_weighting(losses, {"vad": s["vad"]}, LIKELIHOODS)
     with pytest.raises(ValueError, match=r"and likelihoods of \[\]"):
         uncertainty_weighting(losses, s, {})
     with pytest.raises(ValueError, match=r"losses of tasks \[\]"):
-        fixed_weighting({}, {})
+        uncertainty_weighting({}, {}, {})
     with pytest.raises(ValueError, match=r"one shape, got emotion \(6,\), vad \(\)"):
-        fixed_weighting({**losses, "vad": torch.tensor(1.0)}, WEIGHTS)
+        uncertainty_weighting({**losses, "vad": torch.tensor(1.0)}, s, LIKELIHOODS)
     with pytest.raises(ValueError, match=r"log-variance of task vad has shape \(1,\)"):
         uncertainty_weighting(losses, {**s, "vad": torch.zeros(1)}, LIKELIHOODS)
-
-
-@pytest.mark.parametrize("weight", [-1.0, math.inf, math.nan])
-def test_a_weight_without_meaning_is_refused(weight: float) -> None:
-    with pytest.raises(ValueError, match=f"weight {weight} of task vad"):
-        fixed_weighting(random_losses(), {**WEIGHTS, "vad": weight})
