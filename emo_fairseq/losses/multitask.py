@@ -1,7 +1,6 @@
 """One loss from those of several tasks."""
 
 import enum
-import math
 from collections.abc import Mapping
 
 import torch
