@@ -6,6 +6,9 @@ DATA   ?=
 # Further words for pip when it installs torch, such as --index-url with the address of a CPU-only build.
 TORCH_ARGS ?=
 
+# Files of tests that run at a time.
+TEST_PROCESSES ?= 2
+
 VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip
@@ -125,7 +128,8 @@ contracts: $(VENV)/.installed ## Check that the rooms keep apart (import-linter)
 
 unit: $(VENV)/.installed ## Run the tests and doctests, and print the coverage (pytest)
 	$(BIN)/python -m pytest --doctest-modules --cov --cov-report= emo_fairseq data_prep
-	$(BIN)/python -m pytest --cov --cov-append $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-append \
+		--numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 format: $(VENV)/.installed ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .

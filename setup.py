@@ -71,6 +71,7 @@ DEV = [
     "pytorch-metric-learning>=2.9",
     "pytest-cov>=7.0",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "ruff>=0.9",
     "types-PyYAML",
     "types-tqdm",
