@@ -6,7 +6,6 @@ what it does not catch.
 """
 
 import importlib
-import multiprocessing
 import os
 import re
 import sys
@@ -15,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from forked import SERVER
+
 TOOLS = {
     "train": "fairseq_cli.train",
     "validate": "fairseq_cli.validate",
     "hydra-train": "fairseq_cli.hydra_train",
 }
-
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(list(TOOLS.values()))
 
 TIMEOUT = 240  # seconds
 
@@ -74,7 +72,7 @@ class Running:
     def __init__(self, tool: str, words: Sequence[str], folder: Path, name: str) -> None:
         self._out, self._err = (folder / f"{name}.{end}" for end in ("out", "err"))
         arguments = (tool, list(words), str(folder), str(self._out), str(self._err))
-        self._process = _server.Process(target=_work, args=arguments)
+        self._process = SERVER.Process(target=_work, args=arguments)
         self._process.start()
 
     @property

@@ -4,7 +4,6 @@ The ranks are processes (gloo, on CPU) that do all cases one after another, sinc
 takes longer than a case.
 """
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from forked import SERVER
 from term_cases import Net, Task, make_rows, supcon
 from torch import Tensor, nn
 
@@ -133,12 +133,7 @@ def summed(ranks: Sequence[Mapping[str, Any]], number: int) -> dict[str, Any]:
 
 def on_two_ranks(folder: Path) -> list[dict[str, Any]]:
     """Every case on every rank: by rank, what :func:`train` returns by the name of the case."""
-    server = multiprocessing.get_context("forkserver")
-    # As tests/cli has it: there is one such server.
-    server.set_forkserver_preload(
-        ["fairseq_cli.train", "fairseq_cli.validate", "fairseq_cli.hydra_train"]
-    )
-    ranks = [server.Process(target=_work, args=(rank, folder)) for rank in range(WORLD)]
+    ranks = [SERVER.Process(target=_work, args=(rank, folder)) for rank in range(WORLD)]
     for rank in ranks:
         rank.start()
     for rank in ranks:

@@ -5,7 +5,6 @@ Importing torch and fairseq takes seconds, forking does not. What a fork does is
 """
 
 import importlib
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,14 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from forked import SERVER
+
 TOOLS = {
     "fairseq-hydra-train": "fairseq_cli.hydra_train",
     "fairseq-validate": "fairseq_cli.validate",
 }
 PATIENCE = 120.0  # seconds
-
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload([*TOOLS.values(), "emo_fairseq.protocols.sweep"])
 
 
 class ForkedSweep:
@@ -34,7 +32,7 @@ class ForkedSweep:
 
     def __init__(self, module: str, words: list[str], log: Path, pause_in: str = "") -> None:
         self._log = log
-        self._process = _server.Process(target=_work, args=(module, words, str(log), pause_in))
+        self._process = SERVER.Process(target=_work, args=(module, words, str(log), pause_in))
         self._process.start()
 
     @property

@@ -1,0 +1,17 @@
+"""The one server that processes of tests are forked from, with what is slow to import loaded.
+
+multiprocessing has one such server a process, which starts with the list that was set last: so that
+list is here, for all. fairseq_cli.train comes first, since the first of them sets up logging.
+"""
+
+import multiprocessing
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    [
+        "fairseq_cli.train",
+        "fairseq_cli.validate",
+        "fairseq_cli.hydra_train",
+        "emo_fairseq.protocols.sweep",
+    ]
+)
