@@ -3,7 +3,7 @@
 Trains every objective of the table on the toy corpus, with few utterances and for a short time, so
 that there is something left to gain; the checkpoint is chosen on the valid split. Speakers of the
 splits differ. Prints the UAR of the test split: mean ± standard deviation over seeds, a bootstrap
-interval of the mean over speakers' utterances, and the difference to cross-entropy with a paired
+interval of the mean over utterances, and the difference to cross-entropy with a paired
 bootstrap test over the same utterances. Finished runs are not run again.
 """
 
