@@ -51,6 +51,18 @@ def draws(n_units: int, n_resamples: int, seed: int = 0) -> Iterator[Tensor]:
         yield torch.bincount(drawn, minlength=n_units)
 
 
+def units_of(names: Sequence[str | None]) -> Tensor | None:
+    """Numbers for named units, (N,); None unless every utterance names one of two or more.
+
+    >>> units_of(["mark", "rachel", "mark"]).tolist()
+    [0, 1, 0]
+    """
+    if None in names or len(set(names)) < 2:
+        return None
+    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([number[name] for name in names])
+
+
 def bootstrap(
     runs: Sequence[Tensor],
     metric: Metric,

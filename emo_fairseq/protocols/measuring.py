@@ -9,9 +9,9 @@ from functools import cached_property
 from torch import Tensor
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.metrics.resampling import percentiles
+from emo_fairseq.metrics.resampling import percentiles, units_of
 from emo_fairseq.protocols.answers import Answers, Figures, aligned, joined
-from emo_fairseq.protocols.resampling import numbered, resample
+from emo_fairseq.protocols.resampling import resample
 from emo_fairseq.protocols.results import Result, speakers
 from emo_fairseq.protocols.systems import System
 from emo_fairseq.protocols.tests_of_difference import OtherTest
@@ -91,7 +91,7 @@ class Pooled:
         if self.units is None:
             return Pooled(runs, None, self._n_resamples)
         unit_of = dict(zip(self.runs[0].keys, self.units.tolist(), strict=True))
-        units = numbered([str(unit_of[key]) for key in runs[0].keys])
+        units = units_of([str(unit_of[key]) for key in runs[0].keys])
         return Pooled(runs, units, self._n_resamples)
 
 
@@ -174,4 +174,4 @@ def _whole(system: System, folds: Sequence[str]) -> list[Answers]:
 def _speakers(system: System, run: Answers) -> Tensor | None:
     data = next(iter(system.results.values())).data
     known = speakers(data)
-    return numbered([known.get(name) for _, name in run.keys])
+    return units_of([known.get(name) for _, name in run.keys])

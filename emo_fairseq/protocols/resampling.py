@@ -54,15 +54,3 @@ def resample(
                         totals[name] = torch.zeros(n_resamples, dtype=torch.float64)
                     totals[name][place] += figure
     return {name: total / len(runs) for name, total in totals.items()}
-
-
-def numbered(units: Sequence[str | None]) -> Tensor | None:
-    """Numbers for named units, (N,); None unless every utterance names one of two or more.
-
-    >>> numbered(["mark", "rachel", "mark"]).tolist()
-    [0, 1, 0]
-    """
-    if None in units or len(set(units)) < 2:
-        return None
-    number = {name: place for place, name in enumerate(dict.fromkeys(units))}
-    return torch.tensor([number[name] for name in units])

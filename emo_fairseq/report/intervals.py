@@ -38,25 +38,10 @@ def intervals(
         return 0.0
 
     resampling.bootstrap([statistics.rows], keep, units, n_resamples)
-    return {name: _percentiles([figures[name] for figures in drawn]) for name in drawn[0]}
+    return {name: _middle([figures[name] for figures in drawn]) for name in drawn[0]}
 
 
-def _percentiles(values: Sequence[float]) -> Interval:
-    known = torch.tensor([x for x in values if math.isfinite(x)], dtype=torch.float64)
-    if not len(known):
-        return Interval(math.nan, math.nan)
-    tail = (1.0 - LEVEL) / 2.0
-    low, high = torch.quantile(known, torch.tensor([tail, 1.0 - tail], dtype=known.dtype))
-    return Interval(float(low), float(high))
-
-
-def units_of(names: Sequence[str | None]) -> Tensor | None:
-    """Numbers for named units, (N,); None unless every utterance names one of two or more.
-
-    >>> units_of(["mark", "rachel", "mark"]).tolist()
-    [0, 1, 0]
-    """
-    if None in names or len(set(names)) < 2:
-        return None
-    number = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    return torch.tensor([number[name] for name in names])
+def _middle(values: Sequence[float]) -> Interval:
+    figures = torch.tensor(values, dtype=torch.float64)
+    defined = figures.masked_fill(~figures.isfinite(), math.nan)
+    return Interval(*resampling.percentiles(defined, LEVEL))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_fairseq.metrics.resampling import units_of
 from emo_fairseq.report.data_dir import Facts, no_facts, read_facts
 from emo_fairseq.report.embeddings import read_embeddings
 from emo_fairseq.report.figures import measure
-from emo_fairseq.report.intervals import N_RESAMPLES, Interval, intervals, units_of
+from emo_fairseq.report.intervals import N_RESAMPLES, Interval, intervals
 from emo_fairseq.report.statistics import Figures, statistics_of
 from emo_fairseq.report.system import Labels, System
 

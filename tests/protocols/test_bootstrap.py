@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from emo_fairseq import metrics
-from emo_fairseq.metrics.resampling import bootstrap, confusion_rows
+from emo_fairseq.metrics.resampling import bootstrap, confusion_rows, units_of
 from emo_fairseq.protocols.answers import Answers, aligned, joined
-from emo_fairseq.protocols.resampling import numbered, resample
+from emo_fairseq.protocols.resampling import resample
 
 N_ROWS, R = 60, 70
 NAMES = ("neutral", "happy", "sad")
@@ -62,9 +62,9 @@ def test_figures_of_numbers_by_axis():
 
 
 def test_units_need_a_name_for_each_utterance():
-    assert numbered(["a", None]) is None
-    assert numbered(["a", "a"]) is None
-    assert numbered([]) is None
+    assert units_of(["a", None]) is None
+    assert units_of(["a", "a"]) is None
+    assert units_of([]) is None
 
 
 def test_rows_that_all_have_in_the_order_of_the_first():

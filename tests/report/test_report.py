@@ -13,9 +13,10 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from emo_fairseq import metrics, predictions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.metrics import resampling
+from emo_fairseq.metrics.resampling import units_of
 from emo_fairseq.report import __main__ as command
 from emo_fairseq.report.figures import figures_of
-from emo_fairseq.report.intervals import intervals, units_of
+from emo_fairseq.report.intervals import intervals
 from emo_fairseq.report.statistics import statistics_of
 from emo_fairseq.report.system import read_systems
 
