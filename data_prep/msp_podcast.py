@@ -27,7 +27,7 @@ from pathlib import Path
 from data_prep.command_line import make_parser, run
 from data_prep.corpora.msp_podcast_table import HIDDEN, LABELS, SCALE, read_partitions
 from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio
-from data_prep.folding.file import first_few
+from data_prep.naming import first_few
 from data_prep.schema import Corpus, Utterance, shared_values, write_corpus
 
 CLASSES = {

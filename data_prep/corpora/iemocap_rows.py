@@ -11,7 +11,7 @@ from data_prep.corpora.iemocap_labels import NO_AGREEMENT, Evaluations, Turn, re
 from data_prep.corpora.iemocap_transcripts import Transcripts, read_transcript
 from data_prep.corpora.recordings import NO_TRANSCRIPT, scale_axes, visible
 from data_prep.csv_input import raise_faults
-from data_prep.folding.file import first_few
+from data_prep.naming import first_few
 from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance
 
 SCALE = (1.0, 5.0)

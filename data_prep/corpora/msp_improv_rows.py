@@ -11,7 +11,7 @@ from statistics import fmean
 
 from data_prep.corpora.msp_improv_labels import LABELS, Clip
 from data_prep.corpora.recordings import scale_axes, visible
-from data_prep.folding.file import first_few
+from data_prep.naming import first_few
 from data_prep.records import AXES, Corpus, DroppedRow, Utterance
 
 SCALE = (1.0, 5.0)

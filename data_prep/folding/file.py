@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.manifest import read_manifest, write_atomically
+from data_prep.naming import first_few
 from data_prep.records import SPLITS, Fault, ManifestError, Utterance
 
 FOLDS_FOLDER = "folds"
 UNITS = ("session", "speaker", "dialogue", "row")
 _KEYS = ("protocol", "unit", "seed", "base", "folds")
-_SHOWN = 3
 
 logger = logging.getLogger(__name__)
 
@@ -122,17 +122,6 @@ def fold_faults(folds: Folds, known: Collection[str]) -> list[str]:
             faults.append(f"fold {name}: {first_few(twice)} in more than one place")
         faults += [f"fold {name}: {split} is empty" for split in SPLITS if not sets[split]]
     return faults
-
-
-def first_few(values: Collection[str]) -> str:
-    """The first values, and how many there are beside them.
-
-    >>> first_few(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
-    shown = ", ".join(list(values)[:_SHOWN])
-    rest = len(values) - _SHOWN
-    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def render_folds(folds: Folds) -> str:
