@@ -123,8 +123,7 @@ class Contrastive(Term):
         pull = batch.primary.mean_weight * self._pull(difficulty)
         added = self.strength.at(batch.update) * n * found.loss + pull
         is_anchor = gathered[1] >= 0  # (N,)
-        fellows = (gathered[1][:, None] == known[1]).sum(dim=1)  # (N,), itself among them
-        is_paired = is_anchor & (fellows > 1)
+        is_paired = is_anchor & (_occurrences(gathered[1], known[1]) > 1)  # itself among them
         return added, {
             # A rank's loss is its share of the whole, which comes together in the sum over ranks.
             **mean_of("contrastive_loss", found.loss * n, own_n),
@@ -164,3 +163,10 @@ class Contrastive(Term):
             mean = torch.where(counted, weights, 0.0).sum() / counted.sum()
             figures |= spread_of("anchor_weight_spread", (weights / mean)[own], counted[own])
         return figures
+
+
+def _occurrences(labels: Tensor, among: Tensor) -> Tensor:
+    """How often each of (N,) labels is among (M,) others; no matrix, and no wait for a GPU."""
+    ordered = among.sort().values
+    ends = torch.searchsorted(ordered, labels, right=True)
+    return ends - torch.searchsorted(ordered, labels)
