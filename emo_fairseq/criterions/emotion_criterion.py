@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emo_fairseq.criterions.primary import PrimaryLoss
 from emo_fairseq.criterions.scoring import N_ROWS, SCORERS, mean_of, of_case
 from emo_fairseq.criterions.terms.term import Term, TrainingBatch
+from emo_fairseq.embeddings import Embedded
 from emo_fairseq.errors import UsageError
 
 PRIMARY_LOSS = "primary_loss"
@@ -23,7 +24,8 @@ class EmotionCriterion(FairseqCriterion):
     is the same at any batch size.
 
     Args:
-        task: gives ``target``, ``labels``, ``auxiliary`` and ``cfg.save_predictions``.
+        task: gives ``target``, ``labels``, ``auxiliary``, ``cfg.save_predictions`` and
+            ``keeps_embeddings``.
         primary: the loss of the target.
         terms: what is added to its sum in training.
     """
@@ -71,6 +73,12 @@ class EmotionCriterion(FairseqCriterion):
             logging_output["predictions"] = [
                 {"id": name, "split": sample["split"], **row}
                 for name, row in zip(sample["utterance_id"], rows, strict=True)
+            ]
+        if self.task.keeps_embeddings and not self.training:
+            vectors = output.embedding.detach().float().cpu().numpy()
+            logging_output["embeddings"] = [
+                Embedded(name, sample["split"], vector)
+                for name, vector in zip(sample["utterance_id"], vectors, strict=True)
             ]
         return loss, sample_size, logging_output
 

@@ -7,11 +7,19 @@ import numpy as np
 
 from emo_fairseq.errors import UsageError
 
-_REMEDY = "write it with numpy.savez(FILE, ids=..., embeddings=...): N names, and an array (N, D)"
+_REMEDY = (
+    "write it with fairseq-validate --save-embeddings FILE, or with numpy.savez(FILE, ids=..., "
+    "embeddings=...): N names, and an array (N, D)"
+)
 
 
-def read_embeddings(file: Path, ids: Sequence[str]) -> np.ndarray:
+def read_embeddings(file: Path, split: str, ids: Sequence[str]) -> np.ndarray:
     """(N, D) float64 in the order of `ids`; NaN rows for those that the file does not name.
+
+    Args:
+        file: of ``--save-embeddings``; without ``splits`` its names may be of any split.
+        split: that the ids are of.
+        ids: N names.
 
     Raises:
         UsageError: no such file, another form, or none of the ids.
@@ -21,12 +29,16 @@ def read_embeddings(file: Path, ids: Sequence[str]) -> np.ndarray:
     try:
         with np.load(file, allow_pickle=False) as content:
             names, values = content["ids"], np.asarray(content["embeddings"], dtype=np.float64)
+            splits = content.get("splits")
     except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
         raise UsageError(f"--embeddings {file}: cannot be read ({error}); {_REMEDY}") from error
-    if values.ndim != 2 or names.shape != values.shape[:1]:
+    if values.ndim != 2 or {names.shape, (names if splits is None else splits).shape} != {
+        values.shape[:1]
+    }:
         found = f"ids {names.shape} and embeddings {values.shape}"
         raise UsageError(f"--embeddings {file}: {found} do not fit; {_REMEDY}")
-    place = {str(name): number for number, name in enumerate(names)}
+    of_split = np.full(len(names), True) if splits is None else splits == split
+    place = {str(names[number]): number for number in np.flatnonzero(of_split)}
     rows = [place.get(name, -1) for name in ids]
     if max(rows, default=-1) < 0:
         raise UsageError(

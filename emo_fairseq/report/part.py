@@ -78,5 +78,5 @@ def make_part(
     speakers = units_of(facts.column("speaker"))
     if speakers is not None:
         drawn[SPEAKERS] = intervals(statistics, speakers, n_resamples)
-    values = None if embeddings is None else read_embeddings(embeddings, ids)
+    values = None if embeddings is None else read_embeddings(embeddings, split, ids)
     return Part(run, split, system, facts, values, measure(system), drawn)

@@ -127,6 +127,10 @@ class EmotionPredictionConfig(
         default=None,
         metadata={"help": "fairseq-validate: write id, truth, prediction and scores to this TSV"},
     )
+    save_embeddings: Optional[str] = field(
+        default=None,
+        metadata={"help": "fairseq-validate: write the vectors before the head to this .npz"},
+    )
     a_only: bool = field(default=False, metadata={"help": "the seed's flag: use speech"})
     t_only: bool = field(default=False, metadata={"help": "the seed's flag: use text"})
     binary_target_iemocap: bool = field(

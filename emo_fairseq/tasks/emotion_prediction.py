@@ -8,9 +8,10 @@ from typing import Any
 from fairseq.tasks import register_task
 from omegaconf import open_dict
 
-from emo_fairseq import idle_options, predictions
+from emo_fairseq import embeddings, idle_options, predictions
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.metric_logging import log_metrics
+from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
 from emo_fairseq.data.source import TRAIN
 from emo_fairseq.errors import UsageError
@@ -79,8 +80,8 @@ class EmotionPredictionTask(Objectives):
     # -- model, criterion and metrics ----------------------------------------------------------
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        if self.cfg.save_predictions and not from_checkpoint:
-            raise UsageError("--save-predictions belongs to fairseq-validate; leave it out here")
+        if not from_checkpoint:
+            self._check_saving()
         if not from_checkpoint:  # there the sizes are filled in, and no longer tell who gave them
             cards = self.encoder_cards()
             check_fusion_options(cfg, len(self.modalities))
@@ -166,17 +167,35 @@ class EmotionPredictionTask(Objectives):
     def valid_step(self, sample: Any, model: Any, criterion: Any) -> Any:
         if not sample:  # fairseq-validate on several ranks: this one has no batch left
             return 0.0, 0, {}
-        return super().valid_step(sample, model, criterion)
+        loss, sample_size, logging_output = super().valid_step(sample, model, criterion)
+        if self.trains:  # what ranks sum must be numbers
+            self.boards.remember(logging_output.pop("embeddings", []))
+        return loss, sample_size, logging_output
+
+    def post_validate(self, model: Any, stats: Any, aggregated: Any) -> None:
+        """fairseq-train calls this after every validation."""
+        if self.boards.are_there:
+            counts = aggregated[CONFUSION].sum.cpu().numpy() if CONFUSION in aggregated else None
+            self.boards.write(counts, self.labels, int(stats["num_updates"]))
 
     def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
         super().reduce_metrics(logging_outputs, criterion)
         auxiliary_labels = {name: other.labels for name, other in self.auxiliary.items()}
         log_metrics(logging_outputs, self.labels, auxiliary_labels)
-        if self.cfg.save_predictions:
-            self._write_predictions(logging_outputs)
-
-    def _write_predictions(self, logging_outputs: Sequence[dict[str, Any]]) -> None:
         # fairseq-validate comes here once a subset, on every rank with the outputs of all ranks.
-        for output in logging_outputs:
-            self._prediction_rows += output.get("predictions", [])
-        predictions.write(Path(self.cfg.save_predictions), self._prediction_rows)
+        if self.cfg.save_predictions:
+            self._prediction_rows += _collected("predictions", logging_outputs)
+            predictions.write(Path(self.cfg.save_predictions), self._prediction_rows)
+        if self.cfg.save_embeddings:
+            self._embedding_rows += _collected("embeddings", logging_outputs)
+            embeddings.write(Path(self.cfg.save_embeddings), self._embedding_rows)
+
+    def _check_saving(self) -> None:
+        for option in ("save_predictions", "save_embeddings"):
+            if getattr(self.cfg, option):
+                flag = option.replace("_", "-")
+                raise UsageError(f"--{flag} belongs to fairseq-validate; leave it out here")
+
+
+def _collected(name: str, logging_outputs: Sequence[dict[str, Any]]) -> list[Any]:
+    return [row for output in logging_outputs for row in output.get(name, [])]

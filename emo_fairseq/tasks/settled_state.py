@@ -15,10 +15,12 @@ from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import Vocabulary
+from emo_fairseq.embeddings import Embedded
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.targets import LabelledTarget, auxiliary_targets
+from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoders import check_same_encoders, describe_encoders
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
@@ -48,6 +50,8 @@ class SettledState(FairseqTask):
         self.frozen: FrozenEncoders | None = None
         self.annotators: dict[str, Callable[[Split], np.ndarray]] = {}
         self._prediction_rows: list[predictions.Row] = []
+        self._embedding_rows: list[Embedded] = []
+        self.boards = Boards(*self.surroundings.boards())
         add = self.state.add_factory
         resumed = self.surroundings.checkpoint_to_resume()
         add("encoders", lambda: describe_encoders(source, resumed))
@@ -125,6 +129,11 @@ class SettledState(FairseqTask):
         targets = auxiliary_targets(self.cfg.auxiliary_targets, self.target)
         labels = self.state.auxiliary_labels
         return {target.name: LabelledTarget(target, labels[target.name]) for target in targets}
+
+    @property
+    def keeps_embeddings(self) -> bool:
+        """Whether scoring hands on the vectors before the head: to a file, or to boards."""
+        return bool(self.cfg.save_embeddings) or (self.trains and self.boards.are_there)
 
     def _read_auxiliary_labels(self) -> dict[str, list[str]]:
         targets = auxiliary_targets(self.cfg.auxiliary_targets, self.target)

@@ -38,6 +38,12 @@ class Surroundings:
         """Whether this is fairseq-train."""
         return self._whole is not None and self._whole.get("optimizer") is not None
 
+    def boards(self) -> tuple[str | None, str | None]:
+        """``--tensorboard-logdir`` and ``--wandb-project`` of fairseq-train."""
+        if not self.trains():
+            return None, None
+        return self._whole.common.tensorboard_logdir, self._whole.common.wandb_project
+
     def seed(self) -> int:
         """``--seed``; fairseq's default where there is no run."""
         return 1 if self._whole is None else int(self._whole.common.seed)

@@ -21,6 +21,7 @@ from fairseq_cli import train as fairseq_train
 from fairseq_process import TOOLS, Finished, Running
 
 import emo_fairseq
+from emo_fairseq.compat.sweeps import close_event_files
 
 PLUGIN = Path(emo_fairseq.__file__).parent
 
@@ -123,6 +124,7 @@ def _fresh_fairseq(heard: io.StringIO) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        close_event_files()  # as fairseq does at its exit
         root.handlers[:] = handlers
         root.setLevel(level)
 

@@ -36,6 +36,7 @@ def task_of(target: str, save_predictions: str | None = None) -> Any:
         n_outputs=chosen.n_outputs(len(labels)),
         target_dictionary=None,
         cfg=SimpleNamespace(save_predictions=save_predictions),
+        keeps_embeddings=False,
     )
 
 

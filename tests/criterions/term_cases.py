@@ -116,6 +116,7 @@ class Task:
         self.truth = truth_array(self.split, self.target, self.labels)
         plain = {"save_predictions": None, "prototypes": None, "prototype_scope": "all"}
         self.cfg = SimpleNamespace(**(plain | {"fold": None} | options))
+        self.keeps_embeddings = False
         self.source = SimpleNamespace(folder=folder)
         self.surroundings = SimpleNamespace(
             max_update=lambda: max_update, rows_of_a_step=lambda: rows_of_a_step

@@ -1,0 +1,44 @@
+"""The embeddings file: an ``.npz`` of ``ids`` (N,), ``splits`` (N,) and ``embeddings`` (N, D)."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+SUFFIX = ".npz"
+
+
+class Embedded(NamedTuple):
+    """One utterance.
+
+    Attributes:
+        id: its name.
+        split: that it is of.
+        vector: (D,) float32, what stands before the head.
+    """
+
+    id: str
+    split: str
+    vector: np.ndarray
+
+
+def write(path: Path, rows: Sequence[Embedded]) -> None:
+    """Write rows in the order of split and id; the file is complete or not there.
+
+    Args:
+        path: ends in ``.npz``.
+        rows: at least one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(rows, key=lambda row: (row.split, row.id))
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with unfinished.open("wb") as file:
+        np.savez(
+            file,
+            ids=np.array([row.id for row in ordered]),
+            splits=np.array([row.split for row in ordered]),
+            embeddings=np.stack([row.vector for row in ordered]),
+        )
+    unfinished.replace(path)

@@ -1,0 +1,149 @@
+"""What TensorBoard and Weights & Biases get beside fairseq's scalars: confusions and embeddings.
+
+Both are fairseq's own: this writes where ``--tensorboard-logdir`` and ``--wandb-project`` already
+write, after every validation. A confusion matrix is a table, and an image where matplotlib is
+installed; embeddings are those of at most 1000 utterances, on their first 50 principal components.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from fairseq.logging import progress_bar
+
+from emo_fairseq.embeddings import Embedded
+
+MOST_ROWS = 1000
+N_COMPONENTS = 50
+CONFUSIONS, EMBEDDINGS = "confusions", "embeddings"
+
+
+class Boards:
+    """The boards of a training.
+
+    Args:
+        tensorboard_logdir: fairseq's option, or None.
+        wandb_project: fairseq's option, or None.
+    """
+
+    def __init__(self, tensorboard_logdir: str | None, wandb_project: str | None) -> None:
+        self.logdir = tensorboard_logdir
+        self._is_wandb = bool(wandb_project)
+        self._rows: dict[str, Embedded] = {}
+
+    @property
+    def are_there(self) -> bool:
+        """Whether anything is written at all."""
+        return bool(self.logdir) or self._is_wandb
+
+    def remember(self, rows: Sequence[Embedded]) -> None:
+        """Keep the embeddings of a batch of the validation that is under way."""
+        self._rows |= {row.id: row for row in rows[: MOST_ROWS - len(self._rows)]}
+
+    def write(self, counts: np.ndarray | None, labels: Sequence[str], step: int) -> None:
+        """Write what a validation found, and forget it.
+
+        Args:
+            counts: (K, K) truth by prediction; None if numbers are predicted.
+            labels: K names.
+            step: updates so far.
+        """
+        rows, self._rows = list(self._rows.values()), {}
+        if not rows:  # no batch on this rank
+            return
+        split, vectors = rows[0].split, principal_components(np.stack([r.vector for r in rows]))
+        names = [row.id for row in rows]
+        if self.logdir:
+            bar = progress_bar.TensorboardProgressBarWrapper(None, self.logdir)
+            _to_tensorboard(bar._writer(split), counts, labels, names, vectors, step)
+        if self._is_wandb and "wandb" in sys.modules:
+            _to_wandb(sys.modules["wandb"], split, counts, labels, names, vectors, step)
+
+
+def principal_components(vectors: np.ndarray) -> np.ndarray:
+    """(N, D) -> (N, at most 50), centred; all that N rows can span where there are fewer."""
+    centred = vectors - vectors.mean(axis=0)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    return np.asarray((left * scale)[:, :N_COMPONENTS], dtype=np.float32)
+
+
+def _to_tensorboard(
+    writer: Any,
+    counts: np.ndarray | None,
+    labels: Sequence[str],
+    names: Sequence[str],
+    vectors: np.ndarray,
+    step: int,
+) -> None:
+    if writer is None:  # fairseq has said that tensorboardX is missing
+        return
+    if counts is not None:
+        writer.add_text(CONFUSIONS, markdown(counts, labels), step)
+        image = _drawn(counts, labels)
+        if image is not None:
+            writer.add_image(CONFUSIONS, image, step, dataformats="HWC")
+    # The same step each time: the projector shows one, and old ones would fill the disk.
+    writer.add_embedding(vectors, metadata=list(names), global_step=0, tag=EMBEDDINGS)
+    writer.flush()
+
+
+def _to_wandb(
+    wandb: Any,
+    split: str,
+    counts: np.ndarray | None,
+    labels: Sequence[str],
+    names: Sequence[str],
+    vectors: np.ndarray,
+    step: int,
+) -> None:
+    if wandb.run is None:
+        return
+    found = {}
+    if counts is not None:
+        rows = [[name, *row] for name, row in zip(labels, counts.tolist(), strict=True)]
+        found[CONFUSIONS] = wandb.Table(columns=["truth", *labels], data=rows)
+    columns = ["id", *(f"component {n}" for n in range(1, vectors.shape[1] + 1))]
+    rows = [[name, *row] for name, row in zip(names, vectors.tolist(), strict=True)]
+    found[EMBEDDINGS] = wandb.Table(columns=columns, data=rows)
+    wandb.log({f"{split}/{name}": table for name, table in found.items()}, step=step)
+
+
+def markdown(counts: np.ndarray, labels: Sequence[str]) -> str:
+    r"""The matrix as a table; rows are the truth.
+
+    >>> print(markdown(np.array([[3, 1], [0, 2]]), ["sad", "happy"]))
+    | truth \ predicted | sad | happy |
+    |---|---|---|
+    | sad | 3 | 1 |
+    | happy | 0 | 2 |
+    """
+    lines = [["truth \\ predicted", *labels]]
+    lines += [[name, *(f"{x:.0f}" for x in row)] for name, row in zip(labels, counts, strict=True)]
+    table = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([table[0], "|" + "---|" * len(lines[0]), *table[1:]])
+
+
+def _drawn(counts: np.ndarray, labels: Sequence[str]) -> np.ndarray | None:
+    """The matrix as an image (H, W, 3) uint8; None without matplotlib."""
+    try:
+        figures = importlib.import_module("matplotlib.figure")
+        canvases = importlib.import_module("matplotlib.backends.backend_agg")
+    except ImportError:
+        return None
+    figure = figures.Figure(figsize=(5.0, 4.4), layout="constrained")
+    axes = figure.add_subplot(xlabel="predicted", ylabel="truth")
+    axes.matshow(counts, cmap="cividis")
+    axes.xaxis.set_ticks_position("bottom")
+    places = range(len(labels))
+    axes.set_xticks(places, labels, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, labels)
+    dark_below = counts.max() * 0.55
+    for truth, row in enumerate(counts):
+        for predicted, count in enumerate(row):
+            colour = "black" if count > dark_below else "white"
+            axes.text(predicted, truth, f"{count:.0f}", ha="center", va="center", color=colour)
+    canvas = canvases.FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
