@@ -6,10 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+from data_prep.manifest import read_manifest
 from examples import pipeline
 from examples.pipeline import Paths, Recipe
 
 OUTPUTS = Path("outputs/demo")
+N_ATTENDED = 2  # utterances whose attention the report shows
 RECIPES = {
     "toy": Recipe(
         prepare=(
@@ -21,6 +23,7 @@ RECIPES = {
         train="--modality text+speech --speech-input log_mel --criterion emotion_classification "
         "--batch-size 32 --lr 1e-3 --weight-decay 0.05",
         updates=450,
+        attends=True,
     ),
     "meld": Recipe(
         prepare=("meld {corpus} {data}", "tokenize_text {data} --vocab-size 4000"),
@@ -52,10 +55,16 @@ def main() -> None:
     paths = Paths(corpus=args.data, data=run / "data", run=run)
     pipeline.prepare(recipe, paths)
     pipeline.train(recipe, paths, seed=1)
-    pipeline.score(recipe, paths)
+    embeddings, attention = run / "embeddings.npz", run / "attention.npz"
+    save = ["--save-embeddings", embeddings]
+    known = ["--data", paths.data, "--log", paths.log, "--embeddings", embeddings]
+    if recipe.attends:
+        ids = ",".join(row.id for row in read_manifest(paths.data / "test.tsv")[:N_ATTENDED])
+        save += ["--save-attention", attention, "--attention-ids", ids]
+        known += ["--attention", attention]
+    pipeline.score(recipe, paths, save)
     report = [sys.executable, "-m", "emo_fairseq.report", paths.predictions, "--title", args.corpus]
-    known = ["--data", paths.data, "--log", paths.log, "--output", run / "report"]
-    subprocess.run([*report, *known], check=True)
+    subprocess.run([*report, *known, "--output", run / "report"], check=True)
     print(f"checkpoint:  {paths.checkpoint}")
     print(f"log:         {paths.log}")
     print(f"predictions: {paths.predictions}")

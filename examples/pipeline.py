@@ -36,6 +36,7 @@ class Recipe:
         updates: length of the training; the learning rate falls to 0 there.
         choose_by: metric of the valid split that chooses the checkpoint, larger is better.
         audio_in_corpus: audio stays in the corpus folder, so fairseq needs ``--data-raw``.
+        attends: the fusion attends to words and frames.
     """
 
     prepare: Sequence[str]
@@ -43,6 +44,7 @@ class Recipe:
     updates: int
     choose_by: str = "uar"
     audio_in_corpus: bool = False
+    attends: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,14 @@ def _start_afresh_if_changed(paths: Paths, identity: Sequence[str]) -> None:
         stamp.write_text(wanted)
 
 
-def score(recipe: Recipe, paths: Paths) -> None:
-    """Score the test split with the chosen checkpoint, and save its predictions."""
+def score(recipe: Recipe, paths: Paths, further: Sequence[str | Path] = ()) -> None:
+    """Score the test split with the chosen checkpoint, and save its predictions.
+
+    Args:
+        recipe: what was trained.
+        paths: where it is.
+        further: options of fairseq-validate.
+    """
     test = [
         "--path",
         str(paths.checkpoint),
@@ -136,7 +144,8 @@ def score(recipe: Recipe, paths: Paths) -> None:
         "32",
     ]
     save = ["--save-predictions", str(paths.predictions)]
-    run([str(BIN / "fairseq-validate"), *PLUGIN, *_where(recipe, paths), *test, *save], paths.log)
+    words = [*PLUGIN, *_where(recipe, paths), *test, *save, *further]
+    run([str(BIN / "fairseq-validate"), *words], paths.log)
 
 
 def _where(recipe: Recipe, paths: Paths) -> list[str]:

@@ -22,7 +22,7 @@ _INERT = re.compile(
         azureml_logging|profile|reset_logging|suppress_crashes|\w*plasma\w*|all_gather_list_size)
     |dataset\.(num_workers|data_buffer_size|gen_subset|batch_size_valid|max_tokens_valid)
     |checkpoint\.(save_dir|keep_\w+|no_epoch_checkpoints|write_checkpoints_asynchronously)
-    |task\.(save_predictions|save_embeddings|cache_dir)""",
+    |task\.(save_\w+|attention_ids|cache_dir)""",
     re.VERBOSE,
 )
 _UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, AttributeError, EOFError)

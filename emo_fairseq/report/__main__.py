@@ -7,7 +7,8 @@ training_log.csv, and a list of what could not be drawn. It draws more the more 
     --data DATA_DIR     texts, speakers, corpora, VAD and prototypes of the same utterances
     --log FILE          of fairseq-train --log-format json --log-file FILE: curves by epoch
     --log FOLDER        of fairseq-train --tensorboard-logdir FOLDER: the same
-    --embeddings FILE   numpy.savez(FILE, ids=..., embeddings=...): their maps
+    --embeddings FILE   of fairseq-validate --save-embeddings FILE: their maps
+    --attention FILE    of fairseq-validate --save-attention FILE: what the fusion looked at
 
 With fairseq-hydra-train these are common.log_format=json common.log_file=FILE and
 common.tensorboard_logdir=FOLDER. Several predictions files are several runs: of those on the same
@@ -28,7 +29,7 @@ from emo_fairseq.report.system import System, read_systems
 from emo_fairseq.report.table import print_table
 
 Systems = Mapping[str, System]  # by split
-_OF_FOLDER = ("data", "log", "embeddings")
+_OF_FOLDER = ("data", "log", "embeddings", "attention")
 
 
 def main() -> None:
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="DATA_DIR", help="the data dir that was scored")
     add("--log", type=Path, metavar="FILE", help="of fairseq-train; or a TensorBoard folder")
     add("--embeddings", type=Path, metavar="FILE", help="an .npz of ids and embeddings")
+    add("--attention", type=Path, metavar="FILE", help="an .npz of attention weights")
     add("--title", default=None, help="heading (default: the file's name)")
     add("--date", default="", metavar="TEXT", help="written on the page; nothing else is dated")
     resamples = f"of the bootstrap (default: {N_RESAMPLES})"
@@ -88,7 +90,7 @@ def _write_folder(args: argparse.Namespace, systems: Sequence[Systems]) -> None:
         raise UsageError(f"--resamples {args.resamples}: at least one is needed")
     epochs = [] if args.log is None else read_log(args.log)
     parts = [
-        make_part(run, split, system, args.data, args.embeddings, args.resamples)
+        make_part(*(run, split, system, args.data, args.embeddings, args.attention, args.resamples))
         for run, by_split in zip(run_names(args.predictions), systems, strict=True)
         for split, system in by_split.items()
     ]

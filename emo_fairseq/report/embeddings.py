@@ -38,7 +38,7 @@ def read_embeddings(file: Path, split: str, ids: Sequence[str]) -> np.ndarray:
         found = f"ids {names.shape} and embeddings {values.shape}"
         raise UsageError(f"--embeddings {file}: {found} do not fit; {_REMEDY}")
     of_split = np.full(len(names), True) if splits is None else splits == split
-    place = {str(names[number]): number for number in np.flatnonzero(of_split)}
+    place = {str(names[number]): number for number in np.flatnonzero(of_split).tolist()}
     rows = [place.get(name, -1) for name in ids]
     if max(rows, default=-1) < 0:
         raise UsageError(

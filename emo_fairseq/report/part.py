@@ -1,11 +1,12 @@
 """One system on one split, with all that is known of it: what a report's figures are drawn from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from emo_fairseq.attention import Attended, read
 from emo_fairseq.metrics.resampling import units_of
 from emo_fairseq.report.data_dir import Facts, no_facts, read_facts
 from emo_fairseq.report.embeddings import read_embeddings
@@ -29,6 +30,7 @@ class Part:
         system: what was predicted.
         facts: what the data dir says of the same utterances.
         embeddings: (N, D), NaN where unknown; None if there is no file of them.
+        attended: the utterances of this split whose attention was saved; None without a file.
         figures: of :func:`emo_fairseq.report.figures.measure`.
         intervals: what was drawn ("utterances", "speakers") -> figure -> interval.
     """
@@ -38,6 +40,7 @@ class Part:
     system: System
     facts: Facts
     embeddings: np.ndarray | None
+    attended: Sequence[Attended] | None
     figures: Figures
     intervals: Mapping[str, Mapping[str, Interval]]
 
@@ -64,12 +67,13 @@ def make_part(
     system: System,
     data_dir: Path | None = None,
     embeddings: Path | None = None,
+    attention: Path | None = None,
     n_resamples: int = N_RESAMPLES,
 ) -> Part:
     """Read what is known of a system's utterances, and measure it.
 
     Raises:
-        UsageError, data_prep.schema.ManifestError: a data dir or embeddings that do not fit.
+        UsageError, data_prep.schema.ManifestError: a data dir or another file that does not fit.
     """
     ids = system.ids
     facts = no_facts(len(ids)) if data_dir is None else read_facts(data_dir, split, ids)
@@ -79,4 +83,5 @@ def make_part(
     if speakers is not None:
         drawn[SPEAKERS] = intervals(statistics, speakers, n_resamples)
     values = None if embeddings is None else read_embeddings(embeddings, split, ids)
-    return Part(run, split, system, facts, values, measure(system), drawn)
+    attended = None if attention is None else [x for x in read(attention) if x.split == split]
+    return Part(run, split, system, facts, values, attended, measure(system), drawn)

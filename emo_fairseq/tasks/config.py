@@ -131,6 +131,13 @@ class EmotionPredictionConfig(
         default=None,
         metadata={"help": "fairseq-validate: write the vectors before the head to this .npz"},
     )
+    save_attention: Optional[str] = field(
+        default=None,
+        metadata={"help": "fairseq-validate: write what the fusion looked at to this .npz"},
+    )
+    attention_ids: Optional[str] = field(
+        default=None, metadata={"help": "of these utterances, joined by commas"}
+    )
     a_only: bool = field(default=False, metadata={"help": "the seed's flag: use speech"})
     t_only: bool = field(default=False, metadata={"help": "the seed's flag: use text"})
     binary_target_iemocap: bool = field(

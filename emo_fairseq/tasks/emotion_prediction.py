@@ -1,6 +1,7 @@
 """The task ``emotion_prediction``: data, model and criterion brought together."""
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 from fairseq.tasks import register_task
 from omegaconf import open_dict
 
-from emo_fairseq import embeddings, idle_options, predictions
+from emo_fairseq import attention, embeddings, idle_options, predictions
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
+from emo_fairseq.data.naming import first_few
 from emo_fairseq.data.source import TRAIN
 from emo_fairseq.errors import UsageError
 from emo_fairseq.fusion_options import check_fusion_options
@@ -23,6 +25,7 @@ from emo_fairseq.models.architectures import (
 )
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.tuning import tune
+from emo_fairseq.tasks.attention_maps import attend
 from emo_fairseq.tasks.class_prototypes import ALL
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
@@ -38,6 +41,8 @@ from emo_fairseq.tasks.splits import build_split
 from emo_fairseq.tasks.staging import initialise
 from emo_fairseq.tasks.train_order import BY_DIFFICULTY
 from emo_fairseq.tuning.final_dropout import FinalDropout
+
+logger = logging.getLogger(__name__)
 
 
 @register_task("emotion_prediction", dataclass=EmotionPredictionConfig)
@@ -170,6 +175,9 @@ class EmotionPredictionTask(Objectives):
         loss, sample_size, logging_output = super().valid_step(sample, model, criterion)
         if self.trains:  # what ranks sum must be numbers
             self.boards.remember(logging_output.pop("embeddings", []))
+        asked = [name for name in sample["utterance_id"] if name in self._attention_ids]
+        if asked:
+            logging_output["attention"] = attend(self, model, sample["split"], asked)
         return loss, sample_size, logging_output
 
     def post_validate(self, model: Any, stats: Any, aggregated: Any) -> None:
@@ -189,9 +197,15 @@ class EmotionPredictionTask(Objectives):
         if self.cfg.save_embeddings:
             self._embedding_rows += _collected("embeddings", logging_outputs)
             embeddings.write(Path(self.cfg.save_embeddings), self._embedding_rows)
+        if self.cfg.save_attention:
+            self._attention_rows += _collected("attention", logging_outputs)
+            attention.write(Path(self.cfg.save_attention), self._attention_rows)
+            missing = {*self._attention_ids} - {row.id for row in self._attention_rows}
+            if missing:
+                logger.warning("--attention-ids: not scored so far: %s", first_few(sorted(missing)))
 
     def _check_saving(self) -> None:
-        for option in ("save_predictions", "save_embeddings"):
+        for option in ("save_predictions", "save_embeddings", "save_attention"):
             if getattr(self.cfg, option):
                 flag = option.replace("_", "-")
                 raise UsageError(f"--{flag} belongs to fairseq-validate; leave it out here")

@@ -1,5 +1,6 @@
-"""A whole model over all rows of a dataset, in evaluation: logits or values, row after row."""
+"""A whole model over rows of a dataset, in evaluation."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,21 +29,33 @@ def predict_rows(
         The row numbers (n,), and the outputs (n, n_outputs) float64.
     """
     rows = np.asarray(dataset.ordered_indices())[part]
+    batches = [rows[at : at + _ROWS_OF_A_BATCH] for at in range(0, len(rows), _ROWS_OF_A_BATCH)]
+    found = [run(model, dataset, batch, device).logits.double().cpu() for batch in batches]
+    outputs = torch.cat(found).numpy() if found else np.zeros((0, 0))
+    return rows, outputs
+
+
+def run(model: Any, dataset: Any, rows: Iterable[int], device: torch.device, **options: Any) -> Any:
+    """What the model returns for some rows in one batch.
+
+    Args:
+        model: goes back to the mode it was in.
+        dataset: as :func:`predict_rows` takes it.
+        rows: their numbers.
+        device: that the model is on.
+        options: further arguments of the model, such as ``return_attention``.
+    """
     precision = next(model.head.parameters()).dtype
     was_training = model.training
 
     def in_precision(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(precision) if tensor.dtype == torch.float32 else tensor
 
+    sample = dataset.collater([dataset[int(row)] for row in rows])
+    sample = utils.move_to_cuda(sample, device) if device.type == "cuda" else sample
+    sample = utils.apply_to_sample(in_precision, sample["net_input"])
     model.eval()
-    found = []
     with torch.no_grad():
-        for start in range(0, len(rows), _ROWS_OF_A_BATCH):
-            batch = rows[start : start + _ROWS_OF_A_BATCH]
-            sample = dataset.collater([dataset[int(row)] for row in batch])
-            sample = utils.move_to_cuda(sample, device) if device.type == "cuda" else sample
-            sample = utils.apply_to_sample(in_precision, sample["net_input"])
-            found.append(model(**sample).logits.double().cpu())
+        output = model(**sample, **options)
     model.train(was_training)
-    outputs = torch.cat(found).numpy() if found else np.zeros((0, 0))
-    return rows, outputs
+    return output

@@ -9,6 +9,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
 
 from emo_fairseq import idle_options, predictions, seed_flags
+from emo_fairseq.attention import Attended
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
@@ -20,6 +21,7 @@ from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.targets import LabelledTarget, auxiliary_targets
+from emo_fairseq.tasks.attention_maps import attention_ids
 from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoders import check_same_encoders, describe_encoders
@@ -45,12 +47,14 @@ class SettledState(FairseqTask):
         self.surroundings = Surroundings(cfg)
         self.modalities = seed_flags.modalities(cfg)
         self.target = seed_flags.target(cfg)
-        self.source = source = DataSource(cfg, self.modalities)
+        self.source = source = self.open_source()
         self.trains = False  # until setup_task says so
         self.frozen: FrozenEncoders | None = None
         self.annotators: dict[str, Callable[[Split], np.ndarray]] = {}
         self._prediction_rows: list[predictions.Row] = []
         self._embedding_rows: list[Embedded] = []
+        self._attention_rows: list[Attended] = []
+        self._attention_ids = attention_ids(cfg)
         self.boards = Boards(*self.surroundings.boards())
         add = self.state.add_factory
         resumed = self.surroundings.checkpoint_to_resume()
@@ -63,6 +67,10 @@ class SettledState(FairseqTask):
         changing = changing_state(resumed if self.surroundings.resumes_training() else None, cfg)
         for name, factory in changing.items():
             add(name, factory)
+
+    def open_source(self) -> DataSource:
+        """Where the input comes from; a task that only predicts has no data dir to open."""
+        return DataSource(self.cfg, self.modalities)
 
     def settle_state(self) -> None:
         """Read from the encoders and the training data whatever a checkpoint must carry."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from emo_fairseq.report.part import Part
 from emo_fairseq.report.plots import (
+    attention,
     class_bars,
     confusion_matrix,
     difficulty,
@@ -22,6 +23,7 @@ SECTIONS: dict[str, Sequence[Callable[[Part], Iterator[Found]]]] = {
     "Distributions": (vad_distributions.plots,),
     "Confidence and difficulty": (reliability.plots, difficulty.plots),
     MAPS: (maps.plots,),
+    "Attention": (attention.plots,),
 }
 
 __all__ = ["MAPS", "SECTIONS", "Found", "NotDrawn", "Plot", "Table"]
