@@ -4,6 +4,10 @@ Official layout: one `emobank.csv` with `id, split, V, A, D, text`: the weighted
 writer's and the reader's view. Not used: `reader.csv`, `writer.csv`, `raw.csv` and `meta.tsv`.
 One row's text is the word None (it is the quotation "None," cut out of the row before it): a CSV
 reader that takes None for a missing value loses it.
+
+EmoBank names no sentiment. ``--sentiment-from-valence 2.8 3.2`` writes one that it implies, so that
+models of sentiment can be compared across corpora: negative below the first, positive above the
+second, neutral between; corpus.yaml says so.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from data_prep.schema import (
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 COLUMNS = ("id", "split", "V", "A", "D", "text")
 SCALE = (1.0, 5.0)
+SENTIMENTS = ("negative", "neutral", "positive")
 LICENCE = "CC BY-SA 4.0"
 CITATION = (
     "Buechel, Hahn (2017). EmoBank: Studying the Impact of Annotation Perspective and "
@@ -35,8 +40,19 @@ CITATION = (
 )
 
 
-def prepare_emobank(corpus_dir: str | Path, out_dir: str | Path) -> Corpus:
-    """Write EmoBank's data dir; a row without text is dropped and listed."""
+def prepare_emobank(
+    corpus_dir: str | Path, out_dir: str | Path, bounds: tuple[float, float] | None = None
+) -> Corpus:
+    """Write EmoBank's data dir; a row without text is dropped and listed.
+
+    Args:
+        corpus_dir: folder with emobank.csv.
+        out_dir: data dir to write.
+        bounds: of neutral valence, 1-5, both inclusive; None writes no sentiment.
+
+    Raises:
+        ValueError: bounds outside the scale or the wrong way round, or a row that cannot be read.
+    """
     path = Path(corpus_dir) / "emobank.csv"
     corpus = Corpus(
         "emobank",
@@ -45,12 +61,19 @@ def prepare_emobank(corpus_dir: str | Path, out_dir: str | Path) -> Corpus:
         licence=LICENCE,
         citation=CITATION,
     )
+    if bounds is not None:
+        _check_bounds(*bounds)
+        corpus.labels = {"sentiment": SENTIMENTS}
+        corpus.notes.append(
+            "sentiment is derived from valence (1-5): negative below {:g}, positive above {:g}, "
+            "neutral between".format(*bounds)
+        )
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLIT_OF.values()}
     first_line: dict[str, int] = {}
     faults = []
     for line, row in read_table(path, COLUMNS):
         try:
-            split, utterance = _utterance(row)
+            split, utterance = _utterance(row, bounds)
             if first_line.setdefault(utterance.id, line) != line:
                 raise ValueError(f"id {utterance.id!r} was used in row {first_line[utterance.id]}")
         except ValueError as error:
@@ -67,7 +90,15 @@ def prepare_emobank(corpus_dir: str | Path, out_dir: str | Path) -> Corpus:
     return corpus
 
 
-def _utterance(row: dict[str, str]) -> tuple[str, Utterance]:
+def _check_bounds(low: float, high: float) -> None:
+    if not SCALE[0] <= low <= high <= SCALE[1]:
+        raise ValueError(
+            f"--sentiment-from-valence {low:g} {high:g}: give the lower bound first, both from "
+            f"{SCALE[0]:g} to {SCALE[1]:g}"
+        )
+
+
+def _utterance(row: dict[str, str], bounds: tuple[float, float] | None) -> tuple[str, Utterance]:
     if not row["id"]:
         raise ValueError("no id")
     if row["split"] not in SPLIT_OF:
@@ -78,8 +109,13 @@ def _utterance(row: dict[str, str]) -> tuple[str, Utterance]:
         valence=_scaled(row, "V"),
         arousal=_scaled(row, "A"),
         dominance=_scaled(row, "D"),
+        sentiment=None if bounds is None else _sentiment(float(row["V"]), *bounds),
     )
     return SPLIT_OF[row["split"]], utterance
+
+
+def _sentiment(valence: float, low: float, high: float) -> str:
+    return SENTIMENTS[1 + (valence > high) - (valence < low)]
 
 
 def _scaled(row: dict[str, str], axis: str) -> float:
@@ -94,12 +130,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser("emobank", __doc__ or "", audio=False)
     parser.add_argument("corpus_dir", type=Path, help="folder with emobank.csv")
     parser.add_argument("out_dir", type=Path, help="data dir to write")
+    parser.add_argument(
+        "--sentiment-from-valence",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="write the sentiment that valence (1-5) implies: neutral from LOW to HIGH",
+    )
     options = parser.parse_args(arguments)
     return run(lambda: _prepare(options))
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    prepare_emobank(options.corpus_dir, options.out_dir)
+    bounds = options.sentiment_from_valence
+    prepare_emobank(options.corpus_dir, options.out_dir, bounds and tuple(bounds))
     print(f"train with: --data {options.out_dir} --modality text --target vad")
 
 

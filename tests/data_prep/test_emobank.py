@@ -45,6 +45,19 @@ def test_rows_without_text_are_dropped_and_listed(tmp_path: Path) -> None:
     assert corpus.vad == {"source_scale": [1.0, 5.0], "mapping": "(x - 1) / 4"}
 
 
+def test_sentiment_from_valence(tmp_path: Path) -> None:
+    raw = write_csv(tmp_path / "raw", *(f"v{v},train,{v},3,3,x {v}" for v in (1.0, 2.8, 3.2, 3.21)))
+    words = [str(raw), str(tmp_path / "out"), "--sentiment-from-valence", "2.8", "3.2"]
+    assert main(words) == 0
+    found = [row.sentiment for row in read_manifest(tmp_path / "out" / "train.tsv")]
+    assert found == ["negative", "neutral", "neutral", "positive"]
+    corpus = read_corpus(tmp_path / "out")
+    assert corpus.labels["sentiment"] == ("negative", "neutral", "positive")
+    assert any("derived from valence" in note for note in corpus.notes)
+    with pytest.raises(ValueError, match="lower bound first"):
+        prepare_emobank(raw, tmp_path / "other", (3.2, 2.8))
+
+
 def test_texts_in_two_splits_are_counted(tmp_path: Path) -> None:
     raw = write_csv(tmp_path / "raw", ROWS[0], ROWS[0].replace("a_1,train", "b,test"))
     assert prepare_emobank(raw, tmp_path / "out").notes == [
