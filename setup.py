@@ -15,6 +15,7 @@ RUNTIME = [
     "numpy>=1.26",
     "pyyaml>=6.0",
     "rich>=13.0",
+    "safetensors>=0.4",
     "scikit-learn>=1.3",
     "scipy>=1.11",
     "sentencepiece>=0.2.0",
@@ -39,10 +40,7 @@ FAIRSEQ = [
 ]
 
 # Encoders and tokenizers hf:... .
-HF = [
-    "safetensors>=0.4",
-    "transformers>=5.0",
-]
+HF = ["transformers>=5.0"]
 
 # extract_features --encoder egemaps.
 EGEMAPS = ["opensmile>=2.5"]
@@ -58,15 +56,33 @@ AUDFORMAT = [*PARQUET, "audformat>=1.3"]
 REPORT = ["matplotlib>=3.8"]
 MAPS = [*REPORT, "umap-learn>=0.5"]
 
+# Models outside fairseq: export to ONNX; the forest over VAD, saved without pickle.
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
+FOREST = ["skops>=0.11"]
+
+# emotion-recognize serve; speech without a transcript.
+SERVE = ["fastapi>=0.115", "python-multipart>=0.0.18", "uvicorn>=0.30"]
+ASR = ["faster-whisper>=1.1"]
+
+# fairseq-hydra-train -m in several processes, or on Slurm.
+SWEEPS = ["hydra-joblib-launcher>=1.2"]
+SLURM = ["hydra-submitit-launcher>=1.2"]
+
 DEV = [
+    *FOREST,
     *HF,
+    *ONNX,
     *PARQUET,
     *REPORT,
+    *SERVE,
+    *SWEEPS,
     *VIDEO,
     "audmetric>=1.2",
+    "httpx>=0.27",
     "hypothesis>=6.90",
     "import-linter>=2.3",
     "mypy>=1.15",
+    "playwright>=1.49",
     "pytest>=8.0",
     "pytorch-metric-learning>=2.9",
     "pytest-cov>=7.0",
@@ -88,13 +104,20 @@ setup(
     python_requires=">=3.11,<3.13",
     install_requires=RUNTIME + FAIRSEQ,
     extras_require={
+        "asr": ASR,
         "audformat": AUDFORMAT,
         "dev": DEV,
         "egemaps": EGEMAPS,
+        "forest": FOREST,
         "hf": HF,
         "maps": MAPS,
+        "onnx": ONNX,
         "parquet": PARQUET,
         "report": REPORT,
+        "serve": SERVE,
+        "slurm": SLURM,
+        "sweeps": SWEEPS,
         "video": VIDEO,
     },
+    entry_points={"console_scripts": ["emotion-recognize = emo_fairseq.command.__main__:main"]},
 )

@@ -208,6 +208,11 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def without_controls(text: str) -> str:
+    """A text as a manifest holds it: every run of control characters is a space."""
+    return _CONTROL_RUN.sub(" ", text)
+
+
 def _format(name: str, value: str | int | float | None) -> str:
     if name == "id" and not value:
         raise ValueError("no id")
@@ -215,7 +220,7 @@ def _format(name: str, value: str | int | float | None) -> str:
         return ""
     if isinstance(value, str):
         if name == "text":
-            return _CONTROL_RUN.sub(" ", value)
+            return without_controls(value)
         if _CONTROL.search(value):
             raise ValueError(f"{name} {value!r} holds a control character")
         return value

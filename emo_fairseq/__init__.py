@@ -4,11 +4,25 @@ Importing the package applies :mod:`emo_fairseq.compat` and registers the task, 
 architectures, the criterions and the optimizer. It does nothing else.
 """
 
-from emo_fairseq import compat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-compat.apply()
+if TYPE_CHECKING:
+    from emo_fairseq import compat, criterions, models, optim, tasks
 
-from emo_fairseq import criterions, models, optim, tasks  # noqa: E402
-
-__all__ = ["criterions", "models", "optim", "tasks"]
+__all__ = ["compat", "criterions", "models", "optim", "register", "tasks"]
 __version__ = "0.1.0"
+
+
+def register() -> None:
+    """Do what importing the package does; a second time changes nothing."""
+    from emo_fairseq import compat
+
+    compat.apply()
+    from emo_fairseq import criterions, models, optim, tasks  # noqa: F401
+
+
+# The console command answers --help before torch is imported, and calls this itself.
+if Path(sys.argv[0] if sys.argv else "").stem != "emotion-recognize":
+    register()

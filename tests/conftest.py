@@ -167,6 +167,17 @@ def legacy_corpus(write_legacy: Callable[..., Path]) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def trained_models(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Tiny models that fairseq-train trained on the toy corpus, as checkpoints and model folders.
+
+    A :class:`trained_models.TrainedModels`, which is slow to import.
+    """
+    from trained_models import TrainedModels
+
+    return TrainedModels(toy_corpus, tmp_path_factory.mktemp("models"))
+
+
 # -- tasks, models, batches ------------------------------------------------------------------------
 
 

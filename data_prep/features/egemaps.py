@@ -30,14 +30,19 @@ def settings() -> dict[str, Any]:
 
 def build_egemaps() -> Callable[[Path], FloatArray]:
     """The function from a file to its functionals, (1, 88)."""
+    functionals = build_functionals()
+    return lambda file: functionals(read_audio(file))
+
+
+def build_functionals() -> Callable[[FloatArray], FloatArray]:
+    """The function from (n_samples,) at 16 kHz to their functionals, (1, 88)."""
     opensmile = _opensmile()
     smile = opensmile.Smile(
         feature_set=opensmile.FeatureSet.eGeMAPSv02,
         feature_level=opensmile.FeatureLevel.Functionals,
     )
 
-    def functionals(file: Path) -> FloatArray:
-        waveform = read_audio(file)
+    def functionals(waveform: FloatArray) -> FloatArray:
         waveform = np.pad(waveform, (0, max(0, _MIN_SAMPLES - len(waveform))))
         table = smile.process_signal(waveform, SAMPLE_RATE)
         return np.asarray(table.to_numpy(), dtype=np.float32)

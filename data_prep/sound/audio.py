@@ -39,7 +39,11 @@ def read_audio(path: str | Path, sample_rate: int = SAMPLE_RATE) -> FloatArray:
         raise ValueError(
             f"{path}: {error}; check --data-raw, fetch the file again, or drop its row"
         ) from error
-    waveform = np.concatenate(blocks)
+    return resampled(np.concatenate(blocks), rate, sample_rate)
+
+
+def resampled(waveform: FloatArray, rate: float, sample_rate: int) -> FloatArray:
+    """(n_samples,) mono samples at `rate` as float32 at `sample_rate`, by soxr (HQ)."""
     if rate != sample_rate:
         waveform = soxr.resample(waveform, rate, sample_rate)
     return np.ascontiguousarray(waveform, dtype=np.float32)

@@ -35,11 +35,19 @@ def decode(path: str | Path, take: Callable[[Block], object]) -> tuple[int, int]
         raise AudioError("the file is empty (0 bytes)")
     try:
         with soundfile.SoundFile(path) as sound:
-            _refuse_cut_wav(sound.extra_info)
-            return _decode(sound, take), sound.samplerate
+            return decode_open(sound, take), sound.samplerate
     except (soundfile.SoundFileError, OSError) as error:
         reason = str(error).replace(f"Error opening {str(path)!r}: ", "").strip()
         raise AudioError(f"unreadable: {reason}") from None
+
+
+def decode_open(sound: soundfile.SoundFile, take: Callable[[Block], object]) -> int:
+    """As `decode`, of a file that is open already, be it in memory; returns its frames.
+
+    Raises AudioError as there, and what libsndfile raises.
+    """
+    _refuse_cut_wav(sound.extra_info)
+    return _decode(sound, take)
 
 
 def _refuse_cut_wav(log: str) -> None:

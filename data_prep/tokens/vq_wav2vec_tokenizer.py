@@ -66,7 +66,7 @@ def find_checkpoint(folder: Path, digest: str) -> Path:
     note = folder / PLACE_FILE
     if not note.is_file():
         raise ValueError(f"{note}: not found, it says where the checkpoint lies; {_AGAIN}")
-    checkpoint = Path(note.read_text(encoding="utf-8").strip())
+    checkpoint = folder / note.read_text(encoding="utf-8").strip()  # or an absolute path
     if not checkpoint.is_file():
         raise ValueError(
             f"{checkpoint}: there is no such file, and {folder} encodes by this checkpoint of "

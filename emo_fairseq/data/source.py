@@ -16,9 +16,10 @@ from data_prep.sound.audio import num_frames
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
-from emo_fairseq.data.dialogue import find_neighbours, has_place
+from emo_fairseq.data.dialogue import find_hidden, find_neighbours, has_place
 from emo_fairseq.data.fold import FOLD_SETS, read_fold
 from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames, StoredFrames
+from emo_fairseq.data.limits import InputLimits
 from emo_fairseq.data.log_mel import ComputedFrames
 from emo_fairseq.data.manifest import (
     Split,
@@ -29,7 +30,7 @@ from emo_fairseq.data.manifest import (
 )
 from emo_fairseq.data.tokens import TokenDataset, open_binarised
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.data.waveform import MIN_SAMPLES, WaveformDataset
+from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import FRAMES, LOG_MEL, TOKENS, WAVEFORM
@@ -40,7 +41,6 @@ logger = logging.getLogger(__name__)
 Wrap = Callable[[FairseqDataset, str], FairseqDataset]
 
 TRAIN = "train"
-_MAX_TOKENS = {TEXT: 512, SPEECH: 2048}
 
 
 def as_it_is(leaf: FairseqDataset, kind: str) -> FairseqDataset:
@@ -48,7 +48,7 @@ def as_it_is(leaf: FairseqDataset, kind: str) -> FairseqDataset:
     return leaf
 
 
-class DataSource:
+class DataSource(InputLimits):
     """A data dir of either layout.
 
     Args:
@@ -64,9 +64,7 @@ class DataSource:
     """
 
     def __init__(self, cfg: Any, modalities: tuple[str, ...]) -> None:
-        self.cfg = cfg
-        self.modalities = modalities
-        self.cards: Mapping[str, EncoderCard] = {}
+        super().__init__(cfg, modalities)
         if OmegaConf.is_missing(cfg, "data"):
             raise UsageError("--data is missing: give the folder that holds {split}.tsv")
         self.folder = Path(cfg.data)
@@ -89,7 +87,7 @@ class DataSource:
         Raises:
             UsageError: the layout has no such input.
         """
-        self.cards = cards
+        super().read_for(cards)
         for name, card in cards.items():
             if self.is_legacy and card.input != TOKENS:
                 raise UsageError(
@@ -115,27 +113,6 @@ class DataSource:
     def split_names(self) -> list[str]:
         """The splits of the seed's layout; none in ours, whose corpus.yaml names them."""
         return legacy.split_names(self.folder)
-
-    def modalities_of(self, kind: str) -> list[str]:
-        """The modalities whose encoders read this kind of input."""
-        return [name for name in self.modalities if self.cards[name].input == kind]
-
-    def max_tokens(self, modality: str) -> int:
-        """The longest token sequence of this modality.
-
-        Raises:
-            UsageError: longer than the encoder's positions reach.
-        """
-        reach = self.cards[modality].max_tokens
-        asked: int | None = getattr(self.cfg, f"max_{modality}_tokens")
-        if asked is None:
-            return min(_MAX_TOKENS[modality], reach or _MAX_TOKENS[modality])
-        if reach and asked > reach:
-            raise UsageError(
-                f"--max-{modality}-tokens {asked}: the encoder {self.cards[modality].spec} "
-                f"reaches {reach} tokens; ask for so many at most"
-            )
-        return asked
 
     def present(self, modality: str, split: Split) -> np.ndarray:
         """Which rows have this modality: (N,) bool."""
@@ -188,7 +165,7 @@ class DataSource:
     def _report_cuts(self, split: Split) -> None:
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
         limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
-        report_rows(split, n_samples > self._max_samples(), f"are cut at {limit}")
+        report_rows(split, n_samples > self.max_samples(), f"are cut at {limit}")
 
     def _log_mel(self, split: Split, wrap: Wrap) -> FairseqDataset:
         """The split's log-mel frames: from disk where they were extracted, else from the audio."""
@@ -200,7 +177,7 @@ class DataSource:
         if stored is None:
             return ComputedFrames(wrap(self._waveforms(split), WAVEFORM))
         logger.info("%s: frames of %s from disk", split.name, folder)
-        return StoredFrames(stored, num_frames(self._max_samples()))
+        return StoredFrames(stored, num_frames(self.max_samples()))
 
     def features(self, modality: str, split: Split) -> StoredFeatures:
         """What ``--{modality}-encoder features:NAME`` names, for one split.
@@ -231,22 +208,13 @@ class DataSource:
             report_rows(split, cut, f"have {modality} cut at --max-frames {limit}")
         return StoredFrames(stored, limit)
 
-    def _max_samples(self) -> int:
-        limit = int(self.cfg.max_speech_seconds * SAMPLE_RATE)
-        if limit < MIN_SAMPLES:
-            raise UsageError(
-                f"--max-speech-seconds {self.cfg.max_speech_seconds:g} is shorter than one window "
-                f"of {MIN_SAMPLES / SAMPLE_RATE:g} seconds"
-            )
-        return limit
-
     def _waveforms(self, split: Split) -> WaveformDataset:
         paths = [
             None if row.audio is None else self.audio_root / row.audio for row in split.utterances
         ]
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
         names = [f"{split.file}: {row.id}" for row in split.utterances]
-        return WaveformDataset(paths, n_samples, self._max_samples(), names)
+        return WaveformDataset(paths, n_samples, self.max_samples(), names)
 
     def _tokens(self, modality: str, split: Split, specials: SpecialIds) -> FairseqDataset:
         of_fold, split = split, split.stored
@@ -273,15 +241,18 @@ class DataSource:
                 "the options out, or prepare the corpus as a data dir"
             )
         within = np.isin(np.arange(len(split.stored.utterances)), split.stored_rows)
-        split = split.stored
+        of_fold, split = split, split.stored
         rows, present = split.utterances, split.present(TEXT) & within
         nowhere = np.array([not has_place(row) for row in rows])
         report_rows(split, present & nowhere, "stand alone, they have no dialogue or no turn")
         try:
             past, future = self.cfg.context_past, self.cfg.context_future
             neighbours = find_neighbours(rows, present, past, future)
+            hidden = find_hidden(rows, split.present(TEXT), within, past, future)
         except ValueError as error:
             raise UsageError(f"{split.file}: {error}") from error
+        what = "have neighbouring turns in another set of the fold, which they do not see"
+        report_rows(split, hidden, f"of {of_fold.name} {what}")
         prefixes = [NO_PREFIX] * len(rows)
         if self.cfg.context_speakers:
             prefixes = speaker_prefixes(self.folder / TEXT, [row.speaker for row in rows])

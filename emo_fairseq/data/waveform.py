@@ -9,7 +9,7 @@ from fairseq.data import FairseqDataset
 from torch import Tensor
 
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import FRAME_MS, read_audio
+from data_prep.sound.audio import FRAME_MS, FloatArray, read_audio
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
 
@@ -44,17 +44,23 @@ class WaveformDataset(FairseqDataset):
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
-        path = self.paths[index]
-        if path is None:
+        heard = self._read(index)
+        if heard is None:
             return torch.zeros(MIN_SAMPLES), False
-        try:
-            samples = torch.from_numpy(read_audio(path, SAMPLE_RATE)[: self.max_samples])
-        except ValueError as error:
-            raise UsageError(f"{self.names[index]}: {error}") from error
+        samples = torch.from_numpy(heard[: self.max_samples])
         missing = MIN_SAMPLES - len(samples)
         if missing > 0:
             samples = torch.nn.functional.pad(samples, (0, missing))
         return samples, True
+
+    def _read(self, index: int) -> FloatArray | None:
+        path = self.paths[index]
+        if path is None:
+            return None
+        try:
+            return read_audio(path, SAMPLE_RATE)
+        except ValueError as error:
+            raise UsageError(f"{self.names[index]}: {error}") from error
 
     def __len__(self) -> int:
         return len(self.paths)

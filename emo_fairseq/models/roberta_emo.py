@@ -93,6 +93,22 @@ class RobertaEMOModel(BaseFairseqModel):
             cfg.modality_dropout,
         )
 
+    @classmethod
+    def from_pretrained(cls, place: Any, device: Any = None, *, data: Any = None) -> Any:
+        """What answers about recordings and texts, out of a model folder or a checkpoint.
+
+        Args:
+            place: the folder, or the ``.pt`` file of fairseq-train.
+            device: by default the GPU, if there is one.
+            data: of a checkpoint the data dir whose ``text/`` and ``speech/`` hold the tokenizers.
+
+        Returns:
+            An :class:`emo_fairseq.inference.recogniser.EmotionRecogniser`.
+        """
+        from emo_fairseq.inference.opening import load_recogniser  # which needs this model
+
+        return load_recogniser(place, device, data)
+
     def forward(
         self, *, return_attention: bool = False, **inputs: Mapping[str, Tensor]
     ) -> EmotionOutput:

@@ -1,5 +1,6 @@
 """vq-wav2vec as a tokenizer of speech: the codes of its quantiser."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -10,8 +11,11 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import WAVEFORM
 from emo_fairseq.modalities import SPEECH
 from emo_fairseq.pretrained.fairseq_checkpoints import build_fairseq, describe_fairseq, load_fairseq
-from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
+from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder, build
 from emo_fairseq.pretrained.raw_samples import mask_beyond
+from emo_fairseq.pretrained.tensor_files import read_note, read_tensors, write_tensors
+
+_SAFETENSORS = ".safetensors"
 
 
 class VqWav2VecQuantizer(nn.Module):
@@ -38,7 +42,13 @@ class VqWav2VecQuantizer(nn.Module):
 
     @classmethod
     def from_checkpoint(cls, place: str | Path) -> "VqWav2VecQuantizer":
-        """Of a checkpoint. Raises a `UsageError` if it is none of vq-wav2vec."""
+        """Of a checkpoint, or of what :func:`write_quantizer` wrote.
+
+        Raises:
+            UsageError: it is none of vq-wav2vec.
+        """
+        if Path(place).suffix == _SAFETENSORS:
+            return cls(_read(Path(place)))
         card = describe_fairseq(place, SPEECH)
         encoder = build_fairseq(card) if card.input == WAVEFORM else None
         if not isinstance(encoder, Wav2VecEncoder) or encoder.vector_quantizer is None:
@@ -68,3 +78,26 @@ class VqWav2VecQuantizer(nn.Module):
         ]
         lengths = torch.tensor([len(row) for row in codes], device=waveform.device)
         return pad_sequence(codes, batch_first=True), mask_beyond(lengths, int(lengths.max()))
+
+
+def write_quantizer(checkpoint: str | Path, file: Path) -> None:
+    """Write the quantiser of a checkpoint with its weights alone, as safetensors.
+
+    Raises:
+        UsageError: the checkpoint is none of vq-wav2vec.
+    """
+    encoder = VqWav2VecQuantizer.from_checkpoint(checkpoint).encoder
+    architecture = dict(describe_fairseq(checkpoint, SPEECH).architecture)
+    architecture.pop("family")
+    write_tensors(file, encoder.state_dict(), json.dumps(architecture))
+
+
+def _read(file: Path) -> Wav2VecEncoder:
+    try:
+        encoder = build(json.loads(read_note(file)))
+        encoder.load_state_dict(read_tensors(file))
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{file}: no vq-wav2vec ({error}); export the model again") from error
+    return encoder

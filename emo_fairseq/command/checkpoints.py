@@ -1,0 +1,30 @@
+"""Which checkpoint or model folder a path on the command line means."""
+
+from pathlib import Path
+
+from emo_fairseq.errors import UsageError
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"  # of a model folder
+_OF_TRAINING = ("checkpoint_best.pt", "checkpoint_last.pt")
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether `path` is what ``emotion-recognize export`` writes."""
+    return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint that is meant: a file, or of a training's folder the best, else the last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if path.is_file():
+        return path
+    for name in _OF_TRAINING:
+        if (path / name).is_file():
+            return path / name
+    there = "no checkpoint in it" if path.is_dir() else "there is no such file or folder"
+    raise UsageError(
+        f"{path}: {there}; give a checkpoint, a folder of --save-dir, or a model folder"
+    )

@@ -1,0 +1,68 @@
+"""``emotion-recognize export``: a checkpoint as a model folder, with its card, and as ONNX."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from emo_fairseq.command.checkpoints import find_checkpoint
+from emo_fairseq.command.processes import say
+
+_BATCHES = 12
+
+
+def add(subcommands: Any) -> None:
+    """Add the parser."""
+    about = "write a folder that needs nothing beside it: weights, options, tokenizers, model card"
+    parser: argparse.ArgumentParser = subcommands.add_parser(
+        "export", help=about, description=about
+    )
+    parser.set_defaults(run=run, takes_further=False, loads_models=True)
+    option = parser.add_argument
+    which = "checkpoint, or folder of a training (its best one)"
+    option("checkpoint", type=Path, metavar="CHECKPOINT", help=which)
+    own = "data dir with the tokenizers and corpus.yaml (default: that of the training)"
+    option("--data", type=Path, metavar="DATA", help=own)
+    named = "the folder; with / at its end, a folder in it that is named after the model"
+    option("--output", required=True, metavar="DIR", help=named)
+    option("--merge-lora", action="store_true", help="put LoRA's updates into the weights")
+    figures = "of fairseq-validate --save-predictions: the card takes its figures from them"
+    option("--predictions", type=Path, nargs="+", default=[], metavar="FILE", help=figures)
+    option("--onnx", action="store_true", help="write model.onnx too, and compare it")
+    checked = f"made-up batches that model.onnx is compared on (default: {_BATCHES})"
+    option("--check", type=int, default=_BATCHES, metavar="N", help=checked)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the folder.
+
+    Raises:
+        UsageError: no checkpoint of ours, or one that cannot be exported as asked.
+    """
+    from emo_fairseq.export.model_card import write_card
+    from emo_fairseq.export.model_folder import write_model_folder
+
+    checkpoint = find_checkpoint(options.checkpoint)
+    out = Path(options.output)
+    if options.output.endswith("/"):
+        out /= _name(checkpoint)
+    write_model_folder(checkpoint, options.data, out, merge_lora=options.merge_lora)
+    for stale in out.glob("model.onnx*"):  # of earlier weights
+        stale.unlink()
+    write_card(out, checkpoint, options.data, options.predictions)
+    say(f"{out}: written; its card is {out / 'README.md'}")
+    if options.onnx:
+        from emo_fairseq.export.onnx import ONNX_FILE, export_onnx
+
+        difference = export_onnx(out, check=options.check)
+        say(f"{out / ONNX_FILE}: written; differs from the model by {difference:.1g} at most")
+    return 0
+
+
+def _name(checkpoint: Path) -> str:
+    from emo_fairseq import seed_flags
+    from emo_fairseq.export.naming import name_of
+    from emo_fairseq.inference.loading import read_checkpoint
+
+    cfg = read_checkpoint(checkpoint)["cfg"]
+    task = cfg.task
+    return name_of(task, cfg.model, seed_flags.modalities(task), seed_flags.target(task).name)

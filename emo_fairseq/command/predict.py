@@ -1,0 +1,166 @@
+"""``emotion-recognize predict``: a model's answers about files, tables and lines of text."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from emo_fairseq.command.checkpoints import find_checkpoint, is_model_folder
+from emo_fairseq.command.predict_items import STDIN, Columns, Question, questions
+from emo_fairseq.errors import UsageError
+
+_FAILED = 1  # exit code where an item has failed
+_BATCHES_AT_ONCE = 4  # so that rows of similar length can be put together
+
+Answer = dict[str, Any]
+
+
+def add(subcommands: Any) -> None:
+    """Add the parser."""
+    about = "predict from audio files, folders, tables, or lines of text"
+    parser: argparse.ArgumentParser = subcommands.add_parser(
+        "predict",
+        help=about,
+        description=about,
+        epilog="An item that cannot be read gets a row with its error, and does not stop the rest; "
+        "the exit status is then 1.",
+    )
+    parser.set_defaults(run=run, takes_further=False, loads_models=True)
+    option = parser.add_argument
+    option("model", type=Path, metavar="MODEL", help="model folder, or checkpoint")
+    items = "audio files; folders of them; .txt, .csv, .tsv, .jsonl; - for lines of standard input"
+    option("items", nargs="*", metavar="ITEM", help=items)
+    option("--text", help="what was said: alone, or with one audio file")
+    option("--text-column", default="text", metavar="NAME", help="of tables (default: text)")
+    option("--audio-column", default="audio", metavar="NAME", help="of tables (default: audio)")
+    option("--format", choices=("csv", "jsonl"), default="csv", help="default: %(default)s")
+    option("--output", type=Path, metavar="FILE", help="default: standard output")
+    option("--timeline", action="store_true", help="a row for each stretch of every recording")
+    option("--window", type=float, default=4.0, metavar="S", help="a stretch (default: 4 s)")
+    option("--hop", type=float, default=2.0, metavar="S", help="to the next (default: 2 s)")
+    option("--batch-size", type=int, default=32, metavar="N", help="default: %(default)s")
+    option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
+    option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
+    option("--onnx", action="store_true", help="run the model folder's model.onnx")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the answers; 1 if an item failed.
+
+    Raises:
+        UsageError: no such model, or nothing to ask about.
+    """
+    from emo_fairseq.command.predict_rows import FORMATS
+
+    if options.batch_size < 1:
+        raise UsageError(f"--batch-size {options.batch_size}: give 1 or more")
+    recogniser = _recogniser(options)
+    columns = Columns(options.text_column, options.audio_column)
+    asked = questions(options.items, options.text, columns, sys.stdin)
+    first = next(asked, None)  # a mistake in the command line leaves no file behind
+    n_items = n_failed = 0
+    with _output(options.output) as out:
+        rows = FORMATS[options.format](out, recogniser, options.timeline)
+        for answer in _answers(recogniser, _again(first, asked), options):
+            rows.write(answer)
+            n_failed += "error" in answer
+            n_items += "error" in answer or answer.get("start", 0.0) == 0.0
+    if n_failed:
+        sys.stderr.write(f"{n_failed} of {n_items} items failed; see the column error\n")
+    return _FAILED if n_failed else 0
+
+
+def _again(first: Question | None, others: Iterator[Question]) -> Iterator[Question]:
+    if first is not None:
+        yield first
+    yield from others
+
+
+def _recogniser(options: argparse.Namespace) -> Any:
+    if options.onnx:
+        from emo_fairseq.export.onnx import OnnxRecogniser
+
+        if options.device not in (None, "cpu"):
+            raise UsageError(f"--onnx --device {options.device}: the graph is run on the CPU")
+        return OnnxRecogniser.from_folder(options.model)
+    from emo_fairseq.inference.opening import load_recogniser
+
+    place = options.model if is_model_folder(options.model) else find_checkpoint(options.model)
+    return load_recogniser(place, options.device, options.data)
+
+
+@contextlib.contextmanager
+def _output(file: Path | None) -> Iterator[TextIO]:
+    if file is None:
+        yield sys.stdout
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        yield opened
+
+
+def _answers(
+    recogniser: Any, asked: Iterable[Question], options: argparse.Namespace
+) -> Iterator[Answer]:
+    """Rows in the order of the items."""
+    if options.timeline:
+        for question in asked:
+            yield from _stretches(recogniser, question, options)
+        return
+    # Whoever types lines waits for the answer to each of them.
+    at_once = 1 if STDIN in options.items else _BATCHES_AT_ONCE * options.batch_size
+    waiting = iter(asked)
+    while chunk := tuple(islice(waiting, at_once)):
+        yield from _of_chunk(recogniser, chunk, options.batch_size)
+
+
+def _of_chunk(recogniser: Any, chunk: tuple[Question, ...], batch_size: int) -> list[Answer]:
+    """Ask about many at once; if that fails about each half alone, down to what is to blame."""
+    sound = [question for question in chunk if question.error is None]
+    if len(sound) < len(chunk):
+        found = iter(_of_chunk(recogniser, tuple(sound), batch_size) if sound else ())
+        return [next(found) if q.error is None else _failure(q, q.error) for q in chunk]
+    try:
+        predictions = recogniser.predict(
+            [question.audio for question in chunk],
+            [question.text for question in chunk],
+            batch_size=batch_size,
+        )
+    except UsageError as error:
+        if len(chunk) == 1:
+            return [_failure(chunk[0], str(error).removeprefix("item 1: "))]
+        middle = len(chunk) // 2
+        halves = chunk[:middle], chunk[middle:]
+        return [answer for half in halves for answer in _of_chunk(recogniser, half, batch_size)]
+    return [
+        {"item": question.name, **prediction.as_dict()}
+        for question, prediction in zip(chunk, predictions, strict=True)
+    ]
+
+
+def _stretches(
+    recogniser: Any, question: Question, options: argparse.Namespace
+) -> Iterator[Answer]:
+    if question.error is not None:
+        yield _failure(question, question.error)
+        return
+    try:
+        segments = recogniser.timeline(
+            question.audio,
+            window_seconds=options.window,
+            hop_seconds=options.hop,
+            text=question.text,
+            batch_size=options.batch_size,
+        )
+    except UsageError as error:
+        yield _failure(question, str(error))
+        return
+    for segment in segments:
+        yield {"item": question.name, **segment.as_dict()}
+
+
+def _failure(question: Question, error: str) -> Answer:
+    return {"item": question.name, "error": error}

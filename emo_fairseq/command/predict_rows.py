@@ -1,0 +1,60 @@
+"""What ``predict`` writes: a row an item, as CSV or as JSON lines."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY
+
+Row = Mapping[str, Any]
+
+
+class CsvRows:
+    """Rows under a header: item, label or values, probabilities, what was heard, error.
+
+    Args:
+        out: takes the rows.
+        labels, axes, auxiliary: of the recogniser.
+        timeline: rows are stretches.
+    """
+
+    def __init__(self, out: TextIO, recogniser: Any, timeline: bool) -> None:
+        place = ["start", "end"] if timeline else []
+        of_labels = ["label", *(f"{PROBABILITY}{label}" for label in recogniser.labels)]
+        numbers = [f"{PREDICTION_OF}{axis}" for axis in recogniser.axes]
+        others = [f"{name}.{one}" for name, names in recogniser.auxiliary.items() for one in names]
+        ends = ["modalities", "text", "seconds", "error"]
+        columns = ["item", *place, *(of_labels if recogniser.labels else numbers), *others, *ends]
+        self._writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
+        self._writer.writeheader()
+        self._flush = out.flush
+
+    def write(self, row: Row) -> None:
+        """One row: ``item`` and what a prediction holds, or ``item`` and ``error``."""
+        flat = {name: value for name, value in row.items() if name in self._writer.fieldnames}
+        flat |= {f"{PROBABILITY}{k}": f"{x:.6g}" for k, x in row.get("probabilities", {}).items()}
+        flat |= {f"{PREDICTION_OF}{k}": f"{x:.6g}" for k, x in row.get("values", {}).items()}
+        for name, answer in row.get("auxiliary", {}).items():
+            flat |= {f"{name}.{k}": f"{x:.6g}" for k, x in answer.items()}
+        flat["modalities"] = "+".join(row.get("modalities", ()))
+        self._writer.writerow(flat)
+        self._flush()
+
+
+class JsonRows:
+    """A JSON object a line, with all that a prediction holds but its embedding."""
+
+    def __init__(self, out: TextIO, recogniser: Any, timeline: bool) -> None:
+        self._out = out
+
+    def write(self, row: Row) -> None:
+        """One row; see :meth:`CsvRows.write`."""
+        self._out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        self._out.flush()
+
+
+FORMATS: Mapping[str, Callable[[TextIO, Any, bool], CsvRows | JsonRows]] = {
+    "csv": CsvRows,
+    "jsonl": JsonRows,
+}

@@ -1,0 +1,39 @@
+"""``emotion-recognize serve``: a page and a JSON API over a model folder, on this machine."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_HOST, _PORT = "127.0.0.1", 8000
+
+
+def add(subcommands: Any) -> None:
+    """Add the parser."""
+    about = "serve a model folder: a page to speak and type to, and a JSON API"
+    parser: argparse.ArgumentParser = subcommands.add_parser("serve", help=about, description=about)
+    parser.set_defaults(run=run, takes_further=False, loads_models=True)
+    option = parser.add_argument
+    option("model", type=Path, metavar="MODEL", help="folder of `emotion-recognize export`")
+    option("--host", default=_HOST, help="address to listen on (default: %(default)s)")
+    option("--port", type=int, default=_PORT, help="default: %(default)s")
+    known = "name under which a proxy or the network knows this server; may be given again"
+    option("--allow-host", action="append", default=[], metavar="NAME", help=known)
+    option("--device", default="cpu", help="cpu, cuda, cuda:1 (default: %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until interrupted.
+
+    Raises:
+        UsageError: no model folder, or the extra is not installed.
+    """
+    from emo_fairseq.serving import server
+
+    server.run(
+        options.model,
+        options.host,
+        options.port,
+        hosts=options.allow_host,
+        device=options.device,
+    )
+    return 0

@@ -1,0 +1,47 @@
+"""A model folder as a checkpoint again, for what reads checkpoints alone: fairseq-validate."""
+
+import json
+from pathlib import Path
+
+import torch
+from fairseq.dataclass.configs import FairseqConfig
+from omegaconf import OmegaConf, open_dict
+
+from emo_fairseq.inference.model_folder import CONFIG_FILE, read_model_folder
+
+_CRITERION = "emotion_prediction_cri"  # the plain loss of any target; the figures are of any
+_OF_TRAINING = "prototypes"  # in the folder for readers, and not as a task wants them
+
+
+def write_checkpoint(folder: Path, out: Path) -> Path:
+    """Write what fairseq-validate scores as it would the checkpoint the folder was made of.
+
+    The loss that it logs is the target's plain one, whatever was minimised; every figure is the
+    same. There is no optimizer: no training can go on from it.
+
+    Args:
+        folder: a model folder.
+        out: the file.
+
+    Raises:
+        UsageError: no model folder, or a damaged one.
+    """
+    _, model, *_ = read_model_folder(folder)
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    cfg = OmegaConf.structured(FairseqConfig)
+    with open_dict(cfg):
+        cfg.task = {**config["task"], "_name": "emotion_prediction", "data": ""}
+        cfg.model = config["model"]
+        cfg.criterion = {"_name": _CRITERION}
+    state = {name: value for name, value in config["state"].items() if name != _OF_TRAINING}
+    history = {"num_updates": 0, "optimizer_name": "", "lr_scheduler_state": {}}
+    saved = {
+        "cfg": OmegaConf.to_container(cfg, enum_to_str=True),
+        "args": None,
+        "model": model.state_dict(),
+        "task_state": state,
+        "optimizer_history": [history],
+        "extra_state": {"train_iterator": {"epoch": 1}},
+    }
+    torch.save(saved, out)
+    return out

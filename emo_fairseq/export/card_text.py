@@ -1,0 +1,187 @@
+"""The sections of a model card, in words."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from emo_fairseq.metrics.resampling import Interval
+from emo_fairseq.modalities import SPEECH, TEXT
+
+if TYPE_CHECKING:
+    from emo_fairseq.export.model_card import CardFacts
+
+_UNKNOWN = "unknown"
+_RARE = 0.05  # share of the training set below which a class is called rare
+_COUNTS = ("rows", "hours", "with_text", "with_audio", "with_vad", "speakers", "dialogues")
+
+
+def summary(facts: "CardFacts") -> str:
+    """What it predicts from what."""
+    task = facts.task
+    names = ", ".join(task.labels)
+    of = {TEXT: "what is said", SPEECH: "how it sounds"}
+    source = " and ".join(of.get(name, name) for name in task.modalities)
+    if not task.target.has_labels:
+        what = f"numbers for {names}"
+    elif task.n_outputs == len(task.labels):
+        what = f"one of {len(task.labels)} labels ({names})"
+    else:
+        what = f"a yes or no for each of {len(task.labels)} labels ({names})"
+    more = "".join(f" Beside it, {name}." for name in task.auxiliary)
+    cards = task.encoder_cards().items()
+    encoders = ", ".join(f"{name} {card.spec if card.place else 'scratch'}" for name, card in cards)
+    return (
+        f"Predicts {what} of an utterance from {source}.{more}\n\n"
+        f"Encoders: {encoders}. {facts.parameters:,} parameters."
+    )
+
+
+def usage(facts: "CardFacts") -> str:
+    """How it is loaded and asked."""
+    given = [f"{m}={x}" for m, x in (("audio", '"speech.wav"'), ("text", '"What was said."'))]
+    wanted = [g for g, m in zip(given, (SPEECH, TEXT), strict=True) if m in facts.task.modalities]
+    words = {SPEECH: "speech.wav", TEXT: '--text "What was said."'}
+    shell = " ".join(x for m, x in words.items() if m in facts.task.modalities)
+    return (
+        "## Use\n\n```python\nfrom emo_fairseq.models.roberta_emo import RobertaEMOModel\n\n"
+        'recogniser = RobertaEMOModel.from_pretrained("FOLDER")  # this one\n'
+        f"print(recogniser.predict({', '.join(wanted)}))\n```\n\n"
+        f"or `emotion-recognize predict FOLDER {shell}`. Nothing beside this folder is read, and "
+        "no code in it is run."
+    )
+
+
+def training_data(facts: "CardFacts") -> str:
+    """The corpus and how it was divided."""
+    corpus = facts.corpus
+    if corpus is None:
+        return f"## Training data\n\nCorpus: {_UNKNOWN}; no corpus.yaml was at hand for this card."
+    lines = [
+        f"- Corpus: {corpus.name}",
+        f"- Licence of the corpus: {corpus.licence or _UNKNOWN}",
+        f"- Citation: {corpus.citation or _UNKNOWN}",
+        f"- Protocol: {corpus.protocol or _UNKNOWN}",
+    ]
+    if facts.fold is not None:
+        lines.append(f"- Fold: {facts.fold}; the counts below are of the splits that it divides")
+    if corpus.vad is not None and facts.task.target.name == "vad":
+        said = ", ".join(f"{name} {value}" for name, value in corpus.vad.items())
+        lines.append(f"- Scale of valence, arousal and dominance: 0 to 1 here; {said}")
+    dropped = Counter((row.what, row.reason) for row in corpus.dropped)
+    lines += [f"- Left out: {n} × {what}: {why}" for (what, why), n in dropped.items()]
+    lines += [f"- Note: {note}" for note in corpus.notes]
+    table = _table(
+        ["split", *(name.replace("_", " ") for name in _COUNTS)],
+        [
+            [s, *(counts.get(name, _UNKNOWN) for name in _COUNTS)]
+            for s, counts in corpus.splits.items()
+        ],
+    )
+    return "\n".join(["## Training data", "", *lines, "", table, "", _class_counts(facts)]).rstrip()
+
+
+def _class_counts(facts: "CardFacts") -> str:
+    if not facts.task.target.has_labels:
+        return ""
+    counts = zip(facts.task.labels, facts.task.class_counts, strict=True)
+    return "Training set by class: " + ", ".join(f"{name} {n}" for name, n in counts) + "."
+
+
+def training(facts: "CardFacts") -> str:
+    """Which set chose the checkpoint, and the options that are not defaults."""
+    _, updates, epoch = facts.checkpoint
+    lines = ["## Training", "", _chosen(facts), ""]
+    lines += [
+        f"Updates: {updates:,}; epoch {epoch}.",
+        "",
+        "Options that differ from the defaults:",
+        "",
+    ]
+    rows = [
+        [group.replace("_", " "), f"`{name}`", f"`{value}`"]
+        for group, options in facts.options.items()
+        for name, value in options.items()
+    ]
+    return "\n".join([*lines, _table(["group", "option", "value"], rows)])
+
+
+def _chosen(facts: "CardFacts") -> str:
+    saving, file = facts.config.checkpoint, facts.checkpoint[0]
+    split, metric = facts.config.dataset.valid_subset, saving.best_checkpoint_metric
+    if not file.startswith("checkpoint_best") or facts.config.dataset.disable_validation:
+        return f"The weights are those of `{file}`, as they stood then; no split has chosen them."
+    best = "largest" if saving.maximize_best_checkpoint_metric else "smallest"
+    said = f"The {split} split chose the checkpoint: that with the {best} {metric}."
+    if "test" in str(split).split(","):
+        said += " The test split took part in that choice, so figures on it flatter the model."
+    return said
+
+
+def figures(facts: "CardFacts") -> str:
+    """What predictions files say of it."""
+    if not facts.scored:
+        return (
+            "## Figures\n\nUnknown: no predictions file was given for this card "
+            "(`emotion-recognize export … --predictions FILE`)."
+        )
+    tables = []
+    for one in facts.scored:
+        rows = [[name, *_written(interval)] for name, interval in one.figures.items()]
+        tables.append(
+            f"{one.split}, {one.n_rows:,} utterances (`{one.file}`):\n\n"
+            + _table(["figure", "value", "95 % interval, bootstrap over utterances"], rows)
+        )
+    return "\n\n".join(["## Figures", *tables])
+
+
+def limits(facts: "CardFacts") -> str:
+    """What it is for, and what is known to limit it."""
+    lines = "\n".join(f"- {line}" for line in _limits(facts))
+    return (
+        "## Intended use and limits\n\nFor research on how people label recorded utterances. It "
+        "says what the annotators of its corpus would likely have said, and does not know what "
+        f"anybody feels: no decision about a person should rest on it.\n\n{lines}"
+    )
+
+
+def _limits(facts: "CardFacts") -> Iterator[str]:
+    yield f"Languages: {_UNKNOWN}; the corpus card does not name any."
+    yield _speakers(facts)
+    task = facts.task
+    if task.target.has_labels and sum(task.class_counts):
+        total = sum(task.class_counts)
+        rare = [n for n, x in zip(task.labels, task.class_counts, strict=True) if x / total < _RARE]
+        if rare:
+            yield f"Less than {_RARE:.0%} of the training set: {', '.join(rare)}; expect little."
+    config = facts.config
+    if SPEECH in task.modalities and task.encoder_cards()[SPEECH].input in ("waveform", "log_mel"):
+        yield f"Audio is heard up to {config.task.max_speech_seconds:g} s; the rest is cut."
+    if len(task.modalities) > 1 and not config.model.modality_dropout:
+        yield (
+            "It was trained without modality dropout: of missing modalities it knows what the gaps "
+            "of its corpus taught it, if there were any."
+        )
+    yield "Recording conditions, age, accent and culture of the speakers: unknown to this card."
+
+
+def _speakers(facts: "CardFacts") -> str:
+    known = None if facts.corpus is None else facts.corpus.splits.get("train", {}).get("speakers")
+    if facts.fold is not None or not known:
+        return f"How many speakers it was trained on: {_UNKNOWN}."
+    return f"It was trained on {known} speakers; others may sound or write otherwise."
+
+
+def _written(interval: Interval) -> tuple[str, str]:
+    if not math.isfinite(interval.figure):
+        return "undefined", ""
+    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return f"{interval.figure:.4f}", "undefined"
+    return f"{interval.figure:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines
+    )

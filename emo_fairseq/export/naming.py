@@ -1,0 +1,121 @@
+"""Names of trained models that say what they are: ``T+A--STF--gated(mpnet+wavlm-base)``.
+
+The scheme is ``{modalities}--{target}{tuning}[--{fusion}]({backbones})``, as the MELD system of the
+line named its folders:
+
+modalities  T text, A audio, V video, joined by ``+``
+target      see :data:`TARGET_LETTERS`
+tuning      T tuned in full, L LoRA, F frozen; one letter for each modality where they differ
+fusion      where there are several modalities
+backbones   what each encoder was started from
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from emo_fairseq.encoder_card import KINDS
+from emo_fairseq.errors import UsageError
+from emo_fairseq.fusion_options import fusion_name
+from emo_fairseq.modalities import MODALITIES
+
+#: The seed has E and S; the other targets got letters of their own.
+TARGET_LETTERS: Mapping[str, str] = {
+    "emotion": "E",
+    "sentiment": "S",
+    "vad": "V",
+    "sentiment_score": "R",  # a regression of the sentiment, as in CMU-MOSI
+    "binary_emotion": "B",
+}
+TUNING_LETTERS: Mapping[str, str] = {"full": "T", "lora": "L", "frozen": "F"}
+_MODALITY_LETTERS = dict(zip(MODALITIES, "TAV", strict=True))
+_SCRATCH = "scratch"
+_LONGEST = 200  # bytes; file systems allow 255 for a name
+
+# What checkpoint files are called that do not say which model they hold.
+_NAMELESS = re.compile(r"(model|checkpoint\w*)\.(pt|bin|safetensors)")
+
+
+def folder_name(
+    target: str, encoders: Mapping[str, str], tuning: Mapping[str, str], fusion: str
+) -> str:
+    """The name of a model's folder.
+
+    >>> folder_name("sentiment", {"text": "hf:models/mpnet"}, {"text": "frozen"}, "concat")
+    'T--SF(mpnet)'
+    >>> encoders = {"text": "hf:roberta-base", "speech": "fairseq:hubert/model.pt"}
+    >>> folder_name("emotion", encoders, {"text": "full", "speech": "frozen"}, "gated")
+    'T+A--ETF--gated(roberta-base+hubert)'
+
+    Args:
+        target: a name of :data:`emo_fairseq.targets.TARGETS`.
+        encoders: of each modality its spec, such as ``hf:FOLDER`` or ``scratch:base``.
+        tuning: of each modality ``full``, ``lora`` or ``frozen``.
+        fusion: its name; left out of the folder's where there is one modality.
+
+    Raises:
+        UsageError: a target or tuning that has no letter.
+    """
+    for given, letters in (
+        (target, TARGET_LETTERS),
+        *((t, TUNING_LETTERS) for t in tuning.values()),
+    ):
+        if given not in letters:
+            raise UsageError(f"{given!r} has no letter in a folder's name: {', '.join(letters)}")
+    names = [name for name in MODALITIES if name in encoders]
+    modal = "+".join(_MODALITY_LETTERS[name] for name in names)
+    tuned = "".join(TUNING_LETTERS[tuning[name]] for name in names)
+    tuned = tuned[0] if len(set(tuned)) == 1 else tuned
+    middle = f"--{fusion}" if len(names) > 1 else ""
+    backbones = _short("+".join(backbone(encoders[name]) for name in names))
+    return f"{modal}--{TARGET_LETTERS[target]}{tuned}{middle}({backbones})"
+
+
+def backbone(spec: str) -> str:
+    """An encoder's short name, fit for any file system.
+
+    >>> backbone("hf:models/all-mpnet-base-v2/"), backbone("fairseq:roberta.base/model.pt")
+    ('all-mpnet-base-v2', 'roberta.base')
+    >>> backbone("fairseq:wav2vec/vq small.pt"), backbone("features:emotion2vec")
+    ('vq-small', 'emotion2vec')
+    >>> backbone("scratch:base")
+    'scratch-base'
+    """
+    kind, _, place = spec.partition(":")
+    if kind not in KINDS:
+        kind, place = "", spec
+    if kind == _SCRATCH:
+        return f"{_SCRATCH}-{_clean(place)}"
+    path = PurePath(place)
+    if path.suffix in (".pt", ".bin", ".safetensors"):
+        path = path.parent if _NAMELESS.fullmatch(path.name) and path.parent.name else path
+        path = path.with_suffix("") if path.suffix in (".pt", ".bin", ".safetensors") else path
+    return _clean(path.name) or _clean(place) or "unnamed"
+
+
+def name_of(task_cfg: Any, model_cfg: Any, modalities: Sequence[str], target: str) -> str:
+    """The name of a trained model from its options.
+
+    Args:
+        task_cfg: of the task; names the encoders.
+        model_cfg: of the model; names tuning, fusion and size.
+        modalities: that it reads.
+        target: what it predicts.
+    """
+    size = str(model_cfg._name).partition("_")[2] or "base"
+    encoders = {
+        name: getattr(task_cfg, f"{name}_encoder", None) or f"{_SCRATCH}:{size}"
+        for name in modalities
+    }
+    tuning = {name: str(getattr(model_cfg, f"{name}_tuning", "full")) for name in modalities}
+    return folder_name(target, encoders, tuning, fusion_name(model_cfg, len(modalities)))
+
+
+def _clean(text: str) -> str:
+    """Letters, digits, ``.``, ``_`` and ``-`` alone, none of the last three at either end."""
+    return re.sub(r"[^\w.]+", "-", text, flags=re.ASCII).strip("-._")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST].rstrip("-._+")

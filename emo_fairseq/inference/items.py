@@ -1,0 +1,125 @@
+"""What somebody asks about: recordings, texts or both, one or many, each with its name."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.clean_text import normalise_text
+from data_prep.manifest import without_controls
+from data_prep.sound.audio import FloatArray
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.sound import Audio, hear
+from emo_fairseq.modalities import SPEECH, TEXT
+
+Transcribe = Callable[[FloatArray], str]
+_MANY = (list, tuple)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording, one text, or both.
+
+    Attributes:
+        name: for messages.
+        sound: mono float32 samples at 16 kHz.
+        text: as the tokenizer is to have it.
+        seconds: length of the recording, also where the model does not hear it.
+    """
+
+    name: str
+    sound: FloatArray | None
+    text: str | None
+    seconds: float | None = None
+
+    def has(self, modality: str) -> bool:
+        """Whether the item has text or speech."""
+        return {TEXT: self.text, SPEECH: self.sound}.get(modality) is not None
+
+
+def pair_up(audio: Any, text: Any) -> tuple[list[tuple[str, Any, Any]], bool]:
+    """(name, audio, text) of each item, and whether a list was given.
+
+    Raises:
+        UsageError: two lists of different lengths, or a list beside one alone.
+    """
+    is_many = isinstance(audio, _MANY) or isinstance(text, _MANY)
+    if not is_many:
+        return [("the input", audio, text)], False
+    columns = {"audio": audio, "text": text}
+    for name, column in columns.items():
+        if column is not None and not isinstance(column, _MANY):
+            raise UsageError(f"{name} is one alone beside a list; give a list of the same length")
+    lengths = {len(column) for column in columns.values() if column is not None}
+    if len(lengths) > 1:
+        raise UsageError(
+            f"{len(audio)} recordings and {len(text)} texts; give lists of the same length, with "
+            "None where an item has none"
+        )
+    (n_items,) = lengths
+    none = [None] * n_items
+    pairs = zip(audio or none, text or none, strict=True)
+    return [(f"item {number}", *pair) for number, pair in enumerate(pairs, start=1)], True
+
+
+class ItemReader:
+    """Makes items of what was given, and refuses what a model cannot be asked.
+
+    Args:
+        modalities: that the model reads.
+        cleans_text: whether texts are brought to the form of :mod:`data_prep.clean_text`.
+    """
+
+    def __init__(self, modalities: Sequence[str], cleans_text: bool) -> None:
+        self._modalities = modalities
+        self._cleans_text = cleans_text
+
+    def read(
+        self,
+        name: str,
+        audio: Audio | None,
+        text: str | None,
+        sample_rate: float | None = None,
+        transcribe: Transcribe | None = None,
+    ) -> Item:
+        """One item.
+
+        Raises:
+            UsageError: nothing that the model reads, or something that it does not, or that is
+                broken; names the item.
+        """
+        wants_words = transcribe is not None and TEXT in self._modalities and text is None
+        self._check_read(name, audio, text, {SPEECH, TEXT} if wants_words else {TEXT})
+        sound = None if audio is None else hear(audio, sample_rate, _named(name, audio))
+        if text is not None:
+            text = self._clean(name, text)
+            if not text:
+                raise UsageError(f"{name}: the text is empty; leave it out (None) if there is none")
+        elif transcribe is not None and sound is not None and wants_words:
+            text = self._clean(name, transcribe(sound)) or None
+        heard = sound if SPEECH in self._modalities else None
+        if heard is None and text is None:
+            what = " and ".join(self._modalities)
+            unheard = "no words were heard in it" if sound is not None else "there is nothing"
+            raise UsageError(f"{name}: {unheard}, and the model reads {what}; give some of that")
+        return Item(name, heard, text, None if sound is None else len(sound) / 16_000)
+
+    def _check_read(self, name: str, audio: Any, text: Any, audible: Collection[str]) -> None:
+        reads = " and ".join(self._modalities)
+        if audio is not None and SPEECH not in self._modalities and SPEECH not in audible:
+            raise UsageError(
+                f"{name}: audio, but the model reads {reads}; leave the audio out, or give "
+                "transcribe, which makes text of it"
+            )
+        if text is not None and TEXT not in self._modalities:
+            raise UsageError(f"{name}: text, but the model reads {reads}; leave the text out")
+
+    def _clean(self, name: str, text: Any) -> str:
+        if not isinstance(text, str):
+            raise UsageError(f"{name}: the text is {type(text).__name__}, and not a string")
+        text = without_controls(text)
+        return normalise_text(text) if self._cleans_text else text.strip() and text
+
+
+def _named(name: str, audio: Audio) -> str:
+    return f"{name} ({Path(audio).name})" if isinstance(audio, str | Path) else name

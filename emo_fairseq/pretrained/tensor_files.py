@@ -1,0 +1,59 @@
+"""Tensors on disk without pickle: safetensors."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.torch import save_file
+from torch import Tensor
+
+from emo_fairseq.errors import UsageError
+
+
+def write_tensors(file: Path, tensors: Mapping[str, Tensor], note: str = "") -> None:
+    """Write a state dict; tensors that share memory are written each.
+
+    Args:
+        file: takes its place when it is whole.
+        tensors: by name.
+        note: what :func:`read_note` gives back.
+    """
+    whole: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, value in tensors.items():
+        alone = value.detach().cpu().contiguous()
+        place = alone.untyped_storage().data_ptr()
+        whole[name] = alone.clone() if place in places else alone  # the format shares no memory
+        places.add(place)
+    part = file.with_name(f".{file.name}.part")
+    save_file(whole, str(part), metadata={"note": note})
+    part.replace(file)
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """Read what :func:`write_tensors` wrote.
+
+    Raises:
+        UsageError: it is not there, or is none.
+    """
+    with _open(file) as opened:
+        return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+
+
+def read_note(file: Path) -> str:
+    """The note in it. Raises a `UsageError` as :func:`read_tensors` does."""
+    with _open(file) as opened:
+        return str((opened.metadata() or {}).get("note", ""))
+
+
+def _open(file: Path) -> Any:
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file; export the checkpoint again")
+    try:
+        return safetensors.safe_open(str(file), framework="pt")
+    except (safetensors.SafetensorError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"{file}: cannot be read ({reason}); export the checkpoint again"
+        ) from error

@@ -1,0 +1,129 @@
+"""Model cards: all that the files say, and nothing that they do not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from data_prep.schema import read_manifest
+from emo_fairseq import metrics, predictions
+from emo_fairseq.errors import UsageError
+from emo_fairseq.export.card_figures import score_file
+from emo_fairseq.export.model_card import write_card
+
+OPTIONS = "--modality text --dropout 0.3"
+LABELS = ("neutral", "happy", "sad", "angry")
+
+
+@pytest.fixture
+def own_folder(trained_models, tmp_path) -> Path:
+    return Path(shutil.copytree(trained_models.folder(OPTIONS), tmp_path / "model"))
+
+
+def write_predictions(file: Path, truth: str, said: str) -> Path:
+    """Of letters of labels: who was what, and what was said of them."""
+    named = {label[0]: label for label in LABELS}
+    rows = [
+        {"id": f"u{n}", "split": "test", "truth": named[t], "prediction": named[p]}
+        | {f"probability_{label}": float(label == named[p]) for label in LABELS}
+        for n, (t, p) in enumerate(zip(truth, said, strict=True))
+    ]
+    predictions.write(file, rows)
+    return file
+
+
+def test_what_is_in_the_files(trained_models, own_folder, toy_corpus, tmp_path):
+    file = write_predictions(tmp_path / "test.tsv", "nnhhssaa" * 3, "nhhhssna" * 3)
+    checkpoint = trained_models.checkpoint(OPTIONS)
+    speakers = {row.speaker for row in read_manifest(toy_corpus / "train.tsv")}
+    card = write_card(own_folder, checkpoint, toy_corpus, [file], "T--ET(toy)").read_text()
+    front, _, text = card.removeprefix("---\n").partition("---\n")
+    assert yaml.safe_load(front) == {
+        "license": "unknown",
+        "library_name": "emo_fairseq",
+        "tags": ["emotion-recognition", "emotion", "text"],
+        "datasets": ["toy"],
+        "metrics": ["UAR", "WA", "macro F1", "weighted F1"],
+        "pipeline_tag": "text-classification",
+    }
+    for said in (
+        "# T--ET(toy)",
+        f"one of 4 labels ({', '.join(LABELS)})",
+        "Protocol: one fixed split, speakers and dialogues disjoint",
+        "| train | 32 |",
+        "Training set by class: neutral 8, happy 8, sad 8, angry 8.",
+        "`checkpoint_last.pt`, as they stood then; no split has chosen them",
+        "| model | `dropout` | `0.3` |",
+        f"It was trained on {len(speakers)} speakers",
+        "| WA | 0.7500 |",
+        "test, 24 utterances (`test.tsv`)",
+        "Languages: unknown",
+    ):
+        assert said in text, said
+    assert "speech_embed_dim" not in text, "it has no speech"
+    assert "adam_betas" not in text, "the default, otherwise written"
+    assert str(toy_corpus.parent) not in card, "no folder of this machine"
+    with torch.no_grad():
+        weights = torch.load(checkpoint, weights_only=True)["model"]
+    assert f"{sum(x.numel() for n, x in weights.items() if 'version' not in n):,}" in text
+
+
+def test_what_no_file_says_is_called_unknown(trained_models, own_folder, toy_corpus, tmp_path):
+    moved = tmp_path / "checkpoint_last.pt"
+    saved = torch.load(trained_models.checkpoint(OPTIONS), weights_only=True)
+    saved["cfg"]["task"]["data"] = str(tmp_path / "gone")
+    torch.save(saved, moved)
+    card = write_card(own_folder, moved).read_text()
+    assert "Corpus: unknown" in card
+    assert "How many speakers it was trained on: unknown" in card
+    assert "## Figures\n\nUnknown: no predictions file was given" in card
+    assert "datasets" not in card
+    assert "metrics" not in card
+
+
+def test_the_split_that_chose_the_checkpoint(trained_models, own_folder, tmp_path):
+    saved = torch.load(trained_models.checkpoint(OPTIONS), weights_only=True)
+    saved["cfg"]["dataset"] |= {"disable_validation": False, "valid_subset": "test"}
+    saved["cfg"]["checkpoint"] |= {
+        "best_checkpoint_metric": "uar",
+        "maximize_best_checkpoint_metric": True,
+    }
+    torch.save(saved, tmp_path / "checkpoint_best.pt")
+    card = write_card(own_folder, tmp_path / "checkpoint_best.pt").read_text()
+    assert "The test split chose the checkpoint: that with the largest uar." in card
+    assert "figures on it flatter the model" in card
+
+
+def test_figures_are_those_of_the_rows(tmp_path):
+    file = write_predictions(tmp_path / "p.tsv", "nnnnhhssa", "nnnhhssan")
+    (scored,) = score_file(file, LABELS, has_labels=True)
+    codes = [["nhsa".index(letter) for letter in word] for word in ("nnnnhhssa", "nnnhhssan")]
+    counts = metrics.confusion(*map(torch.tensor, codes), len(LABELS))
+    assert scored.figures["weighted F1"].figure == pytest.approx(metrics.weighted_f1(counts))
+    assert scored.figures["UAR"].figure == pytest.approx(metrics.unweighted_average_recall(counts))
+    figure, low, high = scored.figures["WA"]
+    assert figure == pytest.approx(5 / 9)
+    assert 0 < low < figure < high < 1
+
+
+def test_figures_of_numbers(tmp_path):
+    truth, said = torch.tensor([[0.1, 0.4], [0.9, 0.2], [0.5, 0.6]]), torch.rand(3, 2)
+    rows = [
+        {"id": f"u{n}", "split": "test"}
+        | {f"truth_{axis}": float(t[k]) for k, axis in enumerate("va")}
+        | {f"prediction_{axis}": float(p[k]) for k, axis in enumerate("va")}
+        for n, (t, p) in enumerate(zip(truth, said, strict=True))
+    ]
+    predictions.write(tmp_path / "p.tsv", rows)
+    (scored,) = score_file(tmp_path / "p.tsv", "va", has_labels=False)
+    of_axis = [metrics.concordance_cc(metrics.moments(truth[:, k], said[:, k])) for k in (0, 1)]
+    assert scored.figures["CCC, a"].figure == pytest.approx(of_axis[1], abs=1e-6)
+    assert scored.figures["CCC"].figure == pytest.approx(sum(of_axis) / 2, abs=1e-6)
+
+
+def test_predictions_of_another_model_are_refused(tmp_path):
+    file = write_predictions(tmp_path / "p.tsv", "nh", "nh")
+    with pytest.raises(UsageError, match="holds predictions of neutral, happy, sad, angry, and"):
+        score_file(file, ("joy", "fear"), has_labels=True)

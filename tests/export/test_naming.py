@@ -1,0 +1,61 @@
+"""Names of model folders."""
+
+import itertools
+
+import pytest
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.export.naming import (
+    TARGET_LETTERS,
+    TUNING_LETTERS,
+    backbone,
+    folder_name,
+    name_of,
+)
+from emo_fairseq.inference.loading import read_checkpoint
+from emo_fairseq.targets import TARGETS
+
+
+def test_every_target_has_a_letter_of_its_own():
+    assert TARGET_LETTERS.keys() == TARGETS.keys()
+    assert len(set(TARGET_LETTERS.values())) == len(TARGETS)
+
+
+def test_models_that_differ_have_names_that_differ():
+    names = [
+        folder_name(target, {"text": "hf:a", "speech": encoder}, {"text": a, "speech": b}, fusion)
+        for target, encoder, a, b, fusion in itertools.product(
+            TARGETS, ("hf:b", "scratch:tiny"), TUNING_LETTERS, TUNING_LETTERS, ("gated", "lmf")
+        )
+    ]
+    assert len(set(names)) == len(names)
+    assert "T+A--EFL--lmf(a+b)" in names
+    assert "T+A--ST--gated(a+scratch-tiny)" in names
+
+
+@pytest.mark.parametrize(
+    "spec", ["hf:../../x y/$(z)", "hf:./", "hf:C:\\models\\b", "hf:..", "hf:名"]
+)
+def test_backbones_are_fit_for_file_systems(spec):
+    name = backbone(spec)
+    assert name
+    assert name.strip(".-") == name
+    assert not set(name) & set("/\\: $()'\"\n")
+
+
+def test_a_name_stays_short_enough_for_a_folder():
+    encoders = {"text": f"hf:{'a' * 300}", "speech": f"hf:{'b' * 300}"}
+    tuning = dict.fromkeys(encoders, "full")
+    assert len(folder_name("emotion", encoders, tuning, "gated")) < 255
+
+
+def test_an_unknown_target_is_refused():
+    with pytest.raises(UsageError, match="'mood' has no letter"):
+        folder_name("mood", {"text": "hf:a"}, {"text": "full"}, "concat")
+
+
+def test_the_name_of_a_checkpoint(trained_models):
+    options = "--modality text+speech --speech-input log_mel --target vad --fusion lmf"
+    cfg = read_checkpoint(trained_models.checkpoint(options))["cfg"]
+    name = name_of(cfg.task, cfg.model, ("text", "speech"), "vad")
+    assert name == "T+A--VT--lmf(scratch-tiny+scratch-tiny)"

@@ -1,0 +1,197 @@
+"""Models as ONNX graphs: the same answers, and no file where they are not the same."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hf_folders
+import numpy as np
+import onnx
+import pytest
+import torch
+import transformers
+
+from data_prep.schema import read_corpus, read_manifest, write_corpus
+from data_prep.tokenize_text import tokenize_with_hf
+from emo_fairseq.errors import UsageError
+from emo_fairseq.export import onnx as onnx_export
+from emo_fairseq.export.onnx import OnnxRecogniser, export_onnx
+from emo_fairseq.inference.model_folder import WEIGHTS_FILE, read_model_folder
+from emo_fairseq.inference.recogniser import EmotionRecogniser
+
+LOG_MEL = "--speech-input log_mel"
+BOTH = f"--modality text+speech {LOG_MEL}"
+CASES = {
+    "text, more targets": "--modality text --auxiliary-targets vad,sentiment",
+    "log-mel": f"--modality speech {LOG_MEL} --target vad",
+    "waveform": "--modality speech --speech-input waveform",
+    "cross_attention": BOTH,
+    "gated": f"{BOTH} --fusion gated --speech-pooling mean_std --text-pooling attention",
+    "adaptive": f"{BOTH} --fusion adaptive",
+    "lmf": f"{BOTH} --fusion lmf",
+}
+PARITY = 1e-5
+_COLUMN = {"text": "text", "speech": "audio"}
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Callable[[Path], Path]:
+    """A copy of a shared model folder."""
+    return lambda folder: Path(shutil.copytree(folder, tmp_path / "model"))
+
+
+@pytest.fixture(scope="module")
+def hf_toy(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy corpus in the words of a tiny BERT, with that and a tiny wav2vec 2.0 beside it."""
+    place = tmp_path_factory.mktemp("hf")
+    corpus = read_corpus(toy_corpus)
+    splits = {split: read_manifest(toy_corpus / f"{split}.tsv") for split in corpus.splits}
+    write_corpus(place / "data", corpus, splits)
+    (place / "data" / "audio").symlink_to(toy_corpus / "audio")
+    hf_folders.build(place / "bert", texts=[str(row.text) for row in splits["train"]])
+    tokenize_with_hf(place / "data", place / "bert")
+    strides = {"conv_kernel": (10, 8, 8), "conv_stride": (5, 8, 8)}  # a frame every 20 ms
+    size = {**hf_folders.SIZES, **strides, "conv_dim": (8, 8, 8)}
+    config = transformers.Wav2Vec2Config(  # of base size's kind: a norm over time
+        **size, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2, vocab_size=5
+    )
+    transformers.Wav2Vec2Model(config).save_pretrained(place / "wav2vec2")
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(place / "wav2vec2")
+    return place
+
+
+def rows(data: Path, model: Any) -> dict[str, list[Any]]:
+    """What a model reads of some utterances of differing lengths, gaps included."""
+    found = read_manifest(data / "test.tsv")[:7]
+    given: dict[str, list[Any]] = {
+        "audio": [data / str(row.audio) for row in found],
+        "text": [str(row.text) for row in found],
+    }
+    given = {_COLUMN[name]: given[_COLUMN[name]] for name in model.modalities}
+    if len(given) > 1:
+        given["audio"][2] = given["text"][4] = None
+    return given
+
+
+def assert_same_answers(folder: Path, data: Path) -> None:
+    graph, model = OnnxRecogniser.from_folder(folder), EmotionRecogniser(read_model_folder(folder))
+    asked = rows(data, model)
+    few = {name: values[:1] for name, values in asked.items()}
+    for given, size in ((asked, 3), (few, 1)):
+        answers = zip(
+            graph.predict(**given, batch_size=size),
+            model.predict(**given, batch_size=size),
+            strict=True,
+        )
+        for found, expected in answers:
+            assert found.label == expected.label
+            assert found.modalities == expected.modalities
+            assert np.abs(found.embedding - expected.embedding).max() < PARITY
+            for name in ("probabilities", "values"):
+                assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=PARITY)
+            assert {k: pytest.approx(v, abs=PARITY) for k, v in found.auxiliary.items()} == dict(
+                expected.auxiliary
+            )
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_a_graph_answers_as_its_model(options, trained_models, own_folder, toy_corpus):
+    folder = own_folder(trained_models.folder(options))
+    assert export_onnx(folder, check=5) < PARITY
+    assert_same_answers(folder, toy_corpus)
+
+
+def test_where_no_row_has_a_modality(trained_models, own_folder, toy_corpus):
+    folder = own_folder(trained_models.folder(BOTH))
+    export_onnx(folder, check=1)
+    graph, model = OnnxRecogniser.from_folder(folder), EmotionRecogniser(read_model_folder(folder))
+    text = ["so what do you say", "no"]
+    for found, expected in zip(graph.predict(text=text), model.predict(text=text), strict=True):
+        assert found.probabilities == pytest.approx(expected.probabilities, abs=PARITY)
+    # What the leaves never give, but somebody who calls the graph himself may:
+    tokens = {"tokens": torch.full((1, 5000), 7), "padding_mask": torch.zeros(1, 5000).bool()}
+    present, absent = torch.tensor([True]), torch.tensor([False])
+    with pytest.raises(
+        UsageError, match=r"cannot take text\.tokens \(1, 5000\).*give shorter inputs"
+    ):
+        graph.forward({"text": {**tokens, "present": present}, "speech": {"present": absent}})
+
+
+def test_pretrained_encoders_with_lora_and_norms_over_time(trained_models, own_folder, hf_toy):
+    options = f"""--modality text+speech --text-encoder hf:{hf_toy / "bert"} --text-layer weighted
+        --text-tuning lora --speech-encoder hf:{hf_toy / "wav2vec2"} --fusion concat"""
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    folder = own_folder(trained_models.folder(options, hf_toy / "data", sizes))
+    assert export_onnx(folder, check=5) < PARITY
+    assert_same_answers(folder, hf_toy / "data")
+
+
+def test_what_cannot_be_exported_says_why(trained_models, hf_toy, tmp_path):
+    config = transformers.WhisperConfig(
+        d_model=16,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        num_mel_bins=8,
+        max_source_positions=100,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=16,
+        max_target_positions=8,
+        vocab_size=30,
+        pad_token_id=1,
+        bos_token_id=2,
+        eos_token_id=3,
+        decoder_start_token_id=2,
+    )
+    transformers.WhisperModel(config).save_pretrained(tmp_path / "whisper")
+    transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=2).save_pretrained(
+        tmp_path / "whisper"
+    )
+    options = f"""--modality speech --speech-encoder hf:{tmp_path / "whisper"}
+        --max-speech-seconds 2"""
+    sizes = "--arch robertaEMO_tiny --embedding-dim 16"
+    folder = trained_models.folder(options, hf_toy / "data", sizes)
+    with pytest.raises(UsageError, match="speech encoder cannot be exported to ONNX: Whisper"):
+        export_onnx(folder)
+    assert not (folder / "model.onnx").exists()
+
+
+def test_a_graph_that_answers_otherwise_is_not_kept(trained_models, own_folder, monkeypatch):
+    folder = own_folder(trained_models.folder(CASES["log-mel"]))
+    prepare = onnx_export.make_traceable
+
+    def spoil(model: Any, n_positions: int) -> None:
+        prepare(model, n_positions)
+        model.head.out_proj.bias.data += 0.25
+
+    monkeypatch.setattr(onnx_export, "make_traceable", spoil)
+    with pytest.raises(UsageError, match=r"not written: .* differ .* by up to 0\.25, more than"):
+        export_onnx(folder, check=2)
+    assert sorted(file.name for file in folder.iterdir()) == ["config.json", WEIGHTS_FILE]
+
+
+def test_weights_too_large_for_one_file_lie_beside_it(trained_models, own_folder, monkeypatch):
+    folder = own_folder(trained_models.folder(CASES["log-mel"]))
+    monkeypatch.setattr(onnx_export, "_ONE_FILE", 0)
+    export_onnx(folder, check=2)
+    beside = folder / "model.onnx.data"
+    assert beside.stat().st_size > 0.8 * (folder / WEIGHTS_FILE).stat().st_size
+    onnx.checker.check_model(str(folder / "model.onnx"))
+    OnnxRecogniser.from_folder(folder)
+    beside.unlink()
+    with pytest.raises(UsageError, match="no graph that onnxruntime can run"):
+        OnnxRecogniser.from_folder(folder)
+
+
+def test_a_graph_of_other_weights_is_refused(trained_models, own_folder):
+    folder = own_folder(trained_models.folder(CASES["log-mel"]))
+    with pytest.raises(UsageError, match=r"model\.onnx: there is no such file; make it with"):
+        OnnxRecogniser.from_folder(folder)
+    export_onnx(folder, check=1)
+    shutil.copy(
+        trained_models.folder(f"{CASES['log-mel']} --seed 5") / WEIGHTS_FILE, folder / WEIGHTS_FILE
+    )
+    with pytest.raises(UsageError, match="was exported from other weights"):
+        OnnxRecogniser.from_folder(folder)

@@ -1,0 +1,78 @@
+"""fairseq's commands in the test's own process, as if fairseq had just been imported each time."""
+
+import contextlib
+import importlib
+import io
+import logging
+import shlex
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fairseq import checkpoint_utils
+from fairseq.logging import metrics
+from fairseq_cli import train as fairseq_train
+
+import emo_fairseq
+from emo_fairseq.compat.sweeps import close_event_files
+
+PLUGIN = Path(emo_fairseq.__file__).parent
+
+# Smaller encoders than robertaEMO_tiny's, for any modality.
+TINY = """--arch robertaEMO_tiny
+    --text-embed-dim 16 --text-ffn-embed-dim 16 --text-attention-heads 2 --text-encoder-layers 1
+    --speech-embed-dim 16 --speech-ffn-embed-dim 16 --speech-attention-heads 2
+    --speech-encoder-layers 1 --speech-conv-channels 16
+    --speech-conv-layers '[(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2'
+    --embedding-dim 16"""
+
+PLAIN = f"--user-dir {PLUGIN} --task emotion_prediction --cpu --num-workers 0 --log-format simple"
+TRAIN = f"""{PLAIN} --criterion emotion_prediction_cri --optimizer adam --clip-norm 1.0
+    --lr 0.003 --log-interval 1 --no-epoch-checkpoints"""
+
+
+def run_tool(module: str, name: str, *options: str | Path) -> str:
+    """Run the ``cli_main`` of a module under this name; returns what it says.
+
+    Words of the command line are given as strings, split as a shell does, or as paths.
+    """
+    heard = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, _fresh_fairseq(heard):
+        patch.setattr(sys, "argv", [name, *words(options)])
+        importlib.import_module(module).cli_main()
+    return heard.getvalue()
+
+
+def words(options: tuple[str | Path, ...]) -> list[str]:
+    """The words of a command line."""
+    return [
+        word
+        for option in options
+        for word in ([str(option)] if isinstance(option, Path) else shlex.split(option))
+    ]
+
+
+@contextlib.contextmanager
+def _fresh_fairseq(heard: io.StringIO) -> Iterator[None]:
+    """As if fairseq had just been imported: it keeps its best score and its meters in globals."""
+    for function in (checkpoint_utils.save_checkpoint, fairseq_train.should_stop_early):
+        for remembered in ("best", "num_runs"):
+            if hasattr(function, remembered):
+                delattr(function, remembered)
+    metrics.reset()
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    handler = logging.StreamHandler(heard)
+    handler.setFormatter(logging.Formatter("%(asctime)s | %(levelname)s | %(name)s | %(message)s"))
+    root.handlers[:] = [handler]  # fairseq-validate exchanges it for one on standard output
+    root.setLevel(logging.INFO)
+    try:
+        with contextlib.redirect_stdout(heard), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        close_event_files()  # as fairseq does at its exit
+        root.handlers[:] = handlers
+        root.setLevel(level)

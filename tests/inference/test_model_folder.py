@@ -1,0 +1,360 @@
+"""Model folders: they answer as the checkpoint does, need nothing beside them, and run no code."""
+
+import json
+import pickle
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hf_folders
+import pytest
+import torch
+from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
+from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
+
+from data_prep.extract_features import main as extract_features
+from data_prep.schema import read_corpus, read_manifest, write_corpus
+from data_prep.tokenize_speech import tokenize_with_vq_wav2vec
+from data_prep.tokenize_text import tokenize_with_gpt2, tokenize_with_hf
+from emo_fairseq.errors import UsageError
+from emo_fairseq.export.model_folder import write_model_folder
+from emo_fairseq.inference.model_folder import read_model_folder
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.predictions import PROBABILITY
+
+transformers = pytest.importorskip("transformers")
+
+TOLERANCE = 1e-5
+SMALL = """--arch robertaEMO_tiny --embedding-dim 16 --fusion-embed-dim 16
+    --encoder-attention-heads 2"""
+WAV2VEC2 = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "conv_dim": (8, 8, 8),
+    "conv_kernel": (10, 8, 8),
+    "conv_stride": (8, 5, 4),
+    "num_feat_extract_layers": 3,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+    "vocab_size": 5,
+}
+
+
+@pytest.fixture
+def data(toy_corpus: Path, tmp_path: Path) -> Path:
+    """The toy corpus in the words of a tiny BERT, which lies beside it with a tiny wav2vec 2.0."""
+    own = tmp_path / "data"
+    corpus = read_corpus(toy_corpus)
+    splits = {split: read_manifest(toy_corpus / f"{split}.tsv") for split in corpus.splits}
+    write_corpus(own, corpus, splits)
+    (own / "audio").symlink_to(toy_corpus / "audio")
+    hf_folders.build(tmp_path / "pre" / "bert", texts=[str(row.text) for row in splits["train"]])
+    torch.manual_seed(3)
+    config = transformers.Wav2Vec2Config(**WAV2VEC2)
+    transformers.Wav2Vec2Model(config).save_pretrained(tmp_path / "pre" / "wav2vec2")
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "pre" / "wav2vec2")
+    tokenize_with_hf(own, tmp_path / "pre" / "bert")
+    return own
+
+
+@pytest.fixture
+def nothing_else(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Take away what lies beside a model folder, and all means of running what lies in it."""
+
+    def take_away() -> None:
+        for folder in (tmp_path / "pre", data / "text", data / "speech", data / "features"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for module, name in ((torch, "load"), (pickle, "load"), (pickle, "Unpickler")):
+            monkeypatch.setattr(module, name, _refuse)
+
+    return take_away
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("something was unpickled")
+
+
+def _compare(folder: Path, rows: list[dict[str, str]], audio: Any, text: Any) -> None:
+    found = RobertaEMOModel.from_pretrained(folder, "cpu").predict(audio, text)
+    for prediction, row in zip(found, rows, strict=True):
+        expected = {name: float(row[PROBABILITY + name]) for name in prediction.probabilities}
+        assert prediction.probabilities == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_pretrained_encoders_go_along(
+    data, trained_models, rows_of, nothing_else, tmp_path, monkeypatch
+):
+    """One adapted by LoRA, one frozen; the checkpoint holds neither."""
+    monkeypatch.chdir(tmp_path)
+    options = """--text-encoder hf:pre/bert --text-tuning lora --speech-encoder hf:pre/wav2vec2
+        --speech-tuning frozen --no-encoder-cache --checkpoint-weights trained"""
+    checkpoint = trained_models.checkpoint(options, data, SMALL)
+    rows = trained_models.validated(checkpoint, data, "--no-encoder-cache")
+    apart = write_model_folder(checkpoint, data, tmp_path / "apart")
+    merged = write_model_folder(checkpoint, data, tmp_path / "merged", merge_lora=True)
+    again = write_model_folder(checkpoint, data, tmp_path / "again")
+    names = {file.name for file in merged.rglob("*") if file.is_file()}
+    assert {"config.json", "model.safetensors", "tokenizer.yaml", "tokenizer.json"} <= names
+    assert not any(name.endswith((".bin", ".idx", ".pt", ".pkl")) for name in names)
+    for file in apart.rglob("*"):
+        if file.is_file():
+            assert file.read_bytes() == (again / file.relative_to(apart)).read_bytes()
+            assert str(tmp_path).encode() not in file.read_bytes(), file
+    audio, text = rows_of(data)
+    nothing_else()
+    for folder in (apart, merged):
+        _compare(folder, rows, audio, text)
+
+
+FEATURES = {
+    "vectors of two encoders": (
+        """--text-encoder features:words --speech-encoder features:sounds""",
+        {
+            "words": "--modality text --encoder hf:pre/bert --layer 2",
+            "sounds": "--encoder hf:pre/wav2vec2 --layer mean --pool mean_std --max-seconds 0.7",
+        },
+    ),
+    "log-mel vectors": (
+        "--modality speech --speech-encoder features:levels",
+        {"levels": "--encoder log_mel --pool mean"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "features"), FEATURES.values(), ids=FEATURES)
+def test_features_are_computed_again(
+    options, features, data, trained_models, rows_of, nothing_else, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for name, how in features.items():
+        assert extract_features([str(data), "--name", name, *how.split()]) == 0
+    checkpoint = trained_models.checkpoint(options, data, SMALL)
+    rows = trained_models.validated(checkpoint, data)
+    folder = write_model_folder(checkpoint, data, tmp_path / "folder")
+    audio, text = rows_of(data)
+    nothing_else()
+    _compare(folder, rows, audio, text if "text" in options else None)
+
+
+def test_features_of_others_are_told_to_be_missing(data, trained_models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert extract_features([str(data), "--name", "theirs", "--pool", "mean"]) == 0
+    (data / "features" / "theirs" / "features.yaml").unlink()
+    options = "--text-encoder hf:pre/bert --speech-encoder features:theirs"
+    checkpoint = trained_models.checkpoint(options, data, SMALL)
+    recogniser = RobertaEMOModel.from_pretrained(write_model_folder(checkpoint, data, "out"), "cpu")
+    assert recogniser.predict(text="hello").modalities == ("text",)
+    with pytest.raises(UsageError, match="about speech, it lacks a way to compute features/theirs"):
+        recogniser.predict(data / read_manifest(data / "test.tsv")[0].audio)
+    # And so is a tokenizer that nobody has kept.
+    shutil.rmtree(data / "text")
+    recogniser = RobertaEMOModel.from_pretrained(write_model_folder(checkpoint, data, "out"), "cpu")
+    with pytest.raises(UsageError, match="about text, it lacks the tokenizer"):
+        recogniser.predict(text="hello")
+
+
+def test_a_quantizer_goes_along(data, trained_models, rows_of, nothing_else, tmp_path):
+    vq_wav2vec = tmp_path / "pre" / "vq.pt"
+    _save_quantizer(vq_wav2vec)
+    tokenize_with_vq_wav2vec(data, checkpoint=vq_wav2vec)
+    options = "--modality speech --speech-input tokens"
+    checkpoint = trained_models.checkpoint(options, data)
+    rows = trained_models.validated(checkpoint, data)
+    folder = write_model_folder(checkpoint, data, tmp_path / "folder")
+    audio, _ = rows_of(data)
+    nothing_else()
+    _compare(folder, rows, audio, None)
+    (folder / "speech" / "checkpoint.txt").write_text("../vq.pt")
+    with pytest.raises(UsageError, match=r"checkpoint.txt: names ../vq.pt, and not a file beside"):
+        read_model_folder(folder)
+
+
+def test_the_bpe_of_gpt2_goes_along(data, trained_models, rows_of, nothing_else, tmp_path):
+    letters = list(bytes_to_unicode().values())
+    files = [tmp_path / "pre" / name for name in ("encoder.json", "vocab.bpe", "dict.txt")]
+    files[0].write_text(json.dumps({letter: number for number, letter in enumerate(letters)}))
+    files[1].write_text("#version: 0.2\n\n")
+    files[2].write_text("".join(f"{number} 1\n" for number in range(len(letters))))
+    tokenize_with_gpt2(data, *files)
+    checkpoint = trained_models.checkpoint("--modality text --max-text-tokens 20", data)
+    rows = trained_models.validated(checkpoint, data)
+    folder = write_model_folder(checkpoint, data, tmp_path / "folder")
+    _, text = rows_of(data)
+    nothing_else()
+    _compare(folder, rows, None, text)
+
+
+def _save_quantizer(file: Path) -> None:
+    """A random vq-wav2vec as fairseq wrote it."""
+    options = {
+        "conv_feature_layers": "[(8, 10, 5), (8, 8, 4), (8, 4, 2), (8, 4, 2), (8, 4, 2)]",
+        "conv_aggregator_layers": "[(8, 2, 1)]",
+        "prediction_steps": 2,
+        "vq_type": "kmeans",
+        "vq_vars": 5,
+        "vq_groups": 2,
+    }
+    torch.manual_seed(0)
+    model = Wav2VecModel(Wav2VecConfig(**options))
+    with torch.no_grad():
+        model.vector_quantizer.embedding.mul_(100)  # far enough apart for all to occur
+    args = Namespace(arch="wav2vec", task="audio_pretraining", criterion="wav2vec", **options)
+    history = [{"criterion_name": "A", "optimizer_name": "B", "num_updates": 3}]
+    state = {"args": args, "model": model.state_dict(), "optimizer_history": history}
+    torch.save(state, file)
+
+
+def test_texts_are_cleaned_as_those_of_the_training_were(toy_corpus, trained_models, tmp_path):
+    folder = trained_models.folder("--modality text")
+    assert RobertaEMOModel.from_pretrained(folder, "cpu").predict(text="“No”").text == '"No"'
+    raw = tmp_path / "raw"
+    corpus = read_corpus(toy_corpus)
+    splits = {
+        split: [
+            replace(row, text=f"“{row.text}”") for row in read_manifest(toy_corpus / f"{split}.tsv")
+        ]
+        for split in corpus.splits
+    }
+    write_corpus(raw, corpus, splits)
+    shutil.copytree(toy_corpus / "text", raw / "text")
+    checkpoint = trained_models.checkpoint("--modality text")
+    folder = write_model_folder(checkpoint, raw, tmp_path / "folder")
+    assert RobertaEMOModel.from_pretrained(folder, "cpu").predict(text="“No”\n").text == "“No” "
+
+
+Change = Callable[[Path], Any]
+
+
+def _config(change: Callable[[dict[str, Any]], Any]) -> Change:
+    def apply(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        change(config)
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return apply
+
+
+BROKEN: dict[str, tuple[Change, tuple[str, ...]]] = {
+    "no configuration": (
+        lambda f: (f / "config.json").unlink(),
+        ("config.json", "no model folder"),
+    ),
+    "no JSON": (lambda f: (f / "config.json").write_text("{"), ("config.json", "as JSON")),
+    "nested without end": (
+        lambda f: (f / "config.json").write_text("[" * 100_000),
+        ("config.json", "as JSON"),
+    ),
+    "a list": (lambda f: (f / "config.json").write_text("[1]"), ("of format None",)),
+    "of the future": (_config(lambda c: c.update(format=2)), ("of format 2", "reads 1")),
+    "no state": (_config(lambda c: c.pop("state")), ("config.json: lacks state",)),
+    "labels lost": (_config(lambda c: c["state"].pop("labels")), ("lacks labels",)),
+    "a folder outside": (
+        _config(lambda c: c["front_end"].update(tokenizers=["../text"])),
+        ("lacks tokenizers",),
+    ),
+    "another width": (
+        _config(lambda c: c["model"].update(embedding_dim=17)),
+        ("model.safetensors", "does not fit the model"),
+    ),
+    "no number": (_config(lambda c: c["model"].update(embedding_dim="x")), ("config.json",)),
+    "no such encoder": (
+        _config(lambda c: c["state"]["encoders"]["text"].update(depth=3)),
+        ("config.json", "describes no model"),
+    ),
+    "no such modality": (
+        _config(lambda c: c["task"].update(modality="smell")),
+        ("config.json", "smell"),
+    ),
+    "code of others": (
+        _config(
+            lambda c: c["state"]["encoders"]["text"].update(architecture={"auto_map": {"a": 1}})
+        ),
+        ("auto_map", "is not loaded"),
+    ),
+    "a kernel of others": (
+        _config(lambda c: c["state"].update(x=[{"_attn_implementation": "me/mine"}])),
+        ("me/mine", "is not loaded"),
+    ),
+    "a tokenizer of others": (
+        lambda f: (f / "text" / "tokenizer_config.json").write_text('{"auto_map": {"a": "b"}}'),
+        ("tokenizer_config.json: names auto_map", "is not loaded"),
+    ),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), ("model.safetensors", "no such")),
+    "cut weights": (
+        lambda f: (f / "model.safetensors").write_bytes(
+            (f / "model.safetensors").read_bytes()[:-9]
+        ),
+        ("model.safetensors: cannot be read",),
+    ),
+    "a pickle": (
+        lambda f: torch.save({"a": torch.ones(1)}, f / "model.safetensors"),
+        ("model.safetensors: cannot be read",),
+    ),
+    "no tokenizer": (lambda f: shutil.rmtree(f / "text"), ("tokenizer.yaml: is missing",)),
+}
+
+
+@pytest.mark.parametrize(("change", "fragments"), BROKEN.values(), ids=BROKEN)
+def test_what_is_broken_is_named(change, fragments, trained_models, tmp_path):
+    folder = tmp_path / "folder"
+    shutil.copytree(trained_models.folder("--modality text"), folder)
+    change(folder)
+    with pytest.raises(UsageError) as refused:
+        read_model_folder(folder)
+    for fragment in (*fragments, str(folder)):
+        assert fragment in str(refused.value)
+
+
+def test_what_cannot_be_written_is_told(trained_models, toy_corpus, data, tmp_path):
+    checkpoint = trained_models.checkpoint("--modality text")
+    cases = {
+        "no such checkpoint": (tmp_path / "none.pt", None, "out", False),
+        "other things than a model": (checkpoint, None, "data", False),
+        "there is no such folder": (checkpoint, tmp_path / "none", "out", False),
+        "are not the": (checkpoint, data, "out", False),  # of a BERT
+        "nothing to merge": (checkpoint, None, "out", True),
+        "not loaded": (data / "corpus.yaml", None, "out", False),
+    }
+    for fragment, (file, beside, out, merge) in cases.items():
+        with pytest.raises(UsageError, match=fragment):
+            write_model_folder(file, beside, tmp_path / out, merge_lora=merge)
+    assert not (tmp_path / "out").exists()
+
+
+def test_prototypes_are_told_to_readers_of_the_folder(trained_models, tmp_path):
+    """As plain values: those of a class without one are null, since JSON knows no NaN."""
+    nan = float("nan")
+    values = torch.tensor([[[0.5, 0.25, 1.0], [nan, nan, nan]]])
+    saved = torch.load(trained_models.checkpoint("--modality text"), weights_only=True)
+    saved["task_state"]["prototypes"] = {"values": values, "quantiles": {0.5: 0.125}}
+    saved["task_state"]["confidence"] = {"epoch": 2, "values": torch.ones(32)}
+    torch.save(saved, tmp_path / "checkpoint.pt")
+    folder = write_model_folder(tmp_path / "checkpoint.pt", None, tmp_path / "folder")
+    state = json.loads((folder / "config.json").read_text())["state"]
+    assert state["prototypes"] == {
+        "values": [[[0.5, 0.25, 1.0], [None, None, None]]],
+        "quantiles": {"0.5": 0.125},
+    }
+    assert "confidence" not in state  # of the training's utterances
+    assert read_model_folder(folder).task.labels == state["labels"]
+
+
+def test_a_folder_is_written_over_by_the_next_model_alone(trained_models, tmp_path):
+    out = tmp_path / "out"
+    codes = trained_models.checkpoint("--modality speech --speech-input tokens --fusion concat")
+    write_model_folder(codes, None, out)
+    (out / "notes.txt").write_text("mine")
+    (out / "config.json").unlink()
+    with pytest.raises(UsageError, match="holds other things"):
+        write_model_folder(codes, None, out)
+    (out / ".unfinished").touch()  # as a run that was killed leaves it
+    text = write_model_folder(trained_models.checkpoint("--modality text"), None, out)
+    assert {path.name for path in text.iterdir()} == {
+        *("config.json", "model.safetensors", "text", "notes.txt")
+    }
+    assert read_model_folder(text).task.modalities == ("text",)

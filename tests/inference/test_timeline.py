@@ -1,0 +1,70 @@
+"""Long audio in stretches: all of it is heard, each stretch as if it were alone."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.timeline import windows
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
+
+BOTH = "--modality text+speech --speech-input log_mel"
+RATE = 16_000
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(400, 400_000), st.integers(400, 50_000), st.integers(400, 50_000))
+def test_stretches_cover_every_sample(n_samples, window, hop):
+    window, hop = max(window, hop), min(window, hop)
+    found = windows(n_samples, window / RATE, hop / RATE, 20.0)
+    assert found[0].start == 0
+    assert found[-1].stop == n_samples
+    assert {part.stop - part.start for part in found} == {min(window, n_samples)}
+    for one, following in pairwise(found):
+        assert one.start < following.start <= min(one.start + hop, one.stop)
+    assert all(part.start == number * hop for number, part in enumerate(found[:-1]))
+
+
+REFUSED = {
+    "longer than the model hears": ((21.0, 2.0), "hears 20 s at once"),
+    "gaps": ((1.0, 2.0), "no shorter"),
+    "no hop": ((1.0, 0.0), "a hop of at least 0.025 s"),
+    "backwards": ((1.0, -1.0), "a hop of at least"),
+    "undefined": ((float("nan"), 1.0), "give numbers"),
+    "endless": ((float("inf"), 1.0), "give numbers"),
+}
+
+
+@pytest.mark.parametrize(("lengths", "fragment"), REFUSED.values(), ids=REFUSED)
+def test_lengths_that_make_no_sense(lengths, fragment):
+    with pytest.raises(UsageError, match=fragment):
+        windows(100_000, *lengths, 20.0)
+
+
+def test_a_stretch_is_heard_as_if_alone(trained_models):
+    recogniser = RobertaEMOModel.from_pretrained(trained_models.folder(BOTH), "cpu")
+    rng = np.random.default_rng(3)
+    n_samples = int(24.5 * RATE)
+    sound = (rng.normal(0, 0.1, n_samples) * np.linspace(0, 1, n_samples)).astype(np.float32)
+    found = recogniser.timeline(
+        sound, sample_rate=RATE, text="no", window_seconds=3.0, hop_seconds=2.0, batch_size=5
+    )
+    regular = [(2.0 * number, 2.0 * number + 3.0) for number in range(11)]
+    assert [(s.start, s.end) for s in found] == [*regular, (21.5, 24.5)]
+    for segment in (found[0], found[-1]):
+        stretch = sound[int(segment.start * RATE) : int(segment.end * RATE)]
+        alone = recogniser.predict(stretch, "no", sample_rate=RATE)
+        assert np.abs(alone.embedding - segment.prediction.embedding).max() < 1e-5
+        assert segment.as_dict() == {
+            "start": segment.start,
+            "end": segment.end,
+            **segment.prediction.as_dict(),
+        }
+    short = recogniser.timeline(sound[:RATE], sample_rate=RATE)
+    assert [(s.start, s.end) for s in short] == [(0.0, 1.0)]
+    assert short[0].prediction.modalities == ("speech",)
+    with pytest.raises(UsageError, match="there is no audio"):
+        recogniser.timeline(None, text="no")
