@@ -101,6 +101,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["emo_fairseq*", "data_prep*"]),
+    package_data={"emo_fairseq": ["serving/static/*"]},
     python_requires=">=3.11,<3.13",
     install_requires=RUNTIME + FAIRSEQ,
     extras_require={

@@ -1,0 +1,1 @@
+"""A page and a JSON API in front of one recogniser: ``emotion-recognize serve MODEL_FOLDER``."""

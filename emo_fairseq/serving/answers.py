@@ -1,0 +1,153 @@
+"""The three questions of the API, each a function from read fields to what JSON can hold.
+
+They run in a thread of the gate's, and know nothing of HTTP but how to refuse.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from emo_fairseq.errors import find_mistake
+from emo_fairseq.inference.occlusion import explain
+from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.serving.fields import (
+    JSON,
+    Reader,
+    audio_bytes,
+    flag,
+    json_pairs,
+    media_type,
+    number_between,
+    read_fields,
+    text_up_to,
+)
+from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.multipart import read_parts
+from emo_fairseq.serving.refusals import RefusalError
+from emo_fairseq.serving.sound import Sound, read_sound
+
+_WINDOW, _HOP = 4.0, 2.0  # seconds
+_FEWEST, _MOST = 0.25, 60.0
+_OVERLAP = 8
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One address of the API: the fields beside audio and text, and what answers them."""
+
+    readers: Mapping[str, Reader]
+    answer: Callable[["Desk", Fields], dict[str, Any]]
+
+
+class Desk:
+    """Answers questions about one recogniser, within limits."""
+
+    def __init__(self, recogniser: EmotionRecogniser, limits: Limits) -> None:
+        self.recogniser = recogniser
+        self.limits = limits
+
+    def answer(self, question: Question, content_type: str, body: bytes) -> dict[str, Any]:
+        """Read a body's fields, and answer.
+
+        Raises:
+            RefusalError: the body is malformed, or the recogniser cannot use what it holds.
+        """
+        kind = media_type(content_type)
+        pairs = json_pairs(body) if kind == JSON else read_parts(content_type, body)
+        text = text_up_to(self.limits.text_characters)
+        readers = {"audio": audio_bytes, "text": text, **question.readers}
+        fields = read_fields(kind, pairs, readers)
+        try:
+            return question.answer(self, fields)
+        except RefusalError:
+            raise
+        except Exception as error:
+            mistake = find_mistake(error)
+            if mistake is None:
+                raise
+            raise RefusalError(422, str(mistake)) from error
+
+    def sound(self, fields: Fields) -> Sound | None:
+        """The uploaded sound, if there is one."""
+        if "audio" not in fields:
+            return None
+        self._refuse_unread("speech", "audio; send a text")
+        return read_sound(fields["audio"], self.limits)
+
+    def text(self, fields: Fields) -> str | None:
+        """The text, if there is one."""
+        text: str | None = fields.get("text")
+        if text is not None:
+            self._refuse_unread("text", "text; send audio")
+        return text
+
+    def _refuse_unread(self, modality: str, what: str) -> None:
+        if modality not in self.recogniser.modalities:
+            raise RefusalError(422, f"This model does not read {what}.")
+
+
+def _predict(desk: Desk, fields: Fields) -> dict[str, Any]:
+    sound, text = _given(desk, fields)
+    samples, rate = _samples(sound)
+    prediction = desk.recogniser.predict(audio=samples, text=text, sample_rate=rate)
+    answer: dict[str, Any] = prediction.as_dict(embedding=fields.get("embedding", False))
+    return answer
+
+
+def _timeline(desk: Desk, fields: Fields) -> dict[str, Any]:
+    sound, text = _given(desk, fields)
+    if sound is None:
+        raise RefusalError(422, "A timeline needs audio; send a file.")
+    window, hop = fields.get("window_seconds", _WINDOW), fields.get("hop_seconds", _HOP)
+    if window > _OVERLAP * hop:  # each second of sound would be heard that many times
+        raise RefusalError(422, "hop_seconds has to be at least an eighth of window_seconds.")
+    if sound.seconds / hop > desk.limits.segments:
+        most = desk.limits.segments
+        raise RefusalError(422, f"This would be more than {most} windows; make hop_seconds longer.")
+    segments = desk.recogniser.timeline(
+        sound.samples,
+        window_seconds=window,
+        hop_seconds=hop,
+        sample_rate=sound.sample_rate,
+        text=text,
+    )
+    return {"seconds": sound.seconds, "segments": [segment.as_dict() for segment in segments]}
+
+
+def _explain(desk: Desk, fields: Fields) -> dict[str, Any]:
+    sound, text = _given(desk, fields)
+    start = fields.get("start", 0.0)
+    if sound is not None and ("start" in fields or "end" in fields):
+        sound = sound.between(start, fields.get("end", sound.seconds))
+    if sound is not None and sound.seconds > (most := desk.limits.explained_seconds):
+        sentence = f"At most {most:g} s are explained at once; name a part by start and end."
+        raise RefusalError(422, sentence)
+    samples, rate = _samples(sound)
+    explanation = explain(desk.recogniser, audio=samples, text=text, sample_rate=rate)
+    return explanation.as_dict(from_second=start if sound is not None else 0.0)
+
+
+def _given(desk: Desk, fields: Fields) -> tuple[Sound | None, str | None]:
+    sound, text = desk.sound(fields), desk.text(fields)
+    if sound is None and text is None:
+        needed = {"speech": "audio", "text": "a text"}
+        read = [needed[name] for name in desk.recogniser.modalities if name in needed]
+        raise RefusalError(422, f"There is nothing to recognise; send {' or '.join(read)}.")
+    return sound, text
+
+
+def _samples(sound: Sound | None) -> tuple[npt.NDArray[np.float32] | None, int | None]:
+    return (None, None) if sound is None else (sound.samples, sound.sample_rate)
+
+
+_SECOND = number_between(0, 1e6)
+_LENGTH = number_between(_FEWEST, _MOST)
+QUESTIONS = {
+    "predict": Question({"embedding": flag}, _predict),
+    "timeline": Question({"window_seconds": _LENGTH, "hop_seconds": _LENGTH}, _timeline),
+    "explain": Question({"start": _SECOND, "end": _SECOND}, _explain),
+}

@@ -1,0 +1,112 @@
+"""The application: a page, three questions that are posted, and what the model is.
+
+    POST /api/predict    audio and/or text; embedding=true adds the embedding
+    POST /api/timeline   audio; window_seconds, hop_seconds, text
+    POST /api/explain    audio and/or text; start, end: of a part of the audio
+    GET  /api/model      name, labels, axes, modalities, card, limits
+    GET  /healthz        {"status": "ok"}
+
+A question is multipart/form-data, or JSON with a text alone. Every error is {"error": sentence}.
+"""
+
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.serving.about import About, describe
+from emo_fairseq.serving.answers import QUESTIONS, Desk, Question
+from emo_fairseq.serving.body import read_body
+from emo_fairseq.serving.fields import JSON, media_type
+from emo_fairseq.serving.gate import Gate
+from emo_fairseq.serving.guard import Guard
+from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.rate import TokenBuckets
+from emo_fairseq.serving.refusals import RefusalError, refused
+
+logger = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+_SENTENCES = {404: "There is nothing at this address.", 405: "This address takes another method."}
+_OURS = "The model failed on this input; the reason is in the server's log."
+
+
+def create_app(
+    recogniser: EmotionRecogniser,
+    limits: Limits | None = None,
+    about: About | None = None,
+    hosts: Collection[str] = (),
+) -> FastAPI:
+    """The ASGI application of one recogniser.
+
+    Args:
+        recogniser: asked from threads, as many at once as ``limits.workers``.
+        limits: what clients may ask; by default :class:`Limits`.
+        about: the model's name and card.
+        hosts: names that the server goes by, beside localhost and its addresses.
+    """
+    limits, about = limits or Limits(), about or About()
+    gate, desk = Gate(limits), Desk(recogniser, limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        gate.close()
+
+    # Its own pages of documentation load scripts from elsewhere.
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    buckets = TokenBuckets(limits.requests_per_second, limits.burst)
+    app.add_middleware(Guard, hosts=hosts, buckets=buckets)
+    app.add_exception_handler(RefusalError, _refusal)
+    app.add_exception_handler(HTTPException, _http_error)
+    for name, question in QUESTIONS.items():
+        asked = _endpoint(question, desk, gate, limits)
+        app.add_api_route(f"/api/{name}", asked, methods=["POST"], response_model=None)
+    described = describe(recogniser, limits, about)
+    app.add_api_route("/api/model", lambda: JSONResponse(described), response_model=None)
+    app.add_api_route("/healthz", lambda: JSONResponse({"status": "ok"}), response_model=None)
+    app.add_api_route("/", lambda: FileResponse(STATIC / "index.html"), response_model=None)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+def _endpoint(
+    question: Question, desk: Desk, gate: Gate, limits: Limits
+) -> Callable[[Request], Awaitable[Response]]:
+    async def ask(request: Request) -> Response:
+        content_type = request.headers.get("content-type", "")
+        is_json = media_type(content_type) == JSON
+        read = functools.partial(read_body, request, limits, is_json)
+        work = functools.partial(_in_json, desk, question, content_type)
+        return await gate.answer(read, work)
+
+    return ask
+
+
+def _in_json(desk: Desk, question: Question, content_type: str, body: bytes) -> Response:
+    """In the thread from the first byte to the last: a long timeline is a long text."""
+    try:
+        return JSONResponse(desk.answer(question, content_type, body))
+    except RefusalError as refusal:
+        return refusal.response()
+    except Exception:
+        logger.exception("a request failed")
+        return refused(500, _OURS)
+
+
+async def _refusal(_: Request, error: Any) -> Response:
+    refusal: RefusalError = error
+    return refusal.response()
+
+
+async def _http_error(_: Request, error: Any) -> Response:
+    sentence = _SENTENCES.get(error.status_code, str(error.detail))
+    return refused(error.status_code, sentence, dict(error.headers or {}))

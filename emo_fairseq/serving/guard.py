@@ -1,0 +1,115 @@
+"""Before every request: is it meant for this server, from its own page, and not one too many?
+
+A server on the loopback interface is reached by every web page that the same person opens. Such a
+page can post to it (cross-site request), or read its answers by giving its own name the address
+127.0.0.1 (DNS rebinding). Both are told by headers that scripts cannot forge: Origin names another
+page, or Host a name that is not ours. An address as Host is safe: no name can be rebound to it.
+"""
+
+import ipaddress
+import math
+import re
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emo_fairseq.serving.rate import TokenBuckets
+from emo_fairseq.serving.refusals import RefusalError
+
+# Nothing but this server's own files is loaded, sent to, or may frame the page.
+_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.ASCII)
+
+
+class Guard:
+    """ASGI middleware; `hosts` are names of this server beside localhost and any address."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], buckets: TokenBuckets) -> None:
+        self._app = app
+        self._hosts = {"localhost", *(name.lower() for name in hosts)}
+        self._buckets = buckets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            self._check(scope)
+        except RefusalError as refusal:
+            await refusal.response()(scope, receive, send_with_headers)
+        else:
+            await self._app(scope, receive, send_with_headers)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        self._check_host(headers.getlist("host"))
+        if not scope["path"].startswith("/api/"):
+            return
+        _check_origin(headers)
+        if scope["method"] == "POST":
+            address = scope["client"][0] if scope.get("client") else ""
+            if wait := self._buckets.take(address):
+                sentence = f"Too many requests; try again in {math.ceil(wait)} s."
+                raise RefusalError(429, sentence, retry_after=wait, hang_up=True)
+
+    def _check_host(self, given: list[str]) -> None:
+        matched = _HOST.fullmatch(given[0].lower()) if len(given) == 1 else None
+        name = matched and (matched["v6"] or matched["name"])
+        if not name or (name not in self._hosts and not _is_address(name)):
+            sentence = "This server does not go by that name; open it by its address."
+            raise RefusalError(421, sentence, hang_up=True)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_origin(headers: Headers) -> None:
+    """Refuse what another page sends. Command-line clients send neither header."""
+    site = headers.get("sec-fetch-site", "same-origin")
+    origin = headers.get("origin")
+    ours = origin is None or _place(origin) == headers["host"].lower()
+    if not ours or site not in ("same-origin", "none"):
+        sentence = "Only this server's own page may ask it; another page's request was refused."
+        raise RefusalError(403, sentence, hang_up=True)
+
+
+def _place(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # not an address at all
+        return ""

@@ -1,0 +1,44 @@
+"""What one server takes from its clients: sizes, lengths, rates and waiting times."""
+
+from dataclasses import dataclass, fields
+
+from emo_fairseq.errors import UsageError
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """All are above zero; :class:`UsageError` otherwise.
+
+    Attributes:
+        upload_bytes: of a whole request body, counted while it arrives.
+        audio_seconds: of one file, by its header and again while it is decoded.
+        text_characters: of one text.
+        requests_per_second: of one client address, in the long run.
+        burst: requests that one client may send at once after a rest.
+        workers: requests that the model answers at the same time.
+        waiting: requests that may arrive or wait for a worker beside those; the next is refused.
+        body_seconds: until a request has arrived.
+        answer_seconds: until it is answered, once it has arrived.
+        segments: windows of one timeline.
+        explained_seconds: of the audio, or the part of it, that one explanation is about.
+    """
+
+    upload_bytes: int = 25 * MEGABYTE
+    audio_seconds: float = 15 * 60.0
+    text_characters: int = 5000
+    requests_per_second: float = 2.0
+    burst: int = 20
+    workers: int = 2
+    waiting: int = 8
+    body_seconds: float = 60.0
+    answer_seconds: float = 180.0
+    segments: int = 2000
+    explained_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if not 0 < value < float("inf"):
+                raise UsageError(f"limit {limit.name} {value}: give a number above zero")

@@ -1,0 +1,55 @@
+// Elements of the page and of drawings. Text goes in as text: nothing is ever parsed as HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export const at = (id) => document.getElementById(id);
+
+export function element(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function shape(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(made, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+// A drawing as wide as its place, drawn anew when that changes; `draw(width)` returns an svg.
+export function fitted(place, draw) {
+  let width = 0;
+  const observer = new ResizeObserver(() => {
+    if (!place.isConnected) return observer.disconnect();
+    const now = Math.floor(place.clientWidth);
+    if (now > 0 && now !== width) {
+      width = now;
+      place.replaceChildren(draw(width));
+    }
+  });
+  observer.observe(place);
+  return () => observer.disconnect();
+}
+
+export const number = (value, digits = 2) => value.toFixed(digits);
+export const percent = (value) => `${(100 * value).toFixed(1)} %`;
+
+export function clock(seconds) {
+  const whole = Math.floor(seconds + 1e-6);
+  const rest = seconds < 60 ? (seconds - whole).toFixed(1).slice(1) : "";
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}${rest === ".0" ? "" : rest}`;
+}
+
+// For screen readers and for whoever wants the figures: a table behind a summary.
+export function numbersBehind(summary, header, rows) {
+  const cells = (tag, row) => element("tr", {}, ...row.map((cell) => element(tag, {}, cell)));
+  const table = element("table", {}, element("thead", {}, cells("th", header)),
+    element("tbody", {}, ...rows.map((row) => cells("td", row))));
+  const box = element("div", { class: "numbers", tabindex: "0", role: "region", "aria-label": summary }, table);
+  return element("details", {}, element("summary", {}, summary), box);
+}

@@ -1,0 +1,74 @@
+// Long audio: a row for each label or number, a column for each window; runs of the same label as buttons.
+
+import { clock, element, fitted, number, numbersBehind, percent, shape } from "./elements.js";
+import { inPercent, words } from "./prediction.js";
+import { times } from "./wave.js";
+
+const ROW = 24, GAP = 3, SCALE = 18;
+
+// `onChoose(start, end)` when a run is chosen; `onSeek(second)` when the drawing is clicked.
+export function showTimeline(place, { seconds, segments }, onChoose, onSeek) {
+  const first = segments[0];
+  const labelled = Object.keys(first.probabilities).length > 0;
+  const names = Object.keys(labelled ? first.probabilities : first.values);
+  const figure = (segment, name) => (labelled ? segment.probabilities : segment.values)[name];
+  const drawing = element("div", { class: "drawing" });
+  const hop = segments.length > 1 ? segments[1].start - first.start : seconds;
+  const window = `Windows of ${number(first.end - first.start, 1)} s, one every ${number(hop, 1)} s; ` +
+    (labelled ? "the stronger the colour, the more probable." : "each line runs from the lowest value to the highest.");
+  const rows = segments.map((segment) => [
+    `${clock(segment.start)} to ${clock(segment.end)}`,
+    ...names.map((name) => (labelled ? percent : number)(figure(segment, name))),
+  ]);
+  place.replaceChildren(
+    element("p", { class: "soft small" }, window), drawing, ...(labelled ? [runs(segments, onChoose)] : []),
+    numbersBehind("The windows’ numbers", ["window", ...names.map(words)], rows));
+  fitted(drawing, (width) => draw(width, seconds, segments, names, labelled, figure, onSeek));
+}
+
+function draw(width, seconds, segments, names, labelled, figure, onSeek) {
+  const left = Math.min(width * 0.3, 14 + 7 * Math.max(...names.map((name) => name.length)));
+  const height = names.length * (ROW + GAP) + SCALE, scale = (width - left) / seconds;
+  const from = (i) => left + segments[i].start * scale;
+  const to = (i) => left + (i + 1 < segments.length ? segments[i + 1].start : seconds) * scale;
+  const rows = names.flatMap((name, r) => {
+    const y = r * (ROW + GAP);
+    const label = shape("text", { class: "strong", x: 0, y: y + ROW / 2 + 4 }, words(name));
+    const frame = shape("rect", { class: "frame", x: left, y, width: width - left, height: ROW });
+    return [label, frame, ...(labelled ? cells(name, y) : [line(name, y)])];
+  });
+  function cells(name, y) {
+    return segments.map((segment, i) => shape("rect", {
+      class: "cell", x: from(i), y, width: Math.max(0.5, to(i) - from(i)), height: ROW, "fill-opacity": figure(segment, name).toFixed(3),
+    }));
+  }
+  function line(name, y) {
+    const height = (segment) => y + ROW - 3 - (ROW - 6) * Math.max(0, Math.min(1, inPercent(name, figure(segment, name))));
+    const steps = segments.map((segment, i) => `${from(i)} ${height(segment)}H${to(i)}`);
+    return shape("path", { class: "line", d: `M${steps.join("L")}` });
+  }
+  const says = `Timeline of ${segments.length} windows; the numbers stand in the table below.`;
+  const seek = (event) => onSeek(Math.max(0, (event.offsetX - left) / scale));
+  return shape("svg", { width, height, role: "img", "aria-label": says, onclick: seek }, ...rows, ...times(0, seconds, width, height, left));
+}
+
+function runs(segments, onChoose) {
+  const found = [];
+  for (const { start, end, label } of segments) {
+    const last = found.at(-1);
+    if (last && last.label === label) last.end = end;
+    else found.push({ start, end, label });
+  }
+  // Windows overlap: a run ends where the next begins.
+  found.forEach((run, i) => { if (i + 1 < found.length) run.end = found[i + 1].start; });
+  const buttons = found.map(({ start, end, label }) => {
+    const choose = ({ currentTarget }) => {
+      for (const other of buttons) other.setAttribute("aria-pressed", other === currentTarget);
+      onChoose(start, end);
+    };
+    return element("button", { type: "button", "aria-pressed": "false", onclick: choose }, `${clock(start)}–${clock(end)} ${label}`);
+  });
+  const list = element("ul", { class: "runs", "aria-label": "Stretches with the same label" },
+    ...buttons.map((button) => element("li", {}, button)));
+  return element("div", {}, element("p", { class: "small" }, "Choose a stretch to hear it and to see what mattered in it:"), list);
+}

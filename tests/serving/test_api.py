@@ -1,0 +1,124 @@
+"""What the API answers is what the recogniser says."""
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.occlusion import explain
+from emo_fairseq.inference.opening import load_recogniser
+from emo_fairseq.serving.app import create_app
+from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.server import exposure, run
+
+TEXT = "what a lovely day, “really”"
+
+
+def test_predictions_are_the_recognisers(client, recogniser, hum, encode, tmp_path):
+    stereo = np.stack([hum(1.2, 22_050), 0.5 * hum(1.2, 22_050)], axis=1)
+    file = encode(stereo, 22_050, "FLAC")
+    (tmp_path / "name.flac").write_bytes(file)
+    for audio, text in [(True, TEXT), (True, None), (False, TEXT)]:
+        answer = client.post(
+            "/api/predict",
+            files={"audio": ("name.exe", file)} if audio else {"text": (None, text)},
+            data={"text": text or "", "embedding": "true"} if audio else {"embedding": "true"},
+        )
+        assert answer.status_code == 200, answer.text
+        whole = recogniser.predict(tmp_path / "name.flac" if audio else None, text)
+        expected, found = whole.as_dict(embedding=True), answer.json()
+        assert found == expected
+    as_json = client.post("/api/predict", json={"text": TEXT}).json()
+    assert as_json == recogniser.predict(text=TEXT).as_dict()
+
+
+def test_a_timeline_and_an_explanation_are_the_recognisers(client, recogniser, hum, encode):
+    sound = hum(3.3)
+    files = {"audio": encode(sound, subtype="FLOAT")}
+    answer = client.post("/api/timeline", files=files, data={"window_seconds": 2, "hop_seconds": 1})
+    segments = recogniser.timeline(sound, window_seconds=2, hop_seconds=1, sample_rate=16_000)
+    assert answer.json() == {"seconds": 3.3, "segments": [s.as_dict() for s in segments]}
+    assert len(segments) > 1
+
+    answer = client.post("/api/explain", files=files, data={"text": TEXT, "start": 1, "end": 2})
+    expected = explain(recogniser, sound[16_000:32_000], TEXT, 16_000).as_dict(from_second=1)
+    assert answer.json() == expected
+    assert expected["moments"][0]["start"] == 1
+    assert [word["word"] for word in expected["words"]] == recogniser.predict(
+        text=TEXT
+    ).text.split()
+
+
+def test_the_model_is_described(client, recogniser, model_folder):
+    found = client.get("/api/model").json()
+    assert found["name"] == model_folder.name
+    assert found["labels"] == list(recogniser.labels)
+    assert found["modalities"] == list(recogniser.modalities)
+    assert found["auxiliary"] == {"vad": ["valence", "arousal", "dominance"]}
+    assert found["limits"]["upload_bytes"] == 25_000_000
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/docs", 404),
+        ("GET", "/openapi.json", 404),
+        ("GET", "/static/../app.py", 404),
+        ("GET", "/static/%2e%2e/app.py", 404),
+        ("GET", "/static/", 404),
+        ("GET", "/api/predict", 405),
+        ("POST", "/healthz", 405),
+        ("DELETE", "/", 405),
+        ("POST", "/static/page.js", 405),
+    ],
+)
+def test_wrong_addresses_are_told(client, method, path, status):
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.json()["error"].endswith(".")
+
+
+def test_the_page_may_load_nothing_from_elsewhere(client):
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    for answer in (page, client.get("/static/page.js"), client.get("/nothing")):
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; ")
+        assert "unsafe" not in policy
+        assert "//" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert client.get("/static/page.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_a_model_that_only_reads_is_not_sent_audio(trained_models, hum, encode):
+    recogniser = load_recogniser(trained_models.folder("--modality text"), "cpu")
+    client = TestClient(create_app(recogniser), base_url="http://localhost:8000")
+    assert client.get("/api/model").json()["modalities"] == ["text"]
+    refused = client.post("/api/predict", files={"audio": encode(hum(1))})
+    assert (refused.status_code, "does not read audio" in refused.text) == (422, True)
+    assert client.post("/api/predict", json={"text": TEXT}).status_code == 200
+    empty = client.post("/api/predict", json={"text": " "})
+    assert (empty.status_code, "send a text" in empty.text) == (422, True)
+
+
+def test_a_failure_of_the_model_is_its_own_and_not_shown(client, recogniser, monkeypatch, caplog):
+    def fail(_):
+        raise RuntimeError("the secret of /home/somebody")
+
+    monkeypatch.setattr(recogniser, "forward", fail)
+    answer = client.post("/api/predict", json={"text": TEXT})
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "the secret" in caplog.text
+
+
+def test_bad_options_are_usage_errors(tmp_path):
+    with pytest.raises(UsageError, match="--port 70000"):
+        run(tmp_path, port=70000)
+    with pytest.raises(UsageError, match="there is no such"):
+        run(tmp_path / "none")
+    with pytest.raises(UsageError, match="limit workers 0"):
+        Limits(workers=0)
+    assert "other machines" in exposure("0.0.0.0")

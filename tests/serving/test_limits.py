@@ -1,0 +1,198 @@
+"""Sizes, lengths, rates and waiting times: what is beyond a limit is refused, and no more held."""
+
+import itertools
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import httpx
+import numpy as np
+import pytest
+
+from emo_fairseq.serving.rate import TokenBuckets
+
+FORM = "multipart/form-data; boundary=b"
+
+
+def talk(port, *pieces, path="/api/predict", wait=0.0, **headers):
+    """Send raw bytes to a port; the answer's status, and its text. Stops sending once answered."""
+    head = {"Host": f"127.0.0.1:{port}", "Content-Type": FORM, **headers}
+    lines = [f"POST {path} HTTP/1.1", *(f"{n.replace('_', '-')}: {v}" for n, v in head.items())]
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        sent = 0
+        try:
+            for piece in ["\r\n".join([*lines, "", ""]).encode(), *pieces]:
+                connection.sendall(piece)
+                sent += len(piece)
+                time.sleep(wait)
+        except OSError:
+            pass  # hung up on, with an answer before
+        answer = b""
+        try:
+            while more := connection.recv(65536):
+                answer += more
+                if b"}" in more:
+                    break
+        except OSError:
+            pass
+    return int(answer.split()[1]), answer.decode(), sent
+
+
+def chunk(content):
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+def test_a_large_body_is_refused_whatever_its_length_is_said_to_be(serve, client):
+    with serve(upload_bytes=100_000) as port:
+        # Declared: refused before a byte of it is read.
+        assert talk(port, Content_Length=100_001)[0] == 413
+        assert talk(port, Content_Length="9" * 200)[0] in (400, 413)
+        assert talk(port, Content_Length="-1")[0] == 400
+        # Not declared: refused at the limit, though no end comes.
+        endless = [chunk(bytes(10_000))] * 400
+        status, said, sent = talk(port, *endless, Transfer_Encoding="chunked")
+        assert (status, "100 kB" in said) == (413, True)
+        assert sent < 4_000_000
+        # Declared shorter than it is: what comes after belongs to no request.
+        assert talk(port, bytes(200_000), Content_Length="10")[0] == 400
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+
+
+def test_json_is_held_to_the_size_of_a_text(make_client):
+    client = make_client(text_characters=100)
+    padded = b'{"text": "a"' + b" " * 10_000 + b"}"
+    refused = client.post(
+        "/api/predict", content=padded, headers={"Content-Type": "application/json"}
+    )
+    assert refused.status_code == 413
+
+
+def claim_samples(flac, n_samples):
+    """A FLAC file whose header says that it has so many samples."""
+    facts = int.from_bytes(flac[18:26], "big") >> 36 << 36
+    return flac[:18] + (facts | n_samples).to_bytes(8, "big") + flac[26:]
+
+
+def test_long_audio_is_refused_by_its_header_or_while_it_is_decoded(
+    make_client, hum, encode, monkeypatch
+):
+    client = make_client(audio_seconds=2.0)
+    assert client.post("/api/predict", files={"audio": encode(hum(2))}).status_code == 200
+    fast = encode(hum(1.5, 96_000), 96_000)  # of so many samples 1 s is the most
+    flac = encode(hum(1), kind="FLAC")
+    said_to_be_unknown = claim_samples(encode(hum(60), kind="FLAC"), 0)
+    for long in (fast, encode(hum(2.1)), said_to_be_unknown):
+        refused = client.post("/api/predict", files={"audio": long})
+        assert (refused.status_code, "longer than" in refused.text) == (413, True)
+
+    def never(*_):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("emo_fairseq.serving.sound.decode_open", never)
+    bomb = claim_samples(flac, 16_000 * 3600 * 24)
+    refused = client.post("/api/predict", files={"audio": bomb})
+    assert (refused.status_code, "longer than" in refused.text) == (413, True)
+
+
+def test_what_is_asked_of_long_audio_is_bounded(make_client, hum, encode):
+    client = make_client(segments=10, explained_seconds=1.5)
+    files = {"audio": encode(hum(4))}
+    hops = {"window_seconds": "0.3", "hop_seconds": "0.3"}
+    refused = client.post("/api/timeline", files=files, data=hops)
+    assert (refused.status_code, "more than 10 windows" in refused.text) == (422, True)
+    hops = {"window_seconds": "4", "hop_seconds": "0.45"}
+    refused = client.post("/api/timeline", files=files, data=hops)
+    assert (refused.status_code, "an eighth" in refused.text) == (422, True)
+    refused = client.post("/api/explain", files=files)
+    assert (refused.status_code, "start and end" in refused.text) == (422, True)
+    part = client.post("/api/explain", files=files, data={"start": "2", "end": "3"})
+    assert part.json()["moments"][-1]["end"] == 3
+    beyond = client.post("/api/explain", files=files, data={"start": "5"})
+    assert (beyond.status_code, "ends at 4 s" in beyond.text) == (400, True)
+
+
+def test_a_client_that_asks_too_often_waits(make_client):
+    client = make_client(requests_per_second=0.5, burst=3)
+    statuses = [client.post("/api/predict", json={"text": "a day"}).status_code for _ in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+    refused = client.post("/api/predict", json={"text": "a day"})
+    assert 1 <= int(refused.headers["Retry-After"]) <= 2
+    assert "Too many requests" in refused.json()["error"]
+    assert client.get("/").status_code == 200
+
+
+def test_buckets_fill_again_and_are_one_for_a_network_of_version_6():
+    now = 0.0
+    buckets = TokenBuckets(per_second=2.0, burst=2, clock=lambda: now)
+    assert [buckets.take("::1"), buckets.take("::2"), buckets.take("::3")] == [0.0, 0.0, 0.5]
+    assert buckets.take("1:2:3:4::") == 0.0
+    now = 0.6
+    assert [buckets.take("::1"), buckets.take("::1")] == [0.0, pytest.approx(0.4)]
+    now = 99.0
+    assert [buckets.take("::1") for _ in range(3)] == [0.0, 0.0, 0.5]
+
+
+@pytest.fixture
+def blocked(recogniser, monkeypatch):
+    """The model does not answer until this event is set; counts who waits in it."""
+    release, entered, forward = threading.Event(), threading.Semaphore(0), recogniser.forward
+
+    def wait(net_input):
+        entered.release()
+        assert release.wait(20)
+        return forward(net_input)
+
+    monkeypatch.setattr(recogniser, "forward", wait)
+    yield release, entered
+    release.set()
+
+
+def ask(port):
+    return httpx.post(f"http://127.0.0.1:{port}/api/predict", json={"text": "a day"}, timeout=30)
+
+
+def test_requests_do_not_pile_up(serve, blocked):
+    release, entered = blocked
+    with serve(workers=1, waiting=2) as port, ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(ask, port) for _ in range(5)]
+        entered.acquire(timeout=20)
+        first = itertools.islice(as_completed(asked, timeout=20), 2)
+        refused = [answer.result() for answer in first]
+        assert [answer.status_code for answer in refused] == [503, 503]
+        assert int(refused[0].headers["Retry-After"]) >= 1
+        assert "busy" in refused[0].json()["error"]
+        # The page and its health are answered meanwhile: the model is not on the event loop.
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        release.set()
+        statuses = [answer.result().status_code for answer in asked]
+        assert sorted(statuses) == [200, 200, 200, 503, 503]
+        assert ask(port).status_code == 200
+
+
+def test_slow_work_is_given_up_and_keeps_its_place_until_it_ends(serve, blocked):
+    release, _ = blocked
+    with serve(workers=1, waiting=1, answer_seconds=0.3) as port:
+        given_up = [ask(port), ask(port)]
+        assert [answer.status_code for answer in given_up] == [503, 503]
+        assert "longer than 0.3 seconds" in given_up[0].json()["error"]
+        release.set()
+        deadline = time.monotonic() + 20
+        while (answer := ask(port)).status_code != 200:
+            assert time.monotonic() < deadline
+        assert answer.json()["label"]
+
+
+def test_a_body_that_drips_in_is_given_up(serve):
+    with serve(body_seconds=0.3) as port:
+        drops = [b"x"] * 10
+        status, said, _ = talk(port, *drops, wait=0.1, Content_Length="1000")
+        assert (status, "did not arrive" in said) == (408, True)
+        assert ask(port).status_code == 200
+
+
+def test_short_texts_of_many_words_are_weighed_in_part(client):
+    answer = client.post("/api/explain", json={"text": " ".join(["word"] * 70)}).json()
+    assert len(answer["words"]) == 64
+    assert answer["left_out"] == ["Of 70 words the first 64 were weighed."]
+    assert np.isfinite([word["weight"] for word in answer["words"]]).all()

@@ -1,0 +1,174 @@
+"""The page in a real browser: what a person does, sees, and is told."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+SWITCHES = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
+PATIENCE = 60_000  # ms, on a machine that does other things too
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+
+
+@pytest.fixture(scope="module")
+def port(serve):
+    with serve() as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, port):
+    """The opened page. Afterwards: no error in its console, no request to anywhere else."""
+    context = browser.new_context(viewport={"width": 375, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    complaints, asked = [], []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.locator("#ask:enabled").wait_for()
+    yield page
+    context.close()
+    ours = f"http://127.0.0.1:{port}/", f"blob:http://127.0.0.1:{port}/"
+    assert [url for url in asked if not url.startswith(ours)] == []
+    # The browser itself notes each refused request.
+    assert [
+        said for said in complaints if "the server responded with a status of 4" not in said
+    ] == []
+
+
+@pytest.fixture
+def finished(page):
+    def wait():
+        page.locator("#status", has_text="Done").wait_for()
+        assert not page.locator("#problem").is_visible()
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 375, "scrolls sideways"
+
+    return wait
+
+
+@pytest.fixture
+def recording(tmp_path, hum, encode) -> Path:
+    (tmp_path / "recording.wav").write_bytes(encode(hum(2)))
+    return tmp_path / "recording.wav"
+
+
+def numbers(page):
+    """The figures beside the bars, in per cent or as they are."""
+    return [
+        float(text.rstrip(" %")) for text in page.locator("#prediction .number").all_inner_texts()
+    ]
+
+
+def test_a_dropped_file_is_answered_and_explained(page, finished, recording, recogniser):
+    page.evaluate(
+        """(bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "dropped.wav"));
+            document.getElementById("drop").dispatchEvent(
+                new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: data }));
+        }""",
+        list(recording.read_bytes()),
+    )
+    finished()
+    expected = recogniser.predict(recording)
+    assert page.locator(".headline .label").inner_text() == expected.label
+    shown = [*expected.probabilities.values(), *expected.auxiliary["vad"].values()]
+    percents = [round(100 * p, 1) for p in expected.probabilities.values()]
+    axes = [round(value, 2) for value in expected.auxiliary["vad"].values()]
+    headline, *bars = numbers(page)
+    assert headline == max(percents)
+    assert bars == pytest.approx([*percents, *axes], abs=0.051)
+    assert len(bars) == len(shown)
+    assert page.locator(".plane svg .point").count() == 1
+    assert page.locator("#moments rect").count() == 8  # 2 s in quarters
+    assert page.locator("#wave path").count() == 1
+    assert not page.locator("#course").is_visible()
+
+    page.get_by_label("Text").fill("what a <b>lovely</b> day")
+    page.get_by_role("button", name="Recognise").click()
+    page.locator("#mattered .word").first.wait_for()
+    finished()
+    assert page.locator(".word").all_inner_texts() == ["what", "a", "<b>lovely</b>", "day"]
+    assert "the text and the speech" in page.locator("#prediction").inner_text()
+    both = recogniser.predict(recording, "what a <b>lovely</b> day")
+    assert numbers(page)[0] == pytest.approx(100 * max(both.probabilities.values()), abs=0.051)
+
+
+def test_mistakes_are_told_as_sentences(page, finished, tmp_path, recording):
+    page.get_by_role("button", name="Recognise").click()
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == "There is nothing to recognise yet."
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF" + bytes(400))
+    page.get_by_label("Text").fill("a day")
+    page.get_by_role("button", name="Recognise").click()
+    finished()
+    assert page.locator(".headline").count() == 1
+    page.locator("#file").set_input_files(broken)
+    page.get_by_role("alert").filter(has_text="not an audio file that can be read").wait_for()
+    assert page.locator(".headline").count() == 0  # the old answer is not the new file's
+    page.locator("#file").set_input_files(recording)
+    finished()
+
+
+def test_ten_minutes_are_shown_as_a_timeline(page, finished, tmp_path, hum, encode):
+    long = tmp_path / "long.wav"
+    long.write_bytes(encode(hum(600)))
+    page.locator("#file").set_input_files(long)
+    page.locator("#course").wait_for()
+    finished()
+    assert "hears 20 s at once" in page.locator("#prediction").inner_text()
+    assert page.locator("#timeline .cell").count() == 4 * 299  # labels, windows of 4 s every 2 s
+    page.locator(".runs button").first.click()
+    page.locator("#moments rect").first.wait_for()
+    finished()
+    page.get_by_text("The windows’ numbers").click()
+    assert page.locator("#timeline tbody tr").count() == 299
+
+
+def test_a_recording_of_the_microphone_is_answered(page, finished):
+    """Of Chromium's made-up microphone; it records WebM, which the server would not read."""
+    page.get_by_role("button", name="Record").click()
+    stop = page.get_by_role("button", name="Stop")
+    stop.wait_for()
+    page.wait_for_timeout(800)
+    stop.click()
+    finished()
+    assert page.locator("#sound-name").inner_text().startswith("Recording, 0:0")
+    assert page.locator("#prediction .label").count() == 1
+
+
+def test_it_is_used_by_keyboard_and_every_control_has_a_name(page, finished):
+    page.get_by_label("Text").focus()
+    page.keyboard.type("what a day")
+    page.keyboard.press("Control+Enter")
+    finished()
+    assert page.locator("#prediction .label").count() == 1
+    nameless = page.evaluate(
+        """[...document.querySelectorAll("button, input, textarea, audio, svg, summary")]
+            .filter((e) => !e.labels?.length && !e.getAttribute("aria-label"))
+            .filter((e) => !e.textContent.trim())
+            .map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
