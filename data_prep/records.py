@@ -72,7 +72,7 @@ class DroppedRow:
     split: str
     id: str
     reason: str
-    what: str = "row"  # "row", or what alone is missing: "audio", "text", "VAD"
+    what: str = "row"  # "row", or what alone is missing: "audio", "text", "arousal"...
 
 
 @dataclass
@@ -108,3 +108,22 @@ def unscale_vad(value: float, low: float, high: float) -> float:
     if not low < high:
         raise ValueError(f"VAD scale {low:g} to {high:g} is empty; give the lower end first")
     return low + value * (high - low)
+
+
+def vad_scale(corpus: Corpus) -> tuple[float, float]:
+    """The scale that the corpus itself rates VAD on, for `unscale_vad`: (1.0, 5.0).
+
+    Raises ValueError where corpus.yaml records none, or several, of corpora that were combined.
+    """
+    recorded = corpus.vad or {}
+    parts = (recorded.get("sources") or {"": recorded}).values()
+    scales = {
+        tuple(map(float, part.get("source_scale") or part.get("scale") or ())) for part in parts
+    }
+    if len(scales) > 1:
+        raise ValueError(
+            f"{corpus.name} joins VAD of several scales, {sorted(scales)}; take [0, 1]"
+        )
+    if not (scale := next(iter(scales), ())) or len(scale) != 2:
+        raise ValueError(f"{CORPUS_FILE} of {corpus.name} records no scale of VAD; name it there")
+    return scale

@@ -34,6 +34,7 @@ from data_prep.records import (
     Utterance,
     scale_vad,
     unscale_vad,
+    vad_scale,
 )
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "scan_manifest",
     "shared_values",
     "unscale_vad",
+    "vad_scale",
     "write_atomically",
     "write_corpus",
     "write_manifest",

@@ -3,7 +3,6 @@
 import importlib
 import re
 import shlex
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from emo_fairseq import predictions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OBJECTIVES = EXAMPLES / "objectives"
+OF_PRETRAINED = EXAMPLES / "vad_forest" / "config" / "regressor.yaml"  # test_vad_forest_example.py
 SECTIONS = ("task", "model", "criterion", "optimization", "optimizer", "lr_scheduler")
 CONFIGS = sorted(
     str(file.relative_to(EXAMPLES))
     for file in EXAMPLES.glob("*/config/*.yaml")
-    if OBJECTIVES not in file.parents
+    if OBJECTIVES not in file.parents and file != OF_PRETRAINED
 )
 NAMES = sorted(file.stem for file in OBJECTIVES.glob("config/objective/*.yaml"))
 SMALL = {
@@ -33,7 +33,8 @@ SMALL = {
 
 
 def test_every_corpus_has_an_example():
-    assert {Path(config).parts[0] for config in CONFIGS} == {"emobank", "meld", "ravdess", "toy"}
+    corpora = {"emobank", "meld", "ravdess", "toy", "vad_forest"}
+    assert {Path(config).parts[0] for config in CONFIGS} == corpora
 
 
 def test_every_objective_is_in_the_readme():
@@ -164,12 +165,10 @@ def test_across_corpora(fairseq, commands, monkeypatch, tmp_path):
     """The README's commands, on fewer utterances: train on two corpora, score on the third."""
     monkeypatch.chdir(tmp_path)
     for line in readme_of_objectives().splitlines():
-        words = shlex.split(line) if line.startswith(("python -m", "sed -i")) else []
-        if words[:1] == ["python"]:
+        words = shlex.split(line) if line.startswith("python -m") else []
+        if words:
             module = importlib.import_module(words[2])
             assert module.main([*words[3:], *TINY.get(words[2], "").split()]) == 0
-        elif words:
-            subprocess.run(words, check=True)
     here = f"--user-dir {plugin(commands)} --num-workers 0 --batch-size 8"
     small = " ".join(f"--{option.replace('_', '-')} {value}" for option, value in SMALL.items())
     log = fairseq("train", objective_command("corpus_adversary"), here, small, "--max-update 2")

@@ -1,0 +1,73 @@
+"""A split on which systems are scored: its rows, its labels, and what the bootstrap draws."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from data_prep.schema import Utterance, read_corpus
+from emo_fairseq.errors import UsageError
+from emo_fairseq.metrics.resampling import units_of
+from emo_fairseq.vad_to_emotion.answers import read_labels, read_rows
+from emo_fairseq.vad_to_emotion.forest import Forest
+from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, read_facts, read_vad
+from emo_fairseq.vad_to_emotion.table import PREDICTED, ZERO_SHOT
+from emo_fairseq.vad_to_emotion.unseen import MADE_BY_ZERO_SHOT, TRAIN
+
+Units = Callable[[Sequence[str]], Tensor | None]  # from N ids to (N,) numbers of units
+
+
+def read_scored(file: Path, data: Path) -> VadRows:
+    """Predictions of a split that no forest is fitted on.
+
+    Raises:
+        UsageError: they are of train or of one of its folds, or of another data dir.
+    """
+    vad = read_vad(file)
+    if vad.split == TRAIN:
+        raise UsageError(f"{file}: of the split {TRAIN}, which forests are fitted on; give another")
+    if fold := (read_facts(file).get("options") or {}).get("task.fold"):
+        raise UsageError(
+            f"{file}: of fold {fold}, which divides the rows that the forest is fitted on; give "
+            "the predictions of the regressor that was trained on the whole train split"
+        )
+    check_truth(vad, read_rows(data, vad.split), data)
+    return vad
+
+
+def source_of(file: Path) -> str:
+    """Where the VAD of a file is from, as tables say it."""
+    return ZERO_SHOT if MADE_BY_ZERO_SHOT in read_facts(file) else PREDICTED
+
+
+def shared_labels(forest: Forest, data: Path) -> tuple[str, ...]:
+    """The forest's labels. Raises a `UsageError` where the corpus has others: none is guessed."""
+    own = read_labels(data)
+    if set(own) != set(forest.labels):
+        raise UsageError(
+            f"{data}: has the emotions {', '.join(own)}, the forest {', '.join(forest.labels)}; "
+            "fit a forest on this label set"
+        )
+    return forest.labels
+
+
+def units_by(by: str, rows: Mapping[str, Utterance]) -> Units:
+    """What the bootstrap draws: each utterance alone, or speakers whole.
+
+    What is returned raises a `UsageError` where speakers are asked for and not known.
+    """
+
+    def units(ids: Sequence[str]) -> Tensor | None:
+        if by != "speaker":
+            return None
+        if (found := units_of([rows[name].speaker for name in ids])) is None:
+            raise UsageError("--units speaker: not all rows name one of two or more speakers")
+        return found
+
+    return units
+
+
+def title(data: Path, split: str, n: int, by: str) -> str:
+    """The heading of a table."""
+    name = read_corpus(data).name
+    return f"{name}, {split}, {n} rows; in brackets 95 % of bootstraps over {by}s"

@@ -1,0 +1,153 @@
+"""One table of systems: for the terminal, as Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from data_prep.schema import write_atomically
+from emo_fairseq.vad_to_emotion.figures import COLUMNS, Estimate, undefined
+
+PREDICTED = "VAD predicted by the trained regressor"
+ZERO_SHOT = "zero-shot NLI"
+UPPER_BOUND = "upper bound (gold VAD)"
+THEN_FOREST = " → forest"
+_UNKNOWN = "–"
+_SHORT = {"valence": "V", "arousal": "A", "dominance": "D", "": ""}
+_NAMES = {
+    **{name: name.upper() for name in ("mse", "rmse", "mae", "ccc")},
+    "pearson": "Pearson",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+}
+_WIDE = 140  # columns, where there is no terminal to fit into
+
+
+@dataclass(frozen=True)
+class SystemRow:
+    """A system's figures.
+
+    Attributes:
+        name: as in the table.
+        n: of the rows that they are of.
+        estimates: those that there are.
+    """
+
+    name: str
+    n: int
+    estimates: Sequence[Estimate] = field(default=())
+
+    def of(self, figure: str, axis: str) -> Estimate:
+        """One of the figures."""
+        known = {(one.figure, one.axis): one for one in self.estimates}
+        return known.get((figure, axis), undefined(figure, axis))
+
+
+@dataclass(frozen=True)
+class SystemTable:
+    """Systems on the same rows.
+
+    Attributes:
+        title: corpus, split and number of rows.
+        systems: one row each.
+        notes: that belong below it.
+    """
+
+    title: str
+    systems: Sequence[SystemRow]
+    notes: Sequence[str] = field(default=())
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Figure and axis of each column that a system knows."""
+        known = {(one.figure, one.axis) for system in self.systems for one in system.estimates}
+        return [pair for pair in COLUMNS if pair in known]
+
+
+def heading(figure: str, axis: str) -> str:
+    """The name of a column.
+
+    >>> heading("ccc", "valence")
+    'CCC V'
+    """
+    return f"{_NAMES[figure]} {_SHORT[axis]}".strip()
+
+
+def _cell(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return _UNKNOWN
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def print_table(table: SystemTable) -> None:
+    """A line a figure, a column a system."""
+    grid = Table()
+    grid.add_column("figure")
+    for system in table.systems:
+        grid.add_column(system.name, justify="right")
+    for pair in table.columns:
+        grid.add_row(heading(*pair), *(_cell(system.of(*pair)) for system in table.systems))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    console.print(table.title, markup=False, highlight=False, soft_wrap=True)
+    console.print(grid, markup=False)
+    for note in table.notes:
+        console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def as_markdown(table: SystemTable) -> str:
+    """A pipe table, one row a system, under its title; the notes as a list."""
+    header = ["system", *(heading(*pair) for pair in table.columns)]
+    rows = [
+        [system.name, *(_cell(system.of(*pair)) for pair in table.columns)]
+        for system in table.systems
+    ]
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([f"**{table.title}**", "", *lines, "", *notes, ""])
+
+
+def as_csv(table: SystemTable) -> str:
+    """A line a figure of a system, unrounded; what is undefined is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["system", "rows", *Estimate._fields])
+    for system in table.systems:
+        for one in system.estimates:
+            values = ["" if math.isnan(x) else repr(x) for x in one[2:]]
+            writer.writerow([system.name, system.n, one.figure, one.axis, *values])
+    return text.getvalue()
+
+
+def as_json(table: SystemTable) -> str:
+    """The same as an object; what is undefined is null."""
+    systems = [
+        {
+            "system": system.name,
+            "rows": system.n,
+            "figures": [
+                {k: None if x != x else x for k, x in one._asdict().items()}
+                for one in system.estimates
+            ],
+        }
+        for system in table.systems
+    ]
+    content = {"title": table.title, "systems": systems, "notes": list(table.notes)}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_table(table: SystemTable, files: dict[str, Path | None]) -> None:
+    """Write it as ``markdown``, ``csv`` and ``json``, to the files that are given."""
+    forms = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
+    for form, file in files.items():
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, forms[form](table))

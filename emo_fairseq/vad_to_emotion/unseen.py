@@ -1,0 +1,186 @@
+"""Predictions of the train split by models that had not seen these rows, and the proof of it.
+
+A regressor is better on its own training rows than on others, so a forest that is fitted on those
+trusts it too much. Each train row has to be predicted by a model of a fold that tests this row. The
+proof is in what the sweep wrote beside each predictions file, and in the file of folds.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.folds import FOLDS_FOLDER, Folds, read_folds
+from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
+from emo_fairseq.data.naming import first_few
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
+from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, gold_vad, read_facts, read_vad
+
+TRAIN = "train"
+MADE_BY_ZERO_SHOT = "zero_shot"  # key of what stands beside predictions by untrained models
+_SECTIONS = ("task.", "model.", "criterion.", "optimizer.", "optimization.", "lr_scheduler.")
+_OF_ONE_FOLD = ("task.fold", "task.data", "task.data_raw", "task.cache_dir")
+_HEARD: Mapping[str, Callable[[Utterance], object]] = {
+    TEXT: lambda row: row.text,
+    SPEECH: lambda row: row.audio,
+}
+
+
+def read_unseen(files: Sequence[Path], data: Path) -> tuple[VadRows, dict[str, Any], list[str]]:
+    """Out-of-fold (or zero-shot) predictions of the train split, each row once.
+
+    Args:
+        files: of the folds, as ``protocols.sweep`` or ``protocols.score`` left them, each with its
+            JSON; or one of ``zero-shot --split train``.
+        data: the data dir.
+
+    Returns:
+        The rows in the order of train.tsv, the options of the models, and notes on rows without
+        a prediction.
+
+    Raises:
+        UsageError: a file that does not say which fold made it, or whose model has seen a row;
+            rows double or missing; models that differ in more than their folds.
+    """
+    rows = {row.id: row for row in read_manifest(data / f"{TRAIN}.tsv")}
+    facts = [read_facts(file) for file in files]
+    parts = [_read_part(*pair, data) for pair in zip(files, facts, strict=True)]
+    for part in parts:
+        check_truth(part, rows, data)
+    _refuse_doubles(parts)
+    systems = [system_of(one) for one in facts]
+    for file, system in zip(files, systems, strict=True):
+        if changed := changes(systems[0], system):
+            raise UsageError(
+                f"{file}: another model than that of {files[0]} ({', '.join(changed[:3])}); "
+                "give the folds of one regressor"
+            )
+    order = [name for part in parts for name in part.ids]
+    joined = VadRows(
+        files[0],
+        TRAIN,
+        tuple(order),
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.prediction for part in parts]),
+    )
+    there = set(order)
+    notes = _absent(rows, there, facts[0])
+    return joined.of([name for name in rows if name in there]), systems[0], notes
+
+
+def _read_part(file: Path, facts: Mapping[str, Any], data: Path) -> VadRows:
+    found = read_vad(file)
+    if facts.get(MADE_BY_ZERO_SHOT):
+        if found.split != TRAIN:
+            raise UsageError(f"{file}: of the split {found.split}; make it with --split {TRAIN}")
+        return found
+    fold = _fold_of(file, facts, data)
+    protocol, _, number = fold.partition("/")
+    folds = _read_folds(data, protocol)
+    if number not in folds.folds:
+        raise UsageError(f"{file}: of fold {fold}, which {data} does not have")
+    sets = folds.folds[number]
+    seen = {name for split in SPLITS[:2] for name in sets[split]}
+    if known := [name for name in found.ids if name in seen]:
+        raise UsageError(
+            f"{file}: {len(known)} of {len(found)} rows trained the model of fold {fold}, or chose "
+            f"its checkpoint: {first_few(known)}; score its own test set"
+        )
+    if strange := [name for name in found.ids if name not in set(sets["test"])]:
+        raise UsageError(
+            f"{file}: {len(strange)} rows are not in the test set of fold {fold}: "
+            f"{first_few(strange)}; the folds were made anew, so train them again"
+        )
+    return found
+
+
+def _fold_of(file: Path, facts: Mapping[str, Any], data: Path) -> str:
+    """``k_fold/1``, as it was recorded when the file was written."""
+    if not facts:
+        raise UsageError(
+            f"{file}: nothing beside it says which rows trained its model; make it with python -m "
+            "emo_fairseq.protocols.sweep --folds PROTOCOL"
+        )
+    name = read_corpus(data).name
+    scored_elsewhere = (facts.get("set") or {}).get("data")
+    if scored_elsewhere or facts.get("trained_on") != name:
+        raise UsageError(
+            f"{file}: of a model that was trained on {facts.get('trained_on')}, not on a fold of "
+            f"{name}; give the predictions that the sweep over {data} wrote"
+        )
+    fold = (facts.get("options") or {}).get("task.fold")
+    if not fold:
+        raise UsageError(
+            f"{file}: its model was trained on the whole train split, so it has seen the rows that "
+            "the forest is fitted on; give the predictions of a sweep with --folds PROTOCOL"
+        )
+    return str(fold)
+
+
+def _read_folds(data: Path, protocol: str) -> Folds:
+    try:
+        folds = read_folds(data / FOLDS_FOLDER / f"{protocol}.json")
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if folds.bases != (TRAIN,):
+        raise UsageError(
+            f"{data}: the folds of {protocol} divide {', '.join(folds.bases)}, so that other rows "
+            f"than those of {TRAIN} train the models; make them with --base {TRAIN}"
+        )
+    return folds
+
+
+def _refuse_doubles(parts: Sequence[VadRows]) -> None:
+    times = Counter(name for part in parts for name in part.ids)
+    if twice := [name for name, n in times.items() if n > 1]:
+        raise UsageError(
+            f"{len(twice)} of {len(times)} train rows are predicted more than once: "
+            f"{first_few(twice)}; give each fold once, of one seed"
+        )
+
+
+def _absent(rows: Mapping[str, Utterance], there: set[str], facts: Mapping[str, Any]) -> list[str]:
+    """What rows without a prediction lack; a `UsageError` where they lack nothing."""
+    is_zero_shot = bool(facts.get(MADE_BY_ZERO_SHOT))
+    modality = TEXT if is_zero_shot else (facts.get("options") or {}).get("task.modality", TEXT)
+    heard = [_HEARD.get(word) for word in parse_modalities(str(modality))]
+    reasons: dict[str, list[str]] = {"no VAD": [], f"no {modality}": [], "": []}
+    for name, row in rows.items():
+        if name in there:
+            continue
+        has_truth = is_zero_shot or any(value == value for value in gold_vad(row))
+        deaf = all(values is not None and values(row) is None for values in heard)
+        reason = "no VAD" if not has_truth else f"no {modality}" if deaf else ""
+        reasons[reason].append(name)
+    if missing := reasons.pop(""):
+        raise UsageError(
+            f"{len(missing)} of {len(rows)} train rows have no prediction: {first_few(missing)}; "
+            "give the predictions of all folds"
+        )
+    return [
+        f"{len(names)} train rows have {reason}, and are left out: {first_few(names)}"
+        for reason, names in reasons.items()
+        if names
+    ]
+
+
+def system_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a model was trained with, but those in which folds differ."""
+    options = dict(facts.get("options") or {})
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in _OF_ONE_FOLD and (name == "common.seed" or name.startswith(_SECTIONS))
+    }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How two systems differ, in words."""
+    return [
+        f"{name} {before.get(name)} -> {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]

@@ -1,0 +1,114 @@
+"""Which predictions of the train split a forest may be fitted on."""
+
+import json
+import shutil
+
+import pytest
+
+from data_prep import folds as folds_command
+from data_prep.schema import read_manifest
+from emo_fairseq.errors import UsageError
+from emo_fairseq.vad_to_emotion.unseen import read_unseen
+
+
+def test_folds_of_train_test_each_row_once_and_no_other(place):
+    """The official valid and test rows are in no set of any fold; no speaker is in two sets."""
+    arguments = ["--protocol", "k_fold", "--base", "train", "--n-folds", "4", "--force"]
+    assert folds_command.main([str(place.data), *arguments]) == 0
+    folds = json.loads((place.data / "folds" / "k_fold.json").read_text())["folds"]
+    rows = {row.id: row for row in read_manifest(place.data / "train.tsv")}
+    tested = [name for sets in folds.values() for name in sets["test"]]
+    assert sorted(tested) == sorted(rows)
+    for sets in folds.values():
+        assert sorted(name for names in sets.values() for name in names) == sorted(rows)
+        speakers = [{rows[name].speaker for name in names} for names in sets.values()]
+        assert sum(map(len, speakers)) == len(set.union(*speakers))
+
+
+def test_each_row_once_in_the_order_of_the_manifest(place):
+    found, options, notes = read_unseen(place.folds[::-1], place.data)
+    assert list(found.ids) == [row.id for row in read_manifest(place.data / "train.tsv")]
+    assert options == {"common.seed": 1, "task.modality": "text", "task.target": "vad"}
+    assert notes == []
+
+
+def refused(place, files, match):
+    with pytest.raises(UsageError, match=match):
+        read_unseen(files, place.data)
+
+
+def test_a_model_of_the_whole_split_has_seen_it(place, write_predictions, fold_facts):
+    rows = read_manifest(place.data / "train.tsv")
+    file = place.data.parent / "own" / "predictions.tsv"
+    write_predictions(file, rows, fold_facts(None), split="train")
+    refused(place, [file], "trained on the whole train split, so it has seen the rows")
+    write_predictions(file, rows, None, split="train")
+    file.with_suffix(".json").unlink()
+    refused(place, [file], "nothing beside it says which rows trained its model")
+
+
+@pytest.mark.parametrize("seen", ["train", "valid"])
+def test_rows_that_trained_or_chose_the_model(place, write_predictions, fold_facts, seen):
+    """Fold 1 scored on another of its own sets."""
+    sets = json.loads((place.data / "folds" / "k_fold.json").read_text())["folds"]["1"]
+    rows = [row for row in read_manifest(place.data / "train.tsv") if row.id in sets[seen]]
+    write_predictions(place.folds[0], rows, fold_facts("k_fold/1"))
+    refused(place, place.folds, f"{len(rows)} of {len(rows)} rows trained the model of fold")
+
+
+def test_missing_and_double_rows_are_counted(place):
+    n = [len(file.read_text().splitlines()) - 1 for file in place.folds]
+    refused(place, place.folds[:2], f"{n[2]} of 60 train rows have no prediction")
+    again = place.data.parent / "again" / "predictions.tsv"
+    again.parent.mkdir()
+    for end in (".tsv", ".json"):
+        shutil.copy(place.folds[0].with_suffix(end), again.with_suffix(end))
+    refused(place, [*place.folds, again], f"{n[0]} of 60 train rows are predicted more than once")
+
+
+def change(file, edit):
+    beside = file.with_suffix(".json")
+    facts = json.loads(beside.read_text())
+    edit(facts)
+    beside.write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (
+            lambda facts: facts["options"].update({"task.fold": "k_fold/2"}),
+            "rows trained the model",
+        ),
+        (lambda facts: facts["options"].update({"task.fold": "k_fold/7"}), "does not have"),
+        (lambda facts: facts["options"].update({"task.fold": "other/1"}), "no such folds"),
+        (lambda facts: facts.update(trained_on="elsewhere"), "trained on elsewhere, not on a fold"),
+        (lambda facts: facts["set"].update(data="/other"), "not on a fold of quadrants"),
+        (lambda facts: facts["options"].update({"model.dropout": 0.3}), "another model than that"),
+    ],
+)
+def test_what_is_beside_a_file_decides(place, edit, match):
+    change(place.folds[0], edit)
+    refused(place, place.folds, match)
+
+
+def test_folds_of_more_than_train(place):
+    """The official test rows would train the models of other folds."""
+    arguments = ["--protocol", "k_fold", "--base", "train", "test", "--n-folds", "3", "--force"]
+    assert folds_command.main([str(place.data), *arguments]) == 0
+    refused(place, place.folds, "divide train, test, so that other rows than those of train")
+
+
+def test_predictions_of_another_version_of_the_corpus(place):
+    file = place.data / "train.tsv"
+    first = read_manifest(file)[1]
+    file.write_text(file.read_text().replace(str(first.valence), "0.9999"))
+    refused(place, place.folds, "the truth of 1 rows is not that of")
+
+
+def test_a_constant_axis(place):
+    """The seed's baseline, whose scores were all 3.0."""
+    lines = place.folds[0].read_text().splitlines()
+    rows = ["\t".join([*line.split("\t")[:-1], "3.0"]) for line in lines[1:]]
+    place.folds[0].write_text("\n".join([lines[0], *rows]) + "\n")
+    refused(place, place.folds, "dominance is the same for all .* rows .dominance 3.: this model")
