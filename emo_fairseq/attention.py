@@ -7,6 +7,8 @@ and ``seconds`` (of the speech that was heard, or null) of each, and the weights
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,11 @@ import numpy as np
 
 from emo_fairseq.errors import UsageError
 
+# What numpy.load raises for a file that is damaged, or of another kind.
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, EOFError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _UTTERANCES = "utterances"
 
 
@@ -70,7 +77,7 @@ def read(path: Path) -> list[Attended]:
             told = json.loads(str(content[_UTTERANCES]))
             weights = [_weights_of(number, content) for number in range(len(told))]
         return [Attended(**row, weights=found) for row, found in zip(told, weights, strict=True)]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+    except UNREADABLE as error:
         raise UsageError(
             f"{path}: cannot be read ({error}); write one with --save-attention"
         ) from error

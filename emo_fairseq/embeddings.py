@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-SUFFIX = ".npz"
 
-
-class Embedded(NamedTuple):
+@dataclass(frozen=True, eq=False)  # no tuple: fairseq rebuilds those that ranks exchange
+class Embedded:
     """One utterance.
 
     Attributes:

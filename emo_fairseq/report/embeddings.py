@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emo_fairseq.attention import UNREADABLE
 from emo_fairseq.errors import UsageError
 
 _REMEDY = (
@@ -30,7 +31,7 @@ def read_embeddings(file: Path, split: str, ids: Sequence[str]) -> np.ndarray:
         with np.load(file, allow_pickle=False) as content:
             names, values = content["ids"], np.asarray(content["embeddings"], dtype=np.float64)
             splits = content.get("splits")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+    except UNREADABLE as error:
         raise UsageError(f"--embeddings {file}: cannot be read ({error}); {_REMEDY}") from error
     if values.ndim != 2 or {names.shape, (names if splits is None else splits).shape} != {
         values.shape[:1]

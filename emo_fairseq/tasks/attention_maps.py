@@ -10,7 +10,7 @@ from data_prep.tokens.text_tokenizers import TextTokenizer, load_text_tokenizer
 from emo_fairseq.attention import Attended
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import TOKENS
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.modalities import SPEECH, TEXT, masked_modalities
 from emo_fairseq.tasks.predicting import run
 
 
@@ -25,7 +25,7 @@ def attention_ids(cfg: Any) -> tuple[str, ...]:
             "--save-attention FILE and --attention-ids ID,ID belong together: attention is written "
             "of a few utterances, not of all"
         )
-    return tuple((cfg.attention_ids or "").split(",")) if cfg.save_attention else ()
+    return tuple(name.strip() for name in (cfg.attention_ids or "").split(",") if name.strip())
 
 
 def attend(task: Any, model: Any, split: str, ids: Sequence[str]) -> list[Attended]:
@@ -51,7 +51,9 @@ def attend(task: Any, model: Any, split: str, ids: Sequence[str]) -> list[Attend
                 "--fusion cross_attention, or with --text-pooling or --speech-pooling attention"
             )
         weights = {key: value[0].float().cpu().numpy() for key, value in attention.items()}
-        found.append(Attended(name, split, *_heard(task, split, name), weights))
+        # Of a modality that the row lacks, or that is masked, all are 0.
+        told = {key: values for key, values in weights.items() if values.any()}
+        found.append(Attended(name, split, *_heard(task, split, name), told))
     return found
 
 
@@ -60,11 +62,13 @@ def _heard(task: Any, split: str, name: str) -> tuple[list[str] | None, float | 
     part = task.source.split(split).stored
     row = next(n for n, utterance in enumerate(part.utterances) if utterance.id == name)
     words = seconds = None
-    if TEXT in task.modalities and task.encoder_cards()[TEXT].input == TOKENS:
+    masked = masked_modalities(task.cfg.mask_modality, task.modalities)
+    read = [modality for modality in task.modalities if modality not in masked]
+    if TEXT in read and task.encoder_cards()[TEXT].input == TOKENS:
         leaf = task.source.leaf(TEXT, task.source.split(split), task.vocabularies()[TEXT])
         words = _words(leaf[row][0], _tokenizer(task))
     n_samples = part.utterances[row].n_samples
-    if SPEECH in task.modalities and n_samples:
+    if SPEECH in read and n_samples:
         seconds = min(n_samples / SAMPLE_RATE, float(task.cfg.max_speech_seconds))
     return words, seconds
 

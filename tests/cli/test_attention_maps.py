@@ -49,6 +49,18 @@ def test_cross_attention(save, toy_corpus, tmp_path, monkeypatch):
     assert rows[0].id in (report / "report.html").read_text()
 
 
+def test_masked_modality(save, toy_corpus, tmp_path):
+    row = next(row for row in read_manifest(toy_corpus / "test.tsv") if row.text and row.audio)
+    file = tmp_path / "attention.npz"
+    save(BOTH, f"--save-attention {file} --attention-ids {row.id} --mask-modality speech")
+    (one,) = attention.read(file)
+    assert one.seconds is None
+    assert not [name for name in one.weights if "speech" in name]
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(ValueError, match="cannot be read"):
+        attention.read(file)
+
+
 def test_pooling(save, toy_corpus, tmp_path):
     row = next(row for row in read_manifest(toy_corpus / "test.tsv") if row.text)
     file = tmp_path / "attention.npz"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fairseq_process import Finished
 
@@ -39,12 +40,16 @@ def test_scoring(target, trained, on_two_ranks, fairseq, commands, toy_corpus, t
     checkpoint = f"--path {trained(options)} --data {toy_corpus} --valid-subset test"
     # 12 utterances make 3 batches: the second rank has nothing to do in the last step.
     score = [commands["validate"], checkpoint, "--batch-size 5"]
-    one = fairseq("validate", *score, f"--save-predictions {tmp_path / 'one.tsv'}")
-    two = on_two_ranks("validate", *score, f"--save-predictions {tmp_path / 'two.tsv'}")
+    save = "--save-predictions {0}.tsv --save-embeddings {0}.npz"
+    one = fairseq("validate", *score, save.format(tmp_path / "one"))
+    two = on_two_ranks("validate", *score, save.format(tmp_path / "two"))
     assert_same_figures(one.figures("test"), two.figures("test"))
     ids = [row["id"] for row in predictions.read(tmp_path / "one.tsv")]
     assert len(set(ids)) == 12
     assert (tmp_path / "two.tsv").read_text() == (tmp_path / "one.tsv").read_text()
+    vectors = [np.load(tmp_path / f"{name}.npz") for name in ("one", "two")]
+    assert vectors[0]["ids"].tolist() == vectors[1]["ids"].tolist()
+    np.testing.assert_allclose(*(found["embeddings"] for found in vectors), atol=1e-6)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -24,6 +24,8 @@ def plots(part: Part) -> Iterator[Found]:
         yield NotDrawn("attention maps", why)
         return
     for number, one in enumerate(part.attended[:MOST_UTTERANCES], start=1):
+        if not one.weights:
+            yield NotDrawn(f"attention of {one.id}", "it had nothing to attend to, or from")
         for name, weights in sorted(one.weights.items()):
             yield _plot(f"attention_{number}_{name}", one, name, weights)
     if len(part.attended) > MOST_UTTERANCES:
