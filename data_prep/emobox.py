@@ -7,30 +7,36 @@ the folder in which `downloads/` lies: by default the one above `data/`, else --
 
 One fold becomes train, valid and test; several become the split `all` and `folds/emobox.json`.
 EmoBox draws the valid set from train where the corpus has none, a fifth of its rows; so do we, with
-a seed of our own: the draw, unlike train and test, is not EmoBox's.
+a seed of our own: the draw, unlike train and test, is not EmoBox's, and the card says its counts.
 Assumed: emo is read through label_map.json, whose order is that of the classes; a label that it
 lacks drops its row. Of a video (MELD, eNTERFACE) the sound is looked for beside it, as .wav or
 .flac of the same name. Stretches are cut into OUT_DIR/audio. There is no text. Speakers are not in
 the lines; --speakers takes them from data.seg.wrd.stm, where "spk" is at times the recording
-instead (IEMOCAP, MER2023): unless asked, speakers stay unknown.
+instead (IEMOCAP, MER2023): unless asked, speakers stay unknown. Lines that match no row, and rows
+that have no line, are counted and named.
 Not used: further test sets (MER2023's).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from data_prep.command_line import make_parser, run
-from data_prep.corpora.emobox_files import LABEL_FILE, EmoBoxFolder, read_emobox, read_speakers
+from data_prep.corpora.emobox_files import (
+    LABEL_FILE,
+    EmoBoxFolder,
+    Speakers,
+    read_emobox,
+    read_speakers,
+)
+from data_prep.corpora.emobox_folds import fold_sets, note_speakers
 from data_prep.corpora.emobox_sounds import default_raw, find_sounds, is_stretch
 from data_prep.folding.file import Folds, fold_faults, folds_path, refuse_other_folds, render_folds
 from data_prep.folds import ALL, write_folds
-from data_prep.group_split import split_groups
-from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, write_corpus
+from data_prep.schema import Corpus, DroppedRow, Utterance, write_corpus
 from data_prep.sound.length import AudioError
 
 PROTOCOL = "emobox"
@@ -66,7 +72,10 @@ def prepare_emobox(
         raise ValueError(f"{folder}: its lines name {len(names)} datasets, not one")
     labels = {"emotion": tuple(dict.fromkeys(metadata.label_of.values()))}
     corpus = Corpus(names.pop(), labels=labels, licence=LICENCE, citation=CITATION)
-    rows = _rows(metadata, read_speakers(folder) if speakers else {})
+    known = read_speakers(folder) if speakers else Speakers()
+    rows = _rows(metadata, known.speaker_of)
+    if speakers:
+        note_speakers(known, rows, corpus)
     unknown = {
         key: f"emo {metadata.items[key].emo!r} is not in {LABEL_FILE}"
         for key, row in rows.items()
@@ -84,7 +93,11 @@ def prepare_emobox(
     if not rows:
         row = corpus.dropped[0]
         raise ValueError(f"{folder}: no row can be used: {row.id}: {row.reason}; check --data-raw")
-    folds = _fold_sets(metadata, rows, valid_share, seed, corpus)
+    folds = fold_sets(metadata, rows, valid_share, seed, corpus)
+    if any(is_stretch(metadata.items[key]) for key in rows):
+        corpus.notes.append(CUT_NOTE)
+    if metadata.unused:
+        corpus.notes.append(f"not used: {', '.join(metadata.unused)}")
     _write(out_dir, corpus, rows, folds, seed, force)
     return corpus
 
@@ -104,36 +117,6 @@ def _list_dropped(dropped: Mapping[str, str], metadata: EmoBoxFolder, corpus: Co
     corpus.dropped += [
         DroppedRow(split_of.get(key, ALL), key, reason) for key, reason in dropped.items()
     ]
-
-
-def _fold_sets(
-    metadata: EmoBoxFolder, rows: Rows, valid_share: float, seed: int, corpus: Corpus
-) -> dict[str, dict[str, tuple[str, ...]]]:
-    """The usable keys of every fold, with a valid set drawn from train where there is none."""
-    folds = {}
-    drawn = []
-    for number, parts in metadata.folds.items():
-        sets = {
-            split: tuple(key for key in parts.get(split, ()) if key in rows) for split in SPLITS
-        }
-        if not sets["valid"] and valid_share:
-            group_of = {key: rows[key].speaker or key for key in sets["train"]}
-            part_of = split_groups(Counter(group_of.values()), {"valid": valid_share}, seed)
-            sets |= {
-                part: tuple(key for key in sets["train"] if part_of[group_of[key]] == part)
-                for part in ("train", "valid")
-            }
-            drawn.append(number)
-        folds[number] = sets
-    corpus.protocol = f"EmoBox, {len(folds)} fold{'s' * (len(folds) != 1)}"
-    if drawn:
-        unit = "speaker" if any(row.speaker for row in rows.values()) else "row"
-        corpus.protocol += f"; valid drawn from train by {unit}, {valid_share:g}, seed {seed}"
-    if any(is_stretch(metadata.items[key]) for key in rows):
-        corpus.notes.append(CUT_NOTE)
-    if metadata.unused:
-        corpus.notes.append(f"not used: {', '.join(metadata.unused)}")
-    return folds
 
 
 def _write(

@@ -18,6 +18,7 @@ from pathlib import Path
 from data_prep.command_line import make_parser, run
 from data_prep.corpus_card import read_corpus, write_corpus
 from data_prep.folding import protocols as fold_protocols
+from data_prep.folding.context import context_notes
 from data_prep.folding.file import (
     FOLDS_FOLDER,
     Folds,
@@ -99,6 +100,7 @@ def write_corpus_with_folds(
         path = folds_path(out_dir, protocol)
         texts[path] = _checked(path, folds, rows, force)
         about[protocol] = {"unit": folds.unit, "folds": len(folds.folds), "seed": folds.seed}
+        notes += context_notes(folds, rows)
         corpus.notes += [f"folds {protocol}: {note}" for note in notes]
     corpus.folds = about or None
     write_corpus(out_dir, corpus, {ALL: rows})
@@ -140,7 +142,7 @@ def _make(options: argparse.Namespace) -> None:
     path = write_folds(options.data_dir, folds, rows, force=options.force)
     print(f"{path}: {len(folds.folds)} folds of {len(rows)} rows ({', '.join(bases)})")
     print(fold_table(folds, rows))
-    for note in notes:
+    for note in [*notes, *context_notes(folds, rows)]:
         print(f"note: {note}")
     if len(bases) == 1:
         print(f"train with: --data {options.data_dir} --fold {options.protocol}/1")

@@ -8,13 +8,16 @@ classes apart, and both together come near 0.9. The exact ceilings are in corpus
     python -m data_prep.toy OUT_DIR
 
 Nothing is downloaded; one seed always gives the same bytes. Speakers differ between the splits.
+Another corpus for tests across corpora has another --name, --seed and --speaker-shift X: all its
+voices are X semitones higher and X / 2 dB louder, so that what is learned of pitch and level in one
+does not hold in the other. Arousal, which is in the manner of speaking, sounds the same in both.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,82 +25,28 @@ import soundfile
 from tqdm import tqdm
 
 from data_prep.command_line import make_parser, run
+from data_prep.corpora.toy_chances import (
+    QUADRANTS,
+    SENTIMENTS,
+    Draw,
+    bayes_ceilings,
+    draw_split,
+    draw_vad,
+    oracle_score,
+)
 from data_prep.corpora.toy_text import write_sentence
-from data_prep.corpora.toy_voice import SAMPLE_RATE, Rng, draw_voice, synthesize
+from data_prep.corpora.toy_voice import (
+    SAMPLE_RATE,
+    Rng,
+    Voice,
+    draw_voice,
+    shift_voice,
+    synthesize,
+)
 from data_prep.schema import CORPUS_FILE, SPLITS, Corpus, Utterance, write_corpus
 
-# emotion -> (valence positive?, arousal high?). Sentiment is the sign of valence and nothing more:
-# the toy's "neutral" is the calm, contented quadrant and therefore counts as positive.
-QUADRANTS = {
-    "neutral": (True, False),
-    "happy": (True, True),
-    "sad": (False, False),
-    "angry": (False, True),
-}
-SENTIMENTS = ("negative", "positive")
-
-# How the words speak of valence: the wrong cue, no usable cue, else the right one.
-P_FLIPPED = 0.05
-P_AMBIGUOUS = 0.08
-
-LOW, HIGH = 0.25, 0.75  # centres of the quadrants on the VAD axes
-DOMINANCE = {"neutral": 0.5, "happy": 0.625, "sad": 0.25, "angry": 0.75}
-VAD_NOISE = 0.07  # standard deviation; clipped to [0, 1]
-
-
-def bayes_ceilings(flipped: float = P_FLIPPED, ambiguous: float = P_AMBIGUOUS) -> dict[str, float]:
-    """The highest expected UAR over the four emotions, from text, from speech and from both.
-
-    Valence V and arousal A are independent fair bits, and the emotion is the pair (V, A). Given V,
-    the words show V with probability 1 - flipped - ambiguous, not V with `flipped`, and nothing
-    otherwise; everything else in the sentence is drawn without regard to (V, A). The voice shows A
-    without error, and nothing of V. The best guess of V from the words follows the cue, and tosses
-    a coin without one (as long as flipped <= 1 - flipped - ambiguous):
-
-        P(V right | text) = (1 - flipped - ambiguous) + ambiguous / 2
-
-    Text says nothing of A (right in 1/2), speech nothing of V (1/2), and the two channels err
-    independently, so the chance of getting the pair right is a product. No rule beats Bayes's in
-    accuracy, and with four equally frequent classes the expected UAR is the expected accuracy.
-    """
-    clear = 1 - flipped - ambiguous
-    if not 0 <= flipped <= clear:
-        raise ValueError(f"flipped {flipped} and ambiguous {ambiguous} leave no cue to follow")
-    valence = clear + ambiguous / 2
-    return {"text": valence / 2, "speech": 1 / 2, "both": valence}
-
-
-@dataclass(frozen=True)
-class Draw:
-    """One utterance before it is written and voiced. `cue` is what the words show of valence."""
-
-    emotion: str
-    cue: bool | None  # True positive, False negative, None ambiguous
-
-    @property
-    def aroused(self) -> bool:
-        return QUADRANTS[self.emotion][1]
-
-
-def draw_split(n: int, rng: Rng) -> list[Draw]:
-    """`n` utterances, equally many of each emotion, in random order."""
-    if n <= 0 or n % len(QUADRANTS):
-        raise ValueError(f"a split of {n} cannot be balanced; ask for a multiple of 4")
-    emotions = rng.permutation(np.repeat(list(QUADRANTS), n // len(QUADRANTS)))
-    draws = []
-    for emotion, chance in zip(emotions.tolist(), rng.uniform(size=n), strict=True):
-        valence = QUADRANTS[emotion][0]
-        cue = None if chance < P_AMBIGUOUS else valence
-        if P_AMBIGUOUS <= chance < P_AMBIGUOUS + P_FLIPPED:
-            cue = not valence
-        draws.append(Draw(emotion, cue))
-    return draws
-
-
-def oracle_score(draws: Sequence[Draw]) -> dict[str, float]:
-    """What the Bayes rules score on these very draws (coin tosses counted as half)."""
-    valence = np.mean([0.5 if d.cue is None else d.cue == QUADRANTS[d.emotion][0] for d in draws])
-    return {"text": float(valence) / 2, "speech": 0.5, "both": float(valence)}
+NAME = "toy"
+MAX_SHIFT = 12.0  # semitones: an octave
 
 
 def make_toy(
@@ -105,13 +54,24 @@ def make_toy(
     seed: int = 1,
     sizes: Sequence[int] = (480, 120, 240),
     speakers: Sequence[int] = (12, 4, 6),
+    name: str = NAME,
+    speaker_shift: float = 0.0,
 ) -> Corpus:
     """Write the corpus (manifests, corpus.yaml, audio/{split}/*.flac); sizes by split.
 
-    Raises ValueError for a split that cannot be balanced or has no speaker.
+    `speaker_shift` is in semitones, see `toy_voice.shift_voice`; 0 leaves the voices as drawn.
+
+    Raises ValueError for a split that cannot be balanced or has no speaker, for a name that names
+    nothing, and for a shift beyond an octave.
     """
     if min(speakers) < 1:
         raise ValueError(f"speakers are {tuple(speakers)}; every split needs at least one")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"--name {name!r}: give letters, digits, and . _ - after the first")
+    if not abs(speaker_shift) <= MAX_SHIFT:
+        raise ValueError(
+            f"--speaker-shift {speaker_shift:g} is beyond an octave; give -12 to 12 semitones"
+        )
     out_dir = Path(out_dir)
     # One stream of random numbers a split: the size of one changes nothing in the others.
     streams = [np.random.default_rng([seed, i]) for i in range(len(SPLITS))]
@@ -121,20 +81,23 @@ def make_toy(
     with tqdm(total=sum(sizes), desc="toy corpus", unit="utt", disable=None) as bar:
         for i, split in enumerate(SPLITS):
             splits[split] = []
-            for utterance in _utterances(out_dir, split, draws[i], speakers[i], streams[i]):
+            voices = [
+                shift_voice(draw_voice(streams[i]), speaker_shift) for _ in range(speakers[i])
+            ]
+            for utterance in _utterances(out_dir, split, draws[i], voices, streams[i]):
                 splits[split].append(utterance)
                 bar.update()
-    corpus = _card(seed, draws[SPLITS.index("test")])
+    corpus = _card(name, seed, speaker_shift, draws[SPLITS.index("test")])
     write_corpus(out_dir, corpus, splits)
     return corpus
 
 
 def _utterances(
-    out_dir: Path, split: str, draws: Sequence[Draw], n_speakers: int, rng: Rng
+    out_dir: Path, split: str, draws: Sequence[Draw], voices: Sequence[Voice], rng: Rng
 ) -> Iterable[Utterance]:
     """Voice the draws of one split, dialogue by dialogue, and write their audio."""
     (out_dir / "audio" / split).mkdir(parents=True, exist_ok=True)
-    voices = [draw_voice(rng) for _ in range(n_speakers)]
+    n_speakers = len(voices)
     left = list(draws)
     dialogue = 0
     while left:
@@ -149,7 +112,7 @@ def _utterances(
             name = f"{split}_{dialogue:03d}_{turn}"
             audio = f"audio/{split}/{name}.flac"
             soundfile.write(out_dir / audio, waveform, SAMPLE_RATE, subtype="PCM_16")
-            valence, arousal, dominance = _draw_vad(draw.emotion, rng)
+            valence, arousal, dominance = draw_vad(draw.emotion, rng)
             yield Utterance(
                 id=name,
                 audio=audio,
@@ -168,18 +131,13 @@ def _utterances(
         dialogue += 1
 
 
-def _draw_vad(emotion: str, rng: Rng) -> list[float]:
-    centre = [HIGH if positive else LOW for positive in QUADRANTS[emotion]]
-    values = rng.normal([*centre, DOMINANCE[emotion]], VAD_NOISE)
-    return [round(float(value), 4) for value in np.clip(values, 0, 1)]
-
-
-def _card(seed: int, test: Sequence[Draw]) -> Corpus:
+def _card(name: str, seed: int, speaker_shift: float, test: Sequence[Draw]) -> Corpus:
     luck = ", ".join(f"{key} {value:.4f}" for key, value in oracle_score(test).items())
     ceilings = {key: round(value, 6) for key, value in bayes_ceilings().items()}
     both = ceilings["both"]
+    shift = [f"all voices are shifted by {speaker_shift:g} semitones"] if speaker_shift else []
     return Corpus(
-        name="toy",
+        name=name,
         labels={"emotion": tuple(QUADRANTS), "sentiment": SENTIMENTS},
         vad={"scale": [0.0, 1.0], "mapping": "as drawn: quadrant centre plus noise"},
         disjoint=("speaker", "dialogue"),
@@ -191,6 +149,7 @@ def _card(seed: int, test: Sequence[Draw]) -> Corpus:
             "ceilings: the highest UAR over the 4 emotions that a model can expect (toy.py: why)",
             f"on the test split as drawn, the rules that reach them score {luck}",
             f"sentiment is the sign of valence: ceilings {both}, 0.5 and {both}",
+            *shift,
         ],
     )
 
@@ -211,9 +170,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar=("TRAIN", "VALID", "TEST"),
         help="speakers in each split (default: 12 4 6)",
     )
+    what = "of the corpus, in corpus.yaml (default: %(default)s)"
+    parser.add_argument("--name", default=NAME, help=what)
+    what = "all voices higher by X semitones and louder by X / 2 dB (default: 0)"
+    parser.add_argument("--speaker-shift", type=float, default=0.0, metavar="X", help=what)
     options = parser.parse_args(arguments)
     sizes = (options.n_train, options.n_valid, options.n_test)
-    return run(lambda: make_toy(options.out_dir, options.seed, sizes, options.speakers))
+    named = options.name, options.speaker_shift
+    return run(lambda: make_toy(options.out_dir, options.seed, sizes, options.speakers, *named))
 
 
 if __name__ == "__main__":

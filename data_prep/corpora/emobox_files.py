@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +144,30 @@ def _item(row: Any) -> Item:
     return Item(key, dataset, wav, emo, start, end)
 
 
-def read_speakers(folder: Path) -> dict[str, str]:
-    """Key -> what data.seg.wrd.stm calls its speaker. Raises ManifestError without that file."""
+@dataclass(frozen=True)
+class Speakers:
+    """What data.seg.wrd.stm says: key -> its speaker, and the lines that say none ("row N")."""
+
+    speaker_of: Mapping[str, str] = field(default_factory=dict)
+    odd_lines: tuple[str, ...] = ()
+
+
+def read_speakers(folder: Path) -> Speakers:
+    """Read data.seg.wrd.stm, whose lines from `;;` on are remarks.
+
+    Raises ManifestError without that file.
+    """
     path = folder / SPEAKER_FILE
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         remedy = "leave out --speakers, or fetch the file"
         raise ManifestError(Fault(str(path), None, f"cannot be read ({error})", remedy)) from None
-    return {match[1]: match[2] for match in _SPEAKER.finditer(text)}
+    speaker_of: dict[str, str] = {}
+    odd_lines = []
+    for row, line in enumerate(text.splitlines(), start=1):
+        if match := _SPEAKER.search(line):
+            speaker_of[match[1]] = match[2]
+        elif line.strip() and not line.startswith(";;"):
+            odd_lines.append(f"row {row}")
+    return Speakers(speaker_of, tuple(odd_lines))

@@ -71,6 +71,7 @@ class Turn:
     vad: Mapping[str, float]
     line: int
     votes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # evaluator -> labels
+    unread: set[str] = field(default_factory=set)  # evaluators of whose class no word is known
     ratings: dict[str, str] = field(default_factory=dict)  # evaluator -> "val 3; act 2; dom 2"
 
     def part(self, name: str) -> str:
@@ -79,10 +80,18 @@ class Turn:
         assert match, self.id  # read_turns lets no other in
         return match[name]
 
+    def agreement_is_unknown(self) -> bool:
+        """Whether there is a label, and an outside evaluator whose class is not known."""
+        return self.label != NO_AGREEMENT and any(map(_is_outside, self.unread))
+
     def agreement(self) -> float | None:
-        """The share of outside evaluators who named the label; None where there is no label."""
-        votes = [vote for who, vote in self.votes.items() if who.startswith("E")]
-        if not votes or self.label == NO_AGREEMENT:
+        """The share of outside evaluators who named the label.
+
+        None where there is no label, and where what one of them named is blank or no known word:
+        whether he agreed cannot be told.
+        """
+        votes = [vote for who, vote in self.votes.items() if _is_outside(who)]
+        if not votes or self.label == NO_AGREEMENT or self.agreement_is_unknown():
             return None
         return sum(self.label in vote for vote in votes) / len(votes)
 
@@ -130,7 +139,7 @@ def _parse_turn(line: str, dialogue: str, axes: tuple[str, ...], row: int) -> Tu
     name = TURN_ID.fullmatch(match["id"])
     if not name or name["dialogue"] != dialogue:
         raise ValueError(f"turn {match['id']!r} is none of the dialogue {dialogue}")
-    values = [float(value) for value in match["vad"].split(",")]
+    values = [float(value.strip() or "nan") for value in match["vad"].split(",")]
     if len(values) != len(axes):
         raise ValueError(f"[{match['vad']}] are not {len(axes)} numbers")
     return Turn(
@@ -151,10 +160,15 @@ def _add_vote(turn: Turn, line: str) -> bool:
         turn.ratings[match["who"]] = " ".join(match["what"].split()).rstrip(";")
         return True
     labels = tuple(_labels(match["what"]))
-    if None in labels:
-        return False
+    if not labels or None in labels:
+        turn.unread.add(match["who"])
+        return not labels and not _is_outside(match["who"])  # an actor may have judged nothing
     turn.votes[match["who"]] = tuple(label for label in labels if label)
     return True
+
+
+def _is_outside(who: str) -> bool:
+    return who.startswith("E")
 
 
 def _labels(words: str) -> Iterator[str | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.corpora.iemocap_counts import check_counts
 from data_prep.corpora.iemocap_labels import NO_AGREEMENT, Evaluations, Turn, read_turns
 from data_prep.corpora.iemocap_transcripts import Transcripts, read_transcript
-from data_prep.corpora.recordings import NO_TRANSCRIPT, scale_axes, visible
+from data_prep.corpora.recordings import NO_TRANSCRIPT, agreement_note, scale_axes, visible
 from data_prep.csv_input import raise_faults
 from data_prep.naming import first_few
 from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance
@@ -39,6 +39,8 @@ def read_all_turns(corpus_dir: Path, split: str, corpus: Corpus) -> list[Turn]:
         if first.setdefault(turn.id, turn) is not turn:
             reason = f"row {turn.line} repeats the turn of row {first[turn.id].line}"
             corpus.dropped.append(DroppedRow(split, turn.id, reason))
+    if unsure := [turn.id for turn in first.values() if turn.agreement_is_unknown()]:
+        corpus.notes.append(agreement_note(unsure))
     return sorted(first.values(), key=lambda t: (t.part("dialogue"), t.start, t.end, t.id))
 
 
@@ -76,11 +78,8 @@ def make_rows(
     rows = []
     place: Counter[str] = Counter()
     for turn in turns:
-        vad: dict[str, float] = {}
-        try:
-            vad = scale_axes(turn.vad, *SCALE)
-        except ValueError as error:
-            corpus.dropped.append(DroppedRow(split, turn.id, str(error), "VAD"))
+        vad, left_out = scale_axes(turn.vad, *SCALE)
+        corpus.dropped += [DroppedRow(split, turn.id, why, axis) for axis, why in left_out.items()]
         if not texts.get(turn.id):
             reason = "the transcript is blank" if turn.id in texts else NO_TRANSCRIPT
             corpus.dropped.append(DroppedRow(split, turn.id, reason, "text"))

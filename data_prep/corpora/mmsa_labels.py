@@ -67,6 +67,9 @@ def read_labels(path: Path, kind: MmsaCorpus, corpus: Corpus) -> Splits:
             what = f"row {line} repeats the video and clip of row {first[utterance.id]}"
             corpus.dropped.append(DroppedRow(row["mode"], utterance.id, what))
             continue
+        if utterance.sentiment is None:
+            blank = DroppedRow(row["mode"], utterance.id, "annotation is blank", "sentiment")
+            corpus.dropped.append(blank)
         splits[row["mode"]].append(utterance)
     raise_faults(faults)
     _compare_counts(path, Counter(row["mode"] for _, row in table), kind, corpus)

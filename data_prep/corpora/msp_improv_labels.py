@@ -46,6 +46,7 @@ class Clip:
     ratings: dict[str, float]
     line: int
     votes: dict[str, str] = field(default_factory=dict)  # worker -> letter
+    unread: list[int] = field(default_factory=list)  # rows below it that cannot be read
 
     def part(self, name: str) -> str:
         """A part of the name: scene, sentence, target, speaker, sex, session, scenario..."""
@@ -53,9 +54,17 @@ class Clip:
         assert match, self.name  # read_clips lets no other in
         return match[name]
 
+    def agreement_is_unknown(self) -> bool:
+        """Whether there is a label, and a worker of whom nobody knows if he chose it."""
+        return self.label != "X" and bool(self.unread)
+
     def agreement(self) -> float | None:
-        """The share of workers who chose the label; None without a label."""
-        if not self.votes or self.label == "X":
+        """The share of workers who chose the label.
+
+        None without a label, and where a worker's line cannot be read: whether that one agreed
+        cannot be told.
+        """
+        if not self.votes or self.label == "X" or self.agreement_is_unknown():
             return None
         return Counter(self.votes.values())[self.label] / len(self.votes)
 
@@ -89,6 +98,8 @@ def read_clips(path: Path) -> Evaluations:
                 clip.votes.setdefault(fields[0], vote)
             else:
                 found.odd_lines.append(row)
+                if clip:
+                    clip.unread.append(row)
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from data_prep.corpora.msp_improv_labels import LABELS, Clip
-from data_prep.corpora.recordings import scale_axes, visible
+from data_prep.corpora.recordings import agreement_note, scale_axes, visible
 from data_prep.naming import first_few
 from data_prep.records import AXES, Corpus, DroppedRow, Utterance
 
@@ -61,16 +61,15 @@ def make_rows(
         if first.setdefault(clip.name, clip) is not clip:
             reason = f"row {clip.line} repeats the clip of row {first[clip.name].line}"
             corpus.dropped.append(DroppedRow(split, clip.name, reason))
+    if unsure := [name for name, clip in sorted(first.items()) if clip.agreement_is_unknown()]:
+        corpus.notes.append(agreement_note(unsure))
     rows = []
     for name, clip in sorted(first.items()):
         raw = {axis: x for axis, x in clip.ratings.items() if axis in AXES}
         if invert_activation and "arousal" in raw:
             raw["arousal"] = sum(SCALE) - raw["arousal"]
-        vad: dict[str, float] = {}
-        try:
-            vad = scale_axes(raw, *SCALE)
-        except ValueError as error:
-            corpus.dropped.append(DroppedRow(split, name, str(error), "VAD"))
+        vad, left_out = scale_axes(raw, *SCALE)
+        corpus.dropped += [DroppedRow(split, name, why, axis) for axis, why in left_out.items()]
         rows.append(_utterance(clip, paths.get(name), classes.get(clip.label), vad))
     if others := Counter(row.extra["label"] for row in rows if row.emotion is None):
         named = ", ".join(f"{label} {count}" for label, count in others.most_common())

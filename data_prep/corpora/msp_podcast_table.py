@@ -107,13 +107,8 @@ def read_row(row: dict[str, str], audio_folder: str) -> tuple[str, Utterance, li
         raise ValueError(f"Split_Set is {row['Split_Set']!r}, none of {', '.join(SPLIT_OF)}")
     if split == HIDDEN:
         return split, hidden_row(name["id"], audio_folder), []
-    ratings = _ratings(row)
-    dropped = []
-    try:
-        vad = scale_axes(ratings, *SCALE)
-    except ValueError as error:
-        vad = {}
-        dropped.append(DroppedRow(split, name["id"], str(error), "VAD"))
+    vad, left_out = scale_axes(_ratings(row), *SCALE)
+    dropped = [DroppedRow(split, name["id"], reason, axis) for axis, reason in left_out.items()]
     label, gender = _label(row["EmoClass"]), _known(row["Gender"])
     utterance = Utterance(
         id=name["id"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_prep.clean_text import normalise_text
+from data_prep.naming import first_few
 from data_prep.records import (
     AXES,
     Corpus,
@@ -24,6 +26,7 @@ from data_prep.sound.stored_lengths import measure_stored
 
 LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
 NO_TRANSCRIPT = "no transcript"
+NOT_RATED = "not rated"
 
 Splits = Mapping[str, Sequence[Utterance]]
 
@@ -42,16 +45,34 @@ def read_text_file(path: Path) -> str:
         return raw.decode("latin-1")
 
 
-def scale_axes(ratings: Mapping[str, float], low: float, high: float) -> dict[str, float]:
-    """{"valence": 3.0, ...} to [0, 1]. Raises ValueError naming the axis that is outside.
+def scale_axes(
+    ratings: Mapping[str, float], low: float, high: float
+) -> tuple[dict[str, float], dict[str, str]]:
+    """{"valence": 3.0, ...} to [0, 1], each axis by itself; and of each other axis why it is not.
 
-    >>> scale_axes({"valence": 3.0, "arousal": 5.0}, 1, 5)
-    {'valence': 0.5, 'arousal': 1.0}
+    An axis that is absent or NaN was not rated; one outside the scale leaves the others alone.
+
+    >>> scale_axes({"valence": 3.0, "arousal": 5.5}, 1, 5)
+    ({'valence': 0.5}, {'arousal': '5.5 lies outside 1 to 5', 'dominance': 'not rated'})
     """
-    for axis, value in ratings.items():
-        if not low <= value <= high:
-            raise ValueError(f"{axis} {value:g} lies outside {low:g} to {high:g}")
-    return {axis: scale_vad(ratings[axis], low, high) for axis in AXES if axis in ratings}
+    scaled, left_out = {}, {}
+    for axis in AXES:
+        value = ratings.get(axis, math.nan)
+        if low <= value <= high:
+            scaled[axis] = scale_vad(value, low, high)
+        elif math.isnan(value):
+            left_out[axis] = NOT_RATED
+        else:
+            left_out[axis] = f"{value:g} lies outside {low:g} to {high:g}"
+    return scaled, left_out
+
+
+def agreement_note(ids: Sequence[str]) -> str:
+    """What the card says of rows whose agreement is left empty for an unread vote."""
+    return (
+        f"{len(ids)} rows have no agreement, for an evaluator's class is blank or no known word, "
+        f"which neither agrees nor disagrees: {first_few(ids)}"
+    )
 
 
 def join_text(

@@ -9,7 +9,7 @@ and syllable rates of the two manners do not meet for any speaker. Plain numpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,12 @@ def draw_voice(rng: Rng) -> Voice:
         tilt_db=rng.uniform(-1.0, 1.0),
         pace=rng.uniform(0.9, 1.1),
     )
+
+
+def shift_voice(voice: Voice, semitones: float) -> Voice:
+    """The same speaker, higher by `semitones` and louder by half as many dB; by 0 unchanged."""
+    pitch_hz = voice.pitch_hz * 2.0 ** (semitones / 12)
+    return replace(voice, pitch_hz=pitch_hz, level_db=voice.level_db + semitones / 2)
 
 
 def synthesize(voice: Voice, aroused: bool, rng: Rng) -> npt.NDArray[np.float32]:

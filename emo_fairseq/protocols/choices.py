@@ -54,7 +54,7 @@ class PlannedRun:
 
 
 def plan_runs(config_dir: Path, config_name: str, overrides: Sequence[str]) -> list[PlannedRun]:
-    """Every combination of the choices in `overrides`, in order.
+    """Every combination of the choices in `overrides` and in the YAML, in order.
 
     Raises:
         UsageError: Hydra does not take the overrides, they name what a sweep decides, two
@@ -67,7 +67,8 @@ def plan_runs(config_dir: Path, config_name: str, overrides: Sequence[str]) -> l
         planned = [
             _plan(config_name, one)
             for words in combinations(overrides)
-            for one in _all_folds(config_name, words)
+            for with_own in _own_choices(config_name, words)
+            for one in _all_folds(config_name, with_own)
         ]
     names = [run.name for run in planned]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -120,6 +121,21 @@ def _choices(override: Override) -> list[str]:
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
+def _own_choices(config_name: str, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """One combination with each of those that the YAML itself asks for, where `words` do not.
+
+    They stand under ``hydra.sweeper.params``, where ``fairseq-hydra-train -m`` reads them too.
+    """
+    own = _composed(config_name, words).hydra.sweeper.get("params") or {}
+    decided = {_key(word) for word in words}
+    asked = [f"{key}={value}" for key, value in own.items() if _key(key) not in decided]
+    return [(*words, *more) for more in combinations(asked)]
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+").partition("=")[0]
+
+
 def _all_folds(config_name: str, words: tuple[str, ...]) -> list[tuple[str, ...]]:
     """One combination, or one for each fold if it asks for all of a protocol."""
     places = [n for n, word in enumerate(words) if word.startswith(f"++{FOLD}={ALL_OF}")]
@@ -139,12 +155,17 @@ def _plan(config_name: str, words: tuple[str, ...]) -> PlannedRun:
 
 def _compose(config_name: str, words: Sequence[str]) -> tuple[Options, Options]:
     """The configuration as it stands, and resolved."""
-    # fairseq's command looks there for groups, too.
-    config = compose(config_name, ["hydra.searchpath=[pkg://fairseq.config]", *words], True)
+    config = _composed(config_name, words)
     HydraConfig.instance().set_config(config)  # for interpolations such as ${hydra:…}
     with open_dict(config):
         del config["hydra"]
     return _options(config, resolve=False), _options(config, resolve=True)
+
+
+def _composed(config_name: str, words: Sequence[str]) -> Any:
+    """What Hydra composes, its own section included."""
+    # fairseq's command looks there for groups, too.
+    return compose(config_name, ["hydra.searchpath=[pkg://fairseq.config]", *words], True)
 
 
 def _options(config: Any, resolve: bool) -> Options:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.prototypes import PROTOTYPES_FILE, Prototypes, difficulties, read_prototypes
+from data_prep.folding.file import FOLDS_FOLDER, read_folds
+from data_prep.prototypes import Prototypes, difficulties, prototypes_path, read_prototypes
 from data_prep.schema import AXES, CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
@@ -24,14 +25,16 @@ class Facts:
     Attributes:
         rows: the utterance of each, None where no manifest has its id.
         corpus: what corpus.yaml says, if it is there.
-        prototypes: those of the data dir, if they are there.
+        prototypes: those of the train split, or of the fold that was scored, if they are there.
         is_given: whether there is a data dir at all.
+        no_prototypes: why there are none, and what makes them.
     """
 
     rows: Sequence[Utterance | None]
     corpus: Corpus | None = None
     prototypes: Prototypes | None = None
     is_given: bool = True
+    no_prototypes: str = ""
 
     def column(self, name: str) -> list[str | None]:
         """A column of the manifest, such as ``speaker``, by utterance."""
@@ -91,8 +94,37 @@ def read_facts(data_dir: Path, split: str, ids: Sequence[str]) -> Facts:
             f"--data {data_dir}: no manifest in it has any of the {len(ids)} scored ids, such as "
             f"{ids[0]}; name the data dir that these predictions were made from"
         )
-    file = data_dir / PROTOTYPES_FILE
-    return Facts(rows, corpus, read_prototypes(file) if file.is_file() else None)
+    return Facts(rows, corpus, *_prototypes(data_dir, split, ids))
+
+
+def _prototypes(
+    data_dir: Path, split: str, ids: Sequence[str]
+) -> tuple[Prototypes | None, bool, str]:
+    """The last three facts. Predictions name no fold: it is the one whose set holds them all.
+
+    Prototypes of the whole train split would be fitted on rows that a fold tests on.
+    """
+    folds = _folds_of(data_dir, split, set(ids))
+    if len(folds) > 1:
+        named = ", ".join(folds)
+        why = f"{split} is a set of {named}: which fold's prototypes are meant cannot be told"
+        return None, True, why
+    fold = folds[0] if folds else None
+    file = prototypes_path(data_dir, fold)
+    if file.is_file():
+        return read_prototypes(file), True, ""
+    command = f"python -m data_prep.fit_prototypes DATA_DIR{f' --fold {fold}' if fold else ''}"
+    return None, True, f"no {file.relative_to(data_dir)} in --data; `{command}`"
+
+
+def _folds_of(data_dir: Path, split: str, ids: set[str]) -> list[str]:
+    """PROTOCOL/FOLD of every fold whose set of this name holds all of the ids."""
+    return [
+        f"{file.stem}/{name}"
+        for file in sorted((data_dir / FOLDS_FOLDER).glob("*.json"))
+        for name, sets in read_folds(file).folds.items()
+        if ids <= set(sets.get(split, ()))
+    ]
 
 
 def _manifests(data_dir: Path, split: str, corpus: Corpus | None) -> Iterator[Path]:

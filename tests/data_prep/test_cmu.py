@@ -82,7 +82,7 @@ def test_rows_with_sound(
     corpus = read_corpus(out)
     assert {s: c["rows"] for s, c in corpus.splits.items()} == {"train": 3, "valid": 2, "test": 2}
     assert corpus.splits["train"]["sentiment"] == {"negative": 1, "neutral": 1, "positive": 1}
-    assert corpus.dropped == []
+    assert [(d.id, d.what) for d in corpus.dropped] == [("5W7Z1C_fDaE_10", "sentiment")]
     assert corpus.disjoint == ("dialogue",)
     assert RULE in corpus.notes
     assert "official train/valid/test (1284/229/686 rows)" in corpus.protocol
@@ -116,7 +116,8 @@ def test_without_clips_it_is_text_only(
     corpus = read_corpus(out)
     assert "text only: no Raw/ in the corpus folder" in corpus.notes
     assert [(d.split, d.id, d.reason, d.what) for d in corpus.dropped] == [
-        ("test", "5W7Z1C_fDaE_9", "neither text nor audio", "row")
+        ("test", "5W7Z1C_fDaE_10", "annotation is blank", "sentiment"),
+        ("test", "5W7Z1C_fDaE_9", "neither text nor audio", "row"),
     ]
     assert len(rows_of(out)) == 6
     assert validate(out) == []
@@ -139,6 +140,7 @@ def test_bad_clips_are_listed_and_their_text_kept(with_clips: Path, tmp_path: Pa
     write_video(raw / "73jzhE8R1TQ" / "3_2.mp4", sound=False)
     corpus = prepare_mmsa(CMU_MOSEI, with_clips, tmp_path / "out", max_seconds=1)
     assert [(d.split, d.id, d.what, d.reason) for d in corpus.dropped] == [
+        ("test", "5W7Z1C_fDaE_10", "sentiment", "annotation is blank"),
         ("train", "03bSnISJMiM_2", "audio", "clip: there is no such file"),
         ("valid", "73jzhE8R1TQ_3_2", "audio", "clip: holds no audio stream"),
         ("test", "5W7Z1C_fDaE_9", "audio", "clip: the file is empty (0 bytes)"),

@@ -206,9 +206,31 @@ def test_speakers_are_taken_only_when_asked(corpus_dir: Path, tmp_path: Path) ->
     write_fold(corpus_dir, 1, train=keys(*range(10)), test=keys(10, 11))
     corpus = prepare_emobox(corpus_dir, tmp_path / "out", speakers=True)
     assert "valid drawn from train by speaker" in corpus.protocol
+    assert corpus.notes == [
+        "1 folds lack a valid set; drawn by speaker, not by EmoBox: 2 of 10 rows of fold 1"
+    ]
     rows = {s: read_manifest(tmp_path / "out" / f"{s}.tsv") for s in ("train", "valid")}
     assert not {r.speaker for r in rows["train"]} & {r.speaker for r in rows["valid"]}
     assert prepare_emobox(corpus_dir, tmp_path / "plain").splits["train"]["speakers"] == 0
+
+
+def test_speakers_that_match_no_row_and_rows_without_one_are_said(
+    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = "".join(f"k{n} 1 S 0 1 <id=k{n},spk=S{n % 4},emotion=neu> x\n" for n in range(8))
+    stray = "z9 1 S 0 1 <id=z9,lang=en,spk=S1,emotion=neu> x\n;; a remark\nk9 1 S 0 1 <id=k9> x\n"
+    (corpus_dir / "data.seg.wrd.stm").write_text(known + stray)
+    write_fold(corpus_dir, 1, train=keys(*range(10)), test=keys(10, 11))
+    assert run_main(corpus_dir, tmp_path / "out", "--speakers") == 0
+    notes = read_corpus(tmp_path / "out").notes
+    assert notes[:3] == [
+        "1 lines of data.seg.wrd.stm name no row: z9",
+        "1 lines of data.seg.wrd.stm cannot be read: row 11",
+        "4 rows have no line in data.seg.wrd.stm, and so no speaker: k8, k9, k10 and 1 more",
+    ]
+    assert notes[3].endswith("; 2 rows without a speaker were drawn singly")
+    said = capsys.readouterr().out
+    assert all(f"note: {note}" in said for note in notes)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], corpus_dir: Path, out: Path, *more: str) -> str:

@@ -16,6 +16,7 @@ from data_prep.folds import (
     main,
     make_folds,
     read_folds,
+    write_corpus_with_folds,
     write_folds,
 )
 from data_prep.ravdess import ACTORS, fold_actors
@@ -279,6 +280,27 @@ def test_a_speaker_in_two_sessions_is_refused_on_writing(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="not written\nfold 1: speaker Joey is in train and valid"):
         write_folds(tmp_path, folds, rows)
     assert not (tmp_path / FOLDS_FOLDER).exists()
+
+
+def test_turns_parted_from_their_neighbours_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fold 1 tests s1_F: her eight turns and his eight stand beside each other."""
+    rows = [replace(row, turn=n % 8) for n, row in enumerate(dyads())]
+    data_dir = write_dir(tmp_path / "data", rows)
+    assert main([str(data_dir), "--protocol", "leave_one_speaker_out"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "note: in 10 of 10 folds turns stand beside turns of another set (fold 1: 16 of 80" in said
+    )
+    assert main([str(data_dir), "--protocol", "seed_sessions"]) == 0  # dialogues are kept whole
+    assert "another set" not in capsys.readouterr().out
+    corpus = Corpus("small", labels={"emotion": ("sad",)})
+    write_corpus_with_folds(
+        tmp_path / "own", corpus, rows, ["leave_one_speaker_out", "seed_sessions"], FoldOptions()
+    )
+    (note,) = (note for note in corpus.notes if "another set" in note)
+    assert note.startswith("folds leave_one_speaker_out: in 10 of 10 folds")
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -157,11 +157,27 @@ def test_class_maps_add_up_to_the_known_counts() -> None:
 def test_vad_outside_the_scale_is_emptied_and_listed(corpus_dir: Path, tmp_path: Path) -> None:
     corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
     row = rows_of(tmp_path / "out")["Ses01F_impro01_M001"]
-    assert (row.emotion, row.valence, row.arousal, row.dominance) == ("happy", None, None, None)
+    assert (row.emotion, row.valence, row.arousal, row.dominance) == ("happy", 1.0, None, 0.5)
     assert [(d.id, d.what, d.reason) for d in corpus.dropped] == [
-        ("Ses01F_impro01_M001", "VAD", "arousal 5.5 lies outside 1 to 5")
+        ("Ses01F_impro01_M001", "arousal", "5.5 lies outside 1 to 5")
     ]
     assert corpus.splits["all"]["with_vad"] == 24
+
+
+def test_a_blank_axis_or_vote_is_emptied_alone(corpus_dir: Path, tmp_path: Path) -> None:
+    path = labels_of(corpus_dir)
+    change(path, "5.0000, 5.5000, 3.0000", "nan, , 3.0000")
+    change(path, "C-E2:\tHappiness;\t()", "C-E2:\t;\t()")
+    change(path, "C-M1:\tExcited;\t()", "C-M1:\t;\t()")
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    row = rows_of(tmp_path / "out")["Ses01F_impro01_M001"]
+    assert (row.valence, row.arousal, row.dominance) == (None, None, 0.5)
+    assert [(d.id[-4:], d.what, d.reason) for d in corpus.dropped] == [
+        ("M001", "valence", "not rated"),
+        ("M001", "arousal", "not rated"),
+    ]
+    assert note(corpus, "evaluators' lines").startswith("1 evaluators' lines")  # not the actor's
+    assert "agreement" not in rows_of(tmp_path / "out")["Ses01F_impro01_M000"].extra
 
 
 def test_the_bracket_goes_by_the_names_of_the_header(corpus_dir: Path, tmp_path: Path) -> None:
@@ -224,7 +240,7 @@ def test_bad_recordings_are_listed(
     (wavs / "._Ses01F_impro01_F000.wav").write_bytes(b"\x00finder")
     write_sound(wavs / "Ses01F_impro01_MXX9.wav")
     corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
-    found = {(d.id[-4:], d.what): d.reason for d in corpus.dropped if d.what != "VAD"}
+    found = {(d.id[-4:], d.what): d.reason for d in corpus.dropped if d.what != "arousal"}
     assert found.pop(("M000", "audio")).startswith("audio: truncated")
     assert found == {
         ("F000", "audio"): "audio: there is no such file",
@@ -291,7 +307,11 @@ def test_odd_votes_and_repeated_turns_are_said(corpus_dir: Path, tmp_path: Path)
         "1 evaluators' lines cannot be read: Ses01F_impro01.txt: row "
     )
     rows = rows_of(tmp_path / "out")
-    assert rows["Ses01F_impro01_M000"].extra["agreement"] == "1.000"
+    votes = rows["Ses01F_impro01_M000"].extra
+    assert "agreement" not in votes  # of two known votes both agree, of three nobody knows
+    assert (votes["evaluators"], votes["votes"]) == ("2", "E2 hap; E3 hap exc; M1 exc")
+    assert note(corpus, "no agreement").startswith("1 rows have no agreement")
+    assert note(corpus, "no agreement").endswith(": Ses01F_impro01_M000")
     assert rows["Ses01F_impro01_F000"].emotion == "neutral"
     (row,) = (d for d in corpus.dropped if d.what == "row")
     assert row.id == "Ses01F_impro01_F000"

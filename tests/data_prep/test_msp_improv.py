@@ -183,7 +183,8 @@ def test_faults_are_listed_each_with_its_reason(
     assert reasons == {
         ("S01A-F01-S-FM01", "row"): "row 25 repeats the clip of row 1",
         ("S01A-F01-S-FM01", "audio"): "audio: there is no such file",
-        ("S01H-M01-P-FM02", "VAD"): "dominance 5.5 lies outside 1 to 5",
+        ("S01A-M01-S-FM02", "dominance"): "not rated",
+        ("S01H-M01-P-FM02", "dominance"): "5.5 lies outside 1 to 5",
         ("S02N-M02-R-MM01", "text"): "no transcript",
         ("S02N-M02-R-MM01", "row"): "audio: there is no such file, and no text",
         ("S02N-M03-R-MM01", "text"): "the transcript is blank",
@@ -191,10 +192,23 @@ def test_faults_are_listed_each_with_its_reason(
     rows = rows_of(tmp_path / "out")
     assert len(rows) == 9
     assert rows["S01A-F01-S-FM01"].emotion == "angry"
+    assert rows["S01A-F01-S-FM01"].extra["agreement"] == "0.667"  # the bad line is of its copy
+    assert rows["S01H-M01-P-FM02"].valence == 0.5
+    assert not any("no agreement" in note for note in corpus.notes)
     assert note(corpus, "two places").endswith(": MSP-IMPROV-S02N-M03-R-MM01")
     assert note(corpus, "no label line").endswith(": MSP-IMPROV-S09N-F03-P-FM01")
     assert note(corpus, "cannot be read") == "1 evaluators' lines cannot be read: row 26"
     assert validate(tmp_path / "out", corpus_dir) == []
+
+
+def test_a_vote_of_no_known_word_is_no_disagreement(corpus_dir: Path, tmp_path: Path) -> None:
+    change(corpus_dir, "MSPW02; Angry;", "MSPW02; Furious;")
+    corpus = prepare_msp_improv(corpus_dir, tmp_path / "out")
+    votes = rows_of(tmp_path / "out")["S01A-F01-S-FM01"].extra
+    assert "agreement" not in votes
+    assert (votes["evaluators"], votes["votes"]) == ("2", "N 1; A 1")
+    assert note(corpus, "no agreement").endswith(": MSP-IMPROV-S01A-F01-S-FM01")
+    assert note(corpus, "cannot be read") == "1 evaluators' lines cannot be read: row 3"
 
 
 @pytest.mark.parametrize(

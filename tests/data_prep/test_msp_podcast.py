@@ -173,7 +173,9 @@ def test_faults_are_listed_each_with_its_reason(
     assert reasons.pop(("train", "0001_0009", "audio")).startswith("audio: truncated")
     assert reasons == {
         ("train", "0001_0008", "row"): "row 9 repeats the recording of row 2",
-        ("train", "0006_0001", "VAD"): "arousal 7.5 lies outside 1 to 7",
+        ("train", "0006_0001", "arousal"): "7.5 lies outside 1 to 7",
+        ("train", "0006_0002", "arousal"): "not rated",
+        ("train", "0006_0002", "valence"): "not rated",
         ("train", "0006_0001", "audio"): "audio: there is no such file",
         ("train", "0006_0002", "audio"): "audio: there is no such file",
         ("valid", "0003_0001", "text"): "no transcript",
@@ -187,6 +189,8 @@ def test_faults_are_listed_each_with_its_reason(
         "test2": 1,
         "test3": 2,
     }
+    half = splits["train"][3]
+    assert (half.valence, half.arousal, half.dominance) == (0.5, None, 0.5)
     half = splits["train"][4]
     assert (half.valence, half.arousal, half.dominance) == (None, None, 0.5)
     assert validate(tmp_path / "out", corpus_dir) == []

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_prep.corpora.toy_chances import DOMINANCE, QUADRANTS
 from data_prep.fit_prototypes import fit_prototypes, main
 from data_prep.prototypes import (
     PUBLISHED,
@@ -25,7 +26,7 @@ from data_prep.prototypes import (
     write_prototypes,
 )
 from data_prep.schema import AXES, Corpus, ManifestError, Utterance, read_corpus, write_corpus
-from data_prep.toy import DOMINANCE, QUADRANTS, make_toy
+from data_prep.toy import make_toy
 
 NAMES = ("neutral", "happy", "sad", "angry")
 NAN = float("nan")

@@ -13,20 +13,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data_prep.corpora import toy_text
-from data_prep.corpora.toy_voice import AROUSED, CALM, draw_voice, synthesize
-from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.sound.audio import log_mel, read_audio
-from data_prep.toy import (
+from data_prep.corpora.toy_chances import (
     P_AMBIGUOUS,
     P_FLIPPED,
     QUADRANTS,
     Draw,
     bayes_ceilings,
     draw_split,
-    main,
-    make_toy,
     oracle_score,
 )
+from data_prep.corpora.toy_voice import AROUSED, CALM, draw_voice, synthesize
+from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.sound.audio import log_mel, read_audio
+from data_prep.toy import main, make_toy
 from data_prep.validate import main as validate
 
 Rows = list[Utterance]
@@ -241,9 +240,31 @@ def test_one_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> N
     }
 
 
+def test_shifted_voices_say_the_same_higher_and_louder(tmp_path: Path) -> None:
+    small = ["--n-train", "8", "--n-valid", "4", "--n-test", "4", "--speakers", "3", "1", "2"]
+    assert main([str(tmp_path / "plain"), *small]) == 0
+    make_toy(tmp_path / "default", sizes=(8, 4, 4), speakers=(3, 1, 2))
+    assert read_all(tmp_path / "plain") == read_all(tmp_path / "default")
+    shifted = ["--name", "toy_b", "--speaker-shift", "6"]
+    assert main([str(tmp_path / "b"), *small, *shifted]) == 0
+    assert read_corpus(tmp_path / "b").name == "toy_b"
+    assert "shifted by 6 semitones" in read_corpus(tmp_path / "b").notes[-1]
+    rows = read_manifest(tmp_path / "plain" / "train.tsv")
+    assert rows == read_manifest(tmp_path / "b" / "train.tsv")  # same words, lengths and truth
+    plain, b = (
+        [read_audio(tmp_path / name / str(row.audio)) for row in rows] for name in ("plain", "b")
+    )
+    lags = [pitch(other) - pitch(one) for one, other in zip(plain, b, strict=True)]
+    assert np.median(lags) == pytest.approx(-0.5 * np.log(2), abs=0.05)  # half an octave higher
+    powers = [energy(other) - energy(one) for one, other in zip(plain, b, strict=True)]
+    assert np.median(powers) == pytest.approx(0.3 * np.log(10), abs=0.01)  # 3 dB more
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
+        (["--name", "a b"], "--name 'a b': give letters"),
+        (["--speaker-shift", "nan"], "--speaker-shift nan is beyond an octave"),
         (["--n-train", "10"], "a split of 10 cannot be balanced; ask for a multiple of 4"),
         (["--n-test", "0"], "a split of 0 cannot be balanced"),
         (["--speakers", "2", "0", "1"], "every split needs at least one"),

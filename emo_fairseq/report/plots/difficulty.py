@@ -21,8 +21,7 @@ def plots(part: Part) -> Iterator[Found]:
         yield NotDrawn(_WHAT, "no --data: no prototypes")
         return
     if part.facts.prototypes is None:
-        why = "no prototypes.json in --data; `python -m data_prep.fit_prototypes DATA_DIR`"
-        yield NotDrawn(_WHAT, why)
+        yield NotDrawn(_WHAT, part.facts.no_prototypes)
         return
     difficulty = part.facts.difficulty()
     figure, is_share, what = _figure_of(part)
