@@ -2,11 +2,20 @@
 
 import os
 import sys
+from pathlib import Path
 from types import TracebackType
 
 from data_prep.schema import ManifestError
 
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
+
+# What fairseq asserts of options before it asks a task, by its own words.
+_ASSERTIONS = {
+    "Must specify batch size either with --max-tokens or --batch-size": (
+        "--batch-size is missing: say how many utterances make a batch, such as --batch-size 16 "
+        "(or give --max-tokens)"
+    ),
+}
 
 
 class UsageError(ValueError):
@@ -34,8 +43,27 @@ def print_mistakes_without_traceback() -> None:
     sys.excepthook = hook
 
 
+def check_writable(file: Path, option: str) -> None:
+    """Raise a `UsageError` where a file cannot be written, before the work that it is to hold.
+
+    Folders that are missing are made when it is written, and not before.
+    """
+    place = next(parent for parent in file.absolute().parents if parent.exists())
+    if file.is_dir():
+        why = "it is a folder"
+    elif not place.is_dir():
+        why = f"{place} is no folder"
+    elif not os.access(file if file.exists() else place, os.W_OK):
+        why = f"{place} may not be written to"
+    else:
+        return
+    raise UsageError(f"{option} {file}: {why}; name a file in another place")
+
+
 def find_mistake(error: BaseException | None) -> BaseException | None:
     """The `UsageError` or `ManifestError` that an error is, or arose from."""
+    if type(error) is AssertionError and str(error) in _ASSERTIONS:
+        return UsageError(_ASSERTIONS[str(error)])
     while error is not None and not isinstance(error, UsageError | ManifestError):
         # fairseq raises a bare Exception while it handles ours; any other one is a bug of its own.
         error = error.__cause__ or (error.__context__ if type(error) is Exception else None)

@@ -12,6 +12,7 @@ from emo_fairseq.compat import (
     distributed,
     precision,
     progress,
+    reading_ahead,
     versions,
 )
 from emo_fairseq.compat.checkpoints import TASK_NAME
@@ -27,6 +28,7 @@ def apply() -> None:
     distributed.apply()
     progress.apply()
     precision.apply()
+    reading_ahead.apply()
     command_line.apply()
     print_mistakes_without_traceback()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own

@@ -16,6 +16,12 @@ from emo_fairseq.compat.patching import wrap
 _TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK")
 
 
+def launched_ranks() -> int:
+    """How many processes ``torchrun`` has started, of which this is one; 1 where it has not."""
+    launched = all(name in os.environ for name in _TORCHRUN)
+    return int(os.environ["WORLD_SIZE"]) if launched else 1
+
+
 def apply() -> None:
     """Apply all that this module says."""
     wrap(distributed_utils, "infer_init_method", _ask_torchrun)

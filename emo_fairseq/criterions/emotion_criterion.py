@@ -13,6 +13,7 @@ from emo_fairseq.criterions.scoring import N_ROWS, SCORERS, mean_of, of_case
 from emo_fairseq.criterions.terms.term import Term, TrainingBatch
 from emo_fairseq.embeddings import Embedded
 from emo_fairseq.errors import UsageError
+from emo_fairseq.targets import Target
 
 PRIMARY_LOSS = "primary_loss"
 
@@ -82,6 +83,17 @@ class EmotionCriterion(FairseqCriterion):
             ]
         return loss, sample_size, logging_output
 
+    def empty_statistics(self) -> dict[str, Tensor]:
+        """What validation logs of a batch without rows, from which the figures have their names."""
+        scorers = {"": (self.scorer, self.task.target, self.task.n_outputs)}
+        for name, other in self.task.auxiliary.items():
+            scorers[name] = self.auxiliary_scorers[name], other.target, other.n_outputs
+        return {
+            of_case(key, case): value
+            for case, (scorer, target, width) in scorers.items()
+            for key, value in scorer.statistics(_no_truth(target), torch.zeros(0, width)).items()
+        }
+
     def _auxiliary_statistics(self, sample: dict[str, Any], outputs: Any) -> dict[str, Tensor]:
         """Of the targets beside the primary one, each under its own name: ``ccc@vad``."""
         found: dict[str, Tensor] = {}
@@ -135,3 +147,10 @@ class EmotionCriterion(FairseqCriterion):
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
         return True
+
+
+def _no_truth(target: Target) -> Tensor:
+    """The truth of no rows: (0,) label ids, or (0, A) numbers."""
+    if target.has_labels:
+        return torch.zeros(0, dtype=torch.int64)
+    return torch.zeros(0, len(target.columns), dtype=torch.float64)

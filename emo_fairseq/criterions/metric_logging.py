@@ -50,6 +50,17 @@ def log_metrics(
         _log_figures(of_this, case, auxiliary_labels.get(case, labels))
 
 
+def figure_names(
+    statistics: Mapping[str, Tensor],
+    labels: Sequence[str],
+    auxiliary_labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[str]:
+    """What :func:`log_metrics` would log of such statistics, whatever their values are."""
+    with fairseq_metrics.aggregate(new_root=True) as logged:
+        log_metrics([statistics], labels, auxiliary_labels)
+    return [name for name in logged if not name.startswith("_")]
+
+
 def _log_figures(sums: Mapping[str, Tensor], case: str, labels: Sequence[str]) -> None:
     """Log what derives from the sums over the rows of a case, or over all rows."""
     for needed, derive in _DERIVATIONS:

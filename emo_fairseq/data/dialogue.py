@@ -50,6 +50,30 @@ def find_neighbours(
     return found
 
 
+def find_hidden(
+    utterances: Sequence[Utterance],
+    usable: np.ndarray,
+    own: np.ndarray,
+    n_past: int,
+    n_future: int,
+) -> np.ndarray:
+    """The rows of a set whose nearest turns are partly of another set, and so are not seen.
+
+    Args:
+        utterances: N rows, of which the set is a part.
+        usable: (N,) bool, as for :func:`find_neighbours`.
+        own: (N,) bool, the rows of the set.
+        n_past: how many turns before are asked for.
+        n_future: how many turns after.
+
+    Returns:
+        (N,) bool, False for all rows beyond the set.
+    """
+    found = find_neighbours(utterances, usable, n_past, n_future)
+    missed = [any(not own[other] for side in round_it for other in side) for round_it in found]
+    return own & usable & np.array(missed, dtype=bool)
+
+
 def has_place(utterance: Utterance) -> bool:
     """Whether a row says where in which dialogue it stands."""
     return utterance.dialogue is not None and utterance.turn is not None

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 
 from emo_fairseq.data import legacy
+from emo_fairseq.data.fitted_tokenizer import check_fitted_apart
 from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.manifest import Split, read_corpus_file, truth_array
 from emo_fairseq.data.rows import RowsDataset
@@ -14,7 +15,6 @@ from emo_fairseq.data.vocabulary import (
     Vocabulary,
     assume_vocabulary,
     check_fits,
-    is_fitted,
     read_vocabulary,
 )
 from emo_fairseq.encoder_card import EncoderCard
@@ -78,12 +78,8 @@ def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:
                 f"{source.folder / name}/dict.txt: not there; "
                 f"run `python -m data_prep.tokenize_{name} {source.folder}`"
             )
-        if source.cfg.fold is not None and is_fitted(source.folder / name):
-            raise UsageError(
-                f"--fold {source.cfg.fold}: the tokenizer of {source.folder / name} was fitted on "
-                "a train split that the fold tests on parts of; take one that is not fitted, such "
-                f"as `python -m data_prep.tokenize_{name} --help` names"
-            )
+        if source.cfg.fold is not None:
+            check_fitted_apart(source.folder / name, source.folder, source.cfg.fold)
         boundaries = source.cfg.init_token, source.cfg.separator_token
         found[name] = vocabulary.with_boundaries(*boundaries).to_state()
     return found

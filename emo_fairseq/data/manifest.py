@@ -5,7 +5,7 @@ The manifest layout is :mod:`data_prep.schema`'s; the seed's ``T_data`` layout i
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,8 +151,12 @@ def report_rows(split: Split, chosen: np.ndarray, what: str) -> None:
         logger.warning("%s: %d rows %s: %s", split.file, len(ids), what, first_few(ids))
 
 
-def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarray:
+def truth_array(
+    split: Split, target: Target, labels: Sequence[str], foreign: Collection[str] = ()
+) -> np.ndarray:
     """The truth of every row: (N,) int64 label ids, -1 = missing, or (N, A) float64, NaN = missing.
+
+    A label that is among `foreign` is missing truth, too; the log counts the rows.
 
     Raises:
         UsageError: a label that is not one of `labels`.
@@ -168,9 +172,12 @@ def truth_array(split: Split, target: Target, labels: Sequence[str]) -> np.ndarr
     (column,) = target.columns
     number = {label: position for position, label in enumerate(labels)}
     ids = np.full(len(split.utterances), -1, dtype=np.int64)
+    is_foreign = np.array([getattr(row, column) in foreign for row in split.utterances], dtype=bool)
+    what = f"have {column} {', '.join(foreign)}, which is not known here and taken as missing"
+    report_rows(split, is_foreign, what)
     for position, row in enumerate(split.utterances):
         label = getattr(row, column)
-        if label is None:
+        if label is None or is_foreign[position]:
             continue
         if label not in number:
             place = f"{split.file}: {_place(split, position)}{row.id}"

@@ -37,7 +37,7 @@ def open_binarised(folder: Path, split: str, utterances: Sequence[Utterance]) ->
             f"{folder / split}.idx: {len(dataset)} rows, but the manifest has {n_rows}; "
             f"run `{command}` again"
         )
-    if _manifest_changed(folder, split, utterances):
+    if not vouches_for(folder, split, utterances):
         raise UsageError(
             f"{folder / split}.idx: ids, {'texts' if folder.name == TEXT else 'audio'} of the "
             f"manifest have changed since; run `{command}` again"
@@ -45,14 +45,14 @@ def open_binarised(folder: Path, split: str, utterances: Sequence[Utterance]) ->
     return dataset
 
 
-def _manifest_changed(folder: Path, split: str, utterances: Sequence[Utterance]) -> bool:
-    """Whether the card, if there is one, vouches for other rows than these."""
+def vouches_for(folder: Path, split: str, utterances: Sequence[Utterance]) -> bool:
+    """Whether the card of a token folder, if there is one, is of these very rows."""
     if not (folder / TOKENIZER_FILE).exists():
-        return False  # tokens made by other means than data_prep's
+        return True  # tokens made by other means than data_prep's
     entry = read_card(folder)["splits"].get(split, {})
     if folder.name == TEXT:
-        return entry.get("digest") != sequence_digest((row.id, row.text) for row in utterances)
-    return entry.get("manifest") != rows_digest(utterances)
+        return entry.get("digest") == sequence_digest((row.id, row.text) for row in utterances)
+    return entry.get("manifest") == rows_digest(utterances)
 
 
 class TokenDataset(FairseqDataset):

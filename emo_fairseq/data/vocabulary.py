@@ -144,9 +144,3 @@ def check_fits(vocabulary: Vocabulary, modality: str, tokens: list[np.ndarray]) 
             f"{modality} token id {largest} is outside the {vocabulary.size} symbols of "
             f"{vocabulary.source}; put the right dict.txt beside the tokens, or tokenise again"
         )
-
-
-def is_fitted(folder: Path) -> bool:
-    """Whether a token folder's tokenizer was fitted on a train split, and not taken as it is."""
-    there = (folder / TOKENIZER_FILE).is_file()
-    return there and "fitted_on" in read_card(folder)["settings"]

@@ -42,11 +42,22 @@ class ClassPrototypes:
         self._cfg, self._folder, self._state, self.classes = cfg, folder, state, classes
 
     def are_there(self) -> bool:
-        """Whether there is a file of them, or a checkpoint had them."""
+        """Whether a checkpoint had them, a file is asked for, or one lies there and knows a class.
+
+        One that was not asked for and has none of the classes is passed over, and the log says so.
+        """
         if self._state.prototypes or self._cfg.prototypes:
             return True
-        file = self._file()
-        return file.exists() and read_prototypes(file).label == self.classes.column
+        file, names = self._file(), self.classes.names
+        if not file.exists():
+            return False
+        found = read_prototypes(file)
+        if found.label != self.classes.column:
+            return False
+        knows_one = len(found.missing(names)) < len(names)
+        if not knows_one:
+            logger.warning("%s: has none of the classes %s, not used", file, ", ".join(names))
+        return knows_one
 
     def require(self, wanted_by: str) -> None:
         """Read them, unless they are there.

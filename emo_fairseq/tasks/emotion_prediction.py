@@ -11,7 +11,8 @@ from omegaconf import open_dict
 
 from emo_fairseq import attention, embeddings, idle_options, predictions
 from emo_fairseq.compat.sweeps import forget_earlier_training
-from emo_fairseq.criterions.metric_logging import log_metrics
+from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
+from emo_fairseq.criterions.metric_logging import figure_names, log_metrics
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
 from emo_fairseq.data.naming import first_few
@@ -37,6 +38,8 @@ from emo_fairseq.tasks.encoders import (
 )
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.objectives import Objectives
+from emo_fairseq.tasks.resumed_state import updates_of
+from emo_fairseq.tasks.saving import check_places, refuse_saving
 from emo_fairseq.tasks.splits import build_split
 from emo_fairseq.tasks.staging import initialise
 from emo_fairseq.tasks.train_order import BY_DIFFICULTY
@@ -64,6 +67,8 @@ class EmotionPredictionTask(Objectives):
         if task.trains:
             forget_earlier_training()
             task.settle_state()
+        else:
+            check_places(cfg)
         return task
 
     # -- data ----------------------------------------------------------------------------------
@@ -85,9 +90,8 @@ class EmotionPredictionTask(Objectives):
     # -- model, criterion and metrics ----------------------------------------------------------
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        if not from_checkpoint:
-            self._check_saving()
         if not from_checkpoint:  # there the sizes are filled in, and no longer tell who gave them
+            refuse_saving(self.cfg)
             cards = self.encoder_cards()
             check_fusion_options(cfg, len(self.modalities))
             check_sizes_given(cfg, cards)
@@ -114,6 +118,8 @@ class EmotionPredictionTask(Objectives):
             leave_out_pretrained(model, cfg, self.cfg, self.encoder_cards())
         if not from_checkpoint:
             self.surroundings.check_training(model, bool(self.schedules))
+        if resumed is not None:
+            self.surroundings.end_if_finished(resumed, updates_of(resumed))
         if resumed is not None and any(encoder.frozen for encoder in model.encoders.values()):
             load_resumed(model, resumed)
         self._read_outputs_of_frozen(model)
@@ -134,6 +140,9 @@ class EmotionPredictionTask(Objectives):
                     f"--{name.replace('_', '-')} does not act: --criterion {cfg._name} has no "
                     "use for prototypes; leave it out, or take --criterion emotion_supcon"
                 )
+        if self.trains and isinstance(criterion, EmotionCriterion):
+            figures = figure_names(criterion.empty_statistics(), self.labels, self.auxiliary_labels)
+            self.surroundings.check_metric(["loss", *figures], self.modalities)
         return criterion
 
     def _read_outputs_of_frozen(self, model: Any) -> None:
@@ -188,8 +197,7 @@ class EmotionPredictionTask(Objectives):
 
     def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
         super().reduce_metrics(logging_outputs, criterion)
-        auxiliary_labels = {name: other.labels for name, other in self.auxiliary.items()}
-        log_metrics(logging_outputs, self.labels, auxiliary_labels)
+        log_metrics(logging_outputs, self.labels, self.auxiliary_labels)
         # fairseq-validate comes here once a subset, on every rank with the outputs of all ranks.
         if self.cfg.save_predictions:
             self._prediction_rows += _collected("predictions", logging_outputs)
@@ -199,16 +207,11 @@ class EmotionPredictionTask(Objectives):
             embeddings.write(Path(self.cfg.save_embeddings), self._embedding_rows)
         if self.cfg.save_attention:
             self._attention_rows += _collected("attention", logging_outputs)
-            attention.write(Path(self.cfg.save_attention), self._attention_rows)
+            if self._attention_rows:
+                attention.write(Path(self.cfg.save_attention), self._attention_rows)
             missing = {*self._attention_ids} - {row.id for row in self._attention_rows}
             if missing:
                 logger.warning("--attention-ids: not scored so far: %s", first_few(sorted(missing)))
-
-    def _check_saving(self) -> None:
-        for option in ("save_predictions", "save_embeddings", "save_attention"):
-            if getattr(self.cfg, option):
-                flag = option.replace("_", "-")
-                raise UsageError(f"--{flag} belongs to fairseq-validate; leave it out here")
 
 
 def _collected(name: str, logging_outputs: Sequence[dict[str, Any]]) -> list[Any]:

@@ -5,10 +5,12 @@ resumes model, criterion and optimizer, does not.
 """
 
 import functools
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from fairseq import checkpoint_utils
 
 from emo_fairseq.compat import TASK_NAME
@@ -18,6 +20,14 @@ _AT_START: Mapping[str, Callable[[], Any]] = {
     "embedding_queue": list,  # see emo_fairseq.criterions.terms.queue
     "confidence": dict,  # see emo_fairseq.tasks.confidence
 }
+
+
+def updates_of(checkpoint: Path) -> int:
+    """How many updates a checkpoint has had; its tensors are left on disk."""
+    is_zip = zipfile.is_zipfile(checkpoint)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=is_zip)
+    history = state.get("optimizer_history") or [{}]
+    return int(history[-1].get("num_updates", 0))
 
 
 def changing_state(resumed: Path | None, cfg: Any) -> dict[str, Callable[[], Any]]:

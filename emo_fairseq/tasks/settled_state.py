@@ -1,7 +1,7 @@
 """What a task knows of its data, settled by the train split and carried by every checkpoint."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class SettledState(FairseqTask):
 
     def settle_state(self) -> None:
         """Read from the encoders and the training data whatever a checkpoint must carry."""
+        self.surroundings.check_ranks()
         self.surroundings.check_subsets(TRAIN)
         idle_options.check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
         check_augmentation(self.cfg)
@@ -137,6 +138,11 @@ class SettledState(FairseqTask):
         targets = auxiliary_targets(self.cfg.auxiliary_targets, self.target)
         labels = self.state.auxiliary_labels
         return {target.name: LabelledTarget(target, labels[target.name]) for target in targets}
+
+    @property
+    def auxiliary_labels(self) -> dict[str, Sequence[str]]:
+        """Names of the labels or axes of each of these."""
+        return {name: other.labels for name, other in self.auxiliary.items()}
 
     @property
     def keeps_embeddings(self) -> bool:

@@ -7,13 +7,14 @@ import numpy as np
 
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.augmented import augmented
-from emo_fairseq.data.manifest import Split, select_rows, truth_array
+from emo_fairseq.data.manifest import Split, read_corpus_file, select_rows, truth_array
 from emo_fairseq.data.presence import MissingDataset, presence_cases
 from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
 from emo_fairseq.data.rows import RowsDataset
 from emo_fairseq.data.source import TRAIN
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import masked_modalities
+from emo_fairseq.targets import LabelledTarget
 from emo_fairseq.tasks.train_order import in_training_order
 
 logger = logging.getLogger(__name__)
@@ -84,9 +85,22 @@ def _leaf(task: Any, modality: str, part: Split, for_training: bool) -> Any:
     return task.frozen.leaf(modality, leaf, part.stored.name) if task.frozen is not None else leaf
 
 
+def _foreign_labels(task: Any, auxiliary: LabelledTarget) -> list[str]:
+    """Labels of the corpus that is scored which the checkpoint, of another corpus, does not know.
+
+    In training there are none: a label beside those of corpus.yaml is a mistake.
+    """
+    if task.trains or not auxiliary.target.has_labels:
+        return []
+    (column,) = auxiliary.target.columns
+    corpus = read_corpus_file(task.source.folder)
+    named = corpus.labels.get(column, ()) if corpus is not None else ()
+    return [label for label in named if label not in auxiliary.labels]
+
+
 def _annotations(task: Any, part: Split, for_training: bool) -> dict[str, np.ndarray]:
     found = {
-        name: truth_array(part, other.target, other.labels)
+        name: truth_array(part, other.target, other.labels, _foreign_labels(task, other))
         for name, other in task.auxiliary.items()
     }
     if for_training:

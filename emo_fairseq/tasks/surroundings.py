@@ -1,13 +1,22 @@
 """The options of other groups that the task must know of: how it is trained, and from where."""
 
+import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import torch
+from fairseq.distributed.utils import is_master
 from torch import nn
 
+from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.errors import UsageError
 from emo_fairseq.optim.adamw import check_half_precision, check_optimizer
 from emo_fairseq.tuning.unfreezing import check_ddp_backend
+
+logger = logging.getLogger(__name__)
+
+_NO_EPOCH = -1  # of --max-epoch: 0 would mean any number
 
 
 class Surroundings:
@@ -39,8 +48,8 @@ class Surroundings:
         return self._whole is not None and self._whole.get("optimizer") is not None
 
     def boards(self) -> tuple[str | None, str | None]:
-        """``--tensorboard-logdir`` and ``--wandb-project`` of fairseq-train."""
-        if not self.trains():
+        """``--tensorboard-logdir`` and ``--wandb-project`` of fairseq-train, on the first rank."""
+        if not self.trains() or not is_master(self._whole.distributed_training):
             return None, None
         return self._whole.common.tensorboard_logdir, self._whole.common.wandb_project
 
@@ -63,6 +72,58 @@ class Surroundings:
         """Whether a checkpoint's training goes on, and does not only lend its weights."""
         options = self._whole.checkpoint if self._whole is not None else None
         return options is not None and not (options.reset_dataloader or options.reset_optimizer)
+
+    def end_if_finished(self, checkpoint: Path, n_updates: int) -> None:
+        """Let fairseq-train end at once where a checkpoint has had all of its updates.
+
+        fairseq looks at ``--max-update`` after an update, and so would add one each time that a
+        finished training is run again; at ``--max-epoch`` it looks before.
+        """
+        limit = self.max_update()
+        if self._whole.checkpoint.reset_optimizer or not 0 < limit <= n_updates:
+            return
+        what = "has had all of its updates (%d, --max-update %d): nothing is trained"
+        logger.warning(f"%s {what}", checkpoint, n_updates, limit)  # noqa: G004
+        self._whole.optimization.max_epoch = _NO_EPOCH
+
+    def check_metric(self, figures: Collection[str], cases: Collection[str]) -> None:
+        """Refuse to choose a checkpoint by what validation does not measure.
+
+        fairseq would say so after the first epoch, by a KeyError.
+
+        Args:
+            figures: what is measured, by name.
+            cases: a figure of theirs alone is called ``<figure>@<case>``; several are joined by +.
+
+        Raises:
+            UsageError: names the figures.
+        """
+        if not self.trains() or self._whole.dataset.disable_validation:
+            return
+        metric = str(self._whole.checkpoint.best_checkpoint_metric)
+        name, _, case = metric.partition("@")
+        if metric not in figures and not (name in figures and {*case.split("+")} <= {*cases}):
+            raise UsageError(
+                f"--best-checkpoint-metric {metric}: validation does not measure it; choose one of "
+                f"{', '.join(figures)}"
+            )
+
+    def check_ranks(self) -> None:
+        """Refuse ranks of ``torchrun`` that know nothing of each other.
+
+        fairseq-hydra-train imports this plugin, which would join them, only after it has settled
+        how many there are: by ``distributed_world_size``, whose default is one machine's GPUs.
+
+        Raises:
+            UsageError: says what to change.
+        """
+        ranks = launched_ranks()
+        if self.trains() and ranks > 1 and not torch.distributed.is_initialized():
+            raise UsageError(
+                f"torchrun has started {ranks} processes, and fairseq-hydra-train trains in each "
+                "of them by itself; take fairseq-train, or, on GPUs, add "
+                f"distributed_training.distributed_world_size={ranks}"
+            )
 
     def check_subsets(self, train: str) -> None:
         """Refuse to train on another split than `train`, or to choose a checkpoint on that one.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep.schema import Utterance
-from emo_fairseq.data.dialogue import Neighbours, find_neighbours
+from emo_fairseq.data.dialogue import Neighbours, find_hidden, find_neighbours
 
 
 def turn(dialogue: str | None, number: int | None) -> Utterance:
@@ -47,3 +47,12 @@ def test_two_rows_of_one_turn_are_refused() -> None:
     rows = [turn("a", 0), turn("a", 1), Utterance(id="twin", text="x", dialogue="a", turn=1)]
     with pytest.raises(ValueError, match="dialogue 'a': a_1 and twin are both turn 1"):
         find_neighbours(rows, np.ones(3, dtype=bool), 1, 1)
+
+
+def test_turns_of_another_set_are_told_where_they_are_asked_for() -> None:
+    """Turns 1 and 2 of dialogue a are the set: 1 misses what was before, 2 what comes after."""
+    own = np.array([True, False, True, False, False, False])
+    assert np.flatnonzero(find_hidden(ROWS, ALL, own, 1, 0)).tolist() == [2]
+    assert np.flatnonzero(find_hidden(ROWS, ALL, own, 0, 1)).tolist() == [0]
+    assert np.flatnonzero(find_hidden(ROWS, ALL, own, 1, 1)).tolist() == [0, 2]
+    assert not find_hidden(ROWS, ALL, ALL, 9, 9).any()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ def test_counts_and_statistics_are_of_the_train_set_alone(folded: Path, make_tas
     assert task.state.frame_statistics != other.state.frame_statistics
 
 
-def test_context_does_not_cross_the_sets(folded: Path, make_task: Any, tmp_path: Path) -> None:
+def test_context_does_not_cross_the_sets(
+    folded: Path, make_task: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """One dialogue through all rows: a turn's neighbours are those of its own set."""
     lines = (folded / "train.tsv").read_text().splitlines()
     header = lines[0].split("\t")
@@ -99,8 +102,17 @@ def test_context_does_not_cross_the_sets(folded: Path, make_task: Any, tmp_path:
     options = {"modality": "text", "context_past": 1}
     task = make_task(folded, fold=f"{PROTOCOL}/1", **options)
     task.load_dataset("test")
+    tested = set(sets_of(folded, "1")["test"])
+    order = [row.id in tested for row in read_manifest(folded / "train.tsv")]
+    n_hidden = sum(own and not before for before, own in pairwise(order))
+    assert n_hidden > 0
+    assert (
+        f"{n_hidden} rows of test have neighbouring turns in another set of the fold" in caplog.text
+    )
+    caplog.clear()
     alone = make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
     alone.load_dataset("test")
+    assert "another set of the fold" not in caplog.text
     dataset, single = task.dataset("test"), alone.dataset("test")
     for row in range(1, len(dataset)):
         tokens = dataset[row]["net_input.text"][0].tolist()
@@ -157,6 +169,26 @@ def test_a_tokenizer_that_was_fitted_on_all_folds_is_refused(
 ) -> None:
     shutil.copy(toy_corpus / "text" / TOKENIZER_FILE, folded / "text" / TOKENIZER_FILE)
     with pytest.raises(UsageError, match="was fitted on a train split that the fold tests on"):
+        make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
+
+
+def test_a_tokenizer_fitted_on_other_rows_than_a_fold_holds_out_is_taken(
+    folded: Path, toy_corpus: Path, make_task: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Folds of the test split, a tokenizer of the train split; then another train split."""
+    shutil.copy(toy_corpus / "text" / TOKENIZER_FILE, folded / "text" / TOKENIZER_FILE)
+    ids = [row.id for row in read_manifest(folded / "test.tsv")]
+    file = folded / FOLDS_FOLDER / f"{PROTOCOL}.json"
+    sets = {"train": ids[4:], "valid": ids[:2], "test": ids[2:4]}
+    file.write_text(
+        json.dumps(json.loads(file.read_text()) | {"base": "test", "folds": {"1": sets}})
+    )
+    caplog.set_level("INFO")
+    make_task(folded, modality="text", fold=f"{PROTOCOL}/1").load_dataset("train")
+    assert f"was fitted on the 32 rows of {folded / 'train.tsv'}, none of which" in caplog.text
+    lines = (folded / "train.tsv").read_text().splitlines()
+    (folded / "train.tsv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(UsageError, match="fitted on rows that are no longer those of"):
         make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
 
 

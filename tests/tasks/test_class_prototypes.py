@@ -19,6 +19,7 @@ from data_prep.prototypes import PROTOTYPES_FILE, read_prototypes, write_prototy
 from data_prep.records import ManifestError
 from data_prep.schema import Utterance
 from emo_fairseq.criterions.emotion_classification import EmotionClassificationConfig
+from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig
 from emo_fairseq.errors import UsageError
 
 MakeTask = Callable[..., Any]
@@ -181,6 +182,25 @@ def test_prototypes_of_other_classes_are_refused(data: Path, make_task: MakeTask
     message = "this test: .* has none of the classes neutral, happy, sad, angry; run"
     with pytest.raises(UsageError, match=message):
         make_task(data, modality="text").class_prototypes.require("this test")
+
+
+def test_plain_supcon_goes_without_prototypes_of_other_classes(
+    data: Path, make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would only log difficulties; a file that was asked for is still refused."""
+    text = (data / PROTOTYPES_FILE).read_text()
+    for old, new in {"neutral": "bored", "happy": "elated", "sad": "grim", "angry": "mad"}.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    (data / PROTOTYPES_FILE).write_text(text)
+    supcon = OmegaConf.create({"_name": "emotion_supcon"})
+    config = merge_with_parent(EmotionSupConConfig(), supcon)
+    task = make_task(data, modality="text")
+    (contrastive,) = task.build_criterion(config).terms
+    assert contrastive.difficulty is None
+    assert "has none of the classes neutral, happy, sad, angry, not used" in caplog.text
+    asked = make_task(data, modality="text", prototypes=str(data / PROTOTYPES_FILE))
+    with pytest.raises(UsageError, match="has none of the classes"):
+        asked.build_criterion(config)
 
 
 @pytest.mark.parametrize("options", [{}, {"prototypes": "published"}])

@@ -184,6 +184,31 @@ def test_data_tokenised_with_another_dictionary_are_refused(
         restored.load_dataset("test")
 
 
+def test_auxiliary_labels_of_another_corpus_are_missing_truth(
+    toy_corpus: Path, copy_toy: CopyToy, make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Scored, the rows stay, without that truth; a label of no corpus is a mistake as ever."""
+
+    def mix(split: str, rows: list[Utterance]) -> Sequence[Utterance]:
+        return [*rows[:-2], *(replace(row, sentiment="mixed") for row in rows[-2:])]
+
+    options = {"modality": "text", "auxiliary_targets": "sentiment"}
+    state = make_task(toy_corpus, **options).state_dict()
+    data = copy_toy(mix)
+    scored = make_task(data, from_checkpoint=True, **options)
+    scored.load_state_dict(state)
+    with pytest.raises(UsageError, match="sentiment 'mixed' is not one of the labels negative, "):
+        scored.load_dataset("test")
+    card = yaml.safe_load((data / "corpus.yaml").read_text())
+    card["labels"]["sentiment"].append("mixed")
+    (data / "corpus.yaml").write_text(yaml.safe_dump(card))
+    scored.load_dataset("test")
+    found = [scored.dataset("test")[row]["annotations.sentiment"] for row in range(12)]
+    assert [int(label) for label in found[-2:]] == [-1, -1]
+    assert min(int(label) for label in found[:-2]) >= 0
+    assert "2 rows have sentiment mixed, which is not known here" in caplog.text
+
+
 def test_predictions_are_not_saved_while_training(
     toy_corpus: Path, make_task: MakeTask, make_model: Callable[..., Any]
 ) -> None:

@@ -1,0 +1,73 @@
+"""What cannot be is told before training or scoring begins; what has been trained is left alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from emo_fairseq.errors import UsageError, find_mistake
+
+TEXT = "--modality text --max-update 3"
+
+
+@pytest.mark.parametrize(
+    "metric",
+    ["uarr", "ccc", "best_uar", "uar@video", "ccc_valence@sentiment", "recall_bored"],
+)
+def test_a_metric_that_is_not_measured(metric, fairseq, commands, toy_corpus, tmp_path):
+    """Two of them are figures of other targets, one of a modality that is not there."""
+    options = f"--batch-size 8 --auxiliary-targets vad --best-checkpoint-metric {metric}"
+    place = f"--data {toy_corpus} --save-dir {tmp_path / 'run'}"
+    with pytest.raises(UsageError, match=rf"--best-checkpoint-metric {metric}: .* loss, wa, uar"):
+        fairseq("train", commands["train"], place, TEXT, options)
+    assert not list((tmp_path / "run").glob("*.pt"))
+
+
+@pytest.mark.parametrize("metric", ["loss", "recall_sad", "ccc_valence@vad"])
+def test_a_metric_that_is_measured(metric, fairseq, commands, toy_corpus, tmp_path):
+    options = f"--batch-size 8 --auxiliary-targets vad --best-checkpoint-metric {metric}"
+    place = f"--data {toy_corpus} --save-dir {tmp_path}"
+    fairseq("train", commands["train"], place, TEXT, options)
+    assert (tmp_path / "checkpoint_best.pt").is_file()
+
+
+@pytest.mark.parametrize("tool", ["train", "validate"])
+def test_no_batch_size(tool, trained, fairseq, commands, toy_corpus, tmp_path):
+    words = [commands[tool], f"--data {toy_corpus}"]
+    if tool == "train":
+        words += [TEXT, f"--save-dir {tmp_path}"]
+    else:
+        words += [f"--path {trained(f'{TEXT} --batch-size 8')} --valid-subset test"]
+    with pytest.raises(AssertionError) as raised:
+        fairseq(tool, *words)
+    assert str(find_mistake(raised.value)).startswith("--batch-size is missing: say how many")
+
+
+@pytest.mark.parametrize("option", ["--save-predictions", "--save-embeddings"])
+def test_a_file_that_cannot_be_written(option, trained, fairseq, commands, toy_corpus, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    score = f"--data {toy_corpus} --path {trained(f'{TEXT} --batch-size 8')} --batch-size 8"
+    places = {tmp_path / "folder": "it is a folder", tmp_path / "file" / "x.tsv": "is no folder"}
+    for place, why in places.items():
+        with pytest.raises(UsageError, match=rf"{option} {place}: .*{why}; name a file"):
+            # a split that is not there: it would be missed when scoring begins
+            fairseq("validate", commands["validate"], score, f"--valid-subset no {option} {place}")
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_finished_training_is_not_trained_further(fairseq, commands, toy_corpus, tmp_path):
+    command = [commands["train"], f"--data {toy_corpus} --save-dir {tmp_path} --batch-size 8"]
+    fairseq("train", *command, TEXT)
+    before = bytes_of(tmp_path)
+    again = fairseq("train", *command, TEXT)
+    assert "has had all of its updates (3, --max-update 3): nothing is trained" in again.log
+    assert bytes_of(tmp_path) == before
+    assert "train_inner" not in again.log
+    fairseq("train", *command, TEXT, "--max-update 5")
+    state = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
+    assert state["optimizer_history"][-1]["num_updates"] == 5
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("*.pt")}
