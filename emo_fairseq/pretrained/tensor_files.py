@@ -27,7 +27,10 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], note: str = "") -> 
         whole[name] = alone.clone() if place in places else alone  # the format shares no memory
         places.add(place)
     part = file.with_name(f".{file.name}.part")
+    part.touch()
+    mode = part.stat().st_mode  # what the user's umask allows; safetensors lets the owner alone
     save_file(whole, str(part), metadata={"note": note})
+    part.chmod(mode)
     part.replace(file)
 
 
