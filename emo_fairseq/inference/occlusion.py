@@ -38,12 +38,14 @@ class Explanation:
         words: word as in the text, weight.
         moments: start and end in seconds, weight.
         left_out: sentences that say what got no weight, and why.
+        text: that the model read; None without.
     """
 
     label: str | None
     words: list[tuple[str, float]]
     moments: list[tuple[float, float, float]]
     left_out: tuple[str, ...] = ()
+    text: str | None = None
 
     def as_dict(self, from_second: float = 0.0) -> dict[str, Any]:
         """What JSON can hold; times count from `from_second` before the sound's beginning."""
@@ -88,7 +90,8 @@ def explain(
         words = _weigh_words(recogniser, whole, sound, whole.text)
     if sound is not None:
         moments = _weigh_moments(recogniser, whole, sound, whole.text)
-    return Explanation(whole.label, words.found, moments.found, words.left_out + moments.left_out)
+    left_out = words.left_out + moments.left_out
+    return Explanation(whole.label, words.found, moments.found, left_out, whole.text)
 
 
 def drop(whole: Prediction, without: Prediction) -> float:

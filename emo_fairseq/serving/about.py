@@ -1,11 +1,13 @@
 """What a page says of its model: name, card, what it reads and what it tells apart."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emo_fairseq.inference.recogniser import EmotionRecogniser
 from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.reach import Reach
 
 _CARD = "README.md"
 
@@ -33,9 +35,11 @@ def about_model(place: Path) -> About:
     return About(place.resolve().name, card.strip())
 
 
-def describe(recogniser: EmotionRecogniser, limits: Limits, about: About) -> dict[str, Any]:
+def describe(
+    recogniser: EmotionRecogniser, limits: Limits, about: About, reach: Reach
+) -> dict[str, Any]:
     """The answer of ``GET /api/model``."""
-    heard = float(recogniser.loaded.task.cfg.max_speech_seconds)
+    heard = reach.heard_seconds()
     return {
         "name": about.name,
         "card": about.card,
@@ -43,7 +47,7 @@ def describe(recogniser: EmotionRecogniser, limits: Limits, about: About) -> dic
         "labels": list(recogniser.labels),
         "axes": list(recogniser.axes),
         "auxiliary": {name: list(answers) for name, answers in recogniser.auxiliary.items()},
-        "heard_seconds": heard,
+        "heard_seconds": heard if math.isfinite(heard) else None,
         "limits": {
             "upload_bytes": limits.upload_bytes,
             "audio_seconds": limits.audio_seconds,

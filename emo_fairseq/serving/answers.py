@@ -26,10 +26,11 @@ from emo_fairseq.serving.fields import (
 )
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.multipart import read_parts
+from emo_fairseq.serving.reach import Reach
 from emo_fairseq.serving.refusals import RefusalError
 from emo_fairseq.serving.sound import Sound, read_sound
 
-_WINDOW, _HOP = 4.0, 2.0  # seconds
+_WINDOW, _HOP = 4.0, 2.0  # seconds, where the model hears so many
 _FEWEST, _MOST = 0.25, 60.0
 _OVERLAP = 8
 Fields = Mapping[str, Any]
@@ -49,6 +50,7 @@ class Desk:
     def __init__(self, recogniser: EmotionRecogniser, limits: Limits) -> None:
         self.recogniser = recogniser
         self.limits = limits
+        self.reach = Reach(recogniser)
 
     def answer(self, question: Question, content_type: str, body: bytes) -> dict[str, Any]:
         """Read a body's fields, and answer.
@@ -95,14 +97,15 @@ def _predict(desk: Desk, fields: Fields) -> dict[str, Any]:
     samples, rate = _samples(sound)
     prediction = desk.recogniser.predict(audio=samples, text=text, sample_rate=rate)
     answer: dict[str, Any] = prediction.as_dict(embedding=fields.get("embedding", False))
-    return answer
+    return {**answer, "cut": desk.reach.cuts(prediction.text, prediction.seconds)}
 
 
 def _timeline(desk: Desk, fields: Fields) -> dict[str, Any]:
     sound, text = _given(desk, fields)
     if sound is None:
         raise RefusalError(422, "A timeline needs audio; send a file.")
-    window, hop = fields.get("window_seconds", _WINDOW), fields.get("hop_seconds", _HOP)
+    window = fields.get("window_seconds", min(_WINDOW, desk.reach.heard_seconds()))
+    hop = fields.get("hop_seconds", min(_HOP, window / 2))
     if window > _OVERLAP * hop:  # each second of sound would be heard that many times
         raise RefusalError(422, "hop_seconds has to be at least an eighth of window_seconds.")
     if sound.seconds / hop > desk.limits.segments:
@@ -115,20 +118,27 @@ def _timeline(desk: Desk, fields: Fields) -> dict[str, Any]:
         sample_rate=sound.sample_rate,
         text=text,
     )
-    return {"seconds": sound.seconds, "segments": [segment.as_dict() for segment in segments]}
+    return {
+        "seconds": sound.seconds,
+        "segments": [segment.as_dict() for segment in segments],
+        "cut": desk.reach.cuts(segments[0].prediction.text),
+    }
 
 
 def _explain(desk: Desk, fields: Fields) -> dict[str, Any]:
     sound, text = _given(desk, fields)
     start = fields.get("start", 0.0)
-    if sound is not None and ("start" in fields or "end" in fields):
+    if "start" in fields or "end" in fields:
+        if sound is None:
+            raise RefusalError(422, "start and end are of audio; send a file.")
         sound = sound.between(start, fields.get("end", sound.seconds))
     if sound is not None and sound.seconds > (most := desk.limits.explained_seconds):
         sentence = f"At most {most:g} s are explained at once; name a part by start and end."
         raise RefusalError(422, sentence)
     samples, rate = _samples(sound)
     explanation = explain(desk.recogniser, audio=samples, text=text, sample_rate=rate)
-    return explanation.as_dict(from_second=start if sound is not None else 0.0)
+    answer = explanation.as_dict(from_second=start)
+    return {**answer, "cut": desk.reach.cuts(explanation.text)}  # left_out tells of sound
 
 
 def _given(desk: Desk, fields: Fields) -> tuple[Sound | None, str | None]:

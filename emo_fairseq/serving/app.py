@@ -7,6 +7,7 @@
     GET  /healthz        {"status": "ok"}
 
 A question is multipart/form-data, or JSON with a text alone. Every error is {"error": sentence}.
+The "cut" of an answer lists what the model did not read of too long a text or recording.
 """
 
 import functools
@@ -29,7 +30,7 @@ from emo_fairseq.serving.fields import JSON, media_type
 from emo_fairseq.serving.gate import Gate
 from emo_fairseq.serving.guard import Guard
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.rate import TokenBuckets
+from emo_fairseq.serving.rate import TokenBuckets, client_address
 from emo_fairseq.serving.refusals import RefusalError, refused
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,9 @@ def create_app(
         gate.close()
 
     # Its own pages of documentation load scripts from elsewhere.
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     buckets = TokenBuckets(limits.requests_per_second, limits.burst)
     app.add_middleware(Guard, hosts=hosts, buckets=buckets)
     app.add_exception_handler(RefusalError, _refusal)
@@ -70,10 +73,11 @@ def create_app(
     for name, question in QUESTIONS.items():
         asked = _endpoint(question, desk, gate, limits)
         app.add_api_route(f"/api/{name}", asked, methods=["POST"], response_model=None)
-    described = describe(recogniser, limits, about)
+    described = describe(recogniser, limits, about, desk.reach)
     app.add_api_route("/api/model", lambda: JSONResponse(described), response_model=None)
     app.add_api_route("/healthz", lambda: JSONResponse({"status": "ok"}), response_model=None)
-    app.add_api_route("/", lambda: FileResponse(STATIC / "index.html"), response_model=None)
+    page, methods = STATIC / "index.html", ["GET", "HEAD"]
+    app.add_api_route("/", lambda: FileResponse(page), methods=methods, response_model=None)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app
 
@@ -86,7 +90,7 @@ def _endpoint(
         is_json = media_type(content_type) == JSON
         read = functools.partial(read_body, request, limits, is_json)
         work = functools.partial(_in_json, desk, question, content_type)
-        return await gate.answer(read, work)
+        return await gate.answer(client_address(request.scope), read, work)
 
     return ask
 

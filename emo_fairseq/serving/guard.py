@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emo_fairseq.serving.rate import TokenBuckets
+from emo_fairseq.serving.rate import TokenBuckets, client_address
 from emo_fairseq.serving.refusals import RefusalError
 
 # Nothing but this server's own files is loaded, sent to, or may frame the page.
@@ -76,11 +76,9 @@ class Guard:
         if not scope["path"].startswith("/api/"):
             return
         _check_origin(headers)
-        if scope["method"] == "POST":
-            address = scope["client"][0] if scope.get("client") else ""
-            if wait := self._buckets.take(address):
-                sentence = f"Too many requests; try again in {math.ceil(wait)} s."
-                raise RefusalError(429, sentence, retry_after=wait, hang_up=True)
+        if scope["method"] == "POST" and (wait := self._buckets.take(client_address(scope))):
+            sentence = f"Too many requests; try again in {math.ceil(wait)} s."
+            raise RefusalError(429, sentence, retry_after=wait, hang_up=True)
 
     def _check_host(self, given: list[str]) -> None:
         matched = _HOST.fullmatch(given[0].lower()) if len(given) == 1 else None

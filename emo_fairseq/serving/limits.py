@@ -19,6 +19,7 @@ class Limits:
         burst: requests that one client may send at once after a rest.
         workers: requests that the model answers at the same time.
         waiting: requests that may arrive or wait for a worker beside those; the next is refused.
+            One client address is given half of all these places, or one.
         body_seconds: until a request has arrived.
         answer_seconds: until it is answered, once it has arrived.
         segments: windows of one timeline.

@@ -3,7 +3,8 @@
 import ipaddress
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 _CLIENTS = 10_000  # remembered; the one that asked longest ago is forgotten first
 
@@ -26,7 +27,7 @@ class TokenBuckets:
         >>> buckets.take("127.0.0.1"), buckets.take("127.0.0.1"), buckets.take("127.0.0.2")
         (0.0, 2.0, 0.0)
         """
-        client, now = _client(address), self._clock()
+        client, now = client_of(address), self._clock()
         tokens, then = self._buckets.pop(client, (self._burst, now))
         tokens = min(self._burst, tokens + (now - then) * self._per_second)
         granted = tokens >= 1
@@ -36,7 +37,12 @@ class TokenBuckets:
         return 0.0 if granted else (1 - tokens) / self._per_second
 
 
-def _client(address: str) -> str:
+def client_address(scope: Mapping[str, Any]) -> str:
+    """Where an ASGI connection comes from; empty where that is not known."""
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def client_of(address: str) -> str:
     """The address; of IPv6 its network, since one household owns 2 ** 64 addresses."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

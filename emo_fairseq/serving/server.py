@@ -1,4 +1,11 @@
-"""A model folder behind an address: loaded once, then served until interrupted."""
+"""A model folder behind an address: loaded once, then served until interrupted.
+
+The limits are on requests. A connection that sends nothing, or half a header, is none yet: each
+counts among the 256 that are held, and 256 of them shut everybody out until they close. Where other
+machines reach the server, a proxy in front of it has to bound connections, by address and by the
+time until a header has come. Behind a proxy all clients have its address, and so share one rate
+and half of the places: the proxy has to bound each client's, and the limits have to be raised.
+"""
 
 import ipaddress
 import logging
@@ -12,7 +19,7 @@ from emo_fairseq.serving.limits import Limits
 logger = logging.getLogger(__name__)
 
 HOST, PORT = "127.0.0.1", 8000
-# Far above what the gate lets in: a last bound on connections that send nothing.
+# Far above what the gate lets in: a last bound on connections, idle ones among them.
 _CONNECTIONS = 256
 
 

@@ -1,6 +1,7 @@
-"""One tiny trained model that hears and reads, behind an application or a real port."""
+"""One tiny trained model that hears and reads, behind an application, a port or a browser."""
 
 import io
+import shutil
 import socket
 import threading
 import time
@@ -21,6 +22,14 @@ from emo_fairseq.serving.limits import Limits
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 PATIENT = {"requests_per_second": 1000.0, "burst": 1000}
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
+SWITCHES = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
+PATIENCE = 60_000  # ms, on a machine that does other things too
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +40,24 @@ def model_folder(trained_models: Any) -> Any:
 @pytest.fixture(scope="session")
 def recogniser(model_folder: Any) -> Any:
     return load_recogniser(model_folder, "cpu")
+
+
+@pytest.fixture
+def narrow(recogniser: Any) -> Iterator[Callable[..., None]]:
+    """Lowers limits of the model's task, until the test ends.
+
+    The undoing of monkeypatch takes them out of a config of omegaconf.
+    """
+    cfg, old = recogniser.loaded.task.cfg, {}
+
+    def change(**limits: Any) -> None:
+        old.update({name: cfg[name] for name in limits})
+        for name, limit in limits.items():
+            cfg[name] = limit
+
+    yield change
+    for name, limit in old.items():
+        cfg[name] = limit
 
 
 @pytest.fixture(scope="session")
@@ -102,3 +129,71 @@ def encode() -> Callable[..., bytes]:
         return file.getvalue()
 
     return write
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real one; the test is skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if BROWSER is None:
+        pytest.skip("no Chromium or Chrome on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def port(browser: Any, serve: Callable[..., Any]) -> Iterator[int]:
+    with serve() as port:
+        yield port
+
+
+@pytest.fixture
+def page(browser: Any, port: int) -> Iterator[Any]:
+    """The opened page. Afterwards: no error in its console, no request to anywhere else."""
+    context = browser.new_context(viewport={"width": 375, "height": 800})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    complaints, asked = [], []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.locator("#ask:enabled").wait_for()
+    yield page
+    context.close()
+    ours = f"http://127.0.0.1:{port}/", f"blob:http://127.0.0.1:{port}/"
+    assert [url for url in asked if not url.startswith(ours)] == []
+    # The browser itself notes each refused request.
+    assert [
+        said for said in complaints if "the server responded with a status of 4" not in said
+    ] == []
+
+
+@pytest.fixture
+def finished(page: Any) -> Callable[[], None]:
+    def wait() -> None:
+        page.locator("#status", has_text="Done").wait_for()
+        assert not page.locator("#problem").is_visible()
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 375, "scrolls sideways"
+
+    return wait
+
+
+@pytest.fixture
+def voices(hum: Callable[..., Any], encode: Callable[..., bytes]) -> Callable[[int], Any]:
+    """Files as playwright takes them, by their length in seconds."""
+
+    def make(seconds: int) -> dict[str, Any]:
+        return {
+            "name": f"{seconds}.wav",
+            "mimeType": "audio/wav",
+            "buffer": encode(hum(seconds)),
+        }
+
+    return make

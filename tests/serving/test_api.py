@@ -27,9 +27,9 @@ def test_predictions_are_the_recognisers(client, recogniser, hum, encode, tmp_pa
         assert answer.status_code == 200, answer.text
         whole = recogniser.predict(tmp_path / "name.flac" if audio else None, text)
         expected, found = whole.as_dict(embedding=True), answer.json()
-        assert found == expected
+        assert found == {**expected, "cut": []}
     as_json = client.post("/api/predict", json={"text": TEXT}).json()
-    assert as_json == recogniser.predict(text=TEXT).as_dict()
+    assert as_json == {**recogniser.predict(text=TEXT).as_dict(), "cut": []}
 
 
 def test_a_timeline_and_an_explanation_are_the_recognisers(client, recogniser, hum, encode):
@@ -37,16 +37,25 @@ def test_a_timeline_and_an_explanation_are_the_recognisers(client, recogniser, h
     files = {"audio": encode(sound, subtype="FLOAT")}
     answer = client.post("/api/timeline", files=files, data={"window_seconds": 2, "hop_seconds": 1})
     segments = recogniser.timeline(sound, window_seconds=2, hop_seconds=1, sample_rate=16_000)
-    assert answer.json() == {"seconds": 3.3, "segments": [s.as_dict() for s in segments]}
+    said = {"seconds": 3.3, "segments": [s.as_dict() for s in segments], "cut": []}
+    assert answer.json() == said
     assert len(segments) > 1
 
     answer = client.post("/api/explain", files=files, data={"text": TEXT, "start": 1, "end": 2})
     expected = explain(recogniser, sound[16_000:32_000], TEXT, 16_000).as_dict(from_second=1)
-    assert answer.json() == expected
+    assert answer.json() == {**expected, "cut": []}
     assert expected["moments"][0]["start"] == 1
     assert [word["word"] for word in expected["words"]] == recogniser.predict(
         text=TEXT
     ).text.split()
+
+
+def test_by_default_a_window_is_no_longer_than_the_model_hears(client, narrow, hum, encode):
+    narrow(max_speech_seconds=3.0)
+    answer = client.post("/api/timeline", files={"audio": encode(hum(6))})
+    assert answer.status_code == 200, answer.text
+    times = [(segment["start"], segment["end"]) for segment in answer.json()["segments"]]
+    assert times == [(0, 3), (1.5, 4.5), (3, 6)]
 
 
 def test_the_model_is_described(client, recogniser, model_folder):
@@ -68,6 +77,8 @@ def test_the_model_is_described(client, recogniser, model_folder):
         ("GET", "/static/../app.py", 404),
         ("GET", "/static/%2e%2e/app.py", 404),
         ("GET", "/static/", 404),
+        ("POST", "/api/predict/", 404),  # and not a redirection, which is no JSON
+        ("GET", "/static", 404),
         ("GET", "/api/predict", 405),
         ("POST", "/healthz", 405),
         ("DELETE", "/", 405),
@@ -82,6 +93,7 @@ def test_wrong_addresses_are_told(client, method, path, status):
 
 def test_the_page_may_load_nothing_from_elsewhere(client):
     page = client.get("/")
+    assert client.head("/").status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     for answer in (page, client.get("/static/page.js"), client.get("/nothing")):
         policy = answer.headers["content-security-policy"]
@@ -101,6 +113,8 @@ def test_a_model_that_only_reads_is_not_sent_audio(trained_models, hum, encode):
     assert client.post("/api/predict", json={"text": TEXT}).status_code == 200
     empty = client.post("/api/predict", json={"text": " "})
     assert (empty.status_code, "send a text" in empty.text) == (422, True)
+    part = client.post("/api/explain", json={"text": TEXT, "start": 1})
+    assert (part.status_code, "are of audio" in part.text) == (422, True)
 
 
 def test_a_failure_of_the_model_is_its_own_and_not_shown(client, recogniser, monkeypatch, caplog):

@@ -1,69 +1,8 @@
 """The page in a real browser: what a person does, sees, and is told."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-
-playwright = pytest.importorskip("playwright.sync_api")
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-SWITCHES = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-]
-PATIENCE = 60_000  # ms, on a machine that does other things too
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
-
-
-@pytest.fixture(scope="module")
-def port(serve):
-    with serve() as port:
-        yield port
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=SWITCHES)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser, port):
-    """The opened page. Afterwards: no error in its console, no request to anywhere else."""
-    context = browser.new_context(viewport={"width": 375, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    complaints, asked = [], []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"http://127.0.0.1:{port}/")
-    page.locator("#ask:enabled").wait_for()
-    yield page
-    context.close()
-    ours = f"http://127.0.0.1:{port}/", f"blob:http://127.0.0.1:{port}/"
-    assert [url for url in asked if not url.startswith(ours)] == []
-    # The browser itself notes each refused request.
-    assert [
-        said for said in complaints if "the server responded with a status of 4" not in said
-    ] == []
-
-
-@pytest.fixture
-def finished(page):
-    def wait():
-        page.locator("#status", has_text="Done").wait_for()
-        assert not page.locator("#problem").is_visible()
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 375, "scrolls sideways"
-
-    return wait
 
 
 @pytest.fixture
@@ -157,6 +96,38 @@ def test_a_recording_of_the_microphone_is_answered(page, finished):
     finished()
     assert page.locator("#sound-name").inner_text().startswith("Recording, 0:0")
     assert page.locator("#prediction .label").count() == 1
+
+
+def test_numbers_beyond_their_scale_and_cuts_are_said(page, finished):
+    def change(route):
+        answer = route.fetch()
+        said = answer.json()
+        said["auxiliary"]["vad"] = {"valence": 1.234, "arousal": 0.5, "dominance": 1.004}
+        said["cut"] = ["The text is too long for the model."]
+        route.fulfill(response=answer, json=said)
+
+    page.route("**/api/predict", change)
+    page.get_by_label("Text").fill("a day")
+    page.get_by_role("button", name="Recognise").click()
+    finished()
+    beyond = "valence 1.23 lies beyond the scale from 0 to 1; it is drawn at the scale’s end."
+    said = page.locator(".plane svg").get_attribute("aria-label")
+    assert said == f"Valence 1.23, arousal 0.50, on scales from 0 to 1. {beyond}"
+    shown = page.locator("#prediction").inner_text()
+    assert beyond in shown
+    assert shown.count("lies beyond") == 1  # 1.004 is shown as 1.00
+    assert "From the text. The text is too long for the model." in shown
+
+
+def test_times_carry_and_aac_is_no_mp3(page):
+    times = {0.97: "0:01", 3.9999: "0:04", 3.96: "0:04", 3.94: "0:03.9", 0.04: "0:00"}
+    times |= {0.1 + 0.2: "0:00.3", 59.96: "1:00", 60.9: "1:00", 119.97: "2:00", 600: "10:00"}
+    modules = "Promise.all(['elements', 'audio'].map((m) => import(`/static/${m}.js`)))"
+    found = page.evaluate(f"(times) => {modules}.then(([m]) => times.map(m.clock))", list(times))
+    assert found == list(times.values())
+    starts = ["\xff\xfb", "\xff\xf3", "\xff\xe3", "RIFF", "\xff\xf1", "\xff\xf9", "\xff\xfe"]
+    known = page.evaluate(f"(starts) => {modules}.then(([, m]) => starts.map(m.isKnown))", starts)
+    assert known == [True, True, True, True, False, False, False]
 
 
 def test_it_is_used_by_keyboard_and_every_control_has_a_name(page, finished):

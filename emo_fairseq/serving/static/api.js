@@ -1,4 +1,5 @@
-// The server's answers, or an Error whose message is a sentence for the person at the page.
+// The server's answers, or an Error whose message is a sentence for the person at the page. An answer to what
+// was aborted is never given, even if it was there already.
 
 export async function getModel() {
   return read(await reach("/api/model"));
@@ -9,7 +10,9 @@ export async function ask(question, { audio, text, signal, ...others }) {
   if (audio) form.append("audio", audio, "audio");
   if (text && text.trim()) form.append("text", text);
   for (const [name, value] of Object.entries(others)) form.append(name, String(value));
-  return read(await reach(`/api/${question}`, { method: "POST", body: form, signal }));
+  const answer = await read(await reach(`/api/${question}`, { method: "POST", body: form, signal }));
+  signal?.throwIfAborted();
+  return answer;
 }
 
 async function reach(address, options) {

@@ -2,8 +2,10 @@
 
 export const RATE = 16000; // Hz: what the models hear
 
-// The beginnings of files that the server reads as they are: WAV, FLAC, Ogg, MP3, AIFF.
-const KNOWN = [/^RIFF/, /^RF64/, /^fLaC/, /^OggS/, /^ID3/, /^\xff[\xe2-\xfb]/, /^FORM/];
+// The beginnings of files that the server reads as they are: WAV, FLAC, Ogg, MP3, AIFF. An MPEG frame says its
+// layer: III is MP3's, and none is that of AAC (ADTS), which only the browser reads.
+const KNOWN = [/^RIFF/, /^RF64/, /^fLaC/, /^OggS/, /^ID3/, /^\xff[\xe2\xe3\xf2\xf3\xfa\xfb]/, /^FORM/];
+export const isKnown = (start) => KNOWN.some((known) => known.test(start));
 
 // { file: Blob to send, samples: Float32Array or null, seconds or null }
 export async function prepare(file, mostBytes) {
@@ -11,7 +13,7 @@ export async function prepare(file, mostBytes) {
   const samples = await decode(bytes.slice(0));
   const seconds = samples && samples.length / RATE;
   const start = String.fromCharCode(...new Uint8Array(bytes.slice(0, 4)));
-  const sendable = KNOWN.some((known) => known.test(start)) && file.size <= mostBytes;
+  const sendable = isKnown(start) && file.size <= mostBytes;
   return { file: sendable || !samples ? file : wav(samples), samples, seconds };
 }
 
@@ -68,12 +70,19 @@ export async function record(mostSeconds, onEnd) {
     const missing = error.name === "NotFoundError";
     throw new Error(missing ? "There is no microphone." : "The microphone is not allowed; allow it in the browser.");
   }
-  const recorder = new MediaRecorder(stream);
+  const close = () => stream.getTracks().forEach((track) => track.stop());
+  let recorder;
+  try {
+    recorder = new MediaRecorder(stream);
+  } catch {
+    close();
+    throw new Error("This browser cannot record.");
+  }
   const pieces = [];
   recorder.ondataavailable = (event) => pieces.push(event.data);
   recorder.onstop = () => {
     clearTimeout(timer);
-    stream.getTracks().forEach((track) => track.stop());
+    close();
     onEnd(new Blob(pieces, { type: recorder.mimeType }));
   };
   recorder.start();

@@ -39,10 +39,11 @@ export function fitted(place, draw) {
 export const number = (value, digits = 2) => value.toFixed(digits);
 export const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
+// Minutes and seconds; below a minute tenths too. Rounded once, so that it carries: 3.97 is 0:04.
 export function clock(seconds) {
-  const whole = Math.floor(seconds + 1e-6);
-  const rest = seconds < 60 ? (seconds - whole).toFixed(1).slice(1) : "";
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}${rest === ".0" ? "" : rest}`;
+  const tenths = Math.round(10 * seconds), whole = Math.floor(tenths / 10);
+  const rest = tenths < 600 && tenths % 10 ? `.${tenths % 10}` : "";
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}${rest}`;
 }
 
 // For screen readers and for whoever wants the figures: a table behind a summary.

@@ -2,10 +2,10 @@
 
 import { clock, element, number, numbersBehind } from "./elements.js";
 
-export function showExplanation({ label, words, moments, left_out: leftOut }) {
+export function showExplanation({ label, words, moments, left_out: leftOut, cut }) {
   const parts = [legend(label)];
   if (words.length) parts.push(text(words, label));
-  for (const sentence of leftOut) parts.push(element("p", { class: "soft small" }, sentence));
+  for (const sentence of [...cut, ...leftOut]) parts.push(element("p", { class: "soft small" }, sentence));
   const signed = (weight) => `${weight < 0 ? "−" : "+"}${number(Math.abs(weight), 3)}`;
   if (words.length) {
     const rows = words.map(({ word, weight }) => [word, signed(weight)]);

@@ -1,12 +1,13 @@
 // The page: what was given, what is asked of the server, and where its answers go.
 
 import { ask, getModel } from "./api.js";
-import { canRecord, prepare, record } from "./audio.js";
+import { canRecord, prepare } from "./audio.js";
 import { renderCard } from "./card.js";
 import { at, clock, element } from "./elements.js";
 import { showExplanation } from "./explanation.js";
 import { hear, seek, showMoments, silence } from "./player.js";
 import { showPrediction } from "./prediction.js";
+import { toggleRecording } from "./recorder.js";
 import { showTimeline } from "./timeline.js";
 
 const LONG = 8; // seconds of audio from which on a timeline is shown
@@ -14,7 +15,8 @@ const EXPLAINED = 15; // seconds up to which moments are weighed without being a
 
 let model = null;
 let sound = null; // what prepare() made of the chosen audio
-let running = new AbortController();
+let taken = 0; // files and recordings so far: only the newest becomes the sound
+let running = new AbortController(); // of whatever was asked last
 
 const text = at("text");
 
@@ -55,13 +57,18 @@ function showFacts() {
 // -- what is given --
 
 async function take(file, name) {
+  const mine = ++taken;
+  running.abort();
   showProblem(null);
   showStatus("Reading the audio …");
+  let prepared = null;
   try {
-    sound = await prepare(file, model.limits.upload_bytes);
+    prepared = await prepare(file, model.limits.upload_bytes);
   } catch {
-    return showProblem(new Error("The browser cannot read this file."));
+    if (mine === taken) showProblem(new Error("The browser cannot read this file."));
   }
+  if (mine !== taken || !prepared) return;
+  sound = prepared;
   at("sound").hidden = false;
   at("sound-name").textContent = sound.seconds ? `${name}, ${clock(sound.seconds)}` : name;
   hear(file, sound);
@@ -69,37 +76,27 @@ async function take(file, name) {
 }
 
 function drop() {
+  taken++; // what is still being read comes too late
+  running.abort();
+  showStatus("");
+  at("course").hidden = at("moments").hidden = true; // they are of the sound
   sound = null;
   silence();
   at("sound").hidden = true;
   at("file").value = "";
 }
 
-async function toggleRecording() {
-  const button = at("record");
-  if (toggleRecording.stop) return toggleRecording.stop();
-  showProblem(null);
-  try {
-    toggleRecording.stop = await record(Math.min(model.limits.audio_seconds, 600), (recording) => {
-      toggleRecording.stop = null;
-      button.classList.remove("on", "recording");
-      button.textContent = "Record";
-      take(recording, "Recording");
-    });
-  } catch (error) {
-    return showProblem(error);
-  }
-  button.classList.add("on", "recording");
-  button.textContent = "Stop";
-  showStatus("Recording …");
-}
-
 // -- what is asked --
 
-async function answer() {
+// Aborts what runs, and returns the signal of what begins: what is older never draws over what is newer.
+function begun() {
   running.abort();
   running = new AbortController();
-  const { signal } = running;
+  return running.signal;
+}
+
+async function answer() {
+  const signal = begun();
   const given = { audio: sound?.file, text: at("text-part").hidden ? "" : text.value, signal };
   showProblem(null);
   if (!given.audio && !given.text.trim()) {
@@ -107,8 +104,7 @@ async function answer() {
   }
   at("mattered").hidden = at("course").hidden = true;
   try {
-    const end = await showAll(given);
-    if (!signal.aborted) showStatus(end);
+    showStatus(await showAll(given));
   } catch (error) {
     if (signal.aborted) return;
     showProblem(error);
@@ -127,7 +123,7 @@ async function showAll(given) {
     throw error;
   });
   at("nothing").hidden = true;
-  at("prediction").replaceChildren(...showPrediction(prediction, model.heard_seconds));
+  at("prediction").replaceChildren(...showPrediction(prediction));
   bringIntoView(at("answer"));
   const heard = given.audio ? prediction.seconds ?? sound.seconds ?? 0 : 0;
   if (heard > LONG) {
@@ -141,23 +137,27 @@ async function showAll(given) {
   return "Done.";
 }
 
-async function showReasons(given, part = {}) {
+async function showReasons(given, part = {}, cut = []) {
   showStatus("Weighing words and moments …");
   const explanation = await ask("explain", { ...given, ...part });
+  explanation.cut.push(...cut);
   at("mattered").hidden = false;
   at("explanation").replaceChildren(...showExplanation(explanation));
   showMoments(explanation.moments, sound, part);
 }
 
 async function choose(given, start, end) {
+  const signal = begun();
   seek(start, true);
   showProblem(null);
+  const most = model.limits.explained_seconds;
+  const cut = end - start > most ? [`Of the stretch from ${clock(start)} to ${clock(end)} only the first ${+most.toFixed(2)} s are weighed.`] : [];
   try {
-    await showReasons(given, { start, end: Math.min(end, start + model.limits.explained_seconds) });
-    if (!given.signal.aborted) showStatus("Done.");
+    await showReasons({ ...given, signal }, { start, end: Math.min(end, start + most) }, cut);
+    showStatus("Done.");
     bringIntoView(at("mattered"));
   } catch (error) {
-    if (!given.signal.aborted) showProblem(error);
+    if (!signal.aborted) showProblem(error);
   }
 }
 
@@ -182,7 +182,8 @@ function showProblem(error) {
 
 at("form").addEventListener("submit", (event) => { event.preventDefault(); answer(); });
 at("file").addEventListener("change", ({ target }) => target.files[0] && take(target.files[0], target.files[0].name));
-at("record").addEventListener("click", toggleRecording);
+at("record").addEventListener("click", ({ currentTarget }) =>
+  toggleRecording(currentTarget, Math.min(model.limits.audio_seconds, 600), { take, showProblem, showStatus }));
 at("remove").addEventListener("click", () => { drop(); at("file").focus(); });
 text.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();

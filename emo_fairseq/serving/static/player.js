@@ -17,7 +17,9 @@ export function hear(file, { samples, seconds }) {
 
 export function silence() {
   player.pause();
+  URL.revokeObjectURL(player.src);
   player.removeAttribute("src");
+  player.load(); // else it keeps what it had read
   at("wave").replaceChildren();
   moveHeads = [];
 }

@@ -6,10 +6,9 @@ const AXES = ["valence", "arousal", "dominance"];
 const SCORE = "sentiment_score"; // -3 to 3
 const PARTS = { speech: "the speech", text: "the text", video: "the video" };
 
-// `heardSeconds`: what the model hears at once, of longer audio the beginning.
-export function showPrediction(prediction, heardSeconds) {
+export function showPrediction(prediction) {
   const { label, probabilities, values, auxiliary } = prediction;
-  const parts = [headline(prediction, heardSeconds)];
+  const parts = [headline(prediction)];
   if (Object.keys(probabilities).length) parts.push(bars("Probabilities", probabilities, label));
   if (Object.keys(values).length) parts.push(...numbers(values));
   for (const [name, figures] of Object.entries(auxiliary ?? {})) {
@@ -28,10 +27,9 @@ export function most(figures) {
 
 export const inPercent = (name, value) => (name === SCORE ? (value + 3) / 6 : value);
 
-function headline({ label, probabilities, values, modalities, seconds }, heardSeconds) {
+function headline({ label, probabilities, values, modalities, cut }) {
   const heard = modalities.map((name) => PARTS[name] ?? name).join(" and ");
-  const cut = seconds > heardSeconds ? ` The model hears ${number(heardSeconds, 0)} s at once: this is about the beginning; the timeline follows all of it.` : "";
-  const from = element("p", { class: "soft small" }, `From ${heard}.${cut}`);
+  const from = element("p", { class: "soft small" }, [`From ${heard}.`, ...cut].join(" "));
   const main = element("p", { class: "headline" });
   if (label !== null) {
     main.append(element("span", { class: "label" }, label));
@@ -70,15 +68,25 @@ function numbers(values) {
     return row(name, "value", [fill, ...middle], number(value));
   });
   const table = element("table", { class: "bars" }, element("tbody", {}, ...rows));
-  if (!("valence" in values && "arousal" in values)) return [table];
-  return [element("div", { class: "plane" }, plane(values), table)];
+  const said = Object.entries(values).map(beyond).filter(Boolean).map((sentence) => element("p", { class: "soft small" }, sentence));
+  if (!("valence" in values && "arousal" in values)) return [table, ...said];
+  return [element("div", { class: "plane" }, plane(values), table), ...said];
+}
+
+// Of a number that lies off its scale, as a model may say one; as it is shown, else "1.00" would lie beyond 1.
+function beyond([name, value]) {
+  const shown = number(value), place = inPercent(name, Number(shown));
+  if (place >= 0 && place <= 1) return "";
+  const scale = name === SCORE ? "−3 to 3" : "0 to 1";
+  return `${words(name)} ${shown} lies beyond the scale from ${scale}; it is drawn at the scale’s end.`;
 }
 
 function plane({ valence, arousal }) {
   const size = 240, left = 26, top = 22, side = size - left - 24;
   const x = left + side * clip(valence), y = top + side * (1 - clip(arousal));
   const middle = [left + side / 2, top + side / 2];
-  const says = `Valence ${number(valence)}, arousal ${number(arousal)}, on scales from 0 to 1.`;
+  const says = [`Valence ${number(valence)}, arousal ${number(arousal)}, on scales from 0 to 1.`,
+    ...Object.entries({ valence, arousal }).map(beyond).filter(Boolean)].join(" ");
   const text = (content, px, py, more = {}) => shape("text", { x: px, y: py, "text-anchor": "middle", ...more }, content);
   const upright = { transform: `rotate(-90 ${left - 10} ${middle[1]})` };
   return shape("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": says },

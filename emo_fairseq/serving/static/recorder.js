@@ -1,0 +1,29 @@
+// The button that begins a recording and ends it.
+
+import { record } from "./audio.js";
+
+let starting = false; // while the browser asks for the microphone
+let stop = null; // while it is open
+
+// `take(recording, name)` once it has ended.
+export async function toggleRecording(button, mostSeconds, { take, showProblem, showStatus }) {
+  if (stop) return stop();
+  if (starting) return; // a second microphone would stay open
+  starting = true;
+  showProblem(null);
+  try {
+    stop = await record(mostSeconds, (recording) => {
+      stop = null;
+      button.classList.remove("on", "recording");
+      button.textContent = "Record";
+      take(recording, "Recording");
+    });
+  } catch (error) {
+    return showProblem(error);
+  } finally {
+    starting = false;
+  }
+  button.classList.add("on", "recording");
+  button.textContent = "Stop";
+  showStatus("Recording …");
+}

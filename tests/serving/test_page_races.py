@@ -1,0 +1,89 @@
+"""Who does two things at once at the page gets the answer to the second."""
+
+
+def read_seconds(page):
+    """For a while, reading a file of n whole seconds takes n fifths of one, on the page's side."""
+    page.evaluate(
+        """() => {
+            const decode = OfflineAudioContext.prototype.decodeAudioData;
+            OfflineAudioContext.prototype.decodeAudioData = async function (bytes) {
+                const seconds = Math.floor(bytes.byteLength / 32000);
+                const buffer = await decode.call(this, bytes);
+                await new Promise((done) => setTimeout(done, 200 * seconds));
+                return buffer;
+            };
+        }"""
+    )
+
+
+def test_the_file_that_was_taken_last_is_heard_and_a_removed_one_stays_away(page, finished, voices):
+    read_seconds(page)
+    page.locator("#file").set_input_files(voices(5))
+    page.locator("#file").set_input_files(voices(1))
+    finished()
+    page.wait_for_timeout(1200)
+    assert page.locator("#sound-name").inner_text() == "1.wav, 0:01"
+    page.locator("#file").set_input_files(voices(5))
+    page.get_by_role("button", name="Remove").click()
+    page.wait_for_timeout(1200)
+    assert not page.locator("#sound").is_visible()
+    assert page.locator("#status").inner_text() == ""
+    assert page.evaluate("document.getElementById('player').networkState") == 0  # has no source
+
+
+def test_a_double_click_opens_one_microphone_and_stop_closes_it(page, finished):
+    page.evaluate(
+        """() => {
+            const devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
+            window.opened = [];
+            devices.getUserMedia = async (what) => {
+                await new Promise((done) => setTimeout(done, 200));
+                const stream = await open(what);
+                window.opened.push(...stream.getTracks());
+                return stream;
+            };
+        }"""
+    )
+    page.get_by_role("button", name="Record").dblclick()
+    page.get_by_role("button", name="Stop").wait_for()
+    page.wait_for_timeout(600)
+    page.get_by_role("button", name="Stop").click()
+    finished()
+    assert page.evaluate("opened.map((track) => track.readyState)") == ["ended"]
+
+
+def test_a_stretch_chosen_later_stays_and_what_is_cut_of_it_is_said(page, finished, voices):
+    def relabel(route):
+        answer = route.fetch()
+        course = answer.json()
+        for number, segment in enumerate(course["segments"]):
+            segment["label"] = "sad" if number < 20 else "happy"
+        route.fulfill(response=answer, json=course)
+
+    held = []
+
+    def hold_the_first(route):
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/api/timeline", relabel)
+    page.route("**/api/explain", hold_the_first)
+    page.locator("#file").set_input_files(voices(50))
+    finished()
+    older, newer = page.locator(".runs button").all()
+    older.click()
+    newer.click()
+    page.locator("#moments rect").first.wait_for()
+    finished()
+    drawn = page.locator("#moments svg text, #explanation .numbers")
+    before = drawn.all_text_contents()
+    assert before[0].startswith("0:40")
+    held[0].continue_()
+    page.wait_for_timeout(500)
+    assert drawn.all_text_contents() == before
+    older.click()
+    told = "Of the stretch from 0:00 to 0:40 only the first 20 s are weighed."
+    page.get_by_text(told).wait_for()
+    finished()

@@ -1,0 +1,60 @@
+"""What a model does not read of a long text or recording is said, and only then."""
+
+import re
+
+import numpy as np
+import pytest
+
+from emo_fairseq.inference.opening import load_recogniser
+from emo_fairseq.serving.about import About, describe
+from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.reach import Reach
+
+SENTENCE = "what a lovely day it was when we all went out to see the sea"
+
+
+def test_a_text_is_said_to_be_cut_where_its_last_word_counts_for_nothing(client, narrow):
+    narrow(max_text_tokens=16)
+    was_cut = []
+    words = SENTENCE.split()
+    for n_words in range(2, len(words) + 1):
+        text = " ".join(words[:n_words])
+        answer = client.post("/api/explain", json={"text": text}).json()
+        is_cut = bool(answer["cut"])
+        assert client.post("/api/predict", json={"text": text}).json()["cut"] == answer["cut"]
+        if is_cut and was_cut[-1]:
+            assert answer["words"][-1]["weight"] == pytest.approx(0, abs=1e-6)
+        elif not is_cut:
+            assert abs(answer["words"][-1]["weight"]) > 1e-6
+        was_cut.append(is_cut)
+    assert was_cut == sorted(was_cut)
+    assert set(was_cut) == {False, True}
+    assert "the first 14 are read" in answer["cut"][0]
+
+
+def test_a_recording_is_said_to_be_cut(client, narrow, hum, encode):
+    narrow(max_speech_seconds=1.0)
+    whole, longer = (
+        client.post("/api/predict", files={"audio": encode(hum(seconds))}).json()
+        for seconds in (1.0, 1.5)
+    )
+    assert whole["cut"] == []
+    (sentence,) = longer["cut"]
+    assert sentence.startswith("The model hears 1 s at once: this is about the first 1 s of 1.5 s;")
+
+
+def test_of_speech_read_as_tokens_no_seconds_are_claimed(trained_models):
+    folder = trained_models.folder("--modality speech --speech-input tokens")
+    recogniser = load_recogniser(folder, "cpu")
+    reach = Reach(recogniser)
+    assert describe(recogniser, Limits(), About(), reach)["heard_seconds"] is None
+    assert reach.cuts(seconds=20.0) == []
+    (sentence,) = reach.cuts(seconds=21.0)
+    assert re.search(r"at most \d+ tokens of speech: of 21 s", sentence)
+
+
+def test_short_texts_of_many_words_are_weighed_in_part(client):
+    answer = client.post("/api/explain", json={"text": " ".join(["word"] * 70)}).json()
+    assert len(answer["words"]) == 64
+    assert answer["left_out"] == ["Of 70 words the first 64 were weighed."]
+    assert np.isfinite([word["weight"] for word in answer["words"]]).all()
