@@ -44,7 +44,10 @@ def read(path: Path) -> list[dict[str, str]]:
     """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file; write one with --save-predictions")
-    lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: no UTF-8 text; write it with --save-predictions") from error
     columns = lines[0].split("\t")
     if columns[:2] != ["id", "split"]:
         raise UsageError(f"{path}: not a predictions file; write one with --save-predictions")

@@ -13,8 +13,12 @@ def is_model_folder(path: Path) -> bool:
     return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
 
 
-def find_checkpoint(path: Path) -> Path:
+def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
     """The checkpoint that is meant: a file, or of a training's folder the best, else the last.
+
+    Args:
+        path: what was given.
+        takes_folders: whether a model folder would have done, too.
 
     Raises:
         UsageError: there is none.
@@ -25,6 +29,7 @@ def find_checkpoint(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     there = "no checkpoint in it" if path.is_dir() else "there is no such file or folder"
-    raise UsageError(
-        f"{path}: {there}; give a checkpoint, a folder of --save-dir, or a model folder"
-    )
+    if is_model_folder(path):
+        there = "it is a model folder"
+    others = ", a folder of --save-dir, or a model folder" if takes_folders else None
+    raise UsageError(f"{path}: {there}; give a checkpoint{others or ' or a folder of --save-dir'}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from emo_fairseq.command import processes
 from emo_fairseq.command.checkpoints import find_checkpoint, is_model_folder
+from emo_fairseq.command.evaluate_fold import Training, fold_words, of_checkpoint, of_model_folder
 from emo_fairseq.errors import UsageError
 
 
@@ -42,9 +43,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.data}: there is no such folder; give a data dir")
     if not is_model_folder(options.model):
         checkpoint = find_checkpoint(options.model)
-        return processes.run(
-            command(options, checkpoint, _is_of_training(checkpoint, options.data))
-        )
+        return processes.run(command(options, checkpoint, of_checkpoint(checkpoint)))
     from emo_fairseq.export.as_checkpoint import write_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
@@ -52,32 +51,27 @@ def run(options: argparse.Namespace) -> int:
         processes.say(
             f"# {checkpoint}: {options.model}, as fairseq-validate reads it, until this ends"
         )
-        return processes.run(command(options, checkpoint, is_of_training=False))
+        return processes.run(command(options, checkpoint, of_model_folder(options.model)))
 
 
-def _is_of_training(checkpoint: Path, data: Path) -> bool:
-    """Whether the checkpoint was trained on this data dir, and so knows audio and fold of it."""
-    from emo_fairseq.inference.loading import read_checkpoint
-
-    return Path(read_checkpoint(checkpoint)["cfg"].task.data).resolve() == data.resolve()
-
-
-def command(options: argparse.Namespace, checkpoint: Path, is_of_training: bool) -> list[str]:
+def command(options: argparse.Namespace, checkpoint: Path, training: Training) -> list[str]:
     """The words of fairseq-validate.
 
     Args:
         options: of the command line.
         checkpoint: to be scored.
-        is_of_training: whether it was trained on the data dir: then what it knows of it holds, and
-            else not where the audio of its training lay, nor its fold.
+        training: that it is of. Where the audio of that lay holds for its data dir alone.
+
+    Raises:
+        UsageError: it was trained on a fold, and which rows are meant is not clear.
     """
-    raw = options.data_raw or (None if is_of_training else options.data)
+    raw = options.data_raw or (None if training.was_on(options.data) else options.data)
     saved = options.save_predictions
     return [
         *(processes.tool("fairseq-validate"), "--user-dir", str(processes.PLUGIN)),
         *("--task", "emotion_prediction", "--path", str(checkpoint)),
         *("--data", str(options.data), *(() if raw is None else ("--data-raw", str(raw)))),
-        *(() if is_of_training else ("--model-overrides", '{"fold": None}')),
+        *fold_words(training, options.data, options.further),
         *("--valid-subset", options.split, "--batch-size", str(options.batch_size)),
         *(() if saved is None else ("--save-predictions", str(saved))),
         *(("--cpu",) if options.cpu else ()),

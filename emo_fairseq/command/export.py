@@ -1,10 +1,12 @@
 """``emotion-recognize export``: a checkpoint as a model folder, with its card, and as ONNX."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
-from emo_fairseq.command.checkpoints import find_checkpoint
+from emo_fairseq.command.answerable import check_answerable
+from emo_fairseq.command.checkpoints import CONFIG_FILE, find_checkpoint
 from emo_fairseq.command.processes import say
 
 _BATCHES = 12
@@ -41,14 +43,19 @@ def run(options: argparse.Namespace) -> int:
     from emo_fairseq.export.model_card import write_card
     from emo_fairseq.export.model_folder import write_model_folder
 
-    checkpoint = find_checkpoint(options.checkpoint)
+    checkpoint = find_checkpoint(options.checkpoint, takes_folders=False)
     out = Path(options.output)
     if options.output.endswith("/"):
         out /= _name(checkpoint)
-    write_model_folder(checkpoint, options.data, out, merge_lora=options.merge_lora)
-    for stale in out.glob("model.onnx*"):  # of earlier weights
-        stale.unlink()
-    write_card(out, checkpoint, options.data, options.predictions)
+    name = out.resolve().name
+
+    def describe(folder: Path) -> None:
+        _check_answers(folder, checkpoint)
+        write_card(folder, checkpoint, options.data, options.predictions, name)
+
+    write_model_folder(
+        checkpoint, options.data, out, merge_lora=options.merge_lora, finish=describe
+    )
     say(f"{out}: written; its card is {out / 'README.md'}")
     if options.onnx:
         from emo_fairseq.export.onnx import ONNX_FILE, export_onnx
@@ -56,6 +63,12 @@ def run(options: argparse.Namespace) -> int:
         difference = export_onnx(out, check=options.check)
         say(f"{out / ONNX_FILE}: written; differs from the model by {difference:.1g} at most")
     return 0
+
+
+def _check_answers(folder: Path, checkpoint: Path) -> None:
+    """Raise a `UsageError` if a folder, not yet in its place, could be asked nothing."""
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    check_answerable(checkpoint, [*config["state"]["encoders"]], config["front_end"]["missing"])
 
 
 def _name(checkpoint: Path) -> str:

@@ -1,16 +1,18 @@
 """``emotion-recognize predict``: a model's answers about files, tables and lines of text."""
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from emo_fairseq.command.answerable import check_answerable
 from emo_fairseq.command.checkpoints import find_checkpoint, is_model_folder
 from emo_fairseq.command.predict_items import STDIN, Columns, Question, questions
+from emo_fairseq.command.predict_output import check_output, opened_output
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import SPEECH
 
 _FAILED = 1  # exit code where an item has failed
 _BATCHES_AT_ONCE = 4  # so that rows of similar length can be put together
@@ -57,12 +59,18 @@ def run(options: argparse.Namespace) -> int:
 
     if options.batch_size < 1:
         raise UsageError(f"--batch-size {options.batch_size}: give 1 or more")
+    if options.output is not None:
+        check_output(options.output, options.items, options.model)
     recogniser = _recogniser(options)
+    loaded = recogniser.loaded
+    check_answerable(options.model, recogniser.modalities, loaded.front_end.missing)
+    if options.timeline:
+        _check_windows(recogniser, options)
     columns = Columns(options.text_column, options.audio_column)
     asked = questions(options.items, options.text, columns, sys.stdin)
     first = next(asked, None)  # a mistake in the command line leaves no file behind
     n_items = n_failed = 0
-    with _output(options.output) as out:
+    with opened_output(options.output) as out:
         rows = FORMATS[options.format](out, recogniser, options.timeline)
         for answer in _answers(recogniser, _again(first, asked), options):
             rows.write(answer)
@@ -92,14 +100,14 @@ def _recogniser(options: argparse.Namespace) -> Any:
     return load_recogniser(place, options.device, options.data)
 
 
-@contextlib.contextmanager
-def _output(file: Path | None) -> Iterator[TextIO]:
-    if file is None:
-        yield sys.stdout
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8", newline="") as opened:
-        yield opened
+def _check_windows(recogniser: Any, options: argparse.Namespace) -> None:
+    """Refuse once what would be refused of every recording."""
+    from emo_fairseq.inference.timeline import windows
+
+    if SPEECH not in recogniser.modalities:
+        raise UsageError("--timeline: the model reads no speech; leave it out")
+    longest = float(recogniser.loaded.task.cfg.max_speech_seconds)
+    windows(1, options.window, options.hop, longest)
 
 
 def _answers(
@@ -129,9 +137,9 @@ def _of_chunk(recogniser: Any, chunk: tuple[Question, ...], batch_size: int) -> 
             [question.text for question in chunk],
             batch_size=batch_size,
         )
-    except UsageError as error:
+    except (UsageError, OSError) as error:  # of the system: a path that it refuses
         if len(chunk) == 1:
-            return [_failure(chunk[0], str(error).removeprefix("item 1: "))]
+            return [_failure(chunk[0], _reason(chunk[0], error, "item 1"))]
         middle = len(chunk) // 2
         halves = chunk[:middle], chunk[middle:]
         return [answer for half in halves for answer in _of_chunk(recogniser, half, batch_size)]
@@ -155,11 +163,19 @@ def _stretches(
             text=question.text,
             batch_size=options.batch_size,
         )
-    except UsageError as error:
-        yield _failure(question, str(error))
+    except (UsageError, OSError) as error:
+        yield _failure(question, _reason(question, error, "the input"))
         return
     for segment in segments:
         yield {"item": question.name, **segment.as_dict()}
+
+
+def _reason(question: Question, error: Exception, name: str) -> str:
+    """What is wrong, without the name that the recogniser has for an item: the row has its own."""
+    if isinstance(error, OSError):
+        return f"{question.audio}: {error.strerror or error}"
+    sound = "" if question.audio is None else f" ({question.audio.name})"
+    return str(error).removeprefix(f"{name}{sound}: ").removeprefix(f"{name}: ")
 
 
 def _failure(question: Question, error: str) -> Answer:

@@ -1,7 +1,11 @@
 """What ``predict`` is asked about: files, folders, tables, lines of standard input."""
 
 import csv
+import io
 import json
+import os
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +56,7 @@ def questions(
         if len(places) > 1 or any(not _is_audio(place) for place in places):
             raise UsageError("--text goes alone, or with one audio file; give a table for more")
         audio = Path(places[0]) if places else None
-        yield Question(places[0] if places else "--text", audio, text)
+        yield _checked(places[0] if places else "--text", audio, text)
         return
     if not places:
         raise UsageError("predict: nothing to predict; give files, a folder, -, or --text")
@@ -63,14 +67,22 @@ def questions(
 def _is_audio(place: str) -> bool:
     path = Path(place)
     known = path.suffix.lower() in (*_TABLES, ".jsonl", ".txt")
-    return place != STDIN and not known and not path.is_dir()
+    return place != STDIN and not known and not _is_folder(path)
+
+
+def _is_folder(path: Path) -> bool:
+    """False also for a path that the system refuses: asking about it tells why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _of_place(place: str, columns: Columns, stdin: TextIO) -> Iterator[Question]:
     path, suffix = Path(place), Path(place).suffix.lower()
     if place == STDIN:
-        yield from _of_lines("line", stdin)
-    elif path.is_dir():
+        yield from _of_lines("line", _as_utf8(stdin))
+    elif _is_folder(path):
         yield from _of_folder(path)
     elif suffix in _TABLES:
         yield from _of_table(path, columns)
@@ -85,13 +97,43 @@ def _of_place(place: str, columns: Columns, stdin: TextIO) -> Iterator[Question]
 
 def _of_lines(name: str, lines: TextIO) -> Iterator[Question]:
     for number, line in enumerate(lines, start=1):
-        yield Question(f"{name} {number}", text=line.rstrip("\r\n"))
+        yield _checked(f"{name} {number}", None, line.rstrip("\r\n"))
+
+
+def _as_utf8(stdin: TextIO) -> TextIO:
+    """Standard input as UTF-8, whatever the locale is; see :func:`_opened`."""
+    if isinstance(stdin, io.TextIOWrapper):
+        stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
+    return stdin
+
+
+def _checked(name: str, audio: Path | None, text: str | None) -> Question:
+    """An item, unless its text or its path is none."""
+    if text is not None and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
+        return Question(name, error="the text holds what is no UTF-8; save it as UTF-8")
+    try:
+        is_path = audio is None or b"\0" not in os.fsencode(audio)
+    except UnicodeEncodeError:
+        is_path = False
+    return Question(name, audio, text, None if is_path else f"{str(audio)!r} is no path")
 
 
 def _of_folder(folder: Path) -> Iterator[Question]:
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+    files = sorted(p for p in folder.rglob("*") if not _is_folder(p))
+    found = [p for p in files if p.suffix.lower() in AUDIO_SUFFIXES]
+    suffixes = Counter(p.suffix.lower() for p in files)
+    others = {
+        suffix or "no suffix": n for suffix, n in suffixes.items() if suffix not in AUDIO_SUFFIXES
+    }
+    skipped = ", ".join(f"{n} of {suffix}" for suffix, n in sorted(others.items()))
+    known = ", ".join(AUDIO_SUFFIXES)
     if not found:
-        raise UsageError(f"{folder}: no audio files in it ({', '.join(AUDIO_SUFFIXES)})")
+        beside = f"; there are {skipped}, so convert what is audio" if skipped else ""
+        raise UsageError(f"{folder}: no audio files in it ({known}){beside}")
+    if skipped:
+        sys.stderr.write(
+            f"{folder}: files skipped: {sum(others.values())} ({skipped}); read are {known}\n"
+        )
     for path in found:
         yield Question(str(path), audio=path)
 
@@ -135,7 +177,8 @@ def _of_json_lines(path: Path, columns: Columns) -> Iterator[Question]:
 
 
 def _of_row(path: Path, number: int, row: dict[Any, Any], columns: Columns) -> Question:
-    name = str(row.get("id") or f"{path}: row {number}")
+    given = row.get("id")
+    name = f"{path}: row {number}" if given in (None, "") else str(given)
     is_ragged = path.suffix.lower() in _TABLES and (None in row or None in row.values())
     if is_ragged:
         return Question(name, error="another number of fields than the header has")
@@ -145,11 +188,11 @@ def _of_row(path: Path, number: int, row: dict[Any, Any], columns: Columns) -> Q
     text, audio = cells
     if text is None and audio is None:
         return Question(name, error=f"neither {columns.text} nor {columns.audio} is given")
-    return Question(name, None if audio is None else path.parent / audio, text)
+    return _checked(name, None if audio is None else path.parent / audio, text)
 
 
 def _opened(path: Path) -> TextIO:
-    """The file as text, a byte that is no UTF-8 as the mark of one."""
+    """The file as text; a byte that is no UTF-8 becomes a lone surrogate, which no text holds."""
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
-    return path.open(encoding="utf-8-sig", errors="replace", newline="")
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")

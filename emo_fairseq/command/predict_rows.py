@@ -38,7 +38,7 @@ class CsvRows:
         for name, answer in row.get("auxiliary", {}).items():
             flat |= {f"{name}.{k}": f"{x:.6g}" for k, x in answer.items()}
         flat["modalities"] = "+".join(row.get("modalities", ()))
-        self._writer.writerow(flat)
+        self._writer.writerow({k: _writable(x) for k, x in flat.items()})
         self._flush()
 
 
@@ -50,8 +50,17 @@ class JsonRows:
 
     def write(self, row: Row) -> None:
         """One row; see :meth:`CsvRows.write`."""
-        self._out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        self._out.write(_writable(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n")
         self._out.flush()
+
+
+def _writable(cell: Any) -> Any:
+    r"""A cell as UTF-8 can hold it: file names may have bytes that are none.
+
+    >>> _writable("caf\udce9.wav")
+    'caf\\udce9.wav'
+    """
+    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 
 
 FORMATS: Mapping[str, Callable[[TextIO, Any, bool], CsvRows | JsonRows]] = {

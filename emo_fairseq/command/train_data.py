@@ -118,8 +118,31 @@ def _token_steps(
             f"{folder / TEXT}: the text is not tokenised for {spec}; run `emotion-recognize "
             f"tokenize {folder} --bpe gpt2 --encoder-json FILE --vocab-bpe FILE --dict FILE` first"
         )
+    if kind != "hf" and options.fold is not None:
+        _check_train_is_apart(folder, options.fold)
     bpe = ["--bpe", f"hf:{place}"] if kind == "hf" else []
     return [processes.module("data_prep.tokenize_text", folder, *bpe)]
+
+
+def _check_train_is_apart(folder: Path, fold: str) -> None:
+    """Refuse to fit a tokenizer that the training under the fold would refuse.
+
+    Raises:
+        UsageError: there is no train split to fit it on, or the fold tests on rows of it.
+    """
+    from emo_fairseq.data.fold import FOLD_SETS, read_fold
+
+    _, sets = read_fold(folder, fold)
+    held_out = {name for part in FOLD_SETS if part != "train" for name in sets[part]}
+    file = folder / "train.tsv"
+    if file.is_file() and held_out.isdisjoint(row.id for row in read_manifest(file)):
+        return
+    raise UsageError(
+        f"--fold {fold}: the text of {folder} is not tokenised, and a tokenizer is fitted on the "
+        "train split, of which the fold tests on parts; tokenise it first by one that is not "
+        f"fitted: `emotion-recognize tokenize {folder} --bpe hf:FOLDER`, or --bpe gpt2 with its "
+        "--encoder-json, --vocab-bpe and --dict"
+    )
 
 
 def _of_raw_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> DataPlan:

@@ -116,9 +116,10 @@ def _recipe(kinds: Mapping[str, str], tuning: Mapping[str, str]) -> _Recipe:
 
 
 def _of_data(options: argparse.Namespace, data: DataPlan) -> list[str]:
-    raw = () if data.data_raw is None else ("--data-raw", str(data.data_raw))
+    # Absolute, since the checkpoint keeps them, and is asked from other folders.
+    raw = () if data.data_raw is None else ("--data-raw", str(data.data_raw.resolve()))
     fold = () if options.fold is None else ("--fold", options.fold)
-    return ["--data", str(data.folder), *raw, *fold]
+    return ["--data", str(data.folder.resolve()), *raw, *fold]
 
 
 def _of_encoders(

@@ -1,13 +1,18 @@
 """A model folder as a checkpoint again, for what reads checkpoints alone: fairseq-validate."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from fairseq.dataclass.configs import FairseqConfig
+from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf, open_dict
 
+from emo_fairseq.inference.loading import plain
 from emo_fairseq.inference.model_folder import CONFIG_FILE, read_model_folder
+from emo_fairseq.models.config import RobertaEMOConfig
 
 _CRITERION = "emotion_prediction_cri"  # the plain loss of any target; the figures are of any
 _OF_TRAINING = "prototypes"  # in the folder for readers, and not as a task wants them
@@ -26,12 +31,13 @@ def write_checkpoint(folder: Path, out: Path) -> Path:
     Raises:
         UsageError: no model folder, or a damaged one.
     """
-    _, model, *_ = read_model_folder(folder)
+    task, model, *_ = read_model_folder(folder)
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     cfg = OmegaConf.structured(FairseqConfig)
     with open_dict(cfg):
-        cfg.task = {**config["task"], "_name": "emotion_prediction", "data": ""}
-        cfg.model = config["model"]
+        # As they were read, without places and without options that we do not have.
+        cfg.task = {**plain(task.cfg), "_name": "emotion_prediction", "data": ""}
+        cfg.model = _known(config["model"])
         cfg.criterion = {"_name": _CRITERION}
     state = {name: value for name, value in config["state"].items() if name != _OF_TRAINING}
     history = {"num_updates": 0, "optimizer_name": "", "lr_scheduler_state": {}}
@@ -45,3 +51,8 @@ def write_checkpoint(folder: Path, out: Path) -> Path:
     }
     torch.save(saved, out)
     return out
+
+
+def _known(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's options without any that the model does not have."""
+    return plain(merge_with_parent(RobertaEMOConfig(), OmegaConf.create(dict(options)), True))

@@ -28,12 +28,14 @@ class Scored(NamedTuple):
         split: that was scored.
         n_rows: scored utterances.
         figures: by their written names.
+        origin: whether the predictions are known to be this model's, as a sentence.
     """
 
     file: str
     split: str
     n_rows: int
     figures: Figures
+    origin: str = ""
 
 
 def score_file(file: Path, labels: Sequence[str], has_labels: bool) -> list[Scored]:

@@ -1,6 +1,7 @@
 """The sections of a model card, in words."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -109,10 +110,17 @@ def training(facts: "CardFacts") -> str:
 def _chosen(facts: "CardFacts") -> str:
     saving, file = facts.config.checkpoint, facts.checkpoint[0]
     split, metric = facts.config.dataset.valid_subset, saving.best_checkpoint_metric
-    if not file.startswith("checkpoint_best") or facts.config.dataset.disable_validation:
+    suffix = re.escape(str(saving.get("checkpoint_suffix") or ""))
+    if re.fullmatch(rf"checkpoint(_last|\d+|_\d+_\d+){suffix}\.pt", file):
         return f"The weights are those of `{file}`, as they stood then; no split has chosen them."
     best = "largest" if saving.maximize_best_checkpoint_metric else "smallest"
-    said = f"The {split} split chose the checkpoint: that with the {best} {metric}."
+    one_of = re.fullmatch(rf"checkpoint\.best_{re.escape(str(metric))}_[-\d.]+{suffix}\.pt", file)
+    if one_of:
+        said = f"The {split} split chose the checkpoint: one of those with the {best} {metric}."
+    elif re.fullmatch(rf"checkpoint_best{suffix}\.pt", file):
+        said = f"The {split} split chose the checkpoint: that with the {best} {metric}."
+    else:
+        return f"The weights are those of `{file}`; what chose them is not known."
     if "test" in str(split).split(","):
         said += " The test split took part in that choice, so figures on it flatter the model."
     return said
@@ -131,6 +139,7 @@ def figures(facts: "CardFacts") -> str:
         tables.append(
             f"{one.split}, {one.n_rows:,} utterances (`{one.file}`):\n\n"
             + _table(["figure", "value", "95 % interval, bootstrap over utterances"], rows)
+            + f"\n\n{one.origin}"
         )
     return "\n\n".join(["## Figures", *tables])
 

@@ -13,9 +13,10 @@ import yaml
 
 from data_prep.schema import CORPUS_FILE, Corpus, read_corpus, write_atomically
 from emo_fairseq.export import card_text
+from emo_fairseq.export.card_check import PredictionsChecker
 from emo_fairseq.export.card_figures import Scored, score_file
 from emo_fairseq.export.card_options import changed_options
-from emo_fairseq.inference.loading import read_checkpoint
+from emo_fairseq.inference.loading import LoadedModel, read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.modalities import SPEECH, TEXT
 
@@ -47,7 +48,7 @@ class CardFacts:
     @property
     def options(self) -> Mapping[str, Mapping[str, str]]:
         """Those that differ from their defaults, by group."""
-        return changed_options(self.config, self.task.modalities)
+        return changed_options(self.config, self.task.encoder_cards())
 
     @property
     def fold(self) -> str | None:
@@ -77,28 +78,39 @@ def write_card(
         The card.
 
     Raises:
-        UsageError: predictions of other labels than the model's.
+        UsageError: predictions of other labels than the model's, of utterances that the corpus has
+            not, or other ones than the model gives for the same utterances.
         data_prep.schema.ManifestError: `data` was given, and has no corpus.yaml.
     """
     saved = read_checkpoint(checkpoint)
-    task, model, *_ = read_model_folder(folder)
+    loaded = read_model_folder(folder)
     place = Path(saved["cfg"].task.data) if data is None else data
     has_corpus = data is not None or (place / CORPUS_FILE).is_file()
+    corpus = read_corpus(place) if has_corpus else None
     facts = CardFacts(
         name=name or folder.resolve().name,
-        task=task,
-        parameters=sum(p.numel() for p in model.parameters()),
+        task=loaded.task,
+        parameters=sum(p.numel() for p in loaded.model.parameters()),
         config=saved["cfg"],
         checkpoint=(checkpoint.name, _updates(saved), _epochs(saved)),
-        corpus=read_corpus(place) if has_corpus else None,
-        scored=[
-            one
-            for file in predictions
-            for one in score_file(file, task.labels, task.target.has_labels)
-        ],
+        corpus=corpus,
+        scored=_scored(loaded, saved["cfg"], place if has_corpus else None, predictions),
     )
     write_atomically(folder / CARD_FILE, render_card(facts))
     return folder / CARD_FILE
+
+
+def _scored(
+    loaded: LoadedModel, config: Any, data: Path | None, files: Sequence[Path]
+) -> list[Scored]:
+    if not files:
+        return []
+    task, checker = loaded.task, PredictionsChecker(loaded, config, data)
+    return [
+        one._replace(origin=checker.check(file, one.split))
+        for file in files
+        for one in score_file(file, task.labels, task.target.has_labels)
+    ]
 
 
 def render_card(facts: CardFacts) -> str:
@@ -138,4 +150,7 @@ def _updates(saved: Mapping[str, Any]) -> int:
 
 
 def _epochs(saved: Mapping[str, Any]) -> int:
-    return int(saved["extra_state"]["train_iterator"]["epoch"])
+    iterator = saved["extra_state"]["train_iterator"]
+    # At the end of an epoch fairseq writes down the one that would come next.
+    is_at_end = iterator.get("iterations_in_epoch") == 0
+    return max(1, int(iterator["epoch"]) - is_at_end)

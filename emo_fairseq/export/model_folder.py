@@ -2,8 +2,7 @@
 
 import json
 import logging
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 
 import emo_fairseq
-from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.encoder_card import PRETRAINED, EncoderCard
 from emo_fairseq.errors import UsageError
+from emo_fairseq.export.replacing import UNFINISHED, replace_folder
 from emo_fairseq.export.tokenizer_files import copy_tokenizer
 from emo_fairseq.inference.loading import LoadedModel, model_of, plain, read_checkpoint
 from emo_fairseq.inference.model_folder import (
@@ -30,7 +29,6 @@ from emo_fairseq.pretrained.tensor_files import write_tensors
 
 logger = logging.getLogger(__name__)
 
-_UNFINISHED = ".unfinished"
 _KEPT = ("labels", "class_counts", "auxiliary_labels", "frame_statistics", "fold")  # of the state
 _PROTOTYPES = "prototypes"  # of the state too: for readers, the model does not ask for them
 
@@ -41,14 +39,19 @@ def write_model_folder(
     out: str | Path,
     *,
     merge_lora: bool = False,
+    finish: Callable[[Path], object] | None = None,
 ) -> Path:
     """Write the model of a checkpoint into a folder that needs nothing beside it.
+
+    A model that is there already is replaced, with its card and its graph, once all is written; if
+    something is refused before that, it stays as it was.
 
     Args:
         checkpoint: such as ``checkpoint_best.pt``.
         data: the data dir with the tokenizers; by default the one that it was trained on.
         out: the folder; if it is there, a model folder or empty.
         merge_lora: put LoRA's updates into the weights.
+        finish: is given the new folder before it takes its place, and may write a card into it.
 
     Returns:
         `out`.
@@ -76,13 +79,18 @@ def write_model_folder(
         "front_end": _front_end(loaded),
     }
     text = json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False)
-    _write(loaded, tensors, text, out)
+    with replace_folder(out) as folder:
+        _write(loaded, tensors, text, folder)
+        if finish is not None:
+            finish(folder)
+    for modality, what in loaded.front_end.missing.items():
+        logger.warning("%s: cannot predict from %s, it lacks %s", out, modality, what)
     return out
 
 
 def _is_ours(folder: Path) -> bool:
     """Whether a folder is empty, a model folder, or one whose writing was cut short."""
-    if (folder / _UNFINISHED).exists() or not any(folder.iterdir()):
+    if (folder / UNFINISHED).exists() or not any(folder.iterdir()):
         return True
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
@@ -104,13 +112,6 @@ def _merged(
 
 
 def _write(loaded: LoadedModel, tensors: Mapping[str, Tensor], config: str, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    (out / _UNFINISHED).touch()
-    (out / CONFIG_FILE).unlink(missing_ok=True)  # until all is there this is no model folder
-    for modality in MODALITIES:
-        if (out / modality / TOKENIZER_FILE).is_file():
-            shutil.rmtree(out / modality)
-        (out / FEATURES_FILE.format(modality)).unlink(missing_ok=True)
     tokenizers = dict(loaded.tokenizers)
     for modality, recipe in loaded.front_end.recipes.items():
         if recipe.weights is not None:
@@ -118,12 +119,16 @@ def _write(loaded: LoadedModel, tensors: Mapping[str, Tensor], config: str, out:
         if recipe.tokenizer is not None:
             tokenizers[modality] = recipe.tokenizer
     for modality, folder in tokenizers.items():
-        copy_tokenizer(folder, out / modality)
-    for modality, what in loaded.front_end.missing.items():
-        logger.warning("%s: cannot predict from %s, it lacks %s", out, modality, what)
+        _copy_tokenizer(folder, out / modality)
     write_tensors(out / WEIGHTS_FILE, tensors)
     (out / CONFIG_FILE).write_text(f"{config}\n", encoding="utf-8")
-    (out / _UNFINISHED).unlink()
+
+
+def _copy_tokenizer(folder: Path, out: Path) -> None:
+    try:
+        copy_tokenizer(folder, out)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder}: the tokenizer cannot be copied: {error}") from error
 
 
 def _portable(options: dict[str, Any]) -> dict[str, Any]:

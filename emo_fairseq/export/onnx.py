@@ -4,9 +4,9 @@ The graph is everything between the leaves of the data (token ids, samples, log-
 masks) and logits, embedding and auxiliary outputs; batch and lengths are free. Tokenizers and the
 log-mel front end stay in Python. Every export is compared with the model before the file is kept.
 
-All encoders from scratch, features, all fusions, fairseq's RoBERTa, wav2vec 2.0, HuBERT and
-data2vec, and Hugging Face's encoders of text and of raw samples can be exported; Whisper and
-wav2vec 1.0 cannot, see :mod:`emo_fairseq.export.onnx_graph`.
+Tested are encoders from scratch of text, samples and log-mel frames, all fusions, and Hugging
+Face's BERT and wav2vec 2.0. With others it may be tried, and the comparison decides; Whisper and
+wav2vec 1.0 cannot be exported, see :mod:`emo_fairseq.export.onnx_graph`.
 """
 
 import hashlib

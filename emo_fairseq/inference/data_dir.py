@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.clean_text import normalise_text
-from data_prep.schema import CORPUS_FILE, read_manifest
+from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.errors import UsageError
@@ -53,7 +53,8 @@ def texts_are_clean(folder: Path) -> bool:
     """
     if not (folder / CORPUS_FILE).is_file():
         return True
-    for file in sorted(folder.glob("*.tsv")):
+    for split in read_corpus(folder).splits:  # other tables may lie there too
+        file = folder / f"{split}.tsv"
         for row in read_manifest(file):
             if row.text is not None and normalise_text(row.text) != row.text:
                 logger.info("%s: %s is no cleaned text, so none is cleaned", file, row.id)

@@ -1,9 +1,11 @@
 """What somebody asks about: recordings, texts or both, one or many, each with its name."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from data_prep.clean_text import normalise_text
 from data_prep.manifest import without_controls
@@ -62,6 +64,12 @@ def pair_up(audio: Any, text: Any) -> tuple[list[tuple[str, Any, Any]], bool]:
     return [(f"item {number}", *pair) for number, pair in enumerate(pairs, start=1)], True
 
 
+def check_batch_size(batch_size: int) -> None:
+    """Raise a `UsageError` unless it is a whole number of at least 1."""
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise UsageError(f"batch_size {batch_size}: give a whole number of at least 1")
+
+
 class ItemReader:
     """Makes items of what was given, and refuses what a model cannot be asked.
 
@@ -88,15 +96,15 @@ class ItemReader:
             UsageError: nothing that the model reads, or something that it does not, or that is
                 broken; names the item.
         """
-        wants_words = transcribe is not None and TEXT in self._modalities and text is None
-        self._check_read(name, audio, text, {SPEECH, TEXT} if wants_words else {TEXT})
+        hears_words = transcribe is not None and TEXT in self._modalities
+        self._check_read(name, audio, text, hears_words)
         sound = None if audio is None else hear(audio, sample_rate, _named(name, audio))
         if text is not None:
             text = self._clean(name, text)
             if not text:
                 raise UsageError(f"{name}: the text is empty; leave it out (None) if there is none")
-        elif transcribe is not None and sound is not None and wants_words:
-            text = self._clean(name, transcribe(sound)) or None
+        elif transcribe is not None and sound is not None and hears_words:
+            text = self._clean(name, _transcribed(name, sound, transcribe)) or None
         heard = sound if SPEECH in self._modalities else None
         if heard is None and text is None:
             what = " and ".join(self._modalities)
@@ -104,9 +112,9 @@ class ItemReader:
             raise UsageError(f"{name}: {unheard}, and the model reads {what}; give some of that")
         return Item(name, heard, text, None if sound is None else len(sound) / 16_000)
 
-    def _check_read(self, name: str, audio: Any, text: Any, audible: Collection[str]) -> None:
+    def _check_read(self, name: str, audio: Any, text: Any, hears_words: bool) -> None:
         reads = " and ".join(self._modalities)
-        if audio is not None and SPEECH not in self._modalities and SPEECH not in audible:
+        if audio is not None and SPEECH not in self._modalities and not hears_words:
             raise UsageError(
                 f"{name}: audio, but the model reads {reads}; leave the audio out, or give "
                 "transcribe, which makes text of it"
@@ -119,6 +127,16 @@ class ItemReader:
             raise UsageError(f"{name}: the text is {type(text).__name__}, and not a string")
         text = without_controls(text)
         return normalise_text(text) if self._cleans_text else text.strip() and text
+
+
+def _transcribed(name: str, sound: FloatArray, transcribe: Transcribe) -> Any:
+    try:
+        return transcribe(sound)
+    except Exception as error:  # a function of others, which may raise anything
+        raise UsageError(
+            f"{name}: transcribe failed ({type(error).__name__}: {error}); give the text of this "
+            "item, or another transcribe"
+        ) from error
 
 
 def _named(name: str, audio: Audio) -> str:

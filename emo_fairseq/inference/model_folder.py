@@ -39,7 +39,11 @@ _FORMS: Mapping[str, type] = {
     "encoders": dict,
 }
 # What transformers would fetch or run if a configuration named it.
-_RUNS_CODE = ("auto_map", "custom_generate", "trust_remote_code", "quantization_config")
+_RUNS_CODE = (
+    *("auto_map", "custom_generate", "trust_remote_code", "quantization_config"),
+    "use_pretrained_backbone",
+)
+_WEIGHTS_OPTION, _ALL = "checkpoint_weights", "all"  # any other would be read from elsewhere
 
 
 def read_model_folder(folder: str | Path) -> LoadedModel:
@@ -116,8 +120,15 @@ def _check_form(file: Path, config: Mapping[str, Any]) -> None:
     if not broken:
         inside = config["front_end"] | {name: config["state"].get(name) for name in _OF_STATE}
         broken = [name for name, form in _FORMS.items() if not isinstance(inside.get(name), form)]
-    if not broken and not {*config["front_end"]["tokenizers"]} <= {*MODALITIES}:
-        broken = ["tokenizers"]
+    if not broken:  # they name files
+        parts = {name: config["front_end"][name] for name in ("tokenizers", "features")}
+        broken = [part for part, names in parts.items() if any(n not in MODALITIES for n in names)]
+    if not broken and config["model"].get(_WEIGHTS_OPTION) != _ALL:
+        raise UsageError(
+            f"{file}: {_WEIGHTS_OPTION} is {config['model'].get(_WEIGHTS_OPTION)!r}, so that "
+            "weights would be read from outside of the folder; a model folder of ours holds all, "
+            "so that this one is not loaded"
+        )
     if broken:
         raise UsageError(
             f"{file}: lacks {', '.join(broken)}, or has it in another form; export the checkpoint "

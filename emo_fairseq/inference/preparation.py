@@ -1,6 +1,7 @@
 """Items through tokenizers, front ends and leaves, to the batches that a model reads."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from emo_fairseq.inference.features import FeatureFrames
 from emo_fairseq.inference.items import Item
 from emo_fairseq.inference.loading import LoadedModel
 from emo_fairseq.inputs import FRAMES, TOKENS
-from emo_fairseq.modalities import TEXT
+from emo_fairseq.modalities import SPEECH, TEXT
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Preparation:
     def __init__(self, loaded: LoadedModel, device: torch.device) -> None:
         self._task = loaded.task
         self._missing = loaded.front_end.missing
+        self._recipes = loaded.front_end.recipes
         self._has_said: set[str] = set()
         self._contents = {
             modality: self._maker(modality, loaded, device)
@@ -58,13 +60,32 @@ class Preparation:
             return FeatureFrames(loaded.front_end.recipes[modality], device)
         return lambda sounds: sounds
 
-    def batches(self, items: Sequence[Item], batch_size: int) -> Iterator[Batch]:
+    def longest_seconds(self) -> float:
+        """The longest recording that is heard whole, as far as that is known in seconds."""
+        if SPEECH not in self._task.modalities:
+            return math.inf
+        kind = self._task.encoder_cards()[SPEECH].input
+        if kind == FRAMES and SPEECH not in self._missing:
+            return float(self._recipes[SPEECH].settings.get("max_seconds") or math.inf)
+        return math.inf if kind in (FRAMES, TOKENS) else float(self._task.cfg.max_speech_seconds)
+
+    def batches(
+        self, items: Sequence[Item], batch_size: int, cuts_speech: bool = True
+    ) -> Iterator[Batch]:
         """Rows of similar length together, the longest first: their numbers, and their input.
 
+        Args:
+            items: that are asked about.
+            batch_size: rows of a batch.
+            cuts_speech: whether speech that is too long is cut, as in training, or refused.
+
         Raises:
-            UsageError: an item has what cannot be computed.
+            UsageError: an item has what cannot be computed, or speech that must not be cut.
         """
-        leaves = {modality: self._leaf(modality, items) for modality in self._task.modalities}
+        leaves = {
+            modality: self._leaf(modality, items, cuts_speech or modality != SPEECH)
+            for modality in self._task.modalities
+        }
         order = np.lexsort([np.asarray(leaf.sizes) for leaf in leaves.values()])[::-1]
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size].tolist()
@@ -76,7 +97,7 @@ class Preparation:
                 },
             )
 
-    def _leaf(self, modality: str, items: Sequence[Item]) -> FairseqDataset:
+    def _leaf(self, modality: str, items: Sequence[Item], may_cut: bool) -> FairseqDataset:
         """The leaf of one modality; nothing is read or encoded if no item has it."""
         there = [number for number, item in enumerate(items) if item.has(modality)]
         if not there:
@@ -90,7 +111,7 @@ class Preparation:
         rows: list[np.ndarray | None] = [None] * len(items)
         for number, content in zip(there, self._contents[modality](sources), strict=True):
             rows[number] = content
-        self._say_cuts(modality, rows, items)
+        self._say_cuts(modality, rows, items, may_cut)
         return self._task.source.leaf(
             modality,
             rows,
@@ -99,19 +120,31 @@ class Preparation:
         )
 
     def _say_cuts(
-        self, modality: str, rows: Sequence[np.ndarray | None], items: Sequence[Item]
+        self,
+        modality: str,
+        rows: Sequence[np.ndarray | None],
+        items: Sequence[Item],
+        may_cut: bool,
     ) -> None:
         """Warn, once a model and modality, that what is too long is cut as in training."""
         limit = self._task.source.limit(modality)
         lengths = np.array([0 if row is None else len(row) for row in rows])
         longest = int(lengths.argmax())
-        if limit is None or modality in self._has_said or lengths[longest] <= limit:
+        if limit is None or lengths[longest] <= limit:
+            return
+        if not may_cut:
+            raise UsageError(
+                f"{items[longest].name}: {modality} of {lengths[longest]} frames or tokens, where "
+                f"the model reads {limit} at once, as in training; give shorter windows"
+            )
+        if modality in self._has_said:
             return
         self._has_said.add(modality)
         logger.warning(
             "%s: %s of %d is cut at the %d that the model reads, as in training, and so is any "
-            "other that is too long; timeline hears long audio whole",
+            "other that is too long%s",
             *(items[longest].name, modality, lengths[longest], limit),
+            "; timeline hears long audio whole" if modality == SPEECH else "",
         )
 
 

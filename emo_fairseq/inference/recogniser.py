@@ -10,7 +10,7 @@ from fairseq import utils
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.devices import check_device
-from emo_fairseq.inference.items import Item, ItemReader, Transcribe, pair_up
+from emo_fairseq.inference.items import Item, ItemReader, Transcribe, check_batch_size, pair_up
 from emo_fairseq.inference.loading import LoadedModel
 from emo_fairseq.inference.prediction import Prediction, read_answers
 from emo_fairseq.inference.preparation import Preparation
@@ -89,8 +89,9 @@ class EmotionRecogniser:
         Raises:
             UsageError: an item that cannot be read, or that the model cannot be asked; names it.
         """
+        check_batch_size(batch_size)
         pairs, is_many = pair_up(audio, text)
-        at_once = max(1, batch_size) * _BATCHES_IN_MEMORY
+        at_once = batch_size * _BATCHES_IN_MEMORY
         found: list[Prediction] = []
         for start in range(0, len(pairs), at_once):
             items = [
@@ -130,7 +131,7 @@ class EmotionRecogniser:
         whole = self._reader.read("the input", audio, text, sample_rate)
         if whole.sound is None:
             raise UsageError("timeline: there is no audio; give some")
-        longest = float(self.loaded.task.cfg.max_speech_seconds)
+        longest = self._preparation.longest_seconds()
         parts = windows(len(whole.sound), window_seconds, hop_seconds, longest)
         items = [
             Item(
@@ -139,20 +140,22 @@ class EmotionRecogniser:
             )
             for part in parts
         ]
+        answers = self.ask(items, batch_size, cuts_speech=False)
         return [
             Segment(part.start / SAMPLE_RATE, part.stop / SAMPLE_RATE, prediction)
-            for part, prediction in zip(parts, self.ask(items, batch_size), strict=True)
+            for part, prediction in zip(parts, answers, strict=True)
         ]
 
-    def ask(self, items: Sequence[Item], batch_size: int = 32) -> list[Prediction]:
-        """Ask about items that have been read; see :meth:`predict`."""
-        if batch_size < 1:
-            raise UsageError(f"batch_size {batch_size}: give at least 1")
+    def ask(
+        self, items: Sequence[Item], batch_size: int = 32, cuts_speech: bool = True
+    ) -> list[Prediction]:
+        """Ask about items that have been read; speech that is too long is cut, or refused."""
+        check_batch_size(batch_size)
         found: dict[int, Prediction] = {}
         if not items:
             return []
         with self._lock:
-            for rows, net_input in self._preparation.batches(items, batch_size):
+            for rows, net_input in self._preparation.batches(items, batch_size, cuts_speech):
                 output = self.forward(net_input)
                 found |= zip(rows, self._read([items[row] for row in rows], output), strict=True)
         return [found[number] for number in range(len(items))]

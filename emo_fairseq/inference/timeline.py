@@ -45,8 +45,8 @@ def windows(
         raise UsageError(f"a window of {window_seconds} s every {hop_seconds} s; give numbers")
     if window_seconds > longest_seconds:
         raise UsageError(
-            f"a window of {window_seconds:g} s: the model hears {longest_seconds:g} s at once "
-            "(--max-speech-seconds of its training); give so many at most"
+            f"a window of {window_seconds:g} s: the model hears {longest_seconds:g} s at once, as "
+            "in its training; give so many at most"
         )
     window, hop = round(window_seconds * SAMPLE_RATE), round(hop_seconds * SAMPLE_RATE)
     if not MIN_SAMPLES <= hop <= window:

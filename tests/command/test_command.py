@@ -41,6 +41,7 @@ MISTAKES = {
     "nothing there": (["evaluate", "{tmp}/x", "{tmp}"], "there is no such file or folder"),
     "no data": (["evaluate", "{tmp}", "{tmp}/x"], "there is no such folder; give a data dir"),
     "no model": (["export", "{tmp}/x.pt", "--output", "{tmp}/y"], "there is no such file"),
+    "not to be exported": (["export", "{tmp}", "--output", "y"], "or a folder of --save-dir\n"),
     "no folder": (["serve", "{tmp}/x"], ": there is no such "),
     "no corpus": (["prepare", "friends"], "there is no such preparation: "),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 import hf_folders
 import pytest
 
+from data_prep.folds import main as fold_main
 from data_prep.schema import read_manifest
 from emo_fairseq import predictions
 from emo_fairseq.command.__main__ import main
@@ -117,6 +118,27 @@ def test_what_cannot_be_trained_is_said_before(asked, said, copy_toy, capsys):
     data = copy_toy(lambda split, rows: [replace(row, audio=None, n_samples=None) for row in rows])
     assert main(["train", str(data), *asked.split()]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
+    data = copy_toy()
+    (data / "text").unlink()
+    fold_main([str(data), "--protocol", "k_fold", "--n-folds", "3", "--base", "train"])
+    capsys.readouterr()
+    asked = ["train", str(data), "--modal", "T", "--fold", "k_fold/1", "--dry-run"]
+    assert main(asked) == 2
+    said = capsys.readouterr()
+    assert "by one that is not fitted" in said.err
+    assert said.out == "", "no step is planned"
+    assert main([*asked, "--text-encoder", "hf:m/mpnet"]) == 0, "its tokenizer is not fitted"
+
+
+def test_the_checkpoint_knows_where_its_data_lie(command, toy_corpus, monkeypatch):
+    monkeypatch.chdir(toy_corpus.parent)
+    raw = ("--data-raw", toy_corpus.name)
+    (words,) = planned(command, toy_corpus.name, *raw, "--modal", "A")
+    places = [options_of(words)[name] for name in ("--data", "--data-raw")]
+    assert places == [str(toy_corpus.resolve())] * 2
 
 
 def meld(folder: Path) -> Path:

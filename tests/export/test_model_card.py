@@ -9,9 +9,12 @@ import yaml
 
 from data_prep.schema import read_manifest
 from emo_fairseq import metrics, predictions
+from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.card_figures import score_file
+from emo_fairseq.export.card_options import changed_options
 from emo_fairseq.export.model_card import write_card
+from emo_fairseq.inference.loading import read_checkpoint
 
 OPTIONS = "--modality text --dropout 0.3"
 LABELS = ("neutral", "happy", "sad", "angry")
@@ -35,8 +38,10 @@ def write_predictions(file: Path, truth: str, said: str) -> Path:
 
 
 def test_what_is_in_the_files(trained_models, own_folder, toy_corpus, tmp_path):
-    file = write_predictions(tmp_path / "test.tsv", "nnhhssaa" * 3, "nhhhssna" * 3)
-    checkpoint = trained_models.checkpoint(OPTIONS)
+    checkpoint, file = trained_models.checkpoint(OPTIONS), tmp_path / "test.tsv"
+    rows = trained_models.validated(checkpoint)
+    predictions.write(file, rows)
+    wa = sum(row["truth"] == row["prediction"] for row in rows) / len(rows)
     speakers = {row.speaker for row in read_manifest(toy_corpus / "train.tsv")}
     card = write_card(own_folder, checkpoint, toy_corpus, [file], "T--ET(toy)").read_text()
     front, _, text = card.removeprefix("---\n").partition("---\n")
@@ -57,8 +62,9 @@ def test_what_is_in_the_files(trained_models, own_folder, toy_corpus, tmp_path):
         "`checkpoint_last.pt`, as they stood then; no split has chosen them",
         "| model | `dropout` | `0.3` |",
         f"It was trained on {len(speakers)} speakers",
-        "| WA | 0.7500 |",
-        "test, 24 utterances (`test.tsv`)",
+        f"| WA | {wa:.4f} |",
+        "test, 12 utterances (`test.tsv`)",
+        "5 of these utterances were scored again by this model: the same answers.",
         "Languages: unknown",
     ):
         assert said in text, said
@@ -83,17 +89,52 @@ def test_what_no_file_says_is_called_unknown(trained_models, own_folder, toy_cor
     assert "metrics" not in card
 
 
-def test_the_split_that_chose_the_checkpoint(trained_models, own_folder, tmp_path):
+CHOSEN = {
+    "checkpoint_best.pt": "The test split chose the checkpoint: that with the largest uar.",
+    "checkpoint.best_uar_0.4121.pt": "chose the checkpoint: one of those with the largest uar.",
+    "checkpoint.best_loss_0.4121.pt": "what chose them is not known",
+    "checkpoint_best_old.pt": "what chose them is not known",
+    "checkpoint.avg10.pt": "what chose them is not known",
+    "checkpoint3.pt": "no split has chosen them",
+    "checkpoint_2_100.pt": "no split has chosen them",
+}
+
+
+@pytest.mark.parametrize(("name", "said"), CHOSEN.items(), ids=CHOSEN)
+def test_the_split_that_chose_the_checkpoint(name, said, trained_models, own_folder, tmp_path):
     saved = torch.load(trained_models.checkpoint(OPTIONS), weights_only=True)
     saved["cfg"]["dataset"] |= {"disable_validation": False, "valid_subset": "test"}
     saved["cfg"]["checkpoint"] |= {
         "best_checkpoint_metric": "uar",
         "maximize_best_checkpoint_metric": True,
     }
-    torch.save(saved, tmp_path / "checkpoint_best.pt")
-    card = write_card(own_folder, tmp_path / "checkpoint_best.pt").read_text()
-    assert "The test split chose the checkpoint: that with the largest uar." in card
-    assert "figures on it flatter the model" in card
+    torch.save(saved, tmp_path / name)
+    card = write_card(own_folder, tmp_path / name).read_text()
+    assert said in card
+    assert ("figures on it flatter the model" in card) == ("chose the checkpoint" in said)
+
+
+def test_the_last_epoch_that_was_trained(trained_models, own_folder):
+    whole = trained_models.checkpoint("--modality text --max-update 0 --max-epoch 2")
+    assert "Updates: 8; epoch 2." in write_card(own_folder, whole).read_text()
+    part = trained_models.checkpoint(OPTIONS)  # half an epoch
+    assert "Updates: 2; epoch 1." in write_card(own_folder, part).read_text()
+
+
+def test_options_that_nobody_gave_or_nothing_obeys_are_not_told(trained_models):
+    sizes = """--arch robertaEMO_tiny --embedding-dim 16 --speech-conv-channels 16
+        --speech-conv-layers '[(8, 10, 5)]' --text-attention-heads 2"""
+    checkpoint = trained_models.checkpoint("--modality speech --speech-input log_mel", sizes=sizes)
+    saved = torch.load(checkpoint, weights_only=True)
+    config = read_checkpoint(checkpoint)["cfg"]
+    cards = {k: EncoderCard(**card) for k, card in saved["task_state"]["encoders"].items()}
+    told = changed_options(config, cards)
+    assert told["model"] == {
+        "name": "robertaEMO_tiny",
+        "embedding_dim": "16",
+        "speech_conv_channels": "16",
+    }
+    assert told["optimization"] == {"clip_norm": "1.0", "lr": "[0.003]", "max_update": "2"}
 
 
 def test_figures_are_those_of_the_rows(tmp_path):
@@ -123,7 +164,28 @@ def test_figures_of_numbers(tmp_path):
     assert scored.figures["CCC"].figure == pytest.approx(sum(of_axis) / 2, abs=1e-6)
 
 
-def test_predictions_of_another_model_are_refused(tmp_path):
+def test_predictions_of_another_model_are_refused(trained_models, own_folder, toy_corpus, tmp_path):
+    checkpoint, file = trained_models.checkpoint(OPTIONS), tmp_path / "p.tsv"
+    other = trained_models.checkpoint(f"{OPTIONS} --seed 5")
+    predictions.write(file, trained_models.validated(other))
+    with pytest.raises(UsageError, match="p.tsv: .*: the model's answer differs from the file's"):
+        write_card(own_folder, checkpoint, toy_corpus, [file])
+    foreign = write_predictions(tmp_path / "foreign.tsv", "nh", "nh")
+    with pytest.raises(UsageError, match=r"foreign.tsv: u0 .* is not in the split test of"):
+        write_card(own_folder, checkpoint, toy_corpus, [foreign])
+    assert not (own_folder / "README.md").exists()
+
+
+def test_figures_that_cannot_be_checked_are_called_so(trained_models, own_folder, tmp_path):
+    saved = torch.load(trained_models.checkpoint(OPTIONS), weights_only=True)
+    saved["cfg"]["task"]["data"] = str(tmp_path / "gone")
+    torch.save(saved, tmp_path / "checkpoint_last.pt")
+    file = write_predictions(tmp_path / "p.tsv", "nh", "nh")
+    card = write_card(own_folder, tmp_path / "checkpoint_last.pt", None, [file]).read_text()
+    assert "Taken from `p.tsv` as given, and not checked to be this model's" in card
+
+
+def test_predictions_of_other_labels_are_refused(tmp_path):
     file = write_predictions(tmp_path / "p.tsv", "nh", "nh")
     with pytest.raises(UsageError, match="holds predictions of neutral, happy, sad, angry, and"):
         score_file(file, ("joy", "fear"), has_labels=True)

@@ -139,6 +139,9 @@ def test_features_are_computed_again(
     audio, text = rows_of(data)
     nothing_else()
     _compare(folder, rows, audio, text if "text" in options else None)
+    if "sounds" in features:
+        with pytest.raises(UsageError, match=r"a window of 4 s: the model hears 0\.7 s at once"):
+            RobertaEMOModel.from_pretrained(folder, "cpu").timeline(audio[0])
 
 
 def test_features_of_others_are_told_to_be_missing(data, trained_models, tmp_path, monkeypatch):
@@ -222,6 +225,7 @@ def test_texts_are_cleaned_as_those_of_the_training_were(toy_corpus, trained_mod
     }
     write_corpus(raw, corpus, splits)
     shutil.copytree(toy_corpus / "text", raw / "text")
+    (raw / "predictions.tsv").write_text("id\tsplit\tprediction\n")  # no split of the corpus
     checkpoint = trained_models.checkpoint("--modality text")
     folder = write_model_folder(checkpoint, raw, tmp_path / "folder")
     assert RobertaEMOModel.from_pretrained(folder, "cpu").predict(text="“No”\n").text == "“No” "
@@ -257,6 +261,14 @@ BROKEN: dict[str, tuple[Change, tuple[str, ...]]] = {
         _config(lambda c: c["front_end"].update(tokenizers=["../text"])),
         ("lacks tokenizers",),
     ),
+    "no name of a folder": (
+        _config(lambda c: c["front_end"].update(tokenizers=[{}])),
+        ("lacks tokenizers",),
+    ),
+    "features of a folder outside": (
+        _config(lambda c: c["front_end"].update(features={"/text": {}})),
+        ("lacks features",),
+    ),
     "another width": (
         _config(lambda c: c["model"].update(embedding_dim=17)),
         ("model.safetensors", "does not fit the model"),
@@ -279,6 +291,14 @@ BROKEN: dict[str, tuple[Change, tuple[str, ...]]] = {
     "a kernel of others": (
         _config(lambda c: c["state"].update(x=[{"_attn_implementation": "me/mine"}])),
         ("me/mine", "is not loaded"),
+    ),
+    "weights of others": (
+        _config(lambda c: c["model"].update(checkpoint_weights="trained")),
+        ("config.json: checkpoint_weights is 'trained'", "from outside of the folder"),
+    ),
+    "a backbone of others": (
+        _config(lambda c: c["state"].update(x={"use_pretrained_backbone": True})),
+        ("use_pretrained_backbone", "is not loaded"),
     ),
     "a tokenizer of others": (
         lambda f: (f / "text" / "tokenizer_config.json").write_text('{"auto_map": {"a": "b"}}'),
@@ -358,3 +378,34 @@ def test_a_folder_is_written_over_by_the_next_model_alone(trained_models, tmp_pa
         *("config.json", "model.safetensors", "text", "notes.txt")
     }
     assert read_model_folder(text).task.modalities == ("text",)
+
+
+def test_a_model_gives_way_only_to_a_whole_one(trained_models, toy_corpus, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(trained_models.folder("--modality text"), out)
+    for name in ("README.md", "model.onnx", "model.onnx.data"):
+        (out / name).write_text("of the old weights")
+    shutil.copytree(toy_corpus / "text", tmp_path / "data" / "text")
+    next((tmp_path / "data" / "text").glob("*.model")).unlink()
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    checkpoint = trained_models.checkpoint("--modality text --seed 5")
+
+    def refuse(folder: Path) -> None:
+        assert read_model_folder(folder).task.modalities == ("text",)
+        raise UsageError("the card cannot be written")
+
+    for data, finish, fragment in (
+        (None, refuse, "the card cannot be written"),
+        (tmp_path / "data", None, "text: the tokenizer cannot be copied"),
+    ):
+        with pytest.raises(UsageError, match=fragment):
+            write_model_folder(checkpoint, data, out, finish=finish)
+        with pytest.raises(UsageError, match=fragment):
+            write_model_folder(checkpoint, data, tmp_path / "new", finish=finish)
+        assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+        assert not (tmp_path / "new").exists()
+    # The folder's own tokenizers will do, and of the old model nothing else is left.
+    write_model_folder(checkpoint, out, out)
+    assert {file.name for file in out.iterdir()} == {"config.json", "model.safetensors", "text"}
+    assert read_model_folder(out).tokenizers == {"text": out / "text"}
+    assert (out / "model.safetensors").read_bytes() != before[out / "model.safetensors"]

@@ -90,7 +90,7 @@ def forms(folder):
     yield "int16", {"audio": short, **rate}
     yield "int32", {"audio": short.astype(np.int32) << 16, **rate}
     yield "two channels", {"audio": np.stack([whole * 0.5, whole * 1.5], axis=1), **rate}
-    yield "a tensor", {"audio": torch.from_numpy(whole).float(), **rate}
+    yield "a tensor", {"audio": torch.from_numpy(whole).requires_grad_(), **rate}
     for ending in ("wav", "flac"):
         soundfile.write(folder / f"tone.{ending}", short, 11025)
         yield ending, {"audio": folder / f"tone.{ending}"}
@@ -107,6 +107,9 @@ def test_a_sound_in_any_form_is_the_same_sound(both, tmp_path):
     for samples in (coarse, (coarse - 128.0) / 128):
         found = both.predict(samples, sample_rate=11025)
         assert found == answers.setdefault("8 bits", found)
+    rough = torch.from_numpy(TONE).bfloat16()
+    found = both.predict(rough, sample_rate=11025)
+    assert found == both.predict(rough.float().numpy(), sample_rate=11025)
     soundfile.write(tmp_path / "tone.mp3", TONE, 16000)
     assert both.predict(tmp_path / "tone.mp3").label in both.labels
 
@@ -130,8 +133,18 @@ REFUSED = {
     "three axes": ({"audio": np.zeros((2, 2, 2)), "sample_rate": 16000}, "(2, 2, 2)"),
     "words as samples": ({"audio": np.array(["a"]), "sample_rate": 16000}, "<U1"),
     "odd integers": ({"audio": np.zeros(999, np.int64), "sample_rate": 16000}, "int64"),
+    "integers as floats": (
+        {"audio": [SECOND, SECOND + 9000.0], "sample_rate": 16000},
+        *("item 2", "of up to 9000", "32768"),
+    ),
+    "a tensor of nothing": (
+        {"audio": torch.ones(999, device="meta"), "sample_rate": 1e4},
+        "Tensor",
+    ),
+    "a name too long": ({"audio": ["a" * 300]}, "item 1", "cannot be opened (File name too long)"),
     "no file": ({"audio": ["gone.wav"]}, "item 1 (gone.wav)", "no such file"),
     "no batch": ({"text": "a", "batch_size": 0}, "batch_size 0"),
+    "half a batch": ({"text": "a", "batch_size": 1.5}, "batch_size 1.5: give a whole number"),
 }
 
 
@@ -180,6 +193,11 @@ def test_long_audio_is_cut_as_in_training_and_that_is_said_once(both, caplog):
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "speech of 336000 is cut at the 320000" in warnings[0]
+    assert warnings[0].endswith("timeline hears long audio whole")
+    caplog.clear()
+    both.predict(text="no " * 600)
+    assert "text of 1801 is cut at the 511" in caplog.text
+    assert "timeline" not in caplog.text
 
 
 def test_threads_may_ask_at_once(both):
@@ -219,7 +237,7 @@ def test_plain_values(both):
 def test_a_device_that_is_not_there(trained_models):
     folder = trained_models.folder(BOTH)
     absent = f"cuda:{torch.cuda.device_count()}"
-    for device in (absent, "abacus"):
+    for device in (absent, "abacus", "mps", "meta"):
         with pytest.raises(UsageError, match=device):
             RobertaEMOModel.from_pretrained(folder, device)
     with pytest.raises(UsageError, match="leave data out"):

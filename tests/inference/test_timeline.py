@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_prep.extract_features import main as extract_features
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.timeline import windows
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 
 BOTH = "--modality text+speech --speech-input log_mel"
+SMALL = "--arch robertaEMO_tiny --embedding-dim 16"
 RATE = 16_000
 
 
@@ -68,3 +70,16 @@ def test_a_stretch_is_heard_as_if_alone(trained_models):
     assert short[0].prediction.modalities == ("speech",)
     with pytest.raises(UsageError, match="there is no audio"):
         recogniser.timeline(None, text="no")
+
+
+def test_a_stretch_of_more_frames_than_are_read_is_refused(trained_models, copy_toy):
+    data = copy_toy()
+    assert extract_features([str(data), "--name", "levels", "--encoder", "log_mel"]) == 0
+    options = "--modality speech --speech-encoder features:levels --max-frames 50"
+    checkpoint = trained_models.checkpoint(options, data, SMALL)
+    recogniser = RobertaEMOModel.from_pretrained(checkpoint, "cpu", data=data)
+    sound = np.random.default_rng(3).normal(0, 0.1, 2 * RATE)
+    with pytest.raises(UsageError, match="speech of 98 frames or tokens, .* reads 50 at once"):
+        recogniser.timeline(sound, sample_rate=RATE, window_seconds=1.0, hop_seconds=0.5)
+    found = recogniser.timeline(sound, sample_rate=RATE, window_seconds=0.5, hop_seconds=0.5)
+    assert len(found) == 4

@@ -44,6 +44,9 @@ def test_what_is_heard_is_read(trained_models):
     found = reader.predict(NOISE, sample_rate=8_000, transcribe=transcribe)
     assert (found.text, found.modalities, found.seconds) == ("such a party", ("text",), 1.0)
     assert found.probabilities == reader.predict(text="such a party").probabilities
+    texts = ["rain", None]  # a text that is there is not heard again
+    found = reader.predict([NOISE, NOISE], texts, sample_rate=8_000, transcribe=transcribe)
+    assert [p.text for p in found] == ["rain", "such a party"]
 
 
 def test_no_words(trained_models):
@@ -51,6 +54,15 @@ def test_no_words(trained_models):
     assert open_model(trained_models, BOTH).predict(NOISE, **given).modalities == ("speech",)
     with pytest.raises(UsageError, match="item 1: no words were heard in it, and the model reads"):
         open_model(trained_models, TEXT).predict([NOISE], **given)
+
+
+def test_the_item_that_cannot_be_transcribed_is_named(trained_models):
+    def transcribe(samples):
+        raise KeyError("language")
+
+    model = open_model(trained_models, BOTH)
+    with pytest.raises(UsageError, match="item 2: transcribe failed .KeyError: 'language'."):
+        model.predict([NOISE, NOISE], ["a", None], sample_rate=8_000, transcribe=transcribe)
 
 
 class _Whisper:
