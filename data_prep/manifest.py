@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from data_prep.files.replacing import replacing
 from data_prep.records import (
     AXES,
     KNOWN_COLUMNS,
@@ -235,10 +235,5 @@ def _format(name: str, value: str | int | float | None) -> str:
 
 def write_atomically(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8 beside `path`, then rename it: readers see old or new, never half."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(Path(path), is_locked=False) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ and ``seconds`` (of the speech that was heard, or null) of each, and the weights
 """
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
 
 # What numpy.load raises for a file that is damaged, or of another kind.
@@ -56,12 +56,10 @@ def write(path: Path, rows: Sequence[Attended]) -> None:
         for number, row in enumerate(rows)
         for name, weights in row.weights.items()
     }
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
+    with replacing(path, is_locked=False) as part, part.open("wb") as file:
         np.savez_compressed(
             file, allow_pickle=False, **{_UTTERANCES: np.array(json.dumps(told)), **arrays}
         )
-    unfinished.replace(path)
 
 
 def read(path: Path) -> list[Attended]:

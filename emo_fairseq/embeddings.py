@@ -1,11 +1,12 @@
 """The embeddings file: an ``.npz`` of ``ids`` (N,), ``splits`` (N,) and ``embeddings`` (N, D)."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from data_prep.files.replacing import replacing
 
 
 @dataclass(frozen=True, eq=False)  # no tuple: fairseq rebuilds those that ranks exchange
@@ -32,12 +33,10 @@ def write(path: Path, rows: Sequence[Embedded]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     ordered = sorted(rows, key=lambda row: (row.split, row.id))
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with unfinished.open("wb") as file:
+    with replacing(path, is_locked=False) as part, part.open("wb") as file:
         np.savez(
             file,
             ids=np.array([row.id for row in ordered]),
             splits=np.array([row.split for row in ordered]),
             embeddings=np.stack([row.vector for row in ordered]),
         )
-    unfinished.replace(path)

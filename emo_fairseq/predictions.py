@@ -6,10 +6,10 @@ truth is empty. This is all that reports are made from.
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
 
 PROBABILITY = "probability_"
@@ -31,9 +31,8 @@ def write(path: Path, rows: Sequence[Row]) -> None:
         "\t".join(columns),
         *("\t".join(_cell(row[name]) for name in columns) for row in ordered),
     ]
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with replacing(path, is_locked=False) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
+from data_prep.files.replacing import replacing
 from data_prep.sound.decoding import AudioError
 
 SUFFIX = ".flac"
@@ -59,10 +59,6 @@ def _cut(stretch: Stretch) -> None:
     if not len(samples):
         raise AudioError("holds no sound (0 samples)")
     stretch.target.parent.mkdir(parents=True, exist_ok=True)
-    part = stretch.target.with_name(f".{stretch.target.name}.{os.getpid()}.part")
-    try:
+    with replacing(stretch.target, is_locked=False) as part:
         subtype = _SIXTEEN if is_sixteen else "PCM_24"
         soundfile.write(part, samples, rate, format="FLAC", subtype=subtype)
-        part.replace(stretch.target)
-    finally:
-        part.unlink(missing_ok=True)

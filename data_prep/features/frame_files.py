@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.tokens.folder import replacing
+from data_prep.files.replacing import replacing
 
 FloatArray = npt.NDArray[np.floating[Any]]
 

@@ -25,8 +25,9 @@ from data_prep.features.frame_files import (
     write_frames,
 )
 from data_prep.files.lock import locked
+from data_prep.files.replacing import replacing
 from data_prep.schema import Utterance
-from data_prep.tokens.folder import replacing, sequence_digest
+from data_prep.tokens.folder import sequence_digest
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ import yaml
 
 from data_prep.features.frame_files import FloatArray, StoredFeatures, read_frames, write_frames
 from data_prep.features.layouts import open_foreign
+from data_prep.files.replacing import replacing
 from data_prep.schema import Utterance
-from data_prep.tokens.folder import replacing, sequence_digest
+from data_prep.tokens.folder import sequence_digest
 
 __all__ = ["FloatArray", "StoredFeatures", "open_features", "read_card", "rows_digest"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from data_prep.files.replacing import replacing
 from data_prep.sound.length import default_workers
 from data_prep.tokens.folder import file_digest
 
@@ -68,6 +68,5 @@ def _remember(memory: Path, known: dict[str, list[Any]], new: dict[str, list[Any
     if not kept:
         return
     memory.parent.mkdir(parents=True, exist_ok=True)
-    part = memory.with_name(f".{memory.name}.{os.getpid()}.part")
-    part.write_text(json.dumps({**known, **kept}), encoding="utf-8")
-    part.replace(memory)
+    with replacing(memory, is_locked=False) as part:
+        part.write_text(json.dumps({**known, **kept}), encoding="utf-8")

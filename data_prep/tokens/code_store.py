@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.tokens.folder import replacing
+from data_prep.files.replacing import replacing
 from data_prep.tokens.vq_wav2vec import Codes
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import yaml
+
+from data_prep.files.replacing import replacing
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
@@ -245,19 +246,6 @@ def load_dictionary(path: str | Path) -> Dictionary:
         return Dictionary.load(str(path))
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: is no fairseq dictionary ({error})") from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder, which takes `path`'s place if the block succeeds."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_tokens(prefix: Path, rows: Iterable[Tokens], vocab_size: int) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data_prep.files.replacing import replacing
 from data_prep.records import SAMPLE_RATE
 from data_prep.sound.audio import FloatArray
 from data_prep.tokens.folder import (
@@ -24,7 +25,6 @@ from data_prep.tokens.folder import (
     file_digest,
     load_dictionary,
     read_card,
-    replacing,
 )
 from data_prep.tokens.vq_wav2vec import Codes, VqWav2Vec
 

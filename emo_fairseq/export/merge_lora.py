@@ -16,6 +16,7 @@ from fairseq import checkpoint_utils
 from omegaconf import open_dict
 
 import emo_fairseq
+from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITIES
 from emo_fairseq.models.config import FULL, LORA
@@ -46,9 +47,8 @@ def merge_checkpoint(checkpoint: Path, out: Path) -> list[str]:
             config[f"{modality}_tuning"] = FULL
     state["model"] = merged_state_dict(state["model"])
     state.pop("last_optimizer_state", None)
-    unfinished = out.with_name(f"{out.name}.tmp")
-    torch.save(state, unfinished)
-    unfinished.replace(out)
+    with replacing(out, is_locked=False) as part:
+        torch.save(state, part)
     return adapted
 
 

@@ -8,6 +8,7 @@ import safetensors
 from safetensors.torch import save_file
 from torch import Tensor
 
+from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
 
 
@@ -26,12 +27,11 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], note: str = "") -> 
         place = alone.untyped_storage().data_ptr()
         whole[name] = alone.clone() if place in places else alone  # the format shares no memory
         places.add(place)
-    part = file.with_name(f".{file.name}.part")
-    part.touch()
-    mode = part.stat().st_mode  # what the user's umask allows; safetensors lets the owner alone
-    save_file(whole, str(part), metadata={"note": note})
-    part.chmod(mode)
-    part.replace(file)
+    with replacing(file, is_locked=False) as part:
+        part.touch()
+        mode = part.stat().st_mode  # what the user's umask allows; safetensors lets the owner alone
+        save_file(whole, str(part), metadata={"note": note})
+        part.chmod(mode)
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

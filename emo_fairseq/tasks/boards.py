@@ -9,7 +9,7 @@ on several ranks, of what the first one scores.
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from fairseq.logging import progress_bar
@@ -19,6 +19,17 @@ from emo_fairseq.embeddings import Embedded
 MOST_ROWS = 1000
 N_COMPONENTS = 50
 CONFUSIONS, EMBEDDINGS = "confusions", "embeddings"
+
+
+class _Found(NamedTuple):
+    """What a validation found."""
+
+    split: str
+    counts: np.ndarray | None  # (K, K) truth by prediction
+    labels: Sequence[str]
+    ids: Sequence[str]
+    vectors: np.ndarray  # (N, components)
+    step: int  # updates so far
 
 
 class Boards:
@@ -54,13 +65,13 @@ class Boards:
         rows, self._rows = list(self._rows.values()), {}
         if not rows:  # no batch on this rank
             return
-        split, vectors = rows[0].split, principal_components(np.stack([r.vector for r in rows]))
-        names = [row.id for row in rows]
+        vectors = principal_components(np.stack([row.vector for row in rows]))
+        found = _Found(rows[0].split, counts, labels, [row.id for row in rows], vectors, step)
         if self.logdir:
             bar = progress_bar.TensorboardProgressBarWrapper(None, self.logdir)
-            _to_tensorboard(bar._writer(split), counts, labels, names, vectors, step)
+            _to_tensorboard(bar._writer(found.split), found)
         if self._is_wandb and "wandb" in sys.modules:
-            _to_wandb(sys.modules["wandb"], split, counts, labels, names, vectors, step)
+            _to_wandb(sys.modules["wandb"], found)
 
 
 def principal_components(vectors: np.ndarray) -> np.ndarray:
@@ -70,45 +81,32 @@ def principal_components(vectors: np.ndarray) -> np.ndarray:
     return np.asarray((left * scale)[:, :N_COMPONENTS], dtype=np.float32)
 
 
-def _to_tensorboard(
-    writer: Any,
-    counts: np.ndarray | None,
-    labels: Sequence[str],
-    names: Sequence[str],
-    vectors: np.ndarray,
-    step: int,
-) -> None:
+def _to_tensorboard(writer: Any, found: _Found) -> None:
     if writer is None:  # fairseq has said that tensorboardX is missing
         return
-    if counts is not None:
-        writer.add_text(CONFUSIONS, markdown(counts, labels), step)
-        image = _drawn(counts, labels)
+    if found.counts is not None:
+        writer.add_text(CONFUSIONS, markdown(found.counts, found.labels), found.step)
+        image = _drawn(found.counts, found.labels)
         if image is not None:
-            writer.add_image(CONFUSIONS, image, step, dataformats="HWC")
+            writer.add_image(CONFUSIONS, image, found.step, dataformats="HWC")
     # The same step each time: the projector shows one, and old ones would fill the disk.
-    writer.add_embedding(vectors, metadata=list(names), global_step=0, tag=EMBEDDINGS)
+    writer.add_embedding(found.vectors, metadata=list(found.ids), global_step=0, tag=EMBEDDINGS)
     writer.flush()
 
 
-def _to_wandb(
-    wandb: Any,
-    split: str,
-    counts: np.ndarray | None,
-    labels: Sequence[str],
-    names: Sequence[str],
-    vectors: np.ndarray,
-    step: int,
-) -> None:
+def _to_wandb(wandb: Any, found: _Found) -> None:
     if wandb.run is None:
         return
-    found = {}
-    if counts is not None:
-        rows = [[name, *row] for name, row in zip(labels, counts.tolist(), strict=True)]
-        found[CONFUSIONS] = wandb.Table(columns=["truth", *labels], data=rows)
-    columns = ["id", *(f"component {n}" for n in range(1, vectors.shape[1] + 1))]
-    rows = [[name, *row] for name, row in zip(names, vectors.tolist(), strict=True)]
-    found[EMBEDDINGS] = wandb.Table(columns=columns, data=rows)
-    wandb.log({f"{split}/{name}": table for name, table in found.items()}, step=step)
+    tables = {}
+    if found.counts is not None:
+        counted = zip(found.labels, found.counts.tolist(), strict=True)
+        rows = [[name, *row] for name, row in counted]
+        tables[CONFUSIONS] = wandb.Table(columns=["truth", *found.labels], data=rows)
+    components = range(1, found.vectors.shape[1] + 1)
+    rows = [[name, *row] for name, row in zip(found.ids, found.vectors.tolist(), strict=True)]
+    columns = ["id", *(f"component {number}" for number in components)]
+    tables[EMBEDDINGS] = wandb.Table(columns=columns, data=rows)
+    wandb.log({f"{found.split}/{name}": x for name, x in tables.items()}, step=found.step)
 
 
 def markdown(counts: np.ndarray, labels: Sequence[str]) -> str:

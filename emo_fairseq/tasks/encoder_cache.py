@@ -19,7 +19,7 @@ from fairseq.data import FairseqDataset
 
 from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
 from data_prep.files.lock import locked
-from data_prep.tokens.folder import replacing
+from data_prep.files.replacing import replacing
 from emo_fairseq.data.content import content_digest
 from emo_fairseq.data.encoded import EncodedDataset
 from emo_fairseq.encoder_card import EncoderCard

@@ -6,7 +6,6 @@ trust are refused, but for the one of the allow-list, whose content is checked b
 
 import importlib
 import logging
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import sklearn
 from sklearn.ensemble import RandomForestClassifier
 
+from data_prep.files.replacing import replacing
 from data_prep.schema import AXES
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion.forest import Forest
@@ -40,9 +40,8 @@ def write_forest(forest: Forest, file: Path) -> None:
         "about": dict(forest.about),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    _skops().dump(content, unfinished, compression=zipfile.ZIP_DEFLATED)
-    unfinished.replace(file)
+    with replacing(file, is_locked=False) as part:
+        _skops().dump(content, part, compression=zipfile.ZIP_DEFLATED)
 
 
 def read_forest(file: Path) -> Forest:
