@@ -243,8 +243,9 @@ def load_dictionary(path: str | Path) -> Dictionary:
     from fairseq.data import Dictionary
 
     try:
+        Path(path).read_text(encoding="utf-8")  # of another, fairseq raises a bare Exception
         return Dictionary.load(str(path))
-    except (ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: is no fairseq dictionary ({error})") from error
 
 

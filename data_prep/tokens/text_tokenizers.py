@@ -73,7 +73,13 @@ class SentencePieceTokenizer:
         import sentencepiece
 
         self._folder = folder
-        self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / MODEL_FILE))
+        try:
+            self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / MODEL_FILE))
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"{folder / MODEL_FILE}: cannot be read by sentencepiece; delete the folder and "
+                "tokenize again, or export the model again"
+            ) from error
 
     @cached_property
     def dictionary(self) -> Dictionary:

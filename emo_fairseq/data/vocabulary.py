@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fairseq.data import Dictionary
 
 from data_prep.tokens.folder import (
     DICT_FILE,
     SYMBOLS_FILE,
     TOKENIZER_FILE,
     SpecialIds,
+    load_dictionary,
     read_card,
     special_ids,
 )
@@ -99,7 +99,7 @@ def find_symbol(folder: Path, names: Sequence[str]) -> int | None:
     if (folder / SYMBOLS_FILE).exists():
         symbols = json.loads((folder / SYMBOLS_FILE).read_text(encoding="utf-8"))
     elif (folder / DICT_FILE).exists():
-        symbols = Dictionary.load(str(folder / DICT_FILE)).symbols
+        symbols = load_dictionary(folder / DICT_FILE).symbols
     else:
         symbols = []
     return next((symbols.index(name) for name in names if name in symbols), None)
@@ -113,11 +113,9 @@ def symbols_digest(symbols: Sequence[str]) -> str:
 def read_dictionary(dictionary_file: Path) -> Vocabulary:
     """The vocabulary of a ``dict.txt``. Raises a `UsageError` if it is none."""
     try:
-        dictionary = Dictionary.load(str(dictionary_file))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"{dictionary_file}: cannot be read as a fairseq dictionary ({error}); tokenise again"
-        ) from error
+        dictionary = load_dictionary(dictionary_file)
+    except ValueError as error:
+        raise UsageError(f"{error}; tokenise again") from error
     return Vocabulary(len(dictionary), symbols_digest(dictionary.symbols), str(dictionary_file))
 
 

@@ -1,6 +1,7 @@
 """Text tokens: fairseq's own ids, fitted on train alone, the same bytes every time."""
 
 import csv
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from data_prep.corpora.toy_text import write_sentence
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 from data_prep.tokenize_text import main, tokenize_with_gpt2, tokenize_with_sentencepiece
-from data_prep.tokens.folder import EOS, UNK, read_card
+from data_prep.tokens.folder import EOS, UNK, load_dictionary, read_card
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 
 RealData = Callable[[str], Path]
@@ -338,3 +339,14 @@ def test_a_folder_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.yaml").write_text("settings: {quantizer: kmeans}\nfiles: {}\nsplits: {}")
     with pytest.raises(ValueError, match="no text tokenizer"):
         load_text_tokenizer(tmp_path)
+
+
+def test_a_damaged_tokenizer_is_told(copy_toy: Callable[..., Path], tmp_path: Path) -> None:
+    folder = tmp_path / "text"
+    shutil.copytree(copy_toy() / "text", folder)
+    (folder / "sentencepiece.model").write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"sentencepiece\.model: cannot be read"):
+        load_text_tokenizer(folder)
+    (folder / "dict.txt").write_bytes(b"\xff 1\n")
+    with pytest.raises(ValueError, match=r"dict\.txt: is no fairseq dictionary"):
+        load_dictionary(folder / "dict.txt")
