@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference")
     parser.add_argument("model", type=Path, help="model folder")
     parser.add_argument("data", type=Path, help="data dir whose rows are asked about")
+    parser.add_argument("--data-raw", type=Path, help="folder of the audio (default: the data dir)")
     parser.add_argument("--split", default="test")
     parser.add_argument("--items", type=int, default=200, help="rows at most")
     parser.add_argument("--rounds", type=int, default=5)
@@ -45,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     peers = _peers(options.model, options.device)
-    items = _items(options.data, options.split, options.items, next(iter(peers.values())))
+    audio_root = options.data_raw or options.data
+    first = next(iter(peers.values()))
+    items = _items(options.data, audio_root, options.split, options.items, first)
     for recogniser in peers.values():
         _round(recogniser, items)  # warms up
     found: dict[str, list[Speed]] = {name: [] for name in peers}
@@ -67,15 +70,20 @@ def _peers(folder: Path, device: str) -> dict[str, Any]:
     return peers
 
 
-def _items(data: Path, split: str, most: int, recogniser: Any) -> dict[str, list[Any]]:
+def _items(
+    data: Path, audio_root: Path, split: str, most: int, recogniser: Any
+) -> dict[str, list[Any]]:
     """What of the rows the model reads, by the name of predict's argument."""
-    rows = read_manifest(data / f"{split}.tsv")[:most]
+    rows = read_manifest(data / f"{split}.tsv")
     columns: dict[str, list[Any]] = {
-        "audio": [None if row.audio is None else data / row.audio for row in rows],
+        "audio": [None if row.audio is None else audio_root / row.audio for row in rows],
         "text": [row.text for row in rows],
     }
     read = {"audio": "speech" in recogniser.modalities, "text": "text" in recogniser.modalities}
-    return {name: column for name, column in columns.items() if read[name]}
+    columns = {name: column for name, column in columns.items() if read[name]}
+    heard = [n for n in range(len(rows)) if any(x[n] is not None for x in columns.values())]
+    print(f"{len(heard)} of {len(rows)} rows have what the model reads; asked: {most} at most")
+    return {name: [column[n] for n in heard[:most]] for name, column in columns.items()}
 
 
 def _round(recogniser: Any, items: dict[str, list[Any]]) -> Speed:

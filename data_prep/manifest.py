@@ -235,5 +235,5 @@ def _format(name: str, value: str | int | float | None) -> str:
 
 def write_atomically(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8 beside `path`, then rename it: readers see old or new, never half."""
-    with replacing(Path(path), is_locked=False) as part:
+    with replacing(Path(path)) as part:
         part.write_text(text, encoding="utf-8", newline="\n")

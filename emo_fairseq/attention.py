@@ -56,7 +56,7 @@ def write(path: Path, rows: Sequence[Attended]) -> None:
         for number, row in enumerate(rows)
         for name, weights in row.weights.items()
     }
-    with replacing(path, is_locked=False) as part, part.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(
             file, allow_pickle=False, **{_UTTERANCES: np.array(json.dumps(told)), **arrays}
         )

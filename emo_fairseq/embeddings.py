@@ -33,7 +33,7 @@ def write(path: Path, rows: Sequence[Embedded]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     ordered = sorted(rows, key=lambda row: (row.split, row.id))
-    with replacing(path, is_locked=False) as part, part.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         np.savez(
             file,
             ids=np.array([row.id for row in ordered]),

@@ -31,7 +31,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
         "\t".join(columns),
         *("\t".join(_cell(row[name]) for name in columns) for row in ordered),
     ]
-    with replacing(path, is_locked=False) as part:
+    with replacing(path) as part:
         part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -59,6 +59,6 @@ def _cut(stretch: Stretch) -> None:
     if not len(samples):
         raise AudioError("holds no sound (0 samples)")
     stretch.target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(stretch.target, is_locked=False) as part:
+    with replacing(stretch.target) as part:
         subtype = _SIXTEEN if is_sixteen else "PCM_24"
         soundfile.write(part, samples, rate, format="FLAC", subtype=subtype)

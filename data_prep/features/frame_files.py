@@ -93,7 +93,7 @@ def write_frames(
     """
     lengths: list[int] = []
     n_frames, width = 0, 0
-    with replacing(folder / f"{split}.npy") as part:
+    with replacing(folder / f"{split}.npy", is_locked=True) as part:
         with part.open("wb") as file:
             start = _write_header(file, (0, 0), dtype)
             for row, frames in enumerate(frames_of_rows):
@@ -110,7 +110,7 @@ def write_frames(
             file.seek(0)
             if _write_header(file, (n_frames, width), dtype) != start:
                 raise AssertionError("numpy wrote headers of two lengths")
-        with replacing(folder / f"{split}.lengths") as lengths_part:
+        with replacing(folder / f"{split}.lengths", is_locked=True) as lengths_part:
             lengths_part.write_text("\n".join(map(str, lengths)) + "\n", encoding="utf-8")
             when_written()
     return lengths

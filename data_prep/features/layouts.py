@@ -180,7 +180,7 @@ def _packed(
                 logger.info("%s: packing %s into %s", folder, split, target)
                 names = _names(folder / split, rows)
                 write_frames(target, split, frames, dtype, names.__getitem__)
-                with replacing(signed) as part:
+                with replacing(signed, is_locked=True) as part:
                     part.write_text(signature, encoding="utf-8")
     except OSError as error:
         raise ValueError(

@@ -114,5 +114,5 @@ def write_split(
 
 
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
-    with replacing(folder / CARD_FILE) as part:
+    with replacing(folder / CARD_FILE, is_locked=True) as part:
         part.write_text(yaml.safe_dump(dict(card)), encoding="utf-8")

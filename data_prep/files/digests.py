@@ -68,5 +68,5 @@ def _remember(memory: Path, known: dict[str, list[Any]], new: dict[str, list[Any
     if not kept:
         return
     memory.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(memory, is_locked=False) as part:
+    with replacing(memory) as part:
         part.write_text(json.dumps({**known, **kept}), encoding="utf-8")

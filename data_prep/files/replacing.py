@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path, *, is_locked: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, is_locked: bool = False) -> Iterator[Path]:
     """A temporary name in the same folder, which takes `path`'s place if the block succeeds.
 
     Args:

@@ -111,7 +111,7 @@ def _write(target: Path, waveform: FloatArray, sample_rate: int, comment: str) -
     form = {"format": "FLAC", "subtype": "PCM_16"}
     try:
         with (
-            replacing(target) as part,
+            replacing(target, is_locked=True) as part,
             soundfile.SoundFile(part, "w", sample_rate, channels=1, **form) as sound,
         ):
             sound.comment = comment

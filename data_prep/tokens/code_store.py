@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from data_prep.tokens.vq_wav2vec import Codes
 logger = logging.getLogger(__name__)
 
 FOLDER = ".partial"
+
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 class CodeStore:
@@ -33,11 +36,11 @@ class CodeStore:
         if file.exists():
             try:
                 return _read(file)
-            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except _UNREADABLE as error:
                 logger.warning("%s: cannot be read (%s); computing it again", file, error)
         rows = compute()
         self._folder.mkdir(exist_ok=True)
-        with replacing(file) as part, part.open("wb") as stream:
+        with replacing(file, is_locked=True) as part, part.open("wb") as stream:
             np.savez(stream, codes=np.concatenate(rows), lengths=[len(codes) for codes in rows])
         return rows
 

@@ -157,7 +157,7 @@ class TokenFolder:
         for old in (*self.folder.glob("*.idx"), *self.folder.glob("*.bin")):
             old.unlink()
         for name, content in files.items():
-            with replacing(self.folder / name) as part:
+            with replacing(self.folder / name, is_locked=True) as part:
                 part.write_bytes(content)
             self._card["files"][name] = hashlib.sha256(content).hexdigest()
         self._save_card()
@@ -213,7 +213,7 @@ class TokenFolder:
 
     def _save_card(self) -> None:
         text = yaml.safe_dump(self._card, sort_keys=False, allow_unicode=True, width=100)
-        with replacing(self.folder / TOKENIZER_FILE) as part:
+        with replacing(self.folder / TOKENIZER_FILE, is_locked=True) as part:
             part.write_text(text, encoding="utf-8")
 
 
@@ -258,7 +258,10 @@ def write_tokens(prefix: Path, rows: Iterable[Tokens], vocab_size: int) -> int:
     from fairseq.data.indexed_dataset import make_builder
 
     bin_file, idx_file = (prefix.with_name(f"{prefix.name}.{e}") for e in ("bin", "idx"))
-    with replacing(idx_file) as idx_part, replacing(bin_file) as bin_part:
+    with (
+        replacing(idx_file, is_locked=True) as idx_part,
+        replacing(bin_file, is_locked=True) as bin_part,
+    ):
         builder = make_builder(str(bin_part), impl="mmap", vocab_size=vocab_size)
         try:
             for tokens in rows:

@@ -57,7 +57,7 @@ class VqWav2VecTokenizer:
 
 def remember_checkpoint(folder: Path, checkpoint: str | Path) -> None:
     """Note where it lies. Not in the card: a checkpoint that is moved changes no token."""
-    with replacing(folder / PLACE_FILE) as part:
+    with replacing(folder / PLACE_FILE, is_locked=True) as part:
         part.write_text(f"{Path(checkpoint).resolve()}\n", encoding="utf-8")
 
 

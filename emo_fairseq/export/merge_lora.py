@@ -47,7 +47,7 @@ def merge_checkpoint(checkpoint: Path, out: Path) -> list[str]:
             config[f"{modality}_tuning"] = FULL
     state["model"] = merged_state_dict(state["model"])
     state.pop("last_optimizer_state", None)
-    with replacing(out, is_locked=False) as part:
+    with replacing(out) as part:
         torch.save(state, part)
     return adapted
 

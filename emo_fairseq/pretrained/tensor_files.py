@@ -27,7 +27,7 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], note: str = "") -> 
         place = alone.untyped_storage().data_ptr()
         whole[name] = alone.clone() if place in places else alone  # the format shares no memory
         places.add(place)
-    with replacing(file, is_locked=False) as part:
+    with replacing(file) as part:
         part.touch()
         mode = part.stat().st_mode  # what the user's umask allows; safetensors lets the owner alone
         save_file(whole, str(part), metadata={"note": note})

@@ -9,6 +9,9 @@ import pytest
 
 from data_prep.toy import make_toy
 from emo_fairseq import predictions
+from emo_fairseq.command import passing_on
+from emo_fairseq.command.__main__ import _parser
+from emo_fairseq.vad_to_emotion.__main__ import make_parser
 
 README = Path(__file__).parents[2] / "README.md"
 PREPARED = ("tokenize_text", "tokenize_speech", "extract_features", "validate")
@@ -16,8 +19,9 @@ PREPARED = ("tokenize_text", "tokenize_speech", "extract_features", "validate")
 
 def commands_of(program: str) -> list[list[str]]:
     """Every command of the README's code blocks that begins so, without its comment."""
-    blocks = re.findall(r"```\n(.*?)```", README.read_text(), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    text = "\n".join(block for language, block in blocks if not language)
+    lines = [part for line in text.replace("\\\n", " ").splitlines() for part in line.split(" && ")]
     found = [shlex.split(line, comments=True) for line in lines if line.strip()]
     return [words for words in found if " ".join(words).startswith(program)]
 
@@ -42,6 +46,21 @@ def test_preparation(module, monkeypatch, tmp_path):
     make_toy(tmp_path, sizes=(16, 4, 4), speakers=(2, 1, 1))
     monkeypatch.setattr("sys.argv", [module, str(tmp_path)])
     assert importlib.import_module(f"data_prep.{module}").main() == 0
+
+
+def test_the_console_command_takes_these_words():
+    found = [words[1:] for words in commands_of("emotion-recognize ")]
+    passed_on = [words for words in found if passing_on.takes(words)]
+    parsed = [_parser().parse_args(words).subcommand for words in found if words not in passed_on]
+    assert {words[0] for words in passed_on} == {"prepare", "tokenize"}
+    assert {*parsed} == {"train", "evaluate", "export", "predict", "serve"}
+
+
+def test_the_forest_takes_these_words():
+    found = [words[3:] for words in commands_of("python -m emo_fairseq.vad_to_emotion ")]
+    assert [words[0] for words in found] == ["fit", "apply"]
+    for words in found:
+        make_parser().parse_args(words)
 
 
 def test_every_other_command_exists():
