@@ -40,7 +40,7 @@ def write_forest(forest: Forest, file: Path) -> None:
         "about": dict(forest.about),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file, is_locked=False) as part:
+    with replacing(file) as part:
         _skops().dump(content, part, compression=zipfile.ZIP_DEFLATED)
 
 
