@@ -129,7 +129,7 @@ contracts: $(VENV)/.installed ## Check that the rooms keep apart (import-linter)
 unit: $(VENV)/.installed ## Run the tests and doctests, and print the coverage (pytest)
 	$(BIN)/python -m pytest --doctest-modules --cov --cov-report= emo_fairseq data_prep
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-append \
-		--numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+		--numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 format: $(VENV)/.installed ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .

@@ -19,6 +19,12 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion import commands, comparing
 from emo_fairseq.vad_to_emotion.forest import CLASS_WEIGHTS, Design
 from emo_fairseq.vad_to_emotion.forest_file import read_forest, write_forest
+from emo_fairseq.vad_to_emotion.outputs import (
+    check_outputs,
+    check_predictions,
+    of_data,
+    with_facts,
+)
 from emo_fairseq.vad_to_emotion.table import SystemTable, print_table, write_table
 from emo_fairseq.vad_to_emotion.unseen import TRAIN
 
@@ -114,6 +120,7 @@ def _add_units(option: Callable[..., None]) -> None:
 
 def _fit(args: argparse.Namespace) -> None:
     design = Design(args.trees, args.seed, args.class_weight, args.min_samples_leaf)
+    check_outputs({"--output": args.output}, [*with_facts(*args.predictions), *of_data(args.data)])
     forest, notes = commands.fit(args.predictions, args.data, design)
     write_forest(forest, args.output)
     counts = ", ".join(f"{name} {n}" for name, n in forest.about["rows_by_label"].items())
@@ -122,12 +129,16 @@ def _fit(args: argparse.Namespace) -> None:
 
 
 def _apply(args: argparse.Namespace) -> None:
+    check_predictions(
+        args.output, [args.forest, *with_facts(args.predictions), *of_data(args.data)]
+    )
     forest = read_forest(args.forest)
     table = commands.apply(forest, args.predictions, args.data, args.output, args.units)
     _show(table, args.output)
 
 
 def _gold(args: argparse.Namespace) -> None:
+    check_predictions(args.output, [args.forest, *of_data(args.data)])
     design = read_forest(args.forest).design
     _show(commands.gold(design, args.data, args.split, args.output, args.units), args.output)
 
@@ -139,6 +150,7 @@ def _zero_shot(args: argparse.Namespace) -> None:
 
     if args.batch_size < 1:
         raise UsageError(f"--batch-size {args.batch_size}: at least one pair is needed")
+    check_predictions(args.output, [*of_data(args.data), Path(args.model.partition(":")[2])])
     labels = [name.strip() for name in args.nli_labels.split(",") if name.strip()]
     model = open_entailment(args.model, torch.device(args.device), labels)
     notes = write_zero_shot(model, args.model, args.data, args.split, args.output, args.batch_size)
@@ -152,12 +164,15 @@ def _zero_shot(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace) -> None:
     if args.zero_shot_forest and not (args.zero_shot and args.forest):
         raise UsageError("--zero-shot-forest belongs to --zero-shot and --forest; leave it out")
+    files = {form: getattr(args, form) for form in ("markdown", "csv", "json")}
+    read = [*with_facts(args.regressor, args.zero_shot), args.forest, args.zero_shot_forest]
+    check_outputs({f"--{form}": file for form, file in files.items()}, [*read, *of_data(args.data)])
     forest, other = (file and read_forest(file) for file in (args.forest, args.zero_shot_forest))
     sources = comparing.Sources(args.regressor, args.zero_shot, forest, other)
     scale = vad_scale(read_corpus(args.data)) if args.own_scale else (0.0, 1.0)
     table = comparing.compare(sources, args.data, args.units, scale)
     print_table(table)
-    write_table(table, {form: getattr(args, form) for form in ("markdown", "csv", "json")})
+    write_table(table, files)
 
 
 def _show(table: SystemTable, output: Path) -> None:

@@ -19,10 +19,14 @@ from emo_fairseq.vad_to_emotion.answers import (
 )
 from emo_fairseq.vad_to_emotion.figures import Estimate, emotion_estimates, vad_estimates
 from emo_fairseq.vad_to_emotion.forest import Design, Forest, fit_forest
+from emo_fairseq.vad_to_emotion.regressor import changes, system_of
 from emo_fairseq.vad_to_emotion.rows import VadRows, read_facts
 from emo_fairseq.vad_to_emotion.scored import (
     Units,
+    missing_rows,
+    other_corpus,
     read_scored,
+    refuse_train,
     shared_labels,
     source_of,
     title,
@@ -33,9 +37,7 @@ from emo_fairseq.vad_to_emotion.table import THEN_FOREST, UPPER_BOUND, SystemRow
 from emo_fairseq.vad_to_emotion.unseen import (
     MADE_BY_ZERO_SHOT,
     TRAIN,
-    changes,
     read_unseen,
-    system_of,
 )
 
 Notes = list[str]
@@ -80,6 +82,9 @@ def apply(forest: Forest, file: Path, data: Path, output: Path, by: str) -> Syst
     estimates = vad_estimates(vad.truth, vad.prediction, units(vad.ids))
     estimates += of_emotions(emotions, chances, units)
     row = SystemRow(name + THEN_FOREST, len(emotions.ids), estimates)
+    notes += [*missing_rows(vad, rows), *other_corpus(forest, facts, data)]
+    if len(vad) != row.n:
+        notes.append(f"VAD is measured on {len(vad)} rows, emotions on {row.n}")
     notes += other_regressor(forest, facts)
     return SystemTable(title(data, vad.split, len(vad), by), [row], notes)
 
@@ -88,8 +93,9 @@ def gold(design: Design, data: Path, split: str, output: Path, by: str) -> Syste
     """The upper bound: the same design, fitted on gold VAD of train and given that of a split.
 
     Raises:
-        UsageError: what it writes would not be called an upper bound.
+        UsageError: what it writes would not be called an upper bound, or is of the training rows.
     """
+    refuse_train(split, f"--split {split}")
     if "upper_bound" not in output.name:
         raise UsageError(
             f"--output {output}: these are no results of a model; have upper_bound in the file's "

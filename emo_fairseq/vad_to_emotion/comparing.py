@@ -10,9 +10,12 @@ from emo_fairseq.vad_to_emotion.answers import emotions_of, read_rows
 from emo_fairseq.vad_to_emotion.commands import fit_gold, of_emotions, other_regressor, upper_bound
 from emo_fairseq.vad_to_emotion.figures import vad_estimates
 from emo_fairseq.vad_to_emotion.forest import Forest
+from emo_fairseq.vad_to_emotion.regressor import refuse_unknown
 from emo_fairseq.vad_to_emotion.rows import VadRows, read_facts
 from emo_fairseq.vad_to_emotion.scored import (
     Units,
+    missing_rows,
+    other_corpus,
     read_scored,
     shared_labels,
     source_of,
@@ -58,11 +61,14 @@ def compare(sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0)) ->
         scale: on which errors of VAD are told.
 
     Raises:
-        UsageError: files of different splits, or of the wrong place in the table.
+        UsageError: files of different splits, of the wrong place in the table, or of which
+            nothing says what made them.
     """
     given = {PREDICTED: sources.regressor, ZERO_SHOT: sources.zero_shot}
     files = {name: file for name, file in given.items() if file is not None}
+    facts = {name: read_facts(file) for name, file in files.items()}
     for name, file in files.items():
+        refuse_unknown(file, facts[name], "score the run by python -m emo_fairseq.protocols.score")
         if source_of(file) != name:
             raise UsageError(f"{file}: is of {source_of(file)}, and stands for {name}")
     vad = {name: read_scored(file, data) for name, file in files.items()}
@@ -70,11 +76,14 @@ def compare(sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0)) ->
     if other := next((one for one in vad.values() if one.split != split), None):
         raise UsageError(f"{other.file}: of {other.split}, but {sources.regressor} of {split}")
     rows = read_rows(data, split)
+    forests = {PREDICTED: sources.forest, ZERO_SHOT: sources.zero_shot_forest or sources.forest}
     ids, notes = _shared(list(vad.values()))
+    for name, one in vad.items():
+        notes += [*missing_rows(one, rows), *other_corpus(forests[name], facts[name], data)]
+    notes = list(dict.fromkeys(notes))  # one forest may stand behind both
     if sources.forest is not None:
         ids, more = _judged(ids, rows, sources.forest, data, split)
-        notes += [*more, *other_regressor(sources.forest, read_facts(sources.regressor))]
-    forests = {PREDICTED: sources.forest, ZERO_SHOT: sources.zero_shot_forest or sources.forest}
+        notes += [*more, *other_regressor(sources.forest, facts[PREDICTED])]
     place = _Place(data, split, rows, units_by(by, rows), scale)
     systems = [_system(name, one.of(ids), forests[name], place) for name, one in vad.items()]
     if sources.forest is not None:

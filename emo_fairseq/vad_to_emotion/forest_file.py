@@ -6,24 +6,34 @@ trust are refused, but for the one of the allow-list, whose content is checked b
 
 import importlib
 import logging
+import struct
 import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sklearn
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from data_prep.files.replacing import replacing
 from data_prep.schema import AXES
 from emo_fairseq.errors import UsageError
-from emo_fairseq.vad_to_emotion.forest import Forest
+from emo_fairseq.vad_to_emotion.forest import Design, Forest
 
 FORMAT = 1
-# The nodes of a tree. A malicious file could point outside of them: see `_check_tree`.
+# The nodes of a tree. A malicious file could point outside of them: see `_is_sound`.
 ALLOWED = ("sklearn.tree._tree.Tree",)
 _NO_CHILD = -1
 _KEYS = {"format", "model", "labels", "axes", "scale", "sklearn", "about"}
+_ABOUT = {"corpus", "fitted_on", "regressor", "design"}
+# What zip, skops, numpy and scikit-learn raise of damaged files.
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ImportError, RuntimeError),
+    *(MemoryError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +76,12 @@ def read_forest(file: Path) -> Forest:
                 f"{file}: holds types that no forest of ours has ({', '.join(strange)}); a file "
                 "that may run code on loading is not loaded: fit the forest again"
             )
-        held = skops.loads(content, trusted=list(ALLOWED))
+        return _checked(file, skops.loads(content, trusted=list(ALLOWED)))
     except UsageError:
         raise
-    except (zipfile.BadZipFile, ValueError, LookupError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UsageError(f"{file}: cannot be read as a forest ({what}); fit it again") from error
-    return _checked(file, held)
 
 
 def _checked(file: Path, held: Any) -> Forest:
@@ -80,8 +89,8 @@ def _checked(file: Path, held: Any) -> Forest:
     if not known or held["format"] != FORMAT:
         raise UsageError(f"{file}: not a forest of this project, format {FORMAT}; fit it again")
     model, labels, axes = held["model"], tuple(held["labels"]), tuple(held["axes"])
-    problem = _problem(model, labels, axes) or ("scale" if held["scale"] != [0.0, 1.0] else "")
-    if problem:
+    problem = _problem(model, labels, axes) or _trees_problem(model, held["about"])
+    if problem := problem or ("scale" if held["scale"] != [0.0, 1.0] else ""):
         raise UsageError(f"{file}: its {problem} is not what `fit` writes; fit the forest again")
     if held["sklearn"] != sklearn.__version__:
         logger.warning(
@@ -97,13 +106,37 @@ def _problem(model: Any, labels: tuple[str, ...], axes: tuple[str, ...]) -> str:
         return "model"
     if sorted(axes) != sorted(AXES):
         return "list of axes"
+    if len(set(labels)) != len(labels) or not all(isinstance(name, str) for name in labels):
+        return "list of labels"
     classes = np.asarray(model.classes_)
     if classes.dtype.kind != "i" or not ((classes >= 0) & (classes < len(labels))).all():
         return "list of labels"
+    if classes.ndim != 1 or len(np.unique(classes)) != len(classes) or not _is_of(model, classes):
+        return "list of labels"
+    return ""
+
+
+def _trees_problem(model: Any, about: Any) -> str:
+    """The same of its trees and their design; a `UsageError` for an impossible one."""
+    if not (isinstance(about, dict) and about.keys() >= _ABOUT):
+        return "record of where it is from"
+    if not isinstance(about["regressor"], Mapping):
+        return "record of where it is from"
+    design = Design(**about["design"])
+    design.check()
+    if not len(model.estimators_) == model.n_estimators == design.trees:
+        return "number of trees"
     for tree in model.estimators_:
-        if tree.n_features_in_ != len(AXES) or not _is_sound(tree.tree_, len(classes)):
+        if type(tree) is not DecisionTreeClassifier or tree.n_features_in_ != len(AXES):
+            return "tree"
+        if not (_is_of(tree, model.classes_) and _is_sound(tree.tree_, len(model.classes_))):
             return "tree"
     return ""
+
+
+def _is_of(model: Any, classes: np.ndarray) -> bool:
+    """Whether a forest or a tree tells these classes apart, and nothing else."""
+    return bool(model.n_outputs_ == 1 and model.n_classes_ == len(classes))
 
 
 def _is_sound(tree: Any, n_classes: int) -> bool:
@@ -115,7 +148,10 @@ def _is_sound(tree: Any, n_classes: int) -> bool:
     leads_on = all(((child > node) & (child < n))[inner].all() for child in (left, right))
     asks = ((axis >= 0) & (axis < len(AXES)))[inner].all()
     ends = (right == _NO_CHILD)[is_leaf].all()
-    return bool(n and leads_on and asks and ends and tree.value.shape == (n, 1, n_classes))
+    if tree.value.shape != (n, 1, n_classes) or not np.isfinite(tree.threshold).all():
+        return False
+    counts = (np.isfinite(tree.value) & (tree.value >= 0)).all()
+    return bool(n and leads_on and asks and ends and counts)
 
 
 def _skops() -> Any:

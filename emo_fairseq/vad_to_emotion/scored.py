@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from data_prep.schema import Utterance, read_corpus
+from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.metrics.resampling import units_of
 from emo_fairseq.vad_to_emotion.answers import read_labels, read_rows
@@ -24,8 +26,7 @@ def read_scored(file: Path, data: Path) -> VadRows:
         UsageError: they are of train or of one of its folds, or of another data dir.
     """
     vad = read_vad(file)
-    if vad.split == TRAIN:
-        raise UsageError(f"{file}: of the split {TRAIN}, which forests are fitted on; give another")
+    refuse_train(vad.split, file)
     if fold := (read_facts(file).get("options") or {}).get("task.fold"):
         raise UsageError(
             f"{file}: of fold {fold}, which divides the rows that the forest is fitted on; give "
@@ -33,6 +34,31 @@ def read_scored(file: Path, data: Path) -> VadRows:
         )
     check_truth(vad, read_rows(data, vad.split), data)
     return vad
+
+
+def refuse_train(split: str, source: object) -> None:
+    """Raise a `UsageError` for the split that forests are fitted on."""
+    if split == TRAIN:
+        raise UsageError(
+            f"{source}: of the split {TRAIN}, which forests are fitted on; give another"
+        )
+
+
+def missing_rows(vad: VadRows, rows: Mapping[str, Utterance]) -> list[str]:
+    """A note on rows of the split that the file does not have."""
+    there = set(vad.ids)
+    left = [name for name in rows if name not in there]
+    what = f"{vad.file}: {len(left)} of {len(rows)} rows of {vad.split} have no prediction"
+    return [f"{what}, and are not measured: {first_few(left)}"] if left else []
+
+
+def other_corpus(forest: Forest | None, facts: Mapping[str, Any], data: Path) -> list[str]:
+    """Notes if the forest, or the model of VAD, is of another corpus than the one it is given."""
+    name = read_corpus(data).name
+    fitted = {"the forest was fitted": forest.about["corpus"]} if forest else {}
+    trained = {"the model of VAD was trained": facts.get("trained_on") or name}
+    where = {**fitted, **trained}
+    return [f"{what} on {x}, these rows are of {name}" for what, x in where.items() if x != name]
 
 
 def source_of(file: Path) -> str:

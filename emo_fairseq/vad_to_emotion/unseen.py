@@ -17,12 +17,16 @@ from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
+from emo_fairseq.vad_to_emotion.regressor import (
+    changes,
+    refuse_other_runs,
+    refuse_unknown,
+    system_of,
+)
 from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, gold_vad, read_facts, read_vad
 
 TRAIN = "train"
 MADE_BY_ZERO_SHOT = "zero_shot"  # key of what stands beside predictions by untrained models
-_SECTIONS = ("task.", "model.", "criterion.", "optimizer.", "optimization.", "lr_scheduler.")
-_OF_ONE_FOLD = ("task.fold", "task.data", "task.data_raw", "task.cache_dir")
 _HEARD: Mapping[str, Callable[[Utterance], object]] = {
     TEXT: lambda row: row.text,
     SPEECH: lambda row: row.audio,
@@ -78,6 +82,7 @@ def _read_part(file: Path, facts: Mapping[str, Any], data: Path) -> VadRows:
             raise UsageError(f"{file}: of the split {found.split}; make it with --split {TRAIN}")
         return found
     fold = _fold_of(file, facts, data)
+    refuse_other_runs(file, facts)
     protocol, _, number = fold.partition("/")
     folds = _read_folds(data, protocol)
     if number not in folds.folds:
@@ -99,11 +104,9 @@ def _read_part(file: Path, facts: Mapping[str, Any], data: Path) -> VadRows:
 
 def _fold_of(file: Path, facts: Mapping[str, Any], data: Path) -> str:
     """``k_fold/1``, as it was recorded when the file was written."""
-    if not facts:
-        raise UsageError(
-            f"{file}: nothing beside it says which rows trained its model; make it with python -m "
-            "emo_fairseq.protocols.sweep --folds PROTOCOL"
-        )
+    refuse_unknown(
+        file, facts, "make it with python -m emo_fairseq.protocols.sweep --folds PROTOCOL"
+    )
     name = read_corpus(data).name
     scored_elsewhere = (facts.get("set") or {}).get("data")
     if scored_elsewhere or facts.get("trained_on") != name:
@@ -164,23 +167,4 @@ def _absent(rows: Mapping[str, Utterance], there: set[str], facts: Mapping[str, 
         f"{len(names)} train rows have {reason}, and are left out: {first_few(names)}"
         for reason, names in reasons.items()
         if names
-    ]
-
-
-def system_of(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a model was trained with, but those in which folds differ."""
-    options = dict(facts.get("options") or {})
-    return {
-        name: value
-        for name, value in options.items()
-        if name not in _OF_ONE_FOLD and (name == "common.seed" or name.startswith(_SECTIONS))
-    }
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """How two systems differ, in words."""
-    return [
-        f"{name} {before.get(name)} -> {now.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
     ]

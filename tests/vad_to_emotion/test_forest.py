@@ -2,6 +2,7 @@
 
 import importlib
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from emo_fairseq.vad_to_emotion.forest import Design, fit_forest
 from emo_fairseq.vad_to_emotion.forest_file import read_forest, write_forest
 
 LABELS = ("sad", "never", "angry", "happy")
+ABOUT = {"corpus": "c", "fitted_on": "x", "regressor": {}}
 skops = importlib.import_module("skops.io")
 
 
@@ -26,7 +28,7 @@ def data(n=120):
 
 def fitted(**design):
     vad, emotions = data()
-    return fit_forest(vad, emotions, LABELS, Design(trees=12, **design), {"corpus": "c"})
+    return fit_forest(vad, emotions, LABELS, Design(trees=12, **design), ABOUT)
 
 
 def test_it_is_scikit_learns_with_columns_in_the_corpus_order():
@@ -96,6 +98,12 @@ class Unknown:
         ({"axes": ["valence", "arousal", "power"]}, "its list of axes is not"),
         ({"labels": ["sad", "angry"]}, "its list of labels is not"),
         ({"scale": [1.0, 5.0]}, "its scale is not"),
+        ({"labels": ["sad", "sad", "angry", "happy"]}, "its list of labels is not"),
+        ({"labels": 5}, "cannot be read as a forest"),
+        ({"about": {"design": {}}}, "its record of where it is from is not"),
+        ({"about": {**ABOUT, "design": {"trees": 0}}}, "--trees 0"),
+        ({"about": {**ABOUT, "design": {"x": 1}}}, "cannot be read as a forest"),
+        ({"about": {**ABOUT, "design": {"trees": 11}}}, "its number of trees is not"),
     ],
 )
 def test_other_content_is_refused(tmp_path, changed, match):
@@ -115,6 +123,67 @@ def test_trees_that_point_outside_are_refused(tmp_path, field):
     write_forest(forest, tmp_path / "f.skops")
     with pytest.raises(UsageError, match="its tree is not what `fit` writes"):
         read_forest(tmp_path / "f.skops")
+
+
+def spoil(what):
+    forest = fitted()
+    model = forest.model
+    tree = model.estimators_[3]
+    state = tree.tree_.__getstate__()
+    if what in ("nan", "negative"):
+        state["values"][0] = np.nan if what == "nan" else -1
+    elif what == "threshold":
+        state["nodes"]["threshold"][0] = np.nan
+    tree.tree_.__setstate__(state)
+    if what == "classes":
+        model.classes_ = np.array([0, 2, 2])
+    elif what == "outputs":
+        tree.n_outputs_ = 3
+    elif what == "kind":
+        model.estimators_[3] = LogisticRegression()
+    elif what == "none":
+        del model.estimators_
+    return forest
+
+
+@pytest.mark.parametrize(
+    "what", ["nan", "negative", "threshold", "classes", "outputs", "kind", "none"]
+)
+def test_damaged_trees_are_refused(tmp_path, what):
+    write_forest(spoil(what), tmp_path / "f.skops")
+    with pytest.raises(UsageError, match="fit the forest again|fit it again"):
+        read_forest(tmp_path / "f.skops")
+
+
+def test_flipped_bytes_are_refused_or_change_nothing(tmp_path):
+    """A damaged file is told in a sentence; what is read answers as the whole one does."""
+    file, damaged = tmp_path / "f.skops", tmp_path / "damaged.skops"
+    forest, (vad, _) = fitted(), data()
+    write_forest(forest, file)
+    content, rng = file.read_bytes(), np.random.default_rng(3)
+    refused = 0
+    for place, flip in zip(
+        rng.integers(len(content), size=150), rng.integers(1, 256, size=150), strict=True
+    ):
+        flipped = bytearray(content)
+        flipped[place] ^= int(flip)
+        damaged.write_bytes(flipped)
+        try:
+            read = read_forest(damaged)
+        except UsageError:
+            refused += 1
+        else:
+            assert np.array_equal(read.probabilities(vad), forest.probabilities(vad))
+    assert refused > 75
+
+
+def test_nesting_without_end(tmp_path):
+    file = tmp_path / "f.skops"
+    node = '{"__class__":"list","__module__":"builtins","__loader__":"ListNode","__id__":1,'
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("schema.json", (node + '"protocol":0,"content":[') * 3000 + "]}" * 3000)
+    with pytest.raises(UsageError, match="cannot be read as a forest .RecursionError"):
+        read_forest(file)
 
 
 def test_another_version_is_said(tmp_path, caplog):

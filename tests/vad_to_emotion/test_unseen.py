@@ -92,6 +92,27 @@ def test_what_is_beside_a_file_decides(place, edit, match):
     refused(place, place.folds, match)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("task.init_from", "checkpoints/whole.pt"),
+        ("task.init_text_from", "checkpoints/whole.pt"),
+        ("checkpoint.finetune_from_model", "checkpoints/whole.pt"),
+        ("checkpoint.restore_file", "checkpoints/whole.pt"),
+        ("criterion.teacher_predictions", "runs/whole/predictions.train.tsv"),
+    ],
+)
+def test_folds_that_learned_from_another_training(place, option, value):
+    """Which may have seen all rows; the default of restore_file is the fold's own checkpoint."""
+    own = {"checkpoint.restore_file": "checkpoint_last.pt", "task.init_from": None}
+    for file in place.folds:
+        change(file, lambda facts: facts["options"].update(own))
+    read_unseen(place.folds, place.data)
+    for file in place.folds:
+        change(file, lambda facts: facts["options"].update({option: value}))
+    refused(place, place.folds, f"learned from another training .{option}={value}")
+
+
 def test_folds_of_more_than_train(place):
     """The official test rows would train the models of other folds."""
     arguments = ["--protocol", "k_fold", "--base", "train", "test", "--n-folds", "3", "--force"]

@@ -134,6 +134,73 @@ def test_gold_is_the_same_design_and_called_what_it_is(place, forest, capsys):
     assert found == {row.id: labels[k] for row, k in zip(test, answers, strict=True)}
 
 
+def test_gold_is_no_bound_on_the_rows_that_it_was_fitted_on(place, forest):
+    out = place.data.parent / "upper_bound.tsv"
+    with pytest.raises(UsageError, match="--split train: of the split train, which forests are"):
+        run("gold", place, "--forest", forest, "--split", "train", "--output", out)
+    assert not out.exists()
+
+
+def outputs_that_are_refused(place, forest):
+    """Command, what it writes, and its other words."""
+    folder, test = place.data.parent, place.test
+    model, given = ["--model", f"hf:{folder / 'nowhere'}"], ["--forest", forest]
+    apply, compare = [*given, "--predictions", test], [*given, "--regressor", test]
+    read, facts = "is read, and would be overwritten", "the facts about the predictions"
+    bound = folder / "upper_bound.json"
+    return [
+        ("apply", ["--output", test], apply, read),
+        ("apply", ["--output", test.with_suffix(".txt")], apply, read),  # its facts are test's
+        ("apply", ["--output", forest], apply, read),
+        ("apply", ["--output", place.data / "test.tsv"], apply, read),
+        ("apply", ["--output", folder / "e.json"], apply, facts),
+        ("gold", ["--output", bound], given, facts),
+        ("zero-shot", ["--output", place.data / "corpus.yaml"], model, read),
+        ("zero-shot", ["--output", folder], model, "it is a folder"),
+        ("fit", ["--output", place.folds[1]], ["--predictions", *place.folds], read),
+        ("fit", ["--output", folder], ["--predictions", *place.folds], "it is a folder"),
+        ("compare", ["--markdown", test], compare, read),
+        ("compare", ["--csv", folder], compare, "it is a folder"),
+        ("compare", ["--csv", folder / "x", "--json", folder / "x"], compare, "--csv names it"),
+    ]
+
+
+def test_outputs_are_looked_at_before_the_work(place, forest):
+    before = {file: file.read_bytes() for file in place.data.parent.rglob("*") if file.is_file()}
+    for command, output, words, match in outputs_that_are_refused(place, forest):
+        with pytest.raises(UsageError, match=match):
+            run(command, place, *words, *output)
+    found = {file: file.read_bytes() for file in place.data.parent.rglob("*") if file.is_file()}
+    assert found == before
+
+
+def test_a_part_of_a_split_is_said(place, forest, write_predictions, fold_facts, capsys):
+    rows = read_manifest(place.data / "test.tsv")
+    write_predictions(place.test, rows[:7], fold_facts(None))
+    out = place.data.parent / "emotions.tsv"
+    words = ["--forest", forest, "--predictions", place.test, "--output", out]
+    assert run("apply", place, *words) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    left = "23 of 30 rows of test have no prediction, and are not measured: test_7, test_8"
+    assert left in printed
+    assert "VAD is measured on 7 rows, emotions on 6" in printed
+    assert run("compare", place, "--forest", forest, "--regressor", place.test) == 0
+    assert left in " ".join(capsys.readouterr().out.split())
+
+
+def test_compare_says_whose_the_forest_and_the_model_are(place, forest, capsys):
+    card = place.data / "corpus.yaml"
+    card.write_text(card.read_text().replace("quadrants", "other"))
+    words = ["--forest", forest, "--regressor", place.test]
+    assert run("compare", place, *words) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "the forest was fitted on quadrants, these rows are of other" in printed
+    assert "the model of VAD was trained on quadrants, these rows are of other" in printed
+    place.test.with_suffix(".json").unlink()
+    with pytest.raises(UsageError, match="nothing beside it says which rows trained its model"):
+        run("compare", place, *words)
+
+
 def figures_of(file):
     content = json.loads(file.read_text())
     return {
