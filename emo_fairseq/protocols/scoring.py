@@ -62,6 +62,12 @@ def score(run: RunFolder, test_set: ScoringSet, held: int) -> Generator[Command,
         raise UsageError(f"{run.path}: its training has not ended; run its sweep again")
     wanted = _wanted(test_set)
     if file.is_file() and not run.best.is_file() and not run.last.is_file():
+        before = (read_json(about(file)).get("set") or wanted).get("split")
+        if before != test_set.split:
+            raise UsageError(
+                f"{file}: is of {before}, not of {test_set.split}, and the run's checkpoints are "
+                "gone; train it again"
+            )
         return Outcome(True, "scored before, its checkpoints are gone")
     path = _chosen(run)
     checkpoint = read_checkpoint(path)
@@ -79,7 +85,9 @@ def score(run: RunFolder, test_set: ScoringSet, held: int) -> Generator[Command,
     if code:
         return failure(command, code)
     write_json(about(file), _facts(checkpoint, path, test_set, wanted, left_out))
-    return Outcome(True, f"scored on {test_set.name or TEST} in {time.monotonic() - began:.0f} s")
+    return Outcome(
+        True, f"scored on {test_set.name or test_set.split} in {time.monotonic() - began:.0f} s"
+    )
 
 
 def _chosen(run: RunFolder) -> Path:

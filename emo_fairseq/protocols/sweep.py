@@ -25,6 +25,7 @@ from emo_fairseq.protocols.locking import sole_use
 from emo_fairseq.protocols.options import FOLD, Options, differences, read_checkpoint
 from emo_fairseq.protocols.run_folder import TRAINED, TRAINING, RunFolder
 from emo_fairseq.protocols.scoring import ScoringSet, score
+from emo_fairseq.protocols.selection import TEST, choosing_set
 
 _SHOWN_CHANGES = 5
 _INTERRUPTED = 130  # the exit code of shells
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.folds:
         overrides.append(f"{FOLD}={ALL_OF}{args.folds}")
     planned = plan_runs(args.config_dir, args.config_name, overrides)
+    _refuse_split(planned, args.split)
     folders = {run.name: RunFolder(args.runs_folder / run.name) for run in planned}
     _refuse_changes(planned, folders)
     work: dict[str, Steps] = {}
@@ -44,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = _train_words(args.config_dir, args.config_name, run, folders[run.name])
         if args.dry_run:
             sys.stdout.write(shlex.join(words) + "\n")
-        work[run.name] = _train_and_score(folders[run.name], run.options, words)
+        work[run.name] = _train_and_score(
+            folders[run.name], run.options, words, ScoringSet(args.split)
+        )
     if args.dry_run:
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the processes, too
@@ -71,12 +75,27 @@ def make_parser() -> argparse.ArgumentParser:
     add("--config-name", required=True, help="the YAML file, without .yaml")
     folds = f"all of DATA/folds/PROTOCOL.json; the same as {FOLD}={ALL_OF}PROTOCOL"
     add("--folds", metavar="PROTOCOL", help=folds)
+    split = "of the data dir, the test set of its runs (default: %(default)s)"
+    add("--split", default=TEST, help=split)
     add("--jobs", type=int, default=1, help="processes at a time (default: 1)")
     add("--metric", nargs="+", help="of the table; see emo_fairseq.protocols.collect")
     add("--dry-run", action="store_true", help="print the training commands, and run nothing")
     add("runs_folder", type=Path, metavar="RUNS_FOLDER")
     add("overrides", nargs="*", metavar="OPTION=VALUE", help="Hydra's; with commas for choices")
     return parser
+
+
+def _refuse_split(planned: Sequence[PlannedRun], split: str) -> None:
+    """Raise a `UsageError` if the test set is another than a fold's own, or is learned from."""
+    for options in (run.options for run in planned if split != TEST):
+        if options.fold:
+            raise UsageError(f"--split {split}: a fold has a test set of its own; leave it out")
+        trained = str(options.get("dataset.train_subset", "train")).split(",")
+        if split in (*trained, choosing_set(options)):
+            raise UsageError(
+                f"--split {split}: the runs are trained on this set, or it chooses their "
+                "checkpoints; name a test set"
+            )
 
 
 def _refuse_changes(planned: Sequence[PlannedRun], folders: dict[str, RunFolder]) -> None:
@@ -112,7 +131,9 @@ def _quoted(path: Path) -> str:
     return f"'{escaped}'"
 
 
-def _train_and_score(run: RunFolder, options: Options, words: Sequence[str]) -> Steps:
+def _train_and_score(
+    run: RunFolder, options: Options, words: Sequence[str], test_set: ScoringSet
+) -> Steps:
     began = time.monotonic()
     with sole_use(run.path) as held:
         trained = ""
@@ -125,7 +146,7 @@ def _train_and_score(run: RunFolder, options: Options, words: Sequence[str]) -> 
             trained = f"trained in {time.monotonic() - began:.0f} s, "
         if run.state() != TRAINED:
             run.set_state(TRAINED)
-        outcome = yield from score(run, ScoringSet(), held)
+        outcome = yield from score(run, test_set, held)
         return Outcome(outcome.ok, trained + outcome.message if outcome.ok else outcome.message)
 
 

@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, default=Path("data/toy_vad"), help="default: %(default)s")
     add("--config", default="toy", help="a YAML file of config/ (default: %(default)s)")
     add("--runs", type=Path, default=Path("runs/vad_forest"), help="default: %(default)s")
+    add("--split", default="test", help="that is tested (default: %(default)s)")
     add("--n-folds", type=int, default=5, help="of the train split (default: %(default)s)")
     add("--jobs", type=int, default=1, help="trainings at a time (default: %(default)s)")
     add("--nli", default="", help="hf:FOLDER or fairseq:CHECKPOINT, for the zero-shot row")
@@ -57,26 +58,38 @@ def commands(args: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
     jobs, metric = ["--jobs", str(args.jobs)], ["--metric", "ccc", "pearson"]
     options = [f"task.data={data}", *args.overrides]
     folds, whole = runs / "folds", runs / "whole"
-    for place, more in ((folds, ["--folds", PROTOCOL]), (whole, [])):
+    split = ["--split", args.split]
+    for place, more in ((folds, ["--folds", PROTOCOL]), (whole, split)):
         yield "emo_fairseq.protocols.sweep", [*sweep, *more, *jobs, str(place), *options, *metric]
-    said = [str(file) for file in sorted(folds.glob("*/predictions.tsv"))]
-    (test,) = whole.glob("*/predictions.tsv")
+    said, (test,) = _of_runs(folds, args.n_folds), _of_runs(whole, 1)
     where, fitted = ["--data", data], str(runs / "forest.skops")
     yield forest, ["fit", *where, "--output", fitted, "--predictions", *said]
     given = [*where, "--forest", fitted]
     emotions = str(runs / "emotions" / "predictions.tsv")
-    yield forest, ["apply", *given, "--predictions", str(test), "--output", emotions]
+    yield forest, ["apply", *given, "--predictions", test, "--output", emotions]
     bound = str(runs / "upper_bound" / "predictions.upper_bound.tsv")
-    yield forest, ["gold", *given, "--output", bound]
-    table = ["--regressor", str(test), "--markdown", str(runs / "table.md")]
+    yield forest, ["gold", *given, *split, "--output", bound]
+    table = ["--regressor", test, "--markdown", str(runs / "table.md")]
     if args.nli:
         zero_shot = str(runs / "zero_shot" / "predictions.tsv")
         labels = ["--nli-labels", args.nli_labels] if args.nli_labels else []
         model = ["--model", args.nli, *labels, "--output", zero_shot]
-        yield forest, ["zero-shot", *where, *model]
+        yield forest, ["zero-shot", *where, *split, *model]
         table += ["--zero-shot", zero_shot]
     files = ["--csv", str(runs / "table.csv"), "--json", str(runs / "table.json")]
     yield forest, ["compare", *given, *table, *files]
+
+
+def _of_runs(folder: Path, n: int) -> list[str]:
+    """The predictions of n runs, which a sweep has left; ends the program if there are others."""
+    found = sorted(folder.glob("*/predictions.tsv"))
+    if len(found) != n:
+        there = ", ".join(file.parent.name for file in found) or "none"
+        raise SystemExit(
+            f"error: {folder}: {n} scored runs are wanted, there are {len(found)} ({there}); "
+            "remove those of other folds or options, or name another folder with --runs"
+        )
+    return [str(file) for file in found]
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What is scored and what is not; labels in a model's words."""
 
+import json
+
 import pytest
 import torch
 import yaml
@@ -7,10 +9,12 @@ import yaml
 from data_prep.schema import read_corpus, read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.protocols import score
+from emo_fairseq.protocols.jobs import run_all
 from emo_fairseq.protocols.label_map import MappedFolders, read_label_map
 from emo_fairseq.protocols.options import read_checkpoint
 from emo_fairseq.protocols.results import read_results
 from emo_fairseq.protocols.run_folder import RunFolder, find_runs
+from emo_fairseq.protocols.scoring import ScoringSet, score_steps
 
 KNOWN = ("neutral", "sad")
 
@@ -76,6 +80,20 @@ def test_without_a_chosen_checkpoint(write_checkpoint, capsys):
     run = write_checkpoint("checkpoint_last.pt")
     assert score.main([str(run)]) == 1
     assert "no set has chosen a checkpoint" in capsys.readouterr().out
+
+
+def test_another_split_of_a_run_without_checkpoints(write_checkpoint):
+    """Its predictions are not taken for those of the split that is asked for."""
+    run = RunFolder(write_checkpoint())
+    run.best.unlink()
+    run.predictions().write_text("id\n")
+    for facts in ({}, {"set": {"split": "test1"}}):
+        run.predictions().with_suffix(".json").write_text(json.dumps(facts))
+        outcome = run_all({"a": score_steps(run, ScoringSet("test1"))}, 1, lambda *_: None)["a"]
+        assert outcome.message == "scored before, its checkpoints are gone"
+    outcome = run_all({"a": score_steps(run, ScoringSet())}, 1, lambda *_: None)["a"]
+    assert not outcome.ok
+    assert "is of test1, not of test, and the run's checkpoints are gone" in outcome.message
 
 
 def test_a_sweep_that_has_not_ended(write_checkpoint, capsys):

@@ -163,6 +163,19 @@ def check_changes_are_refused(config_dir, runs):
     assert sweep.main(arguments(config_dir, runs, *SWEEP, "--dry-run")) == 0
 
 
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (("--split", "test1", "++task.fold=k_fold/1"), "a fold has a test set of its own"),
+        (("--split", "train"), "the runs are trained on this set, or it chooses"),
+        (("--split", "valid"), "the runs are trained on this set, or it chooses"),
+    ],
+)
+def test_a_test_set_that_is_none(config_dir, tmp_path, more, match):
+    with pytest.raises(UsageError, match=match):
+        sweep.main(arguments(config_dir, tmp_path / "runs", *more, "--dry-run"))
+
+
 def test_a_failed_run_stops_no_other(config_dir, data, tmp_path, capsys):
     """It is told with the end of its log; the exit code is 1."""
     words = arguments(

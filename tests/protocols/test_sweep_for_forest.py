@@ -11,7 +11,7 @@ from forked_sweep import ForkedSweep
 
 import emo_fairseq
 from data_prep import folds
-from data_prep.schema import read_manifest
+from data_prep.schema import read_corpus, read_manifest, write_corpus
 from data_prep.tokenize_text import tokenize_with_hf
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion.__main__ import main
@@ -25,6 +25,10 @@ SMALL = {"text_embed_dim": 16, "text_attention_heads": 2, "embedding_dim": 16}
 def data(toy_corpus, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(toy_corpus, folder, ignore=shutil.ignore_patterns("text", "speech"))
+    names = {"train": "train", "valid": "valid", "test": "test1"}  # as in MSP-Podcast
+    rows = {name: read_manifest(folder / f"{split}.tsv") for split, name in names.items()}
+    write_corpus(folder, read_corpus(folder), rows)
+    (folder / "test.tsv").unlink(missing_ok=True)
     vad_forest_example.load("toy_tokenizer").write_tokenizer(tmp_path / "words")
     tokenize_with_hf(folder, tmp_path / "words")
     words = ["--protocol", "k_fold", "--base", "train", "--n-folds", "3"]
@@ -51,7 +55,7 @@ def sweep(data, tmp_path, name, *more):
 def test_from_folds_to_the_table(data, tmp_path, capsys):
     """The commands of examples/vad_forest/run.py."""
     said = sweep(data, tmp_path, "folds", "--folds", "k_fold")
-    (test,) = sweep(data, tmp_path, "whole")
+    (test,) = sweep(data, tmp_path, "whole", "--split", "test1")
     assert len(said) == 3
     forest, table = tmp_path / "forest.skops", tmp_path / "table.json"
     where = ["--data", str(data)]
@@ -104,6 +108,10 @@ def test_the_example_runs_these_commands(data, tmp_path, capsys, monkeypatch):
         str(tmp_path / "runs"),
         "--nli",
         "hf:x",
+        "--split",
+        "test1",
+        "--n-folds",
+        "2",
         "common.seed=2",
     ]
     assert run.main(words) == 0
@@ -117,4 +125,11 @@ def test_the_example_runs_these_commands(data, tmp_path, capsys, monkeypatch):
         "emo_fairseq.protocols.sweep",
     ]
     assert called[1][-4:] == ["common.seed=2", "--metric", "ccc", "pearson"]
+    said = [("sweep", called[2]), *((words[1], words) for words in called[3:])]
+    on_split = [name for name, words in said if "--split test1" in " ".join(words)]
+    assert on_split == ["sweep", "gold", "zero-shot"]
+    with pytest.raises(
+        SystemExit, match="folds: 3 scored runs are wanted, there are 2 .a, b.; rem"
+    ):
+        run.main([*words, "--n-folds", "3"])
     assert yaml.safe_load(CONFIG.read_text())["task"]["target"] == "vad"

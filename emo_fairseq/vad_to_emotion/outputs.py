@@ -1,0 +1,64 @@
+"""What a command writes, looked at before it works: it can be written, and is no input."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from data_prep.folds import FOLDS_FOLDER
+from data_prep.schema import CORPUS_FILE, read_corpus
+from emo_fairseq.errors import UsageError, check_writable
+
+_FACTS = ".json"
+
+
+def check_predictions(output: Path, inputs: Sequence[Path | None]) -> None:
+    """Look at a predictions file, beside which its facts are written.
+
+    Raises:
+        UsageError: either cannot be written or is an input, or both have one name.
+    """
+    check_writable(output, "--output")
+    facts = output.with_suffix(_FACTS)
+    if facts == output:
+        raise UsageError(
+            f"--output {output}: the facts about the predictions are written under this name; "
+            "name it .tsv"
+        )
+    check_outputs({"--output": output, "--output, with its facts in": facts}, inputs)
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None]) -> None:
+    """Look at what is to be written.
+
+    Args:
+        outputs: by the option that names them; None is not written.
+        inputs: files, and folders, which stand for the files in them; None is not read.
+
+    Raises:
+        UsageError: one cannot be written, is an input, or is named twice.
+    """
+    read = set()
+    for place in (place for place in inputs if place is not None):
+        files = place.iterdir() if place.is_dir() else (place,)
+        read |= {file.resolve() for file in files}
+    named: dict[Path, str] = {}
+    for option, file in outputs.items():
+        if file is None:
+            continue
+        check_writable(file, option)
+        if (place := file.resolve()) in read:
+            raise UsageError(f"{option} {file}: is read, and would be overwritten; name another")
+        if place in named:
+            raise UsageError(f"{option} {file}: {named[place]} names it, too; name another")
+        named[place] = option
+
+
+def of_data(data: Path) -> list[Path]:
+    """The files of a data dir that are read here."""
+    splits = [data / f"{split}.tsv" for split in read_corpus(data).splits]
+    return [data / CORPUS_FILE, *splits, data / FOLDS_FOLDER]
+
+
+def with_facts(*files: Path | None) -> list[Path]:
+    """Predictions files, and what stands beside them."""
+    given = [file for file in files if file is not None]
+    return [*given, *(file.with_suffix(_FACTS) for file in given if file.name)]
