@@ -5,11 +5,9 @@ printed first, and can be run without this one.
 """
 
 import argparse
-import contextlib
-import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import emo_fairseq
@@ -21,7 +19,6 @@ _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # what stands behind it is fairseq's
 _MISTAKE, _INTERRUPTED = 2, 130  # exit codes
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
-_OF_TUNING = "emo_fairseq.models.tuning"  # a logger
 
 # In the order of use. Each adds its parser and says what it does with the options.
 _SUBCOMMANDS = (passing_on, train, evaluate, predict, export, serve)
@@ -39,25 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.further = further
 
     def work() -> int:
-        if not options.loads_models:
-            return int(options.run(options))
-        emo_fairseq.register()
-        with _nothing_is_trained():
-            return int(options.run(options))
+        if options.loads_models:
+            emo_fairseq.register()
+        return int(options.run(options))
 
     return _told(work)
-
-
-@contextlib.contextmanager
-def _nothing_is_trained() -> Iterator[None]:
-    """Leave out how many parameters are trained, which is told wherever a model is built."""
-    told = logging.getLogger(_OF_TUNING)
-    level = told.level
-    told.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        told.setLevel(level)
 
 
 def _told(work: Callable[[], int]) -> int:

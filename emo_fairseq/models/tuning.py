@@ -54,8 +54,13 @@ def _tune_encoder(name: str, encoder: ModalityEncoder, cfg: Any) -> None:
             encoder.backbone, targets, cfg.lora_rank, cfg.lora_alpha, cfg.lora_dropout
         )
         logger.info("%s: LoRA of rank %d in %d layers", name, cfg.lora_rank, len(adapted))
-    trained = _count(encoder, trained_only=True)
-    logger.info("%s: %s of %s parameters are trained", name, trained, _count(encoder))
+
+
+def tell_what_is_trained(model: Any) -> None:
+    """Say in the log how many parameters of each encoder a training will change."""
+    for name, encoder in model.encoders.items():
+        trained = _count(encoder, trained_only=True)
+        logger.info("%s: %s of %s parameters are trained", name, trained, _count(encoder))
 
 
 def _schedules(model: Any, cfg: Any) -> list[GradualUnfreezing]:

@@ -25,7 +25,7 @@ from emo_fairseq.models.architectures import (
     fill_from_architecture,
 )
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.models.tuning import tune
+from emo_fairseq.models.tuning import tell_what_is_trained, tune
 from emo_fairseq.tasks.attention_maps import attend
 from emo_fairseq.tasks.class_prototypes import ALL
 from emo_fairseq.tasks.confidence import ModelConfidence
@@ -117,6 +117,7 @@ class EmotionPredictionTask(Objectives):
         if needs_files:
             leave_out_pretrained(model, cfg, self.cfg, self.encoder_cards())
         if not from_checkpoint:
+            tell_what_is_trained(model)
             self.surroundings.check_training(model, bool(self.schedules))
         if resumed is not None:
             self.surroundings.end_if_finished(resumed, updates_of(resumed))
