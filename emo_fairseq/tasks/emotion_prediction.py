@@ -3,19 +3,17 @@
 import argparse
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from fairseq.tasks import register_task
 from omegaconf import open_dict
 
-from emo_fairseq import attention, embeddings, idle_options, predictions
+from emo_fairseq import idle_options
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import figure_names, log_metrics
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.data.source import TRAIN
 from emo_fairseq.errors import UsageError
 from emo_fairseq.fusion_options import check_fusion_options
@@ -185,7 +183,7 @@ class EmotionPredictionTask(Objectives):
         loss, sample_size, logging_output = super().valid_step(sample, model, criterion)
         if self.trains:  # what ranks sum must be numbers
             self.boards.remember(logging_output.pop("embeddings", []))
-        asked = [name for name in sample["utterance_id"] if name in self._attention_ids]
+        asked = [name for name in sample["utterance_id"] if name in self.saved.attention_ids]
         if asked:
             logging_output["attention"] = attend(self, model, sample["split"], asked)
         return loss, sample_size, logging_output
@@ -200,20 +198,4 @@ class EmotionPredictionTask(Objectives):
         super().reduce_metrics(logging_outputs, criterion)
         log_metrics(logging_outputs, self.labels, self.auxiliary_labels)
         # fairseq-validate comes here once a subset, on every rank with the outputs of all ranks.
-        if self.cfg.save_predictions:
-            self._prediction_rows += _collected("predictions", logging_outputs)
-            predictions.write(Path(self.cfg.save_predictions), self._prediction_rows)
-        if self.cfg.save_embeddings:
-            self._embedding_rows += _collected("embeddings", logging_outputs)
-            embeddings.write(Path(self.cfg.save_embeddings), self._embedding_rows)
-        if self.cfg.save_attention:
-            self._attention_rows += _collected("attention", logging_outputs)
-            if self._attention_rows:
-                attention.write(Path(self.cfg.save_attention), self._attention_rows)
-            missing = {*self._attention_ids} - {row.id for row in self._attention_rows}
-            if missing:
-                logger.warning("--attention-ids: not scored so far: %s", first_few(sorted(missing)))
-
-
-def _collected(name: str, logging_outputs: Sequence[dict[str, Any]]) -> list[Any]:
-    return [row for output in logging_outputs for row in output.get(name, [])]
+        self.saved.add(logging_outputs)

@@ -1,9 +1,16 @@
 """What scoring writes to files that it is told of, and where."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from emo_fairseq import attention, embeddings, predictions
+from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError, check_writable
+from emo_fairseq.tasks.attention_maps import attention_ids
+
+logger = logging.getLogger(__name__)
 
 _OPTIONS = ("save_predictions", "save_embeddings", "save_attention")
 
@@ -23,3 +30,42 @@ def check_places(cfg: Any) -> None:
 def _files(cfg: Any) -> dict[str, Path]:
     given = {option: getattr(cfg, option, None) for option in _OPTIONS}
     return {f"--{name.replace('_', '-')}": Path(file) for name, file in given.items() if file}
+
+
+class Saved:
+    """All that was scored so far, in the files of ``--save-predictions`` and its kin.
+
+    Args:
+        cfg: options of the task.
+
+    Attributes:
+        attention_ids: utterances whose attention is asked for.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = cfg
+        self.attention_ids = attention_ids(cfg)
+        self._predictions: list[predictions.Row] = []
+        self._embeddings: list[embeddings.Embedded] = []
+        self._attention: list[attention.Attended] = []
+
+    def add(self, logging_outputs: Sequence[dict[str, Any]]) -> None:
+        """Add what the batches of a subset gave, of all ranks, and write the files again."""
+        cfg = self._cfg
+        if cfg.save_predictions:
+            self._predictions += _collected("predictions", logging_outputs)
+            predictions.write(Path(cfg.save_predictions), self._predictions)
+        if cfg.save_embeddings:
+            self._embeddings += _collected("embeddings", logging_outputs)
+            embeddings.write(Path(cfg.save_embeddings), self._embeddings)
+        if cfg.save_attention:
+            self._attention += _collected("attention", logging_outputs)
+            if self._attention:
+                attention.write(Path(cfg.save_attention), self._attention)
+            missing = {*self.attention_ids} - {row.id for row in self._attention}
+            if missing:
+                logger.warning("--attention-ids: not scored so far: %s", first_few(sorted(missing)))
+
+
+def _collected(name: str, logging_outputs: Sequence[dict[str, Any]]) -> list[Any]:
+    return [row for output in logging_outputs for row in output.get(name, [])]

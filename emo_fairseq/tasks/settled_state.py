@@ -8,25 +8,23 @@ import numpy as np
 from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
 
-from emo_fairseq import idle_options, predictions, seed_flags
-from emo_fairseq.attention import Attended
+from emo_fairseq import idle_options, seed_flags
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.embeddings import Embedded
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.targets import LabelledTarget, auxiliary_targets
-from emo_fairseq.tasks.attention_maps import attention_ids
 from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoders import check_same_encoders, describe_encoders
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.resumed_state import changing_state
+from emo_fairseq.tasks.saving import Saved
 from emo_fairseq.tasks.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
@@ -51,10 +49,7 @@ class SettledState(FairseqTask):
         self.trains = False  # until setup_task says so
         self.frozen: FrozenEncoders | None = None
         self.annotators: dict[str, Callable[[Split], np.ndarray]] = {}
-        self._prediction_rows: list[predictions.Row] = []
-        self._embedding_rows: list[Embedded] = []
-        self._attention_rows: list[Attended] = []
-        self._attention_ids = attention_ids(cfg)
+        self.saved = Saved(cfg)
         self.boards = Boards(*self.surroundings.boards())
         add = self.state.add_factory
         resumed = self.surroundings.checkpoint_to_resume()
