@@ -131,7 +131,7 @@ class EmotionRecogniser:
         whole = self._reader.read("the input", audio, text, sample_rate)
         if whole.sound is None:
             raise UsageError("timeline: there is no audio; give some")
-        longest = self._preparation.longest_seconds()
+        longest = self.longest_seconds()
         parts = windows(len(whole.sound), window_seconds, hop_seconds, longest)
         items = [
             Item(
@@ -145,6 +145,10 @@ class EmotionRecogniser:
             Segment(part.start / SAMPLE_RATE, part.stop / SAMPLE_RATE, prediction)
             for part, prediction in zip(parts, answers, strict=True)
         ]
+
+    def longest_seconds(self) -> float:
+        """The longest recording that is heard whole; infinite where no limit is in seconds."""
+        return self._preparation.longest_seconds()
 
     def ask(
         self, items: Sequence[Item], batch_size: int = 32, cuts_speech: bool = True

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.run_files import names_file_of_run
 
 SEED, FOLD, DATA, DATA_RAW = "common.seed", "task.fold", "task.data", "task.data_raw"
 
@@ -27,7 +28,6 @@ _INERT = re.compile(
 )
 _UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, AttributeError, EOFError)
 _OF_ONE_RUN = frozenset({SEED, FOLD, DATA, DATA_RAW})
-_FILES_OF_RUNS = re.compile(r".*(_from|teacher_\w+|finetune_from_model|restore_file|prototypes)")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Options:
         }
 
     def _shared(self, name: str, value: Any) -> Any:
-        if not (isinstance(value, str) and _FILES_OF_RUNS.fullmatch(name)):
+        if not (isinstance(value, str) and names_file_of_run(name)):
             return value
         value = re.sub(rf"(?<=seed)([=_-]?){self.seed}(?!\d)", r"\1SEED", value)
         if self.protocol:

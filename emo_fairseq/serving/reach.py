@@ -2,7 +2,6 @@
 
 import math
 
-from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.text_tokenizers import TextTokenizer, load_text_tokenizer
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.loading import LoadedModel
@@ -23,6 +22,7 @@ class Reach:
 
     def __init__(self, recogniser: EmotionRecogniser) -> None:
         self._loaded = recogniser.loaded
+        self._recogniser = recogniser
         self._readable = set(recogniser.modalities) - set(self._loaded.front_end.missing)
         self._tokenizer = _tokenizer(self._loaded) if TEXT in self._readable else None
 
@@ -39,14 +39,7 @@ class Reach:
 
     def heard_seconds(self) -> float:
         """The longest recording that is heard whole; infinite where no limit is in seconds."""
-        if SPEECH not in self._readable:
-            return math.inf
-        task = self._loaded.task
-        kind = task.encoder_cards()[SPEECH].input
-        if kind == FRAMES:
-            settings = self._loaded.front_end.recipes[SPEECH].settings
-            return float(settings.get("max_seconds") or math.inf)
-        return math.inf if kind == TOKENS else float(task.source.max_samples() / SAMPLE_RATE)
+        return self._recogniser.longest_seconds() if SPEECH in self._readable else math.inf
 
     def _of_text(self, text: str) -> str:
         assert self._tokenizer is not None

@@ -1,17 +1,16 @@
 """What a model of VAD was trained with, by what stands beside its predictions file."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
+from emo_fairseq.run_files import names_file_of_run
 
 _SECTIONS = ("task.", "model.", "criterion.", "optimizer.", "optimization.", "lr_scheduler.")
 _OF_ONE_FOLD = ("task.fold", "task.data", "task.data_raw", "task.cache_dir")
-# Files that another training wrote; the values are those that name none.
-_OF_OTHER_RUNS = re.compile(r".*(_from|teacher_\w+|finetune_from_model|restore_file|prototypes)")
+# Values of options that take another training's file, which name none.
 _OF_NO_RUN = ("", "checkpoint_last.pt", "published")
 
 
@@ -30,7 +29,7 @@ def refuse_other_runs(file: Path, facts: Mapping[str, Any]) -> None:
     found = [
         f"{name}={value}"
         for name, value in sorted(options.items())
-        if isinstance(value, str) and value not in _OF_NO_RUN and _OF_OTHER_RUNS.fullmatch(name)
+        if isinstance(value, str) and value not in _OF_NO_RUN and names_file_of_run(name)
     ]
     if found:
         raise UsageError(
