@@ -17,6 +17,7 @@ from fairseq_cli import train as fairseq_train
 
 import emo_fairseq
 from emo_fairseq.compat.sweeps import close_event_files
+from emo_fairseq.metrics.derivations import is_better_larger
 
 PLUGIN = Path(emo_fairseq.__file__).parent
 
@@ -31,6 +32,12 @@ TINY = """--arch robertaEMO_tiny
 PLAIN = f"--user-dir {PLUGIN} --task emotion_prediction --cpu --num-workers 0 --log-format simple"
 TRAIN = f"""{PLAIN} --criterion emotion_prediction_cri --optimizer adam --clip-norm 1.0
     --lr 0.003 --log-interval 1 --no-epoch-checkpoints"""
+
+
+def judged_by(metric: str) -> str:
+    """The words that let a metric choose the checkpoint: its best value, whichever end that is."""
+    maximise = " --maximize-best-checkpoint-metric" if is_better_larger(metric) else ""
+    return f"--best-checkpoint-metric {metric}{maximise}"
 
 
 def run_tool(module: str, name: str, *options: str | Path) -> str:

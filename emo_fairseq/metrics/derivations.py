@@ -12,6 +12,14 @@ from torch import Tensor
 from emo_fairseq.metrics.classification import CONFUSION_METRICS, recall_per_class
 from emo_fairseq.metrics.regression import MOMENT_METRICS
 
+#: How the names of figures begin that are better the smaller they are; all others, the larger.
+_ERRORS = ("loss", "mae", "rmse")
+
+
+def is_better_larger(figure: str) -> bool:
+    """Whether more of a figure is better: false of ``loss``, MAE and RMSE, of whatever rows."""
+    return not figure.startswith(_ERRORS)
+
 
 def confusion_figures(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:
     """WA, UAR, weighted and macro F1, and ``recall_<label>`` of each class.

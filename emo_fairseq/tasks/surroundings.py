@@ -11,6 +11,7 @@ from torch import nn
 
 from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.errors import UsageError
+from emo_fairseq.metrics.derivations import is_better_larger
 from emo_fairseq.optim.adamw import check_half_precision, check_optimizer
 from emo_fairseq.tuning.unfreezing import check_ddp_backend
 
@@ -87,9 +88,10 @@ class Surroundings:
         self._whole.optimization.max_epoch = _NO_EPOCH
 
     def check_metric(self, figures: Collection[str], cases: Collection[str]) -> None:
-        """Refuse to choose a checkpoint by what validation does not measure.
+        """Refuse to choose a checkpoint by what validation does not measure, or the worst by it.
 
-        fairseq would say so after the first epoch, by a KeyError.
+        fairseq would tell of the first after an epoch, by a KeyError, and of the second never: it
+        takes every figure for one that is better the smaller.
 
         Args:
             figures: what is measured, by name.
@@ -106,6 +108,14 @@ class Surroundings:
             raise UsageError(
                 f"--best-checkpoint-metric {metric}: validation does not measure it; choose one of "
                 f"{', '.join(figures)}"
+            )
+        option = "--maximize-best-checkpoint-metric"
+        maximises = bool(self._whole.checkpoint.maximize_best_checkpoint_metric)
+        if maximises != is_better_larger(name):
+            better, do = ("larger", "add") if is_better_larger(name) else ("smaller", "leave out")
+            raise UsageError(
+                f"--best-checkpoint-metric {metric}: it is better the {better}, and the worst "
+                f"checkpoint would be kept; {do} {option}"
             )
 
     def check_ranks(self) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_process import judged_by
 
 from emo_fairseq.errors import UsageError, find_mistake
 
@@ -25,10 +26,29 @@ def test_a_metric_that_is_not_measured(metric, fairseq, commands, toy_corpus, tm
 
 @pytest.mark.parametrize("metric", ["loss", "recall_sad", "ccc_valence@vad"])
 def test_a_metric_that_is_measured(metric, fairseq, commands, toy_corpus, tmp_path):
-    options = f"--batch-size 8 --auxiliary-targets vad --best-checkpoint-metric {metric}"
+    options = f"--batch-size 8 --auxiliary-targets vad {judged_by(metric)}"
     place = f"--data {toy_corpus} --save-dir {tmp_path}"
     fairseq("train", commands["train"], place, TEXT, options)
     assert (tmp_path / "checkpoint_best.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("judge", "remedy"),
+    [
+        ("uar", "better the larger, .*; add --maximize-best-checkpoint-metric"),
+        ("ccc@vad", "better the larger, .*; add --maximize-best-checkpoint-metric"),
+        ("loss --maximize-best-checkpoint-metric", "better the smaller, .*; leave out --maximize"),
+        ("mae_valence@vad --maximize-best-checkpoint-metric", "better the smaller, .*; leave out"),
+    ],
+)
+def test_the_worst_checkpoint_is_not_kept(judge, remedy, fairseq, commands, toy_corpus, tmp_path):
+    options = f"--batch-size 8 --auxiliary-targets vad --best-checkpoint-metric {judge}"
+    place = f"--data {toy_corpus} --save-dir {tmp_path / 'run'}"
+    with pytest.raises(
+        UsageError, match=rf"--best-checkpoint-metric {judge.split()[0]}: .*{remedy}"
+    ):
+        fairseq("train", commands["train"], place, TEXT, options)
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").glob("*.pt"))
 
 
 @pytest.mark.parametrize("tool", ["train", "validate"])

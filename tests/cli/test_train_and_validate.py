@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_process import judged_by
 
 from emo_fairseq import predictions
+from emo_fairseq.metrics.derivations import is_better_larger
 
 LOG_MEL = "--modality speech --speech-input log_mel"
 WAVEFORM = "--modality speech --speech-input waveform"
@@ -29,7 +31,6 @@ CASES = {
     ),
 }
 N_TEST = 12
-SMALLER_IS_BETTER = ("mae", "rmse")
 
 
 @pytest.mark.parametrize(("options", "metric"), CASES.values(), ids=CASES)
@@ -77,17 +78,14 @@ def test_two_subsets_in_one_file(trained, toy_corpus, fairseq, commands, tmp_pat
 
 def score_every_batch_size(options, metric, data, fairseq, commands, tmp_path):
     """Train with the metric as judge, then score the test split three times."""
-    maximise = not metric.startswith(SMALLER_IS_BETTER)
-    judge = f"--best-checkpoint-metric {metric}"
-    judge += " --maximize-best-checkpoint-metric" if maximise else ""
     length = "--batch-size 8 --max-update 8 --save-interval-updates 2"
     place = f"--data {data} --save-dir {tmp_path}"
-    log = fairseq("train", commands["train"], place, length, options, judge)
+    log = fairseq("train", commands["train"], place, length, options, judged_by(metric))
 
     validations = log.all_figures("valid")
     assert [line["num_updates"] for line in validations] == [2, 4, 6, 8]
     assert all(line["bsz"] == 8 for line in validations)
-    best = (max if maximise else min)(line[metric] for line in validations)
+    best = (max if is_better_larger(metric) else min)(line[metric] for line in validations)
     state = torch.load(tmp_path / "checkpoint_best.pt", weights_only=True)
     assert state["extra_state"]["best"] == pytest.approx(best, abs=1e-5)
     assert state["extra_state"]["val_loss"] == pytest.approx(best, abs=1e-5)
