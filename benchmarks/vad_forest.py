@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from data_prep.number_types import positive_int
 from examples.vad_forest import run
 
 OUTPUTS = Path("outputs/benchmarks/vad_forest")
@@ -25,7 +26,7 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vad_forest", description=__doc__)
     parser.add_argument("--modality", choices=("text", "text+speech"), default="text")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--jobs", type=positive_int, default=1, help="trainings at a time")
     args = parser.parse_args()
     data = OUTPUTS / "data"
     for words in _PREPARE if not (data / "features").is_dir() else ():

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 
+from data_prep.number_types import positive_int
 from data_prep.sound.length import default_workers
 
 
@@ -20,7 +21,7 @@ def make_parser(module: str, description: str, *, audio: bool = True) -> argpars
     if audio:
         parser.add_argument(
             "--workers",
-            type=int,
+            type=positive_int,
             default=default_workers(),
             help="threads that decode audio (default: %(default)s)",
         )

@@ -26,8 +26,8 @@ from data_prep.features.of_audio import AudioFeatures
 from data_prep.features.pooling import POOLS
 from data_prep.features.pretrained import PretrainedFeatures
 from data_prep.features.splits import Source, extract
+from data_prep.number_types import positive_int, positive_number
 from data_prep.sound.length import default_workers
-from data_prep.tokens.binarize import positive_int
 
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 
@@ -174,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--name", metavar="NAME", help=name)
     # Of these no default, so that it is seen whether they are given where they cannot act.
     seconds = f"pretrained encoders: longer audio is cut at its end (default: {MAX_SECONDS:g})"
-    add("--max-seconds", type=float, metavar="S", help=seconds)
+    add("--max-seconds", type=positive_number, metavar="S", help=seconds)
     workers = f"processes for log_mel and egemaps (default: {default_workers()}); same result"
     add("--workers", type=positive_int, metavar="N", help=workers)
     return parser

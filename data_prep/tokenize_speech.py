@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,8 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.command_line import make_parser, run
+from data_prep.number_types import positive_int, positive_number
 from data_prep.sound.length import default_workers
-from data_prep.tokens.binarize import positive_int, summary_table
+from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.folder import TokenFolder
 from data_prep.tokens.kmeans_corpus import sample_frames, tokenize_with_kmeans
 from data_prep.tokens.kmeans_tokenizer import FEATURES
@@ -97,14 +97,6 @@ def _given(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict
     return {name: given[name] for name in chosen.parameters.values() if name in given}
 
 
-def positive_seconds(value: str) -> float:
-    """A type for argparse. Raises what argparse reports when it is no number above 0."""
-    seconds = float(value)
-    if not (seconds > 0 and math.isfinite(seconds)):
-        raise argparse.ArgumentTypeError(f"{value} is not above 0")
-    return seconds
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("tokenize_speech", __doc__ or "", audio=False)
     add = parser.add_argument
@@ -131,9 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     names = "dict.txt of the BERT trained on its codes (default: the codes of the train split)"
     add("--dict", dest="dictionary", type=Path, metavar="FILE", help=names)
     batch = f"audio in a batch, its result is the same at any (default: {BATCH_SECONDS:g})"
-    add("--batch-seconds", type=positive_seconds, metavar="S", help=batch)
+    add("--batch-seconds", type=positive_number, metavar="S", help=batch)
     longest = f"longer audio is cut evenly and its codes joined (default: {MAX_SECONDS:g})"
-    add("--max-seconds", type=positive_seconds, metavar="S", help=longest)
+    add("--max-seconds", type=positive_number, metavar="S", help=longest)
     return parser
 
 

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import make_parser, run
+from data_prep.number_types import positive_int
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import (
     SplitJob,
     binarize_splits,
-    positive_int,
     read_splits,
     summary_table,
     train_rows,

@@ -6,7 +6,6 @@ The files and their card are `token_folder`'s; the encoders are `text_tokenizers
 
 from __future__ import annotations
 
-import argparse
 import logging
 import multiprocessing
 import os
@@ -137,14 +136,6 @@ def _end_with_parent() -> None:
 
 def _call(item: Any) -> Any:
     return _of_this_worker["function"](item)
-
-
-def positive_int(value: str) -> int:
-    """A type for argparse. Raises what argparse reports when it is no whole number from 1 up."""
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
-    return number
 
 
 def summary_table(folder: TokenFolder) -> str:

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from data_prep.number_types import positive_int
 from emo_fairseq.command import processes
 from emo_fairseq.command.checkpoints import find_checkpoint, is_model_folder
 from emo_fairseq.command.evaluate_fold import Training, fold_words, of_checkpoint, of_model_folder
@@ -29,7 +30,7 @@ def add(subcommands: Any) -> None:
     option("--data-raw", type=Path, metavar="DIR", help="what `audio` is relative to")
     option("--split", default="test", help="default: %(default)s")
     option("--save-predictions", type=Path, metavar="FILE", help="for `emotion-recognize report`")
-    option("--batch-size", type=int, default=32, metavar="N", help="default: %(default)s")
+    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
     option("--cpu", action="store_true", help="even where there is a GPU")
 
 

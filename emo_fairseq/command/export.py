@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from data_prep.number_types import positive_int
 from emo_fairseq.command.answerable import check_answerable
 from emo_fairseq.command.checkpoints import CONFIG_FILE, find_checkpoint
 from emo_fairseq.command.processes import say
+from emo_fairseq.errors import UsageError
 
-_BATCHES = 12
+_BATCHES = 12  # what `--check` is if it is not given
 
 
 def add(subcommands: Any) -> None:
@@ -31,15 +33,18 @@ def add(subcommands: Any) -> None:
     option("--predictions", type=Path, nargs="+", default=[], metavar="FILE", help=figures)
     option("--onnx", action="store_true", help="write model.onnx too, and compare it")
     checked = f"made-up batches that model.onnx is compared on (default: {_BATCHES})"
-    option("--check", type=int, default=_BATCHES, metavar="N", help=checked)
+    option("--check", type=positive_int, metavar="N", help=checked)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the folder.
 
     Raises:
-        UsageError: no checkpoint of ours, or one that cannot be exported as asked.
+        UsageError: no checkpoint of ours, or one that cannot be exported as asked; what is there
+            already stays as it was, graph and all.
     """
+    if options.check and not options.onnx:
+        raise UsageError("--check does not act: there is no --onnx; leave it out")
     from emo_fairseq.export.model_card import write_card
     from emo_fairseq.export.model_folder import write_model_folder
 
@@ -48,20 +53,23 @@ def run(options: argparse.Namespace) -> int:
     if options.output.endswith("/"):
         out /= _name(checkpoint)
     name = out.resolve().name
+    notes = [f"{out}: written; its card is {out / 'README.md'}"]
 
-    def describe(folder: Path) -> None:
+    def complete(folder: Path) -> None:
         _check_answers(folder, checkpoint)
         write_card(folder, checkpoint, options.data, options.predictions, name)
+        if options.onnx:
+            from emo_fairseq.export.onnx import ONNX_FILE, export_onnx
+
+            difference = export_onnx(folder, check=options.check or _BATCHES)
+            file = out / ONNX_FILE
+            notes.append(f"{file}: written; differs from the model by {difference:.1g} at most")
 
     write_model_folder(
-        checkpoint, options.data, out, merge_lora=options.merge_lora, finish=describe
+        checkpoint, options.data, out, merge_lora=options.merge_lora, finish=complete
     )
-    say(f"{out}: written; its card is {out / 'README.md'}")
-    if options.onnx:
-        from emo_fairseq.export.onnx import ONNX_FILE, export_onnx
-
-        difference = export_onnx(out, check=options.check)
-        say(f"{out / ONNX_FILE}: written; differs from the model by {difference:.1g} at most")
+    for note in notes:
+        say(note)
     return 0
 
 

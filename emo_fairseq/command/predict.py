@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from data_prep.number_types import positive_int, positive_number
 from emo_fairseq.command.answerable import check_answerable
 from emo_fairseq.command.checkpoints import find_checkpoint, is_model_folder
 from emo_fairseq.command.predict_items import STDIN, Columns, Question, questions
@@ -41,9 +42,13 @@ def add(subcommands: Any) -> None:
     option("--format", choices=("csv", "jsonl"), default="csv", help="default: %(default)s")
     option("--output", type=Path, metavar="FILE", help="default: standard output")
     option("--timeline", action="store_true", help="a row for each stretch of every recording")
-    option("--window", type=float, default=4.0, metavar="S", help="a stretch (default: 4 s)")
-    option("--hop", type=float, default=2.0, metavar="S", help="to the next (default: 2 s)")
-    option("--batch-size", type=int, default=32, metavar="N", help="default: %(default)s")
+    option(
+        "--window", type=positive_number, default=4.0, metavar="S", help="a stretch (default: 4 s)"
+    )
+    option(
+        "--hop", type=positive_number, default=2.0, metavar="S", help="to the next (default: 2 s)"
+    )
+    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
     option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
     option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
     option("--onnx", action="store_true", help="run the model folder's model.onnx")
@@ -57,8 +62,6 @@ def run(options: argparse.Namespace) -> int:
     """
     from emo_fairseq.command.predict_rows import FORMATS
 
-    if options.batch_size < 1:
-        raise UsageError(f"--batch-size {options.batch_size}: give 1 or more")
     if options.output is not None:
         check_output(options.output, options.items, options.model)
     recogniser = _recogniser(options)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from data_prep.number_types import positive_int, positive_number
 from emo_fairseq.command import processes
 from emo_fairseq.errors import UsageError
 
@@ -47,9 +48,9 @@ def add(subcommands: Any) -> None:
     arch = "robertaEMO, robertaEMO_large, robertaEMO_tiny (default: tiny where one is from scratch)"
     option("--arch", help=arch)
     by_tuning = "(default: by how the encoders are tuned)"
-    option("--epochs", type=_positive, metavar="N", help=f"passes over the data {by_tuning}")
-    option("--batch-size", type=_positive, default=32, metavar="N", help="default: %(default)s")
-    option("--lr", type=float, metavar="X", help=f"highest learning rate {by_tuning}")
+    option("--epochs", type=positive_int, metavar="N", help=f"passes over the data {by_tuning}")
+    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
+    option("--lr", type=positive_number, metavar="X", help=f"highest learning rate {by_tuning}")
     option("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
     option("--cpu", action="store_true", help="even where there is a GPU")
     where = (
@@ -102,11 +103,3 @@ def _claim(folder: Path, words: list[str]) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(command, encoding="utf-8")
-
-
-def _positive(text: str) -> int:
-    """A type for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number

@@ -81,7 +81,7 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
         difference = _largest_difference(graph, batches, answers)
         if not difference <= TOLERANCE:  # NaN is not either
             raise UsageError(
-                f"{out}: not written: its answers differ from the model's by up to "
+                f"{out.name}: not written: its answers differ from the model's by up to "
                 f"{difference:.2g}, more than {TOLERANCE:g}, on {check} made-up batches; use the "
                 "model folder without ONNX"
             )

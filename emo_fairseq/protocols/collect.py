@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.folding.file import folds_path
+from data_prep.number_types import positive_int
 from data_prep.schema import write_atomically
 from emo_fairseq.protocols.comparing import BY, table_rows
 from emo_fairseq.protocols.matrix import matrices
@@ -61,7 +62,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--metric", nargs="+", help="which, by name (default: the usual ones of the target)")
     add("--baseline", default="", help="begin with the system whose name holds this")
     add("--matrix", metavar="METRIC", help="rows trained on, columns tested on, instead of tables")
-    add("--resamples", type=int, default=N_RESAMPLES, help="of the bootstrap (%(default)s)")
+    add(
+        "--resamples", type=positive_int, default=N_RESAMPLES, help="of the bootstrap (%(default)s)"
+    )
     for name in ("csv", "markdown", "latex"):
         add(f"--{name}", type=Path, metavar="FILE", help="write the table there, too")
     return parser

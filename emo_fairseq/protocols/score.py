@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.number_types import positive_int
 from emo_fairseq.errors import UsageError
 from emo_fairseq.protocols.jobs import Outcome, run_all
 from emo_fairseq.protocols.label_map import read_label_map
@@ -50,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--split", default=TEST, help="of the data dir (default: %(default)s)")
     add("--name", help="in the file's name (default: the corpus, and the split unless test)")
     add("--label-map", type=Path, help="YAML: the corpus's label: the model's label")
-    add("--jobs", type=int, default=1, help="processes at a time (default: 1)")
+    add("--jobs", type=positive_int, default=1, help="processes at a time (default: 1)")
     return parser
 
 

@@ -17,6 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.number_types import positive_int
+from emo_fairseq.data import legacy
 from emo_fairseq.errors import UsageError
 from emo_fairseq.protocols.choices import ALL_OF, PlannedRun, plan_runs
 from emo_fairseq.protocols.collect import show
@@ -77,7 +79,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--folds", metavar="PROTOCOL", help=folds)
     split = "of the data dir, the test set of its runs (default: %(default)s)"
     add("--split", default=TEST, help=split)
-    add("--jobs", type=int, default=1, help="processes at a time (default: 1)")
+    add("--jobs", type=positive_int, default=1, help="processes at a time (default: 1)")
     add("--metric", nargs="+", help="of the table; see emo_fairseq.protocols.collect")
     add("--dry-run", action="store_true", help="print the training commands, and run nothing")
     add("runs_folder", type=Path, metavar="RUNS_FOLDER")
@@ -86,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _refuse_split(planned: Sequence[PlannedRun], split: str) -> None:
-    """Raise a `UsageError` if the test set is another than a fold's own, or is learned from."""
+    """Raise a `UsageError` if the test set is not there, not a fold's own, or learned from."""
     for options in (run.options for run in planned if split != TEST):
         if options.fold:
             raise UsageError(f"--split {split}: a fold has a test set of its own; leave it out")
@@ -96,6 +98,9 @@ def _refuse_split(planned: Sequence[PlannedRun], split: str) -> None:
                 f"--split {split}: the runs are trained on this set, or it chooses their "
                 "checkpoints; name a test set"
             )
+        file = options.data / f"{split}.tsv"
+        if not file.is_file() and split not in legacy.split_names(options.data):
+            raise UsageError(f"--split {split}: there is no {file}; name a split of the data dir")
 
 
 def _refuse_changes(planned: Sequence[PlannedRun], folders: dict[str, RunFolder]) -> None:

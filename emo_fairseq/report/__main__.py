@@ -21,6 +21,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data_prep.number_types import positive_int
 from emo_fairseq.errors import UsageError
 from emo_fairseq.report.figures import measure, without_nan
 from emo_fairseq.report.intervals import N_RESAMPLES
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--title", default=None, help="heading (default: the file's name)")
     add("--date", default="", metavar="TEXT", help="written on the page; nothing else is dated")
     resamples = f"of the bootstrap (default: {N_RESAMPLES})"
-    add("--resamples", type=int, default=N_RESAMPLES, metavar="N", help=resamples)
+    add("--resamples", type=positive_int, default=N_RESAMPLES, metavar="N", help=resamples)
     return parser
 
 
@@ -86,8 +87,6 @@ def _write_folder(args: argparse.Namespace, systems: Sequence[Systems]) -> None:
     from emo_fairseq.report.part import make_part
     from emo_fairseq.report.training_log import read_log
 
-    if args.resamples < 1:
-        raise UsageError(f"--resamples {args.resamples}: at least one is needed")
     epochs = [] if args.log is None else read_log(args.log)
     parts = [
         make_part(*(run, split, system, args.data, args.embeddings, args.attention, args.resamples))

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from data_prep.number_types import positive_int
 from data_prep.schema import read_corpus, vad_scale
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion import commands, comparing
@@ -67,11 +68,11 @@ def _add_fit(option: Callable[..., None]) -> None:
     option("--predictions", type=Path, nargs="+", required=True, metavar="FILE", help=whose)
     option("--output", type=Path, required=True, metavar="FILE", help="forest.skops")
     defaults = Design()
-    option("--trees", type=int, default=defaults.trees, help="default: %(default)s")
+    option("--trees", type=positive_int, default=defaults.trees, help="default: %(default)s")
     option("--seed", type=int, default=defaults.seed, help="default: %(default)s")
     option("--class-weight", choices=CLASS_WEIGHTS, default=defaults.class_weight)
     leaf = "rows in a leaf, at least (default: %(default)s)"
-    option("--min-samples-leaf", type=int, default=defaults.min_samples_leaf, help=leaf)
+    option("--min-samples-leaf", type=positive_int, default=defaults.min_samples_leaf, help=leaf)
 
 
 def _add_apply(option: Callable[..., None]) -> None:
@@ -95,7 +96,9 @@ def _add_zero_shot(option: Callable[..., None]) -> None:
     names = "of a fairseq checkpoint's head in its order: contradiction,neutral,entailment"
     option("--nli-labels", default="", help=names)
     option("--output", type=Path, required=True, metavar="FILE", help="predictions of VAD")
-    option("--batch-size", type=int, default=64, help="pairs at a time (default: %(default)s)")
+    option(
+        "--batch-size", type=positive_int, default=64, help="pairs at a time (default: %(default)s)"
+    )
     option("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     _add_units(option)
 
@@ -148,8 +151,6 @@ def _zero_shot(args: argparse.Namespace) -> None:
 
     from emo_fairseq.vad_to_emotion.sources import open_entailment, write_zero_shot
 
-    if args.batch_size < 1:
-        raise UsageError(f"--batch-size {args.batch_size}: at least one pair is needed")
     check_predictions(args.output, [*of_data(args.data), Path(args.model.partition(":")[2])])
     labels = [name.strip() for name in args.nli_labels.split(",") if name.strip()]
     model = open_entailment(args.model, torch.device(args.device), labels)

@@ -15,6 +15,7 @@ import yaml
 from data_prep.schema import read_manifest
 from emo_fairseq import predictions
 from emo_fairseq.command.__main__ import main
+from emo_fairseq.export import onnx
 from emo_fairseq.export.model_folder import write_model_folder
 
 BOTH = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
@@ -116,7 +117,6 @@ def test_a_bad_row_does_not_stop_the_rest(name, content, said, trained_models, c
         (["{tmp}/a.csv"], "a.csv: no column 'text' or 'audio' among mood"),
         (["{tmp}/b.csv"], "b.csv: there is no such file"),
         (["a.wav", "b.wav", "--text", "x"], "--text goes alone, or with one audio file"),
-        (["a.wav", "--batch-size", "0"], "--batch-size 0: give 1 or more"),
         (["a.wav", "--onnx"], "model.onnx: there is no such file"),
     ],
 )
@@ -128,6 +128,20 @@ def test_a_mistake_leaves_no_file(words, said, trained_models, tmp_path, capsys)
     assert main(["predict", folder, *own, "--output", str(out)]) == 2
     assert said in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--batch-size", "0"], "argument --batch-size: 0 is not 1 or more"),
+        (["--timeline", "--window", "inf"], "argument --window: inf is not above 0"),
+        (["--timeline", "--hop", "0"], "argument --hop: 0 is not above 0"),
+    ],
+)
+def test_a_number_that_cannot_be(words, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "models/toy", "a.wav", *words])
+    assert said in capsys.readouterr().err
 
 
 def test_a_timeline_has_a_row_for_each_stretch(trained_models, command, tmp_path):
@@ -167,6 +181,29 @@ def test_export_names_describes_and_draws_the_model(
     assert numbers(rows[0]) == pytest.approx(numbers(rows[1]), abs=1e-5)
     command("export", checkpoint, "--output", folder)
     assert not (folder / "model.onnx").exists(), "it would be of other weights"
+
+
+def test_an_export_whose_graph_is_refused_changes_nothing(
+    trained_models, toy_corpus, command, tmp_path, monkeypatch, capsys
+):
+    export = ["export", str(trained_models.checkpoint(TEXT)), "--data", str(toy_corpus)]
+    export += ["--onnx", "--check", "1", "--output"]
+    command(*export, tmp_path / "old")
+    before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "old").iterdir()}
+    assert "model.onnx" in before
+    monkeypatch.setattr(onnx, "TOLERANCE", -1.0)
+    for folder in (tmp_path / "old", tmp_path / "new"):
+        assert main([*export, str(folder)]) == 2
+        assert "model.onnx: not written: its answers differ" in capsys.readouterr().err
+    assert before == {file.name: file.stat().st_mtime_ns for file in (tmp_path / "old").iterdir()}
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_check_of_no_graph_is_refused(trained_models, tmp_path, capsys):
+    checkpoint = str(trained_models.checkpoint(TEXT))
+    assert main(["export", checkpoint, "--output", str(tmp_path / "new"), "--check", "3"]) == 2
+    assert "--check does not act: there is no --onnx" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("options", [BOTH, SPEECH])

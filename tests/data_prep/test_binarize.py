@@ -19,7 +19,6 @@ from data_prep.tokens.binarize import (
     SplitJob,
     binarize_splits,
     ordered_map,
-    positive_int,
     read_splits,
     summary_table,
     train_rows,
@@ -316,9 +315,3 @@ def test_splits_are_those_of_the_corpus_and_only_fitting_needs_train(tmp_path: P
     assert list(splits) == ["test"]
     with pytest.raises(ValueError, match="no train split, .*; use another tokenizer"):
         train_rows(tmp_path, splits, "use another tokenizer")
-
-
-def test_counts_on_the_command_line_start_at_one() -> None:
-    assert positive_int("3") == 3
-    with pytest.raises(Exception, match="not 1 or more"):
-        positive_int("0")

@@ -167,6 +167,7 @@ def check_changes_are_refused(config_dir, runs):
     ("more", "match"),
     [
         (("--split", "test1", "++task.fold=k_fold/1"), "a fold has a test set of its own"),
+        (("--split", "tset"), r"there is no .*tset\.tsv; name a split of the data dir"),
         (("--split", "train"), "the runs are trained on this set, or it chooses"),
         (("--split", "valid"), "the runs are trained on this set, or it chooses"),
     ],

@@ -326,15 +326,18 @@ def bad_calls(given: Given) -> dict[str, list[str | Path]]:
     }
 
 
-def test_mistakes_are_told_in_one_sentence(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_told_in_one_sentence(
+    given: Given, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for message, words in bad_calls(given).items():
         with pytest.raises(UsageError, match=message) as caught:
             run(monkeypatch, *words)
         assert "\n" not in str(caught.value)
     words = ["report", str(given.labels), "--output", str(given.root), "--resamples", "0"]
     monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(UsageError, match="--resamples 0"):
+    with pytest.raises(SystemExit, match="2"):
         command.main()
+    assert "argument --resamples: 0 is not 1 or more" in capsys.readouterr().err
 
 
 def test_names_of_anchors_and_files() -> None:
