@@ -6,9 +6,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.command.checkpoints import CONFIG_FILE
@@ -16,7 +13,6 @@ from emo_fairseq.errors import UsageError
 
 _FOLD, _OVERRIDES = "--fold", "--model-overrides"  # of fairseq-validate
 _WHOLE_SPLIT = (_OVERRIDES, '{"fold": None}')
-_CARD_FILE = "README.md"
 
 
 @dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Training:
     Attributes:
         fold: PROTOCOL/FOLD, or None.
         data: its data dir; None where no place is recorded.
-        corpus: the name in the corpus.yaml of that; None where nothing tells it any more.
+        corpus: the name in the corpus.yaml of that; None where there was none.
     """
 
     fold: str | None
@@ -39,44 +35,25 @@ class Training:
 
     def knows(self, data: Path) -> bool:
         """Whether `data` is of the corpus that was trained on, there or elsewhere."""
-        if self.was_on(data):
-            return True
-        return (
-            self.corpus is not None
-            and (data / CORPUS_FILE).is_file()
-            and (read_corpus(data).name == self.corpus)
-        )
+        if self.corpus is None:
+            return self.was_on(data)
+        return (data / CORPUS_FILE).is_file() and read_corpus(data).name == self.corpus
 
 
 def of_checkpoint(checkpoint: Path) -> Training:
-    """Of a checkpoint: its data dir is asked for its name, if its place is still known."""
+    """Of a checkpoint of fairseq-train."""
     from emo_fairseq.inference.loading import read_checkpoint
 
     saved = read_checkpoint(checkpoint)
-    task = saved["cfg"].task
-    fold = saved.get("task_state", {}).get("fold") or task.get("fold")
-    data = Path(task.data) if task.data else None
-    # A relative place says nothing to a reader who may stand elsewhere than the training did.
-    has_name = data is not None and data.is_absolute() and (data / CORPUS_FILE).is_file()
-    return Training(fold, data, read_corpus(data).name if data and has_name else None)
+    task, state = saved["cfg"].task, saved.get("task_state", {})
+    fold = state.get("fold") or task.get("fold")
+    return Training(fold, Path(task.data) if task.data else None, state.get("corpus"))
 
 
 def of_model_folder(folder: Path) -> Training:
-    """Of a model folder that could be read: its card names the corpus, if there is a card."""
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    return Training(config["state"].get("fold"), None, _corpus_of_card(folder))
-
-
-def _corpus_of_card(folder: Path) -> str | None:
-    card = folder / _CARD_FILE
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    parts = text.split("---\n", 2)
-    try:
-        front: Any = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
-    except yaml.YAMLError:  # it is the user's to edit
-        return None
-    names = front.get("datasets") if isinstance(front, dict) else None
-    return str(names[0]) if isinstance(names, list) and len(names) == 1 else None
+    """Of a model folder that could be read."""
+    state = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["state"]
+    return Training(state.get("fold"), None, state.get("corpus"))
 
 
 def fold_words(training: Training, data: Path, further: Sequence[str]) -> tuple[str, ...]:

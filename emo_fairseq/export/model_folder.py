@@ -29,7 +29,8 @@ from emo_fairseq.pretrained.tensor_files import write_tensors
 
 logger = logging.getLogger(__name__)
 
-_KEPT = ("labels", "class_counts", "auxiliary_labels", "frame_statistics", "fold")  # of the state
+# Of the state.
+_KEPT = ("labels", "class_counts", "auxiliary_labels", "frame_statistics", "corpus", "fold")
 _PROTOTYPES = "prototypes"  # of the state too: for readers, the model does not ask for them
 
 

@@ -121,6 +121,7 @@ class Checkpoint(NamedTuple):
 
     options: Options
     labels: tuple[str, ...]
+    corpus: str | None
     updates: int
 
 
@@ -132,9 +133,9 @@ def read_checkpoint(file: Path) -> Checkpoint:
     """
     try:
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        labels = state["task_state"].get("labels", ())
+        labels, corpus = (state["task_state"].get(name) for name in ("labels", "corpus"))
         updates = int(state["optimizer_history"][-1]["num_updates"])
-        return Checkpoint(Options.of(state["cfg"]), tuple(labels), updates)
+        return Checkpoint(Options.of(state["cfg"]), tuple(labels or ()), corpus, updates)
     except (*_UNREADABLE, pickle.UnpicklingError) as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UsageError(f"{file}: cannot be read as a checkpoint ({what})") from error

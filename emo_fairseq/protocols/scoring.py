@@ -145,7 +145,7 @@ def _facts(
     return {
         "set": dict(wanted),
         "corpus": corpus_name(test_set.data or options.data),
-        "trained_on": corpus_name(options.data),
+        "trained_on": checkpoint.corpus or corpus_name(options.data),
         "checkpoint": path.name,
         "updates": checkpoint.updates,
         "chosen_by": chosen_by(options),

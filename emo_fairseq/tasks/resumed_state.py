@@ -14,6 +14,7 @@ import torch
 from fairseq import checkpoint_utils
 
 from emo_fairseq.compat import TASK_NAME
+from emo_fairseq.data.manifest import read_corpus_file
 
 _AT_START: Mapping[str, Callable[[], Any]] = {
     "prototypes": dict,  # see emo_fairseq.tasks.class_prototypes
@@ -33,14 +34,14 @@ def updates_of(checkpoint: Path) -> int:
 def changing_state(resumed: Path | None, cfg: Any) -> dict[str, Callable[[], Any]]:
     """For each such part of the state what makes it: the checkpoint's, or an empty one.
 
-    And the fold that is trained on, which does not change.
+    And the corpus and the fold that are trained on, which do not change.
 
     Args:
         resumed: the checkpoint that training goes on from. It is read when the first of them is
             asked for, which is before the first update.
         cfg: the task's options.
     """
-    at_start = {**_AT_START, "fold": lambda: cfg.fold}
+    at_start = {**_AT_START, "corpus": lambda: _corpus(cfg), "fold": lambda: cfg.fold}
 
     @functools.cache
     def saved() -> Mapping[str, Any]:
@@ -54,3 +55,8 @@ def changing_state(resumed: Path | None, cfg: Any) -> dict[str, Callable[[], Any
         return lambda: saved().get(name, empty())
 
     return {name: factory(name, empty) for name, empty in at_start.items()}
+
+
+def _corpus(cfg: Any) -> str | None:
+    corpus = read_corpus_file(Path(cfg.data))
+    return None if corpus is None else corpus.name

@@ -78,7 +78,7 @@ class SettledState(FairseqTask):
         if self.target.has_labels:
             logger.info("class counts: %s", dict(zip(self.labels, self.class_counts, strict=True)))
         check_knows(self.encoder_cards(), self.vocabularies())
-        self.state.frame_statistics  # noqa: B018  (touched, so that it is saved)
+        self.state.frame_statistics, self.state.corpus  # noqa: B018  (touched: they are saved)
         if self.state.fold != self.cfg.fold:
             raise UsageError(
                 f"--fold {self.cfg.fold}: the checkpoint in --save-dir was trained on "

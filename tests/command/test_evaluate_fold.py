@@ -61,19 +61,24 @@ def test_a_fold_is_known_by_its_corpus(folded, trained_models, scored, tmp_path,
         assert option(scored.pop(), words[0]) == words[1:]
 
 
-def test_a_place_that_was_relative_is_no_reason_for_other_rows(
-    folded, trained_models, scored, tmp_path, monkeypatch, capsys
+@pytest.mark.parametrize("corpus", ["toy", None, "another"])
+def test_what_lies_where_the_training_data_lay(
+    corpus, folded, trained_models, scored, tmp_path, monkeypatch, capsys
 ):
+    """A relative place, as seen from there and from elsewhere; its name decides, if it is known."""
     state = torch.load(trained_models.checkpoint(OPTIONS, data=folded), weights_only=True)
+    assert state["task_state"]["corpus"] == "toy"
     state["cfg"]["task"]["data"] = folded.name
+    state["task_state"]["corpus"] = corpus
     torch.save(state, tmp_path / "old.pt")
     (tmp_path / "away").mkdir()
-    monkeypatch.chdir(folded.parent)
-    assert main(["evaluate", str(tmp_path / "old.pt"), str(folded)]) == 0
-    assert option(scored.pop(), "--fold") == [FOLD]
-    monkeypatch.chdir(tmp_path / "away")
-    assert main(["evaluate", str(tmp_path / "old.pt"), str(folded)]) == 2
-    assert f"the model was trained on the fold {FOLD}" in capsys.readouterr().err
+    for place, is_known in ((folded.parent, corpus != "another"), ("away", corpus == "toy")):
+        monkeypatch.chdir(tmp_path / place)
+        assert main(["evaluate", str(tmp_path / "old.pt"), str(folded)]) == (0 if is_known else 2)
+        said = capsys.readouterr().err
+        assert (f"the model was trained on the fold {FOLD}" in said) != is_known
+        if is_known:
+            assert option(scored.pop(), "--fold") == [FOLD]
     assert not scored
 
 
@@ -84,7 +89,8 @@ def test_a_model_folder_keeps_its_fold(folded, trained_models, command, started,
     assert f"--fold {FOLD}" in command(*words)
     wanted = read_folds(folded / "folds" / "k_fold.json").folds["1"]["test"]
     assert {row["id"] for row in predictions.read(saved)} == {*wanted}
-    (model / "README.md").unlink()  # with the name of the corpus
+    corpus = folded / "corpus.yaml"
+    corpus.write_text(corpus.read_text().replace("name: toy\n", "name: another\n"))
     assert main([str(word) for word in words]) == 2
     assert "may be of another corpus" in capsys.readouterr().err
 
