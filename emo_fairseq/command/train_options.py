@@ -10,8 +10,8 @@ from emo_fairseq.command import processes
 from emo_fairseq.command.train_data import DataPlan
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.naming import folder_name
-from emo_fairseq.idle_rules import FROZEN, FULL, LORA
 from emo_fairseq.modalities import SPEECH
+from emo_fairseq.tuning_modes import FROZEN, FULL, LORA
 
 _PRETRAINED = ("hf", "fairseq")
 _SCRATCH, _FEATURES = "scratch", "features"

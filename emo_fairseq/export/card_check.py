@@ -10,8 +10,8 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.loading import LoadedModel
 from emo_fairseq.inference.recogniser import EmotionRecogniser
 from emo_fairseq.modalities import MODALITIES, SPEECH, TEXT
-from emo_fairseq.models.config import FROZEN
 from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY
+from emo_fairseq.tuning_modes import FROZEN
 
 _ROWS = 5  # of a split, that are scored again
 # A probability or value may differ by so much: in single precision, and where the file may have

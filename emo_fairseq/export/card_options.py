@@ -14,13 +14,9 @@ from omegaconf import OmegaConf
 
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.fusion_options import FUSIONS, fusion_name
-from emo_fairseq.idle_rules import (
-    MODEL_RULES,
-    SIZES,
-    TASK_BY_MODEL_RULES,
-    TASK_RULES,
-    Run,
-)
+from emo_fairseq.idle.of_model import MODEL_RULES, SIZES
+from emo_fairseq.idle.of_task import TASK_BY_MODEL_RULES, TASK_RULES
+from emo_fairseq.idle.rule import Run
 from emo_fairseq.models.architectures import ARCHITECTURES, fill_from_architecture
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.tasks.config import EmotionPredictionConfig

@@ -19,8 +19,8 @@ import emo_fairseq
 from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import MODALITIES
-from emo_fairseq.models.config import FULL, LORA
 from emo_fairseq.modules.lora import is_adapter, merged_state_dict
+from emo_fairseq.tuning_modes import FULL, LORA
 
 logger = logging.getLogger(__name__)
 

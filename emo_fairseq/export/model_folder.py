@@ -23,9 +23,9 @@ from emo_fairseq.inference.model_folder import (
     WEIGHTS_FILE,
 )
 from emo_fairseq.modalities import MODALITIES
-from emo_fairseq.models.config import FULL, LORA
 from emo_fairseq.modules.lora import is_adapter, merged_state_dict
 from emo_fairseq.pretrained.tensor_files import write_tensors
+from emo_fairseq.tuning_modes import FULL, LORA
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from emo_fairseq.fusion_options import FUSIONS
 from emo_fairseq.modules.pooling import POOLINGS
+from emo_fairseq.tuning_modes import FROZEN, FULL, TUNINGS
 
 _BY_ARCH = "; by default what the architecture says"
 _LAYER_HELP = "which layer is taken: last (default), a number, mean of all, or weighted (learned)"
 _POOLING_HELP = "how its frames become one vector (default: first for tokens, mean for frames)"
 _TUNING_HELP = "what of the encoder is trained (default: full)"
-FULL, FROZEN, LORA = TUNINGS = ("full", "frozen", "lora")
 
 
 def _option(help_text: str) -> Optional[int]:

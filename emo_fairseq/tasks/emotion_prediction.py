@@ -8,7 +8,6 @@ from typing import Any
 from fairseq.tasks import register_task
 from omegaconf import open_dict
 
-from emo_fairseq import idle_options
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import figure_names, log_metrics
@@ -17,6 +16,7 @@ from emo_fairseq.data.curriculum import NONE
 from emo_fairseq.data.source import TRAIN
 from emo_fairseq.errors import UsageError
 from emo_fairseq.fusion_options import check_fusion_options
+from emo_fairseq.idle.checking import check_model_options
 from emo_fairseq.models.architectures import (
     add_new_fields,
     check_sizes_given,
@@ -93,9 +93,7 @@ class EmotionPredictionTask(Objectives):
             cards = self.encoder_cards()
             check_fusion_options(cfg, len(self.modalities))
             check_sizes_given(cfg, cards)
-            idle_options.check_model_options(
-                cfg, RobertaEMOConfig, self.cfg, EmotionPredictionConfig, cards
-            )
+            check_model_options(cfg, RobertaEMOConfig, self.cfg, EmotionPredictionConfig, cards)
         # Into the configuration itself, so that the checkpoint holds every size.
         with open_dict(cfg):
             add_new_fields(cfg)

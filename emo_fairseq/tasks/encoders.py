@@ -15,8 +15,8 @@ from emo_fairseq.encoder_card import PRETRAINED, EncoderCard, check_spec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import FRAMES
 from emo_fairseq.modalities import MODALITIES, SPEECH, VIDEO
-from emo_fairseq.models.config import FULL
 from emo_fairseq.modules.lora import is_adapter
+from emo_fairseq.tuning_modes import FULL
 
 logger = logging.getLogger(__name__)
 

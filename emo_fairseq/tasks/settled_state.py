@@ -8,7 +8,7 @@ import numpy as np
 from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
 
-from emo_fairseq import idle_options, seed_flags
+from emo_fairseq import seed_flags
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
@@ -17,6 +17,7 @@ from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
+from emo_fairseq.idle.checking import check_task_options
 from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.targets import LabelledTarget, auxiliary_targets
 from emo_fairseq.tasks.boards import Boards
@@ -71,7 +72,7 @@ class SettledState(FairseqTask):
         """Read from the encoders and the training data whatever a checkpoint must carry."""
         self.surroundings.check_ranks()
         self.surroundings.check_subsets(TRAIN)
-        idle_options.check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
+        check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
         check_augmentation(self.cfg)
         self.source.read_for(self.encoder_cards())
         self.target.check_num_classes(self.cfg.num_classes, self.labels)

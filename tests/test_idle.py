@@ -8,12 +8,13 @@ import pytest
 
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
-from emo_fairseq.idle_options import (
+from emo_fairseq.idle.checking import (
     check_model_options,
     check_nothing_stays_random,
     check_task_options,
 )
-from emo_fairseq.idle_rules import MODEL_RULES, SIZES, TASK_BY_MODEL_RULES, TASK_RULES
+from emo_fairseq.idle.of_model import MODEL_RULES, SIZES
+from emo_fairseq.idle.of_task import TASK_BY_MODEL_RULES, TASK_RULES
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.option_ranges import RANGES
 from emo_fairseq.tasks.config import EmotionPredictionConfig

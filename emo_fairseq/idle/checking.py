@@ -10,17 +10,11 @@ from typing import Any
 
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
-from emo_fairseq.idle_rules import (
-    FROZEN,
-    FULL,
-    MODEL_RULES,
-    SIZES,
-    TASK_BY_MODEL_RULES,
-    TASK_RULES,
-    Rule,
-    Run,
-)
+from emo_fairseq.idle.of_model import MODEL_RULES, SIZES
+from emo_fairseq.idle.of_task import TASK_BY_MODEL_RULES, TASK_RULES
+from emo_fairseq.idle.rule import Rule, Run
 from emo_fairseq.option_ranges import check_ranges
+from emo_fairseq.tuning_modes import FROZEN, FULL
 
 logger = logging.getLogger(__name__)
 
