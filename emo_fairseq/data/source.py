@@ -13,10 +13,7 @@ from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
 from data_prep.schema import SAMPLE_RATE
 from data_prep.sound.audio import num_frames
-from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
-from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
-from emo_fairseq.data.dialogue import find_hidden, find_neighbours, has_place
 from emo_fairseq.data.fold import FOLD_SETS, read_fold
 from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames, StoredFrames
 from emo_fairseq.data.limits import InputLimits
@@ -28,13 +25,13 @@ from emo_fairseq.data.manifest import (
     read_split,
     report_rows,
 )
-from emo_fairseq.data.tokens import TokenDataset, open_binarised
+from emo_fairseq.data.token_leaf import token_leaf
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import FRAMES, LOG_MEL, TOKENS, WAVEFORM
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.modalities import SPEECH
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +141,7 @@ class DataSource(InputLimits):
         if kind == TOKENS:
             if vocabulary is None:
                 raise ValueError("token input needs its vocabulary")
-            return wrap(self._tokens(modality, split, vocabulary.specials), kind)
+            return wrap(token_leaf(self.folder, self, modality, split, vocabulary.specials), kind)
         split = split.stored
         if kind == WAVEFORM:
             self._report_cuts(split)
@@ -215,48 +212,3 @@ class DataSource(InputLimits):
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
         names = [f"{split.file}: {row.id}" for row in split.utterances]
         return WaveformDataset(paths, n_samples, self.max_samples(), names)
-
-    def _tokens(self, modality: str, split: Split, specials: SpecialIds) -> FairseqDataset:
-        of_fold, split = split, split.stored
-        if split.tokens:
-            source = split.tokens[modality]
-            lengths = np.array([len(ids) for ids in source])
-        else:
-            source = open_binarised(self.folder / modality, split.name, split.utterances)
-            lengths = np.asarray(source.sizes)
-        limit = self.max_tokens(modality)
-        if modality == TEXT and (self.cfg.context_past or self.cfg.context_future):
-            return self._in_context(of_fold, source, specials)
-        whole = lengths if split.tokens else lengths + 1  # data_prep stores no <s>
-        report_rows(split, whole > limit, f"are cut at --max-{modality}-tokens {limit}")
-        return TokenDataset(source, lengths, split.present(modality), specials, limit)
-
-    def _in_context(
-        self, split: Split, source: FairseqDataset, specials: SpecialIds
-    ) -> ContextDataset:
-        """The text leaf under ``--context-past`` and ``--context-future``."""
-        if split.tokens:
-            raise UsageError(
-                "--context-past / --context-future: the seed's layout names no dialogues; leave "
-                "the options out, or prepare the corpus as a data dir"
-            )
-        within = np.isin(np.arange(len(split.stored.utterances)), split.stored_rows)
-        of_fold, split = split, split.stored
-        rows, present = split.utterances, split.present(TEXT) & within
-        nowhere = np.array([not has_place(row) for row in rows])
-        report_rows(split, present & nowhere, "stand alone, they have no dialogue or no turn")
-        try:
-            past, future = self.cfg.context_past, self.cfg.context_future
-            neighbours = find_neighbours(rows, present, past, future)
-            hidden = find_hidden(rows, split.present(TEXT), within, past, future)
-        except ValueError as error:
-            raise UsageError(f"{split.file}: {error}") from error
-        what = "have neighbouring turns in another set of the fold, which they do not see"
-        report_rows(split, hidden, f"of {of_fold.name} {what}")
-        prefixes = [NO_PREFIX] * len(rows)
-        if self.cfg.context_speakers:
-            prefixes = speaker_prefixes(self.folder / TEXT, [row.speaker for row in rows])
-        limit, pool_all = self.max_tokens(TEXT), self.cfg.context_pooling == "all"
-        leaf = ContextDataset(source, present, neighbours, prefixes, specials, limit, pool_all)
-        report_rows(split, leaf.is_cut, f"have context cut at --max-text-tokens {limit}")
-        return leaf

@@ -1,0 +1,78 @@
+"""The leaf of a modality that is read as tokens: each row alone, or a turn among its neighbours."""
+
+from pathlib import Path
+
+import numpy as np
+from fairseq.data import FairseqDataset
+
+from data_prep.tokens.folder import SpecialIds
+from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
+from emo_fairseq.data.dialogue import find_hidden, find_neighbours, has_place
+from emo_fairseq.data.limits import InputLimits
+from emo_fairseq.data.manifest import Split, report_rows
+from emo_fairseq.data.tokens import TokenDataset, open_binarised
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import TEXT
+
+
+def token_leaf(
+    folder: Path, limits: InputLimits, modality: str, split: Split, specials: SpecialIds
+) -> FairseqDataset:
+    """The dataset of one modality's tokens, an item a row of the stored split.
+
+    Args:
+        folder: the data dir.
+        limits: with the task's options, which say how long an item may be, and what surrounds it.
+        modality: which one; text alone has context.
+        split: whose own rows are the ones that context is taken from.
+        specials: ids of the boundary tokens and of padding.
+
+    Raises:
+        UsageError: context is asked for, and the rows have no dialogues, or contradictory ones.
+    """
+    of_fold, split = split, split.stored
+    if split.tokens:
+        source = split.tokens[modality]
+        lengths = np.array([len(ids) for ids in source])
+    else:
+        source = open_binarised(folder / modality, split.name, split.utterances)
+        lengths = np.asarray(source.sizes)
+    if modality == TEXT and (limits.cfg.context_past or limits.cfg.context_future):
+        return _in_context(folder, limits, of_fold, source, specials)
+    limit = limits.max_tokens(modality)
+    whole = lengths if split.tokens else lengths + 1  # data_prep stores no <s>
+    report_rows(split, whole > limit, f"are cut at --max-{modality}-tokens {limit}")
+    return TokenDataset(source, lengths, split.present(modality), specials, limit)
+
+
+def _in_context(
+    folder: Path, limits: InputLimits, split: Split, source: FairseqDataset, specials: SpecialIds
+) -> ContextDataset:
+    """The text leaf under ``--context-past`` and ``--context-future``."""
+    if split.tokens:
+        raise UsageError(
+            "--context-past / --context-future: the seed's layout names no dialogues; leave "
+            "the options out, or prepare the corpus as a data dir"
+        )
+    cfg = limits.cfg
+    within = np.isin(np.arange(len(split.stored.utterances)), split.stored_rows)
+    of_fold, split = split, split.stored
+    rows, present = split.utterances, split.present(TEXT) & within
+    nowhere = np.array([not has_place(row) for row in rows])
+    report_rows(split, present & nowhere, "stand alone, they have no dialogue or no turn")
+    try:
+        neighbours = find_neighbours(rows, present, cfg.context_past, cfg.context_future)
+        hidden = find_hidden(
+            rows, split.present(TEXT), within, cfg.context_past, cfg.context_future
+        )
+    except ValueError as error:
+        raise UsageError(f"{split.file}: {error}") from error
+    what = "have neighbouring turns in another set of the fold, which they do not see"
+    report_rows(split, hidden, f"of {of_fold.name} {what}")
+    prefixes = [NO_PREFIX] * len(rows)
+    if cfg.context_speakers:
+        prefixes = speaker_prefixes(folder / TEXT, [row.speaker for row in rows])
+    limit, pool_all = limits.max_tokens(TEXT), cfg.context_pooling == "all"
+    leaf = ContextDataset(source, present, neighbours, prefixes, specials, limit, pool_all)
+    report_rows(split, leaf.is_cut, f"have context cut at --max-text-tokens {limit}")
+    return leaf
