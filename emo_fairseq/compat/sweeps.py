@@ -1,26 +1,19 @@
 """Several trainings in one process, as ``fairseq-hydra-train -m`` has them."""
 
-import sys
-
 from fairseq import checkpoint_utils
 from fairseq.logging import progress_bar
 
-_REMEMBERED = ("best", "num_runs")
-
 
 def forget_earlier_training() -> None:
-    """Let the training that begins have a best score, a patience and a TensorBoard of its own.
+    """Let the training that begins have a best score and a TensorBoard of its own.
 
-    fairseq keeps the first two as attributes of two functions: in a sweep, a job that is worse than
-    an earlier one would never write ``checkpoint_best.pt``. Its writers of events are shared by
-    name of the split: a later job would write into the folder of the first.
+    fairseq keeps the first as an attribute of a function: in a sweep, a job that is worse than an
+    earlier one would never write ``checkpoint_best.pt``. Its writers of events are shared by name
+    of the split: a later job would write into the folder of the first. The patience is
+    :mod:`emo_fairseq.compat.early_stop`'s.
     """
     close_event_files()
-    train = sys.modules.get("fairseq_cli.train")
-    for function in (checkpoint_utils.save_checkpoint, getattr(train, "should_stop_early", None)):
-        for name in _REMEMBERED:
-            if hasattr(function, name):
-                delattr(function, name)
+    vars(checkpoint_utils.save_checkpoint).pop("best", None)
 
 
 def close_event_files() -> None:

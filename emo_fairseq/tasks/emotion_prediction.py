@@ -16,7 +16,7 @@ from emo_fairseq.data.curriculum import NONE
 from emo_fairseq.data.source import TRAIN
 from emo_fairseq.errors import UsageError
 from emo_fairseq.fusion_options import check_fusion_options
-from emo_fairseq.idle.checking import check_model_options
+from emo_fairseq.idle.checking import check_model_options, check_nothing_stays_random
 from emo_fairseq.models.architectures import (
     add_new_fields,
     check_sizes_given,
@@ -104,6 +104,7 @@ class EmotionPredictionTask(Objectives):
         is_new = not from_checkpoint and resumed is None
         needs_files = cfg.checkpoint_weights == "trained"
         if is_new:
+            check_nothing_stays_random(cfg, self.cfg, self.encoder_cards())
             load_pretrained(model, self.encoder_cards())
             initialise(model, self)
         elif needs_files:
@@ -116,7 +117,8 @@ class EmotionPredictionTask(Objectives):
             tell_what_is_trained(model)
             self.surroundings.check_training(model, bool(self.schedules))
         if resumed is not None:
-            self.surroundings.end_if_finished(resumed, updates_of(resumed))
+            patience = self.state.patience
+            self.surroundings.end_if_finished(resumed, updates_of(resumed), patience)
         if resumed is not None and any(encoder.frozen for encoder in model.encoders.values()):
             load_resumed(model, resumed)
         self._read_outputs_of_frozen(model)

@@ -24,32 +24,26 @@ logger = logging.getLogger(__name__)
 # -- cards -----------------------------------------------------------------------------------------
 
 
-def describe_encoders(source: DataSource, resumed: Path | None) -> dict[str, dict[str, Any]]:
+def describe_encoders(
+    source: DataSource, known: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """The card of every modality's encoder, as ``--{modality}-encoder`` asks for it.
 
     Args:
         source: the data dir and the options.
-        resumed: the checkpoint that this training goes on from; of an encoder that it has, its own
-            card is taken, so that the pretrained files may be gone.
+        known: cards of the checkpoint that this training goes on from; they are taken where they
+            are of the encoder that is asked for, so that the pretrained files may be gone.
 
     Raises:
         UsageError: a spec that is not understood, or that names what is not there.
     """
     specs = {name: getattr(source.cfg, f"{name}_encoder") for name in source.modalities}
-    wants_files = any(_is_pretrained(spec) for spec in specs.values())
-    known = _cards_of(resumed) if resumed is not None and wants_files else {}
     return {
         name: known[name]
-        if name in known and known[name]["spec"] == spec
+        if name in known and _is_pretrained(spec) and known[name]["spec"] == spec
         else _describe(source, name, spec).to_state()
         for name, spec in specs.items()
     }
-
-
-def _cards_of(checkpoint: Path) -> dict[str, dict[str, Any]]:
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), {"task": TASK_NAME})
-    cards: dict[str, dict[str, Any]] = state.get("task_state", {}).get("encoders", {})
-    return cards
 
 
 def _is_pretrained(spec: str | None) -> bool:

@@ -1,5 +1,6 @@
 """What a task knows of its data, settled by the train split and carried by every checkpoint."""
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
 
 from emo_fairseq import seed_flags
+from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
@@ -24,11 +26,17 @@ from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoders import check_same_encoders, describe_encoders
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
-from emo_fairseq.tasks.resumed_state import changing_state
+from emo_fairseq.tasks.resumed_state import changing_state, check_same_data, read_state
 from emo_fairseq.tasks.saving import Saved
 from emo_fairseq.tasks.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
+
+# What every checkpoint holds, beside the class counts of targets that have classes.
+_SETTLED = (
+    *("encoders", "labels", "vocabulary", "frame_statistics"),
+    *("auxiliary_labels", "corpus", "fold"),
+)
 
 
 class SettledState(FairseqTask):
@@ -53,15 +61,13 @@ class SettledState(FairseqTask):
         self.saved = Saved(cfg)
         self.boards = Boards(*self.surroundings.boards())
         add = self.state.add_factory
-        resumed = self.surroundings.checkpoint_to_resume()
-        add("encoders", lambda: describe_encoders(source, resumed))
+        add("encoders", lambda: describe_encoders(source, self._resumed.get("encoders", {})))
         add("labels", lambda: facts.read_labels(source, self.target))
         add("class_counts", lambda: facts.count_classes(source, self.target, self.labels))
         add("vocabulary", lambda: facts.read_vocabularies(source))
         add("frame_statistics", lambda: facts.fit_frame_statistics(source))
         add("auxiliary_labels", self._read_auxiliary_labels)
-        changing = changing_state(resumed if self.surroundings.resumes_training() else None, cfg)
-        for name, factory in changing.items():
+        for name, factory in changing_state(cfg).items():
             add(name, factory)
 
     def open_source(self) -> DataSource:
@@ -79,12 +85,20 @@ class SettledState(FairseqTask):
         if self.target.has_labels:
             logger.info("class counts: %s", dict(zip(self.labels, self.class_counts, strict=True)))
         check_knows(self.encoder_cards(), self.vocabularies())
-        self.state.frame_statistics, self.state.corpus  # noqa: B018  (touched: they are saved)
-        if self.state.fold != self.cfg.fold:
-            raise UsageError(
-                f"--fold {self.cfg.fold}: the checkpoint in --save-dir was trained on "
-                f"{self.state.fold or 'no fold'}; start afresh with another --save-dir"
-            )
+        for name in _SETTLED:
+            getattr(self.state, name)  # made where it is asked for, and saved where it is made
+        if self._resumed and self.surroundings.resumes_training():
+            check_same_data(self._resumed, self.state.state_dict, self.source.folder)
+            self.load_state_dict(self._resumed)
+        if self.surroundings.resets_meters():
+            self.state.patience.clear()
+        keep_patience(self.state.patience)
+
+    @functools.cached_property
+    def _resumed(self) -> dict[str, Any]:
+        """The state in the checkpoint that this training goes on from; empty if there is none."""
+        checkpoint = self.surroundings.checkpoint_to_resume()
+        return {} if checkpoint is None else read_state(checkpoint)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a checkpoint's state.

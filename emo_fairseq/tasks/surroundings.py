@@ -10,6 +10,7 @@ from fairseq.distributed.utils import is_master
 from torch import nn
 
 from emo_fairseq.compat.distributed import launched_ranks
+from emo_fairseq.compat.early_stop import has_run_out
 from emo_fairseq.errors import UsageError
 from emo_fairseq.metrics.derivations import is_better_larger
 from emo_fairseq.optim.adamw import check_half_precision, check_optimizer
@@ -71,20 +72,37 @@ class Surroundings:
 
     def resumes_training(self) -> bool:
         """Whether a checkpoint's training goes on, and does not only lend its weights."""
-        options = self._whole.checkpoint if self._whole is not None else None
-        return options is not None and not (options.reset_dataloader or options.reset_optimizer)
+        if not self.trains():
+            return False
+        options = self._whole.checkpoint
+        return not (options.reset_dataloader or options.reset_optimizer)
 
-    def end_if_finished(self, checkpoint: Path, n_updates: int) -> None:
-        """Let fairseq-train end at once where a checkpoint has had all of its updates.
+    def resets_meters(self) -> bool:
+        """Whether a training that goes on forgets its best figure, by ``--reset-meters``."""
+        return self.trains() and bool(self._whole.checkpoint.reset_meters)
 
-        fairseq looks at ``--max-update`` after an update, and so would add one each time that a
-        finished training is run again; at ``--max-epoch`` it looks before.
+    def end_if_finished(self, checkpoint: Path, n_updates: int, patience: dict[str, Any]) -> None:
+        """Let fairseq-train end at once where a checkpoint's training has ended.
+
+        fairseq looks at ``--max-update`` and ``--patience`` after an update, and so would add one,
+        or a whole epoch, each time that a finished training is run again; at ``--max-epoch`` it
+        looks before.
+
+        Args:
+            checkpoint: that is resumed.
+            n_updates: that it has had.
+            patience: see :mod:`emo_fairseq.compat.early_stop`.
         """
-        limit = self.max_update()
-        if self._whole.checkpoint.reset_optimizer or not 0 < limit <= n_updates:
+        options, limit = self._whole.checkpoint, self.max_update()
+        if options.reset_optimizer:
             return
-        what = "has had all of its updates (%d, --max-update %d): nothing is trained"
-        logger.warning(f"%s {what}", checkpoint, n_updates, limit)  # noqa: G004
+        if 0 < limit <= n_updates:
+            why = f"has had all of its updates ({n_updates}, --max-update {limit})"
+        elif has_run_out(patience, options.patience):
+            why = f"was stopped by --patience {options.patience}"
+        else:
+            return
+        logger.warning("%s %s: nothing is trained", checkpoint, why)
         self._whole.optimization.max_epoch = _NO_EPOCH
 
     def check_metric(self, figures: Collection[str], cases: Collection[str]) -> None:

@@ -91,3 +91,18 @@ def test_a_finished_training_is_not_trained_further(fairseq, commands, toy_corpu
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.glob("*.pt")}
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ("--text-tuning frozen", "the text encoder has random weights"),
+        ("--text-tuning lora", "the text encoder has random weights"),
+        ("--fusion-tuning frozen", "the fusion has random weights"),
+    ],
+)
+def test_random_weights_are_not_kept(options, part, fairseq, commands, toy_corpus, tmp_path):
+    place = f"--data {toy_corpus} --save-dir {tmp_path / 'run'} --batch-size 8"
+    with pytest.raises(UsageError, match=f"{options}: {part}, .*; add --init-from"):
+        fairseq("train", commands["train"], place, TEXT, options)
+    assert not list((tmp_path / "run").glob("*.pt"))

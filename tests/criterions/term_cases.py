@@ -126,7 +126,7 @@ class Task:
             for other in auxiliary_targets(auxiliary, self.target)
         }
         self.state = StatefulContainer()
-        for name, factory in changing_state(None, self.cfg).items():
+        for name, factory in changing_state(self.cfg).items():
             self.state.add_factory(name, factory)
         self.annotators: dict[str, Callable[[Split], np.ndarray]] = {
             name: functools.partial(truth_array, target=other.target, labels=other.labels)

@@ -1,0 +1,100 @@
+"""A training goes on with the data that it began with, or not at all."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from data_prep.schema import read_corpus
+from data_prep.tokens.folder import DICT_FILE
+from emo_fairseq.errors import UsageError
+
+TEXT = "--modality text --batch-size 8"
+FRAMES = "--modality speech --speech-input log_mel --batch-size 8"
+
+
+@pytest.fixture
+def train(fairseq, commands, copy_toy, tmp_path) -> Callable[..., str]:
+    """Train on a copy of the toy corpus, `tmp_path / "toy"`, until so many updates; the log."""
+    place = f"--data {copy_toy()} --save-dir {tmp_path / 'run'}"
+
+    def run(options: str, updates: int) -> str:
+        words = (commands["train"], place, options, f"--max-update {updates}")
+        return fairseq("train", *words).log
+
+    return run
+
+
+def change_corpus(folder: Path, **values: object) -> None:
+    file = folder / "corpus.yaml"
+    corpus = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**corpus, **values}, sort_keys=False))
+
+
+def reverse_labels(folder: Path) -> None:
+    labels = read_corpus(folder).labels
+    change_corpus(folder, labels={**labels, "emotion": [*reversed(labels["emotion"])]})
+
+
+def rename(folder: Path) -> None:
+    change_corpus(folder, name="another")
+
+
+def fit_tokenizer_again(folder: Path) -> None:
+    """As many words, in another order: the same sizes everywhere."""
+    text = folder / "text"
+    own = text.resolve()
+    text.unlink()
+    text.mkdir()
+    for file in own.iterdir():
+        (text / file.name).write_bytes(file.read_bytes())
+    lines = (text / DICT_FILE).read_text().splitlines()
+    (text / DICT_FILE).write_text("\n".join(reversed(lines)) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (reverse_labels, "the checkpoint knows neutral, .* has angry, .*; start afresh"),
+        (rename, "is of another, and the checkpoint in --save-dir was trained on toy; start"),
+        (fit_tokenizer_again, "these .* symbols are not the .* that the checkpoint was trained"),
+    ],
+)
+def test_other_data(change, said, train, tmp_path):
+    train(TEXT, 2)
+    before = (tmp_path / "run" / "checkpoint_last.pt").read_bytes()
+    change(tmp_path / "toy")
+    with pytest.raises(UsageError, match=said):
+        train(TEXT, 3)
+    assert (tmp_path / "run" / "checkpoint_last.pt").read_bytes() == before
+    train(f"{TEXT} --reset-optimizer --reset-dataloader", 3)  # its weights alone
+
+
+def test_other_options(train):
+    train(f"{TEXT} --auxiliary-targets vad", 2)
+    trained = r"trained with vad \(valence, arousal, dominance\); start afresh"
+    with pytest.raises(UsageError, match=rf"--auxiliary-targets: none, .* {trained}"):
+        train(TEXT, 3)
+    with pytest.raises(UsageError, match=r"the tokens that begin, .*init=5.*; give the --init-tok"):
+        train(f"{TEXT} --auxiliary-targets vad --init-token 5", 3)
+
+
+def test_rows_that_are_gone(train, tmp_path):
+    """The statistics and counts that the weights were trained with stay; it is told."""
+    train(FRAMES, 2)
+    rows = tmp_path / "toy" / "train.tsv"
+    rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:-5]))
+    file = tmp_path / "run" / "checkpoint_last.pt"
+    before = torch.load(file, weights_only=True)["task_state"]
+    log = train(FRAMES, 3)
+    assert re.search(
+        r"the train split has changed: classes have .*, and had .* when the train", log
+    )
+    assert "statistics of frames are the checkpoint's, not those of --data" in log
+    after = torch.load(file, weights_only=True)["task_state"]
+    for name in ("class_counts", "frame_statistics", "labels", "corpus"):
+        assert json.dumps(after[name]) == json.dumps(before[name])
