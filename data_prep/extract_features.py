@@ -110,9 +110,15 @@ def _source(options: argparse.Namespace) -> Source:
     )
 
 
+# Files whose folder tells models apart: fairseq's archives hold a model.pt each.
+_NAMELESS = ("model.pt", "checkpoint_best.pt", "checkpoint_last.pt")
+
+
 def _default_name(options: argparse.Namespace) -> str:
     """Such as `wavlm-base-layer9-mean`."""
     place = Path(options.encoder.partition(":")[2] or options.encoder)
+    if place.name in _NAMELESS:
+        place = place.absolute().parent
     parts = [place.name if place.is_dir() else place.stem]
     if options.layer != "last":
         parts.append(f"layer{options.layer}")

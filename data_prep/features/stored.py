@@ -20,7 +20,14 @@ from data_prep.files.replacing import replacing
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import sequence_digest
 
-__all__ = ["FloatArray", "StoredFeatures", "open_features", "read_card", "rows_digest"]
+__all__ = [
+    "FloatArray",
+    "StoredFeatures",
+    "open_features",
+    "read_card",
+    "rows_digest",
+    "settings_digest",
+]
 
 CARD_FILE = "features.yaml"
 _TEXT = "texts"  # in the card of features of text: the texts' digest
@@ -49,6 +56,16 @@ def read_card(folder: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{file}: cannot be understood; delete it and extract again") from error
     return card or {}
+
+
+def settings_digest(folder: Path) -> str:
+    """Of what made the features of a folder, their precision aside; empty if others made them.
+
+    Raises ValueError if its card is broken.
+    """
+    settings = read_card(folder).get("settings", {})
+    acting = [(name, repr(value)) for name, value in sorted(settings.items()) if name != "dtype"]
+    return sequence_digest(acting) if acting else ""
 
 
 def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures | None:

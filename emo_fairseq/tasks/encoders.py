@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fairseq import checkpoint_utils
 
+from data_prep.features.stored import settings_digest
 from emo_fairseq import pretrained
 from emo_fairseq.compat import TASK_NAME
 from emo_fairseq.data.facts import scratch_card
@@ -62,10 +64,37 @@ def _describe(source: DataSource, modality: str, spec: str | None) -> EncoderCar
     if spec is None or kind == "scratch":
         return scratch_card(source, modality)
     if kind == "features":
-        return EncoderCard(spec, FRAMES)
+        card = EncoderCard(spec, FRAMES)
+        return replace(card, weights=_made_by(source.folder, card))
     card = pretrained.describe(modality, spec)
     logger.info("%s: encoder %s, weights %s", modality, spec, card.weights[:12])
     return card
+
+
+def _made_by(data_dir: Path, card: EncoderCard) -> str:
+    try:
+        return settings_digest(data_dir / "features" / card.place)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def check_same_features(cards: Mapping[str, EncoderCard], data_dir: Path) -> None:
+    """See that stored features were made as those that a model was trained on.
+
+    Args:
+        cards: of the model's encoders. What others made, or an older version, says nothing.
+        data_dir: whose features are read.
+
+    Raises:
+        UsageError: another encoder, layer or pooling made them, which may have the same width.
+    """
+    for name, card in cards.items():
+        there = _made_by(data_dir, card) if card.kind == "features" else ""
+        if card.weights and there and there != card.weights:
+            raise UsageError(
+                f"{data_dir}/features/{card.place}: made by another encoder, layer or pooling than "
+                f"the {name} features that the model was trained on; extract them as those were"
+            )
 
 
 def check_same_encoders(

@@ -24,7 +24,11 @@ from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.targets import LabelledTarget, auxiliary_targets
 from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
-from emo_fairseq.tasks.encoders import check_same_encoders, describe_encoders
+from emo_fairseq.tasks.encoders import (
+    check_same_encoders,
+    check_same_features,
+    describe_encoders,
+)
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.resumed_state import changing_state, check_same_data, read_state
 from emo_fairseq.tasks.saving import Saved
@@ -104,8 +108,8 @@ class SettledState(FairseqTask):
         """Take over a checkpoint's state.
 
         Raises:
-            UsageError: the checkpoint is of another task, or was trained on other labels, or
-                ``--num-classes`` does not fit it.
+            UsageError: the checkpoint is of another task, or was trained on other labels or
+                features, or ``--num-classes`` does not fit it.
         """
         if "labels" not in state_dict:
             raise UsageError("the checkpoint is not of the task emotion_prediction")
@@ -121,6 +125,8 @@ class SettledState(FairseqTask):
         fitted = self.state.state_dict.get("frame_statistics")
         super().load_state_dict(state_dict)
         self.source.read_for(self.encoder_cards())
+        if isinstance(self.source, DataSource):
+            check_same_features(self.encoder_cards(), self.source.folder)
         if self.cfg.fold != self.state.fold:
             logger.warning(
                 "--fold %s: the checkpoint was trained on %s, which may hold the rows of this one",

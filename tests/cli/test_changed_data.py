@@ -5,11 +5,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from in_process import TRAIN
 
-from data_prep.schema import read_corpus
+from data_prep.features.stored import write_split
+from data_prep.schema import read_corpus, read_manifest
 from data_prep.tokens.folder import DICT_FILE
 from emo_fairseq.errors import UsageError
 
@@ -98,3 +101,37 @@ def test_rows_that_are_gone(train, tmp_path):
     after = torch.load(file, weights_only=True)["task_state"]
     for name in ("class_counts", "frame_statistics", "labels", "corpus"):
         assert json.dumps(after[name]) == json.dumps(before[name])
+
+
+@pytest.fixture
+def write_features(tmp_path) -> Callable[[str], None]:
+    """Features of the toy corpus under one name, by an encoder whose weights are called this."""
+
+    def write(weights: str) -> None:
+        folder = tmp_path / "toy" / "features" / "some"
+        for split in ("train", "valid", "test"):
+            rows = read_manifest(tmp_path / "toy" / f"{split}.tsv")
+            frames = (np.full((3, 4), number / len(rows), "f4") for number in range(len(rows)))
+            settings = {"modality": "speech", "weights": weights, "dtype": "float32"}
+            write_split(folder, split, rows, frames, settings, "content")
+
+    return write
+
+
+def test_features_of_another_encoder(write_features, fairseq, commands, copy_toy, tmp_path):
+    data, run = copy_toy(), tmp_path / "run"
+    write_features("one")
+    sizes = "--arch robertaEMO_tiny --speech-embed-dim 16 --embedding-dim 16"
+    options = f"{TRAIN} {sizes} --modality speech --speech-encoder features:some --batch-size 8"
+    words = (options, f"--data {data} --save-dir {run}")
+    fairseq("train", *words, "--max-update 2")
+    path = f"--path {run / 'checkpoint_last.pt'} --data {data}"
+    score = (commands["validate"], path, "--valid-subset test --batch-size 8")
+    before = fairseq("validate", *score).figures("test")
+    write_features("another")
+    with pytest.raises(UsageError, match="features/some: made by another encoder, layer or pool"):
+        fairseq("validate", *score)
+    with pytest.raises(UsageError, match="the checkpoint was trained with features:some"):
+        fairseq("train", *words, "--max-update 3")
+    write_features("one")
+    assert fairseq("validate", *score).figures("test") == before
