@@ -10,8 +10,10 @@ from typing import Any
 from data_prep.number_types import positive_int, positive_number
 from emo_fairseq.command.answerable import check_answerable
 from emo_fairseq.command.checkpoints import find_checkpoint, is_model_folder
-from emo_fairseq.command.predict_items import STDIN, Columns, Question, questions
+from emo_fairseq.command.predict_items import STDIN, questions
 from emo_fairseq.command.predict_output import check_output, opened_output
+from emo_fairseq.command.predict_question import Question
+from emo_fairseq.command.predict_tables import Columns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH
 
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     check_answerable(options.model, recogniser.modalities, loaded.front_end.missing)
     if options.timeline:
         _check_windows(recogniser, options)
-    columns = Columns(options.text_column, options.audio_column)
+    columns = Columns(options.text_column, options.audio_column, recogniser.modalities)
     asked = questions(options.items, options.text, columns, sys.stdin)
     first = next(asked, None)  # a mistake in the command line leaves no file behind
     n_items = n_failed = 0

@@ -34,8 +34,8 @@ class ContextDataset(FairseqDataset):
 
     It is at most ``max_tokens`` long and is cut from the outside in: the nearest turns come in
     first, past before future; the first that does not fit whole gives the tokens that are nearest
-    to the current turn, and nothing beyond it comes in. The current turn is cut at its end, if it
-    is too long by itself.
+    to the current turn, and nothing beyond it comes in. A turn of whose text no token is left adds
+    nothing, not even a separator. The current turn is cut at its end, if it is too long by itself.
 
     Args:
         source: N sequences of ids, without the initial token, ending with the separator.
@@ -69,7 +69,8 @@ class ContextDataset(FairseqDataset):
         # Without the separator that ends every row, with the prefix.
         self._lengths = np.asarray(source.sizes) - 1 + np.array([len(p) for p in prefixes])
         self.sizes = np.array([self._size(row) for row in range(len(present))])
-        self.is_cut = np.array([self._whole(row) > max_tokens for row in range(len(present))])
+        whole = np.array([self._whole(row) for row in range(len(present))])
+        self.is_cut = np.asarray(present) & (whole > max_tokens)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool, tuple[int, int]]:
         first = torch.tensor([self.specials.init])
@@ -121,6 +122,8 @@ class ContextDataset(FairseqDataset):
             for row in rows[distance : distance + 1]
         ]
         for row, side in by_distance:
+            if self._lengths[row] == 0:
+                continue
             kept = min(int(self._lengths[row]), room - 1)  # a separator belongs to each turn
             if kept <= 0:
                 break
@@ -141,7 +144,8 @@ class ContextDataset(FairseqDataset):
     def _whole(self, index: int) -> int:
         """Length of an item if nothing were cut."""
         past, future = self.neighbours[index]
-        context = sum(int(self._lengths[row]) + 1 for row in (*past, *future))
+        lengths = [int(self._lengths[row]) for row in (*past, *future)]
+        context = sum(length + 1 for length in lengths if length > 0)
         return int(self._lengths[index]) + _BOUNDARIES + context
 
 

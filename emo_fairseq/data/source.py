@@ -142,10 +142,9 @@ class DataSource(InputLimits):
             if vocabulary is None:
                 raise ValueError("token input needs its vocabulary")
             return wrap(token_leaf(self.folder, self, modality, split, vocabulary.specials), kind)
-        split = split.stored
         if kind == WAVEFORM:
             self._report_cuts(split)
-            return wrap(self._waveforms(split), kind)
+            return wrap(self._waveforms(split.stored), kind)
         if statistics is None:
             raise ValueError("frames need the statistics of the train split")
         if kind == LOG_MEL:
@@ -154,10 +153,9 @@ class DataSource(InputLimits):
 
     def frames(self, modality: str, split: Split, wrap: Wrap = as_it_is) -> FairseqDataset:
         """The stored split's frames, as they are; `wrap` gets the audio that they are made of."""
-        split = split.stored
         if self.cards[modality].input == FRAMES:
             return self._features(modality, split)
-        return self._log_mel(split, wrap)
+        return self._log_mel(split.stored, wrap)
 
     def _report_cuts(self, split: Split) -> None:
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
@@ -198,11 +196,11 @@ class DataSource(InputLimits):
         return stored
 
     def _features(self, modality: str, split: Split) -> StoredFrames:
-        stored = self.features(modality, split)
+        stored = self.features(modality, split.stored)
         limit = self.cfg.max_frames
         if limit is not None:
-            cut = np.diff(stored.offsets) > limit
-            report_rows(split, cut, f"have {modality} cut at --max-frames {limit}")
+            lengths = np.diff(stored.offsets)[split.stored_rows]
+            report_rows(split, lengths > limit, f"have {modality} cut at --max-frames {limit}")
         return StoredFrames(stored, limit)
 
     def _waveforms(self, split: Split) -> WaveformDataset:

@@ -30,49 +30,48 @@ def token_leaf(
     Raises:
         UsageError: context is asked for, and the rows have no dialogues, or contradictory ones.
     """
-    of_fold, split = split, split.stored
-    if split.tokens:
-        source = split.tokens[modality]
+    stored = split.stored
+    if stored.tokens:
+        source = stored.tokens[modality]
         lengths = np.array([len(ids) for ids in source])
     else:
-        source = open_binarised(folder / modality, split.name, split.utterances)
+        source = open_binarised(folder / modality, stored.name, stored.utterances)
         lengths = np.asarray(source.sizes)
     if modality == TEXT and (limits.cfg.context_past or limits.cfg.context_future):
-        return _in_context(folder, limits, of_fold, source, specials)
+        return _in_context(folder, limits, split, source, specials)
     limit = limits.max_tokens(modality)
-    whole = lengths if split.tokens else lengths + 1  # data_prep stores no <s>
+    whole = (lengths if stored.tokens else lengths + 1)[split.stored_rows]  # no <s> is stored
     report_rows(split, whole > limit, f"are cut at --max-{modality}-tokens {limit}")
-    return TokenDataset(source, lengths, split.present(modality), specials, limit)
+    return TokenDataset(source, lengths, stored.present(modality), specials, limit)
 
 
 def _in_context(
     folder: Path, limits: InputLimits, split: Split, source: FairseqDataset, specials: SpecialIds
 ) -> ContextDataset:
     """The text leaf under ``--context-past`` and ``--context-future``."""
-    if split.tokens:
+    if split.stored.tokens:
         raise UsageError(
             "--context-past / --context-future: the seed's layout names no dialogues; leave "
             "the options out, or prepare the corpus as a data dir"
         )
     cfg = limits.cfg
-    within = np.isin(np.arange(len(split.stored.utterances)), split.stored_rows)
-    of_fold, split = split, split.stored
-    rows, present = split.utterances, split.present(TEXT) & within
+    rows, has_text, own = split.stored.utterances, split.stored.present(TEXT), split.stored_rows
+    within = np.isin(np.arange(len(rows)), own)
+    present = has_text & within
     nowhere = np.array([not has_place(row) for row in rows])
-    report_rows(split, present & nowhere, "stand alone, they have no dialogue or no turn")
+    what = "stand alone, they have no dialogue or no turn"
+    report_rows(split, (present & nowhere)[own], what)
     try:
         neighbours = find_neighbours(rows, present, cfg.context_past, cfg.context_future)
-        hidden = find_hidden(
-            rows, split.present(TEXT), within, cfg.context_past, cfg.context_future
-        )
+        hidden = find_hidden(rows, has_text, within, cfg.context_past, cfg.context_future)
     except ValueError as error:
         raise UsageError(f"{split.file}: {error}") from error
     what = "have neighbouring turns in another set of the fold, which they do not see"
-    report_rows(split, hidden, f"of {of_fold.name} {what}")
+    report_rows(split, hidden[own], f"of {split.name} {what}")
     prefixes = [NO_PREFIX] * len(rows)
     if cfg.context_speakers:
         prefixes = speaker_prefixes(folder / TEXT, [row.speaker for row in rows])
     limit, pool_all = limits.max_tokens(TEXT), cfg.context_pooling == "all"
     leaf = ContextDataset(source, present, neighbours, prefixes, specials, limit, pool_all)
-    report_rows(split, leaf.is_cut, f"have context cut at --max-text-tokens {limit}")
+    report_rows(split, leaf.is_cut[own], f"have context cut at --max-text-tokens {limit}")
     return leaf

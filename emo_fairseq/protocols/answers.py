@@ -1,5 +1,6 @@
 """What many runs said of many utterances, kept small, and the sums that figures derive from."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,11 @@ from torch import Tensor
 from emo_fairseq import metrics, predictions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
-from emo_fairseq.predictions import PROBABILITY
-from emo_fairseq.report.system import Rows, system_of
+from emo_fairseq.report.system import Labels, Rows, system_of
 
 Figures = dict[str, float]
 Key = tuple[str, str]  # fold, utterance
+NO_LABEL = 255  # the largest uint8
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Answers:
         names: of the K labels, or of the A axes.
         has_labels: which of the two.
         truth: (N,) uint8 label numbers, or (N, A) float64, NaN = missing.
-        prediction: as `truth`.
+        prediction: as `truth`; NO_LABEL or NaN where the model's answer was no number.
     """
 
     keys: tuple[Key, ...]
@@ -45,13 +46,18 @@ class Answers:
         return replace(self, keys=keys, truth=truth, prediction=prediction)
 
     def statistics(self) -> Tensor:
-        """(N, D), which add up: flat confusions in float32, or flat moments in float64."""
+        """(N, D), which add up: flat confusions in float32, or flat moments in float64.
+
+        Those of an answer that was none are NaN, and so are the figures of all that hold it.
+        """
         if not self.has_labels:
-            cells = [values.reshape(1, -1) for values in (self.truth, self.prediction)]
-            return metrics.moments(*cells).reshape(len(self), -1)
+            pairs = [values.reshape(1, -1) for values in (self.truth, self.prediction)]
+            return metrics.moments(*pairs).reshape(len(self), -1)
         n_labels = len(self.names)
+        answered = self.prediction != NO_LABEL
+        cells = self.truth.long() * n_labels + self.prediction.where(answered, 0)
         rows = torch.zeros(len(self), n_labels * n_labels)  # sums are exact up to 2^24
-        return rows.scatter_(1, (self.truth.long() * n_labels + self.prediction)[:, None], 1.0)
+        return rows.scatter_(1, cells[:, None], 1.0).masked_fill(~answered[:, None], math.nan)
 
     def derive(self, sums: Tensor) -> Figures:
         """(D,) summed statistics -> every figure by name."""
@@ -83,24 +89,17 @@ def read_answers(file: Path, fold: str = "") -> dict[str, Answers]:
         for split in sorted({row["split"] for row in rows}):
             part = [row for row in rows if row["split"] == split]
             found[split] = _of_rows(part, tuple((fold, row["id"]) for row in part))
-    except KeyError as error:
-        what = f"{error} is neither a column nor one of its labels"
-        raise UsageError(f"{file}: {what}; write it again with --save-predictions") from error
     except ValueError as error:
         raise UsageError(f"{file}: {error}; write it again with --save-predictions") from error
     return found
 
 
 def _of_rows(rows: Rows, keys: tuple[Key, ...]) -> Answers:
-    names = tuple(
-        name.removeprefix(PROBABILITY) for name in rows[0] if name.startswith(PROBABILITY)
-    )
-    if not names:
-        system = system_of(rows)
+    system = system_of(rows)
+    if not isinstance(system, Labels):
         return Answers(keys, system.names, False, system.truth, system.prediction)
-    number = {name: place for place, name in enumerate(names)}
-    ids = ([number[row[column]] for row in rows] for column in ("truth", "prediction"))
-    return Answers(keys, names, True, *(torch.tensor(one, dtype=torch.uint8) for one in ids))
+    said = system.prediction.masked_fill(system.undefined, NO_LABEL)
+    return Answers(keys, system.names, True, *(ids.to(torch.uint8) for ids in (system.truth, said)))
 
 
 def joined(parts: Iterable[Answers]) -> Answers:

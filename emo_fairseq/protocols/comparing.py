@@ -1,5 +1,6 @@
 """The rows of a table: each system measured, and held against the first."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -116,7 +117,11 @@ class _Pair:
 
     def _other_test(self, metric: str) -> OtherTest | None:
         """McNemar's for the accuracies of two single models, Wilcoxon's for enough paired runs."""
-        if metric == "wa" and self.pooled and all(len(one.runs) == 1 for one in self.pooled):
+        if (
+            metric == "wa"
+            and self.pooled
+            and all(len(one.runs) == 1 and not math.isnan(one.figure("wa")) for one in self.pooled)
+        ):
             return mcnemar(*(is_correct(one.runs[0]).tolist() for one in self.pooled))
         ours, theirs = self.first.figures, self.system.figures
         places = [place for place in ours if place in theirs]

@@ -1,8 +1,9 @@
 """``python -m emo_fairseq.report PREDICTIONS...``: figures of what ``--save-predictions`` wrote.
 
-A table of each split, and metrics.json beside each file. With ``--output FOLDER`` that goes into a
-folder: ``report.html``, every figure as PNG and SVG, metrics.json with bootstrap intervals,
-training_log.csv, and a list of what could not be drawn. It draws more the more it is given:
+A table of each split, and its figures as JSON beside each file: metrics.json for predictions.tsv,
+NAME.metrics.json for NAME.tsv. With ``--output FOLDER`` that goes into a folder: ``report.html``,
+every figure as PNG and SVG, metrics.json with bootstrap intervals, training_log.csv, and a list of
+what could not be drawn. It draws more the more it is given:
 
     --data DATA_DIR     texts, speakers, corpora, VAD and prototypes of the same utterances
     --log FILE          of fairseq-train --log-format json --log-file FILE: curves by epoch
@@ -43,7 +44,7 @@ def main() -> None:
     for file, by_split in zip(args.predictions, systems, strict=True):
         measured = _print_tables(file, by_split, args.title)
         if args.output is None:
-            _write_figures(file.with_name("metrics.json"), measured)
+            _write_figures(figures_file(file), measured)
     if args.output is not None:
         _write_folder(args, systems)
 
@@ -74,6 +75,18 @@ def _print_tables(file: Path, by_split: Systems, title: str | None) -> dict[str,
     for split, figures in measured.items():
         print_table(figures, f"{title or file.stem}: {split}", len(by_split[split].ids))
     return measured
+
+
+def figures_file(predictions: Path) -> Path:
+    """Where the figures of a predictions file go, which may have others beside it.
+
+    >>> figures_file(Path("run/predictions.tsv")).name
+    'metrics.json'
+    >>> figures_file(Path("run/predictions.meld.tsv")).name
+    'predictions.meld.metrics.json'
+    """
+    beside = "" if predictions.name == "predictions.tsv" else f"{predictions.stem}."
+    return predictions.with_name(f"{beside}metrics.json")
 
 
 def _write_figures(file: Path, measured: Mapping[str, Figures]) -> None:

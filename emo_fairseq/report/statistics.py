@@ -51,10 +51,9 @@ def _of_labels(system: Labels) -> Statistics:
         said_yes, is_so = system.probability > 0.5, one_hot(system.truth, n_labels)
         pairs = [confusion_rows(is_so[:, k], said_yes[:, k].long(), 2) for k in range(n_labels)]
         parts["binary"] = torch.stack(pairs, dim=1)  # (N, K, 2, 2)
-    unknown = system.probability.isnan().any(dim=1)  # argmax names a class even then
     parts = {name: part.clone() for name, part in parts.items()}
     for part in parts.values():
-        part[unknown] = math.nan
+        part[system.undefined] = math.nan
 
     def derive(sums: Mapping[str, Tensor]) -> Figures:
         counts = sums["confusion"]

@@ -34,6 +34,11 @@ class Labels:
     probability: Tensor
 
     @property
+    def undefined(self) -> Tensor:
+        """(N,) bool: answers that are none, for a probability is NaN; a label is named even so."""
+        return self.probability.isnan().any(dim=1)
+
+    @property
     def asks_each(self) -> bool:
         """Whether each probability is of a yes/no question of its own (``binary_emotion``)."""
         return bool(((self.probability.sum(dim=1) - 1.0).abs() > _NO_SUM).any())

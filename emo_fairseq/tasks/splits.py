@@ -11,7 +11,6 @@ from emo_fairseq.data.manifest import Split, read_corpus_file, select_rows, trut
 from emo_fairseq.data.presence import MissingDataset, presence_cases
 from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
 from emo_fairseq.data.rows import RowsDataset
-from emo_fairseq.data.source import TRAIN
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import masked_modalities
 from emo_fairseq.targets import LabelledTarget
@@ -30,7 +29,7 @@ def build_split(task: Any, name: str, for_training: bool) -> Any:
             a fixed order, as it is, with the truth of the auxiliary targets alone.
 
     Raises:
-        UsageError: no row can be used, or a modality is nowhere in the train split.
+        UsageError: no row can be used, or there is a modality that training would never see.
     """
     source, part = task.source, task.source.split(name)
     facts.check_vocabularies(source, part, task.vocabularies())
@@ -41,7 +40,9 @@ def build_split(task: Any, name: str, for_training: bool) -> Any:
     }
     rows = select_rows(part, task.target, present)
     heard = {modality: int(here[rows].sum()) for modality, here in present.items()}
-    if name == TRAIN and 0 in heard.values():
+    if for_training and masked:
+        raise UsageError(f"--mask-modality {task.cfg.mask_modality}: leave it out in training")
+    if for_training and 0 in heard.values():
         silent = ", ".join(modality for modality, count in heard.items() if count == 0)
         raise UsageError(f"{part.file}: no row has {silent}; leave it out of --modality")
     leaves = {

@@ -109,6 +109,24 @@ def test_a_bad_row_does_not_stop_the_rest(name, content, said, trained_models, c
     assert said in bad["error"]
 
 
+def test_a_column_that_is_not_read_is_skipped(trained_models, command, capsys, tmp_path):
+    """As that of the audio in a data dir; a row that has nothing else fails by itself."""
+    asked, model = tmp_path / "test.tsv", trained_models.folder(TEXT)
+    asked.write_text("id\taudio\ttext\na\tgone.wav\tno no\nb\tgone.wav\t\nc\t\tno\nd\tx\tno\n")
+    assert main(["predict", str(model), str(asked)]) == 1
+    written = capsys.readouterr()
+    rows = table(written.out)
+    assert [row["item"] for row in rows] == ["a", "b", "c", "d"]
+    assert [row["error"] for row in rows] == ["", "audio alone, but the model reads text", "", ""]
+    assert written.err.count(f"{asked}: cells of 'audio' skipped: 2; the model reads text") == 1
+    asked.write_text('{"audio": 3, "text": "no no"}\n')
+    lines = asked.rename(tmp_path / "rows.jsonl")
+    (alone,) = table(command("predict", model, lines))
+    assert numbers(alone) == pytest.approx(numbers(rows[0]))
+    assert main(["predict", str(model), "gone.wav", "--text", "no"]) == 1
+    assert "audio, but the model reads text; leave the audio out" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

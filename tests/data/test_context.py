@@ -29,7 +29,9 @@ NEIGHBOURS = [
 class Source(list):  # type: ignore[type-arg]
     """Rows as a token folder gives them: no initial token, a separator at the end."""
 
-    sizes = np.array([len(turn) + 1 for turn in TURNS])
+    @property
+    def sizes(self) -> np.ndarray:
+        return np.array([len(row) for row in self])
 
 
 def leaf(
@@ -38,8 +40,9 @@ def leaf(
     present: Sequence[bool] = (True,) * 4,
     prefixes: Sequence[np.ndarray] = (NO_PREFIX,) * 4,
     pool_all: bool = False,
+    turns: Sequence[Sequence[int]] = TURNS,
 ) -> ContextDataset:
-    source = Source(np.array([*turn, LAST]) for turn in TURNS)
+    source = Source(np.array([*turn, LAST]) for turn in turns)
     specials = SpecialIds()
     return ContextDataset(
         source, np.array(present), neighbours, prefixes, specials, max_tokens, pool_all
@@ -107,11 +110,22 @@ def test_all_tokens_may_be_pooled_instead() -> None:
 
 
 def test_a_missing_row_is_two_boundaries_without_context() -> None:
-    dataset = leaf(present=[True, False, True, True])
+    dataset = leaf(14, present=[True, False, True, True])
     tokens, present, _ = dataset[1]
     assert (tokens.tolist(), present) == ([FIRST, LAST], False)
     assert dataset.sizes[1] == 2
+    assert dataset.is_cut.tolist() == [True, False, True, True]
     assert not dataset.collater([dataset[1]])["focus"][:, 2:].any()
+
+
+def test_an_empty_turn_takes_no_room_and_does_not_end_the_context() -> None:
+    """Turn 1 has a text of which no token is left."""
+    whole = [0, 11, 12, 13, 2, 31, 32, 2, 41, 42, 43, 44, 2]
+    for max_tokens, expected in ((13, whole), (12, [0, *whole[2:]])):
+        dataset = leaf(max_tokens, turns=[TURNS[0], [], *TURNS[2:]])
+        assert dataset[2][0].tolist() == expected
+        assert dataset.sizes[2] == len(expected)
+        assert bool(dataset.is_cut[2]) == (max_tokens < 13)
 
 
 def test_prefixes_belong_to_their_turns() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from data_prep.features.stored import write_split
 from data_prep.fit_prototypes import main
 from data_prep.folds import FOLDS_FOLDER
 from data_prep.schema import read_manifest
@@ -118,6 +119,43 @@ def test_context_does_not_cross_the_sets(
         tokens = dataset[row]["net_input.text"][0].tolist()
         before, own = (single[n]["net_input.text"][0].tolist() for n in (row - 1, row))
         assert tokens == before + own[1:]
+
+
+@pytest.mark.parametrize(
+    ("what", "options"),
+    [
+        ("cut at --max-text-tokens", {"modality": "text", "max_text_tokens": 3}),
+        (
+            "context cut at --max-text-tokens",
+            {"modality": "text", "max_text_tokens": 3, "context_past": 1},
+        ),
+        (
+            "cut at --max-speech-seconds",
+            {"modality": "speech", "speech_input": "waveform", "max_speech_seconds": 0.1},
+        ),
+        (
+            "speech cut at --max-frames",
+            {"modality": "speech", "speech_encoder": "features:loud", "max_frames": 2},
+        ),
+    ],
+)
+def test_each_set_counts_what_is_cut_of_its_own_rows(
+    folded: Path,
+    make_task: Any,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+    options: dict[str, Any],
+) -> None:
+    rows = read_manifest(folded / "train.tsv")
+    frames = [np.ones((3, 2), np.float32) for _ in rows]
+    write_split(folded / "features/loud", "train", rows, frames, {"dtype": "float32"}, "made up")
+    task = make_task(folded, fold=f"{PROTOCOL}/1", **options)
+    for split, ids in sets_of(folded, "1").items():
+        caplog.clear()
+        task.load_dataset(split)
+        (told,) = [m for m in caplog.messages if what in m]
+        assert f" {len(ids)} rows " in told
+        assert ids[0] in told
 
 
 @pytest.mark.parametrize(

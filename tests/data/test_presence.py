@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from data_prep.schema import read_manifest
 from emo_fairseq.data.presence import presence_cases
 from emo_fairseq.errors import UsageError
 
@@ -65,6 +66,34 @@ def test_batches_of_mixed_rows_name_their_cases(
     batch = dataset.collater([dataset[0], dataset[1], dataset[3]])
     assert batch["case"] == ["text+speech", "text", "text"]
     assert batch["cases"] == ["text", "text+speech"]
+
+
+def test_the_train_split_is_scored_without_a_modality(
+    toy_corpus: Path, copy_toy: Callable[..., Path], make_task: Callable[..., Any]
+) -> None:
+    """Because it is masked, or because the rows of another corpus have none."""
+    texts = copy_toy(lambda split, rows: [replace(row, audio=None, n_samples=None) for row in rows])
+    (texts / "speech").unlink()
+    state = make_task(toy_corpus, speech_input="waveform").state_dict()
+    for data, options in ((toy_corpus, {"mask_modality": "speech"}), (texts, {})):
+        scored = make_task(data, from_checkpoint=True, speech_input="waveform", **options)
+        scored.load_state_dict(state)
+        scored.load_dataset("train")
+        dataset = scored.dataset("train")
+        assert len(dataset) == len(read_manifest(data / "train.tsv"))
+        batch = dataset.collater([dataset[0], dataset[1]])["net_input"]
+        assert batch["text"]["present"].all()
+        assert not batch["speech"]["present"].any()
+
+
+def test_training_sees_every_modality(
+    toy_corpus: Path, copy_toy: Callable[..., Path], make_task: Callable[..., Any]
+) -> None:
+    with pytest.raises(UsageError, match="--mask-modality speech: leave it out in training"):
+        make_task(toy_corpus, speech_input="waveform", mask_modality="speech").load_dataset("train")
+    texts = copy_toy(lambda split, rows: [replace(row, audio=None, n_samples=None) for row in rows])
+    with pytest.raises(UsageError, match="no row has speech; leave it out of --modality"):
+        make_task(texts, speech_input="waveform").load_dataset("train")
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,20 @@ def test_the_command_prints_each_split_and_writes_valid_json(
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
-    written = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=refuse)
+    written = json.loads((tmp_path / "p.metrics.json").read_text(), parse_constant=refuse)
     assert written["test"]["wa"] == pytest.approx(0.5)
     assert written["test"]["recall_neutral"] is None
+
+
+def test_files_of_one_folder_keep_their_figures_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write_predictions(tmp_path / "predictions.tsv", certain_rows()[:4])
+    other = write_predictions(tmp_path / "predictions.meld.tsv", certain_rows())
+    run(monkeypatch, own, other)
+    written = [tmp_path / "metrics.json", tmp_path / "predictions.meld.metrics.json"]
+    found = [json.loads(file.read_text())["test"]["wa"] for file in written]
+    assert found == pytest.approx([3 / 4, 1 / 2])
 
 
 def test_numbers_are_printed_beside_the_constant(

@@ -1,0 +1,40 @@
+"""One item that ``predict`` is asked about, and what it is read from."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from emo_fairseq.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Question:
+    """One item: an audio file, a text, or both. `error` says why it cannot be asked about."""
+
+    name: str
+    audio: Path | None = None
+    text: str | None = None
+    error: str | None = None
+
+
+def checked(name: str, audio: Path | None, text: str | None) -> Question:
+    """An item, unless its text or its path is none."""
+    if text is not None and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
+        return Question(name, error="the text holds what is no UTF-8; save it as UTF-8")
+    try:
+        is_path = audio is None or b"\0" not in os.fsencode(audio)
+    except UnicodeEncodeError:
+        is_path = False
+    return Question(name, audio, text, None if is_path else f"{str(audio)!r} is no path")
+
+
+def opened(path: Path) -> TextIO:
+    """The file as text; a byte that is no UTF-8 becomes a lone surrogate, which no text holds.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
