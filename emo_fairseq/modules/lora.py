@@ -224,7 +224,17 @@ def plain_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def merged_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of an adapted module's state dict that of the merged module, plain names and all."""
+    """Of an adapted module's state dict that of the merged module, plain names and all.
+
+    Raises:
+        ValueError: an update is there without the weight that it belongs to.
+    """
+    for name in filter(is_adapter, state):
+        weight = f"{name.rpartition('.0.')[0]}.original"
+        if weight not in state:
+            raise ValueError(
+                f"LoRA's update of {original_name(weight)} is there without the weight"
+            )
     merged = plain_state_dict(state)
     for name in state:
         if not f".{name}".endswith(_ORIGINAL):

@@ -67,7 +67,10 @@ class Wav2VecEncoder(Encoder):
         self.dropout_feats = model.dropout_feats
         self.dropout_agg = model.dropout_agg
         if options["vq_type"] == "gumbel":
-            self.vector_quantizer.curr_temp = self.vector_quantizer.min_temp  # it has cooled down
+            # It has cooled down. fairseq's trainer sets the temperature before every update, and
+            # would count down from the highest again.
+            quantizer = self.vector_quantizer
+            quantizer.max_temp = quantizer.curr_temp = quantizer.min_temp
         if options["vq_type"] == "kmeans":
             self.vector_quantizer.embedding.requires_grad_(False)  # no gradient passes through it
         self.embed_dim = aggregator_layers[-1][0]

@@ -12,7 +12,10 @@ from torch import nn
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 
-_FORMAT = 1  # of what lies on disk: count on when our encoders compute something else
+_FORMAT = 2  # of what lies on disk: count on when our encoders compute something else
+
+# What of an encoder's parts changes its outputs, and neither name nor shape of a weight.
+_ACTING = ("num_heads", "stride", "padding_idx")
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -23,6 +26,18 @@ def weights_digest(module: nn.Module) -> str:
         found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         found.update(value.flatten().view(torch.uint8).numpy())
     return found.hexdigest()
+
+
+def beside_weights(module: nn.Module) -> dict[str, list[Any]]:
+    """What the options of our own encoders shape beside weights, of each part that has it.
+
+    >>> beside_weights(nn.Sequential(nn.Conv1d(1, 8, 10, stride=5), nn.Conv1d(8, 8, 3)))
+    {'num_heads': [], 'stride': [(5,), (1,)], 'padding_idx': []}
+    """
+    return {
+        name: [getattr(part, name) for part in module.modules() if hasattr(part, name)]
+        for name in _ACTING
+    }
 
 
 def outputs_identity(
@@ -48,6 +63,8 @@ def outputs_identity(
         "kind": card.kind,
         "input": card.input,
         "architecture": {k: v for k, v in card.architecture.items() if k != "_name_or_path"},
+        # Of a pretrained encoder the architecture says it.
+        "beside_weights": {} if card.is_pretrained else beside_weights(encoder.backbone),
         "weights": weights,
         "library": version("transformers") if card.kind == "hf" else "",
         "layer": encoder.layer,

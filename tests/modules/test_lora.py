@@ -300,6 +300,13 @@ def test_a_plain_state_dict_that_lacks_something_is_an_error() -> None:
         load_plain_state_dict(model, state)
 
 
+def test_updates_alone_cannot_be_merged() -> None:
+    updates = lora_state_dict(adapt(CASES["fairseq"].build(), seed=1))
+    message = r"LoRA's update of layers\.0\.\S+\.weight is there without the weight"
+    with pytest.raises(ValueError, match=message):
+        merged_state_dict(updates)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @every_family
 def test_half_precision(case: Case, dtype: torch.dtype) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 import torch
+from fairseq.models import BaseFairseqModel
 from tiny_checkpoints import HOP, REACH, Tiny
 from torch import Tensor, nn
 
@@ -245,6 +246,17 @@ def test_what_is_not_taken_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixt
     (message,) = [m for m in caplog.messages if "not taken" in m]
     assert "6 entries" in message
     assert "lm_head.weight" in message
+
+
+def test_a_gumbel_quantiser_stays_cool_in_training(tmp_path: Path) -> None:
+    """fairseq's trainer tells a model the number of updates before each of them."""
+    checkpoint = FAMILIES["vq-wav2vec-gumbel"].build()
+    _, encoder = open_encoder(checkpoint.save(tmp_path / "tiny.pt"), "speech")
+    model = BaseFairseqModel()
+    model.encoder = encoder
+    for updates in (0, 5000):
+        model.set_num_updates(updates)
+        assert encoder.vector_quantizer.curr_temp == 0.5
 
 
 # -- RoBERTa ---------------------------------------------------------------------------------------

@@ -25,10 +25,14 @@ from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.frame_encoder import FrameEncoder
+from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
+from emo_fairseq.modules.waveform_encoder import WaveformEncoder
 from emo_fairseq.tasks.encoder_cache import cached_leaf
-from emo_fairseq.tasks.encoder_identity import weights_digest
+from emo_fairseq.tasks.encoder_identity import outputs_identity, weights_digest
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 
 SIZE = TransformerSize(16, 24, 2, 2, dropout=0.5, attention_dropout=0.5)
@@ -165,6 +169,65 @@ def test_any_change_is_encoded_anew(
     cached(tmp_path, **change())
     assert sum(calls) == 5
     assert len(folders(tmp_path)) == 2
+
+
+FOUR_HEADS = replace(SIZE, n_heads=4)
+AT_EQUAL_SHAPES: dict[str, tuple[Callable[[], Encoder], Callable[[], Encoder]]] = {
+    "heads over tokens": (
+        lambda: TokenEncoder(30, 16, SIZE),
+        lambda: TokenEncoder(30, 16, FOUR_HEADS),
+    ),
+    "the padding id": (  # of the positions those up to it are not used
+        lambda: TokenEncoder(30, 16, SIZE, padding_id=1),
+        lambda: TokenEncoder(30, 17, SIZE, padding_id=0),
+    ),
+    "heads over samples": (
+        lambda: WaveformEncoder([(8, 10, 5)], SIZE),
+        lambda: WaveformEncoder([(8, 10, 5)], FOUR_HEADS),
+    ),
+    "a stride": (
+        lambda: WaveformEncoder([(8, 10, 5), (8, 3, 2)], SIZE),
+        lambda: WaveformEncoder([(8, 10, 4), (8, 3, 2)], SIZE),
+    ),
+    "heads over log-mel frames": (
+        lambda: LogMelEncoder(8, 8, SIZE),
+        lambda: LogMelEncoder(8, 8, FOUR_HEADS),
+    ),
+    "heads over features": (
+        lambda: FrameEncoder(8, SIZE),
+        lambda: FrameEncoder(8, FOUR_HEADS),
+    ),
+}
+
+
+@pytest.mark.parametrize("build", AT_EQUAL_SHAPES.values(), ids=AT_EQUAL_SHAPES)
+def test_what_acts_beside_the_weights_counts(
+    build: tuple[Callable[[], Encoder], Callable[[], Encoder]],
+) -> None:
+    """Of encoders in our own sizes, whose cards do not say it."""
+    first, same, other = (make() for make in (build[0], *build))
+    card = EncoderCard("scratch:tiny", "whatever")
+
+    def identity(backbone: Encoder) -> dict[str, Any]:
+        backbone.load_state_dict(first.state_dict())
+        encoder, weights = ModalityEncoder(backbone), weights_digest(backbone)
+        return outputs_identity(encoder, weights, card, "train", "content", "float16")
+
+    assert identity(same) == identity(first)
+    assert identity(other)["weights"] == identity(first)["weights"]
+    assert identity(other) != identity(first)
+
+
+def test_other_heads_are_encoded_anew(tmp_path: Path, calls: list[int]) -> None:
+    card = EncoderCard("scratch:tiny", "tokens")
+    before = cached(tmp_path, card=card)
+    calls.clear()
+    other = ModalityEncoder(TokenEncoder(30, 16, FOUR_HEADS))
+    other.load_state_dict(make_encoder().state_dict())
+    other.freeze()
+    after = cached(tmp_path, card=card, encoder=other)
+    assert sum(calls) == 5
+    assert not torch.equal(before[0][0], after[0][0])
 
 
 def test_where_the_encoder_lies_does_not_matter(tmp_path: Path, calls: list[int]) -> None:

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 import torch
 from fairseq import checkpoint_utils
+from pretrained import tiny_checkpoints
 
+from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modules.lora import is_adapter
+from emo_fairseq.tasks.stage_encoders import check_cards
 
 Trained = Callable[[str], Path]
 
@@ -38,11 +42,14 @@ def stage(
 
     def build(modality: str, model: dict[str, Any] | None = None, **options: Any) -> Any:
         if "speech" in modality:
-            options["speech_input"] = "tokens"
+            options.setdefault("speech_input", "tokens")
         task = make_task(toy_corpus, modality=modality, **options)
-        sizes = {k: v for k, v in TINY.items() if k != "fusion" or modality != "text"}
-        built = make_model(task, **{**sizes, **(model or {})})
-        built.knows = task.state_dict()  # for `save`
+        sizes = {k: v for k, v in TINY.items() if k != "fusion" or "+" in modality}
+        if "text_encoder" in options:  # which brings its own
+            sizes = {k: v for k, v in sizes.items() if not k.startswith("text_")}
+        sizes |= model or {}
+        built = make_model(task, **sizes)
+        built.knows, built.options = task.state_dict(), sizes  # for `save`
         return built
 
     return build
@@ -54,7 +61,10 @@ def save(tmp_path: Path) -> Callable[[Any], Path]:
 
     def write(model: Any, **other: Any) -> Path:
         file = tmp_path / f"{id(model)}.pt"
-        config = {"task": {"_name": "emotion_prediction"}, "model": {"_name": "robertaEMO"}}
+        config = {
+            "task": {"_name": "emotion_prediction"},
+            "model": {"_name": "robertaEMO", **model.options},
+        }
         state = {"cfg": config, "model": model.state_dict(), "args": None}
         state["task_state"] = copy.deepcopy({**model.knows, **other})
         state |= {"optimizer_history": [{"num_updates": 1, "best_loss": 1.0}]}
@@ -100,7 +110,8 @@ def test_one_encoder_is_taken_alone(stage: Any, save: Any) -> None:
 
 def test_updates_of_lora_are_merged(stage: Any, save: Any) -> None:
     torch.manual_seed(1)
-    adapted = stage("text", {"text_tuning": "lora", "lora_targets": "query,ffn"})
+    lora = {"text_tuning": "lora", "lora_targets": "query,ffn"}
+    adapted = stage("text", lora, init_text_from=str(save(stage("text"))))
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
@@ -114,6 +125,108 @@ def test_updates_of_lora_are_merged(stage: Any, save: Any) -> None:
     assert not any("lora" in name for name in plain.state_dict())
 
 
+def hold_adapters_alone(model: Any, modality: str) -> None:
+    """Leave out of a model's state what ``--checkpoint-weights trained`` leaves to the files."""
+    begins = f"encoders.{modality}.backbone."
+    names = [name for name in model.state_dict() if name.startswith(begins)]
+    model.leave_out(name for name in names if not is_adapter(name))
+
+
+def test_adapters_alone_are_no_stage(stage: Any, save: Any) -> None:
+    lora = {"text_tuning": "lora", "lora_targets": "query"}
+    both = stage("text+speech", lora, init_text_from=str(save(stage("text"))))
+    hold_adapters_alone(both, "text")
+    file = str(save(both))
+    for option in ("init_from", "init_text_from"):
+        flag = option.replace("_", "-")
+        message = rf"--{flag} \S+\.pt: was saved with --checkpoint-weights trained .*weights all"
+        with pytest.raises(UsageError, match=message):
+            stage("text+speech", **{option: file})
+    speech = stage("speech", init_speech_from=file).encoders["speech"].state_dict()
+    theirs = both.encoders["speech"].state_dict()
+    assert all(torch.equal(speech[name], theirs[name]) for name in theirs)
+
+
+def test_a_frozen_encoder_that_is_left_to_its_files(
+    stage: Any, save: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [tmp_path / name / "model.pt" for name in ("one", "other")]
+    for file in files:
+        tiny_checkpoints.roberta(n_symbols=500).save(file)
+    one, other = (f"fairseq:{file}" for file in files)
+    frozen = {"text_tuning": "frozen", "checkpoint_weights": "trained"}
+    first = stage("text", frozen, text_encoder=one)
+    assert not any(name.startswith("encoders.") for name in first.state_dict())
+    held = str(save(first))
+    caplog.set_level("INFO")
+    second = stage("text", text_encoder=one, init_from=held)
+    assert torch.equal(second.head.out_proj.weight, first.head.out_proj.weight)
+    assert f"its text encoder is that of {one}, as here" in caplog.text
+    assert f"--init-from {held}: new nothing" in caplog.text
+    message = "does not hold its text encoder, .*give --text-encoder fairseq:.*/one/model.pt"
+    for options in ({"init_from": held}, {"init_text_from": held}):
+        with pytest.raises(UsageError, match=message):
+            stage("text", text_encoder=other, **options)
+
+
+@pytest.mark.parametrize(
+    ("modality", "theirs", "message"),
+    [
+        (
+            "text",
+            {"text_attention_heads": 4},
+            "has --text-attention-heads 4, and this one 2; give --text-attention-heads 4",
+        ),
+        (
+            "speech",
+            {"speech_conv_layers": "[(8, 10, 4)] + [(8, 3, 2)]"},
+            r"has --speech-conv-layers .*10, 4.* and this one .*10, 5.*; give --speech-conv-layers",
+        ),
+    ],
+)
+def test_an_encoder_that_computes_something_else_is_refused(
+    stage: Any, save: Any, modality: str, theirs: dict[str, Any], message: str
+) -> None:
+    ours = {"speech_conv_layers": "[(8, 10, 5)] + [(8, 3, 2)]"} if modality == "speech" else {}
+    options = {"speech_input": "waveform"} if modality == "speech" else {}
+    file = str(save(stage(modality, {**ours, **theirs}, **options)))
+    for option in ("init_from", f"init_{modality}_from"):
+        with pytest.raises(UsageError, match=message):
+            stage(modality, ours, **options, **{option: file})
+    same = str(save(stage(modality, ours, **options)))
+    stage(modality, ours, **options, init_from=same)
+
+
+OURS = EncoderCard("hf:models/a", "waveform", {"config": {"heads": 2, "dropout": 0.1, "new": 1}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "input_kind", "config", "message"),
+    [
+        ("hf:models/b", "waveform", {"heads": 2, "dropout": 0.2, "old": 1}, None),
+        ("hf:models/b", "waveform", {"heads": 4}, r"config\.heads 4, not 2.*-encoder hf:models/b"),
+        ("hf:models/b", "tokens", {"heads": 2}, "input tokens, not waveform"),
+        ("fairseq:a.pt", "waveform", {}, "kind fairseq, not hf.*give --x-encoder fairseq:a.pt"),
+        ("scratch:", "waveform", {}, "kind scratch, not hf.*leave --x-encoder out"),
+    ],
+)
+def test_cards_tell_what_an_encoder_computes(
+    spec: str, input_kind: str, config: dict[str, Any], message: str | None
+) -> None:
+    theirs = EncoderCard(spec, input_kind, {"config": config}, weights="others")
+    if message is None:
+        check_cards("--init-from x.pt", "x", theirs, OURS)
+        return
+    with pytest.raises(UsageError, match=message):
+        check_cards("--init-from x.pt", "x", theirs, OURS)
+
+
+def test_the_way_to_read_the_input_is_the_remedy() -> None:
+    theirs, ours = EncoderCard("scratch:", "tokens"), EncoderCard("scratch:", "waveform")
+    with pytest.raises(UsageError, match=r"input tokens, not waveform.*give --speech-input tokens"):
+        check_cards("--init-from x.pt", "speech", theirs, ours)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -123,6 +236,7 @@ def test_updates_of_lora_are_merged(stage: Any, save: Any) -> None:
         ({"init_from": "deeper"}, "its text encoder is another one"),
         ({"init_from": "words"}, "symbols are not the"),
         ({"init_text_from": "words"}, "symbols are not the"),
+        ({"init_text_from": "padding"}, "knows padding by the id 7, and the data have 1"),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -136,6 +250,9 @@ def test_what_does_not_fit_is_refused(
         "deeper": save(stage("text", {"text_encoder_layers": 3})),
     }
     files["words"] = save(stage("text"), vocabulary={"text": digest})
+    padding = copy.deepcopy(text.knows["vocabulary"]["text"])
+    padding["specials"]["pad"] = 7
+    files["padding"] = save(stage("text"), vocabulary={"text": padding})
     given = {name: str(files[which]) for name, which in options.items()}
     with pytest.raises(UsageError, match=message):
         stage("text+speech", **given)
@@ -151,6 +268,21 @@ def test_a_head_of_other_labels_is_not_taken(
     assert not torch.equal(second.head.out_proj.weight, first.head.out_proj.weight)
     assert torch.equal(second.embedding.dense.weight, first.embedding.dense.weight)
     assert "its head is of other labels, and is not taken" in caplog.text
+
+
+def test_an_auxiliary_head_of_other_labels_is_not_taken(
+    stage: Any, save: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = stage("text", auxiliary_targets="sentiment")
+    labels = first.knows["auxiliary_labels"]["sentiment"]
+    head = first.auxiliary_heads["sentiment"].out_proj.weight
+    same = stage("text", auxiliary_targets="sentiment", init_from=str(save(first)))
+    assert torch.equal(same.auxiliary_heads["sentiment"].out_proj.weight, head)
+    file = save(first, auxiliary_labels={"sentiment": labels[::-1]})
+    other = stage("text", auxiliary_targets="sentiment", init_from=str(file))
+    assert not torch.equal(other.auxiliary_heads["sentiment"].out_proj.weight, head)
+    assert torch.equal(other.head.out_proj.weight, first.head.out_proj.weight)
+    assert "its auxiliary_heads.sentiment is of other labels, and is not taken" in caplog.text
 
 
 def test_a_file_that_is_no_checkpoint_is_named(stage: Any, tmp_path: Path) -> None:

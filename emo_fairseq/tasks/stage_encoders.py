@@ -1,0 +1,173 @@
+"""Whether an encoder of an earlier stage is the model's: which computes the same, of its weights.
+
+Weights of the same names and shapes may belong to encoders that compute different things.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from emo_fairseq.data.naming import first_few
+from emo_fairseq.data.vocabulary import Vocabulary
+from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.errors import UsageError
+from emo_fairseq.modules.convolutions import parse_conv_layers
+from emo_fairseq.tasks.encoder_identity import beside_weights
+
+_NAMED = 3
+_IDLE = ("_name_or_path", "architectures", "id2label", "label2id")  # of an architecture
+_DROPOUT = "drop"  # in the names of what acts in training alone
+
+
+class Stage(NamedTuple):
+    """An earlier stage.
+
+    Attributes:
+        option: which names it, and its file, for messages.
+        parameters: plain ones; LoRA's updates are merged.
+        task_state: what its task knew.
+        options: of its model.
+    """
+
+    option: str
+    parameters: Mapping[str, Tensor]
+    task_state: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def card(self, modality: str) -> EncoderCard | None:
+        """Of its encoder; None where it has none, or where it is too old to tell."""
+        state = self.task_state.get("encoders", {}).get(modality)
+        return None if state is None else EncoderCard(**state)
+
+    def left_to_files(self, modality: str) -> EncoderCard | None:
+        """The card of an encoder whose weights ``--checkpoint-weights trained`` has left out."""
+        card, backbone = self.card(modality), backbone_prefix(modality)
+        is_there = any(name.startswith(backbone) for name in self.parameters)
+        return None if is_there or card is None or not card.is_pretrained else card
+
+
+def prefix(modality: str) -> str:
+    """How the names of an encoder's parameters begin."""
+    return f"encoders.{modality}."
+
+
+def backbone_prefix(modality: str) -> str:
+    """The same, without what is learned on top of it."""
+    return f"{prefix(modality)}backbone."
+
+
+def check_same(model: nn.Module, task: Any, modality: str, stage: Stage) -> None:
+    """See that a stage's encoder is the model's, and knows the same symbols.
+
+    Of one that is left to its files, see that they are the model's.
+
+    Raises:
+        UsageError: names what differs, and the remedy.
+    """
+    known = stage.task_state.get("vocabulary", {}).get(modality)
+    card: EncoderCard = task.encoder_cards()[modality]
+    before = stage.card(modality)
+    if before is not None:
+        check_cards(stage.option, modality, before, card)
+        if stage.left_to_files(modality) and before.weights != card.weights:
+            raise UsageError(
+                f"{missing(stage, modality, before)}; give --{modality}-encoder {before.spec}, or "
+                "train the stage with --checkpoint-weights all"
+            )
+    _check_shapes(model, modality, stage)
+    if not card.is_pretrained:
+        _check_sizes(model, modality, stage)
+    if known is not None and modality in task.vocabularies():
+        ours, theirs = task.vocabularies()[modality], Vocabulary.from_state(known)
+        ours.check_same(theirs)
+        if not card.is_pretrained and ours.specials.pad != theirs.specials.pad:
+            raise UsageError(
+                f"{stage.option}: its {modality} encoder knows padding by the id "
+                f"{theirs.specials.pad}, and the data have {ours.specials.pad}; tokenise them with "
+                "the stage's own tokenizer files"
+            )
+
+
+def missing(stage: Stage, modality: str, card: EncoderCard) -> str:
+    """The beginning of a message about an encoder that is left to its files."""
+    return (
+        f"{stage.option}: was saved with --checkpoint-weights trained and does not hold its "
+        f"{modality} encoder, whose weights are those of {card.spec} ({card.weights[:12]})"
+    )
+
+
+def check_cards(option: str, modality: str, theirs: EncoderCard, ours: EncoderCard) -> None:
+    """See that two encoders compute the same, whatever their weights and where these lie.
+
+    What only one of the architectures says is a default of another version of a library.
+
+    Raises:
+        UsageError: names what differs, and the remedy.
+    """
+    before = {"kind": theirs.kind, "input": theirs.input, **_acting(theirs.architecture)}
+    now = {"kind": ours.kind, "input": ours.input, **_acting(ours.architecture)}
+    differing = [name for name in before if name in now and before[name] != now[name]]
+    if not differing:
+        return
+    remedy = f"give --{modality}-encoder {theirs.spec}"
+    if theirs.kind == "scratch" and not theirs.place:
+        remedy = f"leave --{modality}-encoder out"
+    if theirs.kind == ours.kind == "scratch":
+        remedy = f"give --{modality}-input {theirs.input}"
+    values = [f"{name} {before[name]}, not {now[name]}" for name in differing]
+    raise UsageError(
+        f"{option}: its {modality} encoder is another one ({first_few(values, _NAMED)}); {remedy}, "
+        "as in that stage"
+    )
+
+
+def _acting(architecture: Mapping[str, Any]) -> dict[str, str]:
+    """What outputs depend on, by dotted names, as text that can be compared and shown."""
+    return {name: json.dumps(value, default=str) for name, value in _leaves(architecture)}
+
+
+def _leaves(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if name in _IDLE or _DROPOUT in name:
+            continue
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def _check_shapes(model: nn.Module, modality: str, stage: Stage) -> None:
+    begins, backbone = prefix(modality), backbone_prefix(modality)
+    own = {n: v.shape for n, v in model.state_dict().items() if n.startswith(begins)}
+    if stage.left_to_files(modality):
+        own = {n: shape for n, shape in own.items() if not n.startswith(backbone)}
+    theirs = {n: v.shape for n, v in stage.parameters.items() if n.startswith(begins)}
+    differing = sorted(n for n in own.keys() | theirs.keys() if own.get(n) != theirs.get(n))
+    if differing:
+        raise UsageError(
+            f"{stage.option}: its {modality} encoder is another one, {len(differing)} parameters "
+            f"differ ({first_few(differing, _NAMED)}); give the same encoder, with the same "
+            f"--{modality}-layer, to both stages"
+        )
+
+
+def _check_sizes(model: nn.Module, modality: str, stage: Stage) -> None:
+    """The sizes of our own encoders that no shape tells."""
+    backbone = model.get_submodule(backbone_prefix(modality).rstrip("."))
+    heads = stage.options.get(f"{modality}_attention_heads")
+    for own in {*beside_weights(backbone)["num_heads"]}:
+        if heads is not None and heads != own:
+            raise _other_size(stage, modality, f"--{modality}-attention-heads", heads, own)
+    convolutions, own = stage.options.get("speech_conv_layers"), getattr(backbone, "conv_layers", 0)
+    if own and convolutions and parse_conv_layers(convolutions, stage.option) != own:
+        option, ours = "--speech-conv-layers", "[" + ", ".join(map(str, own)) + "]"
+        raise _other_size(stage, modality, option, f'"{convolutions}"', f'"{ours}"')
+
+
+def _other_size(stage: Stage, modality: str, option: str, theirs: Any, ours: Any) -> UsageError:
+    return UsageError(
+        f"{stage.option}: its {modality} encoder has {option} {theirs}, and this one {ours}; give "
+        f"{option} {theirs}"
+    )
