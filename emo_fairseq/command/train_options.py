@@ -1,10 +1,12 @@
 """The fairseq-train command that ``train`` runs: defaults by how the encoders are tuned."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from emo_fairseq.command import processes
 from emo_fairseq.command.train_data import DataPlan
@@ -17,6 +19,9 @@ _PRETRAINED = ("hf", "fairseq")
 _SCRATCH, _FEATURES = "scratch", "features"
 _ROWS_UNKNOWN = 5_000  # of the seed's layout, whose IEMOCAP has 3,228: for the length of the decay
 _WARMUP = 0.06  # of all updates, as in BERT's and RoBERTa's fine-tuning
+# What would change how many updates there are, and the length that they are planned for.
+_OF_LENGTH = ("batch-size", "max-tokens", "update-freq", "max-epoch", "distributed-world-size")
+_PLANNED = "--total-num-update"
 
 
 class _Recipe(NamedTuple):
@@ -64,8 +69,10 @@ def plan_training(options: argparse.Namespace, data: DataPlan) -> TrainingPlan:
     """The command for what was asked.
 
     Raises:
-        UsageError: ``--freeze`` or ``--lora`` without a pretrained encoder.
+        UsageError: ``--freeze`` or ``--lora`` without a pretrained encoder; or words for fairseq
+            that change how many updates there are, and not what the learning rate is planned for.
     """
+    _check_further(options.further)
     specs = {name: getattr(options, f"{name}_encoder") for name in data.modalities}
     kinds = {name: (spec or _SCRATCH).partition(":")[0] for name, spec in specs.items()}
     tuning, remarks = _tuning(options, kinds)
@@ -91,6 +98,17 @@ def plan_training(options: argparse.Namespace, data: DataPlan) -> TrainingPlan:
         *options.further,
     ]
     return TrainingPlan(words, folder, remarks)
+
+
+def _check_further(words: Sequence[str]) -> None:
+    given = [word.partition("=")[0] for word in words]
+    named = [f"--{name}" for name in _OF_LENGTH if f"--{name}" in given]
+    if named and _PLANNED not in given:
+        raise UsageError(
+            f"{', '.join(named)} behind --: the learning rate would still fall to 0 as if it were "
+            f"not there; add {_PLANNED} N --warmup-updates N too, or give --batch-size and "
+            "--epochs before --"
+        )
 
 
 def _tuning(
@@ -156,7 +174,9 @@ def _of_length(options: argparse.Namespace, data: DataPlan, recipe: _Recipe) -> 
     epochs = options.epochs or recipe.epochs
     rate = recipe.lr if options.lr is None else options.lr
     n_rows = data.n_rows or _ROWS_UNKNOWN
-    updates = epochs * -(-n_rows // options.batch_size)
+    # fairseq-train starts a process for each GPU, and an update has a batch of each.
+    n_processes = 1 if options.cpu else max(1, torch.cuda.device_count())
+    updates = epochs * -(-n_rows // (options.batch_size * n_processes))
     return [
         *("--optimizer", "emotion_adamw", "--lr", f"{rate:g}", "--clip-norm", "1.0"),
         *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(int(_WARMUP * updates))),

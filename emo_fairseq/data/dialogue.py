@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,11 @@ class Neighbours(NamedTuple):
 
     past: list[int]
     future: list[int]
+
+
+def has_context(options: Any) -> bool:
+    """Whether a task's options join the turns round each one."""
+    return bool(options.context_past or options.context_future)
 
 
 def find_neighbours(

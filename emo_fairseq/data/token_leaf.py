@@ -7,7 +7,7 @@ from fairseq.data import FairseqDataset
 
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
-from emo_fairseq.data.dialogue import find_hidden, find_neighbours, has_place
+from emo_fairseq.data.dialogue import find_hidden, find_neighbours, has_context, has_place
 from emo_fairseq.data.limits import InputLimits
 from emo_fairseq.data.manifest import Split, report_rows
 from emo_fairseq.data.tokens import TokenDataset, open_binarised
@@ -37,7 +37,7 @@ def token_leaf(
     else:
         source = open_binarised(folder / modality, stored.name, stored.utterances)
         lengths = np.asarray(source.sizes)
-    if modality == TEXT and (limits.cfg.context_past or limits.cfg.context_future):
+    if modality == TEXT and has_context(limits.cfg):
         return _in_context(folder, limits, split, source, specials)
     limit = limits.max_tokens(modality)
     whole = (lengths if stored.tokens else lengths + 1)[split.stored_rows]  # no <s> is stored

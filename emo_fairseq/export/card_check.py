@@ -6,6 +6,7 @@ from typing import Any
 
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from emo_fairseq import predictions
+from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.loading import LoadedModel
 from emo_fairseq.inference.recogniser import EmotionRecogniser
@@ -72,7 +73,7 @@ class PredictionsChecker:
         task, missing = self._loaded.task, self._loaded.front_end.missing
         if missing:
             return f"the model cannot be asked about {' and '.join(missing)}"
-        if task.cfg.context_past or task.cfg.context_future:
+        if has_context(task.cfg):
             return "it reads turns in their dialogues, which are not put together for a card"
         return ""
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.metrics.resampling import Interval
 from emo_fairseq.modalities import SPEECH, TEXT
 
@@ -166,6 +167,12 @@ def _limits(facts: "CardFacts") -> Iterator[str]:
     config = facts.config
     if SPEECH in task.modalities and task.encoder_cards()[SPEECH].input in ("waveform", "log_mel"):
         yield f"Audio is heard up to {config.task.max_speech_seconds:g} s; the rest is cut."
+    if has_context(config.task):
+        yield (
+            f"It was trained and scored with up to {config.task.context_past} turns before and "
+            f"{config.task.context_future} after each one; `predict` asks about a turn alone, for "
+            "which the figures do not hold."
+        )
     if len(task.modalities) > 1 and not config.model.modality_dropout:
         yield (
             "It was trained without modality dropout: of missing modalities it knows what the gaps "

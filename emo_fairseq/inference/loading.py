@@ -3,6 +3,7 @@
 :mod:`emo_fairseq.inference.model_folder` reads the same out of a folder.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 
 from emo_fairseq.compat import TASK_NAME
+from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.data.memory import MemorySource
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.data_dir import find_tokenizers, texts_are_clean
@@ -21,6 +23,8 @@ from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.emotion_prediction import EmotionPredictionTask
+
+logger = logging.getLogger(__name__)
 
 # Of a task's options those that name places, or act on training or on a data dir alone.
 _PLACES: Mapping[str, Any] = {
@@ -94,6 +98,11 @@ def build_task(options: Mapping[str, Any], state: Mapping[str, Any]) -> Inferenc
     task: InferenceTask = InferenceTask.setup_task(config, from_checkpoint=True)
     kept = {name: value for name, value in state.items() if name not in _NOT_KEPT}
     task.load_state_dict({**kept, "fold": None})
+    if has_context(config):
+        logger.warning(
+            "the model was trained with the neighbouring turns of a dialogue; what it is asked "
+            "here stands alone, so that figures of fairseq-validate do not hold for the answers"
+        )
     return task
 
 

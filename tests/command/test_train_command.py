@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hf_folders
 import pytest
+import torch
 
 from data_prep.folds import main as fold_main
 from data_prep.schema import read_manifest
@@ -94,6 +95,23 @@ def test_the_folder_is_named_after_the_model(command, toy_corpus):
 def test_what_stands_behind_the_dashes_is_fairseqs(toy_corpus, capsys):
     assert main(["train", str(toy_corpus), "--dry-run", "--", "--lr", "0.5", "--bf16"]) == 0
     assert capsys.readouterr().out.endswith(" --lr 0.5 --bf16\n")
+
+
+def test_the_learning_rate_is_planned_for_all_processes(command, toy_corpus, monkeypatch):
+    """fairseq-train takes every GPU that there is."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    words = ("--epochs", "3", "--batch-size", "4")  # of 32 rows
+    ((on_gpus,), (on_cpu,)) = (planned(command, toy_corpus, *words, *w) for w in ((), ("--cpu",)))
+    assert options_of(on_gpus)["--total-num-update"] == "6"
+    assert options_of(on_cpu)["--total-num-update"] == "24"
+
+
+@pytest.mark.parametrize("words", [["--batch-size", "8"], ["--max-epoch=3", "--update-freq", "2"]])
+def test_another_length_needs_another_plan(words, toy_corpus, capsys):
+    asked = ["train", str(toy_corpus), "--dry-run", "--", *words]
+    assert main(asked) == 2
+    assert f"{words[0].partition('=')[0]}" in capsys.readouterr().err
+    assert main([*asked, "--total-num-update", "90"]) == 0
 
 
 def test_text_is_tokenised_for_its_encoder(command, copy_toy):

@@ -260,3 +260,11 @@ def both(trained_models):
 
 def _open(trained_models, options):
     return RobertaEMOModel.from_pretrained(trained_models.folder(options), device="cpu")
+
+
+def test_a_model_of_dialogues_says_that_it_is_asked_alone(scored_toy, trained_models, caplog):
+    options, _ = CASES["text in dialogues"]
+    for each, is_told in ((options, True), (SEVERAL, False)):
+        caplog.clear()
+        RobertaEMOModel.from_pretrained(trained_models.folder(each, scored_toy), "cpu")
+        assert ("figures of fairseq-validate do not hold" in caplog.text) is is_told
