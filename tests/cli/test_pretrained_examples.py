@@ -1,5 +1,7 @@
 """examples/pretrained: each YAML trains a tiny encoder, and the README's sweeps can be read."""
 
+import dataclasses
+import re
 import shlex
 from pathlib import Path
 
@@ -46,6 +48,38 @@ def test_text(copy_toy, hydra, tmp_path):
         "optimization.max_update=2 lr_scheduler.total_num_update=939",
     )
     assert f"text: encoder hf:{tmp_path / 'bert'}" in log
+
+
+def test_stages(copy_toy, hydra, tmp_path):
+    """All three, each from the one before, as the README has them."""
+    data = copy_toy(with_dialogues)
+    (data / "text").unlink()
+    texts = [row.text for row in read_manifest(data / "train.tsv")]
+    hf_folders.build(tmp_path / "bert", texts=texts)
+    tokenize_with_hf(data, tmp_path / "bert")
+    common = f"task.data={data} task.text_encoder=hf:{tmp_path / 'bert'} optimization.max_update=4"
+    vad, emotion, dialogue = (
+        shlex.split(line.partition("--config-name text ")[2])
+        for line in README.splitlines()
+        if "+stage=" in line
+    )
+    hydra("text", vad[0], common)
+    (tmp_path / "run").rename(tmp_path / "vad")
+    hydra("text", emotion[0], common, f"task.init_from={tmp_path / 'vad' / 'checkpoint_best.pt'}")
+    (tmp_path / "run").rename(tmp_path / "emotion")
+    first = f"task.init_from={tmp_path / 'emotion' / 'checkpoint1.pt'}"
+    joined = [word for word in dialogue if word.startswith("+")]
+    log = hydra("text", *joined, "task.max_text_tokens=30", common, first)
+    assert re.search(r"--init-from .*checkpoint1\.pt: taken .* of encoders\.text, .* of head", log)
+    assert len(joined) == 5
+
+
+def with_dialogues(split, rows):
+    """Dialogues of four turns."""
+    return [
+        dataclasses.replace(row, dialogue=f"{split}{number // 4}", turn=number % 4)
+        for number, row in enumerate(rows)
+    ]
 
 
 def test_frames(copy_toy, hydra):
