@@ -60,8 +60,9 @@ def encode_rows(
         encoder: works on `device`, and goes back to where it was. One in half precision stays as
             it is, and a copy works in its place.
         leaf: items are (input, present, ...), and it collates them.
-        max_tokens: of a batch, in the unit of the leaf's sizes, padding included. A row that alone
-            has more is a batch of its own.
+        max_tokens: of a batch, in the unit of the leaf's sizes, padding included, and that of an
+            encoder which pads every row to one length. A row that alone has more is a batch of its
+            own.
         device: where.
         title: of the progress bar; none without it.
 
@@ -69,6 +70,7 @@ def encode_rows(
         (T, K x C) for each row in order; T = 0 for one that is not present.
     """
     sizes = np.asarray(leaf.sizes)
+    costs = np.maximum(sizes, encoder.backbone.padded_input)
     none = np.zeros((0, encoded_width(encoder)), dtype=np.float32)
     start, numbers_a_unit = 0, 0.0
     with (
@@ -79,7 +81,7 @@ def encode_rows(
         while start < len(leaf):
             stop = _window_end(sizes, start, numbers_a_unit)
             found: dict[int, FloatArray] = {}
-            batches = _batches(sizes, start, stop, max_tokens)
+            batches = _batches(costs, start, stop, max_tokens)
             loading = [pool.submit(_load, leaf, batch) for batch in batches]
             try:
                 for waiting in loading:
@@ -105,14 +107,14 @@ def _window_end(sizes: np.ndarray, start: int, numbers_a_unit: float) -> int:
     return start + max(1, int(np.searchsorted(total, _WAITING_NUMBERS, side="right")))
 
 
-def _batches(sizes: np.ndarray, start: int, stop: int, max_tokens: int) -> list[list[int]]:
-    """Rows of a window by length, the longest first, as many as fit a batch."""
+def _batches(costs: np.ndarray, start: int, stop: int, max_tokens: int) -> list[list[int]]:
+    """Rows of a window by what they cost, the dearest first, as many as fit a batch."""
     batches: list[list[int]] = []
-    longest = 0
-    for row in start + np.argsort(-sizes[start:stop], kind="stable"):
-        if not batches or (len(batches[-1]) + 1) * longest > max_tokens:
+    dearest = 0
+    for row in start + np.argsort(-costs[start:stop], kind="stable"):
+        if not batches or (len(batches[-1]) + 1) * dearest > max_tokens:
             batches.append([])
-            longest = int(sizes[row])
+            dearest = int(costs[row])
         batches[-1].append(int(row))
     return batches
 

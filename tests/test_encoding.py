@@ -86,6 +86,21 @@ def test_batches_hold_rows_of_similar_length(monkeypatch: pytest.MonkeyPatch) ->
     assert padding < 0.05
 
 
+def test_rows_cost_what_the_encoder_pads_them_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = token_encoder()
+    rows = []
+    layers = encoder.backbone.layers
+
+    def watched(tokens: torch.Tensor, padding_mask: torch.Tensor) -> object:
+        rows.append(len(tokens))
+        return layers(tokens, padding_mask)
+
+    monkeypatch.setattr(encoder.backbone, "layers", watched)
+    monkeypatch.setattr(encoder.backbone, "padded_input", 20)
+    list(encode_rows(encoder, token_leaf((4,) * 15), 64, CPU))
+    assert rows == [3, 2, 3, 3, 3]  # one is absent
+
+
 def test_waveforms(tmp_path: Path) -> None:
     paths: list[Path | None] = [None]
     lengths = (4000, 100, 2345)

@@ -11,10 +11,13 @@ class Encoder(nn.Module):
     Attributes:
         embed_dim: C, width of the features of every layer.
         n_layers: L; :meth:`layers` gives L + 1 tensors.
+        padded_input: units of the input that each row is brought to inside, where the encoder does
+            so whatever comes in; what a row costs at least. Else 0.
     """
 
     embed_dim: int
     n_layers: int
+    padded_input = 0
 
     def layers(self, source: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode a padded batch, so that no feature depends on how much padding there is.

@@ -45,6 +45,7 @@ class HuggingFaceWhisper(Encoder):
                 f"preprocessor_config.json makes {given[0]} of {given[1]}; fetch the model again"
             )
         self.model = whisper.modeling_whisper.WhisperEncoder(config)
+        self.padded_input = self.max_samples
         self.embed_dim = config.d_model
         self.n_layers = config.encoder_layers
 
