@@ -1,5 +1,6 @@
 """One modality's encoder in the model: what is taken of its layers, and whether it is trained."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -47,6 +48,11 @@ class ModalityEncoder(nn.Module):
                 f"number, or {LAST}, {MEAN} or {WEIGHTED}"
             )
         self.mix = LayerMix(len(numbers)) if layer == WEIGHTED else None
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """The backbone's blocks that the chosen layer comes from; see :meth:`Encoder.blocks`."""
+        blocks = self.backbone.blocks()
+        return blocks if self.layer in (LAST, MEAN, WEIGHTED) else blocks[: int(self.layer) + 1]
 
     def freeze(self) -> None:
         """Train the backbone no longer; the learned sum of its layers is trained still."""

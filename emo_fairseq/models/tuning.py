@@ -54,6 +54,11 @@ def _tune_encoder(name: str, encoder: ModalityEncoder, cfg: Any) -> None:
             encoder.backbone, targets, cfg.lora_rank, cfg.lora_alpha, cfg.lora_dropout
         )
         logger.info("%s: LoRA of rank %d in %d layers", name, cfg.lora_rank, len(adapted))
+    # What stands above the chosen layer gets no gradient, for which several ranks would wait.
+    acting = {p for block in encoder.blocks() for p in block.parameters()}
+    for parameter in encoder.backbone.parameters():
+        if parameter not in acting:
+            parameter.requires_grad_(False)
 
 
 def tell_what_is_trained(model: Any) -> None:
@@ -72,10 +77,7 @@ def _schedules(model: Any, cfg: Any) -> list[GradualUnfreezing]:
             "--unfreeze-every: no encoder has full tuning, so that there is nothing to unfreeze; "
             "leave the option out"
         )
-    return [
-        GradualUnfreezing(model.encoders[name].backbone.blocks(), cfg.unfreeze_every)
-        for name in full
-    ]
+    return [GradualUnfreezing(model.encoders[name].blocks(), cfg.unfreeze_every) for name in full]
 
 
 def _count(module: nn.Module, trained_only: bool = False) -> str:

@@ -131,6 +131,30 @@ def test_layers_are_unfrozen_from_the_top(build: Any, step: Any) -> None:
             assert has_gradient == (block in learning), update
 
 
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_what_stands_above_the_chosen_layer_is_not_trained(
+    tuning: str, build: Any, step: Any
+) -> None:
+    task, model = build(text_layer="1", text_tuning=tuning)
+    step(task, model)
+    without = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert not without
+    *acting, top = model.encoders["text"].backbone.blocks()
+    assert not any(p.requires_grad for p in top.parameters())
+    assert all(any(p.requires_grad for p in block.parameters()) for block in acting[-1:])
+
+
+def test_unfreezing_begins_at_the_chosen_layer(build: Any, step: Any) -> None:
+    task, model = build(text_layer="1", unfreeze_every=10)
+    blocks = model.encoders["text"].backbone.blocks()
+    for update, learning in ((0, [False, True, False]), (10, [True, True, False])):
+        for schedule in task.schedules:
+            schedule.set_num_updates(update)
+        model.zero_grad(set_to_none=True)
+        step(task, model)
+        assert [any(p.grad is not None for p in x.parameters()) for x in blocks] == learning
+
+
 def test_activations_may_be_computed_again(build: Any, step: Any) -> None:
     gradients = []
     for options in ({}, {"checkpoint_activations": True}):
