@@ -139,8 +139,6 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     if idle := [flag for flag in given if flag not in obeyed]:
         reads = "" if options.encoder in _OF_AUDIO else f" --modality {options.modality}"
         parser.error(f"--encoder {options.encoder}{reads} takes no {', '.join(idle)}")
-    if options.max_seconds is not None and options.max_seconds <= 0:
-        parser.error(f"--max-seconds {options.max_seconds:g}: give more than 0")
 
 
 def _encoder(value: str) -> str:

@@ -295,7 +295,7 @@ def test_features_that_others_made_are_not_overwritten(
             ],
             "--encoder hf:x --modality text takes no --data-raw, --workers, --max-seconds",
         ),
-        (["--encoder", "hf:x", "--max-seconds", "0"], "--max-seconds 0: give more than 0"),
+        (["--encoder", "hf:x", "--max-seconds", "0"], "--max-seconds: 0 is not above 0"),
     ],
 )
 def test_options_that_cannot_be(
