@@ -10,9 +10,11 @@ from setuptools import find_packages, setup
 
 # Imported by our packages.
 RUNTIME = [
+    "filelock>=3.15",
     "ftfy>=6.1",
     "kaldi-native-fbank>=1.20",
     "numpy>=1.26",
+    "pydantic>=2.7",
     "pyyaml>=6.0",
     "rich>=13.0",
     "safetensors>=0.4",

@@ -7,8 +7,8 @@ import logging
 import sys
 from collections.abc import Callable
 
+from data_prep.audio.length import default_workers
 from data_prep.number_types import positive_int
-from data_prep.sound.length import default_workers
 
 
 def make_parser(module: str, description: str, *, audio: bool = True) -> argparse.ArgumentParser:

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data_prep.audio.length import AudioError
 from data_prep.command_line import make_parser, run
 from data_prep.corpora.emobox_files import (
     LABEL_FILE,
@@ -37,7 +38,6 @@ from data_prep.corpora.emobox_sounds import default_raw, find_sounds, is_stretch
 from data_prep.folding.file import Folds, fold_faults, folds_path, refuse_other_folds, render_folds
 from data_prep.folds import ALL, write_folds
 from data_prep.schema import Corpus, DroppedRow, Utterance, write_corpus
-from data_prep.sound.length import AudioError
 
 PROTOCOL = "emobox"
 VALID_SHARE = 0.2

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data_prep.audio.length import default_workers
 from data_prep.command_line import make_parser, run
 from data_prep.features import egemaps, log_mel
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
@@ -27,7 +28,6 @@ from data_prep.features.pooling import POOLS
 from data_prep.features.pretrained import PretrainedFeatures
 from data_prep.features.splits import Source, extract
 from data_prep.number_types import positive_int, positive_number
-from data_prep.sound.length import default_workers
 
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 

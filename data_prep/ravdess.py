@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_prep.audio.length import AUDIO_SUFFIXES, AudioError, measure_all
 from data_prep.command_line import make_parser, run
 from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.schema import (
@@ -27,7 +28,6 @@ from data_prep.schema import (
     Utterance,
     write_corpus,
 )
-from data_prep.sound.length import AUDIO_SUFFIXES, AudioError, measure_all
 
 N_FOLDS = 5
 PROTOCOL = "leave_speaker_group_out"

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data_prep.audio.length import AudioError, measure_all
 from data_prep.command_line import run
 from data_prep.csv_input import raise_faults
 from data_prep.group_split import split_groups
@@ -35,7 +36,6 @@ from data_prep.schema import (
     shared_values,
     write_corpus,
 )
-from data_prep.sound.length import AudioError, measure_all
 from data_prep.tables.options import recipe_of, table_parser, tables_of
 from data_prep.tables.recipe import TableRecipe, check_recipe
 from data_prep.tables.rows import Record, RowSource, read_delimited, read_records

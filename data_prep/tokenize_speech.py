@@ -21,9 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.audio.length import default_workers
 from data_prep.command_line import make_parser, run
 from data_prep.number_types import positive_int, positive_number
-from data_prep.sound.length import default_workers
 from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.folder import TokenFolder
 from data_prep.tokens.kmeans_corpus import sample_frames, tokenize_with_kmeans

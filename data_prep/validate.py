@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data_prep.audio.length import AudioError, measure_all
 from data_prep.command_line import make_parser, run
 from data_prep.schema import (
     CORPUS_FILE,
@@ -22,7 +23,6 @@ from data_prep.schema import (
     scan_manifest,
     shared_values,
 )
-from data_prep.sound.length import AudioError, measure_all
 
 LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.video_audio import extract_all, load_av
 from data_prep.files.lock import locked
 from data_prep.schema import Corpus, DroppedRow, Utterance
-from data_prep.sound.decoding import AudioError
-from data_prep.sound.video_audio import extract_all, load_av
 
 Splits = dict[str, list[Utterance]]
 

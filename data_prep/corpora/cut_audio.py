@@ -8,8 +8,8 @@ from pathlib import Path
 
 import soundfile
 
+from data_prep.audio.decoding import AudioError
 from data_prep.files.replacing import replacing
-from data_prep.sound.decoding import AudioError
 
 SUFFIX = ".flac"
 _SLACK = 0.02  # seconds by which an end may lie behind that of the recording, as rounding has it

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from data_prep.audio.length import AUDIO_SUFFIXES, AudioError, measure_all
 from data_prep.corpora.cut_audio import SUFFIX, Stretch, cut_all
 from data_prep.corpora.emobox_files import Item
 from data_prep.records import SAMPLE_RATE
-from data_prep.sound.length import AUDIO_SUFFIXES, AudioError, measure_all
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv")
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from data_prep.audio.length import AudioError, measure_all
 from data_prep.corpora.clips import Sound, Splits, extract_sounds
 from data_prep.schema import SAMPLE_RATE, Corpus, Fault, ManifestError
-from data_prep.sound.length import AudioError, measure_all
 
 FOLDERS = {
     "train": "train_splits",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_prep.audio.length import default_workers
+from data_prep.audio.stored_lengths import measure_stored
 from data_prep.clean_text import normalise_text
 from data_prep.naming import first_few
 from data_prep.records import (
@@ -21,8 +23,6 @@ from data_prep.records import (
     Utterance,
     scale_vad,
 )
-from data_prep.sound.length import default_workers
-from data_prep.sound.stored_lengths import measure_stored
 
 LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
 NO_TRANSCRIPT = "no transcript"

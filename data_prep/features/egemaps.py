@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.audio.frames import FloatArray, read_audio
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import FloatArray, read_audio
 
 EGEMAPS = "egemaps"
 N_FUNCTIONALS = 88

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.audio.frames import FRAME_MS, FloatArray, log_mel, num_frames, read_audio
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import FRAME_MS, FloatArray, log_mel, num_frames, read_audio
 
 LOG_MEL = "log_mel"
 N_MELS = 80

@@ -11,8 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from data_prep.audio.length import default_workers
 from data_prep.files.replacing import replacing
-from data_prep.sound.length import default_workers
 from data_prep.tokens.folder import file_digest
 
 # A file changed twice within the clock's tick looks unchanged: what is younger is not remembered.

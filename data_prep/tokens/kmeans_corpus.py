@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.audio.frames import FloatArray, num_frames
 from data_prep.schema import Utterance, read_corpus
-from data_prep.sound.audio import FloatArray, num_frames
 from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits, train_rows
 from data_prep.tokens.folder import EOS, TokenFolder, Tokens
 from data_prep.tokens.kmeans_tokenizer import FEATURES, train_kmeans

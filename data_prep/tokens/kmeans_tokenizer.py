@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.sound.audio import FloatArray, log_mel, mfcc
+from data_prep.audio.frames import FloatArray, log_mel, mfcc
 from data_prep.tokens.folder import DICT_FILE, EOS, UNK, SpecialIds, Tokens
 
 KMEANS_FILE = "kmeans.npz"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.audio.frames import FloatArray, read_audio
 from data_prep.features.stored import rows_digest
 from data_prep.schema import Utterance
-from data_prep.sound.audio import FloatArray, read_audio
 from data_prep.tokens.binarize import SplitJob
 from data_prep.tokens.folder import file_digest, sequence_digest
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from data_prep.sound.audio import FloatArray
+from data_prep.audio.frames import FloatArray
 from data_prep.tokens.folder import SpecialIds, Tokens, read_card
 from data_prep.tokens.kmeans_tokenizer import KMeansTokenizer
 from data_prep.tokens.vq_wav2vec_tokenizer import VqWav2VecTokenizer

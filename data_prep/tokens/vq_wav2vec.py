@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.audio.frames import FloatArray
+from data_prep.audio.pieces import cut_evenly, in_batches
 from data_prep.records import SAMPLE_RATE
-from data_prep.sound.audio import FloatArray
-from data_prep.sound.pieces import cut_evenly, in_batches
 
 Codes = npt.NDArray[np.int32]  # (T, G)
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data_prep.audio.frames import FloatArray
 from data_prep.files.replacing import replacing
 from data_prep.records import SAMPLE_RATE
-from data_prep.sound.audio import FloatArray
 from data_prep.tokens.folder import (
     DICT_FILE,
     EOS,

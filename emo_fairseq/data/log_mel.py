@@ -5,8 +5,8 @@ import torch
 from fairseq.data import BaseWrapperDataset
 from torch import Tensor
 
+from data_prep.audio.frames import num_frames
 from data_prep.features.log_mel import frames_of
-from data_prep.sound.audio import num_frames
 from emo_fairseq.data.waveform import WaveformDataset
 
 

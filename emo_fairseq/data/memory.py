@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from fairseq.data import FairseqDataset
 
+from data_prep.audio.frames import FloatArray
 from data_prep.features.stored import StoredFeatures
-from data_prep.sound.audio import FloatArray
 from data_prep.tokens.folder import SpecialIds, Tokens
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset
 from emo_fairseq.data.dialogue import Neighbours

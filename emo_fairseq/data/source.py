@@ -9,10 +9,10 @@ import numpy as np
 from fairseq.data import FairseqDataset
 from omegaconf import OmegaConf
 
+from data_prep.audio.frames import num_frames
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import num_frames
 from emo_fairseq.data import legacy
 from emo_fairseq.data.fold import FOLD_SETS, read_fold
 from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames, StoredFrames

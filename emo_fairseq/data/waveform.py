@@ -8,8 +8,8 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
+from data_prep.audio.frames import FRAME_MS, FloatArray, read_audio
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import FRAME_MS, FloatArray, read_audio
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import torch
 
-from data_prep.sound.audio import num_frames
+from data_prep.audio.frames import num_frames
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.onnx_graph import (
     FlatModel,

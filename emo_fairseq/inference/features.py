@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from data_prep.audio.frames import FloatArray
 from data_prep.features import egemaps
 from data_prep.features.log_mel import LOG_MEL, frames_of
 from data_prep.features.pooling import pooled
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import FloatArray
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq import pretrained
 from emo_fairseq.data.memory import HeardWaveforms

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.audio.frames import FloatArray
 from data_prep.clean_text import normalise_text
 from data_prep.manifest import without_controls
-from data_prep.sound.audio import FloatArray
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.sound import Audio, hear
 from emo_fairseq.modalities import SPEECH, TEXT

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from data_prep.audio.frames import FloatArray
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import FloatArray
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.recogniser import EmotionRecogniser
 from emo_fairseq.inference.silencing import moment_edges, silenced

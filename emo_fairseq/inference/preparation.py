@@ -11,8 +11,8 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
+from data_prep.audio.frames import resampled
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import resampled
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.presence import MissingDataset

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from data_prep.audio.frames import FloatArray
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import FloatArray
 
 MAX_MOMENTS = 60
 _SHORTEST, _LONGEST = 0.25, 0.5  # seconds of a moment

@@ -8,8 +8,8 @@ import numpy as np
 import soundfile
 import torch
 
+from data_prep.audio.frames import FloatArray, read_audio, resampled
 from data_prep.schema import SAMPLE_RATE
-from data_prep.sound.audio import FloatArray, read_audio, resampled
 from emo_fairseq.data.waveform import MIN_SAMPLES
 from emo_fairseq.errors import UsageError
 
@@ -22,7 +22,7 @@ _LOUDEST = 4.0  # of floats; resampling and mixing overshoot 1, but by less
 
 
 def hear(audio: Audio, sample_rate: float | None, name: str) -> FloatArray:
-    """Mono float32 samples at 16 kHz, as :func:`data_prep.sound.audio.read_audio` has them.
+    """Mono float32 samples at 16 kHz, as :func:`data_prep.audio.frames.read_audio` has them.
 
     Args:
         audio: a file that libsndfile reads; or an array or tensor (T,) or (T, channels), floating

@@ -8,7 +8,7 @@ Any function from (T,) mono float32 samples at 16 kHz to text will do::
 import importlib
 from typing import Any
 
-from data_prep.sound.audio import FloatArray
+from data_prep.audio.frames import FloatArray
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.items import Transcribe
 

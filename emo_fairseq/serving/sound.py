@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from data_prep.sound.decoding import AudioError, Block, decode_open
+from data_prep.audio.decoding import AudioError, Block, decode_open
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.refusals import RefusalError
 

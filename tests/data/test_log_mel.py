@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
+from data_prep.audio.frames import log_mel
 from data_prep.extract_features import N_MELS, extract_log_mel
-from data_prep.sound.audio import log_mel
 from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames
 from emo_fairseq.data.log_mel import ComputedFrames
 from emo_fairseq.data.waveform import WaveformDataset

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.sound.audio import deltas, log_mel, mfcc, num_frames, read_audio
+from data_prep.audio.frames import deltas, log_mel, mfcc, num_frames, read_audio
 
 RATE = 16_000
 

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import soxr
 
-from data_prep.sound.length import AudioError, measure_all, measure_audio, resampled_length
+from data_prep.audio.length import AudioError, measure_all, measure_audio, resampled_length
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_prep.audio.frames import read_audio
 from data_prep.corpora.cut_audio import Stretch, cut_all
 from data_prep.emobox import CUT_NOTE, main, prepare_emobox
 from data_prep.folds import read_folds
 from data_prep.inspect import inspect
 from data_prep.schema import Corpus, read_corpus, read_manifest
-from data_prep.sound.audio import read_audio
 from data_prep.validate import validate
 
 WriteSound = Callable[..., Path]

@@ -374,7 +374,7 @@ def test_twice_the_same_bytes_and_no_file_decoded_twice(
     def fail(*_: object) -> int:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("data_prep.sound.length.measure_audio", fail)
+    monkeypatch.setattr("data_prep.audio.length.measure_audio", fail)
     prepare_iemocap(corpus_dir, out, workers=1)
     assert {path: path.read_bytes() for path in written} == written
 

@@ -283,7 +283,7 @@ def test_twice_the_same_bytes_and_only_changed_files_are_decoded(
         decoded.append(path)
         return 2000
 
-    monkeypatch.setattr("data_prep.sound.length.measure_audio", measure)
+    monkeypatch.setattr("data_prep.audio.length.measure_audio", measure)
     prepare_msp_podcast(corpus_dir, out)
     assert decoded == [changed]
     assert rows_of(out)["train"][0].n_samples == 2000

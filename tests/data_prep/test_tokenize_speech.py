@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_prep.audio.frames import log_mel, mfcc, num_frames, read_audio
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
-from data_prep.sound.audio import log_mel, mfcc, num_frames, read_audio
 from data_prep.tokenize_speech import QUANTIZERS, main, sample_frames, tokenize_with_kmeans
 from data_prep.tokens.folder import EOS, SpecialIds, load_dictionary, read_card
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer

@@ -12,6 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from data_prep.audio.frames import log_mel, read_audio
 from data_prep.corpora import toy_text
 from data_prep.corpora.toy_chances import (
     P_AMBIGUOUS,
@@ -24,7 +25,6 @@ from data_prep.corpora.toy_chances import (
 )
 from data_prep.corpora.toy_voice import AROUSED, CALM, draw_voice, synthesize
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.sound.audio import log_mel, read_audio
 from data_prep.toy import main, make_toy
 from data_prep.validate import main as validate
 

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 from video_clips import tones, write_video
 
-from data_prep.sound import video_audio
-from data_prep.sound.decoding import AudioError
-from data_prep.sound.video_audio import decode_video, extract_all, extract_audio
+from data_prep.audio import video_audio
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.video_audio import decode_video, extract_all, extract_audio
 
 LIMIT = 10.0
 

@@ -18,9 +18,9 @@ from fairseq.data import Dictionary
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 
+from data_prep.audio.frames import read_audio
+from data_prep.audio.pieces import cut_evenly, in_batches
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
-from data_prep.sound.audio import read_audio
-from data_prep.sound.pieces import cut_evenly, in_batches
 from data_prep.tokenize_speech import main, tokenize_with_kmeans, tokenize_with_vq_wav2vec
 from data_prep.tokens import corpus_codes
 from data_prep.tokens.binarize import summary_table

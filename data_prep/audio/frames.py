@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from data_prep.audio.decoding import AudioError, decode
 from data_prep.records import SAMPLE_RATE
-from data_prep.sound.decoding import AudioError, decode
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -19,10 +19,10 @@ import soundfile
 import soxr
 from tqdm import tqdm
 
+from data_prep.audio.decoding import AudioError
+from data_prep.audio.length import default_workers, measure_audio
 from data_prep.files.replacing import replacing
 from data_prep.records import SAMPLE_RATE
-from data_prep.sound.decoding import AudioError
-from data_prep.sound.length import default_workers, measure_audio
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.sound.decoding import AudioError, decode
+from data_prep.audio.decoding import AudioError, decode
 
 __all__ = ["AudioError", "default_workers", "measure_all", "measure_audio", "resampled_length"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.sound.length import AudioError, measure_all
+from data_prep.audio.length import AudioError, measure_all
 
 _CHUNK = 256  # files between two notes on disk
 

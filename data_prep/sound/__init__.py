@@ -1,1 +1,0 @@
-"""Sound: files to samples, samples to frames, and how long they are."""
