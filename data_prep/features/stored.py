@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import Field
 
+from data_prep.documents import Document, JsonObject, dump_yaml, load_yaml
 from data_prep.features.frame_files import FloatArray, StoredFeatures, read_frames, write_frames
 from data_prep.features.layouts import open_foreign
 from data_prep.files.replacing import replacing
@@ -33,6 +34,22 @@ CARD_FILE = "features.yaml"
 _TEXT = "texts"  # in the card of features of text: the texts' digest
 
 
+class FeatureSplit(Document):
+    """What one finished split was made from: digests of its manifest and of its sources."""
+
+    manifest: str
+    texts: str | None = None
+    content: str
+
+
+class FeatureCard(Document):
+    """The schema of `features.yaml`."""
+
+    settings: JsonObject
+    splits: dict[str, FeatureSplit] = Field(default_factory=dict)
+    about: JsonObject = Field(default_factory=dict)
+
+
 def rows_digest(rows: Iterable[Utterance]) -> str:
     """What features of a split depend on, as its manifest tells it: ids, audio paths, lengths."""
     return sequence_digest((row.id, f"{row.audio} {row.n_samples}") for row in rows)
@@ -47,15 +64,16 @@ def _rows_digests(rows: Sequence[Utterance], settings: Mapping[str, Any]) -> dic
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """`features.yaml`; empty where there is none. Raises ValueError if it is broken."""
+    """Load `features.yaml` as plain values; empty where there is none.
+
+    Raises:
+        ManifestError: it is not of the schema `FeatureCard`.
+    """
     file = folder / CARD_FILE
     if not file.exists():
         return {}
-    try:
-        card = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: cannot be understood; delete it and extract again") from error
-    return card or {}
+    card = load_yaml(file, FeatureCard, remedy="delete it and extract again")
+    return card.model_dump(exclude_unset=True)
 
 
 def settings_digest(folder: Path) -> str:
@@ -132,4 +150,4 @@ def write_split(
 
 def _write_card(folder: Path, card: Mapping[str, Any]) -> None:
     with replacing(folder / CARD_FILE, is_locked=True) as part:
-        part.write_text(yaml.safe_dump(dict(card)), encoding="utf-8")
+        part.write_text(dump_yaml(dict(card)), encoding="utf-8")

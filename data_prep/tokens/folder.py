@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
+from pydantic import Field
 
+from data_prep.documents import Count, Document, FileName, JsonObject, dump_yaml, load_yaml
 from data_prep.files.replacing import replacing
 
 if TYPE_CHECKING:
@@ -48,17 +49,33 @@ class SpecialIds:
     unknown: int = UNK
 
 
-@dataclass
-class SplitCounts:
-    """What `tokenizer.yaml` says of one finished split."""
+class SplitCounts(Document):
+    """What `tokenizer.yaml` records of one finished split."""
 
     digest: str
-    rows: int = 0
-    tokens: int = 0  # with `</s>`
-    unknown: int = 0
-    missing: int = 0  # rows whose source is missing
-    bin_bytes: int = 0
-    manifest: str = ""  # digest of what the rows of the manifest said
+    rows: Count = 0
+    tokens: Count = 0  # with `</s>`
+    unknown: Count = 0
+    missing: Count = 0  # rows whose source is missing
+    bin_bytes: Count = 0
+    manifest: str = ""  # digest of the ids and sources in the manifest
+
+
+class _Specials(Document):
+    init: Count = BOS
+    pad: Count = PAD
+    separator: Count = EOS
+    unknown: Count = UNK
+
+
+class TokenizerCard(Document):
+    """The schema of `tokenizer.yaml`."""
+
+    settings: JsonObject
+    vocab_size: Count = 0
+    specials: _Specials = Field(default_factory=_Specials)
+    files: dict[FileName, str]
+    splits: dict[FileName, SplitCounts]
 
 
 def sequence_digest(pairs: Iterable[tuple[str, str | None]]) -> str:
@@ -185,7 +202,7 @@ class TokenFolder:
         manifest: str = "",
     ) -> None:
         """Write one split's tokens, then the card. After an exception in `rows` there are none."""
-        counts = SplitCounts(digest, missing=missing, manifest=manifest)
+        counts = SplitCounts(digest=digest, missing=missing, manifest=manifest)
 
         def counted() -> Iterator[Tokens]:
             for tokens in rows:
@@ -196,7 +213,7 @@ class TokenFolder:
 
         self._forget(split)
         counts.bin_bytes = write_tokens(self.folder / split, counted(), self.vocab_size)
-        self._card["splits"][split] = asdict(counts)
+        self._card["splits"][split] = counts.model_dump()
         self._save_card()
 
     def forget_all_but(self, splits: Iterable[str]) -> None:
@@ -212,25 +229,24 @@ class TokenFolder:
             (self.folder / f"{split}.{ending}").unlink(missing_ok=True)
 
     def _save_card(self) -> None:
-        text = yaml.safe_dump(self._card, sort_keys=False, allow_unicode=True, width=100)
+        text = dump_yaml(self._card)
         with replacing(self.folder / TOKENIZER_FILE, is_locked=True) as part:
             part.write_text(text, encoding="utf-8")
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
-    """`tokenizer.yaml` of a token folder. Raises ValueError when there is none, or it is broken."""
+    """Load `tokenizer.yaml` of a token folder as plain values.
+
+    Raises:
+        ManifestError: there is none, or it is not of the schema `TokenizerCard`.
+    """
     path = Path(folder) / TOKENIZER_FILE
-    try:
-        card = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(
-            f"{path}: not found; run data_prep.tokenize_text or tokenize_speech"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be understood; delete it and tokenize again") from error
-    if not isinstance(card, dict) or not {"settings", "files", "splits"} <= card.keys():
-        raise ValueError(f"{path}: is not a tokenizer's card; delete it and tokenize again")
-    return card
+    remedy = (
+        "delete it and tokenize again"
+        if path.exists()
+        else "run data_prep.tokenize_text or tokenize_speech"
+    )
+    return load_yaml(path, TokenizerCard, remedy=remedy).model_dump(exclude_unset=True)
 
 
 def special_ids(card: Mapping[str, Any]) -> SpecialIds:

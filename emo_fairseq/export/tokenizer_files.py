@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-
+from data_prep.documents import dump_yaml
 from data_prep.tokens.folder import TOKENIZER_FILE, file_digest, read_card
 from data_prep.tokens.vq_wav2vec_tokenizer import PLACE_FILE, find_checkpoint
 from emo_fairseq.pretrained.fairseq_vq import write_quantizer
@@ -34,7 +33,5 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
         write_quantizer(checkpoint, out / _QUANTIZER_FILE)
         (out / PLACE_FILE).write_text(f"{_QUANTIZER_FILE}\n", encoding="utf-8")
         settings["checkpoint"] = file_digest(out / _QUANTIZER_FILE)
-    text = yaml.safe_dump(
-        {**card, "settings": settings, "splits": {}}, sort_keys=False, allow_unicode=True
-    )
+    text = dump_yaml({**card, "settings": settings, "splits": {}})
     (out / TOKENIZER_FILE).write_text(text, encoding="utf-8")
