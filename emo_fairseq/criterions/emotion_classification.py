@@ -1,7 +1,6 @@
 """Criterion ``emotion_classification``: cross-entropy and its weighted and focal forms."""
 
 import functools
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +48,6 @@ class ClassificationLoss:
     """
 
     serves = frozenset({TargetKind.CATEGORICAL, TargetKind.BINARY_PER_LABEL})
-    unit = math.log(2)
     likelihood = losses.Likelihood.SOFTMAX
 
     def __init__(self, cfg: ClassificationLossConfig, task: Any) -> None:

@@ -10,12 +10,10 @@ from torch import Tensor, nn
 
 from emo_fairseq.criterions.primary import PrimaryLoss
 from emo_fairseq.criterions.scoring import N_ROWS, SCORERS, mean_of, of_case
-from emo_fairseq.criterions.terms.term import Term, TrainingBatch
+from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Term, TrainingBatch
 from emo_fairseq.embeddings import Embedded
 from emo_fairseq.errors import UsageError
 from emo_fairseq.targets import Target
-
-PRIMARY_LOSS = "primary_loss"
 
 
 class EmotionCriterion(FairseqCriterion):
@@ -52,14 +50,14 @@ class EmotionCriterion(FairseqCriterion):
         loss, logged = losses.sum(), {}
         if self.training and self.terms:
             batch = TrainingBatch(model, sample, output, losses, sample_size, self.primary)
-            logged = mean_of(PRIMARY_LOSS, loss.detach() / self.primary.unit, sample_size)
+            logged = mean_of(PRIMARY_LOSS, loss.detach(), sample_size)
             for term in self.terms:
                 added, statistics = term(batch)
                 loss = loss + added
                 logged |= statistics
         logits = output.logits.detach()
         logging_output = {
-            "loss": loss.detach() / self.primary.unit,
+            "loss": loss.detach(),
             "nsentences": sample["nsentences"],
             "ntokens": sample["ntokens"],
             "sample_size": sample_size,
@@ -138,7 +136,11 @@ class EmotionCriterion(FairseqCriterion):
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
-        """Log the mean loss. The task logs the metrics, since it knows the names of the labels."""
+        """Log the mean loss, in nats where it is a cross-entropy, as are all terms beside it.
+
+        The log therefore adds up: loss = primary loss + weight x term + …; fairseq's bits are a
+        convention of language models. The task logs the metrics: it knows the labels' names.
+        """
         loss = sum(float(output.get("loss", 0.0)) for output in logging_outputs)
         sample_size = sum(float(output.get("sample_size", 0.0)) for output in logging_outputs)
         if sample_size > 0:

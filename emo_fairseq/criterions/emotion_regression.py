@@ -42,7 +42,6 @@ class RegressionLoss:
     """
 
     serves = frozenset({TargetKind.CONTINUOUS})
-    unit = 1.0
     mean_weight = 1.0
 
     def __init__(self, cfg: RegressionLossConfig, task: Any) -> None:

@@ -14,14 +14,12 @@ class PrimaryLoss(Protocol):
     """What :class:`emo_fairseq.criterions.emotion_criterion.EmotionCriterion` minimises.
 
     Attributes:
-        unit: the logged loss is in this unit: classification logs bits, as fairseq does.
         likelihood: of which it is the negative logarithm.
         mean_weight: what an utterance of the train split counts in the mean loss, on average: 1
             without class weights. Terms multiply their utterances by it, so that theirs is a mean
             over utterances beside a mean that is weighted.
     """
 
-    unit: float
     likelihood: Likelihood
     mean_weight: float
 

@@ -140,12 +140,17 @@ def csv_text(epochs: Sequence[Epoch], has_labels: bool) -> str:
 
 
 def with_mse(figures: Figures) -> dict[str, float]:
-    """Add the mean squared error, which fairseq does not log: the mean over axes of RMSE^2."""
+    """Add the mean squared error over all axes, and replace RMSE by the root of it.
+
+    fairseq's log holds the RMSE of each axis and, as ``rmse``, their mean. The mean squared error
+    is the mean over axes of RMSE^2, and its root is larger than that mean wherever axes differ.
+    """
     axes = [
         value for name, value in figures.items() if name.startswith("rmse_") and "@" not in name
     ]
     squared = [value**2 for value in axes or [figures.get("rmse", math.nan)]]
-    return {**figures, "mse": sum(squared) / len(squared)}
+    mean = sum(squared) / len(squared)
+    return {**figures, "mse": mean, "rmse": math.sqrt(mean)}
 
 
 def _field(value: float | None) -> str:

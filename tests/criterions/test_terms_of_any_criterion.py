@@ -1,12 +1,14 @@
 """Options of the terms that any criterion may have, and their parameters in a checkpoint."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from term_cases import Task, make_rows, plain, supcon, write_rows
+from fairseq.logging import metrics as fairseq_metrics
+from term_cases import Net, Task, figures, make_rows, plain, step, supcon, write_rows
 
 from emo_fairseq.criterions.emotion_prediction_cri import EmotionPredictionCriterion
 from emo_fairseq.errors import UsageError
@@ -129,3 +131,67 @@ def test_a_checkpoint_of_other_terms_is_refused(other: dict[str, Any] | None, fo
     message = "the checkpoint was trained with other terms of the loss, or other sizes of them; go"
     with pytest.raises(UsageError, match=message):
         supcon(task, **ALL).load_state_dict(saved, strict=True)
+
+
+# -- the log adds up -------------------------------------------------------------------------------
+
+WEIGHED = {
+    "speaker adversary": ({"speaker_adversary_weight": 0.3}, {"speaker_loss": 0.3}),
+    "r-drop": ({"r_drop_weight": 3.0}, {"r_drop_loss": 3.0}),
+    "auxiliary": (
+        {"auxiliary_weights": "vad=0.5", "corpus_adversary_weight": 0.2},
+        {"vad_loss": 0.5, "sentiment_loss": 1.0, "corpus_loss": 0.2},
+    ),
+    "everything": (
+        {
+            "speaker_adversary_weight": 0.3,
+            "corpus_adversary_weight": 0.2,
+            "r_drop_weight": 3.0,
+            "auxiliary_weights": "vad=0.5,sentiment=2",
+        },
+        {
+            "speaker_loss": 0.3,
+            "corpus_loss": 0.2,
+            "r_drop_loss": 3.0,
+            "vad_loss": 0.5,
+            "sentiment_loss": 2.0,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("with_contrastive", [False, True])
+@pytest.mark.parametrize("case", WEIGHED)
+def test_the_logged_loss_is_the_primary_loss_and_each_weighted_term(
+    case: str, with_contrastive: bool, tmp_path: Path
+) -> None:
+    """All in nats; several batches of different sizes."""
+    whole = {"speaker": "speaker1", "corpus": "one", "sentiment": "positive"}
+    vad = {"valence": 0.4, "arousal": 0.6, "dominance": 0.5}
+    rows = [
+        replace(row, **{name: x for name, x in (whole | vad).items() if getattr(row, name) is None})
+        for row in make_rows()
+    ]
+    options, weights = WEIGHED[case]
+    task = Task(
+        write_rows(tmp_path, rows),
+        rows,
+        auxiliary="vad,sentiment" if "auxiliary_weights" in options else None,
+    )
+    if with_contrastive:
+        criterion = supcon(task, supcon_weight=0.7, supcon_weighting="v1", **options)
+        weights = {**weights, "contrastive_loss": 0.7}
+    else:
+        criterion = plain(task, **options)
+    model, n = Net(task, dropout=0.3), len(task.rows)
+    outputs = [
+        step(criterion, model, task.batch(range(start, min(n, start + 9))))[2]
+        for start in range(0, n, 9)
+    ]
+    with fairseq_metrics.aggregate(new_root=True) as found:
+        criterion.reduce_metrics(outputs)
+    terms = figures(outputs, task)
+    added = {name: weight * terms[name] for name, weight in weights.items()}
+    assert all(value > 0.001 for value in added.values())
+    loss = found.get_smoothed_value("loss")
+    assert loss == pytest.approx(terms["primary_loss"] + sum(added.values()), abs=1e-4)

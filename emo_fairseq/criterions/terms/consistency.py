@@ -6,7 +6,7 @@ from torch import Tensor
 
 from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
-from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
+from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Statistics, Term, TrainingBatch
 from emo_fairseq.targets import TargetKind
 
 
@@ -30,7 +30,11 @@ class RDrop(Term):
         # The first pass is in the sum already, whole.
         averaged = 0.5 * (second - batch.losses).sum()
         added = averaged + self.weight * batch.primary.mean_weight * rows.sum()
-        return added, mean_of("r_drop_loss", rows.detach().sum(), len(rows))
+        primary = 0.5 * (second + batch.losses).detach().sum()
+        return added, {
+            **mean_of(PRIMARY_LOSS, primary, batch.sample_size),  # of both passes, as trained on
+            **mean_of("r_drop_loss", rows.detach().sum(), len(rows)),
+        }
 
 
 def _of_pairs(logits: Tensor, other_logits: Tensor) -> Tensor:

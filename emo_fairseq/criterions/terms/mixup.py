@@ -23,6 +23,7 @@ class EmbeddingMixup(Term):
         drawn = losses.draw_mix(len(embedding), self.alpha, embedding.device)
         logits = batch.model.head(losses.mix_embeddings(embedding, drawn))
         rows = losses.mixed_loss(batch.primary.losses, logits, target, drawn)
-        mixed = rows.detach().sum() / batch.primary.unit
         # The plain losses are in the sum already.
-        return (rows - batch.losses).sum(), mean_of("mixup_loss", mixed, batch.sample_size)
+        return (rows - batch.losses).sum(), mean_of(
+            "mixup_loss", rows.detach().sum(), batch.sample_size
+        )

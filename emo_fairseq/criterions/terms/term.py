@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from emo_fairseq.criterions.primary import PrimaryLoss
 
 Statistics = dict[str, Tensor]  # summable; see emo_fairseq.criterions.scoring
+PRIMARY_LOSS = "primary_loss"  # its name in the log
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Term(nn.Module):
     def forward(self, batch: TrainingBatch) -> tuple[Tensor, Statistics]:
         """What is added to the sum of the primary losses, and what is logged.
 
-        A loss of each utterance is summed and multiplied by ``batch.primary.mean_weight``.
+        A loss of each utterance is summed and multiplied by ``batch.primary.mean_weight``. It is
+        logged as its mean, without its weight, in nats: where each utterance has what the term
+        needs, the logged loss is the primary loss + weight x term + …
         """
         raise NotImplementedError
