@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from data_prep.cells import id_key
 from data_prep.manifest import render_manifest, write_atomically
 from data_prep.records import (
     AXES,
@@ -133,7 +134,9 @@ def shared_values(
     found: dict[str, dict[str, None]] = {}
     for split, rows in splits.items():
         for row in rows:
-            if (value := getattr(row, key)) is not None:
+            value = getattr(row, key)
+            if value is not None:
+                value = id_key(value) if key == "id" else value
                 found.setdefault(value, {})[split] = None
     return {value: tuple(where) for value, where in found.items() if len(where) > 1}
 

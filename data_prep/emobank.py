@@ -18,7 +18,7 @@ from pathlib import Path
 
 from data_prep.clean_text import normalise_text
 from data_prep.command_line import make_parser, run
-from data_prep.csv_input import raise_faults, read_table
+from data_prep.records import raise_faults
 from data_prep.schema import (
     Corpus,
     DroppedRow,
@@ -28,6 +28,7 @@ from data_prep.schema import (
     shared_values,
     write_corpus,
 )
+from data_prep.tables.reader import read_table
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 COLUMNS = ("id", "split", "V", "A", "D", "text")

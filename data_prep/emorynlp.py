@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_prep.clean_text import normalise_text
 from data_prep.command_line import make_parser, run
-from data_prep.csv_input import raise_faults, read_table
+from data_prep.records import raise_faults
 from data_prep.schema import (
     Corpus,
     DroppedRow,
@@ -25,6 +25,7 @@ from data_prep.schema import (
     shared_values,
     write_corpus,
 )
+from data_prep.tables.reader import TableFormat, read_table
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("Neutral", "Joyful", "Peaceful", "Powerful", "Scared", "Mad", "Sad")
@@ -60,7 +61,7 @@ def prepare_emorynlp(corpus_dir: str | Path, out_dir: str | Path) -> Corpus:
 def _read_split(path: Path, split: str, corpus: Corpus) -> list[Utterance]:
     found: dict[str, Utterance] = {}
     faults = []
-    for line, row in read_table(path, COLUMNS, legacy_bytes=True):
+    for line, row in read_table(path, COLUMNS, TableFormat(legacy_bytes=True)):
         try:
             utterance = _utterance(row)
         except ValueError as error:

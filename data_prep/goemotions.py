@@ -18,7 +18,7 @@ from pathlib import Path
 
 from data_prep.clean_text import normalise_text
 from data_prep.command_line import make_parser, run
-from data_prep.csv_input import raise_faults
+from data_prep.records import raise_faults
 from data_prep.schema import (
     Corpus,
     DroppedRow,

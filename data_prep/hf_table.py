@@ -1,7 +1,7 @@
-r"""Tables as `datasets` exports them, Parquet or CSV, and audformat databases, as a data dir.
+r"""Tables as `datasets` exports them, and audformat databases, as a data dir.
 
 The same as `python -m data_prep.table`, with its options, but for this:
-- TABLE is a .parquet too, or a folder of train-00000-of-00002.parquet, validation.csv and the like,
+- TABLE may be a folder of train-00000-of-00002.parquet, validation.csv and the like,
   or of an audformat database (db.yaml), whose splits are those of its tables.
 - A column of a known name fills its field unasked: a field's own name; transcript; valence, arousal
   and dominance as EmoVal, EmoAct, EmoDom or V, A, D. --column has the last word, --ignore takes a
@@ -31,14 +31,15 @@ from data_prep.schema import LABEL_COLUMNS, Corpus
 from data_prep.table import prepare_table
 from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.hf_columns import map_columns, map_features
-from data_prep.tables.hf_files import TableSource, find_shards, open_table
+from data_prep.tables.hf_files import find_shards
 from data_prep.tables.hf_load import ROW_ID, Loaded, Plan, load, write_features
 from data_prep.tables.options import recipe_of, table_parser, tables_of
+from data_prep.tables.reader import Table, open_table
 from data_prep.tables.recipe import TableRecipe, check_recipe
 
 STORED_NOTE = "audio was written into this folder: train without --data-raw"
 
-Sources = Mapping[str, Sequence[TableSource]]  # split, or "" where rows say it -> its tables
+Sources = Mapping[str, Sequence[Table]]  # split, or "" where rows say it -> its tables
 
 
 def prepare_hf_table(
@@ -107,7 +108,7 @@ def _plan(
 
 
 def _order(
-    key: str, table: TableSource, columns: Mapping[str, str], recipe: TableRecipe
+    key: str, table: Table, columns: Mapping[str, str], recipe: TableRecipe
 ) -> Sequence[str]:
     """The order given, else that of the table's own class names, as the label map has them."""
     told = table.class_names.get(columns.get(key, ""), ())
@@ -116,7 +117,7 @@ def _order(
     return recipe.label_order.get(key) or list(dict.fromkeys(changes.get(n, n) for n in kept))
 
 
-def _name(tables: Sequence[TableSource]) -> Path:
+def _name(tables: Sequence[Table]) -> Path:
     """What messages call the tables of one split: the file, or the first of several and "..."."""
     first = tables[0].path
     return first if len(tables) == 1 else first.with_name(f"{first.name} ...")
@@ -176,12 +177,14 @@ def _open(options: argparse.Namespace, recipe: TableRecipe) -> tuple[Sources, Ta
     folder = paths.get("")
     sources: Sources
     if folder is None or len(paths) > 1 or not folder.is_dir():
-        return {split: [open_table(path, recipe)] for split, path in paths.items()}, recipe
+        return {split: [open_table(path, recipe.format)] for split, path in paths.items()}, recipe
     if (folder / HEADER).is_file():
         sources, recipe = open_audformat(folder, options.table_names, options.out_dir, recipe)
     else:
         shards = find_shards(folder).items()
-        sources = {split: [open_table(path, recipe) for path in found] for split, found in shards}
+        sources = {
+            split: [open_table(path, recipe.format) for path in found] for split, found in shards
+        }
     if recipe.split_by or recipe.split_column:
         sources = {"": [table for tables in sources.values() for table in tables]}
     return sources, recipe

@@ -5,13 +5,26 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from data_prep.cells import (
+    MAX_TEXT,
+    MAX_VALUE,
+    find_control,
+    find_id_fault,
+    find_label_fault,
+    find_value_fault,
+    id_key,
+    name_of,
+    on_one_line,
+    shown,
+)
 from data_prep.files.replacing import replacing
 from data_prep.records import (
     AXES,
     KNOWN_COLUMNS,
+    LABEL_COLUMNS,
     OPTIONAL_COLUMNS,
     REQUIRED_COLUMNS,
     Fault,
@@ -19,9 +32,7 @@ from data_prep.records import (
     Utterance,
 )
 
-# C0 and C1 controls, Unicode's own line and paragraph separators, and halves of surrogate pairs.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CONTROL_RUN = re.compile(rf" *{_CONTROL.pattern}+(?: |{_CONTROL.pattern})*")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a line of ASCII, but for the tabs
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
@@ -37,8 +48,9 @@ def scan_manifest(path: str | Path, report: Callable[[Fault], None]) -> list[tup
     """Read one manifest as (line number, Utterance); hand every fault of form to `report`.
 
     Faults of form: a missing or doubled column, a wrong number of fields, no id, an id seen before,
-    no number where one belongs (NaN and infinity are none), VAD outside [0, 1]. A row that cannot
-    be read is left out; one whose id was seen before is kept.
+    no number where one belongs (NaN and infinity are none), VAD outside [0, 1], and an id, a text,
+    a label or another value that `cells` refuses. A row that cannot be read is left out; one whose
+    id was seen before, or that holds what is refused, is kept.
     """
     try:
         lines = Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
@@ -64,6 +76,7 @@ def _scan_rows(
     known = [columns.index(name) if name in columns else -1 for name in KNOWN_COLUMNS]
     extra = [(i, name) for i, name in enumerate(columns) if name not in KNOWN_COLUMNS]
     first_row: dict[str, int] = {}
+    cell_faults = _CellFaults()
     rows = []
     for row, line in enumerate(lines[1:], start=2):
         values = line.split("\t")
@@ -78,11 +91,48 @@ def _scan_rows(
             for what, remedy in _row_faults(values, known):
                 report(Fault(file, row, what, remedy))
             continue
-        if (seen := first_row.setdefault(utterance.id, row)) != row:
-            what = f"id {utterance.id!r} was used in row {seen}"
+        if (seen := first_row.setdefault(id_key(utterance.id), row)) != row:
+            what = f"id {shown(utterance.id)} was used in row {seen}"
             report(Fault(file, row, what, "give every utterance its own id"))
+        for what, remedy in cell_faults(utterance, line):
+            report(Fault(file, row, what, remedy))
         rows.append((row, utterance))
     return rows
+
+
+class _CellFaults:
+    """Finds what `cells` refuses in a row; labels and speakers, which repeat, are judged once."""
+
+    _SHORT = ("audio", "speaker", "session", "dialogue", "emotion", "sentiment", "corpus")
+
+    def __init__(self) -> None:
+        self._good: set[tuple[str, str]] = set()
+
+    def __call__(self, row: Utterance, line: str) -> Iterator[tuple[str, str]]:
+        if fault := find_id_fault(row.id):
+            yield fault
+        if line.isascii() and len(line) <= MAX_VALUE and not _CONTROL.search(line):
+            return
+        for name in self._SHORT:
+            value = getattr(row, name)
+            if value is None or (name, value) in self._good:
+                continue
+            if fault := _find_fault(name, value):
+                yield fault
+            elif name != "audio":
+                self._good.add((name, value))
+        for name, value in {"text": row.text or "", **row.extra}.items():
+            yield from _text_faults(name, value)
+
+
+def _text_faults(name: str, value: str) -> Iterator[tuple[str, str]]:
+    try:
+        _format_text(name, value)
+    except ValueError as error:
+        yield str(error), "take it out"
+    else:
+        if control := find_control(value):
+            yield f"{name} holds {name_of(control)}", "write a space in its place"
 
 
 def _header_fault(file: str, columns: list[str]) -> Fault | None:
@@ -172,8 +222,15 @@ def _row_faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]
         yield what, "write a finite number, or leave the field empty"
 
 
+def _find_fault(name: str, value: str) -> tuple[str, str] | None:
+    """What is wrong with a string other than the text, and the remedy."""
+    if name == "id":
+        return find_id_fault(value)
+    return find_label_fault(name, value) if name in LABEL_COLUMNS else find_value_fault(name, value)
+
+
 def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> None:
-    """Write one manifest, whole or not at all. Control characters in text become single spaces.
+    """Write one manifest, whole or not at all. Line breaks and tabs in text become single spaces.
 
     Raises ManifestError, before anything is written, on what `read_manifest` would refuse.
     """
@@ -187,7 +244,7 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
     columns += [c for c in OPTIONAL_COLUMNS if any(getattr(r, c) is not None for r in rows)]
     extra = list(dict.fromkeys(name for row in rows for name in row.extra))
     for name in extra:
-        if not name or name in KNOWN_COLUMNS or _CONTROL.search(name):
+        if not name or name in KNOWN_COLUMNS or find_control(name):
             raise ManifestError(
                 Fault(str(path), 1, f"extra column {name!r} cannot be written", "rename it")
             )
@@ -195,34 +252,35 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
     ids: set[str] = set()
     for number, row in enumerate(rows, start=2):
         try:
-            if row.id in ids:
-                raise ValueError(f"id {row.id!r} was used before")
-            ids.add(row.id)
+            if id_key(row.id) in ids:
+                raise ValueError(f"id {shown(row.id)} was used before")
+            ids.add(id_key(row.id))
             values = [_format(name, getattr(row, name)) for name in columns]
+            values += [_format_text(name, row.extra.get(name, "")) for name in extra]
         except ValueError as error:
             raise ManifestError(
-                Fault(str(path), number, str(error), "mend it where the row is made")
+                Fault(str(path), number, str(error), "correct it where the row is made")
             ) from None
-        values += [_CONTROL_RUN.sub(" ", row.extra.get(name, "")) for name in extra]
         lines.append("\t".join(values))
     return "\n".join(lines) + "\n"
 
 
-def without_controls(text: str) -> str:
-    """A text as a manifest holds it: every run of control characters is a space."""
-    return _CONTROL_RUN.sub(" ", text)
+def _format_text(name: str, value: str) -> str:
+    line = on_one_line(value)
+    if (control := find_control(line)) or len(line) > MAX_TEXT:
+        what = f"holds {name_of(control)}" if control else f"has over {MAX_TEXT} characters"
+        raise ValueError(f"{name} {shown(line)} {what}")
+    return line
 
 
 def _format(name: str, value: str | int | float | None) -> str:
-    if name == "id" and not value:
-        raise ValueError("no id")
     if value is None:
         return ""
     if isinstance(value, str):
         if name == "text":
-            return without_controls(value)
-        if _CONTROL.search(value):
-            raise ValueError(f"{name} {value!r} holds a control character")
+            return _format_text(name, value)
+        if fault := _find_fault(name, value):
+            raise ValueError(fault[0])
         return value
     if not math.isfinite(value) or (name in AXES and not 0.0 <= value <= 1.0):
         raise ValueError(f"{name} is {value}")

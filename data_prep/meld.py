@@ -26,8 +26,9 @@ from data_prep.corpora.meld_clips import (
     note_mended,
     why_no_audio,
 )
-from data_prep.csv_input import raise_faults, read_table
+from data_prep.records import raise_faults
 from data_prep.schema import Corpus, DroppedRow, Fault, Utterance, write_corpus
+from data_prep.tables.reader import TableFormat, read_table
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
@@ -90,7 +91,7 @@ def _read_splits(corpus_dir: Path, corpus: Corpus) -> Splits:
     moments: Counter[tuple[str, ...]] = Counter()
     for official, split in SPLIT_OF.items():
         path = corpus_dir / f"{official}_sent_emo.csv"
-        rows = read_table(path, COLUMNS, legacy_bytes=True)
+        rows = read_table(path, COLUMNS, TableFormat(legacy_bytes=True))
         splits[split] = _read_split(path, official, rows, corpus)
         moments.update(tuple(row[key] for key in COLUMNS[:2] + COLUMNS[6:]) for _, row in rows)
     if repeated := sum(count > 1 for count in moments.values()):

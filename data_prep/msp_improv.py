@@ -33,9 +33,9 @@ from data_prep.corpora.msp_improv_rows import (
     make_rows,
 )
 from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio
-from data_prep.csv_input import raise_faults
 from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.naming import first_few
+from data_prep.records import raise_faults
 from data_prep.schema import Corpus, Fault, ManifestError, Utterance
 
 FOUR = ("N", "S", "A", "H")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ KNOWN_COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS  # any further column lands 
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.yaml"
 SAMPLE_RATE = 16_000
+_SHOWN = 20  # faults in one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,17 @@ class ManifestError(ValueError):
     def __init__(self, fault: Fault | str) -> None:
         super().__init__(str(fault))
         self.fault = fault
+
+
+def raise_faults(faults: Sequence[Fault]) -> None:
+    """Raise ManifestError naming the faults, the first twenty in full; do nothing without any."""
+    if len(faults) == 1:
+        raise ManifestError(faults[0])
+    if faults:
+        lines = [str(fault) for fault in faults[:_SHOWN]]
+        if len(faults) > _SHOWN:
+            lines.append(f"... and {len(faults) - _SHOWN} more")
+        raise ManifestError("\n".join([*lines, f"{len(faults)} faults"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-r"""Your own corpus: any CSV or TSV with a header row, and a map of which column means what.
+r"""Your own corpus: any CSV, TSV, Parquet or JSON lines, and a map of which column means what.
 
 Nothing is guessed: a column is used only where --column or --extra names it, VAD only with its
 scale, audio only with the folder its paths start from. Every row that cannot be used is named with
@@ -25,8 +25,8 @@ from pathlib import Path
 
 from data_prep.audio.length import AudioError, measure_all
 from data_prep.command_line import run
-from data_prep.csv_input import raise_faults
 from data_prep.group_split import split_groups
+from data_prep.records import raise_faults
 from data_prep.schema import (
     LABEL_COLUMNS,
     SAMPLE_RATE,
@@ -38,7 +38,7 @@ from data_prep.schema import (
 )
 from data_prep.tables.options import recipe_of, table_parser, tables_of
 from data_prep.tables.recipe import TableRecipe, check_recipe
-from data_prep.tables.rows import Record, RowSource, read_delimited, read_records
+from data_prep.tables.rows import Record, RowSource, read_records, read_rows
 
 
 def prepare_table(
@@ -46,13 +46,13 @@ def prepare_table(
     out_dir: str | Path,
     recipe: TableRecipe,
     *,
-    read: RowSource = read_delimited,
+    read: RowSource = read_rows,
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
     """Write the data dir of `tables`, {split: file}; a single table whose rows say it has "".
 
-    `read` opens other tables than CSV and TSV.
+    `read` gives the rows of a table (default: `read_rows`).
     """
     check_recipe(recipe, tables)
     corpus = Corpus(recipe.name, licence=recipe.licence, citation=recipe.citation)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.audio.length import AudioError, measure_all
+from data_prep.cells import id_key
 from data_prep.command_line import make_parser, run
 from data_prep.schema import (
     CORPUS_FILE,
@@ -140,7 +141,9 @@ def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> 
     for key in ("id", *disjoint):
         for value, files in shared_values(splits, key).items():
             others = ", ".join(Path(file).name for file in files[:-1])
-            row = next(r for r, u in manifests[Path(files[-1])] if getattr(u, key) == value)
+            key_of = id_key if key == "id" else str
+            rows = manifests[Path(files[-1])]
+            row = next(r for r, u in rows if key_of(getattr(u, key) or "") == value)
             remedy = f"keep each {key} in one split"
             yield Fault(files[-1], row, f"{key} {value!r} is in {others} too", remedy)
     for key in disjoint:

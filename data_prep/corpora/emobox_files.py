@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.csv_input import raise_faults
-from data_prep.records import SPLITS, Fault, ManifestError
+from data_prep.records import SPLITS, Fault, ManifestError, raise_faults
 
 LABEL_FILE = "label_map.json"
 SPEAKER_FILE = "data.seg.wrd.stm"

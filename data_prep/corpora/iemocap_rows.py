@@ -10,9 +10,8 @@ from data_prep.corpora.iemocap_counts import check_counts
 from data_prep.corpora.iemocap_labels import NO_AGREEMENT, Evaluations, Turn, read_turns
 from data_prep.corpora.iemocap_transcripts import Transcripts, read_transcript
 from data_prep.corpora.recordings import NO_TRANSCRIPT, agreement_note, scale_axes, visible
-from data_prep.csv_input import raise_faults
 from data_prep.naming import first_few
-from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance
+from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance, raise_faults
 
 SCALE = (1.0, 5.0)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from data_prep.clean_text import normalise_text
 from data_prep.corpora.clips import Splits
-from data_prep.csv_input import raise_faults, read_table
+from data_prep.records import raise_faults
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Fault, Utterance
+from data_prep.tables.reader import TableFormat, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def read_labels(path: Path, kind: MmsaCorpus, corpus: Corpus) -> Splits:
     splits: Splits = {split: [] for split in SPLITS}
     first: dict[str, int] = {}
     faults = []
-    table = read_table(path, COLUMNS, legacy_bytes=True)
+    table = read_table(path, COLUMNS, TableFormat(legacy_bytes=True))
     for line, row in table:
         try:
             utterance = _utterance(row, kind)

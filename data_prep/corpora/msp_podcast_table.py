@@ -13,8 +13,15 @@ import re
 from pathlib import Path
 
 from data_prep.corpora.recordings import scale_axes, visible
-from data_prep.csv_input import raise_faults, read_table
-from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance
+from data_prep.records import (
+    Corpus,
+    DroppedRow,
+    Fault,
+    ManifestError,
+    Utterance,
+    raise_faults,
+)
+from data_prep.tables.reader import read_table
 
 TABLE = "Labels/labels_consensus.csv"
 AUDIO_FOLDERS = ("Audios", "Audio")

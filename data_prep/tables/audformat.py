@@ -14,15 +14,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import yaml
 
+from data_prep.cells import file_stem
 from data_prep.corpora.cut_audio import SUFFIX, Stretch, cut_all
-from data_prep.csv_input import raise_faults
-from data_prep.records import SPLITS, Fault
-from data_prep.tables.hf_cells import plain
+from data_prep.records import SPLITS, Fault, raise_faults
 from data_prep.tables.hf_files import SPLIT_OF
+from data_prep.tables.reader import Row, plain
 from data_prep.tables.recipe import TableRecipe
 
 HEADER = "db.yaml"
@@ -40,8 +39,8 @@ class AudformatTable:
     class_names: Mapping[str, Sequence[str]]
     content: Sequence[tuple[int, Cells]]
 
-    def rows(self, wanted: Collection[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        return iter(self.content)
+    def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
+        return (Row(number, cells) for number, cells in self.content)
 
 
 def open_audformat(
@@ -176,7 +175,7 @@ def _cut(header: Path, rows: dict[Key, Cells], raw: Path, out_dir: Path, lenient
     """Cut every row's sound into OUT_DIR/audio; whole files too, to start from one folder."""
     stretches = []
     for (file, start, end), cells in rows.items():
-        cells["audio"] = f"audio/{quote(cells['id'], safe='')}{SUFFIX}"
+        cells["audio"] = f"audio/{file_stem(cells['id'])}{SUFFIX}"
         stretches.append(Stretch(raw / file, start, end, out_dir / cells["audio"]))
     faults = []
     for stretch, error in zip(stretches, cut_all(stretches), strict=True):

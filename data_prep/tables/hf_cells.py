@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +23,6 @@ class Sound:
 
     content: bytes | None
     path: str | None
-
-
-def plain(value: Any) -> str:
-    """A plain value as a table's text; "" for None and NaN."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(value)
 
 
 def as_sound(value: Any) -> Sound | None:

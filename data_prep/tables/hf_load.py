@@ -7,17 +7,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
-from data_prep.csv_input import raise_faults
+from data_prep.cells import file_stem, find_id_fault
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import write_split
 from data_prep.manifest import read_manifest
-from data_prep.records import Corpus, Fault
-from data_prep.tables.hf_cells import Sound, as_frames, as_sound, plain, suffix_of
-from data_prep.tables.hf_files import TableSource
+from data_prep.records import Corpus, Fault, raise_faults
+from data_prep.tables.hf_cells import Sound, as_frames, as_sound, suffix_of
+from data_prep.tables.reader import Table, class_name, plain, text_cell
 from data_prep.tokens.folder import sequence_digest
 
 ROW_ID = "row number"  # the column of the ids that we make where a table has none
@@ -47,7 +46,7 @@ class Loaded:
     named: int = 0
 
 
-def load(tables: Sequence[TableSource], split: str, plan: Plan, out_dir: Path) -> Loaded:
+def load(tables: Sequence[Table], split: str, plan: Plan, out_dir: Path) -> Loaded:
     """Read one split's tables, one after the other; sounds that they hold go to OUT_DIR/audio.
 
     Raises ManifestError naming the rows whose cells cannot be understood.
@@ -55,8 +54,11 @@ def load(tables: Sequence[TableSource], split: str, plan: Plan, out_dir: Path) -
     loaded = Loaded(frames={name: {} for name in plan.features})
     faults = []
     for table in tables:
-        for line, cells in table.rows(plan.wanted):
-            reader = _RowLoader(cells, table.class_names, plan)
+        for source in table.rows(plan.wanted):
+            if source.fault is not None:
+                faults.append(source.fault)
+                continue
+            reader = _RowLoader(source.cells, table, plan)
             number = len(loaded.rows) + 1
             try:
                 row_id = reader.row_id(f"{split or 'row'}_{number:06d}")
@@ -64,9 +66,12 @@ def load(tables: Sequence[TableSource], split: str, plan: Plan, out_dir: Path) -
                 for name, column in plan.features.items():
                     loaded.frames[name][row_id] = reader.frames(column)
             except ValueError as error:
-                faults.append(Fault(str(table.path), line, str(error), "mend it, or --ignore it"))
+                remedy = "correct it, or --ignore it"
+                faults.append(Fault(str(table.path), source.number, str(error), remedy))
                 continue
-            loaded.rows.append((line, row))
+            loaded.rows.append((source.number, row))
+    if not loaded.rows and not faults:
+        faults.append(Fault(str(tables[0].path), None, "has no rows", "leave the file out"))
     raise_faults(faults)
     return loaded
 
@@ -76,26 +81,31 @@ class _RowLoader:
     """Reads the cells of one row."""
 
     cells: Mapping[str, Any]
-    class_names: Mapping[str, Sequence[str]]
+    table: Table
     plan: Plan
 
     def row_id(self, made: str) -> str:
         column = self.plan.columns["id"]
-        return made if column == ROW_ID else self._text(column).strip()
+        row_id = made if column == ROW_ID else self._text(column)
+        if fault := find_id_fault(row_id):  # before files are named by it
+            raise ValueError("; ".join(fault))
+        return row_id
 
     def row(self, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> dict[str, str]:
         row = {column: self._text(column) for column in self._plain_columns()}
         row[self.plan.columns["id"]] = row_id
         if column := self.plan.columns.get("audio"):
             try:
-                row[column] = _store(as_sound(self.cells[column]), row_id, folder, out_dir, loaded)
+                row[column] = _store(
+                    as_sound(self.cells.get(column)), row_id, folder, out_dir, loaded
+                )
             except ValueError as error:
                 raise ValueError(f"{column}: {error}") from None
         return row
 
     def frames(self, column: str) -> FloatArray | None:
         try:
-            return as_frames(self.cells[column])
+            return as_frames(self.cells.get(column))
         except ValueError as error:
             raise ValueError(f"{column}: {error}") from None
 
@@ -107,15 +117,13 @@ class _RowLoader:
 
     def _text(self, column: str) -> str:
         if column not in self.cells and column.endswith(".path"):
-            sound = as_sound(self.cells[column.removesuffix(".path")])
+            sound = as_sound(self.cells.get(column.removesuffix(".path")))
             return "" if sound is None or sound.path is None else sound.path
-        value = self.cells[column]
-        names = self.class_names.get(column)
-        if names is None or not isinstance(value, int):
-            return plain(value)
-        if value >= len(names):
-            raise ValueError(f"{column} is {value}, but its names are {', '.join(names)}")
-        return names[value] if value >= 0 else ""  # -1: `datasets` has no label
+        value = class_name(self.table, column, self.cells.get(column))
+        try:
+            return text_cell(value) if column == self.plan.columns.get("text") else plain(value)
+        except ValueError as error:
+            raise ValueError(f"column {column} {error}") from None
 
 
 def _store(sound: Sound | None, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> str:
@@ -126,7 +134,7 @@ def _store(sound: Sound | None, row_id: str, folder: str, out_dir: Path, loaded:
         loaded.named += 1
         return sound.path or ""
     suffix = suffix_of(sound.content)
-    target = out_dir / "audio" / folder / f"{quote(row_id, safe='')}{suffix}"
+    target = out_dir / "audio" / folder / f"{file_stem(row_id)}{suffix}"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(sound.content)
     loaded.stored += 1

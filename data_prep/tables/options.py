@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_prep.command_line import make_parser
 from data_prep.schema import SPLITS
+from data_prep.tables.reader import TableFormat
 from data_prep.tables.recipe import GROUPS, TableRecipe
 
 
@@ -17,8 +18,11 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
         name=options.name,
         columns=_pairs("--column", options.column),
         extra=options.extra,
-        delimiter={"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter),
-        encoding=options.encoding,
+        format=TableFormat(
+            {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter),
+            options.encoding,
+            quotes=not options.no_quotes,
+        ),
         missing=options.missing,
         normalise=options.normalise_text,
         label_order={"emotion": options.label_order, "sentiment": options.sentiment_order},
@@ -83,6 +87,7 @@ def table_parser(description: str) -> argparse.ArgumentParser:
     add("--extra", action="append", default=[], metavar="COLUMN", help="column to keep as it is")
     add("--delimiter", help="between fields; 'tab' for tabs (default: by .csv or .tsv)")
     add("--encoding", default="utf-8-sig", help="of the table (default: UTF-8)")
+    add("--no-quotes", action="store_true", help="a quote is a quote, and encloses no cell")
     add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
     add("--normalise-text", action="store_true", help="mend mojibake, curly quotes, dashes")
     add("--data-raw", type=Path, metavar="DIR", help="folder that audio paths start from")

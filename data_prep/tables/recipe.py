@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.schema import AXES, KNOWN_COLUMNS, LABEL_COLUMNS, SPLITS
+from data_prep.tables.reader import TableFormat
 
 FIELDS = tuple(name for name in KNOWN_COLUMNS if name != "n_samples")  # that one is measured
 GROUPS = ("speaker", "dialogue", "session", "row")
@@ -19,8 +20,7 @@ class TableRecipe:
     name: str
     columns: Mapping[str, str]  # field -> the table's column
     extra: Sequence[str] = ()  # further columns to keep as they are
-    delimiter: str | None = None  # default: by the file's suffix
-    encoding: str = "utf-8-sig"
+    format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
     missing: Sequence[str] = ()  # values, beside the empty one, that mean "not there"
     normalise: bool = False  # mend mojibake and typographic punctuation in text
     label_order: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of emotion, sentiment

@@ -1,4 +1,7 @@
-"""Rows of any table -> utterances, by a recipe that says what each column and value means."""
+"""Rows of any table -> utterances, by a recipe that says what each column and value means.
+
+What ids, texts and other values may be, and when one is missing, says `data_prep.cells`.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.clean_text import normalise_text
-from data_prep.csv_input import raise_faults, read_table
+from data_prep.cells import find_id_fault, find_label_fault, find_value_fault, read_text, shown
+from data_prep.records import raise_faults
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Fault, Utterance, scale_vad
+from data_prep.tables.reader import class_name, open_table, plain, require_columns, text_cell
 from data_prep.tables.recipe import TableRecipe
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SCORE_SCALE = (-3.0, 3.0)
 
-Rows = Sequence[tuple[int, dict[str, str]]]  # line or row number, {column: value}
+Rows = Sequence[tuple[int, Mapping[str, Any]]]  # line or row number, {column: cell}
 RowSource = Callable[[Path, Sequence[str], TableRecipe], Rows]
 
 
@@ -33,12 +36,30 @@ class Record:
         return Fault(str(self.file), self.line, what, remedy)
 
 
-def read_delimited(path: Path, wanted: Sequence[str], recipe: TableRecipe) -> Rows:
-    """The rows of a CSV or TSV that has the `wanted` columns."""
-    delimiter = recipe.delimiter or DELIMITERS.get(path.suffix.lower())
-    if delimiter is None:
-        raise ValueError(f"{path}: neither .csv nor .tsv; say --delimiter")
-    return read_table(path, wanted, delimiter=delimiter, encoding=recipe.encoding)
+def read_rows(path: Path, wanted: Sequence[str], recipe: TableRecipe) -> Rows:
+    """The rows of a table that has the `wanted` columns, with names in place of class numbers.
+
+    Raises:
+        ManifestError: a missing column, no rows, or rows that cannot be read.
+    """
+    table = open_table(path, recipe.format)
+    require_columns(table, wanted)
+    rows: list[tuple[int, Mapping[str, Any]]] = []
+    faults = []
+    for row in table.rows(wanted):
+        if row.fault is not None:
+            faults.append(row.fault)
+            continue
+        try:
+            cells = {name: class_name(table, name, value) for name, value in row.cells.items()}
+        except ValueError as error:
+            faults.append(Fault(str(path), row.number, str(error), "correct the number"))
+        else:
+            rows.append((row.number, cells))
+    if not rows and not faults:
+        faults.append(Fault(str(path), None, "has no rows", "leave the file out"))
+    raise_faults(faults)
+    return rows
 
 
 def read_records(
@@ -46,7 +67,7 @@ def read_records(
     split: str,
     recipe: TableRecipe,
     corpus: Corpus,
-    read: RowSource = read_delimited,
+    read: RowSource = read_rows,
 ) -> list[Record]:
     """The rows of one table. Rows of a dropped label go to `corpus.dropped`; faults are raised."""
     wanted = [*recipe.columns.values(), *recipe.extra]
@@ -69,19 +90,35 @@ def read_records(
 class _RowReader:
     """Reads one row's fields, collecting (what, remedy) for each that cannot be understood."""
 
-    def __init__(self, row: Mapping[str, str], recipe: TableRecipe) -> None:
+    def __init__(self, row: Mapping[str, Any], recipe: TableRecipe) -> None:
         self.row = row
         self.recipe = recipe
         self.faults: list[tuple[str, str]] = []
         self.dropped_label: str | None = None
 
     def value(self, column: str) -> str | None:
-        value = self.row[column].strip()
-        return None if not value or value in self.recipe.missing else value
+        """A plain value without the spaces around it; None where it is missing."""
+        return self.given(self.cell(column).strip())
+
+    def given(self, value: str) -> str | None:
+        """None for a blank value, and for one that --missing names."""
+        return None if not value.strip() or value in self.recipe.missing else value
+
+    def cell(self, column: str, read: Callable[[Any], str] = plain) -> str:
+        try:
+            return read(self.row.get(column))
+        except ValueError as error:
+            self.faults.append((f"column {column} {error}", "map another column, or write text"))
+            return ""
 
     def field(self, name: str) -> str | None:
         column = self.recipe.columns.get(name)
-        return None if column is None else self.value(column)
+        value = None if column is None else self.value(column)
+        fault = None if value is None else find_value_fault(name, value)
+        if fault is not None:
+            self.faults.append(fault)
+            return None
+        return value
 
     def split(self, of_table: str) -> str:
         if not self.recipe.split_column:
@@ -94,14 +131,10 @@ class _RowReader:
         return split
 
     def utterance(self) -> Utterance:
-        name = self.field("id")
-        if name is None:
-            self.faults.append(("no id", "give every row its own id"))
-        text = self.field("text")
         return Utterance(
-            id=name or "",
+            id=self.id(),
             audio=self.audio(),
-            text=normalise_text(text) or None if text and self.recipe.normalise else text,
+            text=self.text(),
             speaker=self.field("speaker"),
             session=self.field("session"),
             dialogue=self.field("dialogue"),
@@ -113,8 +146,26 @@ class _RowReader:
             dominance=self.axis("dominance"),
             sentiment_score=self.number("sentiment_score", _score, "a number from -3 to 3"),
             corpus=self.field("corpus"),
-            extra={column: self.row[column] for column in self.recipe.extra},
+            extra={column: self.cell(column) for column in self.recipe.extra},
         )
+
+    def id(self) -> str:
+        value = self.given(self.cell(self.recipe.columns["id"]))
+        if fault := find_id_fault(value):
+            self.faults.append(fault)
+        return value or ""
+
+    def text(self) -> str | None:
+        column = self.recipe.columns.get("text")
+        value = None if column is None else self.given(self.cell(column, text_cell).strip())
+        if value is None:
+            return None
+        try:
+            return read_text(value, self.recipe.normalise)
+        except ValueError as error:
+            what, _, remedy = str(error).rpartition("; ")
+            self.faults.append((what, remedy))
+            return None
 
     def audio(self) -> str | None:
         value, root = self.field("audio"), self.recipe.data_raw
@@ -126,17 +177,21 @@ class _RowReader:
         return None
 
     def label(self, key: str) -> str | None:
-        found = self.field(key)
-        if found is None:
+        column = self.recipe.columns.get(key)
+        # Only the spaces that typing leaves: another one is part of what may be a second spelling.
+        value = None if column is None else self.given(self.cell(column).strip(" \t\r\n"))
+        if value is None:
             return None
-        if key == "emotion" and found in self.recipe.drop_labels:
-            self.dropped_label = found
+        if key == "emotion" and value in self.recipe.drop_labels:
+            self.dropped_label = value
             return None
-        label = self.recipe.label_map.get(key, {}).get(found, found)
+        label = self.recipe.label_map.get(key, {}).get(value, value)
+        option = "--label-map" if key == "emotion" else "--sentiment-map"
         order = self.recipe.label_order.get(key)
-        if order and label not in order:
-            option = "--label-map" if key == "emotion" else "--sentiment-map"
-            what = f"unknown {key} {found!r}, none of {', '.join(order)}"
+        if fault := find_label_fault(key, label):
+            self.faults.append(fault)
+        elif order and label not in order:
+            what = f"unknown {key} {shown(value)}, none of {', '.join(order)}"
             self.faults.append((what, f"add it to the order, or name it with {option}"))
         return label
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.number_types import positive_int, positive_number
+from data_prep.tables.reader import TableFormat
 from emo_fairseq.command.answerable import check_answerable
 from emo_fairseq.command.checkpoints import find_checkpoint, is_model_folder
 from emo_fairseq.command.predict_items import STDIN, questions
@@ -36,11 +37,16 @@ def add(subcommands: Any) -> None:
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     option = parser.add_argument
     option("model", type=Path, metavar="MODEL", help="model folder, or checkpoint")
-    items = "audio files; folders of them; .txt, .csv, .tsv, .jsonl; - for lines of standard input"
+    items = (
+        "audio files; folders of them; .txt, .csv, .tsv, .jsonl, .parquet; - for lines of standard "
+        "input"
+    )
     option("items", nargs="*", metavar="ITEM", help=items)
     option("--text", help="what was said: alone, or with one audio file")
     option("--text-column", default="text", metavar="NAME", help="of tables (default: text)")
     option("--audio-column", default="audio", metavar="NAME", help="of tables (default: audio)")
+    quotes = "a quote in a table is a quote, and encloses no cell"
+    option("--no-quotes", action="store_true", help=quotes)
     option("--format", choices=("csv", "jsonl"), default="csv", help="default: %(default)s")
     option("--output", type=Path, metavar="FILE", help="default: standard output")
     option("--timeline", action="store_true", help="a row for each stretch of every recording")
@@ -71,7 +77,12 @@ def run(options: argparse.Namespace) -> int:
     check_answerable(options.model, recogniser.modalities, loaded.front_end.missing)
     if options.timeline:
         _check_windows(recogniser, options)
-    columns = Columns(options.text_column, options.audio_column, recogniser.modalities)
+    columns = Columns(
+        options.text_column,
+        options.audio_column,
+        recogniser.modalities,
+        TableFormat(quotes=not options.no_quotes),
+    )
     asked = questions(options.items, options.text, columns, sys.stdin)
     first = next(asked, None)  # a mistake in the command line leaves no file behind
     n_items = n_failed = 0

@@ -21,8 +21,8 @@ def questions(
     """All items that a command line names, one after the other.
 
     Args:
-        places: audio files; folders of them; ``.txt``, a text a line; ``.csv``, ``.tsv``,
-            ``.jsonl``, which :mod:`emo_fairseq.command.predict_tables` reads; ``-``.
+        places: audio files; folders of them; ``.txt``, a text a line; tables, which
+            :mod:`data_prep.tables.reader` reads; ``-``.
         text: of ``--text``: alone, or of the one audio file.
         columns: of tables.
         stdin: a text a line.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from data_prep.cells import find_text_fault
 from emo_fairseq.errors import UsageError
 
 
@@ -20,8 +21,8 @@ class Question:
 
 def checked(name: str, audio: Path | None, text: str | None) -> Question:
     """An item, unless its text or its path is none."""
-    if text is not None and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
-        return Question(name, error="the text holds what is no UTF-8; save it as UTF-8")
+    if text is not None and (fault := find_text_fault(text)):
+        return Question(name, error="; ".join(fault))
     try:
         is_path = audio is None or b"\0" not in os.fsencode(audio)
     except UnicodeEncodeError:

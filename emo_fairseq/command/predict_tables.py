@@ -1,20 +1,28 @@
-"""Tables that ``predict`` is asked about: a row an item."""
+"""Tables that ``predict`` is given: a row an item."""
 
-import csv
-import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emo_fairseq.command.predict_question import Question, checked, opened
+from data_prep.cells import find_id_fault, find_value_fault, id_key, shown
+from data_prep.records import ManifestError
+from data_prep.tables.reader import (
+    TABLES,
+    Table,
+    TableFormat,
+    is_missing,
+    open_table,
+    plain,
+    text_cell,
+)
+from emo_fairseq.command.predict_question import Question, checked
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
-TABLES = (*_DELIMITERS, ".jsonl")
+__all__ = ["TABLES", "Columns", "table_rows"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +31,13 @@ class Columns:
 
     Attributes:
         modalities: that the model reads; a column of another one is skipped.
+        format: how delimited text is read.
     """
 
     text: str = "text"
     audio: str = "audio"
     modalities: tuple[str, ...] = (TEXT, SPEECH)
+    format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
 
     @property
     def unread(self) -> set[str]:
@@ -44,81 +54,87 @@ class Columns:
 def table_rows(path: Path, columns: Columns) -> Iterator[Question]:
     """The items of one table; audio paths start from its folder.
 
-    It tells on standard error how many cells it has skipped that the model does not read.
+    A row that cannot be read, or whose id or text :mod:`data_prep.cells` refuses, is an item with
+    its error. How many cells are skipped that the model does not read is written to standard error.
 
     Raises:
-        UsageError: no such file, none of the columns, or quotes that do not close.
+        UsageError: no such file, no table, none of the columns, or no rows.
     """
-    skipped: Counter[str] = Counter()
-    read = _of_json_lines if path.suffix.lower() == ".jsonl" else _of_table
-    yield from read(path, columns, skipped)
-    for name, count in skipped.items():
+    try:
+        table = open_table(path, columns.format)
+        _check_columns(table, columns)
+    except ManifestError as error:
+        raise UsageError(str(error)) from None
+    reader = _ItemReader(path, columns)
+    for row in table.rows({"id", columns.text, columns.audio}):
+        if row.fault is not None:
+            why = f"{row.fault.what}; {row.fault.remedy}"
+            yield Question(f"{path}: row {row.number}", error=why)
+        else:
+            yield reader.read(row.number, row.cells)
+        reader.n_rows += 1
+    if not reader.n_rows:
+        raise UsageError(f"{path}: has no rows; leave the file out")
+    for name, count in reader.skipped.items():
         sys.stderr.write(f"{path}: cells of {name!r} skipped: {count}; {columns.why}\n")
 
 
-def _of_table(path: Path, columns: Columns, skipped: Counter[str]) -> Iterator[Question]:
-    delimiter = _DELIMITERS[path.suffix.lower()]
-    with opened(path) as file:
-        reader = csv.DictReader(
-            file,
-            delimiter=delimiter,
-            quoting=csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE,
-            strict=True,
+def _check_columns(table: Table, columns: Columns) -> None:
+    if table.path.suffix.lower() == ".jsonl":
+        return  # each row has keys of its own
+    if not {columns.text, columns.audio} & set(table.columns):
+        raise UsageError(
+            f"{table.path}: no column {columns.text!r} or {columns.audio!r} among "
+            f"{', '.join(table.columns) or 'none'}; name yours with --text-column and "
+            "--audio-column"
         )
-        if not {columns.text, columns.audio} & set(reader.fieldnames or ()):
-            raise UsageError(
-                f"{path}: no column {columns.text!r} or {columns.audio!r} among "
-                f"{', '.join(reader.fieldnames or ()) or 'none'}; name yours with --text-column "
-                "and --audio-column"
-            )
+
+
+class _ItemReader:
+    """Reads the rows of one table, and remembers what it has to count."""
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self.path = path
+        self.columns = columns
+        self.n_rows = 0
+        self.skipped: Counter[str] = Counter()
+        self._row_of: dict[str, int] = {}  # the ids until here
+
+    def read(self, number: int, cells: Mapping[str, Any]) -> Question:
+        """The item of one row, or its error."""
+        name = f"{self.path}: row {number}"
         try:
-            for row in reader:
-                name = _name(path, reader.line_num, row)
-                if None in row or None in row.values():
-                    what = "another number of fields than the header has"
-                    yield Question(name, error=what)
-                else:
-                    yield _of_row(path, name, row, columns, skipped)
-        except csv.Error as error:
-            raise UsageError(f"{path}: row {reader.line_num}: {error}; mend the table") from error
+            name = self._read_id(number, cells.get("id")) or name
+            return self._read_item(name, cells)
+        except ValueError as error:
+            return Question(name, error=str(error))
 
+    def _read_id(self, number: int, value: Any) -> str | None:
+        row_id = plain(value)
+        if not row_id.strip():
+            return None
+        if fault := find_id_fault(row_id):
+            raise ValueError("; ".join(fault))
+        first = self._row_of.setdefault(id_key(row_id), number)
+        if first != number:
+            raise ValueError(
+                f"id {shown(row_id)} was used in row {first}; give every row its own id"
+            )
+        return row_id
 
-def _of_json_lines(path: Path, columns: Columns, skipped: Counter[str]) -> Iterator[Question]:
-    with opened(path) as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield Question(f"{path}: row {number}", error=f"not JSON ({error})")
-                continue
-            if isinstance(row, dict):
-                yield _of_row(path, _name(path, number, row), row, columns, skipped)
-            else:
-                yield Question(f"{path}: row {number}", error="not a JSON object")
-
-
-def _name(path: Path, number: int, row: dict[Any, Any]) -> str:
-    given = row.get("id")
-    return f"{path}: row {number}" if given in (None, "") else str(given)
-
-
-def _of_row(
-    path: Path, name: str, row: dict[Any, Any], columns: Columns, skipped: Counter[str]
-) -> Question:
-    given = {column: row.get(column) for column in (columns.text, columns.audio)}
-    given = {column: cell for column, cell in given.items() if cell}
-    if not given:
-        return Question(name, error=f"neither {columns.text} nor {columns.audio} is given")
-    unread = columns.unread & set(given)
-    if unread == set(given):
-        return Question(name, error=f"{' and '.join(given)} alone, but {columns.why}")
-    skipped.update(unread)
-    cells = [
-        None if column in unread else given.get(column) for column in (columns.text, columns.audio)
-    ]
-    if wrong := [cell for cell in cells if cell is not None and not isinstance(cell, str)]:
-        return Question(name, error=f"{wrong[0]!r} is neither a text nor a path")
-    text, audio = cells
-    return checked(name, None if audio is None else path.parent / audio, text)
+    def _read_item(self, name: str, cells: Mapping[str, Any]) -> Question:
+        columns = self.columns
+        names = (columns.text, columns.audio)
+        given = [column for column in names if not is_missing(cells.get(column))]
+        if not given:
+            raise ValueError(f"neither {columns.text} nor {columns.audio} is given")
+        if columns.unread.issuperset(given):
+            raise ValueError(f"{' and '.join(given)} alone, but {columns.why}")
+        self.skipped.update(columns.unread.intersection(given))
+        text, path = (
+            text_cell(cells[column]) if column in given and column not in columns.unread else None
+            for column in names
+        )
+        if path is not None and (fault := find_value_fault("the path", path)):
+            raise ValueError("; ".join(fault))
+        return checked(name, None if path is None else self.path.parent / path, text)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.csv_input import read_table
 from data_prep.meld import COLUMNS as MELD_COLUMNS
 from data_prep.schema import CORPUS_FILE, Utterance, read_manifest
+from data_prep.tables.reader import TableFormat, read_table
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.command import processes
 from emo_fairseq.errors import UsageError
@@ -164,7 +164,7 @@ def _of_raw_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> Da
         return plan_data(options)
     words = ["--video", str(videos)] if videos and SPEECH in modalities else []
     prepare = processes.module("data_prep.meld", raw, folder, *words)
-    n_rows = len(read_table(raw / _MELD_TRAIN, MELD_COLUMNS, legacy_bytes=True))
+    n_rows = len(read_table(raw / _MELD_TRAIN, MELD_COLUMNS, TableFormat(legacy_bytes=True)))
     if options.label_type not in ("emotion", "sentiment", "binary_emotion"):
         raise UsageError(f"--label-type {options.label_type}: MELD has emotion and sentiment")
     steps = [prepare, *_token_steps(folder, modalities, options)]

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.audio.frames import FloatArray
-from data_prep.clean_text import normalise_text
-from data_prep.manifest import without_controls
+from data_prep.cells import read_text
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.sound import Audio, hear
 from emo_fairseq.modalities import SPEECH, TEXT
@@ -104,7 +103,7 @@ class ItemReader:
             if not text:
                 raise UsageError(f"{name}: the text is empty; leave it out (None) if there is none")
         elif transcribe is not None and sound is not None and hears_words:
-            text = self._clean(name, _transcribed(name, sound, transcribe)) or None
+            text = self._clean(name, _transcribed(name, sound, transcribe))
         heard = sound if SPEECH in self._modalities else None
         if heard is None and text is None:
             what = " and ".join(self._modalities)
@@ -122,11 +121,13 @@ class ItemReader:
         if text is not None and TEXT not in self._modalities:
             raise UsageError(f"{name}: text, but the model reads {reads}; leave the text out")
 
-    def _clean(self, name: str, text: Any) -> str:
+    def _clean(self, name: str, text: Any) -> str | None:
         if not isinstance(text, str):
             raise UsageError(f"{name}: the text is {type(text).__name__}, and not a string")
-        text = without_controls(text)
-        return normalise_text(text) if self._cleans_text else text.strip() and text
+        try:
+            return read_text(text, self._cleans_text)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}") from None
 
 
 def _transcribed(name: str, sound: FloatArray, transcribe: Transcribe) -> Any:

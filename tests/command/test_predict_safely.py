@@ -44,12 +44,13 @@ def test_nothing_that_is_read_is_written_over(
 
 def test_earlier_rows_stay_until_all_are_there(trained_models, tmp_path, command, capsys):
     asked, out = tmp_path / "a.csv", tmp_path / "out.csv"
-    asked.write_text('text\nno no\n"no\n')
+    asked.write_text("text\nno no\n")
+    later = tmp_path / "later.csv"
+    later.write_text("words\nno no\n")
     out.write_text("earlier")
     model = trained_models.folder(TEXT)
-    command("predict", model, asked, "--output", out, "--batch-size", "1", code=2)
+    command("predict", model, asked, later, "--output", out, "--batch-size", "1", code=2)
     assert out.read_text() == "earlier"
-    asked.write_text("text\nno no\n")
     command("predict", model, asked, "--output", out)
     assert "no no" in out.read_text()
     assert not (tmp_path / "out.csv.part").exists()
@@ -64,8 +65,8 @@ def test_a_path_that_the_system_refuses_is_an_error_row(trained_models, command,
     assert [row["item"] for row in found][::4] == ["0", "last"]
     errors = [str(row.get("error", "")) for row in found]
     assert ["File name too long" in error for error in errors] == [False, True, *[False] * 3, True]
-    assert ["no path" in error for error in errors].index(True) == 2
-    assert ["no UTF-8" in error for error in errors].index(True) == 3
+    assert ["the path holds U+0000" in error for error in errors].index(True) == 2
+    assert ["the text holds U+D800" in error for error in errors].index(True) == 3
 
 
 def test_standard_input_is_utf_8_in_any_locale(trained_models, command, monkeypatch):
@@ -74,7 +75,7 @@ def test_standard_input_is_utf_8_in_any_locale(trained_models, command, monkeypa
     words = ("-", "--format", "jsonl")
     first, broken, marked = answers(command("predict", trained_models.folder(TEXT), *words, code=1))
     assert first["text"] == "jä"
-    assert "no UTF-8" in str(broken["error"])
+    assert "the text is not UTF-8 text" in str(broken["error"])
     assert "error" not in marked, "the mark itself is a letter like others"
 
 

@@ -76,7 +76,7 @@ def test_texts_in_two_splits_are_counted(tmp_path: Path) -> None:
         ("a_1,train,3,3,3,x", "row 3: id 'a_1' was used in row 2"),
         (",train,3,3,3,x", "row 3: no id"),
         ("b,train,3,3,3", "row 3: 5 fields where the header has 6; quote fields"),
-        ('b,train,3,3,3,"x', "row 3: not a proper table"),
+        ('b,train,3,3,3,"x', "row 3: a quote is opened here and never closed"),
     ],
 )
 def test_a_bad_row_is_named_and_nothing_written(

@@ -219,7 +219,7 @@ def test_an_answer_that_is_no_number_is_none(trained_models):
 
 
 def test_plain_values(both):
-    said = both.predict(text="A party\x00 — again…")
+    said = both.predict(text="A party\x0b — again…")
     assert said.text == "A party -- again..."  # in the form of the corpus, whose texts are clean
     assert json.loads(json.dumps(said.as_dict(embedding=True))) == {
         "label": said.label,
