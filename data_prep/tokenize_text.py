@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import make_parser, run
+from data_prep.files.digests import file_digest
 from data_prep.number_types import positive_int
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import (
@@ -36,7 +37,6 @@ from data_prep.tokens.folder import (
     DICT_FILE,
     TokenFolder,
     Tokens,
-    file_digest,
     load_dictionary,
     sequence_digest,
 )

@@ -6,6 +6,7 @@ Factories are fixtures that return a function, because test folders are no packa
 import logging
 import os
 import random
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ TOY_SIZES = (32, 8, 12)  # train, valid, test
 TOY_CLUSTERS = 12
 
 Options = Mapping[str, Any]
+
+# Digests that tests remember are no business of the user's cache folder.
+os.environ["EMO_FAIRSEQ_CACHE"] = tempfile.mkdtemp(prefix="emo_fairseq_tests_")
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.files.replacing import replacing
+from data_prep.records import Fault, ManifestError
+
+_DIGITS = 19  # of the largest int64
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -46,33 +49,81 @@ class StoredFeatures:
 
 
 def read_frames(folder: Path, split: str) -> StoredFeatures:
-    """Open what `write_frames` wrote. Raises ValueError if the files do not fit each other."""
+    """Open what `write_frames` wrote. Raises ManifestError if the files do not fit each other."""
     array = read_array(folder / f"{split}.npy")
-    file = folder / f"{split}.lengths"
-    try:
-        lengths = np.array(file.read_text(encoding="utf-8").split(), dtype=np.int64)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: is no list of lengths, one a line ({error})") from error
-    if (lengths < 0).any() or lengths.sum() != len(array):
-        raise ValueError(
-            f"{file}: lengths add up to {lengths.sum()}, but {split}.npy has {len(array)} frames; "
-            "they are of different runs: compute both again"
-        )
+    lengths = _read_lengths(folder / f"{split}.lengths", len(array))
     return StoredFeatures(array, np.concatenate([[0], np.cumsum(lengths)]))
 
 
+def _read_lengths(file: Path, n_frames: int) -> npt.NDArray[np.int64]:
+    """(N,) the frames of each row, which add up to `n_frames`."""
+    again = "compute both again"
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"is no list of lengths, one a line ({error})"
+        raise ManifestError(Fault(str(file), None, what, again)) from error
+    lengths = []
+    for row, line in enumerate(lines, start=1):
+        if not (digits := line.strip()):
+            continue
+        # Not by numpy: a sum over int64 wraps, and lengths beyond the frames then add up.
+        if not (digits.isdecimal() and len(digits) < _DIGITS and int(digits) <= n_frames):
+            what = f"{digits[:40]!r} is no length from 0 to {n_frames}, the frames there are"
+            raise ManifestError(Fault(str(file), row, what, again))
+        lengths.append(int(digits))
+    if sum(lengths) != n_frames:
+        what = f"lengths add up to {sum(lengths)}, but {file.stem}.npy has {n_frames} frames"
+        raise ManifestError(Fault(str(file), None, f"{what}; they are of different runs", again))
+    return np.array(lengths, dtype=np.int64)
+
+
 def read_array(file: Path) -> FloatArray:
-    """A (frames, C) array by mmap. Raises ValueError if the file holds none."""
+    """A (frames, C) array by mmap. Raises ManifestError if the file holds none."""
+    again = "write it again"
     try:
         array: FloatArray = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{file}: cannot be read as an array ({error}); write it again") from error
-    if array.ndim != 2 or array.dtype.kind != "f":
-        raise ValueError(
-            f"{file}: holds {array.dtype} {array.shape}, not floating (frames, C); stack the "
-            "frames of all rows, without padding"
-        )
+        what = f"cannot be read as an array ({_first_line(error)})"
+        raise ManifestError(Fault(str(file), None, what, again)) from error
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+        what = f"holds {_form(array)}, not floating (frames, C)"
+        remedy = "stack the frames of all rows, without padding"
+        raise ManifestError(Fault(str(file), None, what, remedy))
+    if len(array) and not array.shape[1]:
+        what = f"its {len(array)} frames have no numbers (a width of 0)"
+        raise ManifestError(Fault(str(file), None, what, again))
+    if isinstance(array, np.memmap) and (extra := file.stat().st_size - _end_of(array)):
+        what = f"{extra} bytes more than its header names"
+        raise ManifestError(Fault(str(file), None, what, again))
     return array
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _form(array: object) -> str:
+    """Its type and shape; an .npz archive under another name has neither."""
+    if isinstance(array, np.ndarray):
+        return f"{array.dtype} {array.shape}"
+    return "several arrays"
+
+
+def _end_of(array: np.memmap[Any, Any]) -> int:
+    return int(array.offset) + int(array.nbytes)
+
+
+def check_finite(stored: StoredFeatures, name_of: Callable[[int], str]) -> None:
+    """Read all frames. Raises ManifestError naming the first row that has NaN or infinity.
+
+    `name_of` gives the name of a row's number.
+    """
+    for row in range(len(stored)):
+        frames = stored.frames[stored.offsets[row] : stored.offsets[row + 1]]
+        if not np.isfinite(frames).all():
+            what, remedy = "its frames are NaN or infinite", "compute them again"
+            raise ManifestError(Fault(name_of(row), None, what, remedy))
 
 
 def write_frames(

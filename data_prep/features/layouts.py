@@ -10,6 +10,7 @@ form of the first, when it is first asked for, and again when a file has changed
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -24,9 +25,11 @@ from data_prep.features.frame_files import (
     read_frames,
     write_frames,
 )
+from data_prep.files.digests import digest_once, file_digests
+from data_prep.files.integrity import is_whole, records_of
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
-from data_prep.schema import Utterance
+from data_prep.schema import Fault, ManifestError, Utterance
 from data_prep.tokens.folder import sequence_digest
 
 logger = logging.getLogger(__name__)
@@ -125,8 +128,25 @@ def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatur
 def _files(folder: Path, split: str, rows: Sequence[Utterance]) -> list[Path | None]:
     """The file of each row, in the split's own folder or in that of all."""
     place = folder / split if (folder / split).is_dir() else folder
-    files = [place / f"{row.id}.npy" for row in rows]
-    return [file if file.exists() else None for file in files]
+    if not place.is_dir():
+        return [None] * len(rows)
+    return [_file(place, row) for row in rows]
+
+
+def _file(place: Path, row: Utterance) -> Path | None:
+    remedy = "give the row a shorter id, or stack the frames of all rows in {split}.npy"
+    file = place / f"{row.id}.npy"
+    if ".." in file.relative_to(place).parts:
+        what = f"the id {row.id!r} names a file outside of the folder"
+        raise ManifestError(Fault(str(place), None, what, remedy))
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # a name that is too long, or holds NUL
+        what = f"the id {row.id[:60]!r} of {len(row.id)} characters can name no file ({error})"
+        raise ManifestError(Fault(str(place), None, what, remedy)) from error
+    return file
 
 
 def _one_file_a_row(
@@ -175,16 +195,51 @@ def _packed(
     signed = target / f"{split}.signature"
     try:
         with locked(target / ".lock"):
-            if not signed.exists() or signed.read_text(encoding="utf-8") != signature:
+            if not _is_packed(target, signed, signature):
                 signed.unlink(missing_ok=True)
                 logger.info("%s: packing %s into %s", folder, split, target)
                 names = _names(folder / split, rows)
                 write_frames(target, split, frames, dtype, names.__getitem__)
+                records = records_of(target, (f"{split}.npy", f"{split}.lengths"))
                 with replacing(signed, is_locked=True) as part:
-                    part.write_text(signature, encoding="utf-8")
+                    text = json.dumps({"signature": signature, "files": records})
+                    part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ValueError(
             f"{target}: cannot be written ({error.strerror}); let it be, or give the features as "
             f"{split}.npy and {split}.lengths"
         ) from error
     return read_frames(target, split)
+
+
+def _is_packed(target: Path, signed: Path, signature: str) -> bool:
+    """Whether what lies there was packed from the same files, and is whole."""
+    try:
+        card = json.loads(signed.read_text(encoding="utf-8"))
+        return bool(card["signature"] == signature) and is_whole(target, card["files"])
+    except FileNotFoundError:
+        return False
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        logger.info("%s: cannot be understood", signed)
+        return False
+
+
+# -- identity --------------------------------------------------------------------------------------
+
+
+def foreign_digest(folder: Path, split: str, rows: Sequence[Utterance]) -> str:
+    """The digest of a split's files, whichever of the layouts they have; empty without any.
+
+    Raises:
+        ValueError: a file cannot be read, or an id can name none.
+    """
+    array, lengths = folder / f"{split}.npy", folder / f"{split}.lengths"
+    if array.exists():
+        return sequence_digest(
+            (file.suffix, digest_once(file)) for file in (array, lengths) if file.exists()
+        )
+    files = _files(folder, split, rows)
+    if not any(files):
+        return ""
+    digests = file_digests(files, folder / PACKED / ".digests.json")
+    return sequence_digest(zip((row.id for row in rows), digests, strict=True))

@@ -3,32 +3,51 @@
 `DATA_DIR/features/<name>/` holds, in emotion2vec's layout, `{split}.npy`, the frames of all rows
 stacked, (sum of lengths, C), and `{split}.lengths`, one number a row of the manifest, 0 where it
 has no source; and `features.yaml`, which names the settings and, for each finished split, what it
-was made from. Folders without that card are others', whose layouts `feature_layouts` knows.
+was made from and the records of its files, to which these are held when they are opened. Folders
+without that card are others', whose layouts `layouts` knows.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from data_prep.documents import Document, JsonObject, dump_yaml, load_yaml
-from data_prep.features.frame_files import FloatArray, StoredFeatures, read_frames, write_frames
-from data_prep.features.layouts import open_foreign
+from data_prep.documents import Document, FileName, JsonObject, dump_yaml, load_yaml
+from data_prep.features.frame_files import (
+    FloatArray,
+    StoredFeatures,
+    check_finite,
+    read_frames,
+    write_frames,
+)
+from data_prep.features.layouts import foreign_digest, open_foreign
+from data_prep.files.integrity import (
+    FileRecord,
+    Records,
+    is_whole,
+    records_of,
+    verify_all,
+    warn_unverified,
+)
 from data_prep.files.replacing import replacing
-from data_prep.schema import Utterance
+from data_prep.schema import Fault, ManifestError, Utterance
 from data_prep.tokens.folder import sequence_digest
 
 __all__ = [
     "FloatArray",
     "StoredFeatures",
+    "content_of",
     "open_features",
     "read_card",
     "rows_digest",
     "settings_digest",
 ]
+
+logger = logging.getLogger(__name__)
 
 CARD_FILE = "features.yaml"
 _TEXT = "texts"  # in the card of features of text: the texts' digest
@@ -40,6 +59,7 @@ class FeatureSplit(Document):
     manifest: str
     texts: str | None = None
     content: str
+    files: dict[FileName, FileRecord] = Field(default_factory=dict)
 
 
 class FeatureCard(Document):
@@ -89,7 +109,7 @@ def settings_digest(folder: Path) -> str:
 def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures | None:
     """A split's features, or None if the folder has none of it.
 
-    Raises ValueError if they do not fit `rows`, or were made from another manifest.
+    Raises ManifestError if they do not fit `rows`, were made from another manifest, or are damaged.
     """
     card = read_card(folder)
     if not card:
@@ -97,26 +117,65 @@ def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> Stored
     entry = card.get("splits", {}).get(split)
     if entry is None:
         return None
+    remedy = f"run `python -m data_prep.extract_features` again, or delete {folder}"
+    if records := entry.get("files"):
+        verify_all(folder, records, remedy)
+    else:
+        file = folder / f"{split}.npy"
+        warn_unverified(file, "run the command that wrote it again, which adds it")
     stored = read_frames(folder, split)
     made_from = _rows_digests(rows, card["settings"])
     changed = [name for name, digest in made_from.items() if entry.get(name) != digest]
     if changed or len(stored) != len(rows):
         what = "the texts have" if changed == [_TEXT] else "the manifest has"
-        raise ValueError(
-            f"{folder / split}.npy: {what} changed since; run "
-            f"`python -m data_prep.extract_features` again, or delete {folder}"
-        )
+        fault = Fault(f"{folder / split}.npy", None, f"{what} changed since", remedy)
+        raise ManifestError(fault)
     return stored
+
+
+def content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:
+    """What a split's features were computed from, as a digest; empty where it has none.
+
+    Of features that `extract_features` wrote it is that of their source, since a GPU does not give
+    the same bits twice; of others' it is that of the files.
+
+    Raises:
+        ValueError: the card is broken, or a file cannot be read.
+    """
+    card = read_card(folder)
+    if not card:
+        return foreign_digest(folder, split, rows)
+    return str(card.get("splits", {}).get(split, {}).get("content", ""))
 
 
 def is_finished(
     folder: Path, split: str, rows: Sequence[Utterance], settings: Mapping[str, Any], content: str
 ) -> bool:
-    """Whether the split is there, with these settings and from this content."""
+    """Whether the split is there, whole, with these settings and from this content.
+
+    A split that an older version wrote has no records of its files: they are added, if all is well.
+    """
     card = read_card(folder)
     wanted = {**_rows_digests(rows, settings), "content": content}
-    same = card.get("settings") == dict(settings)
-    return same and card.get("splits", {}).get(split) == wanted
+    entry = dict(card.get("splits", {}).get(split) or {})
+    records = entry.pop("files", None)
+    if card.get("settings") != dict(settings) or entry != wanted:
+        return False
+    if records:
+        return is_whole(folder, records)
+    names = [f"{folder / split}.npy: {row.id}" for row in rows]
+    try:
+        check_finite(read_frames(folder, split), names.__getitem__)
+    except ValueError as error:
+        logger.warning("%s", error)
+        return False
+    card["splits"][split]["files"] = _records(folder, split)
+    _write_card(folder, card)
+    return True
+
+
+def _records(folder: Path, split: str) -> Records:
+    return records_of(folder, (f"{split}.npy", f"{split}.lengths"))
 
 
 def write_split(
@@ -144,7 +203,8 @@ def write_split(
         wider="give --dtype float32",
         when_written=lambda: _write_card(folder, card),  # which vouches for the old files no more
     )
-    finished[split] = {**_rows_digests(rows, settings), "content": content}
+    made_from = {**_rows_digests(rows, settings), "content": content}
+    finished[split] = {**made_from, "files": _records(folder, split)}
     _write_card(folder, card)
 
 

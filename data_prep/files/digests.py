@@ -1,72 +1,151 @@
-"""SHA-256 of many files, remembered by size and times, so that a file is read once."""
+"""SHA-256 of files, remembered by size, times and inode, so that each version is read once."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from data_prep.audio.length import default_workers
 from data_prep.files.replacing import replacing
-from data_prep.tokens.folder import file_digest
 
 # A file changed twice within the clock's tick looks unchanged: what is younger is not remembered.
 _SETTLED_SECONDS = 2.0
+_LARGE = 1 << 30  # bytes from which on a progress bar is shown
+_MOST_REMEMBERED = 10_000  # in the user's own memory, which is read whole each time
+
+Compute = Callable[[Path], str]
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes. Raises ValueError when it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
 def file_digests(files: Sequence[Path | None], memory: Path) -> list[str | None]:
-    """The digest of every file, None for None; `memory` is the file that remembers them.
+    """Return the digest of every file, None for None.
 
-    Raises ValueError naming a file that cannot be read.
+    Args:
+        files: in any number; those that were not read before are read in parallel.
+        memory: the file that remembers the digests.
+
+    Raises:
+        ValueError: a file cannot be read.
     """
+    given = list(dict.fromkeys(file for file in files if file is not None))
+    digests = _remembered(given, file_digest, memory, "")
+    return [None if file is None else digests[file] for file in files]
+
+
+def digest_once(file: Path) -> str:
+    """Return the SHA-256 of a file, which is read once a version: the user's memory keeps it.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    return compute_once(file, file_digest, "")
+
+
+def compute_once(file: Path, compute: Compute, kind: str) -> str:
+    """Return what `compute` returns of a file, called once a version of the file.
+
+    Args:
+        file: what is read.
+        compute: returns a string that depends on the file's bytes alone; what it raises is raised.
+        kind: tells what is computed from other things that are remembered of the same file.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    return _remembered([file], compute, user_memory(), kind, _MOST_REMEMBERED)[file]
+
+
+def user_memory() -> Path:
+    """Return the file in which digests are remembered, in the user's own cache folder.
+
+    Data dirs and model folders may be read-only, and are read by several users. The environment
+    variable EMO_FAIRSEQ_CACHE names another folder.
+    """
+    own = os.environ.get("EMO_FAIRSEQ_CACHE")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return (Path(own) if own else cache / "emo_fairseq") / "digests.json"
+
+
+def _remembered(
+    files: Sequence[Path], compute: Compute, memory: Path, kind: str, most: int | None = None
+) -> dict[Path, str]:
     known = _recall(memory)
-    names = [None if file is None else str(file.absolute()) for file in files]
-    stamps = {name: _stamp(name) for name in names if name is not None}
+    names = {file: f"{kind}{file.absolute()}" for file in files}
+    stamps = {file: _stamp(file) for file in files}
     found = {
-        name: known[name]
-        for name, stamp in stamps.items()
-        if name in known and known[name][:-1] == stamp
+        file: str(known[name][-1])
+        for file, name in names.items()
+        if name in known and known[name][:-1] == stamps[file]
     }
-    unknown = [name for name in stamps if name not in found]
-    if unknown:
-        with ThreadPoolExecutor(default_workers()) as pool:
-            digests = tqdm(
-                pool.map(file_digest, unknown), "digests of files", len(unknown), disable=None
-            )
-            new = {
-                name: [*stamps[name], digest] for name, digest in zip(unknown, digests, strict=True)
-            }
-        _remember(memory, known, new)
+    left = [file for file in files if file not in found]
+    if left:
+        new = dict(zip(left, _compute_all(left, stamps, compute), strict=True))
+        entries = {names[file]: [*stamps[file], value] for file, value in new.items()}
+        _remember(memory, known, entries, most)
         found |= new
-    return [None if name is None else found[name][-1] for name in names]
+    return found
 
 
-def _stamp(file: str) -> list[int]:
+def _compute_all(
+    files: Sequence[Path], stamps: dict[Path, list[int]], compute: Compute
+) -> Iterator[str]:
+    n_bytes = sum(stamps[file][0] for file in files)
+    shown: Callable[[Iterable[str]], Iterable[str]] = lambda values: tqdm(  # noqa: E731
+        values, "digests of files", len(files), disable=True if n_bytes < _LARGE else None
+    )
+    if len(files) == 1:
+        yield from shown(map(compute, files))
+        return
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        yield from shown(pool.map(compute, files))
+
+
+def _stamp(file: Path) -> list[int]:
     try:
-        status = Path(file).stat()
+        status = file.stat()
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror}); check the path") from error
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _recall(memory: Path) -> dict[str, list[Any]]:
     try:
-        known: dict[str, list[Any]] = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
-    return known
+    entries = known.items() if isinstance(known, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, list) and len(entry) == 5}
 
 
-def _remember(memory: Path, known: dict[str, list[Any]], new: dict[str, list[Any]]) -> None:
+def _remember(
+    memory: Path, known: dict[str, list[Any]], new: dict[str, list[Any]], most: int | None
+) -> None:
+    """Write the memory again; where that cannot be written, the files are read again next time."""
     settled = time.time_ns() - int(_SETTLED_SECONDS * 1e9)
-    kept = {file: entry for file, entry in new.items() if max(entry[1:3]) < settled}
+    kept = {name: entry for name, entry in new.items() if max(entry[1:3]) < settled}
     if not kept:
         return
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(memory) as part:
-        part.write_text(json.dumps({**known, **kept}), encoding="utf-8")
+    entries = {**{name: entry for name, entry in known.items() if name not in kept}, **kept}
+    if most is not None:
+        entries = dict(list(entries.items())[-most:])
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(memory) as part:
+            part.write_text(json.dumps(entries), encoding="utf-8")
+    except OSError:
+        return

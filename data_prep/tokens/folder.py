@@ -24,7 +24,11 @@ import numpy.typing as npt
 from pydantic import Field
 
 from data_prep.documents import Count, Document, FileName, JsonObject, dump_yaml, load_yaml
+from data_prep.files.digests import digest_once
+from data_prep.files.integrity import FileRecord, is_whole, records_of
 from data_prep.files.replacing import replacing
+from data_prep.records import Fault, ManifestError
+from data_prep.tokens.token_files import check_token_files
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
@@ -35,6 +39,9 @@ TOKENIZER_FILE = "tokenizer.yaml"
 DICT_FILE = "dict.txt"
 SYMBOLS_FILE = "symbols.json"  # in place of dict.txt where ids are not a fairseq Dictionary's
 BOS, PAD, EOS, UNK = range(4)  # fairseq's Dictionary begins with these
+
+_SPECIAL_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")  # of these ids
+_OVERWRITE = "#fairseq:overwrite"
 
 Tokens = npt.NDArray[np.int64]
 
@@ -59,6 +66,7 @@ class SplitCounts(Document):
     missing: Count = 0  # rows whose source is missing
     bin_bytes: Count = 0
     manifest: str = ""  # digest of the ids and sources in the manifest
+    files: dict[FileName, FileRecord] = Field(default_factory=dict)
 
 
 class _Specials(Document):
@@ -84,15 +92,6 @@ def sequence_digest(pairs: Iterable[tuple[str, str | None]]) -> str:
     for pair in pairs:
         digest.update(json.dumps(pair).encode() + b"\n")
     return digest.hexdigest()
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes. Raises ValueError when it cannot be read."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
 class TokenFolder:
@@ -131,7 +130,7 @@ class TokenFolder:
         if card["settings"] != self._card["settings"]:
             logger.info("%s: settings or train split changed; starting again", self.folder)
         elif any(
-            not (self.folder / name).is_file() or file_digest(self.folder / name) != digest
+            not (self.folder / name).is_file() or digest_once(self.folder / name) != digest
             for name, digest in card["files"].items()
         ):
             logger.info("%s: a tokenizer file was changed; starting again", self.folder)
@@ -186,12 +185,29 @@ class TokenFolder:
             (self.folder / name).unlink(missing_ok=True)
 
     def is_finished(self, split: str, digest: str, manifest: str = "") -> bool:
-        """Whether this split's tokens are there, whole, and made from the same content."""
+        """Whether this split's tokens are there, whole, and made from the same content.
+
+        Tokens that an older version wrote have no records: these are added where the files fit.
+        """
         counts = self.splits.get(split)
         if counts is None or (counts.digest, counts.manifest) != (digest, manifest):
             return False
-        files = [self.folder / f"{split}.{ending}" for ending in ("bin", "idx")]
-        return all(f.is_file() for f in files) and files[0].stat().st_size == counts.bin_bytes
+        if records := counts.model_dump()["files"]:
+            return is_whole(self.folder, records)
+        try:
+            sizes = check_token_files(self.folder / split, self.vocab_size, "it is written again")
+        except ManifestError as error:
+            logger.warning("%s", error)
+            return False
+        if (len(sizes), int(sizes.sum(dtype=np.int64))) != (counts.rows, counts.tokens):
+            return False
+        self._finish(split, counts)
+        return True
+
+    def _finish(self, split: str, counts: SplitCounts) -> None:
+        records = records_of(self.folder, (f"{split}.bin", f"{split}.idx"))
+        self._card["splits"][split] = counts.model_dump(exclude={"files"}) | {"files": records}
+        self._save_card()
 
     def write_split(
         self,
@@ -213,8 +229,7 @@ class TokenFolder:
 
         self._forget(split)
         counts.bin_bytes = write_tokens(self.folder / split, counted(), self.vocab_size)
-        self._card["splits"][split] = counts.model_dump()
-        self._save_card()
+        self._finish(split, counts)
 
     def forget_all_but(self, splits: Iterable[str]) -> None:
         """Remove the tokens of splits that the corpus no longer has."""
@@ -254,15 +269,46 @@ def special_ids(card: Mapping[str, Any]) -> SpecialIds:
     return SpecialIds(**card.get("specials", {}))
 
 
-def load_dictionary(path: str | Path) -> Dictionary:
-    """fairseq's Dictionary of a dict.txt. Raises ValueError when the file is none."""
-    from fairseq.data import Dictionary
+def read_symbols(path: str | Path) -> list[str]:
+    """Return the symbols of a dict.txt in the order of their ids, fairseq's four before them.
+
+    A line is a symbol and its count, such as `happy 12`; `#fairseq:overwrite` at its end lets a
+    symbol occur twice.
+
+    Raises:
+        ManifestError: the file is none, was cut, or names a symbol twice; names the line.
+    """
+    remedy = "copy it again, or tokenize again"
+
+    def fault(row: int | None, what: str) -> ManifestError:
+        return ManifestError(Fault(str(path), row, f"is no fairseq dictionary: {what}", remedy))
 
     try:
-        Path(path).read_text(encoding="utf-8")  # of another, fairseq raises a bare Exception
-        return Dictionary.load(str(path))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: is no fairseq dictionary ({error})") from error
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise fault(None, str(error)) from error
+    if text and not text.endswith("\n"):
+        raise fault(text.count("\n") + 1, "the last line has no end, so the file was cut")
+    symbols, seen = list(_SPECIAL_SYMBOLS), set(_SPECIAL_SYMBOLS)
+    for row, line in enumerate(text.split("\n")[:-1], start=1):
+        words, _, count = line.rstrip().rpartition(" ")
+        if count == _OVERWRITE:
+            symbol, _, count = words.rpartition(" ")
+        elif (symbol := words) in seen:
+            raise fault(row, f"{symbol!r} is there twice")
+        if not (symbol and count.isdecimal()):
+            raise fault(row, f"{line[:80]!r} is not a symbol and its count")
+        symbols.append(symbol)
+        seen.add(symbol)
+    return symbols
+
+
+def load_dictionary(path: str | Path) -> Dictionary:
+    """fairseq's Dictionary of a dict.txt. Raises ManifestError when the file is none."""
+    from fairseq.data import Dictionary
+
+    read_symbols(path)  # fairseq takes a cut one, and raises a bare Exception for others
+    return Dictionary.load(str(path))
 
 
 def write_tokens(prefix: Path, rows: Iterable[Tokens], vocab_size: int) -> int:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from data_prep.audio.frames import FloatArray, read_audio
 from data_prep.features.stored import rows_digest
+from data_prep.files.digests import file_digest
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import SplitJob
-from data_prep.tokens.folder import file_digest, sequence_digest
+from data_prep.tokens.folder import sequence_digest
 
 
 class Sound(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Protocol
 from data_prep.audio.frames import FloatArray
 from data_prep.tokens.folder import SpecialIds, Tokens, read_card
 from data_prep.tokens.kmeans_tokenizer import KMeansTokenizer
+from data_prep.tokens.opened import check_tokenizer
 from data_prep.tokens.vq_wav2vec_tokenizer import VqWav2VecTokenizer
 
 
@@ -43,4 +44,5 @@ def load_speech_tokenizer(folder: str | Path) -> SpeechTokenizer:
     quantizer = read_card(folder)["settings"].get("quantizer")
     if quantizer not in TOKENIZERS:
         raise ValueError(f"{folder}: holds no speech tokenizer; name DATA_DIR/speech")
+    check_tokenizer(folder)
     return TOKENIZERS[quantizer](folder)

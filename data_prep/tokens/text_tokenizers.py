@@ -29,6 +29,7 @@ from data_prep.tokens.folder import (
     read_card,
 )
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.opened import check_tokenizer
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
@@ -140,6 +141,7 @@ def load_text_tokenizer(folder: str | Path) -> TextTokenizer:
     bpe = read_card(folder)["settings"].get("bpe")
     if bpe not in TOKENIZERS:
         raise ValueError(f"{folder}: is made by {bpe!r}, no text tokenizer; name DATA_DIR/text")
+    check_tokenizer(folder)
     return TOKENIZERS[bpe](folder)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_prep.files.digests import file_digest
 from data_prep.schema import SAMPLE_RATE, read_corpus
 from data_prep.tokens.binarize import SplitJob, read_splits
 from data_prep.tokens.code_store import CodeStore
@@ -21,7 +22,6 @@ from data_prep.tokens.folder import (
     UNK,
     TokenFolder,
     Tokens,
-    file_digest,
     load_dictionary,
 )
 from data_prep.tokens.sounds import Sound, speech_job

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_prep.audio.frames import FloatArray
+from data_prep.files.digests import digest_once
 from data_prep.files.replacing import replacing
 from data_prep.records import SAMPLE_RATE
 from data_prep.tokens.folder import (
@@ -22,7 +23,6 @@ from data_prep.tokens.folder import (
     EOS,
     SpecialIds,
     Tokens,
-    file_digest,
     load_dictionary,
     read_card,
 )
@@ -72,7 +72,7 @@ def find_checkpoint(folder: Path, digest: str) -> Path:
             f"{checkpoint}: there is no such file, and {folder} encodes by this checkpoint of "
             f"vq-wav2vec; put it back, or {_AGAIN}"
         )
-    if file_digest(checkpoint) != digest:
+    if digest_once(checkpoint) != digest:
         raise ValueError(
             f"{checkpoint}: is not the checkpoint that {folder} was made with, whose SHA-256 is "
             f"{digest}; put that one there, or {_AGAIN}"

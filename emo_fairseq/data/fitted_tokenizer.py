@@ -6,9 +6,9 @@ from pathlib import Path
 
 from data_prep.schema import Utterance, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
+from data_prep.tokens.opened import vouches_for
 from emo_fairseq.data.fold import read_fold
 from emo_fairseq.data.naming import first_few
-from emo_fairseq.data.tokens import vouches_for
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,5 @@
 """The token leaf: ids between an initial and a separator token, cut to a limit."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,50 +8,26 @@ import torch
 from fairseq.data import FairseqDataset, data_utils
 from torch import Tensor
 
-from data_prep.features.stored import rows_digest
 from data_prep.schema import Utterance
-from data_prep.tokens.folder import TOKENIZER_FILE, SpecialIds, read_card, sequence_digest
+from data_prep.tokens.folder import SpecialIds
+from data_prep.tokens.opened import check_tokens
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import TEXT
-
-logger = logging.getLogger(__name__)
 
 
 def open_binarised(folder: Path, split: str, utterances: Sequence[Utterance]) -> FairseqDataset:
     """Open ``{folder}/{split}.bin/.idx`` by mmap; row i belongs to row i of the manifest.
 
     Raises:
-        UsageError: the split is not tokenised, or was so from another manifest.
+        UsageError: the split is not tokenised, or was so from another manifest, or is damaged.
     """
-    n_rows = len(utterances)
-    command = f"python -m data_prep.tokenize_{folder.name} {folder.parent}"
-    dataset = data_utils.load_indexed_dataset(
+    try:
+        check_tokens(folder, split, utterances)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return data_utils.load_indexed_dataset(
         str(folder / split), dictionary=None, dataset_impl="mmap"
     )
-    if dataset is None:
-        raise UsageError(f"{folder / split}.bin: not there; run `{command}`")
-    if len(dataset) != n_rows:
-        raise UsageError(
-            f"{folder / split}.idx: {len(dataset)} rows, but the manifest has {n_rows}; "
-            f"run `{command}` again"
-        )
-    if not vouches_for(folder, split, utterances):
-        raise UsageError(
-            f"{folder / split}.idx: ids, {'texts' if folder.name == TEXT else 'audio'} of the "
-            f"manifest have changed since; run `{command}` again"
-        )
-    return dataset
-
-
-def vouches_for(folder: Path, split: str, utterances: Sequence[Utterance]) -> bool:
-    """Whether the card of a token folder, if there is one, is of these very rows."""
-    if not (folder / TOKENIZER_FILE).exists():
-        return True  # tokens made by other means than data_prep's
-    entry = read_card(folder)["splits"].get(split, {})
-    if folder.name == TEXT:
-        return entry.get("digest") == sequence_digest((row.id, row.text) for row in utterances)
-    return entry.get("manifest") == rows_digest(utterances)
 
 
 class TokenDataset(FairseqDataset):

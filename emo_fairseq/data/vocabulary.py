@@ -19,6 +19,7 @@ from data_prep.tokens.folder import (
     read_card,
     special_ids,
 )
+from data_prep.tokens.opened import check_tokenizer
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import TEXT
 
@@ -83,8 +84,12 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
     """The vocabulary of a token folder, or None if nothing there names its symbols.
 
     Raises:
-        UsageError: a ``dict.txt`` that is none.
+        UsageError: a ``dict.txt`` that is none, or a file of the tokenizer that is damaged.
     """
+    try:
+        check_tokenizer(folder)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     if (folder / SYMBOLS_FILE).exists():
         symbols = json.loads((folder / SYMBOLS_FILE).read_text(encoding="utf-8"))
         return Vocabulary(
@@ -115,7 +120,7 @@ def read_dictionary(dictionary_file: Path) -> Vocabulary:
     try:
         dictionary = load_dictionary(dictionary_file)
     except ValueError as error:
-        raise UsageError(f"{error}; tokenise again") from error
+        raise UsageError(str(error)) from error
     return Vocabulary(len(dictionary), symbols_digest(dictionary.symbols), str(dictionary_file))
 
 

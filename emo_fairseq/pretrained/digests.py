@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_prep.tokens.folder import file_digest
+from data_prep.files.digests import digest_once
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 
@@ -10,7 +10,7 @@ from emo_fairseq.errors import UsageError
 def weights_file_digest(file: Path) -> str:
     """SHA-256 of a file of weights. Raises a `UsageError` if it cannot be read."""
     try:
-        return file_digest(file)
+        return digest_once(file)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

@@ -14,6 +14,7 @@ from emo_fairseq.data.tokens import TokenDataset, open_binarised
 from emo_fairseq.errors import UsageError
 
 FIRST, LAST = 0, 2
+DICTIONARY = b"".join(b"word%d 1\n" % number for number in range(6))
 ROWS = [Utterance(id=f"u{number}", text=f"text {number}") for number in range(4)]
 
 
@@ -138,7 +139,7 @@ def test_a_split_without_tokens_is_refused(tmp_path: Path) -> None:
 def test_texts_that_changed_after_tokenisation_are_refused(tmp_path: Path) -> None:
     folder = TokenFolder(tmp_path / "text", settings={})
     with folder.locked():
-        folder.replace_tokenizer({"dict.txt": b""}, vocab_size=10)
+        folder.replace_tokenizer({"dict.txt": DICTIONARY}, vocab_size=10)
         digest = sequence_digest((row.id, row.text) for row in ROWS)
         folder.write_split("train", digest, [np.array([4, LAST])] * 4, missing=0)
     assert len(open_binarised(tmp_path / "text", "train", ROWS)) == 4
@@ -151,7 +152,7 @@ def test_codes_of_other_audio_are_refused(tmp_path: Path) -> None:
     rows = [Utterance(id=f"u{n}", audio=f"{n}.wav", n_samples=400) for n in range(3)]
     folder = TokenFolder(tmp_path / "speech", settings={})
     with folder.locked():
-        folder.replace_tokenizer({"dict.txt": b""}, vocab_size=10)
+        folder.replace_tokenizer({"dict.txt": DICTIONARY}, vocab_size=10)
         folder.write_split("train", "", [np.array([4, LAST])] * 3, 0, rows_digest(rows))
     assert len(open_binarised(tmp_path / "speech", "train", rows)) == 3
     with pytest.raises(UsageError, match=r"audio of the manifest have changed since; run"):

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_prep.files.digests import file_digest
+from data_prep.files.integrity import records_of
 from data_prep.schema import Corpus, Utterance, write_corpus
 from data_prep.tokens.binarize import (
     SplitJob,
@@ -27,7 +29,6 @@ from data_prep.tokens.folder import (
     EOS,
     TokenFolder,
     Tokens,
-    file_digest,
     read_card,
     sequence_digest,
     write_tokens,
@@ -93,6 +94,7 @@ def test_the_card_says_what_is_there(tmp_path: Path) -> None:
         "missing": 1,
         "bin_bytes": 8,
         "manifest": "",
+        "files": records_of(tmp_path, ["train.bin", "train.idx"]),
     }
     assert "25.000%" in summary_table(folder)
 

@@ -199,11 +199,23 @@ FAULTS: dict[str, tuple[Break, str]] = {
     ),
     "lengths that are none": (
         lambda folder: (folder / "train.lengths").write_text("3\n0\n1.5\n4\n"),
-        r"train\.lengths: is no list of lengths, one a line",
+        r"train\.lengths: row 3: '1\.5' is no length from 0 to 8, the frames there are; compute",
     ),
     "a length below zero": (
         lambda folder: (folder / "train.lengths").write_text("3\n-1\n2\n4\n"),
-        r"train\.lengths: lengths add up to 8",
+        r"train\.lengths: row 2: '-1' is no length from 0 to 8",
+    ),
+    "lengths whose sum wraps to that of the frames": (
+        lambda folder: (folder / "train.lengths").write_text(f"{2**63 - 1}\n{2**63 - 1}\n2\n8\n"),
+        r"train\.lengths: row 1: '9223372036854775807' is no length from 0 to 8",
+    ),
+    "no numbers in a frame": (
+        lambda folder: np.save(folder / "train.npy", np.zeros((8, 0), np.float32)),
+        r"train\.npy: its 8 frames have no numbers \(a width of 0\); write it again",
+    ),
+    "bytes at the end": (
+        lambda folder: (folder / "train.npy").open("ab").write(b"\0" * 7),
+        r"train\.npy: 7 bytes more than its header names; write it again",
     ),
     "other rows": (
         lambda folder: (folder / "train.lengths").write_text("4\n4\n"),

@@ -20,12 +20,13 @@ from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 
 from data_prep.audio.frames import read_audio
 from data_prep.audio.pieces import cut_evenly, in_batches
+from data_prep.files.digests import file_digest
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 from data_prep.tokenize_speech import main, tokenize_with_kmeans, tokenize_with_vq_wav2vec
 from data_prep.tokens import corpus_codes
 from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.code_store import CodeStore
-from data_prep.tokens.folder import EOS, UNK, SpecialIds, file_digest, read_card
+from data_prep.tokens.folder import EOS, UNK, SpecialIds, read_card
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.vq_wav2vec import VqWav2Vec
 from data_prep.toy import make_toy
@@ -412,7 +413,7 @@ def test_bad_checkpoints_and_dictionaries_are_told(
         ("--checkpoint", "wav2vec.pt"): "wav2vec.pt: .*vq-wav2vec; give a checkpoint of vq-wav2vec",
         ("--checkpoint", "text.pt"): "text.pt: no checkpoint, or one that",
         ("--checkpoint", "vq.pt", "--dict", "nowhere.txt"): "nowhere.txt: cannot be read",
-        ("--checkpoint", "vq.pt", "--dict", "none.txt"): "none.txt: is no fairseq dictionary",
+        ("--checkpoint", "vq.pt", "--dict", "none.txt"): "none.txt: row 1: is no fairseq",
         ("--checkpoint", "vq.pt", "--dict", "words.txt"): (
             r"words.txt: names no code of this vq-wav2vec \(2 of 5 a frame, such as 4-4\); give "
             "the dict.txt of the BERT"

@@ -1,0 +1,101 @@
+"""Token folders on opening: whether a split's tokens are whole, and of the manifest's rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.features.stored import rows_digest
+from data_prep.files.integrity import verify, verify_all, warn_unverified
+from data_prep.records import Fault, ManifestError, Utterance
+from data_prep.tokens.folder import (
+    DICT_FILE,
+    SYMBOLS_FILE,
+    TOKENIZER_FILE,
+    read_card,
+    read_symbols,
+    sequence_digest,
+)
+from data_prep.tokens.token_files import check_token_files
+
+_TEXT = "text"  # the folder of texts' tokens
+
+
+def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDArray[np.int32]:
+    """Check a split's tokens: files, records, manifest and vocabulary.
+
+    Args:
+        folder: `DATA_DIR/text` or `DATA_DIR/speech`.
+        split: its name.
+        rows: of the manifest.
+
+    Returns:
+        (N,) the number of ids in each row.
+
+    Raises:
+        ManifestError: the split is not tokenized, or was so from another manifest, or a file is
+            damaged.
+    """
+    command = f"run `python -m data_prep.tokenize_{folder.name} {folder.parent}`"
+    remedy = f"{command} again"
+    for ending in ("bin", "idx"):
+        if not (file := folder / f"{split}.{ending}").is_file():
+            raise ManifestError(Fault(str(file), None, "not there", command))
+    has_card = (folder / TOKENIZER_FILE).exists()
+    counts = read_card(folder)["splits"].get(split, {}) if has_card else {}
+    if records := counts.get("files"):
+        verify_all(folder, records, remedy)
+    elif counts:
+        warn_unverified(folder / f"{split}.bin", f"{remedy}, which adds it")
+    sizes = check_token_files(folder / split, n_symbols_of(folder), remedy)
+    index = str(folder / f"{split}.idx")
+    if len(sizes) != len(rows):
+        what = f"{len(sizes)} rows, but the manifest has {len(rows)}"
+        raise ManifestError(Fault(index, None, what, remedy))
+    if not vouches_for(folder, split, rows):
+        source = "texts" if folder.name == _TEXT else "audio"
+        what = f"ids, {source} of the manifest have changed since"
+        raise ManifestError(Fault(index, None, what, remedy))
+    return sizes
+
+
+def vouches_for(folder: Path, split: str, rows: Sequence[Utterance]) -> bool:
+    """Whether the card of a token folder, if there is one, is of these very rows."""
+    if not (folder / TOKENIZER_FILE).exists():
+        return True  # tokens made by other means than data_prep's
+    entry = read_card(folder)["splits"].get(split, {})
+    if folder.name == _TEXT:
+        return bool(entry.get("digest") == sequence_digest((row.id, row.text) for row in rows))
+    return bool(entry.get("manifest") == rows_digest(rows))
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Hold the tokenizer's own files to the digests in the card, where there is one.
+
+    Raises:
+        ManifestError: a file is gone, damaged or exchanged.
+    """
+    if not (folder / TOKENIZER_FILE).exists():
+        return
+    remedy = f"copy it again, or delete {folder} and tokenize, or export the model, again"
+    for name, digest in read_card(folder)["files"].items():
+        verify(folder / name, {"sha256": digest}, remedy)
+
+
+def n_symbols_of(folder: Path) -> int | None:
+    """The size of a token folder's vocabulary; None if nothing there names its symbols.
+
+    Raises:
+        ManifestError: a file of the tokenizer is damaged.
+        ValueError: `dict.txt` is no dictionary.
+    """
+    check_tokenizer(folder)
+    if (folder / SYMBOLS_FILE).exists():
+        return len(json.loads((folder / SYMBOLS_FILE).read_text(encoding="utf-8")))
+    if (folder / DICT_FILE).exists():
+        return len(read_symbols(folder / DICT_FILE))
+    return None
