@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 
-from data_prep.audio.length import default_workers
+from data_prep.audio.loading import default_workers
 from data_prep.number_types import positive_int
 
 

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.audio.length import AudioError
+from data_prep.audio.loading import AudioError
 from data_prep.command_line import make_parser, run
 from data_prep.corpora.emobox_files import (
     LABEL_FILE,

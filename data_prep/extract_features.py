@@ -19,7 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.audio.length import default_workers
+from data_prep.audio.loading import default_workers
 from data_prep.command_line import make_parser, run
 from data_prep.features import egemaps, log_mel
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of

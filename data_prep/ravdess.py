@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.audio.length import AUDIO_SUFFIXES, AudioError, measure_all
+from data_prep.audio.loading import CORPUS_SUFFIXES, AudioError, Measured, measure_all
 from data_prep.command_line import make_parser, run
 from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.schema import (
@@ -127,7 +127,7 @@ def _wanted_files(
     found = sorted(
         path
         for path in corpus_dir.glob("Actor_[0-9][0-9]/*")
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in CORPUS_SUFFIXES and not path.name.startswith(".")
     )
     wanted = []
     for path in found:
@@ -142,7 +142,7 @@ def _wanted_files(
     return wanted
 
 
-def parse_path(path: Path, corpus_dir: Path, length: int | AudioError) -> Utterance:
+def parse_path(path: Path, corpus_dir: Path, length: Measured | AudioError) -> Utterance:
     """Actor_12/03-01-06-01-02-01-12.wav: speech, fearful, normal, "Dogs ...", first take, actor 12.
 
     Raises ValueError with the reason when the name is no such name or the file is bad.
@@ -161,7 +161,7 @@ def parse_path(path: Path, corpus_dir: Path, length: int | AudioError) -> Uttera
     return Utterance(
         id=path.stem,
         audio=path.relative_to(corpus_dir).as_posix(),
-        n_samples=length,
+        n_samples=length.n_samples,
         text=STATEMENTS[statement],
         speaker=ACTORS[actor],
         emotion=EMOTIONS[emotion],

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.audio.length import AudioError, measure_all
+from data_prep.audio.loading import AudioError, measure_all
 from data_prep.command_line import run
 from data_prep.group_split import split_groups
 from data_prep.records import raise_faults
@@ -130,7 +130,7 @@ def _measure(
     for record, length in zip(spoken, lengths, strict=True):
         row = record.utterance
         if not isinstance(length, AudioError):
-            record.utterance = replace(row, n_samples=length)
+            record.utterance = replace(row, n_samples=length.n_samples)
         elif recipe.drop_bad_audio:
             corpus.dropped.append(DroppedRow(record.split, row.id, str(length), "audio"))
             record.utterance = replace(row, audio=None)

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.audio.length import default_workers
+from data_prep.audio.loading import default_workers
 from data_prep.command_line import make_parser, run
 from data_prep.number_types import positive_int, positive_number
 from data_prep.tokens.binarize import summary_table

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.audio.length import AudioError, measure_all
+from data_prep.audio.loading import AudioError, measure_all
 from data_prep.cells import id_key
 from data_prep.command_line import make_parser, run
 from data_prep.schema import (
@@ -167,9 +167,11 @@ def _audio_faults(
         if isinstance(measured, AudioError):
             remedy = "copy the file again, or empty audio and n_samples; see --data-raw"
             yield Fault(file, row, f"audio {utterance.audio}: {measured}", remedy)
-        elif abs(measured - (utterance.n_samples or measured)) > LENGTH_TOLERANCE:
+            continue
+        n_samples = measured.n_samples
+        if abs(n_samples - (utterance.n_samples or n_samples)) > LENGTH_TOLERANCE:
             what = (
-                f"n_samples is {utterance.n_samples} where {utterance.audio} has {measured} "
+                f"n_samples is {utterance.n_samples} where {utterance.audio} has {n_samples} "
                 f"at {rate} Hz"
             )
             yield Fault(file, row, what, "write the length it has")

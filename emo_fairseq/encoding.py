@@ -14,7 +14,7 @@ from fairseq.data import FairseqDataset
 from torch import Tensor
 from tqdm import tqdm
 
-from data_prep.audio.length import default_workers
+from data_prep.audio.loading import default_workers
 from emo_fairseq.inputs import TOKENS, WAVEFORM
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 

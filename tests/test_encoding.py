@@ -103,7 +103,7 @@ def test_rows_cost_what_the_encoder_pads_them_to(monkeypatch: pytest.MonkeyPatch
 
 def test_waveforms(tmp_path: Path) -> None:
     paths: list[Path | None] = [None]
-    lengths = (4000, 100, 2345)
+    lengths = (4000, 400, 2345)
     for length in lengths:
         paths.append(tmp_path / f"{length}.wav")
         soundfile.write(paths[-1], np.random.default_rng(length).normal(0, 0.1, length), 16_000)

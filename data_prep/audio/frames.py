@@ -1,4 +1,4 @@
-"""Audio files to mono waveforms, and waveforms to Kaldi's log-mel and MFCC frames.
+"""Waveforms to Kaldi's log-mel and MFCC frames.
 
 Frames are Kaldi's: 25 ms long, 10 ms apart, Povey window, pre-emphasis 0.97, no dither, so that the
 same samples always give the same frames. `snip_edges` is on, Kaldi's default: only frames that lie
@@ -7,46 +7,27 @@ wholly inside the signal are kept, and fewer samples than one frame give no fram
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import kaldi_native_fbank
 import numpy as np
 import numpy.typing as npt
-import soxr
 
-from data_prep.audio.decoding import AudioError, decode
+from data_prep.audio.loading import WINDOW_MS as FRAME_MS
+from data_prep.audio.loading import FloatArray
 from data_prep.records import SAMPLE_RATE
 
-FloatArray = npt.NDArray[np.float32]
-
-FRAME_MS = 25
 SHIFT_MS = 10
 # Kaldi's constants (energy floor, pre-emphasis of silence) expect 16-bit sample values.
 SIXTEEN_BIT = 32768.0
 DELTA_WINDOW = 2
 
-
-def read_audio(path: str | Path, sample_rate: int = SAMPLE_RATE) -> FloatArray:
-    """Read any file that libsndfile reads as (n_samples,) mono float32 in [-1, 1].
-
-    Channels are averaged, then resampled to `sample_rate` by soxr (HQ). Raises ValueError, naming
-    the file and a remedy, when it is absent, unreadable, cut short, empty or not finite.
-    """
-    blocks: list[FloatArray] = []
-    try:
-        _, rate = decode(path, take=lambda block: blocks.append(block.mean(axis=1)))
-    except AudioError as error:
-        raise ValueError(
-            f"{path}: {error}; check --data-raw, fetch the file again, or drop its row"
-        ) from error
-    return resampled(np.concatenate(blocks), rate, sample_rate)
-
-
-def resampled(waveform: FloatArray, rate: float, sample_rate: int) -> FloatArray:
-    """(n_samples,) mono samples at `rate` as float32 at `sample_rate`, by soxr (HQ)."""
-    if rate != sample_rate:
-        waveform = soxr.resample(waveform, rate, sample_rate)
-    return np.ascontiguousarray(waveform, dtype=np.float32)
+__all__ = [
+    "FRAME_MS",
+    "FloatArray",
+    "deltas",
+    "log_mel",
+    "mfcc",
+    "num_frames",
+]
 
 
 def num_frames(n_samples: int, sample_rate: int = SAMPLE_RATE) -> int:

@@ -1,7 +1,7 @@
 """Lengths of many audio files, kept as they are found: a run cut short goes on where it stopped.
 
-The memory is a table of path, size, time of change, rate and samples, one line a file. A file that
-has changed is decoded again; one that is bad is tried again each time.
+The memory is a table of path, size, time of change, rate, samples and warnings, one line a
+file. A file that has changed is decoded again; one that is bad is tried again each time.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.audio.length import AudioError, measure_all
+from data_prep.audio.loading import AudioError, Measured, measure_all
 
+_BETWEEN = " | "  # warnings of one file
 _CHUNK = 256  # files between two notes on disk
 
 Stamp = tuple[str, int, int, int]  # path, size, time of change in ns, rate
@@ -26,7 +27,7 @@ def measure_stored(
     *,
     workers: int | None = None,
     progress: bool = False,
-) -> list[int | AudioError]:
+) -> list[Measured | AudioError]:
     """Samples per channel at `target_rate` of each file, in order; an error takes its file's place.
 
     Args:
@@ -39,7 +40,7 @@ def measure_stored(
     """
     known = _recall(memory)
     stamps = [_stamp(name, root, target_rate) for name in names]
-    lengths: list[int | AudioError | None] = [s and known.get(s) for s in stamps]
+    lengths: list[Measured | AudioError | None] = [s and known.get(s) for s in stamps]
     wanted = [i for i, length in enumerate(lengths) if length is None]
     memory.parent.mkdir(parents=True, exist_ok=True)
     hide = not progress or not wanted
@@ -62,7 +63,7 @@ def _stamp(name: str, root: Path, rate: int) -> Stamp | None:
     return name, status.st_size, max(status.st_mtime_ns, status.st_ctime_ns), rate
 
 
-def _recall(memory: Path) -> dict[Stamp, int]:
+def _recall(memory: Path) -> dict[Stamp, Measured]:
     try:
         lines = memory.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
@@ -70,17 +71,20 @@ def _recall(memory: Path) -> dict[Stamp, int]:
     known = {}
     for line in lines:
         name, *numbers = line.split("\t")
-        if len(numbers) == 4 and all(number.isdecimal() for number in numbers):
-            size, changed, rate, samples = map(int, numbers)
-            known[name, size, changed, rate] = samples
+        if len(numbers) == 5 and all(number.isdecimal() for number in numbers[:4]):
+            size, changed, rate, samples = map(int, numbers[:4])
+            warnings = tuple(filter(None, numbers[4].split(_BETWEEN)))
+            known[name, size, changed, rate] = Measured(samples, warnings)
     return known
 
 
-def _remember(memory: Path, found: Sequence[tuple[Stamp | None, int | AudioError | None]]) -> None:
+def _remember(
+    memory: Path, found: Sequence[tuple[Stamp | None, Measured | AudioError | None]]
+) -> None:
     lines = [
-        "\t".join(map(str, (*stamp, length)))
+        "\t".join(map(str, (*stamp, length.n_samples, _BETWEEN.join(length.warnings))))
         for stamp, length in found
-        if stamp and isinstance(length, int)
+        if stamp and isinstance(length, Measured)
     ]
     with memory.open("a", encoding="utf-8") as file:
         # Each line ends a line: what an interrupted run left of its last one stands alone.

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.audio.decoding import AudioError
-from data_prep.audio.video_audio import extract_all, load_av
+from data_prep.audio.containers import load_av
+from data_prep.audio.loading import AudioError, Measured
+from data_prep.audio.video_audio import extract_all
 from data_prep.files.lock import locked
 from data_prep.schema import Corpus, DroppedRow, Utterance
 
@@ -19,7 +20,7 @@ class Sound(NamedTuple):
     """Where the manifest says that a row's sound lies, and its samples or what is wrong."""
 
     audio: str
-    length: int | AudioError
+    length: Measured | AudioError
 
 
 def extract_sounds(
@@ -63,8 +64,8 @@ def join_sounds(
         for row in rows:
             sound = sounds.get(row.id)
             length = None if sound is None else sound.length
-            if sound is not None and isinstance(length, int):
-                row = replace(row, audio=sound.audio, n_samples=length)
+            if sound is not None and isinstance(length, Measured):
+                row = replace(row, audio=sound.audio, n_samples=length.n_samples)
             else:
                 error = length if isinstance(length, AudioError) else None
                 dropped = DroppedRow(split, row.id, reason(row.id, error), "audio")

@@ -1,19 +1,21 @@
-"""Stretches of long recordings as files of their own, since a manifest names whole files only."""
+"""Segments of long recordings as files of their own, for corpora whose rows name whole files."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
-from data_prep.audio.decoding import AudioError
+from data_prep.audio.loading import AudioError, read_segment
 from data_prep.files.replacing import replacing
 
 SUFFIX = ".flac"
-_SLACK = 0.02  # seconds by which an end may lie behind that of the recording, as rounding has it
-_SIXTEEN = "PCM_16"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,38 +29,35 @@ class Stretch:
 
 
 def cut_all(stretches: Sequence[Stretch]) -> list[AudioError | None]:
-    """Write every stretch as FLAC, channels and rate as they are; an error takes its place."""
-    found: list[AudioError | None] = []
+    """Write every segment as FLAC, channels and rate as they are; an error takes its place.
+
+    16-bit recordings stay so, all others get 24 bits. FLAC has no samples beyond full scale: those
+    of floating-point recordings are clipped, and counted in a warning.
+    """
+    errors: list[AudioError | None] = []
+    clipped = 0
     for stretch in stretches:
         try:
-            _cut(stretch)
-            found.append(None)
+            clipped += _cut(stretch)
+            errors.append(None)
         except AudioError as error:
-            found.append(error)
-        except (soundfile.SoundFileError, OSError) as error:
-            reason = str(error).replace(f"Error opening {str(stretch.source)!r}: ", "").strip()
-            found.append(AudioError(f"unreadable: {reason}"))
-    return found
+            errors.append(error)
+    if clipped:
+        logger.warning("%d samples beyond full scale were clipped in segments cut out", clipped)
+    return errors
 
 
-def _cut(stretch: Stretch) -> None:
-    if not stretch.source.is_file():
-        raise AudioError("there is no such file")
-    with soundfile.SoundFile(stretch.source) as sound:
-        length = sound.frames / sound.samplerate
-        end = length if stretch.end is None else stretch.end
-        if not 0 <= stretch.start < end <= length + _SLACK:
-            raise AudioError(
-                f"the stretch from {stretch.start:g} s to {end:g} s is not in its {length:g} s"
-            )
-        first, last = (round(time * sound.samplerate) for time in (stretch.start, end))
-        sound.seek(first)
-        is_sixteen = sound.subtype == _SIXTEEN
-        samples = sound.read(last - first, dtype="int16" if is_sixteen else "int32")
-        rate = sound.samplerate
-    if not len(samples):
-        raise AudioError("holds no sound (0 samples)")
+def _cut(stretch: Stretch) -> int:
+    """Write one, and return how many samples were clipped."""
+    segment = read_segment(stretch.source, stretch.start, stretch.end)
+    bits = 16 if segment.subtype == "PCM_16" else 24
+    # Not libsndfile's own conversion, which scales by 32767 and so changes 16-bit samples.
+    levels = np.round(segment.samples * np.float64(2 ** (bits - 1)))
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    clipped = int(((segment.samples < -1) | (segment.samples > 1)).sum())
+    integers = np.clip(levels, low, high).astype(np.int32) << (32 - bits)
     stretch.target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(stretch.target) as part:
-        subtype = _SIXTEEN if is_sixteen else "PCM_24"
-        soundfile.write(part, samples, rate, format="FLAC", subtype=subtype)
+        rate = round(segment.rate)
+        soundfile.write(part, integers, rate, format="FLAC", subtype=f"PCM_{bits}")
+    return clipped

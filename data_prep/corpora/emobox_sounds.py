@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from data_prep.audio.length import AUDIO_SUFFIXES, AudioError, measure_all
+from data_prep.audio.loading import CORPUS_SUFFIXES, AudioError, measure_all
 from data_prep.corpora.cut_audio import SUFFIX, Stretch, cut_all
 from data_prep.corpora.emobox_files import Item
 from data_prep.records import SAMPLE_RATE
@@ -60,7 +60,7 @@ def find_sounds(
     paths = [raw / audio[key] for key in keys]
     lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
     for key, length in zip(keys, lengths, strict=True):
-        found[key] = length if isinstance(length, AudioError) else (audio[key], length)
+        found[key] = length if isinstance(length, AudioError) else (audio[key], length.n_samples)
     return {item.key: found[item.key] for item in items}
 
 
@@ -69,5 +69,5 @@ def _file(raw: Path, wav: str) -> Path:
     path = raw / wav
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         return path
-    beside = [path.with_suffix(suffix) for suffix in AUDIO_SUFFIXES]
+    beside = [path.with_suffix(suffix) for suffix in CORPUS_SUFFIXES]
     return next((file for file in beside if file.is_file()), path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from data_prep.audio.length import AudioError, measure_all
+from data_prep.audio.loading import AudioError, measure_all
 from data_prep.corpora.clips import Sound, Splits, extract_sounds
 from data_prep.schema import SAMPLE_RATE, Corpus, Fault, ManifestError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.audio.length import default_workers
+from data_prep.audio.loading import Measured, default_workers
 from data_prep.audio.stored_lengths import measure_stored
 from data_prep.clean_text import normalise_text
 from data_prep.naming import first_few
@@ -136,8 +136,8 @@ def join_audio(
         joined[split] = []
         for row in rows:
             length = length_of[row.audio or ""]
-            if isinstance(length, int):
-                joined[split].append(replace(row, n_samples=length))
+            if isinstance(length, Measured):
+                joined[split].append(replace(row, n_samples=length.n_samples))
             elif row.text is not None:
                 corpus.dropped.append(DroppedRow(split, row.id, f"audio: {length}", "audio"))
                 joined[split].append(replace(row, audio=None))

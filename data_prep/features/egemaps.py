@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.audio.frames import FloatArray, read_audio
+from data_prep.audio.loading import FloatArray, load_file
 from data_prep.schema import SAMPLE_RATE
 
 EGEMAPS = "egemaps"
@@ -31,7 +31,7 @@ def settings() -> dict[str, Any]:
 def build_egemaps() -> Callable[[Path], FloatArray]:
     """The function from a file to its functionals, (1, 88)."""
     functionals = build_functionals()
-    return lambda file: functionals(read_audio(file))
+    return lambda file: functionals(load_file(file))
 
 
 def build_functionals() -> Callable[[FloatArray], FloatArray]:

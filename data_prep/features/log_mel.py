@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.audio.frames import FRAME_MS, FloatArray, log_mel, num_frames, read_audio
+from data_prep.audio.frames import FRAME_MS, FloatArray, log_mel, num_frames
+from data_prep.audio.loading import load_file
 from data_prep.schema import SAMPLE_RATE
 
 LOG_MEL = "log_mel"
@@ -25,4 +26,4 @@ def frames_of(waveform: FloatArray) -> FloatArray:
 
 def build_log_mel() -> Callable[[Path], FloatArray]:
     """The function from a file to its frames."""
-    return lambda file: frames_of(read_audio(file))
+    return lambda file: frames_of(load_file(file))

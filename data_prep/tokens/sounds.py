@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.audio.frames import FloatArray, read_audio
+from data_prep.audio.loading import FloatArray, load_file
 from data_prep.features.stored import rows_digest
 from data_prep.files.digests import file_digest
 from data_prep.schema import Utterance
@@ -25,7 +25,7 @@ class Sound(NamedTuple):
     def read(self, rate: int) -> FloatArray:
         """(n_samples,) mono at `rate`."""
         try:
-            return read_audio(self.path, rate)
+            return load_file(self.path, rate)
         except ValueError as error:
             raise ValueError(f"utterance {self.name!r}: {error}") from error
 

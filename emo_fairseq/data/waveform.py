@@ -1,5 +1,6 @@
 """The waveform leaf: audio files as mono 16 kHz samples."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,13 +9,22 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.audio.frames import FRAME_MS, FloatArray, read_audio
+from data_prep.audio.loading import (
+    WINDOW_MS,
+    AudioError,
+    FloatArray,
+    file_error,
+    load_with_warnings,
+)
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
 
 # One analysis window, which is also the reach of wav2vec 2.0's convolutions.
-MIN_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000
+MIN_SAMPLES = SAMPLE_RATE * WINDOW_MS // 1000
+_MOST_WARNINGS = 10  # rows that are warned of one by one
+
+logger = logging.getLogger(__name__)
 
 
 class WaveformDataset(FairseqDataset):
@@ -26,8 +36,9 @@ class WaveformDataset(FairseqDataset):
         max_samples: the end of a longer file is cut.
         names: N names of the rows, for messages.
 
-    A row without audio, and the end of one shorter than a window, is zeros; the former is not
-    ``present``, so no fusion looks at it.
+    A row without audio is a window of zeros that is not ``present``, so no fusion looks at it. One
+    that cannot be used raises a `UsageError`; one that is odd, such as digital silence, is warned
+    of once.
     """
 
     def __init__(
@@ -42,25 +53,34 @@ class WaveformDataset(FairseqDataset):
         self.paths = paths
         self.max_samples = max_samples
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
+        # Shared, for the worker processes of an epoch are new ones.
+        self._warned = torch.zeros(len(paths), dtype=torch.bool).share_memory_()
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
-        heard = self._read(index)
-        if heard is None:
+        samples = self._read(index)
+        if samples is None:
             return torch.zeros(MIN_SAMPLES), False
-        samples = torch.from_numpy(heard[: self.max_samples])
-        missing = MIN_SAMPLES - len(samples)
-        if missing > 0:
-            samples = torch.nn.functional.pad(samples, (0, missing))
-        return samples, True
+        return torch.from_numpy(samples[: self.max_samples]), True
 
     def _read(self, index: int) -> FloatArray | None:
         path = self.paths[index]
         if path is None:
             return None
         try:
-            return read_audio(path, SAMPLE_RATE)
-        except ValueError as error:
-            raise UsageError(f"{self.names[index]}: {error}") from error
+            samples, warnings = load_with_warnings(path)
+        except AudioError as error:
+            raise UsageError(f"{self.names[index]}: {file_error(path, error)}") from error
+        if warnings and not self._warned[index]:
+            self._warn(index, f"{path}: {'; '.join(warnings)}")
+        return samples
+
+    def _warn(self, index: int, message: str) -> None:
+        self._warned[index] = True
+        n_warned = int(self._warned.sum())
+        if n_warned <= _MOST_WARNINGS:
+            logger.warning("%s: %s", self.names[index], message)
+        if n_warned == _MOST_WARNINGS:
+            logger.warning("further such rows are not logged; data_prep.validate lists them all")
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -10,7 +10,7 @@ import numpy as np
 from data_prep.audio.frames import FloatArray
 from data_prep.cells import read_text
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.sound import Audio, hear
+from emo_fairseq.inference.sound import Audio, load_item_audio
 from emo_fairseq.modalities import SPEECH, TEXT
 
 Transcribe = Callable[[FloatArray], str]
@@ -97,7 +97,9 @@ class ItemReader:
         """
         hears_words = transcribe is not None and TEXT in self._modalities
         self._check_read(name, audio, text, hears_words)
-        sound = None if audio is None else hear(audio, sample_rate, _named(name, audio))
+        sound = None
+        if audio is not None:
+            sound, _ = load_item_audio(audio, sample_rate, _named(name, audio))
         if text is not None:
             text = self._clean(name, text)
             if not text:

@@ -17,7 +17,7 @@ from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.recogniser import EmotionRecogniser
 from emo_fairseq.inference.silencing import moment_edges, silenced
-from emo_fairseq.inference.sound import Audio, hear
+from emo_fairseq.inference.sound import Audio, load_item_audio
 
 MAX_WORDS = 64
 _SAMPLES_OF_A_BATCH = 120 * SAMPLE_RATE
@@ -82,7 +82,7 @@ def explain(
     Raises:
         UsageError: what ``predict`` refuses, with nothing taken away.
     """
-    sound = None if audio is None else hear(audio, sample_rate, "the input")
+    sound = None if audio is None else load_item_audio(audio, sample_rate, "the input")[0]
     whole = recogniser.predict(audio=sound, text=text, sample_rate=SAMPLE_RATE)
     words = _Weighed[tuple[str, float]]()
     moments = _Weighed[tuple[float, float, float]]()

@@ -11,7 +11,7 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.audio.frames import resampled
+from data_prep.audio.loading import resampled
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer

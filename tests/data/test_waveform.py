@@ -61,12 +61,28 @@ def test_the_end_of_a_long_file_is_cut(write_tone: WriteTone) -> None:
 
 
 @pytest.mark.parametrize("n_samples", [1, 399])
-def test_a_very_short_file_is_filled_with_zeros(write_tone: WriteTone, n_samples: int) -> None:
+def test_less_than_a_window_is_refused(write_tone: WriteTone, n_samples: int) -> None:
     leaf = dataset(write_tone(n_samples / SAMPLE_RATE), n_samples=n_samples)
-    samples, present = leaf[0]
-    assert present
-    assert leaf.sizes.tolist() == [len(samples)] == [MIN_SAMPLES]
-    assert samples[n_samples:].eq(0).all()
+    with pytest.raises(UsageError, match=r"^a: .*\.wav: .* ms of sound are less than one window"):
+        leaf[0]
+    window = dataset(write_tone(MIN_SAMPLES / SAMPLE_RATE), n_samples=MIN_SAMPLES)
+    assert len(window[0][0]) == MIN_SAMPLES
+
+
+def test_a_silent_row_is_loaded_and_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = [tmp_path / f"{row}.wav" for row in range(12)]
+    for path in paths:
+        soundfile.write(path, np.zeros(8000), SAMPLE_RATE)
+    names = [f"train.tsv: {row}" for row in range(12)]
+    leaf = WaveformDataset(paths, np.full(12, 8000), SAMPLE_RATE, names)
+    for row in (0, 0, *range(12)):
+        assert leaf[row][1]
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == f"train.tsv: 0: {paths[0]}: digital silence: every sample is 0"
+    assert len([line for line in lines if "digital silence" in line]) == 10
+    assert "data_prep.validate lists them all" in lines[-1]
 
 
 def test_missing_audio_is_a_placeholder(write_tone: WriteTone) -> None:

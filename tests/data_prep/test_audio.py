@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.audio.frames import deltas, log_mel, mfcc, num_frames, read_audio
+from data_prep.audio.frames import deltas, log_mel, mfcc, num_frames
+from data_prep.audio.loading import load_audio, load_file
 
 RATE = 16_000
 
@@ -18,7 +19,7 @@ def tone(seconds: float = 1.0, hertz: float = 440.0, rate: int = RATE) -> np.nda
 
 def test_mono_file_is_read_as_it_is(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", tone(), RATE)
-    waveform = read_audio(tmp_path / "a.flac")
+    waveform = load_audio(tmp_path / "a.flac")
     assert waveform.dtype == np.float32
     assert waveform.shape == (RATE,)
     np.testing.assert_allclose(waveform, tone(), atol=1 / 32768)
@@ -27,7 +28,7 @@ def test_mono_file_is_read_as_it_is(tmp_path: Path) -> None:
 def test_stereo_48_khz_becomes_the_mean_at_16_khz(tmp_path: Path) -> None:
     left, right = tone(hertz=440, rate=48_000), tone(hertz=1000, rate=48_000)
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), 48_000)
-    waveform = read_audio(tmp_path / "a.wav")
+    waveform = load_audio(tmp_path / "a.wav")
     expected = (tone(hertz=440) + tone(hertz=1000)) / 2
     assert waveform.shape == (RATE,)
     np.testing.assert_allclose(waveform[200:-200], expected[200:-200], atol=2e-3)
@@ -35,8 +36,8 @@ def test_stereo_48_khz_becomes_the_mean_at_16_khz(tmp_path: Path) -> None:
 
 def test_resampling_removes_what_16_khz_cannot_hold(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(hertz=11_000, rate=48_000), 48_000)
-    assert np.abs(read_audio(tmp_path / "a.wav")[200:-200]).max() < 1e-3
-    assert len(read_audio(tmp_path / "a.wav", sample_rate=22_050)) == 22_050
+    assert np.abs(load_audio(tmp_path / "a.wav")[200:-200]).max() < 1e-3
+    assert len(load_audio(tmp_path / "a.wav", sample_rate=22_050)) == 22_050
 
 
 def _cut(path: Path, keep: float = 0.6) -> None:
@@ -81,7 +82,7 @@ def _write_bad(kind: str, folder: Path) -> Path:
 def test_a_bad_file_is_named_with_its_fault(kind: str, what: str, tmp_path: Path) -> None:
     path = _write_bad(kind, tmp_path)
     with pytest.raises(ValueError, match=what) as caught:
-        read_audio(path)
+        load_file(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert ";" in message, "no remedy"
@@ -96,10 +97,11 @@ def test_a_streamed_wav_states_no_length_and_is_whole(size: int, tmp_path: Path)
     at = content.index(b"data") + 4
     content[at : at + 4] = struct.pack("<I", size)
     path.write_bytes(content)
-    assert read_audio(path).shape == (RATE,)
+    assert load_audio(path).shape == (RATE,)
 
 
-def test_a_flac_without_a_stated_length_is_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_a_streamed_flac_states_no_length_and_is_whole(tmp_path: Path) -> None:
+    pytest.importorskip("av")
     path = tmp_path / "streamed.flac"
     soundfile.write(path, tone(), RATE)
     content = bytearray(path.read_bytes())
@@ -108,13 +110,12 @@ def test_a_flac_without_a_stated_length_is_refused_in_one_sentence(tmp_path: Pat
     path.write_bytes(content)
     with soundfile.SoundFile(path) as file:
         assert file.frames > 1 << 40
-    with pytest.raises(ValueError, match=f"^{path}: unreadable"):
-        read_audio(path)
+    np.testing.assert_allclose(load_audio(path), tone(), atol=1 / 32768)
 
 
 def test_a_long_file_is_read_block_by_block_without_a_seam(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.flac", tone(20.0), RATE)
-    np.testing.assert_allclose(read_audio(tmp_path / "a.flac"), tone(20.0), atol=1 / 32768)
+    np.testing.assert_allclose(load_audio(tmp_path / "a.flac"), tone(20.0), atol=1 / 32768)
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050])

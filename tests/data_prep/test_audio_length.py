@@ -1,12 +1,22 @@
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
 
-from data_prep.audio.length import AudioError, measure_all, measure_audio, resampled_length
+from data_prep.audio.decoding import Reader, open_audio
+from data_prep.audio.loading import (
+    AudioError,
+    Measured,
+    load_audio,
+    measure_all,
+    measure_audio,
+    resampled_length,
+)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
@@ -70,8 +80,42 @@ def test_other_bad_files_are_refused(tmp_path: Path, write_sound: Callable[..., 
 def test_many_files_keep_their_order_and_their_errors(
     tmp_path: Path, write_sound: Callable[..., Path]
 ) -> None:
-    paths = [write_sound(tmp_path / f"{n}.wav", n) for n in range(1, 40)]
+    paths = [write_sound(tmp_path / f"{n}.wav", n) for n in range(400, 439)]
     paths.insert(7, tmp_path / "gone.wav")
     found = measure_all(paths, 16_000, workers=4)
     assert isinstance(found.pop(7), AudioError)
-    assert found == list(range(1, 40))
+    assert found == [Measured(n) for n in range(400, 439)]
+
+
+def test_segments_of_one_file_are_measured_in_one_pass(
+    tmp_path: Path, write_sound: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_sound(tmp_path / "long.wav", 48_000 * 9, 48_000)
+    spans = [(0.0, None), (1.5, 2.75), (2.0, 8.0), (0.5, 0.51), (8.5, 9.01), (7.0, 9.5), (3.0, 2.0)]
+    expected: list[Measured | str] = []
+    for start, end in spans:
+        try:
+            expected.append(Measured(len(load_audio(path, start=start, end=end))))
+        except AudioError as error:
+            expected.append(str(error))
+    opened = []
+
+    def count(source: Path, **options: Any) -> AbstractContextManager[Reader]:
+        opened.append(source)
+        return open_audio(source, **options)
+
+    monkeypatch.setattr("data_prep.audio.loading.open_audio", count)
+    found = measure_all([(path, *span) for span in spans], 16_000)
+    assert [str(f) if isinstance(f, AudioError) else f for f in found] == expected
+    assert [type(e) for e in expected].count(str) == 3
+    assert opened == [path]
+
+
+def test_damage_is_in_the_segments_that_hold_it(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 16_000 * 4)
+    samples[40_000] = np.nan
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    before, with_nan, behind = measure_all([(path, 0, 2), (path, 1, 3), (path, 3, None)], 16_000)
+    assert (before, behind) == (Measured(32_000), Measured(16_000))
+    assert str(with_nan) == "holds samples that are NaN or infinite"

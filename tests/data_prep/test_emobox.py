@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.audio.frames import read_audio
+from data_prep.audio.loading import load_audio
 from data_prep.corpora.cut_audio import Stretch, cut_all
 from data_prep.emobox import CUT_NOTE, main, prepare_emobox
 from data_prep.folds import read_folds
@@ -179,11 +179,11 @@ def test_stretches_are_cut(
     corpus = read_corpus(out)
     assert CUT_NOTE in corpus.notes
     assert [(d.id, d.reason) for d in corpus.dropped] == [
-        ("s12", "audio: the stretch from 1.2 s to 1.3 s is not in its 1 s")
+        ("s12", "audio: the segment from 1.2 s to 1.3 s is not in its 1 s")
     ]
     row = read_manifest(out / "train.tsv")[1]
     assert (row.audio, row.n_samples) == ("audio/s1.flac", 1600)
-    found = read_audio(out / "audio" / "s1.flac", 44_100)
+    found = load_audio(out / "audio" / "s1.flac", sample_rate=44_100)
     np.testing.assert_allclose(found, samples[4410:8820], atol=1e-4)
     assert validate(out) == []
 

@@ -13,7 +13,7 @@ import torch
 import transformers
 from pretrained import tiny_checkpoints
 
-from data_prep.audio.frames import read_audio
+from data_prep.audio.loading import load_audio
 from data_prep.extract_features import N_MELS, extract_log_mel, frames_of, main
 from data_prep.features.frame_files import StoredFeatures
 from data_prep.features.stored import open_features, read_card
@@ -22,12 +22,12 @@ from data_prep.tokenize_text import tokenize_with_hf
 from emo_fairseq import pretrained
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 
-LENGTHS = {"long": 16_000, "short": 100, "middle": 5_000}
+LENGTHS = {"long": 16_000, "short": 400, "middle": 5_000}
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A corpus of one split: three sounds, one shorter than a frame, and a row without audio."""
+    """A corpus of one split: three sounds, one of a single frame, and a row without audio."""
     noise = np.random.default_rng(0)
     rows = [Utterance(id="silent", text="no audio")]
     for name, length in LENGTHS.items():
@@ -47,7 +47,7 @@ def test_stored_frames_are_the_computed_ones(data_dir: Path) -> None:
     for position, row in enumerate(rows):
         expected = np.zeros((0, N_MELS))
         if row.audio is not None:
-            expected = frames_of(read_audio(data_dir / row.audio))
+            expected = frames_of(load_audio(data_dir / row.audio))
         assert stored[position].shape == expected.shape
         np.testing.assert_allclose(stored[position], expected, atol=0.01)
     assert [len(stored[position]) for position in range(4)] == [0, 98, 1, 29]
@@ -149,7 +149,7 @@ def test_speech_of_a_pretrained_encoder(data_dir: Path, wav2vec2: Path, layer: s
         if row.audio is None:
             assert stored[position].shape == (0, 16)
             continue
-        waveform = torch.from_numpy(read_audio(data_dir / row.audio)[None, :8000])
+        waveform = torch.from_numpy(load_audio(data_dir / row.audio)[None, :8000])
         mask = torch.zeros_like(waveform, dtype=torch.bool)
         if waveform.size(1) < 400:
             waveform = torch.nn.functional.pad(waveform, (0, 400 - waveform.size(1)))
@@ -244,7 +244,7 @@ def test_egemaps(data_dir: Path) -> None:
     assert stored.frames.dtype == np.float32
     assert [len(stored[position]) for position in range(4)] == [0, 1, 1, 1]
     smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
-    waveform = read_audio(data_dir / "long.wav")
+    waveform = load_audio(data_dir / "long.wav")
     expected = smile.process_signal(waveform, 16_000).to_numpy()
     np.testing.assert_allclose(stored[1], expected, rtol=1e-5)
 

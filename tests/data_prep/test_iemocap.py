@@ -371,10 +371,10 @@ def test_twice_the_same_bytes_and_no_file_decoded_twice(
     written = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert len(written) == 6  # all.tsv, corpus.yaml, three folds, the lengths
 
-    def fail(*_: object) -> int:
+    def fail(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("data_prep.audio.length.measure_audio", fail)
+    monkeypatch.setattr("data_prep.audio.loading.open_audio", fail)
     prepare_iemocap(corpus_dir, out, workers=1)
     assert {path: path.read_bytes() for path in written} == written
 

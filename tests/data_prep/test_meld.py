@@ -248,7 +248,7 @@ def test_every_bad_clip_is_listed_with_what_was_known_of_it(
         ("train", "train_dia0_utt1", "audio", "clip: there is no such file"),
         (
             *("train", "train_dia125_utt3", "audio"),
-            "known bad clip: corrupt (unreadable: Invalid data found when processing input)",
+            "known bad clip: corrupt (unreadable: Format not recognised.)",
         ),
         (
             *("valid", "dev_dia110_utt7", "audio"),

@@ -1,8 +1,11 @@
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from data_prep.audio.decoding import Reader, open_audio
 from data_prep.corpora.msp_podcast_table import COLUMNS, LABELS
 from data_prep.msp_podcast import main, prepare_msp_podcast
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
@@ -279,11 +282,11 @@ def test_twice_the_same_bytes_and_only_changed_files_are_decoded(
     lengths.write_text(lengths.read_text() + "Audios/MSP-PODC")  # cut short in writing
     decoded = []
 
-    def measure(path: Path, rate: int) -> int:
+    def count(path: Path, *rest: object, **limits: Any) -> AbstractContextManager[Reader]:
         decoded.append(path)
-        return 2000
+        return open_audio(path, **limits)
 
-    monkeypatch.setattr("data_prep.audio.length.measure_audio", measure)
+    monkeypatch.setattr("data_prep.audio.loading.open_audio", count)
     prepare_msp_podcast(corpus_dir, out)
     assert decoded == [changed]
     assert rows_of(out)["train"][0].n_samples == 2000

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.audio.frames import log_mel, mfcc, num_frames, read_audio
+from data_prep.audio.frames import log_mel, mfcc, num_frames
+from data_prep.audio.loading import load_audio
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 from data_prep.tokenize_speech import QUANTIZERS, main, sample_frames, tokenize_with_kmeans
 from data_prep.tokens.folder import EOS, SpecialIds, load_dictionary, read_card
@@ -62,7 +63,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def add_noise(path: Path) -> None:
-    waveform = read_audio(path)
+    waveform = load_audio(path)
     waveform += np.random.default_rng(0).normal(0, 0.3, len(waveform)).astype(np.float32)
     soundfile.write(path, np.clip(waveform, -1, 1), 16_000, subtype="PCM_16")
 
@@ -73,7 +74,7 @@ def test_tokens_are_the_nearest_centroids(features: str, extract: Any, data_dir:
     saved = np.load(folder / "kmeans.npz", allow_pickle=False)
     for split, rows in rows_of(data_dir).items():
         for row, tokens in zip(rows, stored(folder, split), strict=True):
-            frames = extract(read_audio(data_dir / str(row.audio)))
+            frames = extract(load_audio(data_dir / str(row.audio)))
             points = (frames - saved["mean"]) / saved["std"]
             squares = ((points[:, None, :] - saved["centroids"][None]) ** 2).sum(axis=2)
             codes = squares.argmin(axis=1)
@@ -87,7 +88,7 @@ def test_statistics_and_dictionary_are_of_train(data_dir: Path) -> None:
     folder = tokenize(data_dir)
     saved = np.load(folder / "kmeans.npz", allow_pickle=False)
     train = rows_of(data_dir)["train"]
-    frames = np.concatenate([mfcc(read_audio(data_dir / str(row.audio))) for row in train])
+    frames = np.concatenate([mfcc(load_audio(data_dir / str(row.audio))) for row in train])
     np.testing.assert_allclose(
         saved["mean"], frames.mean(axis=0, dtype=float), rtol=1e-4, atol=1e-4
     )
@@ -166,17 +167,24 @@ def test_a_bad_file_is_named_and_the_rerun_completes(
     assert snapshot(tokenize(data_dir)) == snapshot(tokenize(whole))
 
 
-def test_rows_without_sound_or_too_short_for_a_frame_are_eos_alone(data_dir: Path) -> None:
+def test_rows_without_sound_are_eos_alone(data_dir: Path) -> None:
     rows = rows_of(data_dir)
-    soundfile.write(data_dir / "short.wav", np.full(399, 0.1), 16_000)
     missing = dataclasses.replace(rows["test"][0], audio=None, n_samples=None)
-    short = dataclasses.replace(rows["test"][1], audio="short.wav", n_samples=399)
-    rewrite(data_dir, {**rows, "test": [missing, short, *rows["test"][2:]]})
+    rewrite(data_dir, {**rows, "test": [missing, *rows["test"][1:]]})
     folder = tokenize(data_dir)
     test = stored(folder, "test")
-    assert test[:2] == [[EOS], [EOS]]
-    assert all(len(row) > 10 for row in test[2:])
+    assert test[0] == [EOS]
+    assert all(len(row) > 10 for row in test[1:])
     assert read_card(folder)["splits"]["test"]["missing"] == 1
+
+
+def test_a_row_too_short_for_a_frame_is_refused(data_dir: Path) -> None:
+    rows = rows_of(data_dir)
+    soundfile.write(data_dir / "short.wav", np.full(399, 0.1), 16_000)
+    short = dataclasses.replace(rows["test"][1], audio="short.wav", n_samples=399)
+    rewrite(data_dir, {**rows, "test": [short, *rows["test"][2:]]})
+    with pytest.raises(ValueError, match=rf"{short.id}.*short\.wav: 24\.9 ms of sound are less"):
+        tokenize(data_dir)
 
 
 def test_deduplicate_merges_runs(data_dir: Path) -> None:
@@ -191,7 +199,7 @@ def test_a_loaded_tokenizer_does_the_same_on_a_waveform(data_dir: Path) -> None:
     folder = tokenize(data_dir)
     tokenizer = load_speech_tokenizer(folder)
     row = rows_of(data_dir)["test"][3]
-    tokens = tokenizer.encode(read_audio(data_dir / str(row.audio)))
+    tokens = tokenizer.encode(load_audio(data_dir / str(row.audio)))
     assert tokens.tolist() == stored(folder, "test")[3]
     assert tokens.dtype == np.int64
     assert tokenizer.sample_rate == 16_000
@@ -207,7 +215,7 @@ def test_fitting_takes_no_more_frames_than_it_may(most: int, data_dir: Path) -> 
     assert len(frames) == min(most, total)
     # Frames of every utterance, none of them twice; statistics of all frames, sampled or not.
     assert len(np.unique(frames, axis=0)) == len(frames)
-    everything = np.concatenate([mfcc(read_audio(data_dir / str(row.audio))) for row in train])
+    everything = np.concatenate([mfcc(load_audio(data_dir / str(row.audio))) for row in train])
     np.testing.assert_allclose(mean, everything.mean(axis=0, dtype=float), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(std, everything.std(axis=0, dtype=float), rtol=1e-4)
 

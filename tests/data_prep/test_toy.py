@@ -12,7 +12,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data_prep.audio.frames import log_mel, read_audio
+from data_prep.audio.frames import log_mel
+from data_prep.audio.loading import load_audio
 from data_prep.corpora import toy_text
 from data_prep.corpora.toy_chances import (
     P_AMBIGUOUS,
@@ -71,7 +72,7 @@ def features(corpus: Path, splits: dict[str, Rows]) -> Features:
     """Of every train and test utterance: what `FEATURES` computes, and bands without the level."""
     found: Features = {}
     for split in ("train", "test"):
-        sounds = [read_audio(corpus / str(row.audio)) for row in splits[split]]
+        sounds = [load_audio(corpus / str(row.audio)) for row in splits[split]]
         for name, extract in FEATURES.items():
             found[name, split] = np.array([extract(sound) for sound in sounds])
         # Twice as loud is 2 log 2 more in every band: what it is beyond the energy is no level.
@@ -252,7 +253,7 @@ def test_shifted_voices_say_the_same_higher_and_louder(tmp_path: Path) -> None:
     rows = read_manifest(tmp_path / "plain" / "train.tsv")
     assert rows == read_manifest(tmp_path / "b" / "train.tsv")  # same words, lengths and truth
     plain, b = (
-        [read_audio(tmp_path / name / str(row.audio)) for row in rows] for name in ("plain", "b")
+        [load_audio(tmp_path / name / str(row.audio)) for row in rows] for name in ("plain", "b")
     )
     lags = [pitch(other) - pitch(one) for one, other in zip(plain, b, strict=True)]
     assert np.median(lags) == pytest.approx(-0.5 * np.log(2), abs=0.05)  # half an octave higher

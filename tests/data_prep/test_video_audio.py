@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ import soundfile
 from video_clips import tones, write_video
 
 from data_prep.audio import video_audio
-from data_prep.audio.decoding import AudioError
-from data_prep.audio.video_audio import decode_video, extract_all, extract_audio
+from data_prep.audio.loading import AudioError, Measured, load_audio, load_with_warnings
+from data_prep.audio.video_audio import extract_all, extract_audio
 
 LIMIT = 10.0
 
@@ -37,7 +38,7 @@ def test_any_clip_becomes_mono_flac_at_16_khz(
 ) -> None:
     video = write_video(tmp_path / name, 1.0, rate=rate, layout=layout)
     target = tmp_path / "audio" / "a.flac"
-    n_samples = extract_audio(video, target, max_seconds=LIMIT)
+    n_samples = extract_audio(video, target, max_seconds=LIMIT).n_samples
     info = soundfile.info(target)
     assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
     assert info.frames == n_samples == pytest.approx(16_000, abs=200)  # AAC fills its last packet
@@ -50,16 +51,15 @@ def test_any_clip_becomes_mono_flac_at_16_khz(
 
 def test_sound_without_loss_is_averaged_to_the_sample(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.avi", 0.5, rate=22_050)
-    waveform, rate = decode_video(video, LIMIT)
+    waveform = load_audio(video, sample_rate=22_050)
     expected = (tones(0.5, 22_050, 2) * 32767).astype(np.int16).mean(axis=0) / 32768
-    assert rate == 22_050
     np.testing.assert_allclose(waveform, expected, atol=1e-6)
 
 
 def test_surround_keeps_the_centre_in_front(tmp_path: Path) -> None:
     """FL FR FC LFE BL BR, of which the centre (500 Hz) has weight 1 of 3.41, the bass none."""
     video = write_video(tmp_path / "a.avi", 1.0, rate=16_000, layout="5.1", levels=[0.3] * 6)
-    waveform, _ = decode_video(video, LIMIT)
+    waveform = load_audio(video)
     total = 2 * 0.5**0.5 + 1 + 2 * 0.5
     weights = [0.5**0.5, 0.5**0.5, 1.0, 0.0, 0.5, 0.5]
     for channel, weight in enumerate(weights):
@@ -81,7 +81,7 @@ def spoil(path: Path, start: float, n_bytes: int) -> Path:
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "absent.mp4": (lambda path: None, "there is no such file"),
     "empty.mp4": (lambda path: path.write_bytes(b""), "the file is empty (0 bytes)"),
-    "junk.mp4": (lambda path: path.write_bytes(b"x" * 5000), "unreadable: Invalid data found"),
+    "junk.mp4": (lambda path: path.write_bytes(b"x" * 5000), "unreadable: Format not recognised"),
     "dumb.mp4": (lambda path: write_video(path, sound=False), "holds no audio stream"),
     "long.mp4": (
         lambda path: write_video(path, 1.5, rate=16_000),
@@ -122,9 +122,10 @@ def test_a_bad_clip_says_why_and_leaves_no_file(tmp_path: Path, name: str) -> No
 def test_an_error_takes_the_place_of_its_clip(tmp_path: Path) -> None:
     good = write_video(tmp_path / "good.mp4")
     clips = [(tmp_path / "none.mp4", tmp_path / "1.flac"), (good, tmp_path / "2.flac")]
-    bad, n_samples = extract_all(clips, max_seconds=LIMIT, workers=2)
+    bad, measured = extract_all(clips, max_seconds=LIMIT, workers=2)
     assert str(bad) == "there is no such file"
-    assert n_samples == soundfile.info(tmp_path / "2.flac").frames
+    assert isinstance(measured, Measured)
+    assert measured.n_samples == soundfile.info(tmp_path / "2.flac").frames
     assert {path.name for path in tmp_path.iterdir()} == {"good.mp4", "2.flac"}
 
 
@@ -135,11 +136,13 @@ def test_a_finished_flac_is_kept_and_a_stale_or_broken_one_made_again(
     tmp_path: Path, cut: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Path] = []
-    decode = decode_video
-    monkeypatch.setattr(
-        video_audio, "decode_video", lambda path, limit: made.append(path) or decode(path, limit)
-    )
     video, target = write_video(tmp_path / "a.mp4"), tmp_path / "a.flac"
+
+    def load(path: Path, **options: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+        made.extend([path] if path == video else [])
+        return load_with_warnings(path, **options)
+
+    monkeypatch.setattr(video_audio, "load_with_warnings", load)
     n_samples = extract_audio(video, target, max_seconds=LIMIT)
     first = target.read_bytes()
     assert extract_audio(video, target, max_seconds=LIMIT) == n_samples
@@ -186,7 +189,7 @@ def test_interrupted_in_the_middle_it_goes_on_where_it_was(
     before = {path: path.stat().st_mtime_ns for path in written}
     monkeypatch.setattr(video_audio, "_write", write)
     lengths = extract_all(clips, max_seconds=LIMIT, workers=2)
-    assert all(isinstance(length, int) for length in lengths)
+    assert all(isinstance(length, Measured) for length in lengths)
     assert len(list((tmp_path / "out").iterdir())) == 6
     assert {path: path.stat().st_mtime_ns for path in written} == before
 

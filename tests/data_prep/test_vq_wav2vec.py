@@ -18,7 +18,7 @@ from fairseq.data import Dictionary
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 
-from data_prep.audio.frames import read_audio
+from data_prep.audio.loading import load_audio
 from data_prep.audio.pieces import cut_evenly, in_batches
 from data_prep.files.digests import file_digest
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
@@ -98,7 +98,7 @@ def rows_of(data_dir: Path) -> dict[str, list[Utterance]]:
 
 
 def waveforms(data_dir: Path, split: str) -> list[np.ndarray]:
-    return [read_audio(data_dir / str(row.audio)) for row in rows_of(data_dir)[split]]
+    return [load_audio(data_dir / str(row.audio)) for row in rows_of(data_dir)[split]]
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -106,7 +106,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def add_noise(path: Path) -> None:
-    waveform = read_audio(path)
+    waveform = load_audio(path)
     waveform += np.random.default_rng(0).normal(0, 0.3, len(waveform)).astype(np.float32)
     soundfile.write(path, np.clip(waveform, -1, 1), RATE, subtype="PCM_16")
 
@@ -250,7 +250,7 @@ def test_batches_are_of_bounded_size() -> None:
 
 def test_long_audio_is_cut_and_its_codes_joined(data_dir: Path, checkpoint: Path) -> None:
     row = rows_of(data_dir)["train"][0]
-    waveform = read_audio(data_dir / str(row.audio))
+    waveform = load_audio(data_dir / str(row.audio))
     (whole,) = VqWav2Vec(checkpoint).codes([waveform])
     model = VqWav2Vec(checkpoint, max_seconds=0.5)
     (joined,) = model.codes([waveform])
@@ -443,7 +443,7 @@ def test_kmeans_in_the_same_folder_starts_again(data_dir: Path, checkpoint: Path
     tokenize_with_kmeans(data_dir, n_clusters=8)
     row = rows_of(data_dir)["test"][0]
     tokens = load_speech_tokenizer(data_dir / "speech").encode(
-        read_audio(data_dir / str(row.audio))
+        load_audio(data_dir / str(row.audio))
     )
     assert tokens.tolist() == stored(data_dir / "speech", "test")[0]
 

@@ -165,7 +165,10 @@ def test_broken_files_are_named(both, tmp_path):
         "cut.wav": (content[:9000], "truncated"),
         "empty.wav": (b"", "empty"),
         "text.wav": (b"no sound" * 99, "unreadable"),
-        "slow.wav": (content[:24] + (1).to_bytes(4, "little") + content[28:], "sample rate of 1;"),
+        "slow.wav": (
+            content[:24] + (1).to_bytes(4, "little") + content[28:],
+            "sample rate of 1 Hz",
+        ),
     }
     for name, (broken, fragment) in cases.items():
         (tmp_path / name).write_bytes(broken)

@@ -28,9 +28,9 @@ def broken(hum, encode):
     holes[100] = np.nan
     sounds = [
         *(b"", b"RIFF", wav[:44], encode(hum(0)), encode(holes, subtype="FLOAT")),
-        encode(hum(1), rate=1000),
-        encode(np.zeros((4000, 9), np.float32)),
-        encode(hum(1), kind="AU"),
+        encode(hum(1), rate=900),
+        encode(np.zeros((4000, 33), np.float32)),
+        encode(hum(1), kind="MAT5"),
         encode(hum(0.01)),
         flac.replace(b"fLaC", b"fLaX"),
     ]

@@ -1,0 +1,185 @@
+"""The audio of containers that libsndfile does not support, decoded by FFmpeg through PyAV.
+
+mp4, m4a, 3gp, mov, webm, mkv, avi, wma, flv, mpeg, aac, amr, wv, ape, and what libsndfile does not
+decode of WAV, Ogg and FLAC. PyAV is imported only when such a file is opened: `pip install av`.
+
+FFmpeg opens other files and addresses where a file names them (HLS, concat, DASH, references in
+mov). Here it gets the bytes of one file, is held to demuxers that need no more, and may open
+nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from data_prep.audio.decoding import AudioError, Block, FloatArray, UnknownFormatError, discard
+
+# Sound may be so much shorter than the container states: encoders round up to whole packets.
+LOST_SECONDS = 0.25
+# A clip that was cut out of a stream may begin and end in the middle of a packet.
+BROKEN_PACKETS = 2
+# ITU-R BS.775: five channels to one. The bass channel (LFE) holds no speech and is left out.
+_WEIGHTS = {
+    **dict.fromkeys(("FL", "FR"), 0.5**0.5),
+    "FC": 1.0,
+    "LFE": 0.0,
+    **dict.fromkeys(("BL", "BR", "SL", "SR"), 0.5),
+}
+_DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpeg,mpegts,aac,amr,amrnb,amrwb,wv,ape,wav,"
+    "w64,aiff,au,caf,flac,ogg"
+)
+_OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<asx", b"<ASX", b"<?xml", b"<MPD", b"v=0")
+# First bytes of files that libsndfile does not support.
+_MAGIC = (
+    b"\x1aE\xdf\xa3",  # Matroska, WebM
+    b"0&\xb2u\x8ef\xcf\x11",  # ASF: wma, wmv
+    b"FLV\x01",
+    b"#!AMR",
+    b"\x00\x00\x01\xba",  # MPEG program stream
+    b"\xff\xf1",  # AAC in ADTS, without and with a checksum
+    b"\xff\xf9",
+    b"wvpk",
+    b"MAC ",
+)
+# And of those that it supports, but not with every codec.
+_AUDIO_MAGIC = (b"RIFF", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC", b"OggS")
+
+
+def is_playlist(head: bytes) -> bool:
+    """Whether the content names other files, which are not opened."""
+    return head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(_PLAYLISTS)
+
+
+def is_container(head: bytes) -> bool:
+    """Whether the content begins as a file that only FFmpeg decodes."""
+    is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    is_mov = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+    is_mpegts = head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G"
+    return head.startswith(_MAGIC) or is_avi or is_mov or is_mpegts
+
+
+def is_audio_container(head: bytes) -> bool:
+    """Whether FFmpeg may be tried where libsndfile does not support what is in the file."""
+    return head.startswith(_AUDIO_MAGIC)
+
+
+@contextmanager
+def open_container(file: BinaryIO) -> Iterator[ContainerReader]:
+    """Open the best audio stream of `file`. Raises AudioError."""
+    av = load_av()
+    _refuse_cut_riff(file)
+    try:
+        with av.open(file, metadata_errors="replace", options=_OPTIONS) as container:
+            stream = container.streams.best("audio")
+            if stream is None:
+                raise AudioError("holds no audio stream")
+            yield ContainerReader(container, stream)
+    except av.FFmpegError as error:
+        raise UnknownFormatError(f"unreadable: {error.strerror}") from None
+
+
+class ContainerReader:
+    """An audio stream as planar frames, joined; stereo is averaged, surround mixed as in BS.775."""
+
+    is_checked = False
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self.rate = float(stream.codec_context.sample_rate or 0)
+        self.channels = int(stream.codec_context.channels or 0)
+        stated = None if stream.duration is None else float(stream.duration * stream.time_base)
+        self._stated_seconds = stated
+        self.frames: int | None = None
+        self.expected_frames = None if stated is None else int(stated * self.rate)
+        self.subtype = str(stream.codec_context.name)
+        self.warnings: tuple[str, ...] = ()
+        self._layout: str | None = None
+        self._weights = np.full(max(self.channels, 1), 1.0, np.float32)
+        self._blocks = self._decode(container, stream)
+        self._rest: Block = np.zeros((0, self.channels), np.float32)
+
+    def skip(self, n_frames: int) -> None:
+        discard(self, n_frames)
+
+    def read(self, n_frames: int) -> Block:
+        parts = [self._rest]
+        n_read = len(self._rest)
+        while n_read < n_frames and (block := next(self._blocks, None)) is not None:
+            parts.append(block)
+            n_read += len(block)
+        joined = np.concatenate(parts)
+        self._rest = joined[n_frames:]
+        return joined[:n_frames]
+
+    def mix(self, block: Block) -> FloatArray:
+        return np.asarray(block @ self._weights, dtype=np.float32)
+
+    def _decode(self, container: Any, stream: Any) -> Iterator[Block]:
+        n_frames = 0
+        for frame in _frames(container, stream):
+            self._check_layout(frame)
+            n_frames += frame.samples
+            yield np.ascontiguousarray(frame.to_ndarray().T, dtype=np.float32)
+        stated = self._stated_seconds
+        if n_frames and stated is not None and n_frames / self.rate < stated - LOST_SECONDS:
+            raise AudioError(f"truncated: {n_frames / self.rate:.2f} of {stated:.2f} s decode")
+
+    def _check_layout(self, frame: Any) -> None:
+        channels = frame.layout.channels
+        if self._layout is None:
+            self._layout = frame.layout.name
+            self._weights = _weights([channel.name for channel in channels])
+        is_same = (frame.sample_rate, len(channels)) == (self.rate, self.channels)
+        if not is_same or frame.layout.name != self._layout:
+            raise AudioError("changes its sample rate or its channels midway")
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded frames of planar float32, whatever the codec's own format. Raises AudioError."""
+    av = load_av()
+    to_float = av.AudioResampler(format="fltp")  # of the format alone
+    broken, packets = 0, 0
+    for packet in container.demux(stream):
+        packets += 1
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            broken += 1
+            continue
+        for frame in frames:
+            yield from to_float.resample(frame)
+    if broken > BROKEN_PACKETS:
+        raise AudioError(f"corrupt: {broken} of {packets} packets cannot be decoded")
+
+
+def _weights(names: list[str]) -> FloatArray:
+    """Of the channels, by their names, with a sum of 1."""
+    known = all(name in _WEIGHTS for name in names)
+    weights = np.array([_WEIGHTS[name] if known else 1.0 for name in names])
+    if not weights.sum():
+        weights = np.ones(len(names))
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def _refuse_cut_riff(file: BinaryIO) -> None:
+    """A cut avi still decodes to its end: only its first chunk states how long it was."""
+    head = file.read(12)
+    size = file.seek(0, 2)
+    file.seek(0)
+    stated = 8 + int.from_bytes(head[4:8], "little")
+    if head[:4] == b"RIFF" and head[8:] == b"AVI " and size < stated:
+        raise AudioError(f"truncated: {size} of {stated} bytes")
+
+
+def load_av() -> Any:
+    """The module `av`. Raises AudioError where PyAV is not installed."""
+    try:
+        return importlib.import_module("av")
+    except ImportError as error:
+        raise AudioError("decoding this format needs PyAV: `pip install av`") from error
