@@ -20,11 +20,18 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.command_line import make_parser, run
+from data_prep.corpus_card import read_corpus
 from data_prep.prototyping.checks import axis_warnings, polarity_warnings
-from data_prep.prototyping.file import PROTOTYPES_FILE, prototypes_path, write_prototypes
+from data_prep.prototyping.file import (
+    FITTED_ON,
+    PROTOTYPES_FILE,
+    prototypes_path,
+    write_prototypes,
+)
 from data_prep.prototyping.maths import STATISTICS, Floats, difficulties, fit_by_domain, is_usable
 from data_prep.prototyping.records import ALL, CORPUS, Centroid, Prototypes
-from data_prep.prototyping.rows import TrainRows, read_train_rows
+from data_prep.prototyping.rows import TrainRows, read_train_rows, train_set
+from data_prep.provenance import Provenance, seen_rows, write_beside
 from data_prep.records import LABEL_COLUMNS
 
 QUANTILES = [tenth / 10 for tenth in range(1, 10)]
@@ -159,12 +166,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(lambda: _fit(options))
 
 
+def fitted_rows(data_dirs: Sequence[str | Path], fold: str | None = None) -> Provenance:
+    """The record of the rows that prototypes are fitted on."""
+    parts = [
+        seen_rows(train_set(Path(data_dir), fold), read_corpus(data_dir).name, FITTED_ON, fold)
+        for data_dir in data_dirs
+    ]
+    return Provenance().merged(*parts)
+
+
 def _fit(options: argparse.Namespace) -> None:
     path = options.output or prototypes_path(options.data_dirs[0], options.fold)
     fold = options.fold
     prototypes = fit_prototypes(options.data_dirs, options.label, options.statistic, fold)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_prototypes(path, prototypes)
+    write_beside(path, fitted_rows(options.data_dirs, fold))
     print(summary_table(prototypes))
     print(f"wrote {path}")
 

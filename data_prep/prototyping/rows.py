@@ -72,7 +72,7 @@ def read_train_rows(
         names |= dict.fromkeys(corpus.labels[label])
         name = corpus.name if len(data_dirs) > 1 else None
         path = data_dir / f"{FITTED_ON}.tsv"
-        found = read_manifest(path) if fold is None else _train_set(data_dir, fold)
+        found = train_set(data_dir, fold)
         _check_labels(path, found, label, corpus.labels[label])
         rows += [(row.corpus or name, row) for row in found]
     train = _arrays(rows, label, tuple(names))
@@ -84,8 +84,10 @@ def read_train_rows(
     return train
 
 
-def _train_set(data_dir: Path, fold: str) -> list[Utterance]:
-    """The rows that a fold trains on."""
+def train_set(data_dir: Path, fold: str | None) -> list[Utterance]:
+    """The rows that are trained on: those of the train split, or of a fold's train set."""
+    if fold is None:
+        return read_manifest(data_dir / f"{FITTED_ON}.tsv")
     protocol, _, number = fold.partition("/")
     folds = read_folds(folds_path(data_dir, protocol))
     if number not in folds.folds:

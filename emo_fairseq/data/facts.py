@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 
 from emo_fairseq.data import legacy
-from emo_fairseq.data.fitted_tokenizer import check_fitted_apart
+from emo_fairseq.data.fitted_tokenizer import tokenizer_provenance
 from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.manifest import Split, read_corpus_file, truth_array
 from emo_fairseq.data.rows import RowsDataset
@@ -78,8 +78,10 @@ def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:
                 f"{source.folder / name}/dict.txt: not there; "
                 f"run `python -m data_prep.tokenize_{name} {source.folder}`"
             )
-        if source.cfg.fold is not None:
-            check_fitted_apart(source.folder / name, source.folder, source.cfg.fold)
+        if source.cfg.fold is not None:  # without, the train split is all that it can have seen
+            folder = source.folder / name
+            seen = tokenizer_provenance(folder, source.folder)
+            source.guard.check(f"the tokenizer of {name}", folder, seen)
         boundaries = source.cfg.init_token, source.cfg.separator_token
         found[name] = vocabulary.with_boundaries(*boundaries).to_state()
     return found

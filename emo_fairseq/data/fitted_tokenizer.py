@@ -1,60 +1,40 @@
-"""Whether a tokenizer that was fitted on train rows may be used under a fold."""
+"""Which rows the tokenizer of a token folder was fitted on."""
 
-import logging
-from collections.abc import Collection
 from pathlib import Path
 
-from data_prep.schema import Utterance, read_manifest
+from data_prep.provenance import Provenance, seen_rows
+from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 from data_prep.tokens.opened import vouches_for
-from emo_fairseq.data.fold import read_fold
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 
-logger = logging.getLogger(__name__)
-
 _TRAIN = "train"  # data_prep fits on the split of this name alone
-_HELD_OUT = ("valid", "test")
 
 
-def check_fitted_apart(folder: Path, data: Path, fold: str) -> None:
-    """Refuse a tokenizer that has seen what a fold validates or tests on; else say what it has.
+def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
+    """The record of the rows that a tokenizer has seen.
 
-    One that was taken as it is (GPT-2's, a Hugging Face model's) has seen nothing of the corpus.
+    One that was taken as it is (GPT-2's, a Hugging Face model's) has seen nothing of the corpus; a
+    fitted one has seen the train split, which the digest in its card must still be of.
 
     Args:
         folder: of tokens, in `data`.
         data: the data dir.
-        fold: PROTOCOL/FOLD.
 
     Raises:
-        UsageError: rows that it was fitted on are held out, or can no longer be told.
+        UsageError: the rows that it was fitted on are no longer those of the train split.
     """
-    if not (folder / TOKENIZER_FILE).is_file() or "fitted_on" not in read_card(folder)["settings"]:
-        return
+    card = read_card(folder) if (folder / TOKENIZER_FILE).is_file() else {"settings": {}}
+    fitted_on = card["settings"].get("fitted_on")
+    if fitted_on is None:
+        return Provenance()
     file = data / f"{_TRAIN}.tsv"
     rows = read_manifest(file) if file.is_file() else []
-    if not _was_fitted_on(folder, rows):
-        raise _refusal(folder, fold, f"on rows that are no longer those of {file}")
-    _, sets = read_fold(data, fold)
-    held_out = {name for part in _HELD_OUT for name in sets[part]}
-    if seen := [row.id for row in rows if row.id in held_out]:
-        what = "a train split that the fold tests on parts of"
-        raise _refusal(folder, fold, f"on {what} ({len(seen)} rows: {first_few(seen)})")
-    logger.info(
-        "the tokenizer of %s was fitted on the %d rows of %s, none of which --fold %s holds out",
-        *(folder, len(rows), file, fold),
-    )
-
-
-def _was_fitted_on(folder: Path, rows: Collection[Utterance]) -> bool:
-    card = read_card(folder)
     digest = card["splits"].get(_TRAIN, {}).get("digest")
-    return digest == card["settings"]["fitted_on"] and vouches_for(folder, _TRAIN, list(rows))
-
-
-def _refusal(folder: Path, fold: str, on_what: str) -> UsageError:
-    return UsageError(
-        f"--fold {fold}: the tokenizer of {folder} was fitted {on_what}; take one that is not "
-        f"fitted, such as `python -m data_prep.tokenize_{folder.name} --help` names"
-    )
+    if digest != fitted_on or not vouches_for(folder, _TRAIN, rows):
+        raise UsageError(
+            f"{folder}: the tokenizer was fitted on rows that are no longer those of {file}, and "
+            f"may have seen what is held out; run data_prep.tokenize_{folder.name} again"
+        )
+    corpus = read_corpus(data).name if (data / CORPUS_FILE).is_file() else None
+    return seen_rows(rows, corpus, _TRAIN)

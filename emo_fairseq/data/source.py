@@ -12,10 +12,12 @@ from omegaconf import OmegaConf
 from data_prep.audio.frames import num_frames
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
+from data_prep.provenance import TRAINED, Provenance, seen_rows
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data import legacy
 from emo_fairseq.data.fold import FOLD_SETS, read_fold
 from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames, StoredFrames
+from emo_fairseq.data.leak_guard import HeldOut, LeakGuard
 from emo_fairseq.data.limits import InputLimits
 from emo_fairseq.data.log_mel import ComputedFrames
 from emo_fairseq.data.manifest import (
@@ -55,6 +57,8 @@ class DataSource(InputLimits):
     Attributes:
         folder: ``--data``.
         is_legacy: whether it has the seed's layout.
+        corpus: its name; None without corpus.yaml.
+        guard: compares what is taken into a run with the rows that are held out.
 
     Raises:
         UsageError: the folder is no data dir, or lacks the input that is asked for.
@@ -69,6 +73,8 @@ class DataSource(InputLimits):
         check_data_dir(self.folder)
         self.is_legacy = bool(self.split_names()) and not (self.folder / f"{TRAIN}.tsv").exists()
         corpus = None if self.is_legacy else read_corpus_file(self.folder)
+        self.corpus = None if corpus is None else corpus.name
+        self.guard = LeakGuard(self.held_out, bool(getattr(cfg, "allow_leak", False)))
         if corpus is not None and corpus.sample_rate != SAMPLE_RATE and SPEECH in modalities:
             raise UsageError(
                 f"{self.folder}/corpus.yaml: n_samples counts at {corpus.sample_rate} Hz; encoders "
@@ -106,6 +112,22 @@ class DataSource(InputLimits):
                 self._whole = read_split(self.folder, self.audio_root, base, self.modalities)
             return self._whole.part(name, ids[name])
         return read_split(self.folder, self.audio_root, name, self.modalities)
+
+    def held_out(self) -> HeldOut:
+        """The rows that training must not see: of the fold's other sets, or the other splits."""
+        names = [name for name in FOLD_SETS if name != TRAIN]
+        if self.cfg.fold is None:
+            corpus = None if self.is_legacy else read_corpus_file(self.folder)
+            there = self.split_names() if corpus is None else list(corpus.splits)
+            files = [name for name in names if (self.folder / f"{name}.tsv").is_file()]
+            names = [name for name in there or files if name != TRAIN]
+        rows = {name: self.split(name).utterances for name in names}
+        return HeldOut(rows, self.corpus, self.cfg.fold)
+
+    def provenance(self, name: str, use: str = TRAINED) -> Provenance:
+        """The record of a split's rows, for what is made from them."""
+        fold = self.cfg.fold if name in FOLD_SETS else None
+        return seen_rows(self.split(name).utterances, self.corpus, name, fold, use)
 
     def split_names(self) -> list[str]:
         """The splits of the seed's layout; none in ours, whose corpus.yaml names them."""

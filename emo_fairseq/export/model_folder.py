@@ -30,7 +30,10 @@ from emo_fairseq.tuning_modes import FULL, LORA
 logger = logging.getLogger(__name__)
 
 # Of the state.
-_KEPT = ("labels", "class_counts", "auxiliary_labels", "frame_statistics", "corpus", "fold")
+_KEPT = (
+    *("labels", "class_counts", "auxiliary_labels", "frame_statistics", "corpus", "fold"),
+    "provenance",
+)
 _PROTOTYPES = "prototypes"  # of the state too: for readers, the model does not ask for them
 
 

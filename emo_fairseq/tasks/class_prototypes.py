@@ -1,6 +1,7 @@
 """The prototypes of a task's classes in VAD space, and how far utterances lie from them."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from data_prep.prototypes import (
     published_prototypes,
     read_prototypes,
 )
+from data_prep.provenance import Provenance, read_beside
 from emo_fairseq.data.annotations import vad_values
 from emo_fairseq.data.classes import Classes
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
+
+Take = Callable[[str, Path, Provenance | None], None]
 
 ALL, CORPUS = "all", "corpus"  # --prototype-scope
 _FITTED, _VALUES, _CORPORA = "fitted", "values", "corpora"
@@ -36,10 +40,13 @@ class ClassPrototypes:
         folder: the data dir.
         state: the task's; its ``prototypes`` is a dict that is empty until they are read.
         classes: whose prototypes.
+        take: lets what was made from other rows into the training, or refuses it; see
+            :meth:`emo_fairseq.tasks.settled_state.SettledState.take`.
     """
 
-    def __init__(self, cfg: Any, folder: Path, state: Any, classes: Classes) -> None:
+    def __init__(self, cfg: Any, folder: Path, state: Any, classes: Classes, take: Take) -> None:
         self._cfg, self._folder, self._state, self.classes = cfg, folder, state, classes
+        self._take = take
 
     def are_there(self) -> bool:
         """Whether a checkpoint had them, a file is asked for, or one lies there and knows a class.
@@ -103,7 +110,8 @@ class ClassPrototypes:
         if not self._file().exists():
             raise UsageError(f"{wanted_by}: {self._file()} is not there; run {self._command()}")
         found = read_prototypes(self._file())
-        if found.fold != self._cfg.fold:
+        seen = read_beside(self._file())
+        if seen is None and found.fold != self._cfg.fold:
             raise UsageError(
                 f"{self._file()}: fitted on {found.fold or 'the train split'}, which holds rows "
                 f"that --fold {self._cfg.fold} does not train on; run {self._command()}"
@@ -113,6 +121,7 @@ class ClassPrototypes:
                 f"{self._file()}: prototypes of {found.label}, and not of {self.classes.column}; "
                 f"run data_prep.fit_prototypes with --label {self.classes.column}"
             )
+        self._take("--prototypes", self._file(), seen)
         return found
 
     @property

@@ -116,6 +116,12 @@ class EmotionPredictionConfig(
     init_video_from: Optional[str] = field(
         default=None, metadata={"help": "start the video encoder from a checkpoint of this task"}
     )
+    allow_leak: bool = field(
+        default=False,
+        metadata={
+            "help": "take what has seen held-out rows; every table made from the run says so"
+        },
+    )
     mask_modality: Optional[str] = field(
         default=None,
         metadata={"help": "take these modalities for missing in every row (text, speech, video)"},

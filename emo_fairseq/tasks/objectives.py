@@ -26,7 +26,7 @@ class Objectives(SettledState):
         target = target_of_classes(self.target)
         names = self.labels if self.target.has_labels else facts.read_labels(self.source, target)
         classes = Classes(target, names)
-        return ClassPrototypes(self.cfg, self.source.folder, self.state, classes)
+        return ClassPrototypes(self.cfg, self.source.folder, self.state, classes, self.take)
 
     def class_difficulties(self) -> Tensor:
         """(K,) mean distance of each class's rows of the train split to its prototype."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from fairseq import checkpoint_utils
 
+from data_prep.provenance import Provenance
 from emo_fairseq.compat import TASK_NAME
 from emo_fairseq.data.manifest import read_corpus_file
 from emo_fairseq.data.vocabulary import Vocabulary
@@ -41,6 +42,16 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """What the task knew when a checkpoint was written."""
     saved = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), {"task": TASK_NAME})
     return dict(saved.get("task_state", {}))
+
+
+def stored_provenance(state: Mapping[str, Any], file: str | Path) -> Provenance | None:
+    """What a checkpoint's model was made from, by its task's state; None where that is unknown.
+
+    Raises:
+        data_prep.schema.ManifestError: the record cannot be read; names `file`.
+    """
+    record = state.get("provenance")
+    return None if record is None else Provenance.from_state(record, file)
 
 
 def changing_state(cfg: Any) -> dict[str, Callable[[], Any]]:

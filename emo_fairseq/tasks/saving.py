@@ -1,10 +1,11 @@
 """What scoring writes to files that it is told of, and where."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_prep.provenance import Provenance, provenance_path, write_beside
 from emo_fairseq import attention, embeddings, predictions
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError, check_writable
@@ -37,13 +38,14 @@ class Saved:
 
     Args:
         cfg: options of the task.
+        read_provenance: of the model that is scored; None where nothing records it.
 
     Attributes:
         attention_ids: utterances whose attention is asked for.
     """
 
-    def __init__(self, cfg: Any) -> None:
-        self._cfg = cfg
+    def __init__(self, cfg: Any, read_provenance: Callable[[], Provenance | None]) -> None:
+        self._cfg, self._read_provenance = cfg, read_provenance
         self.attention_ids = attention_ids(cfg)
         self._predictions: list[predictions.Row] = []
         self._embeddings: list[embeddings.Embedded] = []
@@ -54,7 +56,11 @@ class Saved:
         cfg = self._cfg
         if cfg.save_predictions:
             self._predictions += _collected("predictions", logging_outputs)
-            predictions.write(Path(cfg.save_predictions), self._predictions)
+            file = Path(cfg.save_predictions)
+            provenance_path(file).unlink(missing_ok=True)
+            predictions.write(file, self._predictions)
+            if (provenance := self._read_provenance()) is not None:
+                write_beside(file, provenance)
         if cfg.save_embeddings:
             self._embeddings += _collected("embeddings", logging_outputs)
             embeddings.write(Path(cfg.save_embeddings), self._embeddings)

@@ -3,17 +3,21 @@
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
 
+from data_prep.provenance import SELECTED, Provenance
 from emo_fairseq import seed_flags
 from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
+from emo_fairseq.data.leak_guard import OPTION as ALLOW_LEAK
+from emo_fairseq.data.leak_guard import HeldOut, describe_leak, warn_unknown
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.source import TRAIN, DataSource
 from emo_fairseq.data.vocabulary import Vocabulary
@@ -30,7 +34,12 @@ from emo_fairseq.tasks.encoders import (
     describe_encoders,
 )
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
-from emo_fairseq.tasks.resumed_state import changing_state, check_same_data, read_state
+from emo_fairseq.tasks.resumed_state import (
+    changing_state,
+    check_same_data,
+    read_state,
+    stored_provenance,
+)
 from emo_fairseq.tasks.saving import Saved
 from emo_fairseq.tasks.surroundings import Surroundings
 
@@ -39,7 +48,7 @@ logger = logging.getLogger(__name__)
 # What every checkpoint holds, beside the class counts of targets that have classes.
 _SETTLED = (
     *("encoders", "labels", "vocabulary", "frame_statistics"),
-    *("auxiliary_labels", "corpus", "fold"),
+    *("auxiliary_labels", "corpus", "fold", "provenance"),
 )
 
 
@@ -62,8 +71,9 @@ class SettledState(FairseqTask):
         self.trains = False  # until setup_task says so
         self.frozen: FrozenEncoders | None = None
         self.annotators: dict[str, Callable[[Split], np.ndarray]] = {}
-        self.saved = Saved(cfg)
+        self.saved = Saved(cfg, self.scored_provenance)
         self.boards = Boards(*self.surroundings.boards())
+        self.leaks: tuple[str, ...] = ()  # of what is scored
         add = self.state.add_factory
         add("encoders", lambda: describe_encoders(source, self._resumed.get("encoders", {})))
         add("labels", lambda: facts.read_labels(source, self.target))
@@ -73,6 +83,7 @@ class SettledState(FairseqTask):
         add("auxiliary_labels", self._read_auxiliary_labels)
         for name, factory in changing_state(cfg).items():
             add(name, factory)
+        add("provenance", lambda: self._trained_on().to_state())
 
     def open_source(self) -> DataSource:
         """Where the input comes from; a task that only predicts has no data dir to open."""
@@ -94,9 +105,67 @@ class SettledState(FairseqTask):
         if self._resumed and self.surroundings.resumes_training():
             check_same_data(self._resumed, self.state.state_dict, self.source.folder)
             self.load_state_dict(self._resumed)
+        for option, file in self.surroundings.weights_to_take().items():
+            state = self._resumed or read_state(file)
+            self.take(option, file, stored_provenance(state, file))
         if self.surroundings.resets_meters():
             self.state.patience.clear()
         keep_patience(self.state.patience)
+
+    def take(self, option: str, place: str | Path, provenance: Provenance | None) -> None:
+        """Let what was made from other rows into this training, and keep the record of them.
+
+        Args:
+            option: that names it.
+            place: the file.
+            provenance: what it was made from; None where nothing records that.
+
+        Raises:
+            UsageError: it has seen rows that are held out here, and ``--allow-leak`` is not given.
+        """
+        self.source.guard.check(option, place, provenance)
+        self.state.provenance.update(self._trained_on().to_state())
+
+    def provenance(self) -> Provenance | None:
+        """What the model was made from; None of a checkpoint that does not record it."""
+        return stored_provenance(self.state.state_dict, "the checkpoint")
+
+    def scored_provenance(self) -> Provenance | None:
+        """The same, and the leaks that ``--allow-leak`` has let pass in scoring."""
+        known = self.provenance()
+        return None if known is None else known.merged(Provenance(allowed=self.leaks))
+
+    def check_scored(self, split: Split) -> None:
+        """Refuse to score a model on rows that it was trained on, but for the train split.
+
+        Raises:
+            UsageError: it was, and ``--allow-leak`` is not given.
+        """
+        if split.name == TRAIN:
+            return
+        known = self.provenance()
+        if known is None:
+            warn_unknown("the checkpoint", logger.warning)
+            return
+        rows = HeldOut({split.name: split.utterances}, self.source.corpus, self.cfg.fold)
+        if not (leak := describe_leak(rows, known)):
+            return
+        if not getattr(self.cfg, "allow_leak", False):
+            trained = self.state.state_dict.get("fold")
+            raise UsageError(
+                f"--valid-subset {split.name}: the model {leak}, so figures on them would be worth "
+                f"nothing; score rows that it has not seen{f' (--fold {trained})' * bool(trained)}"
+                f", or add {ALLOW_LEAK}, which every table made from the predictions will show"
+            )
+        logger.warning("--valid-subset %s: the model %s; allowed", split.name, leak)
+        self.leaks = (*dict.fromkeys((*self.leaks, f"the model {leak}")),)
+
+    def _trained_on(self) -> Provenance:
+        """The record of this training's own rows, and of all that it was given."""
+        own = self.source.provenance(TRAIN)
+        if chooses := self.surroundings.choosing_split():
+            own = own.merged(self.source.provenance(chooses, SELECTED))
+        return own.merged(self.source.guard.accepted)
 
     @functools.cached_property
     def _resumed(self) -> dict[str, Any]:
@@ -127,11 +196,6 @@ class SettledState(FairseqTask):
         self.source.read_for(self.encoder_cards())
         if isinstance(self.source, DataSource):
             check_same_features(self.encoder_cards(), self.source.folder)
-        if self.cfg.fold != self.state.fold:
-            logger.warning(
-                "--fold %s: the checkpoint was trained on %s, which may hold the rows of this one",
-                *(self.cfg.fold, self.state.fold or "no fold"),
-            )
         if fitted is not None and fitted != self.state.frame_statistics:
             # fairseq loads the valid splits before the checkpoint: bring them to its statistics.
             logger.warning("statistics of frames are the checkpoint's, not those of --data")

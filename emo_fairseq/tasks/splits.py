@@ -32,6 +32,8 @@ def build_split(task: Any, name: str, for_training: bool) -> Any:
         UsageError: no row can be used, or there is a modality that training would never see.
     """
     source, part = task.source, task.source.split(name)
+    if not task.trains:
+        task.check_scored(part)
     facts.check_vocabularies(source, part, task.vocabularies())
     masked = masked_modalities(task.cfg.mask_modality, task.modalities)
     present = {

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from emo_fairseq.compat import TASK_NAME
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import merged_state_dict
+from emo_fairseq.tasks.resumed_state import stored_provenance
 from emo_fairseq.tasks.stage_encoders import (
     Stage,
     backbone_prefix,
@@ -38,16 +39,17 @@ def initialise(model: nn.Module, task: Any) -> None:
             or knows other words.
     """
     if task.cfg.init_from:
-        _take_what_fits(model, task, _read("--init-from", task.cfg.init_from))
+        _take_what_fits(model, task, _read(task, "--init-from", task.cfg.init_from))
     for modality in task.modalities:
         if path := getattr(task.cfg, f"init_{modality}_from"):
-            stage = _read(f"--init-{modality}-from", path, only=prefix(modality))
+            stage = _read(task, f"--init-{modality}-from", path, only=prefix(modality))
             _take_encoder(model, task, modality, stage)
 
 
-def _read(option: str, path: str, only: str = "") -> Stage:
-    """Read a stage, and of its parameters those whose names begin so."""
+def _read(task: Any, option: str, path: str, only: str = "") -> Stage:
+    """Read a stage that has seen no held-out row; of its parameters those whose names begin so."""
     state = checkpoint_utils.load_checkpoint_to_cpu(path, {"task": TASK_NAME})
+    task.take(option, path, stored_provenance(state.get("task_state", {}), path))
     parameters = {name: value for name, value in state["model"].items() if name.startswith(only)}
     try:
         merged = merged_state_dict(parameters)

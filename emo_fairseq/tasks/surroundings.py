@@ -11,6 +11,7 @@ from torch import nn
 
 from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.compat.early_stop import has_run_out
+from emo_fairseq.data.leak_guard import is_test_split
 from emo_fairseq.errors import UsageError
 from emo_fairseq.metrics.derivations import is_better_larger
 from emo_fairseq.optim.adamw import check_half_precision, check_optimizer
@@ -40,6 +41,29 @@ class Surroundings:
         if options.restore_file == "checkpoint_last.pt":
             file = Path(options.save_dir) / file
         return file if file.exists() else None
+
+    def weights_to_take(self) -> dict[str, Path]:
+        """By option the checkpoints of fairseq's own options that a training begins from.
+
+        That in ``--save-dir`` comes first; fairseq looks at the others only where there is none.
+        """
+        if not self.trains():
+            return {}
+        options = self._whole.checkpoint
+        if (file := self.checkpoint_to_resume()) is not None:
+            return {"--restore-file": file}
+        given = {
+            f"--{name.replace('_', '-')}": options.get(name)
+            for name in ("continue_once", "finetune_from_model")
+        }
+        found = {option: Path(file) for option, file in given.items() if file}
+        return {option: file for option, file in found.items() if file.is_file()}
+
+    def choosing_split(self) -> str | None:
+        """The split by which fairseq-train keeps the best checkpoint; None if none is validated."""
+        if not self.trains() or self._whole.dataset.disable_validation:
+            return None
+        return str(self._whole.dataset.valid_subset).split(",")[0]
 
     def on_cpu(self) -> bool:
         """Whether ``--cpu`` is given."""
@@ -167,6 +191,14 @@ class Surroundings:
                 f"--train-subset {options.train_subset}: labels, statistics and prototypes are "
                 f"those of the split {train}, which is what is trained on; leave the option out, "
                 "or name the split so"
+            )
+        chooses = self.choosing_split()
+        if chooses is not None and is_test_split(chooses):
+            raise UsageError(
+                f"--valid-subset {options.valid_subset}: {chooses} would choose the checkpoint "
+                "(and stop the training), so that figures on it would flatter the model; name the "
+                "valid split first, and score the test split after the training: fairseq-validate "
+                f"--valid-subset {chooses}"
             )
         if train in options.valid_subset.split(","):
             raise UsageError(

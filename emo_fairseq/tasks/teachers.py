@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from fairseq import checkpoint_utils
 
+from data_prep.provenance import read_beside
 from emo_fairseq import predictions
 from emo_fairseq.compat import TASK_NAME
 from emo_fairseq.data.manifest import Split
@@ -29,10 +30,11 @@ def teacher_from_predictions(path: str, task: Any) -> Callable[[Split], np.ndarr
     """Answers that ``fairseq-validate --save-predictions`` wrote.
 
     Raises:
-        UsageError: no such file, one of other labels or of yes/no questions, or one in which an id
-            occurs twice.
+        UsageError: no such file, one of other labels or of yes/no questions, one in which an id
+            occurs twice, or one of a model that has seen rows that the student holds out.
     """
     rows = predictions.read(Path(path))
+    task.take("--teacher-predictions", path, read_beside(Path(path)))
     columns = _columns(task.target, task.labels)
     given = [name for name in (rows or [{}])[0] if name.startswith((PROBABILITY, PREDICTION_OF))]
     if rows and set(given) != set(columns):
@@ -81,7 +83,8 @@ def teacher_from_checkpoint(
         task: the student's.
 
     Raises:
-        UsageError: a model of other labels, or of another target.
+        UsageError: a model of other labels, of another target, or one that has seen rows that the
+            student holds out.
     """
     option = f"--teacher-checkpoint {path}"
     overrides = {"data": data or task.cfg.data}
@@ -95,11 +98,7 @@ def teacher_from_checkpoint(
             f"{option}: it predicts {teachers_task.target.name} ({', '.join(teachers_task.labels)}"
             f"), and its student {task.target.name} ({', '.join(task.labels)})"
         )
-    if teachers_task.cfg.fold != task.cfg.fold:
-        raise UsageError(
-            f"{option}: it was trained on {teachers_task.cfg.fold or 'no fold'}, and may know the "
-            f"rows that --fold {task.cfg.fold} tests on; give the teacher of the same fold"
-        )
+    task.take("--teacher-checkpoint", path, teachers_task.provenance())
     device = encoding_device(task.surroundings.on_cpu())
 
     def provide(split: Split) -> np.ndarray:

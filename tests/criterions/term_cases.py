@@ -145,11 +145,14 @@ class Task:
     @functools.cached_property
     def class_prototypes(self) -> ClassPrototypes:
         classes = Classes(target_of_classes(self.target), LABELS)
-        return ClassPrototypes(self.cfg, self.source.folder, self.state, classes)
+        return ClassPrototypes(self.cfg, self.source.folder, self.state, classes, self.take)
 
     def class_difficulties(self) -> Tensor:
         self.class_prototypes.require("--class-weighting difficulty")
         return self.class_prototypes.class_means(self.split)
+
+    def take(self, *_: object) -> None:
+        """Nothing is held out."""
 
     def teacher_from_predictions(self, path: str) -> Callable[[Split], np.ndarray]:
         return teachers.teacher_from_predictions(path, self)

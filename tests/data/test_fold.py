@@ -15,6 +15,7 @@ import yaml
 from data_prep.features.stored import write_split
 from data_prep.fit_prototypes import main
 from data_prep.folds import FOLDS_FOLDER
+from data_prep.provenance import provenance_path
 from data_prep.schema import read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.errors import UsageError
@@ -198,6 +199,9 @@ def test_prototypes_of_other_rows_are_refused(folded: Path, make_task: Any) -> N
     assert main([str(folded)]) == 0
     file = folded / "prototypes.json"
     task = make_task(folded, modality="text", fold=f"{PROTOCOL}/1", prototypes=str(file))
+    with pytest.raises(UsageError, match=r"--prototypes .*was trained on \d+ of the"):
+        task.class_prototypes.require("v1")
+    provenance_path(file).unlink()
     with pytest.raises(UsageError, match="fitted on the train split, which holds rows that --fold"):
         task.class_prototypes.require("v1")
 
@@ -206,12 +210,12 @@ def test_a_tokenizer_that_was_fitted_on_all_folds_is_refused(
     folded: Path, toy_corpus: Path, make_task: Any
 ) -> None:
     shutil.copy(toy_corpus / "text" / TOKENIZER_FILE, folded / "text" / TOKENIZER_FILE)
-    with pytest.raises(UsageError, match="was fitted on a train split that the fold tests on"):
+    with pytest.raises(UsageError, match=r"tokenizer of text .*was trained on \d+ of the"):
         make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
 
 
 def test_a_tokenizer_fitted_on_other_rows_than_a_fold_holds_out_is_taken(
-    folded: Path, toy_corpus: Path, make_task: Any, caplog: pytest.LogCaptureFixture
+    folded: Path, toy_corpus: Path, make_task: Any
 ) -> None:
     """Folds of the test split, a tokenizer of the train split; then another train split."""
     shutil.copy(toy_corpus / "text" / TOKENIZER_FILE, folded / "text" / TOKENIZER_FILE)
@@ -221,22 +225,27 @@ def test_a_tokenizer_fitted_on_other_rows_than_a_fold_holds_out_is_taken(
     file.write_text(
         json.dumps(json.loads(file.read_text()) | {"base": "test", "folds": {"1": sets}})
     )
-    caplog.set_level("INFO")
-    make_task(folded, modality="text", fold=f"{PROTOCOL}/1").load_dataset("train")
-    assert f"was fitted on the 32 rows of {folded / 'train.tsv'}, none of which" in caplog.text
+    task = make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
+    seen = {(part.split, part.fold): len(part.hashes) for part in task.provenance().seen}
+    assert seen["train", None] == 32, "the rows of the tokenizer"
+    assert seen["train", f"{PROTOCOL}/1"] == len(ids) - 4, "the model's own"
     lines = (folded / "train.tsv").read_text().splitlines()
     (folded / "train.tsv").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(UsageError, match="fitted on rows that are no longer those of"):
         make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
 
 
-def test_the_state_names_the_fold_and_another_one_is_told(
-    folded: Path, make_task: Any, caplog: pytest.LogCaptureFixture
+def test_the_state_names_the_fold_and_another_one_is_not_scored(
+    folded: Path, make_task: Any
 ) -> None:
     state = make_task(folded, modality="text", fold=f"{PROTOCOL}/1").state_dict()
     assert state["fold"] == f"{PROTOCOL}/1"
-    for fold, warnings in ((f"{PROTOCOL}/1", 0), (f"{PROTOCOL}/2", 1)):
-        caplog.clear()
+    for fold, is_seen in ((f"{PROTOCOL}/1", False), (f"{PROTOCOL}/3", True)):
         scored = make_task(folded, modality="text", fold=fold, from_checkpoint=True)
         scored.load_state_dict(state)
-        assert caplog.text.count("may hold the rows of this one") == warnings
+        scored.load_dataset("train")
+        if not is_seen:
+            scored.load_dataset("test")
+            continue
+        with pytest.raises(UsageError, match=r"test: the model was trained on \d+ of"):
+            scored.load_dataset("test")

@@ -1,5 +1,6 @@
 """What a task reads of the options round its own."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,3 +26,40 @@ def test_ranks_that_train_each_by_itself_are_refused(monkeypatch: pytest.MonkeyP
     surroundings().check_ranks()  # nothing is trained
     monkeypatch.setenv("WORLD_SIZE", "1")
     training.check_ranks()
+
+
+def training(**sections: Any) -> Surroundings:
+    dataset = {"train_subset": "train", "valid_subset": "valid", "disable_validation": False}
+    checkpoint = {"restore_file": "checkpoint_last.pt", "save_dir": "nowhere"}
+    return surroundings(
+        optimizer={"_name": "adam"},
+        dataset=dataset | sections.get("dataset", {}),
+        checkpoint=checkpoint | sections.get("checkpoint", {}),
+    )
+
+
+@pytest.mark.parametrize("subsets", ["test", "test,valid", "test2"])
+def test_the_test_split_chooses_no_checkpoint(subsets: str) -> None:
+    chosen = training(dataset={"valid_subset": subsets})
+    with pytest.raises(UsageError, match=r"would choose the checkpoint .* fairseq-validate"):
+        chosen.check_subsets("train")
+    unused = training(dataset={"valid_subset": subsets, "disable_validation": True})
+    unused.check_subsets("train")
+    assert unused.choosing_split() is None
+    beside = training(dataset={"valid_subset": f"valid,{subsets}"})
+    beside.check_subsets("train")
+    assert beside.choosing_split() == "valid", "fairseq chooses by the first"
+
+
+def test_every_checkpoint_that_a_training_begins_from_is_named(tmp_path: Path) -> None:
+    other = tmp_path / "other.pt"
+    other.touch()
+    options = {"save_dir": str(tmp_path), "finetune_from_model": str(other)}
+    assert training(checkpoint=options).weights_to_take() == {"--finetune-from-model": other}
+    assert training(checkpoint={"restore_file": str(other)}).weights_to_take() == {
+        "--restore-file": other
+    }
+    last = tmp_path / "checkpoint_last.pt"
+    last.touch()
+    assert training(checkpoint=options).weights_to_take() == {"--restore-file": last}
+    assert surroundings().weights_to_take() == {}

@@ -1,0 +1,276 @@
+"""Which rows a checkpoint, a predictions file, prototypes or a tokenizer was made from.
+
+A figure on rows that a model has seen, directly or through what it was built from, is worth
+nothing. So everything that learns from rows records them, and everything that takes such a thing
+compares the record with the rows that are held out now.
+
+Leaks are mostly partial (another fold of the same corpus), which one digest of all ids cannot
+find. Each row is therefore recorded by itself, as the first 8 bytes of the SHA-256 of its id:
+800 kB for 100,000 rows, 1.07 MB as base64 in JSON or in a checkpoint. Of 100,000 recorded rows and
+10,000 others, the chance that any two share a hash is about 5e-11. No id can be read from it.
+
+Rows are the same if their corpus and their id are: ids such as "0001" occur in many corpora, while
+the folder that a corpus lies in says nothing. In a data dir of several corpora the corpus is that
+of the row, and the prefix that :mod:`data_prep.combine` puts before the id is taken off, so that a
+row is the same alone and combined. A corpus that is prepared twice under two names is not
+recognized; where *all* held-out ids occur under another name, the caller can warn.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.files.replacing import replacing
+from data_prep.records import Fault, ManifestError, Utterance
+
+TRAINED, SELECTED = "trained", "selected"  # rows that fitted a model; rows that chose a checkpoint
+UNNAMED = ""  # the corpus of a data dir without corpus.yaml
+ENDING = ".provenance.json"  # of what stands beside a predictions file
+_HASH_BYTES = 8
+_REMEDY = "make it again, or remove it and give --allow-leak knowingly"
+
+Hashes = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
+class SeenRows:
+    """Rows of one split of one corpus.
+
+    Attributes:
+        corpus: its name in corpus.yaml, or `UNNAMED`.
+        split: such as ``train``.
+        fold: PROTOCOL/FOLD that the split was a set of; None for a split on disk.
+        use: `TRAINED` or `SELECTED`.
+        hashes: (N,) of the ids, sorted, each once.
+    """
+
+    corpus: str
+    split: str
+    fold: str | None
+    use: str
+    hashes: Hashes
+
+    @property
+    def key(self) -> tuple[str, str, str | None, str]:
+        """All but the rows themselves."""
+        return self.corpus, self.split, self.fold, self.use
+
+    def __str__(self) -> str:
+        where = self.split if self.fold is None else f"{self.split} of {self.fold}"
+        return f"{where} of {self.corpus or 'an unnamed corpus'}"
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """What something was made from, with what that was made from in turn.
+
+    Attributes:
+        seen: rows, at most one entry a corpus, split, fold and use.
+        unknown: things without a record that it was made from, in words.
+        allowed: leaks that ``--allow-leak`` let pass, a sentence each.
+    """
+
+    seen: tuple[SeenRows, ...] = ()
+    unknown: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+
+    def merged(self, *others: Provenance) -> Provenance:
+        """The union of several records."""
+        rows: dict[tuple[str, str, str | None, str], SeenRows] = {}
+        for part in (self, *others):
+            for seen in part.seen:
+                before = rows.get(seen.key)
+                hashes = seen.hashes if before is None else np.union1d(before.hashes, seen.hashes)
+                rows[seen.key] = replace(seen, hashes=hashes)
+        return Provenance(
+            tuple(rows.values()),
+            tuple(dict.fromkeys(x for part in (self, *others) for x in part.unknown)),
+            tuple(dict.fromkeys(x for part in (self, *others) for x in part.allowed)),
+        )
+
+    def overlap(
+        self, rows: Iterable[Utterance], corpus: str | None, uses: Sequence[str] = (TRAINED,)
+    ) -> list[str]:
+        """The ids of the rows that were seen, in their order.
+
+        Args:
+            rows: of a manifest.
+            corpus: the name of their data dir's corpus; None without corpus.yaml.
+            uses: which kinds of having been seen count.
+        """
+        seen: dict[str, list[Hashes]] = {}
+        for part in self.seen:
+            if part.use in uses:
+                seen.setdefault(part.corpus, []).append(part.hashes)
+        found = []
+        for name, ids in _by_corpus(rows, corpus).items():
+            if name in seen:
+                own = np.array([_hash(bare) for bare, _ in ids], dtype=np.uint64)
+                is_seen = np.isin(own, np.concatenate(seen[name]))
+                found += [ids[row] for row in np.flatnonzero(is_seen).tolist()]
+        return [whole for _, whole in found]
+
+    def namesakes(self, rows: Sequence[Utterance], corpus: str | None) -> str | None:
+        """Another corpus in whose recorded rows *every* one of these ids occurs; None without."""
+        own = np.unique(np.array([_hash(_bare_id(row)) for row in rows], dtype=np.uint64))
+        names = {row.corpus or corpus or UNNAMED for row in rows}
+        others: dict[str, list[Hashes]] = {}
+        for part in self.seen:
+            if part.use == TRAINED and part.corpus not in names:
+                others.setdefault(part.corpus, []).append(part.hashes)
+        for name, hashes in others.items():
+            if len(own) and np.isin(own, np.concatenate(hashes)).all():
+                return name or "an unnamed corpus"
+        return None
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values, for JSON and for a checkpoint."""
+        return {
+            "seen": [
+                {
+                    "corpus": part.corpus,
+                    "split": part.split,
+                    "fold": part.fold,
+                    "use": part.use,
+                    "n": len(part.hashes),
+                    "ids": base64.b64encode(part.hashes.astype("<u8").tobytes()).decode("ascii"),
+                }
+                for part in self.seen
+            ],
+            "unknown": list(self.unknown),
+            "allowed": list(self.allowed),
+        }
+
+    @classmethod
+    def from_state(cls, state: object, file: str | Path) -> Provenance:
+        """What :meth:`to_state` gave.
+
+        Raises:
+            ManifestError: it is something else; names `file`.
+        """
+        try:
+            if not isinstance(state, Mapping) or {*state} != {"seen", "unknown", "allowed"}:
+                raise ValueError("it has other keys than seen, unknown and allowed")
+            sentences = [_sentences(state[name]) for name in ("unknown", "allowed")]
+            return cls(tuple(_seen_from(part) for part in state["seen"]), *sentences)
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"the record of the rows it was made from cannot be read ({error})"
+            raise ManifestError(Fault(str(file), None, what, _REMEDY)) from error
+
+
+def _seen_from(part: Mapping[str, Any]) -> SeenRows:
+    try:
+        content = base64.b64decode(part["ids"], validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"ids: {error}") from error
+    corpus, split, fold, use = (part[name] for name in ("corpus", "split", "fold", "use"))
+    texts = (corpus, split, use, "" if fold is None else fold)
+    if not all(isinstance(text, str) for text in texts) or use not in (TRAINED, SELECTED):
+        raise ValueError(f"{corpus!r}, {split!r}, {fold!r}, {use!r} is no description of rows")
+    if len(content) != part["n"] * _HASH_BYTES:
+        raise ValueError(f"{len(content)} bytes of ids, where {part['n']} rows have 8 each")
+    hashes = np.frombuffer(content, dtype="<u8").astype(np.uint64)
+    return SeenRows(corpus, split, fold, use, hashes)
+
+
+def _sentences(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple) or not all(isinstance(x, str) for x in values):
+        raise ValueError(f"{values!r} is no list of sentences")
+    return tuple(values)
+
+
+def seen_rows(
+    rows: Iterable[Utterance],
+    corpus: str | None,
+    split: str,
+    fold: str | None = None,
+    use: str = TRAINED,
+) -> Provenance:
+    """The record of some rows of a data dir.
+
+    Args:
+        rows: of a manifest.
+        corpus: the name of the data dir's corpus; None without corpus.yaml.
+        split: which these are.
+        fold: PROTOCOL/FOLD that `split` is a set of; None for a split on disk.
+        use: `TRAINED` or `SELECTED`.
+    """
+    return Provenance(
+        tuple(
+            SeenRows(
+                *(name, split, fold, use),
+                np.unique(np.array([_hash(bare) for bare, _ in ids], dtype=np.uint64)),
+            )
+            for name, ids in _by_corpus(rows, corpus).items()
+        )
+    )
+
+
+def _by_corpus(rows: Iterable[Utterance], corpus: str | None) -> dict[str, list[tuple[str, str]]]:
+    """By corpus the ids of its rows: within the corpus, and as the manifest has them."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        found.setdefault(row.corpus or corpus or UNNAMED, []).append((_bare_id(row), row.id))
+    return found
+
+
+def _bare_id(row: Utterance) -> str:
+    return row.id if row.corpus is None else row.id.removeprefix(f"{row.corpus}/")
+
+
+def _hash(name: str) -> int:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:_HASH_BYTES], "little")
+
+
+# -- beside a predictions file ---------------------------------------------------------------------
+
+
+def provenance_path(file: Path) -> Path:
+    """Where the record of a file lies that cannot hold it itself.
+
+    >>> provenance_path(Path("run/predictions.tsv")).name
+    'predictions.tsv.provenance.json'
+    """
+    return file.with_name(file.name + ENDING)
+
+
+def write_beside(file: Path, provenance: Provenance) -> None:
+    """Write the record of a file that is there already; its digest ties the two together."""
+    content = {"sha256": _digest(file), **provenance.to_state()}
+    with replacing(provenance_path(file)) as part:
+        part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_beside(file: Path) -> Provenance | None:
+    """The record of a file; None where there is none, or where it is of other content.
+
+    Raises:
+        ManifestError: there is one that cannot be read.
+    """
+    beside = provenance_path(file)
+    if not beside.is_file():
+        return None
+    try:
+        content = json.loads(beside.read_text(encoding="utf-8"))
+        digest = content.pop("sha256")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        what = f"cannot be read as JSON ({error})"
+        raise ManifestError(Fault(str(beside), None, what, _REMEDY)) from error
+    provenance = Provenance.from_state(content, beside)
+    return provenance if digest == _digest(file) else None
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
