@@ -44,6 +44,25 @@ def load(state: Any, path: Path, overrides: Any = None) -> Any:
     return checkpoint_utils.load_checkpoint_to_cpu(str(path), overrides)
 
 
+def test_a_checkpoint_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint_best.pt"
+    load(checkpoint_state(model={"weight": torch.ones(1000)}), file, OURS)
+    content = bytearray(file.read_bytes())
+    content[content.index(torch.ones(8).numpy().tobytes()) + 3] ^= 0x40  # 1.0 becomes inf
+    file.write_bytes(content)
+    message = r"checkpoint_best\.pt: damaged: the CRC of checkpoint_best/data/0 is another; copy"
+    with pytest.raises(UsageError, match=message):
+        checkpoint_utils.load_checkpoint_to_cpu(str(file), OURS)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_checkpoint_of_a_diverged_training_is_refused(tmp_path: Path, value: float) -> None:
+    model = {"head.bias": torch.ones(3), "head.weight": torch.tensor([1.0, value])}
+    message = r"c\.pt: 1 of 2 weights are NaN or infinite \(head\.weight\); the training diverged"
+    with pytest.raises(UsageError, match=message):
+        load(checkpoint_state(model=model), tmp_path / "c.pt", OURS)
+
+
 class Marker:
     """Not on the list of classes that may be loaded."""
 

@@ -3,7 +3,7 @@
 import argparse
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from omegaconf.base import ContainerMetadata, Metadata
 
 from emo_fairseq.compat.patching import wrap
 from emo_fairseq.errors import UsageError, find_mistake
+from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
 
 TASK_NAME = "emotion_prediction"
 
@@ -56,8 +57,9 @@ def _check_on_load(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs: Any) -> Any:
+    check_torch_file(Path(path))
     try:
-        return load(path, overrides, **kwargs)
+        state = load(path, overrides, **kwargs)
     except (EOFError, RuntimeError, ValueError, OSError) as error:
         raise UsageError(
             f"{path}: cannot be read as a checkpoint ({_first_line(error)})"
@@ -74,6 +76,9 @@ def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs
             f"{path}: holds more than weights and plain values ({_first_line(error)}); "
             "a file that may run code on loading is not loaded"
         ) from error
+    if isinstance(weights := state.get("model"), Mapping):
+        refuse_non_finite(weights, path)
+    return state
 
 
 def _refuse_other_task(path: str, state: Any) -> None:

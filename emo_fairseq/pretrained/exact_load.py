@@ -8,6 +8,7 @@ from torch import nn
 
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
+from emo_fairseq.torch_files import refuse_non_finite
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +27,12 @@ def load_exactly(
         source: where the weights are from, for messages.
 
     Raises:
-        UsageError: a parameter is missing, superfluous or of another shape.
+        UsageError: a parameter is missing, superfluous, of another shape, NaN or infinite.
     """
     taken = {
         name: value for name, value in weights.items() if not name.startswith(tuple(not_taken))
     }
+    refuse_non_finite(taken, source)
     own = module.state_dict()
     refuse_misfits(
         source,

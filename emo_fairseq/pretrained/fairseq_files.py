@@ -1,19 +1,18 @@
 """fairseq's checkpoints, old and new, fine-tuned or not, as one plain record."""
 
 import pickle
-import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from omegaconf import OmegaConf
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.digests import weights_file_digest
+from emo_fairseq.torch_files import load_torch_file
 
 MODEL_FILE = "model.pt"
 
@@ -109,10 +108,9 @@ def read_checkpoint(place: str | Path) -> FairseqCheckpoint:
 
 def _load(file: Path) -> Any:
     try:
-        # The classes that may be in it are listed in emo_fairseq.compat.
-        return torch.load(
-            file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
-        )
+        return load_torch_file(file)
+    except UsageError:
+        raise
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"{file}: no checkpoint, or one that holds more than weights and plain values "

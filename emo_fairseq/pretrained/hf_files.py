@@ -17,6 +17,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.digests import weights_file_digest
 from emo_fairseq.pretrained.exact_load import log_not_taken, refuse_misfits
 from emo_fairseq.pretrained.hf_extra import transformers
+from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -90,7 +91,9 @@ def read_weights(
         },
     )
     log_not_taken(card.spec, [*known, *(name for name in weights if not is_taken(name))])
-    return {name.removeprefix(inside): weights[name] for name in weights if is_taken(name)}
+    taken = {name.removeprefix(inside): weights[name] for name in weights if is_taken(name)}
+    refuse_non_finite(taken, card.spec)
+    return taken
 
 
 def _read_model(card: EncoderCard, config: Any) -> tuple[Any, dict[str, Any]]:
@@ -115,16 +118,25 @@ def weights_digest(place: str) -> str:
     """SHA-256 of the weights file; of several shards, of their digests in order.
 
     Raises:
-        UsageError: there is no weights file, or it cannot be read.
+        UsageError: there is no weights file, it is damaged, or it cannot be read.
     """
+    files = find_weights(place)
+    for file in files:
+        check_torch_file(file)
+    digests = list(map(weights_file_digest, files))
+    if len(digests) == 1 and files[0].name in _WEIGHTS:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def find_weights(place: str) -> list[Path]:
+    """The weights file, or the shards in order. Raises a `UsageError` if there is none."""
     for name in _WEIGHTS:
         if (file := _find(place, name)) is not None:
-            return weights_file_digest(file)
+            return [file]
     for name in _INDEX:
         if (index := _find(place, name)) is not None:
-            shards = [_find(place, shard) or index.parent / shard for shard in _shards(index)]
-            joined = "".join(map(weights_file_digest, shards))
-            return hashlib.sha256(joined.encode()).hexdigest()
+            return [_find(place, shard) or index.parent / shard for shard in _shards(index)]
     raise UsageError(
         f"hf:{place}: the weights cannot be read (there is none of {', '.join(_WEIGHTS)}); "
         "fetch the model again"

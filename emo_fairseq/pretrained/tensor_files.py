@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
+from emo_fairseq.torch_files import refuse_non_finite
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], note: str = "") -> None:
@@ -38,10 +39,12 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     """Read what :func:`write_tensors` wrote.
 
     Raises:
-        UsageError: it is not there, or is none.
+        UsageError: it is not there, is none, or holds numbers that are NaN or infinite.
     """
     with _open(file) as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    refuse_non_finite(tensors, file)
+    return tensors
 
 
 def read_note(file: Path) -> str:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from emo_fairseq.errors import UsageError
 from emo_fairseq.run_files import names_file_of_run
+from emo_fairseq.torch_files import load_torch_file
 
 SEED, FOLD, DATA, DATA_RAW = "common.seed", "task.fold", "task.data", "task.data_raw"
 
@@ -132,10 +131,12 @@ def read_checkpoint(file: Path) -> Checkpoint:
         UsageError: the file cannot be read, or fairseq-train did not write it.
     """
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        state = load_torch_file(file, with_tensors=False)
         labels, corpus = (state["task_state"].get(name) for name in ("labels", "corpus"))
         updates = int(state["optimizer_history"][-1]["num_updates"])
         return Checkpoint(Options.of(state["cfg"]), tuple(labels or ()), corpus, updates)
+    except UsageError:
+        raise
     except (*_UNREADABLE, pickle.UnpicklingError) as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UsageError(f"{file}: cannot be read as a checkpoint ({what})") from error

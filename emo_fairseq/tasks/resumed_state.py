@@ -5,12 +5,10 @@ resumes model, criterion and optimizer, does not.
 """
 
 import logging
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from fairseq import checkpoint_utils
 
 from data_prep.provenance import Provenance
@@ -18,6 +16,7 @@ from emo_fairseq.compat import TASK_NAME
 from emo_fairseq.data.manifest import read_corpus_file
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.errors import UsageError
+from emo_fairseq.torch_files import load_torch_file
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +31,7 @@ _AT_START: Mapping[str, Callable[[], Any]] = {
 
 def updates_of(checkpoint: Path) -> int:
     """How many updates a checkpoint has had; its tensors are left on disk."""
-    is_zip = zipfile.is_zipfile(checkpoint)
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=is_zip)
+    state = load_torch_file(checkpoint, with_tensors=False)
     history = state.get("optimizer_history") or [{}]
     return int(history[-1].get("num_updates", 0))
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.hf_extra import transformers
-from emo_fairseq.pretrained.hf_files import read_config
+from emo_fairseq.pretrained.hf_files import find_weights, read_config
+from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
 from emo_fairseq.vad_to_emotion.zero_shot import Pair, entailment_place, padded
 
 _TYPES = "token_type_ids"
@@ -54,6 +55,8 @@ class HuggingFaceEntailment:
 
 
 def _read_model(place: str) -> Any:
+    for file in find_weights(place):
+        check_torch_file(file)
     try:
         model, found = transformers().AutoModelForSequenceClassification.from_pretrained(
             place, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
@@ -67,6 +70,7 @@ def _read_model(place: str) -> Any:
             f"hf:{place}: lacks {len(absent)} parameters ({first_few(sorted(absent), 3)}), so its "
             "answers would be random; take a model that was fine-tuned on NLI"
         )
+    refuse_non_finite(model.state_dict(), f"hf:{place}")
     return model
 
 

@@ -1,0 +1,109 @@
+"""Files that ``torch.save`` wrote, checked before they are loaded.
+
+They are zip archives, whose checksums torch does not look at: one flipped bit becomes a weight of
+1e38, and the model answers all the same.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data_prep.files.digests import compute_once
+from emo_fairseq.errors import UsageError
+
+_TENSORS = "/data/"  # in the names of the members that hold tensors
+_WHOLE = "whole"
+_AT_ONCE = 1 << 20  # bytes
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
+
+
+def load_torch_file(file: Path, with_tensors: bool = True) -> Any:
+    """Load a file of tensors and plain values to the CPU, without running code in it.
+
+    Tensors are mapped, not read, where the file is an archive. The classes that may be in it are
+    listed in :mod:`emo_fairseq.compat`.
+
+    Args:
+        file: what ``torch.save`` wrote.
+        with_tensors: whether the tensors are used; if not, they are not checked either, which
+            would read the whole file.
+
+    Raises:
+        UsageError: the file is damaged.
+        Exception: torch's own, where it is none.
+    """
+    check_torch_file(file, with_tensors)
+    is_zip = zipfile.is_zipfile(file)
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+
+
+def check_torch_file(file: Path, with_tensors: bool = True) -> None:
+    """Compare the checksums in an archive with its content, once a version of the file.
+
+    Files that torch wrote before 1.6 are no archives and have no checksums.
+
+    Args:
+        file: what ``torch.save`` wrote; one that is not there is left to whoever opens it.
+        with_tensors: whether the tensors are checked too.
+
+    Raises:
+        UsageError: a checksum differs, or the archive cannot be read.
+    """
+    if not (file.is_file() and zipfile.is_zipfile(file)):
+        return
+    if with_tensors:
+        compute_once(file, _check_all, "crc32 ")
+    else:
+        _check(file, with_tensors=False)
+
+
+def refuse_non_finite(weights: Mapping[str, Any], source: object) -> None:
+    """Refuse weights that are NaN or infinite: all that is computed with them is.
+
+    Args:
+        weights: tensors by name; other values are not looked at.
+        source: where they are from, for the message.
+
+    Raises:
+        UsageError: names the first such tensor, and how many there are.
+    """
+    odd = [name for name, value in weights.items() if not _is_finite(value)]
+    if odd:
+        raise UsageError(
+            f"{source}: {len(odd)} of {len(weights)} weights are NaN or infinite ({odd[0]}); the "
+            "training diverged or the file is damaged: take another checkpoint, or copy it again"
+        )
+
+
+def _is_finite(value: Any) -> bool:
+    is_floating = isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+    return not is_floating or bool(torch.isfinite(value).all())
+
+
+def _check_all(file: Path) -> str:
+    _check(file, with_tensors=True)
+    return _WHOLE
+
+
+def _check(file: Path, with_tensors: bool) -> None:
+    name = ""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                name = member.filename
+                if with_tensors or _TENSORS not in name:
+                    _read(archive, member)
+    except _DAMAGED as error:
+        where = f"the CRC of {name} is another" if "CRC" in str(error) else f"{name}: {error}"
+        raise UsageError(f"{file}: damaged: {where}; copy it again") from error
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    with archive.open(member) as stream:  # raises BadZipFile at the end if the checksum differs
+        while stream.read(_AT_ONCE):
+            pass
