@@ -1,6 +1,5 @@
 """Which rows ``evaluate`` scores for a model that was trained on a fold: never others unasked."""
 
-import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.schema import CORPUS_FILE, read_corpus
-from emo_fairseq.command.checkpoints import CONFIG_FILE
 from emo_fairseq.errors import UsageError
 
 _FOLD, _OVERRIDES = "--fold", "--model-overrides"  # of fairseq-validate
@@ -52,8 +50,10 @@ def of_checkpoint(checkpoint: Path) -> Training:
 
 def of_model_folder(folder: Path) -> Training:
     """Of a model folder that could be read."""
-    state = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["state"]
-    return Training(state.get("fold"), None, state.get("corpus"))
+    from emo_fairseq.inference.model_folder import read_config
+
+    state = read_config(folder).state
+    return Training(state.fold, None, state.corpus)
 
 
 def fold_words(training: Training, data: Path, further: Sequence[str]) -> tuple[str, ...]:

@@ -1,13 +1,12 @@
 """``emotion-recognize export``: a checkpoint as a model folder, with its card, and as ONNX."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from data_prep.number_types import positive_int
 from emo_fairseq.command.answerable import check_answerable
-from emo_fairseq.command.checkpoints import CONFIG_FILE, find_checkpoint
+from emo_fairseq.command.checkpoints import find_checkpoint
 from emo_fairseq.command.processes import say
 from emo_fairseq.errors import UsageError
 
@@ -75,8 +74,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_answers(folder: Path, checkpoint: Path) -> None:
     """Raise a `UsageError` if a folder, not yet in its place, could be asked nothing."""
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    check_answerable(checkpoint, [*config["state"]["encoders"]], config["front_end"]["missing"])
+    from emo_fairseq.inference.model_folder import read_config
+
+    config = read_config(folder)
+    check_answerable(checkpoint, [*config.state.encoders], config.front_end.missing)
 
 
 def _name(checkpoint: Path) -> str:

@@ -17,6 +17,7 @@ from omegaconf.base import ContainerMetadata, Metadata
 
 from emo_fairseq.compat.patching import wrap
 from emo_fairseq.errors import UsageError, find_mistake
+from emo_fairseq.task_state import check_task_state
 from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
 
 TASK_NAME = "emotion_prediction"
@@ -51,6 +52,7 @@ def _check_on_load(load: Callable[..., Any]) -> Callable[..., Any]:
         others = {name: value for name, value in arg_overrides.items() if name != "task"}
         state = _load_or_explain(load, path, others, kwargs)
         _refuse_other_task(path, state)
+        check_task_state(state.get("task_state", {}), path)
         return state
 
     return checked

@@ -1,6 +1,5 @@
 """A model folder as a checkpoint again, for what reads checkpoints alone: fairseq-validate."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf, open_dict
 
 from emo_fairseq.inference.loading import plain
-from emo_fairseq.inference.model_folder import CONFIG_FILE, read_model_folder
+from emo_fairseq.inference.model_folder import read_config, read_model_folder
 from emo_fairseq.models.config import RobertaEMOConfig
 
 _CRITERION = "emotion_prediction_cri"  # the plain loss of any target; the figures are of any
@@ -32,14 +31,14 @@ def write_checkpoint(folder: Path, out: Path) -> Path:
         UsageError: no model folder, or a damaged one.
     """
     task, model, *_ = read_model_folder(folder)
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    config = read_config(folder)
     cfg = OmegaConf.structured(FairseqConfig)
     with open_dict(cfg):
         # As they were read, without places and without options that we do not have.
         cfg.task = {**plain(task.cfg), "_name": "emotion_prediction", "data": ""}
-        cfg.model = _known(config["model"])
+        cfg.model = _known(config.model)
         cfg.criterion = {"_name": _CRITERION}
-    state = {name: value for name, value in config["state"].items() if name != _OF_TRAINING}
+    state = config.state.model_dump(exclude_unset=True, exclude={_OF_TRAINING})
     history = {"num_updates": 0, "optimizer_name": "", "lr_scheduler_state": {}}
     saved = {
         "cfg": OmegaConf.to_container(cfg, enum_to_str=True),

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 import emo_fairseq
+from data_prep.documents import JsonObject, load_json
+from data_prep.schema import ManifestError
 from emo_fairseq.encoder_card import PRETRAINED, EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.replacing import UNFINISHED, replace_folder
@@ -97,10 +99,10 @@ def _is_ours(folder: Path) -> bool:
     if (folder / UNFINISHED).exists() or not any(folder.iterdir()):
         return True
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = load_json(folder / CONFIG_FILE, JsonObject, remedy="")
+    except ManifestError:
         return False
-    return isinstance(config, dict) and {"format", "front_end"} <= config.keys()
+    return {"format", "front_end"} <= config.keys()
 
 
 def _merged(

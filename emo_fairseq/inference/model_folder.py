@@ -6,21 +6,26 @@ on reading, nothing else is read, and nothing is fetched. :mod:`emo_fairseq.expo
 writes them.
 """
 
-import json
-from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
 
+import emo_fairseq
+from data_prep.documents import Document, JsonObject, load_json, validate
+from data_prep.schema import ManifestError
 from data_prep.tokens.folder import TOKENIZER_FILE
 from data_prep.tokens.vq_wav2vec_tokenizer import PLACE_FILE
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.loading import FrontEnd, LoadedModel, build_model, build_task
 from emo_fairseq.inference.recipes import FeatureRecipe
-from emo_fairseq.modalities import MODALITIES
+from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.pretrained.tensor_files import read_tensors
+from emo_fairseq.size_limits import build_within, check_sizes
+from emo_fairseq.task_state import EncoderState, Modality, PortableState
+from emo_fairseq.tasks.config import EmotionPredictionConfig
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -28,22 +33,42 @@ WEIGHTS_FILE = "model.safetensors"
 FEATURES_FILE = "features_{}.safetensors"  # of the encoder behind a modality's features
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"  # of transformers
-_PARTS = ("task", "model", "state", "front_end")
-_OF_STATE = ("labels", "encoders")
-_FORMS: Mapping[str, type] = {
-    "tokenizers": list,
-    "missing": dict,
-    "features": dict,
-    "cleans_text": bool,
-    "labels": list,
-    "encoders": dict,
-}
+_EXPORT_AGAIN = "export the checkpoint again"
+_ADDED = {"_name", "rebuild_batches"}  # to the options, by fairseq and by the task
 # What transformers would fetch or run if a configuration named it.
 _RUNS_CODE = (
     *("auto_map", "custom_generate", "trust_remote_code", "quantization_config"),
     "use_pretrained_backbone",
 )
 _WEIGHTS_OPTION, _ALL = "checkpoint_weights", "all"  # any other would be read from elsewhere
+
+
+class FeaturesConfig(Document):
+    """How the frames of one modality were extracted."""
+
+    settings: JsonObject
+    card: EncoderState | None
+    reads_tokens: bool
+
+
+class FrontEndConfig(Document):
+    """See :class:`emo_fairseq.inference.loading.FrontEnd`."""
+
+    tokenizers: list[Modality]
+    missing: dict[Modality, str]
+    cleans_text: bool
+    features: dict[Modality, FeaturesConfig]
+
+
+class FolderConfig(Document):
+    """The schema of the config.json of a model folder."""
+
+    format: int
+    emo_fairseq: str
+    task: JsonObject
+    model: JsonObject
+    state: PortableState
+    front_end: FrontEndConfig
 
 
 def read_model_folder(folder: str | Path) -> LoadedModel:
@@ -53,87 +78,107 @@ def read_model_folder(folder: str | Path) -> LoadedModel:
         UsageError: a file is missing, damaged, or does not fit the others; names it.
     """
     folder = Path(folder)
-    config = _read_config(folder)
+    config = read_config(folder)
     place = folder / CONFIG_FILE
+    tensors = read_tensors(folder / WEIGHTS_FILE)
     try:
-        task = build_task(config["task"], config["state"])
-        model = build_model(task, config["model"])
+        task = build_task(config.task, config.state.model_dump(exclude_unset=True))
+        with build_within(tensors, str(place), _EXPORT_AGAIN):
+            model = build_model(task, config.model)
     except UsageError as error:
+        if str(folder) in str(error):
+            raise
         raise UsageError(f"{place}: {error}") from error
     except (
         *(OmegaConfBaseException, AttributeError, AssertionError),
         *(LookupError, RuntimeError, TypeError, ValueError),
     ) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise UsageError(
-            f"{place}: describes no model that can be built ({type(error).__name__}: {reason}); "
-            "export the checkpoint again"
+            f"{place}: describes no model that can be built ({type(error).__name__}: "
+            f"{_reason(error)}); {_EXPORT_AGAIN}"
         ) from error
     try:
-        model.load_state_dict(read_tensors(folder / WEIGHTS_FILE))
+        model.load_state_dict(tensors)
     except UsageError as error:
         if str(folder) in str(error):
             raise
         raise UsageError(f"{folder / WEIGHTS_FILE}: {error}") from error
-    tokenizers = {name: _tokenizer(folder / name) for name in config["front_end"]["tokenizers"]}
-    return LoadedModel(task, model, tokenizers, _front_end(folder, config["front_end"]))
+    tokenizers = {name: _tokenizer(folder / name) for name in config.front_end.tokenizers}
+    return LoadedModel(task, model, tokenizers, _front_end(folder, config.front_end))
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _reason(error: Exception) -> str:
+    """The first line of a message, and the option that omegaconf names in a later one."""
+    first, *rest = str(error).strip().split("\n")
+    keys = [line.strip() for line in rest if line.strip().startswith("full_key:")]
+    return " ".join([first, *(f"({key})" for key in keys)])
+
+
+def read_config(folder: Path) -> FolderConfig:
+    """Load the config.json of a model folder.
+
+    Raises:
+        UsageError: there is none, or it is not of the schema `FolderConfig`, of another format,
+            names code to run or files outside of the folder, or claims sizes that no model has.
+    """
     file = folder / CONFIG_FILE
     if not file.is_file():
         raise UsageError(
             f"{file}: there is no such file, so this is no model folder; write one with "
             "`emotion-recognize export CHECKPOINT --output FOLDER`"
         )
-    config = _read_json(file)
-    found = config if isinstance(config, dict) else {}
-    if found.get("format") != FORMAT:
+    content = _read_json(file)
+    if content.get("format") != FORMAT:
         raise UsageError(
-            f"{file}: of format {found.get('format')}, where this version reads {FORMAT}; use the "
-            "emo_fairseq that wrote it, or export the checkpoint again"
+            f"{file}: of format {content.get('format')}, where this version reads {FORMAT}; use "
+            "the emo_fairseq that wrote it, or export the checkpoint again"
         )
-    _check_form(file, found)
-    return found
+    try:
+        config = validate(content, FolderConfig, name=file, remedy=_EXPORT_AGAIN)
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
+    _check_options(file, config)
+    return config
 
 
-def _read_json(file: Path) -> Any:
+def _read_json(file: Path) -> JsonObject:
     """Nested plain values. Raises a `UsageError` if they are none, or name code to run."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        code = _named_code(found)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{file}: cannot be read as JSON ({error}); export the checkpoint again"
-        ) from error
+        content = load_json(file, JsonObject, remedy=_EXPORT_AGAIN)
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
+    code = _named_code(content)
     if code is not None:
         raise UsageError(
             f"{file}: names {code}, which may run the code of others; a model folder of ours "
             "names no such thing, so that this one is not loaded"
         )
-    return found
+    return content
 
 
-def _check_form(file: Path, config: Mapping[str, Any]) -> None:
-    """Refuse what has not the parts of a model."""
-    broken = [part for part in _PARTS if not isinstance(config.get(part), dict)]
-    if not broken:
-        inside = config["front_end"] | {name: config["state"].get(name) for name in _OF_STATE}
-        broken = [name for name, form in _FORMS.items() if not isinstance(inside.get(name), form)]
-    if not broken:  # they name files
-        parts = {name: config["front_end"][name] for name in ("tokenizers", "features")}
-        broken = [part for part, names in parts.items() if any(n not in MODALITIES for n in names)]
-    if not broken and config["model"].get(_WEIGHTS_OPTION) != _ALL:
+def _check_options(file: Path, config: FolderConfig) -> None:
+    """Refuse weights from elsewhere, options that do not exist, and sizes without bounds."""
+    weights = config.model.get(_WEIGHTS_OPTION)
+    if weights != _ALL:
         raise UsageError(
-            f"{file}: {_WEIGHTS_OPTION} is {config['model'].get(_WEIGHTS_OPTION)!r}, so that "
-            "weights would be read from outside of the folder; a model folder of ours holds all, "
-            "so that this one is not loaded"
+            f"{file}: {_WEIGHTS_OPTION} is {weights!r}, so that weights would be read from "
+            "outside of the folder; a model folder of ours holds all, so that this one is not "
+            "loaded"
         )
-    if broken:
-        raise UsageError(
-            f"{file}: lacks {', '.join(broken)}, or has it in another form; export the checkpoint "
-            "again"
-        )
+    for part, options, known in (
+        ("task", config.task, EmotionPredictionConfig),
+        ("model", config.model, RobertaEMOConfig),
+    ):
+        if unknown := sorted(options.keys() - {field.name for field in fields(known)} - _ADDED):
+            raise UsageError(
+                f"{file}: {part}.{unknown[0]} is an unknown option of emo_fairseq "
+                f"{emo_fairseq.__version__}, and {config.emo_fairseq} wrote the folder; "
+                f"{_EXPORT_AGAIN}"
+            )
+        check_sizes(options, f"{file}: {part}", _EXPORT_AGAIN)
+    for modality, card in config.state.encoders.items():
+        where = f"{file}: state.encoders.{modality}.architecture"
+        check_sizes(card.architecture, where, _EXPORT_AGAIN)
 
 
 def _named_code(value: Any) -> str | None:
@@ -166,20 +211,11 @@ def _tokenizer(folder: Path) -> Path:
     return folder
 
 
-def _front_end(folder: Path, config: Mapping[str, Any]) -> FrontEnd:
+def _front_end(folder: Path, config: FrontEndConfig) -> FrontEnd:
     recipes = {}
-    for modality, recipe in config["features"].items():
-        try:
-            card = None if recipe["card"] is None else EncoderCard(**recipe["card"])
-            weights = (
-                None if card is None else read_tensors(folder / FEATURES_FILE.format(modality))
-            )
-            tokenizer = _tokenizer(folder / modality) if recipe["reads_tokens"] else None
-            recipes[modality] = FeatureRecipe(recipe["settings"], card, weights, tokenizer)
-        except (LookupError, TypeError) as error:
-            raise UsageError(
-                f"{folder / CONFIG_FILE}: features of {modality} are not described in full "
-                f"({error}); export the checkpoint again"
-            ) from error
-    missing = {str(name): str(what) for name, what in config["missing"].items()}
-    return FrontEnd(missing, recipes, config["cleans_text"])
+    for modality, recipe in config.features.items():
+        card = None if recipe.card is None else EncoderCard(**recipe.card.model_dump())
+        weights = None if card is None else read_tensors(folder / FEATURES_FILE.format(modality))
+        tokenizer = _tokenizer(folder / modality) if recipe.reads_tokens else None
+        recipes[modality] = FeatureRecipe(recipe.settings, card, weights, tokenizer)
+    return FrontEnd(config.missing, recipes, config.cleans_text)

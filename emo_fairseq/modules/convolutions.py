@@ -10,6 +10,8 @@ from emo_fairseq.errors import UsageError
 
 ConvLayer = tuple[int, int, int]  # channels, kernel, stride
 
+_MAX_REPEATS = 100  # of one list of layers
+
 
 def parse_conv_layers(text: str, where: str) -> list[ConvLayer]:
     """Read wav2vec's notation ``[(512, 10, 5)] + [(512, 3, 2)] * 4`` without evaluating code.
@@ -28,11 +30,14 @@ def parse_conv_layers(text: str, where: str) -> list[ConvLayer]:
     try:
         for term in text.split("+"):
             listed, _, times = term.partition("*")
-            layers += ast.literal_eval(listed.strip()) * (int(times) if times.strip() else 1)
+            repeats = int(times) if times.strip() else 1
+            if not 0 < repeats <= _MAX_REPEATS:
+                raise ValueError(f"repeated {repeats} times")
+            layers += ast.literal_eval(listed.strip()) * repeats
         well_formed = all(
             len(layer) == 3 and all(isinstance(n, int) and n > 0 for n in layer) for layer in layers
         )
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         well_formed = False
     if not (layers and well_formed):
         raise UsageError(

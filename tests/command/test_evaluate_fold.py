@@ -105,13 +105,11 @@ def test_a_checkpoint_of_a_folder_has_our_options_alone(trained_models, tmp_path
     speech = "--modality speech --speech-input log_mel --target vad"
     model = shutil.copytree(trained_models.folder(speech), tmp_path / "model")
     config = json.loads((model / "config.json").read_text())
-    config["task"] |= {"save_predictions": "/tmp/elsewhere.tsv", "data_raw": "/etc", "made_up": 1}
-    config["model"]["made_up"] = 1
+    config["task"] |= {"save_predictions": "/tmp/elsewhere.tsv", "data_raw": "/etc"}
     (model / "config.json").write_text(json.dumps(config))
     cfg = torch.load(write_checkpoint(model, tmp_path / "a.pt"), weights_only=True)["cfg"]
     assert cfg["task"]["save_predictions"] is None
     assert cfg["task"]["data_raw"] is None
-    assert "made_up" not in {*cfg["task"], *cfg["model"]}
     config["model"]["checkpoint_weights"] = "trained"
     (model / "config.json").write_text(json.dumps(config))
     with pytest.raises(UsageError, match="checkpoint_weights"):

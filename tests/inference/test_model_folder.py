@@ -248,35 +248,73 @@ BROKEN: dict[str, tuple[Change, tuple[str, ...]]] = {
         lambda f: (f / "config.json").unlink(),
         ("config.json", "no model folder"),
     ),
-    "no JSON": (lambda f: (f / "config.json").write_text("{"), ("config.json", "as JSON")),
+    "no JSON": (lambda f: (f / "config.json").write_text("{"), ("config.json", "is not JSON")),
     "nested without end": (
         lambda f: (f / "config.json").write_text("[" * 100_000),
-        ("config.json", "as JSON"),
+        ("config.json", "nested deeper"),
     ),
-    "a list": (lambda f: (f / "config.json").write_text("[1]"), ("of format None",)),
+    "a list": (
+        lambda f: (f / "config.json").write_text("[1]"),
+        ("config.json: it is [1] where a mapping",),
+    ),
     "of the future": (_config(lambda c: c.update(format=2)), ("of format 2", "reads 1")),
-    "no state": (_config(lambda c: c.pop("state")), ("config.json: lacks state",)),
-    "labels lost": (_config(lambda c: c["state"].pop("labels")), ("lacks labels",)),
+    "no state": (_config(lambda c: c.pop("state")), ("config.json: state is missing",)),
+    "labels lost": (_config(lambda c: c["state"].pop("labels")), ("state.labels is missing",)),
     "a folder outside": (
         _config(lambda c: c["front_end"].update(tokenizers=["../text"])),
-        ("lacks tokenizers",),
+        ("front_end.tokenizers[0]: '../text' is none of text, speech, video",),
     ),
     "no name of a folder": (
         _config(lambda c: c["front_end"].update(tokenizers=[{}])),
-        ("lacks tokenizers",),
+        ("front_end.tokenizers[0] is {} where text is expected",),
     ),
     "features of a folder outside": (
         _config(lambda c: c["front_end"].update(features={"/text": {}})),
-        ("lacks features",),
+        ("'/text' is none of text, speech, video",),
     ),
     "another width": (
         _config(lambda c: c["model"].update(embedding_dim=17)),
         ("model.safetensors", "does not fit the model"),
     ),
-    "no number": (_config(lambda c: c["model"].update(embedding_dim="x")), ("config.json",)),
+    "no number": (
+        _config(lambda c: c["model"].update(embedding_dim="x")),
+        ("config.json", "embedding_dim"),
+    ),
+    "an option of nobody": (
+        _config(lambda c: c["model"].update(depth=1)),
+        ("config.json: model.depth is an unknown option",),
+    ),
+    "ten million layers": (
+        _config(lambda c: c["model"].update(text_encoder_layers=10**7)),
+        ("config.json: model.text_encoder_layers is 1e+07",),
+    ),
+    "a thousand layers": (
+        _config(lambda c: c["model"].update(text_encoder_layers=1000)),
+        ("config.json: describes a model of more than", "are stored with it"),
+    ),
+    "a gigantic width": (
+        _config(lambda c: c["model"].update(text_ffn_embed_dim=2**24)),
+        ("config.json: describes a model of more than", "are stored with it"),
+    ),
+    "a gigantic vocabulary": (
+        _config(lambda c: c["state"]["vocabulary"]["text"].update(size=10**12)),
+        ("config.json: state.vocabulary.text.size is 1000000000000",),
+    ),
+    "more words than are stored": (
+        _config(lambda c: c["state"]["vocabulary"]["text"].update(size=2**24)),
+        ("config.json: describes a model of more than",),
+    ),
+    "no statistics": (
+        _config(lambda c: c["state"]["frame_statistics"].update(text={"mean": [0], "std": [0]})),
+        ("state.frame_statistics.text.std[0] is 0 where",),
+    ),
+    "a statistic that is no number": (
+        _config(lambda c: c["state"].update(class_counts=[float("nan")] * 4)),
+        ("state.class_counts[0] is nan",),
+    ),
     "no such encoder": (
         _config(lambda c: c["state"]["encoders"]["text"].update(depth=3)),
-        ("config.json", "describes no model"),
+        ("config.json: state.encoders.text.depth is an unknown key",),
     ),
     "no such modality": (
         _config(lambda c: c["task"].update(modality="smell")),
@@ -351,13 +389,16 @@ def test_prototypes_are_told_to_readers_of_the_folder(trained_models, tmp_path):
     nan = float("nan")
     values = torch.tensor([[[0.5, 0.25, 1.0], [nan, nan, nan]]])
     saved = torch.load(trained_models.checkpoint("--modality text"), weights_only=True)
-    saved["task_state"]["prototypes"] = {"values": values, "quantiles": {0.5: 0.125}}
+    prototypes = {"fitted": values, "values": values, "quantiles": {0.5: 0.125}}
+    saved["task_state"]["prototypes"] = prototypes
     saved["task_state"]["confidence"] = {"epoch": 2, "values": torch.ones(32)}
     torch.save(saved, tmp_path / "checkpoint.pt")
     folder = write_model_folder(tmp_path / "checkpoint.pt", None, tmp_path / "folder")
     state = json.loads((folder / "config.json").read_text())["state"]
+    points = [[[0.5, 0.25, 1.0], [None, None, None]]]
     assert state["prototypes"] == {
-        "values": [[[0.5, 0.25, 1.0], [None, None, None]]],
+        "fitted": points,
+        "values": points,
         "quantiles": {"0.5": 0.125},
     }
     assert "confidence" not in state  # of the training's utterances

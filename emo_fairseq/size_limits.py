@@ -1,0 +1,92 @@
+"""Sizes that a file claims for a model, held to bounds and to the tensors beside them.
+
+A configuration of a few bytes may claim ten million layers, or a layer of a terabyte. What it
+claims is checked before anything is built, and while a model is built no more is made than the
+stored tensors can fill.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from emo_fairseq.errors import UsageError
+
+MAX_COUNT = 1024  # of layers, heads and the like; the deepest published encoders have 48 layers
+MAX_SIZE = 2**24  # of any other whole number in a configuration
+
+_COUNTED = re.compile(r"(layers?|heads|depths?|blocks|groups|experts)$")
+# Building may make a tensor twice (a parametrization) or throw some away (a head).
+_SLACK = 4
+_FEW_TENSORS, _FEW_ELEMENTS = 1024, 2**24
+_ANY_TENSORS, _ANY_ELEMENTS = 2**17, 2**35  # where the tensors are not stored beside it
+
+
+def check_sizes(options: Mapping[str, Any], where: str, remedy: str) -> None:
+    """Raise a `UsageError` at the first number in nested options that no model can have.
+
+    Args:
+        options: plain values.
+        where: the file, and the key in it.
+        remedy: the end of the sentence.
+    """
+    for name, value in _numbers(options, ""):
+        limit = MAX_COUNT if _COUNTED.search(name.rstrip("[]0123456789")) else MAX_SIZE
+        if abs(value) > limit:
+            raise UsageError(
+                f"{where}.{name} is {value:.4g}, and at most {limit} is built; {remedy}"
+            )
+
+
+def _numbers(value: Any, path: str) -> Iterator[tuple[str, int]]:
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _numbers(part, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from _numbers(part, f"{path}[{number}]")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield path, value
+
+
+@contextmanager
+def build_within(stored: Mapping[str, Tensor] | None, where: str, remedy: str) -> Iterator[None]:
+    """Stop the building of a model that has far more parameters than are stored for it.
+
+    Args:
+        stored: the tensors of its state dict, or None where they are elsewhere.
+        where: the file that describes the model.
+        remedy: the end of the sentence.
+
+    Raises:
+        UsageError: from where the model is built, before the parameter is filled.
+    """
+    max_tensors, max_elements = _ANY_TENSORS, _ANY_ELEMENTS
+    if stored is not None:
+        n_elements = sum(math.prod(tensor.shape) for tensor in stored.values())
+        max_tensors = _SLACK * len(stored) + _FEW_TENSORS
+        max_elements = _SLACK * n_elements + _FEW_ELEMENTS
+    n_built = n_filled = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal n_built, n_filled
+        if parameter is None:
+            return
+        n_built += 1
+        n_filled += math.prod(parameter.shape)
+        if n_built > max_tensors or n_filled > max_elements:
+            held = "" if stored is None else f", and {len(stored)} tensors are stored with it"
+            raise UsageError(
+                f"{where}: describes a model of more than {n_filled:.3g} numbers in {n_built} "
+                f"tensors{held}; {remedy}"
+            )
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
