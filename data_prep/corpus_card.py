@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from data_prep.cells import id_key
+from data_prep.labels import check_labels
 from data_prep.manifest import render_manifest, write_atomically
 from data_prep.records import (
     AXES,
@@ -87,8 +88,9 @@ def write_corpus(
 ) -> None:
     """Write every {split}.tsv, and corpus.yaml last: a folder without it was never finished.
 
-    Fills `corpus.splits` and prints the table of counts. Raises ValueError, before anything is
-    written, when an id occurs twice or when two splits share what `corpus.disjoint` names.
+    Fills `corpus.splits` and prints the table of counts, and what is odd about the labels. Raises
+    ValueError, before anything is written, when an id occurs twice or when two splits share what
+    `corpus.disjoint` names.
     """
     check_card(corpus)
     _check_apart(corpus, splits)
@@ -111,6 +113,8 @@ def write_corpus(
     write_atomically(out_dir / CORPUS_FILE, text)
     logger.info("wrote %s: %s", out_dir, {s: c["rows"] for s, c in corpus.splits.items()})
     print(summary_table(corpus))
+    for warning in check_labels(splits, corpus.labels):
+        print(f"warning: {warning}")
 
 
 def _finished_splits(out_dir: Path) -> set[str]:

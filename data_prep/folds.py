@@ -32,6 +32,7 @@ from data_prep.folding.file import (
 )
 from data_prep.folding.leaks import check_leaks
 from data_prep.folding.protocols import PROTOCOLS, FoldOptions, make_folds
+from data_prep.labels import check_folds
 from data_prep.records import LABEL_COLUMNS, SPLITS, Corpus, Utterance
 
 __all__ = [
@@ -90,6 +91,7 @@ def write_corpus_with_folds(
     ValueError, before anything is written, for folds that leak, or that differ from those there.
     """
     texts = {}
+    warnings: list[str] = []
     about = {}
     for protocol in protocols:
         try:
@@ -99,6 +101,7 @@ def write_corpus_with_folds(
             continue
         path = folds_path(out_dir, protocol)
         texts[path] = _checked(path, folds, rows, force)
+        warnings += [f"folds {protocol}: {text}" for text in check_folds(folds.folds, rows)]
         about[protocol] = {"unit": folds.unit, "folds": len(folds.folds), "seed": folds.seed}
         notes += context_notes(folds, rows)
         corpus.notes += [f"folds {protocol}: {note}" for note in notes]
@@ -106,6 +109,8 @@ def write_corpus_with_folds(
     write_corpus(out_dir, corpus, {ALL: rows})
     for path, text in texts.items():
         store_folds(path, text)
+    for warning in warnings:
+        print(f"warning: {warning}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,6 +149,8 @@ def _make(options: argparse.Namespace) -> None:
     print(fold_table(folds, rows))
     for note in [*notes, *context_notes(folds, rows)]:
         print(f"note: {note}")
+    for warning in check_folds(folds.folds, rows):
+        print(f"warning: {warning}")
     if len(bases) == 1:
         print(f"train with: --data {options.data_dir} --fold {options.protocol}/1")
 

@@ -34,7 +34,7 @@ from data_prep.tables.hf_columns import map_columns, map_features
 from data_prep.tables.hf_files import find_shards
 from data_prep.tables.hf_load import ROW_ID, Loaded, Plan, load, write_features
 from data_prep.tables.options import recipe_of, table_parser, tables_of
-from data_prep.tables.reader import Table, open_table
+from data_prep.tables.reader import Table, check_has_rows, open_table
 from data_prep.tables.recipe import TableRecipe, check_recipe
 
 STORED_NOTE = "audio was written into this folder: train without --data-raw"
@@ -89,9 +89,14 @@ def _plan(
     sources: Sources, recipe: TableRecipe, features: Sequence[str], ignored: Sequence[str]
 ) -> tuple[Plan, TableRecipe]:
     """What to read, and the recipe with its columns, label orders and notes completed."""
+    for tables in sources.values():
+        check_has_rows(*tables)
     first = next(iter(sources.values()))[0]
-    folders = map_features([c for c in first.columns if c not in ignored], features)
-    columns = map_columns(first.columns, recipe.columns, [*ignored, *folders.values()])
+    try:
+        folders = map_features([c for c in first.columns if c not in ignored], features)
+        columns = map_columns(first.columns, recipe.columns, [*ignored, *folders.values()])
+    except ValueError as error:
+        raise ValueError(f"{first.path}: {error}") from None
     notes = [f"columns: {', '.join(f'{f}={c}' for f, c in columns.items()) or 'none'}"]
     notes += [f"features/{name}: column {column}" for name, column in folders.items()]
     if "id" not in columns:
@@ -104,7 +109,10 @@ def _plan(
         if lacking := sorted({*columns.values(), *folders.values(), *further} - there):
             raise ValueError(f"{table.path}: has no column {', '.join(lacking)}")
     order = {key: _order(key, first, columns, recipe) for key in LABEL_COLUMNS}
-    return plan, replace(recipe, columns=columns, label_order=order, notes=[*recipe.notes, *notes])
+    names = {key: first.class_names.get(columns.get(key, ""), ()) for key in LABEL_COLUMNS}
+    notes = [*recipe.notes, *notes]
+    recipe = replace(recipe, columns=columns, label_order=order, class_names=names, notes=notes)
+    return plan, recipe
 
 
 def _order(

@@ -22,6 +22,7 @@ from data_prep.files.digests import file_digests
 from data_prep.folding.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.folding.leaks import check_leaks
 from data_prep.inspect_plots import plot_all
+from data_prep.labels import check_folds
 from data_prep.leaks import ERROR, Leak, Splits, find_leaks, find_twins, same_size
 from data_prep.summary import read_data_dir, render_summary, summarise
 
@@ -73,6 +74,8 @@ def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = N
     leaks = [*find_leaks(corpus, splits, digests), *_fold_leaks(data_dir, digests)]
     for leak in leaks:
         print(leak)
+    for warning in _fold_warnings(data_dir):
+        print(f"warning: {warning}")
     errors = sum(leak.level == ERROR for leak in leaks)
     if errors:
         raise ValueError(f"{data_dir}: {errors} kind{'s' * (errors != 1)} of leak")
@@ -92,6 +95,14 @@ def _fold_leaks(data_dir: Path, digests: Mapping[str, str]) -> Iterator[Leak]:
             for leak in find_twins(splits, digests):
                 if leak.level == ERROR:
                     yield replace(leak, what=f"{leak.what} of folds {path.stem}, fold {name}")
+
+
+def _fold_warnings(data_dir: Path) -> Iterator[str]:
+    """What classes the sets of folds lack."""
+    for path in sorted((data_dir / FOLDS_FOLDER).glob("*.json")):
+        folds = read_folds(path)
+        for warning in check_folds(folds.folds, read_base(data_dir, folds.bases)):
+            yield f"folds {path.stem}: {warning}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 
 from data_prep.command_line import make_parser, run
 from data_prep.corpus_card import count_split, read_corpus
+from data_prep.labels import check_labels
 from data_prep.manifest import read_manifest
 from data_prep.records import LABEL_COLUMNS, Corpus, DroppedRow, Utterance
 
@@ -61,6 +62,7 @@ class Summary:
     labels: Mapping[str, Mapping[str, Mapping[str, int]]]  # column -> split -> label -> rows
     dropped: Sequence[DroppedGroup]
     notes: Sequence[str]
+    warnings: Sequence[str] = ()  # of labels, see `check_labels`
 
 
 def summarise(corpus: Corpus, splits: Splits) -> Summary:
@@ -83,6 +85,7 @@ def summarise(corpus: Corpus, splits: Splits) -> Summary:
         labels,
         group_dropped(corpus.dropped),
         [*corpus.notes, *_stale_counts(corpus, splits)],
+        check_labels(splits, corpus.labels),
     )
 
 
@@ -115,7 +118,8 @@ def render_summary(summary: Summary) -> str:
     head = [f"{summary.name}: {summary.protocol}" if summary.protocol else summary.name]
     tables = [_count_lines(summary), *_label_tables(summary)]
     lines = [*head, *chain.from_iterable(["", *table] for table in tables)]
-    if ends := [*_dropped_lines(summary.dropped), *(f"note: {note}" for note in summary.notes)]:
+    ends = [*_dropped_lines(summary.dropped), *(f"note: {note}" for note in summary.notes)]
+    if ends := [*ends, *(f"warning: {warning}" for warning in summary.warnings)]:
         lines += ["", *ends]
     return "\n".join(lines)
 

@@ -24,8 +24,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.audio.loading import AudioError, measure_all
+from data_prep.cells import id_key, shown
 from data_prep.command_line import run
 from data_prep.group_split import split_groups
+from data_prep.labels import sort_labels
 from data_prep.records import raise_faults
 from data_prep.schema import (
     LABEL_COLUMNS,
@@ -38,7 +40,7 @@ from data_prep.schema import (
 )
 from data_prep.tables.options import recipe_of, table_parser, tables_of
 from data_prep.tables.recipe import TableRecipe, check_recipe
-from data_prep.tables.rows import Record, RowSource, read_records, read_rows
+from data_prep.tables.rows import LabelUse, Record, RowSource, read_records, read_rows
 
 
 def prepare_table(
@@ -57,12 +59,14 @@ def prepare_table(
     check_recipe(recipe, tables)
     corpus = Corpus(recipe.name, licence=recipe.licence, citation=recipe.citation)
     corpus.notes += recipe.notes
+    use = LabelUse()
     records = [
         record
         for split, path in tables.items()
-        for record in read_records(path, split, recipe, corpus, read)
+        for record in read_records(path, split, recipe, corpus, read, use)
     ]
     _refuse_repeated_ids(records)
+    _check_label_use(use, recipe, corpus)
     _describe_labels(records, recipe, corpus)
     if recipe.vad_scale:
         low, high = recipe.vad_scale
@@ -88,11 +92,31 @@ def _refuse_repeated_ids(records: Sequence[Record]) -> None:
     first: dict[str, Record] = {}
     faults = []
     for record in records:
-        other = first.setdefault(record.utterance.id, record)
+        other = first.setdefault(id_key(record.utterance.id), record)
         if other is not record:
-            what = f"id {record.utterance.id!r} was used in {other.file}, row {other.line}"
+            what = f"id {shown(record.utterance.id)} was used in {other.file}, row {other.line}"
             faults.append(record.fault(what, "give every row its own id"))
     raise_faults(faults)
+
+
+def _check_label_use(use: LabelUse, recipe: TableRecipe, corpus: Corpus) -> None:
+    """Refuse options that name a label which no row has, and note the spaces that were taken off.
+
+    Raises:
+        ValueError: such an option.
+    """
+    for key, seen in use.seen.items():
+        option = "--label-map" if key == "emotion" else "--sentiment-map"
+        changes = recipe.label_map.get(key, {})
+        named = [(f"{option} {old}={new}", old) for old, new in changes.items()]
+        if key == "emotion":
+            named += [(f"--drop-label {label}", label) for label in recipe.drop_labels]
+        for text, label in named:
+            if label not in seen and label not in recipe.class_names.get(key, ()):
+                known = ", ".join(map(shown, sort_labels(seen))) or "none"
+                raise ValueError(f"{text}: no row has the {key} {shown(label)}; there are {known}")
+        if n := use.padded[key]:
+            corpus.notes.append(f"{n} cells of {key} had spaces around the label, taken off")
 
 
 def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
@@ -107,7 +131,7 @@ def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
             if absent:
                 corpus.notes.append(f"{key} labels that no row has: {', '.join(absent)}")
         elif found:
-            order = tuple(sorted(found))
+            order = tuple(sort_labels(found))
             corpus.notes.append(f"no order was given for {key}: its labels are sorted")
         else:
             raise ValueError(f"column {recipe.columns[key]} holds no {key} label at all")

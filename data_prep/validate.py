@@ -12,6 +12,7 @@ from pathlib import Path
 from data_prep.audio.loading import AudioError, measure_all
 from data_prep.cells import id_key
 from data_prep.command_line import make_parser, run
+from data_prep.labels import check_labels
 from data_prep.schema import (
     CORPUS_FILE,
     LABEL_COLUMNS,
@@ -70,6 +71,20 @@ def validate(
     raw = Path(data_raw) if data_raw is not None else data_dir
     faults += _audio_faults(manifests, raw, rate, workers, progress)
     return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
+
+
+def find_warnings(data_dir: str | Path) -> list[str]:
+    """What is odd about the labels of `data_dir`, and no fault; [] where it cannot be read."""
+    try:
+        corpus = read_corpus(data_dir)
+    except ManifestError:
+        return []
+    paths = {split: Path(data_dir) / f"{split}.tsv" for split in corpus.splits}
+    splits = {
+        split: [row for _, row in scan_manifest(path, lambda fault: None)]
+        for split, path in paths.items()
+    }
+    return check_labels(splits, corpus.labels)
 
 
 def _as_fault(error: ManifestError, data_dir: Path) -> Fault:
@@ -192,6 +207,8 @@ def _report(options: argparse.Namespace) -> None:
     faults = validate(options.data_dir, options.data_raw, workers=options.workers, progress=True)
     for fault in faults:
         print(fault)
+    for warning in find_warnings(options.data_dir):
+        print(f"warning: {warning}")
     count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
     if faults:
         raise ValueError(f"{options.data_dir}: {count}")

@@ -132,9 +132,19 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
     return DelimitedTable(path, delimiter, how)
 
 
+def check_has_rows(*tables: Table) -> None:
+    """Raise ManifestError where none of the tables has a row."""
+    if not any(next(table.rows(()), None) for table in tables):
+        path = tables[0].path
+        raise ManifestError(Fault(str(path), None, "has no rows", "leave the file out"))
+
+
 def require_columns(table: Table, required: Iterable[str]) -> None:
-    """Raise ManifestError where the table lacks a column."""
+    """Raise ManifestError where the table has no rows, or lacks a column."""
+    check_has_rows(table)
     columns = table.columns
+    if not columns and (fault := next(table.rows()).fault) is not None:
+        raise ManifestError(fault)  # of JSON lines none of which can be read
     if missing := [name for name in required if name not in columns]:
         what = f"no column {', '.join(missing)}"
         remedy = f"its columns are {', '.join(map(_name, columns)) or 'none'}"

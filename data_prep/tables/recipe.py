@@ -25,6 +25,7 @@ class TableRecipe:
     normalise: bool = False  # mend mojibake and typographic punctuation in text
     label_order: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of emotion, sentiment
     label_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # that tables declare
     drop_labels: Sequence[str] = ()  # emotions, as the table has them, whose rows are left out
     vad_scale: tuple[float, float] | None = None
     data_raw: Path | None = None

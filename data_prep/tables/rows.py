@@ -5,14 +5,15 @@ What ids, texts and other values may be, and when one is missing, says `data_pre
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_prep.cells import find_id_fault, find_label_fault, find_value_fault, read_text, shown
 from data_prep.records import raise_faults
-from data_prep.schema import SPLITS, Corpus, DroppedRow, Fault, Utterance, scale_vad
+from data_prep.schema import LABEL_COLUMNS, SPLITS, Corpus, DroppedRow, Fault, Utterance, scale_vad
 from data_prep.tables.reader import class_name, open_table, plain, require_columns, text_cell
 from data_prep.tables.recipe import TableRecipe
 
@@ -20,6 +21,16 @@ SCORE_SCALE = (-3.0, 3.0)
 
 Rows = Sequence[tuple[int, Mapping[str, Any]]]  # line or row number, {column: cell}
 RowSource = Callable[[Path, Sequence[str], TableRecipe], Rows]
+
+
+@dataclass
+class LabelUse:
+    """What labels the rows of tables have, as they are written there."""
+
+    seen: dict[str, Counter[str]] = field(
+        default_factory=lambda: {key: Counter() for key in LABEL_COLUMNS}
+    )
+    padded: Counter[str] = field(default_factory=Counter)  # cells with spaces around the label
 
 
 @dataclass
@@ -56,8 +67,6 @@ def read_rows(path: Path, wanted: Sequence[str], recipe: TableRecipe) -> Rows:
             faults.append(Fault(str(path), row.number, str(error), "correct the number"))
         else:
             rows.append((row.number, cells))
-    if not rows and not faults:
-        faults.append(Fault(str(path), None, "has no rows", "leave the file out"))
     raise_faults(faults)
     return rows
 
@@ -68,14 +77,19 @@ def read_records(
     recipe: TableRecipe,
     corpus: Corpus,
     read: RowSource = read_rows,
+    use: LabelUse | None = None,
 ) -> list[Record]:
-    """The rows of one table. Rows of a dropped label go to `corpus.dropped`; faults are raised."""
+    """The rows of one table. Rows of a dropped label go to `corpus.dropped`; faults are raised.
+
+    `use` counts the labels.
+    """
+    use = use or LabelUse()
     wanted = [*recipe.columns.values(), *recipe.extra]
     if recipe.split_column:
         wanted.append(recipe.split_column)
     records, faults = [], []
     for line, row in read(path, wanted, recipe):
-        reader = _RowReader(row, recipe)
+        reader = _RowReader(row, recipe, use)
         record = Record(path, line, reader.split(split), reader.utterance())
         if reader.dropped_label:
             reason = f"--drop-label {reader.dropped_label}"
@@ -90,8 +104,9 @@ def read_records(
 class _RowReader:
     """Reads one row's fields, collecting (what, remedy) for each that cannot be understood."""
 
-    def __init__(self, row: Mapping[str, Any], recipe: TableRecipe) -> None:
+    def __init__(self, row: Mapping[str, Any], recipe: TableRecipe, use: LabelUse) -> None:
         self.row = row
+        self.use = use
         self.recipe = recipe
         self.faults: list[tuple[str, str]] = []
         self.dropped_label: str | None = None
@@ -179,9 +194,12 @@ class _RowReader:
     def label(self, key: str) -> str | None:
         column = self.recipe.columns.get(key)
         # Only the spaces that typing leaves: another one is part of what may be a second spelling.
-        value = None if column is None else self.given(self.cell(column).strip(" \t\r\n"))
+        cell = "" if column is None else self.cell(column)
+        value = self.given(cell.strip(" \t\r\n"))
         if value is None:
             return None
+        self.use.seen[key][value] += 1
+        self.use.padded[key] += cell != value
         if key == "emotion" and value in self.recipe.drop_labels:
             self.dropped_label = value
             return None

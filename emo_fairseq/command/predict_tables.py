@@ -10,9 +10,11 @@ from typing import Any
 from data_prep.cells import find_id_fault, find_value_fault, id_key, shown
 from data_prep.records import ManifestError
 from data_prep.tables.reader import (
+    JSONL,
     TABLES,
     Table,
     TableFormat,
+    check_has_rows,
     is_missing,
     open_table,
     plain,
@@ -72,15 +74,13 @@ def table_rows(path: Path, columns: Columns) -> Iterator[Question]:
             yield Question(f"{path}: row {row.number}", error=why)
         else:
             yield reader.read(row.number, row.cells)
-        reader.n_rows += 1
-    if not reader.n_rows:
-        raise UsageError(f"{path}: has no rows; leave the file out")
     for name, count in reader.skipped.items():
         sys.stderr.write(f"{path}: cells of {name!r} skipped: {count}; {columns.why}\n")
 
 
 def _check_columns(table: Table, columns: Columns) -> None:
-    if table.path.suffix.lower() == ".jsonl":
+    check_has_rows(table)
+    if table.path.suffix.lower() == JSONL:
         return  # each row has keys of its own
     if not {columns.text, columns.audio} & set(table.columns):
         raise UsageError(
@@ -96,7 +96,6 @@ class _ItemReader:
     def __init__(self, path: Path, columns: Columns) -> None:
         self.path = path
         self.columns = columns
-        self.n_rows = 0
         self.skipped: Counter[str] = Counter()
         self._row_of: dict[str, int] = {}  # the ids until here
 
@@ -132,7 +131,7 @@ class _ItemReader:
             raise ValueError(f"{' and '.join(given)} alone, but {columns.why}")
         self.skipped.update(columns.unread.intersection(given))
         text, path = (
-            text_cell(cells[column]) if column in given and column not in columns.unread else None
+            text_cell(cells[column]).strip() if column in set(given) - columns.unread else None
             for column in names
         )
         if path is not None and (fault := find_value_fault("the path", path)):

@@ -16,6 +16,7 @@ from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
+from emo_fairseq.data.label_check import check_training_labels
 from emo_fairseq.data.leak_guard import OPTION as ALLOW_LEAK
 from emo_fairseq.data.leak_guard import HeldOut, describe_leak, warn_unknown
 from emo_fairseq.data.manifest import Split
@@ -99,6 +100,7 @@ class SettledState(FairseqTask):
         self.target.check_num_classes(self.cfg.num_classes, self.labels)
         if self.target.has_labels:
             logger.info("class counts: %s", dict(zip(self.labels, self.class_counts, strict=True)))
+            check_training_labels(self.source, self.target, self.labels, self.class_counts)
         check_knows(self.encoder_cards(), self.vocabularies())
         for name in _SETTLED:
             getattr(self.state, name)  # made where it is asked for, and saved where it is made

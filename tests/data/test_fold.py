@@ -61,12 +61,12 @@ def test_a_set_has_its_rows_and_their_inputs(
 ) -> None:
     plain = make_task(folded, speech_input=speech_input)
     plain.load_dataset("train")
-    task = make_task(folded, speech_input=speech_input, fold=f"{PROTOCOL}/2")
+    task = make_task(folded, speech_input=speech_input, fold=f"{PROTOCOL}/3")
     if speech_input == "log_mel":  # they are normalised by what is trained on
         task.state.frame_statistics["speech"] = plain.state.frame_statistics["speech"]
     whole = plain.dataset("train")
     place = {name: row for row, name in enumerate(whole.utterance_ids)}
-    for split, ids in sets_of(folded, "2").items():
+    for split, ids in sets_of(folded, "3").items():
         task.load_dataset(split)
         dataset = task.dataset(split)
         assert sorted(dataset.utterance_ids) == sorted(ids)
@@ -85,7 +85,7 @@ def test_counts_and_statistics_are_of_the_train_set_alone(folded: Path, make_tas
     rows = {row.id: row for row in read_manifest(folded / "train.tsv")}
     emotions = [rows[name].emotion for name in sets_of(folded, "1")["train"]]
     assert task.class_counts == [emotions.count(label) for label in task.labels]
-    other = make_task(folded, speech_input="log_mel", fold=f"{PROTOCOL}/2")
+    other = make_task(folded, speech_input="log_mel", fold=f"{PROTOCOL}/3")
     assert task.state.frame_statistics != other.state.frame_statistics
 
 

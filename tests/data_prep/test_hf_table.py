@@ -302,9 +302,9 @@ def test_nothing_is_guessed(
     said = refusal(capsys, exported, out, "--name", "x")
     assert said == "valence, arousal, dominance: the scale is not known; add --vad-scale LOW HIGH"
     said = refusal(capsys, exported, out, "--name", "x", "--column", "speaker=who")
-    assert said.startswith("there is no column who; there are transcript, EmoVal")
+    assert ".parquet: there is no column who; there are transcript, EmoVal" in said
     said = refusal(capsys, exported, out, "--name", "x", "--features", "wavlm=hidden")
-    assert said == "--features wavlm=hidden: there is no such column"
+    assert said.endswith(".parquet: --features wavlm=hidden: there is no such column")
     said = refusal(capsys, exported, out, "--name", "x", "--vad-scale", 1, 5, "--split-column", "p")
     assert "has no column p" in said
     said = refusal(capsys, exported, out, "--name", "x", "--vad-scale", 2, 5)
