@@ -1,6 +1,6 @@
 """The figures of a model card: from predictions files, each with its bootstrap interval."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,15 +9,19 @@ from torch import Tensor
 
 from emo_fairseq import metrics, predictions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.metrics import resampling
+from emo_fairseq.evaluation.bootstrap import Derive, Interval, figures_of, intervals
 from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
 from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF
 
-Figures = Mapping[str, resampling.Interval]
-Derive = Callable[[Tensor], dict[str, float]]
-
 _OF_LABELS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR", "wa": "WA"}
 _OF_NUMBERS = {"ccc": "CCC", "pearson": "Pearson", "mae": "MAE", "rmse": "RMSE"}
+
+
+class Estimate(NamedTuple):
+    """A figure and its 95 % interval over utterances."""
+
+    figure: float
+    interval: Interval
 
 
 class Scored(NamedTuple):
@@ -34,7 +38,7 @@ class Scored(NamedTuple):
     file: str
     split: str
     n_rows: int
-    figures: Figures
+    figures: Mapping[str, Estimate]
     origin: str = ""
 
 
@@ -81,6 +85,7 @@ def _of_labels(
     rows: Sequence[Mapping[str, str]], labels: Sequence[str]
 ) -> tuple[Tensor, Derive, Mapping[str, str]]:
     number = {name: place for place, name in enumerate(labels)}
+    n = len(labels)
     for row in rows:
         for column in ("truth", "prediction"):
             if row[column] not in number:
@@ -88,8 +93,8 @@ def _of_labels(
     truth, prediction = (
         torch.tensor([number[r[c]] for r in rows]) for c in ("truth", "prediction")
     )
-    statistics = resampling.confusion_rows(truth, prediction, len(labels))
-    return statistics, lambda sums: confusion_figures(sums, labels), _OF_LABELS
+    statistics = metrics.confusion_rows(truth, prediction, len(labels)).flatten(1)
+    return statistics, lambda sums: confusion_figures(sums.view(n, n), labels), _OF_LABELS
 
 
 def _of_numbers(
@@ -99,29 +104,19 @@ def _of_numbers(
         torch.tensor([[float(row[kind + axis] or "nan") for axis in axes] for row in rows])
         for kind in (TRUTH_OF, PREDICTION_OF)
     )
-    statistics = metrics.moments(truth.view(1, -1), prediction.view(1, -1)).view(*truth.shape, -1)
+    statistics = metrics.moments(truth.view(1, -1), prediction.view(1, -1)).view(len(truth), -1)
     names = dict(_OF_NUMBERS)
     if len(axes) > 1:
         names |= {
             f"{x}_{axis}": f"{_OF_NUMBERS[x]}, {axis}" for axis in axes for x in ("ccc", "mae")
         }
-    return statistics, lambda sums: moment_figures(sums, axes), names
+    return statistics, lambda sums: moment_figures(sums.view(len(axes), -1), axes), names
 
 
-def _intervals(statistics: Tensor, derive: Derive, names: Mapping[str, str]) -> Figures:
-    """Each figure with its percentile interval, all from the same resamples."""
-    drawn: list[dict[str, float]] = []
-
-    def keep(sums: Tensor) -> float:
-        drawn.append(derive(sums))
-        return 0.0
-
-    resampling.bootstrap([statistics], keep)
-    of_all = derive(statistics.double().sum(dim=0))
-    return {
-        written: resampling.Interval(
-            of_all[name],
-            *resampling.percentiles(torch.tensor([x[name] for x in drawn], dtype=torch.float64)),
-        )
-        for name, written in names.items()
-    }
+def _intervals(
+    statistics: Tensor, derive: Derive, names: Mapping[str, str]
+) -> Mapping[str, Estimate]:
+    """Each figure with its interval over utterances, all from the same resamples."""
+    values = figures_of([statistics], derive)
+    ends = intervals([statistics], derive)
+    return {written: Estimate(values[name], ends[name]) for name, written in names.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emo_fairseq.data.dialogue import has_context
-from emo_fairseq.metrics.resampling import Interval
+from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_UTTERANCES, Interval
 from emo_fairseq.modalities import SPEECH, TEXT
 
 if TYPE_CHECKING:
@@ -136,13 +136,13 @@ def figures(facts: "CardFacts") -> str:
         )
     tables = []
     for one in facts.scored:
-        rows = [[name, *_written(interval)] for name, interval in one.figures.items()]
+        rows = [[name, *_written(*estimate)] for name, estimate in one.figures.items()]
         tables.append(
             f"{one.split}, {one.n_rows:,} utterances (`{one.file}`):\n\n"
-            + _table(["figure", "value", "95 % interval, bootstrap over utterances"], rows)
+            + _table(["figure", "value", f"95 % interval, {OVER_UTTERANCES}"], rows)
             + f"\n\n{one.origin}"
         )
-    return "\n\n".join(["## Figures", *tables])
+    return "\n\n".join(["## Figures", *tables, f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."])
 
 
 def limits(facts: "CardFacts") -> str:
@@ -188,12 +188,12 @@ def _speakers(facts: "CardFacts") -> str:
     return f"It was trained on {known} speakers; others may sound or write otherwise."
 
 
-def _written(interval: Interval) -> tuple[str, str]:
-    if not math.isfinite(interval.figure):
+def _written(value: float, ends: Interval) -> tuple[str, str]:
+    if not math.isfinite(value):
         return "undefined", ""
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return f"{interval.figure:.4f}", "undefined"
-    return f"{interval.figure:.4f}", f"{interval.low:.4f} to {interval.high:.4f}"
+    if not all(map(math.isfinite, ends)):
+        return f"{value:.4f}", "undefined"
+    return f"{value:.4f}", f"{ends.low:.4f} to {ends.high:.4f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -38,6 +38,13 @@ def confusion(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
     return counts.reshape(n_classes, n_classes).double()
 
 
+def confusion_rows(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
+    """(N,) and (N,) -> (N, C, C): each utterance's own confusion, which add up to that of all."""
+    cells = torch.zeros(len(truth), n_classes * n_classes, dtype=torch.float64)
+    cells.scatter_(1, (truth * n_classes + prediction)[:, None], 1.0)
+    return cells.view(-1, n_classes, n_classes)
+
+
 def accuracy(counts: Tensor) -> float:
     """Correct / all: the field's weighted accuracy, WA. NaN without utterances.
 

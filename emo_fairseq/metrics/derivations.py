@@ -14,11 +14,26 @@ from emo_fairseq.metrics.regression import MOMENT_METRICS
 
 #: How the names of figures begin that are better the smaller they are; all others, the larger.
 _ERRORS = ("loss", "mae", "rmse")
+#: By how the names of figures begin; all others are shares.
+_BOUNDS = {
+    **dict.fromkeys((*_ERRORS, "mse", "nll"), (0.0, math.inf)),
+    **dict.fromkeys(("ccc", "pearson", "corr"), (-1.0, 1.0)),
+    "brier": (0.0, 2.0),
+}
 
 
 def is_better_larger(figure: str) -> bool:
     """Whether more of a figure is better: false of ``loss``, MAE and RMSE, of whatever rows."""
     return not figure.startswith(_ERRORS)
+
+
+def bounds_of(figure: str) -> tuple[float, float]:
+    """The smallest and the largest value that a figure of this name can have.
+
+    >>> bounds_of("uar"), bounds_of("ccc_valence"), bounds_of("mae")
+    ((0.0, 1.0), (-1.0, 1.0), (0.0, inf))
+    """
+    return next((ends for name, ends in _BOUNDS.items() if figure.startswith(name)), (0.0, 1.0))
 
 
 def confusion_figures(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:

@@ -5,9 +5,10 @@
 
 Systems are runs that differ in anything but seed, fold and paths. `mean ± std` is over the n runs
 of a system, folds and seeds; `pooled` takes the predictions of all folds of a seed together and is
-the mean over seeds; its intervals are bootstrapped over utterances, and over speakers where the
-data dir still names them. `p` is a paired bootstrap over utterances, `p, Holm` the same corrected
-for the number of systems. Systems that lack a fold or a seed of the table have a *.
+the mean over seeds; its intervals are a bootstrap over utterances, and Student's t over speakers
+where the data dir still names enough of them. `p` is a paired bootstrap over utterances, `p,
+speakers` a paired t test over speakers; `Holm` is each corrected for all tests of the table. None
+of them contains the variance over seeds. Systems that lack a fold or a seed have a *.
 """
 
 import argparse
@@ -18,6 +19,12 @@ from pathlib import Path
 from data_prep.folding.file import folds_path
 from data_prep.number_types import positive_int
 from data_prep.schema import write_atomically
+from emo_fairseq.evaluation.bootstrap import (
+    N_RESAMPLES,
+    NOT_SEEDS,
+    OVER_SPEAKERS,
+    OVER_UTTERANCES,
+)
 from emo_fairseq.protocols.comparing import BY, table_rows
 from emo_fairseq.protocols.matrix import matrices
 from emo_fairseq.protocols.measuring import is_elsewhere
@@ -30,7 +37,6 @@ from emo_fairseq.protocols.rendering import (
     grid_of,
     print_grid,
 )
-from emo_fairseq.protocols.resampling import N_RESAMPLES
 from emo_fairseq.protocols.results import Unfinished, folds_there, read_results, speakers
 from emo_fairseq.protocols.run_folder import RunFolder, find_runs
 from emo_fairseq.protocols.selection import choosing_set
@@ -139,6 +145,7 @@ def _about(table: Table) -> dict[str, str]:
         "protocol": table.protocol or "splits on disk",
         "folds": " ".join(table.folds),
         "seeds": " ".join(map(str, table.seeds)),
+        "intervals": f"95 %; utterances: {OVER_UTTERANCES}; speakers: {OVER_SPEAKERS}; {NOT_SEEDS}",
         "chosen_by": "; ".join(sorted({result.chosen_by for result in table.results})),
     }
 

@@ -4,15 +4,21 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from emo_fairseq.metrics.resampling import p_value, percentiles
+from emo_fairseq.evaluation.bootstrap import (
+    N_RESAMPLES,
+    NOT_SEEDS,
+    p_value,
+    percentile_interval,
+    t_test,
+)
 from emo_fairseq.protocols.answers import aligned, is_correct
 from emo_fairseq.protocols.measuring import Measured, Pooled, Row
-from emo_fairseq.protocols.resampling import N_RESAMPLES
 from emo_fairseq.protocols.systems import System, Table
 from emo_fairseq.protocols.tests_of_difference import OtherTest, holm, mcnemar, wilcoxon
 
 BY = ("system", "fold", "seed")
 _RECALL = "recall_"
+_ALPHA = 0.05
 _OF_LABELS = ("uar", "wa", "weighted_f1")
 _OF_NUMBERS = ("ccc", "pearson", "mae")
 
@@ -47,7 +53,8 @@ def table_rows(
         if system.results
     ]
     rows = [[one.row(metric, part) for part, one in measured] for metric in metrics]
-    notes = [
+    notes = [NOT_SEEDS, *dict.fromkeys(row.no_speakers for row in rows[0] if row.no_speakers)]
+    notes += [
         f"{one.system.name}: its seeds differ in their rows; pooled are those that all have"
         for _, one in measured
         if one.has_differing_rows
@@ -57,7 +64,8 @@ def table_rows(
         pairs = [_Pair(first, one) for _, one in measured[1:]]
         rows = [_held_against_first(pairs, of_metric) for of_metric in rows]
         notes += [note for pair in pairs if (note := pair.note())]
-    return [row for of_metric in rows for row in of_metric], notes
+    corrected = corrected_rows([row for of_metric in rows for row in of_metric])
+    return corrected, [*notes, *_notes_on_tests(corrected, n_resamples)]
 
 
 def _parts(system: System, table: Table, by: str) -> Iterator[tuple[str, System, Sequence[str]]]:
@@ -109,10 +117,11 @@ class _Pair:
         if row.metric not in ours.by_utterance:  # of sentiment scores: no sums, no resamples
             return row
         drawn = theirs.by_utterance[row.metric] - ours.by_utterance[row.metric]
-        row = replace(row, difference_ends=percentiles(drawn), p=p_value(drawn))
-        if ours.by_speaker and theirs.by_speaker:
-            drawn = theirs.by_speaker[row.metric] - ours.by_speaker[row.metric]
-            row = replace(row, p_speakers=p_value(drawn))
+        row = replace(row, difference_ends=percentile_interval(drawn), p=p_value(drawn))
+        if not ours.speakers.refusal:
+            left_out = theirs.without_speaker[row.metric] - ours.without_speaker[row.metric]
+            p_speakers = t_test(row.difference, left_out, ours.speakers.effective)
+            row = replace(row, p_speakers=p_speakers)
         return row
 
     def _other_test(self, metric: str) -> OtherTest | None:
@@ -129,12 +138,40 @@ class _Pair:
 
 
 def _held_against_first(pairs: Sequence[_Pair], rows: Sequence[Row]) -> list[Row]:
-    """The rows of one metric, with differences, tests, and p-values corrected for their number.
+    """The rows of one metric, with differences and tests.
 
     The recalls of single classes are left as they are: they are many, and hang together.
     """
     if rows[0].metric.startswith(_RECALL):
         return list(rows)
-    compared = [pair.compare(row) for pair, row in zip(pairs, rows[1:], strict=True)]
-    corrected = zip(compared, holm([row.p for row in compared]), strict=True)
-    return [rows[0], *(replace(row, p_holm=value) for row, value in corrected)]
+    return [rows[0], *(pair.compare(row) for pair, row in zip(pairs, rows[1:], strict=True))]
+
+
+def _p_values(row: Row) -> tuple[float, float, float]:
+    """Of every test of a row that the table shows; NaN for one that was not made."""
+    return row.p, row.p_speakers, row.other.p_value if row.other else math.nan
+
+
+def corrected_rows(rows: Sequence[Row]) -> list[Row]:
+    """Correct all p-values of a table together (Holm): of each pair, metric and kind of test."""
+    found = holm([p for row in rows for p in _p_values(row)])
+    return [
+        replace(row, p_holm=p, p_speakers_holm=p_speakers, other_holm=other)
+        for row, p, p_speakers, other in zip(
+            rows, found[::3], found[1::3], found[2::3], strict=True
+        )
+    ]
+
+
+def _notes_on_tests(rows: Sequence[Row], n_resamples: int) -> list[str]:
+    n_tests = sum(not math.isnan(p) for row in rows for p in _p_values(row))
+    if not n_tests:
+        return []
+    notes = [f"Holm: corrected for all {n_tests} tests of this table"]
+    smallest = 2.0 / (n_resamples + 1)  # of a p-value by bootstrap
+    if n_tests * smallest >= _ALPHA:
+        notes.append(
+            f"of {n_resamples} resamples p is {smallest:.2g} at least, and {n_tests} times that is "
+            f"not below {_ALPHA}: give --resamples {math.ceil(2 * n_tests / _ALPHA)}"
+        )
+    return notes

@@ -2,22 +2,28 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import Tensor
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.metrics.resampling import percentiles, units_of
+from emo_fairseq.evaluation.bootstrap import (
+    NO_INTERVAL,
+    Derive,
+    Interval,
+    Speakers,
+    bootstrap,
+    leave_one_out,
+    percentile_interval,
+    t_interval,
+    within_bounds,
+)
 from emo_fairseq.protocols.answers import Answers, Figures, aligned, joined
-from emo_fairseq.protocols.resampling import resample
 from emo_fairseq.protocols.results import Result, speakers
 from emo_fairseq.protocols.systems import System
 from emo_fairseq.protocols.tests_of_difference import OtherTest
-
-Ends = tuple[float, float]
-NO_ENDS = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,13 @@ class Row:
         n_missing: runs that the table has and the system lacks.
         mean, deviation: over the runs (n - 1 in the divisor).
         pooled: of the folds' predictions together, the mean over seeds.
-        utterances, speakers: 95 % intervals of `pooled`, by bootstrap over them.
+        utterances, speakers: 95 % intervals of `pooled` over them.
         difference: `pooled` less that of the first system, on the rows that both have.
         difference_ends: its 95 % interval over utterances.
-        p, p_holm, p_speakers: of the difference; over utterances, corrected, over speakers.
+        p, p_speakers: of the difference, over utterances and over speakers.
         other: Wilcoxon's or McNemar's test.
+        p_holm, p_speakers_holm, other_holm: the three corrected for all tests of the table.
+        no_speakers: why there is nothing over speakers; empty if there is.
     """
 
     system: str
@@ -47,14 +55,17 @@ class Row:
     mean: float
     deviation: float
     pooled: float = math.nan
-    utterances: Ends = NO_ENDS
-    speakers: Ends = NO_ENDS
+    utterances: Interval = NO_INTERVAL
+    speakers: Interval = NO_INTERVAL
     difference: float = math.nan
-    difference_ends: Ends = NO_ENDS
+    difference_ends: Interval = NO_INTERVAL
     p: float = math.nan
-    p_holm: float = math.nan
     p_speakers: float = math.nan
     other: OtherTest | None = None
+    p_holm: float = math.nan
+    p_speakers_holm: float = math.nan
+    other_holm: float = math.nan
+    no_speakers: str = ""
 
 
 class Pooled:
@@ -62,12 +73,12 @@ class Pooled:
 
     Args:
         runs: one or more, of the same rows.
-        units: (N,) int64, the speakers; None if they are not known.
-        n_resamples: of the bootstrap.
+        speakers: who speaks these rows.
+        n_resamples: of the bootstrap over utterances.
     """
 
-    def __init__(self, runs: Sequence[Answers], units: Tensor | None, n_resamples: int) -> None:
-        self.runs, self.units, self._n_resamples = runs, units, n_resamples
+    def __init__(self, runs: Sequence[Answers], speakers: Speakers, n_resamples: int) -> None:
+        self.runs, self.speakers, self._n_resamples = runs, speakers, n_resamples
         self._of_runs = [run.figures() for run in runs]
 
     def figure(self, metric: str) -> float:
@@ -75,24 +86,25 @@ class Pooled:
         return statistics.fmean(figures[metric] for figures in self._of_runs)
 
     @cached_property
-    def by_utterance(self) -> Mapping[str, Tensor]:
+    def by_utterance(self) -> dict[str, Tensor]:
         """Each figure's mean over the runs in resamples of the utterances, (R,)."""
-        return resample(self.runs, None, self._n_resamples)
+        return bootstrap(*self._scores(), self._n_resamples)
 
     @cached_property
-    def by_speaker(self) -> Mapping[str, Tensor]:
-        """The same in resamples of the speakers; empty if they are not known."""
-        return {} if self.units is None else resample(self.runs, self.units, self._n_resamples)
+    def without_speaker(self) -> dict[str, Tensor]:
+        """The same without each of the speakers, (S,); empty if they are unknown or too few."""
+        return {} if self.speakers.refusal else leave_one_out(*self._scores(), self.speakers)
+
+    def _scores(self) -> tuple[list[Tensor], Derive]:
+        return [run.statistics() for run in self.runs], self.runs[0].derive
 
     def of_rows(self, runs: Sequence[Answers]) -> "Pooled":
         """The same with some of the rows: itself if these are all."""
         if runs[0].keys == self.runs[0].keys:
             return self
-        if self.units is None:
-            return Pooled(runs, None, self._n_resamples)
-        unit_of = dict(zip(self.runs[0].keys, self.units.tolist(), strict=True))
-        units = units_of([str(unit_of[key]) for key in runs[0].keys])
-        return Pooled(runs, units, self._n_resamples)
+        row_of = {key: row for row, key in enumerate(self.runs[0].keys)}
+        kept = [row_of[key] for key in runs[0].keys]
+        return Pooled(runs, self.speakers.of_rows(kept), self._n_resamples)
 
 
 class Measured:
@@ -134,13 +146,15 @@ class Measured:
         )
         if self.pooled is None:
             return row
-        by_utterance, by_speaker = self.pooled.by_utterance, self.pooled.by_speaker
-        return replace(
-            row,
-            pooled=self.pooled.figure(metric),
-            utterances=percentiles(by_utterance[metric]) if metric in by_utterance else NO_ENDS,
-            speakers=percentiles(by_speaker[metric]) if metric in by_speaker else NO_ENDS,
-        )
+        pooled = self.pooled
+        row = replace(row, pooled=pooled.figure(metric), no_speakers=pooled.speakers.refusal)
+        if metric in pooled.by_utterance:  # of sentiment scores some are not: no sums
+            row = replace(row, utterances=percentile_interval(pooled.by_utterance[metric]))
+        if metric in pooled.without_speaker:
+            left_out = pooled.without_speaker[metric]
+            ends = t_interval(row.pooled, left_out, pooled.speakers.effective)
+            row = replace(row, speakers=within_bounds(metric, ends))
+        return row
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
@@ -171,7 +185,7 @@ def _whole(system: System, folds: Sequence[str]) -> list[Answers]:
     ]
 
 
-def _speakers(system: System, run: Answers) -> Tensor | None:
+def _speakers(system: System, run: Answers) -> Speakers:
     data = next(iter(system.results.values())).data
     known = speakers(data)
-    return units_of([known.get(name) for _, name in run.keys])
+    return Speakers.named([known.get(name) for _, name in run.keys])

@@ -73,7 +73,9 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "p": lambda row: chance(row.p),
     "p, Holm": lambda row: chance(row.p_holm),
     "p, speakers": lambda row: chance(row.p_speakers),
+    "p, speakers, Holm": lambda row: chance(row.p_speakers_holm),
     "other test, p": _other,
+    "other test, p, Holm": lambda row: chance(row.other_holm),
 }
 
 
@@ -145,8 +147,9 @@ def _tex(text: str) -> str:
 _CSV_COLUMNS = (
     *("system", "part", "metric", "n_runs", "n_missing", "mean", "deviation", "pooled"),
     *("utterances_low", "utterances_high", "speakers_low", "speakers_high"),
-    *("difference", "difference_low", "difference_high", "p", "p_holm", "p_speakers"),
-    *("other_test", "other_p"),
+    *("no_speakers", "difference", "difference_low", "difference_high"),
+    *("p", "p_holm", "p_speakers", "p_speakers_holm"),
+    *("other_test", "other_p", "other_p_holm"),
 )
 
 
@@ -154,10 +157,13 @@ def csv_rows(rows: Sequence[Row], about: dict[str, str]) -> list[dict[str, str]]
     """Every figure unrounded, what is not known empty; `about` is in each row."""
     found = []
     for row in rows:
-        ends = (*row.utterances, *row.speakers, row.difference, *row.difference_ends)
         other = (row.other.name, row.other.p_value) if row.other else ("", math.nan)
-        numbers = (row.mean, row.deviation, row.pooled, *ends, row.p, row.p_holm, row.p_speakers)
-        values = (row.system, row.part, row.metric, row.n_runs, row.n_missing, *numbers, *other)
+        values = (
+            *(row.system, row.part, row.metric, row.n_runs, row.n_missing),
+            *(row.mean, row.deviation, row.pooled, *row.utterances, *row.speakers),
+            *(row.no_speakers, row.difference, *row.difference_ends),
+            *(row.p, row.p_holm, row.p_speakers, row.p_speakers_holm, *other, row.other_holm),
+        )
         found.append({**about, **dict(zip(_CSV_COLUMNS, map(_plain, values), strict=True))})
     return found
 

@@ -2,7 +2,7 @@
 
 A table of each split, and its figures as JSON beside each file: metrics.json for predictions.tsv,
 NAME.metrics.json for NAME.tsv. With ``--output FOLDER`` that goes into a folder: ``report.html``,
-every figure as PNG and SVG, metrics.json with bootstrap intervals, training_log.csv, and a list of
+every figure as PNG and SVG, metrics.json with intervals, training_log.csv, and a list of
 what could not be drawn. It draws more the more it is given:
 
     --data DATA_DIR     texts, speakers, corpora, VAD and prototypes of the same utterances
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from data_prep.number_types import positive_int
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.bootstrap import N_RESAMPLES
 from emo_fairseq.report.figures import measure, without_nan
-from emo_fairseq.report.intervals import N_RESAMPLES
 from emo_fairseq.report.statistics import Figures
 from emo_fairseq.report.system import System, read_systems
 from emo_fairseq.report.table import print_table

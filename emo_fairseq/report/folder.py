@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.schema import write_atomically
+from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
 from emo_fairseq.report import headline, page
 from emo_fairseq.report.drawing import matplotlib, render
 from emo_fairseq.report.figures import without_nan
@@ -177,6 +178,7 @@ def _metrics(parts: Sequence[Part]) -> dict[str, Any]:
         place[part.split] = {
             "n": len(part.system.ids),
             **without_nan(part.figures),
+            "about_intervals": f"{NOT_SEEDS}; {part.speakers.refusal}".removesuffix("; "),
             "intervals": {
                 unit: {name: list(without_nan(x._asdict()).values()) for name, x in drawn.items()}
                 for unit, drawn in part.intervals.items()

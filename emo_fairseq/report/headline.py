@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_SPEAKERS, OVER_UTTERANCES
 from emo_fairseq.report.figures import headlines, suffix_of
 from emo_fairseq.report.numbers import UNDEFINED, between, count, number
 from emo_fairseq.report.part import SPEAKERS, UTTERANCES, Part
@@ -13,7 +14,6 @@ from emo_fairseq.report.statistics import statistics_of
 from emo_fairseq.report.system import Labels
 
 _CALIBRATION = {"ece": "ECE, 15 bins", "brier": "Brier score", "nll": "log loss, nats"}
-_FEW = 20  # speakers
 _NOT_SAID = "not known without --data"
 
 
@@ -42,9 +42,12 @@ def notes_of(part: Part) -> Iterator[str]:
     system, unknown = part.system, sum(row is None for row in part.facts.rows)
     if part.facts.is_given and unknown:
         yield f"{count(unknown, 'utterance')} not in the manifests of --data."
-    n_speakers = len(set(part.facts.column("speaker")) - {None})
-    if SPEAKERS in part.intervals and n_speakers < _FEW:
-        yield f"Intervals over {n_speakers} speakers are rough: there are few to draw from."
+    yield (
+        f"Intervals over utterances: {OVER_UTTERANCES}. Over speakers: {OVER_SPEAKERS}. "
+        f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."
+    )
+    if SPEAKERS not in part.intervals and any(part.facts.column("speaker")):
+        yield f"{part.speakers.refusal}."
     if isinstance(system, Labels):
         majority = system.names[system.constant().prediction[0]]
         yield f"Majority: always saying {majority}, the most frequent truth of this split."

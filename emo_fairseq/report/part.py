@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from emo_fairseq.attention import Attended, read
-from emo_fairseq.metrics.resampling import units_of
+from emo_fairseq.evaluation.bootstrap import N_RESAMPLES, Interval, Speakers, intervals
 from emo_fairseq.report.data_dir import Facts, no_facts, read_facts
 from emo_fairseq.report.embeddings import read_embeddings
 from emo_fairseq.report.figures import measure
-from emo_fairseq.report.intervals import N_RESAMPLES, Interval, intervals
 from emo_fairseq.report.statistics import Figures, statistics_of
 from emo_fairseq.report.system import Labels, System
 
@@ -32,7 +31,8 @@ class Part:
         embeddings: (N, D), NaN where unknown; None if there is no file of them.
         attended: the utterances of this split whose attention was saved; None without a file.
         figures: of :func:`emo_fairseq.report.figures.measure`.
-        intervals: what was drawn ("utterances", "speakers") -> figure -> interval.
+        intervals: over what ("utterances", "speakers") -> figure -> interval.
+        speakers: of the utterances, as the data dir names them.
     """
 
     run: str
@@ -43,6 +43,7 @@ class Part:
     attended: Sequence[Attended] | None
     figures: Figures
     intervals: Mapping[str, Mapping[str, Interval]]
+    speakers: Speakers
 
     @property
     def title(self) -> str:
@@ -78,10 +79,11 @@ def make_part(
     ids = system.ids
     facts = no_facts(len(ids)) if data_dir is None else read_facts(data_dir, split, ids)
     statistics = statistics_of(system)
-    drawn = {UTTERANCES: intervals(statistics, None, n_resamples)}
-    speakers = units_of(facts.column("speaker"))
-    if speakers is not None:
-        drawn[SPEAKERS] = intervals(statistics, speakers, n_resamples)
+    scores = [statistics.rows], statistics.derive
+    drawn = {UTTERANCES: intervals(*scores, n_resamples=n_resamples)}
+    speakers = Speakers.named(facts.column("speaker"))
+    if not speakers.refusal:
+        drawn[SPEAKERS] = intervals(*scores, speakers)
     values = None if embeddings is None else read_embeddings(embeddings, split, ids)
     attended = None if attention is None else [x for x in read(attention) if x.split == split]
-    return Part(run, split, system, facts, values, attended, measure(system), drawn)
+    return Part(run, split, system, facts, values, attended, measure(system), drawn, speakers)

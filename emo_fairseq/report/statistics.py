@@ -10,7 +10,6 @@ from torch.nn.functional import one_hot
 
 from emo_fairseq import metrics
 from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
-from emo_fairseq.metrics.resampling import confusion_rows
 from emo_fairseq.report import calibration
 from emo_fairseq.report.system import Labels, Numbers, System
 
@@ -42,14 +41,16 @@ def _of_labels(system: Labels) -> Statistics:
     n_labels = len(system.names)
     asks_each = system.asks_each
     parts = {
-        "confusion": confusion_rows(system.truth, system.prediction, n_labels),
+        "confusion": metrics.confusion_rows(system.truth, system.prediction, n_labels),
         "bins": calibration.bin_rows(calibration.judge(system)),
         "brier": calibration.brier_rows(system),
         "nll": calibration.log_loss_rows(system),
     }
     if asks_each:
         said_yes, is_so = system.probability > 0.5, one_hot(system.truth, n_labels)
-        pairs = [confusion_rows(is_so[:, k], said_yes[:, k].long(), 2) for k in range(n_labels)]
+        pairs = [
+            metrics.confusion_rows(is_so[:, k], said_yes[:, k].long(), 2) for k in range(n_labels)
+        ]
         parts["binary"] = torch.stack(pairs, dim=1)  # (N, K, 2, 2)
     parts = {name: part.clone() for name, part in parts.items()}
     for part in parts.values():

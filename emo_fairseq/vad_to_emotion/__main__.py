@@ -117,7 +117,7 @@ def _add_compare(option: Callable[..., None]) -> None:
 
 
 def _add_units(option: Callable[..., None]) -> None:
-    what = "what the bootstrap draws (default: %(default)s)"
+    what = "what the intervals are over (default: %(default)s)"
     option("--units", choices=_UNITS, default=_UNITS[0], help=what)
 
 

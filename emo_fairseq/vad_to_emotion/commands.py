@@ -86,7 +86,7 @@ def apply(forest: Forest, file: Path, data: Path, output: Path, by: str) -> Syst
     if len(vad) != row.n:
         notes.append(f"VAD is measured on {len(vad)} rows, emotions on {row.n}")
     notes += other_regressor(forest, facts)
-    return SystemTable(title(data, vad.split, len(vad), by), [row], notes)
+    return SystemTable(title(data, vad.split, len(vad), by), [row], notes, by)
 
 
 def gold(design: Design, data: Path, split: str, output: Path, by: str) -> SystemTable:
@@ -107,7 +107,7 @@ def gold(design: Design, data: Path, split: str, output: Path, by: str) -> Syste
     emotions, left = emotions_of(vad.ids, rows, forest.labels, split)
     row, chances = upper_bound(forest, vad, emotions, units_by(by, rows))
     write_emotions(output, emotions, chances, facts_of(forest, data, split, UPPER_BOUND, {}))
-    return SystemTable(title(data, split, row.n, by), [row], [*notes, *lacking, *left])
+    return SystemTable(title(data, split, row.n, by), [row], [*notes, *lacking, *left], by)
 
 
 def upper_bound(

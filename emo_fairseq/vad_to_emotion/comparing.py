@@ -57,7 +57,7 @@ def compare(sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0)) ->
     Args:
         sources: see there.
         data: the data dir.
-        by: what the bootstrap draws, ``utterance`` or ``speaker``.
+        by: what intervals are over, ``utterance`` or ``speaker``.
         scale: on which errors of VAD are told.
 
     Raises:
@@ -91,7 +91,7 @@ def compare(sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0)) ->
         systems.append(row)
         notes += more
     notes.append(f"errors of VAD on the scale {scale[0]:g} to {scale[1]:g}")
-    return SystemTable(title(data, split, len(ids), by), systems, notes)
+    return SystemTable(title(data, split, len(ids), by), systems, notes, by)
 
 
 def vad_table(file: Path, data: Path, by: str) -> SystemTable:
@@ -100,7 +100,7 @@ def vad_table(file: Path, data: Path, by: str) -> SystemTable:
     rows = read_rows(data, vad.split)
     place = _Place(data, vad.split, rows, units_by(by, rows), (0.0, 1.0))
     row = _system(source_of(file), vad, None, place)
-    return SystemTable(title(data, vad.split, row.n, by), [row])
+    return SystemTable(title(data, vad.split, row.n, by), [row], by=by)
 
 
 class _Place(NamedTuple):

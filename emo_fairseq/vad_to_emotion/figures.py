@@ -1,6 +1,5 @@
-"""Figures of VAD and of emotions, each with its bootstrap interval over utterances or speakers."""
+"""Figures of VAD and of emotions, each with its 95 % interval over utterances or speakers."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -11,9 +10,7 @@ from torch import Tensor
 
 from data_prep.schema import AXES
 from emo_fairseq import metrics
-from emo_fairseq.metrics.resampling import confusion_rows, draws, percentiles
-
-N_RESAMPLES = 1000
+from emo_fairseq.evaluation.bootstrap import Speakers, figures_of, intervals
 
 Metric = Callable[[Tensor], float]  # from summed statistics
 
@@ -53,56 +50,44 @@ COLUMNS = (
 
 
 def vad_estimates(
-    truth: np.ndarray, prediction: np.ndarray, units: Tensor | None = None
+    truth: np.ndarray, prediction: np.ndarray, speakers: Speakers | None = None
 ) -> list[Estimate]:
     """MSE, RMSE, MAE, Pearson's r and CCC of each axis.
 
     Args:
         truth: (N, 3), axes in the order of `AXES`, NaN = missing, and then not counted.
         prediction: (N, 3).
-        units: (N,) of the bootstrap, from 0; None = each row alone.
+        speakers: that the intervals are over; None = over rows.
     """
     found = []
     for column, axis in enumerate(AXES):
         pair = (torch.from_numpy(values[:, column][None].copy()) for values in (truth, prediction))
         rows = metrics.moments(*pair)  # (N, 8): of (1, N) values, each row by itself
-        found += _estimates(VAD_FIGURES, axis, rows, units)
+        found += _estimates(VAD_FIGURES, axis, rows, speakers)
     return found
 
 
 def emotion_estimates(
-    truth: np.ndarray, prediction: np.ndarray, n_labels: int, units: Tensor | None = None
+    truth: np.ndarray, prediction: np.ndarray, n_labels: int, speakers: Speakers | None = None
 ) -> list[Estimate]:
     """Accuracy, macro F1 and weighted F1 of (N,) label numbers."""
     true, said = torch.from_numpy(truth), torch.from_numpy(prediction)
-    rows = confusion_rows(true, said, n_labels)  # (N, K, K)
-    return _estimates(EMOTION_FIGURES, "", rows, units)
+    rows = metrics.confusion_rows(true, said, n_labels)  # (N, K, K)
+    return _estimates(EMOTION_FIGURES, "", rows, speakers)
 
 
 def _estimates(
-    figures: Mapping[str, Metric], axis: str, rows: Tensor, units: Tensor | None
+    figures: Mapping[str, Metric], axis: str, rows: Tensor, speakers: Speakers | None
 ) -> list[Estimate]:
-    """Figures of (N, ...) statistics, with the draws of :func:`emo_fairseq.metrics.resampling`.
+    """Figures of (N, ...) statistics, with their intervals, all from the same resamples."""
+    shape = rows.shape[1:]
+    runs = [rows.double().flatten(1)]
 
-    All of them are derived from the same resamples, which one product of matrices sums.
-    """
-    flat = rows.double().flatten(1)  # (N, D)
-    if units is not None:
-        n_units = int(units.max()) + 1
-        flat = flat.new_zeros(n_units, flat.shape[1]).index_add_(0, units, flat)
-    sums = (_times(len(flat)) @ flat).unflatten(1, rows.shape[1:])  # (R, ...)
-    found = []
-    for name, figure in figures.items():
-        drawn = torch.tensor([figure(one) for one in sums], dtype=torch.float64)
-        value = figure(rows.double().sum(dim=0))
-        found.append(Estimate(name, axis, value, *percentiles(drawn)))
-    return found
+    def derive(sums: Tensor) -> dict[str, float]:
+        return {name: figure(sums.view(shape)) for name, figure in figures.items()}
 
-
-@functools.lru_cache(maxsize=2)
-def _times(n_units: int) -> Tensor:
-    """(R, U) float64: how often each unit is drawn."""
-    return torch.stack(list(draws(n_units, N_RESAMPLES))).double()
+    values, ends = figures_of(runs, derive), intervals(runs, derive, speakers)
+    return [Estimate(name, axis, values[name], *ends[name]) for name in figures]
 
 
 def undefined(figure: str, axis: str) -> Estimate:

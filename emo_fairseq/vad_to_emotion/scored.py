@@ -1,22 +1,20 @@
-"""A split on which systems are scored: its rows, its labels, and what the bootstrap draws."""
+"""A split on which systems are scored: its rows, its labels, and what intervals are over."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.metrics.resampling import units_of
+from emo_fairseq.evaluation.bootstrap import Speakers
 from emo_fairseq.vad_to_emotion.answers import read_labels, read_rows
 from emo_fairseq.vad_to_emotion.forest import Forest
 from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, read_facts, read_vad
-from emo_fairseq.vad_to_emotion.table import PREDICTED, ZERO_SHOT
+from emo_fairseq.vad_to_emotion.table import METHODS, PREDICTED, ZERO_SHOT
 from emo_fairseq.vad_to_emotion.unseen import MADE_BY_ZERO_SHOT, TRAIN
 
-Units = Callable[[Sequence[str]], Tensor | None]  # from N ids to (N,) numbers of units
+Units = Callable[[Sequence[str]], Speakers | None]  # from N ids to their speakers
 
 
 def read_scored(file: Path, data: Path) -> VadRows:
@@ -78,17 +76,18 @@ def shared_labels(forest: Forest, data: Path) -> tuple[str, ...]:
 
 
 def units_by(by: str, rows: Mapping[str, Utterance]) -> Units:
-    """What the bootstrap draws: each utterance alone, or speakers whole.
+    """What intervals are over: None for utterances, or the speakers of these.
 
-    What is returned raises a `UsageError` where speakers are asked for and not known.
+    What is returned raises a `UsageError` where speakers are asked for, and are unknown or too few.
     """
 
-    def units(ids: Sequence[str]) -> Tensor | None:
+    def units(ids: Sequence[str]) -> Speakers | None:
         if by != "speaker":
             return None
-        if (found := units_of([rows[name].speaker for name in ids])) is None:
-            raise UsageError("--units speaker: not all rows name one of two or more speakers")
-        return found
+        speakers = Speakers.named([rows[name].speaker for name in ids])
+        if speakers.refusal:
+            raise UsageError(f"--units speaker: {speakers.refusal}; use --units utterance")
+        return speakers
 
     return units
 
@@ -96,4 +95,4 @@ def units_by(by: str, rows: Mapping[str, Utterance]) -> Units:
 def title(data: Path, split: str, n: int, by: str) -> str:
     """The heading of a table."""
     name = read_corpus(data).name
-    return f"{name}, {split}, {n} rows; in brackets 95 % of bootstraps over {by}s"
+    return f"{name}, {split}, {n} rows; in brackets 95 %, {METHODS[by]}"

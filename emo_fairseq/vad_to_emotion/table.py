@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prep.schema import write_atomically
+from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_SPEAKERS, OVER_UTTERANCES
 from emo_fairseq.vad_to_emotion.figures import COLUMNS, Estimate, undefined
 
 PREDICTED = "VAD predicted by the trained regressor"
 ZERO_SHOT = "zero-shot NLI"
 UPPER_BOUND = "upper bound (gold VAD)"
 THEN_FOREST = " → forest"
+METHODS = {"utterance": OVER_UTTERANCES, "speaker": OVER_SPEAKERS}  # of intervals, by their unit
 _UNKNOWN = "–"
 _SHORT = {"valence": "V", "arousal": "A", "dominance": "D", "": ""}
 _NAMES = {
@@ -58,11 +60,18 @@ class SystemTable:
         title: corpus, split and number of rows.
         systems: one row each.
         notes: that belong below it.
+        by: what the intervals are over, a key of :data:`METHODS`.
     """
 
     title: str
     systems: Sequence[SystemRow]
     notes: Sequence[str] = field(default=())
+    by: str = "utterance"
+
+    @property
+    def all_notes(self) -> list[str]:
+        """And what its intervals do not contain."""
+        return [*self.notes, NOT_SEEDS]
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -99,7 +108,7 @@ def print_table(table: SystemTable) -> None:
         console = Console(width=_WIDE)
     console.print(table.title, markup=False, highlight=False, soft_wrap=True)
     console.print(grid, markup=False)
-    for note in table.notes:
+    for note in table.all_notes:
         console.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -111,19 +120,20 @@ def as_markdown(table: SystemTable) -> str:
         for system in table.systems
     ]
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
-    notes = [f"- {note}" for note in table.notes]
+    notes = [f"- {note}" for note in table.all_notes]
     return "\n".join([f"**{table.title}**", "", *lines, "", *notes, ""])
 
 
 def as_csv(table: SystemTable) -> str:
     """A line a figure of a system, unrounded; what is undefined is empty."""
     text = io.StringIO()
+    about = f"95 %, {METHODS[table.by]}; {NOT_SEEDS}"
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["system", "rows", *Estimate._fields])
+    writer.writerow(["system", "rows", *Estimate._fields, "interval"])
     for system in table.systems:
         for one in system.estimates:
             values = ["" if math.isnan(x) else repr(x) for x in one[2:]]
-            writer.writerow([system.name, system.n, one.figure, one.axis, *values])
+            writer.writerow([system.name, system.n, one.figure, one.axis, *values, about])
     return text.getvalue()
 
 
@@ -140,7 +150,7 @@ def as_json(table: SystemTable) -> str:
         }
         for system in table.systems
     ]
-    content = {"title": table.title, "systems": systems, "notes": list(table.notes)}
+    content = {"title": table.title, "systems": systems, "notes": table.all_notes}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

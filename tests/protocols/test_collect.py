@@ -7,6 +7,7 @@ import os
 import statistics
 
 import pytest
+from scipy import stats
 
 from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
@@ -142,24 +143,102 @@ def test_a_seed_that_one_system_lacks(write_run):
     assert sorted(missing.values()) == [0, 1]
 
 
-def test_speakers_are_drawn_whole(write_run, write_data):
-    """One speaker all right, one all wrong: WA 0, 1/2 or 1 in a resample."""
-    said = {f"r{n}": (N, N) for n in range(5)} | {f"w{n}": (N, H) for n in range(5)}
+def of_speakers(n_right):
+    """Five rows a speaker, of which so many are right."""
+    return {
+        f"{who}{n}": (N, N if n < right else H) for who, right in n_right.items() for n in range(5)
+    }
+
+
+def test_intervals_over_speakers_are_students(write_run, write_data):
+    """Of four speakers with the WA 1, 0.8, 0.6 and 0."""
+    said = of_speakers({"k": 5, "l": 4, "m": 3, "o": 0})
     data = write_data({name: f"speaker {name[0]}" for name in said})
-    run = write_run("one", said, data=data)
-    row = one_row(run, "wa")
-    assert row.speakers == (0.0, 1.0)
-    assert 0 < row.utterances[0] < 0.5 < row.utterances[1] < 1
+    row = one_row(write_run("one", said, data=data), "wa")
+    accuracies = [1.0, 0.8, 0.6, 0.0]
+    low, high = stats.t.interval(0.95, 3, row.pooled, stats.sem(accuracies))
+    assert row.speakers == pytest.approx((max(0.0, low), min(1.0, high)))
+    assert row.no_speakers == ""
+    assert row.speakers[0] < row.utterances[0] < 0.6 < row.utterances[1]
+
+
+def test_too_few_speakers_have_no_interval_and_a_reason(write_run, write_data, capsys):
+    said = of_speakers({"k": 5, "l": 1})
+    data = write_data({name: f"speaker {name[0]}" for name in said})
+    write_run("one", said, data=data)
+    run = write_run("two", of_speakers({"k": 5, "l": 2}), data=data, task={"modality": "text"})
+    (row, *others) = said_by(run.parent, "--metric", "wa")
+    reason = "2 speakers < 3: no interval over speakers"
+    assert (row["speakers_low"], row["no_speakers"]) == ("", reason)
+    assert [row["p_speakers"] for row in others] == [""]
+    printed = capsys.readouterr().out
+    assert reason in printed
+    assert "95 %, speakers" not in printed
 
 
 def test_unknown_speakers(write_run, write_data):
     data = write_data({"a": "anna", "b": None, "c": "carl"})
     row = one_row(write_run("one", ONE, data=data))
     assert math.isnan(row.speakers[0])
+    assert row.no_speakers == "1 utterances have no known speaker: no interval over speakers"
+
+
+def holm_by_hand(p_values):
+    """The i-th smallest of m, from 0, times m - i, and no smaller than those before."""
+    ranked = sorted(p_values)
+    steps = [min(1.0, (len(ranked) - i) * p) for i, p in enumerate(ranked)]
+    return [max(steps[: len(ranked) - ranked[::-1].index(p)]) for p in p_values]
+
+
+def test_holm_covers_every_test_of_the_table(write_run, write_data, capsys):
+    """Two pairs, two metrics, over utterances and over speakers, and McNemar's."""
+    first = of_speakers({"k": 5, "l": 3, "m": 3, "o": 1})
+    data = write_data({name: f"speaker {name[0]}" for name in first})
+    write_run("a", first, data=data)
+    better, best = {"k": 5, "l": 4, "m": 5, "o": 3}, {"k": 5, "l": 5, "m": 5, "o": 4}
+    write_run("b", of_speakers(better), data=data, criterion={"label_smoothing": 0.1})
+    run = write_run("c", of_speakers(best), data=data, criterion={"label_smoothing": 0.2})
+    rows, _, notes = rows_of(run.parent, ("wa", "weighted_f1", "recall_neutral"))
+    pairs = [
+        pair
+        for row in rows.values()
+        for pair in (
+            (row.p, row.p_holm),
+            (row.p_speakers, row.p_speakers_holm),
+            (row.other.p_value if row.other else math.nan, row.other_holm),
+        )
+        if not math.isnan(pair[0])
+    ]
+    assert len(pairs) == 2 * 2 * 2 + 2
+    raw, corrected = zip(*pairs, strict=True)
+    assert corrected == pytest.approx(holm_by_hand(raw))
+    assert "Holm: corrected for all 10 tests of this table" in notes
+    assert any("of 50 resamples p is 0.039 at least" in note for note in notes)
+    assert any("give --resamples 400" in note for note in notes)
+
+
+def test_the_p_value_over_speakers_is_the_paired_t_tests(write_run, write_data):
+    first = of_speakers({"k": 5, "l": 3, "m": 3, "o": 1})
+    data = write_data({name: f"speaker {name[0]}" for name in first})
+    write_run("a", first, data=data)
+    second = of_speakers({"k": 5, "l": 4, "m": 5, "o": 3})
+    run = write_run("b", second, data=data, criterion={"label_smoothing": 0.1})
+    rows, table, _ = rows_of(run.parent, ("wa",))
+    found = rows[table.systems[1].name, "", "wa"].p_speakers
+    assert found == pytest.approx(stats.ttest_rel([5, 4, 5, 3], [5, 3, 3, 1]).pvalue)
+
+
+def test_every_rendering_states_what_intervals_do_not_contain(two_folds, capsys):
+    files = two_folds / "table.md", two_folds / "table.tex"
+    rows = said_by(two_folds, "--markdown", str(files[0]), "--latex", str(files[1]))
+    statement = "do not contain the variance over seeds"
+    for text in (capsys.readouterr().out, *(file.read_text() for file in files)):
+        assert statement in text
+    assert all(statement in row["intervals"] for row in rows)
 
 
 def test_difference_to_the_first_system(write_run):
-    """Of the pooled figures; p-values are corrected for two systems."""
+    """Of the pooled figures; p-values are corrected for two systems and two kinds of tests."""
     run = write_run("a", ONE)
     write_run("b", {**ONE, "b": (N, N)}, criterion={"label_smoothing": 0.1})
     write_run("c", ONE, criterion={"label_smoothing": 0.2})
@@ -169,7 +248,7 @@ def test_difference_to_the_first_system(write_run):
     assert better.difference == pytest.approx(1 / 3)
     assert same.difference == 0.0
     assert same.p == same.p_holm == 1.0
-    assert better.p_holm == min(1.0, 2 * better.p)
+    assert better.p_holm == min(1.0, 4 * better.p)
     assert better.other is not None
     assert (better.other.name, better.other.p_value) == ("McNemar", 1.0)
     recall = rows[table.systems[1].name, "", "recall_happy"]

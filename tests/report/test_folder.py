@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from PIL import Image
 from report_cases import LABELS, LOGGED, label_rows, number_rows, write_data, write_predictions
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
+from data_prep.schema import read_manifest, write_manifest
 from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.report import __main__ as command
@@ -196,6 +197,32 @@ def test_metrics_of_labels_are_those_of_scikit_learn(given: Given, of_labels: Pa
     low, high = found["intervals"]["utterances"]["uar"]
     assert low <= found["uar"] <= high
     assert found["intervals"]["speakers"]["uar"] != [low, high]
+
+
+def test_what_intervals_do_not_contain_is_stated(of_labels: Path) -> None:
+    statement = "do not contain the variance over seeds"
+    found = json.loads((of_labels / "metrics.json").read_text())["test"]
+    assert found["about_intervals"].endswith(statement)
+    page = (of_labels / "report.html").read_text()
+    assert statement in page
+    assert "Over speakers: Student&#x27;s t over speakers" in page
+
+
+def test_too_few_speakers_have_no_interval(
+    given: Given, tmp_path: Path, without_umap: pytest.MonkeyPatch
+) -> None:
+    data = write_data(tmp_path / "data")
+    rows = read_manifest(data / "test.tsv")
+    alike = [replace(row, speaker=f"s{n % 2}") for n, row in enumerate(rows)]
+    write_manifest(data / "test.tsv", alike)
+    run(without_umap, given.labels, "--data", data, "--output", tmp_path / "out")
+    reason = "2 speakers < 3: no interval over speakers"
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]
+    assert set(found["intervals"]) == {"utterances"}
+    assert reason in found["about_intervals"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert reason.replace("<", "&lt;") in page
+    assert "95 % over 2 speakers" not in page
 
 
 def test_metrics_of_numbers_are_those_of_audmetric(given: Given, of_numbers: Path) -> None:

@@ -12,12 +12,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from emo_fairseq import metrics, predictions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.metrics import resampling
-from emo_fairseq.metrics.resampling import units_of
 from emo_fairseq.report import __main__ as command
 from emo_fairseq.report.figures import figures_of
-from emo_fairseq.report.intervals import intervals
-from emo_fairseq.report.statistics import statistics_of
 from emo_fairseq.report.system import read_systems
 
 TRUTH = ["sad", "sad", "sad", "happy", "happy", "angry"]
@@ -94,22 +90,6 @@ def test_a_probability_that_is_not_defined_makes_the_figures_so(tmp_path: Path) 
     figures = figures_of(as_read(rows, tmp_path))
     assert math.isnan(figures["uar"])
     assert math.isnan(figures["ece"])
-
-
-@pytest.mark.parametrize("by_speaker", [False, True])
-def test_intervals_are_those_of_the_metrics(tmp_path: Path, by_speaker: bool) -> None:
-    system = read_systems(write_predictions(tmp_path / "p.tsv", label_rows()))["test"]
-    units = units_of([f"s{number % 5}" for number in range(60)]) if by_speaker else None
-    rows = resampling.confusion_rows(system.truth, system.prediction, len(LABELS))
-    expected = resampling.interval([rows], metrics.unweighted_average_recall, units)
-    found = intervals(statistics_of(system), units)["uar"]
-    assert found == pytest.approx(expected[1:])
-
-
-def test_units_are_known_of_all_or_none() -> None:
-    assert units_of(["a", None]) is None
-    assert units_of(["a", "a"]) is None
-    assert units_of(["a", "b", "a"]).tolist() == [0, 1, 0]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:

@@ -21,10 +21,11 @@ from data_prep.schema import (
     unscale_vad,
     vad_scale,
     write_corpus,
+    write_manifest,
 )
 from emo_fairseq import metrics, predictions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.metrics.resampling import interval, units_of
+from emo_fairseq.evaluation.bootstrap import Speakers, intervals
 from emo_fairseq.protocols import collect
 from emo_fairseq.report import __main__ as report
 from emo_fairseq.vad_to_emotion.__main__ import main
@@ -301,17 +302,37 @@ def test_speakers_as_units_and_another_regressor(place, forest, capsys):
     assert one["low"] != two["low"]
 
 
+def test_too_few_speakers_are_refused(place):
+    rows = [
+        replace(r, speaker="ab"[n % 2])
+        for n, r in enumerate(read_manifest(place.data / "test.tsv"))
+    ]
+    write_manifest(place.data / "test.tsv", rows)
+    with pytest.raises(UsageError, match=r"2 speakers < 3: no interval .*use --units utterance"):
+        run("compare", place, "--regressor", place.test, "--units", "speaker")
+
+
+def test_every_rendering_states_what_intervals_do_not_contain(place, capsys):
+    files = {form: place.data.parent / f"table.{form}" for form in ("markdown", "csv", "json")}
+    words = [word for form, file in files.items() for word in (f"--{form}", file)]
+    assert run("compare", place, "--regressor", place.test, *words) == 0
+    for text in (capsys.readouterr().out, *(file.read_text() for file in files.values())):
+        assert "do not contain the variance over seeds" in text
+
+
 def test_intervals_are_those_of_the_metrics(place):
-    """The same draws as in :mod:`emo_fairseq.metrics.resampling`, of rows and of speakers."""
+    """As in :mod:`emo_fairseq.evaluation.bootstrap`, over rows and over speakers."""
     rows = read_vad(place.test)
     speaker = {row.id: row.speaker for row in read_manifest(place.data / "test.tsv")}
     columns = (torch.from_numpy(x[:, 1][None].copy()) for x in (rows.truth, rows.prediction))
     statistics = metrics.moments(*columns)
-    for units in (None, units_of([speaker[name] for name in rows.ids])):
-        estimates = vad_estimates(rows.truth, rows.prediction, units)
+    for speakers in (None, Speakers.named([speaker[name] for name in rows.ids])):
+        estimates = vad_estimates(rows.truth, rows.prediction, speakers)
         (found,) = [one for one in estimates if one[:2] == ("ccc", "arousal")]
-        expected = interval([statistics], metrics.concordance_cc, units)
-        assert found[2:] == pytest.approx(tuple(expected), rel=1e-9)
+        expected = intervals(
+            [statistics], lambda sums: {"ccc": metrics.concordance_cc(sums)}, speakers
+        )
+        assert found[3:] == pytest.approx(tuple(expected["ccc"]), rel=1e-9)
 
 
 def test_own_scale_and_back(place):

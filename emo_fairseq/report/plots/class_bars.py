@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from emo_fairseq.evaluation.bootstrap import Interval
 from emo_fairseq.report.drawing import BLUE, GREEN, HATCHES, INK, ORANGE, PAPER
-from emo_fairseq.report.intervals import Interval
 from emo_fairseq.report.numbers import UNDEFINED, between, number
 from emo_fairseq.report.part import UTTERANCES, Part
 from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table

@@ -1,14 +1,11 @@
-"""The resamples of a table are those of emo_fairseq.metrics.resampling, whatever the metric."""
+"""Predictions of several runs: rows that all have, folds together, figures by axis."""
 
 import pytest
 import torch
 
-from emo_fairseq import metrics
-from emo_fairseq.metrics.resampling import bootstrap, confusion_rows, units_of
 from emo_fairseq.protocols.answers import Answers, aligned, joined
-from emo_fairseq.protocols.resampling import resample
 
-N_ROWS, R = 60, 70
+N_ROWS = 60
 NAMES = ("neutral", "happy", "sad")
 AXES = ("valence", "arousal", "dominance")
 
@@ -30,28 +27,6 @@ def numbers(seed: int) -> Answers:
     return Answers(keys(), AXES, False, truth, prediction)
 
 
-@pytest.mark.parametrize("units", [None, torch.arange(N_ROWS) // 6], ids=["utterances", "speakers"])
-def test_the_same_as_the_bootstrap_of_metrics(units):
-    runs = [labels(1), labels(2)]
-    rows = [confusion_rows(run.truth.long(), run.prediction.long(), 3) for run in runs]
-    found = resample(runs, units, R)
-    for name, metric in metrics.CONFUSION_METRICS.items():
-        assert torch.equal(found[name], bootstrap(rows, metric, units, R))
-
-
-def test_the_same_of_numbers():
-    run = numbers(1)
-    pairs = zip(run.truth, run.prediction, strict=True)
-    rows = torch.stack([metrics.moments(truth[None], answer[None]) for truth, answer in pairs])
-    by_axis = [
-        bootstrap([rows[:, axis]], metrics.concordance_cc, None, R) for axis in range(len(AXES))
-    ]
-    found = resample([run], None, R)
-    for axis, expected in zip(AXES, by_axis, strict=True):
-        assert torch.allclose(found[f"ccc_{axis}"], expected, atol=1e-12)
-    assert torch.allclose(found["ccc"], torch.stack(by_axis).mean(dim=0), atol=1e-12)
-
-
 def test_figures_of_numbers_by_axis():
     run = numbers(3)
     figures = run.figures()
@@ -59,12 +34,6 @@ def test_figures_of_numbers_by_axis():
     error = (run.truth[known, 1] - run.prediction[known, 1]).abs().mean()
     assert figures["mae_arousal"] == pytest.approx(float(error))
     assert figures["mae"] == pytest.approx(sum(figures[f"mae_{axis}"] for axis in AXES) / 3)
-
-
-def test_units_need_a_name_for_each_utterance():
-    assert units_of(["a", None]) is None
-    assert units_of(["a", "a"]) is None
-    assert units_of([]) is None
 
 
 def test_rows_that_all_have_in_the_order_of_the_first():

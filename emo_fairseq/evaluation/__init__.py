@@ -1,0 +1,1 @@
+"""How sure figures are: intervals and tests over utterances and over speakers."""

@@ -1,0 +1,230 @@
+"""Intervals and tests over utterances and over speakers, of figures that derive from sums."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.metrics import balanced_accuracy_score
+from torch import Tensor
+
+from emo_fairseq import metrics
+from emo_fairseq.evaluation.bootstrap import (
+    MIN_SPEAKERS,
+    Speakers,
+    bootstrap,
+    figures_of,
+    intervals,
+    leave_one_out,
+    p_value,
+    percentile_interval,
+    resample,
+    t_interval,
+    t_test,
+)
+from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
+
+N_ROWS = 200
+LABELS = ("neutral", "happy", "sad", "angry")
+
+
+def labels(accuracy: float, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.randint(0, 4, (N_ROWS,), generator=torch.Generator().manual_seed(99))
+    wrong = torch.rand(N_ROWS, generator=generator) > accuracy
+    shift = torch.randint(1, 4, (N_ROWS,), generator=generator)
+    return truth, torch.where(wrong, (truth + shift) % 4, truth)
+
+
+def rows(accuracy: float, seed: int = 0) -> Tensor:
+    return metrics.confusion_rows(*labels(accuracy, seed), 4).flatten(1)
+
+
+def derive(sums: Tensor) -> dict[str, float]:
+    return confusion_figures(sums.view(4, 4), LABELS)
+
+
+def mean_of(values: Tensor) -> tuple[list[Tensor], Callable[[Tensor], dict[str, float]]]:
+    """A figure that is the mean of numbers."""
+    statistics = torch.stack([torch.ones_like(values), values], dim=1)
+    return [statistics], lambda sums: {"mean": float(sums[1] / sums[0])}
+
+
+# -- over utterances -------------------------------------------------------------------------------
+
+
+def test_the_rows_add_up_to_the_confusion() -> None:
+    truth, prediction = labels(0.7)
+    assert torch.equal(rows(0.7).sum(dim=0).view(4, 4), metrics.confusion(truth, prediction, 4))
+
+
+def test_a_resample_is_the_figure_of_the_rows_that_were_drawn() -> None:
+    truth, prediction = labels(0.7)
+    drawn = torch.randint(N_ROWS, (N_ROWS,), generator=torch.Generator().manual_seed(5))
+    expected = balanced_accuracy_score(truth[drawn], prediction[drawn])
+    found = bootstrap([rows(0.7)], derive, n_resamples=1, seed=5)["uar"]
+    assert found.tolist() == pytest.approx([expected])
+
+
+def test_the_spread_of_an_accuracy_is_that_of_the_binomial() -> None:
+    run = rows(0.7)
+    accuracy = derive(run.sum(dim=0))["wa"]
+    found = bootstrap([run], derive, n_resamples=4000)["wa"]
+    assert float(found.mean()) == pytest.approx(accuracy, abs=0.002)
+    deviation = np.sqrt(accuracy * (1 - accuracy) / N_ROWS)
+    assert float(found.std()) == pytest.approx(deviation, rel=0.05)
+
+
+def test_the_interval_holds_the_mean_over_runs_and_narrows_with_its_level() -> None:
+    runs = [rows(0.7, seed) for seed in range(3)]
+    figure = figures_of(runs, derive)["uar"]
+    assert figure == pytest.approx(np.mean([derive(run.sum(dim=0))["uar"] for run in runs]))
+    drawn = bootstrap(runs, derive)["uar"]
+    wide, narrow = percentile_interval(drawn), percentile_interval(drawn, 0.5)
+    assert wide == intervals(runs, derive)["uar"]
+    assert wide.low < narrow.low < figure < narrow.high < wide.high
+
+
+def test_a_clear_difference_is_sure_and_none_is_not() -> None:
+    worse, better = (bootstrap([rows(*of)], derive)["wa"] for of in ((0.6, 0), (0.9, 1)))
+    assert percentile_interval(better - worse).low > 0
+    assert p_value(better - worse) == p_value(worse - better) < 0.01
+    assert p_value(worse - worse) == 1.0
+    assert math.isnan(p_value(torch.full((5,), torch.nan)))
+
+
+def test_figures_of_numbers_are_resampled_axis_by_axis() -> None:
+    generator = torch.Generator().manual_seed(1)
+    truth, prediction = torch.rand(2, 50, 2, generator=generator, dtype=torch.float64)
+    truth[0, 1] = torch.nan
+    run = metrics.moments(truth.view(1, -1), prediction.view(1, -1)).view(50, -1)
+    found = bootstrap([run], lambda sums: moment_figures(sums.view(2, -1), ("a", "b")), 20)
+    drawn = torch.Generator().manual_seed(0)
+    for number in range(20):
+        chosen = torch.randint(50, (50,), generator=drawn)
+        moments = metrics.moments(truth[chosen, 1], prediction[chosen, 1])
+        assert found["ccc_b"][number] == pytest.approx(metrics.concordance_cc(moments))
+
+
+def test_runs_of_other_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="200, 199"):
+        bootstrap([rows(0.7), rows(0.7)[1:]], derive)
+    with pytest.raises(ValueError, match="cannot be resampled"):
+        bootstrap([], derive)
+
+
+# -- over speakers ---------------------------------------------------------------------------------
+
+
+def test_of_equal_speakers_it_is_students_interval_of_their_means() -> None:
+    """Five speakers of two utterances each: scipy's t interval of the five means."""
+    values = torch.tensor([1, 2, 3, 3, 5, 4, 2, 4, 0, 1], dtype=torch.float64)
+    means = values.view(5, 2).mean(dim=1).numpy()
+    speakers = Speakers.named([f"s{row // 2}" for row in range(10)])
+    runs, derive_mean = mean_of(values)
+    left_out = leave_one_out(runs, derive_mean, speakers)["mean"]
+    found = t_interval(float(values.mean()), left_out, speakers.effective)
+    expected = stats.t.interval(0.95, 4, means.mean(), stats.sem(means))
+    assert found == pytest.approx(expected)
+    p = t_test(float(values.mean()), left_out, speakers.effective)
+    assert p == pytest.approx(stats.ttest_1samp(means, 0.0).pvalue)
+
+
+def test_by_hand() -> None:
+    """Speakers of 1, 1 and 2 utterances; mean 2.5, and 3, 8/3 and 1.5 without each of them."""
+    runs, derive_mean = mean_of(torch.tensor([1.0, 2.0, 4.0, 3.0], dtype=torch.float64))
+    speakers = Speakers.named(["a", "b", "c", "c"])
+    left_out = leave_one_out(runs, derive_mean, speakers)["mean"]
+    assert left_out.tolist() == pytest.approx([3, 8 / 3, 1.5])
+    assert speakers.effective == pytest.approx(16 / 6)
+    error = math.sqrt(2 / 3 * sum((x - 43 / 18) ** 2 for x in (3, 8 / 3, 1.5)))
+    half = stats.t.ppf(0.975, 16 / 6 - 1) * error
+    found = t_interval(2.5, left_out, speakers.effective)
+    assert found == pytest.approx((2.5 - half, 2.5 + half))
+
+
+def test_leaving_out_a_speaker_is_the_figure_of_the_others() -> None:
+    truth, prediction = labels(0.7)
+    speakers = Speakers.named([f"s{row % 7}" for row in range(N_ROWS)])
+    found = leave_one_out([rows(0.7)], derive, speakers)["uar"]
+    for number in range(7):
+        others = speakers.numbers != number
+        expected = balanced_accuracy_score(truth[others], prediction[others])
+        assert found[number] == pytest.approx(expected)
+
+
+def test_groups_are_drawn_whole() -> None:
+    weights = torch.tensor([[2, 0], [1, 1]], dtype=torch.uint8)
+    runs, derive_mean = mean_of(torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64))
+    found = resample(runs, derive_mean, weights, torch.tensor([0, 0, 1]))
+    assert found["mean"].tolist() == [1.5, 3.0]
+
+
+def test_speakers_that_differ_make_it_wider_than_their_utterances_do() -> None:
+    """Twenty speakers who are always right or always wrong: as if there were twenty utterances."""
+    who = torch.arange(N_ROWS) // 10
+    run = metrics.confusion_rows(torch.zeros(N_ROWS, dtype=torch.long), who % 2, 4).flatten(1)
+    over = [
+        intervals([run], derive, speakers)["wa"]
+        for speakers in (None, Speakers.named([str(x) for x in who.tolist()]))
+    ]
+    by_row, by_speaker = (high - low for low, high in over)
+    assert by_speaker / by_row == pytest.approx(np.sqrt(10), rel=0.15)
+
+
+def test_an_interval_stays_within_what_the_figure_can_be() -> None:
+    who = Speakers.named([str(row % 4) for row in range(8)])
+    wrong = torch.tensor([1, 0, 0, 0, 0, 0, 0, 0])
+    run = metrics.confusion_rows(torch.zeros(8, dtype=torch.long), wrong, 4).flatten(1)
+    low, high = intervals([run], derive, who)["wa"]
+    assert 0.0 < low < 0.875 < high == 1.0
+
+
+def test_what_is_undefined_without_one_speaker_has_no_interval() -> None:
+    """Only speaker 0 is ever angry."""
+    truth = torch.tensor([3, 0, 1, 0, 1, 0, 1, 0])
+    run = metrics.confusion_rows(truth, truth, 4).flatten(1)
+    found = intervals([run], derive, Speakers.named([str(row // 2) for row in range(8)]))
+    assert all(math.isnan(end) for end in found["recall_angry"])
+    assert found["wa"] == (1.0, 1.0)
+
+
+def test_the_p_value_and_the_interval_agree() -> None:
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(50):
+        left_out = torch.randn(6, generator=generator, dtype=torch.float64)
+        difference = float(3 * torch.randn(1, generator=generator))
+        low, high = t_interval(difference, left_out, 5.2)
+        assert (t_test(difference, left_out, 5.2) < 0.05) == (not low <= 0 <= high)
+
+
+def test_a_difference_without_any_error_is_no_test() -> None:
+    assert t_test(0.0, torch.zeros(4), 4.0) == 1.0
+    assert math.isnan(t_test(0.1, torch.full((4,), 0.1), 4.0))
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["a", "b"] * 50, f"2 speakers < {MIN_SPEAKERS}: no interval over speakers"),
+        (["a"] * 3, f"1 speaker < {MIN_SPEAKERS}: no interval over speakers"),
+        ([], f"0 speakers < {MIN_SPEAKERS}"),
+        (["a", None, None], "2 utterances have no known speaker"),
+        (["a"] * 90 + ["b", "c", "d"], "4 speakers with such unequal numbers of utterances count"),
+    ],
+)
+def test_too_few_speakers_are_refused(names: list[str | None], reason: str) -> None:
+    speakers = Speakers.named(names)
+    assert reason in speakers.refusal
+    with pytest.raises(ValueError, match="no interval over speakers"):
+        intervals([torch.ones(len(names), 16)], derive, speakers)
+
+
+def test_speakers_of_some_rows_are_counted_anew() -> None:
+    speakers = Speakers.named(["a", "b", "c", "d", "a"])
+    assert not speakers.refusal
+    assert speakers.of_rows([1, 3]).numbers.tolist() == [0, 1]
+    assert "2 speakers" in speakers.of_rows([1, 3]).refusal
+    assert "1 utterances" in Speakers.named(["a", None]).of_rows([0]).refusal
