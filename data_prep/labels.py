@@ -151,6 +151,11 @@ def _coverage(counts: Counts, total: Mapping[str, int], named: Sequence[str]) ->
                 f"in {split}, and not in {TRAIN}, where no model can learn it: "
                 f"{_list(labels, unseen)}; drop it there, or draw the splits anew"
             )
+        if lacking := [label for label in train if any(labels.values()) and not labels.get(label)]:
+            found.append(
+                f"in {TRAIN}, and not in {split}, where its recall is undefined: "
+                f"{_list(train, lacking)}"
+            )
     if absent := [label for label in named if label not in total]:
         found.append(f"in the label set, and in no row: {_list({}, absent)}")
     if few := [label for label, n in train.items() if n < FEW]:

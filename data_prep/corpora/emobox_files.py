@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_prep.cells import find_id_fault
 from data_prep.records import SPLITS, Fault, ManifestError, raise_faults
+from data_prep.tables.reader import open_table
 
 LABEL_FILE = "label_map.json"
 SPEAKER_FILE = "data.seg.wrd.stm"
@@ -116,27 +118,24 @@ def _read_part(
 
 
 def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[int, Item]]:
-    try:
-        lines = path.read_bytes().decode("utf-8").split("\n")
-    except ValueError as error:
-        faults.append(Fault(str(path), None, f"not UTF-8 text ({error})", _COMPARE))
-        return
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    for row in open_table(path).rows():
+        if row.fault is not None:
+            faults.append(row.fault)
             continue
         try:
-            yield number, _item(json.loads(line))
+            yield row.number, _item(row.cells)
         except (ValueError, TypeError) as error:
-            faults.append(Fault(str(path), number, f"no line of EmoBox ({error})", _COMPARE))
+            faults.append(Fault(str(path), row.number, f"no line of EmoBox ({error})", _COMPARE))
 
 
-def _item(row: Any) -> Item:
-    if not isinstance(row, dict) or (missing := [key for key in NEEDED if not row.get(key)]):
-        known = ", ".join(missing) if isinstance(row, dict) else "JSON object"
-        raise ValueError(f"it has no {known}")
+def _item(row: Mapping[str, Any]) -> Item:
+    if missing := [key for key in NEEDED if not row.get(key)]:
+        raise ValueError(f"it has no {', '.join(missing)}")
     if row["type"] != "raw":
         raise ValueError(f"its type is {row['type']!r}; only 'raw', a sound file, can be read")
     key, dataset, wav, emo = (str(row[name]) for name in ("key", "dataset", "wav", "emo"))
+    if fault := find_id_fault(key):  # before files are named by it
+        raise ValueError("; ".join(fault))
     start, end = (
         None if row.get(name) is None else float(row[name]) for name in ("start_time", "end_time")
     )

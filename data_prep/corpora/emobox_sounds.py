@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from data_prep.audio.loading import CORPUS_SUFFIXES, AudioError, measure_all
+from data_prep.cells import file_stem
 from data_prep.corpora.cut_audio import SUFFIX, Stretch, cut_all
 from data_prep.corpora.emobox_files import Item
 from data_prep.records import SAMPLE_RATE
@@ -46,7 +46,7 @@ def find_sounds(
             "since audio paths start from one folder"
         )
     if cut:
-        audio = {item.key: f"audio/{quote(item.key, safe='')}{SUFFIX}" for item in cut}
+        audio = {item.key: f"audio/{file_stem(item.key)}{SUFFIX}" for item in cut}
         stretches = [
             Stretch(_file(raw, item.wav), item.start or 0.0, item.end, out_dir / audio[item.key])
             for item in cut

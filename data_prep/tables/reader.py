@@ -125,7 +125,7 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
         return _open_parquet(path)
     if how.delimiter is None and suffix == JSONL:
         return JsonLinesTable(path)
-    delimiter = how.delimiter or DELIMITERS.get(suffix)
+    delimiter = DELIMITERS.get(suffix) if how.delimiter is None else how.delimiter
     if delimiter is None:
         what = f"neither {', '.join(TABLES[:-1])} nor {TABLES[-1]}"
         raise ManifestError(Fault(str(path), None, what, "say --delimiter"))

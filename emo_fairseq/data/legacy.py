@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.cells import find_id_fault
 from data_prep.schema import Utterance
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
@@ -72,6 +73,9 @@ def read_split(
             f"{data_dir}: no row of split {split!r} is in all of {', '.join(listed)} "
             "and carries a label that is known"
         )
+    for row in utterances:
+        if fault := find_id_fault(row.id):  # files of tokens are named by it
+            raise UsageError(f"{label_file(data_dir, split)}: {'; '.join(fault)}")
     tokens = {
         modality: [
             _read_tokens(data_raw / split / _TOKEN_FOLDER[modality] / f"{row.id}.txt")

@@ -2,16 +2,15 @@
 
 import json
 import math
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
+from data_prep.cells import find_text_fault
 from emo_fairseq.serving.refusals import RefusalError
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
 
 Reader = Callable[[str, Any], Any]  # name, value (bytes of a form) -> value, or a RefusalError
-_LINES = "\t\n\r"
 
 
 def media_type(content_type: str) -> str:
@@ -84,8 +83,7 @@ def text_up_to(characters: int) -> Reader:
             raise RefusalError(
                 413, f"The text has {len(text)} characters; {characters} is the most it may have."
             )
-        # Cc is control, Cs a lone surrogate, which no encoding has.
-        if any(unicodedata.category(c) in ("Cc", "Cs") and c not in _LINES for c in text):
+        if find_text_fault(text):  # but for its length
             raise RefusalError(400, "The text holds control characters; send plain text.")
         return text if text.strip() else None
 

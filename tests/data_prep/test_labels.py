@@ -66,6 +66,8 @@ def test_classes_that_splits_lack() -> None:
     counts = {"train": {"sad": 9, "glad": 9}, "test": {"sad": 1, "fear": 2}, "valid": {"glad": 3}}
     assert check_counts("emotion", counts, ("sad", "glad", "fear", "joy")) == [
         f"emotion: {UNLEARNED}: 'fear' (2 rows); drop it there, or draw the splits anew",
+        "emotion: in train, and not in test, where its recall is undefined: 'glad' (9 rows)",
+        "emotion: in train, and not in valid, where its recall is undefined: 'sad' (9 rows)",
         "emotion: in the label set, and in no row: 'joy'",
     ]
     assert check_counts("emotion", {"train": {"sad": 9}, "test": {"sad": 3, "glad": 2}})[0] == (

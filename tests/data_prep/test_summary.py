@@ -45,6 +45,7 @@ good       1  33.3%  0   0.0%  1  20.0%
 dropped: 2 x audio: there is no such file (x, y)
 dropped: 1 x row: no text (z)
 note: mind the gap
+warning: emotion: in train, and not in test, where its recall is undefined: 'glad' (1 row)
 warning: emotion: fewer than 5 rows in train: 'glad' (1 row), 'sad' (1 row)
 warning: sentiment: 'good' (1 row) is the only class there is: there is nothing to tell apart, and \
 a training refuses it

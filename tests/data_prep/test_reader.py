@@ -1,0 +1,204 @@
+"""The reader of tables: what a file may be, and what of it is read."""
+
+import csv
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_prep.cells import file_stem, find_id_fault, read_text
+from data_prep.manifest import write_manifest
+from data_prep.records import ManifestError, Utterance
+from data_prep.tables.reader import TableFormat, class_name, open_table, plain, read_table
+
+
+def rows_of(path: Path, how: TableFormat | None = None) -> list[tuple[int, dict[str, Any] | str]]:
+    """(number, cells), or (number, what is wrong)."""
+    return [
+        (row.number, row.fault.what if row.fault else dict(row.cells))
+        for row in open_table(path, how).rows()
+    ]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_rows_have_the_number_of_the_line_on_which_they_begin(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", 'a,b\n\n1,"x\ny"\n\n2,z\n')
+    assert rows_of(table) == [(3, {"a": "1", "b": "x\ny"}), (6, {"a": "2", "b": "z"})]
+
+
+def test_a_bad_row_does_not_take_the_next_one_with_it(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", b'a,b\n1,"x" y\n2,z\n3\n4,caf\xe9\n5,w\n6,"open\n7,lost\n')
+    assert rows_of(table) == [
+        (2, "there is text after a closing quote"),
+        (3, {"a": "2", "b": "z"}),
+        (4, "1 fields where the header has 2"),
+        (5, "not UTF-8 text"),
+        (6, {"a": "5", "b": "w"}),
+        (7, "a quote is opened here and never closed, up to row 8"),
+    ]
+
+
+def test_quotes_can_be_read_as_they_are(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.tsv", 'a\tb\n1\t"Yes" and "no"\n2\t"open\n')
+    assert rows_of(table, TableFormat(quotes=False)) == [
+        (2, {"a": "1", "b": '"Yes" and "no"'}),
+        (3, {"a": "2", "b": '"open'}),
+    ]
+
+
+def test_a_manifest_of_ours_has_no_quoting(tmp_path: Path) -> None:
+    """It can be predicted from, or prepared again, as it is."""
+    texts = ['"Yes" and "no"', '"open', '"closed"']
+    path = tmp_path / "train.tsv"
+    write_manifest(path, [Utterance(f"u{n}", text=text) for n, text in enumerate(texts)])
+    assert [cells["text"] for _, cells in read_table(path, ("id", "text"))] == texts
+
+
+def test_the_limit_of_the_csv_module_stays(tmp_path: Path) -> None:
+    """It is the whole process's: readers of others go on with what they have set."""
+    table = write(tmp_path / "t.csv", "a\n" + "x" * 300_000 + "\ny\n")
+    before = csv.field_size_limit(1234)
+    try:
+        lengths = []
+        for row in open_table(table).rows():
+            lengths.append(len(row.cells["a"]))
+            assert csv.field_size_limit() == 1234
+        assert lengths == [300_000, 1]
+        threads = [threading.Thread(target=read_table, args=(table,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert csv.field_size_limit() == 1234
+    finally:
+        csv.field_size_limit(before)
+
+
+def test_other_encodings_are_named_or_marked(tmp_path: Path) -> None:
+    latin = write(tmp_path / "t.csv", "a\ncaf\u00e9\n".encode("cp1252"))
+    assert rows_of(latin, TableFormat(encoding="cp1252")) == [(2, {"a": "caf\u00e9"})]
+    assert rows_of(latin, TableFormat(legacy_bytes=True)) == [(2, {"a": "caf\u00e9"})]
+    with pytest.raises(ManifestError, match="row 2: not ascii text; save the table as UTF-8"):
+        rows_of(latin, TableFormat(encoding="ascii"))
+    with pytest.raises(ManifestError, match="there is no encoding 'utf8x'"):
+        open_table(latin, TableFormat(encoding="utf8x"))
+
+
+@pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n"])
+def test_a_delimiter_is_one_character(delimiter: str, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="the delimiter is"):
+        open_table(write(tmp_path / "t.csv", "a\n1\n"), TableFormat(delimiter))
+
+
+@pytest.mark.parametrize(
+    ("header", "because"),
+    [
+        ("a,a", "column a twice"),
+        ("a,,b", "column 2 of the header has no name"),
+        (",,b", "column 2 of the header has no name"),
+        ("a,b\u200b,b\u200b", r"column 'b\\u200b' twice"),
+    ],
+)
+def test_headers_that_cannot_be_read(header: str, because: str, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=f"row 1: {because}"):
+        open_table(write(tmp_path / "t.csv", f"{header}\n1,2,3\n"))
+
+
+def test_an_unseen_mark_in_a_header_is_shown(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", "\ufeff\ufeffid,text\n1,2\n")
+    with pytest.raises(ManifestError, match=r"no column id; its columns are '\\ufeffid', text"):
+        read_table(table, ["id"])
+
+
+def test_json_lines_keep_their_types_and_may_lack_keys(tmp_path: Path) -> None:
+    lines = '{"id": "a", "n": 1}\n\n{"id": "b", "flag": true, "none": null}\n{"id": 1}{\n'
+    table = open_table(write(tmp_path / "t.jsonl", lines))
+    assert list(table.columns) == ["id", "n", "flag", "none"]
+    one, other, bad = table.rows()
+    assert (one.number, one.cells) == (1, {"id": "a", "n": 1})
+    assert (other.number, other.cells["flag"]) == (3, True)
+    assert (bad.number, bad.fault is not None) == (4, True)
+
+
+def test_parquet_keeps_numbers_and_nulls_apart_from_words(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = {
+        "text": ["None", "nan", None],
+        "number": [1, None, 3],
+        "real": [0.5, float("nan"), None],
+        "flag": [True, None, False],
+    }
+    pytest.importorskip("pyarrow.parquet").write_table(
+        pyarrow.table(columns), tmp_path / "t.parquet"
+    )
+    rows = [row.cells for row in open_table(tmp_path / "t.parquet").rows()]
+    assert [[plain(cell) for cell in row.values()] for row in rows] == [
+        ["None", "1", "0.5", "True"],
+        ["nan", "", "", ""],
+        ["", "3", "", "False"],
+    ]
+
+
+def test_a_pickled_type_is_refused(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    kind = {b"ARROW:extension:name": b"arrow.py_extension_type"}
+    field = pyarrow.field("x", pyarrow.int64(), metadata=kind)
+    schema = pyarrow.schema([field])
+    place = tmp_path / "t.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table([[1]], schema=schema), place)
+    with pytest.raises(ManifestError, match="column x is of a type that Python pickled"):
+        open_table(place)
+
+
+def test_a_parquet_file_that_ends_early_is_named(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    place = tmp_path / "t.parquet"
+    content = pyarrow.table({"x": [f"{n} words" for n in range(9000)]})
+    pytest.importorskip("pyarrow.parquet").write_table(content, place, compression="none")
+    raw = bytearray(place.read_bytes())
+    raw[8:4000] = bytes(3992)  # pages, but not the footer
+    place.write_bytes(raw)
+    with pytest.raises(ManifestError, match=r"t.parquet: row 1: cannot be read from here on"):
+        list(open_table(place).rows())
+
+
+class _Names:
+    path = Path("t")
+    columns = ("label",)
+
+    @property
+    def class_names(self) -> dict[str, list[str]]:
+        return {"label": ["sad", "glad"]}
+
+    def rows(self, wanted: object = None) -> Any:
+        return iter(())
+
+
+def test_class_numbers_have_names() -> None:
+    values = [class_name(_Names(), "label", n) for n in (1, -1, "sad", None)]
+    assert values == ["glad", "", "sad", None]
+    assert class_name(_Names(), "other", 7) == 7
+    with pytest.raises(ValueError, match="label is 2, but its names are sad, glad"):
+        class_name(_Names(), "label", 2)
+
+
+def test_a_file_name_for_any_id_is_one_short_component() -> None:
+    ids = ["a", "a/b", "..", "\u00e9" * 100, "\u00e9" * 99 + "e", "a b%"]
+    names = [file_stem(row_id) for row_id in ids]
+    assert len(set(names)) == len(ids)
+    assert all(len(name) <= 200 and "/" not in name for name in names)
+    assert all(find_id_fault(row_id) is None for row_id in ids if row_id != "..")
+
+
+def test_text_of_windows_is_repaired_where_that_is_asked_for() -> None:
+    assert read_text("don\x92t", normalise=True) == "don't"
+    with pytest.raises(ValueError, match="U\\+0092"):
+        read_text("don\x92t")
+    with pytest.raises(ValueError, match="U\\+0000"):
+        read_text("no\0 repair", normalise=True)
+    assert read_text(" \u00a0 ") is None
