@@ -30,7 +30,7 @@ Source: TypeAlias = str | Path | bytes | BinaryIO | np.ndarray
 # What is read of the formats that libsndfile supports; the others have no header that could be
 # checked, or are samples of instruments.
 FORMATS = frozenset(
-    ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3", "NIST", "VOC")
+    ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3", "NIST")
 )
 # Subtypes whose decoded samples lie in [-1, 1] and are finite, so that nothing needs checking.
 _INTEGERS = ("PCM_", "ALAC_", "ULAW", "ALAW")
@@ -43,8 +43,10 @@ _SHORT = re.compile(
 )
 _UNSUPPORTED = 4  # libsndfile's code of a format that it recognizes, in an encoding it does not
 _UNKNOWN_FRAMES = 1 << 62
+_LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 _MARGIN = 1 << 16  # bytes by which placeholders differ from 0xffffffff and 0x7fffffff
 _HEADER = 1 << 16  # bytes in which a WAV's chunk of samples begins, or its size is not repaired
+_UNKNOWN = b"\xff\xff\xff\xff"  # a length that is not stated
 _TAIL = 1024  # bytes after the samples that are no chunk, beyond which a header is doubted
 
 
@@ -209,6 +211,7 @@ class SoundfileReader:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._sound = _open_sound(file)
+        self._position = 0
         try:
             if self._sound.format not in FORMATS:
                 raise UnknownFormatError(
@@ -228,20 +231,24 @@ class SoundfileReader:
         self.warnings: tuple[str, ...] = ()
 
     def skip(self, n_frames: int) -> None:
-        position = self._sound.tell()
+        if not n_frames:
+            return
         try:
-            self._sound.seek(position + n_frames)
+            self._sound.seek(self._position + n_frames)
+            self._position += n_frames
         except soundfile.SoundFileError:  # GSM 6.10 cannot be sought in
+            n_frames += self._position
             self._sound.close()
             self._file.seek(0)
-            self._sound = _open_sound(self._file)
-            discard(self, position + n_frames)
+            self._sound, self._position = _open_sound(self._file), 0
+            discard(self, n_frames)
 
     def read(self, n_frames: int) -> Block:
         try:
             block: Block = self._sound.read(n_frames, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, OSError) as error:
             raise AudioError(f"unreadable: {_reason(error)}") from None
+        self._position += len(block)
         return block
 
     def mix(self, block: Block) -> FloatArray:
@@ -304,7 +311,9 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
         with containers.open_container(file) as container:
             yield container
         return
-    repaired, warnings = _repaired_wav(file, head, size)
+    repaired, warnings = _repaired(file, head, size)
+    if head[:4] == b"OggS":
+        warnings += _check_ogg(file, size)
     try:
         reader = SoundfileReader(repaired)
     except soundfile.LibsndfileError as error:
@@ -320,6 +329,7 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
             with containers.open_container(file) as container:
                 yield container
             return
+        _refuse_cut_sphere(head, reader.frames)
         reader.warnings = warnings
         yield reader
     finally:
@@ -364,8 +374,14 @@ class _Seekable:
         return bytes(changed)
 
 
-def _repaired_wav(file: BinaryIO, head: bytes, size: int) -> tuple[BinaryIO, tuple[str, ...]]:
-    """A WAV whose samples are stated as 0 bytes, but go on to its end, with that length."""
+def _repaired(file: BinaryIO, head: bytes, size: int) -> tuple[BinaryIO, tuple[str, ...]]:
+    """A file whose samples are stated as 0 bytes, but go on to its end, with that length.
+
+    Also returns what to warn of, where a WAV states fewer samples than it has.
+    """
+    patches = _repaired_au(head, size) or _repaired_caf(head, size) or _repaired_rf64(head, size)
+    if patches:
+        return cast(BinaryIO, _Seekable(file, patches)), ()
     chunk = _data_chunk(head)
     if chunk is None:
         return file, ()
@@ -376,8 +392,34 @@ def _repaired_wav(file: BinaryIO, head: bytes, size: int) -> tuple[BinaryIO, tup
         return file, ()
     if stated:
         return file, (f"the header counts {stated} of {size - begin} bytes of sound",)
-    unknown = b"\xff\xff\xff\xff"
-    return cast(BinaryIO, _Seekable(file, {4: unknown, at + 4: unknown})), ()
+    return cast(BinaryIO, _Seekable(file, {4: _UNKNOWN, at + 4: _UNKNOWN})), ()
+
+
+def _repaired_au(head: bytes, size: int) -> dict[int, bytes]:
+    begin = int.from_bytes(head[4:8], "big")
+    is_open = head[:4] == b".snd" and head[8:12] == bytes(4) and size > begin
+    return {8: _UNKNOWN} if is_open else {}
+
+
+def _repaired_caf(head: bytes, size: int) -> dict[int, bytes]:
+    """Core Audio's own way to state no length is -1, which libsndfile does not support."""
+    at = 8
+    while head[:4] == b"caff" and at + 12 <= len(head):
+        stated = int.from_bytes(head[at + 4 : at + 12], "big", signed=True)
+        if head[at : at + 4] == b"data":
+            is_open = stated in (-1, 0) and size > at + 16  # 4 bytes count the edits
+            return {at + 4: (size - at - 12).to_bytes(8, "big")} if is_open else {}
+        at += 12 + max(stated, 0)
+    return {}
+
+
+def _repaired_rf64(head: bytes, size: int) -> dict[int, bytes]:
+    at, data = head.find(b"ds64"), head.find(b"data")
+    is_open = head[:4] == b"RF64" and at > 0 and head[at + 16 : at + 24] == bytes(8)
+    if not is_open or data < 0 or size <= data + 8:
+        return {}
+    sizes = (size - 8).to_bytes(8, "little") + (size - data - 8).to_bytes(8, "little")
+    return {at + 8: sizes}
 
 
 def _data_chunk(head: bytes) -> tuple[int, int] | None:
@@ -406,6 +448,28 @@ def _are_chunks(file: BinaryIO, at: int, size: int) -> bool:
         return at <= size + 1
     finally:
         file.seek(0)
+
+
+def _check_ogg(file: BinaryIO, size: int) -> tuple[str, ...]:
+    """Refuse an Ogg that ends within a page; warn of one whose last page is not marked as such."""
+    begin = max(0, size - _LONGEST_PAGE)
+    file.seek(begin)
+    tail = file.read(_LONGEST_PAGE)
+    file.seek(0)
+    at = tail.rfind(b"OggS")
+    n_segments = tail[at + 26 : at + 27]
+    table = tail[at + 27 : at + 27 + n_segments[0]] if n_segments else b""
+    if at < 0 or not n_segments or at + 27 + len(table) + sum(table) > len(tail):
+        raise AudioError(f"truncated: its last page is incomplete, {size} bytes are there")
+    is_last = tail[at + 5] & 4
+    return () if is_last else ("the end of the stream is missing; it may be cut short",)
+
+
+def _refuse_cut_sphere(head: bytes, frames: int | None) -> None:
+    """NIST SPHERE states samples per channel in a text header."""
+    stated = re.search(rb"^sample_count -i (\d{1,15})\s*$", head[:1024], re.MULTILINE)
+    if head[:7] == b"NIST_1A" and stated and frames is not None and frames < int(stated[1]):
+        raise AudioError(f"truncated: {frames} of {int(stated[1])} samples decode")
 
 
 def _refuse_cut(log: str) -> None:
