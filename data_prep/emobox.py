@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.audio.loading import AudioError
+from data_prep.audio.notes import note_warnings
 from data_prep.command_line import make_parser, run
 from data_prep.corpora.emobox_files import (
     LABEL_FILE,
@@ -85,8 +86,11 @@ def prepare_emobox(
     found = find_sounds(items, raw, out_dir, workers=workers, progress=progress)
     unheard = {key: f"audio: {e}" for key, e in found.items() if isinstance(e, AudioError)}
     _list_dropped({**unknown, **unheard, **metadata.repeated}, metadata, corpus)
+    note_warnings(
+        corpus, ((key, s if isinstance(s, AudioError) else s[1]) for key, s in found.items())
+    )
     rows = {
-        key: replace(rows[key], audio=sound[0], n_samples=sound[1])
+        key: replace(rows[key], audio=sound[0], n_samples=sound[1].n_samples)
         for key, sound in found.items()
         if not isinstance(sound, AudioError)
     }

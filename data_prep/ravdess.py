@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.audio.loading import CORPUS_SUFFIXES, AudioError, Measured, measure_all
+from data_prep.audio.notes import note_warnings
 from data_prep.command_line import make_parser, run
 from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.schema import (
@@ -93,6 +94,7 @@ def prepare_ravdess(
     paths = _wanted_files(corpus_dir, modalities, channels)
     lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
     seen: set[str] = set()
+    note_warnings(corpus, ((p.stem, length) for p, length in zip(paths, lengths, strict=True)))
     for path, length in zip(paths, lengths, strict=True):
         try:
             row = parse_path(path, corpus_dir, length)

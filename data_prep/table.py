@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep.audio.loading import AudioError, measure_all
+from data_prep.audio.notes import note_warnings
 from data_prep.cells import id_key, shown
 from data_prep.command_line import run
 from data_prep.group_split import split_groups
@@ -162,6 +163,8 @@ def _measure(
             remedy = "mend the file, or leave such audio out with --drop-bad-audio"
             faults.append(record.fault(f"audio {root / (row.audio or '')}: {length}", remedy))
     raise_faults(faults)
+    names = (record.utterance.id for record in spoken)
+    note_warnings(corpus, zip(names, lengths, strict=True))
     if spoken and all(isinstance(length, AudioError) for length in lengths):
         raise ValueError(
             f"{root}: none of its {len(spoken)} audio files can be used; check --data-raw"

@@ -36,12 +36,14 @@ def validate(
     data_dir: str | Path,
     data_raw: str | Path | None = None,
     *,
+    warnings: list[Fault] | None = None,
     workers: int | None = None,
     progress: bool = False,
 ) -> list[Fault]:
     """Every fault of `data_dir`, ordered by file and row; empty when it keeps the contract.
 
-    `data_raw` is the folder that `audio` paths start from (default: the data dir).
+    `data_raw` is the folder that `audio` paths start from (default: the data dir). What is odd, but
+    used, such as digital silence, is added to `warnings`.
     """
     data_dir = Path(data_dir)
     faults: list[Fault] = []
@@ -69,7 +71,10 @@ def validate(
     faults += _sharing_faults(manifests, corpus.disjoint if corpus else ())
     rate = corpus.sample_rate if corpus else SAMPLE_RATE
     raw = Path(data_raw) if data_raw is not None else data_dir
-    faults += _audio_faults(manifests, raw, rate, workers, progress)
+    found, odd = _audio_faults(manifests, raw, rate, workers, progress)
+    faults += found
+    if warnings is not None:
+        warnings += odd
     return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
 
 
@@ -171,8 +176,12 @@ def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> 
 
 def _audio_faults(
     manifests: Mapping[Path, Rows], raw: Path, rate: int, workers: int | None, progress: bool
-) -> Iterator[Fault]:
-    """Files that are absent, unreadable or of another length than stated; each is decoded once."""
+) -> tuple[list[Fault], list[Fault]]:
+    """Audio that is absent, unreadable or of another length than stated; and what is odd of it.
+
+    Each file is decoded once.
+    """
+    faults, warnings = [], []
     rows = [(str(p), r, u) for p, found in manifests.items() for r, u in found if u.audio]
     paths = list(dict.fromkeys(raw / (u.audio or "") for _, _, u in rows))
     found = measure_all(paths, rate, workers=workers, progress=progress)
@@ -181,15 +190,19 @@ def _audio_faults(
         measured = length[raw / (utterance.audio or "")]
         if isinstance(measured, AudioError):
             remedy = "copy the file again, or empty audio and n_samples; see --data-raw"
-            yield Fault(file, row, f"audio {utterance.audio}: {measured}", remedy)
+            faults.append(Fault(file, row, f"audio {utterance.audio}: {measured}", remedy))
             continue
+        for warning in measured.warnings:
+            remedy = "it is used as it is; empty audio and n_samples to leave it out"
+            warnings.append(Fault(file, row, f"audio {utterance.audio}: {warning}", remedy))
         n_samples = measured.n_samples
         if abs(n_samples - (utterance.n_samples or n_samples)) > LENGTH_TOLERANCE:
             what = (
                 f"n_samples is {utterance.n_samples} where {utterance.audio} has {n_samples} "
                 f"at {rate} Hz"
             )
-            yield Fault(file, row, what, "write the length it has")
+            faults.append(Fault(file, row, what, "write the length it has"))
+    return faults, warnings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -204,15 +217,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace) -> None:
-    faults = validate(options.data_dir, options.data_raw, workers=options.workers, progress=True)
+    odd_audio: list[Fault] = []
+    faults = validate(
+        options.data_dir,
+        options.data_raw,
+        warnings=odd_audio,
+        workers=options.workers,
+        progress=True,
+    )
     for fault in faults:
         print(fault)
-    for warning in find_warnings(options.data_dir):
+    warnings = [*map(str, find_warnings(options.data_dir)), *map(str, odd_audio)]
+    for warning in warnings:
         print(f"warning: {warning}")
-    count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
+    odd = f", {_count(warnings, 'warning')}" if warnings else ""
     if faults:
-        raise ValueError(f"{options.data_dir}: {count}")
-    print(f"{options.data_dir}: no fault")
+        raise ValueError(f"{options.data_dir}: {_count(faults, 'fault')}{odd}")
+    print(f"{options.data_dir}: no fault{odd}")
+
+
+def _count(items: Sequence[object], name: str) -> str:
+    return f"{len(items)} {name}{'s' * (len(items) != 1)}"
 
 
 if __name__ == "__main__":

@@ -391,7 +391,9 @@ def _repaired(file: BinaryIO, head: bytes, size: int) -> tuple[BinaryIO, tuple[s
     if tail <= _TAIL * bool(stated) or _are_chunks(file, begin + stated + stated % 2, size):
         return file, ()
     if stated:
-        return file, (f"the header counts {stated} of {size - begin} bytes of sound",)
+        return file, (
+            f"length in doubt: the header counts {stated} of {size - begin} bytes of sound",
+        )
     return cast(BinaryIO, _Seekable(file, {4: _UNKNOWN, at + 4: _UNKNOWN})), ()
 
 
@@ -462,7 +464,7 @@ def _check_ogg(file: BinaryIO, size: int) -> tuple[str, ...]:
     if at < 0 or not n_segments or at + 27 + len(table) + sum(table) > len(tail):
         raise AudioError(f"truncated: its last page is incomplete, {size} bytes are there")
     is_last = tail[at + 5] & 4
-    return () if is_last else ("the end of the stream is missing; it may be cut short",)
+    return () if is_last else ("length in doubt: the end of the stream is missing",)
 
 
 def _refuse_cut_sphere(head: bytes, frames: int | None) -> None:

@@ -21,6 +21,7 @@ all of them. The rules:
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -80,6 +81,8 @@ _AT_ONCE = 1 << 22  # samples resampled in one call; more go through a stream, w
 
 Span: TypeAlias = tuple[float, float | None]  # start and end in seconds, None: the recording's
 Segment: TypeAlias = tuple[Path, float, float | None]
+
+logger = logging.getLogger(__name__)
 
 
 class Measured(NamedTuple):
@@ -216,11 +219,17 @@ def measure_all(
 def load_file(
     path: str | Path, sample_rate: int = SAMPLE_RATE, start: float = 0.0, end: float | None = None
 ) -> FloatArray:
-    """Load as `load_audio` what a manifest names. Raises ValueError with the path and a remedy."""
+    """Load as `load_audio` what a manifest names; log what is odd.
+
+    Raises ValueError with the path and a remedy.
+    """
     try:
-        return load_audio(path, sample_rate=sample_rate, start=start, end=end)
+        samples, warnings = load_with_warnings(path, sample_rate=sample_rate, start=start, end=end)
     except AudioError as error:
         raise file_error(path, error) from error
+    for warning in warnings:
+        logger.warning("%s: %s", path, warning)
+    return samples
 
 
 def file_error(path: str | Path, error: AudioError) -> ValueError:

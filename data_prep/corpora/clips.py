@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from data_prep.audio.containers import load_av
 from data_prep.audio.loading import AudioError, Measured
+from data_prep.audio.notes import note_warnings
 from data_prep.audio.video_audio import extract_all
 from data_prep.files.lock import locked
 from data_prep.schema import Corpus, DroppedRow, Utterance
@@ -60,6 +61,8 @@ def join_sounds(
     row that is not in `sounds`.
     """
     joined: Splits = {split: [] for split in splits}
+    ids = [row.id for rows in splits.values() for row in rows]
+    note_warnings(corpus, ((name, sounds[name].length) for name in ids if name in sounds))
     for split, rows in splits.items():
         for row in rows:
             sound = sounds.get(row.id)

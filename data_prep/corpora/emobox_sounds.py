@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import CORPUS_SUFFIXES, AudioError, measure_all
+from data_prep.audio.loading import CORPUS_SUFFIXES, AudioError, Measured, measure_all
 from data_prep.cells import file_stem
 from data_prep.corpora.cut_audio import SUFFIX, Stretch, cut_all
 from data_prep.corpora.emobox_files import Item
@@ -13,7 +13,7 @@ from data_prep.records import SAMPLE_RATE
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv")
 
-Sound = tuple[str, int]  # an audio path, and its samples at our rate
+Sound = tuple[str, Measured]  # an audio path, and its samples at our rate
 
 
 def default_raw(folder: Path) -> Path:
@@ -60,7 +60,7 @@ def find_sounds(
     paths = [raw / audio[key] for key in keys]
     lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
     for key, length in zip(keys, lengths, strict=True):
-        found[key] = length if isinstance(length, AudioError) else (audio[key], length.n_samples)
+        found[key] = length if isinstance(length, AudioError) else (audio[key], length)
     return {item.key: found[item.key] for item in items}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_prep.audio.loading import Measured, default_workers
+from data_prep.audio.notes import note_warnings
 from data_prep.audio.stored_lengths import measure_stored
 from data_prep.clean_text import normalise_text
 from data_prep.naming import first_few
@@ -131,6 +132,8 @@ def join_audio(
         progress=progress,
     )
     length_of = dict(zip(names, found, strict=True))
+    ids = (row.id for rows in splits.values() for row in rows)
+    note_warnings(corpus, zip(ids, found, strict=True))
     joined: dict[str, list[Utterance]] = {}
     for split, rows in splits.items():
         joined[split] = []
