@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.audio.loading import CORPUS_SUFFIXES, AudioError, Measured, measure_all
+from data_prep.audio.loading import AudioError, Measured, measure_all
 from data_prep.audio.notes import note_warnings
 from data_prep.command_line import make_parser, run
+from data_prep.files.suffixes import CORPUS_SUFFIXES
+from data_prep.files.visible import visible
 from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.schema import (
     SAMPLE_RATE,
@@ -126,10 +128,10 @@ def _wanted_files(
     corpus_dir: Path, modalities: Sequence[str], channels: Sequence[str]
 ) -> list[Path]:
     """Sound files under Actor_XX/, less those whose names say another modality or channel."""
-    found = sorted(
+    found = visible(
         path
         for path in corpus_dir.glob("Actor_[0-9][0-9]/*")
-        if path.suffix.lower() in CORPUS_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in CORPUS_SUFFIXES
     )
     wanted = []
     for path in found:

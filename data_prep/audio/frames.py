@@ -22,6 +22,7 @@ DELTA_WINDOW = 2
 
 __all__ = [
     "FRAME_MS",
+    "SHIFT_MS",
     "FloatArray",
     "deltas",
     "log_mel",

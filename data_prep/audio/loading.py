@@ -49,7 +49,6 @@ from data_prep.audio.decoding import (
 from data_prep.records import SAMPLE_RATE
 
 __all__ = [
-    "CORPUS_SUFFIXES",
     "SILENCE",
     "WINDOW_MS",
     "AudioError",
@@ -71,7 +70,6 @@ __all__ = [
 ]
 
 WINDOW_MS = 25  # one analysis window: Kaldi's frames, and the reach of wav2vec 2.0's convolutions
-CORPUS_SUFFIXES = (".wav", ".flac")  # of files that corpora are looked for by
 SILENCE = "digital silence: every sample is 0"
 SLACK_SECONDS = 0.02  # by which a segment may end after the recording
 _LOUDEST = 4.0  # of floating samples; resampling and mixing overshoot 1, but by less

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from data_prep.audio.loading import AudioError, Measured
 from data_prep.naming import first_few
-from data_prep.schema import Corpus
+from data_prep.records import Corpus
 
 logger = logging.getLogger(__name__)
 

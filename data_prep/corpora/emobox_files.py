@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.cells import find_id_fault
+from data_prep.files.visible import visible
 from data_prep.records import SPLITS, Fault, ManifestError, raise_faults
 from data_prep.tables.reader import open_table
 
@@ -65,13 +66,13 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
     for number, path in sorted(found, key=lambda pair: int(pair[0])):
         parts: Parts = {}
         for split in SPLITS:
-            for file in sorted(path.glob(f"*_{split}_fold_{number}.jsonl")):
+            for file in visible(path.glob(f"*_{split}_fold_{number}.jsonl")):
                 parts[split] = _read_part(file, items, parts, repeated, faults)
         folds[number] = parts
         known = {f"_{split}_fold_{number}" for split in parts}
         unused += [
             f"{path.name}/{file.name}"
-            for file in sorted(path.glob("*.jsonl"))
+            for file in visible(path.glob("*.jsonl"))
             if not any(file.stem.endswith(part) for part in known)
         ]
         for split in ("train", "test"):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import CORPUS_SUFFIXES, AudioError, Measured, measure_all
+from data_prep.audio.loading import AudioError, Measured, measure_all
 from data_prep.cells import file_stem
 from data_prep.corpora.cut_audio import SUFFIX, Stretch, cut_all
 from data_prep.corpora.emobox_files import Item
+from data_prep.files.suffixes import CORPUS_SUFFIXES
 from data_prep.records import SAMPLE_RATE
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv")

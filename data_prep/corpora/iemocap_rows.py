@@ -9,7 +9,8 @@ from pathlib import Path
 from data_prep.corpora.iemocap_counts import check_counts
 from data_prep.corpora.iemocap_labels import NO_AGREEMENT, Evaluations, Turn, read_turns
 from data_prep.corpora.iemocap_transcripts import Transcripts, read_transcript
-from data_prep.corpora.recordings import NO_TRANSCRIPT, agreement_note, scale_axes, visible
+from data_prep.corpora.recordings import NO_TRANSCRIPT, agreement_note, scale_axes
+from data_prep.files.visible import visible
 from data_prep.naming import first_few
 from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance, raise_faults
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import fmean
 
 from data_prep.corpora.msp_improv_labels import LABELS, Clip
-from data_prep.corpora.recordings import agreement_note, scale_axes, visible
+from data_prep.corpora.recordings import agreement_note, scale_axes
+from data_prep.files.visible import visible
 from data_prep.naming import first_few
 from data_prep.records import AXES, Corpus, DroppedRow, Utterance
 

@@ -12,7 +12,8 @@ import math
 import re
 from pathlib import Path
 
-from data_prep.corpora.recordings import scale_axes, visible
+from data_prep.corpora.recordings import scale_axes
+from data_prep.files.visible import visible
 from data_prep.records import (
     Corpus,
     DroppedRow,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +30,6 @@ NO_TRANSCRIPT = "no transcript"
 NOT_RATED = "not rated"
 
 Splits = Mapping[str, Sequence[Utterance]]
-
-
-def visible(paths: Iterable[Path]) -> list[Path]:
-    """In order of path, less `._name`, which macOS leaves beside files on foreign disks."""
-    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def read_text_file(path: Path) -> str:

@@ -122,8 +122,7 @@ def _check_windows(recogniser: Any, options: argparse.Namespace) -> None:
 
     if SPEECH not in recogniser.modalities:
         raise UsageError("--timeline: the model reads no speech; leave it out")
-    longest = float(recogniser.loaded.task.cfg.max_speech_seconds)
-    windows(1, options.window, options.hop, longest)
+    windows(1, options.window, options.hop, recogniser.longest_seconds())
 
 
 def _answers(

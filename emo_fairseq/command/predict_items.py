@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from data_prep.files.suffixes import AUDIO_SUFFIXES
+from data_prep.files.visible import visible
 from emo_fairseq.command.predict_question import Question, checked, opened
 from emo_fairseq.command.predict_tables import TABLES, Columns, table_rows
 from emo_fairseq.errors import UsageError
 
 STDIN = "-"
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64")
 
 
 def questions(
@@ -84,13 +85,18 @@ def _as_utf8(stdin: TextIO) -> TextIO:
 
 
 def _of_folder(folder: Path) -> Iterator[Question]:
-    files = sorted(p for p in folder.rglob("*") if not _is_folder(p))
-    found = [p for p in files if p.suffix.lower() in AUDIO_SUFFIXES]
-    suffixes = Counter(p.suffix.lower() for p in files)
+    everything = sorted(path for path in folder.rglob("*") if not _is_folder(path))
+    files = visible(everything, folder)
+    found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
+    suffixes = Counter(path.suffix.lower() for path in files)
     others = {
-        suffix or "no suffix": n for suffix, n in suffixes.items() if suffix not in AUDIO_SUFFIXES
+        f"of {suffix}" if suffix else "of no suffix": n
+        for suffix, n in sorted(suffixes.items())
+        if suffix not in AUDIO_SUFFIXES
     }
-    skipped = ", ".join(f"{n} of {suffix}" for suffix, n in sorted(others.items()))
+    if n_hidden := len(everything) - len(files):
+        others["hidden"] = n_hidden
+    skipped = ", ".join(f"{n} {kind}" for kind, n in others.items())
     known = ", ".join(AUDIO_SUFFIXES)
     if not found:
         beside = f"; there are {skipped}, so convert what is audio" if skipped else ""

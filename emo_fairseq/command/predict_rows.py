@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 
 
 class CsvRows:
-    """Rows under a header: item, label or values, probabilities, what was heard, error.
+    """Rows under a header: item, label or values, probabilities, what was heard, warning, error.
 
     Args:
         out: takes the rows.
@@ -24,7 +24,7 @@ class CsvRows:
         of_labels = ["label", *(f"{PROBABILITY}{label}" for label in recogniser.labels)]
         numbers = [f"{PREDICTION_OF}{axis}" for axis in recogniser.axes]
         others = [f"{name}.{one}" for name, names in recogniser.auxiliary.items() for one in names]
-        ends = ["modalities", "text", "seconds", "error"]
+        ends = ["modalities", "text", "seconds", "warning", "error"]
         columns = ["item", *place, *(of_labels if recogniser.labels else numbers), *others, *ends]
         self._writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
         self._writer.writeheader()
@@ -37,6 +37,7 @@ class CsvRows:
         flat |= {f"{PREDICTION_OF}{k}": f"{x:.6g}" for k, x in row.get("values", {}).items()}
         for name, answer in row.get("auxiliary", {}).items():
             flat |= {f"{name}.{k}": f"{x:.6g}" for k, x in answer.items()}
+        flat["warning"] = "; ".join(row.get("warnings", ()))
         flat["modalities"] = "+".join(row.get("modalities", ()))
         self._writer.writerow({k: _writable(x) for k, x in flat.items()})
         self._flush()

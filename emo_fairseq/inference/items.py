@@ -9,6 +9,7 @@ import numpy as np
 
 from data_prep.audio.frames import FloatArray
 from data_prep.cells import read_text
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.sound import Audio, load_item_audio
 from emo_fairseq.modalities import SPEECH, TEXT
@@ -26,12 +27,14 @@ class Item:
         sound: mono float32 samples at 16 kHz.
         text: as the tokenizer is to have it.
         seconds: length of the recording, also where the model does not hear it.
+        warnings: what is odd about the recording.
     """
 
     name: str
     sound: FloatArray | None
     text: str | None
     seconds: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def has(self, modality: str) -> bool:
         """Whether the item has text or speech."""
@@ -97,9 +100,10 @@ class ItemReader:
         """
         hears_words = transcribe is not None and TEXT in self._modalities
         self._check_read(name, audio, text, hears_words)
-        sound = None
+        sound: FloatArray | None = None
+        warnings: tuple[str, ...] = ()
         if audio is not None:
-            sound, _ = load_item_audio(audio, sample_rate, _named(name, audio))
+            sound, warnings = load_item_audio(audio, sample_rate, _named(name, audio))
         if text is not None:
             text = self._clean(name, text)
             if not text:
@@ -111,7 +115,8 @@ class ItemReader:
             what = " and ".join(self._modalities)
             unheard = "no words were heard in it" if sound is not None else "there is nothing"
             raise UsageError(f"{name}: {unheard}, and the model reads {what}; give some of that")
-        return Item(name, heard, text, None if sound is None else len(sound) / 16_000)
+        seconds = None if sound is None else len(sound) / SAMPLE_RATE
+        return Item(name, heard, text, seconds, warnings)
 
     def _check_read(self, name: str, audio: Any, text: Any, hears_words: bool) -> None:
         reads = " and ".join(self._modalities)

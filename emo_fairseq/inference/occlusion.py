@@ -131,7 +131,8 @@ def _weigh_words(
 def _weigh_moments(
     recogniser: EmotionRecogniser, whole: Prediction, sound: FloatArray, text: str | None
 ) -> _Weighed[tuple[float, float, float]]:
-    heard = int(recogniser.loaded.task.cfg.max_speech_seconds * SAMPLE_RATE)
+    longest = recogniser.longest_seconds()
+    heard = len(sound) if math.isinf(longest) else int(longest * SAMPLE_RATE)
     edges = moment_edges(min(len(sound), heard))
     stretches = list(itertools.pairwise(edges))
     sounds = (silenced(sound, *stretch) for stretch in stretches)

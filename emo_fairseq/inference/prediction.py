@@ -27,6 +27,7 @@ class Prediction:
         modalities: those that the item had.
         text: that the model read; None without.
         seconds: length of the recording, uncut; None without.
+        warnings: what is odd about the item, such as a recording of digital silence.
     """
 
     label: str | None
@@ -37,6 +38,7 @@ class Prediction:
     modalities: tuple[str, ...]
     text: str | None = None
     seconds: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self, embedding: bool = False) -> dict[str, Any]:
         """Plain values, ready for JSON; with the embedding as a list of numbers if asked."""
@@ -48,6 +50,7 @@ class Prediction:
             "modalities": list(self.modalities),
             "text": self.text,
             "seconds": self.seconds,
+            "warnings": list(self.warnings),
         }
         return {**found, "embedding": self.embedding.tolist()} if embedding else found
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
+from data_prep.audio.frames import FRAME_MS, SHIFT_MS
 from data_prep.audio.loading import resampled
+from data_prep.features.log_mel import LOG_MEL
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
@@ -66,8 +68,16 @@ class Preparation:
             return math.inf
         kind = self._task.encoder_cards()[SPEECH].input
         if kind == FRAMES and SPEECH not in self._missing:
-            return float(self._recipes[SPEECH].settings.get("max_seconds") or math.inf)
+            settings = self._recipes[SPEECH].settings
+            of_encoder = float(settings.get("max_seconds") or math.inf)
+            return min(of_encoder, self._seconds_of_frames(settings))
         return math.inf if kind in (FRAMES, TOKENS) else float(self._task.cfg.max_speech_seconds)
+
+    def _seconds_of_frames(self, settings: Mapping[str, Any]) -> float:
+        """What --max-frames allows; infinite where only the encoder has the length of a frame."""
+        most = self._task.cfg.max_frames
+        is_kaldi = settings["features"] == LOG_MEL and settings.get("pool", "none") == "none"
+        return (FRAME_MS + (most - 1) * SHIFT_MS) / 1000 if most and is_kaldi else math.inf
 
     def batches(
         self, items: Sequence[Item], batch_size: int, cuts_speech: bool = True

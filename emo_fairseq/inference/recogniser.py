@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from fairseq import utils
 
+from data_prep.audio.loading import SILENCE
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.devices import check_device
@@ -74,7 +75,7 @@ class EmotionRecogniser:
         """Ask about one item, or about a list of them.
 
         Args:
-            audio: a file that libsndfile reads, or an array of samples, (T,) or (T, channels); or a
+            audio: a file, or an array of samples, (T,) or (T, channels); or a
                 list of these, with None where an item has none. Beyond ``--max-speech-seconds`` it
                 is cut, as in training; :meth:`timeline` hears all of it.
             text: one, or a list likewise. What an item lacks of text and speech is masked.
@@ -137,6 +138,7 @@ class EmotionRecogniser:
             Item(
                 f"{part.start / SAMPLE_RATE:g} s to {part.stop / SAMPLE_RATE:g} s",
                 *(whole.sound[part], whole.text, (part.stop - part.start) / SAMPLE_RATE),
+                _warnings_of(whole, part),
             )
             for part in parts
         ]
@@ -198,6 +200,14 @@ class EmotionRecogniser:
                 tuple(modality for modality in self.modalities if item.has(modality)),
                 item.text,
                 item.seconds,
+                item.warnings,
             )
             for number, (item, answer) in enumerate(zip(items, answers, strict=True))
         ]
+
+
+def _warnings_of(whole: Item, part: slice) -> tuple[str, ...]:
+    """Those of a recording, but silence of each of its windows by itself."""
+    warnings = tuple(warning for warning in whole.warnings if warning != SILENCE)
+    is_silent = whole.sound is not None and not whole.sound[part].any()
+    return (*warnings, SILENCE) if is_silent and not warnings else warnings

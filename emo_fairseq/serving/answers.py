@@ -3,13 +3,14 @@
 They run in a thread of the gate's, and know nothing of HTTP but how to refuse.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.audio.loading import SILENCE
 from emo_fairseq.errors import find_mistake
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.recogniser import EmotionRecogniser
@@ -97,7 +98,9 @@ def _predict(desk: Desk, fields: Fields) -> dict[str, Any]:
     samples, rate = _samples(sound)
     prediction = desk.recogniser.predict(audio=samples, text=text, sample_rate=rate)
     answer: dict[str, Any] = prediction.as_dict(embedding=fields.get("embedding", False))
-    return {**answer, "cut": desk.reach.cuts(prediction.text, prediction.seconds)}
+    warnings = _warnings(sound, prediction.warnings)
+    cut = desk.reach.cuts(prediction.text, prediction.seconds)
+    return {**answer, "warnings": warnings, "cut": cut}
 
 
 def _timeline(desk: Desk, fields: Fields) -> dict[str, Any]:
@@ -121,6 +124,7 @@ def _timeline(desk: Desk, fields: Fields) -> dict[str, Any]:
     return {
         "seconds": sound.seconds,
         "segments": [segment.as_dict() for segment in segments],
+        "warnings": list(sound.warnings),
         "cut": desk.reach.cuts(segments[0].prediction.text),
     }
 
@@ -138,7 +142,8 @@ def _explain(desk: Desk, fields: Fields) -> dict[str, Any]:
     samples, rate = _samples(sound)
     explanation = explain(desk.recogniser, audio=samples, text=text, sample_rate=rate)
     answer = explanation.as_dict(from_second=start)
-    return {**answer, "cut": desk.reach.cuts(explanation.text)}  # left_out tells of sound
+    cut = desk.reach.cuts(explanation.text)  # left_out is about sound
+    return {**answer, "warnings": _warnings(sound), "cut": cut}
 
 
 def _given(desk: Desk, fields: Fields) -> tuple[Sound | None, str | None]:
@@ -152,6 +157,13 @@ def _given(desk: Desk, fields: Fields) -> tuple[Sound | None, str | None]:
 
 def _samples(sound: Sound | None) -> tuple[npt.NDArray[np.float32] | None, int | None]:
     return (None, None) if sound is None else (sound.samples, sound.sample_rate)
+
+
+def _warnings(sound: Sound | None, others: Sequence[str] = ()) -> list[str]:
+    """Of the file, whose channels are gone from its samples, and any of the prediction beside."""
+    if sound is None:
+        return list(others)
+    return [*sound.warnings, *(other for other in others if other != SILENCE)]
 
 
 _SECOND = number_between(0, 1e6)

@@ -82,13 +82,15 @@ def test_standard_input_is_utf_8_in_any_locale(trained_models, command, monkeypa
 def test_what_is_skipped_in_a_folder_is_counted(trained_models, tmp_path, capsys):
     broken = wav(tmp_path / "in (1)" / "fine.wav").with_name("bad (x).wav")
     broken.write_bytes(b"junk")
-    for name in ("a.m4a", "b.M4A", "c.webm"):
+    for name in ("a.doc", "b.DOC", "c.jpg", "._fine.wav", ".DS_Store"):
         (broken.parent / name).touch()
+    wav(broken.parent / ".trash" / "old.wav")
     model = str(trained_models.folder(BOTH))
     for more in ([], ["--timeline"]):
         assert main(["predict", model, str(broken.parent), "--format", "jsonl", *more]) == 1
         said = capsys.readouterr()
-        assert "files skipped: 3 (2 of .m4a, 1 of .webm)" in said.err
+        assert "files skipped: 6 (2 of .doc, 1 of .jpg, 3 hidden)" in said.err
+        assert len({row["item"] for row in answers(said.out)}) == 2
         assert answers(said.out)[0]["error"].startswith(f"{broken}: ")
         assert "parameters are trained" not in said.err
 

@@ -232,6 +232,7 @@ def test_plain_values(both):
         "modalities": ["text"],
         "text": said.text,
         "seconds": None,
+        "warnings": [],
         "embedding": said.embedding.tolist(),
     }
     assert both.predict(text=[]) == []

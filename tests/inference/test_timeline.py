@@ -79,7 +79,8 @@ def test_a_stretch_of_more_frames_than_are_read_is_refused(trained_models, copy_
     checkpoint = trained_models.checkpoint(options, data, SMALL)
     recogniser = RobertaEMOModel.from_pretrained(checkpoint, "cpu", data=data)
     sound = np.random.default_rng(3).normal(0, 0.1, 2 * RATE)
-    with pytest.raises(UsageError, match="speech of 98 frames or tokens, .* reads 50 at once"):
+    assert recogniser.longest_seconds() == 0.515  # 50 frames of 25 ms every 10 ms
+    with pytest.raises(UsageError, match="a window of 1 s: the model hears 0.515 s at once"):
         recogniser.timeline(sound, sample_rate=RATE, window_seconds=1.0, hop_seconds=0.5)
     found = recogniser.timeline(sound, sample_rate=RATE, window_seconds=0.5, hop_seconds=0.5)
     assert len(found) == 4

@@ -27,9 +27,9 @@ export function most(figures) {
 
 export const inPercent = (name, value) => (name === SCORE ? (value + 3) / 6 : value);
 
-function headline({ label, probabilities, values, modalities, cut }) {
+function headline({ label, probabilities, values, modalities, cut, warnings = [] }) {
   const heard = modalities.map((name) => PARTS[name] ?? name).join(" and ");
-  const from = element("p", { class: "soft small" }, [`From ${heard}.`, ...cut].join(" "));
+  const from = element("p", { class: "soft small" }, [`From ${heard}.`, ...cut, ...warnings.map((warning) => `Warning: ${warning}.`)].join(" "));
   const main = element("p", { class: "headline" });
   if (label !== null) {
     main.append(element("span", { class: "label" }, label));
