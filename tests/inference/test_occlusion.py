@@ -25,6 +25,34 @@ def noise(seconds):
     return np.random.default_rng(2).normal(scale=0.1, size=round(seconds * RATE)).astype(np.float32)
 
 
+def test_work_is_stopped_before_its_next_batch(recogniser, monkeypatch):
+    forward, done = recogniser.forward, []
+
+    def counted(net_input):
+        done.append(1)
+        return forward(net_input)
+
+    monkeypatch.setattr(recogniser, "forward", counted)
+
+    def after_two():
+        return len(done) == 2
+
+    sound = noise(6.0)
+    with pytest.raises(StoppedError):
+        explain(recogniser, sound, "a day", RATE, should_stop=after_two)
+    assert len(done) == 2
+    done.clear()
+    with pytest.raises(StoppedError):
+        recogniser.timeline(
+            sound, window_seconds=1, hop_seconds=1, batch_size=1, should_stop=after_two
+        )
+    assert len(done) == 2
+    done.clear()
+    with pytest.raises(StoppedError):
+        recogniser.predict([sound] * 5, sample_rate=RATE, batch_size=1, should_stop=after_two)
+    assert len(done) == 2
+
+
 def test_words_are_left_out_whole_and_moments_are_silenced(recogniser):
     sound, text = noise(1.0), "Well,  a “lovely” day"
     explanation = explain(recogniser, sound, text, RATE)
@@ -114,31 +142,3 @@ def test_numbers_move_by_the_mean_of_their_changes():
     sure = prediction("sad", {"sad": 1.0}, {})
     assert drop(sure, prediction("sad", {"sad": 0.0}, {})) == pytest.approx(12 * math.log(10))
     assert drop(sure, prediction("sad", {"sad": 0.5}, {})) == pytest.approx(math.log(2))
-
-
-def test_work_is_stopped_before_its_next_batch(recogniser, monkeypatch):
-    forward, done = recogniser.forward, []
-
-    def counted(net_input):
-        done.append(1)
-        return forward(net_input)
-
-    monkeypatch.setattr(recogniser, "forward", counted)
-
-    def after_two():
-        return len(done) == 2
-
-    sound = noise(6.0)
-    with pytest.raises(StoppedError):
-        explain(recogniser, sound, "a day", RATE, should_stop=after_two)
-    assert len(done) == 2
-    done.clear()
-    with pytest.raises(StoppedError):
-        recogniser.timeline(
-            sound, window_seconds=1, hop_seconds=1, batch_size=1, should_stop=after_two
-        )
-    assert len(done) == 2
-    done.clear()
-    with pytest.raises(StoppedError):
-        recogniser.predict([sound] * 5, sample_rate=RATE, batch_size=1, should_stop=after_two)
-    assert len(done) == 2
