@@ -44,7 +44,12 @@ def test_work_is_stopped_before_its_next_batch(recogniser, monkeypatch):
     done.clear()
     with pytest.raises(StoppedError):
         recogniser.timeline(
-            sound, window_seconds=1, hop_seconds=1, batch_size=1, should_stop=after_two
+            sound,
+            window_seconds=1,
+            hop_seconds=1,
+            sample_rate=RATE,
+            batch_size=1,
+            should_stop=after_two,
         )
     assert len(done) == 2
     done.clear()
