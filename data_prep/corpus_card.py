@@ -5,19 +5,30 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-import yaml
+from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_config
+from typing_extensions import TypedDict
 
 from data_prep.cells import id_key
+from data_prep.documents import (
+    Count,
+    Document,
+    FileName,
+    JsonObject,
+    dump_yaml,
+    load_yaml,
+    validate,
+)
 from data_prep.labels import check_labels
 from data_prep.manifest import render_manifest, write_atomically
 from data_prep.records import (
     AXES,
     CORPUS_FILE,
     LABEL_COLUMNS,
+    SAMPLE_RATE,
     Corpus,
     DroppedRow,
     Fault,
@@ -26,7 +37,101 @@ from data_prep.records import (
 )
 
 logger = logging.getLogger(__name__)
-_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_REMEDY = "correct it, or run the data_prep script that writes it again"
+
+
+@with_config(ConfigDict(strict=True, extra="forbid"))
+class _Dropped(TypedDict):
+    """A `DroppedRow`; there may be a million of them."""
+
+    split: str
+    id: str
+    reason: str
+    what: NotRequired[str]
+
+
+class SplitCard(Document):
+    """The counts of one split, as `count_split` returns them."""
+
+    rows: Count
+    hours: Annotated[float, Field(ge=0)] = 0.0
+    with_text: Count = 0
+    with_audio: Count = 0
+    with_vad: Count = 0
+    speakers: Count = 0
+    dialogues: Count = 0
+    emotion: dict[str, Count] = Field(default_factory=dict)
+    sentiment: dict[str, Count] = Field(default_factory=dict)
+    corpus: dict[str, Count] = Field(default_factory=dict)
+
+
+def _label_column(name: str) -> str:
+    if name not in LABEL_COLUMNS:
+        raise ValueError(f"labels are for {' and '.join(LABEL_COLUMNS)}, not {name!r}")
+    return name
+
+
+def _label_names(names: list[str]) -> list[str]:
+    if not names or len(set(names)) != len(names) or not all(names):
+        raise ValueError(f"the labels are empty or named twice: {', '.join(names)}")
+    return names
+
+
+def _kept_apart(name: str) -> str:
+    if name not in _APART:
+        raise ValueError(f"disjoint is of {' and '.join(_APART)}, not {name!r}")
+    return name
+
+
+def _scales(vad: JsonObject | None) -> JsonObject | None:
+    """Each scale, of the corpus or of those that it joins: two finite numbers, the lower first."""
+    sources = (vad or {}).get("sources") or {}
+    if not isinstance(sources, dict):
+        raise ValueError(f"sources is {sources!r} where a mapping is expected")
+    for part in (vad, *sources.values()):
+        if not isinstance(part, dict):
+            continue
+        for key in ("scale", "source_scale"):
+            scale = part.get(key)
+            if scale is None:
+                continue
+            ends = scale if isinstance(scale, list) else []
+            is_scale = len(ends) == _ENDS and all(type(end) in (int, float) for end in ends)
+            if not is_scale or not ends[0] < ends[1]:  # type: ignore[operator]
+                raise ValueError(f"{key} is {scale!r}, and not two numbers, the lower first")
+    return vad
+
+
+_APART = ("speaker", "dialogue")
+_ENDS = 2  # of a scale
+
+
+class CorpusCard(Document):
+    """The schema of corpus.yaml. A key without a value counts as absent."""
+
+    name: Annotated[str, Field(min_length=1)]
+    labels: dict[
+        Annotated[str, AfterValidator(_label_column)],
+        Annotated[list[str], AfterValidator(_label_names)],
+    ] = Field(default_factory=dict)
+    vad: Annotated[JsonObject | None, AfterValidator(_scales)] = None
+    sample_rate: Annotated[int, Field(gt=0, le=2**31)] = SAMPLE_RATE
+    disjoint: list[Annotated[str, AfterValidator(_kept_apart)]] = Field(default_factory=list)
+    protocol: str = ""
+    folds: JsonObject | None = None
+    licence: str = ""
+    citation: str = ""
+    ceilings: JsonObject | None = None
+    notes: list[str] = Field(default_factory=list)
+    dropped: list[_Dropped] = Field(default_factory=list)
+    splits: dict[FileName, SplitCard] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        return {key: value for key, value in content.items() if value is not None}
 
 
 def read_corpus(data_dir: str | Path) -> Corpus:
@@ -46,41 +151,15 @@ def read_corpus(data_dir: str | Path) -> Corpus:
             "no corpus.yaml, so this is no data dir, or one whose writing was cut short",
             "run the data_prep script that makes it (again)",
         )
-    try:
-        card = yaml.load(path.read_text(encoding="utf-8"), Loader=_YAML_LOADER)
-        return _corpus_from(card)
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise fail(f"cannot be understood ({' '.join(str(error).split())})", "mend it") from error
+    return _corpus_from(load_yaml(path, CorpusCard, remedy=_REMEDY))
 
 
-def _corpus_from(card: Any) -> Corpus:
-    if not isinstance(card, dict) or not card.get("name"):
-        raise ValueError("it does not name its corpus")
-    unknown = set(card) - {f.name for f in fields(Corpus)}
-    if unknown:
-        raise ValueError(f"unknown key {', '.join(sorted(map(str, unknown)))}")
-    card = {key: value for key, value in card.items() if value is not None}
-    card["labels"] = {
-        str(key): tuple(map(str, names)) for key, names in card.get("labels", {}).items()
-    }
-    card["disjoint"] = tuple(card.get("disjoint", ()))
-    card["dropped"] = [DroppedRow(**row) for row in card.get("dropped", ())]
-    corpus = Corpus(**card)
-    check_card(corpus)
-    return corpus
-
-
-def check_card(corpus: Corpus) -> None:
-    """Raise ValueError where the card contradicts the contract."""
-    for key, names in corpus.labels.items():
-        if key not in LABEL_COLUMNS:
-            raise ValueError(f"labels are for {' and '.join(LABEL_COLUMNS)}, not {key!r}")
-        if not names or len(set(names)) != len(names) or not all(names):
-            raise ValueError(f"the {key} labels are empty or named twice: {names}")
-    if odd := set(corpus.disjoint) - {"speaker", "dialogue"}:
-        raise ValueError(f"disjoint is of speaker and dialogue, not {', '.join(sorted(odd))}")
-    if corpus.sample_rate <= 0:
-        raise ValueError(f"sample_rate is {corpus.sample_rate}")
+def _corpus_from(card: CorpusCard) -> Corpus:
+    content = card.model_dump(exclude_unset=True)
+    content["labels"] = {key: tuple(names) for key, names in card.labels.items()}
+    content["disjoint"] = tuple(card.disjoint)
+    content["dropped"] = [DroppedRow(**row) for row in card.dropped]
+    return Corpus(**content)
 
 
 def write_corpus(
@@ -92,9 +171,9 @@ def write_corpus(
     ValueError, before anything is written, when an id occurs twice or when two splits share what
     `corpus.disjoint` names.
     """
-    check_card(corpus)
-    _check_apart(corpus, splits)
     out_dir = Path(out_dir)
+    _render_card(out_dir, corpus)
+    _check_apart(corpus, splits)
     manifests = {
         path: render_manifest(path, rows)
         for path, rows in ((out_dir / f"{split}.tsv", rows) for split, rows in splits.items())
@@ -106,15 +185,20 @@ def write_corpus(
     for path, text in manifests.items():
         write_atomically(path, text)
     corpus.splits = {split: count_split(rows, corpus) for split, rows in splits.items()}
-    card = asdict(corpus)
-    card["labels"] = {key: list(names) for key, names in corpus.labels.items()}
-    card["disjoint"] = list(corpus.disjoint)
-    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100)
-    write_atomically(out_dir / CORPUS_FILE, text)
+    write_atomically(out_dir / CORPUS_FILE, dump_yaml(_render_card(out_dir, corpus)))
     logger.info("wrote %s: %s", out_dir, {s: c["rows"] for s, c in corpus.splits.items()})
     print(summary_table(corpus))
     for warning in check_labels(splits, corpus.labels):
         print(f"warning: {warning}")
+
+
+def _render_card(out_dir: Path, corpus: Corpus) -> dict[str, Any]:
+    """The content of corpus.yaml. Raises ManifestError on what `read_corpus` would refuse."""
+    card = asdict(corpus)
+    card["labels"] = {key: list(names) for key, names in corpus.labels.items()}
+    card["disjoint"] = list(corpus.disjoint)
+    validate(card, CorpusCard, name=out_dir / CORPUS_FILE, remedy="nothing is written")
+    return card
 
 
 def _finished_splits(out_dir: Path) -> set[str]:

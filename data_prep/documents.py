@@ -46,6 +46,7 @@ __all__ = [
     "FileName",
     "ForeignDocument",
     "JsonObject",
+    "bare_name",
     "dump_yaml",
     "load_json",
     "load_yaml",
@@ -64,13 +65,14 @@ JsonObject = dict[str, JsonValue]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
-def _bare_name(name: str) -> str:
+def bare_name(name: str) -> str:
+    """The name of a file itself. Raises ValueError for a path."""
     if name in ("", ".", "..") or "/" in name or "\\" in name:
         raise ValueError(f"{_short(name)} is not the name of a file beside it")
     return name
 
 
-FileName = Annotated[str, AfterValidator(_bare_name)]  # of a file in the document's own folder
+FileName = Annotated[str, AfterValidator(bare_name)]  # of a file in the document's own folder
 
 
 class Document(BaseModel):
@@ -131,16 +133,29 @@ def parse_json(
     *,
     name: str | Path,
     remedy: str,
+    row: int | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> T:
-    """Load JSON from memory, such as metadata of an archive. See `load_yaml`."""
+    """Load JSON from memory, such as metadata of an archive, or line `row` of a file of lines.
+
+    See `load_yaml`.
+    """
     try:
-        return validate(_build_json(_decode(content, max_bytes)), schema, name=name, remedy=remedy)
+        value = _build_json(_decode(content, max_bytes))
     except _RefusedError as error:
-        raise _fault(name, str(error), remedy) from error
+        raise _fault(name, str(error), remedy, row) from error
+    return validate(value, schema, name=name, remedy=remedy, row=row)
 
 
-def validate(value: object, schema: type[T], *, name: str | Path, remedy: str, at: str = "") -> T:
+def validate(
+    value: object,
+    schema: type[T],
+    *,
+    name: str | Path,
+    remedy: str,
+    at: str = "",
+    row: int | None = None,
+) -> T:
     """Validate plain values that were loaded elsewhere, such as those in a checkpoint.
 
     Args:
@@ -149,6 +164,7 @@ def validate(value: object, schema: type[T], *, name: str | Path, remedy: str, a
         name: the file, for errors.
         remedy: see `load_yaml`.
         at: the key in the file under which `value` was, for errors.
+        row: its line in a file of lines, for errors.
 
     Raises:
         ManifestError: the first few faults, and how many more there are.
@@ -160,7 +176,7 @@ def validate(value: object, schema: type[T], *, name: str | Path, remedy: str, a
         shown = [_describe(fault, value, schema, at) for fault in found[:_SHOWN_FAULTS]]
         if more := len(found) - len(shown):
             shown.append(f"and {more} more faults")
-        raise _fault(name, "; ".join(shown), remedy) from error
+        raise _fault(name, "; ".join(shown), remedy, row) from error
     return checked
 
 
@@ -183,8 +199,8 @@ def _adapter(schema: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(form, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _fault(name: str | Path, what: str, remedy: str) -> ManifestError:
-    return ManifestError(Fault(str(name), None, " ".join(what.split()), remedy))
+def _fault(name: str | Path, what: str, remedy: str, row: int | None = None) -> ManifestError:
+    return ManifestError(Fault(str(name), row, " ".join(what.split()), remedy))
 
 
 # -- bytes -----------------------------------------------------------------------------------------
@@ -533,6 +549,14 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "none_required": "nothing",
     "string_unicode": "text",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number from {ge} up",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number up to {le}",
+    "too_short": "a length from {min_length} up",
+    "too_long": "a length up to {max_length}",
+    "string_too_short": "a text of {min_length} characters or more",
+    "literal_error": "{expected}",
     "invalid-json-value": "text, a number, true or false, a list or a mapping",
 }
 _SHORT = reprlib.Repr()
@@ -578,12 +602,16 @@ def _describe(fault: ErrorDetails, value: object, schema: Any, at: str) -> str:
         return f"{key}: {fault['ctx']['error']}"
     if kind == "invalid_key" or fault["loc"][-1:] == ("[key]",):
         return f"{key}: the key {found} is no text; put it in quotes"
-    expected = _EXPECTED.get(kind)
-    if expected is None:
-        expected = fault["msg"].removeprefix("Input should ").removeprefix("be ")
-        expected = expected.removeprefix("have ")
+    expected = _expected(fault)
     quote = "; put it in quotes" if kind == "string_type" and _was_text(fault["input"]) else ""
     return f"{key} is {found} where {expected} is expected{quote}"
+
+
+def _expected(fault: ErrorDetails) -> str:
+    bounds = fault.get("ctx", {})
+    if known := _EXPECTED.get(fault["type"]):
+        return known.format(**bounds)
+    return fault["msg"].removeprefix("Input should be ").removeprefix("Input should ")
 
 
 def _was_text(value: object) -> bool:

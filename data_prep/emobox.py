@@ -36,7 +36,8 @@ from data_prep.corpora.emobox_files import (
 )
 from data_prep.corpora.emobox_folds import fold_sets, note_speakers
 from data_prep.corpora.emobox_sounds import default_raw, find_sounds, is_stretch
-from data_prep.folding.file import Folds, fold_faults, folds_path, refuse_other_folds, render_folds
+from data_prep.folding.file import fold_faults, folds_path, refuse_other_folds, render_folds
+from data_prep.folding.records import Folds
 from data_prep.folds import ALL, write_folds
 from data_prep.schema import Corpus, DroppedRow, Utterance, write_corpus
 

@@ -21,7 +21,6 @@ from data_prep.folding import protocols as fold_protocols
 from data_prep.folding.context import context_notes
 from data_prep.folding.file import (
     FOLDS_FOLDER,
-    Folds,
     fold_faults,
     folds_path,
     read_base,
@@ -32,6 +31,7 @@ from data_prep.folding.file import (
 )
 from data_prep.folding.leaks import check_leaks
 from data_prep.folding.protocols import PROTOCOLS, FoldOptions, make_folds
+from data_prep.folding.records import Folds
 from data_prep.labels import check_folds
 from data_prep.records import LABEL_COLUMNS, SPLITS, Corpus, Utterance
 

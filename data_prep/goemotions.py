@@ -12,12 +12,12 @@ Not used: `full_dataset/`, the raters' own answers.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.clean_text import normalise_text
 from data_prep.command_line import make_parser, run
+from data_prep.documents import load_json
 from data_prep.records import raise_faults
 from data_prep.schema import (
     Corpus,
@@ -91,12 +91,14 @@ def _read_groups(folder: Path, emotions: Sequence[str], labels: str) -> dict[str
     if not files:
         return {emotion: emotion for emotion in emotions}
     path = next((folder / file for file in files if (folder / file).is_file()), folder / files[0])
-    try:
-        groups: dict[str, list[str]] = json.loads("\n".join(_lines(path)))
-        group_of = {name: group for group, members in groups.items() for name in members}
-    except (json.JSONDecodeError, AttributeError, TypeError) as error:
-        what = f"no JSON of the form {{group: [emotions]}} ({error})"
-        raise ManifestError(Fault(str(path), None, what, "fetch it again")) from None
+    remedy = "fetch it again: it maps each group to a list of emotions"
+    groups = load_json(path, dict[str, list[str]], remedy=remedy)
+    named = [name for members in groups.values() for name in members]
+    if len(set(named)) < len(named):
+        twice = sorted({name for name in named if named.count(name) > 1})
+        what = f"{', '.join(twice)} is in two groups"
+        raise ManifestError(Fault(str(path), None, what, remedy))
+    group_of = {name: group for group, members in groups.items() for name in members}
     group_of = {NEUTRAL: NEUTRAL, **group_of}
     if odd := set(emotions) ^ set(group_of):
         what = f"{', '.join(sorted(odd))} is not both in a group and in emotions.txt"

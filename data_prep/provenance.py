@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.documents import JsonObject, load_json
 from data_prep.files.replacing import replacing
 from data_prep.records import Fault, ManifestError, Utterance
 
@@ -261,12 +262,11 @@ def read_beside(file: Path) -> Provenance | None:
     beside = provenance_path(file)
     if not beside.is_file():
         return None
+    content = load_json(beside, JsonObject, remedy=_REMEDY)
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
         digest = content.pop("sha256")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        what = f"cannot be read as JSON ({error})"
-        raise ManifestError(Fault(str(beside), None, what, _REMEDY)) from error
+    except KeyError as error:
+        raise ManifestError(Fault(str(beside), None, "sha256 is missing", _REMEDY)) from error
     provenance = Provenance.from_state(content, beside)
     return provenance if digest == _digest(file) else None
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from data_prep.cells import find_id_fault
+from data_prep.documents import ForeignDocument, load_json, validate
 from data_prep.files.visible import visible
 from data_prep.records import SPLITS, Fault, ManifestError, raise_faults
 from data_prep.tables.reader import open_table
@@ -20,6 +22,34 @@ NEEDED = ("key", "dataset", "wav", "type", "emo")
 _FOLD = re.compile(r"fold_(\d+)")
 _SPEAKER = re.compile(r"<id=([^,>]+),.*?spk=([^,>]+),")
 _COMPARE = "compare with the published metadata"
+
+
+_Text = Annotated[str, Field(min_length=1)]
+
+
+def _raw(kind: str) -> str:
+    if kind != "raw":
+        raise ValueError(f"it is {kind!r}; only 'raw', a sound file, can be read")
+    return kind
+
+
+def _key(key: str) -> str:
+    if fault := find_id_fault(key):  # before files are named by it
+        raise ValueError("; ".join(fault))
+    return key
+
+
+class EmoBoxLine(ForeignDocument):
+    """The keys of a line that are used."""
+
+    key: Annotated[_Text, AfterValidator(_key)]
+    dataset: _Text
+    wav: _Text
+    type: Annotated[str, AfterValidator(_raw)]
+    emo: _Text
+    start_time: Annotated[float, Field(ge=0)] | None = None
+    end_time: Annotated[float, Field(ge=0)] | None = None
+
 
 Parts = dict[str, list[str]]  # "train", "valid", "test" -> keys
 
@@ -85,18 +115,9 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
 
 def _read_label_map(folder: Path) -> dict[str, str]:
     path = folder / LABEL_FILE
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        remedy = "name the folder of one corpus in EmoBox's data/, such as data/iemocap"
-        raise ManifestError(Fault(str(path), None, error.strerror or str(error), remedy)) from None
-    except ValueError as error:
-        raise ManifestError(Fault(str(path), None, f"no JSON ({error})", _COMPARE)) from None
-    if not isinstance(found, dict) or not all(
-        isinstance(label, str) and label for label in found.values()
-    ):
-        raise ManifestError(Fault(str(path), None, "does not map labels to labels", _COMPARE))
-    return {key: " ".join(label.split()) for key, label in found.items()}
+    remedy = "name the folder of one corpus in EmoBox's data/, such as data/iemocap"
+    label_of = load_json(path, dict[str, _Text], remedy=_COMPARE if path.exists() else remedy)
+    return {key: " ".join(label.split()) for key, label in label_of.items()}
 
 
 def _read_part(
@@ -124,23 +145,17 @@ def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[int, Item]]:
             faults.append(row.fault)
             continue
         try:
-            yield row.number, _item(row.cells)
-        except (ValueError, TypeError) as error:
-            faults.append(Fault(str(path), row.number, f"no line of EmoBox ({error})", _COMPARE))
+            line = validate(dict(row.cells), EmoBoxLine, name=path, remedy=_COMPARE, row=row.number)
+        except ManifestError as error:
+            fault = error.fault
+            faults.append(fault if isinstance(fault, Fault) else _fault(path, row.number, fault))
+            continue
+        times = line.start_time, line.end_time
+        yield row.number, Item(line.key, line.dataset, line.wav, line.emo, *times)
 
 
-def _item(row: Mapping[str, Any]) -> Item:
-    if missing := [key for key in NEEDED if not row.get(key)]:
-        raise ValueError(f"it has no {', '.join(missing)}")
-    if row["type"] != "raw":
-        raise ValueError(f"its type is {row['type']!r}; only 'raw', a sound file, can be read")
-    key, dataset, wav, emo = (str(row[name]) for name in ("key", "dataset", "wav", "emo"))
-    if fault := find_id_fault(key):  # before files are named by it
-        raise ValueError("; ".join(fault))
-    start, end = (
-        None if row.get(name) is None else float(row[name]) for name in ("start_time", "end_time")
-    )
-    return Item(key, dataset, wav, emo, start, end)
+def _fault(path: Path, number: int, what: str) -> Fault:
+    return Fault(str(path), number, what, _COMPARE)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.documents import Document, load_json
 from data_prep.features.frame_files import (
     FloatArray,
     StoredFeatures,
@@ -26,11 +27,19 @@ from data_prep.features.frame_files import (
     write_frames,
 )
 from data_prep.files.digests import digest_once, file_digests
-from data_prep.files.integrity import is_whole, records_of
+from data_prep.files.integrity import FileRecord, is_whole, records_of
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
 from data_prep.schema import Fault, ManifestError, Utterance
 from data_prep.tokens.folder import sequence_digest
+
+
+class _Packed(Document):
+    """The card of what was packed: what it was packed from, and the files by name."""
+
+    signature: str
+    files: dict[str, FileRecord]
+
 
 logger = logging.getLogger(__name__)
 
@@ -214,14 +223,15 @@ def _packed(
 
 def _is_packed(target: Path, signed: Path, signature: str) -> bool:
     """Whether what lies there was packed from the same files, and is whole."""
+    if not signed.exists():
+        return False
     try:
-        card = json.loads(signed.read_text(encoding="utf-8"))
-        return bool(card["signature"] == signature) and is_whole(target, card["files"])
-    except FileNotFoundError:
+        card = load_json(signed, _Packed, remedy="it is packed again")
+    except ManifestError as error:
+        logger.info("%s", error)
         return False
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        logger.info("%s: cannot be understood", signed)
-        return False
+    records = {name: record.model_dump() for name, record in card.files.items()}
+    return card.signature == signature and is_whole(target, records)
 
 
 # -- identity --------------------------------------------------------------------------------------

@@ -9,18 +9,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from tqdm import tqdm
 
+from data_prep.documents import load_json
 from data_prep.files.replacing import replacing
+from data_prep.records import ManifestError
 
 # A file changed twice within the clock's tick looks unchanged: what is younger is not remembered.
 _SETTLED_SECONDS = 2.0
 _LARGE = 1 << 30  # bytes from which on a progress bar is shown
+_MAX_BYTES = 2**28  # of a memory: two million files
 _MOST_REMEMBERED = 10_000  # in the user's own memory, which is read whole each time
 
 Compute = Callable[[Path], str]
+# Of a file: size, times, inode and digest.
+_Entry = Annotated[list[int | str], Field(min_length=5, max_length=5)]
 
 
 def file_digest(path: str | Path) -> str:
@@ -124,12 +130,12 @@ def _stamp(file: Path) -> list[int]:
 
 
 def _recall(memory: Path) -> dict[str, list[Any]]:
+    """What is remembered; nothing of a file that is broken or of another form."""
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        entries = load_json(memory, dict[str, _Entry], remedy="", max_bytes=_MAX_BYTES)
+    except ManifestError:
         return {}
-    entries = known.items() if isinstance(known, dict) else ()
-    return {name: entry for name, entry in entries if isinstance(entry, list) and len(entry) == 5}
+    return {name: [*entry] for name, entry in entries.items()}
 
 
 def _remember(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from data_prep.folding.file import Folds
+from data_prep.folding.records import Folds
 from data_prep.records import SPLITS, Utterance
 
 

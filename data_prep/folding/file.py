@@ -1,6 +1,7 @@
 """`folds/{protocol}.json`: which rows are the train, valid and test set of each fold, in and out.
 
     {"protocol": "leave_one_session_out", "unit": "session", "seed": 1, "base": "all",
+     "sha256": digest of the ids,
      "folds": {"1": {"train": [ids], "valid": [ids], "test": [ids]}, "2": ...}}
 
 `unit` is what is held out whole; `base` is the split whose rows are meant, or a list of splits
@@ -9,47 +10,60 @@ whose union is. The file is written once: other folds never take its place unask
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
+from pydantic import AfterValidator, Field
+
+from data_prep.documents import Document, bare_name, load_json
+from data_prep.folding.leaks import check_leaks
+from data_prep.folding.records import Folds
 from data_prep.manifest import read_manifest, write_atomically
 from data_prep.naming import first_few
 from data_prep.records import SPLITS, Fault, ManifestError, Utterance
 
 FOLDS_FOLDER = "folds"
-UNITS = ("session", "speaker", "dialogue", "row")
-_KEYS = ("protocol", "unit", "seed", "base", "folds")
+_AGAIN = "make it again, with --force"
+_MAX_BYTES = 2**30  # each id is there once a fold
+_SHOWN = 5  # faults in one message
 
 logger = logging.getLogger(__name__)
 
-Sets = Mapping[str, Sequence[str]]  # "train", "valid" and "test" -> ids
+
+Base = Annotated[str, AfterValidator(bare_name)]  # a split is the name of a manifest
 
 
-@dataclass(frozen=True)
-class Folds:
-    """The folds of one protocol; `bases` are the splits whose rows they divide."""
+def _ids(ids: list[str]) -> list[str]:
+    if not ids:
+        raise ValueError("it is empty")
+    return ids
+
+
+Ids = Annotated[list[str], AfterValidator(_ids)]
+
+
+class FoldSets(Document):
+    """The ids of each set of one fold."""
+
+    train: Ids
+    valid: Ids
+    test: Ids
+
+
+class FoldsFile(Document):
+    """The schema of the file. Files that others wrote have no `sha256`."""
 
     protocol: str
-    unit: str
+    unit: Literal["session", "speaker", "dialogue", "row"]
     seed: int
-    bases: tuple[str, ...]
-    folds: Mapping[str, Sets]
-
-    @property
-    def base(self) -> str:
-        """The one split whose rows are divided. Raises ValueError where they are of several."""
-        if len(self.bases) > 1:
-            raise ValueError(
-                f"the folds of {self.protocol} divide {len(self.bases)} splits together "
-                f"({', '.join(self.bases)}), where rows of one are wanted; prepare the corpus as "
-                "one split, or make folds of one with --base"
-            )
-        return self.bases[0]
+    base: Base | Annotated[list[Base], Field(min_length=1)]
+    sha256: str | None = None
+    folds: Annotated[dict[str, FoldSets], Field(min_length=1)]
 
 
 def folds_path(data_dir: str | Path, protocol: str) -> Path:
@@ -62,50 +76,63 @@ def read_base(data_dir: str | Path, bases: Sequence[str]) -> list[Utterance]:
     return [row for split in bases for row in read_manifest(Path(data_dir) / f"{split}.tsv")]
 
 
-def read_folds(path: str | Path) -> Folds:
+def read_folds(path: str | Path, *, check_apart: bool = True) -> Folds:
     """Read `DATA/folds/{protocol}.json` and hold it against the manifests of DATA.
 
-    Raises ManifestError for what is no such file, an id that no row has, an id twice in a fold, or
-    an empty set.
+    Args:
+        path: the file.
+        check_apart: refuse sets that share what the protocol keeps apart.
+
+    Raises:
+        ManifestError: no such file, not of the schema `FoldsFile`, an id that no row has, an id
+            twice in a fold, sets that are not kept apart, or ids that have changed since the file
+            was written.
     """
     path = Path(path)
-    try:
-        folds = _parse(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        remedy = f"make it: python -m data_prep.folds {path.parent.parent} --protocol {path.stem}"
-        raise ManifestError(Fault(str(path), None, "no such folds", remedy)) from None
-    except (ValueError, TypeError, AttributeError) as error:
-        what = f"cannot be understood ({error})"
-        raise ManifestError(Fault(str(path), None, what, "make it again, with --force")) from None
-    known = dict.fromkeys(row.id for row in read_base(path.parent.parent, folds.bases))
-    if faults := fold_faults(folds, known):
-        remedy = "make it again, with --force"
-        raise ManifestError(Fault(str(path), None, "; ".join(faults), remedy))
+    data_dir = path.parent.parent
+    make = f"python -m data_prep.folds {data_dir} --protocol {path.stem}"
+    remedy = _AGAIN if path.exists() else f"make it: {make}"
+    content = load_json(path, FoldsFile, remedy=remedy, max_bytes=_MAX_BYTES)
+    folds = _folds_of(content)
+    if folds.protocol != path.stem:
+        what = f"its protocol is {folds.protocol!r}, by which it would be {folds.protocol}.json"
+        raise ManifestError(Fault(str(path), None, what, "name it as it was"))
+    rows = read_base(data_dir, folds.bases)
+    known = dict.fromkeys(row.id for row in rows)
+    faults = fold_faults(folds, known) or (check_leaks(folds, rows) if check_apart else [])
+    if faults:
+        raise ManifestError(Fault(str(path), None, _first_faults(faults), _AGAIN))
+    if content.sha256 not in (None, ids_digest(folds)):
+        what = "its sets have changed since it was written, by its sha256"
+        remedy = f"{_AGAIN}, or delete the key sha256 to keep folds of your own"
+        raise ManifestError(Fault(str(path), None, what, remedy))
     placed = {row for sets in folds.folds.values() for split in SPLITS for row in sets[split]}
     if unplaced := [row for row in known if row not in placed]:
         logger.warning("%s: %d rows are in no fold: %s", path, len(unplaced), first_few(unplaced))
     return folds
 
 
-def _parse(content: Any) -> Folds:
-    if missing := [key for key in _KEYS if key not in content]:
-        raise ValueError(f"it has no {', '.join(missing)}")
-    if content["unit"] not in UNITS:
-        raise ValueError(f"unit is {content['unit']!r}, none of {', '.join(UNITS)}")
-    if not content["folds"]:
-        raise ValueError("it has no fold")
-    base = content["base"]
-    bases = (base,) if isinstance(base, str) else tuple(map(str, base))
-    if not bases:
-        raise ValueError("base names no split")
-    folds = {}
-    for name, sets in content["folds"].items():
-        if sorted(sets) != sorted(SPLITS):
-            raise ValueError(f"fold {name} has the sets {', '.join(sets)}, not {', '.join(SPLITS)}")
-        if odd := [split for split in SPLITS if not isinstance(sets[split], list)]:
-            raise ValueError(f"fold {name}: {odd[0]} is no list of ids")
-        folds[str(name)] = {split: tuple(map(str, sets[split])) for split in SPLITS}
-    return Folds(str(content["protocol"]), content["unit"], int(content["seed"]), bases, folds)
+def _first_faults(faults: Sequence[str]) -> str:
+    more = [f"and {len(faults) - _SHOWN} more faults"] if len(faults) > _SHOWN else []
+    return "; ".join([*faults[:_SHOWN], *more])
+
+
+def _folds_of(content: FoldsFile) -> Folds:
+    base = content.base
+    bases = (base,) if isinstance(base, str) else tuple(base)
+    folds = {
+        name: {split: tuple(getattr(sets, split)) for split in SPLITS}
+        for name, sets in content.folds.items()
+    }
+    return Folds(content.protocol, content.unit, content.seed, bases, folds)
+
+
+def ids_digest(folds: Folds) -> str:
+    """SHA-256 of the ids of every set of every fold, in their order."""
+    content = [
+        [name, split, list(sets[split])] for name, sets in folds.folds.items() for split in SPLITS
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def fold_faults(folds: Folds, known: Collection[str]) -> list[str]:
@@ -131,6 +158,7 @@ def render_folds(folds: Folds) -> str:
         "unit": folds.unit,
         "seed": folds.seed,
         "base": folds.bases[0] if len(folds.bases) == 1 else list(folds.bases),
+        "sha256": ids_digest(folds),
         "folds": {
             name: {split: list(sets[split]) for split in SPLITS}
             for name, sets in folds.folds.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
-from data_prep.folding.file import UNITS, Folds
+from data_prep.folding.records import UNITS, Folds
 from data_prep.naming import first_few
 from data_prep.records import SPLITS, Utterance
 

@@ -19,8 +19,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from data_prep.folding.file import Folds, Sets
 from data_prep.folding.groups import circles, group_of, in_order, partners_of
+from data_prep.folding.records import Folds, Sets
 from data_prep.group_split import split_groups
 from data_prep.naming import first_few
 from data_prep.records import SPLITS, Utterance

@@ -4,19 +4,93 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
+from pydantic import AfterValidator, Field, model_validator
+
+from data_prep.documents import Count, Document, load_json, validate
 from data_prep.manifest import write_atomically
 from data_prep.prototyping.maths import STATISTICS
 from data_prep.prototyping.records import ALL, CORPUS, SCOPES, Centroid, Centroids, Prototypes
-from data_prep.records import AXES, LABEL_COLUMNS, SPLITS, Fault, ManifestError
+from data_prep.records import AXES, LABEL_COLUMNS, SPLITS
 
 PROTOTYPES_FILE = "prototypes.json"
 _OF_FOLDS = "prototypes"
 FITTED_ON = SPLITS[0]  # the train split: prototypes of any other would leak what is to be predicted
 REMEDY = "write it again: python -m data_prep.fit_prototypes DATA_DIR"
+
+
+# The longest distance that there is in [0, 1]^3.
+_Distance = Annotated[float, Field(ge=0, le=math.sqrt(len(AXES)))]
+_Unit = Annotated[float, Field(ge=0, le=1)]
+
+
+class CentroidEntry(Document):
+    """One class's prototype."""
+
+    valence: _Unit
+    arousal: _Unit
+    dominance: _Unit
+    n: Count
+    mean_difficulty: _Distance
+
+
+class Overall(Document):
+    """Of all rows together."""
+
+    prototypes: dict[str, CentroidEntry]
+    difficulty_quantiles: dict[str, _Distance]
+
+
+class OfCorpora(Document):
+    """Of each corpus."""
+
+    prototypes: dict[str, dict[str, CentroidEntry]]
+    difficulty_quantiles: dict[str, _Distance]
+
+
+def _axes(axes: list[str]) -> list[str]:
+    if axes != list(AXES):
+        raise ValueError(f"they are {', '.join(axes)}, and not {', '.join(AXES)} in this order")
+    return axes
+
+
+def _one_of(names: Collection[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"it is {name!r}, not {' or '.join(names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+class PrototypesFile(Document):
+    """The schema of prototypes.json."""
+
+    label: Annotated[str, _one_of(LABEL_COLUMNS)]
+    statistic: Annotated[str, _one_of(tuple(STATISTICS))]
+    axes: Annotated[list[str], AfterValidator(_axes)]
+    split: Annotated[str, _one_of((FITTED_ON,))]
+    fold: str | None = None
+    labels: Annotated[list[str], Field(min_length=1)]
+    rows: Count
+    left_out: dict[str, Count]
+    all: Overall
+    corpus: OfCorpora
+    warnings: list[str]
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels: some are named twice: {', '.join(self.labels)}")
+        for entries in (self.all.prototypes, *self.corpus.prototypes.values()):
+            if unknown := [label for label in entries if label not in self.labels]:
+                raise ValueError(
+                    f"a prototype of {', '.join(unknown)}, none of {', '.join(self.labels)}"
+                )
+        return self
 
 
 def prototypes_path(data_dir: str | Path, fold: str | None = None) -> Path:
@@ -31,8 +105,9 @@ def write_prototypes(path: str | Path, prototypes: Prototypes) -> None:
 
     Raises ManifestError, before anything is written, on what `read_prototypes` would refuse.
     """
-    text = json.dumps(_document(prototypes), indent=2, ensure_ascii=False) + "\n"
-    _parse(path, text)
+    document = _document(prototypes)
+    validate(document, PrototypesFile, name=path, remedy="nothing is written")
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text)
 
@@ -72,96 +147,29 @@ def read_prototypes(path: str | Path) -> Prototypes:
     """Read prototypes.json.
 
     Raises:
-        ManifestError: there is no such file, or it is not what `write_prototypes` writes: no JSON,
-            no labels, an unknown label, another split than train, a number that cannot be.
+        ManifestError: there is no such file, or it is not of the schema `PrototypesFile`.
     """
-    try:
-        text = Path(path).read_bytes().decode("utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise ManifestError(Fault(str(path), None, "no such file", REMEDY)) from None
-    except UnicodeDecodeError:
-        raise ManifestError(Fault(str(path), None, "not UTF-8 text", REMEDY)) from None
-    return _parse(path, text)
+    return _prototypes_from(load_json(path, PrototypesFile, remedy=REMEDY))
 
 
-def _parse(path: str | Path, text: str) -> Prototypes:
-    try:
-        return _prototypes_from(json.loads(text))
-    except json.JSONDecodeError as error:
-        what = f"not JSON ({error})"
-    except KeyError as error:
-        what = f"it has no {error.args[0]!r}"
-    except ValueError as error:
-        what = str(error)
-    except (TypeError, AttributeError) as error:
-        what = f"cannot be understood ({error})"
-    raise ManifestError(Fault(str(path), None, what, REMEDY))
-
-
-def _prototypes_from(document: Any) -> Prototypes:
-    """ValueError, TypeError, AttributeError or KeyError (a key that is not there) on bad input."""
-    if not isinstance(document, dict):
-        raise TypeError("it holds no prototypes")
-    labels = _labels(document["labels"])
-    for key, allowed in {
-        "label": LABEL_COLUMNS,
-        "statistic": tuple(STATISTICS),
-        "axes": (list(AXES),),
-        "split": (FITTED_ON,),
-    }.items():
-        if document[key] not in allowed:
-            raise ValueError(f"{key} is {document[key]!r}, not {' or '.join(map(str, allowed))}")
-    corpora = document[CORPUS]["prototypes"].items()
+def _prototypes_from(content: PrototypesFile) -> Prototypes:
+    scopes: dict[str, Overall | OfCorpora] = {ALL: content.all, CORPUS: content.corpus}
     return Prototypes(
-        label=document["label"],
-        statistic=document["statistic"],
-        labels=labels,
-        overall=_centroids(document[ALL]["prototypes"], labels),
-        corpora={name: _centroids(entries, labels) for name, entries in corpora},
-        quantiles={scope: _quantiles(document[scope]) for scope in SCOPES},
-        rows=_count("rows", document["rows"]),
-        left_out={reason: _count(reason, n) for reason, n in document["left_out"].items()},
-        warnings=tuple(map(str, document["warnings"])),
-        fold=document.get("fold"),
+        label=content.label,
+        statistic=content.statistic,
+        labels=tuple(content.labels),
+        overall=_centroids(content.all.prototypes),
+        corpora={name: _centroids(found) for name, found in content.corpus.prototypes.items()},
+        quantiles={scope: dict(found.difficulty_quantiles) for scope, found in scopes.items()},
+        rows=content.rows,
+        left_out=dict(content.left_out),
+        warnings=tuple(content.warnings),
+        fold=content.fold,
     )
 
 
-def _labels(found: Any) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-        raise TypeError("the labels are no list of names")
-    if not found or len(set(found)) != len(found):
-        raise ValueError(f"the labels are none, or named twice: {found}")
-    return tuple(found)
-
-
-def _centroids(entries: Mapping[str, Any], labels: tuple[str, ...]) -> dict[str, Centroid]:
-    if unknown := [label for label in entries if label not in labels]:
-        raise ValueError(f"a prototype of {', '.join(unknown)}, none of {', '.join(labels)}")
+def _centroids(entries: Mapping[str, CentroidEntry]) -> dict[str, Centroid]:
     return {
-        label: Centroid.at(
-            [_number(f"{label}: {axis}", entry[axis], 1.0) for axis in AXES],
-            _count(f"{label}: n", entry["n"]),
-            _number(f"{label}: mean_difficulty", entry["mean_difficulty"]),
-        )
+        label: Centroid.at([getattr(entry, axis) for axis in AXES], entry.n, entry.mean_difficulty)
         for label, entry in entries.items()
     }
-
-
-def _quantiles(scope: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        str(share): _number(f"quantile {share}", value)
-        for share, value in scope["difficulty_quantiles"].items()
-    }
-
-
-def _number(name: str, value: Any, high: float = math.sqrt(len(AXES))) -> float:
-    """A number from 0 to `high`, by default the longest distance that there is in [0, 1]^3."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= high:
-        raise ValueError(f"{name} is {value!r}, no number from 0 to {high:g}")  # NaN comes here too
-    return float(value)
-
-
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} is {value!r}, no count")
-    return value

@@ -23,7 +23,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from data_prep.documents import Count, Document, FileName, JsonObject, dump_yaml, load_yaml
+from data_prep.documents import (
+    Count,
+    Document,
+    FileName,
+    JsonObject,
+    dump_yaml,
+    load_json,
+    load_yaml,
+)
 from data_prep.files.digests import digest_once
 from data_prep.files.integrity import FileRecord, is_whole, records_of
 from data_prep.files.replacing import replacing
@@ -262,6 +270,15 @@ def read_card(folder: str | Path) -> dict[str, Any]:
         else "run data_prep.tokenize_text or tokenize_speech"
     )
     return load_yaml(path, TokenizerCard, remedy=remedy).model_dump(exclude_unset=True)
+
+
+def load_symbols(folder: Path) -> list[str]:
+    """Load `symbols.json`: the names of the symbols in the order of their ids.
+
+    Raises:
+        ManifestError: it is no list of text.
+    """
+    return load_json(folder / SYMBOLS_FILE, list[str], remedy="tokenize again")
 
 
 def special_ids(card: Mapping[str, Any]) -> SpecialIds:

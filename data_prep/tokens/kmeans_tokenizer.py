@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from data_prep.audio.frames import FloatArray, log_mel, mfcc
+from data_prep.documents import ForeignDocument, parse_json
+from data_prep.records import Fault, ManifestError
 from data_prep.tokens.folder import DICT_FILE, EOS, UNK, SpecialIds, Tokens
 
 KMEANS_FILE = "kmeans.npz"
@@ -24,20 +28,52 @@ BATCH_FRAMES = 10_000  # per k-means step, as for HuBERT's units
 FEATURES: dict[str, Callable[[npt.ArrayLike, int], FloatArray]] = {"mfcc": mfcc, "logmel": log_mel}
 
 
+_REMEDY = "tokenize again, or take another copy of the folder"
+
+
+class KMeansSettings(ForeignDocument):
+    """What the tokenizer needs of the settings; the others describe how it was fitted."""
+
+    sample_rate: Annotated[int, Field(gt=0, le=2**31)]
+    features: Literal["mfcc", "logmel"]
+    deduplicate: bool
+
+
 class KMeansTokenizer:
     """Frames -> codes, by the nearest of K centroids."""
 
     specials = SpecialIds()
 
     def __init__(self, folder: Path) -> None:
-        with np.load(folder / KMEANS_FILE, allow_pickle=False) as saved:
-            self.centroids: FloatArray = saved["centroids"]  # (K, C)
-            self.mean: FloatArray = saved["mean"]  # (C,)
-            self.std: FloatArray = saved["std"]  # (C,)
-            settings = json.loads(str(saved["settings"]))
-        self.sample_rate: int = settings["sample_rate"]
-        self._extract = FEATURES[settings["features"]]
-        self._deduplicate: bool = settings["deduplicate"]
+        file = folder / KMEANS_FILE
+        try:
+            with np.load(file, allow_pickle=False) as saved:
+                self.centroids: FloatArray = saved["centroids"]  # (K, C)
+                self.mean: FloatArray = saved["mean"]  # (C,)
+                self.std: FloatArray = saved["std"]  # (C,)
+                text = str(saved["settings"])
+        except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
+            what = f"cannot be read as the k-means of a tokenizer ({error})"
+            raise ManifestError(Fault(str(file), None, what, _REMEDY)) from error
+        settings = parse_json(text, KMeansSettings, name=f"{file}: settings", remedy=_REMEDY)
+        self._check_arrays(file)
+        self.sample_rate = settings.sample_rate
+        self._extract = FEATURES[settings.features]
+        self._deduplicate = settings.deduplicate
+
+    def _check_arrays(self, file: Path) -> None:
+        arrays = (self.centroids, self.mean, self.std)
+        shapes = " ".join(str(array.shape) for array in arrays)
+        n_dims = (self.centroids.ndim, self.mean.ndim, self.std.ndim)
+        if n_dims != (2, 1, 1) or len({array.shape[-1] for array in arrays}) > 1:
+            what = f"centroids, mean and std are of shapes {shapes}"
+        elif not all(np.issubdtype(a.dtype, np.floating) and np.isfinite(a).all() for a in arrays):
+            what = "centroids, mean or std hold other things than finite numbers"
+        elif not (self.std > 0).all():
+            what = "std holds a number that is not above 0"
+        else:
+            return
+        raise ManifestError(Fault(str(file), None, what, _REMEDY))
 
     def encode(self, waveform: FloatArray) -> Tokens:
         frames = (self._extract(waveform, self.sample_rate) - self.mean) / self.std

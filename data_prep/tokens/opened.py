@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from data_prep.tokens.folder import (
     DICT_FILE,
     SYMBOLS_FILE,
     TOKENIZER_FILE,
+    load_symbols,
     read_card,
     read_symbols,
     sequence_digest,
@@ -95,7 +95,7 @@ def n_symbols_of(folder: Path) -> int | None:
     """
     check_tokenizer(folder)
     if (folder / SYMBOLS_FILE).exists():
-        return len(json.loads((folder / SYMBOLS_FILE).read_text(encoding="utf-8")))
+        return len(load_symbols(folder))
     if (folder / DICT_FILE).exists():
         return len(read_symbols(folder / DICT_FILE))
     return None

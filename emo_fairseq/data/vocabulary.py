@@ -1,7 +1,6 @@
 """How many symbols a modality's tokens have, and whether a checkpoint knows the same ones."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +15,7 @@ from data_prep.tokens.folder import (
     TOKENIZER_FILE,
     SpecialIds,
     load_dictionary,
+    load_symbols,
     read_card,
     special_ids,
 )
@@ -91,7 +91,7 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if (folder / SYMBOLS_FILE).exists():
-        symbols = json.loads((folder / SYMBOLS_FILE).read_text(encoding="utf-8"))
+        symbols = load_symbols(folder)
         return Vocabulary(
             *(len(symbols), symbols_digest(symbols), str(folder / SYMBOLS_FILE)),
             special_ids(read_card(folder) if (folder / TOKENIZER_FILE).exists() else {}),
@@ -102,7 +102,7 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
 def find_symbol(folder: Path, names: Sequence[str]) -> int | None:
     """The id of the first of these symbols that a token folder names; None if it names none."""
     if (folder / SYMBOLS_FILE).exists():
-        symbols = json.loads((folder / SYMBOLS_FILE).read_text(encoding="utf-8"))
+        symbols = load_symbols(folder)
     elif (folder / DICT_FILE).exists():
         symbols = load_dictionary(folder / DICT_FILE).symbols
     else:

@@ -1,13 +1,12 @@
 """What finished runs said, and which runs are not finished and why."""
 
 import functools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.folding.file import folds_path
+from data_prep.folding.file import folds_path, read_folds
 from data_prep.schema import CORPUS_FILE, ManifestError, read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.protocols.answers import Answers, Key, read_answers
@@ -165,4 +164,4 @@ def folds_there(data: Path, protocol: str) -> list[str]:
     file = folds_path(data, protocol)
     if not (protocol and file.is_file()):
         return []
-    return list(json.loads(file.read_text(encoding="utf-8"))["folds"])
+    return list(read_folds(file).folds)

@@ -245,7 +245,7 @@ def test_another_layout_is_refused_in_one_sentence(
 ) -> None:
     out = tmp_path / "out"
     assert "holds no fold_1/, fold_2/ ..." in refusal(capsys, corpus_dir, out)
-    assert "label_map.json: No such file" in refusal(capsys, corpus_dir.parent, out)
+    assert "label_map.json: not found" in refusal(capsys, corpus_dir.parent, out)
     write_fold(corpus_dir, 1, train=keys(0))
     assert "no *_test_fold_1.jsonl with a row" in refusal(capsys, corpus_dir, out)
     write_fold(corpus_dir, 1, test=keys(0))
@@ -253,13 +253,15 @@ def test_another_layout_is_refused_in_one_sentence(
     assert "tiny_test_fold_1.jsonl: row 1: key 'k0' is in two sets of this fold" in said
     write_fold(corpus_dir, 1, test=[line("k1"), {"key": "k2"}])
     said = refusal(capsys, corpus_dir, out)
-    assert "row 2: no line of EmoBox (it has no dataset, wav, type, emo)" in said
+    assert "row 2: dataset is missing; wav is missing; type is missing; and 1 more faults" in said
     write_fold(corpus_dir, 1, test=[line("k1", type="feature")])
-    assert "its type is 'feature'" in refusal(capsys, corpus_dir, out)
+    assert "row 1: type: it is 'feature'; only 'raw'" in refusal(capsys, corpus_dir, out)
     write_fold(corpus_dir, 1, test=[line("k1", dataset="other")])
     assert "its lines name 2 datasets, not one" in refusal(capsys, corpus_dir, out)
     (corpus_dir / "label_map.json").write_text("[]")
-    assert "label_map.json: does not map labels to labels" in refusal(capsys, corpus_dir, out)
+    assert "label_map.json: it is [] where a mapping is expected" in refusal(
+        capsys, corpus_dir, out
+    )
 
 
 def test_a_key_that_says_two_things_is_refused(

@@ -314,7 +314,7 @@ def test_files_come_back_as_they_were(tmp_path: Path, protocol: str) -> None:
     path = data_dir / "folds" / f"{protocol}.json"
     assert read_folds(path) == made(protocol, rows, seed=3)
     content = json.loads(path.read_text())
-    assert list(content) == ["protocol", "unit", "seed", "base", "folds"]
+    assert list(content) == ["protocol", "unit", "seed", "base", "sha256", "folds"]
     assert (content["protocol"], content["seed"], content["base"]) == (protocol, 3, "all")
 
 
@@ -379,14 +379,18 @@ def test_official_splits_are_divided_together(
         ({"folds": {"1": {"train": ["s1_d1_F0"], "valid": ["s1_d1_F0"], "test": ["s5_d1_F0"]}}},
          "fold 1: s1_d1_F0 in more than one place"),
         ({"folds": {"1": {"train": [], "valid": ["s1_d1_F0"], "test": ["s5_d1_F0"]}}},
-         "fold 1: train is empty"),
+         "folds.1.train: it is empty"),
         ({"folds": {"1": {"train": ["s1_d1_F0"], "test": ["s5_d1_F0"]}}},
-         "fold 1 has the sets train, test, not train, valid, test"),
+         "folds.1.valid is missing"),
         ({"folds": {"1": {"train": "s1_d1_F0", "valid": ["s4_d1_F0"], "test": ["s5_d1_F0"]}}},
-         "fold 1: train is no list of ids"),
-        ({"folds": {}}, "it has no fold"),
-        ({"unit": "speakers"}, "unit is 'speakers', none of session"),
-        ({"base": []}, "base names no split"),
+         "folds.1.train is 's1_d1_F0' where a list is expected"),
+        ({"folds": {}}, "folds is {} where a length from 1 up is expected"),
+        ({"unit": "speakers"}, "unit is 'speakers' where 'session', 'speaker', 'dialogue' or"),
+        ({"base": []}, "base is [] where"),
+        ({"base": "../train"}, "base: '../train' is not the name of a file"),
+        ({"seed": 1.5}, "seed is 1.5 where a whole number is expected"),
+        ({"protocol": "k_fold"}, "its protocol is 'k_fold', by which it would be k_fold.json"),
+        ({"color": 1}, "color is an unknown key"),
         ({"base": "train"}, "train.tsv: no such manifest"),
     ],
 )  # fmt: skip
@@ -414,10 +418,45 @@ def test_rows_that_came_later_are_warned_of(
 
 def test_files_that_are_none_are_named(tmp_path: Path) -> None:
     path = tmp_path / "folds" / "k_fold.json"
-    with pytest.raises(ManifestError, match="k_fold.json: no such folds; make it: python -m"):
+    with pytest.raises(ManifestError, match="k_fold.json: not found; make it: python -m"):
         read_folds(path)
     path.parent.mkdir()
-    for text in ("{", "[]", '{"protocol": "k_fold"}', "3"):
+    for text, what in {
+        "{": "line 1, column 2: is not JSON",
+        "[1]": r"it is \[1\] where a mapping is expected",
+        '{"protocol": "k_fold"}': "unit is missing",
+        "[" * 100_000: "line 1: is nested deeper",
+    }.items():
         path.write_text(text)
-        with pytest.raises(ManifestError, match="k_fold.json: cannot be understood"):
+        with pytest.raises(ManifestError, match=f"k_fold.json: {what}.*; make it again"):
             read_folds(path)
+
+
+def moved(sets: dict[str, list[str]], source: str, target: str) -> dict[str, list[str]]:
+    """The sets with the first row of one put into another."""
+    row = sets[source][0]
+    rest = {**sets, source: sets[source][1:]}
+    return {**rest, target: [*rest[target], row]}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("keeps_digest", [True, False])
+def test_a_row_that_is_moved_between_sets_is_refused(
+    tmp_path: Path, protocol: str, keeps_digest: bool
+) -> None:
+    """By the digest, and without one by what the protocol keeps apart."""
+    data_dir = write_dir(tmp_path / "data", dyads())
+    assert main([str(data_dir), "--protocol", protocol]) == 0
+    path = data_dir / "folds" / f"{protocol}.json"
+    content = json.loads(path.read_text())
+    content["folds"]["1"] = moved(content["folds"]["1"], "test", "train")
+    if not keeps_digest:
+        del content["sha256"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match=r"fold 1: .* in train and test"):
+        read_folds(path)
+    if keeps_digest:
+        with pytest.raises(ManifestError, match="have changed since it was written, by its sha256"):
+            read_folds(path, check_apart=False)
+    else:
+        assert read_folds(path, check_apart=False).protocol == protocol

@@ -131,8 +131,8 @@ def test_a_bad_row_is_named_and_nothing_written(
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("ekman_mapping.json", None, "ekman_mapping.json: No such file"),
-        ("ekman_mapping.json", "[1]", "ekman_mapping.json: no JSON of the form {group"),
+        ("ekman_mapping.json", None, "ekman_mapping.json: not found"),
+        ("ekman_mapping.json", "[1]", "ekman_mapping.json: it is [1] where a mapping"),
         ("ekman_mapping.json", '{"joy": ["joy"]}', "is not both in a group and in emotions.txt"),
         ("emotions.txt", "joy\njoy", "emotions.txt: an emotion is empty or there twice"),
         ("emotions.txt", None, "emotions.txt: No such file"),

@@ -403,30 +403,46 @@ def test_a_known_label_without_a_prototype_takes_no_others() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["labels"], None, "it has no 'labels'"),
-        (["labels"], [], "the labels are none"),
+        (["labels"], None, "labels is missing"),
+        (["labels"], [], "labels is [] where a length from 1 up"),
         (["labels"], ["sad", "sad"], "named twice"),
-        (["labels"], "sad", "the labels are no list of names"),
+        (["labels"], "sad", "labels is 'sad' where a list is expected"),
         (["labels"], ["sad"], "a prototype of happy, none of sad"),
-        (["split"], "valid", "split is 'valid', not train"),
-        (["axes"], ["arousal", "valence", "dominance"], "axes is"),
-        (["label"], "mood", "label is 'mood', not emotion or sentiment"),
-        (["statistic"], "mode", "statistic is 'mode'"),
-        (["all"], None, "it has no 'all'"),
+        (["split"], "valid", "split: it is 'valid', not train"),
+        (
+            ["axes"],
+            ["arousal", "valence", "dominance"],
+            "axes: they are arousal, valence, dominance, and not valence, arousal",
+        ),
+        (["label"], "mood", "label: it is 'mood', not emotion or sentiment"),
+        (["statistic"], "mode", "statistic: it is 'mode'"),
+        (["all"], None, "all is missing"),
         (
             ["all", "prototypes", "sad", "valence"],
             3.2,
-            "sad: valence is 3.2, no number from 0 to 1",
+            "all.prototypes.sad.valence is 3.2 where a number up to 1",
         ),
-        (["all", "prototypes", "sad", "arousal"], -0.1, "sad: arousal is -0.1"),
-        (["all", "prototypes", "sad", "arousal"], NAN, "sad: arousal is nan"),
-        (["all", "prototypes", "sad", "arousal"], "0.1", "sad: arousal is '0.1'"),
-        (["all", "prototypes", "sad", "dominance"], None, "it has no 'dominance'"),
-        (["all", "prototypes", "sad", "n"], 1.5, "sad: n is 1.5, no count"),
-        (["all", "prototypes", "sad"], 5, "cannot be understood"),
-        (["corpus", "prototypes", "one", "sad", "valence"], float("inf"), "sad: valence is inf"),
-        (["corpus", "prototypes"], [], "cannot be understood"),
-        (["all", "difficulty_quantiles", "0.9"], 2.0, "quantile 0.9 is 2.0"),
+        (
+            ["all", "prototypes", "sad", "arousal"],
+            -0.1,
+            "sad.arousal is -0.1 where",
+        ),
+        (
+            ["all", "prototypes", "sad", "arousal"],
+            NAN,
+            "sad.arousal is nan, which",
+        ),
+        (["all", "prototypes", "sad", "arousal"], "0.1", "sad.arousal is '0.1' where a number is"),
+        (["all", "prototypes", "sad", "dominance"], None, "sad.dominance is missing"),
+        (["all", "prototypes", "sad", "n"], 1.5, "sad.n is 1.5 where a whole number"),
+        (["all", "prototypes", "sad"], 5, "all.prototypes.sad is 5 where a mapping"),
+        (
+            ["corpus", "prototypes", "one", "sad", "valence"],
+            float("inf"),
+            "corpus.prototypes.one.sad.valence is inf, which",
+        ),
+        (["corpus", "prototypes"], [], "corpus.prototypes is [] where a mapping"),
+        (["all", "difficulty_quantiles", "0.9"], 2.0, "all.difficulty_quantiles.0.9 is 2.0 where"),
     ],
 )
 def test_a_bad_file_is_named_with_its_remedy(
@@ -465,7 +481,7 @@ def test_bad_prototypes_are_not_written(tmp_path: Path) -> None:
     write_prototypes(tmp_path / "p.json", some_prototypes())
     before = (tmp_path / "p.json").read_bytes()
     bad = some_prototypes(overall={"sad": Centroid(NAN, 0.1, 0.1, 1, 0.0)})
-    with pytest.raises(ManifestError, match="sad: valence is nan"):
+    with pytest.raises(ManifestError, match=r"sad\.valence is nan .*; nothing is written"):
         write_prototypes(tmp_path / "p.json", bad)
     assert (tmp_path / "p.json").read_bytes() == before
 

@@ -2,9 +2,11 @@ import math
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from document_mutations import mutations
 
 from data_prep.schema import (
     AXES,
@@ -346,11 +348,16 @@ def test_shared_speakers_are_fine_where_the_protocol_shares_them(tmp_path: Path)
     [
         ({"labels": {"emotion": ["sad", "sad"]}}, "named twice"),
         ({"labels": {"feeling": ["sad"]}}, "labels are for emotion and sentiment"),
-        ({"disjoint": ["text"]}, "disjoint is of speaker and dialogue, not text"),
-        ({"sample_rate": 0}, "sample_rate is 0"),
-        ({"name": ""}, "does not name its corpus"),
-        ({"colour": "blue"}, "unknown key colour"),
-        ({"dropped": [{"id": "u1"}]}, "cannot be understood"),
+        ({"disjoint": ["text"]}, r"disjoint\[0\]: disjoint is of speaker and dialogue, not"),
+        ({"sample_rate": 0}, "sample_rate is 0 where a number above 0"),
+        ({"name": ""}, "name is '' where a text of 1 characters or more"),
+        ({"color": "blue"}, "color is an unknown key"),
+        ({"dropped": [{"id": "u1"}]}, r"dropped\[0\].split is missing"),
+        ({"labels": {"emotion": [False, "sad"]}}, r"labels.emotion\[0\] is False where text"),
+        ({"vad": {"scale": [5, 1]}}, r"vad: scale is \[5, 1\], and not two numbers"),
+        ({"vad": {"sources": {"a": {"source_scale": [True, 5]}}}}, "vad: source_scale is"),
+        ({"vad": {"sources": 3}}, "vad: sources is 3 where a mapping"),
+        ({"splits": {"../x": {"rows": 1}}}, "'../x' is not the name of a file"),
     ],
 )
 def test_a_malformed_card_is_refused(
@@ -363,11 +370,38 @@ def test_a_malformed_card_is_refused(
         read_corpus(tmp_path)
 
 
+def card_of(folder: Path) -> dict[str, Any]:
+    write_corpus(folder, corpus(), splits())
+    content: dict[str, Any] = yaml.safe_load((folder / "corpus.yaml").read_text())
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def test_every_key_of_another_form_is_named(tmp_path: Path) -> None:
+    card = card_of(tmp_path)
+    free = ("vad", "folds", "ceilings")
+    cases = list(mutations(card, required=("name",), free=free))
+    assert len(cases) > 40
+    for what, changed, fragment in cases:
+        (tmp_path / "corpus.yaml").write_text(yaml.safe_dump(changed))
+        with pytest.raises(ManifestError) as error:
+            read_corpus(tmp_path)
+        assert str(error.value).startswith(f"{tmp_path / 'corpus.yaml'}: "), what
+        assert fragment in str(error.value), what
+
+
+def test_a_card_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    card = corpus()
+    card.vad = {"scale": [0.0, float("nan")]}
+    with pytest.raises(ManifestError, match=r"vad.scale\[1\] is nan .*; nothing is written"):
+        write_corpus(tmp_path / "out", card, splits())
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_is_no_data_dir_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"nowhere: not a folder; name the folder that"):
         read_corpus(tmp_path / "nowhere")
     with pytest.raises(ManifestError, match=r"no corpus\.yaml, so this is no data dir"):
         read_corpus(tmp_path)
     (tmp_path / "corpus.yaml").write_text("name: [unclosed")
-    with pytest.raises(ManifestError, match=r"corpus\.yaml: cannot be understood .*; mend it"):
+    with pytest.raises(ManifestError, match=r"corpus\.yaml: line 2.* not YAML .*; correct it"):
         read_corpus(tmp_path)

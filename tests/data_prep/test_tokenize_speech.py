@@ -15,9 +15,10 @@ import soundfile
 
 from data_prep.audio.frames import log_mel, mfcc, num_frames
 from data_prep.audio.loading import load_audio
-from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
+from data_prep.schema import Corpus, ManifestError, Utterance, read_manifest, write_corpus
 from data_prep.tokenize_speech import QUANTIZERS, main, sample_frames, tokenize_with_kmeans
 from data_prep.tokens.folder import EOS, SpecialIds, load_dictionary, read_card
+from data_prep.tokens.kmeans_tokenizer import KMeansTokenizer
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.toy import make_toy
 
@@ -288,3 +289,29 @@ def test_a_folder_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.yaml").write_text("settings: {bpe: gpt2}\nfiles: {}\nsplits: {}")
     with pytest.raises(ValueError, match="no speech tokenizer"):
         load_speech_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "what"),
+    [
+        ("settings", np.array("[" * 100_000), "settings: line 1: is nested deeper"),
+        ("settings", np.array('{"sample_rate": 0}'), "sample_rate is 0 where a number above 0"),
+        ("settings", np.array('{"features": "mel"}'), "features is 'mel' where 'mfcc' or 'logmel'"),
+        ("std", np.zeros(39, np.float32), "std holds a number that is not above 0"),
+        ("mean", np.full(39, np.nan, np.float32), "other things than finite numbers"),
+        ("mean", np.zeros(3, np.float32), "centroids, mean and std are of shapes"),
+        ("centroids", None, "cannot be read as the k-means"),
+    ],
+)
+def test_centroids_that_are_damaged_are_named(
+    toy_corpus: Path, tmp_path: Path, part: str, value: Any, what: str
+) -> None:
+    with np.load(toy_corpus / "speech" / "kmeans.npz") as saved:
+        arrays = dict(saved)
+    arrays["mean"], arrays["std"] = np.zeros(39, np.float32), np.ones(39, np.float32)
+    arrays["centroids"] = np.zeros((2, 39), np.float32)
+    arrays[part] = value
+    np.savez(tmp_path / "kmeans.npz", **{k: v for k, v in arrays.items() if v is not None})
+    with pytest.raises(ManifestError, match="kmeans.npz") as error:
+        KMeansTokenizer(tmp_path)
+    assert what in str(error.value)
