@@ -76,14 +76,13 @@ class AudioLimits:
     min_rate: int = 1_000
     max_rate: int = 1_000_000
     max_channels: int = 32
-    max_seconds: float = 12 * 3600.0
+    max_seconds: float = 6 * 3600.0
 
     def check_format(self, rate: float, channels: int) -> None:
         """Raise AudioError for a rate or a number of channels beyond the limits."""
         if not self.min_rate <= rate <= self.max_rate:
-            raise AudioError(
-                f"a sample rate of {rate:g} Hz; supported are {self.min_rate} to {self.max_rate} Hz"
-            )
+            supported = f"{self.min_rate} to {self.max_rate} Hz"
+            raise AudioError(f"a sample rate of {rate:.10g} Hz; supported are {supported}")
         if not 1 <= channels <= self.max_channels:
             raise AudioError(f"{channels} channels; supported are 1 to {self.max_channels}")
 

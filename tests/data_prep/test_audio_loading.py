@@ -1,0 +1,180 @@
+"""The loader's segments, limits, and what it must not open."""
+
+import subprocess
+import sys
+import time
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from audio_kinds import VOICE, encode, encode_by_pyav, wav, with_rate, with_size
+
+from data_prep.audio.decoding import DEFAULT_LIMITS
+from data_prep.audio.loading import AudioError, load_audio, measure_audio
+from data_prep.corpora.cut_audio import Stretch, cut_all
+
+RATE = 16_000
+NOISE = np.random.default_rng(0).uniform(-0.4, 0.4, 3 * RATE).astype(np.float32)
+FORMS = [
+    *(("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "PCM_32"), ("WAV", "FLOAT")),
+    *(("WAV", "DOUBLE"), ("WAVEX", "FLOAT"), ("AIFF", "FLOAT"), ("AU", "FLOAT")),
+    *(("CAF", "FLOAT"), ("W64", "FLOAT"), ("FLAC", "PCM_24"), ("WAV", "IMA_ADPCM")),
+    *(("WAV", "GSM610"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")),
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids="-".join)
+def test_a_segment_is_that_part_of_the_whole(form: tuple[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(encode(NOISE, *form))
+    whole = load_audio(path)
+    for start, end in ((0.0, 1.0), (0.75, 1.5), (1.25, 2.0)):
+        segment = load_audio(path, start=start, end=end)
+        expected = whole[round(start * RATE) : round(end * RATE)]
+        np.testing.assert_allclose(segment, expected, atol=1e-4)
+        assert measure_audio(path, RATE, start, end) == len(segment)
+    rest = load_audio(path.read_bytes(), start=2.5)
+    np.testing.assert_allclose(rest, whole[round(2.5 * RATE) :], atol=1e-4)
+
+
+def test_a_segment_of_a_container() -> None:
+    content = encode_by_pyav("mp4", "aac")
+    whole = load_audio(content)
+    np.testing.assert_array_equal(load_audio(content, start=0.1, end=0.3), whole[1600:4800])
+    with pytest.raises(AudioError, match=r"the segment from 0\.1 s to 9 s is not in its"):
+        load_audio(content, start=0.1, end=9.0)
+    with pytest.raises(AudioError, match="ends before 9 s, where the segment begins"):
+        load_audio(content, start=9.0)
+
+
+def test_a_segment_is_resampled_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, NOISE, 48_000, subtype="FLOAT")
+    segment = load_audio(path, start=0.25, end=0.5)
+    assert len(segment) == 4000
+    expected = load_audio(NOISE[12_000:24_000], source_rate=48_000)
+    np.testing.assert_array_equal(segment, expected)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(-1, None), (1, 1), (2, 1), (np.nan, 1), (0, np.nan), (3, None), (2, 3.1), (0, np.inf)],
+)
+def test_a_segment_that_is_not_there(start: float, end: float | None) -> None:
+    with pytest.raises(AudioError, match="segment"):
+        load_audio(wav(NOISE), start=start, end=end)
+
+
+def test_an_end_may_be_rounded_up() -> None:
+    assert len(load_audio(wav(NOISE), start=2.0, end=3.015)) == RATE
+
+
+@pytest.mark.parametrize("form", FORMS, ids="-".join)
+def test_segments_are_cut_out_as_they_are(form: tuple[str, str], tmp_path: Path) -> None:
+    """Floating samples became silence: everything but 16 bits was read as int32."""
+    source, target = tmp_path / "a.bin", tmp_path / "out" / "a.flac"
+    source.write_bytes(encode(NOISE, *form))
+    assert cut_all([Stretch(source, 0.5, 1.5, target)]) == [None]
+    whole = load_audio(source)
+    atol = 0 if form[1] in ("PCM_16", "PCM_24") else 1e-4
+    np.testing.assert_allclose(load_audio(target), whole[8000:24_000], rtol=0, atol=atol)
+
+
+def test_a_cut_beyond_full_scale_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = NOISE.copy()
+    samples[[10_000, 11_000]] = 1.5, -2.0
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    assert cut_all([Stretch(tmp_path / "a.wav", 0.5, 1.5, tmp_path / "a.flac")]) == [None]
+    assert "2 samples beyond full scale were clipped" in caplog.text
+    cut = load_audio(tmp_path / "a.flac")
+    np.testing.assert_allclose(cut, np.clip(samples[8000:24_000], -1, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [1, 100, 2_000_000])
+def test_a_rate_beyond_the_limits_costs_nothing(rate: int) -> None:
+    content = with_rate(wav(np.tile(NOISE, 20)), rate)
+    tracemalloc.start()
+    begin = time.perf_counter()
+    with pytest.raises(AudioError, match=f"a sample rate of {rate} Hz; supported"):
+        load_audio(content)
+    seconds = time.perf_counter() - begin
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 0.5
+    assert peak < 1_000_000
+
+
+def test_too_long_is_refused_by_the_header_or_while_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = replace(DEFAULT_LIMITS, max_seconds=1.0)
+    assert len(load_audio(wav(NOISE), start=1.5, end=2.5, limits=limits)) == RATE
+    for content in (encode_by_pyav("matroska", "flac"), with_size(wav(), 0)):
+        with pytest.raises(AudioError, match=r"long or more, over the limit of 0\.1 s"):
+            load_audio(content, limits=replace(limits, max_seconds=0.1))
+
+    def never(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("data_prep.audio.decoding.SoundfileReader.read", never)
+    with pytest.raises(AudioError, match=r"3\.0 s long or more, over the limit of 1 s"):
+        load_audio(wav(NOISE), limits=limits)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+        b"\xef\xbb\xbf\n#EXTM3U\n{}\n",
+        b"ffconcat version 1.0\nfile {}\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
+        b'<?xml version="1.0"?><MPD><Period><BaseURL>{}</BaseURL></Period></MPD>',
+    ],
+)
+def test_a_playlist_opens_no_other_file(content: bytes, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(wav())
+    playlist = tmp_path / "a.mp4"
+    playlist.write_bytes(content.replace(b"{}", str(secret).encode()))
+    with pytest.raises(AudioError, match="unreadable: a playlist, which names other files"):
+        load_audio(playlist)
+
+
+def test_a_long_recording_is_resampled_as_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    stereo = np.stack([NOISE, NOISE], axis=1)
+    for rate in (8000, 44_100, 48_000):
+        expected = load_audio(stereo, source_rate=rate)
+        with monkeypatch.context() as patch:
+            patch.setattr("data_prep.audio.loading._AT_ONCE", 5000)
+            patch.setattr("data_prep.audio.loading._BLOCK", 3001)
+            np.testing.assert_array_equal(load_audio(stereo, source_rate=rate), expected)
+
+
+def test_without_pyav_a_container_names_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.m4a"
+    path.write_bytes(encode_by_pyav("ipod", "aac"))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(AudioError, match=r"needs PyAV: `pip install av`"):
+        load_audio(path)
+    assert len(load_audio(wav())) == len(VOICE)
+
+
+def test_pyav_is_imported_for_containers_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav())
+    code = (
+        "import sys; from data_prep.audio.loading import load_audio\n"
+        f"load_audio({str(tmp_path / 'a.wav')!r}); sys.exit('av' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="is a folder"):
+        load_audio(tmp_path)
