@@ -43,6 +43,12 @@ class ManifestError(ValueError):
         super().__init__(str(fault))
         self.fault = fault
 
+    def as_fault(self, file: object) -> Fault:
+        """The fault, or, of a message without one, a fault of `file` with that message."""
+        if isinstance(self.fault, Fault):
+            return self.fault
+        return Fault(str(file), None, str(self), "correct it")
+
 
 def raise_faults(faults: Sequence[Fault]) -> None:
     """Raise ManifestError naming the faults, the first twenty in full; do nothing without any."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from data_prep.audio.loading import AudioError, measure_all
 from data_prep.cells import id_key
 from data_prep.command_line import make_parser, run
+from data_prep.features.stored import find_faults
 from data_prep.labels import check_labels
 from data_prep.schema import (
     CORPUS_FILE,
@@ -25,6 +26,7 @@ from data_prep.schema import (
     scan_manifest,
     shared_values,
 )
+from data_prep.tokens.opened import check_tokens
 
 LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
@@ -52,13 +54,16 @@ def validate(
         corpus = read_corpus(data_dir)
     except ManifestError as error:
         if not isinstance(error.fault, Fault) or not data_dir.is_dir():
-            return [_as_fault(error, data_dir)]
+            return [error.as_fault(data_dir)]
         faults.append(error.fault)
     manifests: dict[Path, Rows] = {}
+    whole: dict[Path, Rows] = {}  # those of which every row was read
     for path in _manifest_paths(data_dir, corpus):
         form: list[Fault] = []
         manifests[path] = scan_manifest(path, form.append)
         faults += form
+        if not form:
+            whole[path] = manifests[path]
         if corpus and not form:
             faults += _count_faults(path, manifests[path], corpus)
     if not manifests:
@@ -75,6 +80,8 @@ def validate(
     faults += found
     if warnings is not None:
         warnings += odd
+    faults += _feature_faults(data_dir, whole)
+    faults += _token_faults(data_dir, whole)
     return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
 
 
@@ -90,12 +97,6 @@ def find_warnings(data_dir: str | Path) -> list[str]:
         for split, path in paths.items()
     }
     return check_labels(splits, corpus.labels)
-
-
-def _as_fault(error: ManifestError, data_dir: Path) -> Fault:
-    if isinstance(error.fault, Fault):
-        return error.fault
-    return Fault(str(data_dir), None, str(error), "mend it")
 
 
 def _manifest_paths(data_dir: Path, corpus: Corpus | None) -> list[Path]:
@@ -203,6 +204,25 @@ def _audio_faults(
             )
             faults.append(Fault(file, row, what, "write the length it has"))
     return faults, warnings
+
+
+def _feature_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
+    """Features that are damaged, of other rows, NaN or infinite; all of them are read."""
+    for folder in sorted((data_dir / "features").glob("[!.]*/")):
+        for path, rows in manifests.items():
+            yield from find_faults(folder, path.stem, [utterance for _, utterance in rows])
+
+
+def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
+    """Tokens that are damaged, of other rows or outside of their vocabulary."""
+    for folder in (data_dir / "text", data_dir / "speech"):
+        for path, rows in manifests.items():
+            if not any((folder / f"{path.stem}.{ending}").exists() for ending in ("bin", "idx")):
+                continue
+            try:
+                check_tokens(folder, path.stem, [utterance for _, utterance in rows])
+            except ManifestError as error:
+                yield error.as_fault(folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ it has none. This is emotion2vec's layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -84,10 +84,10 @@ def read_array(file: Path) -> FloatArray:
     try:
         array: FloatArray = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
-        what = f"cannot be read as an array ({_first_line(error)})"
+        what = f"cannot be read as an array ({first_line(error)})"
         raise ManifestError(Fault(str(file), None, what, again)) from error
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
-        what = f"holds {_form(array)}, not floating (frames, C)"
+        what = f"holds {form_of(array)}, not floating (frames, C)"
         remedy = "stack the frames of all rows, without padding"
         raise ManifestError(Fault(str(file), None, what, remedy))
     if len(array) and not array.shape[1]:
@@ -99,12 +99,13 @@ def read_array(file: Path) -> FloatArray:
     return array
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of a message, or what kind of error it is."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _form(array: object) -> str:
-    """Its type and shape; an .npz archive under another name has neither."""
+def form_of(array: object) -> str:
+    """The type and shape of what numpy has read; an .npz archive under another name has neither."""
     if isinstance(array, np.ndarray):
         return f"{array.dtype} {array.shape}"
     return "several arrays"
@@ -114,16 +115,12 @@ def _end_of(array: np.memmap[Any, Any]) -> int:
     return int(array.offset) + int(array.nbytes)
 
 
-def check_finite(stored: StoredFeatures, name_of: Callable[[int], str]) -> None:
-    """Read all frames. Raises ManifestError naming the first row that has NaN or infinity.
-
-    `name_of` gives the name of a row's number.
-    """
+def rows_not_finite(stored: StoredFeatures) -> Iterator[int]:
+    """Read all frames, and yield the numbers of the rows that have NaN or infinity."""
     for row in range(len(stored)):
         frames = stored.frames[stored.offsets[row] : stored.offsets[row + 1]]
         if not np.isfinite(frames).all():
-            what, remedy = "its frames are NaN or infinite", "compute them again"
-            raise ManifestError(Fault(name_of(row), None, what, remedy))
+            yield row
 
 
 def write_frames(

@@ -22,8 +22,11 @@ from data_prep.documents import Document, load_json
 from data_prep.features.frame_files import (
     FloatArray,
     StoredFeatures,
+    first_line,
+    form_of,
     read_array,
     read_frames,
+    rows_not_finite,
     write_frames,
 )
 from data_prep.files.digests import digest_once, file_digests
@@ -78,10 +81,9 @@ def _names(array: Path, rows: Sequence[Utterance]) -> list[str]:
 
 def _check_rows(file: Path, n_rows: int, rows: Sequence[Utterance]) -> None:
     if n_rows != len(rows):
-        raise ValueError(
-            f"{file}: {n_rows} rows, but the manifest has {len(rows)}; it must have one for each "
-            "row of the manifest, in its order"
-        )
+        what = f"{n_rows} rows, but the manifest has {len(rows)}"
+        remedy = "it must have one for each row of the manifest, in its order"
+        raise ManifestError(Fault(str(file), None, what, remedy))
 
 
 def _check_width(folder: Path, split: str, found: StoredFeatures) -> None:
@@ -106,13 +108,17 @@ def _report_missing(array: Path, ids: Sequence[str], n_rows: int) -> None:
 # -- a vector a row --------------------------------------------------------------------------------
 
 
-def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures:
+def _read_vectors(array: Path, split: str, rows: Sequence[Utterance]) -> FloatArray:
     vectors = read_array(array)
     if len(vectors) != len(rows):
-        raise ValueError(
-            f"{array}: {len(vectors)} vectors, but the manifest has {len(rows)} rows; give one a "
-            f"row, or, of frames, {split}.lengths beside it"
-        )
+        what = f"{len(vectors)} vectors, but the manifest has {len(rows)} rows"
+        remedy = f"give one a row, or, of frames, {split}.lengths beside it"
+        raise ManifestError(Fault(str(array), None, what, remedy))
+    return vectors
+
+
+def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures:
+    vectors = _read_vectors(array, split, rows)
     missing = np.concatenate(
         [
             np.isnan(vectors[start : start + _ROWS_AT_ONCE]).all(axis=1)
@@ -177,12 +183,14 @@ def _read_row(file: Path) -> FloatArray:
     try:
         array = np.load(file)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{file}: cannot be read as an array ({error}); write it again") from error
-    if array.ndim not in (1, 2) or array.dtype.kind != "f":
-        raise ValueError(
-            f"{file}: holds {array.dtype} {array.shape}, not floating (T, C) or (C,); "
-            "write it again"
-        )
+        what = f"cannot be read as an array ({first_line(error)})"
+        raise ManifestError(Fault(str(file), None, what, "write it again")) from error
+    if not isinstance(array, np.ndarray) or array.ndim not in (1, 2) or array.dtype.kind != "f":
+        what = f"holds {form_of(array)}, not floating (T, C) or (C,)"
+        raise ManifestError(Fault(str(file), None, what, "write it again"))
+    if not array.shape[-1]:
+        what = "its frames have no numbers (a width of 0)"
+        raise ManifestError(Fault(str(file), None, what, "write it again"))
     return array if array.ndim == 2 else array[None, :]
 
 
@@ -232,6 +240,59 @@ def _is_packed(target: Path, signed: Path, signature: str) -> bool:
         return False
     records = {name: record.model_dump() for name, record in card.files.items()}
     return card.signature == signature and is_whole(target, records)
+
+
+# -- faults ----------------------------------------------------------------------------------------
+
+
+def find_foreign_faults(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterator[Fault]:
+    """Read all features of a split, and yield what is wrong with them; nothing is written."""
+    array, lengths = folder / f"{split}.npy", folder / f"{split}.lengths"
+    try:
+        if array.exists() and lengths.exists():
+            stored = read_frames(folder, split)
+            _check_rows(lengths, len(stored), rows)
+            odd = [rows[row].id for row in rows_not_finite(stored)]
+        elif array.exists():
+            vectors = _read_vectors(array, split, rows)
+            odd = [rows[row].id for row in np.flatnonzero(_partly_finite(vectors)).tolist()]
+        else:
+            yield from _file_faults(_files(folder, split, rows))
+            return
+    except ManifestError as error:
+        yield error.as_fault(folder)
+        return
+    for name in odd:
+        yield _nonfinite(array, name)
+
+
+def _partly_finite(vectors: FloatArray) -> npt.NDArray[np.bool_]:
+    """(N,) whether a vector has NaN or infinity; one of NaN alone is a missing row."""
+    is_whole, is_missing = np.isfinite(vectors).all(axis=1), np.isnan(vectors).all(axis=1)
+    return np.asarray(~(is_whole | is_missing), dtype=bool)
+
+
+def _file_faults(files: Iterable[Path | None]) -> Iterator[Fault]:
+    width = None
+    for file in files:
+        if file is None:
+            continue
+        try:
+            frames = _read_row(file)
+        except ManifestError as error:
+            yield error.as_fault(file)
+            continue
+        width = frames.shape[1] if width is None else width
+        if frames.shape[1] != width:
+            what = f"frames of {frames.shape[1]} numbers, {width} before it"
+            yield Fault(str(file), None, what, "compute all with one encoder")
+        if not np.isfinite(frames).all():
+            yield _nonfinite(file, file.stem)
+
+
+def _nonfinite(file: Path, name: str) -> Fault:
+    what = f"the frames of {name} are NaN or infinite"
+    return Fault(str(file), None, what, "compute them again, or take them out (a length of 0)")
 
 
 # -- identity --------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ class Unpadded:
     """One modality of a pickle: where the frames of each row begin and end.
 
     `lengths` says by what: `given`, the pickle's lengths; `content`, the outermost frame that is
-    not all zeros; `auto`, the first if it has them. Raises ValueError for lengths it has not.
+    not all zeros; `auto`, the first if it has them. Raises ValueError for lengths it has not, and
+    for those that are none: negative, no whole number, beyond the frames.
     """
 
     def __init__(self, splits: Mapping[str, PickledSplit], lengths: str = "auto") -> None:
@@ -35,6 +36,8 @@ class Unpadded:
         if lengths == "given" and not has_lengths:
             raise ValueError("--lengths given: the pickle has no lengths; leave the option out")
         self.by = "given" if has_lengths and lengths != "content" else "content"
+        if self.by == "given":
+            _check_lengths(splits)
         self.is_front = _is_in_front(self._occupied)
 
     def __str__(self) -> str:
@@ -63,12 +66,24 @@ class Unpadded:
         occupied = self._occupied[split][number]
         lengths = self._splits[split].lengths
         if self.by == "given" and lengths is not None:
-            length = min(max(int(lengths[number]), 0), len(occupied))
+            length = int(lengths[number])
         else:
             where = np.flatnonzero(occupied)
             outermost = (len(occupied) - where[0], where[-1] + 1) if len(where) else (0, 0)
             length = int(outermost[0 if self.is_front else 1])
         return (len(occupied) - length, len(occupied)) if self.is_front else (0, length)
+
+
+def _check_lengths(splits: Mapping[str, PickledSplit]) -> None:
+    for split, found in splits.items():
+        n_frames = found.frames.shape[1]
+        lengths = np.zeros(0) if found.lengths is None else found.lengths
+        is_one = (lengths >= 0) & (lengths <= n_frames) & (lengths == np.floor(lengths))
+        for number in np.flatnonzero(~is_one).tolist():
+            raise ValueError(
+                f"{split}: {found.ids[number]}: its length is {lengths[number]}, where the pickle "
+                f"has {n_frames} frames a row; fetch the pickle again, or give --lengths content"
+            )
 
 
 def occupied_frames(frames: Frames) -> Mask:

@@ -124,13 +124,15 @@ def _read_split(place: str, found: Any, key: str) -> PickledSplit:
         raise ValueError(f"{place}: no {' and no '.join(missing)}; it {has}")
     ids = [str(name) for name in found["id"]]
     frames = _array(f"{place}: {key}", found[key], FLOAT + INT, 3, len(ids))
+    if not frames.shape[2]:
+        raise ValueError(f"{place}: {key}: its frames have no numbers (a width of 0)")
     lengths, scores = found.get(f"{key}_lengths"), found.get("regression_labels")
     return PickledSplit(
         ids,
         frames,
         None
         if lengths is None
-        else _array(f"{place}: {key}_lengths", lengths, FLOAT + INT, 1, len(ids)).astype(np.int64),
+        else _array(f"{place}: {key}_lengths", lengths, FLOAT + INT, 1, len(ids)),
         None
         if scores is None
         else _array(f"{place}: regression_labels", scores, FLOAT + INT, 1, len(ids)),

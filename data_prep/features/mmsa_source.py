@@ -135,8 +135,8 @@ class PickledFeatures:
         _count_nonfinite(frames, report)
         scores = self._splits[split].scores
         if scores is not None and row.sentiment_score is not None:
-            differ = abs(float(scores[number]) - row.sentiment_score) > SCORE_TOLERANCE
-            report.other_score += differ
+            is_same = abs(float(scores[number]) - row.sentiment_score) <= SCORE_TOLERANCE
+            report.other_score += not is_same  # a score of NaN is not
 
 
 def _count_nonfinite(frames: Frames, report: Report) -> None:
@@ -148,14 +148,38 @@ def _count_nonfinite(frames: Frames, report: Report) -> None:
 
 
 def _places(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]:
-    """{the manifest's id: (split, number of the row)}; of an id that is there twice, the first."""
+    """{the manifest's id: (split, number of the row)}.
+
+    Raises ValueError for an id that is there twice with other frames, since nothing tells which of
+    them are meant.
+    """
     found: dict[str, tuple[str, int]] = {}
     repeated = 0
     for split, rows in splits.items():
         for number, name in enumerate(rows.ids):
             video, separator, clip = name.partition(_SEPARATOR)
             row_id = utterance_id(video, clip) if separator else name
-            repeated += found.setdefault(row_id, (split, number)) != (split, number)
+            first = found.setdefault(row_id, (split, number))
+            if first == (split, number):
+                continue
+            if not _are_same(splits, first, (split, number)):
+                raise ValueError(
+                    f"{split}: {name} is there twice, in row {first[1] + 1} of {first[0]} and in "
+                    f"row {number + 1} of {split}, with other frames; fetch the pickle again"
+                )
+            repeated += 1
     if repeated:
-        logger.warning("%d rows of the pickle repeat an id; the first of each is taken", repeated)
+        logger.warning("%d rows of the pickle repeat another one, id and frames", repeated)
     return found
+
+
+def _are_same(
+    splits: Mapping[str, PickledSplit], one: tuple[str, int], other: tuple[str, int]
+) -> bool:
+    """Whether two rows have the same frames and length."""
+    frames, lengths = [], []
+    for split, number in (one, other):
+        rows = splits[split]
+        frames.append(rows.frames[number])
+        lengths.append(None if rows.lengths is None else rows.lengths[number])
+    return lengths[0] == lengths[1] and np.array_equal(frames[0], frames[1], equal_nan=True)

@@ -10,7 +10,7 @@ without that card are others', whose layouts `layouts` knows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from data_prep.documents import Document, FileName, JsonObject, dump_yaml, load_
 from data_prep.features.frame_files import (
     FloatArray,
     StoredFeatures,
-    check_finite,
     read_frames,
+    rows_not_finite,
     write_frames,
 )
-from data_prep.features.layouts import foreign_digest, open_foreign
+from data_prep.features.layouts import find_foreign_faults, foreign_digest, open_foreign
 from data_prep.files.integrity import (
     FileRecord,
     Records,
@@ -133,6 +133,21 @@ def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> Stored
     return stored
 
 
+def find_faults(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterator[Fault]:
+    """Read all features of a split, and yield what is wrong with them; nothing is written."""
+    try:
+        if not read_card(folder):
+            yield from find_foreign_faults(folder, split, rows)
+            return
+        stored = open_features(folder, split, rows)
+    except ManifestError as error:
+        yield error.as_fault(folder)
+        return
+    for row in () if stored is None else rows_not_finite(stored):
+        what = f"the frames of {rows[row].id} are NaN or infinite"
+        yield Fault(f"{folder / split}.npy", None, what, "extract them again")
+
+
 def content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:
     """What a split's features were computed from, as a digest; empty where it has none.
 
@@ -163,11 +178,8 @@ def is_finished(
         return False
     if records:
         return is_whole(folder, records)
-    names = [f"{folder / split}.npy: {row.id}" for row in rows]
-    try:
-        check_finite(read_frames(folder, split), names.__getitem__)
-    except ValueError as error:
-        logger.warning("%s", error)
+    if faults := list(find_faults(folder, split, rows)):
+        logger.warning("%s; it is written again", faults[0])
         return False
     card["splits"][split]["files"] = _records(folder, split)
     _write_card(folder, card)

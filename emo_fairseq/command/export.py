@@ -58,10 +58,11 @@ def run(options: argparse.Namespace) -> int:
         _check_answers(folder, checkpoint)
         write_card(folder, checkpoint, options.data, options.predictions, name)
         if options.onnx:
-            from emo_fairseq.export.onnx import ONNX_FILE, export_onnx
+            from emo_fairseq.export.onnx import export_onnx
+            from emo_fairseq.inference.folder_records import GRAPH_FILE
 
             difference = export_onnx(folder, check=options.check or _BATCHES)
-            file = out / ONNX_FILE
+            file = out / GRAPH_FILE
             notes.append(f"{file}: written; differs from the model by {difference:.1g} at most")
 
     write_model_folder(

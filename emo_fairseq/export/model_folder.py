@@ -17,9 +17,9 @@ from emo_fairseq.encoder_card import PRETRAINED, EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.replacing import UNFINISHED, replace_folder
 from emo_fairseq.export.tokenizer_files import copy_tokenizer
+from emo_fairseq.inference.folder_records import CONFIG_FILE, seal
 from emo_fairseq.inference.loading import LoadedModel, model_of, plain, read_checkpoint
 from emo_fairseq.inference.model_folder import (
-    CONFIG_FILE,
     FEATURES_FILE,
     FORMAT,
     WEIGHTS_FILE,
@@ -127,7 +127,8 @@ def _write(loaded: LoadedModel, tensors: Mapping[str, Tensor], config: str, out:
     for modality, folder in tokenizers.items():
         _copy_tokenizer(folder, out / modality)
     write_tensors(out / WEIGHTS_FILE, tensors)
-    (out / CONFIG_FILE).write_text(f"{config}\n", encoding="utf-8")
+    (out / CONFIG_FILE).write_text(config, encoding="utf-8")
+    seal(out)
 
 
 def _copy_tokenizer(folder: Path, out: Path) -> None:

@@ -9,7 +9,7 @@ Face's BERT and wav2vec 2.0. With others it may be tried, and the comparison dec
 wav2vec 1.0 cannot be exported, see :mod:`emo_fairseq.export.onnx_graph`.
 """
 
-import hashlib
+import json
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -31,17 +31,19 @@ from emo_fairseq.export.onnx_graph import (
 )
 from emo_fairseq.export.onnx_inputs import Batch, check_batches, make_batch, placeholder
 from emo_fairseq.export.onnx_session import OnnxModel, library
-from emo_fairseq.inference.model_folder import WEIGHTS_FILE, read_model_folder
+from emo_fairseq.inference.folder_records import GRAPH_FILE, seal, verify_graph
+from emo_fairseq.inference.model_folder import WEIGHTS_FILE, read_config, read_model_folder
 from emo_fairseq.inference.recogniser import EmotionRecogniser
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.pretrained.digests import weights_file_digest
 
-ONNX_FILE = "model.onnx"
 TOLERANCE = 1e-4  # of logits, embeddings and auxiliary outputs, absolute
 
 _OPSET = 18
 _ONE_FILE = 1_900_000_000  # bytes; protobuf allows 2 GiB, weights and graph together
 _EXTERNAL = ".data"  # what the weights of a larger model are written to, beside the graph
-_WEIGHTS = "weights_sha256"  # the key under which the graph says whose it is
+# Keys of what the graph says of itself: whose it is, and what it gives.
+_WEIGHTS, _LABELS = "weights_sha256", "labels"
 _FRAMES_UNLIMITED = 4096  # of features without --max-frames
 
 
@@ -51,7 +53,8 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
     Args:
         folder: a model folder; see :mod:`emo_fairseq.export.model_folder`.
         out: the file; by default ``model.onnx`` in the folder. Weights of more than 2 GB are put
-            beside it in a file of the same name that ends in ``.data``.
+            beside it in a file of the same name that ends in ``.data``. In the folder, its
+            ``config.json`` gets the records of both.
         check: batches to compare on, of one row and of several, of differing lengths.
 
     Returns:
@@ -64,7 +67,7 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
     if check < 1:
         raise UsageError(f"--check {check}: a graph is compared on one batch at least")
     library("onnx")
-    out = out or folder / ONNX_FILE
+    out = out or folder / GRAPH_FILE
     task, model, *_ = read_model_folder(folder)
     model = model.float()
     check_exportable(model)
@@ -76,8 +79,9 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
         file = Path(unfinished) / out.name
         _trace(model, task, file)
-        _finish(file, model, {_WEIGHTS: weights_digest(folder)})
-        graph = OnnxModel(file, _placeholders(task))
+        facts = {_WEIGHTS: weights_digest(folder), _LABELS: json.dumps(list(task.labels))}
+        _finish(file, model, facts)
+        graph = OnnxModel(file, _placeholders(task), output_names(model))
         difference = _largest_difference(graph, batches, answers)
         if not difference <= TOLERANCE:  # NaN is not either
             raise UsageError(
@@ -87,6 +91,8 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
             )
         for written in Path(unfinished).iterdir():
             written.replace(out.parent / written.name)
+    if out.parent.resolve() == folder.resolve():
+        seal(folder)
     return difference
 
 
@@ -98,29 +104,32 @@ class OnnxRecogniser(EmotionRecogniser):
         """Of a model folder in which there is a ``model.onnx``.
 
         Raises:
-            UsageError: there is none, or it is of other weights than the folder's.
+            UsageError: there is none, it is damaged, or it is of other weights than the folder's.
         """
         folder = Path(folder)
-        file = folder / ONNX_FILE
+        file = folder / GRAPH_FILE
         loaded = read_model_folder(folder)
         if not file.is_file():
             raise UsageError(
                 f"{file}: there is no such file; make it with `emotion-recognize export CHECKPOINT "
                 f"--output {folder} --onnx`"
             )
-        graph = OnnxModel(file, _placeholders(loaded.task))
+        verify_graph(folder, read_config(folder).model_dump()["files"])
+        graph = OnnxModel(file, _placeholders(loaded.task), output_names(loaded.model))
         if graph.facts.get(_WEIGHTS) != weights_digest(folder):
             raise UsageError(
                 f"{file}: was exported from other weights than {folder / WEIGHTS_FILE}; export it "
                 "again"
             )
+        labels = json.dumps(list(loaded.task.labels))
+        if graph.facts.get(_LABELS, labels) != labels:
+            raise UsageError(f"{file}: was exported with other labels; export it again")
         return cls(loaded._replace(model=cast(RobertaEMOModel, graph.eval())))
 
 
 def weights_digest(folder: Path) -> str:
     """SHA-256 of a model folder's weights."""
-    with (folder / WEIGHTS_FILE).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return weights_file_digest(folder / WEIGHTS_FILE)
 
 
 def _positions(task: Any) -> int:

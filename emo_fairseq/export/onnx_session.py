@@ -1,7 +1,7 @@
 """A graph that answers as the model does: same inputs, same output, onnxruntime in between."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,22 @@ class OnnxModel(nn.Module):
         file: of :func:`emo_fairseq.export.onnx.export_onnx`.
         placeholders: of each modality one row that is not present, for batches in which no row has
             the modality: a graph cannot leave an encoder out.
+        outputs: what the graph gives, in order; see
+            :func:`emo_fairseq.export.onnx_graph.output_names`.
 
     Attributes:
         facts: what the export wrote into the file beside the graph.
 
     Raises:
-        UsageError: onnxruntime is not installed, or cannot read the file.
+        UsageError: onnxruntime is not installed, cannot read the file, or it gives other outputs.
     """
 
-    def __init__(self, file: Path, placeholders: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        placeholders: Mapping[str, Mapping[str, Tensor]],
+        outputs: Sequence[str],
+    ) -> None:
         super().__init__()
         runtime = library("onnxruntime")
         options = runtime.SessionOptions()
@@ -61,6 +68,11 @@ class OnnxModel(nn.Module):
         self.placeholders = placeholders
         self._inputs = [one.name for one in self.session.get_inputs()]
         self._outputs = [one.name for one in self.session.get_outputs()]
+        if self._outputs != list(outputs):
+            raise UsageError(
+                f"{file}: gives {', '.join(self._outputs)}, where the model gives "
+                f"{', '.join(outputs)}; export it again"
+            )
 
     def forward(self, **inputs: Mapping[str, Tensor]) -> EmotionOutput:
         """Score a batch; see :meth:`RobertaEMOModel.forward`.

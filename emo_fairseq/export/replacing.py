@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.tokens.folder import TOKENIZER_FILE
-from emo_fairseq.inference.model_folder import CONFIG_FILE, FEATURES_FILE
+from emo_fairseq.inference.folder_records import CONFIG_FILE
+from emo_fairseq.inference.model_folder import FEATURES_FILE
 from emo_fairseq.modalities import MODALITIES
 
 UNFINISHED = ".unfinished"  # in the folder, so that moving out of it is renaming

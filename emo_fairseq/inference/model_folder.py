@@ -2,8 +2,8 @@
 
 ``config.json`` holds the options and the state of the task, ``model.safetensors`` every tensor of
 the model, encoders included; ``text/`` and ``speech/`` the tokenizers. Nothing in them is executed
-on reading, nothing else is read, and nothing is fetched. :mod:`emo_fairseq.export.model_folder`
-writes them.
+on reading, nothing else is read, and nothing is fetched. What is read is what was written: see
+:mod:`emo_fairseq.inference.folder_records`. :mod:`emo_fairseq.export.model_folder` writes them.
 """
 
 from dataclasses import fields
@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field
 
 import emo_fairseq
 from data_prep.documents import Document, JsonObject, load_json, validate
+from data_prep.files.integrity import FileRecord
 from data_prep.schema import ManifestError
 from data_prep.tokens.folder import TOKENIZER_FILE
 from data_prep.tokens.vq_wav2vec_tokenizer import PLACE_FILE
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.folder_records import CONFIG_FILE, verify_folder
 from emo_fairseq.inference.loading import FrontEnd, LoadedModel, build_model, build_task
 from emo_fairseq.inference.recipes import FeatureRecipe
 from emo_fairseq.models.config import RobertaEMOConfig
@@ -28,7 +31,6 @@ from emo_fairseq.task_state import EncoderState, Modality, PortableState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 
 FORMAT = 1
-CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FEATURES_FILE = "features_{}.safetensors"  # of the encoder behind a modality's features
 
@@ -69,6 +71,8 @@ class FolderConfig(Document):
     model: JsonObject
     state: PortableState
     front_end: FrontEndConfig
+    files: dict[str, FileRecord] = Field(default_factory=dict)  # see `folder_records`
+    digest: str = ""
 
 
 def read_model_folder(folder: str | Path) -> LoadedModel:
@@ -80,6 +84,7 @@ def read_model_folder(folder: str | Path) -> LoadedModel:
     folder = Path(folder)
     config = read_config(folder)
     place = folder / CONFIG_FILE
+    verify_folder(folder, _read_json(place))
     tensors = read_tensors(folder / WEIGHTS_FILE)
     try:
         task = build_task(config.task, config.state.model_dump(exclude_unset=True))

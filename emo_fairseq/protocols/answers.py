@@ -1,6 +1,5 @@
 """What many runs said of many utterances, kept small, and the sums that figures derive from."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from emo_fairseq.report.system import Labels, Rows, system_of
 
 Figures = dict[str, float]
 Key = tuple[str, str]  # fold, utterance
-NO_LABEL = 255  # the largest uint8
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Answers:
         names: of the K labels, or of the A axes.
         has_labels: which of the two.
         truth: (N,) uint8 label numbers, or (N, A) float64, NaN = missing.
-        prediction: as `truth`; NO_LABEL or NaN where the model's answer was no number.
+        prediction: as `truth`, none missing.
     """
 
     keys: tuple[Key, ...]
@@ -46,18 +44,14 @@ class Answers:
         return replace(self, keys=keys, truth=truth, prediction=prediction)
 
     def statistics(self) -> Tensor:
-        """(N, D), which add up: flat confusions in float32, or flat moments in float64.
-
-        Those of an answer that was none are NaN, and so are the figures of all that hold it.
-        """
+        """(N, D), which add up: flat confusions in float32, or flat moments in float64."""
         if not self.has_labels:
             pairs = [values.reshape(1, -1) for values in (self.truth, self.prediction)]
             return metrics.moments(*pairs).reshape(len(self), -1)
         n_labels = len(self.names)
-        answered = self.prediction != NO_LABEL
-        cells = self.truth.long() * n_labels + self.prediction.where(answered, 0)
+        cells = self.truth.long() * n_labels + self.prediction
         rows = torch.zeros(len(self), n_labels * n_labels)  # sums are exact up to 2^24
-        return rows.scatter_(1, cells[:, None], 1.0).masked_fill(~answered[:, None], math.nan)
+        return rows.scatter_(1, cells[:, None], 1.0)
 
     def derive(self, sums: Tensor) -> Figures:
         """(D,) summed statistics -> every figure by name."""
@@ -98,8 +92,8 @@ def _of_rows(rows: Rows, keys: tuple[Key, ...]) -> Answers:
     system = system_of(rows)
     if not isinstance(system, Labels):
         return Answers(keys, system.names, False, system.truth, system.prediction)
-    said = system.prediction.masked_fill(system.undefined, NO_LABEL)
-    return Answers(keys, system.names, True, *(ids.to(torch.uint8) for ids in (system.truth, said)))
+    truth, prediction = (ids.to(torch.uint8) for ids in (system.truth, system.prediction))
+    return Answers(keys, system.names, True, truth, prediction)
 
 
 def joined(parts: Iterable[Answers]) -> Answers:

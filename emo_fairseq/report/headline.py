@@ -51,15 +51,11 @@ def notes_of(part: Part) -> Iterator[str]:
     if isinstance(system, Labels):
         majority = system.names[system.constant().prediction[0]]
         yield f"Majority: always saying {majority}, the most frequent truth of this split."
-        undefined = int(system.probability.isnan().any(dim=1).sum())
     else:
         yield "Constant: always saying the mean truth of this split, which has no correlation."
-        undefined = int(system.prediction.isnan().any(dim=1).sum())
         missing = int(system.truth.isnan().any(dim=1).sum())
         if missing:
             yield f"{count(missing, 'utterance')} without a truth on some axis, left out there."
-    if undefined:
-        yield f"{count(undefined, 'utterance')} without a defined prediction: so are the figures."
 
 
 def card_lines(part: Part) -> Iterator[tuple[str, str, Sequence[str]]]:

@@ -52,9 +52,6 @@ def _of_labels(system: Labels) -> Statistics:
             metrics.confusion_rows(is_so[:, k], said_yes[:, k].long(), 2) for k in range(n_labels)
         ]
         parts["binary"] = torch.stack(pairs, dim=1)  # (N, K, 2, 2)
-    parts = {name: part.clone() for name, part in parts.items()}
-    for part in parts.values():
-        part[system.undefined] = math.nan
 
     def derive(sums: Mapping[str, Tensor]) -> Figures:
         counts = sums["confusion"]

@@ -24,7 +24,7 @@ class Labels:
         names: of the K labels.
         truth: (N,) int64.
         prediction: (N,) int64.
-        probability: (N, K) float64; NaN where the model gave none.
+        probability: (N, K) float64.
     """
 
     ids: tuple[str, ...]
@@ -32,11 +32,6 @@ class Labels:
     truth: Tensor
     prediction: Tensor
     probability: Tensor
-
-    @property
-    def undefined(self) -> Tensor:
-        """(N,) bool: answers that are none, for a probability is NaN; a label is named even so."""
-        return self.probability.isnan().any(dim=1)
 
     @property
     def asks_each(self) -> bool:

@@ -198,4 +198,5 @@ class EmotionPredictionTask(Objectives):
         super().reduce_metrics(logging_outputs, criterion)
         log_metrics(logging_outputs, self.labels, self.auxiliary_labels)
         # fairseq-validate comes here once a subset, on every rank with the outputs of all ranks.
-        self.saved.add(logging_outputs)
+        n_rows = {split: len(dataset) for split, dataset in self.datasets.items()}
+        self.saved.add(logging_outputs, n_rows)

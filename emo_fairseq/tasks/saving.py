@@ -1,7 +1,8 @@
 """What scoring writes to files that it is told of, and where."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,21 @@ class Saved:
         self._embeddings: list[embeddings.Embedded] = []
         self._attention: list[attention.Attended] = []
 
-    def add(self, logging_outputs: Sequence[dict[str, Any]]) -> None:
-        """Add what the batches of a subset gave, of all ranks, and write the files again."""
+    def add(self, logging_outputs: Sequence[dict[str, Any]], n_rows: Mapping[str, int]) -> None:
+        """Add what the batches of a subset gave, of all ranks, and write the files again.
+
+        Args:
+            logging_outputs: of the batches.
+            n_rows: of every split that is loaded how many utterances are to be scored.
+
+        Raises:
+            UsageError: utterances were scored twice or not at all, or a prediction is no number.
+        """
         cfg = self._cfg
         if cfg.save_predictions:
-            self._predictions += _collected("predictions", logging_outputs)
+            scored = _collected("predictions", logging_outputs)
+            _check_all_scored(scored, n_rows)
+            self._predictions += scored
             file = Path(cfg.save_predictions)
             provenance_path(file).unlink(missing_ok=True)
             predictions.write(file, self._predictions)
@@ -71,6 +82,15 @@ class Saved:
             missing = {*self.attention_ids} - {row.id for row in self._attention}
             if missing:
                 logger.warning("--attention-ids: not scored so far: %s", first_few(sorted(missing)))
+
+
+def _check_all_scored(rows: Sequence[predictions.Row], n_rows: Mapping[str, int]) -> None:
+    for split, count in Counter(str(row["split"]) for row in rows).items():
+        if count != n_rows[split]:
+            raise UsageError(
+                f"--save-predictions: {count} predictions for the {n_rows[split]} utterances of "
+                f"{split}; score them on one process"
+            )
 
 
 def _collected(name: str, logging_outputs: Sequence[dict[str, Any]]) -> list[Any]:

@@ -42,7 +42,7 @@ def teacher_from_predictions(path: str, task: Any) -> Callable[[Split], np.ndarr
             f"{path}: it has the columns {', '.join(given)}, and not {', '.join(columns)}; a "
             "teacher has the labels of its student"
         )
-    values = np.array([[_number(row[name], path) for name in columns] for row in rows])
+    values = np.array([[float(row[name]) for name in columns] for row in rows])
     if rows and task.target.has_labels:
         _check_distributions(values, path)
         values = np.log(np.maximum(values, _SMALLEST))
@@ -52,14 +52,6 @@ def teacher_from_predictions(path: str, task: Any) -> Callable[[Split], np.ndarr
             f"{path}: {len(rows) - len(answers)} ids occur twice; keep the rows of one split"
         )
     return _answered(f"--teacher-predictions {path}", answers, len(columns))
-
-
-def _number(cell: str, path: str) -> float:
-    """What a cell says; NaN, no answer, for an empty one."""
-    try:
-        return float(cell or "nan")
-    except ValueError:
-        raise UsageError(f"{path}: {cell!r} is no number; write it again") from None
 
 
 def _check_distributions(probabilities: np.ndarray, path: str) -> None:

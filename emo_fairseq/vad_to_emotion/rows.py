@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,8 +59,8 @@ def read_vad(file: Path) -> VadRows:
     """Read a predictions file of ``--target vad``, of one split.
 
     Raises:
-        UsageError: no such file, no VAD in it, several splits, an id twice, a cell that is no
-            number, or an axis that says the same of every row.
+        UsageError: no such file, no VAD in it, several splits, a damaged file, or an axis
+            that is the same for every row.
     """
     rows = predictions.read(file)
     columns = [kind + axis for kind in (TRUTH_OF, PREDICTION_OF) for axis in AXES]
@@ -71,23 +70,11 @@ def read_vad(file: Path) -> VadRows:
     splits = sorted({row["split"] for row in rows})
     if len(splits) > 1:
         raise UsageError(f"{file}: holds the splits {', '.join(splits)}; score one at a time")
-    if twice := [name for name, n in Counter(row["id"] for row in rows).items() if n > 1]:
-        raise UsageError(f"{file}: {len(twice)} ids are there twice: {first_few(twice)}")
-    values = np.array([[_number(file, row, name) for name in columns] for row in rows])
+    values = np.array([[float(row[name] or "nan") for name in columns] for row in rows])
     ids = tuple(row["id"] for row in rows)
     found = VadRows(file, splits[0], ids, values[:, : len(AXES)], values[:, len(AXES) :])
     refuse_constant(file, found.prediction)
     return found
-
-
-def _number(file: Path, row: Mapping[str, str], column: str) -> float:
-    try:
-        value = float(row[column] or "nan")
-    except ValueError:
-        value = math.inf
-    if math.isinf(value) or (math.isnan(value) and column.startswith(PREDICTION_OF)):
-        raise UsageError(f"{file}: {row['id']}: {column} is {row[column]!r}, no number")
-    return value
 
 
 def refuse_constant(source: object, prediction: np.ndarray) -> None:

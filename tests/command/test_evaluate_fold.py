@@ -16,6 +16,7 @@ from emo_fairseq.command import processes
 from emo_fairseq.command.__main__ import main
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.as_checkpoint import write_checkpoint
+from emo_fairseq.inference.folder_records import seal
 
 FOLD = "k_fold/1"
 OPTIONS = f"--modality speech --speech-input log_mel --fold {FOLD}"
@@ -107,6 +108,7 @@ def test_a_checkpoint_of_a_folder_has_our_options_alone(trained_models, tmp_path
     config = json.loads((model / "config.json").read_text())
     config["task"] |= {"save_predictions": "/tmp/elsewhere.tsv", "data_raw": "/etc"}
     (model / "config.json").write_text(json.dumps(config))
+    seal(model)
     cfg = torch.load(write_checkpoint(model, tmp_path / "a.pt"), weights_only=True)["cfg"]
     assert cfg["task"]["save_predictions"] is None
     assert cfg["task"]["data_raw"] is None

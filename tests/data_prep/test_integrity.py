@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ from data_prep.features.stored import (
 )
 from data_prep.files import digests, integrity
 from data_prep.files.integrity import record_of, verify
-from data_prep.schema import Utterance
+from data_prep.schema import Corpus, Utterance, write_corpus
 from data_prep.tokens.folder import TokenFolder, read_symbols, sequence_digest
 from data_prep.tokens.opened import check_tokens
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.token_files import check_token_files
+from data_prep.validate import validate
 
 Damage = Callable[[Path], object]
 LENGTHS = (3, 0, 1, 4)
@@ -463,3 +465,57 @@ def test_a_large_file_is_not_read_a_second_time(tmp_path: Path, hashed: list[str
     verify(file, first, "")
     assert time.process_time() - began < 0.01
     assert hashed == ["large.bin"]
+
+
+# -- validate --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data dir without audio, with features of each layout, and tokens."""
+    data_dir = tmp_path / "data"
+    rows = [replace(row, audio=None, n_samples=None) for row in ROWS]
+    write_corpus(data_dir, Corpus("small"), {"train": rows})
+    for lay_out in (stacked, vectors, file_a_row):
+        folder = data_dir / "features" / lay_out.__name__
+        folder.mkdir(parents=True)
+        lay_out(folder)
+    write_split(data_dir / "features" / "own", "train", rows, iter(frames()), SETTINGS, "digest")
+    write_tokens_of(data_dir, "text")
+    return data_dir
+
+
+def _to_inf(file: Path) -> None:
+    array = np.load(file)
+    array[-1, 1] = np.inf
+    np.save(file, array)
+
+
+DATA_DAMAGES: dict[str, tuple[str, Damage, str]] = {
+    "own features": ("features/own/train.npy", flip_a_bit, "damaged or exchanged: SHA-256"),
+    "own lengths": ("features/own/train.lengths", halve, "damaged or exchanged: 4 bytes"),
+    "inf": ("features/stacked/train.npy", _to_inf, "the frames of u3 are NaN or infinite"),
+    "inf in a vector": ("features/vectors/train.npy", _to_inf, "the frames of u3 are NaN or inf"),
+    "inf in a file": ("features/file_a_row/u3.npy", _to_inf, "the frames of u3 are NaN or infin"),
+    "half a file": ("features/file_a_row/u3.npy", halve, "cannot be read as an array"),
+    "lengths": ("features/stacked/train.lengths", halve, "lengths add up to"),
+    "vectors": ("features/vectors/train.npy", halve, "cannot be read as an array"),
+    "card": ("features/own/features.yaml", halve, "features.yaml"),
+    "ids": ("text/train.bin", flip_a_bit, "damaged or exchanged: SHA-256"),
+    "index": ("text/train.idx", cut_a_byte, "damaged or exchanged: "),
+    "half of the tokens": ("text/train.bin", Path.unlink, "not there"),
+    "vocabulary": ("text/dict.txt", halve, "damaged or exchanged: "),
+}
+
+
+@pytest.mark.parametrize(("name", "damage", "message"), DATA_DAMAGES.values(), ids=DATA_DAMAGES)
+def test_validate_reads_features_and_tokens(
+    data: Path, name: str, damage: Damage, message: str
+) -> None:
+    assert validate(data) == []
+    before = set(data.rglob("*"))
+    damage(data / name)
+    (fault,) = validate(data)
+    assert str(data / name) in str(fault)
+    assert message in str(fault)
+    assert set(data.rglob("*")) <= before  # it writes nothing

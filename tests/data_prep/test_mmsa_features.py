@@ -177,33 +177,62 @@ def test_lengths_that_end_at_a_gap_are_said_and_can_be_left_aside(
     assert [len(read_row(data_dir, "whole-vision", "train", n)) for n in range(4)] == [6, 0, 4, 3]
 
 
-def test_lengths_beyond_the_frames_are_those_of_the_frames(
-    data_dir: Path, save: Callable[..., Path]
+@pytest.mark.parametrize("length", [-6, 7, 900, 2.5, float("nan"), 2**62])
+def test_lengths_that_are_none_are_refused_unless_left_aside(
+    data_dir: Path, save: Callable[..., Path], length: float
 ) -> None:
     data = mmsa()
-    data["train"]["audio_lengths"][0] = 900
+    data["train"]["audio_lengths"][1] = length
+    file = save(data)
+    message = r"train: b\$_\$1: its length is .*, where the pickle has 6 frames a row; fetch the"
+    with pytest.raises(ValueError, match=message):
+        unpack_features(data_dir, file)
+    unpack_features(data_dir, file, lengths="content", name="whole")
+    assert len(read_row(data_dir, "whole-audio", "train", 1)) == 2
+
+
+def test_whole_lengths_may_be_stored_as_floating(data_dir: Path, save: Callable[..., Path]) -> None:
+    data = mmsa()
+    data["train"]["audio_lengths"] = np.array(data["train"]["audio_lengths"], np.float64)
     unpack_features(data_dir, save(data))
     assert_unpacked(data_dir, "unaligned_50")
 
 
-def test_of_rows_with_one_id_the_first_is_taken(
+def test_frames_without_numbers_are_refused(data_dir: Path, save: Callable[..., Path]) -> None:
+    data = mmsa()
+    data["valid"]["audio"] = data["valid"]["audio"][..., :0]
+    with pytest.raises(ValueError, match="valid: audio: its frames have no numbers"):
+        unpack_features(data_dir, save(data))
+
+
+def test_an_id_with_two_kinds_of_frames_is_refused(
+    data_dir: Path, save: Callable[..., Path]
+) -> None:
+    data = mmsa()
+    data["test"]["id"][1] = "a$_$1"
+    message = r"test: a\$_\$1 is there twice, in row 1 of train and in row 2 of test, with other"
+    with pytest.raises(ValueError, match=message):
+        unpack_features(data_dir, save(data))
+
+
+def test_of_two_rows_that_are_the_same_one_is_taken(
     data_dir: Path, save: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     data = mmsa()
-    data["train"]["id"][3] = "a$_$1"
+    train = data["train"]
+    for key, values in train.items():
+        train[key] = np.concatenate([values, values[:1]])
     found = unpack_features(data_dir, save(data))
-    assert found["unaligned_50-audio"]["train"].missing == 1  # d
-    assert "1 rows of the pickle repeat an id" in caplog.text
-    np.testing.assert_array_equal(
-        read_row(data_dir, "unaligned_50-audio", "train", 0), frames_of("a", "audio")
-    )
+    assert found["unaligned_50-audio"]["train"].missing == 0
+    assert "1 rows of the pickle repeat another one, id and frames" in caplog.text
 
 
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
 def test_another_score_than_the_manifest_s_is_said(
-    data_dir: Path, save: Callable[..., Path], caplog: pytest.LogCaptureFixture
+    data_dir: Path, save: Callable[..., Path], caplog: pytest.LogCaptureFixture, value: float
 ) -> None:
     data = mmsa()
-    data["train"]["regression_labels"][2] = -1.0
+    data["train"]["regression_labels"][2] = value
     found = unpack_features(data_dir, save(data))
     assert found["unaligned_50-audio"]["train"].other_score == 1
     assert "1 with another score than the manifest" in caplog.text

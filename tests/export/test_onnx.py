@@ -17,6 +17,7 @@ from data_prep.tokenize_text import tokenize_with_hf
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export import onnx as onnx_export
 from emo_fairseq.export.onnx import OnnxRecogniser, export_onnx
+from emo_fairseq.inference.folder_records import seal
 from emo_fairseq.inference.model_folder import WEIGHTS_FILE, read_model_folder
 from emo_fairseq.inference.recogniser import EmotionRecogniser
 
@@ -181,7 +182,7 @@ def test_weights_too_large_for_one_file_lie_beside_it(trained_models, own_folder
     onnx.checker.check_model(str(folder / "model.onnx"))
     OnnxRecogniser.from_folder(folder)
     beside.unlink()
-    with pytest.raises(UsageError, match="no graph that onnxruntime can run"):
+    with pytest.raises(UsageError, match=r"model\.onnx\.data: cannot be read"):
         OnnxRecogniser.from_folder(folder)
 
 
@@ -193,5 +194,60 @@ def test_a_graph_of_other_weights_is_refused(trained_models, own_folder):
     shutil.copy(
         trained_models.folder(f"{CASES['log-mel']} --seed 5") / WEIGHTS_FILE, folder / WEIGHTS_FILE
     )
+    with pytest.raises(UsageError, match=r"model\.safetensors: damaged or exchanged"):
+        OnnxRecogniser.from_folder(folder)
+    seal(folder)
     with pytest.raises(UsageError, match="was exported from other weights"):
         OnnxRecogniser.from_folder(folder)
+
+
+def _swap_outputs(graph):
+    first, second = (output.name for output in graph.graph.output[:2])
+    graph.graph.output[0].name, graph.graph.output[1].name = second, first
+
+
+def _reorder_outputs(graph):
+    outputs = [graph.graph.output.pop(0) for _ in range(2)]
+    graph.graph.output.extend(outputs[::-1])
+
+
+def _change_weights(graph):
+    weight = max(graph.graph.initializer, key=lambda one: len(one.raw_data))
+    weight.raw_data = weight.raw_data[4:] + weight.raw_data[:4]
+
+
+def _change_labels(graph):
+    (fact,) = (fact for fact in graph.metadata_props if fact.key == "labels")
+    fact.value = '["d", "c", "b", "a"]'
+
+
+CHANGES = {
+    "outputs swapped": (_swap_outputs, "gives embedding, logits, where the model gives logits, e"),
+    "outputs in another order": (
+        _reorder_outputs,
+        "gives embedding, logits, where the model gives",
+    ),
+    "other weights": (_change_weights, None),
+    "other labels": (_change_labels, "was exported with other labels"),
+}
+
+
+def test_a_graph_that_was_changed_is_refused(trained_models, own_folder):
+    """As a whole by its record; what can be seen in it also where the records were adapted."""
+    folder = own_folder(trained_models.folder("--modality text"))
+    export_onnx(folder, check=1)
+    OnnxRecogniser.from_folder(folder)
+    file = folder / "model.onnx"
+    whole = file.read_bytes()
+    for change, reason in CHANGES.values():
+        graph = onnx.load_from_string(whole)
+        change(graph)
+        file.write_bytes(graph.SerializeToString())
+        with pytest.raises(UsageError, match=r"model\.onnx: damaged or exchanged"):
+            OnnxRecogniser.from_folder(folder)
+        seal(folder)
+        if reason is not None:
+            with pytest.raises(UsageError, match=rf"model\.onnx: {reason}"):
+                OnnxRecogniser.from_folder(folder)
+        file.write_bytes(whole)
+        seal(folder)

@@ -1,5 +1,6 @@
 """Model folders: they answer as the checkpoint does, need nothing beside them, and run no code."""
 
+import contextlib
 import json
 import pickle
 import shutil
@@ -21,9 +22,11 @@ from data_prep.tokenize_speech import tokenize_with_vq_wav2vec
 from data_prep.tokenize_text import tokenize_with_gpt2, tokenize_with_hf
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.model_folder import write_model_folder
+from emo_fairseq.inference.folder_records import seal
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.predictions import PROBABILITY
+from emo_fairseq.pretrained.tensor_files import read_tensors, write_tensors
 
 transformers = pytest.importorskip("transformers")
 
@@ -173,6 +176,7 @@ def test_a_quantizer_goes_along(data, trained_models, rows_of, nothing_else, tmp
     nothing_else()
     _compare(folder, rows, audio, None)
     (folder / "speech" / "checkpoint.txt").write_text("../vq.pt")
+    seal(folder)
     with pytest.raises(UsageError, match=r"checkpoint.txt: names ../vq.pt, and not a file beside"):
         read_model_folder(folder)
 
@@ -239,8 +243,32 @@ def _config(change: Callable[[dict[str, Any]], Any]) -> Change:
         config = json.loads((folder / "config.json").read_text())
         change(config)
         (folder / "config.json").write_text(json.dumps(config))
+        with contextlib.suppress(ValueError):  # NaN, which no export writes
+            seal(folder)
 
     return apply
+
+
+def _sealed(change: Change) -> Change:
+    """By somebody who adapted the records, too."""
+
+    def apply(folder: Path) -> None:
+        change(folder)
+        seal(folder)
+
+    return apply
+
+
+def _flip(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-2] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+
+
+def _to_nan(folder: Path) -> None:
+    tensors = read_tensors(folder / "model.safetensors")
+    next(iter(tensors.values())).view(-1)[0] = float("nan")
+    write_tensors(folder / "model.safetensors", tensors)
 
 
 BROKEN: dict[str, tuple[Change, tuple[str, ...]]] = {
@@ -339,21 +367,33 @@ BROKEN: dict[str, tuple[Change, tuple[str, ...]]] = {
         ("use_pretrained_backbone", "is not loaded"),
     ),
     "a tokenizer of others": (
-        lambda f: (f / "text" / "tokenizer_config.json").write_text('{"auto_map": {"a": "b"}}'),
+        _sealed(
+            lambda f: (f / "text" / "tokenizer_config.json").write_text('{"auto_map": {"a": 1}}')
+        ),
         ("tokenizer_config.json: names auto_map", "is not loaded"),
     ),
-    "no weights": (lambda f: (f / "model.safetensors").unlink(), ("model.safetensors", "no such")),
+    "weights with another bit": (_flip, ("model.safetensors: damaged or exchanged: SHA-256",)),
+    "weights that are no numbers": (_sealed(_to_nan), ("model.safetensors: 1 of ", "NaN or inf")),
+    "no weights": (
+        lambda f: (f / "model.safetensors").unlink(),
+        ("model.safetensors: cannot be read (No such file",),
+    ),
     "cut weights": (
-        lambda f: (f / "model.safetensors").write_bytes(
-            (f / "model.safetensors").read_bytes()[:-9]
+        _sealed(
+            lambda f: (f / "model.safetensors").write_bytes(
+                (f / "model.safetensors").read_bytes()[:-9]
+            )
         ),
         ("model.safetensors: cannot be read",),
     ),
     "a pickle": (
-        lambda f: torch.save({"a": torch.ones(1)}, f / "model.safetensors"),
+        _sealed(lambda f: torch.save({"a": torch.ones(1)}, f / "model.safetensors")),
         ("model.safetensors: cannot be read",),
     ),
-    "no tokenizer": (lambda f: shutil.rmtree(f / "text"), ("tokenizer.yaml: is missing",)),
+    "no tokenizer": (
+        _sealed(lambda f: shutil.rmtree(f / "text")),
+        ("tokenizer.yaml: is missing",),
+    ),
 }
 
 
@@ -437,7 +477,7 @@ def test_a_model_gives_way_only_to_a_whole_one(trained_models, toy_corpus, tmp_p
 
     for data, finish, fragment in (
         (None, refuse, "the card cannot be written"),
-        (tmp_path / "data", None, "text: the tokenizer cannot be copied"),
+        (tmp_path / "data", None, r"text/sentencepiece\.model: cannot be read"),
     ):
         with pytest.raises(UsageError, match=fragment):
             write_model_folder(checkpoint, data, out, finish=finish)

@@ -84,14 +84,6 @@ def test_yes_no_answers_have_theirs_beside_always_no(tmp_path: Path) -> None:
     assert figures["binary_accuracy_sad_always_no"] == pytest.approx(2 / 3)
 
 
-def test_a_probability_that_is_not_defined_makes_the_figures_so(tmp_path: Path) -> None:
-    rows = certain_rows()
-    rows[0]["probability_sad"] = math.nan
-    figures = figures_of(as_read(rows, tmp_path))
-    assert math.isnan(figures["uar"])
-    assert math.isnan(figures["ece"])
-
-
 def run(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
     monkeypatch.setattr(sys, "argv", ["report", *map(str, words)])
     command.main()
@@ -147,7 +139,7 @@ def test_numbers_are_printed_beside_the_constant(
         ),
         (
             "id\tsplit\ttruth\tprediction\tprobability_sad\nu1\ttest\tsad\tsad\thigh\n",
-            "could not convert string to float: 'high'",
+            "u1: probability_sad is 'high', no number from 0 to 1",
         ),
     ],
 )

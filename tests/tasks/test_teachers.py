@@ -77,11 +77,10 @@ def test_rows_without_an_answer_are_nan_and_said(
     task: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = of_labels(task)
-    rows[2] |= {f"probability_{label}": float("nan") for label in LABELS}  # it had diverged
     with caplog.at_level(logging.WARNING):
         found = task.teacher_from_predictions(written(tmp_path, rows[1:]))(task.train_split())
-    assert np.isnan(found[[0, 2]]).all()
-    assert not np.isnan(found[3:]).any()
+    assert np.isnan(found[0]).all()
+    assert not np.isnan(found[1:]).any()
     assert f"no answer to 1: {rows[0]['id']}" in caplog.text
 
 
@@ -118,7 +117,8 @@ def test_a_teacher_of_numbers_is_refused_for_labels(task: Any, tmp_path: Path) -
 
 def test_a_teacher_of_yes_no_questions_is_refused(task: Any, tmp_path: Path) -> None:
     rows = of_labels(task)
-    rows[4]["probability_sad"] += 0.3
+    for row in rows:
+        row["probability_sad"] *= 0.5
     refused(task, written(tmp_path, rows), "do not add up to 1, as those of yes/no questions do")
 
 
@@ -131,9 +131,11 @@ def test_an_id_that_occurs_twice_is_refused(task: Any, tmp_path: Path) -> None:
 def test_files_that_are_none_are_refused(task: Any, tmp_path: Path) -> None:
     refused(task, str(tmp_path / "nowhere.tsv"), "there is no such file; write one with --save-p")
     file = Path(written(tmp_path, of_labels(task)))
-    lines = file.read_text().splitlines(keepends=True)
+    lines = file.read_text().splitlines(keepends=True)[:-1]  # as of an older version
     file.write_text(lines[0])
     refused(task, str(file), "has no answer to any utterance")
     lines[1] = lines[1].replace("0.", "o.")
     file.write_text("".join(lines))
-    refused(task, str(file), r"teacher\.tsv: 'o\.\d+' is no number; write it again")
+    refused(
+        task, str(file), r"teacher\.tsv: .*: probability_\w+ is 'o\.\d+', no number from 0 to 1"
+    )

@@ -57,7 +57,7 @@ def test_rows_that_trained_or_chose_the_model(place, write_predictions, fold_fac
 
 
 def test_missing_and_double_rows_are_counted(place):
-    n = [len(file.read_text().splitlines()) - 1 for file in place.folds]
+    n = [len(file.read_text().splitlines()) - 2 for file in place.folds]  # header and last line
     refused(place, place.folds[:2], f"{n[2]} of 60 train rows have no prediction")
     again = place.data.parent / "again" / "predictions.tsv"
     again.parent.mkdir()
@@ -129,7 +129,7 @@ def test_predictions_of_another_version_of_the_corpus(place):
 
 def test_a_constant_axis(place):
     """The seed's baseline, whose scores were all 3.0."""
-    lines = place.folds[0].read_text().splitlines()
+    lines = place.folds[0].read_text().splitlines()[:-1]
     rows = ["\t".join([*line.split("\t")[:-1], "3.0"]) for line in lines[1:]]
     place.folds[0].write_text("\n".join([lines[0], *rows]) + "\n")
     refused(place, place.folds, "dominance is the same for all .* rows .dominance 3.: this model")
