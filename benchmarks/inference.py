@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from data_prep.audio.segment import audio_of
 from data_prep.schema import read_manifest
 from emo_fairseq.inference.opening import load_recogniser
 
@@ -76,7 +77,7 @@ def _items(
     """What of the rows the model reads, by the name of predict's argument."""
     rows = read_manifest(data / f"{split}.tsv")
     columns: dict[str, list[Any]] = {
-        "audio": [None if row.audio is None else audio_root / row.audio for row in rows],
+        "audio": [audio_of(row, audio_root) for row in rows],
         "text": [row.text for row in rows],
     }
     read = {"audio": "speech" in recogniser.modalities, "text": "text" in recogniser.modalities}

@@ -10,10 +10,10 @@ EmoBox draws the valid set from train where the corpus has none, a fifth of its 
 a seed of our own: the draw, unlike train and test, is not EmoBox's, and the card says its counts.
 Assumed: emo is read through label_map.json, whose order is that of the classes; a label that it
 lacks drops its row. Of a video (MELD, eNTERFACE) the sound is looked for beside it, as .wav or
-.flac of the same name. Stretches are cut into OUT_DIR/audio. There is no text. Speakers are not in
-the lines; --speakers takes them from data.seg.wrd.stm, where "spk" is at times the recording
-instead (IEMOCAP, MER2023): unless asked, speakers stay unknown. Lines that match no row, and rows
-that have no line, are counted and named.
+.flac of the same name. A line with times is a segment of its recording. There is no text. Speakers
+are not in the lines; --speakers takes them from data.seg.wrd.stm, where "spk" is at times the
+recording instead (IEMOCAP, MER2023): unless asked, speakers stay unknown. Lines that match no row,
+and rows that have no line, are counted and named.
 Not used: further test sets (MER2023's).
 """
 
@@ -35,7 +35,7 @@ from data_prep.corpora.emobox_files import (
     read_speakers,
 )
 from data_prep.corpora.emobox_folds import fold_sets, note_speakers
-from data_prep.corpora.emobox_sounds import default_raw, find_sounds, is_stretch
+from data_prep.corpora.emobox_sounds import default_raw, find_sounds
 from data_prep.folding.file import fold_faults, folds_path, refuse_other_folds, render_folds
 from data_prep.folding.records import Folds
 from data_prep.folds import ALL, write_folds
@@ -43,7 +43,6 @@ from data_prep.schema import Corpus, DroppedRow, Utterance, write_corpus
 
 PROTOCOL = "emobox"
 VALID_SHARE = 0.2
-CUT_NOTE = "audio was cut from longer recordings into this folder: train without --data-raw"
 LICENCE = "metadata: MIT; the corpus itself is under its own licence"
 CITATION = (
     "Ma, Chen, Zhang, Zheng, Chen, Li, Ye, Chen, Hain (2024). EmoBox: Multilingual Multi-corpus "
@@ -84,14 +83,20 @@ def prepare_emobox(
         if row.emotion is None
     }
     items = [item for key, item in metadata.items.items() if key not in unknown]
-    found = find_sounds(items, raw, out_dir, workers=workers, progress=progress)
+    found = find_sounds(items, raw, workers=workers, progress=progress)
     unheard = {key: f"audio: {e}" for key, e in found.items() if isinstance(e, AudioError)}
     _list_dropped({**unknown, **unheard, **metadata.repeated}, metadata, corpus)
     note_warnings(
-        corpus, ((key, s if isinstance(s, AudioError) else s[1]) for key, s in found.items())
+        corpus, ((key, s if isinstance(s, AudioError) else s.measured) for key, s in found.items())
     )
     rows = {
-        key: replace(rows[key], audio=sound[0], n_samples=sound[1].n_samples)
+        key: replace(
+            rows[key],
+            audio=sound.audio,
+            n_samples=sound.measured.n_samples,
+            start=sound.start,
+            end=sound.end,
+        )
         for key, sound in found.items()
         if not isinstance(sound, AudioError)
     }
@@ -99,8 +104,6 @@ def prepare_emobox(
         row = corpus.dropped[0]
         raise ValueError(f"{folder}: no row can be used: {row.id}: {row.reason}; check --data-raw")
     folds = fold_sets(metadata, rows, valid_share, seed, corpus)
-    if any(is_stretch(metadata.items[key]) for key in rows):
-        corpus.notes.append(CUT_NOTE)
     if metadata.unused:
         corpus.notes.append(f"not used: {', '.join(metadata.unused)}")
     _write(out_dir, corpus, rows, folds, seed, force)
@@ -176,9 +179,8 @@ def _prepare(options: argparse.Namespace) -> None:
         progress=True,
     )
     raw = options.data_raw or default_raw(options.corpus_dir)
-    start = "" if CUT_NOTE in corpus.notes else f" --data-raw {raw}"
     fold = f" --fold {PROTOCOL}/1" if corpus.folds else ""
-    print(f"train with: --data {options.out_dir}{start}{fold}")
+    print(f"train with: --data {options.out_dir} --data-raw {raw}{fold}")
 
 
 if __name__ == "__main__":

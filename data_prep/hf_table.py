@@ -4,8 +4,9 @@ The same as `python -m data_prep.table`, with its options, but for this:
 - TABLE may be a folder of train-00000-of-00002.parquet, validation.csv and the like,
   or of an audformat database (db.yaml), whose splits are those of its tables.
 - A column of a known name fills its field unasked: a field's own name; transcript; valence, arousal
-  and dominance as EmoVal, EmoAct, EmoDom or V, A, D. --column has the last word, --ignore takes a
-  column out, and corpus.yaml says what filled what. VAD needs its scale, such as --vad-scale 1 5.
+  and dominance as EmoVal, EmoAct, EmoDom or V, A, D; audformat's file, beside start and end.
+  --column has the last word, --ignore takes a column out, and corpus.yaml says what filled what.
+  VAD needs its scale, such as --vad-scale 1 5.
 - Audio may be a struct {bytes, path}: bytes are written to OUT_DIR/audio; a path alone starts from
   --data-raw. "audio.path" is a column too, such as for --column id=audio.path.
 - emotion2vec_features, a list of numbers (one vector) or of lists (frames), is written to
@@ -110,8 +111,11 @@ def _plan(
             raise ValueError(f"{table.path}: has no column {', '.join(lacking)}")
     order = {key: _order(key, first, columns, recipe) for key in LABEL_COLUMNS}
     names = {key: first.class_names.get(columns.get(key, ""), ()) for key in LABEL_COLUMNS}
+    unread = [name for name in first.columns if name not in {*plan.wanted, *ignored}]
     notes = [*recipe.notes, *notes]
-    recipe = replace(recipe, columns=columns, label_order=order, class_names=names, notes=notes)
+    recipe = replace(
+        recipe, columns=columns, label_order=order, class_names=names, notes=notes, unread=unread
+    )
     return plan, recipe
 
 
@@ -187,7 +191,7 @@ def _open(options: argparse.Namespace, recipe: TableRecipe) -> tuple[Sources, Ta
     if folder is None or len(paths) > 1 or not folder.is_dir():
         return {split: [open_table(path, recipe.format)] for split, path in paths.items()}, recipe
     if (folder / HEADER).is_file():
-        sources, recipe = open_audformat(folder, options.table_names, options.out_dir, recipe)
+        sources, recipe = open_audformat(folder, options.table_names, recipe)
     else:
         shards = find_shards(folder).items()
         sources = {

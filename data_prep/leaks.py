@@ -6,8 +6,10 @@ dialogue in two splits is an error and a speaker a note, since official splits (
 by design; where it names speakers alone, a dialogue of two speakers lies in two splits by design. A
 note is to be known: the same sound twice within one split, or the same words in two ("Yeah.").
 
-Sounds are the same if their files are, byte for byte: the same speech in another format is not
-found. `same_size` names the files that can be twins at all, so that only those need be read.
+Sounds are the same if their files are, byte for byte, and the segments in them: the same speech in
+another format is not found. Segments of one recording that overlap share sound: an error in two
+splits, a note in one. `same_size` names the files that can be twins at all, so that only those need
+be read.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.corpus_card import shared_values
+from data_prep.overlaps import overlapping
 from data_prep.records import Corpus, Utterance
 
 ERROR, NOTE = "error", "note"
@@ -62,11 +65,14 @@ def find_leaks(
 
 
 def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[Leak]:
-    """The same sound, and the same text with it, under two ids; `sounds` as of `find_leaks`."""
+    """The same sound, or a part of it, under two ids, and the same text with the same sound.
+
+    `sounds` as of `find_leaks`.
+    """
     digests = sounds or {}
 
     def sound(row: Utterance) -> str | None:
-        return None if row.audio is None else digests.get(row.audio, row.audio)
+        return None if row.audio is None else digests.get(row.audio, row.audio) + row.segment_key
 
     def words_and_sound(row: Utterance) -> tuple[str, str] | None:
         heard = sound(row)
@@ -75,6 +81,7 @@ def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[
     return [
         *_twins(splits, sound, "sounds"),
         *_twins(splits, words_and_sound, "texts with the same sound"),
+        *_overlaps(splits, digests),
     ]
 
 
@@ -108,6 +115,29 @@ def _twins(splits: Splits, content: Callable[[Utterance], Hashable], name: str) 
         if found:
             examples = (" = ".join(f"{split}/{row}" for split, row in group) for group in found)
             yield _leak(level, len(found), f"{name} {where}", examples)
+
+
+def _overlaps(splits: Splits, digests: Mapping[str, str]) -> Iterator[Leak]:
+    """Pairs of different segments of one recording that overlap: across splits, and within one."""
+    recordings: dict[str, list[tuple[str, Utterance]]] = {}
+    for split, rows in splits.items():
+        for row in rows:
+            if row.audio is not None:
+                recording = digests.get(row.audio, row.audio)
+                recordings.setdefault(recording, []).append((split, row))
+    pairs = [pair for rows in recordings.values() for pair in overlapping(rows)]
+    across = [pair for pair in pairs if pair[0][0] != pair[1][0]]
+    within = [pair for pair in pairs if pair[0][0] == pair[1][0]]
+    for level, found, where in (
+        (ERROR, across, "across splits"),
+        (NOTE, within, "within a split"),
+    ):
+        if found:
+            examples = (
+                " and ".join(f"{split}/{row.id}" for split, row in pair) + f" of {pair[0][1].audio}"
+                for pair in found
+            )
+            yield _leak(level, len(found), f"pairs of segments that overlap {where}", examples)
 
 
 def _leak(level: str, count: int, what: str, examples: Iterable[str]) -> Leak:

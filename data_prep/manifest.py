@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from data_prep.cells import (
@@ -30,6 +30,7 @@ from data_prep.records import (
     Fault,
     ManifestError,
     Utterance,
+    segment_fault,
 )
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a line of ASCII, but for the tabs
@@ -48,9 +49,10 @@ def scan_manifest(path: str | Path, report: Callable[[Fault], None]) -> list[tup
     """Read one manifest as (line number, Utterance); hand every fault of form to `report`.
 
     Faults of form: a missing or doubled column, a wrong number of fields, no id, an id seen before,
-    no number where one belongs (NaN and infinity are none), VAD outside [0, 1], and an id, a text,
-    a label or another value that `cells` refuses. A row that cannot be read is left out; one whose
-    id was seen before, or that holds what is refused, is kept.
+    no number where one belongs (NaN and infinity are none), VAD outside [0, 1], a segment that ends
+    before it starts or is of no audio, and an id, a text, a label or another value that `cells`
+    refuses. A row that cannot be read is left out; one whose id was seen before, or that holds what
+    is refused, is kept.
     """
     try:
         lines = Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
@@ -154,6 +156,9 @@ def _parse_row(values: list[str], known: list[int], extra: list[tuple[int, str]]
         raise ValueError("no id")
     valence, arousal, dominance = map(_parse_unit, at[10:13])
     sentiment_score = _parse_float(at[13])
+    start, end = map(_parse_float, at[15:17])
+    if segment_fault(audio, start, end):
+        raise ValueError("no segment")
     return Utterance(
         name,
         audio,
@@ -170,6 +175,8 @@ def _parse_row(values: list[str], known: list[int], extra: list[tuple[int, str]]
         dominance,
         sentiment_score,
         at[14],
+        start,
+        end,
         {name: values[i] for i, name in extra if values[i]},
     )
 
@@ -220,6 +227,18 @@ def _row_faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]
     except ValueError:
         what = f"sentiment_score is {at['sentiment_score']!r}"
         yield what, "write a finite number, or leave the field empty"
+    yield from _segment_faults(at)
+
+
+def _segment_faults(at: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    times: dict[str, float | None] = {}
+    for name in ("start", "end"):
+        try:
+            times[name] = _parse_float(at[name] or None)
+        except ValueError:
+            yield f"{name} is {at[name]!r}", "write seconds from 0 up, or leave the field empty"
+    if len(times) == 2 and (fault := segment_fault(at["audio"] or None, **times)):
+        yield fault
 
 
 def _find_fault(name: str, value: str) -> tuple[str, str] | None:
@@ -255,6 +274,8 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
             if id_key(row.id) in ids:
                 raise ValueError(f"id {shown(row.id)} was used before")
             ids.add(id_key(row.id))
+            if fault := segment_fault(row.audio, row.start, row.end):
+                raise ValueError(fault[0])
             values = [_format(name, getattr(row, name)) for name in columns]
             values += [_format_text(name, row.extra.get(name, "")) for name in extra]
         except ValueError as error:

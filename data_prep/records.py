@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ REQUIRED_COLUMNS = (
     *AXES,
 )
 # Written after the required ones, each when any row has it.
-OPTIONAL_COLUMNS = ("sentiment_score", "corpus")
+OPTIONAL_COLUMNS = ("sentiment_score", "corpus", "start", "end")
 KNOWN_COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS  # any further column lands in Utterance.extra
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.yaml"
@@ -80,7 +81,47 @@ class Utterance:
     dominance: float | None = None
     sentiment_score: float | None = None
     corpus: str | None = None  # where the row comes from, in a data dir of several corpora
+    start: float | None = None  # seconds in the recording `audio`; None: from its beginning
+    end: float | None = None  # None: to its end
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_segment(self) -> bool:
+        """Whether the row's audio is a part of its file."""
+        return bool(self.start) or self.end is not None
+
+    @property
+    def segment_key(self) -> str:
+        """Return the segment as text for digests: "" for a whole file, else " 1.5-2.25"."""
+        return segment_key(self.start, self.end)
+
+
+def segment_key(start: float | None, end: float | None) -> str:
+    """Return a segment as text for digests; equal segments give equal texts, a whole file "".
+
+    >>> segment_key(0.0, None), segment_key(None, 2.0), segment_key(1.5, None)
+    ('', ' 0.0-2.0', ' 1.5-end')
+    """
+    if not start and end is None:
+        return ""
+    return f" {float(start or 0.0)!r}-{'end' if end is None else repr(float(end))}"
+
+
+def segment_fault(
+    audio: str | None, start: float | None, end: float | None
+) -> tuple[str, str] | None:
+    """Return (what, remedy) where `start` and `end` are no segment of `audio`, else None."""
+    times = {"start": start, "end": end}
+    for name, time in times.items():
+        if time is not None and not 0.0 <= time < math.inf:  # NaN fails too
+            return f"{name} is {time}", "write seconds from 0 up, or leave the field empty"
+    given = [name for name, time in times.items() if time is not None]
+    if given and audio is None:
+        return f"{' and '.join(given)} without audio", "name the recording, or empty start and end"
+    if end is not None and end <= (start or 0.0):
+        what = f"end {end} is not after start {start or 0.0}"
+        return what, "write the seconds at which the segment begins and ends in the recording"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@ r"""Your own corpus: any CSV, TSV, Parquet or JSON lines, and a map of which col
 Nothing is guessed: a column is used only where --column or --extra names it, VAD only with its
 scale, audio only with the folder its paths start from. Every row that cannot be used is named with
 its line. Fields that --column can fill:
-  id (needed), text and/or audio (one needed), speaker, session, dialogue, turn, emotion, sentiment,
-  valence, arousal, dominance, sentiment_score, corpus.
+  id (needed), text and/or audio (one needed), start and end (of a segment of the audio: seconds as
+  1.5, HH:MM:SS.fff or 0 days 00:00:01.5; empty: from its beginning, to its end), speaker, session,
+  dialogue, turn, emotion, sentiment, valence, arousal, dominance, sentiment_score, corpus.
 Splits come from one of: a column (--split-column), whole speakers, dialogues or sessions or single
 rows drawn at random (--split-by), or one table a split (train=a.csv valid=b.csv test=c.csv).
 
@@ -18,6 +19,7 @@ For instance:
 from __future__ import annotations
 
 import argparse
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -36,12 +38,17 @@ from data_prep.schema import (
     SPLITS,
     Corpus,
     DroppedRow,
+    Fault,
     shared_values,
     write_corpus,
 )
 from data_prep.tables.options import recipe_of, table_parser, tables_of
+from data_prep.tables.reader import open_table
 from data_prep.tables.recipe import TableRecipe, check_recipe
 from data_prep.tables.rows import LabelUse, Record, RowSource, read_records, read_rows
+from data_prep.tables.segments import unread_times
+
+logger = logging.getLogger(__name__)
 
 
 def prepare_table(
@@ -73,6 +80,8 @@ def prepare_table(
         low, high = recipe.vad_scale
         mapping = f"(x - {low:g}) / {high - low:g}"
         corpus.vad = {"source_scale": [low, high], "mapping": mapping}
+    if "audio" in recipe.columns:
+        _check_times(records, recipe, corpus)
     if recipe.data_raw:
         _measure(records, recipe, corpus, workers, progress)
     records = list(_with_content(records, corpus))
@@ -139,6 +148,31 @@ def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
         corpus.labels[key] = order
 
 
+def _check_times(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
+    """Refuse columns of times that nothing reads where rows share audio; else note them."""
+    faults = []
+    audio = [record.utterance.audio for record in records]  # of all tables: splits share files, too
+    for path in dict.fromkeys(record.file for record in records):
+        found = unread_times(_unread_columns(path, recipe), recipe.columns, audio)
+        if found is None:
+            continue
+        what, remedy, is_shared = found
+        if is_shared:
+            remedy += "; keep what is no time in the audio with --extra, or rename its column"
+            faults.append(Fault(str(path), None, what, remedy))
+        else:
+            logger.warning("%s: %s; %s", path, what, remedy)
+            corpus.notes.append(f"{path.name}: {what}; {remedy}")
+    raise_faults(faults)
+
+
+def _unread_columns(path: Path, recipe: TableRecipe) -> Sequence[str]:
+    if recipe.unread is not None:
+        return recipe.unread
+    used = {*recipe.columns.values(), *recipe.extra, recipe.split_column}
+    return [name for name in open_table(path, recipe.format).columns if name not in used]
+
+
 def _measure(
     records: Sequence[Record],
     recipe: TableRecipe,
@@ -149,8 +183,9 @@ def _measure(
     """Fill n_samples; a bad file is a fault, or, where the recipe says so, dropped and listed."""
     root = recipe.data_raw or Path()
     spoken = [record for record in records if record.utterance.audio]
-    paths = [root / (record.utterance.audio or "") for record in spoken]
-    lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
+    rows = [record.utterance for record in spoken]
+    parts = [(root / (row.audio or ""), row.start or 0.0, row.end) for row in rows]
+    lengths = measure_all(parts, SAMPLE_RATE, workers=workers, progress=progress)
     faults = []
     for record, length in zip(spoken, lengths, strict=True):
         row = record.utterance
@@ -158,9 +193,11 @@ def _measure(
             record.utterance = replace(row, n_samples=length.n_samples)
         elif recipe.drop_bad_audio:
             corpus.dropped.append(DroppedRow(record.split, row.id, str(length), "audio"))
-            record.utterance = replace(row, audio=None)
+            record.utterance = replace(row, audio=None, start=None, end=None)
         else:
             remedy = "mend the file, or leave such audio out with --drop-bad-audio"
+            if row.is_segment:
+                remedy = "correct start and end, which are seconds in the file, or " + remedy
             faults.append(record.fault(f"audio {root / (row.audio or '')}: {length}", remedy))
     raise_faults(faults)
     names = (record.utterance.id for record in spoken)

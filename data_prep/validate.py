@@ -1,6 +1,22 @@
-"""Check a data dir against the contract of `schema`: every fault with file, row and remedy.
+"""Check a data dir: list every fault with file, row and remedy. Exits 0 when there is none, else 1.
 
-`python -m data_prep.validate DATA_DIR [--data-raw DIR]` exits 0 when there is none, else 1.
+A data dir holds one {split}.tsv a split and corpus.yaml. A manifest is tab-separated, with one
+header row and without quoting; an empty field is a missing value. Its columns:
+  id                           unique in the whole data dir
+  audio                        path, relative to --data-raw (default: the data dir)
+  n_samples                    samples per channel at corpus.yaml's sample_rate, of the segment if
+                               the row is one
+  text                         what was said
+  speaker, session, dialogue   names
+  turn                         whole number, the place in the dialogue
+  emotion, sentiment           names of corpus.yaml's labels
+  valence, arousal, dominance  from 0 to 1
+and, where any row has them:
+  start, end                   seconds: the row is this segment of the audio; empty is the beginning
+                               and the end of the file. It is read by seeking, nothing is copied
+  sentiment_score              from -3 to 3
+  corpus                       where the row comes from, in a data dir of several corpora
+Any further column is kept as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.audio.loading import AudioError, measure_all
+from data_prep.audio.segment import audio_of
 from data_prep.cells import id_key
 from data_prep.command_line import make_parser, run
 from data_prep.features.stored import find_faults
@@ -184,23 +201,28 @@ def _audio_faults(
     """
     faults, warnings = [], []
     rows = [(str(p), r, u) for p, found in manifests.items() for r, u in found if u.audio]
-    paths = list(dict.fromkeys(raw / (u.audio or "") for _, _, u in rows))
-    found = measure_all(paths, rate, workers=workers, progress=progress)
-    length = dict(zip(paths, found, strict=True))
-    for file, row, utterance in rows:
-        measured = length[raw / (utterance.audio or "")]
+    parts = [(raw / (u.audio or ""), u.start or 0.0, u.end) for _, _, u in rows]
+    distinct = list(dict.fromkeys(parts))
+    found = measure_all(distinct, rate, workers=workers, progress=progress)
+    length = dict(zip(distinct, found, strict=True))
+    for (file, row, utterance), part in zip(rows, parts, strict=True):
+        measured = length[part]
         if isinstance(measured, AudioError):
             remedy = "copy the file again, or empty audio and n_samples; see --data-raw"
+            if utterance.is_segment:
+                remedy = "correct start and end, which are seconds in the file, or " + remedy
             faults.append(Fault(file, row, f"audio {utterance.audio}: {measured}", remedy))
             continue
         for warning in measured.warnings:
             remedy = "it is used as it is; empty audio and n_samples to leave it out"
-            warnings.append(Fault(file, row, f"audio {utterance.audio}: {warning}", remedy))
+            warnings.append(
+                Fault(file, row, f"audio {audio_of(utterance, Path())}: {warning}", remedy)
+            )
         n_samples = measured.n_samples
         if abs(n_samples - (utterance.n_samples or n_samples)) > LENGTH_TOLERANCE:
             what = (
-                f"n_samples is {utterance.n_samples} where {utterance.audio} has {n_samples} "
-                f"at {rate} Hz"
+                f"n_samples is {utterance.n_samples} where {audio_of(utterance, Path())} has "
+                f"{n_samples} at {rate} Hz"
             )
             faults.append(Fault(file, row, what, "write the length it has"))
     return faults, warnings
@@ -227,7 +249,7 @@ def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fa
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every fault of the data dir and their count; 0 when there is none."""
-    parser = make_parser("validate", "Check a data dir: list every fault with file, row, remedy.")
+    parser = make_parser("validate", __doc__ or "")
     parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
     parser.add_argument(
         "--data-raw", type=Path, help="folder that audio paths start from (default: the data dir)"

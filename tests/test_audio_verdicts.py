@@ -13,11 +13,11 @@ from audio_kinds import KINDS, VOICE, holed, stereo
 from data_prep.audio.loading import (
     AudioError,
     load_audio,
-    load_file,
     load_with_warnings,
     measure_all,
     measure_audio,
 )
+from data_prep.audio.segment import as_segment
 from data_prep.schema import Corpus, Fault, Utterance, write_corpus
 from data_prep.table import prepare_table
 from data_prep.tables.recipe import TableRecipe
@@ -99,7 +99,7 @@ def by_training(path: Path, log: Log) -> Verdict:
 
 def by_tokenizing(path: Path, log: Log) -> Verdict:
     log.clear()
-    samples = load_file(path)
+    samples = as_segment(path).load()
     return len(samples), kinds([line.partition(f"{path}: ")[2] for line in log.messages])
 
 

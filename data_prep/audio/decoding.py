@@ -228,6 +228,7 @@ class SoundfileReader:
         self.subtype = str(self._sound.subtype)
         self.is_checked = self.subtype.startswith(_INTEGERS)
         self.warnings: tuple[str, ...] = ()
+        self._position = 0  # which libsndfile does not tell where it cannot seek
 
     def skip(self, n_frames: int) -> None:
         if not n_frames:

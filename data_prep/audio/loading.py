@@ -21,7 +21,6 @@ all of them. The rules:
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -58,13 +57,10 @@ __all__ = [
     "TooLongError",
     "UnknownFormatError",
     "default_workers",
-    "file_error",
     "load_audio",
-    "load_file",
     "load_with_warnings",
     "measure_all",
     "measure_audio",
-    "read_segment",
     "resampled",
     "resampled_length",
 ]
@@ -80,22 +76,12 @@ _AT_ONCE = 1 << 22  # samples resampled in one call; more go through a stream, w
 Span: TypeAlias = tuple[float, float | None]  # start and end in seconds, None: the recording's
 Segment: TypeAlias = tuple[Path, float, float | None]
 
-logger = logging.getLogger(__name__)
-
 
 class Measured(NamedTuple):
     """Samples per channel at the rate asked for, and what is odd about them."""
 
     n_samples: int
     warnings: tuple[str, ...] = ()
-
-
-class SegmentAudio(NamedTuple):
-    """Samples (frames, channels) float32, their rate in Hz, and how the file stores them."""
-
-    samples: Block
-    rate: float
-    subtype: str
 
 
 def load_audio(
@@ -152,20 +138,6 @@ def load_with_warnings(
         return samples, part.verdict(len(samples), sample_rate).warnings
 
 
-def read_segment(source: Source, start: float = 0.0, end: float | None = None) -> SegmentAudio:
-    """Read a segment with its channels, at its own rate. Raises AudioError as `load_audio`."""
-    with open_audio(source, limits=DEFAULT_LIMITS) as reader:
-        part = _Part(reader, start, end, DEFAULT_LIMITS)
-        reader.skip(part.first)
-        blocks = []
-        for block in _blocks(reader, part):
-            part.take(block)
-            blocks.append(block)
-        part.finish()
-        part.verdict(part.n_frames, reader.rate)
-        return SegmentAudio(np.concatenate(blocks), reader.rate, reader.subtype)
-
-
 def measure_audio(
     path: str | Path,
     target_rate: int,
@@ -212,27 +184,6 @@ def measure_all(
         finally:
             pool.shutdown(cancel_futures=True)  # at Ctrl-C do not wait for those not begun
     return results
-
-
-def load_file(
-    path: str | Path, sample_rate: int = SAMPLE_RATE, start: float = 0.0, end: float | None = None
-) -> FloatArray:
-    """Load as `load_audio` what a manifest names; log what is odd.
-
-    Raises ValueError with the path and a remedy.
-    """
-    try:
-        samples, warnings = load_with_warnings(path, sample_rate=sample_rate, start=start, end=end)
-    except AudioError as error:
-        raise file_error(path, error) from error
-    for warning in warnings:
-        logger.warning("%s: %s", path, warning)
-    return samples
-
-
-def file_error(path: str | Path, error: AudioError) -> ValueError:
-    """The error of a file that a manifest names, with the path and a remedy."""
-    return ValueError(f"{path}: {error}; check --data-raw, fetch the file again, or drop its row")
 
 
 def resampled(waveform: FloatArray, rate: float, sample_rate: int) -> FloatArray:

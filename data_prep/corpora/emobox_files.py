@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from data_prep.cells import find_id_fault
 from data_prep.documents import ForeignDocument, load_json, validate
 from data_prep.files.visible import visible
-from data_prep.records import SPLITS, Fault, ManifestError, raise_faults
+from data_prep.records import SPLITS, Fault, ManifestError, raise_faults, segment_fault
 from data_prep.tables.reader import open_table
 
 LABEL_FILE = "label_map.json"
@@ -151,6 +151,9 @@ def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[int, Item]]:
             faults.append(fault if isinstance(fault, Fault) else _fault(path, row.number, fault))
             continue
         times = line.start_time, line.end_time
+        if odd := segment_fault(line.wav, *times):
+            faults.append(Fault(str(path), row.number, odd[0], _COMPARE))
+            continue
         yield row.number, Item(line.key, line.dataset, line.wav, line.emo, *times)
 
 

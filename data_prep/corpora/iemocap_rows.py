@@ -105,7 +105,7 @@ def make_rows(
 
 
 def _extra(turn: Turn) -> dict[str, str]:
-    """The release's label, who said what, and when."""
+    """The release's label, who said what, and when in the dialogue (`audio` is the turn alone)."""
     agreement = turn.agreement()
     extra = {
         "label": turn.label,
@@ -113,8 +113,8 @@ def _extra(turn: Turn) -> dict[str, str]:
         "agreement": "" if agreement is None else f"{agreement:.3f}",
         "votes": "; ".join(f"{who} {' '.join(vote)}" for who, vote in turn.votes.items()),
         "ratings": " | ".join(f"{who} {rating}" for who, rating in turn.ratings.items()),
-        "start": f"{turn.start:.4f}",
-        "end": f"{turn.end:.4f}",
+        "turn_start": f"{turn.start:.4f}",
+        "turn_end": f"{turn.end:.4f}",
     }
     return {name: value for name, value in extra.items() if value}
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_prep.audio.loading import FloatArray, load_file
+from data_prep.audio.loading import FloatArray
+from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
 
 EGEMAPS = "egemaps"
@@ -28,10 +28,10 @@ def settings() -> dict[str, Any]:
     return {"features": EGEMAPS, "feature_set": "eGeMAPSv02", "opensmile": version}
 
 
-def build_egemaps() -> Callable[[Path], FloatArray]:
-    """The function from a file to its functionals, (1, 88)."""
+def build_egemaps() -> Callable[[AudioSegment], FloatArray]:
+    """The function from audio to its functionals, (1, 88)."""
     functionals = build_functionals()
-    return lambda file: functionals(load_file(file))
+    return lambda audio: functionals(audio.load())
 
 
 def build_functionals() -> Callable[[FloatArray], FloatArray]:

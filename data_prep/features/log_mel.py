@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from data_prep.audio.frames import FRAME_MS, FloatArray, log_mel, num_frames
-from data_prep.audio.loading import load_file
+from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
 
 LOG_MEL = "log_mel"
@@ -24,6 +23,6 @@ def frames_of(waveform: FloatArray) -> FloatArray:
     return log_mel(waveform, SAMPLE_RATE, N_MELS)
 
 
-def build_log_mel() -> Callable[[Path], FloatArray]:
-    """The function from a file to its frames."""
-    return lambda file: frames_of(load_file(file))
+def build_log_mel() -> Callable[[AudioSegment], FloatArray]:
+    """The function from audio to its frames."""
+    return lambda audio: frames_of(audio.load())

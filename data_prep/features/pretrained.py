@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data_prep.audio.segment import audio_of
 from data_prep.features.frame_files import FloatArray
 from data_prep.schema import SAMPLE_RATE, Utterance
 from data_prep.tokens.folder import sequence_digest
@@ -113,11 +114,11 @@ class PretrainedFeatures:
         from emo_fairseq.data.waveform import WaveformDataset
 
         limit = int(self.max_seconds * SAMPLE_RATE)
-        paths = [row.audio and self.audio_root / row.audio for row in rows]
+        audio = [audio_of(row, self.audio_root) for row in rows]
         n_samples = np.array([row.n_samples or 0 for row in rows])
         _say_cuts(split, n_samples > limit, f"{self.max_seconds:g} seconds")
         names = [f"{split}.tsv: {row.id}" for row in rows]
-        return WaveformDataset([path or None for path in paths], n_samples, limit, names)
+        return WaveformDataset(audio, n_samples, limit, names)
 
     def _tokens(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
         from emo_fairseq.data.tokens import TokenDataset, open_binarised

@@ -71,8 +71,9 @@ class FeatureCard(Document):
 
 
 def rows_digest(rows: Iterable[Utterance]) -> str:
-    """What features of a split depend on, as its manifest tells it: ids, audio paths, lengths."""
-    return sequence_digest((row.id, f"{row.audio} {row.n_samples}") for row in rows)
+    """Digest what features of a split depend on in its manifest: ids, audio, segment, length."""
+    sounds = ((row.id, f"{row.audio} {row.n_samples}{row.segment_key}") for row in rows)
+    return sequence_digest(sounds)
 
 
 def _rows_digests(rows: Sequence[Utterance], settings: Mapping[str, Any]) -> dict[str, str]:

@@ -1,15 +1,23 @@
 """audformat databases (a header db.yaml and a file a table) as tables of rows, by split.
 
 Read with the package audformat (`pip install audformat`). The tables that are taken are joined by
-file: a segmented table's rows are stretches, which are cut into OUT_DIR/audio and take over what
-filewise tables say of their file; a file that no segment is of is a row of its own. Columns keep
-their names; `id` is the file's path without suffix, for a stretch with its milliseconds. Splits are
-those of the tables (`split_id`), if any has one: then a row in no such table is none.
+file: a segmented table's rows are segments of their recordings, by `start` and `end`, and take over
+what filewise tables state about their file; a file without segments is a row of its own. Columns
+keep their names; `id` is the file's path without suffix, for a segment with its milliseconds.
+Splits are those of the tables (`split_id`), if any has one: then a row in no such table is none.
+
+audformat writes times as `0 days 00:00:01.500000`; other tools write plain seconds into the same
+tables, which are taken for seconds. Tables that audformat has cached as pickles are refused, since
+loading a pickle runs what it holds.
 """
 
 from __future__ import annotations
 
+import csv
 import importlib
+import re
+import shutil
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,14 +25,16 @@ from typing import Any
 
 import yaml
 
-from data_prep.cells import file_stem
-from data_prep.corpora.cut_audio import SUFFIX, Stretch, cut_all
-from data_prep.records import SPLITS, Fault, raise_faults
+from data_prep.records import SPLITS, Fault, ManifestError, raise_faults
 from data_prep.tables.hf_files import SPLIT_OF
 from data_prep.tables.reader import Row, plain
 from data_prep.tables.recipe import TableRecipe
 
 HEADER = "db.yaml"
+
+_STEM = "db"  # of the header and of the tables, db.emotion.csv
+
+_PLAIN_NUMBER = re.compile(r"\d+\.?\d*|\.\d+")
 
 Key = tuple[str, float, float | None]  # file, and start and end in seconds
 Cells = dict[str, str]
@@ -44,7 +54,7 @@ class AudformatTable:
 
 
 def open_audformat(
-    folder: Path, names: Sequence[str], out_dir: Path, recipe: TableRecipe
+    folder: Path, names: Sequence[str], recipe: TableRecipe
 ) -> tuple[dict[str, list[AudformatTable]], TableRecipe]:
     """The tables by split, "" where the database knows none, and the recipe with audio's folder.
 
@@ -57,10 +67,6 @@ def open_audformat(
         raise ValueError(f"{header}: has no table {', '.join(unknown)}; it has {known}")
     tables = {name: database.tables[name] for name in names or database.tables}
     rows, split_of = _join(header, database, tables)
-    stretched = any(start or end is not None for _, start, end in rows)
-    raw = recipe.data_raw or folder
-    if stretched:
-        _cut(header, rows, raw, out_dir, recipe.drop_bad_audio)
     columns = dict.fromkeys(name for cells in rows.values() for name in cells)
     content: dict[str, list[tuple[int, Cells]]] = {}
     for number, (key, cells) in enumerate(rows.items(), start=1):
@@ -74,7 +80,7 @@ def open_audformat(
         if split in content
     }
     licence = recipe.licence or str(database.license or "")
-    return found, replace(recipe, data_raw=out_dir if stretched else raw, licence=licence)
+    return found, replace(recipe, data_raw=recipe.data_raw or folder, licence=licence)
 
 
 def _name(header: Path, split: str) -> Path:
@@ -83,21 +89,68 @@ def _name(header: Path, split: str) -> Path:
 
 
 def _load(folder: Path) -> Any:
+    if pickles := sorted(folder.glob(f"{_STEM}.*.pkl")):
+        what = "a table stored as a pickle, which can run any code when it is loaded"
+        remedy = "delete it where the table is there as .csv or .parquet, or save it as one"
+        raise ManifestError(Fault(str(pickles[0]), None, what, remedy))
     try:
         audformat = importlib.import_module("audformat")
     except ImportError as error:
         raise ValueError(f"{folder}: needs audformat; `pip install audformat`") from error
     try:
-        return audformat.Database.load(str(folder), load_data=True, verbose=False)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, yaml.YAMLError) as error:
+        with tempfile.TemporaryDirectory() as scratch:
+            place = with_units(folder, Path(scratch))
+            return audformat.Database.load(str(place), load_data=True, verbose=False)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        csv.Error,
+        yaml.YAMLError,
+    ) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{folder / HEADER}: no audformat database ({reason})") from error
+
+
+def with_units(folder: Path, scratch: Path) -> Path:
+    """Return a folder with the database's tables in which times have a unit.
+
+    audformat takes a time without one for nanoseconds or refuses it. Without such times it is
+    `folder` itself; else `scratch`, with copies.
+    """
+    changed = {}
+    for path in sorted(folder.glob(f"{_STEM}.*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        if header[:3] == ["file", "start", "end"] and any(map(_has_plain_time, rows)):
+            changed[path.name] = [header, *map(_with_unit, rows)]
+    if not changed:
+        return folder
+    tables = [*folder.glob(f"{_STEM}.*.csv"), *folder.glob(f"{_STEM}.*.parquet")]
+    for path in (folder / HEADER, *tables):
+        if path.name in changed:
+            with (scratch / path.name).open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(changed[path.name])
+        else:
+            shutil.copy(path, scratch)
+    return scratch
+
+
+def _has_plain_time(row: Sequence[str]) -> bool:
+    return any(_PLAIN_NUMBER.fullmatch(time) for time in row[1:3])
+
+
+def _with_unit(row: Sequence[str]) -> list[str]:
+    times = (f"{time}s" if _PLAIN_NUMBER.fullmatch(time) else time for time in row[1:3])
+    return [*row[:1], *times, *row[3:]]
 
 
 def _join(
     header: Path, database: Any, tables: Mapping[str, Any]
 ) -> tuple[dict[Key, Cells], dict[Key, str]]:
-    """Rows by file and stretch, and the split of those that have one."""
+    """Rows by file and segment, and the split of those that have one."""
     rows: dict[Key, Cells] = {}
     split_of: dict[Key, str] = {}
     faults: list[Fault] = []
@@ -119,7 +172,7 @@ def _join(
 def _with_segments(
     rows: dict[Key, Cells], split_of: dict[Key, str]
 ) -> tuple[dict[Key, Cells], dict[Key, str]]:
-    """Files give way to their stretches, which keep what is said of the file."""
+    """Files give way to their segments, which keep what is stated about the file."""
     whole = {key[0]: key for key in rows if key[1:] == (0.0, None)}
     cut = {key[0] for key in rows if key[1:] != (0.0, None)}
     joined: dict[Key, Cells] = {}
@@ -129,7 +182,7 @@ def _with_segments(
         if file == key and key[0] in cut:
             continue
         ids = {"id": _id(key), "audio": key[0]}
-        joined[key] = {**ids, **(rows[file] if file else {}), **cells}
+        joined[key] = {**ids, **(rows[file] if file else {}), **cells, **_times(key)}
         if split := split_of.get(key) or (file and split_of.get(file)):
             splits[key] = split
     return joined, splits
@@ -163,29 +216,20 @@ def _rows(table: Any) -> Iterator[tuple[Key, Cells]]:
             yield (file, start.total_seconds(), None if seconds != seconds else seconds), cells
 
 
+def _times(key: Key) -> Cells:
+    """Return the start and end of a segment, nothing of a whole file."""
+    _, start, end = key
+    if not start and end is None:
+        return {}
+    return {"start": repr(start), "end": "" if end is None else repr(end)}
+
+
 def _id(key: Key) -> str:
     file, start, end = key
     name = Path(file).with_suffix("").as_posix()
     if key[1:] == (0.0, None):
         return name
     return f"{name}_{round(start * 1000)}_{'end' if end is None else round(end * 1000)}"
-
-
-def _cut(header: Path, rows: dict[Key, Cells], raw: Path, out_dir: Path, lenient: bool) -> None:
-    """Cut every row's sound into OUT_DIR/audio; whole files too, to start from one folder."""
-    stretches = []
-    for (file, start, end), cells in rows.items():
-        cells["audio"] = f"audio/{file_stem(cells['id'])}{SUFFIX}"
-        stretches.append(Stretch(raw / file, start, end, out_dir / cells["audio"]))
-    faults = []
-    for stretch, error in zip(stretches, cut_all(stretches), strict=True):
-        if error is None:
-            continue
-        stretch.target.unlink(missing_ok=True)
-        what = f"{stretch.source}: {error}"
-        faults.append(Fault(str(header), None, what, "mend it, or add --drop-bad-audio"))
-    if not lenient:
-        raise_faults(faults)
 
 
 def _class_names(database: Any, tables: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -14,6 +14,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "arousal": ("EmoAct", "A"),
     "dominance": ("EmoDom", "D"),
 }
+TIMES = ("start", "end")  # of audio
+SEGMENTS = {"file", *TIMES}  # audformat's index of segments; a "file" alone may be any
 FEATURES = {"emotion2vec": "emotion2vec_features"}  # feature folder -> column
 
 
@@ -31,6 +33,8 @@ def map_columns(
     taken = {*given.values(), *ignored}
     free = [name for name in columns if name not in taken]
     mapped = dict(given)
+    if "audio" not in {*columns, *given} and set(free) >= SEGMENTS:
+        mapped["audio"] = "file"
     for field in FIELDS:
         found = [name for name in (field, *ALIASES.get(field, ())) if name in free]
         if field not in given and len(found) > 1:
@@ -38,7 +42,8 @@ def map_columns(
                 f"{' and '.join(found)} could both be {field}; say --column {field}={found[0]}, or "
                 f"--ignore {found[1]}"
             )
-        if field not in given and found:
+        is_time_of_text = field in TIMES and "audio" not in mapped
+        if field not in given and found and not is_time_of_text:
             mapped[field] = found[0]
     _check_one_set({axis: mapped[axis] for axis in AXES if axis in mapped and axis not in given})
     return mapped

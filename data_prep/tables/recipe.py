@@ -39,6 +39,7 @@ class TableRecipe:
     licence: str = ""
     citation: str = ""
     notes: Sequence[str] = ()  # of whoever made the recipe, for corpus.yaml
+    unread: Sequence[str] | None = None  # columns that nothing reads (default: of the table itself)
 
 
 def check_recipe(recipe: TableRecipe, tables: Mapping[str, Path]) -> None:
@@ -61,6 +62,9 @@ def check_recipe(recipe: TableRecipe, tables: Mapping[str, Path]) -> None:
         ),
         f"{', '.join(mapped_axes)}: the scale is not known; add --vad-scale LOW HIGH": (
             bool(mapped_axes) and recipe.vad_scale is None
+        ),
+        "start and end are the segment of an audio file; add --column audio=COLUMN": (
+            bool({"start", "end"} & set(columns)) and "audio" not in columns
         ),
         f"--vad-scale {low:g} {high:g} is empty; give the lower end first": not low < high,
         "the splits are not known, or known twice; give one of --split-column, --split-by and "

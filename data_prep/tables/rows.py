@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.cells import find_id_fault, find_label_fault, find_value_fault, read_text, shown
-from data_prep.records import raise_faults
+from data_prep.records import raise_faults, segment_fault
 from data_prep.schema import LABEL_COLUMNS, SPLITS, Corpus, DroppedRow, Fault, Utterance, scale_vad
 from data_prep.tables.reader import class_name, open_table, plain, require_columns, text_cell
 from data_prep.tables.recipe import TableRecipe
+from data_prep.tables.segments import SECONDS, parse_seconds
 
 SCORE_SCALE = (-3.0, 3.0)
 
@@ -146,9 +147,10 @@ class _RowReader:
         return split
 
     def utterance(self) -> Utterance:
+        audio, (start, end) = self.audio(), self.segment()
         return Utterance(
             id=self.id(),
-            audio=self.audio(),
+            audio=audio,
             text=self.text(),
             speaker=self.field("speaker"),
             session=self.field("session"),
@@ -161,6 +163,8 @@ class _RowReader:
             dominance=self.axis("dominance"),
             sentiment_score=self.number("sentiment_score", _score, "a number from -3 to 3"),
             corpus=self.field("corpus"),
+            start=start,
+            end=end,
             extra={column: self.cell(column) for column in self.recipe.extra},
         )
 
@@ -190,6 +194,13 @@ class _RowReader:
             return Path(value).relative_to(root.resolve()).as_posix()
         self.faults.append((f"audio {value} lies outside --data-raw {root}", "name its folder"))
         return None
+
+    def segment(self) -> tuple[float | None, float | None]:
+        start = self.number("start", parse_seconds, SECONDS)
+        end = self.number("end", parse_seconds, SECONDS)
+        if fault := segment_fault(self.field("audio"), start, end):
+            self.faults.append(fault)
+        return start, end
 
     def label(self, key: str) -> str | None:
         column = self.recipe.columns.get(key)

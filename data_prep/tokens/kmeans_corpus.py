@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.audio.frames import FloatArray, num_frames
+from data_prep.audio.segment import audio_of
 from data_prep.schema import Utterance, read_corpus
 from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits, train_rows
 from data_prep.tokens.folder import EOS, TokenFolder, Tokens
@@ -76,9 +77,9 @@ def sample_frames(
     Every utterance gives its share by length, drawn from a random stream of its own, so that the
     number of workers changes nothing. Shapes (N, C), (C,), (C,).
     """
-    heard = [row for row in rows if row.audio and row.n_samples]
+    heard = [(row, audio) for row in rows if (audio := audio_of(row, root)) and row.n_samples]
     rate = settings["sample_rate"]
-    lengths = np.array([num_frames(row.n_samples or 0, rate) for row in heard], dtype=np.int64)
+    lengths = np.array([num_frames(row.n_samples or 0, rate) for row, _ in heard], dtype=np.int64)
     if not lengths.sum():
         raise ValueError(
             "the train split has no audio of 25 ms or more; "
@@ -87,8 +88,8 @@ def sample_frames(
     share = min(1.0, settings["max_train_frames"] / lengths.sum())
     quotas = np.diff(np.floor(np.cumsum(lengths) * share), prepend=0).astype(int).tolist()
     tasks = [
-        (Sound(row.id, root / str(row.audio)), quota, (settings["seed"], i))
-        for i, (row, quota) in enumerate(zip(heard, quotas, strict=True))
+        (Sound(row.id, audio), quota, (settings["seed"], i))
+        for i, ((row, audio), quota) in enumerate(zip(heard, quotas, strict=True))
     ]
     build = partial(_build_sampler, settings["features"], rate)
     parts, totals = [], np.zeros(1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.audio.loading import FloatArray, load_file
+from data_prep.audio.loading import FloatArray
+from data_prep.audio.segment import AudioSegment, audio_of
 from data_prep.features.stored import rows_digest
 from data_prep.files.digests import file_digest
 from data_prep.schema import Utterance
@@ -15,33 +17,35 @@ from data_prep.tokens.folder import sequence_digest
 
 
 class Sound(NamedTuple):
-    """One utterance's audio file. What is wrong with it is told with the utterance's name."""
+    """One utterance's audio. What is wrong with it is raised with the utterance's name."""
 
     name: str
-    path: Path
+    audio: AudioSegment
     n_samples: int = 0  # as the manifest counts them
-    content: str = ""  # SHA-256 of the file
+    content: str = ""  # SHA-256 of the file, and which part of it
 
     def read(self, rate: int) -> FloatArray:
         """(n_samples,) mono at `rate`."""
         try:
-            return load_file(self.path, rate)
+            return self.audio.load(rate)
         except ValueError as error:
             raise ValueError(f"utterance {self.name!r}: {error}") from error
 
-    def with_content(self) -> Sound:
-        """With the SHA-256 of the file."""
+    def with_content(self, digest: Callable[[Path], str]) -> Sound:
+        """With what identifies its content, by the `digest` of a file."""
         try:
-            return self._replace(content=file_digest(self.path))
+            return self._replace(content=digest(self.audio.path) + self.audio.key)
         except ValueError as error:
             raise ValueError(f"utterance {self.name!r}: {error}") from error
 
 
 def speech_job(root: Path, rows: Sequence[Utterance]) -> SplitJob[Sound | None]:
     """The sounds of one split; their digest is of the files' content, wherever they lie."""
+    digest_once = cache(file_digest)  # one recording holds many segments
     sounds = [
-        Sound(row.id, root / row.audio, row.n_samples or 0).with_content() if row.audio else None
+        Sound(row.id, audio, row.n_samples or 0).with_content(digest_once) if audio else None
         for row in rows
+        for audio in [audio_of(row, root)]
     ]
     contents = [sound and sound.content for sound in sounds]
     digest = sequence_digest(zip((row.id for row in rows), contents, strict=True))

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from data_prep.number_types import positive_int, positive_number
 from data_prep.tables.reader import TableFormat
 from emo_fairseq.command.answerable import check_answerable
 from emo_fairseq.command.checkpoints import find_checkpoint, is_model_folder
-from emo_fairseq.command.predict_items import STDIN, questions
+from emo_fairseq.command.predict_items import STDIN, any_segments, questions
 from emo_fairseq.command.predict_output import check_output, opened_output
 from emo_fairseq.command.predict_question import Question
 from emo_fairseq.command.predict_tables import Columns
@@ -45,6 +46,9 @@ def add(subcommands: Any) -> None:
     option("--text", help="what was said: alone, or with one audio file")
     option("--text-column", default="text", metavar="NAME", help="of tables (default: text)")
     option("--audio-column", default="audio", metavar="NAME", help="of tables (default: audio)")
+    times = "of tables, seconds in the audio (default: {})"
+    option("--start-column", default="start", metavar="NAME", help=times.format("start"))
+    option("--end-column", default="end", metavar="NAME", help=times.format("end"))
     quotes = "a quote in a table is a quote, and encloses no cell"
     option("--no-quotes", action="store_true", help=quotes)
     option("--format", choices=("csv", "jsonl"), default="csv", help="default: %(default)s")
@@ -80,27 +84,33 @@ def run(options: argparse.Namespace) -> int:
     columns = Columns(
         options.text_column,
         options.audio_column,
+        options.start_column,
+        options.end_column,
         recogniser.modalities,
         TableFormat(quotes=not options.no_quotes),
     )
+    has_times = options.timeline or any_segments(options.items, columns)
     asked = questions(options.items, options.text, columns, sys.stdin)
     first = next(asked, None)  # a mistake in the command line leaves no file behind
-    n_items = n_failed = 0
+    n_failed = 0
+    counts: Counter[str] = Counter()
     with opened_output(options.output) as out:
-        rows = FORMATS[options.format](out, recogniser, options.timeline)
-        for answer in _answers(recogniser, _again(first, asked), options):
+        rows = FORMATS[options.format](out, recogniser, has_times)
+        for answer in _answers(recogniser, _again(first, asked, counts), options):
             rows.write(answer)
             n_failed += "error" in answer
-            n_items += "error" in answer or answer.get("start", 0.0) == 0.0
     if n_failed:
-        sys.stderr.write(f"{n_failed} of {n_items} items failed; see the column error\n")
+        sys.stderr.write(f"{n_failed} of {counts['items']} items failed; see the column error\n")
     return _FAILED if n_failed else 0
 
 
-def _again(first: Question | None, others: Iterator[Question]) -> Iterator[Question]:
-    if first is not None:
-        yield first
-    yield from others
+def _again(
+    first: Question | None, others: Iterator[Question], counts: Counter[str]
+) -> Iterator[Question]:
+    """All of them, counted."""
+    for question in chain([] if first is None else [first], others):
+        counts["items"] += 1
+        yield question
 
 
 def _recogniser(options: argparse.Namespace) -> Any:
@@ -159,7 +169,7 @@ def _of_chunk(recogniser: Any, chunk: tuple[Question, ...], batch_size: int) -> 
         halves = chunk[:middle], chunk[middle:]
         return [answer for half in halves for answer in _of_chunk(recogniser, half, batch_size)]
     return [
-        {"item": question.name, **prediction.as_dict()}
+        {"item": question.name, **question.times, **prediction.as_dict()}
         for question, prediction in zip(chunk, predictions, strict=True)
     ]
 
@@ -194,4 +204,4 @@ def _reason(question: Question, error: Exception, name: str) -> str:
 
 
 def _failure(question: Question, error: str) -> Answer:
-    return {"item": question.name, "error": error}
+    return {"item": question.name, **question.times, "error": error}

@@ -10,7 +10,7 @@ from typing import TextIO
 from data_prep.files.suffixes import AUDIO_SUFFIXES
 from data_prep.files.visible import visible
 from emo_fairseq.command.predict_question import Question, checked, opened
-from emo_fairseq.command.predict_tables import TABLES, Columns, table_rows
+from emo_fairseq.command.predict_tables import TABLES, Columns, has_segments, table_rows
 from emo_fairseq.errors import UsageError
 
 STDIN = "-"
@@ -41,6 +41,12 @@ def questions(
         raise UsageError("predict: nothing to predict; give files, a folder, -, or --text")
     for place in places:
         yield from _of_place(place, columns, stdin)
+
+
+def any_segments(places: Sequence[str], columns: Columns) -> bool:
+    """Whether one of the places is a table whose rows may be segments."""
+    tables = (Path(place) for place in places if Path(place).suffix.lower() in TABLES)
+    return any(has_segments(path, columns) for path in tables if not _is_folder(path))
 
 
 def _is_audio(place: str) -> bool:

@@ -16,11 +16,11 @@ class CsvRows:
     Args:
         out: takes the rows.
         labels, axes, auxiliary: of the recogniser.
-        timeline: rows are stretches.
+        has_times: rows may be segments.
     """
 
-    def __init__(self, out: TextIO, recogniser: Any, timeline: bool) -> None:
-        place = ["start", "end"] if timeline else []
+    def __init__(self, out: TextIO, recogniser: Any, has_times: bool) -> None:
+        place = ["start", "end"] if has_times else []
         of_labels = ["label", *(f"{PROBABILITY}{label}" for label in recogniser.labels)]
         numbers = [f"{PREDICTION_OF}{axis}" for axis in recogniser.axes]
         others = [f"{name}.{one}" for name, names in recogniser.auxiliary.items() for one in names]
@@ -46,7 +46,7 @@ class CsvRows:
 class JsonRows:
     """A JSON object a line, with all that a prediction holds but its embedding."""
 
-    def __init__(self, out: TextIO, recogniser: Any, timeline: bool) -> None:
+    def __init__(self, out: TextIO, recogniser: Any, has_times: bool) -> None:
         self._out = out
 
     def write(self, row: Row) -> None:

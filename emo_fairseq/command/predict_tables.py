@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_prep.audio.segment import AudioSegment
 from data_prep.cells import find_id_fault, find_value_fault, id_key, shown
-from data_prep.records import ManifestError
+from data_prep.records import ManifestError, segment_fault
 from data_prep.tables.reader import (
     JSONL,
     TABLES,
@@ -20,11 +21,12 @@ from data_prep.tables.reader import (
     plain,
     text_cell,
 )
+from data_prep.tables.segments import SECONDS, parse_seconds, time_field, unread_times
 from emo_fairseq.command.predict_question import Question, checked
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
 
-__all__ = ["TABLES", "Columns", "table_rows"]
+__all__ = ["TABLES", "Columns", "has_segments", "table_rows"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Columns:
 
     text: str = "text"
     audio: str = "audio"
+    start: str = "start"
+    end: str = "end"
     modalities: tuple[str, ...] = (TEXT, SPEECH)
     format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
 
@@ -56,19 +60,22 @@ class Columns:
 def table_rows(path: Path, columns: Columns) -> Iterator[Question]:
     """The items of one table; audio paths start from its folder.
 
-    A row that cannot be read, or whose id or text :mod:`data_prep.cells` refuses, is an item with
-    its error. How many cells are skipped that the model does not read is written to standard error.
+    Audio is the segment from `start` to `end`, where the table has these columns. A row that cannot
+    be read, or whose id or text :mod:`data_prep.cells` refuses, is an item with its error. How many
+    cells are skipped that the model does not read is written to standard error.
 
     Raises:
-        UsageError: no such file, no table, none of the columns, or no rows.
+        UsageError: no such file, no table, none of the columns, or no rows; columns of times that
+            nothing reads, where rows share an audio file.
     """
     try:
         table = open_table(path, columns.format)
         _check_columns(table, columns)
+        _check_times(table, columns)
     except ManifestError as error:
         raise UsageError(str(error)) from None
     reader = _ItemReader(path, columns)
-    for row in table.rows({"id", columns.text, columns.audio}):
+    for row in table.rows({"id", columns.text, columns.audio, columns.start, columns.end}):
         if row.fault is not None:
             why = f"{row.fault.what}; {row.fault.remedy}"
             yield Question(f"{path}: row {row.number}", error=why)
@@ -88,6 +95,37 @@ def _check_columns(table: Table, columns: Columns) -> None:
             f"{', '.join(table.columns) or 'none'}; name yours with --text-column and "
             "--audio-column"
         )
+
+
+def has_segments(path: Path, columns: Columns) -> bool:
+    """Whether a table has a column of times, so that answers get them."""
+    try:
+        names = open_table(path, columns.format).columns
+    except ManifestError:
+        return False  # which is raised when its rows are read
+    reads_audio = columns.audio in names and columns.audio not in columns.unread
+    return reads_audio and not {columns.start, columns.end}.isdisjoint(names)
+
+
+def _check_times(table: Table, columns: Columns) -> None:
+    """Refuse columns of times that nothing reads where rows share audio; else write a note."""
+    names = {"start": columns.start, "end": columns.end}
+    if columns.audio not in table.columns or columns.audio in columns.unread:
+        return
+    mapped = [field for field, name in names.items() if name in table.columns]
+    others = [name for name in table.columns if name not in names.values()]
+    if not any(map(time_field, others)):
+        return
+    audio = (row.cells.get(columns.audio) for row in table.rows({columns.audio}))
+    shared = (path for path in audio if isinstance(path, str))
+    found = unread_times(others, mapped, shared, "--{field}-column {column}")
+    if found is None:
+        return
+    what, remedy, is_shared = found
+    sentence = f"{table.path}: {what}; {remedy}"
+    if is_shared:
+        raise UsageError(f"{sentence}, or rename what is no time in the audio")
+    sys.stderr.write(f"{sentence}\n")
 
 
 class _ItemReader:
@@ -136,4 +174,25 @@ class _ItemReader:
         )
         if path is not None and (fault := find_value_fault("the path", path)):
             raise ValueError("; ".join(fault))
-        return checked(name, None if path is None else self.path.parent / path, text)
+        if path is None:
+            return checked(name, None, text)
+        return checked(name, self._audio(self.path.parent / path, cells), text)
+
+    def _audio(self, path: Path, cells: Mapping[str, Any]) -> Path | AudioSegment:
+        times = [
+            None if is_missing(cells.get(column)) else _seconds(column, cells[column])
+            for column in (self.columns.start, self.columns.end)
+        ]
+        if times == [None, None]:
+            return path
+        start, end = times
+        if fault := segment_fault(str(path), start, end):
+            raise ValueError("; ".join(fault))
+        return AudioSegment(path, start or 0.0, end)
+
+
+def _seconds(column: str, cell: Any) -> float:
+    try:
+        return parse_seconds(plain(cell).strip())
+    except ValueError:
+        raise ValueError(f"{column} is {plain(cell)!r}, not {SECONDS}") from None

@@ -8,7 +8,7 @@ from typing import Any
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.files.digests import file_digests
+from data_prep.audio.segment import audio_digests
 from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
 
@@ -16,8 +16,8 @@ from emo_fairseq.errors import UsageError
 def content_digest(leaf: FairseqDataset, memory: Path) -> str:
     """SHA-256 of the rows of a leaf, in their order.
 
-    Of audio the files count, and the limit at which they are cut; of all else the items themselves,
-    so that whatever shapes them (boundaries, truncation, context) is covered.
+    Of audio the files and segments count, and the limit at which they are cut; of all else the
+    items themselves, so that whatever shapes them (boundaries, truncation, context) is covered.
 
     Args:
         leaf: gives the same items every time.
@@ -28,7 +28,7 @@ def content_digest(leaf: FairseqDataset, memory: Path) -> str:
     """
     if isinstance(leaf, WaveformDataset):
         try:
-            digests = file_digests(leaf.paths, memory)
+            digests = audio_digests(leaf.audio, memory)
         except ValueError as error:
             raise UsageError(str(error)) from error
         return hashlib.sha256(json.dumps([leaf.max_samples, digests]).encode()).hexdigest()

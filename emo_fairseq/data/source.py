@@ -10,6 +10,7 @@ from fairseq.data import FairseqDataset
 from omegaconf import OmegaConf
 
 from data_prep.audio.frames import num_frames
+from data_prep.audio.segment import audio_of
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
 from data_prep.provenance import TRAINED, Provenance, seen_rows
@@ -226,9 +227,7 @@ class DataSource(InputLimits):
         return StoredFrames(stored, limit)
 
     def _waveforms(self, split: Split) -> WaveformDataset:
-        paths = [
-            None if row.audio is None else self.audio_root / row.audio for row in split.utterances
-        ]
+        audio = [audio_of(row, self.audio_root) for row in split.utterances]
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
         names = [f"{split.file}: {row.id}" for row in split.utterances]
-        return WaveformDataset(paths, n_samples, self.max_samples(), names)
+        return WaveformDataset(audio, n_samples, self.max_samples(), names)

@@ -9,13 +9,8 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.audio.loading import (
-    WINDOW_MS,
-    AudioError,
-    FloatArray,
-    file_error,
-    load_with_warnings,
-)
+from data_prep.audio.loading import WINDOW_MS, FloatArray
+from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
@@ -28,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 
 class WaveformDataset(FairseqDataset):
-    """Waveforms, each file decoded once a batch.
+    """Waveforms, each decoded once a batch.
 
     Args:
-        paths: N files, None where the row has no audio.
+        audio: N files or parts of files, None where the row has no audio.
         n_samples: (N,) their lengths at 16 kHz, as the manifest says; used for batching only.
-        max_samples: the end of a longer file is cut.
+        max_samples: the end of longer audio is cut.
         names: N names of the rows, for messages.
 
     A row without audio is a window of zeros that is not ``present``, so no fusion looks at it. One
@@ -43,18 +38,18 @@ class WaveformDataset(FairseqDataset):
 
     def __init__(
         self,
-        paths: Sequence[Path | None],
+        audio: Sequence[Path | AudioSegment | None],
         n_samples: np.ndarray,
         max_samples: int,
         names: Sequence[str],
     ) -> None:
         super().__init__()
         self.names = names
-        self.paths = paths
+        self.audio = [None if part is None else as_segment(part) for part in audio]
         self.max_samples = max_samples
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
         # Shared, for the worker processes of an epoch are new ones.
-        self._warned = torch.zeros(len(paths), dtype=torch.bool).share_memory_()
+        self._warned = torch.zeros(len(audio), dtype=torch.bool).share_memory_()
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         samples = self._read(index)
@@ -63,15 +58,15 @@ class WaveformDataset(FairseqDataset):
         return torch.from_numpy(samples[: self.max_samples]), True
 
     def _read(self, index: int) -> FloatArray | None:
-        path = self.paths[index]
-        if path is None:
+        audio = self.audio[index]
+        if audio is None:
             return None
         try:
-            samples, warnings = load_with_warnings(path)
-        except AudioError as error:
-            raise UsageError(f"{self.names[index]}: {file_error(path, error)}") from error
+            samples, warnings = audio.load_with_warnings(SAMPLE_RATE)
+        except ValueError as error:
+            raise UsageError(f"{self.names[index]}: {error}") from error
         if warnings and not self._warned[index]:
-            self._warn(index, f"{path}: {'; '.join(warnings)}")
+            self._warn(index, f"{audio}: {'; '.join(warnings)}")
         return samples
 
     def _warn(self, index: int, message: str) -> None:
@@ -83,7 +78,7 @@ class WaveformDataset(FairseqDataset):
             logger.warning("further such rows are not logged; data_prep.validate lists them all")
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.audio)
 
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
         """``waveform`` and ``padding_mask`` (B, T), ``present`` (B,)."""

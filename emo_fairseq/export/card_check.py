@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_prep.audio.segment import audio_of
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from emo_fairseq import predictions
 from emo_fairseq.data.dialogue import has_context
@@ -82,7 +83,7 @@ class PredictionsChecker:
         reads = self._loaded.task.modalities
         audio = None
         if SPEECH in reads and utterance.audio is not None:
-            audio = self._audio_root() / utterance.audio
+            audio = audio_of(utterance, self._audio_root())
         text = utterance.text or None if TEXT in reads else None
         try:
             self._recogniser = self._recogniser or EmotionRecogniser(self._loaded)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.audio.frames import FloatArray
+from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.cells import read_text
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
@@ -148,4 +149,6 @@ def _transcribed(name: str, sound: FloatArray, transcribe: Transcribe) -> Any:
 
 
 def _named(name: str, audio: Audio) -> str:
-    return f"{name} ({Path(audio).name})" if isinstance(audio, str | Path) else name
+    if isinstance(audio, str | Path | AudioSegment):
+        return f"{name} ({as_segment(audio).name})"
+    return name

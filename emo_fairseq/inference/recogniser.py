@@ -8,6 +8,7 @@ import torch
 from fairseq import utils
 
 from data_prep.audio.loading import SILENCE
+from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.devices import check_device
@@ -75,9 +76,10 @@ class EmotionRecogniser:
         """Ask about one item, or about a list of them.
 
         Args:
-            audio: a file, or an array of samples, (T,) or (T, channels); or a
-                list of these, with None where an item has none. Beyond ``--max-speech-seconds`` it
-                is cut, as in training; :meth:`timeline` hears all of it.
+            audio: a file, whole or an :class:`data_prep.audio.segment.AudioSegment` of it; or an
+                array of samples, (T,) or (T, channels); or a list of these, with None where an item
+                has none. Beyond ``--max-speech-seconds`` it is cut, as in training;
+                :meth:`timeline` hears all of it.
             text: one, or a list likewise. What an item lacks of text and speech is masked.
             sample_rate: of arrays, in Hz; files say their own.
             batch_size: items that are computed at once.
@@ -115,7 +117,8 @@ class EmotionRecogniser:
         """Ask about every stretch of one recording.
 
         Args:
-            audio: see :meth:`predict`; of any length.
+            audio: see :meth:`predict`; of any length. Times count in the recording, also of an
+                AudioSegment.
             window_seconds: length of a stretch; the last one ends with the recording, and begins
                 so much before. A shorter recording is one stretch.
             hop_seconds: from the beginning of one to that of the next.
@@ -143,8 +146,9 @@ class EmotionRecogniser:
             for part in parts
         ]
         answers = self.ask(items, batch_size, cuts_speech=False)
+        first = audio.start if isinstance(audio, AudioSegment) else 0.0
         return [
-            Segment(part.start / SAMPLE_RATE, part.stop / SAMPLE_RATE, prediction)
+            Segment(first + part.start / SAMPLE_RATE, first + part.stop / SAMPLE_RATE, prediction)
             for part, prediction in zip(parts, answers, strict=True)
         ]
 

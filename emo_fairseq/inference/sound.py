@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from data_prep.audio.loading import AudioError, FloatArray, load_with_warnings
+from data_prep.audio.segment import AudioSegment, as_segment
 from emo_fairseq.errors import UsageError
 
-Audio = str | Path | np.ndarray | torch.Tensor
+Audio = str | Path | AudioSegment | np.ndarray | torch.Tensor
 
 
 def load_item_audio(
@@ -18,8 +19,8 @@ def load_item_audio(
     """Load the audio of an item by the rules of :mod:`data_prep.audio.loading`.
 
     Args:
-        audio: a file; or an array or tensor (T,) or (T, channels), floating in [-1, 1], or int16,
-            int32 or uint8.
+        audio: a file, or a segment of it; or an array or tensor (T,) or (T, channels), floating in
+            [-1, 1], or int16, int32 or uint8.
         sample_rate: of an array, in Hz; a file states its own.
         name: of the item, for messages.
 
@@ -29,11 +30,13 @@ def load_item_audio(
     Raises:
         UsageError: it cannot be used; names the item, the file and the reason.
     """
-    is_file = isinstance(audio, str | Path)
-    source = audio if isinstance(audio, str | Path) else _as_array(audio, name)
     try:
-        return load_with_warnings(source, source_rate=sample_rate)
+        if isinstance(audio, str | Path | AudioSegment):
+            part = as_segment(audio)
+            return load_with_warnings(part.path, start=part.start, end=part.end)
+        return load_with_warnings(_as_array(audio, name), source_rate=sample_rate)
     except AudioError as error:
+        is_file = isinstance(audio, str | Path | AudioSegment)
         where = f"{name}: {audio}" if is_file else name
         raise UsageError(f"{where}: {error}") from error
 

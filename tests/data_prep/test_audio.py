@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from data_prep.audio.frames import deltas, log_mel, mfcc, num_frames
-from data_prep.audio.loading import load_audio, load_file
+from data_prep.audio.loading import load_audio
+from data_prep.audio.segment import as_segment
 
 RATE = 16_000
 
@@ -82,7 +83,7 @@ def _write_bad(kind: str, folder: Path) -> Path:
 def test_a_bad_file_is_named_with_its_fault(kind: str, what: str, tmp_path: Path) -> None:
     path = _write_bad(kind, tmp_path)
     with pytest.raises(ValueError, match=what) as caught:
-        load_file(path)
+        as_segment(path).load()
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert ";" in message, "no remedy"

@@ -14,7 +14,6 @@ from audio_kinds import VOICE, encode, encode_by_pyav, wav, with_rate, with_size
 
 from data_prep.audio.decoding import DEFAULT_LIMITS
 from data_prep.audio.loading import AudioError, load_audio, measure_audio
-from data_prep.corpora.cut_audio import Stretch, cut_all
 
 RATE = 16_000
 NOISE = np.random.default_rng(0).uniform(-0.4, 0.4, 3 * RATE).astype(np.float32)
@@ -70,29 +69,6 @@ def test_a_segment_that_is_not_there(start: float, end: float | None) -> None:
 
 def test_an_end_may_be_rounded_up() -> None:
     assert len(load_audio(wav(NOISE), start=2.0, end=3.015)) == RATE
-
-
-@pytest.mark.parametrize("form", FORMS, ids="-".join)
-def test_segments_are_cut_out_as_they_are(form: tuple[str, str], tmp_path: Path) -> None:
-    """Floating samples became silence: everything but 16 bits was read as int32."""
-    source, target = tmp_path / "a.bin", tmp_path / "out" / "a.flac"
-    source.write_bytes(encode(NOISE, *form))
-    assert cut_all([Stretch(source, 0.5, 1.5, target)]) == [None]
-    whole = load_audio(source)
-    atol = 0 if form[1] in ("PCM_16", "PCM_24") else 1e-4
-    np.testing.assert_allclose(load_audio(target), whole[8000:24_000], rtol=0, atol=atol)
-
-
-def test_a_cut_beyond_full_scale_is_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    samples = NOISE.copy()
-    samples[[10_000, 11_000]] = 1.5, -2.0
-    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
-    assert cut_all([Stretch(tmp_path / "a.wav", 0.5, 1.5, tmp_path / "a.flac")]) == [None]
-    assert "2 samples beyond full scale were clipped" in caplog.text
-    cut = load_audio(tmp_path / "a.flac")
-    np.testing.assert_allclose(cut, np.clip(samples[8000:24_000], -1, 1), atol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [1, 100, 2_000_000])

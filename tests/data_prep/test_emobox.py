@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.audio.loading import load_audio
-from data_prep.corpora.cut_audio import Stretch, cut_all
-from data_prep.emobox import CUT_NOTE, main, prepare_emobox
+from data_prep.audio.segment import audio_of
+from data_prep.emobox import main, prepare_emobox
 from data_prep.folds import read_folds
 from data_prep.inspect import inspect
 from data_prep.schema import Corpus, read_corpus, read_manifest
@@ -160,42 +159,54 @@ def test_the_sound_of_a_video_is_looked_for_beside_it(
     assert [d.id for d in corpus.dropped] == ["lone"]
 
 
-def stretch_lines(*numbers: int) -> list[dict[str, Any]]:
-    wav = "downloads/tiny/long.flac"
+def segment_lines(*numbers: int) -> list[dict[str, Any]]:
+    wav = "downloads/tiny/long.wav"
     return [line(f"s{n}", wav=wav, start_time=n / 10, end_time=(n + 1) / 10) for n in numbers]
 
 
-def test_stretches_are_cut(
+def test_lines_with_times_are_segments(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = corpus_dir.parent.parent
-    samples = np.arange(44_100) % 1000 / 2000
-    soundfile.write(raw / "downloads" / "tiny" / "long.flac", samples, 44_100, "PCM_16")
-    write_fold(corpus_dir, 1, train=stretch_lines(0, 1, 12), valid=stretch_lines(2))
-    write_fold(corpus_dir, 1, test=stretch_lines(9))
+    samples = np.arange(16_000) % 1000 / 2000
+    soundfile.write(raw / "downloads" / "tiny" / "long.wav", samples, 16_000, "FLOAT")
+    last = line("last", wav="downloads/tiny/long.wav", start_time=0.9)
+    write_fold(corpus_dir, 1, train=segment_lines(0, 1, 12), valid=segment_lines(2))
+    write_fold(corpus_dir, 1, test=[last, line("k1")])
     out = tmp_path / "out"
     assert run_main(corpus_dir, out) == 0
-    assert f"train with: --data {out}\n" in capsys.readouterr().out
-    corpus = read_corpus(out)
-    assert CUT_NOTE in corpus.notes
-    assert [(d.id, d.reason) for d in corpus.dropped] == [
-        ("s12", "audio: the segment from 1.2 s to 1.3 s is not in its 1 s")
-    ]
+    assert f"train with: --data {out} --data-raw {raw}\n" in capsys.readouterr().out
+    assert not (out / "audio").exists()
+    (dropped,) = read_corpus(out).dropped
+    assert dropped.id == "s12"
+    assert "from 1.2 s to 1.3 s is not in its 1 s" in dropped.reason
     row = read_manifest(out / "train.tsv")[1]
-    assert (row.audio, row.n_samples) == ("audio/s1.flac", 1600)
-    found = load_audio(out / "audio" / "s1.flac", sample_rate=44_100)
-    np.testing.assert_allclose(found, samples[4410:8820], atol=1e-4)
-    assert validate(out) == []
+    assert (row.audio, row.n_samples) == ("downloads/tiny/long.wav", 1600)
+    assert (row.start, row.end) == (0.1, 0.2)
+    sound = audio_of(row, raw)
+    assert sound is not None
+    np.testing.assert_array_equal(sound.load(), samples[1600:3200].astype(np.float32))
+    last_row, whole = read_manifest(out / "test.tsv")
+    assert (last_row.start, last_row.end, last_row.n_samples) == (0.9, None, 1600)
+    assert (whole.start, whole.end, whole.n_samples) == (None, None, 1601)
+    assert validate(out, raw) == []
 
 
-def test_a_stretch_to_the_end_keeps_rate_channels_and_depth(tmp_path: Path) -> None:
-    samples = np.random.default_rng(1).normal(0, 0.1, (8000, 2))
-    soundfile.write(tmp_path / "a.wav", samples, 8000, "PCM_24")
-    (error,) = cut_all([Stretch(tmp_path / "a.wav", 0.5, None, tmp_path / "b" / "b.flac")])
-    assert error is None
-    found, rate = soundfile.read(tmp_path / "b" / "b.flac")
-    assert rate == 8000
-    np.testing.assert_allclose(found, samples[4000:], atol=1e-6)
+@pytest.mark.parametrize(
+    ("times", "what"),
+    [
+        ((-1, 1), "start_time is -1 "),
+        ((1, 0.5), "end 0.5 is not after start 1"),
+        ((0, float("inf")), "not JSON"),
+    ],
+)
+def test_times_that_are_no_segment_are_refused(
+    times: tuple[float, float], what: str, corpus_dir: Path, tmp_path: Path
+) -> None:
+    bad = line("k1", start_time=times[0], end_time=times[1])
+    write_fold(corpus_dir, 1, train=[*keys(0), bad], test=keys(2))
+    with pytest.raises(ValueError, match=f"row 2: {what}"):
+        prepare_emobox(corpus_dir, tmp_path / "out")
 
 
 def test_speakers_are_taken_only_when_asked(corpus_dir: Path, tmp_path: Path) -> None:

@@ -439,15 +439,18 @@ def test_an_audformat_database_with_segments(
 ) -> None:
     for name in ("one", "one", "two"):
         assert run_main(database, tmp_path / name, "--name", "mine", "--vad-scale", -1, 1) == 0
-    assert f"train with: --data {tmp_path / 'two'}\n" in capsys.readouterr().out
+    raw = f"--data-raw {database}\n"
+    assert f"train with: --data {tmp_path / 'two'} {raw}" in capsys.readouterr().out
     rows = {row.id: row for row in read_manifest(tmp_path / "one" / "train.tsv")}
     assert list(rows) == ["audio/train1", "audio/train0_0_500", "audio/train0_500_end"]
     first, last = rows["audio/train0_0_500"], rows["audio/train0_500_end"]
     assert (first.n_samples, first.speaker, first.emotion) == (8_000, "ann", "angry")
     assert (first.arousal, last.arousal, last.n_samples) == (0.75, None, 24_000)
-    assert validate(tmp_path / "one") == []
+    assert (first.audio, first.start, first.end) == ("audio/train0.wav", 0.0, 0.5)
+    assert (last.audio, last.start, last.end) == ("audio/train0.wav", 0.5, None)
+    assert validate(tmp_path / "one", database) == []
     files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
-    assert len(files) == 3 + 5
+    assert len(files) == 3
     for path in files:
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
         assert path.read_bytes() == other.read_bytes()

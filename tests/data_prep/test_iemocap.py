@@ -112,8 +112,8 @@ def test_labels_speakers_and_votes(
             "agreement": "0.667",
             "votes": "E2 hap; E3 hap exc; E4 neu; M1 exc",
             "ratings": "E3 val 4; act 3; dom 2 | M1 val ; act ; dom ",
-            "start": "7.5712",
-            "end": "8.5712",
+            "turn_start": "7.5712",
+            "turn_end": "8.5712",
         },
     )
     assert [row.id for row in list(rows.values())[:3]] == [

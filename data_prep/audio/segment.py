@@ -1,0 +1,101 @@
+"""A part of an audio file, which is read by seeking: nothing of it is copied."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.audio.loading import AudioError, FloatArray, load_with_warnings
+from data_prep.files.digests import file_digests
+from data_prep.records import SAMPLE_RATE, Utterance, segment_fault, segment_key
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AudioSegment:
+    """An audio file from `start` to `end`, in seconds; by default the whole file.
+
+    Raises ValueError for times that are no segment: below 0, not finite, `end` not after `start`.
+    """
+
+    path: Path
+    start: float = 0.0
+    end: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+        if fault := segment_fault(str(self.path), self.start, self.end):
+            what, remedy = fault
+            raise ValueError(f"{self.path}: {what}; {remedy}")
+
+    def __str__(self) -> str:
+        return f"{self.path}{self._span}"
+
+    @property
+    def name(self) -> str:
+        """Return the file's name, and which part of it, for messages."""
+        return f"{self.path.name}{self._span}"
+
+    @property
+    def _span(self) -> str:
+        if not self.start and self.end is None:
+            return ""
+        end = "the end" if self.end is None else f"{self.end:g} s"
+        return f" from {self.start:g} s to {end}"
+
+    @property
+    def key(self) -> str:
+        """Return the segment as text for digests, "" for a whole file."""
+        return segment_key(self.start, self.end)
+
+    def load(self, sample_rate: int = SAMPLE_RATE) -> FloatArray:
+        """Return (n_samples,) mono float32 at `sample_rate`; log what is odd.
+
+        Raises ValueError with the file, what `load_audio` refuses in it, and a remedy.
+        """
+        samples, warnings = self.load_with_warnings(sample_rate)
+        for warning in warnings:
+            logger.warning("%s: %s", self, warning)
+        return samples
+
+    def load_with_warnings(
+        self, sample_rate: int = SAMPLE_RATE
+    ) -> tuple[FloatArray, tuple[str, ...]]:
+        """Load as `load`; returns what is odd, such as digital silence, and logs nothing."""
+        try:
+            return load_with_warnings(
+                self.path, sample_rate=sample_rate, start=self.start, end=self.end
+            )
+        except AudioError as error:
+            remedy = "check --data-raw, fetch the file again, or drop its row"
+            if self.key:
+                remedy = "correct start and end, " + remedy
+            raise ValueError(f"{self}: {error}; {remedy}") from error
+
+
+def as_segment(audio: str | Path | AudioSegment) -> AudioSegment:
+    """Return a file as the segment that is all of it."""
+    return audio if isinstance(audio, AudioSegment) else AudioSegment(Path(audio))
+
+
+def audio_of(row: Utterance, root: Path) -> AudioSegment | None:
+    """Return what a manifest's row refers to below the folder `root`, None if it has no audio."""
+    if row.audio is None:
+        return None
+    return AudioSegment(root / row.audio, row.start or 0.0, row.end)
+
+
+def audio_digests(audio: Sequence[AudioSegment | None], memory: Path) -> list[str | None]:
+    """Return what identifies the sound of each: the SHA-256 of its file, and which part of it.
+
+    A whole file is its SHA-256 alone. `memory` is the file that remembers the digests of files.
+    Raises ValueError naming a file that cannot be read.
+    """
+    digests = file_digests([None if part is None else part.path for part in audio], memory)
+    return [
+        None if part is None or digest is None else digest + part.key
+        for part, digest in zip(audio, digests, strict=True)
+    ]

@@ -1,0 +1,101 @@
+"""Segments in tables: times as seconds, and columns of times that nothing reads."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+_SECONDS = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# HH:MM:SS.fff, and as pandas and audformat write it: 0 days 00:00:01.500000
+_CLOCK = re.compile(r"(?:(\d+) days?,? )?(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)")
+
+SECONDS = "seconds (1.5), HH:MM:SS.fff or '0 days 00:00:01.5'"
+
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_START = {"start", "starts", "begin", "begins", "beginning", "onset", "xmin", "tmin"}
+_END = {"end", "ends", "stop", "stops", "offset", "xmax", "tmax", "finish"}
+_SECONDS_WORDS = {"s", "sec", "secs", "second", "seconds"}
+_OTHER_UNITS = {
+    *("ms", "msec", "msecs", "millis", "millisecond", "milliseconds", "us", "ns"),
+    *("sample", "samples", "frame", "frames", "tick", "ticks"),
+}
+_OTHER_WORDS = {
+    *("time", "times", "timestamp", "stamp", "t", "at", "in", "of", "the", "audio", "clip"),
+    *("segment", "seg", "utterance", "utt", "turn", "speech", "sentence", "word", "phrase"),
+}
+
+
+def parse_seconds(value: str) -> float:
+    """Return a time as seconds. Raises ValueError for anything but the forms of `SECONDS`.
+
+    Units are never guessed: 1500 is 1500 seconds, which no recording of a minute holds.
+
+    >>> parse_seconds("1.5"), parse_seconds("00:01:02.25"), parse_seconds("0 days 00:00:00.400")
+    (1.5, 62.25, 0.4)
+    """
+    if _SECONDS.fullmatch(value) and value.isascii():
+        seconds = float(value)
+        if math.isfinite(seconds):
+            return seconds
+    if (clock := _CLOCK.fullmatch(value)) and value.isascii():
+        days, hours, minutes, rest = clock.groups()
+        return (int(days or 0) * 24 + int(hours)) * 3600 + int(minutes) * 60 + float(rest)
+    raise ValueError(value)
+
+
+def time_field(column: str) -> str | None:
+    """Return "start" or "end" where the name of a column says that it holds such times.
+
+    >>> time_field("StartTime"), time_field("onset"), time_field("end_ms"), time_field("gender")
+    ('start', 'start', 'end', None)
+    """
+    words = _words(column)
+    rest = words - _START - _END
+    if rest - _SECONDS_WORDS - _OTHER_UNITS - _OTHER_WORDS:
+        return None
+    starts, ends = bool(words & _START), bool(words & _END)
+    return None if starts == ends else "start" if starts else "end"
+
+
+def _words(column: str) -> set[str]:
+    words = (word.lower() for word in _WORDS.findall(column))
+    # "starttime" is two words, too
+    return {part for word in words for part in re.sub(r"(?<=.)(time|sec)", r" \1", word).split()}
+
+
+def unread_times(
+    columns: Iterable[str],
+    mapped: Collection[str],
+    audio: Iterable[str | None],
+    option: str = "--column {field}={column}",
+) -> tuple[str, str, bool] | None:
+    """Find columns of times that nothing reads.
+
+    Args:
+        columns: those of the table that nothing reads.
+        mapped: of start and end the ones that a column is read for.
+        audio: the audio path of each row.
+        option: the one by which a column is read, for the remedy.
+
+    Returns:
+        What there is, the remedy, and whether rows share an audio file: each of these would be the
+        whole file. None without such columns.
+    """
+    fields = {time_field(column): column for column in columns}
+    times = {field: fields[field] for field in ("start", "end") if field in fields}
+    times = {field: column for field, column in times.items() if field not in mapped}
+    if not times:
+        return None
+    names = " and ".join(times.values())
+    subject = f"the columns {names} are" if len(times) > 1 else f"the column {names} is"
+    remedy = " ".join(option.format(field=field, column=col) for field, col in times.items())
+    if any(_words(column) & _OTHER_UNITS for column in times.values()):
+        remedy = f"{remedy} after converting them to seconds"
+    path, count = next(iter(Counter(path for path in audio if path).most_common(1)), ("", 0))
+    what = f"{subject} not read"
+    if count < 2:
+        return f"{what}: each row is a whole file", f"give {remedy} if rows are segments", False
+    what += f", while {count} rows share {path}: each of them would be the whole file"
+    return what, f"give {remedy}", True
