@@ -36,7 +36,8 @@ from data_prep.corpora.emobox_files import (
 )
 from data_prep.corpora.emobox_folds import fold_sets, note_speakers
 from data_prep.corpora.emobox_sounds import default_raw, find_sounds
-from data_prep.folding.file import fold_faults, folds_path, refuse_other_folds, render_folds
+from data_prep.folding.composition import composition_lines, composition_of
+from data_prep.folding.file import fold_faults, folds_path, refuse_other_folds
 from data_prep.folding.records import Folds
 from data_prep.folds import ALL, write_folds
 from data_prep.schema import Corpus, DroppedRow, Utterance, write_corpus
@@ -140,14 +141,16 @@ def _write(
         splits = {split: [rows[key] for key in keys] for split, keys in sets.items() if keys}
         write_corpus(out_dir, corpus, splits)
         return
-    made = Folds(PROTOCOL, "row", seed, (ALL,), folds)
+    composition = composition_of(folds, list(rows.values()))
+    made = Folds(PROTOCOL, "row", seed, (ALL,), folds, composition)
     if faults := fold_faults(made, rows):
         raise ValueError(f"{out_dir}: nothing is written: {'; '.join(faults)}")
     if not force:
-        refuse_other_folds(folds_path(out_dir, PROTOCOL), render_folds(made))
+        refuse_other_folds(folds_path(out_dir, PROTOCOL), made)
     corpus.folds = {PROTOCOL: {"unit": made.unit, "folds": len(folds), "seed": seed}}
     write_corpus(out_dir, corpus, {ALL: list(rows.values())})
     write_folds(out_dir, made, list(rows.values()), force=force)
+    print(*composition_lines(composition), sep="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

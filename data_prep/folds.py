@@ -18,6 +18,7 @@ from pathlib import Path
 from data_prep.command_line import make_parser, run
 from data_prep.corpus_card import read_corpus, write_corpus
 from data_prep.folding import protocols as fold_protocols
+from data_prep.folding.composition import composition_lines
 from data_prep.folding.context import context_notes
 from data_prep.folding.file import (
     FOLDS_FOLDER,
@@ -72,7 +73,7 @@ def _checked(path: Path, folds: Folds, utterances: Sequence[Utterance], force: b
         raise ValueError("\n".join([f"{path}: these folds are not written", *faults]))
     text = render_folds(folds)
     if not force:
-        refuse_other_folds(path, text)
+        refuse_other_folds(path, folds)
     return text
 
 
@@ -91,6 +92,7 @@ def write_corpus_with_folds(
     ValueError, before anything is written, for folds that leak, or that differ from those there.
     """
     texts = {}
+    composition: list[str] = []
     warnings: list[str] = []
     about = {}
     for protocol in protocols:
@@ -102,6 +104,7 @@ def write_corpus_with_folds(
         path = folds_path(out_dir, protocol)
         texts[path] = _checked(path, folds, rows, force)
         warnings += [f"folds {protocol}: {text}" for text in check_folds(folds.folds, rows)]
+        composition += [f"{protocol} {line}" for line in composition_lines(folds.composition)]
         about[protocol] = {"unit": folds.unit, "folds": len(folds.folds), "seed": folds.seed}
         notes += context_notes(folds, rows)
         corpus.notes += [f"folds {protocol}: {note}" for note in notes]
@@ -109,6 +112,7 @@ def write_corpus_with_folds(
     write_corpus(out_dir, corpus, {ALL: rows})
     for path, text in texts.items():
         store_folds(path, text)
+    print(*composition, sep="\n")
     for warning in warnings:
         print(f"warning: {warning}")
 
@@ -147,6 +151,7 @@ def _make(options: argparse.Namespace) -> None:
     path = write_folds(options.data_dir, folds, rows, force=options.force)
     print(f"{path}: {len(folds.folds)} folds of {len(rows)} rows ({', '.join(bases)})")
     print(fold_table(folds, rows))
+    print(*composition_lines(folds.composition), sep="\n")
     for note in [*notes, *context_notes(folds, rows)]:
         print(f"note: {note}")
     for warning in check_folds(folds.folds, rows):

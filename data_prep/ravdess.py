@@ -20,6 +20,7 @@ from data_prep.audio.notes import note_warnings
 from data_prep.command_line import make_parser, run
 from data_prep.files.suffixes import CORPUS_SUFFIXES
 from data_prep.files.visible import visible
+from data_prep.folding.dev_set import GENDER
 from data_prep.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.schema import (
     SAMPLE_RATE,
@@ -50,7 +51,7 @@ INTENSITIES = {"01": "normal", "02": "strong"}
 STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 REPETITIONS = {"01": "1", "02": "2"}
 ACTORS = {f"{number:02d}": f"actor_{number:02d}" for number in range(1, 25)}
-SEXES = ("female", "male")  # by actor number % 2
+GENDERS = ("female", "male")  # by actor number % 2
 LICENCE = "CC BY-NC-SA 4.0"
 CITATION = (
     "Livingstone, Russo (2018). The Ryerson Audio-Visual Database of Emotional Speech and Song "
@@ -174,7 +175,7 @@ def parse_path(path: Path, corpus_dir: Path, length: Measured | AudioError) -> U
             "statement": statement,
             "repetition": REPETITIONS[repetition],
             "channel": CHANNELS[channel],
-            "sex": SEXES[int(actor) % 2],
+            GENDER: GENDERS[int(actor) % 2],
         },
     )
 

@@ -5,11 +5,11 @@ Kept apart from the reading: what is said here depends on which rows are left.
 
 from __future__ import annotations
 
-from collections import Counter
+import random
 from collections.abc import Collection, Mapping, Sequence
 
 from data_prep.corpora.emobox_files import SPEAKER_FILE, EmoBoxFolder, Speakers
-from data_prep.group_split import split_groups
+from data_prep.folding.dev_set import draw_dev_set
 from data_prep.naming import first_few
 from data_prep.records import SPLITS, Corpus, Utterance
 
@@ -30,17 +30,20 @@ def fold_sets(
     """
     folds: FoldSets = {}
     drawn = []
+    earlier: list[frozenset[str]] = []
     for number, parts in metadata.folds.items():
         sets = {
             split: tuple(key for key in parts.get(split, ()) if key in rows) for split in SPLITS
         }
         if not sets["valid"] and valid_share:
-            group_of = {key: rows[key].speaker or key for key in sets["train"]}
-            part_of = split_groups(Counter(group_of.values()), {"valid": valid_share}, seed)
-            sets |= {
-                part: tuple(key for key in sets["train"] if part_of[group_of[key]] == part)
-                for part in ("train", "valid")
-            }
+            train = sets["train"]
+            groups = [rows[key].speaker or key for key in train]
+            draw = random.Random(f"{seed} {number}")
+            dev = draw_dev_set([rows[k] for k in train], groups, valid_share, draw, earlier)
+            earlier.append(dev)
+            pairs = list(zip(train, groups, strict=True))
+            sets["valid"] = tuple(key for key, group in pairs if group in dev)
+            sets["train"] = tuple(key for key, group in pairs if group not in dev)
             drawn.append(number)
         folds[number] = sets
     corpus.protocol = f"EmoBox, {len(folds)} fold{'s' * (len(folds) != 1)}"

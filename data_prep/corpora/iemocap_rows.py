@@ -11,6 +11,7 @@ from data_prep.corpora.iemocap_labels import NO_AGREEMENT, Evaluations, Turn, re
 from data_prep.corpora.iemocap_transcripts import Transcripts, read_transcript
 from data_prep.corpora.recordings import NO_TRANSCRIPT, agreement_note, scale_axes
 from data_prep.files.visible import visible
+from data_prep.folding.dev_set import GENDER
 from data_prep.naming import first_few
 from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance, raise_faults
 
@@ -109,6 +110,7 @@ def _extra(turn: Turn) -> dict[str, str]:
     agreement = turn.agreement()
     extra = {
         "label": turn.label,
+        GENDER: {"F": "female", "M": "male"}[turn.part("speaker")],
         "evaluators": str(sum(who.startswith("E") for who in turn.votes)),
         "agreement": "" if agreement is None else f"{agreement:.3f}",
         "votes": "; ".join(f"{who} {' '.join(vote)}" for who, vote in turn.votes.items()),

@@ -12,6 +12,7 @@ from statistics import fmean
 from data_prep.corpora.msp_improv_labels import LABELS, Clip
 from data_prep.corpora.recordings import agreement_note, scale_axes
 from data_prep.files.visible import visible
+from data_prep.folding.dev_set import GENDER
 from data_prep.naming import first_few
 from data_prep.records import AXES, Corpus, DroppedRow, Utterance
 
@@ -105,7 +106,7 @@ def _extra(clip: Clip) -> dict[str, str]:
         "label": clip.label,
         "target": LABELS[clip.part("target")],
         "scenario": SCENARIOS[clip.part("scenario")],
-        "sex": {"F": "female", "M": "male"}[clip.part("sex")],
+        GENDER: {"F": "female", "M": "male"}[clip.part("sex")],
         "naturalness": f"{clip.ratings.get('naturalness', '')}",
         "evaluators": str(len(clip.votes)) if clip.votes else "",
         "agreement": "" if agreement is None else f"{agreement:.3f}",

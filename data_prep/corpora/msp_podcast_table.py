@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data_prep.corpora.recordings import scale_axes
 from data_prep.files.visible import visible
+from data_prep.folding.dev_set import GENDER
 from data_prep.records import (
     Corpus,
     DroppedRow,
@@ -127,7 +128,7 @@ def read_row(row: dict[str, str], audio_folder: str) -> tuple[str, Utterance, li
         valence=vad.get("valence"),
         arousal=vad.get("arousal"),
         dominance=vad.get("dominance"),
-        extra={"label": label, **({"sex": gender.lower()} if gender else {})},
+        extra={"label": label, **({GENDER: gender.lower()} if gender else {})},
     )
     return split, utterance, dropped
 

@@ -5,7 +5,9 @@
      "folds": {"1": {"train": [ids], "valid": [ids], "test": [ids]}, "2": ...}}
 
 `unit` is what is held out whole; `base` is the split whose rows are meant, or a list of splits
-whose union is. The file is written once: other folds never take its place unasked.
+whose union is. `composition`, which files of earlier versions lack, is for people: the rows,
+speakers, genders and labels of each set. The file is written once: other folds never take its place
+unasked.
 """
 
 from __future__ import annotations
@@ -55,8 +57,17 @@ class FoldSets(Document):
     test: Ids
 
 
+class SetComposition(Document):
+    """What one set of one fold is made of: `labels` counts each label of a column."""
+
+    rows: int
+    speakers: int
+    genders: dict[str, int]
+    labels: dict[str, dict[str, int]]
+
+
 class FoldsFile(Document):
-    """The schema of the file. Files that others wrote have no `sha256`."""
+    """The schema of the file. Files that others wrote have no `sha256`, and no `composition`."""
 
     protocol: str
     unit: Literal["session", "speaker", "dialogue", "row"]
@@ -64,6 +75,7 @@ class FoldsFile(Document):
     base: Base | Annotated[list[Base], Field(min_length=1)]
     sha256: str | None = None
     folds: Annotated[dict[str, FoldSets], Field(min_length=1)]
+    composition: dict[str, dict[str, SetComposition]] | None = None
 
 
 def folds_path(data_dir: str | Path, protocol: str) -> Path:
@@ -153,7 +165,7 @@ def fold_faults(folds: Folds, known: Collection[str]) -> list[str]:
 
 def render_folds(folds: Folds) -> str:
     """The text of the file: one id a line, so that a change shows which."""
-    content = {
+    content: dict[str, object] = {
         "protocol": folds.protocol,
         "unit": folds.unit,
         "seed": folds.seed,
@@ -164,14 +176,27 @@ def render_folds(folds: Folds) -> str:
             for name, sets in folds.folds.items()
         },
     }
+    if folds.composition:
+        content["composition"] = folds.composition
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def refuse_other_folds(path: Path, text: str) -> None:
-    """Raise ManifestError when `path` holds other folds than `text`."""
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+def refuse_other_folds(path: Path, folds: Folds) -> None:
+    """Raise ManifestError when `path` holds other folds, whatever it says of their composition."""
+    if not path.exists():
+        return
+    try:
+        there = _folds_of(load_json(path, FoldsFile, remedy=_AGAIN, max_bytes=_MAX_BYTES))
+        is_same = ids_digest(there) == ids_digest(folds) and _about(there) == _about(folds)
+    except ManifestError:
+        is_same = False
+    if not is_same:
         what = "holds other folds, of other rows or made with other options"
         raise ManifestError(Fault(str(path), None, what, "keep them, or replace them with --force"))
+
+
+def _about(folds: Folds) -> tuple[str, str, int, tuple[str, ...]]:
+    return folds.protocol, folds.unit, folds.seed, tuple(folds.bases)
 
 
 def store_folds(path: Path, text: str) -> None:

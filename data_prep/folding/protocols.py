@@ -1,7 +1,9 @@
 """Protocols of cross-validation, as pure functions: utterances to folds of ids.
 
 leave_one_session_out    each session is tested once; the dev set is whole speakers drawn from the
-                         other sessions, so that it shares dialogues, but no speaker, with train
+                         other sessions, so that it shares dialogues, but no speaker, with train:
+                         balanced by gender where it is known, near in labels and in the share of
+                         rows that was asked for, and others in each fold
 leave_one_speaker_out    each speaker is tested once; the dev set is who shares the speaker's
                          session, and so is heard in the same recordings, else the next speaker
 leave_speaker_group_out  speakers in n groups, those who share dialogues in one: the i-th (from 1)
@@ -19,9 +21,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from data_prep.folding.composition import composition_of
+from data_prep.folding.dev_set import draw_dev_set
 from data_prep.folding.groups import circles, group_of, in_order, partners_of
 from data_prep.folding.records import Folds, Sets
-from data_prep.group_split import split_groups
 from data_prep.naming import first_few
 from data_prep.records import SPLITS, Utterance
 
@@ -64,7 +67,8 @@ def make_folds(
     if options.group_by or protocol != "k_fold":
         rows = _with_unit(rows, unit, options, notes)
     folds = {str(k): sets for k, sets in enumerate(divide(rows, options, notes), start=1)}
-    return Folds(protocol, unit, options.seed, tuple(bases), folds), notes
+    composition = composition_of(folds, rows)
+    return Folds(protocol, unit, options.seed, tuple(bases), folds, composition), notes
 
 
 def _best_unit(rows: Rows) -> str:
@@ -88,13 +92,22 @@ def _leave_one_session_out(rows: Rows, options: FoldOptions, notes: Notes) -> li
     sessions = in_order(row.session for row in rows)
     _enough(len(sessions), 2, "sessions")
     _say_groups(rows, notes)
-    folds = []
+    folds: list[Sets] = []
+    drawn: list[frozenset[str]] = []
     for tested in sessions:
-        sizes = Counter(_group_name(row) for row in rows if row.session != tested)
-        set_of = split_groups(sizes, {"valid": options.valid_share}, options.seed)
-        names = ["test" if row.session == tested else set_of[_group_name(row)] for row in rows]
+        others = [row for row in rows if row.session != tested]
+        groups = [_group_name(row) for row in others]
+        draw = random.Random(f"{options.seed} {tested}")
+        drawn.append(draw_dev_set(others, groups, options.valid_share, draw, drawn))
+        names = [_set_of(row, tested, drawn[-1]) for row in rows]
         folds.append(_sets(rows, names))
     return folds
+
+
+def _set_of(row: Utterance, tested: str, dev: frozenset[str]) -> str:
+    if row.session == tested:
+        return "test"
+    return "valid" if _group_name(row) in dev else "train"
 
 
 def _leave_one_speaker_out(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:

@@ -1,7 +1,9 @@
 import json
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,109 @@ def test_leave_one_session_out_tests_each_session_once_and_cuts_dev_by_speaker()
         )
         assert list(sets["train"]) == [row.id for row in rows if row.id in set(sets["train"])]
     assert check_leaks(folds, rows) == []
+
+
+def iemocap_like(seed: int = 1) -> list[Utterance]:
+    """Five sessions of a woman and a man; sizes and labels differ as those of IEMOCAP do."""
+    draw = random.Random(seed)
+    rows = []
+    for session in range(1, 6):
+        for who in "FM":
+            chances = [draw.uniform(0.5, 1.5) for _ in "abcd"]
+            for turn in range(draw.randint(80, 130)):
+                label = draw.choices(["anger", "happy", "neutral", "sad"], chances)[0]
+                rows.append(
+                    Utterance(
+                        f"s{session}_{who}{turn:03d}",
+                        text="words",
+                        speaker=f"s{session}_{who}",
+                        session=f"s{session}",
+                        dialogue=f"s{session}_d{turn % 3}",
+                        emotion=label,
+                        extra={"gender": who},
+                    )
+                )
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_dev_speakers_of_each_session_fold(seed: int) -> None:
+    """A woman and a man, others in each fold, near in size and labels to the training side."""
+    rows = iemocap_like()
+    sizes = Counter(row.speaker for row in rows)
+    folds = made("leave_one_session_out", rows, seed=seed)
+    found = []
+    for fold, sets in folds.folds.items():
+        speakers = values(folds, fold, "valid", "speaker", rows)
+        assert sorted(str(speaker)[-1] for speaker in speakers) == ["F", "M"]
+        found.append(frozenset(speakers))
+        share = len(sets["valid"]) / (len(sets["valid"]) + len(sets["train"]))
+        others = [size for who, size in sizes.items() if str(who)[:2] != f"s{fold}"]
+        nearest = min(abs((a + b) / sum(others) - 0.2) for a, b in combinations(others, 2))
+        assert abs(share - 0.2) < nearest + 0.06
+        valid, train = (
+            Counter(row.emotion for row in rows if row.id in set(sets[split]))
+            for split in ("valid", "train")
+        )
+        differences = [
+            abs(valid[label] / valid.total() - train[label] / train.total()) for label in train
+        ]
+        assert max(differences) < 0.12
+    assert len(set(found)) == 5
+    assert len(frozenset.union(*found)) >= 6  # of ten
+
+
+def test_without_genders_the_dev_set_is_near_in_size_and_labels() -> None:
+    """One speaker of eight has a fifth of the rows and the labels of all."""
+    rows = [
+        Utterance(
+            f"s{who // 2}_{who}_{n}",
+            text="words",
+            speaker=f"a{who}",
+            session=f"s{who // 2}",
+            emotion=("sad" if n % 2 else "happy") if who == 3 else ("sad", "happy")[who % 2],
+        )
+        for who in range(8)
+        for n in range(28 if who == 3 else 20)
+    ]
+    folds = made("leave_one_session_out", rows)
+    assert values(folds, "1", "valid", "speaker", rows) == {"a3"}
+
+
+def test_composition_is_stored_and_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [replace(row, emotion="sad") for row in iemocap_like()]
+    data_dir = write_dir(tmp_path / "data", rows)
+    capsys.readouterr()
+    command = [str(data_dir), "--protocol", "leave_one_session_out"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    path = data_dir / "folds" / "leave_one_session_out.json"
+    content = json.loads(path.read_text())
+    valid = content["composition"]["2"]["valid"]
+    assert valid["genders"] == {"female": 1, "male": 1}
+    assert valid["speakers"] == 2
+    assert valid["labels"] == {"emotion": {"sad": valid["rows"]}}
+    share = valid["rows"] / (valid["rows"] + content["composition"]["2"]["train"]["rows"])
+    line = (
+        f"fold 2 valid: {valid['rows']} rows ({share:.1%} of train and valid), "
+        "2 speakers (1 female, 1 male), emotion sad 100%"
+    )
+    assert line in printed.splitlines()
+
+    before = path.read_text()
+    del content["composition"]  # as earlier versions wrote it
+    path.write_text(json.dumps(content))
+    assert read_folds(path) == made("leave_one_session_out", rows)
+    assert main(command) == 0  # the same folds, and no other ones
+    assert path.read_text() == before
+
+
+def test_a_dev_share_that_leaves_nothing_is_refused() -> None:
+    for share in (0.0, 1.0, -0.5):
+        with pytest.raises(ValueError, match="leaves no train or no dev rows"):
+            made("leave_one_session_out", dyads(), valid_share=share)
 
 
 def test_leave_one_session_out_is_drawn_by_its_seed() -> None:
@@ -314,7 +419,12 @@ def test_files_come_back_as_they_were(tmp_path: Path, protocol: str) -> None:
     path = data_dir / "folds" / f"{protocol}.json"
     assert read_folds(path) == made(protocol, rows, seed=3)
     content = json.loads(path.read_text())
+    composition = content.pop("composition")
     assert list(content) == ["protocol", "unit", "seed", "base", "sha256", "folds"]
+    assert list(composition) == list(content["folds"])
+    for fold, sets in content["folds"].items():
+        for split in SPLITS:
+            assert composition[fold][split]["rows"] == len(sets[split])
     assert (content["protocol"], content["seed"], content["base"]) == (protocol, 3, "all")
 
 

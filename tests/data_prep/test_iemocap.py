@@ -108,6 +108,7 @@ def test_labels_speakers_and_votes(
         dominance=0.25,
         extra={
             "label": "hap",
+            "gender": "male",
             "evaluators": "3",
             "agreement": "0.667",
             "votes": "E2 hap; E3 hap exc; E4 neu; M1 exc",

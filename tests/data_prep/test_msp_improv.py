@@ -94,7 +94,7 @@ def test_labels_votes_and_names(
             "label": "A",
             "target": "angry",
             "scenario": "other, improvised",
-            "sex": "female",
+            "gender": "female",
             "naturalness": "4.2",
             "evaluators": "3",
             "agreement": "0.667",

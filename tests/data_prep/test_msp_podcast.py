@@ -71,7 +71,7 @@ def test_columns_are_read_by_name(
         valence=0.0,
         arousal=1.0,
         dominance=0.75,
-        extra={"label": "angry", "sex": "male"},
+        extra={"label": "angry", "gender": "male"},
     )
     unknown = splits["train"][2]
     assert (unknown.speaker, unknown.extra) == (None, {"label": "contempt"})

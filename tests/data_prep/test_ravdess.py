@@ -48,12 +48,12 @@ def test_names_are_decoded(
             "statement": "02",
             "repetition": "1",
             "channel": "speech",
-            "sex": "female",
+            "gender": "female",
         },
     )
     angry = rows["03-01-05-02-01-02-03"]
     assert (angry.emotion, angry.text) == ("angry", "Kids are talking by the door")
-    assert (angry.extra["intensity"], angry.extra["sex"]) == ("strong", "male")
+    assert (angry.extra["intensity"], angry.extra["gender"]) == ("strong", "male")
     assert validate(tmp_path / "out", corpus_dir) == []
 
 
