@@ -48,8 +48,6 @@ _MAGIC = (
     b"wvpk",
     b"MAC ",
 )
-# And of those that it supports, but not with every codec.
-_AUDIO_MAGIC = (b"RIFF", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC", b"OggS")
 
 
 def is_playlist(head: bytes) -> bool:
@@ -63,11 +61,6 @@ def is_container(head: bytes) -> bool:
     is_mov = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
     is_mpegts = head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G"
     return head.startswith(_MAGIC) or is_avi or is_mov or is_mpegts
-
-
-def is_audio_container(head: bytes) -> bool:
-    """Whether FFmpeg may be tried where libsndfile does not support what is in the file."""
-    return head.startswith(_AUDIO_MAGIC)
 
 
 @contextmanager

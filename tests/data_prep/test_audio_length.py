@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import soxr
 
-from data_prep.audio.decoding import Reader, open_audio
+from data_prep.audio.decoding import Reader
 from data_prep.audio.loading import (
     AudioError,
     Measured,
@@ -17,6 +17,7 @@ from data_prep.audio.loading import (
     measure_audio,
     resampled_length,
 )
+from data_prep.audio.opening import open_audio
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from data_prep.audio.decoding import Reader, open_audio
+from data_prep.audio.decoding import Reader
+from data_prep.audio.opening import open_audio
 from data_prep.corpora.msp_podcast_table import COLUMNS, LABELS
 from data_prep.msp_podcast import main, prepare_msp_podcast
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest

@@ -1,0 +1,115 @@
+"""Headers that state no length, or too little: repaired where the samples go on to the file's end.
+
+Recorders that were killed, and pipes, leave 0 or 0xffffffff where the length belongs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO, cast
+
+from data_prep.audio.decoding import AudioError, PatchedFile
+
+_LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
+_UNKNOWN = b"\xff\xff\xff\xff"  # a length that is not stated
+_TAIL = 1024  # bytes after the samples that are no chunk, beyond which a header is doubted
+
+
+def repair_length(file: BinaryIO, head: bytes, size: int) -> tuple[BinaryIO, tuple[str, ...]]:
+    """A file whose samples are stated as 0 bytes, but go on to its end, with that length.
+
+    Also returns what to warn of, where a WAV states fewer samples than it has.
+    """
+    patches = _repaired_au(head, size) or _repaired_caf(head, size) or _repaired_rf64(head, size)
+    if patches:
+        return cast(BinaryIO, PatchedFile(file, patches)), ()
+    chunk = _data_chunk(head)
+    if chunk is None:
+        return file, ()
+    at, stated = chunk
+    begin = at + 8
+    tail = size - begin - stated
+    if tail <= _TAIL * bool(stated) or _are_chunks(file, begin + stated + stated % 2, size):
+        return file, ()
+    if stated:
+        return file, (
+            f"length in doubt: the header counts {stated} of {size - begin} bytes of sound",
+        )
+    return cast(BinaryIO, PatchedFile(file, {4: _UNKNOWN, at + 4: _UNKNOWN})), ()
+
+
+def _repaired_au(head: bytes, size: int) -> dict[int, bytes]:
+    begin = int.from_bytes(head[4:8], "big")
+    is_open = head[:4] == b".snd" and head[8:12] == bytes(4) and size > begin
+    return {8: _UNKNOWN} if is_open else {}
+
+
+def _repaired_caf(head: bytes, size: int) -> dict[int, bytes]:
+    """Core Audio's own way to state no length is -1, which libsndfile does not support."""
+    at = 8
+    while head[:4] == b"caff" and at + 12 <= len(head):
+        stated = int.from_bytes(head[at + 4 : at + 12], "big", signed=True)
+        if head[at : at + 4] == b"data":
+            is_open = stated in (-1, 0) and size > at + 16  # 4 bytes count the edits
+            return {at + 4: (size - at - 12).to_bytes(8, "big")} if is_open else {}
+        at += 12 + max(stated, 0)
+    return {}
+
+
+def _repaired_rf64(head: bytes, size: int) -> dict[int, bytes]:
+    at, data = head.find(b"ds64"), head.find(b"data")
+    is_open = head[:4] == b"RF64" and at > 0 and head[at + 16 : at + 24] == bytes(8)
+    if not is_open or data < 0 or size <= data + 8:
+        return {}
+    sizes = (size - 8).to_bytes(8, "little") + (size - data - 8).to_bytes(8, "little")
+    return {at + 8: sizes}
+
+
+def _data_chunk(head: bytes) -> tuple[int, int] | None:
+    """Where the chunk of samples begins in a WAV, and the bytes that it states."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    at = 12
+    while at + 8 <= len(head):
+        size = int.from_bytes(head[at + 4 : at + 8], "little")
+        if head[at : at + 4] == b"data":
+            return at, size
+        at += 8 + size + size % 2
+    return None
+
+
+def _are_chunks(file: BinaryIO, at: int, size: int) -> bool:
+    """Whether all from `at` to the file's end are chunks, such as LIST: no samples."""
+    try:
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(8)
+            if not all(0x20 <= byte < 0x7F for byte in head[:4]):
+                return False
+            length = int.from_bytes(head[4:], "little")
+            at += 8 + length + length % 2
+        return at <= size + 1
+    finally:
+        file.seek(0)
+
+
+def check_ogg(file: BinaryIO, size: int) -> tuple[str, ...]:
+    """Refuse an Ogg that ends within a page; warn of one whose last page is not marked as such."""
+    begin = max(0, size - _LONGEST_PAGE)
+    file.seek(begin)
+    tail = file.read(_LONGEST_PAGE)
+    file.seek(0)
+    at = tail.rfind(b"OggS")
+    n_segments = tail[at + 26 : at + 27]
+    table = tail[at + 27 : at + 27 + n_segments[0]] if n_segments else b""
+    if at < 0 or not n_segments or at + 27 + len(table) + sum(table) > len(tail):
+        raise AudioError(f"truncated: its last page is incomplete, {size} bytes are there")
+    is_last = tail[at + 5] & 4
+    return () if is_last else ("length in doubt: the end of the stream is missing",)
+
+
+def refuse_cut_sphere(head: bytes, frames: int | None) -> None:
+    """NIST SPHERE states samples per channel in a text header."""
+    stated = re.search(rb"^sample_count -i (\d{1,15})\s*$", head[:1024], re.MULTILINE)
+    if head[:7] == b"NIST_1A" and stated and frames is not None and frames < int(stated[1]):
+        raise AudioError(f"truncated: {frames} of {int(stated[1])} samples decode")

@@ -1,0 +1,128 @@
+"""Which reader opens a recording: decided by its content, never by its name.
+
+libsndfile decodes what it supports. Containers that it does not (mp4, m4a, webm, amr, ...) are left
+to `data_prep.audio.containers`, as are FLAC files that do not state their length.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import soundfile
+
+from data_prep.audio.containers import is_container, is_playlist, open_container
+from data_prep.audio.decoding import (
+    DEFAULT_LIMITS,
+    ArrayReader,
+    AudioError,
+    AudioLimits,
+    Reader,
+    SoundfileReader,
+    Source,
+    UnknownFormatError,
+    libsndfile_reason,
+)
+from data_prep.audio.headers import check_ogg, refuse_cut_sphere, repair_length
+
+_HEADER = 1 << 12  # bytes that show the format
+_LONG_HEADER = 1 << 16  # in which the samples begin, or their size is not repaired
+_UNSUPPORTED = 4  # libsndfile's code of a format that it recognizes, in an encoding it does not
+_OGG = b"OggS"
+
+
+@contextmanager
+def open_audio(
+    source: Source, source_rate: float | None = None, limits: AudioLimits = DEFAULT_LIMITS
+) -> Iterator[Reader]:
+    """Open a recording.
+
+    Args:
+        source: a path; the content of a file, as bytes or as an open binary file; or an array (T,)
+            or (T, channels), floating with full scale 1, int16, int32 or uint8.
+        source_rate: in Hz, of an array.
+        limits: on rate and channels.
+
+    Raises:
+        AudioError: it is absent, empty, unreadable, cut short or beyond the limits.
+    """
+    if isinstance(source, np.ndarray):
+        reader: Reader = ArrayReader(source, source_rate)
+        limits.check_format(reader.rate, reader.channels)
+        yield reader
+        return
+    with _open_file(source) as file, _open_reader(file) as reader:
+        limits.check_format(reader.rate, reader.channels)
+        yield reader
+
+
+@contextmanager
+def _open_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(source, str | Path):
+        path = Path(source)
+        try:
+            if not path.is_file():
+                raise AudioError("is a folder" if path.is_dir() else "there is no such file")
+            # Unbuffered: libsndfile reads from the same descriptor, at the same position.
+            file = cast(BinaryIO, path.open("rb", buffering=0))
+        except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+            if isinstance(error, AudioError):
+                raise
+            raise AudioError(f"cannot be opened ({getattr(error, 'strerror', error)})") from None
+        with file:
+            _refuse_empty(file)
+            yield file
+        return
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    _refuse_empty(file)
+    yield file
+
+
+def _refuse_empty(file: BinaryIO) -> None:
+    if not file.seek(0, io.SEEK_END):
+        raise AudioError("the file is empty (0 bytes)")
+    file.seek(0)
+
+
+@contextmanager
+def _open_reader(file: BinaryIO) -> Iterator[Reader]:
+    head = file.read(_HEADER)
+    if b"data" not in head and head[:4] in (b"RIFF", b"RF64", b"caff"):
+        head += file.read(_LONG_HEADER)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if is_playlist(head):
+        raise UnknownFormatError("unreadable: a playlist, which names other files; give the sound")
+    reader = None if is_container(head) else _soundfile_reader(file, head, size)
+    if reader is not None:
+        with closing(reader):
+            yield reader
+    else:
+        file.seek(0)
+        with open_container(file) as container:
+            yield container
+
+
+def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader | None:
+    """A reader by libsndfile; None where it recognizes the format, but cannot decode it."""
+    repaired, warnings = repair_length(file, head, size)
+    if head[:4] == _OGG:
+        warnings += check_ogg(file, size)
+    try:
+        reader = SoundfileReader(repaired)
+    except soundfile.LibsndfileError as error:
+        if error.code == _UNSUPPORTED or head[:4] == _OGG:
+            return None
+        raise UnknownFormatError(f"unreadable: {libsndfile_reason(error)}") from None
+    # AIFF and W64 of 0 samples are what a killed recorder leaves, too.
+    is_open = not reader.expected_frames and head[:4] in (b"FORM", b"riff")
+    if reader.expected_frames is None or is_open:
+        reader.close()
+        return None
+    refuse_cut_sphere(head, reader.frames)
+    reader.warnings = warnings
+    return reader
