@@ -31,6 +31,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SPACE_RUN = re.compile(rf" *[{SPACE_CONTROLS}]+[ {SPACE_CONTROLS}]*")
 # Controls that are no white space, but for C1, which normalise_text repairs.
 _DAMAGE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
+# Most ids, judged in one step.
+_USUAL_ID = re.compile(r"\w[\w.+:=@#-]*(?:/\w[\w.+:=@#-]*)*", re.ASCII)
 _C1 = re.compile(r"[\x80-\x84\x86-\x9f]")
 
 Complaint = tuple[str, str]  # what is wrong, and the remedy
@@ -74,6 +76,8 @@ def id_key(value: str) -> str:
 
 def find_id_fault(value: str | None) -> Complaint | None:
     """What is wrong with an id, and the remedy; None of a good one."""
+    if value and len(value) <= MAX_ID_BYTES and _USUAL_ID.fullmatch(value):
+        return None
     if value is None or not value.strip():
         return "no id", "give every row its own id"
     if not value.isascii() or not value.isprintable():

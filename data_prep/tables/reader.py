@@ -30,6 +30,7 @@ import importlib
 import io
 import json
 import math
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -54,6 +55,7 @@ _BOMS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _UTF8 = ("utf-8", "utf-8-sig")
+_BAD_BYTE = re.compile("[\udc80-\udcff]")  # a byte of no UTF-8, see `_open_text`
 _NO_LIMIT = 2**31 - 1  # the largest that every platform's csv module takes
 _LIMIT_LOCK = threading.Lock()
 _ROWS_AT_ONCE = 256  # a batch holds the sound of its rows
@@ -299,7 +301,7 @@ class DelimitedTable:
                 yield _Record(number, [], self._quote_fault(number, reader.line_num, error))
                 continue
             if cells:
-                bad = any(map(_has_bad_byte, cells))
+                bad = _has_bad_byte("".join(cells))
                 fault = _encoding_fault(self.path, number, "UTF-8") if bad else None
                 yield _Record(number, [] if bad else cells, fault)
 
@@ -401,8 +403,8 @@ def _decode_line(line: bytes) -> str:
         return line.decode("latin-1")
 
 
-def _has_bad_byte(cell: str) -> bool:
-    return not cell.isascii() and any("\udc80" <= c <= "\udcff" for c in cell)
+def _has_bad_byte(text: str) -> bool:
+    return not text.isascii() and _BAD_BYTE.search(text) is not None
 
 
 def _check_header(path: Path, header: Sequence[str]) -> list[str]:
