@@ -200,9 +200,14 @@ class PatienceState(Document):
     num_runs: Annotated[int, Field(ge=0)] = 0
 
 
+_Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
 class TaskState(CoreState):
     """The `task_state` of a checkpoint."""
 
+    # Of features on disk, by modality and split: digests of the rows and of the features.
+    feature_contents: dict[Modality, dict[str, _Pair]] = Field(default_factory=dict)
     prototypes: PrototypesState = Field(default_factory=PrototypesState)
     embedding_queue: list[_Finite] = Field(default_factory=list)
     confidence: ConfidenceState = Field(default_factory=ConfidenceState)

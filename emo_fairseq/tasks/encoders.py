@@ -1,17 +1,19 @@
 """Which encoder each modality gets: described when training starts, loaded into a new model."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fairseq import checkpoint_utils
 
-from data_prep.features.stored import settings_digest
+from data_prep.features.stored import content_of, rows_digest, settings_digest
+from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import pretrained
 from emo_fairseq.compat import TASK_NAME
 from emo_fairseq.data.facts import scratch_card
+from emo_fairseq.data.manifest import read_corpus_file
 from emo_fairseq.data.source import DataSource
 from emo_fairseq.encoder_card import PRETRAINED, EncoderCard, check_spec
 from emo_fairseq.errors import UsageError
@@ -78,23 +80,84 @@ def _made_by(data_dir: Path, card: EncoderCard) -> str:
         raise UsageError(str(error)) from error
 
 
-def check_same_features(cards: Mapping[str, EncoderCard], data_dir: Path) -> None:
-    """See that stored features were made as those that a model was trained on.
+def feature_contents(source: DataSource) -> dict[str, dict[str, list[str]]]:
+    """What the stored features of every split are, for each modality that is read as such.
+
+    Returns:
+        By modality and split on disk a digest of the manifest's rows, and one of the features; see
+        :func:`data_prep.features.stored.content_of`.
+
+    Raises:
+        UsageError: a file of the features cannot be read.
+    """
+    names = source.modalities_of(FRAMES)
+    splits = _stored_splits(source.folder) if names else {}
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        folder = source.folder / "features" / source.cards[name].place
+        contents = {split: _content_of(folder, split, rows) for split, rows in splits.items()}
+        found[name] = {
+            split: [rows_digest(splits[split]), content]
+            for split, content in contents.items()
+            if content
+        }
+    return found
+
+
+def _stored_splits(data_dir: Path) -> dict[str, list[Utterance]]:
+    corpus = read_corpus_file(data_dir)
+    names = sorted(file.stem for file in data_dir.glob("[!.]*.tsv")) if corpus is None else ()
+    splits = names if corpus is None else corpus.splits
+    files = {split: data_dir / f"{split}.tsv" for split in splits}
+    return {split: read_manifest(file) for split, file in files.items() if file.is_file()}
+
+
+def _content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:
+    try:
+        return content_of(folder, split, rows)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def check_same_features(
+    cards: Mapping[str, EncoderCard],
+    data_dir: Path,
+    contents: Mapping[str, Mapping[str, Sequence[str]]],
+) -> None:
+    """See that stored features are those that a model was trained on, or were made as those.
 
     Args:
         cards: of the model's encoders. What others made, or an older version, says nothing.
         data_dir: whose features are read.
+        contents: what :func:`feature_contents` returned when the model was trained. Splits of other
+            rows, of another corpus, are not compared.
 
     Raises:
-        UsageError: another encoder, layer or pooling made them, which may have the same width.
+        UsageError: another encoder, layer or pooling made them, which may have the same width, or
+            their content has changed since.
     """
     for name, card in cards.items():
-        there = _made_by(data_dir, card) if card.kind == "features" else ""
+        if card.kind != "features":
+            continue
+        folder = data_dir / "features" / card.place
+        there = _made_by(data_dir, card)
         if card.weights and there and there != card.weights:
             raise UsageError(
-                f"{data_dir}/features/{card.place}: made by another encoder, layer or pooling than "
+                f"{folder}: made by another encoder, layer or pooling than "
                 f"the {name} features that the model was trained on; extract them as those were"
             )
+        for split, (of_rows, content) in contents.get(name, {}).items():
+            file = data_dir / f"{split}.tsv"
+            rows = read_manifest(file) if file.is_file() else []
+            if rows_digest(rows) != of_rows:
+                continue
+            now = _content_of(folder, split, rows)
+            if now and now != content:
+                raise UsageError(
+                    f"{folder}: the features of {split} are no longer those that the model was "
+                    f"trained with (digest {now[:12]}, and {content[:12]} then); put the former "
+                    "ones back there, or train anew with another --save-dir"
+                )
 
 
 def check_same_encoders(

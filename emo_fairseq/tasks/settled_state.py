@@ -33,6 +33,7 @@ from emo_fairseq.tasks.encoders import (
     check_same_encoders,
     check_same_features,
     describe_encoders,
+    feature_contents,
 )
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.resumed_state import (
@@ -49,7 +50,7 @@ logger = logging.getLogger(__name__)
 # What every checkpoint holds, beside the class counts of targets that have classes.
 _SETTLED = (
     *("encoders", "labels", "vocabulary", "frame_statistics"),
-    *("auxiliary_labels", "corpus", "fold", "provenance"),
+    *("auxiliary_labels", "corpus", "fold", "feature_contents", "provenance"),
 )
 
 
@@ -82,6 +83,7 @@ class SettledState(FairseqTask):
         add("vocabulary", lambda: facts.read_vocabularies(source))
         add("frame_statistics", lambda: facts.fit_frame_statistics(source))
         add("auxiliary_labels", self._read_auxiliary_labels)
+        add("feature_contents", lambda: feature_contents(source))
         for name, factory in changing_state(cfg).items():
             add(name, factory)
         add("provenance", lambda: self._trained_on().to_state())
@@ -197,7 +199,8 @@ class SettledState(FairseqTask):
         super().load_state_dict(state_dict)
         self.source.read_for(self.encoder_cards())
         if isinstance(self.source, DataSource):
-            check_same_features(self.encoder_cards(), self.source.folder)
+            contents = state_dict.get("feature_contents", {})
+            check_same_features(self.encoder_cards(), self.source.folder, contents)
         if fitted is not None and fitted != self.state.frame_statistics:
             # fairseq loads the valid splits before the checkpoint: bring them to its statistics.
             logger.warning("statistics of frames are the checkpoint's, not those of --data")
