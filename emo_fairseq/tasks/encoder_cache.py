@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from fairseq.data import FairseqDataset
+from pydantic import Field
 
+from data_prep.documents import Count, Document, FileName, JsonObject, dump_yaml, load_yaml
 from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
+from data_prep.files.integrity import FileRecord, records_of, verify_all, warn_unverified
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
 from emo_fairseq.data.content import content_digest
@@ -33,6 +35,18 @@ logger = logging.getLogger(__name__)
 CARD_FILE = "card.yaml"
 CACHE_DTYPES = ("float16", "float32")
 _DIGESTS_FILE = "digests.json"
+_WRITTEN_AGAIN = "it is written again"
+
+
+class CacheCard(Document):
+    """The schema of `card.yaml`."""
+
+    encoder: str
+    split: str
+    rows: Count
+    frames: Count
+    identity: JsonObject
+    files: dict[FileName, FileRecord] = Field(default_factory=dict)
 
 
 def cached_leaf(
@@ -83,14 +97,19 @@ def cached_leaf(
 
 
 def _open(target: Path, split: str) -> StoredFeatures | None:
-    """What lies there; None if nothing does, or if somebody has damaged it."""
-    if not (target / CARD_FILE).exists():
+    """What lies there; None if nothing does, or if it is damaged."""
+    file = target / CARD_FILE
+    if not file.exists():
         return None
     try:
+        card = load_yaml(file, CacheCard, remedy=_WRITTEN_AGAIN)
+        verify_all(target, card.model_dump()["files"], _WRITTEN_AGAIN)
         stored = read_frames(target, split)
     except ValueError as error:
         logger.warning("%s; the frozen encoder runs again", error)
         return None
+    if not card.files:
+        warn_unverified(file, f"delete {target}, which is then made again")
     logger.info("%s: outputs of the frozen encoder from %s", split, target)
     return stored
 
@@ -128,7 +147,8 @@ def _write(
             raise
         raise UsageError(str(error)) from error
     about = {"encoder": card.spec, "split": split, "rows": len(lengths), "frames": sum(lengths)}
-    text = yaml.safe_dump({**about, "identity": _plain(identity)}, sort_keys=False)
+    files = records_of(part, (f"{split}.npy", f"{split}.lengths"))
+    text = dump_yaml({**about, "identity": _plain(identity), "files": files})
     with replacing(part / CARD_FILE) as card_part:
         card_part.write_text(text, encoding="utf-8")
     part.rename(target)

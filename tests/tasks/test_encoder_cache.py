@@ -287,18 +287,33 @@ def test_a_killed_process_leaves_nothing_usable(tmp_path: Path, calls: list[int]
     assert [name for name in folders(tmp_path) if name.startswith(".")] == []
 
 
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip])
+@pytest.mark.parametrize("name", ["train.npy", "train.lengths"])
 def test_a_damaged_file_is_made_again(
-    tmp_path: Path, calls: list[int], caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    calls: list[int],
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    damage: Callable[[Path], None],
 ) -> None:
     cached(tmp_path)
     (key,) = folders(tmp_path)
-    array = tmp_path / key / "train.npy"
-    array.write_bytes(array.read_bytes()[:-10])
+    damage(tmp_path / key / name)
     calls.clear()
     with caplog.at_level(logging.WARNING):
         cached(tmp_path)
     assert sum(calls) == 5
-    assert "train.npy: cannot be read as an array" in caplog.text
+    assert f"{name}: damaged or exchanged: " in caplog.text
     calls.clear()
     cached(tmp_path)
     assert calls == []
