@@ -15,7 +15,7 @@ The published lists differ in length and order, so nothing is paired by line num
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ EMOTION_LABELS = ("neutral", "sad", "angry", "happy")
 
 _LABELS = "label_file_"
 _LIST_SUFFIX = {TEXT: "t", SPEECH: "a"}
+_SIZE_COLUMN = {TEXT: 1, SPEECH: 2}  # in the size file
 _TOKEN_FOLDER = {TEXT: "text", SPEECH: "audio_token"}
 
 
@@ -64,7 +65,7 @@ def read_split(
     listed = {_list_file(data_dir, split, modality).name: lists[modality] for modality in lists}
     listed[label_file(data_dir, split).name] = list(labels)
     if lengths_file.exists():
-        listed[lengths_file.name] = _read_ids(lengths_file)
+        listed[lengths_file.name] = [row[0] for row in _read_sizes(lengths_file)]
     kept = _intersect(listed)
     utterances = [row for row in (_utterance(name, labels[name]) for name in kept) if row]
     _report_other_emotions(data_dir, split, [labels[name] for name in kept], len(utterances))
@@ -83,7 +84,28 @@ def read_split(
         ]
         for modality in modalities
     }
+    if lengths_file.exists():
+        _report_other_lengths(lengths_file, utterances, tokens)
     return utterances, tokens
+
+
+def _report_other_lengths(
+    file: Path, utterances: Sequence[Utterance], tokens: Mapping[str, Sequence[np.ndarray]]
+) -> None:
+    """Warn of token files that were cut, or are of another run than the size file."""
+    sizes = {row[0]: row for row in _read_sizes(file)}
+    for modality, column in _SIZE_COLUMN.items():
+        other = [
+            row.id
+            for row, ids in zip(utterances, tokens.get(modality, ()), strict=False)
+            if sizes[row.id][column : column + 1] not in ([], [str(len(ids))])
+        ]
+        if other:
+            logger.warning(
+                "%s: %d of %d token files of %s have another number of ids than it names, so they "
+                "were cut or are of another run: %s",
+                *(file, len(other), len(utterances), modality, first_few(other)),
+            )
 
 
 def _intersect(listed: dict[str, list[str]]) -> list[str]:
@@ -159,12 +181,11 @@ def _read_labels(file: Path) -> dict[str, str]:
     return labels
 
 
-def _read_ids(file: Path) -> list[str]:
-    """First column of the size file. A header is a row whose length is not a number."""
-    rows = [line.split(",") for line in file.read_text().splitlines() if line.strip()]
-    if rows and not (len(rows[0]) > 1 and _is_number(rows[0][1])):
-        rows = rows[1:]
-    return [row[0].strip() for row in rows]
+def _read_sizes(file: Path) -> list[list[str]]:
+    """Rows of the size file: id, text_len, audio_len. A header is one whose length is no number."""
+    lines = file.read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split(",")] for line in lines if line.strip()]
+    return rows if rows and len(rows[0]) > 1 and _is_number(rows[0][1]) else rows[1:]
 
 
 def _unique(file: Path, ids: list[str]) -> list[str]:

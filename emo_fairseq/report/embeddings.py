@@ -38,8 +38,13 @@ def read_embeddings(file: Path, split: str, ids: Sequence[str]) -> np.ndarray:
     }:
         found = f"ids {names.shape} and embeddings {values.shape}"
         raise UsageError(f"--embeddings {file}: {found} do not fit; {_REMEDY}")
+    if not np.isfinite(values).all():
+        odd = names[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]]
+        raise UsageError(f"--embeddings {file}: those of {odd} are NaN or infinite; {_REMEDY}")
     of_split = np.full(len(names), True) if splits is None else splits == split
     place = {str(names[number]): number for number in np.flatnonzero(of_split).tolist()}
+    if len(place) < int(of_split.sum()):
+        raise UsageError(f"--embeddings {file}: names are there twice in {split}; {_REMEDY}")
     rows = [place.get(name, -1) for name in ids]
     if max(rows, default=-1) < 0:
         raise UsageError(

@@ -90,6 +90,19 @@ def test_the_size_file_has_a_header_or_none(write_legacy: Write, header: bool) -
     assert ids_of(folder) == ["b", "c"]
 
 
+def test_token_files_of_other_lengths_than_the_size_file_names_are_said(
+    write_legacy: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_legacy("train", labels("a", "b", "c"))
+    file = folder / "train" / "audio_token" / "b.txt"
+    file.write_text("\t".join(file.read_text().split()[:3]))
+    with caplog.at_level(logging.WARNING):
+        ids_of(folder)
+    message = "1 of 3 token files of speech have another number of ids than it names, so they were"
+    assert message in caplog.text
+    assert caplog.text.rstrip().endswith("another run: b")
+
+
 def test_the_size_file_may_be_absent(write_legacy: Write) -> None:
     assert ids_of(write_legacy("train", labels("a", "b"), size=None)) == ["a", "b"]
 

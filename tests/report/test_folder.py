@@ -331,6 +331,9 @@ def bad_calls(given: Given) -> dict[str, list[str | Path]]:
     np.savez(misfit, ids=["u000"], embeddings=np.zeros((2, 2)))
     foreign = given.root / "foreign.npz"
     np.savez(foreign, ids=["x"], embeddings=np.zeros((1, 2)))
+    twice, infinite = given.root / "twice.npz", given.root / "infinite.npz"
+    np.savez(twice, ids=["u000", "u000"], embeddings=np.zeros((2, 2)))
+    np.savez(infinite, ids=["u000", "u001"], embeddings=[[0.0, 1.0], [0.0, np.inf]])
     output = ["--output", given.root / "bad"]
     other = write_predictions(
         given.root / "other.tsv", [{**row, "id": f"x{row['id']}"} for row in label_rows(6)]
@@ -343,6 +346,8 @@ def bad_calls(given: Given) -> dict[str, list[str | Path]]:
         "--log .* it holds no epoch": [given.labels, *output, "--log", given.labels],
         "--embeddings .* cannot be read": [given.labels, *output, "--embeddings", pickled],
         "do not fit; write it with": [given.labels, *output, "--embeddings", misfit],
+        "names are there twice in test; write": [given.labels, *output, "--embeddings", twice],
+        "those of u001 are NaN or infinite": [given.labels, *output, "--embeddings", infinite],
         "names none of the scored ids": [given.labels, *output, "--embeddings", foreign],
         "--embeddings .* cannot be read .*; write": [
             given.labels,
