@@ -47,7 +47,7 @@ HF = ["transformers>=5.0"]
 # extract_features --encoder egemaps.
 EGEMAPS = ["opensmile>=2.5"]
 
-# Sound out of videos: meld --video, cmu_mosi, cmu_mosei.
+# Audio of mp4, m4a, webm, aac, amr and others, and of videos: meld --video, cmu_mosi, cmu_mosei.
 VIDEO = ["av>=14.0"]
 
 # hf_table of Parquet files; of audformat's databases.

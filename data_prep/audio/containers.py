@@ -90,7 +90,6 @@ class ContainerReader:
         self._stated_seconds = stated
         self.frames: int | None = None
         self.expected_frames = None if stated is None else int(stated * self.rate)
-        self.subtype = str(stream.codec_context.name)
         self.warnings: tuple[str, ...] = ()
         self._layout: str | None = None
         self._weights = np.full(max(self.channels, 1), 1.0, np.float32)

@@ -93,7 +93,6 @@ class Reader(Protocol):
         frames: samples per channel, None where the header does not state them.
         expected_frames: about as many as there will be, None where that is unknown.
         is_checked: every sample is finite and in [-1, 1] by its format.
-        subtype: how the samples are stored, in soundfile's words.
         warnings: what is odd about the header.
     """
 
@@ -102,7 +101,6 @@ class Reader(Protocol):
     frames: int | None
     expected_frames: int | None
     is_checked: bool
-    subtype: str
     warnings: tuple[str, ...]
 
     def skip(self, n_frames: int) -> None:
@@ -137,7 +135,6 @@ class ArrayReader:
         if not isinstance(rate, int | float | np.number) or not np.isfinite(rate):
             raise AudioError(f"a sample rate of {rate}; give a number in Hz")
         self.rate = float(rate)
-        self.subtype = str(samples.dtype)
         self._samples = samples if samples.ndim == 2 else samples[:, None]
         self.frames, self.channels = self._samples.shape
         if self.channels > DEFAULT_LIMITS.max_channels:
@@ -187,11 +184,11 @@ class SoundfileReader:
         self.channels = self._sound.channels
         states_length = self._sound.frames < _UNKNOWN_FRAMES
         self.expected_frames = self._sound.frames if states_length else None
-        self.subtype = str(self._sound.subtype)
+        subtype = self._sound.subtype
         # How many MPEG frames are in a WAV is an estimate of its size.
-        is_estimate = self.subtype.startswith("MPEG") and self._sound.format != "MP3"
+        is_estimate = subtype.startswith("MPEG") and self._sound.format != "MP3"
         self.frames = None if is_estimate else self.expected_frames
-        self.is_checked = self.subtype.startswith(_INTEGERS)
+        self.is_checked = subtype.startswith(_INTEGERS)
         self.warnings: tuple[str, ...] = ()
         self._position = 0  # which libsndfile does not tell where it cannot seek
 

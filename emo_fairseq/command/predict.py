@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     loaded = recogniser.loaded
     check_answerable(options.model, recogniser.modalities, loaded.front_end.missing)
     if options.timeline:
-        _check_windows(recogniser, options)
+        check_windows(recogniser, options)
     columns = Columns(
         options.text_column,
         options.audio_column,
@@ -126,7 +126,7 @@ def _recogniser(options: argparse.Namespace) -> Any:
     return load_recogniser(place, options.device, options.data)
 
 
-def _check_windows(recogniser: Any, options: argparse.Namespace) -> None:
+def check_windows(recogniser: Any, options: argparse.Namespace) -> None:
     """Refuse once what would be refused of every recording."""
     from emo_fairseq.inference.timeline import windows
 

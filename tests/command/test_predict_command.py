@@ -1,11 +1,14 @@
 """``emotion-recognize export``, ``predict`` and ``evaluate``: one model by all its ways."""
 
+import argparse
 import csv
 import io
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ import yaml
 
 from data_prep.schema import read_manifest
 from emo_fairseq import predictions
+from emo_fairseq.command import predict
 from emo_fairseq.command.__main__ import main
+from emo_fairseq.errors import UsageError
 from emo_fairseq.export import onnx
 from emo_fairseq.export.model_folder import write_model_folder
 
@@ -30,6 +35,19 @@ def table(text: str) -> list[dict[str, str]]:
 
 def numbers(row: dict[str, str], beginning: str = "probability_") -> list[float]:
     return [float(cell) for name, cell in row.items() if name.startswith(beginning)]
+
+
+def test_windows_are_held_to_what_the_model_reads():
+    """Not to --max-speech-seconds, which a model of stored features does not obey."""
+
+    def check(window: float, longest: float) -> None:
+        recogniser = SimpleNamespace(modalities=("speech",), longest_seconds=lambda: longest)
+        predict.check_windows(recogniser, argparse.Namespace(window=window, hop=window / 2))
+
+    check(30.0, math.inf)
+    check(30.0, 30.0)
+    with pytest.raises(UsageError, match="a window of 30 s: the model hears 20 s at once"):
+        check(30.0, 20.0)
 
 
 def test_a_folder_of_sounds_one_of_them_broken(trained_models, toy_corpus, tmp_path, capsys):
