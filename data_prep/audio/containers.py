@@ -11,6 +11,7 @@ nothing.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -35,6 +36,7 @@ _DEMUXERS = (
     "w64,aiff,au,caf,flac,ogg"
 )
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # of mkvmerge, FFmpeg and browsers
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<asx", b"<ASX", b"<?xml", b"<MPD", b"v=0")
 # First bytes of files that libsndfile does not support.
 _MAGIC = (
@@ -73,6 +75,8 @@ def open_container(file: BinaryIO) -> Iterator[ContainerReader]:
             stream = container.streams.best("audio")
             if stream is None:
                 raise AudioError("holds no audio stream")
+            if stream.codec_context is None:
+                raise UnknownFormatError("unreadable: the codec of its audio is not supported")
             yield ContainerReader(container, stream)
     except av.FFmpegError as error:
         raise UnknownFormatError(f"unreadable: {error.strerror}") from None
@@ -86,8 +90,7 @@ class ContainerReader:
     def __init__(self, container: Any, stream: Any) -> None:
         self.rate = float(stream.codec_context.sample_rate or 0)
         self.channels = int(stream.codec_context.channels or 0)
-        stated = None if stream.duration is None else float(stream.duration * stream.time_base)
-        self._stated_seconds = stated
+        self._stated_seconds = stated = _stated_seconds(container, stream)
         self.frames: int | None = None
         self.expected_frames = None if stated is None else int(stated * self.rate)
         self.warnings: tuple[str, ...] = ()
@@ -114,13 +117,32 @@ class ContainerReader:
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Block]:
         n_frames = 0
-        for frame in _frames(container, stream):
+        for frame in self._frames(container, stream):
             self._check_layout(frame)
             n_frames += frame.samples
             yield np.ascontiguousarray(frame.to_ndarray().T, dtype=np.float32)
         stated = self._stated_seconds
         if n_frames and stated is not None and n_frames / self.rate < stated - LOST_SECONDS:
             raise AudioError(f"truncated: {n_frames / self.rate:.2f} of {stated:.2f} s decode")
+
+    def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
+        """Decoded frames of planar float32, whatever the codec's own format. Raises AudioError."""
+        av = load_av()
+        to_float = av.AudioResampler(format="fltp")  # of the format alone
+        broken, packets = 0, 0
+        for packet in container.demux(stream):
+            packets += 1
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                broken += 1
+                continue
+            for frame in frames:
+                yield from to_float.resample(frame)
+        if broken > BROKEN_PACKETS:
+            raise AudioError(f"corrupt: {broken} of {packets} packets cannot be decoded")
+        if broken and self._stated_seconds is None:
+            self.warnings = ("length in doubt: the stream ends or begins within a packet",)
 
     def _check_layout(self, frame: Any) -> None:
         channels = frame.layout.channels
@@ -132,22 +154,16 @@ class ContainerReader:
             raise AudioError("changes its sample rate or its channels midway")
 
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames of planar float32, whatever the codec's own format. Raises AudioError."""
-    av = load_av()
-    to_float = av.AudioResampler(format="fltp")  # of the format alone
-    broken, packets = 0, 0
-    for packet in container.demux(stream):
-        packets += 1
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            broken += 1
-            continue
-        for frame in frames:
-            yield from to_float.resample(frame)
-    if broken > BROKEN_PACKETS:
-        raise AudioError(f"corrupt: {broken} of {packets} packets cannot be decoded")
+def _stated_seconds(container: Any, stream: Any) -> float | None:
+    """Length of an audio stream by its own header, by Matroska's tag, or by a container's of it."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    if tag := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    is_stated = container.format.name in ("matroska,webm", "flv", "asf")
+    if is_stated and container.duration and not container.streams.video:
+        return float(container.duration / 1e6)  # FFmpeg's unit of time
+    return None
 
 
 def _weights(names: list[str]) -> FloatArray:
