@@ -259,16 +259,32 @@ def read_beside(file: Path) -> Provenance | None:
     Raises:
         ManifestError: there is one that cannot be read.
     """
-    beside = provenance_path(file)
+    found = _read(provenance_path(file))
+    return None if found is None or found[1] != _digest(file) else found[0]
+
+
+def allowed_leaks(file: Path) -> tuple[str, ...]:
+    """The leaks that ``--allow-leak`` let pass in making a file, a sentence each, for tables.
+
+    They are told of even where the file was changed since, which takes no leak away.
+
+    Raises:
+        ManifestError: there is a record that cannot be read.
+    """
+    found = _read(provenance_path(file))
+    return () if found is None else found[0].allowed
+
+
+def _read(beside: Path) -> tuple[Provenance, str] | None:
+    """A record, and the digest of the content that it is of; None where there is none."""
     if not beside.is_file():
         return None
     content = load_json(beside, JsonObject, remedy=_REMEDY)
     try:
-        digest = content.pop("sha256")
+        digest = str(content.pop("sha256"))
     except KeyError as error:
         raise ManifestError(Fault(str(beside), None, "sha256 is missing", _REMEDY)) from error
-    provenance = Provenance.from_state(content, beside)
-    return provenance if digest == _digest(file) else None
+    return Provenance.from_state(content, beside), digest
 
 
 def _digest(file: Path) -> str:

@@ -159,6 +159,8 @@ def _limits(facts: "CardFacts") -> Iterator[str]:
     yield f"Languages: {_UNKNOWN}; the corpus card does not name any."
     yield _speakers(facts)
     task = facts.task
+    if known := task.provenance():
+        yield from (f"Leak allowed in its training: {leak}." for leak in known.allowed)
     if task.target.has_labels and sum(task.class_counts):
         total = sum(task.class_counts)
         rare = [n for n, x in zip(task.labels, task.class_counts, strict=True) if x / total < _RARE]

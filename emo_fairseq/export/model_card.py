@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from data_prep.provenance import allowed_leaks
 from data_prep.schema import CORPUS_FILE, Corpus, read_corpus, write_atomically
 from emo_fairseq.export import card_text
 from emo_fairseq.export.card_check import PredictionsChecker
@@ -107,10 +108,14 @@ def _scored(
         return []
     task, checker = loaded.task, PredictionsChecker(loaded, config, data)
     return [
-        one._replace(origin=checker.check(file, one.split))
+        one._replace(origin=" ".join([checker.check(file, one.split), *_leaks(file)]))
         for file in files
         for one in score_file(file, task.labels, task.target.has_labels)
     ]
+
+
+def _leaks(file: Path) -> list[str]:
+    return [f"Leak allowed: {leak}." for leak in allowed_leaks(file)]
 
 
 def render_card(facts: CardFacts) -> str:

@@ -37,7 +37,7 @@ from emo_fairseq.protocols.rendering import (
     grid_of,
     print_grid,
 )
-from emo_fairseq.protocols.results import Unfinished, folds_there, read_results, speakers
+from emo_fairseq.protocols.results import Result, Unfinished, folds_there, read_results, speakers
 from emo_fairseq.protocols.run_folder import RunFolder, find_runs
 from emo_fairseq.protocols.selection import choosing_set
 from emo_fairseq.protocols.systems import System, Table, make_tables
@@ -147,7 +147,13 @@ def _about(table: Table) -> dict[str, str]:
         "seeds": " ".join(map(str, table.seeds)),
         "intervals": f"95 %; utterances: {OVER_UTTERANCES}; speakers: {OVER_SPEAKERS}; {NOT_SEEDS}",
         "chosen_by": "; ".join(sorted({result.chosen_by for result in table.results})),
+        "leak_allowed": "; ".join(_leaks(table.results)),
     }
+
+
+def _leaks(results: Sequence[Result]) -> list[str]:
+    """By run what ``--allow-leak`` let pass."""
+    return [f"{result.run.path}: {leak}" for result in results for leak in result.leaks]
 
 
 def _notes(table: Table) -> list[str]:
@@ -156,6 +162,7 @@ def _notes(table: Table) -> list[str]:
     results = table.results
     if any(table.split == choosing_set(x.options) and not is_elsewhere(x) for x in results):
         notes.append(f"{table.split} is the set that chose the checkpoints, not a test set")
+    notes += [f"leak allowed: {leak}" for leak in _leaks(results)]
     counted = {label: n for result in results for label, n in result.left_out.items()}
     if counted:
         rows = ", ".join(f"{n} {label}" for label, n in sorted(counted.items()))

@@ -34,6 +34,9 @@ def _matrix(title: str, results: Sequence[Result], metric: str) -> Grid:
         if metric not in found:
             raise UsageError(f"--matrix {metric}: choose from {', '.join(found)}")
         figures.setdefault(_cell(result), []).append(found[metric])
+        for leak in result.leaks:
+            what = f"leak allowed: {result.run.path}: {leak}"
+            notes[what] = what
         if result.left_out:
             counted = ", ".join(f"{n} {label}" for label, n in result.left_out.items())
             what = f"{result.trained_on} on {result.tested_on}: {counted} left out"

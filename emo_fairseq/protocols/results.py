@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.folding.file import folds_path, read_folds
+from data_prep.provenance import allowed_leaks
 from data_prep.schema import CORPUS_FILE, ManifestError, read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.protocols.answers import Answers, Key, read_answers
@@ -32,6 +33,7 @@ class Result:
         split: of that corpus.
         data: the data dir that the predictions are of.
         left_out: rows by label that the model has no word for.
+        leaks: that ``--allow-leak`` let pass, a sentence each.
     """
 
     run: RunFolder
@@ -42,6 +44,7 @@ class Result:
     split: str
     data: Path
     left_out: Mapping[str, int]
+    leaks: Sequence[str] = ()
 
     @property
     def place(self) -> tuple[int, str]:
@@ -143,6 +146,7 @@ def _results(run: RunFolder, options: Options) -> Iterator[Result]:
                 split,
                 Path(other) if other else (Path(name) if is_elsewhere else options.data),
                 facts.get("left_out", {}),
+                allowed_leaks(file),
             )
 
 

@@ -20,9 +20,11 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.number_types import positive_int
+from data_prep.provenance import allowed_leaks
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import N_RESAMPLES
 from emo_fairseq.report.figures import measure, without_nan
@@ -43,8 +45,10 @@ def main() -> None:
     systems = [read_systems(file) for file in args.predictions]
     for file, by_split in zip(args.predictions, systems, strict=True):
         measured = _print_tables(file, by_split, args.title)
+        leaks = allowed_leaks(file)
+        sys.stdout.write("".join(f"leak allowed: {leak}\n" for leak in leaks))
         if args.output is None:
-            _write_figures(figures_file(file), measured)
+            _write_figures(figures_file(file), measured, leaks)
     if args.output is not None:
         _write_folder(args, systems)
 
@@ -89,8 +93,9 @@ def figures_file(predictions: Path) -> Path:
     return predictions.with_name(f"{beside}metrics.json")
 
 
-def _write_figures(file: Path, measured: Mapping[str, Figures]) -> None:
-    content = {split: without_nan(figures) for split, figures in measured.items()}
+def _write_figures(file: Path, measured: Mapping[str, Figures], leaks: Sequence[str]) -> None:
+    known = {"leak_allowed": list(leaks)} if leaks else {}
+    content = {split: {**known, **without_nan(figures)} for split, figures in measured.items()}
     file.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     sys.stdout.write(f"figures: {file}\n")
 
@@ -101,9 +106,12 @@ def _write_folder(args: argparse.Namespace, systems: Sequence[Systems]) -> None:
     from emo_fairseq.report.training_log import read_log
 
     epochs = [] if args.log is None else read_log(args.log)
+    given = (args.data, args.embeddings, args.attention, args.resamples)
     parts = [
-        make_part(*(run, split, system, args.data, args.embeddings, args.attention, args.resamples))
-        for run, by_split in zip(run_names(args.predictions), systems, strict=True)
+        replace(make_part(run, split, system, *given), leaks=allowed_leaks(file))
+        for file, run, by_split in zip(
+            args.predictions, run_names(args.predictions), systems, strict=True
+        )
         for split, system in by_split.items()
     ]
     write_folder(args.output, parts, epochs, args.title or _title(args.predictions), args.date)

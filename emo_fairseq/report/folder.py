@@ -177,6 +177,7 @@ def _metrics(parts: Sequence[Part]) -> dict[str, Any]:
         place = content.setdefault(part.run, {}) if part.run else content
         place[part.split] = {
             "n": len(part.system.ids),
+            **({"leak_allowed": list(part.leaks)} if part.leaks else {}),
             **without_nan(part.figures),
             "about_intervals": f"{NOT_SEEDS}; {part.speakers.refusal}".removesuffix("; "),
             "intervals": {

@@ -39,6 +39,7 @@ def facts_of(part: Part) -> dict[str, str]:
 
 def notes_of(part: Part) -> Iterator[str]:
     """What a reader has to know before comparing."""
+    yield from (f"Leak allowed: {leak}." for leak in part.leaks)
     system, unknown = part.system, sum(row is None for row in part.facts.rows)
     if part.facts.is_given and unknown:
         yield f"{count(unknown, 'utterance')} not in the manifests of --data."
@@ -134,4 +135,5 @@ def run_table(parts: Sequence[Part]) -> Table:
         mean = UNDEFINED if UNDEFINED in mean else mean
         rows.append([written, mean, *(number(x) for x in values.tolist())])
     head = f"mean ± std of {len(parts)}"
-    return Table(["figure", head, *(part.run for part in parts)], rows)
+    names = [f"{part.run} (leak allowed)" if part.leaks else part.run for part in parts]
+    return Table(["figure", head, *names], rows)

@@ -33,6 +33,7 @@ class Part:
         figures: of :func:`emo_fairseq.report.figures.measure`.
         intervals: over what ("utterances", "speakers") -> figure -> interval.
         speakers: of the utterances, as the data dir names them.
+        leaks: that ``--allow-leak`` let pass, a sentence each.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Part:
     figures: Figures
     intervals: Mapping[str, Mapping[str, Interval]]
     speakers: Speakers
+    leaks: Sequence[str] = ()
 
     @property
     def title(self) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data_prep.number_types import positive_int
 from data_prep.schema import read_corpus, vad_scale
+from emo_fairseq.data.leak_guard import OPTION as ALLOW_LEAK
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion import commands, comparing
 from emo_fairseq.vad_to_emotion.forest import CLASS_WEIGHTS, Design
@@ -73,12 +74,14 @@ def _add_fit(option: Callable[..., None]) -> None:
     option("--class-weight", choices=CLASS_WEIGHTS, default=defaults.class_weight)
     leaf = "rows in a leaf, at least (default: %(default)s)"
     option("--min-samples-leaf", type=positive_int, default=defaults.min_samples_leaf, help=leaf)
+    _add_allow_leak(option)
 
 
 def _add_apply(option: Callable[..., None]) -> None:
     option("--forest", type=Path, required=True, metavar="FILE")
     option("--predictions", type=Path, required=True, metavar="FILE", help="of --target vad")
     option("--output", type=Path, required=True, metavar="FILE", help="predictions of emotions")
+    _add_allow_leak(option)
     _add_units(option)
 
 
@@ -113,7 +116,13 @@ def _add_compare(option: Callable[..., None]) -> None:
     option("--own-scale", action="store_true", help=own)
     for form in ("markdown", "csv", "json"):
         option(f"--{form}", type=Path, metavar="FILE")
+    _add_allow_leak(option)
     _add_units(option)
+
+
+def _add_allow_leak(option: Callable[..., None]) -> None:
+    what = "take what has seen the rows it is used on; every table made from it says so"
+    option(ALLOW_LEAK, action="store_true", help=what)
 
 
 def _add_units(option: Callable[..., None]) -> None:
@@ -124,7 +133,7 @@ def _add_units(option: Callable[..., None]) -> None:
 def _fit(args: argparse.Namespace) -> None:
     design = Design(args.trees, args.seed, args.class_weight, args.min_samples_leaf)
     check_outputs({"--output": args.output}, [*with_facts(*args.predictions), *of_data(args.data)])
-    forest, notes = commands.fit(args.predictions, args.data, design)
+    forest, notes = commands.fit(args.predictions, args.data, design, args.allow_leak)
     write_forest(forest, args.output)
     counts = ", ".join(f"{name} {n}" for name, n in forest.about["rows_by_label"].items())
     lines = [f"{args.output}: {design.trees} trees, {forest.about['rows']} rows ({counts})", *notes]
@@ -136,7 +145,9 @@ def _apply(args: argparse.Namespace) -> None:
         args.output, [args.forest, *with_facts(args.predictions), *of_data(args.data)]
     )
     forest = read_forest(args.forest)
-    table = commands.apply(forest, args.predictions, args.data, args.output, args.units)
+    table = commands.apply(
+        forest, args.predictions, args.data, args.output, args.units, args.allow_leak
+    )
     _show(table, args.output)
 
 
@@ -171,7 +182,7 @@ def _compare(args: argparse.Namespace) -> None:
     forest, other = (file and read_forest(file) for file in (args.forest, args.zero_shot_forest))
     sources = comparing.Sources(args.regressor, args.zero_shot, forest, other)
     scale = vad_scale(read_corpus(args.data)) if args.own_scale else (0.0, 1.0)
-    table = comparing.compare(sources, args.data, args.units, scale)
+    table = comparing.compare(sources, args.data, args.units, scale, args.allow_leak)
     print_table(table)
     write_table(table, files)
 

@@ -14,6 +14,7 @@ from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.predictions import PROBABILITY
 from emo_fairseq.vad_to_emotion.forest import Forest
+from emo_fairseq.vad_to_emotion.leaks import RECORD
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +147,6 @@ def facts_of(
         "set": {"split": split, "data": None, "labels": None},
         "corpus": corpus,
         "trained_on": forest.about["corpus"],
-        "forest": dict(forest.about),
+        "forest": {name: x for name, x in forest.about.items() if name != RECORD},
         "options": options,
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.provenance import Provenance, read_beside, write_beside
 from data_prep.schema import read_corpus
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
@@ -19,6 +20,13 @@ from emo_fairseq.vad_to_emotion.answers import (
 )
 from emo_fairseq.vad_to_emotion.figures import Estimate, emotion_estimates, vad_estimates
 from emo_fairseq.vad_to_emotion.forest import Design, Forest, fit_forest
+from emo_fairseq.vad_to_emotion.leaks import (
+    RECORD,
+    fitted_on,
+    forest_record,
+    guard_of,
+    leak_notes,
+)
 from emo_fairseq.vad_to_emotion.regressor import changes, system_of
 from emo_fairseq.vad_to_emotion.rows import VadRows, read_facts
 from emo_fairseq.vad_to_emotion.scored import (
@@ -43,15 +51,17 @@ from emo_fairseq.vad_to_emotion.unseen import (
 Notes = list[str]
 
 
-def fit(files: Sequence[Path], data: Path, design: Design) -> tuple[Forest, Notes]:
+def fit(
+    files: Sequence[Path], data: Path, design: Design, allows: bool = False
+) -> tuple[Forest, Notes]:
     """A forest on predictions of the train split by models that had not seen it: `.unseen`."""
-    vad, regressor, notes = read_unseen(files, data)
+    vad, regressor, record, notes = read_unseen(files, data, allows)
     is_zero_shot = MADE_BY_ZERO_SHOT in read_facts(files[0])
     about = {
         "fitted_on": f"{'zero-shot' if is_zero_shot else 'out-of-fold'} predictions",
         "regressor": {name: str(value) for name, value in regressor.items()},
     }
-    return _fit(vad, data, design, about, notes)
+    return _fit(vad, data, design, about, [*notes, *leak_notes(record)], record)
 
 
 def fit_gold(data: Path, design: Design) -> tuple[Forest, Notes]:
@@ -61,23 +71,42 @@ def fit_gold(data: Path, design: Design) -> tuple[Forest, Notes]:
 
 
 def _fit(
-    vad: VadRows, data: Path, design: Design, about: Mapping[str, Any], notes: Notes
+    vad: VadRows,
+    data: Path,
+    design: Design,
+    about: Mapping[str, Any],
+    notes: Notes,
+    record: Provenance | None = None,
 ) -> tuple[Forest, Notes]:
-    labels = read_labels(data)
-    emotions, left = emotions_of(vad.ids, read_rows(data, TRAIN), labels, TRAIN)
+    labels, rows = read_labels(data), read_rows(data, TRAIN)
+    emotions, left = emotions_of(vad.ids, rows, labels, TRAIN)
     values = vad.of(emotions.ids).prediction
-    facts = {"corpus": read_corpus(data).name, **about}
+    own = fitted_on((rows[name] for name in emotions.ids), data, TRAIN)
+    seen = own if record is None else own.merged(record)
+    facts = {"corpus": read_corpus(data).name, **about, RECORD: seen.to_state()}
     return fit_forest(values, emotions.truth, labels, design, facts), [*notes, *left]
 
 
-def apply(forest: Forest, file: Path, data: Path, output: Path, by: str) -> SystemTable:
-    """Emotions of predicted VAD, written as a predictions file; the figures of both."""
+def apply(
+    forest: Forest, file: Path, data: Path, output: Path, by: str, allows: bool = False
+) -> SystemTable:
+    """Emotions of predicted VAD, written as a predictions file; the figures of both.
+
+    Raises:
+        UsageError: the forest, or the model behind the file, has seen rows of the split, and
+            `allows` (``--allow-leak``) is false.
+    """
     facts, name = read_facts(file), source_of(file)
     vad = read_scored(file, data)
     rows = read_rows(data, vad.split)
+    guard = guard_of(vad.split, (rows[name] for name in vad.ids), data, allows)
+    guard.check("--predictions", file, read_beside(file))
+    guard.check("--forest", "", forest_record(forest.about))
     emotions, notes = emotions_of(vad.ids, rows, shared_labels(forest, data), vad.split)
     chances = forest.probabilities(vad.of(emotions.ids).prediction)
     write_emotions(output, emotions, chances, facts_of(forest, data, vad.split, name, facts))
+    write_beside(output, guard.accepted)
+    notes += leak_notes(guard.accepted)
     units = units_by(by, rows)
     estimates = vad_estimates(vad.truth, vad.prediction, units(vad.ids))
     estimates += of_emotions(emotions, chances, units)

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from data_prep.provenance import read_beside
 from data_prep.schema import Utterance
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion.answers import emotions_of, read_rows
 from emo_fairseq.vad_to_emotion.commands import fit_gold, of_emotions, other_regressor, upper_bound
 from emo_fairseq.vad_to_emotion.figures import vad_estimates
 from emo_fairseq.vad_to_emotion.forest import Forest
+from emo_fairseq.vad_to_emotion.leaks import forest_record, guard_of, leak_notes
 from emo_fairseq.vad_to_emotion.regressor import refuse_unknown
 from emo_fairseq.vad_to_emotion.rows import VadRows, read_facts
 from emo_fairseq.vad_to_emotion.scored import (
@@ -51,7 +53,9 @@ class Sources(NamedTuple):
     zero_shot_forest: Forest | None = None
 
 
-def compare(sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0)) -> SystemTable:
+def compare(
+    sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0), allows: bool = False
+) -> SystemTable:
     """All systems on the rows that all of them have; without a forest VAD alone.
 
     Args:
@@ -59,10 +63,11 @@ def compare(sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0)) ->
         data: the data dir.
         by: what intervals are over, ``utterance`` or ``speaker``.
         scale: on which errors of VAD are told.
+        allows: ``--allow-leak``.
 
     Raises:
-        UsageError: files of different splits, of the wrong place in the table, or of which
-            nothing says what made them.
+        UsageError: a model or a forest that has seen rows which are compared; files of different
+            splits, of the wrong place in the table, or of which nothing says what made them.
     """
     given = {PREDICTED: sources.regressor, ZERO_SHOT: sources.zero_shot}
     files = {name: file for name, file in given.items() if file is not None}
@@ -84,6 +89,12 @@ def compare(sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0)) ->
     if sources.forest is not None:
         ids, more = _judged(ids, rows, sources.forest, data, split)
         notes += [*more, *other_regressor(sources.forest, facts[PREDICTED])]
+    guard = guard_of(split, (rows[name] for name in ids), data, allows)
+    for name, file in files.items():
+        guard.check("--regressor" if name == PREDICTED else "--zero-shot", file, read_beside(file))
+    for forest in dict.fromkeys(filter(None, forests.values())):
+        guard.check("--forest", "", forest_record(forest.about))
+    notes += leak_notes(guard.accepted)
     place = _Place(data, split, rows, units_by(by, rows), scale)
     systems = [_system(name, one.of(ids), forests[name], place) for name, one in vad.items()]
     if sources.forest is not None:

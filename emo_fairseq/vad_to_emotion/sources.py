@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from data_prep.provenance import Provenance, write_beside
 from data_prep.schema import AXES, Utterance, read_corpus
 from emo_fairseq import predictions
 from emo_fairseq.data.naming import first_few
@@ -79,6 +80,7 @@ def write_zero_shot(
             for name, vad in zip(ids, found, strict=True)
         ],
     )
+    write_beside(file, Provenance())  # the model is as it came
     write_facts(file, _facts(spec, data, split))
     left = [name for name in rows if name not in set(ids)]
     notes = [f"{len(left)} rows of {split} have no text, and are left out: {first_few(left)}"]

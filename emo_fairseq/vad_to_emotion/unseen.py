@@ -1,22 +1,25 @@
 """Predictions of the train split by models that had not seen these rows, and the proof of it.
 
 A regressor is better on its own training rows than on others, so a forest that is fitted on those
-trusts it too much. Each train row has to be predicted by a model of a fold that tests this row. The
-proof is in what the sweep wrote beside each predictions file, and in the file of folds.
+trusts it too much. Each train row has to be predicted by a model that has not seen it. The proof is
+the record of rows beside each predictions file, or, where that is missing, what the sweep wrote
+beside it and the file of folds.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_prep.folds import FOLDS_FOLDER, Folds, read_folds
+from data_prep.provenance import Provenance, read_beside
 from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
+from emo_fairseq.vad_to_emotion.leaks import guard_of
 from emo_fairseq.vad_to_emotion.regressor import (
     changes,
     refuse_other_runs,
@@ -33,27 +36,54 @@ _HEARD: Mapping[str, Callable[[Utterance], object]] = {
 }
 
 
-def read_unseen(files: Sequence[Path], data: Path) -> tuple[VadRows, dict[str, Any], list[str]]:
+class Unseen(NamedTuple):
+    """Predictions of the train split, each row by a model that had not seen it.
+
+    Attributes:
+        vad: the rows in the order of train.tsv.
+        system: the options of the models.
+        record: the rows that the models have seen; of all folds together, every row.
+        notes: on rows without a prediction.
+    """
+
+    vad: VadRows
+    system: dict[str, Any]
+    record: Provenance
+    notes: list[str]
+
+
+def read_unseen(files: Sequence[Path], data: Path, allows: bool = False) -> Unseen:
     """Out-of-fold (or zero-shot) predictions of the train split, each row once.
 
     Args:
         files: of the folds, as ``protocols.sweep`` or ``protocols.score`` left them, each with its
             JSON; or one of ``zero-shot --split train``.
         data: the data dir.
-
-    Returns:
-        The rows in the order of train.tsv, the options of the models, and notes on rows without
-        a prediction.
+        allows: ``--allow-leak``: rows that a model has seen are warned of, not refused.
 
     Raises:
-        UsageError: a file that does not say which fold made it, or whose model has seen a row;
+        UsageError: a file that does not say which rows its model has seen, or has seen its own;
             rows double or missing; models that differ in more than their folds.
     """
     rows = {row.id: row for row in read_manifest(data / f"{TRAIN}.tsv")}
     facts = [read_facts(file) for file in files]
-    parts = [_read_part(*pair, data) for pair in zip(files, facts, strict=True)]
-    for part in parts:
+    parts, record = [], Provenance()
+    for file, about in zip(files, facts, strict=True):
+        part, seen = read_vad(file), read_beside(file)
+        if seen is None or about.get(MADE_BY_ZERO_SHOT):
+            _check_facts(part, about, data)
+        elif strange := [name for name in part.ids if name not in rows]:
+            raise UsageError(
+                f"{file}: {len(strange)} of {len(part)} rows are not in {TRAIN} of {data}, which "
+                f"the forest is fitted on: {first_few(strange)}; give predictions of its rows"
+            )
         check_truth(part, rows, data)
+        if seen is not None:
+            name = f"test ({file.name})"  # which may not have selected the checkpoint either
+            guard = guard_of(name, (rows[one] for one in part.ids), data, allows)
+            guard.check("--predictions", file, seen)
+            record = record.merged(guard.accepted)
+        parts.append(part)
     _refuse_doubles(parts)
     systems = [system_of(one) for one in facts]
     for file, system in zip(files, systems, strict=True):
@@ -72,15 +102,17 @@ def read_unseen(files: Sequence[Path], data: Path) -> tuple[VadRows, dict[str, A
     )
     there = set(order)
     notes = _absent(rows, there, facts[0])
-    return joined.of([name for name in rows if name in there]), systems[0], notes
+    vad = joined.of([name for name in rows if name in there])
+    return Unseen(vad, systems[0], record, notes)
 
 
-def _read_part(file: Path, facts: Mapping[str, Any], data: Path) -> VadRows:
-    found = read_vad(file)
+def _check_facts(found: VadRows, facts: Mapping[str, Any], data: Path) -> None:
+    """See by the facts beside a file without a record that its model had not seen its rows."""
+    file = found.file
     if facts.get(MADE_BY_ZERO_SHOT):
         if found.split != TRAIN:
             raise UsageError(f"{file}: of the split {found.split}; make it with --split {TRAIN}")
-        return found
+        return
     fold = _fold_of(file, facts, data)
     refuse_other_runs(file, facts)
     protocol, _, number = fold.partition("/")
@@ -99,7 +131,6 @@ def _read_part(file: Path, facts: Mapping[str, Any], data: Path) -> VadRows:
             f"{file}: {len(strange)} rows are not in the test set of fold {fold}: "
             f"{first_few(strange)}; the folds were made anew, so train them again"
         )
-    return found
 
 
 def _fold_of(file: Path, facts: Mapping[str, Any], data: Path) -> str:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from data_prep.provenance import Provenance, write_beside
 from data_prep.schema import read_manifest
 from emo_fairseq import metrics, predictions
 from emo_fairseq.encoder_card import EncoderCard
@@ -14,6 +15,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.export.card_figures import score_file
 from emo_fairseq.export.card_options import changed_options
 from emo_fairseq.export.model_card import write_card
+from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.loading import read_checkpoint
 
 OPTIONS = "--modality text --dropout 0.3"
@@ -197,3 +199,19 @@ def test_predictions_of_other_labels_are_refused(tmp_path):
     file = write_predictions(tmp_path / "p.tsv", "nh", "nh")
     with pytest.raises(UsageError, match="holds predictions of neutral, happy, sad, angry, and"):
         score_file(file, ("joy", "fear"), has_labels=True)
+
+
+def test_allowed_leaks_are_in_the_card(trained_models, own_folder, tmp_path):
+    saved = torch.load(trained_models.checkpoint(OPTIONS), weights_only=True)
+    saved["cfg"]["task"]["data"] = str(tmp_path / "gone")
+    saved["task_state"]["provenance"]["allowed"] = ["--init-from a.pt: was trained on 2 rows"]
+    checkpoint = tmp_path / "checkpoint_last.pt"
+    torch.save(saved, checkpoint)
+    folder = write_model_folder(checkpoint, trained_models.data, tmp_path / "leaky")
+    file = write_predictions(tmp_path / "p.tsv", "nh", "nh")
+    write_beside(file, Provenance(allowed=("the model was trained on 1 row",)))
+    card = write_card(folder, checkpoint, None, [file]).read_text()
+    assert "Leak allowed in its training: --init-from a.pt: was trained on 2 rows." in card
+    assert "Leak allowed: the model was trained on 1 row." in card
+    honest = write_card(own_folder, trained_models.checkpoint(OPTIONS))
+    assert "Leak allowed" not in honest.read_text()

@@ -9,6 +9,7 @@ import statistics
 import pytest
 from scipy import stats
 
+from data_prep.provenance import Provenance, write_beside
 from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.protocols import collect
@@ -428,3 +429,18 @@ def test_a_label_that_no_column_is_of(write_run):
     file.write_text(text[: text.rindex("#")].replace("test\tneutral", "test\tbored", 1))
     with pytest.raises(UsageError, match="a: truth 'bored' is none of neutral"):
         collect.main([str(run)])
+
+
+def test_an_allowed_leak_is_in_every_table(write_run, tmp_path, capsys):
+    run = write_run("leaky", ONE, 1)
+    write_run("honest", ONE, 2)
+    said = "--init-from other.pt: was trained on 2 of the 3 rows of test, which are held out here"
+    write_beside(run / "predictions.tsv", Provenance(allowed=(said,)))
+    files = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "markdown", "latex")}
+    words = [word for kind, file in files.items() for word in (f"--{kind}", str(file))]
+    assert collect.main([str(run.parent), *words]) == 0
+    for text in (capsys.readouterr().out, *(file.read_text() for file in files.values())):
+        said = " ".join(text.split())
+        assert "leaky: --init-from other.pt: was trained on 2 of the 3 rows" in said
+    assert collect.main([str(run.parent), "--matrix", "uar"]) == 0
+    assert "leak allowed: " in capsys.readouterr().out

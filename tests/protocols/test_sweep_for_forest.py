@@ -70,7 +70,7 @@ def test_from_folds_to_the_table(data, tmp_path, capsys):
     assert "another regressor" not in capsys.readouterr().out
     assert [row["rows"] for row in json.loads(table.read_text())["systems"]] == [12, 12]
 
-    with pytest.raises(UsageError, match="trained on the whole train split"):
+    with pytest.raises(UsageError, match="12 of 12 rows are not in train of"):
         main([*fit, *map(str, said[:2]), str(test)])
     own = scored_on_train(test)
     with pytest.raises(UsageError, match="so it has seen the rows"):

@@ -15,6 +15,7 @@ from PIL import Image
 from report_cases import LABELS, LOGGED, label_rows, number_rows, write_data, write_predictions
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
+from data_prep.provenance import Provenance, write_beside
 from data_prep.schema import read_manifest, write_manifest
 from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
@@ -374,3 +375,25 @@ def test_mistakes_are_told_in_one_sentence(
 
 def test_names_of_anchors_and_files() -> None:
     assert slug("Result: seed 1/α, test") == "result-seed-1-test"
+
+
+def test_an_allowed_leak_is_on_the_page_in_the_table_and_in_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / name / "predictions.tsv" for name in ("leaky", "honest")]
+    for file in files:
+        write_predictions(file, label_rows())
+    said = "--init-from other.pt: was trained on 2 of the 60 rows of test"
+    write_beside(files[0], Provenance(allowed=(said,)))
+    run(monkeypatch, *files, "--output", tmp_path / "report")
+    assert f"leak allowed: {said}" in capsys.readouterr().out
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert f"Leak allowed: {said}." in page
+    assert "leaky (leak allowed)" in page
+    assert "honest (leak allowed)" not in page
+    figures = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert figures["leaky"]["test"]["leak_allowed"] == [said]
+    assert "leak_allowed" not in figures["honest"]["test"]
+    run(monkeypatch, files[0])
+    figures = json.loads((tmp_path / "leaky" / "metrics.json").read_text())
+    assert figures["test"]["leak_allowed"] == [said]

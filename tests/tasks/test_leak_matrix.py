@@ -3,8 +3,10 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,16 +19,20 @@ from data_prep.provenance import (
     SELECTED,
     Provenance,
     provenance_path,
+    read_beside,
     seen_rows,
     write_beside,
 )
-from data_prep.schema import read_corpus, read_manifest
+from data_prep.schema import AXES, read_corpus, read_manifest, write_corpus
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.as_checkpoint import write_checkpoint
 from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.tasks.surroundings import Surroundings
+from emo_fairseq.vad_to_emotion.commands import apply, fit_gold
+from emo_fairseq.vad_to_emotion.forest import Design
+from emo_fairseq.vad_to_emotion.leaks import RECORD
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "data_integrity.md"
 FOLD = "k_fold/1"
@@ -189,6 +195,39 @@ class Ways:
         task.load_dataset(split)
         return task
 
+    def vad(self) -> tuple[Path, Path]:
+        """The sets of the fold as splits on disk, and VAD that was predicted of the test rows."""
+        data, file = self.place / "splits", self.place / "vad.tsv"
+        rows = read_manifest(self.data / "train.tsv")
+        splits = {name: rows[part] for name, part in SETS.items()}
+        write_corpus(data, replace(read_corpus(self.data), splits={}, disjoint=()), splits)
+        predicted = []
+        for number, row in enumerate(splits["test"]):
+            truth = {f"truth_{axis}": getattr(row, axis) for axis in AXES}
+            said = {f"prediction_{axis}": number / 10 for axis in AXES}
+            predicted.append({"id": row.id, "split": "test", **truth, **said})
+        predictions.write(file, predicted)
+        return data, file
+
+    def forest(
+        self, record: Provenance | None, allow_leak: bool = False, of_vad: Provenance | None = None
+    ) -> Any:
+        data, file = self.vad()
+        write_beside(file, of_vad or Provenance())
+        forest, _ = fit_gold(data, Design(trees=2))
+        about = {name: x for name, x in forest.about.items() if name != RECORD}
+        about |= {} if record is None else {RECORD: record.to_state()}
+        output = self.place / "emotions.tsv"
+        apply(replace(forest, about=about), file, data, output, "utterance", allow_leak)
+        return SimpleNamespace(scored_provenance=lambda: read_beside(output))
+
+    def predicted_vad(self, record: Provenance | None, allow_leak: bool = False) -> Any:
+        if record is not None:
+            return self.forest(Provenance(), allow_leak, of_vad=record)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("emo_fairseq.vad_to_emotion.commands.read_beside", lambda file: None)
+            return self.forest(Provenance())
+
     def by_name(self) -> dict[str, Way]:
         return {
             "`--init-from`": partial(self.initial, "init_from"),
@@ -202,6 +241,8 @@ class Ways:
             "`fairseq-validate --valid-subset valid`": partial(self.scored, "valid"),
             "`fairseq-validate --valid-subset train`": partial(self.scored, "train"),
             "`emotion-recognize evaluate MODEL_FOLDER`": self.folder,
+            "`vad_to_emotion apply --forest`, of test": self.forest,
+            "`vad_to_emotion apply --predictions`, of test": self.predicted_vad,
         }
 
 
@@ -249,7 +290,7 @@ def test_an_allowed_leak_is_in_the_record_of_what_is_made(
             continue  # neither scores a test row
         known = give(leaky, allow_leak=True).scored_provenance()
         (said,) = known.allowed
-        assert "was trained on 1 of the 6 rows of test of k_fold/1" in said, name
+        assert "was trained on 1 of the 6 rows of test" in said, name
         assert rows[0].id in said
         assert str(folded.parent) not in said, "no folder of this machine"
         seen = known.overlap(rows, read_corpus(folded).name)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from data_prep import folds as folds_command
+from data_prep.provenance import SELECTED, TRAINED, seen_rows, write_beside
 from data_prep.schema import read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion.unseen import read_unseen
@@ -26,7 +27,7 @@ def test_folds_of_train_test_each_row_once_and_no_other(place):
 
 
 def test_each_row_once_in_the_order_of_the_manifest(place):
-    found, options, notes = read_unseen(place.folds[::-1], place.data)
+    found, options, _, notes = read_unseen(place.folds[::-1], place.data)
     assert list(found.ids) == [row.id for row in read_manifest(place.data / "train.tsv")]
     assert options == {"common.seed": 1, "task.modality": "text", "task.target": "vad"}
     assert notes == []
@@ -54,6 +55,26 @@ def test_rows_that_trained_or_chose_the_model(place, write_predictions, fold_fac
     rows = [row for row in read_manifest(place.data / "train.tsv") if row.id in sets[seen]]
     write_predictions(place.folds[0], rows, fold_facts("k_fold/1"))
     refused(place, place.folds, f"{len(rows)} of {len(rows)} rows trained the model of fold")
+
+
+def test_a_record_of_the_rows_is_proof_enough(place, caplog):
+    """Of a model that began from another training, too, and without what a sweep writes."""
+    rows = {row.id: row for row in read_manifest(place.data / "train.tsv")}
+    folds = json.loads((place.data / "folds" / "k_fold.json").read_text())["folds"]
+    for file, sets in zip(place.folds, folds.values(), strict=True):
+        file.with_suffix(".json").unlink()
+        trained = seen_rows((rows[n] for n in sets["train"]), "quadrants", "train")
+        chose = seen_rows((rows[n] for n in sets["valid"]), "quadrants", "valid", use=SELECTED)
+        write_beside(file, trained.merged(chose))
+    found = read_unseen(place.folds, place.data)
+    assert len(found.vad) == len(rows)
+    assert len(found.record.overlap(rows.values(), "quadrants")) == len(rows)
+    own = folds["2"]["test"][0]
+    for use in (TRAINED, SELECTED):
+        write_beside(place.folds[1], seen_rows([rows[own]], "quadrants", "train", use=use))
+        n = len(folds["2"]["test"])
+        refused(place, place.folds, rf"was {use} on 1 of the {n} rows of test .*\({own}\)")
+    assert f"({own})" in read_unseen(place.folds, place.data, allows=True).record.allowed[0]
 
 
 def test_missing_and_double_rows_are_counted(place):

@@ -13,6 +13,7 @@ from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, f1_score
 
+from data_prep.provenance import read_beside, seen_rows, write_beside
 from data_prep.schema import (
     AXES,
     read_corpus,
@@ -30,6 +31,7 @@ from emo_fairseq.protocols import collect
 from emo_fairseq.report import __main__ as report
 from emo_fairseq.vad_to_emotion.__main__ import main
 from emo_fairseq.vad_to_emotion.figures import vad_estimates
+from emo_fairseq.vad_to_emotion.forest_file import read_forest, write_forest
 from emo_fairseq.vad_to_emotion.rows import read_vad
 
 BOUND = "upper bound (gold VAD) → forest"
@@ -285,6 +287,31 @@ def test_rows_that_the_forest_was_fitted_on_are_not_scored(
     words = ["--forest", forest, "--predictions", file, "--output", place.data / "x.tsv"]
     with pytest.raises(UsageError, match=match):
         run("apply", place, *words)
+
+
+@pytest.mark.parametrize("leaky", ["--predictions", "--forest"])
+def test_what_has_seen_the_scored_rows_is_refused_or_noted(place, forest, leaky, capsys):
+    """The model behind the predictions was trained on a row; or the forest was fitted on one."""
+    rows = read_manifest(place.data / "test.tsv")
+    if leaky == "--predictions":
+        write_beside(place.test, seen_rows(rows[3:5], "quadrants", "train"))
+    else:
+        held = read_forest(forest)
+        held.about["provenance"] = seen_rows(rows[3:5], "quadrants", "train").to_state()
+        write_forest(held, forest)
+    output = place.data.parent / "emotions.tsv"
+    words = ["--forest", forest, "--predictions", place.test, "--output", output]
+    said = rf"{leaky} .*was trained on 2 of the {len(rows)} rows of test.*test_3, test_4"
+    with pytest.raises(UsageError, match=said):
+        run("apply", place, *words)
+    assert not output.exists()
+    with pytest.raises(UsageError, match="was trained on 2 of the"):
+        run("compare", place, "--regressor", place.test, "--forest", forest)
+    assert run("apply", place, *words, "--allow-leak") == 0
+    assert "leak allowed: " in (printed := capsys.readouterr().out)
+    assert "test_3, test_4" in printed
+    (allowed,) = read_beside(output).allowed
+    assert "was trained on 2 of the" in allowed
 
 
 def test_speakers_as_units_and_another_regressor(place, forest, capsys):
