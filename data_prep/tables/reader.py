@@ -119,8 +119,10 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
     path, how = Path(path), how or TableFormat()
     suffix = path.suffix.lower()
     try:
-        if path.is_dir() or not path.exists():
-            path.open("rb").close()
+        if not path.is_file():  # a pipe, which cannot be read twice, is none either
+            path.stat()
+            raise ValueError("is no file")
+        path.open("rb").close()
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     if how.delimiter is None and suffix == PARQUET:

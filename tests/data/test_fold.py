@@ -1,6 +1,7 @@
 """``--fold``: train, valid and test are sets of one split on disk."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -20,7 +21,7 @@ from data_prep.schema import read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.errors import UsageError
 
-PROTOCOL = "leave_one_speaker_out"
+PROTOCOL = "by_speaker"  # of no known name: held to its unit alone, not to dialogues
 
 
 @pytest.fixture
@@ -87,6 +88,21 @@ def test_counts_and_statistics_are_of_the_train_set_alone(folded: Path, make_tas
     assert task.class_counts == [emotions.count(label) for label in task.labels]
     other = make_task(folded, speech_input="log_mel", fold=f"{PROTOCOL}/3")
     assert task.state.frame_statistics != other.state.frame_statistics
+
+
+def test_classes_that_a_set_lacks_are_warned_of(
+    folded: Path, make_task: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
+    rows = {row.id: row for row in read_manifest(folded / "train.tsv")}
+    lacking = 0
+    for split in ("valid", "test"):
+        there = {rows[name].emotion for name in sets_of(folded, "1")[split]}
+        for label in set(task.labels) - there:
+            lacking += 1
+            warning = rf"in train, and not in {split}, where its recall is undefined: .*'{label}'"
+            assert re.search(warning, caplog.text)
+    assert lacking
 
 
 def test_context_does_not_cross_the_sets(
@@ -223,7 +239,9 @@ def test_a_tokenizer_fitted_on_other_rows_than_a_fold_holds_out_is_taken(
     file = folded / FOLDS_FOLDER / f"{PROTOCOL}.json"
     sets = {"train": ids[4:], "valid": ids[:2], "test": ids[2:4]}
     file.write_text(
-        json.dumps(json.loads(file.read_text()) | {"base": "test", "folds": {"1": sets}})
+        json.dumps(
+            json.loads(file.read_text()) | {"base": "test", "unit": "row", "folds": {"1": sets}}
+        )
     )
     task = make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
     seen = {(part.split, part.fold): len(part.hashes) for part in task.provenance().seen}

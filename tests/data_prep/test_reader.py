@@ -1,6 +1,7 @@
 """The reader of tables: what a file may be, and what of it is read."""
 
 import csv
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,19 @@ def test_a_delimiter_is_one_character(delimiter: str, tmp_path: Path) -> None:
 def test_headers_that_cannot_be_read(header: str, because: str, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=f"row 1: {because}"):
         open_table(write(tmp_path / "t.csv", f"{header}\n1,2,3\n"))
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    """A pipe would be waited for, and cannot be read twice."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("pipe.csv", "folder.csv"):
+        with pytest.raises(ManifestError, match=f"{name}: is no file; name an existing table"):
+            open_table(tmp_path / name)
+    with pytest.raises(ManifestError, match="File name too long"):
+        open_table(tmp_path / f"{'a' * 300}.csv")
+    with pytest.raises(ManifestError, match="gone.csv: No such file or directory; name"):
+        open_table(tmp_path / "gone.csv")
 
 
 def test_an_unseen_mark_in_a_header_is_shown(tmp_path: Path) -> None:

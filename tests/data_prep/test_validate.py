@@ -140,6 +140,12 @@ def test_every_fault_is_listed_not_only_the_first(
     assert "row 4: id 'valid2' was used in row 2" in lines[-1]
 
 
+def test_ids_that_unicode_composes_alike_are_one_id(data_dir: Path) -> None:
+    change(data_dir, "train", 0, id="caf\u00e9")
+    change(data_dir, "test", 0, id="cafe\u0301")
+    assert "test.tsv: row 2: id 'caf\u00e9' is in train.tsv too" in the_fault(data_dir)
+
+
 def test_a_missing_column_is_a_fault_and_the_other_splits_are_still_checked(
     data_dir: Path,
 ) -> None:
