@@ -5,6 +5,7 @@ printed first, and can be run without this one.
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ _SUBCOMMANDS = (passing_on, train, evaluate, predict, export, serve)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code, 2 for a mistake that is told in one sentence."""
+    # Before any library does, one of which would log all that others write for debugging.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if passing_on.takes(words):
         return _told(lambda: passing_on.run(words))

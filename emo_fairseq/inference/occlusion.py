@@ -6,18 +6,21 @@ Convolutional Networks"; leaving out one word at a time is Li, Monroe & Jurafsky
 with an input, not whether the model is right; what two words say together, each alone can hide.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from data_prep.audio.frames import FloatArray
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.inference.recogniser import EmotionRecogniser, ShouldStop, never
 from emo_fairseq.inference.silencing import moment_edges, silenced
 from emo_fairseq.inference.sound import Audio, load_item_audio
+
+Predict = Callable[..., Any]  # EmotionRecogniser.predict, its last arguments given
 
 MAX_WORDS = 64
 _SAMPLES_OF_A_BATCH = 120 * SAMPLE_RATE
@@ -65,6 +68,7 @@ def explain(
     audio: Audio | None = None,
     text: str | None = None,
     sample_rate: float | None = None,
+    should_stop: ShouldStop = never,
 ) -> Explanation:
     """Weigh the words of a text and the moments of a sound.
 
@@ -78,18 +82,24 @@ def explain(
         audio: a path, or samples (T,) or (T, channels) at `sample_rate`.
         text: the words said.
         sample_rate: of samples, in Hz.
+        should_stop: called before each batch; once it returns True nothing more is computed.
 
     Raises:
+        StoppedError: `should_stop` returned True.
         UsageError: what ``predict`` refuses, with nothing taken away.
     """
     sound = None if audio is None else load_item_audio(audio, sample_rate, "the input")[0]
-    whole = recogniser.predict(audio=sound, text=text, sample_rate=SAMPLE_RATE)
+    predict = functools.partial(
+        recogniser.predict, sample_rate=SAMPLE_RATE, should_stop=should_stop
+    )
+    whole = predict(audio=sound, text=text)
     words = _Weighed[tuple[str, float]]()
     moments = _Weighed[tuple[float, float, float]]()
     if whole.text is not None:
-        words = _weigh_words(recogniser, whole, sound, whole.text)
+        words = _weigh_words(predict, whole, sound, whole.text)
     if sound is not None:
-        moments = _weigh_moments(recogniser, whole, sound, whole.text)
+        longest = recogniser.longest_seconds()
+        moments = _weigh_moments(predict, whole, sound, whole.text, longest)
     left_out = words.left_out + moments.left_out
     return Explanation(whole.label, words.found, moments.found, left_out, whole.text)
 
@@ -113,7 +123,7 @@ class _Weighed(Generic[_Weight]):
 
 
 def _weigh_words(
-    recogniser: EmotionRecogniser, whole: Prediction, sound: FloatArray | None, text: str
+    predict: Predict, whole: Prediction, sound: FloatArray | None, text: str
 ) -> _Weighed[tuple[str, float]]:
     words = text.split()
     if len(words) == 1 and sound is None:
@@ -122,21 +132,20 @@ def _weigh_words(
     weighed = words[:MAX_WORDS]
     # Without its only word a text is missing, not empty.
     texts = (" ".join(words[:i] + words[i + 1 :]) or None for i in range(len(weighed)))
-    weights = _weigh(recogniser, whole, ((sound, text) for text in texts))
+    weights = _weigh(predict, whole, ((sound, text) for text in texts))
     more = (f"Of {len(words)} words the first {MAX_WORDS} were weighed.",)
     found = list(zip(weighed, weights, strict=True))
     return _Weighed(found, more if len(words) > MAX_WORDS else ())
 
 
 def _weigh_moments(
-    recogniser: EmotionRecogniser, whole: Prediction, sound: FloatArray, text: str | None
+    predict: Predict, whole: Prediction, sound: FloatArray, text: str | None, longest: float
 ) -> _Weighed[tuple[float, float, float]]:
-    longest = recogniser.longest_seconds()
     heard = len(sound) if math.isinf(longest) else int(longest * SAMPLE_RATE)
     edges = moment_edges(min(len(sound), heard))
     stretches = list(itertools.pairwise(edges))
     sounds = (silenced(sound, *stretch) for stretch in stretches)
-    weights = _weigh(recogniser, whole, ((silent, text) for silent in sounds))
+    weights = _weigh(predict, whole, ((silent, text) for silent in sounds))
     found = [
         (start / SAMPLE_RATE, end / SAMPLE_RATE, weight)
         for (start, end), weight in zip(stretches, weights, strict=True)
@@ -147,7 +156,7 @@ def _weigh_moments(
 
 
 def _weigh(
-    recogniser: EmotionRecogniser,
+    predict: Predict,
     whole: Prediction,
     others: Iterable[tuple[FloatArray | None, str | None]],
 ) -> list[float]:
@@ -160,10 +169,9 @@ def _weigh(
     rest = iter(others)
     while pairs := _next_batch(rest):
         sounds, texts = zip(*pairs, strict=True)
-        found = recogniser.predict(
+        found = predict(
             audio=None if sounds[0] is None else sounds,
             text=None if texts[0] is None else texts,
-            sample_rate=SAMPLE_RATE,
         )
         weights += [drop(whole, without) for without in found]
     return weights

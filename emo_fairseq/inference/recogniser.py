@@ -1,7 +1,6 @@
 """A trained model that answers: recordings and texts in, emotions out."""
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.devices import check_device
+from emo_fairseq.inference.fair_lock import FairLock
 from emo_fairseq.inference.items import Item, ItemReader, Transcribe, check_batch_size, pair_up
 from emo_fairseq.inference.loading import LoadedModel
 from emo_fairseq.inference.prediction import Prediction, read_answers
@@ -23,8 +23,18 @@ from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.targets import LabelledTarget
 
 Input = dict[str, dict[str, torch.Tensor]]
+ShouldStop = Callable[[], bool]
 
 _BATCHES_IN_MEMORY = 16  # whose recordings are decoded, and sorted by length, at a time
+
+
+class StoppedError(Exception):
+    """Raised between two batches after ``should_stop`` returned True."""
+
+
+def never() -> bool:
+    """The default of ``should_stop``."""
+    return False
 
 
 class EmotionRecogniser:
@@ -62,7 +72,7 @@ class EmotionRecogniser:
         self._model = loaded.model.to(self.device).eval()
         self._preparation = Preparation(loaded, self.device)
         self._reader = ItemReader(self.modalities, loaded.front_end.cleans_text)
-        self._lock = threading.Lock()
+        self._lock = FairLock()
 
     def predict(
         self,
@@ -72,6 +82,7 @@ class EmotionRecogniser:
         sample_rate: float | None = None,
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
+        should_stop: ShouldStop = never,
     ) -> Any:
         """Ask about one item, or about a list of them.
 
@@ -85,11 +96,13 @@ class EmotionRecogniser:
             batch_size: items that are computed at once.
             transcribe: from (T,) mono float32 samples at 16 kHz to text, for items without one; see
                 :mod:`emo_fairseq.inference.transcribing`.
+            should_stop: called before each batch; once it returns True nothing more is computed.
 
         Returns:
             A :class:`Prediction`; of lists a list.
 
         Raises:
+            StoppedError: `should_stop` returned True.
             UsageError: an item that cannot be read, or that the model cannot be asked; names it.
         """
         check_batch_size(batch_size)
@@ -101,7 +114,7 @@ class EmotionRecogniser:
                 self._reader.read(name, sound, words, sample_rate, transcribe)
                 for name, sound, words in pairs[start : start + at_once]
             ]
-            found += self.ask(items, batch_size)
+            found += self.ask(items, batch_size, should_stop=should_stop)
         return found if is_many else found[0]
 
     def timeline(
@@ -113,6 +126,7 @@ class EmotionRecogniser:
         sample_rate: float | None = None,
         text: str | None = None,
         batch_size: int = 32,
+        should_stop: ShouldStop = never,
     ) -> list[Segment]:
         """Ask about every stretch of one recording.
 
@@ -125,11 +139,14 @@ class EmotionRecogniser:
             sample_rate: of an array.
             text: read beside every stretch.
             batch_size: stretches that are computed at once.
+            should_stop: see :meth:`predict`.
 
         Raises:
+            StoppedError: `should_stop` returned True.
             UsageError: as :meth:`predict`; the model does not hear; a window that is longer than
                 the model hears at once, or shorter than a hop or than 25 ms.
         """
+        check_batch_size(batch_size)
         if SPEECH not in self.modalities:
             raise UsageError("timeline: the model reads no speech; use predict")
         whole = self._reader.read("the input", audio, text, sample_rate)
@@ -145,7 +162,10 @@ class EmotionRecogniser:
             )
             for part in parts
         ]
-        answers = self.ask(items, batch_size, cuts_speech=False)
+        answers: list[Prediction] = []
+        for offset in range(0, len(items), batch_size):
+            batch = items[offset : offset + batch_size]  # features are computed of these alone
+            answers += self.ask(batch, batch_size, cuts_speech=False, should_stop=should_stop)
         first = audio.start if isinstance(audio, AudioSegment) else 0.0
         return [
             Segment(first + part.start / SAMPLE_RATE, first + part.stop / SAMPLE_RATE, prediction)
@@ -156,18 +176,39 @@ class EmotionRecogniser:
         """The longest recording that is heard whole; infinite where no limit is in seconds."""
         return self._preparation.longest_seconds()
 
+    def read(
+        self, audio: Audio | None = None, text: str | None = None, sample_rate: float | None = None
+    ) -> Item:
+        """Read one item for :meth:`ask`; the arguments and errors are those of :meth:`predict`."""
+        return self._reader.read("the input", audio, text, sample_rate)
+
     def ask(
-        self, items: Sequence[Item], batch_size: int = 32, cuts_speech: bool = True
+        self,
+        items: Sequence[Item],
+        batch_size: int = 32,
+        cuts_speech: bool = True,
+        should_stop: ShouldStop = never,
     ) -> list[Prediction]:
-        """Ask about items that have been read; speech that is too long is cut, or refused."""
+        """Predict items that have been read; speech that is too long is cut, or refused.
+
+        Between two batches other threads take their turn, so that a long list does not hold up a
+        short one.
+        """
         check_batch_size(batch_size)
         found: dict[int, Prediction] = {}
         if not items:
             return []
-        with self._lock:
-            for rows, net_input in self._preparation.batches(items, batch_size, cuts_speech):
+        batches = self._preparation.batches(items, batch_size, cuts_speech)
+        while True:
+            if should_stop():
+                raise StoppedError
+            with self._lock:
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                rows, net_input = batch
                 output = self.forward(net_input)
-                found |= zip(rows, self._read([items[row] for row in rows], output), strict=True)
+            found |= zip(rows, self._read([items[row] for row in rows], output), strict=True)
         return [found[number] for number in range(len(items))]
 
     @torch.no_grad()

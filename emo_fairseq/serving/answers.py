@@ -3,7 +3,8 @@
 They run in a thread of the gate's, and know nothing of HTTP but how to refuse.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy.typing as npt
 from data_prep.audio.loading import SILENCE
 from emo_fairseq.errors import find_mistake
 from emo_fairseq.inference.occlusion import explain
-from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.inference.recogniser import EmotionRecogniser, ShouldStop
 from emo_fairseq.serving.fields import (
     JSON,
     Reader,
@@ -34,15 +36,27 @@ from emo_fairseq.serving.sound import Sound, read_sound
 _WINDOW, _HOP = 4.0, 2.0  # seconds, where the model hears so many
 _FEWEST, _MOST = 0.25, 60.0
 _OVERLAP = 8
+_ITEM = "item"  # of a batched request, as the recogniser reads it; no name of a field
 Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Question:
-    """One address of the API: the fields beside audio and text, and what answers them."""
+    """One address of the API: the fields beside audio and text, and what answers them.
+
+    Attributes:
+        readers: of the fields.
+        answer: one request.
+        answer_texts: several requests with a text and no audio, if these are computed together.
+    """
 
     readers: Mapping[str, Reader]
-    answer: Callable[["Desk", Fields], dict[str, Any]]
+    answer: Callable[["Desk", Fields, ShouldStop], dict[str, Any]]
+    answer_texts: Callable[["Desk", Sequence[Fields]], list[dict[str, Any]]] | None = None
+
+    def is_batched(self, fields: Fields) -> bool:
+        """Whether a request is computed together with others."""
+        return self.answer_texts is not None and "audio" not in fields
 
 
 class Desk:
@@ -53,26 +67,36 @@ class Desk:
         self.limits = limits
         self.reach = Reach(recogniser)
 
-    def answer(self, question: Question, content_type: str, body: bytes) -> dict[str, Any]:
-        """Read a body's fields, and answer.
+    def read(self, question: Question, content_type: str, body: bytes) -> Fields:
+        """Read the fields of a body; of a request that is batched, all that can be wrong with it.
 
         Raises:
-            RefusalError: the body is malformed, or the recogniser cannot use what it holds.
+            RefusalError: the body is malformed, or holds no text that the recogniser can use.
         """
         kind = media_type(content_type)
         pairs = json_pairs(body) if kind == JSON else read_parts(content_type, body)
         text = text_up_to(self.limits.text_characters)
         readers = {"audio": audio_bytes, "text": text, **question.readers}
-        fields = read_fields(kind, pairs, readers)
-        try:
-            return question.answer(self, fields)
-        except RefusalError:
-            raise
-        except Exception as error:
-            mistake = find_mistake(error)
-            if mistake is None:
-                raise
-            raise RefusalError(422, str(mistake)) from error
+        fields: Fields = read_fields(kind, pairs, readers)
+        if question.is_batched(fields):
+            with _mistakes_refused():
+                _, words = _given(self, fields)
+                fields = {**fields, _ITEM: self.recogniser.read(text=words)}
+        return fields
+
+    def answer(
+        self, question: Question, many: Sequence[Fields], should_stop: ShouldStop
+    ) -> list[dict[str, Any]]:
+        """Answer one request, or several that are batched.
+
+        Raises:
+            RefusalError: the recogniser cannot use what they hold.
+            StoppedError: `should_stop` returned True.
+        """
+        with _mistakes_refused():
+            if question.answer_texts is not None and _ITEM in many[0]:
+                return question.answer_texts(self, many)
+            return [question.answer(self, fields, should_stop) for fields in many]
 
     def sound(self, fields: Fields) -> Sound | None:
         """The uploaded sound, if there is one."""
@@ -93,17 +117,44 @@ class Desk:
             raise RefusalError(422, f"This model does not read {what}.")
 
 
-def _predict(desk: Desk, fields: Fields) -> dict[str, Any]:
+@contextmanager
+def _mistakes_refused() -> Iterator[None]:
+    try:
+        yield
+    except RefusalError:
+        raise
+    except Exception as error:
+        mistake = find_mistake(error)
+        if mistake is None:
+            raise
+        raise RefusalError(422, str(mistake)) from error
+
+
+def _predict(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, Any]:
     sound, text = _given(desk, fields)
     samples, rate = _samples(sound)
-    prediction = desk.recogniser.predict(audio=samples, text=text, sample_rate=rate)
+    prediction = desk.recogniser.predict(
+        audio=samples, text=text, sample_rate=rate, should_stop=should_stop
+    )
+    return _predicted(desk, fields, prediction, sound)
+
+
+def _predict_texts(desk: Desk, many: Sequence[Fields]) -> list[dict[str, Any]]:
+    predictions = desk.recogniser.ask([fields[_ITEM] for fields in many], batch_size=len(many))
+    answers = zip(many, predictions, strict=True)
+    return [_predicted(desk, fields, prediction) for fields, prediction in answers]
+
+
+def _predicted(
+    desk: Desk, fields: Fields, prediction: Prediction, sound: Sound | None = None
+) -> dict[str, Any]:
     answer: dict[str, Any] = prediction.as_dict(embedding=fields.get("embedding", False))
     warnings = _warnings(sound, prediction.warnings)
     cut = desk.reach.cuts(prediction.text, prediction.seconds)
     return {**answer, "warnings": warnings, "cut": cut}
 
 
-def _timeline(desk: Desk, fields: Fields) -> dict[str, Any]:
+def _timeline(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, Any]:
     sound, text = _given(desk, fields)
     if sound is None:
         raise RefusalError(422, "A timeline needs audio; send a file.")
@@ -120,6 +171,7 @@ def _timeline(desk: Desk, fields: Fields) -> dict[str, Any]:
         hop_seconds=hop,
         sample_rate=sound.sample_rate,
         text=text,
+        should_stop=should_stop,
     )
     return {
         "seconds": sound.seconds,
@@ -129,7 +181,7 @@ def _timeline(desk: Desk, fields: Fields) -> dict[str, Any]:
     }
 
 
-def _explain(desk: Desk, fields: Fields) -> dict[str, Any]:
+def _explain(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, Any]:
     sound, text = _given(desk, fields)
     start = fields.get("start", 0.0)
     if "start" in fields or "end" in fields:
@@ -140,7 +192,7 @@ def _explain(desk: Desk, fields: Fields) -> dict[str, Any]:
         sentence = f"At most {most:g} s are explained at once; name a part by start and end."
         raise RefusalError(422, sentence)
     samples, rate = _samples(sound)
-    explanation = explain(desk.recogniser, audio=samples, text=text, sample_rate=rate)
+    explanation = explain(desk.recogniser, samples, text, rate, should_stop)
     answer = explanation.as_dict(from_second=start)
     cut = desk.reach.cuts(explanation.text)  # left_out is about sound
     return {**answer, "warnings": _warnings(sound), "cut": cut}
@@ -169,7 +221,7 @@ def _warnings(sound: Sound | None, others: Sequence[str] = ()) -> list[str]:
 _SECOND = number_between(0, 1e6)
 _LENGTH = number_between(_FEWEST, _MOST)
 QUESTIONS = {
-    "predict": Question({"embedding": flag}, _predict),
+    "predict": Question({"embedding": flag}, _predict, _predict_texts),
     "timeline": Question({"window_seconds": _LENGTH, "hop_seconds": _LENGTH}, _timeline),
     "explain": Question({"start": _SECOND, "end": _SECOND}, _explain),
 }

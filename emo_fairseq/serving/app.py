@@ -10,9 +10,10 @@ A question is multipart/form-data, or JSON with a text alone. Every error is {"e
 The "cut" of an answer lists what the model did not read of too long a text or recording.
 """
 
+import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,24 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.inference.recogniser import EmotionRecogniser, ShouldStop, StoppedError
 from emo_fairseq.serving.about import About, describe
-from emo_fairseq.serving.answers import QUESTIONS, Desk, Question
-from emo_fairseq.serving.body import read_body
+from emo_fairseq.serving.answers import QUESTIONS, Desk, Fields, Question
+from emo_fairseq.serving.body import body_limit, read_body
 from emo_fairseq.serving.fields import JSON, media_type
 from emo_fairseq.serving.gate import Gate
 from emo_fairseq.serving.guard import Guard
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.rate import TokenBuckets, client_address
 from emo_fairseq.serving.refusals import RefusalError, refused
+from emo_fairseq.serving.workers import Job
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 _SENTENCES = {404: "There is nothing at this address.", 405: "This address takes another method."}
+_SMALL = 16_384  # bytes of a body
+_STOPPED = "The work on this was given up."
 _OURS = "The model failed on this input; the reason is in the server's log."
 
 
@@ -70,6 +74,7 @@ def create_app(
     app.add_middleware(Guard, hosts=hosts, buckets=buckets)
     app.add_exception_handler(RefusalError, _refusal)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _failure)
     for name, question in QUESTIONS.items():
         asked = _endpoint(question, desk, gate, limits)
         app.add_api_route(f"/api/{name}", asked, methods=["POST"], response_model=None)
@@ -85,25 +90,46 @@ def create_app(
 def _endpoint(
     question: Question, desk: Desk, gate: Gate, limits: Limits
 ) -> Callable[[Request], Awaitable[Response]]:
+    run = functools.partial(_in_json, desk, question)
+
     async def ask(request: Request) -> Response:
         content_type = request.headers.get("content-type", "")
-        is_json = media_type(content_type) == JSON
-        read = functools.partial(read_body, request, limits, is_json)
-        work = functools.partial(_in_json, desk, question, content_type)
-        return await gate.answer(client_address(request.scope), read, work)
+        limit = body_limit(request, limits, media_type(content_type) == JSON)
+
+        async def read() -> Job:
+            body = await read_body(request, limit, limits)
+            parse = functools.partial(desk.read, question, content_type, body)
+            # What is small is parsed sooner than a thread wakes up.
+            fields = parse() if len(body) <= _SMALL else await asyncio.to_thread(parse)
+            return Job(run, fields, question.is_batched(fields))
+
+        async def left() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+
+        answer: Response = await gate.answer(client_address(request.scope), limit, read, left)
+        return answer
 
     return ask
 
 
-def _in_json(desk: Desk, question: Question, content_type: str, body: bytes) -> Response:
+def _in_json(
+    desk: Desk, question: Question, many: Sequence[Fields], should_stop: ShouldStop
+) -> list[Response]:
     """In the thread from the first byte to the last: a long timeline is a long text."""
     try:
-        return JSONResponse(desk.answer(question, content_type, body))
+        return [JSONResponse(answer) for answer in desk.answer(question, many, should_stop)]
     except RefusalError as refusal:
-        return refusal.response()
+        response: Response = refusal.response()
+    except StoppedError:  # nobody waits for it any longer
+        response = refused(503, _STOPPED)
     except Exception:
         logger.exception("a request failed")
-        return refused(500, _OURS)
+        response = refused(500, _OURS)
+    if len(many) == 1:
+        return [response]
+    # Which of them failed, the error does not say.
+    return [_in_json(desk, question, [fields], should_stop)[0] for fields in many]
 
 
 async def _refusal(_: Request, error: Any) -> Response:
@@ -114,3 +140,7 @@ async def _refusal(_: Request, error: Any) -> Response:
 async def _http_error(_: Request, error: Any) -> Response:
     sentence = _SENTENCES.get(error.status_code, str(error.detail))
     return refused(error.status_code, sentence, dict(error.headers or {}))
+
+
+async def _failure(_: Request, __: Exception) -> Response:
+    return refused(500, _OURS)  # starlette raises the error again, for the log

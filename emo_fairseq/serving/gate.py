@@ -1,88 +1,123 @@
-"""How many requests are on their way at once, and where the model runs: never on the event loop."""
+"""How many requests are on their way at once, and how long each may wait and run."""
 
 import asyncio
 import functools
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from typing import Any
 
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.rate import client_of
 from emo_fairseq.serving.refusals import RefusalError
+from emo_fairseq.serving.workers import Job, Workers
 
-_Answer = TypeVar("_Answer")
 _BUSY = "The server is busy with other requests; try again in a moment."
 _OWN = "Too many of your requests are still on their way; try again in a moment."
+_RETRY = 2.0  # seconds until a place may be free
 
 
 class Gate:
-    """Lets `workers + waiting` requests in; the next is refused at once rather than piled up.
+    """Lets requests in up to a number and a size; the next is refused rather than piled up.
 
-    A place is taken before the body has arrived, so of one client (an address, or a network of
-    IPv6) at most half of them are: else one that sends slowly would shut all others out.
+    A place is taken before the body has arrived, so one client (an address, or a network of IPv6)
+    gets at most half of them: else one that sends slowly would shut all others out.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._places = limits.workers + limits.waiting
-        self._share = max(1, self._places // 2)
-        self._taken: Counter[str] = Counter()  # by client; none at zero
+        self._requests: Counter[str] = Counter()  # by client; none at zero
+        self._bytes: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="recogniser")
+        self._workers = Workers(limits.workers, limits.batch)
 
     async def answer(
-        self, address: str, read: Callable[[], Awaitable[bytes]], work: Callable[[bytes], _Answer]
-    ) -> _Answer:
-        """Read a body, do the work in a thread, return what it returns or raise what it raises.
+        self,
+        address: str,
+        n_bytes: int,
+        read: Callable[[], Awaitable[Job]],
+        left: Callable[[], Awaitable[None]],
+    ) -> Any:
+        """Read a request, run its job, return what that returns or raise what it raises.
 
-        A thread cannot be stopped: work that takes too long is given up, but keeps its place
-        until it ends, so that given-up work cannot pile up either.
+        The work ends at its next batch when the client leaves or the time is up. Its place is
+        taken until then, so that given-up work cannot pile up either.
+
+        Args:
+            address: of the client.
+            n_bytes: that the body may have.
+            read: returns the request's job.
+            left: returns when the client has closed the connection; called once all is read.
 
         Raises:
-            RefusalError: no place is free, or none for this address; or the work takes longer than
-                the limit.
+            RefusalError: no place is free, or none for this address; the client has left; or the
+                work does not begin, or takes longer, than the limits.
         """
         client = client_of(address)
-        self._enter(client)
+        self._enter(client, n_bytes)
         try:
-            body = await read()
-            working = self._pool.submit(work, body)
+            job = await read()
         except BaseException:
-            self._leave(client)
+            self._leave(client, n_bytes)
             raise
-        working.add_done_callback(functools.partial(self._leave, client))
-        answer = asyncio.wrap_future(working)
-        answer.add_done_callback(_looked_at)
-        seconds = self._limits.answer_seconds
-        done, _ = await asyncio.wait({answer}, timeout=seconds)
-        if not done:
-            working.cancel()
-            sentence = f"This took longer than {seconds:g} seconds and was given up; send less."
-            raise RefusalError(503, sentence, retry_after=seconds)
-        return answer.result()
+        job.result.add_done_callback(functools.partial(self._leave, client, n_bytes))
+        self._workers.submit(job)
+        watch = asyncio.ensure_future(left())
+        try:
+            return await self._wait(job, watch)
+        finally:
+            watch.cancel()
+            job.stop()
 
     def close(self) -> None:
-        """Take no more work, and drop what waits."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Take no more work, drop what waits, and end what runs."""
+        self._workers.close()
 
-    def _enter(self, client: str) -> None:
+    async def _wait(self, job: Job, watch: "asyncio.Future[None]") -> Any:
+        limits = self._limits
+        answer = asyncio.wrap_future(job.result)
+        answer.add_done_callback(_looked_at)
+        first = functools.partial(asyncio.wait, return_when=asyncio.FIRST_COMPLETED)
+        seconds = min(limits.waiting_seconds, limits.answer_seconds)
+        done, _ = await first({answer, watch}, timeout=seconds)
+        if not done and not job.result.running() and job.result.cancel():
+            sentence = f"The server is busy: this waited {seconds:g} seconds; try again later."
+            raise RefusalError(503, sentence, retry_after=seconds)
+        if not done:
+            done, _ = await first({answer, watch}, timeout=limits.answer_seconds - seconds)
+        if answer in done:
+            return answer.result()
+        if watch in done:
+            raise RefusalError(400, "The client closed the connection.", hang_up=True)
+        seconds = limits.answer_seconds
+        sentence = f"This took longer than {seconds:g} seconds and was given up; send less."
+        raise RefusalError(503, sentence, retry_after=seconds)
+
+    def _enter(self, client: str, n_bytes: int) -> None:
         with self._lock:
-            if self._taken[client] >= self._share:
-                raise RefusalError(429, _OWN, retry_after=2, hang_up=True)
-            if self._taken.total() >= self._places:
-                raise RefusalError(503, _BUSY, retry_after=2, hang_up=True)
-            self._taken[client] += 1
+            requests, sizes, held = self._requests, self._bytes, self._limits.held_bytes
+            share = max(1, self._places // 2)
+            # A single request is let in whatever its size, which has a limit of its own.
+            too_large = requests[client] and sizes[client] + n_bytes > held / 2
+            if requests[client] >= share or too_large:
+                raise RefusalError(429, _OWN, retry_after=_RETRY, hang_up=True)
+            too_large = requests.total() and sizes.total() + n_bytes > held
+            if requests.total() >= self._places or too_large:
+                raise RefusalError(503, _BUSY, retry_after=_RETRY, hang_up=True)
+            requests[client] += 1
+            sizes[client] += n_bytes
 
-    def _leave(self, client: str, _: "Future[_Answer] | None" = None) -> None:
+    def _leave(self, client: str, n_bytes: int, _: "Future[Any] | None" = None) -> None:
         with self._lock:
-            self._taken[client] -= 1
-            if not self._taken[client]:
-                del self._taken[client]
+            self._requests[client] -= 1
+            self._bytes[client] -= n_bytes
+            if not self._requests[client]:
+                del self._requests[client], self._bytes[client]
 
 
-def _looked_at(answer: "asyncio.Future[_Answer]") -> None:
+def _looked_at(answer: "asyncio.Future[Any]") -> None:
     """Spare asyncio's complaint of an exception that came after the work was given up."""
     if not answer.cancelled():
         answer.exception()

@@ -17,13 +17,20 @@ class Limits:
         text_characters: of one text.
         requests_per_second: of one client address, in the long run.
         burst: requests that one client may send at once after a rest.
-        workers: requests that the model answers at the same time.
+        workers: batches that are computed at the same time: short texts together, all else alone.
+        batch: texts of a batch.
         waiting: requests that may arrive or wait for a worker beside those; the next is refused.
             One client address is given half of all these places, or one.
+        held_bytes: bodies of all requests that are on their way; of one client half.
+        header_seconds: until the headers of a request have arrived.
+        body_grace_seconds: that a body may take beside the time by `body_bytes_per_second`.
+        body_bytes_per_second: that arrive of a body at least.
         body_seconds: until a request has arrived.
+        waiting_seconds: until the work on it has begun, once it has arrived.
         answer_seconds: until it is answered, once it has arrived.
         segments: windows of one timeline.
         explained_seconds: of the audio, or the part of it, that one explanation is about.
+        connections: that are open at once, idle ones among them.
     """
 
     upload_bytes: int = 25 * MEGABYTE
@@ -32,11 +39,18 @@ class Limits:
     requests_per_second: float = 2.0
     burst: int = 20
     workers: int = 2
-    waiting: int = 8
+    batch: int = 32
+    waiting: int = 64
+    held_bytes: int = 250 * MEGABYTE
+    header_seconds: float = 10.0
+    body_grace_seconds: float = 5.0
+    body_bytes_per_second: float = 50_000.0
     body_seconds: float = 60.0
+    waiting_seconds: float = 60.0
     answer_seconds: float = 180.0
     segments: int = 2000
     explained_seconds: float = 30.0
+    connections: int = 256
 
     def __post_init__(self) -> None:
         for limit in fields(self):

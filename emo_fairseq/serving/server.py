@@ -1,10 +1,7 @@
 """A model folder behind an address: loaded once, then served until interrupted.
 
-The limits are on requests. A connection that sends nothing, or half a header, is none yet: each
-counts among the 256 that are held, and 256 of them shut everybody out until they close. Where other
-machines reach the server, a proxy in front of it has to bound connections, by address and by the
-time until a header has come. Behind a proxy all clients have its address, and so share one rate
-and half of the places: the proxy has to bound each client's, and the limits have to be raised.
+Behind a proxy all clients have its address, and so share one rate and half of the places: the proxy
+has to bound each client's, and the limits have to be raised.
 """
 
 import ipaddress
@@ -12,15 +9,18 @@ import logging
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.serving.limits import Limits
 
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
 logger = logging.getLogger(__name__)
 
 HOST, PORT = "127.0.0.1", 8000
-# Far above what the gate lets in: a last bound on connections, idle ones among them.
-_CONNECTIONS = 256
 
 
 def run(
@@ -64,13 +64,22 @@ def run(
     sys.stderr.write(f"{folder}: http://{f'[{host}]' if ':' in host else host}:{port}/\n")
     if warning := exposure(host):
         logger.warning(warning)
-    uvicorn.run(
+    uvicorn.Server(server_config(app, host, port, limits or Limits())).run()
+
+
+def server_config(app: "FastAPI", host: str, port: int, limits: Limits) -> "uvicorn.Config":
+    """What uvicorn serves an application by."""
+    import uvicorn
+
+    from emo_fairseq.serving.connection import bounded_protocol
+
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=bounded_protocol(limits),
         log_level="warning",
         access_log=False,  # requests hold people's words
-        limit_concurrency=_CONNECTIONS,
         proxy_headers=False,  # a client must not choose the address that its rate is counted by
         server_header=False,
         timeout_graceful_shutdown=5,

@@ -9,6 +9,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.occlusion import drop, explain
 from emo_fairseq.inference.opening import load_recogniser
 from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.inference.recogniser import StoppedError
 from emo_fairseq.inference.silencing import moment_edges, silenced
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
@@ -22,6 +23,39 @@ def recogniser(trained_models):
 
 def noise(seconds):
     return np.random.default_rng(2).normal(scale=0.1, size=round(seconds * RATE)).astype(np.float32)
+
+
+def test_work_is_stopped_before_its_next_batch(recogniser, monkeypatch):
+    forward, done = recogniser.forward, []
+
+    def counted(net_input):
+        done.append(1)
+        return forward(net_input)
+
+    monkeypatch.setattr(recogniser, "forward", counted)
+
+    def after_two():
+        return len(done) == 2
+
+    sound = noise(6.0)
+    with pytest.raises(StoppedError):
+        explain(recogniser, sound, "a day", RATE, should_stop=after_two)
+    assert len(done) == 2
+    done.clear()
+    with pytest.raises(StoppedError):
+        recogniser.timeline(
+            sound,
+            window_seconds=1,
+            hop_seconds=1,
+            sample_rate=RATE,
+            batch_size=1,
+            should_stop=after_two,
+        )
+    assert len(done) == 2
+    done.clear()
+    with pytest.raises(StoppedError):
+        recogniser.predict([sound] * 5, sample_rate=RATE, batch_size=1, should_stop=after_two)
+    assert len(done) == 2
 
 
 def test_words_are_left_out_whole_and_moments_are_silenced(recogniser):

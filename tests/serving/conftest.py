@@ -19,6 +19,7 @@ from emo_fairseq.inference.opening import load_recogniser
 from emo_fairseq.serving.about import about_model
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.server import server_config
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 PATIENT = {"requests_per_second": 1000.0, "burst": 1000}
@@ -91,8 +92,8 @@ def serve(make_app: Callable[..., Any]) -> Callable[..., Any]:
     def start(**limits: Any) -> Iterator[int]:
         with closing(socket.socket()) as listening:
             listening.bind(("127.0.0.1", 0))
-            config = uvicorn.Config(make_app(**limits), log_level="warning", ws="none")
-            server = uvicorn.Server(config)
+            at_port = server_config(make_app(**limits), "127.0.0.1", 0, Limits(**limits))
+            server = uvicorn.Server(at_port)
             sockets = {"sockets": [listening]}
             thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)
             thread.start()

@@ -191,8 +191,18 @@ def test_slow_work_is_given_up_and_keeps_its_place_until_it_ends(serve, blocked)
 
 
 def test_a_body_that_drips_in_is_given_up(serve):
-    with serve(body_seconds=0.3) as port:
+    with serve(body_grace_seconds=0.3, body_bytes_per_second=1000.0) as port:
         drops = [b"x"] * 10
         status, said, _ = talk(port, *drops, wait=0.1, Content_Length="1000")
         assert (status, "did not arrive" in said) == (408, True)
         assert ask(port).status_code == 200
+
+
+def test_a_body_that_keeps_to_the_rate_is_read(serve):
+    with serve(body_grace_seconds=0.3, body_bytes_per_second=10_000.0) as port:
+        drops = [b"x" * 2000] * 5
+        status, said, _ = talk(port, *drops, wait=0.15, Content_Length="10000")
+        assert (status, "did not arrive" in said) == (400, False)
+    with serve(body_seconds=0.3, body_bytes_per_second=10_000.0) as port:
+        status, said, _ = talk(port, *drops, wait=0.15, Content_Length="10000")
+        assert (status, "did not arrive" in said) == (408, True)

@@ -1,0 +1,101 @@
+"""Texts that come at the same time are computed together, and each gets its own answer."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from emo_fairseq.errors import UsageError
+
+TEXTS = [f"{word} day, number {n}" for n in range(8) for word in ("what a", "one more sad", "no")]
+
+
+@pytest.fixture
+def gathered(recogniser, monkeypatch):
+    """The model computes nothing until this event is set; the sizes of its batches."""
+    release, sizes, forward = threading.Event(), [], recogniser.forward
+
+    def wait(net_input):
+        assert release.wait(20)
+        output = forward(net_input)
+        sizes.append(len(output.logits))
+        return output
+
+    monkeypatch.setattr(recogniser, "forward", wait)
+    yield release, sizes
+    release.set()
+
+
+def post(port, text, client="127.0.0.1", name="predict"):
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=client), timeout=30) as posting:
+        return posting.post(f"http://127.0.0.1:{port}/api/{name}", json={"text": text})
+
+
+def test_each_gets_the_answer_that_it_gets_alone(serve, recogniser, gathered):
+    release, sizes = gathered
+    with serve(workers=1, batch=16) as port, ThreadPoolExecutor(len(TEXTS)) as pool:
+        asked = [pool.submit(post, port, text) for text in TEXTS]
+        time.sleep(1)
+        release.set()
+        answers = [future.result() for future in asked]
+    assert [answer.status_code for answer in answers] == [200] * len(TEXTS)
+    assert max(sizes) == 16
+    assert sum(sizes) == len(TEXTS)
+    for text, answer in zip(TEXTS, answers, strict=True):
+        alone, found = recogniser.predict(text=text).as_dict(), answer.json()
+        assert found["text"] == alone["text"]
+        assert found["label"] == alone["label"]
+        assert found["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-5)
+        assert found["auxiliary"]["vad"] == pytest.approx(alone["auxiliary"]["vad"], abs=1e-5)
+
+
+def test_a_text_that_fails_fails_alone(serve, recogniser, monkeypatch, gathered):
+    release, _ = gathered
+    ask = recogniser.ask
+
+    def fail(items, *args, **kwargs):
+        if any("poison" in item.text for item in items):
+            raise UsageError("the model's answer is no number")
+        return ask(items, *args, **kwargs)
+
+    monkeypatch.setattr(recogniser, "ask", fail)
+    with serve(workers=1) as port, ThreadPoolExecutor(6) as pool:
+        texts = ["first", "good", "poison", "better", " \x7f ", "best"]
+        asked = [pool.submit(post, port, text) for text in texts]
+        time.sleep(0.5)
+        release.set()
+        statuses = [future.result().status_code for future in asked]
+    assert statuses == [200, 200, 422, 200, 400, 200]
+
+
+def test_what_waits_too_long_is_refused(serve, gathered):
+    release, sizes = gathered
+    with serve(workers=1, waiting_seconds=0.5, batch=1) as port, ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(post, port, text) for text in ("first", "second", "third")]
+        time.sleep(1.5)
+        release.set()
+        answers = sorted((future.result() for future in asked), key=lambda a: a.status_code)
+        assert [answer.status_code for answer in answers] == [200, 503, 503]
+        assert "waited 0.5 seconds" in answers[1].json()["error"]
+        assert int(answers[1].headers["Retry-After"]) >= 1
+        assert post(port, "last").status_code == 200
+    assert len(sizes) == 2  # the refused were not computed
+
+
+def test_bodies_are_bounded_in_their_sum(serve, gathered):
+    release, _ = gathered
+    with serve(held_bytes=10_000) as port, ThreadPoolExecutor(4) as pool:
+        large = "a " * 2000
+        asked = [pool.submit(post, port, large)]
+        time.sleep(0.5)
+        refused = post(port, large)
+        assert (refused.status_code, "your requests" in refused.text) == (429, True)
+        asked.append(pool.submit(post, port, large, "127.0.0.2"))
+        time.sleep(0.5)
+        refused = post(port, large, "127.0.0.3")
+        assert (refused.status_code, "busy" in refused.text) == (503, True)
+        release.set()
+        assert [future.result().status_code for future in asked] == [200, 200]
+        assert post(port, large, "127.0.0.3").status_code == 200
