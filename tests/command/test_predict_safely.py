@@ -1,5 +1,6 @@
 """``emotion-recognize predict``: what is read stays, and what is odd is said, item by item."""
 
+import csv
 import io
 import json
 import logging
@@ -24,6 +25,30 @@ def wav(file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(file, np.random.default_rng(1).normal(0, 0.1, 16_000), 16_000)
     return file
+
+
+def test_odd_audio_is_answered_with_a_warning(trained_models, tmp_path, command):
+    voice = np.sin(np.arange(16_000) / 9)
+    sounds = {
+        "antiphase": np.stack([voice, -voice], axis=1),
+        "half": np.append(voice, 0 * voice),
+        "silent": 0 * voice,
+        "voice": voice,
+    }
+    for name, samples in sounds.items():
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16_000)
+    model = trained_models.folder(BOTH)
+    rows = list(csv.DictReader(io.StringIO(command("predict", model, tmp_path))))
+    for row in rows:
+        numbers = [float(cell) for name, cell in row.items() if name.startswith("probability_")]
+        assert sum(numbers) == pytest.approx(1, abs=1e-4)
+        assert row["error"] == ""
+    antiphase, *others = (row["warning"] for row in rows)
+    assert antiphase.startswith("channels in antiphase: ")
+    assert others == ["", "digital silence: every sample is 0", ""]
+    options = ("--timeline", "--window", "1", "--hop", "1", "--format", "jsonl")
+    first, second = answers(command("predict", model, tmp_path / "half.wav", *options))
+    assert (first["warnings"], second["warnings"]) == ([], ["digital silence: every sample is 0"])
 
 
 @pytest.mark.parametrize("output", ["T.csv", "linked.csv", "../here/T.csv", "{model}/rows.csv"])

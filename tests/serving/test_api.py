@@ -32,6 +32,17 @@ def test_predictions_are_the_recognisers(client, recogniser, hum, encode, tmp_pa
     assert as_json == {**recogniser.predict(text=TEXT).as_dict(), "cut": []}
 
 
+def test_odd_audio_is_answered_with_a_warning(client, hum, encode):
+    for samples, warning in (
+        (0 * hum(1), "digital silence: every sample is 0"),
+        (np.stack([hum(1), -hum(1)], axis=1), "channels in antiphase"),
+    ):
+        files = {"audio": encode(samples)}
+        for question in ("predict", "timeline", "explain"):
+            (found,) = client.post(f"/api/{question}", files=files).json()["warnings"]
+            assert found.startswith(warning), question
+
+
 def test_a_timeline_and_an_explanation_are_the_recognisers(client, recogniser, hum, encode):
     sound = hum(3.3)
     files = {"audio": encode(sound, subtype="FLOAT")}
