@@ -185,11 +185,16 @@ def write_corpus(
     for path, text in manifests.items():
         write_atomically(path, text)
     corpus.splits = {split: count_split(rows, corpus) for split, rows in splits.items()}
-    write_atomically(out_dir / CORPUS_FILE, dump_yaml(_render_card(out_dir, corpus)))
+    write_card(out_dir, corpus)
     logger.info("wrote %s: %s", out_dir, {s: c["rows"] for s, c in corpus.splits.items()})
     print(summary_table(corpus))
     for warning in check_labels(splits, corpus.labels):
         print(f"warning: {warning}")
+
+
+def write_card(out_dir: Path, corpus: Corpus) -> None:
+    """Write corpus.yaml alone, whole or not at all. Raises ManifestError as `read_corpus` would."""
+    write_atomically(out_dir / CORPUS_FILE, dump_yaml(_render_card(out_dir, corpus)))
 
 
 def _render_card(out_dir: Path, corpus: Corpus) -> dict[str, Any]:

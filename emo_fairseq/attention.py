@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep.documents import Document, parse_json
 from data_prep.files.replacing import replacing
+from data_prep.schema import ManifestError
 from emo_fairseq.errors import UsageError
 
 # What numpy.load raises for a file that is damaged, or of another kind.
@@ -23,6 +25,15 @@ UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error),
 )
 _UTTERANCES = "utterances"
+
+
+class UtteranceRow(Document):
+    """What is kept of one utterance beside its weights."""
+
+    id: str
+    split: str
+    words: list[str] | None
+    seconds: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +83,19 @@ def read(path: Path) -> list[Attended]:
         raise UsageError(f"{path}: there is no such file; write one with --save-attention")
     try:
         with np.load(path, allow_pickle=False) as content:
-            told = json.loads(str(content[_UTTERANCES]))
-            weights = [_weights_of(number, content) for number in range(len(told))]
-        return [Attended(**row, weights=found) for row, found in zip(told, weights, strict=True)]
+            rows = parse_json(
+                str(content[_UTTERANCES]),
+                list[UtteranceRow],
+                name=f"{path}: {_UTTERANCES}",
+                remedy="write one with --save-attention",
+            )
+            weights = [_weights_of(number, content) for number in range(len(rows))]
+        return [
+            Attended(**row.model_dump(), weights=found)
+            for row, found in zip(rows, weights, strict=True)
+        ]
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
     except UNREADABLE as error:
         raise UsageError(
             f"{path}: cannot be read ({error}); write one with --save-attention"

@@ -7,7 +7,7 @@ stored tensors can fill.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,10 +20,11 @@ MAX_COUNT = 1024  # of layers, heads and the like; the deepest published encoder
 MAX_SIZE = 2**24  # of any other whole number in a configuration
 
 _COUNTED = re.compile(r"(layers?|heads|depths?|blocks|groups|experts)$")
+_WIDTHS = ("hidden_size", "intermediate_size", "vocab_size")  # in any model's configuration
 # Building may make a tensor twice (a parametrization) or throw some away (a head).
 _SLACK = 4
 _FEW_TENSORS, _FEW_ELEMENTS = 1024, 2**24
-_ANY_TENSORS, _ANY_ELEMENTS = 2**17, 2**35  # where the tensors are not stored beside it
+_ANY_TENSORS, _ANY_ELEMENTS = 2**16, 2**32  # where the tensors are not stored beside it
 
 
 def check_sizes(options: Mapping[str, Any], where: str, remedy: str) -> None:
@@ -31,15 +32,41 @@ def check_sizes(options: Mapping[str, Any], where: str, remedy: str) -> None:
 
     Args:
         options: plain values.
-        where: the file, and the key in it.
+        where: what stands before the names of the numbers: the file, and the key in it.
         remedy: the end of the sentence.
     """
     for name, value in _numbers(options, ""):
         limit = MAX_COUNT if _COUNTED.search(name.rstrip("[]0123456789")) else MAX_SIZE
         if abs(value) > limit:
             raise UsageError(
-                f"{where}.{name} is {value:.4g}, and at most {limit} is built; {remedy}"
+                f"{where}{name} is {value:.4g}, and at most {limit} is built; {remedy}"
             )
+
+
+def check_stored(
+    options: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], where: str, remedy: str
+) -> None:
+    """Hold the sizes in the configuration of a Hugging Face model to the tensors beside it.
+
+    Args:
+        options: the configuration.
+        shapes: of every stored tensor, by name.
+        where: what names the configuration, in messages.
+        remedy: the end of the sentence.
+
+    Raises:
+        UsageError: more layers than tensors, or a width that no tensor has.
+    """
+    widths = {width for shape in shapes.values() for width in shape}
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            continue
+        if _COUNTED.search(name) and "layers" in name and value > len(shapes):
+            raise UsageError(
+                f"{where}{name} is {value}, and {len(shapes)} tensors are stored; {remedy}"
+            )
+        if name in _WIDTHS and value not in widths:
+            raise UsageError(f"{where}{name} is {value}, and no stored tensor is as wide; {remedy}")
 
 
 def _numbers(value: Any, path: str) -> Iterator[tuple[str, int]]:

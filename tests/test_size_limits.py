@@ -25,7 +25,7 @@ from emo_fairseq.size_limits import MAX_COUNT, MAX_SIZE, build_within, check_siz
 )
 def test_a_number_that_no_model_has_is_named(options: dict[str, Any], fragment: str) -> None:
     with pytest.raises(UsageError) as error:
-        check_sizes(options, "f: model", "write it again")
+        check_sizes(options, "f: model.", "write it again")
     assert fragment in str(error.value)
     assert str(error.value).endswith("; write it again")
 

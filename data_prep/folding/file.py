@@ -102,9 +102,10 @@ def read_folds(path: str | Path, *, check_apart: bool = True) -> Folds:
     """
     path = Path(path)
     data_dir = path.parent.parent
-    make = f"python -m data_prep.folds {data_dir} --protocol {path.stem}"
-    remedy = _AGAIN if path.exists() else f"make it: {make}"
-    content = load_json(path, FoldsFile, remedy=remedy, max_bytes=_MAX_BYTES)
+    if not path.exists():
+        remedy = f"make it: python -m data_prep.folds {data_dir} --protocol {path.stem}"
+        raise ManifestError(Fault(str(path), None, "no such folds", remedy))
+    content = _load(path)
     folds = _folds_of(content)
     if folds.protocol != path.stem:
         what = f"its protocol is {folds.protocol!r}, by which it would be {folds.protocol}.json"
@@ -122,6 +123,19 @@ def read_folds(path: str | Path, *, check_apart: bool = True) -> Folds:
     if unplaced := [row for row in known if row not in placed]:
         logger.warning("%s: %d rows are in no fold: %s", path, len(unplaced), first_few(unplaced))
     return folds
+
+
+def fold_names(path: str | Path) -> list[str]:
+    """The names of the folds in a file, whether or not the manifests are there.
+
+    Raises:
+        ManifestError: it is not of the schema `FoldsFile`.
+    """
+    return list(_load(path).folds)
+
+
+def _load(path: str | Path) -> FoldsFile:
+    return load_json(path, FoldsFile, remedy=_AGAIN, max_bytes=_MAX_BYTES)
 
 
 def _first_faults(faults: Sequence[str]) -> str:

@@ -180,9 +180,9 @@ def _check_options(file: Path, config: FolderConfig) -> None:
                 f"{emo_fairseq.__version__}, and {config.emo_fairseq} wrote the folder; "
                 f"{_EXPORT_AGAIN}"
             )
-        check_sizes(options, f"{file}: {part}", _EXPORT_AGAIN)
+        check_sizes(options, f"{file}: {part}.", _EXPORT_AGAIN)
     for modality, card in config.state.encoders.items():
-        where = f"{file}: state.encoders.{modality}.architecture"
+        where = f"{file}: state.encoders.{modality}.architecture."
         check_sizes(card.architecture, where, _EXPORT_AGAIN)
 
 

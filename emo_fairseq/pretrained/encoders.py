@@ -18,6 +18,7 @@ from emo_fairseq.pretrained.fairseq_files import checkpoint_digest
 from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
 from emo_fairseq.pretrained.hf_files import weights_digest
 from emo_fairseq.pretrained.hf_text import build_hf_text, describe_hf_text, load_hf_text
+from emo_fairseq.size_limits import build_within, check_sizes
 
 
 class _Family(NamedTuple):
@@ -36,6 +37,7 @@ def describe(modality: str, spec: str) -> EncoderCard:
     if kind == "hf":
         return describe_hf_text(place) if modality == TEXT else describe_hf_audio(place)
     card = describe_fairseq(place, modality)
+    check_sizes(card.architecture, f"{spec}: ", "fetch the checkpoint again")
     if modality == TEXT and card.input != TOKENS:
         raise UsageError(f"--text-encoder {spec}: this model reads {card.input}, not text")
     return card
@@ -43,7 +45,8 @@ def describe(modality: str, spec: str) -> EncoderCard:
 
 def build(card: EncoderCard) -> Encoder:
     """The encoder with random weights; needs none of the files."""
-    encoder: Encoder = _family(card).build(card)
+    with build_within(None, card.spec, "take another encoder"):
+        encoder: Encoder = _family(card).build(card)
     return encoder
 
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from data_prep.documents import JsonObject, parse_json
+from data_prep.schema import ManifestError
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import WAVEFORM
 from emo_fairseq.modalities import SPEECH
@@ -14,6 +16,7 @@ from emo_fairseq.pretrained.fairseq_checkpoints import build_fairseq, describe_f
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder, build
 from emo_fairseq.pretrained.raw_samples import mask_beyond
 from emo_fairseq.pretrained.tensor_files import read_note, read_tensors, write_tensors
+from emo_fairseq.size_limits import build_within, check_sizes
 
 _SAFETENSORS = ".safetensors"
 
@@ -94,8 +97,16 @@ def write_quantizer(checkpoint: str | Path, file: Path) -> None:
 
 def _read(file: Path) -> Wav2VecEncoder:
     try:
-        encoder = build(json.loads(read_note(file)))
-        encoder.load_state_dict(read_tensors(file))
+        note = parse_json(
+            read_note(file), JsonObject, name=f"{file}: note", remedy="export the model again"
+        )
+        check_sizes(note, f"{file}: ", "export the model again")
+        tensors = read_tensors(file)
+        with build_within(tensors, str(file), "export the model again"):
+            encoder = build(note)
+        encoder.load_state_dict(tensors)
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
         if isinstance(error, UsageError):
             raise

@@ -11,6 +11,7 @@ from emo_fairseq.inputs import WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_extra import transformers
 from emo_fairseq.pretrained.hf_files import (
+    check_json,
     config_from_state,
     config_to_state,
     read_config,
@@ -104,6 +105,7 @@ def load_hf_audio(encoder: Encoder, card: EncoderCard) -> None:
 
 def _front_end(place: str, kept: Sequence[str] | None) -> dict[str, Any]:
     """The settings of the feature extractor, as plain values."""
+    check_json(place, "preprocessor_config.json")
     try:
         extractor = transformers().AutoFeatureExtractor.from_pretrained(place)
     except (OSError, ValueError, KeyError) as error:

@@ -7,29 +7,42 @@ import pickle
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import safetensors
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from data_prep.documents import FileName, ForeignDocument, JsonObject, load_json
+from data_prep.schema import ManifestError
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.digests import weights_file_digest
 from emo_fairseq.pretrained.exact_load import log_not_taken, refuse_misfits
 from emo_fairseq.pretrained.hf_extra import transformers
+from emo_fairseq.size_limits import check_sizes, check_stored
 from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _NOT_KEPT = ("_name_or_path", "transformers_version")  # of a configuration
+_FETCH_AGAIN = "fetch the model again"
 _PRECISION = {"dtype": "float32"}  # whatever the weights are stored in: fairseq casts, if asked to
+
+
+class WeightIndex(ForeignDocument):
+    """In which file beside it each tensor of a large model lies."""
+
+    weight_map: Annotated[dict[str, FileName], Field(min_length=1)]
 
 
 # -- configuration ---------------------------------------------------------------------------------
 
 
 def read_config(place: str) -> Any:
-    """The configuration. Raises a `UsageError` if there is none."""
+    """The configuration. Raises a `UsageError` if there is none, or it claims sizes of no model."""
+    _check_config(place)
     try:
         return transformers().AutoConfig.from_pretrained(place)
     except (
@@ -39,6 +52,49 @@ def read_config(place: str) -> Any:
         raise UsageError(
             f"hf:{place}: no model of Hugging Face there ({_reason(error)})"
         ) from error
+
+
+def _check_config(place: str) -> None:
+    """Hold config.json to bounds, and to the names and shapes of the weights where they are there.
+
+    transformers parses it without limits, and builds whatever it claims.
+    """
+    settings = check_json(place, "config.json")
+    file = f"{place}/config.json: "
+    check_sizes(settings, file, _FETCH_AGAIN)
+    if shapes := _stored_shapes(place):
+        check_stored(settings, shapes, file, _FETCH_AGAIN)
+
+
+def check_json(place: str, name: str) -> JsonObject:
+    """Load one of the model's JSON files within bounds, before transformers does without.
+
+    Returns:
+        Its content; empty where there is no such file, which transformers reports.
+
+    Raises:
+        UsageError: it is no JSON object.
+    """
+    file = _find(place, name)
+    if file is None:
+        return {}
+    try:
+        return load_json(file, JsonObject, remedy=_FETCH_AGAIN)
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
+
+
+def _stored_shapes(place: str) -> dict[str, list[int]]:
+    """The shapes of the tensors by name, from the header of a safetensors file; else empty."""
+    file = _find(place, _WEIGHTS[0])
+    if file is None:
+        return {}
+    try:
+        with safetensors.safe_open(str(file), framework="pt") as opened:
+            names = opened.keys()
+            return {name: opened.get_slice(name).get_shape() for name in names}
+    except (safetensors.SafetensorError, OSError):
+        return {}  # told where the weights are read
 
 
 def config_to_state(config: Any) -> dict[str, Any]:
@@ -145,11 +201,10 @@ def find_weights(place: str) -> list[Path]:
 
 def _shards(index: Path) -> list[str]:
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{index}: is no list of weights files ({_reason(error)}); fetch the model again"
-        ) from error
+        found = load_json(index, WeightIndex, remedy=_FETCH_AGAIN)
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
+    return sorted(set(found.weight_map.values()))
 
 
 def _find(place: str, name: str) -> Path | None:

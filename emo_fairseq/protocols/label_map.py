@@ -4,16 +4,19 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-import yaml
+from pydantic import Field
 
-from data_prep.schema import CORPUS_FILE
+from data_prep.corpus_card import write_card
+from data_prep.documents import load_yaml
+from data_prep.schema import CORPUS_FILE, ManifestError, read_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.targets import TARGETS
 
 LabelMap = Mapping[str, str | None]  # None: left out
 NO_LABEL = "no label"
+_Table = Annotated[dict[str, str | None], Field(min_length=1)]
 
 
 class Mapped(NamedTuple):
@@ -29,12 +32,10 @@ def read_label_map(file: Path) -> LabelMap:
     Raises:
         UsageError: there is no such file, or it is no such table.
     """
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file; write lines such as `joy: happy`")
-    table = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(table, dict) or not table:
-        raise UsageError(f"{file}: is no table of labels; write lines such as `joy: happy`")
-    return {str(label): None if name is None else str(name) for label, name in table.items()}
+    try:
+        return load_yaml(file, _Table, remedy="write lines such as `joy: happy`")
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
 
 
 class MappedFolders:
@@ -99,10 +100,9 @@ def _write(
     for file in data.iterdir():
         if file.suffix != ".tsv" and file.name != CORPUS_FILE:
             (path / file.name).symlink_to(file)
-    card = yaml.safe_load((data / CORPUS_FILE).read_text(encoding="utf-8"))
-    card["labels"] = {**card.get("labels", {}), column: list(known)}
-    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True)
-    (path / CORPUS_FILE).write_text(text, encoding="utf-8")
+    corpus = read_corpus(data)
+    corpus.labels = {**corpus.labels, column: tuple(known)}
+    write_card(path, corpus)
     rows, left_out = _exchanged(manifest.read_text(encoding="utf-8"), column, labels)
     (path / manifest.name).write_text(rows, encoding="utf-8")
     return left_out

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.folding.file import folds_path, read_folds
+from data_prep.folding.file import fold_names, folds_path
 from data_prep.provenance import allowed_leaks
 from data_prep.schema import CORPUS_FILE, ManifestError, read_manifest
 from emo_fairseq.errors import UsageError
+from emo_fairseq.prediction_facts import read_facts
 from emo_fairseq.protocols.answers import Answers, Key, read_answers
 from emo_fairseq.protocols.options import Options, read_checkpoint
-from emo_fairseq.protocols.run_folder import TRAINING, RunFolder, about, read_json
+from emo_fairseq.protocols.run_folder import TRAINING, RunFolder
 from emo_fairseq.protocols.scoring import corpus_name
 from emo_fairseq.protocols.selection import TEST, choosing_set, chosen_by
 
@@ -87,7 +88,7 @@ def read_results(runs: Sequence[RunFolder]) -> tuple[list[Result], list[Unfinish
 def _options(run: RunFolder) -> Options | None:
     """As its predictions were made with, else its checkpoint's, else as Hydra composed them."""
     for file in run.predictions_there():
-        if kept := read_json(about(file)).get("options"):
+        if kept := read_facts(file).get("options"):
             return Options(kept)
     for file in (run.best, run.last):
         if file.is_file():
@@ -130,7 +131,7 @@ def _stopped(run: RunFolder, options: Options) -> str:
 
 def _results(run: RunFolder, options: Options) -> Iterator[Result]:
     for file in run.predictions_there():
-        facts = read_json(about(file))
+        facts = read_facts(file)
         other = facts.get("set", {}).get("data")
         name = file.stem.partition(".")[2]
         trained_on = facts.get("trained_on") or corpus_name(options.data)
@@ -168,4 +169,4 @@ def folds_there(data: Path, protocol: str) -> list[str]:
     file = folds_path(data, protocol)
     if not (protocol and file.is_file()):
         return []
-    return list(read_folds(file).folds)
+    return fold_names(file)

@@ -9,18 +9,24 @@ RUN/predictions.json              what these were made from; predictions.NAME.js
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
-
-from data_prep.schema import write_atomically
+from data_prep.documents import Document, JsonObject, load_json, load_yaml
+from data_prep.schema import ManifestError, write_atomically
 from emo_fairseq.errors import UsageError
 
 TRAINING, TRAINED = "training", "trained"
 _PREDICTIONS = "predictions"
+_TRAIN_AGAIN = "remove the run and train it again"
+
+
+class RunState(Document):
+    """The schema of run.json."""
+
+    state: Literal["training", "trained"]
 
 
 @dataclass(frozen=True, order=True)
@@ -71,16 +77,18 @@ class RunFolder:
     def composed(self) -> dict[str, Any] | None:
         """The configuration as Hydra wrote it, interpolations as they stand; None without one."""
         file = self.path / ".hydra" / "config.yaml"
-        return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return _load(load_yaml, file, JsonObject, _TRAIN_AGAIN) if file.is_file() else None
 
     def overrides(self) -> list[str]:
         """What was given on Hydra's command line; nothing without Hydra."""
         file = self.path / ".hydra" / "overrides.yaml"
-        return yaml.safe_load(file.read_text(encoding="utf-8")) or [] if file.is_file() else []
+        return _load(load_yaml, file, list[str], _TRAIN_AGAIN) if file.is_file() else []
 
     def state(self) -> str | None:
         """`TRAINING` or `TRAINED` of a sweep's run; None of any other."""
-        return read_json(self.path / "run.json").get("state")
+        file = self.path / "run.json"
+        remedy = "delete it to have the run trained on"
+        return _load(load_json, file, RunState, remedy).state if file.is_file() else None
 
     def set_state(self, state: str) -> None:
         """Remember how far the run has come."""
@@ -131,23 +139,11 @@ def _has_checkpoints(folder: Path) -> bool:
     return any(folder.glob("checkpoint_*.pt"))
 
 
-def about(predictions: Path) -> Path:
-    """The file that says what a predictions file was made from."""
-    return predictions.with_suffix(".json")
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty where there is none.
-
-    Raises:
-        UsageError: it cannot be understood.
-    """
-    if not file.is_file():
-        return {}
+def _load(load: Callable[..., Any], file: Path, schema: Any, remedy: str) -> Any:
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UsageError(f"{file}: cannot be understood ({error}); delete it") from error
+        return load(file, schema, remedy=remedy)
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.errors import UsageError
+from emo_fairseq.prediction_facts import facts_path, read_facts
 from emo_fairseq.protocols.jobs import Command, Outcome, Steps, failure
 from emo_fairseq.protocols.label_map import LabelMap, MappedFolders
 from emo_fairseq.protocols.locking import sole_use
@@ -15,8 +16,6 @@ from emo_fairseq.protocols.options import Checkpoint, Options, read_checkpoint
 from emo_fairseq.protocols.run_folder import (
     TRAINING,
     RunFolder,
-    about,
-    read_json,
     write_json,
 )
 from emo_fairseq.protocols.selection import TEST, choosing_set, chosen_by, refuse_test_selection
@@ -62,7 +61,7 @@ def score(run: RunFolder, test_set: ScoringSet, held: int) -> Generator[Command,
         raise UsageError(f"{run.path}: its training has not ended; run its sweep again")
     wanted = _wanted(test_set)
     if file.is_file() and not run.best.is_file() and not run.last.is_file():
-        before = (read_json(about(file)).get("set") or wanted).get("split")
+        before = (read_facts(file).get("set") or wanted).get("split")
         if before != test_set.split:
             raise UsageError(
                 f"{file}: is of {before}, not of {test_set.split}, and the run's checkpoints are "
@@ -75,7 +74,7 @@ def score(run: RunFolder, test_set: ScoringSet, held: int) -> Generator[Command,
     if test_set.data and test_set.data.resolve() == checkpoint.options.data.resolve():
         return Outcome(True, "left out: it was trained on this data dir")
     is_new = file.is_file() and file.stat().st_mtime >= path.stat().st_mtime
-    if is_new and read_json(about(file)).get("set") == wanted:
+    if is_new and read_facts(file).get("set") == wanted:
         return Outcome(True, "scored before")
     began = time.monotonic()
     place, left_out = _place(checkpoint, test_set)
@@ -84,7 +83,7 @@ def score(run: RunFolder, test_set: ScoringSet, held: int) -> Generator[Command,
     code = yield command
     if code:
         return failure(command, code)
-    write_json(about(file), _facts(checkpoint, path, test_set, wanted, left_out))
+    write_json(facts_path(file), _facts(checkpoint, path, test_set, wanted, left_out))
     return Outcome(
         True, f"scored on {test_set.name or test_set.split} in {time.monotonic() - began:.0f} s"
     )

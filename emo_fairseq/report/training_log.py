@@ -12,13 +12,17 @@ A line of fairseq's JSON is found too behind the time stamps of what it prints (
 import csv
 import io
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_prep.naming import first_few
 from emo_fairseq.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 TRAIN = "train"
 VALID = "valid"
@@ -97,16 +101,22 @@ def _read_lines(lines: Sequence[str]) -> list[Epoch]:
 
 
 def _entries(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
+    unread = []
+    for number, line in enumerate(lines, start=1):
         start = 0 if line.startswith("{") else line.find("| {") + 2
         if start == 1:  # not found
             continue
         try:
-            entry = json.loads(line[start:])
-        except json.JSONDecodeError:  # cut short by an interruption
+            entry = json.loads(line[start:])  # where a figure is undefined, fairseq writes NaN
+        except (ValueError, RecursionError):  # mostly one that an interruption has cut
+            unread.append(f"line {number}")
             continue
         if isinstance(entry, dict):
             yield entry
+    if unread:
+        logger.warning(
+            "--log: %d lines are no JSON, and are left out: %s", len(unread), first_few(unread)
+        )
 
 
 def _number(value: Any) -> float | None:

@@ -12,6 +12,7 @@ from data_prep.schema import Utterance, read_corpus, read_manifest, write_atomic
 from emo_fairseq import predictions
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
+from emo_fairseq.prediction_facts import facts_path
 from emo_fairseq.predictions import PROBABILITY
 from emo_fairseq.vad_to_emotion.forest import Forest
 from emo_fairseq.vad_to_emotion.leaks import RECORD
@@ -115,7 +116,7 @@ def write_emotions(
 def write_facts(file: Path, facts: Mapping[str, Any]) -> None:
     """Write what a predictions file was made from beside it."""
     text = json.dumps(facts, indent=1, ensure_ascii=False, default=str) + "\n"
-    write_atomically(file.with_suffix(".json"), text)
+    write_atomically(facts_path(file), text)
 
 
 def facts_of(

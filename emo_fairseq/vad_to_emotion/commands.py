@@ -10,6 +10,7 @@ from data_prep.provenance import Provenance, read_beside, write_beside
 from data_prep.schema import read_corpus
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
+from emo_fairseq.prediction_facts import read_facts
 from emo_fairseq.vad_to_emotion.answers import (
     EmotionRows,
     emotions_of,
@@ -28,7 +29,7 @@ from emo_fairseq.vad_to_emotion.leaks import (
     leak_notes,
 )
 from emo_fairseq.vad_to_emotion.regressor import changes, system_of
-from emo_fairseq.vad_to_emotion.rows import VadRows, read_facts
+from emo_fairseq.vad_to_emotion.rows import VadRows
 from emo_fairseq.vad_to_emotion.scored import (
     Units,
     missing_rows,

@@ -7,13 +7,14 @@ from typing import NamedTuple
 from data_prep.provenance import read_beside
 from data_prep.schema import Utterance
 from emo_fairseq.errors import UsageError
+from emo_fairseq.prediction_facts import read_facts
 from emo_fairseq.vad_to_emotion.answers import emotions_of, read_rows
 from emo_fairseq.vad_to_emotion.commands import fit_gold, of_emotions, other_regressor, upper_bound
 from emo_fairseq.vad_to_emotion.figures import vad_estimates
 from emo_fairseq.vad_to_emotion.forest import Forest
 from emo_fairseq.vad_to_emotion.leaks import forest_record, guard_of, leak_notes
 from emo_fairseq.vad_to_emotion.regressor import refuse_unknown
-from emo_fairseq.vad_to_emotion.rows import VadRows, read_facts
+from emo_fairseq.vad_to_emotion.rows import VadRows
 from emo_fairseq.vad_to_emotion.scored import (
     Units,
     missing_rows,

@@ -1,11 +1,9 @@
 """Predicted VAD: rows of a predictions file as arrays, axes by name."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -108,20 +106,3 @@ def gold_vad(row: Utterance) -> list[float]:
     """(3,) the corpus's own VAD; NaN where it is missing."""
     values = [getattr(row, axis) for axis in AXES]
     return [math.nan if value is None else value for value in values]
-
-
-def read_facts(file: Path) -> dict[str, Any]:
-    """What stands beside a predictions file of what it was made from; {} where nothing does.
-
-    Raises:
-        UsageError: it cannot be understood.
-    """
-    beside = file.with_suffix(".json")
-    if not beside.is_file():
-        return {}
-    try:
-        return dict(json.loads(beside.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UsageError(
-            f"{beside}: cannot be understood ({error}); score the run again"
-        ) from error

@@ -8,9 +8,10 @@ from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import Speakers
+from emo_fairseq.prediction_facts import read_facts
 from emo_fairseq.vad_to_emotion.answers import read_labels, read_rows
 from emo_fairseq.vad_to_emotion.forest import Forest
-from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, read_facts, read_vad
+from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, read_vad
 from emo_fairseq.vad_to_emotion.table import METHODS, PREDICTED, ZERO_SHOT
 from emo_fairseq.vad_to_emotion.unseen import MADE_BY_ZERO_SHOT, TRAIN
 

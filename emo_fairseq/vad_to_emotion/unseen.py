@@ -19,6 +19,7 @@ from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
+from emo_fairseq.prediction_facts import read_facts
 from emo_fairseq.vad_to_emotion.leaks import guard_of
 from emo_fairseq.vad_to_emotion.regressor import (
     changes,
@@ -26,7 +27,7 @@ from emo_fairseq.vad_to_emotion.regressor import (
     refuse_unknown,
     system_of,
 )
-from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, gold_vad, read_facts, read_vad
+from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, gold_vad, read_vad
 
 TRAIN = "train"
 MADE_BY_ZERO_SHOT = "zero_shot"  # key of what stands beside predictions by untrained models

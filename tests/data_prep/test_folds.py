@@ -528,7 +528,7 @@ def test_rows_that_came_later_are_warned_of(
 
 def test_files_that_are_none_are_named(tmp_path: Path) -> None:
     path = tmp_path / "folds" / "k_fold.json"
-    with pytest.raises(ManifestError, match="k_fold.json: not found; make it: python -m"):
+    with pytest.raises(ManifestError, match="k_fold.json: no such folds; make it: python -m"):
         read_folds(path)
     path.parent.mkdir()
     for text, what in {

@@ -103,7 +103,10 @@ def test_folds_that_no_run_has(two_folds, write_data, write_run):
     """The file of folds tells, where it is still there."""
     data = write_data({"a": "anna"})
     (data / "folds").mkdir()
-    (data / "folds" / "k_fold.json").write_text(json.dumps({"folds": {"1": {}, "2": {}, "3": {}}}))
+    sets = {"train": ["a"], "valid": ["b"], "test": ["c"]}
+    content = {"protocol": "k_fold", "unit": "speaker", "seed": 1, "base": "train"}
+    folds = {"1": sets, "2": sets, "3": sets}
+    (data / "folds" / "k_fold.json").write_text(json.dumps({**content, "folds": folds}))
     for seed in (1, 2):
         for fold, said in (("1", ONE), ("2", TWO)):
             write_run(f"s{seed}f{fold}", said, seed, f"k_fold/{fold}", data=data)

@@ -154,11 +154,29 @@ def test_a_map_is_a_table(tmp_path):
     file = tmp_path / "map.yaml"
     file.write_text(yaml.safe_dump({"joy": "happy", "calm": None}))
     assert read_label_map(file) == {"joy": "happy", "calm": None}
-    file.write_text("joy\n")
-    with pytest.raises(UsageError, match="is no table of labels"):
-        read_label_map(file)
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="none.yaml: not found; write lines such as `joy: happy`"):
         read_label_map(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("joy\n", "it is 'joy' where a mapping is expected"),
+        ("{}", "a length from 1 up"),
+        ("no: happy", "the key False is no text; put it in quotes"),
+        ("0: happy", "the key 0 is no text; put it in quotes"),
+        ("joy: 1", "joy is 1 where text is expected; put it in quotes"),
+        ("joy: [happy]", r"joy is \['happy'\] where text is expected"),
+        ("joy: happy\njoy: sad", "line 2: has the key 'joy' twice"),
+        ("a: &a happy\nb: *a", "anchor or alias"),
+        ("[" * 100_000, "nested deeper"),
+    ],
+)
+def test_a_map_of_another_form_is_refused(tmp_path, text, what):
+    file = tmp_path / "map.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=rf"map\.yaml: .*{what}.*; write lines such as"):
+        read_label_map(file)
 
 
 def test_options_that_belong_to_another_corpus(tmp_path):

@@ -20,9 +20,10 @@ from data_prep.schema import read_corpus, read_manifest, write_corpus
 from data_prep.toy import make_toy
 from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.prediction_facts import read_facts
 from emo_fairseq.protocols import collect, score, sweep
 from emo_fairseq.protocols.options import read_checkpoint
-from emo_fairseq.protocols.run_folder import RunFolder, read_json
+from emo_fairseq.protocols.run_folder import RunFolder
 
 PROTOCOL = "k_fold"
 N_UPDATES = 3
@@ -222,7 +223,7 @@ def check_scored_elsewhere(run, data, tmp_path, capsys):
     assert {row["id"] for row in rows} == set(expected)
     for row in rows:
         assert row["truth"] == ("happy" if expected[row["id"]] == "happy" else "sad")
-    facts = read_json(run / "predictions.elsewhere.json")
+    facts = read_facts(run / "predictions.elsewhere.tsv")
     assert facts["left_out"] == {"calm": 3}
     assert (facts["corpus"], facts["trained_on"]) == ("elsewhere", "toy")
 
