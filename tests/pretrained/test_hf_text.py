@@ -249,7 +249,7 @@ def test_shards_are_read_and_each_of_them_counts(folder: Folder, tmp_path: Path)
     with pytest.raises(UsageError, match=f"{shards[-1].name}: cannot be read"):
         pretrained.describe("text", f"hf:{place}")
     (place / "model.safetensors.index.json").write_text("[]")
-    with pytest.raises(UsageError, match="is no list of weights files"):
+    with pytest.raises(UsageError, match=r"index.json: it is \[\] where a mapping"):
         pretrained.describe("text", f"hf:{place}")
 
 
