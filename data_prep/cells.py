@@ -9,8 +9,8 @@ r"""What ids, texts and other values may be, in tables, manifests, requests and 
   refused: it is a sign of a damaged file. C1 controls (U+0080 to U+009F) come of Windows-1252 read
   as Latin-1, which `clean_text.normalise_text` repairs.
 - Any other value has no control character and no half of a surrogate pair.
-- A value is missing where it is empty or white space. No word means missing unasked: "None", "nan"
-  and "NA" are texts and labels like others.
+- A value is missing where it is empty, or white space and zero-width characters alone. No word
+  means missing unasked: "None", "nan" and "NA" are texts and labels like others.
 """
 
 from __future__ import annotations
@@ -74,6 +74,14 @@ def id_key(value: str) -> str:
     return value if value.isascii() else unicodedata.normalize("NFC", value)
 
 
+def is_blank(value: str) -> bool:
+    """Whether nothing in it can be seen."""
+    visible = value.strip()
+    if not visible or visible.isascii():
+        return not visible
+    return all(c.isspace() or is_hidden(c) for c in visible)
+
+
 def find_id_fault(value: str | None) -> Complaint | None:
     """What is wrong with an id, and the remedy; None of a good one."""
     if value and len(value) <= MAX_ID_BYTES and _USUAL_ID.fullmatch(value):
@@ -128,7 +136,7 @@ def read_text(value: str, normalise: bool = False) -> str | None:
             fault = f"the text holds {name_of(c1[0])}", remedy
     if fault is not None:
         raise ValueError("; ".join(fault))
-    return on_one_line(value) if value.strip() else None
+    return None if is_blank(value) else on_one_line(value)
 
 
 def find_value_fault(name: str, value: str) -> Complaint | None:

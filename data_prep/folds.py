@@ -56,7 +56,7 @@ _ABOUT = (fold_protocols.__doc__ or "").partition("\n\n")[2]
 def write_folds(
     data_dir: str | Path, folds: Folds, utterances: Sequence[Utterance], *, force: bool = False
 ) -> Path:
-    """Write `DATA/folds/{protocol}.json`; returns its path.
+    """Write `DATA/folds/{protocol}.json`; returns its path. Prints what classes the sets lack.
 
     Raises ValueError on folds that leak or are faulty, and where other folds lie there already,
     unless `force`d.
@@ -64,6 +64,8 @@ def write_folds(
     path = folds_path(data_dir, folds.protocol)
     text = _checked(path, folds, utterances, force)
     store_folds(path, text)
+    for warning in check_folds(folds.folds, utterances):
+        print(f"warning: {warning}")
     return path
 
 
@@ -154,8 +156,6 @@ def _make(options: argparse.Namespace) -> None:
     print(*composition_lines(folds.composition), sep="\n")
     for note in [*notes, *context_notes(folds, rows)]:
         print(f"note: {note}")
-    for warning in check_folds(folds.folds, rows):
-        print(f"warning: {warning}")
     if len(bases) == 1:
         print(f"train with: --data {options.data_dir} --fold {options.protocol}/1")
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from data_prep.audio.loading import AudioError, measure_all
 from data_prep.audio.segment import audio_of
-from data_prep.cells import id_key
+from data_prep.cells import id_key, is_blank
 from data_prep.command_line import make_parser, run
 from data_prep.features.stored import find_faults
 from data_prep.labels import check_labels
@@ -142,7 +142,7 @@ def _content_faults(file: str, rows: Rows) -> Iterator[Fault]:
 def _row_faults(row: Utterance) -> Iterator[tuple[str, str]]:
     if row.text is None and row.audio is None:
         yield "neither text nor audio", "give the row one of them, or take it out"
-    if row.text is not None and not row.text.strip():
+    if row.text is not None and is_blank(row.text):
         yield "the text is blank", "leave the field empty where there is no text"
     if row.audio is not None and row.n_samples is None:
         yield "audio without n_samples", "write its length in samples at the corpus's rate"

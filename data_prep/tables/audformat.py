@@ -27,7 +27,7 @@ import yaml
 
 from data_prep.records import SPLITS, Fault, ManifestError, raise_faults
 from data_prep.tables.hf_files import SPLIT_OF
-from data_prep.tables.reader import Row, plain
+from data_prep.tables.reader import Row, open_table, plain
 from data_prep.tables.recipe import TableRecipe
 
 HEADER = "db.yaml"
@@ -122,8 +122,11 @@ def with_units(folder: Path, scratch: Path) -> Path:
     """
     changed = {}
     for path in sorted(folder.glob(f"{_STEM}.*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+        table = open_table(path)
+        header = list(table.columns)
+        content = list(table.rows())
+        raise_faults([row.fault for row in content if row.fault is not None])
+        rows = [list(row.cells.values()) for row in content]
         if header[:3] == ["file", "start", "end"] and any(map(_has_plain_time, rows)):
             changed[path.name] = [header, *map(_with_unit, rows)]
     if not changed:

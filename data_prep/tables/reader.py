@@ -40,7 +40,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TextIO
 
-from data_prep.cells import shown
+from data_prep.cells import is_blank, shown
 from data_prep.records import REQUIRED_COLUMNS, Fault, ManifestError, raise_faults
 
 CSV, TSV, PARQUET, JSONL = ".csv", ".tsv", ".parquet", ".jsonl"
@@ -173,7 +173,7 @@ def read_table(
 def is_missing(value: Any) -> bool:
     """Whether a cell is blank, null, or a number that is NaN."""
     if isinstance(value, str):
-        return not value.strip()
+        return is_blank(value)
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -225,8 +225,9 @@ def _kind(value: Any) -> str:
         return "a truth value"
     if isinstance(value, int | float):
         return "a number"
-    kinds = ((Mapping, "an object"), (bytes | bytearray | memoryview, "bytes"), (list, "a list"))
-    return next((name for kind, name in kinds if isinstance(value, kind)), type(value).__name__)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "bytes"
+    return "an object" if isinstance(value, Mapping) else "a list"
 
 
 def _unreadable(path: Path, error: Exception) -> ManifestError:

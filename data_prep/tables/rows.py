@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.cells import find_id_fault, find_label_fault, find_value_fault, read_text, shown
+from data_prep.cells import (
+    find_id_fault,
+    find_label_fault,
+    find_value_fault,
+    is_blank,
+    read_text,
+    shown,
+)
 from data_prep.records import raise_faults, segment_fault
 from data_prep.schema import LABEL_COLUMNS, SPLITS, Corpus, DroppedRow, Fault, Utterance, scale_vad
 from data_prep.tables.reader import class_name, open_table, plain, require_columns, text_cell
@@ -118,7 +125,7 @@ class _RowReader:
 
     def given(self, value: str) -> str | None:
         """None for a blank value, and for one that --missing names."""
-        return None if not value.strip() or value in self.recipe.missing else value
+        return None if is_blank(value) or value in self.recipe.missing else value
 
     def cell(self, column: str, read: Callable[[Any], str] = plain) -> str:
         try:

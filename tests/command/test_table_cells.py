@@ -55,6 +55,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "C1 control in a text": ("a", "don\x92t", "U+0092"),
     "empty text": ("a", "", NOTHING),
     "blank text": ("a", "   ", NOTHING),
+    "text of zero width": ("a", "\u200b\ufeff", NOTHING),
     "text of a hard space": ("a", "\u00a0", NOTHING),
     "NUL in an id": ("a\0b", "hello", "U+0000"),
     "line break in an id": ("a\nb", "hello", "U+000A"),
@@ -74,7 +75,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "id twice, composed otherwise": ("re\u0301al", "hello", "was used in"),
 }
 # What validate says of a blank text, which to tables is an empty cell.
-BLANK = {"blank text": "the text is blank", "text of a hard space": "the text is blank"}
+BLANK = dict.fromkeys(("blank text", "text of a hard space", "text of zero width"), "text is blank")
 
 Verdict = tuple[str, str]  # "accepted" and the text, or "refused" and why
 

@@ -381,6 +381,16 @@ def test_other_delimiters_and_encodings(tmp_path: Path, capsys: pytest.CaptureFi
     assert splits_of(tmp_path / "out")["train"] == [Utterance("u1", text="caf\u00e9")]
 
 
+def test_quotes_can_be_read_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(tmp_path / "t.tsv", ['u1\t"Yes" and "no"'], "utt\twords")
+    arguments = [f"train={table}", str(tmp_path / "out"), *TEXT]
+    said = refusal(capsys, *arguments)
+    assert "row 2: there is text after a closing quote; double the quotes" in said
+    assert said.endswith("--no-quotes")
+    assert main([*arguments, "--no-quotes"]) == 0
+    assert splits_of(tmp_path / "out")["train"] == [Utterance("u1", text='"Yes" and "no"')]
+
+
 def test_help_explains_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
