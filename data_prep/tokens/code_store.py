@@ -59,5 +59,7 @@ class CodeStore:
 
 def _read(file: Path) -> list[Codes]:
     with np.load(file, allow_pickle=False) as saved:
-        codes, ends = saved["codes"], np.cumsum(saved["lengths"])
-    return np.split(codes, ends[:-1])
+        codes, lengths = saved["codes"], saved["lengths"]
+    if codes.ndim != 2 or lengths.ndim != 1 or (lengths < 0).any() or sum(lengths) != len(codes):
+        raise ValueError(f"lengths {lengths.tolist()} of codes {codes.shape}")
+    return np.split(codes, np.cumsum(lengths)[:-1])

@@ -5,7 +5,7 @@ import re
 import shutil
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -366,14 +366,29 @@ def test_a_stopped_split_goes_on_where_it_was(
     assert snapshot(data_dir / "speech") == snapshot(whole / "speech")
 
 
+def _lengths(*lengths: int) -> Callable[[Path], object]:
+    return lambda file: np.savez(file, codes=np.zeros((5, 2), np.int32), lengths=lengths)
+
+
+@pytest.mark.parametrize(
+    "spoil_file",
+    [
+        lambda file: file.write_bytes(b""),  # as a power cut may leave it
+        lambda file: file.write_bytes(file.read_bytes().replace(b"\3\0\0\0", b"\2\0\0\0", 1)),
+        _lengths(3, 0, 1),
+        _lengths(6, -3, 2),
+        _lengths(3, 0, 2**62),
+    ],
+    ids=["empty", "another code", "too short", "negative", "too long"],
+)
 def test_a_chunk_that_cannot_be_read_is_computed_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil_file: Callable[[Path], object]
 ) -> None:
     store = CodeStore(tmp_path)
     rows = [np.full((n, 2), n, np.int32) for n in (3, 0, 2)]
     for spoil in (False, True, False):
         if spoil:
-            next((tmp_path / ".partial").iterdir()).write_bytes(b"")  # as a power cut may leave it
+            spoil_file(next((tmp_path / ".partial").iterdir()))
         found = store.get("a" * 64, lambda: rows)
         assert [codes.tolist() for codes in found] == [codes.tolist() for codes in rows]
     assert caplog.text.count("computing it again") == 1
