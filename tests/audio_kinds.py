@@ -128,6 +128,10 @@ KINDS: dict[str, Kind] = {
     "399 samples": Kind(lambda: wav(VOICE[:399]), "24.9 ms of sound are less than one window"),
     "1 sample": Kind(lambda: wav(VOICE[:1]), "0.0625 ms of sound are less than one window"),
     "no samples": Kind(lambda: wav(VOICE[:0]), "holds no sound (0 samples)"),
+    "no samples, but a note": Kind(
+        lambda: wav(VOICE[:0]) + b"LIST" + struct.pack("<I", 4000) + b"INFO" * 1000,
+        "holds no sound (0 samples)",
+    ),
     "digital silence": Kind(lambda: wav(0 * VOICE), 8000, (SILENCE.partition(":")[0],)),
     "antiphase": Kind(lambda: wav(stereo(VOICE, -VOICE)), 8000, (ANTIPHASE,)),
     "one channel of two": Kind(lambda: wav(stereo(VOICE, 0 * VOICE)), 8000),

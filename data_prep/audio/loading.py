@@ -4,7 +4,8 @@ Every command reads audio through this module, so that the same content gets the
 all of them. The rules:
 
 - Formats: what libsndfile decodes, recognized by content (WAV, AIFF, AU, CAF, W64, RF64, FLAC, Ogg,
-  MP3, NIST SPHERE, VOC), and through PyAV (`pip install av`) mp4, m4a, webm, amr, wma and others.
+  MP3, NIST SPHERE), and through PyAV (`pip install av`) mp4, m4a, webm, amr, wma and others.
+- A header that states no length (0, 0xffffffff) means to the end of the file.
 - Channels are averaged (surround in containers that name its channels: ITU-R BS.775), then
   resampled by soxr (HQ). Integers are scaled to [-1, 1]; floating samples are kept as they are.
 - Refused with an `AudioError`: absent, empty or unreadable files; files that are shorter than their

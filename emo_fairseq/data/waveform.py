@@ -27,13 +27,17 @@ class WaveformDataset(FairseqDataset):
 
     Args:
         audio: N files or parts of files, None where the row has no audio.
-        n_samples: (N,) their lengths at 16 kHz, as the manifest says; used for batching only.
+        n_samples: (N,) their lengths at 16 kHz as the manifest states them, for batching; 0 where
+            it states none.
         max_samples: the end of longer audio is cut.
         names: N names of the rows, for messages.
 
     A row without audio is a window of zeros that is not ``present``, so no fusion looks at it. One
     that cannot be used raises a `UsageError`; one that is odd, such as digital silence, is warned
     of once.
+
+    Raises:
+        UsageError: the manifest states rows of less than a window; names the first.
     """
 
     def __init__(
@@ -46,10 +50,21 @@ class WaveformDataset(FairseqDataset):
         super().__init__()
         self.names = names
         self.audio = [None if part is None else as_segment(part) for part in audio]
+        self._refuse_short(n_samples)
         self.max_samples = max_samples
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
         # Shared, for the worker processes of an epoch are new ones.
         self._warned = torch.zeros(len(audio), dtype=torch.bool).share_memory_()
+
+    def _refuse_short(self, n_samples: np.ndarray) -> None:
+        """Refuse at the start what would stop the training in the middle of an epoch."""
+        short = np.flatnonzero((n_samples > 0) & (n_samples < MIN_SAMPLES)).tolist()
+        rows = [row for row in short if self.audio[row] is not None]
+        if rows:
+            raise UsageError(
+                f"{self.names[rows[0]]}: {self.audio[rows[0]]}: {n_samples[rows[0]]} samples are "
+                f"less than one window of {WINDOW_MS} ms, as are {len(rows)} rows in all; drop them"
+            )
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         samples = self._read(index)

@@ -62,7 +62,12 @@ def test_the_end_of_a_long_file_is_cut(write_tone: WriteTone) -> None:
 
 @pytest.mark.parametrize("n_samples", [1, 399])
 def test_less_than_a_window_is_refused(write_tone: WriteTone, n_samples: int) -> None:
-    leaf = dataset(write_tone(n_samples / SAMPLE_RATE), n_samples=n_samples)
+    path = write_tone(n_samples / SAMPLE_RATE)
+    with pytest.raises(
+        UsageError, match=rf"^a: {path}: {n_samples} samples are less than one wind"
+    ):
+        dataset(path, n_samples=n_samples)
+    leaf = dataset(path)
     with pytest.raises(UsageError, match=r"^a: .*\.wav: .* ms of sound are less than one window"):
         leaf[0]
     window = dataset(write_tone(MIN_SAMPLES / SAMPLE_RATE), n_samples=MIN_SAMPLES)
