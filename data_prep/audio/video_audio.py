@@ -22,6 +22,7 @@ from data_prep.audio.loading import (
     Measured,
     default_workers,
     load_with_warnings,
+    measure_audio,
 )
 from data_prep.files.replacing import replacing
 from data_prep.records import SAMPLE_RATE
@@ -79,12 +80,12 @@ def extract_audio(
 def _extracted(video: Path, target: Path, sample_rate: int) -> Measured | None:
     """The length of a target that needs no making, or None."""
     try:
-        waveform, _ = load_with_warnings(target, sample_rate=sample_rate)
+        n_samples = measure_audio(target, sample_rate)
     except AudioError:
         return None
     with soundfile.SoundFile(target) as sound:
         stamp, *warnings = sound.comment.split(_BETWEEN)
-    return Measured(len(waveform), tuple(warnings)) if stamp == _stamp(video) else None
+    return Measured(n_samples, tuple(warnings)) if stamp == _stamp(video) else None
 
 
 def _stamp(video: Path) -> str:
