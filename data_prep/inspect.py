@@ -4,8 +4,9 @@
 
 Exits 1 when there is a leak that makes a score worthless (see `leaks`), else 0. The sets of every
 fold in DATA_DIR/folds are checked alike, by what their protocol keeps apart. Sounds are compared
-byte for byte, and only those of equal size are read. Plots need matplotlib (`pip install
-matplotlib`): label shares, lengths and VAD by split, as PNG and SVG.
+byte for byte, and only those of equal size are read; segments of one recording by their times.
+Plots need matplotlib (`pip install matplotlib`): label shares, lengths and VAD by split, as PNG and
+SVG.
 """
 
 from __future__ import annotations

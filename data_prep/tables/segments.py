@@ -16,6 +16,7 @@ SECONDS = "seconds (1.5), HH:MM:SS.fff or '0 days 00:00:01.5'"
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _START = {"start", "starts", "begin", "begins", "beginning", "onset", "xmin", "tmin"}
 _END = {"end", "ends", "stop", "stops", "offset", "xmax", "tmax", "finish"}
+_DURATION = {"duration", "dur", "length", "len"}
 _SECONDS_WORDS = {"s", "sec", "secs", "second", "seconds"}
 _OTHER_UNITS = {
     *("ms", "msec", "msecs", "millis", "millisecond", "milliseconds", "us", "ns"),
@@ -59,6 +60,12 @@ def time_field(column: str) -> str | None:
     return None if starts == ends else "start" if starts else "end"
 
 
+def _is_duration(column: str) -> bool:
+    words = _words(column)
+    rest = words - _DURATION - _SECONDS_WORDS - _OTHER_UNITS - _OTHER_WORDS
+    return bool(words & _DURATION) and not rest
+
+
 def _words(column: str) -> set[str]:
     words = (word.lower() for word in _WORDS.findall(column))
     # "starttime" is two words, too
@@ -66,12 +73,12 @@ def _words(column: str) -> set[str]:
 
 
 def unread_times(
-    columns: Iterable[str],
+    columns: Collection[str],
     mapped: Collection[str],
     audio: Iterable[str | None],
     option: str = "--column {field}={column}",
 ) -> tuple[str, str, bool] | None:
-    """Find columns of times that nothing reads.
+    """Find columns of times that nothing reads: starts and ends, and durations beside a start.
 
     Args:
         columns: those of the table that nothing reads.
@@ -86,6 +93,10 @@ def unread_times(
     fields = {time_field(column): column for column in columns}
     times = {field: fields[field] for field in ("start", "end") if field in fields}
     times = {field: column for field, column in times.items() if field not in mapped}
+    if not times and "start" in mapped and "end" not in mapped:
+        durations = [column for column in columns if _is_duration(column)]
+        times = {"end": durations[0]} if durations else {}
+        option = f"{option.format(field='end', column='COLUMN')}, a column of start + {{column}}"
     if not times:
         return None
     names = " and ".join(times.values())

@@ -55,6 +55,26 @@ def test_equal_files_in_two_splits_are_an_error(
     assert f"error: {data}: 1 kind of leak\n" in err
 
 
+def test_segments_leak_where_they_overlap(
+    tmp_path: Path, write_sound: WriteSound, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sound(tmp_path / "raw" / "a.wav", 48_000)
+
+    def part(name: str, start: float, end: float) -> Utterance:
+        return row(name, audio="a.wav", start=start, end=end)
+
+    train = [part("a", 0.0, 1.0), part("b", 1.0, 2.0)]
+    data = write_data_dir(tmp_path / "apart", train=train, test=[part("c", 2.0, 3.0)])
+    code, out, _ = output(capsys, data, "--data-raw", tmp_path / "raw")
+    assert code == 0
+    assert out.endswith("no leak\n")
+    data = write_data_dir(tmp_path / "shared", train=train, test=[part("c", 1.9, 3.0)])
+    code, out, err = output(capsys, data, "--data-raw", tmp_path / "raw")
+    assert code == 1
+    assert "error: 1 pairs of segments that overlap across splits: train/b and test/c of" in out
+    assert "1 kind of leak" in err
+
+
 def test_only_files_of_one_size_are_read(tmp_path: Path, write_sound: WriteSound) -> None:
     for name, frames in (("a", 1600), ("b", 1600), ("c", 800)):
         write_sound(tmp_path / f"{name}.wav", frames)

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import three_tones
 
 from data_prep.audio.segment import AudioSegment, as_segment, audio_digests, audio_of
 from data_prep.extract_features import extract_log_mel, frames_of
 from data_prep.features.stored import open_features, read_card
-from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
+from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
 from data_prep.tokenize_speech import tokenize_with_kmeans
 from data_prep.tokens.folder import sequence_digest
 from data_prep.tokens.sounds import speech_job
+from data_prep.toy import make_toy
 
 
 @pytest.fixture
@@ -108,6 +110,29 @@ def test_tokens_of_segments(data_dir: Path) -> None:
     shorter(data_dir)
     tokenize_with_kmeans(data_dir, n_clusters=9)
     assert [len(row) for row in codes(data_dir)] == [49, 39, 49]
+
+
+def test_segments_give_what_clips_give(tmp_path: Path) -> None:
+    """The toy's clips, and the same joined into one recording: the same numbers, bit by bit."""
+    make_toy(tmp_path / "clips", sizes=(8, 4, 4), speakers=(4, 2, 2))
+    corpus = read_corpus(tmp_path / "clips")
+    clips = {split: read_manifest(tmp_path / "clips" / f"{split}.tsv") for split in corpus.splits}
+    parts, samples, n_samples = {}, [], 0
+    for split, rows in clips.items():
+        parts[split] = []
+        for row in rows:
+            samples.append(soundfile.read(tmp_path / "clips" / str(row.audio), dtype="int16")[0])
+            start, n_samples = n_samples, n_samples + len(samples[-1])
+            times = {"start": start / 16_000, "end": n_samples / 16_000}
+            parts[split].append(replace(row, audio="all.flac", **times))
+    write_corpus(tmp_path / "parts", corpus, parts)
+    soundfile.write(tmp_path / "parts" / "all.flac", np.concatenate(samples), 16_000)
+    for name in ("clips", "parts"):
+        extract_log_mel(tmp_path / name)
+        tokenize_with_kmeans(tmp_path / name, n_clusters=8)
+    for file in ("features/log_mel/train.npy", "features/log_mel/test.npy", "speech/test.bin"):
+        one, other = ((tmp_path / name / file).read_bytes() for name in ("clips", "parts"))
+        assert one == other, file
 
 
 def test_a_recording_of_many_segments_is_digested_once(

@@ -170,6 +170,23 @@ def test_times_that_nothing_reads_are_refused_where_rows_share_audio(
     assert not (folder / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["duration", "Duration (s)", "seg_len"])
+def test_a_duration_beside_a_start_is_refused(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = {column: found for column, found in ROWS.items() if column != "end"}
+    columns[name] = ["0.5"] * 3
+    assert prepared(folder, *TIMES[:2], columns=columns) == 1
+    error = capsys.readouterr().err
+    assert f"the column {name} is not read, while 3 rows share long.wav" in error
+    assert f"give --column end=COLUMN, a column of start + {name}" in error
+
+
+def test_a_length_without_times_is_nothing_of_ours(folder: Path) -> None:
+    columns = {k: v for k, v in ROWS.items() if k not in ("start", "end")}
+    assert prepared(folder, columns={**columns, "length": ["1", "2", "3"]}) == 0
+
+
 def test_audio_that_tables_of_splits_share_counts_too(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
