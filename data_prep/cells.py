@@ -132,7 +132,7 @@ def read_text(value: str, normalise: bool = False) -> str | None:
         if normalise:
             value = normalise_text(value)
         if not value.isprintable() and (c1 := _C1.search(value)):
-            remedy = "save the table as UTF-8, or repair such text with --normalise-text"
+            remedy = "save it as UTF-8; of a table, --normalise-text repairs such text"
             fault = f"the text holds {name_of(c1[0])}", remedy
     if fault is not None:
         raise ValueError("; ".join(fault))

@@ -1,11 +1,13 @@
 """Labels that may not be what they seem: warned of where a data dir is made and shown."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from data_prep.folds import main as make_folds
+from data_prep.hf_table import main as prepare_published
 from data_prep.inspect import main as inspect
 from data_prep.labels import check_counts, check_folds, sort_labels
 from data_prep.schema import Utterance, read_corpus, read_manifest
@@ -191,3 +193,16 @@ def test_folds_are_warned_of_when_they_are_made_and_shown(
     assert f"warning: emotion: {warning}" in capsys.readouterr().out
     assert inspect([str(data)]) == 0
     assert f"warning: folds leave_one_session_out: emotion: {warning}" in capsys.readouterr().out
+
+
+def test_a_class_that_the_file_declares_may_be_mapped_though_no_row_has_it(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    names = {"info": {"features": {"emotion": {"names": ["sad", "glad", "joyful"]}}}}
+    content = pyarrow.table({"id": ["a", "b"], "text": ["x", "y"], "emotion": [0, 1]})
+    content = content.replace_schema_metadata({b"huggingface": json.dumps(names).encode()})
+    table = tmp_path / "t.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(content, table)
+    words = [f"train={table}", str(tmp_path / "out"), "--name", "mine"]
+    assert prepare_published([*words, "--label-map", "joyful=glad"]) == 0
+    assert read_corpus(tmp_path / "out").labels["emotion"] == ("sad", "glad")
+    assert prepare_published([*words, "--label-map", "happy=glad"]) == 1
