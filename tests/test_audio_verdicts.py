@@ -18,6 +18,7 @@ from data_prep.audio.loading import (
     measure_audio,
 )
 from data_prep.audio.segment import as_segment
+from data_prep.files.suffixes import AUDIO_SUFFIXES, suffix_of
 from data_prep.schema import Corpus, Fault, Utterance, write_corpus
 from data_prep.table import prepare_table
 from data_prep.tables.recipe import TableRecipe
@@ -178,3 +179,25 @@ def test_an_array_gets_the_verdict_of_a_file(
         found, odd = read(source)
         assert odd == warnings
         assert found == verdict if isinstance(verdict, int) else verdict in str(found)
+
+
+def test_a_sound_that_a_table_holds_is_stored_by_its_content() -> None:
+    suffixes = {
+        **{name: ".wav" for name in KINDS if name.startswith(("WAV", "RF64"))},
+        "AIFF float": ".aiff",
+        "AU float": ".au",
+        "CAF float": ".caf",
+        "W64 float": ".w64",
+        "FLAC": ".flac",
+        "Ogg Vorbis": ".ogg",
+        "MP3": ".mp3",
+        "NIST SPHERE": ".sph",
+        "m4a": ".m4a",
+        "mp4": ".m4a",
+        "webm": ".webm",
+    }
+    for name, suffix in suffixes.items():
+        assert suffix_of(KINDS[name].make()) == suffix, name
+        assert suffix in AUDIO_SUFFIXES
+    with pytest.raises(ValueError, match=r"begins with b'<htm', which is none of .*\.wav"):
+        suffix_of(KINDS["text"].make())

@@ -8,3 +8,25 @@ AUDIO_SUFFIXES = (
     *(".aac", ".amr", ".wma", ".wmv", ".asf", ".flv", ".mpg", ".mpeg", ".wv", ".ape"),
 )
 CORPUS_SUFFIXES = (".wav", ".flac")  # of the corpora that are read from their official layout
+# Where in a file which bytes show the format, and the suffix that it is given.
+_MAGIC = (
+    *((8, b"WAVE", ".wav"), (8, b"AVI ", ".avi"), (4, b"ftyp", ".m4a"), (0, b"riff", ".w64")),
+    *((0, b"FORM", ".aiff"), (0, b".snd", ".au"), (0, b"caff", ".caf"), (0, b"NIST_1A", ".sph")),
+    *((0, b"fLaC", ".flac"), (0, b"OggS", ".ogg"), (0, b"ID3", ".mp3"), (0, b"#!AMR", ".amr")),
+    *((0, b"\xff\xf1", ".aac"), (0, b"\xff\xf9", ".aac"), (0, b"\x1aE\xdf\xa3", ".webm")),
+    *((0, bytes([0xFF, byte]), ".mp3") for byte in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xE2)),
+    *((0, b"0&\xb2u", ".wma"), (0, b"FLV", ".flv"), (0, b"wvpk", ".wv"), (0, b"MAC ", ".ape")),
+)
+
+
+def suffix_of(content: bytes) -> str:
+    """Return the suffix of a file's content. Raises ValueError for content of no known format.
+
+    >>> suffix_of(b"fLaC....")
+    '.flac'
+    """
+    for at, magic, suffix in _MAGIC:
+        if content[at : at + len(magic)] == magic:
+            return suffix
+    kinds = ", ".join(dict.fromkeys(suffix for _, _, suffix in _MAGIC))
+    raise ValueError(f"begins with {content[:4]!r}, which is none of {kinds}")

@@ -11,8 +11,6 @@ import numpy as np
 
 from data_prep.features.frame_files import FloatArray
 
-# The first bytes of a sound file, and the suffix that it should have.
-_MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
 _BETWEEN_NUMBERS = re.compile(r"(?<=[\d.])\s+(?=[-\d])")
 _BETWEEN_ROWS = re.compile(r"\]\s+\[")
 
@@ -40,19 +38,6 @@ def as_sound(value: Any) -> Sound | None:
         raise ValueError(f"neither a path nor a struct {{bytes, path}}, but {type(value).__name__}")
     sound = Sound(value.get("bytes"), value.get("path"))
     return sound if sound.content or sound.path else None
-
-
-def suffix_of(content: bytes) -> str:
-    """The suffix of a sound file by its first bytes. Raises ValueError for those of no kind known.
-
-    >>> suffix_of(b"fLaC....")
-    '.flac'
-    """
-    for magic, suffix in _MAGIC.items():
-        if content.startswith(magic):
-            return suffix
-    kinds = ", ".join(dict.fromkeys(_MAGIC.values()))
-    raise ValueError(f"begins with {content[:4]!r}, which is none of {kinds}")
 
 
 def as_frames(value: Any) -> FloatArray | None:
