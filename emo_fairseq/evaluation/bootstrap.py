@@ -15,6 +15,9 @@ figure x, x_s without speaker s, and n_s utterances of each of S speakers,
     effective speakers = (sum of n_s)² / sum of n_s²        (Kish 1965; S if all n_s are equal)
     interval = x ± t(.975; effective speakers - 1) * SE
 
+The interval of a share is that of its logit, of a correlation that of Fisher's z, mapped back: they
+have more nearly symmetric errors. Differences are tested as they are.
+
 A bootstrap of few speakers does not hold: ``docs/statistics.md`` has the coverage of both, from
 simulations. Below :data:`MIN_SPEAKERS` effective speakers there is no interval and no p-value.
 """
@@ -278,7 +281,7 @@ def intervals(
     of_all = figures_of(runs, derive)
     left_out = leave_one_out(runs, derive, speakers)
     return {
-        name: within_bounds(name, t_interval(of_all[name], figures, speakers.effective))
+        name: speaker_interval(name, of_all[name], figures, speakers.effective)
         for name, figures in left_out.items()
     }
 
@@ -289,9 +292,32 @@ def figures_of(runs: Sequence[Tensor], derive: Derive) -> dict[str, float]:
     return {name: math.fsum(figures[name] for figures in found) / len(found) for name in found[0]}
 
 
-def within_bounds(name: str, interval: Interval) -> Interval:
-    """Cut the ends to what the figure of this name can be."""
+def speaker_interval(name: str, figure: float, left_out: Tensor, effective: float) -> Interval:
+    """Return the interval of the figure of this name over speakers, within the figure's bounds.
+
+    On the scale of :data:`_SCALES`; on the figure's own, and cut to its bounds, where it is an
+    error, or where a value is at a bound, which those scales have no number for.
+
+    Args:
+        name: of the figure, such as ``uar``.
+        figure: of all speakers.
+        left_out: (S,), the same without each of them.
+        effective: :attr:`Speakers.effective`.
+    """
     smallest, largest = bounds_of(name)
-    if math.isnan(interval.low):
+    values = torch.cat([torch.tensor([figure], dtype=torch.float64), left_out])
+    inside = bool(((smallest < values) & (values < largest)).all())
+    if inside and (smallest, largest) in _SCALES:
+        scale, inverse = _SCALES[smallest, largest]
+        scaled = scale(values)
+        ends = t_interval(float(scaled[0]), scaled[1:], effective)
+        return Interval(*inverse(torch.tensor(ends, dtype=torch.float64)).tolist())
+    low, high = t_interval(figure, left_out, effective)
+    if math.isnan(low):
         return NO_INTERVAL
-    return Interval(max(smallest, interval.low), min(largest, interval.high))
+    return Interval(max(smallest, low), min(largest, high))
+
+
+#: By bounds: a scale without them, and the way back.
+_SCALES: dict[tuple[float, float], tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]
+_SCALES = {(0.0, 1.0): (torch.logit, torch.sigmoid), (-1.0, 1.0): (torch.atanh, torch.tanh)}

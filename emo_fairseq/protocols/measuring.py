@@ -17,8 +17,7 @@ from emo_fairseq.evaluation.bootstrap import (
     bootstrap,
     leave_one_out,
     percentile_interval,
-    t_interval,
-    within_bounds,
+    speaker_interval,
 )
 from emo_fairseq.protocols.answers import Answers, Figures, aligned, joined
 from emo_fairseq.protocols.results import Result, speakers
@@ -152,8 +151,8 @@ class Measured:
             row = replace(row, utterances=percentile_interval(pooled.by_utterance[metric]))
         if metric in pooled.without_speaker:
             left_out = pooled.without_speaker[metric]
-            ends = t_interval(row.pooled, left_out, pooled.speakers.effective)
-            row = replace(row, speakers=within_bounds(metric, ends))
+            ends = speaker_interval(metric, row.pooled, left_out, pooled.speakers.effective)
+            row = replace(row, speakers=ends)
         return row
 
 

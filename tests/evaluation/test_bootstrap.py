@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from emo_fairseq.evaluation.bootstrap import (
     p_value,
     percentile_interval,
     resample,
+    speaker_interval,
     t_interval,
     t_test,
 )
@@ -180,6 +182,26 @@ def test_an_interval_stays_within_what_the_figure_can_be() -> None:
     run = metrics.confusion_rows(torch.zeros(8, dtype=torch.long), wrong, 4).flatten(1)
     low, high = intervals([run], derive, who)["wa"]
     assert 0.0 < low < 0.875 < high == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "inverse"),
+    [("uar", special.logit, special.expit), ("ccc_valence", np.arctanh, np.tanh)],
+)
+def test_shares_and_correlations_have_a_scale_without_bounds(
+    name: str, scale: Callable[..., Any], inverse: Callable[..., Any]
+) -> None:
+    left_out = torch.tensor([0.5, 0.6, 0.55, 0.9], dtype=torch.float64)
+    found = speaker_interval(name, 0.7, left_out, 3.5)
+    ends = t_interval(float(scale(0.7)), torch.from_numpy(scale(left_out.numpy())), 3.5)
+    assert found == pytest.approx(tuple(inverse(np.array(ends))))
+
+
+def test_errors_have_their_own_scale() -> None:
+    left_out = torch.tensor([0.5, 0.6, 0.55, 0.9], dtype=torch.float64)
+    found, plain = speaker_interval("mae", 0.7, left_out, 3.5), t_interval(0.7, left_out, 3.5)
+    assert plain.low < 0.0 < plain.high
+    assert found == (0.0, plain.high)
 
 
 def test_what_is_undefined_without_one_speaker_has_no_interval() -> None:

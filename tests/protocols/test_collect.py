@@ -7,7 +7,7 @@ import os
 import statistics
 
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from data_prep.provenance import Provenance, write_beside
 from emo_fairseq import predictions
@@ -137,9 +137,10 @@ def test_intervals_over_speakers_are_students(write_run, write_data):
     said = of_speakers({"k": 5, "l": 4, "m": 3, "o": 0})
     data = write_data({name: f"speaker {name[0]}" for name in said})
     row = one_row(write_run("one", said, data=data), "wa")
-    accuracies = [1.0, 0.8, 0.6, 0.0]
-    low, high = stats.t.interval(0.95, 3, row.pooled, stats.sem(accuracies))
-    assert row.speakers == pytest.approx((max(0.0, low), min(1.0, high)))
+    left_out = special.logit([7 / 15, 8 / 15, 9 / 15, 12 / 15])
+    error = math.sqrt(3 / 4 * sum((left_out - left_out.mean()) ** 2))
+    ends = special.logit(0.6) + stats.t.ppf([0.025, 0.975], 3) * error
+    assert row.speakers == pytest.approx(special.expit(ends))
     assert row.no_speakers == ""
     assert row.speakers[0] < row.utterances[0] < 0.6 < row.utterances[1]
 
