@@ -41,8 +41,11 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     The file is complete or not there: it is written beside its place and then moved.
 
     Raises:
-        UsageError: an id is there twice in a split, or a prediction is no number.
+        UsageError: there are no rows, an id is there twice in a split, or a prediction is no
+            number.
     """
+    if not rows:
+        raise UsageError(f"{path}: there is no prediction to write; score a split with utterances")
     ordered = sorted(rows, key=lambda row: (str(row["split"]), str(row["id"])))
     columns = list(ordered[0])
     cells = [{name: _cell(row[name]) for name in columns} for row in ordered]

@@ -37,7 +37,7 @@ from emo_fairseq.tasks.encoders import (
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.objectives import Objectives
 from emo_fairseq.tasks.resumed_state import updates_of
-from emo_fairseq.tasks.saving import check_places, refuse_saving
+from emo_fairseq.tasks.saving import check_places, refuse_saving, refuse_undefined_loss
 from emo_fairseq.tasks.splits import build_split
 from emo_fairseq.tasks.staging import initialise
 from emo_fairseq.tasks.train_order import BY_DIFFICULTY
@@ -198,5 +198,7 @@ class EmotionPredictionTask(Objectives):
         super().reduce_metrics(logging_outputs, criterion)
         log_metrics(logging_outputs, self.labels, self.auxiliary_labels)
         # fairseq-validate comes here once a subset, on every rank with the outputs of all ranks.
+        if not self.trains:
+            refuse_undefined_loss(logging_outputs)
         n_rows = {split: len(dataset) for split, dataset in self.datasets.items()}
         self.saved.add(logging_outputs, n_rows)

@@ -1,6 +1,7 @@
 """What scoring writes to files that it is told of, and where."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -82,6 +83,19 @@ class Saved:
             missing = {*self.attention_ids} - {row.id for row in self._attention}
             if missing:
                 logger.warning("--attention-ids: not scored so far: %s", first_few(sorted(missing)))
+
+
+def refuse_undefined_loss(logging_outputs: Sequence[dict[str, Any]]) -> None:
+    """Raise a `UsageError` where a scored batch has a loss of NaN or infinity.
+
+    No figure means anything then, and a command that ends well would be taken at its word.
+    """
+    losses = [float(output.get("loss", 0.0)) for output in logging_outputs]
+    if odd := [loss for loss in losses if not math.isfinite(loss)]:
+        raise UsageError(
+            f"the loss of {len(odd)} of {len(losses)} batches is {odd[0]}: the model's outputs are "
+            "no numbers; score in full precision, without --fp16, or take another checkpoint"
+        )
 
 
 def _check_all_scored(rows: Sequence[predictions.Row], n_rows: Mapping[str, int]) -> None:

@@ -175,6 +175,7 @@ def test_data_tokenised_with_another_dictionary_are_refused(
     data = copy_toy()
     (data / "text").unlink()
     shutil.copytree(toy_corpus / "text", data / "text")
+    (data / "text" / "tokenizer.yaml").unlink()  # or the dictionary would be a damaged one
     dictionary = data / "text" / "dict.txt"
     lines = dictionary.read_text().splitlines()
     dictionary.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
