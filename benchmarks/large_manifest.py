@@ -86,7 +86,7 @@ def steps(folder: Path) -> dict[str, list[str]]:
     return {
         "imports": [python, "-c", "import fairseq_cli.train, emo_fairseq"],
         "validate": [python, "-m", "data_prep.validate", str(folder)],
-        "inspect": [python, "-m", "data_prep.inspect", str(folder)],
+        "inspect": [python, "-m", "data_prep.inspect_corpus", str(folder)],
         "tokenize_text": [python, "-m", "data_prep.tokenize_text", str(folder)],
         "train text": [*common, "--modality", "text", *MODEL.split()],
         "train context": [*common, "--modality", "text", "--context-past", "4", *MODEL.split()],

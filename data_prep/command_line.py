@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from data_prep.audio.loading import default_workers
+from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE, sentence
 from data_prep.number_types import positive_int
 
 
@@ -29,11 +30,17 @@ def make_parser(module: str, description: str, *, audio: bool = True) -> argpars
 
 
 def run(work: Callable[[], object]) -> int:
-    """Do `work`; return 0, or 1 after saying on stderr what the ValueError or OSError says."""
+    """Do `work`; return 0, or another exit code after one sentence on stderr.
+
+    1 is for a ValueError or OSError, 130 for an interruption.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         work()
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return INTERRUPTED_CODE
     return 0

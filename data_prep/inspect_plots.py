@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.files.replacing import replacing
 from data_prep.records import AXES, Corpus, Utterance
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -40,7 +41,8 @@ def plot_all(corpus: Corpus, splits: Splits, folder: Path) -> list[Path]:
             for suffix in FORMATS:
                 file = folder / f"{name}.{suffix}"
                 metadata = {"Date": None} if suffix == "svg" else None
-                figure.savefig(file, dpi=150, metadata=metadata)
+                with replacing(file) as part:
+                    figure.savefig(part, format=suffix, dpi=150, metadata=metadata)
                 written.append(file)
     return written
 

@@ -3,7 +3,7 @@
     python -m data_prep.summary DATA_DIR
 
 Everything is counted anew from the manifests; corpus.yaml gives the order of labels and splits and
-the rows that were dropped. `python -m data_prep.inspect` says more: leaks, and plots.
+the rows that were dropped. `python -m data_prep.inspect_corpus` says more: leaks, and plots.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
+from data_prep.audio.writing import write_flac
 from data_prep.command_line import make_parser, run
 from data_prep.corpora.toy_chances import (
     QUADRANTS,
@@ -111,7 +111,7 @@ def _utterances(
             waveform = synthesize(voices[speaker], draw.aroused, rng)
             name = f"{split}_{dialogue:03d}_{turn}"
             audio = f"audio/{split}/{name}.flac"
-            soundfile.write(out_dir / audio, waveform, SAMPLE_RATE, subtype="PCM_16")
+            write_flac(out_dir / audio, waveform, SAMPLE_RATE)
             valence, arousal, dominance = draw_vad(draw.emotion, rng)
             yield Utterance(
                 id=name,

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from data_prep.messages import INTERRUPTED, sentence
 from data_prep.schema import ManifestError
 
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
@@ -27,17 +28,20 @@ class UsageError(ValueError):
 
 
 def print_mistakes_without_traceback() -> None:
-    """Show a `UsageError` or `ManifestError` as its sentence, unless the switch is set."""
+    """Show mistakes, errors of files and interruptions as one line, unless the switch is set.
+
+    After an interruption Python ends the process by SIGINT, which is 130 to a shell.
+    """
     if getattr(sys.excepthook, "prints_mistakes", False):
         return
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        mistake = find_mistake(error)
-        if mistake is None or os.environ.get(_TRACEBACK_SWITCH):
+        message = _message(error)
+        if message is None or os.environ.get(_TRACEBACK_SWITCH):
             previous(kind, error, trace)
         else:
-            sys.stderr.write(f"error: {_sentence(mistake)}\n")
+            sys.stderr.write(f"{message}\n")
 
     hook.prints_mistakes = True  # type: ignore[attr-defined]
     sys.excepthook = hook
@@ -70,7 +74,9 @@ def find_mistake(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def _sentence(mistake: BaseException) -> str:
-    """Its message; of one that a data loader's worker raised, the end, after the traceback."""
-    name = f"{type(mistake).__name__}: "
-    return str(mistake).strip().splitlines()[-1].rpartition(name)[2]
+def _message(error: BaseException) -> str | None:
+    """The line that stands for an error; None for what is a bug, of which the traceback tells."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    mistake = find_mistake(error) or (error if isinstance(error, OSError) else None)
+    return None if mistake is None else f"error: {sentence(mistake)}"

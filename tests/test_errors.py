@@ -1,5 +1,6 @@
 """How mistakes read on the command line: one sentence, from wherever they were raised."""
 
+import errno
 import io
 import os
 import subprocess
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from data_prep.schema import ManifestError
+from data_prep.command_line import run as data_prep_run
+from data_prep.records import Fault, ManifestError, raise_faults
+from emo_fairseq.command.__main__ import main as emotion_recognize
 from emo_fairseq.errors import UsageError, print_mistakes_without_traceback
 
 
@@ -69,6 +72,61 @@ def test_a_mistake_in_a_worker_is_one_sentence(kind: Any, monkeypatch: pytest.Mo
     assert "Traceback" in str(error), "the worker's own, as text"
     printed, _ = hooked(error, monkeypatch)
     assert printed == "error: a.wav: cut short; drop it\n"
+
+
+LINES = "dict.txt: row 3: holds 'a\n  b\x1b[31m'; tokenize again"
+ON_ONE_LINE = "error: dict.txt: row 3: holds 'a b\\x1b[31m'; tokenize again\n"
+
+
+def test_a_message_of_several_lines_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hooked(UsageError(LINES), monkeypatch) == (ON_ONE_LINE, [])
+    of_row = ManifestError(Fault("dict.txt", 3, "holds 'a\n  b\x1b[31m'", "tokenize again"))
+    assert hooked(of_row, monkeypatch) == (ON_ONE_LINE, [])
+    in_worker = hooked(error_of_a_worker(UsageError(LINES)), monkeypatch)
+    assert in_worker == (ON_ONE_LINE, [])
+
+
+def test_a_list_of_faults_keeps_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ManifestError) as raised:
+        raise_faults([Fault("a.tsv", row, "no id", "give one") for row in (2, 3)])
+    printed, _ = hooked(raised.value, monkeypatch)
+    rows = "error: a.tsv: row 2: no id; give one\na.tsv: row 3: no id; give one\n2 faults\n"
+    assert printed == rows
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (errno.ENOSPC, "run.pt: no space left on device; free some space, and run the same"),
+        (errno.EROFS, "run.pt: read-only file system; write to a folder in which you may write"),
+        (errno.EACCES, "run.pt: permission denied; give yourself the right, or name another"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_sentence(
+    number: int, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed, handed_on = hooked(OSError(number, os.strerror(number), "run.pt"), monkeypatch)
+    assert printed.startswith(f"error: {line}")
+    assert printed.count("\n") == 1
+    assert not handed_on
+
+
+def test_an_interruption_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed, handed_on = hooked(KeyboardInterrupt(), monkeypatch)
+    assert printed == "interrupted; run the same command again to continue\n"
+    assert not handed_on
+    monkeypatch.undo()
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    assert data_prep_run(interrupt) == 130
+    assert capsys.readouterr().err == printed
+    monkeypatch.setattr("emo_fairseq.command.passing_on.run", interrupt)
+    assert emotion_recognize(["report"]) == 130
+    assert capsys.readouterr().err == printed
 
 
 def test_any_other_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from data_prep.audio.loading import (
     load_with_warnings,
     measure_audio,
 )
-from data_prep.files.replacing import replacing
+from data_prep.audio.writing import write_flac
 from data_prep.records import SAMPLE_RATE
 
 _BETWEEN = " | "  # what a FLAC's comment holds
@@ -95,13 +95,4 @@ def _stamp(video: Path) -> str:
 
 def _write(target: Path, waveform: FloatArray, sample_rate: int, comment: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    form = {"format": "FLAC", "subtype": "PCM_16"}
-    try:
-        with (
-            replacing(target, is_locked=True) as part,
-            soundfile.SoundFile(part, "w", sample_rate, channels=1, **form) as sound,
-        ):
-            sound.comment = comment
-            sound.write(waveform)
-    except soundfile.SoundFileError as error:
-        raise OSError(f"{target}: cannot be written ({error})") from error
+    write_flac(target, waveform, sample_rate, comment=comment, is_locked=True)

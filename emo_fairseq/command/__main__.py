@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import emo_fairseq
+from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE, sentence
 from data_prep.schema import ManifestError
 from emo_fairseq.command import evaluate, export, passing_on, predict, serve, train
 from emo_fairseq.errors import UsageError, find_mistake
 
 _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # what stands behind it is fairseq's
-_MISTAKE, _INTERRUPTED = 2, 130  # exit codes
+_MISTAKE = 2  # exit code
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
 
 # In the order of use. Each adds its parser and says what it does with the options.
@@ -51,14 +52,15 @@ def _told(work: Callable[[], int]) -> int:
     try:
         return work()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        sys.stderr.write(f"{INTERRUPTED}\n")
+        return INTERRUPTED_CODE
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UsageError, ManifestError, OSError) as error:
         if os.environ.get(_TRACEBACK_SWITCH):
             raise
-        sys.stderr.write(f"error: {find_mistake(error) or error}\n")
+        sys.stderr.write(f"error: {sentence(find_mistake(error) or error)}\n")
         return _MISTAKE
 
 

@@ -1,5 +1,8 @@
 """Tensors on disk without pickle: safetensors."""
 
+import errno
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +34,18 @@ def write_tensors(file: Path, tensors: Mapping[str, Tensor], note: str = "") -> 
     with replacing(file) as part:
         part.touch()
         mode = part.stat().st_mode  # what the user's umask allows; safetensors lets the owner alone
-        save_file(whole, str(part), metadata={"note": note})
+        try:
+            save_file(whole, str(part), metadata={"note": note})
+        except safetensors.SafetensorError as error:
+            raise _as_os_error(error) from error
         part.chmod(mode)
+
+
+def _as_os_error(error: Exception) -> OSError:
+    """What safetensors makes text of, as Python has it."""
+    code = re.search(r"code: (\d+)", str(error))
+    number = errno.EIO if code is None else int(code[1])
+    return OSError(number, os.strerror(number))
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE
 from data_prep.number_types import positive_int
 from emo_fairseq.data import legacy
 from emo_fairseq.errors import UsageError
@@ -30,7 +31,6 @@ from emo_fairseq.protocols.scoring import ScoringSet, score
 from emo_fairseq.protocols.selection import TEST, choosing_set
 
 _SHOWN_CHANGES = 5
-_INTERRUPTED = 130  # the exit code of shells
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outcomes = run_all(work, args.jobs, progress.tell)
     except KeyboardInterrupt:
-        sys.stdout.write("interrupted; the same command goes on from here\n")
-        return _INTERRUPTED
+        sys.stderr.write(f"{INTERRUPTED}\n")
+        return INTERRUPTED_CODE
     scored = [folder for folder in folders.values() if folder.path.is_dir()]
     show(scored, args.metric)
     return 0 if all(outcome.ok for outcome in outcomes.values()) else 1

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from data_prep.number_types import positive_int
 from data_prep.provenance import allowed_leaks
+from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import N_RESAMPLES
 from emo_fairseq.report.figures import measure, without_nan
@@ -96,7 +97,7 @@ def figures_file(predictions: Path) -> Path:
 def _write_figures(file: Path, measured: Mapping[str, Figures], leaks: Sequence[str]) -> None:
     known = {"leak_allowed": list(leaks)} if leaks else {}
     content = {split: {**known, **without_nan(figures)} for split, figures in measured.items()}
-    file.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_atomically(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
     sys.stdout.write(f"figures: {file}\n")
 
 

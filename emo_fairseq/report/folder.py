@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from data_prep.files.replacing import replacing
 from data_prep.schema import write_atomically
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
 from emo_fairseq.report import headline, page
@@ -52,7 +53,8 @@ class _Writer:
             name = prefix + plot.name
             for suffix, content in (files := render(plot.draw, plot.size)).items():
                 file = self.folder / FIGURES / f"{name}.{suffix}"
-                file.write_bytes(content)
+                with replacing(file) as part:
+                    part.write_bytes(content)
                 self.written.add(file.name)
             drawn.append(page.figure(plot, files["svg"].decode(), name))
         return f'<div class="figures">{"".join(drawn)}</div>' if drawn else ""

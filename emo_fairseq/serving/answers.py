@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.audio.loading import SILENCE
+from data_prep.messages import sentence
 from emo_fairseq.errors import find_mistake
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction
@@ -127,7 +128,7 @@ def _mistakes_refused() -> Iterator[None]:
         mistake = find_mistake(error)
         if mistake is None:
             raise
-        raise RefusalError(422, str(mistake)) from error
+        raise RefusalError(422, sentence(mistake)) from error
 
 
 def _predict(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import soundfile
 from data_prep.audio.segment import audio_of
 from data_prep.emobox import main, prepare_emobox
 from data_prep.folds import read_folds
-from data_prep.inspect import inspect
+from data_prep.inspect_corpus import inspect
 from data_prep.schema import Corpus, read_corpus, read_manifest
 from data_prep.validate import validate
 

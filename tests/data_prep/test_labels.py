@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.folds import main as make_folds
 from data_prep.hf_table import main as prepare_published
-from data_prep.inspect import main as inspect
+from data_prep.inspect_corpus import main as inspect
 from data_prep.labels import check_counts, check_folds, sort_labels
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from data_prep.summary import main as summarise

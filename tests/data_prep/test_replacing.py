@@ -1,8 +1,14 @@
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from data_prep.files.replacing import replacing
+from data_prep.messages import sentence
 
 
 @pytest.mark.parametrize("is_locked", [False, True])
@@ -34,3 +40,46 @@ def test_what_a_killed_run_left_is_written_over_under_a_lock(tmp_path: Path) -> 
             names.add(part.name)
     assert ".file.part" in names
     assert len(names) == 2
+
+
+def test_what_killed_runs_left_in_the_folder_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    of_ended = [tmp_path / f".{name}.{ended.pid}.part" for name in ("file", "figure.png")]
+    kept = [tmp_path / f".file.{os.getppid()}.part", tmp_path / ".file.part", tmp_path / "1.part"]
+    for path in (*of_ended, *kept):
+        path.touch()
+    with replacing(tmp_path / "file") as part:
+        part.touch()
+    assert not any(path.exists() for path in of_ended)
+    assert all(path.exists() for path in kept)
+
+
+def fill_disk(part: Path) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def fill_disk_of_numpy(part: Path) -> None:
+    part.touch()
+    raise OSError("131072 requested and 65536 written")
+
+
+def write_nothing(part: Path) -> None:
+    (part.parent / "missing" / part.name).touch()
+
+
+@pytest.mark.parametrize("fail", [fill_disk, fill_disk_of_numpy])
+def test_an_error_of_writing_names_the_file(fail: Callable[[Path], None], tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as raised, replacing(tmp_path / "a") as part:
+        fail(part)
+    assert sentence(raised.value) == (
+        f"{tmp_path / 'a'}: no space left on device; free some space, and run the same command "
+        "again"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_about_another_file_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised, replacing(tmp_path / "a") as part:
+        write_nothing(part)
+    assert "missing" in str(raised.value)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.inspect import inspect
+from data_prep.inspect_corpus import inspect
 from data_prep.schema import Corpus, DroppedRow, ManifestError, Utterance, write_corpus
 from data_prep.summary import (
     NO_LABEL,

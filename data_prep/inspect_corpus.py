@@ -1,6 +1,6 @@
 """Look at a data dir before training on it: its summary, its leaks, and, if asked, its plots.
 
-    python -m data_prep.inspect DATA_DIR [--data-raw DIR] [--plots FOLDER]
+    python -m data_prep.inspect_corpus DATA_DIR [--data-raw DIR] [--plots FOLDER]
 
 Exits 1 when there is a leak that makes a score worthless (see `leaks`), else 0. The sets of every
 fold in DATA_DIR/folds are checked alike, by what their protocol keeps apart. Sounds are compared
@@ -108,7 +108,7 @@ def _fold_warnings(data_dir: Path) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of `inspect`."""
-    parser = make_parser("inspect", __doc__ or "", audio=False)
+    parser = make_parser("inspect_corpus", __doc__ or "", audio=False)
     add = parser.add_argument
     add("data_dir", type=Path, metavar="DATA_DIR", help="folder with {split}.tsv and corpus.yaml")
     raw = "folder that audio paths start from (default: DATA_DIR)"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep.folds import ALL, Folds, write_folds
-from data_prep.inspect import MEMORY, main, sound_digests
+from data_prep.inspect_corpus import MEMORY, main, sound_digests
 from data_prep.inspect_plots import bin_edges, label_shares
 from data_prep.schema import Corpus, Utterance, write_corpus
 

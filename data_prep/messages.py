@@ -1,0 +1,56 @@
+"""How an error reads on the command line: its sentence, and no traceback."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from data_prep.records import ManifestError
+
+INTERRUPTED = "interrupted; run the same command again to continue"
+INTERRUPTED_CODE = 130  # the exit code of shells
+
+_NOT_WRITABLE = "write to a folder in which you may write"
+_REMEDIES = {
+    errno.ENOSPC: "free some space, and run the same command again",
+    errno.EDQUOT: "free some of your quota, and run the same command again",
+    errno.EFBIG: "raise the limit on file sizes, and run the same command again",
+    errno.EROFS: _NOT_WRITABLE,
+    errno.EACCES: "give yourself the right, or name another place",
+    errno.EPERM: "give yourself the right, or name another place",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.EISDIR: "name a file",
+}
+# What torch makes of an error in a worker of a data loader: the worker's traceback, as text.
+_OF_WORKER = re.compile(r"Caught \w+ in .*\.\nOriginal Traceback \(most recent call last\):\n")
+
+
+def sentence(error: BaseException) -> str:
+    """The message of an error, on one line; a list of faults keeps a line for each."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return one_line(_of_system(error))
+    message = str(error).strip()
+    if _OF_WORKER.match(message):
+        # The last line of a traceback begins with the type, and the message may go on below.
+        ends = re.split(rf"^(?:[\w.]+\.)?{type(error).__name__}: ", message, flags=re.MULTILINE)
+        message = ends[-1]
+    is_list = isinstance(error, ManifestError) and isinstance(error.fault, str)
+    return "\n".join(map(one_line, message.split("\n"))) if is_list else one_line(message)
+
+
+def one_line(text: str) -> str:
+    r"""Join the lines of a text by spaces, and escape what a terminal would not print.
+
+    >>> one_line("a.txt: 'one\n  two\x1b[31m'; write it again")
+    "a.txt: 'one two\\x1b[31m'; write it again"
+    """
+    joined = re.sub(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+\s*", " ", text.strip())
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], joined)
+
+
+def _of_system(error: OSError) -> str:
+    names = " and ".join(str(n) for n in (error.filename, error.filename2) if n is not None)
+    reason = (error.strerror or type(error).__name__).lower()
+    remedy = _REMEDIES.get(error.errno or 0)
+    return (f"{names}: " if names else "") + reason + (f"; {remedy}" if remedy else "")
