@@ -56,10 +56,20 @@ def opened_output(file: Path | None) -> Iterator[TextIO]:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}{_PART}")
-    with part.open("w", encoding="utf-8", newline="") as rows:
-        try:
+    try:
+        with part.open("w", encoding="utf-8", newline="") as rows:
             yield rows
-        except BaseException:
-            sys.stderr.write(f"{part}: holds the rows until then\n")
-            raise
+    except BaseException as error:
+        _explain_part(part)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(target)) from error  # of a full disk
+        raise
     part.replace(target)
+
+
+def _explain_part(part: Path) -> None:
+    """Keep the rows that were written before an error, and name their file."""
+    if part.exists() and not part.stat().st_size:
+        part.unlink()
+    elif part.exists():
+        sys.stderr.write(f"{part}: holds the rows until then\n")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import emo_fairseq
 from data_prep.documents import JsonObject, load_json
+from data_prep.messages import sentence
 from data_prep.schema import ManifestError
 from emo_fairseq.encoder_card import PRETRAINED, EncoderCard
 from emo_fairseq.errors import UsageError
@@ -135,7 +136,8 @@ def _copy_tokenizer(folder: Path, out: Path) -> None:
     try:
         copy_tokenizer(folder, out)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder}: the tokenizer cannot be copied: {error}") from error
+        what = f"{folder}: the tokenizer cannot be copied to {out}"
+        raise UsageError(f"{what}: {sentence(error)}") from error
 
 
 def _portable(options: dict[str, Any]) -> dict[str, Any]:
