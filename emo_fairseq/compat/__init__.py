@@ -10,7 +10,6 @@ from emo_fairseq.compat import (
     checkpoints,
     command_line,
     distributed,
-    precision,
     progress,
     reading_ahead,
     versions,
@@ -27,7 +26,6 @@ def apply() -> None:
     checkpoints.apply()
     distributed.apply()
     progress.apply()
-    precision.apply()
     reading_ahead.apply()
     command_line.apply()
     print_mistakes_without_traceback()

@@ -1,9 +1,13 @@
 """Checkpoints: read without running code, named when they do not fit, written whole."""
 
 import argparse
+import contextlib
 import math
+import re
+import shutil
+import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,8 @@ _OMEGACONF = [
     *(DictConfig, ListConfig, ContainerMetadata, Metadata, AnyNode),
     *(Any, defaultdict, dict, list, int),
 ]
+# Of an epoch, of updates, the best, or among the best; not last, which is looked for before.
+_OF_TRAINING = re.compile(r"checkpoint(\d+|_\d+_\d+|_best|\.best_.+)\.pt")
 
 
 def apply() -> None:
@@ -38,6 +44,7 @@ def apply() -> None:
     wrap(checkpoint_utils, "load_checkpoint_to_cpu", _check_on_load)
     wrap(checkpoint_utils, "get_maybe_sharded_checkpoint_filename", _refuse_absent)
     wrap(Trainer, "load_checkpoint", _name_file)
+    wrap(checkpoint_utils, "torch_persistent_save", _save_whole)
     wrap(PathManager, "copy", _copy_whole)
     wrap(checkpoint_utils, "save_checkpoint", _choose_by_numbers)
 
@@ -116,6 +123,14 @@ def _name_file(load: Callable[..., Any]) -> Callable[..., Any]:
     def load_checkpoint(self: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return load(self, filename, *args, **kwargs)
+        except (AssertionError, KeyError) as error:
+            if (other := _other_part(error)) is None:
+                raise
+            part, reset = other
+            raise UsageError(
+                f"{filename}: was trained with another {part}; give the same, {reset}, or another "
+                "--save-dir"
+            ) from error
         except Exception as error:
             mistake = find_mistake(error)
             if mistake is None or filename in str(mistake):
@@ -123,6 +138,72 @@ def _name_file(load: Callable[..., Any]) -> Callable[..., Any]:
             raise UsageError(f"{filename}: {mistake}") from error
 
     return load_checkpoint
+
+
+def _other_part(error: BaseException) -> tuple[str, str] | None:
+    """The option that differs where fairseq cannot load the state of a part, and what resets it."""
+    for part in ("Criterion", "Optimizer"):
+        if str(error).startswith(f"{part} does not match"):
+            return f"--{part.lower()}", "--reset-optimizer"
+    trace = error.__traceback__
+    while trace is not None:
+        if "lr_scheduler" in Path(trace.tb_frame.f_code.co_filename).parts:
+            return "--lr-scheduler", "--reset-lr-scheduler"
+        trace = trace.tb_next
+    return None
+
+
+def _save_whole(save: Callable[..., None]) -> Callable[..., None]:
+    """Let a checkpoint that cannot be written be a sentence, and leave nothing behind.
+
+    fairseq tries three times, logs a traceback, and leaves the beginning of the file.
+    """
+
+    def write_and_rename(obj: Any, filename: str, async_write: bool = False) -> None:
+        if async_write or not PathManager.supports_rename(filename):
+            return save(obj, filename, async_write)
+        with _unfinished(filename) as unfinished, unfinished.open("wb") as file:
+            torch.save(obj, file)
+        return None
+
+    return write_and_rename
+
+
+@contextlib.contextmanager
+def _unfinished(filename: str) -> Iterator[Path]:
+    """A name beside a checkpoint's, which takes its place if the block succeeds.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    unfinished = Path(f"{filename}.tmp")
+    try:
+        yield unfinished
+        unfinished.replace(filename)
+    except (OSError, RuntimeError) as error:
+        # torch's own error of a file that it cannot end comes after that of the system.
+        causes = (error, error.__cause__, error.__context__)
+        cause = next((cause for cause in causes if isinstance(cause, OSError)), None)
+        if cause is None:
+            raise
+        reason = (cause.strerror or str(cause)).lower()
+        raise UsageError(
+            f"{filename}: the checkpoint cannot be written ({reason}); those before it are whole: "
+            "make room, and run the same command again to go on from the newest"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of a training that was written last, by the time of its file."""
+    written = [
+        file
+        for file in folder.glob("checkpoint*.pt")
+        if _OF_TRAINING.fullmatch(file.name) and zipfile.is_zipfile(file)
+    ]
+    return max(written, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
 def _copy_whole(copy: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,9 +216,8 @@ def _copy_whole(copy: Callable[..., Any]) -> Callable[..., Any]:
     def copy_and_rename(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
         if not (overwrite and PathManager.supports_rename(dst_path)):
             return copy(src_path, dst_path, overwrite)
-        unfinished = f"{dst_path}.tmp"
-        copy(src_path, unfinished, True)
-        Path(unfinished).replace(dst_path)
+        with _unfinished(dst_path) as unfinished:
+            shutil.copyfile(src_path, unfinished)  # iopath's only logs what goes wrong
         return dst_path
 
     return copy_and_rename

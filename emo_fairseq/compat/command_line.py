@@ -1,4 +1,4 @@
-"""``--help`` of fairseq's commands."""
+"""The command line of fairseq's commands: ``--help``, ``--arch``, and what a training is given."""
 
 import argparse
 import sys
@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fairseq import options
+from fairseq.distributed import utils as distributed_utils
 
 from emo_fairseq.compat.patching import wrap
+from emo_fairseq.compat.precision import settle_precision
+from emo_fairseq.compat.run_options import check_parsed, check_training, set_default_architecture
 
 _HELP = ("-h", "--help")
 
@@ -15,6 +18,16 @@ _HELP = ("-h", "--help")
 def apply() -> None:
     """Apply all that this module says."""
     wrap(options, "parse_args_and_arch", _help_with_all_options)
+    wrap(distributed_utils, "call_main", _with_checked_options)
+
+
+def _with_checked_options(call_main: Callable[..., Any]) -> Callable[..., Any]:
+    def call(cfg: Any, main: Callable[..., Any], **kwargs: Any) -> Any:
+        check_training(cfg)
+        settle_precision(cfg)
+        return call_main(cfg, main, **kwargs)
+
+    return call
 
 
 def _help_with_all_options(parse: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,6 +46,18 @@ def _help_with_all_options(parse: Callable[..., Any]) -> Callable[..., Any]:
             return find([word for word in words if word not in _HELP], namespace)
 
         parser.parse_known_args = find_names  # type: ignore[method-assign,assignment]
-        return parse(parser, *args, **kwargs)
+        set_default_architecture(parser, _task_of(args, kwargs))
+        parsed = parse(parser, *args, **kwargs)
+        check_parsed(parsed[0] if isinstance(parsed, tuple) else parsed)
+        return parsed
 
     return parse_args_and_arch
+
+
+def _task_of(args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
+    """What ``--task`` names on the command line that is about to be parsed."""
+    words = args[0] if args else kwargs.get("input_args")
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--task")
+    found = finder.parse_known_args(sys.argv[1:] if words is None else list(words))[0]
+    return found.task and str(found.task)

@@ -96,6 +96,7 @@ class SettledState(FairseqTask):
         """Read from the encoders and the training data whatever a checkpoint must carry."""
         self.surroundings.check_ranks()
         self.surroundings.check_subsets(TRAIN)
+        self.surroundings.resume_from_newest()
         check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
         check_augmentation(self.cfg)
         self.source.read_for(self.encoder_cards())

@@ -9,6 +9,7 @@ import torch
 from fairseq.distributed.utils import is_master
 from torch import nn
 
+from emo_fairseq.compat.checkpoints import newest_checkpoint
 from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.compat.early_stop import has_run_out
 from emo_fairseq.data.leak_guard import is_test_split
@@ -19,6 +20,7 @@ from emo_fairseq.tuning.unfreezing import check_ddp_backend
 
 logger = logging.getLogger(__name__)
 
+_LAST = "checkpoint_last.pt"
 _NO_EPOCH = -1  # of --max-epoch: 0 would mean any number
 
 
@@ -32,13 +34,31 @@ class Surroundings:
     def __init__(self, cfg: Any) -> None:
         self._whole = cfg._get_parent()
 
+    def resume_from_newest(self) -> None:
+        """Go on from the newest checkpoint where the training ended before it wrote the last one.
+
+        fairseq writes ``checkpoint_last.pt`` after the others: if the disk is full by then, it
+        would train from the beginning, and write over them.
+        """
+        if not self.trains():
+            return
+        options = self._whole.checkpoint
+        last = Path(options.save_dir) / _LAST
+        if options.restore_file != _LAST or options.no_last_checkpoints or last.exists():
+            return
+        newest = newest_checkpoint(Path(options.save_dir))
+        if newest is not None:
+            logger.warning("%s is not there: going on from %s", last, newest)
+            options.restore_file = str(newest)
+            options.finetune_from_model = options.continue_once = None  # for the beginning only
+
     def checkpoint_to_resume(self) -> Path | None:
         """The file that fairseq-train will go on from, if there is one."""
         if self._whole is None or "checkpoint" not in self._whole:
             return None
         options = self._whole.checkpoint
         file = Path(options.restore_file)
-        if options.restore_file == "checkpoint_last.pt":
+        if options.restore_file == _LAST:
             file = Path(options.save_dir) / file
         return file if file.exists() else None
 

@@ -1,0 +1,210 @@
+"""fairseq's own options, checked before a training starts.
+
+fairseq asserts of some, divides by others, and trains on with the rest: a ``--restore-file`` that
+is not there is a training from the beginning, and a negative learning rate climbs the loss.
+"""
+
+import argparse
+import ast
+import logging
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq.criterions import CRITERION_REGISTRY
+from fairseq.models import ARCH_MODEL_REGISTRY
+from omegaconf import OmegaConf
+
+from emo_fairseq.compat.checkpoints import TASK_NAME
+from emo_fairseq.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_ARCH = "robertaEMO"
+_OURS = "emo_fairseq"
+_LAST = "checkpoint_last.pt"
+_DEFAULT_LR = 0.25  # fairseq's, for SGD
+_MISSING = (None, "???")
+
+# By their places in fairseq's configuration.
+_AT_LEAST = {
+    "checkpoint.keep_interval_updates": -1,
+    "checkpoint.save_interval": 1,
+    "checkpoint.save_interval_updates": 0,
+    "common.log_interval": 1,
+    "common.seed": 0,
+    "dataset.batch_size": 1,
+    "dataset.batch_size_valid": 1,
+    "dataset.max_tokens": 1,
+    "dataset.max_tokens_valid": 1,
+    "dataset.num_workers": 0,
+    "dataset.validate_interval": 1,
+    "dataset.validate_interval_updates": 0,
+    "lr_scheduler.warmup_updates": 0,
+    "optimization.max_update": 0,
+    "optimization.update_freq": 1,
+}
+_LARGEST_SEED = 2**32 - 1  # numpy's
+
+
+def set_default_architecture(parser: argparse.ArgumentParser, task: str | None) -> None:
+    """Let ``--arch`` be :data:`DEFAULT_ARCH` for our task; fairseq raises an empty error without.
+
+    Args:
+        parser: of any of fairseq's commands.
+        task: what ``--task`` names.
+    """
+    takes_arch = any("--arch" in action.option_strings for action in parser._actions)
+    if task == TASK_NAME and takes_arch:
+        parser.set_defaults(arch=DEFAULT_ARCH)
+
+
+def check_parsed(args: argparse.Namespace) -> None:
+    """Refuse what fairseq cannot turn into a configuration.
+
+    Raises:
+        UsageError: names the option.
+    """
+    scheduler = getattr(args, "lr_scheduler", None)
+    if scheduler == "polynomial_decay" and getattr(args, "total_num_update", None) in _MISSING:
+        raise UsageError(
+            "--total-num-update is missing: --lr-scheduler polynomial_decay has to know after how "
+            "many updates the learning rate is 0; give --max-update, or --total-num-update"
+        )
+
+
+def check_training(cfg: Any) -> None:
+    """Refuse options of fairseq-train by which it would fail late, or train something else.
+
+    Args:
+        cfg: of the whole run; of another command or task it is left alone.
+
+    Raises:
+        UsageError: names the option and the remedy.
+    """
+    trains = not cfg.common_eval.path
+    if not trains or cfg.task is None or cfg.task.get("_name") != TASK_NAME:
+        return
+    _check_ranges(cfg)
+    _check_parts(cfg)
+    _check_learning_rate(cfg)
+    _check_scheduler(cfg)
+    _check_files(cfg.checkpoint)
+    _check_devices(cfg)
+
+
+def _check_ranges(cfg: Any) -> None:
+    for place, least in _AT_LEAST.items():
+        for value in _values(OmegaConf.select(cfg, place)):
+            if value < least:
+                option = f"--{place.rpartition('.')[2].replace('_', '-')}"
+                raise UsageError(f"{option} {value}: give a whole number of {least} or more")
+    if cfg.common.seed > _LARGEST_SEED:
+        raise UsageError(f"--seed {cfg.common.seed}: give a number up to {_LARGEST_SEED}")
+
+
+def _values(value: Any) -> Iterable[float]:
+    """The numbers that an option has: none, one, or a list of them."""
+    many = value if OmegaConf.is_list(value) else [value]
+    return [number for number in many if isinstance(number, int | float)]
+
+
+def _check_parts(cfg: Any) -> None:
+    if cfg.optimizer is None:
+        raise UsageError(
+            "--optimizer is missing: add --optimizer adam, or --optimizer emotion_adamw"
+        )
+    named = {
+        "--criterion": (_name(cfg.criterion), CRITERION_REGISTRY),
+        "--arch": (_name(cfg.model), ARCH_MODEL_REGISTRY),
+    }
+    for option, (name, registry) in named.items():
+        if name and registry[name].__module__.startswith("fairseq."):
+            ours = [n for n, of in registry.items() if of.__module__.startswith(_OURS)]
+            raise UsageError(
+                f"{option} {name}: is fairseq's, and knows nothing of emotions; choose one of "
+                f"{', '.join(sorted(ours))}"
+            )
+    betas = OmegaConf.select(cfg, "optimizer.adam_betas")
+    if betas is not None and not _are_betas(betas):
+        raise UsageError(f"--adam-betas {betas}: give two numbers below 1, such as '(0.9, 0.98)'")
+
+
+def _name(part: Any) -> str:
+    """Of a dataclass its own name; of an older part, which has all options, nothing is known."""
+    return "" if isinstance(part, argparse.Namespace) else str(part["_name"])
+
+
+def _are_betas(given: Any) -> bool:
+    try:
+        pair = ast.literal_eval(given) if isinstance(given, str) else tuple(given)
+        return len(pair) == 2 and all(0 <= float(beta) < 1 for beta in pair)
+    except (TypeError, ValueError, SyntaxError):
+        return False
+
+
+def _check_learning_rate(cfg: Any) -> None:
+    rates = list(cfg.optimization.lr)
+    for rate in rates:
+        if not (math.isfinite(rate) and rate >= 0):
+            raise UsageError(f"--lr {rate}: give a number above 0")
+    if rates == [_DEFAULT_LR]:
+        logger.warning("--lr is %s, fairseq's default, which few models learn with", _DEFAULT_LR)
+
+
+def _check_scheduler(cfg: Any) -> None:
+    options, updates = cfg.lr_scheduler, int(cfg.optimization.max_update)
+    name = "fixed" if options is None else _name(options)
+    warmup = _values(OmegaConf.select(cfg, "lr_scheduler.warmup_updates") or 0)
+    total = updates
+    if name == "cosine":
+        total = int(options.lr_period_updates) if options.lr_period_updates > 0 else updates
+        if total <= 0:
+            raise UsageError(
+                "--lr-scheduler cosine: give --max-update, or --lr-period-updates, by which the "
+                "learning rate falls"
+            )
+    elif name == "polynomial_decay":
+        total = int(options.total_num_update)
+    elif name == "inverse_sqrt" and not any(warmup):
+        raise UsageError("--lr-scheduler inverse_sqrt: give --warmup-updates of 1 or more")
+    elif name == "tri_stage":
+        _check_stages(options)
+    if name in ("cosine", "polynomial_decay") and max(warmup) >= total:
+        raise UsageError(
+            f"--warmup-updates {max(warmup):g}: the whole of the {total} updates that "
+            f"--lr-scheduler {name} has, so that the learning rate never falls; give fewer"
+        )
+
+
+def _check_stages(options: Any) -> None:
+    steps = options.warmup_steps + options.hold_steps + options.decay_steps
+    if options.phase_ratio is None and steps <= 0:
+        raise UsageError(
+            "--lr-scheduler tri_stage: give --phase-ratio '(0.1, 0.4, 0.5)' with --max-update, or "
+            "--warmup-steps, --hold-steps and --decay-steps"
+        )
+
+
+def _check_files(options: Any) -> None:
+    given = {"--finetune-from-model": options.finetune_from_model}
+    if options.restore_file != _LAST:
+        given["--restore-file"] = options.restore_file
+    for option, file in given.items():
+        if file and not Path(file).exists():
+            raise UsageError(f"{option} {file}: there is no such file; check the path")
+
+
+def _check_devices(cfg: Any) -> None:
+    n_gpus = 0 if cfg.common.cpu else torch.cuda.device_count()
+    if cfg.common.fp16 and not n_gpus:
+        raise UsageError("--fp16: needs a GPU; on a CPU use --bf16, or leave it out")
+    ranks = cfg.distributed_training
+    if ranks.distributed_init_method is None and 1 < ranks.distributed_world_size > n_gpus:
+        given = f"--distributed-world-size {ranks.distributed_world_size}"
+        raise UsageError(
+            f"{given}: there are {n_gpus} GPUs here; "
+            "leave it out, or start the processes by torchrun"
+        )
