@@ -117,11 +117,11 @@ def _check_parts(cfg: Any) -> None:
             "--optimizer is missing: add --optimizer adam, or --optimizer emotion_adamw"
         )
     named = {
-        "--criterion": (_name(cfg.criterion), CRITERION_REGISTRY),
-        "--arch": (_name(cfg.model), ARCH_MODEL_REGISTRY),
+        "--criterion": (_name(cfg.criterion, "criterion"), CRITERION_REGISTRY),
+        "--arch": (_name(cfg.model, "arch"), ARCH_MODEL_REGISTRY),
     }
     for option, (name, registry) in named.items():
-        if name and registry[name].__module__.startswith("fairseq."):
+        if registry[name].__module__.startswith("fairseq."):
             ours = [n for n, of in registry.items() if of.__module__.startswith(_OURS)]
             raise UsageError(
                 f"{option} {name}: is fairseq's, and knows nothing of emotions; choose one of "
@@ -132,9 +132,9 @@ def _check_parts(cfg: Any) -> None:
         raise UsageError(f"--adam-betas {betas}: give two numbers below 1, such as '(0.9, 0.98)'")
 
 
-def _name(part: Any) -> str:
-    """Of a dataclass its own name; of an older part, which has all options, nothing is known."""
-    return "" if isinstance(part, argparse.Namespace) else str(part["_name"])
+def _name(part: Any, option: str) -> str:
+    """Which one is chosen of a kind of parts; older ones come as all options of the command line."""
+    return str(getattr(part, option) if isinstance(part, argparse.Namespace) else part["_name"])
 
 
 def _are_betas(given: Any) -> bool:
@@ -156,7 +156,7 @@ def _check_learning_rate(cfg: Any) -> None:
 
 def _check_scheduler(cfg: Any) -> None:
     options, updates = cfg.lr_scheduler, int(cfg.optimization.max_update)
-    name = "fixed" if options is None else _name(options)
+    name = "fixed" if options is None else _name(options, "lr_scheduler")
     warmup = _values(OmegaConf.select(cfg, "lr_scheduler.warmup_updates") or 0)
     total = updates
     if name == "cosine":
