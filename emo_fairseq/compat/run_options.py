@@ -133,7 +133,7 @@ def _check_parts(cfg: Any) -> None:
 
 
 def _name(part: Any, option: str) -> str:
-    """Which one is chosen of a kind of parts; older ones come as all options of the command line."""
+    """Which part is chosen of its kind; older parts come as all options of the command line."""
     return str(getattr(part, option) if isinstance(part, argparse.Namespace) else part["_name"])
 
 
