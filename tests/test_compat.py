@@ -35,6 +35,7 @@ def checkpoint_state(**changes: Any) -> dict[str, Any]:
             {"optimizer_name": "Adam", "lr_scheduler_state": {}, "num_updates": 1}
         ],
         "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},
+        "task_state": {"labels": ["happy", "sad"], "encoders": {}},
         **changes,
     }
 
