@@ -6,10 +6,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from data_prep.audio.loading import AudioError, FloatArray, load_with_warnings
 from data_prep.files.digests import file_digests
 from data_prep.records import SAMPLE_RATE, Utterance, segment_fault, segment_key
+
+if TYPE_CHECKING:
+    from data_prep.audio.loading import FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +68,9 @@ class AudioSegment:
         self, sample_rate: int = SAMPLE_RATE
     ) -> tuple[FloatArray, tuple[str, ...]]:
         """Load as `load`; returns what is odd, such as digital silence, and logs nothing."""
+        # Here, for commands name segments before they need numpy and codecs.
+        from data_prep.audio.loading import AudioError, load_with_warnings
+
         try:
             return load_with_warnings(
                 self.path, sample_rate=sample_rate, start=self.start, end=self.end
