@@ -102,7 +102,10 @@ setup(
     author="emo_fairseq contributors",
     license="MIT",
     license_files=["LICENSE"],
-    packages=find_packages(include=["emo_fairseq*", "data_prep*"]),
+    packages=[
+        *find_packages(include=["emo_fairseq*", "data_prep*"]),
+        "hydra_plugins.emo_fairseq_errors",  # a part of Hydra's namespace package
+    ],
     package_data={"emo_fairseq": ["serving/static/*"]},
     python_requires=">=3.11,<3.13",
     install_requires=RUNTIME + FAIRSEQ,

@@ -9,6 +9,7 @@ import os
 from emo_fairseq.compat import (
     checkpoints,
     command_line,
+    config_errors,
     distributed,
     progress,
     reading_ahead,
@@ -28,5 +29,6 @@ def apply() -> None:
     progress.apply()
     reading_ahead.apply()
     command_line.apply()
+    config_errors.apply()
     print_mistakes_without_traceback()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own

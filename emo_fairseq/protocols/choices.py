@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from fairseq.dataclass.initialize import hydra_init
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -26,6 +27,7 @@ from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from data_prep.folding.file import folds_path, read_folds
+from data_prep.yaml_messages import yaml_sentence
 from emo_fairseq.errors import UsageError
 from emo_fairseq.protocols.options import FOLD, Options
 from emo_fairseq.protocols.selection import refuse_test_selection
@@ -91,6 +93,8 @@ def _hydra(config_dir: Path, config_name: str) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException) as error:
         reason = f" ({error.__cause__})" if error.__cause__ else ""
         raise UsageError(" ".join(f"{error}{reason}".split())) from error
+    except yaml.YAMLError as error:
+        raise UsageError(yaml_sentence(error)) from error
 
 
 def combinations(words: Sequence[str]) -> list[tuple[str, ...]]:
