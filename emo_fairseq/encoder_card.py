@@ -1,6 +1,7 @@
 """What has to be known of an encoder before, and long after, its files are read."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from emo_fairseq.errors import UsageError
@@ -8,6 +9,7 @@ from emo_fairseq.modalities import MODALITIES
 
 PRETRAINED = ("hf", "fairseq")
 KINDS = ("scratch", *PRETRAINED, "features")
+_DROPOUT = "dropout"
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,32 @@ class EncoderCard:
         """What follows the kind in the spec: a folder, a file, a name or a size."""
         return self.spec.partition(":")[2]
 
+    def with_dropout(self, probability: float | None) -> "EncoderCard":
+        """The same encoder with one probability for every dropout of its own.
+
+        Whole layers that are left out (layerdrop) stay as they are.
+
+        Args:
+            probability: None leaves all as they are.
+        """
+        if probability is None:
+            return self
+        return replace(self, architecture=_with_dropout(self.architecture, float(probability)))
+
     def to_state(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
         return asdict(self)
+
+
+def _with_dropout(architecture: Mapping[str, Any], probability: float) -> dict[str, Any]:
+    """Nested settings with each number under a name that has "dropout" in it replaced."""
+    changed = dict(architecture)
+    for name, value in architecture.items():
+        if isinstance(value, Mapping):
+            changed[name] = _with_dropout(value, probability)
+        elif _DROPOUT in name and isinstance(value, int | float) and not isinstance(value, bool):
+            changed[name] = probability
+    return changed
 
 
 def check_spec(modality: str, spec: str) -> str:

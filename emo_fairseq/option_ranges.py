@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modalities import MODALITIES
 
 
 class _Range(NamedTuple):
@@ -21,6 +22,8 @@ class _Range(NamedTuple):
 
 _TOKENS = _Range(2, why="a limit of {} tokens has no room for <s> and </s>; ")
 _PROBABILITY = _Range(0, 1)
+_WIDTH = _Range(1, 2**16 + 1, why="a size of {} gives a constant output, or fills the memory; ")
+_LAYERS = _Range(0, 1001)
 
 RANGES = {
     "context_past": _Range(0),
@@ -34,8 +37,21 @@ RANGES = {
     "modality_dropout": _PROBABILITY,
     "dropout": _PROBABILITY,
     "attention_dropout": _PROBABILITY,
+    "text_encoder_dropout": _PROBABILITY,
+    "speech_encoder_dropout": _PROBABILITY,
     "pooler_dropout": _PROBABILITY,
     "lora_dropout": _PROBABILITY,
+    **dict.fromkeys(
+        (
+            *(f"{name}_embed_dim" for name in (*MODALITIES, "fusion")),
+            *(f"{name}_ffn_embed_dim" for name in MODALITIES),
+            *(f"{name}_attention_heads" for name in (*MODALITIES, "encoder")),
+            *("embedding_dim", "speech_conv_channels", "lora_rank"),
+        ),
+        _WIDTH,
+    ),
+    **{f"{name}_encoder_layers": _LAYERS for name in MODALITIES},
+    "encoder_layers_cross": _Range(1, 1001),
     "augment_gain": _Range(0),
     "augment_time_masks": _Range(0),
     "augment_time_mask_width": _Range(1),

@@ -1,8 +1,11 @@
 """Which checkpoint or model folder a path on the command line means."""
 
+import logging
 from pathlib import Path
 
 from emo_fairseq.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"  # of a model folder
 _OF_TRAINING = ("checkpoint_best.pt", "checkpoint_last.pt")
@@ -27,6 +30,11 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
         return path
     for name in _OF_TRAINING:
         if (path / name).is_file():
+            if name != _OF_TRAINING[0]:
+                logger.warning(
+                    "%s: there is no %s, so %s is taken, which no set has chosen",
+                    *(path, _OF_TRAINING[0], name),
+                )
             return path / name
     there = "no checkpoint in it" if path.is_dir() else "there is no such file or folder"
     if is_model_folder(path):

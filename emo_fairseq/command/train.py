@@ -85,6 +85,11 @@ def run(options: argparse.Namespace) -> int:
     code = processes.run(training.words)
     if code == 0:
         processes.say(f"# checkpoints: {training.folder}")
+        if not (training.folder / "checkpoint_best.pt").is_file():
+            processes.say(
+                "# no checkpoint_best.pt: no validation had a defined --best-checkpoint-metric; "
+                "`emotion-recognize evaluate` scores checkpoint_last.pt, which no set has chosen"
+            )
     return code
 
 

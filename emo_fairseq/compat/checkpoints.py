@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import math
 import re
 import shutil
 import zipfile
@@ -19,6 +18,7 @@ from fairseq.trainer import Trainer
 from omegaconf import AnyNode, DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 
+from emo_fairseq.compat.kept_checkpoints import choose_by_numbers
 from emo_fairseq.compat.patching import wrap
 from emo_fairseq.errors import UsageError, find_mistake
 from emo_fairseq.task_state import check_task_state
@@ -46,7 +46,7 @@ def apply() -> None:
     wrap(Trainer, "load_checkpoint", _name_file)
     wrap(checkpoint_utils, "torch_persistent_save", _save_whole)
     wrap(PathManager, "copy", _copy_whole)
-    wrap(checkpoint_utils, "save_checkpoint", _choose_by_numbers)
+    wrap(checkpoint_utils, "save_checkpoint", choose_by_numbers)
 
 
 def _check_on_load(load: Callable[..., Any]) -> Callable[..., Any]:
@@ -221,17 +221,3 @@ def _copy_whole(copy: Callable[..., Any]) -> Callable[..., Any]:
         return dst_path
 
     return copy_and_rename
-
-
-def _choose_by_numbers(save: Callable[..., Any]) -> Callable[..., Any]:
-    """Let an undefined metric choose no checkpoint.
-
-    fairseq keeps the best value by max() or min(), which a NaN (the CCC of constant predictions)
-    makes forget what it was, so that a worse checkpoint would later take the place of the best.
-    """
-
-    def save_checkpoint(cfg: Any, trainer: Any, epoch_itr: Any, val_loss: float | None) -> Any:
-        undefined = val_loss is not None and math.isnan(val_loss)
-        return save(cfg, trainer, epoch_itr, None if undefined else val_loss)
-
-    return save_checkpoint

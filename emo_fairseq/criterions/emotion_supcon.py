@@ -62,6 +62,8 @@ def _contrastive(cfg: Any, task: Any) -> Contrastive:
         if weighting == V3:
             threshold = task.class_prototypes.quantile(task.train_split(), quantile)
             logger.info("v3: anchors at a distance of %.4f or more weigh 0.1", threshold)
+    elif weighting == V3:
+        _check_acts(cfg, task)
     projection = None
     if cfg.supcon_projection_dim:
         width = task.embedding_dim
@@ -80,6 +82,20 @@ def _contrastive(cfg: Any, task: Any) -> Contrastive:
         difficulty,
         EmbeddingQueue(task, cfg.supcon_queue) if cfg.supcon_queue else None,
     )
+
+
+def _check_acts(cfg: Any, task: Any) -> None:
+    """Warn of a threshold that no row of the train split reaches: V3 is then the plain loss."""
+    distances = task.class_prototypes.distances(task.train_split())
+    farthest = float(np.nanmax(distances))
+    if cfg.prototype_threshold > farthest:
+        logger.warning(
+            "--prototype-threshold %g: the farthest row of the train split lies at %.4f from its "
+            "prototype, so that v3 weighs every anchor alike and has no effect; give less, or "
+            "leave the option out for the quantile %g, which is %.4f",
+            *(cfg.prototype_threshold, farthest, cfg.prototype_quantile),
+            float(np.nanquantile(distances, cfg.prototype_quantile)),
+        )
 
 
 def _labels_of(task: Any) -> Any:

@@ -4,7 +4,7 @@ from functools import partial
 
 from emo_fairseq.idle.rule import Rule, Run, of_unread
 from emo_fairseq.inputs import LOG_MEL, WAVEFORM
-from emo_fairseq.modalities import MODALITIES, SPEECH
+from emo_fairseq.modalities import MODALITIES, SPEECH, TEXT
 from emo_fairseq.tuning_modes import FROZEN, FULL, LORA
 
 
@@ -16,6 +16,10 @@ def _has_layers(modality: str, run: Run) -> bool:
     """Whether there are layers of ours; features have none unless asked for."""
     asked = bool(getattr(run.model, f"{modality}_encoder_layers", None))
     return asked or not run.is_own(modality, "features")
+
+
+def _learns_pretrained(modality: str, run: Run) -> bool:
+    return modality in run.cards and not run.is_own(modality) and _learns(modality, run)
 
 
 MODEL_RULES = (
@@ -50,12 +54,22 @@ MODEL_RULES = (
     Rule(
         ["dropout"],
         lambda run: any(map(run.is_own, run.cards)) or run.fusion() != "concat",
-        "pretrained encoders keep their own, and --fusion concat has none",
+        "pretrained encoders have their own (see --text-encoder-dropout and "
+        "--speech-encoder-dropout), and --fusion concat has none",
     ),
     Rule(
         ["attention_dropout"],
         lambda run: any(map(run.is_own, run.cards)) or run.fusion() == "cross_attention",
-        "pretrained encoders keep their own, and there is no cross-attention",
+        "pretrained encoders have their own (see --text-encoder-dropout and "
+        "--speech-encoder-dropout), and there is no cross-attention",
+    ),
+    *(
+        Rule(
+            [f"{name}_encoder_dropout"],
+            partial(_learns_pretrained, name),
+            f"there is no {name} encoder that is pretrained and trained on; see --dropout",
+        )
+        for name in (TEXT, SPEECH)
     ),
     Rule(["modality_dropout"], lambda run: len(run.cards) > 1, "there is one modality only"),
 )

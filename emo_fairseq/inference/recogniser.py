@@ -1,5 +1,6 @@
 """A trained model that answers: recordings and texts in, emotions out."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from emo_fairseq.inference.timeline import Segment, windows
 from emo_fairseq.modalities import SPEECH
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.targets import LabelledTarget
+
+logger = logging.getLogger(__name__)
 
 Input = dict[str, dict[str, torch.Tensor]]
 ShouldStop = Callable[[], bool]
@@ -73,6 +76,7 @@ class EmotionRecogniser:
         self._preparation = Preparation(loaded, self.device)
         self._reader = ItemReader(self.modalities, loaded.front_end.cleans_text)
         self._lock = FairLock()
+        self._warned: set[str] = set()
 
     def predict(
         self,
@@ -158,7 +162,7 @@ class EmotionRecogniser:
             Item(
                 f"{part.start / SAMPLE_RATE:g} s to {part.stop / SAMPLE_RATE:g} s",
                 *(whole.sound[part], whole.text, (part.stop - part.start) / SAMPLE_RATE),
-                _warnings_of(whole, part),
+                _warnings_within(whole, part),
             )
             for part in parts
         ]
@@ -245,13 +249,22 @@ class EmotionRecogniser:
                 tuple(modality for modality in self.modalities if item.has(modality)),
                 item.text,
                 item.seconds,
-                item.warnings,
+                (*item.warnings, *self._warnings_of(item)),
             )
             for number, (item, answer) in enumerate(zip(items, answers, strict=True))
         ]
 
+    def _warnings_of(self, item: Item) -> list[str]:
+        """Of what an item lacks, said once in the log."""
+        missing = [name for name in self.modalities if not item.has(name)]
+        warning = self.loaded.task.missing_warning(missing)
+        if warning and warning not in self._warned:
+            self._warned.add(warning)
+            logger.warning("%s: %s", item.name, warning)
+        return [warning] if warning else []
 
-def _warnings_of(whole: Item, part: slice) -> tuple[str, ...]:
+
+def _warnings_within(whole: Item, part: slice) -> tuple[str, ...]:
     """Those of a recording, but silence of each of its windows by itself."""
     warnings = tuple(warning for warning in whole.warnings if warning != SILENCE)
     is_silent = whole.sound is not None and not whole.sound[part].any()

@@ -12,6 +12,7 @@ from emo_fairseq.tuning_modes import FROZEN, FULL, TUNINGS
 _BY_ARCH = "; by default what the architecture says"
 _LAYER_HELP = "which layer is taken: last (default), a number, mean of all, or weighted (learned)"
 _POOLING_HELP = "how its frames become one vector (default: first for tokens, mean for frames)"
+_DROPOUT_HELP = "every dropout within a pretrained {} encoder (default: its own)"
 _TUNING_HELP = "what of the encoder is trained (default: full)"
 
 
@@ -144,6 +145,12 @@ class RobertaEMOConfig(FairseqDataclass):
     )
     dropout: float = field(
         default=0.1, metadata={"help": "dropout of encoders from scratch and of the fusion"}
+    )
+    text_encoder_dropout: Optional[float] = field(
+        default=None, metadata={"help": _DROPOUT_HELP.format("text")}
+    )
+    speech_encoder_dropout: Optional[float] = field(
+        default=None, metadata={"help": _DROPOUT_HELP.format("speech")}
     )
     attention_dropout: float = field(
         default=0.1, metadata={"help": "dropout of the attention weights"}

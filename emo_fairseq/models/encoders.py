@@ -25,7 +25,7 @@ def build_encoder(modality: str, config: Any, task: Any) -> Encoder:
     """The encoder that the modality's card describes, with random weights."""
     card: EncoderCard = task.encoder_cards()[modality]
     if card.is_pretrained:
-        return pretrained.build(card)
+        return pretrained.build(card.with_dropout(getattr(config, f"{modality}_encoder_dropout")))
     size = TransformerSize(
         embed_dim=getattr(config, f"{modality}_embed_dim"),
         ffn_embed_dim=getattr(config, f"{modality}_ffn_embed_dim"),

@@ -1,6 +1,6 @@
 """robertaEMO: an encoder for each modality, a fusion, a 1024-d embedding, a head."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -70,6 +70,15 @@ class RobertaEMOModel(BaseFairseqModel):
         self.auxiliary_heads = nn.ModuleDict(dict(auxiliary_heads))
         self.modality_dropout = modality_dropout
         self._left_out: frozenset[str] = frozenset()
+
+    def missing_warning(self, missing: Collection[str]) -> str:
+        """What a user has to know of an answer without these modalities; empty for none."""
+        if not missing or self.modality_dropout:
+            return ""
+        return (
+            f"without {' and '.join(missing)}: the model was trained without --modality-dropout, "
+            "so that it may never have answered without"
+        )
 
     @classmethod
     def build_model(cls, cfg: Any, task: Any) -> "RobertaEMOModel":

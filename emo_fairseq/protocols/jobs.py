@@ -20,6 +20,7 @@ _POLL = 0.05  # seconds
 _PATIENCE = 10.0  # seconds that a process has to end
 _TAIL_LINES, _TAIL_WIDTH = 15, 300
 _PROMPT = "$ "
+_REFUSAL = "error: "  # how emo_fairseq.errors begins the sentence of a refusal
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,18 @@ class Command:
 
 
 class Outcome(NamedTuple):
-    """How a run's commands ended; `message` says what was done, or why they failed."""
+    """How a run's commands ended.
+
+    Attributes:
+        ok: whether all went well.
+        message: what was done, or why they failed.
+        refusal: the sentence with which a command refused its options or its data; empty if it
+            failed otherwise.
+    """
 
     ok: bool
     message: str
+    refusal: str = ""
 
 
 Steps = Generator[Command, int, Outcome]  # commands out, exit codes in
@@ -82,16 +91,21 @@ def run_all(
     work: Mapping[str, Steps],
     n_at_once: int,
     report: Callable[[str, Outcome], None],
+    keeps_going: bool = True,
 ) -> dict[str, Outcome]:
     """Carry out the steps of each run, `n_at_once` runs at a time; a failed one stops no other.
+
+    Only a refusal stops the others, unless `keeps_going`, where no run has succeeded yet: they are
+    mostly refused for the same reason. Runs that are at work are carried out.
 
     Args:
         work: steps by the name of the run.
         n_at_once: at most so many processes.
-        report: is told of each run that has ended.
+        report: called for each run that has ended.
+        keeps_going: whether runs are started after a refusal, too.
 
     Returns:
-        How each ended. If this is interrupted, all processes are stopped first.
+        How each ended that was started. If this is interrupted, all processes are stopped first.
     """
     waiting, outcomes = deque(work.items()), {}
     slots = [_Slot(environment) for environment in environments(n_at_once)]
@@ -103,6 +117,9 @@ def run_all(
                 if outcome := slot.look():
                     outcomes[slot.name] = outcome
                     report(slot.name, outcome)
+                    succeeded = any(one.ok for one in outcomes.values())
+                    if outcome.refusal and not (succeeded or keeps_going):
+                        waiting.clear()
             time.sleep(_POLL)
     finally:
         for slot in slots:
@@ -175,4 +192,6 @@ def failure(command: Command, code: int) -> Outcome:
     first = max((n for n, line in enumerate(lines) if line.startswith(_PROMPT)), default=-1) + 1
     tail = [line[:_TAIL_WIDTH] for line in lines[first:][-_TAIL_LINES:]]
     head = f"{command.words[0]} failed with exit code {code}; the whole log: {command.log}"
-    return Outcome(False, "\n".join([head, *(f"  | {line}" for line in tail)]))
+    last = next((line for line in reversed(lines[first:]) if line.strip()), "")
+    refusal = last.removeprefix(_REFUSAL) if last.startswith(_REFUSAL) else ""
+    return Outcome(False, "\n".join([head, *(f"  | {line}" for line in tail)]), refusal)

@@ -56,13 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the processes, too
     progress = _Progress(len(work))
     try:
-        outcomes = run_all(work, args.jobs, progress.tell)
+        outcomes = run_all(work, args.jobs, progress.tell, args.keep_going)
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         return INTERRUPTED_CODE
+    if left := len(work) - len(outcomes):
+        refusal = next(one.refusal for one in outcomes.values() if one.refusal)
+        sys.stdout.write(
+            f"stopped: {left} of {len(work)} runs were not started, since the first was refused: "
+            f"{refusal}\nchange the options, or add --keep-going if the others differ\n"
+        )
     scored = [folder for folder in folders.values() if folder.path.is_dir()]
     show(scored, args.metric)
-    return 0 if all(outcome.ok for outcome in outcomes.values()) else 1
+    return 0 if not left and all(outcome.ok for outcome in outcomes.values()) else 1
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -81,6 +87,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--split", default=TEST, help=split)
     add("--jobs", type=positive_int, default=1, help="processes at a time (default: 1)")
     add("--metric", nargs="+", help="of the table; see emo_fairseq.protocols.collect")
+    keep = "start the other runs although the first one was refused (a wrong option, missing data)"
+    add("--keep-going", action="store_true", help=keep)
     add("--dry-run", action="store_true", help="print the training commands, and run nothing")
     add("runs_folder", type=Path, metavar="RUNS_FOLDER")
     add("overrides", nargs="*", metavar="OPTION=VALUE", help="Hydra's; with commas for choices")

@@ -36,7 +36,7 @@ from emo_fairseq.tasks.encoders import (
 )
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.objectives import Objectives
-from emo_fairseq.tasks.resumed_state import updates_of
+from emo_fairseq.tasks.resumed_state import has_optimizer, updates_of
 from emo_fairseq.tasks.saving import check_places, refuse_saving, refuse_undefined_loss
 from emo_fairseq.tasks.splits import build_split
 from emo_fairseq.tasks.staging import initialise
@@ -110,6 +110,7 @@ class EmotionPredictionTask(Objectives):
         elif needs_files:
             left_out = left_out_encoders(cfg, self.encoder_cards())
             load_pretrained(model, self.encoder_cards(), left_out)
+        self.describe_missing = model.missing_warning
         self.schedules = tune(model, cfg)
         if needs_files:
             leave_out_pretrained(model, cfg, self.cfg, self.encoder_cards())
@@ -119,6 +120,7 @@ class EmotionPredictionTask(Objectives):
         if resumed is not None:
             patience = self.state.patience
             self.surroundings.end_if_finished(resumed, updates_of(resumed), patience)
+            self.surroundings.check_optimizer_is_there(resumed, has_optimizer(resumed))
         if resumed is not None and any(encoder.frozen for encoder in model.encoders.values()):
             load_resumed(model, resumed)
         self._read_outputs_of_frozen(model)
@@ -142,6 +144,7 @@ class EmotionPredictionTask(Objectives):
         if self.trains and isinstance(criterion, EmotionCriterion):
             figures = figure_names(criterion.empty_statistics(), self.labels, self.auxiliary_labels)
             self.surroundings.check_metric(["loss", *figures], self.modalities)
+            self.check_metric_is_defined()
         return criterion
 
     def _read_outputs_of_frozen(self, model: Any) -> None:

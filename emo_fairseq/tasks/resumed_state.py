@@ -36,6 +36,11 @@ def updates_of(checkpoint: Path) -> int:
     return int(history[-1].get("num_updates", 0))
 
 
+def has_optimizer(checkpoint: Path) -> bool:
+    """Whether a checkpoint holds what its optimizer had learned, so that a training can go on."""
+    return load_torch_file(checkpoint, with_tensors=False).get("last_optimizer_state") is not None
+
+
 def read_state(checkpoint: Path) -> dict[str, Any]:
     """What the task knew when a checkpoint was written."""
     saved = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), {"task": TASK_NAME})

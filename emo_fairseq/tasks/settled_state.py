@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from omegaconf import open_dict
 from data_prep.provenance import SELECTED, Provenance
 from emo_fairseq import seed_flags
 from emo_fairseq.compat.early_stop import keep_patience
+from emo_fairseq.compat.kept_checkpoints import report_what_is_kept
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
@@ -44,6 +45,7 @@ from emo_fairseq.tasks.resumed_state import (
 )
 from emo_fairseq.tasks.saving import Saved
 from emo_fairseq.tasks.surroundings import Surroundings
+from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class SettledState(FairseqTask):
         self.saved = Saved(cfg, self.scored_provenance)
         self.boards = Boards(*self.surroundings.boards())
         self.leaks: tuple[str, ...] = ()  # of what is scored
+        self.describe_missing: Callable[[Collection[str]], str] | None = None  # of the model
         add = self.state.add_factory
         add("encoders", lambda: describe_encoders(source, self._resumed.get("encoders", {})))
         add("labels", lambda: facts.read_labels(source, self.target))
@@ -95,6 +98,7 @@ class SettledState(FairseqTask):
     def settle_state(self) -> None:
         """Read from the encoders and the training data whatever a checkpoint must carry."""
         self.surroundings.check_ranks()
+        self.surroundings.check_wandb()
         self.surroundings.check_subsets(TRAIN)
         self.surroundings.resume_from_newest()
         check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
@@ -116,6 +120,7 @@ class SettledState(FairseqTask):
         if self.surroundings.resets_meters():
             self.state.patience.clear()
         keep_patience(self.state.patience)
+        report_what_is_kept()
 
     def take(self, option: str, place: str | Path, provenance: Provenance | None) -> None:
         """Let what was made from other rows into this training, and keep the record of them.
@@ -164,6 +169,30 @@ class SettledState(FairseqTask):
             )
         logger.warning("--valid-subset %s: the model %s; allowed", split.name, leak)
         self.leaks = (*dict.fromkeys((*self.leaks, f"the model {leak}")),)
+
+    def check_metric_is_defined(self) -> None:
+        """Refuse to choose a checkpoint by what the truth of the valid split leaves undefined.
+
+        Raises:
+            UsageError: names the class or the axis.
+        """
+        chooses = self.surroundings.choosing_split()
+        if chooses is None:
+            return
+        metric = self.surroundings.metric()
+        if why := undefined_because(self, metric, chooses):
+            raise UsageError(
+                f"--best-checkpoint-metric {metric}: {why}, so that it is undefined and would keep "
+                "no checkpoint_best.pt; choose another metric, or give the split such rows"
+            )
+
+    def describe_undefined(self, metric: str) -> str:
+        """Why a metric was undefined in a validation."""
+        return describe_undefined(self, metric, self.surroundings.choosing_split() or "valid")
+
+    def missing_warning(self, missing: Collection[str]) -> str:
+        """What a user has to know of answers without these modalities; empty where nothing."""
+        return "" if self.describe_missing is None else self.describe_missing(missing)
 
     def _trained_on(self) -> Provenance:
         """The record of this training's own rows, and of all that it was given."""

@@ -47,6 +47,8 @@ def build_split(task: Any, name: str, for_training: bool) -> Any:
     if for_training and 0 in heard.values():
         silent = ", ".join(modality for modality, count in heard.items() if count == 0)
         raise UsageError(f"{part.file}: no row has {silent}; leave it out of --modality")
+    if warning := task.missing_warning(masked):
+        logger.warning("--mask-modality %s: %s", task.cfg.mask_modality, warning)
     leaves = {
         modality: MissingDataset(len(part.stored.utterances))
         if modality in masked

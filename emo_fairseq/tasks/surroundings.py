@@ -1,6 +1,8 @@
 """The options of other groups that the task must know of: how it is trained, and from where."""
 
+import importlib.util
 import logging
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,44 @@ class Surroundings:
             return None, None
         return self._whole.common.tensorboard_logdir, self._whole.common.wandb_project
 
+    def check_wandb(self) -> None:
+        """Refuse ``--wandb-project`` without wandb, which fairseq would pass over with a warning.
+
+        Raises:
+            UsageError: says what to install.
+        """
+        project = self._whole.common.wandb_project if self.trains() else None
+        if project and "wandb" not in sys.modules and importlib.util.find_spec("wandb") is None:
+            raise UsageError(
+                f"--wandb-project {project}: the library wandb is not installed, and nothing would "
+                "be logged there; `pip install wandb`, or leave the option out"
+            )
+
+    def check_optimizer_is_there(self, checkpoint: Path, has_optimizer: bool) -> None:
+        """Refuse to go on from a checkpoint without the state of its optimizer.
+
+        fairseq would load its weights and begin with 0 updates, a new warm-up and new moments of
+        Adam, in the middle of the epochs.
+
+        Args:
+            checkpoint: that is resumed.
+            has_optimizer: whether it holds that state.
+
+        Raises:
+            UsageError: says what to do instead.
+        """
+        options = self._whole.checkpoint
+        if has_optimizer or options.reset_optimizer:
+            return
+        if self._whole.optimization.max_epoch == _NO_EPOCH:  # nothing is trained
+            return
+        raise UsageError(
+            f"{checkpoint}: was saved with --no-save-optimizer-state, so its training cannot go "
+            "on: the count of updates, the warm-up and the moments of the optimizer would begin "
+            f"anew; begin a new training with its weights by --init-from {checkpoint} and another "
+            "--save-dir, or give --reset-optimizer --reset-lr-scheduler --reset-dataloader"
+        )
+
     def seed(self) -> int:
         """``--seed``; fairseq's default where there is no run."""
         return 1 if self._whole is None else int(self._whole.common.seed)
@@ -149,6 +189,10 @@ class Surroundings:
         logger.warning("%s %s: nothing is trained", checkpoint, why)
         self._whole.optimization.max_epoch = _NO_EPOCH
 
+    def metric(self) -> str:
+        """``--best-checkpoint-metric``."""
+        return str(self._whole.checkpoint.best_checkpoint_metric)
+
     def check_metric(self, figures: Collection[str], cases: Collection[str]) -> None:
         """Refuse to choose a checkpoint by what validation does not measure, or the worst by it.
 
@@ -164,7 +208,7 @@ class Surroundings:
         """
         if not self.trains() or self._whole.dataset.disable_validation:
             return
-        metric = str(self._whole.checkpoint.best_checkpoint_metric)
+        metric = self.metric()
         name, _, case = metric.partition("@")
         if metric not in figures and not (name in figures and {*case.split("+")} <= {*cases}):
             raise UsageError(

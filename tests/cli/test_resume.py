@@ -10,6 +10,8 @@ import pytest
 import torch
 from fairseq.file_io import PathManager
 
+from emo_fairseq.errors import UsageError
+
 # 32 utterances in batches of 4 are 8 updates an epoch: the third checkpoint lies within the second.
 COMMAND = """--modality text+speech --speech-input log_mel --batch-size 4 --seed 5
     --max-update 60 --save-interval-updates 3 --keep-interval-updates 2
@@ -107,3 +109,13 @@ def test_a_copy_cut_short_leaves_the_old_checkpoint(monkeypatch, tmp_path):
     assert last.read_bytes() == b"old"
     assert PathManager.copy(str(best), str(last), overwrite=True)
     assert last.read_bytes() == b"new"
+
+
+def test_a_training_without_its_optimizer_does_not_go_on(fairseq, commands, toy_corpus, tmp_path):
+    place = f"--data {toy_corpus} --save-dir {tmp_path} --modality text --batch-size 16"
+    words = [commands["train"], place, "--no-save-optimizer-state"]
+    fairseq("train", *words, "--max-epoch 1 --disable-validation")
+    with pytest.raises(UsageError, match=r"checkpoint_last.pt: was saved with --no-save-optimizer"):
+        fairseq("train", *words, "--max-epoch 2 --disable-validation")
+    reset = "--reset-optimizer --reset-lr-scheduler --reset-dataloader"
+    fairseq("train", *words, f"--max-epoch 1 --disable-validation {reset}")

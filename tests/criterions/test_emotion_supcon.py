@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from term_cases import Net, Task, make_rows, step, supcon, write_rows
 
-from data_prep.schema import Corpus, Utterance, write_corpus
+from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig, EmotionSupConCriterion
 from emo_fairseq.errors import UsageError
 
@@ -153,6 +153,22 @@ def test_the_threshold_is_a_quantile_of_the_train_split_unless_given(folder: Pat
     assert threshold() == pytest.approx(np.quantile(known, 0.5))
     assert threshold(prototype_quantile=0.2) == pytest.approx(np.quantile(known, 0.2))
     assert threshold(prototype_threshold=0.3) == 0.3
+
+
+def test_a_threshold_beyond_every_row_is_warned_of(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = Task(folder, read_manifest(folder / "train.tsv"))
+    known = task.class_prototypes
+    known.require("v3")
+    distances = known.distances(task.split)
+    farthest = float(np.nanmax(distances))
+    supcon(task, supcon_weighting="v3", prototype_threshold=farthest)
+    assert "has no effect" not in caplog.text, "the farthest row weighs 0.1"
+    supcon(task, supcon_weighting="v3", prototype_threshold=farthest + 0.01)
+    (said,) = [message for message in caplog.messages if "has no effect" in message]
+    assert f"lies at {farthest:.4f} from its prototype" in said
+    assert f"which is {np.nanquantile(distances, 0.5):.4f}" in said
 
 
 def test_the_threshold_stays_when_prototypes_have_moved(folder: Path) -> None:

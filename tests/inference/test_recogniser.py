@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from fairseq.dataclass.utils import merge_with_parent
+from omegaconf import OmegaConf
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.models.roberta_emo import RobertaEMOConfig, RobertaEMOModel
 from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY
 
 BOTH = "--modality text+speech --speech-input log_mel"
@@ -75,6 +77,32 @@ def test_what_an_item_lacks_is_masked_as_in_training(both, trained_models, toy_c
     assert beside[0].seconds is None
     assert both.predict(audio[0]).modalities == ("speech",)
     assert both.predict(audio[0]).text is None
+
+
+def test_an_answer_without_a_modality_is_flagged(both, trained_models, toy_corpus, rows_of, caplog):
+    """Of a model that was trained without modality dropout; one warning for all such items."""
+    audio, text = rows_of(toy_corpus)
+    found = both.predict([None, None, audio[2]], text[:3])
+    said = "without speech: the model was trained without --modality-dropout"
+    assert [[w.startswith(said) for w in p.warnings] for p in found] == [[True], [True], []]
+    assert found[0].as_dict()["warnings"] == list(found[0].warnings)
+    assert "without text: " in both.predict(audio[0]).warnings[0]
+    robust = trained_models.folder(f"{BOTH} --modality-dropout 0.2")
+    assert RobertaEMOModel.from_pretrained(robust, "cpu").predict(text=text[0]).warnings == ()
+
+
+@pytest.mark.parametrize(("dropout", "is_warned"), [(0.0, True), (0.2, False)])
+def test_scoring_with_a_masked_modality_is_warned_of(
+    dropout, is_warned, make_task, toy_corpus, caplog
+):
+    options = {"modality": "text+speech", "speech_input": "log_mel"}
+    state = make_task(toy_corpus, **options).state_dict()
+    scored = make_task(toy_corpus, from_checkpoint=True, mask_modality="speech", **options)
+    scored.load_state_dict(state)
+    config = OmegaConf.create({"_name": "robertaEMO_tiny", "modality_dropout": dropout})
+    scored.build_model(merge_with_parent(RobertaEMOConfig(), config), from_checkpoint=True)
+    scored.load_dataset("test")
+    assert ("--mask-modality speech: without speech: the model was" in caplog.text) == is_warned
 
 
 SECONDS = np.arange(11025) / 11025
@@ -232,7 +260,7 @@ def test_plain_values(both):
         "modalities": ["text"],
         "text": said.text,
         "seconds": None,
-        "warnings": [],
+        "warnings": list(said.warnings),
         "embedding": said.embedding.tolist(),
     }
     assert both.predict(text=[]) == []

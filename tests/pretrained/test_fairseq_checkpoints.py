@@ -297,6 +297,30 @@ def test_roberta_keeps_its_dropout(tmp_path: Path) -> None:
     assert (size["dropout"], size["attention_dropout"]) == (0.3, 0.25)
 
 
+@pytest.mark.parametrize("name", ["roberta", "wav2vec2-base", "hubert-base", "wav2vec"])
+def test_every_dropout_of_its_own_can_be_set(name: str, tmp_path: Path) -> None:
+    """fairseq keeps some as modules and others as numbers that it hands to functions."""
+    family = FAMILIES[name]
+    place = family.build().save(tmp_path / "tiny.pt")
+    card = describe_fairseq(place, family.modality)
+    plain, none = (build_fairseq(card.with_dropout(p)) for p in (None, 0.0))
+    changed = build_fairseq(card.with_dropout(0.37))
+    for encoder in (plain, none, changed):
+        load_fairseq(encoder, card)
+    fixed = {name for name, x in plain.named_modules() if "feature_extractor.conv" in name}
+    values = {float(x.p) for n, x in changed.named_modules() if hasattr(x, "p") and n not in fixed}
+    assert values == {0.37}, "but for convolutions, where fairseq itself has 0"
+    assert {float(x.p) for x in none.modules() if hasattr(x, "p")} == {0.0}
+    batch = batch_of(family, [family.row(length) for length in family.lengths[:2]])
+
+    def features(encoder: Encoder) -> Tensor:
+        torch.manual_seed(1)
+        return encoder.layers(*batch)[0][-1]
+
+    assert torch.equal(features(changed.eval()), features(plain.eval()))
+    assert not torch.equal(features(changed.train()), features(changed.eval()))
+
+
 # -- wav2vec 2.0 and its kin -----------------------------------------------------------------------
 
 

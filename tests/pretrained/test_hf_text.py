@@ -320,3 +320,33 @@ def test_digests_tell_weights_apart(folder: Folder, tmp_path: Path) -> None:
         pretrained.describe("text", f"hf:{p}").weights for p in (folder("bert"), same, other)
     ]
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("family", ["bert", "mpnet", "distilbert"])
+def test_dropout_of_its_own_can_be_set_and_acts_in_training_alone(
+    folder: Folder, family: str
+) -> None:
+    place = folder(family)
+    card = pretrained.describe("text", f"hf:{place}")
+    plain = load(place)
+    changed = pretrained.build(card.with_dropout(0.37))
+    pretrained.load(changed, card)
+    batch = torch.stack([tokens_of(place, "so happy today")[0]] * 2)
+    padding_mask = torch.zeros_like(batch, dtype=torch.bool)
+
+    def features(encoder: Encoder) -> Tensor:
+        torch.manual_seed(1)
+        return encoder.layers(batch, padding_mask)[0][-1]
+
+    before = {x.p for x in plain.modules() if isinstance(x, torch.nn.Dropout)}
+    assert 0.37 not in before
+    now = [x.p for x in changed.modules() if isinstance(x, torch.nn.Dropout)]
+    assert len(now) > 2
+    assert set(now) == {0.37}
+    torch.testing.assert_close(features(changed.eval()), features(plain.eval()), rtol=0, atol=0)
+    with_own, with_more = features(plain.train()), features(changed.train())
+    assert not torch.equal(with_own, with_more)
+    none = pretrained.build(card.with_dropout(0.0))
+    pretrained.load(none, card)
+    torch.testing.assert_close(features(none.train()), features(plain.eval()))
+    assert card.with_dropout(None) is card

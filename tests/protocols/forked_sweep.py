@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -127,7 +126,7 @@ def _run(command: Any, pauses: bool) -> NoReturn:
     except SystemExit as stop:
         code = int(stop.code or 0)
     except BaseException:
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # as the interpreter does
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -37,6 +37,27 @@ def ignore(name, outcome):
     pass
 
 
+@pytest.mark.parametrize(
+    ("codes", "keeps_going", "n_run"),
+    [
+        (["refused", "fine", "fine"], False, 1),
+        (["refused", "fine", "fine"], True, 3),
+        (["fine", "refused", "fine"], False, 3),
+        (["1 / 0", "fine"], False, 2),
+    ],
+)
+def test_a_refusal_before_any_success_stops_what_waits(codes, keeps_going, n_run, tmp_path):
+    words = {"refused": "import sys; sys.exit('error: --data x: no')", "fine": "print('fine')"}
+    work = {
+        str(n): steps(python(words.get(code, code), tmp_path / f"{n}.log"))
+        for n, code in enumerate(codes)
+    }
+    outcomes = run_all(work, 1, ignore, keeps_going)
+    assert len(outcomes) == n_run
+    refusals = [one.refusal for one in outcomes.values()]
+    assert refusals.count("--data x: no") == codes.count("refused")
+
+
 def test_two_at_a_time(tmp_path):
     """Each waits for the other."""
     files = tmp_path / "one", tmp_path / "two"
@@ -70,7 +91,7 @@ def test_a_mistake_ends_one_run_alone(tmp_path):
         yield
 
     outcomes = run_all({"bad": mistaken(), "good": steps()}, 1, ignore)
-    assert outcomes == {"bad": (False, "nothing to score"), "good": (True, "done")}
+    assert outcomes == {"bad": Outcome(False, "nothing to score"), "good": Outcome(True, "done")}
 
 
 def test_an_interruption_stops_the_processes(tmp_path):

@@ -178,11 +178,17 @@ def test_a_test_set_that_is_none(config_dir, tmp_path, more, match):
         sweep.main(arguments(config_dir, tmp_path / "runs", *more, "--dry-run"))
 
 
-def test_a_failed_run_stops_no_other(config_dir, data, tmp_path, capsys):
+def test_a_refused_run_stops_the_others_unless_told_to_go_on(config_dir, data, tmp_path, capsys):
     """It is told with the end of its log; the exit code is 1."""
     words = arguments(
         config_dir, tmp_path / "runs", "task.modality=nonsense,speech", "++task.fold=k_fold/1"
     )
+    first = ForkedSweep("sweep", words, tmp_path / "first.log")
+    assert first.wait() == 1
+    assert "stopped: 1 of 2 runs were not started, since the first was refused: " in first.output
+    assert "add --keep-going" in first.output
+    assert "[2/2]" not in first.output
+    words.append("--keep-going")
     sweeping = ForkedSweep("sweep", words, tmp_path / "out.log")
     assert sweeping.wait() == 1
     failed, done = (

@@ -1,5 +1,6 @@
 """What a task reads of the options round its own."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ def training(**sections: Any) -> Surroundings:
     checkpoint = {"restore_file": "checkpoint_last.pt", "save_dir": "nowhere"}
     return surroundings(
         optimizer={"_name": "adam"},
-        dataset=dataset | sections.get("dataset", {}),
-        checkpoint=checkpoint | sections.get("checkpoint", {}),
+        dataset=dataset | sections.pop("dataset", {}),
+        checkpoint=checkpoint | sections.pop("checkpoint", {}),
+        **sections,
     )
 
 
@@ -63,3 +65,28 @@ def test_every_checkpoint_that_a_training_begins_from_is_named(tmp_path: Path) -
     last.touch()
     assert training(checkpoint=options).weights_to_take() == {"--restore-file": last}
     assert surroundings().weights_to_take() == {}
+
+
+def test_a_board_whose_library_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = training(common={"wandb_project": "emotions"})
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.delitem(sys.modules, "wandb")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"--wandb-project emotions: .* `pip install wandb`, or"):
+        logged.check_wandb()
+    training(common={"wandb_project": None}).check_wandb()
+    monkeypatch.setitem(sys.modules, "wandb", object())
+    logged.check_wandb()
+
+
+def test_a_training_does_not_go_on_without_its_optimizer() -> None:
+    file = Path("checkpoint_last.pt")
+    plain = {"reset_optimizer": False}
+    resumed = training(checkpoint=plain, optimization={"max_epoch": 3})
+    resumed.check_optimizer_is_there(file, has_optimizer=True)
+    with pytest.raises(UsageError, match=r"--no-save-optimizer-state, .*--init-from checkpoint_"):
+        resumed.check_optimizer_is_there(file, has_optimizer=False)
+    ended = training(checkpoint=plain, optimization={"max_epoch": -1})
+    ended.check_optimizer_is_there(file, has_optimizer=False)
+    anew = training(checkpoint={"reset_optimizer": True}, optimization={"max_epoch": 3})
+    anew.check_optimizer_is_there(file, has_optimizer=False)

@@ -1,0 +1,70 @@
+"""A metric that is undefined chooses no checkpoint: say so, at the validation and at the end.
+
+fairseq keeps the best value by max() or min(), which a NaN (the CCC of constant predictions) makes
+forget what it was, so that a worse checkpoint would later take the place of the best. Without any
+defined value there is no ``checkpoint_best.pt``, and fairseq ends as if all were well.
+"""
+
+import logging
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fairseq.distributed.utils import is_master
+
+from emo_fairseq.compat.patching import wrap
+
+logger = logging.getLogger(__name__)
+
+
+def choose_by_numbers(save: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap fairseq's ``save_checkpoint``: an undefined metric chooses nothing, with a warning."""
+
+    def save_checkpoint(cfg: Any, trainer: Any, epoch_itr: Any, val_loss: float | None) -> Any:
+        if val_loss is None or not math.isnan(val_loss):
+            return save(cfg, trainer, epoch_itr, val_loss)
+        describe = getattr(trainer.task, "describe_undefined", None)
+        logger.warning(
+            "--best-checkpoint-metric %s is undefined (NaN) in the validation of epoch %d, so that "
+            "it chooses no checkpoint%s",
+            *(cfg.best_checkpoint_metric, epoch_itr.epoch),
+            f": {describe(cfg.best_checkpoint_metric)}" if describe is not None else "",
+        )
+        return save(cfg, trainer, epoch_itr, None)
+
+    return save_checkpoint
+
+
+def report_what_is_kept() -> None:
+    """Let fairseq-train end with a warning where no ``checkpoint_best.pt`` was kept."""
+    if (module := sys.modules.get("fairseq_cli.train")) is not None:
+        wrap(module, "train", _report_at_the_end)
+
+
+def _report_at_the_end(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
+    def train(cfg: Any, trainer: Any, task: Any, epoch_itr: Any) -> Any:
+        losses, stops = train_epoch(cfg, trainer, task, epoch_itr)
+        if stops or epoch_itr.next_epoch_idx > (cfg.optimization.max_epoch or math.inf):
+            _report(cfg)
+        return losses, stops
+
+    return train
+
+
+def _report(cfg: Any) -> None:
+    options = cfg.checkpoint
+    if options.no_save or cfg.dataset.disable_validation:
+        return
+    suffix = options.get("checkpoint_suffix") or ""
+    best = Path(options.save_dir) / f"checkpoint_best{suffix}.pt"
+    if best.is_file() or not is_master(cfg.distributed_training):
+        return
+    last = best.with_name(f"checkpoint_last{suffix}.pt")
+    kept = f"{last.name} is the model after the last update" if last.is_file() else "nothing is"
+    logger.warning(
+        "%s: no %s was kept, since --best-checkpoint-metric %s was defined in no validation; %s, "
+        "which no set has chosen",
+        *(options.save_dir, best.name, options.best_checkpoint_metric, kept),
+    )
