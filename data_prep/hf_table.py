@@ -35,7 +35,7 @@ from data_prep.tables.hf_columns import map_columns, map_features
 from data_prep.tables.hf_files import find_shards
 from data_prep.tables.hf_load import ROW_ID, Loaded, Plan, load, write_features
 from data_prep.tables.options import recipe_of, table_parser, tables_of
-from data_prep.tables.reader import Table, check_has_rows, open_table
+from data_prep.tables.reader import Table, check_has_columns, check_has_rows, open_table
 from data_prep.tables.recipe import TableRecipe, check_recipe
 
 STORED_NOTE = "audio was written into this folder: train without --data-raw"
@@ -93,6 +93,7 @@ def _plan(
     for tables in sources.values():
         check_has_rows(*tables)
     first = next(iter(sources.values()))[0]
+    check_has_columns(first)
     try:
         folders = map_features([c for c in first.columns if c not in ignored], features)
         columns = map_columns(first.columns, recipe.columns, [*ignored, *folders.values()])

@@ -144,7 +144,9 @@ def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
             order = tuple(sort_labels(found))
             corpus.notes.append(f"no order was given for {key}: its labels are sorted")
         else:
-            raise ValueError(f"column {recipe.columns[key]} holds no {key} label at all")
+            place = f"{records[0].file}: " if records else ""
+            column = recipe.columns[key]
+            raise ValueError(f"{place}column {column} holds no {key} label at all")
         corpus.labels[key] = order
 
 

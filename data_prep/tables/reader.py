@@ -143,12 +143,17 @@ def check_has_rows(*tables: Table) -> None:
         raise ManifestError(Fault(str(path), None, "has no rows", "leave the file out"))
 
 
+def check_has_columns(table: Table) -> None:
+    """Raise ManifestError where the table has no rows, or JSON lines none of which can be read."""
+    check_has_rows(table)
+    if not table.columns and (fault := next(table.rows()).fault) is not None:
+        raise ManifestError(fault)
+
+
 def require_columns(table: Table, required: Iterable[str]) -> None:
     """Raise ManifestError where the table has no rows, or lacks a column."""
-    check_has_rows(table)
+    check_has_columns(table)
     columns = table.columns
-    if not columns and (fault := next(table.rows()).fault) is not None:
-        raise ManifestError(fault)  # of JSON lines none of which can be read
     if missing := [name for name in required if name not in columns]:
         what = f"no column {', '.join(missing)}"
         remedy = f"its columns are {', '.join(map(_name, columns)) or 'none'}"

@@ -309,3 +309,17 @@ def test_what_is_no_table_is_refused_by_every_command(
         with pytest.raises(ValueError, match=because) as error:
             command()
         assert name in str(error.value)
+
+
+def test_json_lines_none_of_which_can_be_read(tmp_path: Path) -> None:
+    """They name no columns, which is not what is wrong with them."""
+    table = tmp_path / "t.jsonl"
+    table.write_text("{oops\n[1]\n")
+    for prepare in (
+        lambda: prepare_table({"train": table}, tmp_path / "out", RECIPE),
+        lambda: prepare_hf_table({"train": [open_table(table)]}, tmp_path / "out", RECIPE),
+    ):
+        with pytest.raises(ValueError, match=r"t.jsonl: row 1: not JSON"):
+            prepare()
+    errors = [item.error or "" for item in table_rows(table, Columns())]
+    assert ["not JSON (" in errors[0], "not a JSON object" in errors[1]] == [True, True]
