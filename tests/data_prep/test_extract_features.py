@@ -9,6 +9,7 @@ import hf_folders
 import numpy as np
 import pytest
 import soundfile
+import three_tones
 import torch
 import transformers
 from pretrained import tiny_checkpoints
@@ -159,6 +160,25 @@ def test_speech_of_a_pretrained_encoder(data_dir: Path, wav2vec2: Path, layer: s
         np.testing.assert_allclose(
             stored[position], expected[0, :, 0].numpy(), rtol=2e-3, atol=2e-3
         )
+
+
+def test_segments_of_a_pretrained_encoder(tmp_path: Path, wav2vec2: Path) -> None:
+    three_tones.write_recording(tmp_path / "long.wav", rate=16_000)
+    whole = load_audio(tmp_path / "long.wav")
+    clips = []
+    for number, row in enumerate(three_tones.rows()):
+        part = whole[number * three_tones.FRAMES :][: three_tones.FRAMES]
+        soundfile.write(tmp_path / f"{number}.wav", part, 16_000, "FLOAT")
+        clips.append(replace(row, audio=f"{number}.wav", start=None, end=None))
+    options = ("--encoder", f"fairseq:{wav2vec2}", "--dtype", "float32")
+    found = {}
+    for name, rows in (("parts", three_tones.rows()), ("clips", clips)):
+        corpus = Corpus("tones", labels={"emotion": ("sad", "glad")})
+        write_corpus(tmp_path / name, corpus, {"train": rows})
+        found[name] = extract(tmp_path / name, *options, "--data-raw", str(tmp_path))
+    for number in range(3):
+        np.testing.assert_allclose(found["parts"][number], found["clips"][number], atol=1e-6)
+    assert np.abs(found["parts"][0] - found["parts"][1]).max() > 0.01
 
 
 @pytest.mark.parametrize(("pool", "width"), [("mean", 16), ("mean_std", 32)])
