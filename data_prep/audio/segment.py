@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 class AudioSegment:
     """An audio file from `start` to `end`, in seconds; by default the whole file.
 
-    Raises ValueError for times that are no segment: below 0, not finite, `end` not after `start`.
+    A string becomes a Path. Raises ValueError for times that are no segment: below 0, not finite,
+    `end` not after `start`.
     """
 
     path: Path
