@@ -20,6 +20,7 @@ from data_prep.records import ManifestError
 
 # A file changed twice within the clock's tick looks unchanged: what is younger is not remembered.
 _SETTLED_SECONDS = 2.0
+_MEMORY = "digests.json"
 _LARGE = 1 << 30  # bytes from which on a progress bar is shown
 _MAX_BYTES = 2**28  # of a memory: two million files
 _MOST_REMEMBERED = 10_000  # in the user's own memory, which is read whole each time
@@ -82,9 +83,13 @@ def user_memory() -> Path:
     Data dirs and model folders may be read-only, and are read by several users. The environment
     variable EMO_FAIRSEQ_CACHE names another folder.
     """
-    own = os.environ.get("EMO_FAIRSEQ_CACHE")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(own) if own else cache / "emo_fairseq") / "digests.json"
+    if own := os.environ.get("EMO_FAIRSEQ_CACHE"):
+        return Path(own) / _MEMORY
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home, as in containers: nothing is remembered
+        cache = Path(os.devnull)
+    return cache / "emo_fairseq" / _MEMORY
 
 
 def _remembered(

@@ -157,6 +157,21 @@ def test_where_nothing_can_be_remembered_files_are_read_again(
     assert hashed == ["a.bin"] * 2
 
 
+def test_a_user_without_a_home_remembers_nothing(
+    tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("EMO_FAIRSEQ_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"content")
+    assert digests.digest_once(file) == digests.digest_once(file)
+    assert hashed == ["a.bin"] * 2
+
+
 def test_the_memory_does_not_grow_for_ever(tmp_path: Path, hashed: list[str]) -> None:
     entries = {f"/gone/{n}": [1, 2, 3, 4, "x"] for n in range(digests._MOST_REMEMBERED)}
     digests.user_memory().parent.mkdir()
