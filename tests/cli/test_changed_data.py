@@ -13,7 +13,7 @@ from in_process import TRAIN
 
 from data_prep.features.stored import write_split
 from data_prep.schema import read_corpus, read_manifest
-from data_prep.tokens.folder import DICT_FILE
+from data_prep.tokens.folder import DICT_FILE, TOKENIZER_FILE
 from emo_fairseq.errors import UsageError
 
 TEXT = "--modality text --batch-size 8"
@@ -54,6 +54,8 @@ def fit_tokenizer_again(folder: Path) -> None:
     text.unlink()
     text.mkdir()
     for file in own.iterdir():
+        if file.name == TOKENIZER_FILE:
+            continue  # it has the digest of the dictionary of before
         (text / file.name).write_bytes(file.read_bytes())
     lines = (text / DICT_FILE).read_text().splitlines()
     (text / DICT_FILE).write_text("\n".join(reversed(lines)) + "\n")
