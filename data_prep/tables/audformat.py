@@ -162,7 +162,9 @@ def _join(
         for key, cells in _rows(table):
             what = f"table {name}: {key[0]}"
             if split and split_of.setdefault(key, split) != split:
-                faults.append(Fault(str(header), None, f"{what} is in {split_of[key]} too", "mend"))
+                faults.append(
+                    Fault(str(header), None, f"{what} is in {split_of[key]} too", "keep it in one")
+                )
             row = rows.setdefault(key, {})
             for column, value in cells.items():
                 if value and row.setdefault(column, value) != value:

@@ -89,7 +89,7 @@ def table_parser(description: str) -> argparse.ArgumentParser:
     add("--encoding", default="utf-8-sig", help="of the table (default: UTF-8)")
     add("--no-quotes", action="store_true", help="a quote is a quote, and encloses no cell")
     add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
-    add("--normalise-text", action="store_true", help="mend mojibake, curly quotes, dashes")
+    add("--normalise-text", action="store_true", help="repair mojibake, curly quotes, dashes")
     add("--data-raw", type=Path, metavar="DIR", help="folder that audio paths start from")
     add("--drop-bad-audio", action="store_true", help="drop and list bad files; else they stop us")
     add("--vad-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="such as 1 5")

@@ -244,7 +244,7 @@ class _RowReader:
         try:
             return parse(value)
         except ValueError:
-            remedy = "mend it, or empty the field; --missing names values that mean empty"
+            remedy = "correct it, or empty the field; --missing names values that mean empty"
             self.faults.append((f"{name} is {value!r}, not {wanted}", remedy))
             return None
 
