@@ -5,6 +5,7 @@ The same as `python -m data_prep.table`, with its options, but for this:
   or of an audformat database (db.yaml), whose splits are those of its tables.
 - A column of a known name fills its field unasked: a field's own name; transcript; valence, arousal
   and dominance as EmoVal, EmoAct, EmoDom or V, A, D; audformat's file, beside start and end.
+  start and end are not read unasked where the table holds the sound of each row itself.
   --column has the last word, --ignore takes a column out, and corpus.yaml says what filled what.
   VAD needs its scale, such as --vad-scale 1 5.
 - Audio may be a struct {bytes, path}: bytes are written to OUT_DIR/audio; a path alone starts from
@@ -31,7 +32,8 @@ from data_prep.command_line import run
 from data_prep.schema import LABEL_COLUMNS, Corpus
 from data_prep.table import prepare_table
 from data_prep.tables.audformat import HEADER, open_audformat
-from data_prep.tables.hf_columns import map_columns, map_features
+from data_prep.tables.hf_cells import as_sound
+from data_prep.tables.hf_columns import TIMES, map_columns, map_features
 from data_prep.tables.hf_files import find_shards
 from data_prep.tables.hf_load import ROW_ID, Loaded, Plan, load, write_features
 from data_prep.tables.options import recipe_of, table_parser, tables_of
@@ -99,6 +101,9 @@ def _plan(
         columns = map_columns(first.columns, recipe.columns, [*ignored, *folders.values()])
     except ValueError as error:
         raise ValueError(f"{first.path}: {error}") from None
+    unasked = [field for field in TIMES if field in columns and field not in recipe.columns]
+    if unasked and _holds_sound(first, columns["audio"]):
+        columns = {field: name for field, name in columns.items() if field not in unasked}
     notes = [f"columns: {', '.join(f'{f}={c}' for f, c in columns.items()) or 'none'}"]
     notes += [f"features/{name}: column {column}" for name, column in folders.items()]
     if "id" not in columns:
@@ -118,6 +123,18 @@ def _plan(
         recipe, columns=columns, label_order=order, class_names=names, notes=notes, unread=unread
     )
     return plan, recipe
+
+
+def _holds_sound(table: Table, column: str) -> bool:
+    """Whether the first audio of a table is the sound itself: a clip, whose times are elsewhere."""
+    for row in table.rows({column}):
+        try:
+            sound = as_sound(row.cells.get(column))
+        except ValueError:
+            return False  # which is refused when the rows are read
+        if sound is not None:
+            return sound.content is not None
+    return False
 
 
 def _order(

@@ -111,6 +111,8 @@ def segment_fault(
     audio: str | None, start: float | None, end: float | None
 ) -> tuple[str, str] | None:
     """Return (what, remedy) where `start` and `end` are no segment of `audio`, else None."""
+    if start is None and end is None:
+        return None
     times = {"start": start, "end": end}
     for name, time in times.items():
         if time is not None and not 0.0 <= time < math.inf:  # NaN fails too

@@ -302,6 +302,28 @@ def test_published_times_of_another_name_are_refused(
     assert published(folder, source, *more) == 0
 
 
+def test_sounds_that_the_table_holds_are_cut_already(folder: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = importlib.import_module("pyarrow.parquet")
+    content = (folder / "long.wav").read_bytes()
+    clips = [None, *({"bytes": content, "path": f"{name}.wav"} for name in "ab")]
+    columns = {**ROWS, "text": ["x", "y", "z"], "audio": clips, "start": [0.0, 60.0, 70.0]}
+    del columns["file"]
+    parquet.write_table(pa.table({**columns, "end": [0.5, 61.5, 71.5]}), folder / "t.parquet")
+    words = [str(folder / "t.parquet"), str(folder / "out"), "--name", "x"]
+    assert hf_table.main([*words, "--split-column", "split"]) == 0
+    rows = read(folder)
+    assert [(row.start, row.end, row.n_samples) for row in rows] == [
+        (None, None, None),
+        (None, None, 24_000),
+        (None, None, 24_000),
+    ]
+    notes = read_corpus(folder / "out").notes
+    assert "start" not in notes[0]
+    assert any("columns start and end are not read" in note for note in notes)
+    assert hf_table.main([*words, "--split-column", "split", "--column", "start=start"]) == 1
+
+
 def test_times_of_texts_alone_are_no_segments(folder: Path) -> None:
     columns = {**ROWS, "text": ["a", "b", "c"]}
     del columns["file"]
