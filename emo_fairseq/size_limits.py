@@ -20,7 +20,8 @@ MAX_COUNT = 1024  # of layers, heads and the like; the deepest published encoder
 MAX_SIZE = 2**24  # of any other whole number in a configuration
 
 _COUNTED = re.compile(r"(layers?|heads|depths?|blocks|groups|experts)$")
-_WIDTHS = ("hidden_size", "intermediate_size", "vocab_size")  # in any model's configuration
+_WIDTHS = ("hidden_size", "intermediate_size")  # in any model's configuration
+_WORDS = "vocab_size"  # of an encoder of speech that of a head which may not be stored
 # Building may make a tensor twice (a parametrization) or throw some away (a head).
 _SLACK = 4
 _FEW_TENSORS, _FEW_ELEMENTS = 1024, 2**24
@@ -65,7 +66,8 @@ def check_stored(
             raise UsageError(
                 f"{where}{name} is {value}, and {len(shapes)} tensors are stored; {remedy}"
             )
-        if name in _WIDTHS and value not in widths:
+        is_odd = value not in widths if name in _WIDTHS else value > max(widths, default=0)
+        if name in (*_WIDTHS, _WORDS) and is_odd:
             raise UsageError(f"{where}{name} is {value}, and no stored tensor is as wide; {remedy}")
 
 
