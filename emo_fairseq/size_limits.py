@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -56,7 +56,7 @@ def check_stored(
         remedy: the end of the sentence.
 
     Raises:
-        UsageError: more layers than tensors, or a width that no tensor has.
+        UsageError: more layers than tensors, or a width above that of every tensor.
     """
     widths = {width for shape in shapes.values() for width in shape}
     for name, value in options.items():
@@ -82,12 +82,25 @@ def _numbers(value: Any, path: str) -> Iterator[tuple[str, int]]:
         yield path, value
 
 
+class Stored(NamedTuple):
+    """How much a file of tensors holds."""
+
+    n_tensors: int
+    n_elements: int
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Any]) -> "Stored":
+        """Count the tensors of a state dict."""
+        shapes = [value.shape for value in tensors.values() if isinstance(value, Tensor)]
+        return cls(len(shapes), sum(map(math.prod, shapes)))
+
+
 @contextmanager
-def build_within(stored: Mapping[str, Tensor] | None, where: str, remedy: str) -> Iterator[None]:
+def build_within(stored: Stored | None, where: str, remedy: str) -> Iterator[None]:
     """Stop the building of a model that has far more parameters than are stored for it.
 
     Args:
-        stored: the tensors of its state dict, or None where they are elsewhere.
+        stored: what its state dict holds, or None where the tensors are elsewhere.
         where: the file that describes the model.
         remedy: the end of the sentence.
 
@@ -96,9 +109,8 @@ def build_within(stored: Mapping[str, Tensor] | None, where: str, remedy: str) -
     """
     max_tensors, max_elements = _ANY_TENSORS, _ANY_ELEMENTS
     if stored is not None:
-        n_elements = sum(math.prod(tensor.shape) for tensor in stored.values())
-        max_tensors = _SLACK * len(stored) + _FEW_TENSORS
-        max_elements = _SLACK * n_elements + _FEW_ELEMENTS
+        max_tensors = _SLACK * stored.n_tensors + _FEW_TENSORS
+        max_elements = _SLACK * stored.n_elements + _FEW_ELEMENTS
     n_built = n_filled = 0
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
@@ -108,7 +120,7 @@ def build_within(stored: Mapping[str, Tensor] | None, where: str, remedy: str) -
         n_built += 1
         n_filled += math.prod(parameter.shape)
         if n_built > max_tensors or n_filled > max_elements:
-            held = "" if stored is None else f", and {len(stored)} tensors are stored with it"
+            held = "" if stored is None else f", and {stored.n_tensors} tensors are stored with it"
             raise UsageError(
                 f"{where}: describes a model of more than {n_filled:.3g} numbers in {n_built} "
                 f"tensors{held}; {remedy}"

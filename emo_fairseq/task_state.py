@@ -13,6 +13,7 @@ from data_prep.schema import ManifestError
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import INPUTS
 from emo_fairseq.modalities import MODALITIES
+from emo_fairseq.size_limits import Stored
 
 MAX_VOCABULARY = 2**24  # symbols; the largest published ones have 2**18
 
@@ -233,6 +234,20 @@ class PortableState(CoreState):
     """The `state` in the config.json of a model folder."""
 
     prototypes: PortablePrototypes | None = None
+
+
+class LoadedState(dict[str, Any]):
+    """The task's part of a checkpoint, and how much the model's part holds.
+
+    Args:
+        state: the task's part.
+        file: the checkpoint.
+        stored: None where the checkpoint holds a part of the model alone.
+    """
+
+    def __init__(self, state: Mapping[str, Any], file: str, stored: Stored | None) -> None:
+        super().__init__(state)
+        self.file, self.stored = file, stored
 
 
 def check_task_state(state: object, file: str | Path) -> None:

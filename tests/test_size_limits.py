@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.size_limits import MAX_COUNT, MAX_SIZE, build_within, check_sizes
+from emo_fairseq.size_limits import MAX_COUNT, MAX_SIZE, Stored, build_within, check_sizes
 
 
 @pytest.mark.parametrize(
@@ -39,18 +39,21 @@ def test_more_layers_than_are_stored_are_not_built() -> None:
     stored = {"weight": torch.zeros(2, 2)}
     begun = time.monotonic()
     message = r"f: describes a model of more than .* in \d+ tensors, and 1 tensors are stored"
-    with pytest.raises(UsageError, match=message), build_within(stored, "f", "write it again"):
+    with (
+        pytest.raises(UsageError, match=message),
+        build_within(Stored.of(stored), "f", "write it again"),
+    ):
         nn.Sequential(*(nn.Linear(2, 2) for _ in range(10**7)))
     assert time.monotonic() - begun < 20
 
 
 def test_a_larger_tensor_than_is_stored_is_not_filled() -> None:
     stored, match = {"a": torch.zeros(3)}, "describes a model of more than 1.07e"
-    with pytest.raises(UsageError, match=match), build_within(stored, "f", ""):
+    with pytest.raises(UsageError, match=match), build_within(Stored.of(stored), "f", ""):
         nn.Embedding(2**20, 2**10)
 
 
 def test_what_is_stored_is_built_and_the_bound_ends_with_it() -> None:
-    with build_within(nn.Linear(5, 5).state_dict(), "f", ""):
+    with build_within(Stored.of(nn.Linear(5, 5).state_dict()), "f", ""):
         nn.Linear(5, 5)
     nn.Sequential(*(nn.Linear(1, 1) for _ in range(2000)))  # no longer counted

@@ -15,16 +15,18 @@ from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
-from omegaconf import AnyNode, DictConfig, ListConfig
+from omegaconf import AnyNode, DictConfig, ListConfig, OmegaConf
 from omegaconf.base import ContainerMetadata, Metadata
 
 from emo_fairseq.compat.kept_checkpoints import choose_by_numbers
 from emo_fairseq.compat.patching import wrap
 from emo_fairseq.errors import UsageError, find_mistake
-from emo_fairseq.task_state import check_task_state
+from emo_fairseq.size_limits import Stored, check_sizes
+from emo_fairseq.task_state import LoadedState, check_task_state
 from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
 
 TASK_NAME = "emotion_prediction"
+_ANOTHER = "take another checkpoint"
 
 # What a configuration is pickled as, if it was not turned into plain values first.
 _OMEGACONF = [
@@ -60,9 +62,23 @@ def _check_on_load(load: Callable[..., Any]) -> Callable[..., Any]:
         state = _load_or_explain(load, path, others, kwargs)
         _refuse_other_task(path, state)
         check_task_state(state.get("task_state", {}), path)
+        state["task_state"] = _bounded(path, state)
         return state
 
     return checked
+
+
+def _bounded(path: str, state: Any) -> LoadedState:
+    """The task's state with what the model may hold. Refuses sizes that no model has."""
+    task_state, options = state["task_state"], (state.get("cfg") or {}).get("model") or {}
+    if OmegaConf.is_config(options):
+        options = OmegaConf.to_container(options, enum_to_str=True)
+    check_sizes(options, f"{path}: cfg.model.", _ANOTHER)
+    for modality, card in task_state["encoders"].items():
+        where = f"{path}: task_state.encoders.{modality}.architecture."
+        check_sizes(card.get("architecture", {}), where, _ANOTHER)
+    holds_all = options.get("checkpoint_weights", "all") == "all"
+    return LoadedState(task_state, path, Stored.of(state["model"]) if holds_all else None)
 
 
 def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs: Any) -> Any:

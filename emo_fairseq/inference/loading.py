@@ -21,6 +21,8 @@ from emo_fairseq.inference.data_dir import find_tokenizers, texts_are_clean
 from emo_fairseq.inference.recipes import FeatureRecipe, find_recipes
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.size_limits import build_within
+from emo_fairseq.task_state import LoadedState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.emotion_prediction import EmotionPredictionTask
 
@@ -140,8 +142,11 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
 def model_of(saved: Mapping[str, Any], checkpoint: Path, data: Path | None) -> LoadedModel:
     """The model of what :func:`read_checkpoint` read; see :func:`read_checkpoint_model`."""
     options = plain(saved["cfg"].task)
-    task = build_task(options, saved.get("task_state", {}))
-    model = build_model(task, plain(saved["cfg"].model))
+    state = saved.get("task_state", {})
+    task = build_task(options, state)
+    stored = state.stored if isinstance(state, LoadedState) else None
+    with build_within(stored, str(checkpoint), "take another checkpoint"):
+        model = build_model(task, plain(saved["cfg"].model))
     try:
         model.load_state_dict(saved["model"])
     except UsageError as error:

@@ -26,7 +26,7 @@ from emo_fairseq.inference.loading import FrontEnd, LoadedModel, build_model, bu
 from emo_fairseq.inference.recipes import FeatureRecipe
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.pretrained.tensor_files import read_tensors
-from emo_fairseq.size_limits import build_within, check_sizes
+from emo_fairseq.size_limits import Stored, build_within, check_sizes
 from emo_fairseq.task_state import EncoderState, Modality, PortableState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 
@@ -88,7 +88,7 @@ def read_model_folder(folder: str | Path) -> LoadedModel:
     tensors = read_tensors(folder / WEIGHTS_FILE)
     try:
         task = build_task(config.task, config.state.model_dump(exclude_unset=True))
-        with build_within(tensors, str(place), _EXPORT_AGAIN):
+        with build_within(Stored.of(tensors), str(place), _EXPORT_AGAIN):
             model = build_model(task, config.model)
     except UsageError as error:
         if str(folder) in str(error):

@@ -16,7 +16,7 @@ from emo_fairseq.pretrained.fairseq_checkpoints import build_fairseq, describe_f
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder, build
 from emo_fairseq.pretrained.raw_samples import mask_beyond
 from emo_fairseq.pretrained.tensor_files import read_note, read_tensors, write_tensors
-from emo_fairseq.size_limits import build_within, check_sizes
+from emo_fairseq.size_limits import Stored, build_within, check_sizes
 
 _SAFETENSORS = ".safetensors"
 
@@ -102,7 +102,7 @@ def _read(file: Path) -> Wav2VecEncoder:
         )
         check_sizes(note, f"{file}: ", "export the model again")
         tensors = read_tensors(file)
-        with build_within(tensors, str(file), "export the model again"):
+        with build_within(Stored.of(tensors), str(file), "export the model again"):
             encoder = build(note)
         encoder.load_state_dict(tensors)
     except ManifestError as error:

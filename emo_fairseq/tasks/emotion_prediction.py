@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from fairseq.tasks import register_task
@@ -99,7 +100,9 @@ class EmotionPredictionTask(Objectives):
             add_new_fields(cfg)
             fill_from_architecture(cfg, self.encoder_cards())
         self.embedding_dim = int(cfg.embedding_dim)
-        model = super().build_model(cfg, from_checkpoint)
+        bound, self.size_bound = self.size_bound, nullcontext()  # of the checkpoint loaded last
+        with bound if from_checkpoint else nullcontext():
+            model = super().build_model(cfg, from_checkpoint)
         resumed = None if from_checkpoint else self.surroundings.checkpoint_to_resume()
         is_new = not from_checkpoint and resumed is None
         needs_files = cfg.checkpoint_weights == "trained"

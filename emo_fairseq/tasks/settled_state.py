@@ -3,6 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.idle.checking import check_task_options
 from emo_fairseq.pretrained.vocabulary_check import check_knows
+from emo_fairseq.size_limits import build_within
 from emo_fairseq.targets import LabelledTarget, auxiliary_targets
+from emo_fairseq.task_state import LoadedState
 from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoders import (
@@ -48,6 +51,8 @@ from emo_fairseq.tasks.surroundings import Surroundings
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
 
 logger = logging.getLogger(__name__)
+
+_ANOTHER = "take another checkpoint"
 
 # What every checkpoint holds, beside the class counts of targets that have classes.
 _SETTLED = (
@@ -73,6 +78,7 @@ class SettledState(FairseqTask):
         self.target = seed_flags.target(cfg)
         self.source = source = self.open_source()
         self.trains = False  # until setup_task says so
+        self.size_bound: AbstractContextManager[None] = nullcontext()
         self.frozen: FrozenEncoders | None = None
         self.annotators: dict[str, Callable[[Split], np.ndarray]] = {}
         self.saved = Saved(cfg, self.scored_provenance)
@@ -214,6 +220,8 @@ class SettledState(FairseqTask):
             UsageError: the checkpoint is of another task, or was trained on other labels or
                 features, or ``--num-classes`` does not fit it.
         """
+        if isinstance(state_dict, LoadedState):  # the model of this checkpoint is built next
+            self.size_bound = build_within(state_dict.stored, state_dict.file, _ANOTHER)
         if "labels" not in state_dict:
             raise UsageError("the checkpoint is not of the task emotion_prediction")
         settled = self.state.state_dict.get("labels")

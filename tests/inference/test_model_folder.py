@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pickle
+import re
 import shutil
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import hf_folders
 import pytest
 import torch
+from fairseq import checkpoint_utils
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 
@@ -23,6 +25,7 @@ from data_prep.tokenize_text import tokenize_with_gpt2, tokenize_with_hf
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.folder_records import seal
+from emo_fairseq.inference.loading import read_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.predictions import PROBABILITY
@@ -490,3 +493,24 @@ def test_a_model_gives_way_only_to_a_whole_one(trained_models, toy_corpus, tmp_p
     assert {file.name for file in out.iterdir()} == {"config.json", "model.safetensors", "text"}
     assert read_model_folder(out).tokenizers == {"text": out / "text"}
     assert (out / "model.safetensors").read_bytes() != before[out / "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"text_encoder_layers": 10**7}, "cfg.model.text_encoder_layers is 1e+07, and at most"),
+        ({"text_encoder_layers": 1000}, "describes a model of more than"),
+        ({"text_ffn_embed_dim": 2**24}, "describes a model of more than"),
+    ],
+)
+def test_a_checkpoint_that_claims_too_much_is_not_built(options, what, trained_models, tmp_path):
+    """By ours, and by what fairseq-validate calls."""
+    saved = torch.load(trained_models.checkpoint("--modality text"), weights_only=True)
+    saved["cfg"]["model"].update(options)
+    file = tmp_path / "checkpoint.pt"
+    torch.save(saved, file)
+    with pytest.raises(UsageError, match=re.escape(f"{file}: {what}")):
+        read_checkpoint_model(file)
+    overrides = {"task": "emotion_prediction", "data": str(trained_models.data)}
+    with pytest.raises(UsageError, match=re.escape(f"{file}: {what}")):
+        checkpoint_utils.load_model_ensemble_and_task([str(file)], overrides)
