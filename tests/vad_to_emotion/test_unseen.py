@@ -102,7 +102,10 @@ def change(file, edit):
             "rows trained the model",
         ),
         (lambda facts: facts["options"].update({"task.fold": "k_fold/7"}), "does not have"),
-        (lambda facts: facts["options"].update({"task.fold": "other/1"}), "other.json: not found"),
+        (
+            lambda facts: facts["options"].update({"task.fold": "other/1"}),
+            "other.json: no such folds",
+        ),
         (lambda facts: facts.update(trained_on="elsewhere"), "trained on elsewhere, not on a fold"),
         (lambda facts: facts["set"].update(data="/other"), "not on a fold of quadrants"),
         (lambda facts: facts["options"].update({"model.dropout": 0.3}), "another model than that"),
