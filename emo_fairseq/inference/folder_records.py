@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_prep.documents import JsonObject, load_json
 from data_prep.files.integrity import Records, records_of, verify, warn_unverified
 from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
@@ -26,7 +27,7 @@ _EXPORT_AGAIN = "copy the folder again, or export the checkpoint again"
 def seal(folder: Path) -> None:
     """Write the records of all files of a complete model folder into its ``config.json``."""
     file = folder / CONFIG_FILE
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    content: dict[str, Any] = load_json(file, JsonObject, remedy=_EXPORT_AGAIN)
     content[FILES] = records_of(folder, _files(folder))
     content[DIGEST] = _digest(content)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
