@@ -4,6 +4,7 @@ Behind a proxy all clients have its address, and so share one rate and half of t
 has to bound each client's, and the limits have to be raised.
 """
 
+import contextlib
 import ipaddress
 import logging
 import sys
@@ -64,7 +65,8 @@ def run(
     sys.stderr.write(f"{folder}: http://{f'[{host}]' if ':' in host else host}:{port}/\n")
     if warning := exposure(host):
         logger.warning(warning)
-    uvicorn.Server(server_config(app, host, port, limits or Limits())).run()
+    with contextlib.suppress(KeyboardInterrupt):  # the usual end of a server
+        uvicorn.Server(server_config(app, host, port, limits or Limits())).run()
 
 
 def server_config(app: "FastAPI", host: str, port: int, limits: Limits) -> "uvicorn.Config":
