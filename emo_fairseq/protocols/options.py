@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
+from data_prep.documents import ForeignDocument, validate
+from data_prep.schema import ManifestError
 from emo_fairseq.errors import UsageError
 from emo_fairseq.run_files import names_file_of_run
 from emo_fairseq.torch_files import load_torch_file
@@ -124,6 +128,20 @@ class Checkpoint(NamedTuple):
     updates: int
 
 
+class _Known(ForeignDocument):
+    """Of the task's state what tables of runs need; the rest is checked where a model is loaded."""
+
+    labels: list[str] = Field(default_factory=list)
+    corpus: str | None = None
+
+
+def _known(file: Path, state: object) -> _Known:
+    try:
+        return validate(state, _Known, name=file, remedy="train it again", at="task_state")
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
+
+
 def read_checkpoint(file: Path) -> Checkpoint:
     """Read all but the weights, which stay on disk.
 
@@ -132,9 +150,9 @@ def read_checkpoint(file: Path) -> Checkpoint:
     """
     try:
         state = load_torch_file(file, with_tensors=False)
-        labels, corpus = (state["task_state"].get(name) for name in ("labels", "corpus"))
+        known = _known(file, state["task_state"])
         updates = int(state["optimizer_history"][-1]["num_updates"])
-        return Checkpoint(Options.of(state["cfg"]), tuple(labels or ()), corpus, updates)
+        return Checkpoint(Options.of(state["cfg"]), tuple(known.labels), known.corpus, updates)
     except UsageError:
         raise
     except (*_UNREADABLE, pickle.UnpicklingError) as error:

@@ -55,6 +55,14 @@ def test_what_is_no_checkpoint(tmp_path):
         read_checkpoint(file)
 
 
+def test_labels_of_another_form_are_named(write_checkpoint):
+    file = write_checkpoint() / "checkpoint_best.pt"
+    state = torch.load(file, weights_only=True)
+    torch.save({**state, "task_state": {"labels": ["sad", 3]}}, file)
+    with pytest.raises(UsageError, match=r"best\.pt: task_state\.labels\[1\] is 3 where text"):
+        read_checkpoint(file)
+
+
 @pytest.mark.parametrize(
     ("config", "told"),
     [
