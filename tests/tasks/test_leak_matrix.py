@@ -25,7 +25,7 @@ from data_prep.provenance import (
 )
 from data_prep.schema import AXES, read_corpus, read_manifest, write_corpus
 from data_prep.tokens.folder import TOKENIZER_FILE
-from emo_fairseq import predictions
+from emo_fairseq import predictions, pretrained
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.as_checkpoint import write_checkpoint
 from emo_fairseq.export.model_folder import write_model_folder
@@ -295,3 +295,9 @@ def test_an_allowed_leak_is_in_the_record_of_what_is_made(
         assert str(folded.parent) not in said, "no folder of this machine"
         seen = known.overlap(rows, read_corpus(folded).name)
         assert seen == [rows[0].id], "what is made has seen them in turn"
+
+
+def test_a_checkpoint_of_this_project_is_no_encoder_that_would_hide_its_rows(trained: Path) -> None:
+    for modality in ("text", "speech"):
+        with pytest.raises(UsageError, match=r"a model robertaEMO\w*, which is none of"):
+            pretrained.describe(modality, f"fairseq:{trained}")
