@@ -173,9 +173,10 @@ def _check_scheduler(cfg: Any) -> None:
     elif name == "tri_stage":
         _check_stages(options)
     if name in ("cosine", "polynomial_decay") and max(warmup) >= total:
-        raise UsageError(
-            f"--warmup-updates {max(warmup):g}: the whole of the {total} updates that "
-            f"--lr-scheduler {name} has, so that the learning rate never falls; give fewer"
+        logger.warning(
+            "--warmup-updates %d: the whole of the %d updates that --lr-scheduler %s has, so that "
+            "the learning rate never falls",
+            *(max(warmup), total, name),
         )
 
 
@@ -199,8 +200,8 @@ def _check_files(options: Any) -> None:
 
 def _check_devices(cfg: Any) -> None:
     n_gpus = 0 if cfg.common.cpu else torch.cuda.device_count()
-    if cfg.common.fp16 and not n_gpus:
-        raise UsageError("--fp16: needs a GPU; on a CPU use --bf16, or leave it out")
+    if cfg.common.fp16 and not n_gpus and not cfg.common.fp16_no_flatten_grads:
+        raise UsageError("--fp16: without a GPU add --fp16-no-flatten-grads, or use --bf16")
     ranks = cfg.distributed_training
     if ranks.distributed_init_method is None and 1 < ranks.distributed_world_size > n_gpus:
         given = f"--distributed-world-size {ranks.distributed_world_size}"
