@@ -36,6 +36,8 @@ _DEMUXERS = (
     "w64,aiff,au,caf,flac,ogg"
 )
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+# Streams without a header that states their length: FFmpeg estimates it by the first bit rate.
+_UNSTATED = ("aac", "amr", "amrnb", "amrwb")
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # of mkvmerge, FFmpeg and browsers
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<asx", b"<ASX", b"<?xml", b"<MPD", b"v=0")
 # First bytes of files that libsndfile does not support.
@@ -156,6 +158,8 @@ class ContainerReader:
 
 def _stated_seconds(container: Any, stream: Any) -> float | None:
     """Length of an audio stream by its own header, by Matroska's tag, or by a container's of it."""
+    if container.format.name in _UNSTATED:
+        return None
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     if tag := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):

@@ -142,6 +142,26 @@ def test_without_pyav_a_container_names_what_is_missing(
     assert len(load_audio(wav())) == len(VOICE)
 
 
+def test_a_stream_without_a_length_is_not_held_to_an_estimate_of_it(tmp_path: Path) -> None:
+    """FFmpeg takes the bit rate of the beginning for that of all."""
+    rate, rng = 44_100, np.random.default_rng(0)
+    quiet, loud = (rng.normal(0, level, 10 * rate) for level in (1e-6, 0.3))
+    path = tmp_path / "a.aac"
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", format="adts") as file:
+        stream = file.add_stream("aac", rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.concatenate([quiet, loud])[None].astype(np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = rate
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            file.mux(packet)
+    with av.open(str(path)) as file:
+        estimate = float(file.streams.audio[0].duration * file.streams.audio[0].time_base)
+    assert estimate > 20.5
+    assert len(load_audio(path)) == pytest.approx(20 * 16_000, abs=1600)
+
+
 def test_pyav_is_imported_for_containers_alone(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(wav())
     code = (
