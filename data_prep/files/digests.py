@@ -26,6 +26,9 @@ _MAX_BYTES = 2**28  # of a memory: two million files
 _MOST_REMEMBERED = 10_000  # in the user's own memory, which is read whole each time
 
 Compute = Callable[[Path], str]
+# The user's own memory as this process has read or written it last, by path, with its stamp:
+# a command opens many files, one by one, and reads the memory once.
+_recalled: dict[Path, tuple[list[int], dict[str, list[Any]]]] = {}
 # Of a file: size, times, inode and digest.
 _Entry = Annotated[list[int | str], Field(min_length=5, max_length=5)]
 
@@ -95,7 +98,7 @@ def user_memory() -> Path:
 def _remembered(
     files: Sequence[Path], compute: Compute, memory: Path, kind: str, most: int | None = None
 ) -> dict[Path, str]:
-    known = _recall(memory)
+    known = _recall(memory) if most is None else _recall_once(memory)
     names = {file: f"{kind}{file.absolute()}" for file in files}
     stamps = {file: _stamp(file) for file in files}
     found = {
@@ -132,6 +135,17 @@ def _stamp(file: Path) -> list[int]:
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror}); check the path") from error
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _recall_once(memory: Path) -> dict[str, list[Any]]:
+    """Return what is remembered, read again only when another process has written it."""
+    try:
+        stamp = _stamp(memory)
+    except ValueError:
+        return {}
+    if memory not in _recalled or _recalled[memory][0] != stamp:
+        _recalled[memory] = stamp, _recall(memory)
+    return _recalled[memory][1]
 
 
 def _recall(memory: Path) -> dict[str, list[Any]]:

@@ -111,6 +111,25 @@ def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
         verify(tmp_path / "none.bin", {"size": 3, "sha256": ""}, "copy it again")
 
 
+def test_the_memory_of_digests_is_read_once_and_again_when_another_process_writes_it(
+    tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[Path] = []
+    load = digests.load_json
+    monkeypatch.setattr(
+        digests, "load_json", lambda f, *a, **k: reads.append(f) or load(f, *a, **k)
+    )
+    for name in ("a.bin", "b.bin"):
+        (tmp_path / name).write_bytes(b"x")
+        record_of(tmp_path / name)
+    for name in ("a.bin", "b.bin"):
+        verify(tmp_path / name, record_of(tmp_path / name), "")
+    assert len(reads) == 2  # of what each of the two has written
+    digests.user_memory().write_text("{}", encoding="utf-8")
+    record_of(tmp_path / "a.bin")
+    assert hashed == ["a.bin", "b.bin", "a.bin"]
+
+
 def test_an_unchanged_file_is_hashed_once(tmp_path: Path, hashed: list[str]) -> None:
     file = tmp_path / "a.bin"
     file.write_bytes(b"content")
