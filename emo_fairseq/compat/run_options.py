@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_ARCH = "robertaEMO"
 _OURS = "emo_fairseq"
 _LAST = "checkpoint_last.pt"
+_NO_FILE = "None"  # the seed's commands give --restore-file None, to begin afresh
 _DEFAULT_LR = 0.25  # fairseq's, for SGD
 _MISSING = (None, "???")
 
@@ -191,7 +192,7 @@ def _check_stages(options: Any) -> None:
 
 def _check_files(options: Any) -> None:
     given = {"--finetune-from-model": options.finetune_from_model}
-    if options.restore_file != _LAST:
+    if options.restore_file not in (_LAST, _NO_FILE):
         given["--restore-file"] = options.restore_file
     for option, file in given.items():
         if file and not Path(file).exists():
