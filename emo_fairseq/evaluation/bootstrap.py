@@ -44,6 +44,7 @@ NOT_SEEDS = (
 OVER_UTTERANCES = "percentile bootstrap over utterances"
 OVER_SPEAKERS = "Student's t over speakers, by the delete-one-speaker jackknife"
 _CHUNK = 50  # resamples
+_LEFT_OUT = 1000  # speakers whose weights, a number for each speaker, are in memory at once
 _ROUNDING = 1e-12  # a standard error below it is that of equal figures
 
 Derive = Callable[[Tensor], Mapping[str, float]]  # (D,) summed statistics -> figures by name
@@ -190,8 +191,14 @@ def _draws(n_rows: int, n_resamples: int, seed: int) -> Iterator[Tensor]:
 
 def leave_one_out(runs: Sequence[Tensor], derive: Derive, speakers: Speakers) -> Figures:
     """Return the figures without each of S speakers, (S,) each; see :func:`resample`."""
-    weights = 1.0 - torch.eye(len(speakers.counts), dtype=torch.float64)
-    return resample(runs, derive, weights, speakers.numbers)
+    n_speakers = len(speakers.counts)
+    parts = []
+    for first in range(0, n_speakers, _LEFT_OUT):
+        left_out = torch.arange(first, min(first + _LEFT_OUT, n_speakers))
+        weights = torch.ones(len(left_out), n_speakers, dtype=torch.float64)
+        weights[torch.arange(len(left_out)), left_out] = 0.0
+        parts.append(resample(runs, derive, weights, speakers.numbers))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def percentile_interval(figures: Tensor, level: float = LEVEL) -> Interval:

@@ -157,6 +157,22 @@ def test_leaving_out_a_speaker_is_the_figure_of_the_others() -> None:
         assert found[number] == pytest.approx(expected)
 
 
+def test_many_speakers_are_left_out_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    speakers = Speakers.named([f"s{row % 7}" for row in range(N_ROWS)])
+    expected = leave_one_out([rows(0.7)], derive, speakers)
+    sizes: list[torch.Size] = []
+    monkeypatch.setattr(f"{resample.__module__}._LEFT_OUT", 3)
+    monkeypatch.setattr(
+        f"{resample.__module__}.resample",
+        lambda runs, derived, weights, groups: (
+            sizes.append(weights.shape) or resample(runs, derived, weights, groups)
+        ),
+    )
+    for name, figures in leave_one_out([rows(0.7)], derive, speakers).items():
+        torch.testing.assert_close(figures, expected[name], rtol=0, atol=0)
+    assert sizes == [(3, 7), (3, 7), (1, 7)]
+
+
 def test_groups_are_drawn_whole() -> None:
     weights = torch.tensor([[2, 0], [1, 1]], dtype=torch.uint8)
     runs, derive_mean = mean_of(torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64))
