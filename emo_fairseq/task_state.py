@@ -1,5 +1,6 @@
 """The schema of what a task keeps in a checkpoint, and in the config.json of a model folder."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -36,7 +37,7 @@ def _input(name: str) -> str:
 def _distinct(names: list[str]) -> list[str]:
     if not names or not all(names):
         raise ValueError("there is none, or one without a name")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise ValueError(f"{', '.join(twice)} is there twice")
     return names
 

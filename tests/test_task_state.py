@@ -114,3 +114,11 @@ def test_a_value_that_no_training_writes_is_named(path: str, value: Any, fragmen
         check_task_state(set_in(path, value), "a.pt")
     assert fragment in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_labels_by_the_ten_thousand_are_compared_in_one_pass() -> None:
+    many = [str(number) for number in range(100_000)]  # each with each would take minutes
+    names = {"labels": many, "class_counts": None}
+    check_task_state({**state(), **names}, "a.pt")
+    with pytest.raises(UsageError, match="labels: 7 is there twice"):
+        check_task_state({**state(), **names, "labels": [*many[1:], "7"]}, "a.pt")
