@@ -8,6 +8,7 @@ import argparse
 import ast
 import logging
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ _AT_LEAST = {
     "optimization.update_freq": 1,
 }
 _LARGEST_SEED = 2**32 - 1  # numpy's
+_TORCHRUN = {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"}
 
 
 def set_default_architecture(parser: argparse.ArgumentParser, task: str | None) -> None:
@@ -161,8 +163,7 @@ def _check_scheduler(cfg: Any) -> None:
     warmup = _values(OmegaConf.select(cfg, "lr_scheduler.warmup_updates") or 0)
     total = updates
     if name == "cosine":
-        total = int(options.lr_period_updates) if options.lr_period_updates > 0 else updates
-        if total <= 0:
+        if updates <= 0 and options.lr_period_updates <= 0:
             raise UsageError(
                 "--lr-scheduler cosine: give --max-update, or --lr-period-updates, by which the "
                 "learning rate falls"
@@ -173,11 +174,13 @@ def _check_scheduler(cfg: Any) -> None:
         raise UsageError("--lr-scheduler inverse_sqrt: give --warmup-updates of 1 or more")
     elif name == "tri_stage":
         _check_stages(options)
-    if name in ("cosine", "polynomial_decay") and max(warmup) >= total:
+    if name in ("cosine", "polynomial_decay") and max(warmup) >= total > 0:
         logger.warning(
             "--warmup-updates %d: the whole of the %d updates that --lr-scheduler %s has, so that "
             "the learning rate never falls",
-            *(max(warmup), total, name),
+            max(warmup),
+            total,
+            name,
         )
 
 
@@ -204,9 +207,16 @@ def _check_devices(cfg: Any) -> None:
     if cfg.common.fp16 and not n_gpus and not cfg.common.fp16_no_flatten_grads:
         raise UsageError("--fp16: without a GPU add --fp16-no-flatten-grads, or use --bf16")
     ranks = cfg.distributed_training
-    if ranks.distributed_init_method is None and 1 < ranks.distributed_world_size > n_gpus:
+    if 1 < ranks.distributed_world_size > n_gpus and _starts_all_ranks(ranks):
+        remedy = "leave it out, or start the processes by torchrun"
+        if cfg.common.cpu:  # the default is one process a GPU
+            remedy = "with --cpu give 1, or start the processes by torchrun"
         given = f"--distributed-world-size {ranks.distributed_world_size}"
-        raise UsageError(
-            f"{given}: there are {n_gpus} GPUs here; "
-            "leave it out, or start the processes by torchrun"
-        )
+        raise UsageError(f"{given}: there are {n_gpus} GPUs that can be used here; {remedy}")
+
+
+def _starts_all_ranks(options: Any) -> bool:
+    """Whether fairseq starts all processes on this machine: torchrun and Slurm start their own."""
+    is_under_slurm = options.distributed_port > 0 and "SLURM_STEP_NODELIST" in os.environ
+    is_under_torchrun = os.environ.keys() >= _TORCHRUN
+    return options.distributed_init_method is None and not (is_under_slurm or is_under_torchrun)

@@ -4,8 +4,9 @@ import argparse
 
 import pytest
 from in_process import PLAIN, TINY
+from omegaconf import OmegaConf
 
-from emo_fairseq.compat.run_options import set_default_architecture
+from emo_fairseq.compat.run_options import _check_devices, set_default_architecture
 from emo_fairseq.errors import UsageError
 
 NEEDED = {
@@ -88,6 +89,33 @@ def test_what_is_right_is_trained_with_the_default_architecture(train):
     assert "--warmup-updates 5: the whole of the 2 updates that --lr-scheduler cosine" in heard.log
     assert "--lr is 0.25, fairseq's default" in heard.log
     assert "done training" in heard.log
+
+
+def test_a_warmup_before_the_first_period_of_cosine_is_no_mistake(train):
+    options = {"--lr-scheduler": "cosine", "--lr-period-updates": "1", "--warmup-updates": "1"}
+    heard = train(options)
+    assert "so that the learning rate never falls" not in heard.log
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"MASTER_ADDR": "a", "MASTER_PORT": "1", "WORLD_SIZE": "16", "RANK": "0"},
+        {"SLURM_STEP_NODELIST": "a[1-2]"},
+        {},
+    ],
+    ids=["torchrun", "Slurm", "none"],
+)
+def test_ranks_on_other_machines_are_not_counted_by_the_gpus_of_this_one(environment, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    ranks = {"distributed_init_method": None, "distributed_world_size": 16, "distributed_port": 9}
+    cfg = OmegaConf.create({"common": {"cpu": True, "fp16": False}, "distributed_training": ranks})
+    if environment:
+        _check_devices(cfg)
+        return
+    with pytest.raises(UsageError, match="0 GPUs that can be used here; with --cpu give 1"):
+        _check_devices(cfg)
 
 
 @pytest.mark.parametrize(("task", "arch"), [("emotion_prediction", "robertaEMO"), ("x", None)])
