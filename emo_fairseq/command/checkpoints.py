@@ -33,7 +33,9 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
             if name != _OF_TRAINING[0]:
                 logger.warning(
                     "%s: there is no %s, so %s is taken, which no set has chosen",
-                    *(path, _OF_TRAINING[0], name),
+                    path,
+                    _OF_TRAINING[0],
+                    name,
                 )
             return path / name
     there = "no checkpoint in it" if path.is_dir() else "there is no such file or folder"

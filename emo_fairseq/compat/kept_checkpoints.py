@@ -29,7 +29,8 @@ def choose_by_numbers(save: Callable[..., Any]) -> Callable[..., Any]:
         logger.warning(
             "--best-checkpoint-metric %s is undefined (NaN) in the validation of epoch %d, so that "
             "it chooses no checkpoint%s",
-            *(cfg.best_checkpoint_metric, epoch_itr.epoch),
+            cfg.best_checkpoint_metric,
+            epoch_itr.epoch,
             f": {describe(cfg.best_checkpoint_metric)}" if describe is not None else "",
         )
         return save(cfg, trainer, epoch_itr, None)
@@ -66,5 +67,8 @@ def _report(cfg: Any) -> None:
     logger.warning(
         "%s: no %s was kept, since --best-checkpoint-metric %s was defined in no validation; %s, "
         "which no set has chosen",
-        *(options.save_dir, best.name, options.best_checkpoint_metric, kept),
+        options.save_dir,
+        best.name,
+        options.best_checkpoint_metric,
+        kept,
     )

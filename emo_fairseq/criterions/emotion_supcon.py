@@ -93,7 +93,9 @@ def _check_acts(cfg: Any, task: Any) -> None:
             "--prototype-threshold %g: the farthest row of the train split lies at %.4f from its "
             "prototype, so that v3 weighs every anchor alike and has no effect; give less, or "
             "leave the option out for the quantile %g, which is %.4f",
-            *(cfg.prototype_threshold, farthest, cfg.prototype_quantile),
+            cfg.prototype_threshold,
+            farthest,
+            cfg.prototype_quantile,
             float(np.nanquantile(distances, cfg.prototype_quantile)),
         )
 

@@ -104,7 +104,11 @@ def _report_other_lengths(
             logger.warning(
                 "%s: %d of %d token files of %s have another number of ids than it names, so they "
                 "were cut or are of another run: %s",
-                *(file, len(other), len(utterances), modality, first_few(other)),
+                file,
+                len(other),
+                len(utterances),
+                modality,
+                first_few(other),
             )
 
 

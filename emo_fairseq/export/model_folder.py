@@ -34,7 +34,12 @@ logger = logging.getLogger(__name__)
 
 # Of the state.
 _KEPT = (
-    *("labels", "class_counts", "auxiliary_labels", "frame_statistics", "corpus", "fold"),
+    "labels",
+    "class_counts",
+    "auxiliary_labels",
+    "frame_statistics",
+    "corpus",
+    "fold",
     "provenance",
 )
 _PROTOTYPES = "prototypes"  # of the state too: for readers, the model does not ask for them
