@@ -51,6 +51,7 @@ __all__ = [
     "load_json",
     "load_yaml",
     "parse_json",
+    "parse_json_line",
     "parse_yaml",
     "validate",
 ]
@@ -145,6 +146,19 @@ def parse_json(
     except _RefusedError as error:
         raise _fault(name, str(error), remedy, row) from error
     return validate(value, schema, name=name, remedy=remedy, row=row)
+
+
+def parse_json_line(line: str) -> object:
+    """Return the values of a line of JSON lines; what its strings may hold is left to the caller.
+
+    Raises:
+        ValueError: it is not JSON, nested too deeply, has a key twice, or a number that is not
+            finite. The message names no file.
+    """
+    try:
+        return _build_json(line, takes_any_text=True)
+    except _RefusedError as error:
+        raise ValueError(re.sub(r"^line 1[,:] ", "", str(error))) from None
 
 
 def validate(
@@ -268,8 +282,8 @@ class _Repeated:
 class _Objects:
     """Objects of a JSON document; remembers whether there may be anything to refuse."""
 
-    def __init__(self, text: str) -> None:
-        self.are_suspect = _ESCAPED.search(text) is not None
+    def __init__(self) -> None:
+        self.are_suspect = False
 
     def build(self, pairs: list[tuple[str, object]]) -> object:
         """One object of its pairs."""
@@ -288,9 +302,10 @@ class _Objects:
         return value
 
 
-def _build_json(text: str) -> object:
+def _build_json(text: str, takes_any_text: bool = False) -> object:
     _check_depth(text)
-    objects = _Objects(text)
+    objects = _Objects()
+    objects.are_suspect = not takes_any_text and _ESCAPED.search(text) is not None
     try:
         value = json.loads(
             text,
@@ -306,7 +321,7 @@ def _build_json(text: str) -> object:
         ) from error
     except ValueError as error:  # Python makes no integer of thousands of digits
         raise _RefusedError("holds a number of thousands of digits") from error
-    if objects.are_suspect and (odd := _first_odd(value)):
+    if objects.are_suspect and (odd := _first_odd(value, takes_any_text)):
         raise _RefusedError(odd)
     return value
 
@@ -326,14 +341,14 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
-def _first_odd(value: object) -> str | None:
+def _first_odd(value: object, takes_any_text: bool) -> str | None:
     """What of parsed JSON no document may hold, with its key; nesting is bounded already."""
     for path, part in _walk(value, ()):
         if isinstance(part, _Repeated):
             return f"{_key((*path, part.key))} is there twice"
         if isinstance(part, float) and not math.isfinite(part):
             return f"{_key(path) or 'it'} is {part}, which is no finite number"
-        if isinstance(part, str) and not _is_text(part):
+        if isinstance(part, str) and not (takes_any_text or _is_text(part)):
             return f"{_key(path) or 'it'} holds a NUL character or half a surrogate pair"
     return None
 

@@ -28,7 +28,6 @@ import codecs
 import csv
 import importlib
 import io
-import json
 import math
 import re
 import threading
@@ -38,9 +37,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from data_prep.cells import is_blank, shown
+from data_prep.documents import parse_json_line
 from data_prep.records import REQUIRED_COLUMNS, Fault, ManifestError, raise_faults
 
 CSV, TSV, PARQUET, JSONL = ".csv", ".tsv", ".parquet", ".jsonl"
@@ -456,34 +456,17 @@ class JsonLinesTable:
             return Row(number, {}, _encoding_fault(self.path, number, "UTF-8"))
         try:
             return Row(number, _parse_object(line))
-        except RecursionError:
-            what = "nested too deeply"
         except ValueError as error:
             what = str(error)
-        remedy = 'write an object a line, such as {"id": "a", "text": "Hello"}'
+        remedy = 'write an object a line, such as {"id": "a", "text": null} of a missing text'
         return Row(number, {}, Fault(str(self.path), number, what, remedy))
 
 
 def _parse_object(line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error})") from None
+    value = parse_json_line(line.strip())
     if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
+        raise ValueError("is not a JSON object")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        doubled = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"key {_name(doubled)} twice in one object")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"not JSON: {name} is no number there; write null where a value is missing")
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -577,8 +560,9 @@ def _array(cell: Any) -> Any:
 def _class_names(schema: Any) -> dict[str, list[str]]:
     """What `datasets` writes of its ClassLabel columns into a Parquet file."""
     try:
-        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = told.get("info", {}).get("features", {})
+        text = (schema.metadata or {}).get(b"huggingface", b"{}").decode()
+        content: Any = parse_json_line(text)
+        features = content.get("info", {}).get("features", {})
         return {name: list(kind["names"]) for name, kind in features.items() if "names" in kind}
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError):
         return {}

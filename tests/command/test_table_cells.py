@@ -247,13 +247,17 @@ MALFORMED |= {
     for kind, line, because in (
         ("no JSON", "{oops", "not JSON"),
         ("list", '["a", "hello"]', "not a JSON object"),
-        ("key twice", '{"id": "a", "text": "x", "text": "y"}', "key text twice"),
-        ("NaN", '{"id": "a", "text": NaN}', "NaN is no number"),
+        ("key twice", '{"id": "a", "text": "x", "text": "y"}', "text is there twice"),
+        ("NaN", '{"id": "a", "text": NaN}', "text is nan, which is no finite number"),
         ("number as text", '{"id": "a", "text": 3}', "holds 3, a number and no text"),
         ("list as text", '{"id": "a", "text": ["x"]}', "holds a list"),
         ("object as id", '{"id": {"a": 1}, "text": "x"}', "holds an object"),
         ("null", '{"id": "a", "text": null}', NOTHING),
-        ("deep", '{"id": "a", "text": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        (
+            "deep",
+            '{"id": "a", "text": ' + "[" * 100_000 + "]" * 100_000 + "}",
+            "nested deeper than 64",
+        ),
         ("half a surrogate pair", r'{"id": "a", "text": "x\ud800"}', "U+D800"),
         ("half a surrogate pair in an id", r'{"id": "a\ud800", "text": "x"}', "U+D800"),
     )
@@ -319,7 +323,7 @@ def test_json_lines_none_of_which_can_be_read(tmp_path: Path) -> None:
         lambda: prepare_table({"train": table}, tmp_path / "out", RECIPE),
         lambda: prepare_hf_table({"train": [open_table(table)]}, tmp_path / "out", RECIPE),
     ):
-        with pytest.raises(ValueError, match=r"t.jsonl: row 1: not JSON"):
+        with pytest.raises(ValueError, match=r"t.jsonl: row 1: column 2: is not JSON"):
             prepare()
     errors = [item.error or "" for item in table_rows(table, Columns())]
     assert ["not JSON (" in errors[0], "not a JSON object" in errors[1]] == [True, True]
