@@ -22,11 +22,14 @@ from data_prep.command_line import make_parser, run
 from data_prep.files.digests import file_digests
 from data_prep.folding.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.folding.leaks import check_leaks
+from data_prep.folding.records import Folds
 from data_prep.inspect_plots import plot_all
 from data_prep.labels import check_folds
 from data_prep.leaks import ERROR, Leak, Splits, find_leaks, find_twins, same_size
+from data_prep.records import Utterance
 from data_prep.summary import read_data_dir, render_summary, summarise
 
+AllFolds = Sequence[tuple[str, Folds, list[Utterance]]]  # protocol, folds, their rows
 MEMORY = ".digests.json"  # in the data dir: what digests the audio files had
 
 
@@ -72,10 +75,11 @@ def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = N
             f"note: {len(absent)} audio files are not in {raw} and were not compared, such as "
             f"{absent[0]}; say where paths start with --data-raw"
         )
-    leaks = [*find_leaks(corpus, splits, digests), *_fold_leaks(data_dir, digests)]
+    all_folds = list(_read_all_folds(data_dir))
+    leaks = [*find_leaks(corpus, splits, digests), *_fold_leaks(all_folds, digests)]
     for leak in leaks:
         print(leak)
-    for warning in _fold_warnings(data_dir):
+    for warning in _fold_warnings(all_folds):
         print(f"warning: {warning}")
     errors = sum(leak.level == ERROR for leak in leaks)
     if errors:
@@ -83,27 +87,34 @@ def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = N
     print(f"{data_dir}: no leak" + " but what the notes say" * bool(leaks))
 
 
-def _fold_leaks(data_dir: Path, digests: Mapping[str, str]) -> Iterator[Leak]:
-    """What two sets of a fold share. Raises ManifestError for a file that holds no folds."""
+def _read_all_folds(data_dir: Path) -> Iterator[tuple[str, Folds, list[Utterance]]]:
+    """Every protocol of a data dir with its folds and their rows.
+
+    Raises ManifestError for a file that holds no folds.
+    """
     for path in sorted((data_dir / FOLDS_FOLDER).glob("*.json")):
-        folds = read_folds(path, check_apart=False)  # listed below, with all others
-        rows = read_base(data_dir, folds.bases)
+        folds = read_folds(path, check_apart=False)  # leaks are listed with all others
+        yield path.stem, folds, read_base(data_dir, folds.bases)
+
+
+def _fold_leaks(all_folds: AllFolds, digests: Mapping[str, str]) -> Iterator[Leak]:
+    """What two sets of a fold share."""
+    for protocol, folds, rows in all_folds:
         row_of = {row.id: row for row in rows}
         for sentence in check_leaks(folds, rows):
-            yield Leak(ERROR, 1, f"leak of folds {path.stem}", (sentence,))
+            yield Leak(ERROR, 1, f"leak of folds {protocol}", (sentence,))
         for name, sets in folds.folds.items():
             splits = {split: [row_of[row] for row in ids] for split, ids in sets.items()}
             for leak in find_twins(splits, digests):
                 if leak.level == ERROR:
-                    yield replace(leak, what=f"{leak.what} of folds {path.stem}, fold {name}")
+                    yield replace(leak, what=f"{leak.what} of folds {protocol}, fold {name}")
 
 
-def _fold_warnings(data_dir: Path) -> Iterator[str]:
+def _fold_warnings(all_folds: AllFolds) -> Iterator[str]:
     """What classes the sets of folds lack."""
-    for path in sorted((data_dir / FOLDS_FOLDER).glob("*.json")):
-        folds = read_folds(path)
-        for warning in check_folds(folds.folds, read_base(data_dir, folds.bases)):
-            yield f"folds {path.stem}: {warning}"
+    for protocol, folds, rows in all_folds:
+        for warning in check_folds(folds.folds, rows):
+            yield f"folds {protocol}: {warning}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

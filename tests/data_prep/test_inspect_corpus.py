@@ -138,9 +138,10 @@ def test_folds_that_share_speakers_are_an_error(
     write_folds(data, Folds("mine", "row", 1, (ALL,), {"1": sets}), rows)
     path = data / "folds" / "mine.json"
     path.write_text(path.read_text().replace('"unit": "row"', '"unit": "speaker"'))
-    code, out, _ = output(capsys, data)
+    code, out, err = output(capsys, data)
     assert code == 1
     assert "error: 1 leak of folds mine: fold 1: speaker s is in train and test" in out
+    assert f"error: {data}: 1 kind of leak\n" in err
 
 
 def test_shares_are_of_the_labelled_rows() -> None:
