@@ -22,17 +22,19 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import model_validator
 
-from data_prep.documents import JsonObject, load_json
+from data_prep.documents import Count, Document, load_json, validate
+from data_prep.files.digests import file_digest
 from data_prep.files.replacing import replacing
-from data_prep.records import Fault, ManifestError, Utterance
+from data_prep.records import Utterance
 
 TRAINED, SELECTED = "trained", "selected"  # rows that fitted a model; rows that chose a checkpoint
 UNNAMED = ""  # the corpus of a data dir without corpus.yaml
@@ -157,37 +159,59 @@ class Provenance:
         """What :meth:`to_state` gave.
 
         Raises:
-            ManifestError: it is something else; names `file`.
+            ManifestError: it is not of the schema `ProvenanceState`; names `file`.
         """
-        try:
-            if not isinstance(state, Mapping) or {*state} != {"seen", "unknown", "allowed"}:
-                raise ValueError("it has other keys than seen, unknown and allowed")
-            sentences = [_sentences(state[name]) for name in ("unknown", "allowed")]
-            return cls(tuple(_seen_from(part) for part in state["seen"]), *sentences)
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"the record of the rows it was made from cannot be read ({error})"
-            raise ManifestError(Fault(str(file), None, what, _REMEDY)) from error
+        content = validate(state, ProvenanceState, name=file, remedy=_REMEDY, at="provenance")
+        return content.to_provenance()
 
 
-def _seen_from(part: Mapping[str, Any]) -> SeenRows:
+class SeenState(Document):
+    """A `SeenRows` as plain values: `ids` holds its `n` hashes in base64."""
+
+    corpus: str
+    split: str
+    fold: str | None
+    use: Literal["trained", "selected"]
+    n: Count
+    ids: str
+
+    @model_validator(mode="after")
+    def _check_ids(self) -> Self:
+        n_bytes = len(_decode(self.ids))
+        if n_bytes != self.n * _HASH_BYTES:
+            raise ValueError(f"ids are {n_bytes} bytes, where {self.n} rows have 8 each")
+        return self
+
+    def to_rows(self) -> SeenRows:
+        """The rows, with their hashes as an array."""
+        hashes = np.frombuffer(_decode(self.ids), dtype="<u8").astype(np.uint64)
+        return SeenRows(self.corpus, self.split, self.fold, self.use, hashes)
+
+
+class ProvenanceState(Document):
+    """The schema of what :meth:`Provenance.to_state` returns."""
+
+    seen: list[SeenState]
+    unknown: list[str]
+    allowed: list[str]
+
+    def to_provenance(self) -> Provenance:
+        """The record, with hashes as arrays."""
+        rows = tuple(part.to_rows() for part in self.seen)
+        return Provenance(rows, tuple(self.unknown), tuple(self.allowed))
+
+
+class BesideState(ProvenanceState):
+    """The schema of a record beside a file, of whose content `sha256` is the digest."""
+
+    sha256: str
+
+
+def _decode(ids: str) -> bytes:
     try:
-        content = base64.b64decode(part["ids"], validate=True)
+        return base64.b64decode(ids, validate=True)
     except binascii.Error as error:
-        raise ValueError(f"ids: {error}") from error
-    corpus, split, fold, use = (part[name] for name in ("corpus", "split", "fold", "use"))
-    texts = (corpus, split, use, "" if fold is None else fold)
-    if not all(isinstance(text, str) for text in texts) or use not in (TRAINED, SELECTED):
-        raise ValueError(f"{corpus!r}, {split!r}, {fold!r}, {use!r} is no description of rows")
-    if len(content) != part["n"] * _HASH_BYTES:
-        raise ValueError(f"{len(content)} bytes of ids, where {part['n']} rows have 8 each")
-    hashes = np.frombuffer(content, dtype="<u8").astype(np.uint64)
-    return SeenRows(corpus, split, fold, use, hashes)
-
-
-def _sentences(values: object) -> tuple[str, ...]:
-    if not isinstance(values, list | tuple) or not all(isinstance(x, str) for x in values):
-        raise ValueError(f"{values!r} is no list of sentences")
-    return tuple(values)
+        raise ValueError(f"ids are no base64 ({error})") from error
 
 
 def seen_rows(
@@ -209,7 +233,10 @@ def seen_rows(
     return Provenance(
         tuple(
             SeenRows(
-                *(name, split, fold, use),
+                name,
+                split,
+                fold,
+                use,
                 np.unique(np.array([_hash(bare) for bare, _ in ids], dtype=np.uint64)),
             )
             for name, ids in _by_corpus(rows, corpus).items()
@@ -248,7 +275,7 @@ def provenance_path(file: Path) -> Path:
 
 def write_beside(file: Path, provenance: Provenance) -> None:
     """Write the record of a file that is there already; its digest ties the two together."""
-    content = {"sha256": _digest(file), **provenance.to_state()}
+    content = {"sha256": file_digest(file), **provenance.to_state()}
     with replacing(provenance_path(file)) as part:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -259,34 +286,25 @@ def read_beside(file: Path) -> Provenance | None:
     Raises:
         ManifestError: there is one that cannot be read.
     """
-    found = _read(provenance_path(file))
-    return None if found is None or found[1] != _digest(file) else found[0]
+    record = _read(provenance_path(file))
+    return None if record is None or record[1] != file_digest(file) else record[0]
 
 
 def allowed_leaks(file: Path) -> tuple[str, ...]:
     """The leaks that ``--allow-leak`` let pass in making a file, a sentence each, for tables.
 
-    They are told of even where the file was changed since, which takes no leak away.
+    They are returned even where the file was changed since, which takes no leak away.
 
     Raises:
         ManifestError: there is a record that cannot be read.
     """
-    found = _read(provenance_path(file))
-    return () if found is None else found[0].allowed
+    record = _read(provenance_path(file))
+    return () if record is None else record[0].allowed
 
 
 def _read(beside: Path) -> tuple[Provenance, str] | None:
     """A record, and the digest of the content that it is of; None where there is none."""
     if not beside.is_file():
         return None
-    content = load_json(beside, JsonObject, remedy=_REMEDY)
-    try:
-        digest = str(content.pop("sha256"))
-    except KeyError as error:
-        raise ManifestError(Fault(str(beside), None, "sha256 is missing", _REMEDY)) from error
-    return Provenance.from_state(content, beside), digest
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    content = load_json(beside, BesideState, remedy=_REMEDY)
+    return content.to_provenance(), content.sha256

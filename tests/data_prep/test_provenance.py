@@ -82,7 +82,7 @@ def test_what_is_no_record_is_refused(change: dict[str, Any]) -> None:
     (part,) = state["seen"]
     inner = {name: value for name, value in change.items() if name in part}
     outer = {name: value for name, value in change.items() if name not in part}
-    with pytest.raises(ManifestError, match=r"^model\.pt: the record of .* cannot be read"):
+    with pytest.raises(ManifestError, match=r"^model\.pt: provenance\..*; make it again"):
         Provenance.from_state({**state, "seen": [{**part, **inner}], **outer}, "model.pt")
 
 
