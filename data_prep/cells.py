@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SPACE_RUN = re.compile(rf" *[{SPACE_CONTROLS}]+[ {SPACE_CONTROLS}]*")
 # Controls that are no white space, but for C1, which normalise_text repairs.
 _DAMAGE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
-# Most ids, judged in one step.
+# Most ids, checked in one step.
 _USUAL_ID = re.compile(r"\w[\w.+:=@#-]*(?:/\w[\w.+:=@#-]*)*", re.ASCII)
 _C1 = re.compile(r"[\x80-\x84\x86-\x9f]")
 
@@ -56,7 +56,7 @@ def is_visible(value: str) -> bool:
 
 
 def is_hidden(character: str) -> bool:
-    """Whether a character is seen by nobody: controls, zero width, direction marks, surrogates."""
+    """Whether a character is invisible: controls, zero width, direction marks, surrogates."""
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
@@ -111,7 +111,7 @@ def find_text_fault(text: str) -> Complaint | None:
     """What is wrong with a text as it was read, and the remedy; None of a good one."""
     if len(text) > MAX_TEXT:
         what = f"the text has {len(text)} characters, more than the {MAX_TEXT} of a text"
-        return what, "cut it: a text is what one utterance says"
+        return what, "cut it: a text is of one utterance"
     if not text.isprintable() and (damage := _DAMAGE.search(text)):
         return _damage("the text", damage[0])
     return None

@@ -476,7 +476,7 @@ class _Builder:
             raise self._refused(event, "holds more than one document")
 
     def refuse_reference(self, event: Any) -> NoReturn:
-        """Anchors and aliases let a few bytes stand for gigabytes; tags name types to make."""
+        """Refuse anchors and aliases, which expand to gigabytes, and tags, which name types."""
         kind = "a tag" if getattr(event, "tag", None) else "an anchor or alias"
         raise self._refused(event, f"uses {kind}, which is not read; write the value in full")
 

@@ -136,7 +136,7 @@ def _numbers(key: str, total: Mapping[str, int]) -> Iterator[str]:
 
 def _coverage(counts: Counts, total: Mapping[str, int], named: Sequence[str]) -> list[str]:
     """What classes the splits lack."""
-    nothing = "there is nothing to tell apart, and a training refuses it"
+    nothing = "there is nothing to classify, and a training refuses it"
     if len(total) == 1:
         return [f"{_list(total, total)} is the only class there is: {nothing}"]
     train = {label: n for label, n in counts.get(TRAIN, {}).items() if n}

@@ -103,7 +103,7 @@ def _scan_rows(
 
 
 class _CellFaults:
-    """Finds what `cells` refuses in a row; labels and speakers, which repeat, are judged once."""
+    """Finds what `cells` refuses in a row; labels and speakers, which repeat, are checked once."""
 
     _SHORT = ("audio", "speaker", "session", "dialogue", "emotion", "sentiment", "corpus")
 

@@ -38,7 +38,7 @@ from data_prep.records import Utterance
 
 TRAINED, SELECTED = "trained", "selected"  # rows that fitted a model; rows that chose a checkpoint
 UNNAMED = ""  # the corpus of a data dir without corpus.yaml
-ENDING = ".provenance.json"  # of what stands beside a predictions file
+ENDING = ".provenance.json"  # of the record beside a predictions file
 _HASH_BYTES = 8
 _REMEDY = "make it again, or remove it and give --allow-leak knowingly"
 
@@ -265,7 +265,7 @@ def _hash(name: str) -> int:
 
 
 def provenance_path(file: Path) -> Path:
-    """Where the record of a file lies that cannot hold it itself.
+    """Return the path of the record of a file that cannot hold it itself.
 
     >>> provenance_path(Path("run/predictions.tsv")).name
     'predictions.tsv.provenance.json'

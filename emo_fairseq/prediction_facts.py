@@ -1,4 +1,4 @@
-"""What a predictions file was made from, as it stands beside it: predictions.json."""
+"""What a predictions file was made from: predictions.json beside it."""
 
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,12 @@ class PredictionFacts(Document):
 
 
 def facts_path(predictions: Path) -> Path:
-    """Where the facts of a predictions file stand."""
+    """Return the path of the facts of a predictions file."""
     return predictions.with_suffix(".json")
 
 
 def read_facts(predictions: Path) -> dict[str, Any]:
-    """Load what stands beside a predictions file, as plain values; empty where nothing does.
+    """Load the facts of a predictions file as plain values; empty where there are none.
 
     Raises:
         UsageError: it is not of the schema `PredictionFacts`.

@@ -54,7 +54,7 @@ class AudioLimits:
     """What is refused by the header, before anything is decoded.
 
     Attributes:
-        min_rate: lowest sample rate, in Hz; below it resampling would invent most of the samples.
+        min_rate: lowest sample rate, in Hz; below it most samples would be interpolated.
         max_rate: highest sample rate, in Hz.
         max_channels: of a recording.
         max_seconds: of the part that is loaded; also held while decoding, as headers may be wrong.
@@ -190,7 +190,7 @@ class SoundfileReader:
         self.frames = None if is_estimate else self.expected_frames
         self.is_checked = subtype.startswith(_INTEGERS)
         self.warnings: tuple[str, ...] = ()
-        self._position = 0  # which libsndfile does not tell where it cannot seek
+        self._position = 0  # libsndfile has none where it cannot seek
 
     def skip(self, n_frames: int) -> None:
         if not n_frames:
@@ -258,7 +258,7 @@ def average(block: Block) -> FloatArray:
 
 
 def discard(reader: Reader, n_frames: int) -> None:
-    """Decode so many frames, and forget them."""
+    """Decode so many frames, and drop them."""
     while n_frames > 0 and (n_read := len(reader.read(min(n_frames, 1 << 16)))):
         n_frames -= n_read
 
@@ -278,7 +278,7 @@ def _refuse_cut(log: str) -> None:
 
 
 def _is_placeholder(size: int, is_long: bool) -> bool:
-    """Whether it states no length, as of recorders that could not know it."""
+    """Whether it states no length, as recorders write that cannot seek."""
     if is_long:
         return size >= _UNKNOWN_FRAMES
     return size >= 0xFFFFFFFF - _MARGIN or 0x7FFFFFFF - _MARGIN <= size <= 0x80000000

@@ -15,7 +15,7 @@ all of them. The rules:
   before anything is decoded as far as the header states them.
 - Warned of, and loaded: digital silence (every sample is 0); channels in antiphase, whose mean is
   60 dB or more below them; a header that counts fewer samples than the file has. Corpora have
-  silent clips, so they get an answer; who prepares or trains is told how many and which.
+  silent clips, so they are used; preparation and training log how many and which.
 - A segment [start, end) is read by seeking where the format allows, else by decoding from the
   beginning. Its end may be up to 20 ms beyond that of the recording, as rounded annotations are.
 """

@@ -26,7 +26,7 @@ def write_flac(
     Raises:
         OSError: the file cannot be written; names it.
     """
-    # Encoded in memory, since libsndfile does not tell of a full disk.
+    # Encoded in memory, since libsndfile raises nothing on a full disk.
     content = io.BytesIO()
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     form = {"format": "FLAC", "subtype": f"PCM_{bits}"}

@@ -72,7 +72,7 @@ def compute_once(file: Path, compute: Compute, kind: str) -> str:
     Args:
         file: what is read.
         compute: returns a string that depends on the file's bytes alone; what it raises is raised.
-        kind: tells what is computed from other things that are remembered of the same file.
+        kind: distinguishes what is computed from other values that are stored of the same file.
 
     Raises:
         ValueError: the file cannot be read.

@@ -76,7 +76,7 @@ def verify_all(folder: Path, records: Mapping[str, Mapping[str, Any]], remedy: s
 
 
 def warn_unverified(file: Path, remedy: str) -> None:
-    """Warn, once a process, that nothing tells whether a file is as it was written.
+    """Warn, once a process, that a file cannot be verified.
 
     Args:
         file: that has no record: an older version wrote it.

@@ -13,7 +13,7 @@ Delimited text, whatever the delimiter:
   row that holds a byte of no UTF-8 is faulty.
 - Lines end with \n, \r\n or \r. Empty lines are no rows. Every row has as many cells as the header,
   whose names are neither blank nor repeated; a blank first name, pandas' index, is no column.
-- All cells are strings, of any length: what a text or an id may be says `data_prep.cells`.
+- All cells are strings, of any length; `data_prep.cells` has the rules for texts and ids.
 
 JSON lines: an object a line, no key twice, no NaN. Parquet: numbers, booleans and nulls stay what
 they are; lists of numbers come as arrays; Python extension types are refused. In both a string is a
@@ -64,7 +64,7 @@ _PICKLED = b"arrow.py_extension_type"
 
 @dataclass(frozen=True)
 class TableFormat:
-    """How delimited text is read; Parquet and JSON lines tell themselves.
+    """How delimited text is read; Parquet and JSON lines need no options.
 
     Attributes:
         delimiter: None takes it from the suffix.
@@ -104,7 +104,7 @@ class Table(Protocol):
 
     @property
     def class_names(self) -> Mapping[str, Sequence[str]]:
-        """Column -> what its numbers stand for, where the file says it."""
+        """Column -> the names of its class numbers, where the file has them."""
 
     def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
         """The rows, with the wanted columns at least (default: all)."""
@@ -132,7 +132,7 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
     delimiter = DELIMITERS.get(suffix) if how.delimiter is None else how.delimiter
     if delimiter is None:
         what = f"neither {', '.join(TABLES[:-1])} nor {TABLES[-1]}"
-        raise ManifestError(Fault(str(path), None, what, "say --delimiter"))
+        raise ManifestError(Fault(str(path), None, what, "give --delimiter"))
     return DelimitedTable(path, delimiter, how)
 
 
@@ -337,7 +337,7 @@ class _Unquoted(csv.excel):
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """The cells that stand in one record, or why there are none."""
+    """The cells of one record, or why there are none."""
 
     number: int
     cells: list[str]
@@ -347,8 +347,8 @@ class _Record:
 def _next_record(reader: Iterator[list[str]]) -> list[str]:
     """The next record, with cells of any length.
 
-    csv has one limit for the whole process: it is raised for this record alone, so that nobody
-    else's reader is found with another limit than it was made for.
+    csv has one limit for the whole process: it is raised for this record alone, so that no other
+    reader in the process gets another limit than it was made for.
     """
     with _LIMIT_LOCK:
         limit = csv.field_size_limit(_NO_LIMIT)
@@ -364,7 +364,7 @@ def _begins_like_a_manifest(lines: TextIO) -> bool:
 
 
 def _encoding_of(path: Path, encoding: str) -> str:
-    """The encoding that was named, unless a byte order mark says that it is not UTF-8."""
+    """The encoding that was named, unless a byte order mark is that of another one."""
     try:
         name = codecs.lookup(encoding).name
     except LookupError:

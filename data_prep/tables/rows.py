@@ -1,6 +1,6 @@
-"""Rows of any table -> utterances, by a recipe that says what each column and value means.
+"""Rows of any table -> utterances, by a recipe with the meaning of each column and value.
 
-What ids, texts and other values may be, and when one is missing, says `data_prep.cells`.
+`data_prep.cells` has the rules for ids, texts and other values, and for missing ones.
 """
 
 from __future__ import annotations

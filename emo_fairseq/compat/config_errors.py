@@ -75,7 +75,7 @@ def option_sentence(
 
 
 def _name_task(setup: Callable[..., Any]) -> Callable[..., Any]:
-    """A task that nobody has registered."""
+    """Name a task that is not registered."""
 
     def setup_task(cfg: Any, **kwargs: Any) -> Any:
         name = getattr(cfg, "_name", None) or getattr(cfg, "task", None)

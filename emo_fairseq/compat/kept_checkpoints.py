@@ -1,4 +1,4 @@
-"""A metric that is undefined chooses no checkpoint: say so, at the validation and at the end.
+"""Warn, at the validation and at the end, where the metric that chooses a checkpoint is undefined.
 
 fairseq keeps the best value by max() or min(), which a NaN (the CCC of constant predictions) makes
 forget what it was, so that a worse checkpoint would later take the place of the best. Without any

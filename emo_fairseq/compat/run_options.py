@@ -73,8 +73,8 @@ def check_parsed(args: argparse.Namespace) -> None:
     scheduler = getattr(args, "lr_scheduler", None)
     if scheduler == "polynomial_decay" and getattr(args, "total_num_update", None) in _MISSING:
         raise UsageError(
-            "--total-num-update is missing: --lr-scheduler polynomial_decay has to know after how "
-            "many updates the learning rate is 0; give --max-update, or --total-num-update"
+            "--total-num-update is missing: --lr-scheduler polynomial_decay needs the number of "
+            "updates after which the learning rate is 0; give --max-update, or --total-num-update"
         )
 
 
@@ -127,7 +127,7 @@ def _check_parts(cfg: Any) -> None:
         if registry[name].__module__.startswith("fairseq."):
             ours = [n for n, of in registry.items() if of.__module__.startswith(_OURS)]
             raise UsageError(
-                f"{option} {name}: is fairseq's, and knows nothing of emotions; choose one of "
+                f"{option} {name}: is fairseq's own and predicts no emotions; choose one of "
                 f"{', '.join(sorted(ours))}"
             )
     betas = OmegaConf.select(cfg, "optimizer.adam_betas")

@@ -35,7 +35,7 @@ def check_training_labels(
         (label,) = train
         raise UsageError(
             f"{file}: all {train[label]} rows that can be trained on have the {column} {label!r}: "
-            "there is nothing to tell apart; train on rows of two classes or more"
+            "there is nothing to classify; train on rows of two classes or more"
         )
     for warning in check_counts(column, {TRAIN: train, **_other_splits(source, column)}, labels):
         logger.warning("%s: %s", source.folder, warning)

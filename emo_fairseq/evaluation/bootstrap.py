@@ -99,7 +99,7 @@ class Speakers:
 
     @property
     def effective(self) -> float:
-        """How many speakers of equally many utterances would tell as much (Kish 1965).
+        """How many speakers of equally many utterances carry as much information (Kish 1965).
 
         >>> Speakers.named(["a", "a", "a", "a", "b", "c"]).effective
         2.0

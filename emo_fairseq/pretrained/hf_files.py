@@ -94,7 +94,7 @@ def _stored_shapes(place: str) -> dict[str, list[int]]:
             names = opened.keys()
             return {name: opened.get_slice(name).get_shape() for name in names}
     except (safetensors.SafetensorError, OSError):
-        return {}  # told where the weights are read
+        return {}  # which is refused where the weights are read
 
 
 def config_to_state(config: Any) -> dict[str, Any]:

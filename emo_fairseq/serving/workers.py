@@ -30,12 +30,12 @@ class Job:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
-        """Drop a job that waits, and ask one that runs to end."""
+        """Drop a job that waits; stop one that runs at its next batch."""
         self._stop.set()
         self.result.cancel()
 
     def should_stop(self) -> bool:
-        """Whether nobody waits for the result any longer."""
+        """Whether no client waits for the result any longer."""
         return self._stop.is_set()
 
 
@@ -65,7 +65,7 @@ class Workers:
         self._pool.submit(self._run_next)
 
     def close(self) -> None:
-        """Take no more jobs, drop those that wait, and ask the others to end."""
+        """Take no more jobs, drop those that wait, and stop the others at their next batch."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             jobs = [*self._queue, *self._running]

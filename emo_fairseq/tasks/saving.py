@@ -103,7 +103,7 @@ def _check_all_scored(rows: Sequence[predictions.Row], n_rows: Mapping[str, int]
         if count != n_rows[split]:
             raise UsageError(
                 f"--save-predictions: {count} predictions for the {n_rows[split]} utterances of "
-                f"{split}; score all of them, on one process"
+                f"{split}; score each once, on one process"
             )
 
 

@@ -8,7 +8,7 @@ from data_prep.provenance import Provenance, seen_rows
 from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.data.leak_guard import HeldOut, LeakGuard
 
-RECORD = "provenance"  # key of what a forest's file says of it
+RECORD = "provenance"  # its key in a forest's file
 
 
 def guard_of(name: str, rows: Iterable[Utterance], data: Path, allows: bool) -> LeakGuard:
@@ -38,5 +38,5 @@ def forest_record(about: Mapping[str, Any], file: str | Path = "the forest") -> 
 
 
 def leak_notes(record: Provenance) -> list[str]:
-    """What stands below a table that was made from leaky things."""
+    """Return the notes below a table that was made with allowed leaks."""
     return [f"leak allowed: {leak}" for leak in record.allowed]

@@ -16,7 +16,7 @@ from data_prep.table import main as prepare
 from data_prep.validate import main as validate
 
 UNLEARNED = "in test, and not in train, where no model can learn it"
-ONE_CLASS = "is the only class there is: there is nothing to tell apart, and a training refuses it"
+ONE_CLASS = "is the only class there is: there is nothing to classify, and a training refuses it"
 
 
 def write_table(path: Path, labels: list[tuple[str, str]]) -> Path:
@@ -73,7 +73,7 @@ def test_classes_that_splits_lack() -> None:
         "emotion: in the label set, and in no row: 'joy'",
     ]
     assert check_counts("emotion", {"train": {"sad": 9}, "test": {"sad": 3, "glad": 2}})[0] == (
-        "emotion: 'sad' (9 rows) is the only class in train: there is nothing to tell apart, and a "
+        "emotion: 'sad' (9 rows) is the only class in train: there is nothing to classify, and a "
         "training refuses it"
     )
     assert check_counts("emotion", {"train": {}, "test": {}}, ("sad",)) == []

@@ -47,7 +47,7 @@ dropped: 1 x row: no text (z)
 note: mind the gap
 warning: emotion: in train, and not in test, where its recall is undefined: 'glad' (1 row)
 warning: emotion: fewer than 5 rows in train: 'glad' (1 row), 'sad' (1 row)
-warning: sentiment: 'good' (1 row) is the only class there is: there is nothing to tell apart, and \
+warning: sentiment: 'good' (1 row) is the only class there is: there is nothing to classify, and \
 a training refuses it
 """
 

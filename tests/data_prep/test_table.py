@@ -374,7 +374,8 @@ def test_other_delimiters_and_encodings(tmp_path: Path, capsys: pytest.CaptureFi
     table = tmp_path / "mine.txt"
     table.write_bytes("utt;words;part\nu1;caf\u00e9;train\n".encode("latin-1"))
     arguments = [table, tmp_path / "out", *TEXT, "--split-column", "part"]
-    assert "neither .csv, .tsv, .parquet nor .jsonl; say --delimiter" in refusal(capsys, *arguments)
+    refused = refusal(capsys, *arguments)
+    assert "neither .csv, .tsv, .parquet nor .jsonl; give --delimiter" in refused
     arguments += ["--delimiter", ";"]
     assert "row 2: not UTF-8 text; save the table as UTF-8" in refusal(capsys, *arguments)
     assert main([*map(str, arguments), "--encoding", "latin-1"]) == 0

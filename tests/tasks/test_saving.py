@@ -56,7 +56,7 @@ def test_every_utterance_is_scored(score: Callable[..., Path]) -> None:
 def test_utterances_that_are_left_out_or_scored_twice_are_refused(
     score: Callable[..., Path], batches: tuple[range, ...], count: int
 ) -> None:
-    message = f"--save-predictions: {count} predictions for the 12 utterances of test; score them"
+    message = f"--save-predictions: {count} predictions for the 12 utterances of test; score each"
     with pytest.raises(UsageError, match=message):
         score(*batches)
 
