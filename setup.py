@@ -71,10 +71,10 @@ SWEEPS = ["hydra-joblib-launcher>=1.2"]
 SLURM = ["hydra-submitit-launcher>=1.2"]
 
 DEV = [
+    *AUDFORMAT,
     *FOREST,
     *HF,
     *ONNX,
-    *PARQUET,
     *REPORT,
     *SERVE,
     *SWEEPS,
