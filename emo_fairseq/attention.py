@@ -6,25 +6,21 @@ and ``seconds`` (of the speech that was heard, or null) of each, and the weights
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data_prep.documents import Document, parse_json
+from data_prep.files.arrays import UnreadableArrayError, load_archive
 from data_prep.files.replacing import replacing
 from data_prep.schema import ManifestError
 from emo_fairseq.errors import UsageError
 
-# What numpy.load raises for a file that is damaged, or of another kind.
-UNREADABLE = (
-    *(OSError, ValueError, LookupError, TypeError, EOFError, AttributeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 _UTTERANCES = "utterances"
+_REMEDY = "write one with --save-attention"
 
 
 class UtteranceRow(Document):
@@ -34,6 +30,7 @@ class UtteranceRow(Document):
     split: str
     words: list[str] | None
     seconds: float | None
+    weights: list[str] | None = None  # their names; None in a file of an older version
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +55,14 @@ class Attended:
 def write(path: Path, rows: Sequence[Attended]) -> None:
     """Write rows; the file is complete or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = [
-        {"id": row.id, "split": row.split, "words": row.words, "seconds": row.seconds}
+    described = [
+        {
+            "id": row.id,
+            "split": row.split,
+            "words": row.words,
+            "seconds": row.seconds,
+            "weights": list(row.weights),
+        }
         for row in rows
     ]
     arrays = {
@@ -69,7 +72,7 @@ def write(path: Path, rows: Sequence[Attended]) -> None:
     }
     with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(
-            file, allow_pickle=False, **{_UTTERANCES: np.array(json.dumps(told)), **arrays}
+            file, allow_pickle=False, **{_UTTERANCES: np.array(json.dumps(described)), **arrays}
         )
 
 
@@ -80,28 +83,34 @@ def read(path: Path) -> list[Attended]:
         UsageError: there is no such file, or it is of another form.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such file; write one with --save-attention")
+        raise UsageError(f"{path}: there is no such file; {_REMEDY}")
     try:
-        with np.load(path, allow_pickle=False) as content:
-            rows = parse_json(
-                str(content[_UTTERANCES]),
-                list[UtteranceRow],
-                name=f"{path}: {_UTTERANCES}",
-                remedy="write one with --save-attention",
-            )
-            weights = [_weights_of(number, content) for number in range(len(rows))]
-        return [
-            Attended(**row.model_dump(), weights=found)
-            for row, found in zip(rows, weights, strict=True)
-        ]
+        text, arrays = load_archive(path, _read_arrays)
+        rows = parse_json(text, list[UtteranceRow], name=f"{path}: {_UTTERANCES}", remedy=_REMEDY)
     except ManifestError as error:
         raise UsageError(str(error)) from error
-    except UNREADABLE as error:
-        raise UsageError(
-            f"{path}: cannot be read ({error}); write one with --save-attention"
-        ) from error
+    except UnreadableArrayError as error:
+        raise UsageError(f"{path}: {error}; {_REMEDY}") from error
+    return [_attended(path, number, row, arrays) for number, row in enumerate(rows)]
 
 
-def _weights_of(number: int, content: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _read_arrays(content: Any) -> tuple[str, dict[str, np.ndarray]]:
+    arrays = {name: content[name] for name in content}
+    return str(arrays.pop(_UTTERANCES)), arrays
+
+
+def _attended(
+    path: Path, number: int, row: UtteranceRow, arrays: Mapping[str, np.ndarray]
+) -> Attended:
     prefix = f"{number}/"
-    return {name.removeprefix(prefix): content[name] for name in content if name.startswith(prefix)}
+    weights = {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+    if row.weights is not None and set(row.weights) != set(weights):
+        raise UsageError(
+            f"{path}: the weights of {row.id} are {', '.join(weights) or 'absent'}, where "
+            f"{', '.join(row.weights) or 'none'} were written; {_REMEDY}"
+        )
+    return Attended(row.id, row.split, row.words, row.seconds, weights)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.files.arrays import UnreadableArrayError, load_array
 from data_prep.files.replacing import replacing
 from data_prep.records import Fault, ManifestError
 
@@ -82,12 +83,11 @@ def read_array(file: Path) -> FloatArray:
     """A (frames, C) array by mmap. Raises ManifestError if the file holds none."""
     again = "write it again"
     try:
-        array: FloatArray = np.load(file, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        what = f"cannot be read as an array ({first_line(error)})"
-        raise ManifestError(Fault(str(file), None, what, again)) from error
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
-        what = f"holds {form_of(array)}, not floating (frames, C)"
+        array: FloatArray = load_array(file, "r")
+    except UnreadableArrayError as error:
+        raise ManifestError(Fault(str(file), None, str(error), again)) from error
+    if array.ndim != 2 or array.dtype.kind != "f":
+        what = f"holds {array.dtype} {array.shape}, not floating (frames, C)"
         remedy = "stack the frames of all rows, without padding"
         raise ManifestError(Fault(str(file), None, what, remedy))
     if len(array) and not array.shape[1]:
@@ -97,18 +97,6 @@ def read_array(file: Path) -> FloatArray:
         what = f"{extra} bytes more than its header names"
         raise ManifestError(Fault(str(file), None, what, again))
     return array
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a message, or what kind of error it is."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def form_of(array: object) -> str:
-    """The type and shape of what numpy has read; an .npz archive under another name has neither."""
-    if isinstance(array, np.ndarray):
-        return f"{array.dtype} {array.shape}"
-    return "several arrays"
 
 
 def _end_of(array: np.memmap[Any, Any]) -> int:

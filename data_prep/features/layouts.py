@@ -22,13 +22,12 @@ from data_prep.documents import Document, load_json
 from data_prep.features.frame_files import (
     FloatArray,
     StoredFeatures,
-    first_line,
-    form_of,
     read_array,
     read_frames,
     rows_not_finite,
     write_frames,
 )
+from data_prep.files.arrays import UnreadableArrayError, load_array
 from data_prep.files.digests import digest_once, file_digests
 from data_prep.files.integrity import FileRecord, is_whole, records_of
 from data_prep.files.lock import locked
@@ -181,12 +180,11 @@ def _one_file_a_row(
 def _read_row(file: Path) -> FloatArray:
     """(T, C) frames of one file; (C,) becomes (1, C)."""
     try:
-        array = np.load(file)
-    except (OSError, ValueError, EOFError) as error:
-        what = f"cannot be read as an array ({first_line(error)})"
-        raise ManifestError(Fault(str(file), None, what, "write it again")) from error
-    if not isinstance(array, np.ndarray) or array.ndim not in (1, 2) or array.dtype.kind != "f":
-        what = f"holds {form_of(array)}, not floating (T, C) or (C,)"
+        array = load_array(file)
+    except UnreadableArrayError as error:
+        raise ManifestError(Fault(str(file), None, str(error), "write it again")) from error
+    if array.ndim not in (1, 2) or array.dtype.kind != "f":
+        what = f"holds {array.dtype} {array.shape}, not floating (T, C) or (C,)"
         raise ManifestError(Fault(str(file), None, what, "write it again"))
     if not array.shape[-1]:
         what = "its frames have no numbers (a width of 0)"

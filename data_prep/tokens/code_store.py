@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import shutil
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.files.arrays import load_archive
 from data_prep.files.replacing import replacing
 from data_prep.tokens.vq_wav2vec import Codes
 
 logger = logging.getLogger(__name__)
 
 FOLDER = ".partial"
-
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 class CodeStore:
@@ -36,7 +33,7 @@ class CodeStore:
         if file.exists():
             try:
                 return _read(file)
-            except _UNREADABLE as error:
+            except ValueError as error:
                 logger.warning("%s: cannot be read (%s); computing it again", file, error)
         rows = compute()
         self._folder.mkdir(exist_ok=True)
@@ -58,8 +55,7 @@ class CodeStore:
 
 
 def _read(file: Path) -> list[Codes]:
-    with np.load(file, allow_pickle=False) as saved:
-        codes, lengths = saved["codes"], saved["lengths"]
+    codes, lengths = load_archive(file, lambda saved: (saved["codes"], saved["lengths"]))
     if codes.ndim != 2 or lengths.ndim != 1 or (lengths < 0).any() or sum(lengths) != len(codes):
         raise ValueError(f"lengths {lengths.tolist()} of codes {codes.shape}")
     return np.split(codes, np.cumsum(lengths)[:-1])

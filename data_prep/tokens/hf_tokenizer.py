@@ -22,12 +22,19 @@ _EXAMPLE = "a word"
 class HuggingFaceTokenizer:
     """A tokenizer of transformers: any that puts one symbol before a text and one after it.
 
-    Raises ValueError for a folder without one, or for one that marks texts otherwise.
+    Raises ValueError for a folder without one, for one that marks texts otherwise, and for one
+    whose ids leave gaps.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self._tokenizer = _load(folder)
         self.specials = _special_ids(self._tokenizer, folder)
+        symbols = self.symbols
+        if None in symbols:
+            raise ValueError(
+                f"{folder}: its tokenizer names {len(symbols)} symbols, and none has the id "
+                f"{symbols.index(None)}; fetch the files of the tokenizer again"
+            )
 
     def encode(self, text: str | None) -> Tokens:
         ids = self._tokenizer.encode(text, add_special_tokens=False) if text else []
@@ -38,8 +45,8 @@ class HuggingFaceTokenizer:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     @property
-    def symbols(self) -> list[str]:
-        """All symbols in the order of their ids."""
+    def symbols(self) -> list[Any]:
+        """Return all symbols as text, in the order of their ids."""
         return list(self._tokenizer.convert_ids_to_tokens(list(range(len(self._tokenizer)))))
 
     def files(self) -> dict[str, bytes]:

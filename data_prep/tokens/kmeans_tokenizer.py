@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,10 +18,12 @@ from pydantic import Field
 
 from data_prep.audio.frames import FloatArray, log_mel, mfcc
 from data_prep.documents import ForeignDocument, parse_json
+from data_prep.files.arrays import UnreadableArrayError, load_archive
 from data_prep.records import Fault, ManifestError
 from data_prep.tokens.folder import DICT_FILE, EOS, UNK, SpecialIds, Tokens
 
 KMEANS_FILE = "kmeans.npz"
+_ARRAYS = ("centroids", "mean", "std", "settings")
 FIRST_CODE = UNK + 1
 BATCH_FRAMES = 10_000  # per k-means step, as for HuBERT's units
 FEATURES: dict[str, Callable[[npt.ArrayLike, int], FloatArray]] = {"mfcc": mfcc, "logmel": log_mel}
@@ -47,14 +48,14 @@ class KMeansTokenizer:
     def __init__(self, folder: Path) -> None:
         file = folder / KMEANS_FILE
         try:
-            with np.load(file, allow_pickle=False) as saved:
-                self.centroids: FloatArray = saved["centroids"]  # (K, C)
-                self.mean: FloatArray = saved["mean"]  # (C,)
-                self.std: FloatArray = saved["std"]  # (C,)
-                text = str(saved["settings"])
-        except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
+            arrays = load_archive(file, lambda saved: [saved[name] for name in _ARRAYS])
+        except UnreadableArrayError as error:
             what = f"cannot be read as the k-means of a tokenizer ({error})"
             raise ManifestError(Fault(str(file), None, what, _REMEDY)) from error
+        self.centroids: FloatArray = arrays[0]  # (K, C)
+        self.mean: FloatArray = arrays[1]  # (C,)
+        self.std: FloatArray = arrays[2]  # (C,)
+        text = str(arrays[3])
         settings = parse_json(text, KMeansSettings, name=f"{file}: settings", remedy=_REMEDY)
         self._check_arrays(file)
         self.sample_rate = settings.sample_rate

@@ -160,7 +160,7 @@ def _read_list(data_dir: Path, split: str, modality: str) -> list[str]:
     file = _list_file(data_dir, split, modality)
     if not file.exists():
         raise UsageError(f"{file}: missing, so {modality} cannot be used; see --modality")
-    names = [line.split("\t")[0].strip() for line in file.read_text().splitlines() if line.strip()]
+    names = [line.split("\t")[0].strip() for line in _lines(file) if line.strip()]
     ids = [name.rsplit(".", 1)[0] if "." in name else name for name in names]
     return _unique(file, ids)
 
@@ -168,7 +168,7 @@ def _read_list(data_dir: Path, split: str, modality: str) -> list[str]:
 def _read_labels(file: Path) -> dict[str, str]:
     """Id -> label; the first line is a header."""
     labels: dict[str, str] = {}
-    for number, line in enumerate(file.read_text().splitlines()[1:], start=2):
+    for number, line in enumerate(_lines(file)[1:], start=2):
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split(",")]
@@ -187,9 +187,24 @@ def _read_labels(file: Path) -> dict[str, str]:
 
 def _read_sizes(file: Path) -> list[list[str]]:
     """Rows of the size file: id, text_len, audio_len. A header is one whose length is no number."""
-    lines = file.read_text().splitlines()
-    rows = [[cell.strip() for cell in line.split(",")] for line in lines if line.strip()]
+    rows = [[cell.strip() for cell in line.split(",")] for line in _lines(file) if line.strip()]
     return rows if rows and len(rows[0]) > 1 and _is_number(rows[0][1]) else rows[1:]
+
+
+def _lines(file: Path) -> list[str]:
+    """Read the lines of a list, of the labels or of the sizes.
+
+    Raises:
+        UsageError: it cannot be opened, or a row is not UTF-8.
+    """
+    try:
+        raw = file.read_bytes()
+        return raw.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror}); check --data") from error
+    except UnicodeDecodeError as error:
+        row = 1 + error.object.count(b"\n", 0, error.start)
+        raise UsageError(f"{file}: row {row}: is not UTF-8 text; save the file as UTF-8") from error
 
 
 def _unique(file: Path, ids: list[str]) -> list[str]:
@@ -201,7 +216,7 @@ def _unique(file: Path, ids: list[str]) -> list[str]:
 
 def _read_tokens(file: Path) -> np.ndarray:
     try:
-        ids = np.array(file.read_text().split(), dtype=np.int64)
+        ids = np.array(file.read_text(encoding="utf-8").split(), dtype=np.int64)
     except FileNotFoundError:
         raise UsageError(f"{file}: listed but not there; see --data-raw") from None
     except (ValueError, OverflowError):

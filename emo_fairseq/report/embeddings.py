@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from emo_fairseq.attention import UNREADABLE
+from data_prep.files.arrays import UnreadableArrayError, load_archive
 from emo_fairseq.errors import UsageError
 
 _REMEDY = (
@@ -28,11 +29,9 @@ def read_embeddings(file: Path, split: str, ids: Sequence[str]) -> np.ndarray:
     if not file.is_file():
         raise UsageError(f"--embeddings {file}: there is no such file")
     try:
-        with np.load(file, allow_pickle=False) as content:
-            names, values = content["ids"], np.asarray(content["embeddings"], dtype=np.float64)
-            splits = content.get("splits")
-    except UNREADABLE as error:
-        raise UsageError(f"--embeddings {file}: cannot be read ({error}); {_REMEDY}") from error
+        names, values, splits = load_archive(file, _read_embeddings)
+    except UnreadableArrayError as error:
+        raise UsageError(f"--embeddings {file}: {error}; {_REMEDY}") from error
     if values.ndim != 2 or {names.shape, (names if splits is None else splits).shape} != {
         values.shape[:1]
     }:
@@ -53,3 +52,8 @@ def read_embeddings(file: Path, split: str, ids: Sequence[str]) -> np.ndarray:
         )
     padded = np.vstack([values, np.full((1, values.shape[1]), np.nan)])  # -1 finds the last
     return padded[rows]
+
+
+def _read_embeddings(content: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    values = np.asarray(content["embeddings"], dtype=np.float64)
+    return content["ids"], values, content.get("splits")

@@ -1,6 +1,7 @@
 """The seed's T_data layout: joined by id whatever the order, counted, and refused where broken."""
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,13 @@ def test_the_layout_is_told_by_its_label_file(write_legacy: Write, tmp_path: Pat
     folder = write_legacy("train", labels("a"))
     assert split_names(folder) == ["train"]
     assert split_names(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize("name", ["label_file_train.csv", "train_t.tsv", "train_size.tsv"])
+def test_a_row_that_is_not_utf_8_is_named(write_legacy: Write, name: str) -> None:
+    folder = write_legacy("train", {"a": "neu", "b": "sad"}, size=["a", "b"])
+    file = folder / name
+    lines = file.read_bytes().split(b"\n")
+    file.write_bytes(b"\n".join([lines[0], b"\xff" + lines[1], *lines[2:]]))
+    with pytest.raises(UsageError, match=rf"{re.escape(name)}: row 2: is not UTF-8 text"):
+        read_split(folder, folder, "train", ["text"])

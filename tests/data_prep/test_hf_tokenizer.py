@@ -1,5 +1,6 @@
 """Hugging Face tokenizers in token folders: the model's own ids, kept with the data."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -105,3 +106,17 @@ def test_a_tokenizer_that_marks_no_end_is_refused(
     type(fast)(tokenizer_object=bare, pad_token="<pad>").save_pretrained(tmp_path / "bare")
     assert main([str(data_dir), "--bpe", f"hf:{tmp_path / 'bare'}"]) == 1
     assert "one symbol before and one after" in capsys.readouterr().err
+
+
+def test_ids_with_a_gap_are_refused(tmp_path: Path) -> None:
+    model = hf_folders.build(tmp_path / "model", "bert")
+    file = model / "tokenizer.json"
+    content = json.loads(file.read_text())
+    words = content["model"]["vocab"]
+    del words[next(word for word, number in words.items() if number == len(words) // 2)]
+    file.write_text(json.dumps(content))
+    message = (
+        rf"model: its tokenizer names \d+ symbols, and none has the id {(len(words) + 1) // 2}"
+    )
+    with pytest.raises(ValueError, match=message):
+        HuggingFaceTokenizer(model)
