@@ -19,7 +19,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types contracts unit format lock clean distclean
+.PHONY: help install demo test lint types contracts unit fuzz format lock clean distclean
 .SUFFIXES:
 
 help: ## List the targets
@@ -130,6 +130,12 @@ unit: $(VENV)/.installed ## Run the tests and doctests, and print the coverage (
 	$(BIN)/python -m pytest --doctest-modules --cov --cov-report= emo_fairseq data_prep
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-append \
 		--numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+# Cases of each format; the suite runs fewer.
+CASES ?= 500
+
+fuzz: $(VENV)/.installed ## Read mutations of every file format: make fuzz [CASES=500]
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --cases $(CASES)
 
 format: $(VENV)/.installed ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .

@@ -1,0 +1,26 @@
+"""Tiny models that fairseq-train trains in seconds, as checkpoint, model folder and graph."""
+
+import shutil
+from pathlib import Path
+
+from trained_models import TrainedModels
+
+from emo_fairseq.export.onnx import export_onnx
+from fuzz.families import Trained, toy_data_dir
+
+_SIZES = "--text-embed-dim 8 --text-ffn-embed-dim 8 --embedding-dim 8"
+_BOTH = "--modality text+speech --speech-input log_mel"
+
+
+def train_models(place: Path) -> Trained:
+    """Train the models in a folder of their own."""
+    return gather_models(TrainedModels(toy_data_dir(place / "toy"), place / "models"), place)
+
+
+def gather_models(models: TrainedModels, place: Path) -> Trained:
+    """Train a model of text and one of text and speech for two updates each, unless done."""
+    text = f"--modality text {_SIZES}"
+    folder = place / "model"
+    shutil.copytree(models.folder(text), folder)
+    export_onnx(folder)
+    return Trained(models.data, models.checkpoint(text), folder, models.folder(_BOTH))
