@@ -6,11 +6,15 @@ import errno
 import functools
 import os
 import re
+import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_OF_PROCESS = re.compile(r"\..+\.(\d+)\.part")
+# Of this machine: a process of another one, which writes into the same folder, is not seen here.
+_MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+_OF_PROCESS = re.compile(rf"\..+\.{_MACHINE}-(\d+)\.part")
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # what numpy makes of a full disk
 
 
@@ -18,7 +22,7 @@ _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # what numpy makes 
 def replacing(path: Path, *, is_locked: bool = False) -> Iterator[Path]:
     """A temporary name in the same folder, which takes `path`'s place if the block succeeds.
 
-    What killed runs left in the folder is removed.
+    What killed runs on this machine left in the folder is removed.
 
     Args:
         path: what readers see, the old content or the new, never half of one.
@@ -28,7 +32,7 @@ def replacing(path: Path, *, is_locked: bool = False) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written; names `path`.
     """
-    mark = "" if is_locked else f".{os.getpid()}"
+    mark = "" if is_locked else f".{_MACHINE}-{os.getpid()}"
     part = path.with_name(f".{path.name}{mark}.part")
     try:
         _remove_abandoned(path.parent)
@@ -58,7 +62,8 @@ def _remove_abandoned(folder: Path) -> None:
     for file in folder.glob(".*.part"):
         matched = _OF_PROCESS.fullmatch(file.name)
         if matched and not _runs(int(matched[1])):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # of another user's file
+                file.unlink()
 
 
 def _runs(process: int) -> bool:

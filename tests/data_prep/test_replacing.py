@@ -45,14 +45,43 @@ def test_what_a_killed_run_left_is_written_over_under_a_lock(tmp_path: Path) -> 
 def test_what_killed_runs_left_in_the_folder_is_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    of_ended = [tmp_path / f".{name}.{ended.pid}.part" for name in ("file", "figure.png")]
-    kept = [tmp_path / f".file.{os.getppid()}.part", tmp_path / ".file.part", tmp_path / "1.part"]
+    with replacing(tmp_path.parent / "x") as part:
+        part.touch()
+        machine = part.name.split(".")[-2].removesuffix(f"-{os.getpid()}")
+    of_ended = [tmp_path / f".{name}.{machine}-{ended.pid}.part" for name in ("file", "figure.png")]
+    kept = [
+        tmp_path / f".file.{machine}-{os.getppid()}.part",
+        tmp_path / f".file.0-{ended.pid}.part",  # of another machine, on which it may run
+        tmp_path / ".file.part",
+        tmp_path / "1.part",
+    ]
     for path in (*of_ended, *kept):
         path.touch()
     with replacing(tmp_path / "file") as part:
         part.touch()
     assert not any(path.exists() for path in of_ended)
     assert all(path.exists() for path in kept)
+
+
+def test_what_cannot_be_removed_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if f"-{ended.pid}." in path.name:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        unlink(path, missing_ok)
+
+    with replacing(tmp_path.parent / "x") as part:
+        part.touch()
+    of_other_user = tmp_path / part.name.replace(f"-{os.getpid()}.", f"-{ended.pid}.")
+    of_other_user.touch()
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with replacing(tmp_path / "file") as part:
+        part.write_text("new")
+    assert (tmp_path / "file").read_text() == "new"
+    assert of_other_user.exists()
 
 
 def fill_disk(part: Path) -> None:
