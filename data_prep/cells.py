@@ -75,11 +75,15 @@ def id_key(value: str) -> str:
 
 
 def is_blank(value: str) -> bool:
-    """Whether nothing in it can be seen."""
+    r"""Whether it is empty, or white space and zero-width characters alone; damage is not blank.
+
+    >>> is_blank(" \u200b"), is_blank("\ud800"), is_blank("\x00")
+    (True, False, False)
+    """
     visible = value.strip()
     if not visible or visible.isascii():
         return not visible
-    return all(c.isspace() or is_hidden(c) for c in visible)
+    return all(c.isspace() or unicodedata.category(c) == "Cf" for c in visible)
 
 
 def find_id_fault(value: str | None) -> Complaint | None:
