@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 from data_prep.audio.decoding import AudioError, PatchedFile
 
 _LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
+_FIRST_PAGE = 2  # flag of the first page of a stream
 _UNKNOWN = b"\xff\xff\xff\xff"  # a length that is not stated
 _TAIL = 1024  # bytes after the samples that are no chunk, beyond which a header is doubted
 
@@ -106,6 +107,24 @@ def check_ogg(file: BinaryIO, size: int) -> tuple[str, ...]:
         raise AudioError(f"truncated: its last page is incomplete, {size} bytes are there")
     is_last = tail[at + 5] & 4
     return () if is_last else ("length in doubt: the end of the stream is missing",)
+
+
+def is_chained_ogg(file: BinaryIO, head: bytes, size: int) -> bool:
+    """Whether an Ogg holds one stream after another, of which libsndfile reads the first alone.
+
+    Recorders of radio streams write such files. Each stream has a number, in each of its pages.
+    """
+    numbers = set()
+    at = 0
+    while head[at : at + 4] == b"OggS" and head[at + 5] & _FIRST_PAGE:
+        numbers.add(head[at + 14 : at + 18])
+        table = head[at + 27 : at + 27 + head[at + 26]]
+        at += 27 + len(table) + sum(table)
+    file.seek(max(0, size - _LONGEST_PAGE))
+    tail = file.read(_LONGEST_PAGE)
+    file.seek(0)
+    last = tail.rfind(b"OggS")
+    return bool(numbers) and last >= 0 and tail[last + 14 : last + 18] not in numbers
 
 
 def refuse_cut_sphere(head: bytes, frames: int | None) -> None:

@@ -1,7 +1,8 @@
 """Which reader opens a recording: decided by its content, never by its name.
 
 libsndfile decodes what it supports. Containers that it does not (mp4, m4a, webm, amr, ...) are left
-to `data_prep.audio.containers`, as are FLAC files that do not state their length.
+to `data_prep.audio.containers`, as are FLAC files that do not state their length and Ogg files of
+several streams one after the other.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from data_prep.audio.decoding import (
     UnknownFormatError,
     libsndfile_reason,
 )
-from data_prep.audio.headers import check_ogg, refuse_cut_sphere, repair_length
+from data_prep.audio.headers import (
+    check_ogg,
+    is_chained_ogg,
+    refuse_cut_sphere,
+    repair_length,
+)
 
 _HEADER = 1 << 12  # bytes that show the format
 _LONG_HEADER = 1 << 16  # in which the samples begin, or their size is not repaired
@@ -112,6 +118,8 @@ def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader
     repaired, warnings = repair_length(file, head, size)
     if head[:4] == _OGG:
         warnings += check_ogg(file, size)
+        if is_chained_ogg(file, head, size):
+            return None
     try:
         reader = SoundfileReader(repaired)
     except soundfile.LibsndfileError as error:

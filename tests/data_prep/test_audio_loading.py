@@ -142,6 +142,32 @@ def test_without_pyav_a_container_names_what_is_missing(
     assert len(load_audio(wav())) == len(VOICE)
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_all_streams_of_a_chained_ogg_are_read(subtype: str) -> None:
+    pytest.importorskip("av")
+    first, second = encode(VOICE, "OGG", subtype), bytearray(encode(VOICE, "OGG", subtype))
+    at = second.find(b"OggS")
+    while at >= 0:  # another stream than the first, whose pages are otherwise alike
+        second[at + 14 : at + 18] = b"next"
+        second[at + 22 : at + 26] = bytes(4)
+        end = at + 27 + second[at + 26] + sum(second[at + 27 : at + 27 + second[at + 26]])
+        second[at + 22 : at + 26] = ogg_checksum(second[at:end]).to_bytes(4, "little")
+        at = second.find(b"OggS", end)
+    assert len(load_audio(first)) == len(VOICE)
+    assert len(load_audio(first + bytes(second))) == pytest.approx(2 * len(VOICE), abs=2048)
+
+
+def ogg_checksum(page: bytes | bytearray) -> int:
+    """The CRC of an Ogg page, whose own field is 0: polynomial 0x04c11db7."""
+    crc = 0
+    for byte in page:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1) ^ (0x04C11DB7 if crc & 0x80000000 else 0)
+        crc &= 0xFFFFFFFF
+    return crc
+
+
 def test_a_stream_without_a_length_is_not_held_to_an_estimate_of_it(tmp_path: Path) -> None:
     """FFmpeg takes the bit rate of the beginning for that of all."""
     rate, rng = 44_100, np.random.default_rng(0)
