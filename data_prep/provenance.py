@@ -115,13 +115,13 @@ class Provenance:
         for part in self.seen:
             if part.use in uses:
                 seen.setdefault(part.corpus, []).append(part.hashes)
-        found = []
+        overlap: list[str] = []
         for name, ids in _by_corpus(rows, corpus).items():
             if name in seen:
                 own = np.array([_hash(bare) for bare, _ in ids], dtype=np.uint64)
                 is_seen = np.isin(own, np.concatenate(seen[name]))
-                found += [ids[row] for row in np.flatnonzero(is_seen).tolist()]
-        return [whole for _, whole in found]
+                overlap += [ids[row][1] for row in np.flatnonzero(is_seen).tolist()]
+        return overlap
 
     def namesakes(self, rows: Sequence[Utterance], corpus: str | None) -> str | None:
         """Another corpus in whose recorded rows *every* one of these ids occurs; None without."""
@@ -246,10 +246,10 @@ def seen_rows(
 
 def _by_corpus(rows: Iterable[Utterance], corpus: str | None) -> dict[str, list[tuple[str, str]]]:
     """By corpus the ids of its rows: within the corpus, and as the manifest has them."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    ids: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
-        found.setdefault(row.corpus or corpus or UNNAMED, []).append((_bare_id(row), row.id))
-    return found
+        ids.setdefault(row.corpus or corpus or UNNAMED, []).append((_bare_id(row), row.id))
+    return ids
 
 
 def _bare_id(row: Utterance) -> str:

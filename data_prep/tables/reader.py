@@ -379,8 +379,8 @@ def _encoding_of(path: Path, encoding: str) -> str:
             begin = file.read(4)
     except OSError as error:
         raise _unreadable(path, error) from None
-    found = (other for mark, other in _BOMS.items() if begin.startswith(mark))
-    return next(found, "utf-8-sig")
+    marked = (other for mark, other in _BOMS.items() if begin.startswith(mark))
+    return next(marked, "utf-8-sig")
 
 
 def _open_text(path: Path, encoding: str) -> TextIO:
@@ -486,9 +486,9 @@ class ParquetTable:
         batches = _parquet_file(self.path).iter_batches(_ROWS_AT_ONCE, columns=columns)
         while (batch := self._next_batch(batches, number + 1)) is not None:
             cells = [_cell_readers(batch.column(name)) for name in columns]
-            for place in range(batch.num_rows):
+            for index in range(batch.num_rows):
                 number += 1
-                yield self._row(number, columns, [read(place) for read in cells])
+                yield self._row(number, columns, [read(index) for read in cells])
 
     def _next_batch(self, batches: Iterator[Any], number: int) -> Any:
         try:
@@ -535,12 +535,12 @@ def _parquet_file(path: Path) -> Any:
 def _cell_readers(column: Any) -> Callable[[int], Any]:
     """A function of the row within the batch; lists as arrays, which take a tenth of the room."""
     if "list" in str(column.type).partition("<")[0]:
-        return lambda place: _array(column[place]) if column[place].is_valid else None
+        return lambda index: _array(column[index]) if column[index].is_valid else None
     try:
         values = column.to_pylist()
     except UnicodeError:
-        return lambda place: _value_or_error(column[place])
-    return lambda place: values[place]
+        return lambda index: _value_or_error(column[index])
+    return lambda index: values[index]
 
 
 def _value_or_error(cell: Any) -> Any:

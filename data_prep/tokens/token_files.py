@@ -105,11 +105,11 @@ def _check_ids(
         part = ids[start : start + _IDS_AT_ONCE]
         if int(part.min()) >= 0 and int(part.max()) < most:
             continue
-        place = start + int(np.flatnonzero((part < 0) | (part >= most))[0])
-        row = int(np.searchsorted(np.cumsum(sizes, dtype=np.int64), place, side="right"))
+        index = start + int(np.flatnonzero((part < 0) | (part >= most))[0])
+        row = int(np.searchsorted(np.cumsum(sizes, dtype=np.int64), index, side="right"))
         symbols = f"the {n_symbols} symbols of the vocabulary" if n_symbols else "0 and above"
         raise _fault(
-            file, f"row {row + 1} of the split: id {ids[place]} is outside {symbols}", remedy
+            file, f"row {row + 1} of the split: id {ids[index]} is outside {symbols}", remedy
         )
 
 

@@ -99,10 +99,10 @@ def check_training(cfg: Any) -> None:
 
 
 def _check_ranges(cfg: Any) -> None:
-    for place, least in _AT_LEAST.items():
-        for value in _values(OmegaConf.select(cfg, place)):
+    for path, least in _AT_LEAST.items():
+        for value in _values(OmegaConf.select(cfg, path)):
             if value < least:
-                option = f"--{place.rpartition('.')[2].replace('_', '-')}"
+                option = f"--{path.rpartition('.')[2].replace('_', '-')}"
                 raise UsageError(f"{option} {value}: give a whole number of {least} or more")
     if cfg.common.seed > _LARGEST_SEED:
         raise UsageError(f"--seed {cfg.common.seed}: give a number up to {_LARGEST_SEED}")

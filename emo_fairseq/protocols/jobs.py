@@ -117,7 +117,7 @@ def run_all(
                 if outcome := slot.look():
                     outcomes[slot.name] = outcome
                     report(slot.name, outcome)
-                    succeeded = any(one.ok for one in outcomes.values())
+                    succeeded = any(done.ok for done in outcomes.values())
                     if outcome.refusal and not (succeeded or keeps_going):
                         waiting.clear()
             time.sleep(_POLL)

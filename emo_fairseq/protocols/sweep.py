@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{INTERRUPTED}\n")
         return INTERRUPTED_CODE
     if left := len(work) - len(outcomes):
-        refusal = next(one.refusal for one in outcomes.values() if one.refusal)
+        refusal = next(outcome.refusal for outcome in outcomes.values() if outcome.refusal)
         sys.stdout.write(
             f"stopped: {left} of {len(work)} runs were not started, since the first was refused: "
             f"{refusal}\nchange the options, or add --keep-going if the others differ\n"

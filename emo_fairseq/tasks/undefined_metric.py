@@ -38,15 +38,16 @@ def undefined_because(task: Any, metric: str, split: str) -> str:
 def _of_numbers(name: str, truth: np.ndarray, axes: tuple[str, ...], where: str) -> str:
     figure, _, axis = name.partition("_")
     chosen = [axis] if axis in axes else list(axes)
-    values = {one: column[~np.isnan(column)] for one, column in zip(axes, truth.T, strict=True)}
-    measured = [one for one in chosen if len(values[one])]
+    values = {name: column[~np.isnan(column)] for name, column in zip(axes, truth.T, strict=True)}
+    measured = [name for name in chosen if len(values[name])]
     if not measured:
         return f"no row of {where} has {' or '.join(chosen)}"
-    constant = [one for one in measured if np.ptp(values[one]) == 0]
+    constant = [name for name in measured if np.ptp(values[name]) == 0]
     if figure not in _CORRELATIONS or not constant:
         return ""
-    one = constant[0]
-    return f"{one} is {values[one][0]:g} in all {len(values[one])} rows of {where} that have it"
+    first = constant[0]
+    n_rows = len(values[first])
+    return f"{first} is {values[first][0]:g} in all {n_rows} rows of {where} that have it"
 
 
 def describe_undefined(task: Any, metric: str, split: str) -> str:

@@ -81,7 +81,7 @@ def read_unseen(files: Sequence[Path], data: Path, allows: bool = False) -> Unse
         check_truth(part, rows, data)
         if seen is not None:
             name = f"test ({file.name})"  # which may not have selected the checkpoint either
-            guard = guard_of(name, (rows[one] for one in part.ids), data, allows)
+            guard = guard_of(name, (rows[row_id] for row_id in part.ids), data, allows)
             guard.check("--predictions", file, seen)
             record = record.merged(guard.accepted)
         parts.append(part)
