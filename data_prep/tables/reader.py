@@ -151,13 +151,15 @@ def check_has_columns(table: Table) -> None:
 
 
 def require_columns(table: Table, required: Iterable[str]) -> None:
-    """Raise ManifestError where the table has no rows, or lacks a column."""
-    check_has_columns(table)
+    """Raise ManifestError where the table lacks a column, or has no rows."""
     columns = table.columns
+    if not columns:  # of JSON lines none of which can be read
+        check_has_columns(table)
     if missing := [name for name in required if name not in columns]:
         what = f"no column {', '.join(missing)}"
         remedy = f"its columns are {', '.join(map(_name, columns)) or 'none'}"
         raise ManifestError(Fault(str(table.path), 1, what, remedy))
+    check_has_rows(table)
 
 
 def read_table(

@@ -47,6 +47,7 @@ def merge_checkpoint(checkpoint: Path, out: Path) -> list[str]:
             config[f"{modality}_tuning"] = FULL
     state["model"] = merged_state_dict(state["model"])
     state.pop("last_optimizer_state", None)
+    state["task_state"] = dict(state["task_state"])  # plain, as torch reads weights only
     with replacing(out) as part:
         torch.save(state, part)
     return adapted

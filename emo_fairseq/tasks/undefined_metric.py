@@ -39,6 +39,8 @@ def _of_numbers(name: str, truth: np.ndarray, axes: tuple[str, ...], where: str)
     figure, _, axis = name.partition("_")
     chosen = [axis] if axis in axes else list(axes)
     values = {name: column[~np.isnan(column)] for name, column in zip(axes, truth.T, strict=True)}
+    if not any(map(len, values.values())):
+        return ""  # no row has the target at all, which is refused when the split is loaded
     measured = [name for name in chosen if len(values[name])]
     if not measured:
         return f"no row of {where} has {' or '.join(chosen)}"

@@ -139,7 +139,7 @@ def test_adapters_alone_can_be_saved(train: Fairseq, score: Fairseq, tmp_path: P
         ("--max-text-tokens 99", "reaches 40 tokens"),
         ("--checkpoint-weights trained", "no pretrained encoder is frozen or has LoRA"),
         ("--optimizer adam --layer-lr-decay 0.5", "need --optimizer emotion_adamw"),
-        ("--fp16", "needs --fp16-no-flatten-grads"),
+        ("--fp16", "add --fp16-no-flatten-grads"),
         ("--amp", "scales the gradients down twice"),
     ],
 )

@@ -13,6 +13,7 @@ import emo_fairseq
 from data_prep import folds
 from data_prep.schema import read_corpus, read_manifest, write_corpus
 from data_prep.tokenize_text import tokenize_with_hf
+from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion.__main__ import main
 
@@ -81,7 +82,7 @@ def scored_on_train(test):
     """What `protocols.score --split train` leaves, with the rows of a fold in the file."""
     file = test.with_name("predictions.train.tsv")
     fold = next(test.parents[2].glob("folds/*/predictions.tsv"))
-    file.write_text(fold.read_text().replace("\ttest\t", "\ttrain\t"))
+    predictions.write(file, [{**row, "split": "train"} for row in predictions.read(fold)])
     facts = json.loads(test.with_suffix(".json").read_text())
     facts["set"]["split"] = "train"
     file.with_suffix(".json").write_text(json.dumps(facts))

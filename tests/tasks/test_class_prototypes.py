@@ -157,7 +157,7 @@ def test_a_file_that_is_not_there_is_named_with_the_remedy(data: Path, make_task
 
 def test_a_broken_file_is_refused(data: Path, make_task: MakeTask) -> None:
     (data / PROTOTYPES_FILE).write_text("{")
-    with pytest.raises(ManifestError, match=r"prototypes\.json: not JSON"):
+    with pytest.raises(ManifestError, match=r"prototypes\.json: line 1, column 2: is not JSON"):
         make_task(data, modality="text").class_prototypes.require("this test")
 
 
