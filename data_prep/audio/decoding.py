@@ -34,6 +34,8 @@ _SHORT = re.compile(
     r"^\s*(data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
 _UNKNOWN_FRAMES = 1 << 62
+# Frames that are decoded before a segment of MP3, whose frames need the bits of up to ten before.
+_MPEG_PREROLL = 16 * 1152
 _MARGIN = 1 << 16  # bytes by which placeholders differ from 0xffffffff and 0x7fffffff
 
 
@@ -195,9 +197,11 @@ class SoundfileReader:
     def skip(self, n_frames: int) -> None:
         if not n_frames:
             return
+        preroll = min(n_frames, _MPEG_PREROLL) if self._sound.subtype.startswith("MPEG") else 0
         try:
-            self._sound.seek(self._position + n_frames)
-            self._position += n_frames
+            self._sound.seek(self._position + n_frames - preroll)
+            self._position += n_frames - preroll
+            discard(self, preroll)
         except soundfile.SoundFileError:  # GSM 6.10 cannot be sought in
             n_frames += self._position
             self._sound.close()
@@ -266,8 +270,19 @@ def discard(reader: Reader, n_frames: int) -> None:
 def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
     """By its descriptor where that is ours: faster, and no name from which to guess a format."""
     if isinstance(file, io.FileIO):
-        return soundfile.SoundFile(file.fileno(), closefd=False)
-    return soundfile.SoundFile(file if isinstance(file, PatchedFile) else PatchedFile(file))
+        return _Sound(file.fileno(), closefd=False)
+    return _Sound(file if isinstance(file, PatchedFile) else PatchedFile(file))
+
+
+class _Sound(soundfile.SoundFile):
+    """A file that is read from where the last read ended.
+
+    soundfile seeks there after every read of a file that can be sought in. In MP3 that forgets the
+    bits that the next frames need: up to 0.3 s after every block would be silent.
+    """
+
+    def seekable(self) -> bool:
+        return False
 
 
 def _refuse_cut(log: str) -> None:

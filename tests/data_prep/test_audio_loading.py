@@ -39,6 +39,17 @@ def test_a_segment_is_that_part_of_the_whole(form: tuple[str, str], tmp_path: Pa
     np.testing.assert_allclose(rest, whole[round(2.5 * RATE) :], atol=1e-4)
 
 
+def test_mp3_of_a_variable_rate_is_whole_in_blocks_and_in_segments(tmp_path: Path) -> None:
+    t = np.arange(10 * RATE) / RATE  # several blocks; frames of a tone are made of few bits
+    tone, path = 0.3 * np.sin(2 * np.pi * 300 * t), tmp_path / "a.mp3"
+    soundfile.write(path, tone, RATE, bitrate_mode="VARIABLE", compression_level=0.5)
+    whole, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_allclose(load_audio(path), whole, atol=1e-4)
+    for start in (0.2, 1.0, 5.0):
+        segment, first = load_audio(path, start=start, end=start + 0.4), round(start * RATE)
+        np.testing.assert_allclose(segment, whole[first : first + 6400], atol=1e-4)
+
+
 def test_a_segment_of_a_container() -> None:
     content = encode_by_pyav("mp4", "aac")
     whole = load_audio(content)
