@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data_prep.corpus_card import shared_values
 from data_prep.overlaps import overlapping
@@ -72,7 +72,7 @@ def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[
     digests = sounds or {}
 
     def sound(row: Utterance) -> str | None:
-        return None if row.audio is None else digests.get(row.audio, row.audio) + row.segment_key
+        return None if row.audio is None else _recording(row.audio, digests) + row.segment_key
 
     def words_and_sound(row: Utterance) -> tuple[str, str] | None:
         heard = sound(row)
@@ -83,6 +83,11 @@ def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[
         *_twins(splits, words_and_sound, "texts with the same sound"),
         *_overlaps(splits, digests),
     ]
+
+
+def _recording(audio: str, digests: Mapping[str, str]) -> str:
+    """The content of a file, or, of one that is not like another, its path: ./a.wav is a.wav."""
+    return digests.get(audio) or PurePosixPath(audio).as_posix()
 
 
 def _level(key: str, corpus: Corpus, unsaid: str) -> str:
@@ -123,7 +128,7 @@ def _overlaps(splits: Splits, digests: Mapping[str, str]) -> Iterator[Leak]:
     for split, rows in splits.items():
         for row in rows:
             if row.audio is not None:
-                recording = digests.get(row.audio, row.audio)
+                recording = _recording(row.audio, digests)
                 recordings.setdefault(recording, []).append((split, row))
     pairs = [pair for rows in recordings.values() for pair in overlapping(rows)]
     across = [pair for pair in pairs if pair[0][0] != pair[1][0]]

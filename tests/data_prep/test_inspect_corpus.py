@@ -55,6 +55,17 @@ def test_equal_files_in_two_splits_are_an_error(
     assert f"error: {data}: 1 kind of leak\n" in err
 
 
+def test_two_spellings_of_a_path_are_one_sound(
+    tmp_path: Path, write_sound: WriteSound, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sound(tmp_path / "raw" / "a.wav", 1600)  # of a size of its own, so that nothing is read
+    train, test = [row("a", audio="a.wav")], [row("b", audio="./a.wav")]
+    data = write_data_dir(tmp_path / "data", train=train, test=test)
+    code, out, _ = output(capsys, data, "--data-raw", tmp_path / "raw")
+    assert code == 1
+    assert "error: 1 sounds in more than one split: train/a = test/b\n" in out
+
+
 def test_segments_leak_where_they_overlap(
     tmp_path: Path, write_sound: WriteSound, capsys: pytest.CaptureFixture[str]
 ) -> None:
