@@ -33,6 +33,8 @@ _SPACE_RUN = re.compile(rf" *[{SPACE_CONTROLS}]+[ {SPACE_CONTROLS}]*")
 _DAMAGE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
 # Most ids, checked in one step.
 _USUAL_ID = re.compile(r"\w[\w.+:=@#-]*(?:/\w[\w.+:=@#-]*)*", re.ASCII)
+# Joiners, zero width, which Persian and Indic spelling and emoji need between their characters.
+_JOINED = re.compile("(?<=[^\\x00-\\x7f])[\u200c\u200d](?=[^\\x00-\\x7f])")
 _C1 = re.compile(r"[\x80-\x84\x86-\x9f]")
 
 Complaint = tuple[str, str]  # what is wrong, and the remedy
@@ -170,11 +172,24 @@ def find_control(text: str) -> str | None:
     return control and control[0]
 
 
+def parse_number(value: str) -> float:
+    """The number of a cell, which may be NaN or infinite.
+
+    Raises:
+        ValueError: it is none. 1_5 is none either, which Python reads as 15.
+    """
+    if "_" in value:
+        raise ValueError(value)
+    return float(value)
+
+
 def find_label_fault(key: str, label: str) -> Complaint | None:
     """What is wrong with a label, and the remedy: what cannot be seen makes two of one."""
     if fault := find_value_fault(key, label):
         return fault
-    if label.isascii() or not (hidden := next((c for c in label if is_hidden(c)), None)):
+    if label.isascii() or not (
+        hidden := next((c for c in _JOINED.sub("", label) if is_hidden(c)), None)
+    ):
         return None
     option = "--label-map" if key == "emotion" else "--sentiment-map"
     remedy = f"take it out, or map the label when preparing: {option} ${ascii(label)[:-1]}=NAME'"

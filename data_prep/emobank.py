@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.cells import parse_number
 from data_prep.clean_text import normalise_text
 from data_prep.command_line import make_parser, run
 from data_prep.records import raise_faults
@@ -110,7 +111,7 @@ def _utterance(row: dict[str, str], bounds: tuple[float, float] | None) -> tuple
         valence=_scaled(row, "V"),
         arousal=_scaled(row, "A"),
         dominance=_scaled(row, "D"),
-        sentiment=None if bounds is None else _sentiment(float(row["V"]), *bounds),
+        sentiment=None if bounds is None else _sentiment(parse_number(row["V"]), *bounds),
     )
     return SPLIT_OF[row["split"]], utterance
 
@@ -121,7 +122,7 @@ def _sentiment(valence: float, low: float, high: float) -> str:
 
 def _scaled(row: dict[str, str], axis: str) -> float:
     try:
-        return scale_vad(float(row[axis]), *SCALE)
+        return scale_vad(parse_number(row[axis]), *SCALE)
     except ValueError as error:
         raise ValueError(f"{axis}: {error}") from None
 

@@ -18,6 +18,7 @@ from data_prep.cells import (
     id_key,
     name_of,
     on_one_line,
+    parse_number,
     shown,
 )
 from data_prep.files.replacing import replacing
@@ -192,7 +193,7 @@ def _parse_count(value: str | None) -> int | None:
 def _parse_float(value: str | None) -> float | None:
     if value is None:
         return None
-    number = float(value)
+    number = parse_number(value)
     if not math.isfinite(number):
         raise ValueError(value)
     return number
@@ -201,7 +202,7 @@ def _parse_float(value: str | None) -> float | None:
 def _parse_unit(value: str | None) -> float | None:
     if value is None:
         return None
-    number = float(value)
+    number = parse_number(value)
     if not 0.0 <= number <= 1.0:  # NaN fails too
         raise ValueError(value)
     return number

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from data_prep.cells import parse_number
 from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
 
@@ -60,7 +61,8 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 def read(path: Path) -> list[Cells]:
     """Read what :func:`write` wrote, as strings.
 
-    A file of an older version has no last line; it is read with a warning.
+    A file of an older version has no last line; it is read with a warning. Line ends of Windows, a
+    byte order mark, and cells that a spreadsheet added to the last line, change nothing.
 
     Raises:
         UsageError: there is no such file, it was cut or changed, it has no header, a row has
@@ -75,6 +77,9 @@ def read(path: Path) -> list[Cells]:
     for number, line in enumerate(lines[1:], start=2):
         cells = line.split("\t")
         if len(cells) != len(columns):
+            if _END.match(line):
+                what = "is the last line of a predictions file, and lines follow"
+                raise UsageError(f"{path}: row {number} {what}; give each file by itself")
             raise UsageError(f"{path}: row {number}: {len(cells)} cells, the header {len(columns)}")
         rows.append(dict(zip(columns, cells, strict=True)))
     _check(path, columns, rows, _AGAIN)
@@ -86,7 +91,7 @@ def _read_lines(path: Path) -> list[str]:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file; write one with --save-predictions")
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: no UTF-8 text; write it with --save-predictions") from error
     except OSError as error:
@@ -96,20 +101,24 @@ def _read_lines(path: Path) -> list[str]:
             f"{path}: the last line has no end, so the file was cut; copy it again, or {_AGAIN}"
         )
     lines = text.split("\n")[:-1] or [""]
-    if (end := _END.fullmatch(lines[-1])) is None:
+    content, line_end, last = text.rstrip("\t\n").rpartition("\n")
+    if not line_end or (end := _END.fullmatch(last)) is None:
         logger.warning(
             "%s: has no last line with the number of its rows, not verified; %s", path, _AGAIN
         )
         return lines
-    content = text[: -len(lines[-1]) - 1]
-    n_rows = len(lines) - 2
+    content += line_end
+    n_rows = content.count("\n") - 1
     if int(end[1]) != n_rows:
         raise UsageError(
             f"{path}: {n_rows} rows where {end[1]} were written; copy it again, or {_AGAIN}"
         )
-    if lines[-1] != _end_of(content, n_rows):
-        raise UsageError(f"{path}: was changed since it was written; copy it again, or {_AGAIN}")
-    return lines[:-1]
+    if last != _end_of(content, n_rows):
+        raise UsageError(
+            f"{path}: was changed since it was written, as a spreadsheet does that rounds numbers; "
+            f"copy it again, or {_AGAIN}"
+        )
+    return lines[: n_rows + 1]
 
 
 def _end_of(content: str, n_rows: int) -> str:
@@ -193,6 +202,6 @@ def _number_faults(column: str, rows: Sequence[Cells]) -> Iterator[str]:
 
 def _number(cell: str) -> float:
     try:
-        return float(cell)
+        return parse_number(cell)
     except ValueError:
         return math.nan

@@ -225,3 +225,42 @@ def test_probabilities_of_separate_questions_need_no_sum(tmp_path: Path) -> None
 def test_a_probability_may_be_rounded(tmp_path: Path) -> None:
     predictions.write(tmp_path / "p.tsv", [{**ROWS[0], SAD: 1.0000001, HAPPY: -1e-8}])
     assert len(predictions.read(tmp_path / "p.tsv")) == 1
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: content.rstrip(b"\n") + b"\t\t\t\t\t\n",
+        lambda content: content + b"\n",
+    ],
+    ids=["line ends of Windows", "byte order mark", "cells after the last line", "empty line"],
+)
+def test_a_program_that_saved_the_file_changed_no_row(
+    save: Callable[[bytes], bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "p.tsv"
+    predictions.write(path, ROWS)
+    rows = predictions.read(path)
+    path.write_bytes(save(path.read_bytes()))
+    assert predictions.read(path) == rows
+    assert not caplog.text  # held to its last line
+
+
+def test_an_older_file_with_line_ends_of_windows(tmp_path: Path) -> None:
+    path = tmp_path / "p.tsv"
+    predictions.write(path, ROWS)
+    rows = predictions.read(path)
+    older = path.read_bytes().split(b"\n")[:-2]
+    path.write_bytes(b"".join(line + b"\r\n" for line in older))
+    assert predictions.read(path) == rows
+
+
+def test_files_that_were_joined(tmp_path: Path) -> None:
+    path = tmp_path / "p.tsv"
+    predictions.write(path, ROWS)
+    content = path.read_text()
+    path.write_text(content + content.partition("\n")[2].rpartition("# rows")[0])
+    with pytest.raises(UsageError, match="row 5 is the last line of a predictions file, and lines"):
+        predictions.read(path)

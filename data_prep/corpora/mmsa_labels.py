@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_prep.cells import parse_number
 from data_prep.clean_text import normalise_text
 from data_prep.corpora.clips import Splits
 from data_prep.records import raise_faults
@@ -100,7 +101,7 @@ def _utterance(row: dict[str, str], kind: MmsaCorpus) -> Utterance:
 
 def _score(label: str) -> float:
     try:
-        score = float(label)
+        score = parse_number(label)
     except ValueError:
         raise ValueError(f"label is {label!r}, no number") from None
     if not LOW <= score <= HIGH:  # NaN fails too

@@ -12,6 +12,7 @@ import math
 import re
 from pathlib import Path
 
+from data_prep.cells import parse_number
 from data_prep.corpora.recordings import scale_axes
 from data_prep.files.visible import visible
 from data_prep.folding.dev_set import GENDER
@@ -140,7 +141,7 @@ def _ratings(row: dict[str, str]) -> dict[str, float]:
         if _known(row[column]) is None:
             continue
         try:
-            value = float(row[column])
+            value = parse_number(row[column])
         except ValueError:
             raise ValueError(f"{column} is {row[column]!r}, no number") from None
         if not math.isnan(value):

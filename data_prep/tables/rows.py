@@ -16,6 +16,7 @@ from data_prep.cells import (
     find_label_fault,
     find_value_fault,
     is_blank,
+    parse_number,
     read_text,
     shown,
 )
@@ -234,7 +235,9 @@ class _RowReader:
     def axis(self, name: str) -> float | None:
         low, high = self.recipe.vad_scale or (0.0, 1.0)
         return self.number(
-            name, lambda value: scale_vad(float(value), low, high), f"a number {low:g} to {high:g}"
+            name,
+            lambda value: scale_vad(parse_number(value), low, high),
+            f"a number {low:g} to {high:g}",
         )
 
     def number(self, name: str, parse: Callable[[str], Any], wanted: str) -> Any:
@@ -257,6 +260,7 @@ def _whole(value: str) -> int:
 
 def _score(value: str) -> float:
     low, high = SCORE_SCALE
-    if not low <= float(value) <= high:
+    score = parse_number(value)
+    if not low <= score <= high:
         raise ValueError(value)
-    return float(value)
+    return score

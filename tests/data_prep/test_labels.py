@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.cells import find_label_fault
 from data_prep.folds import main as make_folds
 from data_prep.hf_table import main as prepare_published
 from data_prep.inspect_corpus import main as inspect
@@ -206,3 +207,11 @@ def test_a_class_that_the_file_declares_may_be_mapped_though_no_row_has_it(tmp_p
     assert prepare_published([*words, "--label-map", "joyful=glad"]) == 0
     assert read_corpus(tmp_path / "out").labels["emotion"] == ("sad", "glad")
     assert prepare_published([*words, "--label-map", "happy=glad"]) == 1
+
+
+def test_joiners_that_a_spelling_needs_are_kept() -> None:
+    persian, family = "\u0628\u06cc\u200c\u062a\u0641", "\U0001f468\u200d\U0001f467"
+    assert find_label_fault("emotion", persian) is None
+    assert find_label_fault("emotion", family) is None
+    for label in ("hap\u200cpy", "\u0628\u06cc\u200c", "\u0628\u200b\u06cc"):
+        assert find_label_fault("emotion", label) is not None

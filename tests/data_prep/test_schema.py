@@ -129,6 +129,7 @@ def test_byte_order_mark_and_windows_line_ends_are_taken(tmp_path: Path) -> None
         (row(id="u1", valence="nan"), r"row 3: valence is 'nan'; write a number from 0 to 1"),
         (row(id="u1", arousal="inf"), r"row 3: arousal is 'inf'"),
         (row(id="u1", dominance="high"), r"row 3: dominance is 'high'"),
+        (row(id="u1", valence="0_1"), r"row 3: valence is '0_1'"),
         (row(id="u1", valence="3.0"), r"row 3: valence is '3.0'"),
         (row(id="u1", valence="-0.1"), r"row 3: valence is '-0.1'"),
         (row(id="u1", n_samples="-1"), r"row 3: n_samples is '-1'; write a whole number"),

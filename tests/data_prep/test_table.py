@@ -267,6 +267,7 @@ def test_an_absent_column_lists_those_there_are(
         ("u4,,x,ann,,sad,1", "row 5: split is '', none of train, valid, test"),
         ("u4,,x,ann,train,fear,1", "row 5: unknown emotion 'fear', none of sad, happy; add it"),
         ("u4,,x,ann,train,sad,nan", "row 5: valence is 'nan', not a number 1 to 5; correct it"),
+        ("u4,,x,ann,train,sad,3_5", "row 5: valence is '3_5', not a number 1 to 5"),
         ("u4,,x,ann,train,sad,5.1", "row 5: valence is '5.1', not a number 1 to 5; correct it"),
         ("u4,,x,ann,train,sad,NA", "row 5: valence is 'NA', not a number 1 to 5"),
         ("u4,,x,ann,train,sad", "row 5: 6 fields where the header has 7"),
