@@ -17,6 +17,7 @@ from data_prep.files.digests import compute_once
 from emo_fairseq.errors import UsageError
 
 _TENSORS = "/data/"  # in the names of the members that hold tensors
+_ARCHIVE = b"PK\x03\x04"  # what one begins with
 _WHOLE = "whole"
 _AT_ONCE = 1 << 20  # bytes
 _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
@@ -52,14 +53,25 @@ def check_torch_file(file: Path, with_tensors: bool = True) -> None:
         with_tensors: whether the tensors are checked too.
 
     Raises:
-        UsageError: a checksum differs, or the archive cannot be read.
+        UsageError: the file is cut short, a checksum differs, or it cannot be read.
     """
-    if not (file.is_file() and zipfile.is_zipfile(file)):
+    if not file.is_file():
+        return
+    if not zipfile.is_zipfile(file):
+        _refuse_cut(file)
         return
     if with_tensors:
         compute_once(file, _check_all, "crc32 ")
     else:
         _check(file, with_tensors=False)
+
+
+def reason(error: BaseException) -> str:
+    """The sentence of torch's message that names the cause, without the advice around it."""
+    nothing = "it ends too early" if isinstance(error, EOFError) else type(error).__name__
+    lines = str(error).strip().splitlines() or [nothing]
+    cause = next((line for line in lines if "Unsupported" in line), lines[0])
+    return cause.partition(". ")[0].strip()[:200]
 
 
 def refuse_non_finite(weights: Mapping[str, Any], source: object) -> None:
@@ -83,6 +95,14 @@ def refuse_non_finite(weights: Mapping[str, Any], source: object) -> None:
 def _is_finite(value: Any) -> bool:
     is_floating = isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
     return not is_floating or bool(torch.isfinite(value).all())
+
+
+def _refuse_cut(file: Path) -> None:
+    """The list of an archive's members is at its end, without which it is none."""
+    with file.open("rb") as stream:
+        begin = stream.read(len(_ARCHIVE))
+    if begin == _ARCHIVE:
+        raise UsageError(f"{file}: is cut short; copy it again, or take another checkpoint")
 
 
 def _check_all(file: Path) -> str:

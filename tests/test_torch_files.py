@@ -1,5 +1,6 @@
 """Files of torch.save: their checksums are compared before anything is loaded."""
 
+import pickle
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from data_prep.files import digests
 from emo_fairseq import torch_files
 from emo_fairseq.errors import UsageError
-from emo_fairseq.torch_files import check_torch_file, load_torch_file, refuse_non_finite
+from emo_fairseq.torch_files import check_torch_file, load_torch_file, reason, refuse_non_finite
 
 Damage = Callable[[bytearray], None]
 
@@ -117,3 +118,19 @@ def test_weights_that_are_no_numbers_are_refused() -> None:
     odd = {**whole, "b": torch.tensor([1.0, float("nan")]), "c": torch.tensor(-torch.inf).half()}
     with pytest.raises(UsageError, match=r"m\.pt: 2 of 5 weights are NaN or infinite \(b\); "):
         refuse_non_finite(odd, "m.pt")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_file_that_was_cut_is_named_as_such(share: float, file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UsageError, match=r"model\.pt: is cut short; copy it again, or take"):
+        load_torch_file(file)
+
+
+def test_advice_to_load_what_may_run_code_is_left_out(file: Path) -> None:
+    file.write_bytes(b"P")
+    with pytest.raises(pickle.UnpicklingError) as error:
+        load_torch_file(file)
+    assert "weights_only" in str(error.value)
+    assert reason(error.value) == "Unsupported operand 80"

@@ -23,7 +23,7 @@ from emo_fairseq.compat.patching import wrap
 from emo_fairseq.errors import UsageError, find_mistake
 from emo_fairseq.size_limits import Stored, check_sizes
 from emo_fairseq.task_state import LoadedState, check_task_state
-from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
+from emo_fairseq.torch_files import check_torch_file, reason, refuse_non_finite
 
 TASK_NAME = "emotion_prediction"
 _ANOTHER = "take another checkpoint"
@@ -86,19 +86,17 @@ def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs
     try:
         state = load(path, overrides, **kwargs)
     except (EOFError, RuntimeError, ValueError, OSError) as error:
-        raise UsageError(
-            f"{path}: cannot be read as a checkpoint ({_first_line(error)})"
-        ) from error
+        raise UsageError(f"{path}: cannot be read as a checkpoint ({reason(error)})") from error
     except (AttributeError, LookupError, TypeError) as error:  # fairseq misses what it wrote
         raise UsageError(
             f"{path}: is not what fairseq-train writes ({type(error).__name__}: "
-            f"{_first_line(error)}); give one of its checkpoints"
+            f"{reason(error)}); give one of its checkpoints"
         ) from error
     except Exception as error:
         if type(error).__name__ != "UnpicklingError":
             raise
         raise UsageError(
-            f"{path}: holds more than weights and plain values ({_first_line(error)}); "
+            f"{path}: holds more than weights and plain values ({reason(error)}); "
             "a file that may run code on loading is not loaded"
         ) from error
     if isinstance(weights := state.get("model"), Mapping):
@@ -115,10 +113,6 @@ def _refuse_other_task(path: str, state: Any) -> None:
             f"{path}: a checkpoint of the task {name}, not of {TASK_NAME}; "
             "give one that fairseq-train wrote with --task emotion_prediction"
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _refuse_absent(find: Callable[..., str]) -> Callable[..., str]:

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.digests import weights_file_digest
-from emo_fairseq.torch_files import load_torch_file
+from emo_fairseq.torch_files import load_torch_file, reason
 
 MODEL_FILE = "model.pt"
 
@@ -114,17 +114,10 @@ def _load(file: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"{file}: no checkpoint, or one that holds more than weights and plain values "
-            f"({_reason(error)}); a file that may run code on loading is not loaded"
+            f"({reason(error)}); a file that may run code on loading is not loaded"
         ) from error
     except (EOFError, RuntimeError, ValueError, OSError, LookupError, AttributeError) as error:
-        raise UsageError(f"{file}: cannot be read as a checkpoint ({_reason(error)})") from error
-
-
-def _reason(error: BaseException) -> str:
-    """The sentence of a message that says why: torch puts advice around it."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    telling = next((line for line in lines if "Unsupported" in line), lines[0])
-    return telling.partition(". ")[0].strip()[:200]
+        raise UsageError(f"{file}: cannot be read as a checkpoint ({reason(error)})") from error
 
 
 def _sections(options: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:

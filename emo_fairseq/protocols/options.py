@@ -14,7 +14,7 @@ from data_prep.documents import ForeignDocument, validate
 from data_prep.schema import ManifestError
 from emo_fairseq.errors import UsageError
 from emo_fairseq.run_files import names_file_of_run
-from emo_fairseq.torch_files import load_torch_file
+from emo_fairseq.torch_files import load_torch_file, reason
 
 SEED, FOLD, DATA, DATA_RAW = "common.seed", "task.fold", "task.data", "task.data_raw"
 
@@ -156,5 +156,5 @@ def read_checkpoint(file: Path) -> Checkpoint:
     except UsageError:
         raise
     except (*_UNREADABLE, pickle.UnpicklingError) as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        what = f"{type(error).__name__}: {reason(error)}"
         raise UsageError(f"{file}: cannot be read as a checkpoint ({what})") from error

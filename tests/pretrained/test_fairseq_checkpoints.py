@@ -430,7 +430,10 @@ def test_what_is_no_checkpoint_is_refused_in_a_sentence(tmp_path: Path) -> None:
     file = tiny.wav2vec2().save(tmp_path / "model.pt")
     for content in (b"", b"hello", b"\x80\x02hello", file.read_bytes()[:5000]):
         file.write_bytes(content)
-        with pytest.raises(UsageError, match="model.pt: (cannot be read as a|no) checkpoint"):
+        with pytest.raises(
+            UsageError,
+            match="model.pt: (cannot be read as a checkpoint|no checkpoint|is cut short)",
+        ):
             describe_fairseq(tmp_path, "speech")
     for state in ({"weight": torch.zeros(2)}, [1], {"cfg": {}, "model": {}}):
         torch.save(state, file)
