@@ -100,3 +100,14 @@ def test_a_record_beside_a_file_is_of_its_content(tmp_path: Path) -> None:
         provenance_path(file).write_text(broken)
         with pytest.raises(ManifestError, match=r"predictions\.tsv\.provenance\.json: "):
             read_beside(file)
+
+
+@pytest.mark.parametrize(
+    "content", [b"id\tsplit\r\n", b"\xef\xbb\xbfid\tsplit\n", b"id\tsplit\t\t\n\n"]
+)
+def test_a_file_that_was_only_saved_again_keeps_its_record(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "predictions.tsv"
+    file.write_bytes(b"id\tsplit\n")
+    write_beside(file, seen_rows(ROWS, "meld", "train"))
+    file.write_bytes(content)
+    assert read_beside(file) is not None, "or what a leak is refused by would be lost"
