@@ -8,6 +8,7 @@ from pathlib import Path
 
 from data_prep.schema import AXES, KNOWN_COLUMNS, LABEL_COLUMNS, SPLITS
 from data_prep.tables.reader import TableFormat
+from data_prep.tables.segments import other_units
 
 FIELDS = tuple(name for name in KNOWN_COLUMNS if name != "n_samples")  # that one is measured
 GROUPS = ("speaker", "dialogue", "session", "row")
@@ -50,7 +51,9 @@ def check_recipe(recipe: TableRecipe, tables: Mapping[str, Path]) -> None:
     ways = [bool(recipe.split_column), bool(recipe.split_by), set(tables) <= set(SPLITS)]
     taken = [column for column in recipe.extra if column in KNOWN_COLUMNS]
     low, high = recipe.vad_scale or (0.0, 1.0)
+    units = other_units(columns[field] for field in ("start", "end") if field in columns)
     refusals = {
+        str(units): units is not None,
         f"--column {', '.join(set(columns) - set(FIELDS))}: no such field; the fields are "
         f"{', '.join(FIELDS)}": not set(columns) <= set(FIELDS),
         "no column is mapped to id; add --column id=COLUMN": "id" not in columns,

@@ -60,6 +60,20 @@ def time_field(column: str) -> str | None:
     return None if starts == ends else "start" if starts else "end"
 
 
+def other_units(columns: Iterable[str]) -> str | None:
+    """Return what is wrong with columns that times are read from: the name of one has a unit.
+
+    In a long recording the segment from 500 to 999 ms is as well one from 500 to 999 s.
+
+    >>> other_units(["start", "end_ms"])
+    'the column end_ms is not in seconds by its name; convert it, and rename it'
+    """
+    for column in columns:
+        if time_field(column) and _words(column) & _OTHER_UNITS:
+            return f"the column {column} is not in seconds by its name; convert it, and rename it"
+    return None
+
+
 def _is_duration(column: str) -> bool:
     words = _words(column)
     rest = words - _DURATION - _SECONDS_WORDS - _OTHER_UNITS - _OTHER_WORDS

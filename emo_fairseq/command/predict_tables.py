@@ -21,7 +21,13 @@ from data_prep.tables.reader import (
     plain,
     text_cell,
 )
-from data_prep.tables.segments import SECONDS, parse_seconds, time_field, unread_times
+from data_prep.tables.segments import (
+    SECONDS,
+    other_units,
+    parse_seconds,
+    time_field,
+    unread_times,
+)
 from emo_fairseq.command.predict_question import Question, checked
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modalities import SPEECH, TEXT
@@ -112,6 +118,8 @@ def _check_times(table: Table, columns: Columns) -> None:
     names = {"start": columns.start, "end": columns.end}
     if columns.audio not in table.columns or columns.audio in columns.unread:
         return
+    if fault := other_units(name for name in names.values() if name in table.columns):
+        raise UsageError(f"{table.path}: {fault}")
     mapped = [field for field, name in names.items() if name in table.columns]
     others = [name for name in table.columns if name not in names.values()]
     if not any(map(time_field, others)):

@@ -73,6 +73,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_times_of_another_unit_by_their_name_are_no_seconds(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {name: cells for name, cells in ROWS.items() if name not in ("start", "end")}
+    milliseconds = {"start_ms": ["0", "1", "2"], "end_ms": ["1", "2", "3"]}  # in it as seconds, too
+    times = ("--column", "start=start_ms", "--column", "end=end_ms")
+    assert prepared(folder, *times, columns={**rows, **milliseconds}) == 1
+    assert "the column start_ms is not in seconds by its name" in capsys.readouterr().err
+
+
 # -- table -----------------------------------------------------------------------------------------
 
 
