@@ -25,9 +25,11 @@ from typing import Any
 
 import yaml
 
+from data_prep.cells import shown
+from data_prep.labels import MISSING_WORDS
 from data_prep.records import SPLITS, Fault, ManifestError, raise_faults
 from data_prep.tables.hf_files import SPLIT_OF
-from data_prep.tables.reader import Row, open_table, plain
+from data_prep.tables.reader import CSV, PARQUET, Row, open_table, plain
 from data_prep.tables.recipe import TableRecipe
 
 HEADER = "db.yaml"
@@ -66,6 +68,7 @@ def open_audformat(
         known = ", ".join(database.tables)
         raise ValueError(f"{header}: has no table {', '.join(unknown)}; it has {known}")
     tables = {name: database.tables[name] for name in names or database.tables}
+    raise_faults(list(_label_faults(folder, database, tables)))
     rows, split_of = _join(header, database, tables)
     columns = dict.fromkeys(name for cells in rows.values() for name in cells)
     content: dict[str, list[tuple[int, Cells]]] = {}
@@ -112,6 +115,29 @@ def _load(folder: Path) -> Any:
     ) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{folder / HEADER}: no audformat database ({reason})") from error
+
+
+def _label_faults(folder: Path, database: Any, tables: Mapping[str, Any]) -> Iterator[Fault]:
+    """Labels that the scheme of their column does not have: audformat reads them as missing."""
+    for name, table in tables.items():
+        labels = _class_names(database, {name: table})
+        text = [column for column in labels if _is_text(database, table.columns[column])]
+        paths = (folder / f"{_STEM}.{name}{suffix}" for suffix in (PARQUET, CSV))
+        path = next(filter(Path.is_file, paths), None)
+        if path is None or not text:
+            continue
+        for row in open_table(path).rows():
+            for column in text:
+                value = plain(row.cells.get(column))
+                if value in labels[column] or value.strip().casefold() in ("", *MISSING_WORDS):
+                    continue
+                what = f"{column} {shown(value)} is no label of its scheme in {HEADER}"
+                remedy = f"correct it, or add it there: {', '.join(labels[column])}"
+                yield Fault(str(path), row.number, what, remedy)
+
+
+def _is_text(database: Any, column: Any) -> bool:
+    return str(database.schemes[column.scheme_id].dtype) == "str"
 
 
 def with_units(folder: Path, scratch: Path) -> Path:

@@ -487,6 +487,16 @@ def test_audformat_tables_that_disagree_are_refused(
     assert "emotion is 'sad', but 'angry' in another table; choose with --tables" in said
 
 
+def test_audformat_labels_that_the_scheme_lacks_are_refused(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = database / "db.emotion.train.csv"
+    table.write_text(table.read_text().replace("sad", "Sad").replace("angry", "Angry"))
+    said = refusal(capsys, database, tmp_path / "out", "--name", "x")
+    assert f"{table}: row 2: emotion '" in said
+    assert "is no label of its scheme in db.yaml; correct it, or add it there: sad, angry" in said
+
+
 def test_audformat_without_its_package_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
