@@ -362,7 +362,12 @@ def _next_record(reader: Iterator[list[str]]) -> list[str]:
 
 def _begins_like_a_manifest(lines: TextIO) -> bool:
     line = lines.readline(len(_MANIFEST_HEADER) + 1)
-    return line.startswith(_MANIFEST_HEADER) and line[len(_MANIFEST_HEADER) :] in ("", "\t", "\n")
+    return line.startswith(_MANIFEST_HEADER) and line[len(_MANIFEST_HEADER) :] in (
+        "",
+        "\t",
+        "\n",
+        "\r",
+    )
 
 
 def _encoding_of(path: Path, encoding: str) -> str:

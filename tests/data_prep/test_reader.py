@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from data_prep.cells import file_stem, find_id_fault, read_text
-from data_prep.manifest import write_manifest
-from data_prep.records import ManifestError, Utterance
+from data_prep.manifest import read_manifest, write_manifest
+from data_prep.records import REQUIRED_COLUMNS, ManifestError, Utterance
 from data_prep.tables.reader import TableFormat, class_name, open_table, plain, read_table
 
 
@@ -216,3 +216,14 @@ def test_text_of_windows_is_repaired_where_that_is_asked_for() -> None:
     with pytest.raises(ValueError, match="U\\+0000"):
         read_text("no\0 repair", normalise=True)
     assert read_text(" \u00a0 ") is None
+
+
+def test_a_manifest_with_line_ends_of_windows_has_no_quoting(tmp_path: Path) -> None:
+    path = tmp_path / "train.tsv"
+    cells = ["a", "", "", '"No," he said', *[""] * (len(REQUIRED_COLUMNS) - 4)]
+    lines = "\t".join(REQUIRED_COLUMNS), "\t".join(cells)
+    for end in ("\n", "\r\n"):
+        path.write_bytes("".join(line + end for line in lines).encode())
+        ((_, row),) = read_table(path)
+        assert row["text"] == '"No," he said'
+        assert row["text"] == read_manifest(path)[0].text
