@@ -129,7 +129,13 @@ def _label_faults(folder: Path, database: Any, tables: Mapping[str, Any]) -> Ite
         for row in open_table(path).rows():
             for column in text:
                 value = plain(row.cells.get(column))
-                if value in labels[column] or value.strip().casefold() in ("", *MISSING_WORDS):
+                word = value.strip().casefold()
+                if value in labels[column] and word in MISSING_WORDS:
+                    if not (table.df[column].astype(object) == value).any():
+                        what = f"{column} {shown(value)} is a label that audformat reads as missing"
+                        yield Fault(str(path), row.number, what, "give the label another name")
+                    continue
+                if value in labels[column] or word in ("", *MISSING_WORDS):
                     continue
                 what = f"{column} {shown(value)} is no label of its scheme in {HEADER}"
                 remedy = f"correct it, or add it there: {', '.join(labels[column])}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
 from data_prep.features.stored import open_features
 from data_prep.files.suffixes import suffix_of
@@ -495,6 +496,18 @@ def test_audformat_labels_that_the_scheme_lacks_are_refused(
     said = refusal(capsys, database, tmp_path / "out", "--name", "x")
     assert f"{table}: row 2: emotion '" in said
     assert "is no label of its scheme in db.yaml; correct it, or add it there: sad, angry" in said
+
+
+def test_an_audformat_label_that_is_read_as_missing_is_refused(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = yaml.safe_load((database / "db.yaml").read_text())
+    header["schemes"]["emotion"]["labels"] = ["null", "angry"]
+    (database / "db.yaml").write_text(yaml.safe_dump(header))
+    for table in database.glob("db.emotion.*.csv"):
+        table.write_text(table.read_text().replace("sad", "null"))
+    said = refusal(capsys, database, tmp_path / "out", "--name", "x")
+    assert "emotion 'null' is a label that audformat reads as missing; give the label" in said
 
 
 def test_audformat_without_its_package_is_refused(
