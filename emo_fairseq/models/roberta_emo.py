@@ -72,12 +72,12 @@ class RobertaEMOModel(BaseFairseqModel):
         self._left_out: frozenset[str] = frozenset()
 
     def missing_warning(self, missing: Collection[str]) -> str:
-        """What a user has to know of an answer without these modalities; empty for none."""
+        """Return the warning of a prediction without these modalities; empty for none."""
         if not missing or self.modality_dropout:
             return ""
         return (
             f"without {' and '.join(missing)}: the model was trained without --modality-dropout, "
-            "so that it may never have answered without"
+            "and may not have been trained on such inputs"
         )
 
     @classmethod
