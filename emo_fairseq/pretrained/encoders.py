@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from data_prep.schema import ManifestError
 from emo_fairseq.encoder_card import EncoderCard
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inputs import TOKENS
@@ -43,10 +44,34 @@ def describe(modality: str, spec: str) -> EncoderCard:
     return card
 
 
+# What the libraries raise, or assert, of sizes in a configuration that do not fit each other.
+_CONFIGURATION_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 def build(card: EncoderCard) -> Encoder:
-    """The encoder with random weights; needs none of the files."""
-    with build_within(None, card.spec, "take another encoder"):
-        encoder: Encoder = _family(card).build(card)
+    """Build the encoder with random weights; needs none of the files.
+
+    Raises:
+        UsageError: its configuration is contradictory, or claims absurd sizes.
+    """
+    try:
+        with build_within(None, card.spec, "take another encoder"):
+            encoder: Encoder = _family(card).build(card)
+    except (UsageError, ManifestError):
+        raise
+    except _CONFIGURATION_ERRORS as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UsageError(
+            f"{card.spec}: its configuration makes no encoder ({reason}); fetch its files again"
+        ) from error
     return encoder
 
 

@@ -197,7 +197,7 @@ def test_lines_with_times_are_segments(
     [
         ((-1, 1), "start_time is -1 "),
         ((1, 0.5), "end 0.5 is not after start 1"),
-        ((0, float("inf")), "not JSON"),
+        ((0, float("inf")), "end_time is inf, which is no finite number"),
     ],
 )
 def test_times_that_are_no_segment_are_refused(

@@ -211,7 +211,7 @@ def _read_tokens(folder: Path, toy: Path, kind: str) -> Any:
     rows = read_manifest(toy_data_dir(toy) / "train.tsv")
     dataset = open_binarised(folder / kind, "train", rows)
     vocabulary = read_vocabulary(folder / kind)
-    return [np.array(dataset[row]) for row in range(len(dataset))], vocabulary
+    return [dataset[row].numpy() for row in range(len(dataset))], vocabulary
 
 
 # -- documents -------------------------------------------------------------------------------------
@@ -439,6 +439,7 @@ def families(place: Path, trained: Trained | None) -> list[Family]:
             for suffix, read in (
                 (".csv", _read_table),
                 (".tsv", _read_table),
+                (".jsonl", _read_table),
                 (".parquet", _read_published_table),
             )
         ),
