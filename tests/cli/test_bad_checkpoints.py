@@ -56,12 +56,12 @@ def truncated(trained, tmp_path):
 
 
 def test_truncated_checkpoint(truncated, score):
-    assert_one_sentence(score(truncated), truncated, "cannot be read")
+    assert_one_sentence(score(truncated), truncated, "is cut short; copy it again")
 
 
 def test_training_on_from_a_truncated_checkpoint(truncated, run, toy_corpus):
     finished = run("train", f"--data {toy_corpus} --save-dir {truncated.parent}", TEXT)
-    assert_one_sentence(finished, truncated, "cannot be read")
+    assert_one_sentence(finished, truncated, "is cut short; copy it again")
 
 
 def test_a_checkpoint_that_runs_code(trained, score, tmp_path):
