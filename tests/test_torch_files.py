@@ -109,7 +109,7 @@ def test_an_unchanged_file_is_checked_once(file: Path, monkeypatch: pytest.Monke
 def test_a_file_without_checksums_is_loaded(tmp_path: Path) -> None:
     torch.save({"updates": 7}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert load_torch_file(tmp_path / "old.pt")["updates"] == 7
-    check_torch_file(tmp_path / "none.pt")  # whoever opens it says so
+    check_torch_file(tmp_path / "none.pt")  # refused where it is opened
 
 
 def test_weights_that_are_no_numbers_are_refused() -> None:

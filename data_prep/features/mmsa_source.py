@@ -150,7 +150,7 @@ def _count_nonfinite(frames: Frames, report: Report) -> None:
 def _places(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]:
     """{the manifest's id: (split, number of the row)}.
 
-    Raises ValueError for an id that is there twice with other frames, since nothing tells which of
+    Raises ValueError for an id that is there twice with other frames, since it is unknown which of
     them are meant.
     """
     found: dict[str, tuple[str, int]] = {}

@@ -1,7 +1,7 @@
 """Which speakers make up a dev set that is cut from the training side.
 
 Whole groups (speakers, where unknown dialogues, where those are unknown rows) are drawn so that the
-dev set has the share of rows that was asked for, as large a share of women as the training side
+dev set has the requested share of rows, as large a share of women as the training side
 has, where genders are known, and like labels. Many sets are drawn by a seed; of those that fit
 nearly as well as the best, one is taken.
 """

@@ -196,7 +196,7 @@ def render_folds(folds: Folds) -> str:
 
 
 def refuse_other_folds(path: Path, folds: Folds) -> None:
-    """Raise ManifestError when `path` holds other folds, whatever it says of their composition."""
+    """Raise ManifestError when `path` holds other folds, whatever composition it records."""
     if not path.exists():
         return
     try:

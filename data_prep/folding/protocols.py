@@ -2,8 +2,8 @@
 
 leave_one_session_out    each session is tested once; the dev set is whole speakers drawn from the
                          other sessions, so that it shares dialogues, but no speaker, with train:
-                         balanced by gender where it is known, near in labels and in the share of
-                         rows that was asked for, and others in each fold
+                         balanced by gender where it is known, near in labels and in the requested
+                         share of rows, and others in each fold
 leave_one_speaker_out    each speaker is tested once; the dev set is who shares the speaker's
                          session, and so is heard in the same recordings, else the next speaker
 leave_speaker_group_out  speakers in n groups, those who share dialogues in one: the i-th (from 1)

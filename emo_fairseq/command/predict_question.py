@@ -12,7 +12,7 @@ from emo_fairseq.errors import UsageError
 
 @dataclass(frozen=True)
 class Question:
-    """One item: audio, a text, or both. `error` says why it cannot be asked about."""
+    """One item: audio, a text, or both. `error`: why it cannot be predicted."""
 
     name: str
     audio: Path | AudioSegment | None = None

@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 
 
 class CsvRows:
-    """Rows under a header: item, label or values, probabilities, what was heard, warning, error.
+    """Rows under a header: item, label or values, probabilities, input, warning, error.
 
     Args:
         out: takes the rows.

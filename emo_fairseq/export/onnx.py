@@ -42,7 +42,7 @@ TOLERANCE = 1e-4  # of logits, embeddings and auxiliary outputs, absolute
 _OPSET = 18
 _ONE_FILE = 1_900_000_000  # bytes; protobuf allows 2 GiB, weights and graph together
 _EXTERNAL = ".data"  # what the weights of a larger model are written to, beside the graph
-# Keys of what the graph says of itself: whose it is, and what it gives.
+# Keys of the graph's metadata: the model that it was exported from, and its outputs.
 _WEIGHTS, _LABELS = "weights_sha256", "labels"
 _FRAMES_UNLIMITED = 4096  # of features without --max-frames
 

@@ -94,7 +94,7 @@ class EmotionRecogniser:
             audio: a file, whole or an :class:`data_prep.audio.segment.AudioSegment` of it; or an
                 array of samples, (T,) or (T, channels); or a list of these, with None where an item
                 has none. Beyond ``--max-speech-seconds`` it is cut, as in training;
-                :meth:`timeline` hears all of it.
+                :meth:`timeline` reads all of it.
             text: one, or a list likewise. What an item lacks of text and speech is masked.
             sample_rate: of arrays, in Hz; files say their own.
             batch_size: items that are computed at once.

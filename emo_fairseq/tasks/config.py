@@ -119,7 +119,7 @@ class EmotionPredictionConfig(
     allow_leak: bool = field(
         default=False,
         metadata={
-            "help": "take what has seen held-out rows; every table made from the run says so"
+            "help": "take what has seen held-out rows; every table made from the run shows it"
         },
     )
     mask_modality: Optional[str] = field(

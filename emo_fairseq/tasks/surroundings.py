@@ -105,7 +105,7 @@ class Surroundings:
         """Refuse ``--wandb-project`` without wandb, which fairseq would pass over with a warning.
 
         Raises:
-            UsageError: says what to install.
+            UsageError: a library is missing; names it.
         """
         project = self._whole.common.wandb_project if self.trains() else None
         if project and "wandb" not in sys.modules and importlib.util.find_spec("wandb") is None:
@@ -125,7 +125,7 @@ class Surroundings:
             has_optimizer: whether it holds that state.
 
         Raises:
-            UsageError: says what to do instead.
+            UsageError: the checkpoint lacks it; names the remedies.
         """
         options = self._whole.checkpoint
         if has_optimizer or options.reset_optimizer:

@@ -121,7 +121,7 @@ def _add_compare(option: Callable[..., None]) -> None:
 
 
 def _add_allow_leak(option: Callable[..., None]) -> None:
-    what = "take what has seen the rows it is used on; every table made from it says so"
+    what = "take what has seen the rows it is used on; every table made from it shows it"
     option(ALLOW_LEAK, action="store_true", help=what)
 
 

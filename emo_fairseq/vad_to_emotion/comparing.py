@@ -68,7 +68,7 @@ def compare(
 
     Raises:
         UsageError: a model or a forest that has seen rows which are compared; files of different
-            splits, of the wrong place in the table, or of which nothing says what made them.
+            splits, of the wrong place in the table, or without a record of what made them.
     """
     given = {PREDICTED: sources.regressor, ZERO_SHOT: sources.zero_shot}
     files = {name: file for name, file in given.items() if file is not None}

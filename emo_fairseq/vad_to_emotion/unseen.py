@@ -63,7 +63,7 @@ def read_unseen(files: Sequence[Path], data: Path, allows: bool = False) -> Unse
         allows: ``--allow-leak``: rows that a model has seen are warned of, not refused.
 
     Raises:
-        UsageError: a file that does not say which rows its model has seen, or has seen its own;
+        UsageError: a file without a record of what its model has seen, or which has seen its own;
             rows double or missing; models that differ in more than their folds.
     """
     rows = {row.id: row for row in read_manifest(data / f"{TRAIN}.tsv")}

@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "id twice": (FIRST[0], "hello", "was used in"),
     "id twice, composed otherwise": ("re\u0301al", "hello", "was used in"),
 }
-# What validate says of a blank text, which to tables is an empty cell.
+# The fault of a blank text in validate; in tables it is an empty cell.
 BLANK = dict.fromkeys(("blank text", "text of a hard space", "text of zero width"), "text is blank")
 
 Verdict = tuple[str, str]  # "accepted" and the text, or "refused" and why
