@@ -125,5 +125,5 @@ setup(
         "sweeps": SWEEPS,
         "video": VIDEO,
     },
-    entry_points={"console_scripts": ["emotion-recognize = emo_fairseq.command.__main__:main"]},
+    entry_points={"console_scripts": ["emotion-recognize = emo_fairseq.cli.__main__:main"]},
 )

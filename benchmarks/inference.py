@@ -19,7 +19,7 @@ import torch
 
 from data_prep.audio.segment import audio_of
 from data_prep.schema import read_manifest
-from emo_fairseq.inference.opening import load_recogniser
+from emo_fairseq.inference.opening import load_predictor
 
 GRAPH = "model.onnx"
 BATCH = 32
@@ -50,29 +50,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     audio_root = options.data_raw or options.data
     first = next(iter(peers.values()))
     items = _items(options.data, audio_root, options.split, options.items, first)
-    for recogniser in peers.values():
-        _round(recogniser, items)  # warms up
+    for predictor in peers.values():
+        _round(predictor, items)  # warms up
     found: dict[str, list[Speed]] = {name: [] for name in peers}
     for _ in range(options.rounds):
-        for name, recogniser in peers.items():
-            found[name].append(_round(recogniser, items))
+        for name, predictor in peers.items():
+            found[name].append(_round(predictor, items))
     n_items = len(next(iter(items.values())))
     print(f"{n_items} rows, {options.threads} threads, {options.device}, {options.rounds} rounds")
     _print({name: _median(speeds) for name, speeds in found.items()})
 
 
 def _peers(folder: Path, device: str) -> dict[str, Any]:
-    peers: dict[str, Any] = {"fairseq": load_recogniser(folder, device)}
+    peers: dict[str, Any] = {"fairseq": load_predictor(folder, device)}
     if (folder / GRAPH).is_file() and device == "cpu":
         onnx = importlib.import_module("emo_fairseq.export.onnx")
-        peers["onnx"] = onnx.OnnxRecogniser.from_folder(folder)
+        peers["onnx"] = onnx.OnnxPredictor.from_folder(folder)
     else:
         print(f"no {GRAPH} in {folder} to run on {device}, so fairseq alone is measured")
     return peers
 
 
 def _items(
-    data: Path, audio_root: Path, split: str, most: int, recogniser: Any
+    data: Path, audio_root: Path, split: str, most: int, predictor: Any
 ) -> dict[str, list[Any]]:
     """What of the rows the model reads, by the name of predict's argument."""
     rows = read_manifest(data / f"{split}.tsv")
@@ -80,23 +80,23 @@ def _items(
         "audio": [audio_of(row, audio_root) for row in rows],
         "text": [row.text for row in rows],
     }
-    read = {"audio": "speech" in recogniser.modalities, "text": "text" in recogniser.modalities}
+    read = {"audio": "speech" in predictor.modalities, "text": "text" in predictor.modalities}
     columns = {name: column for name, column in columns.items() if read[name]}
     heard = [n for n in range(len(rows)) if any(x[n] is not None for x in columns.values())]
     print(f"{len(heard)} of {len(rows)} rows have what the model reads; asked: {most} at most")
     return {name: [column[n] for n in heard[:most]] for name, column in columns.items()}
 
 
-def _round(recogniser: Any, items: dict[str, list[Any]]) -> Speed:
+def _round(predictor: Any, items: dict[str, list[Any]]) -> Speed:
     n_items = len(next(iter(items.values())))
     single = []
     for number in range(n_items):
         one = {name: column[number] for name, column in items.items()}
         start = time.perf_counter()
-        recogniser.predict(**one)
+        predictor.predict(**one)
         single.append(1000 * (time.perf_counter() - start))
     start = time.perf_counter()
-    recogniser.predict(**items, batch_size=BATCH)
+    predictor.predict(**items, batch_size=BATCH)
     seconds = time.perf_counter() - start
     p50, p95 = np.percentile(single, [50, 95])
     return Speed(float(p50), float(p95), n_items / seconds)

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from emo_fairseq import metrics, predictions
+from emo_fairseq import metrics
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.bootstrap import (
     NOT_SEEDS,
     bootstrap,
@@ -27,8 +28,8 @@ from emo_fairseq.evaluation.bootstrap import (
     p_value,
     percentile_interval,
 )
-from emo_fairseq.predictions import PROBABILITY
-from emo_fairseq.protocols.tests_of_difference import holm
+from emo_fairseq.evaluation.predictions import PROBABILITY
+from emo_fairseq.experiments.tests_of_difference import holm
 from examples import pipeline
 from examples.pipeline import Paths, Recipe
 

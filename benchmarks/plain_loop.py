@@ -2,7 +2,7 @@
 
     python -m benchmarks.plain_loop MODEL_FOLDER DATA_DIR [--grouped] [--updates N]
 
-AdamW, linear decay after a warm-up, mean pooling, one linear layer, texts tokenised batch by batch
+AdamW, linear decay after a warm-up, mean pooling, one linear layer, texts tokenized batch by batch
 and padded to the longest; batches at random, or with `--grouped` from texts of like length. Prints
 one JSON object: the loop's speed, and after whole epochs the scores of the test split by the epoch
 that was best on the valid split.

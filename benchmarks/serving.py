@@ -95,7 +95,7 @@ def _server(checkout: Path, model: Path) -> Iterator[tuple["subprocess.Popen[byt
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "emo_fairseq.command", "serve", str(model.resolve())]
+    command = [sys.executable, "-m", "emo_fairseq.cli", "serve", str(model.resolve())]
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}
     server = subprocess.Popen(
         [*command, "--port", str(port)],

@@ -28,7 +28,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.text_throughput")
     parser.add_argument("model", help="folder of a Hugging Face encoder")
-    parser.add_argument("data", help="data dir, tokenised with --bpe hf: of that folder")
+    parser.add_argument("data", help="data dir, tokenized with --bpe hf: of that folder")
     parser.add_argument("--updates", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()

@@ -1,39 +1,6 @@
-"""CMU-MOSI: opinions in 93 YouTube videos, each sentence scored -3 to 3 (Zadeh et al. 2016).
+"""``python -m data_prep.cmu_mosi``: see :mod:`data_prep.corpora.cmu_mosi`."""
 
-Read in MMSA's layout: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
-The official split has 1,284/229/686 sentences, whole videos in each.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-
-from data_prep.corpora import mmsa
-from data_prep.corpora.mmsa_labels import MmsaCorpus
-
-CMU_MOSI = MmsaCorpus(
-    "cmu_mosi",
-    official={"train": 1284, "valid": 229, "test": 686},
-    video_is_speaker=True,
-    citation=(
-        "Zadeh, Zellers, Pincus, Morency (2016). MOSI: Multimodal Corpus of Sentiment Intensity "
-        "and Subjectivity Analysis in Online Opinion Videos. arXiv:1606.06259. Layout: Mao, Yuan, "
-        "Xu, Yu, Liu, Gao (2022). M-SENA: An Integrated Platform for Multimodal Sentiment "
-        "Analysis. ACL."
-    ),
-    notes=(
-        (
-            "speaker is the video: one person speaks in each; by the paper there are 89 in the 93 "
-            "videos, so that a few people go by two names"
-        ),
-    ),
-)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; `mmsa.prepare_mmsa(CMU_MOSI, ...)` is the function."""
-    return mmsa.main(CMU_MOSI, __doc__ or "", arguments)
-
+from data_prep.corpora.cmu_mosi import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

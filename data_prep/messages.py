@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Collection
 
-from data_prep.records import ManifestError
+from data_prep.errors import CodedError, ManifestError
 
 INTERRUPTED = "interrupted; run the same command again to continue"
 INTERRUPTED_CODE = 130  # the exit code of shells
@@ -39,6 +40,17 @@ def sentence(error: BaseException) -> str:
     return "\n".join(map(one_line, message.split("\n"))) if is_list else one_line(message)
 
 
+def sentence_with_code(error: BaseException) -> str:
+    """Return the message of an error with its code in brackets, as commands print it.
+
+    >>> from data_prep.errors import CodedError
+    >>> sentence_with_code(CodedError("a.tsv: no such file; check the path", "file-missing"))
+    'a.tsv: no such file; check the path [file-missing]'
+    """
+    code = error.code if isinstance(error, CodedError) else ""
+    return sentence(error) + (f" [{code}]" if code else "")
+
+
 def one_line(text: str) -> str:
     r"""Join the lines of a text by spaces, and escape what a terminal would not print.
 
@@ -54,3 +66,19 @@ def _of_system(error: OSError) -> str:
     reason = (error.strerror or type(error).__name__).lower()
     remedy = _REMEDIES.get(error.errno or 0)
     return (f"{names}: " if names else "") + reason + (f"; {remedy}" if remedy else "")
+
+
+# -- How a message names the things it counts ------------------------------------------------------
+
+_SHOWN = 3
+
+
+def first_few(values: Collection[str]) -> str:
+    """The first values, and how many there are beside them.
+
+    >>> first_few(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    shown = ", ".join(list(values)[:_SHOWN])
+    rest = len(values) - _SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -9,18 +9,16 @@ its end); `n_samples` then counts the segment, which is read by seeking.
 `python -m data_prep.validate DATA_DIR` checks all of it.
 """
 
-from data_prep.corpus_card import (
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.manifest.corpus_card import (
     read_corpus,
     shared_values,
     write_corpus,
 )
-from data_prep.manifest import (
-    read_manifest,
-    scan_manifest,
-    write_atomically,
-    write_manifest,
-)
-from data_prep.records import (
+from data_prep.manifest.records import (
     AXES,
     CORPUS_FILE,
     KNOWN_COLUMNS,
@@ -31,12 +29,16 @@ from data_prep.records import (
     SPLITS,
     Corpus,
     DroppedRow,
-    Fault,
-    ManifestError,
     Utterance,
     scale_vad,
     unscale_vad,
     vad_scale,
+)
+from data_prep.manifest.tsv import (
+    read_manifest,
+    scan_manifest,
+    write_atomically,
+    write_manifest,
 )
 
 __all__ = [

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emo_fairseq import compat, criterions, models, optim, tasks
+    from emo_fairseq import compat, criterions, models, tasks, training
 
-__all__ = ["compat", "criterions", "models", "optim", "register", "tasks"]
+__all__ = ["compat", "criterions", "models", "register", "tasks", "training"]
 __version__ = "0.1.0"
 
 
@@ -20,7 +20,7 @@ def register() -> None:
     from emo_fairseq import compat
 
     compat.apply()
-    from emo_fairseq import criterions, models, optim, tasks  # noqa: F401
+    from emo_fairseq import criterions, models, tasks, training  # noqa: F401
 
 
 # The console command answers --help before torch is imported, and calls this itself.

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from data_prep.messages import INTERRUPTED, sentence
-from data_prep.schema import ManifestError
+from data_prep.errors import CodedError, ManifestError
+from data_prep.messages import INTERRUPTED, sentence_with_code
 
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
 
@@ -19,8 +19,8 @@ _ASSERTIONS = {
 }
 
 
-class UsageError(ValueError):
-    """Bad input or a bad combination of options; its message names the place and the remedy.
+class UsageError(CodedError):
+    """Bad input or a bad combination of options; the message names the option and the remedy.
 
     :func:`emo_fairseq.compat.apply` makes the command line print such a message alone, without
     the traceback.
@@ -79,4 +79,4 @@ def _message(error: BaseException) -> str | None:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     mistake = find_mistake(error) or (error if isinstance(error, OSError) else None)
-    return None if mistake is None else f"error: {sentence(mistake)}"
+    return None if mistake is None else f"error: {sentence_with_code(mistake)}"

@@ -9,12 +9,16 @@ import torch
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 
-from data_prep.documents import Count, Document, JsonObject, validate
-from data_prep.schema import ManifestError
+from data_prep.errors import ManifestError
+from data_prep.files.documents import (
+    Count,
+    Document,
+    JsonObject,
+    validate,
+)
+from emo_fairseq.compat.size_limits import Stored
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import INPUTS
-from emo_fairseq.modalities import MODALITIES
-from emo_fairseq.size_limits import Stored
+from emo_fairseq.types import INPUTS, MODALITIES
 
 MAX_VOCABULARY = 2**24  # symbols; the largest published ones have 2**18
 
@@ -48,7 +52,7 @@ VocabularySize = Annotated[int, Field(ge=0, le=MAX_VOCABULARY)]
 
 
 class EncoderState(Document):
-    """An :class:`emo_fairseq.encoder_card.EncoderCard`."""
+    """An :class:`emo_fairseq.encoder_spec.EncoderSpec`."""
 
     spec: str
     input: Annotated[str, AfterValidator(_input)]

@@ -35,7 +35,7 @@ def encode(samples: np.ndarray, kind: str, subtype: str, rate: int = RATE) -> by
 
 
 def encode_by_pyav(container: str, codec: str, rate: int = RATE, sound: bool = True) -> bytes:
-    """Content of a file, by PyAV; without sound a grey picture."""
+    """Content of a file, by PyAV; without sound a gray picture."""
     av = pytest.importorskip("av")
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
@@ -51,8 +51,8 @@ def encode_by_pyav(container: str, codec: str, rate: int = RATE, sound: bool = T
             stream = output.add_stream(codec, rate=10)
             stream.width = stream.height = 32
             stream.pix_fmt = "yuv420p"
-            grey = np.full((32, 32, 3), 128, np.uint8)
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            gray = np.full((32, 32, 3), 128, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(gray, format="rgb24")))
         output.mux(stream.encode(None))
     return file.getvalue()
 

@@ -19,10 +19,10 @@ from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from data_prep.commands.tokenize_speech import tokenize_with_kmeans
+from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
+from data_prep.corpora.toy import make_toy
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
-from data_prep.tokenize_speech import tokenize_with_kmeans
-from data_prep.tokenize_text import tokenize_with_sentencepiece
-from data_prep.toy import make_toy
 from emo_fairseq.models.roberta_emo import RobertaEMOConfig  # and registers everything
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -70,7 +70,7 @@ def real_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data dir of `data_prep.toy`, tokenised both ways. Shared: copy it before changing it."""
+    """A data dir of `data_prep.toy`, tokenized both ways. Shared: copy it before changing it."""
     data_dir = tmp_path_factory.mktemp("toy") / "data"
     make_toy(data_dir, sizes=TOY_SIZES, speakers=(4, 2, 2))
     tokenize_with_sentencepiece(data_dir, vocab_size=400)

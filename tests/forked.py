@@ -12,6 +12,6 @@ SERVER.set_forkserver_preload(
         "fairseq_cli.train",
         "fairseq_cli.validate",
         "fairseq_cli.hydra_train",
-        "emo_fairseq.protocols.sweep",
+        "emo_fairseq.experiments.sweep",
     ]
 )

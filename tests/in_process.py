@@ -36,8 +36,8 @@ TRAIN = f"""{PLAIN} --criterion emotion_prediction_cri --optimizer adam --clip-n
 
 def judged_by(metric: str) -> str:
     """The words that let a metric choose the checkpoint: its best value, whichever end that is."""
-    maximise = " --maximize-best-checkpoint-metric" if is_better_larger(metric) else ""
-    return f"--best-checkpoint-metric {metric}{maximise}"
+    maximize = " --maximize-best-checkpoint-metric" if is_better_larger(metric) else ""
+    return f"--best-checkpoint-metric {metric}{maximize}"
 
 
 def run_tool(module: str, name: str, *options: str | Path) -> str:

@@ -18,11 +18,16 @@ from data_prep.audio.loading import (
     measure_audio,
 )
 from data_prep.audio.segment import as_segment
+from data_prep.commands.table import prepare_table
+from data_prep.commands.validate import validate
+from data_prep.errors import Fault
 from data_prep.files.suffixes import AUDIO_SUFFIXES, suffix_of
-from data_prep.schema import Corpus, Fault, Utterance, write_corpus
-from data_prep.table import prepare_table
+from data_prep.schema import (
+    Corpus,
+    Utterance,
+    write_corpus,
+)
 from data_prep.tables.recipe import TableRecipe
-from data_prep.validate import validate
 from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.items import ItemReader

@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from data_prep.command_line import run as data_prep_run
-from data_prep.records import Fault, ManifestError, raise_faults
-from emo_fairseq.command.__main__ import main as emotion_recognize
+from data_prep.commands.command_line import run as data_prep_run
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+    raise_faults,
+)
+from emo_fairseq.cli.__main__ import main as emotion_recognize
 from emo_fairseq.errors import UsageError, print_mistakes_without_traceback
 
 
@@ -124,7 +128,7 @@ def test_an_interruption_is_one_line(
 
     assert data_prep_run(interrupt) == 130
     assert capsys.readouterr().err == printed
-    monkeypatch.setattr("emo_fairseq.command.passing_on.run", interrupt)
+    monkeypatch.setattr("emo_fairseq.cli.passing_on.run", interrupt)
     assert emotion_recognize(["report"]) == 130
     assert capsys.readouterr().err == printed
 

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
-from emo_fairseq import fusion_options, seed_flags
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import parse_modalities
-from emo_fairseq.targets import TARGETS, TargetKind
+from emo_fairseq.options import (
+    fusion,
+    legacy_flags,
+)
+from emo_fairseq.types import (
+    TARGETS,
+    TargetKind,
+    parse_modalities,
+)
 
 FOUR = ("neutral", "sad", "angry", "happy")
 DEFAULTS = {
@@ -112,7 +118,7 @@ def test_modalities_not_understood_are_refused(text: str) -> None:
     ],
 )
 def test_modalities_of_flags(given: dict[str, Any], expected: tuple[str, ...]) -> None:
-    assert seed_flags.modalities(options(**given)) == expected
+    assert legacy_flags.modalities(options(**given)) == expected
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_modalities_of_flags(given: dict[str, Any], expected: tuple[str, ...]) -
 )
 def test_contradicting_modalities_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="contradicts --t-only / --a-only"):
-        seed_flags.modalities(options(**given))
+        legacy_flags.modalities(options(**given))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +146,7 @@ def test_contradicting_modalities_are_refused(given: dict[str, Any]) -> None:
     ],
 )
 def test_target_of_flags(given: dict[str, Any], expected: str) -> None:
-    assert seed_flags.target(options(**given)) is TARGETS[expected]
+    assert legacy_flags.target(options(**given)) is TARGETS[expected]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +158,7 @@ def test_target_of_flags(given: dict[str, Any], expected: str) -> None:
 )
 def test_contradicting_targets_are_refused(given: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError, match=f"ask for {named}; give one target"):
-        seed_flags.target(options(**given))
+        legacy_flags.target(options(**given))
 
 
 def test_contradicting_targets_are_refused_at_setup(make_task: Any, legacy_corpus: Any) -> None:
@@ -163,7 +169,7 @@ def test_contradicting_targets_are_refused_at_setup(make_task: Any, legacy_corpu
 
 def test_eval_metric_is_refused_with_its_reason() -> None:
     with pytest.raises(UsageError, match=r"--eval-metric: .*already logs .* leave the flag out"):
-        seed_flags.target(options(eval_metric=True))
+        legacy_flags.target(options(eval_metric=True))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +185,7 @@ def test_eval_metric_is_refused_with_its_reason() -> None:
     ],
 )
 def test_fusion_of_flags(given: dict[str, Any], n_modalities: int, expected: str) -> None:
-    assert fusion_options.fusion_name(options(**given), n_modalities) == expected
+    assert fusion.fusion_name(options(**given), n_modalities) == expected
 
 
 @pytest.mark.parametrize(
@@ -194,7 +200,7 @@ def test_fusion_that_cannot_act_is_refused(
     given: dict[str, Any], n_modalities: int, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        fusion_options.fusion_name(options(**given), n_modalities)
+        fusion.fusion_name(options(**given), n_modalities)
 
 
 @pytest.mark.parametrize(
@@ -207,14 +213,12 @@ def test_fusion_that_cannot_act_is_refused(
     ],
 )
 def test_query_of_cross_attention(given: dict[str, Any], expected: str) -> None:
-    assert fusion_options.cross_attention_query(options(**given)) == expected
+    assert fusion.cross_attention_query(options(**given)) == expected
 
 
 def test_stack_up_contradicts_all_tokens() -> None:
     with pytest.raises(UsageError, match="--stack-up lets the first token ask"):
-        fusion_options.cross_attention_query(
-            options(stack_up=True, cross_attention_query="all_tokens")
-        )
+        fusion.cross_attention_query(options(stack_up=True, cross_attention_query="all_tokens"))
 
 
 CROSS_ATTENTION = {
@@ -230,15 +234,15 @@ def test_options_of_the_cross_attention_are_refused_beside_concat(name: str) -> 
     flag = f"--{name.replace('_', '-')}"
     given = {name: CROSS_ATTENTION[name]}
     with pytest.raises(UsageError, match=f"{flag}: does not act on --fusion concat"):
-        fusion_options.check_fusion_options(options(fusion="concat", **given), 2)
+        fusion.check_fusion_options(options(fusion="concat", **given), 2)
 
 
 def test_options_of_the_cross_attention_act_with_two_modalities(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        fusion_options.check_fusion_options(options(**CROSS_ATTENTION), 2)
-        fusion_options.check_fusion_options(options(fusion="concat"), 2)
+        fusion.check_fusion_options(options(**CROSS_ATTENTION), 2)
+        fusion.check_fusion_options(options(fusion="concat"), 2)
     assert not caplog.records
 
 
@@ -248,7 +252,7 @@ def test_the_seeds_options_of_the_cross_attention_are_warned_of_with_one_modalit
     """Its commands for speech or text alone carry them too."""
     given = {name: CROSS_ATTENTION[name] for name in list(CROSS_ATTENTION)[:2]}
     with caplog.at_level(logging.WARNING):
-        fusion_options.check_fusion_options(options(t_only=True, **given), 1)
+        fusion.check_fusion_options(options(t_only=True, **given), 1)
     (record,) = caplog.records
     assert record.getMessage().startswith("one modality: ")
     assert "--encoder-layers-cross, --encoder-attention-heads" in record.getMessage()

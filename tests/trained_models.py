@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from in_process import PLAIN, TINY, TRAIN, run_tool
 
-from emo_fairseq import predictions
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.model_folder import write_model_folder
 
 _SHORT = "--batch-size 8 --max-update 2 --disable-validation"
@@ -15,7 +15,7 @@ class TrainedModels:
     """Trains what is asked for, the same options once.
 
     Args:
-        data: a data dir, tokenised both ways.
+        data: a data dir, tokenized both ways.
         place: what is written lies below it.
     """
 

@@ -21,7 +21,7 @@ def write_video(
     sound: bool = True,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """A grey clip whose channel k is a tone of 300 + 100 k Hz and amplitude `levels[k]` (0.3)."""
+    """A gray clip whose channel k is a tone of 300 + 100 k Hz and amplitude `levels[k]` (0.3)."""
     av = pytest.importorskip("av")
     path.parent.mkdir(parents=True, exist_ok=True)
     codec, sample_format = _CODECS[path.suffix]
@@ -30,9 +30,9 @@ def write_video(
         pictures.width = pictures.height = 32
         pictures.pix_fmt = "yuv420p"
         voice = container.add_stream(codec, rate=rate, layout=layout) if sound else None
-        grey = np.full((32, 32, 3), 128, np.uint8)
+        gray = np.full((32, 32, 3), 128, np.uint8)
         for _ in range(max(1, round(seconds * FRAMES_A_SECOND))):
-            container.mux(pictures.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(gray, format="rgb24")))
         container.mux(pictures.encode(None))
         if voice is not None:
             samples = tones(seconds, rate, voice.layout.nb_channels, levels)

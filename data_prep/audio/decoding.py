@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from data_prep.errors import CodedError
+
 FloatArray = npt.NDArray[np.float32]
 Block = npt.NDArray[np.float32]  # (frames, channels), full scale is 1
 Source: TypeAlias = str | Path | bytes | BinaryIO | np.ndarray
@@ -39,7 +41,7 @@ _MPEG_PREROLL = 16 * 1152
 _MARGIN = 1 << 16  # bytes by which placeholders differ from 0xffffffff and 0x7fffffff
 
 
-class AudioError(ValueError):
+class AudioError(CodedError):
     """What is wrong with one recording, without its name: `truncated: 20000 of 32000 bytes`."""
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from data_prep.audio.loading import WINDOW_MS as FRAME_MS
 from data_prep.audio.loading import FloatArray
-from data_prep.records import SAMPLE_RATE
+from data_prep.manifest.records import SAMPLE_RATE
 
 SHIFT_MS = 10
 # Kaldi's constants (energy floor, pre-emphasis of silence) expect 16-bit sample values.

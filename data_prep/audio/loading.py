@@ -46,7 +46,7 @@ from data_prep.audio.decoding import (
     UnknownFormatError,
 )
 from data_prep.audio.opening import open_audio
-from data_prep.records import SAMPLE_RATE
+from data_prep.manifest.records import SAMPLE_RATE
 
 __all__ = [
     "SILENCE",

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterable
 
 from data_prep.audio.loading import AudioError, Measured
-from data_prep.naming import first_few
-from data_prep.records import Corpus
+from data_prep.manifest.records import Corpus
+from data_prep.messages import first_few
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.files.digests import file_digests
-from data_prep.records import SAMPLE_RATE, Utterance, segment_fault, segment_key
+from data_prep.manifest.records import (
+    SAMPLE_RATE,
+    Utterance,
+    segment_fault,
+    segment_key,
+)
 
 if TYPE_CHECKING:
     from data_prep.audio.loading import FloatArray

@@ -25,7 +25,7 @@ from data_prep.audio.loading import (
     measure_audio,
 )
 from data_prep.audio.writing import write_flac
-from data_prep.records import SAMPLE_RATE
+from data_prep.manifest.records import SAMPLE_RATE
 
 _BETWEEN = " | "  # what a FLAC's comment holds
 

@@ -10,10 +10,22 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from data_prep.cells import find_id_fault
-from data_prep.documents import ForeignDocument, load_json, validate
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+    raise_faults,
+)
+from data_prep.files.documents import (
+    ForeignDocument,
+    load_json,
+    validate,
+)
 from data_prep.files.visible import visible
-from data_prep.records import SPLITS, Fault, ManifestError, raise_faults, segment_fault
+from data_prep.manifest.cells import find_id_fault
+from data_prep.manifest.records import (
+    SPLITS,
+    segment_fault,
+)
 from data_prep.tables.reader import open_table
 
 LABEL_FILE = "label_map.json"

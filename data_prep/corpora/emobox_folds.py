@@ -9,9 +9,13 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 
 from data_prep.corpora.emobox_files import SPEAKER_FILE, EmoBoxFolder, Speakers
-from data_prep.folding.dev_set import draw_dev_set
-from data_prep.naming import first_few
-from data_prep.records import SPLITS, Corpus, Utterance
+from data_prep.folds.dev_set import draw_dev_set
+from data_prep.manifest.records import (
+    SPLITS,
+    Corpus,
+    Utterance,
+)
+from data_prep.messages import first_few
 
 FoldSets = dict[str, dict[str, tuple[str, ...]]]
 

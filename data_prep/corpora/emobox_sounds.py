@@ -9,7 +9,7 @@ from typing import NamedTuple
 from data_prep.audio.loading import AudioError, Measured, measure_all
 from data_prep.corpora.emobox_files import Item
 from data_prep.files.suffixes import CORPUS_SUFFIXES
-from data_prep.records import SAMPLE_RATE
+from data_prep.manifest.records import SAMPLE_RATE
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv")
 

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from data_prep.records import Corpus
+from data_prep.manifest.records import Corpus
 
 FULL = {
     "neu": 1708,

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.corpora.recordings import read_text_file
-from data_prep.records import AXES, Fault
+from data_prep.errors import Fault
+from data_prep.manifest.records import AXES
 
 # The three-letter labels; xxx: the evaluators did not agree.
 LABELS = {

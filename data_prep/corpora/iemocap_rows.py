@@ -10,10 +10,19 @@ from data_prep.corpora.iemocap_counts import check_counts
 from data_prep.corpora.iemocap_labels import NO_AGREEMENT, Evaluations, Turn, read_turns
 from data_prep.corpora.iemocap_transcripts import Transcripts, read_transcript
 from data_prep.corpora.recordings import NO_TRANSCRIPT, agreement_note, scale_axes
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+    raise_faults,
+)
 from data_prep.files.visible import visible
-from data_prep.folding.dev_set import GENDER
-from data_prep.naming import first_few
-from data_prep.records import Corpus, DroppedRow, Fault, ManifestError, Utterance, raise_faults
+from data_prep.folds.dev_set import GENDER
+from data_prep.manifest.records import (
+    Corpus,
+    DroppedRow,
+    Utterance,
+)
+from data_prep.messages import first_few
 
 SCALE = (1.0, 5.0)
 

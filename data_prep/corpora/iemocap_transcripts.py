@@ -14,8 +14,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.clean_text import normalise_text
 from data_prep.corpora.recordings import read_text_file
+from data_prep.manifest.cells import normalize_text
 
 _LINE = re.compile(r"(?P<id>Ses\w+)\s*(?:\[[^\]]*\])?\s*:\s*(?P<text>.*)")
 _ALIGNER = re.compile(r"</?s>|<sil>|\+\+\w+\+\+|(?<=\w)\(\d\)", re.IGNORECASE)
@@ -55,4 +55,4 @@ def _cleaned(text: str, found: Transcripts, keep_sounds: bool) -> str:
     found.aligner_rows += words != text
     silent = _SOUND.sub(" ", words)
     found.sound_rows += silent != words
-    return normalise_text(words if keep_sounds else silent)
+    return normalize_text(words if keep_sounds else silent)

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from data_prep.audio.loading import AudioError, measure_all
 from data_prep.corpora.clips import Sound, Splits, extract_sounds
-from data_prep.schema import SAMPLE_RATE, Corpus, Fault, ManifestError
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.schema import (
+    SAMPLE_RATE,
+    Corpus,
+)
 
 FOLDERS = {
     "train": "train_splits",

@@ -16,7 +16,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import make_parser, run
+from data_prep.commands.command_line import (
+    make_parser,
+    run,
+)
 from data_prep.corpora.clips import Splits, extract_sounds, join_sounds, without_empty_rows
 from data_prep.corpora.mmsa_labels import RULE, SENTIMENTS, MmsaCorpus, clip_of, read_labels
 from data_prep.schema import SPLITS, Corpus, shared_values, write_corpus

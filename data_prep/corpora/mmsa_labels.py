@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.cells import parse_number
-from data_prep.clean_text import normalise_text
 from data_prep.corpora.clips import Splits
-from data_prep.records import raise_faults
-from data_prep.schema import SPLITS, Corpus, DroppedRow, Fault, Utterance
+from data_prep.errors import Fault, raise_faults
+from data_prep.manifest.cells import normalize_text, parse_number
+from data_prep.schema import (
+    SPLITS,
+    Corpus,
+    DroppedRow,
+    Utterance,
+)
 from data_prep.tables.reader import TableFormat, read_table
 
 logger = logging.getLogger(__name__)
@@ -91,7 +95,7 @@ def _utterance(row: dict[str, str], kind: MmsaCorpus) -> Utterance:
         raise ValueError(f"annotation is {row['annotation']!r}, none of {', '.join(SENTIMENTS)}")
     return Utterance(
         id=utterance_id(row["video_id"], row["clip_id"]),
-        text=normalise_text(row["text"]) or None,
+        text=normalize_text(row["text"]) or None,
         speaker=row["video_id"] if kind.video_is_speaker else None,
         dialogue=row["video_id"],
         sentiment=sentiment or None,
@@ -146,7 +150,7 @@ def _with_turns(splits: Splits, corpus: Corpus) -> Splits:
 def number_clips(clips: Sequence[str]) -> dict[str, int]:
     """The turns of one video's clips: their numbers, or, where one is none, places in their order.
 
-    Clips that nobody labelled are in no corpus, so that numbers may have gaps.
+    Clips that nobody labeled are in no corpus, so that numbers may have gaps.
 
     >>> number_clips(["10", "2"])
     {'10': 10, '2': 2}

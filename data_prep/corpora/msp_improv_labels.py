@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.corpora.recordings import read_text_file
-from data_prep.records import Fault
+from data_prep.errors import Fault
 
 LABEL_FILES = ("Evalution.txt", "Evaluation.txt")  # the release's spelling first
 LABELS = {

@@ -12,9 +12,14 @@ from statistics import fmean
 from data_prep.corpora.msp_improv_labels import LABELS, Clip
 from data_prep.corpora.recordings import agreement_note, scale_axes
 from data_prep.files.visible import visible
-from data_prep.folding.dev_set import GENDER
-from data_prep.naming import first_few
-from data_prep.records import AXES, Corpus, DroppedRow, Utterance
+from data_prep.folds.dev_set import GENDER
+from data_prep.manifest.records import (
+    AXES,
+    Corpus,
+    DroppedRow,
+    Utterance,
+)
+from data_prep.messages import first_few
 
 SCALE = (1.0, 5.0)
 # Clips of each class in the release: Busso et al. 2017, table 4, summed.

@@ -12,17 +12,19 @@ import math
 import re
 from pathlib import Path
 
-from data_prep.cells import parse_number
 from data_prep.corpora.recordings import scale_axes
-from data_prep.files.visible import visible
-from data_prep.folding.dev_set import GENDER
-from data_prep.records import (
-    Corpus,
-    DroppedRow,
+from data_prep.errors import (
     Fault,
     ManifestError,
-    Utterance,
     raise_faults,
+)
+from data_prep.files.visible import visible
+from data_prep.folds.dev_set import GENDER
+from data_prep.manifest.cells import parse_number
+from data_prep.manifest.records import (
+    Corpus,
+    DroppedRow,
+    Utterance,
 )
 from data_prep.tables.reader import read_table
 

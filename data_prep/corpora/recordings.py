@@ -13,17 +13,19 @@ from tqdm import tqdm
 from data_prep.audio.loading import Measured, default_workers
 from data_prep.audio.notes import note_warnings
 from data_prep.audio.stored_lengths import measure_stored
-from data_prep.clean_text import normalise_text
-from data_prep.naming import first_few
-from data_prep.records import (
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.manifest.cells import normalize_text
+from data_prep.manifest.records import (
     AXES,
     Corpus,
     DroppedRow,
-    Fault,
-    ManifestError,
     Utterance,
     scale_vad,
 )
+from data_prep.messages import first_few
 
 LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
 NO_TRANSCRIPT = "no transcript"
@@ -84,7 +86,7 @@ def join_text(
 
     def read(row: Utterance) -> str | None:
         try:
-            return normalise_text(read_text_file(folder / f"{row.id}.txt"))
+            return normalize_text(read_text_file(folder / f"{row.id}.txt"))
         except FileNotFoundError:
             return None
 

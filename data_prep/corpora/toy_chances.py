@@ -26,7 +26,7 @@ SENTIMENTS = ("negative", "positive")
 P_FLIPPED = 0.05
 P_AMBIGUOUS = 0.08
 
-LOW, HIGH = 0.25, 0.75  # centres of the quadrants on the VAD axes
+LOW, HIGH = 0.25, 0.75  # centers of the quadrants on the VAD axes
 DOMINANCE = {"neutral": 0.5, "happy": 0.625, "sad": 0.25, "angry": 0.75}
 VAD_NOISE = 0.07  # standard deviation; clipped to [0, 1]
 
@@ -88,7 +88,7 @@ def oracle_score(draws: Sequence[Draw]) -> dict[str, float]:
 
 
 def draw_vad(emotion: str, rng: Rng) -> list[float]:
-    """Valence, arousal and dominance: the centre of the quadrant plus noise, within [0, 1]."""
-    centre = [HIGH if positive else LOW for positive in QUADRANTS[emotion]]
-    values = rng.normal([*centre, DOMINANCE[emotion]], VAD_NOISE)
+    """Valence, arousal and dominance: the center of the quadrant plus noise, within [0, 1]."""
+    center = [HIGH if positive else LOW for positive in QUADRANTS[emotion]]
+    values = rng.normal([*center, DOMINANCE[emotion]], VAD_NOISE)
     return [round(float(value), 4) for value in np.clip(values, 0, 1)]

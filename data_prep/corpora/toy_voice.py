@@ -159,10 +159,10 @@ def _articulate(
 
 
 def _formants(
-    frequency: npt.NDArray[np.floating[Any]], centres: npt.NDArray[np.float64]
+    frequency: npt.NDArray[np.floating[Any]], centers: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.complex128]:
     """Frequency response of second-order resonances in a row, 1 at 0 Hz."""
     response = np.ones(len(frequency), dtype=np.complex128)
-    for centre, bandwidth in zip(centres, BANDWIDTHS, strict=True):
-        response *= centre**2 / (centre**2 - frequency**2 + 1j * bandwidth * frequency)
+    for center, bandwidth in zip(centers, BANDWIDTHS, strict=True):
+        response *= center**2 / (center**2 - frequency**2 + 1j * bandwidth * frequency)
     return response

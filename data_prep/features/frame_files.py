@@ -14,9 +14,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
 from data_prep.files.arrays import UnreadableArrayError, load_array
 from data_prep.files.replacing import replacing
-from data_prep.records import Fault, ManifestError
 
 _DIGITS = 19  # of the largest int64
 

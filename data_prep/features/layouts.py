@@ -18,7 +18,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.documents import Document, load_json
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
 from data_prep.features.frame_files import (
     FloatArray,
     StoredFeatures,
@@ -29,10 +32,14 @@ from data_prep.features.frame_files import (
 )
 from data_prep.files.arrays import UnreadableArrayError, load_array
 from data_prep.files.digests import digest_once, file_digests
+from data_prep.files.documents import (
+    Document,
+    load_json,
+)
 from data_prep.files.integrity import FileRecord, is_whole, records_of
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
-from data_prep.schema import Fault, ManifestError, Utterance
+from data_prep.schema import Utterance
 from data_prep.tokens.folder import sequence_digest
 
 

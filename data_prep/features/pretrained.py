@@ -22,7 +22,7 @@ from data_prep.tokens.folder import sequence_digest
 if TYPE_CHECKING:
     from fairseq.data import FairseqDataset
 
-    from emo_fairseq.encoder_card import EncoderCard
+    from emo_fairseq.encoder_spec import EncoderSpec
     from emo_fairseq.models.modality_encoder import ModalityEncoder
 
 logger = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ class PretrainedFeatures:
     memory: Path
 
     @cached_property
-    def card(self) -> EncoderCard:
+    def card(self) -> EncoderSpec:
         """What is known of the encoder. Raises ValueError if there is none, or of another kind."""
         from emo_fairseq import pretrained
-        from emo_fairseq.encoder_card import check_spec
+        from emo_fairseq.encoder_spec import check_spec
 
         card = pretrained.describe(self.modality, check_spec(self.modality, self.spec))
         if card.input not in ("tokens", "waveform"):
@@ -86,7 +86,11 @@ class PretrainedFeatures:
 
     def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
         """(T, C) frames of each row, T = 0 where it has no source."""
-        from emo_fairseq.encoding import batch_budget, encode_rows, encoding_device
+        from emo_fairseq.models.encode import (
+            batch_budget,
+            encode_rows,
+            encoding_device,
+        )
 
         device = encoding_device()
         budget = batch_budget(self.card.input, device)
@@ -121,7 +125,7 @@ class PretrainedFeatures:
         return WaveformDataset(audio, n_samples, limit, names)
 
     def _tokens(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
-        from emo_fairseq.data.tokens import TokenDataset, open_binarised
+        from emo_fairseq.data.tokens import TokenDataset, open_binarized
         from emo_fairseq.data.vocabulary import read_vocabulary
         from emo_fairseq.pretrained.vocabulary_check import check_knows
 
@@ -133,7 +137,7 @@ class PretrainedFeatures:
                 f"{self.data_dir}` with the tokenizer of {self.spec}"
             )
         check_knows({self.modality: self.card}, {self.modality: vocabulary})
-        source = open_binarised(folder, split, rows)
+        source = open_binarized(folder, split, rows)
         lengths = np.asarray(source.sizes)
         present = [row.text if self.modality == "text" else row.audio for row in rows]
         there = np.array([value is not None for value in present], dtype=bool)

@@ -16,7 +16,10 @@ from typing import Any
 
 from pydantic import Field
 
-from data_prep.documents import Document, FileName, JsonObject, dump_yaml, load_yaml
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
 from data_prep.features.frame_files import (
     FloatArray,
     StoredFeatures,
@@ -25,6 +28,13 @@ from data_prep.features.frame_files import (
     write_frames,
 )
 from data_prep.features.layouts import find_foreign_faults, foreign_digest, open_foreign
+from data_prep.files.documents import (
+    Document,
+    FileName,
+    JsonObject,
+    dump_yaml,
+    load_yaml,
+)
 from data_prep.files.integrity import (
     FileRecord,
     Records,
@@ -34,7 +44,7 @@ from data_prep.files.integrity import (
     warn_unverified,
 )
 from data_prep.files.replacing import replacing
-from data_prep.schema import Fault, ManifestError, Utterance
+from data_prep.schema import Utterance
 from data_prep.tokens.folder import sequence_digest
 
 __all__ = [

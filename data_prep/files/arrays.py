@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from data_prep.errors import CodedError
+
 T = TypeVar("T")
 
 # What numpy raises for a file that is damaged, or of another kind. Its header is a Python literal,
@@ -31,7 +33,7 @@ _UNREADABLE = (
 )
 
 
-class UnreadableArrayError(ValueError):
+class UnreadableArrayError(CodedError):
     """Why a file holds no array, in one line without the file's name."""
 
 

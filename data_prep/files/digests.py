@@ -14,9 +14,9 @@ from typing import Annotated, Any
 from pydantic import Field
 from tqdm import tqdm
 
-from data_prep.documents import load_json
+from data_prep.errors import ManifestError
+from data_prep.files.documents import load_json
 from data_prep.files.replacing import replacing
-from data_prep.records import ManifestError
 
 # A file changed twice within the clock's tick looks unchanged: what is younger is not remembered.
 _SETTLED_SECONDS = 2.0

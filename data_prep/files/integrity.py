@@ -16,9 +16,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_prep.documents import Count, Document
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
 from data_prep.files.digests import digest_once
-from data_prep.records import Fault, ManifestError
+from data_prep.files.documents import (
+    Count,
+    Document,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_prep.naming import first_few
+from data_prep.messages import first_few
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from data_prep.records import AXES
+from data_prep.manifest.records import AXES
 from data_prep.tables.recipe import FIELDS
 
 # Field -> further names of its column; a column of the field's own name always fills it.

@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.cells import file_stem, find_id_fault
+from data_prep.errors import (
+    Fault,
+    raise_faults,
+)
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import write_split
 from data_prep.files.suffixes import suffix_of
-from data_prep.manifest import read_manifest
-from data_prep.records import Corpus, Fault, raise_faults
+from data_prep.manifest.cells import (
+    file_stem,
+    find_id_fault,
+)
+from data_prep.manifest.records import Corpus
+from data_prep.manifest.tsv import read_manifest
 from data_prep.tables.hf_cells import Sound, as_frames, as_sound
 from data_prep.tables.reader import Table, class_name, plain, text_cell
 from data_prep.tokens.folder import sequence_digest

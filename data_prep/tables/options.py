@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.command_line import make_parser
+from data_prep.commands.command_line import make_parser
 from data_prep.schema import SPLITS
 from data_prep.tables.reader import TableFormat
 from data_prep.tables.recipe import GROUPS, TableRecipe
@@ -24,7 +24,7 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
             quotes=not options.no_quotes,
         ),
         missing=options.missing,
-        normalise=options.normalise_text,
+        normalize=options.normalize_text,
         label_order={"emotion": options.label_order, "sentiment": options.sentiment_order},
         label_map={
             "emotion": _pairs("--label-map", options.label_map),
@@ -89,7 +89,7 @@ def table_parser(description: str) -> argparse.ArgumentParser:
     add("--encoding", default="utf-8-sig", help="of the table (default: UTF-8)")
     add("--no-quotes", action="store_true", help="a quote is a quote, and encloses no cell")
     add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
-    add("--normalise-text", action="store_true", help="repair mojibake, curly quotes, dashes")
+    add("--normalize-text", action="store_true", help="repair mojibake, curly quotes, dashes")
     add("--data-raw", type=Path, metavar="DIR", help="folder that audio paths start from")
     add("--drop-bad-audio", action="store_true", help="drop and list bad files; else they stop us")
     add("--vad-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="such as 1 5")

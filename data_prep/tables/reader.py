@@ -13,7 +13,7 @@ Delimited text, whatever the delimiter:
   row that holds a byte of no UTF-8 is faulty.
 - Lines end with \n, \r\n or \r. Empty lines are no rows. Every row has as many cells as the header,
   whose names are neither blank nor repeated; a blank first name, pandas' index, is no column.
-- All cells are strings, of any length; `data_prep.cells` has the rules for texts and ids.
+- All cells are strings, of any length; `data_prep.manifest.cells` has the rules for texts and ids.
 
 JSON lines: an object a line, no key twice, no NaN. Parquet: numbers, booleans and nulls stay what
 they are; lists of numbers come as arrays; Python extension types are refused. In both a string is a
@@ -39,9 +39,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from data_prep.cells import is_blank, shown
-from data_prep.documents import parse_json_line
-from data_prep.records import REQUIRED_COLUMNS, Fault, ManifestError, raise_faults
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+    raise_faults,
+)
+from data_prep.files.documents import parse_json_line
+from data_prep.manifest.cells import (
+    is_blank,
+    shown,
+)
+from data_prep.manifest.records import REQUIRED_COLUMNS
 
 CSV, TSV, PARQUET, JSONL = ".csv", ".tsv", ".parquet", ".jsonl"
 TABLES = (CSV, TSV, PARQUET, JSONL)

@@ -23,7 +23,7 @@ class TableRecipe:
     extra: Sequence[str] = ()  # further columns to keep as they are
     format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
     missing: Sequence[str] = ()  # values, beside the empty one, that mean "not there"
-    normalise: bool = False  # repair mojibake and typographic punctuation in text
+    normalize: bool = False  # repair mojibake and typographic punctuation in text
     label_order: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of emotion, sentiment
     label_map: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # that tables declare

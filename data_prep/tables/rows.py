@@ -1,6 +1,6 @@
 """Rows of any table -> utterances, by a recipe with the meaning of each column and value.
 
-`data_prep.cells` has the rules for ids, texts and other values, and for missing ones.
+`data_prep.manifest.cells` has the rules for ids, texts and other values, and for missing ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.cells import (
+from data_prep.errors import Fault, raise_faults
+from data_prep.manifest.cells import (
     find_id_fault,
     find_label_fault,
     find_value_fault,
@@ -20,8 +21,15 @@ from data_prep.cells import (
     read_text,
     shown,
 )
-from data_prep.records import raise_faults, segment_fault
-from data_prep.schema import LABEL_COLUMNS, SPLITS, Corpus, DroppedRow, Fault, Utterance, scale_vad
+from data_prep.manifest.records import segment_fault
+from data_prep.schema import (
+    LABEL_COLUMNS,
+    SPLITS,
+    Corpus,
+    DroppedRow,
+    Utterance,
+    scale_vad,
+)
 from data_prep.tables.reader import class_name, open_table, plain, require_columns, text_cell
 from data_prep.tables.recipe import TableRecipe
 from data_prep.tables.segments import SECONDS, parse_seconds
@@ -188,7 +196,7 @@ class _RowReader:
         if value is None:
             return None
         try:
-            return read_text(value, self.recipe.normalise)
+            return read_text(value, self.recipe.normalize)
         except ValueError as error:
             what, _, remedy = str(error).rpartition("; ")
             self.faults.append((what, remedy))

@@ -23,7 +23,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from data_prep.documents import (
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.files.digests import digest_once
+from data_prep.files.documents import (
     Count,
     Document,
     FileName,
@@ -32,10 +37,8 @@ from data_prep.documents import (
     load_json,
     load_yaml,
 )
-from data_prep.files.digests import digest_once
 from data_prep.files.integrity import FileRecord, is_whole, records_of
 from data_prep.files.replacing import replacing
-from data_prep.records import Fault, ManifestError
 from data_prep.tokens.token_files import check_token_files
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ def _load(folder: str | Path) -> Any:
     except ImportError as error:
         raise ValueError("--bpe hf: needs transformers: `pip install -e .[hf]`") from error
     try:
-        # However long a text is, it is tokenised whole; the task cuts it, and counts what it cuts.
+        # However long a text is, it is tokenized whole; the task cuts it, and counts what it cuts.
         tokenizer = AutoTokenizer.from_pretrained(str(folder), model_max_length=10**9)
     except Exception as error:  # tokenizers, written in Rust, raises nothing more special
         reason = str(error).strip().partition("\n")[0]

@@ -1,7 +1,7 @@
 """A corpus by k-means: frames of the train split sampled and clustered, then every split encoded.
 
 The sound is cut into frames (25 ms every 10 ms; MFCC with differences, or log-mel), which are
-normalised and replaced each by the nearest of K centroids. Mean, deviation and centroids come from
+normalized and replaced each by the nearest of K centroids. Mean, deviation and centroids come from
 the train split alone. A row shorter than 25 ms is `</s>` alone.
 """
 

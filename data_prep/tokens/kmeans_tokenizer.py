@@ -1,6 +1,6 @@
 """k-means as a tokenizer of speech: a frame's token is the nearest of K centroids.
 
-The centroids are fitted on normalised frames of the train split. Code k has the id k + 4, after the
+The centroids are fitted on normalized frames of the train split. Code k has the id k + 4, after the
 special symbols of fairseq's Dictionary.
 """
 
@@ -17,9 +17,15 @@ import numpy.typing as npt
 from pydantic import Field
 
 from data_prep.audio.frames import FloatArray, log_mel, mfcc
-from data_prep.documents import ForeignDocument, parse_json
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
 from data_prep.files.arrays import UnreadableArrayError, load_archive
-from data_prep.records import Fault, ManifestError
+from data_prep.files.documents import (
+    ForeignDocument,
+    parse_json,
+)
 from data_prep.tokens.folder import DICT_FILE, EOS, UNK, SpecialIds, Tokens
 
 KMEANS_FILE = "kmeans.npz"
@@ -89,16 +95,16 @@ def nearest(frames: FloatArray, centroids: FloatArray) -> Tokens:
 
     einsum without BLAS, in float64: the same bits whatever the number of threads.
     """
-    points, centres = frames.astype(np.float64), centroids.astype(np.float64)
+    points, centers = frames.astype(np.float64), centroids.astype(np.float64)
     # |x - c|^2 = |x|^2 - 2 x.c + |c|^2; |x|^2 is the same for every c.
-    distances = (centres**2).sum(axis=1) - 2 * np.einsum("tc,kc->tk", points, centres)  # (T, K)
+    distances = (centers**2).sum(axis=1) - 2 * np.einsum("tc,kc->tk", points, centers)  # (T, K)
     return np.asarray(distances.argmin(axis=1), dtype=np.int64)
 
 
 def train_kmeans(
     frames: FloatArray, mean: FloatArray, std: FloatArray, settings: Mapping[str, Any]
 ) -> tuple[dict[str, bytes], int]:
-    """Fit K centroids to (N, C) frames normalised by `mean` and `std`.
+    """Fit K centroids to (N, C) frames normalized by `mean` and `std`.
 
     Returns the tokenizer's files by name and the vocabulary size, special symbols included; the
     counts in dict.txt are of the frames given. Raises ValueError for fewer frames than K.

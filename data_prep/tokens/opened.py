@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
 from data_prep.features.stored import rows_digest
 from data_prep.files.integrity import verify, verify_all, warn_unverified
-from data_prep.records import Fault, ManifestError, Utterance
+from data_prep.manifest.records import Utterance
 from data_prep.tokens.folder import (
     DICT_FILE,
     SYMBOLS_FILE,

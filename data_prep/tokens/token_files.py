@@ -16,7 +16,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.records import Fault, ManifestError
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
 
 _MAGIC = b"MMIDIDX\x00\x00"
 _HEADER = struct.Struct("<QBQ")  # version, code of the dtype, N

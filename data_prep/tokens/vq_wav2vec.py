@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from data_prep.audio.frames import FloatArray
 from data_prep.audio.pieces import cut_evenly, in_batches
-from data_prep.records import SAMPLE_RATE
+from data_prep.manifest.records import SAMPLE_RATE
 
 Codes = npt.NDArray[np.int32]  # (T, G)
 

@@ -17,7 +17,7 @@ import numpy as np
 from data_prep.audio.frames import FloatArray
 from data_prep.files.digests import digest_once
 from data_prep.files.replacing import replacing
-from data_prep.records import SAMPLE_RATE
+from data_prep.manifest.records import SAMPLE_RATE
 from data_prep.tokens.folder import (
     DICT_FILE,
     EOS,

@@ -6,23 +6,20 @@ are pinned in the ``requirements`` files.
 
 import os
 
-from emo_fairseq.compat import (
-    checkpoints,
-    command_line,
-    config_errors,
-    distributed,
-    progress,
-    reading_ahead,
-    versions,
-)
-from emo_fairseq.compat.checkpoints import TASK_NAME
-from emo_fairseq.errors import print_mistakes_without_traceback
-
-__all__ = ["TASK_NAME", "apply"]
-
 
 def apply() -> None:
-    """Make checkpoints load safely and mistakes read well. Calling it again changes nothing."""
+    """Make checkpoints load safely and print errors as one line. A second call changes nothing."""
+    from emo_fairseq.compat import (
+        checkpoints,
+        command_line,
+        config_errors,
+        distributed,
+        progress,
+        reading_ahead,
+        versions,
+    )
+    from emo_fairseq.errors import print_mistakes_without_traceback
+
     versions.apply()
     checkpoints.apply()
     distributed.apply()

@@ -20,10 +20,17 @@ from omegaconf.base import ContainerMetadata, Metadata
 
 from emo_fairseq.compat.kept_checkpoints import choose_by_numbers
 from emo_fairseq.compat.patching import wrap
+from emo_fairseq.compat.size_limits import (
+    Stored,
+    check_sizes,
+)
+from emo_fairseq.compat.torch_files import (
+    check_torch_file,
+    reason,
+    refuse_non_finite,
+)
 from emo_fairseq.errors import UsageError, find_mistake
-from emo_fairseq.size_limits import Stored, check_sizes
 from emo_fairseq.task_state import LoadedState, check_task_state
-from emo_fairseq.torch_files import check_torch_file, reason, refuse_non_finite
 
 TASK_NAME = "emotion_prediction"
 _ANOTHER = "take another checkpoint"

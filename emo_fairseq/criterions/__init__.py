@@ -1,4 +1,4 @@
-"""Criterions: what is minimised, and the sums that metrics are derived from."""
+"""Criterions: what is minimized, and the sums that metrics are derived from."""
 
 from emo_fairseq.criterions import (
     emotion_classification,

@@ -10,7 +10,7 @@ from emo_fairseq.criterions.emotion_classification import (
 from emo_fairseq.criterions.emotion_regression import RegressionLoss, RegressionLossConfig
 from emo_fairseq.criterions.primary import PrimaryLoss
 from emo_fairseq.errors import UsageError
-from emo_fairseq.targets import TargetKind
+from emo_fairseq.types import TargetKind
 
 
 @dataclass

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from emo_fairseq.criterions.primary import PrimaryLoss
 from emo_fairseq.criterions.scoring import N_ROWS, SCORERS, mean_of, of_case
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Term, TrainingBatch
-from emo_fairseq.embeddings import Embedded
 from emo_fairseq.errors import UsageError
-from emo_fairseq.targets import Target
+from emo_fairseq.evaluation.embeddings import Embedded
+from emo_fairseq.types import Target
 
 
 class EmotionCriterion(FairseqCriterion):

@@ -13,7 +13,7 @@ from emo_fairseq.criterions.terms.distillation import DIST, KD, METHODS, TEACHER
 from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.criterions.terms.term import Term
 from emo_fairseq.errors import UsageError
-from emo_fairseq.targets import TargetKind
+from emo_fairseq.types import TargetKind
 
 
 @dataclass

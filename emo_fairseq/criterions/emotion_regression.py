@@ -15,7 +15,7 @@ from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.primary import check_serves, try_options
 from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.errors import UsageError
-from emo_fairseq.targets import TargetKind
+from emo_fairseq.types import TargetKind
 
 
 @dataclass

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses import Likelihood
-from emo_fairseq.targets import TargetKind
+from emo_fairseq.types import TargetKind
 
 
 class PrimaryLoss(Protocol):
-    """What :class:`emo_fairseq.criterions.emotion_criterion.EmotionCriterion` minimises.
+    """What :class:`emo_fairseq.criterions.emotion_criterion.EmotionCriterion` minimizes.
 
     Attributes:
         likelihood: of which it is the negative logarithm.

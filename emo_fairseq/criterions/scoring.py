@@ -11,8 +11,16 @@ import torch
 from torch import Tensor
 
 from emo_fairseq import metrics
-from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF, Row
-from emo_fairseq.targets import Target, TargetKind
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    PROBABILITY,
+    TRUTH_OF,
+    Row,
+)
+from emo_fairseq.types import (
+    Target,
+    TargetKind,
+)
 
 CONFUSION = "_confusion"
 BINARY_CONFUSIONS = "_binary_confusions"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Neighbouring buckets differ by 8% in length, so at most about that much of a batch is padding.
+# Neighboring buckets differ by 8% in length, so at most about that much of a batch is padding.
 _BUCKET_RATIO = 1.08
 
 

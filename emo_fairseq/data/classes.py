@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emo_fairseq.data.manifest import Split, truth_array
-from emo_fairseq.targets import TARGETS, Target
+from emo_fairseq.types import (
+    TARGETS,
+    Target,
+)
 
 
 @dataclass(frozen=True)

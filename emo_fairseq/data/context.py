@@ -1,4 +1,4 @@
-"""The token leaf of a dialogue: each turn among its neighbours."""
+"""The token leaf of a dialogue: each turn among its neighbors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.collate import pad_right
-from emo_fairseq.data.dialogue import Neighbours
+from emo_fairseq.data.dialogue import Neighbors
 
 NO_PREFIX = np.zeros(0, dtype=np.int64)
 _BOUNDARIES = 2  # the initial token, and the separator after the last turn
@@ -26,7 +26,7 @@ class _Plan(NamedTuple):
 
 
 class ContextDataset(FairseqDataset):
-    """Tokens of each row with those of its neighbours.
+    """Tokens of each row with those of its neighbors.
 
     An item is the initial token, then the turns in their order with a separator after each::
 
@@ -40,11 +40,11 @@ class ContextDataset(FairseqDataset):
     Args:
         source: N sequences of ids, without the initial token, ending with the separator.
         present: (N,) bool; a row that is not present becomes the two boundary tokens.
-        neighbours: for each row those round it.
+        neighbors: for each row those round it.
         prefixes: for each row tokens that come before its own, such as the speaker's name.
         specials: ids of the boundary tokens and of padding.
         max_tokens: the longest item.
-        pool_all: let the fusion look at the neighbours' tokens too, and not only at the current
+        pool_all: let the fusion look at the neighbors' tokens too, and not only at the current
             turn's and the initial one's.
     """
 
@@ -52,7 +52,7 @@ class ContextDataset(FairseqDataset):
         self,
         source: FairseqDataset,
         present: np.ndarray,
-        neighbours: Sequence[Neighbours],
+        neighbors: Sequence[Neighbors],
         prefixes: Sequence[np.ndarray],
         specials: SpecialIds,
         max_tokens: int,
@@ -61,7 +61,7 @@ class ContextDataset(FairseqDataset):
         super().__init__()
         self.source = source
         self.present = present
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.prefixes = prefixes
         self.specials = specials
         self.max_tokens = max_tokens
@@ -112,7 +112,7 @@ class ContextDataset(FairseqDataset):
         return torch.cat([torch.as_tensor(self.prefixes[row], dtype=torch.long), body])
 
     def _plan(self, index: int) -> _Plan:
-        past, future = self.neighbours[index]
+        past, future = self.neighbors[index]
         room = self.max_tokens - _BOUNDARIES - int(self._lengths[index])
         plan = _Plan([], [])
         by_distance = [
@@ -143,7 +143,7 @@ class ContextDataset(FairseqDataset):
 
     def _whole(self, index: int) -> int:
         """Length of an item if nothing were cut."""
-        past, future = self.neighbours[index]
+        past, future = self.neighbors[index]
         lengths = [int(self._lengths[row]) for row in (*past, *future)]
         context = sum(length + 1 for length in lengths if length > 0)
         return int(self._lengths[index]) + _BOUNDARIES + context
@@ -153,7 +153,7 @@ def speaker_prefixes(text_folder: Path, speakers: Sequence[str | None]) -> list[
     """For each row the tokens of its speaker's name and a colon; nothing where there is no name.
 
     Args:
-        text_folder: a token folder, whose own tokenizer tokenises the names.
+        text_folder: a token folder, whose own tokenizer tokenizes the names.
         speakers: N names.
     """
     tokenizer = load_text_tokenizer(text_folder)

@@ -10,7 +10,7 @@ import numpy as np
 from data_prep.schema import Utterance
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """Rows round one row, the nearest first."""
 
     past: list[int]
@@ -22,9 +22,9 @@ def has_context(options: Any) -> bool:
     return bool(options.context_past or options.context_future)
 
 
-def find_neighbours(
+def find_neighbors(
     utterances: Sequence[Utterance], usable: np.ndarray, n_past: int, n_future: int
-) -> list[Neighbours]:
+) -> list[Neighbors]:
     """The turns before and after each row of a split, of the same dialogue, by turn number.
 
     Args:
@@ -35,7 +35,7 @@ def find_neighbours(
         n_future: how many turns after, at most.
 
     Returns:
-        N entries, without neighbours for a row that has no dialogue or no turn number.
+        N entries, without neighbors for a row that has no dialogue or no turn number.
 
     Raises:
         ValueError: two rows claim the same turn of a dialogue.
@@ -44,14 +44,14 @@ def find_neighbours(
     for row, utterance in enumerate(utterances):
         if has_place(utterance):
             dialogues[str(utterance.dialogue)].append(row)
-    found = [Neighbours([], []) for _ in utterances]
+    found = [Neighbors([], []) for _ in utterances]
     for name, rows in dialogues.items():
         rows.sort(key=lambda row: utterances[row].turn or 0)
         _check_turns(name, [utterances[row] for row in rows])
         for position, row in enumerate(rows):
             before = [other for other in reversed(rows[:position]) if usable[other]]
             after = [other for other in rows[position + 1 :] if usable[other]]
-            found[row] = Neighbours(before[:n_past], after[:n_future])
+            found[row] = Neighbors(before[:n_past], after[:n_future])
     return found
 
 
@@ -66,7 +66,7 @@ def find_hidden(
 
     Args:
         utterances: N rows, of which the set is a part.
-        usable: (N,) bool, as for :func:`find_neighbours`.
+        usable: (N,) bool, as for :func:`find_neighbors`.
         own: (N,) bool, the rows of the set.
         n_past: how many turns before are asked for.
         n_future: how many turns after.
@@ -74,7 +74,7 @@ def find_hidden(
     Returns:
         (N,) bool, False for all rows beyond the set.
     """
-    found = find_neighbours(utterances, usable, n_past, n_future)
+    found = find_neighbors(utterances, usable, n_past, n_future)
     missed = [any(not own[other] for side in round_it for other in side) for round_it in found]
     return own & usable & np.array(missed, dtype=bool)
 

@@ -10,18 +10,23 @@ from emo_fairseq.data.fitted_tokenizer import tokenizer_provenance
 from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.manifest import Split, read_corpus_file, truth_array
 from emo_fairseq.data.rows import RowsDataset
-from emo_fairseq.data.source import TRAIN, DataSource
+from emo_fairseq.data.source import TRAIN, DataDir
 from emo_fairseq.data.vocabulary import (
     Vocabulary,
     assume_vocabulary,
     check_fits,
     read_vocabulary,
 )
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import FRAMES, LOG_MEL, TOKENS, WAVEFORM
-from emo_fairseq.modalities import TEXT
-from emo_fairseq.targets import Target
+from emo_fairseq.types import (
+    FRAMES,
+    LOG_MEL,
+    TEXT,
+    TOKENS,
+    WAVEFORM,
+    Target,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +34,16 @@ _STATISTICS_SAMPLE = 1000  # utterances that the statistics of frames are fitted
 _STATISTICS_SEED = 0
 
 
-def scratch_card(source: DataSource, modality: str) -> EncoderCard:
+def scratch_card(source: DataDir, modality: str) -> EncoderSpec:
     """The card of an encoder to be trained from scratch; ``--speech-input`` says what it reads."""
     spec = getattr(source.cfg, f"{modality}_encoder") or "scratch:"
     if modality == TEXT:
-        return EncoderCard(spec, TOKENS)
+        return EncoderSpec(spec, TOKENS)
     read = source.cfg.speech_input or (TOKENS if source.is_legacy else WAVEFORM)
-    return EncoderCard(spec, str(read))
+    return EncoderSpec(spec, str(read))
 
 
-def read_labels(source: DataSource, target: Target) -> list[str]:
+def read_labels(source: DataDir, target: Target) -> list[str]:
     """Label names in the order of the class ids, or the names of a continuous target's axes."""
     if not target.has_labels:
         return list(target.columns)
@@ -55,7 +60,7 @@ def read_labels(source: DataSource, target: Target) -> list[str]:
     return list(labels)
 
 
-def count_classes(source: DataSource, target: Target, labels: list[str]) -> list[int]:
+def count_classes(source: DataDir, target: Target, labels: list[str]) -> list[int]:
     """How often each label occurs among the rows that are trained on."""
     train = source.split(TRAIN)
     heard = np.any([source.present(modality, train) for modality in source.modalities], axis=0)
@@ -63,7 +68,7 @@ def count_classes(source: DataSource, target: Target, labels: list[str]) -> list
     return np.bincount(truth[heard & (truth >= 0)], minlength=len(labels)).tolist()
 
 
-def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:
+def read_vocabularies(source: DataDir) -> dict[str, dict[str, object]]:
     """The vocabulary of each modality that is read as tokens."""
     found = {}
     for name in source.modalities_of(TOKENS):
@@ -87,7 +92,7 @@ def read_vocabularies(source: DataSource) -> dict[str, dict[str, object]]:
     return found
 
 
-def check_vocabularies(source: DataSource, split: Split, known: dict[str, Vocabulary]) -> None:
+def check_vocabularies(source: DataDir, split: Split, known: dict[str, Vocabulary]) -> None:
     """Raise a `UsageError` if a split's tokens are not of the vocabularies that are known."""
     for name, vocabulary in known.items():
         there = read_vocabulary(source.folder / name)
@@ -97,7 +102,7 @@ def check_vocabularies(source: DataSource, split: Split, known: dict[str, Vocabu
             check_fits(vocabulary, name, split.tokens[name])
 
 
-def fit_frame_statistics(source: DataSource) -> dict[str, dict[str, list[float]]]:
+def fit_frame_statistics(source: DataDir) -> dict[str, dict[str, list[float]]]:
     """Mean and deviation of each dimension over the train split, for modalities read as frames."""
     fitted = {}
     for name in (*source.modalities_of(LOG_MEL), *source.modalities_of(FRAMES)):

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from data_prep.provenance import Provenance, seen_rows
+from data_prep.manifest.provenance import (
+    Provenance,
+    seen_rows,
+)
 from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 from data_prep.tokens.opened import vouches_for

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.folds import FOLDS_FOLDER, read_folds
+from data_prep.commands.folds import (
+    FOLDS_FOLDER,
+    read_folds,
+)
 from emo_fairseq.errors import UsageError
 
 FOLD_SETS = ("train", "valid", "test")

@@ -78,8 +78,8 @@ class FrameStatistics:
         return cls(mean.tolist(), std.tolist())
 
 
-class NormalisedFrames(BaseWrapperDataset):
-    """Normalises the frames of another dataset, and collates them."""
+class NormalizedFrames(BaseWrapperDataset):
+    """Normalizes the frames of another dataset, and collates them."""
 
     def __init__(self, frames: FairseqDataset, statistics: FrameStatistics) -> None:
         super().__init__(frames)

@@ -3,18 +3,21 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from data_prep.labels import check_counts, count_labels
+from data_prep.manifest.labels import (
+    check_counts,
+    count_labels,
+)
 from emo_fairseq.data.fold import FOLD_SETS
 from emo_fairseq.data.manifest import read_corpus_file
-from emo_fairseq.data.source import TRAIN, DataSource
+from emo_fairseq.data.source import TRAIN, DataDir
 from emo_fairseq.errors import UsageError
-from emo_fairseq.targets import Target
+from emo_fairseq.types import Target
 
 logger = logging.getLogger(__name__)
 
 
 def check_training_labels(
-    source: DataSource, target: Target, labels: Sequence[str], class_counts: Sequence[int]
+    source: DataDir, target: Target, labels: Sequence[str], class_counts: Sequence[int]
 ) -> None:
     """Warn of labels that are not what they seem, and of classes that some splits lack.
 
@@ -41,7 +44,7 @@ def check_training_labels(
         logger.warning("%s: %s", source.folder, warning)
 
 
-def _other_splits(source: DataSource, column: str) -> Mapping[str, Mapping[str, int]]:
+def _other_splits(source: DataDir, column: str) -> Mapping[str, Mapping[str, int]]:
     if source.cfg.fold is not None:
         sets = {name: source.split(name) for name in FOLD_SETS if name != TRAIN}
         return {name: count_labels(part.utterances, column) for name, part in sets.items()}

@@ -5,7 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.provenance import SELECTED, TRAINED, Provenance
+from data_prep.manifest.provenance import (
+    SELECTED,
+    TRAINED,
+    Provenance,
+)
 from data_prep.schema import Utterance
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError

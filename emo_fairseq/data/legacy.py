@@ -20,11 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.cells import find_id_fault
+from data_prep.manifest.cells import find_id_fault
 from data_prep.schema import Utterance
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -222,9 +225,9 @@ def _read_tokens(file: Path) -> np.ndarray:
     except (ValueError, OverflowError):
         ids = np.array([-1])
     if len(ids) == 0:
-        raise UsageError(f"{file}: empty; tokenise the utterance again or remove it from the list")
+        raise UsageError(f"{file}: empty; tokenize the utterance again or remove it from the list")
     if ids.min() < 0:
-        raise UsageError(f"{file}: holds something other than token ids; tokenise again")
+        raise UsageError(f"{file}: holds something other than token ids; tokenize again")
     return ids
 
 

@@ -5,9 +5,12 @@ from typing import Any
 
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.waveform import MIN_SAMPLES
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+)
 
 _MAX_TOKENS = {TEXT: 512, SPEECH: 2048}
 
@@ -26,9 +29,9 @@ class InputLimits:
     def __init__(self, cfg: Any, modalities: tuple[str, ...]) -> None:
         self.cfg = cfg
         self.modalities = modalities
-        self.cards: Mapping[str, EncoderCard] = {}
+        self.cards: Mapping[str, EncoderSpec] = {}
 
-    def read_for(self, cards: Mapping[str, EncoderCard]) -> None:
+    def read_for(self, cards: Mapping[str, EncoderSpec]) -> None:
         """Settle which encoder each modality is read for."""
         self.cards = cards
 

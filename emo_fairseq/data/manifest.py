@@ -15,8 +15,11 @@ from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_m
 from emo_fairseq.data import legacy
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import SPEECH, TEXT
-from emo_fairseq.targets import Target
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+    Target,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,7 @@ def read_split(data_dir: Path, data_raw: Path, split: str, modalities: Sequence[
 
     Raises:
         UsageError: there is no such split.
-        data_prep.schema.ManifestError: a row that breaks the data contract.
+        data_prep.errors.ManifestError: a row that breaks the data contract.
     """
     file = data_dir / f"{split}.tsv"
     if file.exists():
@@ -126,16 +129,16 @@ def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray])
     """
     modalities = list(present)
     heard = np.any(list(present.values()), axis=0)
-    labelled = np.array(
+    labeled = np.array(
         [
             any(getattr(row, column) is not None for column in target.columns)
             for row in split.utterances
         ],
         dtype=bool,
     )
-    report_rows(split, ~labelled, f"left out, no {' / '.join(target.columns)}")
-    report_rows(split, labelled & ~heard, f"left out, neither of {', '.join(modalities)}")
-    rows = np.flatnonzero(heard & labelled)
+    report_rows(split, ~labeled, f"left out, no {' / '.join(target.columns)}")
+    report_rows(split, labeled & ~heard, f"left out, neither of {', '.join(modalities)}")
+    rows = np.flatnonzero(heard & labeled)
     if len(rows) == 0:
         raise UsageError(
             f"{split.file}: no row has both {' / '.join(target.columns)} and one of "

@@ -9,15 +9,19 @@ from data_prep.audio.frames import FloatArray
 from data_prep.features.stored import StoredFeatures
 from data_prep.tokens.folder import SpecialIds, Tokens
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset
-from emo_fairseq.data.dialogue import Neighbours
-from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames, StoredFrames
+from emo_fairseq.data.dialogue import Neighbors
+from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
 from emo_fairseq.data.limits import InputLimits
 from emo_fairseq.data.log_mel import ComputedFrames
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.data.waveform import WaveformDataset
-from emo_fairseq.inputs import FRAMES, TOKENS, WAVEFORM
-from emo_fairseq.modalities import TEXT
+from emo_fairseq.types import (
+    FRAMES,
+    TEXT,
+    TOKENS,
+    WAVEFORM,
+)
 
 Content = np.ndarray  # ids (T,), samples at 16 kHz (T,), or frames (T, C)
 
@@ -47,8 +51,8 @@ class _TokenRows(list[Tokens]):
         return np.array([len(ids) for ids in self])
 
 
-class MemorySource(InputLimits):
-    """Makes leaves of rows in memory, as :class:`emo_fairseq.data.source.DataSource` of a split."""
+class InMemoryData(InputLimits):
+    """Makes leaves of rows in memory, as :class:`emo_fairseq.data.source.DataDir` of a split."""
 
     def leaf(
         self,
@@ -80,7 +84,7 @@ class MemorySource(InputLimits):
             frames: FairseqDataset = StoredFrames(stored, self.cfg.max_frames)
         else:
             frames = ComputedFrames(HeardWaveforms(rows, self.max_samples()))
-        return NormalisedFrames(frames, statistics)
+        return NormalizedFrames(frames, statistics)
 
     def limit(self, modality: str) -> int | None:
         """Beyond how many ids, samples or frames a content is cut; None = never."""
@@ -100,7 +104,7 @@ class MemorySource(InputLimits):
         source = _TokenRows(nothing if row is None else row for row in rows)
         limit = self.max_tokens(modality)
         if modality == TEXT and (self.cfg.context_past or self.cfg.context_future):
-            alone: list[Neighbours] = [Neighbours([], [])] * len(rows)
+            alone: list[Neighbors] = [Neighbors([], [])] * len(rows)
             pool_all = self.cfg.context_pooling == "all"
             prefixes = [NO_PREFIX] * len(rows)
             return ContextDataset(source, present, alone, prefixes, specials, limit, pool_all)

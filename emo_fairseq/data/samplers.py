@@ -93,7 +93,7 @@ def class_balanced(
     """Each batch with the classes as even as they can be if every row comes once.
 
     Under ``--max-tokens`` that holds among batches of like length, since others have less room.
-    Which rows of a class come together is a matter of length, and of chance between neighbours.
+    Which rows of a class come together is a matter of length, and of chance between neighbors.
 
     Args:
         rows: (M,), see the module.

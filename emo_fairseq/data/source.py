@@ -13,11 +13,15 @@ from data_prep.audio.frames import num_frames
 from data_prep.audio.segment import audio_of
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
-from data_prep.provenance import TRAINED, Provenance, seen_rows
+from data_prep.manifest.provenance import (
+    TRAINED,
+    Provenance,
+    seen_rows,
+)
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data import legacy
 from emo_fairseq.data.fold import FOLD_SETS, read_fold
-from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames, StoredFrames
+from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
 from emo_fairseq.data.leak_guard import HeldOut, LeakGuard
 from emo_fairseq.data.limits import InputLimits
 from emo_fairseq.data.log_mel import ComputedFrames
@@ -31,10 +35,15 @@ from emo_fairseq.data.manifest import (
 from emo_fairseq.data.token_leaf import token_leaf
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.data.waveform import WaveformDataset
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import FRAMES, LOG_MEL, TOKENS, WAVEFORM
-from emo_fairseq.modalities import SPEECH
+from emo_fairseq.types import (
+    FRAMES,
+    LOG_MEL,
+    SPEECH,
+    TOKENS,
+    WAVEFORM,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +57,7 @@ def as_it_is(leaf: FairseqDataset, kind: str) -> FairseqDataset:
     return leaf
 
 
-class DataSource(InputLimits):
+class DataDir(InputLimits):
     """A data dir of either layout.
 
     Args:
@@ -85,7 +94,7 @@ class DataSource(InputLimits):
         self._whole: Split | None = None  # that a fold divides
         self._features_of: dict[tuple[str, str], StoredFeatures] = {}
 
-    def read_for(self, cards: Mapping[str, EncoderCard]) -> None:
+    def read_for(self, cards: Mapping[str, EncoderSpec]) -> None:
         """Settle which encoder each modality is read for.
 
         Raises:
@@ -172,7 +181,7 @@ class DataSource(InputLimits):
             raise ValueError("frames need the statistics of the train split")
         if kind == LOG_MEL:
             self._report_cuts(split)
-        return wrap(NormalisedFrames(self.frames(modality, split, wrap), statistics), kind)
+        return wrap(NormalizedFrames(self.frames(modality, split, wrap), statistics), kind)
 
     def frames(self, modality: str, split: Split, wrap: Wrap = as_it_is) -> FairseqDataset:
         """The stored split's frames, as they are; `wrap` gets the audio that they are made of."""

@@ -1,4 +1,4 @@
-"""The leaf of a modality that is read as tokens: each row alone, or a turn among its neighbours."""
+"""The leaf of a modality that is read as tokens: each row alone, or a turn among its neighbors."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from fairseq.data import FairseqDataset
 
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
-from emo_fairseq.data.dialogue import find_hidden, find_neighbours, has_context, has_place
+from emo_fairseq.data.dialogue import find_hidden, find_neighbors, has_context, has_place
 from emo_fairseq.data.limits import InputLimits
 from emo_fairseq.data.manifest import Split, report_rows
-from emo_fairseq.data.tokens import TokenDataset, open_binarised
+from emo_fairseq.data.tokens import TokenDataset, open_binarized
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import TEXT
+from emo_fairseq.types import TEXT
 
 
 def token_leaf(
@@ -35,7 +35,7 @@ def token_leaf(
         source = stored.tokens[modality]
         lengths = np.array([len(ids) for ids in source])
     else:
-        source = open_binarised(folder / modality, stored.name, stored.utterances)
+        source = open_binarized(folder / modality, stored.name, stored.utterances)
         lengths = np.asarray(source.sizes)
     if modality == TEXT and has_context(limits.cfg):
         return _in_context(folder, limits, split, source, specials)
@@ -62,16 +62,16 @@ def _in_context(
     what = "stand alone, they have no dialogue or no turn"
     report_rows(split, (present & nowhere)[own], what)
     try:
-        neighbours = find_neighbours(rows, present, cfg.context_past, cfg.context_future)
+        neighbors = find_neighbors(rows, present, cfg.context_past, cfg.context_future)
         hidden = find_hidden(rows, has_text, within, cfg.context_past, cfg.context_future)
     except ValueError as error:
         raise UsageError(f"{split.file}: {error}") from error
-    what = "have neighbouring turns in another set of the fold, which they do not see"
+    what = "have neighboring turns in another set of the fold, which they do not see"
     report_rows(split, hidden[own], f"of {split.name} {what}")
     prefixes = [NO_PREFIX] * len(rows)
     if cfg.context_speakers:
         prefixes = speaker_prefixes(folder / TEXT, [row.speaker for row in rows])
     limit, pool_all = limits.max_tokens(TEXT), cfg.context_pooling == "all"
-    leaf = ContextDataset(source, present, neighbours, prefixes, specials, limit, pool_all)
+    leaf = ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
     report_rows(split, leaf.is_cut[own], f"have context cut at --max-text-tokens {limit}")
     return leaf

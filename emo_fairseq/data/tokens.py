@@ -15,11 +15,11 @@ from emo_fairseq.data.collate import pad_right
 from emo_fairseq.errors import UsageError
 
 
-def open_binarised(folder: Path, split: str, utterances: Sequence[Utterance]) -> FairseqDataset:
+def open_binarized(folder: Path, split: str, utterances: Sequence[Utterance]) -> FairseqDataset:
     """Open ``{folder}/{split}.bin/.idx`` by mmap; row i belongs to row i of the manifest.
 
     Raises:
-        UsageError: the split is not tokenised, or was so from another manifest, or is damaged.
+        UsageError: the split is not tokenized, or was so from another manifest, or is damaged.
     """
     try:
         check_tokens(folder, split, utterances)

@@ -21,7 +21,7 @@ from data_prep.tokens.folder import (
 )
 from data_prep.tokens.opened import check_tokenizer
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import TEXT
+from emo_fairseq.types import TEXT
 
 logger = logging.getLogger(__name__)
 
@@ -69,13 +69,13 @@ class Vocabulary:
                 )
 
     def check_same(self, trained_with: "Vocabulary") -> None:
-        """Raise a `UsageError` if the data were tokenised with another dictionary."""
+        """Raise a `UsageError` if the data were tokenized with another dictionary."""
         both_named = self.digest and trained_with.digest
         differ = self.digest != trained_with.digest if both_named else self.size > trained_with.size
         if differ:
             raise UsageError(
                 f"{self.source}: these {self.size} symbols are not the {trained_with.size} that "
-                f"the checkpoint was trained with ({trained_with.source}); tokenise the data "
+                f"the checkpoint was trained with ({trained_with.source}); tokenize the data "
                 "with the checkpoint's own tokenizer files"
             )
 
@@ -145,5 +145,5 @@ def check_fits(vocabulary: Vocabulary, modality: str, tokens: list[np.ndarray]) 
     if largest >= vocabulary.size:
         raise UsageError(
             f"{modality} token id {largest} is outside the {vocabulary.size} symbols of "
-            f"{vocabulary.source}; put the right dict.txt beside the tokens, or tokenise again"
+            f"{vocabulary.source}; put the right dict.txt beside the tokens, or tokenize again"
         )

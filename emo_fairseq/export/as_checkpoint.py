@@ -20,7 +20,7 @@ _OF_TRAINING = "prototypes"  # in the folder for readers, and not as a task want
 def write_checkpoint(folder: Path, out: Path) -> Path:
     """Write what fairseq-validate scores as it would the checkpoint the folder was made of.
 
-    The loss that it logs is the target's plain one, whatever was minimised; every figure is the
+    The loss that it logs is the target's plain one, whatever was minimized; every figure is the
     same. There is no optimizer: no training can go on from it.
 
     Args:

@@ -6,14 +6,21 @@ from typing import Any
 
 from data_prep.audio.segment import audio_of
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from emo_fairseq import predictions
 from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    PROBABILITY,
+)
 from emo_fairseq.inference.loading import LoadedModel
-from emo_fairseq.inference.recogniser import EmotionRecogniser
-from emo_fairseq.modalities import MODALITIES, SPEECH, TEXT
-from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY
-from emo_fairseq.tuning_modes import FROZEN
+from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.types import (
+    FROZEN,
+    MODALITIES,
+    SPEECH,
+    TEXT,
+)
 
 _ROWS = 5  # of a split, that are scored again
 # A probability or value may differ by so much: in single precision, and where the file may have
@@ -34,7 +41,7 @@ class PredictionsChecker:
         self._loaded = loaded
         self._config = config
         self._data = data
-        self._recogniser: EmotionRecogniser | None = None
+        self._predictor: EmotionPredictor | None = None
 
     def check(self, file: Path, split: str) -> str:
         """What the card is to say of the origin of one split's predictions.
@@ -86,8 +93,8 @@ class PredictionsChecker:
             audio = audio_of(utterance, self._audio_root())
         text = utterance.text or None if TEXT in reads else None
         try:
-            self._recogniser = self._recogniser or EmotionRecogniser(self._loaded)
-            found = self._recogniser.predict(audio, text)
+            self._predictor = self._predictor or EmotionPredictor(self._loaded)
+            found = self._predictor.predict(audio, text)
         except UsageError:
             return False
         said = {PROBABILITY + name: value for name, value in found.probabilities.items()}

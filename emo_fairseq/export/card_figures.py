@@ -7,11 +7,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from emo_fairseq import metrics, predictions
+from emo_fairseq import metrics
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.bootstrap import Derive, Interval, figures_of, intervals
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    PROBABILITY,
+    TRUTH_OF,
+)
 from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
-from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF
 
 _OF_LABELS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR", "wa": "WA"}
 _OF_NUMBERS = {"ccc": "CCC", "pearson": "Pearson", "mae": "MAE", "rmse": "RMSE"}

@@ -12,13 +12,22 @@ from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY
 from fairseq.optim.lr_scheduler import LR_SCHEDULER_DATACLASS_REGISTRY
 from omegaconf import OmegaConf
 
-from emo_fairseq.encoder_card import EncoderCard
-from emo_fairseq.fusion_options import FUSIONS, fusion_name
-from emo_fairseq.idle.of_model import MODEL_RULES, SIZES
-from emo_fairseq.idle.of_task import TASK_BY_MODEL_RULES, TASK_RULES
-from emo_fairseq.idle.rule import Run
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.models.architectures import ARCHITECTURES, fill_from_architecture
 from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.options.fusion import (
+    FUSIONS,
+    fusion_name,
+)
+from emo_fairseq.options.of_model import (
+    MODEL_RULES,
+    SIZES,
+)
+from emo_fairseq.options.of_task import (
+    TASK_BY_MODEL_RULES,
+    TASK_RULES,
+)
+from emo_fairseq.options.rule import Run
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 
 # Where something lay on the machine of the training, or what is told in a place of its own.
@@ -26,7 +35,7 @@ _NOT_TOLD = {"_name", "data", "data_raw", "cache_dir", "save_predictions", "fold
 _FOLLOWS = "${"  # an option that repeats another one's value
 
 
-def changed_options(config: Any, cards: Mapping[str, EncoderCard]) -> dict[str, dict[str, str]]:
+def changed_options(config: Any, cards: Mapping[str, EncoderSpec]) -> dict[str, dict[str, str]]:
     """By group (task, model and so on) the options that differ, as text.
 
     Of files and folders only the last part of the path is told; options that do not act on this
@@ -72,7 +81,7 @@ def _defaults(schema: type) -> Mapping[str, Any]:
     return found
 
 
-def _sizes(architecture: str | None, cards: Mapping[str, EncoderCard]) -> dict[str, Any]:
+def _sizes(architecture: str | None, cards: Mapping[str, EncoderSpec]) -> dict[str, Any]:
     """What the named architecture fills in where the command line says nothing."""
     name = architecture if architecture in ARCHITECTURES else None
     filled = OmegaConf.create({"_name": name})
@@ -80,7 +89,7 @@ def _sizes(architecture: str | None, cards: Mapping[str, EncoderCard]) -> dict[s
     return {str(size): value for size, value in filled.items() if size != "_name"}
 
 
-def _without_effect(config: Any, cards: Mapping[str, EncoderCard]) -> set[str]:
+def _without_effect(config: Any, cards: Mapping[str, EncoderSpec]) -> set[str]:
     """Options that nothing in the model obeys, by the rules that refuse them in training."""
     task = merge_with_parent(EmotionPredictionConfig(), OmegaConf.create(config.task), True)
     model = merge_with_parent(RobertaEMOConfig(), OmegaConf.create(config.model), True)

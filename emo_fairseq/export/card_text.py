@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_UTTERANCES, Interval
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+)
 
 if TYPE_CHECKING:
     from emo_fairseq.export.model_card import CardFacts
@@ -47,8 +50,8 @@ def usage(facts: "CardFacts") -> str:
     shell = " ".join(x for m, x in words.items() if m in facts.task.modalities)
     return (
         "## Use\n\n```python\nfrom emo_fairseq.models.roberta_emo import RobertaEMOModel\n\n"
-        'recogniser = RobertaEMOModel.from_pretrained("FOLDER")  # this one\n'
-        f"print(recogniser.predict({', '.join(wanted)}))\n```\n\n"
+        'predictor = RobertaEMOModel.from_pretrained("FOLDER")  # this one\n'
+        f"print(predictor.predict({', '.join(wanted)}))\n```\n\n"
         f"or `emotion-recognize predict FOLDER {shell}`. Nothing beside this folder is read, and "
         "no code in it is run."
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from data_prep.provenance import allowed_leaks
+from data_prep.manifest.provenance import allowed_leaks
 from data_prep.schema import CORPUS_FILE, Corpus, read_corpus, write_atomically
 from emo_fairseq.export import card_text
 from emo_fairseq.export.card_check import PredictionsChecker
@@ -19,7 +19,10 @@ from emo_fairseq.export.card_figures import Scored, score_file
 from emo_fairseq.export.card_options import changed_options
 from emo_fairseq.inference.loading import LoadedModel, read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+)
 
 CARD_FILE = "README.md"
 
@@ -81,7 +84,7 @@ def write_card(
     Raises:
         UsageError: predictions of other labels than the model's, of utterances that the corpus has
             not, or other ones than the model gives for the same utterances.
-        data_prep.schema.ManifestError: `data` was given, and has no corpus.yaml.
+        data_prep.errors.ManifestError: `data` was given, and has no corpus.yaml.
     """
     saved = read_checkpoint(checkpoint)
     loaded = read_model_folder(folder)

@@ -11,10 +11,16 @@ import torch
 from torch import Tensor
 
 import emo_fairseq
-from data_prep.documents import JsonObject, load_json
+from data_prep.errors import ManifestError
+from data_prep.files.documents import (
+    JsonObject,
+    load_json,
+)
 from data_prep.messages import sentence
-from data_prep.schema import ManifestError
-from emo_fairseq.encoder_card import PRETRAINED, EncoderCard
+from emo_fairseq.encoder_spec import (
+    PRETRAINED,
+    EncoderSpec,
+)
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.replacing import UNFINISHED, replace_folder
 from emo_fairseq.export.tokenizer_files import copy_tokenizer
@@ -25,10 +31,13 @@ from emo_fairseq.inference.model_folder import (
     FORMAT,
     WEIGHTS_FILE,
 )
-from emo_fairseq.modalities import MODALITIES
 from emo_fairseq.modules.lora import is_adapter, merged_state_dict
 from emo_fairseq.pretrained.tensor_files import write_tensors
-from emo_fairseq.tuning_modes import FULL, LORA
+from emo_fairseq.types import (
+    FULL,
+    LORA,
+    MODALITIES,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +173,7 @@ def portable_spec(spec: str) -> str:
     return f"{kind}:{Path(place).name}" if kind in PRETRAINED else spec
 
 
-def _portable_card(card: EncoderCard) -> dict[str, Any]:
+def _portable_card(card: EncoderSpec) -> dict[str, Any]:
     return replace(card, spec=portable_spec(card.spec)).to_state()
 
 
@@ -172,7 +181,7 @@ def _state(task_state: Mapping[str, Any]) -> dict[str, Any]:
     """What a task's state tells of the model, as plain values without places."""
     kept = {name: task_state[name] for name in _KEPT if name in task_state}
     encoders = {
-        name: _portable_card(EncoderCard(**card))
+        name: _portable_card(EncoderSpec(**card))
         for name, card in task_state.get("encoders", {}).items()
     }
     vocabulary = {

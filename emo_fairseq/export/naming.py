@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from emo_fairseq.encoder_card import KINDS
+from emo_fairseq.encoder_spec import KINDS
 from emo_fairseq.errors import UsageError
-from emo_fairseq.fusion_options import fusion_name
-from emo_fairseq.modalities import MODALITIES
+from emo_fairseq.options.fusion import fusion_name
+from emo_fairseq.types import MODALITIES
 
 #: The seed has E and S; the other targets got letters of their own.
 TARGET_LETTERS: Mapping[str, str] = {
@@ -49,7 +49,7 @@ def folder_name(
     'T+A--ETF--gated(roberta-base+hubert)'
 
     Args:
-        target: a name of :data:`emo_fairseq.targets.TARGETS`.
+        target: a name of :data:`emo_fairseq.types.TARGETS`.
         encoders: of each modality its spec, such as ``hf:FOLDER`` or ``scratch:base``.
         tuning: of each modality ``full``, ``lora`` or ``frozen``.
         fusion: its name; left out of the folder's where there is one modality.

@@ -1,4 +1,4 @@
-"""A model folder's model as one ONNX file, and a recogniser that runs it.
+"""A model folder's model as one ONNX file, and a predictor that runs it.
 
 The graph is everything between the leaves of the data (token ids, samples, log-mel frames, their
 masks) and logits, embedding and auxiliary outputs; batch and lengths are free. Tokenizers and the
@@ -33,7 +33,7 @@ from emo_fairseq.export.onnx_inputs import Batch, check_batches, make_batch, pla
 from emo_fairseq.export.onnx_session import OnnxModel, library
 from emo_fairseq.inference.folder_records import GRAPH_FILE, seal, verify_graph
 from emo_fairseq.inference.model_folder import WEIGHTS_FILE, read_config, read_model_folder
-from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.pretrained.digests import weights_file_digest
 
@@ -96,11 +96,11 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
     return difference
 
 
-class OnnxRecogniser(EmotionRecogniser):
-    """A recogniser whose model is a graph; everything before and after it is the same."""
+class OnnxPredictor(EmotionPredictor):
+    """A predictor whose model is a graph; everything before and after it is the same."""
 
     @classmethod
-    def from_folder(cls, folder: Path | str) -> "OnnxRecogniser":
+    def from_folder(cls, folder: Path | str) -> "OnnxPredictor":
         """Of a model folder in which there is a ``model.onnx``.
 
         Raises:

@@ -116,8 +116,8 @@ class _TraceableGroupNorm(MaskedGroupNorm):
         grouped = x.float().view(batch, self.num_groups, -1, width)  # B x G x C / G x T
         count = lengths[:, None, None, None] * (channels // self.num_groups)
         mean = (grouped * real).sum(dim=(2, 3), keepdim=True) / count
-        centred = (grouped - mean) * real
-        variance = centred.square().sum(dim=(2, 3), keepdim=True) / count
-        normed = (centred * torch.rsqrt(variance + self.eps)).view(batch, channels, width)
+        centered = (grouped - mean) * real
+        variance = centered.square().sum(dim=(2, 3), keepdim=True) / count
+        normed = (centered * torch.rsqrt(variance + self.eps)).view(batch, channels, width)
         scaled = normed * self.weight.float()[:, None] + self.bias.float()[:, None]
         return (scaled * real[:, 0]).type_as(x)

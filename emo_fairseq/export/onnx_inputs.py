@@ -13,7 +13,11 @@ from torch import Tensor
 from data_prep.features.log_mel import N_MELS
 from emo_fairseq.data.collate import pad_right
 from emo_fairseq.data.waveform import MIN_SAMPLES
-from emo_fairseq.inputs import LOG_MEL, TOKENS, WAVEFORM
+from emo_fairseq.types import (
+    LOG_MEL,
+    TOKENS,
+    WAVEFORM,
+)
 
 Batch = dict[str, dict[str, Tensor]]
 

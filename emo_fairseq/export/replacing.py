@@ -8,7 +8,7 @@ from pathlib import Path
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.inference.folder_records import CONFIG_FILE
 from emo_fairseq.inference.model_folder import FEATURES_FILE
-from emo_fairseq.modalities import MODALITIES
+from emo_fairseq.types import MODALITIES
 
 UNFINISHED = ".unfinished"  # in the folder, so that moving out of it is renaming
 _OF_A_MODEL = ("README.md", "model.onnx*")  # what was made of the old weights alone

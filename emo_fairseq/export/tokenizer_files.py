@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from data_prep.documents import dump_yaml
 from data_prep.files.digests import file_digest
+from data_prep.files.documents import dump_yaml
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 from data_prep.tokens.vq_wav2vec_tokenizer import PLACE_FILE, find_checkpoint
 from emo_fairseq.pretrained.fairseq_vq import write_quantizer

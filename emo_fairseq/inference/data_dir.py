@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from data_prep.clean_text import normalise_text
+from data_prep.manifest.cells import normalize_text
 from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import TOKENS
+from emo_fairseq.types import TOKENS
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def find_tokenizers(
 
 
 def texts_are_clean(folder: Path) -> bool:
-    """Whether every text of a data dir has the form that :mod:`data_prep.clean_text` gives.
+    """Whether every text of a data dir has the form that :mod:`data_prep.manifest.cells` gives.
 
     Such a model expects this form, and to give it changes no row of its corpus. Where there is no
     manifest to see it from, texts are taken to be clean, as those of most corpora are.
@@ -56,7 +56,7 @@ def texts_are_clean(folder: Path) -> bool:
     for split in read_corpus(folder).splits:  # other tables may lie there too
         file = folder / f"{split}.tsv"
         for row in read_manifest(file):
-            if row.text is not None and normalise_text(row.text) != row.text:
+            if row.text is not None and normalize_text(row.text) != row.text:
                 logger.info("%s: %s is no cleaned text, so none is cleaned", file, row.id)
                 return False
     return True

@@ -16,11 +16,14 @@ from emo_fairseq import pretrained
 from emo_fairseq.data.memory import HeardWaveforms
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.vocabulary import read_vocabulary
-from emo_fairseq.encoding import batch_budget, encode_rows
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.recipes import FeatureRecipe
-from emo_fairseq.inputs import TOKENS
+from emo_fairseq.models.encode import (
+    batch_budget,
+    encode_rows,
+)
 from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.types import TOKENS
 
 Source = FloatArray | str
 MakeFrames = Callable[[Sequence[Any]], list[np.ndarray]]

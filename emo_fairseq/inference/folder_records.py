@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_prep.documents import JsonObject, load_json
+from data_prep.files.documents import (
+    JsonObject,
+    load_json,
+)
 from data_prep.files.integrity import Records, records_of, verify, warn_unverified
 from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError

@@ -9,11 +9,14 @@ import numpy as np
 
 from data_prep.audio.frames import FloatArray
 from data_prep.audio.segment import AudioSegment, as_segment
-from data_prep.cells import read_text
+from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.sound import Audio, load_item_audio
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+)
 
 Transcribe = Callable[[FloatArray], str]
 _MANY = (list, tuple)
@@ -78,7 +81,7 @@ class ItemReader:
 
     Args:
         modalities: that the model reads.
-        cleans_text: whether texts are brought to the form of :mod:`data_prep.clean_text`.
+        cleans_text: whether texts are brought to the form of :mod:`data_prep.manifest.cells`.
     """
 
     def __init__(self, modalities: Sequence[str], cleans_text: bool) -> None:

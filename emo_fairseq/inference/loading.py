@@ -13,15 +13,15 @@ from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 
-from emo_fairseq.compat import TASK_NAME
+from emo_fairseq.compat.checkpoints import TASK_NAME
+from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.data.dialogue import has_context
-from emo_fairseq.data.memory import MemorySource
+from emo_fairseq.data.memory import InMemoryData
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.data_dir import find_tokenizers, texts_are_clean
 from emo_fairseq.inference.recipes import FeatureRecipe, find_recipes
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
-from emo_fairseq.size_limits import build_within
 from emo_fairseq.task_state import LoadedState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.emotion_prediction import EmotionPredictionTask
@@ -54,8 +54,8 @@ class FrontEnd:
     Attributes:
         missing: for each modality that cannot be computed what it lacks, as the end of a sentence.
         recipes: for each modality read as features how these are made.
-        cleans_text: whether texts are brought to the form that :mod:`data_prep.clean_text` gives;
-            so they are where the texts of the training were in that form.
+        cleans_text: whether texts are normalized by :mod:`data_prep.manifest.cells`, as those of
+            the training were.
     """
 
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -82,10 +82,10 @@ class LoadedModel(NamedTuple):
 class InferenceTask(EmotionPredictionTask):
     """The task of a checkpoint or a model folder, without a data dir."""
 
-    source: Any  # a MemorySource
+    source: Any  # a InMemoryData
 
     def open_source(self) -> Any:
-        return MemorySource(self.cfg, self.modalities)
+        return InMemoryData(self.cfg, self.modalities)
 
 
 def build_task(options: Mapping[str, Any], state: Mapping[str, Any]) -> InferenceTask:
@@ -102,7 +102,7 @@ def build_task(options: Mapping[str, Any], state: Mapping[str, Any]) -> Inferenc
     task.load_state_dict({**kept, "fold": None})
     if has_context(config):
         logger.warning(
-            "the model was trained with the neighbouring turns of a dialogue; what it is asked "
+            "the model was trained with the neighboring turns of a dialogue; what it is asked "
             "here stands alone, so that figures of fairseq-validate do not hold for the answers"
         )
     return task

@@ -14,19 +14,28 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
 import emo_fairseq
-from data_prep.documents import Document, JsonObject, load_json, validate
+from data_prep.errors import ManifestError
+from data_prep.files.documents import (
+    Document,
+    JsonObject,
+    load_json,
+    validate,
+)
 from data_prep.files.integrity import FileRecord
-from data_prep.schema import ManifestError
 from data_prep.tokens.folder import TOKENIZER_FILE
 from data_prep.tokens.vq_wav2vec_tokenizer import PLACE_FILE
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.compat.size_limits import (
+    Stored,
+    build_within,
+    check_sizes,
+)
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.folder_records import CONFIG_FILE, verify_folder
 from emo_fairseq.inference.loading import FrontEnd, LoadedModel, build_model, build_task
 from emo_fairseq.inference.recipes import FeatureRecipe
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.pretrained.tensor_files import read_tensors
-from emo_fairseq.size_limits import Stored, build_within, check_sizes
 from emo_fairseq.task_state import EncoderState, Modality, PortableState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 
@@ -219,7 +228,7 @@ def _tokenizer(folder: Path) -> Path:
 def _front_end(folder: Path, config: FrontEndConfig) -> FrontEnd:
     recipes = {}
     for modality, recipe in config.features.items():
-        card = None if recipe.card is None else EncoderCard(**recipe.card.model_dump())
+        card = None if recipe.card is None else EncoderSpec(**recipe.card.model_dump())
         weights = None if card is None else read_tensors(folder / FEATURES_FILE.format(modality))
         tokenizer = _tokenizer(folder / modality) if recipe.reads_tokens else None
         recipes[modality] = FeatureRecipe(recipe.settings, card, weights, tokenizer)

@@ -16,11 +16,11 @@ from typing import Any, Generic, TypeVar
 from data_prep.audio.frames import FloatArray
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.recogniser import EmotionRecogniser, ShouldStop, never
+from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop, never
 from emo_fairseq.inference.silencing import moment_edges, silenced
 from emo_fairseq.inference.sound import Audio, load_item_audio
 
-Predict = Callable[..., Any]  # EmotionRecogniser.predict, its last arguments given
+Predict = Callable[..., Any]  # EmotionPredictor.predict, its last arguments given
 
 MAX_WORDS = 64
 _SAMPLES_OF_A_BATCH = 120 * SAMPLE_RATE
@@ -64,7 +64,7 @@ class Explanation:
 
 
 def explain(
-    recogniser: EmotionRecogniser,
+    predictor: EmotionPredictor,
     audio: Audio | None = None,
     text: str | None = None,
     sample_rate: float | None = None,
@@ -78,7 +78,7 @@ def explain(
     once, whichever is shorter; the rest is kept as it is and named in ``left_out``.
 
     Args:
-        recogniser: its ``predict`` is called once, and then with lists of 32 or fewer.
+        predictor: its ``predict`` is called once, and then with lists of 32 or fewer.
         audio: a path, or samples (T,) or (T, channels) at `sample_rate`.
         text: the words said.
         sample_rate: of samples, in Hz.
@@ -89,16 +89,14 @@ def explain(
         UsageError: what ``predict`` refuses, with nothing taken away.
     """
     sound = None if audio is None else load_item_audio(audio, sample_rate, "the input")[0]
-    predict = functools.partial(
-        recogniser.predict, sample_rate=SAMPLE_RATE, should_stop=should_stop
-    )
+    predict = functools.partial(predictor.predict, sample_rate=SAMPLE_RATE, should_stop=should_stop)
     whole = predict(audio=sound, text=text)
     words = _Weighed[tuple[str, float]]()
     moments = _Weighed[tuple[float, float, float]]()
     if whole.text is not None:
         words = _weigh_words(predict, whole, sound, whole.text)
     if sound is not None:
-        longest = recogniser.longest_seconds()
+        longest = predictor.longest_seconds()
         moments = _weigh_moments(predict, whole, sound, whole.text, longest)
     left_out = words.left_out + moments.left_out
     return Explanation(whole.label, words.found, moments.found, left_out, whole.text)
@@ -163,7 +161,7 @@ def _weigh(
     """The drop of each, asked for in batches.
 
     All copies of a long sound at once would fill the memory; and between two batches other threads
-    may ask the same recogniser.
+    may ask the same predictor.
     """
     weights: list[float] = []
     rest = iter(others)

@@ -1,4 +1,4 @@
-"""Recognisers out of what a training or an export left on disk."""
+"""Predictors out of what a training or an export left on disk."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import torch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.loading import read_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
-from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.inference.predictor import EmotionPredictor
 
 
-def load_recogniser(
+def load_predictor(
     place: str | Path, device: str | torch.device | None = None, data: str | Path | None = None
-) -> EmotionRecogniser:
-    """A recogniser out of a model folder, or of a checkpoint of fairseq-train.
+) -> EmotionPredictor:
+    """A predictor out of a model folder, or of a checkpoint of fairseq-train.
 
     Args:
         place: the folder, or the ``.pt`` file.
@@ -22,7 +22,7 @@ def load_recogniser(
             trained on.
 
     Raises:
-        UsageError: neither is there, or it does not fit; see :class:`EmotionRecogniser`.
+        UsageError: neither is there, or it does not fit; see :class:`EmotionPredictor`.
     """
     place = Path(place)
     if device is None:
@@ -30,7 +30,7 @@ def load_recogniser(
     if place.is_dir():
         if data is not None:
             raise UsageError(f"{place}: a model folder has its own tokenizers; leave data out")
-        return EmotionRecogniser(read_model_folder(place), device)
-    return EmotionRecogniser(
+        return EmotionPredictor(read_model_folder(place), device)
+    return EmotionPredictor(
         read_checkpoint_model(place, None if data is None else Path(data)), device
     )

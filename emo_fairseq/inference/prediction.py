@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from emo_fairseq.criterions.scoring import SCORERS
-from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY
-from emo_fairseq.targets import LabelledTarget
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    PROBABILITY,
+)
+from emo_fairseq.types import LabeledTarget
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Answer:
         return self.probabilities or self.values
 
 
-def read_answers(of: LabelledTarget, logits: Tensor) -> Iterator[Answer]:
+def read_answers(of: LabeledTarget, logits: Tensor) -> Iterator[Answer]:
     """From a head's (B, n) outputs to B answers, as a predictions file has them."""
     scorer = SCORERS[of.target.kind](of.target, of.labels)
     shape = (len(logits),) if of.target.has_labels else (len(logits), len(of.target.columns))

@@ -22,8 +22,12 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.features import FeatureFrames
 from emo_fairseq.inference.items import Item
 from emo_fairseq.inference.loading import LoadedModel
-from emo_fairseq.inputs import FRAMES, TOKENS
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.types import (
+    FRAMES,
+    SPEECH,
+    TEXT,
+    TOKENS,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,14 @@ from data_prep.features.log_mel import LOG_MEL
 from data_prep.features.stored import read_card
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq import pretrained
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import FRAMES, TOKENS
-from emo_fairseq.modalities import SPEECH, VIDEO
+from emo_fairseq.types import (
+    FRAMES,
+    SPEECH,
+    TOKENS,
+    VIDEO,
+)
 
 PRETRAINED = "pretrained"
 
@@ -33,7 +37,7 @@ class FeatureRecipe:
     """
 
     settings: Mapping[str, Any]
-    card: EncoderCard | None = None
+    card: EncoderSpec | None = None
     weights: Mapping[str, Tensor] | None = None
     tokenizer: Path | None = None
 

@@ -2,7 +2,7 @@
 
 Any function from (T,) mono float32 samples at 16 kHz to text will do::
 
-    recogniser.predict("call.wav", transcribe=my_recogniser_of_speech)
+    predictor.predict("call.wav", transcribe=my_predictor_of_speech)
 """
 
 import importlib

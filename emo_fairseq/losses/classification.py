@@ -113,7 +113,7 @@ def binary_pairs(logits: Tensor, target: Tensor, row_loss: RowLoss = cross_entro
 def class_weights_from_counts(counts: Tensor, scheme: str, beta: float = 0.999) -> Tensor:
     """Loss weights of K classes from their counts in the train split.
 
-    Each scheme is normalised to mean 1 over the classes present. A class without a single
+    Each scheme is normalized to mean 1 over the classes present. A class without a single
     utterance gets weight 0, never infinity: its rows in another split then add nothing to the
     loss (the metrics still count them). "none" is exactly 1 for every class, present or not.
 
@@ -148,7 +148,7 @@ def class_weights_from_counts(counts: Tensor, scheme: str, beta: float = 0.999) 
 def class_weights_from_difficulty(counts: Tensor, mean_difficulty: Tensor) -> Tensor:
     """Loss weights of K classes from their rarity and their difficulty in the train split.
 
-    `1 / (K freq_k) + 0.75 d_k`, with freq_k = n_k / N, normalised to mean 1 over the classes
+    `1 / (K freq_k) + 0.75 d_k`, with freq_k = n_k / N, normalized to mean 1 over the classes
     present, as :func:`class_weights_from_counts`: to sum K where all are. K is the number of
     classes present, and a class without a single utterance gets weight 0, so that it changes
     nothing for the others. Equal difficulties do not give "inverse_frequency": they draw the

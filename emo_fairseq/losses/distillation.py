@@ -15,7 +15,7 @@ from torch import Tensor
 from emo_fairseq.losses.precision import full_precision
 from emo_fairseq.losses.regression import squared_error
 
-CORRELATION_FLOOR = 1e-4  # of the norm of centred probabilities, which rounding blurs by 1e-8
+CORRELATION_FLOOR = 1e-4  # of the norm of centered probabilities, which rounding blurs by 1e-8
 
 
 def teacher_divergence(logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -23,7 +23,7 @@ def teacher_divergence(logits: Tensor, teacher_logits: Tensor, temperature: floa
 
     Both are `softmax(logits / T)`. T^2 makes up for gradients that shrink as 1 / T^2, so that the
     loss keeps its weight beside one of the truth when T changes; towards T = infinity it becomes
-    `1 / (2K) * sum_k (z_k - t_k)^2` of logits centred in each row. The gradient is that of the
+    `1 / (2K) * sum_k (z_k - t_k)^2` of logits centered in each row. The gradient is that of the
     cross entropy with the teacher's answer: the two differ by the teacher's entropy.
 
     Args:
@@ -54,7 +54,7 @@ def dist_inter(logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0)
     hold. Unlike those of :func:`teacher_divergence`, gradients of 1 - r do not shrink with T, and
     T^2 lets the loss grow.
 
-    A norm of centred probabilities below :data:`CORRELATION_FLOOR` counts as that floor, so loss
+    A norm of centered probabilities below :data:`CORRELATION_FLOOR` counts as that floor, so loss
     and gradient stay finite. An answer that gives each class the same probability has r = 0:
 
     - the teacher's: loss T^2, gradient 0 (nothing to learn from);
@@ -102,7 +102,7 @@ def dist_intra(logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0)
     """
     student, teacher, answered = _softened(logits, teacher_logits, temperature)  # (B, K), (B,)
     p, q = teacher.softmax(dim=1), student.softmax(dim=1)
-    correlation = _correlation(_centred(q, answered), _centred(p, answered), dim=0)  # (K,)
+    correlation = _correlation(_centered(q, answered), _centered(p, answered), dim=0)  # (K,)
     return temperature**2 * (1.0 - correlation).masked_fill(answered.sum() < 2, 0.0)
 
 
@@ -131,7 +131,7 @@ def _softened(
     return student / temperature, teacher / temperature, ~unanswered
 
 
-def _centred(columns: Tensor, rows: Tensor) -> Tensor:
+def _centered(columns: Tensor, rows: Tensor) -> Tensor:
     """(B, K) less the mean of the rows that are True in (B,); 0 in the others."""
     others = ~rows.unsqueeze(1)  # (B, 1)
     mean = columns.masked_fill(others, 0.0).sum(dim=0) / rows.sum().clamp_min(1)  # (K,)
@@ -139,9 +139,9 @@ def _centred(columns: Tensor, rows: Tensor) -> Tensor:
 
 
 def _correlation(x: Tensor, y: Tensor, dim: int) -> Tensor:
-    """Pearson's correlation of centred x and y along one dimension, norms not below the floor."""
+    """Pearson's correlation of centered x and y along one dimension, norms not below the floor."""
     # The floor is under the root, whose slope at 0 is infinite.
     x_norm, y_norm = (
-        centred.square().sum(dim=dim).clamp_min(CORRELATION_FLOOR**2).sqrt() for centred in (x, y)
+        centered.square().sum(dim=dim).clamp_min(CORRELATION_FLOOR**2).sqrt() for centered in (x, y)
     )
     return (x * y).sum(dim=dim) / (x_norm * y_norm)

@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from omegaconf import DictConfig
 
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import RobertaEMOConfig
 
@@ -90,7 +90,7 @@ def add_new_fields(config: DictConfig) -> None:
             setattr(config, field.name, field.default)
 
 
-def fill_from_architecture(config: DictConfig, cards: Mapping[str, EncoderCard]) -> None:
+def fill_from_architecture(config: DictConfig, cards: Mapping[str, EncoderSpec]) -> None:
     """Put a value into every field of `config` that is None, in place.
 
     It is the architecture's; for the encoders that ``scratch:SIZE`` asks for, that size's.
@@ -109,7 +109,7 @@ def fill_from_architecture(config: DictConfig, cards: Mapping[str, EncoderCard])
             setattr(config, field, value)
 
 
-def check_sizes_given(config: DictConfig, cards: Mapping[str, EncoderCard]) -> None:
+def check_sizes_given(config: DictConfig, cards: Mapping[str, EncoderSpec]) -> None:
     """Refuse sizes that nothing would obey: a pretrained encoder brings its own.
 
     Raises:
@@ -127,7 +127,7 @@ def check_sizes_given(config: DictConfig, cards: Mapping[str, EncoderCard]) -> N
             )
 
 
-def _sizes_of(modality: str, card: EncoderCard) -> dict[str, object]:
+def _sizes_of(modality: str, card: EncoderSpec) -> dict[str, object]:
     if card.place not in _SIZES:
         raise UsageError(
             f"--{modality}-encoder {card.spec}: there is no such size; "

@@ -5,9 +5,13 @@ from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
-from emo_fairseq.fusion_options import FUSIONS
 from emo_fairseq.modules.pooling import POOLINGS
-from emo_fairseq.tuning_modes import FROZEN, FULL, TUNINGS
+from emo_fairseq.options.fusion import FUSIONS
+from emo_fairseq.types import (
+    FROZEN,
+    FULL,
+    TUNINGS,
+)
 
 _BY_ARCH = "; by default what the architecture says"
 _LAYER_HELP = "which layer is taken: last (default), a number, mean of all, or weighted (learned)"

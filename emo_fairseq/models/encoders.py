@@ -9,9 +9,8 @@ from typing import Any
 
 from data_prep.features.log_mel import N_MELS
 from emo_fairseq import pretrained
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import FRAMES, LOG_MEL, TOKENS, WAVEFORM
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder
@@ -19,11 +18,17 @@ from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
+from emo_fairseq.types import (
+    FRAMES,
+    LOG_MEL,
+    TOKENS,
+    WAVEFORM,
+)
 
 
 def build_encoder(modality: str, config: Any, task: Any) -> Encoder:
     """The encoder that the modality's card describes, with random weights."""
-    card: EncoderCard = task.encoder_cards()[modality]
+    card: EncoderSpec = task.encoder_cards()[modality]
     if card.is_pretrained:
         return pretrained.build(card.with_dropout(getattr(config, f"{modality}_encoder_dropout")))
     size = TransformerSize(

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from emo_fairseq import fusion_options
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import TOKENS
 from emo_fairseq.modules.fusion import (
     AdaptiveFusion,
     ConcatFusion,
@@ -15,6 +13,8 @@ from emo_fairseq.modules.fusion import (
     LowRankFusion,
 )
 from emo_fairseq.modules.pooling import POOLINGS, Pooling
+from emo_fairseq.options import fusion
+from emo_fairseq.types import TOKENS
 
 
 def build_fusion(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
@@ -28,7 +28,7 @@ def build_fusion(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str])
     Raises:
         UsageError: options that do not go together.
     """
-    name = fusion_options.fusion_name(cfg, len(widths))
+    name = fusion.fusion_name(cfg, len(widths))
     return _BUILDERS[name](cfg, widths, inputs)
 
 
@@ -58,7 +58,7 @@ def _low_rank(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) ->
 
 
 def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
-    first_token_only = fusion_options.cross_attention_query(cfg) == "first_token"
+    first_token_only = fusion.cross_attention_query(cfg) == "first_token"
     frames = [name for name, kind in inputs.items() if kind != TOKENS]
     if first_token_only and frames:
         raise UsageError(

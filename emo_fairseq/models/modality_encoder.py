@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.layer_mix import LayerMix
-from emo_fairseq.tuning.freezing import freeze
+from emo_fairseq.training.freezing import freeze
 
 LAST = "last"
 MEAN = "mean"

@@ -28,7 +28,7 @@ class EmotionOutput(NamedTuple):
 
     Attributes:
         logits: (B, n_outputs): K logits, K pairs of logits (no, yes), or A values; see
-            :class:`emo_fairseq.targets.TargetKind`.
+            :class:`emo_fairseq.types.TargetKind`.
         embedding: (B, E), the vector before the head.
         auxiliary: (B, n) of each auxiliary target, by name.
         attention: weights by name, if they were asked for; see :mod:`emo_fairseq.modules.fusion`.
@@ -112,11 +112,11 @@ class RobertaEMOModel(BaseFairseqModel):
             data: of a checkpoint the data dir whose ``text/`` and ``speech/`` hold the tokenizers.
 
         Returns:
-            An :class:`emo_fairseq.inference.recogniser.EmotionRecogniser`.
+            An :class:`emo_fairseq.inference.predictor.EmotionPredictor`.
         """
-        from emo_fairseq.inference.opening import load_recogniser  # which needs this model
+        from emo_fairseq.inference.opening import load_predictor  # which needs this model
 
-        return load_recogniser(place, device, data)
+        return load_predictor(place, device, data)
 
     def forward(
         self, *, return_attention: bool = False, **inputs: Mapping[str, Tensor]

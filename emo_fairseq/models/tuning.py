@@ -8,11 +8,15 @@ from torch import nn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.lora import add_lora
-from emo_fairseq.tuning.activation_checkpointing import checkpoint_activations
-from emo_fairseq.tuning.freezing import freeze
-from emo_fairseq.tuning.learning_rates import assign_learning_rates
-from emo_fairseq.tuning.unfreezing import GradualUnfreezing
-from emo_fairseq.tuning_modes import FROZEN, FULL, LORA
+from emo_fairseq.training.activation_checkpointing import checkpoint_activations
+from emo_fairseq.training.freezing import freeze
+from emo_fairseq.training.learning_rates import assign_learning_rates
+from emo_fairseq.training.unfreezing import GradualUnfreezing
+from emo_fairseq.types import (
+    FROZEN,
+    FULL,
+    LORA,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from emo_fairseq.modules.gradient_reversal import GradientReversal
 class Adversary(nn.Module):
     """Gradient reversal and a perceptron of one hidden layer (Ganin & Lempitsky 2015).
 
-    Minimising its loss trains it to tell the classes apart and the embedding to hide them. How
+    Minimizing its loss trains it to tell the classes apart and the embedding to hide them. How
     hard the embedding hides is `adversary.reversal.scale`, see
     :func:`emo_fairseq.modules.gradient_reversal.reversal_scale`.
 

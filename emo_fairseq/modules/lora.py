@@ -1,9 +1,9 @@
 """LoRA (Hu et al. 2021, arXiv:2106.09685): W stays as it was pretrained, a product B A is added.
 
-The weight itself is parametrised. fairseq's attention hands ``q_proj.weight`` to torch's function
+The weight itself is parametrized. fairseq's attention hands ``q_proj.weight`` to torch's function
 and never calls ``q_proj``, as WavLM's does: a LoRA around ``forward`` would never act there.
 
-Adapt after the pretrained weights are loaded: an initialisation that writes into ``weight`` in
+Adapt after the pretrained weights are loaded: an initialization that writes into ``weight`` in
 place writes, from then on, into a tensor that is thrown away.
 """
 
@@ -53,7 +53,7 @@ class LowRankUpdate(nn.Module):
         n_outputs, n_inputs = weight.shape
         self.lora_A = nn.Parameter(weight.new_empty(rank, n_inputs))
         self.lora_B = nn.Parameter(weight.new_zeros(n_outputs, rank))
-        # As nn.Linear is initialised, and peft's LoRA. Since B = 0 the start is the pretrained
+        # As nn.Linear is initialized, and peft's LoRA. Since B = 0 the start is the pretrained
         # model itself.
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
         # With the factors in a state dict, so that this alone can be merged.
@@ -63,7 +63,7 @@ class LowRankUpdate(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         down: Tensor = self.lora_A  # (r, in)
         if self.training and self.dropout > 0:
-            # A parametrisation does not see the layer's input. But A (m * x) = (A m) x: to drop
+            # A parametrization does not see the layer's input. But A (m * x) = (A m) x: to drop
             # features of the input is to drop columns of A, the same for all tokens of a batch.
             kept = down.new_ones(down.size(1))
             down = down * nn.functional.dropout(kept, self.dropout)
@@ -106,7 +106,7 @@ def add_lora(
     updates: dict[Tensor, LowRankUpdate] = {}
     for name, linear in adapted.items():
         if parametrize.is_parametrized(linear, "weight"):
-            raise UsageError(f"LoRA: the weight of {name} is parametrised already")
+            raise UsageError(f"LoRA: the weight of {name} is parametrized already")
         weight = linear.weight
         if weight not in updates:
             updates[weight] = LowRankUpdate(weight, rank, alpha, dropout).train(linear.training)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 class ProjectionHead(nn.Module):
     """Linear, ReLU, linear, as in SupCon (Khosla et al. 2020), or one linear layer.
 
-    Its output is not normalised: the loss divides by the length.
+    Its output is not normalized: the loss divides by the length.
 
     Args:
         embedding_dim: E.

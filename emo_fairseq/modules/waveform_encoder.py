@@ -26,7 +26,7 @@ class WaveformEncoder(Encoder):
         conv_layers: (channels, kernel, stride) of each convolution.
         size: of the transformer.
 
-    wav2vec 2.0's "layer_norm" convolutions are used: its default normalises each channel over
+    wav2vec 2.0's "layer_norm" convolutions are used: its default normalizes each channel over
     time, padding included, so that a row's features would depend on the rest of its batch.
     """
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data_prep.files.digests import digest_once
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 
 
@@ -15,7 +15,7 @@ def weights_file_digest(file: Path) -> str:
         raise UsageError(str(error)) from error
 
 
-def check_unchanged(card: EncoderCard, digest: str) -> None:
+def check_unchanged(card: EncoderSpec, digest: str) -> None:
     """Raise a `UsageError` if the files, with this digest now, are not those of the card."""
     if digest != card.weights:
         raise UsageError(

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from data_prep.schema import ManifestError
-from emo_fairseq.encoder_card import EncoderCard
+from data_prep.errors import ManifestError
+from emo_fairseq.compat.size_limits import (
+    build_within,
+    check_sizes,
+)
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import TOKENS
-from emo_fairseq.modalities import TEXT
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.digests import check_unchanged
 from emo_fairseq.pretrained.fairseq_checkpoints import (
@@ -19,16 +21,16 @@ from emo_fairseq.pretrained.fairseq_files import checkpoint_digest
 from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
 from emo_fairseq.pretrained.hf_files import weights_digest
 from emo_fairseq.pretrained.hf_text import build_hf_text, describe_hf_text, load_hf_text
-from emo_fairseq.size_limits import build_within, check_sizes
+from emo_fairseq.types import TEXT, TOKENS
 
 
 class _Family(NamedTuple):
-    build: Callable[[EncoderCard], Any]
-    load: Callable[[Any, EncoderCard], None]
+    build: Callable[[EncoderSpec], Any]
+    load: Callable[[Any, EncoderSpec], None]
     digest: Callable[[str], str]  # of the weights in a place
 
 
-def describe(modality: str, spec: str) -> EncoderCard:
+def describe(modality: str, spec: str) -> EncoderSpec:
     """The card of ``hf:...`` or ``fairseq:...``; reads configuration and digests.
 
     Raises:
@@ -56,7 +58,7 @@ _CONFIGURATION_ERRORS = (
 )
 
 
-def build(card: EncoderCard) -> Encoder:
+def build(card: EncoderSpec) -> Encoder:
     """Build the encoder with random weights; needs none of the files.
 
     Raises:
@@ -75,7 +77,7 @@ def build(card: EncoderCard) -> Encoder:
     return encoder
 
 
-def load(encoder: Encoder, card: EncoderCard) -> None:
+def load(encoder: Encoder, card: EncoderSpec) -> None:
     """Put the pretrained weights into an encoder that :func:`build` made.
 
     Raises:
@@ -95,5 +97,5 @@ _FAMILIES: Mapping[tuple[str, bool], _Family] = {  # by kind, and whether it rea
 }
 
 
-def _family(card: EncoderCard) -> _Family:
+def _family(card: EncoderSpec) -> _Family:
     return _FAMILIES[card.kind, card.input == TOKENS]

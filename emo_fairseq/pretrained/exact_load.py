@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from emo_fairseq.compat.torch_files import refuse_non_finite
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.torch_files import refuse_non_finite
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import DICT_FILE
 from emo_fairseq.data.vocabulary import read_dictionary
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import TOKENS, WAVEFORM
-from emo_fairseq.modalities import TEXT
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained import fairseq_roberta, fairseq_wav2vec, fairseq_wav2vec2
 from emo_fairseq.pretrained.exact_load import load_exactly, log_not_taken
@@ -19,6 +17,11 @@ from emo_fairseq.pretrained.fairseq_files import (
     checkpoint_digest,
     find_checkpoint,
     read_checkpoint,
+)
+from emo_fairseq.types import (
+    TEXT,
+    TOKENS,
+    WAVEFORM,
 )
 
 
@@ -48,7 +51,7 @@ _FAMILY_OF: Mapping[str, str] = {  # by fairseq's name of the model
 }
 
 
-def describe_fairseq(place: str | Path, modality: str) -> EncoderCard:
+def describe_fairseq(place: str | Path, modality: str) -> EncoderSpec:
     """The card of a checkpoint, or of a folder with ``model.pt`` and perhaps ``dict.txt``.
 
     Args:
@@ -71,7 +74,7 @@ def describe_fairseq(place: str | Path, modality: str) -> EncoderCard:
         _check_reads_speech(checkpoint, modality)
     architecture = {"family": name, **family.architecture(checkpoint)}
     vocabulary_size = architecture.get("vocabulary_size", 0)
-    return EncoderCard(
+    return EncoderSpec(
         spec=f"fairseq:{place}",
         input=family.input,
         architecture=architecture,
@@ -82,13 +85,13 @@ def describe_fairseq(place: str | Path, modality: str) -> EncoderCard:
     )
 
 
-def build_fairseq(card: EncoderCard) -> Encoder:
+def build_fairseq(card: EncoderSpec) -> Encoder:
     """With random weights, and without the checkpoint."""
     settings = dict(card.architecture)
     return _FAMILIES[settings.pop("family")].build(settings)
 
 
-def load_fairseq(encoder: Encoder, card: EncoderCard) -> None:
+def load_fairseq(encoder: Encoder, card: EncoderSpec) -> None:
     """Put the pretrained weights into an encoder that :func:`build_fairseq` made.
 
     Raises:

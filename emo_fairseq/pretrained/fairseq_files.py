@@ -10,9 +10,12 @@ from typing import Any
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
 from omegaconf import OmegaConf
 
+from emo_fairseq.compat.torch_files import (
+    load_torch_file,
+    reason,
+)
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.digests import weights_file_digest
-from emo_fairseq.torch_files import load_torch_file, reason
 
 MODEL_FILE = "model.pt"
 

@@ -1,4 +1,4 @@
-"""vq-wav2vec as a tokenizer of speech: the codes of its quantiser."""
+"""vq-wav2vec as a tokenizer of speech: the codes of its quantizer."""
 
 import json
 from pathlib import Path
@@ -7,16 +7,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from data_prep.documents import JsonObject, parse_json
-from data_prep.schema import ManifestError
+from data_prep.errors import ManifestError
+from data_prep.files.documents import (
+    JsonObject,
+    parse_json,
+)
+from emo_fairseq.compat.size_limits import (
+    Stored,
+    build_within,
+    check_sizes,
+)
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import WAVEFORM
-from emo_fairseq.modalities import SPEECH
 from emo_fairseq.pretrained.fairseq_checkpoints import build_fairseq, describe_fairseq, load_fairseq
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder, build
 from emo_fairseq.pretrained.raw_samples import mask_beyond
 from emo_fairseq.pretrained.tensor_files import read_note, read_tensors, write_tensors
-from emo_fairseq.size_limits import Stored, build_within, check_sizes
+from emo_fairseq.types import SPEECH, WAVEFORM
 
 _SAFETENSORS = ".safetensors"
 
@@ -32,13 +38,13 @@ class VqWav2VecQuantizer(nn.Module):
         n_codes: each of them is in 0 ... n_codes - 1.
 
     Raises:
-        UsageError: a wav2vec without a quantiser.
+        UsageError: a wav2vec without a quantizer.
     """
 
     def __init__(self, encoder: Wav2VecEncoder) -> None:
         super().__init__()
         if encoder.vector_quantizer is None:
-            raise UsageError("this wav2vec has no quantiser; give a checkpoint of vq-wav2vec")
+            raise UsageError("this wav2vec has no quantizer; give a checkpoint of vq-wav2vec")
         self.encoder = encoder.requires_grad_(False).eval()
         self.n_groups: int = encoder.vector_quantizer.groups
         self.n_codes: int = encoder.vector_quantizer.num_vars
@@ -60,12 +66,12 @@ class VqWav2VecQuantizer(nn.Module):
         return cls(encoder)
 
     def train(self, mode: bool = True) -> "VqWav2VecQuantizer":
-        super().train(False)  # in training a Gumbel quantiser draws its codes
+        super().train(False)  # in training a Gumbel quantizer draws its codes
         return self
 
     @torch.no_grad()
     def forward(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantise.
+        """Quantize.
 
         Args:
             waveform: (B, samples) at 16 kHz.
@@ -84,7 +90,7 @@ class VqWav2VecQuantizer(nn.Module):
 
 
 def write_quantizer(checkpoint: str | Path, file: Path) -> None:
-    """Write the quantiser of a checkpoint with its weights alone, as safetensors.
+    """Write the quantizer of a checkpoint with its weights alone, as safetensors.
 
     Raises:
         UsageError: the checkpoint is none of vq-wav2vec.

@@ -30,7 +30,7 @@ _DEFAULTS = {field.name: field.default for field in fields(Wav2VecConfig)}
 
 
 class Wav2VecEncoder(Encoder):
-    """Convolutions to frames, which vq-wav2vec quantises, and causal ones over the frames.
+    """Convolutions to frames, which vq-wav2vec quantizes, and causal ones over the frames.
 
     Each row is encoded alone: with some twenty norms over time there is little in a batch that
     rows could share.

@@ -27,7 +27,7 @@ NOT_TAKEN = (
     "label_embs_concat",  # HuBERT
     "_ema",  # data2vec's teacher
 )
-NORM_EPS = 1e-5  # that of torch's layer_norm, with which fairseq normalises samples
+NORM_EPS = 1e-5  # that of torch's layer_norm, with which fairseq normalizes samples
 
 _PROJECTION = "post_extract_proj.weight"
 _OPTIONS = (  # what of the configuration shapes the encoder
@@ -137,7 +137,7 @@ def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
     """Plain values to build the encoder from.
 
     Raises:
-        UsageError: a conformer, or quantised input.
+        UsageError: a conformer, or quantized input.
     """
     options = {**_DEFAULTS, **checkpoint.config}
     for name, usual in _BUILT_OTHERWISE.items():

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 class MaskedGroupNorm(nn.Module):
     """A group norm whose statistics are taken over the real frames of each row alone.
 
-    wav2vec 2.0, HuBERT and WavLM of base size normalise each channel over time, padding included,
+    wav2vec 2.0, HuBERT and WavLM of base size normalize each channel over time, padding included,
     so that in their own libraries a row's features depend on what it is batched with.
 
     Args:
@@ -22,7 +22,7 @@ class MaskedGroupNorm(nn.Module):
         self.bias = norm.bias
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Normalise.
+        """Normalize.
 
         Args:
             x: (B, C, T).
@@ -34,11 +34,11 @@ class MaskedGroupNorm(nn.Module):
         width = x.size(2)
         # Row by row, so that torch itself computes what it would of the row alone.
         rows = [
-            self._normalise(row[None, :, :n]) for row, n in zip(x, lengths.tolist(), strict=True)
+            self._normalize(row[None, :, :n]) for row, n in zip(x, lengths.tolist(), strict=True)
         ]
         return torch.cat([nn.functional.pad(row, (0, width - row.size(2))) for row in rows])
 
-    def _normalise(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> Tensor:
         return nn.functional.group_norm(
             x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps
         ).type_as(x)

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_extra import transformers
 from emo_fairseq.pretrained.hf_files import (
@@ -20,6 +19,7 @@ from emo_fairseq.pretrained.hf_files import (
 )
 from emo_fairseq.pretrained.hf_wav2vec2 import HuggingFaceWav2Vec2
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
+from emo_fairseq.types import WAVEFORM
 
 
 class _Family(NamedTuple):
@@ -59,7 +59,7 @@ _OFF: Mapping[str, Any] = {
 }
 
 
-def describe_hf_audio(place: str) -> EncoderCard:
+def describe_hf_audio(place: str) -> EncoderSpec:
     """The card of a folder, or of a name on the hub.
 
     Raises:
@@ -73,7 +73,7 @@ def describe_hf_audio(place: str) -> EncoderCard:
             "give one of these to --speech-encoder"
         )
     settings = config_to_state(config)
-    return EncoderCard(
+    return EncoderSpec(
         spec=f"hf:{place}",
         input=WAVEFORM,
         architecture={
@@ -84,14 +84,14 @@ def describe_hf_audio(place: str) -> EncoderCard:
     )
 
 
-def build_hf_audio(card: EncoderCard) -> Encoder:
+def build_hf_audio(card: EncoderSpec) -> Encoder:
     """With random weights, and without the folder."""
     config = config_from_state(card.architecture["config"])
     encoder: Encoder = _FAMILIES[config.model_type].build(config, card.architecture["front_end"])
     return encoder
 
 
-def load_hf_audio(encoder: Encoder, card: EncoderCard) -> None:
+def load_hf_audio(encoder: Encoder, card: EncoderSpec) -> None:
     """Put the pretrained weights into an encoder that :func:`build_hf_audio` made.
 
     Raises:

@@ -14,15 +14,26 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from data_prep.documents import FileName, ForeignDocument, JsonObject, load_json
-from data_prep.schema import ManifestError
-from emo_fairseq.encoder_card import EncoderCard
+from data_prep.errors import ManifestError
+from data_prep.files.documents import (
+    FileName,
+    ForeignDocument,
+    JsonObject,
+    load_json,
+)
+from emo_fairseq.compat.size_limits import (
+    check_sizes,
+    check_stored,
+)
+from emo_fairseq.compat.torch_files import (
+    check_torch_file,
+    refuse_non_finite,
+)
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.digests import weights_file_digest
 from emo_fairseq.pretrained.exact_load import log_not_taken, refuse_misfits
 from emo_fairseq.pretrained.hf_extra import transformers
-from emo_fairseq.size_limits import check_sizes, check_stored
-from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -113,7 +124,7 @@ def config_from_state(state: Mapping[str, Any]) -> Any:
 
 
 def read_weights(
-    card: EncoderCard, config: Any, not_taken: Sequence[str], inside: str = ""
+    card: EncoderSpec, config: Any, not_taken: Sequence[str], inside: str = ""
 ) -> dict[str, Tensor]:
     """The weights of an encoder, in single precision, under its own names.
 
@@ -152,7 +163,7 @@ def read_weights(
     return taken
 
 
-def _read_model(card: EncoderCard, config: Any) -> tuple[Any, dict[str, Any]]:
+def _read_model(card: EncoderSpec, config: Any) -> tuple[Any, dict[str, Any]]:
     """The model with its weights, and what transformers has to report of them."""
     try:
         model, found = transformers().AutoModel.from_pretrained(

@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from emo_fairseq.data.vocabulary import symbols_digest
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import TOKENS
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_extra import transformers
 from emo_fairseq.pretrained.hf_files import (
@@ -19,6 +18,7 @@ from emo_fairseq.pretrained.hf_files import (
     read_weights,
     weights_digest,
 )
+from emo_fairseq.types import TOKENS
 
 
 class _Family(NamedTuple):
@@ -93,7 +93,7 @@ class HuggingFaceTextEncoder(Encoder):
         return [nn.ModuleList(before), *layers.children()]
 
 
-def describe_hf_text(place: str) -> EncoderCard:
+def describe_hf_text(place: str) -> EncoderSpec:
     """The card of a folder, or of a name on the hub.
 
     Raises:
@@ -110,7 +110,7 @@ def describe_hf_text(place: str) -> EncoderCard:
         symbols = HuggingFaceTokenizer(place).symbols
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return EncoderCard(
+    return EncoderSpec(
         spec=f"hf:{place}",
         input=TOKENS,
         architecture=config_to_state(config),
@@ -129,12 +129,12 @@ def _reach(config: Any) -> int:
     return reach
 
 
-def build_hf_text(card: EncoderCard) -> HuggingFaceTextEncoder:
+def build_hf_text(card: EncoderSpec) -> HuggingFaceTextEncoder:
     """With random weights, and without the folder."""
     return HuggingFaceTextEncoder(config_from_state(card.architecture))
 
 
-def load_hf_text(encoder: HuggingFaceTextEncoder, card: EncoderCard) -> None:
+def load_hf_text(encoder: HuggingFaceTextEncoder, card: EncoderSpec) -> None:
     """Put the pretrained weights into `encoder`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Raw samples as pretrained encoders want them: padding silent, normalised, long enough."""
+"""Raw samples as pretrained encoders want them: padding silent, normalized, long enough."""
 
 import torch
 from torch import Tensor, nn

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from data_prep.files.replacing import replacing
+from emo_fairseq.compat.torch_files import refuse_non_finite
 from emo_fairseq.errors import UsageError
-from emo_fairseq.torch_files import refuse_non_finite
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], note: str = "") -> None:

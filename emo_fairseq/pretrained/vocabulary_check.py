@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from data_prep.tokens.folder import UNK, SpecialIds
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import SPEECH
+from emo_fairseq.types import SPEECH
 
 
-def check_knows(cards: Mapping[str, EncoderCard], vocabularies: Mapping[str, Vocabulary]) -> None:
+def check_knows(cards: Mapping[str, EncoderSpec], vocabularies: Mapping[str, Vocabulary]) -> None:
     """See that the tokens are of the symbols that the pretrained encoders know.
 
     Raises:
@@ -23,18 +23,18 @@ def check_knows(cards: Mapping[str, EncoderCard], vocabularies: Mapping[str, Voc
                 _check_specials(name, cards[name], vocabulary)
 
 
-def _check_symbols(modality: str, card: EncoderCard, vocabulary: Vocabulary) -> None:
+def _check_symbols(modality: str, card: EncoderSpec, vocabulary: Vocabulary) -> None:
     both_named = vocabulary.digest and card.vocabulary_digest
     same = vocabulary.digest == card.vocabulary_digest
     if (both_named and not same) or vocabulary.size > card.vocabulary_size:
         raise UsageError(
             f"{vocabulary.source}: these {vocabulary.size} symbols are not the "
-            f"{card.vocabulary_size} of {card.spec}; tokenise with that model's own "
+            f"{card.vocabulary_size} of {card.spec}; tokenize with that model's own "
             f"tokenizer: {_tokenize_command(modality, card)}"
         )
 
 
-def _check_specials(modality: str, card: EncoderCard, vocabulary: Vocabulary) -> None:
+def _check_specials(modality: str, card: EncoderSpec, vocabulary: Vocabulary) -> None:
     """A fairseq model has them where its Dictionary does, even if no ``dict.txt`` is beside it."""
     found, known = vocabulary.specials, SpecialIds()
     if replace(found, unknown=UNK) != known:
@@ -42,11 +42,11 @@ def _check_specials(modality: str, card: EncoderCard, vocabulary: Vocabulary) ->
             f"{vocabulary.source}: rows begin with id {found.init}, end with {found.separator} and "
             f"are padded with {found.pad}, where {card.spec} knows {known.init}, "
             f"{known.separator} and {known.pad}; leave --init-token and --separator-token out, and "
-            f"tokenise with that model's own tokenizer: {_tokenize_command(modality, card)}"
+            f"tokenize with that model's own tokenizer: {_tokenize_command(modality, card)}"
         )
 
 
-def _tokenize_command(modality: str, card: EncoderCard) -> str:
+def _tokenize_command(modality: str, card: EncoderSpec) -> str:
     if modality == SPEECH:
         return "`python -m data_prep.tokenize_speech DATA --quantizer ... --dict its dict.txt`"
     bpe = card.spec if card.kind == "hf" else "gpt2 --dict its dict.txt ..."

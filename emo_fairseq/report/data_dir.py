@@ -6,11 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.folding.file import FOLDS_FOLDER, read_folds
-from data_prep.prototypes import Prototypes, difficulties, prototypes_path, read_prototypes
+from data_prep.folds.file import (
+    FOLDS_FOLDER,
+    read_folds,
+)
+from data_prep.prototypes import (
+    Prototypes,
+    difficulties,
+    prototypes_path,
+    read_prototypes,
+)
 from data_prep.schema import AXES, CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+)
 
 _HAS: dict[str, Callable[[Utterance], bool]] = {
     TEXT: lambda row: row.text is not None,
@@ -79,7 +90,7 @@ def read_facts(data_dir: Path, split: str, ids: Sequence[str]) -> Facts:
 
     Raises:
         UsageError: no such folder, or none of the ids is in it.
-        data_prep.schema.ManifestError: a file of the data dir that breaks the contract.
+        data_prep.errors.ManifestError: a file of the data dir that breaks the contract.
     """
     if not data_dir.is_dir():
         raise UsageError(f"--data {data_dir}: there is no such folder")

@@ -1,7 +1,7 @@
 """How every figure looks, and how it becomes a PNG, an SVG, and an SVG inside the page.
 
-Colours are Okabe and Ito's (2008), which colour-blind readers tell apart, and cividis where a
-number is a colour; markers, hatches and line styles repeat them. matplotlib is imported when the
+Colors are Okabe and Ito's (2008), which color-blind readers tell apart, and cividis where a
+number is a color; markers, hatches and line styles repeat them. matplotlib is imported when the
 first figure is drawn, always with its own defaults and without a window: the same data give the
 same bytes, whatever the machine's settings.
 """
@@ -20,12 +20,12 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, RED = (
     *("#0072B2", "#E69F00", "#009E73"),
     *("#CC79A7", "#56B4E9", "#D55E00"),
 )
-COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "#F0E442", "#7F7F7F")
+COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "#F0E442", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "///", "...")
 SCALE = "cividis"
 GREY = "#8C959D"  # of points, which are one picture in either scheme
-# Three colours that the page replaces by those of its light or dark scheme.
+# Three colors that the page replaces by those of its light or dark scheme.
 INK, PAPER, FAINT = "#1b1f24", "#fdfdfc", "#c9ced4"
 _OF_PAGE = {INK: "var(--ink)", PAPER: "var(--paper)", FAINT: "var(--line)"}
 
@@ -109,7 +109,7 @@ def _saved(figure: Any, suffix: str, metadata: dict[str, None]) -> bytes:
 
 
 def inline_svg(svg: str, name: str, alt: str) -> str:
-    """An SVG file's text as an element of a page: in its colours, with ids of its own.
+    """An SVG file's text as an element of a page: in its colors, with ids of its own.
 
     Args:
         svg: as matplotlib writes it.

@@ -24,7 +24,7 @@ def figures_of(rows: Rows) -> Figures:
     """All figures of the system whose predictions these are; see :func:`measure`.
 
     Args:
-        rows: what :func:`emo_fairseq.predictions.read` returns, at least one.
+        rows: what :func:`emo_fairseq.evaluation.predictions.read` returns, at least one.
     """
     return measure(system_of(rows))
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from emo_fairseq.attention import Attended, read
+from emo_fairseq.evaluation.attention import (
+    Attended,
+    read,
+)
 from emo_fairseq.evaluation.bootstrap import N_RESAMPLES, Interval, Speakers, intervals
 from emo_fairseq.report.data_dir import Facts, no_facts, read_facts
 from emo_fairseq.report.embeddings import read_embeddings
@@ -76,7 +79,7 @@ def make_part(
     """Read what is known of a system's utterances, and measure it.
 
     Raises:
-        UsageError, data_prep.schema.ManifestError: a data dir or another file that does not fit.
+        UsageError, data_prep.errors.ManifestError: a data dir or another file that does not fit.
     """
     ids = system.ids
     facts = no_facts(len(ids)) if data_dir is None else read_facts(data_dir, split, ids)

@@ -7,9 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    PROBABILITY,
+    TRUTH_OF,
+)
 
 Rows = Sequence[Mapping[str, str]]
 _NO_SUM = 1e-3  # by which probabilities miss 1 that answer a question each
@@ -90,7 +94,7 @@ def read_systems(file: Path) -> dict[str, System]:
 
 
 def system_of(rows: Rows) -> System:
-    """Rows of :func:`emo_fairseq.predictions.read`, at least one, as tensors.
+    """Rows of :func:`emo_fairseq.evaluation.predictions.read`, at least one, as tensors.
 
     Raises:
         ValueError: the columns of neither kind, a label without a column, or a cell that is no

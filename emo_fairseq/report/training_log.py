@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.naming import first_few
+from data_prep.messages import first_few
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""A page and a JSON API in front of one recogniser: ``emotion-recognize serve MODEL_FOLDER``."""
+"""A page and a JSON API in front of one predictor: ``emotion-recognize serve MODEL_FOLDER``."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.reach import Reach
 
@@ -36,17 +36,17 @@ def about_model(place: Path) -> About:
 
 
 def describe(
-    recogniser: EmotionRecogniser, limits: Limits, about: About, reach: Reach
+    predictor: EmotionPredictor, limits: Limits, about: About, reach: Reach
 ) -> dict[str, Any]:
     """The answer of ``GET /api/model``."""
     heard = reach.heard_seconds()
     return {
         "name": about.name,
         "card": about.card,
-        "modalities": list(recogniser.modalities),
-        "labels": list(recogniser.labels),
-        "axes": list(recogniser.axes),
-        "auxiliary": {name: list(answers) for name, answers in recogniser.auxiliary.items()},
+        "modalities": list(predictor.modalities),
+        "labels": list(predictor.labels),
+        "axes": list(predictor.axes),
+        "auxiliary": {name: list(answers) for name, answers in predictor.auxiliary.items()},
         "heard_seconds": heard if math.isfinite(heard) else None,
         "limits": {
             "upload_bytes": limits.upload_bytes,

@@ -16,7 +16,7 @@ from data_prep.messages import sentence
 from emo_fairseq.errors import find_mistake
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.recogniser import EmotionRecogniser, ShouldStop
+from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop
 from emo_fairseq.serving.fields import (
     JSON,
     Reader,
@@ -37,7 +37,7 @@ from emo_fairseq.serving.sound import Sound, read_sound
 _WINDOW, _HOP = 4.0, 2.0  # seconds, where the model hears so many
 _FEWEST, _MOST = 0.25, 60.0
 _OVERLAP = 8
-_ITEM = "item"  # of a batched request, as the recogniser reads it; no name of a field
+_ITEM = "item"  # of a batched request, as the predictor reads it; no name of a field
 Fields = Mapping[str, Any]
 
 
@@ -61,18 +61,18 @@ class Question:
 
 
 class Desk:
-    """Answers questions about one recogniser, within limits."""
+    """Answers questions about one predictor, within limits."""
 
-    def __init__(self, recogniser: EmotionRecogniser, limits: Limits) -> None:
-        self.recogniser = recogniser
+    def __init__(self, predictor: EmotionPredictor, limits: Limits) -> None:
+        self.predictor = predictor
         self.limits = limits
-        self.reach = Reach(recogniser)
+        self.reach = Reach(predictor)
 
     def read(self, question: Question, content_type: str, body: bytes) -> Fields:
         """Read the fields of a body; of a request that is batched, all that can be wrong with it.
 
         Raises:
-            RefusalError: the body is malformed, or holds no text that the recogniser can use.
+            RefusalError: the body is malformed, or holds no text that the predictor can use.
         """
         kind = media_type(content_type)
         pairs = json_pairs(body) if kind == JSON else read_parts(content_type, body)
@@ -82,7 +82,7 @@ class Desk:
         if question.is_batched(fields):
             with _mistakes_refused():
                 _, words = _given(self, fields)
-                fields = {**fields, _ITEM: self.recogniser.read(text=words)}
+                fields = {**fields, _ITEM: self.predictor.read(text=words)}
         return fields
 
     def answer(
@@ -91,7 +91,7 @@ class Desk:
         """Answer one request, or several that are batched.
 
         Raises:
-            RefusalError: the recogniser cannot use what they hold.
+            RefusalError: the predictor cannot use what they hold.
             StoppedError: `should_stop` returned True.
         """
         with _mistakes_refused():
@@ -114,7 +114,7 @@ class Desk:
         return text
 
     def _refuse_unread(self, modality: str, what: str) -> None:
-        if modality not in self.recogniser.modalities:
+        if modality not in self.predictor.modalities:
             raise RefusalError(422, f"This model does not read {what}.")
 
 
@@ -134,14 +134,14 @@ def _mistakes_refused() -> Iterator[None]:
 def _predict(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, Any]:
     sound, text = _given(desk, fields)
     samples, rate = _samples(sound)
-    prediction = desk.recogniser.predict(
+    prediction = desk.predictor.predict(
         audio=samples, text=text, sample_rate=rate, should_stop=should_stop
     )
     return _predicted(desk, fields, prediction, sound)
 
 
 def _predict_texts(desk: Desk, many: Sequence[Fields]) -> list[dict[str, Any]]:
-    predictions = desk.recogniser.ask([fields[_ITEM] for fields in many], batch_size=len(many))
+    predictions = desk.predictor.ask([fields[_ITEM] for fields in many], batch_size=len(many))
     answers = zip(many, predictions, strict=True)
     return [_predicted(desk, fields, prediction) for fields, prediction in answers]
 
@@ -166,7 +166,7 @@ def _timeline(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, 
     if sound.seconds / hop > desk.limits.segments:
         most = desk.limits.segments
         raise RefusalError(422, f"This would be more than {most} windows; make hop_seconds longer.")
-    segments = desk.recogniser.timeline(
+    segments = desk.predictor.timeline(
         sound.samples,
         window_seconds=window,
         hop_seconds=hop,
@@ -193,7 +193,7 @@ def _explain(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, A
         sentence = f"At most {most:g} s are explained at once; name a part by start and end."
         raise RefusalError(422, sentence)
     samples, rate = _samples(sound)
-    explanation = explain(desk.recogniser, samples, text, rate, should_stop)
+    explanation = explain(desk.predictor, samples, text, rate, should_stop)
     answer = explanation.as_dict(from_second=start)
     cut = desk.reach.cuts(explanation.text)  # left_out is about sound
     return {**answer, "warnings": _warnings(sound), "cut": cut}
@@ -203,8 +203,8 @@ def _given(desk: Desk, fields: Fields) -> tuple[Sound | None, str | None]:
     sound, text = desk.sound(fields), desk.text(fields)
     if sound is None and text is None:
         needed = {"speech": "audio", "text": "a text"}
-        read = [needed[name] for name in desk.recogniser.modalities if name in needed]
-        raise RefusalError(422, f"There is nothing to recognise; send {' or '.join(read)}.")
+        read = [needed[name] for name in desk.predictor.modalities if name in needed]
+        raise RefusalError(422, f"There is nothing to recognize; send {' or '.join(read)}.")
     return sound, text
 
 

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from emo_fairseq.inference.recogniser import EmotionRecogniser, ShouldStop, StoppedError
+from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop, StoppedError
 from emo_fairseq.serving.about import About, describe
 from emo_fairseq.serving.answers import QUESTIONS, Desk, Fields, Question
 from emo_fairseq.serving.body import body_limit, read_body
@@ -45,21 +45,21 @@ _OURS = "The model failed on this input; the reason is in the server's log."
 
 
 def create_app(
-    recogniser: EmotionRecogniser,
+    predictor: EmotionPredictor,
     limits: Limits | None = None,
     about: About | None = None,
     hosts: Collection[str] = (),
 ) -> FastAPI:
-    """The ASGI application of one recogniser.
+    """The ASGI application of one predictor.
 
     Args:
-        recogniser: asked from threads, as many at once as ``limits.workers``.
+        predictor: asked from threads, as many at once as ``limits.workers``.
         limits: what clients may ask; by default :class:`Limits`.
         about: the model's name and card.
         hosts: names that the server goes by, beside localhost and its addresses.
     """
     limits, about = limits or Limits(), about or About()
-    gate, desk = Gate(limits), Desk(recogniser, limits)
+    gate, desk = Gate(limits), Desk(predictor, limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +78,7 @@ def create_app(
     for name, question in QUESTIONS.items():
         asked = _endpoint(question, desk, gate, limits)
         app.add_api_route(f"/api/{name}", asked, methods=["POST"], response_model=None)
-    described = describe(recogniser, limits, about, desk.reach)
+    described = describe(predictor, limits, about, desk.reach)
     app.add_api_route("/api/model", lambda: JSONResponse(described), response_model=None)
     app.add_api_route("/healthz", lambda: JSONResponse({"status": "ok"}), response_model=None)
     page, methods = STATIC / "index.html", ["GET", "HEAD"]

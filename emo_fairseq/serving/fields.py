@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
-from data_prep.cells import find_text_fault
+from data_prep.manifest.cells import find_text_fault
 from emo_fairseq.serving.refusals import RefusalError
 
 JSON, MULTIPART = "application/json", "multipart/form-data"

@@ -5,25 +5,29 @@ import math
 from data_prep.tokens.text_tokenizers import TextTokenizer, load_text_tokenizer
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.loading import LoadedModel
-from emo_fairseq.inference.recogniser import EmotionRecogniser
-from emo_fairseq.inputs import FRAMES, TOKENS
-from emo_fairseq.modalities import SPEECH, TEXT
+from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.types import (
+    FRAMES,
+    SPEECH,
+    TEXT,
+    TOKENS,
+)
 
 
 class Reach:
     """Knows how much of a text and of a recording one model reads at once.
 
     Args:
-        recogniser: whose limits are asked; its tokenizer of texts is read a second time.
+        predictor: whose limits are asked; its tokenizer of texts is read a second time.
 
     Raises:
         UsageError: the tokenizer cannot be read.
     """
 
-    def __init__(self, recogniser: EmotionRecogniser) -> None:
-        self._loaded = recogniser.loaded
-        self._recogniser = recogniser
-        self._readable = set(recogniser.modalities) - set(self._loaded.front_end.missing)
+    def __init__(self, predictor: EmotionPredictor) -> None:
+        self._loaded = predictor.loaded
+        self._predictor = predictor
+        self._readable = set(predictor.modalities) - set(self._loaded.front_end.missing)
         self._tokenizer = _tokenizer(self._loaded) if TEXT in self._readable else None
 
     def cuts(self, text: str | None = None, seconds: float | None = None) -> list[str]:
@@ -39,7 +43,7 @@ class Reach:
 
     def heard_seconds(self) -> float:
         """The longest recording that is heard whole; infinite where no limit is in seconds."""
-        return self._recogniser.longest_seconds() if SPEECH in self._readable else math.inf
+        return self._predictor.longest_seconds() if SPEECH in self._readable else math.inf
 
     def _of_text(self, text: str) -> str:
         assert self._tokenizer is not None

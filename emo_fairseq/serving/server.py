@@ -56,12 +56,12 @@ def run(
         raise UsageError(
             f'serve needs {error.name}, which is not installed: pip install -e ".[serve]"'
         ) from error
-    from emo_fairseq.inference.opening import load_recogniser
+    from emo_fairseq.inference.opening import load_predictor
     from emo_fairseq.serving.about import about_model
     from emo_fairseq.serving.app import create_app
 
-    recogniser = load_recogniser(folder, device)
-    app = create_app(recogniser, limits, about_model(folder), [host, *hosts])
+    predictor = load_predictor(folder, device)
+    app = create_app(predictor, limits, about_model(folder), [host, *hosts])
     sys.stderr.write(f"{folder}: http://{f'[{host}]' if ':' in host else host}:{port}/\n")
     if warning := exposure(host):
         logger.warning(warning)

@@ -55,7 +55,7 @@ class Workers:
         self._lock = threading.Lock()
         self._queue: deque[Job] = deque()
         self._running: set[Job] = set()
-        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="recogniser")
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="predictor")
 
     def submit(self, job: Job) -> None:
         """Put a job at the end of the queue."""
@@ -97,7 +97,7 @@ class Workers:
                     together += alike[: self._batch_size - 1]
                     for job in together[1:]:
                         self._queue.remove(job)
-                # One that was cancelled meanwhile is not begun.
+                # One that was canceled meanwhile is not begun.
                 jobs = [job for job in together if job.result.set_running_or_notify_cancel()]
                 if jobs:
                     self._running.update(jobs)

@@ -7,11 +7,15 @@ import torch
 
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.text_tokenizers import TextTokenizer, load_text_tokenizer
-from emo_fairseq.attention import Attended
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import TOKENS
-from emo_fairseq.modalities import SPEECH, TEXT, masked_modalities
+from emo_fairseq.evaluation.attention import Attended
 from emo_fairseq.tasks.predicting import run
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+    TOKENS,
+    masked_modalities,
+)
 
 
 def attention_ids(cfg: Any) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from fairseq.logging import progress_bar
 
-from emo_fairseq.embeddings import Embedded
+from emo_fairseq.evaluation.embeddings import Embedded
 
 MOST_ROWS = 1000
 N_COMPONENTS = 50
@@ -75,9 +75,9 @@ class Boards:
 
 
 def principal_components(vectors: np.ndarray) -> np.ndarray:
-    """(N, D) -> (N, at most 50), centred; all that N rows can span where there are fewer."""
-    centred = vectors - vectors.mean(axis=0)
-    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    """(N, D) -> (N, at most 50), centered; all that N rows can span where there are fewer."""
+    centered = vectors - vectors.mean(axis=0)
+    left, scale, _ = np.linalg.svd(centered, full_matrices=False)
     return np.asarray((left * scale)[:, :N_COMPONENTS], dtype=np.float32)
 
 
@@ -141,8 +141,8 @@ def _drawn(counts: np.ndarray, labels: Sequence[str]) -> np.ndarray | None:
     dark_below = counts.max() * 0.55
     for truth, row in enumerate(counts):
         for predicted, count in enumerate(row):
-            colour = "black" if count > dark_below else "white"
-            axes.text(predicted, truth, f"{count:.0f}", ha="center", va="center", color=colour)
+            color = "black" if count > dark_below else "white"
+            axes.text(predicted, truth, f"{count:.0f}", ha="center", va="center", color=color)
     canvas = canvases.FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()

@@ -9,6 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_prep.manifest.provenance import (
+    Provenance,
+    read_beside,
+)
 from data_prep.prototypes import (
     PUBLISHED_NAME,
     Prototypes,
@@ -17,7 +21,6 @@ from data_prep.prototypes import (
     published_prototypes,
     read_prototypes,
 )
-from data_prep.provenance import Provenance, read_beside
 from emo_fairseq.data.annotations import vad_values
 from emo_fairseq.data.classes import Classes
 from emo_fairseq.data.manifest import Split

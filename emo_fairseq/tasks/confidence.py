@@ -9,8 +9,8 @@ from fairseq.distributed import utils as distributed_utils
 from torch import Tensor
 
 from emo_fairseq import losses
-from emo_fairseq.targets import TargetKind
 from emo_fairseq.tasks.predicting import predict_rows
+from emo_fairseq.types import TargetKind
 
 _EPOCH, _VALUES = "epoch", "values"
 

@@ -9,9 +9,9 @@ from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import MISSING
 
 from emo_fairseq.data.augmentation.options import AugmentationConfig
-from emo_fairseq.targets import TARGETS
 from emo_fairseq.tasks.curriculum_options import CurriculumConfig
 from emo_fairseq.tasks.objective_options import ObjectiveConfig
+from emo_fairseq.types import TARGETS
 
 _ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
 
@@ -90,7 +90,7 @@ class EmotionPredictionConfig(
     )
     context_pooling: ChoiceEnum(["turn", "all"]) = field(  # type: ignore[valid-type]
         default="turn",
-        metadata={"help": "pool the current turn's tokens, or those of its neighbours too"},
+        metadata={"help": "pool the current turn's tokens, or those of its neighbors too"},
     )
     cache_dir: Optional[str] = field(
         default=None,

@@ -16,8 +16,6 @@ from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
 from emo_fairseq.data.source import TRAIN
 from emo_fairseq.errors import UsageError
-from emo_fairseq.fusion_options import check_fusion_options
-from emo_fairseq.idle.checking import check_model_options, check_nothing_stays_random
 from emo_fairseq.models.architectures import (
     add_new_fields,
     check_sizes_given,
@@ -25,6 +23,11 @@ from emo_fairseq.models.architectures import (
 )
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.tuning import tell_what_is_trained, tune
+from emo_fairseq.options.checking import (
+    check_model_options,
+    check_nothing_stays_random,
+)
+from emo_fairseq.options.fusion import check_fusion_options
 from emo_fairseq.tasks.attention_maps import attend
 from emo_fairseq.tasks.class_prototypes import ALL
 from emo_fairseq.tasks.confidence import ModelConfidence
@@ -40,9 +43,9 @@ from emo_fairseq.tasks.objectives import Objectives
 from emo_fairseq.tasks.resumed_state import has_optimizer, updates_of
 from emo_fairseq.tasks.saving import check_places, refuse_saving, refuse_undefined_loss
 from emo_fairseq.tasks.splits import build_split
-from emo_fairseq.tasks.staging import initialise
+from emo_fairseq.tasks.staging import initialize
 from emo_fairseq.tasks.train_order import BY_DIFFICULTY
-from emo_fairseq.tuning.final_dropout import FinalDropout
+from emo_fairseq.training.final_dropout import FinalDropout
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +112,7 @@ class EmotionPredictionTask(Objectives):
         if is_new:
             check_nothing_stays_random(cfg, self.cfg, self.encoder_cards())
             load_pretrained(model, self.encoder_cards())
-            initialise(model, self)
+            initialize(model, self)
         elif needs_files:
             left_out = left_out_encoders(cfg, self.encoder_cards())
             load_pretrained(model, self.encoder_cards(), left_out)

@@ -17,16 +17,27 @@ import torch
 from fairseq.data import FairseqDataset
 from pydantic import Field
 
-from data_prep.documents import Count, Document, FileName, JsonObject, dump_yaml, load_yaml
 from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
+from data_prep.files.documents import (
+    Count,
+    Document,
+    FileName,
+    JsonObject,
+    dump_yaml,
+    load_yaml,
+)
 from data_prep.files.integrity import FileRecord, records_of, verify_all, warn_unverified
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
 from emo_fairseq.data.content import content_digest
 from emo_fairseq.data.encoded import EncodedDataset
-from emo_fairseq.encoder_card import EncoderCard
-from emo_fairseq.encoding import batch_budget, encode_rows, encoding_device
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.encode import (
+    batch_budget,
+    encode_rows,
+    encoding_device,
+)
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.tasks.encoder_identity import key_of, outputs_identity, weights_digest
 
@@ -53,7 +64,7 @@ def cached_leaf(
     encoder: ModalityEncoder,
     leaf: FairseqDataset,
     split: str,
-    card: EncoderCard,
+    card: EncoderSpec,
     folder: Path,
     dtype: str = "float16",
     weights: str | None = None,
@@ -119,7 +130,7 @@ def _write(
     split: str,
     encoder: ModalityEncoder,
     leaf: FairseqDataset,
-    card: EncoderCard,
+    card: EncoderSpec,
     identity: Mapping[str, Any],
     device: torch.device,
 ) -> StoredFeatures:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 
 _FORMAT = 2  # of what lies on disk: count on when our encoders compute something else
@@ -43,7 +43,7 @@ def beside_weights(module: nn.Module) -> dict[str, list[Any]]:
 def outputs_identity(
     encoder: ModalityEncoder,
     weights: str,
-    card: EncoderCard,
+    card: EncoderSpec,
     split: str,
     content: str,
     dtype: str,

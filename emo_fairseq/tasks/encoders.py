@@ -11,16 +11,24 @@ from fairseq import checkpoint_utils
 from data_prep.features.stored import content_of, rows_digest, settings_digest
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import pretrained
-from emo_fairseq.compat import TASK_NAME
+from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.data.facts import scratch_card
 from emo_fairseq.data.manifest import read_corpus_file
-from emo_fairseq.data.source import DataSource
-from emo_fairseq.encoder_card import PRETRAINED, EncoderCard, check_spec
+from emo_fairseq.data.source import DataDir
+from emo_fairseq.encoder_spec import (
+    PRETRAINED,
+    EncoderSpec,
+    check_spec,
+)
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import FRAMES
-from emo_fairseq.modalities import MODALITIES, SPEECH, VIDEO
 from emo_fairseq.modules.lora import is_adapter
-from emo_fairseq.tuning_modes import FULL
+from emo_fairseq.types import (
+    FRAMES,
+    FULL,
+    MODALITIES,
+    SPEECH,
+    VIDEO,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def describe_encoders(
-    source: DataSource, known: Mapping[str, dict[str, Any]]
+    source: DataDir, known: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """The card of every modality's encoder, as ``--{modality}-encoder`` asks for it.
 
@@ -54,7 +62,7 @@ def _is_pretrained(spec: str | None) -> bool:
     return spec is not None and spec.partition(":")[0] in PRETRAINED
 
 
-def _describe(source: DataSource, modality: str, spec: str | None) -> EncoderCard:
+def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
     if spec is None and modality == VIDEO:
         raise UsageError("--modality with video needs --video-encoder features:NAME")
     kind = "scratch" if spec is None else check_spec(modality, spec).partition(":")[0]
@@ -66,21 +74,21 @@ def _describe(source: DataSource, modality: str, spec: str | None) -> EncoderCar
     if spec is None or kind == "scratch":
         return scratch_card(source, modality)
     if kind == "features":
-        card = EncoderCard(spec, FRAMES)
+        card = EncoderSpec(spec, FRAMES)
         return replace(card, weights=_made_by(source.folder, card))
     card = pretrained.describe(modality, spec)
     logger.info("%s: encoder %s, weights %s", modality, spec, card.weights[:12])
     return card
 
 
-def _made_by(data_dir: Path, card: EncoderCard) -> str:
+def _made_by(data_dir: Path, card: EncoderSpec) -> str:
     try:
         return settings_digest(data_dir / "features" / card.place)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def feature_contents(source: DataSource) -> dict[str, dict[str, list[str]]]:
+def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
     """What the stored features of every split are, for each modality that is read as such.
 
     Returns:
@@ -120,7 +128,7 @@ def _content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:
 
 
 def check_same_features(
-    cards: Mapping[str, EncoderCard],
+    cards: Mapping[str, EncoderSpec],
     data_dir: Path,
     contents: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
@@ -166,7 +174,7 @@ def check_same_encoders(
     """See that a training goes on with the encoders that it began with.
 
     Args:
-        trained: cards by modality, as :meth:`EncoderCard.to_state` has them: the checkpoint's.
+        trained: cards by modality, as :meth:`EncoderSpec.to_state` has them: the checkpoint's.
         asked: those that the options ask for. The same weights may lie elsewhere by now.
 
     Raises:
@@ -175,7 +183,7 @@ def check_same_encoders(
     for name in asked:
         if name not in trained:
             continue
-        before, now = EncoderCard(**trained[name]), EncoderCard(**asked[name])
+        before, now = EncoderSpec(**trained[name]), EncoderSpec(**asked[name])
         if _identity(before) != _identity(now):
             raise UsageError(
                 f"--{name}-encoder {now.spec} ({now.weights[:12] or 'no weights'}): the checkpoint "
@@ -184,7 +192,7 @@ def check_same_encoders(
             )
 
 
-def _identity(card: EncoderCard) -> tuple[str, str, str]:
+def _identity(card: EncoderSpec) -> tuple[str, str, str]:
     """Sizes are none of it: fairseq compares the shapes."""
     return card.kind, card.weights, card.place if card.kind == "features" else ""
 
@@ -193,7 +201,7 @@ def _identity(card: EncoderCard) -> tuple[str, str, str]:
 
 
 def load_pretrained(
-    model: Any, cards: Mapping[str, EncoderCard], only: Collection[str] | None = None
+    model: Any, cards: Mapping[str, EncoderSpec], only: Collection[str] | None = None
 ) -> None:
     """Put the pretrained weights into a model that has just been built.
 
@@ -226,7 +234,7 @@ def load_resumed(model: Any, checkpoint: Path) -> None:
         raise UsageError(f"{checkpoint}: {error}") from error
 
 
-def left_out_encoders(cfg: Any, cards: Mapping[str, EncoderCard]) -> list[str]:
+def left_out_encoders(cfg: Any, cards: Mapping[str, EncoderSpec]) -> list[str]:
     """Modalities whose encoders' weights ``--checkpoint-weights trained`` leaves to their files.
 
     Args:
@@ -241,7 +249,7 @@ def left_out_encoders(cfg: Any, cards: Mapping[str, EncoderCard]) -> list[str]:
 
 
 def leave_out_pretrained(
-    model: Any, cfg: Any, task_cfg: Any, cards: Mapping[str, EncoderCard]
+    model: Any, cfg: Any, task_cfg: Any, cards: Mapping[str, EncoderSpec]
 ) -> None:
     """Keep out of checkpoints what the files of frozen and adapted encoders hold.
 

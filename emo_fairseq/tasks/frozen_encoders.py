@@ -6,8 +6,8 @@ from typing import Any
 
 from fairseq.data import FairseqDataset
 
-from emo_fairseq.encoder_card import EncoderCard
-from emo_fairseq.encoding import encoding_device
+from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.models.encode import encoding_device
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.tasks.encoder_cache import cached_leaf
 from emo_fairseq.tasks.encoder_identity import weights_digest
@@ -27,7 +27,7 @@ class FrozenEncoders:
     def __init__(
         self,
         encoders: Mapping[str, ModalityEncoder],
-        cards: Mapping[str, EncoderCard],
+        cards: Mapping[str, EncoderSpec],
         folder: Path,
         dtype: str,
         on_cpu: bool = False,
@@ -41,7 +41,7 @@ class FrozenEncoders:
 
     @classmethod
     def of(
-        cls, cfg: Any, model: Any, cards: Mapping[str, EncoderCard], on_cpu: bool
+        cls, cfg: Any, model: Any, cards: Mapping[str, EncoderSpec], on_cpu: bool
     ) -> "FrozenEncoders":
         """Those of a model; none with ``--no-encoder-cache``.
 

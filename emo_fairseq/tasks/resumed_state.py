@@ -11,12 +11,12 @@ from typing import Any
 
 from fairseq import checkpoint_utils
 
-from data_prep.provenance import Provenance
-from emo_fairseq.compat import TASK_NAME
+from data_prep.manifest.provenance import Provenance
+from emo_fairseq.compat.checkpoints import TASK_NAME
+from emo_fairseq.compat.torch_files import load_torch_file
 from emo_fairseq.data.manifest import read_corpus_file
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.errors import UsageError
-from emo_fairseq.torch_files import load_torch_file
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def stored_provenance(state: Mapping[str, Any], file: str | Path) -> Provenance 
     """What a checkpoint's model was made from, by its task's state; None where that is unknown.
 
     Raises:
-        data_prep.schema.ManifestError: the record cannot be read; names `file`.
+        data_prep.errors.ManifestError: the record cannot be read; names `file`.
     """
     record = state.get("provenance")
     return None if record is None else Provenance.from_state(record, file)

@@ -7,10 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.provenance import Provenance, provenance_path, write_beside
-from emo_fairseq import attention, embeddings, predictions
+from data_prep.manifest.provenance import (
+    Provenance,
+    provenance_path,
+    write_beside,
+)
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError, check_writable
+from emo_fairseq.evaluation import (
+    attention,
+    embeddings,
+    predictions,
+)
 from emo_fairseq.tasks.attention_maps import attention_ids
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,13 @@ import numpy as np
 from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
 
-from data_prep.provenance import SELECTED, Provenance
-from emo_fairseq import seed_flags
+from data_prep.manifest.provenance import (
+    SELECTED,
+    Provenance,
+)
 from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.compat.kept_checkpoints import report_what_is_kept
+from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.data import facts
 from emo_fairseq.data.augmentation.options import check_augmentation
 from emo_fairseq.data.frames import FrameStatistics
@@ -22,14 +25,13 @@ from emo_fairseq.data.label_check import check_training_labels
 from emo_fairseq.data.leak_guard import OPTION as ALLOW_LEAK
 from emo_fairseq.data.leak_guard import HeldOut, describe_leak, warn_unknown
 from emo_fairseq.data.manifest import Split
-from emo_fairseq.data.source import TRAIN, DataSource
+from emo_fairseq.data.source import TRAIN, DataDir
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.idle.checking import check_task_options
+from emo_fairseq.options import legacy_flags
+from emo_fairseq.options.checking import check_task_options
 from emo_fairseq.pretrained.vocabulary_check import check_knows
-from emo_fairseq.size_limits import build_within
-from emo_fairseq.targets import LabelledTarget, auxiliary_targets
 from emo_fairseq.task_state import LoadedState
 from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
@@ -49,6 +51,10 @@ from emo_fairseq.tasks.resumed_state import (
 from emo_fairseq.tasks.saving import Saved
 from emo_fairseq.tasks.surroundings import Surroundings
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
+from emo_fairseq.types import (
+    LabeledTarget,
+    auxiliary_targets,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +80,8 @@ class SettledState(FairseqTask):
             # fairseq's own switch: the same iterator draws new batches for every epoch.
             cfg.rebuild_batches = True
         self.surroundings = Surroundings(cfg)
-        self.modalities = seed_flags.modalities(cfg)
-        self.target = seed_flags.target(cfg)
+        self.modalities = legacy_flags.modalities(cfg)
+        self.target = legacy_flags.target(cfg)
         self.source = source = self.open_source()
         self.trains = False  # until setup_task says so
         self.size_bound: AbstractContextManager[None] = nullcontext()
@@ -97,9 +103,9 @@ class SettledState(FairseqTask):
             add(name, factory)
         add("provenance", lambda: self._trained_on().to_state())
 
-    def open_source(self) -> DataSource:
+    def open_source(self) -> DataDir:
         """Where the input comes from; a task that only predicts has no data dir to open."""
-        return DataSource(self.cfg, self.modalities)
+        return DataDir(self.cfg, self.modalities)
 
     def settle_state(self) -> None:
         """Read from the encoders and the training data whatever a checkpoint must carry."""
@@ -236,7 +242,7 @@ class SettledState(FairseqTask):
         fitted = self.state.state_dict.get("frame_statistics")
         super().load_state_dict(state_dict)
         self.source.read_for(self.encoder_cards())
-        if isinstance(self.source, DataSource):
+        if isinstance(self.source, DataDir):
             contents = state_dict.get("feature_contents", {})
             check_same_features(self.encoder_cards(), self.source.folder, contents)
         if fitted is not None and fitted != self.state.frame_statistics:
@@ -256,11 +262,11 @@ class SettledState(FairseqTask):
         return self.state.class_counts
 
     @property
-    def auxiliary(self) -> dict[str, LabelledTarget]:
+    def auxiliary(self) -> dict[str, LabeledTarget]:
         """What is predicted beside the primary target, by name."""
         targets = auxiliary_targets(self.cfg.auxiliary_targets, self.target)
         labels = self.state.auxiliary_labels
-        return {target.name: LabelledTarget(target, labels[target.name]) for target in targets}
+        return {target.name: LabeledTarget(target, labels[target.name]) for target in targets}
 
     @property
     def auxiliary_labels(self) -> dict[str, Sequence[str]]:
@@ -290,9 +296,9 @@ class SettledState(FairseqTask):
         fitted = self.state.frame_statistics.get(modality)
         return None if fitted is None else FrameStatistics(**fitted)
 
-    def encoder_cards(self) -> dict[str, EncoderCard]:
+    def encoder_cards(self) -> dict[str, EncoderSpec]:
         """For each modality which encoder reads it."""
-        return {name: EncoderCard(**state) for name, state in self.state.encoders.items()}
+        return {name: EncoderSpec(**state) for name, state in self.state.encoders.items()}
 
     def _load_datasets_again(self) -> None:
         for split in list(self.datasets):

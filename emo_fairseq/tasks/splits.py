@@ -12,9 +12,8 @@ from emo_fairseq.data.presence import MissingDataset, presence_cases
 from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
 from emo_fairseq.data.rows import RowsDataset
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import masked_modalities
-from emo_fairseq.targets import LabelledTarget
 from emo_fairseq.tasks.train_order import in_training_order
+from emo_fairseq.types import LabeledTarget, masked_modalities
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ def _leaf(task: Any, modality: str, part: Split, for_training: bool) -> Any:
     return task.frozen.leaf(modality, leaf, part.stored.name) if task.frozen is not None else leaf
 
 
-def _foreign_labels(task: Any, auxiliary: LabelledTarget) -> list[str]:
+def _foreign_labels(task: Any, auxiliary: LabeledTarget) -> list[str]:
     """Labels of the corpus that is scored which the checkpoint, of another corpus, does not know.
 
     In training there are none: a label beside those of corpus.yaml is a mistake.

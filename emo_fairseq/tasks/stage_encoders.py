@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.tasks.encoder_identity import beside_weights
@@ -36,12 +36,12 @@ class Stage(NamedTuple):
     task_state: Mapping[str, Any]
     options: Mapping[str, Any]
 
-    def card(self, modality: str) -> EncoderCard | None:
+    def card(self, modality: str) -> EncoderSpec | None:
         """Of its encoder; None where it has none, or where it is too old to tell."""
         state = self.task_state.get("encoders", {}).get(modality)
-        return None if state is None else EncoderCard(**state)
+        return None if state is None else EncoderSpec(**state)
 
-    def left_to_files(self, modality: str) -> EncoderCard | None:
+    def left_to_files(self, modality: str) -> EncoderSpec | None:
         """The card of an encoder whose weights ``--checkpoint-weights trained`` has left out."""
         card, backbone = self.card(modality), backbone_prefix(modality)
         is_there = any(name.startswith(backbone) for name in self.parameters)
@@ -67,7 +67,7 @@ def check_same(model: nn.Module, task: Any, modality: str, stage: Stage) -> None
         UsageError: names what differs, and the remedy.
     """
     known = stage.task_state.get("vocabulary", {}).get(modality)
-    card: EncoderCard = task.encoder_cards()[modality]
+    card: EncoderSpec = task.encoder_cards()[modality]
     before = stage.card(modality)
     if before is not None:
         check_cards(stage.option, modality, before, card)
@@ -85,12 +85,12 @@ def check_same(model: nn.Module, task: Any, modality: str, stage: Stage) -> None
         if not card.is_pretrained and ours.specials.pad != theirs.specials.pad:
             raise UsageError(
                 f"{stage.option}: its {modality} encoder knows padding by the id "
-                f"{theirs.specials.pad}, and the data have {ours.specials.pad}; tokenise them with "
+                f"{theirs.specials.pad}, and the data have {ours.specials.pad}; tokenize them with "
                 "the stage's own tokenizer files"
             )
 
 
-def missing(stage: Stage, modality: str, card: EncoderCard) -> str:
+def missing(stage: Stage, modality: str, card: EncoderSpec) -> str:
     """The beginning of a message about an encoder that is left to its files."""
     return (
         f"{stage.option}: was saved with --checkpoint-weights trained and does not hold its "
@@ -98,7 +98,7 @@ def missing(stage: Stage, modality: str, card: EncoderCard) -> str:
     )
 
 
-def check_cards(option: str, modality: str, theirs: EncoderCard, ours: EncoderCard) -> None:
+def check_cards(option: str, modality: str, theirs: EncoderSpec, ours: EncoderSpec) -> None:
     """See that two encoders compute the same, whatever their weights and where these lie.
 
     What only one of the architectures says is a default of another version of a library.

@@ -8,7 +8,7 @@ from typing import Any
 from fairseq import checkpoint_utils
 from torch import Tensor, nn
 
-from emo_fairseq.compat import TASK_NAME
+from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import merged_state_dict
 from emo_fairseq.tasks.resumed_state import stored_provenance
@@ -23,7 +23,7 @@ from emo_fairseq.tasks.stage_encoders import (
 logger = logging.getLogger(__name__)
 
 
-def initialise(model: nn.Module, task: Any) -> None:
+def initialize(model: nn.Module, task: Any) -> None:
     """Put the parameters of ``--init-from`` and ``--init-{modality}-from`` into a new model.
 
     The former takes whatever fits: a bare text model grows into one of text and speech; heads of

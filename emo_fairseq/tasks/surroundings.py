@@ -17,8 +17,11 @@ from emo_fairseq.compat.early_stop import has_run_out
 from emo_fairseq.data.leak_guard import is_test_split
 from emo_fairseq.errors import UsageError
 from emo_fairseq.metrics.derivations import is_better_larger
-from emo_fairseq.optim.adamw import check_half_precision, check_optimizer
-from emo_fairseq.tuning.unfreezing import check_ddp_backend
+from emo_fairseq.training.adamw import (
+    check_half_precision,
+    check_optimizer,
+)
+from emo_fairseq.training.unfreezing import check_ddp_backend
 
 logger = logging.getLogger(__name__)
 
@@ -216,8 +219,8 @@ class Surroundings:
                 f"{', '.join(figures)}"
             )
         option = "--maximize-best-checkpoint-metric"
-        maximises = bool(self._whole.checkpoint.maximize_best_checkpoint_metric)
-        if maximises != is_better_larger(name):
+        maximizes = bool(self._whole.checkpoint.maximize_best_checkpoint_metric)
+        if maximizes != is_better_larger(name):
             better, do = ("larger", "add") if is_better_larger(name) else ("smaller", "leave out")
             raise UsageError(
                 f"--best-checkpoint-metric {metric}: it is better the {better}, and the worst "

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 from fairseq import checkpoint_utils
 
-from data_prep.provenance import read_beside
-from emo_fairseq import predictions
-from emo_fairseq.compat import TASK_NAME
+from data_prep.manifest.provenance import read_beside
+from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.naming import first_few
-from emo_fairseq.encoding import encoding_device
 from emo_fairseq.errors import UsageError
-from emo_fairseq.predictions import PREDICTION_OF, PROBABILITY
-from emo_fairseq.targets import Target
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    PROBABILITY,
+)
+from emo_fairseq.models.encode import encoding_device
 from emo_fairseq.tasks.predicting import predict_rows
+from emo_fairseq.types import Target
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from emo_fairseq.data.manifest import truth_array
-from emo_fairseq.targets import LabelledTarget
+from emo_fairseq.types import LabeledTarget
 
 _RECALL = "recall_"
 _CORRELATIONS = ("ccc", "pearson")  # undefined where truth or prediction is constant
@@ -20,7 +20,7 @@ def undefined_because(task: Any, metric: str, split: str) -> str:
         split: of its data.
     """
     name, _, case = metric.partition("@")
-    of = LabelledTarget(task.target, task.labels) if not case else task.auxiliary.get(case)
+    of = LabeledTarget(task.target, task.labels) if not case else task.auxiliary.get(case)
     if of is None:  # of the rows that have some modalities
         return ""
     part = task.source.split(split)

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from data_prep.schema import Utterance, read_corpus, read_manifest, write_atomically
-from emo_fairseq import predictions
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.prediction_facts import facts_path
-from emo_fairseq.predictions import PROBABILITY
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import PROBABILITY, facts_path
 from emo_fairseq.vad_to_emotion.forest import Forest
 from emo_fairseq.vad_to_emotion.leaks import RECORD
 
@@ -92,7 +91,7 @@ def write_emotions(
     """Write the predictions file, and beside it as JSON what it was made from.
 
     Args:
-        file: as `emo_fairseq.report` and `emo_fairseq.protocols.collect` read it.
+        file: as `emo_fairseq.report` and `emo_fairseq.experiments.collect` read it.
         emotions: N rows.
         probabilities: (N, K).
         facts: see :func:`facts_of`.

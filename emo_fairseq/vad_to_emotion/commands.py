@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.provenance import Provenance, read_beside, write_beside
+from data_prep.manifest.provenance import (
+    Provenance,
+    read_beside,
+    write_beside,
+)
 from data_prep.schema import read_corpus
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.prediction_facts import read_facts
+from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.vad_to_emotion.answers import (
     EmotionRows,
     emotions_of,

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.provenance import read_beside
+from data_prep.manifest.provenance import read_beside
 from data_prep.schema import Utterance
 from emo_fairseq.errors import UsageError
-from emo_fairseq.prediction_facts import read_facts
+from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.vad_to_emotion.answers import emotions_of, read_rows
 from emo_fairseq.vad_to_emotion.commands import fit_gold, of_emotions, other_regressor, upper_bound
 from emo_fairseq.vad_to_emotion.figures import vad_estimates
@@ -74,7 +74,9 @@ def compare(
     files = {name: file for name, file in given.items() if file is not None}
     facts = {name: read_facts(file) for name, file in files.items()}
     for name, file in files.items():
-        refuse_unknown(file, facts[name], "score the run by python -m emo_fairseq.protocols.score")
+        refuse_unknown(
+            file, facts[name], "score the run by python -m emo_fairseq.experiments.score"
+        )
         if source_of(file) != name:
             raise UsageError(f"{file}: is of {source_of(file)}, and stands for {name}")
     vad = {name: read_scored(file, data) for name, file in files.items()}

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_prep.provenance import Provenance, seen_rows
+from data_prep.manifest.provenance import (
+    Provenance,
+    seen_rows,
+)
 from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.data.leak_guard import HeldOut, LeakGuard
 
@@ -32,7 +35,7 @@ def forest_record(about: Mapping[str, Any], file: str | Path = "the forest") -> 
     """What a forest was fitted on; None of one that does not record it.
 
     Raises:
-        data_prep.schema.ManifestError: the record cannot be read.
+        data_prep.errors.ManifestError: the record cannot be read.
     """
     return Provenance.from_state(about[RECORD], file) if RECORD in about else None
 

@@ -6,11 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from emo_fairseq.compat.torch_files import (
+    check_torch_file,
+    refuse_non_finite,
+)
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.hf_extra import transformers
 from emo_fairseq.pretrained.hf_files import find_weights, read_config
-from emo_fairseq.torch_files import check_torch_file, refuse_non_finite
 from emo_fairseq.vad_to_emotion.zero_shot import Pair, entailment_place, padded
 
 _TYPES = "token_type_ids"

@@ -6,7 +6,7 @@ from typing import Any
 
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.run_files import names_file_of_run
+from emo_fairseq.options.run_files import names_file_of_run
 
 _SECTIONS = ("task.", "model.", "criterion.", "optimizer.", "optimization.", "lr_scheduler.")
 _OF_ONE_FOLD = ("task.fold", "task.data", "task.data_raw", "task.cache_dir")

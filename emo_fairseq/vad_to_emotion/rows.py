@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.schema import AXES, Utterance, unscale_vad
-from emo_fairseq import predictions
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.predictions import PREDICTION_OF, TRUTH_OF
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    TRUTH_OF,
+)
 
 _CONSTANT = 1e-6  # below this, values of [0, 1] that differ by rounding alone
 _WRITTEN = 1e-6  # by which a truth may differ from the manifest's: predictions have nine digits

@@ -8,7 +8,7 @@ from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import Speakers
-from emo_fairseq.prediction_facts import read_facts
+from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.vad_to_emotion.answers import read_labels, read_rows
 from emo_fairseq.vad_to_emotion.forest import Forest
 from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, read_vad

@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from data_prep.provenance import Provenance, write_beside
+from data_prep.manifest.provenance import (
+    Provenance,
+    write_beside,
+)
 from data_prep.schema import AXES, Utterance, read_corpus
-from emo_fairseq import predictions
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.predictions import PREDICTION_OF, TRUTH_OF
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    TRUTH_OF,
+)
 from emo_fairseq.vad_to_emotion.answers import read_rows, write_facts
 from emo_fairseq.vad_to_emotion.rows import VadRows, gold_vad
 from emo_fairseq.vad_to_emotion.unseen import MADE_BY_ZERO_SHOT

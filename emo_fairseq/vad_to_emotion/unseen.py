@@ -13,13 +13,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_prep.folds import FOLDS_FOLDER, Folds, read_folds
-from data_prep.provenance import Provenance, read_beside
+from data_prep.commands.folds import (
+    FOLDS_FOLDER,
+    Folds,
+    read_folds,
+)
+from data_prep.manifest.provenance import (
+    Provenance,
+    read_beside,
+)
 from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modalities import SPEECH, TEXT, parse_modalities
-from emo_fairseq.prediction_facts import read_facts
+from emo_fairseq.evaluation.predictions import read_facts
+from emo_fairseq.types import (
+    SPEECH,
+    TEXT,
+    parse_modalities,
+)
 from emo_fairseq.vad_to_emotion.leaks import guard_of
 from emo_fairseq.vad_to_emotion.regressor import (
     changes,
@@ -137,7 +148,7 @@ def _check_facts(found: VadRows, facts: Mapping[str, Any], data: Path) -> None:
 def _fold_of(file: Path, facts: Mapping[str, Any], data: Path) -> str:
     """``k_fold/1``, as it was recorded when the file was written."""
     refuse_unknown(
-        file, facts, "make it with python -m emo_fairseq.protocols.sweep --folds PROTOCOL"
+        file, facts, "make it with python -m emo_fairseq.experiments.sweep --folds PROTOCOL"
     )
     name = read_corpus(data).name
     scored_elsewhere = (facts.get("set") or {}).get("data")

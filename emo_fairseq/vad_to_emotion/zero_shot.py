@@ -2,7 +2,7 @@
 
 A model of natural language inference says whether a premise entails a hypothesis. With the text as
 the premise, the hypotheses say that its speaker is low, in the middle or high on an axis (the
-zero-shot classification of Yin et al. 2019); their probabilities of entailment, normalised over the
+zero-shot classification of Yin et al. 2019); their probabilities of entailment, normalized over the
 three, weigh the values 0, 1/2 and 1. Nothing is trained on the corpus, and nothing is kept.
 """
 

@@ -60,7 +60,7 @@ def commands(args: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
     folds, whole = runs / "folds", runs / "whole"
     split = ["--split", args.split]
     for place, more in ((folds, ["--folds", PROTOCOL]), (whole, split)):
-        yield "emo_fairseq.protocols.sweep", [*sweep, *more, *jobs, str(place), *options, *metric]
+        yield "emo_fairseq.experiments.sweep", [*sweep, *more, *jobs, str(place), *options, *metric]
     said, (test,) = _of_runs(folds, args.n_folds), _of_runs(whole, 1)
     where, fitted = ["--data", data], str(runs / "forest.skops")
     yield forest, ["fit", *where, "--output", fitted, "--predictions", *said]

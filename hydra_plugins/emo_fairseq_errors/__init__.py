@@ -13,7 +13,7 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from data_prep.yaml_messages import yaml_sentence
+from data_prep.files.documents import yaml_sentence
 
 _COMMAND = "fairseq-hydra-train"
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"

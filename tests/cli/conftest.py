@@ -1,91 +1,43 @@
-"""The command line as tests use it: in process for speed, in processes where it matters.
+"""The tools that the command starts, run in the test's own process: the same words, no imports."""
 
-Folders of tests are no packages: what tests need from here are fixtures.
-"""
-
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-import torch
-from fairseq_process import TOOLS, Finished, Running
-from in_process import PLAIN, TINY, TRAIN, run_tool, words
+from in_process import run_tool
+
+from emo_fairseq.cli import processes
+
+_TOOLS = {"fairseq-train": "fairseq_cli.train", "fairseq-validate": "fairseq_cli.validate"}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Models this small are slower on several threads, the more so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the tools said, one after the other; they are what ``processes.run`` would start."""
+    said: list[str] = []
+
+    def run(words: Sequence[str]) -> int:
+        processes.show(words)
+        name = Path(words[0]).name
+        if name in _TOOLS:
+            # Few threads, few workers: what tests add to what the command writes.
+            said.append(run_tool(_TOOLS[name], name, *map(Path, words[1:]), "--num-workers 0"))
+            return 0
+        _, _, module, *rest = words
+        return int(importlib.import_module(module).main(rest))
+
+    monkeypatch.setattr(processes, "run", run)
+    return said
 
 
-@pytest.fixture(scope="session")
-def commands() -> dict[str, str]:
-    """Options that the commands ``train`` and ``validate`` begin with."""
-    return {"train": f"{TRAIN} {TINY}", "validate": PLAIN}
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run ``emotion-recognize`` with these words; returns what it wrote. It has to succeed."""
+    from emo_fairseq.cli.__main__ import main
 
-
-@pytest.fixture(scope="session")
-def fairseq() -> Callable[..., Finished]:
-    """Run fairseq-train or -validate in this process: ``fairseq("train", options, ...)``.
-
-    Words of the command line are given as strings, split as a shell does, or as paths.
-    """
-
-    def run(tool: str, *options: str | Path) -> Finished:
-        return Finished(0, run_tool(TOOLS[tool], f"fairseq-{tool}", *options), "")
+    def run(*words: object, code: int = 0) -> str:
+        assert main([str(word) for word in words]) == code, capsys.readouterr().err
+        return capsys.readouterr().out
 
     return run
-
-
-@pytest.fixture
-def fairseq_process(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start a command in a process of its own, in `tmp_path`; killed if the test leaves it."""
-    started: list[Running] = []
-
-    def start(tool: str, *options: str | Path) -> Running:
-        name = f"{tool}-{len(started)}"
-        started.append(Running(tool, words(options), tmp_path, name))
-        return started[-1]
-
-    yield start
-    for running in started:
-        running.kill()
-
-
-@pytest.fixture
-def run(
-    fairseq_process: Callable[..., Running], commands: dict[str, str]
-) -> Callable[..., Finished]:
-    """Run fairseq-train or -validate in a process of its own, to its end."""
-
-    def run_to_end(tool: str, *options: str | Path) -> Finished:
-        return fairseq_process(tool, commands[tool], *options).wait()
-
-    return run_to_end
-
-
-Train = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def trained(
-    toy_corpus: Path,
-    fairseq: Callable[..., Finished],
-    commands: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Train:
-    """A checkpoint trained on the toy corpus with these options; the same options train once."""
-    done: dict[str, Path] = {}
-
-    def train(options: str) -> Path:
-        if options not in done:
-            folder = tmp_path_factory.mktemp("trained")
-            place = f"--data {toy_corpus} --save-dir {folder}"
-            fairseq("train", commands["train"], place, options)
-            done[options] = folder / "checkpoint_last.pt"
-        return done[options]
-
-    return train

@@ -19,7 +19,7 @@ from emo_fairseq.criterions.emotion_regression import (
     EmotionRegressionCriterion,
 )
 from emo_fairseq.models.roberta_emo import EmotionOutput
-from emo_fairseq.targets import TARGETS
+from emo_fairseq.types import TARGETS
 
 LABELS = ["neutral", "sad", "angry", "happy"]
 COUNTS = [40, 10, 5, 20]

@@ -13,8 +13,11 @@ from fairseq.logging import metrics as fairseq_metrics
 from fairseq.tasks.fairseq_task import StatefulContainer
 from torch import Tensor, nn
 
-from data_prep.fit_prototypes import fit_prototypes
-from data_prep.prototypes import PROTOTYPES_FILE, write_prototypes
+from data_prep.commands.fit_prototypes import fit_prototypes
+from data_prep.prototypes import (
+    PROTOTYPES_FILE,
+    write_prototypes,
+)
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.criterions.emotion_classification import (
     EmotionClassificationConfig,
@@ -30,10 +33,14 @@ from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.data.classes import Classes, target_of_classes
 from emo_fairseq.data.manifest import Split, truth_array
 from emo_fairseq.models.roberta_emo import EmotionOutput
-from emo_fairseq.targets import TARGETS, LabelledTarget, auxiliary_targets
 from emo_fairseq.tasks import teachers
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.resumed_state import changing_state
+from emo_fairseq.types import (
+    TARGETS,
+    LabeledTarget,
+    auxiliary_targets,
+)
 
 LABELS = ("neutral", "happy", "sad", "angry")
 SENTIMENTS = ("negative", "positive")
@@ -122,7 +129,7 @@ class Task:
             max_update=lambda: max_update, rows_of_a_step=lambda: rows_of_a_step
         )
         self.auxiliary = {
-            other.name: LabelledTarget(other, self._labels(other))
+            other.name: LabeledTarget(other, self._labels(other))
             for other in auxiliary_targets(auxiliary, self.target)
         }
         self.state = StatefulContainer()

@@ -28,7 +28,7 @@ from emo_fairseq.criterions.emotion_regression import (
     EmotionRegressionCriterion,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.targets import TARGETS
+from emo_fairseq.types import TARGETS
 
 ADDITIVE = {
     "cross_entropy": (classification, class_batch, {}),

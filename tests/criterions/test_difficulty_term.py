@@ -19,8 +19,11 @@ from torch import Tensor
 
 from data_prep.prototypes import read_prototypes
 from emo_fairseq.criterions.terms.difficulty import LEARNING
-from emo_fairseq.optim.parameter_options import weight_decay_scale
-from emo_fairseq.prototypes import moving_prototypes, prototype_distance
+from emo_fairseq.losses.prototypes import (
+    moving_prototypes,
+    prototype_distance,
+)
+from emo_fairseq.training.parameter_options import weight_decay_scale
 
 ROWS = range(12)
 V1 = {"supcon_weighting": "v1", "prototype_alpha": 3.0}

@@ -22,12 +22,12 @@ from term_cases import (
 )
 from torch import Tensor
 
-from emo_fairseq import predictions
 from emo_fairseq.criterions.emotion_distillation import (
     EmotionDistillationConfig,
     EmotionDistillationCriterion,
 )
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 
 ROWS = range(12)
 UNKNOWN = ("utt02", "utt10")  # to the teacher

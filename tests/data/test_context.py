@@ -13,16 +13,16 @@ from data_prep.schema import Utterance, read_manifest
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
-from emo_fairseq.data.dialogue import Neighbours
+from emo_fairseq.data.dialogue import Neighbors
 from emo_fairseq.errors import UsageError
 
 FIRST, LAST, PAD = 0, 2, 1
 TURNS = [[11, 12, 13], [21], [31, 32], [41, 42, 43, 44]]  # one dialogue
-NEIGHBOURS = [
-    Neighbours([], [1, 2, 3]),
-    Neighbours([0], [2, 3]),
-    Neighbours([1, 0], [3]),
-    Neighbours([2, 1, 0], []),
+NEIGHBORS = [
+    Neighbors([], [1, 2, 3]),
+    Neighbors([0], [2, 3]),
+    Neighbors([1, 0], [3]),
+    Neighbors([2, 1, 0], []),
 ]
 
 
@@ -36,7 +36,7 @@ class Source(list):  # type: ignore[type-arg]
 
 def leaf(
     max_tokens: int = 100,
-    neighbours: Sequence[Neighbours] = NEIGHBOURS,
+    neighbors: Sequence[Neighbors] = NEIGHBORS,
     present: Sequence[bool] = (True,) * 4,
     prefixes: Sequence[np.ndarray] = (NO_PREFIX,) * 4,
     pool_all: bool = False,
@@ -45,7 +45,7 @@ def leaf(
     source = Source(np.array([*turn, LAST]) for turn in turns)
     specials = SpecialIds()
     return ContextDataset(
-        source, np.array(present), neighbours, prefixes, specials, max_tokens, pool_all
+        source, np.array(present), neighbors, prefixes, specials, max_tokens, pool_all
     )
 
 
@@ -99,7 +99,7 @@ def test_the_focus_is_the_initial_token_and_the_current_turn() -> None:
 
 
 def test_the_focus_of_a_first_turn_and_of_a_lone_one() -> None:
-    dataset = leaf(neighbours=[Neighbours([], [])] * 4)
+    dataset = leaf(neighbors=[Neighbors([], [])] * 4)
     batch = dataset.collater([dataset[0], dataset[3]])
     assert torch.equal(batch["focus"], ~batch["padding_mask"])
 
@@ -137,7 +137,7 @@ def test_prefixes_belong_to_their_turns() -> None:
     assert dataset.sizes[2] == len(tokens)
 
 
-def test_speakers_names_are_tokenised_as_the_text_was(toy_corpus: Path) -> None:
+def test_speakers_names_are_tokenized_as_the_text_was(toy_corpus: Path) -> None:
     folder = toy_corpus / "text"
     tokenizer = load_text_tokenizer(folder)
     ross, nobody, again = speaker_prefixes(folder, ["ross", None, "ross"])

@@ -1,10 +1,10 @@
-"""Neighbouring turns: by turn number, inside one dialogue, the nearest first."""
+"""Neighboring turns: by turn number, inside one dialogue, the nearest first."""
 
 import numpy as np
 import pytest
 
 from data_prep.schema import Utterance
-from emo_fairseq.data.dialogue import Neighbours, find_hidden, find_neighbours
+from emo_fairseq.data.dialogue import Neighbors, find_hidden, find_neighbors
 
 
 def turn(dialogue: str | None, number: int | None) -> Utterance:
@@ -17,36 +17,36 @@ ALL = np.ones(len(ROWS), dtype=bool)
 
 
 def test_turns_are_ordered_by_number_and_the_nearest_come_first() -> None:
-    found = find_neighbours(ROWS, ALL, n_past=2, n_future=1)
-    assert found[0] == Neighbours(past=[2, 1], future=[3])
-    assert found[1] == Neighbours(past=[], future=[2])
-    assert found[3] == Neighbours(past=[0, 2], future=[])
+    found = find_neighbors(ROWS, ALL, n_past=2, n_future=1)
+    assert found[0] == Neighbors(past=[2, 1], future=[3])
+    assert found[1] == Neighbors(past=[], future=[2])
+    assert found[3] == Neighbors(past=[0, 2], future=[])
 
 
 def test_no_turn_of_another_dialogue_comes_in() -> None:
-    found = find_neighbours(ROWS, ALL, n_past=9, n_future=9)
-    assert found[4] == Neighbours(past=[], future=[5])
+    found = find_neighbors(ROWS, ALL, n_past=9, n_future=9)
+    assert found[4] == Neighbors(past=[], future=[5])
     assert {row for n in found[:4] for row in (*n.past, *n.future)} == {0, 1, 2, 3}
 
 
 def test_turns_that_say_nothing_are_passed_over() -> None:
     usable = ALL.copy()
     usable[2] = False  # turn 1
-    assert find_neighbours(ROWS, usable, 1, 1)[0] == Neighbours(past=[1], future=[3])
+    assert find_neighbors(ROWS, usable, 1, 1)[0] == Neighbors(past=[1], future=[3])
 
 
 @pytest.mark.parametrize("place", [(None, 1), ("a", None), (None, None)])
 def test_a_row_without_a_place_stands_alone(place: tuple[str | None, int | None]) -> None:
     rows = [turn("a", 0), turn(*place), turn("a", 2)]
-    found = find_neighbours(rows, np.ones(3, dtype=bool), 5, 5)
-    assert found[1] == Neighbours([], [])
-    assert found[0] == Neighbours([], [2])
+    found = find_neighbors(rows, np.ones(3, dtype=bool), 5, 5)
+    assert found[1] == Neighbors([], [])
+    assert found[0] == Neighbors([], [2])
 
 
 def test_two_rows_of_one_turn_are_refused() -> None:
     rows = [turn("a", 0), turn("a", 1), Utterance(id="twin", text="x", dialogue="a", turn=1)]
     with pytest.raises(ValueError, match="dialogue 'a': a_1 and twin are both turn 1"):
-        find_neighbours(rows, np.ones(3, dtype=bool), 1, 1)
+        find_neighbors(rows, np.ones(3, dtype=bool), 1, 1)
 
 
 def test_turns_of_another_set_are_told_where_they_are_asked_for() -> None:

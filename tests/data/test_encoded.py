@@ -12,7 +12,7 @@ from data_prep.features.frame_files import StoredFeatures, read_frames, write_fr
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.content import content_digest
 from emo_fairseq.data.context import NO_PREFIX, ContextDataset
-from emo_fairseq.data.dialogue import Neighbours
+from emo_fairseq.data.dialogue import Neighbors
 from emo_fairseq.data.encoded import EncodedDataset
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.waveform import WaveformDataset
@@ -41,7 +41,7 @@ def context(pool_all: bool = False) -> ContextDataset:
     return ContextDataset(
         source,
         np.array([True, False, True]),
-        [Neighbours([], []), Neighbours([0], []), Neighbours([1, 0], [])],
+        [Neighbors([], []), Neighbors([0], []), Neighbors([1, 0], [])],
         [NO_PREFIX] * 3,
         SpecialIds(),
         20,

@@ -13,10 +13,10 @@ import pytest
 import torch
 import yaml
 
+from data_prep.commands.fit_prototypes import main
+from data_prep.commands.folds import FOLDS_FOLDER
 from data_prep.features.stored import write_split
-from data_prep.fit_prototypes import main
-from data_prep.folds import FOLDS_FOLDER
-from data_prep.provenance import provenance_path
+from data_prep.manifest.provenance import provenance_path
 from data_prep.schema import read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.errors import UsageError
@@ -63,7 +63,7 @@ def test_a_set_has_its_rows_and_their_inputs(
     plain = make_task(folded, speech_input=speech_input)
     plain.load_dataset("train")
     task = make_task(folded, speech_input=speech_input, fold=f"{PROTOCOL}/3")
-    if speech_input == "log_mel":  # they are normalised by what is trained on
+    if speech_input == "log_mel":  # they are normalized by what is trained on
         task.state.frame_statistics["speech"] = plain.state.frame_statistics["speech"]
     whole = plain.dataset("train")
     place = {name: row for row, name in enumerate(whole.utterance_ids)}
@@ -108,7 +108,7 @@ def test_classes_that_a_set_lacks_are_warned_of(
 def test_context_does_not_cross_the_sets(
     folded: Path, make_task: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One dialogue through all rows: a turn's neighbours are those of its own set."""
+    """One dialogue through all rows: a turn's neighbors are those of its own set."""
     lines = (folded / "train.tsv").read_text().splitlines()
     header = lines[0].split("\t")
     changed = [lines[0]]
@@ -125,7 +125,7 @@ def test_context_does_not_cross_the_sets(
     n_hidden = sum(own and not before for before, own in pairwise(order))
     assert n_hidden > 0
     assert (
-        f"{n_hidden} rows of test have neighbouring turns in another set of the fold" in caplog.text
+        f"{n_hidden} rows of test have neighboring turns in another set of the fold" in caplog.text
     )
     caplog.clear()
     alone = make_task(folded, modality="text", fold=f"{PROTOCOL}/1")

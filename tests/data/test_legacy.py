@@ -177,7 +177,7 @@ def test_tokens_lie_below_data_raw(write_legacy: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "empty; tokenise the utterance again"),
+        ("", "empty; tokenize the utterance again"),
         ("\n \t", "empty"),
         ("0\tword\t2", "something other than token ids"),
         ("0\t1.5\t2", "something other than token ids"),

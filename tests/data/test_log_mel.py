@@ -10,8 +10,11 @@ import soundfile
 import torch
 
 from data_prep.audio.frames import log_mel
-from data_prep.extract_features import N_MELS, extract_log_mel
-from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames
+from data_prep.commands.extract_features import (
+    N_MELS,
+    extract_log_mel,
+)
+from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames
 from emo_fairseq.data.log_mel import ComputedFrames
 from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
@@ -86,11 +89,11 @@ def test_no_audio_at_all_is_refused() -> None:
         FrameStatistics.fit(ComputedFrames(nobody), n_utterances=5, seed=0)
 
 
-def test_normalised_frames_have_mean_0_and_deviation_1(
+def test_normalized_frames_have_mean_0_and_deviation_1(
     waveforms: Callable[..., WaveformDataset],
 ) -> None:
     frames = ComputedFrames(waveforms())
-    leaf = NormalisedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    leaf = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
     everything = torch.cat([leaf[row][0] for row in range(len(LENGTHS))])
     torch.testing.assert_close(everything.mean(dim=0), torch.zeros(N_MELS), atol=1e-4, rtol=0)
     deviation = everything.std(dim=0, correction=0)
@@ -99,16 +102,16 @@ def test_normalised_frames_have_mean_0_and_deviation_1(
 
 
 def test_loudness_is_kept(waveforms: Callable[..., WaveformDataset]) -> None:
-    """Not normalised by utterance: a louder one stays louder."""
+    """Not normalized by utterance: a louder one stays louder."""
     frames = ComputedFrames(waveforms())
-    leaf = NormalisedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    leaf = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
     levels = [float(leaf[row][0].mean()) for row in range(len(LENGTHS))]
     assert levels == sorted(levels)
 
 
 def test_a_batch_is_padded(waveforms: Callable[..., WaveformDataset]) -> None:
     frames = ComputedFrames(waveforms())
-    leaf = NormalisedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    leaf = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
     batch = leaf.collater([leaf[3], leaf[0], leaf[5]])
     assert batch["frames"].shape == (3, 23, N_MELS)
     assert (~batch["padding_mask"]).sum(dim=1).tolist() == [23, 1, 1]

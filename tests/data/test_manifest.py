@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.schema import ManifestError, Utterance
+from data_prep.errors import ManifestError
+from data_prep.schema import Utterance
 from emo_fairseq.data.manifest import (
     Split,
     check_data_dir,
@@ -18,7 +19,7 @@ from emo_fairseq.data.manifest import (
     truth_array,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.targets import TARGETS
+from emo_fairseq.types import TARGETS
 
 BOTH = ("text", "speech")
 
@@ -91,15 +92,15 @@ def test_rows_without_truth_or_input_are_left_out_and_named(
         Utterance(id="text", text="b", emotion="sad"),
         Utterance(id="speech", audio="c.wav", emotion="sad"),
         Utterance(id="silent", emotion="sad"),
-        *(Utterance(id=f"unlabelled{n}", text="e", audio="e.wav") for n in range(7)),
+        *(Utterance(id=f"unlabeled{n}", text="e", audio="e.wav") for n in range(7)),
         Utterance(id="nothing"),
     )
     with caplog.at_level(logging.WARNING):
         rows = select_rows(split, TARGETS["emotion"], present(split, *BOTH))
     assert rows.tolist() == [0, 1, 2]
-    unlabelled, silent = (record.getMessage() for record in caplog.records)
-    assert unlabelled.startswith("train.tsv: 8 rows left out, no emotion: unlabelled0, ")
-    assert unlabelled.endswith("unlabelled4, ...")
+    unlabeled, silent = (record.getMessage() for record in caplog.records)
+    assert unlabeled.startswith("train.tsv: 8 rows left out, no emotion: unlabeled0, ")
+    assert unlabeled.endswith("unlabeled4, ...")
     assert silent == "train.tsv: 1 rows left out, neither of text, speech: silent"
 
 

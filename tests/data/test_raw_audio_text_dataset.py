@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from data_prep.commands.tokenize_text import load_text_tokenizer
 from data_prep.schema import Utterance, read_manifest
-from data_prep.tokenize_text import load_text_tokenizer
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.errors import UsageError
 

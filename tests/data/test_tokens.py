@@ -10,7 +10,7 @@ import torch
 from data_prep.features.stored import rows_digest
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import PAD, SpecialIds, TokenFolder, sequence_digest, write_tokens
-from emo_fairseq.data.tokens import TokenDataset, open_binarised
+from emo_fairseq.data.tokens import TokenDataset, open_binarized
 from emo_fairseq.errors import UsageError
 
 FIRST, LAST = 0, 2
@@ -47,7 +47,7 @@ def test_boundary_ids_inside_a_row_stay() -> None:
     assert tokens.tolist() == [FIRST, 7, LAST, LAST, FIRST, 8, LAST]
 
 
-def test_other_boundary_ids_are_honoured() -> None:
+def test_other_boundary_ids_are_honored() -> None:
     specials = SpecialIds(init=5, separator=6)
     leaf = TokenDataset([np.array([0, 7, 2])], np.array([3]), np.array([True]), specials, 10)
     assert leaf[0][0].tolist() == [5, 0, 7, 2, 6]
@@ -108,10 +108,10 @@ def test_a_padding_id_in_the_text_is_no_padding() -> None:
     assert not leaf.collater([leaf[0]])["padding_mask"].any()
 
 
-def test_binarised_rows_come_back(tmp_path: Path) -> None:
+def test_binarized_rows_come_back(tmp_path: Path) -> None:
     rows = [np.array([4, 5, LAST]), np.array([LAST]), np.array([6, 7, 8, LAST])]
     write_tokens(tmp_path / "train", rows, vocab_size=10)
-    source = open_binarised(tmp_path, "train", ROWS[:3])
+    source = open_binarized(tmp_path, "train", ROWS[:3])
     lengths, present = np.asarray(source.sizes), np.ones(3, dtype=bool)
     leaf = TokenDataset(source, lengths, present, SpecialIds(), 10)
     assert [leaf[row][0].tolist() for row in range(3)] == [
@@ -127,25 +127,25 @@ def test_rows_that_do_not_match_the_manifest_are_refused(tmp_path: Path) -> None
     write_tokens(folder / "train", [np.array([4, LAST])] * 3, vocab_size=10)
     message = r"train\.idx: 3 rows, but the manifest has 4; run `python -m data_prep.tokenize_text"
     with pytest.raises(UsageError, match=message):
-        open_binarised(folder, "train", ROWS)
+        open_binarized(folder, "train", ROWS)
 
 
 def test_a_split_without_tokens_is_refused(tmp_path: Path) -> None:
     message = r"speech.train\.bin: not there; run `python -m data_prep.tokenize_speech"
     with pytest.raises(UsageError, match=message):
-        open_binarised(tmp_path / "speech", "train", ROWS)
+        open_binarized(tmp_path / "speech", "train", ROWS)
 
 
-def test_texts_that_changed_after_tokenisation_are_refused(tmp_path: Path) -> None:
+def test_texts_that_changed_after_tokenization_are_refused(tmp_path: Path) -> None:
     folder = TokenFolder(tmp_path / "text", settings={})
     with folder.locked():
         folder.replace_tokenizer({"dict.txt": DICTIONARY}, vocab_size=10)
         digest = sequence_digest((row.id, row.text) for row in ROWS)
         folder.write_split("train", digest, [np.array([4, LAST])] * 4, missing=0)
-    assert len(open_binarised(tmp_path / "text", "train", ROWS)) == 4
+    assert len(open_binarized(tmp_path / "text", "train", ROWS)) == 4
     edited = [*ROWS[:3], Utterance(id="u3", text="other words")]
     with pytest.raises(UsageError, match=r"texts of the manifest have changed since; run"):
-        open_binarised(tmp_path / "text", "train", edited)
+        open_binarized(tmp_path / "text", "train", edited)
 
 
 def test_codes_of_other_audio_are_refused(tmp_path: Path) -> None:
@@ -154,6 +154,6 @@ def test_codes_of_other_audio_are_refused(tmp_path: Path) -> None:
     with folder.locked():
         folder.replace_tokenizer({"dict.txt": DICTIONARY}, vocab_size=10)
         folder.write_split("train", "", [np.array([4, LAST])] * 3, 0, rows_digest(rows))
-    assert len(open_binarised(tmp_path / "speech", "train", rows)) == 3
+    assert len(open_binarized(tmp_path / "speech", "train", rows)) == 3
     with pytest.raises(UsageError, match=r"audio of the manifest have changed since; run"):
-        open_binarised(tmp_path / "speech", "train", rows[::-1])
+        open_binarized(tmp_path / "speech", "train", rows[::-1])

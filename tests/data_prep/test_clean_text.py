@@ -1,6 +1,6 @@
 import pytest
 
-from data_prep.clean_text import normalise_text
+from data_prep.manifest.cells import normalize_text
 
 
 @pytest.mark.parametrize(
@@ -24,5 +24,5 @@ from data_prep.clean_text import normalise_text
     ],
 )
 def test_text_as_shipped_becomes_text_as_expected(shipped: str, expected: str) -> None:
-    assert normalise_text(shipped) == expected
-    assert normalise_text(expected) == expected
+    assert normalize_text(shipped) == expected
+    assert normalize_text(expected) == expected

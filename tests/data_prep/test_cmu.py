@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from video_clips import write_video
 
-from data_prep import cmu_mosei, cmu_mosi
-from data_prep.cmu_mosei import CMU_MOSEI
-from data_prep.cmu_mosi import CMU_MOSI
+from data_prep.commands.validate import validate
+from data_prep.corpora import (
+    cmu_mosei,
+    cmu_mosi,
+)
+from data_prep.corpora.cmu_mosei import CMU_MOSEI
+from data_prep.corpora.cmu_mosi import CMU_MOSI
 from data_prep.corpora.mmsa import prepare_mmsa
 from data_prep.corpora.mmsa_labels import RULE
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.validate import validate
 
 HEADER = ("video_id", "clip_id", "text", "label", "label_T", "label_A", "label_V")
 # video, clip, text, label, annotation, mode

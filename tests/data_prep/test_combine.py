@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from data_prep.combine import combine, main
-from data_prep.fit_prototypes import fit_prototypes
+from data_prep.commands.combine import (
+    combine,
+    main,
+)
+from data_prep.commands.fit_prototypes import fit_prototypes
+from data_prep.commands.validate import validate
+from data_prep.corpora.toy import make_toy
 from data_prep.schema import (
     Corpus,
     DroppedRow,
@@ -17,8 +22,6 @@ from data_prep.schema import (
     read_manifest,
     write_corpus,
 )
-from data_prep.toy import make_toy
-from data_prep.validate import validate
 
 WriteSound = Callable[..., Path]
 Splits = dict[str, list[Utterance]]
@@ -239,7 +242,7 @@ def test_twice_the_same_bytes(two: list[Path], recordings: list[str], tmp_path: 
 def test_audio_is_found_through_links(
     two: list[Path], recordings: list[str], tmp_path: Path
 ) -> None:
-    """`..` from a linked folder leads to the neighbours of what it links to."""
+    """`..` from a linked folder leads to the neighbors of what it links to."""
     (tmp_path / "far" / "away").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
     assert run(tmp_path / "link" / "out", *two, *recordings) == 0

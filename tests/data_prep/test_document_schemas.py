@@ -9,11 +9,11 @@ import pytest
 import yaml
 from document_mutations import mutations
 
-from data_prep.documents import dump_yaml
+from data_prep.errors import ManifestError
 from data_prep.features import stored
-from data_prep.folding.file import read_folds
+from data_prep.files.documents import dump_yaml
+from data_prep.folds.file import read_folds
 from data_prep.prototypes import read_prototypes
-from data_prep.records import ManifestError
 from data_prep.tokens import folder as token_folder
 from data_prep.tokens.folder import load_symbols
 

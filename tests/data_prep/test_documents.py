@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic import Field
 
-from data_prep.documents import (
+from data_prep.errors import ManifestError
+from data_prep.files.documents import (
     MAX_DEPTH,
     Document,
     FileName,
@@ -22,7 +23,6 @@ from data_prep.documents import (
     parse_json,
     parse_yaml,
 )
-from data_prep.records import ManifestError
 
 REMEDY = "write it again"
 

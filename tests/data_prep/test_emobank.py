@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.emobank import main, prepare_emobank
+from data_prep.commands.validate import validate
+from data_prep.corpora.emobank import (
+    main,
+    prepare_emobank,
+)
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.validate import validate
 
 ROWS = [
     "a_1,train,1.0,3.0,5.0,Hello",

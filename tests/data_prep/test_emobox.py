@@ -8,11 +8,14 @@ import pytest
 import soundfile
 
 from data_prep.audio.segment import audio_of
-from data_prep.emobox import main, prepare_emobox
-from data_prep.folds import read_folds
-from data_prep.inspect_corpus import inspect
+from data_prep.commands.folds import read_folds
+from data_prep.commands.inspect_corpus import inspect
+from data_prep.commands.validate import validate
+from data_prep.corpora.emobox import (
+    main,
+    prepare_emobox,
+)
 from data_prep.schema import Corpus, read_corpus, read_manifest
-from data_prep.validate import validate
 
 WriteSound = Callable[..., Path]
 LABELS = {"neu": "Neutral", "hap": "Happy", "exc": "Happy", "ang": " Angry\n"}

@@ -2,10 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.emorynlp import main, parse_speakers, prepare_emorynlp
+from data_prep.commands.validate import validate
+from data_prep.corpora.emorynlp import (
+    main,
+    parse_speakers,
+    prepare_emorynlp,
+)
+from data_prep.manifest.summary import print_summary
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.summary import print_summary
-from data_prep.validate import validate
 
 HEADER = "Utterance,Speaker,Emotion,Scene_ID,Utterance_ID,Season,Episode,Start_Time,End_Time"
 TIMES = "00:00:02.877,00:00:07.548"

@@ -15,11 +15,16 @@ import transformers
 from pretrained import tiny_checkpoints
 
 from data_prep.audio.loading import load_audio
-from data_prep.extract_features import N_MELS, extract_log_mel, frames_of, main
+from data_prep.commands.extract_features import (
+    N_MELS,
+    extract_log_mel,
+    frames_of,
+    main,
+)
+from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.features.frame_files import StoredFeatures
 from data_prep.features.stored import open_features, read_card
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus, write_manifest
-from data_prep.tokenize_text import tokenize_with_hf
 from emo_fairseq import pretrained
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 

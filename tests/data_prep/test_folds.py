@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.folding.file import render_folds
-from data_prep.folds import (
+from data_prep.commands.folds import (
     FOLDS_FOLDER,
     PROTOCOLS,
     FoldOptions,
@@ -21,8 +20,18 @@ from data_prep.folds import (
     write_corpus_with_folds,
     write_folds,
 )
-from data_prep.ravdess import ACTORS, fold_actors
-from data_prep.schema import SPLITS, Corpus, ManifestError, Utterance, write_corpus
+from data_prep.corpora.ravdess import (
+    ACTORS,
+    fold_actors,
+)
+from data_prep.errors import ManifestError
+from data_prep.folds.file import render_folds
+from data_prep.schema import (
+    SPLITS,
+    Corpus,
+    Utterance,
+    write_corpus,
+)
 
 
 def dyads(sessions: int = 5, turns: int = 4) -> list[Utterance]:
@@ -387,7 +396,7 @@ def test_a_speaker_in_two_sessions_is_refused_on_writing(tmp_path: Path) -> None
     assert not (tmp_path / FOLDS_FOLDER).exists()
 
 
-def test_turns_parted_from_their_neighbours_are_said(
+def test_turns_parted_from_their_neighbors_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Fold 1 tests s1_F: her eight turns and his eight stand beside each other."""
@@ -456,7 +465,7 @@ def test_the_command_says_what_is_in_the_sets(
     capsys.readouterr()
     assert main([str(data_dir), "--protocol", "seed_sessions"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[1].split() == ["fold", "train", "labelled", "valid", "labelled", "test", "labelled"]
+    assert out[1].split() == ["fold", "train", "labeled", "valid", "labeled", "test", "labeled"]
     assert out[2].split() == ["1", "48", "36", "16", "12", "16", "12", "tests", "s5"]
     assert out[-1] == f"train with: --data {data_dir} --fold seed_sessions/1"
 

@@ -3,10 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.goemotions import main, prepare_goemotions, unquoted
+from data_prep.commands.validate import validate
+from data_prep.corpora.goemotions import (
+    main,
+    prepare_goemotions,
+    unquoted,
+)
+from data_prep.manifest.summary import print_summary
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.summary import print_summary
-from data_prep.validate import validate
 
 EMOTIONS = ["admiration", "anger", "annoyance", "joy", "surprise", "neutral"]
 EKMAN = {"anger": ["anger", "annoyance"], "joy": ["joy", "admiration"], "surprise": ["surprise"]}

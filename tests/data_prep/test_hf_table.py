@@ -12,14 +12,17 @@ import pytest
 import soundfile
 import yaml
 
+from data_prep.commands.hf_table import (
+    STORED_NOTE,
+    main,
+)
+from data_prep.commands.validate import validate
 from data_prep.features.stored import open_features
 from data_prep.files.suffixes import suffix_of
-from data_prep.hf_table import STORED_NOTE, main
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from data_prep.tables.hf_cells import as_frames, as_sound
 from data_prep.tables.hf_columns import map_columns, map_features
 from data_prep.tables.hf_files import find_shards
-from data_prep.validate import validate
 
 WriteSound = Callable[..., Path]
 WIDTH = 6

@@ -8,12 +8,12 @@ import hf_folders
 import pytest
 import transformers
 
+from data_prep.commands.tokenize_text import main
 from data_prep.schema import Corpus, Utterance, write_corpus
-from data_prep.tokenize_text import main
 from data_prep.tokens.folder import SpecialIds, read_card, special_ids
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from emo_fairseq.data.tokens import open_binarised
+from emo_fairseq.data.tokens import open_binarized
 from emo_fairseq.data.vocabulary import read_vocabulary
 
 TEXTS = ["so what do you say", None, "no no no", "Ünseen §"]
@@ -37,7 +37,7 @@ def test_rows_are_the_models_own_ids(
     model = hf_folders.build(tmp_path / "model", family)
     assert main([str(data_dir), "--bpe", f"hf:{model}"]) == 0
     rows = [Utterance(id=f"u{n}", text=text, emotion="joy") for n, text in enumerate(TEXTS)]
-    source = open_binarised(data_dir / "text", "train", rows)
+    source = open_binarized(data_dir / "text", "train", rows)
     reference = transformers.AutoTokenizer.from_pretrained(model)
     for tokens, text in zip(source, TEXTS, strict=True):
         assert [specials.init, *tokens.tolist()] == reference(text or "")["input_ids"]

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.validate import validate
+from data_prep.corpora.iemocap import (
+    CLASSES,
+    main,
+    prepare_iemocap,
+)
 from data_prep.corpora.iemocap_counts import FOUR_CLASS, FULL
-from data_prep.iemocap import CLASSES, main, prepare_iemocap
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
-from data_prep.validate import validate
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]"
 # dialogue -> (turn, start, label, bracket); Session1 holds what is odd in the release.

@@ -6,9 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.folds import ALL, Folds, write_folds
-from data_prep.inspect_corpus import MEMORY, main, sound_digests
-from data_prep.inspect_plots import bin_edges, label_shares
+from data_prep.commands.folds import (
+    ALL,
+    Folds,
+    write_folds,
+)
+from data_prep.commands.inspect_corpus import (
+    MEMORY,
+    main,
+    sound_digests,
+)
+from data_prep.commands.inspect_plots import (
+    bin_edges,
+    label_shares,
+)
 from data_prep.schema import Corpus, Utterance, write_corpus
 
 WriteSound = Callable[..., Path]
@@ -155,7 +166,7 @@ def test_folds_that_share_speakers_are_an_error(
     assert f"error: {data}: 1 kind of leak\n" in err
 
 
-def test_shares_are_of_the_labelled_rows() -> None:
+def test_shares_are_of_the_labeled_rows() -> None:
     rows = [Utterance("a", emotion="sad"), Utterance("b", emotion="sad"), Utterance("c")]
     assert label_shares("emotion", ("glad", "sad"), rows) == [0.0, 1.0]
     assert label_shares("emotion", ("glad",), []) == [0.0]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from data_prep.commands.validate import validate
 from data_prep.features.layouts import open_foreign
 from data_prep.features.stored import (
     content_of,
@@ -26,7 +27,6 @@ from data_prep.tokens.folder import TokenFolder, read_symbols, sequence_digest
 from data_prep.tokens.opened import check_tokens
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.token_files import check_token_files
-from data_prep.validate import validate
 
 Damage = Callable[[Path], object]
 LENGTHS = (3, 0, 1, 4)

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.cells import find_label_fault
-from data_prep.folds import main as make_folds
-from data_prep.hf_table import main as prepare_published
-from data_prep.inspect_corpus import main as inspect
-from data_prep.labels import check_counts, check_folds, sort_labels
+from data_prep.commands.folds import main as make_folds
+from data_prep.commands.hf_table import main as prepare_published
+from data_prep.commands.inspect_corpus import main as inspect
+from data_prep.commands.table import main as prepare
+from data_prep.commands.validate import main as validate
+from data_prep.manifest.cells import find_label_fault
+from data_prep.manifest.labels import (
+    check_counts,
+    check_folds,
+    sort_labels,
+)
+from data_prep.manifest.summary import main as summarize
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.summary import main as summarise
-from data_prep.table import main as prepare
-from data_prep.validate import main as validate
 
 UNLEARNED = "in test, and not in train, where no model can learn it"
 ONE_CLASS = "is the only class there is: there is nothing to classify, and a training refuses it"
@@ -100,7 +104,7 @@ def test_every_command_that_shows_a_data_dir_warns(
     out = str(tmp_path / "out")
     for command, words in (
         (prepare, words_for(table)),
-        (summarise, [out]),
+        (summarize, [out]),
         (inspect, [out]),
         (validate, [out]),
     ):

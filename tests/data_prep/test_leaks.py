@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.leaks import ERROR, NOTE, find_leaks, find_twins, same_size
+from data_prep.manifest.leaks import (
+    ERROR,
+    NOTE,
+    find_leaks,
+    find_twins,
+    same_size,
+)
 from data_prep.schema import Corpus, Utterance
 
 

@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 from video_clips import write_video
 
+from data_prep.commands.validate import validate
+from data_prep.corpora.meld import (
+    COLUMNS,
+    main,
+    prepare_meld,
+)
 from data_prep.corpora.meld_clips import BAD_CLIPS, FOLDERS, MAX_SECONDS, clip_of
-from data_prep.meld import COLUMNS, main, prepare_meld
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.validate import validate
 
 HEADER = ["Sr No.", *COLUMNS]
 # split: (text, speaker, emotion, sentiment, dialogue, utterance)

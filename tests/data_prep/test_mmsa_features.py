@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import yaml
 
+from data_prep.commands.mmsa_features import (
+    main,
+    unpack_features,
+)
+from data_prep.commands.validate import validate
 from data_prep.features.mmsa_pickle import load_pickle
 from data_prep.features.stored import open_features, read_card
-from data_prep.mmsa_features import main, unpack_features
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
-from data_prep.validate import validate
 
 SPLITS = {"train": ["a", "b", "c", "d"], "valid": ["e"], "test": ["f", "g"]}
 T, WIDTHS = 6, {"audio": 3, "vision": 2}

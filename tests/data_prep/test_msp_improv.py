@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.validate import validate
+from data_prep.corpora.msp_improv import (
+    main,
+    prepare_msp_improv,
+)
 from data_prep.corpora.msp_improv_rows import FULL
-from data_prep.msp_improv import main, prepare_msp_improv
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
-from data_prep.validate import validate
 
 # clip -> (class, A, V, D); the first has workers' lines, one of them twice
 CLIPS = {

@@ -7,10 +7,13 @@ import pytest
 
 from data_prep.audio.decoding import Reader
 from data_prep.audio.opening import open_audio
+from data_prep.commands.validate import validate
+from data_prep.corpora.msp_podcast import (
+    main,
+    prepare_msp_podcast,
+)
 from data_prep.corpora.msp_podcast_table import COLUMNS, LABELS
-from data_prep.msp_podcast import main, prepare_msp_podcast
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
-from data_prep.validate import validate
 
 ROWS = [
     "MSP-PODCAST_0001_0008.wav,N,2.2,4.0,2.5,30,Male,Train",

@@ -2,7 +2,10 @@ import argparse
 
 import pytest
 
-from data_prep.number_types import positive_int, positive_number
+from data_prep.commands.number_types import (
+    positive_int,
+    positive_number,
+)
 
 
 def test_counts_start_at_one() -> None:

@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data_prep.commands.fit_prototypes import (
+    fit_prototypes,
+    main,
+)
+from data_prep.corpora.toy import make_toy
 from data_prep.corpora.toy_chances import DOMINANCE, QUADRANTS
-from data_prep.fit_prototypes import fit_prototypes, main
+from data_prep.errors import ManifestError
 from data_prep.prototypes import (
     PUBLISHED,
     Centroid,
@@ -25,8 +30,13 @@ from data_prep.prototypes import (
     read_prototypes,
     write_prototypes,
 )
-from data_prep.schema import AXES, Corpus, ManifestError, Utterance, read_corpus, write_corpus
-from data_prep.toy import make_toy
+from data_prep.schema import (
+    AXES,
+    Corpus,
+    Utterance,
+    read_corpus,
+    write_corpus,
+)
 
 NAMES = ("neutral", "happy", "sad", "angry")
 NAN = float("nan")
@@ -74,14 +84,14 @@ def write_data_dir(
     return folder
 
 
-def around(centres: dict[str, Any], flipped: Sequence[int] = ()) -> Rows:
-    """Two rows around each centre; the `flipped` axes turned round."""
+def around(centers: dict[str, Any], flipped: Sequence[int] = ()) -> Rows:
+    """Two rows around each center; the `flipped` axes turned round."""
     return [
         (
             label,
-            [round(1 - x if i in flipped else x, 6) + step * (i + 1) for i, x in enumerate(centre)],
+            [round(1 - x if i in flipped else x, 6) + step * (i + 1) for i, x in enumerate(center)],
         )
-        for label, centre in centres.items()
+        for label, center in centers.items()
         for step in (-0.01, 0.01)
     ]
 
@@ -527,8 +537,8 @@ def test_the_toy_corpus(tmp_path: Path) -> None:
     assert found.warnings == ()
     assert found.labels == read_corpus(tmp_path).labels["emotion"]
     for name, (positive, high) in QUADRANTS.items():
-        centre = [0.75 if positive else 0.25, 0.75 if high else 0.25, DOMINANCE[name]]
+        center = [0.75 if positive else 0.25, 0.75 if high else 0.25, DOMINANCE[name]]
         assert found.array([name])[0] == pytest.approx(
-            centre, abs=0.06
+            center, abs=0.06
         )  # 0.07 / sqrt(20), 3.8 times
     assert 0.05 < found.quantiles["all"]["0.5"] < 0.15

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.provenance import (
+from data_prep.errors import ManifestError
+from data_prep.manifest.provenance import (
     SELECTED,
     TRAINED,
     Provenance,
@@ -16,7 +17,7 @@ from data_prep.provenance import (
     seen_rows,
     write_beside,
 )
-from data_prep.records import ManifestError, Utterance
+from data_prep.manifest.records import Utterance
 
 ROWS = [Utterance(f"dia0_utt{n}") for n in range(6)]
 COMBINED = [replace(row, id=f"meld/{row.id}", corpus="meld") for row in ROWS]

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.folds import read_folds
-from data_prep.ravdess import N_FOLDS, fold_actors, main, prepare_ravdess
+from data_prep.commands.folds import read_folds
+from data_prep.commands.validate import validate
+from data_prep.corpora.ravdess import (
+    N_FOLDS,
+    fold_actors,
+    main,
+    prepare_ravdess,
+)
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.validate import validate
 
 
 @pytest.fixture

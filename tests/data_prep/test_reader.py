@@ -8,9 +8,20 @@ from typing import Any
 
 import pytest
 
-from data_prep.cells import file_stem, find_id_fault, read_text
-from data_prep.manifest import read_manifest, write_manifest
-from data_prep.records import REQUIRED_COLUMNS, ManifestError, Utterance
+from data_prep.errors import ManifestError
+from data_prep.manifest.cells import (
+    file_stem,
+    find_id_fault,
+    read_text,
+)
+from data_prep.manifest.records import (
+    REQUIRED_COLUMNS,
+    Utterance,
+)
+from data_prep.manifest.tsv import (
+    read_manifest,
+    write_manifest,
+)
 from data_prep.tables.reader import TableFormat, class_name, open_table, plain, read_table
 
 
@@ -210,11 +221,11 @@ def test_a_file_name_for_any_id_is_one_short_component() -> None:
 
 
 def test_text_of_windows_is_repaired_where_that_is_asked_for() -> None:
-    assert read_text("don\x92t", normalise=True) == "don't"
+    assert read_text("don\x92t", normalize=True) == "don't"
     with pytest.raises(ValueError, match="U\\+0092"):
         read_text("don\x92t")
     with pytest.raises(ValueError, match="U\\+0000"):
-        read_text("no\0 repair", normalise=True)
+        read_text("no\0 repair", normalize=True)
     assert read_text(" \u00a0 ") is None
 
 

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from document_mutations import mutations
 
+from data_prep.errors import ManifestError
 from data_prep.schema import (
     AXES,
     REQUIRED_COLUMNS,
     Corpus,
     DroppedRow,
-    ManifestError,
     Utterance,
     read_corpus,
     read_manifest,
@@ -310,7 +310,7 @@ def test_a_run_that_dies_leaves_no_corpus_yaml(
         if path.name == "test.tsv":
             raise OSError("disk full")
 
-    monkeypatch.setattr("data_prep.corpus_card.write_atomically", full_disk)
+    monkeypatch.setattr("data_prep.manifest.corpus_card.write_atomically", full_disk)
     with pytest.raises(OSError, match="disk full"):
         write_corpus(tmp_path, corpus(), splits())
     with pytest.raises(ManifestError, match=r"no corpus\.yaml"):

@@ -9,13 +9,16 @@ import soundfile
 import three_tones
 
 from data_prep.audio.segment import AudioSegment, as_segment, audio_digests, audio_of
-from data_prep.extract_features import extract_log_mel, frames_of
+from data_prep.commands.extract_features import (
+    extract_log_mel,
+    frames_of,
+)
+from data_prep.commands.tokenize_speech import tokenize_with_kmeans
+from data_prep.corpora.toy import make_toy
 from data_prep.features.stored import open_features, read_card
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
-from data_prep.tokenize_speech import tokenize_with_kmeans
 from data_prep.tokens.folder import sequence_digest
 from data_prep.tokens.sounds import speech_job
-from data_prep.toy import make_toy
 
 
 @pytest.fixture

@@ -13,13 +13,17 @@ import pytest
 import soundfile
 import three_tones
 
-from data_prep import hf_table, table
 from data_prep.audio.segment import audio_of
-from data_prep.combine import combine
-from data_prep.corpus_card import count_split
+from data_prep.commands import (
+    hf_table,
+    table,
+)
+from data_prep.commands.combine import combine
+from data_prep.commands.validate import validate
+from data_prep.errors import ManifestError
+from data_prep.manifest.corpus_card import count_split
 from data_prep.schema import (
     Corpus,
-    ManifestError,
     Utterance,
     read_corpus,
     read_manifest,
@@ -27,7 +31,6 @@ from data_prep.schema import (
 )
 from data_prep.tables.audformat import with_units
 from data_prep.tables.segments import parse_seconds, time_field
-from data_prep.validate import validate
 
 BASE = ("--name", "x", "--column", "id=id", "--column", "audio=file", "--split-column", "split")
 TIMES = ("--column", "start=start", "--column", "end=end")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.errors import ManifestError
 from data_prep.features.stored import rows_digest
-from data_prep.leaks import find_leaks
+from data_prep.manifest.leaks import find_leaks
 from data_prep.schema import (
     REQUIRED_COLUMNS,
     Corpus,
-    ManifestError,
     Utterance,
     read_manifest,
     scan_manifest,

@@ -3,16 +3,22 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.inspect_corpus import inspect
-from data_prep.schema import Corpus, DroppedRow, ManifestError, Utterance, write_corpus
-from data_prep.summary import (
+from data_prep.commands.inspect_corpus import inspect
+from data_prep.errors import ManifestError
+from data_prep.manifest.summary import (
     NO_LABEL,
     TOTAL,
     group_dropped,
     main,
     print_summary,
     render_summary,
-    summarise,
+    summarize,
+)
+from data_prep.schema import (
+    Corpus,
+    DroppedRow,
+    Utterance,
+    write_corpus,
 )
 
 LABELS = {"emotion": ("glad", "sad"), "sentiment": ("good",)}
@@ -82,27 +88,27 @@ def test_the_whole_summary(data_dir: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_counts_are_of_the_rows_given() -> None:
-    summary = summarise(small_corpus(), {"train": TRAIN, "test": TEST})
+    summary = summarize(small_corpus(), {"train": TRAIN, "test": TEST})
     assert summary.counts[TOTAL]["speakers"] == 2  # ann is in both splits
     assert summary.labels["emotion"]["train"] == {"glad": 1, "sad": 1, NO_LABEL: 1}
     assert summary.labels["sentiment"][TOTAL] == {"good": 1, NO_LABEL: 4}
 
 
 def test_an_empty_data_dir_has_a_summary_too() -> None:
-    text = render_summary(summarise(Corpus("none", labels=dict(LABELS)), {"train": []}))
+    text = render_summary(summarize(Corpus("none", labels=dict(LABELS)), {"train": []}))
     assert "train     0  0.000" in text
     assert "glad     0   0.0%  0   0.0%\n" in text
     assert "score" not in text
 
 
 def test_scores_are_shown_only_where_there_are_any(data_dir: Path) -> None:
-    text = render_summary(summarise(small_corpus(), {"train": TRAIN}))
+    text = render_summary(summarize(small_corpus(), {"train": TRAIN}))
     assert "score" not in text
 
 
 def test_rows_of_several_corpora_are_counted_by_corpus() -> None:
     rows = [Utterance("a/1", text="x", corpus="a"), Utterance("b/1", text="y", corpus="b")]
-    text = render_summary(summarise(Corpus("a+b"), {"train": rows, "test": rows[1:]}))
+    text = render_summary(summarize(Corpus("a+b"), {"train": rows, "test": rows[1:]}))
     assert "corpus     train      test     total\na       1  50.0%  0   0.0%  1  33.3%\n" in text
 
 
@@ -117,7 +123,7 @@ def test_reasons_that_differ_in_numbers_are_one_group() -> None:
 
 def test_many_reasons_are_cut_short_and_counted() -> None:
     corpus = Corpus("x", dropped=[DroppedRow("", f"r{i}", "no " + "x" * i) for i in range(25)])
-    text = render_summary(summarise(corpus, {"train": TRAIN}))
+    text = render_summary(summarize(corpus, {"train": TRAIN}))
     assert text.count("dropped: 1 x row: no ") == 20
     assert "dropped: 5 more for 5 further reasons; corpus.yaml lists each" in text
 

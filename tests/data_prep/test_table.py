@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.group_split import split_groups
+from data_prep.commands.table import main
+from data_prep.commands.validate import validate
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.table import main
-from data_prep.validate import validate
+from data_prep.tables.group_split import split_groups
 
 HEADER = "utt,wav,words,who,part,label,val"
 TABLE = [
@@ -150,7 +150,7 @@ def test_text_is_cleaned_only_when_asked(tmp_path: Path) -> None:
     table = write_table(tmp_path / "mine.csv", ["u1,,don\u2019t,x,train,,"])
     assert main([str(table), str(tmp_path / "a"), *TEXT, *SPLIT]) == 0
     assert splits_of(tmp_path / "a")["train"][0].text == "don\u2019t"
-    assert main([str(table), str(tmp_path / "b"), *TEXT, *SPLIT, "--normalise-text"]) == 0
+    assert main([str(table), str(tmp_path / "b"), *TEXT, *SPLIT, "--normalize-text"]) == 0
     assert splits_of(tmp_path / "b")["train"][0].text == "don't"
 
 

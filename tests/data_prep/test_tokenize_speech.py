@@ -15,12 +15,23 @@ import soundfile
 
 from data_prep.audio.frames import log_mel, mfcc, num_frames
 from data_prep.audio.loading import load_audio
-from data_prep.schema import Corpus, ManifestError, Utterance, read_manifest, write_corpus
-from data_prep.tokenize_speech import QUANTIZERS, main, sample_frames, tokenize_with_kmeans
+from data_prep.commands.tokenize_speech import (
+    QUANTIZERS,
+    main,
+    sample_frames,
+    tokenize_with_kmeans,
+)
+from data_prep.corpora.toy import make_toy
+from data_prep.errors import ManifestError
+from data_prep.schema import (
+    Corpus,
+    Utterance,
+    read_manifest,
+    write_corpus,
+)
 from data_prep.tokens.folder import EOS, SpecialIds, load_dictionary, read_card
 from data_prep.tokens.kmeans_tokenizer import KMeansTokenizer
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
-from data_prep.toy import make_toy
 
 FIRST_CODE = 4
 SPLITS = ("train", "valid", "test")

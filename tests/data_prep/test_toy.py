@@ -14,7 +14,12 @@ from sklearn.preprocessing import StandardScaler
 
 from data_prep.audio.frames import log_mel
 from data_prep.audio.loading import load_audio
+from data_prep.commands.validate import main as validate
 from data_prep.corpora import toy_text
+from data_prep.corpora.toy import (
+    main,
+    make_toy,
+)
 from data_prep.corpora.toy_chances import (
     P_AMBIGUOUS,
     P_FLIPPED,
@@ -26,8 +31,6 @@ from data_prep.corpora.toy_chances import (
 )
 from data_prep.corpora.toy_voice import AROUSED, CALM, draw_voice, synthesize
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.toy import main, make_toy
-from data_prep.validate import main as validate
 
 Rows = list[Utterance]
 Features = dict[tuple[str, str], np.ndarray]  # (feature, split) -> (n_utterances, n_numbers)
@@ -203,8 +206,8 @@ def test_vad_and_sentiment_follow_the_quadrants(splits: dict[str, Rows]) -> None
         vad = np.array([(row.valence, row.arousal, row.dominance) for row in rows], dtype=float)
         assert vad.min() >= 0
         assert vad.max() <= 1
-        centre = [0.75 if positive else 0.25, 0.75 if high else 0.25]
-        np.testing.assert_allclose(vad.mean(axis=0)[:2], centre, atol=0.03)
+        center = [0.75 if positive else 0.25, 0.75 if high else 0.25]
+        np.testing.assert_allclose(vad.mean(axis=0)[:2], center, atol=0.03)
         assert (vad.std(axis=0) > 0.03).all(), "no noise"
 
 
@@ -288,7 +291,7 @@ def test_a_corpus_whose_writing_was_cut_short_has_no_card(
     def fail(*_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("data_prep.toy.write_sentence", fail)
+    monkeypatch.setattr("data_prep.corpora.toy.write_sentence", fail)
     with pytest.raises(KeyboardInterrupt):
         make_toy(tmp_path, seed=2, sizes=(4, 4, 4), speakers=(1, 1, 1))
     assert not (tmp_path / "corpus.yaml").exists()

@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.validate import (
+    main,
+    validate,
+)
 from data_prep.schema import Corpus, Utterance, write_corpus, write_manifest
-from data_prep.validate import main, validate
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_sound_without_loss_is_averaged_to_the_sample(tmp_path: Path) -> None:
 
 
 def test_surround_keeps_the_centre_in_front(tmp_path: Path) -> None:
-    """FL FR FC LFE BL BR, of which the centre (500 Hz) has weight 1 of 3.41, the bass none."""
+    """FL FR FC LFE BL BR, of which the center (500 Hz) has weight 1 of 3.41, the bass none."""
     video = write_video(tmp_path / "a.avi", 1.0, rate=16_000, layout="5.1", levels=[0.3] * 6)
     waveform = load_audio(video)
     total = 2 * 0.5**0.5 + 1 + 2 * 0.5

@@ -20,16 +20,20 @@ from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 
 from data_prep.audio.loading import load_audio
 from data_prep.audio.pieces import cut_evenly, in_batches
+from data_prep.commands.tokenize_speech import (
+    main,
+    tokenize_with_kmeans,
+    tokenize_with_vq_wav2vec,
+)
+from data_prep.corpora.toy import make_toy
 from data_prep.files.digests import file_digest
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
-from data_prep.tokenize_speech import main, tokenize_with_kmeans, tokenize_with_vq_wav2vec
 from data_prep.tokens import corpus_codes
 from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.code_store import CodeStore
 from data_prep.tokens.folder import EOS, UNK, SpecialIds, read_card
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.vq_wav2vec import VqWav2Vec
-from data_prep.toy import make_toy
 
 SPLITS = ("train", "valid", "test")
 RATE = 16_000

@@ -7,11 +7,15 @@ import pytest
 import torch
 import yaml
 
-from data_prep.provenance import Provenance, write_beside
+from data_prep.manifest.provenance import (
+    Provenance,
+    write_beside,
+)
 from data_prep.schema import read_manifest
-from emo_fairseq import metrics, predictions
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq import metrics
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.card_figures import score_file
 from emo_fairseq.export.card_options import changed_options
 from emo_fairseq.export.model_card import write_card
@@ -137,7 +141,7 @@ def test_options_that_nobody_gave_or_nothing_obeys_are_not_told(trained_models):
     checkpoint = trained_models.checkpoint("--modality speech --speech-input log_mel", sizes=sizes)
     saved = torch.load(checkpoint, weights_only=True)
     config = read_checkpoint(checkpoint)["cfg"]
-    cards = {k: EncoderCard(**card) for k, card in saved["task_state"]["encoders"].items()}
+    cards = {k: EncoderSpec(**card) for k, card in saved["task_state"]["encoders"].items()}
     told = changed_options(config, cards)
     assert told["model"] == {
         "name": "robertaEMO_tiny",

@@ -13,7 +13,7 @@ from emo_fairseq.export.naming import (
     name_of,
 )
 from emo_fairseq.inference.loading import read_checkpoint
-from emo_fairseq.targets import TARGETS
+from emo_fairseq.types import TARGETS
 
 
 def test_every_target_has_a_letter_of_its_own():

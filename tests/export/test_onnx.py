@@ -12,14 +12,14 @@ import pytest
 import torch
 import transformers
 
+from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_corpus, read_manifest, write_corpus
-from data_prep.tokenize_text import tokenize_with_hf
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export import onnx as onnx_export
-from emo_fairseq.export.onnx import OnnxRecogniser, export_onnx
+from emo_fairseq.export.onnx import OnnxPredictor, export_onnx
 from emo_fairseq.inference.folder_records import seal
 from emo_fairseq.inference.model_folder import WEIGHTS_FILE, read_model_folder
-from emo_fairseq.inference.recogniser import EmotionRecogniser
+from emo_fairseq.inference.predictor import EmotionPredictor
 
 LOG_MEL = "--speech-input log_mel"
 BOTH = f"--modality text+speech {LOG_MEL}"
@@ -76,7 +76,7 @@ def rows(data: Path, model: Any) -> dict[str, list[Any]]:
 
 
 def assert_same_answers(folder: Path, data: Path) -> None:
-    graph, model = OnnxRecogniser.from_folder(folder), EmotionRecogniser(read_model_folder(folder))
+    graph, model = OnnxPredictor.from_folder(folder), EmotionPredictor(read_model_folder(folder))
     asked = rows(data, model)
     few = {name: values[:1] for name, values in asked.items()}
     for given, size in ((asked, 3), (few, 1)):
@@ -106,7 +106,7 @@ def test_a_graph_answers_as_its_model(options, trained_models, own_folder, toy_c
 def test_where_no_row_has_a_modality(trained_models, own_folder, toy_corpus):
     folder = own_folder(trained_models.folder(BOTH))
     export_onnx(folder, check=1)
-    graph, model = OnnxRecogniser.from_folder(folder), EmotionRecogniser(read_model_folder(folder))
+    graph, model = OnnxPredictor.from_folder(folder), EmotionPredictor(read_model_folder(folder))
     text = ["so what do you say", "no"]
     for found, expected in zip(graph.predict(text=text), model.predict(text=text), strict=True):
         assert found.probabilities == pytest.approx(expected.probabilities, abs=PARITY)
@@ -180,25 +180,25 @@ def test_weights_too_large_for_one_file_lie_beside_it(trained_models, own_folder
     beside = folder / "model.onnx.data"
     assert beside.stat().st_size > 0.8 * (folder / WEIGHTS_FILE).stat().st_size
     onnx.checker.check_model(str(folder / "model.onnx"))
-    OnnxRecogniser.from_folder(folder)
+    OnnxPredictor.from_folder(folder)
     beside.unlink()
     with pytest.raises(UsageError, match=r"model\.onnx\.data: cannot be read"):
-        OnnxRecogniser.from_folder(folder)
+        OnnxPredictor.from_folder(folder)
 
 
 def test_a_graph_of_other_weights_is_refused(trained_models, own_folder):
     folder = own_folder(trained_models.folder(CASES["log-mel"]))
     with pytest.raises(UsageError, match=r"model\.onnx: there is no such file; make it with"):
-        OnnxRecogniser.from_folder(folder)
+        OnnxPredictor.from_folder(folder)
     export_onnx(folder, check=1)
     shutil.copy(
         trained_models.folder(f"{CASES['log-mel']} --seed 5") / WEIGHTS_FILE, folder / WEIGHTS_FILE
     )
     with pytest.raises(UsageError, match=r"model\.safetensors: damaged or exchanged"):
-        OnnxRecogniser.from_folder(folder)
+        OnnxPredictor.from_folder(folder)
     seal(folder)
     with pytest.raises(UsageError, match="was exported from other weights"):
-        OnnxRecogniser.from_folder(folder)
+        OnnxPredictor.from_folder(folder)
 
 
 def _swap_outputs(graph):
@@ -236,7 +236,7 @@ def test_a_graph_that_was_changed_is_refused(trained_models, own_folder):
     """As a whole by its record; what can be seen in it also where the records were adapted."""
     folder = own_folder(trained_models.folder("--modality text"))
     export_onnx(folder, check=1)
-    OnnxRecogniser.from_folder(folder)
+    OnnxPredictor.from_folder(folder)
     file = folder / "model.onnx"
     whole = file.read_bytes()
     for change, reason in CHANGES.values():
@@ -244,10 +244,10 @@ def test_a_graph_that_was_changed_is_refused(trained_models, own_folder):
         change(graph)
         file.write_bytes(graph.SerializeToString())
         with pytest.raises(UsageError, match=r"model\.onnx: damaged or exchanged"):
-            OnnxRecogniser.from_folder(folder)
+            OnnxPredictor.from_folder(folder)
         seal(folder)
         if reason is not None:
             with pytest.raises(UsageError, match=rf"model\.onnx: {reason}"):
-                OnnxRecogniser.from_folder(folder)
+                OnnxPredictor.from_folder(folder)
         file.write_bytes(whole)
         seal(folder)

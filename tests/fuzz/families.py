@@ -15,23 +15,33 @@ import soundfile
 from hf_folders import build as build_hf_folder
 
 from data_prep.audio.loading import load_audio
-from data_prep.corpus_card import read_corpus
+from data_prep.commands.folds import read_folds
+from data_prep.commands.table import prepare_table
+from data_prep.commands.validate import validate
+from data_prep.corpora.toy import make_toy
+from data_prep.errors import ManifestError
 from data_prep.features.mmsa_pickle import load_pickle, read_modality
 from data_prep.features.stored import open_features, write_split
-from data_prep.folds import read_folds
+from data_prep.manifest.corpus_card import read_corpus
 from data_prep.prototypes import read_prototypes
-from data_prep.schema import Corpus, ManifestError, Utterance, read_manifest, write_corpus
-from data_prep.table import prepare_table
+from data_prep.schema import (
+    Corpus,
+    Utterance,
+    read_manifest,
+    write_corpus,
+)
 from data_prep.tables.recipe import TableRecipe
-from data_prep.toy import make_toy
-from data_prep.validate import validate
-from emo_fairseq import attention, embeddings, predictions
 from emo_fairseq.data.fold import read_fold
 from emo_fairseq.data.legacy import read_split as read_legacy
-from emo_fairseq.data.tokens import open_binarised
+from emo_fairseq.data.tokens import open_binarized
 from emo_fairseq.data.vocabulary import read_vocabulary
-from emo_fairseq.inference.opening import load_recogniser
-from emo_fairseq.protocols.label_map import read_label_map
+from emo_fairseq.evaluation import (
+    attention,
+    embeddings,
+    predictions,
+)
+from emo_fairseq.experiments.label_map import read_label_map
+from emo_fairseq.inference.opening import load_predictor
 from emo_fairseq.report.embeddings import read_embeddings
 from emo_fairseq.vad_to_emotion.forest import Design, fit_forest
 from emo_fairseq.vad_to_emotion.forest_file import read_forest, write_forest
@@ -112,7 +122,7 @@ def _read_table(folder: Path) -> Any:
 
 
 def _read_published_table(folder: Path) -> Any:
-    from data_prep.hf_table import prepare_hf_table
+    from data_prep.commands.hf_table import prepare_hf_table
     from data_prep.tables.reader import open_table
 
     (file,) = folder.glob("table.*")
@@ -194,8 +204,8 @@ def _build_foreign_features(folder: Path) -> None:
 @functools.cache
 def toy_data_dir(place: Path) -> Path:
     """A toy data dir with tokens, made once."""
-    from data_prep.tokenize_speech import tokenize_with_kmeans
-    from data_prep.tokenize_text import tokenize_with_sentencepiece
+    from data_prep.commands.tokenize_speech import tokenize_with_kmeans
+    from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 
     make_toy(place, sizes=(16, 8, 8), speakers=(2, 2, 2))
     tokenize_with_sentencepiece(place, vocab_size=300)
@@ -209,7 +219,7 @@ def _build_tokens(folder: Path, toy: Path, kind: str) -> None:
 
 def _read_tokens(folder: Path, toy: Path, kind: str) -> Any:
     rows = read_manifest(toy_data_dir(toy) / "train.tsv")
-    dataset = open_binarised(folder / kind, "train", rows)
+    dataset = open_binarized(folder / kind, "train", rows)
     vocabulary = read_vocabulary(folder / kind)
     return [dataset[row].numpy() for row in range(len(dataset))], vocabulary
 
@@ -218,7 +228,7 @@ def _read_tokens(folder: Path, toy: Path, kind: str) -> Any:
 
 
 def _build_folds(folder: Path) -> None:
-    from data_prep.folds import main
+    from data_prep.commands.folds import main
 
     write_corpus(folder, Corpus("small", labels={"emotion": ("happy", "sad")}), {"train": ROWS})
     assert main([str(folder), "--protocol", "leave_one_speaker_out", "--base", "train"]) == 0
@@ -230,7 +240,7 @@ def _read_folds(folder: Path) -> Any:
 
 
 def _build_prototypes(folder: Path) -> None:
-    from data_prep.fit_prototypes import main
+    from data_prep.commands.fit_prototypes import main
 
     _build_data_dir(folder)
     assert main([str(folder)]) == 0
@@ -312,15 +322,15 @@ def _read_forest(folder: Path) -> Any:
 
 def _read_model(folder: Path, data: Path | None = None) -> Any:
     place = folder / "model" if data is None else folder / "checkpoint.pt"
-    recognizer = load_recogniser(place, "cpu", data)
+    recognizer = load_predictor(place, "cpu", data)
     prediction = recognizer.predict(None, "I am so happy about it.")
     return prediction.as_dict()
 
 
 def _read_onnx(folder: Path) -> Any:
-    from emo_fairseq.export.onnx import OnnxRecogniser
+    from emo_fairseq.export.onnx import OnnxPredictor
 
-    return OnnxRecogniser.from_folder(folder / "model").predict(None, "I am happy.").as_dict()
+    return OnnxPredictor.from_folder(folder / "model").predict(None, "I am happy.").as_dict()
 
 
 # -- T_data, the layout of BERT-like fine-tuning ---------------------------------------------------
@@ -395,7 +405,7 @@ def _client(model: Path) -> Any:
     from emo_fairseq.serving.limits import Limits
 
     limits = Limits(requests_per_second=1e6, burst=1_000_000)
-    app = create_app(load_recogniser(model, "cpu"), limits, about_model(model))
+    app = create_app(load_predictor(model, "cpu"), limits, about_model(model))
     return TestClient(app, base_url="http://127.0.0.1")
 
 

@@ -18,17 +18,20 @@ from fairseq import checkpoint_utils
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 
-from data_prep.extract_features import main as extract_features
+from data_prep.commands.extract_features import main as extract_features
+from data_prep.commands.tokenize_speech import tokenize_with_vq_wav2vec
+from data_prep.commands.tokenize_text import (
+    tokenize_with_gpt2,
+    tokenize_with_hf,
+)
 from data_prep.schema import read_corpus, read_manifest, write_corpus
-from data_prep.tokenize_speech import tokenize_with_vq_wav2vec
-from data_prep.tokenize_text import tokenize_with_gpt2, tokenize_with_hf
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.inference.folder_records import seal
 from emo_fairseq.inference.loading import read_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
-from emo_fairseq.predictions import PROBABILITY
 from emo_fairseq.pretrained.tensor_files import read_tensors, write_tensors
 
 transformers = pytest.importorskip("transformers")
@@ -156,15 +159,15 @@ def test_features_of_others_are_told_to_be_missing(data, trained_models, tmp_pat
     (data / "features" / "theirs" / "features.yaml").unlink()
     options = "--text-encoder hf:pre/bert --speech-encoder features:theirs"
     checkpoint = trained_models.checkpoint(options, data, SMALL)
-    recogniser = RobertaEMOModel.from_pretrained(write_model_folder(checkpoint, data, "out"), "cpu")
-    assert recogniser.predict(text="hello").modalities == ("text",)
+    predictor = RobertaEMOModel.from_pretrained(write_model_folder(checkpoint, data, "out"), "cpu")
+    assert predictor.predict(text="hello").modalities == ("text",)
     with pytest.raises(UsageError, match="about speech, it lacks a way to compute features/theirs"):
-        recogniser.predict(data / read_manifest(data / "test.tsv")[0].audio)
+        predictor.predict(data / read_manifest(data / "test.tsv")[0].audio)
     # And so is a tokenizer that nobody has kept.
     shutil.rmtree(data / "text")
-    recogniser = RobertaEMOModel.from_pretrained(write_model_folder(checkpoint, data, "out"), "cpu")
+    predictor = RobertaEMOModel.from_pretrained(write_model_folder(checkpoint, data, "out"), "cpu")
     with pytest.raises(UsageError, match="about text, it lacks the tokenizer"):
-        recogniser.predict(text="hello")
+        predictor.predict(text="hello")
 
 
 def test_a_quantizer_goes_along(data, trained_models, rows_of, nothing_else, tmp_path):

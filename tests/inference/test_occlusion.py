@@ -7,9 +7,9 @@ import pytest
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.occlusion import drop, explain
-from emo_fairseq.inference.opening import load_recogniser
+from emo_fairseq.inference.opening import load_predictor
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.recogniser import StoppedError
+from emo_fairseq.inference.predictor import StoppedError
 from emo_fairseq.inference.silencing import moment_edges, silenced
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
@@ -17,33 +17,33 @@ RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def recogniser(trained_models):
-    return load_recogniser(trained_models.folder(MODEL), "cpu")
+def predictor(trained_models):
+    return load_predictor(trained_models.folder(MODEL), "cpu")
 
 
 def noise(seconds):
     return np.random.default_rng(2).normal(scale=0.1, size=round(seconds * RATE)).astype(np.float32)
 
 
-def test_work_is_stopped_before_its_next_batch(recogniser, monkeypatch):
-    forward, done = recogniser.forward, []
+def test_work_is_stopped_before_its_next_batch(predictor, monkeypatch):
+    forward, done = predictor.forward, []
 
     def counted(net_input):
         done.append(1)
         return forward(net_input)
 
-    monkeypatch.setattr(recogniser, "forward", counted)
+    monkeypatch.setattr(predictor, "forward", counted)
 
     def after_two():
         return len(done) == 2
 
     sound = noise(6.0)
     with pytest.raises(StoppedError):
-        explain(recogniser, sound, "a day", RATE, should_stop=after_two)
+        explain(predictor, sound, "a day", RATE, should_stop=after_two)
     assert len(done) == 2
     done.clear()
     with pytest.raises(StoppedError):
-        recogniser.timeline(
+        predictor.timeline(
             sound,
             window_seconds=1,
             hop_seconds=1,
@@ -54,19 +54,19 @@ def test_work_is_stopped_before_its_next_batch(recogniser, monkeypatch):
     assert len(done) == 2
     done.clear()
     with pytest.raises(StoppedError):
-        recogniser.predict([sound] * 5, sample_rate=RATE, batch_size=1, should_stop=after_two)
+        predictor.predict([sound] * 5, sample_rate=RATE, batch_size=1, should_stop=after_two)
     assert len(done) == 2
 
 
-def test_words_are_left_out_whole_and_moments_are_silenced(recogniser):
+def test_words_are_left_out_whole_and_moments_are_silenced(predictor):
     sound, text = noise(1.0), "Well,  a “lovely” day"
-    explanation = explain(recogniser, sound, text, RATE)
-    whole = recogniser.predict(sound, text, sample_rate=RATE)
+    explanation = explain(predictor, sound, text, RATE)
+    whole = predictor.predict(sound, text, sample_rate=RATE)
     assert explanation.label == whole.label
     before = math.log(whole.probabilities[whole.label])
 
     def lost(audio, words):
-        without = recogniser.predict(audio, words, sample_rate=RATE)
+        without = predictor.predict(audio, words, sample_rate=RATE)
         return before - math.log(without.probabilities[whole.label])
 
     words = ["Well,", "a", '"lovely"', "day"]
@@ -84,31 +84,31 @@ def test_words_are_left_out_whole_and_moments_are_silenced(recogniser):
     assert explanation.left_out == ()
 
 
-def test_any_audio_is_weighed_as_it_is_heard(recogniser, tmp_path):
+def test_any_audio_is_weighed_as_it_is_heard(predictor, tmp_path):
     left = noise(0.6)
     as_integers = np.stack([left * 32768, left * 0], axis=1).astype(np.int16)
-    explained = explain(recogniser, as_integers, sample_rate=RATE)
+    explained = explain(predictor, as_integers, sample_rate=RATE)
     assert explained.words == []
     heard = (as_integers / 32768.0).mean(axis=1).astype(np.float32)
-    expected = explain(recogniser, heard, sample_rate=RATE)
+    expected = explain(predictor, heard, sample_rate=RATE)
     assert [m[2] for m in explained.moments] == pytest.approx([m[2] for m in expected.moments])
     with pytest.raises(UsageError, match="there is no such file"):
-        explain(recogniser, tmp_path / "none.wav")
+        explain(predictor, tmp_path / "none.wav")
     with pytest.raises(UsageError, match="the input"):
-        explain(recogniser)
+        explain(predictor)
 
 
-def test_what_gets_no_weight_is_said(recogniser, monkeypatch):
-    alone = explain(recogniser, text="Hello")
+def test_what_gets_no_weight_is_said(predictor, monkeypatch):
+    alone = explain(predictor, text="Hello")
     assert (alone.words, len(alone.left_out)) == ([], 1)
     assert "'Hello' is the only word" in alone.left_out[0]
     # Beside a sound the only word can go: its text is missing then.
     sound = noise(0.3)
-    (word,) = explain(recogniser, sound, "Hello", RATE).words
-    both, without = (recogniser.predict(sound, text, sample_rate=RATE) for text in ("Hello", None))
+    (word,) = explain(predictor, sound, "Hello", RATE).words
+    both, without = (predictor.predict(sound, text, sample_rate=RATE) for text in ("Hello", None))
     assert word == ("Hello", pytest.approx(drop(both, without), abs=1e-5))
-    monkeypatch.setattr(recogniser.loaded.task.cfg, "max_speech_seconds", 0.75)
-    long = explain(recogniser, noise(1.2), sample_rate=RATE)
+    monkeypatch.setattr(predictor.loaded.task.cfg, "max_speech_seconds", 0.75)
+    long = explain(predictor, noise(1.2), sample_rate=RATE)
     assert long.moments[-1][1] == 0.75
     assert long.left_out == ("Of 1.2 s of sound the first 0.75 s were weighed.",)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.extract_features import main as extract_features
+from data_prep.commands.extract_features import main as extract_features
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.timeline import windows
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
@@ -47,29 +47,29 @@ def test_lengths_that_make_no_sense(lengths, fragment):
 
 
 def test_a_stretch_is_heard_as_if_alone(trained_models):
-    recogniser = RobertaEMOModel.from_pretrained(trained_models.folder(BOTH), "cpu")
+    predictor = RobertaEMOModel.from_pretrained(trained_models.folder(BOTH), "cpu")
     rng = np.random.default_rng(3)
     n_samples = int(24.5 * RATE)
     sound = (rng.normal(0, 0.1, n_samples) * np.linspace(0, 1, n_samples)).astype(np.float32)
-    found = recogniser.timeline(
+    found = predictor.timeline(
         sound, sample_rate=RATE, text="no", window_seconds=3.0, hop_seconds=2.0, batch_size=5
     )
     regular = [(2.0 * number, 2.0 * number + 3.0) for number in range(11)]
     assert [(s.start, s.end) for s in found] == [*regular, (21.5, 24.5)]
     for segment in (found[0], found[-1]):
         stretch = sound[int(segment.start * RATE) : int(segment.end * RATE)]
-        alone = recogniser.predict(stretch, "no", sample_rate=RATE)
+        alone = predictor.predict(stretch, "no", sample_rate=RATE)
         assert np.abs(alone.embedding - segment.prediction.embedding).max() < 1e-5
         assert segment.as_dict() == {
             "start": segment.start,
             "end": segment.end,
             **segment.prediction.as_dict(),
         }
-    short = recogniser.timeline(sound[:RATE], sample_rate=RATE)
+    short = predictor.timeline(sound[:RATE], sample_rate=RATE)
     assert [(s.start, s.end) for s in short] == [(0.0, 1.0)]
     assert short[0].prediction.modalities == ("speech",)
     with pytest.raises(UsageError, match="there is no audio"):
-        recogniser.timeline(None, text="no")
+        predictor.timeline(None, text="no")
 
 
 def test_a_stretch_of_more_frames_than_are_read_is_refused(trained_models, copy_toy):
@@ -77,10 +77,10 @@ def test_a_stretch_of_more_frames_than_are_read_is_refused(trained_models, copy_
     assert extract_features([str(data), "--name", "levels", "--encoder", "log_mel"]) == 0
     options = "--modality speech --speech-encoder features:levels --max-frames 50"
     checkpoint = trained_models.checkpoint(options, data, SMALL)
-    recogniser = RobertaEMOModel.from_pretrained(checkpoint, "cpu", data=data)
+    predictor = RobertaEMOModel.from_pretrained(checkpoint, "cpu", data=data)
     sound = np.random.default_rng(3).normal(0, 0.1, 2 * RATE)
-    assert recogniser.longest_seconds() == 0.515  # 50 frames of 25 ms every 10 ms
+    assert predictor.longest_seconds() == 0.515  # 50 frames of 25 ms every 10 ms
     with pytest.raises(UsageError, match="a window of 1 s: the model hears 0.515 s at once"):
-        recogniser.timeline(sound, sample_rate=RATE, window_seconds=1.0, hop_seconds=0.5)
-    found = recogniser.timeline(sound, sample_rate=RATE, window_seconds=0.5, hop_seconds=0.5)
+        predictor.timeline(sound, sample_rate=RATE, window_seconds=1.0, hop_seconds=0.5)
+    found = predictor.timeline(sound, sample_rate=RATE, window_seconds=0.5, hop_seconds=0.5)
     assert len(found) == 4

@@ -166,21 +166,21 @@ def test_divergence_where_both_mask_out_a_class() -> None:
     assert student.grad.isfinite().all()
 
 
-def test_divergence_at_high_temperature_is_the_squared_distance_of_centred_logits() -> None:
+def test_divergence_at_high_temperature_is_the_squared_distance_of_centered_logits() -> None:
     student, teacher = random_logits(silent=False)
-    centred = [x - x.mean(dim=1, keepdim=True) for x in (student, teacher)]
-    expected = (centred[0] - centred[1]).square().sum(dim=1) / (2 * N_CLASSES)
+    centered = [x - x.mean(dim=1, keepdim=True) for x in (student, teacher)]
+    expected = (centered[0] - centered[1]).square().sum(dim=1) / (2 * N_CLASSES)
     loss = teacher_divergence(student, teacher, 1e4)
     torch.testing.assert_close(loss, expected, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize(("loss", "axis"), [(dist_inter, 1), (dist_intra, 0)])
-def test_correlations_at_high_temperature_are_those_of_the_centred_logits(
+def test_correlations_at_high_temperature_are_those_of_the_centered_logits(
     loss: Loss, axis: int
 ) -> None:
     student, teacher = random_logits(silent=False)
-    centred = [np.asarray(x - x.mean(dim=1, keepdim=True)) for x in (student, teacher)]
-    expected = 1.0 - scipy.stats.pearsonr(*centred, axis=axis).statistic
+    centered = [np.asarray(x - x.mean(dim=1, keepdim=True)) for x in (student, teacher)]
+    expected = 1.0 - scipy.stats.pearsonr(*centered, axis=axis).statistic
     temperature = 200.0
     relative = loss(student, teacher, temperature) / temperature**2
     np.testing.assert_allclose(relative, expected, rtol=0, atol=0.02)

@@ -38,7 +38,7 @@ N_CLASSES = 5
 NAN = math.nan
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
-labelled = st.lists(
+labeled = st.lists(
     st.tuples(st.integers(0, N_CLASSES - 1), st.integers(0, N_CLASSES - 1)), min_size=1, max_size=40
 )
 # name: classes that occur in the truth, in the prediction
@@ -141,7 +141,7 @@ def test_class_figures_by_hand() -> None:
 
 
 @quick
-@given(labelled)
+@given(labeled)
 def test_majority_baseline_is_scikit_learn_on_a_constant(pairs: list[tuple[int, int]]) -> None:
     truth, prediction = torch.tensor(pairs).T
     constant = torch.full_like(truth, int(truth.bincount().argmax()))
@@ -162,7 +162,7 @@ def test_constant_confusion_is_that_of_a_constant_prediction() -> None:
 
 
 @quick
-@given(labelled, st.integers(1, 40))
+@given(labeled, st.integers(1, 40))
 def test_confusion_in_chunks_is_the_whole(pairs: list[tuple[int, int]], size: int) -> None:
     truth, prediction = torch.tensor(pairs).T
     whole = confusion(truth, prediction, N_CLASSES)

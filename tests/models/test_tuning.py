@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.optim.parameter_options import lr_scale
 from emo_fairseq.tasks import emotion_prediction
+from emo_fairseq.training.parameter_options import lr_scale
 
 SIZES = {
     "text_embed_dim": 16,

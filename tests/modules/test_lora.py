@@ -361,5 +361,5 @@ def test_mistakes(
 
 def test_adapting_twice_is_refused() -> None:
     model = adapt(CASES["fairseq"].build())
-    with pytest.raises(UsageError, match=r"layers.0.fc1 is parametrised already"):
+    with pytest.raises(UsageError, match=r"layers.0.fc1 is parametrized already"):
         add_lora(model, ["ffn"], 2, 4.0, 0.0)

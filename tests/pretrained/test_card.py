@@ -12,22 +12,25 @@ import torch
 from torch import nn
 
 from emo_fairseq import pretrained
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import FRAMES, TOKENS
 from emo_fairseq.tasks.encoders import check_same_encoders, left_out_encoders, load_pretrained
+from emo_fairseq.types import (
+    FRAMES,
+    TOKENS,
+)
 
-CARD = EncoderCard("hf:models/bert", TOKENS, weights="a" * 64)
-FEATURES = EncoderCard("features:egemaps", FRAMES)
+CARD = EncoderSpec("hf:models/bert", TOKENS, weights="a" * 64)
+FEATURES = EncoderSpec("features:egemaps", FRAMES)
 
 
-def states(card: EncoderCard) -> dict[str, dict[str, Any]]:
+def states(card: EncoderSpec) -> dict[str, dict[str, Any]]:
     return {"text": card.to_state()}
 
 
 def test_pretrained_is_what_others_have_trained() -> None:
     kinds = {"hf": True, "fairseq": True, "scratch": False, "features": False}
-    found = {kind: EncoderCard(f"{kind}:x", TOKENS).is_pretrained for kind in kinds}
+    found = {kind: EncoderSpec(f"{kind}:x", TOKENS).is_pretrained for kind in kinds}
     assert found == kinds
 
 
@@ -36,13 +39,13 @@ def test_pretrained_is_what_others_have_trained() -> None:
     [
         (CARD, replace(CARD, weights="b" * 64)),
         (CARD, replace(CARD, spec="fairseq:models/bert")),
-        (CARD, EncoderCard("scratch:base", TOKENS)),
-        (EncoderCard("scratch:", TOKENS), CARD),
+        (CARD, EncoderSpec("scratch:base", TOKENS)),
+        (EncoderSpec("scratch:", TOKENS), CARD),
         (FEATURES, replace(FEATURES, spec="features:mfcc")),
     ],
 )
 def test_a_training_does_not_go_on_with_another_encoder(
-    before: EncoderCard, now: EncoderCard
+    before: EncoderSpec, now: EncoderSpec
 ) -> None:
     message = f"--text-encoder {now.spec} .* trained with {before.spec} .* another --save-dir"
     with pytest.raises(UsageError, match=message):
@@ -52,7 +55,7 @@ def test_a_training_does_not_go_on_with_another_encoder(
 def test_the_same_weights_may_lie_elsewhere() -> None:
     check_same_encoders(states(CARD), states(replace(CARD, spec="hf:elsewhere")))
     check_same_encoders(
-        states(EncoderCard("scratch:", TOKENS)), states(EncoderCard("scratch:base", TOKENS))
+        states(EncoderSpec("scratch:", TOKENS)), states(EncoderSpec("scratch:base", TOKENS))
     )
     check_same_encoders({}, states(CARD))  # checkpoints of old name none
     check_same_encoders(states(CARD), {})

@@ -17,14 +17,17 @@ from torch import Tensor, nn
 
 from emo_fairseq import pretrained
 from emo_fairseq.data.vocabulary import read_dictionary
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import TOKENS, WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.fairseq_checkpoints import (
     build_fairseq,
     describe_fairseq,
     load_fairseq,
+)
+from emo_fairseq.types import (
+    TOKENS,
+    WAVEFORM,
 )
 
 TIGHT = {"atol": 1e-5, "rtol": 1e-5}
@@ -123,7 +126,7 @@ some_families = pytest.mark.parametrize(
 )
 
 
-def open_encoder(place: Path | str, modality: str) -> tuple[EncoderCard, Encoder]:
+def open_encoder(place: Path | str, modality: str) -> tuple[EncoderSpec, Encoder]:
     card = describe_fairseq(place, modality)
     encoder = build_fairseq(card)
     load_fairseq(encoder, card)
@@ -179,7 +182,7 @@ def test_card_state_and_weights_rebuild_it_without_the_file(family: Family, tmp_
     file.unlink()
     torch.save({"card": card.to_state(), "model": encoder.state_dict()}, tmp_path / "ours.pt")
     saved = torch.load(tmp_path / "ours.pt", weights_only=True)
-    again = build_fairseq(EncoderCard(**saved["card"])).eval()
+    again = build_fairseq(EncoderSpec(**saved["card"])).eval()
     again.load_state_dict(saved["model"])
     batch = batch_of(family, [family.row(length) for length in family.lengths])
     with torch.no_grad():
@@ -213,7 +216,7 @@ def test_gradient_reaches_every_parameter_that_is_trained(family: Family, tmp_pa
 def test_every_form_of_configuration_is_read(family: Family, style: str, tmp_path: Path) -> None:
     checkpoint = family.build()
     card, encoder = open_encoder(checkpoint.save(tmp_path / "x.pt", style), family.modality)
-    assert card == EncoderCard(**card.to_state())
+    assert card == EncoderSpec(**card.to_state())
     row = family.row(family.lengths[0])
     with torch.no_grad():
         found, _ = encoder(*batch_of(family, [row]))
@@ -248,7 +251,7 @@ def test_what_is_not_taken_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "lm_head.weight" in message
 
 
-def test_a_gumbel_quantiser_stays_cool_in_training(tmp_path: Path) -> None:
+def test_a_gumbel_quantizer_stays_cool_in_training(tmp_path: Path) -> None:
     """fairseq's trainer tells a model the number of updates before each of them."""
     checkpoint = FAMILIES["vq-wav2vec-gumbel"].build()
     _, encoder = open_encoder(checkpoint.save(tmp_path / "tiny.pt"), "speech")
@@ -326,7 +329,7 @@ def test_every_dropout_of_its_own_can_be_set(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("build", [tiny.wav2vec2, tiny.hubert, tiny.data2vec])
 @torch.no_grad()
-def test_rows_are_normalised_if_the_task_says_so(
+def test_rows_are_normalized_if_the_task_says_so(
     build: Callable[..., Tiny], tmp_path: Path
 ) -> None:
     family = Family(build, wav2vec2_features)

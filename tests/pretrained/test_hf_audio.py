@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import WAVEFORM
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
+from emo_fairseq.types import WAVEFORM
 
 transformers = pytest.importorskip("transformers")
 
@@ -138,7 +138,7 @@ def own_features(family: Family, model: Any, row: Tensor) -> list[Tensor]:
     return [*output.hidden_states[:-1], output.last_hidden_state]
 
 
-def open_encoder(place: Path) -> tuple[EncoderCard, Encoder]:
+def open_encoder(place: Path) -> tuple[EncoderSpec, Encoder]:
     card = describe_hf_audio(str(place))
     encoder = build_hf_audio(card)
     load_hf_audio(encoder, card)
@@ -183,7 +183,7 @@ def test_card_state_and_weights_rebuild_it_without_the_folder(
         file.unlink()
     torch.save({"card": card.to_state(), "model": encoder.state_dict()}, tmp_path / "ours.pt")
     saved = torch.load(tmp_path / "ours.pt", weights_only=True)
-    again = build_hf_audio(EncoderCard(**saved["card"])).eval()
+    again = build_hf_audio(EncoderSpec(**saved["card"])).eval()
     again.load_state_dict(saved["model"])
     batch = batch_of([torch.randn(length) for length in family.lengths])
     with torch.no_grad():
@@ -268,7 +268,7 @@ def test_a_missing_weight_or_another_shape_is_refused(family: Family, tmp_path: 
 
 @pytest.mark.parametrize("name", ["wav2vec2-base", "data2vec-audio"])
 @torch.no_grad()
-def test_rows_are_normalised_if_the_folder_says_so(name: str, tmp_path: Path) -> None:
+def test_rows_are_normalized_if_the_folder_says_so(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
     model = family.build()
     card, encoder = open_encoder(family.save(model, tmp_path, do_normalize=True))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from emo_fairseq import pretrained
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
 
@@ -126,7 +126,7 @@ def test_it_is_built_again_without_the_folder(folder: Folder, tmp_path: Path, fa
     (tokens,) = tokens_of(place, "no no")
     shutil.rmtree(place)
     state = json.loads(json.dumps(card.to_state()))  # as a checkpoint would hold it
-    again = pretrained.build(EncoderCard(**state)).eval()
+    again = pretrained.build(EncoderSpec(**state)).eval()
     again.load_state_dict(encoder.state_dict())
     mask = torch.zeros(1, len(tokens)).bool()
     torch.testing.assert_close(
@@ -227,7 +227,7 @@ def test_weights_in_half_precision_become_single(folder: Folder, tmp_path: Path)
     assert json.loads((place / "config.json").read_text())["dtype"] == "float16"
     card = pretrained.describe("text", f"hf:{place}")
     # As a checkpoint of an earlier version may have it.
-    old = EncoderCard(**{**card.to_state(), "architecture": {**card.architecture, "dtype": "half"}})
+    old = EncoderSpec(**{**card.to_state(), "architecture": {**card.architecture, "dtype": "half"}})
     for encoder in (load(place), pretrained.build(card), pretrained.build(old)):
         assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
 

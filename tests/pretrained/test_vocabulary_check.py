@@ -6,12 +6,12 @@ import pytest
 
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import TOKENS
 from emo_fairseq.pretrained.vocabulary_check import check_knows
+from emo_fairseq.types import TOKENS
 
-CARD = EncoderCard("fairseq:roberta", TOKENS, vocabulary_size=20)
+CARD = EncoderSpec("fairseq:roberta", TOKENS, vocabulary_size=20)
 VOCABULARY = Vocabulary(20, "abc", "data/text/symbols.json")
 
 
@@ -34,7 +34,7 @@ def test_fairseqs_encoders_know_the_special_ids_of_its_dictionary(
 def test_another_dictionary_is_refused(kind: str) -> None:
     card = replace(CARD, spec=f"{kind}:place", vocabulary_digest="abc")
     for other in (replace(VOCABULARY, digest="xyz"), replace(VOCABULARY, size=21)):
-        with pytest.raises(UsageError, match="symbols are not the 20 of .*:place; tokenise"):
+        with pytest.raises(UsageError, match="symbols are not the 20 of .*:place; tokenize"):
             check_knows({"text": card}, {"text": other})
     check_knows({"text": card}, {"text": replace(VOCABULARY, digest="", size=19)})
-    check_knows({"text": EncoderCard("scratch:tiny", TOKENS)}, {"text": VOCABULARY})
+    check_knows({"text": EncoderSpec("scratch:tiny", TOKENS)}, {"text": VOCABULARY})

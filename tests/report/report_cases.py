@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.fit_prototypes import fit_prototypes
+from data_prep.commands.fit_prototypes import fit_prototypes
 from data_prep.prototypes import write_prototypes
 from data_prep.schema import Corpus, Utterance, write_corpus
-from emo_fairseq import predictions
+from emo_fairseq.evaluation import predictions
 
 LABELS = ["happy", "sad", "angry", "neutral"]  # neutral is never true
 CENTRES = {"happy": (0.8, 0.7, 0.6), "sad": (0.2, 0.3, 0.3), "angry": (0.2, 0.8, 0.7)}

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from report_cases import write_data
 
-from data_prep.fit_prototypes import main as fit_prototypes
-from data_prep.folds import FOLDS_FOLDER
+from data_prep.commands.fit_prototypes import main as fit_prototypes
+from data_prep.commands.folds import FOLDS_FOLDER
 from data_prep.schema import read_manifest
 from emo_fairseq.report.data_dir import read_facts
 

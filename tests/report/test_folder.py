@@ -15,10 +15,13 @@ from PIL import Image
 from report_cases import LABELS, LOGGED, label_rows, number_rows, write_data, write_predictions
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from data_prep.provenance import Provenance, write_beside
+from data_prep.manifest.provenance import (
+    Provenance,
+    write_beside,
+)
 from data_prep.schema import read_manifest, write_manifest
-from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.report import __main__ as command
 from emo_fairseq.report.page import slug
 
@@ -257,7 +260,7 @@ def test_the_log_as_a_table(of_labels: Path, of_numbers: Path) -> None:
 def test_what_is_not_drawn_is_listed(of_labels: Path, of_numbers: Path) -> None:
     text = (of_labels / "not_drawn.txt").read_text()
     assert "UMAP of VAD values: umap-learn is not installed; `pip install umap-learn`\n" in text
-    assert "maps coloured by corpus: no utterance names one in the manifest\n" in text
+    assert "maps colored by corpus: no utterance names one in the manifest\n" in text
     text = (of_numbers / "not_drawn.txt").read_text()
     assert "confusion matrix: numbers were predicted, not labels\n" in text
 

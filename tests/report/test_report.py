@@ -10,8 +10,9 @@ import torch
 from report_cases import label_rows, number_rows, write_predictions
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from emo_fairseq import metrics, predictions
+from emo_fairseq import metrics
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.report import __main__ as command
 from emo_fairseq.report.figures import figures_of
 from emo_fairseq.report.system import read_systems

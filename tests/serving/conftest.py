@@ -15,7 +15,7 @@ import soundfile
 import uvicorn
 from starlette.testclient import TestClient
 
-from emo_fairseq.inference.opening import load_recogniser
+from emo_fairseq.inference.opening import load_predictor
 from emo_fairseq.serving.about import about_model
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
@@ -39,17 +39,17 @@ def model_folder(trained_models: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def recogniser(model_folder: Any) -> Any:
-    return load_recogniser(model_folder, "cpu")
+def predictor(model_folder: Any) -> Any:
+    return load_predictor(model_folder, "cpu")
 
 
 @pytest.fixture
-def narrow(recogniser: Any) -> Iterator[Callable[..., None]]:
+def narrow(predictor: Any) -> Iterator[Callable[..., None]]:
     """Lowers limits of the model's task, until the test ends.
 
     The undoing of monkeypatch takes them out of a config of omegaconf.
     """
-    cfg, old = recogniser.loaded.task.cfg, {}
+    cfg, old = predictor.loaded.task.cfg, {}
 
     def change(**limits: Any) -> None:
         old.update({name: cfg[name] for name in limits})
@@ -62,11 +62,11 @@ def narrow(recogniser: Any) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture(scope="session")
-def make_app(recogniser: Any, model_folder: Any) -> Callable[..., Any]:
+def make_app(predictor: Any, model_folder: Any) -> Callable[..., Any]:
     """The application with these limits; many requests, if nothing is said of them."""
 
     def make(**limits: Any) -> Any:
-        return create_app(recogniser, Limits(**{**PATIENT, **limits}), about_model(model_folder))
+        return create_app(predictor, Limits(**{**PATIENT, **limits}), about_model(model_folder))
 
     return make
 

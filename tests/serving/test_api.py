@@ -1,4 +1,4 @@
-"""What the API answers is what the recogniser says."""
+"""What the API answers is what the predictor says."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from starlette.testclient import TestClient
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.occlusion import explain
-from emo_fairseq.inference.opening import load_recogniser
+from emo_fairseq.inference.opening import load_predictor
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.server import exposure, run
@@ -14,7 +14,7 @@ from emo_fairseq.serving.server import exposure, run
 TEXT = "what a lovely day, “really”"
 
 
-def test_predictions_are_the_recognisers(client, recogniser, hum, encode, tmp_path):
+def test_predictions_are_the_predictors(client, predictor, hum, encode, tmp_path):
     stereo = np.stack([hum(1.2, 22_050), 0.5 * hum(1.2, 22_050)], axis=1)
     file = encode(stereo, 22_050, "FLAC")
     (tmp_path / "name.flac").write_bytes(file)
@@ -25,11 +25,11 @@ def test_predictions_are_the_recognisers(client, recogniser, hum, encode, tmp_pa
             data={"text": text or "", "embedding": "true"} if audio else {"embedding": "true"},
         )
         assert answer.status_code == 200, answer.text
-        whole = recogniser.predict(tmp_path / "name.flac" if audio else None, text)
+        whole = predictor.predict(tmp_path / "name.flac" if audio else None, text)
         expected, found = whole.as_dict(embedding=True), answer.json()
         assert found == {**expected, "cut": []}
     as_json = client.post("/api/predict", json={"text": TEXT}).json()
-    assert as_json == {**recogniser.predict(text=TEXT).as_dict(), "cut": []}
+    assert as_json == {**predictor.predict(text=TEXT).as_dict(), "cut": []}
 
 
 def test_odd_audio_is_answered_with_a_warning(client, hum, encode):
@@ -45,23 +45,21 @@ def test_odd_audio_is_answered_with_a_warning(client, hum, encode):
             assert about_audio[0].startswith(warning), question
 
 
-def test_a_timeline_and_an_explanation_are_the_recognisers(client, recogniser, hum, encode):
+def test_a_timeline_and_an_explanation_are_the_predictors(client, predictor, hum, encode):
     sound = hum(3.3)
     files = {"audio": encode(sound, subtype="FLOAT")}
     answer = client.post("/api/timeline", files=files, data={"window_seconds": 2, "hop_seconds": 1})
-    segments = recogniser.timeline(sound, window_seconds=2, hop_seconds=1, sample_rate=16_000)
+    segments = predictor.timeline(sound, window_seconds=2, hop_seconds=1, sample_rate=16_000)
     said = {"seconds": 3.3, "segments": [s.as_dict() for s in segments]}
     said |= {"warnings": [], "cut": []}
     assert answer.json() == said
     assert len(segments) > 1
 
     answer = client.post("/api/explain", files=files, data={"text": TEXT, "start": 1, "end": 2})
-    expected = explain(recogniser, sound[16_000:32_000], TEXT, 16_000).as_dict(from_second=1)
+    expected = explain(predictor, sound[16_000:32_000], TEXT, 16_000).as_dict(from_second=1)
     assert answer.json() == {**expected, "warnings": [], "cut": []}
     assert expected["moments"][0]["start"] == 1
-    assert [word["word"] for word in expected["words"]] == recogniser.predict(
-        text=TEXT
-    ).text.split()
+    assert [word["word"] for word in expected["words"]] == predictor.predict(text=TEXT).text.split()
 
 
 def test_by_default_a_window_is_no_longer_than_the_model_hears(client, narrow, hum, encode):
@@ -72,11 +70,11 @@ def test_by_default_a_window_is_no_longer_than_the_model_hears(client, narrow, h
     assert times == [(0, 3), (1.5, 4.5), (3, 6)]
 
 
-def test_the_model_is_described(client, recogniser, model_folder):
+def test_the_model_is_described(client, predictor, model_folder):
     found = client.get("/api/model").json()
     assert found["name"] == model_folder.name
-    assert found["labels"] == list(recogniser.labels)
-    assert found["modalities"] == list(recogniser.modalities)
+    assert found["labels"] == list(predictor.labels)
+    assert found["modalities"] == list(predictor.modalities)
     assert found["auxiliary"] == {"vad": ["valence", "arousal", "dominance"]}
     assert found["limits"]["upload_bytes"] == 25_000_000
     assert client.get("/healthz").json() == {"status": "ok"}
@@ -119,8 +117,8 @@ def test_the_page_may_load_nothing_from_elsewhere(client):
 
 
 def test_a_model_that_only_reads_is_not_sent_audio(trained_models, hum, encode):
-    recogniser = load_recogniser(trained_models.folder("--modality text"), "cpu")
-    client = TestClient(create_app(recogniser), base_url="http://localhost:8000")
+    predictor = load_predictor(trained_models.folder("--modality text"), "cpu")
+    client = TestClient(create_app(predictor), base_url="http://localhost:8000")
     assert client.get("/api/model").json()["modalities"] == ["text"]
     refused = client.post("/api/predict", files={"audio": encode(hum(1))})
     assert (refused.status_code, "does not read audio" in refused.text) == (422, True)
@@ -131,11 +129,11 @@ def test_a_model_that_only_reads_is_not_sent_audio(trained_models, hum, encode):
     assert (part.status_code, "are of audio" in part.text) == (422, True)
 
 
-def test_a_failure_of_the_model_is_its_own_and_not_shown(client, recogniser, monkeypatch, caplog):
+def test_a_failure_of_the_model_is_its_own_and_not_shown(client, predictor, monkeypatch, caplog):
     def fail(_):
         raise RuntimeError("the secret of /home/somebody")
 
-    monkeypatch.setattr(recogniser, "forward", fail)
+    monkeypatch.setattr(predictor, "forward", fail)
     answer = client.post("/api/predict", json={"text": TEXT})
     assert answer.status_code == 500
     assert "secret" not in answer.text

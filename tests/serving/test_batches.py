@@ -13,9 +13,9 @@ TEXTS = [f"{word} day, number {n}" for n in range(8) for word in ("what a", "one
 
 
 @pytest.fixture
-def gathered(recogniser, monkeypatch):
+def gathered(predictor, monkeypatch):
     """The model computes nothing until this event is set; the sizes of its batches."""
-    release, sizes, forward = threading.Event(), [], recogniser.forward
+    release, sizes, forward = threading.Event(), [], predictor.forward
 
     def wait(net_input):
         assert release.wait(20)
@@ -23,7 +23,7 @@ def gathered(recogniser, monkeypatch):
         sizes.append(len(output.logits))
         return output
 
-    monkeypatch.setattr(recogniser, "forward", wait)
+    monkeypatch.setattr(predictor, "forward", wait)
     yield release, sizes
     release.set()
 
@@ -33,7 +33,7 @@ def post(port, text, client="127.0.0.1", name="predict"):
         return posting.post(f"http://127.0.0.1:{port}/api/{name}", json={"text": text})
 
 
-def test_each_gets_the_answer_that_it_gets_alone(serve, recogniser, gathered):
+def test_each_gets_the_answer_that_it_gets_alone(serve, predictor, gathered):
     release, sizes = gathered
     with serve(workers=1, batch=16) as port, ThreadPoolExecutor(len(TEXTS)) as pool:
         asked = [pool.submit(post, port, text) for text in TEXTS]
@@ -44,23 +44,23 @@ def test_each_gets_the_answer_that_it_gets_alone(serve, recogniser, gathered):
     assert max(sizes) == 16
     assert sum(sizes) == len(TEXTS)
     for text, answer in zip(TEXTS, answers, strict=True):
-        alone, found = recogniser.predict(text=text).as_dict(), answer.json()
+        alone, found = predictor.predict(text=text).as_dict(), answer.json()
         assert found["text"] == alone["text"]
         assert found["label"] == alone["label"]
         assert found["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-5)
         assert found["auxiliary"]["vad"] == pytest.approx(alone["auxiliary"]["vad"], abs=1e-5)
 
 
-def test_a_text_that_fails_fails_alone(serve, recogniser, monkeypatch, gathered):
+def test_a_text_that_fails_fails_alone(serve, predictor, monkeypatch, gathered):
     release, _ = gathered
-    ask = recogniser.ask
+    ask = predictor.ask
 
     def fail(items, *args, **kwargs):
         if any("poison" in item.text for item in items):
             raise UsageError("the model's answer is no number")
         return ask(items, *args, **kwargs)
 
-    monkeypatch.setattr(recogniser, "ask", fail)
+    monkeypatch.setattr(predictor, "ask", fail)
     with serve(workers=1) as port, ThreadPoolExecutor(6) as pool:
         texts = ["first", "good", "poison", "better", " \x7f ", "best"]
         asked = [pool.submit(post, port, text) for text in texts]

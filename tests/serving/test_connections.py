@@ -77,8 +77,8 @@ def test_too_many_connections_are_refused_in_json(serve):
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
 
 
-def test_work_ends_once_its_client_has_left(serve, recogniser, monkeypatch, hum, encode):
-    forward, begun, n_batches = recogniser.forward, threading.Event(), 0
+def test_work_ends_once_its_client_has_left(serve, predictor, monkeypatch, hum, encode):
+    forward, begun, n_batches = predictor.forward, threading.Event(), 0
 
     def slow(net_input):
         nonlocal n_batches
@@ -87,7 +87,7 @@ def test_work_ends_once_its_client_has_left(serve, recogniser, monkeypatch, hum,
         time.sleep(0.1)
         return forward(net_input)
 
-    monkeypatch.setattr(recogniser, "forward", slow)
+    monkeypatch.setattr(predictor, "forward", slow)
     form = httpx.Request(
         "POST",
         "http://127.0.0.1/api/timeline",

@@ -32,8 +32,8 @@ POSTS = [
 
 
 @pytest.fixture(scope="module")
-def client(recogniser):
-    return TestClient(create_app(recogniser, hosts=["models.lan"]), base_url=f"http://{OURS}")
+def client(predictor):
+    return TestClient(create_app(predictor, hosts=["models.lan"]), base_url=f"http://{OURS}")
 
 
 @pytest.mark.parametrize(("host", "headers", "status"), POSTS)

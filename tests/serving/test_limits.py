@@ -132,16 +132,16 @@ def test_buckets_fill_again_and_are_one_for_a_network_of_version_6():
 
 
 @pytest.fixture
-def blocked(recogniser, monkeypatch):
+def blocked(predictor, monkeypatch):
     """The model does not answer until this event is set; counts who waits in it."""
-    release, entered, forward = threading.Event(), threading.Semaphore(0), recogniser.forward
+    release, entered, forward = threading.Event(), threading.Semaphore(0), predictor.forward
 
     def wait(net_input):
         entered.release()
         assert release.wait(20)
         return forward(net_input)
 
-    monkeypatch.setattr(recogniser, "forward", wait)
+    monkeypatch.setattr(predictor, "forward", wait)
     yield release, entered
     release.set()
 

@@ -88,7 +88,7 @@ def broken(hum, encode):
 
 
 def test_each_is_refused_with_a_reason_and_a_good_one_is_answered(
-    make_client, broken, hum, encode, recogniser
+    make_client, broken, hum, encode, predictor
 ):
     client = make_client(text_characters=TEXT_LIMIT)
     rng = np.random.default_rng(8)
@@ -107,7 +107,7 @@ def test_each_is_refused_with_a_reason_and_a_good_one_is_answered(
     assert statuses == {400, 413, 415, 422}
     sound = hum(1)
     good = client.post("/api/predict", files={"audio": encode(sound, subtype="FLOAT")})
-    expected = recogniser.predict(sound, sample_rate=16_000).as_dict()
+    expected = predictor.predict(sound, sample_rate=16_000).as_dict()
     assert good.json() == {**expected, "cut": []}
 
 

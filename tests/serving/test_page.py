@@ -18,7 +18,7 @@ def numbers(page):
     ]
 
 
-def test_a_dropped_file_is_answered_and_explained(page, finished, recording, recogniser):
+def test_a_dropped_file_is_answered_and_explained(page, finished, recording, predictor):
     page.evaluate(
         """(bytes) => {
             const data = new DataTransfer();
@@ -29,7 +29,7 @@ def test_a_dropped_file_is_answered_and_explained(page, finished, recording, rec
         list(recording.read_bytes()),
     )
     finished()
-    expected = recogniser.predict(recording)
+    expected = predictor.predict(recording)
     assert page.locator(".headline .label").inner_text() == expected.label
     shown = [*expected.probabilities.values(), *expected.auxiliary["vad"].values()]
     percents = [round(100 * p, 1) for p in expected.probabilities.values()]
@@ -44,24 +44,24 @@ def test_a_dropped_file_is_answered_and_explained(page, finished, recording, rec
     assert not page.locator("#course").is_visible()
 
     page.get_by_label("Text").fill("what a <b>lovely</b> day")
-    page.get_by_role("button", name="Recognise").click()
+    page.get_by_role("button", name="Recognize").click()
     page.locator("#mattered .word").first.wait_for()
     finished()
     assert page.locator(".word").all_inner_texts() == ["what", "a", "<b>lovely</b>", "day"]
     assert "the text and the speech" in page.locator("#prediction").inner_text()
-    both = recogniser.predict(recording, "what a <b>lovely</b> day")
+    both = predictor.predict(recording, "what a <b>lovely</b> day")
     assert numbers(page)[0] == pytest.approx(100 * max(both.probabilities.values()), abs=0.051)
 
 
 def test_mistakes_are_told_as_sentences(page, finished, tmp_path, recording):
-    page.get_by_role("button", name="Recognise").click()
+    page.get_by_role("button", name="Recognize").click()
     alert = page.get_by_role("alert")
     alert.wait_for()
-    assert alert.inner_text() == "There is nothing to recognise yet."
+    assert alert.inner_text() == "There is nothing to recognize yet."
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF" + bytes(400))
     page.get_by_label("Text").fill("a day")
-    page.get_by_role("button", name="Recognise").click()
+    page.get_by_role("button", name="Recognize").click()
     finished()
     assert page.locator(".headline").count() == 1
     page.locator("#file").set_input_files(broken)
@@ -108,7 +108,7 @@ def test_numbers_beyond_their_scale_and_cuts_are_said(page, finished):
 
     page.route("**/api/predict", change)
     page.get_by_label("Text").fill("a day")
-    page.get_by_role("button", name="Recognise").click()
+    page.get_by_role("button", name="Recognize").click()
     finished()
     beyond = "valence 1.23 lies beyond the scale from 0 to 1; it is drawn at the scale’s end."
     said = page.locator(".plane svg").get_attribute("aria-label")

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from emo_fairseq.inference.opening import load_recogniser
+from emo_fairseq.inference.opening import load_predictor
 from emo_fairseq.serving.about import About, describe
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.reach import Reach
@@ -45,9 +45,9 @@ def test_a_recording_is_said_to_be_cut(client, narrow, hum, encode):
 
 def test_of_speech_read_as_tokens_no_seconds_are_claimed(trained_models):
     folder = trained_models.folder("--modality speech --speech-input tokens")
-    recogniser = load_recogniser(folder, "cpu")
-    reach = Reach(recogniser)
-    assert describe(recogniser, Limits(), About(), reach)["heard_seconds"] is None
+    predictor = load_predictor(folder, "cpu")
+    reach = Reach(predictor)
+    assert describe(predictor, Limits(), About(), reach)["heard_seconds"] is None
     assert reach.cuts(seconds=20.0) == []
     (sentence,) = reach.cuts(seconds=21.0)
     assert re.search(r"at most \d+ tokens of speech: of 21 s", sentence)

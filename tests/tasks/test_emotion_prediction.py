@@ -81,7 +81,7 @@ def test_waveforms_are_not_in_the_seeds_layout(legacy_corpus: Path, make_task: M
         make_task(legacy_corpus, speech_input="waveform")
 
 
-def test_text_that_is_not_tokenised_is_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
+def test_text_that_is_not_tokenized_is_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
     data = copy_toy()
     (data / "text").unlink()
     with pytest.raises(
@@ -90,7 +90,7 @@ def test_text_that_is_not_tokenised_is_refused(copy_toy: CopyToy, make_task: Mak
         make_task(data, modality="text")
 
 
-def test_rows_added_after_tokenising_are_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
+def test_rows_added_after_tokenizing_are_refused(copy_toy: CopyToy, make_task: MakeTask) -> None:
     def add(split: str, rows: list[Utterance]) -> Sequence[Utterance]:
         return [*rows, replace(rows[0], id=f"{split}_new")]
 
@@ -168,7 +168,7 @@ def test_a_state_of_another_task_is_refused(toy_corpus: Path, make_task: MakeTas
         make_task(toy_corpus, modality="text").load_state_dict({"target_dictionary": None})
 
 
-def test_data_tokenised_with_another_dictionary_are_refused(
+def test_data_tokenized_with_another_dictionary_are_refused(
     toy_corpus: Path, copy_toy: CopyToy, make_task: MakeTask
 ) -> None:
     saved = make_task(toy_corpus, modality="text").state_dict()

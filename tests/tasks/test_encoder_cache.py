@@ -22,7 +22,7 @@ from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.encoded import EncodedDataset
 from emo_fairseq.data.rows import RowsDataset
 from emo_fairseq.data.tokens import TokenDataset
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
@@ -36,7 +36,7 @@ from emo_fairseq.tasks.encoder_identity import outputs_identity, weights_digest
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 
 SIZE = TransformerSize(16, 24, 2, 2, dropout=0.5, attention_dropout=0.5)
-CARD = EncoderCard("fairseq:models/tiny", "tokens", {"family": "roberta", "size": {"layers": 2}})
+CARD = EncoderSpec("fairseq:models/tiny", "tokens", {"family": "roberta", "size": {"layers": 2}})
 ABSENT = 2
 
 
@@ -206,7 +206,7 @@ def test_what_acts_beside_the_weights_counts(
 ) -> None:
     """Of encoders in our own sizes, whose cards do not say it."""
     first, same, other = (make() for make in (build[0], *build))
-    card = EncoderCard("scratch:tiny", "whatever")
+    card = EncoderSpec("scratch:tiny", "whatever")
 
     def identity(backbone: Encoder) -> dict[str, Any]:
         backbone.load_state_dict(first.state_dict())
@@ -219,7 +219,7 @@ def test_what_acts_beside_the_weights_counts(
 
 
 def test_other_heads_are_encoded_anew(tmp_path: Path, calls: list[int]) -> None:
-    card = EncoderCard("scratch:tiny", "tokens")
+    card = EncoderSpec("scratch:tiny", "tokens")
     before = cached(tmp_path, card=card)
     calls.clear()
     other = ModalityEncoder(TokenEncoder(30, 16, FOUR_HEADS))

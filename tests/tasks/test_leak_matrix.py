@@ -13,9 +13,9 @@ import pytest
 import torch
 import yaml
 
-from data_prep.fit_prototypes import main as fit_prototypes
-from data_prep.folding.file import folds_path
-from data_prep.provenance import (
+from data_prep.commands.fit_prototypes import main as fit_prototypes
+from data_prep.folds.file import folds_path
+from data_prep.manifest.provenance import (
     SELECTED,
     Provenance,
     provenance_path,
@@ -25,8 +25,9 @@ from data_prep.provenance import (
 )
 from data_prep.schema import AXES, read_corpus, read_manifest, write_corpus
 from data_prep.tokens.folder import TOKENIZER_FILE
-from emo_fairseq import predictions, pretrained
+from emo_fairseq import pretrained
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.as_checkpoint import write_checkpoint
 from emo_fairseq.export.model_folder import write_model_folder
 from emo_fairseq.tasks.surroundings import Surroundings

@@ -9,8 +9,8 @@ import torch
 from fairseq.logging import metrics
 from omegaconf import OmegaConf
 
-from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from fairseq import checkpoint_utils
 from pretrained import tiny_checkpoints
 
-from emo_fairseq.encoder_card import EncoderCard
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import is_adapter
 from emo_fairseq.tasks.stage_encoders import check_cards
@@ -197,7 +197,7 @@ def test_an_encoder_that_computes_something_else_is_refused(
     stage(modality, ours, **options, init_from=same)
 
 
-OURS = EncoderCard("hf:models/a", "waveform", {"config": {"heads": 2, "dropout": 0.1, "new": 1}})
+OURS = EncoderSpec("hf:models/a", "waveform", {"config": {"heads": 2, "dropout": 0.1, "new": 1}})
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ OURS = EncoderCard("hf:models/a", "waveform", {"config": {"heads": 2, "dropout":
 def test_cards_tell_what_an_encoder_computes(
     spec: str, input_kind: str, config: dict[str, Any], message: str | None
 ) -> None:
-    theirs = EncoderCard(spec, input_kind, {"config": config}, weights="others")
+    theirs = EncoderSpec(spec, input_kind, {"config": config}, weights="others")
     if message is None:
         check_cards("--init-from x.pt", "x", theirs, OURS)
         return
@@ -222,7 +222,7 @@ def test_cards_tell_what_an_encoder_computes(
 
 
 def test_the_way_to_read_the_input_is_the_remedy() -> None:
-    theirs, ours = EncoderCard("scratch:", "tokens"), EncoderCard("scratch:", "waveform")
+    theirs, ours = EncoderSpec("scratch:", "tokens"), EncoderSpec("scratch:", "waveform")
     with pytest.raises(UsageError, match=r"input tokens, not waveform.*give --speech-input tokens"):
         check_cards("--init-from x.pt", "speech", theirs, ours)
 

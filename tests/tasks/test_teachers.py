@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 
 MakeTask = Callable[..., Any]
 LABELS = ("neutral", "happy", "sad", "angry")

@@ -9,9 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from data_prep.folds import FoldOptions, make_folds, read_folds, write_folds
+from data_prep.commands.folds import (
+    FoldOptions,
+    make_folds,
+    read_folds,
+    write_folds,
+)
 from data_prep.schema import AXES, Corpus, Utterance, read_manifest, write_corpus
-from emo_fairseq import predictions
+from emo_fairseq.evaluation import predictions
 
 LABELS = ("sad", "neutral", "happy", "angry")  # not in the order of the alphabet
 CENTRES = {"sad": (0.2, 0.3, 0.3), "happy": (0.8, 0.7, 0.6), "angry": (0.2, 0.8, 0.7)}
@@ -32,8 +37,8 @@ def draw_rows(split: str, rng: np.random.Generator) -> list[Utterance]:
     rows = []
     for number in range(SIZES[split]):
         emotion = LABELS[number % len(LABELS)]
-        centre = CENTRES.get(emotion, (0.5, 0.5, 0.5))
-        vad = np.clip(rng.normal(centre, 0.08), 0, 1).round(4)
+        center = CENTRES.get(emotion, (0.5, 0.5, 0.5))
+        vad = np.clip(rng.normal(center, 0.08), 0, 1).round(4)
         rows.append(
             Utterance(
                 f"{split}_{number}",
@@ -71,7 +76,7 @@ def write_vad(
 
 
 def facts_of_fold(fold: str | None, **options: Any) -> dict[str, Any]:
-    """As `emo_fairseq.protocols.scoring` writes them."""
+    """As `emo_fairseq.experiments.scoring` writes them."""
     named = {"common.seed": 1, "task.modality": "text", "task.target": "vad", **options}
     return {
         "set": {"split": "test", "data": None, "labels": None},

@@ -5,8 +5,13 @@ import shutil
 
 import pytest
 
-from data_prep import folds as folds_command
-from data_prep.provenance import SELECTED, TRAINED, seen_rows, write_beside
+from data_prep.commands import folds as folds_command
+from data_prep.manifest.provenance import (
+    SELECTED,
+    TRAINED,
+    seen_rows,
+    write_beside,
+)
 from data_prep.schema import read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion.unseen import read_unseen

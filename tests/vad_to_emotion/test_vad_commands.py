@@ -13,7 +13,11 @@ from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, f1_score
 
-from data_prep.provenance import read_beside, seen_rows, write_beside
+from data_prep.manifest.provenance import (
+    read_beside,
+    seen_rows,
+    write_beside,
+)
 from data_prep.schema import (
     AXES,
     read_corpus,
@@ -24,10 +28,11 @@ from data_prep.schema import (
     write_corpus,
     write_manifest,
 )
-from emo_fairseq import metrics, predictions
+from emo_fairseq import metrics
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.bootstrap import Speakers, intervals
-from emo_fairseq.protocols import collect
+from emo_fairseq.experiments import collect
 from emo_fairseq.report import __main__ as report
 from emo_fairseq.vad_to_emotion.__main__ import main
 from emo_fairseq.vad_to_emotion.figures import vad_estimates

@@ -13,8 +13,8 @@ from fairseq.data.encoders.gpt2_bpe import GPT2BPE
 from nli_checkpoints import NAMES, build_fairseq, build_hf
 
 from data_prep.schema import AXES, read_manifest
-from emo_fairseq import predictions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.vad_to_emotion.__main__ import main
 from emo_fairseq.vad_to_emotion.sources import open_entailment
 from emo_fairseq.vad_to_emotion.zero_shot import HYPOTHESES, predict_vad

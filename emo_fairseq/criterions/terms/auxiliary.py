@@ -11,8 +11,8 @@ from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
-from emo_fairseq.optim.parameter_options import options_of
-from emo_fairseq.targets import TargetKind
+from emo_fairseq.training.parameter_options import options_of
+from emo_fairseq.types import TargetKind
 
 FIXED, UNCERTAINTY = "fixed", "uncertainty"
 _PRIMARY = "primary"

@@ -7,7 +7,7 @@ from torch import Tensor
 from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Statistics, Term, TrainingBatch
-from emo_fairseq.targets import TargetKind
+from emo_fairseq.types import TargetKind
 
 
 class RDrop(Term):

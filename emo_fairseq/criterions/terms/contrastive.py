@@ -142,7 +142,7 @@ class Contrastive(Term):
         return self.difficulty(annotations, labels)
 
     def _pull(self, difficulty: Tensor) -> Tensor:
-        """What trained prototypes minimise. The weights themselves give them no gradient.
+        """What trained prototypes minimize. The weights themselves give them no gradient.
 
         They would shrink the loss by moving away from its large terms.
         """

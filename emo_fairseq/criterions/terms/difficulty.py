@@ -7,8 +7,11 @@ from torch import Tensor, nn
 
 from emo_fairseq.criterions.gathering import gather_rows
 from emo_fairseq.data.annotations import vad_values
-from emo_fairseq.optim.parameter_options import options_of
-from emo_fairseq.prototypes import moving_prototypes, prototype_distance
+from emo_fairseq.losses.prototypes import (
+    moving_prototypes,
+    prototype_distance,
+)
+from emo_fairseq.training.parameter_options import options_of
 
 FIXED, EMA, TRAINED = "fixed", "ema", "trained"
 LEARNING = (FIXED, EMA, TRAINED)

@@ -12,11 +12,16 @@ from emo_fairseq.data.augmentation.noise import AddedNoise
 from emo_fairseq.data.augmentation.options import noise_snr, speeds
 from emo_fairseq.data.augmentation.speed import Speed
 from emo_fairseq.data.augmentation.token_dropout import TokenDropout
-from emo_fairseq.data.frames import NormalisedFrames, StoredFrames
+from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.vocabulary import find_symbol
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inputs import FRAMES, LOG_MEL, TOKENS, WAVEFORM
-from emo_fairseq.modalities import TEXT
+from emo_fairseq.types import (
+    FRAMES,
+    LOG_MEL,
+    TEXT,
+    TOKENS,
+    WAVEFORM,
+)
 
 # What masked language models call the symbol that they learned to see past.
 _MASK_SYMBOLS = ("<mask>", "[MASK]")
@@ -31,8 +36,8 @@ def augmented(
 
     Args:
         modality: of the leaf; each draws on its own.
-        leaf: as :class:`emo_fairseq.data.source.DataSource` makes it.
-        kind: one of :data:`emo_fairseq.inputs.INPUTS`.
+        leaf: as :class:`emo_fairseq.data.source.DataDir` makes it.
+        kind: one of :data:`emo_fairseq.types.INPUTS`.
         cfg: the task's options, which are :class:`AugmentationConfig`'s.
         seed: of the run.
 
@@ -65,7 +70,7 @@ def _of_waveforms(leaf: FairseqDataset, cfg: Any, seed: int) -> FairseqDataset:
     return leaf
 
 
-def _of_frames(modality: str, leaf: NormalisedFrames, cfg: Any, seed: int) -> FairseqDataset:
+def _of_frames(modality: str, leaf: NormalizedFrames, cfg: Any, seed: int) -> FairseqDataset:
     n_features = len(leaf.mean)
     if cfg.augment_time_masks:
         leaf = TimeMasks(leaf, cfg.augment_time_masks, cfg.augment_time_mask_width, seed)
@@ -81,7 +86,7 @@ def _of_frames(modality: str, leaf: NormalisedFrames, cfg: Any, seed: int) -> Fa
     return leaf
 
 
-def _check_audio_is_heard(leaf: NormalisedFrames, cfg: Any) -> None:
+def _check_audio_is_heard(leaf: NormalizedFrames, cfg: Any) -> None:
     asked = {
         "--augment-noise-snr": cfg.augment_noise_snr,
         "--augment-gain": cfg.augment_gain,

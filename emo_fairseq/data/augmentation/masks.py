@@ -2,7 +2,7 @@
 
 Park et al., "SpecAugment: a simple data augmentation method for automatic speech recognition",
 Interspeech 2019; without its time warping, which helped least there. Masks may overlap. They hold
-zeros, which is the mean of normalised frames.
+zeros, which is the mean of normalized frames.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ class TimeMasks(DrawnDataset):
     """Masks stretches of time.
 
     Args:
-        dataset: normalised frames.
+        dataset: normalized frames.
         n_masks: in every utterance.
         max_width: of each, in frames; less where all together could exceed :data:`MAX_TIME_SHARE`.
         seed: see the base.
@@ -46,10 +46,10 @@ class TimeMasks(DrawnDataset):
 
 
 class FeatureMasks(DrawnDataset):
-    """Masks bands of neighbouring features, such as mel bins, throughout an utterance.
+    """Masks bands of neighboring features, such as mel bins, throughout an utterance.
 
     Args:
-        dataset: normalised frames.
+        dataset: normalized frames.
         n_masks: in every utterance.
         max_width: of each, in features; all together must be narrower than the frames.
         seed: see the base.

@@ -25,7 +25,7 @@ class LowRankFusion(Fusion):
     products of fewer modalities among the terms, down to each by itself. A missing modality is a
     zero vector with its 1: it multiplies by that learned bias, and the products of the others stay.
 
-    Vectors are layer-normalised first, where the paper has batch normalisation in its encoders: a
+    Vectors are layer-normalized first, where the paper has batch normalization in its encoders: a
     product of three would grow with the cube of their scale. At the start the biases of the
     factors are 1, so that a missing modality changes nothing of the rest, and fused vectors have
     mean 0 and variance 1, whatever the number of modalities, the rank and the widths.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from emo_fairseq.attention import Attended
+from emo_fairseq.evaluation.attention import Attended
 from emo_fairseq.report.drawing import BLUE, SCALE
 from emo_fairseq.report.part import Part
 from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot

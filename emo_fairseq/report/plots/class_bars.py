@@ -49,13 +49,13 @@ def _draw(
     axes = figure.add_subplot()
     places = np.arange(len(names))
     height = 0.8 / len(_SHOWN)
-    for order, (name, colour) in enumerate(_SHOWN.items()):
+    for order, (name, color) in enumerate(_SHOWN.items()):
         values = np.array([figures[f"{name}_{label}"] for label in names])
         ends = np.array([drawn[f"{name}_{label}"] for label in names])  # (K, 2)
         at = places + (order - 1) * height
         axes.barh(
             *(at, values, height),
-            color=colour,
+            color=color,
             hatch=HATCHES[order],
             edgecolor=PAPER,
             linewidth=0.5,

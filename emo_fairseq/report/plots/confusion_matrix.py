@@ -75,9 +75,9 @@ def _draw(
     for (row, column), value in np.ndenumerate(values):
         text = "–" if np.isnan(value) else written(value)
         dark = np.isnan(value) or value / highest > _BRIGHT
-        colour = "#7f7f7f" if np.isnan(value) else "black" if dark else "white"
+        color = "#7f7f7f" if np.isnan(value) else "black" if dark else "white"
         place = (column + 0.5, row + 0.5)
-        axes.text(*place, text, ha="center", va="center", color=colour, fontsize=9)
+        axes.text(*place, text, ha="center", va="center", color=color, fontsize=9)
 
 
 def _spoken(counts: np.ndarray, names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""VAD values and embeddings laid out in two dimensions, coloured by what utterances have in common.
+"""VAD values and embeddings laid out in two dimensions, colored by what utterances have in common.
 
 One layout a method and kind of value, drawn once for each grouping.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from emo_fairseq.report.drawing import COLOURS, GREY, MARKERS
+from emo_fairseq.report.drawing import COLORS, GREY, MARKERS
 from emo_fairseq.report.maps import METHODS, NoMapError, sample
 from emo_fairseq.report.part import GROUPS, Part
 from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
@@ -25,11 +25,11 @@ def plots(part: Part) -> Iterator[Found]:
     """t-SNE and UMAP of VAD and of embeddings, each by emotion, speaker and corpus."""
     groupings = part.groups()
     if not groupings:
-        yield NotDrawn("t-SNE and UMAP", f"no emotion, speaker or corpus to colour by{_hint(part)}")
+        yield NotDrawn("t-SNE and UMAP", f"no emotion, speaker or corpus to color by{_hint(part)}")
         return
     for name in GROUPS:
         if name not in groupings:
-            yield NotDrawn(f"maps coloured by {name}", f"no utterance names one{_hint(part)}")
+            yield NotDrawn(f"maps colored by {name}", f"no utterance names one{_hint(part)}")
     vad, why = _vad(part)
     yield from _of(vad, "vad", "VAD values", why, groupings)
     why = "no --embeddings"
@@ -80,7 +80,7 @@ def _of(
                 f"{method} of {what}, by {name}",
                 f"{of_all}. Near points are alike; distances between clusters, and the axes, "
                 "mean nothing.",
-                f"{method} map of the {what} of {of_all}, coloured by {name}: "
+                f"{method} map of the {what} of {of_all}, colored by {name}: "
                 f"{', '.join(_shown(chosen))}.",
                 partial(_draw, points=points, groups=chosen),
                 (4.4, 4.6),
@@ -88,9 +88,9 @@ def _of(
 
 
 def _shown(groups: Sequence[str | None]) -> list[str]:
-    """The most frequent groups, as many as there are colours; ties by name."""
+    """The most frequent groups, as many as there are colors; ties by name."""
     counts = Counter(group for group in groups if group)
-    return sorted(counts, key=lambda name: (-counts[name], name))[: len(COLOURS)]
+    return sorted(counts, key=lambda name: (-counts[name], name))[: len(COLORS)]
 
 
 def _draw(figure: Any, points: np.ndarray, groups: Sequence[str | None]) -> None:
@@ -102,13 +102,13 @@ def _draw(figure: Any, points: np.ndarray, groups: Sequence[str | None]) -> None
         label = f"{_OTHERS} ({rest.sum()})"
         axes.scatter(*points[rest].T, s=5, color=GREY, alpha=0.6, label=label, rasterized=True)
     for place, name in enumerate(shown):
-        colour, mine = COLOURS[place], of_group == name
+        color, mine = COLORS[place], of_group == name
         axes.scatter(
             *points[mine].T,
             s=16,
-            color=colour,
+            color=color,
             marker=MARKERS[place],
-            edgecolors=_EDGE.get(colour, "none"),
+            edgecolors=_EDGE.get(color, "none"),
             linewidths=0.4,
             alpha=0.8,
             label=f"{_short(name)} ({mine.sum()})",

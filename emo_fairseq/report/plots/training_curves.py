@@ -64,11 +64,11 @@ def _draw(figure: Any, curves: Curves, title: str) -> None:
     axes = figure.add_subplot()
     styles = {"training": (BLUE, "--", "o"), "validation": (RED, "-", "s")}
     for split, (numbers, values) in curves.items():
-        colour, line, marker = styles[split]
+        color, line, marker = styles[split]
         size = 4 if len(numbers) < 40 else 0
         axes.plot(
             *(numbers, values),
-            color=colour,
+            color=color,
             linestyle=line,
             marker=marker,
             markersize=size,

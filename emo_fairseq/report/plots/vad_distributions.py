@@ -73,30 +73,30 @@ def _draw_pair(figure: Any, pair: np.ndarray, names: tuple[str, str]) -> None:
     axes = figure.add_subplot()
     axes.scatter(*pair[0].T, s=5, color=GREY, alpha=0.6, linewidths=0, rasterized=True)
     low, high = pair.min(axis=(0, 1)), pair.max(axis=(0, 1))
-    for values, colour, line, name in zip(
+    for values, color, line, name in zip(
         pair, (BLUE, RED), ("-", "--"), ("truth", "prediction"), strict=True
     ):
-        axes.plot([], [], color=colour, linestyle=line, label=name)
-        _outline(axes, values, (low, high), colour, line)
+        axes.plot([], [], color=color, linestyle=line, label=name)
+        _outline(axes, values, (low, high), color, line)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     figure.legend(loc="outside upper left", ncols=2)
 
 
 def _outline(
-    axes: Any, values: np.ndarray, limits: tuple[np.ndarray, np.ndarray], colour: str, line: str
+    axes: Any, values: np.ndarray, limits: tuple[np.ndarray, np.ndarray], color: str, line: str
 ) -> None:
     """Lines round the densest regions that hold each share; of a degenerate cloud, its mean."""
     try:
         density = gaussian_kde(values.T)
     except (np.linalg.LinAlgError, ValueError):  # all on one line, or too few
-        axes.plot(*values.mean(axis=0), color=colour, marker="+", markersize=12)
+        axes.plot(*values.mean(axis=0), color=color, marker="+", markersize=12)
         return
     levels = np.unique(np.quantile(density(values.T), [1.0 - share for share in _SHARES]))
     x, y = (np.linspace(a, b, _GRID) for a, b in zip(*limits, strict=True))
     grid = np.stack(np.meshgrid(x, y))  # (2, 60, 60)
     heights = density(grid.reshape(2, -1)).reshape(_GRID, _GRID)
-    axes.contour(x, y, heights, levels=levels, colors=colour, linestyles=line, linewidths=1.5)
+    axes.contour(x, y, heights, levels=levels, colors=color, linestyles=line, linewidths=1.5)
 
 
 def _correlation(values: np.ndarray) -> str:

@@ -100,7 +100,7 @@ async function answer() {
   const given = { audio: sound?.file, text: at("text-part").hidden ? "" : text.value, signal };
   showProblem(null);
   if (!given.audio && !given.text.trim()) {
-    return showProblem(new Error(model.modalities.includes("speech") ? "There is nothing to recognise yet." : "Write a text first."));
+    return showProblem(new Error(model.modalities.includes("speech") ? "There is nothing to recognize yet." : "Write a text first."));
   }
   at("mattered").hidden = at("course").hidden = true;
   try {
@@ -117,7 +117,7 @@ function forget() {
 }
 
 async function showAll(given) {
-  showStatus("Recognising …");
+  showStatus("Recognizing …");
   const prediction = await ask("predict", given).catch((error) => {
     if (!given.signal.aborted) forget(); // beside the problem it would be taken for the answer
     throw error;

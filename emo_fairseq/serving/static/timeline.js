@@ -9,24 +9,24 @@ const ROW = 24, GAP = 3, SCALE = 18;
 // `onChoose(start, end)` when a run is chosen; `onSeek(second)` when the drawing is clicked.
 export function showTimeline(place, { seconds, segments }, onChoose, onSeek) {
   const first = segments[0];
-  const labelled = Object.keys(first.probabilities).length > 0;
-  const names = Object.keys(labelled ? first.probabilities : first.values);
-  const figure = (segment, name) => (labelled ? segment.probabilities : segment.values)[name];
+  const labeled = Object.keys(first.probabilities).length > 0;
+  const names = Object.keys(labeled ? first.probabilities : first.values);
+  const figure = (segment, name) => (labeled ? segment.probabilities : segment.values)[name];
   const drawing = element("div", { class: "drawing" });
   const hop = segments.length > 1 ? segments[1].start - first.start : seconds;
   const window = `Windows of ${number(first.end - first.start, 1)} s, one every ${number(hop, 1)} s; ` +
-    (labelled ? "the stronger the colour, the more probable." : "each line runs from the lowest value to the highest.");
+    (labeled ? "the stronger the color, the more probable." : "each line runs from the lowest value to the highest.");
   const rows = segments.map((segment) => [
     `${clock(segment.start)} to ${clock(segment.end)}`,
-    ...names.map((name) => (labelled ? percent : number)(figure(segment, name))),
+    ...names.map((name) => (labeled ? percent : number)(figure(segment, name))),
   ]);
   place.replaceChildren(
-    element("p", { class: "soft small" }, window), drawing, ...(labelled ? [runs(segments, onChoose)] : []),
+    element("p", { class: "soft small" }, window), drawing, ...(labeled ? [runs(segments, onChoose)] : []),
     numbersBehind("The windows’ numbers", ["window", ...names.map(words)], rows));
-  fitted(drawing, (width) => draw(width, seconds, segments, names, labelled, figure, onSeek));
+  fitted(drawing, (width) => draw(width, seconds, segments, names, labeled, figure, onSeek));
 }
 
-function draw(width, seconds, segments, names, labelled, figure, onSeek) {
+function draw(width, seconds, segments, names, labeled, figure, onSeek) {
   const left = Math.min(width * 0.3, 14 + 7 * Math.max(...names.map((name) => name.length)));
   const height = names.length * (ROW + GAP) + SCALE, scale = (width - left) / seconds;
   const from = (i) => left + segments[i].start * scale;
@@ -35,7 +35,7 @@ function draw(width, seconds, segments, names, labelled, figure, onSeek) {
     const y = r * (ROW + GAP);
     const label = shape("text", { class: "strong", x: 0, y: y + ROW / 2 + 4 }, words(name));
     const frame = shape("rect", { class: "frame", x: left, y, width: width - left, height: ROW });
-    return [label, frame, ...(labelled ? cells(name, y) : [line(name, y)])];
+    return [label, frame, ...(labeled ? cells(name, y) : [line(name, y)])];
   });
   function cells(name, y) {
     return segments.map((segment, i) => shape("rect", {

@@ -11,7 +11,7 @@ import torch
 
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.frames import FrameStatistics, NormalisedFrames
+from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.waveform import WaveformDataset
 
@@ -38,16 +38,16 @@ def tones(tmp_path: Path) -> Callable[..., WaveformDataset]:
 
 
 @pytest.fixture
-def frames() -> Callable[..., NormalisedFrames]:
+def frames() -> Callable[..., NormalizedFrames]:
     """Frames (T, C) of numbers none of which is 0, of the given lengths; absent where it is 0."""
 
-    def make(*lengths: int, n_features: int = 20) -> NormalisedFrames:
+    def make(*lengths: int, n_features: int = 20) -> NormalizedFrames:
         generator = torch.Generator().manual_seed(0)
         items: list[Any] = []
         for length in lengths or (40, 60, 80, 100, 120, 0):
             numbers = torch.randn(max(length, 1), n_features, generator=generator)
             items.append((numbers.sign() + numbers, length > 0))
-        return NormalisedFrames(items, FrameStatistics([0.0] * n_features, [1.0] * n_features))
+        return NormalizedFrames(items, FrameStatistics([0.0] * n_features, [1.0] * n_features))
 
     return make
 

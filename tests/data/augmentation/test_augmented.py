@@ -14,7 +14,7 @@ import torch
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import OmegaConf
 
-from data_prep.extract_features import extract_log_mel
+from data_prep.commands.extract_features import extract_log_mel
 from data_prep.tokens.folder import SYMBOLS_FILE, UNK
 from emo_fairseq.data.augmentation.augmented import augmented
 from emo_fairseq.data.augmentation.gain import Gain
@@ -113,8 +113,8 @@ def test_speeds_that_change_nothing_are_refused(text: str) -> None:
 def test_the_order_of_changes(tones: Any, frames: Any) -> None:
     waveforms = augmented("speech", tones(), "waveform", options(**SOUND), seed=1)
     assert layers(waveforms) == [Gain, AddedNoise, Speed, WaveformDataset]
-    normalised = augmented("video", frames(n_features=80), "frames", options(**MASKS), seed=1)
-    assert layers(normalised)[:2] == [FeatureMasks, TimeMasks]
+    normalized = augmented("video", frames(n_features=80), "frames", options(**MASKS), seed=1)
+    assert layers(normalized)[:2] == [FeatureMasks, TimeMasks]
 
 
 def test_only_what_fits_the_input_acts(tones: Any, frames: Any, texts: Any) -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from emo_fairseq.data.augmentation.masks import FeatureMasks, TimeMasks, draw_spans
-from emo_fairseq.data.frames import NormalisedFrames
+from emo_fairseq.data.frames import NormalizedFrames
 
-Frames = Callable[..., NormalisedFrames]
+Frames = Callable[..., NormalizedFrames]
 N_EPOCHS = 200
 
 

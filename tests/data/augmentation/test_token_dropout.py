@@ -32,10 +32,10 @@ def dialogue(pool_all: bool = False) -> ContextDataset:
     """Three turns of 5, 4 and 3 words; the middle one with a past and a future, the last alone."""
     rows = [[10, 11, 12, 13, 14, EOS], [20, 21, 22, 23, EOS], [30, 31, 32, EOS]]
     source = ListDataset(np.array(row, dtype=np.int64) for row in rows)
-    neighbours = [([], [1]), ([0], [2]), ([], [])]
+    neighbors = [([], [1]), ([0], [2]), ([], [])]
     prefixes = [NO_PREFIX] * 3
     present = np.ones(3, dtype=bool)
-    return ContextDataset(source, present, neighbours, prefixes, SpecialIds(), 100, pool_all)
+    return ContextDataset(source, present, neighbors, prefixes, SpecialIds(), 100, pool_all)
 
 
 @pytest.mark.parametrize("chance", [0.02, 0.15, 0.5])
@@ -66,7 +66,7 @@ def test_special_symbols_stay_wherever_they_are(texts: Texts) -> None:
     assert torch.equal(seen, ~specials)
 
 
-def test_other_specials_are_honoured() -> None:
+def test_other_specials_are_honored() -> None:
     specials = SpecialIds(init=5, separator=6, pad=7)
     source = [np.array([0, 1, 2, 3, 6, 7])]
     leaf = TokenDataset(source, np.array([6]), np.array([True]), specials, 10)
@@ -118,7 +118,7 @@ def test_the_place_of_the_current_turn_is_kept_track_of(blank: int | None) -> No
         lost += int(not set(tokens.tolist()) & set(range(10, 15)))
         focus = leaf.collater([leaf[1]])["focus"][0]
         assert tokens[focus].tolist() == [BOS, *turn]
-    assert lost  # of a neighbour, everything may go
+    assert lost  # of a neighbor, everything may go
 
 
 def test_a_context_batch_has_its_keys() -> None:

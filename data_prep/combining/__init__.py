@@ -1,1 +1,0 @@
-"""What joining data dirs is made of."""

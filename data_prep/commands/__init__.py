@@ -1,0 +1,1 @@
+"""The commands ``python -m data_prep.NAME`` that work on data dirs, and what they share."""

@@ -1,0 +1,290 @@
+"""Check a data dir: list every fault with file, row and remedy. Exits 0 when there is none, else 1.
+
+A data dir holds one {split}.tsv a split and corpus.yaml. A manifest is tab-separated, with one
+header row and without quoting; an empty field is a missing value. Its columns:
+  id                           unique in the whole data dir
+  audio                        path, relative to --data-raw (default: the data dir)
+  n_samples                    samples per channel at corpus.yaml's sample_rate, of the segment if
+                               the row is one
+  text                         what was said
+  speaker, session, dialogue   names
+  turn                         whole number, the place in the dialogue
+  emotion, sentiment           names of corpus.yaml's labels
+  valence, arousal, dominance  from 0 to 1
+and, where any row has them:
+  start, end                   seconds: the row is this segment of the audio; empty is the beginning
+                               and the end of the file. It is read by seeking, nothing is copied
+  sentiment_score              from -3 to 3
+  corpus                       where the row comes from, in a data dir of several corpora
+Any further column is kept as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from data_prep.audio.loading import AudioError, measure_all
+from data_prep.audio.segment import audio_of
+from data_prep.commands.command_line import (
+    make_parser,
+    run,
+)
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.features.stored import find_faults
+from data_prep.manifest.cells import (
+    id_key,
+    is_blank,
+)
+from data_prep.manifest.labels import check_labels
+from data_prep.schema import (
+    CORPUS_FILE,
+    LABEL_COLUMNS,
+    SAMPLE_RATE,
+    Corpus,
+    Utterance,
+    read_corpus,
+    scan_manifest,
+    shared_values,
+)
+from data_prep.tokens.opened import check_tokens
+
+LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
+SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
+
+Rows = Sequence[tuple[int, Utterance]]
+
+
+def validate(
+    data_dir: str | Path,
+    data_raw: str | Path | None = None,
+    *,
+    warnings: list[Fault] | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> list[Fault]:
+    """Every fault of `data_dir`, ordered by file and row; empty when it keeps the contract.
+
+    `data_raw` is the folder that `audio` paths start from (default: the data dir). What is odd, but
+    used, such as digital silence, is added to `warnings`.
+    """
+    data_dir = Path(data_dir)
+    faults: list[Fault] = []
+    corpus = None
+    try:
+        corpus = read_corpus(data_dir)
+    except ManifestError as error:
+        if not isinstance(error.fault, Fault) or not data_dir.is_dir():
+            return [error.as_fault(data_dir)]
+        faults.append(error.fault)
+    manifests: dict[Path, Rows] = {}
+    whole: dict[Path, Rows] = {}  # those of which every row was read
+    for path in _manifest_paths(data_dir, corpus):
+        form: list[Fault] = []
+        manifests[path] = scan_manifest(path, form.append)
+        faults += form
+        if not form:
+            whole[path] = manifests[path]
+        if corpus and not form:
+            faults += _count_faults(path, manifests[path], corpus)
+    if not manifests:
+        faults.append(
+            Fault(str(data_dir), None, "no {split}.tsv in it", "run the data_prep script again")
+        )
+    for path, rows in manifests.items():
+        faults += _content_faults(str(path), rows)
+        faults += _label_faults(str(path), rows, corpus)
+    faults += _sharing_faults(manifests, corpus.disjoint if corpus else ())
+    rate = corpus.sample_rate if corpus else SAMPLE_RATE
+    raw = Path(data_raw) if data_raw is not None else data_dir
+    found, odd = _audio_faults(manifests, raw, rate, workers, progress)
+    faults += found
+    if warnings is not None:
+        warnings += odd
+    faults += _feature_faults(data_dir, whole)
+    faults += _token_faults(data_dir, whole)
+    return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
+
+
+def find_warnings(data_dir: str | Path) -> list[str]:
+    """What is odd about the labels of `data_dir`, and no fault; [] where it cannot be read."""
+    try:
+        corpus = read_corpus(data_dir)
+    except ManifestError:
+        return []
+    paths = {split: Path(data_dir) / f"{split}.tsv" for split in corpus.splits}
+    splits = {
+        split: [row for _, row in scan_manifest(path, lambda fault: None)]
+        for split, path in paths.items()
+    }
+    return check_labels(splits, corpus.labels)
+
+
+def _manifest_paths(data_dir: Path, corpus: Corpus | None) -> list[Path]:
+    """The manifests that corpus.yaml names, then any other .tsv that lies there."""
+    named = [data_dir / f"{split}.tsv" for split in corpus.splits] if corpus else []
+    return [*named, *sorted(set(data_dir.glob("[!.]*.tsv")) - set(named))]
+
+
+def _count_faults(path: Path, rows: Rows, corpus: Corpus) -> Iterator[Fault]:
+    counts = corpus.splits.get(path.stem)
+    if counts is None:
+        remedy = "move it away, or run the data_prep script again"
+        yield Fault(str(path), None, f"a split that {CORPUS_FILE} does not name", remedy)
+    elif counts.get("rows") != len(rows):
+        what = f"{len(rows)} rows where {CORPUS_FILE} counts {counts.get('rows')}"
+        yield Fault(str(path), None, what, "run the data_prep script again, or mend the count")
+
+
+def _content_faults(file: str, rows: Rows) -> Iterator[Fault]:
+    """What one row can get wrong by itself."""
+    for row, utterance in rows:
+        for what, remedy in _row_faults(utterance):
+            yield Fault(file, row, what, remedy)
+
+
+def _row_faults(row: Utterance) -> Iterator[tuple[str, str]]:
+    if row.text is None and row.audio is None:
+        yield "neither text nor audio", "give the row one of them, or take it out"
+    if row.text is not None and is_blank(row.text):
+        yield "the text is blank", "leave the field empty where there is no text"
+    if row.audio is not None and row.n_samples is None:
+        yield "audio without n_samples", "write its length in samples at the corpus's rate"
+    if row.audio is None and row.n_samples is not None:
+        yield "n_samples without audio", "name the audio file, or empty n_samples"
+    if row.n_samples == 0:
+        yield "n_samples is 0", "take the audio out of the row"
+    if row.audio is not None and Path(row.audio).is_absolute():
+        yield f"audio {row.audio} is an absolute path", "write it relative to --data-raw"
+    if row.sentiment_score is not None and abs(row.sentiment_score) > SCORE_LIMIT:
+        yield f"sentiment_score is {row.sentiment_score:g}, outside -3 to 3", "mend the score"
+
+
+def _label_faults(file: str, rows: Rows, corpus: Corpus | None) -> Iterator[Fault]:
+    if corpus is None:
+        return
+    for key in LABEL_COLUMNS:
+        names = corpus.labels.get(key)
+        for row, utterance in rows:
+            label = getattr(utterance, key)
+            if label is None or (names and label in names):
+                continue
+            if names is None:
+                remedy = f"list the {key} labels there, in order"
+                yield Fault(file, row, f"{CORPUS_FILE} has no {key} labels", remedy)
+                break
+            remedy = f"use one of {', '.join(names)}, or leave the field empty"
+            yield Fault(file, row, f"unknown {key} {label!r}", remedy)
+
+
+def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> Iterator[Fault]:
+    """Ids, and what the protocol keeps apart, that occur in more than one split."""
+    splits = {str(path): [utterance for _, utterance in rows] for path, rows in manifests.items()}
+    for key in ("id", *disjoint):
+        for value, files in shared_values(splits, key).items():
+            others = ", ".join(Path(file).name for file in files[:-1])
+            key_of = id_key if key == "id" else str
+            rows = manifests[Path(files[-1])]
+            row = next(r for r, u in rows if key_of(getattr(u, key) or "") == value)
+            remedy = f"keep each {key} in one split"
+            yield Fault(files[-1], row, f"{key} {value!r} is in {others} too", remedy)
+    for key in disjoint:
+        for path, rows in manifests.items():
+            unknown = [row for row, utterance in rows if getattr(utterance, key) is None]
+            if unknown:
+                what = f"{len(unknown)} rows from here name no {key}, by which splits lie apart"
+                yield Fault(str(path), unknown[0], what, f"fill the {key} column")
+
+
+def _audio_faults(
+    manifests: Mapping[Path, Rows], raw: Path, rate: int, workers: int | None, progress: bool
+) -> tuple[list[Fault], list[Fault]]:
+    """Audio that is absent, unreadable or of another length than stated; and what is odd of it.
+
+    Each file is decoded once.
+    """
+    faults, warnings = [], []
+    rows = [(str(p), r, u) for p, found in manifests.items() for r, u in found if u.audio]
+    parts = [(raw / (u.audio or ""), u.start or 0.0, u.end) for _, _, u in rows]
+    distinct = list(dict.fromkeys(parts))
+    found = measure_all(distinct, rate, workers=workers, progress=progress)
+    length = dict(zip(distinct, found, strict=True))
+    for (file, row, utterance), part in zip(rows, parts, strict=True):
+        measured = length[part]
+        if isinstance(measured, AudioError):
+            remedy = "copy the file again, or empty audio and n_samples; see --data-raw"
+            if utterance.is_segment:
+                remedy = "correct start and end, which are seconds in the file, or " + remedy
+            faults.append(Fault(file, row, f"audio {utterance.audio}: {measured}", remedy))
+            continue
+        for warning in measured.warnings:
+            remedy = "it is used as it is; empty audio and n_samples to leave it out"
+            warnings.append(
+                Fault(file, row, f"audio {audio_of(utterance, Path())}: {warning}", remedy)
+            )
+        n_samples = measured.n_samples
+        if abs(n_samples - (utterance.n_samples or n_samples)) > LENGTH_TOLERANCE:
+            what = (
+                f"n_samples is {utterance.n_samples} where {audio_of(utterance, Path())} has "
+                f"{n_samples} at {rate} Hz"
+            )
+            faults.append(Fault(file, row, what, "write the length it has"))
+    return faults, warnings
+
+
+def _feature_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
+    """Features that are damaged, of other rows, NaN or infinite; all of them are read."""
+    for folder in sorted((data_dir / "features").glob("[!.]*/")):
+        for path, rows in manifests.items():
+            yield from find_faults(folder, path.stem, [utterance for _, utterance in rows])
+
+
+def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
+    """Tokens that are damaged, of other rows or outside of their vocabulary."""
+    for folder in (data_dir / "text", data_dir / "speech"):
+        for path, rows in manifests.items():
+            if not any((folder / f"{path.stem}.{ending}").exists() for ending in ("bin", "idx")):
+                continue
+            try:
+                check_tokens(folder, path.stem, [utterance for _, utterance in rows])
+            except ManifestError as error:
+                yield error.as_fault(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print every fault of the data dir and their count; 0 when there is none."""
+    parser = make_parser("validate", __doc__ or "")
+    parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
+    parser.add_argument(
+        "--data-raw", type=Path, help="folder that audio paths start from (default: the data dir)"
+    )
+    options = parser.parse_args(arguments)
+    return run(lambda: _report(options))
+
+
+def _report(options: argparse.Namespace) -> None:
+    odd_audio: list[Fault] = []
+    faults = validate(
+        options.data_dir,
+        options.data_raw,
+        warnings=odd_audio,
+        workers=options.workers,
+        progress=True,
+    )
+    for fault in faults:
+        print(fault)
+    warnings = [*map(str, find_warnings(options.data_dir)), *map(str, odd_audio)]
+    for warning in warnings:
+        print(f"warning: {warning}")
+    odd = f", {_count(warnings, 'warning')}" if warnings else ""
+    if faults:
+        raise ValueError(f"{options.data_dir}: {_count(faults, 'fault')}{odd}")
+    print(f"{options.data_dir}: no fault{odd}")
+
+
+def _count(items: Sequence[object], name: str) -> str:
+    return f"{len(items)} {name}{'s' * (len(items) != 1)}"

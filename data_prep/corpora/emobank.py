@@ -1,0 +1,150 @@
+"""EmoBank: English sentences with valence, arousal and dominance, 1-5 (Buechel and Hahn 2017).
+
+Official layout: one `emobank.csv` with `id, split, V, A, D, text`: the weighted mean of the
+writer's and the reader's view. Not used: `reader.csv`, `writer.csv`, `raw.csv` and `meta.tsv`.
+One row's text is the word None (it is the quotation "None," cut out of the row before it): a CSV
+reader that takes None for a missing value loses it.
+
+EmoBank names no sentiment. ``--sentiment-from-valence 2.8 3.2`` writes one that it implies, so that
+models of sentiment can be compared across corpora: negative below the first, positive above the
+second, neutral between; corpus.yaml says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.commands.command_line import (
+    make_parser,
+    run,
+)
+from data_prep.errors import Fault, raise_faults
+from data_prep.manifest.cells import normalize_text, parse_number
+from data_prep.schema import (
+    Corpus,
+    DroppedRow,
+    Utterance,
+    scale_vad,
+    shared_values,
+    write_corpus,
+)
+from data_prep.tables.reader import read_table
+
+SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
+COLUMNS = ("id", "split", "V", "A", "D", "text")
+SCALE = (1.0, 5.0)
+SENTIMENTS = ("negative", "neutral", "positive")
+LICENCE = "CC BY-SA 4.0"
+CITATION = (
+    "Buechel, Hahn (2017). EmoBank: Studying the Impact of Annotation Perspective and "
+    "Representation Format on Dimensional Emotion Analysis. EACL."
+)
+
+
+def prepare_emobank(
+    corpus_dir: str | Path, out_dir: str | Path, bounds: tuple[float, float] | None = None
+) -> Corpus:
+    """Write EmoBank's data dir; a row without text is dropped and listed.
+
+    Args:
+        corpus_dir: folder with emobank.csv.
+        out_dir: data dir to write.
+        bounds: of neutral valence, 1-5, both inclusive; None writes no sentiment.
+
+    Raises:
+        ValueError: bounds outside the scale or the wrong way round, or a row that cannot be read.
+    """
+    path = Path(corpus_dir) / "emobank.csv"
+    corpus = Corpus(
+        "emobank",
+        vad={"source_scale": list(SCALE), "mapping": "(x - 1) / 4"},
+        protocol="official split column, dev as valid; mean of writer and reader",
+        licence=LICENCE,
+        citation=CITATION,
+    )
+    if bounds is not None:
+        _check_bounds(*bounds)
+        corpus.labels = {"sentiment": SENTIMENTS}
+        corpus.notes.append(
+            "sentiment is derived from valence (1-5): negative below {:g}, positive above {:g}, "
+            "neutral between".format(*bounds)
+        )
+    splits: dict[str, list[Utterance]] = {split: [] for split in SPLIT_OF.values()}
+    first_line: dict[str, int] = {}
+    faults = []
+    for line, row in read_table(path, COLUMNS):
+        try:
+            split, utterance = _utterance(row, bounds)
+            if first_line.setdefault(utterance.id, line) != line:
+                raise ValueError(f"id {utterance.id!r} was used in row {first_line[utterance.id]}")
+        except ValueError as error:
+            faults.append(Fault(str(path), line, str(error), "compare with the official CSV"))
+            continue
+        if utterance.text is None:
+            corpus.dropped.append(DroppedRow(split, utterance.id, "no text"))
+        else:
+            splits[split].append(utterance)
+    raise_faults(faults)
+    if shared := shared_values(splits, "text"):
+        corpus.notes.append(f"{len(shared)} texts occur in more than one split, word for word")
+    write_corpus(out_dir, corpus, splits)
+    return corpus
+
+
+def _check_bounds(low: float, high: float) -> None:
+    if not SCALE[0] <= low <= high <= SCALE[1]:
+        raise ValueError(
+            f"--sentiment-from-valence {low:g} {high:g}: give the lower bound first, both from "
+            f"{SCALE[0]:g} to {SCALE[1]:g}"
+        )
+
+
+def _utterance(row: dict[str, str], bounds: tuple[float, float] | None) -> tuple[str, Utterance]:
+    if not row["id"]:
+        raise ValueError("no id")
+    if row["split"] not in SPLIT_OF:
+        raise ValueError(f"split is {row['split']!r}, none of {', '.join(SPLIT_OF)}")
+    utterance = Utterance(
+        id=row["id"],
+        text=normalize_text(row["text"]) or None,
+        valence=_scaled(row, "V"),
+        arousal=_scaled(row, "A"),
+        dominance=_scaled(row, "D"),
+        sentiment=None if bounds is None else _sentiment(parse_number(row["V"]), *bounds),
+    )
+    return SPLIT_OF[row["split"]], utterance
+
+
+def _sentiment(valence: float, low: float, high: float) -> str:
+    return SENTIMENTS[1 + (valence > high) - (valence < low)]
+
+
+def _scaled(row: dict[str, str], axis: str) -> float:
+    try:
+        return scale_vad(parse_number(row[axis]), *SCALE)
+    except ValueError as error:
+        raise ValueError(f"{axis}: {error}") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line of `prepare_emobank`."""
+    parser = make_parser("emobank", __doc__ or "", audio=False)
+    parser.add_argument("corpus_dir", type=Path, help="folder with emobank.csv")
+    parser.add_argument("out_dir", type=Path, help="data dir to write")
+    parser.add_argument(
+        "--sentiment-from-valence",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="write the sentiment that valence (1-5) implies: neutral from LOW to HIGH",
+    )
+    options = parser.parse_args(arguments)
+    return run(lambda: _prepare(options))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    bounds = options.sentiment_from_valence
+    prepare_emobank(options.corpus_dir, options.out_dir, bounds and tuple(bounds))
+    print(f"train with: --data {options.out_dir} --modality text --target vad")

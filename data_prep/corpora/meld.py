@@ -1,0 +1,192 @@
+"""MELD: Friends dialogues with an emotion and a sentiment per utterance (Poria et al. 2019).
+
+Official layout: `{train,dev,test}_sent_emo.csv`, and clips `dia{D}_utt{U}.mp4`, whose sound is
+taken from the folder that --video names, or looked for as `audios/{train,dev,test}/dia*_utt*.flac`
+beside the CSVs; without either the corpus is text only. Dialogue numbers restart in each split, so
+ids carry the split: `train_dia0_utt0`. The actors are the same in every split by design, so only
+dialogues are kept apart.
+Not used: the pictures (features of them come as DATA_DIR/features/<name>), StartTime and EndTime
+(of the episode, not the clip), and Sr No.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.commands.command_line import (
+    make_parser,
+    run,
+)
+from data_prep.corpora.clips import Splits, join_sounds
+from data_prep.corpora.meld_clips import (
+    MAX_SECONDS,
+    extract_clips,
+    measure_clips,
+    note_mended,
+    why_no_audio,
+)
+from data_prep.errors import Fault, raise_faults
+from data_prep.manifest.cells import normalize_text
+from data_prep.schema import (
+    Corpus,
+    DroppedRow,
+    Utterance,
+    write_corpus,
+)
+from data_prep.tables.reader import TableFormat, read_table
+
+SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
+EMOTIONS = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
+SENTIMENTS = ("neutral", "positive", "negative")
+COLUMNS = (
+    *("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID"),
+    *("Season", "Episode", "StartTime", "EndTime"),
+)
+LICENCE = "GPL-3.0"
+CITATION = (
+    "Poria, Hazarika, Majumder, Naik, Cambria, Mihalcea (2019). MELD: A Multimodal Multi-Party "
+    "Dataset for Emotion Recognition in Conversations. ACL."
+)
+
+
+def prepare_meld(
+    corpus_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    video_dir: str | Path | None = None,
+    max_seconds: float = MAX_SECONDS,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Corpus:
+    """Write MELD's data dir; every row of the three CSVs keeps its text, whatever its clip.
+
+    With `video_dir`, the unpacked MELD.Raw, the sound of its clips is written below `out_dir`;
+    clips longer than `max_seconds` are cut wrongly, and left out.
+    """
+    corpus_dir = Path(corpus_dir)
+    corpus = Corpus(
+        "meld",
+        labels={"emotion": EMOTIONS, "sentiment": SENTIMENTS},
+        disjoint=("dialogue",),
+        protocol="official train/dev/test, dev as valid; dialogues apart, actors shared by design",
+        licence=LICENCE,
+        citation=CITATION,
+    )
+    splits = _read_splits(corpus_dir, corpus)
+    if video_dir is not None:
+        sounds = extract_clips(
+            *(video_dir, out_dir, splits, corpus),
+            max_seconds=max_seconds,
+            workers=workers,
+            progress=progress,
+        )
+        splits = join_sounds(splits, corpus, sounds, why_no_audio)
+        note_mended(splits, corpus)
+    elif any((corpus_dir / "audios").glob("*/*.flac")):
+        sounds = measure_clips(corpus_dir, splits, workers, progress)
+        splits = join_sounds(splits, corpus, sounds, why_no_audio)
+    else:
+        corpus.notes.append("text only: no audios/{train,dev,test}/*.flac in the corpus folder")
+    write_corpus(out_dir, corpus, splits)
+    return corpus
+
+
+def _read_splits(corpus_dir: Path, corpus: Corpus) -> Splits:
+    splits: Splits = {}
+    moments: Counter[tuple[str, ...]] = Counter()
+    for official, split in SPLIT_OF.items():
+        path = corpus_dir / f"{official}_sent_emo.csv"
+        rows = read_table(path, COLUMNS, TableFormat(legacy_bytes=True))
+        splits[split] = _read_split(path, official, rows, corpus)
+        moments.update(tuple(row[key] for key in COLUMNS[:2] + COLUMNS[6:]) for _, row in rows)
+    if repeated := sum(count > 1 for count in moments.values()):
+        corpus.notes.append(
+            f"{repeated} utterances occur more than once under different dialogues (same speaker, "
+            "words and times); all are kept, as the official counts have them"
+        )
+    return splits
+
+
+def _read_split(
+    path: Path, official: str, rows: Sequence[tuple[int, dict[str, str]]], corpus: Corpus
+) -> list[Utterance]:
+    found: dict[str, Utterance] = {}
+    faults = []
+    for line, row in rows:
+        try:
+            utterance = _utterance(official, row)
+        except ValueError as error:
+            faults.append(Fault(str(path), line, str(error), "compare with the official CSV"))
+            continue
+        if utterance.id in found:
+            what = f"row {line} repeats the dialogue and utterance number of an earlier row"
+            corpus.dropped.append(DroppedRow(SPLIT_OF[official], utterance.id, what))
+            continue
+        found[utterance.id] = utterance
+    raise_faults(faults)
+    return list(found.values())
+
+
+def _utterance(official: str, row: dict[str, str]) -> Utterance:
+    for key, names in (("Emotion", EMOTIONS), ("Sentiment", SENTIMENTS)):
+        if row[key] not in names:
+            raise ValueError(f"{key} is {row[key]!r}, none of {', '.join(names)}")
+    for key in ("Dialogue_ID", "Utterance_ID", "Season", "Episode"):
+        if not row[key].isdecimal():
+            raise ValueError(f"{key} is {row[key]!r}, no number")
+    dialogue = f"{official}_dia{int(row['Dialogue_ID'])}"
+    turn = int(row["Utterance_ID"])
+    return Utterance(
+        id=f"{dialogue}_utt{turn}",
+        text=normalize_text(row["Utterance"]) or None,
+        speaker=normalize_text(row["Speaker"]) or None,
+        session=f"s{int(row['Season']):02d}e{int(row['Episode']):02d}",
+        dialogue=dialogue,
+        turn=turn,
+        emotion=row["Emotion"],
+        sentiment=row["Sentiment"],
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line of `prepare_meld`."""
+    parser = make_parser("meld", __doc__ or "")
+    parser.add_argument("corpus_dir", type=Path, help="folder with {train,dev,test}_sent_emo.csv")
+    parser.add_argument("out_dir", type=Path, help="data dir to write")
+    parser.add_argument(
+        "--video",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with train_splits, dev_splits_complete and output_repeated_splits_test, the "
+        "unpacked MELD.Raw: their sound becomes DATA_DIR/audio (needs PyAV: pip install av)",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=float,
+        metavar="S",
+        help=f"leave out the sound of clips longer than this (default: {MAX_SECONDS:g})",
+    )
+    options = parser.parse_args(arguments)
+    if options.video is None and options.max_seconds is not None:
+        parser.error("--max-seconds acts on the clips of --video, which is not given")
+    return run(lambda: _prepare(options))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    corpus = prepare_meld(
+        options.corpus_dir,
+        options.out_dir,
+        video_dir=options.video,
+        max_seconds=MAX_SECONDS if options.max_seconds is None else options.max_seconds,
+        workers=options.workers,
+        progress=True,
+    )
+    if not any(counts["with_audio"] for counts in corpus.splits.values()):
+        print(f"train with: --data {options.out_dir} --modality text")
+    elif options.video is not None:
+        print(f"train with: --data {options.out_dir}")
+    else:
+        print(f"train with: --data {options.out_dir} --data-raw {options.corpus_dir}")

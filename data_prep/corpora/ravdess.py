@@ -1,0 +1,233 @@
+"""RAVDESS: 24 actors speak two sentences in eight emotions (Livingstone and Russo 2018).
+
+Official layout: `Actor_XX/MM-CC-EE-II-SS-RR-AA.wav` (or .flac), two digits each for modality, vocal
+channel, emotion, intensity, statement, repetition and actor; everything is decoded from the name.
+Speech audio (modality 03, channel 01) is used unless told otherwise. Not used: the videos.
+Folds leave actors out: fold K tests on the actors with id % 5 == K, validates on those with
+id % 5 == (K + 1) % 5, and trains on the rest. Both sentences occur in every emotion, so their text
+says nothing about it: a negative control for fusion.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.audio.loading import AudioError, Measured, measure_all
+from data_prep.audio.notes import note_warnings
+from data_prep.commands.command_line import (
+    make_parser,
+    run,
+)
+from data_prep.commands.folds import (
+    ALL,
+    FoldOptions,
+    write_corpus_with_folds,
+)
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.files.suffixes import CORPUS_SUFFIXES
+from data_prep.files.visible import visible
+from data_prep.folds.dev_set import GENDER
+from data_prep.schema import (
+    SAMPLE_RATE,
+    SPLITS,
+    Corpus,
+    DroppedRow,
+    Utterance,
+    write_corpus,
+)
+
+N_FOLDS = 5
+PROTOCOL = "leave_speaker_group_out"
+MODALITIES = {"01": "audio and video", "02": "video only", "03": "audio only"}
+CHANNELS = {"01": "speech", "02": "song"}
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fearful",
+    "07": "disgust",
+    "08": "surprised",
+}
+INTENSITIES = {"01": "normal", "02": "strong"}
+STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+REPETITIONS = {"01": "1", "02": "2"}
+ACTORS = {f"{number:02d}": f"actor_{number:02d}" for number in range(1, 25)}
+GENDERS = ("female", "male")  # by actor number % 2
+LICENCE = "CC BY-NC-SA 4.0"
+CITATION = (
+    "Livingstone, Russo (2018). The Ryerson Audio-Visual Database of Emotional Speech and Song "
+    "(RAVDESS). PLoS ONE 13(5): e0196391."
+)
+
+
+def prepare_ravdess(
+    corpus_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    fold: int | None = 0,
+    modalities: Sequence[str] = ("03",),
+    channels: Sequence[str] = ("01",),
+    workers: int | None = None,
+    progress: bool = False,
+) -> Corpus:
+    """Write RAVDESS's data dir for one fold; `audio` paths start from `corpus_dir`.
+
+    Without a fold it has the one split `all`, and all five in `folds/leave_speaker_group_out.json`,
+    whose fold k tests the actors whose number modulo 5 is k.
+    """
+    corpus_dir = Path(corpus_dir)
+    folds = [fold_actors(k) for k in range(N_FOLDS)]
+    if fold is not None and not 0 <= fold < N_FOLDS:
+        raise ValueError(f"fold {fold} is none of 0 to {N_FOLDS - 1}")
+    corpus = Corpus(
+        "ravdess",
+        labels={"emotion": tuple(EMOTIONS.values())},
+        disjoint=("speaker",),
+        protocol=f"leave actors out, {N_FOLDS} folds: actor number modulo {N_FOLDS}"
+        if fold is None
+        else f"leave actors out, fold {fold} of 0-{N_FOLDS - 1}: actor number modulo {N_FOLDS}",
+        folds=None if fold is None else {"by": "speaker", "current": fold, "sets": folds},
+        licence=LICENCE,
+        citation=CITATION,
+    )
+    if fold is None:
+        split_of = dict.fromkeys(ACTORS.values(), ALL)
+    else:
+        split_of = {actor: split for split, actors in folds[fold].items() for actor in actors}
+    splits: dict[str, list[Utterance]] = {split: [] for split in dict.fromkeys(split_of.values())}
+    paths = _wanted_files(corpus_dir, modalities, channels)
+    lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
+    seen: set[str] = set()
+    note_warnings(corpus, ((p.stem, length) for p, length in zip(paths, lengths, strict=True)))
+    for path, length in zip(paths, lengths, strict=True):
+        try:
+            row = parse_path(path, corpus_dir, length)
+            if row.id in seen:
+                raise ValueError("the same recording in a second format")
+        except ValueError as error:
+            actor = f"actor_{path.parent.name[-2:]}"
+            corpus.dropped.append(DroppedRow(split_of.get(actor, ""), path.stem, str(error)))
+            continue
+        seen.add(row.id)
+        splits[split_of[row.speaker or ""]].append(row)
+    if fold is None:
+        write_corpus_with_folds(out_dir, corpus, splits[ALL], [PROTOCOL], FoldOptions())
+    else:
+        write_corpus(out_dir, corpus, splits)
+    return corpus
+
+
+def fold_actors(fold: int) -> dict[str, list[str]]:
+    """The actors of each split in one fold: {"train": ["actor_02", ...], "valid": ..., ...}."""
+    sets: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for number, actor in enumerate(ACTORS.values(), start=1):
+        part = {fold: "test", (fold + 1) % N_FOLDS: "valid"}.get(number % N_FOLDS, "train")
+        sets[part].append(actor)
+    return sets
+
+
+def _wanted_files(
+    corpus_dir: Path, modalities: Sequence[str], channels: Sequence[str]
+) -> list[Path]:
+    """Sound files under Actor_XX/, less those whose names say another modality or channel."""
+    found = visible(
+        path
+        for path in corpus_dir.glob("Actor_[0-9][0-9]/*")
+        if path.suffix.lower() in CORPUS_SUFFIXES
+    )
+    wanted = []
+    for path in found:
+        modality, channel = (*path.stem.split("-"), "", "")[:2]
+        other = modality in MODALITIES and channel in CHANNELS
+        if not other or (modality in modalities and channel in channels):
+            wanted.append(path)
+    if not wanted:
+        what = "no Actor_XX/*.wav or *.flac of the modality and channel wanted"
+        remedy = "name the folder that holds Actor_01 ... Actor_24"
+        raise ManifestError(Fault(str(corpus_dir), None, what, remedy))
+    return wanted
+
+
+def parse_path(path: Path, corpus_dir: Path, length: Measured | AudioError) -> Utterance:
+    """Actor_12/03-01-06-01-02-01-12.wav: speech, fearful, normal, "Dogs ...", first take, actor 12.
+
+    Raises ValueError with the reason when the name is no such name or the file is bad.
+    """
+    tables: tuple[dict[str, Any], ...] = (
+        *(MODALITIES, CHANNELS, EMOTIONS, INTENSITIES, STATEMENTS, REPETITIONS, ACTORS),
+    )
+    codes = path.stem.split("-")
+    if len(codes) != len(tables) or any(c not in t for c, t in zip(codes, tables, strict=True)):
+        raise ValueError("the name is not seven known two-digit codes")
+    _, channel, emotion, intensity, statement, repetition, actor = codes
+    if path.parent.name != f"Actor_{actor}":
+        raise ValueError(f"the name says actor {actor}, the folder {path.parent.name}")
+    if isinstance(length, AudioError):
+        raise ValueError(str(length))
+    return Utterance(
+        id=path.stem,
+        audio=path.relative_to(corpus_dir).as_posix(),
+        n_samples=length.n_samples,
+        text=STATEMENTS[statement],
+        speaker=ACTORS[actor],
+        emotion=EMOTIONS[emotion],
+        extra={
+            "intensity": INTENSITIES[intensity],
+            "statement": statement,
+            "repetition": REPETITIONS[repetition],
+            "channel": CHANNELS[channel],
+            GENDER: GENDERS[int(actor) % 2],
+        },
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line of `prepare_ravdess`."""
+    parser = make_parser("ravdess", __doc__ or "")
+    parser.add_argument("corpus_dir", type=Path, help="folder with Actor_01 ... Actor_24")
+    parser.add_argument("out_dir", type=Path, help="data dir to write")
+    parser.add_argument(
+        "--fold",
+        choices=[*map(str, range(N_FOLDS)), ALL],
+        default="0",
+        help="actors with number %% 5 == FOLD are tested on (default: %(default)s); all: one split "
+        "and a file of all folds, for fairseq-train --fold",
+    )
+    parser.add_argument(
+        "--modality",
+        nargs="+",
+        choices=MODALITIES,
+        default=["03"],
+        help="modality codes to take (default: 03, audio only)",
+    )
+    parser.add_argument(
+        "--channel",
+        nargs="+",
+        choices=CHANNELS,
+        default=["01"],
+        help="vocal channel codes to take: 01 speech, 02 song (default: 01)",
+    )
+    options = parser.parse_args(arguments)
+    return run(lambda: _prepare(options))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    prepare_ravdess(
+        options.corpus_dir,
+        options.out_dir,
+        fold=None if options.fold == ALL else int(options.fold),
+        modalities=options.modality,
+        channels=options.channel,
+        workers=options.workers,
+        progress=True,
+    )
+    fold = f" --fold {PROTOCOL}/1" if options.fold == ALL else ""
+    print(f"train with: --data {options.out_dir} --data-raw {options.corpus_dir}{fold}")

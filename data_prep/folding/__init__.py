@@ -1,1 +1,0 @@
-"""Folds: who is apart from whom, and the files that say so."""

@@ -1,0 +1,1 @@
+"""Folds of a data dir: protocols, files and checks."""

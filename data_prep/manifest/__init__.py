@@ -1,0 +1,1 @@
+"""The data dir: manifests, the corpus card, and checks of both."""

@@ -1,0 +1,240 @@
+"""What ids, texts and other values may be, in tables, manifests, requests and items to predict.
+
+- An id names files (a features file a row, extracted audio), so that it is at most `MAX_ID_BYTES`
+  of UTF-8, without invisible characters, other white space than single spaces inside, or
+  backslashes. It may hold "/", between names none of which is empty, "." or "..". Two ids that
+  Unicode composes alike (NFC) are one id.
+- A text has at most `MAX_TEXT` characters. Line breaks, tabs and other controls that are white
+  space become single spaces; any other control character, and half of a surrogate pair, is
+  refused: it is a sign of a damaged file. C1 controls (U+0080 to U+009F) come of Windows-1252 read
+  as Latin-1, which `clean_text.normalize_text` repairs.
+- Any other value has no control character and no half of a surrogate pair.
+- A value is missing where it is empty, or white space and zero-width characters alone. No word
+  means missing unasked: "None", "nan" and "NA" are texts and labels like others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from urllib.parse import quote
+
+import ftfy
+
+MAX_ID_BYTES = 200  # what prefixes, suffixes and NAME_MAX (255 bytes) leave of a file name
+MAX_TEXT = 1_000_000  # characters
+MAX_VALUE = 10_000  # characters of a label, speaker, path or the like
+
+SPACE_CONTROLS = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x1f\\x85\\u2028\\u2029"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SPACE_RUN = re.compile(rf" *[{SPACE_CONTROLS}]+[ {SPACE_CONTROLS}]*")
+# Controls that are no white space, but for C1, which normalize_text repairs.
+_DAMAGE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
+# Most ids, checked in one step.
+_USUAL_ID = re.compile(r"\w[\w.+:=@#-]*(?:/\w[\w.+:=@#-]*)*", re.ASCII)
+# Joiners, zero width, which Persian and Indic spelling and emoji need between their characters.
+_JOINED = re.compile("(?<=[^\\x00-\\x7f])[\u200c\u200d](?=[^\\x00-\\x7f])")
+_C1 = re.compile(r"[\x80-\x84\x86-\x9f]")
+
+Complaint = tuple[str, str]  # what is wrong, and the remedy
+
+
+def shown(value: str, limit: int = 60) -> str:
+    r"""A value as messages show it: quoted, short, and with what cannot be seen as escapes.
+
+    >>> shown("hap\u200bpy"), shown("x" * 80, 10)
+    ("'hap\\u200bpy'", "'xxxxxxxxxx...'")
+    """
+    short = value if len(value) <= limit else f"{value[:limit]}..."
+    return repr(short) if is_visible(short) else ascii(short)
+
+
+def is_visible(value: str) -> bool:
+    """Whether no character is a control, a format character such as a zero-width space, or odd."""
+    if value.isascii():
+        return value.isprintable()
+    return not any(is_hidden(c) for c in value)
+
+
+def is_hidden(character: str) -> bool:
+    """Whether a character is invisible: controls, zero width, direction marks, surrogates."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def name_of(character: str) -> str:
+    """A hidden character as messages name it: U+200B ZERO WIDTH SPACE."""
+    name = unicodedata.name(character, "")
+    if not name:
+        kind = unicodedata.category(character)
+        name = {"Cc": "control character", "Cs": "half a surrogate pair"}.get(kind, "")
+    return f"U+{ord(character):04X} {name}".strip()
+
+
+def id_key(value: str) -> str:
+    """What two ids must differ in: their NFC, since file systems compose names."""
+    return value if value.isascii() else unicodedata.normalize("NFC", value)
+
+
+def is_blank(value: str) -> bool:
+    r"""Whether it is empty, or white space and zero-width characters alone; damage is not blank.
+
+    >>> is_blank(" \u200b"), is_blank("\ud800"), is_blank("\x00")
+    (True, False, False)
+    """
+    visible = value.strip()
+    if not visible or visible.isascii():
+        return not visible
+    return all(c.isspace() or unicodedata.category(c) == "Cf" for c in visible)
+
+
+def find_id_fault(value: str | None) -> Complaint | None:
+    """What is wrong with an id, and the remedy; None of a good one."""
+    if value and len(value) <= MAX_ID_BYTES and _USUAL_ID.fullmatch(value):
+        return None
+    if value is None or not value.strip():
+        return "no id", "give every row its own id"
+    if not value.isascii() or not value.isprintable():
+        if hidden := next((c for c in value if is_hidden(c)), None):
+            return f"id {shown(value)} holds {name_of(hidden)}", "take it out of the id"
+        if any(c.isspace() and c != " " for c in value):
+            return f"id {value!a} holds a space of another kind", "write a plain space, or _"
+    if value != value.strip():
+        return f"id {shown(value)} begins or ends with a space", "take the space off"
+    n_bytes = len(value.encode())
+    if n_bytes > MAX_ID_BYTES:
+        what = f"id {shown(value, 20)} has {n_bytes} bytes, more than the {MAX_ID_BYTES} of an id"
+        return what, "give a shorter id: files are named by it"
+    if "\\" in value:
+        return f"id {shown(value)} holds a backslash", "write / or _ in its place"
+    if {"", ".", ".."} & set(value.split("/")):
+        what = f"id {shown(value)} is no relative path of names"
+        return what, "take out leading or doubled /, . and ..: files are named by the id"
+    return None
+
+
+def find_text_fault(text: str) -> Complaint | None:
+    """What is wrong with a text as it was read, and the remedy; None of a good one."""
+    if len(text) > MAX_TEXT:
+        what = f"the text has {len(text)} characters, more than the {MAX_TEXT} of a text"
+        return what, "cut it: a text is of one utterance"
+    if not text.isprintable() and (damage := _DAMAGE.search(text)):
+        return _damage("the text", damage[0])
+    return None
+
+
+def read_text(value: str, normalize: bool = False) -> str | None:
+    """The text of a cell, on one line; None where it is blank.
+
+    Args:
+        value: as it was read.
+        normalize: whether to bring it to the form of `clean_text`.
+
+    Raises:
+        ValueError: a text that is too long, or holds control characters; "what; remedy".
+    """
+    fault = find_text_fault(value)
+    if fault is None:
+        if normalize:
+            value = normalize_text(value)
+        if not value.isprintable() and (c1 := _C1.search(value)):
+            remedy = "save it as UTF-8; of a table, --normalize-text repairs such text"
+            fault = f"the text holds {name_of(c1[0])}", remedy
+    if fault is not None:
+        raise ValueError("; ".join(fault))
+    return None if is_blank(value) else on_one_line(value)
+
+
+def find_value_fault(name: str, value: str) -> Complaint | None:
+    """What is wrong with the value of another field, and the remedy; None of a good one."""
+    if len(value) > MAX_VALUE:
+        what = f"{name} has {len(value)} characters, more than {MAX_VALUE}"
+        return what, "shorten it, or map another column"
+    if not value.isprintable() and (control := _CONTROL.search(value)):
+        return _damage(name, control[0])
+    return None
+
+
+def _damage(name: str, character: str) -> Complaint:
+    if "\udc80" <= character <= "\udcff":  # how a byte that is not UTF-8 was read
+        return f"{name} is not UTF-8 text", "save it as UTF-8"
+    return f"{name} holds {name_of(character)}", "take it out, or write the file again"
+
+
+def on_one_line(text: str) -> str:
+    """A text with every run of line breaks, tabs and the like as one space."""
+    return text if text.isprintable() else _SPACE_RUN.sub(" ", text)
+
+
+def find_control(text: str) -> str | None:
+    """The first control character in it, or half of a surrogate pair."""
+    control = None if text.isprintable() else _CONTROL.search(text)
+    return control and control[0]
+
+
+def parse_number(value: str) -> float:
+    """The number of a cell, which may be NaN or infinite.
+
+    Raises:
+        ValueError: it is none. 1_5 is none either, which Python reads as 15.
+    """
+    if "_" in value:
+        raise ValueError(value)
+    return float(value)
+
+
+def find_label_fault(key: str, label: str) -> Complaint | None:
+    """What is wrong with a label, and the remedy: what cannot be seen makes two of one."""
+    if fault := find_value_fault(key, label):
+        return fault
+    if label.isascii() or not (
+        hidden := next((c for c in _JOINED.sub("", label) if is_hidden(c)), None)
+    ):
+        return None
+    option = "--label-map" if key == "emotion" else "--sentiment-map"
+    remedy = f"take it out, or map the label when preparing: {option} ${ascii(label)[:-1]}=NAME'"
+    return f"{key} {shown(label)} holds {name_of(hidden)}", remedy
+
+
+def file_stem(row_id: str) -> str:
+    """The name, without suffix, of a file of its own for a row: one path component.
+
+    >>> file_stem("a/b c")
+    'a%2Fb%20c'
+    """
+    stem = quote(row_id, safe="")
+    if len(stem) <= MAX_ID_BYTES:
+        return stem
+    digest = hashlib.sha256(row_id.encode()).hexdigest()[:16]
+    return f"{stem[:150].rpartition('%')[0] or stem[:150]}-{digest}"
+
+
+# -- Text as corpora ship it -> text as tokenizers expect it: mojibake mended, ASCII punctuation
+
+# What ftfy leaves after it has mended encodings and straightened curly quotes.
+_TO_ASCII = str.maketrans(
+    {
+        "\u2010": "-",  # hyphen
+        "\u2011": "-",  # non-breaking hyphen
+        "\u2012": "-",  # figure dash
+        "\u2013": "-",  # en dash
+        "\u2014": "--",  # em dash
+        "\u2015": "--",  # horizontal bar
+        "\u2212": "-",  # minus
+        "\u2026": "...",
+        "\u2032": "'",  # prime
+        "\u2033": '"',  # double prime
+        "\u00ad": "",  # soft hyphen: a line break the page once had
+        "\u200b": "",  # zero-width space
+        "\ufeff": "",  # byte order mark
+    }
+)
+
+
+def normalize_text(text: str) -> str:
+    """Mend mojibake, make quotes, dashes and ellipses ASCII, and single every run of spaces.
+
+    >>> normalize_text("Iâ€™m \u2014 well\u2026  fianc\u00c3\u00a9e")
+    "I'm -- well... fiancée"
+    """
+    return " ".join(ftfy.fix_text(text).translate(_TO_ASCII).split())

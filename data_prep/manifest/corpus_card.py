@@ -1,0 +1,279 @@
+"""corpus.yaml in and out, and `write_corpus`: a whole data dir, or none."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NotRequired
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_config
+from typing_extensions import TypedDict
+
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.files.documents import (
+    Count,
+    Document,
+    FileName,
+    JsonObject,
+    dump_yaml,
+    load_yaml,
+    validate,
+)
+from data_prep.manifest.cells import id_key
+from data_prep.manifest.labels import check_labels
+from data_prep.manifest.records import (
+    AXES,
+    CORPUS_FILE,
+    LABEL_COLUMNS,
+    SAMPLE_RATE,
+    Corpus,
+    DroppedRow,
+    Utterance,
+)
+from data_prep.manifest.tsv import (
+    render_manifest,
+    write_atomically,
+)
+
+logger = logging.getLogger(__name__)
+_REMEDY = "correct it, or run the data_prep script that writes it again"
+
+
+@with_config(ConfigDict(strict=True, extra="forbid"))
+class _Dropped(TypedDict):
+    """A `DroppedRow`; there may be a million of them."""
+
+    split: str
+    id: str
+    reason: str
+    what: NotRequired[str]
+
+
+class SplitCard(Document):
+    """The counts of one split, as `count_split` returns them."""
+
+    rows: Count
+    hours: Annotated[float, Field(ge=0)] = 0.0
+    with_text: Count = 0
+    with_audio: Count = 0
+    with_vad: Count = 0
+    speakers: Count = 0
+    dialogues: Count = 0
+    emotion: dict[str, Count] = Field(default_factory=dict)
+    sentiment: dict[str, Count] = Field(default_factory=dict)
+    corpus: dict[str, Count] = Field(default_factory=dict)
+
+
+def _label_column(name: str) -> str:
+    if name not in LABEL_COLUMNS:
+        raise ValueError(f"labels are for {' and '.join(LABEL_COLUMNS)}, not {name!r}")
+    return name
+
+
+def _label_names(names: list[str]) -> list[str]:
+    if not names or len(set(names)) != len(names) or not all(names):
+        raise ValueError(f"the labels are empty or named twice: {', '.join(names)}")
+    return names
+
+
+def _kept_apart(name: str) -> str:
+    if name not in _APART:
+        raise ValueError(f"disjoint is of {' and '.join(_APART)}, not {name!r}")
+    return name
+
+
+def _scales(vad: JsonObject | None) -> JsonObject | None:
+    """Each scale, of the corpus or of those that it joins: two finite numbers, the lower first."""
+    sources = (vad or {}).get("sources") or {}
+    if not isinstance(sources, dict):
+        raise ValueError(f"sources is {sources!r} where a mapping is expected")
+    for part in (vad, *sources.values()):
+        if not isinstance(part, dict):
+            continue
+        for key in ("scale", "source_scale"):
+            scale = part.get(key)
+            if scale is None:
+                continue
+            ends = scale if isinstance(scale, list) else []
+            is_scale = len(ends) == _ENDS and all(type(end) in (int, float) for end in ends)
+            if not is_scale or not ends[0] < ends[1]:  # type: ignore[operator]
+                raise ValueError(f"{key} is {scale!r}, and not two numbers, the lower first")
+    return vad
+
+
+_APART = ("speaker", "dialogue")
+_ENDS = 2  # of a scale
+
+
+class CorpusCard(Document):
+    """The schema of corpus.yaml. A key without a value counts as absent."""
+
+    name: Annotated[str, Field(min_length=1)]
+    labels: dict[
+        Annotated[str, AfterValidator(_label_column)],
+        Annotated[list[str], AfterValidator(_label_names)],
+    ] = Field(default_factory=dict)
+    vad: Annotated[JsonObject | None, AfterValidator(_scales)] = None
+    sample_rate: Annotated[int, Field(gt=0, le=2**31)] = SAMPLE_RATE
+    disjoint: list[Annotated[str, AfterValidator(_kept_apart)]] = Field(default_factory=list)
+    protocol: str = ""
+    folds: JsonObject | None = None
+    licence: str = ""
+    citation: str = ""
+    ceilings: JsonObject | None = None
+    notes: list[str] = Field(default_factory=list)
+    dropped: list[_Dropped] = Field(default_factory=list)
+    splits: dict[FileName, SplitCard] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        return {key: value for key, value in content.items() if value is not None}
+
+
+def read_corpus(data_dir: str | Path) -> Corpus:
+    """Read `data_dir`/corpus.yaml. Raises ManifestError when there is none or it is malformed."""
+    data_dir = Path(data_dir)
+    path = data_dir / CORPUS_FILE
+
+    def fail(what: str, remedy: str) -> ManifestError:
+        return ManifestError(
+            Fault(str(path if data_dir.is_dir() else data_dir), None, what, remedy)
+        )
+
+    if not data_dir.is_dir():
+        raise fail("not a folder", "name the folder that a data_prep script wrote")
+    if not path.is_file():
+        raise fail(
+            "no corpus.yaml, so this is no data dir, or one whose writing was cut short",
+            "run the data_prep script that makes it (again)",
+        )
+    return _corpus_from(load_yaml(path, CorpusCard, remedy=_REMEDY))
+
+
+def _corpus_from(card: CorpusCard) -> Corpus:
+    content = card.model_dump(exclude_unset=True)
+    content["labels"] = {key: tuple(names) for key, names in card.labels.items()}
+    content["disjoint"] = tuple(card.disjoint)
+    content["dropped"] = [DroppedRow(**row) for row in card.dropped]
+    return Corpus(**content)
+
+
+def write_corpus(
+    out_dir: str | Path, corpus: Corpus, splits: Mapping[str, Sequence[Utterance]]
+) -> None:
+    """Write every {split}.tsv, and corpus.yaml last: a folder without it was never finished.
+
+    Fills `corpus.splits` and prints the table of counts, and what is odd about the labels. Raises
+    ValueError, before anything is written, when an id occurs twice or when two splits share what
+    `corpus.disjoint` names.
+    """
+    out_dir = Path(out_dir)
+    _render_card(out_dir, corpus)
+    _check_apart(corpus, splits)
+    manifests = {
+        path: render_manifest(path, rows)
+        for path, rows in ((out_dir / f"{split}.tsv", rows) for split, rows in splits.items())
+    }
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for stale in _finished_splits(out_dir) - set(splits):
+        (out_dir / f"{stale}.tsv").unlink(missing_ok=True)
+    (out_dir / CORPUS_FILE).unlink(missing_ok=True)
+    for path, text in manifests.items():
+        write_atomically(path, text)
+    corpus.splits = {split: count_split(rows, corpus) for split, rows in splits.items()}
+    write_card(out_dir, corpus)
+    logger.info("wrote %s: %s", out_dir, {s: c["rows"] for s, c in corpus.splits.items()})
+    print(summary_table(corpus))
+    for warning in check_labels(splits, corpus.labels):
+        print(f"warning: {warning}")
+
+
+def write_card(out_dir: Path, corpus: Corpus) -> None:
+    """Write corpus.yaml alone, whole or not at all. Raises ManifestError as `read_corpus` would."""
+    write_atomically(out_dir / CORPUS_FILE, dump_yaml(_render_card(out_dir, corpus)))
+
+
+def _render_card(out_dir: Path, corpus: Corpus) -> dict[str, Any]:
+    """The content of corpus.yaml. Raises ManifestError on what `read_corpus` would refuse."""
+    card = asdict(corpus)
+    card["labels"] = {key: list(names) for key, names in corpus.labels.items()}
+    card["disjoint"] = list(corpus.disjoint)
+    validate(card, CorpusCard, name=out_dir / CORPUS_FILE, remedy="nothing is written")
+    return card
+
+
+def _finished_splits(out_dir: Path) -> set[str]:
+    """The splits that an earlier run wrote into this folder."""
+    try:
+        return set(read_corpus(out_dir).splits)
+    except ManifestError:
+        return set()
+
+
+def _check_apart(corpus: Corpus, splits: Mapping[str, Sequence[Utterance]]) -> None:
+    for key in ("id", *corpus.disjoint):
+        for value, where in shared_values(splits, key).items():
+            raise ValueError(f"{key} {value!r} is in {' and '.join(where)}; keep the splits apart")
+
+
+def shared_values(
+    splits: Mapping[str, Iterable[Utterance]], key: str
+) -> dict[str, tuple[str, ...]]:
+    """The values of `key` (such as "speaker") found in more than one split, with those splits."""
+    found: dict[str, dict[str, None]] = {}
+    for split, rows in splits.items():
+        for row in rows:
+            value = getattr(row, key)
+            if value is not None:
+                value = id_key(value) if key == "id" else value
+                found.setdefault(value, {})[split] = None
+    return {value: tuple(where) for value, where in found.items() if len(where) > 1}
+
+
+def count_split(rows: Sequence[Utterance], corpus: Corpus) -> dict[str, Any]:
+    """The counts that corpus.yaml gives for one split; hours have three decimals."""
+    samples = sum(row.n_samples or 0 for row in rows)
+    counts: dict[str, Any] = {
+        "rows": len(rows),
+        "hours": round(samples / corpus.sample_rate / 3600, 3),
+        "with_text": sum(row.text is not None for row in rows),
+        "with_audio": sum(row.audio is not None for row in rows),
+        "with_vad": sum(all(getattr(row, axis) is not None for axis in AXES) for row in rows),
+    }
+    for key in ("speaker", "dialogue"):
+        values = {getattr(row, key) for row in rows} - {None}
+        counts[f"{key}s"] = len(values)
+    for key, names in corpus.labels.items():
+        seen = Counter(getattr(row, key) for row in rows)
+        counts[key] = {name: seen[name] for name in names}
+    if sources := Counter(row.corpus for row in rows if row.corpus is not None):
+        counts["corpus"] = dict(sources)
+    return counts
+
+
+def summary_table(corpus: Corpus) -> str:
+    """What `write_corpus` prints: a line per split, its labels, and the dropped rows by reason."""
+    keys = ("rows", "hours", "with_text", "with_audio", "with_vad", "speakers", "dialogues")
+    width = max(map(len, [corpus.name, *corpus.splits]))
+    lines = [f"{corpus.name:<{width}}" + "".join(f"{key:>11}" for key in keys)]
+    for split, counts in corpus.splits.items():
+        lines.append(f"{split:<{width}}" + "".join(f"{counts[key]:>11}" for key in keys))
+    for key in (*corpus.labels, "corpus"):
+        for split, counts in corpus.splits.items():
+            if key not in counts:
+                continue
+            shares = "  ".join(f"{name} {n}" for name, n in counts[key].items())
+            lines.append(f"{key}, {split}: {shares}")
+    for (what, reason), n in Counter((d.what, d.reason) for d in corpus.dropped).items():
+        lines.append(f"dropped: {n} x {what}: {reason}")
+    lines += [f"note: {note}" for note in corpus.notes]
+    return "\n".join(lines)

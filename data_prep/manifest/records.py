@@ -1,0 +1,150 @@
+"""What a data dir is made of: columns, utterances, the corpus card, faults, the VAD scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+AXES = ("valence", "arousal", "dominance")
+LABEL_COLUMNS = ("emotion", "sentiment")
+REQUIRED_COLUMNS = (
+    *("id", "audio", "n_samples", "text", "speaker", "session", "dialogue", "turn"),
+    *LABEL_COLUMNS,
+    *AXES,
+)
+# Written after the required ones, each when any row has it.
+OPTIONAL_COLUMNS = ("sentiment_score", "corpus", "start", "end")
+KNOWN_COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS  # any further column lands in Utterance.extra
+SPLITS = ("train", "valid", "test")
+CORPUS_FILE = "corpus.yaml"
+SAMPLE_RATE = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One manifest row. None = missing; `extra` holds the corpus's own columns as strings."""
+
+    id: str
+    audio: str | None = None
+    n_samples: int | None = None
+    text: str | None = None
+    speaker: str | None = None
+    session: str | None = None
+    dialogue: str | None = None
+    turn: int | None = None
+    emotion: str | None = None
+    sentiment: str | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    dominance: float | None = None
+    sentiment_score: float | None = None
+    corpus: str | None = None  # where the row comes from, in a data dir of several corpora
+    start: float | None = None  # seconds in the recording `audio`; None: from its beginning
+    end: float | None = None  # None: to its end
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_segment(self) -> bool:
+        """Whether the row's audio is a part of its file."""
+        return bool(self.start) or self.end is not None
+
+    @property
+    def segment_key(self) -> str:
+        """Return the segment as text for digests: "" for a whole file, else " 1.5-2.25"."""
+        return segment_key(self.start, self.end)
+
+
+def segment_key(start: float | None, end: float | None) -> str:
+    """Return a segment as text for digests; equal segments give equal texts, a whole file "".
+
+    >>> segment_key(0.0, None), segment_key(None, 2.0), segment_key(1.5, None)
+    ('', ' 0.0-2.0', ' 1.5-end')
+    """
+    if not start and end is None:
+        return ""
+    return f" {float(start or 0.0)!r}-{'end' if end is None else repr(float(end))}"
+
+
+def segment_fault(
+    audio: str | None, start: float | None, end: float | None
+) -> tuple[str, str] | None:
+    """Return (what, remedy) where `start` and `end` are no segment of `audio`, else None."""
+    if start is None and end is None:
+        return None
+    times = {"start": start, "end": end}
+    for name, time in times.items():
+        if time is not None and not 0.0 <= time < math.inf:  # NaN fails too
+            return f"{name} is {time}", "write seconds from 0 up, or leave the field empty"
+    given = [name for name, time in times.items() if time is not None]
+    if given and audio is None:
+        return f"{' and '.join(given)} without audio", "name the recording, or empty start and end"
+    if end is not None and end <= (start or 0.0):
+        what = f"end {end} is not after start {start or 0.0}"
+        return what, "write the seconds at which the segment begins and ends in the recording"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedRow:
+    """A row, or a row's audio, that the corpus has and the manifest has not."""
+
+    split: str
+    id: str
+    reason: str
+    what: str = "row"  # "row", or what alone is missing: "audio", "text", "arousal"...
+
+
+@dataclass
+class Corpus:
+    """What corpus.yaml says. `splits` (counts) is filled by `write_corpus`."""
+
+    name: str
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    vad: dict[str, Any] | None = None
+    sample_rate: int = SAMPLE_RATE
+    disjoint: tuple[str, ...] = ()
+    protocol: str = ""
+    folds: dict[str, Any] | None = None
+    licence: str = ""
+    citation: str = ""
+    ceilings: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+    dropped: list[DroppedRow] = field(default_factory=list)
+    splits: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def scale_vad(value: float, low: float, high: float) -> float:
+    """Map `value` from [low, high] to [0, 1]. Raises ValueError outside it, or on NaN."""
+    if not low < high:
+        raise ValueError(f"VAD scale {low:g} to {high:g} is empty; give the lower end first")
+    if not low <= value <= high:
+        raise ValueError(f"VAD value {value:g} lies outside the scale {low:g} to {high:g}")
+    return (value - low) / (high - low)
+
+
+def unscale_vad(value: float, low: float, high: float) -> float:
+    """The inverse of `scale_vad`; a prediction outside [0, 1] maps outside [low, high]."""
+    if not low < high:
+        raise ValueError(f"VAD scale {low:g} to {high:g} is empty; give the lower end first")
+    return low + value * (high - low)
+
+
+def vad_scale(corpus: Corpus) -> tuple[float, float]:
+    """The scale that the corpus itself rates VAD on, for `unscale_vad`: (1.0, 5.0).
+
+    Raises ValueError where corpus.yaml records none, or several, of corpora that were combined.
+    """
+    recorded = corpus.vad or {}
+    parts = (recorded.get("sources") or {"": recorded}).values()
+    scales = {
+        tuple(map(float, part.get("source_scale") or part.get("scale") or ())) for part in parts
+    }
+    if len(scales) > 1:
+        raise ValueError(
+            f"{corpus.name} joins VAD of several scales, {sorted(scales)}; take [0, 1]"
+        )
+    if not (scale := next(iter(scales), ())) or len(scale) != 2:
+        raise ValueError(f"{CORPUS_FILE} of {corpus.name} records no scale of VAD; name it there")
+    return scale

@@ -1,0 +1,321 @@
+"""Manifests: `{split}.tsv` in and out, one `Utterance` a row. See `schema` for the columns."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.files.replacing import replacing
+from data_prep.manifest.cells import (
+    MAX_TEXT,
+    MAX_VALUE,
+    find_control,
+    find_id_fault,
+    find_label_fault,
+    find_value_fault,
+    id_key,
+    name_of,
+    on_one_line,
+    parse_number,
+    shown,
+)
+from data_prep.manifest.records import (
+    AXES,
+    KNOWN_COLUMNS,
+    LABEL_COLUMNS,
+    OPTIONAL_COLUMNS,
+    REQUIRED_COLUMNS,
+    Utterance,
+    segment_fault,
+)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a line of ASCII, but for the tabs
+
+
+def read_manifest(path: str | Path) -> list[Utterance]:
+    """Read one manifest. Raises ManifestError at the first fault of form (see `scan_manifest`)."""
+
+    def fail(fault: Fault) -> None:
+        raise ManifestError(fault)
+
+    return [utterance for _, utterance in scan_manifest(path, fail)]
+
+
+def scan_manifest(path: str | Path, report: Callable[[Fault], None]) -> list[tuple[int, Utterance]]:
+    """Read one manifest as (line number, Utterance); hand every fault of form to `report`.
+
+    Faults of form: a missing or doubled column, a wrong number of fields, no id, an id seen before,
+    no number where one belongs (NaN and infinity are none), VAD outside [0, 1], a segment that ends
+    before it starts or is of no audio, and an id, a text, a label or another value that `cells`
+    refuses. A row that cannot be read is left out; one whose id was seen before, or that holds what
+    is refused, is kept.
+    """
+    try:
+        lines = Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+    except FileNotFoundError:
+        report(Fault(str(path), None, "no such manifest", "write it with a data_prep script"))
+        return []
+    except UnicodeDecodeError as error:
+        row = 1 + error.object.count(b"\n", 0, error.start)
+        report(Fault(str(path), row, "not UTF-8 text", "save the file as UTF-8"))
+        return []
+    if lines[-1] == "":
+        lines.pop()
+    columns = lines[0].split("\t") if lines else []
+    if fault := _header_fault(str(path), columns):
+        report(fault)
+        return []
+    return _scan_rows(str(path), columns, lines, report)
+
+
+def _scan_rows(
+    file: str, columns: list[str], lines: list[str], report: Callable[[Fault], None]
+) -> list[tuple[int, Utterance]]:
+    known = [columns.index(name) if name in columns else -1 for name in KNOWN_COLUMNS]
+    extra = [(i, name) for i, name in enumerate(columns) if name not in KNOWN_COLUMNS]
+    first_row: dict[str, int] = {}
+    cell_faults = _CellFaults()
+    rows = []
+    for row, line in enumerate(lines[1:], start=2):
+        values = line.split("\t")
+        if len(values) != len(columns):
+            what = f"{len(values)} fields where the header has {len(columns)}"
+            report(Fault(file, row, what, "write one tab between fields, none inside them"))
+            continue
+        values.append("")  # what index -1, an absent optional column, reads
+        try:
+            utterance = _parse_row(values, known, extra)
+        except ValueError:
+            for what, remedy in _row_faults(values, known):
+                report(Fault(file, row, what, remedy))
+            continue
+        if (seen := first_row.setdefault(id_key(utterance.id), row)) != row:
+            what = f"id {shown(utterance.id)} was used in row {seen}"
+            report(Fault(file, row, what, "give every utterance its own id"))
+        for what, remedy in cell_faults(utterance, line):
+            report(Fault(file, row, what, remedy))
+        rows.append((row, utterance))
+    return rows
+
+
+class _CellFaults:
+    """Finds what `cells` refuses in a row; labels and speakers, which repeat, are checked once."""
+
+    _SHORT = ("audio", "speaker", "session", "dialogue", "emotion", "sentiment", "corpus")
+
+    def __init__(self) -> None:
+        self._good: set[tuple[str, str]] = set()
+
+    def __call__(self, row: Utterance, line: str) -> Iterator[tuple[str, str]]:
+        if fault := find_id_fault(row.id):
+            yield fault
+        if line.isascii() and len(line) <= MAX_VALUE and not _CONTROL.search(line):
+            return
+        for name in self._SHORT:
+            value = getattr(row, name)
+            if value is None or (name, value) in self._good:
+                continue
+            if fault := _find_fault(name, value):
+                yield fault
+            elif name != "audio":
+                self._good.add((name, value))
+        for name, value in {"text": row.text or "", **row.extra}.items():
+            yield from _text_faults(name, value)
+
+
+def _text_faults(name: str, value: str) -> Iterator[tuple[str, str]]:
+    try:
+        _format_text(name, value)
+    except ValueError as error:
+        yield str(error), "take it out"
+    else:
+        if control := find_control(value):
+            yield f"{name} holds {name_of(control)}", "write a space in its place"
+
+
+def _header_fault(file: str, columns: list[str]) -> Fault | None:
+    missing = [name for name in REQUIRED_COLUMNS if name not in columns]
+    doubled = [name for name, count in Counter(columns).items() if count > 1]
+    if missing:
+        what = f"no column {', '.join(missing)} (found: {', '.join(columns)})"
+        return Fault(file, 1, what, "add the column; leave its fields empty where unknown")
+    if doubled:
+        return Fault(file, 1, f"column {', '.join(doubled)} twice", "keep one of them")
+    return None
+
+
+def _parse_row(values: list[str], known: list[int], extra: list[tuple[int, str]]) -> Utterance:
+    """Fields to Utterance; ValueError on anything `_row_faults` would name."""
+    at = [values[i] or None for i in known]
+    name, audio, n_samples, text, speaker, session, dialogue, turn, emotion, sentiment = at[:10]
+    if name is None:
+        raise ValueError("no id")
+    valence, arousal, dominance = map(_parse_unit, at[10:13])
+    sentiment_score = _parse_float(at[13])
+    start, end = map(_parse_float, at[15:17])
+    if segment_fault(audio, start, end):
+        raise ValueError("no segment")
+    return Utterance(
+        name,
+        audio,
+        _parse_count(n_samples),
+        text,
+        speaker,
+        session,
+        dialogue,
+        _parse_count(turn),
+        emotion,
+        sentiment,
+        valence,
+        arousal,
+        dominance,
+        sentiment_score,
+        at[14],
+        start,
+        end,
+        {name: values[i] for i, name in extra if values[i]},
+    )
+
+
+def _parse_count(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError(value)
+    return int(value)
+
+
+def _parse_float(value: str | None) -> float | None:
+    if value is None:
+        return None
+    number = parse_number(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
+def _parse_unit(value: str | None) -> float | None:
+    if value is None:
+        return None
+    number = parse_number(value)
+    if not 0.0 <= number <= 1.0:  # NaN fails too
+        raise ValueError(value)
+    return number
+
+
+def _row_faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]]:
+    """Every (what, remedy) of a row that `_parse_row` refused."""
+    at = dict(zip(KNOWN_COLUMNS, (values[i] for i in known), strict=True))
+    if not at["id"]:
+        yield "no id", "give every utterance its own id"
+    for name in ("n_samples", "turn"):
+        try:
+            _parse_count(at[name] or None)
+        except ValueError:
+            yield f"{name} is {at[name]!r}", "write a whole number from 0 up, or leave it empty"
+    for name in AXES:
+        try:
+            _parse_unit(at[name] or None)
+        except ValueError:
+            yield f"{name} is {at[name]!r}", "write a number from 0 to 1, or leave the field empty"
+    try:
+        _parse_float(at["sentiment_score"] or None)
+    except ValueError:
+        what = f"sentiment_score is {at['sentiment_score']!r}"
+        yield what, "write a finite number, or leave the field empty"
+    yield from _segment_faults(at)
+
+
+def _segment_faults(at: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    times: dict[str, float | None] = {}
+    for name in ("start", "end"):
+        try:
+            times[name] = _parse_float(at[name] or None)
+        except ValueError:
+            yield f"{name} is {at[name]!r}", "write seconds from 0 up, or leave the field empty"
+    if len(times) == 2 and (fault := segment_fault(at["audio"] or None, **times)):
+        yield fault
+
+
+def _find_fault(name: str, value: str) -> tuple[str, str] | None:
+    """What is wrong with a string other than the text, and the remedy."""
+    if name == "id":
+        return find_id_fault(value)
+    return find_label_fault(name, value) if name in LABEL_COLUMNS else find_value_fault(name, value)
+
+
+def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> None:
+    """Write one manifest, whole or not at all. Line breaks and tabs in text become single spaces.
+
+    Raises ManifestError, before anything is written, on what `read_manifest` would refuse.
+    """
+    write_atomically(path, render_manifest(path, rows))
+
+
+def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
+    """The text of one manifest; `path` only names it in errors."""
+    rows = list(rows)
+    columns = list(REQUIRED_COLUMNS)
+    columns += [c for c in OPTIONAL_COLUMNS if any(getattr(r, c) is not None for r in rows)]
+    extra = list(dict.fromkeys(name for row in rows for name in row.extra))
+    for name in extra:
+        if not name or name in KNOWN_COLUMNS or find_control(name):
+            raise ManifestError(
+                Fault(str(path), 1, f"extra column {name!r} cannot be written", "rename it")
+            )
+    lines = ["\t".join(columns + extra)]
+    ids: set[str] = set()
+    for number, row in enumerate(rows, start=2):
+        try:
+            if id_key(row.id) in ids:
+                raise ValueError(f"id {shown(row.id)} was used before")
+            ids.add(id_key(row.id))
+            if fault := segment_fault(row.audio, row.start, row.end):
+                raise ValueError(fault[0])
+            values = [_format(name, getattr(row, name)) for name in columns]
+            values += [_format_text(name, row.extra.get(name, "")) for name in extra]
+        except ValueError as error:
+            raise ManifestError(
+                Fault(str(path), number, str(error), "correct it where the row is made")
+            ) from None
+        lines.append("\t".join(values))
+    return "\n".join(lines) + "\n"
+
+
+def _format_text(name: str, value: str) -> str:
+    line = on_one_line(value)
+    if (control := find_control(line)) or len(line) > MAX_TEXT:
+        what = f"holds {name_of(control)}" if control else f"has over {MAX_TEXT} characters"
+        raise ValueError(f"{name} {shown(line)} {what}")
+    return line
+
+
+def _format(name: str, value: str | int | float | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        if name == "text":
+            return _format_text(name, value)
+        if fault := _find_fault(name, value):
+            raise ValueError(fault[0])
+        return value
+    if not math.isfinite(value) or (name in AXES and not 0.0 <= value <= 1.0):
+        raise ValueError(f"{name} is {value}")
+    if name in ("n_samples", "turn"):
+        if value < 0 or value != int(value):
+            raise ValueError(f"{name} is {value}, not a whole number from 0 up")
+        return str(int(value))
+    return repr(float(value))
+
+
+def write_atomically(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8 beside `path`, then rename it: readers see old or new, never half."""
+    with replacing(Path(path)) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,125 @@
+"""What prototypes.json holds, in memory. See `prototypes` for the file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data_prep.manifest.records import AXES
+from data_prep.prototypes.maths import (
+    Floats,
+    Ids,
+)
+from data_prep.prototypes.published import (
+    PUBLISHED,
+    PUBLISHED_NAME,
+    PUBLISHED_WARNING,
+    canonical_label,
+)
+
+logger = logging.getLogger(__name__)
+ALL, CORPUS = SCOPES = ("all", "corpus")
+
+
+@dataclass(frozen=True, slots=True)
+class Centroid:
+    """One class's prototype, from how many rows, and their mean distance to it."""
+
+    valence: float
+    arousal: float
+    dominance: float
+    n: int
+    mean_difficulty: float
+
+    @classmethod
+    def at(cls, vad: Iterable[float], n: int = 0, mean_difficulty: float = 0.0) -> Centroid:
+        """From valence, arousal and dominance in this order."""
+        valence, arousal, dominance = vad
+        return cls(valence, arousal, dominance, n, mean_difficulty)
+
+
+Centroids = Mapping[str, Centroid]  # label -> its prototype, where it has one
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """What prototypes.json says.
+
+    Attributes:
+        label: the manifest column that names the class.
+        statistic: "mean", "median" or "published".
+        labels: every class, in the order of corpus.yaml, with or without a prototype.
+        overall: prototypes of all rows together.
+        corpora: of each corpus, where the rows name theirs.
+        quantiles: scope ("all", "corpus") -> "0.1" to "0.9" -> difficulty of the train rows.
+        rows: how many rows were used.
+        fold: PROTOCOL/FOLD whose train set they are of; None for the train split.
+        left_out: reason -> how many rows were not.
+        warnings: what looks wrong with the annotation.
+    """
+
+    label: str
+    statistic: str
+    labels: tuple[str, ...]
+    overall: Centroids
+    corpora: Mapping[str, Centroids] = field(default_factory=dict)
+    quantiles: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    rows: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    fold: str | None = None
+
+    def array(self, labels: Sequence[str], scope: str | None = None) -> Floats:
+        """The prototypes of these classes, (K, 3); a row of NaN for a class that has none.
+
+        A label that the file does not know is looked for under its synonyms.
+
+        Args:
+            labels: K names.
+            scope: a corpus, or None for all of them together.
+
+        Raises:
+            ValueError: there are no prototypes of that corpus.
+        """
+        rows = [self._centroid(label, scope) for label in labels]
+        missing = (np.nan,) * len(AXES)
+        values = [missing if r is None else [getattr(r, axis) for axis in AXES] for r in rows]
+        return np.array(values, dtype=np.float64).reshape(len(labels), len(AXES))
+
+    def missing(self, labels: Sequence[str], scope: str | None = None) -> list[str]:
+        """Those of the labels that have no prototype."""
+        return [label for label in labels if self._centroid(label, scope) is None]
+
+    def by_corpus(self, labels: Sequence[str]) -> Floats:
+        """The prototypes of each corpus and, last, of all together: (Dm + 1, K, 3)."""
+        return np.stack([self.array(labels, scope) for scope in (*self.corpora, None)])
+
+    def domains(self, corpora: Sequence[str | None]) -> Ids:
+        """Each row's place in `by_corpus`, (N,); -1, all together, for an unknown corpus."""
+        place = {name: number for number, name in enumerate(self.corpora)}
+        return np.array([-1 if name is None else place.get(name, -1) for name in corpora], np.int64)
+
+    def _centroid(self, label: str, scope: str | None) -> Centroid | None:
+        if scope is not None and scope not in self.corpora:
+            known = ", ".join(self.corpora) or "none"
+            raise ValueError(f"no prototypes of corpus {scope!r}; those there are of {known}")
+        centroids = self.overall if scope is None else self.corpora[scope]
+        if label in self.labels:
+            return centroids.get(label)
+        meant = [name for name in self.labels if canonical_label(name) == canonical_label(label)]
+        return centroids.get(meant[0]) if len(meant) == 1 else None  # two would be a guess
+
+
+def published_prototypes() -> Prototypes:
+    """The published prototypes of four classes; their defects are logged, see `PUBLISHED`."""
+    logger.warning("%s", PUBLISHED_WARNING)
+    return Prototypes(
+        label="emotion",
+        statistic=PUBLISHED_NAME,
+        labels=tuple(PUBLISHED),
+        overall={name: Centroid.at(vad) for name, vad in PUBLISHED.items()},
+        warnings=(PUBLISHED_WARNING,),
+    )

@@ -1,0 +1,144 @@
+"""The train rows that prototypes are fitted on, of one or more data dirs, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.errors import (
+    Fault,
+    ManifestError,
+)
+from data_prep.folds.file import (
+    folds_path,
+    read_base,
+    read_folds,
+)
+from data_prep.manifest.corpus_card import read_corpus
+from data_prep.manifest.records import (
+    AXES,
+    CORPUS_FILE,
+    Utterance,
+)
+from data_prep.manifest.tsv import read_manifest
+from data_prep.prototypes.file import FITTED_ON
+from data_prep.prototypes.maths import (
+    Floats,
+    Ids,
+    is_usable,
+)
+
+
+@dataclass(frozen=True)
+class TrainRows:
+    """N rows of K classes and Dm corpora.
+
+    Attributes:
+        names: of the K classes.
+        corpora: names of the Dm corpora; none where the rows name none.
+        vad: (N, 3), NaN = missing.
+        labels: (N,), -1 = missing.
+        domains: (N,) numbers in `corpora`, -1 = unknown.
+    """
+
+    names: tuple[str, ...]
+    corpora: tuple[str, ...]
+    vad: Floats
+    labels: Ids
+    domains: Ids
+
+    def of_domain(self, domain: int) -> TrainRows:
+        """The rows of one corpus."""
+        own = self.domains == domain
+        return TrainRows(
+            self.names, self.corpora, self.vad[own], self.labels[own], self.domains[own]
+        )
+
+
+def read_train_rows(
+    data_dirs: Sequence[str | Path], label: str, fold: str | None = None
+) -> TrainRows:
+    """Read the train manifests; classes and corpora in order of appearance.
+
+    Args:
+        data_dirs: whose.
+        label: the column of the classes.
+        fold: PROTOCOL/FOLD: the train set of that fold in their place.
+
+    Raises:
+        ManifestError: no data dir, one corpus twice, no such labels, or no row with all of label,
+            valence, arousal and dominance.
+    """
+    names: dict[str, None] = {}
+    first_dir: dict[str, Path] = {}
+    rows: list[tuple[str | None, Utterance]] = []
+    for data_dir in map(Path, data_dirs):
+        corpus = read_corpus(_folder(data_dir))
+        if (other := first_dir.setdefault(corpus.name, data_dir)) is not data_dir:
+            what = f"its corpus is named {corpus.name} like that of {other}"
+            remedy = f"name each data dir once, and each corpus differently in its {CORPUS_FILE}"
+            raise ManifestError(Fault(str(data_dir), None, what, remedy))
+        if label not in corpus.labels:
+            remedy = "choose another --label, or list the labels there"
+            what = f"no {label} labels"
+            raise ManifestError(Fault(str(data_dir / CORPUS_FILE), None, what, remedy))
+        names |= dict.fromkeys(corpus.labels[label])
+        name = corpus.name if len(data_dirs) > 1 else None
+        path = data_dir / f"{FITTED_ON}.tsv"
+        found = train_set(data_dir, fold)
+        _check_labels(path, found, label, corpus.labels[label])
+        rows += [(row.corpus or name, row) for row in found]
+    train = _arrays(rows, label, tuple(names))
+    if not is_usable(train.vad, train.labels).any():
+        files = ", ".join(str(Path(data_dir) / f"{FITTED_ON}.tsv") for data_dir in data_dirs)
+        what = f"none of its {len(rows)} rows has {label}, {', '.join(AXES[:2])} and {AXES[2]}"
+        remedy = "take a corpus that is annotated with VAD, or do without prototypes"
+        raise ManifestError(Fault(files, None, what, remedy))
+    return train
+
+
+def train_set(data_dir: Path, fold: str | None) -> list[Utterance]:
+    """The rows that are trained on: those of the train split, or of a fold's train set."""
+    if fold is None:
+        return read_manifest(data_dir / f"{FITTED_ON}.tsv")
+    protocol, _, number = fold.partition("/")
+    folds = read_folds(folds_path(data_dir, protocol))
+    if number not in folds.folds:
+        what = f"no fold {number!r}; it has {', '.join(folds.folds)}"
+        file = str(folds_path(data_dir, protocol))
+        raise ManifestError(Fault(file, None, what, "give --fold PROTOCOL/FOLD"))
+    ids = {*folds.folds[number][FITTED_ON]}
+    return [row for row in read_base(data_dir, folds.bases) if row.id in ids]
+
+
+def _folder(data_dir: Path) -> Path:
+    if data_dir.is_file():
+        remedy = f"name the data dir; of its manifests only {FITTED_ON}.tsv is read"
+        raise ManifestError(Fault(str(data_dir), None, "a file where a data dir belongs", remedy))
+    return data_dir
+
+
+def _check_labels(path: Path, rows: Sequence[Utterance], label: str, names: Sequence[str]) -> None:
+    for number, row in enumerate(rows, start=2):
+        if (value := getattr(row, label)) is not None and value not in names:
+            remedy = f"use one of {', '.join(names)}, or leave the field empty"
+            raise ManifestError(Fault(str(path), number, f"unknown {label} {value!r}", remedy))
+
+
+def _arrays(
+    rows: Sequence[tuple[str | None, Utterance]], label: str, names: tuple[str, ...]
+) -> TrainRows:
+    number = {name: position for position, name in enumerate(names)}
+    corpora = tuple(dict.fromkeys(corpus for corpus, _ in rows if corpus is not None))
+    domain = {name: position for position, name in enumerate(corpora)}
+    vad = [[getattr(row, axis) for axis in AXES] for _, row in rows]  # None becomes NaN
+    return TrainRows(
+        names,
+        corpora,
+        np.array(vad, dtype=np.float64).reshape(len(rows), len(AXES)),
+        np.array([number.get(getattr(row, label), -1) for _, row in rows], dtype=np.int64),
+        np.array([-1 if c is None else domain[c] for c, _ in rows], dtype=np.int64),
+    )

@@ -1,1 +1,0 @@
-"""VAD prototypes: fitted, checked, and kept in a file."""

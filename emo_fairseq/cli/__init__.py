@@ -1,0 +1,1 @@
+"""The console command ``emotion-recognize``: from a corpus to a served model."""

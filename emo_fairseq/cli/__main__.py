@@ -1,0 +1,109 @@
+"""``emotion-recognize SUBCOMMAND ...``; ``python -m emo_fairseq.cli`` is the same.
+
+Every training is fairseq-train's and every score fairseq-validate's: the command that is run is
+printed first, and can be run without this one.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import emo_fairseq
+from data_prep.errors import ManifestError
+from data_prep.messages import (
+    INTERRUPTED,
+    INTERRUPTED_CODE,
+    sentence_with_code,
+)
+from emo_fairseq.cli import (
+    evaluate,
+    export,
+    passing_on,
+    predict,
+    serve,
+    train,
+)
+from emo_fairseq.errors import UsageError, find_mistake
+
+_PROGRAM = "emotion-recognize"
+_FURTHER = "--"  # what stands behind it is fairseq's
+_MISTAKE = 2  # exit code
+_TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
+
+# In the order of use. Each adds its parser and says what it does with the options.
+_SUBCOMMANDS = (passing_on, train, evaluate, predict, export, serve)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit code, 2 for a mistake that is told in one sentence."""
+    # Before any library does, one of which would log all that others write for debugging.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if passing_on.takes(words):
+        return _told(lambda: passing_on.run(words))
+    own, further = _split(words)
+    options = _parser().parse_args(own)
+    if further and not options.takes_further:
+        _parser().error(f"{options.subcommand} has no use for what stands behind --")
+    options.further = further
+
+    def work() -> int:
+        if options.loads_models:
+            emo_fairseq.register()
+        return int(options.run(options))
+
+    return _told(work)
+
+
+def _told(work: Callable[[], int]) -> int:
+    """The exit code of some work; a mistake of the user's is one sentence on standard error."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{INTERRUPTED}\n")
+        return INTERRUPTED_CODE
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (UsageError, ManifestError, OSError) as error:
+        if os.environ.get(_TRACEBACK_SWITCH):
+            raise
+        sys.stderr.write(f"error: {sentence_with_code(find_mistake(error) or error)}\n")
+        return _MISTAKE
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own words, and what stands behind ``--``.
+
+    >>> _split(["train", "data", "--", "--dropout", "0.3"])
+    (['train', 'data'], ['--dropout', '0.3'])
+    """
+    place = words.index(_FURTHER) if _FURTHER in words else len(words)
+    return list(words[:place]), list(words[place + 1 :])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        _PROGRAM,
+        description="Multimodal emotion recognition: prepare, train, evaluate, predict, serve.",
+        epilog=f"`{_PROGRAM} SUBCOMMAND --help` tells more of each.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    for subcommand in _SUBCOMMANDS:
+        subcommand.add(subcommands)
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("emo_fairseq")
+    except PackageNotFoundError:
+        return emo_fairseq.__version__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""``emotion-recognize export``: a checkpoint as a model folder, with its card, and as ONNX."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from data_prep.commands.number_types import positive_int
+from emo_fairseq.cli.answerable import check_answerable
+from emo_fairseq.cli.checkpoints import find_checkpoint
+from emo_fairseq.cli.processes import say
+from emo_fairseq.errors import UsageError
+
+_BATCHES = 12  # what `--check` is if it is not given
+
+
+def add(subcommands: Any) -> None:
+    """Add the parser."""
+    about = "write a folder that needs nothing beside it: weights, options, tokenizers, model card"
+    parser: argparse.ArgumentParser = subcommands.add_parser(
+        "export", help=about, description=about
+    )
+    parser.set_defaults(run=run, takes_further=False, loads_models=True)
+    option = parser.add_argument
+    which = "checkpoint, or folder of a training (its best one)"
+    option("checkpoint", type=Path, metavar="CHECKPOINT", help=which)
+    own = "data dir with the tokenizers and corpus.yaml (default: that of the training)"
+    option("--data", type=Path, metavar="DATA", help=own)
+    named = "the folder; with / at its end, a folder in it that is named after the model"
+    option("--output", required=True, metavar="DIR", help=named)
+    option("--merge-lora", action="store_true", help="put LoRA's updates into the weights")
+    figures = "of fairseq-validate --save-predictions: the card takes its figures from them"
+    option("--predictions", type=Path, nargs="+", default=[], metavar="FILE", help=figures)
+    option("--onnx", action="store_true", help="write model.onnx too, and compare it")
+    checked = f"made-up batches that model.onnx is compared on (default: {_BATCHES})"
+    option("--check", type=positive_int, metavar="N", help=checked)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the folder.
+
+    Raises:
+        UsageError: no checkpoint of ours, or one that cannot be exported as asked; what is there
+            already stays as it was, graph and all.
+    """
+    if options.check and not options.onnx:
+        raise UsageError("--check does not act: there is no --onnx; leave it out")
+    from emo_fairseq.export.model_card import write_card
+    from emo_fairseq.export.model_folder import write_model_folder
+
+    checkpoint = find_checkpoint(options.checkpoint, takes_folders=False)
+    out = Path(options.output)
+    if options.output.endswith("/"):
+        out /= _name(checkpoint)
+    name = out.resolve().name
+    notes = [f"{out}: written; its card is {out / 'README.md'}"]
+
+    def complete(folder: Path) -> None:
+        _check_answers(folder, checkpoint)
+        write_card(folder, checkpoint, options.data, options.predictions, name)
+        if options.onnx:
+            from emo_fairseq.export.onnx import export_onnx
+            from emo_fairseq.inference.folder_records import GRAPH_FILE
+
+            difference = export_onnx(folder, check=options.check or _BATCHES)
+            file = out / GRAPH_FILE
+            notes.append(f"{file}: written; differs from the model by {difference:.1g} at most")
+
+    write_model_folder(
+        checkpoint, options.data, out, merge_lora=options.merge_lora, finish=complete
+    )
+    for note in notes:
+        say(note)
+    return 0
+
+
+def _check_answers(folder: Path, checkpoint: Path) -> None:
+    """Raise a `UsageError` if a folder, not yet in its place, could be asked nothing."""
+    from emo_fairseq.inference.model_folder import read_config
+
+    config = read_config(folder)
+    check_answerable(checkpoint, [*config.state.encoders], config.front_end.missing)
+
+
+def _name(checkpoint: Path) -> str:
+    from emo_fairseq.export.naming import name_of
+    from emo_fairseq.inference.loading import read_checkpoint
+    from emo_fairseq.options import legacy_flags
+
+    cfg = read_checkpoint(checkpoint)["cfg"]
+    task = cfg.task
+    return name_of(task, cfg.model, legacy_flags.modalities(task), legacy_flags.target(task).name)

@@ -1,0 +1,113 @@
+"""``emotion-recognize train``: a fairseq-train with good defaults for fine-tuning."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from data_prep.commands.number_types import (
+    positive_int,
+    positive_number,
+)
+from emo_fairseq.cli import processes
+from emo_fairseq.errors import UsageError
+
+_TARGETS = ("emotion", "sentiment", "vad", "sentiment_score", "binary_emotion")
+_FUSIONS = ("cross_attention", "concat", "gated", "adaptive", "lmf")
+_COMMAND_FILE = "command.txt"
+_EPILOG = """What stands behind -- is handed to fairseq-train as it is, and wins:
+
+  emotion-recognize train data/meld --modal T --label-type emotion --text-encoder hf:models/mpnet
+  emotion-recognize train MELD --modal T --label-type sentiment -- --dropout 0.3 --bf16
+
+A folder with MELD's CSV files is prepared first, and text is tokenized where it is not yet; every
+command that is run is printed. A training that was cut short goes on when it is started again."""
+
+
+def add(subcommands: Any) -> None:
+    """Add the parser."""
+    about = "train a model: prints a fairseq-train command, and runs it"
+    parser: argparse.ArgumentParser = subcommands.add_parser(
+        "train",
+        help=about,
+        description=about,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, takes_further=True, loads_models=False)
+    option = parser.add_argument
+    option("data", type=Path, metavar="DATA", help="data dir; or the folder of MELD's CSV files")
+    option("--data-raw", type=Path, metavar="DIR", help="what `audio` is relative to")
+    option("--fold", metavar="PROTOCOL/FOLD", help="train, valid and test are those of a fold")
+    option("--modal", default="T+A", help="T, A, V and their sums (default: %(default)s)")
+    option("--label-type", choices=_TARGETS, default="emotion", help="default: %(default)s")
+    tuning = parser.add_mutually_exclusive_group().add_argument
+    tuning("--freeze", action="store_true", help="pretrained encoders stay as they are")
+    tuning("--lora", action="store_true", help="pretrained encoders are adapted by LoRA")
+    option("--fusion", choices=_FUSIONS, help="of several modalities (default: cross_attention)")
+    spec = "hf:FOLDER, fairseq:CHECKPOINT, features:NAME (default: from scratch)"
+    option("--text-encoder", metavar="SPEC", help=spec)
+    option("--speech-encoder", metavar="SPEC", help=f"{spec}, over log-mel frames")
+    option("--video-encoder", metavar="SPEC", help="features:NAME")
+    arch = "robertaEMO, robertaEMO_large, robertaEMO_tiny (default: tiny where one is from scratch)"
+    option("--arch", help=arch)
+    by_tuning = "(default: by how the encoders are tuned)"
+    option("--epochs", type=positive_int, metavar="N", help=f"passes over the data {by_tuning}")
+    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
+    option("--lr", type=positive_number, metavar="X", help=f"highest learning rate {by_tuning}")
+    option("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
+    option("--cpu", action="store_true", help="even where there is a GPU")
+    where = (
+        "checkpoints go into a folder of it that is named after the model (default: checkpoints)"
+    )
+    option("--output", type=Path, default=Path("checkpoints"), metavar="DIR", help=where)
+    option("--dry-run", action="store_true", help="print the commands, and run none")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prepare what is missing, then train.
+
+    Raises:
+        UsageError: data without what is to be read or predicted, or options that do not fit.
+    """
+    from emo_fairseq.cli.train_data import plan_data
+    from emo_fairseq.cli.train_options import plan_training
+
+    data = plan_data(options)
+    training = plan_training(options, data)
+    for line in training.remarks:
+        processes.say(f"# {line}")
+    steps = [*data.steps, training.words]
+    if options.dry_run:
+        for words in steps:
+            processes.show(words)
+        return 0
+    for words in data.steps:
+        if code := processes.run(words):
+            return code
+    _claim(training.folder, training.words)
+    code = processes.run(training.words)
+    if code == 0:
+        processes.say(f"# checkpoints: {training.folder}")
+        if not (training.folder / "checkpoint_best.pt").is_file():
+            processes.say(
+                "# no checkpoint_best.pt: no validation had a defined --best-checkpoint-metric; "
+                "`emotion-recognize evaluate` scores checkpoint_last.pt, which no set has chosen"
+            )
+    return code
+
+
+def _claim(folder: Path, words: list[str]) -> None:
+    """See that a folder has no training by another command in it, which fairseq would resume.
+
+    Raises:
+        UsageError: it has.
+    """
+    note, command = folder / _COMMAND_FILE, "\n".join(words)
+    is_other = not note.is_file() or note.read_text(encoding="utf-8") != command
+    if (folder / "checkpoint_last.pt").is_file() and is_other:
+        raise UsageError(
+            f"{folder}: holds a training by another command, see {note.name}, and fairseq would go "
+            "on with that; give another --output, or remove the folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(command, encoding="utf-8")

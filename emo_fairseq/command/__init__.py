@@ -1,1 +1,0 @@
-"""The console command ``emotion-recognize``: from a corpus to a served model, in one word each."""

@@ -1,0 +1,262 @@
+"""The predictions file: one row an utterance, tab-separated, with a header, and a last line.
+
+Columns: ``id``, ``split``, then for labels ``truth``, ``prediction`` and one
+``probability_<label>`` each; for numbers ``truth_<axis>`` and ``prediction_<axis>``. A missing
+truth is empty; further columns are kept. The last line, ``# rows 240 sha256 9f86d0...``, holds the
+number of rows and the digest of all before it, to which a reader holds the file. This is all that
+reports are made from.
+"""
+
+import hashlib
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.errors import ManifestError
+from data_prep.files.documents import (
+    Count,
+    Document,
+    JsonObject,
+    load_json,
+)
+from data_prep.files.replacing import replacing
+from data_prep.manifest.cells import parse_number
+from emo_fairseq.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+PROBABILITY = "probability_"
+TRUTH_OF = "truth_"
+PREDICTION_OF = "prediction_"
+
+_AGAIN = "write it again with --save-predictions"
+_END = re.compile(r"# rows ([0-9]{1,15}) sha256 ([0-9a-f]{64})")
+_ROUNDED = 1e-6  # by which a probability may lie outside of [0, 1]
+_EXACT = 1e-5  # by which probabilities of a softmax, written with nine digits, miss 1
+_OFF = 1e-3  # by which no row of such may miss 1
+_SATURATED = 0.99  # a probability from which on those of separate questions may well add up to 1
+
+Row = Mapping[str, str | float]
+Cells = dict[str, str]
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows, which all have the columns of the first, in the order of split and id.
+
+    The file is complete or not there: it is written beside its place and then moved.
+
+    Raises:
+        UsageError: there are no rows, an id is there twice in a split, or a prediction is no
+            number.
+    """
+    if not rows:
+        raise UsageError(f"{path}: there is no prediction to write; score a split with utterances")
+    ordered = sorted(rows, key=lambda row: (str(row["split"]), str(row["id"])))
+    columns = list(ordered[0])
+    cells = [{name: _cell(row[name]) for name in columns} for row in ordered]
+    _check(path, columns, cells, "the model's outputs are no predictions: see its training")
+    lines = ["\t".join(columns), *("\t".join(row.values()) for row in cells)]
+    content = "\n".join(lines) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        part.write_text(f"{content}{_end_of(content, len(cells))}\n", encoding="utf-8")
+
+
+def read(path: Path) -> list[Cells]:
+    """Read what :func:`write` wrote, as strings.
+
+    A file of an older version has no last line; it is read with a warning. Line ends of Windows, a
+    byte order mark, and cells that a spreadsheet added to the last line, change nothing.
+
+    Raises:
+        UsageError: there is no such file, it was cut or changed, it has no header, a row has
+            another number of cells, an id is there twice in a split, a column twice, or a
+            prediction is no number, no probability or no label.
+    """
+    lines = _read_lines(path)
+    columns = lines[0].split("\t")
+    if columns[:2] != ["id", "split"]:
+        raise UsageError(f"{path}: not a predictions file; write one with --save-predictions")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.split("\t")
+        if len(cells) != len(columns):
+            if _END.match(line):
+                what = "is the last line of a predictions file, and lines follow"
+                raise UsageError(f"{path}: row {number} {what}; give each file by itself")
+            raise UsageError(f"{path}: row {number}: {len(cells)} cells, the header {len(columns)}")
+        rows.append(dict(zip(columns, cells, strict=True)))
+    _check(path, columns, rows, _AGAIN)
+    return rows
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The header and the rows, held to the last line."""
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file; write one with --save-predictions")
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: no UTF-8 text; write it with --save-predictions") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if text and not text.endswith("\n"):
+        raise UsageError(
+            f"{path}: the last line has no end, so the file was cut; copy it again, or {_AGAIN}"
+        )
+    lines = text.split("\n")[:-1] or [""]
+    content, line_end, last = text.rstrip("\t\n").rpartition("\n")
+    if not line_end or (end := _END.fullmatch(last)) is None:
+        logger.warning(
+            "%s: has no last line with the number of its rows, not verified; %s", path, _AGAIN
+        )
+        return lines
+    content += line_end
+    n_rows = content.count("\n") - 1
+    if int(end[1]) != n_rows:
+        raise UsageError(
+            f"{path}: {n_rows} rows where {end[1]} were written; copy it again, or {_AGAIN}"
+        )
+    if last != _end_of(content, n_rows):
+        raise UsageError(
+            f"{path}: was changed since it was written, as a spreadsheet does that rounds numbers; "
+            f"copy it again, or {_AGAIN}"
+        )
+    return lines[: n_rows + 1]
+
+
+def _end_of(content: str, n_rows: int) -> str:
+    return f"# rows {n_rows} sha256 {hashlib.sha256(content.encode()).hexdigest()}"
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if math.isnan(value) else f"{value:.9g}"
+
+
+# -- what a row may hold ---------------------------------------------------------------------------
+
+
+def _check(path: Path, columns: Sequence[str], rows: Sequence[Cells], remedy: str) -> None:
+    """Raise a `UsageError` at the first thing that is no prediction."""
+    for fault in _faults(columns, rows):
+        raise UsageError(f"{path}: {fault}; {remedy}")
+
+
+def _faults(columns: Sequence[str], rows: Sequence[Cells]) -> Iterator[str]:
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        yield f"the column {twice[0]} is there twice"
+    names = Counter((row["split"], row["id"]) for row in rows)
+    for (split, name), count in names.items():
+        if not (split and name):
+            yield f"a row has no {'id' if split else 'split'}"
+        if count > 1:
+            yield f"{name} is there {count} times in the split {split}"
+    labels = [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
+    if labels:
+        yield from _label_faults(columns, labels, rows)
+    for column in columns:
+        if column.startswith((PREDICTION_OF, TRUTH_OF)):
+            yield from _number_faults(column, rows)
+
+
+def _label_faults(
+    columns: Sequence[str], labels: Sequence[str], rows: Sequence[Cells]
+) -> Iterator[str]:
+    known = {"truth": {*labels, ""}, "prediction": {*labels}}
+    for row in rows:
+        for column in known.keys() & {*columns}:
+            if row[column] not in known[column]:
+                yield f"{row['id']}: {column} {row[column]!r} is none of {', '.join(labels)}"
+    probabilities = []
+    for row in rows:
+        values = [_number(row[PROBABILITY + label]) for label in labels]
+        for label, value in zip(labels, values, strict=True):
+            if not -_ROUNDED <= value <= 1 + _ROUNDED:  # never so of a NaN
+                cell = row[PROBABILITY + label]
+                yield f"{row['id']}: {PROBABILITY}{label} is {cell!r}, no number from 0 to 1"
+        probabilities.append(values)
+    yield from _sum_faults(rows, probabilities)
+
+
+def _sum_faults(rows: Sequence[Cells], probabilities: Sequence[Sequence[float]]) -> Iterator[str]:
+    """Those of a softmax add up to 1; those of yes/no questions of their own do not."""
+    sums = [math.fsum(values) for values in probabilities]
+    telling = [
+        abs(total - 1) < _EXACT
+        for values, total in zip(probabilities, sums, strict=True)
+        if max(values) < _SATURATED
+    ]
+    if 2 * sum(telling) <= len(telling):
+        return
+    for row, total in zip(rows, sums, strict=True):
+        if not abs(total - 1) < _OFF:
+            yield f"{row['id']}: its probabilities add up to {total:.4g}, those of others to 1"
+
+
+def _number_faults(column: str, rows: Sequence[Cells]) -> Iterator[str]:
+    may_be_empty = column.startswith(TRUTH_OF)
+    for row in rows:
+        cell = row[column]
+        if not math.isfinite(_number(cell)) and not (may_be_empty and cell == ""):
+            yield f"{row['id']}: {column} is {cell!r}, no number"
+
+
+def _number(cell: str) -> float:
+    try:
+        return parse_number(cell)
+    except ValueError:
+        return math.nan
+
+
+# -- What a predictions file was made from: predictions.json beside it -----------------------------
+
+
+class SetFacts(Document):
+    """The rows that were scored."""
+
+    split: str
+    data: str | None = None
+    labels: dict[str, str | None] | None = None
+
+
+class PredictionFacts(Document):
+    """The schema of the file."""
+
+    set: SetFacts | None = None
+    corpus: str | None = None
+    trained_on: str | None = None
+    checkpoint: str | None = None
+    updates: Count | None = None
+    chosen_by: str | None = None
+    left_out: dict[str, Count] | None = None
+    options: JsonObject | None = None
+    forest: JsonObject | None = None
+    zero_shot: JsonObject | None = None
+
+
+def facts_path(predictions: Path) -> Path:
+    """Return the path of the facts of a predictions file."""
+    return predictions.with_suffix(".json")
+
+
+def read_facts(predictions: Path) -> dict[str, Any]:
+    """Load the facts of a predictions file as plain values; empty where there are none.
+
+    Raises:
+        UsageError: it is not of the schema `PredictionFacts`.
+    """
+    file = facts_path(predictions)
+    if not file.is_file():
+        return {}
+    try:
+        facts = load_json(file, PredictionFacts, remedy="score the run again")
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
+    return facts.model_dump(exclude_unset=True)

@@ -1,0 +1,192 @@
+"""The rows of a table: each system measured, and held against the first."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from emo_fairseq.evaluation.bootstrap import (
+    N_RESAMPLES,
+    NOT_SEEDS,
+    p_value,
+    percentile_interval,
+    t_test,
+)
+from emo_fairseq.experiments.answers import (
+    aligned,
+    is_correct,
+)
+from emo_fairseq.experiments.measuring import (
+    Measured,
+    Pooled,
+    Row,
+)
+from emo_fairseq.experiments.systems import (
+    System,
+    Table,
+)
+from emo_fairseq.experiments.tests_of_difference import (
+    OtherTest,
+    holm,
+    mcnemar,
+    wilcoxon,
+)
+
+BY = ("system", "fold", "seed")
+_RECALL = "recall_"
+_ALPHA = 0.05
+_OF_LABELS = ("uar", "wa", "weighted_f1")
+_OF_NUMBERS = ("ccc", "pearson", "mae")
+
+
+def default_metrics(table: Table) -> list[str]:
+    """UAR, WA, weighted F1 and the recall of each class; or CCC, Pearson and MAE of each axis."""
+    if table.results[0].answers.has_labels:
+        return [*_OF_LABELS, *(f"{_RECALL}{label}" for label in table.names)]
+    axes = [f"_{name}" for name in table.names] if len(table.names) > 1 else []
+    return [f"{metric}{axis}" for metric in _OF_NUMBERS for axis in ("", *axes)]
+
+
+def table_rows(
+    table: Table,
+    metrics: Sequence[str] = (),
+    by: str = "system",
+    n_resamples: int = N_RESAMPLES,
+) -> tuple[list[Row], list[str]]:
+    """The rows by metric, then by system, and what is to be known of the rows of predictions.
+
+    Args:
+        table: the systems.
+        metrics: their names; none means the default ones.
+        by: what a row is of: a system, one fold of a system over seeds, one seed over folds.
+        n_resamples: of the bootstrap.
+    """
+    metrics = metrics or default_metrics(table)
+    measured = [
+        (part, Measured(system, folds, n_resamples))
+        for whole in table.systems
+        for part, system, folds in _parts(whole, table, by)
+        if system.results
+    ]
+    rows = [[one.row(metric, part) for part, one in measured] for metric in metrics]
+    notes = [NOT_SEEDS, *dict.fromkeys(row.no_speakers for row in rows[0] if row.no_speakers)]
+    notes += [
+        f"{one.system.name}: its seeds differ in their rows; pooled are those that all have"
+        for _, one in measured
+        if one.has_differing_rows
+    ]
+    if by == "system" and len(measured) > 1:
+        first = measured[0][1]
+        pairs = [_Pair(first, one) for _, one in measured[1:]]
+        rows = [_held_against_first(pairs, of_metric) for of_metric in rows]
+        notes += [note for pair in pairs if (note := pair.note())]
+    corrected = corrected_rows([row for of_metric in rows for row in of_metric])
+    return corrected, [*notes, *_notes_on_tests(corrected, n_resamples)]
+
+
+def _parts(system: System, table: Table, by: str) -> Iterator[tuple[str, System, Sequence[str]]]:
+    """The runs that share a row of the table, what the row is called, and the folds that it has."""
+    if by == "fold":
+        for fold in table.folds:
+            part = system.part([place for place in system.places if place[1] == fold])
+            yield f"fold {fold}".strip(), part, [fold]
+    elif by == "seed":
+        for seed in table.seeds:
+            part = system.part([place for place in system.places if place[0] == seed])
+            yield f"seed {seed}", part, table.folds
+    else:
+        yield "", system, table.folds
+
+
+class _Pair:
+    """Two systems on the rows that both have."""
+
+    def __init__(self, first: Measured, system: Measured) -> None:
+        self.first, self.system = first, system
+        self.pooled: tuple[Pooled, Pooled] | None = None
+        if first.pooled is None or system.pooled is None:
+            return
+        n_first = len(first.pooled.runs)
+        shared = aligned([*first.pooled.runs, *system.pooled.runs])
+        if len(shared[0]):
+            ours, theirs = shared[:n_first], shared[n_first:]
+            self.pooled = first.pooled.of_rows(ours), system.pooled.of_rows(theirs)
+
+    def note(self) -> str:
+        """What is to be known of the rows, if they are not all of both."""
+        name, other = self.system.system.name, self.first.system.name
+        if self.pooled is None:
+            return f"{name}: not held against {other}: no complete seed, or no row of both"
+        n_shared = len(self.pooled[0].runs[0])
+        n_rows = [len(one.pooled.runs[0]) for one in (self.first, self.system) if one.pooled]
+        if n_shared == max(n_rows):
+            return ""
+        return f"{name}: held against {other} on the {n_shared} rows that both have"
+
+    def compare(self, row: Row) -> Row:
+        """The second system's row, with its differences from the first."""
+        row = replace(row, other=self._other_test(row.metric))
+        if self.pooled is None:
+            return row
+        ours, theirs = self.pooled
+        row = replace(row, difference=theirs.figure(row.metric) - ours.figure(row.metric))
+        if row.metric not in ours.by_utterance:  # of sentiment scores: no sums, no resamples
+            return row
+        drawn = theirs.by_utterance[row.metric] - ours.by_utterance[row.metric]
+        row = replace(row, difference_ends=percentile_interval(drawn), p=p_value(drawn))
+        if not ours.speakers.refusal:
+            left_out = theirs.without_speaker[row.metric] - ours.without_speaker[row.metric]
+            p_speakers = t_test(row.difference, left_out, ours.speakers.effective)
+            row = replace(row, p_speakers=p_speakers)
+        return row
+
+    def _other_test(self, metric: str) -> OtherTest | None:
+        """McNemar's for the accuracies of two single models, Wilcoxon's for enough paired runs."""
+        if (
+            metric == "wa"
+            and self.pooled
+            and all(len(one.runs) == 1 and not math.isnan(one.figure("wa")) for one in self.pooled)
+        ):
+            return mcnemar(*(is_correct(one.runs[0]).tolist() for one in self.pooled))
+        ours, theirs = self.first.figures, self.system.figures
+        places = [place for place in ours if place in theirs]
+        return wilcoxon(*([one[place][metric] for place in places] for one in (ours, theirs)))
+
+
+def _held_against_first(pairs: Sequence[_Pair], rows: Sequence[Row]) -> list[Row]:
+    """The rows of one metric, with differences and tests.
+
+    The recalls of single classes are left as they are: they are many, and hang together.
+    """
+    if rows[0].metric.startswith(_RECALL):
+        return list(rows)
+    return [rows[0], *(pair.compare(row) for pair, row in zip(pairs, rows[1:], strict=True))]
+
+
+def _p_values(row: Row) -> tuple[float, float, float]:
+    """Of every test of a row that the table shows; NaN for one that was not made."""
+    return row.p, row.p_speakers, row.other.p_value if row.other else math.nan
+
+
+def corrected_rows(rows: Sequence[Row]) -> list[Row]:
+    """Correct all p-values of a table together (Holm): of each pair, metric and kind of test."""
+    found = holm([p for row in rows for p in _p_values(row)])
+    return [
+        replace(row, p_holm=p, p_speakers_holm=p_speakers, other_holm=other)
+        for row, p, p_speakers, other in zip(
+            rows, found[::3], found[1::3], found[2::3], strict=True
+        )
+    ]
+
+
+def _notes_on_tests(rows: Sequence[Row], n_resamples: int) -> list[str]:
+    n_tests = sum(not math.isnan(p) for row in rows for p in _p_values(row))
+    if not n_tests:
+        return []
+    notes = [f"Holm: corrected for all {n_tests} tests of this table"]
+    smallest = 2.0 / (n_resamples + 1)  # of a p-value by bootstrap
+    if n_tests * smallest >= _ALPHA:
+        notes.append(
+            f"of {n_resamples} resamples p is {smallest:.2g} at least, and {n_tests} times that is "
+            f"not below {_ALPHA}: give --resamples {math.ceil(2 * n_tests / _ALPHA)}"
+        )
+    return notes

@@ -1,0 +1,221 @@
+"""Train every combination of choices, score each on its test set, and print the table.
+
+    python -m emo_fairseq.experiments.sweep --config-dir D --config-name N RUNS_FOLDER \
+        common.seed=1,2,3 criterion.label_smoothing=0,0.1 --folds leave_one_session_out
+
+Overrides are Hydra's; each combination is one `fairseq-hydra-train` in a process of its own, in
+RUNS_FOLDER/<its overrides>. Run again, the command goes on where it stopped: finished runs are not
+run again, interrupted ones continue from their last checkpoint. Relative paths start where the
+command is run.
+"""
+
+import argparse
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.commands.number_types import positive_int
+from data_prep.messages import (
+    INTERRUPTED,
+    INTERRUPTED_CODE,
+)
+from emo_fairseq.data import legacy
+from emo_fairseq.errors import UsageError
+from emo_fairseq.experiments.choices import (
+    ALL_OF,
+    PlannedRun,
+    plan_runs,
+)
+from emo_fairseq.experiments.collect import show
+from emo_fairseq.experiments.jobs import (
+    Command,
+    Outcome,
+    Steps,
+    failure,
+    run_all,
+)
+from emo_fairseq.experiments.locking import sole_use
+from emo_fairseq.experiments.options import (
+    FOLD,
+    Options,
+    differences,
+    read_checkpoint,
+)
+from emo_fairseq.experiments.run_folder import (
+    TRAINED,
+    TRAINING,
+    RunFolder,
+)
+from emo_fairseq.experiments.scoring import (
+    ScoringSet,
+    score,
+)
+from emo_fairseq.experiments.selection import (
+    TEST,
+    choosing_set,
+)
+
+_SHOWN_CHANGES = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; the exit code is 1 if a run failed."""
+    args = make_parser().parse_intermixed_args(arguments)
+    overrides = list(args.overrides)
+    if args.folds:
+        overrides.append(f"{FOLD}={ALL_OF}{args.folds}")
+    planned = plan_runs(args.config_dir, args.config_name, overrides)
+    _refuse_split(planned, args.split)
+    folders = {run.name: RunFolder(args.runs_folder / run.name) for run in planned}
+    _refuse_changes(planned, folders)
+    work: dict[str, Steps] = {}
+    for run in planned:
+        words = _train_words(args.config_dir, args.config_name, run, folders[run.name])
+        if args.dry_run:
+            sys.stdout.write(shlex.join(words) + "\n")
+        work[run.name] = _train_and_score(
+            folders[run.name], run.options, words, ScoringSet(args.split)
+        )
+    if args.dry_run:
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the processes, too
+    progress = _Progress(len(work))
+    try:
+        outcomes = run_all(work, args.jobs, progress.tell, args.keep_going)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{INTERRUPTED}\n")
+        return INTERRUPTED_CODE
+    if left := len(work) - len(outcomes):
+        refusal = next(outcome.refusal for outcome in outcomes.values() if outcome.refusal)
+        sys.stdout.write(
+            f"stopped: {left} of {len(work)} runs were not started, since the first was refused: "
+            f"{refusal}\nchange the options, or add --keep-going if the others differ\n"
+        )
+    scored = [folder for folder in folders.values() if folder.path.is_dir()]
+    show(scored, args.metric)
+    return 0 if not left and all(outcome.ok for outcome in outcomes.values()) else 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m emo_fairseq.experiments.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--config-dir", type=Path, required=True, help="folder of the YAML files")
+    add("--config-name", required=True, help="the YAML file, without .yaml")
+    folds = f"all of DATA/folds/PROTOCOL.json; the same as {FOLD}={ALL_OF}PROTOCOL"
+    add("--folds", metavar="PROTOCOL", help=folds)
+    split = "of the data dir, the test set of its runs (default: %(default)s)"
+    add("--split", default=TEST, help=split)
+    add("--jobs", type=positive_int, default=1, help="processes at a time (default: 1)")
+    add("--metric", nargs="+", help="of the table; see emo_fairseq.experiments.collect")
+    keep = "start the other runs although the first one was refused (a wrong option, missing data)"
+    add("--keep-going", action="store_true", help=keep)
+    add("--dry-run", action="store_true", help="print the training commands, and run nothing")
+    add("runs_folder", type=Path, metavar="RUNS_FOLDER")
+    add("overrides", nargs="*", metavar="OPTION=VALUE", help="Hydra's; with commas for choices")
+    return parser
+
+
+def _refuse_split(planned: Sequence[PlannedRun], split: str) -> None:
+    """Raise a `UsageError` if the test set is not there, not a fold's own, or learned from."""
+    for options in (run.options for run in planned if split != TEST):
+        if options.fold:
+            raise UsageError(f"--split {split}: a fold has a test set of its own; leave it out")
+        trained = str(options.get("dataset.train_subset", "train")).split(",")
+        if split in (*trained, choosing_set(options)):
+            raise UsageError(
+                f"--split {split}: the runs are trained on this set, or it chooses their "
+                "checkpoints; name a test set"
+            )
+        file = options.data / f"{split}.tsv"
+        if not file.is_file() and split not in legacy.split_names(options.data):
+            raise UsageError(f"--split {split}: there is no {file}; name a split of the data dir")
+
+
+def _refuse_changes(planned: Sequence[PlannedRun], folders: dict[str, RunFolder]) -> None:
+    """Raise a `UsageError` if a folder holds a run of another configuration."""
+    for run in planned:
+        before = folders[run.name].composed() if folders[run.name].has_results() else None
+        changed = differences(Options.of(before), run.composed) if before else []
+        if changed:
+            more = len(changed) - _SHOWN_CHANGES
+            named = ", ".join(changed[:_SHOWN_CHANGES]) + (f" and {more} more" if more > 0 else "")
+            raise UsageError(
+                f"{folders[run.name].path} was trained with another configuration ({named}); take "
+                "another RUNS_FOLDER, or remove this run"
+            )
+
+
+def _train_words(
+    config_dir: Path, config_name: str, run: PlannedRun, folder: RunFolder
+) -> list[str]:
+    """The training command; its paths are quoted as Hydra wants them."""
+    place = [
+        f"hydra.run.dir={_quoted(folder.path)}",
+        "hydra.job.chdir=false",
+        "hydra/job_logging=stdout",
+        f"checkpoint.save_dir={_quoted(folder.path / 'checkpoints')}",
+    ]
+    words = ["fairseq-hydra-train", "--config-dir", str(config_dir), "--config-name", config_name]
+    return [*words, *run.overrides, *place]
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _train_and_score(
+    run: RunFolder, options: Options, words: Sequence[str], test_set: ScoringSet
+) -> Steps:
+    began = time.monotonic()
+    with sole_use(run.path) as held:
+        trained = ""
+        if not _has_ended(run, options):
+            run.set_state(TRAINING)
+            command = Command(words, run.log, held)
+            code = yield command
+            if code:
+                return failure(command, code)
+            trained = f"trained in {time.monotonic() - began:.0f} s, "
+        if run.state() != TRAINED:
+            run.set_state(TRAINED)
+        outcome = yield from score(run, test_set, held)
+        return Outcome(outcome.ok, trained + outcome.message if outcome.ok else outcome.message)
+
+
+def _has_ended(run: RunFolder, options: Options) -> bool:
+    """Whether the training has come to its end: fairseq would add an update to one that has."""
+    if run.state() == TRAINED and run.has_results():
+        return True
+    max_update = int(options.get("optimization.max_update", 0))
+    if not (max_update and run.last.is_file()):
+        return False
+    try:
+        return read_checkpoint(run.last).updates >= max_update
+    except UsageError:
+        return False  # fairseq-hydra-train says what is wrong with it
+
+
+class _Progress:
+    """A line for each run that has ended."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+
+    def tell(self, name: str, outcome: Outcome) -> None:
+        self._done += 1
+        how = outcome.message if outcome.ok else f"FAILED\n{outcome.message}"
+        sys.stdout.write(f"[{self._done}/{self._total}] {name}: {how}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Checks of options: ranges, combinations, and options that would have no effect."""

@@ -1,0 +1,87 @@
+"""The console command as a whole: quick to start, and mistakes in one sentence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emo_fairseq.cli import passing_on
+from emo_fairseq.cli.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_is_there_before_torch_is():
+    code = (
+        "import sys; sys.argv = ['emotion-recognize', 'train', '--help']\n"
+        "from emo_fairseq.cli.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'fairseq', 'transformers', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--label-type" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export", "serve"])
+def test_every_subcommand_has_help(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    assert f"emotion-recognize {name}" in capsys.readouterr().out
+
+
+MISTAKES = {
+    "no data dir": (["train", "{tmp}"], "no data dir, it has no corpus.yaml"),
+    "no checkpoint": (["predict", "{tmp}", "a.wav"], "no checkpoint in it; give a checkpoint"),
+    "nothing there": (["evaluate", "{tmp}/x", "{tmp}"], "there is no such file or folder"),
+    "no data": (["evaluate", "{tmp}", "{tmp}/x"], "there is no such folder; give a data dir"),
+    "no model": (["export", "{tmp}/x.pt", "--output", "{tmp}/y"], "there is no such file"),
+    "not to be exported": (["export", "{tmp}", "--output", "y"], "or a folder of --save-dir\n"),
+    "no folder": (["serve", "{tmp}/x"], ": there is no such "),
+    "no corpus": (["prepare", "friends"], "there is no such preparation: "),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_sentence(words, said, tmp_path, capsys):
+    assert main([word.format(tmp=tmp_path) for word in words]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert said in errors
+
+
+def test_fairseqs_options_are_refused_where_nobody_reads_them(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["predict", "model", "a.wav", "--", "--dropout", "0.3"])
+    assert end.value.code == 2
+    assert "predict has no use for what stands behind --" in capsys.readouterr().err
+
+
+def test_corpora_are_prepared_and_tokenized_by_data_prep(command, started, tmp_path):
+    data = tmp_path / "toy"
+    command("prepare", "toy", data, "--n-train", "16", "--n-valid", "4", "--n-test", "4")
+    said = command("tokenize", data, "--vocab-size", "300")
+    assert f"-m data_prep.tokenize_text {data} --vocab-size 300" in said
+    said = command("tokenize", "--speech", data, "--n-clusters", "1000000", code=1)
+    assert f"-m data_prep.tokenize_speech {data} --n-clusters 1000000" in said
+    assert (data / "text" / "train.idx").is_file()
+
+
+def test_what_is_passed_on_runs_in_a_process_of_its_own(capfd):
+    assert main(["prepare", "toy", "--help"]) == 0
+    assert "usage: python -m data_prep.toy" in capfd.readouterr().out
+    assert main(["prepare", "toy", "--no-such-option"]) == 2
+    assert "error: " in capfd.readouterr().err
+
+
+def test_every_preparation_is_offered(capsys):
+    known = set(passing_on.preparations())
+    assert {"meld", "ravdess", "iemocap", "toy", "table", "combine", "folds"} <= known
+    assert main(["prepare", "--help"]) == 0
+    assert ", ".join(sorted(known)) in capsys.readouterr().out

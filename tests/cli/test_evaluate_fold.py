@@ -1,0 +1,118 @@
+"""``emotion-recognize evaluate`` of models that were trained on a fold: no other rows unasked."""
+
+import json
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_prep.commands.folds import main as fold_main
+from data_prep.commands.folds import read_folds
+from emo_fairseq.cli import processes
+from emo_fairseq.cli.__main__ import main
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.export.as_checkpoint import write_checkpoint
+from emo_fairseq.inference.folder_records import seal
+
+FOLD = "k_fold/3"  # whose train set is of several classes
+OPTIONS = f"--modality speech --speech-input log_mel --fold {FOLD}"
+
+
+@pytest.fixture
+def folded(copy_toy: Callable[..., Path]) -> Path:
+    """A toy corpus with folds of its train split."""
+    data = copy_toy()
+    fold_main([str(data), "--protocol", "k_fold", "--n-folds", "3", "--base", "train"])
+    return data
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands of fairseq-validate, which are not run."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(processes, "run", lambda words: commands.append(list(words)) or 0)
+    return commands
+
+
+def option(words: list[str], name: str) -> list[str]:
+    """Every value that an option is given."""
+    return [value for word, value in pairwise(words) if word == name]
+
+
+def test_a_fold_is_known_by_its_corpus(folded, trained_models, scored, tmp_path, capsys):
+    checkpoint = trained_models.checkpoint(OPTIONS, data=folded)
+    other = shutil.copytree(folded, tmp_path / "elsewhere")
+    for data in (folded, other):
+        assert main(["evaluate", str(checkpoint), str(data)]) == 0
+        assert option(scored.pop(), "--fold") == [FOLD]
+    (other / "corpus.yaml").write_text("name: another\n")
+    assert main(["evaluate", str(checkpoint), str(other)]) == 2
+    assert "may be of another corpus; add `-- --fold PROTOCOL/FOLD`" in capsys.readouterr().err
+    shutil.rmtree(other / "folds")
+    assert main(["evaluate", str(checkpoint), str(other)]) == 2
+    assert "has no folds/k_fold.json" in capsys.readouterr().err
+    assert not scored
+    for words in (["--fold", "k_fold/2"], ["--model-overrides", '{"fold": None}']):
+        assert main(["evaluate", str(checkpoint), str(other), "--", *words]) == 0
+        assert FOLD not in scored[-1]
+        assert option(scored.pop(), words[0]) == words[1:]
+
+
+@pytest.mark.parametrize("corpus", ["toy", None, "another"])
+def test_what_lies_where_the_training_data_lay(
+    corpus, folded, trained_models, scored, tmp_path, monkeypatch, capsys
+):
+    """A relative place, as seen from there and from elsewhere; its name decides, if it is known."""
+    state = torch.load(trained_models.checkpoint(OPTIONS, data=folded), weights_only=True)
+    assert state["task_state"]["corpus"] == "toy"
+    state["cfg"]["task"]["data"] = folded.name
+    state["task_state"]["corpus"] = corpus
+    torch.save(state, tmp_path / "old.pt")
+    (tmp_path / "away").mkdir()
+    for place, is_known in ((folded.parent, corpus != "another"), ("away", corpus == "toy")):
+        monkeypatch.chdir(tmp_path / place)
+        assert main(["evaluate", str(tmp_path / "old.pt"), str(folded)]) == (0 if is_known else 2)
+        said = capsys.readouterr().err
+        assert (f"the model was trained on the fold {FOLD}" in said) != is_known
+        if is_known:
+            assert option(scored.pop(), "--fold") == [FOLD]
+    assert not scored
+
+
+def test_a_model_folder_keeps_its_fold(folded, trained_models, command, started, tmp_path, capsys):
+    model, saved = tmp_path / "model", tmp_path / "test.tsv"
+    command("export", trained_models.checkpoint(OPTIONS, data=folded), "--output", model)
+    words = ("evaluate", model, folded, "--cpu", "--save-predictions", saved)
+    assert f"--fold {FOLD}" in command(*words)
+    wanted = read_folds(folded / "folds" / "k_fold.json").folds[FOLD.partition("/")[2]]["test"]
+    assert {row["id"] for row in predictions.read(saved)} == {*wanted}
+    corpus = folded / "corpus.yaml"
+    corpus.write_text(corpus.read_text().replace("name: toy\n", "name: another\n"))
+    assert main([str(word) for word in words]) == 2
+    assert "may be of another corpus" in capsys.readouterr().err
+
+
+def test_predictions_that_are_no_text(tmp_path):
+    (tmp_path / "a.tsv").write_bytes(b"id\tsplit\n\xff\n")
+    with pytest.raises(UsageError, match="no UTF-8 text"):
+        predictions.read(tmp_path / "a.tsv")
+
+
+def test_a_checkpoint_of_a_folder_has_our_options_alone(trained_models, tmp_path):
+    speech = "--modality speech --speech-input log_mel --target vad"
+    model = shutil.copytree(trained_models.folder(speech), tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    config["task"] |= {"save_predictions": "/tmp/elsewhere.tsv", "data_raw": "/etc"}
+    (model / "config.json").write_text(json.dumps(config))
+    seal(model)
+    cfg = torch.load(write_checkpoint(model, tmp_path / "a.pt"), weights_only=True)["cfg"]
+    assert cfg["task"]["save_predictions"] is None
+    assert cfg["task"]["data_raw"] is None
+    config["model"]["checkpoint_weights"] = "trained"
+    (model / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="checkpoint_weights"):
+        write_checkpoint(model, tmp_path / "b.pt")

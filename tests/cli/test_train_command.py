@@ -1,0 +1,232 @@
+"""``emotion-recognize train``: the command that it writes, and what it refuses before training."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import hf_folders
+import pytest
+import torch
+
+from data_prep.commands.folds import main as fold_main
+from data_prep.schema import read_manifest
+from emo_fairseq.cli.__main__ import main
+from emo_fairseq.evaluation import predictions
+
+SMALL = shlex.split(
+    """--text-embed-dim 16 --text-ffn-embed-dim 16 --text-attention-heads 2 --text-encoder-layers 1
+    --speech-embed-dim 16 --speech-ffn-embed-dim 16 --speech-attention-heads 2
+    --speech-encoder-layers 1 --speech-conv-channels 16 --embedding-dim 16 --fusion-embed-dim 16
+    --encoder-attention-heads 2"""
+)
+
+
+def planned(command: Callable[..., str], *words: object) -> list[list[str]]:
+    """The commands that a dry run prints."""
+    lines = command("train", *words, "--dry-run").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("$ ")]
+
+
+def options_of(words: list[str]) -> dict[str, str]:
+    """Options and their values; a switch has an empty one."""
+    pairs = zip(words, [*words[1:], "--"], strict=True)
+    return {w: "" if v.startswith("--") else v for w, v in pairs if w.startswith("--")}
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (
+            "--modal T+A --label-type sentiment",
+            {
+                "--modality": "text+speech",
+                "--target": "sentiment",
+                "--speech-input": "log_mel",
+                "--fusion": "cross_attention",
+                "--criterion": "emotion_classification",
+                "--best-checkpoint-metric": "weighted_f1",
+                "--arch": "robertaEMO_tiny",
+                "--lr": "0.001",
+                "--total-num-update": "20",
+            },
+        ),
+        (
+            "--modal A --label-type vad --batch-size 8 --epochs 3 --lr 5e-4 --seed 7 --cpu",
+            {
+                "--criterion": "emotion_regression",
+                "--best-checkpoint-metric": "ccc",
+                "--total-num-update": "12",
+                "--max-epoch": "3",
+                "--lr": "0.0005",
+                "--seed": "7",
+                "--cpu": "",
+            },
+        ),
+        (
+            "--modal T+A --text-encoder hf:m/mpnet --fusion gated",
+            {
+                "--text-pooling": "mean",
+                "--lr": "2e-05",
+                "--speech-lr-scale": "10",
+                "--layer-lr-decay": "0.9",
+                "--fusion": "gated",
+            },
+        ),
+        (
+            "--modal T --text-encoder hf:m/mpnet --freeze",
+            {"--text-tuning": "frozen", "--lr": "0.001", "--arch": "robertaEMO"},
+        ),
+        ("--modal T --text-encoder hf:m/mpnet --lora", {"--text-tuning": "lora", "--lr": "0.0002"}),
+    ],
+)
+def test_defaults_follow_from_what_is_asked(asked, wanted, command, toy_corpus):
+    (words,) = planned(command, toy_corpus, *asked.split())
+    assert wanted.items() <= options_of(words).items()
+
+
+def test_the_folder_is_named_after_the_model(command, toy_corpus):
+    asked = "--modal T+A --label-type sentiment --text-encoder hf:m/mpnet --freeze --output out"
+    (words,) = planned(command, toy_corpus, *asked.split())
+    folder = options_of(words)["--save-dir"]
+    assert folder == "out/T+A--SFT--cross_attention(mpnet+scratch-tiny)"
+
+
+def test_what_stands_behind_the_dashes_is_fairseqs(toy_corpus, capsys):
+    assert main(["train", str(toy_corpus), "--dry-run", "--", "--lr", "0.5", "--bf16"]) == 0
+    assert capsys.readouterr().out.endswith(" --lr 0.5 --bf16\n")
+
+
+def test_the_learning_rate_is_planned_for_all_processes(command, toy_corpus, monkeypatch):
+    """fairseq-train takes every GPU that there is."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    words = ("--epochs", "3", "--batch-size", "4")  # of 32 rows
+    ((on_gpus,), (on_cpu,)) = (planned(command, toy_corpus, *words, *w) for w in ((), ("--cpu",)))
+    assert options_of(on_gpus)["--total-num-update"] == "6"
+    assert options_of(on_cpu)["--total-num-update"] == "24"
+
+
+@pytest.mark.parametrize("words", [["--batch-size", "8"], ["--max-epoch=3", "--update-freq", "2"]])
+def test_another_length_needs_another_plan(words, toy_corpus, capsys):
+    asked = ["train", str(toy_corpus), "--dry-run", "--", *words]
+    assert main(asked) == 2
+    assert f"{words[0].partition('=')[0]}" in capsys.readouterr().err
+    assert main([*asked, "--total-num-update", "90"]) == 0
+
+
+def test_text_is_tokenized_for_its_encoder(command, copy_toy):
+    data = copy_toy()
+    (data / "text").unlink()
+    first, _ = planned(command, data, "--modal", "T", "--text-encoder", "hf:m/mpnet")
+    assert first[1:] == ["-m", "data_prep.tokenize_text", str(data), "--bpe", "hf:m/mpnet"]
+    assert len(planned(command, data, "--modal", "A")) == 1, "nobody reads text"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("--modal T+A", "its audio, or give --modal T\n"),
+        ("--modal T --freeze", "--freeze: no encoder is pretrained, so that random weights would"),
+        ("--modal T --label-type sentiment_score", "no row has sentiment_score; give another"),
+        ("--modal X", "--modal 'X' is not understood"),
+        ("--modal T --fold k_fold/1", "k_fold.json is not there"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before(asked, said, copy_toy, capsys):
+    data = copy_toy(lambda split, rows: [replace(row, audio=None, n_samples=None) for row in rows])
+    assert main(["train", str(data), *asked.split()]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
+    data = copy_toy()
+    (data / "text").unlink()
+    fold_main([str(data), "--protocol", "k_fold", "--n-folds", "3", "--base", "train"])
+    capsys.readouterr()
+    asked = ["train", str(data), "--modal", "T", "--fold", "k_fold/1", "--dry-run"]
+    assert main(asked) == 2
+    said = capsys.readouterr()
+    assert "by one that is not fitted" in said.err
+    assert said.out == "", "no step is planned"
+    assert main([*asked, "--text-encoder", "hf:m/mpnet"]) == 0, "its tokenizer is not fitted"
+
+
+def test_the_checkpoint_knows_where_its_data_lie(command, toy_corpus, monkeypatch):
+    monkeypatch.chdir(toy_corpus.parent)
+    raw = ("--data-raw", toy_corpus.name)
+    (words,) = planned(command, toy_corpus.name, *raw, "--modal", "A")
+    places = [options_of(words)[name] for name in ("--data", "--data-raw")]
+    assert places == [str(toy_corpus.resolve())] * 2
+
+
+def meld(folder: Path) -> Path:
+    """A small copy of MELD's official layout."""
+    folder.mkdir()
+    head = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,"
+    for split in ("train", "dev", "test"):
+        rows = [
+            f'{n},"So happy, number {n}",Joey,joy,positive,{n // 4},{n % 4},1,2,"0:0:1,0","0:0:2,0"'
+            for n in range(20)
+        ]
+        rows[1] = rows[1].replace("joy,positive", "anger,negative")
+        text = "\n".join([f"{head}StartTime,EndTime", *rows])
+        (folder / f"{split}_sent_emo.csv").write_text(text)
+    return folder
+
+
+def test_a_folder_of_meld_is_prepared_first(command, tmp_path, capsys):
+    raw = meld(tmp_path / "MELD")
+    asked = ("--modal", "T", "--label-type", "sentiment")
+    prepare, tokenize, train = planned(command, raw, *asked)
+    made = tmp_path / "MELD_prepared"
+    assert prepare[1:] == ["-m", "data_prep.meld", str(raw), str(made)]
+    assert tokenize[1:] == ["-m", "data_prep.tokenize_text", str(made)]
+    assert options_of(train)["--data"] == str(made)
+    assert options_of(train)["--total-num-update"] == "20", "20 rows are one batch an epoch"
+    assert not made.exists(), "a dry run runs nothing"
+    assert main(["train", str(raw), "--modal", "T+A", "--freeze"]) == 2
+    assert "no sound, which --modal T+A asks for" in capsys.readouterr().err
+
+
+def test_from_meld_to_figures(command, started, tmp_path, capsys):
+    raw, out = meld(tmp_path / "MELD"), tmp_path / "out"
+    words = ["train", raw, "--modal", "T", "--label-type", "sentiment", "--output", out]
+    small = [
+        "--epochs",
+        "2",
+        "--batch-size",
+        "8",
+        "--cpu",
+        "--",
+        *SMALL[:8],
+        "--embedding-dim",
+        "16",
+    ]
+    command(*words, *small)
+    folder = out / "T--ST(scratch-tiny)"
+    assert (folder / "checkpoint_best.pt").is_file()
+    assert (folder / "train.log").is_file()
+    command(*words, *small)  # goes on where it ended
+    saved = tmp_path / "test.tsv"
+    place = [folder, tmp_path / "MELD_prepared", "--cpu", "--save-predictions", saved]
+    assert "--path" in command("evaluate", *place)
+    assert len(predictions.read(saved)) == 20
+    assert main([str(w) for w in [*words, *small[:2], "--seed", "5", *small[2:]]]) == 2
+    assert "holds a training by another command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["--modal T+A", "--modal T --freeze", "--modal T --lora"])
+def test_fairseq_takes_what_is_written_for_pretrained_encoders(
+    asked, command, started, copy_toy, tmp_path
+):
+    data = copy_toy()
+    (data / "text").unlink()  # a link to the corpus that all tests share
+    texts = [str(row.text) for row in read_manifest(data / "train.tsv")]
+    bert = hf_folders.build(tmp_path / "bert", texts=texts)
+    words = [*asked.split(), "--text-encoder", f"hf:{bert}", "--output", tmp_path / "out", "--cpu"]
+    short = ["--max-update", "1", "--embedding-dim", "16", "--disable-validation"]
+    command("train", data, *words, "--", *short)
+    (folder,) = (tmp_path / "out").iterdir()
+    assert "(bert" in folder.name
+    assert (folder / "checkpoint_last.pt").is_file()
+    assert "text: encoder hf:" in started[-1]

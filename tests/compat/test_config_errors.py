@@ -1,0 +1,91 @@
+"""YAML of a training that is wrong: one sentence, wherever fairseq, Hydra or OmegaConf find it."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from fairseq.dataclass.initialize import add_defaults
+from fairseq.tasks import setup_task
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError
+
+from data_prep.files.documents import yaml_sentence
+from emo_fairseq.errors import UsageError
+from emo_fairseq.experiments.choices import plan_runs
+
+CONFIG = {
+    "task": {"_name": "emotion_prediction", "data": "data"},
+    "model": {"_name": "robertaEMO_tiny"},
+    "criterion": {"_name": "emotion_prediction_cri"},
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "value", "what"),
+    [
+        ("task", "max_frame", 3, "task.max_frame: emotion_prediction has no such option (is it"),
+        ("task", "max_frames", "abc", "task.max_frames: Value 'abc' of type 'str' could not be"),
+        ("task", "qqq", 3, "task.qqq: emotion_prediction has no such option; correct it"),
+        (
+            "model",
+            "lora_ranks",
+            3,
+            "model.lora_ranks: robertaEMO_tiny has no such option",
+        ),
+        ("criterion", "qqq", 3, "criterion.qqq: emotion_prediction_cri has no such option;"),
+    ],
+)
+def test_an_option_that_cannot_be_taken_is_named(
+    section: str, option: str, value: object, what: str
+) -> None:
+    config = {**CONFIG, section: {**CONFIG[section], option: value}}
+    with pytest.raises(UsageError) as error:
+        add_defaults(OmegaConf.create(config))
+    assert str(error.value).startswith(what)
+    assert str(error.value).endswith("; correct it where it was given")
+    assert "\n" not in str(error.value)
+
+
+def test_a_task_that_nobody_has_is_named() -> None:
+    with pytest.raises(UsageError, match=r"task\._name: there is no task nothing_such; correct"):
+        setup_task(OmegaConf.create({"_name": "nothing_such"}))
+
+
+def test_a_sweep_names_the_line_of_broken_yaml(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("# @package _group_\ntask: [\n")
+    with pytest.raises(UsageError, match=r"a\.yaml: line 3, column 1: is not YAML"):
+        plan_runs(tmp_path, "a", ["common.seed=1"])
+
+
+def test_the_sentence_of_broken_yaml() -> None:
+    with pytest.raises(yaml.YAMLError) as error:
+        yaml.safe_load("a: b: c")
+    assert yaml_sentence(error.value).startswith("<unicode string>: line 1, column 5: is not YAML")
+    assert yaml_sentence(yaml.YAMLError("odd\nthing")) == "is not YAML (odd thing); correct it"
+
+
+def test_hydra_prints_one_line_before_the_plugin_is_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In fairseq-hydra-train alone: other programs that use Hydra keep their own excepthook."""
+    seen: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: seen.append(error))
+    monkeypatch.delenv("EMO_FAIRSEQ_TRACEBACK", raising=False)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    before = sys.excepthook
+    monkeypatch.setattr(sys, "argv", ["/bin/other"])
+    sys.modules.pop("hydra_plugins.emo_fairseq_errors", None)
+    importlib.import_module("hydra_plugins.emo_fairseq_errors")
+    assert sys.excepthook is before
+
+    monkeypatch.setattr(sys, "argv", ["/bin/fairseq-hydra-train"])
+    sys.modules.pop("hydra_plugins.emo_fairseq_errors")
+    importlib.import_module("hydra_plugins.emo_fairseq_errors")
+    errors = [HydraException("no\nconfig"), ConfigKeyError("no key"), ValueError("a bug")]
+    for error in errors:
+        sys.excepthook(type(error), error, None)
+    assert capsys.readouterr().err == "error: no config\nerror: no key\n"
+    assert seen == errors[2:]

@@ -1,0 +1,126 @@
+"""From a command line with choices to runs."""
+
+import json
+
+import pytest
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.experiments.choices import (
+    combinations,
+    plan_runs,
+    run_name,
+)
+from emo_fairseq.experiments.options import (
+    Options,
+    differences,
+)
+
+YAML = """# @package _group_
+common: {seed: 1}
+task: {_name: emotion_prediction, data: DATA}
+dataset: {batch_size: 8}
+optimization: {max_update: 3, lr: [0.001]}
+lr_scheduler: {_name: polynomial_decay, total_num_update: "${optimization.max_update}"}
+"""
+
+
+@pytest.fixture
+def config_dir(tmp_path, write_data):
+    data = write_data({"a": "anna", "b": "berta", "c": "carl"})
+    sets = [{"train": ["a"], "valid": ["b"], "test": ["c"]}, {"train": ["c"], "valid": ["a"]}]
+    sets[1]["test"] = ["b"]
+    content = {"protocol": "two", "unit": "speaker", "seed": 1, "base": "all"}
+    (data / "folds").mkdir()
+    folds = {**content, "folds": dict(zip("12", sets, strict=True))}
+    (data / "folds" / "two.json").write_text(json.dumps(folds))
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "small.yaml").write_text(YAML.replace("DATA", str(data)))
+    return tmp_path / "config"
+
+
+def plan(config_dir, *overrides):
+    return plan_runs(config_dir, "small", overrides)
+
+
+def test_every_combination():
+    words = combinations(["common.seed=1,2", "+task.target=vad,emotion", "optimization.lr=[0.1]"])
+    assert len(words) == len(set(words)) == 4
+    assert words[1] == ("common.seed=1", "+task.target=emotion", "optimization.lr=[0.1]")
+
+
+def test_all_folds_of_a_protocol(config_dir):
+    """With seeds; the option need not be in the YAML."""
+    runs = plan(config_dir, "common.seed=1,2", "task.fold=all-of:two")
+    places = [(run.options.seed, run.options.protocol, run.options.fold) for run in runs]
+    assert places == [(1, "two", "1"), (1, "two", "2"), (2, "two", "1"), (2, "two", "2")]
+    assert runs[1].name == "small,common.seed=1,task.fold=two-2"
+
+
+def test_some_folds(config_dir):
+    runs = plan(config_dir, "task.fold=two/2,two/1")
+    assert [run.options.fold for run in runs] == ["2", "1"]
+
+
+def test_interpolations_are_resolved_for_reading_alone(config_dir):
+    (run,) = plan(config_dir, "optimization.max_update=7")
+    assert run.options.get("lr_scheduler.total_num_update") == 7
+    assert run.composed.get("lr_scheduler.total_num_update") == "${optimization.max_update}"
+
+
+def test_a_name_does_not_hang_on_the_order():
+    one = run_name("small", ["common.seed=1", "++task.fold=two/1"])
+    assert one == run_name("small", ["++task.fold=two/1", "common.seed=1"])
+    assert one != run_name("other", ["++task.fold=two/1", "common.seed=1"])
+    assert run_name("small", ["model.dropout=-0.1"]) != run_name("small", ["model.dropout=0.1"])
+
+
+def test_a_long_name_stays_short_and_its_own():
+    words = [f"model.option_{number}=0.1" for number in range(40)]
+    one, two = run_name("small", words), run_name("small", [*words[:-1], "model.option_39=0.2"])
+    assert max(len(one), len(two)) < 200
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("dataset.valid_subset=test", "would choose the checkpoint"),
+        ("'dataset.valid_subset=\"test,valid\"'", "would choose the checkpoint"),
+        ("dataset.train_subset=test", "is trained on"),
+        ("checkpoint.save_dir=here", "leave it out"),
+        ("task.no_such=1", "no_such"),
+        ("task.fold=all-of:three", "no such folds"),
+        ("+task.modality=text/a,text-a", "are called"),
+        ("common.seed=first", "could not be converted"),
+    ],
+)
+def test_what_a_sweep_refuses(config_dir, override, told):
+    with pytest.raises(ValueError, match=told):
+        plan(config_dir, override.strip("'"))
+
+
+def test_valid_may_be_measured_beside_test(config_dir):
+    assert len(plan(config_dir, 'dataset.valid_subset="valid,test"')) == 1
+
+
+def test_no_such_config(config_dir):
+    with pytest.raises(UsageError, match=r"has no big\.yaml; it has small"):
+        plan_runs(config_dir, "big", [])
+
+
+def test_what_a_training_does_not_depend_on():
+    before = Options.of({"common": {"log_interval": 1, "seed": 1}, "dataset": {"num_workers": 0}})
+    now = Options.of({"common": {"log_interval": 9, "seed": 2}, "checkpoint": {"save_dir": "x"}})
+    assert differences(before, now) == ["common.seed 1 -> 2"]
+
+
+def test_a_system_is_the_same_with_the_checkpoints_of_its_seed_and_fold():
+    def options(seed, fold, start):
+        return Options.of(
+            {"common": {"seed": seed}, "task": {"fold": f"two/{fold}", "init_from": start}}
+        )
+
+    one = options(1, 1, "runs/seed1,fold=two-1/checkpoint_best.pt")
+    two = options(12, 2, "runs/seed12,fold=two-2/checkpoint_best.pt")
+    assert one.of_system == two.of_system
+    assert one.of_system != options(1, 2, "runs/seed12,fold=two-2/checkpoint_best.pt").of_system

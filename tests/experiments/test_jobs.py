@@ -1,0 +1,148 @@
+"""Processes side by side: their shares, their failures, and what is left when they are stopped."""
+
+import sys
+import time
+
+import pytest
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.experiments import (
+    jobs,
+    locking,
+)
+from emo_fairseq.experiments.jobs import (
+    Command,
+    Outcome,
+    environments,
+    failure,
+    run_all,
+)
+from emo_fairseq.experiments.locking import sole_use
+
+MEET = """
+import pathlib, sys, time
+ours, theirs = map(pathlib.Path, sys.argv[1:])
+ours.touch()
+for _ in range(600):
+    if theirs.exists(): sys.exit(0)
+    time.sleep(0.05)
+sys.exit("nobody came")
+"""
+
+
+def python(code, log, held=2, arguments=()):
+    return Command([sys.executable, "-c", code, *map(str, arguments)], log, held)
+
+
+def steps(*commands):
+    for command in commands:
+        code = yield command
+        if code:
+            return failure(command, code)
+    return Outcome(True, "done")
+
+
+def ignore(name, outcome):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("codes", "keeps_going", "n_run"),
+    [
+        (["refused", "fine", "fine"], False, 1),
+        (["refused", "fine", "fine"], True, 3),
+        (["fine", "refused", "fine"], False, 3),
+        (["1 / 0", "fine"], False, 2),
+    ],
+)
+def test_a_refusal_before_any_success_stops_what_waits(codes, keeps_going, n_run, tmp_path):
+    words = {"refused": "import sys; sys.exit('error: --data x: no')", "fine": "print('fine')"}
+    work = {
+        str(n): steps(python(words.get(code, code), tmp_path / f"{n}.log"))
+        for n, code in enumerate(codes)
+    }
+    outcomes = run_all(work, 1, ignore, keeps_going)
+    assert len(outcomes) == n_run
+    refusals = [one.refusal for one in outcomes.values()]
+    assert refusals.count("--data x: no") == codes.count("refused")
+
+
+def test_two_at_a_time(tmp_path):
+    """Each waits for the other."""
+    files = tmp_path / "one", tmp_path / "two"
+    work = {
+        "one": steps(python(MEET, tmp_path / "1.log", arguments=files)),
+        "two": steps(python(MEET, tmp_path / "2.log", arguments=files[::-1])),
+    }
+    outcomes = run_all(work, 2, ignore)
+    assert all(outcome.ok for outcome in outcomes.values()), outcomes
+
+
+def test_one_after_the_other_and_a_failure_in_between(tmp_path):
+    log = tmp_path / "run.log"
+    told = []
+    work = {
+        "first": steps(python("print('early')", log), python("print('x' * 999); 1 / 0", log)),
+        "second": steps(python("print('fine')", log)),
+    }
+    outcomes = run_all(work, 1, lambda name, outcome: told.append((name, outcome.ok)))
+    assert told == [("first", False), ("second", True)]
+    message = outcomes["first"].message
+    assert f"failed with exit code 1; the whole log: {log}" in message
+    assert "ZeroDivisionError" in message
+    assert "early" not in message  # of the command before
+    assert max(map(len, message.splitlines()[1:])) < 320
+
+
+def test_a_mistake_ends_one_run_alone(tmp_path):
+    def mistaken():
+        raise UsageError("nothing to score")
+        yield
+
+    outcomes = run_all({"bad": mistaken(), "good": steps()}, 1, ignore)
+    assert outcomes == {"bad": Outcome(False, "nothing to score"), "good": Outcome(True, "done")}
+
+
+def test_an_interruption_stops_the_processes(tmp_path):
+    """And lets go of their folders."""
+
+    def held_steps():
+        with sole_use(tmp_path / "run") as held:
+            yield python("import time; time.sleep(600)", tmp_path / "log", held)
+        return Outcome(True, "never")
+
+    def interrupt(name, outcome):
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_all({"long": held_steps(), "short": steps()}, 2, interrupt)
+    with sole_use(tmp_path / "run"):
+        assert time.monotonic() - began < 60
+
+
+def test_a_training_that_outlives_its_sweep_keeps_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking, "_PATIENCE", 0.2)
+    with sole_use(tmp_path / "run") as held:
+        process = jobs.start(python("import time; time.sleep(600)", tmp_path / "log", held), {})
+    with (
+        pytest.raises(UsageError, match="another process is at work here"),
+        sole_use(tmp_path / "run"),
+    ):
+        pass
+    process.kill()
+    process.wait()
+    with sole_use(tmp_path / "run"):
+        pass
+
+
+def test_shares_of_threads_and_gpus(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert environments(1) == [{}]
+    assert environments(3) == [
+        {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": gpu} for gpu in ("3", "5", "3")
+    ]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert environments(2) == [{"OMP_NUM_THREADS": "1"}] * 2

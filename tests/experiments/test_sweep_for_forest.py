@@ -1,0 +1,136 @@
+"""A real sweep of the regressor over folds of the train split, as `fit` wants it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import vad_forest_example
+import yaml
+from forked_sweep import ForkedSweep
+
+import emo_fairseq
+from data_prep.commands import folds
+from data_prep.commands.tokenize_text import tokenize_with_hf
+from data_prep.schema import read_corpus, read_manifest, write_corpus
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.vad_to_emotion.__main__ import main
+
+run = vad_forest_example.load("run")
+CONFIG = vad_forest_example.FOLDER / "config" / "toy.yaml"
+SMALL = {"text_embed_dim": 16, "text_attention_heads": 2, "embedding_dim": 16}
+
+
+@pytest.fixture
+def data(toy_corpus, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(toy_corpus, folder, ignore=shutil.ignore_patterns("text", "speech"))
+    names = {"train": "train", "valid": "valid", "test": "test1"}  # as in MSP-Podcast
+    rows = {name: read_manifest(folder / f"{split}.tsv") for split, name in names.items()}
+    write_corpus(folder, read_corpus(folder), rows)
+    (folder / "test.tsv").unlink(missing_ok=True)
+    vad_forest_example.load("toy_tokenizer").write_tokenizer(tmp_path / "words")
+    tokenize_with_hf(folder, tmp_path / "words")
+    words = ["--protocol", "k_fold", "--base", "train", "--n-folds", "3"]
+    assert folds.main([str(folder), *words]) == 0
+    return folder
+
+
+def sweep(data, tmp_path, name, *more):
+    overrides = [
+        f"common.user_dir={Path(emo_fairseq.__file__).parent}",
+        f"task.data={data}",
+        "optimization.max_update=3",
+        "dataset.num_workers=0",
+        *(f"+model.{option}={value}" for option, value in SMALL.items()),
+    ]
+    place = ["--config-dir", str(CONFIG.parent), "--config-name", CONFIG.stem]
+    words = [*place, *more, str(tmp_path / name), *overrides]
+    sweeping = ForkedSweep("sweep", words, tmp_path / f"{name}.log")
+    assert sweeping.wait() == 0, sweeping.output[-3000:]
+    return sorted((tmp_path / name).glob("*/predictions.tsv"))
+
+
+@pytest.mark.slow
+def test_from_folds_to_the_table(data, tmp_path, capsys):
+    """The commands of examples/vad_forest/run.py."""
+    said = sweep(data, tmp_path, "folds", "--folds", "k_fold")
+    (test,) = sweep(data, tmp_path, "whole", "--split", "test1")
+    assert len(said) == 3
+    forest, table = tmp_path / "forest.skops", tmp_path / "table.json"
+    where = ["--data", str(data)]
+    fit = ["fit", *where, "--output", str(forest), "--trees", "20", "--predictions"]
+    assert main([*fit, *map(str, said)]) == 0
+    n_rows = len(read_manifest(data / "train.tsv"))
+    assert f"20 trees, {n_rows} rows" in capsys.readouterr().out
+    given = [*where, "--forest", str(forest)]
+    words = ["--predictions", str(test), "--output", str(tmp_path / "emotions.tsv")]
+    assert main(["apply", *given, *words]) == 0
+    assert main(["compare", *given, "--regressor", str(test), "--json", str(table)]) == 0
+    assert "another regressor" not in capsys.readouterr().out
+    assert [row["rows"] for row in json.loads(table.read_text())["systems"]] == [12, 12]
+
+    with pytest.raises(UsageError, match="12 of 12 rows are not in train of"):
+        main([*fit, *map(str, said[:2]), str(test)])
+    own = scored_on_train(test)
+    with pytest.raises(UsageError, match="so it has seen the rows"):
+        main([*fit, str(own)])
+
+
+def scored_on_train(test):
+    """What `protocols.score --split train` leaves, with the rows of a fold in the file."""
+    file = test.with_name("predictions.train.tsv")
+    fold = next(test.parents[2].glob("folds/*/predictions.tsv"))
+    predictions.write(file, [{**row, "split": "train"} for row in predictions.read(fold)])
+    facts = json.loads(test.with_suffix(".json").read_text())
+    facts["set"]["split"] = "train"
+    file.with_suffix(".json").write_text(json.dumps(facts))
+    return file
+
+
+def test_the_example_runs_these_commands(data, tmp_path, capsys, monkeypatch):
+    """Without training: what the sweeps leave is there already, as files."""
+    called = []
+
+    def note(words, check):
+        called.append(words[2:])
+        runs = tmp_path / "runs"
+        for name in ("folds/a", "folds/b", "whole/c"):
+            (runs / name).mkdir(parents=True, exist_ok=True)
+            (runs / name / "predictions.tsv").touch()
+        return type("Done", (), {"returncode": 0})()
+
+    monkeypatch.setattr(run.subprocess, "run", note)
+    words = [
+        "--data",
+        str(data),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--nli",
+        "hf:x",
+        "--split",
+        "test1",
+        "--n-folds",
+        "2",
+        "common.seed=2",
+    ]
+    assert run.main(words) == 0
+    names = [words[:2] for words in called]
+    forest = "emo_fairseq.vad_to_emotion"
+    steps = ("fit", "apply", "gold", "zero-shot", "compare")
+    assert names[3:] == [[forest, step] for step in steps]
+    assert [name for name, _ in names[:3]] == [
+        "data_prep.folds",
+        "emo_fairseq.experiments.sweep",
+        "emo_fairseq.experiments.sweep",
+    ]
+    assert called[1][-4:] == ["common.seed=2", "--metric", "ccc", "pearson"]
+    said = [("sweep", called[2]), *((words[1], words) for words in called[3:])]
+    on_split = [name for name, words in said if "--split test1" in " ".join(words)]
+    assert on_split == ["sweep", "gold", "zero-shot"]
+    with pytest.raises(
+        SystemExit, match="folds: 3 scored runs are wanted, there are 2 .a, b.; rem"
+    ):
+        run.main([*words, "--n-folds", "3"])
+    assert yaml.safe_load(CONFIG.read_text())["task"]["target"] == "vad"

@@ -1,0 +1,91 @@
+"""The command line as tests use it: in process for speed, in processes where it matters.
+
+Folders of tests are no packages: what tests need from here are fixtures.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq_process import TOOLS, Finished, Running
+from in_process import PLAIN, TINY, TRAIN, run_tool, words
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small are slower on several threads, the more so on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def commands() -> dict[str, str]:
+    """Options that the commands ``train`` and ``validate`` begin with."""
+    return {"train": f"{TRAIN} {TINY}", "validate": PLAIN}
+
+
+@pytest.fixture(scope="session")
+def fairseq() -> Callable[..., Finished]:
+    """Run fairseq-train or -validate in this process: ``fairseq("train", options, ...)``.
+
+    Words of the command line are given as strings, split as a shell does, or as paths.
+    """
+
+    def run(tool: str, *options: str | Path) -> Finished:
+        return Finished(0, run_tool(TOOLS[tool], f"fairseq-{tool}", *options), "")
+
+    return run
+
+
+@pytest.fixture
+def fairseq_process(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a command in a process of its own, in `tmp_path`; killed if the test leaves it."""
+    started: list[Running] = []
+
+    def start(tool: str, *options: str | Path) -> Running:
+        name = f"{tool}-{len(started)}"
+        started.append(Running(tool, words(options), tmp_path, name))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.kill()
+
+
+@pytest.fixture
+def run(
+    fairseq_process: Callable[..., Running], commands: dict[str, str]
+) -> Callable[..., Finished]:
+    """Run fairseq-train or -validate in a process of its own, to its end."""
+
+    def run_to_end(tool: str, *options: str | Path) -> Finished:
+        return fairseq_process(tool, commands[tool], *options).wait()
+
+    return run_to_end
+
+
+Train = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def trained(
+    toy_corpus: Path,
+    fairseq: Callable[..., Finished],
+    commands: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Train:
+    """A checkpoint trained on the toy corpus with these options; the same options train once."""
+    done: dict[str, Path] = {}
+
+    def train(options: str) -> Path:
+        if options not in done:
+            folder = tmp_path_factory.mktemp("trained")
+            place = f"--data {toy_corpus} --save-dir {folder}"
+            fairseq("train", commands["train"], place, options)
+            done[options] = folder / "checkpoint_last.pt"
+        return done[options]
+
+    return train
