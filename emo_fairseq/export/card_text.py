@@ -4,7 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_UTTERANCES, Interval
@@ -13,15 +13,12 @@ from emo_fairseq.types import (
     TEXT,
 )
 
-if TYPE_CHECKING:
-    from emo_fairseq.export.model_card import CardFacts
-
 _UNKNOWN = "unknown"
 _RARE = 0.05  # share of the training set below which a class is called rare
 _COUNTS = ("rows", "hours", "with_text", "with_audio", "with_vad", "speakers", "dialogues")
 
 
-def summary(facts: "CardFacts") -> str:
+def _summary_section(facts: CardFacts) -> str:
     """What it predicts from what."""
     task = facts.task
     names = ", ".join(task.labels)
@@ -42,7 +39,7 @@ def summary(facts: "CardFacts") -> str:
     )
 
 
-def usage(facts: "CardFacts") -> str:
+def _usage_section(facts: CardFacts) -> str:
     """How it is loaded and asked."""
     given = [f"{m}={x}" for m, x in (("audio", '"speech.wav"'), ("text", '"What was said."'))]
     wanted = [g for g, m in zip(given, (SPEECH, TEXT), strict=True) if m in facts.task.modalities]
@@ -57,7 +54,7 @@ def usage(facts: "CardFacts") -> str:
     )
 
 
-def training_data(facts: "CardFacts") -> str:
+def _training_data_section(facts: CardFacts) -> str:
     """The corpus and how it was divided."""
     corpus = facts.corpus
     if corpus is None:
@@ -86,14 +83,14 @@ def training_data(facts: "CardFacts") -> str:
     return "\n".join(["## Training data", "", *lines, "", table, "", _class_counts(facts)]).rstrip()
 
 
-def _class_counts(facts: "CardFacts") -> str:
+def _class_counts(facts: CardFacts) -> str:
     if not facts.task.target.has_labels:
         return ""
     counts = zip(facts.task.labels, facts.task.class_counts, strict=True)
     return "Training set by class: " + ", ".join(f"{name} {n}" for name, n in counts) + "."
 
 
-def training(facts: "CardFacts") -> str:
+def _training_section(facts: CardFacts) -> str:
     """Which set chose the checkpoint, and the options that are not defaults."""
     _, updates, epoch = facts.checkpoint
     lines = ["## Training", "", _chosen(facts), ""]
@@ -111,7 +108,7 @@ def training(facts: "CardFacts") -> str:
     return "\n".join([*lines, _table(["group", "option", "value"], rows)])
 
 
-def _chosen(facts: "CardFacts") -> str:
+def _chosen(facts: CardFacts) -> str:
     saving, file = facts.config.checkpoint, facts.checkpoint[0]
     split, metric = facts.config.dataset.valid_subset, saving.best_checkpoint_metric
     suffix = re.escape(str(saving.get("checkpoint_suffix") or ""))
@@ -130,7 +127,7 @@ def _chosen(facts: "CardFacts") -> str:
     return said
 
 
-def figures(facts: "CardFacts") -> str:
+def _figures_section(facts: CardFacts) -> str:
     """What predictions files say of it."""
     if not facts.scored:
         return (
@@ -148,9 +145,9 @@ def figures(facts: "CardFacts") -> str:
     return "\n\n".join(["## Figures", *tables, f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."])
 
 
-def limits(facts: "CardFacts") -> str:
+def _limits_section(facts: CardFacts) -> str:
     """What it is for, and what is known to limit it."""
-    lines = "\n".join(f"- {line}" for line in _limits(facts))
+    lines = "\n".join(f"- {line}" for line in _limit_lines(facts))
     return (
         "## Intended use and limits\n\nFor research on how people label recorded utterances. It "
         "says what the annotators of its corpus would likely have said, and does not know what "
@@ -158,7 +155,7 @@ def limits(facts: "CardFacts") -> str:
     )
 
 
-def _limits(facts: "CardFacts") -> Iterator[str]:
+def _limit_lines(facts: CardFacts) -> Iterator[str]:
     yield f"Languages: {_UNKNOWN}; the corpus card does not name any."
     yield _speakers(facts)
     task = facts.task
@@ -186,7 +183,7 @@ def _limits(facts: "CardFacts") -> Iterator[str]:
     yield "Recording conditions, age, accent and culture of the speakers: unknown to this card."
 
 
-def _speakers(facts: "CardFacts") -> str:
+def _speakers(facts: CardFacts) -> str:
     known = None if facts.corpus is None else facts.corpus.splits.get("train", {}).get("speakers")
     if facts.fold is not None or not known:
         return f"How many speakers it was trained on: {_UNKNOWN}."

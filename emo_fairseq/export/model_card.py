@@ -13,7 +13,6 @@ import yaml
 
 from data_prep.manifest.provenance import allowed_leaks
 from data_prep.schema import CORPUS_FILE, Corpus, read_corpus, write_atomically
-from emo_fairseq.export import card_text
 from emo_fairseq.export.card_check import PredictionsChecker
 from emo_fairseq.export.card_figures import Scored, score_file
 from emo_fairseq.export.card_options import changed_options
@@ -126,12 +125,12 @@ def render_card(facts: CardFacts) -> str:
     front = yaml.safe_dump(_front_matter(facts), sort_keys=False, allow_unicode=True)
     sections = [
         f"# {facts.name}",
-        card_text.summary(facts),
-        card_text.usage(facts),
-        card_text.training_data(facts),
-        card_text.training(facts),
-        card_text.figures(facts),
-        card_text.limits(facts),
+        _summary_section(facts),
+        _usage_section(facts),
+        _training_data_section(facts),
+        _training_section(facts),
+        _figures_section(facts),
+        _limits_section(facts),
     ]
     return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
 

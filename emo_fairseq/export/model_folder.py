@@ -97,7 +97,7 @@ def write_model_folder(
         "task": _portable(plain(loaded.task.cfg)),
         "model": options,
         "state": _state(saved.get("task_state", {})),
-        "front_end": _front_end(loaded),
+        "front_end": _front_end_state(loaded),
     }
     text = json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False)
     with replace_folder(out) as folder:
@@ -206,7 +206,7 @@ def _plain(value: Any) -> Any:
     return None if is_number and not torch.isfinite(torch.tensor(value)) else value
 
 
-def _front_end(loaded: LoadedModel) -> dict[str, Any]:
+def _front_end_state(loaded: LoadedModel) -> dict[str, Any]:
     front_end = loaded.front_end
     return {
         "tokenizers": list(loaded.tokenizers),

@@ -24,13 +24,13 @@ GRAPH_FILE = "model.onnx"  # and what begins so: its weights, if they are large
 FILES, DIGEST = "files", "digest"
 
 _FOR_PEOPLE = "README.md"
-_EXPORT_AGAIN = "copy the folder again, or export the checkpoint again"
+_COPY_OR_EXPORT_AGAIN = "copy the folder again, or export the checkpoint again"
 
 
 def seal(folder: Path) -> None:
     """Write the records of all files of a complete model folder into its ``config.json``."""
     file = folder / CONFIG_FILE
-    content: dict[str, Any] = load_json(file, JsonObject, remedy=_EXPORT_AGAIN)
+    content: dict[str, Any] = load_json(file, JsonObject, remedy=_COPY_OR_EXPORT_AGAIN)
     content[FILES] = records_of(folder, _files(folder))
     content[DIGEST] = _digest(content)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
@@ -54,15 +54,15 @@ def verify_folder(folder: Path, content: Mapping[str, Any]) -> None:
         warn_unverified(file, "export the checkpoint again, which adds it")
         return
     if content[DIGEST] != _digest(content):
-        raise UsageError(f"{file}: was changed since it was exported; {_EXPORT_AGAIN}")
+        raise UsageError(f"{file}: was changed since it was exported; {_COPY_OR_EXPORT_AGAIN}")
     records: Records = content[FILES]
-    _verify(folder, {name: x for name, x in records.items() if not _is_of_graph(name)})
+    _verify_files(folder, {name: x for name, x in records.items() if not _is_of_graph(name)})
     added = [name for name in _files(folder) if "/" in name and name not in records]
     folders = {name.partition("/")[0] for name in records if "/" in name}
     if strange := [name for name in added if name.partition("/")[0] in folders]:
         raise UsageError(
             f"{folder / strange[0]}: is not of the export, and a tokenizer may read it; remove it, "
-            f"or {_EXPORT_AGAIN}"
+            f"or {_COPY_OR_EXPORT_AGAIN}"
         )
 
 
@@ -82,13 +82,13 @@ def verify_graph(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> None
             f"{folder / GRAPH_FILE}: {folder / CONFIG_FILE} has no record of it, so it is of "
             "another model; export the checkpoint again with --onnx"
         )
-    _verify(folder, of_graph)
+    _verify_files(folder, of_graph)
 
 
-def _verify(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+def _verify_files(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
     try:
         for name, record in records.items():
-            verify(folder / name, record, _EXPORT_AGAIN)
+            verify(folder / name, record, _COPY_OR_EXPORT_AGAIN)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
