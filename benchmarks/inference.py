@@ -19,7 +19,7 @@ import torch
 
 from data_prep.audio.segment import audio_of
 from data_prep.schema import read_manifest
-from emo_fairseq.inference.opening import load_predictor
+from emo_fairseq.inference.predictor import load_predictor
 
 GRAPH = "model.onnx"
 BATCH = 32

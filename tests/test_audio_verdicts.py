@@ -30,7 +30,7 @@ from data_prep.schema import (
 from data_prep.tables.recipe import TableRecipe
 from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.items import ItemReader
+from emo_fairseq.inference.inputs import ItemReader
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.refusals import RefusalError
 from emo_fairseq.serving.sound import read_sound

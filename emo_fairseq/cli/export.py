@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if options.check and not options.onnx:
         raise UsageError("--check does not act: there is no --onnx; leave it out")
     from emo_fairseq.export.model_card import write_card
-    from emo_fairseq.export.model_folder import write_model_folder
+    from emo_fairseq.inference.model_folder import write_model_folder
 
     checkpoint = find_checkpoint(options.checkpoint, takes_folders=False)
     out = Path(options.output)
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         write_card(folder, checkpoint, options.data, options.predictions, name)
         if options.onnx:
             from emo_fairseq.export.onnx import export_onnx
-            from emo_fairseq.inference.folder_records import GRAPH_FILE
+            from emo_fairseq.inference.model_folder import GRAPH_FILE
 
             difference = export_onnx(folder, check=options.check or _BATCHES)
             file = out / GRAPH_FILE

@@ -133,7 +133,7 @@ def _predictor(options: argparse.Namespace) -> Any:
         if options.device not in (None, "cpu"):
             raise UsageError(f"--onnx --device {options.device}: the graph is run on the CPU")
         return OnnxPredictor.from_folder(options.model)
-    from emo_fairseq.inference.opening import load_predictor
+    from emo_fairseq.inference.predictor import load_predictor
 
     place = options.model if is_model_folder(options.model) else find_checkpoint(options.model)
     return load_predictor(place, options.device, options.data)

@@ -10,7 +10,10 @@ from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf, open_dict
 
 from emo_fairseq.inference.loading import plain
-from emo_fairseq.inference.model_folder import read_config, read_model_folder
+from emo_fairseq.inference.model_folder import (
+    read_config,
+    read_model_folder,
+)
 from emo_fairseq.models.config import RobertaEMOConfig
 
 _CRITERION = "emotion_prediction_cri"  # the plain loss of any target; the figures are of any

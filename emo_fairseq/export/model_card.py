@@ -4,24 +4,403 @@ Nothing in it is guessed. What no file says is called unknown; a figure stands i
 follows from a predictions file that was given.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 import yaml
+from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
+from fairseq.dataclass.configs import OptimizationConfig
+from fairseq.dataclass.utils import merge_with_parent
+from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY
+from fairseq.optim.lr_scheduler import LR_SCHEDULER_DATACLASS_REGISTRY
+from omegaconf import OmegaConf
+from torch import Tensor
 
+from data_prep.audio.segment import audio_of
 from data_prep.manifest.provenance import allowed_leaks
-from data_prep.schema import CORPUS_FILE, Corpus, read_corpus, write_atomically
-from emo_fairseq.export.card_check import PredictionsChecker
-from emo_fairseq.export.card_figures import Scored, score_file
-from emo_fairseq.export.card_options import changed_options
+from data_prep.schema import (
+    CORPUS_FILE,
+    Corpus,
+    Utterance,
+    read_corpus,
+    read_manifest,
+    write_atomically,
+)
+from emo_fairseq import metrics
+from emo_fairseq.data.dialogue import has_context
+from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.bootstrap import (
+    NOT_SEEDS,
+    OVER_UTTERANCES,
+    Derive,
+    Interval,
+    figures_of,
+    intervals,
+)
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    PROBABILITY,
+    TRUTH_OF,
+)
 from emo_fairseq.inference.loading import LoadedModel, read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
+from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
+from emo_fairseq.models.architectures import ARCHITECTURES, fill_from_architecture
+from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.options.fusion import (
+    FUSIONS,
+    fusion_name,
+)
+from emo_fairseq.options.of_model import (
+    MODEL_RULES,
+    SIZES,
+)
+from emo_fairseq.options.of_task import (
+    TASK_BY_MODEL_RULES,
+    TASK_RULES,
+)
+from emo_fairseq.options.rule import Run
+from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (
+    FROZEN,
+    MODALITIES,
     SPEECH,
     TEXT,
 )
+
+# Where something lay on the machine of the training, or what is told in a place of its own.
+_NOT_TOLD = {"_name", "data", "data_raw", "cache_dir", "save_predictions", "fold", "tpu"}
+_FOLLOWS = "${"  # an option that repeats another one's value
+
+
+def changed_options(config: Any, cards: Mapping[str, EncoderSpec]) -> dict[str, dict[str, str]]:
+    """By group (task, model and so on) the options that differ, as text.
+
+    Of files and folders only the last part of the path is told; options that do not act on this
+    model are not. A size that the architecture or ``scratch:SIZE`` says is a default.
+
+    Args:
+        config: the whole configuration of a checkpoint.
+        cards: of the encoders.
+    """
+    not_told = _NOT_TOLD | _without_effect(config, cards)
+    groups = {
+        "task": EmotionPredictionConfig,
+        "model": RobertaEMOConfig,
+        "criterion": CRITERION_DATACLASS_REGISTRY.get(_name(config, "criterion")),
+        "optimizer": OPTIMIZER_DATACLASS_REGISTRY.get(_name(config, "optimizer")),
+        "lr_scheduler": LR_SCHEDULER_DATACLASS_REGISTRY.get(_name(config, "lr_scheduler")),
+        "optimization": OptimizationConfig,
+    }
+    found = {}
+    for group, schema in groups.items():
+        given = config.get(group)
+        if given is None or schema is None:
+            continue
+        named = {"name": str(given["_name"])} if given.get("_name") else {}
+        defaults = dict(_defaults(schema))
+        if group == "model":
+            defaults |= _sizes(named.get("name"), cards)
+        changed = {**named, **dict(_changed(given, defaults, not_told))}
+        if changed:
+            found[group] = changed
+    return found
+
+
+def _name(config: Any, group: str) -> str:
+    return str((config.get(group) or {}).get("_name"))
+
+
+def _defaults(schema: type) -> Mapping[str, Any]:
+    found = {}
+    for one in fields(schema):
+        factory = one.default_factory
+        found[one.name] = one.default if factory is MISSING else factory()
+    return found
+
+
+def _sizes(architecture: str | None, cards: Mapping[str, EncoderSpec]) -> dict[str, Any]:
+    """What the named architecture fills in where the command line says nothing."""
+    name = architecture if architecture in ARCHITECTURES else None
+    filled = OmegaConf.create({"_name": name})
+    fill_from_architecture(filled, cards)
+    return {str(size): value for size, value in filled.items() if size != "_name"}
+
+
+def _without_effect(config: Any, cards: Mapping[str, EncoderSpec]) -> set[str]:
+    """Options that nothing in the model obeys, by the rules that refuse them in training."""
+    task = merge_with_parent(EmotionPredictionConfig(), OmegaConf.create(config.task), True)
+    model = merge_with_parent(RobertaEMOConfig(), OmegaConf.create(config.model), True)
+    chosen = FUSIONS[fusion_name(model, len(cards))]
+    others = {name for names in FUSIONS.values() for name in names if name not in chosen}
+    run = Run(cards, task, model)
+    rules = (*TASK_RULES, *MODEL_RULES, *TASK_BY_MODEL_RULES, *SIZES)
+    return others.union(*(rule.options for rule in rules if not rule.acts(run)))
+
+
+def _changed(
+    given: Any, defaults: Mapping[str, Any], not_told: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    values = OmegaConf.to_container(OmegaConf.create(given), enum_to_str=True)
+    assert isinstance(values, dict)
+    for name, value in sorted(values.items(), key=lambda one: str(one[0])):
+        default = defaults.get(str(name))
+        follows = isinstance(default, str) and default.startswith(_FOLLOWS)
+        same = value is None or _parts(value) == _parts(default)
+        if name not in defaults or name in not_told or same or follows:
+            continue
+        yield str(name), _portable(str(value))
+
+
+def _parts(value: Any) -> list[float | str]:
+    """What is said, however it is written: a list, or the tuple that is a default of fairseq's.
+
+    >>> _parts([0.9, 0.999]) == _parts("(0.9,0.999)"), _parts(0.0) == _parts(0)
+    (True, True)
+    """
+    return [_number(part.strip()) for part in str(value).strip("[]()").split(",")]
+
+
+def _number(said: str) -> float | str:
+    try:
+        return float(said)
+    except ValueError:
+        return said
+
+
+def _portable(value: str) -> str:
+    """A value without the folders of the machine that it was given on.
+
+    >>> _portable("hf:/home/me/models/mpnet"), _portable("models/start.pt"), _portable("0.1")
+    ('hf:mpnet', 'start.pt', '0.1')
+    """
+    kind, colon, place = value.rpartition(":")
+    return f"{kind}{colon}{Path(place).name}" if "/" in place else value
+
+
+# -- metrics with their bootstrap intervals, from predictions files --------------------------------
+
+_OF_LABELS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR", "wa": "WA"}
+_OF_NUMBERS = {"ccc": "CCC", "pearson": "Pearson", "mae": "MAE", "rmse": "RMSE"}
+
+
+class Estimate(NamedTuple):
+    """A figure and its 95 % interval over utterances."""
+
+    figure: float
+    interval: Interval
+
+
+class Scored(NamedTuple):
+    """What one file says of one split.
+
+    Attributes:
+        file: its name, without the folders it lies in.
+        split: that was scored.
+        n_rows: scored utterances.
+        figures: by their written names.
+        origin: whether the predictions are known to be this model's, as a sentence.
+    """
+
+    file: str
+    split: str
+    n_rows: int
+    figures: Mapping[str, Estimate]
+    origin: str = ""
+
+
+def score_file(file: Path, labels: Sequence[str], has_labels: bool) -> list[Scored]:
+    """The figures of a predictions file, split by split.
+
+    Args:
+        file: what ``--save-predictions`` wrote.
+        labels: of the model, in their order; or its axes.
+        has_labels: whether it predicts labels, and not numbers.
+
+    Raises:
+        UsageError: no such file, no rows, or predictions of other labels or axes.
+    """
+    rows = predictions.read(file)
+    if not rows:
+        raise UsageError(f"{file}: it has a header and no rows; score a split that has utterances")
+    _check_fits(file, rows[0], labels, has_labels)
+    measure = _of_labels if has_labels else _of_numbers
+    scored = []
+    for split in sorted({row["split"] for row in rows}):
+        chosen = [row for row in rows if row["split"] == split]
+        try:
+            statistics, derive, names = measure(chosen, labels)
+        except ValueError as error:
+            raise UsageError(f"{file}: {error}; write it again with --save-predictions") from error
+        scored.append(Scored(file.name, split, len(chosen), _intervals(statistics, derive, names)))
+    return scored
+
+
+def _check_fits(
+    file: Path, row: Mapping[str, str], labels: Sequence[str], has_labels: bool
+) -> None:
+    prefix = PROBABILITY if has_labels else PREDICTION_OF
+    named = [column.removeprefix(prefix) for column in row if column.startswith(prefix)]
+    if named != list(labels):
+        raise UsageError(
+            f"{file}: holds predictions of {', '.join(named) or 'other things'}, and the model "
+            f"gives {', '.join(labels)}; give predictions of this model"
+        )
+
+
+def _of_labels(
+    rows: Sequence[Mapping[str, str]], labels: Sequence[str]
+) -> tuple[Tensor, Derive, Mapping[str, str]]:
+    number = {name: place for place, name in enumerate(labels)}
+    n = len(labels)
+    for row in rows:
+        for column in ("truth", "prediction"):
+            if row[column] not in number:
+                raise ValueError(f"{row['id']}: {column} {row[column]!r} is no label of the model")
+    truth, prediction = (
+        torch.tensor([number[r[c]] for r in rows]) for c in ("truth", "prediction")
+    )
+    statistics = metrics.confusion_rows(truth, prediction, len(labels)).flatten(1)
+    return statistics, lambda sums: confusion_figures(sums.view(n, n), labels), _OF_LABELS
+
+
+def _of_numbers(
+    rows: Sequence[Mapping[str, str]], axes: Sequence[str]
+) -> tuple[Tensor, Derive, Mapping[str, str]]:
+    truth, prediction = (
+        torch.tensor([[float(row[kind + axis] or "nan") for axis in axes] for row in rows])
+        for kind in (TRUTH_OF, PREDICTION_OF)
+    )
+    statistics = metrics.moments(truth.view(1, -1), prediction.view(1, -1)).view(len(truth), -1)
+    names = dict(_OF_NUMBERS)
+    if len(axes) > 1:
+        names |= {
+            f"{x}_{axis}": f"{_OF_NUMBERS[x]}, {axis}" for axis in axes for x in ("ccc", "mae")
+        }
+    return statistics, lambda sums: moment_figures(sums.view(len(axes), -1), axes), names
+
+
+def _intervals(
+    statistics: Tensor, derive: Derive, names: Mapping[str, str]
+) -> Mapping[str, Estimate]:
+    """Each figure with its interval over utterances, all from the same resamples."""
+    values = figures_of([statistics], derive)
+    ends = intervals([statistics], derive)
+    return {written: Estimate(values[name], ends[name]) for name, written in names.items()}
+
+
+# -- check that predictions are this model's -------------------------------------------------------
+
+_ROWS = 5  # of a split, that are scored again
+# A probability or value may differ by so much: in single precision, and where the file may have
+# been written in half precision or from the outputs of frozen encoders, which are kept in it.
+_TOLERANCE, _COARSE = 1e-3, 2e-2
+
+
+class PredictionsChecker:
+    """Looks for the utterances of a file in the corpus, and scores a few of them again.
+
+    Args:
+        loaded: the model, out of its folder.
+        config: the whole configuration of its checkpoint.
+        data: the data dir; None where it is gone.
+    """
+
+    def __init__(self, loaded: LoadedModel, config: Any, data: Path | None) -> None:
+        self._loaded = loaded
+        self._config = config
+        self._data = data
+        self._predictor: EmotionPredictor | None = None
+
+    def check(self, file: Path, split: str) -> str:
+        """What the card is to say of the origin of one split's predictions.
+
+        Raises:
+            UsageError: it has utterances that the corpus has not in this split, or predictions
+                that the model does not give.
+        """
+        as_given = f"Taken from `{file.name}` as given, and not checked to be this model's: "
+        if self._data is None:
+            return f"{as_given}the data dir was not at hand."
+        rows = [row for row in predictions.read(file) if row["split"] == split]
+        utterances = self._utterances(split)
+        unknown = [row["id"] for row in rows if row["id"] not in utterances]
+        if unknown:
+            raise UsageError(
+                f"{file}: {unknown[0]} (one of {len(unknown)} such) is not in the split {split} of "
+                f"{self._data}; give predictions on this corpus"
+            )
+        if reason := self._why_not():
+            return f"{as_given}{reason}."
+        chosen = rows[:: max(1, len(rows) // _ROWS)][:_ROWS]
+        n_same = sum(self._is_same(file, row, utterances[row["id"]]) for row in chosen)
+        if not n_same:
+            return f"{as_given}the inputs of the rows that were tried are not at hand."
+        return f"{n_same} of these utterances were scored again by this model: the same answers."
+
+    def _utterances(self, split: str) -> Mapping[str, Utterance]:
+        """Those of the split, or of the splits that a fold divides anew, by id."""
+        assert self._data is not None
+        known = read_corpus(self._data).splits
+        names = known if self._config.task.get("fold") is not None else {split} & set(known)
+        files = [self._data / f"{name}.tsv" for name in names]
+        return {row.id: row for file in files for row in read_manifest(file)}
+
+    def _why_not(self) -> str:
+        task, missing = self._loaded.task, self._loaded.front_end.missing
+        if missing:
+            return f"the model cannot be asked about {' and '.join(missing)}"
+        if has_context(task.cfg):
+            return "it reads turns in their dialogues, which are not put together for a card"
+        return ""
+
+    def _is_same(self, file: Path, row: Mapping[str, str], utterance: Utterance) -> bool:
+        """Whether the model answers as the row does; False where it cannot be asked."""
+        reads = self._loaded.task.modalities
+        audio = None
+        if SPEECH in reads and utterance.audio is not None:
+            audio = audio_of(utterance, self._audio_root())
+        text = utterance.text or None if TEXT in reads else None
+        try:
+            self._predictor = self._predictor or EmotionPredictor(self._loaded)
+            found = self._predictor.predict(audio, text)
+        except UsageError:
+            return False
+        said = {PROBABILITY + name: value for name, value in found.probabilities.items()}
+        said |= {PREDICTION_OF + name: value for name, value in found.values.items()}
+        difference = max(abs(float(row[name] or "nan") - value) for name, value in said.items())
+        if not difference <= self._tolerance():
+            raise UsageError(
+                f"{file}: {row['id']}: the model's answer differs from the file's by "
+                f"{difference:.2g}; give those of fairseq-validate with this checkpoint, in "
+                "full precision and without --mask-modality"
+            )
+        return True
+
+    def _audio_root(self) -> Path:
+        assert self._data is not None
+        return Path(self._config.task.get("data_raw") or self._data)
+
+    def _tolerance(self) -> float:
+        common, model = self._config.common, self._config.model
+        halves: Sequence[str] = ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16")
+        is_half = any(common.get(name) for name in halves)
+        is_kept = not self._config.task.get("no_encoder_cache") and any(
+            str(model.get(f"{name}_tuning")) == FROZEN for name in MODALITIES
+        )
+        return _COARSE if is_half or is_kept else _TOLERANCE
+
+
+# -- the card --------------------------------------------------------------------------------------
 
 CARD_FILE = "README.md"
 
@@ -70,7 +449,7 @@ def write_card(
     """Write the card of a model folder into it.
 
     Args:
-        folder: of :func:`emo_fairseq.export.model_folder.write_model_folder`.
+        folder: of :func:`emo_fairseq.inference.model_folder.write_model_folder`.
         checkpoint: that the folder was made of.
         data: the data dir, whose corpus.yaml is read; by default that of the training, if it is
             still there.
@@ -161,3 +540,197 @@ def _epochs(saved: Mapping[str, Any]) -> int:
     # At the end of an epoch fairseq writes down the one that would come next.
     is_at_end = iterator.get("iterations_in_epoch") == 0
     return max(1, int(iterator["epoch"]) - is_at_end)
+
+
+# -- its sections ----------------------------------------------------------------------------------
+
+_UNKNOWN = "unknown"
+_RARE = 0.05  # share of the training set below which a class is called rare
+_COUNTS = ("rows", "hours", "with_text", "with_audio", "with_vad", "speakers", "dialogues")
+
+
+def _summary_section(facts: CardFacts) -> str:
+    """What it predicts from what."""
+    task = facts.task
+    names = ", ".join(task.labels)
+    of = {TEXT: "what is said", SPEECH: "how it sounds"}
+    source = " and ".join(of.get(name, name) for name in task.modalities)
+    if not task.target.has_labels:
+        what = f"numbers for {names}"
+    elif task.n_outputs == len(task.labels):
+        what = f"one of {len(task.labels)} labels ({names})"
+    else:
+        what = f"a yes or no for each of {len(task.labels)} labels ({names})"
+    more = "".join(f" Beside it, {name}." for name in task.auxiliary)
+    cards = task.encoder_cards().items()
+    encoders = ", ".join(f"{name} {card.spec if card.place else 'scratch'}" for name, card in cards)
+    return (
+        f"Predicts {what} of an utterance from {source}.{more}\n\n"
+        f"Encoders: {encoders}. {facts.parameters:,} parameters."
+    )
+
+
+def _usage_section(facts: CardFacts) -> str:
+    """How it is loaded and asked."""
+    given = [f"{m}={x}" for m, x in (("audio", '"speech.wav"'), ("text", '"What was said."'))]
+    wanted = [g for g, m in zip(given, (SPEECH, TEXT), strict=True) if m in facts.task.modalities]
+    words = {SPEECH: "speech.wav", TEXT: '--text "What was said."'}
+    shell = " ".join(x for m, x in words.items() if m in facts.task.modalities)
+    return (
+        "## Use\n\n```python\nfrom emo_fairseq.models.roberta_emo import RobertaEMOModel\n\n"
+        'predictor = RobertaEMOModel.from_pretrained("FOLDER")  # this one\n'
+        f"print(predictor.predict({', '.join(wanted)}))\n```\n\n"
+        f"or `emotion-recognize predict FOLDER {shell}`. Nothing beside this folder is read, and "
+        "no code in it is run."
+    )
+
+
+def _training_data_section(facts: CardFacts) -> str:
+    """The corpus and how it was divided."""
+    corpus = facts.corpus
+    if corpus is None:
+        return f"## Training data\n\nCorpus: {_UNKNOWN}; no corpus.yaml was at hand for this card."
+    lines = [
+        f"- Corpus: {corpus.name}",
+        f"- Licence of the corpus: {corpus.licence or _UNKNOWN}",
+        f"- Citation: {corpus.citation or _UNKNOWN}",
+        f"- Protocol: {corpus.protocol or _UNKNOWN}",
+    ]
+    if facts.fold is not None:
+        lines.append(f"- Fold: {facts.fold}; the counts below are of the splits that it divides")
+    if corpus.vad is not None and facts.task.target.name == "vad":
+        said = ", ".join(f"{name} {value}" for name, value in corpus.vad.items())
+        lines.append(f"- Scale of valence, arousal and dominance: 0 to 1 here; {said}")
+    dropped = Counter((row.what, row.reason) for row in corpus.dropped)
+    lines += [f"- Left out: {n} × {what}: {why}" for (what, why), n in dropped.items()]
+    lines += [f"- Note: {note}" for note in corpus.notes]
+    table = _table(
+        ["split", *(name.replace("_", " ") for name in _COUNTS)],
+        [
+            [s, *(counts.get(name, _UNKNOWN) for name in _COUNTS)]
+            for s, counts in corpus.splits.items()
+        ],
+    )
+    return "\n".join(["## Training data", "", *lines, "", table, "", _class_counts(facts)]).rstrip()
+
+
+def _class_counts(facts: CardFacts) -> str:
+    if not facts.task.target.has_labels:
+        return ""
+    counts = zip(facts.task.labels, facts.task.class_counts, strict=True)
+    return "Training set by class: " + ", ".join(f"{name} {n}" for name, n in counts) + "."
+
+
+def _training_section(facts: CardFacts) -> str:
+    """Which set chose the checkpoint, and the options that are not defaults."""
+    _, updates, epoch = facts.checkpoint
+    lines = ["## Training", "", _chosen(facts), ""]
+    lines += [
+        f"Updates: {updates:,}; epoch {epoch}.",
+        "",
+        "Options that differ from the defaults:",
+        "",
+    ]
+    rows = [
+        [group.replace("_", " "), f"`{name}`", f"`{value}`"]
+        for group, options in facts.options.items()
+        for name, value in options.items()
+    ]
+    return "\n".join([*lines, _table(["group", "option", "value"], rows)])
+
+
+def _chosen(facts: CardFacts) -> str:
+    saving, file = facts.config.checkpoint, facts.checkpoint[0]
+    split, metric = facts.config.dataset.valid_subset, saving.best_checkpoint_metric
+    suffix = re.escape(str(saving.get("checkpoint_suffix") or ""))
+    if re.fullmatch(rf"checkpoint(_last|\d+|_\d+_\d+){suffix}\.pt", file):
+        return f"The weights are those of `{file}`, as they stood then; no split has chosen them."
+    best = "largest" if saving.maximize_best_checkpoint_metric else "smallest"
+    one_of = re.fullmatch(rf"checkpoint\.best_{re.escape(str(metric))}_[-\d.]+{suffix}\.pt", file)
+    if one_of:
+        said = f"The {split} split chose the checkpoint: one of those with the {best} {metric}."
+    elif re.fullmatch(rf"checkpoint_best{suffix}\.pt", file):
+        said = f"The {split} split chose the checkpoint: that with the {best} {metric}."
+    else:
+        return f"The weights are those of `{file}`; what chose them is not known."
+    if "test" in str(split).split(","):
+        said += " The test split took part in that choice, so figures on it flatter the model."
+    return said
+
+
+def _figures_section(facts: CardFacts) -> str:
+    """What predictions files say of it."""
+    if not facts.scored:
+        return (
+            "## Figures\n\nUnknown: no predictions file was given for this card "
+            "(`emotion-recognize export … --predictions FILE`)."
+        )
+    tables = []
+    for one in facts.scored:
+        rows = [[name, *_written(*estimate)] for name, estimate in one.figures.items()]
+        tables.append(
+            f"{one.split}, {one.n_rows:,} utterances (`{one.file}`):\n\n"
+            + _table(["figure", "value", f"95 % interval, {OVER_UTTERANCES}"], rows)
+            + f"\n\n{one.origin}"
+        )
+    return "\n\n".join(["## Figures", *tables, f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."])
+
+
+def _limits_section(facts: CardFacts) -> str:
+    """What it is for, and what is known to limit it."""
+    lines = "\n".join(f"- {line}" for line in _limit_lines(facts))
+    return (
+        "## Intended use and limits\n\nFor research on how people label recorded utterances. It "
+        "says what the annotators of its corpus would likely have said, and does not know what "
+        f"anybody feels: no decision about a person should rest on it.\n\n{lines}"
+    )
+
+
+def _limit_lines(facts: CardFacts) -> Iterator[str]:
+    yield f"Languages: {_UNKNOWN}; the corpus card does not name any."
+    yield _speakers(facts)
+    task = facts.task
+    if known := task.provenance():
+        yield from (f"Leak allowed in its training: {leak}." for leak in known.allowed)
+    if task.target.has_labels and sum(task.class_counts):
+        total = sum(task.class_counts)
+        rare = [n for n, x in zip(task.labels, task.class_counts, strict=True) if x / total < _RARE]
+        if rare:
+            yield f"Less than {_RARE:.0%} of the training set: {', '.join(rare)}; expect little."
+    config = facts.config
+    if SPEECH in task.modalities and task.encoder_cards()[SPEECH].input in ("waveform", "log_mel"):
+        yield f"Audio is heard up to {config.task.max_speech_seconds:g} s; the rest is cut."
+    if has_context(config.task):
+        yield (
+            f"It was trained and scored with up to {config.task.context_past} turns before and "
+            f"{config.task.context_future} after each one; `predict` asks about a turn alone, for "
+            "which the figures do not hold."
+        )
+    if len(task.modalities) > 1 and not config.model.modality_dropout:
+        yield (
+            "It was trained without modality dropout: of missing modalities it knows what the gaps "
+            "of its corpus taught it, if there were any."
+        )
+    yield "Recording conditions, age, accent and culture of the speakers: unknown to this card."
+
+
+def _speakers(facts: CardFacts) -> str:
+    known = None if facts.corpus is None else facts.corpus.splits.get("train", {}).get("speakers")
+    if facts.fold is not None or not known:
+        return f"How many speakers it was trained on: {_UNKNOWN}."
+    return f"It was trained on {known} speakers; others may sound or write otherwise."
+
+
+def _written(value: float, ends: Interval) -> tuple[str, str]:
+    if not math.isfinite(value):
+        return "undefined", ""
+    if not all(map(math.isfinite, ends)):
+        return f"{value:.4f}", "undefined"
+    return f"{value:.4f}", f"{ends.low:.4f} to {ends.high:.4f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines
+    )

@@ -4,38 +4,345 @@ The graph is everything between the leaves of the data (token ids, samples, log-
 masks) and logits, embedding and auxiliary outputs; batch and lengths are free. Tokenizers and the
 log-mel front end stay in Python. Every export is compared with the model before the file is kept.
 
+torch's tracing exporter draws what one batch makes the model do. Branches on the content of a mask
+(fairseq's ``if padding_mask.any()``) come out the same for every batch, since masks without padding
+hide nothing; what else depends on the batch is replaced before the model is traced.
+
 Tested are encoders from scratch of text, samples and log-mel frames, all fusions, and Hugging
 Face's BERT and wav2vec 2.0. With others it may be tried, and the comparison decides; Whisper and
-wav2vec 1.0 cannot be exported, see :mod:`emo_fairseq.export.onnx_graph`.
+wav2vec 1.0 cannot be exported.
 """
 
+import importlib
 import json
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from fairseq.modules.sinusoidal_positional_embedding import SinusoidalPositionalEmbedding
+from torch import Tensor, nn
 
 from data_prep.audio.frames import num_frames
+from data_prep.features.log_mel import N_MELS
+from emo_fairseq.data.collate import pad_right
+from emo_fairseq.data.waveform import MIN_SAMPLES
 from emo_fairseq.errors import UsageError
-from emo_fairseq.export.onnx_graph import (
-    FlatModel,
-    check_exportable,
-    flatten,
-    graph_name,
-    in_a_row,
-    make_traceable,
-    output_names,
+from emo_fairseq.inference.model_folder import (
+    GRAPH_FILE,
+    WEIGHTS_FILE,
+    read_config,
+    read_model_folder,
+    seal,
+    verify_graph,
 )
-from emo_fairseq.export.onnx_inputs import Batch, check_batches, make_batch, placeholder
-from emo_fairseq.export.onnx_session import OnnxModel, library
-from emo_fairseq.inference.folder_records import GRAPH_FILE, seal, verify_graph
-from emo_fairseq.inference.model_folder import WEIGHTS_FILE, read_config, read_model_folder
 from emo_fairseq.inference.predictor import EmotionPredictor
-from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel
+from emo_fairseq.modules.lora import merge_lora
 from emo_fairseq.pretrained.digests import weights_file_digest
+from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
+from emo_fairseq.pretrained.group_norm import MaskedGroupNorm
+from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
+from emo_fairseq.types import (
+    LOG_MEL,
+    TOKENS,
+    WAVEFORM,
+)
+
+Inputs = Mapping[str, Mapping[str, Tensor]]  # of each modality what its leaf collates
+InputName = tuple[str, str]  # modality, and what of it
+
+LOGITS, EMBEDDING, AUXILIARY = "logits", "embedding", "auxiliary."
+
+_CANNOT: Mapping[type[nn.Module], str] = {
+    HuggingFaceWhisper: "Whisper computes its log-mel frames inside, row by row and not in torch",
+    Wav2VecEncoder: "wav2vec 1.0 runs row by row, so that padding does not leak into its norms",
+}
+
+
+class FlatModel(nn.Module):
+    """A model whose inputs and outputs stand in a row, as a graph's do.
+
+    Args:
+        model: see :class:`emo_fairseq.models.roberta_emo.RobertaEMOModel`.
+        names: of the inputs in their order.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[InputName]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = list(names)
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, n_outputs), embedding (B, E), then each auxiliary target's outputs."""
+        inputs: dict[str, dict[str, Tensor]] = {}
+        for (modality, part), tensor in zip(self.names, tensors, strict=True):
+            inputs.setdefault(modality, {})[part] = tensor
+        return in_a_row(self.model(**inputs))
+
+
+def in_a_row(output: Any) -> tuple[Tensor, ...]:
+    """An :class:`~emo_fairseq.models.roberta_emo.EmotionOutput` without its names."""
+    return output.logits, output.embedding, *output.auxiliary.values()
+
+
+def output_names(model: Any) -> list[str]:
+    """The names of what :func:`in_a_row` returns."""
+    return [LOGITS, EMBEDDING, *(f"{AUXILIARY}{name}" for name in model.auxiliary_heads)]
+
+
+def graph_name(name: InputName) -> str:
+    """What the graph calls an input.
+
+    >>> graph_name(("text", "tokens"))
+    'text.tokens'
+    """
+    return ".".join(name)
+
+
+def flatten(inputs: Inputs) -> dict[InputName, Tensor]:
+    """A batch as the graph's inputs, in the order of the batch."""
+    return {(m, part): x for m, parts in inputs.items() for part, x in parts.items()}
+
+
+def check_exportable(model: Any) -> None:
+    """See that every encoder of a model can be drawn.
+
+    Raises:
+        UsageError: one cannot; says why.
+    """
+    for name, encoder in model.encoders.items():
+        for kind, why in _CANNOT.items():
+            if isinstance(encoder.backbone, kind):
+                raise UsageError(
+                    f"the {name} encoder cannot be exported to ONNX: {why}; serve the model folder "
+                    "as it is, without --onnx"
+                )
+
+
+def make_traceable(model: Any, n_positions: int) -> None:
+    """Replace, in place, what tracing would freeze to one batch; the outputs stay the same.
+
+    LoRA's updates are merged into the weights, tables of sinusoidal positions are made long enough
+    for every input, and group norms over real frames count all rows at once.
+
+    Args:
+        model: in evaluation mode; it cannot be trained any more.
+        n_positions: the most frames of a row.
+    """
+    merge_lora(model)
+    for part in list(model.modules()):
+        if isinstance(part, SinusoidalPositionalEmbedding):
+            part(torch.full((1, n_positions), part.padding_idx + 1))
+        if isinstance(part, MaskedGroupNorm):
+            part.__class__ = _TraceableGroupNorm  # the parameters stay where they are
+
+
+class _TraceableGroupNorm(MaskedGroupNorm):
+    """The same norm with the rows' sums taken side by side instead of row by row."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        batch, channels, width = x.shape
+        real = (torch.arange(width, device=x.device) < lengths[:, None])[:, None, None]
+        grouped = x.float().view(batch, self.num_groups, -1, width)  # B x G x C / G x T
+        count = lengths[:, None, None, None] * (channels // self.num_groups)
+        mean = (grouped * real).sum(dim=(2, 3), keepdim=True) / count
+        centered = (grouped - mean) * real
+        variance = centered.square().sum(dim=(2, 3), keepdim=True) / count
+        normed = (centered * torch.rsqrt(variance + self.eps)).view(batch, channels, width)
+        scaled = normed * self.weight.float()[:, None] + self.bias.float()[:, None]
+        return (scaled * real[:, 0]).type_as(x)
+
+
+# -- made-up batches, to trace the graph with and to compare it on ---------------------------------
+# The content is noise. What matters to a graph is the shape: short and long rows, one and several,
+# rows with padding, and rows that lack a modality.
+
+Batch = dict[str, dict[str, Tensor]]
+
+_MOST_TOKENS, _MOST_FRAMES, _MOST_SAMPLES = 48, 240, 24_000  # of a row
+_FEW_FRAMES = 8  # more than the convolutions over frames reach
+
+
+def make_batch(
+    task: Any,
+    lengths: Sequence[float],
+    generator: torch.Generator,
+    absent: Collection[tuple[int, str]] = (),
+) -> Batch:
+    """A batch of noise as the leaves of a task would collate it.
+
+    Args:
+        task: knows modalities, encoders and vocabularies.
+        lengths: of each of the B rows, from 0 (the shortest that there is) to 1.
+        generator: of the noise.
+        absent: (row, modality) that are not there.
+    """
+    batch = {}
+    for modality in task.modalities:
+        kind = task.encoder_cards()[modality].input
+        rows = [_row(task, modality, kind, share, generator) for share in lengths]
+        present = [(number, modality) not in absent for number in range(len(rows))]
+        batch[modality] = _collate(task, modality, kind, rows, present)
+    return batch
+
+
+def placeholder(task: Any, modality: str) -> dict[str, Tensor]:
+    """What stands for a modality that no row of a batch has: one row, not present."""
+    kind = task.encoder_cards()[modality].input
+    row = _row(task, modality, kind, 0.0, torch.Generator().manual_seed(0))
+    return _collate(task, modality, kind, [row], [False])
+
+
+def check_batches(task: Any, n_batches: int, seed: int = 1) -> list[Batch]:
+    """Batches of one row and of several, of the shortest, the longest and other lengths.
+
+    In every third batch the first row lacks a modality, if there are several.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    batches = []
+    for number in range(n_batches):
+        n_rows = (1, 3, 2, 5)[number % 4]
+        lengths = torch.rand(n_rows, generator=generator).tolist()
+        lengths[0] = (0.0, 1.0, 0.5)[number % 3]
+        several = len(task.modalities) > 1 and number % 3 == 2
+        left_out = task.modalities[number // 3 % len(task.modalities)]
+        absent = {(0, left_out)} if several else ()
+        batches.append(make_batch(task, lengths, generator, absent))
+    return batches
+
+
+def _row(task: Any, modality: str, kind: str, share: float, generator: torch.Generator) -> Tensor:
+    """One item: ids (T,), samples (T,) or frames (T, C); `share` of the way to the longest."""
+
+    def between(shortest: int, longest: int) -> int:
+        return shortest + round(share * max(0, longest - shortest))
+
+    if kind == TOKENS:
+        vocabulary = task.vocabularies()[modality]
+        special = vocabulary.specials
+        n_words = between(1, min(task.source.max_tokens(modality), _MOST_TOKENS) - 2)
+        words = torch.randint(vocabulary.size, (n_words,), generator=generator)
+        words[words == special.pad] = special.unknown
+        ends = torch.tensor([special.init]), torch.tensor([special.separator])
+        return torch.cat([ends[0], words, ends[1]])
+    if kind == WAVEFORM:
+        return torch.randn(between(MIN_SAMPLES, _MOST_SAMPLES), generator=generator) * 0.1
+    width = N_MELS if kind == LOG_MEL else len(task.frame_statistics(modality).mean)
+    return torch.randn(between(_FEW_FRAMES, _MOST_FRAMES), width, generator=generator)
+
+
+def _collate(
+    task: Any, modality: str, kind: str, rows: Sequence[Tensor], present: Sequence[bool]
+) -> dict[str, Tensor]:
+    name = {TOKENS: "tokens", WAVEFORM: "waveform"}.get(kind, "frames")
+    pad = task.vocabularies()[modality].specials.pad if kind == TOKENS else 0.0
+    items, padding_mask = pad_right(rows, pad)
+    return {name: items, "padding_mask": padding_mask, "present": torch.tensor(present)}
+
+
+# -- running a graph in onnxruntime ----------------------------------------------------------------
+
+_REMEDY = 'pip install -e ".[onnx]"'
+
+
+def library(name: str) -> Any:
+    """One of the extra's libraries, ``onnx`` or ``onnxruntime``.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(f"ONNX needs {name}, which is not installed; {_REMEDY}") from error
+
+
+class OnnxModel(nn.Module):
+    """Takes the place of :class:`~emo_fairseq.models.roberta_emo.RobertaEMOModel` in evaluation.
+
+    Args:
+        file: of :func:`emo_fairseq.export.onnx.export_onnx`.
+        placeholders: of each modality one row that is not present, for batches in which no row has
+            the modality: a graph cannot leave an encoder out.
+        outputs: what the graph gives, in order; see
+            :func:`emo_fairseq.export.onnx.output_names`.
+
+    Attributes:
+        facts: what the export wrote into the file beside the graph.
+
+    Raises:
+        UsageError: onnxruntime is not installed, cannot read the file, or it gives other outputs.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        placeholders: Mapping[str, Mapping[str, Tensor]],
+        outputs: Sequence[str],
+    ) -> None:
+        super().__init__()
+        runtime = library("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self.session = runtime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own classes share no other base
+            first = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"{file}: no graph that onnxruntime can run ({first}); export it again"
+            ) from error
+        self.facts: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        self.file = file
+        self.placeholders = placeholders
+        self._inputs = [one.name for one in self.session.get_inputs()]
+        self._outputs = [one.name for one in self.session.get_outputs()]
+        if self._outputs != list(outputs):
+            raise UsageError(
+                f"{file}: gives {', '.join(self._outputs)}, where the model gives "
+                f"{', '.join(outputs)}; export it again"
+            )
+
+    def forward(self, **inputs: Mapping[str, Tensor]) -> EmotionOutput:
+        """Score a batch; see :meth:`RobertaEMOModel.forward`.
+
+        Raises:
+            UsageError: an input longer than the graph reaches.
+        """
+        filled = {name: self._fill(name, parts) for name, parts in inputs.items()}
+        named = {graph_name(n): x.cpu().numpy() for n, x in flatten(filled).items()}
+        refused = library("onnxruntime").capi.onnxruntime_pybind11_state
+        try:
+            found = self.session.run(None, {name: named[name] for name in self._inputs})
+        except (refused.InvalidArgument, refused.RuntimeException, refused.Fail) as error:
+            shapes = ", ".join(f"{name} {x.shape}" for name, x in named.items())
+            raise UsageError(
+                f"{self.file}: the graph cannot take {shapes} "
+                f"({str(error).strip().splitlines()[0]}); give shorter inputs, or use the model "
+                "folder without ONNX"
+            ) from error
+        outputs = dict(zip(self._outputs, map(torch.from_numpy, found), strict=True))
+        auxiliary = {
+            name.removeprefix(AUXILIARY): x
+            for name, x in outputs.items()
+            if name.startswith(AUXILIARY)
+        }
+        return EmotionOutput(outputs[LOGITS], outputs[EMBEDDING], auxiliary)
+
+    def _fill(self, modality: str, parts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What a leaf collates, with something in the place of what no row has."""
+        if set(parts) != {"present"}:
+            return parts
+        n_rows = len(parts["present"])
+        rows = {k: x.expand(n_rows, *x.shape[1:]) for k, x in self.placeholders[modality].items()}
+        return {**rows, "present": parts["present"]}
+
+
+# -- export ----------------------------------------------------------------------------------------
 
 TOLERANCE = 1e-4  # of logits, embeddings and auxiliary outputs, absolute
 
@@ -51,7 +358,7 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
     """Export the model of a folder, and compare the graph with it.
 
     Args:
-        folder: a model folder; see :mod:`emo_fairseq.export.model_folder`.
+        folder: a model folder; see :mod:`emo_fairseq.inference.model_folder`.
         out: the file; by default ``model.onnx`` in the folder. Weights of more than 2 GB are put
             beside it in a file of the same name that ends in ``.data``. In the folder, its
             ``config.json`` gets the records of both.

@@ -18,8 +18,12 @@ from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.data.memory import InMemoryData
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.data_dir import find_tokenizers, texts_are_clean
-from emo_fairseq.inference.recipes import FeatureRecipe, find_recipes
+from emo_fairseq.inference.input_processors import (
+    FeatureRecipe,
+    find_recipes,
+    find_tokenizers,
+    texts_are_clean,
+)
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.task_state import LoadedState

@@ -2,42 +2,172 @@
 
 ``config.json`` holds the options and the state of the task, ``model.safetensors`` every tensor of
 the model, encoders included; ``text/`` and ``speech/`` the tokenizers. Nothing in them is executed
-on reading, nothing else is read, and nothing is fetched. What is read is what was written: see
-:mod:`emo_fairseq.inference.folder_records`. :mod:`emo_fairseq.export.model_folder` writes them.
+on reading, nothing else is read, and nothing is fetched.
+
+``config.json`` also has the records that a folder is verified by: ``files`` are size and SHA-256 of
+every other file that a model reads, its graph included; ``digest`` is of all the rest of
+``config.json``, so that labels cannot change places in it either. The card, README.md, is for
+people, who may edit it.
 """
 
-from dataclasses import fields
+import contextlib
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
+from torch import Tensor
 
 import emo_fairseq
 from data_prep.errors import ManifestError
+from data_prep.files.digests import file_digest
 from data_prep.files.documents import (
     Document,
     JsonObject,
+    dump_yaml,
     load_json,
     validate,
 )
-from data_prep.files.integrity import FileRecord
-from data_prep.tokens.folder import TOKENIZER_FILE
-from data_prep.tokens.vq_wav2vec_tokenizer import PLACE_FILE
+from data_prep.files.integrity import FileRecord, Records, records_of, verify, warn_unverified
+from data_prep.files.replacing import replacing
+from data_prep.messages import sentence
+from data_prep.tokens.folder import TOKENIZER_FILE, read_card
+from data_prep.tokens.vq_wav2vec_tokenizer import PLACE_FILE, find_checkpoint
 from emo_fairseq.compat.size_limits import (
     Stored,
     build_within,
     check_sizes,
 )
-from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.encoder_spec import (
+    PRETRAINED,
+    EncoderSpec,
+)
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.folder_records import CONFIG_FILE, verify_folder
-from emo_fairseq.inference.loading import FrontEnd, LoadedModel, build_model, build_task
-from emo_fairseq.inference.recipes import FeatureRecipe
+from emo_fairseq.inference.input_processors import FeatureRecipe
+from emo_fairseq.inference.loading import (
+    FrontEnd,
+    LoadedModel,
+    build_model,
+    build_task,
+    model_of,
+    plain,
+    read_checkpoint,
+)
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.pretrained.tensor_files import read_tensors
+from emo_fairseq.modules.lora import is_adapter, merged_state_dict
+from emo_fairseq.pretrained.fairseq_vq import write_quantizer
+from emo_fairseq.pretrained.tensor_files import read_tensors, write_tensors
 from emo_fairseq.task_state import EncoderState, Modality, PortableState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
+from emo_fairseq.types import (
+    FULL,
+    LORA,
+    MODALITIES,
+)
+
+CONFIG_FILE = "config.json"
+GRAPH_FILE = "model.onnx"  # and what begins so: its weights, if they are large
+FILES, DIGEST = "files", "digest"
+
+_FOR_PEOPLE = "README.md"
+_COPY_OR_EXPORT_AGAIN = "copy the folder again, or export the checkpoint again"
+
+
+def seal(folder: Path) -> None:
+    """Write the records of all files of a complete model folder into its ``config.json``."""
+    file = folder / CONFIG_FILE
+    content: dict[str, Any] = load_json(file, JsonObject, remedy=_COPY_OR_EXPORT_AGAIN)
+    content[FILES] = records_of(folder, _files(folder))
+    content[DIGEST] = _digest(content)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    with replacing(file) as part:
+        part.write_text(f"{text}\n", encoding="utf-8")
+
+
+def verify_folder(folder: Path, content: Mapping[str, Any]) -> None:
+    """Hold a model folder to its records; those of the graph are left to :func:`verify_graph`.
+
+    Args:
+        folder: the model folder.
+        content: of its ``config.json``.
+
+    Raises:
+        UsageError: a file is missing, damaged or exchanged, or one has come to the tokenizers;
+            names it.
+    """
+    file = folder / CONFIG_FILE
+    if DIGEST not in content:
+        warn_unverified(file, "export the checkpoint again, which adds it")
+        return
+    if content[DIGEST] != _digest(content):
+        raise UsageError(f"{file}: was changed since it was exported; {_COPY_OR_EXPORT_AGAIN}")
+    records: Records = content[FILES]
+    _verify_files(folder, {name: x for name, x in records.items() if not _is_of_graph(name)})
+    added = [name for name in _files(folder) if "/" in name and name not in records]
+    folders = {name.partition("/")[0] for name in records if "/" in name}
+    if strange := [name for name in added if name.partition("/")[0] in folders]:
+        raise UsageError(
+            f"{folder / strange[0]}: is not of the export, and a tokenizer may read it; remove it, "
+            f"or {_COPY_OR_EXPORT_AGAIN}"
+        )
+
+
+def verify_graph(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Hold the graph of a model folder to its records.
+
+    Args:
+        folder: the model folder.
+        records: of its ``config.json``; empty where an older version wrote it.
+
+    Raises:
+        UsageError: the graph is not the one that was exported into this folder.
+    """
+    of_graph = {name: record for name, record in records.items() if _is_of_graph(name)}
+    if records and GRAPH_FILE not in of_graph:
+        raise UsageError(
+            f"{folder / GRAPH_FILE}: {folder / CONFIG_FILE} has no record of it, so it is of "
+            "another model; export the checkpoint again with --onnx"
+        )
+    _verify_files(folder, of_graph)
+
+
+def _verify_files(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+    try:
+        for name, record in records.items():
+            verify(folder / name, record, _COPY_OR_EXPORT_AGAIN)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _files(folder: Path) -> list[str]:
+    """All files but ``config.json``, the card and hidden ones, by their path in the folder."""
+    found = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    return sorted(
+        file.as_posix()
+        for file in found
+        if str(file) not in (CONFIG_FILE, _FOR_PEOPLE)
+        and not any(part.startswith(".") for part in file.parts)
+    )
+
+
+def _is_of_graph(name: str) -> bool:
+    return name.startswith(GRAPH_FILE)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in content.items() if name != DIGEST}
+    text = json.dumps(rest, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# -- reading ---------------------------------------------------------------------------------------
 
 FORMAT = 1
 WEIGHTS_FILE = "model.safetensors"
@@ -80,7 +210,7 @@ class FolderConfig(Document):
     model: JsonObject
     state: PortableState
     front_end: FrontEndConfig
-    files: dict[str, FileRecord] = Field(default_factory=dict)  # see `folder_records`
+    files: dict[str, FileRecord] = Field(default_factory=dict)  # see `seal`
     digest: str = ""
 
 
@@ -233,3 +363,272 @@ def _front_end(folder: Path, config: FrontEndConfig) -> FrontEnd:
         tokenizer = _tokenizer(folder / modality) if recipe.reads_tokens else None
         recipes[modality] = FeatureRecipe(recipe.settings, card, weights, tokenizer)
     return FrontEnd(config.missing, recipes, config.cleans_text)
+
+
+# -- replacing a model folder ----------------------------------------------------------------------
+
+UNFINISHED = ".unfinished"  # in the folder, so that moving out of it is renaming
+_OF_A_MODEL = ("README.md", "model.onnx*")  # what was made of the old weights alone
+
+
+@contextlib.contextmanager
+def replace_folder(out: Path) -> Iterator[Path]:
+    """An empty folder whose contents take the place of the model in `out` at the end.
+
+    If anything is raised, `out` stays as it was, or is not made. What is in it and of no model
+    stays, too. A run that is killed while the files are moved leaves no ``config.json``, so that
+    nobody takes what is there for a model.
+    """
+    new = out / UNFINISHED
+    was_there, was_cut_short = out.exists(), new.exists()
+    _remove(new)
+    new.mkdir(parents=True)
+    try:
+        yield new
+    except BaseException:
+        shutil.rmtree(new if was_there else out, ignore_errors=True)
+        if was_cut_short:
+            new.mkdir()  # it still is
+        raise
+    _remove_model(out)
+    written = sorted(new.iterdir(), key=lambda file: file.name == CONFIG_FILE)  # that one last
+    for file in written:
+        _remove(out / file.name)
+        file.rename(out / file.name)
+    new.rmdir()
+
+
+def _remove_model(out: Path) -> None:
+    (out / CONFIG_FILE).unlink(missing_ok=True)  # from here on this is no model folder
+    for pattern in _OF_A_MODEL:
+        for stale in out.glob(pattern):
+            stale.unlink()
+    for modality in MODALITIES:
+        (out / FEATURES_FILE.format(modality)).unlink(missing_ok=True)
+        if (out / modality / TOKENIZER_FILE).is_file():
+            _remove(out / modality)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+# -- a tokenizer's own files -----------------------------------------------------------------------
+
+_QUANTIZER_FILE = "vq-wav2vec.safetensors"
+
+
+def copy_tokenizer(folder: Path, out: Path) -> None:
+    """Copy what makes tokens of new texts or sounds.
+
+    A quantizer that tokens come from, which a token folder only points at, is put there too, its
+    weights alone.
+
+    Args:
+        folder: ``text/`` or ``speech/`` of a data dir.
+        out: the folder that is to hold the files.
+
+    Raises:
+        ValueError: the quantizer's checkpoint is gone, or is another one.
+    """
+    card = read_card(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in card["files"]:
+        (out / name).write_bytes((folder / name).read_bytes())
+    settings = dict(card["settings"])
+    if (folder / PLACE_FILE).is_file():
+        checkpoint = find_checkpoint(folder, settings["checkpoint"])
+        write_quantizer(checkpoint, out / _QUANTIZER_FILE)
+        (out / PLACE_FILE).write_text(f"{_QUANTIZER_FILE}\n", encoding="utf-8")
+        settings["checkpoint"] = file_digest(out / _QUANTIZER_FILE)
+    text = dump_yaml({**card, "settings": settings, "splits": {}})
+    (out / TOKENIZER_FILE).write_text(text, encoding="utf-8")
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+logger = logging.getLogger(__name__)
+
+# Of the state.
+_KEPT = (
+    "labels",
+    "class_counts",
+    "auxiliary_labels",
+    "frame_statistics",
+    "corpus",
+    "fold",
+    "provenance",
+)
+_PROTOTYPES = "prototypes"  # of the state too: for readers, the model does not ask for them
+
+
+def write_model_folder(
+    checkpoint: str | Path,
+    data: str | Path | None,
+    out: str | Path,
+    *,
+    merge_lora: bool = False,
+    finish: Callable[[Path], object] | None = None,
+) -> Path:
+    """Write the model of a checkpoint into a folder that needs nothing beside it.
+
+    A model that is there already is replaced, with its card and its graph, once all is written; if
+    something is refused before that, it stays as it was.
+
+    Args:
+        checkpoint: such as ``checkpoint_best.pt``.
+        data: the data dir with the tokenizers; by default the one that it was trained on.
+        out: the folder; if it is there, a model folder or empty.
+        merge_lora: put LoRA's updates into the weights.
+        finish: is given the new folder before it takes its place, and may write a card into it.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UsageError: no checkpoint of this task, tokenizers of another model, `out` holds other
+            things, or there is no LoRA to merge.
+    """
+    checkpoint, out = Path(checkpoint), Path(out)
+    if out.exists() and not (out.is_dir() and _is_ours(out)):
+        raise UsageError(f"{out}: holds other things than a model; give another folder")
+    saved = read_checkpoint(checkpoint)
+    loaded = model_of(saved, checkpoint, None if data is None else Path(data))
+    loaded.model.leave_out(())
+    tensors: dict[str, Tensor] = loaded.model.state_dict()
+    options = plain(saved["cfg"].model) | {"checkpoint_weights": "all"}
+    if merge_lora:
+        tensors, options = _merged(checkpoint, tensors, options)
+    config = {
+        "format": FORMAT,
+        "emo_fairseq": emo_fairseq.__version__,
+        "task": _portable(plain(loaded.task.cfg)),
+        "model": options,
+        "state": _state(saved.get("task_state", {})),
+        "front_end": _front_end_state(loaded),
+    }
+    text = json.dumps(config, indent=1, ensure_ascii=False, allow_nan=False)
+    with replace_folder(out) as folder:
+        _write(loaded, tensors, text, folder)
+        if finish is not None:
+            finish(folder)
+    for modality, what in loaded.front_end.missing.items():
+        logger.warning("%s: cannot predict from %s, it lacks %s", out, modality, what)
+    return out
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is empty, a model folder, or one whose writing was cut short."""
+    if (folder / UNFINISHED).exists() or not any(folder.iterdir()):
+        return True
+    try:
+        config = load_json(folder / CONFIG_FILE, JsonObject, remedy="")
+    except ManifestError:
+        return False
+    return {"format", "front_end"} <= config.keys()
+
+
+def _merged(
+    checkpoint: Path, tensors: Mapping[str, Tensor], options: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not any(map(is_adapter, tensors)):
+        raise UsageError(f"{checkpoint}: no encoder has LoRA; there is nothing to merge")
+    merged = dict(options)
+    for modality in MODALITIES:
+        if str(options.get(f"{modality}_tuning")) == LORA:
+            merged[f"{modality}_tuning"] = FULL
+    return merged_state_dict(tensors), merged
+
+
+def _write(loaded: LoadedModel, tensors: Mapping[str, Tensor], config: str, out: Path) -> None:
+    tokenizers = dict(loaded.tokenizers)
+    for modality, recipe in loaded.front_end.recipes.items():
+        if recipe.weights is not None:
+            write_tensors(out / FEATURES_FILE.format(modality), recipe.weights)
+        if recipe.tokenizer is not None:
+            tokenizers[modality] = recipe.tokenizer
+    for modality, folder in tokenizers.items():
+        _copy_tokenizer(folder, out / modality)
+    write_tensors(out / WEIGHTS_FILE, tensors)
+    (out / CONFIG_FILE).write_text(config, encoding="utf-8")
+    seal(out)
+
+
+def _copy_tokenizer(folder: Path, out: Path) -> None:
+    try:
+        copy_tokenizer(folder, out)
+    except (OSError, ValueError) as error:
+        what = f"{folder}: the tokenizer cannot be copied to {out}"
+        raise UsageError(f"{what}: {sentence(error)}") from error
+
+
+def _portable(options: dict[str, Any]) -> dict[str, Any]:
+    """The task's options, with the names of encoders in place of where they lay."""
+    for modality in MODALITIES:
+        spec = options.get(f"{modality}_encoder")
+        if spec is not None:
+            options[f"{modality}_encoder"] = portable_spec(spec)
+    return options
+
+
+def portable_spec(spec: str) -> str:
+    """An encoder's spec without the folders it lay in.
+
+    >>> portable_spec("hf:/home/me/models/mpnet"), portable_spec("features:wavlm")
+    ('hf:mpnet', 'features:wavlm')
+    """
+    kind, _, place = spec.partition(":")
+    return f"{kind}:{Path(place).name}" if kind in PRETRAINED else spec
+
+
+def _portable_card(card: EncoderSpec) -> dict[str, Any]:
+    return replace(card, spec=portable_spec(card.spec)).to_state()
+
+
+def _state(task_state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task's state tells of the model, as plain values without places."""
+    kept = {name: task_state[name] for name in _KEPT if name in task_state}
+    encoders = {
+        name: _portable_card(EncoderSpec(**card))
+        for name, card in task_state.get("encoders", {}).items()
+    }
+    vocabulary = {
+        name: {**entry, "source": f"{name}/{Path(str(entry['source'])).name}"}
+        for name, entry in task_state.get("vocabulary", {}).items()
+    }
+    found = {**kept, "encoders": encoders, "vocabulary": vocabulary}
+    if prototypes := task_state.get(_PROTOTYPES):
+        found[_PROTOTYPES] = {str(name): _plain(value) for name, value in prototypes.items()}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Tensors as nested lists; NaN, a class without prototype, as None."""
+    if isinstance(value, Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    is_number = isinstance(value, float)
+    return None if is_number and not torch.isfinite(torch.tensor(value)) else value
+
+
+def _front_end_state(loaded: LoadedModel) -> dict[str, Any]:
+    front_end = loaded.front_end
+    return {
+        "tokenizers": list(loaded.tokenizers),
+        "missing": dict(front_end.missing),
+        "cleans_text": front_end.cleans_text,
+        "features": {
+            modality: {
+                "settings": dict(recipe.settings),
+                "card": None if recipe.card is None else _portable_card(recipe.card),
+                "reads_tokens": recipe.tokenizer is not None,
+            }
+            for modality, recipe in front_end.recipes.items()
+        },
+    }

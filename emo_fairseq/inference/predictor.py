@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,13 +12,19 @@ from data_prep.audio.loading import SILENCE
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.devices import check_device
 from emo_fairseq.inference.fair_lock import FairLock
-from emo_fairseq.inference.items import Item, ItemReader, Transcribe, check_batch_size, pair_up
-from emo_fairseq.inference.loading import LoadedModel
+from emo_fairseq.inference.inputs import (
+    Audio,
+    Item,
+    ItemReader,
+    Transcribe,
+    check_batch_size,
+    pair_up,
+)
+from emo_fairseq.inference.loading import LoadedModel, read_checkpoint_model
+from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.prediction import Prediction, read_answers
-from emo_fairseq.inference.preparation import Preparation
-from emo_fairseq.inference.sound import Audio
+from emo_fairseq.inference.preprocessor import Preparation
 from emo_fairseq.inference.timeline import Segment, windows
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.types import SPEECH, LabeledTarget
@@ -98,7 +105,7 @@ class EmotionPredictor:
             sample_rate: of arrays, in Hz; files say their own.
             batch_size: items that are computed at once.
             transcribe: from (T,) mono float32 samples at 16 kHz to text, for items without one; see
-                :mod:`emo_fairseq.inference.transcribing`.
+                :mod:`emo_fairseq.inference.inputs`.
             should_stop: called before each batch; once it returns True nothing more is computed.
 
         Returns:
@@ -268,3 +275,54 @@ def _warnings_within(whole: Item, part: slice) -> tuple[str, ...]:
     warnings = tuple(warning for warning in whole.warnings if warning != SILENCE)
     is_silent = whole.sound is not None and not whole.sound[part].any()
     return (*warnings, SILENCE) if is_silent and not warnings else warnings
+
+
+# -- device ----------------------------------------------------------------------------------------
+
+_KNOWN = ("cpu", "cuda")
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """The device, if it is there. Raises a `UsageError` if not."""
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(f"device {device}: there is no such thing; give cpu or cuda") from error
+    if found.type not in _KNOWN:
+        raise UsageError(f"device {device}: models run on {' and '.join(_KNOWN)} here; give one")
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found.type == "cuda" and (found.index or 0) >= n_gpus:
+        raise UsageError(
+            f"device {device}: torch sees {n_gpus} GPUs here; give cpu, or install a torch with "
+            "CUDA on a machine that has one"
+        )
+    return found
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+def load_predictor(
+    place: str | Path, device: str | torch.device | None = None, data: str | Path | None = None
+) -> EmotionPredictor:
+    """A predictor out of a model folder, or of a checkpoint of fairseq-train.
+
+    Args:
+        place: the folder, or the ``.pt`` file.
+        device: by default the GPU, if there is one.
+        data: of a checkpoint the data dir with the tokenizers, by default the one that it was
+            trained on.
+
+    Raises:
+        UsageError: neither is there, or it does not fit; see :class:`EmotionPredictor`.
+    """
+    place = Path(place)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if place.is_dir():
+        if data is not None:
+            raise UsageError(f"{place}: a model folder has its own tokenizers; leave data out")
+        return EmotionPredictor(read_model_folder(place), device)
+    return EmotionPredictor(
+        read_checkpoint_model(place, None if data is None else Path(data)), device
+    )

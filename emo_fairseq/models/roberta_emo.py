@@ -114,7 +114,7 @@ class RobertaEMOModel(BaseFairseqModel):
         Returns:
             An :class:`emo_fairseq.inference.predictor.EmotionPredictor`.
         """
-        from emo_fairseq.inference.opening import load_predictor  # which needs this model
+        from emo_fairseq.inference.predictor import load_predictor  # which needs this model
 
         return load_predictor(place, device, data)
 

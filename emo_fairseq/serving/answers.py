@@ -16,7 +16,10 @@ from data_prep.messages import sentence
 from emo_fairseq.errors import find_mistake
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop
+from emo_fairseq.inference.predictor import (
+    EmotionPredictor,
+    ShouldStop,
+)
 from emo_fairseq.serving.fields import (
     JSON,
     Reader,

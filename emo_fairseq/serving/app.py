@@ -23,7 +23,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop, StoppedError
+from emo_fairseq.inference.predictor import (
+    EmotionPredictor,
+    ShouldStop,
+    StoppedError,
+)
 from emo_fairseq.serving.about import About, describe
 from emo_fairseq.serving.answers import QUESTIONS, Desk, Fields, Question
 from emo_fairseq.serving.body import body_limit, read_body

@@ -56,7 +56,7 @@ def run(
         raise UsageError(
             f'serve needs {error.name}, which is not installed: pip install -e ".[serve]"'
         ) from error
-    from emo_fairseq.inference.opening import load_predictor
+    from emo_fairseq.inference.predictor import load_predictor
     from emo_fairseq.serving.about import about_model
     from emo_fairseq.serving.app import create_app
 

@@ -22,7 +22,7 @@ from emo_fairseq.cli.predict_tables import (
     table_rows,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.items import ItemReader
+from emo_fairseq.inference.inputs import ItemReader
 
 FIRST = ("r\u00e9al", "the first row")  # which is good
 RECIPE = TableRecipe("cells", columns={"id": "id", "text": "text"})

@@ -16,9 +16,15 @@ from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export import onnx as onnx_export
-from emo_fairseq.export.onnx import OnnxPredictor, export_onnx
-from emo_fairseq.inference.folder_records import seal
-from emo_fairseq.inference.model_folder import WEIGHTS_FILE, read_model_folder
+from emo_fairseq.export.onnx import (
+    OnnxPredictor,
+    export_onnx,
+)
+from emo_fairseq.inference.model_folder import (
+    WEIGHTS_FILE,
+    read_model_folder,
+    seal,
+)
 from emo_fairseq.inference.predictor import EmotionPredictor
 
 LOG_MEL = "--speech-input log_mel"

@@ -41,7 +41,7 @@ from emo_fairseq.evaluation import (
     predictions,
 )
 from emo_fairseq.experiments.label_map import read_label_map
-from emo_fairseq.inference.opening import load_predictor
+from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.report.embeddings import read_embeddings
 from emo_fairseq.vad_to_emotion.forest import Design, fit_forest
 from emo_fairseq.vad_to_emotion.forest_file import read_forest, write_forest

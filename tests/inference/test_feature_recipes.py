@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.features import FeatureFrames
-from emo_fairseq.inference.recipes import FeatureRecipe
+from emo_fairseq.inference.input_processors import FeatureFrames, FeatureRecipe
 
 SETTINGS = {"features": "egemaps", "feature_set": "eGeMAPSv02", "dtype": "float32"}
 CPU = torch.device("cpu")

@@ -10,7 +10,11 @@ import pytest
 
 from data_prep.files import digests, integrity
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.folder_records import seal, verify_folder, verify_graph
+from emo_fairseq.inference.model_folder import (
+    seal,
+    verify_folder,
+    verify_graph,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.occlusion import drop, explain
-from emo_fairseq.inference.opening import load_predictor
+from emo_fairseq.inference.occlusion import (
+    drop,
+    explain,
+    moment_edges,
+    silenced,
+)
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.predictor import StoppedError
-from emo_fairseq.inference.silencing import moment_edges, silenced
+from emo_fairseq.inference.predictor import StoppedError, load_predictor
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 RATE = 16_000

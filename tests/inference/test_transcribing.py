@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.transcribing import faster_whisper
+from emo_fairseq.inference.inputs import faster_whisper
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 
 BOTH = "--modality text+speech --speech-input log_mel"

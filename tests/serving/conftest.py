@@ -15,7 +15,7 @@ import soundfile
 import uvicorn
 from starlette.testclient import TestClient
 
-from emo_fairseq.inference.opening import load_predictor
+from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.about import about_model
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits

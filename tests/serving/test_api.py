@@ -6,7 +6,7 @@ from starlette.testclient import TestClient
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.occlusion import explain
-from emo_fairseq.inference.opening import load_predictor
+from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.server import exposure, run

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from emo_fairseq.inference.opening import load_predictor
+from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.about import About, describe
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.reach import Reach

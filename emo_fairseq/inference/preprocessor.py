@@ -19,8 +19,8 @@ from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.presence import MissingDataset
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.features import FeatureFrames
-from emo_fairseq.inference.items import Item
+from emo_fairseq.inference.input_processors import FeatureFrames
+from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.loading import LoadedModel
 from emo_fairseq.types import (
     FRAMES,

@@ -1,22 +1,71 @@
-"""What somebody asks about: recordings, texts or both, one or many, each with its name."""
+"""Recordings and texts as a user gives them: one or many, files or arrays, read and checked."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from data_prep.audio.frames import FloatArray
+from data_prep.audio.loading import AudioError, FloatArray, load_with_warnings
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.sound import Audio, load_item_audio
 from emo_fairseq.types import (
     SPEECH,
     TEXT,
 )
+
+Audio = str | Path | AudioSegment | np.ndarray | torch.Tensor
+
+
+def load_item_audio(
+    audio: Audio, sample_rate: float | None, name: str
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """Load the audio of an item by the rules of :mod:`data_prep.audio.loading`.
+
+    Args:
+        audio: a file, or a segment of it; or an array or tensor (T,) or (T, channels), floating in
+            [-1, 1], or int16, int32 or uint8.
+        sample_rate: of an array, in Hz; a file states its own.
+        name: of the item, for messages.
+
+    Returns:
+        Mono float32 samples (T,) at 16 kHz, and warnings, such as of digital silence.
+
+    Raises:
+        UsageError: it cannot be used; names the item, the file and the reason.
+    """
+    try:
+        if isinstance(audio, str | Path | AudioSegment):
+            part = as_segment(audio)
+            return load_with_warnings(part.path, start=part.start, end=part.end)
+        return load_with_warnings(_as_array(audio, name), source_rate=sample_rate)
+    except AudioError as error:
+        is_file = isinstance(audio, str | Path | AudioSegment)
+        where = f"{name}: {audio}" if is_file else name
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _as_array(audio: Any, name: str) -> np.ndarray:
+    try:
+        if isinstance(audio, torch.Tensor):
+            audio = audio.detach().cpu()
+            # numpy has not all of torch's floats, such as bfloat16
+            audio = (audio.float() if audio.is_floating_point() else audio).numpy()
+        return np.asarray(audio)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"{name}: audio of {type(audio).__name__} that is no array of numbers ({reason}); give "
+            "a file, or numbers (T,) or (T, channels)"
+        ) from error
+
+
+# -- items: recordings, texts or both --------------------------------------------------------------
 
 Transcribe = Callable[[FloatArray], str]
 _MANY = (list, tuple)
@@ -155,3 +204,44 @@ def _named(name: str, audio: Audio) -> str:
     if isinstance(audio, str | Path | AudioSegment):
         return f"{name} ({as_segment(audio).name})"
     return name
+
+
+# -- transcripts, for models that read both text and speech ----------------------------------------
+# Any function from (T,) mono float32 samples at 16 kHz to text will do::
+#
+#     predictor.predict("call.wav", transcribe=my_predictor_of_speech)
+
+
+def faster_whisper(
+    model: str = "tiny.en", device: str = "cpu", compute_type: str = "int8", **options: Any
+) -> Transcribe:
+    """Whisper as faster-whisper runs it.
+
+    Args:
+        model: a folder with a converted model; or a name, whose files the library fetches from the
+            hub unless they are there already.
+        device: ``cpu`` or ``cuda``.
+        compute_type: the numbers that it computes with.
+        options: of its ``transcribe``, such as ``language="en"``.
+
+    Raises:
+        UsageError: the library is not installed, or cannot read the model.
+    """
+    try:
+        library = importlib.import_module("faster_whisper")
+    except ImportError as error:
+        raise UsageError(
+            'transcribing needs the library faster-whisper: `pip install -e ".[asr]"`'
+        ) from error
+    try:
+        whisper = library.WhisperModel(model, device=device, compute_type=compute_type)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"Whisper {model}: cannot be loaded ({error}); give the folder of a converted model"
+        ) from error
+
+    def transcribe(samples: FloatArray) -> str:
+        segments, _ = whisper.transcribe(samples, **options)
+        return " ".join(segment.text.strip() for segment in segments)
+
+    return transcribe
