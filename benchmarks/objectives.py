@@ -29,7 +29,7 @@ from emo_fairseq.evaluation.bootstrap import (
     percentile_interval,
 )
 from emo_fairseq.evaluation.predictions import PROBABILITY
-from emo_fairseq.experiments.tests_of_difference import holm
+from emo_fairseq.experiments.comparison import holm
 from examples import pipeline
 from examples.pipeline import Paths, Recipe
 

@@ -19,19 +19,22 @@ from pathlib import Path
 from data_prep.commands.number_types import positive_int
 from data_prep.folds.file import folds_path
 from data_prep.schema import write_atomically
+from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import (
     N_RESAMPLES,
     NOT_SEEDS,
     OVER_SPEAKERS,
     OVER_UTTERANCES,
 )
-from emo_fairseq.experiments.comparing import (
+from emo_fairseq.experiments.comparison import (
     BY,
+    is_elsewhere,
+    mean_and_deviation,
     table_rows,
 )
-from emo_fairseq.experiments.matrix import matrices
-from emo_fairseq.experiments.measuring import is_elsewhere
+from emo_fairseq.experiments.options import TEST, choosing_set
 from emo_fairseq.experiments.rendering import (
+    UNKNOWN,
     Grid,
     as_csv,
     as_latex,
@@ -39,22 +42,21 @@ from emo_fairseq.experiments.rendering import (
     csv_rows,
     grid_of,
     print_grid,
+    spread,
 )
-from emo_fairseq.experiments.results import (
+from emo_fairseq.experiments.runs import (
     Result,
+    RunFolder,
     Unfinished,
+    find_runs,
     folds_there,
     read_results,
     speakers,
 )
-from emo_fairseq.experiments.run_folder import (
-    RunFolder,
-    find_runs,
-)
-from emo_fairseq.experiments.selection import choosing_set
 from emo_fairseq.experiments.systems import (
     System,
     Table,
+    by_system,
     make_tables,
 )
 
@@ -201,3 +203,56 @@ def _incomplete(system: System) -> str:
 
 if __name__ == "__main__":
     raise SystemExit(main())
+
+
+# --- Which corpus was trained on, and which was tested on: a matrix of one metric -----------------
+
+Cell = tuple[str, str]  # trained on, tested on
+
+
+def matrices(results: Sequence[Result], metric: str) -> list[Grid]:
+    """A matrix for each system: rows are trained on, columns tested on.
+
+    Cells are means ± standard deviations over runs, their number in brackets.
+
+    Raises:
+        UsageError: a run has no such metric.
+    """
+    return [
+        _matrix(f"{name}, {metric}: rows trained on, columns tested on", members, metric)
+        for name, members in by_system(results).items()
+    ]
+
+
+def _matrix(title: str, results: Sequence[Result], metric: str) -> Grid:
+    figures: dict[Cell, list[float]] = {}
+    notes = {}
+    for result in results:
+        found = result.answers.figures()
+        if metric not in found:
+            raise UsageError(f"--matrix {metric}: choose from {', '.join(found)}")
+        figures.setdefault(_cell(result), []).append(found[metric])
+        for leak in result.leaks:
+            what = f"leak allowed: {result.run.path}: {leak}"
+            notes[what] = what
+        if result.left_out:
+            counted = ", ".join(f"{n} {label}" for label, n in result.left_out.items())
+            what = f"{result.trained_on} on {result.tested_on}: {counted} left out"
+            notes[what] = f"{what}, which the model has no word for"
+    trained, tested = (list(dict.fromkeys(cell[n] for cell in figures)) for n in (0, 1))
+    cells = [
+        [row, *(_text(figures.get((row, column), [])) for column in tested)] for row in trained
+    ]
+    return Grid(title, ["trained on", *tested], cells, list(notes.values()))
+
+
+def _cell(result: Result) -> Cell:
+    protocol = f" ({result.options.protocol})" if result.options.protocol else ""
+    split = "" if result.split == TEST else f" ({result.split})"
+    return f"{result.trained_on}{protocol}", f"{result.tested_on}{split}"
+
+
+def _text(figures: Sequence[float]) -> str:
+    if not figures:
+        return UNKNOWN
+    return f"{spread(*mean_and_deviation(figures))} ({len(figures)})"

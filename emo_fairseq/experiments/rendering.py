@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from emo_fairseq.experiments.measuring import Row
+from emo_fairseq.experiments.comparison import Row
 
 UNKNOWN = "–"
 _SMALLEST = 0.0005  # p-value that three decimals show

@@ -24,12 +24,12 @@ from data_prep.messages import (
 )
 from emo_fairseq.data import legacy
 from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments.choices import (
+from emo_fairseq.experiments.collect import show
+from emo_fairseq.experiments.grid import (
     ALL_OF,
     PlannedRun,
     plan_runs,
 )
-from emo_fairseq.experiments.collect import show
 from emo_fairseq.experiments.jobs import (
     Command,
     Outcome,
@@ -37,25 +37,23 @@ from emo_fairseq.experiments.jobs import (
     failure,
     run_all,
 )
-from emo_fairseq.experiments.locking import sole_use
 from emo_fairseq.experiments.options import (
     FOLD,
+    TEST,
     Options,
+    choosing_set,
     differences,
     read_checkpoint,
 )
-from emo_fairseq.experiments.run_folder import (
+from emo_fairseq.experiments.runs import (
     TRAINED,
     TRAINING,
     RunFolder,
+    sole_use,
 )
-from emo_fairseq.experiments.scoring import (
+from emo_fairseq.experiments.score import (
     ScoringSet,
     score,
-)
-from emo_fairseq.experiments.selection import (
-    TEST,
-    choosing_set,
 )
 
 _SHOWN_CHANGES = 5

@@ -18,17 +18,27 @@ from data_prep.commands.number_types import positive_int
 from data_prep.schema import read_corpus, vad_scale
 from emo_fairseq.data.leak_guard import OPTION as ALLOW_LEAK
 from emo_fairseq.errors import UsageError
-from emo_fairseq.vad_to_emotion import commands, comparing
-from emo_fairseq.vad_to_emotion.forest import CLASS_WEIGHTS, Design
-from emo_fairseq.vad_to_emotion.forest_file import read_forest, write_forest
+from emo_fairseq.vad_to_emotion import (
+    commands,
+)
+from emo_fairseq.vad_to_emotion.forest import (
+    CLASS_WEIGHTS,
+    Design,
+    read_forest,
+    write_forest,
+)
+from emo_fairseq.vad_to_emotion.out_of_fold import TRAIN
 from emo_fairseq.vad_to_emotion.outputs import (
     check_outputs,
     check_predictions,
     of_data,
     with_facts,
 )
-from emo_fairseq.vad_to_emotion.table import SystemTable, print_table, write_table
-from emo_fairseq.vad_to_emotion.unseen import TRAIN
+from emo_fairseq.vad_to_emotion.table import (
+    SystemTable,
+    print_table,
+    write_table,
+)
 
 _UNITS = ("utterance", "speaker")
 _OF_SPLIT = {"default": "test", "help": "of the data dir (default: %(default)s)"}
@@ -160,7 +170,8 @@ def _gold(args: argparse.Namespace) -> None:
 def _zero_shot(args: argparse.Namespace) -> None:
     import torch
 
-    from emo_fairseq.vad_to_emotion.sources import open_entailment, write_zero_shot
+    from emo_fairseq.vad_to_emotion.entailment import open_entailment
+    from emo_fairseq.vad_to_emotion.zero_shot import write_zero_shot
 
     check_predictions(args.output, [*of_data(args.data), Path(args.model.partition(":")[2])])
     labels = [name.strip() for name in args.nli_labels.split(",") if name.strip()]
@@ -170,7 +181,7 @@ def _zero_shot(args: argparse.Namespace) -> None:
     if args.split == TRAIN:
         sys.stdout.write(f"VAD: {args.output}\n")
     else:
-        _show(comparing.vad_table(args.output, args.data, args.units), args.output)
+        _show(commands.vad_table(args.output, args.data, args.units), args.output)
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -180,9 +191,9 @@ def _compare(args: argparse.Namespace) -> None:
     read = [*with_facts(args.regressor, args.zero_shot), args.forest, args.zero_shot_forest]
     check_outputs({f"--{form}": file for form, file in files.items()}, [*read, *of_data(args.data)])
     forest, other = (file and read_forest(file) for file in (args.forest, args.zero_shot_forest))
-    sources = comparing.Sources(args.regressor, args.zero_shot, forest, other)
+    sources = commands.Sources(args.regressor, args.zero_shot, forest, other)
     scale = vad_scale(read_corpus(args.data)) if args.own_scale else (0.0, 1.0)
-    table = comparing.compare(sources, args.data, args.units, scale, args.allow_leak)
+    table = commands.compare(sources, args.data, args.units, scale, args.allow_leak)
     print_table(table)
     write_table(table, files)
 

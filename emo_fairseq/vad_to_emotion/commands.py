@@ -1,8 +1,8 @@
 """What fit, apply and gold do, from files to files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,49 +11,144 @@ from data_prep.manifest.provenance import (
     read_beside,
     write_beside,
 )
-from data_prep.schema import read_corpus
+from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.bootstrap import Speakers
 from emo_fairseq.evaluation.predictions import read_facts
-from emo_fairseq.vad_to_emotion.answers import (
-    EmotionRows,
-    emotions_of,
-    facts_of,
-    read_labels,
-    read_rows,
-    write_emotions,
-)
-from emo_fairseq.vad_to_emotion.figures import Estimate, emotion_estimates, vad_estimates
-from emo_fairseq.vad_to_emotion.forest import Design, Forest, fit_forest
-from emo_fairseq.vad_to_emotion.leaks import (
+from emo_fairseq.vad_to_emotion.forest import (
     RECORD,
+    Design,
+    Forest,
+    fit_forest,
+)
+from emo_fairseq.vad_to_emotion.out_of_fold import (
+    MADE_BY_ZERO_SHOT,
+    TRAIN,
+    changes,
     fitted_on,
     forest_record,
     guard_of,
     leak_notes,
-)
-from emo_fairseq.vad_to_emotion.regressor import changes, system_of
-from emo_fairseq.vad_to_emotion.rows import VadRows
-from emo_fairseq.vad_to_emotion.scored import (
-    Units,
-    missing_rows,
-    other_corpus,
-    read_scored,
-    refuse_train,
-    shared_labels,
-    source_of,
-    title,
-    units_by,
-)
-from emo_fairseq.vad_to_emotion.sources import gold_rows
-from emo_fairseq.vad_to_emotion.table import THEN_FOREST, UPPER_BOUND, SystemRow, SystemTable
-from emo_fairseq.vad_to_emotion.unseen import (
-    MADE_BY_ZERO_SHOT,
-    TRAIN,
     read_unseen,
+    refuse_unknown,
+    system_of,
+)
+from emo_fairseq.vad_to_emotion.rows import (
+    EmotionRows,
+    VadRows,
+    check_truth,
+    emotions_of,
+    facts_of,
+    gold_rows,
+    read_labels,
+    read_rows,
+    read_vad,
+    write_emotions,
+)
+from emo_fairseq.vad_to_emotion.table import (
+    METHODS,
+    PREDICTED,
+    THEN_FOREST,
+    UPPER_BOUND,
+    ZERO_SHOT,
+    Estimate,
+    SystemRow,
+    SystemTable,
+    emotion_estimates,
+    vad_estimates,
 )
 
 Notes = list[str]
+
+
+# --- A split on which systems are scored: its rows, its labels, and what intervals are over -------
+
+Units = Callable[[Sequence[str]], Speakers | None]  # from N ids to their speakers
+
+
+def read_scored(file: Path, data: Path) -> VadRows:
+    """Predictions of a split that no forest is fitted on.
+
+    Raises:
+        UsageError: they are of train or of one of its folds, or of another data dir.
+    """
+    vad = read_vad(file)
+    refuse_train(vad.split, file)
+    if fold := (read_facts(file).get("options") or {}).get("task.fold"):
+        raise UsageError(
+            f"{file}: of fold {fold}, which divides the rows that the forest is fitted on; give "
+            "the predictions of the regressor that was trained on the whole train split"
+        )
+    check_truth(vad, read_rows(data, vad.split), data)
+    return vad
+
+
+def refuse_train(split: str, source: object) -> None:
+    """Raise a `UsageError` for the split that forests are fitted on."""
+    if split == TRAIN:
+        raise UsageError(
+            f"{source}: of the split {TRAIN}, which forests are fitted on; give another"
+        )
+
+
+def missing_rows(vad: VadRows, rows: Mapping[str, Utterance]) -> list[str]:
+    """A note on rows of the split that the file does not have."""
+    there = set(vad.ids)
+    left = [name for name in rows if name not in there]
+    what = f"{vad.file}: {len(left)} of {len(rows)} rows of {vad.split} have no prediction"
+    return [f"{what}, and are not measured: {first_few(left)}"] if left else []
+
+
+def other_corpus(forest: Forest | None, facts: Mapping[str, Any], data: Path) -> list[str]:
+    """Notes if the forest, or the model of VAD, is of another corpus than the one it is given."""
+    name = read_corpus(data).name
+    fitted = {"the forest was fitted": forest.about["corpus"]} if forest else {}
+    trained = {"the model of VAD was trained": facts.get("trained_on") or name}
+    where = {**fitted, **trained}
+    return [f"{what} on {x}, these rows are of {name}" for what, x in where.items() if x != name]
+
+
+def source_of(file: Path) -> str:
+    """Where the VAD of a file is from, as tables say it."""
+    return ZERO_SHOT if MADE_BY_ZERO_SHOT in read_facts(file) else PREDICTED
+
+
+def shared_labels(forest: Forest, data: Path) -> tuple[str, ...]:
+    """The forest's labels. Raises a `UsageError` where the corpus has others: none is guessed."""
+    own = read_labels(data)
+    if set(own) != set(forest.labels):
+        raise UsageError(
+            f"{data}: has the emotions {', '.join(own)}, the forest {', '.join(forest.labels)}; "
+            "fit a forest on this label set"
+        )
+    return forest.labels
+
+
+def units_by(by: str, rows: Mapping[str, Utterance]) -> Units:
+    """What intervals are over: None for utterances, or the speakers of these.
+
+    What is returned raises a `UsageError` where speakers are asked for, and are unknown or too few.
+    """
+
+    def units(ids: Sequence[str]) -> Speakers | None:
+        if by != "speaker":
+            return None
+        speakers = Speakers.named([rows[name].speaker for name in ids])
+        if speakers.refusal:
+            raise UsageError(f"--units speaker: {speakers.refusal}; use --units utterance")
+        return speakers
+
+    return units
+
+
+def title(data: Path, split: str, n: int, by: str) -> str:
+    """The heading of a table."""
+    name = read_corpus(data).name
+    return f"{name}, {split}, {n} rows; in brackets 95 %, {METHODS[by]}"
+
+
+# --- fit, apply and gold --------------------------------------------------------------------------
 
 
 def fit(
@@ -167,3 +262,136 @@ def other_regressor(forest: Forest, facts: Mapping[str, Any]) -> Notes:
         return []
     what = "the forest was fitted on predictions of another regressor, which differs in"
     return [f"{what} {len(changed)} options: {first_few(changed, 3)}"]
+
+
+# --- One table of what was predicted from text or speech, and of the upper bound beside it --------
+
+Scale = tuple[float, float]
+
+
+class Sources(NamedTuple):
+    """What a table is made from.
+
+    Attributes:
+        regressor: predictions file of the trained regressor.
+        zero_shot: predictions file of ``zero-shot``; None without.
+        forest: fitted on the regressor's predictions; None for VAD alone.
+        zero_shot_forest: for the zero-shot row, if it is another one.
+    """
+
+    regressor: Path
+    zero_shot: Path | None = None
+    forest: Forest | None = None
+    zero_shot_forest: Forest | None = None
+
+
+def compare(
+    sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0), allows: bool = False
+) -> SystemTable:
+    """All systems on the rows that all of them have; without a forest VAD alone.
+
+    Args:
+        sources: see there.
+        data: the data dir.
+        by: what intervals are over, ``utterance`` or ``speaker``.
+        scale: on which errors of VAD are told.
+        allows: ``--allow-leak``.
+
+    Raises:
+        UsageError: a model or a forest that has seen rows which are compared; files of different
+            splits, of the wrong place in the table, or without a record of what made them.
+    """
+    given = {PREDICTED: sources.regressor, ZERO_SHOT: sources.zero_shot}
+    files = {name: file for name, file in given.items() if file is not None}
+    facts = {name: read_facts(file) for name, file in files.items()}
+    for name, file in files.items():
+        refuse_unknown(
+            file, facts[name], "score the run by python -m emo_fairseq.experiments.score"
+        )
+        if source_of(file) != name:
+            raise UsageError(f"{file}: is of {source_of(file)}, and stands for {name}")
+    vad = {name: read_scored(file, data) for name, file in files.items()}
+    split = vad[PREDICTED].split
+    if other := next((one for one in vad.values() if one.split != split), None):
+        raise UsageError(f"{other.file}: of {other.split}, but {sources.regressor} of {split}")
+    rows = read_rows(data, split)
+    forests = {PREDICTED: sources.forest, ZERO_SHOT: sources.zero_shot_forest or sources.forest}
+    ids, notes = _shared(list(vad.values()))
+    for name, one in vad.items():
+        notes += [*missing_rows(one, rows), *other_corpus(forests[name], facts[name], data)]
+    notes = list(dict.fromkeys(notes))  # one forest may stand behind both
+    if sources.forest is not None:
+        ids, more = _judged(ids, rows, sources.forest, data, split)
+        notes += [*more, *other_regressor(sources.forest, facts[PREDICTED])]
+    guard = guard_of(split, (rows[name] for name in ids), data, allows)
+    for name, file in files.items():
+        guard.check("--regressor" if name == PREDICTED else "--zero-shot", file, read_beside(file))
+    for forest in dict.fromkeys(filter(None, forests.values())):
+        guard.check("--forest", "", forest_record(forest.about))
+    notes += leak_notes(guard.accepted)
+    place = _Place(data, split, rows, units_by(by, rows), scale)
+    systems = [_system(name, one.of(ids), forests[name], place) for name, one in vad.items()]
+    if sources.forest is not None:
+        row, more = _bound(ids, sources.forest, place)
+        systems.append(row)
+        notes += more
+    notes.append(f"errors of VAD on the scale {scale[0]:g} to {scale[1]:g}")
+    return SystemTable(title(data, split, len(ids), by), systems, notes, by)
+
+
+def vad_table(file: Path, data: Path, by: str) -> SystemTable:
+    """The figures of one predictions file of VAD."""
+    vad = read_scored(file, data)
+    rows = read_rows(data, vad.split)
+    place = _Place(data, vad.split, rows, units_by(by, rows), (0.0, 1.0))
+    row = _system(source_of(file), vad, None, place)
+    return SystemTable(title(data, vad.split, row.n, by), [row], by=by)
+
+
+class _Place(NamedTuple):
+    """Where systems are scored."""
+
+    data: Path
+    split: str
+    rows: Mapping[str, Utterance]
+    units: Units
+    scale: Scale
+
+
+def _shared(parts: Sequence[VadRows]) -> tuple[list[str], Notes]:
+    """The ids that all files have, in the order of the first, and how many others there are."""
+    others = [set(part.ids) for part in parts[1:]]
+    ids = [name for name in parts[0].ids if all(name in there for there in others)]
+    lost = len(set(parts[0].ids).union(*others)) - len(ids)
+    if not ids:
+        raise UsageError(f"{', '.join(str(part.file) for part in parts)}: share no row")
+    return ids, [f"{lost} rows are not in all files, and are left out"] if lost else []
+
+
+def _judged(
+    ids: Sequence[str], rows: Mapping[str, Utterance], forest: Forest, data: Path, split: str
+) -> tuple[list[str], Notes]:
+    """Those with an emotion and gold VAD, which every row of the table needs."""
+    emotions, notes = emotions_of(ids, rows, shared_labels(forest, data), split)
+    vad, lacking = gold_rows({name: rows[name] for name in emotions.ids}, split)
+    return list(vad.ids), [*notes, *lacking]
+
+
+def _system(name: str, vad: VadRows, forest: Forest | None, place: _Place) -> SystemRow:
+    scaled = vad.on_scale(*place.scale)
+    estimates = vad_estimates(scaled.truth, scaled.prediction, place.units(vad.ids))
+    if forest is None:
+        return SystemRow(name, len(vad), estimates)
+    labels = shared_labels(forest, place.data)
+    emotions, _ = emotions_of(vad.ids, place.rows, labels, place.split)
+    estimates += of_emotions(emotions, forest.probabilities(vad.prediction), place.units)
+    return SystemRow(name + THEN_FOREST, len(vad), estimates)
+
+
+def _bound(ids: Sequence[str], forest: Forest, place: _Place) -> tuple[SystemRow, Notes]:
+    """The same design on gold VAD, for the same rows."""
+    fitted, notes = fit_gold(place.data, forest.design)
+    vad, _ = gold_rows({name: place.rows[name] for name in ids}, place.split)
+    emotions, _ = emotions_of(vad.ids, place.rows, fitted.labels, place.split)
+    row, _ = upper_bound(fitted, vad, emotions, place.units)
+    return row, notes

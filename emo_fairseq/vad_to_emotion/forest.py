@@ -1,15 +1,25 @@
 """A random forest from three numbers to K emotions, whose classes keep the corpus's order."""
 
+import importlib
+import logging
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
 
+from data_prep.files.replacing import replacing
 from data_prep.schema import AXES
 from emo_fairseq.errors import UsageError
 
+RECORD = "provenance"  # key in `about` of the rows that a forest was fitted on
 CLASS_WEIGHTS = ("none", "balanced", "balanced_subsample")
 
 
@@ -115,3 +125,147 @@ def fit_forest(
         "rows_by_label": dict(zip(labels, counts, strict=True)),
     }
     return Forest(model, tuple(labels), AXES, facts)
+
+
+# --- Forests on disk, by skops: a file that runs no code when it is read --------------------------
+# The file holds scikit-learn's forest and plain values that describe it. Types that skops does not
+# trust are refused, but for the one of the allow-list, whose content is checked before use.
+
+FORMAT = 1
+# The nodes of a tree. A malicious file could point outside of them: see `_is_sound`.
+ALLOWED = ("sklearn.tree._tree.Tree",)
+_NO_CHILD = -1
+_KEYS = {"format", "model", "labels", "axes", "scale", "sklearn", "about"}
+_ABOUT = {"corpus", "fitted_on", "regressor", "design"}
+# What zip, skops, numpy and scikit-learn raise of damaged files.
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ImportError, RuntimeError),
+    *(MemoryError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError),
+)
+
+logger = logging.getLogger(__name__)
+
+
+def write_forest(forest: Forest, file: Path) -> None:
+    """Write a forest, whole or not at all."""
+    content = {
+        "format": FORMAT,
+        "model": forest.model,
+        "labels": list(forest.labels),
+        "axes": list(forest.axes),
+        "scale": [0.0, 1.0],
+        "sklearn": sklearn.__version__,
+        "about": dict(forest.about),
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as part:
+        _skops().dump(content, part, compression=zipfile.ZIP_DEFLATED)
+
+
+def read_forest(file: Path) -> Forest:
+    """Read what :func:`write_forest` wrote.
+
+    A file of another version of scikit-learn is read, and said to be one.
+
+    Raises:
+        UsageError: no such file, none of ours, a type in it that is not trusted, or trees whose
+            nodes point outside of them.
+    """
+    skops = _skops()
+    if not file.is_file():
+        raise UsageError(
+            f"{file}: there is no such file; fit one: python -m emo_fairseq.vad_to_emotion fit"
+        )
+    content = file.read_bytes()  # once: what is checked is what is loaded
+    try:
+        found = skops.get_untrusted_types(data=content)
+        if strange := sorted(set(found) - set(ALLOWED)):
+            raise UsageError(
+                f"{file}: holds types that no forest of ours has ({', '.join(strange)}); a file "
+                "that may run code on loading is not loaded: fit the forest again"
+            )
+        return _checked(file, skops.loads(content, trusted=list(ALLOWED)))
+    except UsageError:
+        raise
+    except _UNREADABLE as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(f"{file}: cannot be read as a forest ({what}); fit it again") from error
+
+
+def _checked(file: Path, held: Any) -> Forest:
+    known = isinstance(held, dict) and held.keys() >= _KEYS
+    if not known or held["format"] != FORMAT:
+        raise UsageError(f"{file}: not a forest of this project, format {FORMAT}; fit it again")
+    model, labels, axes = held["model"], tuple(held["labels"]), tuple(held["axes"])
+    problem = _problem(model, labels, axes) or _trees_problem(model, held["about"])
+    if problem := problem or ("scale" if held["scale"] != [0.0, 1.0] else ""):
+        raise UsageError(f"{file}: its {problem} is not what `fit` writes; fit the forest again")
+    if held["sklearn"] != sklearn.__version__:
+        logger.warning(
+            "%s: fitted with scikit-learn %s, read with %s: check its figures, or fit it again",
+            *(file, held["sklearn"], sklearn.__version__),
+        )
+    return Forest(model, labels, axes, held["about"])
+
+
+def _problem(model: Any, labels: tuple[str, ...], axes: tuple[str, ...]) -> str:
+    """What is wrong with it, if anything."""
+    if type(model) is not RandomForestClassifier or model.n_features_in_ != len(AXES):
+        return "model"
+    if sorted(axes) != sorted(AXES):
+        return "list of axes"
+    if len(set(labels)) != len(labels) or not all(isinstance(name, str) for name in labels):
+        return "list of labels"
+    classes = np.asarray(model.classes_)
+    if classes.dtype.kind != "i" or not ((classes >= 0) & (classes < len(labels))).all():
+        return "list of labels"
+    if classes.ndim != 1 or len(np.unique(classes)) != len(classes) or not _is_of(model, classes):
+        return "list of labels"
+    return ""
+
+
+def _trees_problem(model: Any, about: Any) -> str:
+    """The same of its trees and their design; a `UsageError` for an impossible one."""
+    if not (isinstance(about, dict) and about.keys() >= _ABOUT):
+        return "record of where it is from"
+    if not isinstance(about["regressor"], Mapping):
+        return "record of where it is from"
+    design = Design(**about["design"])
+    design.check()
+    if not len(model.estimators_) == model.n_estimators == design.trees:
+        return "number of trees"
+    for tree in model.estimators_:
+        if type(tree) is not DecisionTreeClassifier or tree.n_features_in_ != len(AXES):
+            return "tree"
+        if not (_is_of(tree, model.classes_) and _is_sound(tree.tree_, len(model.classes_))):
+            return "tree"
+    return ""
+
+
+def _is_of(model: Any, classes: np.ndarray) -> bool:
+    """Whether a forest or a tree tells these classes apart, and nothing else."""
+    return bool(model.n_outputs_ == 1 and model.n_classes_ == len(classes))
+
+
+def _is_sound(tree: Any, n_classes: int) -> bool:
+    """Whether every node leads to a later one or is a leaf, and asks for an axis that there is."""
+    n, node = tree.node_count, np.arange(tree.node_count)
+    left, right, axis = tree.children_left, tree.children_right, tree.feature
+    is_leaf = left == _NO_CHILD
+    inner = ~is_leaf
+    leads_on = all(((child > node) & (child < n))[inner].all() for child in (left, right))
+    asks = ((axis >= 0) & (axis < len(AXES)))[inner].all()
+    ends = (right == _NO_CHILD)[is_leaf].all()
+    if tree.value.shape != (n, 1, n_classes) or not np.isfinite(tree.threshold).all():
+        return False
+    counts = (np.isfinite(tree.value) & (tree.value >= 0)).all()
+    return bool(n and leads_on and asks and ends and counts)
+
+
+def _skops() -> Any:
+    try:
+        return importlib.import_module("skops.io")
+    except ImportError as error:
+        raise UsageError(
+            'forests are kept by the library skops: `pip install -e ".[forest]"`'
+        ) from error

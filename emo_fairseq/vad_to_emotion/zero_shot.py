@@ -8,20 +8,37 @@ three, weigh the values 0, 1/2 and 1. Nothing is trained on the corpus, and noth
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from data_prep.schema import AXES
+from data_prep.manifest.provenance import (
+    Provenance,
+    write_beside,
+)
+from data_prep.schema import AXES, read_corpus
+from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
-from emo_fairseq.vad_to_emotion.rows import refuse_constant
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    TRUTH_OF,
+)
+from emo_fairseq.vad_to_emotion.entailment import EntailmentModel, Pair
+from emo_fairseq.vad_to_emotion.out_of_fold import MADE_BY_ZERO_SHOT
+from emo_fairseq.vad_to_emotion.rows import (
+    gold_vad,
+    read_rows,
+    refuse_constant,
+    write_facts,
+)
 
 logger = logging.getLogger(__name__)
 
-ENTAILMENT = "entailment"
 # axis: low, middle, high
 HYPOTHESES: dict[str, tuple[str, str, str]] = {
     "valence": (
@@ -41,24 +58,6 @@ HYPOTHESES: dict[str, tuple[str, str, str]] = {
     ),
 }
 VALUES = (0.0, 0.5, 1.0)
-
-
-class Pair(NamedTuple):
-    """A premise and a hypothesis as one sequence: T ids, and of which of the two each is."""
-
-    ids: list[int]
-    types: list[int]
-    is_cut: bool
-
-
-class EntailmentModel(Protocol):
-    """A model of NLI with its tokenizer."""
-
-    def encode(self, premise: str, hypothesis: str) -> Pair:
-        """Both as one sequence; the premise is cut where they are too long for the model."""
-
-    def log_entailment(self, pairs: Sequence[Pair]) -> Tensor:
-        """(B,) float64: the logarithm of each pair's probability of entailment."""
 
 
 def predict_vad(model: EntailmentModel, texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
@@ -100,22 +99,57 @@ def _scores(model: EntailmentModel, pairs: Sequence[Pair], batch_size: int) -> T
     return scores
 
 
-def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> Tensor:
-    """Sequences of ids as (B, T) int64, padded on the right."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)
+# --- VAD of a split by its source: the corpus itself, or zero-shot entailment ---------------------
 
 
-def entailment_place(names: Sequence[str], source: str) -> int:
-    """Which of a model's labels is entailment, by its name.
+def write_zero_shot(
+    model: EntailmentModel, spec: str, data: Path, split: str, file: Path, batch_size: int
+) -> list[str]:
+    """Predict the VAD of a split's texts, write it as a predictions file; notes on rows left out.
 
     Raises:
-        UsageError: none is called so.
+        UsageError: no row has a text, or the model tells nothing apart.
     """
-    places = [n for n, name in enumerate(names) if name.strip().lower() == ENTAILMENT]
-    if len(places) != 1:
-        raise UsageError(
-            f"{source}: its labels are {', '.join(names)}, and not one of them is {ENTAILMENT}: "
-            "which one is meant is not guessed; take a model of NLI that names its labels"
-        )
-    return places[0]
+    rows = read_rows(data, split)
+    ids = [name for name, row in rows.items() if row.text]
+    if not ids:
+        raise UsageError(f"{data / split}.tsv: no row has a text, which zero-shot VAD is made from")
+    found = predict_vad(model, [rows[name].text or "" for name in ids], batch_size)
+    predictions.write(
+        file,
+        [
+            {
+                "id": name,
+                "split": split,
+                **dict(zip((TRUTH_OF + a for a in AXES), gold_vad(rows[name]), strict=True)),
+                **dict(zip((PREDICTION_OF + a for a in AXES), map(float, vad), strict=True)),
+            }
+            for name, vad in zip(ids, found, strict=True)
+        ],
+    )
+    write_beside(file, Provenance())  # the model is as it came
+    write_facts(file, _facts(spec, data, split))
+    left = [name for name in rows if name not in set(ids)]
+    notes = [f"{len(left)} rows of {split} have no text, and are left out: {first_few(left)}"]
+    return notes if left else []
+
+
+def _facts(spec: str, data: Path, split: str) -> dict[str, Any]:
+    name = read_corpus(data).name
+    options = {
+        "task.data": str(data),
+        "task.target": "vad",
+        "model._name": "zero_shot_nli",
+        "model.entailment": spec,
+        "dataset.disable_validation": True,  # no set has chosen anything
+    }
+    return {
+        "set": {"split": split, "data": None, "labels": None},
+        "corpus": name,
+        "trained_on": name,
+        MADE_BY_ZERO_SHOT: {
+            "model": spec,
+            "hypotheses": {axis: list(x) for axis, x in HYPOTHESES.items()},
+        },
+        "options": options,
+    }

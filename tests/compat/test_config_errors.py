@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigKeyError
 
 from data_prep.files.documents import yaml_sentence
 from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments.choices import plan_runs
+from emo_fairseq.experiments.grid import plan_runs
 
 CONFIG = {
     "task": {"_name": "emotion_prediction", "data": "data"},

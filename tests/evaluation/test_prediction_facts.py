@@ -11,7 +11,7 @@ from document_mutations import mutations
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import attention
 from emo_fairseq.evaluation.predictions import read_facts
-from emo_fairseq.experiments.run_folder import (
+from emo_fairseq.experiments.runs import (
     TRAINED,
     RunFolder,
 )

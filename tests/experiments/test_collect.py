@@ -16,12 +16,12 @@ from data_prep.manifest.provenance import (
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.experiments import collect
-from emo_fairseq.experiments.comparing import table_rows
+from emo_fairseq.experiments.comparison import table_rows
 from emo_fairseq.experiments.options import Options
-from emo_fairseq.experiments.results import read_results
-from emo_fairseq.experiments.run_folder import (
+from emo_fairseq.experiments.runs import (
     RunFolder,
     find_runs,
+    read_results,
 )
 from emo_fairseq.experiments.systems import make_tables
 

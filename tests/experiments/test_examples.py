@@ -1,4 +1,4 @@
-"""The README of examples/protocols, and the label maps there."""
+"""The README of examples/experiments, and the label maps there."""
 
 import shlex
 from pathlib import Path
@@ -14,11 +14,11 @@ from emo_fairseq.experiments import (
     score,
     sweep,
 )
-from emo_fairseq.experiments.choices import combinations
-from emo_fairseq.experiments.label_map import read_label_map
+from emo_fairseq.experiments.grid import combinations
+from emo_fairseq.experiments.score import read_label_map
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-README = (EXAMPLES / "protocols" / "README.md").read_text().replace("\\\n", " ")
+README = (EXAMPLES / "experiments" / "README.md").read_text().replace("\\\n", " ")
 MODULE = "python -m emo_fairseq.experiments."
 
 
@@ -47,8 +47,8 @@ def test_the_number_of_trainings():
 def test_the_maps_are_between_labels_that_there_are():
     of_meld = set(meld.EMOTIONS)
     of_iemocap = set(iemocap.CLASSES["4"].values())
-    to_iemocap = read_label_map(EXAMPLES / "protocols" / "meld_to_iemocap.yaml")
-    to_meld = read_label_map(EXAMPLES / "protocols" / "iemocap_to_meld.yaml")
+    to_iemocap = read_label_map(EXAMPLES / "experiments" / "meld_to_iemocap.yaml")
+    to_meld = read_label_map(EXAMPLES / "experiments" / "iemocap_to_meld.yaml")
     assert set(to_iemocap) == of_meld
     assert set(to_iemocap.values()) - {None} == of_iemocap
     assert set(to_meld) == of_iemocap

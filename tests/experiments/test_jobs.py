@@ -8,7 +8,7 @@ import pytest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments import (
     jobs,
-    locking,
+    runs,
 )
 from emo_fairseq.experiments.jobs import (
     Command,
@@ -17,7 +17,7 @@ from emo_fairseq.experiments.jobs import (
     failure,
     run_all,
 )
-from emo_fairseq.experiments.locking import sole_use
+from emo_fairseq.experiments.runs import sole_use
 
 MEET = """
 import pathlib, sys, time
@@ -122,7 +122,7 @@ def test_an_interruption_stops_the_processes(tmp_path):
 
 
 def test_a_training_that_outlives_its_sweep_keeps_its_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(locking, "_PATIENCE", 0.2)
+    monkeypatch.setattr(runs, "_PATIENCE", 0.2)
     with sole_use(tmp_path / "run") as held:
         process = jobs.start(python("import time; time.sleep(600)", tmp_path / "log", held), {})
     with (

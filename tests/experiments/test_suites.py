@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from data_prep.commands.fit_prototypes import main as fit_prototypes
 from emo_fairseq.experiments import sweep
-from emo_fairseq.experiments.choices import plan_runs
+from emo_fairseq.experiments.grid import plan_runs
 
 SUITES = Path(__file__).parents[2] / "examples" / "suites"
 NAMES = sorted(file.stem for file in SUITES.glob("suite/*.yaml"))
@@ -108,7 +108,7 @@ def test_a_suite_is_all_of_its_runs(data):
 
 def test_a_dry_run_of_the_readmes_sweep(capsys, monkeypatch):
     monkeypatch.chdir(SUITES.parents[1])
-    (line,) = re.findall(r"^python -m emo_fairseq\.protocols\.sweep (.*)$", README, re.MULTILINE)
+    (line,) = re.findall(r"^python -m emo_fairseq\.experiments\.sweep (.*)$", README, re.MULTILINE)
     words = [*shlex.split(line), "--dry-run", "common.seed=1,2", "model.fusion=gated,lmf"]
     assert sweep.main(words) == 0
     commands = [shlex.split(said) for said in capsys.readouterr().out.splitlines()]

@@ -31,7 +31,7 @@ from emo_fairseq.experiments import (
     sweep,
 )
 from emo_fairseq.experiments.options import read_checkpoint
-from emo_fairseq.experiments.run_folder import RunFolder
+from emo_fairseq.experiments.runs import RunFolder
 
 PROTOCOL = "k_fold"
 N_UPDATES = 3

@@ -79,7 +79,7 @@ def test_from_folds_to_the_table(data, tmp_path, capsys):
 
 
 def scored_on_train(test):
-    """What `protocols.score --split train` leaves, with the rows of a fold in the file."""
+    """What `experiments.score --split train` leaves, with the rows of a fold in the file."""
     file = test.with_name("predictions.train.tsv")
     fold = next(test.parents[2].glob("folds/*/predictions.tsv"))
     predictions.write(file, [{**row, "split": "train"} for row in predictions.read(fold)])

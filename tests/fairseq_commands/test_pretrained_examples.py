@@ -12,7 +12,7 @@ from data_prep.commands import extract_features
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_manifest
 from emo_fairseq.experiments import sweep
-from emo_fairseq.experiments.choices import combinations
+from emo_fairseq.experiments.grid import combinations
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "pretrained"
 README = (EXAMPLE / "README.md").read_text().replace("\\\n", " ")

@@ -40,11 +40,15 @@ from emo_fairseq.evaluation import (
     embeddings,
     predictions,
 )
-from emo_fairseq.experiments.label_map import read_label_map
+from emo_fairseq.experiments.score import read_label_map
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.report.embeddings import read_embeddings
-from emo_fairseq.vad_to_emotion.forest import Design, fit_forest
-from emo_fairseq.vad_to_emotion.forest_file import read_forest, write_forest
+from emo_fairseq.vad_to_emotion.forest import (
+    Design,
+    fit_forest,
+    read_forest,
+    write_forest,
+)
 from fuzz.harness import Family
 
 ROWS = [

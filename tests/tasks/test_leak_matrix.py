@@ -31,9 +31,11 @@ from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.as_checkpoint import write_checkpoint
 from emo_fairseq.inference.model_folder import write_model_folder
 from emo_fairseq.tasks.surroundings import Surroundings
-from emo_fairseq.vad_to_emotion.commands import apply, fit_gold
-from emo_fairseq.vad_to_emotion.forest import Design
-from emo_fairseq.vad_to_emotion.leaks import RECORD
+from emo_fairseq.vad_to_emotion.commands import (
+    apply,
+    fit_gold,
+)
+from emo_fairseq.vad_to_emotion.forest import RECORD, Design
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "data_integrity.md"
 FOLD = "k_fold/1"

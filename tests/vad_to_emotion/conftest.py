@@ -76,7 +76,7 @@ def write_vad(
 
 
 def facts_of_fold(fold: str | None, **options: Any) -> dict[str, Any]:
-    """As `emo_fairseq.experiments.scoring` writes them."""
+    """As `emo_fairseq.experiments.score` writes them."""
     named = {"common.seed": 1, "task.modality": "text", "task.target": "vad", **options}
     return {
         "set": {"split": "test", "data": None, "labels": None},

@@ -35,9 +35,12 @@ from emo_fairseq.evaluation.bootstrap import Speakers, intervals
 from emo_fairseq.experiments import collect
 from emo_fairseq.report import __main__ as report
 from emo_fairseq.vad_to_emotion.__main__ import main
-from emo_fairseq.vad_to_emotion.figures import vad_estimates
-from emo_fairseq.vad_to_emotion.forest_file import read_forest, write_forest
+from emo_fairseq.vad_to_emotion.forest import (
+    read_forest,
+    write_forest,
+)
 from emo_fairseq.vad_to_emotion.rows import read_vad
+from emo_fairseq.vad_to_emotion.table import vad_estimates
 
 BOUND = "upper bound (gold VAD) → forest"
 PREDICTED = "VAD predicted by the trained regressor → forest"

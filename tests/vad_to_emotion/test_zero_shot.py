@@ -16,8 +16,11 @@ from data_prep.schema import AXES, read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.vad_to_emotion.__main__ import main
-from emo_fairseq.vad_to_emotion.sources import open_entailment
-from emo_fairseq.vad_to_emotion.zero_shot import HYPOTHESES, predict_vad
+from emo_fairseq.vad_to_emotion.entailment import open_entailment
+from emo_fairseq.vad_to_emotion.zero_shot import (
+    HYPOTHESES,
+    predict_vad,
+)
 
 CPU = torch.device("cpu")
 TEXTS = ["so what", "I am so happy for you", "no", "leave me alone you two and do not come back"]

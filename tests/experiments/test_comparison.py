@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from emo_fairseq.experiments.tests_of_difference import (
+from emo_fairseq.experiments.comparison import (
     holm,
     mcnemar,
     wilcoxon,

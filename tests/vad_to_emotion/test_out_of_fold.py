@@ -14,7 +14,7 @@ from data_prep.manifest.provenance import (
 )
 from data_prep.schema import read_manifest
 from emo_fairseq.errors import UsageError
-from emo_fairseq.vad_to_emotion.unseen import read_unseen
+from emo_fairseq.vad_to_emotion.out_of_fold import read_unseen
 
 
 def test_folds_of_train_test_each_row_once_and_no_other(place):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments.choices import (
+from emo_fairseq.experiments.grid import (
     combinations,
     plan_runs,
     run_name,

@@ -7,7 +7,7 @@ beside it and the file of folds.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,24 +21,26 @@ from data_prep.commands.folds import (
 from data_prep.manifest.provenance import (
     Provenance,
     read_beside,
+    seen_rows,
 )
 from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
+from emo_fairseq.data.leak_guard import HeldOut, LeakGuard
 from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
+from emo_fairseq.options.run_files import names_file_of_run
 from emo_fairseq.types import (
     SPEECH,
     TEXT,
     parse_modalities,
 )
-from emo_fairseq.vad_to_emotion.leaks import guard_of
-from emo_fairseq.vad_to_emotion.regressor import (
-    changes,
-    refuse_other_runs,
-    refuse_unknown,
-    system_of,
+from emo_fairseq.vad_to_emotion.forest import RECORD
+from emo_fairseq.vad_to_emotion.rows import (
+    VadRows,
+    check_truth,
+    gold_vad,
+    read_vad,
 )
-from emo_fairseq.vad_to_emotion.rows import VadRows, check_truth, gold_vad, read_vad
 
 TRAIN = "train"
 MADE_BY_ZERO_SHOT = "zero_shot"  # key of what stands beside predictions by untrained models
@@ -68,8 +70,8 @@ def read_unseen(files: Sequence[Path], data: Path, allows: bool = False) -> Unse
     """Out-of-fold (or zero-shot) predictions of the train split, each row once.
 
     Args:
-        files: of the folds, as ``protocols.sweep`` or ``protocols.score`` left them, each with its
-            JSON; or one of ``zero-shot --split train``.
+        files: of the folds, as ``experiments.sweep`` or ``experiments.score`` wrote them, each with
+            its JSON; or one of ``zero-shot --split train``.
         data: the data dir.
         allows: ``--allow-leak``: rows that a model has seen are warned of, not refused.
 
@@ -210,4 +212,89 @@ def _absent(rows: Mapping[str, Utterance], there: set[str], facts: Mapping[str, 
         f"{len(names)} train rows have {reason}, and are left out: {first_few(names)}"
         for reason, names in reasons.items()
         if names
+    ]
+
+
+# --- Whether a forest, or the model behind a predictions file, has seen the rows it is used on ----
+
+
+def guard_of(name: str, rows: Iterable[Utterance], data: Path, allows: bool) -> LeakGuard:
+    """Compares records with rows of a data dir.
+
+    Args:
+        name: of the rows; where it begins with ``test``, they may have selected nothing either.
+        rows: that must not have been seen.
+        data: the data dir.
+        allows: ``--allow-leak``.
+    """
+    return LeakGuard(lambda: HeldOut({name: list(rows)}, read_corpus(data).name, None), allows)
+
+
+def fitted_on(rows: Iterable[Utterance], data: Path, split: str) -> Provenance:
+    """The record of the rows that a forest is fitted on."""
+    return seen_rows(rows, read_corpus(data).name, split)
+
+
+def forest_record(about: Mapping[str, Any], file: str | Path = "the forest") -> Provenance | None:
+    """What a forest was fitted on; None of one that does not record it.
+
+    Raises:
+        data_prep.errors.ManifestError: the record cannot be read.
+    """
+    return Provenance.from_state(about[RECORD], file) if RECORD in about else None
+
+
+def leak_notes(record: Provenance) -> list[str]:
+    """Return the notes below a table that was made with allowed leaks."""
+    return [f"leak allowed: {leak}" for leak in record.allowed]
+
+
+# --- What a model of VAD was trained with, by what stands beside its predictions file -------------
+
+_SECTIONS = ("task.", "model.", "criterion.", "optimizer.", "optimization.", "lr_scheduler.")
+_OF_ONE_FOLD = ("task.fold", "task.data", "task.data_raw", "task.cache_dir")
+# Values of options that take another training's file, which name none.
+_OF_NO_RUN = ("", "checkpoint_last.pt", "published")
+
+
+def refuse_unknown(file: Path, facts: Mapping[str, Any], remedy: str) -> None:
+    """Raise a `UsageError` if nothing stands beside a predictions file."""
+    if not facts:
+        raise UsageError(f"{file}: nothing beside it says which rows trained its model; {remedy}")
+
+
+def refuse_other_runs(file: Path, facts: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` if a model began from, or was taught by, what another training left.
+
+    That one may have seen the rows that the model's own fold keeps from it.
+    """
+    options = facts.get("options") or {}
+    found = [
+        f"{name}={value}"
+        for name, value in sorted(options.items())
+        if isinstance(value, str) and value not in _OF_NO_RUN and names_file_of_run(name)
+    ]
+    if found:
+        raise UsageError(
+            f"{file}: its model learned from another training ({first_few(found)}), and nothing "
+            "says that this one had not seen the rows; train the folds without it"
+        )
+
+
+def system_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a model was trained with, but those in which folds differ."""
+    options = dict(facts.get("options") or {})
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in _OF_ONE_FOLD and (name == "common.seed" or name.startswith(_SECTIONS))
+    }
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How two systems differ, in words."""
+    return [
+        f"{name} {before.get(name)} -> {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
     ]

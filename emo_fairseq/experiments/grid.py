@@ -35,8 +35,8 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.options import (
     FOLD,
     Options,
+    refuse_test_selection,
 )
-from emo_fairseq.experiments.selection import refuse_test_selection
 
 ALL_OF = "all-of:"
 _OURS = ("checkpoint.save_dir", "hydra.run.dir", "hydra.job.chdir")

@@ -10,18 +10,16 @@ from data_prep.schema import read_corpus, read_manifest
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments import score
 from emo_fairseq.experiments.jobs import run_all
-from emo_fairseq.experiments.label_map import (
-    MappedFolders,
-    read_label_map,
-)
 from emo_fairseq.experiments.options import read_checkpoint
-from emo_fairseq.experiments.results import read_results
-from emo_fairseq.experiments.run_folder import (
+from emo_fairseq.experiments.runs import (
     RunFolder,
     find_runs,
+    read_results,
 )
-from emo_fairseq.experiments.scoring import (
+from emo_fairseq.experiments.score import (
+    MappedFolders,
     ScoringSet,
+    read_label_map,
     score_steps,
 )
 
