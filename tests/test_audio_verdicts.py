@@ -27,7 +27,7 @@ from data_prep.schema import (
     Utterance,
     write_corpus,
 )
-from data_prep.tables.recipe import TableRecipe
+from data_prep.tables.rows import TableRecipe
 from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import ItemReader

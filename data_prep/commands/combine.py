@@ -1,4 +1,4 @@
-r"""Several data dirs as one, to train on more than one corpus, or on one and test on another.
+"""Several data dirs as one, to train on more than one corpus, or on one and test on another.
 
     python -m data_prep.combine OUT_DIR DATA_DIR DATA_DIR... [--map CORPUS:FROM=TO ...]
 
@@ -17,34 +17,17 @@ combined: make them from the result.
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_prep.commands.combine_labels import (
-    LabelMaps,
-    check_maps,
-    join_labels,
-    twin_notes,
-)
-from data_prep.commands.combine_options import (
-    combine_parser,
-    folders_of,
-    maps_of,
-    splits_of,
-)
-from data_prep.commands.combine_sources import (
-    Source,
-    read_sources,
-    way_to,
-)
-from data_prep.commands.command_line import run
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-)
+from data_prep.commands.command_line import make_parser, run
+from data_prep.errors import Fault, ManifestError
+from data_prep.prototypes.records import canonical_label
 from data_prep.schema import (
     CORPUS_FILE,
     LABEL_COLUMNS,
@@ -53,6 +36,7 @@ from data_prep.schema import (
     DroppedRow,
     Utterance,
     read_corpus,
+    read_manifest,
     write_corpus,
 )
 
@@ -204,3 +188,244 @@ def _combine(options: argparse.Namespace) -> None:
     print(f"  python -m data_prep.tokenize_text {options.out_dir}")
     if corpus.splits.get("train", {}).get("with_vad"):
         print(f"  python -m data_prep.fit_prototypes {options.out_dir}")
+
+
+# -- The data dirs that `combine` joins: read, and held to what can be joined ----------------------
+
+_NOT_IN_NAMES = re.compile(r"[/:=]")  # they part a name from what follows it, in ids and options
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data dir: its folder, where its audio paths start, its card and its rows by split."""
+
+    folder: Path
+    raw: Path
+    corpus: Corpus
+    splits: Mapping[str, Sequence[Utterance]]
+
+    @property
+    def name(self) -> str:
+        return self.corpus.name
+
+
+def read_sources(
+    data_dirs: Sequence[str | Path],
+    splits: Mapping[str, Sequence[str]] | None = None,
+    data_raw: Mapping[str, Path] | None = None,
+) -> list[Source]:
+    """Read the data dirs, with those of `splits` (corpus -> names, "" for the others) they have.
+
+    Raises:
+        ManifestError: no data dir; or a corpus that cannot be joined with the others: without a
+            name of its own, of another sample rate, combined already, or with audio that is not
+            where its paths lead to.
+        ValueError: `splits` or `data_raw` of a corpus, or a split, that is not there.
+    """
+    splits, data_raw = splits or {}, data_raw or {}
+    folders: dict[str, Path] = {}
+    corpora: dict[str, Corpus] = {}
+    for data_dir in map(Path, data_dirs):
+        corpus = read_corpus(data_dir)
+        _check_card(data_dir, corpus, folders, corpora)
+        folders[corpus.name], corpora[corpus.name] = data_dir, corpus
+    _check_asked(corpora, splits, data_raw)
+    sources = []
+    for name, corpus in corpora.items():
+        wanted = splits.get(name, splits.get("", tuple(corpus.splits)))
+        rows = {s: read_manifest(folders[name] / f"{s}.tsv") for s in corpus.splits if s in wanted}
+        sources.append(Source(folders[name], data_raw.get(name, folders[name]), corpus, rows))
+        _check_rows(sources[-1])
+    return sources
+
+
+def way_to(folder: Path, out_dir: Path) -> str:
+    """`folder` as seen from `out_dir`; both by their true places: ".." does not undo a link."""
+    return Path(os.path.relpath(folder.resolve(), out_dir.resolve())).as_posix()
+
+
+def _check_asked(
+    corpora: Mapping[str, Corpus],
+    splits: Mapping[str, Sequence[str]],
+    data_raw: Mapping[str, Path],
+) -> None:
+    for option, names in {"--splits": splits, "--data-raw": data_raw}.items():
+        if unknown := [name for name in names if name and name not in corpora]:
+            known = ", ".join(corpora)
+            raise ValueError(f"{option} {unknown[0]}: no such corpus; there are {known}")
+    for name, asked in splits.items():
+        of = [corpora[name]] if name else list(corpora.values())
+        there = list(dict.fromkeys(split for corpus in of for split in corpus.splits))
+        if absent := [split for split in asked if split not in there]:
+            whose = name or "the data dirs"
+            raise ValueError(f"--splits {','.join(absent)}: {whose} have {', '.join(there)}")
+
+
+def _check_card(
+    data_dir: Path, corpus: Corpus, folders: Mapping[str, Path], others: Mapping[str, Corpus]
+) -> None:
+    """Raise ManifestError where the corpus cannot be told from `others`, or counts otherwise."""
+    file = str(data_dir / CORPUS_FILE)
+    if _NOT_IN_NAMES.search(corpus.name):
+        what = f"the corpus is named {corpus.name!r}"
+        raise ManifestError(Fault(file, None, what, "take / : = out of its name"))
+    if corpus.name in folders:
+        what = f"the corpus is named {corpus.name} like that of {folders[corpus.name]}"
+        remedy = "name each data dir once, and each corpus differently"
+        raise ManifestError(Fault(file, None, what, remedy))
+    for other in others.values():
+        if corpus.sample_rate != other.sample_rate:
+            what = (
+                f"n_samples counts at {corpus.sample_rate} Hz, "
+                f"in {other.name} at {other.sample_rate}"
+            )
+            raise ManifestError(Fault(file, None, what, "prepare both at one sample rate"))
+
+
+def _check_rows(source: Source) -> None:
+    for split, rows in source.splits.items():
+        for number, row in enumerate(rows, start=2):
+            for what, remedy in _row_faults(source, row):
+                file = str(source.folder / f"{split}.tsv")
+                raise ManifestError(Fault(file, number, what, remedy))
+
+
+def _row_faults(source: Source, row: Utterance) -> Iterator[tuple[str, str]]:
+    if row.corpus is not None:
+        remedy = "combine the data dirs that this one was made of, all at once"
+        yield f"the row names a corpus already, {row.corpus}", remedy
+    if row.audio is not None and Path(row.audio).is_absolute():
+        yield f"audio {row.audio} is an absolute path", "write it relative to --data-raw"
+    elif row.audio is not None and not (source.raw / row.audio).is_file():
+        remedy = f"say where its paths start: --data-raw {source.name}=FOLDER"
+        yield f"audio {row.audio} is not in {source.raw}", remedy
+
+
+# -- Label maps of `combine`: which label of which corpus becomes which, or drops its row ----------
+
+LabelMaps = Mapping[str, Mapping[str, Mapping[str, str]]]  # column -> corpus -> label -> label
+OPTIONS = {"emotion": "--map", "sentiment": "--sentiment-map"}  # column -> what fills its maps
+
+
+def parse_maps(option: str, texts: Iterable[str]) -> dict[str, dict[str, str]]:
+    """["meld:joy=happy", "meld:fear="] -> {"meld": {"joy": "happy", "fear": ""}}."""
+    maps: dict[str, dict[str, str]] = {}
+    for text in texts:
+        left, equals, new = text.partition("=")
+        corpus, colon, old = left.partition(":")
+        if not (corpus and colon and old and equals) or old in maps.get(corpus, {}):
+            raise ValueError(
+                f"{option} {text}: write CORPUS:FROM=TO, or CORPUS:FROM= to drop its rows, and "
+                "each label once"
+            )
+        maps.setdefault(corpus, {})[old] = new
+    return maps
+
+
+def check_maps(maps: LabelMaps, labels: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Raise ValueError where a map names a corpus or label that there is not.
+
+    Args:
+        maps: column -> corpus -> label -> label.
+        labels: corpus -> column -> its labels.
+    """
+    for column, by_corpus in maps.items():
+        option = OPTIONS[column]
+        for corpus, changes in by_corpus.items():
+            if corpus not in labels:
+                raise ValueError(f"{option} {corpus}: no such corpus; there are {_list(labels)}")
+            known = labels[corpus].get(column, ())
+            if unknown := [old for old in changes if old not in known]:
+                raise ValueError(
+                    f"{option} {corpus}:{unknown[0]}=: {corpus} has no such {column}; "
+                    f"it has {_list(known) or 'none'}"
+                )
+
+
+def join_labels(
+    maps: LabelMaps, labels: Mapping[str, Mapping[str, Sequence[str]]]
+) -> dict[str, tuple[str, ...]]:
+    """The label sets of all corpora after the maps: column -> labels in order of appearance."""
+    joined = {}
+    for column in LABEL_COLUMNS:
+        changes = maps.get(column, {})
+        names = [
+            changes.get(corpus, {}).get(name, name)
+            for corpus, sets in labels.items()
+            for name in sets.get(column, ())
+        ]
+        if found := tuple(dict.fromkeys(name for name in names if name)):
+            joined[column] = found
+    return joined
+
+
+def twin_notes(labels: Mapping[str, Sequence[str]]) -> list[str]:
+    """A note for labels that are, by their names, one class, but were not mapped to one."""
+    notes = []
+    for column, names in labels.items():
+        twins: dict[str, list[str]] = {}
+        for name in names:
+            twins.setdefault(canonical_label(name), []).append(name)
+        notes += [
+            f"{column} {_list(same)} look like one class and stay apart; {OPTIONS[column]} joins "
+            "them"
+            for same in twins.values()
+            if len(same) > 1
+        ]
+    return notes
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+# -- The command line of `combine`, as a parser and as what its options spell ----------------------
+
+
+def combine_parser(description: str) -> argparse.ArgumentParser:
+    """The parser of `python -m data_prep.combine`."""
+    parser = make_parser("combine", description, audio=False)
+    add = parser.add_argument
+    many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    add("out_dir", type=Path, metavar="OUT_DIR", help="data dir to write")
+    add("data_dirs", type=Path, nargs="+", metavar="DATA_DIR", help="two data dirs or more")
+    for column, option in OPTIONS.items():
+        what = f"{column} FROM becomes TO; with nothing after = its rows are dropped"
+        add(option, dest=column, metavar="CORPUS:FROM=TO", help=what, **many)
+    splits = "which splits to join, of every corpus or of one (default: all that there are)"
+    add("--splits", metavar="[CORPUS:]SPLIT,SPLIT", help=splits, **many)
+    raw = "folder that this corpus's audio paths start from (default: its data dir)"
+    add("--data-raw", metavar="CORPUS=DIR", help=raw, **many)
+    return parser
+
+
+def maps_of(options: argparse.Namespace) -> dict[str, dict[str, dict[str, str]]]:
+    """The label maps that the parsed options spell: column -> corpus -> label -> label."""
+    return {
+        column: parse_maps(option, getattr(options, column)) for column, option in OPTIONS.items()
+    }
+
+
+def splits_of(texts: Sequence[str]) -> dict[str, list[str]]:
+    """["train,valid", "meld:test"] -> {"": ["train", "valid"], "meld": ["test"]}."""
+    splits: dict[str, list[str]] = {}
+    for text in texts:
+        corpus, colon, names = text.rpartition(":")
+        found = names.split(",")
+        if bool(corpus) != bool(colon) or not all(found) or corpus in splits:
+            raise ValueError(
+                f"--splits {text}: write SPLIT,SPLIT or CORPUS:SPLIT,SPLIT, each corpus once"
+            )
+        splits[corpus] = found
+    return splits
+
+
+def folders_of(texts: Sequence[str]) -> dict[str, Path]:
+    """["meld=corpora/MELD"] -> {"meld": corpora/MELD}."""
+    folders: dict[str, Path] = {}
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not (name and equals and folder) or name in folders:
+            raise ValueError(f"--data-raw {text}: write CORPUS=DIR, each corpus once")
+        folders[name] = Path(folder)
+    return folders

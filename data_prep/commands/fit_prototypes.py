@@ -19,45 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
+from data_prep.commands.command_line import make_parser, run
 from data_prep.manifest.corpus_card import read_corpus
-from data_prep.manifest.provenance import (
-    Provenance,
-    seen_rows,
-    write_beside,
-)
+from data_prep.manifest.provenance import Provenance, seen_rows, write_beside
 from data_prep.manifest.records import LABEL_COLUMNS
-from data_prep.prototypes.checks import (
+from data_prep.prototypes.file import FITTED_ON, PROTOTYPES_FILE, prototypes_path, write_prototypes
+from data_prep.prototypes.fitting import (
+    TrainRows,
     axis_warnings,
     polarity_warnings,
-)
-from data_prep.prototypes.file import (
-    FITTED_ON,
-    PROTOTYPES_FILE,
-    prototypes_path,
-    write_prototypes,
-)
-from data_prep.prototypes.maths import (
-    STATISTICS,
-    Floats,
-    difficulties,
-    fit_by_domain,
-    is_usable,
-)
-from data_prep.prototypes.records import (
-    ALL,
-    CORPUS,
-    Centroid,
-    Prototypes,
-)
-from data_prep.prototypes.rows import (
-    TrainRows,
     read_train_rows,
     train_set,
 )
+from data_prep.prototypes.maths import STATISTICS, Floats, difficulties, fit_by_domain, is_usable
+from data_prep.prototypes.records import ALL, CORPUS, Centroid, Prototypes
 
 QUANTILES = [tenth / 10 for tenth in range(1, 10)]
 DECIMALS = 6  # of every stored number: beyond what annotators can tell, and alike on all machines

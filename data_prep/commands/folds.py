@@ -15,13 +15,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
+from data_prep.commands.command_line import make_parser, run
 from data_prep.folds import protocols as fold_protocols
-from data_prep.folds.composition import composition_lines
-from data_prep.folds.context import context_notes
 from data_prep.folds.file import (
     FOLDS_FOLDER,
     fold_faults,
@@ -32,24 +27,11 @@ from data_prep.folds.file import (
     render_folds,
     store_folds,
 )
-from data_prep.folds.leaks import check_leaks
-from data_prep.folds.protocols import (
-    PROTOCOLS,
-    FoldOptions,
-    make_folds,
-)
-from data_prep.folds.records import Folds
-from data_prep.manifest.corpus_card import (
-    read_corpus,
-    write_corpus,
-)
+from data_prep.folds.protocols import PROTOCOLS, FoldOptions, check_leaks, make_folds
+from data_prep.folds.records import Folds, composition_lines, context_notes
+from data_prep.manifest.corpus_card import read_corpus, write_corpus
 from data_prep.manifest.labels import check_folds
-from data_prep.manifest.records import (
-    LABEL_COLUMNS,
-    SPLITS,
-    Corpus,
-    Utterance,
-)
+from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Corpus, Utterance
 
 __all__ = [
     "ALL",

@@ -32,13 +32,21 @@ from data_prep.commands.command_line import run
 from data_prep.commands.table import prepare_table
 from data_prep.schema import LABEL_COLUMNS, Corpus
 from data_prep.tables.audformat import HEADER, open_audformat
-from data_prep.tables.hf_cells import as_sound
-from data_prep.tables.hf_columns import TIMES, map_columns, map_features
-from data_prep.tables.hf_files import find_shards
-from data_prep.tables.hf_load import ROW_ID, Loaded, Plan, load, write_features
 from data_prep.tables.options import recipe_of, table_parser, tables_of
+from data_prep.tables.published import (
+    ROW_ID,
+    TIMES,
+    Loaded,
+    Plan,
+    as_sound,
+    find_shards,
+    load,
+    map_columns,
+    map_features,
+    write_features,
+)
 from data_prep.tables.reader import Table, check_has_columns, check_has_rows, open_table
-from data_prep.tables.recipe import TableRecipe, check_recipe
+from data_prep.tables.rows import TableRecipe, check_recipe
 
 STORED_NOTE = "audio was written into this folder: train without --data-raw"
 

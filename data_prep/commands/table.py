@@ -29,10 +29,7 @@ from data_prep.audio.loading import AudioError, measure_all
 from data_prep.audio.notes import note_warnings
 from data_prep.commands.command_line import run
 from data_prep.errors import Fault, raise_faults
-from data_prep.manifest.cells import (
-    id_key,
-    shown,
-)
+from data_prep.manifest.cells import id_key, shown
 from data_prep.manifest.labels import sort_labels
 from data_prep.schema import (
     LABEL_COLUMNS,
@@ -46,8 +43,15 @@ from data_prep.schema import (
 from data_prep.tables.group_split import split_groups
 from data_prep.tables.options import recipe_of, table_parser, tables_of
 from data_prep.tables.reader import open_table
-from data_prep.tables.recipe import TableRecipe, check_recipe
-from data_prep.tables.rows import LabelUse, Record, RowSource, read_records, read_rows
+from data_prep.tables.rows import (
+    LabelUse,
+    Record,
+    RowSource,
+    TableRecipe,
+    check_recipe,
+    read_records,
+    read_rows,
+)
 from data_prep.tables.segments import unread_times
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_prep.corpora import mmsa
-from data_prep.corpora.mmsa_labels import MmsaCorpus
+from data_prep.corpora.mmsa import MmsaCorpus
 
 CMU_MOSEI = MmsaCorpus(
     "cmu_mosei",

@@ -16,20 +16,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
+from data_prep.commands.command_line import make_parser, run
 from data_prep.errors import Fault, raise_faults
 from data_prep.manifest.cells import normalize_text, parse_number
-from data_prep.schema import (
-    Corpus,
-    DroppedRow,
-    Utterance,
-    scale_vad,
-    shared_values,
-    write_corpus,
-)
+from data_prep.schema import Corpus, DroppedRow, Utterance, scale_vad, shared_values, write_corpus
 from data_prep.tables.reader import read_table
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}

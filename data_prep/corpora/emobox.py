@@ -20,40 +20,31 @@ Not used: further test sets (MER2023's).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import random
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
-from data_prep.audio.loading import AudioError
+from pydantic import AfterValidator, Field
+
+from data_prep.audio.loading import AudioError, Measured, measure_all
 from data_prep.audio.notes import note_warnings
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
-from data_prep.commands.folds import (
-    ALL,
-    write_folds,
-)
-from data_prep.corpora.emobox_files import (
-    LABEL_FILE,
-    EmoBoxFolder,
-    Speakers,
-    read_emobox,
-    read_speakers,
-)
-from data_prep.corpora.emobox_folds import fold_sets, note_speakers
-from data_prep.corpora.emobox_sounds import default_raw, find_sounds
-from data_prep.folds.composition import (
-    composition_lines,
-    composition_of,
-)
-from data_prep.folds.file import (
-    fold_faults,
-    folds_path,
-    refuse_other_folds,
-)
-from data_prep.folds.records import Folds
-from data_prep.schema import Corpus, DroppedRow, Utterance, write_corpus
+from data_prep.commands.command_line import make_parser, run
+from data_prep.commands.folds import ALL, write_folds
+from data_prep.errors import Fault, ManifestError, raise_faults
+from data_prep.files.documents import ForeignDocument, load_json, validate
+from data_prep.files.suffixes import CORPUS_SUFFIXES
+from data_prep.files.visible import visible
+from data_prep.folds.dev_set import draw_dev_set
+from data_prep.folds.file import fold_faults, folds_path, refuse_other_folds
+from data_prep.folds.records import Folds, composition_lines, composition_of
+from data_prep.manifest.cells import find_id_fault
+from data_prep.manifest.records import segment_fault
+from data_prep.messages import first_few
+from data_prep.schema import SAMPLE_RATE, SPLITS, Corpus, DroppedRow, Utterance, write_corpus
+from data_prep.tables.reader import open_table
 
 PROTOCOL = "emobox"
 VALID_SHARE = 0.2
@@ -197,3 +188,299 @@ def _prepare(options: argparse.Namespace) -> None:
     raw = options.data_raw or default_raw(options.corpus_dir)
     fold = f" --fold {PROTOCOL}/1" if corpus.folds else ""
     print(f"train with: --data {options.out_dir} --data-raw {raw}{fold}")
+
+
+# -- EmoBox's folds of usable rows, and a word in the card on what was drawn or could not be matched
+# Kept apart from the reading: what is said here depends on which rows are left.
+
+FoldSets = dict[str, dict[str, tuple[str, ...]]]
+
+
+def fold_sets(
+    metadata: EmoBoxFolder,
+    rows: Mapping[str, Utterance],
+    valid_share: float,
+    seed: int,
+    corpus: Corpus,
+) -> FoldSets:
+    """The usable keys of every fold, with a valid set drawn from train where there is none.
+
+    Speakers are kept whole; a row whose speaker is unknown is drawn by itself. The card is told
+    which folds that concerns, by what unit, and how many rows were drawn.
+    """
+    folds: FoldSets = {}
+    drawn = []
+    earlier: list[frozenset[str]] = []
+    for number, parts in metadata.folds.items():
+        sets = {
+            split: tuple(key for key in parts.get(split, ()) if key in rows) for split in SPLITS
+        }
+        if not sets["valid"] and valid_share:
+            train = sets["train"]
+            groups = [rows[key].speaker or key for key in train]
+            draw = random.Random(f"{seed} {number}")
+            dev = draw_dev_set([rows[k] for k in train], groups, valid_share, draw, earlier)
+            earlier.append(dev)
+            pairs = list(zip(train, groups, strict=True))
+            sets["valid"] = tuple(key for key, group in pairs if group in dev)
+            sets["train"] = tuple(key for key, group in pairs if group not in dev)
+            drawn.append(number)
+        folds[number] = sets
+    corpus.protocol = f"EmoBox, {len(folds)} fold{'s' * (len(folds) != 1)}"
+    if drawn:
+        unit = "speaker" if any(row.speaker for row in rows.values()) else "row"
+        corpus.protocol += f"; valid drawn from train by {unit}, {valid_share:g}, seed {seed}"
+        corpus.notes.append(_draw_note(folds, drawn, rows, unit))
+    return folds
+
+
+def _draw_note(
+    folds: FoldSets, drawn: Sequence[str], rows: Mapping[str, Utterance], unit: str
+) -> str:
+    counts = [
+        f"{len(folds[fold]['valid'])} of {len(folds[fold]['valid'] + folds[fold]['train'])} rows "
+        f"of fold {fold}"
+        for fold in drawn
+    ]
+    note = f"{len(drawn)} folds lack a valid set; drawn by {unit}, not by EmoBox: "
+    note += first_few(counts)
+    keys = {key for fold in drawn for part in ("train", "valid") for key in folds[fold][part]}
+    alone = sum(rows[key].speaker is None for key in keys)
+    if unit == "speaker" and alone:
+        note += f"; {alone} rows without a speaker were drawn singly"
+    return note
+
+
+def note_speakers(speakers: Speakers, keys: Collection[str], corpus: Corpus) -> None:
+    """Say which lines of the speakers' file match no row, and which rows have no line."""
+    strays = [key for key in speakers.speaker_of if key not in keys]
+    silent = [key for key in keys if key not in speakers.speaker_of]
+    notes = {
+        f"lines of {SPEAKER_FILE} name no row": strays,
+        f"lines of {SPEAKER_FILE} cannot be read": speakers.odd_lines,
+        f"rows have no line in {SPEAKER_FILE}, and so no speaker": silent,
+    }
+    corpus.notes += [f"{len(ids)} {what}: {first_few(ids)}" for what, ids in notes.items() if ids]
+
+
+# -- EmoBox's folder of one corpus, read: its folds, its label map and, if asked, its speakers -----
+
+LABEL_FILE = "label_map.json"
+SPEAKER_FILE = "data.seg.wrd.stm"
+NEEDED = ("key", "dataset", "wav", "type", "emo")
+_FOLD = re.compile(r"fold_(\d+)")
+_SPEAKER = re.compile(r"<id=([^,>]+),.*?spk=([^,>]+),")
+_COMPARE = "compare with the published metadata"
+
+
+_Text = Annotated[str, Field(min_length=1)]
+
+
+def _raw(kind: str) -> str:
+    if kind != "raw":
+        raise ValueError(f"it is {kind!r}; only 'raw', a sound file, can be read")
+    return kind
+
+
+def _key(key: str) -> str:
+    if fault := find_id_fault(key):  # before files are named by it
+        raise ValueError("; ".join(fault))
+    return key
+
+
+class EmoBoxLine(ForeignDocument):
+    """The keys of a line that are used."""
+
+    key: Annotated[_Text, AfterValidator(_key)]
+    dataset: _Text
+    wav: _Text
+    type: Annotated[str, AfterValidator(_raw)]
+    emo: _Text
+    start_time: Annotated[float, Field(ge=0)] | None = None
+    end_time: Annotated[float, Field(ge=0)] | None = None
+
+
+Parts = dict[str, list[str]]  # "train", "valid", "test" -> keys
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the metadata."""
+
+    key: str
+    dataset: str
+    wav: str
+    emo: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True)
+class EmoBoxFolder:
+    """All that the folder says. `folds` is {"1": {"train": keys, ...}, ...}."""
+
+    items: Mapping[str, Item]
+    folds: Mapping[str, Parts]
+    label_of: Mapping[str, str]
+    repeated: Mapping[str, str]  # key -> the reason why a second line of it is left out
+    unused: tuple[str, ...]  # metadata files of other sets
+
+
+def read_emobox(folder: Path) -> EmoBoxFolder:
+    """Read fold_*/{corpus}_{train,valid,test}_fold_*.jsonl and the label map.
+
+    Raises ManifestError where the layout, a line or two lines of one key are not as published.
+    """
+    label_of = _read_label_map(folder)
+    found = [(match[1], path) for path in folder.iterdir() if (match := _FOLD.fullmatch(path.name))]
+    if not found:
+        what = "holds no fold_1/, fold_2/ ..."
+        remedy = "name the folder of one corpus in EmoBox's data/, such as data/iemocap"
+        raise ManifestError(Fault(str(folder), None, what, remedy))
+    items: dict[str, Item] = {}
+    repeated: dict[str, str] = {}
+    folds = {}
+    unused: list[str] = []
+    faults: list[Fault] = []
+    for number, path in sorted(found, key=lambda pair: int(pair[0])):
+        parts: Parts = {}
+        for split in SPLITS:
+            for file in visible(path.glob(f"*_{split}_fold_{number}.jsonl")):
+                parts[split] = _read_part(file, items, parts, repeated, faults)
+        folds[number] = parts
+        known = {f"_{split}_fold_{number}" for split in parts}
+        unused += [
+            f"{path.name}/{file.name}"
+            for file in visible(path.glob("*.jsonl"))
+            if not any(file.stem.endswith(part) for part in known)
+        ]
+        for split in ("train", "test"):
+            if not parts.get(split):
+                what = f"no *_{split}_fold_{number}.jsonl with a row"
+                faults.append(Fault(str(path), None, what, _COMPARE))
+    raise_faults(faults)
+    return EmoBoxFolder(items, folds, label_of, repeated, tuple(unused))
+
+
+def _read_label_map(folder: Path) -> dict[str, str]:
+    path = folder / LABEL_FILE
+    remedy = "name the folder of one corpus in EmoBox's data/, such as data/iemocap"
+    label_of = load_json(path, dict[str, _Text], remedy=_COMPARE if path.exists() else remedy)
+    return {key: " ".join(label.split()) for key, label in label_of.items()}
+
+
+def _read_part(
+    path: Path, items: dict[str, Item], parts: Parts, repeated: dict[str, str], faults: list[Fault]
+) -> list[str]:
+    """The keys of one file; fills `items`, `repeated` and `faults`."""
+    keys: dict[str, None] = {}
+    taken = {key for others in parts.values() for key in others}
+    for line, item in _read_lines(path, faults):
+        if items.setdefault(item.key, item) != item:
+            what = f"key {item.key!r} says other things than in an earlier line or file"
+            faults.append(Fault(str(path), line, what, _COMPARE))
+        elif item.key in keys:
+            repeated[item.key] = f"a second line of {path.name} has its key"
+        elif item.key in taken:
+            what = f"key {item.key!r} is in two sets of this fold"
+            faults.append(Fault(str(path), line, what, _COMPARE))
+        keys[item.key] = None
+    return list(keys)
+
+
+def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[int, Item]]:
+    for row in open_table(path).rows():
+        if row.fault is not None:
+            faults.append(row.fault)
+            continue
+        try:
+            line = validate(dict(row.cells), EmoBoxLine, name=path, remedy=_COMPARE, row=row.number)
+        except ManifestError as error:
+            fault = error.fault
+            faults.append(fault if isinstance(fault, Fault) else _fault(path, row.number, fault))
+            continue
+        times = line.start_time, line.end_time
+        if odd := segment_fault(line.wav, *times):
+            faults.append(Fault(str(path), row.number, odd[0], _COMPARE))
+            continue
+        yield row.number, Item(line.key, line.dataset, line.wav, line.emo, *times)
+
+
+def _fault(path: Path, number: int, what: str) -> Fault:
+    return Fault(str(path), number, what, _COMPARE)
+
+
+@dataclass(frozen=True)
+class Speakers:
+    """What data.seg.wrd.stm says: key -> its speaker, and the lines that say none ("row N")."""
+
+    speaker_of: Mapping[str, str] = field(default_factory=dict)
+    odd_lines: tuple[str, ...] = ()
+
+
+def read_speakers(folder: Path) -> Speakers:
+    """Read data.seg.wrd.stm, whose lines from `;;` on are remarks.
+
+    Raises ManifestError without that file.
+    """
+    path = folder / SPEAKER_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "leave out --speakers, or fetch the file"
+        raise ManifestError(Fault(str(path), None, f"cannot be read ({error})", remedy)) from None
+    speaker_of: dict[str, str] = {}
+    odd_lines = []
+    for row, line in enumerate(text.splitlines(), start=1):
+        if match := _SPEAKER.search(line):
+            speaker_of[match[1]] = match[2]
+        elif line.strip() and not line.startswith(";;"):
+            odd_lines.append(f"row {row}")
+    return Speakers(speaker_of, tuple(odd_lines))
+
+
+# -- The audio of EmoBox's lines: files, segments of them, or the sound beside a video -------------
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv")
+
+
+class Sound(NamedTuple):
+    """What a row gets: an audio path, what was measured of it, and the segment in seconds."""
+
+    audio: str
+    measured: Measured
+    start: float | None
+    end: float | None
+
+
+def default_raw(folder: Path) -> Path:
+    """Where `downloads/` lies as published: EmoBox, for EmoBox/data/iemocap."""
+    return folder.resolve().parent.parent
+
+
+def find_sounds(
+    items: Sequence[Item],
+    raw: Path,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+) -> dict[str, Sound | AudioError]:
+    """Measure each line's file, or the segment of it that the line is. Returns by key, in order."""
+    files = [_file(raw, item.wav) for item in items]
+    parts = [(file, item.start or 0.0, item.end) for file, item in zip(files, items, strict=True)]
+    measured = measure_all(parts, SAMPLE_RATE, workers=workers, progress=progress)
+    return {
+        item.key: found
+        if isinstance(found, AudioError)
+        else Sound(file.relative_to(raw).as_posix(), found, item.start, item.end)
+        for item, file, found in zip(items, files, measured, strict=True)
+    }
+
+
+def _file(raw: Path, wav: str) -> Path:
+    """The file that a line means: of a video, where there is one, the sound beside it."""
+    path = raw / wav
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        return path
+    beside = [path.with_suffix(suffix) for suffix in CORPUS_SUFFIXES]
+    return next((file for file in beside if file.is_file()), path)

@@ -14,19 +14,10 @@ import ast
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
+from data_prep.commands.command_line import make_parser, run
 from data_prep.errors import Fault, raise_faults
 from data_prep.manifest.cells import normalize_text
-from data_prep.schema import (
-    Corpus,
-    DroppedRow,
-    Utterance,
-    shared_values,
-    write_corpus,
-)
+from data_prep.schema import Corpus, DroppedRow, Utterance, shared_values, write_corpus
 from data_prep.tables.reader import TableFormat, read_table
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}

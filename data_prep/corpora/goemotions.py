@@ -15,24 +15,11 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-    raise_faults,
-)
+from data_prep.commands.command_line import make_parser, run
+from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.documents import load_json
 from data_prep.manifest.cells import normalize_text
-from data_prep.schema import (
-    Corpus,
-    DroppedRow,
-    Utterance,
-    shared_values,
-    write_corpus,
-)
+from data_prep.schema import Corpus, DroppedRow, Utterance, shared_values, write_corpus
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 NEUTRAL = "neutral"

@@ -19,29 +19,57 @@ Not used: video, motion capture, forced alignments, dialog/wav, the single evalu
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
+from data_prep.commands.command_line import make_parser, run
+from data_prep.commands.folds import ALL, FoldOptions, write_corpus_with_folds
+from data_prep.corpora.recordings import (
+    NO_TRANSCRIPT,
+    agreement_note,
+    join_audio,
+    leave_out_audio,
+    read_text_file,
+    scale_axes,
 )
-from data_prep.commands.folds import (
-    ALL,
-    FoldOptions,
-    write_corpus_with_folds,
-)
-from data_prep.corpora.iemocap_labels import LABELS
-from data_prep.corpora.iemocap_rows import (
-    SCALE,
-    make_rows,
-    read_all_texts,
-    read_all_turns,
-    say_spare_recordings,
-    say_unlabelled,
-)
-from data_prep.corpora.recordings import join_audio, leave_out_audio
-from data_prep.schema import Corpus, Utterance
+from data_prep.errors import Fault, ManifestError, raise_faults
+from data_prep.files.visible import visible
+from data_prep.folds.dev_set import GENDER
+from data_prep.manifest.cells import normalize_text
+from data_prep.messages import first_few
+from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
+
+# The three-letter labels; xxx: the evaluators did not agree.
+LABELS = {
+    "neu": "neutral",
+    "sad": "sad",
+    "ang": "angry",
+    "hap": "happy",
+    "exc": "excited",
+    "fru": "frustrated",
+    "fea": "fearful",
+    "sur": "surprised",
+    "dis": "disgusted",
+    "oth": "other",
+}
+NO_AGREEMENT = "xxx"
+# The words of the C lines, by their beginnings.
+_WORDS = {
+    "neutral": "neu",
+    "sad": "sad",
+    "ang": "ang",
+    "hap": "hap",
+    "exc": "exc",
+    "fru": "fru",
+    "fear": "fea",
+    "sur": "sur",
+    "dis": "dis",
+    "other": "oth",
+}
 
 _FOUR = {"neu": "neutral", "sad": "sad", "ang": "angry", "hap": "happy", "exc": "happy"}
 CLASSES: dict[str, Mapping[str, str]] = {
@@ -140,3 +168,365 @@ def _prepare(options: argparse.Namespace) -> None:
     )
     raw = "--modality text" if options.text_only else f"--data-raw {options.corpus_dir}"
     print(f"train with: --data {options.out_dir} {raw} --fold {PROTOCOLS[0]}/1")
+
+
+# -- IEMOCAP's files to utterances, with a word in the card on whatever is not as it should be -----
+
+SCALE = (1.0, 5.0)
+
+
+def read_all_turns(corpus_dir: Path, split: str, corpus: Corpus) -> list[Turn]:
+    """All turns, dialogue by dialogue, each in order of time; one that comes twice is listed."""
+    paths = visible(corpus_dir.glob("Session[1-5]/dialog/EmoEvaluation/Ses*.txt"))
+    if not paths:
+        what = "no Session1 ... Session5 with dialog/EmoEvaluation/Ses*.txt"
+        raise ManifestError(Fault(str(corpus_dir), None, what, "name IEMOCAP_full_release"))
+    found = Evaluations()
+    for path in paths:
+        session = f"Session{path.stem[3:5].lstrip('0')}"
+        if path.parts[-4] != session:
+            fault = Fault(str(path), None, f"the name says {session}", "put it there")
+            found.faults.append(fault)
+        read_turns(path, found)
+    raise_faults(found.faults)
+    if odd := found.odd_lines:
+        corpus.notes.append(f"{len(odd)} evaluators' lines cannot be read: {first_few(odd)}")
+    check_counts([(turn.part("session"), turn.label) for turn in found.turns], corpus)
+    first: dict[str, Turn] = {}
+    for turn in found.turns:
+        if first.setdefault(turn.id, turn) is not turn:
+            reason = f"row {turn.line} repeats the turn of row {first[turn.id].line}"
+            corpus.dropped.append(DroppedRow(split, turn.id, reason))
+    if unsure := [turn.id for turn in first.values() if turn.agreement_is_unknown()]:
+        corpus.notes.append(agreement_note(unsure))
+    return sorted(first.values(), key=lambda t: (t.part("dialogue"), t.start, t.end, t.id))
+
+
+def read_all_texts(
+    corpus_dir: Path, turns: Collection[str], corpus: Corpus, *, keep_sounds: bool
+) -> dict[str, str]:
+    """Turn -> its words; what else stands in the transcriptions is noted."""
+    found = Transcripts()
+    for path in visible(corpus_dir.glob("Session[1-5]/dialog/transcriptions/Ses*.txt")):
+        read_transcript(path, turns, found, keep_sounds=keep_sounds)
+    sounds = "kept" if keep_sounds else "cut out"
+    notes = {
+        f"transcribed lines without a label line are no utterances: {first_few(found.unjudged)}": (
+            len(found.unjudged)
+        ),
+        "transcribed lines name no turn and are not used": found.remarks,
+        f"turns are transcribed twice, the first is taken: {first_few(found.repeated)}": (
+            len(found.repeated)
+        ),
+        f"texts hold notes of sounds such as [LAUGHTER], {sounds}": found.sound_rows,
+        "texts held marks of the forced alignment, cut out": found.aligner_rows,
+    }
+    corpus.notes += [f"{count} {note}" for note, count in notes.items() if count]
+    return found.texts
+
+
+def make_rows(
+    turns: Sequence[Turn],
+    texts: Mapping[str, str],
+    classes: Mapping[str, str],
+    split: str,
+    corpus: Corpus,
+) -> list[Utterance]:
+    """Utterances in the order of `turns`; a missing text or bad VAD is listed, the row kept."""
+    rows = []
+    place: Counter[str] = Counter()
+    for turn in turns:
+        vad, left_out = scale_axes(turn.vad, *SCALE)
+        corpus.dropped += [DroppedRow(split, turn.id, why, axis) for axis, why in left_out.items()]
+        if not texts.get(turn.id):
+            reason = "the transcript is blank" if turn.id in texts else NO_TRANSCRIPT
+            corpus.dropped.append(DroppedRow(split, turn.id, reason, "text"))
+        dialogue, session = turn.part("dialogue"), turn.part("session")
+        rows.append(
+            Utterance(
+                id=turn.id,
+                audio=f"Session{int(session[3:])}/sentences/wav/{dialogue}/{turn.id}.wav",
+                text=texts.get(turn.id) or None,
+                speaker=f"{session}_{turn.part('speaker')}",
+                session=session,
+                dialogue=dialogue,
+                turn=place[dialogue],
+                emotion=classes.get(turn.label),
+                valence=vad.get("valence"),
+                arousal=vad.get("arousal"),
+                dominance=vad.get("dominance"),
+                extra=_extra(turn),
+            )
+        )
+        place[dialogue] += 1
+    return rows
+
+
+def _extra(turn: Turn) -> dict[str, str]:
+    """The release's label, who said what, and when in the dialogue (`audio` is the turn alone)."""
+    agreement = turn.agreement()
+    extra = {
+        "label": turn.label,
+        GENDER: {"F": "female", "M": "male"}[turn.part("speaker")],
+        "evaluators": str(sum(who.startswith("E") for who in turn.votes)),
+        "agreement": "" if agreement is None else f"{agreement:.3f}",
+        "votes": "; ".join(f"{who} {' '.join(vote)}" for who, vote in turn.votes.items()),
+        "ratings": " | ".join(f"{who} {rating}" for who, rating in turn.ratings.items()),
+        "turn_start": f"{turn.start:.4f}",
+        "turn_end": f"{turn.end:.4f}",
+    }
+    return {name: value for name, value in extra.items() if value}
+
+
+def say_unlabelled(rows: Sequence[Utterance], classes: str, corpus: Corpus) -> None:
+    """Note how many rows have no label in the class map, by the label that they have instead."""
+    others = Counter(row.extra["label"] for row in rows if row.emotion is None)
+    if others:
+        named = ", ".join(f"{label} {count}" for label, count in others.most_common())
+        corpus.notes.append(
+            f"{others.total()} rows have no label in the {classes}-class map, and keep their VAD: "
+            f"{named} ({NO_AGREEMENT}: the evaluators did not agree)"
+        )
+
+
+def say_spare_recordings(corpus_dir: Path, rows: Sequence[Utterance], corpus: Corpus) -> None:
+    """Note the recordings that no label line names."""
+    known = {row.id for row in rows}
+    wavs = visible(corpus_dir.glob("Session[1-5]/sentences/wav/*/*.wav"))
+    if spare := [path.stem for path in wavs if path.stem not in known]:
+        corpus.notes.append(f"{len(spare)} recordings have no label line: {first_few(spare)}")
+
+
+# -- EmoEvaluation: the label and the votes of each turn -------------------------------------------
+#
+#     % [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
+#
+#     [6.2901 - 8.2357] Ses01F_impro01_F000  neu  [2.5000, 2.5000, 2.5000]
+#     C-E2:  Neutral;  ()
+#     C-F1:  Neutral;  (curious)
+#     A-E3:  val 3; act 2; dom  2;  ()
+#
+# Fields are separated by tabs. E are outside evaluators, whose majority decides the label; F and M
+# are the actors themselves, who rated later and are not counted. `C` lines name classes, several
+# where an evaluator could not choose; `A` lines rate the axes, and may be blank. Text in ( ) is a
+# comment, which is not used.
+
+_AXIS_OF = {axis[0].upper(): axis for axis in AXES}  # V, A, D
+
+_TURN = re.compile(
+    r"\[\s*(?P<start>[\d.]+)\s*-\s*(?P<end>[\d.]+)\s*\]\s+(?P<id>\S+)\s+(?P<label>\w+)\s+"
+    r"\[(?P<vad>[^\]]*)\]\s*"
+)
+TURN_ID = re.compile(r"(?P<dialogue>(?P<session>Ses\d\d)[FM]_\w+)_(?P<speaker>[FM])(?:XX)?\d+")
+_HEADER_AXES = re.compile(r"\[\s*(\w)\s*,\s*(\w)\s*,\s*(\w)\s*\]\s*$")
+_VOTE = re.compile(r"(?P<kind>[CA])-(?P<who>[EFM]\d*):\s*(?P<what>[^(]*?)\s*(?:\(.*)?")
+
+
+@dataclass
+class Turn:
+    """One label line and the evaluators' lines below it; `vad` is on the corpus's own scale."""
+
+    id: str
+    start: float
+    end: float
+    label: str
+    vad: Mapping[str, float]
+    line: int
+    votes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # evaluator -> labels
+    unread: set[str] = field(default_factory=set)  # evaluators of whose class no word is known
+    ratings: dict[str, str] = field(default_factory=dict)  # evaluator -> "val 3; act 2; dom 2"
+
+    def part(self, name: str) -> str:
+        """What the id says: its "dialogue", "session", or "speaker", F or M."""
+        match = TURN_ID.fullmatch(self.id)
+        assert match, self.id  # read_turns lets no other in
+        return match[name]
+
+    def agreement_is_unknown(self) -> bool:
+        """Whether there is a label, and an outside evaluator whose class is not known."""
+        return self.label != NO_AGREEMENT and any(map(_is_outside, self.unread))
+
+    def agreement(self) -> float | None:
+        """The share of outside evaluators who named the label.
+
+        None where there is no label, and where what one of them named is blank or no known word:
+        whether he agreed cannot be told.
+        """
+        votes = [vote for who, vote in self.votes.items() if _is_outside(who)]
+        if not votes or self.label == NO_AGREEMENT or self.agreement_is_unknown():
+            return None
+        return sum(self.label in vote for vote in votes) / len(votes)
+
+
+@dataclass
+class Evaluations:
+    """What one or more EmoEvaluation files hold: turns, and what could not be read."""
+
+    turns: list[Turn] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    odd_lines: list[str] = field(default_factory=list)  # "file: row N" of lines of no known form
+
+
+def read_turns(path: Path, found: Evaluations) -> None:
+    """Add one file's turns to `found`. The brackets' axes go by the names in the header."""
+    axes: tuple[str, ...] = AXES
+    turn: Turn | None = None
+    for row, line in enumerate(map(str.strip, read_text_file(path).splitlines()), start=1):
+        try:
+            if line.startswith("%"):
+                axes = _axes_of(line) or axes
+            elif line.startswith("["):
+                turn = _parse_turn(line, path.stem, axes, row)
+                found.turns.append(turn)
+            elif line and not (turn and _add_vote(turn, line)):
+                found.odd_lines.append(f"{path.name}: row {row}")
+        except ValueError as error:
+            found.faults.append(Fault(str(path), row, str(error), "compare with the release"))
+
+
+def _axes_of(header: str) -> tuple[str, ...]:
+    match = _HEADER_AXES.search(header)
+    letters = [letter.upper() for letter in match.groups()] if match else []
+    if match and sorted(letters) != sorted(_AXIS_OF):
+        raise ValueError(f"the header's bracket is {', '.join(letters)}, not V, A and D")
+    return tuple(_AXIS_OF[letter] for letter in letters)
+
+
+def _parse_turn(line: str, dialogue: str, axes: tuple[str, ...], row: int) -> Turn:
+    match = _TURN.fullmatch(line)
+    if not match:
+        raise ValueError("no label line: [start - end], turn, emotion, [V, A, D]")
+    if match["label"] not in {*LABELS, NO_AGREEMENT}:
+        raise ValueError(f"emotion is {match['label']!r}, none of {', '.join(LABELS)}, xxx")
+    name = TURN_ID.fullmatch(match["id"])
+    if not name or name["dialogue"] != dialogue:
+        raise ValueError(f"turn {match['id']!r} is none of the dialogue {dialogue}")
+    values = [float(value.strip() or "nan") for value in match["vad"].split(",")]
+    if len(values) != len(axes):
+        raise ValueError(f"[{match['vad']}] are not {len(axes)} numbers")
+    return Turn(
+        id=match["id"],
+        start=float(match["start"]),
+        end=float(match["end"]),
+        label=match["label"],
+        vad=dict(zip(axes, values, strict=True)),
+        line=row,
+    )
+
+
+def _add_vote(turn: Turn, line: str) -> bool:
+    match = _VOTE.fullmatch(line)
+    if not match:
+        return False
+    if match["kind"] == "A":
+        turn.ratings[match["who"]] = " ".join(match["what"].split()).rstrip(";")
+        return True
+    labels = tuple(_labels(match["what"]))
+    if not labels or None in labels:
+        turn.unread.add(match["who"])
+        return not labels and not _is_outside(match["who"])  # an actor may have judged nothing
+    turn.votes[match["who"]] = tuple(label for label in labels if label)
+    return True
+
+
+def _is_outside(who: str) -> bool:
+    return who.startswith("E")
+
+
+def _labels(words: str) -> Iterator[str | None]:
+    for word in filter(None, (part.strip().lower() for part in words.split(";"))):
+        yield next((label for start, label in _WORDS.items() if word.startswith(start)), None)
+
+
+# -- Transcriptions: `Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.` -------------------------
+# Lines of overlapping or unrated speech (`Ses03F_impro06_FXX0`) and comments without a turn
+# (`M: [LAUGHTER]`) are no utterances of the corpus; they are counted. Marks of the forced alignment
+# (`<s>`, `<sil>`, `++LAUGHTER++`, `THE(2)`) are removed; sound notes of the transcribers such as
+# `[LAUGHTER]` are kept unless --drop-sound-notes is given.
+
+_LINE = re.compile(r"(?P<id>Ses\w+)\s*(?:\[[^\]]*\])?\s*:\s*(?P<text>.*)")
+_ALIGNER = re.compile(r"</?s>|<sil>|\+\+\w+\+\+|(?<=\w)\(\d\)", re.IGNORECASE)
+_SOUND = re.compile(r"\[\s*[A-Z][A-Z _-]*\]")
+
+
+@dataclass
+class Transcripts:
+    """Texts of turns, and how many lines were something else."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    unjudged: list[str] = field(default_factory=list)  # ids without a label line
+    remarks: int = 0  # lines without a turn
+    repeated: list[str] = field(default_factory=list)  # ids with a second, different text
+    aligner_rows: int = 0
+    sound_rows: int = 0
+
+
+def read_transcript(
+    path: Path, turns: Collection[str], found: Transcripts, *, keep_sounds: bool = True
+) -> None:
+    """Add the texts of one dialogue's `turns` to `found`, the first where one has two."""
+    for line in read_text_file(path).splitlines():
+        match = _LINE.fullmatch(line.strip())
+        if not match:
+            found.remarks += bool(line.strip())
+        elif match["id"] not in turns:
+            found.unjudged.append(match["id"])
+        else:
+            text = _cleaned(match["text"], found, keep_sounds)
+            if found.texts.setdefault(match["id"], text) != text:
+                found.repeated.append(match["id"])
+
+
+def _cleaned(text: str, found: Transcripts, keep_sounds: bool) -> str:
+    words = _ALIGNER.sub(" ", text)
+    found.aligner_rows += words != text
+    silent = _SOUND.sub(" ", words)
+    found.sound_rows += silent != words
+    return normalize_text(words if keep_sounds else silent)
+
+
+# -- How many turns a full copy of IEMOCAP has, against what is there ------------------------------
+
+FULL = {
+    "neu": 1708,
+    "sad": 1084,
+    "ang": 1103,
+    "hap": 595,
+    "exc": 1041,
+    "fru": 1849,
+    "fea": 40,
+    "sur": 107,
+    "dis": 2,
+    "oth": 3,
+    "xxx": 2507,
+}
+# Turns of neutral, sad, angry, happy and excited.
+FOUR_CLASS = {"Ses01": 1085, "Ses02": 1023, "Ses03": 1151, "Ses04": 1031, "Ses05": 1241}
+
+logger = logging.getLogger(__name__)
+
+
+def check_counts(turns: Sequence[tuple[str, str]], corpus: Corpus) -> None:
+    """Note the known counts, and warn where all sessions are there but other turns.
+
+    Args:
+        turns: (session, label) of every label line.
+        corpus: whose notes are added to.
+    """
+    sessions = ", ".join(f"{session} {count}" for session, count in FOUR_CLASS.items())
+    corpus.notes.append(
+        f"a full copy has {sum(FULL.values())} turns; in 4 classes {sum(FOUR_CLASS.values())}: "
+        f"{sessions}"
+    )
+    there = sorted({session for session, _ in turns})
+    if there != sorted(FOUR_CLASS):
+        corpus.notes.append(f"a part of the corpus: {', '.join(there)}")
+        return
+    labels = Counter(label for _, label in turns)
+    four = Counter(session for session, label in turns if label in CLASSES["4"])
+    wrong = [f"{k} {found[k]}, not {n}" for known, found in ((FULL, labels), (FOUR_CLASS, four))
+             for k, n in known.items() if found[k] != n]  # fmt: skip
+    if wrong:
+        note = f"this copy differs from the full one: {'; '.join(wrong)}"
+        corpus.notes.append(note)
+        logger.warning("%s", note)

@@ -13,16 +13,19 @@ of both are read by `python -m data_prep.mmsa_features`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
-from data_prep.corpora.clips import Splits, extract_sounds, join_sounds, without_empty_rows
-from data_prep.corpora.mmsa_labels import RULE, SENTIMENTS, MmsaCorpus, clip_of, read_labels
-from data_prep.schema import SPLITS, Corpus, shared_values, write_corpus
+from data_prep.commands.command_line import make_parser, run
+from data_prep.corpora.recordings import Splits, extract_sounds, join_sounds, without_empty_rows
+from data_prep.errors import Fault, raise_faults
+from data_prep.manifest.cells import normalize_text, parse_number
+from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, shared_values, write_corpus
+from data_prep.tables.reader import TableFormat, read_table
 
 LABEL_FILE, CLIP_FOLDER = "label.csv", "Raw"
 MAX_SECONDS = 120.0
@@ -127,3 +130,148 @@ def _prepare(kind: MmsaCorpus, options: argparse.Namespace) -> None:
     heard = any(counts["with_audio"] for counts in corpus.splits.values())
     words = "" if heard else " --modality text"
     print(f"train with: --data {options.out_dir} --target sentiment_score{words}")
+
+
+# -- MMSA's label.csv -> the utterances of each split, with every row that cannot be one named -----
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
+SENTIMENTS = ("negative", "neutral", "positive")
+LOW, HIGH = -3.0, 3.0  # of `label`
+RULE = (
+    "sentiment is the column annotation of label.csv in small letters, by which a score below 0 is "
+    "negative, 0 neutral, and above 0 positive"
+)
+
+
+@dataclass(frozen=True)
+class MmsaCorpus:
+    """What tells one corpus of this layout from another."""
+
+    name: str
+    official: Mapping[str, int]  # rows of each split
+    video_is_speaker: bool
+    citation: str
+    notes: tuple[str, ...] = ()
+    licence: str = "research use, by the terms of CMU-MultimodalSDK"
+
+
+def utterance_id(video: str, clip: str) -> str:
+    """`_dI--eQ6qVU` and `3_13` -> `_dI--eQ6qVU_3_13`."""
+    return f"{video}_{clip}"
+
+
+def clip_of(row: Utterance) -> tuple[str, str]:
+    """The video and the clip of which `utterance_id` made the row's id."""
+    video = row.dialogue or ""
+    return video, row.id.removeprefix(utterance_id(video, ""))
+
+
+def read_labels(path: Path, kind: MmsaCorpus, corpus: Corpus) -> Splits:
+    """Every row of label.csv in its split, with its turn; notes and repeated rows go to `corpus`.
+
+    Raises ManifestError, naming the rows, where one is not what the layout promises.
+    """
+    splits: Splits = {split: [] for split in SPLITS}
+    first: dict[str, int] = {}
+    faults = []
+    table = read_table(path, COLUMNS, TableFormat(legacy_bytes=True))
+    for line, row in table:
+        try:
+            utterance = _utterance(row, kind)
+        except ValueError as error:
+            faults.append(Fault(str(path), line, str(error), "compare with the official file"))
+            continue
+        if first.setdefault(utterance.id, line) != line:
+            what = f"row {line} repeats the video and clip of row {first[utterance.id]}"
+            corpus.dropped.append(DroppedRow(row["mode"], utterance.id, what))
+            continue
+        if utterance.sentiment is None:
+            blank = DroppedRow(row["mode"], utterance.id, "annotation is blank", "sentiment")
+            corpus.dropped.append(blank)
+        splits[row["mode"]].append(utterance)
+    raise_faults(faults)
+    _compare_counts(path, Counter(row["mode"] for _, row in table), kind, corpus)
+    _note_contradictions(splits, corpus)
+    return _with_turns(splits, corpus)
+
+
+def _utterance(row: dict[str, str], kind: MmsaCorpus) -> Utterance:
+    """A row without its turn. Raises ValueError with what is wrong with it."""
+    for key in ("video_id", "clip_id"):
+        if row[key] in ("", ".", "..") or "/" in row[key]:
+            raise ValueError(f"{key} is {row[key]!r}, which names no file")
+    if row["mode"] not in SPLITS:
+        raise ValueError(f"mode is {row['mode']!r}, none of {', '.join(SPLITS)}")
+    sentiment = row["annotation"].strip().lower()
+    if sentiment and sentiment not in SENTIMENTS:
+        raise ValueError(f"annotation is {row['annotation']!r}, none of {', '.join(SENTIMENTS)}")
+    return Utterance(
+        id=utterance_id(row["video_id"], row["clip_id"]),
+        text=normalize_text(row["text"]) or None,
+        speaker=row["video_id"] if kind.video_is_speaker else None,
+        dialogue=row["video_id"],
+        sentiment=sentiment or None,
+        sentiment_score=_score(row["label"]),
+    )
+
+
+def _score(label: str) -> float:
+    try:
+        score = parse_number(label)
+    except ValueError:
+        raise ValueError(f"label is {label!r}, no number") from None
+    if not LOW <= score <= HIGH:  # NaN fails too
+        raise ValueError(f"label is {label}, not from {LOW:g} to {HIGH:g}")
+    return score
+
+
+def _compare_counts(path: Path, found: Mapping[str, int], kind: MmsaCorpus, corpus: Corpus) -> None:
+    for split, official in kind.official.items():
+        if found[split] != official:
+            what = f"{split} has {found[split]} rows, where the official split has {official}"
+            logger.warning("%s: %s", path, what)
+            corpus.notes.append(what)
+
+
+def _note_contradictions(splits: Splits, corpus: Corpus) -> None:
+    rows = [row for rows in splits.values() for row in rows if row.sentiment is not None]
+    odd = [row.id for row in rows if row.sentiment != _polarity(row.sentiment_score or 0.0)]
+    if odd:
+        first = ", ".join(odd[:3]) + (", ..." if len(odd) > 3 else "")
+        corpus.notes.append(f"annotation contradicts the sign of the score: {len(odd)} x ({first})")
+
+
+def _polarity(score: float) -> str:
+    return SENTIMENTS[1 + (score > 0) - (score < 0)]
+
+
+def _with_turns(splits: Splits, corpus: Corpus) -> Splits:
+    clips: dict[str, list[str]] = {}
+    for video, clip in (clip_of(row) for rows in splits.values() for row in rows):
+        clips.setdefault(video, []).append(clip)
+    turns = {video: number_clips(names) for video, names in clips.items()}
+    ranked = sum(any(str(n) != clip for clip, n in numbers.items()) for numbers in turns.values())
+    if ranked:
+        corpus.notes.append(f"turn is the place in the order of the clips in {ranked} videos")
+    return {
+        split: [replace(row, turn=turns[row.dialogue or ""][clip_of(row)[1]]) for row in rows]
+        for split, rows in splits.items()
+    }
+
+
+def number_clips(clips: Sequence[str]) -> dict[str, int]:
+    """The turns of one video's clips: their numbers, or, where one is none, places in their order.
+
+    Clips that nobody labeled are in no corpus, so that numbers may have gaps.
+
+    >>> number_clips(["10", "2"])
+    {'10': 10, '2': 2}
+    >>> number_clips(["3_13", "3_2", "1"])
+    {'1': 0, '3_2': 1, '3_13': 2}
+    """
+    if all(clip.isascii() and clip.isdecimal() and clip == str(int(clip)) for clip in clips):
+        return {clip: int(clip) for clip in clips}
+    in_order = sorted(clips, key=lambda clip: ([int(n) for n in re.findall(r"\d+", clip)], clip))
+    return {clip: place for place, clip in enumerate(in_order)}

@@ -20,37 +20,30 @@ what evaluators typed.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
+from data_prep.commands.command_line import make_parser, run
+from data_prep.commands.folds import ALL, FoldOptions, write_corpus_with_folds
+from data_prep.corpora.recordings import (
+    agreement_note,
+    join_audio,
+    join_text,
+    leave_out_audio,
+    read_text_file,
+    scale_axes,
 )
-from data_prep.commands.folds import (
-    ALL,
-    FoldOptions,
-    write_corpus_with_folds,
-)
-from data_prep.corpora.msp_improv_labels import LABEL_FILES, LABELS, Clip, read_clips
-from data_prep.corpora.msp_improv_rows import (
-    SCALE,
-    check_activation,
-    check_counts,
-    find_recordings,
-    make_rows,
-)
-from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-    raise_faults,
-)
+from data_prep.errors import Fault, ManifestError, raise_faults
+from data_prep.files.visible import visible
+from data_prep.folds.dev_set import GENDER
 from data_prep.messages import first_few
-from data_prep.schema import (
-    Corpus,
-    Utterance,
-)
+from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
 
 FOUR = ("N", "S", "A", "H")
 TRANSCRIPTS = (
@@ -185,3 +178,264 @@ def _prepare(options: argparse.Namespace) -> None:
     )
     raw = "--modality text" if options.text_only else f"--data-raw {options.corpus_dir}"
     print(f"train with: --data {options.out_dir} {raw} --fold {PROTOCOLS[0]}/1")
+
+
+# -- MSP-Improv's clips to utterances, with a word in the card on whatever is not as it should be
+
+SCALE = (1.0, 5.0)
+# Clips of each class in the release: Busso et al. 2017, table 4, summed.
+FULL = {"N": 3477, "S": 885, "A": 792, "H": 2644, "O": 85, "X": 555}
+N_SESSIONS = 6
+SCENARIOS = {
+    "P": "natural interaction",
+    "R": "target, read",
+    "S": "other, improvised",
+    "T": "target, improvised",
+}
+
+logger = logging.getLogger(__name__)
+
+
+def find_recordings(corpus_dir: Path, names: Collection[str], corpus: Corpus) -> dict[str, str]:
+    """Clip -> its path from `corpus_dir`; of two with one name the first counts."""
+    folder = corpus_dir / "Audio"
+    found: dict[str, str] = {}
+    repeated = []
+    for path in visible((folder if folder.is_dir() else corpus_dir).glob("**/*.wav")):
+        if path.stem in found:
+            repeated.append(path.stem)
+        else:
+            found[path.stem] = path.relative_to(corpus_dir).as_posix()
+    if repeated:
+        what = "recordings lie in two places, the first is taken"
+        corpus.notes.append(f"{len(repeated)} {what}: {first_few(repeated)}")
+    if spare := [name for name in found if name not in names]:
+        corpus.notes.append(f"{len(spare)} recordings have no label line: {first_few(spare)}")
+    return found
+
+
+def make_rows(
+    clips: Sequence[Clip],
+    paths: Mapping[str, str],
+    classes: Mapping[str, str],
+    split: str,
+    corpus: Corpus,
+    *,
+    invert_activation: bool = False,
+) -> list[Utterance]:
+    """Utterances in order of name; a clip named twice or a bad rating is listed."""
+    first: dict[str, Clip] = {}
+    for clip in clips:
+        if first.setdefault(clip.name, clip) is not clip:
+            reason = f"row {clip.line} repeats the clip of row {first[clip.name].line}"
+            corpus.dropped.append(DroppedRow(split, clip.name, reason))
+    if unsure := [name for name, clip in sorted(first.items()) if clip.agreement_is_unknown()]:
+        corpus.notes.append(agreement_note(unsure))
+    rows = []
+    for name, clip in sorted(first.items()):
+        raw = {axis: x for axis, x in clip.ratings.items() if axis in AXES}
+        if invert_activation and "arousal" in raw:
+            raw["arousal"] = sum(SCALE) - raw["arousal"]
+        vad, left_out = scale_axes(raw, *SCALE)
+        corpus.dropped += [DroppedRow(split, name, why, axis) for axis, why in left_out.items()]
+        rows.append(_utterance(clip, paths.get(name), classes.get(clip.label), vad))
+    if others := Counter(row.extra["label"] for row in rows if row.emotion is None):
+        named = ", ".join(f"{label} {count}" for label, count in others.most_common())
+        corpus.notes.append(f"{others.total()} rows are of no class, and keep their VAD: {named}")
+    return _without_shared_turns(rows, corpus)
+
+
+def _utterance(
+    clip: Clip, path: str | None, emotion: str | None, vad: Mapping[str, float]
+) -> Utterance:
+    session = f"session{int(clip.part('session'))}"
+    scene, scenario = clip.part("scene"), clip.part("scenario")
+    return Utterance(
+        id=clip.name,
+        audio=path or f"Audio/{session}/{scene}/{scenario}/{clip.name}.wav",
+        speaker=clip.part("speaker"),
+        session=session,
+        dialogue=f"{session}_{scene}_{scenario}_{clip.part('pair')}",
+        turn=int(clip.part("turn")),
+        emotion=emotion,
+        valence=vad.get("valence"),
+        arousal=vad.get("arousal"),
+        dominance=vad.get("dominance"),
+        extra=_extra(clip),
+    )
+
+
+def _extra(clip: Clip) -> dict[str, str]:
+    agreement = clip.agreement()
+    votes = Counter(clip.votes.values())
+    extra = {
+        "label": clip.label,
+        "target": LABELS[clip.part("target")],
+        "scenario": SCENARIOS[clip.part("scenario")],
+        GENDER: {"F": "female", "M": "male"}[clip.part("sex")],
+        "naturalness": f"{clip.ratings.get('naturalness', '')}",
+        "evaluators": str(len(clip.votes)) if clip.votes else "",
+        "agreement": "" if agreement is None else f"{agreement:.3f}",
+        "votes": "; ".join(f"{letter} {votes[letter]}" for letter in LABELS if votes[letter]),
+    }
+    return {name: value for name, value in extra.items() if value}
+
+
+def _without_shared_turns(rows: list[Utterance], corpus: Corpus) -> list[Utterance]:
+    """The numbers in the names give an order only if both actors' are one count."""
+    count = Counter((row.dialogue, row.turn) for row in rows)
+    if shared := sum(n > 1 for n in count.values()):
+        corpus.notes.append(
+            f"turn is left empty: {shared} numbers are used twice in a dialogue, so they give no "
+            "order of its turns"
+        )
+        return [replace(row, turn=None) for row in rows]
+    return rows
+
+
+def check_counts(clips: Sequence[Clip], corpus: Corpus) -> None:
+    """Note the known counts, and warn where all sessions are there but other clips."""
+    known = ", ".join(f"{letter} {count}" for letter, count in FULL.items())
+    corpus.notes.append(f"a full copy has {sum(FULL.values())} clips: {known}")
+    there = sorted({clip.part("session") for clip in clips})
+    if len(there) < N_SESSIONS:
+        corpus.notes.append(f"a part of the corpus: sessions {', '.join(there)}")
+        return
+    found = Counter(clip.label for clip in clips)
+    if wrong := [f"{k} {found[k]}, not {n}" for k, n in FULL.items() if found[k] != n]:
+        note = f"this copy differs from the full one: {'; '.join(wrong)}"
+        corpus.notes.append(note)
+        logger.warning("%s", note)
+
+
+def check_activation(rows: Sequence[Utterance], corpus: Corpus) -> None:
+    """Warn where anger is rated calmer than sadness: then the scale runs the other way."""
+    found = {
+        label: [
+            row.arousal for row in rows if row.extra["label"] == label and row.arousal is not None
+        ]
+        for label in "AS"
+    }
+    if not all(found.values()):
+        return
+    angry, sad = (fmean(found[label]) for label in "AS")
+    if angry < sad:
+        note = (
+            f"angry clips have less arousal than sad ones (mean {angry:.3f} and {sad:.3f}): the "
+            "activation looks inverted; compare with the release, and see --invert-activation"
+        )
+        corpus.notes.append(note)
+        logger.warning("%s", note)
+
+
+# -- MSP-Improv's label file: each clip's consensus, and below it who voted for what ---------------
+# UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.000000; V:3.400000; D:3.200000 ; N:4.200000;
+#     WORKER01; Neutral; Neutral,Other(bored); A:3.000000; V:3.000000; D:3.000000; N:4.000000;
+#
+# First the class, then ratings by the letter before the colon: activation, valence, dominance,
+# naturalness, 1-5, NaN where nobody rated. The workers' second field is their class; what else they
+# ticked or typed is not used. Some workers' lines stand there twice and are counted once.
+
+LABEL_FILES = ("Evalution.txt", "Evaluation.txt")  # the release's spelling first
+LABELS = {
+    "N": "neutral",
+    "S": "sad",
+    "A": "angry",
+    "H": "happy",
+    "O": "other",
+    "X": "no_agreement",
+}
+_VOTES = {"neutral": "N", "sad": "S", "angry": "A", "happy": "H", "other": "O"}
+_RATING = re.compile(r"([AVDN])\s*:\s*(\S+)")
+_AXES = {"A": "arousal", "V": "valence", "D": "dominance", "N": "naturalness"}
+NAME = re.compile(
+    r"(?:UTD|MSP)-IMPROV-(?P<scene>S(?P<sentence>\d\d)(?P<target>[AHNS]))"
+    r"-(?P<speaker>(?P<sex>[FM])(?P<session>\d\d))-(?P<scenario>[PRST])-(?P<pair>[FM]{2})(?P<turn>\d+)"
+)
+
+
+@dataclass
+class Clip:
+    """One clip as the label file has it; `ratings` are on the corpus's own scale."""
+
+    name: str  # MSP-IMPROV-..., as its recording is called
+    label: str
+    ratings: dict[str, float]
+    line: int
+    votes: dict[str, str] = field(default_factory=dict)  # worker -> letter
+    unread: list[int] = field(default_factory=list)  # rows below it that cannot be read
+
+    def part(self, name: str) -> str:
+        """A part of the name: scene, sentence, target, speaker, sex, session, scenario..."""
+        match = NAME.fullmatch(self.name)
+        assert match, self.name  # read_clips lets no other in
+        return match[name]
+
+    def agreement_is_unknown(self) -> bool:
+        """Whether there is a label, and a worker of whom nobody knows if he chose it."""
+        return self.label != "X" and bool(self.unread)
+
+    def agreement(self) -> float | None:
+        """The share of workers who chose the label.
+
+        None without a label, and where a worker's line cannot be read: whether that one agreed
+        cannot be told.
+        """
+        if not self.votes or self.label == "X" or self.agreement_is_unknown():
+            return None
+        return Counter(self.votes.values())[self.label] / len(self.votes)
+
+
+@dataclass
+class Evaluations:
+    """What the label file holds."""
+
+    clips: list[Clip] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    odd_lines: list[int] = field(default_factory=list)  # workers' lines that cannot be read
+
+
+def read_clips(path: Path) -> Evaluations:
+    """Read the label file. A consensus line that cannot be read is a fault."""
+    found = Evaluations()
+    clip: Clip | None = None
+    for row, line in enumerate(read_text_file(path).splitlines(), start=1):
+        fields = [part.strip() for part in line.split(";")]
+        if fields[0].lower().endswith(".avi"):
+            try:
+                clip = _parse_clip(fields, row)
+            except ValueError as error:
+                clip = None
+                found.faults.append(Fault(str(path), row, str(error), "compare with the release"))
+                continue
+            found.clips.append(clip)
+        elif line.strip():
+            vote = _VOTES.get(fields[1].lower()) if len(fields) > 2 else None
+            if clip and vote:
+                clip.votes.setdefault(fields[0], vote)
+            else:
+                found.odd_lines.append(row)
+                if clip:
+                    clip.unread.append(row)
+    return found
+
+
+def _parse_clip(fields: list[str], row: int) -> Clip:
+    name = fields[0][: -len(".avi")]
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no clip's name such as UTD-IMPROV-S01A-F01-P-FM01")
+    label = fields[1] if len(fields) > 1 else ""
+    if label not in LABELS:
+        raise ValueError(f"the class is {label!r}, none of {', '.join(LABELS)}")
+    ratings = {}
+    for letter, value in filter(None, map(_rating, fields[2:])):
+        ratings[letter] = float(value)
+    if missing := [letter for letter in "AVD" if letter not in ratings]:
+        raise ValueError(f"no rating {missing[0]}:")
+    known = {_AXES[letter]: x for letter, x in ratings.items() if not math.isnan(x)}
+    return Clip(f"MSP{name[3:]}", label, known, row)
+
+
+def _rating(field_: str) -> tuple[str, str] | None:
+    match = _RATING.fullmatch(field_)
+    return (match[1], match[2]) if match else None

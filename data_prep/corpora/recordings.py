@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from data_prep.audio.loading import Measured, default_workers
+from data_prep.audio.containers import load_av
+from data_prep.audio.loading import AudioError, Measured, default_workers
 from data_prep.audio.notes import note_warnings
 from data_prep.audio.stored_lengths import measure_stored
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-)
+from data_prep.audio.video_audio import extract_all
+from data_prep.errors import Fault, ManifestError
+from data_prep.files.lock import locked
 from data_prep.manifest.cells import normalize_text
-from data_prep.manifest.records import (
-    AXES,
-    Corpus,
-    DroppedRow,
-    Utterance,
-    scale_vad,
-)
 from data_prep.messages import first_few
+from data_prep.schema import AXES, Corpus, DroppedRow, Utterance, scale_vad
 
 LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
 NO_TRANSCRIPT = "no transcript"
 NOT_RATED = "not rated"
 
-Splits = Mapping[str, Sequence[Utterance]]
+Splits = dict[str, list[Utterance]]
 
 
 def read_text_file(path: Path) -> str:
@@ -80,7 +75,7 @@ def join_text(
     *,
     workers: int | None = None,
     progress: bool = False,
-) -> dict[str, list[Utterance]]:
+) -> Splits:
     """Give each row the text of `folder`/{id}.txt; what is missing or blank is listed."""
     rows = [row for found in splits.values() for row in found]
 
@@ -109,7 +104,7 @@ def join_audio(
     *,
     workers: int | None = None,
     progress: bool = False,
-) -> dict[str, list[Utterance]]:
+) -> Splits:
     """Measure the file that each row's `audio` names, from `corpus_dir` on.
 
     A missing or bad one is listed in `corpus.dropped` and its row keeps its text; a row that has
@@ -131,7 +126,7 @@ def join_audio(
     length_of = dict(zip(names, found, strict=True))
     ids = (row.id for rows in splits.values() for row in rows)
     note_warnings(corpus, zip(ids, found, strict=True))
-    joined: dict[str, list[Utterance]] = {}
+    joined: Splits = {}
     for split, rows in splits.items():
         joined[split] = []
         for row in rows:
@@ -147,7 +142,7 @@ def join_audio(
     return joined
 
 
-def leave_out_audio(splits: Splits, corpus: Corpus) -> dict[str, list[Utterance]]:
+def leave_out_audio(splits: Splits, corpus: Corpus) -> Splits:
     """--text-only: no row has audio, and a row without text is dropped and listed.
 
     Raises ValueError where that leaves no row.
@@ -164,3 +159,78 @@ def leave_out_audio(splits: Splits, corpus: Corpus) -> dict[str, list[Utterance]
             if row.text is None
         ]
     return silent
+
+
+# -- Clips with sound, joined to the rows of a corpus: a bad one is listed, and its row kept -------
+
+
+class Sound(NamedTuple):
+    """Where the manifest says that a row's sound lies, and its samples or what is wrong."""
+
+    audio: str
+    length: Measured | AudioError
+
+
+def extract_sounds(
+    videos: Mapping[str, tuple[Path, str]],
+    out_dir: str | Path,
+    *,
+    max_seconds: float,
+    workers: int | None = None,
+    progress: bool = False,
+) -> dict[str, Sound]:
+    """Make a FLAC of each clip: {row id: (video, where its sound goes below `out_dir`)}.
+
+    Raises ValueError if PyAV is not there, or if `max_seconds` is not more than 0.
+    """
+    if not max_seconds > 0:
+        raise ValueError(f"--max-seconds {max_seconds:g}: give more than 0")
+    load_av()
+    out_dir = Path(out_dir)
+    pairs = [(video, out_dir / audio) for video, audio in videos.values()]
+    with locked(out_dir / "audio" / ".lock"):
+        lengths = extract_all(pairs, max_seconds=max_seconds, workers=workers, progress=progress)
+    return {
+        name: Sound(audio, length)
+        for (name, (_, audio)), length in zip(videos.items(), lengths, strict=True)
+    }
+
+
+def join_sounds(
+    splits: Splits,
+    corpus: Corpus,
+    sounds: Mapping[str, Sound],
+    reason: Callable[[str, AudioError | None], str] = lambda _, error: f"clip: {error}",
+) -> Splits:
+    """Give each row its sound; list the audio that cannot be had.
+
+    `reason` makes the text for corpus.yaml of an id and of what is wrong with its clip, None for a
+    row that is not in `sounds`.
+    """
+    joined: Splits = {split: [] for split in splits}
+    ids = [row.id for rows in splits.values() for row in rows]
+    note_warnings(corpus, ((name, sounds[name].length) for name in ids if name in sounds))
+    for split, rows in splits.items():
+        for row in rows:
+            sound = sounds.get(row.id)
+            length = None if sound is None else sound.length
+            if sound is not None and isinstance(length, Measured):
+                row = replace(row, audio=sound.audio, n_samples=length.n_samples)
+            else:
+                error = length if isinstance(length, AudioError) else None
+                dropped = DroppedRow(split, row.id, reason(row.id, error), "audio")
+                corpus.dropped.append(dropped)
+            joined[split].append(row)
+    return joined
+
+
+def without_empty_rows(splits: Splits, corpus: Corpus) -> Splits:
+    """Rows that have text or sound; the others are listed."""
+    kept: Splits = {split: [] for split in splits}
+    for split, rows in splits.items():
+        for row in rows:
+            if row.text is None and row.audio is None:
+                corpus.dropped.append(DroppedRow(split, row.id, "neither text nor audio"))
+            else:
+                kept[split].append(row)
+    return kept

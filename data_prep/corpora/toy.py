@@ -17,34 +17,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from data_prep.audio.writing import write_flac
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
-from data_prep.corpora.toy_chances import (
-    QUADRANTS,
-    SENTIMENTS,
-    Draw,
-    bayes_ceilings,
-    draw_split,
-    draw_vad,
-    oracle_score,
-)
-from data_prep.corpora.toy_text import write_sentence
-from data_prep.corpora.toy_voice import (
-    SAMPLE_RATE,
-    Rng,
-    Voice,
-    draw_voice,
-    shift_voice,
-    synthesize,
-)
+from data_prep.commands.command_line import make_parser, run
+from data_prep.corpora.toy_voice import SAMPLE_RATE, Rng, Voice, draw_voice, shift_voice, synthesize
 from data_prep.schema import CORPUS_FILE, SPLITS, Corpus, Utterance, write_corpus
 
 NAME = "toy"
@@ -180,3 +161,129 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = (options.n_train, options.n_valid, options.n_test)
     named = options.name, options.speaker_shift
     return run(lambda: make_toy(options.out_dir, options.seed, sizes, options.speakers, *named))
+
+
+# -- The toy corpus before it is written and voiced: what is drawn, and the best possible score
+# Everything here is about chances; sentences are `toy_text`'s, sound is `toy_voice`'s.
+
+# emotion -> (valence positive?, arousal high?). Sentiment is the sign of valence and nothing more:
+# the toy's "neutral" is the calm, contented quadrant and therefore counts as positive.
+QUADRANTS = {
+    "neutral": (True, False),
+    "happy": (True, True),
+    "sad": (False, False),
+    "angry": (False, True),
+}
+SENTIMENTS = ("negative", "positive")
+
+# How the words speak of valence: the wrong cue, no usable cue, else the right one.
+P_FLIPPED = 0.05
+P_AMBIGUOUS = 0.08
+
+LOW, HIGH = 0.25, 0.75  # centers of the quadrants on the VAD axes
+DOMINANCE = {"neutral": 0.5, "happy": 0.625, "sad": 0.25, "angry": 0.75}
+VAD_NOISE = 0.07  # standard deviation; clipped to [0, 1]
+
+
+def bayes_ceilings(flipped: float = P_FLIPPED, ambiguous: float = P_AMBIGUOUS) -> dict[str, float]:
+    """The highest expected UAR over the four emotions, from text, from speech and from both.
+
+    Valence V and arousal A are independent fair bits, and the emotion is the pair (V, A). Given V,
+    the words show V with probability 1 - flipped - ambiguous, not V with `flipped`, and nothing
+    otherwise; everything else in the sentence is drawn without regard to (V, A). The voice shows A
+    without error, and nothing of V. The best guess of V from the words follows the cue, and tosses
+    a coin without one (as long as flipped <= 1 - flipped - ambiguous):
+
+        P(V right | text) = (1 - flipped - ambiguous) + ambiguous / 2
+
+    Text says nothing of A (right in 1/2), speech nothing of V (1/2), and the two channels err
+    independently, so the chance of getting the pair right is a product. No rule beats Bayes's in
+    accuracy, and with four equally frequent classes the expected UAR is the expected accuracy.
+    """
+    clear = 1 - flipped - ambiguous
+    if not 0 <= flipped <= clear:
+        raise ValueError(f"flipped {flipped} and ambiguous {ambiguous} leave no cue to follow")
+    valence = clear + ambiguous / 2
+    return {"text": valence / 2, "speech": 1 / 2, "both": valence}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One utterance before it is written and voiced. `cue` is what the words show of valence."""
+
+    emotion: str
+    cue: bool | None  # True positive, False negative, None ambiguous
+
+    @property
+    def aroused(self) -> bool:
+        """Whether the voice is."""
+        return QUADRANTS[self.emotion][1]
+
+
+def draw_split(n: int, rng: Rng) -> list[Draw]:
+    """`n` utterances, equally many of each emotion, in random order."""
+    if n <= 0 or n % len(QUADRANTS):
+        raise ValueError(f"a split of {n} cannot be balanced; ask for a multiple of 4")
+    emotions = rng.permutation(np.repeat(list(QUADRANTS), n // len(QUADRANTS)))
+    draws = []
+    for emotion, chance in zip(emotions.tolist(), rng.uniform(size=n), strict=True):
+        valence = QUADRANTS[emotion][0]
+        cue = None if chance < P_AMBIGUOUS else valence
+        if P_AMBIGUOUS <= chance < P_AMBIGUOUS + P_FLIPPED:
+            cue = not valence
+        draws.append(Draw(emotion, cue))
+    return draws
+
+
+def oracle_score(draws: Sequence[Draw]) -> dict[str, float]:
+    """What the Bayes rules score on these very draws (coin tosses counted as half)."""
+    valence = np.mean([0.5 if d.cue is None else d.cue == QUADRANTS[d.emotion][0] for d in draws])
+    return {"text": float(valence) / 2, "speech": 0.5, "both": float(valence)}
+
+
+def draw_vad(emotion: str, rng: Rng) -> list[float]:
+    """Valence, arousal and dominance: the center of the quadrant plus noise, within [0, 1]."""
+    center = [HIGH if positive else LOW for positive in QUADRANTS[emotion]]
+    values = rng.normal([*center, DOMINANCE[emotion]], VAD_NOISE)
+    return [round(float(value), 4) for value in np.clip(values, 0, 1)]
+
+
+# -- Sentences: a cue word of known polarity in a frame that is independent of it ------------------
+# Topic, time and frame are drawn independently of the cue, and no word is in two lists.
+
+POSITIVE = (
+    *("wonderful", "lovely", "great", "delightful", "brilliant", "charming"),
+    *("pleasant", "superb", "excellent", "sweet"),
+)
+NEGATIVE = (
+    *("awful", "terrible", "horrible", "dreadful", "hopeless", "nasty"),
+    *("miserable", "rotten", "lousy", "bitter"),
+)
+PLAIN = ("ordinary", "usual", "average", "typical")
+TOPICS = (
+    *("trip", "dinner", "meeting", "party", "letter", "concert", "garden", "lesson"),
+    *("weekend", "news", "house", "film"),
+)
+TIMES = ("today", "yesterday", "this morning", "last night", "again", "after all")
+TEMPLATES = (
+    "the {topic} was {cue} {time}",
+    "{time} I thought the {topic} was {cue}",
+    "they told me that the {topic} had been {cue}",
+    "well the {topic} turned out {cue} {time}",
+    "you know what, the {topic} is {cue}",
+    "so {time} we had a really {cue} {topic}",
+    "my sister said it was one {cue} {topic}",
+    "I have never seen so {cue} a {topic}",
+)
+
+
+def write_sentence(cue: bool | None, rng: Rng) -> str:
+    """A sentence with that cue; an ambiguous one has a plain word, or one cue of each kind."""
+    if cue is None:
+        pair = rng.permutation([rng.choice(POSITIVE), rng.choice(NEGATIVE)])
+        word = str(rng.choice(PLAIN)) if rng.uniform() < 0.5 else " and ".join(pair)
+    else:
+        word = str(rng.choice(POSITIVE if cue else NEGATIVE))
+    template = str(rng.choice(TEMPLATES))
+    sentence = template.format(cue=word, topic=rng.choice(TOPICS), time=rng.choice(TIMES))
+    return sentence[0].upper() + sentence[1:] + "."

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.corpora.mmsa_labels import utterance_id
+from data_prep.corpora.mmsa import utterance_id
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.mmsa_padding import Frames, Unpadded
 from data_prep.features.mmsa_pickle import PickledSplit

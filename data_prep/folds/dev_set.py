@@ -14,10 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from data_prep.manifest.records import (
-    LABEL_COLUMNS,
-    Utterance,
-)
+from data_prep.manifest.records import LABEL_COLUMNS, Utterance
 
 GENDER = "gender"  # a column of its own in the manifest: female, male
 _GENDERS = {"f": "female", "m": "male", "w": "female", "woman": "female", "man": "male"}

@@ -22,25 +22,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-)
-from data_prep.files.documents import (
-    Document,
-    bare_name,
-    load_json,
-)
-from data_prep.folds.leaks import check_leaks
+from data_prep.errors import Fault, ManifestError
+from data_prep.files.documents import Document, bare_name, load_json
+from data_prep.folds.protocols import check_leaks
 from data_prep.folds.records import Folds
-from data_prep.manifest.records import (
-    SPLITS,
-    Utterance,
-)
-from data_prep.manifest.tsv import (
-    read_manifest,
-    write_atomically,
-)
+from data_prep.manifest.records import SPLITS, Utterance
+from data_prep.manifest.tsv import read_manifest, write_atomically
 from data_prep.messages import first_few
 
 FOLDS_FOLDER = "folds"

@@ -17,26 +17,15 @@ seed_sessions            one fold: the last session tests, the one before it val
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from data_prep.folds.composition import composition_of
 from data_prep.folds.dev_set import draw_dev_set
-from data_prep.folds.groups import (
-    circles,
-    group_of,
-    in_order,
-    partners_of,
-)
-from data_prep.folds.records import (
-    Folds,
-    Sets,
-)
-from data_prep.manifest.records import (
-    SPLITS,
-    Utterance,
-)
+from data_prep.folds.records import UNITS, Folds, Sets, composition_of
+from data_prep.manifest.records import SPLITS, Utterance
 from data_prep.messages import first_few
 
 Rows = Sequence[Utterance]
@@ -223,3 +212,112 @@ PROTOCOLS: dict[str, tuple[str, Callable[[Rows, FoldOptions, Notes], list[Sets]]
     "k_fold": ("row", _k_fold),  # or coarser, as the rows have it
     "seed_sessions": ("session", _seed_sessions),
 }
+
+
+# -- Who must not be on two sides of a fold: groups of utterances that are divided whole -----------
+
+_NUMBER = re.compile(r"(\d+)")
+
+
+def group_of(row: Utterance) -> tuple[str, str]:
+    """Its speaker, if unknown its dialogue, if that is unknown itself: ("speaker", "Ses01_F")."""
+    if row.speaker is not None:
+        return "speaker", row.speaker
+    return ("dialogue", row.dialogue) if row.dialogue is not None else ("row", row.id)
+
+
+def in_order(values: Iterable[str | None]) -> list[str]:
+    """The different values, numbers in them by size; None is left out.
+
+    >>> in_order(["s10", "s9", None, "s9"])
+    ['s9', 's10']
+    """
+    return sorted({value for value in values if value is not None}, key=_by_number)
+
+
+def _by_number(value: str) -> tuple[list[str | int], str]:
+    parts = _NUMBER.split(value)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], value
+
+
+def circles(rows: Sequence[Utterance]) -> list[list[str]]:
+    """Speakers who share dialogues, directly or by way of others, in order of their first names."""
+    circle_of = {speaker: {speaker} for speaker in in_order(row.speaker for row in rows)}
+    heard_first: dict[str, str] = {}
+    for row in rows:
+        if row.dialogue is None or row.speaker is None:
+            continue
+        ours = circle_of[row.speaker]
+        theirs = circle_of[heard_first.setdefault(row.dialogue, row.speaker)]
+        if ours is not theirs:
+            ours |= theirs
+            circle_of.update(dict.fromkeys(theirs, ours))
+    unique = {id(circle): circle for circle in circle_of.values()}
+    return [in_order(circle) for circle in unique.values()]
+
+
+def partners_of(rows: Sequence[Utterance]) -> dict[str, set[str]]:
+    """Speaker -> who else is in the speaker's only session, unless that is everybody.
+
+    {} where one speaker is in several sessions, or in none that has a name.
+    """
+    sessions: dict[str, set[str | None]] = {}
+    for row in rows:
+        if row.speaker is not None:
+            sessions.setdefault(row.speaker, set()).add(row.session)
+    if any(len(found) > 1 or None in found for found in sessions.values()):
+        return {}
+    partners = {
+        speaker: {other for other in sessions if other != speaker and sessions[other] == found}
+        for speaker, found in sessions.items()
+    }
+    return {s: found for s, found in partners.items() if 0 < len(found) < len(sessions) - 1}
+
+
+# -- What two sets of a fold share though the protocol keeps it apart ------------------------------
+
+# Protocol -> what its test set shares with no other, and what train and valid do not share.
+# leave_one_speaker_out may validate on the tested speaker's partner in dialogue.
+_APART: dict[str, dict[frozenset[str], tuple[str, ...]]] = {
+    protocol: {
+        frozenset(("train", "test")): train_test,
+        frozenset(("valid", "test")): valid_test,
+        frozenset(("train", "valid")): train_valid,
+    }
+    for protocol, train_test, valid_test, train_valid in (
+        ("leave_one_session_out", UNITS[:3], UNITS[:3], ("speaker",)),
+        ("leave_one_speaker_out", ("speaker", "dialogue"), ("speaker",), ("speaker",)),
+        ("leave_speaker_group_out", *(("speaker", "dialogue"),) * 3),
+        ("seed_sessions", *(UNITS[:3],) * 3),
+    )
+}
+
+
+def check_leaks(folds: Folds, utterances: Iterable[Utterance]) -> list[str]:
+    """A sentence for whatever two sets of a fold share against the protocol; [] where nothing.
+
+    A value that is not known (None) is shared with nobody: "Unknown" is no speaker. A protocol of
+    another name is held to its unit.
+    """
+    row_of = {row.id: row for row in utterances}
+    return [
+        f"fold {name}: {sentence}"
+        for name, sets in folds.folds.items()
+        for pair in combinations(SPLITS, 2)
+        for sentence in _shared(folds, {split: sets[split] for split in pair}, row_of)
+    ]
+
+
+def _shared(
+    folds: Folds, pair: Mapping[str, Iterable[str]], row_of: Mapping[str, Utterance]
+) -> Iterator[str]:
+    unit = "id" if folds.unit == "row" else folds.unit
+    for key in _APART.get(folds.protocol, {}).get(frozenset(pair), (unit,)):
+        ours, theirs = (
+            {value: None for id_ in ids if (value := getattr(row_of[id_], key)) is not None}
+            for ids in pair.values()
+        )
+        if shared := [value for value in ours if value in theirs]:
+            what = f"{key} {shared[0]} is" if len(shared) == 1 else f"{len(shared)} {key}s are"
+            named = "" if len(shared) == 1 else f": {first_few(shared)}"
+            yield f"{what} in {' and '.join(pair)}{named}"

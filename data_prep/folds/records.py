@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
+
+from data_prep.folds.dev_set import gender_of
+from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Utterance
 
 UNITS = ("session", "speaker", "dialogue", "row")
 
@@ -37,3 +42,90 @@ class Folds:
                 "one split, or make folds of one with --base"
             )
         return self.bases[0]
+
+
+# -- What the sets of each fold are made of: rows, speakers, genders and labels --------------------
+
+
+def composition_of(folds: Mapping[str, Sets], rows: Sequence[Utterance]) -> Composition:
+    """Count, for each fold and set, its rows, speakers, their genders, and each label."""
+    row_of = {row.id: row for row in rows}
+    return {
+        name: {split: _facts([row_of[id_] for id_ in sets[split]]) for split in SPLITS}
+        for name, sets in folds.items()
+    }
+
+
+def _facts(rows: Sequence[Utterance]) -> dict[str, Any]:
+    genders = {row.speaker: gender_of(row) for row in rows if row.speaker is not None}
+    labels = {
+        column: dict(sorted(counts.items()))
+        for column in LABEL_COLUMNS
+        if (counts := Counter(x for row in rows if (x := getattr(row, column)) is not None))
+    }
+    return {
+        "rows": len(rows),
+        "speakers": len(genders),
+        "genders": dict(sorted(Counter(g for g in genders.values() if g).items())),
+        "labels": labels,
+    }
+
+
+def composition_lines(composition: Composition) -> Iterator[str]:
+    """A line for each fold and set: ``fold 1 valid: 16 rows, 2 speakers, emotion sad 75%``."""
+    for name, sets in composition.items():
+        n_rows = sum(facts["rows"] for split, facts in sets.items() if split != "test")
+        for split, facts in sets.items():
+            n = facts["rows"]
+            share = f" ({n / n_rows:.1%} of train and valid)" if split == "valid" and n_rows else ""
+            parts = [f"{n} rows{share}"]
+            if facts["speakers"]:
+                genders = ", ".join(
+                    f"{count} {gender}" for gender, count in facts["genders"].items()
+                )
+                parts.append(f"{facts['speakers']} speakers" + (f" ({genders})" if genders else ""))
+            parts += [
+                f"{column} " + " ".join(f"{label} {x / n:.0%}" for label, x in counts.items())
+                for column, counts in facts["labels"].items()
+            ]
+            yield f"fold {name} {split}: {', '.join(parts)}"
+
+
+# -- How many turns a protocol parts from their neighbors: what dialogue context then cannot see
+
+
+def context_notes(folds: Folds, rows: Sequence[Utterance]) -> list[str]:
+    """A sentence where turns of a dialogue are in different sets of a fold; [] where none are.
+
+    A model that reads neighboring turns sees those of the row's own set alone. Only rows that have
+    a text count, for context is made of texts.
+    """
+    pairs = _neighbors(rows)
+    counts = {name: _parted(sets, pairs) for name, sets in folds.folds.items()}
+    most = max(counts, key=lambda name: counts[name], default="")
+    if not most or not counts[most]:
+        return []
+    n_folds = sum(count > 0 for count in counts.values())
+    note = (
+        f"in {n_folds} of {len(counts)} folds turns stand beside turns of another set (fold "
+        f"{most}: {counts[most]} of {len(rows)} rows); dialogue context (--context-past, "
+        "--context-future) sees those of its own set alone"
+    )
+    return [note]
+
+
+def _neighbors(rows: Sequence[Utterance]) -> list[tuple[str, str]]:
+    """Ids of turns that follow each other in a dialogue."""
+    dialogues: dict[str, list[Utterance]] = {}
+    for row in rows:
+        if row.dialogue is not None and row.turn is not None and row.text is not None:
+            dialogues.setdefault(row.dialogue, []).append(row)
+    in_order = (sorted(turns, key=lambda row: row.turn or 0) for turns in dialogues.values())
+    return [(one.id, other.id) for turns in in_order for one, other in pairwise(turns)]
+
+
+def _parted(sets: Mapping[str, Sequence[str]], pairs: Sequence[tuple[str, str]]) -> int:
+    """The rows in a set that have a neighbor in another one, or in none."""
+    set_of = {id_: split for split in SPLITS for id_ in sets[split]}
+    parted = {id_ for pair in pairs if len({set_of.get(i) for i in pair}) > 1 for id_ in pair}
+    return len(parted & set_of.keys())

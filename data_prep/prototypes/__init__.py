@@ -30,17 +30,15 @@ from data_prep.prototypes.maths import (
     fit,
     fit_by_domain,
 )
-from data_prep.prototypes.published import (
+from data_prep.prototypes.records import (
     PUBLISHED,
     PUBLISHED_NAME,
     PUBLISHED_WARNING,
-    SYNONYMS,
-    canonical_label,
-)
-from data_prep.prototypes.records import (
     SCOPES,
+    SYNONYMS,
     Centroid,
     Prototypes,
+    canonical_label,
     published_prototypes,
 )
 

@@ -25,17 +25,13 @@ from typing import Any
 
 import yaml
 
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-    raise_faults,
-)
+from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.manifest.cells import shown
 from data_prep.manifest.labels import MISSING_WORDS
 from data_prep.manifest.records import SPLITS
-from data_prep.tables.hf_files import SPLIT_OF
+from data_prep.tables.published import SPLIT_OF
 from data_prep.tables.reader import CSV, PARQUET, Row, open_table, plain
-from data_prep.tables.recipe import TableRecipe
+from data_prep.tables.rows import TableRecipe
 
 HEADER = "db.yaml"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_prep.commands.command_line import make_parser
 from data_prep.schema import SPLITS
 from data_prep.tables.reader import TableFormat
-from data_prep.tables.recipe import GROUPS, TableRecipe
+from data_prep.tables.rows import GROUPS, TableRecipe
 
 
 def recipe_of(options: argparse.Namespace) -> TableRecipe:

@@ -39,16 +39,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-    raise_faults,
-)
+from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.documents import parse_json_line
-from data_prep.manifest.cells import (
-    is_blank,
-    shown,
-)
+from data_prep.manifest.cells import is_blank, shown
 from data_prep.manifest.records import REQUIRED_COLUMNS
 
 CSV, TSV, PARQUET, JSONL = ".csv", ".tsv", ".parquet", ".jsonl"

@@ -10,7 +10,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.corpora.toy_text import NEGATIVE, PLAIN, POSITIVE, TEMPLATES, TIMES, TOPICS
+from data_prep.corpora.toy import (
+    NEGATIVE,
+    PLAIN,
+    POSITIVE,
+    TEMPLATES,
+    TIMES,
+    TOPICS,
+)
 
 _FIRST, _LAST, _PAD, _UNKNOWN = SPECIALS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
 

@@ -16,7 +16,7 @@ from data_prep.manifest.cells import (
 )
 from data_prep.schema import REQUIRED_COLUMNS, Corpus, Utterance, read_manifest, write_corpus
 from data_prep.tables.reader import open_table
-from data_prep.tables.recipe import TableRecipe
+from data_prep.tables.rows import TableRecipe
 from emo_fairseq.cli.predict_tables import (
     Columns,
     table_rows,

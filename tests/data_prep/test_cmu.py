@@ -14,8 +14,7 @@ from data_prep.corpora import (
 )
 from data_prep.corpora.cmu_mosei import CMU_MOSEI
 from data_prep.corpora.cmu_mosi import CMU_MOSI
-from data_prep.corpora.mmsa import prepare_mmsa
-from data_prep.corpora.mmsa_labels import RULE
+from data_prep.corpora.mmsa import RULE, prepare_mmsa
 from data_prep.schema import Utterance, read_corpus, read_manifest
 
 HEADER = ("video_id", "clip_id", "text", "label", "label_T", "label_A", "label_V")

@@ -20,9 +20,13 @@ from data_prep.commands.validate import validate
 from data_prep.features.stored import open_features
 from data_prep.files.suffixes import suffix_of
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.tables.hf_cells import as_frames, as_sound
-from data_prep.tables.hf_columns import map_columns, map_features
-from data_prep.tables.hf_files import find_shards
+from data_prep.tables.published import (
+    as_frames,
+    as_sound,
+    find_shards,
+    map_columns,
+    map_features,
+)
 
 WriteSound = Callable[..., Path]
 WIDTH = 6

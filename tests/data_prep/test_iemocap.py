@@ -8,10 +8,11 @@ import pytest
 from data_prep.commands.validate import validate
 from data_prep.corpora.iemocap import (
     CLASSES,
+    FOUR_CLASS,
+    FULL,
     main,
     prepare_iemocap,
 )
-from data_prep.corpora.iemocap_counts import FOUR_CLASS, FULL
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]"

@@ -13,12 +13,10 @@ from data_prep.commands.folds import (
 )
 from data_prep.commands.inspect_corpus import (
     MEMORY,
-    main,
-    sound_digests,
-)
-from data_prep.commands.inspect_plots import (
     bin_edges,
     label_shares,
+    main,
+    sound_digests,
 )
 from data_prep.schema import Corpus, Utterance, write_corpus
 

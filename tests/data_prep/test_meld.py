@@ -7,11 +7,14 @@ from video_clips import write_video
 
 from data_prep.commands.validate import validate
 from data_prep.corpora.meld import (
+    BAD_CLIPS,
     COLUMNS,
+    FOLDERS,
+    MAX_SECONDS,
+    clip_of,
     main,
     prepare_meld,
 )
-from data_prep.corpora.meld_clips import BAD_CLIPS, FOLDERS, MAX_SECONDS, clip_of
 from data_prep.schema import Utterance, read_corpus, read_manifest
 
 HEADER = ["Sr No.", *COLUMNS]

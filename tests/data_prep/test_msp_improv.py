@@ -6,10 +6,10 @@ import pytest
 
 from data_prep.commands.validate import validate
 from data_prep.corpora.msp_improv import (
+    FULL,
     main,
     prepare_msp_improv,
 )
-from data_prep.corpora.msp_improv_rows import FULL
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
 
 # clip -> (class, A, V, D); the first has workers' lines, one of them twice

@@ -9,10 +9,11 @@ from data_prep.audio.decoding import Reader
 from data_prep.audio.opening import open_audio
 from data_prep.commands.validate import validate
 from data_prep.corpora.msp_podcast import (
+    COLUMNS,
+    LABELS,
     main,
     prepare_msp_podcast,
 )
-from data_prep.corpora.msp_podcast_table import COLUMNS, LABELS
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
 
 ROWS = [

@@ -15,8 +15,11 @@ from data_prep.commands.fit_prototypes import (
     fit_prototypes,
     main,
 )
-from data_prep.corpora.toy import make_toy
-from data_prep.corpora.toy_chances import DOMINANCE, QUADRANTS
+from data_prep.corpora.toy import (
+    DOMINANCE,
+    QUADRANTS,
+    make_toy,
+)
 from data_prep.errors import ManifestError
 from data_prep.prototypes import (
     PUBLISHED,

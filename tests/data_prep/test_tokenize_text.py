@@ -14,7 +14,7 @@ from data_prep.commands.tokenize_text import (
     tokenize_with_gpt2,
     tokenize_with_sentencepiece,
 )
-from data_prep.corpora.toy_text import write_sentence
+from data_prep.corpora.toy import write_sentence
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 from data_prep.tokens.folder import EOS, UNK, load_dictionary, read_card
 from data_prep.tokens.text_tokenizers import load_text_tokenizer

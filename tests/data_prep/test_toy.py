@@ -15,18 +15,16 @@ from sklearn.preprocessing import StandardScaler
 from data_prep.audio.frames import log_mel
 from data_prep.audio.loading import load_audio
 from data_prep.commands.validate import main as validate
-from data_prep.corpora import toy_text
+from data_prep.corpora import toy
 from data_prep.corpora.toy import (
-    main,
-    make_toy,
-)
-from data_prep.corpora.toy_chances import (
     P_AMBIGUOUS,
     P_FLIPPED,
     QUADRANTS,
     Draw,
     bayes_ceilings,
     draw_split,
+    main,
+    make_toy,
     oracle_score,
 )
 from data_prep.corpora.toy_voice import AROUSED, CALM, draw_voice, synthesize
@@ -154,22 +152,22 @@ def test_the_oracle_counts_coin_tosses_as_half() -> None:
 
 def cue_of(sentence: str) -> bool | None:
     words = set(sentence.rstrip(".").replace(",", "").split())
-    positive, negative = words & set(toy_text.POSITIVE), words & set(toy_text.NEGATIVE)
+    positive, negative = words & set(toy.POSITIVE), words & set(toy.NEGATIVE)
     return None if bool(positive) == bool(negative) else bool(positive)
 
 
 @pytest.mark.parametrize("cue", [True, False, None])
 def test_a_sentence_shows_its_cue_and_only_that(cue: bool | None) -> None:
     rng = np.random.default_rng(0)
-    texts = [toy_text.write_sentence(cue, rng) for _ in range(400)]
+    texts = [toy.write_sentence(cue, rng) for _ in range(400)]
     assert {cue_of(text) for text in texts} == {cue}
     assert all(text[0].isupper() and text.endswith(".") for text in texts)
-    assert all(any(topic in text for text in texts) for topic in toy_text.TOPICS)
+    assert all(any(topic in text for text in texts) for topic in toy.TOPICS)
 
 
 def test_no_word_has_two_meanings() -> None:
-    cues = [*toy_text.POSITIVE, *toy_text.NEGATIVE, *toy_text.PLAIN]
-    frames = " ".join([*toy_text.TEMPLATES, *toy_text.TOPICS, *toy_text.TIMES]).lower()
+    cues = [*toy.POSITIVE, *toy.NEGATIVE, *toy.PLAIN]
+    frames = " ".join([*toy.TEMPLATES, *toy.TOPICS, *toy.TIMES]).lower()
     assert len(set(cues)) == len(cues)
     assert not set(cues) & set(frames.replace(",", "").split())
 

@@ -30,7 +30,7 @@ from data_prep.schema import (
     read_manifest,
     write_corpus,
 )
-from data_prep.tables.recipe import TableRecipe
+from data_prep.tables.rows import TableRecipe
 from emo_fairseq.data.fold import read_fold
 from emo_fairseq.data.legacy import read_split as read_legacy
 from emo_fairseq.data.tokens import open_binarized

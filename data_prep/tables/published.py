@@ -1,0 +1,330 @@
+"""Which column of a published table fills which field: by the names that such tables go by."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.errors import Fault, raise_faults
+from data_prep.features.frame_files import FloatArray
+from data_prep.features.stored import write_split
+from data_prep.files.suffixes import suffix_of
+from data_prep.manifest.cells import file_stem, find_id_fault
+from data_prep.manifest.records import AXES, Corpus
+from data_prep.manifest.tsv import read_manifest
+from data_prep.tables.reader import Table, class_name, plain, text_cell
+from data_prep.tables.rows import FIELDS
+from data_prep.tokens.folder import sequence_digest
+
+# Field -> further names of its column; a column of the field's own name always fills it.
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "text": ("transcript",),
+    "valence": ("EmoVal", "V"),
+    "arousal": ("EmoAct", "A"),
+    "dominance": ("EmoDom", "D"),
+}
+TIMES = ("start", "end")  # of audio
+SEGMENTS = {"file", *TIMES}  # audformat's index of segments; a "file" alone may be any
+FEATURES = {"emotion2vec": "emotion2vec_features"}  # feature folder -> column
+
+
+def map_columns(
+    columns: Sequence[str], given: Mapping[str, str], ignored: Collection[str] = ()
+) -> dict[str, str]:
+    """Field -> column: the given ones, then those whose columns have a known name.
+
+    Raises ValueError where a given or ignored column is not there, where two columns could fill a
+    field, or where valence, arousal and dominance go by names of different sets.
+    """
+    known = {*columns, *(f"{name}.path" for name in columns)}
+    if absent := [name for name in (*given.values(), *ignored) if name not in known]:
+        raise ValueError(f"there is no column {', '.join(absent)}; there are {', '.join(columns)}")
+    taken = {*given.values(), *ignored}
+    free = [name for name in columns if name not in taken]
+    mapped = dict(given)
+    if "audio" not in {*columns, *given} and set(free) >= SEGMENTS:
+        mapped["audio"] = "file"
+    for name in FIELDS:
+        candidates = [alias for alias in (name, *ALIASES.get(name, ())) if alias in free]
+        if name not in given and len(candidates) > 1:
+            raise ValueError(
+                f"{' and '.join(candidates)} could both be {name}; give "
+                f"--column {name}={candidates[0]}, or --ignore {candidates[1]}"
+            )
+        is_time_of_text = name in TIMES and "audio" not in mapped
+        if name not in given and candidates and not is_time_of_text:
+            mapped[name] = candidates[0]
+    _check_one_set({axis: mapped[axis] for axis in AXES if axis in mapped and axis not in given})
+    return mapped
+
+
+def _check_one_set(axes: Mapping[str, str]) -> None:
+    sets = {(axis, *ALIASES[axis]).index(column) for axis, column in axes.items()}
+    if len(sets) > 1:
+        pairs = ", ".join(f"{axis}={column}" for axis, column in axes.items())
+        raise ValueError(
+            f"the axes go by names of different sets ({pairs}); say which are meant with --column"
+        )
+
+
+def map_features(columns: Collection[str], given: Iterable[str]) -> dict[str, str]:
+    """Feature folder -> column, from NAME=COLUMN; without any, the known ones that are there."""
+    found = {name: column for name, column in FEATURES.items() if column in columns}
+    pairs = [text.partition("=") for text in given]
+    for name, equals, column in pairs:
+        if not (name and equals and column) or "/" in name:
+            raise ValueError(f"--features {name}{equals}{column}: write NAME=COLUMN")
+        if column not in columns:
+            raise ValueError(f"--features {name}={column}: there is no such column")
+        found = {n: c for n, c in found.items() if c != column} | {name: column}
+    return found
+
+
+# -- The shards that `datasets` exports, by split --------------------------------------------------
+
+SPLIT_OF = {
+    "train": "train",
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "valid"),
+    "test": "test",
+}
+_SHARD = re.compile(r"([a-z]+)(?:-(\d{5})-of-(\d{5}))?\.(?:parquet|csv|tsv|jsonl)")
+
+
+def find_shards(folder: Path) -> dict[str, list[Path]]:
+    """{split: files} of a folder, or of its `data/`, as `datasets` names them.
+
+    `train-00000-of-00002.parquet`, `validation.csv` ... Raises ValueError where there are none, a
+    shard is missing, or a split is there twice.
+    """
+    found: dict[tuple[str, str], dict[int, Path]] = {}
+    wanted: dict[tuple[str, str], int] = {}
+    for path in sorted([*folder.glob("*"), *(folder / "data").glob("*")]):
+        match = _SHARD.fullmatch(path.name)
+        if not match or match[1] not in SPLIT_OF:
+            continue
+        key = (match[1], path.suffix)
+        found.setdefault(key, {})[int(match[2] or 0)] = path
+        wanted[key] = int(match[3] or 1)
+    if not found:
+        raise ValueError(
+            f"{folder}: no train-00000-of-00001.parquet, train.csv or the like; name its files"
+        )
+    shards: dict[str, list[Path]] = {}
+    for (name, suffix), files in found.items():
+        if sorted(files) != list(range(wanted[name, suffix])):
+            raise ValueError(f"{folder}: {name} has {len(files)} of {wanted[name, suffix]} shards")
+        if SPLIT_OF[name] in shards:
+            raise ValueError(f"{folder}: {SPLIT_OF[name]} is there twice; name the files to read")
+        shards[SPLIT_OF[name]] = [files[i] for i in sorted(files)]
+    return {split: shards[split] for split in dict.fromkeys(SPLIT_OF.values()) if split in shards}
+
+
+# -- Cells of a table that are no plain values: lists of numbers and sounds, in Parquet and in CSV
+
+_BETWEEN_NUMBERS = re.compile(r"(?<=[\d.])\s+(?=[-\d])")
+_BETWEEN_ROWS = re.compile(r"\]\s+\[")
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What `datasets` keeps of audio: the file itself, its path, or both."""
+
+    content: bytes | None
+    path: str | None
+
+
+def as_sound(value: Any) -> Sound | None:
+    """A struct {bytes, path}, its text in a CSV, or a path. Raises ValueError for anything else."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f"no text of a struct {{bytes, path}} ({error})") from None
+    if not value:
+        return None
+    if isinstance(value, str):
+        return Sound(None, value)
+    if not isinstance(value, dict) or not {"bytes", "path"} >= set(value):
+        raise ValueError(f"neither a path nor a struct {{bytes, path}}, but {type(value).__name__}")
+    sound = Sound(value.get("bytes"), value.get("path"))
+    return sound if sound.content or sound.path else None
+
+
+def as_frames(value: Any) -> FloatArray | None:
+    """(T, C) of a list of lists, (1, C) of a list of numbers, or of the text of either in a CSV.
+
+    Raises ValueError for what is neither, or has rows of several lengths.
+    """
+    if isinstance(value, str):
+        value = _parse_list(value) if value.strip() else None
+    if value is None:
+        return None
+    try:
+        array = np.asarray(value, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"no list of numbers, or of lists of one length ({error})") from None
+    if array.ndim not in (1, 2) or not array.size:
+        raise ValueError(f"of shape {array.shape}, neither (C,) nor (T, C)")
+    return array if array.ndim == 2 else array[None, :]
+
+
+def _parse_list(text: str) -> Any:
+    """The text of a list, with commas or as numpy prints it."""
+    if "..." in text:
+        raise ValueError("cut short by a printer's '...'; export the table as Parquet")
+    commas = _BETWEEN_ROWS.sub("], [", _BETWEEN_NUMBERS.sub(", ", text.strip()))
+    try:
+        return ast.literal_eval(commas)
+    except (ValueError, SyntaxError) as error:
+        raise ValueError(f"the text of no list ({error})") from None
+
+
+# -- Published tables into what `table` reads: plain rows, sounds as files, frames by id -----------
+
+ROW_ID = "row number"  # the column of the ids that we make where a table has none
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is read of a table: columns by field, feature columns by folder, and further ones."""
+
+    columns: Mapping[str, str]
+    features: Mapping[str, str]
+    further: Collection[str] = ()
+
+    @property
+    def wanted(self) -> set[str]:
+        names = {*self.columns.values(), *self.features.values(), *self.further}
+        return names | {name.removesuffix(".path") for name in names}
+
+
+@dataclass
+class Loaded:
+    """One split: plain rows, frames by folder and id, and how many sounds were stored or named."""
+
+    rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    frames: dict[str, dict[str, FloatArray | None]] = field(default_factory=dict)
+    stored: int = 0
+    named: int = 0
+
+
+def load(tables: Sequence[Table], split: str, plan: Plan, out_dir: Path) -> Loaded:
+    """Read one split's tables, one after the other; sounds that they hold go to OUT_DIR/audio.
+
+    Raises ManifestError naming the rows whose cells cannot be understood.
+    """
+    loaded = Loaded(frames={name: {} for name in plan.features})
+    faults = []
+    for table in tables:
+        for source in table.rows(plan.wanted):
+            if source.fault is not None:
+                faults.append(source.fault)
+                continue
+            reader = _RowLoader(source.cells, table, plan)
+            number = len(loaded.rows) + 1
+            try:
+                row_id = reader.row_id(f"{split or 'row'}_{number:06d}")
+                row = reader.row(row_id, split or "all", out_dir, loaded)
+                for name, column in plan.features.items():
+                    loaded.frames[name][row_id] = reader.frames(column)
+            except ValueError as error:
+                remedy = "correct it, or --ignore it"
+                faults.append(Fault(str(table.path), source.number, str(error), remedy))
+                continue
+            loaded.rows.append((source.number, row))
+    raise_faults(faults)
+    return loaded
+
+
+@dataclass(frozen=True)
+class _RowLoader:
+    """Reads the cells of one row."""
+
+    cells: Mapping[str, Any]
+    table: Table
+    plan: Plan
+
+    def row_id(self, made: str) -> str:
+        column = self.plan.columns["id"]
+        row_id = made if column == ROW_ID else self._text(column)
+        if fault := find_id_fault(row_id):  # before files are named by it
+            raise ValueError("; ".join(fault))
+        return row_id
+
+    def row(self, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> dict[str, str]:
+        row = {column: self._text(column) for column in self._plain_columns()}
+        row[self.plan.columns["id"]] = row_id
+        if column := self.plan.columns.get("audio"):
+            try:
+                row[column] = _store(
+                    as_sound(self.cells.get(column)), row_id, folder, out_dir, loaded
+                )
+            except ValueError as error:
+                raise ValueError(f"{column}: {error}") from None
+        return row
+
+    def frames(self, column: str) -> FloatArray | None:
+        try:
+            return as_frames(self.cells.get(column))
+        except ValueError as error:
+            raise ValueError(f"{column}: {error}") from None
+
+    def _plain_columns(self) -> Iterator[str]:
+        special = {self.plan.columns.get("audio"), ROW_ID}
+        for column in dict.fromkeys((*self.plan.columns.values(), *self.plan.further)):
+            if column not in special:
+                yield column
+
+    def _text(self, column: str) -> str:
+        if column not in self.cells and column.endswith(".path"):
+            sound = as_sound(self.cells.get(column.removesuffix(".path")))
+            return "" if sound is None or sound.path is None else sound.path
+        value = class_name(self.table, column, self.cells.get(column))
+        try:
+            return text_cell(value) if column == self.plan.columns.get("text") else plain(value)
+        except ValueError as error:
+            raise ValueError(f"column {column} {error}") from None
+
+
+def _store(sound: Sound | None, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> str:
+    """The audio path of a sound; one that the table holds is written under OUT_DIR/audio."""
+    if sound is None:
+        return ""
+    if sound.content is None:
+        loaded.named += 1
+        return sound.path or ""
+    suffix = suffix_of(sound.content)
+    target = out_dir / "audio" / folder / f"{file_stem(row_id)}{suffix}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(sound.content)
+    loaded.stored += 1
+    return target.relative_to(out_dir).as_posix()
+
+
+def write_features(
+    out_dir: Path, corpus: Corpus, name: str, column: str, frames: Mapping[str, FloatArray | None]
+) -> None:
+    """Write features/<name>/{split}.npy + .lengths, row by row as the manifests have them.
+
+    A row without frames has length 0. Raises ValueError when no row has any, or widths differ.
+    """
+    width = next((found.shape[1] for found in frames.values() if found is not None), None)
+    if width is None:
+        raise ValueError(f"column {column} holds no features at all; leave it out with --ignore")
+    none = np.zeros((0, width), np.float32)
+    settings = {"features": name, "column": column, "dtype": "float32"}
+    for split in corpus.splits:
+        rows = read_manifest(out_dir / f"{split}.tsv")
+        arrays = [none if (found := frames[row.id]) is None else found for row in rows]
+        pairs = zip(rows, arrays, strict=True)
+        content = sequence_digest(
+            (row.id, hashlib.sha256(array.tobytes()).hexdigest()) for row, array in pairs
+        )
+        write_split(out_dir / "features" / name, split, rows, arrays, settings, content)
