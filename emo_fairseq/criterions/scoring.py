@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from emo_fairseq import metrics
+from emo_fairseq.decoding import decode
 from emo_fairseq.evaluation.predictions import (
     PREDICTION_OF,
     PROBABILITY,
@@ -76,40 +77,38 @@ class Scorer(Protocol):
         """One row an utterance: truth, prediction and scores."""
 
 
-class _Categorical:
+class _Labels:
     def __init__(self, target: Target, labels: Sequence[str]) -> None:
+        self.target = target
         self.labels = labels
 
     def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        counts = metrics.confusion(target, logits.argmax(dim=1), len(self.labels))
+        prediction = decode(self.target, logits).label_ids
+        assert prediction is not None
+        counts = metrics.confusion(target, prediction, len(self.labels))
         return {CONFUSION: _nan_if_undefined(counts, logits)}
 
     def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
-        scores = logits.float().softmax(dim=1)
-        return _label_rows(self.labels, target, logits.argmax(dim=1), scores)
+        scores, prediction = decode(self.target, logits)
+        assert prediction is not None
+        rows = zip(target.tolist(), prediction.tolist(), scores.tolist(), strict=True)
+        for truth, predicted, row_scores in rows:
+            yield {
+                "truth": self.labels[truth],
+                "prediction": self.labels[predicted],
+                **{PROBABILITY + k: p for k, p in zip(self.labels, row_scores, strict=True)},
+            }
 
 
-class _BinaryPerLabel:
-    def __init__(self, target: Target, labels: Sequence[str]) -> None:
-        self.labels = labels
-
+class _BinaryPerLabel(_Labels):
     def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        prediction = metrics.log_odds(logits).argmax(dim=1)
-        return {
-            CONFUSION: _nan_if_undefined(
-                metrics.confusion(target, prediction, len(self.labels)), logits
-            ),
-            BINARY_CONFUSIONS: metrics.binary_confusions(target, logits),
-        }
-
-    def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
-        pairs = logits.float().view(len(logits), -1, 2)  # (B, K, (no, yes))
-        scores = pairs.softmax(dim=2)[:, :, 1]  # (B, K); each its own question, no sum of 1
-        return _label_rows(self.labels, target, metrics.log_odds(logits).argmax(dim=1), scores)
+        answers = {BINARY_CONFUSIONS: metrics.binary_confusions(target, logits)}
+        return super().statistics(target, logits) | answers
 
 
 class _Continuous:
     def __init__(self, target: Target, labels: Sequence[str]) -> None:
+        self.target = target
         self.axes = target.columns
         self.has_cmu_metrics = target.name == "sentiment_score"
 
@@ -121,7 +120,8 @@ class _Continuous:
         return statistics
 
     def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
-        for truth, values in zip(target.tolist(), logits.float().tolist(), strict=True):
+        scores, _ = decode(self.target, logits)
+        for truth, values in zip(target.tolist(), scores.tolist(), strict=True):
             yield {
                 **{TRUTH_OF + axis: x for axis, x in zip(self.axes, truth, strict=True)},
                 **{PREDICTION_OF + axis: x for axis, x in zip(self.axes, values, strict=True)},
@@ -133,20 +133,8 @@ def _nan_if_undefined(counts: Tensor, logits: Tensor) -> Tensor:
     return counts.masked_fill(logits.isnan().any(), float("nan"))
 
 
-def _label_rows(
-    labels: Sequence[str], target: Tensor, prediction: Tensor, scores: Tensor
-) -> Iterator[Row]:
-    rows = zip(target.tolist(), prediction.tolist(), scores.tolist(), strict=True)
-    for truth, predicted, row_scores in rows:
-        yield {
-            "truth": labels[truth],
-            "prediction": labels[predicted],
-            **{PROBABILITY + k: p for k, p in zip(labels, row_scores, strict=True)},
-        }
-
-
 SCORERS: Mapping[TargetKind, Callable[[Target, Sequence[str]], Scorer]] = {
-    TargetKind.CATEGORICAL: _Categorical,
+    TargetKind.CATEGORICAL: _Labels,
     TargetKind.BINARY_PER_LABEL: _BinaryPerLabel,
     TargetKind.CONTINUOUS: _Continuous,
 }

@@ -1,19 +1,10 @@
 """What a model says of one item."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-
-from emo_fairseq.criterions.scoring import SCORERS
-from emo_fairseq.evaluation.predictions import (
-    PREDICTION_OF,
-    PROBABILITY,
-)
-from emo_fairseq.types import LabeledTarget
 
 
 @dataclass(frozen=True)
@@ -56,38 +47,3 @@ class Prediction:
             "warnings": list(self.warnings),
         }
         return {**found, "embedding": self.embedding.tolist()} if embedding else found
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a head says of one item."""
-
-    label: str | None
-    probabilities: Mapping[str, float]
-    values: Mapping[str, float]
-
-    @property
-    def numbers(self) -> Mapping[str, float]:
-        """Probabilities, or values where there are none."""
-        return self.probabilities or self.values
-
-
-def read_answers(of: LabeledTarget, logits: Tensor) -> Iterator[Answer]:
-    """From a head's (B, n) outputs to B answers, as a predictions file has them."""
-    scorer = SCORERS[of.target.kind](of.target, of.labels)
-    shape = (len(logits),) if of.target.has_labels else (len(logits), len(of.target.columns))
-    nobody_knows = torch.zeros(shape, dtype=torch.int64)  # the truth, which is then not read
-    for row in scorer.prediction_rows(nobody_knows, logits):
-        yield Answer(
-            str(row["prediction"]) if of.target.has_labels else None,
-            _by_name(row, PROBABILITY),
-            {} if of.target.has_labels else _by_name(row, PREDICTION_OF),
-        )
-
-
-def _by_name(row: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    return {
-        name.removeprefix(prefix): float(value)
-        for name, value in row.items()
-        if name.startswith(prefix)
-    }

@@ -11,6 +11,7 @@ from fairseq import utils
 from data_prep.audio.loading import SILENCE
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
+from emo_fairseq.decoding import decode
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.fair_lock import FairLock
 from emo_fairseq.inference.inputs import (
@@ -23,7 +24,7 @@ from emo_fairseq.inference.inputs import (
 )
 from emo_fairseq.inference.loading import LoadedModel, read_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
-from emo_fairseq.inference.prediction import Prediction, read_answers
+from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.preprocessor import Preparation
 from emo_fairseq.inference.timeline import Segment, windows
 from emo_fairseq.models.roberta_emo import EmotionOutput
@@ -77,7 +78,7 @@ class EmotionPredictor:
         self.auxiliary = {name: tuple(of.labels) for name, of in task.auxiliary.items()}
         self.loaded = loaded
         self._target = LabeledTarget(task.target, task.labels)
-        self._others: Mapping[str, LabeledTarget] = task.auxiliary
+        self._auxiliary: Mapping[str, LabeledTarget] = task.auxiliary
         self._model = loaded.model.to(self.device).eval()
         self._preparation = Preparation(loaded, self.device)
         self._reader = ItemReader(self.modalities, loaded.front_end.cleans_text)
@@ -240,24 +241,29 @@ class EmotionPredictor:
                 f"{items[undefined.index(True)].name}: the model's answer is no number (NaN); its "
                 "weights are damaged, or the training had failed"
             )
-        answers = list(read_answers(self._target, output.logits))
-        others = {
-            name: list(read_answers(of, output.auxiliary[name]))
-            for name, of in self._others.items()
+        scores, label_ids = decode(self._target.target, output.logits)
+        numbers = [dict(zip(self._target.labels, row, strict=True)) for row in scores.tolist()]
+        labels = [] if label_ids is None else [self.labels[k] for k in label_ids.tolist()]
+        auxiliary = {
+            name: decode(other.target, output.auxiliary[name]).scores.tolist()
+            for name, other in self._auxiliary.items()
         }
         return [
             Prediction(
-                answer.label,
-                answer.probabilities,
-                answer.values,
-                {name: found[number].numbers for name, found in others.items()},
-                output.embedding[number].numpy(),
-                tuple(modality for modality in self.modalities if item.has(modality)),
-                item.text,
-                item.seconds,
-                (*item.warnings, *self._warnings_of(item)),
+                label=labels[row] if labels else None,
+                probabilities=numbers[row] if labels else {},
+                values={} if labels else numbers[row],
+                auxiliary={
+                    name: dict(zip(self.auxiliary[name], rows[row], strict=True))
+                    for name, rows in auxiliary.items()
+                },
+                embedding=output.embedding[row].numpy(),
+                modalities=tuple(name for name in self.modalities if item.has(name)),
+                text=item.text,
+                seconds=item.seconds,
+                warnings=(*item.warnings, *self._warnings_of(item)),
             )
-            for number, (item, answer) in enumerate(zip(items, answers, strict=True))
+            for row, item in enumerate(items)
         ]
 
     def _warnings_of(self, item: Item) -> list[str]:
