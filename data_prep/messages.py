@@ -70,15 +70,13 @@ def _of_system(error: OSError) -> str:
 
 # -- How a message names the things it counts ------------------------------------------------------
 
-_SHOWN = 3
 
-
-def first_few(values: Collection[str]) -> str:
-    """The first values, and how many there are beside them.
+def first_few(values: Collection[str], most: int = 3) -> str:
+    """Join the first values by commas, and say how many there are beside them.
 
     >>> first_few(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """
-    shown = ", ".join(list(values)[:_SHOWN])
-    rest = len(values) - _SHOWN
+    shown = ", ".join(list(values)[:most])
+    rest = len(values) - most
     return f"{shown} and {rest} more" if rest > 0 else shown

@@ -28,7 +28,7 @@ from data_prep.schema import (
     write_corpus,
 )
 from data_prep.tables.rows import TableRecipe
-from emo_fairseq.data.waveform import WaveformDataset
+from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import ItemReader
 from emo_fairseq.serving.limits import Limits

@@ -80,7 +80,7 @@ class PretrainedFeatures:
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
         """Digest of the audio files or of the tokens."""
-        from emo_fairseq.data.content import content_digest
+        from emo_fairseq.data.encoded import content_digest
 
         return content_digest(self._leaf(split, rows), self.memory)
 
@@ -115,7 +115,7 @@ class PretrainedFeatures:
         )
 
     def _waveforms(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
-        from emo_fairseq.data.waveform import WaveformDataset
+        from emo_fairseq.data.audio import WaveformDataset
 
         limit = int(self.max_seconds * SAMPLE_RATE)
         audio = [audio_of(row, self.audio_root) for row in rows]
@@ -125,7 +125,10 @@ class PretrainedFeatures:
         return WaveformDataset(audio, n_samples, limit, names)
 
     def _tokens(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
-        from emo_fairseq.data.tokens import TokenDataset, open_binarized
+        from emo_fairseq.data.tokens import (
+            TokenDataset,
+            open_binarized,
+        )
         from emo_fairseq.data.vocabulary import read_vocabulary
         from emo_fairseq.pretrained.vocabulary_check import check_knows
 

@@ -81,7 +81,7 @@ def plan_data(options: argparse.Namespace) -> DataPlan:
 def _train_rows(folder: Path, fold: str | None) -> Sequence[Utterance]:
     if fold is None:
         return read_manifest(folder / "train.tsv")
-    from emo_fairseq.data.fold import read_fold
+    from emo_fairseq.data.manifest import read_fold
 
     base, sets = read_fold(folder, fold)
     ids = set(sets["train"])
@@ -134,7 +134,10 @@ def _check_train_is_apart(folder: Path, fold: str) -> None:
     Raises:
         UsageError: there is no train split to fit it on, or the fold tests on rows of it.
     """
-    from emo_fairseq.data.fold import FOLD_SETS, read_fold
+    from emo_fairseq.data.manifest import (
+        FOLD_SETS,
+        read_fold,
+    )
 
     _, sets = read_fold(folder, fold)
     held_out = {name for part in FOLD_SETS if part != "train" for name in sets[part]}

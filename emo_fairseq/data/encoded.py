@@ -1,5 +1,8 @@
-"""The leaf of what a frozen encoder made of another leaf, read from disk."""
+"""Outputs of a frozen encoder, read from disk, and the digest of what they depend on."""
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +10,12 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
+from data_prep.audio.segment import audio_digests
 from data_prep.features.frame_files import StoredFeatures
-from emo_fairseq.data.collate import pad_right
-from emo_fairseq.data.context import ContextDataset
+from emo_fairseq.data.audio import WaveformDataset
+from emo_fairseq.data.dialogue import ContextDataset
+from emo_fairseq.data.modality_dataset import pad_right
+from emo_fairseq.errors import UsageError
 
 
 class EncodedDataset(FairseqDataset):
@@ -55,3 +61,39 @@ class EncodedDataset(FairseqDataset):
             # A row that is not present is two tokens, but one frame.
             batch["focus"] = focus[:, : encoded.size(1)]
         return batch
+
+
+# -- What a leaf gives, as a digest: whatever is computed from it depends on this alone ------------
+
+
+def content_digest(leaf: FairseqDataset, memory: Path) -> str:
+    """SHA-256 of the rows of a leaf, in their order.
+
+    Of audio the files and segments count, and the limit at which they are cut; of all else the
+    items themselves, so that whatever shapes them (boundaries, truncation, context) is covered.
+
+    Args:
+        leaf: gives the same items every time.
+        memory: the file that remembers the digests of files.
+
+    Raises:
+        UsageError: an audio file cannot be read.
+    """
+    if isinstance(leaf, WaveformDataset):
+        try:
+            digests = audio_digests(leaf.audio, memory)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return hashlib.sha256(json.dumps([leaf.max_samples, digests]).encode()).hexdigest()
+    found = hashlib.sha256()
+    for row in range(len(leaf)):
+        for part in leaf[row]:
+            found.update(_bytes(part))
+    return found.hexdigest()
+
+
+def _bytes(part: Any) -> bytes:
+    if isinstance(part, Tensor):
+        array = part.contiguous().numpy()
+        return f"{array.dtype}{array.shape}".encode() + array.tobytes()
+    return json.dumps(part).encode()

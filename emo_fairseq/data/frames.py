@@ -8,7 +8,7 @@ from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
 from data_prep.features.stored import StoredFeatures
-from emo_fairseq.data.collate import pad_right
+from emo_fairseq.data.modality_dataset import pad_right
 from emo_fairseq.errors import UsageError
 
 _MIN_STD = 1e-5  # a dimension that never varies stays at zero

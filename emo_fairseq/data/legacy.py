@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.manifest.cells import find_id_fault
+from data_prep.messages import first_few
 from data_prep.schema import Utterance
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
     SPEECH,

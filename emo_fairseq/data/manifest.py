@@ -1,19 +1,23 @@
-"""A split of a data dir, in either layout, as utterances. Knows files and no torch.
+"""A split of a data dir, in either layout or as a set of a fold, as utterances.
 
-The manifest layout is :mod:`data_prep.schema`'s; the seed's ``T_data`` layout is read by
-:mod:`emo_fairseq.data.legacy`.
+Knows files and no torch. The manifest layout is :mod:`data_prep.schema`'s; the legacy ``T_data``
+layout is read by :mod:`emo_fairseq.data.legacy`.
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.commands.folds import (
+    FOLDS_FOLDER,
+    read_folds,
+)
+from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.data import legacy
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
     SPEECH,
@@ -154,48 +158,30 @@ def report_rows(split: Split, chosen: np.ndarray, what: str) -> None:
         logger.warning("%s: %d rows %s: %s", split.file, len(ids), what, first_few(ids))
 
 
-def truth_array(
-    split: Split, target: Target, labels: Sequence[str], foreign: Collection[str] = ()
-) -> np.ndarray:
-    """The truth of every row: (N,) int64 label ids, -1 = missing, or (N, A) float64, NaN = missing.
+# -- One fold of a data dir: which rows are its train, valid and test sets -------------------------
 
-    A label that is among `foreign` is missing truth, too; the log counts the rows.
+FOLD_SETS = ("train", "valid", "test")
+
+
+def read_fold(folder: Path, fold: str) -> tuple[str, Mapping[str, Sequence[str]]]:
+    """What ``--fold PROTOCOL/FOLD`` names: the split on disk, and the ids of each set.
 
     Raises:
-        UsageError: a label that is not one of `labels`.
+        UsageError: no such file, or no such fold in it.
     """
-    if not target.has_labels:
-        return np.array(
-            [
-                [_number(getattr(row, column)) for column in target.columns]
-                for row in split.utterances
-            ],
-            dtype=np.float64,  # fairseq halves float32 under --fp16, the truth included
+    protocol, _, number = fold.partition("/")
+    file = folder / FOLDS_FOLDER / f"{protocol}.json"
+    if not file.exists():
+        there = sorted(path.stem for path in (folder / FOLDS_FOLDER).glob("*.json"))
+        raise UsageError(
+            f"--fold {fold}: {file} is not there; choose one of {', '.join(there) or 'none'}, or "
+            f"make it with `python -m data_prep.folds {folder}`"
         )
-    (column,) = target.columns
-    number = {label: position for position, label in enumerate(labels)}
-    ids = np.full(len(split.utterances), -1, dtype=np.int64)
-    is_foreign = np.array([getattr(row, column) in foreign for row in split.utterances], dtype=bool)
-    what = f"have {column} {', '.join(foreign)}, which is not known here and taken as missing"
-    report_rows(split, is_foreign, what)
-    for position, row in enumerate(split.utterances):
-        label = getattr(row, column)
-        if label is None or is_foreign[position]:
-            continue
-        if label not in number:
-            place = f"{split.file}: {_place(split, position)}{row.id}"
-            raise UsageError(
-                f"{place}: {column} {label!r} is not one of the labels "
-                f"{', '.join(labels)}; correct the row, or the label set in {CORPUS_FILE}"
-            )
-        ids[position] = number[label]
-    return ids
-
-
-def _place(split: Split, position: int) -> str:
-    """The row in the file, whose first is the header; rows of the seed's layout are joined ones."""
-    return "" if split.tokens else f"row {position + 2}: "
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+    try:
+        found = read_folds(file)
+        base = found.base
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if number not in found.folds:
+        raise UsageError(f"--fold {fold}: {file} has the folds {', '.join(found.folds)}")
+    return base, found.folds[number]

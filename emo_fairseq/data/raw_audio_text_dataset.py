@@ -1,4 +1,4 @@
-"""Raw audio and text of a split as nested batches."""
+"""The dataset of a split: audio, text and labels as nested batches."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,8 +15,11 @@ from fairseq.data import (
 )
 from torch import Tensor
 
-from emo_fairseq.data.batching import bucketed_permutation, length_buckets
-from emo_fairseq.data.samplers import BatchLimits, RowTraits, Sampler
+from emo_fairseq.data.samplers import (
+    BatchLimits,
+    RowTraits,
+    Sampler,
+)
 from emo_fairseq.errors import UsageError
 
 
@@ -150,3 +153,50 @@ class RawAudioTextDataset(NestedDictionaryDataset):
                 f"--max-tokens {max_tokens}: an utterance of {self.split} has {longest}; "
                 "give at least so many, or --batch-size in its place"
             )
+
+
+# -- The order in which utterances fall into batches -----------------------------------------------
+
+# Neighboring buckets differ by 8% in length, so at most about that much of a batch is padding.
+_BUCKET_RATIO = 1.08
+
+
+def length_buckets(sizes: Sequence[np.ndarray]) -> np.ndarray:
+    """Number of the length bucket of each utterance, longer ones in higher buckets.
+
+    The first size decides (the modality that costs most); the others order the rows within a
+    bucket coarsely, by a bucket four times as wide.
+
+    Args:
+        sizes: one array (N,) of lengths for each modality, the most expensive one first.
+
+    Returns:
+        (N,) int64, dense ranks of the combined buckets.
+    """
+    widths = [1] + [4] * (len(sizes) - 1)
+    keys = [
+        np.floor(np.log(np.maximum(size, 1)) / (width * np.log(_BUCKET_RATIO))).astype(np.int64)
+        for size, width in zip(sizes, widths, strict=True)
+    ]
+    return np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def bucketed_permutation(buckets: np.ndarray) -> np.ndarray:
+    """Row numbers, bucket after bucket, in a random order within each.
+
+    Uses numpy's global generator, which fairseq seeds by epoch before it asks for an order.
+    """
+    return np.lexsort((np.random.permutation(len(buckets)), buckets))
+
+
+def presence_cases(present: Mapping[str, np.ndarray]) -> list[str] | None:
+    """For each row the modalities it has, joined by ``+``; None if all rows have the same.
+
+    Args:
+        present: for each modality which rows have it, (N,) bool.
+    """
+    table = np.stack(list(present.values()), axis=1)  # (N, M)
+    if len(np.unique(table, axis=0)) == 1:
+        return None
+    names = np.array(list(present), dtype=object)
+    return ["+".join(names[row]) for row in table]

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from data_prep.audio.frames import num_frames
 from data_prep.features.log_mel import N_MELS
-from emo_fairseq.data.collate import pad_right
-from emo_fairseq.data.waveform import MIN_SAMPLES
+from emo_fairseq.data.audio import MIN_SAMPLES
+from emo_fairseq.data.modality_dataset import pad_right
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.model_folder import (
     GRAPH_FILE,

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.data.dialogue import has_context
-from emo_fairseq.data.memory import InMemoryData
+from emo_fairseq.data.in_memory import InMemoryData
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processors import (
     FeatureRecipe,

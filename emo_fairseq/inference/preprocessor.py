@@ -17,7 +17,7 @@ from data_prep.features.log_mel import LOG_MEL
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from emo_fairseq.data.presence import MissingDataset
+from emo_fairseq.data.modality_dataset import MissingDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processors import FeatureFrames
 from emo_fairseq.inference.inputs import Item

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.data.waveform import MIN_SAMPLES
+from emo_fairseq.data.audio import MIN_SAMPLES
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.prediction import Prediction
 

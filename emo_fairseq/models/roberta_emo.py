@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from fairseq.models import BaseFairseqModel, register_model, register_model_architecture
 from torch import Tensor, nn
 
-from emo_fairseq.data.naming import first_few
+from data_prep.messages import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import ARCHITECTURES
 from emo_fairseq.models.config import RobertaEMOConfig

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from data_prep.messages import first_few
 from emo_fairseq.compat.torch_files import refuse_non_finite
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)

@@ -21,8 +21,7 @@ from data_prep.prototypes import (
     published_prototypes,
     read_prototypes,
 )
-from emo_fairseq.data.annotations import vad_values
-from emo_fairseq.data.classes import Classes
+from emo_fairseq.data.annotations import Classes, vad_values
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.errors import UsageError
 

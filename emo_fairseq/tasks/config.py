@@ -8,7 +8,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import MISSING
 
-from emo_fairseq.data.augmentation.options import AugmentationConfig
+from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.tasks.curriculum_options import CurriculumConfig
 from emo_fairseq.tasks.objective_options import ObjectiveConfig
 from emo_fairseq.types import TARGETS

@@ -5,9 +5,7 @@ from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
-from emo_fairseq.data.curriculum import NONE
-from emo_fairseq.data.curriculum_orders import ORDERS
-from emo_fairseq.data.curriculum_pacing import PACINGS
+from emo_fairseq.data.curriculum import NONE, ORDERS, PACINGS
 from emo_fairseq.data.samplers import SAMPLERS
 
 

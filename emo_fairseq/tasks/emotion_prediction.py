@@ -14,7 +14,7 @@ from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import figure_names, log_metrics
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
-from emo_fairseq.data.source import TRAIN
+from emo_fairseq.data.data_dir import TRAIN
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import (
     add_new_fields,

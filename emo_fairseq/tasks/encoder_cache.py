@@ -29,8 +29,7 @@ from data_prep.files.documents import (
 from data_prep.files.integrity import FileRecord, records_of, verify_all, warn_unverified
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
-from emo_fairseq.data.content import content_digest
-from emo_fairseq.data.encoded import EncodedDataset
+from emo_fairseq.data.encoded import EncodedDataset, content_digest
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.encode import (

@@ -55,7 +55,7 @@ def outputs_identity(
         weights: see :func:`weights_digest`.
         card: of the encoder; where its files lie does not count.
         split: which names the files.
-        content: see :func:`emo_fairseq.data.content.content_digest`.
+        content: see :func:`emo_fairseq.data.encoded.content_digest`.
         dtype: of the numbers on disk.
     """
     return {

@@ -12,9 +12,9 @@ from data_prep.features.stored import content_of, rows_digest, settings_digest
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import pretrained
 from emo_fairseq.compat.checkpoints import TASK_NAME
-from emo_fairseq.data.facts import scratch_card
+from emo_fairseq.data.data_dir import DataDir
+from emo_fairseq.data.fit import scratch_card
 from emo_fairseq.data.manifest import read_corpus_file
-from emo_fairseq.data.source import DataDir
 from emo_fairseq.encoder_spec import (
     PRETRAINED,
     EncoderSpec,

@@ -12,7 +12,7 @@ from data_prep.manifest.provenance import (
     provenance_path,
     write_beside,
 )
-from emo_fairseq.data.naming import first_few
+from data_prep.messages import first_few
 from emo_fairseq.errors import UsageError, check_writable
 from emo_fairseq.evaluation import (
     attention,

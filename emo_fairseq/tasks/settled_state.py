@@ -18,14 +18,21 @@ from data_prep.manifest.provenance import (
 from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.compat.kept_checkpoints import report_what_is_kept
 from emo_fairseq.compat.size_limits import build_within
-from emo_fairseq.data import facts
-from emo_fairseq.data.augmentation.options import check_augmentation
+from emo_fairseq.data import fit
+from emo_fairseq.data.augmentation import check_augmentation
+from emo_fairseq.data.data_dir import (
+    TRAIN,
+    DataDir,
+)
+from emo_fairseq.data.fit import check_training_labels
 from emo_fairseq.data.frames import FrameStatistics
-from emo_fairseq.data.label_check import check_training_labels
-from emo_fairseq.data.leak_guard import OPTION as ALLOW_LEAK
-from emo_fairseq.data.leak_guard import HeldOut, describe_leak, warn_unknown
+from emo_fairseq.data.leaks import OPTION as ALLOW_LEAK
+from emo_fairseq.data.leaks import (
+    HeldOut,
+    describe_leak,
+    warn_unknown,
+)
 from emo_fairseq.data.manifest import Split
-from emo_fairseq.data.source import TRAIN, DataDir
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -71,7 +78,7 @@ class SettledState(FairseqTask):
     """Labels, class counts, vocabularies, encoders and statistics, settled once.
 
     They come from the train split when a training starts, and from the checkpoint ever after; see
-    :mod:`emo_fairseq.data.facts`.
+    :mod:`emo_fairseq.data.fit`.
     """
 
     def __init__(self, cfg: Any) -> None:
@@ -93,10 +100,10 @@ class SettledState(FairseqTask):
         self.describe_missing: Callable[[Collection[str]], str] | None = None  # of the model
         add = self.state.add_factory
         add("encoders", lambda: describe_encoders(source, self._resumed.get("encoders", {})))
-        add("labels", lambda: facts.read_labels(source, self.target))
-        add("class_counts", lambda: facts.count_classes(source, self.target, self.labels))
-        add("vocabulary", lambda: facts.read_vocabularies(source))
-        add("frame_statistics", lambda: facts.fit_frame_statistics(source))
+        add("labels", lambda: fit.read_labels(source, self.target))
+        add("class_counts", lambda: fit.count_classes(source, self.target, self.labels))
+        add("vocabulary", lambda: fit.read_vocabularies(source))
+        add("frame_statistics", lambda: fit.fit_frame_statistics(source))
         add("auxiliary_labels", self._read_auxiliary_labels)
         add("feature_contents", lambda: feature_contents(source))
         for name, factory in changing_state(cfg).items():
@@ -280,7 +287,7 @@ class SettledState(FairseqTask):
 
     def _read_auxiliary_labels(self) -> dict[str, list[str]]:
         targets = auxiliary_targets(self.cfg.auxiliary_targets, self.target)
-        return {target.name: facts.read_labels(self.source, target) for target in targets}
+        return {target.name: fit.read_labels(self.source, target) for target in targets}
 
     @property
     def n_outputs(self) -> int:

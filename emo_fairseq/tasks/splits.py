@@ -5,12 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from emo_fairseq.data import facts
-from emo_fairseq.data.augmentation.augmented import augmented
-from emo_fairseq.data.manifest import Split, read_corpus_file, select_rows, truth_array
-from emo_fairseq.data.presence import MissingDataset, presence_cases
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
-from emo_fairseq.data.rows import RowsDataset
+from emo_fairseq.data import fit
+from emo_fairseq.data.annotations import truth_array
+from emo_fairseq.data.augmentation import augmented
+from emo_fairseq.data.manifest import (
+    Split,
+    read_corpus_file,
+    select_rows,
+)
+from emo_fairseq.data.modality_dataset import MissingDataset, RowsDataset
+from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset, presence_cases
 from emo_fairseq.errors import UsageError
 from emo_fairseq.tasks.train_order import in_training_order
 from emo_fairseq.types import LabeledTarget, masked_modalities
@@ -33,7 +37,7 @@ def build_split(task: Any, name: str, for_training: bool) -> Any:
     source, part = task.source, task.source.split(name)
     if not task.trains:
         task.check_scored(part)
-    facts.check_vocabularies(source, part, task.vocabularies())
+    fit.check_vocabularies(source, part, task.vocabularies())
     masked = masked_modalities(task.cfg.mask_modality, task.modalities)
     present = {
         modality: source.present(modality, part) & (modality not in masked)

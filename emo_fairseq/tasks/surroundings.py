@@ -14,7 +14,7 @@ from torch import nn
 from emo_fairseq.compat.checkpoints import newest_checkpoint
 from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.compat.early_stop import has_run_out
-from emo_fairseq.data.leak_guard import is_test_split
+from emo_fairseq.data.leaks import is_test_split
 from emo_fairseq.errors import UsageError
 from emo_fairseq.metrics.derivations import is_better_larger
 from emo_fairseq.training.adamw import (

@@ -9,9 +9,9 @@ import numpy as np
 from fairseq import checkpoint_utils
 
 from data_prep.manifest.provenance import read_beside
+from data_prep.messages import first_few
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.data.manifest import Split
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.predictions import (

@@ -5,12 +5,23 @@ from typing import Any
 
 import numpy as np
 
-from emo_fairseq.data.annotations import group_ids, group_names
-from emo_fairseq.data.curriculum import MODEL_CONFIDENCE, NONE, CurriculumDataset
-from emo_fairseq.data.curriculum_orders import CurriculumTraits, read_preset
+from emo_fairseq.data.annotations import (
+    group_ids,
+    group_names,
+)
+from emo_fairseq.data.curriculum import (
+    MODEL_CONFIDENCE,
+    NONE,
+    CurriculumDataset,
+    CurriculumTraits,
+    read_preset,
+)
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
-from emo_fairseq.data.samplers import SAMPLERS, RowTraits
+from emo_fairseq.data.samplers import (
+    SAMPLERS,
+    RowTraits,
+)
 from emo_fairseq.errors import UsageError
 
 _OF_SPEAKERS = ("speaker_aware", "speaker_grouped")

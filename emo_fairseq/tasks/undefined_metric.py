@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from emo_fairseq.data.manifest import truth_array
+from emo_fairseq.data.annotations import truth_array
 from emo_fairseq.types import LabeledTarget
 
 _RECALL = "recall_"

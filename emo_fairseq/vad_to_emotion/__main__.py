@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_prep.commands.number_types import positive_int
 from data_prep.schema import read_corpus, vad_scale
-from emo_fairseq.data.leak_guard import OPTION as ALLOW_LEAK
+from emo_fairseq.data.leaks import OPTION as ALLOW_LEAK
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion import (
     commands,

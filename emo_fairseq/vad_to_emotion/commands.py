@@ -11,8 +11,8 @@ from data_prep.manifest.provenance import (
     read_beside,
     write_beside,
 )
+from data_prep.messages import first_few
 from data_prep.schema import Utterance, read_corpus
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import Speakers
 from emo_fairseq.evaluation.predictions import read_facts

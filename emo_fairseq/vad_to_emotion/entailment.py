@@ -11,13 +11,13 @@ from fairseq.models import ARCH_CONFIG_REGISTRY
 from fairseq.models.roberta import RobertaModel
 from torch import Tensor
 
+from data_prep.messages import first_few
 from data_prep.tokens.folder import BOS, DICT_FILE, EOS, PAD, load_dictionary
 from data_prep.tokens.text_tokenizers import ENCODER_FILE, MERGES_FILE, Gpt2Tokenizer
 from emo_fairseq.compat.torch_files import (
     check_torch_file,
     refuse_non_finite,
 )
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.exact_load import load_exactly
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint, read_checkpoint

@@ -23,9 +23,12 @@ from data_prep.manifest.provenance import (
     read_beside,
     seen_rows,
 )
+from data_prep.messages import first_few
 from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
-from emo_fairseq.data.leak_guard import HeldOut, LeakGuard
-from emo_fairseq.data.naming import first_few
+from emo_fairseq.data.leaks import (
+    HeldOut,
+    LeakGuard,
+)
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.options.run_files import names_file_of_run

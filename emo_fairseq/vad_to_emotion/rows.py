@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.messages import first_few
 from data_prep.schema import (
     AXES,
     Utterance,
@@ -17,7 +18,6 @@ from data_prep.schema import (
     unscale_vad,
     write_atomically,
 )
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.predictions import (

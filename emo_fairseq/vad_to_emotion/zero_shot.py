@@ -20,8 +20,8 @@ from data_prep.manifest.provenance import (
     Provenance,
     write_beside,
 )
+from data_prep.messages import first_few
 from data_prep.schema import AXES, read_corpus
-from emo_fairseq.data.naming import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.predictions import (

@@ -30,8 +30,12 @@ from emo_fairseq.criterions.emotion_regression import (
 )
 from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig, EmotionSupConCriterion
 from emo_fairseq.criterions.metric_logging import log_metrics
-from emo_fairseq.data.classes import Classes, target_of_classes
-from emo_fairseq.data.manifest import Split, truth_array
+from emo_fairseq.data.annotations import (
+    Classes,
+    target_of_classes,
+    truth_array,
+)
+from emo_fairseq.data.manifest import Split
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.tasks import teachers
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes

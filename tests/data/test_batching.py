@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from emo_fairseq.data.batching import bucketed_permutation, length_buckets
+from emo_fairseq.data.raw_audio_text_dataset import (
+    bucketed_permutation,
+    length_buckets,
+)
 
 N_ROWS, BATCH = 2000, 16
 

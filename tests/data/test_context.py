@@ -12,8 +12,12 @@ import torch
 from data_prep.schema import Utterance, read_manifest
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from emo_fairseq.data.context import NO_PREFIX, ContextDataset, speaker_prefixes
-from emo_fairseq.data.dialogue import Neighbors
+from emo_fairseq.data.dialogue import (
+    NO_PREFIX,
+    ContextDataset,
+    Neighbors,
+    speaker_prefixes,
+)
 from emo_fairseq.errors import UsageError
 
 FIRST, LAST, PAD = 0, 2, 1

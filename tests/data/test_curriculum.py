@@ -12,11 +12,24 @@ import pytest
 from fairseq.data import FairseqDataset
 from fairseq.tasks import FairseqTask
 
-from emo_fairseq.data.batching import bucketed_permutation, length_buckets
-from emo_fairseq.data.curriculum import CurriculumDataset
-from emo_fairseq.data.curriculum_orders import ORDERS, CurriculumTraits, read_preset
-from emo_fairseq.data.curriculum_pacing import PACINGS, rows_of_share, share_of_epoch
-from emo_fairseq.data.samplers import SAMPLERS, BatchLimits, RowTraits
+from emo_fairseq.data.curriculum import (
+    ORDERS,
+    PACINGS,
+    CurriculumDataset,
+    CurriculumTraits,
+    read_preset,
+    rows_of_share,
+    share_of_epoch,
+)
+from emo_fairseq.data.raw_audio_text_dataset import (
+    bucketed_permutation,
+    length_buckets,
+)
+from emo_fairseq.data.samplers import (
+    SAMPLERS,
+    BatchLimits,
+    RowTraits,
+)
 from emo_fairseq.errors import UsageError
 
 NAN = float("nan")

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from data_prep.schema import Utterance
-from emo_fairseq.data.dialogue import Neighbors, find_hidden, find_neighbors
+from emo_fairseq.data.dialogue import (
+    Neighbors,
+    find_hidden,
+    find_neighbors,
+)
 
 
 def turn(dialogue: str | None, number: int | None) -> Utterance:

@@ -10,12 +10,14 @@ import torch
 
 from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
 from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.content import content_digest
-from emo_fairseq.data.context import NO_PREFIX, ContextDataset
-from emo_fairseq.data.dialogue import Neighbors
-from emo_fairseq.data.encoded import EncodedDataset
+from emo_fairseq.data.audio import WaveformDataset
+from emo_fairseq.data.dialogue import (
+    NO_PREFIX,
+    ContextDataset,
+    Neighbors,
+)
+from emo_fairseq.data.encoded import EncodedDataset, content_digest
 from emo_fairseq.data.tokens import TokenDataset
-from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
 
 ROWS = ([4, 5], [6], [7, 8, 9])

@@ -29,7 +29,7 @@ def test_a_class_that_train_lacks_is_warned_of(
         return [replace(row, emotion=None) if row.emotion == "sad" else row for row in rows]
 
     data = copy_toy(without_sad)
-    with caplog.at_level(logging.WARNING, "emo_fairseq.data.label_check"):
+    with caplog.at_level(logging.WARNING, "emo_fairseq.data.fit"):
         make_task(data, modality="text")
     said = [record.getMessage() for record in caplog.records]
     for split, count in (("valid", 2), ("test", 3)):

@@ -14,9 +14,8 @@ from data_prep.commands.extract_features import (
     N_MELS,
     extract_log_mel,
 )
+from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames
-from emo_fairseq.data.log_mel import ComputedFrames
-from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
 
 LENGTHS = (400, 559, 560, 4000, 16_000)

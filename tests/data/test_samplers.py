@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emo_fairseq.data.batching import bucketed_permutation, length_buckets
-from emo_fairseq.data.class_counts import deal_classes
-from emo_fairseq.data.grouping import rank_in_group
-from emo_fairseq.data.samplers import SAMPLERS, BatchLimits, RowTraits
+from emo_fairseq.data.raw_audio_text_dataset import (
+    bucketed_permutation,
+    length_buckets,
+)
+from emo_fairseq.data.samplers import (
+    SAMPLERS,
+    BatchLimits,
+    RowTraits,
+    deal_classes,
+    rank_in_group,
+)
 
 Batches = list[np.ndarray]
 

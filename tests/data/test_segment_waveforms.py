@@ -12,8 +12,8 @@ import three_tones
 from data_prep.audio.segment import AudioSegment
 from data_prep.commands.extract_features import extract_log_mel
 from data_prep.schema import Corpus, Utterance, write_corpus
-from emo_fairseq.data.content import content_digest
-from emo_fairseq.data.waveform import WaveformDataset
+from emo_fairseq.data.audio import WaveformDataset
+from emo_fairseq.data.encoded import content_digest
 from emo_fairseq.errors import UsageError
 
 OPTIONS = {"modality": "speech", "target": "emotion"}

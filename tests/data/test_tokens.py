@@ -10,7 +10,10 @@ import torch
 from data_prep.features.stored import rows_digest
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import PAD, SpecialIds, TokenFolder, sequence_digest, write_tokens
-from emo_fairseq.data.tokens import TokenDataset, open_binarized
+from emo_fairseq.data.tokens import (
+    TokenDataset,
+    open_binarized,
+)
 from emo_fairseq.errors import UsageError
 
 FIRST, LAST = 0, 2

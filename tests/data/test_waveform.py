@@ -9,7 +9,10 @@ import soundfile
 import torch
 
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.data.waveform import MIN_SAMPLES, WaveformDataset
+from emo_fairseq.data.audio import (
+    MIN_SAMPLES,
+    WaveformDataset,
+)
 from emo_fairseq.errors import UsageError
 
 WriteTone = Callable[..., Path]

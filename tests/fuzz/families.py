@@ -31,8 +31,8 @@ from data_prep.schema import (
     write_corpus,
 )
 from data_prep.tables.rows import TableRecipe
-from emo_fairseq.data.fold import read_fold
 from emo_fairseq.data.legacy import read_split as read_legacy
+from emo_fairseq.data.manifest import read_fold
 from emo_fairseq.data.tokens import open_binarized
 from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.evaluation import (

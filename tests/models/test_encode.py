@@ -9,8 +9,8 @@ import soundfile
 import torch
 
 from data_prep.tokens.folder import SpecialIds
+from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.tokens import TokenDataset
-from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.models import encode
 from emo_fairseq.models.encode import encode_rows
 from emo_fairseq.models.modality_encoder import ModalityEncoder

@@ -192,6 +192,6 @@ def test_a_head_of_another_width_is_refused(model: Any) -> None:
 
 
 def test_only_the_first_few_parameters_are_named(model: Any) -> None:
-    with pytest.raises(UsageError, match=r"missing, .* missing, .* missing, \.\.\.; use") as caught:
+    with pytest.raises(UsageError, match=r"and 39 more; use") as caught:
         model.load_state_dict({})
     assert len(str(caught.value)) < 500

@@ -20,7 +20,7 @@ import yaml
 
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.encoded import EncodedDataset
-from emo_fairseq.data.rows import RowsDataset
+from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError

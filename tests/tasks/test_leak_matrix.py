@@ -170,7 +170,7 @@ class Ways:
         if record is None:
             return self._with_other_tokenizer(options)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("emo_fairseq.data.facts.tokenizer_provenance", lambda *_: record)
+            patch.setattr("emo_fairseq.data.fit.tokenizer_provenance", lambda *_: record)
             return self.run(**options)
 
     def _with_other_tokenizer(self, options: dict[str, Any]) -> Any:

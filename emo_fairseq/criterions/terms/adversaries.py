@@ -7,7 +7,10 @@ from torch import Tensor
 from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
-from emo_fairseq.data.annotations import group_ids, group_names
+from emo_fairseq.data.annotations import (
+    group_ids,
+    group_names,
+)
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.adversary import Adversary
 from emo_fairseq.modules.gradient_reversal import reversal_scale

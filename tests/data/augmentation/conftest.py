@@ -11,9 +11,9 @@ import torch
 
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
+from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames
 from emo_fairseq.data.tokens import TokenDataset
-from emo_fairseq.data.waveform import WaveformDataset
 
 N_ROWS = 6  # of which the last one is absent
 

@@ -16,20 +16,20 @@ from omegaconf import OmegaConf
 
 from data_prep.commands.extract_features import extract_log_mel
 from data_prep.tokens.folder import SYMBOLS_FILE, UNK
-from emo_fairseq.data.augmentation.augmented import augmented
-from emo_fairseq.data.augmentation.gain import Gain
-from emo_fairseq.data.augmentation.masks import FeatureMasks, TimeMasks
-from emo_fairseq.data.augmentation.noise import AddedNoise
-from emo_fairseq.data.augmentation.options import (
+from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
+from emo_fairseq.data.augmentation import (
+    AddedNoise,
     AugmentationConfig,
+    FeatureMasks,
+    Gain,
+    Speed,
+    TimeMasks,
+    TokenDropout,
+    augmented,
     check_augmentation,
     noise_snr,
     speeds,
 )
-from emo_fairseq.data.augmentation.speed import Speed
-from emo_fairseq.data.augmentation.token_dropout import TokenDropout
-from emo_fairseq.data.log_mel import ComputedFrames
-from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.errors import UsageError
 
 SOUND = {"augment_noise_snr": "5,20", "augment_gain": 6.0, "augment_speed": "0.9,1.1"}

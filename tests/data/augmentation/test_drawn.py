@@ -11,14 +11,17 @@ from fairseq.data import BaseWrapperDataset, IdDataset, NestedDictionaryDataset
 from fairseq.tasks import FairseqTask
 
 from data_prep.tokens.folder import UNK, SpecialIds
-from emo_fairseq.data.augmentation.drawn import DrawnDataset
-from emo_fairseq.data.augmentation.gain import Gain
-from emo_fairseq.data.augmentation.masks import FeatureMasks, TimeMasks
-from emo_fairseq.data.augmentation.noise import AddedNoise
-from emo_fairseq.data.augmentation.speed import Speed
-from emo_fairseq.data.augmentation.token_dropout import TokenDropout
-from emo_fairseq.data.log_mel import ComputedFrames
-from emo_fairseq.data.rows import RowsDataset
+from emo_fairseq.data.audio import ComputedFrames
+from emo_fairseq.data.augmentation import (
+    AddedNoise,
+    DrawnDataset,
+    FeatureMasks,
+    Gain,
+    Speed,
+    TimeMasks,
+    TokenDropout,
+)
+from emo_fairseq.data.modality_dataset import RowsDataset
 
 N_ROWS = 6
 Change = Callable[[Any, int], DrawnDataset]

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from emo_fairseq.data.augmentation.masks import FeatureMasks, TimeMasks, draw_spans
+from emo_fairseq.data.augmentation import (
+    FeatureMasks,
+    TimeMasks,
+    draw_spans,
+)
 from emo_fairseq.data.frames import NormalizedFrames
 
 Frames = Callable[..., NormalizedFrames]

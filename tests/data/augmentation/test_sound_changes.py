@@ -10,10 +10,18 @@ import soundfile
 import torch
 
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.data.augmentation.gain import Gain
-from emo_fairseq.data.augmentation.noise import COLORS, AddedNoise, colored_noise
-from emo_fairseq.data.augmentation.speed import Speed, at_speed
-from emo_fairseq.data.waveform import MIN_SAMPLES, WaveformDataset
+from emo_fairseq.data.audio import (
+    MIN_SAMPLES,
+    WaveformDataset,
+)
+from emo_fairseq.data.augmentation import (
+    COLORS,
+    AddedNoise,
+    Gain,
+    Speed,
+    at_speed,
+    colored_noise,
+)
 
 Tones = Callable[..., WaveformDataset]
 N_TONES = 5

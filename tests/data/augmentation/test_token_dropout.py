@@ -8,8 +8,11 @@ import pytest
 import torch
 
 from data_prep.tokens.folder import BOS, EOS, PAD, UNK, SpecialIds
-from emo_fairseq.data.augmentation.token_dropout import TokenDropout
-from emo_fairseq.data.context import NO_PREFIX, ContextDataset
+from emo_fairseq.data.augmentation import TokenDropout
+from emo_fairseq.data.dialogue import (
+    NO_PREFIX,
+    ContextDataset,
+)
 from emo_fairseq.data.tokens import TokenDataset
 
 Texts = Callable[..., TokenDataset]

@@ -8,14 +8,16 @@ from fairseq.data import FairseqDataset
 from data_prep.audio.frames import FloatArray
 from data_prep.features.stored import StoredFeatures
 from data_prep.tokens.folder import SpecialIds, Tokens
-from emo_fairseq.data.context import NO_PREFIX, ContextDataset
-from emo_fairseq.data.dialogue import Neighbors
+from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
+from emo_fairseq.data.dialogue import (
+    NO_PREFIX,
+    ContextDataset,
+    Neighbors,
+)
 from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
-from emo_fairseq.data.limits import InputLimits
-from emo_fairseq.data.log_mel import ComputedFrames
+from emo_fairseq.data.inputs import InputLimits
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.types import (
     FRAMES,
     TEXT,
@@ -52,7 +54,7 @@ class _TokenRows(list[Tokens]):
 
 
 class InMemoryData(InputLimits):
-    """Makes leaves of rows in memory, as :class:`emo_fairseq.data.source.DataDir` of a split."""
+    """Makes leaves of rows in memory, as :class:`emo_fairseq.data.data_dir.DataDir` of a split."""
 
     def leaf(
         self,

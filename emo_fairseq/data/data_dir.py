@@ -20,21 +20,24 @@ from data_prep.manifest.provenance import (
 )
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data import legacy
-from emo_fairseq.data.fold import FOLD_SETS, read_fold
+from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
-from emo_fairseq.data.leak_guard import HeldOut, LeakGuard
-from emo_fairseq.data.limits import InputLimits
-from emo_fairseq.data.log_mel import ComputedFrames
+from emo_fairseq.data.inputs import InputLimits
+from emo_fairseq.data.leaks import (
+    HeldOut,
+    LeakGuard,
+)
 from emo_fairseq.data.manifest import (
+    FOLD_SETS,
     Split,
     check_data_dir,
     read_corpus_file,
+    read_fold,
     read_split,
     report_rows,
 )
-from emo_fairseq.data.token_leaf import token_leaf
+from emo_fairseq.data.tokens import token_leaf
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.data.waveform import WaveformDataset
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (

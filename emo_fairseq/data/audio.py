@@ -1,4 +1,4 @@
-"""The waveform leaf: audio files as mono 16 kHz samples."""
+"""The modality datasets of audio: waveforms, and the log-mel frames computed from them."""
 
 import logging
 from collections.abc import Sequence
@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset
+from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
+from data_prep.audio.frames import num_frames
 from data_prep.audio.loading import WINDOW_MS, FloatArray
 from data_prep.audio.segment import AudioSegment, as_segment
+from data_prep.features.log_mel import frames_of
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.data.collate import pad_right
+from emo_fairseq.data.modality_dataset import pad_right
 from emo_fairseq.errors import UsageError
 
 # One analysis window, which is also the reach of wav2vec 2.0's convolutions.
@@ -100,3 +102,22 @@ class WaveformDataset(FairseqDataset):
         waveform, padding_mask = pad_right([sample[0] for sample in samples], 0.0)
         present = torch.tensor([sample[1] for sample in samples])
         return {"waveform": waveform, "padding_mask": padding_mask, "present": present}
+
+
+# -- Log-mel frames, computed from the waveforms of another leaf -----------------------------------
+
+
+class ComputedFrames(BaseWrapperDataset):
+    """Frames of 25 ms every 10 ms: (T, N_MELS) and presence."""
+
+    def __init__(self, waveforms: WaveformDataset) -> None:
+        super().__init__(waveforms)
+        self._sizes = np.array([num_frames(size) for size in waveforms.sizes])
+
+    def __getitem__(self, index: int) -> tuple[Tensor, bool]:
+        samples, present = self.dataset[index]
+        return torch.from_numpy(frames_of(samples.numpy())), present
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return self._sizes

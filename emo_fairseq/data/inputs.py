@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.data.waveform import MIN_SAMPLES
+from emo_fairseq.data.audio import MIN_SAMPLES
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
