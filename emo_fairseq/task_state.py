@@ -1,277 +1,201 @@
-"""The schema of what a task keeps in a checkpoint, and in the config.json of a model folder."""
+"""All that is needed to run a trained model beside its weights: what it reads and what it predicts.
 
-from collections import Counter
+fairseq-train keeps it in every checkpoint (``task_state``, with the options of the task beside it),
+an export in ``config.json``. From either it is loaded without a task and without a data dir::
+
+    saved = checkpoint_utils.load_checkpoint_to_cpu("checkpoint_best.pt", {"task": TASK_NAME})
+    state = TaskState.from_checkpoint(saved)
+    model = build_for_inference(saved["cfg"].model, state)
+    model.load_state_dict(saved["model"])
+"""
+
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Self
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Any, Self
 
-import torch
-from pydantic import AfterValidator, Field, model_validator
-from torch import Tensor
+from pydantic import ConfigDict
 
 from data_prep.errors import ManifestError
-from data_prep.files.documents import (
-    Count,
-    Document,
-    JsonObject,
-    validate,
-)
-from emo_fairseq.compat.size_limits import Stored
+from data_prep.files.documents import Document, validate
+from emo_fairseq.data.frames import FrameStatistics
+from emo_fairseq.data.inputs import InputLimits
+from emo_fairseq.data.vocabulary import Vocabulary
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import INPUTS, MODALITIES
-
-MAX_VOCABULARY = 2**24  # symbols; the largest published ones have 2**18
-
-_LOST = "train it again, or take another checkpoint of the training"
-_PARAMETERS = 3  # valence, arousal, dominance
+from emo_fairseq.options import legacy_flags
+from emo_fairseq.types import LabeledTarget, Target, auxiliary_targets
 
 
-def _modality(name: str) -> str:
-    if name not in MODALITIES:
-        raise ValueError(f"{name!r} is none of {', '.join(MODALITIES)}")
-    return name
+class TaskOptions(Document):
+    """The options of the task that a trained model depends on; the others act in training only.
+
+    Names and defaults are those of :class:`emo_fairseq.tasks.config.EmotionPredictionConfig`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    modality: str | None = None
+    target: str | None = None
+    num_classes: int = -1
+    auxiliary_targets: str | None = None
+    max_text_tokens: int | None = None
+    max_speech_tokens: int | None = None
+    max_frames: int | None = None
+    max_speech_seconds: float = 20.0
+    context_past: int = 0
+    context_future: int = 0
+    context_speakers: bool = False
+    context_pooling: str = "turn"
+    # Flags of the legacy layout; see emo_fairseq.options.legacy_flags.
+    a_only: bool = False
+    t_only: bool = False
+    binary_target_iemocap: bool = False
+    regression_target_mos: bool = False
+    regression_target: bool = False
+    eval_metric: bool = False
+
+    @classmethod
+    def from_config(cls, config: object) -> Self:
+        """Select them among all options of the task.
+
+        Args:
+            config: the task's dataclass, its DictConfig, or a mapping of plain values; what is
+                missing has its default.
+
+        Raises:
+            UsageError: a value of another type.
+        """
+        given = config if isinstance(config, Mapping) else vars(config)
+        values = {
+            name: value.value if isinstance(value, Enum) else value  # a choice of fairseq's
+            for name in cls.model_fields
+            if (value := given.get(name)) is not None
+        }
+        try:
+            return validate(values, cls, name="the options of the task", remedy="correct it")
+        except ManifestError as error:
+            raise UsageError(str(error), "task-option-invalid") from error
 
 
-def _input(name: str) -> str:
-    if name not in INPUTS:
-        raise ValueError(f"{name!r} is none of {', '.join(INPUTS)}")
-    return name
+@dataclass(frozen=True)
+class TaskState:
+    """What a model reads, in which form, and what it predicts.
 
+    Everything here follows from the train split and the options of a training, and never changes
+    after it. What changes as training goes on (prototypes, queues, patience) is kept beside it.
 
-def _distinct(names: list[str]) -> list[str]:
-    if not names or not all(names):
-        raise ValueError("there is none, or one without a name")
-    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
-        raise ValueError(f"{', '.join(twice)} is there twice")
-    return names
+    Attributes:
+        options: of the task, those that a trained model depends on.
+        labels: in the order of the class ids, or the axes of a target of numbers.
+        encoders: for each modality which encoder reads it.
+        vocabularies: of the modalities read as tokens.
+        frame_statistics: of the train split, for the modalities read as frames.
+        auxiliary_labels: labels or axes of each auxiliary target, by name.
+        class_counts: of each label in the train split; None where the target has no labels.
+        feature_contents: digests of the features on disk that the model was trained with, by
+            modality and split; see :func:`emo_fairseq.tasks.encoders.feature_contents`.
+        corpus: that it was trained on; None where that has no name.
+        fold: PROTOCOL/FOLD that it was trained on; None without.
+        provenance: record of the rows that it was made from, as
+            :class:`data_prep.manifest.provenance.Provenance` writes it; None where there is none.
+    """
 
-
-Modality = Annotated[str, AfterValidator(_modality)]
-Labels = Annotated[list[str], Field(max_length=100_000), AfterValidator(_distinct)]
-VocabularySize = Annotated[int, Field(ge=0, le=MAX_VOCABULARY)]
-
-
-class EncoderState(Document):
-    """An :class:`emo_fairseq.encoder_spec.EncoderSpec`."""
-
-    spec: str
-    input: Annotated[str, AfterValidator(_input)]
-    architecture: dict[str, Any] = Field(default_factory=dict)
-    weights: str = ""
-    vocabulary_size: VocabularySize = 0
-    vocabulary_digest: str = ""
-    max_tokens: Count = 0
-
-
-class SpecialsState(Document):
-    """A :class:`data_prep.tokens.folder.SpecialIds`."""
-
-    init: Count
-    pad: Count
-    separator: Count
-    unknown: Count
-
-
-class VocabularyState(Document):
-    """An :class:`emo_fairseq.data.vocabulary.Vocabulary`."""
-
-    size: Annotated[int, Field(ge=1, le=MAX_VOCABULARY)]
-    digest: str
-    source: str
-    specials: SpecialsState | None = None
-
-    @model_validator(mode="after")
-    def _check_specials(self) -> Self:
-        largest = max((self.specials.model_dump() if self.specials else {"": 0}).values())
-        if largest >= self.size:
-            raise ValueError(f"{largest} is the id of a special token, of {self.size} symbols")
-        return self
-
-
-class FrameState(Document):
-    """An :class:`emo_fairseq.data.frames.FrameStatistics`."""
-
-    mean: Annotated[list[float], Field(min_length=1)]
-    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> Self:
-        if len(self.mean) != len(self.std):
-            raise ValueError(f"mean has {len(self.mean)} numbers and std {len(self.std)}")
-        return self
-
-
-class CoreState(Document):
-    """What describes the model, in a checkpoint as in a model folder."""
-
-    labels: Labels
-    encoders: dict[Modality, EncoderState]
-    vocabulary: dict[Modality, VocabularyState] = Field(default_factory=dict)
-    frame_statistics: dict[Modality, FrameState] = Field(default_factory=dict)
-    auxiliary_labels: dict[str, Labels] = Field(default_factory=dict)
-    class_counts: list[Count] | None = None
+    options: TaskOptions
+    labels: list[str]
+    encoders: Mapping[str, EncoderSpec]
+    vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
+    frame_statistics: Mapping[str, FrameStatistics] = field(default_factory=dict)
+    auxiliary_labels: Mapping[str, list[str]] = field(default_factory=dict)
+    class_counts: list[int] | None = None
+    feature_contents: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict)
     corpus: str | None = None
     fold: str | None = None
-    provenance: JsonObject | None = None
+    provenance: Mapping[str, Any] | None = None
 
-    @model_validator(mode="after")
-    def _check_counts(self) -> Self:
-        if self.class_counts is not None and len(self.class_counts) != len(self.labels):
-            raise ValueError(
-                f"class_counts has {len(self.class_counts)} numbers for {len(self.labels)} labels"
-            )
-        return self
+    @classmethod
+    def from_checkpoint(cls, saved: Mapping[str, Any]) -> Self:
+        """Load from what ``checkpoint_utils.load_checkpoint_to_cpu`` has read.
 
+        Raises:
+            UsageError: the checkpoint is of another task, or its parts contradict each other.
+        """
+        return cls.from_state(saved["cfg"].task, saved.get("task_state", {}))
 
-# -- in a checkpoint: tensors ----------------------------------------------------------------------
+    @classmethod
+    def from_state(cls, options: object, state: Mapping[str, Any]) -> Self:
+        """Load from options and state: in a checkpoint, or ``task`` and ``state`` in config.json.
 
+        Args:
+            options: of the task; see :meth:`TaskOptions.from_config`.
+            state: plain values of the schema :class:`emo_fairseq.state_schema.CoreState`.
 
-def _tensor(value: object) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise ValueError(f"a tensor is expected, and it is {type(value).__name__}")
-    return value
-
-
-def _finite(value: Any) -> Tensor:
-    tensor = _tensor(value)
-    if not bool(torch.isfinite(tensor).all()):
-        raise ValueError("holds NaN or infinity")
-    return tensor
-
-
-def _without_infinity(value: Any) -> Tensor:
-    """NaN marks a class without a prototype."""
-    tensor = _tensor(value)
-    if not tensor.is_floating_point() or bool(torch.isinf(tensor).any()):
-        raise ValueError("holds infinity, or no floating-point numbers")
-    return tensor
-
-
-def _points(value: Any) -> Tensor:
-    tensor = _without_infinity(value)
-    if tensor.ndim != _PARAMETERS or tensor.size(-1) != _PARAMETERS:
-        raise ValueError(f"is of shape {tuple(tensor.shape)}, and not (scopes, classes, 3)")
-    is_nan = torch.isnan(tensor)
-    if bool((is_nan.any(dim=-1) != is_nan.all(dim=-1)).any()):
-        raise ValueError("holds a point with NaN on some of its axes")
-    return tensor
-
-
-_Finite = Annotated[Any, AfterValidator(_finite)]
-_Points = Annotated[Any, AfterValidator(_points)]
-_Means = Annotated[Any, AfterValidator(_without_infinity)]
-
-
-class PrototypesState(Document):
-    """See :class:`emo_fairseq.tasks.class_prototypes.ClassPrototypes`; empty until read."""
-
-    fitted: _Points = None
-    values: _Points = None
-    corpora: list[str] = Field(default_factory=list)
-    class_means: _Means = None
-    quantiles: dict[float, float] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _check_shapes(self) -> Self:
-        if (self.fitted is None) != (self.values is None):
-            raise ValueError("fitted or values is missing")
-        if self.fitted is None:
-            return self
-        scopes = len(self.corpora) + 1
-        if self.fitted.shape != self.values.shape or self.fitted.size(0) != scopes:
-            raise ValueError(
-                f"fitted is of shape {tuple(self.fitted.shape)} and values of "
-                f"{tuple(self.values.shape)}, for {scopes} scopes"
-            )
-        return self
-
-
-class ConfidenceState(Document):
-    """See :class:`emo_fairseq.tasks.confidence.ModelConfidence`; empty in the first epoch."""
-
-    epoch: Annotated[int, Field(ge=0)] | None = None
-    values: _Finite = None
-
-    @model_validator(mode="after")
-    def _check_both(self) -> Self:
-        if (self.epoch is None) != (self.values is None):
-            raise ValueError("epoch or values is missing")
-        return self
-
-
-class PatienceState(Document):
-    """See :mod:`emo_fairseq.compat.early_stop`; empty before the first validation."""
-
-    best: float | None = None
-    num_runs: Annotated[int, Field(ge=0)] = 0
-
-
-_Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
-
-
-class TaskState(CoreState):
-    """The `task_state` of a checkpoint."""
-
-    # Of features on disk, by modality and split: digests of the rows and of the features.
-    feature_contents: dict[Modality, dict[str, _Pair]] = Field(default_factory=dict)
-    prototypes: PrototypesState = Field(default_factory=PrototypesState)
-    embedding_queue: list[_Finite] = Field(default_factory=list)
-    confidence: ConfidenceState = Field(default_factory=ConfidenceState)
-    patience: PatienceState = Field(default_factory=PatienceState)
-
-
-# -- in a model folder: JSON, where a class without a prototype has nulls --------------------------
-
-_Point = Annotated[list[float | None], Field(min_length=_PARAMETERS, max_length=_PARAMETERS)]
-
-
-class PortablePrototypes(Document):
-    """Prototypes for readers of the folder; the model does not use them."""
-
-    fitted: list[list[_Point]] = Field(default_factory=list)
-    values: list[list[_Point]] = Field(default_factory=list)
-    corpora: list[str] = Field(default_factory=list)
-    class_means: list[float | None] = Field(default_factory=list)
-    quantiles: dict[str, float] = Field(default_factory=dict)
-
-
-class PortableState(CoreState):
-    """The `state` in the config.json of a model folder."""
-
-    prototypes: PortablePrototypes | None = None
-
-
-class LoadedState(dict[str, Any]):
-    """The task's part of a checkpoint, and how much the model's part holds.
-
-    Args:
-        state: the task's part.
-        file: the checkpoint.
-        stored: None where the checkpoint holds a part of the model alone.
-    """
-
-    def __init__(self, state: Mapping[str, Any], file: str, stored: Stored | None) -> None:
-        super().__init__(state)
-        self.file, self.stored = file, stored
-
-
-def check_task_state(state: object, file: str | Path) -> None:
-    """Check the task's part of a checkpoint.
-
-    Args:
-        state: what lay under `task_state`.
-        file: the checkpoint, for the message.
-
-    Raises:
-        UsageError: a key is missing, unknown, or of another type or range.
-    """
-    try:
-        validate(
-            dict(state) if isinstance(state, Mapping) else state,
-            TaskState,
-            name=file,
-            remedy=_LOST,
-            at="task_state",
+        Raises:
+            UsageError: the state is of another task, or does not fit the options.
+        """
+        if "labels" not in state:
+            raise UsageError("the checkpoint is not of the task emotion_prediction", "task-other")
+        vocabularies = state.get("vocabulary", {}).items()
+        statistics = state.get("frame_statistics", {}).items()
+        loaded = cls(
+            options=TaskOptions.from_config(options),
+            labels=list(state["labels"]),
+            encoders={name: EncoderSpec(**spec) for name, spec in state["encoders"].items()},
+            vocabularies={name: Vocabulary.from_state(one) for name, one in vocabularies},
+            frame_statistics={name: FrameStatistics(**one) for name, one in statistics},
+            auxiliary_labels=state.get("auxiliary_labels", {}),
+            class_counts=state.get("class_counts"),
+            feature_contents=state.get("feature_contents", {}),
+            corpus=state.get("corpus"),
+            fold=state.get("fold"),
+            provenance=state.get("provenance"),
         )
-    except ManifestError as error:
-        raise UsageError(str(error)) from error
+        loaded.target.check_num_classes(loaded.options.num_classes, loaded.labels)
+        return loaded
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the plain values that :meth:`from_state` reads; the options are kept elsewhere."""
+        state = {
+            "labels": self.labels,
+            "encoders": {name: spec.to_state() for name, spec in self.encoders.items()},
+            "vocabulary": {name: one.to_state() for name, one in self.vocabularies.items()},
+            "frame_statistics": {name: asdict(one) for name, one in self.frame_statistics.items()},
+            "auxiliary_labels": self.auxiliary_labels,
+            "feature_contents": self.feature_contents,
+            "corpus": self.corpus,
+            "fold": self.fold,
+            "provenance": self.provenance,
+        }
+        return state if self.class_counts is None else {**state, "class_counts": self.class_counts}
+
+    @cached_property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of what the model reads, in the order in which a fusion gets them."""
+        return legacy_flags.modalities(self.options)
+
+    @cached_property
+    def target(self) -> Target:
+        """What the model predicts."""
+        return legacy_flags.target(self.options)
+
+    @cached_property
+    def auxiliary(self) -> dict[str, LabeledTarget]:
+        """What it predicts beside that, by name."""
+        targets = auxiliary_targets(self.options.auxiliary_targets, self.target)
+        return {
+            target.name: LabeledTarget(target, self.auxiliary_labels[target.name])
+            for target in targets
+        }
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of the model's output."""
+        return self.target.n_outputs(len(self.labels))
+
+    @cached_property
+    def limits(self) -> InputLimits:
+        """How much of each input is read."""
+        limits = InputLimits(self.options, self.modalities)
+        limits.read_for(self.encoders)
+        return limits

@@ -125,7 +125,8 @@ class Target:
             names = ", ".join(labels) if self.has_labels else ", ".join(self.columns)
             raise UsageError(
                 f"--num-classes {num_classes} does not fit --target {self.name}, which has "
-                f"{needed} outputs ({names}); give --num-classes {needed} or leave it out"
+                f"{needed} outputs ({names}); give --num-classes {needed} or leave it out",
+                "num-classes-mismatch",
             )
 
 

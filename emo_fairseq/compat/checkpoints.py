@@ -30,7 +30,7 @@ from emo_fairseq.compat.torch_files import (
     refuse_non_finite,
 )
 from emo_fairseq.errors import UsageError, find_mistake
-from emo_fairseq.task_state import LoadedState, check_task_state
+from emo_fairseq.state_schema import check_task_state
 
 TASK_NAME = "emotion_prediction"
 _ANOTHER = "take another checkpoint"
@@ -42,6 +42,20 @@ _OMEGACONF = [
 ]
 # Of an epoch, of updates, the best, or among the best; not last, which is looked for before.
 _OF_TRAINING = re.compile(r"checkpoint(\d+|_\d+_\d+|_best|\.best_.+)\.pt")
+
+
+class LoadedState(dict[str, Any]):
+    """The task's part of a checkpoint, and how much the model's part holds.
+
+    Args:
+        state: the task's part.
+        file: the checkpoint.
+        stored: None where the checkpoint holds a part of the model alone.
+    """
+
+    def __init__(self, state: Mapping[str, Any], file: str, stored: Stored | None) -> None:
+        super().__init__(state)
+        self.file, self.stored = file, stored
 
 
 def apply() -> None:

@@ -13,7 +13,7 @@ from fairseq import checkpoint_utils
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 
-from emo_fairseq.compat.checkpoints import TASK_NAME
+from emo_fairseq.compat.checkpoints import TASK_NAME, LoadedState
 from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.data.in_memory import InMemoryData
@@ -26,7 +26,6 @@ from emo_fairseq.inference.input_processors import (
 )
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
-from emo_fairseq.task_state import LoadedState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.emotion_prediction import EmotionPredictionTask
 

@@ -17,6 +17,7 @@ from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.fusion import Fusion
 from emo_fairseq.modules.heads import EmbeddingLayer, LinearHead
 from emo_fairseq.modules.modality_dropout import drop_modalities
+from emo_fairseq.task_state import TaskState
 
 __all__ = ["EmotionOutput", "RobertaEMOConfig", "RobertaEMOModel"]
 
@@ -82,22 +83,32 @@ class RobertaEMOModel(BaseFairseqModel):
 
     @classmethod
     def build_model(cls, cfg: Any, task: Any) -> "RobertaEMOModel":
-        """Build from a configuration in which the architecture has filled every field."""
+        """Build for a task of fairseq; see :meth:`build`."""
+        return cls.build(cfg, task.task_state)
+
+    @classmethod
+    def build(cls, cfg: Any, state: TaskState) -> "RobertaEMOModel":
+        """Build a model with random weights.
+
+        Args:
+            cfg: a :class:`RobertaEMOConfig` in which the architecture has filled every field.
+            state: what the model reads and predicts.
+        """
         encoders = {
-            name: ModalityEncoder(build_encoder(name, cfg, task), getattr(cfg, f"{name}_layer"))
-            for name in task.modalities
+            name: ModalityEncoder(build_encoder(name, cfg, state), getattr(cfg, f"{name}_layer"))
+            for name in state.modalities
         }
         widths = {name: encoder.embed_dim for name, encoder in encoders.items()}
-        inputs = {name: task.encoder_cards()[name].input for name in encoders}
+        inputs = {name: state.encoders[name].input for name in encoders}
         fusion = build_fusion(cfg, widths, inputs)
         return cls(
             encoders,
             fusion,
             EmbeddingLayer(fusion.output_dim, cfg.embedding_dim, cfg.pooler_dropout),
-            LinearHead(cfg.embedding_dim, task.n_outputs, cfg.pooler_dropout),
+            LinearHead(cfg.embedding_dim, state.n_outputs, cfg.pooler_dropout),
             {
                 name: LinearHead(cfg.embedding_dim, other.n_outputs, cfg.pooler_dropout)
-                for name, other in task.auxiliary.items()
+                for name, other in state.auxiliary.items()
             },
             cfg.modality_dropout,
         )

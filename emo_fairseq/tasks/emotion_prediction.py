@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from typing import Any
 
 from fairseq.tasks import register_task
-from omegaconf import open_dict
 
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
@@ -16,10 +15,13 @@ from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
 from emo_fairseq.data.data_dir import TRAIN
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.architectures import (
-    add_new_fields,
-    check_sizes_given,
-    fill_from_architecture,
+from emo_fairseq.models.architectures import check_sizes_given
+from emo_fairseq.models.build import (
+    TRAINED,
+    fill_config,
+    leave_out_pretrained,
+    load_left_out,
+    load_pretrained,
 )
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.tuning import tell_what_is_trained, tune
@@ -32,18 +34,12 @@ from emo_fairseq.tasks.attention_maps import attend
 from emo_fairseq.tasks.class_prototypes import ALL
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
-from emo_fairseq.tasks.encoders import (
-    leave_out_pretrained,
-    left_out_encoders,
-    load_pretrained,
-    load_resumed,
-)
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
 from emo_fairseq.tasks.objectives import Objectives
 from emo_fairseq.tasks.resumed_state import has_optimizer, updates_of
 from emo_fairseq.tasks.saving import check_places, refuse_saving, refuse_undefined_loss
 from emo_fairseq.tasks.splits import build_split
-from emo_fairseq.tasks.staging import initialize
+from emo_fairseq.tasks.staging import check_files_give_weights, initialize, load_resumed
 from emo_fairseq.tasks.train_order import BY_DIFFICULTY
 from emo_fairseq.training.final_dropout import FinalDropout
 
@@ -98,29 +94,25 @@ class EmotionPredictionTask(Objectives):
             check_fusion_options(cfg, len(self.modalities))
             check_sizes_given(cfg, cards)
             check_model_options(cfg, RobertaEMOConfig, self.cfg, EmotionPredictionConfig, cards)
-        # Into the configuration itself, so that the checkpoint holds every size.
-        with open_dict(cfg):
-            add_new_fields(cfg)
-            fill_from_architecture(cfg, self.encoder_cards())
+        fill_config(cfg, self.task_state)
         self.embedding_dim = int(cfg.embedding_dim)
         bound, self.size_bound = self.size_bound, nullcontext()  # of the checkpoint loaded last
         with bound if from_checkpoint else nullcontext():
             model = super().build_model(cfg, from_checkpoint)
         resumed = None if from_checkpoint else self.surroundings.checkpoint_to_resume()
         is_new = not from_checkpoint and resumed is None
-        needs_files = cfg.checkpoint_weights == "trained"
         if is_new:
             check_nothing_stays_random(cfg, self.cfg, self.encoder_cards())
             load_pretrained(model, self.encoder_cards())
             initialize(model, self)
-        elif needs_files:
-            left_out = left_out_encoders(cfg, self.encoder_cards())
-            load_pretrained(model, self.encoder_cards(), left_out)
+        else:
+            load_left_out(model, cfg, self.task_state)
         self.describe_missing = model.missing_warning
         self.schedules = tune(model, cfg)
-        if needs_files:
-            leave_out_pretrained(model, cfg, self.cfg, self.encoder_cards())
+        leave_out_pretrained(model, cfg, self.task_state)
         if not from_checkpoint:
+            if cfg.checkpoint_weights == TRAINED:
+                check_files_give_weights(self.cfg)
             tell_what_is_trained(model)
             self.surroundings.check_training(model, bool(self.schedules))
         if resumed is not None:

@@ -1,17 +1,14 @@
-"""Which encoder each modality gets: described when training starts, loaded into a new model."""
+"""Which encoder each modality gets: described when a training starts, compared ever after."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fairseq import checkpoint_utils
-
 from data_prep.features.stored import content_of, rows_digest, settings_digest
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import pretrained
-from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.fit import scratch_card
 from emo_fairseq.data.manifest import read_corpus_file
@@ -21,11 +18,8 @@ from emo_fairseq.encoder_spec import (
     check_spec,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.lora import is_adapter
 from emo_fairseq.types import (
     FRAMES,
-    FULL,
-    MODALITIES,
     SPEECH,
     VIDEO,
 )
@@ -195,87 +189,3 @@ def check_same_encoders(
 def _identity(card: EncoderSpec) -> tuple[str, str, str]:
     """Sizes are none of it: fairseq compares the shapes."""
     return card.kind, card.weights, card.place if card.kind == "features" else ""
-
-
-# -- weights ---------------------------------------------------------------------------------------
-
-
-def load_pretrained(
-    model: Any, cards: Mapping[str, EncoderSpec], only: Collection[str] | None = None
-) -> None:
-    """Put the pretrained weights into a model that has just been built.
-
-    Args:
-        model: takes them.
-        cards: of its encoders.
-        only: the modalities whose encoders get them; None = all.
-
-    Raises:
-        UsageError: the files are gone, do not fit, or are no longer those that the card names.
-    """
-    for name, card in cards.items():
-        if card.is_pretrained and (only is None or name in only):
-            pretrained.load(model.encoders[name].backbone, card)
-            logger.info("%s: weights of %s loaded", name, card.spec)
-
-
-def load_resumed(model: Any, checkpoint: Path) -> None:
-    """Put the parameters of the checkpoint that a training goes on from into its model.
-
-    fairseq does so too, but later: by then frozen encoders have been run.
-
-    Raises:
-        UsageError: they do not fit; names the file.
-    """
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), {"task": TASK_NAME})
-    try:
-        model.load_state_dict(state["model"])
-    except UsageError as error:
-        raise UsageError(f"{checkpoint}: {error}") from error
-
-
-def left_out_encoders(cfg: Any, cards: Mapping[str, EncoderSpec]) -> list[str]:
-    """Modalities whose encoders' weights ``--checkpoint-weights trained`` leaves to their files.
-
-    Args:
-        cfg: options of the model.
-        cards: of its encoders.
-    """
-    return [
-        name
-        for name, card in cards.items()
-        if card.is_pretrained and str(getattr(cfg, f"{name}_tuning")) != FULL
-    ]
-
-
-def leave_out_pretrained(
-    model: Any, cfg: Any, task_cfg: Any, cards: Mapping[str, EncoderSpec]
-) -> None:
-    """Keep out of checkpoints what the files of frozen and adapted encoders hold.
-
-    Args:
-        model: tuned.
-        cfg: options of the model.
-        task_cfg: options of the task.
-        cards: of its encoders.
-
-    Raises:
-        UsageError: there is no such encoder, or its weights are not those of the files.
-    """
-    tuned = left_out_encoders(cfg, cards)
-    if not tuned:
-        raise UsageError(
-            "--checkpoint-weights trained: no pretrained encoder is frozen or has LoRA, so that "
-            "nothing may be left out; leave the option out"
-        )
-    for option in ("init_from", *(f"init_{name}_from" for name in MODALITIES)):
-        if getattr(task_cfg, option):
-            flag = option.replace("_", "-")
-            raise UsageError(
-                f"--checkpoint-weights trained with --{flag}: the encoder's weights are then not "
-                "those of its files; leave one of the two out"
-            )
-    prefixes = tuple(f"encoders.{name}.backbone." for name in tuned)
-    model.leave_out(
-        name for name in model.state_dict() if name.startswith(prefixes) and not is_adapter(name)
-    )

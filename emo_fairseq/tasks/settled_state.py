@@ -15,6 +15,7 @@ from data_prep.manifest.provenance import (
     SELECTED,
     Provenance,
 )
+from emo_fairseq.compat.checkpoints import LoadedState
 from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.compat.kept_checkpoints import report_what_is_kept
 from emo_fairseq.compat.size_limits import build_within
@@ -39,7 +40,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.checking import check_task_options
 from emo_fairseq.pretrained.vocabulary_check import check_knows
-from emo_fairseq.task_state import LoadedState
+from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoders import (
@@ -257,6 +258,11 @@ class SettledState(FairseqTask):
             logger.warning("statistics of frames are the checkpoint's, not those of --data")
             self._load_datasets_again()
         self.target.check_num_classes(self.cfg.num_classes, self.labels)
+
+    @property
+    def task_state(self) -> TaskState:
+        """What the model reads and predicts; all that an inference needs of a task."""
+        return TaskState.from_state(self.cfg, self.state.state_dict)
 
     @property
     def labels(self) -> list[str]:

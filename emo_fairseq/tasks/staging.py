@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from fairseq import checkpoint_utils
@@ -19,6 +20,7 @@ from emo_fairseq.tasks.stage_encoders import (
     missing,
     prefix,
 )
+from emo_fairseq.types import MODALITIES
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,37 @@ def initialize(model: nn.Module, task: Any) -> None:
         if path := getattr(task.cfg, f"init_{modality}_from"):
             stage = _read(task, f"--init-{modality}-from", path, only=prefix(modality))
             _take_encoder(model, task, modality, stage)
+
+
+def load_resumed(model: nn.Module, checkpoint: Path) -> None:
+    """Load the parameters of the checkpoint that a training resumes into its model.
+
+    fairseq does so too, but later: by then frozen encoders have been run.
+
+    Raises:
+        UsageError: they do not fit; names the file.
+    """
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), {"task": TASK_NAME})
+    try:
+        model.load_state_dict(state["model"])
+    except UsageError as error:
+        raise UsageError(f"{checkpoint}: {error}", error.code) from error
+
+
+def check_files_give_weights(cfg: Any) -> None:
+    """Refuse ``--checkpoint-weights trained`` with encoders that an earlier stage initializes.
+
+    Raises:
+        UsageError: their weights are not those of their files; names the option.
+    """
+    for option in ("init_from", *(f"init_{name}_from" for name in MODALITIES)):
+        if getattr(cfg, option):
+            flag = option.replace("_", "-")
+            raise UsageError(
+                f"--checkpoint-weights trained with --{flag}: the encoder's weights are then not "
+                "those of its files; leave one of the two out",
+                "options-conflict",
+            )
 
 
 def _read(task: Any, option: str, path: str, only: str = "") -> Stage:
