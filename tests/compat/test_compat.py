@@ -20,6 +20,7 @@ from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
 from emo_fairseq import compat
+from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.errors import UsageError
 
 OURS = {"task": "emotion_prediction"}
@@ -156,7 +157,7 @@ def test_other_tasks_are_not_meddled_with(tmp_path: Path) -> None:
 
 
 def test_the_name_of_the_task_is_the_registered_one() -> None:
-    task = tasks.TASK_REGISTRY[compat.TASK_NAME]
+    task = tasks.TASK_REGISTRY[TASK_NAME]
     assert task.__module__ == "emo_fairseq.tasks.emotion_prediction"
 
 
