@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from emo_fairseq.options.fusion import FUSIONS
+from emo_fairseq.models.fusions import FUSIONS
 from examples import demo, pipeline
 from examples.pipeline import Paths, Recipe
 

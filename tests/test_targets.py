@@ -1,16 +1,12 @@
-"""The table of targets, the grammar of --modality, and the seed's flags mapped onto both."""
+"""The table of targets, the grammar of --modality, and the legacy flags mapped onto both."""
 
-import logging
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.options import (
-    fusion,
-    legacy_flags,
-)
+from emo_fairseq.options import legacy_flags
 from emo_fairseq.types import (
     TARGETS,
     TargetKind,
@@ -27,12 +23,6 @@ DEFAULTS = {
     "regression_target_mos": False,
     "regression_target": False,
     "eval_metric": False,
-    "fusion": None,
-    "stack_up": False,
-    "cross_attention_query": None,
-    "encoder_layers_cross": None,
-    "encoder_attention_heads": None,
-    "fusion_embed_dim": None,
 }
 
 
@@ -170,89 +160,3 @@ def test_contradicting_targets_are_refused_at_setup(make_task: Any, legacy_corpu
 def test_eval_metric_is_refused_with_its_reason() -> None:
     with pytest.raises(UsageError, match=r"--eval-metric: .*already logs .* leave the flag out"):
         legacy_flags.target(options(eval_metric=True))
-
-
-@pytest.mark.parametrize(
-    ("given", "n_modalities", "expected"),
-    [
-        ({}, 2, "cross_attention"),
-        ({}, 1, "concat"),
-        ({"fusion": "concat"}, 2, "concat"),
-        ({"fusion": "concat"}, 1, "concat"),
-        ({"fusion": "cross_attention"}, 2, "cross_attention"),
-        ({"stack_up": True}, 2, "cross_attention"),
-        ({"stack_up": True, "fusion": "cross_attention"}, 2, "cross_attention"),
-    ],
-)
-def test_fusion_of_flags(given: dict[str, Any], n_modalities: int, expected: str) -> None:
-    assert fusion.fusion_name(options(**given), n_modalities) == expected
-
-
-@pytest.mark.parametrize(
-    ("given", "n_modalities", "message"),
-    [
-        ({"stack_up": True}, 1, "need two modalities"),
-        ({"fusion": "cross_attention"}, 1, "need two modalities"),
-        ({"stack_up": True, "fusion": "concat"}, 2, "contradicts --fusion concat"),
-    ],
-)
-def test_fusion_that_cannot_act_is_refused(
-    given: dict[str, Any], n_modalities: int, message: str
-) -> None:
-    with pytest.raises(UsageError, match=message):
-        fusion.fusion_name(options(**given), n_modalities)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, "all_tokens"),
-        ({"stack_up": True}, "first_token"),
-        ({"cross_attention_query": "first_token"}, "first_token"),
-        ({"stack_up": True, "cross_attention_query": "first_token"}, "first_token"),
-    ],
-)
-def test_query_of_cross_attention(given: dict[str, Any], expected: str) -> None:
-    assert fusion.cross_attention_query(options(**given)) == expected
-
-
-def test_stack_up_contradicts_all_tokens() -> None:
-    with pytest.raises(UsageError, match="--stack-up lets the first token ask"):
-        fusion.cross_attention_query(options(stack_up=True, cross_attention_query="all_tokens"))
-
-
-CROSS_ATTENTION = {
-    "encoder_layers_cross": 1,
-    "encoder_attention_heads": 2,
-    "cross_attention_query": "all_tokens",
-    "fusion_embed_dim": 64,
-}
-
-
-@pytest.mark.parametrize("name", CROSS_ATTENTION)
-def test_options_of_the_cross_attention_are_refused_beside_concat(name: str) -> None:
-    flag = f"--{name.replace('_', '-')}"
-    given = {name: CROSS_ATTENTION[name]}
-    with pytest.raises(UsageError, match=f"{flag}: does not act on --fusion concat"):
-        fusion.check_fusion_options(options(fusion="concat", **given), 2)
-
-
-def test_options_of_the_cross_attention_act_with_two_modalities(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with caplog.at_level(logging.WARNING):
-        fusion.check_fusion_options(options(**CROSS_ATTENTION), 2)
-        fusion.check_fusion_options(options(fusion="concat"), 2)
-    assert not caplog.records
-
-
-def test_the_seeds_options_of_the_cross_attention_are_warned_of_with_one_modality(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Its commands for speech or text alone carry them too."""
-    given = {name: CROSS_ATTENTION[name] for name in list(CROSS_ATTENTION)[:2]}
-    with caplog.at_level(logging.WARNING):
-        fusion.check_fusion_options(options(t_only=True, **given), 1)
-    (record,) = caplog.records
-    assert record.getMessage().startswith("one modality: ")
-    assert "--encoder-layers-cross, --encoder-attention-heads" in record.getMessage()

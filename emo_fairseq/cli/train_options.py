@@ -12,6 +12,7 @@ from emo_fairseq.cli import processes
 from emo_fairseq.cli.train_data import DataPlan
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.naming import folder_name
+from emo_fairseq.models.fusions import default_fusion
 from emo_fairseq.types import (
     FROZEN,
     FULL,
@@ -82,7 +83,7 @@ def plan_training(options: argparse.Namespace, data: DataPlan) -> TrainingPlan:
     tuning, remarks = _tuning(options, kinds)
     several = len(specs) > 1
     arch = options.arch or ("robertaEMO_tiny" if _SCRATCH in kinds.values() else "robertaEMO")
-    fusion = options.fusion or ("cross_attention" if several else "concat")
+    fusion = options.fusion or default_fusion(len(specs))
     size = arch.partition("_")[2] or "base"
     encoders = {name: spec or f"{_SCRATCH}:{size}" for name, spec in specs.items()}
     folder = options.output / folder_name(options.label_type, encoders, tuning, fusion)

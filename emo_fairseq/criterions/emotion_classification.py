@@ -1,7 +1,7 @@
 """Criterion ``emotion_classification``: cross-entropy and its weighted and focal forms."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,30 +14,47 @@ from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.primary import check_serves, try_options
 from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options.conditions import PREDICTS_LABELS, Condition
+from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Range, option
 from emo_fairseq.types import TargetKind
 
 _DIFFICULTY = "difficulty"  # of --class-weighting
 
 
+_IS_EFFECTIVE_NUMBER = Condition(
+    lambda context: str(context.criterion.class_weighting) == "effective_number",
+    "--class-weighting is not effective_number",
+    needs="criterion",
+)
+
+
 @dataclass
 class ClassificationLossConfig(FairseqDataclass):
-    """How labels and utterances are weighed in the loss."""
+    """How labels and utterances are weighted in the loss."""
 
-    class_weighting: ChoiceEnum([*losses.CLASS_WEIGHTINGS, _DIFFICULTY]) = field(  # type: ignore[valid-type]
-        default="none",
-        metadata={
-            "help": "weight of a class in the loss, by its count in the train split; difficulty: "
-            "and by how far its utterances lie from its VAD prototype"
-        },
+    class_weighting: ChoiceEnum([*losses.CLASS_WEIGHTINGS, _DIFFICULTY]) = option(  # type: ignore[valid-type]
+        "none",
+        "weight of a class in the loss, by its count in the train split; difficulty: and by how "
+        "far its utterances are from its VAD prototype",
+        acts=PREDICTS_LABELS,
     )
-    effective_number_beta: float = field(
-        default=0.999, metadata={"help": "beta of --class-weighting effective_number"}
+    effective_number_beta: float = option(
+        0.999,
+        "beta of --class-weighting effective_number",
+        within=PROBABILITY,
+        acts=(PREDICTS_LABELS, _IS_EFFECTIVE_NUMBER),
     )
-    label_smoothing: float = field(
-        default=0.0, metadata={"help": "share of the target spread over all classes"}
+    label_smoothing: float = option(
+        0.0,
+        "share of the target spread over all classes",
+        within=Range(0, most=1),
+        acts=PREDICTS_LABELS,
     )
-    focal_gamma: float = field(
-        default=0.0, metadata={"help": "focus of the focal loss on hard utterances (0: none)"}
+    focal_gamma: float = option(
+        0.0,
+        "focus of the focal loss on hard utterances (0: none)",
+        within=NOT_NEGATIVE,
+        acts=PREDICTS_LABELS,
     )
 
 
@@ -54,8 +71,6 @@ class ClassificationLoss:
         check_serves(task, self.serves)
         if cfg.focal_gamma and cfg.label_smoothing:
             raise UsageError("--focal-gamma and --label-smoothing cannot be combined; choose one")
-        if getattr(task, "trains", False):
-            _check_idle(cfg)
         self.binary = task.target.kind is TargetKind.BINARY_PER_LABEL
         try:
             self.class_weights = self._class_weights(cfg, task)
@@ -100,15 +115,6 @@ class ClassificationLoss:
 
     def weights(self, target: Tensor) -> Tensor | None:
         return None if self.class_weights is None else self.class_weights.to(target.device)[target]
-
-
-def _check_idle(cfg: ClassificationLossConfig) -> None:
-    default = ClassificationLossConfig.effective_number_beta
-    if cfg.effective_number_beta != default and cfg.class_weighting != "effective_number":
-        raise UsageError(
-            "--effective-number-beta does not act: it belongs to --class-weighting "
-            "effective_number; leave it out"
-        )
 
 
 @dataclass

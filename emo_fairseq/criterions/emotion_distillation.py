@@ -1,7 +1,6 @@
 """Criterion ``emotion_distillation``: the primary loss, and the distance to a teacher."""
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from fairseq.criterions import register_criterion
@@ -13,35 +12,56 @@ from emo_fairseq.criterions.terms.distillation import DIST, KD, METHODS, TEACHER
 from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.criterions.terms.term import Term
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options.conditions import PREDICTS_LABELS, Condition
+from emo_fairseq.options.option import NOT_NEGATIVE, POSITIVE, Kind, option
 from emo_fairseq.types import TargetKind
+
+_HAS_CHECKPOINT = Condition(
+    lambda context: context.criterion.teacher_checkpoint is not None,
+    "there is no --teacher-checkpoint",
+    needs="criterion",
+)
+_IS_DIST = Condition(
+    lambda context: str(context.criterion.distillation) == DIST,
+    "--distillation is not dist",
+    needs="criterion",
+)
 
 
 @dataclass
 class DistillationConfig(FairseqDataclass):
     """Who the teacher is, and how the student learns from it."""
 
-    teacher_predictions: Optional[str] = field(
-        default=None,
-        metadata={"help": "what fairseq-validate --save-predictions wrote of the train split"},
+    teacher_predictions: Optional[str] = option(
+        None,
+        "what fairseq-validate --save-predictions wrote of the train split",
+        kind=Kind.OTHER_RUN,
     )
-    teacher_checkpoint: Optional[str] = field(
-        default=None,
-        metadata={"help": "a checkpoint of this task, asked once when training starts"},
+    teacher_checkpoint: Optional[str] = option(
+        None,
+        "a checkpoint of this task, whose predictions are computed once when training starts",
+        kind=Kind.OTHER_RUN,
     )
-    teacher_data: Optional[str] = field(
-        default=None, metadata={"help": "the data dir that the checkpoint reads (default: --data)"}
+    teacher_data: Optional[str] = option(
+        None,
+        "the data dir that the checkpoint reads (default: --data)",
+        acts=_HAS_CHECKPOINT,
+        kind=Kind.OTHER_RUN,
     )
-    distillation: ChoiceEnum(list(METHODS)) = field(  # type: ignore[valid-type]
-        default=KD, metadata={"help": "kd: Kullback-Leibler; dist: correlations"}
+    distillation: ChoiceEnum(list(METHODS)) = option(  # type: ignore[valid-type]
+        KD, "kd: Kullback-Leibler; dist: correlations"
     )
-    distillation_weight: float = field(
-        default=1.0, metadata={"help": "weight of the distance to the teacher"}
+    distillation_weight: float = option(
+        1.0, "weight of the distance to the teacher", within=POSITIVE
     )
-    distillation_temperature: float = field(
-        default=2.0, metadata={"help": "softens the answers of both"}
+    distillation_temperature: float = option(
+        2.0, "softens the predictions of both", within=POSITIVE, acts=PREDICTS_LABELS
     )
-    dist_intra_weight: float = field(
-        default=1.0, metadata={"help": "dist: weight of the relation between utterances"}
+    dist_intra_weight: float = option(
+        1.0,
+        "dist: weight of the relation between utterances",
+        within=NOT_NEGATIVE,
+        acts=_IS_DIST,
     )
 
 
@@ -86,28 +106,14 @@ def _check(cfg: Any, task: Any) -> None:
             "--criterion emotion_distillation has no teacher, or two: give --teacher-checkpoint or "
             "--teacher-predictions"
         )
-    if cfg.teacher_data and not cfg.teacher_checkpoint:
-        raise UsageError("--teacher-data does not act: there is no --teacher-checkpoint")
     if task.target.kind is TargetKind.BINARY_PER_LABEL:
         raise UsageError(
             f"--target {task.target.name}: its yes/no questions are no distribution over labels to "
             "be distilled; use --target emotion"
         )
     is_dist = str(cfg.distillation) == DIST
-    if cfg.dist_intra_weight != 1.0 and not is_dist:
-        raise UsageError("--dist-intra-weight does not act: it belongs to --distillation dist")
     if is_dist and (task.target.kind is TargetKind.CONTINUOUS or len(task.labels) < 3):
         raise UsageError(
             "--distillation dist correlates three labels at least, which --target "
             f"{task.target.name} has not; use --distillation kd"
         )
-    if cfg.distillation_temperature != 2.0 and task.target.kind is TargetKind.CONTINUOUS:
-        raise UsageError(
-            f"--distillation-temperature does not act: the numbers of --target {task.target.name} "
-            "are no distribution; leave it out"
-        )
-    for name in ("distillation_weight", "distillation_temperature"):
-        if not 0 < getattr(cfg, name) < math.inf:
-            raise UsageError(f"--{name.replace('_', '-')} {getattr(cfg, name)}: give more than 0")
-    if not 0 <= cfg.dist_intra_weight < math.inf:
-        raise UsageError(f"--dist-intra-weight {cfg.dist_intra_weight}: give 0 or more")

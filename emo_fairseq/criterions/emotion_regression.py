@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, List, Optional
 
 import torch
@@ -15,22 +15,22 @@ from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.primary import check_serves, try_options
 from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options.conditions import PREDICTS_NUMBERS
+from emo_fairseq.options.option import option
 from emo_fairseq.types import TargetKind
 
 
 @dataclass
 class RegressionLossConfig(FairseqDataclass):
-    """Which losses are mixed, and how the axes are weighed."""
+    """Which losses are mixed, and how the axes are weighted."""
 
-    regression_loss: str = field(
-        default="mse",
-        metadata={"help": "mse, l1 or ccc, or a mixture of them such as 0.5*mse+0.5*ccc"},
+    regression_loss: str = option(
+        "mse", "mse, l1 or ccc, or a mixture of them such as 0.5*mse+0.5*ccc", acts=PREDICTS_NUMBERS
     )
-    axis_weights: Optional[List[float]] = field(
-        default=None,
-        metadata={
-            "help": "weight of each axis in the order of the target's columns (default: equal)"
-        },
+    axis_weights: Optional[List[float]] = option(
+        None,
+        "weight of each axis in the order of the target's columns (default: equal)",
+        acts=PREDICTS_NUMBERS,
     )
 
 

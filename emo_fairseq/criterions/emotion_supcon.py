@@ -14,7 +14,7 @@ from emo_fairseq.criterions.contrastive_options import (
     SUPERVISED,
     V3,
     ContrastiveConfig,
-    check_contrastive_options,
+    check_schedule,
 )
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.terms.contrastive import LABELS, Contrastive, Strength, Weighting
@@ -45,7 +45,7 @@ class EmotionSupConCriterion(EmotionCriterion):
 
 
 def _contrastive(cfg: Any, task: Any) -> Contrastive:
-    check_contrastive_options(cfg, task.surroundings.max_update())
+    check_schedule(cfg, task.surroundings.max_update())
     _check_positives(cfg, task)
     weighting = str(cfg.supcon_weighting)
     difficulty = None

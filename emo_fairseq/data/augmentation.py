@@ -3,7 +3,7 @@
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,9 +19,19 @@ from emo_fairseq.data.audio import MIN_SAMPLES
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.vocabulary import find_symbol
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options.conditions import (
+    READS_AUDIO,
+    READS_FRAMES,
+    Condition,
+    OptionContext,
+    encodes_batches,
+    reads_tokens,
+)
+from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Range, option
 from emo_fairseq.types import (
     FRAMES,
     LOG_MEL,
+    SPEECH,
     TEXT,
     TOKENS,
     WAVEFORM,
@@ -32,54 +42,89 @@ _SPEEDS = 0.5, 2.0
 COLORS = {"white": 0.0, "pink": 1.0}
 
 
+def _reads_loudness(context: OptionContext) -> bool:
+    """Return whether the speech encoder does not scale every row to unit variance first."""
+    spec = context.encoders.get(SPEECH)
+    given = {} if spec is None else spec.architecture
+    return not given.get("normalize") and given.get("front_end") != {"do_normalize": True}
+
+
+_OF_AUDIO = (
+    READS_AUDIO,
+    encodes_batches("the encoder that reads audio", WAVEFORM, LOG_MEL),
+)
+_OF_FRAMES = (READS_FRAMES, encodes_batches("the encoder of frames", LOG_MEL, FRAMES))
+_READS_LOUDNESS = Condition(
+    _reads_loudness, "the speech encoder scales all utterances to the same loudness"
+)
+_HAS_NOISE = Condition(
+    lambda context: context.task.augment_noise_snr is not None, "there is no --augment-noise-snr"
+)
+_HAS_TIME_MASKS = Condition(
+    lambda context: context.task.augment_time_masks > 0, "there is no --augment-time-masks"
+)
+_HAS_FEATURE_MASKS = Condition(
+    lambda context: context.task.augment_feature_masks > 0, "there is no --augment-feature-masks"
+)
+
+
 @dataclass
 class AugmentationConfig(FairseqDataclass):
     """How the train split is changed anew in every epoch; by default not at all."""
 
-    augment_noise_snr: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "training: add noise to the audio at a signal-to-noise ratio between LOW,HIGH "
-            "dB, such as 5,20 (a negative one as --augment-noise-snr=-5,10)"
-        },
+    augment_noise_snr: Optional[str] = option(
+        None,
+        "training: add noise to the audio at a signal-to-noise ratio between LOW,HIGH dB, such as "
+        "5,20 (a negative one as --augment-noise-snr=-5,10)",
+        acts=_OF_AUDIO,
     )
-    augment_noise_color: ChoiceEnum(list(COLORS)) = field(  # type: ignore[valid-type]
-        default="white", metadata={"help": "of that noise; pink has as much power in every octave"}
+    augment_noise_color: ChoiceEnum(list(COLORS)) = option(  # type: ignore[valid-type]
+        "white",
+        "of that noise; pink has as much power in every octave",
+        acts=(*_OF_AUDIO, _HAS_NOISE),
     )
-    augment_gain: float = field(
-        default=0.0,
-        metadata={"help": "training: make the audio louder or softer by at most so many dB"},
+    augment_gain: float = option(
+        0.0,
+        "training: make the audio louder or softer by at most so many dB",
+        within=NOT_NEGATIVE,
+        acts=(*_OF_AUDIO, _READS_LOUDNESS),
     )
-    augment_speed: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "training: play the audio at one of these speeds, such as 0.9,1.0,1.1; pitch "
-            "goes with it"
-        },
+    augment_speed: Optional[str] = option(
+        None,
+        "training: play the audio at one of these speeds, such as 0.9,1.0,1.1; pitch goes with it",
+        acts=_OF_AUDIO,
     )
-    augment_time_masks: int = field(
-        default=0,
-        metadata={
-            "help": "training: mask so many stretches of time in log-mel frames and features, at "
-            "most half of an utterance"
-        },
+    augment_time_masks: int = option(
+        0,
+        "training: mask so many segments of time in log-mel frames and features, at most half of "
+        "an utterance",
+        within=NOT_NEGATIVE,
+        acts=_OF_FRAMES,
     )
-    augment_time_mask_width: int = field(
-        default=100, metadata={"help": "longest of them, in frames"}
+    augment_time_mask_width: int = option(
+        100,
+        "longest of them, in frames",
+        within=Range(1),
+        acts=(*_OF_FRAMES, _HAS_TIME_MASKS),
     )
-    augment_feature_masks: int = field(
-        default=0,
-        metadata={"help": "training: mask so many bands of the numbers of each such frame"},
+    augment_feature_masks: int = option(
+        0,
+        "training: mask so many bands of the numbers of each such frame",
+        within=NOT_NEGATIVE,
+        acts=_OF_FRAMES,
     )
-    augment_feature_mask_width: int = field(
-        default=27, metadata={"help": "widest of them, in numbers (mel bins)"}
+    augment_feature_mask_width: int = option(
+        27,
+        "widest of them, in numbers (mel bins)",
+        within=Range(1),
+        acts=(*_OF_FRAMES, _HAS_FEATURE_MASKS),
     )
-    augment_token_dropout: float = field(
-        default=0.0,
-        metadata={
-            "help": "training: chance of each token of the text to become <mask>, or <unk> where "
-            "the vocabulary has no mask"
-        },
+    augment_token_dropout: float = option(
+        0.0,
+        "training: chance of each token of the text to become <mask>, or <unk> where the "
+        "vocabulary has no mask",
+        within=PROBABILITY,
+        acts=(reads_tokens(TEXT), encodes_batches("the text encoder", TOKENS, modality=TEXT)),
     )
 
 

@@ -20,19 +20,19 @@ from emo_fairseq.compat.torch_files import (
     reason,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.options.run_files import names_file_of_run
+from emo_fairseq.options.option import Kind
+from emo_fairseq.options.registered import kind_of
 
 SEED, FOLD, DATA, DATA_RAW = "common.seed", "task.fold", "task.data", "task.data_raw"
 
-# Neither the course of a training nor its result depends on these.
+# Of fairseq's own options those that no training and no metric depends on.
 _INERT = re.compile(
     r"""(hydra|job_logging_cfg|common_eval|generation|eval_lm|interactive|scoring|bpe|tokenizer)(\..*)?
     |distributed_training\.(?!distributed_world_size$).*
     |common\.(user_dir|no_progress_bar|log_\w+|aim_\w+|tensorboard_logdir|wandb_project|
         azureml_logging|profile|reset_logging|suppress_crashes|\w*plasma\w*|all_gather_list_size)
     |dataset\.(num_workers|data_buffer_size|gen_subset|batch_size_valid|max_tokens_valid)
-    |checkpoint\.(save_dir|keep_\w+|no_epoch_checkpoints|write_checkpoints_asynchronously)
-    |task\.(save_\w+|attention_ids|cache_dir)""",
+    |checkpoint\.(save_dir|keep_\w+|no_epoch_checkpoints|write_checkpoints_asynchronously)""",
     re.VERBOSE,
 )
 _UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, AttributeError, EOFError)
@@ -81,7 +81,11 @@ class Options:
     @property
     def acting(self) -> dict[str, Any]:
         """Those that the training depends on."""
-        return {name: x for name, x in self.values.items() if not _INERT.fullmatch(name)}
+        return {
+            name: value
+            for name, value in self.values.items()
+            if not _INERT.fullmatch(name) and kind_of(name) is not Kind.OUTPUT
+        }
 
     @property
     def of_system(self) -> dict[str, str]:
@@ -96,7 +100,7 @@ class Options:
         }
 
     def _shared(self, name: str, value: Any) -> Any:
-        if not (isinstance(value, str) and names_file_of_run(name)):
+        if not (isinstance(value, str) and kind_of(name) is Kind.OTHER_RUN):
             return value
         value = re.sub(rf"(?<=seed)([=_-]?){self.seed}(?!\d)", r"\1SEED", value)
         if self.protocol:

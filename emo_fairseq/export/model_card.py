@@ -54,21 +54,12 @@ from emo_fairseq.inference.loading import LoadedModel, read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
-from emo_fairseq.models.architectures import ARCHITECTURES, fill_from_architecture
+from emo_fairseq.models.architectures import default_sizes
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.options.fusion import (
-    FUSIONS,
-    fusion_name,
-)
-from emo_fairseq.options.of_model import (
-    MODEL_RULES,
-    SIZES,
-)
-from emo_fairseq.options.of_task import (
-    TASK_BY_MODEL_RULES,
-    TASK_RULES,
-)
-from emo_fairseq.options.rule import Run
+from emo_fairseq.models.fusions import default_fusion
+from emo_fairseq.options.checking import idle_options
+from emo_fairseq.options.conditions import OptionContext
+from emo_fairseq.options.option import Kind, names_of_kind, rules_of
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (
     FROZEN,
@@ -77,8 +68,6 @@ from emo_fairseq.types import (
     TEXT,
 )
 
-# Where something lay on the machine of the training, or what is told in a place of its own.
-_NOT_TOLD = {"_name", "data", "data_raw", "cache_dir", "save_predictions", "fold", "tpu"}
 _FOLLOWS = "${"  # an option that repeats another one's value
 
 
@@ -92,7 +81,7 @@ def changed_options(config: Any, cards: Mapping[str, EncoderSpec]) -> dict[str, 
         config: the whole configuration of a checkpoint.
         cards: of the encoders.
     """
-    not_told = _NOT_TOLD | _without_effect(config, cards)
+    left_out = _options_left_out(config, cards)
     groups = {
         "task": EmotionPredictionConfig,
         "model": RobertaEMOConfig,
@@ -109,8 +98,9 @@ def changed_options(config: Any, cards: Mapping[str, EncoderSpec]) -> dict[str, 
         named = {"name": str(given["_name"])} if given.get("_name") else {}
         defaults = dict(_defaults(schema))
         if group == "model":
-            defaults |= _sizes(named.get("name"), cards)
-        changed = {**named, **dict(_changed(given, defaults, not_told))}
+            defaults |= default_sizes(named.get("name"), cards)
+            defaults["fusion"] = default_fusion(len(cards))
+        changed = {**named, **dict(_changed(given, defaults, left_out))}
         if changed:
             found[group] = changed
     return found
@@ -128,27 +118,18 @@ def _defaults(schema: type) -> Mapping[str, Any]:
     return found
 
 
-def _sizes(architecture: str | None, cards: Mapping[str, EncoderSpec]) -> dict[str, Any]:
-    """What the named architecture fills in where the command line says nothing."""
-    name = architecture if architecture in ARCHITECTURES else None
-    filled = OmegaConf.create({"_name": name})
-    fill_from_architecture(filled, cards)
-    return {str(size): value for size, value in filled.items() if size != "_name"}
-
-
-def _without_effect(config: Any, cards: Mapping[str, EncoderSpec]) -> set[str]:
-    """Options that nothing in the model obeys, by the rules that refuse them in training."""
+def _options_left_out(config: Any, cards: Mapping[str, EncoderSpec]) -> set[str]:
+    """Return options that had no effect, and those of the data and of the output."""
     task = merge_with_parent(EmotionPredictionConfig(), OmegaConf.create(config.task), True)
     model = merge_with_parent(RobertaEMOConfig(), OmegaConf.create(config.model), True)
-    chosen = FUSIONS[fusion_name(model, len(cards))]
-    others = {name for names in FUSIONS.values() for name in names if name not in chosen}
-    run = Run(cards, task, model)
-    rules = (*TASK_RULES, *MODEL_RULES, *TASK_BY_MODEL_RULES, *SIZES)
-    return others.union(*(rule.options for rule in rules if not rule.acts(run)))
+    context = OptionContext(cards, task, model=model)
+    rules = rules_of(EmotionPredictionConfig) | rules_of(RobertaEMOConfig)
+    not_settings = names_of_kind(EmotionPredictionConfig, Kind.DATA, Kind.OUTPUT)
+    return {"_name", *idle_options(context, rules), *not_settings}
 
 
 def _changed(
-    given: Any, defaults: Mapping[str, Any], not_told: Collection[str]
+    given: Any, defaults: Mapping[str, Any], left_out: Collection[str]
 ) -> Iterator[tuple[str, str]]:
     values = OmegaConf.to_container(OmegaConf.create(given), enum_to_str=True)
     assert isinstance(values, dict)
@@ -156,7 +137,7 @@ def _changed(
         default = defaults.get(str(name))
         follows = isinstance(default, str) and default.startswith(_FOLLOWS)
         same = value is None or _parts(value) == _parts(default)
-        if name not in defaults or name in not_told or same or follows:
+        if name not in defaults or name in left_out or same or follows:
             continue
         yield str(name), _portable(str(value))
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from emo_fairseq.encoder_spec import KINDS
 from emo_fairseq.errors import UsageError
-from emo_fairseq.options.fusion import fusion_name
+from emo_fairseq.models.fusions import fusion_name
 from emo_fairseq.types import MODALITIES
 
 #: The seed has E and S; the other targets got letters of their own.

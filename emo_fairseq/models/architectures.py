@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.models.fusions import fusion_name
 
 _BASE = {
     "text_encoder_layers": 12,
@@ -75,63 +76,59 @@ ARCHITECTURES: Mapping[str, Mapping[str, object]] = {
     "robertaEMO": _BASE,
     "robertaEMO_large": _LARGE,
     "robertaEMO_tiny": _TINY,
-    "robertEMO_large": _LARGE,  # the seed's spelling
+    "robertEMO_large": _LARGE,  # the spelling of BERT-like (Siriwardhana et al. 2020)
 }
 
 
 _SIZES = {"base": _BASE, "large": _LARGE, "tiny": _TINY}  # of scratch:SIZE
-_PER_ENCODER = ("encoder_layers", "embed_dim", "ffn_embed_dim", "attention_heads")
 
 
-def add_new_fields(config: DictConfig) -> None:
-    """Give `config`, which may be of an old checkpoint, the fields that came later, in place."""
+def complete_config(config: DictConfig, encoders: Mapping[str, EncoderSpec]) -> None:
+    """Put a value into every field of `config` that is None or absent, in place.
+
+    Sizes are the architecture's; for the encoders that ``scratch:SIZE`` names, that size's. The
+    fusion is the default of the number of modalities. Fields that an old checkpoint does not have
+    get their defaults.
+
+    Raises:
+        UsageError: an unknown size, or a fusion that does not fit.
+    """
     for field in fields(RobertaEMOConfig):
         if field.name not in config:
             setattr(config, field.name, field.default)
+    for name, value in default_sizes(getattr(config, "_name", None), encoders).items():
+        if getattr(config, name) is None:
+            setattr(config, name, value)
+    config.fusion = fusion_name(config, len(encoders))
 
 
-def fill_from_architecture(config: DictConfig, cards: Mapping[str, EncoderSpec]) -> None:
-    """Put a value into every field of `config` that is None, in place.
+def default_sizes(
+    architecture: str | None, encoders: Mapping[str, EncoderSpec]
+) -> dict[str, object]:
+    """Return the sizes that are not given on the command line, by the name of the option.
 
-    It is the architecture's; for the encoders that ``scratch:SIZE`` asks for, that size's.
+    Args:
+        architecture: ``--arch``; another name than those of `ARCHITECTURES` is the base size.
+        encoders: by modality.
 
     Raises:
         UsageError: an unknown size.
     """
-    values = dict(ARCHITECTURES[getattr(config, "_name", None) or "robertaEMO"])
-    for modality, card in cards.items():
-        if card.kind == "features":
-            values[f"{modality}_encoder_layers"] = 0
-        if card.kind == "scratch" and card.place:
-            values.update(_sizes_of(modality, card))
-    for field, value in values.items():
-        if getattr(config, field, None) is None:
-            setattr(config, field, value)
+    sizes = dict(ARCHITECTURES.get(architecture or "", _BASE))
+    for modality, spec in encoders.items():
+        if spec.kind == "features":
+            sizes[f"{modality}_encoder_layers"] = 0
+        if spec.kind == "scratch" and spec.place:
+            sizes.update(_scratch_sizes(modality, spec))
+    return sizes
 
 
-def check_sizes_given(config: DictConfig, cards: Mapping[str, EncoderSpec]) -> None:
-    """Refuse sizes that nothing would obey: a pretrained encoder brings its own.
-
-    Raises:
-        UsageError: one is given.
-    """
-    for modality, card in cards.items():
-        given = [
-            f"--{name.replace('_', '-')}"
-            for name in (f"{modality}_{part}" for part in _PER_ENCODER)
-            if getattr(config, name, None) is not None
-        ]
-        if given and card.is_pretrained:
-            raise UsageError(
-                f"{', '.join(given)}: the encoder {card.spec} brings its own sizes; leave them out"
-            )
-
-
-def _sizes_of(modality: str, card: EncoderSpec) -> dict[str, object]:
-    if card.place not in _SIZES:
+def _scratch_sizes(modality: str, spec: EncoderSpec) -> dict[str, object]:
+    if spec.place not in _SIZES:
         raise UsageError(
-            f"--{modality}-encoder {card.spec}: there is no such size; "
-            f"give one of {', '.join(f'scratch:{size}' for size in _SIZES)}"
+            f"--{modality}-encoder {spec.spec}: there is no such size; "
+            f"give one of {', '.join(f'scratch:{size}' for size in _SIZES)}",
+            "size-unknown",
         )
-    size = _SIZES[card.place]
+    size = _SIZES[spec.place]
     return {field: value for field, value in size.items() if field.startswith(f"{modality}_")}

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from emo_fairseq import pretrained
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.architectures import add_new_fields, fill_from_architecture
+from emo_fairseq.models.architectures import complete_config
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.models.tuning import tune
@@ -61,8 +61,7 @@ def fill_config(cfg: DictConfig, state: TaskState) -> None:
     The checkpoint then holds every size, and later versions of the architectures do not change it.
     """
     with open_dict(cfg):
-        add_new_fields(cfg)
-        fill_from_architecture(cfg, state.encoders)
+        complete_config(cfg, state.encoders)
 
 
 def load_pretrained(

@@ -1,164 +1,299 @@
-"""The options of the architecture ``robertaEMO``."""
+"""The options of the architecture ``robertaEMO``, each with its rule.
 
-from dataclasses import dataclass, field
+A size that is None is filled in by the architecture; see :mod:`emo_fairseq.models.architectures`.
+"""
+
+from dataclasses import dataclass
 from typing import Optional
 
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass import ChoiceEnum
 
-from emo_fairseq.modules.pooling import POOLINGS
-from emo_fairseq.options.fusion import FUSIONS
+from emo_fairseq.models.fusions import (
+    BY_ARCHITECTURE,
+    CONCAT,
+    CROSS_ATTENTION,
+    FusionConfig,
+    fusion_name,
+)
+from emo_fairseq.options.conditions import Condition, OptionContext, is_read
+from emo_fairseq.options.option import (
+    LAYERS,
+    NOT_NEGATIVE,
+    POSITIVE,
+    PROBABILITY,
+    WIDTH,
+    Range,
+    option,
+)
 from emo_fairseq.types import (
     FROZEN,
     FULL,
+    LOG_MEL,
+    LORA,
+    SPEECH,
+    TEXT,
     TUNINGS,
+    VIDEO,
+    WAVEFORM,
 )
 
-_BY_ARCH = "; by default what the architecture says"
 _LAYER_HELP = "which layer is taken: last (default), a number, mean of all, or weighted (learned)"
-_POOLING_HELP = "how its frames become one vector (default: first for tokens, mean for frames)"
 _DROPOUT_HELP = "every dropout within a pretrained {} encoder (default: its own)"
 _TUNING_HELP = "what of the encoder is trained (default: full)"
+_FFN_HELP = "width of its feed-forward layers" + BY_ARCHITECTURE
+_HEADS_HELP = "its attention heads" + BY_ARCHITECTURE
+_LR_HELP = "times --lr: the {} encoder's"
 
 
-def _option(help_text: str) -> Optional[int]:
-    option: Optional[int] = field(default=None, metadata={"help": help_text})
-    return option
+# -- when options act ------------------------------------------------------------------------------
+
+
+def _size_of(modality: str) -> tuple[Condition, ...]:
+    """Return the conditions of a size; legacy commands carry those of unread modalities, too."""
+    return (
+        is_read(modality, only_warns=True),
+        Condition(
+            lambda context: not context.encoders[modality].is_pretrained,
+            f"--{modality}-encoder is pretrained and has its own sizes",
+        ),
+    )
+
+
+def _size_of_layers(modality: str) -> tuple[Condition, ...]:
+    """Return the conditions of a size of layers, which features have only if asked for."""
+
+    def has_layers(context: OptionContext) -> bool:
+        n_layers = getattr(context.model, f"{modality}_encoder_layers", None)
+        return bool(n_layers) or not context.is_built_here(modality, "features")
+
+    reason = f"features have no layers without --{modality}-encoder-layers"
+    return (*_size_of(modality), Condition(has_layers, reason, needs="model"))
+
+
+def _learning_rate_of(modality: str) -> tuple[Condition, ...]:
+    return (
+        is_read(modality),
+        Condition(
+            lambda context: context.tuning(modality) != FROZEN,
+            f"the {modality} encoder is frozen",
+            needs="model",
+        ),
+    )
+
+
+def _dropout_of_pretrained(modality: str) -> Condition:
+    def acts(context: OptionContext) -> bool:
+        is_pretrained = context.reads(modality) and not context.is_built_here(modality)
+        return is_pretrained and context.tuning(modality) != FROZEN
+
+    reason = f"there is no {modality} encoder that is pretrained and trained on; see --dropout"
+    return Condition(acts, reason, needs="model")
+
+
+def _builds_any(context: OptionContext) -> bool:
+    return any(context.is_built_here(name) for name in context.encoders)
+
+
+def _fusion_of(context: OptionContext) -> str:
+    return fusion_name(context.model, len(context.encoders))
+
+
+_SPEECH_FROM_SCRATCH = Condition(
+    lambda context: not context.reads(SPEECH) or context.is_built_here(SPEECH, "scratch"),
+    "the speech encoder is not from scratch",
+)
+_CONVOLVES_WAVEFORMS = Condition(
+    lambda context: context.reads(SPEECH, WAVEFORM),
+    "no encoder from scratch reads waveforms",
+    only_warns=True,
+)
+_CONVOLVES_LOG_MEL = Condition(
+    lambda context: context.reads(SPEECH, LOG_MEL),
+    "no encoder from scratch reads log-mel frames",
+    only_warns=True,
+)
+_TRAINS_AN_ENCODER = Condition(
+    lambda context: context.tunes(FULL, LORA), "every encoder is frozen", needs="model"
+)
+_TRAINS_ONE_IN_FULL = Condition(
+    lambda context: context.tunes(FULL), "no encoder has full tuning", needs="model"
+)
+_HAS_LORA = Condition(
+    lambda context: context.tunes(LORA), "no encoder has --{some}-tuning lora", needs="model"
+)
+_HAS_DROPOUT = Condition(
+    lambda context: _builds_any(context) or _fusion_of(context) != CONCAT,
+    "pretrained encoders have their own (see --text-encoder-dropout and "
+    "--speech-encoder-dropout), and --fusion concat has none",
+    needs="model",
+)
+_HAS_ATTENTION = Condition(
+    lambda context: _builds_any(context) or _fusion_of(context) == CROSS_ATTENTION,
+    "pretrained encoders have their own (see --text-encoder-dropout and "
+    "--speech-encoder-dropout), and there is no cross-attention",
+    needs="model",
+)
+_HAS_MODALITIES = Condition(lambda context: len(context.encoders) > 1, "there is one modality only")
+
+
+# -- the options -----------------------------------------------------------------------------------
 
 
 @dataclass
-class RobertaEMOConfig(FairseqDataclass):
-    """Sizes, fusion and dropout; a size that is not given is the architecture's."""
+class RobertaEMOConfig(FusionConfig):
+    """Sizes, tuning, fusion and dropout."""
 
-    text_encoder_layers: Optional[int] = _option("layers of a text encoder from scratch" + _BY_ARCH)
-    text_embed_dim: Optional[int] = _option("its width" + _BY_ARCH)
-    text_ffn_embed_dim: Optional[int] = _option("width of its feed-forward layers" + _BY_ARCH)
-    text_attention_heads: Optional[int] = _option("its attention heads" + _BY_ARCH)
-    speech_encoder_layers: Optional[int] = _option(
-        "layers of a speech encoder from scratch, or on features (default there: 0)" + _BY_ARCH
+    text_encoder_layers: Optional[int] = option(
+        None,
+        "layers of a text encoder from scratch" + BY_ARCHITECTURE,
+        within=LAYERS,
+        acts=_size_of(TEXT),
     )
-    speech_embed_dim: Optional[int] = _option("its width" + _BY_ARCH)
-    speech_ffn_embed_dim: Optional[int] = _option("width of its feed-forward layers" + _BY_ARCH)
-    speech_attention_heads: Optional[int] = _option("its attention heads" + _BY_ARCH)
-    video_encoder_layers: Optional[int] = _option("layers on video features (default: 0)")
-    video_embed_dim: Optional[int] = _option("width of the video encoder" + _BY_ARCH)
-    video_ffn_embed_dim: Optional[int] = _option("width of its feed-forward layers" + _BY_ARCH)
-    video_attention_heads: Optional[int] = _option("its attention heads" + _BY_ARCH)
-    speech_conv_layers: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "waveform input: convolutions as [(channels, kernel, stride), ...], with + "
-            "and * as in wav2vec's --conv-feature-layers" + _BY_ARCH
-        },
+    text_embed_dim: Optional[int] = option(
+        None, "its width" + BY_ARCHITECTURE, within=WIDTH, acts=_size_of(TEXT)
     )
-    speech_conv_channels: Optional[int] = _option(
-        "log-mel input: channels of the subsampler" + _BY_ARCH
+    text_ffn_embed_dim: Optional[int] = option(
+        None, _FFN_HELP, within=WIDTH, acts=_size_of_layers(TEXT)
     )
-    text_layer: str = field(default="last", metadata={"help": _LAYER_HELP})
-    speech_layer: str = field(default="last", metadata={"help": _LAYER_HELP})
-    video_layer: str = field(default="last", metadata={"help": _LAYER_HELP})
-    text_pooling: Optional[ChoiceEnum(list(POOLINGS))] = field(  # type: ignore[valid-type]
-        default=None, metadata={"help": _POOLING_HELP}
+    text_attention_heads: Optional[int] = option(
+        None, _HEADS_HELP, within=WIDTH, acts=_size_of_layers(TEXT)
     )
-    speech_pooling: Optional[ChoiceEnum(list(POOLINGS))] = field(  # type: ignore[valid-type]
-        default=None, metadata={"help": _POOLING_HELP}
+    speech_encoder_layers: Optional[int] = option(
+        None,
+        "layers of a speech encoder from scratch, or on features (default there: 0)"
+        + BY_ARCHITECTURE,
+        within=LAYERS,
+        acts=_size_of(SPEECH),
     )
-    video_pooling: Optional[ChoiceEnum(list(POOLINGS))] = field(  # type: ignore[valid-type]
-        default=None, metadata={"help": _POOLING_HELP}
+    speech_embed_dim: Optional[int] = option(
+        None, "its width" + BY_ARCHITECTURE, within=WIDTH, acts=_size_of(SPEECH)
     )
-    text_tuning: ChoiceEnum(list(TUNINGS)) = field(  # type: ignore[valid-type]
-        default="full", metadata={"help": _TUNING_HELP}
+    speech_ffn_embed_dim: Optional[int] = option(
+        None, _FFN_HELP, within=WIDTH, acts=_size_of_layers(SPEECH)
     )
-    speech_tuning: ChoiceEnum(list(TUNINGS)) = field(  # type: ignore[valid-type]
-        default="full", metadata={"help": _TUNING_HELP}
+    speech_attention_heads: Optional[int] = option(
+        None, _HEADS_HELP, within=WIDTH, acts=_size_of_layers(SPEECH)
     )
-    video_tuning: ChoiceEnum(list(TUNINGS)) = field(  # type: ignore[valid-type]
-        default="full", metadata={"help": _TUNING_HELP}
+    video_encoder_layers: Optional[int] = option(
+        None, "layers on video features (default: 0)", within=LAYERS, acts=_size_of(VIDEO)
     )
-    fusion_tuning: ChoiceEnum([FULL, FROZEN]) = field(  # type: ignore[valid-type]
-        default="full", metadata={"help": "frozen: train what stands behind the fusion only"}
+    video_embed_dim: Optional[int] = option(
+        None, "width of the video encoder" + BY_ARCHITECTURE, within=WIDTH, acts=_size_of(VIDEO)
     )
-    lora_rank: int = field(default=8, metadata={"help": "rank of LoRA's updates"})
-    lora_alpha: float = field(
-        default=16.0, metadata={"help": "LoRA's updates are scaled by this over the rank"}
+    video_ffn_embed_dim: Optional[int] = option(
+        None, _FFN_HELP, within=WIDTH, acts=_size_of_layers(VIDEO)
     )
-    lora_dropout: float = field(
-        default=0.0, metadata={"help": "share of input features kept from LoRA's updates"}
+    video_attention_heads: Optional[int] = option(
+        None, _HEADS_HELP, within=WIDTH, acts=_size_of_layers(VIDEO)
     )
-    lora_targets: str = field(
-        default="query,value",
-        metadata={
-            "help": "layers that LoRA adapts: query, key, value, output, ffn, or endings of their "
-            "own names, joined by commas"
-        },
+    speech_conv_layers: Optional[str] = option(
+        None,
+        "waveform input: convolutions as [(channels, kernel, stride), ...], with + and * as in "
+        "wav2vec's --conv-feature-layers" + BY_ARCHITECTURE,
+        acts=(_SPEECH_FROM_SCRATCH, _CONVOLVES_WAVEFORMS),
     )
-    checkpoint_weights: ChoiceEnum(["all", "trained"]) = field(  # type: ignore[valid-type]
-        default="all",
-        metadata={
-            "help": "trained: leave out of checkpoints what the files of frozen and LoRA encoders "
-            "hold; whoever reads them then needs those files"
-        },
+    speech_conv_channels: Optional[int] = option(
+        None,
+        "log-mel input: channels of the subsampler" + BY_ARCHITECTURE,
+        within=WIDTH,
+        acts=(_SPEECH_FROM_SCRATCH, _CONVOLVES_LOG_MEL),
     )
-    layer_lr_decay: float = field(
-        default=1.0,
-        metadata={"help": "each layer of an encoder learns at this times the rate of the next"},
+    text_layer: str = option("last", _LAYER_HELP, acts=is_read(TEXT))
+    speech_layer: str = option("last", _LAYER_HELP, acts=is_read(SPEECH))
+    video_layer: str = option("last", _LAYER_HELP, acts=is_read(VIDEO))
+    text_tuning: ChoiceEnum(list(TUNINGS)) = option(  # type: ignore[valid-type]
+        FULL, _TUNING_HELP, acts=is_read(TEXT)
     )
-    text_lr_scale: float = field(default=1.0, metadata={"help": "times --lr: the text encoder's"})
-    speech_lr_scale: float = field(
-        default=1.0, metadata={"help": "times --lr: the speech encoder's"}
+    speech_tuning: ChoiceEnum(list(TUNINGS)) = option(  # type: ignore[valid-type]
+        FULL, _TUNING_HELP, acts=is_read(SPEECH)
     )
-    video_lr_scale: float = field(default=1.0, metadata={"help": "times --lr: the video encoder's"})
-    head_lr_scale: float = field(
-        default=1.0, metadata={"help": "times --lr: fusion, embedding and head"}
+    video_tuning: ChoiceEnum(list(TUNINGS)) = option(  # type: ignore[valid-type]
+        FULL, _TUNING_HELP, acts=is_read(VIDEO)
     )
-    unfreeze_every: int = field(
-        default=0,
-        metadata={"help": "train the top layer alone, and one more after so many updates (0: all)"},
+    fusion_tuning: ChoiceEnum([FULL, FROZEN]) = option(  # type: ignore[valid-type]
+        FULL, "frozen: train only what follows the fusion"
     )
-    checkpoint_activations: bool = field(
-        default=False,
-        metadata={"help": "keep less for the backward pass, and compute it again there"},
+    lora_rank: int = option(
+        8,
+        "rank of LoRA's updates",
+        within=Range(1, most=2**16, why="LoRA needs a rank of at least 1; "),
+        acts=_HAS_LORA,
     )
-    fusion: Optional[ChoiceEnum(list(FUSIONS))] = field(  # type: ignore[valid-type]
-        default=None,
-        metadata={"help": "how modalities meet (default: cross_attention; concat for one)"},
+    lora_alpha: float = option(
+        16.0, "LoRA's updates are scaled by this over the rank", acts=_HAS_LORA
     )
-    stack_up: bool = field(
-        default=False,
-        metadata={
-            "help": "the seed's cross-attention: only the first token of each modality asks "
-            "(the same as --fusion cross_attention --cross-attention-query first_token)"
-        },
+    lora_dropout: float = option(
+        0.0,
+        "share of input features kept from LoRA's updates",
+        within=PROBABILITY,
+        acts=_HAS_LORA,
     )
-    cross_attention_query: Optional[ChoiceEnum(["all_tokens", "first_token"])] = field(  # type: ignore[valid-type]
-        default=None,
-        metadata={"help": "which tokens of a modality ask the other one (default: all_tokens)"},
+    lora_targets: str = option(
+        "query,value",
+        "layers that LoRA adapts: query, key, value, output, ffn, or endings of their own names, "
+        "joined by commas",
+        acts=_HAS_LORA,
     )
-    cross_attention_no_ffn: bool = field(
-        default=False, metadata={"help": "no feed-forward layer after each cross-attention"}
+    checkpoint_weights: ChoiceEnum(["all", "trained"]) = option(  # type: ignore[valid-type]
+        "all",
+        "trained: leave out of checkpoints what the files of frozen and LoRA encoders hold; "
+        "reading them then needs those files",
     )
-    fusion_embed_dim: Optional[int] = _option("width of the fusion" + _BY_ARCH)
-    encoder_layers_cross: Optional[int] = _option("layers of cross-attention" + _BY_ARCH)
-    encoder_attention_heads: Optional[int] = _option("heads of the cross-attention" + _BY_ARCH)
-    lmf_rank: Optional[int] = _option("rank of the low-rank fusion (default: 4)")
-    modality_dropout: float = field(
-        default=0.0,
-        metadata={"help": "in training, chance of each modality of a row to be left out"},
+    layer_lr_decay: float = option(
+        1.0,
+        "each layer of an encoder learns at this times the rate of the next",
+        within=Range(above=0, most=1),
+        acts=_TRAINS_AN_ENCODER,
     )
-    embedding_dim: int = field(
-        default=1024, metadata={"help": "width of the embedding before the head"}
+    text_lr_scale: float = option(
+        1.0, _LR_HELP.format(TEXT), within=POSITIVE, acts=_learning_rate_of(TEXT)
     )
-    dropout: float = field(
-        default=0.1, metadata={"help": "dropout of encoders from scratch and of the fusion"}
+    speech_lr_scale: float = option(
+        1.0, _LR_HELP.format(SPEECH), within=POSITIVE, acts=_learning_rate_of(SPEECH)
     )
-    text_encoder_dropout: Optional[float] = field(
-        default=None, metadata={"help": _DROPOUT_HELP.format("text")}
+    video_lr_scale: float = option(
+        1.0, _LR_HELP.format(VIDEO), within=POSITIVE, acts=_learning_rate_of(VIDEO)
     )
-    speech_encoder_dropout: Optional[float] = field(
-        default=None, metadata={"help": _DROPOUT_HELP.format("speech")}
+    head_lr_scale: float = option(1.0, "times --lr: fusion, embedding and head", within=POSITIVE)
+    unfreeze_every: int = option(
+        0,
+        "train the top layer alone, and one more after so many updates (0: all)",
+        within=NOT_NEGATIVE,
+        acts=_TRAINS_ONE_IN_FULL,
     )
-    attention_dropout: float = field(
-        default=0.1, metadata={"help": "dropout of the attention weights"}
+    checkpoint_activations: bool = option(
+        False,
+        "keep less for the backward pass, and compute it again there",
+        acts=_TRAINS_AN_ENCODER,
     )
-    pooler_dropout: float = field(
-        default=0.1, metadata={"help": "dropout before the embedding and before the head"}
+    modality_dropout: float = option(
+        0.0,
+        "in training, chance of each modality of a row to be left out",
+        within=PROBABILITY,
+        acts=_HAS_MODALITIES,
+    )
+    embedding_dim: int = option(1024, "width of the embedding before the head", within=WIDTH)
+    dropout: float = option(
+        0.1,
+        "dropout of encoders from scratch and of the fusion",
+        within=PROBABILITY,
+        acts=_HAS_DROPOUT,
+    )
+    text_encoder_dropout: Optional[float] = option(
+        None,
+        _DROPOUT_HELP.format(TEXT),
+        within=PROBABILITY,
+        acts=_dropout_of_pretrained(TEXT),
+    )
+    speech_encoder_dropout: Optional[float] = option(
+        None,
+        _DROPOUT_HELP.format(SPEECH),
+        within=PROBABILITY,
+        acts=_dropout_of_pretrained(SPEECH),
+    )
+    attention_dropout: float = option(
+        0.1, "dropout of the attention weights", within=PROBABILITY, acts=_HAS_ATTENTION
+    )
+    pooler_dropout: float = option(
+        0.1, "dropout before the embedding and before the head", within=PROBABILITY
     )

@@ -1,7 +1,14 @@
-"""Which fusion the options ask for, built from its parts."""
+"""Fusions: ``--fusion``, its options, and how each is built from them.
 
-from collections.abc import Callable, Mapping
-from typing import Any
+A new fusion is a module in :mod:`emo_fairseq.modules.fusion`, a builder and a row of
+:data:`FUSIONS` here, and a field of :class:`FusionConfig` for each new option.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Optional
+
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.fusion import (
@@ -13,31 +20,15 @@ from emo_fairseq.modules.fusion import (
     LowRankFusion,
 )
 from emo_fairseq.modules.pooling import POOLINGS, Pooling
-from emo_fairseq.options import fusion
-from emo_fairseq.types import TOKENS
+from emo_fairseq.options.conditions import Condition, OptionContext, is_read
+from emo_fairseq.options.option import WIDTH, Range, option
+from emo_fairseq.types import SPEECH, TEXT, TOKENS, VIDEO
+
+CONCAT, CROSS_ATTENTION = "concat", "cross_attention"
+FIRST_TOKEN, ALL_TOKENS = "first_token", "all_tokens"
 
 
-def build_fusion(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
-    """The fusion of ``--fusion``, with its poolings.
-
-    Args:
-        cfg: options of the architecture, filled in.
-        widths: C of each modality.
-        inputs: what each modality's encoder reads.
-
-    Raises:
-        UsageError: options that do not go together.
-    """
-    name = fusion.fusion_name(cfg, len(widths))
-    return _BUILDERS[name](cfg, widths, inputs)
-
-
-def _poolers(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> dict[str, Pooling]:
-    kinds = {
-        name: str(getattr(cfg, f"{name}_pooling") or ("first" if kind == TOKENS else "mean"))
-        for name, kind in inputs.items()
-    }
-    return {name: POOLINGS[kinds[name]](width) for name, width in widths.items()}
+# -- builders: (options, width of each modality, input of each modality) -> fusion -----------------
 
 
 def _concat(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
@@ -58,22 +49,24 @@ def _low_rank(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) ->
 
 
 def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
-    first_token_only = fusion.cross_attention_query(cfg) == "first_token"
+    first_token_only = cross_attention_query(cfg) == FIRST_TOKEN
     frames = [name for name, kind in inputs.items() if kind != TOKENS]
     if first_token_only and frames:
         raise UsageError(
             f"--stack-up / --cross-attention-query first_token: the first frame of {frames[0]} "
-            f"({inputs[frames[0]]}) says nothing of the rest; give it an encoder of tokens, or "
-            "--cross-attention-query all_tokens"
+            f"({inputs[frames[0]]}) carries nothing of the rest; give it an encoder of tokens, or "
+            "--cross-attention-query all_tokens",
+            "query-without-tokens",
         )
     if cfg.fusion_embed_dim % cfg.encoder_attention_heads:
         raise UsageError(
             f"--encoder-attention-heads {cfg.encoder_attention_heads} does not divide "
-            f"--fusion-embed-dim {cfg.fusion_embed_dim}; change one of them"
+            f"--fusion-embed-dim {cfg.fusion_embed_dim}; change one of them",
+            "heads-indivisible",
         )
     return CrossAttentionFusion(
         widths,
-        # What was told is pooled by its mean, unless the asking modality's pooling is given.
+        # Attended frames are pooled by their mean, unless the querying modality's pooling is given.
         pooling={name: POOLINGS[str(getattr(cfg, f"{name}_pooling") or "mean")] for name in widths},
         fusion_dim=cfg.fusion_embed_dim,
         n_layers=cfg.encoder_layers_cross,
@@ -85,10 +78,196 @@ def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, s
     )
 
 
-_BUILDERS: Mapping[str, Callable[..., Fusion]] = {
-    "concat": _concat,
-    "cross_attention": _cross_attention,
-    "gated": _gated,
-    "adaptive": _adaptive,
-    "lmf": _low_rank,
+def _poolers(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> dict[str, Pooling]:
+    kinds = {
+        name: str(getattr(cfg, f"{name}_pooling") or ("first" if kind == TOKENS else "mean"))
+        for name, kind in inputs.items()
+    }
+    return {name: POOLINGS[kinds[name]](width) for name, width in widths.items()}
+
+
+# -- the registry ----------------------------------------------------------------------------------
+
+
+class FusionEntry(NamedTuple):
+    """A row of :data:`FUSIONS`.
+
+    Attributes:
+        build: makes the fusion of the options, and of the width and input of each modality.
+        options: those of :class:`FusionConfig` that act on this fusion.
+    """
+
+    build: Callable[[Any, Mapping[str, int], Mapping[str, str]], Fusion]
+    options: Collection[str] = ()
+
+
+FUSIONS: Mapping[str, FusionEntry] = {
+    CONCAT: FusionEntry(_concat),
+    CROSS_ATTENTION: FusionEntry(
+        _cross_attention,
+        (
+            "encoder_layers_cross",
+            "encoder_attention_heads",
+            "cross_attention_query",
+            "cross_attention_no_ffn",
+            "fusion_embed_dim",
+        ),
+    ),
+    "gated": FusionEntry(_gated, ("fusion_embed_dim",)),
+    "adaptive": FusionEntry(_adaptive, ("fusion_embed_dim",)),
+    "lmf": FusionEntry(_low_rank, ("fusion_embed_dim", "lmf_rank")),
 }
+
+
+def build_fusion(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
+    """Build the fusion of ``--fusion``, with its poolings.
+
+    Args:
+        cfg: options of the model, filled in.
+        widths: C of each modality.
+        inputs: what each modality's encoder reads.
+
+    Raises:
+        UsageError: options that do not go together.
+    """
+    return FUSIONS[fusion_name(cfg, len(widths))].build(cfg, widths, inputs)
+
+
+def fusion_name(cfg: Any, n_modalities: int) -> str:
+    """Return the name of the fusion, defaults resolved: one modality is pooled by ``concat``.
+
+    Args:
+        cfg: options of the model, such as those of an old checkpoint, without a fusion in them.
+        n_modalities: that are read.
+
+    Raises:
+        UsageError: ``--stack-up`` or cross-attention where it cannot act.
+    """
+    wants_cross = cfg.stack_up or cfg.fusion == CROSS_ATTENTION
+    if n_modalities == 1:
+        if wants_cross:
+            raise UsageError(
+                "--stack-up / --fusion cross_attention need two modalities; "
+                "add one to --modality or leave the option out",
+                "fusion-of-one",
+            )
+        return str(cfg.fusion or default_fusion(n_modalities))
+    if cfg.stack_up and cfg.fusion not in (None, CROSS_ATTENTION):
+        raise UsageError(
+            f"--stack-up is cross-attention and contradicts --fusion {cfg.fusion}",
+            "fusion-contradictory",
+        )
+    return str(cfg.fusion or default_fusion(n_modalities))
+
+
+def default_fusion(n_modalities: int) -> str:
+    """Return the fusion that is used without ``--fusion``."""
+    return CONCAT if n_modalities == 1 else CROSS_ATTENTION
+
+
+def cross_attention_query(cfg: Any) -> str:
+    """Return which tokens are queries; ``--stack-up`` means the first, as in BERT-like.
+
+    Raises:
+        UsageError: the two options contradict each other.
+    """
+    chosen: str | None = cfg.cross_attention_query
+    if cfg.stack_up and chosen == ALL_TOKENS:
+        raise UsageError(
+            "--stack-up makes the first token the query; leave out one of the two options",
+            "query-contradictory",
+        )
+    return FIRST_TOKEN if cfg.stack_up else str(chosen or ALL_TOKENS)
+
+
+# -- options ---------------------------------------------------------------------------------------
+
+
+def has_fusion(*names: str) -> Condition:
+    """Return the condition of an option that acts on these fusions only."""
+    return Condition(
+        lambda context: _fusion_of(context) in names,
+        f"--fusion is not {' or '.join(names)}",
+        needs="model",
+    )
+
+
+def _used_by_fusion(name: str) -> tuple[Condition, Condition]:
+    """Return the conditions of an option of fusions: there are modalities to fuse, and it is read.
+
+    Legacy commands for one modality carry the options of the cross-attention, too.
+    """
+    acting = has_fusion(*(fusion for fusion, entry in FUSIONS.items() if name in entry.options))
+    nothing_to_fuse = Condition(
+        lambda context: len(context.encoders) > 1 or acting.holds(context),
+        "there is one modality, and nothing to fuse",
+        needs="model",
+        only_warns=True,
+    )
+    return nothing_to_fuse, acting
+
+
+def _fusion_of(context: OptionContext) -> str:
+    return fusion_name(context.model, len(context.encoders))
+
+
+BY_ARCHITECTURE = "; by default what the architecture says"  # of the help of sizes
+_POOLING_HELP = "how its frames become one vector (default: first for tokens, mean for frames)"
+
+
+@dataclass
+class FusionConfig(FairseqDataclass):
+    """How modalities meet."""
+
+    text_pooling: Optional[ChoiceEnum(list(POOLINGS))] = option(  # type: ignore[valid-type]
+        None, _POOLING_HELP, acts=is_read(TEXT)
+    )
+    speech_pooling: Optional[ChoiceEnum(list(POOLINGS))] = option(  # type: ignore[valid-type]
+        None, _POOLING_HELP, acts=is_read(SPEECH)
+    )
+    video_pooling: Optional[ChoiceEnum(list(POOLINGS))] = option(  # type: ignore[valid-type]
+        None, _POOLING_HELP, acts=is_read(VIDEO)
+    )
+    fusion: Optional[ChoiceEnum(list(FUSIONS))] = option(  # type: ignore[valid-type]
+        None, "how modalities meet (default: cross_attention; concat for one)"
+    )
+    stack_up: bool = option(
+        False,
+        "the cross-attention of BERT-like (Siriwardhana et al. 2020): only the first token of each "
+        "modality is a query (the same as --fusion cross_attention --cross-attention-query "
+        "first_token)",
+    )
+    cross_attention_query: Optional[ChoiceEnum([ALL_TOKENS, FIRST_TOKEN])] = option(  # type: ignore[valid-type]
+        None,
+        "which tokens of a modality are queries to the other one (default: all_tokens)",
+        acts=_used_by_fusion("cross_attention_query"),
+    )
+    cross_attention_no_ffn: bool = option(
+        False,
+        "no feed-forward layer after each cross-attention",
+        acts=_used_by_fusion("cross_attention_no_ffn"),
+    )
+    fusion_embed_dim: Optional[int] = option(
+        None,
+        "width of the fusion" + BY_ARCHITECTURE,
+        within=WIDTH,
+        acts=_used_by_fusion("fusion_embed_dim"),
+    )
+    encoder_layers_cross: Optional[int] = option(
+        None,
+        "layers of cross-attention" + BY_ARCHITECTURE,
+        within=Range(1, most=1000),
+        acts=_used_by_fusion("encoder_layers_cross"),
+    )
+    encoder_attention_heads: Optional[int] = option(
+        None,
+        "heads of the cross-attention" + BY_ARCHITECTURE,
+        within=WIDTH,
+        acts=_used_by_fusion("encoder_attention_heads"),
+    )
+    lmf_rank: Optional[int] = option(
+        None,
+        "rank of the low-rank fusion (default: 4)",
+        within=Range(1),
+        acts=_used_by_fusion("lmf_rank"),
+    )

@@ -45,7 +45,8 @@ class ModalityEncoder(nn.Module):
         if layer not in (LAST, MEAN, WEIGHTED, *numbers):
             raise UsageError(
                 f"layer {layer!r}: this encoder has layers 0 to {backbone.n_layers}; give a "
-                f"number, or {LAST}, {MEAN} or {WEIGHTED}"
+                f"number, or {LAST}, {MEAN} or {WEIGHTED}",
+                "layer-unknown",
             )
         self.mix = LayerMix(len(numbers)) if layer == WEIGHTED else None
 

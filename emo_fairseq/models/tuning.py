@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import nn
 
-from emo_fairseq.errors import UsageError
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.lora import add_lora
 from emo_fairseq.training.activation_checkpointing import checkpoint_activations
@@ -76,11 +75,6 @@ def _schedules(model: Any, cfg: Any) -> list[GradualUnfreezing]:
     if not cfg.unfreeze_every:
         return []
     full = [n for n in model.encoders if str(getattr(cfg, f"{n}_tuning")) == FULL]
-    if not full:
-        raise UsageError(
-            "--unfreeze-every: no encoder has full tuning, so that there is nothing to unfreeze; "
-            "leave the option out"
-        )
     return [GradualUnfreezing(model.encoders[name].blocks(), cfg.unfreeze_every) for name in full]
 
 

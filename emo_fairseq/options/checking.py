@@ -1,28 +1,17 @@
-"""Options that would do nothing, or keep random weights, are refused.
+"""Check options by their rules: numbers out of range, and options without effect, are refused.
 
-An option is given if it differs from its default: one that spells its default out is not seen.
+The rules are in the metadata of the config dataclasses; see :mod:`emo_fairseq.options.option`. An
+option that has its default is taken for one that is not given.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.options.of_model import (
-    MODEL_RULES,
-    SIZES,
-)
-from emo_fairseq.options.of_task import (
-    TASK_BY_MODEL_RULES,
-    TASK_RULES,
-)
-from emo_fairseq.options.ranges import check_ranges
-from emo_fairseq.options.rule import (
-    Rule,
-    Run,
-)
+from emo_fairseq.options.conditions import Condition, OptionContext
+from emo_fairseq.options.option import Rule, flag, rules_of
 from emo_fairseq.types import (
     FROZEN,
     FULL,
@@ -31,85 +20,88 @@ from emo_fairseq.types import (
 logger = logging.getLogger(__name__)
 
 
-def check_task_options(cfg: Any, schema: type, cards: Mapping[str, EncoderSpec]) -> None:
-    """See that the task's options are within their ranges, and that those given act.
+def check_options(context: OptionContext, cfg: Any, schema: type) -> None:
+    """Check one group of options: the task's, the model's, the criterion's or the optimizer's.
+
+    Conditions that need what the context does not know yet are passed over; check the group again
+    when it does.
 
     Args:
-        cfg: the task's options, as the command line gave them.
-        schema: their dataclass, which has the defaults.
-        cards: of the encoders; its keys are the modalities that are read.
+        context: what the conditions depend on.
+        cfg: the options as they were given.
+        schema: their dataclass, which has the rules.
 
     Raises:
-        UsageError: one of them would do nothing, or cannot be.
+        UsageError: an option is out of its range (``option-out-of-range``), or would have no effect
+            (``option-idle``).
     """
-    check_ranges(cfg)
-    _refuse(TASK_RULES, Run(cards, cfg), cfg, schema)
+    rules = rules_of(schema)
+    check_ranges(cfg, schema)
+    given = {n: rule for n, rule in rules.items() if rule.is_given(getattr(cfg, n, None))}
+    refused: dict[str, list[str]] = {}  # options by the reason why they do not act
+    warned_of: dict[str, list[str]] = {}
+    for name, condition in idle_options(context, given).items():
+        by_reason = warned_of if condition.only_warns else refused
+        by_reason.setdefault(condition.reason(context), []).append(name)
+    for reason, names in refused.items():
+        it = "it" if len(names) == 1 else "them"
+        raise UsageError(f"{_do_not_act(names, reason)}; leave {it} out", "option-idle")
+    for reason, names in warned_of.items():
+        logger.warning("%s", _do_not_act(names, reason))
 
 
-def check_model_options(
-    cfg: Any, schema: type, task_cfg: Any, task_schema: type, cards: Mapping[str, EncoderSpec]
+def check_ranges(cfg: Any, schema: type) -> None:
+    """Check the numbers of one group of options; None is an option that is not given.
+
+    Raises:
+        UsageError: one is out of its range.
+    """
+    for name, rule in rules_of(schema).items():
+        value = getattr(cfg, name, None)
+        if rule.range is not None and value is not None and value not in rule.range:
+            why = rule.range.why.format(value)
+            raise UsageError(
+                f"{flag(name)} {value}: {why}give {rule.range.describe()}", "option-out-of-range"
+            )
+
+
+def idle_options(context: OptionContext, rules: Mapping[str, Rule]) -> dict[str, Condition]:
+    """Return the options that have no effect, each with the first condition that it violates."""
+    idle = {}
+    for name, rule in rules.items():
+        violated = next((x for x in rule.acts if x.is_violated(context)), None)
+        if violated is not None:
+            idle[name] = violated
+    return idle
+
+
+def check_nothing_stays_random(
+    cfg: Any, task_cfg: Any, encoders: Mapping[str, EncoderSpec]
 ) -> None:
-    """The same of the model's options, before the architecture fills them in.
-
-    And of those of the task that act by what the model's say.
+    """Check that a new training keeps no random weights: what is frozen comes from somewhere.
 
     Raises:
-        UsageError: one of them would do nothing, or cannot be.
+        UsageError: an encoder from scratch, or a fusion, is not trained and not initialized.
     """
-    check_ranges(cfg)
-    run = Run(cards, task_cfg, cfg)
-    _refuse(MODEL_RULES, run, cfg, schema)
-    _refuse(TASK_BY_MODEL_RULES, run, task_cfg, task_schema)
-    for rule in SIZES:
-        if idle := _idle(rule, run, cfg, schema):
-            otherwise = rule.otherwise.format(read="+".join(cards))
-            logger.warning("%s: nothing to act on, %s", _flags(idle), otherwise)
-
-
-def check_nothing_stays_random(cfg: Any, task_cfg: Any, cards: Mapping[str, EncoderSpec]) -> None:
-    """See that a new training does not keep random weights: what is frozen comes from somewhere.
-
-    Raises:
-        UsageError: it has an encoder from scratch, or a fusion, that is not trained and is not
-            initialized.
-    """
-    run = Run(cards, task_cfg, cfg)
+    context = OptionContext(encoders, task_cfg, model=cfg)
     if task_cfg.init_from:
         return
-    for name in cards:
-        tuning = run.tuning(name)
-        if tuning != FULL and run.is_own(name) and not getattr(task_cfg, f"init_{name}_from"):
+    for name in encoders:
+        tuning = context.tuning(name)
+        is_random = context.is_built_here(name) and not getattr(task_cfg, f"init_{name}_from")
+        if tuning != FULL and is_random:
             raise UsageError(
                 f"--{name}-tuning {tuning}: the {name} encoder has random weights, which it would "
-                f"keep; add --init-from or --init-{name}-from CHECKPOINT, or train it"
+                f"keep; add --init-from or --init-{name}-from CHECKPOINT, or train it",
+                "weights-random",
             )
     if str(cfg.fusion_tuning) == FROZEN:
         raise UsageError(
             "--fusion-tuning frozen: the fusion has random weights, which it would keep; add "
-            "--init-from CHECKPOINT, or train it"
+            "--init-from CHECKPOINT, or train it",
+            "weights-random",
         )
 
 
-def _refuse(rules: Sequence[Rule], run: Run, cfg: Any, schema: type) -> None:
-    for rule in rules:
-        if idle := _idle(rule, run, cfg, schema):
-            some = next(iter(run.cards))
-            otherwise = rule.otherwise.format(read="+".join(run.cards), some=some)
-            does, it = ("does", "it") if len(idle) == 1 else ("do", "them")
-            raise UsageError(f"{_flags(idle)} {does} not act: {otherwise}; leave {it} out")
-
-
-def _idle(rule: Rule, run: Run, cfg: Any, schema: type) -> list[str]:
-    defaults = {field.name: field.default for field in fields(schema)}
-    given = [name for name in rule.options if _is_given(cfg, name, defaults)]
-    return given if given and not rule.acts(run) else []
-
-
-def _is_given(cfg: Any, name: str, defaults: Mapping[str, object]) -> bool:
-    value = getattr(cfg, name, None)
-    # A choice is fairseq's own enumeration, whose default may be a plain string.
-    return value is not None and defaults[name] not in (value, str(value))
-
-
-def _flags(names: Sequence[str]) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+def _do_not_act(names: Sequence[str], reason: str) -> str:
+    return f"{', '.join(map(flag, names))} {'does' if len(names) == 1 else 'do'} not act: {reason}"

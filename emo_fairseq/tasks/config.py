@@ -1,7 +1,7 @@
-"""The options of the task ``emotion_prediction``."""
+"""The options of the task ``emotion_prediction``, each with its rule."""
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
@@ -9,11 +9,54 @@ from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import MISSING
 
 from emo_fairseq.data.augmentation import AugmentationConfig
+from emo_fairseq.models.fusions import CROSS_ATTENTION, fusion_name
+from emo_fairseq.options.conditions import (
+    HAS_FROZEN_ENCODER,
+    READS_AUDIO,
+    READS_FEATURES,
+    READS_TOKENS,
+    Condition,
+    OptionContext,
+    is_read,
+    reads_tokens,
+)
+from emo_fairseq.options.option import NOT_NEGATIVE, Kind, Range, option
 from emo_fairseq.tasks.curriculum_options import CurriculumConfig
 from emo_fairseq.tasks.objective_options import ObjectiveConfig
-from emo_fairseq.types import TARGETS
+from emo_fairseq.types import (
+    SPEECH,
+    TARGETS,
+    TEXT,
+    VIDEO,
+)
 
 _ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
+_PRETRAINED_HELP = _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")
+_INIT_HELP = "start the {} encoder from a checkpoint of this task"
+_LEGACY_HELP = "flag of BERT-like (Siriwardhana et al. 2020): {}"
+_TOKEN_LIMIT = Range(2, why="a limit of {} tokens has no room for <s> and </s>; ")
+
+_HAS_CONTEXT = Condition(
+    lambda context: bool(context.task.context_past or context.task.context_future),
+    "there is no --context-past and no --context-future",
+)
+_KEEPS_OUTPUTS = Condition(
+    lambda context: not context.task.no_encoder_cache, "--no-encoder-cache keeps no outputs"
+)
+
+
+def _pools_beyond_first(context: OptionContext) -> bool:
+    """Return whether the fusion reads the text's tokens, and not the first one alone."""
+    pooling = str(getattr(context.model, "text_pooling", None) or "first")
+    name = fusion_name(context.model, len(context.encoders))
+    return name == CROSS_ATTENTION or pooling != "first"
+
+
+_POOLS_BEYOND_FIRST = Condition(
+    _pools_beyond_first,
+    "--text-pooling first, the default, reads the first token alone",
+    needs="model",
+)
 
 
 @dataclass
@@ -22,146 +65,162 @@ class EmotionPredictionConfig(
 ):
     """Where the data are, what is read of them, and what is predicted."""
 
-    data: str = field(
-        default=MISSING,
-        metadata={"help": "data dir: {split}.tsv and corpus.yaml, or the seed's T_data layout"},
+    data: str = option(
+        MISSING,
+        "data dir: {split}.tsv and corpus.yaml, or the T_data layout of BERT-like",
+        kind=Kind.DATA,
     )
-    data_raw: Optional[str] = field(
-        default=None,
-        metadata={"help": "folder that the manifests' audio paths start from (default: --data)"},
+    data_raw: Optional[str] = option(
+        None,
+        "folder that the manifests' audio paths start from (default: --data)",
+        kind=Kind.DATA,
     )
-    fold: Optional[str] = field(
-        default=None,
-        metadata={"help": "PROTOCOL/FOLD: train, valid and test are those of folds/PROTOCOL.json"},
+    fold: Optional[str] = option(
+        None,
+        "PROTOCOL/FOLD: train, valid and test are those of folds/PROTOCOL.json",
+        kind=Kind.DATA,
     )
-    modality: Optional[str] = field(
-        default=None, metadata={"help": "text, speech or text+speech (default); also T, A, T+A"}
+    modality: Optional[str] = option(None, "text, speech or text+speech (default); also T, A, T+A")
+    target: Optional[ChoiceEnum(list(TARGETS))] = option(  # type: ignore[valid-type]
+        None, "what to predict (default: emotion)"
     )
-    target: Optional[ChoiceEnum(list(TARGETS))] = field(  # type: ignore[valid-type]
-        default=None, metadata={"help": "what to predict (default: emotion)"}
+    num_classes: int = option(
+        -1, "width of the output, checked against target and labels (-1: derived)"
     )
-    num_classes: int = field(
-        default=-1,
-        metadata={"help": "width of the output, checked against target and labels (-1: derived)"},
+    text_encoder: Optional[str] = option(None, _PRETRAINED_HELP, acts=is_read(TEXT))
+    speech_encoder: Optional[str] = option(None, _PRETRAINED_HELP, acts=is_read(SPEECH))
+    video_encoder: Optional[str] = option(
+        None, "features:NAME, a folder under features/", acts=is_read(VIDEO)
     )
-    text_encoder: Optional[str] = field(
-        default=None, metadata={"help": _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")}
+    speech_input: Optional[ChoiceEnum(["waveform", "log_mel", "tokens"])] = option(  # type: ignore[valid-type]
+        None,
+        "what a speech encoder from scratch reads (default: waveform; tokens in the layout of "
+        "BERT-like)",
+        acts=is_read(SPEECH),
     )
-    speech_encoder: Optional[str] = field(
-        default=None, metadata={"help": _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")}
+    init_token: Optional[int] = option(
+        None,
+        "id that every token sequence begins with (default: the tokenizer's)",
+        acts=READS_TOKENS,
     )
-    video_encoder: Optional[str] = field(
-        default=None, metadata={"help": "features:NAME, a folder under features/"}
+    separator_token: Optional[int] = option(
+        None,
+        "id that every token sequence ends with (default: the tokenizer's)",
+        acts=READS_TOKENS,
     )
-    speech_input: Optional[ChoiceEnum(["waveform", "log_mel", "tokens"])] = field(  # type: ignore[valid-type]
-        default=None,
-        metadata={
-            "help": "what a speech encoder from scratch reads (default: waveform; tokens in the "
-            "seed's layout)"
-        },
+    max_text_tokens: Optional[int] = option(
+        None,
+        "longer texts are truncated (default: 512, or the encoder's limit)",
+        within=_TOKEN_LIMIT,
+        acts=reads_tokens(TEXT),
     )
-    init_token: Optional[int] = field(
-        default=None,
-        metadata={"help": "id that every token sequence begins with (default: the tokenizer's)"},
+    max_speech_tokens: Optional[int] = option(
+        None,
+        "longer code sequences are truncated (default: 2048, or the encoder's limit)",
+        within=_TOKEN_LIMIT,
+        acts=reads_tokens(SPEECH),
     )
-    separator_token: Optional[int] = field(
-        default=None,
-        metadata={"help": "id that every token sequence ends with (default: the tokenizer's)"},
+    max_frames: Optional[int] = option(
+        None,
+        "longer rows of features:NAME are truncated (default: none is)",
+        within=Range(1),
+        acts=READS_FEATURES,
     )
-    max_text_tokens: Optional[int] = field(
-        default=None,
-        metadata={"help": "longer texts are cut (default: 512, or the encoder's reach)"},
+    context_past: int = option(
+        0,
+        "turns of the same dialogue that are joined before each text",
+        within=NOT_NEGATIVE,
+        acts=reads_tokens(TEXT),
     )
-    max_speech_tokens: Optional[int] = field(
-        default=None,
-        metadata={"help": "longer code sequences are cut (default: 2048, or the encoder's reach)"},
+    context_future: int = option(
+        0,
+        "turns of the same dialogue that are joined after each text",
+        within=NOT_NEGATIVE,
+        acts=reads_tokens(TEXT),
     )
-    max_frames: Optional[int] = field(
-        default=None, metadata={"help": "longer rows of features:NAME are cut (default: none is)"}
+    context_speakers: bool = option(
+        False,
+        "begin every turn with its speaker's name",
+        acts=(reads_tokens(TEXT), _HAS_CONTEXT),
     )
-    context_past: int = field(
-        default=0, metadata={"help": "turns of the same dialogue that are joined before each text"}
+    context_pooling: ChoiceEnum(["turn", "all"]) = option(  # type: ignore[valid-type]
+        "turn",
+        "pool the current turn's tokens, or those of its neighbors too",
+        acts=(reads_tokens(TEXT), _HAS_CONTEXT, _POOLS_BEYOND_FIRST),
     )
-    context_future: int = field(
-        default=0, metadata={"help": "turns of the same dialogue that are joined after each text"}
+    cache_dir: Optional[str] = option(
+        None,
+        "where outputs of frozen encoders are kept (default: cache/ in --data)",
+        acts=(HAS_FROZEN_ENCODER, _KEEPS_OUTPUTS),
+        kind=Kind.OUTPUT,
     )
-    context_speakers: bool = field(
-        default=False, metadata={"help": "begin every turn with its speaker's name"}
+    cache_dtype: ChoiceEnum(["float16", "float32"]) = option(  # type: ignore[valid-type]
+        "float16", "numbers in that cache", acts=(HAS_FROZEN_ENCODER, _KEEPS_OUTPUTS)
     )
-    context_pooling: ChoiceEnum(["turn", "all"]) = field(  # type: ignore[valid-type]
-        default="turn",
-        metadata={"help": "pool the current turn's tokens, or those of its neighbors too"},
+    no_encoder_cache: bool = option(
+        False,
+        "run frozen encoders in every batch, and keep no outputs",
+        acts=HAS_FROZEN_ENCODER,
     )
-    cache_dir: Optional[str] = field(
-        default=None,
-        metadata={"help": "where outputs of frozen encoders are kept (default: cache/ in --data)"},
+    init_from: Optional[str] = option(
+        None,
+        "start from a checkpoint of this task: take all parameters that fit",
+        kind=Kind.OTHER_RUN,
     )
-    cache_dtype: ChoiceEnum(["float16", "float32"]) = field(  # type: ignore[valid-type]
-        default="float16", metadata={"help": "numbers in that cache"}
+    init_text_from: Optional[str] = option(
+        None, _INIT_HELP.format(TEXT), acts=is_read(TEXT), kind=Kind.OTHER_RUN
     )
-    no_encoder_cache: bool = field(
-        default=False,
-        metadata={"help": "run frozen encoders in every batch, and keep no outputs"},
+    init_speech_from: Optional[str] = option(
+        None, _INIT_HELP.format(SPEECH), acts=is_read(SPEECH), kind=Kind.OTHER_RUN
     )
-    init_from: Optional[str] = field(
-        default=None,
-        metadata={"help": "start from a checkpoint of this task: take all parameters that fit"},
+    init_video_from: Optional[str] = option(
+        None, _INIT_HELP.format(VIDEO), acts=is_read(VIDEO), kind=Kind.OTHER_RUN
     )
-    init_text_from: Optional[str] = field(
-        default=None, metadata={"help": "start the text encoder from a checkpoint of this task"}
+    allow_leak: bool = option(
+        False, "take what has seen held-out rows; every table made from the run shows it"
     )
-    init_speech_from: Optional[str] = field(
-        default=None, metadata={"help": "start the speech encoder from a checkpoint of this task"}
+    mask_modality: Optional[str] = option(
+        None, "take these modalities for missing in every row (text, speech, video)"
     )
-    init_video_from: Optional[str] = field(
-        default=None, metadata={"help": "start the video encoder from a checkpoint of this task"}
+    max_speech_seconds: float = option(
+        20.0, "longer audio is truncated at its end", acts=READS_AUDIO
     )
-    allow_leak: bool = field(
-        default=False,
-        metadata={
-            "help": "take what has seen held-out rows; every table made from the run shows it"
-        },
+    save_predictions: Optional[str] = option(
+        None,
+        "fairseq-validate: write id, truth, prediction and scores to this TSV",
+        kind=Kind.OUTPUT,
     )
-    mask_modality: Optional[str] = field(
-        default=None,
-        metadata={"help": "take these modalities for missing in every row (text, speech, video)"},
+    save_embeddings: Optional[str] = option(
+        None,
+        "fairseq-validate: write the vectors before the head to this .npz",
+        kind=Kind.OUTPUT,
     )
-    max_speech_seconds: float = field(
-        default=20.0, metadata={"help": "longer audio is cut at its end"}
+    save_attention: Optional[str] = option(
+        None,
+        "fairseq-validate: write the attention weights of the fusion to this .npz",
+        kind=Kind.OUTPUT,
     )
-    save_predictions: Optional[str] = field(
-        default=None,
-        metadata={"help": "fairseq-validate: write id, truth, prediction and scores to this TSV"},
+    attention_ids: Optional[str] = option(
+        None, "of these utterances, joined by commas", kind=Kind.OUTPUT
     )
-    save_embeddings: Optional[str] = field(
-        default=None,
-        metadata={"help": "fairseq-validate: write the vectors before the head to this .npz"},
+    a_only: bool = option(False, _LEGACY_HELP.format("use speech"), kind=Kind.LEGACY)
+    t_only: bool = option(False, _LEGACY_HELP.format("use text"), kind=Kind.LEGACY)
+    binary_target_iemocap: bool = option(
+        False, _LEGACY_HELP.format("--target binary_emotion"), kind=Kind.LEGACY
     )
-    save_attention: Optional[str] = field(
-        default=None,
-        metadata={"help": "fairseq-validate: write what the fusion looked at to this .npz"},
+    regression_target_mos: bool = option(
+        False, _LEGACY_HELP.format("--target sentiment_score"), kind=Kind.LEGACY
     )
-    attention_ids: Optional[str] = field(
-        default=None, metadata={"help": "of these utterances, joined by commas"}
-    )
-    a_only: bool = field(default=False, metadata={"help": "the seed's flag: use speech"})
-    t_only: bool = field(default=False, metadata={"help": "the seed's flag: use text"})
-    binary_target_iemocap: bool = field(
-        default=False, metadata={"help": "the seed's flag: --target binary_emotion"}
-    )
-    regression_target_mos: bool = field(
-        default=False, metadata={"help": "the seed's flag: --target sentiment_score"}
-    )
-    regression_target: bool = field(
-        default=False, metadata={"help": "the seed's flag: --target vad"}
-    )
-    eval_metric: bool = field(
-        default=False, metadata={"help": "the seed's flag: refused, its metrics are always logged"}
+    regression_target: bool = option(False, _LEGACY_HELP.format("--target vad"), kind=Kind.LEGACY)
+    eval_metric: bool = option(
+        False,
+        _LEGACY_HELP.format("refused, its metrics are always logged"),
+        kind=Kind.LEGACY,
     )
 
 
 class _NamedData:
-    """Lets ``--data DIR`` through: fairseq makes a field called `data` positional."""
+    """Accept ``--data DIR``: fairseq makes a field called `data` positional."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._parser = parser

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.tasks import register_task
 
 from emo_fairseq.compat.sweeps import forget_earlier_training
@@ -14,8 +15,6 @@ from emo_fairseq.criterions.metric_logging import figure_names, log_metrics
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
 from emo_fairseq.data.data_dir import TRAIN
-from emo_fairseq.errors import UsageError
-from emo_fairseq.models.architectures import check_sizes_given
 from emo_fairseq.models.build import (
     TRAINED,
     fill_config,
@@ -25,13 +24,8 @@ from emo_fairseq.models.build import (
 )
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.tuning import tell_what_is_trained, tune
-from emo_fairseq.options.checking import (
-    check_model_options,
-    check_nothing_stays_random,
-)
-from emo_fairseq.options.fusion import check_fusion_options
+from emo_fairseq.options.checking import check_nothing_stays_random, check_options
 from emo_fairseq.tasks.attention_maps import attend
-from emo_fairseq.tasks.class_prototypes import ALL
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
 from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
@@ -90,10 +84,9 @@ class EmotionPredictionTask(Objectives):
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         if not from_checkpoint:  # there the sizes are filled in, and no longer tell who gave them
             refuse_saving(self.cfg)
-            cards = self.encoder_cards()
-            check_fusion_options(cfg, len(self.modalities))
-            check_sizes_given(cfg, cards)
-            check_model_options(cfg, RobertaEMOConfig, self.cfg, EmotionPredictionConfig, cards)
+            context = self.option_context(model=cfg)
+            check_options(context, cfg, RobertaEMOConfig)
+            check_options(context, self.cfg, EmotionPredictionConfig)
         fill_config(cfg, self.task_state)
         self.embedding_dim = int(cfg.embedding_dim)
         bound, self.size_bound = self.size_bound, nullcontext()  # of the checkpoint loaded last
@@ -130,15 +123,15 @@ class EmotionPredictionTask(Objectives):
         return model
 
     def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        schema = CRITERION_DATACLASS_REGISTRY.get(getattr(cfg, "_name", None))
+        if self.trains and schema is not None:
+            check_options(self.option_context(criterion=cfg), cfg, schema)
         criterion = super().build_criterion(cfg, from_checkpoint)
-        by_difficulty = str(self.cfg.curriculum_order) in BY_DIFFICULTY
-        for name, default in (("prototypes", None), ("prototype_scope", ALL)):
-            is_given = self.trains and getattr(self.cfg, name) not in (None, default)
-            if is_given and not (by_difficulty or self.state.prototypes):
-                raise UsageError(
-                    f"--{name.replace('_', '-')} does not act: --criterion {cfg._name} has no "
-                    "use for prototypes; leave it out, or take --criterion emotion_supcon"
-                )
+        if self.trains:
+            by_difficulty = str(self.cfg.curriculum_order) in BY_DIFFICULTY
+            takes_prototypes = by_difficulty or bool(self.state.prototypes)
+            context = self.option_context(criterion=cfg, takes_prototypes=takes_prototypes)
+            check_options(context, self.cfg, EmotionPredictionConfig)
         if self.trains and isinstance(criterion, EmotionCriterion):
             figures = figure_names(criterion.empty_statistics(), self.labels, self.auxiliary_labels)
             self.surroundings.check_metric(["loss", *figures], self.modalities)

@@ -38,7 +38,8 @@ from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options import legacy_flags
-from emo_fairseq.options.checking import check_task_options
+from emo_fairseq.options.checking import check_options
+from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.boards import Boards
@@ -121,7 +122,7 @@ class SettledState(FairseqTask):
         self.surroundings.check_wandb()
         self.surroundings.check_subsets(TRAIN)
         self.surroundings.resume_from_newest()
-        check_task_options(self.cfg, EmotionPredictionConfig, self.encoder_cards())
+        check_options(self.option_context(), self.cfg, EmotionPredictionConfig)
         check_augmentation(self.cfg)
         self.source.read_for(self.encoder_cards())
         self.target.check_num_classes(self.cfg.num_classes, self.labels)
@@ -141,6 +142,14 @@ class SettledState(FairseqTask):
             self.state.patience.clear()
         keep_patience(self.state.patience)
         report_what_is_kept()
+
+    def option_context(self, **known: Any) -> OptionContext:
+        """Return what decides which options act.
+
+        Args:
+            known: attributes of the context beside those of the task.
+        """
+        return OptionContext(self.encoder_cards(), self.cfg, self.target, **known)
 
     def take(self, option: str, place: str | Path, provenance: Provenance | None) -> None:
         """Let what was made from other rows into this training, and keep the record of them.

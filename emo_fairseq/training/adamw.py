@@ -16,6 +16,8 @@ from omegaconf import II
 from torch import nn
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options.checking import check_ranges
+from emo_fairseq.options.option import NOT_NEGATIVE, option
 from emo_fairseq.training.parameter_options import (
     has_wishes,
     is_held,
@@ -32,9 +34,9 @@ _FUSED_ON = {"cpu", "cuda"}  # one kernel instead of a dozen passes over all par
 class EmotionAdamWConfig(FairseqDataclass):
     """The fields of fairseq's adam, so that one command line serves both."""
 
-    adam_betas: Any = field(default=(0.9, 0.999), metadata={"help": "betas for Adam optimizer"})
-    adam_eps: float = field(default=1e-8, metadata={"help": "epsilon for Adam optimizer"})
-    weight_decay: float = field(default=0.0, metadata={"help": "weight decay"})
+    adam_betas: Any = option((0.9, 0.999), "betas for Adam optimizer")
+    adam_eps: float = option(1e-8, "epsilon for Adam optimizer", within=NOT_NEGATIVE)
+    weight_decay: float = option(0.0, "weight decay", within=NOT_NEGATIVE)
     lr: list[float] = field(default=II("optimization.lr"))
 
 
@@ -49,6 +51,7 @@ class EmotionAdamW(FairseqOptimizer):
 
     def __init__(self, cfg: Any, params: Iterable[nn.Parameter]) -> None:
         super().__init__(cfg)
+        check_ranges(cfg, EmotionAdamWConfig)
         params = list(params)
         fused = all(p.device.type in _FUSED_ON for p in params)
         self._optimizer = torch.optim.AdamW(

@@ -31,7 +31,8 @@ from emo_fairseq.data.leaks import (
 )
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
-from emo_fairseq.options.run_files import names_file_of_run
+from emo_fairseq.options.option import Kind
+from emo_fairseq.options.registered import kind_of
 from emo_fairseq.types import (
     SPEECH,
     TEXT,
@@ -275,7 +276,7 @@ def refuse_other_runs(file: Path, facts: Mapping[str, Any]) -> None:
     found = [
         f"{name}={value}"
         for name, value in sorted(options.items())
-        if isinstance(value, str) and value not in _OF_NO_RUN and names_file_of_run(name)
+        if isinstance(value, str) and value not in _OF_NO_RUN and kind_of(name) is Kind.OTHER_RUN
     ]
     if found:
         raise UsageError(

@@ -204,15 +204,6 @@ def test_weights_that_are_none_are_refused(text: str) -> None:
         parse_weights(text, {"vad": None, "sentiment": None})
 
 
-@pytest.mark.parametrize(
-    "options", [{"auxiliary_weights": "vad=1"}, {"auxiliary_weighting": "uncertainty"}]
-)
-def test_weights_of_no_targets_are_refused(options: dict[str, str], folder: Path) -> None:
-    message = "--auxiliary-weights, --auxiliary-weighting do not act: there are no"
-    with pytest.raises(UsageError, match=message):
-        plain(Task(folder, make_rows()), **options)
-
-
 def test_a_target_that_no_row_has_is_refused(folder: Path) -> None:
     task = Task(folder, make_rows(), auxiliary="sentiment_score")
     message = r"--auxiliary-targets sentiment_score: no row of .*train\.tsv has sentiment_score"

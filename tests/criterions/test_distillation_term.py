@@ -173,23 +173,9 @@ def test_a_teacher_of_half_precision_is_one_of_full(folder: Path, tmp_path: Path
     [
         ("emotion", {"teacher_predictions": None}, "has no teacher, or two: give"),
         ("emotion", {"teacher_checkpoint": "c.pt"}, "has no teacher, or two: give"),
-        ("emotion", {"teacher_data": "data"}, "--teacher-data does not act: there is no"),
-        ("emotion", {"dist_intra_weight": 2.0}, "--dist-intra-weight does not act: it belongs"),
-        ("emotion", {"distillation_weight": 0.0}, "--distillation-weight 0.0: give more than 0"),
-        ("emotion", {"distillation_weight": math.nan}, "--distillation-weight nan: give more"),
-        ("emotion", {"distillation_weight": math.inf}, "--distillation-weight inf: give more"),
-        ("emotion", {"distillation_temperature": -1.0}, "--distillation-temperature -1.0: give"),
-        (
-            "emotion",
-            {"distillation": "dist", "dist_intra_weight": -1.0},
-            "--dist-intra-weight -1.0: give 0 or more",
-        ),
         ("vad", {"distillation": "dist"}, "--distillation dist correlates three labels at least"),
         ("sentiment", {"distillation": "dist"}, "correlates three labels at least, which"),
-        ("vad", {"distillation_temperature": 4.0}, "--distillation-temperature does not act: the"),
         ("binary_emotion", {}, "--target binary_emotion: its yes/no questions are no distribution"),
-        ("vad", {"class_weighting": "inverse_frequency"}, "--class-weighting does not act: "),
-        ("emotion", {"regression_loss": "ccc"}, "--regression-loss does not act: --target emotion"),
     ],
 )
 def test_options_that_cannot_be_or_do_nothing_are_refused(

@@ -1,6 +1,5 @@
 """Options of the terms that any criterion may have, and their parameters in a checkpoint."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,38 +16,6 @@ from emo_fairseq.errors import UsageError
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_rows(tmp_path_factory.mktemp("small"), make_rows())
-
-
-@pytest.mark.parametrize("build", [plain, supcon])
-@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
-@pytest.mark.parametrize(
-    "option",
-    [
-        "speaker_adversary_weight",
-        "corpus_adversary_weight",
-        "adversary_warmup_updates",
-        "r_drop_weight",
-        "mixup_alpha",
-    ],
-)
-def test_numbers_that_cannot_be_are_refused(
-    option: str, value: float, build: Any, folder: Path
-) -> None:
-    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')} {value}: give 0 or more"):
-        build(Task(folder, make_rows()), **{option: value})
-
-
-@pytest.mark.parametrize("build", [plain, supcon])
-def test_a_beta_of_no_effective_number_is_refused(build: Any, folder: Path) -> None:
-    options = {"effective_number_beta": 0.9, "class_weighting": "inverse_frequency"}
-    with pytest.raises(UsageError, match="--effective-number-beta does not act: it belongs to"):
-        build(Task(folder, make_rows()), **options)
-    build(Task(folder, make_rows()), **{**options, "class_weighting": "effective_number"})
-
-
-def test_a_warm_up_of_no_adversary_is_refused(folder: Path) -> None:
-    with pytest.raises(UsageError, match="--adversary-warmup-updates does not act: there is no"):
-        plain(Task(folder, make_rows()), adversary_warmup_updates=5)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_adapters_alone_can_be_saved(train: Fairseq, score: Fairseq, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--text-embed-dim 8", "--text-embed-dim: the encoder hf:.* brings its own sizes"),
+        ("--text-embed-dim 8", "--text-embed-dim does not act"),
         ("--max-text-tokens 99", "reaches 40 tokens"),
         ("--checkpoint-weights trained", "no pretrained encoder is frozen or has LoRA"),
         ("--optimizer adam --layer-lr-decay 0.5", "need --optimizer emotion_adamw"),

@@ -12,7 +12,7 @@ from sklearn.metrics import recall_score
 from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.options.fusion import FUSIONS
+from emo_fairseq.models.fusions import FUSIONS
 
 WIDTH = 5
 CASES = {0: "text+speech+video", 1: "text+speech", 2: "text", 3: "text+video"}  # by row % 4

@@ -14,7 +14,7 @@ from emo_fairseq.criterions.emotion_classification import EmotionClassificationC
 from emo_fairseq.criterions.emotion_prediction_cri import EmotionPredictionCriterion
 from emo_fairseq.criterions.emotion_regression import EmotionRegressionCriterion
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.architectures import ARCHITECTURES, fill_from_architecture
+from emo_fairseq.models.architectures import ARCHITECTURES, complete_config
 from emo_fairseq.models.roberta_emo import RobertaEMOConfig, RobertaEMOModel
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.tasks.emotion_prediction import EmotionPredictionTask
@@ -43,7 +43,7 @@ def test_every_architecture_is_registered(arch: str) -> None:
 def test_an_architecture_fills_what_is_not_given() -> None:
     config = OmegaConf.structured(RobertaEMOConfig(text_embed_dim=64, encoder_attention_heads=2))
     config._name = "robertaEMO_tiny"
-    fill_from_architecture(config, {})
+    complete_config(config, {})
     assert config.text_embed_dim == 64
     assert config.encoder_attention_heads == 2
     for field, value in ARCHITECTURES["robertaEMO_tiny"].items():
@@ -56,15 +56,15 @@ def test_a_filled_configuration_stays_as_it_is() -> None:
     """On restore it comes from the checkpoint, whatever the architecture says by then."""
     config = OmegaConf.structured(RobertaEMOConfig())
     config._name = "robertaEMO_tiny"
-    fill_from_architecture(config, {})
+    complete_config(config, {})
     config._name = "robertaEMO_large"
-    fill_from_architecture(config, {})
+    complete_config(config, {})
     assert config.text_encoder_layers == ARCHITECTURES["robertaEMO_tiny"]["text_encoder_layers"]
 
 
 def test_without_a_name_the_base_size_is_filled_in() -> None:
     config = OmegaConf.structured(RobertaEMOConfig())
-    fill_from_architecture(config, {})
+    complete_config(config, {})
     assert config.text_encoder_layers == 12
 
 

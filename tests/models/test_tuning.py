@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from codes import raises
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.tasks import emotion_prediction
@@ -181,18 +182,21 @@ def test_any_layer_can_be_taken(build: Any, layer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "code"),
     [
-        ({"text_layer": "3"}, "layer '3': this encoder has layers 0 to 2"),
-        ({"text_layer": "top"}, "layer 'top'"),
-        ({"text_tuning": "frozen", "unfreeze_every": 5}, "nothing to unfreeze"),
-        ({"layer_lr_decay": 0.0}, "is not in"),
-        ({"text_tuning": "lora", "lora_targets": "gate"}, "gate"),
-        ({"text_tuning": "lora", "lora_rank": 0}, "rank of at least 1"),
+        ({"text_layer": "3"}, "layer-unknown"),
+        ({"text_layer": "top"}, "layer-unknown"),
+        ({"text_tuning": "frozen", "unfreeze_every": 5}, "option-idle"),
+        ({"layer_lr_decay": 0.0}, "option-out-of-range"),
     ],
 )
-def test_options_that_cannot_be_are_refused(
-    build: Any, options: dict[str, Any], message: str
+def test_options_that_do_not_fit_are_refused(
+    build: Any, options: dict[str, Any], code: str
 ) -> None:
-    with pytest.raises(UsageError, match=message):
+    with raises(code):
         build(**options)
+
+
+def test_lora_of_layers_that_are_not_there_is_refused(build: Any) -> None:
+    with pytest.raises(UsageError, match="gate"):
+        build(text_tuning="lora", lora_targets="gate")

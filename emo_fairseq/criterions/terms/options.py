@@ -1,6 +1,6 @@
 """The options of the terms that any criterion may have, and the terms that they ask for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, List, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
@@ -16,37 +16,52 @@ from emo_fairseq.criterions.terms.consistency import RDrop
 from emo_fairseq.criterions.terms.mixup import EmbeddingMixup
 from emo_fairseq.criterions.terms.term import Term
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options.conditions import Condition
+from emo_fairseq.options.option import NOT_NEGATIVE, option
+
+_HAS_AUXILIARY = Condition(
+    lambda context: bool(context.task.auxiliary_targets), "there are no --auxiliary-targets"
+)
+_HAS_ADVERSARY = Condition(
+    lambda context: bool(
+        context.criterion.speaker_adversary_weight or context.criterion.corpus_adversary_weight
+    ),
+    "there is no --speaker-adversary-weight and no --corpus-adversary-weight",
+    needs="criterion",
+)
 
 
 @dataclass
 class TermsConfig(FairseqDataclass):
     """What is added to the primary loss in training."""
 
-    auxiliary_weights: Optional[str] = field(
-        default=None,
-        metadata={"help": "weights of --auxiliary-targets, vad=0.5,sentiment=1 (default: 1 each)"},
+    auxiliary_weights: Optional[str] = option(
+        None,
+        "weights of --auxiliary-targets, vad=0.5,sentiment=1 (default: 1 each)",
+        acts=_HAS_AUXILIARY,
     )
-    auxiliary_weighting: ChoiceEnum([FIXED, UNCERTAINTY]) = field(  # type: ignore[valid-type]
-        default=FIXED,
-        metadata={"help": "uncertainty: learn how much each target counts, the primary one too"},
+    auxiliary_weighting: ChoiceEnum([FIXED, UNCERTAINTY]) = option(  # type: ignore[valid-type]
+        FIXED,
+        "uncertainty: learn how much each target counts, the primary one too",
+        acts=_HAS_AUXILIARY,
     )
-    speaker_adversary_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight of a speaker classifier behind a gradient reversal"},
+    speaker_adversary_weight: float = option(
+        0.0, "weight of a speaker classifier behind a gradient reversal", within=NOT_NEGATIVE
     )
-    corpus_adversary_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight of a corpus classifier behind a gradient reversal"},
+    corpus_adversary_weight: float = option(
+        0.0, "weight of a corpus classifier behind a gradient reversal", within=NOT_NEGATIVE
     )
-    adversary_warmup_updates: int = field(
-        default=0, metadata={"help": "updates in which the reversed gradients grow from 0"}
+    adversary_warmup_updates: int = option(
+        0,
+        "updates in which the reversed gradients grow from 0",
+        within=NOT_NEGATIVE,
+        acts=_HAS_ADVERSARY,
     )
-    r_drop_weight: float = field(
-        default=0.0,
-        metadata={"help": "weight of the disagreement of two passes (R-Drop's alpha)"},
+    r_drop_weight: float = option(
+        0.0, "weight of the disagreement of two passes (R-Drop's alpha)", within=NOT_NEGATIVE
     )
-    mixup_alpha: float = field(
-        default=0.0, metadata={"help": "mix embeddings, by shares of a Beta distribution (0: no)"}
+    mixup_alpha: float = option(
+        0.0, "mix embeddings, by shares of a Beta distribution (0: no)", within=NOT_NEGATIVE
     )
 
 
@@ -54,11 +69,11 @@ def build_terms(cfg: Any, task: Any) -> List[Term]:
     """The terms that the options ask for; none where nothing is trained.
 
     Raises:
-        UsageError: an option that would do nothing, or cannot be.
+        UsageError: options that cannot be combined.
     """
     if not getattr(task, "trains", False):
         return []
-    _check(cfg, task)
+    _check_combination(cfg)
     terms: List[Term] = []
     if task.auxiliary:
         weights = parse_weights(cfg.auxiliary_weights, task.auxiliary)
@@ -75,43 +90,16 @@ def build_terms(cfg: Any, task: Any) -> List[Term]:
     return terms
 
 
-_NOT_NEGATIVE = (
-    "speaker_adversary_weight",
-    "corpus_adversary_weight",
-    "adversary_warmup_updates",
-    "r_drop_weight",
-    "mixup_alpha",
-)
-
-
-def _check(cfg: Any, task: Any) -> None:
-    for name in _NOT_NEGATIVE:
-        _check_not_negative(name, getattr(cfg, name))
-    # Each puts something else in the place of the plain primary loss, and takes that out whole.
+def _check_combination(cfg: Any) -> None:
+    """Refuse several terms that each replace the plain primary loss, and subtract it whole."""
     replacing = {
         "--r-drop-weight": cfg.r_drop_weight,
         "--mixup-alpha": cfg.mixup_alpha,
         "--auxiliary-weighting uncertainty": str(cfg.auxiliary_weighting) != FIXED,
     }
-    if len(given := [option for option, value in replacing.items() if value]) > 1:
+    if len(given := [name for name, value in replacing.items() if value]) > 1:
         raise UsageError(
             f"{' and '.join(given)} each change the primary loss, and cannot be combined; choose "
-            "one"
+            "one",
+            "terms-exclusive",
         )
-    if not task.auxiliary and (cfg.auxiliary_weights or str(cfg.auxiliary_weighting) != FIXED):
-        raise UsageError(
-            "--auxiliary-weights, --auxiliary-weighting do not act: there are no "
-            "--auxiliary-targets; leave them out"
-        )
-    if cfg.adversary_warmup_updates and not (
-        cfg.speaker_adversary_weight or cfg.corpus_adversary_weight
-    ):
-        raise UsageError(
-            "--adversary-warmup-updates does not act: there is no --speaker-adversary-weight and "
-            "no --corpus-adversary-weight; leave it out"
-        )
-
-
-def _check_not_negative(name: str, value: float) -> None:
-    if not 0 <= value < float("inf"):
-        raise UsageError(f"--{name.replace('_', '-')} {value}: give 0 or more")

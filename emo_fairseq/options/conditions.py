@@ -1,0 +1,164 @@
+"""Conditions on which an option has an effect: a predicate, and why the option does not act.
+
+Conditions that several options share are here; those of one group stand beside its options.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.types import (
+    FRAMES,
+    FROZEN,
+    FULL,
+    LOG_MEL,
+    SPEECH,
+    TEXT,
+    TOKENS,
+    WAVEFORM,
+    Target,
+)
+
+_BUILT_HERE = ("scratch", "features")  # kinds of encoders whose sizes are options of the model
+
+
+@dataclass(frozen=True)
+class OptionContext:
+    """What conditions depend on: the encoders, and the options of a run as far as they are known.
+
+    Attributes:
+        encoders: of the modalities that are read.
+        task: options of the task.
+        target: what is predicted; None while it is not known.
+        model: options of the model, before the architecture fills them in; None as above.
+        criterion: options of the criterion; None as above.
+        takes_prototypes: whether the criterion, or the curriculum, has read prototypes; None as
+            above.
+    """
+
+    encoders: Mapping[str, EncoderSpec]
+    task: Any
+    target: Target | None = None
+    model: Any = None
+    criterion: Any = None
+    takes_prototypes: bool | None = None
+
+    def reads(self, modality: str, *inputs: str) -> bool:
+        """Return whether the modality is read, and as one of these inputs if any is named."""
+        return modality in self.encoders and (not inputs or self.encoders[modality].input in inputs)
+
+    def reads_any(self, *inputs: str) -> bool:
+        """Return whether any modality is read as one of these inputs."""
+        return any(spec.input in inputs for spec in self.encoders.values())
+
+    def is_built_here(self, modality: str, *kinds: str) -> bool:
+        """Return whether the encoder is not pretrained, and of one of these kinds, if named."""
+        return modality in self.encoders and self.encoders[modality].kind in (kinds or _BUILT_HERE)
+
+    def tuning(self, modality: str) -> str:
+        """Return ``--{modality}-tuning``."""
+        return str(getattr(self.model, f"{modality}_tuning", None) or FULL)
+
+    def tunes(self, *tunings: str) -> bool:
+        """Return whether an encoder has one of these tunings."""
+        return any(self.tuning(name) in tunings for name in self.encoders)
+
+    def encodes_batches(self, *inputs: str, modality: str | None = None) -> bool:
+        """Return whether an encoder of these inputs (and this modality) runs in every batch.
+
+        The outputs of a frozen encoder are computed once, and read from disk.
+        """
+        return any(
+            spec.input in inputs
+            and modality in (None, name)
+            and (self.task.no_encoder_cache or self.tuning(name) != FROZEN)
+            for name, spec in self.encoders.items()
+        )
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When an option acts.
+
+    Attributes:
+        holds: whether it does.
+        otherwise: why it does not; ``{modalities}`` are those that are read, ``{some}`` is one.
+        needs: the attribute of the context that has to be known.
+        only_warns: log a warning instead of refusing the option, since legacy commands carry it.
+    """
+
+    holds: Callable[[OptionContext], bool]
+    otherwise: str
+    needs: str = "task"
+    only_warns: bool = False
+
+    def is_violated(self, context: OptionContext) -> bool:
+        """Return whether the option is known not to act."""
+        return getattr(context, self.needs) is not None and not self.holds(context)
+
+    def reason(self, context: OptionContext) -> str:
+        """Return why the option does not act."""
+        modalities, some = "+".join(context.encoders), next(iter(context.encoders), TEXT)
+        return self.otherwise.format(modalities=f" {modalities}", some=some)
+
+    def describe(self) -> str:
+        """Return the same for documentation, where nothing is known of the run."""
+        return self.otherwise.format(modalities="", some="MODALITY")
+
+
+def is_read(modality: str, only_warns: bool = False) -> Condition:
+    """Return the condition of an option of one modality."""
+    return Condition(
+        lambda context: context.reads(modality),
+        f"--modality{{modalities}} has no {modality}",
+        only_warns=only_warns,
+    )
+
+
+def reads_tokens(modality: str) -> Condition:
+    """Return the condition of an option of one modality's tokens."""
+    return Condition(
+        lambda context: context.reads(modality, TOKENS), f"no encoder reads {modality} as tokens"
+    )
+
+
+READS_TOKENS = Condition(lambda context: context.reads_any(TOKENS), "no encoder reads tokens")
+READS_FEATURES = Condition(lambda context: context.reads_any(FRAMES), "no encoder is features:NAME")
+READS_AUDIO = Condition(
+    lambda context: context.reads(SPEECH, WAVEFORM, LOG_MEL), "no encoder reads audio"
+)
+READS_FRAMES = Condition(
+    lambda context: context.reads_any(LOG_MEL, FRAMES),
+    "no encoder reads log-mel frames or is features:NAME",
+)
+HAS_FROZEN_ENCODER = Condition(
+    lambda context: context.tunes(FROZEN),
+    "no encoder has --{some}-tuning frozen, and outputs of others are not kept",
+    needs="model",
+)
+PREDICTS_LABELS = Condition(
+    lambda context: context.target.has_labels,  # type: ignore[union-attr]
+    "--target has numbers, and no labels",
+    needs="target",
+)
+PREDICTS_NUMBERS = Condition(
+    lambda context: not context.target.has_labels,  # type: ignore[union-attr]
+    "--target has labels, and no numbers",
+    needs="target",
+)
+
+
+def encodes_batches(encoder: str, *inputs: str, modality: str | None = None) -> Condition:
+    """Return the condition of an augmentation of these inputs.
+
+    Args:
+        encoder: how the sentence names the encoder.
+        inputs: see :data:`emo_fairseq.types.INPUTS`.
+        modality: of the encoder; None for any.
+    """
+    return Condition(
+        lambda context: context.encodes_batches(*inputs, modality=modality),
+        f"{encoder} is frozen, and its outputs are read from disk without --no-encoder-cache",
+        needs="model",
+    )
