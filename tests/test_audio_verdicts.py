@@ -18,7 +18,6 @@ from data_prep.audio.loading import (
     measure_audio,
 )
 from data_prep.audio.segment import as_segment
-from data_prep.commands.table import prepare_table
 from data_prep.commands.validate import validate
 from data_prep.errors import Fault
 from data_prep.files.suffixes import AUDIO_SUFFIXES, suffix_of
@@ -27,6 +26,7 @@ from data_prep.schema import (
     Utterance,
     write_corpus,
 )
+from data_prep.tables.prepare import prepare_table
 from data_prep.tables.rows import TableRecipe
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.errors import UsageError

@@ -14,121 +14,16 @@ stored.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from data_prep.commands.command_line import make_parser, run
-from data_prep.manifest.corpus_card import read_corpus
-from data_prep.manifest.provenance import Provenance, seen_rows, write_beside
+from data_prep.manifest.provenance import write_beside
 from data_prep.manifest.records import LABEL_COLUMNS
-from data_prep.prototypes.file import FITTED_ON, PROTOTYPES_FILE, prototypes_path, write_prototypes
-from data_prep.prototypes.fitting import (
-    TrainRows,
-    axis_warnings,
-    polarity_warnings,
-    read_train_rows,
-    train_set,
-)
-from data_prep.prototypes.maths import STATISTICS, Floats, difficulties, fit_by_domain, is_usable
-from data_prep.prototypes.records import ALL, CORPUS, Centroid, Prototypes
-
-QUANTILES = [tenth / 10 for tenth in range(1, 10)]
-DECIMALS = 6  # of every stored number: beyond what annotators can tell, and alike on all machines
-
-
-def fit_prototypes(
-    data_dirs: Sequence[str | Path],
-    label: str = "emotion",
-    statistic: str = "mean",
-    fold: str | None = None,
-) -> Prototypes:
-    """The prototypes of the train splits of `data_dirs`, with what looks wrong in them.
-
-    `fold` is PROTOCOL/FOLD, whose train sets take the place of the splits.
-
-    Raises:
-        ManifestError: no data dir, no labels of that column, or no row with a label and all axes.
-    """
-    rows = read_train_rows(data_dirs, label, fold)
-    table = fit_by_domain(
-        rows.vad, rows.labels, rows.domains, len(rows.names), len(rows.corpora), statistic
-    ).round(DECIMALS)  # (Dm + 1, K, 3)
-    usable = is_usable(rows.vad, rows.labels)
-    quantiles = {ALL: _quantiles(difficulties(rows.vad, rows.labels, table[-1]))}
-    if rows.corpora:
-        quantiles[CORPUS] = _quantiles(difficulties(rows.vad, rows.labels, table, rows.domains))
-    corpora = {
-        name: _centroids(rows.of_domain(domain), table[domain])
-        for domain, name in enumerate(rows.corpora)
-    }
-    warnings = [
-        *_gaps(rows, table),
-        *polarity_warnings(corpora),
-        *_axis_warnings(rows, table),
-    ]
-    return Prototypes(
-        label=label,
-        statistic=statistic,
-        labels=rows.names,
-        overall=_centroids(rows, table[-1]),
-        corpora=corpora,
-        quantiles=quantiles,
-        rows=int(usable.sum()),
-        left_out={
-            f"no {label}": int((rows.labels < 0).sum()),
-            "VAD incomplete": int((~usable & (rows.labels >= 0)).sum()),
-        },
-        warnings=tuple(warnings),
-        fold=fold,
-    )
-
-
-def _centroids(rows: TrainRows, prototypes: Floats) -> dict[str, Centroid]:
-    """The classes that have a prototype, (K, 3), with how many rows lie how far from it."""
-    distances = difficulties(rows.vad, rows.labels, prototypes)
-    found = {}
-    for label, name in enumerate(rows.names):
-        own = distances[(rows.labels == label) & ~np.isnan(distances)]
-        if len(own):
-            far = round(float(own.mean()), DECIMALS)
-            found[name] = Centroid.at(prototypes[label].tolist(), len(own), far)
-    return found
-
-
-def _quantiles(distances: Floats) -> dict[str, float]:
-    values = np.nanquantile(distances, QUANTILES).round(DECIMALS).tolist()
-    return {f"{share:g}": value for share, value in zip(QUANTILES, values, strict=True)}
-
-
-def _gaps(rows: TrainRows, table: Floats) -> Iterator[str]:
-    """The classes without a prototype: of all rows, and of a corpus that has rows of them."""
-    nowhere = np.isnan(table[-1]).any(axis=1)  # (K,)
-    if nowhere.any():
-        names = ", ".join(name for name, gap in zip(rows.names, nowhere, strict=True) if gap)
-        yield f"no prototype for {names}: no row of the class has all three axes"
-    for domain, corpus in enumerate(rows.corpora):
-        labels = rows.of_domain(domain).labels
-        occurs = np.isin(np.arange(len(rows.names)), labels)
-        gaps = occurs & np.isnan(table[domain]).any(axis=1) & ~nowhere
-        if gaps.any():
-            names = ", ".join(name for name, gap in zip(rows.names, gaps, strict=True) if gap)
-            yield f"{corpus}: no prototype of its own for {names}: no row has all three axes"
-    unnamed = int((rows.domains < 0).sum())
-    if rows.corpora and unnamed:
-        yield f"{unnamed} rows name no corpus: they count in the prototypes of all rows only"
-
-
-def _axis_warnings(rows: TrainRows, table: Floats) -> Iterator[str]:
-    """Of each corpus by itself where there are several: pooled, one would hide another's fault."""
-    for domain in np.unique(rows.domains):
-        part = rows.of_domain(domain)
-        usable = is_usable(part.vad, part.labels)
-        where = rows.corpora[domain] if domain >= 0 else "rows without a corpus"
-        yield from axis_warnings(
-            where if rows.corpora else "train", part.vad[usable], table[domain]
-        )
+from data_prep.prototypes.file import PROTOTYPES_FILE, prototypes_path, write_prototypes
+from data_prep.prototypes.fitting import fit_prototypes, fitted_rows
+from data_prep.prototypes.maths import STATISTICS
+from data_prep.prototypes.records import Prototypes
 
 
 def summary_table(prototypes: Prototypes) -> str:
@@ -164,15 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(options.data_dirs) > 1 and options.output is None:
         parser.error("several data dirs: say with --output FILE where their prototypes go")
     return run(lambda: _fit(options))
-
-
-def fitted_rows(data_dirs: Sequence[str | Path], fold: str | None = None) -> Provenance:
-    """The record of the rows that prototypes are fitted on."""
-    parts = [
-        seen_rows(train_set(Path(data_dir), fold), read_corpus(data_dir).name, FITTED_ON, fold)
-        for data_dir in data_dirs
-    ]
-    return Provenance().merged(*parts)
 
 
 def _fit(options: argparse.Namespace) -> None:

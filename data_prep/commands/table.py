@@ -19,234 +19,14 @@ For instance:
 from __future__ import annotations
 
 import argparse
-import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import AudioError, measure_all
-from data_prep.audio.notes import note_warnings
-from data_prep.commands.command_line import run
-from data_prep.errors import Fault, raise_faults
-from data_prep.manifest.cells import id_key, shown
-from data_prep.manifest.labels import sort_labels
-from data_prep.schema import (
-    LABEL_COLUMNS,
-    SAMPLE_RATE,
-    SPLITS,
-    Corpus,
-    DroppedRow,
-    shared_values,
-    write_corpus,
-)
-from data_prep.tables.group_split import split_groups
-from data_prep.tables.options import recipe_of, table_parser, tables_of
-from data_prep.tables.reader import open_table
-from data_prep.tables.rows import (
-    LabelUse,
-    Record,
-    RowSource,
-    TableRecipe,
-    check_recipe,
-    read_records,
-    read_rows,
-)
-from data_prep.tables.segments import unread_times
-
-logger = logging.getLogger(__name__)
-
-
-def prepare_table(
-    tables: Mapping[str, Path],
-    out_dir: str | Path,
-    recipe: TableRecipe,
-    *,
-    read: RowSource = read_rows,
-    workers: int | None = None,
-    progress: bool = False,
-) -> Corpus:
-    """Write the data dir of `tables`, {split: file}; a single table whose rows say it has "".
-
-    `read` gives the rows of a table (default: `read_rows`).
-    """
-    check_recipe(recipe, tables)
-    corpus = Corpus(recipe.name, licence=recipe.licence, citation=recipe.citation)
-    corpus.notes += recipe.notes
-    use = LabelUse()
-    records = [
-        record
-        for split, path in tables.items()
-        for record in read_records(path, split, recipe, corpus, read, use)
-    ]
-    _refuse_repeated_ids(records)
-    _check_label_use(use, recipe, corpus)
-    _describe_labels(records, recipe, corpus)
-    if recipe.vad_scale:
-        low, high = recipe.vad_scale
-        mapping = f"(x - {low:g}) / {high - low:g}"
-        corpus.vad = {"source_scale": [low, high], "mapping": mapping}
-    if "audio" in recipe.columns:
-        _check_times(records, recipe, corpus)
-    if recipe.data_raw:
-        _measure(records, recipe, corpus, workers, progress)
-    records = list(_with_content(records, corpus))
-    _describe_splits(records, recipe, corpus)
-    splits = {s: [r.utterance for r in records if r.split == s] for s in SPLITS}
-    splits = {split: rows for split, rows in splits.items() if rows}
-    if not splits:
-        raise ValueError(f"{', '.join(map(str, tables.values()))}: no row can be used")
-    for key in ("speaker", "dialogue"):
-        shared = shared_values(splits, key)
-        if shared and key not in corpus.disjoint:
-            corpus.notes.append(f"{len(shared)} {key}s are in more than one split")
-    write_corpus(out_dir, corpus, splits)
-    return corpus
-
-
-def _refuse_repeated_ids(records: Sequence[Record]) -> None:
-    first: dict[str, Record] = {}
-    faults = []
-    for record in records:
-        other = first.setdefault(id_key(record.utterance.id), record)
-        if other is not record:
-            what = f"id {shown(record.utterance.id)} was used in {other.file}, row {other.line}"
-            faults.append(record.fault(what, "give every row its own id"))
-    raise_faults(faults)
-
-
-def _check_label_use(use: LabelUse, recipe: TableRecipe, corpus: Corpus) -> None:
-    """Refuse options that name a label which no row has, and note the spaces that were taken off.
-
-    Raises:
-        ValueError: such an option.
-    """
-    for key, seen in use.seen.items():
-        option = "--label-map" if key == "emotion" else "--sentiment-map"
-        changes = recipe.label_map.get(key, {})
-        named = [(f"{option} {old}={new}", old) for old, new in changes.items()]
-        if key == "emotion":
-            named += [(f"--drop-label {label}", label) for label in recipe.drop_labels]
-        for text, label in named:
-            if label not in seen and label not in recipe.class_names.get(key, ()):
-                known = ", ".join(map(shown, sort_labels(seen))) or "none"
-                raise ValueError(f"{text}: no row has the {key} {shown(label)}; there are {known}")
-        if n := use.padded[key]:
-            corpus.notes.append(f"{n} cells of {key} had spaces around the label, taken off")
-
-
-def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
-    """The label sets: in the order given, else sorted, which the notes then say."""
-    for key in LABEL_COLUMNS:
-        if key not in recipe.columns:
-            continue
-        found = {getattr(record.utterance, key) for record in records} - {None}
-        order = tuple(recipe.label_order.get(key, ()))
-        if order:
-            absent = [label for label in order if label not in found]
-            if absent:
-                corpus.notes.append(f"{key} labels that no row has: {', '.join(absent)}")
-        elif found:
-            order = tuple(sort_labels(found))
-            corpus.notes.append(f"no order was given for {key}: its labels are sorted")
-        else:
-            place = f"{records[0].file}: " if records else ""
-            column = recipe.columns[key]
-            raise ValueError(f"{place}column {column} holds no {key} label at all")
-        corpus.labels[key] = order
-
-
-def _check_times(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
-    """Refuse columns of times that nothing reads where rows share audio; else note them."""
-    faults = []
-    audio = [record.utterance.audio for record in records]  # of all tables: splits share files, too
-    for path in dict.fromkeys(record.file for record in records):
-        found = unread_times(_unread_columns(path, recipe), recipe.columns, audio)
-        if found is None:
-            continue
-        what, remedy, is_shared = found
-        if is_shared:
-            remedy += "; keep what is no time in the audio with --extra, or rename its column"
-            faults.append(Fault(str(path), None, what, remedy))
-        else:
-            logger.warning("%s: %s; %s", path, what, remedy)
-            corpus.notes.append(f"{path.name}: {what}; {remedy}")
-    raise_faults(faults)
-
-
-def _unread_columns(path: Path, recipe: TableRecipe) -> Sequence[str]:
-    if recipe.unread is not None:
-        return recipe.unread
-    used = {*recipe.columns.values(), *recipe.extra, recipe.split_column}
-    return [name for name in open_table(path, recipe.format).columns if name not in used]
-
-
-def _measure(
-    records: Sequence[Record],
-    recipe: TableRecipe,
-    corpus: Corpus,
-    workers: int | None,
-    progress: bool,
-) -> None:
-    """Fill n_samples; a bad file is a fault, or, where the recipe says so, dropped and listed."""
-    root = recipe.data_raw or Path()
-    spoken = [record for record in records if record.utterance.audio]
-    rows = [record.utterance for record in spoken]
-    parts = [(root / (row.audio or ""), row.start or 0.0, row.end) for row in rows]
-    lengths = measure_all(parts, SAMPLE_RATE, workers=workers, progress=progress)
-    faults = []
-    for record, length in zip(spoken, lengths, strict=True):
-        row = record.utterance
-        if not isinstance(length, AudioError):
-            record.utterance = replace(row, n_samples=length.n_samples)
-        elif recipe.drop_bad_audio:
-            corpus.dropped.append(DroppedRow(record.split, row.id, str(length), "audio"))
-            record.utterance = replace(row, audio=None, start=None, end=None)
-        else:
-            remedy = "mend the file, or leave such audio out with --drop-bad-audio"
-            if row.is_segment:
-                remedy = "correct start and end, which are seconds in the file, or " + remedy
-            faults.append(record.fault(f"audio {root / (row.audio or '')}: {length}", remedy))
-    raise_faults(faults)
-    names = (record.utterance.id for record in spoken)
-    note_warnings(corpus, zip(names, lengths, strict=True))
-    if spoken and all(isinstance(length, AudioError) for length in lengths):
-        raise ValueError(
-            f"{root}: none of its {len(spoken)} audio files can be used; check --data-raw"
-        )
-
-
-def _with_content(records: Sequence[Record], corpus: Corpus) -> Iterator[Record]:
-    for record in records:
-        if record.utterance.text is None and record.utterance.audio is None:
-            reason = "neither text nor audio"
-            corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
-        else:
-            yield record
-
-
-def _describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
-    """Draw the splits where the recipe asks for it, and say how they came about."""
-    apart = set(recipe.disjoint)
-    if not recipe.split_by:
-        source = f"column {recipe.split_column}" if recipe.split_column else "one table each"
-        corpus.protocol = f"splits: {source}"
-    else:
-        groups = [_group(record, recipe.split_by) for record in records]
-        split_of = split_groups(Counter(groups), recipe.fractions, recipe.seed)
-        for record, group in zip(records, groups, strict=True):
-            record.split = split_of[group]
-        shares = ", ".join(f"{split} {share:g}" for split, share in recipe.fractions.items())
-        corpus.protocol = f"drawn at random by {recipe.split_by}, seed {recipe.seed}: {shares}"
-        apart |= {recipe.split_by} & {"speaker", "dialogue"}
-    corpus.disjoint = tuple(sorted(apart))
-
-
-def _group(record: Record, key: str) -> str:
-    value = record.utterance.id if key == "row" else getattr(record.utterance, key)
-    if value is None:
-        raise_faults([record.fault(f"no {key}, by which splits are drawn", f"fill in the {key}")])
-    return str(value)
+from data_prep.commands.command_line import make_parser, run
+from data_prep.schema import SPLITS
+from data_prep.tables.prepare import prepare_table
+from data_prep.tables.reader import TableFormat
+from data_prep.tables.rows import GROUPS, TableRecipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -261,3 +41,117 @@ def _prepare(options: argparse.Namespace) -> None:
     prepare_table(tables, options.out_dir, recipe, workers=options.workers, progress=True)
     raw = f" --data-raw {options.data_raw}" if options.data_raw else ""
     print(f"train with: --data {options.out_dir}{raw}")
+
+
+# -- Options, shared with `hf_table` ---------------------------------------------------------------
+
+
+def recipe_of(options: argparse.Namespace) -> TableRecipe:
+    """The recipe that the parsed options spell. Raises ValueError on a malformed LEFT=RIGHT."""
+    return TableRecipe(
+        name=options.name,
+        columns=_pairs("--column", options.column),
+        extra=options.extra,
+        format=TableFormat(
+            {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter),
+            options.encoding,
+            quotes=not options.no_quotes,
+        ),
+        missing=options.missing,
+        normalize=options.normalize_text,
+        label_order={"emotion": options.label_order, "sentiment": options.sentiment_order},
+        label_map={
+            "emotion": _pairs("--label-map", options.label_map),
+            "sentiment": _pairs("--sentiment-map", options.sentiment_map),
+        },
+        drop_labels=options.drop_label,
+        vad_scale=tuple(options.vad_scale) if options.vad_scale else None,
+        data_raw=options.data_raw,
+        drop_bad_audio=options.drop_bad_audio,
+        split_column=options.split_column,
+        split_map=_pairs("--split-map", options.split_map),
+        split_by=options.split_by,
+        fractions={"test": options.test_fraction, "valid": options.valid_fraction},
+        seed=options.seed,
+        disjoint=options.disjoint,
+        licence=options.licence,
+        citation=options.citation,
+    )
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """["exc=happy"] -> {"exc": "happy"}."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        left, equals, right = text.partition("=")
+        if not (left and equals and right) or left in pairs:
+            raise ValueError(f"{option} {text}: write LEFT=RIGHT, each left side once")
+        pairs[left] = right
+    return pairs
+
+
+def tables_of(texts: Sequence[str]) -> dict[str, Path]:
+    """["a.csv"] -> {"": a.csv}; ["train=a.csv", "test=b.csv"] -> {"train": a.csv, ...}."""
+    tables: dict[str, Path] = {}
+    for text in texts:
+        split, equals, path = text.partition("=")
+        if not (equals and split in SPLITS):
+            split, path = "", text
+        if split in tables:
+            raise ValueError(f"{text}: a second table for {split or 'the splits'}; join them")
+        tables[split] = Path(path)
+    return tables
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) != len(names):
+        raise argparse.ArgumentTypeError(f"{text}: write each name once, with commas between")
+    return names
+
+
+def table_parser(description: str) -> argparse.ArgumentParser:
+    """The parser of `python -m data_prep.table`."""
+    parser = make_parser("table", description)
+    add = parser.add_argument
+    add("tables", nargs="+", metavar="TABLE", help="a table, or SPLIT=TABLE for each split")
+    add("out_dir", type=Path, metavar="OUT_DIR", help="data dir to write")
+    add("--name", required=True, help="name of the corpus")
+    add("--column", action="append", default=[], metavar="FIELD=COLUMN", help="repeat per field")
+    add("--extra", action="append", default=[], metavar="COLUMN", help="column to keep as it is")
+    add("--delimiter", help="between fields; 'tab' for tabs (default: by .csv or .tsv)")
+    add("--encoding", default="utf-8-sig", help="of the table (default: UTF-8)")
+    add("--no-quotes", action="store_true", help="a quote is a quote, and encloses no cell")
+    add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
+    add("--normalize-text", action="store_true", help="repair mojibake, curly quotes, dashes")
+    add("--data-raw", type=Path, metavar="DIR", help="folder that audio paths start from")
+    add("--drop-bad-audio", action="store_true", help="drop and list bad files; else they stop us")
+    add("--vad-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="such as 1 5")
+
+    labels = parser.add_argument_group("labels")
+    add = labels.add_argument
+    add("--label-order", type=_names, default=[], metavar="A,B", help="emotions, in class order")
+    add("--sentiment-order", type=_names, default=[], metavar="A,B", help="the same, sentiments")
+    add("--label-map", action="append", default=[], metavar="OLD=NEW", help="such as exc=happy")
+    add("--sentiment-map", action="append", default=[], metavar="OLD=NEW", help="for sentiments")
+    add("--drop-label", action="append", default=[], metavar="OLD", help="emotion to leave out")
+
+    splits = parser.add_argument_group("splits")
+    add = splits.add_argument
+    add("--split-column", metavar="COLUMN", help="column that says train, valid or test")
+    add("--split-map", action="append", default=[], metavar="OLD=NEW", help="such as dev=valid")
+    add("--split-by", choices=GROUPS, help="keep each of these whole, and draw at random")
+    add("--valid-fraction", type=float, default=0.1, help="of the rows (default: %(default)s)")
+    add("--test-fraction", type=float, default=0.2, help="of the rows (default: %(default)s)")
+    add("--seed", type=int, default=1, help="of the draw (default: %(default)s)")
+    add(
+        "--disjoint",
+        action="append",
+        default=[],
+        choices=("speaker", "dialogue"),
+        help="what no two splits may share, if the splits are not drawn by it",
+    )
+    about = parser.add_argument_group("about the corpus")
+    about.add_argument("--licence", default="", help="kept in corpus.yaml")
+    about.add_argument("--citation", default="", help="kept in corpus.yaml")
+    return parser

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.commands.command_line import make_parser, run
-from data_prep.commands.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.corpora.recordings import (
     NO_TRANSCRIPT,
     agreement_note,
@@ -39,6 +38,9 @@ from data_prep.corpora.recordings import (
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.visible import visible
 from data_prep.folds.dev_set import GENDER
+from data_prep.folds.file import write_corpus_with_folds
+from data_prep.folds.protocols import FoldOptions
+from data_prep.folds.records import ALL
 from data_prep.manifest.cells import normalize_text
 from data_prep.messages import first_few
 from data_prep.schema import AXES, Corpus, DroppedRow, Utterance

@@ -18,11 +18,13 @@ from typing import Any
 from data_prep.audio.loading import AudioError, Measured, measure_all
 from data_prep.audio.notes import note_warnings
 from data_prep.commands.command_line import make_parser, run
-from data_prep.commands.folds import ALL, FoldOptions, write_corpus_with_folds
 from data_prep.errors import Fault, ManifestError
 from data_prep.files.suffixes import CORPUS_SUFFIXES
 from data_prep.files.visible import visible
 from data_prep.folds.dev_set import GENDER
+from data_prep.folds.file import write_corpus_with_folds
+from data_prep.folds.protocols import FoldOptions
+from data_prep.folds.records import ALL
 from data_prep.schema import SAMPLE_RATE, SPLITS, Corpus, DroppedRow, Utterance, write_corpus
 
 N_FOLDS = 5

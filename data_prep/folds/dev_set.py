@@ -1,9 +1,9 @@
-"""Which speakers make up a dev set that is cut from the training side.
+"""Draw the speakers of a dev set from the training side.
 
-Whole groups (speakers, where unknown dialogues, where those are unknown rows) are drawn so that the
-dev set has the requested share of rows, as large a share of women as the training side
-has, where genders are known, and like labels. Many sets are drawn by a seed; of those that fit
-nearly as well as the best, one is taken.
+Whole groups (speakers; dialogues or rows where speakers are unknown) are drawn so that the dev set
+has the requested share of rows, the training side's share of each gender, if known, and a similar
+distribution of labels. Many sets are drawn by a seed; one of those nearly as good as the best is
+used.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from data_prep.errors import CodedError
 from data_prep.manifest.records import LABEL_COLUMNS, Utterance
 
 GENDER = "gender"  # a column of its own in the manifest: female, male
 _GENDERS = {"f": "female", "m": "male", "w": "female", "woman": "female", "man": "male"}
 _N_DRAWN = (50, 1000)  # sets, at least and at most
 _N_WORK = 20_000  # sets times groups
-_NEAR = 0.01  # how much worse than the best a set may fit that is taken in its place
-_REUSE = 0.05  # what it costs that a group was in the dev set of another fold
+_NEAR = 0.01  # how much worse than the best an equally acceptable set may be
+_REUSE = 0.05  # cost of a group that was in the dev set of another fold
 
 
 def gender_of(row: Utterance) -> str | None:
-    """Return ``female``, ``male``, or what else the column `gender` holds; None without one.
+    """Return ``female``, ``male``, or another value of the column `gender`; None if empty.
 
     >>> gender_of(Utterance("a", extra={"gender": "F"}))
     'female'
@@ -66,21 +67,25 @@ def draw_dev_set(
     """Return the names of the groups that make up a dev set.
 
     Args:
-        rows: of the training side, all that is not tested.
+        rows: the training side: all rows that are not tested.
         names: the group of each row.
-        share: of the rows that the dev set is to have; whole groups come as near as they can.
-        draw: the same state draws the same groups.
-        earlier: dev sets of other folds: the same set is not taken again where another one has as
-            good a balance of genders, and other groups are preferred.
+        share: of the rows, in the dev set; approximated by whole groups.
+        draw: source of randomness.
+        earlier: dev sets of other folds, which are avoided if another set has as good a balance of
+            genders; other groups are preferred.
 
     Raises:
         ValueError: a share that leaves nothing for train or dev, or fewer than two groups.
     """
     if not 0 < share < 1:
-        raise ValueError(f"a dev set with a share of {share:g} leaves no train or no dev rows")
+        raise CodedError(
+            f"a dev set with a share of {share:g} leaves no train or no dev rows; give a share "
+            "between 0 and 1",
+            "share-out-of-range",
+        )
     groups = _groups(rows, names)
     if len(groups) < 2:
-        raise ValueError(f"{len(groups)} groups are too few for train and valid")
+        raise CodedError(f"{len(groups)} groups are too few for train and valid", "groups-too-few")
     candidates = list(dict.fromkeys(_candidates(groups, share, draw)))
     imbalances = [_imbalance(groups, chosen) for chosen in candidates]
     balanced = [
@@ -99,7 +104,7 @@ def draw_dev_set(
 def _candidates(
     groups: Mapping[str, _Group], share: float, draw: random.Random
 ) -> Iterator[frozenset[str]]:
-    """Random sets, each as near to the share of rows as its order allows."""
+    """Yield random sets, each as close to the share of rows as its order allows."""
     wanted = share * sum(group.rows for group in groups.values())
     fewest, most = _N_DRAWN
     for _ in range(min(most, max(fewest, _N_WORK // len(groups)))):
@@ -116,30 +121,30 @@ def _candidates(
 
 
 def _imbalance(groups: Mapping[str, _Group], chosen: frozenset[str]) -> float:
-    """The largest difference between a gender's share of the chosen and of all; 0 if unknown."""
+    """Return the largest difference between a gender's shares of the chosen and of all rows."""
     of_all = Counter(group.gender for group in groups.values() if group.gender)
-    found = Counter(gender for name in chosen if (gender := groups[name].gender))
-    return _largest_difference(found, of_all)
+    of_chosen = Counter(gender for name in chosen if (gender := groups[name].gender))
+    return _largest_difference(of_chosen, of_all)
 
 
 def _cost(
     groups: Mapping[str, _Group], chosen: frozenset[str], share: float, times: Counter[str]
 ) -> float:
-    """Distances in share of rows and in labels, and how often its groups were chosen before."""
+    """Return the distance in share of rows and in labels, plus a penalty for reused groups."""
     n, n_all = (sum(groups[name].rows for name in names) for names in (chosen, groups))
-    found: Counter[tuple[str, str | None]] = Counter()
+    of_chosen: Counter[tuple[str, str | None]] = Counter()
     of_all: Counter[tuple[str, str | None]] = Counter()
     for name, group in groups.items():
         of_all.update(group.labels)
         if name in chosen:
-            found.update(group.labels)
+            of_chosen.update(group.labels)
     reuse = sum(times[name] for name in chosen) / len(chosen)
-    return abs(n / n_all - share) + _largest_difference(found, of_all) + _REUSE * reuse
+    return abs(n / n_all - share) + _largest_difference(of_chosen, of_all) + _REUSE * reuse
 
 
-def _largest_difference(found: Counter[Key], of_all: Counter[Key]) -> float:
-    """Between the shares of a value in two counts; 0 where nothing is counted at all."""
-    n, n_all = found.total(), of_all.total()
+def _largest_difference(part: Counter[Key], of_all: Counter[Key]) -> float:
+    """Return the largest difference between a value's shares in two counts; 0 for empty counts."""
+    n, n_all = part.total(), of_all.total()
     if not n_all:
         return 0.0
-    return max(abs((found[key] / n if n else 0.0) - of_all[key] / n_all) for key in of_all)
+    return max(abs((part[key] / n if n else 0.0) - of_all[key] / n_all) for key in of_all)

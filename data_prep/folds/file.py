@@ -1,13 +1,12 @@
-"""`folds/{protocol}.json`: which rows are the train, valid and test set of each fold, in and out.
+"""Read and write `folds/{protocol}.json`: the train, valid and test rows of each fold.
 
     {"protocol": "leave_one_session_out", "unit": "session", "seed": 1, "base": "all",
      "sha256": digest of the ids,
      "folds": {"1": {"train": [ids], "valid": [ids], "test": [ids]}, "2": ...}}
 
-`unit` is what is held out whole; `base` is the split whose rows are meant, or a list of splits
-whose union is. `composition`, which files of earlier versions lack, is for people: the rows,
-speakers, genders and labels of each set. The file is written once: other folds never take its place
-unasked.
+`unit` is what is held out whole; `base` is the split whose rows are divided, or a list of splits.
+`composition` (absent in files of earlier versions) is for people: the rows, speakers, genders and
+labels of each set. An existing file is never replaced by other folds unless that is forced.
 """
 
 from __future__ import annotations
@@ -22,11 +21,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from data_prep.errors import Fault, ManifestError
+from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.documents import Document, bare_name, load_json
-from data_prep.folds.protocols import check_leaks
-from data_prep.folds.records import Folds
-from data_prep.manifest.records import SPLITS, Utterance
+from data_prep.folds.protocols import FoldOptions, check_leaks, make_folds
+from data_prep.folds.records import ALL, Folds, composition_lines, context_notes
+from data_prep.manifest.corpus_card import write_corpus
+from data_prep.manifest.labels import check_folds
+from data_prep.manifest.records import SPLITS, Corpus, Utterance
 from data_prep.manifest.tsv import read_manifest, write_atomically
 from data_prep.messages import first_few
 
@@ -80,54 +81,55 @@ class FoldsFile(Document):
 
 
 def folds_path(data_dir: str | Path, protocol: str) -> Path:
-    """Where the folds of a protocol lie."""
+    """Return the path of a protocol's folds."""
     return Path(data_dir) / FOLDS_FOLDER / f"{protocol}.json"
 
 
 def read_base(data_dir: str | Path, bases: Sequence[str]) -> list[Utterance]:
-    """The rows of these splits, one after the other. Raises ManifestError where one is bad."""
+    """Read the rows of these splits, in this order. Raises ManifestError for a faulty one."""
     return [row for split in bases for row in read_manifest(Path(data_dir) / f"{split}.tsv")]
 
 
 def read_folds(path: str | Path, *, check_apart: bool = True) -> Folds:
-    """Read `DATA/folds/{protocol}.json` and hold it against the manifests of DATA.
+    """Read `DATA/folds/{protocol}.json` and check it against the manifests of DATA.
 
     Args:
         path: the file.
         check_apart: refuse sets that share what the protocol keeps apart.
 
     Raises:
-        ManifestError: no such file, not of the schema `FoldsFile`, an id that no row has, an id
-            twice in a fold, sets that are not kept apart, or ids that have changed since the file
-            was written.
+        ManifestError: no such file, not of the schema `FoldsFile`, an unknown id, an id twice in a
+            fold, sets that share what is kept apart, or ids changed since the file was written.
     """
     path = Path(path)
     data_dir = path.parent.parent
     if not path.exists():
         remedy = f"make it: python -m data_prep.folds {data_dir} --protocol {path.stem}"
-        raise ManifestError(Fault(str(path), None, "no such folds", remedy))
+        raise ManifestError(Fault(str(path), None, "no such folds", remedy, "folds-missing"))
     content = _load(path)
     folds = _folds_of(content)
     if folds.protocol != path.stem:
-        what = f"its protocol is {folds.protocol!r}, by which it would be {folds.protocol}.json"
-        raise ManifestError(Fault(str(path), None, what, "name it as it was"))
+        problem = f"its protocol is {folds.protocol!r}, which belongs into {folds.protocol}.json"
+        remedy = "rename the file"
+        raise ManifestError(Fault(str(path), None, problem, remedy, "folds-misnamed"))
     rows = read_base(data_dir, folds.bases)
     known = dict.fromkeys(row.id for row in rows)
     faults = fold_faults(folds, known) or (check_leaks(folds, rows) if check_apart else [])
     if faults:
-        raise ManifestError(Fault(str(path), None, _first_faults(faults), _AGAIN))
+        problem = _first_faults(faults)
+        raise ManifestError(Fault(str(path), None, problem, _AGAIN, "folds-invalid"))
     if content.sha256 not in (None, ids_digest(folds)):
-        what = "its sets have changed since it was written, by its sha256"
+        problem = "its sets have changed since it was written, by its sha256"
         remedy = f"{_AGAIN}, or delete the key sha256 to keep folds of your own"
-        raise ManifestError(Fault(str(path), None, what, remedy))
-    placed = {row for sets in folds.folds.values() for split in SPLITS for row in sets[split]}
-    if unplaced := [row for row in known if row not in placed]:
-        logger.warning("%s: %d rows are in no fold: %s", path, len(unplaced), first_few(unplaced))
+        raise ManifestError(Fault(str(path), None, problem, remedy, "folds-changed"))
+    used = {row for sets in folds.folds.values() for split in SPLITS for row in sets[split]}
+    if unused := [row for row in known if row not in used]:
+        logger.warning("%s: %d rows are in no fold: %s", path, len(unused), first_few(unused))
     return folds
 
 
 def fold_names(path: str | Path) -> list[str]:
-    """The names of the folds in a file, whether or not the manifests are there.
+    """Return the names of the folds in a file, without reading the manifests.
 
     Raises:
         ManifestError: it is not of the schema `FoldsFile`.
@@ -155,7 +157,7 @@ def _folds_of(content: FoldsFile) -> Folds:
 
 
 def ids_digest(folds: Folds) -> str:
-    """SHA-256 of the ids of every set of every fold, in their order."""
+    """Return the SHA-256 of the ids of every set of every fold, in their order."""
     content = [
         [name, split, list(sets[split])] for name, sets in folds.folds.items() for split in SPLITS
     ]
@@ -163,7 +165,7 @@ def ids_digest(folds: Folds) -> str:
 
 
 def fold_faults(folds: Folds, known: Collection[str]) -> list[str]:
-    """What is wrong with the ids: unknown ones, ids twice in a fold, empty sets."""
+    """Return a sentence for each fault: unknown ids, ids twice in a fold, empty sets."""
     faults = []
     for name, sets in folds.folds.items():
         times = Counter(row for split in SPLITS for row in sets[split])
@@ -173,13 +175,86 @@ def fold_faults(folds: Folds, known: Collection[str]) -> list[str]:
                 f"{'is' if len(unknown) == 1 else 'are'} no row of {', '.join(folds.bases)}"
             )
         if twice := [row for row, count in times.items() if count > 1]:
-            faults.append(f"fold {name}: {first_few(twice)} in more than one place")
+            faults.append(f"fold {name}: {first_few(twice)} in more than one set")
         faults += [f"fold {name}: {split} is empty" for split in SPLITS if not sets[split]]
     return faults
 
 
+# -- Writing ---------------------------------------------------------------------------------------
+
+
+def write_folds(
+    data_dir: str | Path, folds: Folds, utterances: Sequence[Utterance], *, force: bool = False
+) -> Path:
+    """Write `DATA/folds/{protocol}.json`, print which classes its sets lack, and return its path.
+
+    Raises:
+        CodedError: folds that leak or are faulty.
+        ManifestError: the file holds other folds, and `force` is not given.
+    """
+    path = folds_path(data_dir, folds.protocol)
+    text = _checked_text(path, folds, utterances, force)
+    _store(path, text)
+    for warning in check_folds(folds.folds, utterances):
+        print(f"warning: {warning}")
+    return path
+
+
+def write_corpus_with_folds(
+    out_dir: str | Path,
+    corpus: Corpus,
+    rows: Sequence[Utterance],
+    protocols: Sequence[str],
+    options: FoldOptions,
+    *,
+    force: bool = False,
+) -> None:
+    """Write a data dir of the one split `all` and the folds of `protocols`; print their sets.
+
+    A protocol that does not fit the rows, as in a part of a corpus, is noted in the card.
+
+    Raises:
+        ValueError: folds that leak, or that differ from existing ones; nothing is written then.
+    """
+    texts = {}
+    lines: list[str] = []
+    warnings: list[str] = []
+    about = {}
+    for protocol in protocols:
+        try:
+            folds, notes = make_folds(protocol, rows, [ALL], options)
+        except ValueError as error:
+            corpus.notes.append(f"folds {protocol} are not made: {error}")
+            continue
+        path = folds_path(out_dir, protocol)
+        texts[path] = _checked_text(path, folds, rows, force)
+        warnings += [f"folds {protocol}: {text}" for text in check_folds(folds.folds, rows)]
+        lines += [f"{protocol} {line}" for line in composition_lines(folds.composition)]
+        about[protocol] = {"unit": folds.unit, "folds": len(folds.folds), "seed": folds.seed}
+        notes += context_notes(folds, rows)
+        corpus.notes += [f"folds {protocol}: {note}" for note in notes]
+    corpus.folds = about or None
+    write_corpus(out_dir, corpus, {ALL: rows})
+    for path, text in texts.items():
+        _store(path, text)
+    print(*lines, sep="\n")
+    for warning in warnings:
+        print(f"warning: {warning}")
+
+
+def _checked_text(path: Path, folds: Folds, utterances: Sequence[Utterance], force: bool) -> str:
+    faults = fold_faults(folds, {row.id for row in utterances}) or check_leaks(folds, utterances)
+    if faults:
+        problem = f"{path}: these folds are not written"
+        raise CodedError("\n".join([problem, *faults]), "folds-invalid")
+    text = render_folds(folds)
+    if not force:
+        refuse_other_folds(path, folds)
+    return text
+
+
 def render_folds(folds: Folds) -> str:
-    """The text of the file: one id a line, so that a change shows which."""
+    """Return the text of the file: one id a line, so that a diff names the changed ids."""
     content: dict[str, object] = {
         "protocol": folds.protocol,
         "unit": folds.unit,
@@ -197,25 +272,26 @@ def render_folds(folds: Folds) -> str:
 
 
 def refuse_other_folds(path: Path, folds: Folds) -> None:
-    """Raise ManifestError when `path` holds other folds, whatever composition it records."""
+    """Raise ManifestError if `path` holds other folds; their composition is not compared."""
     if not path.exists():
         return
     try:
-        there = _folds_of(load_json(path, FoldsFile, remedy=_AGAIN, max_bytes=_MAX_BYTES))
-        is_same = ids_digest(there) == ids_digest(folds) and _about(there) == _about(folds)
+        existing = _folds_of(_load(path))
+        is_same = ids_digest(existing) == ids_digest(folds) and _about(existing) == _about(folds)
     except ManifestError:
         is_same = False
     if not is_same:
-        what = "holds other folds, of other rows or made with other options"
-        raise ManifestError(Fault(str(path), None, what, "keep them, or replace them with --force"))
+        problem = "holds other folds, of other rows or made with other options"
+        remedy = "keep them, or replace them with --force"
+        raise ManifestError(Fault(str(path), None, problem, remedy, "folds-exist"))
 
 
 def _about(folds: Folds) -> tuple[str, str, int, tuple[str, ...]]:
     return folds.protocol, folds.unit, folds.seed, tuple(folds.bases)
 
 
-def store_folds(path: Path, text: str) -> None:
-    """Write the file whole or not at all; leave it alone where it is as it should be."""
+def _store(path: Path, text: str) -> None:
+    """Write the file atomically; leave a file with this text untouched."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

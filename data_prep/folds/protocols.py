@@ -19,12 +19,13 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from data_prep.errors import CodedError
 from data_prep.folds.dev_set import draw_dev_set
-from data_prep.folds.records import UNITS, Folds, Sets, composition_of
+from data_prep.folds.records import Folds, Sets, composition_of
 from data_prep.manifest.records import SPLITS, Utterance
 from data_prep.messages import first_few
 
@@ -34,7 +35,7 @@ Notes = list[str]
 
 @dataclass(frozen=True)
 class FoldOptions:
-    """What the protocols can be told; each reads what concerns it."""
+    """Options of the protocols; each protocol reads its own."""
 
     seed: int = 1
     n_folds: int = 5  # leave_speaker_group_out, k_fold
@@ -46,7 +47,7 @@ class FoldOptions:
 def make_folds(
     protocol: str, rows: Rows, bases: Sequence[str], options: FoldOptions | None = None
 ) -> tuple[Folds, Notes]:
-    """The folds of a protocol, and what there is to say about them.
+    """Divide rows into folds; return these, and notes for the user.
 
     Args:
         protocol: a key of `PROTOCOLS`.
@@ -58,14 +59,16 @@ def make_folds(
         ValueError: an unknown protocol, rows without its unit, or too few units.
     """
     if protocol not in PROTOCOLS:
-        raise ValueError(f"{protocol!r} is none of the protocols {', '.join(PROTOCOLS)}")
+        known = ", ".join(PROTOCOLS)
+        raise CodedError(f"{protocol!r} is none of the protocols {known}", "protocol-unknown")
     options = options or FoldOptions()
-    unit, divide = PROTOCOLS[protocol]
+    unit = PROTOCOLS[protocol].unit
     notes: Notes = []
-    if unit == "row":  # k_fold, which takes what there is, but for a unit that it was told
+    if unit == "row":  # k_fold: the unit that was given, else the coarsest that rows have
         unit = options.group_by or _best_unit(rows)
     if options.group_by or protocol != "k_fold":
         rows = _with_unit(rows, unit, options, notes)
+    divide = PROTOCOLS[protocol].divide
     folds = {str(k): sets for k, sets in enumerate(divide(rows, options, notes), start=1)}
     composition = composition_of(folds, rows)
     return Folds(protocol, unit, options.seed, tuple(bases), folds, composition), notes
@@ -79,19 +82,20 @@ def _best_unit(rows: Rows) -> str:
 def _with_unit(rows: Rows, unit: str, options: FoldOptions, notes: Notes) -> Rows:
     unknown = [row.id for row in rows if getattr(row, unit) is None]
     if unknown and not options.leave_out_unknown:
-        raise ValueError(
-            f"{len(unknown)} of {len(rows)} rows name no {unit}, which is held out whole: "
-            f"{first_few(unknown)}; fill the column, or add --leave-out-unknown"
+        raise CodedError(
+            f"{len(unknown)} of {len(rows)} rows have no {unit}, which is held out whole: "
+            f"{first_few(unknown)}; fill the column, or add --leave-out-unknown",
+            "unit-missing",
         )
     if unknown:
-        notes.append(f"{len(unknown)} rows name no {unit} and are in no fold")
+        notes.append(f"{len(unknown)} rows have no {unit} and are in no fold")
     return [row for row in rows if getattr(row, unit) is not None]
 
 
 def _leave_one_session_out(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
     sessions = in_order(row.session for row in rows)
-    _enough(len(sessions), 2, "sessions")
-    _say_groups(rows, notes)
+    _check_count(len(sessions), 2, "sessions")
+    _note_groups(rows, notes)
     folds: list[Sets] = []
     drawn: list[frozenset[str]] = []
     for tested in sessions:
@@ -112,10 +116,12 @@ def _set_of(row: Utterance, tested: str, dev: frozenset[str]) -> str:
 
 def _leave_one_speaker_out(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
     speakers = in_order(row.speaker for row in rows)
-    _enough(len(speakers), 3, "speakers")
+    _check_count(len(speakers), 3, "speakers")
     partners = partners_of(rows)
     if alone := [speaker for speaker in speakers if speaker not in partners]:
-        notes.append(f"nobody shares the session of {first_few(alone)}: the next speaker validates")
+        notes.append(
+            f"no other speaker is in the session of {first_few(alone)}: the next speaker validates"
+        )
     folds = []
     for position, tested in enumerate(speakers):
         valid = partners.get(tested) or {speakers[(position + 1) % len(speakers)]}
@@ -126,31 +132,34 @@ def _leave_one_speaker_out(rows: Rows, options: FoldOptions, notes: Notes) -> li
 
 
 def _leave_speaker_group_out(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
-    _enough(options.n_folds, 3, "folds")
-    joined = circles(rows)
+    _check_count(options.n_folds, 3, "folds")
+    joined = connected_speakers(rows)
     if len(joined) < options.n_folds:
-        raise ValueError(
-            f"{len(joined)} circles of speakers who share dialogues are too few for "
-            f"{options.n_folds} groups; ask for fewer with --n-folds, or use k_fold"
+        raise CodedError(
+            f"{len(joined)} groups of speakers who share dialogues are too few for "
+            f"{options.n_folds} folds; give a smaller --n-folds, or use k_fold",
+            "groups-too-few",
         )
-    group = {speaker: i for i, circle in enumerate(joined, start=1) for speaker in circle}
+    group = {speaker: i for i, speakers in enumerate(joined, start=1) for speaker in speakers}
     return _rotate(rows, [group[row.speaker or ""] for row in rows], options.n_folds)
 
 
 def _k_fold(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
-    _enough(options.n_folds, 3, "folds")
+    _check_count(options.n_folds, 3, "folds")
     if options.group_by is None:
-        _say_groups(rows, notes)
+        _note_groups(rows, notes)
         names = [_group_name(row) for row in rows]
     else:
         names = [str(getattr(row, options.group_by)) for row in rows]
-        places = {(row.speaker, name) for row, name in zip(rows, names, strict=True)}
-        often = [who for who, n in Counter(who for who, _ in places).items() if who and n > 1]
-        if often:
-            what = f"speakers are in more than one {options.group_by}, and may be in several sets"
-            notes.append(f"{len(often)} {what}: {first_few(in_order(often))}")
+        pairs = {(row.speaker, name) for row, name in zip(rows, names, strict=True)}
+        counts = Counter(speaker for speaker, _ in pairs)
+        if repeated := in_order(speaker for speaker, n in counts.items() if n > 1):
+            notes.append(
+                f"{len(repeated)} speakers are in more than one {options.group_by}, and may be in "
+                f"several sets: {first_few(repeated)}"
+            )
     sizes = Counter(names)
-    _enough(len(sizes), options.n_folds, "groups")
+    _check_count(len(sizes), options.n_folds, "groups")
     groups = sorted(sizes)
     random.Random(options.seed).shuffle(groups)
     groups.sort(key=lambda group: -sizes[group])  # stable: equal sizes stay as drawn
@@ -166,20 +175,20 @@ def _group_name(row: Utterance) -> str:
     return " ".join(group_of(row))
 
 
-def _say_groups(rows: Rows, notes: Notes) -> None:
+def _note_groups(rows: Rows, notes: Notes) -> None:
     kinds = Counter(group_of(row)[0] for row in rows)
     if kinds["dialogue"]:
-        notes.append(f"{kinds['dialogue']} rows name no speaker: their dialogues are kept whole")
+        notes.append(f"{kinds['dialogue']} rows have no speaker: their dialogues are kept whole")
     if kinds["row"]:
         notes.append(
-            f"{kinds['row']} rows name neither speaker nor dialogue: they are drawn one by one, "
-            "and who speaks may be in several sets"
+            f"{kinds['row']} rows have neither speaker nor dialogue: they are drawn one by one, "
+            "and a speaker may be in several sets"
         )
 
 
 def _seed_sessions(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
     sessions = in_order(row.session for row in rows)
-    _enough(len(sessions), 3, "sessions")
+    _check_count(len(sessions), 3, "sessions")
     set_of = {**dict.fromkeys(sessions, "train"), sessions[-2]: "valid", sessions[-1]: "test"}
     return [_sets(rows, [set_of[row.session or ""] for row in rows])]
 
@@ -194,40 +203,33 @@ def _rotate(rows: Rows, groups: Sequence[int], n_folds: int) -> list[Sets]:
 
 
 def _sets(rows: Rows, names: Sequence[str]) -> Sets:
-    found: dict[str, list[str]] = {split: [] for split in SPLITS}
+    sets: dict[str, list[str]] = {split: [] for split in SPLITS}
     for row, name in zip(rows, names, strict=True):
-        found[name].append(row.id)
-    return {split: tuple(ids) for split, ids in found.items()}
+        sets[name].append(row.id)
+    return {split: tuple(ids) for split, ids in sets.items()}
 
 
-def _enough(count: int, least: int, what: str) -> None:
+def _check_count(count: int, least: int, unit: str) -> None:
     if count < least:
-        raise ValueError(f"{count} {what} are too few: there have to be {least}")
+        raise CodedError(
+            f"{count} {unit} are too few: at least {least} are needed", "groups-too-few"
+        )
 
 
-PROTOCOLS: dict[str, tuple[str, Callable[[Rows, FoldOptions, Notes], list[Sets]]]] = {
-    "leave_one_session_out": ("session", _leave_one_session_out),
-    "leave_one_speaker_out": ("speaker", _leave_one_speaker_out),
-    "leave_speaker_group_out": ("speaker", _leave_speaker_group_out),
-    "k_fold": ("row", _k_fold),  # or coarser, as the rows have it
-    "seed_sessions": ("session", _seed_sessions),
-}
-
-
-# -- Who must not be on two sides of a fold: groups of utterances that are divided whole -----------
+# -- Groups: rows that are divided as a whole ------------------------------------------------------
 
 _NUMBER = re.compile(r"(\d+)")
 
 
 def group_of(row: Utterance) -> tuple[str, str]:
-    """Its speaker, if unknown its dialogue, if that is unknown itself: ("speaker", "Ses01_F")."""
+    """Return a row's speaker, else its dialogue, else its id, such as ("speaker", "Ses01_F")."""
     if row.speaker is not None:
         return "speaker", row.speaker
     return ("dialogue", row.dialogue) if row.dialogue is not None else ("row", row.id)
 
 
 def in_order(values: Iterable[str | None]) -> list[str]:
-    """The different values, numbers in them by size; None is left out.
+    """Return the distinct values but None, sorted with numbers in them by size.
 
     >>> in_order(["s10", "s9", None, "s9"])
     ['s9', 's10']
@@ -240,64 +242,87 @@ def _by_number(value: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], value
 
 
-def circles(rows: Sequence[Utterance]) -> list[list[str]]:
-    """Speakers who share dialogues, directly or by way of others, in order of their first names."""
-    circle_of = {speaker: {speaker} for speaker in in_order(row.speaker for row in rows)}
-    heard_first: dict[str, str] = {}
+def connected_speakers(rows: Sequence[Utterance]) -> list[list[str]]:
+    """Return the connected components of speakers who share dialogues, by their first names."""
+    component_of = {speaker: {speaker} for speaker in in_order(row.speaker for row in rows)}
+    first_speaker: dict[str, str] = {}  # of a dialogue
     for row in rows:
         if row.dialogue is None or row.speaker is None:
             continue
-        ours = circle_of[row.speaker]
-        theirs = circle_of[heard_first.setdefault(row.dialogue, row.speaker)]
-        if ours is not theirs:
-            ours |= theirs
-            circle_of.update(dict.fromkeys(theirs, ours))
-    unique = {id(circle): circle for circle in circle_of.values()}
-    return [in_order(circle) for circle in unique.values()]
+        own = component_of[row.speaker]
+        other = component_of[first_speaker.setdefault(row.dialogue, row.speaker)]
+        if own is not other:
+            own |= other
+            component_of.update(dict.fromkeys(other, own))
+    unique = {id(component): component for component in component_of.values()}
+    return [in_order(component) for component in unique.values()]
 
 
 def partners_of(rows: Sequence[Utterance]) -> dict[str, set[str]]:
-    """Speaker -> who else is in the speaker's only session, unless that is everybody.
+    """Return {speaker: the others in the speaker's only session}, unless these are all speakers.
 
-    {} where one speaker is in several sessions, or in none that has a name.
+    Empty if a speaker is in several sessions, or has rows without one.
     """
     sessions: dict[str, set[str | None]] = {}
     for row in rows:
         if row.speaker is not None:
             sessions.setdefault(row.speaker, set()).add(row.session)
-    if any(len(found) > 1 or None in found for found in sessions.values()):
+    if any(len(names) > 1 or None in names for names in sessions.values()):
         return {}
     partners = {
-        speaker: {other for other in sessions if other != speaker and sessions[other] == found}
-        for speaker, found in sessions.items()
+        speaker: {other for other in sessions if other != speaker and sessions[other] == names}
+        for speaker, names in sessions.items()
     }
-    return {s: found for s, found in partners.items() if 0 < len(found) < len(sessions) - 1}
+    return {s: others for s, others in partners.items() if 0 < len(others) < len(sessions) - 1}
 
 
-# -- What two sets of a fold share though the protocol keeps it apart ------------------------------
+@dataclass(frozen=True)
+class Protocol:
+    """How one protocol divides rows, and what its sets may not share.
 
-# Protocol -> what its test set shares with no other, and what train and valid do not share.
-# leave_one_speaker_out may validate on the tested speaker's partner in dialogue.
-_APART: dict[str, dict[frozenset[str], tuple[str, ...]]] = {
-    protocol: {
-        frozenset(("train", "test")): train_test,
-        frozenset(("valid", "test")): valid_test,
-        frozenset(("train", "valid")): train_valid,
-    }
-    for protocol, train_test, valid_test, train_valid in (
-        ("leave_one_session_out", UNITS[:3], UNITS[:3], ("speaker",)),
-        ("leave_one_speaker_out", ("speaker", "dialogue"), ("speaker",), ("speaker",)),
-        ("leave_speaker_group_out", *(("speaker", "dialogue"),) * 3),
-        ("seed_sessions", *(UNITS[:3],) * 3),
-    )
+    Attributes:
+        unit: what is held out whole: "session", "speaker", "dialogue" or "row".
+        divide: makes the sets of each fold.
+        train_test: columns of which train and test share no value; likewise the other pairs.
+            Empty: the unit alone.
+    """
+
+    unit: str
+    divide: Callable[[Rows, FoldOptions, Notes], list[Sets]]
+    train_test: tuple[str, ...] = ()
+    valid_test: tuple[str, ...] = ()
+    train_valid: tuple[str, ...] = ()
+
+    def disjoint(self, pair: Collection[str]) -> tuple[str, ...]:
+        """Return the columns of which two sets share no value."""
+        if "test" not in pair:
+            return self.train_valid
+        return self.train_test if "train" in pair else self.valid_test
+
+
+_TALK = ("speaker", "dialogue")
+_ALL_UNITS = ("session", "speaker", "dialogue")
+PROTOCOLS = {
+    "leave_one_session_out": Protocol(
+        "session", _leave_one_session_out, _ALL_UNITS, _ALL_UNITS, ("speaker",)
+    ),
+    "leave_one_speaker_out": Protocol(  # may validate on the tested speaker's dialogue partner
+        "speaker", _leave_one_speaker_out, _TALK, ("speaker",), ("speaker",)
+    ),
+    "leave_speaker_group_out": Protocol("speaker", _leave_speaker_group_out, _TALK, _TALK, _TALK),
+    "k_fold": Protocol("row", _k_fold),  # or a coarser unit, if the rows have one
+    "seed_sessions": Protocol("session", _seed_sessions, _ALL_UNITS, _ALL_UNITS, _ALL_UNITS),
 }
 
 
-def check_leaks(folds: Folds, utterances: Iterable[Utterance]) -> list[str]:
-    """A sentence for whatever two sets of a fold share against the protocol; [] where nothing.
+# -- Leaks: what two sets of a fold share though the protocol keeps it apart -----------------------
 
-    A value that is not known (None) is shared with nobody: "Unknown" is no speaker. A protocol of
-    another name is held to its unit.
+
+def check_leaks(folds: Folds, utterances: Iterable[Utterance]) -> list[str]:
+    """Return a sentence for each value that two sets of a fold share against the protocol.
+
+    A missing value (None) is shared with nobody: "Unknown" is no speaker. For a protocol that is
+    not in `PROTOCOLS`, only its unit is checked.
     """
     row_of = {row.id: row for row in utterances}
     return [
@@ -311,13 +336,14 @@ def check_leaks(folds: Folds, utterances: Iterable[Utterance]) -> list[str]:
 def _shared(
     folds: Folds, pair: Mapping[str, Iterable[str]], row_of: Mapping[str, Utterance]
 ) -> Iterator[str]:
+    protocol = PROTOCOLS.get(folds.protocol)
     unit = "id" if folds.unit == "row" else folds.unit
-    for key in _APART.get(folds.protocol, {}).get(frozenset(pair), (unit,)):
-        ours, theirs = (
+    for key in (protocol and protocol.disjoint(pair)) or (unit,):
+        first, second = (
             {value: None for id_ in ids if (value := getattr(row_of[id_], key)) is not None}
             for ids in pair.values()
         )
-        if shared := [value for value in ours if value in theirs]:
-            what = f"{key} {shared[0]} is" if len(shared) == 1 else f"{len(shared)} {key}s are"
-            named = "" if len(shared) == 1 else f": {first_few(shared)}"
-            yield f"{what} in {' and '.join(pair)}{named}"
+        if shared := [value for value in first if value in second]:
+            subject = f"{key} {shared[0]} is" if len(shared) == 1 else f"{len(shared)} {key}s are"
+            names = "" if len(shared) == 1 else f": {first_few(shared)}"
+            yield f"{subject} in {' and '.join(pair)}{names}"

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from data_prep.errors import CodedError
 from data_prep.folds.dev_set import gender_of
 from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Utterance
 
-UNITS = ("session", "speaker", "dialogue", "row")
+ALL = "all"  # the split of a corpus without official splits
 
 Sets = Mapping[str, Sequence[str]]  # "train", "valid" and "test" -> ids
 Composition = Mapping[str, Mapping[str, Mapping[str, Any]]]  # fold -> set -> what it is made of
@@ -19,10 +20,15 @@ Composition = Mapping[str, Mapping[str, Mapping[str, Any]]]  # fold -> set -> wh
 
 @dataclass(frozen=True)
 class Folds:
-    """The folds of one protocol; `bases` are the splits whose rows they divide.
+    """The folds of one protocol.
 
-    `composition` is what the sets are made of, where their rows were at hand: of folds that were
-    read from a file it is empty.
+    Attributes:
+        protocol: its name, such as "leave_one_session_out".
+        unit: what is held out whole: "session", "speaker", "dialogue" or "row".
+        seed: of what was drawn.
+        bases: the splits whose rows are divided.
+        folds: fold -> "train", "valid" and "test" -> ids.
+        composition: rows, speakers, genders and labels of each set; empty for folds from a file.
     """
 
     protocol: str
@@ -34,29 +40,30 @@ class Folds:
 
     @property
     def base(self) -> str:
-        """The one split whose rows are divided. Raises ValueError where they are of several."""
+        """The one split whose rows are divided. Raises CodedError if there are several."""
         if len(self.bases) > 1:
-            raise ValueError(
+            raise CodedError(
                 f"the folds of {self.protocol} divide {len(self.bases)} splits together "
-                f"({', '.join(self.bases)}), where rows of one are wanted; prepare the corpus as "
-                "one split, or make folds of one with --base"
+                f"({', '.join(self.bases)}), and rows of one are needed; prepare the corpus as one "
+                "split, or make folds of one with --base",
+                "base-not-single",
             )
         return self.bases[0]
 
 
-# -- What the sets of each fold are made of: rows, speakers, genders and labels --------------------
+# -- Composition: rows, speakers, genders and labels of each set -----------------------------------
 
 
 def composition_of(folds: Mapping[str, Sets], rows: Sequence[Utterance]) -> Composition:
     """Count, for each fold and set, its rows, speakers, their genders, and each label."""
     row_of = {row.id: row for row in rows}
     return {
-        name: {split: _facts([row_of[id_] for id_ in sets[split]]) for split in SPLITS}
+        name: {split: _set_composition([row_of[id_] for id_ in sets[split]]) for split in SPLITS}
         for name, sets in folds.items()
     }
 
 
-def _facts(rows: Sequence[Utterance]) -> dict[str, Any]:
+def _set_composition(rows: Sequence[Utterance]) -> dict[str, Any]:
     genders = {row.speaker: gender_of(row) for row in rows if row.speaker is not None}
     labels = {
         column: dict(sorted(counts.items()))
@@ -72,44 +79,46 @@ def _facts(rows: Sequence[Utterance]) -> dict[str, Any]:
 
 
 def composition_lines(composition: Composition) -> Iterator[str]:
-    """A line for each fold and set: ``fold 1 valid: 16 rows, 2 speakers, emotion sad 75%``."""
+    """Yield a line a set: ``fold 1 valid: 16 rows, 2 speakers, emotion sad 75%``."""
     for name, sets in composition.items():
-        n_rows = sum(facts["rows"] for split, facts in sets.items() if split != "test")
-        for split, facts in sets.items():
-            n = facts["rows"]
+        n_rows = sum(counts["rows"] for split, counts in sets.items() if split != "test")
+        for split, counts in sets.items():
+            n = counts["rows"]
             share = f" ({n / n_rows:.1%} of train and valid)" if split == "valid" and n_rows else ""
             parts = [f"{n} rows{share}"]
-            if facts["speakers"]:
+            if counts["speakers"]:
                 genders = ", ".join(
-                    f"{count} {gender}" for gender, count in facts["genders"].items()
+                    f"{count} {gender}" for gender, count in counts["genders"].items()
                 )
-                parts.append(f"{facts['speakers']} speakers" + (f" ({genders})" if genders else ""))
+                parts.append(
+                    f"{counts['speakers']} speakers" + (f" ({genders})" if genders else "")
+                )
             parts += [
-                f"{column} " + " ".join(f"{label} {x / n:.0%}" for label, x in counts.items())
-                for column, counts in facts["labels"].items()
+                f"{column} " + " ".join(f"{label} {x / n:.0%}" for label, x in labels.items())
+                for column, labels in counts["labels"].items()
             ]
             yield f"fold {name} {split}: {', '.join(parts)}"
 
 
-# -- How many turns a protocol parts from their neighbors: what dialogue context then cannot see
+# -- Turns that folds separate from their neighbors in the dialogue --------------------------------
 
 
 def context_notes(folds: Folds, rows: Sequence[Utterance]) -> list[str]:
-    """A sentence where turns of a dialogue are in different sets of a fold; [] where none are.
+    """Return a sentence if neighboring turns of a dialogue are in different sets of a fold.
 
-    A model that reads neighboring turns sees those of the row's own set alone. Only rows that have
-    a text count, for context is made of texts.
+    A model with dialogue context reads neighbors of the row's own set alone. Only rows with a text
+    count, since context consists of texts.
     """
     pairs = _neighbors(rows)
-    counts = {name: _parted(sets, pairs) for name, sets in folds.folds.items()}
+    counts = {name: _separated(sets, pairs) for name, sets in folds.folds.items()}
     most = max(counts, key=lambda name: counts[name], default="")
     if not most or not counts[most]:
         return []
     n_folds = sum(count > 0 for count in counts.values())
     note = (
-        f"in {n_folds} of {len(counts)} folds turns stand beside turns of another set (fold "
+        f"in {n_folds} of {len(counts)} folds neighboring turns are in different sets (fold "
         f"{most}: {counts[most]} of {len(rows)} rows); dialogue context (--context-past, "
-        "--context-future) sees those of its own set alone"
+        "--context-future) reads turns of its own set alone"
     )
     return [note]
 
@@ -121,11 +130,11 @@ def _neighbors(rows: Sequence[Utterance]) -> list[tuple[str, str]]:
         if row.dialogue is not None and row.turn is not None and row.text is not None:
             dialogues.setdefault(row.dialogue, []).append(row)
     in_order = (sorted(turns, key=lambda row: row.turn or 0) for turns in dialogues.values())
-    return [(one.id, other.id) for turns in in_order for one, other in pairwise(turns)]
+    return [(row.id, other.id) for turns in in_order for row, other in pairwise(turns)]
 
 
-def _parted(sets: Mapping[str, Sequence[str]], pairs: Sequence[tuple[str, str]]) -> int:
+def _separated(sets: Mapping[str, Sequence[str]], pairs: Sequence[tuple[str, str]]) -> int:
     """The rows in a set that have a neighbor in another one, or in none."""
     set_of = {id_: split for split in SPLITS for id_ in sets[split]}
-    parted = {id_ for pair in pairs if len({set_of.get(i) for i in pair}) > 1 for id_ in pair}
-    return len(parted & set_of.keys())
+    separated = {id_ for pair in pairs if len({set_of.get(i) for i in pair}) > 1 for id_ in pair}
+    return len(separated & set_of.keys())

@@ -13,11 +13,127 @@ import numpy.typing as npt
 from data_prep.errors import Fault, ManifestError
 from data_prep.folds.file import folds_path, read_base, read_folds
 from data_prep.manifest.corpus_card import read_corpus
+from data_prep.manifest.provenance import Provenance, seen_rows
 from data_prep.manifest.records import AXES, CORPUS_FILE, Utterance
 from data_prep.manifest.tsv import read_manifest
 from data_prep.prototypes.file import FITTED_ON
-from data_prep.prototypes.maths import Floats, Ids, is_usable
-from data_prep.prototypes.records import Centroids, canonical_label
+from data_prep.prototypes.maths import Floats, Ids, difficulties, fit_by_domain, is_usable
+from data_prep.prototypes.records import (
+    ALL,
+    CORPUS,
+    Centroid,
+    Centroids,
+    Prototypes,
+    canonical_label,
+)
+
+QUANTILES = [tenth / 10 for tenth in range(1, 10)]
+DECIMALS = 6  # of every stored number: beyond what annotators can tell, and alike on all machines
+
+
+def fit_prototypes(
+    data_dirs: Sequence[str | Path],
+    label: str = "emotion",
+    statistic: str = "mean",
+    fold: str | None = None,
+) -> Prototypes:
+    """The prototypes of the train splits of `data_dirs`, with what looks wrong in them.
+
+    `fold` is PROTOCOL/FOLD, whose train sets take the place of the splits.
+
+    Raises:
+        ManifestError: no data dir, no labels of that column, or no row with a label and all axes.
+    """
+    rows = read_train_rows(data_dirs, label, fold)
+    table = fit_by_domain(
+        rows.vad, rows.labels, rows.domains, len(rows.names), len(rows.corpora), statistic
+    ).round(DECIMALS)  # (Dm + 1, K, 3)
+    usable = is_usable(rows.vad, rows.labels)
+    quantiles = {ALL: _quantiles(difficulties(rows.vad, rows.labels, table[-1]))}
+    if rows.corpora:
+        quantiles[CORPUS] = _quantiles(difficulties(rows.vad, rows.labels, table, rows.domains))
+    corpora = {
+        name: _centroids(rows.of_domain(domain), table[domain])
+        for domain, name in enumerate(rows.corpora)
+    }
+    warnings = [
+        *_gaps(rows, table),
+        *polarity_warnings(corpora),
+        *_axis_warnings(rows, table),
+    ]
+    return Prototypes(
+        label=label,
+        statistic=statistic,
+        labels=rows.names,
+        overall=_centroids(rows, table[-1]),
+        corpora=corpora,
+        quantiles=quantiles,
+        rows=int(usable.sum()),
+        left_out={
+            f"no {label}": int((rows.labels < 0).sum()),
+            "VAD incomplete": int((~usable & (rows.labels >= 0)).sum()),
+        },
+        warnings=tuple(warnings),
+        fold=fold,
+    )
+
+
+def _centroids(rows: TrainRows, prototypes: Floats) -> dict[str, Centroid]:
+    """The classes that have a prototype, (K, 3), with how many rows lie how far from it."""
+    distances = difficulties(rows.vad, rows.labels, prototypes)
+    found = {}
+    for label, name in enumerate(rows.names):
+        own = distances[(rows.labels == label) & ~np.isnan(distances)]
+        if len(own):
+            far = round(float(own.mean()), DECIMALS)
+            found[name] = Centroid.at(prototypes[label].tolist(), len(own), far)
+    return found
+
+
+def _quantiles(distances: Floats) -> dict[str, float]:
+    values = np.nanquantile(distances, QUANTILES).round(DECIMALS).tolist()
+    return {f"{share:g}": value for share, value in zip(QUANTILES, values, strict=True)}
+
+
+def _gaps(rows: TrainRows, table: Floats) -> Iterator[str]:
+    """The classes without a prototype: of all rows, and of a corpus that has rows of them."""
+    nowhere = np.isnan(table[-1]).any(axis=1)  # (K,)
+    if nowhere.any():
+        names = ", ".join(name for name, gap in zip(rows.names, nowhere, strict=True) if gap)
+        yield f"no prototype for {names}: no row of the class has all three axes"
+    for domain, corpus in enumerate(rows.corpora):
+        labels = rows.of_domain(domain).labels
+        occurs = np.isin(np.arange(len(rows.names)), labels)
+        gaps = occurs & np.isnan(table[domain]).any(axis=1) & ~nowhere
+        if gaps.any():
+            names = ", ".join(name for name, gap in zip(rows.names, gaps, strict=True) if gap)
+            yield f"{corpus}: no prototype of its own for {names}: no row has all three axes"
+    unnamed = int((rows.domains < 0).sum())
+    if rows.corpora and unnamed:
+        yield f"{unnamed} rows name no corpus: they count in the prototypes of all rows only"
+
+
+def _axis_warnings(rows: TrainRows, table: Floats) -> Iterator[str]:
+    """Of each corpus by itself where there are several: pooled, one would hide another's fault."""
+    for domain in np.unique(rows.domains):
+        part = rows.of_domain(domain)
+        usable = is_usable(part.vad, part.labels)
+        where = rows.corpora[domain] if domain >= 0 else "rows without a corpus"
+        yield from axis_warnings(
+            where if rows.corpora else "train", part.vad[usable], table[domain]
+        )
+
+
+def fitted_rows(data_dirs: Sequence[str | Path], fold: str | None = None) -> Provenance:
+    """The record of the rows that prototypes are fitted on."""
+    parts = [
+        seen_rows(train_set(Path(data_dir), fold), read_corpus(data_dir).name, FITTED_ON, fold)
+        for data_dir in data_dirs
+    ]
+    return Provenance().merged(*parts)
+
+
+# -- The train rows of one or more data dirs ------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -132,7 +248,7 @@ def _arrays(
     )
 
 
-# -- What prototypes reveal of the annotation behind them: axes turned round, copied or constant
+# -- What looks wrong with the annotation ----------------------------------------------------------
 
 FLIPPED_BELOW = -0.5  # correlation of two corpora's prototypes; the published case has -0.94
 MIN_SHARED = 3  # classes: through two points any correlation is 1 or -1

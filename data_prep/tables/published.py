@@ -1,4 +1,4 @@
-"""Which column of a published table fills which field: by the names that such tables go by."""
+"""Prepare tables as `datasets` exports them, and audformat databases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,150 @@ from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import write_split
 from data_prep.files.suffixes import suffix_of
 from data_prep.manifest.cells import file_stem, find_id_fault
-from data_prep.manifest.records import AXES, Corpus
+from data_prep.manifest.records import AXES, LABEL_COLUMNS, Corpus
 from data_prep.manifest.tsv import read_manifest
-from data_prep.tables.reader import Table, class_name, plain, text_cell
-from data_prep.tables.rows import FIELDS
+from data_prep.tables.prepare import prepare_table
+from data_prep.tables.reader import (
+    Table,
+    check_has_columns,
+    check_has_rows,
+    class_name,
+    plain,
+    text_cell,
+)
+from data_prep.tables.rows import FIELDS, TableRecipe, check_recipe
 from data_prep.tokens.folder import sequence_digest
+
+STORED_NOTE = "audio was written into this folder: train without --data-raw"
+
+Sources = Mapping[str, Sequence[Table]]  # split, or "" where rows say it -> its tables
+
+
+def prepare_hf_table(
+    sources: Sources,
+    out_dir: str | Path,
+    recipe: TableRecipe,
+    *,
+    features: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+    workers: int | None = None,
+    progress: bool = False,
+) -> Corpus:
+    """Write the data dir of `sources`, and the features that they hold.
+
+    Args:
+        sources: the tables of every split, all with the same columns.
+        out_dir: the data dir.
+        recipe: as of `table`; its `columns` are completed by known names.
+        features: NAME=COLUMN for feature columns that have no known name.
+        ignored: columns of known names that are not to be used.
+        workers: threads that decode audio.
+        progress: whether that is shown.
+    """
+    out_dir = Path(out_dir)
+    plan, recipe = _plan(sources, recipe, features, ignored)
+    paths = {split: _name(tables) for split, tables in sources.items()}
+    check_recipe(replace(recipe, data_raw=recipe.data_raw or out_dir), paths)
+    loaded = {split: load(tables, split, plan, out_dir) for split, tables in sources.items()}
+    if "audio" in plan.columns:
+        recipe = _with_audio_root(loaded.values(), recipe, out_dir)
+    rows_of = {paths[split]: found.rows for split, found in loaded.items()}
+    corpus = prepare_table(
+        paths,
+        out_dir,
+        recipe,
+        read=lambda path, wanted, recipe: rows_of[path],
+        workers=workers,
+        progress=progress,
+    )
+    for name, column in plan.features.items():
+        frames = {id_: a for found in loaded.values() for id_, a in found.frames[name].items()}
+        write_features(out_dir, corpus, name, column, frames)
+    return corpus
+
+
+def _plan(
+    sources: Sources, recipe: TableRecipe, features: Sequence[str], ignored: Sequence[str]
+) -> tuple[Plan, TableRecipe]:
+    """What to read, and the recipe with its columns, label orders and notes completed."""
+    for tables in sources.values():
+        check_has_rows(*tables)
+    first = next(iter(sources.values()))[0]
+    check_has_columns(first)
+    try:
+        folders = map_features([c for c in first.columns if c not in ignored], features)
+        columns = map_columns(first.columns, recipe.columns, [*ignored, *folders.values()])
+    except ValueError as error:
+        raise ValueError(f"{first.path}: {error}") from None
+    unasked = [field for field in TIMES if field in columns and field not in recipe.columns]
+    if unasked and _holds_sound(first, columns["audio"]):
+        columns = {field: name for field, name in columns.items() if field not in unasked}
+    notes = [f"columns: {', '.join(f'{f}={c}' for f, c in columns.items()) or 'none'}"]
+    notes += [f"features/{name}: column {column}" for name, column in folders.items()]
+    if "id" not in columns:
+        columns["id"] = ROW_ID
+        notes.append("no column fills id: ids are made of split and row number")
+    further = [*recipe.extra, *([recipe.split_column] if recipe.split_column else [])]
+    plan = Plan(columns, folders, further)
+    for table in (table for tables in sources.values() for table in tables):
+        there = {*table.columns, *(f"{name}.path" for name in table.columns), ROW_ID}
+        if lacking := sorted({*columns.values(), *folders.values(), *further} - there):
+            raise ValueError(f"{table.path}: has no column {', '.join(lacking)}")
+    order = {key: _order(key, first, columns, recipe) for key in LABEL_COLUMNS}
+    names = {key: first.class_names.get(columns.get(key, ""), ()) for key in LABEL_COLUMNS}
+    unread = [name for name in first.columns if name not in {*plan.wanted, *ignored}]
+    notes = [*recipe.notes, *notes]
+    recipe = replace(
+        recipe, columns=columns, label_order=order, class_names=names, notes=notes, unread=unread
+    )
+    return plan, recipe
+
+
+def _holds_sound(table: Table, column: str) -> bool:
+    """Whether the first audio of a table is the sound itself: a clip, whose times are elsewhere."""
+    for row in table.rows({column}):
+        try:
+            sound = as_sound(row.cells.get(column))
+        except ValueError:
+            return False  # which is refused when the rows are read
+        if sound is not None:
+            return sound.content is not None
+    return False
+
+
+def _order(
+    key: str, table: Table, columns: Mapping[str, str], recipe: TableRecipe
+) -> Sequence[str]:
+    """The order given, else that of the table's own class names, as the label map has them."""
+    told = table.class_names.get(columns.get(key, ""), ())
+    changes = recipe.label_map.get(key, {})
+    kept = [name for name in told if key != "emotion" or name not in recipe.drop_labels]
+    return recipe.label_order.get(key) or list(dict.fromkeys(changes.get(n, n) for n in kept))
+
+
+def _name(tables: Sequence[Table]) -> Path:
+    """What messages call the tables of one split: the file, or the first of several and "..."."""
+    first = tables[0].path
+    return first if len(tables) == 1 else first.with_name(f"{first.name} ...")
+
+
+def _with_audio_root(loaded: Iterable[Loaded], recipe: TableRecipe, out_dir: Path) -> TableRecipe:
+    """The recipe with the folder that audio paths start from: OUT_DIR where sounds were stored."""
+    found = list(loaded)
+    stored, named = sum(part.stored for part in found), sum(part.named for part in found)
+    if stored and named:
+        raise ValueError(
+            f"{stored} rows hold their sound and {named} only name a file; prepare them apart, "
+            "since audio paths start from one folder"
+        )
+    if named and recipe.data_raw is None:
+        raise ValueError("audio is a path; say with --data-raw DIR where paths start")
+    if stored:
+        return replace(recipe, data_raw=out_dir, notes=[*recipe.notes, STORED_NOTE])
+    return replace(recipe, data_raw=recipe.data_raw or out_dir)
+
+
+# -- Columns: by the names that published tables use -----------------------------------------------
 
 # Field -> further names of its column; a column of the field's own name always fills it.
 ALIASES: Mapping[str, tuple[str, ...]] = {

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.commands.folds import (
-    FOLDS_FOLDER,
-    read_folds,
-)
+from data_prep.folds.file import FOLDS_FOLDER, read_folds
 from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.data import legacy

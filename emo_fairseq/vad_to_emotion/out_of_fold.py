@@ -13,11 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_prep.commands.folds import (
-    FOLDS_FOLDER,
-    Folds,
-    read_folds,
-)
+from data_prep.folds.file import FOLDS_FOLDER, read_folds
+from data_prep.folds.records import Folds
 from data_prep.manifest.provenance import (
     Provenance,
     read_beside,

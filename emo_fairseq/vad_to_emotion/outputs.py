@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.commands.folds import FOLDS_FOLDER
+from data_prep.folds.file import FOLDS_FOLDER
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.errors import UsageError, check_writable
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from data_prep.commands.folds import main as fold_main
-from data_prep.commands.folds import read_folds
+from data_prep.folds.file import read_folds
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.errors import UsageError

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.commands.hf_table import prepare_hf_table
-from data_prep.commands.table import prepare_table
 from data_prep.commands.validate import validate
 from data_prep.manifest.cells import (
     MAX_ID_BYTES,
     MAX_TEXT,
 )
 from data_prep.schema import REQUIRED_COLUMNS, Corpus, Utterance, read_manifest, write_corpus
+from data_prep.tables.prepare import prepare_table
+from data_prep.tables.published import prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
 from emo_fairseq.cli.predict_tables import (

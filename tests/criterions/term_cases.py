@@ -13,11 +13,11 @@ from fairseq.logging import metrics as fairseq_metrics
 from fairseq.tasks.fairseq_task import StatefulContainer
 from torch import Tensor, nn
 
-from data_prep.commands.fit_prototypes import fit_prototypes
 from data_prep.prototypes import (
     PROTOTYPES_FILE,
     write_prototypes,
 )
+from data_prep.prototypes.fitting import fit_prototypes
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.criterions.emotion_classification import (
     EmotionClassificationConfig,

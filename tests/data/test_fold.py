@@ -14,8 +14,8 @@ import torch
 import yaml
 
 from data_prep.commands.fit_prototypes import main
-from data_prep.commands.folds import FOLDS_FOLDER
 from data_prep.features.stored import write_split
+from data_prep.folds.file import FOLDS_FOLDER
 from data_prep.manifest.provenance import provenance_path
 from data_prep.schema import read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE

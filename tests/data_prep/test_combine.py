@@ -11,9 +11,9 @@ from data_prep.commands.combine import (
     combine,
     main,
 )
-from data_prep.commands.fit_prototypes import fit_prototypes
 from data_prep.commands.validate import validate
 from data_prep.corpora.toy import make_toy
+from data_prep.prototypes.fitting import fit_prototypes
 from data_prep.schema import (
     Corpus,
     DroppedRow,

@@ -8,13 +8,13 @@ import pytest
 import soundfile
 
 from data_prep.audio.segment import audio_of
-from data_prep.commands.folds import read_folds
 from data_prep.commands.inspect_corpus import inspect
 from data_prep.commands.validate import validate
 from data_prep.corpora.emobox import (
     main,
     prepare_emobox,
 )
+from data_prep.folds.file import read_folds
 from data_prep.schema import Corpus, read_corpus, read_manifest
 
 WriteSound = Callable[..., Path]

@@ -6,11 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.commands.folds import (
-    ALL,
-    Folds,
-    write_folds,
-)
 from data_prep.commands.inspect_corpus import (
     MEMORY,
     bin_edges,
@@ -18,6 +13,8 @@ from data_prep.commands.inspect_corpus import (
     main,
     sound_digests,
 )
+from data_prep.folds.file import write_folds
+from data_prep.folds.records import ALL, Folds
 from data_prep.schema import Corpus, Utterance, write_corpus
 
 WriteSound = Callable[..., Path]
@@ -146,7 +143,7 @@ def test_folds_are_checked(
     path.write_text(path.read_text().replace('"c"', '"a"'))
     code, _, err = output(capsys, data)
     assert code == 1
-    assert "fold 1: a in more than one place" in err
+    assert "fold 1: a in more than one set" in err
 
 
 def test_folds_that_share_speakers_are_an_error(

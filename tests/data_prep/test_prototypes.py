@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.commands.fit_prototypes import (
-    fit_prototypes,
-    main,
-)
+from data_prep.commands.fit_prototypes import main
 from data_prep.corpora.toy import (
     DOMINANCE,
     QUADRANTS,
@@ -33,6 +30,7 @@ from data_prep.prototypes import (
     read_prototypes,
     write_prototypes,
 )
+from data_prep.prototypes.fitting import fit_prototypes
 from data_prep.schema import (
     AXES,
     Corpus,

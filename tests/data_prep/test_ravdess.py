@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.commands.folds import read_folds
 from data_prep.commands.validate import validate
 from data_prep.corpora.ravdess import (
     N_FOLDS,
@@ -13,6 +12,7 @@ from data_prep.corpora.ravdess import (
     main,
     prepare_ravdess,
 )
+from data_prep.folds.file import read_folds
 from data_prep.schema import Utterance, read_corpus, read_manifest
 
 

@@ -6,7 +6,7 @@ import pytest
 from data_prep.commands.table import main
 from data_prep.commands.validate import validate
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.tables.group_split import split_groups
+from data_prep.tables.prepare import split_groups
 
 HEADER = "utt,wav,words,who,part,label,val"
 TABLE = [

@@ -15,12 +15,9 @@ from sklearn.metrics import balanced_accuracy_score
 
 import emo_fairseq
 from data_prep.commands import extract_features
-from data_prep.commands.folds import (
-    FoldOptions,
-    make_folds,
-    write_folds,
-)
 from data_prep.corpora.toy import make_toy
+from data_prep.folds.file import write_folds
+from data_prep.folds.protocols import FoldOptions, make_folds
 from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions

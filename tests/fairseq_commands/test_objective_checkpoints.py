@@ -6,11 +6,11 @@ import pytest
 import torch
 from fairseq_process import assert_one_sentence
 
-from data_prep.commands.fit_prototypes import fit_prototypes
 from data_prep.prototypes import (
     PROTOTYPES_FILE,
     write_prototypes,
 )
+from data_prep.prototypes.fitting import fit_prototypes
 
 SUPCON = """--criterion emotion_supcon --supcon-weighting v3 --supcon-queue 10
     --supcon-projection-dim 8 --modality text --batch-size 8"""

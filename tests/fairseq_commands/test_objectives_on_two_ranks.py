@@ -6,11 +6,11 @@ import pytest
 import torch
 from fairseq_process import Finished
 
-from data_prep.commands.fit_prototypes import fit_prototypes
 from data_prep.prototypes import (
     PROTOTYPES_FILE,
     write_prototypes,
 )
+from data_prep.prototypes.fitting import fit_prototypes
 
 # Nothing is drawn, and one update shows the gradient. All 32 utterances are in it.
 ONE_UPDATE = """--optimizer sgd --lr 0.5 --clip-norm 0 --max-update 1 --modality text

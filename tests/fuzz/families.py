@@ -15,13 +15,12 @@ import soundfile
 from hf_folders import build as build_hf_folder
 
 from data_prep.audio.loading import load_audio
-from data_prep.commands.folds import read_folds
-from data_prep.commands.table import prepare_table
 from data_prep.commands.validate import validate
 from data_prep.corpora.toy import make_toy
 from data_prep.errors import ManifestError
 from data_prep.features.mmsa_pickle import load_pickle, read_modality
 from data_prep.features.stored import open_features, write_split
+from data_prep.folds.file import read_folds
 from data_prep.manifest.corpus_card import read_corpus
 from data_prep.prototypes import read_prototypes
 from data_prep.schema import (
@@ -30,6 +29,7 @@ from data_prep.schema import (
     read_manifest,
     write_corpus,
 )
+from data_prep.tables.prepare import prepare_table
 from data_prep.tables.rows import TableRecipe
 from emo_fairseq.data.legacy import read_split as read_legacy
 from emo_fairseq.data.manifest import read_fold
@@ -126,7 +126,7 @@ def _read_table(folder: Path) -> Any:
 
 
 def _read_published_table(folder: Path) -> Any:
-    from data_prep.commands.hf_table import prepare_hf_table
+    from data_prep.tables.published import prepare_hf_table
     from data_prep.tables.reader import open_table
 
     (file,) = folder.glob("table.*")

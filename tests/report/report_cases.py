@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.commands.fit_prototypes import fit_prototypes
 from data_prep.prototypes import write_prototypes
+from data_prep.prototypes.fitting import fit_prototypes
 from data_prep.schema import Corpus, Utterance, write_corpus
 from emo_fairseq.evaluation import predictions
 

@@ -7,7 +7,7 @@ import numpy as np
 from report_cases import write_data
 
 from data_prep.commands.fit_prototypes import main as fit_prototypes
-from data_prep.commands.folds import FOLDS_FOLDER
+from data_prep.folds.file import FOLDS_FOLDER
 from data_prep.schema import read_manifest
 from emo_fairseq.report.data_dir import read_facts
 

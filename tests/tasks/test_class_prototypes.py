@@ -15,13 +15,13 @@ from codes import raises
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 
-from data_prep.commands.fit_prototypes import fit_prototypes
 from data_prep.errors import ManifestError
 from data_prep.prototypes import (
     PROTOTYPES_FILE,
     read_prototypes,
     write_prototypes,
 )
+from data_prep.prototypes.fitting import fit_prototypes
 from data_prep.schema import Utterance
 from emo_fairseq.criterions.emotion_classification import EmotionClassificationConfig
 from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig

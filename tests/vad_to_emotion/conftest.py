@@ -9,12 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from data_prep.commands.folds import (
-    FoldOptions,
-    make_folds,
-    read_folds,
-    write_folds,
-)
+from data_prep.folds.file import read_folds, write_folds
+from data_prep.folds.protocols import FoldOptions, make_folds
 from data_prep.schema import AXES, Corpus, Utterance, read_manifest, write_corpus
 from emo_fairseq.evaluation import predictions
 

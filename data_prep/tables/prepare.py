@@ -1,0 +1,258 @@
+"""Write the data dir of a table, by a `TableRecipe`."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_prep.audio.loading import AudioError, measure_all
+from data_prep.audio.notes import note_warnings
+from data_prep.errors import Fault, raise_faults
+from data_prep.manifest.cells import id_key, shown
+from data_prep.manifest.labels import sort_labels
+from data_prep.schema import (
+    LABEL_COLUMNS,
+    SAMPLE_RATE,
+    SPLITS,
+    Corpus,
+    DroppedRow,
+    shared_values,
+    write_corpus,
+)
+from data_prep.tables.reader import open_table
+from data_prep.tables.rows import (
+    LabelUse,
+    Record,
+    RowSource,
+    TableRecipe,
+    check_recipe,
+    read_records,
+    read_rows,
+)
+from data_prep.tables.segments import unread_times
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_table(
+    tables: Mapping[str, Path],
+    out_dir: str | Path,
+    recipe: TableRecipe,
+    *,
+    read: RowSource = read_rows,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Corpus:
+    """Write the data dir of `tables`, {split: file}; a single table whose rows say it has "".
+
+    `read` gives the rows of a table (default: `read_rows`).
+    """
+    check_recipe(recipe, tables)
+    corpus = Corpus(recipe.name, licence=recipe.licence, citation=recipe.citation)
+    corpus.notes += recipe.notes
+    use = LabelUse()
+    records = [
+        record
+        for split, path in tables.items()
+        for record in read_records(path, split, recipe, corpus, read, use)
+    ]
+    _refuse_repeated_ids(records)
+    _check_label_use(use, recipe, corpus)
+    _describe_labels(records, recipe, corpus)
+    if recipe.vad_scale:
+        low, high = recipe.vad_scale
+        mapping = f"(x - {low:g}) / {high - low:g}"
+        corpus.vad = {"source_scale": [low, high], "mapping": mapping}
+    if "audio" in recipe.columns:
+        _check_times(records, recipe, corpus)
+    if recipe.data_raw:
+        _measure(records, recipe, corpus, workers, progress)
+    records = list(_with_content(records, corpus))
+    _describe_splits(records, recipe, corpus)
+    splits = {s: [r.utterance for r in records if r.split == s] for s in SPLITS}
+    splits = {split: rows for split, rows in splits.items() if rows}
+    if not splits:
+        raise ValueError(f"{', '.join(map(str, tables.values()))}: no row can be used")
+    for key in ("speaker", "dialogue"):
+        shared = shared_values(splits, key)
+        if shared and key not in corpus.disjoint:
+            corpus.notes.append(f"{len(shared)} {key}s are in more than one split")
+    write_corpus(out_dir, corpus, splits)
+    return corpus
+
+
+def _refuse_repeated_ids(records: Sequence[Record]) -> None:
+    first: dict[str, Record] = {}
+    faults = []
+    for record in records:
+        other = first.setdefault(id_key(record.utterance.id), record)
+        if other is not record:
+            what = f"id {shown(record.utterance.id)} was used in {other.file}, row {other.line}"
+            faults.append(record.fault(what, "give every row its own id"))
+    raise_faults(faults)
+
+
+def _check_label_use(use: LabelUse, recipe: TableRecipe, corpus: Corpus) -> None:
+    """Refuse options that name a label which no row has, and note the spaces that were taken off.
+
+    Raises:
+        ValueError: such an option.
+    """
+    for key, seen in use.seen.items():
+        option = "--label-map" if key == "emotion" else "--sentiment-map"
+        changes = recipe.label_map.get(key, {})
+        named = [(f"{option} {old}={new}", old) for old, new in changes.items()]
+        if key == "emotion":
+            named += [(f"--drop-label {label}", label) for label in recipe.drop_labels]
+        for text, label in named:
+            if label not in seen and label not in recipe.class_names.get(key, ()):
+                known = ", ".join(map(shown, sort_labels(seen))) or "none"
+                raise ValueError(f"{text}: no row has the {key} {shown(label)}; there are {known}")
+        if n := use.padded[key]:
+            corpus.notes.append(f"{n} cells of {key} had spaces around the label, taken off")
+
+
+def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
+    """The label sets: in the order given, else sorted, which the notes then say."""
+    for key in LABEL_COLUMNS:
+        if key not in recipe.columns:
+            continue
+        found = {getattr(record.utterance, key) for record in records} - {None}
+        order = tuple(recipe.label_order.get(key, ()))
+        if order:
+            absent = [label for label in order if label not in found]
+            if absent:
+                corpus.notes.append(f"{key} labels that no row has: {', '.join(absent)}")
+        elif found:
+            order = tuple(sort_labels(found))
+            corpus.notes.append(f"no order was given for {key}: its labels are sorted")
+        else:
+            place = f"{records[0].file}: " if records else ""
+            column = recipe.columns[key]
+            raise ValueError(f"{place}column {column} holds no {key} label at all")
+        corpus.labels[key] = order
+
+
+def _check_times(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
+    """Refuse columns of times that nothing reads where rows share audio; else note them."""
+    faults = []
+    audio = [record.utterance.audio for record in records]  # of all tables: splits share files, too
+    for path in dict.fromkeys(record.file for record in records):
+        found = unread_times(_unread_columns(path, recipe), recipe.columns, audio)
+        if found is None:
+            continue
+        what, remedy, is_shared = found
+        if is_shared:
+            remedy += "; keep what is no time in the audio with --extra, or rename its column"
+            faults.append(Fault(str(path), None, what, remedy))
+        else:
+            logger.warning("%s: %s; %s", path, what, remedy)
+            corpus.notes.append(f"{path.name}: {what}; {remedy}")
+    raise_faults(faults)
+
+
+def _unread_columns(path: Path, recipe: TableRecipe) -> Sequence[str]:
+    if recipe.unread is not None:
+        return recipe.unread
+    used = {*recipe.columns.values(), *recipe.extra, recipe.split_column}
+    return [name for name in open_table(path, recipe.format).columns if name not in used]
+
+
+def _measure(
+    records: Sequence[Record],
+    recipe: TableRecipe,
+    corpus: Corpus,
+    workers: int | None,
+    progress: bool,
+) -> None:
+    """Fill n_samples; a bad file is a fault, or, where the recipe says so, dropped and listed."""
+    root = recipe.data_raw or Path()
+    spoken = [record for record in records if record.utterance.audio]
+    rows = [record.utterance for record in spoken]
+    parts = [(root / (row.audio or ""), row.start or 0.0, row.end) for row in rows]
+    lengths = measure_all(parts, SAMPLE_RATE, workers=workers, progress=progress)
+    faults = []
+    for record, length in zip(spoken, lengths, strict=True):
+        row = record.utterance
+        if not isinstance(length, AudioError):
+            record.utterance = replace(row, n_samples=length.n_samples)
+        elif recipe.drop_bad_audio:
+            corpus.dropped.append(DroppedRow(record.split, row.id, str(length), "audio"))
+            record.utterance = replace(row, audio=None, start=None, end=None)
+        else:
+            remedy = "mend the file, or leave such audio out with --drop-bad-audio"
+            if row.is_segment:
+                remedy = "correct start and end, which are seconds in the file, or " + remedy
+            faults.append(record.fault(f"audio {root / (row.audio or '')}: {length}", remedy))
+    raise_faults(faults)
+    names = (record.utterance.id for record in spoken)
+    note_warnings(corpus, zip(names, lengths, strict=True))
+    if spoken and all(isinstance(length, AudioError) for length in lengths):
+        raise ValueError(
+            f"{root}: none of its {len(spoken)} audio files can be used; check --data-raw"
+        )
+
+
+def _with_content(records: Sequence[Record], corpus: Corpus) -> Iterator[Record]:
+    for record in records:
+        if record.utterance.text is None and record.utterance.audio is None:
+            reason = "neither text nor audio"
+            corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
+        else:
+            yield record
+
+
+def _describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
+    """Draw the splits where the recipe asks for it, and say how they came about."""
+    apart = set(recipe.disjoint)
+    if not recipe.split_by:
+        source = f"column {recipe.split_column}" if recipe.split_column else "one table each"
+        corpus.protocol = f"splits: {source}"
+    else:
+        groups = [_group(record, recipe.split_by) for record in records]
+        split_of = split_groups(Counter(groups), recipe.fractions, recipe.seed)
+        for record, group in zip(records, groups, strict=True):
+            record.split = split_of[group]
+        shares = ", ".join(f"{split} {share:g}" for split, share in recipe.fractions.items())
+        corpus.protocol = f"drawn at random by {recipe.split_by}, seed {recipe.seed}: {shares}"
+        apart |= {recipe.split_by} & {"speaker", "dialogue"}
+    corpus.disjoint = tuple(sorted(apart))
+
+
+def _group(record: Record, key: str) -> str:
+    value = record.utterance.id if key == "row" else getattr(record.utterance, key)
+    if value is None:
+        raise_faults([record.fault(f"no {key}, by which splits are drawn", f"fill in the {key}")])
+    return str(value)
+
+
+def split_groups(
+    sizes: Mapping[str, int], fractions: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """{group: rows} -> {group: split}: whole groups, drawn until a split has its share of rows.
+
+    `fractions` gives the share of each split but train, which takes the rest. Raises ValueError
+    when the shares leave train nothing, or when there are fewer groups than splits.
+    """
+    wanted = {split: share for split, share in fractions.items() if share}
+    if any(share < 0 for share in wanted.values()) or sum(wanted.values()) >= 1:
+        raise ValueError(f"the shares {dict(fractions)} leave nothing for train")
+    groups = sorted(sizes)
+    random.Random(seed).shuffle(groups)
+    total = sum(sizes.values())
+    split_of: dict[str, str] = {}
+    for split, share in wanted.items():
+        rows = 0
+        while groups and rows < share * total:
+            group = groups.pop()
+            split_of[group] = split
+            rows += sizes[group]
+    if not groups or set(split_of.values()) != set(wanted):
+        raise ValueError(
+            f"{len(sizes)} groups are too few, or too uneven, for train, {', '.join(wanted)}"
+        )
+    return split_of | dict.fromkeys(groups, "train")
