@@ -24,12 +24,12 @@ from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.bootstrap import (
     NOT_SEEDS,
     bootstrap,
-    figures_of,
+    mean_over_runs,
     p_value,
     percentile_interval,
 )
 from emo_fairseq.evaluation.predictions import PROBABILITY
-from emo_fairseq.experiments.comparison import holm
+from emo_fairseq.evaluation.significance import holm
 from examples import pipeline
 from examples.pipeline import Paths, Recipe
 
@@ -147,7 +147,7 @@ class _Difference(NamedTuple):
 
 def _against(baseline: Sequence[Tensor], runs: Sequence[Tensor]) -> _Difference:
     drawn = bootstrap(runs, _derive)["uar"] - bootstrap(baseline, _derive)["uar"]
-    value = figures_of(runs, _derive)["uar"] - figures_of(baseline, _derive)["uar"]
+    value = mean_over_runs(runs, _derive)["uar"] - mean_over_runs(baseline, _derive)["uar"]
     return _Difference(value, *percentile_interval(drawn), p_value(drawn))
 
 

@@ -17,7 +17,7 @@ from fairseq_cli import train as fairseq_train
 
 import emo_fairseq
 from emo_fairseq.compat.sweeps import close_event_files
-from emo_fairseq.metrics.derivations import is_better_larger
+from emo_fairseq.evaluation.names import is_larger_better
 
 PLUGIN = Path(emo_fairseq.__file__).parent
 
@@ -36,7 +36,7 @@ TRAIN = f"""{PLAIN} --criterion emotion_prediction_cri --optimizer adam --clip-n
 
 def judged_by(metric: str) -> str:
     """The words that let a metric choose the checkpoint: its best value, whichever end that is."""
-    maximize = " --maximize-best-checkpoint-metric" if is_better_larger(metric) else ""
+    maximize = " --maximize-best-checkpoint-metric" if is_larger_better(metric) else ""
     return f"--best-checkpoint-metric {metric}{maximize}"
 
 

@@ -25,7 +25,6 @@ from emo_fairseq.criterions.scoring import (
     of_case,
     split_case,
 )
-from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
 
 Figures = Mapping[str, float]
 
@@ -99,7 +98,7 @@ def _reader(
 
 
 def _confusion_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
-    return confusion_figures(sums[CONFUSION], labels)
+    return metrics.label_metrics(sums[CONFUSION], labels)
 
 
 def _binary_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
@@ -107,7 +106,7 @@ def _binary_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figure
 
 
 def _moment_figures(sums: Mapping[str, Tensor], axes: Sequence[str]) -> Figures:
-    return moment_figures(sums[MOMENTS], axes)
+    return metrics.number_metrics(sums[MOMENTS], axes)
 
 
 def _cmu_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from emo_fairseq import metrics
 from emo_fairseq.decoding import decode
+from emo_fairseq.evaluation.names import SENTIMENT_SCORE
 from emo_fairseq.evaluation.predictions import (
     PREDICTION_OF,
     PROBABILITY,
@@ -110,7 +111,7 @@ class _Continuous:
     def __init__(self, target: Target, labels: Sequence[str]) -> None:
         self.target = target
         self.axes = target.columns
-        self.has_cmu_metrics = target.name == "sentiment_score"
+        self.has_cmu_metrics = target.name == SENTIMENT_SCORE
 
     def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
         statistics = {MOMENTS: metrics.moments(target, logits)}

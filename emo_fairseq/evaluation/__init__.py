@@ -1,1 +1,102 @@
-"""How sure figures are: intervals and tests over utterances and over speakers."""
+"""Evaluation: from predictions to metrics, intervals, tests and tables.
+
+Every metric is a function of two plain lists:
+
+    >>> from emo_fairseq import evaluation
+    >>> evaluation.uar(["sad", "sad", "happy"], ["sad", "happy", "happy"])
+    0.75
+
+From a prediction to a metric
+-----------------------------
+::
+
+    logits ──decode──▶ a row of predictions.tsv          .predictions: write, read
+                           │ read_predictions            .statistics
+                           ▼
+           {split: LabelPredictions | NumberPredictions}               tensors
+                           │ .statistics()
+                           ▼
+           Statistics(rows (N, D), derive)               one row an utterance; rows add up
+                           │ derive(rows.sum(dim=0))
+                           ▼
+           {"uar": 0.61, "recall_sad": 0.5, ...}         .names: key, display name, range, direction
+                           │ intervals(rows, derive)     .bootstrap: over utterances or speakers
+                           ▼
+           Estimate(value, low, high) ──▶ Table          .tables: terminal, Markdown, LaTeX, CSV
+
+Training derives its metrics by the same functions (:mod:`emo_fairseq.metrics`) from sums that it
+accumulates over batches and ranks: chunked or whole, a metric is the same. The other files that
+scoring writes are those of :mod:`.embeddings` and :mod:`.attention`. Importing this package imports
+no torch; the first metric does.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emo_fairseq.evaluation.functional import (
+        acc2_has0,
+        acc2_non0,
+        acc5,
+        acc5_non0,
+        acc7,
+        acc7_non0,
+        accuracy,
+        binary_accuracy,
+        binary_f1,
+        brier,
+        ccc,
+        corr,
+        ece,
+        f1,
+        f1_has0,
+        f1_non0,
+        macro_f1,
+        mae,
+        mse,
+        nll,
+        pearson,
+        precision,
+        recall,
+        rmse,
+        uar,
+        wa,
+        weighted_f1,
+    )
+
+__all__ = [
+    "acc2_has0",
+    "acc2_non0",
+    "acc5",
+    "acc5_non0",
+    "acc7",
+    "acc7_non0",
+    "accuracy",
+    "binary_accuracy",
+    "binary_f1",
+    "brier",
+    "ccc",
+    "corr",
+    "ece",
+    "f1",
+    "f1_has0",
+    "f1_non0",
+    "macro_f1",
+    "mae",
+    "mse",
+    "nll",
+    "pearson",
+    "precision",
+    "recall",
+    "rmse",
+    "uar",
+    "wa",
+    "weighted_f1",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the functions, and with them torch, when the first of them is used (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("emo_fairseq.evaluation.functional"), name)

@@ -1,15 +1,16 @@
-"""Intervals and p-values of figures, over utterances and over speakers.
+"""Intervals and p-values of metrics, over utterances and over speakers.
 
-A figure derives from the sum of statistics over utterances (:mod:`emo_fairseq.metrics`). Every
-resample is a row of weights, one weight a group of utterances, and its figures derive from the
-weighted sum: one product of matrices for all resamples.
+Everything here takes ``(rows, derive)``: statistics of N utterances, (N, D), or one such tensor for
+each of several runs (seeds) on the same utterances, and the function that derives metrics from
+their sum; see :mod:`emo_fairseq.evaluation.statistics`. A metric of several runs is the mean of
+theirs.
 
 Over utterances: the percentile bootstrap (Efron and Tibshirani 1993, "An introduction to the
-bootstrap", chapter 13). Each utterance is a group, its weight how often it was drawn.
+bootstrap", chapter 13).
 
 Over speakers: Student's t with the standard error of the delete-one-speaker jackknife (Tukey 1958;
-Efron and Tibshirani 1993, chapter 11). Each speaker is a group, each resample lacks one. For the
-figure x, x_s without speaker s, and n_s utterances of each of S speakers,
+Efron and Tibshirani 1993, chapter 11). For the metric x, x_s without speaker s, and n_s utterances
+of each of S speakers,
 
     SE² = (S - 1) / S * sum over s of (x_s - mean of x_s)²
     effective speakers = (sum of n_s)² / sum of n_s²        (Kish 1965; S if all n_s are equal)
@@ -18,13 +19,13 @@ figure x, x_s without speaker s, and n_s utterances of each of S speakers,
 The interval of a share is that of its logit, of a correlation that of Fisher's z, mapped back: they
 have more nearly symmetric errors. Differences are tested as they are.
 
-A bootstrap of few speakers does not hold: ``docs/statistics.md`` has the coverage of both, from
+A bootstrap of few speakers is too narrow: ``docs/statistics.md`` has the coverage of both, from
 simulations. Below :data:`MIN_SPEAKERS` effective speakers there is no interval and no p-value.
 """
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ import torch
 from scipy.special import stdtr, stdtrit
 from torch import Tensor
 
-from emo_fairseq.metrics.derivations import bounds_of
+from emo_fairseq.evaluation.names import bounds
 
 LEVEL = 0.95
 N_RESAMPLES = 1000
@@ -43,12 +44,12 @@ NOT_SEEDS = (
 )
 OVER_UTTERANCES = "percentile bootstrap over utterances"
 OVER_SPEAKERS = "Student's t over speakers, by the delete-one-speaker jackknife"
-_CHUNK = 50  # resamples
-_LEFT_OUT = 1000  # speakers whose weights, a number for each speaker, are in memory at once
-_ROUNDING = 1e-12  # a standard error below it is that of equal figures
+_CHUNK = 50  # resamples whose weights are in memory as float64 at once
+_ROUNDING = 1e-12  # a standard error below it is that of equal metrics
 
-Derive = Callable[[Tensor], Mapping[str, float]]  # (D,) summed statistics -> figures by name
-Figures = dict[str, Tensor]  # by name, (R,) float64: one value a resample
+Rows = Tensor | Sequence[Tensor]  # (N, D), or one such tensor a run
+Derive = Callable[[Tensor], Mapping[str, float]]  # (D,) summed statistics -> metrics by key
+Resampled = dict[str, Tensor]  # by key, (R,) float64: one value a resample
 
 
 class Interval(NamedTuple):
@@ -74,10 +75,10 @@ class Speakers:
     n_unknown: int = 0
 
     @classmethod
-    def named(cls, names: Sequence[str | None]) -> "Speakers":
+    def from_names(cls, names: Sequence[str | None]) -> "Speakers":
         """Number the speakers of N utterances in the order of their first ones.
 
-        >>> Speakers.named(["mark", "rachel", "mark"]).numbers.tolist()
+        >>> Speakers.from_names(["mark", "rachel", "mark"]).numbers.tolist()
         [0, 1, 0]
         """
         if n_unknown := sum(name is None for name in names):
@@ -85,8 +86,8 @@ class Speakers:
         number = {name: index for index, name in enumerate(dict.fromkeys(names))}
         return cls(torch.tensor([number[name] for name in names], dtype=torch.int64))
 
-    def of_rows(self, rows: Sequence[int]) -> "Speakers":
-        """Those of some of the utterances."""
+    def select(self, rows: Sequence[int]) -> "Speakers":
+        """Return the speakers of some of the utterances."""
         if self.n_unknown:
             return self
         _, numbers = self.numbers[list(rows)].unique(return_inverse=True)
@@ -101,7 +102,7 @@ class Speakers:
     def effective(self) -> float:
         """How many speakers of equally many utterances carry as much information (Kish 1965).
 
-        >>> Speakers.named(["a", "a", "a", "a", "b", "c"]).effective
+        >>> Speakers.from_names(["a", "a", "a", "a", "b", "c"]).effective
         2.0
         """
         if not len(self.numbers):
@@ -124,87 +125,101 @@ class Speakers:
         )
 
 
-def resample(
-    runs: Sequence[Tensor], derive: Derive, weights: Tensor, groups: Tensor | None = None
-) -> Figures:
-    """Return every figure's mean over several runs in each resample.
+class Estimate(NamedTuple):
+    """A metric and the ends of its 95 % interval; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimates(
+    rows: Rows, derive: Derive, speakers: Speakers | None = None, n_resamples: int = N_RESAMPLES
+) -> dict[str, Estimate]:
+    """Return every metric with its interval; see :func:`intervals`."""
+    values, ends = mean_over_runs(rows, derive), intervals(rows, derive, speakers, n_resamples)
+    return {key: Estimate(values[key], *ends[key]) for key in values}
+
+
+def mean_over_runs(rows: Rows, derive: Derive) -> dict[str, float]:
+    """Return every metric of all utterances, the mean over runs."""
+    of_runs = [derive(run.sum(dim=0)) for run in _runs(rows)]
+    return {key: math.fsum(run[key] for run in of_runs) / len(of_runs) for key in of_runs[0]}
+
+
+def _runs(rows: Rows) -> Sequence[Tensor]:
+    runs = [rows] if isinstance(rows, Tensor) else rows
+    if not runs or len({len(run) for run in runs}) != 1:
+        raise ValueError(f"runs of {[len(run) for run in runs]} utterances cannot be resampled")
+    return runs
+
+
+def bootstrap(
+    rows: Rows, derive: Derive, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> Resampled:
+    """Return every metric in resamples of the utterances, drawn with replacement.
+
+    The same seed draws the same utterances, whatever the runs: two systems are compared by the
+    difference of their metrics in the same resamples.
 
     Args:
-        runs: (N, D) statistics of each utterance, one tensor a run (seed), rows alike in all.
-        derive: from the (D,) sum of the statistics to figures.
-        weights: (R, G), what the utterances of each group count in each resample.
-        groups: (N,) int64 from 0, the group of each utterance; None = each utterance by itself.
+        rows: (N, D) statistics of the utterances; or several runs of the same utterances.
+        derive: from the (D,) sum of the statistics to metrics by key.
+        n_resamples: R.
+        seed: of the draws.
 
     Returns:
-        (R,) float64 by the figure's name; NaN where it is undefined in a resample.
+        (R,) float64 by key, the mean over runs; NaN where it is undefined in a resample.
 
     Raises:
         ValueError: no run, or runs of different numbers of rows.
     """
-    _check_runs(runs)
-    totals: Figures = {}
-    for rows in runs:
-        if groups is not None:
-            rows = rows.new_zeros(weights.shape[1], rows.shape[1]).index_add_(0, groups, rows)
-        for first in range(0, len(weights), _CHUNK):
-            sums = weights[first : first + _CHUNK].to(rows.dtype) @ rows  # (chunk, D)
-            for number, of_resample in enumerate(sums, start=first):
-                for name, figure in derive(of_resample).items():
-                    if name not in totals:
-                        totals[name] = torch.zeros(len(weights), dtype=torch.float64)
-                    totals[name][number] += figure
-    return {name: total / len(runs) for name, total in totals.items()}
+    runs = _runs(rows)
+    weights = _draw_weights(len(runs[0]), n_resamples, seed)  # (R, N)
 
+    def sums(run: Tensor) -> Iterator[Tensor]:
+        for chunk in weights.split(_CHUNK):
+            yield from chunk.to(run.dtype) @ run  # (D,) each
 
-def _check_runs(runs: Sequence[Tensor]) -> None:
-    if not runs or len({len(run) for run in runs}) != 1:
-        raise ValueError(f"runs of {[len(run) for run in runs]} utterances cannot be resampled")
-
-
-def bootstrap(
-    runs: Sequence[Tensor], derive: Derive, n_resamples: int = N_RESAMPLES, seed: int = 0
-) -> Figures:
-    """Resample utterances with replacement; see :func:`resample`.
-
-    The same seed draws the same utterances, whatever the runs: systems are compared by the
-    difference of their figures in the same resamples.
-    """
-    _check_runs(runs)
-    return resample(runs, derive, _bootstrap_weights(len(runs[0]), n_resamples, seed))
+    return _mean_of_runs([_derive_all(sums(run), derive) for run in runs])
 
 
 @functools.lru_cache(maxsize=2)
-def _bootstrap_weights(n_rows: int, n_resamples: int, seed: int) -> Tensor:
-    """(R, N) uint8: how often each utterance is drawn."""
+def _draw_weights(n_rows: int, n_resamples: int, seed: int) -> Tensor:
+    """Return how often each utterance is drawn in each resample, (R, N) uint8."""
+    generator = torch.Generator().manual_seed(seed)
     weights = torch.empty(n_resamples, n_rows, dtype=torch.uint8)
-    for row, drawn in zip(weights, _draws(n_rows, n_resamples, seed), strict=True):
-        row.copy_(drawn)
+    for row in weights:
+        drawn = torch.randint(n_rows, (n_rows,), generator=generator)
+        row.copy_(torch.bincount(drawn, minlength=n_rows))
     return weights
 
 
-def _draws(n_rows: int, n_resamples: int, seed: int) -> Iterator[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(n_resamples):
-        drawn = torch.randint(n_rows, (n_rows,), generator=generator)
-        yield torch.bincount(drawn, minlength=n_rows)
+def leave_one_out(rows: Rows, derive: Derive, speakers: Speakers) -> Resampled:
+    """Return every metric without each of S speakers, (S,) by key, the mean over runs."""
+
+    def sums(run: Tensor) -> Tensor:
+        of_speaker = run.new_zeros(len(speakers.counts), run.shape[1])
+        of_speaker.index_add_(0, speakers.numbers, run)
+        return run.sum(dim=0) - of_speaker  # (S, D)
+
+    return _mean_of_runs([_derive_all(sums(run), derive) for run in _runs(rows)])
 
 
-def leave_one_out(runs: Sequence[Tensor], derive: Derive, speakers: Speakers) -> Figures:
-    """Return the figures without each of S speakers, (S,) each; see :func:`resample`."""
-    n_speakers = len(speakers.counts)
-    parts = []
-    for first in range(0, n_speakers, _LEFT_OUT):
-        left_out = torch.arange(first, min(first + _LEFT_OUT, n_speakers))
-        weights = torch.ones(len(left_out), n_speakers, dtype=torch.float64)
-        weights[torch.arange(len(left_out)), left_out] = 0.0
-        parts.append(resample(runs, derive, weights, speakers.numbers))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+def _derive_all(sums: Iterable[Tensor], derive: Derive) -> Resampled:
+    of_each = [derive(of_resample) for of_resample in sums]
+    keys = of_each[0]
+    return {key: torch.tensor([x[key] for x in of_each], dtype=torch.float64) for key in keys}
 
 
-def percentile_interval(figures: Tensor, level: float = LEVEL) -> Interval:
-    """Return the ends of the middle `level` of resampled figures (R,); NaN if none is finite."""
+def _mean_of_runs(of_runs: Sequence[Resampled]) -> Resampled:
+    return {key: torch.stack([run[key] for run in of_runs]).mean(dim=0) for key in of_runs[0]}
+
+
+def percentile_interval(values: Tensor, level: float = LEVEL) -> Interval:
+    """Return the ends of the middle `level` of resampled values (R,); NaN if none is finite."""
     tail = (1.0 - level) / 2.0
-    known = figures[figures.isfinite()]
+    known = values[values.isfinite()]
     if not len(known):
         return NO_INTERVAL
     low, high = torch.quantile(known, torch.tensor([tail, 1.0 - tail], dtype=known.dtype))
@@ -224,7 +239,7 @@ def p_value(differences: Tensor) -> float:
 
 
 def jackknife_error(left_out: Tensor) -> float:
-    """Return the standard error of a figure from its values without each of S speakers, (S,).
+    """Return the standard error of a metric from its values without each of S speakers, (S,).
 
     NaN if one of them is undefined.
 
@@ -235,17 +250,17 @@ def jackknife_error(left_out: Tensor) -> float:
     return math.sqrt((n - 1) / n * float((left_out - left_out.mean()).square().sum()))
 
 
-def t_interval(figure: float, left_out: Tensor, effective: float, level: float = LEVEL) -> Interval:
-    """Return ``figure ± t(effective - 1) * jackknife_error(left_out)``.
+def t_interval(value: float, left_out: Tensor, effective: float, level: float = LEVEL) -> Interval:
+    """Return ``value ± t(effective - 1) * jackknife_error(left_out)``.
 
     Args:
-        figure: of all speakers.
+        value: of all speakers.
         left_out: (S,), the same without each of them.
         effective: :attr:`Speakers.effective`.
         level: of confidence.
     """
     half = stdtrit(effective - 1.0, (1.0 + level) / 2.0) * jackknife_error(left_out)
-    return Interval(figure - half, figure + half)
+    return Interval(value - half, value + half)
 
 
 def t_test(difference: float, left_out: Tensor, effective: float) -> float:
@@ -261,65 +276,55 @@ def t_test(difference: float, left_out: Tensor, effective: float) -> float:
 
 
 def intervals(
-    runs: Sequence[Tensor],
-    derive: Derive,
-    speakers: Speakers | None = None,
-    n_resamples: int = N_RESAMPLES,
+    rows: Rows, derive: Derive, speakers: Speakers | None = None, n_resamples: int = N_RESAMPLES
 ) -> dict[str, Interval]:
-    """Return the 95 % interval of every figure's mean over runs.
+    """Return the 95 % interval of every metric's mean over runs.
 
     Args:
-        runs: see :func:`resample`.
-        derive: see :func:`resample`.
+        rows: (N, D) statistics of the utterances; or several runs of the same utterances.
+        derive: from the (D,) sum of the statistics to metrics by key.
         speakers: of the N utterances; None = over utterances.
         n_resamples: of the bootstrap over utterances.
 
     Returns:
-        By the figure's name, within the figure's bounds; NaN where the figure is undefined.
+        By key, within the metric's bounds; NaN where the metric is undefined.
 
     Raises:
         ValueError: the speakers are too few; see :attr:`Speakers.refusal`.
     """
     if speakers is None:
-        drawn = bootstrap(runs, derive, n_resamples)
-        return {name: percentile_interval(figures) for name, figures in drawn.items()}
+        drawn = bootstrap(rows, derive, n_resamples)
+        return {key: percentile_interval(values) for key, values in drawn.items()}
     if speakers.refusal:
         raise ValueError(speakers.refusal)
-    of_all = figures_of(runs, derive)
-    left_out = leave_one_out(runs, derive, speakers)
+    of_all, left_out = mean_over_runs(rows, derive), leave_one_out(rows, derive, speakers)
     return {
-        name: speaker_interval(name, of_all[name], figures, speakers.effective)
-        for name, figures in left_out.items()
+        key: speaker_interval(key, of_all[key], values, speakers.effective)
+        for key, values in left_out.items()
     }
 
 
-def figures_of(runs: Sequence[Tensor], derive: Derive) -> dict[str, float]:
-    """Return every figure's mean over runs, of all utterances."""
-    found = [derive(rows.sum(dim=0)) for rows in runs]
-    return {name: math.fsum(figures[name] for figures in found) / len(found) for name in found[0]}
+def speaker_interval(key: str, value: float, left_out: Tensor, effective: float) -> Interval:
+    """Return the interval of a metric over speakers, within the metric's bounds.
 
-
-def speaker_interval(name: str, figure: float, left_out: Tensor, effective: float) -> Interval:
-    """Return the interval of the figure of this name over speakers, within the figure's bounds.
-
-    On the scale of :data:`_SCALES`; on the figure's own, and cut to its bounds, where it is an
+    On the scale of :data:`_SCALES`; on the metric's own, and cut to its bounds, where it is an
     error, or where a value is at a bound, which those scales have no number for.
 
     Args:
-        name: of the figure, such as ``uar``.
-        figure: of all speakers.
+        key: of the metric, such as ``uar``.
+        value: of all speakers.
         left_out: (S,), the same without each of them.
         effective: :attr:`Speakers.effective`.
     """
-    smallest, largest = bounds_of(name)
-    values = torch.cat([torch.tensor([figure], dtype=torch.float64), left_out])
+    smallest, largest = bounds(key)
+    values = torch.cat([torch.tensor([value], dtype=torch.float64), left_out])
     inside = bool(((smallest < values) & (values < largest)).all())
     if inside and (smallest, largest) in _SCALES:
         scale, inverse = _SCALES[smallest, largest]
         scaled = scale(values)
         ends = t_interval(float(scaled[0]), scaled[1:], effective)
         return Interval(*inverse(torch.tensor(ends, dtype=torch.float64)).tolist())
-    low, high = t_interval(figure, left_out, effective)
+    low, high = t_interval(value, left_out, effective)
     if math.isnan(low):
         return NO_INTERVAL
     return Interval(max(smallest, low), min(largest, high))

@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from data_prep.files.arrays import UnreadableArrayError, load_archive
 from data_prep.files.replacing import replacing
+from emo_fairseq.errors import UsageError
+
+_REMEDY = (
+    "write it with fairseq-validate --save-embeddings FILE, or with numpy.savez(FILE, ids=..., "
+    "embeddings=...): N names, and an array (N, D)"
+)
 
 
 @dataclass(frozen=True, eq=False)  # no tuple: fairseq rebuilds those that ranks exchange
@@ -40,3 +48,47 @@ def write(path: Path, rows: Sequence[Embedded]) -> None:
             splits=np.array([row.split for row in ordered]),
             embeddings=np.stack([row.vector for row in ordered]),
         )
+
+
+def read_embeddings(file: Path, split: str, ids: Sequence[str]) -> np.ndarray:
+    """(N, D) float64 in the order of `ids`; NaN rows for those that the file does not name.
+
+    Args:
+        file: of ``--save-embeddings``; without ``splits`` its names may be of any split.
+        split: that the ids are of.
+        ids: N names.
+
+    Raises:
+        UsageError: no such file, another form, or none of the ids.
+    """
+    if not file.is_file():
+        raise UsageError(f"--embeddings {file}: there is no such file")
+    try:
+        names, values, splits = load_archive(file, _read_embeddings)
+    except UnreadableArrayError as error:
+        raise UsageError(f"--embeddings {file}: {error}; {_REMEDY}") from error
+    if values.ndim != 2 or {names.shape, (names if splits is None else splits).shape} != {
+        values.shape[:1]
+    }:
+        found = f"ids {names.shape} and embeddings {values.shape}"
+        raise UsageError(f"--embeddings {file}: {found} do not fit; {_REMEDY}")
+    if not np.isfinite(values).all():
+        odd = names[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]]
+        raise UsageError(f"--embeddings {file}: those of {odd} are NaN or infinite; {_REMEDY}")
+    of_split = np.full(len(names), True) if splits is None else splits == split
+    place = {str(names[number]): number for number in np.flatnonzero(of_split).tolist()}
+    if len(place) < int(of_split.sum()):
+        raise UsageError(f"--embeddings {file}: names are there twice in {split}; {_REMEDY}")
+    rows = [place.get(name, -1) for name in ids]
+    if max(rows, default=-1) < 0:
+        raise UsageError(
+            f"--embeddings {file}: it names none of the scored ids, such as {ids[0]}; write it "
+            "from the same split"
+        )
+    padded = np.vstack([values, np.full((1, values.shape[1]), np.nan)])  # -1 finds the last
+    return padded[rows]
+
+
+def _read_embeddings(content: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    values = np.asarray(content["embeddings"], dtype=np.float64)
+    return content["ids"], values, content.get("splits")

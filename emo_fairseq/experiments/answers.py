@@ -10,8 +10,7 @@ from torch import Tensor
 from emo_fairseq import metrics
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
-from emo_fairseq.report.system import Labels, Rows, system_of
+from emo_fairseq.evaluation.statistics import LabelPredictions, Rows, from_rows
 
 Figures = dict[str, float]
 Key = tuple[str, str]  # fold, utterance
@@ -58,8 +57,8 @@ class Answers:
         """(D,) summed statistics -> every figure by name."""
         n = len(self.names)
         if self.has_labels:
-            return confusion_figures(sums.reshape(n, n).double(), self.names)
-        return moment_figures(sums.reshape(n, -1), self.names)
+            return metrics.label_metrics(sums.reshape(n, n).double(), self.names)
+        return metrics.number_metrics(sums.reshape(n, -1), self.names)
 
     def figures(self) -> Figures:
         """Of all utterances; of sentiment scores the published set, too."""
@@ -90,8 +89,8 @@ def read_answers(file: Path, fold: str = "") -> dict[str, Answers]:
 
 
 def _of_rows(rows: Rows, keys: tuple[Key, ...]) -> Answers:
-    system = system_of(rows)
-    if not isinstance(system, Labels):
+    system = from_rows(rows)
+    if not isinstance(system, LabelPredictions):
         return Answers(keys, system.names, False, system.truth, system.prediction)
     truth, prediction = (ids.to(torch.uint8) for ids in (system.truth, system.prediction))
     return Answers(keys, system.names, True, truth, prediction)

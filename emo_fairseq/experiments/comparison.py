@@ -5,9 +5,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
-from scipy import stats
 from torch import Tensor
 
 from emo_fairseq.errors import UsageError
@@ -25,6 +23,7 @@ from emo_fairseq.evaluation.bootstrap import (
     speaker_interval,
     t_test,
 )
+from emo_fairseq.evaluation.significance import OtherTest, holm, mcnemar, wilcoxon
 from emo_fairseq.experiments.answers import (
     Answers,
     Figures,
@@ -40,60 +39,6 @@ from emo_fairseq.experiments.systems import (
     System,
     Table,
 )
-
-# --- Whether two systems differ by more than chance: corrections and tests beside the bootstrap ---
-
-_FEWEST_PAIRS = 6  # with fewer no result of Wilcoxon's test lies below .05
-
-
-class OtherTest(NamedTuple):
-    """A test by its name, and its two-sided p-value."""
-
-    name: str
-    p_value: float
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for being several (Holm 1979); NaN stays NaN and is not counted.
-
-    The i-th smallest of m, from 0, is multiplied by m - i, and is no smaller than the one before.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    known = sorted(range(len(p_values)), key=lambda n: p_values[n])
-    known = [n for n in known if not math.isnan(p_values[n])]
-    corrected, largest = [math.nan] * len(p_values), 0.0
-    for place, number in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - place) * p_values[number]))
-        corrected[number] = largest
-    return corrected
-
-
-def wilcoxon(figures: Sequence[float], others: Sequence[float]) -> OtherTest | None:
-    """Wilcoxon's signed-rank test of paired runs (Wilcoxon 1945); None for too few pairs.
-
-    It asks whether the difference stands out from that between seeds and folds, where the bootstrap
-    asks about utterances. Folds share training data, so its p-value is too small rather than large.
-    """
-    pairs = [(a, b) for a, b in zip(figures, others, strict=True) if not math.isnan(a - b)]
-    if len(pairs) < _FEWEST_PAIRS:
-        return None
-    one, two = zip(*pairs, strict=True)
-    p_value = 1.0 if one == two else float(stats.wilcoxon(one, two).pvalue)
-    return OtherTest("Wilcoxon over runs", p_value)
-
-
-def mcnemar(correct: Sequence[bool], others: Sequence[bool]) -> OtherTest:
-    """McNemar's exact test of two models on the same utterances (McNemar 1947).
-
-    Of the utterances that only one of them has right, half would be each one's by chance.
-    """
-    ours = sum(a and not b for a, b in zip(correct, others, strict=True))
-    theirs = sum(b and not a for a, b in zip(correct, others, strict=True))
-    p_value = float(stats.binomtest(ours, ours + theirs).pvalue) if ours + theirs else 1.0
-    return OtherTest("McNemar", p_value)
-
 
 # --- A system's figures over its runs, and over all its folds together ----------------------------
 
@@ -176,7 +121,7 @@ class Pooled:
             return self
         row_of = {key: row for row, key in enumerate(self.runs[0].keys)}
         kept = [row_of[key] for key in runs[0].keys]
-        return Pooled(runs, self.speakers.of_rows(kept), self._n_resamples)
+        return Pooled(runs, self.speakers.select(kept), self._n_resamples)
 
 
 class Measured:
@@ -260,7 +205,7 @@ def _whole(system: System, folds: Sequence[str]) -> list[Answers]:
 def _speakers(system: System, run: Answers) -> Speakers:
     data = next(iter(system.results.values())).data
     known = speakers(data)
-    return Speakers.named([known.get(name) for _, name in run.keys])
+    return Speakers.from_names([known.get(name) for _, name in run.keys])
 
 
 # --- The rows of a table: each system measured, and held against the first ------------------------

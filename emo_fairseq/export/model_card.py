@@ -12,7 +12,6 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 import yaml
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.dataclass.configs import OptimizationConfig
@@ -20,7 +19,6 @@ from fairseq.dataclass.utils import merge_with_parent
 from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY
 from fairseq.optim.lr_scheduler import LR_SCHEDULER_DATACLASS_REGISTRY
 from omegaconf import OmegaConf
-from torch import Tensor
 
 from data_prep.audio.segment import audio_of
 from data_prep.manifest.provenance import allowed_leaks
@@ -32,28 +30,18 @@ from data_prep.schema import (
     read_manifest,
     write_atomically,
 )
-from emo_fairseq import metrics
 from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.evaluation.bootstrap import (
-    NOT_SEEDS,
-    OVER_UTTERANCES,
-    Derive,
-    Interval,
-    figures_of,
-    intervals,
-)
-from emo_fairseq.evaluation.predictions import (
-    PREDICTION_OF,
-    PROBABILITY,
-    TRUTH_OF,
-)
+from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_UTTERANCES, Estimate, estimates
+from emo_fairseq.evaluation.names import OF_NUMBERS, display_name
+from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
+from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
+from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown
 from emo_fairseq.inference.loading import LoadedModel, read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.predictor import EmotionPredictor
-from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
 from emo_fairseq.models.architectures import default_sizes
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.fusions import default_fusion
@@ -170,37 +158,30 @@ def _portable(value: str) -> str:
 
 # -- metrics with their bootstrap intervals, from predictions files --------------------------------
 
-_OF_LABELS = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR", "wa": "WA"}
-_OF_NUMBERS = {"ccc": "CCC", "pearson": "Pearson", "mae": "MAE", "rmse": "RMSE"}
-
-
-class Estimate(NamedTuple):
-    """A figure and its 95 % interval over utterances."""
-
-    figure: float
-    interval: Interval
+_OF_LABELS = ("weighted_f1", "macro_f1", "uar", "wa")
+_OF_AXIS = ("ccc", "mae")
 
 
 class Scored(NamedTuple):
-    """What one file says of one split.
+    """The metrics of one split of a predictions file.
 
     Attributes:
-        file: its name, without the folders it lies in.
+        file: its name, without its folders.
         split: that was scored.
         n_rows: scored utterances.
-        figures: by their written names.
+        metrics: by the name that the card shows.
         origin: whether the predictions are known to be this model's, as a sentence.
     """
 
     file: str
     split: str
     n_rows: int
-    figures: Mapping[str, Estimate]
+    metrics: Mapping[str, Estimate]
     origin: str = ""
 
 
 def score_file(file: Path, labels: Sequence[str], has_labels: bool) -> list[Scored]:
-    """The figures of a predictions file, split by split.
+    """Return the metrics of a predictions file, split by split.
 
     Args:
         file: what ``--save-predictions`` wrote.
@@ -210,73 +191,32 @@ def score_file(file: Path, labels: Sequence[str], has_labels: bool) -> list[Scor
     Raises:
         UsageError: no such file, no rows, or predictions of other labels or axes.
     """
-    rows = predictions.read(file)
-    if not rows:
-        raise UsageError(f"{file}: it has a header and no rows; score a split that has utterances")
-    _check_fits(file, rows[0], labels, has_labels)
-    measure = _of_labels if has_labels else _of_numbers
-    scored = []
-    for split in sorted({row["split"] for row in rows}):
-        chosen = [row for row in rows if row["split"] == split]
-        try:
-            statistics, derive, names = measure(chosen, labels)
-        except ValueError as error:
-            raise UsageError(f"{file}: {error}; write it again with --save-predictions") from error
-        scored.append(Scored(file.name, split, len(chosen), _intervals(statistics, derive, names)))
-    return scored
+    by_split = read_predictions(file)
+    for scored in by_split.values():
+        is_same_kind = isinstance(scored, LabelPredictions) is has_labels
+        if not is_same_kind or scored.names != tuple(labels):
+            names = ", ".join(scored.names) or "other things"
+            raise UsageError(
+                f"{file}: holds predictions of {names}, and the model gives "
+                f"{', '.join(labels)}; give predictions of this model",
+                "predictions-other-labels",
+            )
+    return [
+        Scored(file.name, split, len(scored.ids), _estimates(scored))
+        for split, scored in by_split.items()
+    ]
 
 
-def _check_fits(
-    file: Path, row: Mapping[str, str], labels: Sequence[str], has_labels: bool
-) -> None:
-    prefix = PROBABILITY if has_labels else PREDICTION_OF
-    named = [column.removeprefix(prefix) for column in row if column.startswith(prefix)]
-    if named != list(labels):
-        raise UsageError(
-            f"{file}: holds predictions of {', '.join(named) or 'other things'}, and the model "
-            f"gives {', '.join(labels)}; give predictions of this model"
-        )
-
-
-def _of_labels(
-    rows: Sequence[Mapping[str, str]], labels: Sequence[str]
-) -> tuple[Tensor, Derive, Mapping[str, str]]:
-    number = {name: place for place, name in enumerate(labels)}
-    n = len(labels)
-    for row in rows:
-        for column in ("truth", "prediction"):
-            if row[column] not in number:
-                raise ValueError(f"{row['id']}: {column} {row[column]!r} is no label of the model")
-    truth, prediction = (
-        torch.tensor([number[r[c]] for r in rows]) for c in ("truth", "prediction")
-    )
-    statistics = metrics.confusion_rows(truth, prediction, len(labels)).flatten(1)
-    return statistics, lambda sums: confusion_figures(sums.view(n, n), labels), _OF_LABELS
-
-
-def _of_numbers(
-    rows: Sequence[Mapping[str, str]], axes: Sequence[str]
-) -> tuple[Tensor, Derive, Mapping[str, str]]:
-    truth, prediction = (
-        torch.tensor([[float(row[kind + axis] or "nan") for axis in axes] for row in rows])
-        for kind in (TRUTH_OF, PREDICTION_OF)
-    )
-    statistics = metrics.moments(truth.view(1, -1), prediction.view(1, -1)).view(len(truth), -1)
-    names = dict(_OF_NUMBERS)
-    if len(axes) > 1:
-        names |= {
-            f"{x}_{axis}": f"{_OF_NUMBERS[x]}, {axis}" for axis in axes for x in ("ccc", "mae")
-        }
-    return statistics, lambda sums: moment_figures(sums.view(len(axes), -1), axes), names
-
-
-def _intervals(
-    statistics: Tensor, derive: Derive, names: Mapping[str, str]
-) -> Mapping[str, Estimate]:
-    """Each figure with its interval over utterances, all from the same resamples."""
-    values = figures_of([statistics], derive)
-    ends = intervals([statistics], derive)
-    return {written: Estimate(values[name], ends[name]) for name, written in names.items()}
+def _estimates(scored: Predictions) -> Mapping[str, Estimate]:
+    """Return each metric with its interval over utterances, all from the same resamples."""
+    if isinstance(scored, LabelPredictions):
+        keys = [*_OF_LABELS]
+    else:
+        axes = scored.names if len(scored.names) > 1 else ()
+        keys = [*OF_NUMBERS, *(f"{key}_{axis}" for axis in axes for key in _OF_AXIS)]
+    rows, derive = scored.statistics()
+    of_all = estimates(rows, derive)
+    return {display_name(key): of_all[key] for key in keys}
 
 
 # -- check that predictions are this model's -------------------------------------------------------
@@ -505,7 +445,7 @@ def _front_matter(facts: CardFacts) -> dict[str, Any]:
     }
     if facts.corpus is not None:
         found["datasets"] = [facts.corpus.name]
-    if names := sorted({name for one in facts.scored for name in one.figures}):
+    if names := sorted({name for one in facts.scored for name in one.metrics}):
         found["metrics"] = names
     if of_speech or TEXT in modalities:
         found["pipeline_tag"] = "audio-classification" if of_speech else "text-classification"
@@ -648,7 +588,10 @@ def _figures_section(facts: CardFacts) -> str:
         )
     tables = []
     for one in facts.scored:
-        rows = [[name, *_written(*estimate)] for name, estimate in one.figures.items()]
+        rows = [
+            [name, format_number(x.value, 4), _interval(x.value, x.low, x.high)]
+            for name, x in one.metrics.items()
+        ]
         tables.append(
             f"{one.split}, {one.n_rows:,} utterances (`{one.file}`):\n\n"
             + _table(["figure", "value", f"95 % interval, {OVER_UTTERANCES}"], rows)
@@ -702,16 +645,9 @@ def _speakers(facts: CardFacts) -> str:
     return f"It was trained on {known} speakers; others may sound or write otherwise."
 
 
-def _written(value: float, ends: Interval) -> tuple[str, str]:
-    if not math.isfinite(value):
-        return "undefined", ""
-    if not all(map(math.isfinite, ends)):
-        return f"{value:.4f}", "undefined"
-    return f"{value:.4f}", f"{ends.low:.4f} to {ends.high:.4f}"
+def _interval(value: float, *ends: float) -> str:
+    return format_interval(ends, 4) if math.isfinite(value) else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(
-        f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines
-    )
+    return to_markdown(Table(head, [[str(cell) for cell in row] for row in rows])).rstrip("\n")

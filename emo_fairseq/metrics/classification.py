@@ -1,12 +1,17 @@
-"""Figures of label predictions, from counts (C, C): rows = truth, columns = prediction."""
+"""Metrics of label predictions, from counts (C, C): rows = truth, columns = prediction."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from emo_fairseq.metrics.shapes import check_same_shape
+
+def check_same_shape(truth: Tensor, prediction: Tensor) -> None:
+    """Raise ValueError unless both have one shape: broadcasting would pair the wrong rows."""
+    if truth.shape != prediction.shape:
+        shapes = f"{tuple(truth.shape)} and {tuple(prediction.shape)}"
+        raise ValueError(f"truth and prediction differ in shape: {shapes}")
 
 
 def confusion(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
@@ -39,8 +44,15 @@ def confusion(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
 
 
 def confusion_rows(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
-    """(N,) and (N,) -> (N, C, C): each utterance's own confusion, which add up to that of all."""
-    cells = torch.zeros(len(truth), n_classes * n_classes, dtype=torch.float64)
+    """Return the confusion of each utterance, (N, C, C) float64; their sum is that of all.
+
+    Args:
+        truth: (N,) int64 class ids.
+        prediction: (N,) int64 class ids.
+        n_classes: C.
+    """
+    size = len(truth), n_classes * n_classes
+    cells = torch.zeros(size, dtype=torch.float64, device=truth.device)
     cells.scatter_(1, (truth * n_classes + prediction)[:, None], 1.0)
     return cells.view(-1, n_classes, n_classes)
 
@@ -129,8 +141,25 @@ CONFUSION_METRICS: dict[str, Callable[[Tensor], float]] = {
 }
 
 
+def label_metrics(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:
+    """Return WA, UAR, weighted and macro F1, and ``recall_<label>`` of each class.
+
+    Args:
+        counts: (C, C), summed :func:`confusion`.
+        labels: the C names.
+
+    >>> label_metrics(torch.tensor([[1, 1], [0, 2]]), ["sad", "happy"])["recall_sad"]
+    0.5
+    """
+    recalls = zip(labels, recall_per_class(counts), strict=True)
+    return {
+        **{name: metric(counts) for name, metric in CONFUSION_METRICS.items()},
+        **{f"recall_{label}": recall for label, recall in recalls},
+    }
+
+
 def constant_confusion(counts: Tensor, prediction: int) -> Tensor:
-    """The confusion (C, C) of a system that gives every utterance the one class `prediction`.
+    """Return the confusion (C, C) of always predicting the class `prediction`.
 
     >>> constant_confusion(torch.tensor([[1, 1], [0, 2]]), 0).tolist()
     [[2, 0], [2, 0]]
@@ -141,9 +170,9 @@ def constant_confusion(counts: Tensor, prediction: int) -> Tensor:
 
 
 def majority_baseline(counts: Tensor) -> dict[str, float]:
-    """Each of :data:`CONFUSION_METRICS` for always predicting the most frequent true class.
+    """Return each of :data:`CONFUSION_METRICS` of always predicting the most frequent true class.
 
-    Among equally frequent classes the first; all figures are the same for each of them.
+    Among equally frequent classes the first; all metrics are the same for each of them.
 
     >>> majority_baseline(torch.tensor([[1, 2], [0, 1]]))["wa"]
     0.75

@@ -1,4 +1,4 @@
-"""The sets of figures in which two corpora are published: CMU sentiment scores, IEMOCAP binary.
+"""The sets of metrics in which two corpora are published: CMU sentiment scores, IEMOCAP binary.
 
 As everywhere in :mod:`emo_fairseq.metrics`: first tensors to be added over batches and ranks, then
 Python floats derived from their sum.
@@ -8,23 +8,26 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from emo_fairseq.metrics.classification import (
     accuracy,
+    check_same_shape,
     confusion,
+    confusion_rows,
     constant_confusion,
     weighted_f1,
 )
-from emo_fairseq.metrics.regression import mean_absolute_error, moments, pearson_cc
-from emo_fairseq.metrics.shapes import check_same_shape
+from emo_fairseq.metrics.regression import mean_absolute_error, moment_rows, moments, pearson_cc
 
 CMU_ACCURACIES = {"acc7": 3, "acc5": 2}  # name: the score's limit, after which it is clipped
 
 
 def cmu_statistics(truth: Tensor, prediction: Tensor) -> dict[str, Tensor]:
-    """Summable counts behind :func:`cmu_metrics`, from scores in [-3, 3] (CMU-MOSI, CMU-MOSEI).
+    """Return the summable counts behind :func:`cmu_metrics`.
 
-    A row whose truth is NaN is left out. A NaN prediction makes every statistic NaN.
+    The scores of CMU-MOSI and CMU-MOSEI are in [-3, 3]. A row whose truth is NaN is left
+    out. A NaN prediction makes every statistic NaN.
 
     Args:
         truth: (N,), NaN where missing.
@@ -38,30 +41,51 @@ def cmu_statistics(truth: Tensor, prediction: Tensor) -> dict[str, Tensor]:
     Raises:
         ValueError: truth is not (N,), or the shapes differ.
     """
+    measured = ~_check_scores(truth, prediction).isnan()
+    rows = _cmu_counts(truth[measured].double(), prediction[measured].double())
+    sums = {name: counts.sum(dim=0) for name, counts in rows.items()}
+    return {"moments": moments(truth[measured], prediction[measured]), **sums}
+
+
+def cmu_rows(truth: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+    """Return the :func:`cmu_statistics` of each utterance, (N, ...) each; 0 without a truth.
+
+    Args:
+        truth: (N,), NaN where missing.
+        prediction: (N,)
+    """
+    missing = _check_scores(truth, prediction).isnan()
+    x, y = (values.double().masked_fill(missing, 0.0) for values in (truth, prediction))
+    counts = {
+        name: rows.masked_fill(missing[:, None, None], 0.0)
+        for name, rows in _cmu_counts(x, y).items()
+    }
+    return {"moments": moment_rows(truth, prediction), **counts}
+
+
+def _check_scores(truth: Tensor, prediction: Tensor) -> Tensor:
     if truth.ndim != 1:
         raise ValueError(f"expected truth (N,), got {tuple(truth.shape)}")
     check_same_shape(truth, prediction)
-    measured = ~truth.isnan()
-    truth, prediction = truth[measured].double(), prediction[measured].double()
-    sums = moments(truth, prediction)
-    invalid = prediction.isnan().any()
+    return truth
+
+
+def _cmu_counts(truth: Tensor, prediction: Tensor) -> dict[str, Tensor]:
+    """(N,) float64 scores -> (N, C, C) confusions; all NaN where the prediction is NaN."""
+    invalid, non0 = prediction.isnan()[:, None, None], (truth != 0)[:, None, None]
     prediction = prediction.nan_to_num(0.0)  # countable; the counts become NaN at the end
-    non0 = truth != 0
-    statistics = {
-        "acc2_has0": _signs(truth >= 0, prediction >= 0),
-        "acc2_non0": _signs(truth[non0] > 0, prediction[non0] > 0),
+    rows = {
+        "acc2_has0": confusion_rows((truth >= 0).long(), (prediction >= 0).long(), 2),
+        "acc2_non0": confusion_rows((truth > 0).long(), (prediction > 0).long(), 2) * non0,
     }
     for name, limit in CMU_ACCURACIES.items():
-        true, predicted = _rounded(truth, limit), _rounded(prediction, limit)  # (N,) each
-        statistics[name] = confusion(true, predicted, 2 * limit + 1)
-        statistics[f"{name}_non0"] = confusion(true[non0], predicted[non0], 2 * limit + 1)
-    return {"moments": sums} | {
-        name: counts.masked_fill(invalid, torch.nan) for name, counts in statistics.items()
-    }
+        counts = confusion_rows(_rounded(truth, limit), _rounded(prediction, limit), 2 * limit + 1)
+        rows |= {name: counts, f"{name}_non0": counts * non0}
+    return {name: counts.masked_fill(invalid, torch.nan) for name, counts in rows.items()}
 
 
 def cmu_metrics(statistics: Mapping[str, Tensor]) -> dict[str, float]:
-    """The figures of CMU-MOSI and CMU-MOSEI, from summed :func:`cmu_statistics`.
+    """Return the metrics of CMU-MOSI and CMU-MOSEI, from summed :func:`cmu_statistics`.
 
     - `acc2_has0`, `f1_has0`: negative against non-negative, a score >= 0 being non-negative;
     - `acc2_non0`, `f1_non0`: negative against positive, a score > 0 being positive, without the
@@ -75,25 +99,25 @@ def cmu_metrics(statistics: Mapping[str, Tensor]) -> dict[str, float]:
     its F1, so weights it by predicted counts. NaN without rows; `corr` is NaN for constant scores.
 
     >>> truth, prediction = torch.tensor([0.0, -1.0, 2.6]), torch.tensor([-0.2, -1.4, 1.0])
-    >>> figures = cmu_metrics(cmu_statistics(truth, prediction))
-    >>> [round(figures[name], 3) for name in ("acc2_has0", "acc2_non0", "acc7", "acc7_non0", "mae")]
+    >>> metrics = cmu_metrics(cmu_statistics(truth, prediction))
+    >>> [round(metrics[name], 3) for name in ("acc2_has0", "acc2_non0", "acc7", "acc7_non0", "mae")]
     [0.667, 1.0, 0.667, 0.5, 0.733]
     """
-    figures = {}
+    metrics = {}
     for form in ("has0", "non0"):
         counts = statistics[f"acc2_{form}"]
-        figures[f"acc2_{form}"] = accuracy(counts)
-        figures[f"f1_{form}"] = weighted_f1(counts)
+        metrics[f"acc2_{form}"] = accuracy(counts)
+        metrics[f"f1_{form}"] = weighted_f1(counts)
     for name in CMU_ACCURACIES:
-        figures[name] = accuracy(statistics[name])
-        figures[f"{name}_non0"] = accuracy(statistics[f"{name}_non0"])
-    figures["mae"] = mean_absolute_error(statistics["moments"])
-    figures["corr"] = pearson_cc(statistics["moments"])
-    return figures
+        metrics[name] = accuracy(statistics[name])
+        metrics[f"{name}_non0"] = accuracy(statistics[f"{name}_non0"])
+    metrics["mae"] = mean_absolute_error(statistics["moments"])
+    metrics["corr"] = pearson_cc(statistics["moments"])
+    return metrics
 
 
 def log_odds(logits: Tensor) -> Tensor:
-    """Yes minus no of each emotion's pair of logits, (N, 2K) -> (N, K) float64.
+    """Return yes minus no of each emotion's pair of logits, (N, 2K) -> (N, K) float64.
 
     Its argmax is the one class of a binary head: the emotion whose yes is the most probable.
 
@@ -138,8 +162,20 @@ def binary_confusions(truth: Tensor, logits: Tensor) -> Tensor:
     return torch.stack(counts).masked_fill(odds.isnan().any(), torch.nan)  # (K, 2, 2)
 
 
+def binary_rows(truth: Tensor, answers: Tensor) -> Tensor:
+    """Return the yes/no confusions of each utterance, (N, K, 2, 2); their sum is that of all.
+
+    Args:
+        truth: (N,) int64 label ids.
+        answers: (N, K) bool, the predicted answer to "is it label k?".
+    """
+    is_true = one_hot(truth, answers.shape[1])
+    of_label = zip(is_true.unbind(dim=1), answers.long().unbind(dim=1), strict=True)
+    return torch.stack([confusion_rows(*pair, 2) for pair in of_label], dim=1)
+
+
 def binary_metrics(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:
-    """Accuracy and weighted F1 of each emotion's yes/no answer, beside always answering no.
+    """Return accuracy and weighted F1 of each emotion's yes/no answer, beside always answering no.
 
     An emotion is rare among the others, so always answering no scores high: an accuracy means
     something only above its baseline.
@@ -160,16 +196,12 @@ def binary_metrics(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:
     """
     if counts.shape != (len(labels), 2, 2):
         raise ValueError(f"expected ({len(labels)}, 2, 2) counts, got {tuple(counts.shape)}")
-    figures = {}
+    metrics = {}
     for label, pair in zip(labels, counts, strict=True):
         for suffix, answers in (("", pair), ("_always_no", constant_confusion(pair, 0))):
-            figures[f"binary_accuracy_{label}{suffix}"] = accuracy(answers)
-            figures[f"binary_f1_{label}{suffix}"] = weighted_f1(answers)
-    return figures
-
-
-def _signs(truth: Tensor, prediction: Tensor) -> Tensor:
-    return confusion(truth.long(), prediction.long(), 2)  # (2, 2)
+            metrics[f"binary_accuracy_{label}{suffix}"] = accuracy(answers)
+            metrics[f"binary_f1_{label}{suffix}"] = weighted_f1(answers)
+    return metrics
 
 
 def _rounded(scores: Tensor, limit: int) -> Tensor:

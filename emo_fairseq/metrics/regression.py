@@ -1,12 +1,12 @@
-"""Figures of real-valued predictions, from moments (8,) of an axis, for values of order 1."""
+"""Metrics of real-valued predictions, from moments (8,) of an axis, for values of order 1."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from emo_fairseq.metrics.shapes import check_same_shape
+from emo_fairseq.metrics.classification import check_same_shape
 
 EPSILON = torch.finfo(torch.float64).eps
 
@@ -16,7 +16,7 @@ def moments(truth: Tensor, prediction: Tensor) -> Tensor:
 
     With x the truth and y the prediction: `n, Σx, Σy, Σx², Σy², Σxy, Σ|x - y|, Σ(x - y)²`.
     Variances come from raw sums, so values should be of order 1 (scores in [0, 1] or [-3, 3]),
-    where float64 loses nothing that matters. A NaN prediction makes the figures of its axis NaN.
+    where float64 loses nothing that matters. A NaN prediction makes the metrics of its axis NaN.
 
     Args:
         truth: (N,), or (N, A) for A axes; NaN where missing.
@@ -32,11 +32,20 @@ def moments(truth: Tensor, prediction: Tensor) -> Tensor:
     [2.0, 1.0, 3.0, 1.0, 5.0, 2.0, 2.0, 2.0]
     """
     check_same_shape(truth, prediction)
+    return torch.stack([term.sum(dim=0) for term in _terms(truth, prediction)], dim=-1)
+
+
+def moment_rows(truth: Tensor, prediction: Tensor) -> Tensor:
+    """Return the :func:`moments` of each utterance: (N,) -> (N, 8), (N, A) -> (N, A, 8)."""
+    check_same_shape(truth, prediction)
+    return torch.stack(_terms(truth, prediction), dim=-1)
+
+
+def _terms(truth: Tensor, prediction: Tensor) -> list[Tensor]:
     missing = truth.isnan()
     x = truth.detach().double().masked_fill(missing, 0.0)
     y = prediction.detach().double().masked_fill(missing, 0.0)
-    terms = ((~missing).double(), x, y, x * x, y * y, x * y, (x - y).abs(), (x - y).square())
-    return torch.stack([term.sum(dim=0) for term in terms], dim=-1)
+    return [(~missing).double(), x, y, x * x, y * y, x * y, (x - y).abs(), (x - y).square()]
 
 
 def concordance_cc(sums: Tensor) -> float:
@@ -89,12 +98,47 @@ def root_mean_squared_error(sums: Tensor) -> float:
     return float((sums[7] / sums[0]).sqrt())
 
 
+def mean_squared_error(sums: Tensor) -> float:
+    """MSE from (8,) :func:`moments`, in the values' unit squared; NaN without rows.
+
+    >>> mean_squared_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 8.0])))
+    25.0
+    """
+    return root_mean_squared_error(sums) ** 2
+
+
 MOMENT_METRICS: dict[str, Callable[[Tensor], float]] = {
     "ccc": concordance_cc,
     "pearson": pearson_cc,
     "mae": mean_absolute_error,
     "rmse": root_mean_squared_error,
 }
+
+
+def number_metrics(
+    sums: Iterable[Tensor],
+    axes: Sequence[str],
+    metrics: Mapping[str, Callable[[Tensor], float]] = MOMENT_METRICS,
+) -> dict[str, float]:
+    """Return CCC, Pearson, MAE and RMSE, and of several axes each one's as ``<metric>_<axis>``.
+
+    The metric of several axes is the mean over those that were measured; an axis whose metric is
+    undefined makes it NaN.
+
+    Args:
+        sums: (A, 8), summed :func:`moments`.
+        axes: the A names.
+        metrics: by name, from the (8,) moments of an axis.
+    """
+    of_axis = list(sums)
+    values = {}
+    for name, metric in metrics.items():
+        of_each = [metric(axis_sums) for axis_sums in of_axis]
+        measured = [x for x, n in zip(of_each, of_axis, strict=True) if n[0] > 0]
+        values[name] = sum(measured) / len(measured) if measured else math.nan
+        if len(axes) > 1:
+            values |= {f"{name}_{axis}": x for axis, x in zip(axes, of_each, strict=True)}
+    return values
 
 
 def _central(sums: Tensor) -> tuple[float, float, float, float]:

@@ -28,12 +28,17 @@ from data_prep.manifest.provenance import allowed_leaks
 from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import N_RESAMPLES
-from emo_fairseq.report.figures import measure, without_nan
-from emo_fairseq.report.statistics import Figures
-from emo_fairseq.report.system import System, read_systems
-from emo_fairseq.report.table import print_table
+from emo_fairseq.evaluation.names import display_name
+from emo_fairseq.evaluation.statistics import (
+    LabelPredictions,
+    Metrics,
+    Predictions,
+    metrics_and_baseline,
+    read_predictions,
+)
+from emo_fairseq.evaluation.tables import Table, format_number, print_table, without_nan
 
-Systems = Mapping[str, System]  # by split
+Systems = Mapping[str, Predictions]  # by split
 _OF_FOLDER = ("data", "log", "embeddings", "attention")
 
 
@@ -43,7 +48,7 @@ def main() -> None:
     given = [f"--{name}" for name in _OF_FOLDER if getattr(args, name) is not None]
     if args.output is None and given:
         raise UsageError(f"{', '.join(given)}: only a folder has a place for it; add --output")
-    systems = [read_systems(file) for file in args.predictions]
+    systems = [read_predictions(file) for file in args.predictions]
     for file, by_split in zip(args.predictions, systems, strict=True):
         measured = _print_tables(file, by_split, args.title)
         leaks = allowed_leaks(file)
@@ -75,11 +80,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _print_tables(file: Path, by_split: Systems, title: str | None) -> dict[str, Figures]:
-    measured = {split: measure(system) for split, system in by_split.items()}
-    for split, figures in measured.items():
-        print_table(figures, f"{title or file.stem}: {split}", len(by_split[split].ids))
+def _print_tables(file: Path, by_split: Systems, title: str | None) -> dict[str, Metrics]:
+    measured = {split: metrics_and_baseline(system) for split, system in by_split.items()}
+    for split, values in measured.items():
+        heading = f"{title or file.stem}: {split}, {len(by_split[split].ids)} utterances"
+        print_table(metric_table(by_split[split], values, heading), left=["metric"])
     return measured
+
+
+def metric_table(system: Predictions, values: Metrics, title: str) -> Table:
+    """Return the metrics of one split beside those of a constant prediction.
+
+    Args:
+        system: what was predicted.
+        values: of :func:`emo_fairseq.evaluation.statistics.metrics_and_baseline`.
+        title: names corpus, split and system.
+    """
+    suffix = system.baseline_suffix
+    if isinstance(system, LabelPredictions):
+        keys = [*system.headline, *(f"recall_{label}" for label in system.names)]
+    else:
+        keys = [key for key in values if not key.endswith(suffix)]
+    axes = () if isinstance(system, LabelPredictions) else system.names
+    rows = [[display_name(key, axes), *_cells(values, key, suffix)] for key in keys]
+    return Table(["metric", "model", suffix.removeprefix("_")], rows, title)
+
+
+def _cells(values: Metrics, key: str, suffix: str) -> tuple[str, str]:
+    beside = values.get(key + suffix)
+    return format_number(values[key], 4), "" if beside is None else format_number(beside, 4)
 
 
 def figures_file(predictions: Path) -> Path:
@@ -94,7 +123,7 @@ def figures_file(predictions: Path) -> Path:
     return predictions.with_name(f"{beside}metrics.json")
 
 
-def _write_figures(file: Path, measured: Mapping[str, Figures], leaks: Sequence[str]) -> None:
+def _write_figures(file: Path, measured: Mapping[str, Metrics], leaks: Sequence[str]) -> None:
     known = {"leak_allowed": list(leaks)} if leaks else {}
     content = {split: {**known, **without_nan(figures)} for split, figures in measured.items()}
     write_atomically(file, json.dumps(content, indent=2, allow_nan=False) + "\n")

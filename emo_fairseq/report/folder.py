@@ -18,15 +18,14 @@ from typing import Any
 from data_prep.files.replacing import replacing
 from data_prep.schema import write_atomically
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
+from emo_fairseq.evaluation.statistics import LabelPredictions
+from emo_fairseq.evaluation.tables import Table, format_number, without_nan
 from emo_fairseq.report import headline, page
 from emo_fairseq.report.drawing import matplotlib, render
-from emo_fairseq.report.figures import without_nan
-from emo_fairseq.report.numbers import number
 from emo_fairseq.report.page import Section
 from emo_fairseq.report.part import Part
 from emo_fairseq.report.plots import MAPS, SECTIONS, training_curves
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Table
-from emo_fairseq.report.system import Labels
+from emo_fairseq.report.plots.plot import Found, NotDrawn
 from emo_fairseq.report.training_log import Epoch, cases, csv_text
 from emo_fairseq.report.worst import worst_table
 
@@ -85,7 +84,7 @@ def write_folder(
     lead = [", ".join(filter(None, (_said(parts), date)))]
     _remove_stale(folder, writer.written)
     if epochs:
-        log = csv_text(epochs, isinstance(parts[0].system, Labels))
+        log = csv_text(epochs, isinstance(parts[0].system, LabelPredictions))
         write_atomically(folder / LOG, log)
     lines = [f"{what}: {why}\n" for what, why in dict.fromkeys(writer.not_drawn)]
     write_atomically(folder / "not_drawn.txt", "".join(lines))
@@ -116,7 +115,7 @@ def _part_section(part: Part, writer: _Writer, parts: Sequence[Part]) -> Section
     first = next(other for other in parts if other.system.ids == part.system.ids)
     for heading, kinds in SECTIONS.items():
         found: Iterable[Found] = chain.from_iterable(plots(part) for plots in kinds)
-        if heading == MAPS and first is not part and isinstance(part.system, Labels):
+        if heading == MAPS and first is not part and isinstance(part.system, LabelPredictions):
             found = [NotDrawn(f"maps of {part.title}", f"the same as those of {first.title}")]
         section.add(heading, writer.figures(found, prefix))
     worst = Table(*worst_table(part.system, part.facts))
@@ -128,7 +127,7 @@ def _part_section(part: Part, writer: _Writer, parts: Sequence[Part]) -> Section
 
 
 def _worst_caption(part: Part) -> str:
-    if isinstance(part.system, Labels):
+    if isinstance(part.system, LabelPredictions):
         return "Wrong ones, those first whose truth was given the least probability"
     return "By the distance between truth and prediction; each axis: truth → prediction"
 
@@ -154,7 +153,7 @@ def _training_section(epochs: Sequence[Epoch], writer: _Writer) -> Section:
         return section
     found = cases(epochs[-1])
     names = list(dict.fromkeys(name for figures in found.values() for name in figures))
-    rows = [[c, *(number(x.get(n, float("nan"))) for n in names)] for c, x in found.items()]
+    rows = [[c, *(format_number(x.get(n, float("nan"))) for n in names)] for c, x in found.items()]
     if rows:
         text = f"Last validation (epoch {epochs[-1].number}) by modalities or auxiliary target"
         section.add("Cases", page.table(Table(["case", *names], rows), text))

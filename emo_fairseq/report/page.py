@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from emo_fairseq.evaluation.tables import UNDEFINED, Table
 from emo_fairseq.report.drawing import inline_svg
-from emo_fairseq.report.numbers import UNDEFINED
 from emo_fairseq.report.page_style import STYLE
-from emo_fairseq.report.plots.plot import Plot, Table
+from emo_fairseq.report.plots.plot import Plot
 
 # Columns that are no numbers: short words, and texts that may run over lines.
 _KINDS = {

@@ -11,11 +11,14 @@ from emo_fairseq.evaluation.attention import (
     read,
 )
 from emo_fairseq.evaluation.bootstrap import N_RESAMPLES, Interval, Speakers, intervals
+from emo_fairseq.evaluation.embeddings import read_embeddings
+from emo_fairseq.evaluation.statistics import (
+    LabelPredictions,
+    Metrics,
+    Predictions,
+    metrics_and_baseline,
+)
 from emo_fairseq.report.data_dir import Facts, no_facts, read_facts
-from emo_fairseq.report.embeddings import read_embeddings
-from emo_fairseq.report.figures import measure
-from emo_fairseq.report.statistics import Figures, statistics_of
-from emo_fairseq.report.system import Labels, System
 
 UTTERANCES = "utterances"
 SPEAKERS = "speakers"
@@ -33,7 +36,7 @@ class Part:
         facts: what the data dir says of the same utterances.
         embeddings: (N, D), NaN where unknown; None if there is no file of them.
         attended: the utterances of this split whose attention was saved; None without a file.
-        figures: of :func:`emo_fairseq.report.figures.measure`.
+        figures: of :func:`emo_fairseq.evaluation.statistics.metrics_and_baseline`.
         intervals: over what ("utterances", "speakers") -> figure -> interval.
         speakers: of the utterances, as the data dir names them.
         leaks: that ``--allow-leak`` let pass, a sentence each.
@@ -41,11 +44,11 @@ class Part:
 
     run: str
     split: str
-    system: System
+    system: Predictions
     facts: Facts
     embeddings: np.ndarray | None
     attended: Sequence[Attended] | None
-    figures: Figures
+    figures: Metrics
     intervals: Mapping[str, Mapping[str, Interval]]
     speakers: Speakers
     leaks: Sequence[str] = ()
@@ -61,7 +64,7 @@ class Part:
         The emotion is the manifest's; without one the true label stands in, whatever it is of.
         """
         known = {name: self.facts.column(name) for name in GROUPS}
-        if isinstance(self.system, Labels) and not any(known[GROUPS[0]]):
+        if isinstance(self.system, LabelPredictions) and not any(known[GROUPS[0]]):
             names = self.system.names
             known["truth"] = [names[label] for label in self.system.truth.tolist()]
         return {name: column for name, column in known.items() if any(column)}
@@ -70,7 +73,7 @@ class Part:
 def make_part(
     run: str,
     split: str,
-    system: System,
+    system: Predictions,
     data_dir: Path | None = None,
     embeddings: Path | None = None,
     attention: Path | None = None,
@@ -83,12 +86,13 @@ def make_part(
     """
     ids = system.ids
     facts = no_facts(len(ids)) if data_dir is None else read_facts(data_dir, split, ids)
-    statistics = statistics_of(system)
-    scores = [statistics.rows], statistics.derive
-    drawn = {UTTERANCES: intervals(*scores, n_resamples=n_resamples)}
-    speakers = Speakers.named(facts.column("speaker"))
+    rows, derive = system.statistics()
+    drawn = {UTTERANCES: intervals(rows, derive, n_resamples=n_resamples)}
+    speakers = Speakers.from_names(facts.column("speaker"))
     if not speakers.refusal:
-        drawn[SPEAKERS] = intervals(*scores, speakers)
+        drawn[SPEAKERS] = intervals(rows, derive, speakers)
     values = None if embeddings is None else read_embeddings(embeddings, split, ids)
     attended = None if attention is None else [x for x in read(attention) if x.split == split]
-    return Part(run, split, system, facts, values, attended, measure(system), drawn, speakers)
+    return Part(
+        run, split, system, facts, values, attended, metrics_and_baseline(system), drawn, speakers
+    )

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions
 from emo_fairseq.report.data_dir import Facts
-from emo_fairseq.report.system import Labels, System
 
 N_WORST = 20
 
 
-def worst_table(system: System, facts: Facts) -> tuple[list[str], list[list[str]]]:
+def worst_table(system: Predictions, facts: Facts) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table, the worst first; ties in the order of the predictions file."""
-    header, rows = _of_labels(system) if isinstance(system, Labels) else _of_numbers(system)
+    header, rows = (
+        _of_labels(system) if isinstance(system, LabelPredictions) else _of_numbers(system)
+    )
     extra = [name for name in ("speaker", "text") if facts.is_given and any(facts.column(name))]
     columns = {name: facts.column(name) for name in extra}
     return (
@@ -28,9 +30,10 @@ def worst_table(system: System, facts: Facts) -> tuple[list[str], list[list[str]
 Found = tuple[list[str], list[tuple[int, list[str]]]]
 
 
-def _of_labels(system: Labels) -> Found:
+def _of_labels(system: LabelPredictions) -> Found:
     """Of the wrong ones those whose truth was given the least probability."""
     everywhere = torch.arange(len(system.ids))
+    assert system.probability is not None  # a predictions file has them
     of_truth = system.probability[everywhere, system.truth]
     of_given = system.probability[everywhere, system.prediction]
     is_wrong = (system.prediction != system.truth) & ~of_truth.isnan()
@@ -49,7 +52,7 @@ def _of_labels(system: Labels) -> Found:
     return ["truth", "predicted", "p of predicted", "p of truth"], rows
 
 
-def _of_numbers(system: System) -> Found:
+def _of_numbers(system: Predictions) -> Found:
     """Those with the largest Euclidean distance over the axes that were measured."""
     difference = system.prediction - system.truth
     distance = difference.square().nansum(dim=1).sqrt()

@@ -16,7 +16,7 @@ from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.compat.early_stop import has_run_out
 from emo_fairseq.data.leaks import is_test_split
 from emo_fairseq.errors import UsageError
-from emo_fairseq.metrics.derivations import is_better_larger
+from emo_fairseq.evaluation.names import is_larger_better
 from emo_fairseq.training.adamw import (
     check_half_precision,
     check_optimizer,
@@ -220,8 +220,8 @@ class Surroundings:
             )
         option = "--maximize-best-checkpoint-metric"
         maximizes = bool(self._whole.checkpoint.maximize_best_checkpoint_metric)
-        if maximizes != is_better_larger(name):
-            better, do = ("larger", "add") if is_better_larger(name) else ("smaller", "leave out")
+        if maximizes != is_larger_better(name):
+            better, do = ("larger", "add") if is_larger_better(name) else ("smaller", "leave out")
             raise UsageError(
                 f"--best-checkpoint-metric {metric}: it is better the {better}, and the worst "
                 f"checkpoint would be kept; {do} {option}"

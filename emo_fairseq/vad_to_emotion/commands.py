@@ -134,7 +134,7 @@ def units_by(by: str, rows: Mapping[str, Utterance]) -> Units:
     def units(ids: Sequence[str]) -> Speakers | None:
         if by != "speaker":
             return None
-        speakers = Speakers.named([rows[name].speaker for name in ids])
+        speakers = Speakers.from_names([rows[name].speaker for name in ids])
         if speakers.refusal:
             raise UsageError(f"--units speaker: {speakers.refusal}; use --units utterance")
         return speakers

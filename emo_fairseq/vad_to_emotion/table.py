@@ -22,8 +22,8 @@ from emo_fairseq.evaluation.bootstrap import (
     OVER_SPEAKERS,
     OVER_UTTERANCES,
     Speakers,
-    figures_of,
     intervals,
+    mean_over_runs,
 )
 
 # --- Figures of VAD and of emotions, each with its 95 % interval over utterances or speakers ------
@@ -102,7 +102,7 @@ def _estimates(
     def derive(sums: Tensor) -> dict[str, float]:
         return {name: figure(sums.view(shape)) for name, figure in figures.items()}
 
-    values, ends = figures_of(runs, derive), intervals(runs, derive, speakers)
+    values, ends = mean_over_runs(runs, derive), intervals(runs, derive, speakers)
     return [Estimate(name, axis, values[name], *ends[name]) for name in figures]
 
 

@@ -16,17 +16,15 @@ from emo_fairseq.evaluation.bootstrap import (
     MIN_SPEAKERS,
     Speakers,
     bootstrap,
-    figures_of,
     intervals,
     leave_one_out,
+    mean_over_runs,
     p_value,
     percentile_interval,
-    resample,
     speaker_interval,
     t_interval,
     t_test,
 )
-from emo_fairseq.metrics.derivations import confusion_figures, moment_figures
 
 N_ROWS = 200
 LABELS = ("neutral", "happy", "sad", "angry")
@@ -45,7 +43,7 @@ def rows(accuracy: float, seed: int = 0) -> Tensor:
 
 
 def derive(sums: Tensor) -> dict[str, float]:
-    return confusion_figures(sums.view(4, 4), LABELS)
+    return metrics.label_metrics(sums.view(4, 4), LABELS)
 
 
 def mean_of(values: Tensor) -> tuple[list[Tensor], Callable[[Tensor], dict[str, float]]]:
@@ -81,7 +79,7 @@ def test_the_spread_of_an_accuracy_is_that_of_the_binomial() -> None:
 
 def test_the_interval_holds_the_mean_over_runs_and_narrows_with_its_level() -> None:
     runs = [rows(0.7, seed) for seed in range(3)]
-    figure = figures_of(runs, derive)["uar"]
+    figure = mean_over_runs(runs, derive)["uar"]
     assert figure == pytest.approx(np.mean([derive(run.sum(dim=0))["uar"] for run in runs]))
     drawn = bootstrap(runs, derive)["uar"]
     wide, narrow = percentile_interval(drawn), percentile_interval(drawn, 0.5)
@@ -102,7 +100,7 @@ def test_figures_of_numbers_are_resampled_axis_by_axis() -> None:
     truth, prediction = torch.rand(2, 50, 2, generator=generator, dtype=torch.float64)
     truth[0, 1] = torch.nan
     run = metrics.moments(truth.view(1, -1), prediction.view(1, -1)).view(50, -1)
-    found = bootstrap([run], lambda sums: moment_figures(sums.view(2, -1), ("a", "b")), 20)
+    found = bootstrap([run], lambda sums: metrics.number_metrics(sums.view(2, -1), ("a", "b")), 20)
     drawn = torch.Generator().manual_seed(0)
     for number in range(20):
         chosen = torch.randint(50, (50,), generator=drawn)
@@ -124,7 +122,7 @@ def test_of_equal_speakers_it_is_students_interval_of_their_means() -> None:
     """Five speakers of two utterances each: scipy's t interval of the five means."""
     values = torch.tensor([1, 2, 3, 3, 5, 4, 2, 4, 0, 1], dtype=torch.float64)
     means = values.view(5, 2).mean(dim=1).numpy()
-    speakers = Speakers.named([f"s{row // 2}" for row in range(10)])
+    speakers = Speakers.from_names([f"s{row // 2}" for row in range(10)])
     runs, derive_mean = mean_of(values)
     left_out = leave_one_out(runs, derive_mean, speakers)["mean"]
     found = t_interval(float(values.mean()), left_out, speakers.effective)
@@ -137,7 +135,7 @@ def test_of_equal_speakers_it_is_students_interval_of_their_means() -> None:
 def test_by_hand() -> None:
     """Speakers of 1, 1 and 2 utterances; mean 2.5, and 3, 8/3 and 1.5 without each of them."""
     runs, derive_mean = mean_of(torch.tensor([1.0, 2.0, 4.0, 3.0], dtype=torch.float64))
-    speakers = Speakers.named(["a", "b", "c", "c"])
+    speakers = Speakers.from_names(["a", "b", "c", "c"])
     left_out = leave_one_out(runs, derive_mean, speakers)["mean"]
     assert left_out.tolist() == pytest.approx([3, 8 / 3, 1.5])
     assert speakers.effective == pytest.approx(16 / 6)
@@ -149,35 +147,12 @@ def test_by_hand() -> None:
 
 def test_leaving_out_a_speaker_is_the_figure_of_the_others() -> None:
     truth, prediction = labels(0.7)
-    speakers = Speakers.named([f"s{row % 7}" for row in range(N_ROWS)])
+    speakers = Speakers.from_names([f"s{row % 7}" for row in range(N_ROWS)])
     found = leave_one_out([rows(0.7)], derive, speakers)["uar"]
     for number in range(7):
         others = speakers.numbers != number
         expected = balanced_accuracy_score(truth[others], prediction[others])
         assert found[number] == pytest.approx(expected)
-
-
-def test_many_speakers_are_left_out_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    speakers = Speakers.named([f"s{row % 7}" for row in range(N_ROWS)])
-    expected = leave_one_out([rows(0.7)], derive, speakers)
-    sizes: list[torch.Size] = []
-    monkeypatch.setattr(f"{resample.__module__}._LEFT_OUT", 3)
-    monkeypatch.setattr(
-        f"{resample.__module__}.resample",
-        lambda runs, derived, weights, groups: (
-            sizes.append(weights.shape) or resample(runs, derived, weights, groups)
-        ),
-    )
-    for name, figures in leave_one_out([rows(0.7)], derive, speakers).items():
-        torch.testing.assert_close(figures, expected[name], rtol=0, atol=0)
-    assert sizes == [(3, 7), (3, 7), (1, 7)]
-
-
-def test_groups_are_drawn_whole() -> None:
-    weights = torch.tensor([[2, 0], [1, 1]], dtype=torch.uint8)
-    runs, derive_mean = mean_of(torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64))
-    found = resample(runs, derive_mean, weights, torch.tensor([0, 0, 1]))
-    assert found["mean"].tolist() == [1.5, 3.0]
 
 
 def test_speakers_that_differ_make_it_wider_than_their_utterances_do() -> None:
@@ -186,14 +161,14 @@ def test_speakers_that_differ_make_it_wider_than_their_utterances_do() -> None:
     run = metrics.confusion_rows(torch.zeros(N_ROWS, dtype=torch.long), who % 2, 4).flatten(1)
     over = [
         intervals([run], derive, speakers)["wa"]
-        for speakers in (None, Speakers.named([str(x) for x in who.tolist()]))
+        for speakers in (None, Speakers.from_names([str(x) for x in who.tolist()]))
     ]
     by_row, by_speaker = (high - low for low, high in over)
     assert by_speaker / by_row == pytest.approx(np.sqrt(10), rel=0.15)
 
 
 def test_an_interval_stays_within_what_the_figure_can_be() -> None:
-    who = Speakers.named([str(row % 4) for row in range(8)])
+    who = Speakers.from_names([str(row % 4) for row in range(8)])
     wrong = torch.tensor([1, 0, 0, 0, 0, 0, 0, 0])
     run = metrics.confusion_rows(torch.zeros(8, dtype=torch.long), wrong, 4).flatten(1)
     low, high = intervals([run], derive, who)["wa"]
@@ -224,7 +199,7 @@ def test_what_is_undefined_without_one_speaker_has_no_interval() -> None:
     """Only speaker 0 is ever angry."""
     truth = torch.tensor([3, 0, 1, 0, 1, 0, 1, 0])
     run = metrics.confusion_rows(truth, truth, 4).flatten(1)
-    found = intervals([run], derive, Speakers.named([str(row // 2) for row in range(8)]))
+    found = intervals([run], derive, Speakers.from_names([str(row // 2) for row in range(8)]))
     assert all(math.isnan(end) for end in found["recall_angry"])
     assert found["wa"] == (1.0, 1.0)
 
@@ -254,15 +229,15 @@ def test_a_difference_without_any_error_is_no_test() -> None:
     ],
 )
 def test_too_few_speakers_are_refused(names: list[str | None], reason: str) -> None:
-    speakers = Speakers.named(names)
+    speakers = Speakers.from_names(names)
     assert reason in speakers.refusal
     with pytest.raises(ValueError, match="no interval over speakers"):
         intervals([torch.ones(len(names), 16)], derive, speakers)
 
 
 def test_speakers_of_some_rows_are_counted_anew() -> None:
-    speakers = Speakers.named(["a", "b", "c", "d", "a"])
+    speakers = Speakers.from_names(["a", "b", "c", "d", "a"])
     assert not speakers.refusal
-    assert speakers.of_rows([1, 3]).numbers.tolist() == [0, 1]
-    assert "2 speakers" in speakers.of_rows([1, 3]).refusal
-    assert "1 utterances" in Speakers.named(["a", None]).of_rows([0]).refusal
+    assert speakers.select([1, 3]).numbers.tolist() == [0, 1]
+    assert "2 speakers" in speakers.select([1, 3]).refusal
+    assert "1 utterances" in Speakers.from_names(["a", None]).select([0]).refusal

@@ -154,11 +154,11 @@ def test_figures_are_those_of_the_rows(tmp_path):
     (scored,) = score_file(file, LABELS, has_labels=True)
     codes = [["nhsa".index(letter) for letter in word] for word in ("nnnnhhssa", "nnnhhssan")]
     counts = metrics.confusion(*map(torch.tensor, codes), len(LABELS))
-    assert scored.figures["weighted F1"].figure == pytest.approx(metrics.weighted_f1(counts))
-    assert scored.figures["UAR"].figure == pytest.approx(metrics.unweighted_average_recall(counts))
-    figure, (low, high) = scored.figures["WA"]
-    assert figure == pytest.approx(5 / 9)
-    assert 0 < low < figure < high < 1
+    assert scored.metrics["weighted F1"].value == pytest.approx(metrics.weighted_f1(counts))
+    assert scored.metrics["UAR"].value == pytest.approx(metrics.unweighted_average_recall(counts))
+    value, low, high = scored.metrics["WA"]
+    assert value == pytest.approx(5 / 9)
+    assert 0 < low < value < high < 1
 
 
 def test_figures_of_numbers(tmp_path):
@@ -172,8 +172,8 @@ def test_figures_of_numbers(tmp_path):
     predictions.write(tmp_path / "p.tsv", rows)
     (scored,) = score_file(tmp_path / "p.tsv", "va", has_labels=False)
     of_axis = [metrics.concordance_cc(metrics.moments(truth[:, k], said[:, k])) for k in (0, 1)]
-    assert scored.figures["CCC, a"].figure == pytest.approx(of_axis[1], abs=1e-6)
-    assert scored.figures["CCC"].figure == pytest.approx(sum(of_axis) / 2, abs=1e-6)
+    assert scored.metrics["CCC, a"].value == pytest.approx(of_axis[1], abs=1e-6)
+    assert scored.metrics["CCC"].value == pytest.approx(sum(of_axis) / 2, abs=1e-6)
 
 
 def test_predictions_of_another_model_are_refused(trained_models, own_folder, toy_corpus, tmp_path):

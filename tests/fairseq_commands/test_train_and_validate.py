@@ -8,7 +8,7 @@ import torch
 from in_process import judged_by
 
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.metrics.derivations import is_better_larger
+from emo_fairseq.evaluation.names import is_larger_better
 
 LOG_MEL = "--modality speech --speech-input log_mel"
 WAVEFORM = "--modality speech --speech-input waveform"
@@ -85,7 +85,7 @@ def score_every_batch_size(options, metric, data, fairseq, commands, tmp_path):
     validations = log.all_figures("valid")
     assert [line["num_updates"] for line in validations] == [2, 4, 6, 8]
     assert all(line["bsz"] == 8 for line in validations)
-    best = (max if is_better_larger(metric) else min)(line[metric] for line in validations)
+    best = (max if is_larger_better(metric) else min)(line[metric] for line in validations)
     state = torch.load(tmp_path / "checkpoint_best.pt", weights_only=True)
     assert state["extra_state"]["best"] == pytest.approx(best, abs=1e-5)
     assert state["extra_state"]["val_loss"] == pytest.approx(best, abs=1e-5)

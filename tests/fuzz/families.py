@@ -40,9 +40,9 @@ from emo_fairseq.evaluation import (
     embeddings,
     predictions,
 )
+from emo_fairseq.evaluation.embeddings import read_embeddings
 from emo_fairseq.experiments.score import read_label_map
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.report.embeddings import read_embeddings
 from emo_fairseq.vad_to_emotion.forest import (
     Design,
     fit_forest,

@@ -13,9 +13,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from emo_fairseq import metrics
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.statistics import from_rows, metrics_and_baseline, read_predictions
 from emo_fairseq.report import __main__ as command
-from emo_fairseq.report.figures import figures_of
-from emo_fairseq.report.system import read_systems
 
 TRUTH = ["sad", "sad", "sad", "happy", "happy", "angry"]
 PREDICTION = ["sad", "happy", "sad", "happy", "sad", "happy"]
@@ -39,8 +38,12 @@ def as_read(rows: list[dict[str, str | float]], folder: Path) -> list[dict[str, 
     return predictions.read(write_predictions(folder / "p.tsv", rows))
 
 
+def metrics_of(rows: list[dict[str, str]]) -> dict[str, float]:
+    return metrics_and_baseline(from_rows(rows))
+
+
 def test_label_figures_are_those_of_scikit_learn(tmp_path: Path) -> None:
-    figures = figures_of(as_read(certain_rows(), tmp_path))
+    figures = metrics_of(as_read(certain_rows(), tmp_path))
     assert figures["uar"] == pytest.approx(balanced_accuracy_score(TRUTH, PREDICTION))
     assert figures["weighted_f1"] == pytest.approx(f1_score(TRUTH, PREDICTION, average="weighted"))
     assert figures["recall_sad"] == pytest.approx(2 / 3)
@@ -56,7 +59,7 @@ def test_a_missing_number_is_left_out(tmp_path: Path) -> None:
         {"id": f"u{n}", "split": "test", "truth_valence": t, "prediction_valence": p}
         for n, (t, p) in enumerate(zip(truth, prediction, strict=True))
     ]
-    figures = figures_of(as_read(rows, tmp_path))
+    figures = metrics_of(as_read(rows, tmp_path))
     assert figures["mae"] == pytest.approx(0.1)
     assert 0.9 < figures["ccc"] < 1.0
     assert figures["mae_constant"] == pytest.approx(0.8 / 3)
@@ -65,7 +68,7 @@ def test_a_missing_number_is_left_out(tmp_path: Path) -> None:
 
 def test_cmu_scores_have_their_published_figures(tmp_path: Path) -> None:
     rows = number_rows(["sentiment_score"], scale=3.0)
-    figures = figures_of(as_read(rows, tmp_path))
+    figures = metrics_of(as_read(rows, tmp_path))
     truth, prediction = (
         torch.tensor([row[f"{kind}_sentiment_score"] for row in rows], dtype=torch.float64)
         for kind in ("truth", "prediction")
@@ -79,7 +82,7 @@ def test_yes_no_answers_have_theirs_beside_always_no(tmp_path: Path) -> None:
     for row in rows:
         for label in LABELS:
             row[f"probability_{label}"] = 0.9 if label == row["prediction"] else 0.2
-    figures = figures_of(as_read(rows, tmp_path))
+    figures = metrics_of(as_read(rows, tmp_path))
     right = [(row["truth"] == "sad") == (row["prediction"] == "sad") for row in rows]
     assert figures["binary_accuracy_sad"] == pytest.approx(sum(right) / len(rows))
     assert figures["binary_accuracy_sad_always_no"] == pytest.approx(2 / 3)
@@ -124,7 +127,7 @@ def test_numbers_are_printed_beside_the_constant(
 ) -> None:
     run(monkeypatch, write_predictions(tmp_path / "p.tsv", number_rows(["valence", "arousal"])))
     printed = capsys.readouterr().out
-    assert "ccc valence" in printed
+    assert "CCC, valence" in printed
     assert "constant" in printed
 
 
@@ -147,6 +150,6 @@ def test_numbers_are_printed_beside_the_constant(
 def test_what_is_no_predictions_file_is_told(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "p.tsv").write_text(content)
     with pytest.raises(UsageError, match="p.tsv: ") as caught:
-        read_systems(tmp_path / "p.tsv")
+        read_predictions(tmp_path / "p.tsv")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

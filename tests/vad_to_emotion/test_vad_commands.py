@@ -361,7 +361,7 @@ def test_intervals_are_those_of_the_metrics(place):
     speaker = {row.id: row.speaker for row in read_manifest(place.data / "test.tsv")}
     columns = (torch.from_numpy(x[:, 1][None].copy()) for x in (rows.truth, rows.prediction))
     statistics = metrics.moments(*columns)
-    for speakers in (None, Speakers.named([speaker[name] for name in rows.ids])):
+    for speakers in (None, Speakers.from_names([speaker[name] for name in rows.ids])):
         estimates = vad_estimates(rows.truth, rows.prediction, speakers)
         (found,) = [one for one in estimates if one[:2] == ("ccc", "arousal")]
         expected = intervals(

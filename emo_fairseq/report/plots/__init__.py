@@ -13,7 +13,7 @@ from emo_fairseq.report.plots import (
     truth_scatter,
     vad_distributions,
 )
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
 
 MAPS = "Maps"  # of predicted labels they depend on the utterances alone, not on the run
 # Heading -> what stands under it, in the order of the page.
@@ -26,4 +26,4 @@ SECTIONS: dict[str, Sequence[Callable[[Part], Iterator[Found]]]] = {
     "Attention": (attention.plots,),
 }
 
-__all__ = ["MAPS", "SECTIONS", "Found", "NotDrawn", "Plot", "Table"]
+__all__ = ["MAPS", "SECTIONS", "Found", "NotDrawn", "Plot"]

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from emo_fairseq.evaluation.bootstrap import Interval
+from emo_fairseq.evaluation.statistics import LabelPredictions
+from emo_fairseq.evaluation.tables import UNDEFINED, Table, format_interval, format_number
 from emo_fairseq.report.drawing import BLUE, GREEN, HATCHES, INK, ORANGE, PAPER
-from emo_fairseq.report.numbers import UNDEFINED, between, number
 from emo_fairseq.report.part import UTTERANCES, Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table
-from emo_fairseq.report.system import Labels
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
 
 _SHOWN = {"recall": BLUE, "precision": ORANGE, "f1": GREEN}
 _WORDS = {"recall": "recall", "precision": "precision", "f1": "F1"}
@@ -19,7 +19,7 @@ _WORDS = {"recall": "recall", "precision": "precision", "f1": "F1"}
 def plots(part: Part) -> Iterator[Found]:
     """Bars of every label; none for numbers."""
     system = part.system
-    if not isinstance(system, Labels):
+    if not isinstance(system, LabelPredictions):
         yield NotDrawn("bars of each class", "numbers were predicted, not labels")
         return
     drawn = part.intervals[UTTERANCES]
@@ -31,7 +31,9 @@ def plots(part: Part) -> Iterator[Found]:
         "Bars of recall, precision and F1. "
         + "; ".join(
             f"{name}: "
-            + ", ".join(f"{_WORDS[x]} {number(part.figures[f'{x}_{name}'], 2)}" for x in _SHOWN)
+            + ", ".join(
+                f"{_WORDS[x]} {format_number(part.figures[f'{x}_{name}'], 2)}" for x in _SHOWN
+            )
             for name in system.names
         ),
         lambda figure: _draw(figure, part.figures, drawn, system.names),
@@ -75,13 +77,16 @@ def _draw(
     figure.legend(loc="outside lower center", ncols=len(_SHOWN))
 
 
-def _table(part: Part, system: Labels) -> Table:
+def _table(part: Part, system: LabelPredictions) -> Table:
     rows = []
     for label, name in enumerate(system.names):
         cells = [name, f"{int((system.truth == label).sum())}"]
         for shown in _SHOWN:
             key = f"{shown}_{name}"
-            cells += [number(part.figures[key]), between(*part.intervals[UTTERANCES][key])]
+            cells += [
+                format_number(part.figures[key]),
+                format_interval(part.intervals[UTTERANCES][key]),
+            ]
         rows.append(cells)
     heads = [x for shown in _SHOWN for x in (_WORDS[shown], "95 % interval")]
     return Table(["label", "true", *heads], rows)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from emo_fairseq import metrics
+from emo_fairseq.evaluation.statistics import LabelPredictions
+from emo_fairseq.evaluation.tables import Table
 from emo_fairseq.report.drawing import PAPER, SCALE
 from emo_fairseq.report.part import Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table
-from emo_fairseq.report.system import Labels
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
 
 _MOST_WRITTEN = 14  # labels, whose cells hold their numbers
 _BRIGHT = 0.55  # share of the scale from which cividis wants dark text
@@ -18,7 +19,7 @@ _BRIGHT = 0.55  # share of the scale from which cividis wants dark text
 def plots(part: Part) -> Iterator[Found]:
     """Two matrices; none for numbers."""
     system = part.system
-    if not isinstance(system, Labels):
+    if not isinstance(system, LabelPredictions):
         yield NotDrawn("confusion matrix", "numbers were predicted, not labels")
         return
     counts = metrics.confusion(system.truth, system.prediction, len(system.names)).numpy()

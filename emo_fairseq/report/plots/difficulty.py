@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from emo_fairseq.evaluation.statistics import LabelPredictions
+from emo_fairseq.evaluation.tables import Table, format_interval, format_number
 from emo_fairseq.report.difficulty import N_BINS, Bin, by_difficulty, rank_correlation
 from emo_fairseq.report.drawing import BLUE, FAINT, INK
-from emo_fairseq.report.numbers import between, number
 from emo_fairseq.report.part import Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table
-from emo_fairseq.report.system import Labels
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
 
 _WHAT = "difficulty against accuracy"
 
@@ -29,7 +29,8 @@ def plots(part: Part) -> Iterator[Found]:
     if len(bins) < 2:
         yield NotDrawn(_WHAT, "no two utterances with a label, VAD and different difficulties")
         return
-    rho = rank_correlation(difficulty, figure)
+    rho = format_number(rank_correlation(difficulty, figure))
+    easiest, hardest = (format_number(of_bin.figure) for of_bin in (bins[0], bins[-1]))
     n = sum(found.n for found in bins)
     ends = "Wilson's" if is_share else "Student's"
     yield Plot(
@@ -37,9 +38,9 @@ def plots(part: Part) -> Iterator[Found]:
         f"Difficulty against {what}",
         f"Difficulty is the distance of an utterance's annotated VAD to the prototype of its class "
         f"(train split). {n} utterances in {len(bins)} bins of equal number where difficulties "
-        f"differ; lines are {ends} 95 % intervals. Spearman's ρ over utterances: {number(rho)}.",
-        f"Curve of {what} in {len(bins)} bins of difficulty: {number(bins[0].figure)} for the "
-        f"easiest, {number(bins[-1].figure)} for the hardest, Spearman's rho {number(rho)}.",
+        f"differ; lines are {ends} 95 % intervals. Spearman's ρ over utterances: {rho}.",
+        f"Curve of {what} in {len(bins)} bins of difficulty: {easiest} for the "
+        f"easiest, {hardest} for the hardest, Spearman's rho {rho}.",
         lambda drawn: _draw(drawn, bins, what, is_share),
         table=_table(bins, what),
     )
@@ -48,7 +49,7 @@ def plots(part: Part) -> Iterator[Found]:
 def _figure_of(part: Part) -> tuple[np.ndarray, bool, str]:
     """(N,) of each utterance, whether it is 0 or 1, and what it is called."""
     system = part.system
-    if isinstance(system, Labels):
+    if isinstance(system, LabelPredictions):
         return (system.truth == system.prediction).double().numpy(), True, "accuracy"
     error = (system.truth - system.prediction).abs().nanmean(dim=1).numpy()
     return error, False, "absolute error"
@@ -69,7 +70,12 @@ def _draw(figure: Any, bins: Sequence[Bin], what: str, is_share: bool) -> None:
 
 def _table(bins: Sequence[Bin], what: str) -> Table:
     rows = [
-        [between(b.easiest, b.hardest), f"{b.n}", number(b.figure), between(b.low, b.high)]
+        [
+            format_interval((b.easiest, b.hardest)),
+            f"{b.n}",
+            format_number(b.figure),
+            format_interval((b.low, b.high)),
+        ]
         for b in bins
     ]
     assert len(rows) <= N_BINS

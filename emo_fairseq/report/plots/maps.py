@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from emo_fairseq.evaluation.statistics import NumberPredictions
 from emo_fairseq.report.drawing import COLORS, GREY, MARKERS
 from emo_fairseq.report.maps import METHODS, NoMapError, sample
 from emo_fairseq.report.part import GROUPS, Part
 from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
-from emo_fairseq.report.system import Numbers
 
 _OTHERS = "others"
 _LEGEND_WIDTH, _LONGEST_NAME = 42, 32  # in characters
@@ -42,7 +42,7 @@ def _hint(part: Part) -> str:
 
 def _vad(part: Part) -> tuple[np.ndarray | None, str]:
     """(N, A) predicted values; of predicted labels the annotated ones. Or why there are none."""
-    if isinstance(part.system, Numbers):
+    if isinstance(part.system, NumberPredictions):
         several = len(part.system.names) > 1
         return (part.system.prediction.numpy() if several else None), "one axis needs no map"
     if not part.facts.is_given:

@@ -1,17 +1,10 @@
 """What a file of this folder yields: a figure still to be drawn, or why there is none."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from emo_fairseq.evaluation.tables import Table
 from emo_fairseq.report.drawing import Draw
-
-
-class Table(NamedTuple):
-    """Cells as they are shown."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from emo_fairseq.report.calibration import N_BINS, bin_rows, judge
+from emo_fairseq.evaluation.statistics import LabelPredictions
+from emo_fairseq.evaluation.tables import Table, format_number
+from emo_fairseq.metrics.calibration import N_BINS, bin_rows, confidences
 from emo_fairseq.report.drawing import BLUE, FAINT, INK, PAPER, RED
-from emo_fairseq.report.numbers import number
 from emo_fairseq.report.part import Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot, Table
-from emo_fairseq.report.system import Labels
+from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
 
 
 def plots(part: Part) -> Iterator[Found]:
     """One diagram; none for numbers, or without probabilities."""
     system = part.system
-    if not isinstance(system, Labels):
+    if not isinstance(system, LabelPredictions):
         yield NotDrawn("reliability diagram", "numbers were predicted, without probabilities")
         return
-    if system.probability.isnan().any():
+    if system.probability is None or system.probability.isnan().any():
         yield NotDrawn("reliability diagram", "some probabilities are not defined")
         return
-    bins = bin_rows(judge(system)).sum(dim=0).numpy()  # (15, 3)
-    ece, brier, nll = (number(part.figures[name]) for name in ("ece", "brier", "nll"))
-    outcome = "answers that are yes" if system.asks_each else "predictions that are right"
+    per_label = system.per_label
+    of = confidences(system.truth, system.prediction, system.probability, per_label)
+    bins = bin_rows(of).sum(dim=0).numpy()  # (15, 3)
+    ece, brier, nll = (format_number(part.figures[name]) for name in ("ece", "brier", "nll"))
+    outcome = "answers that are yes" if per_label else "predictions that are right"
     yield Plot(
         "reliability",
         "Reliability",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from emo_fairseq.evaluation.tables import format_number
 from emo_fairseq.report.drawing import BLUE, RED
-from emo_fairseq.report.numbers import number
 from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
 from emo_fairseq.report.training_log import Epoch
 
@@ -85,12 +85,12 @@ def _best(curves: Curves, name: str) -> str:
         return ""
     numbers, values = curves["validation"]
     place = np.nanargmin(values) if name in _FALLING else np.nanargmax(values)
-    return f" Best in validation: {number(values[place])}, epoch {numbers[place]:.0f}."
+    return f" Best in validation: {format_number(values[place])}, epoch {numbers[place]:.0f}."
 
 
 def _spoken(curves: Curves) -> str:
     return " ".join(
-        f"In {split} from {number(values[0])} in epoch {numbers[0]:.0f} to {number(values[-1])} in "
-        f"epoch {numbers[-1]:.0f}."
+        f"In {split} from {format_number(values[0])} in epoch {numbers[0]:.0f} "
+        f"to {format_number(values[-1])} in epoch {numbers[-1]:.0f}."
         for split, (numbers, values) in curves.items()
     )

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from emo_fairseq.evaluation.statistics import NumberPredictions
+from emo_fairseq.evaluation.tables import format_interval, format_number
 from emo_fairseq.report.drawing import BLUE, INK
-from emo_fairseq.report.numbers import between, number
 from emo_fairseq.report.part import UTTERANCES, Part
 from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
-from emo_fairseq.report.system import Numbers
 
 
 def plots(part: Part) -> Iterator[Found]:
     """One figure an axis; none for labels."""
     system = part.system
-    if not isinstance(system, Numbers):
+    if not isinstance(system, NumberPredictions):
         yield NotDrawn("scatter of truth against prediction", "labels were predicted, not numbers")
         return
     for place, axis in enumerate(system.names):
@@ -26,8 +26,8 @@ def plots(part: Part) -> Iterator[Found]:
             yield NotDrawn(f"scatter of {axis}", "no utterance has both a truth and a prediction")
             continue
         key = f"ccc_{axis}" if len(system.names) > 1 else "ccc"
-        ccc = number(part.figures[key])
-        interval = between(*part.intervals[UTTERANCES][key])
+        ccc = format_number(part.figures[key])
+        interval = format_interval(part.intervals[UTTERANCES][key])
         name = axis.replace("_", " ")
         yield Plot(
             f"scatter_{axis}",

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import gaussian_kde
 
+from emo_fairseq.evaluation.statistics import NumberPredictions
 from emo_fairseq.report.drawing import BLUE, GREY, RED
 from emo_fairseq.report.part import Part
 from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
-from emo_fairseq.report.system import Numbers
 
 _N_BINS = 30
 _GRID = 60
@@ -21,7 +21,7 @@ _SHARES = (0.9, 0.5)  # of the utterances, inside the outer and the inner line
 def plots(part: Part) -> Iterator[Found]:
     """A histogram an axis and a map of each pair; none for labels."""
     system = part.system
-    if not isinstance(system, Numbers):
+    if not isinstance(system, NumberPredictions):
         yield NotDrawn("predicted and true VAD", "labels were predicted, not numbers")
         return
     both = np.stack([system.truth.numpy(), system.prediction.numpy()])  # (2, N, A)

@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy import stats
 
-from emo_fairseq.experiments.comparison import (
+from emo_fairseq.evaluation.significance import (
     holm,
     mcnemar,
     wilcoxon,

@@ -1,0 +1,371 @@
+"""Every metric as a function of two plain lists: truth, then prediction.
+
+    >>> uar(["sad", "sad", "happy"], ["sad", "happy", "happy"])
+    0.75
+
+Labels are strings or integers; numbers are ints or floats, and a truth of None or NaN is left out.
+Each function bears the key of its metric in :data:`emo_fairseq.evaluation.names.METRICS`, and is
+computed by the code that training and reports use: statistics first, then the metric from their sum
+(:mod:`emo_fairseq.metrics`). An undefined metric is NaN. All raise ValueError if the lists differ
+in length.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from emo_fairseq import metrics
+from emo_fairseq.metrics import calibration
+
+Label = str | int
+Probabilities = Sequence[Mapping[Label, float]]  # for each utterance, by label
+
+
+# -- labels ----------------------------------------------------------------------------------------
+
+
+def wa(truth: Sequence[Label], prediction: Sequence[Label]) -> float:
+    """Return the accuracy, in emotion recognition called weighted accuracy.
+
+    ``correct / all``. Same as :func:`accuracy`, and as scikit-learn's ``accuracy_score``.
+
+    >>> wa(["sad", "sad", "happy"], ["sad", "happy", "happy"])
+    0.6666666666666666
+    """
+    return metrics.accuracy(_confusion(truth, prediction))
+
+
+accuracy = wa
+
+
+def uar(truth: Sequence[Label], prediction: Sequence[Label]) -> float:
+    """Return the unweighted average recall (Schuller et al. 2009), also called UA.
+
+    ``1 / K * sum over labels k of correct_k / true_k``, over the K labels that occur in the truth.
+    As scikit-learn's ``balanced_accuracy_score``.
+
+    >>> uar(["sad", "sad", "happy"], ["sad", "happy", "happy"])
+    0.75
+    """
+    return metrics.unweighted_average_recall(_confusion(truth, prediction))
+
+
+def weighted_f1(truth: Sequence[Label], prediction: Sequence[Label]) -> float:
+    """Return the mean F1 of the labels, weighted by how often each is true.
+
+    ``sum over k of true_k / N * F1_k``. As scikit-learn's ``f1_score(average="weighted")``.
+
+    >>> round(weighted_f1(["sad", "sad", "happy"], ["sad", "happy", "happy"]), 4)
+    0.6667
+    """
+    return metrics.weighted_f1(_confusion(truth, prediction))
+
+
+def macro_f1(truth: Sequence[Label], prediction: Sequence[Label]) -> float:
+    """Return the mean F1 of the labels in truth or prediction.
+
+    As scikit-learn's ``f1_score(average="macro")``.
+
+    >>> round(macro_f1(["sad", "sad", "sad"], ["sad", "happy", "sad"]), 4)
+    0.4
+    """
+    return metrics.macro_f1(_confusion(truth, prediction))
+
+
+def recall(truth: Sequence[Label], prediction: Sequence[Label]) -> dict[Label, float]:
+    """Return the recall of each label, ``correct_k / true_k``; NaN for one that is never true.
+
+    >>> recall(["sad", "sad", "happy"], ["sad", "happy", "happy"])
+    {'happy': 1.0, 'sad': 0.5}
+    """
+    return _per_label(truth, prediction, metrics.recall_per_class)
+
+
+def precision(truth: Sequence[Label], prediction: Sequence[Label]) -> dict[Label, float]:
+    """Return the precision of each label, ``correct_k / predicted_k``; 0 for one never predicted.
+
+    >>> precision(["sad", "sad", "happy"], ["sad", "happy", "happy"])
+    {'happy': 0.5, 'sad': 1.0}
+    """
+    return _per_label(truth, prediction, metrics.precision_per_class)
+
+
+def f1(truth: Sequence[Label], prediction: Sequence[Label]) -> dict[Label, float]:
+    """Return F1 of each label, ``2 correct_k / (true_k + predicted_k)``.
+
+    >>> f1(["sad", "sad", "sad"], ["sad", "happy", "sad"])
+    {'happy': 0.0, 'sad': 0.8}
+    """
+    return _per_label(truth, prediction, metrics.f1_per_class)
+
+
+def _labels(*of: Iterable[Label]) -> list[Label]:
+    """Return the labels that occur, in alphabetical or numerical order."""
+    labels = {label for several in of for label in several}
+    return sorted(labels, key=lambda label: (isinstance(label, str), label))
+
+
+def _ids(given: Iterable[Label], labels: Sequence[Label]) -> Tensor:
+    number = {label: index for index, label in enumerate(labels)}
+    return torch.tensor([number[label] for label in given], dtype=torch.int64)
+
+
+def _confusion(truth: Sequence[Label], prediction: Sequence[Label]) -> Tensor:
+    labels = _labels(truth, prediction)
+    return metrics.confusion(_ids(truth, labels), _ids(prediction, labels), len(labels))
+
+
+def _per_label(
+    truth: Sequence[Label],
+    prediction: Sequence[Label],
+    metric: Callable[[Tensor], list[float]],
+) -> dict[Label, float]:
+    values = metric(_confusion(truth, prediction))
+    return dict(zip(_labels(truth, prediction), values, strict=True))
+
+
+# -- probabilities ---------------------------------------------------------------------------------
+
+
+def ece(truth: Sequence[Label], probabilities: Probabilities) -> float:
+    """Return the expected calibration error with 15 bins of equal width (Guo et al. 2017).
+
+    ``sum over bins b of n_b / N * |accuracy_b - mean confidence_b|``; the confidence is the
+    probability of the most probable label, the first among equals.
+
+    Args:
+        truth: N labels.
+        probabilities: of each utterance by label, as ``EmotionPredictor.predict`` returns them.
+
+    >>> round(ece(["sad", "happy"], [{"happy": 0.2, "sad": 0.8}, {"happy": 0.4, "sad": 0.6}]), 4)
+    0.4
+    """
+    true, probability = _probabilities(truth, probabilities)
+    of = calibration.confidences(true, probability.argmax(dim=1), probability)
+    return calibration.calibration_error(calibration.bin_rows(of).sum(dim=0))
+
+
+def brier(truth: Sequence[Label], probabilities: Probabilities) -> float:
+    """Return the Brier score, from 0 to 2 (Brier 1950).
+
+    The mean over utterances of ``sum over k of (p_k - y_k)²``, where y is 1 for the true label.
+
+    Args:
+        truth: N labels.
+        probabilities: of each utterance by label.
+
+    >>> round(brier(["sad"], [{"happy": 0.2, "sad": 0.8}]), 4)
+    0.08
+    """
+    rows = calibration.brier_rows(*_probabilities(truth, probabilities))
+    return calibration.mean_over(rows.sum(), torch.tensor(len(rows)))
+
+
+def nll(truth: Sequence[Label], probabilities: Probabilities) -> float:
+    """Return the log loss in nats: the mean of ``-ln p_truth``; NaN where a p is 0.
+
+    As scikit-learn's ``log_loss``.
+
+    Args:
+        truth: N labels.
+        probabilities: of each utterance by label.
+
+    >>> round(nll(["sad"], [{"happy": 0.2, "sad": 0.8}]), 4)
+    0.2231
+    """
+    rows = calibration.log_loss_rows(*_probabilities(truth, probabilities))
+    return calibration.mean_over(rows.sum(), torch.tensor(len(rows)))
+
+
+def binary_accuracy(truth: Sequence[Label], probabilities: Probabilities) -> dict[Label, float]:
+    """Return the accuracy of "is it label k?", yes where its probability is above 0.5, by label.
+
+    IEMOCAP's binary evaluation, of ``--target binary_emotion``. Compare with always answering no.
+
+    Args:
+        truth: N labels.
+        probabilities: of each utterance by label; they need not add up to 1.
+
+    >>> binary_accuracy(["sad", "happy"], [{"happy": 0.7, "sad": 0.8}, {"happy": 0.9, "sad": 0.2}])
+    {'happy': 0.5, 'sad': 1.0}
+    """
+    return _of_answers(truth, probabilities, metrics.accuracy)
+
+
+def binary_f1(truth: Sequence[Label], probabilities: Probabilities) -> dict[Label, float]:
+    """Return the weighted F1 of yes and no, by label; see :func:`binary_accuracy`.
+
+    >>> binary_f1(["sad", "sad"], [{"happy": 0.1, "sad": 0.8}, {"happy": 0.3, "sad": 0.7}])
+    {'happy': 1.0, 'sad': 1.0}
+    """
+    return _of_answers(truth, probabilities, metrics.weighted_f1)
+
+
+def _of_answers(
+    truth: Sequence[Label], probabilities: Probabilities, metric: Callable[[Tensor], float]
+) -> dict[Label, float]:
+    true, probability = _probabilities(truth, probabilities)
+    counts = metrics.binary_rows(true, probability > 0.5).sum(dim=0)  # (K, 2, 2)
+    return {
+        label: metric(pair) for label, pair in zip(_labels(*probabilities), counts, strict=True)
+    }
+
+
+def _probabilities(truth: Sequence[Label], probabilities: Probabilities) -> tuple[Tensor, Tensor]:
+    """Return true label ids (N,) and probabilities (N, K)."""
+    if len(truth) != len(probabilities):
+        raise ValueError(f"{len(truth)} truths, but probabilities of {len(probabilities)}")
+    labels = _labels(*probabilities)
+    if lacking := sorted({str(label) for label in truth if label not in labels}):
+        raise ValueError(f"no probabilities of the true labels {', '.join(lacking)}")
+    rows = [[float(of_one[label]) for label in labels] for of_one in probabilities]
+    return _ids(truth, labels), torch.tensor(rows, dtype=torch.float64).view(-1, len(labels))
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def ccc(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the concordance correlation coefficient (Lin 1989).
+
+    ``2 cov / (var_truth + var_prediction + (mean_truth - mean_prediction)²)``, with divisor N. NaN
+    if truth or prediction is constant.
+
+    >>> round(ccc([0.0, 1.0, 2.0], [0.0, 1.0, 1.0]), 4)
+    0.6667
+    """
+    return metrics.concordance_cc(_moments(truth, prediction))
+
+
+def pearson(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return Pearson's correlation coefficient, ``cov / sqrt(var_truth var_prediction)``.
+
+    NaN if truth or prediction is constant.
+
+    >>> pearson([0.0, 1.0, 2.0], [0.0, 2.0, 4.0])
+    1.0
+    """
+    return metrics.pearson_cc(_moments(truth, prediction))
+
+
+def mae(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the mean absolute error, ``mean of |truth - prediction|``.
+
+    >>> mae([0.0, 1.0], [1.0, 4.0])
+    2.0
+    """
+    return metrics.mean_absolute_error(_moments(truth, prediction))
+
+
+def mse(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the mean squared error, ``mean of (truth - prediction)²``.
+
+    >>> mse([0.0, 1.0], [1.0, 8.0])
+    25.0
+    """
+    return metrics.mean_squared_error(_moments(truth, prediction))
+
+
+def rmse(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the root mean squared error, ``sqrt(mean of (truth - prediction)²)``.
+
+    >>> rmse([0.0, 1.0], [1.0, 8.0])
+    5.0
+    """
+    return metrics.root_mean_squared_error(_moments(truth, prediction))
+
+
+def _moments(truth: Sequence[float | None], prediction: Sequence[float]) -> Tensor:
+    return metrics.moments(*_numbers(truth, prediction))
+
+
+def _numbers(truth: Sequence[float | None], prediction: Sequence[float]) -> tuple[Tensor, Tensor]:
+    known = [math.nan if value is None else float(value) for value in truth]
+    predicted = [float(value) for value in prediction]
+    return torch.tensor(known, dtype=torch.float64), torch.tensor(predicted, dtype=torch.float64)
+
+
+# -- CMU-MOSI and CMU-MOSEI: sentiment scores from -3 to 3 -----------------------------------------
+# As in MMSA (github.com/thuiar/MMSA, utils/metricsTop.py); see emo_fairseq.metrics.cmu_metrics.
+
+
+def acc2_has0(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the accuracy of negative against non-negative, where a score of 0 is non-negative.
+
+    >>> acc2_has0([0.0, -1.0, 2.6], [-0.2, -1.4, 1.0])
+    0.6666666666666666
+    """
+    return _cmu(truth, prediction)["acc2_has0"]
+
+
+def acc2_non0(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the accuracy of negative against positive, without the rows whose truth is 0.
+
+    >>> acc2_non0([0.0, -1.0, 2.6], [-0.2, -1.4, 1.0])
+    1.0
+    """
+    return _cmu(truth, prediction)["acc2_non0"]
+
+
+def f1_has0(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the weighted F1 of negative against non-negative.
+
+    >>> round(f1_has0([0.0, -1.0, 2.6], [-0.2, -1.4, 1.0]), 4)
+    0.6667
+    """
+    return _cmu(truth, prediction)["f1_has0"]
+
+
+def f1_non0(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the weighted F1 of negative against positive, without the rows whose truth is 0.
+
+    >>> f1_non0([0.0, -1.0, 2.6], [-0.2, -1.4, 1.0])
+    1.0
+    """
+    return _cmu(truth, prediction)["f1_non0"]
+
+
+def acc7(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the accuracy of 7 classes: scores clipped to ±3, rounded half to even.
+
+    >>> acc7([0.0, -1.0, 2.6], [-0.2, -1.4, 1.0])
+    0.6666666666666666
+    """
+    return _cmu(truth, prediction)["acc7"]
+
+
+def acc7_non0(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return :func:`acc7` without the rows whose truth is 0.
+
+    >>> acc7_non0([0.0, -1.0, 2.6], [-0.2, -1.4, 1.0])
+    0.5
+    """
+    return _cmu(truth, prediction)["acc7_non0"]
+
+
+def acc5(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the accuracy of 5 classes: scores clipped to ±2, rounded half to even.
+
+    >>> acc5([0.0, -1.0, 2.6], [-0.2, -1.4, 2.0])
+    1.0
+    """
+    return _cmu(truth, prediction)["acc5"]
+
+
+def acc5_non0(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return :func:`acc5` without the rows whose truth is 0.
+
+    >>> acc5_non0([0.0, -1.0, 2.6], [-0.2, -1.4, 1.0])
+    0.5
+    """
+    return _cmu(truth, prediction)["acc5_non0"]
+
+
+#: Pearson's correlation, as CMU's corpora call it.
+corr = pearson
+
+
+def _cmu(truth: Sequence[float | None], prediction: Sequence[float]) -> dict[str, float]:
+    return metrics.cmu_metrics(metrics.cmu_statistics(*_numbers(truth, prediction)))

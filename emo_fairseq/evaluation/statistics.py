@@ -1,0 +1,339 @@
+"""Predictions of one split as tensors, their statistics, and the metrics that follow.
+
+Each utterance yields one row of statistics (a confusion, moments, bins of confidence); rows add up,
+and every metric derives from their sum. This pair, ``(rows, derive)``, is all that intervals need.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from emo_fairseq import metrics
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.names import OF_CMU, OF_LABELS, OF_NUMBERS, SENTIMENT_SCORE
+from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF
+from emo_fairseq.metrics import calibration
+
+Metrics = dict[str, float]  # by key; see emo_fairseq.evaluation.names
+Derive = Callable[[Tensor], Metrics]  # from summed statistics (D,)
+Rows = Sequence[Mapping[str, str]]
+MAJORITY = "_majority"
+CONSTANT = "_constant"
+_NO_SUM = 1e-3  # by which probabilities of separate yes/no questions miss a sum of 1
+
+
+class Statistics(NamedTuple):
+    """Summable statistics of N utterances, and the metrics that derive from their sum.
+
+    Attributes:
+        rows: (N, D) float64.
+        derive: from a sum of rows (D,) to metrics by key; an undefined one is NaN.
+    """
+
+    rows: Tensor
+    derive: Derive
+
+    def metrics(self) -> Metrics:
+        """Return the metrics of all utterances."""
+        return self.derive(self.rows.sum(dim=0))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPredictions:
+    """Predicted labels of one split.
+
+    Attributes:
+        ids: (N,) of the utterances.
+        names: of the K labels.
+        truth: (N,) int64, or uint8, label ids.
+        prediction: (N,) as `truth`.
+        probability: (N, K) float64; None where only labels are kept.
+        folds: (N,) the fold whose test set each utterance is in; empty without folds.
+    """
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    truth: Tensor
+    prediction: Tensor
+    probability: Tensor | None = None
+    folds: tuple[str, ...] = ()
+
+    @property
+    def per_label(self) -> bool:
+        """Whether each probability is of a yes/no question of its own (``binary_emotion``)."""
+        if self.probability is None:
+            return False
+        return bool(((self.probability.sum(dim=1) - 1.0).abs() > _NO_SUM).any())
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Keys of the metrics that tables show first."""
+        return OF_LABELS
+
+    @property
+    def baseline_suffix(self) -> str:
+        """What the baseline's metrics end in."""
+        return MAJORITY
+
+    def constant(self) -> "LabelPredictions":
+        """Return the baseline: always the most frequent true label, the first among equals.
+
+        A constant label has no probabilities, so no calibration.
+        """
+        counts = torch.bincount(self.truth, minlength=len(self.names))
+        prediction = torch.full_like(self.truth, int(counts.argmax()))
+        return replace(self, prediction=prediction, probability=None)
+
+    def compact(self) -> "LabelPredictions":
+        """Return the same without probabilities, label ids in one byte each."""
+        truth, prediction = (ids.to(torch.uint8) for ids in (self.truth, self.prediction))
+        return replace(self, truth=truth, prediction=prediction, probability=None)
+
+    def statistics(self) -> Statistics:
+        """Return confusions, and with probabilities the statistics of their calibration.
+
+        The metrics are :func:`emo_fairseq.metrics.label_metrics`, precision and F1 of each label;
+        with probabilities ECE, Brier score and log loss; of yes/no questions
+        :func:`emo_fairseq.metrics.binary_metrics`.
+        """
+        truth, prediction, n_labels = self.truth.long(), self.prediction.long(), len(self.names)
+        parts = {"confusion": metrics.confusion_rows(truth, prediction, n_labels)}
+        if self.probability is not None:
+            per_label = self.per_label
+            of = calibration.confidences(truth, prediction, self.probability, per_label)
+            parts |= {
+                "bins": calibration.bin_rows(of),
+                "brier": calibration.brier_rows(truth, self.probability, per_label),
+                "nll": calibration.log_loss_rows(truth, self.probability, per_label),
+            }
+            if per_label:
+                parts["binary"] = metrics.binary_rows(truth, self.probability > 0.5)
+        return _side_by_side(parts, self._derive)
+
+    def _derive(self, sums: Mapping[str, Tensor]) -> Metrics:
+        counts = sums["confusion"]
+        values = metrics.label_metrics(counts, self.names)
+        for key, metric in _PER_CLASS.items():
+            of_class = zip(self.names, metric(counts), strict=True)
+            values |= {f"{key}_{label}": value for label, value in of_class}
+        if "binary" in sums:
+            values |= metrics.binary_metrics(sums["binary"], self.names)
+        if "bins" in sums:
+            values["ece"] = calibration.calibration_error(sums["bins"])
+            n = counts.sum()
+            values |= {key: calibration.mean_over(sums[key], n) for key in ("brier", "nll")}
+        return values
+
+
+_PER_CLASS = {"precision": metrics.precision_per_class, "f1": metrics.f1_per_class}
+
+
+@dataclass(frozen=True, eq=False)
+class NumberPredictions:
+    """Predicted numbers of one split.
+
+    Attributes:
+        ids: (N,) of the utterances.
+        names: of the A axes.
+        truth: (N, A) float64, NaN = missing.
+        prediction: (N, A) float64.
+        folds: (N,) the fold whose test set each utterance is in; empty without folds.
+    """
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    truth: Tensor
+    prediction: Tensor
+    folds: tuple[str, ...] = ()
+
+    @property
+    def is_cmu(self) -> bool:
+        """Whether the numbers are sentiment scores from -3 to 3."""
+        return self.names == (SENTIMENT_SCORE,)
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """Keys of the metrics that tables show first."""
+        return OF_CMU if self.is_cmu else OF_NUMBERS
+
+    @property
+    def baseline_suffix(self) -> str:
+        """What the baseline's metrics end in."""
+        return CONSTANT
+
+    def constant(self) -> "NumberPredictions":
+        """Return the baseline: always the mean of the truth, axis by axis."""
+        return replace(self, prediction=self.truth.nanmean(dim=0).expand_as(self.truth))
+
+    def compact(self) -> "NumberPredictions":
+        """Return the same: there is nothing to leave out."""
+        return self
+
+    def statistics(
+        self, of_axis: Mapping[str, Callable[[Tensor], float]] = metrics.MOMENT_METRICS
+    ) -> Statistics:
+        """Return moments, and of sentiment scores the statistics of CMU's metrics.
+
+        The metrics are :func:`emo_fairseq.metrics.number_metrics` and
+        :func:`emo_fairseq.metrics.cmu_metrics`.
+
+        Args:
+            of_axis: metrics by key, from the (8,) moments of an axis.
+        """
+        parts = {"moments": metrics.moment_rows(self.truth, self.prediction)}  # (N, A, 8)
+        if self.is_cmu:
+            of_scores = metrics.cmu_rows(self.truth[:, 0], self.prediction[:, 0])
+            parts |= {f"cmu_{name}": rows for name, rows in of_scores.items()}
+
+        def derive(sums: Mapping[str, Tensor]) -> Metrics:
+            values = metrics.number_metrics(sums["moments"], self.names, of_axis)
+            cmu = {k.removeprefix("cmu_"): v for k, v in sums.items() if k.startswith("cmu_")}
+            return values | (metrics.cmu_metrics(cmu) if cmu else {})
+
+        return _side_by_side(parts, derive)
+
+
+Predictions = LabelPredictions | NumberPredictions
+P = TypeVar("P", LabelPredictions, NumberPredictions)
+
+
+def _side_by_side(
+    parts: Mapping[str, Tensor], derive: Callable[[Mapping[str, Tensor]], Metrics]
+) -> Statistics:
+    """Lay named statistics (N, ...) side by side, so that one resample serves them all."""
+    rows = torch.cat([part.reshape(len(part), -1) for part in parts.values()], dim=1)
+    shapes = {name: part.shape[1:] for name, part in parts.items()}
+    sizes = [math.prod(shape) for shape in shapes.values()]
+
+    def derive_from_sum(sums: Tensor) -> Metrics:
+        pieces = zip(shapes.items(), sums.split(sizes), strict=True)
+        return derive({name: piece.reshape(shape) for (name, shape), piece in pieces})
+
+    return Statistics(rows, derive_from_sum)
+
+
+def metrics_and_baseline(of: Predictions) -> Metrics:
+    """Return all metrics, and beside them those of a constant prediction.
+
+    The baseline's keys end in ``_majority`` (labels; the headline metrics alone) or ``_constant``
+    (numbers).
+    """
+    values, constant = of.statistics().metrics(), of.constant().statistics().metrics()
+    if isinstance(of, LabelPredictions):
+        constant = {key: constant[key] for key in of.headline}
+    return values | {key + of.baseline_suffix: x for key, x in constant.items()}
+
+
+# -- some of the utterances, several folds, several runs -------------------------------------------
+
+
+def keys_of(of: Predictions) -> tuple[tuple[str, str], ...]:
+    """Return fold and id of each utterance; the fold is an empty string without folds."""
+    return tuple(zip(of.folds or ("",) * len(of.ids), of.ids, strict=True))
+
+
+def select(of: P, rows: Sequence[int]) -> P:
+    """Return the predictions of some of the rows, in the order given."""
+    chosen = list(rows)
+    fields: dict[str, Any] = {
+        "ids": tuple(of.ids[row] for row in chosen),
+        "folds": tuple(of.folds[row] for row in chosen) if of.folds else (),
+        "truth": of.truth[chosen],
+        "prediction": of.prediction[chosen],
+    }
+    if isinstance(of, LabelPredictions) and of.probability is not None:
+        fields["probability"] = of.probability[chosen]
+    return replace(of, **fields)
+
+
+def pool(by_fold: Mapping[str, P]) -> P:
+    """Return the predictions of several folds as one set, labels without probabilities."""
+    parts = [part.compact() for part in by_fold.values()]
+    return replace(
+        parts[0],
+        ids=tuple(name for part in parts for name in part.ids),
+        folds=tuple(fold for fold, part in by_fold.items() for _ in part.ids),
+        truth=torch.cat([part.truth for part in parts]),
+        prediction=torch.cat([part.prediction for part in parts]),
+    )
+
+
+def align(runs: Sequence[P]) -> list[P]:
+    """Return the rows (fold and id) that all runs have, in the order of the first run."""
+    keys = [keys_of(run) for run in runs]
+    if all(of_run == keys[0] for of_run in keys):
+        return list(runs)
+    shared = set(keys[0]).intersection(*keys[1:])
+    wanted = [key for key in keys[0] if key in shared]
+    aligned = []
+    for run, of_run in zip(runs, keys, strict=True):
+        row_of = {key: row for row, key in enumerate(of_run)}
+        aligned.append(select(run, [row_of[key] for key in wanted]))
+    return aligned
+
+
+# -- from a predictions file -----------------------------------------------------------------------
+
+
+def read_predictions(file: Path) -> dict[str, Predictions]:
+    """Load a predictions file as tensors, by split.
+
+    Raises:
+        UsageError: no such file, no rows, or cells that are not what ``--save-predictions`` writes.
+    """
+    rows = predictions.read(file)
+    if not rows:
+        raise UsageError(
+            f"{file}: it has a header and no rows; score a split that has utterances",
+            "predictions-empty",
+        )
+    splits = sorted({row["split"] for row in rows})
+    try:
+        return {split: from_rows([r for r in rows if r["split"] == split]) for split in splits}
+    except ValueError as error:
+        raise UsageError(
+            f"{file}: {error}; write it again with --save-predictions", "predictions-invalid"
+        ) from error
+
+
+def from_rows(rows: Rows) -> Predictions:
+    """Return rows of :func:`emo_fairseq.evaluation.predictions.read`, at least one, as tensors.
+
+    Raises:
+        ValueError: the columns of neither kind, a label without a column, or a cell that is no
+            number.
+    """
+    ids = tuple(row["id"] for row in rows)
+    if {"truth", "prediction"} <= rows[0].keys():
+        return _labels(ids, rows)
+    axes = [name.removeprefix(TRUTH_OF) for name in rows[0] if name.startswith(TRUTH_OF)]
+    if not axes or any(PREDICTION_OF + axis not in rows[0] for axis in axes):
+        raise ValueError("it has neither labels nor numbers to compare")
+    truth, prediction = (_numbers(rows, [k + a for a in axes]) for k in (TRUTH_OF, PREDICTION_OF))
+    return NumberPredictions(ids, tuple(axes), truth, prediction)
+
+
+def _labels(ids: tuple[str, ...], rows: Rows) -> LabelPredictions:
+    columns = [name for name in rows[0] if name.startswith(PROBABILITY)]
+    names = tuple(name.removeprefix(PROBABILITY) for name in columns)
+    number = {name: index for index, name in enumerate(names)}
+    for row in rows:
+        for column in ("truth", "prediction"):
+            if row[column] not in number:
+                known = ", ".join(names) or "none"
+                raise ValueError(f"{row['id']}: {column} {row[column]!r} is none of {known}")
+    truth, prediction = (
+        torch.tensor([number[row[column]] for row in rows]) for column in ("truth", "prediction")
+    )
+    return LabelPredictions(ids, names, truth, prediction, _numbers(rows, columns))
+
+
+def _numbers(rows: Rows, columns: Sequence[str]) -> Tensor:
+    cells = [[float(row[column] or "nan") for column in columns] for row in rows]
+    return torch.tensor(cells, dtype=torch.float64)

@@ -1,0 +1,83 @@
+"""Metrics of two plain lists: one function for every key, the same numbers as a split has."""
+
+import numpy as np
+import pytest
+import torch
+
+from emo_fairseq import evaluation
+from emo_fairseq.evaluation.names import METRICS
+from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
+
+LABELS = ("happy", "neutral", "sad")
+
+
+def draw_labels(per_label: bool = False) -> LabelPredictions:
+    draw = np.random.default_rng(0)
+    truth, scores = draw.integers(0, 3, 60), draw.normal(size=(60, 3))
+    scores[np.arange(60), truth] += 1.0
+    shares = 1 / (1 + np.exp(-scores)) if per_label else np.exp(scores)
+    shares = shares if per_label else shares / shares.sum(axis=1, keepdims=True)
+    ids = tuple(str(n) for n in range(60))
+    true, probability = torch.from_numpy(truth), torch.from_numpy(shares)
+    return LabelPredictions(ids, LABELS, true, probability.argmax(dim=1), probability)
+
+
+def draw_scores() -> NumberPredictions:
+    draw = np.random.default_rng(1)
+    truth = np.round(draw.normal(0.0, 1.5, (60, 1)) * 3) / 3
+    prediction = truth + draw.normal(0.0, 0.7, (60, 1))
+    truth[3] = np.nan
+    ids = tuple(str(n) for n in range(60))
+    axes = ("sentiment_score",)
+    return NumberPredictions(ids, axes, torch.from_numpy(truth), torch.from_numpy(prediction))
+
+
+@pytest.mark.parametrize("per_label", [False, True])
+def test_labels_have_the_metrics_of_their_split(per_label: bool) -> None:
+    split = draw_labels(per_label)
+    assert split.probability is not None
+    assert split.per_label is per_label
+    truth = [LABELS[label] for label in split.truth.tolist()]
+    prediction = [LABELS[label] for label in split.prediction.tolist()]
+    rows = [dict(zip(LABELS, row, strict=True)) for row in split.probability.tolist()]
+    expected = split.statistics().metrics()
+    for key in ("wa", "uar", "weighted_f1", "macro_f1"):
+        assert getattr(evaluation, key)(truth, prediction) == pytest.approx(expected[key])
+    for key in ("recall", "precision", "f1"):
+        for label, value in getattr(evaluation, key)(truth, prediction).items():
+            assert value == pytest.approx(expected[f"{key}_{label}"])
+    if per_label:
+        for key in ("binary_accuracy", "binary_f1"):
+            for label, value in getattr(evaluation, key)(truth, rows).items():
+                assert value == pytest.approx(expected[f"{key}_{label}"])
+    else:
+        for key in ("ece", "brier", "nll"):
+            assert getattr(evaluation, key)(truth, rows) == pytest.approx(expected[key])
+
+
+def test_numbers_have_the_metrics_of_their_split() -> None:
+    split = draw_scores()
+    truth, prediction = split.truth[:, 0].tolist(), split.prediction[:, 0].tolist()
+    expected = split.statistics().metrics()
+    assert {"ccc", "acc2_has0", "acc7_non0", "corr"} < expected.keys()
+    for key, value in expected.items():
+        assert getattr(evaluation, key)(truth, prediction) == pytest.approx(value)
+    unknown = [None if value != value else value for value in truth]
+    assert evaluation.mae(unknown, prediction) == evaluation.mae(truth, prediction)
+
+
+def test_every_metric_has_a_function_and_every_function_is_named() -> None:
+    assert METRICS.keys() - {"loss"} == {*evaluation.__all__} - {"accuracy"}
+
+
+def test_integers_are_labels_too() -> None:
+    assert evaluation.recall([10, 9, 9], [10, 9, 10]) == {9: 0.5, 10: 1.0}
+
+
+def test_lists_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ in shape"):
+        evaluation.uar(["sad"], [])
+    with pytest.raises(ValueError, match="1 truths"):
+        evaluation.ece(["sad"], [])
+    with pytest.raises(ValueError, match="no probabilities of the true labels sad"):
+        evaluation.nll(["sad"], [{"happy": 1.0}])
