@@ -25,16 +25,26 @@ from emo_fairseq.models.build import (
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.tuning import tell_what_is_trained, tune
 from emo_fairseq.options.checking import check_nothing_stays_random, check_options
-from emo_fairseq.tasks.attention_maps import attend
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
-from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
+from emo_fairseq.tasks.datasets import BY_DIFFICULTY, build_split
+from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 from emo_fairseq.tasks.objectives import Objectives
-from emo_fairseq.tasks.resumed_state import has_optimizer, updates_of
-from emo_fairseq.tasks.saving import check_places, refuse_saving, refuse_undefined_loss
-from emo_fairseq.tasks.splits import build_split
-from emo_fairseq.tasks.staging import check_files_give_weights, initialize, load_resumed
-from emo_fairseq.tasks.train_order import BY_DIFFICULTY
+from emo_fairseq.tasks.resume import (
+    has_optimizer,
+    updates_of,
+)
+from emo_fairseq.tasks.saving import (
+    attend,
+    check_places,
+    refuse_saving,
+    refuse_undefined_loss,
+)
+from emo_fairseq.tasks.warm_start import (
+    check_files_give_weights,
+    initialize,
+    load_resumed,
+)
 from emo_fairseq.training.final_dropout import FinalDropout
 
 logger = logging.getLogger(__name__)

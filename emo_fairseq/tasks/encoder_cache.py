@@ -1,21 +1,24 @@
-"""What frozen encoders make of the data, computed once and kept on disk.
+"""Outputs of frozen encoders, computed once and read from disk in their place.
 
 ``{cache}/{modality}/{key}/`` holds the outputs of one encoder over one split, as
-:mod:`data_prep.features.frame_files` lays them out, and ``card.yaml``, which says what they are.
-The key is a digest of all that they depend on, so that nothing stale is ever read: what changes has
+:mod:`data_prep.features.frame_files` lays them out, and ``card.yaml``, which describes them. The
+key is a digest of all that they depend on, so that nothing stale is ever read: what changes has
 another key. The folder appears whole or not at all, and may be deleted at any time.
 """
 
+import hashlib
 import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from fairseq.data import FairseqDataset
 from pydantic import Field
+from torch import nn
 
 from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
 from data_prep.files.documents import (
@@ -38,7 +41,76 @@ from emo_fairseq.models.encode import (
     encoding_device,
 )
 from emo_fairseq.models.modality_encoder import ModalityEncoder
-from emo_fairseq.tasks.encoder_identity import key_of, outputs_identity, weights_digest
+
+_FORMAT = 2  # of what lies on disk: count on when our encoders compute something else
+
+# What of an encoder's parts changes its outputs, and neither name nor shape of a weight.
+_ACTING = ("num_heads", "stride", "padding_idx")
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 over the names, types, shapes and bytes of all parameters and buffers."""
+    found = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        value = value.detach().cpu().contiguous()
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(value.flatten().view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def beside_weights(module: nn.Module) -> dict[str, list[Any]]:
+    """What the options of our own encoders shape beside weights, of each part that has it.
+
+    >>> beside_weights(nn.Sequential(nn.Conv1d(1, 8, 10, stride=5), nn.Conv1d(8, 8, 3)))
+    {'num_heads': [], 'stride': [(5,), (1,)], 'padding_idx': []}
+    """
+    return {
+        name: [getattr(part, name) for part in module.modules() if hasattr(part, name)]
+        for name in _ACTING
+    }
+
+
+def outputs_identity(
+    encoder: ModalityEncoder,
+    weights: str,
+    card: EncoderSpec,
+    split: str,
+    content: str,
+    dtype: str,
+) -> dict[str, Any]:
+    """All that the outputs of an encoder over a leaf depend on, as plain values.
+
+    Args:
+        encoder: whose layer counts.
+        weights: see :func:`weights_digest`.
+        card: of the encoder; where its files lie does not count.
+        split: which names the files.
+        content: see :func:`emo_fairseq.data.encoded.content_digest`.
+        dtype: of the numbers on disk.
+    """
+    return {
+        "format": _FORMAT,
+        "kind": card.kind,
+        "input": card.input,
+        "architecture": {k: v for k, v in card.architecture.items() if k != "_name_or_path"},
+        # Of a pretrained encoder the architecture says it.
+        "beside_weights": {} if card.is_pretrained else beside_weights(encoder.backbone),
+        "weights": weights,
+        "library": version("transformers") if card.kind == "hf" else "",
+        "layer": encoder.layer,
+        "split": split,
+        "content": content,
+        "dtype": dtype,
+    }
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """The name of a folder."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+# -- What frozen encoders make of the data, computed once and kept on disk -------------------------
 
 logger = logging.getLogger(__name__)
 
@@ -176,3 +248,69 @@ def _beside(target: Path, ending: str) -> Path:
 def _row_name(leaf: FairseqDataset, split: str) -> Callable[[int], str]:
     names = getattr(leaf, "names", None)
     return f"{split}: row {{}}".format if names is None else names.__getitem__
+
+
+# -- The frozen encoders of a task's model, in whose place their outputs are read from disk --------
+
+
+class FrozenEncoders:
+    """Makes leaves of outputs, and knows whether the encoders still give these outputs.
+
+    Args:
+        encoders: by modality.
+        cards: of the same.
+        folder: of the cache.
+        dtype: of the numbers in it.
+        on_cpu: encode on the CPU, even if there is a GPU.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, ModalityEncoder],
+        cards: Mapping[str, EncoderSpec],
+        folder: Path,
+        dtype: str,
+        on_cpu: bool = False,
+    ) -> None:
+        self.encoders = encoders
+        self._cards = cards
+        self._folder = folder
+        self._dtype = dtype
+        self._on_cpu = on_cpu
+        self._used: dict[str, str] = {}  # modality -> digest of the weights that were asked
+
+    @classmethod
+    def of(
+        cls, cfg: Any, model: Any, cards: Mapping[str, EncoderSpec], on_cpu: bool
+    ) -> "FrozenEncoders":
+        """Those of a model; none with ``--no-encoder-cache``.
+
+        Args:
+            cfg: the task's options.
+            model: a :class:`emo_fairseq.models.roberta_emo.RobertaEMOModel`, tuned.
+            cards: for each modality which encoder reads it.
+            on_cpu: whether the model is to run there.
+        """
+        frozen = {name: encoder for name, encoder in model.encoders.items() if encoder.frozen}
+        encoders = {} if cfg.no_encoder_cache else frozen
+        folder = Path(cfg.cache_dir) if cfg.cache_dir else Path(cfg.data) / "cache"
+        return cls(encoders, cards, folder, str(cfg.cache_dtype), on_cpu)
+
+    def leaf(self, modality: str, leaf: FairseqDataset, split: str) -> FairseqDataset:
+        """The outputs for a leaf; the leaf itself if its encoder is not frozen."""
+        if modality not in self.encoders:
+            return leaf
+        encoder = self.encoders[modality]
+        self._used[modality] = weights = weights_digest(encoder.backbone)
+        return cached_leaf(
+            *(encoder, leaf, split, self._cards[modality], self._folder / modality, self._dtype),
+            weights=weights,
+            device=encoding_device(self._on_cpu),
+        )
+
+    def have_changed(self) -> bool:
+        """Whether an encoder has other weights than when a leaf was made of its outputs."""
+        return any(
+            weights_digest(self.encoders[modality].backbone) != weights
+            for modality, weights in self._used.items()
+        )

@@ -16,8 +16,8 @@ from emo_fairseq.data.data_dir import TRAIN
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.tasks import teachers
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
+from emo_fairseq.tasks.datasets import build_split
 from emo_fairseq.tasks.settled_state import SettledState
-from emo_fairseq.tasks.splits import build_split
 
 
 class Objectives(SettledState):

@@ -42,23 +42,23 @@ from emo_fairseq.options.checking import check_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.tasks.boards import Boards
 from emo_fairseq.tasks.config import EmotionPredictionConfig
+from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 from emo_fairseq.tasks.encoders import (
     check_same_encoders,
     check_same_features,
     describe_encoders,
     feature_contents,
 )
-from emo_fairseq.tasks.frozen_encoders import FrozenEncoders
-from emo_fairseq.tasks.resumed_state import (
+from emo_fairseq.tasks.loggers import Boards
+from emo_fairseq.tasks.resume import (
     changing_state,
     check_same_data,
     read_state,
     stored_provenance,
 )
+from emo_fairseq.tasks.run_config import Surroundings
 from emo_fairseq.tasks.saving import Saved
-from emo_fairseq.tasks.surroundings import Surroundings
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
 from emo_fairseq.types import (
     LabeledTarget,

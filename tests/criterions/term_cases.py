@@ -39,7 +39,7 @@ from emo_fairseq.data.manifest import Split
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.tasks import teachers
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
-from emo_fairseq.tasks.resumed_state import changing_state
+from emo_fairseq.tasks.resume import changing_state
 from emo_fairseq.types import (
     TARGETS,
     LabeledTarget,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tensorboardX.proto.event_pb2 import Event
 
-from emo_fairseq.tasks import boards
+from emo_fairseq.tasks import loggers
 
 OPTIONS = "--modality text --batch-size 8 --max-update 1"
 
@@ -58,16 +58,16 @@ def test_tensorboard(target, toy_corpus, fairseq, commands, tmp_path):
 
 def test_principal_components_keep_distances():
     vectors = np.random.default_rng(0).normal(size=(20, 64)).astype(np.float32)
-    found = boards.principal_components(vectors)
+    found = loggers.principal_components(vectors)
     assert found.shape == (20, 20)
     distances = [np.linalg.norm(x[:, None] - x[None], axis=2) for x in (vectors, found)]
     np.testing.assert_allclose(*distances, atol=1e-4)
-    assert boards.principal_components(np.tile(vectors, (4, 1))).shape == (80, 50)
+    assert loggers.principal_components(np.tile(vectors, (4, 1))).shape == (80, 50)
 
 
 def test_boards_keep_at_most_a_thousand():
-    board = boards.Boards("somewhere", None)
-    rows = [boards.Embedded(str(n), "valid", np.zeros(2)) for n in range(1500)]
+    board = loggers.Boards("somewhere", None)
+    rows = [loggers.Embedded(str(n), "valid", np.zeros(2)) for n in range(1500)]
     board.remember(rows[:700])
     board.remember(rows[700:])
     assert len(board._rows) == 1000
@@ -94,9 +94,9 @@ class FakeRun:
 def test_tables_of_weights_and_biases(monkeypatch):
     wandb = FakeRun()
     monkeypatch.setitem(__import__("sys").modules, "wandb", wandb)
-    board = boards.Boards(None, "project")
+    board = loggers.Boards(None, "project")
     vectors = np.eye(4, dtype=np.float32)[:3]
-    board.remember([boards.Embedded(f"u{n}", "valid", v) for n, v in enumerate(vectors)])
+    board.remember([loggers.Embedded(f"u{n}", "valid", v) for n, v in enumerate(vectors)])
     board.write(np.array([[2.0, 0.0], [1.0, 0.0]]), ["sad", "happy"], step=7)
     columns, rows = wandb.logged[7]["valid/confusions"]
     assert (columns, rows) == (["truth", "sad", "happy"], [["sad", 2.0, 0.0], ["happy", 1.0, 0.0]])

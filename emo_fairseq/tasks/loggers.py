@@ -1,9 +1,9 @@
-"""What TensorBoard and Weights & Biases get beside fairseq's scalars: confusions and embeddings.
+"""Confusion matrices and embeddings for TensorBoard and Weights & Biases.
 
-Both are fairseq's own: this writes where ``--tensorboard-logdir`` and ``--wandb-project`` already
-write, after every validation. A confusion matrix is a table, and an image where matplotlib is
-installed; embeddings are those of at most 1000 utterances, on their first 50 principal components;
-on several ranks, of what the first one scores.
+They are written where ``--tensorboard-logdir`` and ``--wandb-project`` already write, after every
+validation. A confusion matrix is a table, and an image where matplotlib is installed; embeddings
+are those of at most 1000 utterances, on their first 50 principal components; on several ranks, of
+what the first one scores.
 """
 
 import importlib

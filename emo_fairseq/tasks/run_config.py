@@ -1,4 +1,4 @@
-"""The options of other groups that the task must know of: how it is trained, and from where."""
+"""The options of a run round the task's own: fairseq's checkpoint, dataset, optimization groups."""
 
 import importlib.util
 import logging

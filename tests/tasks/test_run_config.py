@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.tasks.surroundings import Surroundings
+from emo_fairseq.tasks.run_config import Surroundings
 
 
 def surroundings(**sections: Any) -> Surroundings:

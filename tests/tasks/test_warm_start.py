@@ -13,7 +13,7 @@ from pretrained import tiny_checkpoints
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import is_adapter
-from emo_fairseq.tasks.stage_encoders import check_cards
+from emo_fairseq.tasks.warm_start import check_cards
 
 Trained = Callable[[str], Path]
 

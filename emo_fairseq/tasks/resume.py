@@ -1,7 +1,7 @@
-"""A task's state in a training that goes on: that of its checkpoint, if the data are still its own.
+"""Resume a training: the state of the task in its checkpoint, if the data are still the same.
 
-fairseq saves the state of a task, and gives it back where a model is scored; its trainer, which
-resumes model, criterion and optimizer, does not.
+fairseq saves the state of a task, and loads it where a model is scored; its trainer, which resumes
+model, criterion and optimizer, does not.
 """
 
 import logging
