@@ -10,7 +10,7 @@ from setuptools import find_packages, setup
 
 # Imported by our packages.
 RUNTIME = [
-    "filelock>=3.15",
+    "filelock>=3.30",
     "ftfy>=6.1",
     "kaldi-native-fbank>=1.20",
     "numpy>=1.26",

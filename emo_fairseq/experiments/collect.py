@@ -26,13 +26,8 @@ from emo_fairseq.evaluation.bootstrap import (
     OVER_SPEAKERS,
     OVER_UTTERANCES,
 )
-from emo_fairseq.experiments.comparison import (
-    BY,
-    is_elsewhere,
-    mean_and_deviation,
-    table_rows,
-)
-from emo_fairseq.experiments.options import TEST, choosing_set
+from emo_fairseq.experiments.comparison import BY, mean_and_deviation, table_rows
+from emo_fairseq.experiments.options import TEST, selection_set
 from emo_fairseq.experiments.rendering import (
     UNKNOWN,
     Grid,
@@ -49,22 +44,17 @@ from emo_fairseq.experiments.runs import (
     RunFolder,
     Unfinished,
     find_runs,
-    folds_there,
+    folds_of,
     read_results,
-    speakers,
+    speakers_of,
 )
-from emo_fairseq.experiments.systems import (
-    System,
-    Table,
-    by_system,
-    make_tables,
-)
+from emo_fairseq.experiments.systems import System, Table, by_system, make_tables
 
 _SHOWN = 6  # missing runs that are named
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; the exit code is 1 if there is nothing to collect."""
+    """Run the command line; the exit code is 1 if there is nothing to collect."""
     args = make_parser().parse_args(arguments)
     files = {name: getattr(args, name) for name in ("csv", "markdown", "latex")}
     runs = find_runs(args.runs)
@@ -74,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line's options."""
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m emo_fairseq.experiments.collect",
         description=__doc__,
@@ -135,7 +125,7 @@ def _put_out(
 ) -> None:
     for grid in grids:
         print_grid(grid)
-    left_out = [f"not in the table: {run.run.path}: {run.why}" for run in unfinished]
+    left_out = [f"not in the table: {run.run.path}: {run.reason}" for run in unfinished]
     sys.stdout.write("".join(f"{line}\n" for line in left_out))
     if file := files.get("markdown"):
         lost = "".join(f"- {line}\n" for line in left_out)
@@ -164,7 +154,7 @@ def _about(table: Table) -> dict[str, str]:
         "folds": " ".join(table.folds),
         "seeds": " ".join(map(str, table.seeds)),
         "intervals": f"95 %; utterances: {OVER_UTTERANCES}; speakers: {OVER_SPEAKERS}; {NOT_SEEDS}",
-        "chosen_by": "; ".join(sorted({result.chosen_by for result in table.results})),
+        "chosen_by": "; ".join(sorted({result.selected_by for result in table.results})),
         "leak_allowed": "; ".join(_leaks(table.results)),
     }
 
@@ -178,7 +168,7 @@ def _notes(table: Table) -> list[str]:
     """What stands below the figures."""
     notes = [f"checkpoints chosen by: {_about(table)['chosen_by']}"]
     results = table.results
-    if any(table.split == choosing_set(x.options) and not is_elsewhere(x) for x in results):
+    if any(table.split == selection_set(x.options) and not x.is_cross_corpus for x in results):
         notes.append(f"{table.split} is the set that chose the checkpoints, not a test set")
     notes += [f"leak allowed: {leak}" for leak in _leaks(results)]
     counted = {label: n for result in results for label, n in result.left_out.items()}
@@ -187,9 +177,9 @@ def _notes(table: Table) -> list[str]:
         notes.append(f"rows left out, their labels are none of the model's: {rows}")
     notes += [_incomplete(system) for system in table.systems if system.missing]
     data, trained = results[0].data, results[0].options.data
-    if not speakers(data):
+    if not speakers_of(data):
         notes.append(f"no intervals over speakers: {data} is not at hand")
-    if table.protocol and not folds_there(trained, table.protocol):
+    if table.protocol and not folds_of(trained, table.protocol):
         file = folds_path(trained, table.protocol)
         notes.append(f"only folds that were run are known: {file} is not at hand")
     return [*notes, *table.notes]

@@ -31,10 +31,7 @@ from emo_fairseq.experiments.answers import (
     is_correct,
     joined,
 )
-from emo_fairseq.experiments.runs import (
-    Result,
-    speakers,
-)
+from emo_fairseq.experiments.runs import speakers_of
 from emo_fairseq.experiments.systems import (
     System,
     Table,
@@ -155,7 +152,9 @@ class Measured:
         """
         for figures in self.figures.values():
             if metric not in figures:
-                raise UsageError(f"--metric {metric}: choose from {', '.join(figures)}")
+                raise UsageError(
+                    f"--metric {metric}: choose from {', '.join(figures)}", "metric-unknown"
+                )
         runs = [figures[metric] for figures in self.figures.values()]
         row = Row(
             *(self.system.name, part, metric, len(runs), len(self.system.missing)),
@@ -185,15 +184,10 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
-def is_elsewhere(result: Result) -> bool:
-    """Whether it is tested on another corpus, and all folds on the same rows."""
-    return result.data != result.options.data
-
-
 def _whole(system: System, folds: Sequence[str]) -> list[Answers]:
     """Of each complete seed all folds joined; of another corpus each run as it is."""
     results = system.results
-    if all(is_elsewhere(result) for result in results.values()):
+    if all(result.is_cross_corpus for result in results.values()):
         return [result.answers for result in results.values()]
     return [
         joined(results[seed, fold].answers for fold in folds)
@@ -204,7 +198,7 @@ def _whole(system: System, folds: Sequence[str]) -> list[Answers]:
 
 def _speakers(system: System, run: Answers) -> Speakers:
     data = next(iter(system.results.values())).data
-    known = speakers(data)
+    known = speakers_of(data)
     return Speakers.from_names([known.get(name) for _, name in run.keys])
 
 
@@ -266,12 +260,10 @@ def _parts(system: System, table: Table, by: str) -> Iterator[tuple[str, System,
     """The runs that share a row of the table, what the row is called, and the folds that it has."""
     if by == "fold":
         for fold in table.folds:
-            part = system.part([place for place in system.places if place[1] == fold])
-            yield f"fold {fold}".strip(), part, [fold]
+            yield f"fold {fold}".strip(), system.with_fold(fold), [fold]
     elif by == "seed":
         for seed in table.seeds:
-            part = system.part([place for place in system.places if place[0] == seed])
-            yield f"seed {seed}", part, table.folds
+            yield f"seed {seed}", system.with_seed(seed), table.folds
     else:
         yield "", system, table.folds
 

@@ -1,4 +1,4 @@
-"""From a command line with choices to runs: every combination of seeds, folds and options.
+"""The grid of a sweep: from overrides with choices to every combination of them, as runs.
 
 Hydra's own parser reads the overrides and its own API composes the configuration, so both mean what
 they mean to ``fairseq-hydra-train -m``.
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from fairseq.dataclass.initialize import hydra_init
@@ -23,23 +22,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from data_prep.files.documents import yaml_sentence
-from data_prep.folds.file import (
-    folds_path,
-    read_folds,
-)
+from data_prep.folds.file import folds_path, read_folds
 from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments.options import (
-    FOLD,
-    Options,
-    refuse_test_selection,
-)
+from emo_fairseq.experiments.options import FOLD, Options, refuse_test_selection
 
 ALL_OF = "all-of:"
-_OURS = ("checkpoint.save_dir", "hydra.run.dir", "hydra.job.chdir")
+_SET_BY_SWEEP = ("checkpoint.save_dir", "hydra.run.dir", "hydra.job.chdir")
+# Overrides that are not in the name of a run's folder.
 _UNNAMED = re.compile(r"hydra[./].*|common\.(user_dir|log_\w+)|dataset\.num_workers")
 _LONGEST_NAME = 160
 
@@ -49,9 +42,9 @@ class PlannedRun:
     """One combination.
 
     Attributes:
-        name: of its folder; the same overrides in any order have the same one.
+        name: of its folder; it does not depend on the order of the overrides.
         overrides: for ``fairseq-hydra-train``.
-        composed: the configuration that Hydra will write, interpolations as they stand.
+        composed: the configuration that Hydra will write, interpolations unresolved.
         options: the same with interpolations resolved.
     """
 
@@ -62,25 +55,30 @@ class PlannedRun:
 
 
 def plan_runs(config_dir: Path, config_name: str, overrides: Sequence[str]) -> list[PlannedRun]:
-    """Every combination of the choices in `overrides` and in the YAML, in order.
+    """Return every combination of the choices in `overrides` and in the YAML, in order.
 
     Raises:
-        UsageError: Hydra does not take the overrides, they name what a sweep decides, two
-            combinations have one name, or the test set would choose a checkpoint.
+        UsageError: Hydra refuses the overrides, they set an option that the sweep sets, two
+            combinations have the same name, or the test set would select a checkpoint.
     """
     if not (config_dir / f"{config_name}.yaml").is_file():
-        there = ", ".join(sorted(file.stem for file in config_dir.glob("*.yaml"))) or "none"
-        raise UsageError(f"{config_dir}: has no {config_name}.yaml; it has {there}")
+        available = ", ".join(sorted(file.stem for file in config_dir.glob("*.yaml"))) or "none"
+        raise UsageError(
+            f"{config_dir}: has no {config_name}.yaml; it has {available}", "config-name-unknown"
+        )
     with _hydra(config_dir, config_name):
         planned = [
-            _plan(config_name, one)
-            for words in combinations(overrides)
-            for with_own in _own_choices(config_name, words)
-            for one in _all_folds(config_name, with_own)
+            PlannedRun(run_name(config_name, words), words, *_compose_options(config_name, words))
+            for given in combinations(overrides)
+            for with_yaml in _with_choices_of_yaml(config_name, given)
+            for words in _with_all_folds(config_name, with_yaml)
         ]
     names = [run.name for run in planned]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UsageError(f"two combinations are called {twice}; take another word for one of them")
+        raise UsageError(
+            f"two combinations are called {twice}; spell the value of one of them differently",
+            "run-name-duplicate",
+        )
     for run in planned:
         refuse_test_selection(run.options)
     return planned
@@ -98,15 +96,16 @@ def _hydra(config_dir: Path, config_name: str) -> Iterator[None]:
                 yield
     except (HydraException, OmegaConfBaseException) as error:
         reason = f" ({error.__cause__})" if error.__cause__ else ""
-        raise UsageError(" ".join(f"{error}{reason}".split())) from error
+        message = " ".join(f"{error}{reason}".split())
+        raise UsageError(message, "override-refused") from error
     except yaml.YAMLError as error:
-        raise UsageError(yaml_sentence(error)) from error
+        raise UsageError(yaml_sentence(error), "yaml-invalid") from error
 
 
 def combinations(words: Sequence[str]) -> list[tuple[str, ...]]:
-    """Overrides with choices -> overrides without, one tuple a combination.
+    """Return each combination of overrides with choices, as overrides without.
 
-    Called while Hydra is initialized, or without a choice by pattern.
+    Choices by pattern, such as ``glob(*)``, need Hydra to be initialized.
 
     >>> combinations(["common.seed=1,2", "task.fold=k_fold/1"])
     [('common.seed=1', '++task.fold=k_fold/1'), ('common.seed=2', '++task.fold=k_fold/1')]
@@ -118,8 +117,11 @@ def combinations(words: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _choices(override: Override) -> list[str]:
-    if override.key_or_group in _OURS:
-        raise UsageError(f"{override.input_line}: the sweep decides where runs lie; leave it out")
+    if override.key_or_group in _SET_BY_SWEEP:
+        raise UsageError(
+            f"{override.input_line}: the sweep sets the folders of runs itself; leave it out",
+            "option-set-by-sweep",
+        )
     key = override.get_key_element()
     if override.key_or_group == FOLD:
         key = f"++{FOLD}"  # whether the YAML names it or not
@@ -127,64 +129,62 @@ def _choices(override: Override) -> list[str]:
         line = str(override.input_line)
         return [f"{key}={line.partition('=')[2]}" if key.endswith(FOLD) else line]
     if not override.is_discrete_sweep():
-        raise UsageError(f"{override.input_line}: give single values, such as 1,2,3")
+        raise UsageError(
+            f"{override.input_line}: no list of values; write them as 1,2,3", "choice-not-discrete"
+        )
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
-def _own_choices(config_name: str, words: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """One combination with each of those that the YAML itself asks for, where `words` do not.
+def _with_choices_of_yaml(config_name: str, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Add each combination of the YAML's own choices, but for options that `words` set.
 
-    They stand under ``hydra.sweeper.params``, where ``fairseq-hydra-train -m`` reads them too.
+    They are under ``hydra.sweeper.params``, where ``fairseq-hydra-train -m`` reads them, too.
     """
-    own = _composed(config_name, words).hydra.sweeper.get("params") or {}
-    decided = {_key(word) for word in words}
-    asked = [f"{key}={value}" for key, value in own.items() if _key(key) not in decided]
-    return [(*words, *more) for more in combinations(asked)]
+    params = _compose(config_name, words).hydra.sweeper.get("params") or {}
+    given = {_key(word) for word in words}
+    choices = [f"{key}={value}" for key, value in params.items() if _key(key) not in given]
+    return [(*words, *more) for more in combinations(choices)]
 
 
 def _key(word: str) -> str:
     return word.lstrip("+").partition("=")[0]
 
 
-def _all_folds(config_name: str, words: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """One combination, or one for each fold if it asks for all of a protocol."""
-    places = [n for n, word in enumerate(words) if word.startswith(f"++{FOLD}={ALL_OF}")]
-    if not places:
+def _with_all_folds(config_name: str, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Replace ``all-of:PROTOCOL`` by each fold of that protocol."""
+    prefix = f"++{FOLD}={ALL_OF}"
+    index = next((n for n, word in enumerate(words) if word.startswith(prefix)), None)
+    if index is None:
         return [words]
-    place = places[0]
-    protocol = words[place].partition(ALL_OF)[2]
-    others = words[:place] + words[place + 1 :]
-    data = _compose(config_name, others)[1].data
-    folds = read_folds(folds_path(data, protocol)).folds
-    return [(*words[:place], f"++{FOLD}={protocol}/{k}", *words[place + 1 :]) for k in folds]
+    protocol = words[index].removeprefix(prefix)
+    before, after = words[:index], words[index + 1 :]
+    _, options = _compose_options(config_name, before + after)
+    folds = read_folds(folds_path(options.data, protocol)).folds
+    return [(*before, f"++{FOLD}={protocol}/{fold}", *after) for fold in folds]
 
 
-def _plan(config_name: str, words: tuple[str, ...]) -> PlannedRun:
-    return PlannedRun(run_name(config_name, words), words, *_compose(config_name, words))
-
-
-def _compose(config_name: str, words: Sequence[str]) -> tuple[Options, Options]:
-    """The configuration as it stands, and resolved."""
-    config = _composed(config_name, words)
+def _compose_options(config_name: str, words: Sequence[str]) -> tuple[Options, Options]:
+    """The configuration with interpolations unresolved, and resolved."""
+    config = _compose(config_name, words)
     HydraConfig.instance().set_config(config)  # for interpolations such as ${hydra:…}
     with open_dict(config):
         del config["hydra"]
     return _options(config, resolve=False), _options(config, resolve=True)
 
 
-def _composed(config_name: str, words: Sequence[str]) -> Any:
+def _compose(config_name: str, words: Sequence[str]) -> DictConfig:
     """What Hydra composes, its own section included."""
     # fairseq's command looks there for groups, too.
     return compose(config_name, ["hydra.searchpath=[pkg://fairseq.config]", *words], True)
 
 
-def _options(config: Any, resolve: bool) -> Options:
+def _options(config: DictConfig, resolve: bool) -> Options:
     plain = OmegaConf.to_container(config, resolve=resolve, enum_to_str=True)
     return Options.of(plain)  # type: ignore[arg-type]
 
 
 def run_name(config_name: str, overrides: Sequence[str]) -> str:
-    """The name of a run's folder: the config's, then the overrides by key.
+    """Return the name of a run's folder: the configuration's, then the overrides by key.
 
     >>> run_name("speech", ["++task.fold=k_fold/1", "common.seed=2", "common.user_dir=emo_fairseq"])
     'speech,common.seed=2,task.fold=k_fold-1'
@@ -201,6 +201,6 @@ def run_name(config_name: str, overrides: Sequence[str]) -> str:
 
 def _in_a_name(value: str) -> str:
     value = re.sub(r"""[][(){}'"\\]""", "", value)
-    if value.startswith("/"):  # where it lies on this machine is no part of the name
+    if value.startswith("/"):  # the folder on this machine is no part of the name
         value = value.rstrip("/").rpartition("/")[2]
     return re.sub(r"[^\w.+-]+", "-", value)

@@ -1,4 +1,4 @@
-"""Several commands at a time, each run's one after the other, in processes that can be stopped."""
+"""Several runs at a time, the commands of each one after the other, in processes of their own."""
 
 import os
 import shlex
@@ -13,14 +13,14 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from data_prep.errors import ManifestError
-from emo_fairseq.errors import UsageError
+from data_prep.errors import CodedError
+from data_prep.messages import sentence_with_code
 
 _POLL = 0.05  # seconds
-_PATIENCE = 10.0  # seconds that a process has to end
+_TERMINATION_TIMEOUT = 10.0  # seconds
 _TAIL_LINES, _TAIL_WIDTH = 15, 300
 _PROMPT = "$ "
-_REFUSAL = "error: "  # how emo_fairseq.errors begins the sentence of a refusal
+_REFUSAL = "error: "  # how commands print a UsageError or a ManifestError
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class Command:
     Attributes:
         words: the first is one of fairseq's commands.
         log: the file that its output is added to.
-        held: a file descriptor that the process inherits, and with it what it locks.
+        lock: a file descriptor that the process inherits, and with it the lock on that file.
     """
 
     words: Sequence[str]
     log: Path
-    held: int
+    lock: int
 
 
 class Outcome(NamedTuple):
     """How a run's commands ended.
 
     Attributes:
-        ok: whether all went well.
+        ok: whether all succeeded.
         message: what was done, or why they failed.
         refusal: the sentence with which a command refused its options or its data; empty if it
             failed otherwise.
@@ -53,11 +53,11 @@ class Outcome(NamedTuple):
     refusal: str = ""
 
 
-Steps = Generator[Command, int, Outcome]  # commands out, exit codes in
+Steps = Generator[Command, int, Outcome]  # yields commands, is sent their exit codes
 
 
 class Process(Protocol):
-    """What is asked of a process; see :class:`subprocess.Popen`."""
+    """The part of :class:`subprocess.Popen` that is used here."""
 
     def poll(self) -> int | None: ...
     def terminate(self) -> None: ...
@@ -66,7 +66,7 @@ class Process(Protocol):
 
 
 def start(command: Command, environment: Mapping[str, str]) -> Process:
-    """Start a command; its words stand in the log before its output."""
+    """Start a command; its words are written to the log before its output."""
     command.log.parent.mkdir(parents=True, exist_ok=True)
     with command.log.open("a", encoding="utf-8") as log:
         log.write(f"{_PROMPT}{shlex.join(command.words)}\n")
@@ -76,7 +76,7 @@ def start(command: Command, environment: Mapping[str, str]) -> Process:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            pass_fds=(command.held,),
+            pass_fds=(command.lock,),
             env={**os.environ, **environment},
         )
 
@@ -91,56 +91,61 @@ def run_all(
     work: Mapping[str, Steps],
     n_at_once: int,
     report: Callable[[str, Outcome], None],
-    keeps_going: bool = True,
+    keep_going: bool = True,
 ) -> dict[str, Outcome]:
-    """Carry out the steps of each run, `n_at_once` runs at a time; a failed one stops no other.
+    """Run the steps of each run, `n_at_once` runs at a time; a failed run stops no other.
 
-    Only a refusal stops the others, unless `keeps_going`, where no run has succeeded yet: they are
-    mostly refused for the same reason. Runs that are at work are carried out.
+    Only a refusal stops the others, unless `keep_going`, where no run has succeeded yet: they are
+    mostly refused for the same reason. Runs that have been started are finished.
 
     Args:
         work: steps by the name of the run.
-        n_at_once: at most so many processes.
+        n_at_once: the most processes at a time.
         report: called for each run that has ended.
-        keeps_going: whether runs are started after a refusal, too.
+        keep_going: whether runs are started after a refusal, too.
 
     Returns:
-        How each ended that was started. If this is interrupted, all processes are stopped first.
+        The outcome of each run that was started. If this is interrupted, all processes are stopped
+        first.
     """
     waiting, outcomes = deque(work.items()), {}
-    slots = [_Slot(environment) for environment in environments(n_at_once)]
+    workers = [_Worker(environment) for environment in environments(n_at_once)]
     try:
-        while waiting or any(slot.steps for slot in slots):
-            for slot in slots:
-                if slot.steps is None and waiting:
-                    slot.begin(*waiting.popleft())
-                if outcome := slot.look():
-                    outcomes[slot.name] = outcome
-                    report(slot.name, outcome)
+        while waiting or any(worker.is_busy for worker in workers):
+            for worker in workers:
+                if not worker.is_busy and waiting:
+                    worker.begin(*waiting.popleft())
+                if outcome := worker.advance():
+                    outcomes[worker.name] = outcome
+                    report(worker.name, outcome)
                     succeeded = any(done.ok for done in outcomes.values())
-                    if outcome.refusal and not (succeeded or keeps_going):
+                    if outcome.refusal and not (succeeded or keep_going):
                         waiting.clear()
             time.sleep(_POLL)
     finally:
-        for slot in slots:
-            slot.stop()
+        for worker in workers:
+            worker.stop()
     return outcomes
 
 
 @dataclass
-class _Slot:
-    """Where one run at a time is at work."""
+class _Worker:
+    """Runs the steps of one run at a time."""
 
     environment: Mapping[str, str]
     name: str = ""
     steps: Steps | None = None
     process: Process | None = field(default=None, repr=False)
 
+    @property
+    def is_busy(self) -> bool:
+        return self.steps is not None
+
     def begin(self, name: str, steps: Steps) -> None:
         self.name, self.steps = name, steps
 
-    def look(self) -> Outcome | None:
-        """Go on to the next step if there is none at work; an outcome after the last."""
+    def advance(self) -> Outcome | None:
+        """Start the next command once the current one has ended; an outcome after the last."""
         if self.steps is None or (self.process and self.process.poll() is None):
             return None
         try:
@@ -148,9 +153,9 @@ class _Slot:
             self.process = start(command, self.environment)
         except StopIteration as end:
             return self._end(end.value)
-        except (UsageError, ManifestError, OSError) as error:
+        except (CodedError, OSError) as error:
             self.steps.close()
-            return self._end(Outcome(False, str(error)))
+            return self._end(Outcome(False, sentence_with_code(error)))
         return None
 
     def _end(self, outcome: Outcome) -> Outcome:
@@ -158,11 +163,11 @@ class _Slot:
         return outcome
 
     def stop(self) -> None:
-        """End the process, if there is one, before the lock on its folder is let go of."""
+        """End the process, if there is one, before its folder is unlocked."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(_PATIENCE)
+                self.process.wait(_TERMINATION_TIMEOUT)
             except subprocess.TimeoutExpired:
                 self.process.kill()
         if self.steps:
@@ -170,24 +175,24 @@ class _Slot:
 
 
 def environments(n_at_once: int) -> list[dict[str, str]]:
-    """What is set for each of the processes at work: a share of the threads, and of the GPUs.
+    """Return the environment variables of each process: its share of the threads and GPUs.
 
-    One process at a time has all. OMP_NUM_THREADS and CUDA_VISIBLE_DEVICES, where set, say what
-    there is to be shared out.
+    A single process has all of them. OMP_NUM_THREADS and CUDA_VISIBLE_DEVICES, where set, limit
+    what is shared.
     """
     if n_at_once <= 1:
         return [{}]
     n_threads = int(os.environ.get("OMP_NUM_THREADS", len(os.sched_getaffinity(0))))
     share = {"OMP_NUM_THREADS": str(max(1, n_threads // n_at_once))}
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(n) for n in range(torch.cuda.device_count())]
     if not gpus:
         return [share] * n_at_once
     return [{**share, "CUDA_VISIBLE_DEVICES": gpus[n % len(gpus)]} for n in range(n_at_once)]
 
 
 def failure(command: Command, code: int) -> Outcome:
-    """The outcome of a command that failed: what its log ends with."""
+    """Return the outcome of a command that failed: the end of its log."""
     lines = command.log.read_text(encoding="utf-8", errors="replace").splitlines()
     first = max((n for n, line in enumerate(lines) if line.startswith(_PROMPT)), default=-1) + 1
     tail = [line[:_TAIL_WIDTH] for line in lines[first:][-_TAIL_LINES:]]

@@ -1,4 +1,4 @@
-"""The options that a run was trained with, and which of them make it another system."""
+"""The options of a run, what its checkpoint records of it, and the set that selected that."""
 
 import json
 import pickle
@@ -10,23 +10,17 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from data_prep.errors import ManifestError
-from data_prep.files.documents import (
-    ForeignDocument,
-    validate,
-)
-from emo_fairseq.compat.torch_files import (
-    load_torch_file,
-    reason,
-)
+from data_prep.files.documents import ForeignDocument, validate
+from emo_fairseq.compat.torch_files import load_torch_file, reason
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.option import Kind
 from emo_fairseq.options.registered import kind_of
 
 SEED, FOLD, DATA, DATA_RAW = "common.seed", "task.fold", "task.data", "task.data_raw"
+TEST = "test"
 
-# Of fairseq's own options those that no training and no metric depends on.
-_INERT = re.compile(
+# Of fairseq's own options those on which neither the updates of a training nor its result depend.
+_WITHOUT_EFFECT = re.compile(
     r"""(hydra|job_logging_cfg|common_eval|generation|eval_lm|interactive|scoring|bpe|tokenizer)(\..*)?
     |distributed_training\.(?!distributed_world_size$).*
     |common\.(user_dir|no_progress_bar|log_\w+|aim_\w+|tensorboard_logdir|wandb_project|
@@ -35,8 +29,17 @@ _INERT = re.compile(
     |checkpoint\.(save_dir|keep_\w+|no_epoch_checkpoints|write_checkpoints_asynchronously)""",
     re.VERBOSE,
 )
-_UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, AttributeError, EOFError)
 _OF_ONE_RUN = frozenset({SEED, FOLD, DATA, DATA_RAW})
+# What torch, pickle and the lookups below raise of a damaged or foreign file.
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    EOFError,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,15 @@ class Options:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Options":
-        """From sections of options."""
-        return cls(dict(sorted(_flat(config).items())))
+        """Flatten sections of options.
+
+        >>> Options.of({"common": {"seed": 2, "fp16": None}}).values
+        {'common.seed': 2}
+        """
+        return cls(dict(sorted(_flatten(config).items())))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value of an option."""
+        """Return the value of an option."""
         return self.values.get(name, default)
 
     @property
@@ -70,7 +77,7 @@ class Options:
 
     @property
     def protocol(self) -> str:
-        """What the fold is one of; empty where the splits on disk are used."""
+        """The protocol of the fold, such as ``k_fold``; empty where the splits on disk are used."""
         return str(self.get(FOLD, "")).partition("/")[0]
 
     @property
@@ -79,27 +86,27 @@ class Options:
         return str(self.get(FOLD, "")).partition("/")[2]
 
     @property
-    def acting(self) -> dict[str, Any]:
-        """Those that the training depends on."""
+    def of_training(self) -> dict[str, Any]:
+        """The options that the training depends on."""
         return {
             name: value
             for name, value in self.values.items()
-            if not _INERT.fullmatch(name) and kind_of(name) is not Kind.OUTPUT
+            if not _WITHOUT_EFFECT.fullmatch(name) and kind_of(name) is not Kind.OUTPUT
         }
 
     @property
     def of_system(self) -> dict[str, str]:
-        """Those in which systems differ: neither seed, fold, nor where the data lie.
+        """The options in which systems differ: without seed, fold and path of the data.
 
         In the path of another run's checkpoint, the run's own seed and fold count as the same.
         """
         return {
-            name: json.dumps(self._shared(name, x), default=str)
-            for name, x in self.acting.items()
+            name: json.dumps(self._without_own_seed_and_fold(name, x), default=str)
+            for name, x in self.of_training.items()
             if name not in _OF_ONE_RUN
         }
 
-    def _shared(self, name: str, value: Any) -> Any:
+    def _without_own_seed_and_fold(self, name: str, value: Any) -> Any:
         if not (isinstance(value, str) and kind_of(name) is Kind.OTHER_RUN):
             return value
         value = re.sub(rf"(?<=seed)([=_-]?){self.seed}(?!\d)", r"\1SEED", value)
@@ -109,28 +116,41 @@ class Options:
         return value
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
+            flat |= _flatten(value, f"{prefix}{name}.")
         elif value is not None:
-            found[prefix + str(name)] = value
-    return found
+            flat[prefix + str(name)] = value
+    return flat
 
 
-def differences(before: Options, now: Options) -> list[str]:
-    """What has changed of what a training depends on, in words."""
-    one, two = before.acting, now.acting
+def changed_options(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return each option that has changed, with both values.
+
+    >>> changed_options({"lr": 0.1, "dropout": 0.2}, {"lr": 0.1, "dropout": 0.3})
+    ['dropout 0.2 -> 0.3']
+    """
     return [
-        f"{name} {one.get(name)} -> {two.get(name)}"
-        for name in sorted(one.keys() | two.keys())
-        if one.get(name) != two.get(name)
+        f"{name} {before.get(name)} -> {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
     ]
 
 
+# --- Checkpoints ----------------------------------------------------------------------------------
+
+
 class Checkpoint(NamedTuple):
-    """What a checkpoint says beside its weights."""
+    """What a checkpoint records beside its weights.
+
+    Attributes:
+        options: of the training.
+        labels: of the model, in order; empty for dimensional targets.
+        corpus: name of the training corpus; None where it is not recorded.
+        updates: of the training so far.
+    """
 
     options: Options
     labels: tuple[str, ...]
@@ -138,53 +158,53 @@ class Checkpoint(NamedTuple):
     updates: int
 
 
-class _Known(ForeignDocument):
-    """Of the task's state what tables of runs need; the rest is checked where a model is loaded."""
+class _TaskState(ForeignDocument):
+    """The part of the task's state that is used here; inference validates all of it."""
 
     labels: list[str] = Field(default_factory=list)
     corpus: str | None = None
 
 
-def _known(file: Path, state: object) -> _Known:
-    try:
-        return validate(state, _Known, name=file, remedy="train it again", at="task_state")
-    except ManifestError as error:
-        raise UsageError(str(error)) from error
-
-
 def read_checkpoint(file: Path) -> Checkpoint:
-    """Read all but the weights, which stay on disk.
+    """Read all of a checkpoint but the weights.
 
     Raises:
         UsageError: the file cannot be read, or fairseq-train did not write it.
+        ManifestError: its task state is not what the schema says.
     """
     try:
-        state = load_torch_file(file, with_tensors=False)
-        known = _known(file, state["task_state"])
-        updates = int(state["optimizer_history"][-1]["num_updates"])
-        return Checkpoint(Options.of(state["cfg"]), tuple(known.labels), known.corpus, updates)
+        content = load_torch_file(file, with_tensors=False)
+        task_state, config = content["task_state"], content["cfg"]
+        updates = int(content["optimizer_history"][-1]["num_updates"])
+        options = Options.of(config)
     except UsageError:
         raise
-    except (*_UNREADABLE, pickle.UnpicklingError) as error:
-        what = f"{type(error).__name__}: {reason(error)}"
-        raise UsageError(f"{file}: cannot be read as a checkpoint ({what})") from error
+    except _UNREADABLE as error:
+        problem = f"{type(error).__name__}: {reason(error)}"
+        raise UsageError(
+            f"{file}: cannot be read as a checkpoint ({problem})", "checkpoint-unreadable"
+        ) from error
+    state = validate(task_state, _TaskState, name=file, remedy="train it again", at="task_state")
+    return Checkpoint(options, tuple(state.labels), state.corpus, updates)
 
 
-# --- Which set chose a checkpoint: never the test set ---------------------------------------------
-
-TEST = "test"
+# --- The set that selects a checkpoint: never the test set ----------------------------------------
 
 
-def choosing_set(options: Options) -> str | None:
-    """The set by which fairseq keeps checkpoint_best.pt; None if nothing is validated."""
+def selection_set(options: Options) -> str | None:
+    """Return the set by which fairseq keeps checkpoint_best.pt; None if nothing is validated."""
     if options.get("dataset.disable_validation", False):
         return None
     return str(options.get("dataset.valid_subset", "valid")).split(",")[0]
 
 
-def chosen_by(options: Options) -> str:
-    """The set and the metric, in words."""
-    subset = choosing_set(options)
+def selected_by(options: Options) -> str:
+    """Describe the set and the metric that selected the checkpoint.
+
+    >>> selected_by(Options({"checkpoint.best_checkpoint_metric": "uar"}))
+    'valid (smallest uar)'
+    """
+    subset = selection_set(options)
     if subset is None:
         return "no set (the last checkpoint)"
     metric = options.get("checkpoint.best_checkpoint_metric", "loss")
@@ -193,11 +213,15 @@ def chosen_by(options: Options) -> str:
 
 
 def refuse_test_selection(options: Options) -> None:
-    """Raise a `UsageError` if the test set is trained on, or chooses the checkpoint."""
-    if choosing_set(options) == TEST:
+    """Raise a `UsageError` if the test set is trained on, or selects the checkpoint."""
+    if selection_set(options) == TEST:
         raise UsageError(
-            f"dataset.valid_subset is {TEST}: the set that is reported would choose the checkpoint "
-            "(and stop the training); leave it at valid"
+            f"dataset.valid_subset is {TEST}: the set that is reported would select the checkpoint "
+            "(and stop the training); leave it at valid",
+            "test-set-selects",
         )
     if TEST in str(options.get("dataset.train_subset", "train")).split(","):
-        raise UsageError(f"dataset.train_subset is {TEST}: the set that is reported is trained on")
+        raise UsageError(
+            f"dataset.train_subset is {TEST}: the set that is reported is trained on; name another",
+            "test-set-trained-on",
+        )

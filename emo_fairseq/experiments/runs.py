@@ -1,59 +1,46 @@
-"""What lies in the folder of a run, and which folders are runs.
+"""The folder of a run: its files, its lock, and its results.
 
 RUN/.hydra/config.yaml            the configuration, as Hydra composed it
-RUN/run.json                      whether the training has ended (of a sweep)
-RUN/run.log                       what the commands said (of a sweep)
+RUN/run.json                      whether the training has ended (runs of a sweep)
+RUN/run.log                       the output of its commands (runs of a sweep)
 RUN/checkpoints/ or RUN/          checkpoint_best.pt, checkpoint_last.pt
 RUN/predictions.tsv               of its own test set; predictions.NAME.tsv of another set
 RUN/predictions.json              what these were made from; predictions.NAME.json likewise
 """
 
-import fcntl
 import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from data_prep.errors import ManifestError
-from data_prep.files.documents import (
-    Document,
-    JsonObject,
-    load_json,
-    load_yaml,
-)
-from data_prep.folds.file import (
-    fold_names,
-    folds_path,
-)
+from filelock import lock_descriptor
+
+from data_prep.files.documents import Document, JsonObject, load_json, load_yaml
+from data_prep.folds.file import fold_names, folds_path
 from data_prep.manifest.provenance import allowed_leaks
-from data_prep.schema import (
-    CORPUS_FILE,
-    read_corpus,
-    read_manifest,
-    write_atomically,
-)
+from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest, write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
-from emo_fairseq.experiments.answers import (
-    Answers,
-    Key,
-    read_answers,
-)
+from emo_fairseq.experiments.answers import Answers, Key, read_answers
 from emo_fairseq.experiments.options import (
     TEST,
     Options,
-    choosing_set,
-    chosen_by,
     read_checkpoint,
+    selected_by,
+    selection_set,
 )
 
 TRAINING, TRAINED = "training", "trained"
 _PREDICTIONS = "predictions"
 _TRAIN_AGAIN = "remove the run and train it again"
+_LOCK_TIMEOUT = 10.0  # seconds in which a process that was just killed lets go of the folder
+_POLL = 0.05
+# With any of these a training may end before --max-update.
+_ENDS_EARLY = ("checkpoint.patience", "optimization.stop_time_hours", "optimization.stop_min_lr")
 
 
 class RunState(Document):
@@ -75,7 +62,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """Where the output of its commands goes."""
+        """The file that the output of its commands is added to."""
         return self.path / "run.log"
 
     @property
@@ -86,67 +73,93 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The checkpoint that a set has chosen."""
+        """The checkpoint that a validation set has selected."""
         return self.checkpoints / "checkpoint_best.pt"
 
     @property
     def last(self) -> Path:
-        """The checkpoint that training goes on from."""
+        """The checkpoint that training resumes from."""
         return self.checkpoints / "checkpoint_last.pt"
 
-    def predictions(self, name: str = "") -> Path:
-        """The predictions file of its own test set, or of another one."""
+    def predictions_file(self, name: str = "") -> Path:
+        """Return the predictions file of its own test set, or of another set by name."""
         return self.path / f"{_PREDICTIONS}{'.' if name else ''}{name}.tsv"
 
-    def predictions_there(self) -> list[Path]:
-        """The predictions files that there are, that of its own test set first."""
-        found = self.path.glob(f"{_PREDICTIONS}*.tsv")
-        return sorted(found, key=lambda file: (file.stem != _PREDICTIONS, file.name))
+    def predictions_files(self) -> list[Path]:
+        """Return the predictions files that exist, that of its own test set first."""
+        files = self.path.glob(f"{_PREDICTIONS}*.tsv")
+        return sorted(files, key=lambda file: (file.stem != _PREDICTIONS, file.name))
 
     def has_results(self) -> bool:
-        """Whether a training has left anything that is worth keeping."""
-        return any(file.is_file() for file in (self.best, self.last, self.predictions()))
+        """Whether a training has left a checkpoint or predictions."""
+        return any(file.is_file() for file in (self.best, self.last, self.predictions_file()))
 
-    def composed(self) -> dict[str, Any] | None:
-        """The configuration as Hydra wrote it, interpolations as they stand; None without one."""
+    def hydra_config(self) -> dict[str, Any] | None:
+        """Return the configuration as Hydra wrote it, interpolations unresolved; None without."""
         file = self.path / ".hydra" / "config.yaml"
-        return _load(load_yaml, file, JsonObject, _TRAIN_AGAIN) if file.is_file() else None
+        return load_yaml(file, JsonObject, remedy=_TRAIN_AGAIN) if file.is_file() else None
 
-    def overrides(self) -> list[str]:
-        """What was given on Hydra's command line; nothing without Hydra."""
+    def hydra_overrides(self) -> list[str]:
+        """Return the overrides of Hydra's command line; none without Hydra."""
         file = self.path / ".hydra" / "overrides.yaml"
-        return _load(load_yaml, file, list[str], _TRAIN_AGAIN) if file.is_file() else []
+        return load_yaml(file, list[str], remedy=_TRAIN_AGAIN) if file.is_file() else []
 
     def state(self) -> str | None:
-        """`TRAINING` or `TRAINED` of a sweep's run; None of any other."""
+        """Return `TRAINING` or `TRAINED` of a sweep's run; None of any other."""
         file = self.path / "run.json"
         remedy = "delete it to have the run trained on"
-        return _load(load_json, file, RunState, remedy).state if file.is_file() else None
+        return load_json(file, RunState, remedy=remedy).state if file.is_file() else None
 
     def set_state(self, state: str) -> None:
-        """Remember how far the run has come."""
+        """Record whether the training has ended."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "run.json", {"state": state})
 
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Hold the folder's lock, and yield its file descriptor.
 
-def find_runs(places: Iterable[Path]) -> list[RunFolder]:
-    """The runs among folders and below them, sorted by path.
+        The kernel keeps the lock until every process that inherited the descriptor has closed it.
+        So a training that outlives its sweep is not resumed beside itself.
+
+        Raises:
+            UsageError: another process works in the folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + _LOCK_TIMEOUT
+        with (self.path / ".lock").open("a") as file:
+            while not lock_descriptor(file.fileno(), blocking=False):
+                if time.monotonic() > deadline:
+                    raise UsageError(
+                        f"{self.path}: another process works here; wait for it, or end it",
+                        "run-locked",
+                    )
+                time.sleep(_POLL)
+            yield file.fileno()
+
+
+def find_runs(folders: Iterable[Path]) -> list[RunFolder]:
+    """Return the runs among folders and below them, sorted by path.
 
     Raises:
-        UsageError: a place is no folder, or holds no run.
+        UsageError: a folder does not exist, or holds no run.
     """
-    found: set[RunFolder] = set()
-    for place in places:
-        if not place.is_dir():
-            raise UsageError(f"{place}: there is no such folder; name runs, or a folder of runs")
-        here = list(_runs_below(place))
-        if not here:
+    runs: set[RunFolder] = set()
+    for folder in folders:
+        if not folder.is_dir():
             raise UsageError(
-                f"{place}: holds no run, that is no checkpoint, no .hydra/config.yaml and no "
-                "predictions.tsv"
+                f"{folder}: there is no such folder; name runs, or a folder of runs",
+                "run-folder-missing",
             )
-        found |= set(here)
-    return sorted(found)
+        below = set(_runs_below(folder))
+        if not below:
+            raise UsageError(
+                f"{folder}: holds no run, that is no checkpoint, no .hydra/config.yaml and no "
+                "predictions.tsv; name another folder",
+                "runs-missing",
+            )
+        runs |= below
+    return sorted(runs)
 
 
 def _runs_below(folder: Path) -> Iterator[RunFolder]:
@@ -172,52 +185,12 @@ def _has_checkpoints(folder: Path) -> bool:
     return any(folder.glob("checkpoint_*.pt"))
 
 
-def _load(load: Callable[..., Any], file: Path, schema: Any, remedy: str) -> Any:
-    try:
-        return load(file, schema, remedy=remedy)
-    except ManifestError as error:
-        raise UsageError(str(error)) from error
-
-
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file atomically."""
     write_atomically(file, json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
-# --- One process at a time in the folder of a run -------------------------------------------------
-
-_PATIENCE = 10.0  # seconds that a process has to let go of a folder, such as one just killed
-_POLL = 0.05
-
-
-@contextmanager
-def sole_use(folder: Path) -> Iterator[int]:
-    """Lock a run's folder; a process that inherits the descriptor keeps it locked while it lives.
-
-    So a training that outlives its sweep is not resumed beside itself.
-
-    Raises:
-        UsageError: another process is at work in the folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + _PATIENCE
-    with (folder / ".lock").open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    what = "another process is at work here; wait for it, or end it"
-                    raise UsageError(f"{folder}: {what}") from None
-                time.sleep(_POLL)
-        yield file.fileno()
-
-
-# --- What finished runs said, and which runs are not finished and why -----------------------------
-
-# With any of these a training may end before --max-update.
-_ENDS_EARLY = ("checkpoint.patience", "optimization.stop_time_hours", "optimization.stop_min_lr")
+# --- Results --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -226,14 +199,14 @@ class Result:
 
     Attributes:
         run: its folder.
-        options: what it was trained with.
+        options: of its training.
         answers: the predictions.
         trained_on: name of the corpus.
         tested_on: name of the corpus.
-        split: of that corpus.
-        data: the data dir that the predictions are of.
-        left_out: rows by label that the model has no word for.
-        leaks: that ``--allow-leak`` let pass, a sentence each.
+        split: of the corpus that it is tested on.
+        data: the data dir of that corpus.
+        left_out: how many rows there are of each label that the model does not have.
+        leaks: what ``--allow-leak`` accepted, a sentence each.
     """
 
     run: RunFolder
@@ -247,36 +220,47 @@ class Result:
     leaks: Sequence[str] = ()
 
     @property
-    def place(self) -> tuple[int, str]:
-        """Seed and fold."""
+    def seed_and_fold(self) -> tuple[int, str]:
+        """The key of the run within its system."""
         return self.options.seed, self.options.fold
 
     @property
-    def chosen_by(self) -> str:
-        """The set and the metric that chose the checkpoint."""
-        return chosen_by(self.options)
+    def selected_by(self) -> str:
+        """The set and the metric that selected the checkpoint."""
+        return selected_by(self.options)
+
+    @property
+    def is_cross_corpus(self) -> bool:
+        """Whether it is tested on another corpus, so that all folds have the same rows."""
+        return self.data != self.options.data
 
 
 class Unfinished(NamedTuple):
-    """A run that is in no table."""
+    """A run that is in no table.
+
+    Attributes:
+        run: its folder.
+        reason: why it is in no table.
+        options: of its training; None where they are not recorded.
+    """
 
     run: RunFolder
-    why: str
+    reason: str
     options: Options | None
 
 
 def read_results(runs: Sequence[RunFolder]) -> tuple[list[Result], list[Unfinished]]:
-    """All predictions of finished runs, and the other runs.
+    """Return all predictions of finished runs, and the other runs.
 
     Raises:
-        UsageError: a predictions file that is none.
+        UsageError: a predictions file is damaged.
     """
     results, unfinished = [], []
-    shared: dict[tuple[Key, ...], tuple[Key, ...]] = {}  # the same rows are kept once
+    shared: dict[tuple[Key, ...], tuple[Key, ...]] = {}  # equal keys are kept in memory once
     for run in runs:
         options = _options(run)
-        if why := _why_unfinished(run, options):
-            unfinished.append(Unfinished(run, why, options))
+        if reason := _why_unfinished(run, options):
+            unfinished.append(Unfinished(run, reason, options))
             continue
         for result in _results(run, options or Options({})):
             keys = shared.setdefault(result.answers.keys, result.answers.keys)
@@ -285,92 +269,91 @@ def read_results(runs: Sequence[RunFolder]) -> tuple[list[Result], list[Unfinish
 
 
 def _options(run: RunFolder) -> Options | None:
-    """As its predictions were made with, else its checkpoint's, else as Hydra composed them."""
-    for file in run.predictions_there():
-        if kept := read_facts(file).get("options"):
-            return Options(kept)
+    """Those recorded beside its predictions, else in its checkpoint, else as Hydra composed."""
+    for file in run.predictions_files():
+        if recorded := read_facts(file).get("options"):
+            return Options(recorded)
     for file in (run.best, run.last):
         if file.is_file():
             return read_checkpoint(file).options
-    composed = run.composed()
-    return None if composed is None else Options.of(composed)
+    config = run.hydra_config()
+    return None if config is None else Options.of(config)
 
 
 def _why_unfinished(run: RunFolder, options: Options | None) -> str:
-    files = run.predictions_there()
+    files = run.predictions_files()
     if options is None:
         return "no checkpoint and no .hydra/config.yaml say how it was trained"
     if run.state() == TRAINING:
         return "its training has not ended"
-    if choosing_set(options) == TEST:
+    if selection_set(options) == TEST:
         return "its checkpoint was chosen on the test set"
-    if run.state() is None and (stopped := _stopped(run, options)):
+    if run.state() is None and (stopped := _why_stopped(run, options)):
         return stopped
     if not files:
         return "not scored" if run.best.is_file() else "no set has chosen a checkpoint"
-    if run.best.is_file() and any(_age(file) < _age(run.best) for file in files):
+    if run.best.is_file() and any(_modified(file) < _modified(run.best) for file in files):
         return "its predictions are older than its checkpoint; score it again"
     return ""
 
 
-def _age(file: Path) -> float:
+def _modified(file: Path) -> float:
     return file.stat().st_mtime
 
 
-def _stopped(run: RunFolder, options: Options) -> str:
-    """Of a training that no sweep has watched: whether it stopped before its last update."""
-    wanted = int(options.get("optimization.max_update", 0))
-    if not (wanted and run.last.is_file()):
+def _why_stopped(run: RunFolder, options: Options) -> str:
+    """Whether a training without a sweep's run.json stopped before its last update."""
+    max_update = int(options.get("optimization.max_update", 0))
+    if not (max_update and run.last.is_file()):
         return ""
     if any(float(options.get(name, -1)) > 0 for name in _ENDS_EARLY):
         return ""
-    done = read_checkpoint(run.last).updates
-    return f"its training stopped after {done} of {wanted} updates" if done < wanted else ""
+    updates = read_checkpoint(run.last).updates
+    if updates >= max_update:
+        return ""
+    return f"its training stopped after {updates} of {max_update} updates"
 
 
 def _results(run: RunFolder, options: Options) -> Iterator[Result]:
-    for file in run.predictions_there():
+    for file in run.predictions_files():
         facts = read_facts(file)
         other = facts.get("set", {}).get("data")
         name = file.stem.partition(".")[2]
         trained_on = facts.get("trained_on") or corpus_name(options.data)
-        is_elsewhere = bool(other or (name and not facts))
-        fold = "" if is_elsewhere else options.fold
+        is_cross_corpus = bool(other or (name and not facts))
+        fold = "" if is_cross_corpus else options.fold
         for split, answers in read_answers(file, fold).items():
             yield Result(
-                run,
-                options,
-                answers,
-                trained_on,
-                facts.get("corpus") or (name if is_elsewhere else trained_on),
-                split,
-                Path(other) if other else (Path(name) if is_elsewhere else options.data),
-                facts.get("left_out", {}),
-                allowed_leaks(file),
+                run=run,
+                options=options,
+                answers=answers,
+                trained_on=trained_on,
+                tested_on=facts.get("corpus") or (name if is_cross_corpus else trained_on),
+                split=split,
+                data=Path(other or (name if is_cross_corpus else options.data)),
+                left_out=facts.get("left_out", {}),
+                leaks=allowed_leaks(file),
             )
 
 
+def corpus_name(data: Path) -> str:
+    """Return the name in corpus.yaml; the folder's name where there is none."""
+    return read_corpus(data).name if (data / CORPUS_FILE).is_file() else data.name
+
+
 @functools.cache
-def speakers(data: Path) -> Mapping[str, str | None]:
-    """The speaker of each utterance of a data dir; empty where it is gone, or has no manifests."""
-    found: dict[str, str | None] = {}
+def speakers_of(data: Path) -> Mapping[str, str | None]:
+    """Return the speaker of each utterance of a data dir; empty where it has no manifests."""
+    speakers: dict[str, str | None] = {}
     if (data / CORPUS_FILE).is_file():
         for file in sorted(data.glob("*.tsv")):
-            try:
-                found |= {row.id: row.speaker for row in read_manifest(file)}
-            except ManifestError as error:
-                raise UsageError(str(error)) from error
-    return found
+            speakers |= {row.id: row.speaker for row in read_manifest(file)}
+    return speakers
 
 
-def folds_there(data: Path, protocol: str) -> list[str]:
-    """The folds that a protocol has; none where its file is gone."""
+def folds_of(data: Path, protocol: str) -> list[str]:
+    """Return the folds of a protocol; none where its file does not exist."""
     file = folds_path(data, protocol)
     if not (protocol and file.is_file()):
         return []
     return fold_names(file)
-
-
-def corpus_name(data: Path) -> str:
-    """What corpus.yaml calls the corpus; the folder's name where there is none."""
-    return read_corpus(data).name if (data / CORPUS_FILE).is_file() else data.name

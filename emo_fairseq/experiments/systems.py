@@ -1,17 +1,15 @@
-"""From results to tables: runs that differ in nothing but seed and fold are one system."""
+"""Systems and tables: runs that differ in nothing but seed, fold and paths are one system."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from emo_fairseq.experiments.options import Options
-from emo_fairseq.experiments.runs import (
-    Result,
-    Unfinished,
-    folds_there,
-)
+from emo_fairseq.experiments.options import Options, changed_options
+from emo_fairseq.experiments.runs import Result, Unfinished, folds_of
 
-Place = tuple[int, str]  # seed, fold
+SeedAndFold = tuple[int, str]
+_MOST_OPTIONS = 4  # in the name of a system
+_MOST_DIFFERENCES = 8  # in a note
 
 
 @dataclass(frozen=True)
@@ -19,29 +17,36 @@ class System:
     """Runs that differ in nothing but seed, fold and paths.
 
     Attributes:
-        name: tells it from the other systems of the table.
+        name: unique in the table.
         results: by seed and fold.
         missing: seeds and folds that the table has and this system lacks.
     """
 
     name: str
-    results: Mapping[Place, Result]
-    missing: Sequence[Place] = ()
+    results: Mapping[SeedAndFold, Result]
+    missing: Sequence[SeedAndFold] = ()
 
     @property
     def seeds(self) -> list[int]:
-        """Of its runs."""
+        """The seeds of its runs."""
         return sorted({seed for seed, _ in self.results})
 
     @property
-    def places(self) -> list[Place]:
-        """Of its runs, and of those that are missing."""
-        return [*self.results, *self.missing]
+    def first(self) -> Result:
+        """One of its runs."""
+        return next(iter(self.results.values()))
 
-    def part(self, places: Sequence[Place]) -> "System":
-        """The runs of some seeds and folds."""
-        results = {place: x for place, x in self.results.items() if place in places}
-        return System(self.name, results, [place for place in self.missing if place in places])
+    def with_seed(self, seed: int) -> "System":
+        """Return the system with the runs of one seed."""
+        return self._part({key for key in (*self.results, *self.missing) if key[0] == seed})
+
+    def with_fold(self, fold: str) -> "System":
+        """Return the system with the runs of one fold."""
+        return self._part({key for key in (*self.results, *self.missing) if key[1] == fold})
+
+    def _part(self, keys: set[SeedAndFold]) -> "System":
+        results = {key: result for key, result in self.results.items() if key in keys}
+        return System(self.name, results, [key for key in self.missing if key in keys])
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,13 @@ class Table:
     Attributes:
         trained_on: name of the corpus.
         tested_on: name of the corpus.
-        split: of that corpus.
-        protocol: what the folds are of; empty without.
+        split: of the corpus that they are tested on.
+        protocol: of the folds; empty without.
         names: of the labels or axes.
-        folds: those that the protocol has; one empty name without.
+        folds: all folds of the protocol; one empty name without.
         seeds: of all systems.
-        systems: the first is what others are compared with.
-        notes: what is to be known beside the figures.
+        systems: the first is the one that others are compared with.
+        notes: that belong below the table.
     """
 
     trained_on: str
@@ -72,116 +77,119 @@ class Table:
 
     @property
     def results(self) -> list[Result]:
-        """Of all systems."""
+        """The results of all systems."""
         return [result for system in self.systems for result in system.results.values()]
 
 
 def make_tables(
     results: Sequence[Result], unfinished: Sequence[Unfinished] = (), baseline: str = ""
 ) -> list[Table]:
-    """A table for each pair of training and test set, protocol and label set.
+    """Make a table for each combination of training set, test set, protocol and label set.
 
     Args:
         results: of finished runs.
         unfinished: their seeds and folds are missing from the tables that they belong in.
-        baseline: the system whose name holds this comes first.
+        baseline: part of the name of the system that comes first.
     """
     grouped: dict[object, list[Result]] = {}
-    for one in results:
-        training = (one.trained_on, one.options.data, one.options.protocol)
-        test = (one.tested_on, one.data, one.split, one.answers.names)
-        grouped.setdefault((training, test), []).append(one)
+    for result in results:
+        training = (result.trained_on, result.options.data, result.options.protocol)
+        test = (result.tested_on, result.data, result.split, result.answers.names)
+        grouped.setdefault((training, test), []).append(result)
     return [_table(members, unfinished, baseline) for members in grouped.values()]
 
 
 def _table(members: Sequence[Result], unfinished: Sequence[Unfinished], baseline: str) -> Table:
     first = members[0]
     options = first.options
-    lost = [
+    not_finished = [
         run.options
         for run in unfinished
         if run.options
         and (run.options.data, run.options.protocol) == (options.data, options.protocol)
     ]
-    seen = [*(result.options for result in members), *lost]
-    in_runs = sorted({one.fold for one in seen}, key=lambda name: (len(name), name))
-    folds = folds_there(options.data, options.protocol) or in_runs
-    seeds = sorted({one.seed for one in seen})
+    of_all_runs = [*(result.options for result in members), *not_finished]
+    in_runs = sorted({each.fold for each in of_all_runs}, key=lambda name: (len(name), name))
+    folds = folds_of(options.data, options.protocol) or in_runs
+    seeds = sorted({each.seed for each in of_all_runs})
     systems, notes = group_systems(members)
-    wanted = [(seed, fold) for seed in seeds for fold in folds]
+    expected = [(seed, fold) for seed in seeds for fold in folds]
     systems = [
-        replace(system, missing=[place for place in wanted if place not in system.results])
+        replace(system, missing=[key for key in expected if key not in system.results])
         for system in sorted(systems, key=lambda system: baseline not in system.name)
     ]
     return Table(
-        *(first.trained_on, first.tested_on, first.split, options.protocol, first.answers.names),
-        *(folds, seeds, systems, [*notes, *_differences(systems)]),
+        trained_on=first.trained_on,
+        tested_on=first.tested_on,
+        split=first.split,
+        protocol=options.protocol,
+        names=first.answers.names,
+        folds=folds,
+        seeds=seeds,
+        systems=systems,
+        notes=[*notes, *_notes_on_differences(systems)],
     )
 
 
 def group_systems(results: Sequence[Result]) -> tuple[list[System], list[str]]:
-    """The systems in the order of their first runs, and notes on runs that are there twice."""
+    """Return the systems in the order of their first runs, and notes on duplicate runs."""
     systems, notes = [], []
     for name, members in by_system(results).items():
-        runs: dict[Place, Result] = {}
+        runs: dict[SeedAndFold, Result] = {}
         for result in members:
-            if result.place in runs:
-                there = runs[result.place].run.path
-                notes.append(f"{result.run.path} is the same run as {there}, and left out")
+            if result.seed_and_fold in runs:
+                first = runs[result.seed_and_fold].run.path
+                notes.append(f"{result.run.path} is the same run as {first}, and left out")
             else:
-                runs[result.place] = result
+                runs[result.seed_and_fold] = result
         systems.append(System(name, runs))
     return systems, notes
 
 
 def by_system(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """The results of each system by its name, in the order of their first runs."""
+    """Return the results of each system by its name, in the order of their first runs."""
     grouped: dict[tuple[tuple[str, str], ...], list[Result]] = {}
     for result in results:
         identity = tuple(sorted(result.options.of_system.items()))
         grouped.setdefault(identity, []).append(result)
-    firsts = [(members[0].options, members[0].run.overrides()) for members in grouped.values()]
+    firsts = [
+        (members[0].options, members[0].run.hydra_overrides()) for members in grouped.values()
+    ]
     return dict(zip(name_systems(firsts), grouped.values(), strict=True))
 
 
-def _differences(systems: Sequence[System]) -> list[str]:
-    """How the systems differ from the first, in full as far as it is short."""
+def _notes_on_differences(systems: Sequence[System]) -> list[str]:
+    """How the systems differ from the first; the first few options of long lists."""
     notes = []
     for system in systems[1:]:
-        ours, theirs = (
-            next(iter(one.results.values())).options.of_system for one in (systems[0], system)
-        )
-        changed = [
-            f"{name} {ours.get(name, '-')} -> {theirs.get(name, '-')}"
-            for name in sorted(ours.keys() | theirs.keys())
-            if ours.get(name) != theirs.get(name)
-        ]
-        more = f" and {len(changed) - 8} more options" if len(changed) > 8 else ""
-        notes.append(
-            f"{system.name} differs from {systems[0].name}: {', '.join(changed[:8])}{more}"
-        )
+        ours, theirs = (each.first.options.of_system for each in (systems[0], system))
+        absent = dict.fromkeys(ours.keys() | theirs.keys(), "-")
+        changed = changed_options(absent | ours, absent | theirs)
+        more = len(changed) - _MOST_DIFFERENCES
+        shown = ", ".join(changed[:_MOST_DIFFERENCES])
+        shown += f" and {more} more options" if more > 0 else ""
+        notes.append(f"{system.name} differs from {systems[0].name}: {shown}")
     return notes
 
 
 # --- Names of systems: the options in which they differ -------------------------------------------
 
-_MOST = 4  # options in a name
-Named = dict[str, str]
+_Named = dict[str, str]
 
 
 def name_systems(systems: Sequence[tuple[Options, Sequence[str]]]) -> list[str]:
-    """A name for each system, different from all others.
+    """Return a name for each system, different from all others.
 
     Args:
-        systems: the options of each, and the overrides that were given for it. The overrides that
+        systems: the options of each, and the overrides that it was trained with. The overrides that
             differ name it if they tell all systems apart, or else the options that differ do.
     """
     if len(systems) == 1:
         return [str(systems[0][0].get("model._name", "model"))]
-    options = [options.of_system for options, _ in systems]
-    given = [_given(options, overrides) for options, overrides in systems]
-    for named in (given, [_without_quotes(one) for one in options]):
-        names = _names(named)
+    overrides = [_overrides_of_system(*system) for system in systems]
+    options = [_without_quotes(each.of_system) for each, _ in systems]
+    for candidates in (overrides, options):
+        names = _names(candidates)
         if all(names) and len(set(names)) == len(names):
             return names
     times: Counter[str] = Counter()
@@ -192,38 +200,35 @@ def name_systems(systems: Sequence[tuple[Options, Sequence[str]]]) -> list[str]:
     return unique
 
 
-def _given(options: Options, overrides: Sequence[str]) -> Named:
+def _overrides_of_system(options: Options, overrides: Sequence[str]) -> _Named:
     """Overrides of options in which systems can differ, and of groups of the YAML files."""
-    found = {}
-    for word in overrides:
-        key, _, value = word.lstrip("+~").partition("=")
+    values = {}
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
         if "." not in key or key in options.of_system:
-            found[key] = value.strip("'\"")
-    return {key: value for key, value in found.items() if not key.startswith("hydra")}
+            values[key] = value.strip("'\"")
+    return {key: value for key, value in values.items() if not key.startswith("hydra")}
 
 
-def _without_quotes(options: Named) -> Named:
+def _without_quotes(options: _Named) -> _Named:
     return {name: value.strip('"') for name, value in options.items()}
 
 
-def _names(systems: Sequence[Named]) -> list[str]:
-    keys = [key for key in _all_keys(systems) if _differs(key, systems)]
+def _names(systems: Sequence[_Named]) -> list[str]:
+    keys = list(dict.fromkeys(key for system in systems for key in system))
+    keys = [key for key in keys if _differs(key, systems)]
     keys.sort(key=lambda key: not key.endswith("._name"))
-    last = Counter(_last(key) for key in keys)
-    shown = {key: _last(key) if last[_last(key)] == 1 else key for key in keys}
+    times = Counter(_short(key) for key in keys)
+    shown = {key: _short(key) if times[_short(key)] == 1 else key for key in keys}
     names = []
     for system in systems:
         words = [f"{shown[key]}={system[key]}" for key in keys if key in system]
-        more = ", …" if len(words) > _MOST else ""
-        names.append(", ".join(words[:_MOST]) + more)
+        more = ", …" if len(words) > _MOST_OPTIONS else ""
+        names.append(", ".join(words[:_MOST_OPTIONS]) + more)
     return names
 
 
-def _all_keys(systems: Sequence[Named]) -> list[str]:
-    return list(dict.fromkeys(key for system in systems for key in system))
-
-
-def _differs(key: str, systems: Sequence[Named]) -> bool:
+def _differs(key: str, systems: Sequence[_Named]) -> bool:
     """Whether an option tells systems apart: not by being one that only some criterions have."""
     values = [system.get(key) for system in systems]
     if len({value for value in values if value is not None}) > 1:
@@ -232,6 +237,6 @@ def _differs(key: str, systems: Sequence[Named]) -> bool:
     return None in values and len({system.get(kind) for system in systems}) == 1
 
 
-def _last(key: str) -> str:
+def _short(key: str) -> str:
     section, _, option = key.rpartition(".")
     return section if option == "_name" else option

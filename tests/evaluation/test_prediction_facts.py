@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from document_mutations import mutations
 
+from data_prep.errors import ManifestError
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import attention
 from emo_fairseq.evaluation.predictions import read_facts
@@ -50,7 +51,7 @@ def test_facts_of_another_form_are_refused(
 
 def test_the_folder_of_a_run(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    assert run.state() is run.composed() is None
+    assert run.state() is run.hydra_config() is None
     run.set_state(TRAINED)
     assert run.state() == TRAINED
     for text, what in {
@@ -59,7 +60,7 @@ def test_the_folder_of_a_run(tmp_path: Path) -> None:
         "{": "is not JSON",
     }.items():
         (tmp_path / "run.json").write_text(text)
-        with pytest.raises(UsageError, match=rf"run\.json: .*{what}"):
+        with pytest.raises(ManifestError, match=rf"run\.json: .*{what}"):
             run.state()
 
 
@@ -74,11 +75,11 @@ def test_the_folder_of_a_run(tmp_path: Path) -> None:
 def test_the_configuration_of_a_run_that_is_broken(tmp_path: Path, text: str, what: str) -> None:
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra" / "config.yaml").write_text(text)
-    with pytest.raises(UsageError, match=rf"config\.yaml: .*{what}.*; remove the run and train it"):
-        RunFolder(tmp_path).composed()
+    with pytest.raises(ManifestError, match=rf"config\.yaml: .*{what}"):
+        RunFolder(tmp_path).hydra_config()
     (tmp_path / ".hydra" / "overrides.yaml").write_text("- 3")
-    with pytest.raises(UsageError, match=r"overrides\.yaml: it?\[0\] is 3 where text|\[0\] is 3"):
-        RunFolder(tmp_path).overrides()
+    with pytest.raises(ManifestError, match=r"overrides\.yaml: .*\[0\] is 3"):
+        RunFolder(tmp_path).hydra_overrides()
 
 
 @pytest.mark.parametrize(

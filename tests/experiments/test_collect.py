@@ -303,10 +303,10 @@ def test_what_is_in_no_table(write_run):
     empty = write_run("empty", None, 4)
     results, unfinished = read_results(find_runs([kept.parent]))
     assert [result.run.path for result in results] == [kept]
-    why = {one.run.path: one.why for one in unfinished}
-    assert "chosen on the test set" in why[chosen]
-    assert "has not ended" in why[stopped]
-    assert "no set has chosen" in why[empty]
+    reasons = {run.run.path: run.reason for run in unfinished}
+    assert "chosen on the test set" in reasons[chosen]
+    assert "has not ended" in reasons[stopped]
+    assert "no set has chosen" in reasons[empty]
 
 
 def test_predictions_older_than_the_checkpoint(write_run):
@@ -317,7 +317,7 @@ def test_predictions_older_than_the_checkpoint(write_run):
     (run / "predictions.json").write_text(json.dumps({"options": {"common.seed": 1}}))
     os.utime(run / "predictions.tsv", (0, 0))
     _, unfinished = read_results(find_runs([run]))
-    assert "older than its checkpoint" in unfinished[0].why
+    assert "older than its checkpoint" in unfinished[0].reason
 
 
 def test_numbers(write_run):
@@ -393,7 +393,7 @@ def test_rows_trained_on_columns_tested_on(write_run, capsys):
         "set": {"data": "there/second", "split": "test"},
         "corpus": "second",
         "left_out": {"fear": 3},
-        "options": dict(Options.of(RunFolder(run).composed()).values),
+        "options": dict(Options.of(RunFolder(run).hydra_config()).values),
     }
     (run / "predictions.second.json").write_text(json.dumps(facts))
     assert collect.main([str(run.parent), "--matrix", "wa", "--csv", str(run / "m.csv")]) == 0

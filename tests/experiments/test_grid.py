@@ -1,19 +1,12 @@
-"""From a command line with choices to runs."""
+"""The grid of a sweep: from overrides with choices to runs."""
 
 import json
 
 import pytest
+from codes import raises
 
-from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments.grid import (
-    combinations,
-    plan_runs,
-    run_name,
-)
-from emo_fairseq.experiments.options import (
-    Options,
-    differences,
-)
+from emo_fairseq.experiments.grid import combinations, plan_runs, run_name
+from emo_fairseq.experiments.options import Options, changed_options
 
 YAML = """# @package _group_
 common: {seed: 1}
@@ -51,8 +44,8 @@ def test_every_combination():
 def test_all_folds_of_a_protocol(config_dir):
     """With seeds; the option need not be in the YAML."""
     runs = plan(config_dir, "common.seed=1,2", "task.fold=all-of:two")
-    places = [(run.options.seed, run.options.protocol, run.options.fold) for run in runs]
-    assert places == [(1, "two", "1"), (1, "two", "2"), (2, "two", "1"), (2, "two", "2")]
+    folds = [(run.options.seed, run.options.protocol, run.options.fold) for run in runs]
+    assert folds == [(1, "two", "1"), (1, "two", "2"), (2, "two", "1"), (2, "two", "2")]
     assert runs[1].name == "small,common.seed=1,task.fold=two-2"
 
 
@@ -68,9 +61,9 @@ def test_interpolations_are_resolved_for_reading_alone(config_dir):
 
 
 def test_a_name_does_not_hang_on_the_order():
-    one = run_name("small", ["common.seed=1", "++task.fold=two/1"])
-    assert one == run_name("small", ["++task.fold=two/1", "common.seed=1"])
-    assert one != run_name("other", ["++task.fold=two/1", "common.seed=1"])
+    first = run_name("small", ["common.seed=1", "++task.fold=two/1"])
+    assert first == run_name("small", ["++task.fold=two/1", "common.seed=1"])
+    assert first != run_name("other", ["++task.fold=two/1", "common.seed=1"])
     assert run_name("small", ["model.dropout=-0.1"]) != run_name("small", ["model.dropout=0.1"])
 
 
@@ -82,21 +75,30 @@ def test_a_long_name_stays_short_and_its_own():
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "code"),
     [
-        ("dataset.valid_subset=test", "would choose the checkpoint"),
-        ("'dataset.valid_subset=\"test,valid\"'", "would choose the checkpoint"),
-        ("dataset.train_subset=test", "is trained on"),
-        ("checkpoint.save_dir=here", "leave it out"),
-        ("task.no_such=1", "no_such"),
-        ("task.fold=all-of:three", "no such folds"),
-        ("+task.modality=text/a,text-a", "are called"),
-        ("common.seed=first", "could not be converted"),
+        ("dataset.valid_subset=test", "test-set-selects"),
+        ('dataset.valid_subset="test,valid"', "test-set-selects"),
+        ("dataset.train_subset=test", "test-set-trained-on"),
+        ("checkpoint.save_dir=here", "option-set-by-sweep"),
+        ("task.no_such=1", "override-refused"),
+        ("common.seed=first", "override-refused"),
+        ("common.seed=range(1,3)", None),
+        ("optimization.lr=interval(0,1)", "choice-not-discrete"),
+        ("+task.modality=text/a,text-a", "run-name-duplicate"),
     ],
 )
-def test_what_a_sweep_refuses(config_dir, override, told):
-    with pytest.raises(ValueError, match=told):
-        plan(config_dir, override.strip("'"))
+def test_overrides_that_a_sweep_refuses(config_dir, override, code):
+    if code is None:
+        assert len(plan(config_dir, override)) == 2
+        return
+    with raises(code):
+        plan(config_dir, override)
+
+
+def test_folds_that_do_not_exist(config_dir):
+    with pytest.raises(ValueError, match=r"three\.json"):
+        plan(config_dir, "task.fold=all-of:three")
 
 
 def test_valid_may_be_measured_beside_test(config_dir):
@@ -104,14 +106,14 @@ def test_valid_may_be_measured_beside_test(config_dir):
 
 
 def test_no_such_config(config_dir):
-    with pytest.raises(UsageError, match=r"has no big\.yaml; it has small"):
+    with raises("config-name-unknown"):
         plan_runs(config_dir, "big", [])
 
 
-def test_what_a_training_does_not_depend_on():
+def test_options_without_effect_on_a_training():
     before = Options.of({"common": {"log_interval": 1, "seed": 1}, "dataset": {"num_workers": 0}})
     now = Options.of({"common": {"log_interval": 9, "seed": 2}, "checkpoint": {"save_dir": "x"}})
-    assert differences(before, now) == ["common.seed 1 -> 2"]
+    assert changed_options(before.of_training, now.of_training) == ["common.seed 1 -> 2"]
 
 
 def test_a_system_is_the_same_with_the_checkpoints_of_its_seed_and_fold():

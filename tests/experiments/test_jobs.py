@@ -4,12 +4,10 @@ import sys
 import time
 
 import pytest
+from codes import raises
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments import (
-    jobs,
-    runs,
-)
+from emo_fairseq.experiments import jobs, runs
 from emo_fairseq.experiments.jobs import (
     Command,
     Outcome,
@@ -17,7 +15,7 @@ from emo_fairseq.experiments.jobs import (
     failure,
     run_all,
 )
-from emo_fairseq.experiments.runs import sole_use
+from emo_fairseq.experiments.runs import RunFolder
 
 MEET = """
 import pathlib, sys, time
@@ -30,8 +28,8 @@ sys.exit("nobody came")
 """
 
 
-def python(code, log, held=2, arguments=()):
-    return Command([sys.executable, "-c", code, *map(str, arguments)], log, held)
+def python(code, log, lock=2, arguments=()):
+    return Command([sys.executable, "-c", code, *map(str, arguments)], log, lock)
 
 
 def steps(*commands):
@@ -47,7 +45,7 @@ def ignore(name, outcome):
 
 
 @pytest.mark.parametrize(
-    ("codes", "keeps_going", "n_run"),
+    ("codes", "keep_going", "n_run"),
     [
         (["refused", "fine", "fine"], False, 1),
         (["refused", "fine", "fine"], True, 3),
@@ -55,15 +53,15 @@ def ignore(name, outcome):
         (["1 / 0", "fine"], False, 2),
     ],
 )
-def test_a_refusal_before_any_success_stops_what_waits(codes, keeps_going, n_run, tmp_path):
+def test_a_refusal_before_any_success_stops_what_waits(codes, keep_going, n_run, tmp_path):
     words = {"refused": "import sys; sys.exit('error: --data x: no')", "fine": "print('fine')"}
     work = {
         str(n): steps(python(words.get(code, code), tmp_path / f"{n}.log"))
         for n, code in enumerate(codes)
     }
-    outcomes = run_all(work, 1, ignore, keeps_going)
+    outcomes = run_all(work, 1, ignore, keep_going)
     assert len(outcomes) == n_run
-    refusals = [one.refusal for one in outcomes.values()]
+    refusals = [outcome.refusal for outcome in outcomes.values()]
     assert refusals.count("--data x: no") == codes.count("refused")
 
 
@@ -80,13 +78,13 @@ def test_two_at_a_time(tmp_path):
 
 def test_one_after_the_other_and_a_failure_in_between(tmp_path):
     log = tmp_path / "run.log"
-    told = []
+    reported = []
     work = {
         "first": steps(python("print('early')", log), python("print('x' * 999); 1 / 0", log)),
         "second": steps(python("print('fine')", log)),
     }
-    outcomes = run_all(work, 1, lambda name, outcome: told.append((name, outcome.ok)))
-    assert told == [("first", False), ("second", True)]
+    outcomes = run_all(work, 1, lambda name, outcome: reported.append((name, outcome.ok)))
+    assert reported == [("first", False), ("second", True)]
     message = outcomes["first"].message
     assert f"failed with exit code 1; the whole log: {log}" in message
     assert "ZeroDivisionError" in message
@@ -94,21 +92,23 @@ def test_one_after_the_other_and_a_failure_in_between(tmp_path):
     assert max(map(len, message.splitlines()[1:])) < 320
 
 
-def test_a_mistake_ends_one_run_alone(tmp_path):
-    def mistaken():
-        raise UsageError("nothing to score")
+def test_an_error_ends_one_run_alone():
+    def steps_with_error():
+        raise UsageError("nothing to score", "checkpoint-missing")
         yield
 
-    outcomes = run_all({"bad": mistaken(), "good": steps()}, 1, ignore)
-    assert outcomes == {"bad": Outcome(False, "nothing to score"), "good": Outcome(True, "done")}
+    outcomes = run_all({"bad": steps_with_error(), "good": steps()}, 1, ignore)
+    assert not outcomes["bad"].ok
+    assert "[checkpoint-missing]" in outcomes["bad"].message
+    assert outcomes["good"] == Outcome(True, "done")
 
 
 def test_an_interruption_stops_the_processes(tmp_path):
     """And lets go of their folders."""
 
-    def held_steps():
-        with sole_use(tmp_path / "run") as held:
-            yield python("import time; time.sleep(600)", tmp_path / "log", held)
+    def locked_steps():
+        with RunFolder(tmp_path / "run").locked() as lock:
+            yield python("import time; time.sleep(600)", tmp_path / "log", lock)
         return Outcome(True, "never")
 
     def interrupt(name, outcome):
@@ -116,23 +116,23 @@ def test_an_interruption_stops_the_processes(tmp_path):
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run_all({"long": held_steps(), "short": steps()}, 2, interrupt)
-    with sole_use(tmp_path / "run"):
+        run_all({"long": locked_steps(), "short": steps()}, 2, interrupt)
+    with RunFolder(tmp_path / "run").locked():
         assert time.monotonic() - began < 60
 
 
 def test_a_training_that_outlives_its_sweep_keeps_its_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "_PATIENCE", 0.2)
-    with sole_use(tmp_path / "run") as held:
-        process = jobs.start(python("import time; time.sleep(600)", tmp_path / "log", held), {})
+    monkeypatch.setattr(runs, "_LOCK_TIMEOUT", 0.2)
+    with RunFolder(tmp_path / "run").locked() as lock:
+        process = jobs.start(python("import time; time.sleep(600)", tmp_path / "log", lock), {})
     with (
-        pytest.raises(UsageError, match="another process is at work here"),
-        sole_use(tmp_path / "run"),
+        raises("run-locked"),
+        RunFolder(tmp_path / "run").locked(),
     ):
         pass
     process.kill()
     process.wait()
-    with sole_use(tmp_path / "run"):
+    with RunFolder(tmp_path / "run").locked():
         pass
 
 

@@ -1,4 +1,4 @@
-"""The suites of examples/: what they vary, and that every one of their options acts."""
+"""The suites of examples/: their grids, and that every choice is accepted."""
 
 import re
 import shlex
