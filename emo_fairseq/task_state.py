@@ -197,5 +197,5 @@ class TaskState:
     def limits(self) -> InputLimits:
         """How much of each input is read."""
         limits = InputLimits(self.options, self.modalities)
-        limits.read_for(self.encoders)
+        limits.set_encoders(self.encoders)
         return limits

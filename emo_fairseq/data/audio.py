@@ -104,11 +104,29 @@ class WaveformDataset(FairseqDataset):
         return {"waveform": waveform, "padding_mask": padding_mask, "present": present}
 
 
+class InMemoryWaveforms(WaveformDataset):
+    """Waveforms that are decoded already.
+
+    Args:
+        waveforms: N arrays (T,) of mono samples at 16 kHz, None where a row has none.
+        max_samples: the end of a longer one is cut.
+    """
+
+    def __init__(self, waveforms: Sequence[FloatArray | None], max_samples: int) -> None:
+        lengths = np.array([0 if samples is None else len(samples) for samples in waveforms])
+        n_rows = len(waveforms)
+        super().__init__([None] * n_rows, lengths, max_samples, [""] * n_rows)
+        self.waveforms = waveforms
+
+    def _read(self, index: int) -> FloatArray | None:
+        return self.waveforms[index]
+
+
 # -- Log-mel frames, computed from the waveforms of another leaf -----------------------------------
 
 
 class ComputedFrames(BaseWrapperDataset):
-    """Frames of 25 ms every 10 ms: (T, N_MELS) and presence."""
+    """Computes log-mel frames (T, N_MELS) of another dataset's waveforms, 25 ms every 10 ms."""
 
     def __init__(self, waveforms: WaveformDataset) -> None:
         super().__init__(waveforms)

@@ -453,9 +453,7 @@ class TokenDropout(DrawnDataset):
 _MASK_SYMBOLS = ("<mask>", "[MASK]")
 
 
-def augmented(
-    modality: str, leaf: FairseqDataset, kind: str, cfg: Any, seed: int
-) -> FairseqDataset:
+def augment(modality: str, leaf: FairseqDataset, kind: str, cfg: Any, seed: int) -> FairseqDataset:
     """A leaf of the train split, changed as the options ask; itself, where they ask for nothing.
 
     For log-mel frames that are computed it is called twice, with the waveforms inside first.

@@ -1,7 +1,7 @@
 """One data dir, as the task's options want it read: its splits and the leaves over them."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,17 @@ from data_prep.manifest.provenance import (
     seen_rows,
 )
 from data_prep.schema import SAMPLE_RATE
+from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
-from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
-from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
-from emo_fairseq.data.inputs import InputLimits
+from emo_fairseq.data.audio import WaveformDataset
+from emo_fairseq.data.frames import FrameStatistics, StoredFrames
+from emo_fairseq.data.inputs import (
+    INPUT_KINDS,
+    Augment,
+    InputLimits,
+    build_modality_dataset,
+    unchanged,
+)
 from emo_fairseq.data.leaks import (
     HeldOut,
     LeakGuard,
@@ -36,7 +43,8 @@ from emo_fairseq.data.manifest import (
     read_split,
     report_rows,
 )
-from emo_fairseq.data.tokens import token_leaf
+from emo_fairseq.data.modality_dataset import RowsDataset
+from emo_fairseq.data.tokens import build_token_dataset
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -50,14 +58,7 @@ from emo_fairseq.types import (
 
 logger = logging.getLogger(__name__)
 
-Wrap = Callable[[FairseqDataset, str], FairseqDataset]
-
 TRAIN = "train"
-
-
-def as_it_is(leaf: FairseqDataset, kind: str) -> FairseqDataset:
-    """The leaf itself."""
-    return leaf
 
 
 class DataDir(InputLimits):
@@ -95,19 +96,19 @@ class DataDir(InputLimits):
             )
         self._splits: dict[str, Split] = {}
         self._whole: Split | None = None  # that a fold divides
-        self._features_of: dict[tuple[str, str], StoredFeatures] = {}
+        self._features: dict[tuple[str, str], StoredFeatures] = {}
 
-    def read_for(self, cards: Mapping[str, EncoderSpec]) -> None:
-        """Settle which encoder each modality is read for.
+    def set_encoders(self, encoders: Mapping[str, EncoderSpec]) -> None:
+        """Set which encoder reads each modality.
 
         Raises:
             UsageError: the layout has no such input.
         """
-        super().read_for(cards)
-        for name, card in cards.items():
-            if self.is_legacy and card.input != TOKENS:
+        super().set_encoders(encoders)
+        for name, spec in encoders.items():
+            if self.is_legacy and spec.input != TOKENS:
                 raise UsageError(
-                    f"{name} as {card.input}: {self.folder} is in the seed's layout, which holds "
+                    f"{name} as {spec.input}: {self.folder} is in the legacy layout, which holds "
                     f"tokens only; give an encoder of tokens to --{name}-encoder, or leave out "
                     f"--{name}-encoder and --{name}-input"
                 )
@@ -147,99 +148,114 @@ class DataDir(InputLimits):
         return legacy.split_names(self.folder)
 
     def present(self, modality: str, split: Split) -> np.ndarray:
-        """Which rows have this modality: (N,) bool."""
-        if self.cards[modality].input == FRAMES:
-            whole = np.diff(self.features(modality, split.stored).offsets) > 0
-            return whole[split.stored_rows]
+        """Return which rows have this modality: (N,) bool."""
+        if self.encoders[modality].input == FRAMES:
+            return (np.diff(self.features(modality, split.stored).offsets) > 0)[split.stored_rows]
         return split.present(modality)
 
-    def leaf(
+    def build_dataset(
         self,
         modality: str,
         split: Split,
         vocabulary: Vocabulary | None = None,
         statistics: FrameStatistics | None = None,
-        wrap: Wrap = as_it_is,
+        augment: Augment = unchanged,
     ) -> FairseqDataset:
-        """The dataset of one modality, an item a row of the stored split.
+        """Build the dataset of one modality, an item a row of the split.
 
         Args:
             modality: which one.
-            split: from :meth:`split`; its `stored_rows` are its own among the items, and context
-                is taken from these alone.
+            split: from :meth:`split`. Context comes from its own rows alone.
             vocabulary: of the modality; needed for tokens only.
             statistics: of the train split; needed for frames only.
-            wrap: puts a leaf of an input kind inside another one. It gets waveforms also where
-                log-mel frames are then computed from them.
+            augment: wraps the dataset of each kind of input. It gets waveforms also where log-mel
+                frames are then computed from them.
+
+        Returns:
+            The dataset; for a set of a fold a :class:`RowsDataset` of that of all rows on disk.
         """
-        kind = self.cards[modality].input
-        if kind == TOKENS:
-            if vocabulary is None:
-                raise ValueError("token input needs its vocabulary")
-            return wrap(token_leaf(self.folder, self, modality, split, vocabulary.specials), kind)
-        if kind == WAVEFORM:
-            self._report_cuts(split)
-            return wrap(self._waveforms(split.stored), kind)
-        if statistics is None:
-            raise ValueError("frames need the statistics of the train split")
-        if kind == LOG_MEL:
-            self._report_cuts(split)
-        return wrap(NormalizedFrames(self.frames(modality, split, wrap), statistics), kind)
+        kind = self.encoders[modality].input
+        if kind in (WAVEFORM, LOG_MEL):
+            self._warn_of_long_audio(split)
+        reader = _SplitReader(self, modality, split)
+        dataset = build_modality_dataset(kind, reader, vocabulary, statistics, augment)
+        return select_split(dataset, split)
 
-    def frames(self, modality: str, split: Split, wrap: Wrap = as_it_is) -> FairseqDataset:
-        """The stored split's frames, as they are; `wrap` gets the audio that they are made of."""
-        if self.cards[modality].input == FRAMES:
-            return self._features(modality, split)
-        return self._log_mel(split.stored, wrap)
+    def raw_frames(self, modality: str, split: Split) -> FairseqDataset:
+        """Return the split's log-mel frames or features (T, C) before they are normalized."""
+        open_rows = INPUT_KINDS[self.encoders[modality].input].open
+        return select_split(open_rows(_SplitReader(self, modality, split), None, unchanged), split)
 
-    def _report_cuts(self, split: Split) -> None:
+    def _warn_of_long_audio(self, split: Split) -> None:
         n_samples = np.array([row.n_samples or 0 for row in split.utterances])
         limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
         report_rows(split, n_samples > self.max_samples(), f"are cut at {limit}")
 
-    def _log_mel(self, split: Split, wrap: Wrap) -> FairseqDataset:
-        """The split's log-mel frames: from disk where they were extracted, else from the audio."""
-        folder = self.folder / "features" / LOG_MEL_FEATURES
-        try:
-            stored = open_features(folder, split.name, split.utterances)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        if stored is None:
-            return ComputedFrames(wrap(self._waveforms(split), WAVEFORM))
-        logger.info("%s: frames of %s from disk", split.name, folder)
-        return StoredFrames(stored, num_frames(self.max_samples()))
-
     def features(self, modality: str, split: Split) -> StoredFeatures:
-        """What ``--{modality}-encoder features:NAME`` names, for one split.
+        """Open the features that ``--{modality}-encoder features:NAME`` names, of a whole split.
 
         Raises:
             UsageError: the split is not there, or does not fit the manifest.
         """
-        if (modality, split.name) in self._features_of:  # opening may pack, and warn of rows
-            return self._features_of[modality, split.name]
-        folder = self.folder / "features" / self.cards[modality].place
-        try:
-            stored = open_features(folder, split.name, split.utterances)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        if stored is None:
-            raise UsageError(
-                f"{folder}/{split.name}.npy: not there; write it with "
-                "`python -m data_prep.extract_features`, or put your own frames there"
-            )
-        self._features_of[modality, split.name] = stored
-        return stored
+        if (modality, split.name) not in self._features:  # opening may pack, and warn of rows
+            folder = self.folder / "features" / self.encoders[modality].place
+            stored = _open_features(folder, split)
+            if stored is None:
+                raise UsageError(
+                    f"{folder}/{split.name}.npy: not there; write it with "
+                    "`python -m data_prep.extract_features`, or put your own frames there",
+                    "features-missing",
+                )
+            self._features[modality, split.name] = stored
+        return self._features[modality, split.name]
 
-    def _features(self, modality: str, split: Split) -> StoredFrames:
-        stored = self.features(modality, split.stored)
-        limit = self.cfg.max_frames
+
+class _SplitReader:
+    """Opens all rows on disk, of which the split is the whole or a set of a fold.
+
+    So everything that depends on the number of a row, such as its augmentation and the outputs of a
+    frozen encoder in the cache, is the same in every fold.
+    """
+
+    def __init__(self, data_dir: DataDir, modality: str, split: Split) -> None:
+        self.data_dir, self.modality, self.split = data_dir, modality, split
+
+    def tokens(self, specials: SpecialIds) -> FairseqDataset:
+        data_dir = self.data_dir
+        return build_token_dataset(data_dir.folder, data_dir, self.modality, self.split, specials)
+
+    def waveforms(self) -> WaveformDataset:
+        stored, data_dir = self.split.stored, self.data_dir
+        audio = [audio_of(row, data_dir.audio_root) for row in stored.utterances]
+        n_samples = np.array([row.n_samples or 0 for row in stored.utterances])
+        names = [f"{stored.file}: {row.id}" for row in stored.utterances]
+        return WaveformDataset(audio, n_samples, data_dir.max_samples(), names)
+
+    def log_mel(self) -> StoredFrames | None:
+        folder = self.data_dir.folder / "features" / LOG_MEL_FEATURES
+        stored = _open_features(folder, self.split.stored)
+        if stored is None:
+            return None
+        logger.info("%s: frames of %s from disk", self.split.stored.name, folder)
+        return StoredFrames(stored, num_frames(self.data_dir.max_samples()))
+
+    def frames(self) -> StoredFrames:
+        stored = self.data_dir.features(self.modality, self.split.stored)
+        limit = self.data_dir.cfg.max_frames
         if limit is not None:
-            lengths = np.diff(stored.offsets)[split.stored_rows]
-            report_rows(split, lengths > limit, f"have {modality} cut at --max-frames {limit}")
+            lengths = np.diff(stored.offsets)[self.split.stored_rows]
+            message = f"have {self.modality} cut at --max-frames {limit}"
+            report_rows(self.split, lengths > limit, message)
         return StoredFrames(stored, limit)
 
-    def _waveforms(self, split: Split) -> WaveformDataset:
-        audio = [audio_of(row, self.audio_root) for row in split.utterances]
-        n_samples = np.array([row.n_samples or 0 for row in split.utterances])
-        names = [f"{split.file}: {row.id}" for row in split.utterances]
-        return WaveformDataset(audio, n_samples, self.max_samples(), names)
+
+def select_split(dataset: FairseqDataset, split: Split) -> FairseqDataset:
+    """Choose the split's own rows of a dataset of all rows on disk."""
+    return dataset if split.whole is None else RowsDataset(dataset, split.stored_rows)
+
+
+def _open_features(folder: Path, split: Split) -> StoredFeatures | None:
+    try:
+        return open_features(folder, split.name, split.utterances)
+    except ValueError as error:
+        raise UsageError(str(error), "features-unreadable") from error

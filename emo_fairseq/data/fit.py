@@ -47,7 +47,7 @@ _STATISTICS_SAMPLE = 1000  # utterances that the statistics of frames are fitted
 _STATISTICS_SEED = 0
 
 
-def scratch_card(source: DataDir, modality: str) -> EncoderSpec:
+def scratch_spec(source: DataDir, modality: str) -> EncoderSpec:
     """The card of an encoder to be trained from scratch; ``--speech-input`` says what it reads."""
     spec = getattr(source.cfg, f"{modality}_encoder") or "scratch:"
     if modality == TEXT:
@@ -56,7 +56,7 @@ def scratch_card(source: DataDir, modality: str) -> EncoderSpec:
     return EncoderSpec(spec, str(read))
 
 
-def read_labels(source: DataDir, target: Target) -> list[str]:
+def fit_labels(source: DataDir, target: Target) -> list[str]:
     """Label names in the order of the class ids, or the names of a continuous target's axes."""
     if not target.has_labels:
         return list(target.columns)
@@ -73,7 +73,7 @@ def read_labels(source: DataDir, target: Target) -> list[str]:
     return list(labels)
 
 
-def count_classes(source: DataDir, target: Target, labels: list[str]) -> list[int]:
+def fit_class_counts(source: DataDir, target: Target, labels: list[str]) -> list[int]:
     """How often each label occurs among the rows that are trained on."""
     train = source.split(TRAIN)
     heard = np.any([source.present(modality, train) for modality in source.modalities], axis=0)
@@ -81,7 +81,7 @@ def count_classes(source: DataDir, target: Target, labels: list[str]) -> list[in
     return np.bincount(truth[heard & (truth >= 0)], minlength=len(labels)).tolist()
 
 
-def read_vocabularies(source: DataDir) -> dict[str, dict[str, object]]:
+def fit_vocabularies(source: DataDir) -> dict[str, dict[str, object]]:
     """The vocabulary of each modality that is read as tokens."""
     found = {}
     for name in source.modalities_of(TOKENS):
@@ -121,8 +121,8 @@ def fit_frame_statistics(source: DataDir) -> dict[str, dict[str, list[float]]]:
     for name in (*source.modalities_of(LOG_MEL), *source.modalities_of(FRAMES)):
         logger.info("%s: fitting statistics on at most %d utterances", name, _STATISTICS_SAMPLE)
         train = source.split(TRAIN)
-        rows = train.stored_rows[source.present(name, train)]
-        frames = RowsDataset(source.frames(name, train), rows)
+        rows = np.flatnonzero(source.present(name, train))
+        frames = RowsDataset(source.raw_frames(name, train), rows)
         fitted[name] = asdict(FrameStatistics.fit(frames, _STATISTICS_SAMPLE, _STATISTICS_SEED))
     return fitted
 

@@ -1,120 +1,93 @@
-"""Rows that lie in memory and not in a data dir, through the same leaves."""
+"""Rows in memory, such as those of a request, as the modality datasets of rows on disk."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from fairseq.data import FairseqDataset
 
-from data_prep.audio.frames import FloatArray
 from data_prep.features.stored import StoredFeatures
 from data_prep.tokens.folder import SpecialIds, Tokens
-from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
-from emo_fairseq.data.dialogue import (
-    NO_PREFIX,
-    ContextDataset,
-    Neighbors,
-)
-from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
-from emo_fairseq.data.inputs import InputLimits
+from emo_fairseq.data.audio import InMemoryWaveforms
+from emo_fairseq.data.dialogue import NO_PREFIX, ContextDataset, Neighbors, has_context
+from emo_fairseq.data.frames import FrameStatistics, StoredFrames
+from emo_fairseq.data.inputs import InputLimits, build_modality_dataset
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.types import (
-    FRAMES,
-    TEXT,
-    TOKENS,
-    WAVEFORM,
-)
+from emo_fairseq.types import TEXT
 
-Content = np.ndarray  # ids (T,), samples at 16 kHz (T,), or frames (T, C)
+Row = np.ndarray  # ids (T,), samples at 16 kHz (T,), or frames (T, C)
 
 
-class HeardWaveforms(WaveformDataset):
-    """Waveforms that are samples already.
+class InMemoryData(InputLimits):
+    """Builds modality datasets of arrays."""
+
+    def build_dataset(
+        self,
+        modality: str,
+        rows: Sequence[Row | None],
+        vocabulary: Vocabulary | None = None,
+        statistics: FrameStatistics | None = None,
+    ) -> FairseqDataset:
+        """Build the dataset of one modality.
+
+        Args:
+            modality: which one.
+            rows: N arrays of the kind that its encoder reads, ids ending with the separator; None
+                where a row lacks the modality.
+            vocabulary: of the modality; needed for tokens only.
+            statistics: of the train split; needed for frames only.
+        """
+        kind = self.encoders[modality].input
+        n_features = 0 if statistics is None else len(statistics.mean)
+        reader = _ArrayReader(self, modality, rows, n_features)
+        return build_modality_dataset(kind, reader, vocabulary, statistics)
+
+
+class _ArrayReader:
+    """Opens arrays as the rows of one modality.
 
     Args:
-        sounds: N arrays (T,) of mono samples at 16 kHz, None where a row has none.
-        max_samples: the end of a longer one is cut.
+        limits: of the input.
+        modality: which one.
+        rows: N arrays, None where a row lacks the modality.
+        n_features: C of frames.
     """
 
-    def __init__(self, sounds: Sequence[FloatArray | None], max_samples: int) -> None:
-        n_samples = np.array([0 if sound is None else len(sound) for sound in sounds])
-        super().__init__([None] * len(sounds), n_samples, max_samples, [""] * len(sounds))
-        self._sounds = sounds
+    def __init__(
+        self, limits: InputLimits, modality: str, rows: Sequence[Row | None], n_features: int
+    ) -> None:
+        self.limits, self.modality = limits, modality
+        self.rows, self.n_features = rows, n_features
 
-    def _read(self, index: int) -> FloatArray | None:
-        return self._sounds[index]
+    def tokens(self, specials: SpecialIds) -> FairseqDataset:
+        present = np.array([row is not None for row in self.rows], dtype=bool)
+        empty = np.array([specials.separator], dtype=np.int64)
+        source = _TokenRows(empty if row is None else row for row in self.rows)
+        limit = self.limits.max_tokens(self.modality)
+        if self.modality != TEXT or not has_context(self.limits.cfg):
+            return TokenDataset(source, source.sizes, present, specials, limit)
+        neighbors = [Neighbors([], [])] * len(source)
+        pool_all = self.limits.cfg.context_pooling == "all"
+        prefixes = [NO_PREFIX] * len(source)
+        return ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
+
+    def waveforms(self) -> InMemoryWaveforms:
+        return InMemoryWaveforms(self.rows, self.limits.max_samples())
+
+    def log_mel(self) -> None:
+        return None
+
+    def frames(self) -> StoredFrames:
+        empty = np.zeros((0, self.n_features), dtype=np.float32)
+        frames = [empty if row is None else row for row in self.rows]
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in frames])])
+        stored = StoredFeatures(np.concatenate([empty, *frames]), offsets.astype(np.int64))
+        return StoredFrames(stored, self.limits.cfg.max_frames)
 
 
 class _TokenRows(list[Tokens]):
-    """Rows of ids, with their lengths as a dataset of fairseq's has them."""
+    """Rows of ids, with ``sizes`` as fairseq's datasets have them."""
 
     @property
     def sizes(self) -> np.ndarray:
         return np.array([len(ids) for ids in self])
-
-
-class InMemoryData(InputLimits):
-    """Makes leaves of rows in memory, as :class:`emo_fairseq.data.data_dir.DataDir` of a split."""
-
-    def leaf(
-        self,
-        modality: str,
-        rows: Sequence[Content | None],
-        vocabulary: Vocabulary | None = None,
-        statistics: FrameStatistics | None = None,
-    ) -> FairseqDataset:
-        """The dataset of one modality.
-
-        Args:
-            modality: which one.
-            rows: N contents of the kind that its encoder reads, ids ending with the separator;
-                None where a row lacks the modality.
-            vocabulary: of the modality; needed for tokens only.
-            statistics: of the train split; needed for frames only.
-        """
-        kind = self.cards[modality].input
-        if kind == TOKENS:
-            if vocabulary is None:
-                raise ValueError("token input needs its vocabulary")
-            return self._tokens(modality, rows, vocabulary.specials)
-        if kind == WAVEFORM:
-            return HeardWaveforms(rows, self.max_samples())
-        if statistics is None:
-            raise ValueError("frames need the statistics of the train split")
-        if kind == FRAMES:
-            stored = _stored(rows, len(statistics.mean))
-            frames: FairseqDataset = StoredFrames(stored, self.cfg.max_frames)
-        else:
-            frames = ComputedFrames(HeardWaveforms(rows, self.max_samples()))
-        return NormalizedFrames(frames, statistics)
-
-    def limit(self, modality: str) -> int | None:
-        """Beyond how many ids, samples or frames a content is cut; None = never."""
-        kind = self.cards[modality].input
-        if kind == TOKENS:
-            return self.max_tokens(modality) - 1  # contents have no initial token yet
-        if kind == FRAMES:
-            found: int | None = self.cfg.max_frames
-            return found
-        return self.max_samples()
-
-    def _tokens(
-        self, modality: str, rows: Sequence[Content | None], specials: SpecialIds
-    ) -> FairseqDataset:
-        present = np.array([row is not None for row in rows], dtype=bool)
-        nothing = np.array([specials.separator], dtype=np.int64)
-        source = _TokenRows(nothing if row is None else row for row in rows)
-        limit = self.max_tokens(modality)
-        if modality == TEXT and (self.cfg.context_past or self.cfg.context_future):
-            alone: list[Neighbors] = [Neighbors([], [])] * len(rows)
-            pool_all = self.cfg.context_pooling == "all"
-            prefixes = [NO_PREFIX] * len(rows)
-            return ContextDataset(source, present, alone, prefixes, specials, limit, pool_all)
-        return TokenDataset(source, source.sizes, present, specials, limit)
-
-
-def _stored(rows: Sequence[Content | None], width: int) -> StoredFeatures:
-    none = np.zeros((0, width), dtype=np.float32)
-    frames = [none if row is None else row for row in rows]
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in frames])])
-    return StoredFeatures(np.concatenate([none, *frames]), offsets.astype(np.int64))

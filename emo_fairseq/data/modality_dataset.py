@@ -39,6 +39,7 @@ class RowsDataset(BaseWrapperDataset):
     def __init__(self, dataset: FairseqDataset, rows: np.ndarray) -> None:
         super().__init__(dataset)
         self.rows = rows
+        self._sizes = np.asarray(dataset.sizes)[rows]
 
     def __getitem__(self, index: int) -> Any:
         return self.dataset[self.rows[index]]
@@ -54,7 +55,7 @@ class RowsDataset(BaseWrapperDataset):
 
     @property
     def sizes(self) -> np.ndarray:
-        return self.dataset.sizes[self.rows]
+        return self._sizes
 
 
 # -- Which modalities a row has, and rows that are made to lack one --------------------------------

@@ -101,7 +101,7 @@ class TokenDataset(FairseqDataset):
 # -- The leaf of a modality that is read as tokens: each row alone, or a turn among its neighbors
 
 
-def token_leaf(
+def build_token_dataset(
     folder: Path, limits: InputLimits, modality: str, split: Split, specials: SpecialIds
 ) -> FairseqDataset:
     """The dataset of one modality's tokens, an item a row of the stored split.

@@ -21,7 +21,7 @@ from data_prep.schema import CORPUS_FILE, SAMPLE_RATE, read_corpus, read_manifes
 from data_prep.tokens.folder import TOKENIZER_FILE
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq import pretrained
-from emo_fairseq.data.in_memory import HeardWaveforms
+from emo_fairseq.data.audio import InMemoryWaveforms
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
@@ -166,7 +166,7 @@ def _pretrained(recipe: FeatureRecipe, device: torch.device) -> MakeFrames:
 
 def _sound_leaf(recipe: FeatureRecipe) -> Callable[[Sequence[Any]], Any]:
     limit = int(recipe.settings["max_seconds"] * SAMPLE_RATE)
-    return lambda sounds: HeardWaveforms(sounds, limit)
+    return lambda sounds: InMemoryWaveforms(sounds, limit)
 
 
 def _token_leaf(recipe: FeatureRecipe) -> Callable[[Sequence[Any]], Any]:

@@ -126,7 +126,7 @@ class Preparation:
         for number, content in zip(there, self._contents[modality](sources), strict=True):
             rows[number] = content
         self._say_cuts(modality, rows, items, may_cut)
-        return self._task.source.leaf(
+        return self._task.source.build_dataset(
             modality,
             rows,
             self._task.vocabularies().get(modality),
@@ -141,7 +141,7 @@ class Preparation:
         may_cut: bool,
     ) -> None:
         """Warn, once a model and modality, that what is too long is cut as in training."""
-        limit = self._task.source.limit(modality)
+        limit = self._task.source.max_length(modality)
         lengths = np.array([0 if row is None else len(row) for row in rows])
         longest = int(lengths.argmax())
         if limit is None or lengths[longest] <= limit:

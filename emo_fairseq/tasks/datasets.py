@@ -1,18 +1,19 @@
 """The dataset of a split: rows, inputs and truth, and the order in which training reads them."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fairseq.data import FairseqDataset
 
-from emo_fairseq.data import fit
 from emo_fairseq.data.annotations import (
     group_ids,
     group_names,
     truth_array,
 )
-from emo_fairseq.data.augmentation import augmented
+from emo_fairseq.data.augmentation import augment
 from emo_fairseq.data.curriculum import (
     MODEL_CONFIDENCE,
     NONE,
@@ -20,6 +21,8 @@ from emo_fairseq.data.curriculum import (
     CurriculumTraits,
     read_preset,
 )
+from emo_fairseq.data.fit import check_vocabularies
+from emo_fairseq.data.inputs import unchanged
 from emo_fairseq.data.manifest import (
     Split,
     read_corpus_file,
@@ -128,7 +131,7 @@ def build_split(task: Any, name: str, for_training: bool) -> Any:
     source, part = task.source, task.source.split(name)
     if not task.trains:
         task.check_scored(part)
-    fit.check_vocabularies(source, part, task.vocabularies())
+    check_vocabularies(source, part, task.vocabularies())
     masked = masked_modalities(task.cfg.mask_modality, task.modalities)
     present = {
         modality: source.present(modality, part) & (modality not in masked)
@@ -143,16 +146,16 @@ def build_split(task: Any, name: str, for_training: bool) -> Any:
         raise UsageError(f"{part.file}: no row has {silent}; leave it out of --modality")
     if warning := task.missing_warning(masked):
         logger.warning("--mask-modality %s: %s", task.cfg.mask_modality, warning)
-    leaves = {
-        modality: MissingDataset(len(part.stored.utterances))
+    inputs = {
+        modality: MissingDataset(len(part.utterances))
         if modality in masked
-        else _leaf(task, modality, part, for_training)
+        else _build_input(task, modality, part, for_training)
         for modality in task.modalities
     }
     dataset = RawAudioTextDataset(
         name,
         [part.utterances[row].id for row in rows],
-        {modality: RowsDataset(leaf, part.stored_rows[rows]) for modality, leaf in leaves.items()},
+        {modality: RowsDataset(dataset, rows) for modality, dataset in inputs.items()},
         truth_array(part, task.target, task.labels)[rows],
         shuffle=for_training,
         cases=presence_cases({modality: here[rows] for modality, here in present.items()}),
@@ -165,23 +168,19 @@ def build_split(task: Any, name: str, for_training: bool) -> Any:
     return in_training_order(task, dataset, part, rows) if for_training else dataset
 
 
-def _leaf(task: Any, modality: str, part: Split, for_training: bool) -> Any:
-    seed = task.surroundings.seed()
-    is_cached = task.frozen is not None and modality in task.frozen.encoders
-
-    def wrap(leaf: Any, of_kind: str) -> Any:
-        if not for_training or is_cached:
-            return leaf
-        return augmented(modality, leaf, of_kind, task.cfg, seed)
-
-    leaf = task.source.leaf(
+def _build_input(task: Any, modality: str, part: Split, for_training: bool) -> FairseqDataset:
+    """Build the dataset of one modality; of a frozen encoder that of its outputs."""
+    is_frozen = task.frozen is not None and modality in task.frozen.encoders
+    dataset: FairseqDataset = task.source.build_dataset(
         modality,
         part,
         task.vocabularies().get(modality),
         task.frame_statistics(modality),
-        wrap,
+        partial(augment, modality, cfg=task.cfg, seed=task.surroundings.seed())
+        if for_training and not is_frozen
+        else unchanged,
     )
-    return task.frozen.leaf(modality, leaf, part.stored.name) if task.frozen is not None else leaf
+    return task.frozen.encode(modality, dataset, part.stored.name) if is_frozen else dataset
 
 
 def _foreign_labels(task: Any, auxiliary: LabeledTarget) -> list[str]:

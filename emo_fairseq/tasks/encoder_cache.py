@@ -33,6 +33,7 @@ from data_prep.files.integrity import FileRecord, records_of, verify_all, warn_u
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
 from emo_fairseq.data.encoded import EncodedDataset, content_digest
+from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.encode import (
@@ -78,7 +79,7 @@ def outputs_identity(
     content: str,
     dtype: str,
 ) -> dict[str, Any]:
-    """All that the outputs of an encoder over a leaf depend on, as plain values.
+    """All that the outputs of an encoder over a dataset depend on, as plain values.
 
     Args:
         encoder: whose layer counts.
@@ -131,9 +132,9 @@ class CacheCard(Document):
     files: dict[FileName, FileRecord] = Field(default_factory=dict)
 
 
-def cached_leaf(
+def cached_outputs(
     encoder: ModalityEncoder,
-    leaf: FairseqDataset,
+    dataset: FairseqDataset,
     split: str,
     card: EncoderSpec,
     folder: Path,
@@ -141,13 +142,13 @@ def cached_leaf(
     weights: str | None = None,
     device: torch.device | None = None,
 ) -> EncodedDataset:
-    """What a frozen encoder makes of a leaf: from disk, where it is computed if it is not there.
+    """Return the outputs of a frozen encoder, from disk if they were computed before.
 
     Several processes may ask for the same at once: one computes, the others wait for it.
 
     Args:
         encoder: frozen.
-        leaf: gives the same items every time.
+        dataset: gives the same items every time.
         split: its name, for messages and for the name of the files.
         card: of the encoder.
         folder: of all outputs for this modality; see the module's docstring.
@@ -161,21 +162,21 @@ def cached_leaf(
     weights = weights or weights_digest(encoder.backbone)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        content = content_digest(leaf, folder / _DIGESTS_FILE)
+        content = content_digest(dataset, folder / _DIGESTS_FILE)
         identity = outputs_identity(encoder, weights, card, split, content, dtype)
         target = folder / key_of(identity)
         stored = _open(target, split)
         if stored is None:
             with locked(_beside(target, "lock")):
                 stored = _open(target, split) or _write(
-                    target, split, encoder, leaf, card, identity, device or encoding_device()
+                    target, split, encoder, dataset, card, identity, device or encoding_device()
                 )
     except OSError as error:
         raise UsageError(
             f"{folder}: outputs of the frozen encoder cannot be kept here ({error.strerror}); "
             "choose another --cache-dir, or give --no-encoder-cache"
         ) from error
-    return EncodedDataset(stored, leaf)
+    return EncodedDataset(stored, dataset)
 
 
 def _open(target: Path, split: str) -> StoredFeatures | None:
@@ -200,7 +201,7 @@ def _write(
     target: Path,
     split: str,
     encoder: ModalityEncoder,
-    leaf: FairseqDataset,
+    dataset: FairseqDataset,
     card: EncoderSpec,
     identity: Mapping[str, Any],
     device: torch.device,
@@ -212,15 +213,15 @@ def _write(
             shutil.rmtree(left_behind)
     part.mkdir()
     budget = batch_budget(card.input, device)
-    logger.info("%s: the frozen encoder %s runs once over %d rows", split, card.spec, len(leaf))
-    rows = encode_rows(encoder, leaf, budget, device, f"{target.parent.name} {split}")
+    logger.info("%s: the frozen encoder %s runs once over %d rows", split, card.spec, len(dataset))
+    rows = encode_rows(encoder, dataset, budget, device, f"{target.parent.name} {split}")
     try:
         lengths = write_frames(
             part,
             split,
             rows,
             identity["dtype"],
-            _row_name(leaf, split),
+            _row_name(dataset, split),
             "give --cache-dtype float32",
         )
     except (ValueError, OSError) as error:
@@ -245,8 +246,8 @@ def _beside(target: Path, ending: str) -> Path:
     return target.with_name(f".{target.name}.{ending}")
 
 
-def _row_name(leaf: FairseqDataset, split: str) -> Callable[[int], str]:
-    names = getattr(leaf, "names", None)
+def _row_name(dataset: FairseqDataset, split: str) -> Callable[[int], str]:
+    names = getattr(dataset, "names", None)
     return f"{split}: row {{}}".format if names is None else names.__getitem__
 
 
@@ -296,20 +297,29 @@ class FrozenEncoders:
         folder = Path(cfg.cache_dir) if cfg.cache_dir else Path(cfg.data) / "cache"
         return cls(encoders, cards, folder, str(cfg.cache_dtype), on_cpu)
 
-    def leaf(self, modality: str, leaf: FairseqDataset, split: str) -> FairseqDataset:
-        """The outputs for a leaf; the leaf itself if its encoder is not frozen."""
+    def encode(self, modality: str, dataset: FairseqDataset, split: str) -> FairseqDataset:
+        """Return the outputs for a modality dataset; itself if its encoder is not frozen.
+
+        Args:
+            modality: of the dataset.
+            dataset: of a split, or of some rows of it (a set of a fold): the outputs of all rows
+                are computed once, for every fold.
+            split: the name of that split on disk.
+        """
         if modality not in self.encoders:
-            return leaf
+            return dataset
+        if isinstance(dataset, RowsDataset):
+            return RowsDataset(self.encode(modality, dataset.dataset, split), dataset.rows)
         encoder = self.encoders[modality]
         self._used[modality] = weights = weights_digest(encoder.backbone)
-        return cached_leaf(
-            *(encoder, leaf, split, self._cards[modality], self._folder / modality, self._dtype),
+        return cached_outputs(
+            *(encoder, dataset, split, self._cards[modality], self._folder / modality, self._dtype),
             weights=weights,
             device=encoding_device(self._on_cpu),
         )
 
     def have_changed(self) -> bool:
-        """Whether an encoder has other weights than when a leaf was made of its outputs."""
+        """Whether an encoder has other weights than when a dataset was made of its outputs."""
         return any(
             weights_digest(self.encoders[modality].backbone) != weights
             for modality, weights in self._used.items()

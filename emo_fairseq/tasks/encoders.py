@@ -10,7 +10,7 @@ from data_prep.features.stored import content_of, rows_digest, settings_digest
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import pretrained
 from emo_fairseq.data.data_dir import DataDir
-from emo_fairseq.data.fit import scratch_card
+from emo_fairseq.data.fit import scratch_spec
 from emo_fairseq.data.manifest import read_corpus_file
 from emo_fairseq.encoder_spec import (
     PRETRAINED,
@@ -66,7 +66,7 @@ def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
             "leave the option out"
         )
     if spec is None or kind == "scratch":
-        return scratch_card(source, modality)
+        return scratch_spec(source, modality)
     if kind == "features":
         card = EncoderSpec(spec, FRAMES)
         return replace(card, weights=_made_by(source.folder, card))
@@ -96,7 +96,7 @@ def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
     splits = _stored_splits(source.folder) if names else {}
     found: dict[str, dict[str, list[str]]] = {}
     for name in names:
-        folder = source.folder / "features" / source.cards[name].place
+        folder = source.folder / "features" / source.encoders[name].place
         contents = {split: _content_of(folder, split, rows) for split, rows in splits.items()}
         found[name] = {
             split: [rows_digest(splits[split]), content]

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from emo_fairseq.data import fit
 from emo_fairseq.data.annotations import (
     Classes,
     target_of_classes,
 )
 from emo_fairseq.data.data_dir import TRAIN
+from emo_fairseq.data.fit import fit_labels
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.tasks import teachers
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
@@ -27,7 +27,7 @@ class Objectives(SettledState):
     def class_prototypes(self) -> ClassPrototypes:
         """Of the classes of the target, or of the emotions beside a target of numbers."""
         target = target_of_classes(self.target)
-        names = self.labels if self.target.has_labels else fit.read_labels(self.source, target)
+        names = self.labels if self.target.has_labels else fit_labels(self.source, target)
         classes = Classes(target, names)
         return ClassPrototypes(self.cfg, self.source.folder, self.state, classes, self.take)
 

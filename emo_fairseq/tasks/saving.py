@@ -78,14 +78,14 @@ def attend(task: Any, model: Any, split: str, ids: Sequence[str]) -> list[Attend
 
 def _heard(task: Any, split: str, name: str) -> tuple[list[str] | None, float | None]:
     """The words and the seconds of an utterance, of what the model reads."""
-    part = task.source.split(split).stored
+    part = task.source.split(split)
     row = next(n for n, utterance in enumerate(part.utterances) if utterance.id == name)
     words = seconds = None
     masked = masked_modalities(task.cfg.mask_modality, task.modalities)
     read = [modality for modality in task.modalities if modality not in masked]
     if TEXT in read and task.encoder_cards()[TEXT].input == TOKENS:
-        leaf = task.source.leaf(TEXT, task.source.split(split), task.vocabularies()[TEXT])
-        words = _words(leaf[row][0], _tokenizer(task))
+        texts = task.source.build_dataset(TEXT, part, task.vocabularies()[TEXT])
+        words = _words(texts[row][0], _tokenizer(task))
     n_samples = part.utterances[row].n_samples
     if SPEECH in read and n_samples:
         seconds = min(n_samples / SAMPLE_RATE, float(task.cfg.max_speech_seconds))

@@ -19,13 +19,18 @@ from emo_fairseq.compat.checkpoints import LoadedState
 from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.compat.kept_checkpoints import report_what_is_kept
 from emo_fairseq.compat.size_limits import build_within
-from emo_fairseq.data import fit
 from emo_fairseq.data.augmentation import check_augmentation
 from emo_fairseq.data.data_dir import (
     TRAIN,
     DataDir,
 )
-from emo_fairseq.data.fit import check_training_labels
+from emo_fairseq.data.fit import (
+    check_training_labels,
+    fit_class_counts,
+    fit_frame_statistics,
+    fit_labels,
+    fit_vocabularies,
+)
 from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.leaks import OPTION as ALLOW_LEAK
 from emo_fairseq.data.leaks import (
@@ -102,10 +107,10 @@ class SettledState(FairseqTask):
         self.describe_missing: Callable[[Collection[str]], str] | None = None  # of the model
         add = self.state.add_factory
         add("encoders", lambda: describe_encoders(source, self._resumed.get("encoders", {})))
-        add("labels", lambda: fit.read_labels(source, self.target))
-        add("class_counts", lambda: fit.count_classes(source, self.target, self.labels))
-        add("vocabulary", lambda: fit.read_vocabularies(source))
-        add("frame_statistics", lambda: fit.fit_frame_statistics(source))
+        add("labels", lambda: fit_labels(source, self.target))
+        add("class_counts", lambda: fit_class_counts(source, self.target, self.labels))
+        add("vocabulary", lambda: fit_vocabularies(source))
+        add("frame_statistics", lambda: fit_frame_statistics(source))
         add("auxiliary_labels", self._read_auxiliary_labels)
         add("feature_contents", lambda: feature_contents(source))
         for name, factory in changing_state(cfg).items():
@@ -124,7 +129,7 @@ class SettledState(FairseqTask):
         self.surroundings.resume_from_newest()
         check_options(self.option_context(), self.cfg, EmotionPredictionConfig)
         check_augmentation(self.cfg)
-        self.source.read_for(self.encoder_cards())
+        self.source.set_encoders(self.encoder_cards())
         self.target.check_num_classes(self.cfg.num_classes, self.labels)
         if self.target.has_labels:
             logger.info("class counts: %s", dict(zip(self.labels, self.class_counts, strict=True)))
@@ -258,7 +263,7 @@ class SettledState(FairseqTask):
         )
         fitted = self.state.state_dict.get("frame_statistics")
         super().load_state_dict(state_dict)
-        self.source.read_for(self.encoder_cards())
+        self.source.set_encoders(self.encoder_cards())
         if isinstance(self.source, DataDir):
             contents = state_dict.get("feature_contents", {})
             check_same_features(self.encoder_cards(), self.source.folder, contents)
@@ -302,7 +307,7 @@ class SettledState(FairseqTask):
 
     def _read_auxiliary_labels(self) -> dict[str, list[str]]:
         targets = auxiliary_targets(self.cfg.auxiliary_targets, self.target)
-        return {target.name: fit.read_labels(self.source, target) for target in targets}
+        return {target.name: fit_labels(self.source, target) for target in targets}
 
     @property
     def n_outputs(self) -> int:

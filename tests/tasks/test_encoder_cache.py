@@ -33,7 +33,7 @@ from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
 from emo_fairseq.tasks.encoder_cache import (
     FrozenEncoders,
-    cached_leaf,
+    cached_outputs,
     outputs_identity,
     weights_digest,
 )
@@ -50,7 +50,7 @@ def make_encoder(layer: str = "last", seed: int = 1) -> ModalityEncoder:
     return encoder
 
 
-def make_leaf(max_tokens: int = 14, seed: int = 0) -> TokenDataset:
+def make_dataset(max_tokens: int = 14, seed: int = 0) -> TokenDataset:
     noise = np.random.default_rng(seed)
     lengths = np.array([5, 12, 3, 8, 1, 9])
     source = [noise.integers(4, 30, length) for length in lengths]
@@ -72,8 +72,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def cached(folder: Path, **given: Any) -> EncodedDataset:
-    options = {"encoder": make_encoder(), "leaf": make_leaf(), "split": "train", "card": CARD}
-    return cached_leaf(**{**options, **given}, folder=folder)
+    options = {"encoder": make_encoder(), "dataset": make_dataset(), "split": "train", "card": CARD}
+    return cached_outputs(**{**options, **given}, folder=folder)
 
 
 def folders(place: Path) -> set[str]:
@@ -88,10 +88,10 @@ def folders(place: Path) -> set[str]:
 def test_features_are_those_of_the_encoder(
     tmp_path: Path, layer: str, dtype: str, tolerance: float
 ) -> None:
-    encoder, leaf = make_encoder(layer).eval(), make_leaf()
-    outputs = cached(tmp_path, encoder=encoder, leaf=leaf, dtype=dtype)
-    for row in range(len(leaf)):
-        (expected, expected_mask) = encoder(**leaf.collater([leaf[row]]))
+    encoder, dataset = make_encoder(layer).eval(), make_dataset()
+    outputs = cached(tmp_path, encoder=encoder, dataset=dataset, dtype=dtype)
+    for row in range(len(dataset)):
+        (expected, expected_mask) = encoder(**dataset.collater([dataset[row]]))
         (features, mask) = encoder(**outputs.collater([outputs[row]]))
         if row == ABSENT:
             assert mask.all()
@@ -105,10 +105,10 @@ def test_features_are_those_of_the_encoder(
 
 def test_single_precision_loses_nothing(tmp_path: Path) -> None:
     """All rows in one batch, as in the cache: bit by bit the same."""
-    encoder, leaf = make_encoder(), make_leaf()
-    outputs = cached(tmp_path, encoder=encoder, leaf=leaf, dtype="float32")
-    by_length = [row for row in np.argsort(-leaf.sizes, kind="stable") if row != ABSENT]
-    expected, mask = encoder(**leaf.collater([leaf[row] for row in by_length]))
+    encoder, dataset = make_encoder(), make_dataset()
+    outputs = cached(tmp_path, encoder=encoder, dataset=dataset, dtype="float32")
+    by_length = [row for row in np.argsort(-dataset.sizes, kind="stable") if row != ABSENT]
+    expected, mask = encoder(**dataset.collater([dataset[row] for row in by_length]))
     features, _ = encoder(**outputs.collater([outputs[row] for row in by_length]))
     assert torch.equal(features[~mask], expected[~mask])
 
@@ -143,10 +143,10 @@ def other_bias() -> ModalityEncoder:
 
 
 def other_words() -> TokenDataset:
-    leaf = make_leaf()
-    leaf.source[5] = leaf.source[5].copy()
-    leaf.source[5][-1] ^= 1
-    return leaf
+    dataset = make_dataset()
+    dataset.source[5] = dataset.source[5].copy()
+    dataset.source[5][-1] ^= 1
+    return dataset
 
 
 CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
@@ -154,8 +154,8 @@ CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
     "all weights": lambda: {"encoder": make_encoder(seed=2)},
     "the layer": lambda: {"encoder": make_encoder("1")},
     "the mean of layers": lambda: {"encoder": make_encoder("mean")},
-    "a token": lambda: {"leaf": other_words()},
-    "the cut": lambda: {"leaf": make_leaf(max_tokens=8)},
+    "a token": lambda: {"dataset": other_words()},
+    "the cut": lambda: {"dataset": make_dataset(max_tokens=8)},
     "the split": lambda: {"split": "valid"},
     "the type": lambda: {"dtype": "float32"},
     "the architecture": lambda: {"card": replace(CARD, architecture={"family": "xlmr"})},
@@ -253,14 +253,14 @@ def test_the_card_says_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path, calls: list[int]) -> None:
-    leaf = make_leaf()
-    whole, leaf.source = leaf.source, leaf.source[:4]
-    leaf.__class__ = type("Broken", (TokenDataset,), {})
+    dataset = make_dataset()
+    whole, dataset.source = dataset.source, dataset.source[:4]
+    dataset.__class__ = type("Broken", (TokenDataset,), {})
     with pytest.raises(IndexError):
-        cached(tmp_path, leaf=leaf)
+        cached(tmp_path, dataset=dataset)
     assert folders(tmp_path) == set()
-    leaf.source = whole
-    assert len(cached(tmp_path, leaf=leaf)) == 6
+    dataset.source = whole
+    assert len(cached(tmp_path, dataset=dataset)) == 6
 
 
 KILLED = """
@@ -380,18 +380,28 @@ def test_a_checkpoint_of_other_weights_is_noticed(tmp_path: Path) -> None:
     encoder = make_encoder()
     frozen = FrozenEncoders({"text": encoder}, {"text": CARD}, tmp_path, "float16")
     assert not frozen.have_changed()
-    before = frozen.leaf("text", make_leaf(), "valid")
+    before = frozen.encode("text", make_dataset(), "valid")
     assert not frozen.have_changed()
     encoder.load_state_dict(make_encoder(seed=2).state_dict())
     assert frozen.have_changed()
-    after = frozen.leaf("text", make_leaf(), "valid")
+    after = frozen.encode("text", make_dataset(), "valid")
     assert not frozen.have_changed()
     assert not torch.equal(before[0][0], after[0][0])
     assert len(folders(tmp_path / "text")) == 2
 
 
 def test_an_encoder_that_is_trained_has_no_cache(tmp_path: Path) -> None:
-    leaf = make_leaf()
+    dataset = make_dataset()
     frozen = FrozenEncoders({}, {"text": CARD}, tmp_path, "float16")
-    assert frozen.leaf("text", leaf, "valid") is leaf
+    assert frozen.encode("text", dataset, "valid") is dataset
     assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def test_sets_of_a_fold_share_the_outputs_of_all_rows(tmp_path: Path) -> None:
+    frozen = FrozenEncoders({"text": make_encoder()}, {"text": CARD}, tmp_path, "float16")
+    whole = frozen.encode("text", make_dataset(), "train")
+    for rows in ([0, 2], [5, 1]):
+        part = frozen.encode("text", RowsDataset(make_dataset(), np.array(rows)), "train")
+        assert len(part) == 2
+        assert all(torch.equal(part[n][0], whole[row][0]) for n, row in enumerate(rows))
+    assert len(folders(tmp_path / "text")) == 1

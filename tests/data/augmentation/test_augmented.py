@@ -25,7 +25,7 @@ from emo_fairseq.data.augmentation import (
     Speed,
     TimeMasks,
     TokenDropout,
-    augmented,
+    augment,
     check_augmentation,
     noise_snr,
     speeds,
@@ -66,7 +66,7 @@ def test_everything_is_off_by_default(tones: Any, frames: Any, texts: Any) -> No
         (frames(), "frames", "video"),
         (texts(), "tokens", "text"),
     ):
-        assert augmented(modality, leaf, kind, cfg, seed=1) is leaf
+        assert augment(modality, leaf, kind, cfg, seed=1) is leaf
     check_augmentation(cfg)
 
 
@@ -111,27 +111,27 @@ def test_speeds_that_change_nothing_are_refused(text: str) -> None:
 
 
 def test_the_order_of_changes(tones: Any, frames: Any) -> None:
-    waveforms = augmented("speech", tones(), "waveform", options(**SOUND), seed=1)
+    waveforms = augment("speech", tones(), "waveform", options(**SOUND), seed=1)
     assert layers(waveforms) == [Gain, AddedNoise, Speed, WaveformDataset]
-    normalized = augmented("video", frames(n_features=80), "frames", options(**MASKS), seed=1)
+    normalized = augment("video", frames(n_features=80), "frames", options(**MASKS), seed=1)
     assert layers(normalized)[:2] == [FeatureMasks, TimeMasks]
 
 
 def test_only_what_fits_the_input_acts(tones: Any, frames: Any, texts: Any) -> None:
     cfg = options(**SOUND, **MASKS, augment_token_dropout=0.1)
-    found = augmented("speech", tones(), "waveform", cfg, seed=1)
+    found = augment("speech", tones(), "waveform", cfg, seed=1)
     assert not {TimeMasks, FeatureMasks} & {*layers(found)}
-    found = augmented("video", frames(n_features=80), "frames", cfg, seed=1)
+    found = augment("video", frames(n_features=80), "frames", cfg, seed=1)
     assert not {Gain, AddedNoise, Speed} & {*layers(found)}
-    assert layers(augmented("text", texts(), "tokens", cfg, seed=1))[0] is TokenDropout
+    assert layers(augment("text", texts(), "tokens", cfg, seed=1))[0] is TokenDropout
     codes = texts()
-    assert augmented("speech", codes, "tokens", cfg, seed=1) is codes
+    assert augment("speech", codes, "tokens", cfg, seed=1) is codes
 
 
 def test_modalities_and_seeds_draw_on_their_own(frames: Any) -> None:
     cfg = options(augment_time_masks=2)
     leaves = [
-        augmented(modality, frames(), "frames", cfg, seed)
+        augment(modality, frames(), "frames", cfg, seed)
         for modality, seed in (("speech", 1), ("video", 1), ("speech", 2), ("speech", 1))
     ]
     speech, video, other, again = [
@@ -145,8 +145,8 @@ def test_modalities_and_seeds_draw_on_their_own(frames: Any) -> None:
 def test_masks_that_could_cover_a_frame_are_refused(frames: Any) -> None:
     cfg = options(augment_feature_masks=2, augment_feature_mask_width=10)
     with pytest.raises(UsageError, match=r"masks 2 of .*width 10: could mask all 20 numbers .*vid"):
-        augmented("video", frames(n_features=20), "frames", cfg, seed=1)
-    assert augmented("video", frames(n_features=21), "frames", cfg, seed=1)
+        augment("video", frames(n_features=20), "frames", cfg, seed=1)
+    assert augment("video", frames(n_features=21), "frames", cfg, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def test_the_blank_is_the_mask_or_unknown(
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / SYMBOLS_FILE).write_text(json.dumps(symbols))
     cfg = options(tmp_path, augment_token_dropout=0.1)
-    assert augmented("text", texts(), "tokens", cfg, seed=1).blank == blank
+    assert augment("text", texts(), "tokens", cfg, seed=1).blank == blank
 
 
 def test_a_byte_level_tokenizer_without_a_mask_has_no_blank(texts: Any) -> None:
     leaf = texts()
     leaf.specials = leaf.specials.__class__(unknown=-1)
-    assert augmented("text", leaf, "tokens", options(augment_token_dropout=0.1), 1).blank is None
+    assert augment("text", leaf, "tokens", options(augment_token_dropout=0.1), 1).blank is None
 
 
 # -- a data dir ------------------------------------------------------------------------------------
@@ -172,10 +172,10 @@ def test_a_byte_level_tokenizer_without_a_mask_has_no_blank(texts: Any) -> None:
 
 def leaf_of(task: Any, modality: str, cfg: Any) -> Any:
     """As the task makes it for the train split."""
-    wrap = partial(augmented, modality, cfg=cfg, seed=1)
+    change = partial(augment, modality, cfg=cfg, seed=1)
     part = task.source.split("train")
     known, statistics = task.vocabularies().get(modality), task.frame_statistics(modality)
-    return task.source.leaf(modality, part, known, statistics, wrap)
+    return task.source.build_dataset(modality, part, known, statistics, change)
 
 
 def test_log_mel_frames_are_computed_from_changed_audio(
