@@ -12,11 +12,11 @@ SPEECH = "speech"
 VIDEO = "video"
 MODALITIES = (TEXT, SPEECH, VIDEO)  # also the order in which a fusion sees them
 
-_LETTERS = {"T": TEXT, "A": SPEECH, "V": VIDEO}
+MODALITY_LETTERS = {TEXT: "T", SPEECH: "A", VIDEO: "V"}
 
 
 def parse_modalities(text: str, option: str = "--modality") -> tuple[str, ...]:
-    """Read ``--modality``: names joined by ``+``, or the letters T (text), A (audio), V (video).
+    """Parse ``--modality``: names joined by ``+``, or the letters T (text), A (audio), V (video).
 
     >>> parse_modalities("text+speech")
     ('text', 'speech')
@@ -24,24 +24,26 @@ def parse_modalities(text: str, option: str = "--modality") -> tuple[str, ...]:
     ('text', 'speech')
 
     Args:
-        text: what the option says.
+        text: the value of the option.
         option: its name, for messages.
 
     Raises:
         UsageError: an unknown or repeated name.
     """
-    names = [_LETTERS.get(part.strip(), part.strip()) for part in text.split("+")]
+    by_letter = {letter: name for name, letter in MODALITY_LETTERS.items()}
+    names = [by_letter.get(part.strip(), part.strip()) for part in text.split("+")]
     unknown = [name for name in names if name not in MODALITIES]
     if unknown or len(set(names)) != len(names):
         raise UsageError(
             f"{option} {text!r} is not understood; join any of {', '.join(MODALITIES)} "
-            "by '+', each once (T, A and V are short for text, speech and video)"
+            "by '+', each once (T, A and V are short for text, speech and video)",
+            "modality-unknown",
         )
     return tuple(name for name in MODALITIES if name in names)
 
 
 def masked_modalities(text: str | None, read: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that ``--mask-modality`` takes for missing.
+    """Return the modalities that ``--mask-modality`` takes for missing.
 
     >>> masked_modalities("A", ("text", "speech"))
     ('speech',)
@@ -55,12 +57,13 @@ def masked_modalities(text: str | None, read: tuple[str, ...]) -> tuple[str, ...
     if not set(masked) < set(read):
         raise UsageError(
             f"--mask-modality {text}: the model reads {'+'.join(read)}; mask some of these, and "
-            "not all"
+            "not all",
+            "mask-invalid",
         )
     return masked
 
 
-# -- What an encoder reads: the one word that its card, its leaf and its builder agree on ----------
+# -- What an encoder reads -------------------------------------------------------------------------
 
 TOKENS = "tokens"
 WAVEFORM = "waveform"
@@ -74,9 +77,7 @@ INPUTS = (TOKENS, WAVEFORM, LOG_MEL, FRAMES)
 FULL, FROZEN, LORA = TUNINGS = ("full", "frozen", "lora")
 
 
-# -- What can be predicted: one row a ``--target`` -------------------------------------------------
-# Every part that depends on the target (columns read, width of the head, choice of criterion, names
-# of metrics) asks this table, so that a new target is a new row.
+# -- What can be predicted: the values of ``--target`` ---------------------------------------------
 
 
 class TargetKind(enum.Enum):
@@ -95,11 +96,13 @@ class Target:
         name: the value of ``--target``.
         kind: see :class:`TargetKind`.
         columns: the manifest columns that hold the truth; for labels exactly one.
+        letter: stands for it in the names of model folders; E and S are those of BERT-like.
     """
 
     name: str
     kind: TargetKind
     columns: tuple[str, ...]
+    letter: str
 
     @property
     def has_labels(self) -> bool:
@@ -107,7 +110,7 @@ class Target:
         return self.kind is not TargetKind.CONTINUOUS
 
     def n_outputs(self, n_labels: int) -> int:
-        """Width of the head, given the number of labels (ignored for continuous targets)."""
+        """Return the width of the head, given the number of labels (unused for numbers)."""
         if self.kind is TargetKind.CATEGORICAL:
             return n_labels
         if self.kind is TargetKind.BINARY_PER_LABEL:
@@ -144,34 +147,45 @@ class LabeledTarget:
 
 
 def auxiliary_targets(names: str | None, primary: Target) -> list[Target]:
-    """Read ``--auxiliary-targets vad,sentiment``.
+    """Parse ``--auxiliary-targets``.
+
+    >>> [target.name for target in auxiliary_targets("vad,sentiment", TARGETS["emotion"])]
+    ['vad', 'sentiment']
+
+    Args:
+        names: joined by commas; None for none.
+        primary: what is predicted anyway.
 
     Raises:
         UsageError: a name that is no target, occurs twice, or is what is predicted anyway.
     """
-    found: list[Target] = []
+    targets: list[Target] = []
     for name in (word.strip() for word in (names or "").split(",") if word.strip()):
         target = TARGETS.get(name)
         if target is None or target.kind is TargetKind.BINARY_PER_LABEL:
             others = [t.name for t in TARGETS.values() if t.kind is not TargetKind.BINARY_PER_LABEL]
             raise UsageError(
-                f"--auxiliary-targets {names}: {name!r} is not one of {', '.join(others)}"
+                f"--auxiliary-targets {names}: {name!r} is not one of {', '.join(others)}",
+                "target-unknown",
             )
-        if target in found or target.columns == primary.columns:
+        if target in targets or target.columns == primary.columns:
             raise UsageError(
-                f"--auxiliary-targets {names}: {name} is predicted anyway; leave it out"
+                f"--auxiliary-targets {names}: {name} is predicted anyway; leave it out",
+                "target-twice",
             )
-        found.append(target)
-    return found
+        targets.append(target)
+    return targets
 
 
+# A new target is a new row: the columns that are read, the width of the head, the loss and the
+# metrics follow from it.
 TARGETS = {
     target.name: target
     for target in (
-        Target("emotion", TargetKind.CATEGORICAL, ("emotion",)),
-        Target("sentiment", TargetKind.CATEGORICAL, ("sentiment",)),
-        Target("binary_emotion", TargetKind.BINARY_PER_LABEL, ("emotion",)),
-        Target("sentiment_score", TargetKind.CONTINUOUS, ("sentiment_score",)),
-        Target("vad", TargetKind.CONTINUOUS, AXES),
+        Target("emotion", TargetKind.CATEGORICAL, ("emotion",), "E"),
+        Target("sentiment", TargetKind.CATEGORICAL, ("sentiment",), "S"),
+        Target("binary_emotion", TargetKind.BINARY_PER_LABEL, ("emotion",), "B"),
+        Target("sentiment_score", TargetKind.CONTINUOUS, ("sentiment_score",), "R"),
+        Target("vad", TargetKind.CONTINUOUS, AXES, "V"),
     )
 }

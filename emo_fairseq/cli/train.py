@@ -10,14 +10,13 @@ from data_prep.commands.number_types import (
 )
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
+from emo_fairseq.types import TARGETS
 
-_TARGETS = ("emotion", "sentiment", "vad", "sentiment_score", "binary_emotion")
-_FUSIONS = ("cross_attention", "concat", "gated", "adaptive", "lmf")
 _COMMAND_FILE = "command.txt"
 _EPILOG = """What stands behind -- is handed to fairseq-train as it is, and wins:
 
-  emotion-recognize train data/meld --modal T --label-type emotion --text-encoder hf:models/mpnet
-  emotion-recognize train MELD --modal T --label-type sentiment -- --dropout 0.3 --bf16
+  emotion-recognize train data/meld --modality T --target emotion --text-encoder hf:models/mpnet
+  emotion-recognize train MELD --modality T --target sentiment -- --dropout 0.3 --bf16
 
 A folder with MELD's CSV files is prepared first, and text is tokenized where it is not yet; every
 command that is run is printed. A training that was cut short goes on when it is started again."""
@@ -38,12 +37,20 @@ def add(subcommands: Any) -> None:
     option("data", type=Path, metavar="DATA", help="data dir; or the folder of MELD's CSV files")
     option("--data-raw", type=Path, metavar="DIR", help="what `audio` is relative to")
     option("--fold", metavar="PROTOCOL/FOLD", help="train, valid and test are those of a fold")
-    option("--modal", default="T+A", help="T, A, V and their sums (default: %(default)s)")
-    option("--label-type", choices=_TARGETS, default="emotion", help="default: %(default)s")
+    option(
+        "--modality", "--modal", default="T+A", help="T, A, V and their sums (default: %(default)s)"
+    )
+    option(
+        "--target",
+        "--label-type",
+        choices=list(TARGETS),
+        default="emotion",
+        help="what to predict (default: %(default)s)",
+    )
     tuning = parser.add_mutually_exclusive_group().add_argument
     tuning("--freeze", action="store_true", help="pretrained encoders stay as they are")
     tuning("--lora", action="store_true", help="pretrained encoders are adapted by LoRA")
-    option("--fusion", choices=_FUSIONS, help="of several modalities (default: cross_attention)")
+    option("--fusion", metavar="NAME", help="of several modalities (default: cross_attention)")
     spec = "hf:FOLDER, fairseq:CHECKPOINT, features:NAME (default: from scratch)"
     option("--text-encoder", metavar="SPEC", help=spec)
     option("--speech-encoder", metavar="SPEC", help=f"{spec}, over log-mel frames")

@@ -12,6 +12,7 @@ from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
+    MODALITY_LETTERS,
     SPEECH,
     TARGETS,
     TEXT,
@@ -21,8 +22,6 @@ from emo_fairseq.types import (
 _MELD_TRAIN = "train_sent_emo.csv"
 _MELD_VIDEOS = ("train_splits", "train/train_splits")
 _PREPARED = "_prepared"  # what follows the name of a raw corpus in that of its data dir
-_LETTERS = {TEXT: "T", SPEECH: "A", "video": "V"}
-_SPECS = {TEXT: "text_encoder", SPEECH: "speech_encoder", "video": "video_encoder"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def plan_data(options: argparse.Namespace) -> DataPlan:
         UsageError: no data dir and no corpus that is known here, or one without what is asked for.
     """
     folder: Path = options.data
-    modalities = parse_modalities(options.modal, "--modal")
+    modalities = parse_modalities(options.modality, "--modality")
     if (folder / _MELD_TRAIN).is_file() and not (folder / CORPUS_FILE).is_file():
         return _of_raw_meld(options, modalities)
     if not (folder / CORPUS_FILE).is_file():
@@ -68,11 +67,11 @@ def plan_data(options: argparse.Namespace) -> DataPlan:
         )
     rows = _train_rows(folder, options.fold)
     _check_inputs(folder, rows, modalities, options)
-    columns = TARGETS[options.label_type].columns
+    columns = TARGETS[options.target].columns
     n_rows = sum(any(getattr(row, c) is not None for c in columns) for row in rows)
     if not n_rows:
         raise UsageError(
-            f"{folder}/train.tsv: no row has {' or '.join(columns)}; give another --label-type"
+            f"{folder}/train.tsv: no row has {' or '.join(columns)}; give another --target"
         )
     steps = _token_steps(folder, modalities, options)
     return DataPlan(folder, options.data_raw, modalities, n_rows, steps)
@@ -96,15 +95,16 @@ def _check_inputs(
 ) -> None:
     columns = {TEXT: "text", SPEECH: "audio"}
     for modality in modalities:
-        spec = getattr(options, _SPECS[modality]) or ""
+        spec = getattr(options, f"{modality}_encoder") or ""
         column = columns.get(modality)
         if column is None or spec.startswith("features:"):
             continue
         if not any(getattr(row, column) is not None for row in rows):
-            others = "+".join(_LETTERS[name] for name in modalities if name != modality)
+            others = "+".join(MODALITY_LETTERS[name] for name in modalities if name != modality)
             raise UsageError(
-                f"{folder}/train.tsv: no row has {column}, which --modal {options.modal} asks for; "
-                f"prepare the corpus with its {column}, or give --modal {others or 'another'}"
+                f"{folder}/train.tsv: no row has {column}, which --modality {options.modality} "
+                f"reads; prepare the corpus with its {column}, or give --modality "
+                f"{others or 'another'}"
             )
 
 
@@ -161,9 +161,9 @@ def _of_raw_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> Da
     prepared = (folder / CORPUS_FILE).is_file()
     if SPEECH in modalities and not (videos or has_clips or prepared):
         raise UsageError(
-            f"{raw}: no sound, which --modal {options.modal} asks for: neither audios/train/*.flac "
-            "nor the folders of MELD.Raw with its videos lie beside the CSV files; put them there, "
-            "or give --modal T"
+            f"{raw}: no audio, which --modality {options.modality} reads: neither "
+            "audios/train/*.flac nor the folders of MELD.Raw with its videos are beside the CSV "
+            "files; put them there, or give --modality T"
         )
     options.data_raw = options.data_raw or (raw if has_clips else None)
     if prepared:
@@ -172,7 +172,7 @@ def _of_raw_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> Da
     words = ["--video", str(videos)] if videos and SPEECH in modalities else []
     prepare = processes.module("data_prep.meld", raw, folder, *words)
     n_rows = len(read_table(raw / _MELD_TRAIN, MELD_COLUMNS, TableFormat(legacy_bytes=True)))
-    if options.label_type not in ("emotion", "sentiment", "binary_emotion"):
-        raise UsageError(f"--label-type {options.label_type}: MELD has emotion and sentiment")
+    if options.target not in ("emotion", "sentiment", "binary_emotion"):
+        raise UsageError(f"--target {options.target}: MELD has emotion and sentiment")
     steps = [prepare, *_token_steps(folder, modalities, options)]
     return DataPlan(folder, options.data_raw, modalities, n_rows, steps)

@@ -12,12 +12,13 @@ from emo_fairseq.cli import processes
 from emo_fairseq.cli.train_data import DataPlan
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.naming import folder_name
-from emo_fairseq.models.fusions import default_fusion
+from emo_fairseq.models.fusions import FUSIONS, default_fusion
 from emo_fairseq.types import (
     FROZEN,
     FULL,
     LORA,
     SPEECH,
+    TARGETS,
 )
 
 _PRETRAINED = ("hf", "fairseq")
@@ -45,14 +46,9 @@ _RECIPES: Mapping[str, _Recipe] = {
     _SCRATCH: _Recipe(1e-3, 20, "--dropout 0.2 --weight-decay 0.05"),
 }
 
-# By target: criterion, the metric of the valid split that chooses the checkpoint, larger is better.
-_GOALS: Mapping[str, tuple[str, str]] = {
-    "emotion": ("emotion_classification", "weighted_f1"),
-    "sentiment": ("emotion_classification", "weighted_f1"),
-    "binary_emotion": ("emotion_classification", "weighted_f1"),
-    "vad": ("emotion_regression", "ccc"),
-    "sentiment_score": ("emotion_regression", "ccc"),
-}
+# Criterion, and the metric of the valid split that chooses the checkpoint, larger is better.
+_OF_LABELS = ("emotion_classification", "weighted_f1")
+_OF_NUMBERS = ("emotion_regression", "ccc")
 
 
 @dataclass(frozen=True)
@@ -82,19 +78,23 @@ def plan_training(options: argparse.Namespace, data: DataPlan) -> TrainingPlan:
     kinds = {name: (spec or _SCRATCH).partition(":")[0] for name, spec in specs.items()}
     tuning, remarks = _tuning(options, kinds)
     several = len(specs) > 1
+    if options.fusion is not None and options.fusion not in FUSIONS:
+        raise UsageError(
+            f"--fusion {options.fusion}: choose one of {', '.join(FUSIONS)}", "fusion-unknown"
+        )
     arch = options.arch or ("robertaEMO_tiny" if _SCRATCH in kinds.values() else "robertaEMO")
     fusion = options.fusion or default_fusion(len(specs))
     size = arch.partition("_")[2] or "base"
     encoders = {name: spec or f"{_SCRATCH}:{size}" for name, spec in specs.items()}
-    folder = options.output / folder_name(options.label_type, encoders, tuning, fusion)
+    folder = options.output / folder_name(options.target, encoders, tuning, fusion)
     recipe = _recipe(kinds, tuning)
     words = [
         *(processes.tool("fairseq-train"), "--user-dir", str(processes.PLUGIN)),
         *("--task", "emotion_prediction", *_of_data(options, data)),
-        *("--modality", "+".join(data.modalities), "--target", options.label_type),
+        *("--modality", "+".join(data.modalities), "--target", options.target),
         *_of_encoders(specs, kinds, tuning, recipe, has_audio=not data.is_legacy),
         *("--arch", arch, *(("--fusion", fusion) if several else ())),
-        *_of_goal(options.label_type),
+        *_of_goal(options.target),
         *_of_length(options, data, recipe),
         *recipe.options.split(),
         *("--save-dir", str(folder), "--seed", str(options.seed)),
@@ -169,7 +169,7 @@ def _of_encoders(
 
 
 def _of_goal(target: str) -> list[str]:
-    criterion, metric = _GOALS[target]
+    criterion, metric = _OF_LABELS if TARGETS[target].has_labels else _OF_NUMBERS
     best = ["--best-checkpoint-metric", metric, "--maximize-best-checkpoint-metric"]
     return ["--criterion", criterion, *best, "--no-epoch-checkpoints"]
 

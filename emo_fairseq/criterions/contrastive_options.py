@@ -9,7 +9,7 @@ from emo_fairseq import losses
 from emo_fairseq.criterions.terms.contrastive import SCHEDULES
 from emo_fairseq.criterions.terms.difficulty import EMA, FIXED, LEARNING
 from emo_fairseq.errors import UsageError
-from emo_fairseq.options.conditions import Condition
+from emo_fairseq.options.conditions import Condition, is_none_of
 from emo_fairseq.options.option import NOT_NEGATIVE, POSITIVE, PROBABILITY, Range, option
 
 SUPERVISED, V3 = "supervised", "v3"
@@ -18,7 +18,7 @@ SUPERVISED, V3 = "supervised", "v3"
 def _has_weighting(*names: str) -> Condition:
     return Condition(
         lambda context: str(context.criterion.supcon_weighting) in names,
-        f"--supcon-weighting is not {' or '.join(names)}",
+        is_none_of("--supcon-weighting", names),
         needs="criterion",
     )
 
@@ -78,7 +78,7 @@ class ContrastiveConfig(FairseqDataclass):
     )
     prototype_quantile: float = option(
         0.5,
-        "v3: that distance as a quantile of the train split, if not given",
+        "v3: --prototype-threshold as a quantile of the distances of the train split",
         within=Range(above=0, below=1),
         acts=(_has_weighting(V3), _HAS_NO_THRESHOLD),
     )
@@ -88,7 +88,7 @@ class ContrastiveConfig(FairseqDataclass):
         acts=_has_weighting("v1", "v2", "v2_original", V3),
     )
     prototype_momentum: float = option(
-        0.99, "of --prototype-learning ema", within=PROBABILITY, acts=_IS_EMA
+        0.99, "momentum of --prototype-learning ema", within=PROBABILITY, acts=_IS_EMA
     )
 
 

@@ -1,6 +1,6 @@
-"""Criterion ``emotion_prediction_cri``: the seed's name; picks by target."""
+"""Criterion ``emotion_prediction_cri``: the plain loss of any target, under its legacy name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from fairseq.criterions import register_criterion
@@ -16,25 +16,8 @@ from emo_fairseq.criterions.emotion_regression import (
     EmotionRegressionCriterion,
 )
 
-
-def _classification(task: Any) -> EmotionCriterion:
-    return EmotionClassificationCriterion(EmotionClassificationConfig(), task)
-
-
-def _regression(loss: str) -> Callable[[Any], EmotionCriterion]:
-    return lambda task: EmotionRegressionCriterion(
-        EmotionRegressionConfig(regression_loss=loss), task
-    )
-
-
-# The seed's losses: it scored CMU's sentiment by absolute error, anything else real by squared.
-_PICKS: Mapping[str, Callable[[Any], EmotionCriterion]] = {
-    "emotion": _classification,
-    "sentiment": _classification,
-    "binary_emotion": _classification,
-    "sentiment_score": _regression("l1"),
-    "vad": _regression("mse"),
-}
+# BERT-like (Siriwardhana et al. 2020) has absolute error on CMU's sentiment, squared on the rest.
+_REGRESSION_LOSSES: Mapping[str, str] = {"sentiment_score": "l1"}
 
 
 @register_criterion("emotion_prediction_cri", dataclass=FairseqDataclass)
@@ -43,4 +26,7 @@ class EmotionPredictionCriterion(EmotionCriterion):
 
     @classmethod
     def build_criterion(cls, cfg: FairseqDataclass, task: Any) -> EmotionCriterion:
-        return _PICKS[task.target.name](task)
+        if task.target.has_labels:
+            return EmotionClassificationCriterion(EmotionClassificationConfig(), task)
+        loss = _REGRESSION_LOSSES.get(task.target.name, "mse")
+        return EmotionRegressionCriterion(EmotionRegressionConfig(regression_loss=loss), task)

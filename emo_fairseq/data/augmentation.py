@@ -80,7 +80,7 @@ class AugmentationConfig(FairseqDataclass):
     )
     augment_noise_color: ChoiceEnum(list(COLORS)) = option(  # type: ignore[valid-type]
         "white",
-        "of that noise; pink has as much power in every octave",
+        "color of that noise; pink has the same power in every octave",
         acts=(*_OF_AUDIO, _HAS_NOISE),
     )
     augment_gain: float = option(
@@ -103,7 +103,7 @@ class AugmentationConfig(FairseqDataclass):
     )
     augment_time_mask_width: int = option(
         100,
-        "longest of them, in frames",
+        "longest time mask, in frames",
         within=Range(1),
         acts=(*_OF_FRAMES, _HAS_TIME_MASKS),
     )
@@ -115,7 +115,7 @@ class AugmentationConfig(FairseqDataclass):
     )
     augment_feature_mask_width: int = option(
         27,
-        "widest of them, in numbers (mel bins)",
+        "widest mask of bands, in numbers of a frame (mel bins)",
         within=Range(1),
         acts=(*_OF_FRAMES, _HAS_FEATURE_MASKS),
     )

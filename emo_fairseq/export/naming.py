@@ -18,18 +18,10 @@ from typing import Any
 from emo_fairseq.encoder_spec import KINDS
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.fusions import fusion_name
-from emo_fairseq.types import MODALITIES
+from emo_fairseq.types import MODALITIES, MODALITY_LETTERS, TARGETS
 
-#: The seed has E and S; the other targets got letters of their own.
-TARGET_LETTERS: Mapping[str, str] = {
-    "emotion": "E",
-    "sentiment": "S",
-    "vad": "V",
-    "sentiment_score": "R",  # a regression of the sentiment, as in CMU-MOSI
-    "binary_emotion": "B",
-}
+TARGET_LETTERS: Mapping[str, str] = {name: target.letter for name, target in TARGETS.items()}
 TUNING_LETTERS: Mapping[str, str] = {"full": "T", "lora": "L", "frozen": "F"}
-_MODALITY_LETTERS = dict(zip(MODALITIES, "TAV", strict=True))
 _SCRATCH = "scratch"
 _LONGEST = 200  # bytes; file systems allow 255 for a name
 
@@ -64,7 +56,7 @@ def folder_name(
         if given not in letters:
             raise UsageError(f"{given!r} has no letter in a folder's name: {', '.join(letters)}")
     names = [name for name in MODALITIES if name in encoders]
-    modal = "+".join(_MODALITY_LETTERS[name] for name in names)
+    modal = "+".join(MODALITY_LETTERS[name] for name in names)
     tuned = "".join(TUNING_LETTERS[tuning[name]] for name in names)
     tuned = tuned[0] if len(set(tuned)) == 1 else tuned
     middle = f"--{fusion}" if len(names) > 1 else ""

@@ -40,9 +40,10 @@ from emo_fairseq.types import (
 _LAYER_HELP = "which layer is taken: last (default), a number, mean of all, or weighted (learned)"
 _DROPOUT_HELP = "every dropout within a pretrained {} encoder (default: its own)"
 _TUNING_HELP = "what of the encoder is trained (default: full)"
-_FFN_HELP = "width of its feed-forward layers" + BY_ARCHITECTURE
-_HEADS_HELP = "its attention heads" + BY_ARCHITECTURE
-_LR_HELP = "times --lr: the {} encoder's"
+_WIDTH_HELP = "width of a {} encoder from scratch, or on features" + BY_ARCHITECTURE
+_FFN_HELP = "width of the feed-forward layers of that {} encoder" + BY_ARCHITECTURE
+_HEADS_HELP = "attention heads of that {} encoder" + BY_ARCHITECTURE
+_LR_HELP = "learning rate of the {} encoder, as a multiple of --lr"
 
 
 # -- when options act ------------------------------------------------------------------------------
@@ -145,18 +146,19 @@ class RobertaEMOConfig(FusionConfig):
 
     text_encoder_layers: Optional[int] = option(
         None,
-        "layers of a text encoder from scratch" + BY_ARCHITECTURE,
+        "layers of a text encoder from scratch, or on features (default there: 0)"
+        + BY_ARCHITECTURE,
         within=LAYERS,
         acts=_size_of(TEXT),
     )
     text_embed_dim: Optional[int] = option(
-        None, "its width" + BY_ARCHITECTURE, within=WIDTH, acts=_size_of(TEXT)
+        None, _WIDTH_HELP.format(TEXT), within=WIDTH, acts=_size_of(TEXT)
     )
     text_ffn_embed_dim: Optional[int] = option(
-        None, _FFN_HELP, within=WIDTH, acts=_size_of_layers(TEXT)
+        None, _FFN_HELP.format(TEXT), within=WIDTH, acts=_size_of_layers(TEXT)
     )
     text_attention_heads: Optional[int] = option(
-        None, _HEADS_HELP, within=WIDTH, acts=_size_of_layers(TEXT)
+        None, _HEADS_HELP.format(TEXT), within=WIDTH, acts=_size_of_layers(TEXT)
     )
     speech_encoder_layers: Optional[int] = option(
         None,
@@ -166,25 +168,25 @@ class RobertaEMOConfig(FusionConfig):
         acts=_size_of(SPEECH),
     )
     speech_embed_dim: Optional[int] = option(
-        None, "its width" + BY_ARCHITECTURE, within=WIDTH, acts=_size_of(SPEECH)
+        None, _WIDTH_HELP.format(SPEECH), within=WIDTH, acts=_size_of(SPEECH)
     )
     speech_ffn_embed_dim: Optional[int] = option(
-        None, _FFN_HELP, within=WIDTH, acts=_size_of_layers(SPEECH)
+        None, _FFN_HELP.format(SPEECH), within=WIDTH, acts=_size_of_layers(SPEECH)
     )
     speech_attention_heads: Optional[int] = option(
-        None, _HEADS_HELP, within=WIDTH, acts=_size_of_layers(SPEECH)
+        None, _HEADS_HELP.format(SPEECH), within=WIDTH, acts=_size_of_layers(SPEECH)
     )
     video_encoder_layers: Optional[int] = option(
         None, "layers on video features (default: 0)", within=LAYERS, acts=_size_of(VIDEO)
     )
     video_embed_dim: Optional[int] = option(
-        None, "width of the video encoder" + BY_ARCHITECTURE, within=WIDTH, acts=_size_of(VIDEO)
+        None, _WIDTH_HELP.format(VIDEO), within=WIDTH, acts=_size_of(VIDEO)
     )
     video_ffn_embed_dim: Optional[int] = option(
-        None, _FFN_HELP, within=WIDTH, acts=_size_of_layers(VIDEO)
+        None, _FFN_HELP.format(VIDEO), within=WIDTH, acts=_size_of_layers(VIDEO)
     )
     video_attention_heads: Optional[int] = option(
-        None, _HEADS_HELP, within=WIDTH, acts=_size_of_layers(VIDEO)
+        None, _HEADS_HELP.format(VIDEO), within=WIDTH, acts=_size_of_layers(VIDEO)
     )
     speech_conv_layers: Optional[str] = option(
         None,
@@ -254,7 +256,9 @@ class RobertaEMOConfig(FusionConfig):
     video_lr_scale: float = option(
         1.0, _LR_HELP.format(VIDEO), within=POSITIVE, acts=_learning_rate_of(VIDEO)
     )
-    head_lr_scale: float = option(1.0, "times --lr: fusion, embedding and head", within=POSITIVE)
+    head_lr_scale: float = option(
+        1.0, "learning rate of fusion, embedding and head, as a multiple of --lr", within=POSITIVE
+    )
     unfreeze_every: int = option(
         0,
         "train the top layer alone, and one more after so many updates (0: all)",
@@ -263,7 +267,7 @@ class RobertaEMOConfig(FusionConfig):
     )
     checkpoint_activations: bool = option(
         False,
-        "keep less for the backward pass, and compute it again there",
+        "keep fewer activations for the backward pass, and compute them again there",
         acts=_TRAINS_AN_ENCODER,
     )
     modality_dropout: float = option(

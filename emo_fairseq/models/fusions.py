@@ -20,7 +20,7 @@ from emo_fairseq.modules.fusion import (
     LowRankFusion,
 )
 from emo_fairseq.modules.pooling import POOLINGS, Pooling
-from emo_fairseq.options.conditions import Condition, OptionContext, is_read
+from emo_fairseq.options.conditions import Condition, OptionContext, is_none_of, is_read
 from emo_fairseq.options.option import WIDTH, Range, option
 from emo_fairseq.types import SPEECH, TEXT, TOKENS, VIDEO
 
@@ -187,7 +187,7 @@ def has_fusion(*names: str) -> Condition:
     """Return the condition of an option that acts on these fusions only."""
     return Condition(
         lambda context: _fusion_of(context) in names,
-        f"--fusion is not {' or '.join(names)}",
+        is_none_of("--fusion", names),
         needs="model",
     )
 
@@ -211,7 +211,7 @@ def _fusion_of(context: OptionContext) -> str:
     return fusion_name(context.model, len(context.encoders))
 
 
-BY_ARCHITECTURE = "; by default what the architecture says"  # of the help of sizes
+BY_ARCHITECTURE = " (default: by --arch)"  # of the help of sizes
 _POOLING_HELP = "how its frames become one vector (default: first for tokens, mean for frames)"
 
 
@@ -267,7 +267,7 @@ class FusionConfig(FairseqDataclass):
     )
     lmf_rank: Optional[int] = option(
         None,
-        "rank of the low-rank fusion (default: 4)",
+        "rank of the low-rank fusion (default: by --arch)",
         within=Range(1),
         acts=_used_by_fusion("lmf_rank"),
     )

@@ -3,7 +3,7 @@
 Conditions that several options share are here; those of one group stand beside its options.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +147,15 @@ PREDICTS_NUMBERS = Condition(
     "--target has labels, and no numbers",
     needs="target",
 )
+
+
+def is_none_of(option: str, values: Sequence[str]) -> str:
+    """Return the reason why an option does not act beside another value of a second option.
+
+    >>> is_none_of("--fusion", ["lmf"]), is_none_of("--fusion", ["lmf", "gated"])
+    ('--fusion is not lmf', '--fusion is none of lmf, gated')
+    """
+    return f"{option} is {'not' if len(values) == 1 else 'none of'} {', '.join(values)}"
 
 
 def encodes_batches(encoder: str, *inputs: str, modality: str | None = None) -> Condition:

@@ -155,7 +155,9 @@ class EmotionPredictionConfig(
         kind=Kind.OUTPUT,
     )
     cache_dtype: ChoiceEnum(["float16", "float32"]) = option(  # type: ignore[valid-type]
-        "float16", "numbers in that cache", acts=(HAS_FROZEN_ENCODER, _KEEPS_OUTPUTS)
+        "float16",
+        "precision of the outputs in that cache",
+        acts=(HAS_FROZEN_ENCODER, _KEEPS_OUTPUTS),
     )
     no_encoder_cache: bool = option(
         False,
@@ -201,7 +203,7 @@ class EmotionPredictionConfig(
         kind=Kind.OUTPUT,
     )
     attention_ids: Optional[str] = option(
-        None, "of these utterances, joined by commas", kind=Kind.OUTPUT
+        None, "utterances of --save-attention, joined by commas", kind=Kind.OUTPUT
     )
     a_only: bool = option(False, _LEGACY_HELP.format("use speech"), kind=Kind.LEGACY)
     t_only: bool = option(False, _LEGACY_HELP.format("use text"), kind=Kind.LEGACY)

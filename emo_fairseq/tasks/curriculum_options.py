@@ -30,13 +30,18 @@ class CurriculumConfig(FairseqDataclass):
         NONE, "begin with a part of the train split that grows, in this order"
     )
     curriculum_pacing: ChoiceEnum(list(PACINGS)) = option(  # type: ignore[valid-type]
-        "linear", "how that part grows", acts=_HAS_ORDER
+        "linear", "how the part of the train split grows", acts=_HAS_ORDER
     )
     curriculum_epochs: int = option(
-        15, "epochs until it is the whole train split", within=Range(1), acts=_HAS_ORDER
+        15,
+        "epochs until the curriculum has the whole train split",
+        within=Range(1),
+        acts=_HAS_ORDER,
     )
     curriculum_preset: Optional[str] = option(
-        None, "the order preset: a file of all ids, one a line", acts=(_HAS_ORDER, _IS_PRESET)
+        None,
+        "--curriculum-order preset: a file of all ids, one a line",
+        acts=(_HAS_ORDER, _IS_PRESET),
     )
     curriculum_final_dropout: float = option(
         0.6,

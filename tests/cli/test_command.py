@@ -24,7 +24,7 @@ def test_help_is_there_before_torch_is():
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    assert "--label-type" in done.stdout
+    assert "--target" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export", "serve"])

@@ -38,7 +38,7 @@ def options_of(words: list[str]) -> dict[str, str]:
     ("asked", "wanted"),
     [
         (
-            "--modal T+A --label-type sentiment",
+            "--modal T+A --label-type sentiment",  # the names of BERT-like
             {
                 "--modality": "text+speech",
                 "--target": "sentiment",
@@ -52,7 +52,7 @@ def options_of(words: list[str]) -> dict[str, str]:
             },
         ),
         (
-            "--modal A --label-type vad --batch-size 8 --epochs 3 --lr 5e-4 --seed 7 --cpu",
+            "--modality A --target vad --batch-size 8 --epochs 3 --lr 5e-4 --seed 7 --cpu",
             {
                 "--criterion": "emotion_regression",
                 "--best-checkpoint-metric": "ccc",
@@ -64,7 +64,7 @@ def options_of(words: list[str]) -> dict[str, str]:
             },
         ),
         (
-            "--modal T+A --text-encoder hf:m/mpnet --fusion gated",
+            "--modality T+A --text-encoder hf:m/mpnet --fusion gated",
             {
                 "--text-pooling": "mean",
                 "--lr": "2e-05",
@@ -74,10 +74,13 @@ def options_of(words: list[str]) -> dict[str, str]:
             },
         ),
         (
-            "--modal T --text-encoder hf:m/mpnet --freeze",
+            "--modality T --text-encoder hf:m/mpnet --freeze",
             {"--text-tuning": "frozen", "--lr": "0.001", "--arch": "robertaEMO"},
         ),
-        ("--modal T --text-encoder hf:m/mpnet --lora", {"--text-tuning": "lora", "--lr": "0.0002"}),
+        (
+            "--modality T --text-encoder hf:m/mpnet --lora",
+            {"--text-tuning": "lora", "--lr": "0.0002"},
+        ),
     ],
 )
 def test_defaults_follow_from_what_is_asked(asked, wanted, command, toy_corpus):
@@ -86,7 +89,7 @@ def test_defaults_follow_from_what_is_asked(asked, wanted, command, toy_corpus):
 
 
 def test_the_folder_is_named_after_the_model(command, toy_corpus):
-    asked = "--modal T+A --label-type sentiment --text-encoder hf:m/mpnet --freeze --output out"
+    asked = "--modality T+A --target sentiment --text-encoder hf:m/mpnet --freeze --output out"
     (words,) = planned(command, toy_corpus, *asked.split())
     folder = options_of(words)["--save-dir"]
     assert folder == "out/T+A--SFT--cross_attention(mpnet+scratch-tiny)"
@@ -117,19 +120,22 @@ def test_another_length_needs_another_plan(words, toy_corpus, capsys):
 def test_text_is_tokenized_for_its_encoder(command, copy_toy):
     data = copy_toy()
     (data / "text").unlink()
-    first, _ = planned(command, data, "--modal", "T", "--text-encoder", "hf:m/mpnet")
+    first, _ = planned(command, data, "--modality", "T", "--text-encoder", "hf:m/mpnet")
     assert first[1:] == ["-m", "data_prep.tokenize_text", str(data), "--bpe", "hf:m/mpnet"]
-    assert len(planned(command, data, "--modal", "A")) == 1, "nobody reads text"
+    assert len(planned(command, data, "--modality", "A")) == 1, "nobody reads text"
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("--modal T+A", "its audio, or give --modal T\n"),
-        ("--modal T --freeze", "--freeze: no encoder is pretrained, so that random weights would"),
-        ("--modal T --label-type sentiment_score", "no row has sentiment_score; give another"),
-        ("--modal X", "--modal 'X' is not understood"),
-        ("--modal T --fold k_fold/1", "k_fold.json is not there"),
+        ("--modality T+A", "its audio, or give --modality T\n"),
+        (
+            "--modality T --freeze",
+            "--freeze: no encoder is pretrained, so that random weights",
+        ),
+        ("--modality T --target sentiment_score", "no row has sentiment_score; give another"),
+        ("--modality X", "--modality 'X' is not understood"),
+        ("--modality T --fold k_fold/1", "k_fold.json is not there"),
     ],
 )
 def test_what_cannot_be_trained_is_said_before(asked, said, copy_toy, capsys):
@@ -143,7 +149,7 @@ def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
     (data / "text").unlink()
     fold_main([str(data), "--protocol", "k_fold", "--n-folds", "3", "--base", "train"])
     capsys.readouterr()
-    asked = ["train", str(data), "--modal", "T", "--fold", "k_fold/1", "--dry-run"]
+    asked = ["train", str(data), "--modality", "T", "--fold", "k_fold/1", "--dry-run"]
     assert main(asked) == 2
     said = capsys.readouterr()
     assert "by one that is not fitted" in said.err
@@ -154,7 +160,7 @@ def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
 def test_the_checkpoint_knows_where_its_data_lie(command, toy_corpus, monkeypatch):
     monkeypatch.chdir(toy_corpus.parent)
     raw = ("--data-raw", toy_corpus.name)
-    (words,) = planned(command, toy_corpus.name, *raw, "--modal", "A")
+    (words,) = planned(command, toy_corpus.name, *raw, "--modality", "A")
     places = [options_of(words)[name] for name in ("--data", "--data-raw")]
     assert places == [str(toy_corpus.resolve())] * 2
 
@@ -176,7 +182,7 @@ def meld(folder: Path) -> Path:
 
 def test_a_folder_of_meld_is_prepared_first(command, tmp_path, capsys):
     raw = meld(tmp_path / "MELD")
-    asked = ("--modal", "T", "--label-type", "sentiment")
+    asked = ("--modality", "T", "--target", "sentiment")
     prepare, tokenize, train = planned(command, raw, *asked)
     made = tmp_path / "MELD_prepared"
     assert prepare[1:] == ["-m", "data_prep.meld", str(raw), str(made)]
@@ -184,13 +190,13 @@ def test_a_folder_of_meld_is_prepared_first(command, tmp_path, capsys):
     assert options_of(train)["--data"] == str(made)
     assert options_of(train)["--total-num-update"] == "20", "20 rows are one batch an epoch"
     assert not made.exists(), "a dry run runs nothing"
-    assert main(["train", str(raw), "--modal", "T+A", "--freeze"]) == 2
-    assert "no sound, which --modal T+A asks for" in capsys.readouterr().err
+    assert main(["train", str(raw), "--modality", "T+A", "--freeze"]) == 2
+    assert "no audio, which --modality T+A reads" in capsys.readouterr().err
 
 
 def test_from_meld_to_figures(command, started, tmp_path, capsys):
     raw, out = meld(tmp_path / "MELD"), tmp_path / "out"
-    words = ["train", raw, "--modal", "T", "--label-type", "sentiment", "--output", out]
+    words = ["train", raw, "--modality", "T", "--target", "sentiment", "--output", out]
     small = [
         "--epochs",
         "2",
@@ -215,7 +221,9 @@ def test_from_meld_to_figures(command, started, tmp_path, capsys):
     assert "holds a training by another command" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("asked", ["--modal T+A", "--modal T --freeze", "--modal T --lora"])
+@pytest.mark.parametrize(
+    "asked", ["--modality T+A", "--modality T --freeze", "--modality T --lora"]
+)
 def test_fairseq_takes_what_is_written_for_pretrained_encoders(
     asked, command, started, copy_toy, tmp_path
 ):
