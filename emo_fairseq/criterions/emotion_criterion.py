@@ -9,7 +9,7 @@ from fairseq.logging import metrics
 from torch import Tensor, nn
 
 from emo_fairseq.criterions.primary import PrimaryLoss
-from emo_fairseq.criterions.scoring import N_ROWS, SCORERS, mean_of, of_case
+from emo_fairseq.criterions.scoring import N_ROWS, Scorer, mean_of, of_case
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.embeddings import Embedded
@@ -33,9 +33,9 @@ class EmotionCriterion(FairseqCriterion):
         super().__init__(task)
         self.primary = primary
         self.terms = nn.ModuleList(terms)
-        self.scorer = SCORERS[task.target.kind](task.target, task.labels)
+        self.scorer = Scorer(task.target, task.labels)
         self.auxiliary_scorers = {
-            name: SCORERS[other.target.kind](other.target, other.labels)
+            name: Scorer(other.target, other.labels)
             for name, other in getattr(task, "auxiliary", {}).items()
         }
 

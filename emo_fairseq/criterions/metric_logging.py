@@ -1,8 +1,8 @@
-"""From sums of statistics to the figures in the log.
+"""From sums of statistics to the metrics in the log.
 
 fairseq keeps one sum a statistic over the batches of an epoch (all-reduced over ranks) and derives
-each figure from the sums whenever it prints, so a figure is the same at any batch size and on any
-number of ranks. No figure is rounded.
+each metric from the sums whenever it prints, so a metric is the same at any batch size and on any
+number of ranks. No metric is rounded.
 """
 
 import math
@@ -26,7 +26,9 @@ from emo_fairseq.criterions.scoring import (
     split_case,
 )
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
+Sums = Mapping[str, Tensor]  # by the name of the statistic
+Derive = Callable[[Sums, Sequence[str]], Metrics]  # of labels or axes with these names
 
 
 def log_metrics(
@@ -34,7 +36,7 @@ def log_metrics(
     labels: Sequence[str],
     auxiliary_labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
-    """Log the sums of all statistics, and every figure that derives from them.
+    """Log the sums of all statistics, and every metric that derives from them.
 
     Args:
         logging_outputs: what the criterion returned for some batches, of one or all ranks.
@@ -45,36 +47,19 @@ def log_metrics(
     for name, value in sums.items():
         fairseq_metrics.log_scalar_sum(name, value)
     for case in dict.fromkeys(split_case(name)[1] for name in sums):
-        of_this = {name: sums[name] for name in sums if split_case(name)[1] == case}
-        _log_figures(of_this, case, auxiliary_labels.get(case, labels))
+        of_rows = {name: sums[name] for name in sums if split_case(name)[1] == case}
+        _log_derived(of_rows, case, auxiliary_labels.get(case, labels))
 
 
-def figure_names(
-    statistics: Mapping[str, Tensor],
+def metric_names(
+    statistics: Sums,
     labels: Sequence[str],
     auxiliary_labels: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[str]:
-    """What :func:`log_metrics` would log of such statistics, whatever their values are."""
+    """Return the names that :func:`log_metrics` logs of such statistics, whatever their values."""
     with fairseq_metrics.aggregate(new_root=True) as logged:
         log_metrics([statistics], labels, auxiliary_labels)
     return [name for name in logged if not name.startswith("_")]
-
-
-def _log_figures(sums: Mapping[str, Tensor], case: str, labels: Sequence[str]) -> None:
-    """Log what derives from the sums over the rows of a case, or over all rows."""
-    for needed, derive in _DERIVATIONS:
-        names = [name for name in sums if name.startswith(needed)]
-        if not names:
-            continue
-        # The names of the figures follow from any sums; their values from the sums so far.
-        for figure in derive(_without_case(names, sums), labels):
-            if not (case and figure.startswith(_TOO_MANY)):
-                reader = _reader(figure, names, derive, labels)
-                fairseq_metrics.log_derived(of_case(figure, case), reader)
-
-
-def _without_case(names: Iterable[str], sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {split_case(name)[0]: sums[name] for name in names}
 
 
 def _sum_statistics(logging_outputs: Iterable[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -86,45 +71,47 @@ def _sum_statistics(logging_outputs: Iterable[Mapping[str, Any]]) -> dict[str, T
     return sums
 
 
+def _log_derived(sums: Sums, case: str, labels: Sequence[str]) -> None:
+    """Log the metrics that derive from the sums over the rows of a case, or over all rows."""
+    for prefix, derive in _DERIVATIONS:
+        names = [name for name in sums if name.startswith(prefix)]
+        if not names:
+            continue
+        # The names of the metrics follow from any sums; their values from the sums so far.
+        for metric in derive(_without_case(names, sums), labels):
+            if not (case and metric.startswith(_TOO_MANY)):
+                reader = _reader(metric, names, derive, labels)
+                fairseq_metrics.log_derived(of_case(metric, case), reader)
+
+
 def _reader(
-    figure: str,
-    names: Sequence[str],
-    derive: Callable[[Mapping[str, Tensor], Sequence[str]], Figures],
-    labels: Sequence[str],
+    metric: str, names: Sequence[str], derive: Derive, labels: Sequence[str]
 ) -> Callable[[Any], float]:
-    return lambda meters: derive(
-        _without_case(names, {name: meters[name].sum for name in names}), labels
-    )[figure]
+    """Return the function by which fairseq computes a metric from its meters."""
+
+    def read(meters: Mapping[str, Any]) -> float:
+        sums = {name: meters[name].sum for name in names}
+        return derive(_without_case(names, sums), labels)[metric]
+
+    return read
 
 
-def _confusion_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
-    return metrics.label_metrics(sums[CONFUSION], labels)
+def _without_case(names: Iterable[str], sums: Sums) -> dict[str, Tensor]:
+    return {split_case(name)[0]: sums[name] for name in names}
 
 
-def _binary_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
-    return metrics.binary_metrics(sums[BINARY_CONFUSIONS], labels)
+def _cmu_metrics(sums: Sums, labels: Sequence[str]) -> Metrics:
+    return metrics.cmu_metrics({name.removeprefix(CMU_PREFIX): x for name, x in sums.items()})
 
 
-def _moment_figures(sums: Mapping[str, Tensor], axes: Sequence[str]) -> Figures:
-    return metrics.number_metrics(sums[MOMENTS], axes)
-
-
-def _cmu_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
-    return metrics.cmu_metrics({name.removeprefix(CMU_PREFIX): sums[name] for name in sums})
-
-
-def _row_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
-    return {"n": float(sums[N_ROWS])}
-
-
-def _mean_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
+def _means(sums: Sums, labels: Sequence[str]) -> Metrics:
     return {
         name.removeprefix(MEAN): float(total / count) if count else math.nan
         for name, (total, count) in sums.items()
     }
 
 
-def _spread_figures(sums: Mapping[str, Tensor], labels: Sequence[str]) -> Figures:
+def _deviations(sums: Sums, labels: Sequence[str]) -> Metrics:
     return {name.removeprefix(SPREAD): _deviation(*values) for name, values in sums.items()}
 
 
@@ -136,12 +123,16 @@ def _deviation(n: Tensor, total: Tensor, squares: Tensor) -> float:
 
 _TOO_MANY = "recall_"  # for each case one for each label
 
-_DERIVATIONS: Sequence[tuple[str, Callable[[Mapping[str, Tensor], Sequence[str]], Figures]]] = (
-    (CONFUSION, _confusion_figures),
-    (BINARY_CONFUSIONS, _binary_figures),
-    (MOMENTS, _moment_figures),
-    (CMU_PREFIX, _cmu_figures),
-    (N_ROWS, _row_figures),
-    (MEAN, _mean_figures),
-    (SPREAD, _spread_figures),
+# How the names of statistics begin, and what derives from them.
+_DERIVATIONS: Sequence[tuple[str, Derive]] = (
+    (CONFUSION, lambda sums, labels: metrics.label_metrics(sums[CONFUSION], labels)),
+    (
+        BINARY_CONFUSIONS,
+        lambda sums, labels: metrics.binary_metrics(sums[BINARY_CONFUSIONS], labels),
+    ),
+    (MOMENTS, lambda sums, axes: metrics.number_metrics(sums[MOMENTS], axes)),
+    (CMU_PREFIX, _cmu_metrics),
+    (N_ROWS, lambda sums, labels: {"n": float(sums[N_ROWS])}),
+    (MEAN, _means),
+    (SPREAD, _deviations),
 )

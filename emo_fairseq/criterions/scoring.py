@@ -1,11 +1,10 @@
-"""From logits to summable statistics and to rows of the predictions file, by kind of target.
+"""From logits to summable statistics and to rows of the predictions file.
 
 The statistics are tensors that add up over batches and ranks; :mod:`.metric_logging` derives the
 metrics from their sums. Their names begin with an underscore, which keeps them off the log line.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,16 +12,8 @@ from torch import Tensor
 from emo_fairseq import metrics
 from emo_fairseq.decoding import decode
 from emo_fairseq.evaluation.names import SENTIMENT_SCORE
-from emo_fairseq.evaluation.predictions import (
-    PREDICTION_OF,
-    PROBABILITY,
-    TRUTH_OF,
-    Row,
-)
-from emo_fairseq.types import (
-    Target,
-    TargetKind,
-)
+from emo_fairseq.evaluation.predictions import Row, label_row, number_row
+from emo_fairseq.types import Target, TargetKind
 
 CONFUSION = "_confusion"
 BINARY_CONFUSIONS = "_binary_confusions"
@@ -35,107 +26,97 @@ _CASE = "@"
 
 
 def of_case(name: str, case: str) -> str:
-    """What a statistic or figure is called that is of the rows of one case alone."""
+    """Return the name of a statistic or metric of the rows of one case alone.
+
+    >>> of_case("uar", "text"), of_case("uar", "")
+    ('uar@text', 'uar')
+    """
     return f"{name}{_CASE}{case}" if case else name
 
 
 def split_case(name: str) -> tuple[str, str]:
-    """The inverse of :func:`of_case`: the name, and the case or an empty string."""
+    """Return the inverse of :func:`of_case`: the name, and the case or an empty string."""
     name, _, case = name.partition(_CASE)
     return name, case
 
 
 def mean_of(name: str, total: Tensor | float, count: Tensor | float) -> dict[str, Tensor]:
-    """The statistic behind a mean that is logged under `name`: a total and what it is over."""
-    return {MEAN + name: _numbers(total, count)}
+    """Return the statistic behind a mean that is logged under `name`.
+
+    Args:
+        name: of the mean.
+        total: of this batch and rank.
+        count: what the total is divided by.
+    """
+    return {MEAN + name: _stack(total, count)}
 
 
 def spread_of(name: str, values: Tensor, counted: Tensor) -> dict[str, Tensor]:
-    """The statistic behind a population standard deviation that is logged under `name`.
+    """Return the statistic behind a population standard deviation that is logged under `name`.
 
     Args:
-        name: of the figure.
+        name: of the standard deviation.
         values: (n,), of this batch and rank.
         counted: (n,) bool, the values that it is of.
     """
     values = torch.where(counted, values.detach().double(), 0.0)
-    return {SPREAD + name: _numbers(counted.sum(), values.sum(), values.square().sum())}
+    return {SPREAD + name: _stack(counted.sum(), values.sum(), values.square().sum())}
 
 
-def _numbers(*values: Tensor | float) -> Tensor:
+def _stack(*values: Tensor | float) -> Tensor:
     tensors = [torch.as_tensor(value, dtype=torch.float64).detach() for value in values]
     device = next((x.device for x in tensors if x.device.type != "cpu"), torch.device("cpu"))
     return torch.stack([x.to(device) for x in tensors])
 
 
-class Scorer(Protocol):
-    """One form of target."""
+class Scorer:
+    """Compares the outputs of a head with the truth.
 
-    def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        """Summable tensors of a batch."""
+    Args:
+        target: what the head predicts.
+        labels: names of the K labels, or of the A axes.
+    """
 
-    def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
-        """One row an utterance: truth, prediction and scores."""
-
-
-class _Labels:
     def __init__(self, target: Target, labels: Sequence[str]) -> None:
-        self.target = target
-        self.labels = labels
+        self.target, self.labels = target, labels
 
-    def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    def statistics(self, truth: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """Return summable statistics of a batch, float64.
+
+        Args:
+            truth: (B,) label ids, or (B, A) numbers, NaN = missing.
+            logits: (B, n), the head's outputs.
+        """
+        if not self.target.has_labels:
+            return self._of_numbers(truth, logits)
         prediction = decode(self.target, logits).label_ids
         assert prediction is not None
-        counts = metrics.confusion(target, prediction, len(self.labels))
-        return {CONFUSION: _nan_if_undefined(counts, logits)}
+        counts = metrics.confusion(truth, prediction, len(self.labels))
+        # A NaN has no largest logit, though argmax names one: then no count means anything.
+        statistics = {CONFUSION: counts.masked_fill(logits.isnan().any(), torch.nan)}
+        if self.target.kind is TargetKind.BINARY_PER_LABEL:
+            statistics[BINARY_CONFUSIONS] = metrics.binary_confusions(truth, logits)
+        return statistics
 
-    def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
-        scores, prediction = decode(self.target, logits)
-        assert prediction is not None
-        rows = zip(target.tolist(), prediction.tolist(), scores.tolist(), strict=True)
-        for truth, predicted, row_scores in rows:
-            yield {
-                "truth": self.labels[truth],
-                "prediction": self.labels[predicted],
-                **{PROBABILITY + k: p for k, p in zip(self.labels, row_scores, strict=True)},
-            }
-
-
-class _BinaryPerLabel(_Labels):
-    def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        answers = {BINARY_CONFUSIONS: metrics.binary_confusions(target, logits)}
-        return super().statistics(target, logits) | answers
-
-
-class _Continuous:
-    def __init__(self, target: Target, labels: Sequence[str]) -> None:
-        self.target = target
-        self.axes = target.columns
-        self.has_cmu_metrics = target.name == SENTIMENT_SCORE
-
-    def statistics(self, target: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        statistics = {MOMENTS: metrics.moments(target, logits)}
-        if self.has_cmu_metrics:
-            counts = metrics.cmu_statistics(target[:, 0], logits[:, 0])
+    def _of_numbers(self, truth: Tensor, values: Tensor) -> dict[str, Tensor]:
+        statistics = {MOMENTS: metrics.moments(truth, values)}
+        if self.target.name == SENTIMENT_SCORE:
+            counts = metrics.cmu_statistics(truth[:, 0], values[:, 0])
             statistics |= {CMU_PREFIX + name: value for name, value in counts.items()}
         return statistics
 
-    def prediction_rows(self, target: Tensor, logits: Tensor) -> Iterator[Row]:
-        scores, _ = decode(self.target, logits)
-        for truth, values in zip(target.tolist(), scores.tolist(), strict=True):
-            yield {
-                **{TRUTH_OF + axis: x for axis, x in zip(self.axes, truth, strict=True)},
-                **{PREDICTION_OF + axis: x for axis, x in zip(self.axes, values, strict=True)},
-            }
+    def prediction_rows(self, truth: Tensor, logits: Tensor) -> Iterator[Row]:
+        """Yield truth, prediction and scores of each utterance, by column.
 
-
-def _nan_if_undefined(counts: Tensor, logits: Tensor) -> Tensor:
-    """A NaN has no largest logit, though argmax names one: then no count means anything."""
-    return counts.masked_fill(logits.isnan().any(), float("nan"))
-
-
-SCORERS: Mapping[TargetKind, Callable[[Target, Sequence[str]], Scorer]] = {
-    TargetKind.CATEGORICAL: _Labels,
-    TargetKind.BINARY_PER_LABEL: _BinaryPerLabel,
-    TargetKind.CONTINUOUS: _Continuous,
-}
+        Args:
+            truth: (B,) label ids, or (B, A) numbers, NaN = missing.
+            logits: (B, n), the head's outputs.
+        """
+        scores, label_ids = decode(self.target, logits)
+        if label_ids is None:
+            for true, values in zip(truth.tolist(), scores.tolist(), strict=True):
+                yield number_row(self.target.columns, true, values)
+            return
+        rows = zip(truth.tolist(), label_ids.tolist(), scores.tolist(), strict=True)
+        for true, predicted, probabilities in rows:
+            yield label_row(self.labels, true, predicted, probabilities)

@@ -44,6 +44,41 @@ Row = Mapping[str, str | float]
 Cells = dict[str, str]
 
 
+def label_row(
+    labels: Sequence[str], truth: int, prediction: int, probabilities: Sequence[float]
+) -> dict[str, str | float]:
+    """Return the columns of one utterance whose label was predicted, but for id and split.
+
+    Args:
+        labels: K names.
+        truth: id of the true label.
+        prediction: id of the predicted label.
+        probabilities: (K,)
+
+    >>> label_row(["sad", "happy"], 0, 1, [0.25, 0.75])["probability_happy"]
+    0.75
+    """
+    return {
+        "truth": labels[truth],
+        "prediction": labels[prediction],
+        **{PROBABILITY + k: p for k, p in zip(labels, probabilities, strict=True)},
+    }
+
+
+def number_row(
+    axes: Sequence[str], truth: Sequence[float], prediction: Sequence[float]
+) -> dict[str, str | float]:
+    """Return the columns of one utterance whose numbers were predicted, but for id and split.
+
+    >>> number_row(["valence"], [0.5], [0.25])
+    {'truth_valence': 0.5, 'prediction_valence': 0.25}
+    """
+    return {
+        **{TRUTH_OF + axis: x for axis, x in zip(axes, truth, strict=True)},
+        **{PREDICTION_OF + axis: x for axis, x in zip(axes, prediction, strict=True)},
+    }
+
+
 def write(path: Path, rows: Sequence[Row]) -> None:
     """Write rows, which all have the columns of the first, in the order of split and id.
 

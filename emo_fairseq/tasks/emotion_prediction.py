@@ -11,7 +11,7 @@ from fairseq.tasks import register_task
 
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
-from emo_fairseq.criterions.metric_logging import figure_names, log_metrics
+from emo_fairseq.criterions.metric_logging import log_metrics, metric_names
 from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.curriculum import NONE
 from emo_fairseq.data.data_dir import TRAIN
@@ -143,7 +143,7 @@ class EmotionPredictionTask(Objectives):
             context = self.option_context(criterion=cfg, takes_prototypes=takes_prototypes)
             check_options(context, self.cfg, EmotionPredictionConfig)
         if self.trains and isinstance(criterion, EmotionCriterion):
-            figures = figure_names(criterion.empty_statistics(), self.labels, self.auxiliary_labels)
+            figures = metric_names(criterion.empty_statistics(), self.labels, self.auxiliary_labels)
             self.surroundings.check_metric(["loss", *figures], self.modalities)
             self.check_metric_is_defined()
         return criterion

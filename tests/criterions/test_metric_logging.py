@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emo_fairseq import metrics
 from emo_fairseq.criterions.metric_logging import log_metrics
-from emo_fairseq.criterions.scoring import SCORERS
+from emo_fairseq.criterions.scoring import Scorer
 from emo_fairseq.types import TARGETS
 
 LABELS = ("neutral", "sad", "angry", "happy")
@@ -42,7 +42,7 @@ def batch_of(target: str) -> tuple[Tensor, Tensor]:
 
 
 def statistics_of(target: str, truth: Tensor, output: Tensor) -> dict[str, Tensor]:
-    scorer = SCORERS[TARGETS[target].kind](TARGETS[target], labels_of(target))
+    scorer = Scorer(TARGETS[target], labels_of(target))
     return scorer.statistics(truth, output)
 
 
@@ -177,7 +177,7 @@ def test_an_axis_that_nobody_measured_does_not_undo_the_mean() -> None:
 def test_a_model_that_has_diverged_gets_no_score(target: str) -> None:
     """The argmax of NaNs is class 0: on an unbalanced corpus that would look like a majority."""
     truth, logits = batch_of(target)
-    scorer = SCORERS[TARGETS[target].kind](TARGETS[target], LABELS)
+    scorer = Scorer(TARGETS[target], LABELS)
     logits[3] = float("nan")
     with fairseq_metrics.aggregate() as figures:
         log_metrics([scorer.statistics(truth, logits)], LABELS)
