@@ -26,6 +26,11 @@ class UsageError(CodedError):
     the traceback.
     """
 
+    @classmethod
+    def of(cls, error: ValueError, code: str) -> "UsageError":
+        """Return the error of a lower layer as one for users, with its own code or else `code`."""
+        return cls(str(error), getattr(error, "code", "") or code)
+
 
 def print_mistakes_without_traceback() -> None:
     """Show mistakes, errors of files and interruptions as one line, unless the switch is set.

@@ -14,12 +14,12 @@ from data_prep.audio.loading import WINDOW_MS, FloatArray
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.features.log_mel import frames_of
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.data.modality_dataset import pad_right
+from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.errors import UsageError
 
-# One analysis window, which is also the reach of wav2vec 2.0's convolutions.
+# One analysis window, which is also the receptive field of wav2vec 2.0's convolutions.
 MIN_SAMPLES = SAMPLE_RATE * WINDOW_MS // 1000
-_MOST_WARNINGS = 10  # rows that are warned of one by one
+_MAX_WARNINGS = 10  # rows that are named one by one
 
 logger = logging.getLogger(__name__)
 
@@ -27,19 +27,19 @@ logger = logging.getLogger(__name__)
 class WaveformDataset(FairseqDataset):
     """Waveforms, each decoded once a batch.
 
+    An item is ((T,) float32 samples at 16 kHz, presence). A row without audio is one window of
+    zeros that is not present, so no fusion attends to it. What is odd about a row, such as digital
+    silence, is logged once.
+
     Args:
-        audio: N files or parts of files, None where the row has no audio.
-        n_samples: (N,) their lengths at 16 kHz as the manifest states them, for batching; 0 where
-            it states none.
-        max_samples: the end of longer audio is cut.
+        audio: N files or segments of files, None where the row has no audio.
+        n_samples: (N,) their lengths at 16 kHz in the manifest, for batching; 0 where it has none.
+        max_samples: longer audio is truncated to this.
         names: N names of the rows, for messages.
 
-    A row without audio is a window of zeros that is not ``present``, so no fusion looks at it. One
-    that cannot be used raises a `UsageError`; one that is odd, such as digital silence, is warned
-    of once.
-
     Raises:
-        UsageError: the manifest states rows of less than a window; names the first.
+        UsageError: a row is shorter than a window by the manifest or, when it is read, cannot be
+            decoded; names the row.
     """
 
     def __init__(
@@ -52,20 +52,22 @@ class WaveformDataset(FairseqDataset):
         super().__init__()
         self.names = names
         self.audio = [None if part is None else as_segment(part) for part in audio]
-        self._refuse_short(n_samples)
+        self._check_lengths(n_samples)
         self.max_samples = max_samples
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
         # Shared, for the worker processes of an epoch are new ones.
         self._warned = torch.zeros(len(audio), dtype=torch.bool).share_memory_()
 
-    def _refuse_short(self, n_samples: np.ndarray) -> None:
+    def _check_lengths(self, n_samples: np.ndarray) -> None:
         """Refuse at the start what would stop the training in the middle of an epoch."""
         short = np.flatnonzero((n_samples > 0) & (n_samples < MIN_SAMPLES)).tolist()
         rows = [row for row in short if self.audio[row] is not None]
         if rows:
+            first = rows[0]
             raise UsageError(
-                f"{self.names[rows[0]]}: {self.audio[rows[0]]}: {n_samples[rows[0]]} samples are "
-                f"less than one window of {WINDOW_MS} ms, as are {len(rows)} rows in all; drop them"
+                f"{self.names[first]}: {self.audio[first]}: {n_samples[first]} samples are less "
+                f"than one window of {WINDOW_MS} ms, as in {len(rows)} rows in all; drop them",
+                "audio-too-short",
             )
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
@@ -81,7 +83,8 @@ class WaveformDataset(FairseqDataset):
         try:
             samples, warnings = audio.load_with_warnings(SAMPLE_RATE)
         except ValueError as error:
-            raise UsageError(f"{self.names[index]}: {error}") from error
+            code = getattr(error, "code", "") or "audio-unreadable"
+            raise UsageError(f"{self.names[index]}: {error}", code) from error
         if warnings and not self._warned[index]:
             self._warn(index, f"{audio}: {'; '.join(warnings)}")
         return samples
@@ -89,19 +92,17 @@ class WaveformDataset(FairseqDataset):
     def _warn(self, index: int, message: str) -> None:
         self._warned[index] = True
         n_warned = int(self._warned.sum())
-        if n_warned <= _MOST_WARNINGS:
+        if n_warned <= _MAX_WARNINGS:
             logger.warning("%s: %s", self.names[index], message)
-        if n_warned == _MOST_WARNINGS:
+        if n_warned == _MAX_WARNINGS:
             logger.warning("further such rows are not logged; data_prep.validate lists them all")
 
     def __len__(self) -> int:
         return len(self.audio)
 
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
-        """``waveform`` and ``padding_mask`` (B, T), ``present`` (B,)."""
-        waveform, padding_mask = pad_right([sample[0] for sample in samples], 0.0)
-        present = torch.tensor([sample[1] for sample in samples])
-        return {"waveform": waveform, "padding_mask": padding_mask, "present": present}
+        """Return ``waveform`` and ``padding_mask`` (B, T), ``present`` (B,)."""
+        return collate_padded(samples, "waveform")
 
 
 class InMemoryWaveforms(WaveformDataset):
@@ -109,7 +110,7 @@ class InMemoryWaveforms(WaveformDataset):
 
     Args:
         waveforms: N arrays (T,) of mono samples at 16 kHz, None where a row has none.
-        max_samples: the end of a longer one is cut.
+        max_samples: a longer one is truncated to this.
     """
 
     def __init__(self, waveforms: Sequence[FloatArray | None], max_samples: int) -> None:
@@ -120,9 +121,6 @@ class InMemoryWaveforms(WaveformDataset):
 
     def _read(self, index: int) -> FloatArray | None:
         return self.waveforms[index]
-
-
-# -- Log-mel frames, computed from the waveforms of another leaf -----------------------------------
 
 
 class ComputedFrames(BaseWrapperDataset):

@@ -1,4 +1,4 @@
-"""The frames leaf: log-mel or extracted features, in units of the corpus's statistics."""
+"""The modality dataset of frames: log-mel or extracted features, normalized over the corpus."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,21 @@ from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
 from data_prep.features.stored import StoredFeatures
-from emo_fairseq.data.modality_dataset import pad_right
+from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.errors import UsageError
 
 _MIN_STD = 1e-5  # a dimension that never varies stays at zero
 
 
 class StoredFrames(FairseqDataset):
-    """Frames from disk, by mmap, as they are stored: (T, C) and presence.
+    """Frames from disk, by mmap, not normalized yet.
+
+    An item is ((T, C) float32 frames, presence). A row without frames is one frame of zeros that is
+    not present, so no fusion attends to it.
 
     Args:
         stored: one split.
-        max_frames: later frames of a row are cut; None = none.
-
-    A row without frames is one frame of zeros, which no fusion looks at.
+        max_frames: a longer row is truncated to this; None = none is.
     """
 
     def __init__(self, stored: StoredFeatures, max_frames: int | None) -> None:
@@ -34,7 +35,7 @@ class StoredFrames(FairseqDataset):
         try:
             frames = self.stored[index][: self.max_frames]
         except ValueError as error:  # a folder made by others is not checked before it is read
-            raise UsageError(str(error)) from error
+            raise UsageError.of(error, "features-unreadable") from error
         if len(frames) == 0:
             return torch.zeros(1, self.stored.frames.shape[1]), False
         return torch.from_numpy(frames.astype(np.float32)), True
@@ -55,31 +56,41 @@ class FrameStatistics:
 
     @classmethod
     def fit(cls, frames: FairseqDataset, n_utterances: int, seed: int) -> "FrameStatistics":
-        """From a random sample of at most `n_utterances` rows.
+        """Fit the statistics on a random sample of rows.
+
+        Args:
+            frames: items ((T, C) frames, presence).
+            n_utterances: rows of the sample, at most.
+            seed: of the sample.
 
         Raises:
-            UsageError: none of them has frames.
+            UsageError: no row of the sample has frames.
         """
-        order = np.random.default_rng(seed).permutation(len(frames))[:n_utterances]
-        count, first, second = 0, torch.zeros(()), torch.zeros(())
-        for item, present in map(frames.__getitem__, order):
+        sample = np.random.default_rng(seed).permutation(len(frames))[:n_utterances]
+        count, total, total_of_squares = 0, torch.zeros(()), torch.zeros(())
+        for item, present in map(frames.__getitem__, sample):
             if present:
                 wide = item.double()
                 count += len(wide)
-                first = first + wide.sum(dim=0)
-                second = second + wide.square().sum(dim=0)
+                total = total + wide.sum(dim=0)
+                total_of_squares = total_of_squares + wide.square().sum(dim=0)
         if count == 0:
             raise UsageError(
-                f"no row of {len(order)} drawn for the statistics of the frames has any; "
-                "leave their modality out of --modality"
+                f"no row of {len(sample)} drawn for the statistics of the frames has any; "
+                "leave their modality out of --modality",
+                "frames-missing",
             )
-        mean = first / count
-        std = (second / count - mean.square()).clamp(min=0).sqrt().clamp(min=_MIN_STD)
-        return cls(mean.tolist(), std.tolist())
+        mean = total / count
+        variance = (total_of_squares / count - mean.square()).clamp(min=0)
+        return cls(mean.tolist(), variance.sqrt().clamp(min=_MIN_STD).tolist())
 
 
 class NormalizedFrames(BaseWrapperDataset):
-    """Normalizes the frames of another dataset, and collates them."""
+    """Normalizes the frames of another dataset to zero mean and unit variance, and collates them.
+
+    Raises:
+        UsageError: an item has another number of dimensions than the statistics.
+    """
 
     def __init__(self, frames: FairseqDataset, statistics: FrameStatistics) -> None:
         super().__init__(frames)
@@ -91,12 +102,11 @@ class NormalizedFrames(BaseWrapperDataset):
         if frames.size(1) != len(self.mean):
             raise UsageError(
                 f"frames of {frames.size(1)} numbers, but the model was trained on frames of "
-                f"{len(self.mean)}; give the features that it was trained on"
+                f"{len(self.mean)}; give the features that it was trained on",
+                "frames-other-width",
             )
         return (frames - self.mean) / self.std, present
 
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
-        """``frames`` (B, T, C), ``padding_mask`` (B, T), ``present`` (B,)."""
-        frames, padding_mask = pad_right([sample[0] for sample in samples], 0.0)
-        present = torch.tensor([sample[1] for sample in samples])
-        return {"frames": frames, "padding_mask": padding_mask, "present": present}
+        """Return ``frames`` (B, T, C), ``padding_mask`` (B, T) and ``present`` (B,)."""
+        return collate_padded(samples, "frames")

@@ -1,4 +1,8 @@
-"""What every modality dataset shares: padding, a choice of rows, and a missing modality."""
+"""What every modality dataset shares: padded batches, a choice of rows, a missing modality.
+
+An item of a modality dataset begins with its values, (T,) or (T, C), and whether the row has the
+modality at all; ``sizes`` holds N lengths T.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +16,13 @@ from torch import Tensor
 def pad_right(items: Sequence[Tensor], value: float) -> tuple[Tensor, Tensor]:
     """Stack items along a new first axis, padded at the end of their own first axis.
 
+    >>> batch, padding_mask = pad_right([torch.tensor([5, 6]), torch.tensor([7])], value=1)
+    >>> batch.tolist(), padding_mask.tolist()
+    ([[5, 6], [7, 1]], [[False, False], [False, True]])
+
     Args:
         items: B tensors (T_i, ...), all of one dtype and trailing shape.
-        value: what padding holds.
+        value: written where an item has ended.
 
     Returns:
         The batch (B, max T_i, ...), and its padding mask (B, max T_i), True = padding.
@@ -25,14 +33,29 @@ def pad_right(items: Sequence[Tensor], value: float) -> tuple[Tensor, Tensor]:
     return batch, padding_mask
 
 
-# -- A choice of rows of another dataset -----------------------------------------------------------
+def collate_padded(
+    samples: Sequence[tuple[Any, ...]], name: str, padding: float = 0.0
+) -> dict[str, Tensor]:
+    """Collate items of a modality dataset.
+
+    Args:
+        samples: B items, which begin with their values (T_i, ...) and presence.
+        name: of the values in the batch.
+        padding: written where an item has ended.
+
+    Returns:
+        The values (B, T, ...) under their name, ``padding_mask`` (B, T) and ``present`` (B,).
+    """
+    values, padding_mask = pad_right([sample[0] for sample in samples], padding)
+    present = torch.tensor([sample[1] for sample in samples])
+    return {name: values, "padding_mask": padding_mask, "present": present}
 
 
 class RowsDataset(BaseWrapperDataset):
     """Row i is row ``rows[i]`` of the wrapped dataset.
 
     Args:
-        dataset: any leaf with ``sizes``.
+        dataset: any modality dataset.
         rows: (M,) row numbers.
     """
 
@@ -58,13 +81,10 @@ class RowsDataset(BaseWrapperDataset):
         return self._sizes
 
 
-# -- Which modalities a row has, and rows that are made to lack one --------------------------------
-
-
 class MissingDataset(FairseqDataset):
-    """The leaf of a modality that is taken for missing in every row (``--mask-modality``).
+    """A modality that is treated as missing in every row (``--mask-modality``).
 
-    A batch holds ``present`` (B,) alone, False: nothing is read, and nothing is encoded.
+    A batch holds ``present`` (B,) alone, all False: nothing is read, and nothing is encoded.
 
     Args:
         n_rows: N.
@@ -80,6 +100,6 @@ class MissingDataset(FairseqDataset):
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def collater(self, samples: list[bool]) -> dict[str, torch.Tensor]:
-        """``present`` (B,)."""
+    def collater(self, samples: list[bool]) -> dict[str, Tensor]:
+        """Return ``present`` (B,)."""
         return {"present": torch.tensor(samples, dtype=torch.bool)}

@@ -17,15 +17,12 @@ from emo_fairseq.data.dialogue import (
     find_hidden,
     find_neighbors,
     has_context,
-    has_place,
+    has_turn,
     speaker_prefixes,
 )
 from emo_fairseq.data.inputs import InputLimits
-from emo_fairseq.data.manifest import (
-    Split,
-    report_rows,
-)
-from emo_fairseq.data.modality_dataset import pad_right
+from emo_fairseq.data.manifest import Split, report_rows
+from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import TEXT
 
@@ -39,7 +36,7 @@ def open_binarized(folder: Path, split: str, utterances: Sequence[Utterance]) ->
     try:
         check_tokens(folder, split, utterances)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "tokens-unreadable") from error
     return data_utils.load_indexed_dataset(
         str(folder / split), dictionary=None, dataset_impl="mmap"
     )
@@ -48,15 +45,23 @@ def open_binarized(folder: Path, split: str, utterances: Sequence[Utterance]) ->
 class TokenDataset(FairseqDataset):
     """Tokens of one modality.
 
-    An item begins with ``specials.init`` and ends with ``specials.separator``, whichever of the two
-    its source lacks being added, and is at most ``max_tokens`` long: the cut falls before the
-    separator, which always stays.
+    An item is ((T,) ids, presence). It begins with ``specials.init`` and ends with
+    ``specials.separator``, either of which is added where the source lacks it, and is truncated to
+    ``max_tokens`` before the separator, which always stays.
+
+    >>> texts = [np.array([5, 6, 7, 2]), np.array([8, 2])]
+    >>> present = np.array([True, True])
+    >>> dataset = TokenDataset(texts, np.array([4, 2]), present, SpecialIds(), max_tokens=4)
+    >>> [dataset[row][0].tolist() for row in range(2)]
+    [[0, 5, 6, 2], [0, 8, 2]]
 
     Args:
-        source: N sequences of ids with ``sizes``-like lengths; a fairseq dataset or a list.
+        source: N sequences of ids; a fairseq dataset or a list.
         lengths: (N,) their lengths.
-        present: (N,) bool; a row that is not present becomes the two boundary tokens, which no
-            fusion looks at.
+        present: (N,) bool; a row that is not present becomes the two boundary tokens, to which no
+            fusion attends.
+        specials: ids of the boundary tokens and of padding.
+        max_tokens: length of the longest item, 2 or more.
     """
 
     def __init__(
@@ -69,7 +74,10 @@ class TokenDataset(FairseqDataset):
     ) -> None:
         super().__init__()
         if max_tokens < 2:
-            raise UsageError(f"a limit of {max_tokens} tokens has no room for <s> and </s>")
+            raise UsageError(
+                f"a limit of {max_tokens} tokens has no room for <s> and </s>",
+                "max-tokens-too-small",
+            )
         self.source = source
         self.present = present
         self.specials = specials
@@ -79,42 +87,37 @@ class TokenDataset(FairseqDataset):
         self.sizes = np.minimum(np.where(present, np.asarray(lengths), 0) + 2, max_tokens)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
-        first, last = self.boundaries
+        init, separator = self.boundaries
         present = bool(self.present[index])
-        body = torch.as_tensor(self.source[index]).long() if present else first
-        if len(body) and body[0] == first:
+        body = torch.as_tensor(self.source[index]).long() if present else init
+        if len(body) and body[0] == init:
             body = body[1:]
-        if len(body) and body[-1] == last:
+        if len(body) and body[-1] == separator:
             body = body[:-1]
-        return torch.cat([first, body[: self.max_tokens - 2], last]), present
+        return torch.cat([init, body[: self.max_tokens - 2], separator]), present
 
     def __len__(self) -> int:
         return len(self.present)
 
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
-        """``tokens`` and ``padding_mask`` (B, T), ``present`` (B,)."""
-        tokens, padding_mask = pad_right([sample[0] for sample in samples], self.specials.pad)
-        present = torch.tensor([sample[1] for sample in samples])
-        return {"tokens": tokens, "padding_mask": padding_mask, "present": present}
-
-
-# -- The leaf of a modality that is read as tokens: each row alone, or a turn among its neighbors
+        """Return ``tokens`` and ``padding_mask`` (B, T), ``present`` (B,)."""
+        return collate_padded(samples, "tokens", self.specials.pad)
 
 
 def build_token_dataset(
     folder: Path, limits: InputLimits, modality: str, split: Split, specials: SpecialIds
 ) -> FairseqDataset:
-    """The dataset of one modality's tokens, an item a row of the stored split.
+    """Build the dataset of one modality's tokens, an item a row of the split on disk.
 
     Args:
         folder: the data dir.
-        limits: with the task's options, which say how long an item may be, and what surrounds it.
+        limits: of the input: how long an item may be, and which turns of context it has.
         modality: which one; text alone has context.
-        split: whose own rows are the ones that context is taken from.
+        split: the whole split on disk, or a set of a fold, from whose own rows context is taken.
         specials: ids of the boundary tokens and of padding.
 
     Raises:
-        UsageError: context is asked for, and the rows have no dialogues, or contradictory ones.
+        UsageError: context is required, and the rows have no dialogues, or contradictory ones.
     """
     stored = split.stored
     if stored.tokens:
@@ -124,40 +127,42 @@ def build_token_dataset(
         source = open_binarized(folder / modality, stored.name, stored.utterances)
         lengths = np.asarray(source.sizes)
     if modality == TEXT and has_context(limits.cfg):
-        return _in_context(folder, limits, split, source, specials)
+        return _build_context_dataset(folder, limits, split, source, specials)
     limit = limits.max_tokens(modality)
-    whole = (lengths if stored.tokens else lengths + 1)[split.stored_rows]  # no <s> is stored
-    report_rows(split, whole > limit, f"are cut at --max-{modality}-tokens {limit}")
+    n_tokens = (lengths if stored.tokens else lengths + 1)[split.stored_rows]  # no <s> is stored
+    report_rows(split, n_tokens > limit, f"are cut at --max-{modality}-tokens {limit}")
     return TokenDataset(source, lengths, stored.present(modality), specials, limit)
 
 
-def _in_context(
+def _build_context_dataset(
     folder: Path, limits: InputLimits, split: Split, source: FairseqDataset, specials: SpecialIds
 ) -> ContextDataset:
-    """The text leaf under ``--context-past`` and ``--context-future``."""
+    """Build the dataset of texts under ``--context-past`` and ``--context-future``."""
     if split.stored.tokens:
         raise UsageError(
-            "--context-past / --context-future: the seed's layout names no dialogues; leave "
-            "the options out, or prepare the corpus as a data dir"
+            "--context-past / --context-future: the legacy layout names no dialogues; leave "
+            "the options out, or prepare the corpus as a data dir",
+            "context-without-dialogues",
         )
     cfg = limits.cfg
     rows, has_text, own = split.stored.utterances, split.stored.present(TEXT), split.stored_rows
-    within = np.isin(np.arange(len(rows)), own)
-    present = has_text & within
-    nowhere = np.array([not has_place(row) for row in rows])
-    what = "stand alone, they have no dialogue or no turn"
-    report_rows(split, (present & nowhere)[own], what)
+    is_own = np.isin(np.arange(len(rows)), own)
+    present = has_text & is_own
+    is_single = np.array([not has_turn(row) for row in rows])
+    message = "have no dialogue or no turn, and so no context"
+    report_rows(split, (present & is_single)[own], message)
     try:
         neighbors = find_neighbors(rows, present, cfg.context_past, cfg.context_future)
-        hidden = find_hidden(rows, has_text, within, cfg.context_past, cfg.context_future)
+        hidden = find_hidden(rows, has_text, is_own, cfg.context_past, cfg.context_future)
     except ValueError as error:
-        raise UsageError(f"{split.file}: {error}") from error
-    what = "have neighboring turns in another set of the fold, which they do not see"
-    report_rows(split, hidden[own], f"of {split.name} {what}")
+        code = getattr(error, "code", "")
+        raise UsageError(f"{split.file}: {error}", code) from error
+    message = "have neighboring turns in another set of the fold, which are left out"
+    report_rows(split, hidden[own], f"of {split.name} {message}")
     prefixes = [NO_PREFIX] * len(rows)
     if cfg.context_speakers:
         prefixes = speaker_prefixes(folder / TEXT, [row.speaker for row in rows])
     limit, pool_all = limits.max_tokens(TEXT), cfg.context_pooling == "all"
-    leaf = ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
-    report_rows(split, leaf.is_cut[own], f"have context cut at --max-text-tokens {limit}")
-    return leaf
+    dataset = ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
+    report_rows(split, dataset.is_cut[own], f"have context cut at --max-text-tokens {limit}")
+    return dataset

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from codes import raises
 
 from data_prep.schema import Utterance, read_manifest
 from data_prep.tokens.folder import SpecialIds
@@ -18,7 +19,6 @@ from emo_fairseq.data.dialogue import (
     Neighbors,
     speaker_prefixes,
 )
-from emo_fairseq.errors import UsageError
 
 FIRST, LAST, PAD = 0, 2, 1
 TURNS = [[11, 12, 13], [21], [31, 32], [41, 42, 43, 44]]  # one dialogue
@@ -203,12 +203,12 @@ def test_rows_without_a_dialogue_are_counted(
 ) -> None:
     data = copy_toy(lambda split, rows: [replace(row, dialogue=None, turn=None) for row in rows])
     make_task(data, modality="text", context_past=1).load_dataset("valid")
-    assert "valid.tsv: 8 rows stand alone, they have no dialogue or no turn" in caplog.text
+    assert "valid.tsv: 8 rows have no dialogue or no turn" in caplog.text
 
 
 def test_the_seeds_layout_has_no_dialogues(
     legacy_corpus: Path, make_task: Callable[..., Any]
 ) -> None:
     task = make_task(legacy_corpus, modality="text", context_future=1)
-    with pytest.raises(UsageError, match="the seed's layout names no dialogues"):
+    with raises("context-without-dialogues"):
         task.load_dataset("train")
