@@ -200,7 +200,7 @@ class NumberPredictions:
 
 
 Predictions = LabelPredictions | NumberPredictions
-P = TypeVar("P", LabelPredictions, NumberPredictions)
+P = TypeVar("P", bound=LabelPredictions | NumberPredictions)
 
 
 def _side_by_side(
@@ -252,7 +252,7 @@ def select(of: P, rows: Sequence[int]) -> P:
     return replace(of, **fields)
 
 
-def pool(by_fold: Mapping[str, P]) -> P:
+def pool(by_fold: Mapping[str, Predictions]) -> Predictions:
     """Return the predictions of several folds as one set, labels without probabilities."""
     parts = [part.compact() for part in by_fold.values()]
     return replace(

@@ -1,4 +1,4 @@
-"""Figures of systems over their runs and folds, and tests of the first against the others."""
+"""Metrics of systems over their runs and folds, and tests of the others against the first."""
 
 import math
 import statistics
@@ -18,47 +18,55 @@ from emo_fairseq.evaluation.bootstrap import (
     Speakers,
     bootstrap,
     leave_one_out,
+    mean_over_runs,
     p_value,
     percentile_interval,
     speaker_interval,
     t_test,
 )
 from emo_fairseq.evaluation.significance import OtherTest, holm, mcnemar, wilcoxon
-from emo_fairseq.experiments.answers import (
-    Answers,
-    Figures,
-    aligned,
-    is_correct,
-    joined,
+from emo_fairseq.evaluation.statistics import (
+    LabelPredictions,
+    Metrics,
+    Predictions,
+    align,
+    keys_of,
+    pool,
 )
 from emo_fairseq.experiments.runs import speakers_of
-from emo_fairseq.experiments.systems import (
-    System,
-    Table,
-)
+from emo_fairseq.experiments.systems import SeedAndFold, Setting, System
 
-# --- A system's figures over its runs, and over all its folds together ----------------------------
+BY = ("system", "fold", "seed")
+_RECALL = "recall_"
+_ALPHA = 0.05
+_OF_LABELS = ("uar", "wa", "weighted_f1")
+_OF_NUMBERS = ("ccc", "pearson", "mae")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One metric of one system; NaN and None are what cannot be said.
+    """One metric of one system; NaN and None where there is no value.
 
     Attributes:
         system: its name.
         part: such as ``fold 1`` or ``seed 2``; empty for all runs.
-        metric: its name.
-        n_runs: over how many the mean is.
-        n_missing: runs that the table has and the system lacks.
-        mean, deviation: over the runs (n - 1 in the divisor).
-        pooled: of the folds' predictions together, the mean over seeds.
-        utterances, speakers: 95 % intervals of `pooled` over them.
+        metric: its key.
+        n_runs: how many runs the mean is over.
+        n_missing: runs that the setting has and the system lacks.
+        mean: over the runs.
+        deviation: over the runs (n - 1 in the divisor).
+        pooled: of the predictions of all folds together, the mean over seeds.
+        utterances: 95 % interval of `pooled` over utterances.
+        speakers: 95 % interval of `pooled` over speakers.
         difference: `pooled` less that of the first system, on the rows that both have.
         difference_ends: its 95 % interval over utterances.
-        p, p_speakers: of the difference, over utterances and over speakers.
+        p: of the difference, over utterances.
+        p_speakers: of the difference, over speakers.
         other: Wilcoxon's or McNemar's test.
-        p_holm, p_speakers_holm, other_holm: the three corrected for all tests of the table.
-        no_speakers: why there is nothing over speakers; empty if there is.
+        p_holm: `p`, corrected for all tests of the table; likewise the next two.
+        p_speakers_holm: see `p_holm`.
+        other_holm: see `p_holm`.
+        no_speakers: why there is no interval over speakers; empty if there is one.
     """
 
     system: str
@@ -81,100 +89,76 @@ class Row:
     other_holm: float = math.nan
     no_speakers: str = ""
 
+    @property
+    def p_values(self) -> tuple[float, float, float]:
+        """The p-value of every test of this row; NaN for a test that was not made."""
+        return self.p, self.p_speakers, self.other.p_value if self.other else math.nan
 
-class Pooled:
-    """Several predictions of the same rows, and their figures in resamples of these.
+
+def table_rows(
+    setting: Setting,
+    metrics: Sequence[str] = (),
+    by: str = "system",
+    n_resamples: int = N_RESAMPLES,
+) -> tuple[list[Row], list[str]]:
+    """Return the rows by metric, then by system, and notes that belong below the table.
 
     Args:
-        runs: one or more, of the same rows.
-        speakers: who speaks these rows.
-        n_resamples: of the bootstrap over utterances.
+        setting: the systems.
+        metrics: their keys; none means the default ones.
+        by: what a row is of: a system, one fold of a system over seeds, one seed over folds.
+        n_resamples: of the bootstrap.
+
+    Raises:
+        UsageError: a run does not have one of the metrics.
     """
-
-    def __init__(self, runs: Sequence[Answers], speakers: Speakers, n_resamples: int) -> None:
-        self.runs, self.speakers, self._n_resamples = runs, speakers, n_resamples
-        self._of_runs = [run.figures() for run in runs]
-
-    def figure(self, metric: str) -> float:
-        """Its mean over the runs."""
-        return statistics.fmean(figures[metric] for figures in self._of_runs)
-
-    @cached_property
-    def by_utterance(self) -> dict[str, Tensor]:
-        """Each figure's mean over the runs in resamples of the utterances, (R,)."""
-        return bootstrap(*self._scores(), self._n_resamples)
-
-    @cached_property
-    def without_speaker(self) -> dict[str, Tensor]:
-        """The same without each of the speakers, (S,); empty if they are unknown or too few."""
-        return {} if self.speakers.refusal else leave_one_out(*self._scores(), self.speakers)
-
-    def _scores(self) -> tuple[list[Tensor], Derive]:
-        return [run.statistics() for run in self.runs], self.runs[0].derive
-
-    def of_rows(self, runs: Sequence[Answers]) -> "Pooled":
-        """The same with some of the rows: itself if these are all."""
-        if runs[0].keys == self.runs[0].keys:
-            return self
-        row_of = {key: row for row, key in enumerate(self.runs[0].keys)}
-        kept = [row_of[key] for key in runs[0].keys]
-        return Pooled(runs, self.speakers.select(kept), self._n_resamples)
+    metrics = metrics or default_metrics(setting)
+    measured = [
+        (part, SystemMetrics(system, folds, n_resamples))
+        for whole in setting.systems
+        for part, system, folds in _parts(whole, setting, by)
+        if system.results
+    ]
+    rows = [[of_system.row(metric, part) for part, of_system in measured] for metric in metrics]
+    notes = [NOT_SEEDS, *dict.fromkeys(row.no_speakers for row in rows[0] if row.no_speakers)]
+    notes += [
+        f"{of_system.name}: its seeds differ in their rows; pooled are those that all have"
+        for _, of_system in measured
+        if of_system.has_differing_rows
+    ]
+    if by == "system" and len(measured) > 1:
+        first, *others = (of_system for _, of_system in measured)
+        comparisons = [_Comparison(first, other) for other in others]
+        rows = [_compare_with_first(comparisons, of_metric) for of_metric in rows]
+        notes += [note for comparison in comparisons if (note := comparison.note())]
+    corrected = corrected_rows([row for of_metric in rows for row in of_metric])
+    return corrected, [*notes, *_notes_on_tests(corrected, n_resamples)]
 
 
-class Measured:
-    """A system's figures.
+def default_metrics(setting: Setting) -> list[str]:
+    """UAR, WA, weighted F1 and the recall of each class; or CCC, Pearson and MAE of each axis."""
+    if isinstance(setting.results[0].predictions, LabelPredictions):
+        return [*_OF_LABELS, *(f"{_RECALL}{label}" for label in setting.names)]
+    axes = [f"_{name}" for name in setting.names] if len(setting.names) > 1 else []
+    return [f"{metric}{axis}" for metric in _OF_NUMBERS for axis in ("", *axes)]
 
-    Attributes:
-        system: the runs.
-        figures: of each run, by seed and fold.
-        pooled: the predictions of all folds together, one for each complete seed; of another corpus
-            than was trained on, one for each run. None if no seed is complete.
-        has_differing_rows: whether seeds differ in their rows; `pooled` has those of all.
-    """
 
-    def __init__(self, system: System, folds: Sequence[str], n_resamples: int) -> None:
-        self.system = system
-        self.figures: dict[tuple[int, str], Figures] = {
-            place: result.answers.figures() for place, result in system.results.items()
-        }
-        whole = _whole(system, folds)
-        shared = aligned(whole) if whole else []
-        self.has_differing_rows = any(len(run) != len(shared[0]) for run in whole)
-        self.pooled = None
-        if shared and len(shared[0]):
-            self.pooled = Pooled(shared, _speakers(system, shared[0]), n_resamples)
-
-    def row(self, metric: str, part: str = "") -> Row:
-        """What there is to say of one metric.
-
-        Raises:
-            UsageError: there is no such metric.
-        """
-        for figures in self.figures.values():
-            if metric not in figures:
-                raise UsageError(
-                    f"--metric {metric}: choose from {', '.join(figures)}", "metric-unknown"
-                )
-        runs = [figures[metric] for figures in self.figures.values()]
-        row = Row(
-            *(self.system.name, part, metric, len(runs), len(self.system.missing)),
-            *mean_and_deviation(runs),
-        )
-        if self.pooled is None:
-            return row
-        pooled = self.pooled
-        row = replace(row, pooled=pooled.figure(metric), no_speakers=pooled.speakers.refusal)
-        if metric in pooled.by_utterance:  # of sentiment scores some are not: no sums
-            row = replace(row, utterances=percentile_interval(pooled.by_utterance[metric]))
-        if metric in pooled.without_speaker:
-            left_out = pooled.without_speaker[metric]
-            ends = speaker_interval(metric, row.pooled, left_out, pooled.speakers.effective)
-            row = replace(row, speakers=ends)
-        return row
+def _parts(
+    system: System, setting: Setting, by: str
+) -> Iterator[tuple[str, System, Sequence[str]]]:
+    """The parts of a system that are rows of the table: name, runs, folds of a complete seed."""
+    if by == "fold":
+        for fold in setting.folds:
+            yield f"fold {fold}".strip(), system.with_fold(fold), [fold]
+    elif by == "seed":
+        for seed in setting.seeds:
+            yield f"seed {seed}", system.with_seed(seed), setting.folds
+    else:
+        yield "", system, setting.folds
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Over runs; the deviation has n - 1 in its divisor. NaN where a value is, or is the only one.
+    """Return mean and deviation (n - 1 in the divisor); NaN where a value is, or is the only one.
 
     >>> mean_and_deviation([1.0, 2.0, 3.0])
     (2.0, 1.0)
@@ -184,130 +168,172 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
 
 
-def _whole(system: System, folds: Sequence[str]) -> list[Answers]:
-    """Of each complete seed all folds joined; of another corpus each run as it is."""
+# --- One system -----------------------------------------------------------------------------------
+
+
+class SystemMetrics:
+    """The metrics of a system.
+
+    Args:
+        system: the runs.
+        folds: the folds that a complete seed has.
+        n_resamples: of the bootstrap over utterances.
+
+    Attributes:
+        name: of the system.
+        by_run: the metrics of each run, by seed and fold.
+        pooled: the predictions of all folds together, one for each complete seed; of another corpus
+            than the training corpus, one for each run. None if no seed is complete.
+        has_differing_rows: whether seeds differ in their rows; `pooled` has those of all.
+    """
+
+    def __init__(self, system: System, folds: Sequence[str], n_resamples: int) -> None:
+        self.name = system.name
+        self.by_run: dict[SeedAndFold, Metrics] = {
+            key: result.predictions.statistics().metrics() for key, result in system.results.items()
+        }
+        self._n_missing = len(system.missing)
+        seeds = _pool_folds(system, folds)
+        shared = align(seeds) if seeds else []
+        self.has_differing_rows = any(len(run.ids) != len(shared[0].ids) for run in seeds)
+        self.pooled = None
+        if shared and shared[0].ids:
+            speakers = speakers_of(system.first.data)
+            names = [speakers.get(utterance) for utterance in shared[0].ids]
+            self.pooled = PooledRuns(shared, Speakers.from_names(names), n_resamples)
+
+    def row(self, metric: str, part: str = "") -> Row:
+        """Return the row of one metric, without a comparison.
+
+        Raises:
+            UsageError: there is no such metric.
+        """
+        for metrics in self.by_run.values():
+            if metric not in metrics:
+                raise UsageError(
+                    f"--metric {metric}: choose from {', '.join(metrics)}", "metric-unknown"
+                )
+        values = [metrics[metric] for metrics in self.by_run.values()]
+        mean, deviation = mean_and_deviation(values)
+        row = Row(self.name, part, metric, len(values), self._n_missing, mean, deviation)
+        if self.pooled is None:
+            return row
+        pooled = self.pooled
+        row = replace(
+            row,
+            pooled=pooled.metrics[metric],
+            no_speakers=pooled.speakers.refusal,
+            utterances=percentile_interval(pooled.by_utterance[metric]),
+        )
+        if metric in pooled.without_speaker:
+            left_out, effective = pooled.without_speaker[metric], pooled.speakers.effective
+            row = replace(row, speakers=speaker_interval(metric, row.pooled, left_out, effective))
+        return row
+
+
+class PooledRuns:
+    """Several predictions of the same rows, and their metrics in resamples of these.
+
+    Args:
+        runs: one or more, of the same rows.
+        speakers: of these rows.
+        n_resamples: of the bootstrap over utterances.
+
+    Attributes:
+        metrics: their means over the runs.
+    """
+
+    def __init__(self, runs: Sequence[Predictions], speakers: Speakers, n_resamples: int) -> None:
+        self.runs, self.speakers, self._n_resamples = runs, speakers, n_resamples
+        self.metrics = mean_over_runs(*self._statistics())
+
+    def __len__(self) -> int:
+        return len(self.runs[0].ids)
+
+    @cached_property
+    def by_utterance(self) -> dict[str, Tensor]:
+        """Each metric's mean over the runs in resamples of the utterances, (R,)."""
+        return bootstrap(*self._statistics(), self._n_resamples)
+
+    @cached_property
+    def without_speaker(self) -> dict[str, Tensor]:
+        """The same without each of the speakers, (S,); empty if they are unknown or too few."""
+        if self.speakers.refusal:
+            return {}
+        return leave_one_out(*self._statistics(), self.speakers)
+
+    def _statistics(self) -> tuple[list[Tensor], Derive]:
+        of_runs = [run.statistics() for run in self.runs]
+        return [of_run.rows for of_run in of_runs], of_runs[0].derive
+
+    def with_rows_of(self, runs: Sequence[Predictions]) -> "PooledRuns":
+        """Return the same with some of the rows, those of `runs`; itself if these are all."""
+        if keys_of(runs[0]) == keys_of(self.runs[0]):
+            return self
+        row_of = {key: row for row, key in enumerate(keys_of(self.runs[0]))}
+        rows = [row_of[key] for key in keys_of(runs[0])]
+        return PooledRuns(runs, self.speakers.select(rows), self._n_resamples)
+
+
+def _pool_folds(system: System, folds: Sequence[str]) -> list[Predictions]:
+    """All folds of each complete seed together; of another corpus each run as it is."""
     results = system.results
     if all(result.is_cross_corpus for result in results.values()):
-        return [result.answers for result in results.values()]
+        return [result.predictions for result in results.values()]
     return [
-        joined(results[seed, fold].answers for fold in folds)
+        pool({fold: results[seed, fold].predictions for fold in folds})
         for seed in system.seeds
         if all((seed, fold) in results for fold in folds)
     ]
 
 
-def _speakers(system: System, run: Answers) -> Speakers:
-    data = next(iter(system.results.values())).data
-    known = speakers_of(data)
-    return Speakers.from_names([known.get(name) for _, name in run.keys])
+# --- A system and the first -----------------------------------------------------------------------
 
 
-# --- The rows of a table: each system measured, and held against the first ------------------------
-
-BY = ("system", "fold", "seed")
-_RECALL = "recall_"
-_ALPHA = 0.05
-_OF_LABELS = ("uar", "wa", "weighted_f1")
-_OF_NUMBERS = ("ccc", "pearson", "mae")
-
-
-def default_metrics(table: Table) -> list[str]:
-    """UAR, WA, weighted F1 and the recall of each class; or CCC, Pearson and MAE of each axis."""
-    if table.results[0].answers.has_labels:
-        return [*_OF_LABELS, *(f"{_RECALL}{label}" for label in table.names)]
-    axes = [f"_{name}" for name in table.names] if len(table.names) > 1 else []
-    return [f"{metric}{axis}" for metric in _OF_NUMBERS for axis in ("", *axes)]
-
-
-def table_rows(
-    table: Table,
-    metrics: Sequence[str] = (),
-    by: str = "system",
-    n_resamples: int = N_RESAMPLES,
-) -> tuple[list[Row], list[str]]:
-    """The rows by metric, then by system, and what is to be known of the rows of predictions.
-
-    Args:
-        table: the systems.
-        metrics: their names; none means the default ones.
-        by: what a row is of: a system, one fold of a system over seeds, one seed over folds.
-        n_resamples: of the bootstrap.
-    """
-    metrics = metrics or default_metrics(table)
-    measured = [
-        (part, Measured(system, folds, n_resamples))
-        for whole in table.systems
-        for part, system, folds in _parts(whole, table, by)
-        if system.results
-    ]
-    rows = [[one.row(metric, part) for part, one in measured] for metric in metrics]
-    notes = [NOT_SEEDS, *dict.fromkeys(row.no_speakers for row in rows[0] if row.no_speakers)]
-    notes += [
-        f"{one.system.name}: its seeds differ in their rows; pooled are those that all have"
-        for _, one in measured
-        if one.has_differing_rows
-    ]
-    if by == "system" and len(measured) > 1:
-        first = measured[0][1]
-        pairs = [_Pair(first, one) for _, one in measured[1:]]
-        rows = [_held_against_first(pairs, of_metric) for of_metric in rows]
-        notes += [note for pair in pairs if (note := pair.note())]
-    corrected = corrected_rows([row for of_metric in rows for row in of_metric])
-    return corrected, [*notes, *_notes_on_tests(corrected, n_resamples)]
-
-
-def _parts(system: System, table: Table, by: str) -> Iterator[tuple[str, System, Sequence[str]]]:
-    """The runs that share a row of the table, what the row is called, and the folds that it has."""
-    if by == "fold":
-        for fold in table.folds:
-            yield f"fold {fold}".strip(), system.with_fold(fold), [fold]
-    elif by == "seed":
-        for seed in table.seeds:
-            yield f"seed {seed}", system.with_seed(seed), table.folds
-    else:
-        yield "", system, table.folds
-
-
-class _Pair:
+class _Comparison:
     """Two systems on the rows that both have."""
 
-    def __init__(self, first: Measured, system: Measured) -> None:
-        self.first, self.system = first, system
-        self.pooled: tuple[Pooled, Pooled] | None = None
-        if first.pooled is None or system.pooled is None:
+    def __init__(self, first: SystemMetrics, second: SystemMetrics) -> None:
+        self.first, self.second = first, second
+        self.pooled: tuple[PooledRuns, PooledRuns] | None = None
+        if first.pooled is None or second.pooled is None:
             return
         n_first = len(first.pooled.runs)
-        shared = aligned([*first.pooled.runs, *system.pooled.runs])
-        if len(shared[0]):
+        shared = align([*first.pooled.runs, *second.pooled.runs])
+        if shared[0].ids:
             ours, theirs = shared[:n_first], shared[n_first:]
-            self.pooled = first.pooled.of_rows(ours), system.pooled.of_rows(theirs)
+            self.pooled = first.pooled.with_rows_of(ours), second.pooled.with_rows_of(theirs)
 
     def note(self) -> str:
-        """What is to be known of the rows, if they are not all of both."""
-        name, other = self.system.system.name, self.first.system.name
+        """Return a note on the rows, unless they are all rows of both."""
+        name, other = self.second.name, self.first.name
         if self.pooled is None:
             return f"{name}: not held against {other}: no complete seed, or no row of both"
-        n_shared = len(self.pooled[0].runs[0])
-        n_rows = [len(one.pooled.runs[0]) for one in (self.first, self.system) if one.pooled]
+        n_shared = len(self.pooled[0])
+        n_rows = [len(each.pooled) for each in (self.first, self.second) if each.pooled]
         if n_shared == max(n_rows):
             return ""
         return f"{name}: held against {other} on the {n_shared} rows that both have"
 
     def compare(self, row: Row) -> Row:
-        """The second system's row, with its differences from the first."""
-        row = replace(row, other=self._other_test(row.metric))
+        """Return the second system's row, with its difference from the first."""
+        metric = row.metric
+        row = replace(row, other=self._other_test(metric))
         if self.pooled is None:
             return row
-        ours, theirs = self.pooled
-        row = replace(row, difference=theirs.figure(row.metric) - ours.figure(row.metric))
-        if row.metric not in ours.by_utterance:  # of sentiment scores: no sums, no resamples
-            return row
-        drawn = theirs.by_utterance[row.metric] - ours.by_utterance[row.metric]
-        row = replace(row, difference_ends=percentile_interval(drawn), p=p_value(drawn))
-        if not ours.speakers.refusal:
-            left_out = theirs.without_speaker[row.metric] - ours.without_speaker[row.metric]
-            p_speakers = t_test(row.difference, left_out, ours.speakers.effective)
-            row = replace(row, p_speakers=p_speakers)
+        first, second = self.pooled
+        differences = second.by_utterance[metric] - first.by_utterance[metric]
+        row = replace(
+            row,
+            difference=second.metrics[metric] - first.metrics[metric],
+            difference_ends=percentile_interval(differences),
+            p=p_value(differences),
+        )
+        if not first.speakers.refusal:
+            left_out = second.without_speaker[metric] - first.without_speaker[metric]
+            row = replace(
+                row, p_speakers=t_test(row.difference, left_out, first.speakers.effective)
+            )
         return row
 
     def _other_test(self, metric: str) -> OtherTest | None:
@@ -315,46 +341,47 @@ class _Pair:
         if (
             metric == "wa"
             and self.pooled
-            and all(len(one.runs) == 1 and not math.isnan(one.figure("wa")) for one in self.pooled)
+            and all(
+                len(each.runs) == 1 and not math.isnan(each.metrics["wa"]) for each in self.pooled
+            )
         ):
-            return mcnemar(*(is_correct(one.runs[0]).tolist() for one in self.pooled))
-        ours, theirs = self.first.figures, self.system.figures
-        places = [place for place in ours if place in theirs]
-        return wilcoxon(*([one[place][metric] for place in places] for one in (ours, theirs)))
+            first, second = (each.runs[0] for each in self.pooled)
+            return mcnemar(
+                (first.truth == first.prediction).tolist(),
+                (second.truth == second.prediction).tolist(),
+            )
+        ours, theirs = self.first.by_run, self.second.by_run
+        both = [key for key in ours if key in theirs]
+        return wilcoxon([ours[key][metric] for key in both], [theirs[key][metric] for key in both])
 
 
-def _held_against_first(pairs: Sequence[_Pair], rows: Sequence[Row]) -> list[Row]:
+def _compare_with_first(comparisons: Sequence[_Comparison], rows: Sequence[Row]) -> list[Row]:
     """The rows of one metric, with differences and tests.
 
-    The recalls of single classes are left as they are: they are many, and hang together.
+    The recalls of single classes are left as they are: they are many, and depend on each other.
     """
     if rows[0].metric.startswith(_RECALL):
         return list(rows)
-    return [rows[0], *(pair.compare(row) for pair, row in zip(pairs, rows[1:], strict=True))]
-
-
-def _p_values(row: Row) -> tuple[float, float, float]:
-    """Of every test of a row that the table shows; NaN for one that was not made."""
-    return row.p, row.p_speakers, row.other.p_value if row.other else math.nan
+    others = zip(comparisons, rows[1:], strict=True)
+    return [rows[0], *(comparison.compare(row) for comparison, row in others)]
 
 
 def corrected_rows(rows: Sequence[Row]) -> list[Row]:
     """Correct all p-values of a table together (Holm): of each pair, metric and kind of test."""
-    found = holm([p for row in rows for p in _p_values(row)])
+    corrected = holm([p for row in rows for p in row.p_values])
+    triples = zip(rows, corrected[::3], corrected[1::3], corrected[2::3], strict=True)
     return [
         replace(row, p_holm=p, p_speakers_holm=p_speakers, other_holm=other)
-        for row, p, p_speakers, other in zip(
-            rows, found[::3], found[1::3], found[2::3], strict=True
-        )
+        for row, p, p_speakers, other in triples
     ]
 
 
 def _notes_on_tests(rows: Sequence[Row], n_resamples: int) -> list[str]:
-    n_tests = sum(not math.isnan(p) for row in rows for p in _p_values(row))
+    n_tests = sum(not math.isnan(p) for row in rows for p in row.p_values)
     if not n_tests:
         return []
     notes = [f"Holm: corrected for all {n_tests} tests of this table"]
-    smallest = 2.0 / (n_resamples + 1)  # of a p-value by bootstrap
+    smallest = 2.0 / (n_resamples + 1)  # p-value of a bootstrap
     if n_tests * smallest >= _ALPHA:
         notes.append(
             f"of {n_resamples} resamples p is {smallest:.2g} at least, and {n_tests} times that is "

@@ -25,7 +25,7 @@ from data_prep.manifest.provenance import allowed_leaks
 from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest, write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
-from emo_fairseq.experiments.answers import Answers, Key, read_answers
+from emo_fairseq.evaluation.statistics import Predictions, read_predictions
 from emo_fairseq.experiments.options import (
     TEST,
     Options,
@@ -200,7 +200,7 @@ class Result:
     Attributes:
         run: its folder.
         options: of its training.
-        answers: the predictions.
+        predictions: without probabilities.
         trained_on: name of the corpus.
         tested_on: name of the corpus.
         split: of the corpus that it is tested on.
@@ -211,7 +211,7 @@ class Result:
 
     run: RunFolder
     options: Options
-    answers: Answers
+    predictions: Predictions
     trained_on: str
     tested_on: str
     split: str
@@ -256,15 +256,15 @@ def read_results(runs: Sequence[RunFolder]) -> tuple[list[Result], list[Unfinish
         UsageError: a predictions file is damaged.
     """
     results, unfinished = [], []
-    shared: dict[tuple[Key, ...], tuple[Key, ...]] = {}  # equal keys are kept in memory once
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # equal ids are kept in memory once
     for run in runs:
         options = _options(run)
         if reason := _why_unfinished(run, options):
             unfinished.append(Unfinished(run, reason, options))
             continue
         for result in _results(run, options or Options({})):
-            keys = shared.setdefault(result.answers.keys, result.answers.keys)
-            results.append(replace(result, answers=replace(result.answers, keys=keys)))
+            ids = shared.setdefault(result.predictions.ids, result.predictions.ids)
+            results.append(replace(result, predictions=replace(result.predictions, ids=ids)))
     return results, unfinished
 
 
@@ -321,12 +321,11 @@ def _results(run: RunFolder, options: Options) -> Iterator[Result]:
         name = file.stem.partition(".")[2]
         trained_on = facts.get("trained_on") or corpus_name(options.data)
         is_cross_corpus = bool(other or (name and not facts))
-        fold = "" if is_cross_corpus else options.fold
-        for split, answers in read_answers(file, fold).items():
+        for split, predictions in read_predictions(file).items():
             yield Result(
                 run=run,
                 options=options,
-                answers=answers,
+                predictions=predictions.compact(),
                 trained_on=trained_on,
                 tested_on=facts.get("corpus") or (name if is_cross_corpus else trained_on),
                 split=split,

@@ -1,4 +1,4 @@
-"""Systems and tables: runs that differ in nothing but seed, fold and paths are one system."""
+"""Systems: runs that differ in nothing but seed, fold and paths; settings: comparable systems."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ class System:
     """Runs that differ in nothing but seed, fold and paths.
 
     Attributes:
-        name: unique in the table.
+        name: unique in the setting.
         results: by seed and fold.
-        missing: seeds and folds that the table has and this system lacks.
+        missing: seeds and folds that the setting has and this system lacks.
     """
 
     name: str
@@ -50,8 +50,8 @@ class System:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Systems that were trained on one corpus and tested on one set.
+class Setting:
+    """Systems that were trained on one corpus and tested on one set: one table.
 
     Attributes:
         trained_on: name of the corpus.
@@ -62,7 +62,7 @@ class Table:
         folds: all folds of the protocol; one empty name without.
         seeds: of all systems.
         systems: the first is the one that others are compared with.
-        notes: that belong below the table.
+        notes: that belong below its table.
     """
 
     trained_on: str
@@ -81,25 +81,25 @@ class Table:
         return [result for system in self.systems for result in system.results.values()]
 
 
-def make_tables(
+def group_by_setting(
     results: Sequence[Result], unfinished: Sequence[Unfinished] = (), baseline: str = ""
-) -> list[Table]:
-    """Make a table for each combination of training set, test set, protocol and label set.
+) -> list[Setting]:
+    """Return a setting for each combination of training set, test set, protocol and label set.
 
     Args:
         results: of finished runs.
-        unfinished: their seeds and folds are missing from the tables that they belong in.
+        unfinished: their seeds and folds are missing from the settings that they belong in.
         baseline: part of the name of the system that comes first.
     """
     grouped: dict[object, list[Result]] = {}
     for result in results:
         training = (result.trained_on, result.options.data, result.options.protocol)
-        test = (result.tested_on, result.data, result.split, result.answers.names)
+        test = (result.tested_on, result.data, result.split, result.predictions.names)
         grouped.setdefault((training, test), []).append(result)
-    return [_table(members, unfinished, baseline) for members in grouped.values()]
+    return [_setting(members, unfinished, baseline) for members in grouped.values()]
 
 
-def _table(members: Sequence[Result], unfinished: Sequence[Unfinished], baseline: str) -> Table:
+def _setting(members: Sequence[Result], unfinished: Sequence[Unfinished], baseline: str) -> Setting:
     first = members[0]
     options = first.options
     not_finished = [
@@ -118,12 +118,12 @@ def _table(members: Sequence[Result], unfinished: Sequence[Unfinished], baseline
         replace(system, missing=[key for key in expected if key not in system.results])
         for system in sorted(systems, key=lambda system: baseline not in system.name)
     ]
-    return Table(
+    return Setting(
         trained_on=first.trained_on,
         tested_on=first.tested_on,
         split=first.split,
         protocol=options.protocol,
-        names=first.answers.names,
+        names=first.predictions.names,
         folds=folds,
         seeds=seeds,
         systems=systems,

@@ -23,7 +23,7 @@ from emo_fairseq.experiments.runs import (
     find_runs,
     read_results,
 )
-from emo_fairseq.experiments.systems import make_tables
+from emo_fairseq.experiments.systems import group_by_setting
 
 N, H, S = "neutral", "happy", "sad"
 ONE = {"a": (N, N), "b": (N, H), "c": (H, H)}  # UAR 3/4, WA 2/3
@@ -36,7 +36,7 @@ POOLED = (1 / 3 + 1 + 1) / 3
 def rows_of(root, metrics=("uar",), by="system", **options):
     """The rows of the only table by system and part, and the table."""
     results, unfinished = read_results(find_runs([root]))
-    (table,) = make_tables(results, unfinished, **options)
+    (table,) = group_by_setting(results, unfinished, **options)
     rows, notes = table_rows(table, metrics, by, n_resamples=50)
     return {(row.system, row.part, row.metric): row for row in rows}, table, notes
 
