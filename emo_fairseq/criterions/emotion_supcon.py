@@ -23,7 +23,7 @@ from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.criterions.terms.queue import EmbeddingQueue
 from emo_fairseq.criterions.terms.term import Term, TrainingBatch
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.projection_head import ProjectionHead
+from emo_fairseq.modules.heads import ProjectionHead
 
 logger = logging.getLogger(__name__)
 

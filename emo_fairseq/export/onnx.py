@@ -41,10 +41,10 @@ from emo_fairseq.inference.model_folder import (
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel
 from emo_fairseq.modules.lora import merge_lora
-from emo_fairseq.pretrained.digests import weights_file_digest
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
-from emo_fairseq.pretrained.group_norm import MaskedGroupNorm
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
+from emo_fairseq.pretrained.waveforms import MaskedGroupNorm
+from emo_fairseq.pretrained.weights import weights_file_digest
 from emo_fairseq.types import (
     LOG_MEL,
     TOKENS,

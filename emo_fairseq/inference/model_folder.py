@@ -63,7 +63,10 @@ from emo_fairseq.inference.loading import (
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.modules.lora import is_adapter, merged_state_dict
 from emo_fairseq.pretrained.fairseq_vq import write_quantizer
-from emo_fairseq.pretrained.tensor_files import read_tensors, write_tensors
+from emo_fairseq.pretrained.weights import (
+    read_tensors,
+    write_tensors,
+)
 from emo_fairseq.state_schema import EncoderState, Modality, PortableState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (

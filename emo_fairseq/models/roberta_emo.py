@@ -15,7 +15,10 @@ from emo_fairseq.models.encoders import build_encoder
 from emo_fairseq.models.fusions import build_fusion
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.fusion import Fusion
-from emo_fairseq.modules.heads import EmbeddingLayer, LinearHead
+from emo_fairseq.modules.heads import (
+    EmbeddingLayer,
+    LinearHead,
+)
 from emo_fairseq.modules.modality_dropout import drop_modalities
 from emo_fairseq.task_state import TaskState
 

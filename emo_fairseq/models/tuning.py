@@ -8,9 +8,8 @@ from torch import nn
 from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.lora import add_lora
 from emo_fairseq.training.activation_checkpointing import checkpoint_activations
-from emo_fairseq.training.freezing import freeze
+from emo_fairseq.training.freezing import GradualUnfreezing, freeze
 from emo_fairseq.training.learning_rates import assign_learning_rates
-from emo_fairseq.training.unfreezing import GradualUnfreezing
 from emo_fairseq.types import (
     FROZEN,
     FULL,

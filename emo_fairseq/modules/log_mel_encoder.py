@@ -7,8 +7,7 @@ from fairseq.modules import LayerNorm, PositionalEmbedding
 from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
 from torch import Tensor, nn
 
-from emo_fairseq.modules.blocks import in_blocks
-from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
 
 _KERNELS = (5, 5)  # two convolutions of stride 2: a frame every 40 ms

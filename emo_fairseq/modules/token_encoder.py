@@ -8,8 +8,7 @@ from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import Tensor, nn
 
 from data_prep.tokens.folder import PAD
-from emo_fairseq.modules.blocks import in_blocks
-from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
 
 

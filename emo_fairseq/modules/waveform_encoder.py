@@ -12,9 +12,8 @@ from fairseq.models.wav2vec.wav2vec2 import (
 from fairseq.modules import LayerNorm
 from torch import Tensor, nn
 
-from emo_fairseq.modules.blocks import in_blocks
 from emo_fairseq.modules.convolutions import ConvLayer, count_frames
-from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.wav2vec2_transformer import transformer_layers
 

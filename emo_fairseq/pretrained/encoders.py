@@ -11,7 +11,6 @@ from emo_fairseq.compat.size_limits import (
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.pretrained.digests import check_unchanged
 from emo_fairseq.pretrained.fairseq_checkpoints import (
     build_fairseq,
     describe_fairseq,
@@ -21,6 +20,7 @@ from emo_fairseq.pretrained.fairseq_files import checkpoint_digest
 from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
 from emo_fairseq.pretrained.hf_files import weights_digest
 from emo_fairseq.pretrained.hf_text import build_hf_text, describe_hf_text, load_hf_text
+from emo_fairseq.pretrained.weights import check_unchanged
 from emo_fairseq.types import TEXT, TOKENS
 
 

@@ -11,12 +11,15 @@ from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained import fairseq_roberta, fairseq_wav2vec, fairseq_wav2vec2
-from emo_fairseq.pretrained.exact_load import load_exactly, log_not_taken
 from emo_fairseq.pretrained.fairseq_files import (
     FairseqCheckpoint,
     checkpoint_digest,
     find_checkpoint,
     read_checkpoint,
+)
+from emo_fairseq.pretrained.weights import (
+    load_exactly,
+    log_not_taken,
 )
 from emo_fairseq.types import (
     TEXT,

@@ -15,7 +15,7 @@ from emo_fairseq.compat.torch_files import (
     reason,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.pretrained.digests import weights_file_digest
+from emo_fairseq.pretrained.weights import weights_file_digest
 
 MODEL_FILE = "model.pt"
 

@@ -20,8 +20,12 @@ from emo_fairseq.compat.size_limits import (
 from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.fairseq_checkpoints import build_fairseq, describe_fairseq, load_fairseq
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder, build
-from emo_fairseq.pretrained.raw_samples import mask_beyond
-from emo_fairseq.pretrained.tensor_files import read_note, read_tensors, write_tensors
+from emo_fairseq.pretrained.waveforms import mask_beyond
+from emo_fairseq.pretrained.weights import (
+    read_note,
+    read_tensors,
+    write_tensors,
+)
 from emo_fairseq.types import SPEECH, WAVEFORM
 
 _SAFETENSORS = ".safetensors"

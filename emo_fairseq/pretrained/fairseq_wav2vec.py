@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.blocks import in_blocks
 from emo_fairseq.modules.convolutions import parse_conv_layers, receptive_field
-from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
 from emo_fairseq.pretrained.fairseq_wav2vec2 import NORM_EPS
-from emo_fairseq.pretrained.raw_samples import mask_beyond, prepare_samples
+from emo_fairseq.pretrained.waveforms import (
+    mask_beyond,
+    prepare_samples,
+)
 
 NOT_TAKEN = ("wav2vec_predictions.", "project_features.")
 

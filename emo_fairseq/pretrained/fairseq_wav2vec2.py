@@ -13,13 +13,16 @@ from fairseq.modules import LayerNorm
 from torch import Tensor, nn
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.blocks import in_blocks
 from emo_fairseq.modules.convolutions import parse_conv_layers, receptive_field
-from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.modules.wav2vec2_transformer import transformer_layers
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
-from emo_fairseq.pretrained.group_norm import MaskedGroupNorm, keep_batch_statistics
-from emo_fairseq.pretrained.raw_samples import mask_beyond, prepare_samples
+from emo_fairseq.pretrained.waveforms import (
+    MaskedGroupNorm,
+    keep_batch_statistics,
+    mask_beyond,
+    prepare_samples,
+)
 
 NOT_TAKEN = (
     *("mask_emb", "final_proj.", "target_glu."),

@@ -8,13 +8,13 @@ from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.pretrained.hf_extra import transformers
 from emo_fairseq.pretrained.hf_files import (
     check_json,
     config_from_state,
     config_to_state,
     read_config,
     read_weights,
+    transformers,
     weights_digest,
 )
 from emo_fairseq.pretrained.hf_wav2vec2 import HuggingFaceWav2Vec2

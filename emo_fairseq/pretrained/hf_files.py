@@ -5,14 +5,15 @@ import importlib
 import json
 import pickle
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_prep.errors import ManifestError
 from data_prep.files.documents import (
@@ -31,9 +32,11 @@ from emo_fairseq.compat.torch_files import (
 )
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.pretrained.digests import weights_file_digest
-from emo_fairseq.pretrained.exact_load import log_not_taken, refuse_misfits
-from emo_fairseq.pretrained.hf_extra import transformers
+from emo_fairseq.pretrained.weights import (
+    log_not_taken,
+    refuse_misfits,
+    weights_file_digest,
+)
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -243,3 +246,43 @@ def _error_of(library: str, name: str) -> type[Exception]:
 
 def _reason(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
+
+
+# -- transformers, which is an extra ---------------------------------------------------------------
+
+
+def transformers() -> Any:
+    """The library itself, imported only where an encoder asks for it.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return importlib.import_module("transformers")
+    except ImportError as error:
+        raise UsageError(
+            "encoders hf:... need the library transformers: `pip install -e .[hf]`"
+        ) from error
+
+
+# -- What the layers of a model of Hugging Face say, whichever version collects it how -------------
+
+
+@contextmanager
+def recorded_states(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """A list that fills while the model runs: what enters the first layer, what leaves each."""
+    found: list[Tensor] = []
+
+    def before(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
+        found.append(arguments[0])
+
+    def behind(layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        found.append(output[0] if isinstance(output, tuple) else output)
+
+    hooks = [layers[0].register_forward_pre_hook(before)]
+    hooks += [layer.register_forward_hook(behind) for layer in layers]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()

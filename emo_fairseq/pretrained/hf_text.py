@@ -10,12 +10,12 @@ from emo_fairseq.data.vocabulary import symbols_digest
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.pretrained.hf_extra import transformers
 from emo_fairseq.pretrained.hf_files import (
     config_from_state,
     config_to_state,
     read_config,
     read_weights,
+    transformers,
     weights_digest,
 )
 from emo_fairseq.types import TOKENS

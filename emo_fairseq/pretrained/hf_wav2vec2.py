@@ -6,13 +6,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.blocks import in_blocks
 from emo_fairseq.modules.convolutions import receptive_field
-from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.pretrained.group_norm import MaskedGroupNorm, keep_batch_statistics
-from emo_fairseq.pretrained.hf_extra import transformers
-from emo_fairseq.pretrained.hf_states import recorded_states
-from emo_fairseq.pretrained.raw_samples import mask_beyond, prepare_samples
+from emo_fairseq.modules.encoder import Encoder, in_blocks
+from emo_fairseq.pretrained.hf_files import recorded_states, transformers
+from emo_fairseq.pretrained.waveforms import (
+    MaskedGroupNorm,
+    keep_batch_statistics,
+    mask_beyond,
+    prepare_samples,
+)
 
 NORM_EPS = 1e-7  # that of Wav2Vec2FeatureExtractor
 

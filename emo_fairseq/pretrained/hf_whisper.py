@@ -8,11 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.blocks import in_blocks
-from emo_fairseq.modules.encoder import Encoder
-from emo_fairseq.pretrained.hf_extra import transformers
-from emo_fairseq.pretrained.hf_states import recorded_states
-from emo_fairseq.pretrained.raw_samples import mask_beyond
+from emo_fairseq.modules.encoder import Encoder, in_blocks
+from emo_fairseq.pretrained.hf_files import recorded_states, transformers
+from emo_fairseq.pretrained.waveforms import mask_beyond
 
 _FRAMES_OF_MEL = 2  # that one frame of the encoder is made of: the stride of its convolutions
 

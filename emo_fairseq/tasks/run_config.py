@@ -21,7 +21,7 @@ from emo_fairseq.training.adamw import (
     check_half_precision,
     check_optimizer,
 )
-from emo_fairseq.training.unfreezing import check_ddp_backend
+from emo_fairseq.training.freezing import check_ddp_backend
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from torch import nn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.checking import check_ranges
 from emo_fairseq.options.option import NOT_NEGATIVE, option
-from emo_fairseq.training.parameter_options import (
+from emo_fairseq.training.learning_rates import (
     has_wishes,
     is_held,
     lr_scale,
@@ -44,7 +44,7 @@ class EmotionAdamWConfig(FairseqDataclass):
 class EmotionAdamW(FairseqOptimizer):
     """torch's AdamW (Loshchilov and Hutter 2019), with a group for each learning rate and decay.
 
-    The options of a parameter are read from :mod:`emo_fairseq.training.parameter_options`. A group
+    The options of a parameter are read from :mod:`emo_fairseq.training.learning_rates`. A group
     keeps the learning rate that is common to all as ``base_lr``, and trains at that times its
     ``lr_scale``.
     """

@@ -19,10 +19,13 @@ from emo_fairseq.compat.torch_files import (
     refuse_non_finite,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.pretrained.exact_load import load_exactly
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint, read_checkpoint
-from emo_fairseq.pretrained.hf_extra import transformers
-from emo_fairseq.pretrained.hf_files import find_weights, read_config
+from emo_fairseq.pretrained.hf_files import (
+    find_weights,
+    read_config,
+    transformers,
+)
+from emo_fairseq.pretrained.weights import load_exactly
 
 _TYPES = "token_type_ids"
 ENTAILMENT = "entailment"

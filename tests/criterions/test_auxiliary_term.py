@@ -22,7 +22,7 @@ from torch import Tensor
 
 from emo_fairseq.criterions.terms.auxiliary import parse_weights
 from emo_fairseq.errors import UsageError
-from emo_fairseq.training.parameter_options import weight_decay_scale
+from emo_fairseq.training.learning_rates import weight_decay_scale
 
 ROWS = range(14)
 BOTH = "vad,sentiment"

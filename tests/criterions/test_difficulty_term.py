@@ -23,7 +23,7 @@ from emo_fairseq.losses.prototypes import (
     moving_prototypes,
     prototype_distance,
 )
-from emo_fairseq.training.parameter_options import weight_decay_scale
+from emo_fairseq.training.learning_rates import weight_decay_scale
 
 ROWS = range(12)
 V1 = {"supcon_weighting": "v1", "prototype_alpha": 3.0}

@@ -30,7 +30,10 @@ from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.inference.loading import read_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder, seal, write_model_folder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
-from emo_fairseq.pretrained.tensor_files import read_tensors, write_tensors
+from emo_fairseq.pretrained.weights import (
+    read_tensors,
+    write_tensors,
+)
 
 transformers = pytest.importorskip("transformers")
 

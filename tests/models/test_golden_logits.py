@@ -8,7 +8,10 @@ from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.fusion import ConcatFusion, CrossAttentionFusion
-from emo_fairseq.modules.heads import EmbeddingLayer, LinearHead
+from emo_fairseq.modules.heads import (
+    EmbeddingLayer,
+    LinearHead,
+)
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.pooling import POOLINGS
 from emo_fairseq.modules.token_encoder import TokenEncoder

@@ -10,7 +10,7 @@ from codes import raises
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.tasks import emotion_prediction
-from emo_fairseq.training.parameter_options import lr_scale
+from emo_fairseq.training.learning_rates import lr_scale
 
 SIZES = {
     "text_embed_dim": 16,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from emo_fairseq.modules.gradient_reversal import (
+from emo_fairseq.modules.adversary import (
     GradientReversal,
     reversal_scale,
     reverse_gradient,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emo_fairseq.modules.projection_head import ProjectionHead
+from emo_fairseq.modules.heads import ProjectionHead
 
 E, HIDDEN, P = 5, 7, 3
 

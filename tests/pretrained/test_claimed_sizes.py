@@ -10,7 +10,10 @@ import tiny_checkpoints as tiny
 
 from emo_fairseq import pretrained
 from emo_fairseq.errors import UsageError
-from emo_fairseq.pretrained.hf_files import find_weights, read_config
+from emo_fairseq.pretrained.hf_files import (
+    find_weights,
+    read_config,
+)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from emo_fairseq.training.adamw import (
     check_half_precision,
     check_optimizer,
 )
-from emo_fairseq.training.parameter_options import (
+from emo_fairseq.training.learning_rates import (
     hold,
     options_of,
 )

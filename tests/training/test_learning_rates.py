@@ -10,8 +10,8 @@ from torch import nn
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import add_lora
-from emo_fairseq.training.learning_rates import assign_learning_rates
-from emo_fairseq.training.parameter_options import (
+from emo_fairseq.training.learning_rates import (
+    assign_learning_rates,
     lr_scale,
     weight_decay_scale,
 )

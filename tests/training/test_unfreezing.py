@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import add_lora, is_adapter
 from emo_fairseq.training.activation_checkpointing import checkpoint_activations
-from emo_fairseq.training.unfreezing import (
+from emo_fairseq.training.freezing import (
     GradualUnfreezing,
     check_ddp_backend,
 )

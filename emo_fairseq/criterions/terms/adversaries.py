@@ -12,8 +12,7 @@ from emo_fairseq.data.annotations import (
     group_names,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.adversary import Adversary
-from emo_fairseq.modules.gradient_reversal import reversal_scale
+from emo_fairseq.modules.adversary import Adversary, reversal_scale
 
 _HIDDEN = 256
 _DROPOUT = 0.1

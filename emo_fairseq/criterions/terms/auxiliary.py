@@ -11,7 +11,7 @@ from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
-from emo_fairseq.training.parameter_options import options_of
+from emo_fairseq.training.learning_rates import options_of
 from emo_fairseq.types import TargetKind
 
 FIXED, UNCERTAINTY = "fixed", "uncertainty"

@@ -11,7 +11,7 @@ from emo_fairseq.losses.prototypes import (
     moving_prototypes,
     prototype_distance,
 )
-from emo_fairseq.training.parameter_options import options_of
+from emo_fairseq.training.learning_rates import options_of
 
 FIXED, EMA, TRAINED = "fixed", "ema", "trained"
 LEARNING = (FIXED, EMA, TRAINED)

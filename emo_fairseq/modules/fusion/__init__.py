@@ -1,7 +1,11 @@
 """Fusions: {modality: (features (B, T, C), padding_mask (B, T))} -> (B, D)."""
 
 from emo_fairseq.modules.fusion.adaptive import AdaptiveFusion
-from emo_fairseq.modules.fusion.base import Attention, Encoded, Fusion
+from emo_fairseq.modules.fusion.base import (
+    Attention,
+    Encoded,
+    Fusion,
+)
 from emo_fairseq.modules.fusion.concat import ConcatFusion
 from emo_fairseq.modules.fusion.cross_attention import CrossAttentionFusion
 from emo_fairseq.modules.fusion.gated import GatedFusion

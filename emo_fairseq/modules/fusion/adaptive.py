@@ -5,8 +5,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from emo_fairseq.modules.fusion.base import Attention, Encoded, Fusion, missing_vectors
-from emo_fairseq.modules.fusion.weighted import Candidates
+from emo_fairseq.modules.fusion.base import (
+    Attention,
+    Candidates,
+    Encoded,
+    Fusion,
+    missing_vectors,
+)
 from emo_fairseq.modules.pooling import Pooling, masked_softmax
 
 

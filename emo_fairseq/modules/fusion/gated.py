@@ -4,8 +4,12 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from emo_fairseq.modules.fusion.base import Attention, Encoded, Fusion
-from emo_fairseq.modules.fusion.weighted import Candidates
+from emo_fairseq.modules.fusion.base import (
+    Attention,
+    Candidates,
+    Encoded,
+    Fusion,
+)
 from emo_fairseq.modules.pooling import Pooling, masked_softmax
 
 

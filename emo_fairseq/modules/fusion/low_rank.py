@@ -8,7 +8,12 @@ import torch
 from fairseq.modules import LayerNorm
 from torch import Tensor, nn
 
-from emo_fairseq.modules.fusion.base import Attention, Encoded, Fusion, pool_modalities
+from emo_fairseq.modules.fusion.base import (
+    Attention,
+    Encoded,
+    Fusion,
+    pool_modalities,
+)
 from emo_fairseq.modules.pooling import Pooling
 
 
