@@ -1,6 +1,10 @@
 """``python -m data_prep.toy``: see :mod:`data_prep.corpora.toy`."""
 
-from data_prep.corpora.toy import main
+from functools import partial
+
+from data_prep.commands import prepare
+
+main = partial(prepare.main, "toy")
 
 if __name__ == "__main__":
     raise SystemExit(main())

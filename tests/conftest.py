@@ -21,7 +21,7 @@ from torch import Tensor
 
 from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
 from emo_fairseq.models.roberta_emo import RobertaEMOConfig  # and registers everything
 
@@ -72,7 +72,13 @@ def real_data() -> Callable[[str], Path]:
 def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data dir of `data_prep.toy`, tokenized both ways. Shared: copy it before changing it."""
     data_dir = tmp_path_factory.mktemp("toy") / "data"
-    make_toy(data_dir, sizes=TOY_SIZES, speakers=(4, 2, 2))
+    prepare_toy(
+        data_dir,
+        n_train=TOY_SIZES[0],
+        n_valid=TOY_SIZES[1],
+        n_test=TOY_SIZES[2],
+        speakers=(4, 2, 2),
+    )
     tokenize_with_sentencepiece(data_dir, vocab_size=400)
     tokenize_with_kmeans(data_dir, n_clusters=TOY_CLUSTERS, max_train_frames=2000)
     return data_dir

@@ -7,10 +7,10 @@ Not used: the six emotions, which MMSA's label.csv leaves out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
-from data_prep.corpora import mmsa
-from data_prep.corpora.mmsa import MmsaCorpus
+from data_prep.corpora.mmsa import MmsaCorpus, prepare_mmsa
+from data_prep.schema import Corpus
 
 CMU_MOSEI = MmsaCorpus(
     "cmu_mosei",
@@ -31,6 +31,22 @@ CMU_MOSEI = MmsaCorpus(
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; `mmsa.prepare_mmsa(CMU_MOSEI, ...)` is the function."""
-    return mmsa.main(CMU_MOSEI, __doc__ or "", arguments)
+def prepare_cmu_mosei(
+    corpus_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    text_only: bool = False,
+    max_seconds: float | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Corpus:
+    """Write the data dir of CMU-MOSEI; see `prepare_mmsa`."""
+    return prepare_mmsa(
+        CMU_MOSEI,
+        corpus_dir,
+        out_dir,
+        text_only=text_only,
+        max_seconds=max_seconds,
+        workers=workers,
+        progress=progress,
+    )

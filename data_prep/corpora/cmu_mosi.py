@@ -6,10 +6,10 @@ The official split has 1,284/229/686 sentences, whole videos in each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
-from data_prep.corpora import mmsa
-from data_prep.corpora.mmsa import MmsaCorpus
+from data_prep.corpora.mmsa import MmsaCorpus, prepare_mmsa
+from data_prep.schema import Corpus
 
 CMU_MOSI = MmsaCorpus(
     "cmu_mosi",
@@ -30,6 +30,22 @@ CMU_MOSI = MmsaCorpus(
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; `mmsa.prepare_mmsa(CMU_MOSI, ...)` is the function."""
-    return mmsa.main(CMU_MOSI, __doc__ or "", arguments)
+def prepare_cmu_mosi(
+    corpus_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    text_only: bool = False,
+    max_seconds: float | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> Corpus:
+    """Write the data dir of CMU-MOSI; see `prepare_mmsa`."""
+    return prepare_mmsa(
+        CMU_MOSI,
+        corpus_dir,
+        out_dir,
+        text_only=text_only,
+        max_seconds=max_seconds,
+        workers=workers,
+        progress=progress,
+    )

@@ -16,7 +16,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
 from data_prep.errors import Fault, raise_faults
 from data_prep.manifest.cells import normalize_text, parse_number
 from data_prep.schema import Corpus, DroppedRow, Utterance, scale_vad, shared_values, write_corpus
@@ -34,7 +33,7 @@ CITATION = (
 
 
 def prepare_emobank(
-    corpus_dir: str | Path, out_dir: str | Path, bounds: tuple[float, float] | None = None
+    corpus_dir: str | Path, out_dir: str | Path, *, bounds: Sequence[float] | None = None
 ) -> Corpus:
     """Write EmoBank's data dir; a row without text is dropped and listed.
 
@@ -55,11 +54,12 @@ def prepare_emobank(
         citation=CITATION,
     )
     if bounds is not None:
-        _check_bounds(*bounds)
+        low, high = bounds
+        _check_bounds(low, high)
         corpus.labels = {"sentiment": SENTIMENTS}
         corpus.notes.append(
-            "sentiment is derived from valence (1-5): negative below {:g}, positive above {:g}, "
-            "neutral between".format(*bounds)
+            f"sentiment is derived from valence (1-5): negative below {low:g}, positive above "
+            f"{high:g}, neutral between"
         )
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLIT_OF.values()}
     first_line: dict[str, int] = {}
@@ -91,7 +91,7 @@ def _check_bounds(low: float, high: float) -> None:
         )
 
 
-def _utterance(row: dict[str, str], bounds: tuple[float, float] | None) -> tuple[str, Utterance]:
+def _utterance(row: dict[str, str], bounds: Sequence[float] | None) -> tuple[str, Utterance]:
     if not row["id"]:
         raise ValueError("no id")
     if row["split"] not in SPLIT_OF:
@@ -118,23 +118,13 @@ def _scaled(row: dict[str, str], axis: str) -> float:
         raise ValueError(f"{axis}: {error}") from None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_emobank`."""
-    parser = make_parser("emobank", __doc__ or "", audio=False)
-    parser.add_argument("corpus_dir", type=Path, help="folder with emobank.csv")
-    parser.add_argument("out_dir", type=Path, help="data dir to write")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_emobank`."""
     parser.add_argument(
         "--sentiment-from-valence",
+        dest="bounds",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="write the sentiment that valence (1-5) implies: neutral from LOW to HIGH",
+        help="derive the sentiment from valence (1-5): neutral from LOW to HIGH",
     )
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    bounds = options.sentiment_from_valence
-    prepare_emobank(options.corpus_dir, options.out_dir, bounds and tuple(bounds))
-    print(f"train with: --data {options.out_dir} --modality text --target vad")

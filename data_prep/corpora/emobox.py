@@ -31,7 +31,6 @@ from pydantic import AfterValidator, Field
 
 from data_prep.audio.loading import AudioError, Measured, measure_all
 from data_prep.audio.notes import note_warnings
-from data_prep.commands.command_line import make_parser, run
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.documents import ForeignDocument, load_json, validate
 from data_prep.files.suffixes import CORPUS_SUFFIXES
@@ -156,37 +155,22 @@ def _write(
     print(*composition_lines(composition), sep="\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_emobox`."""
-    parser = make_parser("emobox", __doc__ or "")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_emobox`."""
     add = parser.add_argument
-    add("corpus_dir", type=Path, help="folder of one corpus, such as EmoBox/data/iemocap")
-    add("out_dir", type=Path, help="data dir to write")
-    add("--data-raw", type=Path, metavar="DIR", help="folder in which downloads/ lies")
-    add("--speakers", action="store_true", help="take speakers from data.seg.wrd.stm")
-    share = "of train, where a corpus has no valid set (default: %(default)s)"
-    add("--valid-fraction", type=float, default=VALID_SHARE, metavar="F", help=share)
+    add("--data-raw", type=Path, metavar="DIR", help="folder that contains downloads/")
+    add("--speakers", action="store_true", help="read speakers from data.seg.wrd.stm")
+    share = "of train, for a corpus without a valid set (default: %(default)s)"
+    add(
+        "--valid-fraction",
+        dest="valid_share",
+        type=float,
+        default=VALID_SHARE,
+        metavar="F",
+        help=share,
+    )
     add("--seed", type=int, default=1, help="of that draw (default: %(default)s)")
     add("--force", action="store_true", help="replace other folds/emobox.json")
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    corpus = prepare_emobox(
-        options.corpus_dir,
-        options.out_dir,
-        data_raw=options.data_raw,
-        speakers=options.speakers,
-        valid_share=options.valid_fraction,
-        seed=options.seed,
-        force=options.force,
-        workers=options.workers,
-        progress=True,
-    )
-    raw = options.data_raw or default_raw(options.corpus_dir)
-    fold = f" --fold {PROTOCOL}/1" if corpus.folds else ""
-    print(f"train with: --data {options.out_dir} --data-raw {raw}{fold}")
 
 
 # -- EmoBox's folds of usable rows, and a word in the card on what was drawn or could not be matched

@@ -9,12 +9,9 @@ everyone at once. Not used: Start_Time and End_Time, of the episode. There is no
 
 from __future__ import annotations
 
-import argparse
 import ast
-from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
 from data_prep.errors import Fault, raise_faults
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import Corpus, DroppedRow, Utterance, shared_values, write_corpus
@@ -104,17 +101,3 @@ def parse_speakers(value: str) -> str | None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"Speaker is {value!r}, no list such as ['Monica Geller']")
     return " & ".join(normalize_text(name) for name in names) or None
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_emorynlp`."""
-    parser = make_parser("emorynlp", __doc__ or "", audio=False)
-    parser.add_argument("corpus_dir", type=Path, help="folder with emorynlp_train_final.csv ...")
-    parser.add_argument("out_dir", type=Path, help="data dir to write")
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    prepare_emorynlp(options.corpus_dir, options.out_dir)
-    print(f"train with: --data {options.out_dir} --modality text")

@@ -15,7 +15,6 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.documents import load_json
 from data_prep.manifest.cells import normalize_text
@@ -36,7 +35,9 @@ CITATION = (
 )
 
 
-def prepare_goemotions(corpus_dir: str | Path, out_dir: str | Path, labels: str = "27") -> Corpus:
+def prepare_goemotions(
+    corpus_dir: str | Path, out_dir: str | Path, *, labels: str = "27"
+) -> Corpus:
     """Write the data dir of one set of `LABELS`; a row of several of them is dropped and listed."""
     folder = Path(corpus_dir)
     column, _ = LABELS[labels]
@@ -163,17 +164,7 @@ def unquoted(text: str) -> str:
     return inner.replace('""', '"')
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_goemotions`."""
-    parser = make_parser("goemotions", __doc__ or "", audio=False)
-    parser.add_argument("corpus_dir", type=Path, help="folder with train.tsv and emotions.txt")
-    parser.add_argument("out_dir", type=Path, help="data dir to write")
-    what = "27 emotions and neutral, Ekman's six, or sentiment (default: %(default)s)"
-    parser.add_argument("--labels", choices=LABELS, default="27", help=what)
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    prepare_goemotions(options.corpus_dir, options.out_dir, options.labels)
-    print(f"train with: --data {options.out_dir} --modality text")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the option of `prepare_goemotions`."""
+    labels = "27 emotions and neutral, Ekman's six, or sentiment (default: %(default)s)"
+    parser.add_argument("--labels", choices=LABELS, default="27", help=labels)

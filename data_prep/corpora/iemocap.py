@@ -26,7 +26,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
 from data_prep.corpora.recordings import (
     NO_TRANSCRIPT,
     agreement_note,
@@ -141,35 +140,15 @@ def prepare_iemocap(
     return corpus
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_iemocap`."""
-    parser = make_parser("iemocap", __doc__ or "")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_iemocap`."""
     add = parser.add_argument
-    add("corpus_dir", type=Path, help="folder with Session1 ... Session5")
-    add("out_dir", type=Path, help="data dir to write")
     add("--classes", choices=CLASSES, default="4", help="class map (default: %(default)s)")
-    add("--drop-sound-notes", action="store_true", help="cut [LAUGHTER] and its like out of texts")
-    add("--text-only", action="store_true", help="look for no recording")
+    drop = "remove sound notes such as [LAUGHTER] from texts"
+    add("--drop-sound-notes", dest="keep_sounds", action="store_false", help=drop)
+    add("--text-only", action="store_true", help="prepare no recordings")
     add("--seed", type=int, default=1, help="of the folds' dev sets (default: %(default)s)")
-    add("--force", action="store_true", help="replace folds that are there and differ")
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    prepare_iemocap(
-        options.corpus_dir,
-        options.out_dir,
-        classes=options.classes,
-        keep_sounds=not options.drop_sound_notes,
-        text_only=options.text_only,
-        seed=options.seed,
-        force=options.force,
-        workers=options.workers,
-        progress=True,
-    )
-    raw = "--modality text" if options.text_only else f"--data-raw {options.corpus_dir}"
-    print(f"train with: --data {options.out_dir} {raw} --fold {PROTOCOLS[0]}/1")
+    add("--force", action="store_true", help="replace existing folds that differ")
 
 
 # -- IEMOCAP's files to utterances, with a word in the card on whatever is not as it should be -----

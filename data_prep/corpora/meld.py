@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.audio.loading import AudioError, measure_all
-from data_prep.commands.command_line import make_parser, run
 from data_prep.corpora.recordings import Sound, Splits, extract_sounds, join_sounds
-from data_prep.errors import Fault, ManifestError, raise_faults
+from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import SAMPLE_RATE, Corpus, DroppedRow, Utterance, write_corpus
 from data_prep.tables.reader import TableFormat, read_table
@@ -60,15 +59,28 @@ def prepare_meld(
     out_dir: str | Path,
     *,
     video_dir: str | Path | None = None,
-    max_seconds: float = MAX_SECONDS,
+    max_seconds: float | None = None,
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
     """Write MELD's data dir; every row of the three CSVs keeps its text, whatever its clip.
 
-    With `video_dir`, the unpacked MELD.Raw, the sound of its clips is written below `out_dir`;
-    clips longer than `max_seconds` are cut wrongly, and left out.
+    Args:
+        corpus_dir: folder of the CSVs.
+        out_dir: data dir to write.
+        video_dir: the unpacked MELD.Raw; the sound of its clips is written below `out_dir`.
+        max_seconds: longer clips of `video_dir` are wrongly cut, and left out (default: 35).
+        workers: threads that decode audio.
+        progress: show bars.
+
+    Raises:
+        CodedError: `max_seconds` without `video_dir`, or not above 0.
+        ManifestError: another layout, or rows that cannot be read.
     """
+    if video_dir is None and max_seconds is not None:
+        raise CodedError(
+            "--max-seconds limits the clips of --video, which is not given", "option-unused"
+        )
     corpus_dir = Path(corpus_dir)
     corpus = Corpus(
         "meld",
@@ -81,8 +93,11 @@ def prepare_meld(
     splits = _read_splits(corpus_dir, corpus)
     if video_dir is not None:
         sounds = extract_clips(
-            *(video_dir, out_dir, splits, corpus),
-            max_seconds=max_seconds,
+            video_dir,
+            out_dir,
+            splits,
+            corpus,
+            max_seconds=MAX_SECONDS if max_seconds is None else max_seconds,
             workers=workers,
             progress=progress,
         )
@@ -154,13 +169,11 @@ def _utterance(official: str, row: dict[str, str]) -> Utterance:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_meld`."""
-    parser = make_parser("meld", __doc__ or "")
-    parser.add_argument("corpus_dir", type=Path, help="folder with {train,dev,test}_sent_emo.csv")
-    parser.add_argument("out_dir", type=Path, help="data dir to write")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_meld`."""
     parser.add_argument(
         "--video",
+        dest="video_dir",
         type=Path,
         metavar="FOLDER",
         help="folder with train_splits, dev_splits_complete and output_repeated_splits_test, the "
@@ -172,27 +185,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="S",
         help=f"leave out the sound of clips longer than this (default: {MAX_SECONDS:g})",
     )
-    options = parser.parse_args(arguments)
-    if options.video is None and options.max_seconds is not None:
-        parser.error("--max-seconds acts on the clips of --video, which is not given")
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    corpus = prepare_meld(
-        options.corpus_dir,
-        options.out_dir,
-        video_dir=options.video,
-        max_seconds=MAX_SECONDS if options.max_seconds is None else options.max_seconds,
-        workers=options.workers,
-        progress=True,
-    )
-    if not any(counts["with_audio"] for counts in corpus.splits.values()):
-        print(f"train with: --data {options.out_dir} --modality text")
-    elif options.video is not None:
-        print(f"train with: --data {options.out_dir}")
-    else:
-        print(f"train with: --data {options.out_dir} --data-raw {options.corpus_dir}")
 
 
 # -- Clips -----------------------------------------------------------------------------------------

@@ -20,14 +20,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
 from data_prep.corpora.recordings import Splits, extract_sounds, join_sounds, without_empty_rows
-from data_prep.errors import Fault, raise_faults
+from data_prep.errors import CodedError, Fault, raise_faults
+from data_prep.features.mmsa_source import utterance_id
 from data_prep.manifest.cells import normalize_text, parse_number
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, shared_values, write_corpus
 from data_prep.tables.reader import TableFormat, read_table
 
 LABEL_FILE, CLIP_FOLDER = "label.csv", "Raw"
+NEEDS = f"folder with {LABEL_FILE} and, if any, Raw/"
 MAX_SECONDS = 120.0
 
 
@@ -37,14 +38,32 @@ def prepare_mmsa(
     out_dir: str | Path,
     *,
     text_only: bool = False,
-    max_seconds: float = MAX_SECONDS,
+    max_seconds: float | None = None,
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
     """Write the data dir, and below it the sound of the clips, as `audio/{split}/<id>.flac`.
 
     A row without a usable clip keeps its text; one with neither is dropped; both are listed.
+
+    Args:
+        kind: the corpus.
+        corpus_dir: folder of label.csv and Raw/.
+        out_dir: data dir to write.
+        text_only: ignore the clips.
+        max_seconds: longer clips are left out (default: 120).
+        workers: threads that decode audio.
+        progress: show bars.
+
+    Raises:
+        CodedError: `max_seconds` with `text_only`, or not above 0.
+        ManifestError: rows that cannot be read.
     """
+    if text_only and max_seconds is not None:
+        raise CodedError(
+            "--max-seconds limits the clips, which --text-only ignores", "option-unused"
+        )
+    max_seconds = MAX_SECONDS if max_seconds is None else max_seconds
     corpus_dir = Path(corpus_dir)
     official = "/".join(str(kind.official[split]) for split in SPLITS)
     corpus = Corpus(
@@ -95,15 +114,12 @@ def _keep_apart(splits: Splits, corpus: Corpus) -> None:
         corpus.disjoint = ("dialogue",)
 
 
-def main(kind: MmsaCorpus, about: str, arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_mmsa` for one corpus."""
-    parser = make_parser(kind.name, about)
-    parser.add_argument("corpus_dir", type=Path, help=f"folder with {LABEL_FILE} and, if any, Raw/")
-    parser.add_argument("out_dir", type=Path, help="data dir to write")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_mmsa`."""
     parser.add_argument(
         "--text-only",
         action="store_true",
-        help="leave the clips alone (their sound needs PyAV: pip install av)",
+        help="ignore the clips (whose sound needs PyAV: pip install av)",
     )
     parser.add_argument(
         "--max-seconds",
@@ -111,25 +127,6 @@ def main(kind: MmsaCorpus, about: str, arguments: Sequence[str] | None = None) -
         metavar="S",
         help=f"leave out the sound of clips longer than this (default: {MAX_SECONDS:g})",
     )
-    options = parser.parse_args(arguments)
-    if options.text_only and options.max_seconds is not None:
-        parser.error("--max-seconds acts on the clips, which --text-only leaves alone")
-    return run(lambda: _prepare(kind, options))
-
-
-def _prepare(kind: MmsaCorpus, options: argparse.Namespace) -> None:
-    corpus = prepare_mmsa(
-        kind,
-        options.corpus_dir,
-        options.out_dir,
-        text_only=options.text_only,
-        max_seconds=MAX_SECONDS if options.max_seconds is None else options.max_seconds,
-        workers=options.workers,
-        progress=True,
-    )
-    heard = any(counts["with_audio"] for counts in corpus.splits.values())
-    words = "" if heard else " --modality text"
-    print(f"train with: --data {options.out_dir} --target sentiment_score{words}")
 
 
 # -- MMSA's label.csv -> the utterances of each split, with every row that cannot be one named -----
@@ -155,11 +152,6 @@ class MmsaCorpus:
     citation: str
     notes: tuple[str, ...] = ()
     licence: str = "research use, by the terms of CMU-MultimodalSDK"
-
-
-def utterance_id(video: str, clip: str) -> str:
-    """`_dI--eQ6qVU` and `3_13` -> `_dI--eQ6qVU_3_13`."""
-    return f"{video}_{clip}"
 
 
 def clip_of(row: Utterance) -> tuple[str, str]:

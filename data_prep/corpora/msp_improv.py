@@ -29,7 +29,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
-from data_prep.commands.command_line import make_parser, run
 from data_prep.corpora.recordings import (
     agreement_note,
     join_audio,
@@ -147,39 +146,16 @@ def _transcripts(corpus_dir: Path, corpus: Corpus) -> Path | None:
     return None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_msp_improv`."""
-    parser = make_parser("msp_improv", __doc__ or "")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_msp_improv`."""
     add = parser.add_argument
-    add("corpus_dir", type=Path, help="folder with Evalution.txt and Audio")
-    add("out_dir", type=Path, help="data dir to write")
     add("--keep-other", action="store_true", help="make O a class: other")
     add("--keep-no-agreement", action="store_true", help="make X a class: no_agreement")
-    add("--invert-activation", action="store_true", help="take the activation as 6 - x")
+    add("--invert-activation", action="store_true", help="replace the activation by 6 - x")
     add("--transcripts", type=Path, metavar="DIR", help="folder of {clip}.txt")
-    add("--text-only", action="store_true", help="look for no recording")
+    add("--text-only", action="store_true", help="prepare no recordings")
     add("--seed", type=int, default=1, help="of the folds' dev sets (default: %(default)s)")
-    add("--force", action="store_true", help="replace folds that are there and differ")
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    prepare_msp_improv(
-        options.corpus_dir,
-        options.out_dir,
-        keep_other=options.keep_other,
-        keep_no_agreement=options.keep_no_agreement,
-        invert_activation=options.invert_activation,
-        transcripts=options.transcripts,
-        text_only=options.text_only,
-        seed=options.seed,
-        force=options.force,
-        workers=options.workers,
-        progress=True,
-    )
-    raw = "--modality text" if options.text_only else f"--data-raw {options.corpus_dir}"
-    print(f"train with: --data {options.out_dir} {raw} --fold {PROTOCOLS[0]}/1")
+    add("--force", action="store_true", help="replace existing folds that differ")
 
 
 # -- MSP-Improv's clips to utterances, with a word in the card on whatever is not as it should be

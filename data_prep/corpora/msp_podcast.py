@@ -26,7 +26,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
 from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio, scale_axes
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.visible import visible
@@ -133,33 +132,13 @@ def _say_shared(splits: Splits, corpus: Corpus) -> None:
             logger.warning("%s", note)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_msp_podcast`."""
-    parser = make_parser("msp_podcast", __doc__ or "")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_msp_podcast`."""
     add = parser.add_argument
-    add("corpus_dir", type=Path, help="folder with Labels/labels_consensus.csv and Audios")
-    add("out_dir", type=Path, help="data dir to write")
     add("--classes", choices=CLASSES, default="8", help="classes (default: %(default)s)")
     add("--keep-other", action="store_true", help="make O a class: other")
     add("--keep-no-agreement", action="store_true", help="make X a class: no_agreement")
-    add("--text-only", action="store_true", help="look for no recording")
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    prepare_msp_podcast(
-        options.corpus_dir,
-        options.out_dir,
-        classes=options.classes,
-        keep_other=options.keep_other,
-        keep_no_agreement=options.keep_no_agreement,
-        text_only=options.text_only,
-        workers=options.workers,
-        progress=True,
-    )
-    raw = "--modality text" if options.text_only else f"--data-raw {options.corpus_dir}"
-    print(f"train with: --data {options.out_dir} {raw}")
+    add("--text-only", action="store_true", help="prepare no recordings")
 
 
 # -- MSP-Podcast's `labels_consensus.csv`: one row to one utterance, by the names of its columns

@@ -17,8 +17,7 @@ from typing import Any
 
 from data_prep.audio.loading import AudioError, Measured, measure_all
 from data_prep.audio.notes import note_warnings
-from data_prep.commands.command_line import make_parser, run
-from data_prep.errors import Fault, ManifestError
+from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.suffixes import CORPUS_SUFFIXES
 from data_prep.files.visible import visible
 from data_prep.folds.dev_set import GENDER
@@ -57,36 +56,48 @@ def prepare_ravdess(
     corpus_dir: str | Path,
     out_dir: str | Path,
     *,
-    fold: int | None = 0,
+    fold: int | str = 0,
     modalities: Sequence[str] = ("03",),
     channels: Sequence[str] = ("01",),
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
-    """Write RAVDESS's data dir for one fold; `audio` paths start from `corpus_dir`.
+    """Write RAVDESS's data dir for one fold, or for all; `audio` paths start from `corpus_dir`.
 
-    Without a fold it has the one split `all`, and all five in `folds/leave_speaker_group_out.json`,
-    whose fold k tests the actors whose number modulo 5 is k.
+    Args:
+        corpus_dir: folder of Actor_01 ... Actor_24.
+        out_dir: data dir to write.
+        fold: 0 to 4, which tests the actors whose number modulo 5 is `fold`; or "all", which writes
+            the one split `all`, and the five folds to `folds/leave_speaker_group_out.json`.
+        modalities: keys of `MODALITIES`.
+        channels: keys of `CHANNELS`.
+        workers: threads that decode audio.
+        progress: show bars.
+
+    Raises:
+        CodedError: no such fold.
+        ManifestError: no recording of these modalities and channels.
     """
     corpus_dir = Path(corpus_dir)
     folds = [fold_actors(k) for k in range(N_FOLDS)]
-    if fold is not None and not 0 <= fold < N_FOLDS:
-        raise ValueError(f"fold {fold} is none of 0 to {N_FOLDS - 1}")
+    current = None if fold == ALL else int(fold)
+    if current is not None and not 0 <= current < N_FOLDS:
+        raise CodedError(f"fold {fold} is none of 0 to {N_FOLDS - 1}", "fold-unknown")
     corpus = Corpus(
         "ravdess",
         labels={"emotion": tuple(EMOTIONS.values())},
         disjoint=("speaker",),
         protocol=f"leave actors out, {N_FOLDS} folds: actor number modulo {N_FOLDS}"
-        if fold is None
-        else f"leave actors out, fold {fold} of 0-{N_FOLDS - 1}: actor number modulo {N_FOLDS}",
-        folds=None if fold is None else {"by": "speaker", "current": fold, "sets": folds},
+        if current is None
+        else f"leave actors out, fold {current} of 0-{N_FOLDS - 1}: actor number modulo {N_FOLDS}",
+        folds=None if current is None else {"by": "speaker", "current": current, "sets": folds},
         licence=LICENCE,
         citation=CITATION,
     )
-    if fold is None:
+    if current is None:
         split_of = dict.fromkeys(ACTORS.values(), ALL)
     else:
-        split_of = {actor: split for split, actors in folds[fold].items() for actor in actors}
+        split_of = {actor: split for split, actors in folds[current].items() for actor in actors}
     splits: dict[str, list[Utterance]] = {split: [] for split in dict.fromkeys(split_of.values())}
     paths = _wanted_files(corpus_dir, modalities, channels)
     lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
@@ -103,7 +114,7 @@ def prepare_ravdess(
             continue
         seen.add(row.id)
         splits[split_of[row.speaker or ""]].append(row)
-    if fold is None:
+    if current is None:
         write_corpus_with_folds(out_dir, corpus, splits[ALL], [PROTOCOL], FoldOptions())
     else:
         write_corpus(out_dir, corpus, splits)
@@ -174,45 +185,27 @@ def parse_path(path: Path, corpus_dir: Path, length: Measured | AudioError) -> U
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_ravdess`."""
-    parser = make_parser("ravdess", __doc__ or "")
-    parser.add_argument("corpus_dir", type=Path, help="folder with Actor_01 ... Actor_24")
-    parser.add_argument("out_dir", type=Path, help="data dir to write")
-    parser.add_argument(
-        "--fold",
-        choices=[*map(str, range(N_FOLDS)), ALL],
-        default="0",
-        help="actors with number %% 5 == FOLD are tested on (default: %(default)s); all: one split "
-        "and a file of all folds, for fairseq-train --fold",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_ravdess`."""
+    add = parser.add_argument
+    fold = (
+        "actors with number %% 5 == FOLD are tested on (default: %(default)s); all: one split and "
+        "a file of all folds, for fairseq-train --fold"
     )
-    parser.add_argument(
+    add("--fold", choices=[*map(str, range(N_FOLDS)), ALL], default="0", help=fold)
+    add(
         "--modality",
+        dest="modalities",
         nargs="+",
         choices=MODALITIES,
         default=["03"],
         help="modality codes to take (default: 03, audio only)",
     )
-    parser.add_argument(
+    add(
         "--channel",
+        dest="channels",
         nargs="+",
         choices=CHANNELS,
         default=["01"],
         help="vocal channel codes to take: 01 speech, 02 song (default: 01)",
     )
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    prepare_ravdess(
-        options.corpus_dir,
-        options.out_dir,
-        fold=None if options.fold == ALL else int(options.fold),
-        modalities=options.modality,
-        channels=options.channel,
-        workers=options.workers,
-        progress=True,
-    )
-    fold = f" --fold {PROTOCOL}/1" if options.fold == ALL else ""
-    print(f"train with: --data {options.out_dir} --data-raw {options.corpus_dir}{fold}")

@@ -16,7 +16,7 @@ from data_prep.audio.loading import AudioError, Measured, default_workers
 from data_prep.audio.notes import note_warnings
 from data_prep.audio.stored_lengths import measure_stored
 from data_prep.audio.video_audio import extract_all
-from data_prep.errors import Fault, ManifestError
+from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.lock import locked
 from data_prep.manifest.cells import normalize_text
 from data_prep.messages import first_few
@@ -181,10 +181,12 @@ def extract_sounds(
 ) -> dict[str, Sound]:
     """Make a FLAC of each clip: {row id: (video, where its sound goes below `out_dir`)}.
 
-    Raises ValueError if PyAV is not there, or if `max_seconds` is not more than 0.
+    Raises ValueError if PyAV is not installed, or if `max_seconds` is not above 0.
     """
     if not max_seconds > 0:
-        raise ValueError(f"--max-seconds {max_seconds:g}: give more than 0")
+        raise CodedError(
+            f"--max-seconds {max_seconds:g}: give more than 0", "duration-out-of-range"
+        )
     load_av()
     out_dir = Path(out_dir)
     pairs = [(video, out_dir / audio) for video, audio in videos.values()]

@@ -1,4 +1,4 @@
-"""A made-up corpus in which neither the words nor the voice suffices, and the best score is known.
+"""Toy: a generated corpus that needs both words and voice, and whose best score is known.
 
 Four emotions are the quadrants of valence and arousal: happy (+, +), angry (-, +), sad (-, -),
 neutral (+, -). Valence is in the words, behind cues that are sometimes wrong or absent; arousal is
@@ -15,6 +15,7 @@ does not hold in the other. Arousal, which is in the manner of speaking, sounds 
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,37 +25,58 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.audio.writing import write_flac
-from data_prep.commands.command_line import make_parser, run
 from data_prep.corpora.toy_voice import SAMPLE_RATE, Rng, Voice, draw_voice, shift_voice, synthesize
+from data_prep.errors import CodedError
 from data_prep.schema import CORPUS_FILE, SPLITS, Corpus, Utterance, write_corpus
 
 NAME = "toy"
+SIZES = (480, 120, 240)  # utterances of train, valid and test
+SPEAKERS = (12, 4, 6)
 MAX_SHIFT = 12.0  # semitones: an octave
 
 
-def make_toy(
+def prepare_toy(
     out_dir: str | Path,
+    *,
     seed: int = 1,
-    sizes: Sequence[int] = (480, 120, 240),
-    speakers: Sequence[int] = (12, 4, 6),
+    n_train: int = SIZES[0],
+    n_valid: int = SIZES[1],
+    n_test: int = SIZES[2],
+    speakers: Sequence[int] = SPEAKERS,
     name: str = NAME,
     speaker_shift: float = 0.0,
 ) -> Corpus:
-    """Write the corpus (manifests, corpus.yaml, audio/{split}/*.flac); sizes by split.
+    """Generate the corpus: manifests, corpus.yaml and audio/{split}/*.flac.
 
-    `speaker_shift` is in semitones, see `toy_voice.shift_voice`; 0 leaves the voices as drawn.
+    Args:
+        out_dir: data dir to write.
+        seed: the same seed generates the same bytes.
+        n_train: utterances in train, a multiple of 4; `n_valid` and `n_test` likewise.
+        n_valid: see there.
+        n_test: see there.
+        speakers: of train, valid and test.
+        name: of the corpus.
+        speaker_shift: semitones that all voices are shifted by, see `toy_voice.shift_voice`.
 
-    Raises ValueError for a split that cannot be balanced or has no speaker, for a name that names
-    nothing, and for a shift beyond an octave.
+    Raises:
+        CodedError: a split that cannot be balanced or has no speaker, a malformed name, or a shift
+            beyond an octave.
     """
     if min(speakers) < 1:
-        raise ValueError(f"speakers are {tuple(speakers)}; every split needs at least one")
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ValueError(f"--name {name!r}: give letters, digits, and . _ - after the first")
-    if not abs(speaker_shift) <= MAX_SHIFT:
-        raise ValueError(
-            f"--speaker-shift {speaker_shift:g} is beyond an octave; give -12 to 12 semitones"
+        raise CodedError(
+            f"--speakers {' '.join(map(str, speakers))}: every split needs at least one",
+            "speakers-too-few",
         )
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise CodedError(
+            f"--name {name!r}: give letters, digits, and . _ - after the first", "name-malformed"
+        )
+    if not abs(speaker_shift) <= MAX_SHIFT:
+        raise CodedError(
+            f"--speaker-shift {speaker_shift:g} is beyond an octave; give -12 to 12 semitones",
+            "shift-out-of-range",
+        )
+    sizes = n_train, n_valid, n_test
     out_dir = Path(out_dir)
     # One stream of random numbers a split: the size of one changes nothing in the others.
     streams = [np.random.default_rng([seed, i]) for i in range(len(SPLITS))]
@@ -137,30 +159,24 @@ def _card(name: str, seed: int, speaker_shift: float, test: Sequence[Draw]) -> C
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: see the module's docstring."""
-    parser = make_parser("toy", __doc__ or "", audio=False)
-    parser.add_argument("out_dir", type=Path, help="the data dir to write")
-    parser.add_argument("--seed", type=int, default=1, help="default: 1")
-    for split, n in zip(SPLITS, (480, 120, 240), strict=True):
-        what = f"utterances in {split}, a multiple of 4 (default: {n})"
-        parser.add_argument(f"--n-{split}", type=int, default=n, metavar="N", help=what)
-    parser.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `prepare_toy`."""
+    add = parser.add_argument
+    add("--seed", type=int, default=1, help="default: %(default)s")
+    for split, n in zip(SPLITS, SIZES, strict=True):
+        about = f"utterances in {split}, a multiple of 4 (default: {n})"
+        add(f"--n-{split}", type=int, default=n, metavar="N", help=about)
+    add(
         "--speakers",
         type=int,
         nargs=3,
-        default=(12, 4, 6),
+        default=SPEAKERS,
         metavar=("TRAIN", "VALID", "TEST"),
         help="speakers in each split (default: 12 4 6)",
     )
-    what = "of the corpus, in corpus.yaml (default: %(default)s)"
-    parser.add_argument("--name", default=NAME, help=what)
-    what = "all voices higher by X semitones and louder by X / 2 dB (default: 0)"
-    parser.add_argument("--speaker-shift", type=float, default=0.0, metavar="X", help=what)
-    options = parser.parse_args(arguments)
-    sizes = (options.n_train, options.n_valid, options.n_test)
-    named = options.name, options.speaker_shift
-    return run(lambda: make_toy(options.out_dir, options.seed, sizes, options.speakers, *named))
+    add("--name", default=NAME, help="of the corpus, in corpus.yaml (default: %(default)s)")
+    shift = "all voices higher by X semitones and louder by X / 2 dB (default: 0)"
+    add("--speaker-shift", type=float, default=0.0, metavar="X", help=shift)
 
 
 # -- The toy corpus before it is written and voiced: what is drawn, and the best possible score
@@ -223,7 +239,9 @@ class Draw:
 def draw_split(n: int, rng: Rng) -> list[Draw]:
     """`n` utterances, equally many of each emotion, in random order."""
     if n <= 0 or n % len(QUADRANTS):
-        raise ValueError(f"a split of {n} cannot be balanced; ask for a multiple of 4")
+        raise CodedError(
+            f"a split of {n} cannot be balanced; give a multiple of 4", "split-not-balanced"
+        )
     emotions = rng.permutation(np.repeat(list(QUADRANTS), n // len(QUADRANTS)))
     draws = []
     for emotion, chance in zip(emotions.tolist(), rng.uniform(size=n), strict=True):

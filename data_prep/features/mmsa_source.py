@@ -9,13 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.corpora.mmsa import utterance_id
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.mmsa_padding import Frames, Unpadded
 from data_prep.features.mmsa_pickle import PickledSplit
 from data_prep.schema import Utterance
 
 logger = logging.getLogger(__name__)
+
+
+def utterance_id(video: str, clip: str) -> str:
+    """Return the id of an utterance of MMSA's corpora.
+
+    >>> utterance_id("_dI--eQ6qVU", "3_13")
+    '_dI--eQ6qVU_3_13'
+    """
+    return f"{video}_{clip}"
+
 
 NONFINITE = ("refuse", "zero")
 SCORE_TOLERANCE = 0.01

@@ -1,9 +1,7 @@
-"""What a data dir holds, as plain text: rows, hours, labels and dropped rows of every split.
+"""Summarize a data dir as plain text: rows, hours, labels and dropped rows of every split.
 
-    python -m data_prep.manifest.summary DATA_DIR
-
-Everything is counted anew from the manifests; corpus.yaml gives the order of labels and splits and
-the rows that were dropped. `python -m data_prep.inspect_corpus` says more: leaks, and plots.
+Everything is counted anew from the manifests; corpus.yaml has the order of labels and splits, and
+the rows that were dropped.
 """
 
 from __future__ import annotations
@@ -15,10 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from data_prep.commands.command_line import (
-    make_parser,
-    run,
-)
 from data_prep.manifest.corpus_card import (
     count_split,
     read_corpus,
@@ -200,15 +194,3 @@ def read_data_dir(data_dir: str | Path) -> tuple[Corpus, dict[str, list[Utteranc
 def print_summary(out_dir: Path) -> None:
     """Print what the data dir `out_dir` holds. Raises ManifestError where it cannot be read."""
     print(render_summary(summarize(*read_data_dir(out_dir))))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `print_summary`."""
-    parser = make_parser("summary", __doc__ or "", audio=False)
-    parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
-    options = parser.parse_args(arguments)
-    return run(lambda: print_summary(options.data_dir))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,12 +1,10 @@
 """``prepare``, ``tokenize`` and ``report``: other commands of the project under one name."""
 
-import re
+import importlib.util
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import data_prep
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
 
@@ -17,6 +15,10 @@ _ABOUT = {
     "report": "tables and pages of predictions: python -m emo_fairseq.report ...",
 }
 _HELP = ("-h", "--help")
+_OWN_DATA = {
+    "table": "your own corpus: a CSV, TSV, Parquet or JSON lines table",
+    "hf_table": "tables as `datasets` exports them, and audformat databases",
+}
 
 
 def add(subcommands: Any) -> None:
@@ -43,22 +45,32 @@ def run(words: Sequence[str]) -> int:
         kind = "speech" if _SPEECH in rest[:1] else "text"
         rest = rest[1:] if kind == "speech" else rest
         return processes.run(processes.module(f"data_prep.tokenize_{kind}", *rest))
-    known = preparations()
-    if not rest or rest[0] in _HELP:
-        out = sys.stdout if rest else sys.stderr
-        out.write(f"{_ABOUT[name]}\n\n{', '.join(known)}\n\n`prepare CORPUS --help` tells more.\n")
-        return 0 if rest else 2
-    if rest[0] not in known:
-        raise UsageError(f"prepare {rest[0]}: there is no such preparation: {', '.join(known)}")
-    return processes.run(processes.module(f"data_prep.{rest[0]}", *rest[1:]))
+    return _prepare(rest)
 
 
-def preparations() -> list[str]:
-    """The commands of data_prep."""
-    folder = Path(str(data_prep.__file__)).parent
-    runs_alone = re.compile(r'^if __name__ == "__main__":', re.MULTILINE)
-    files = {file.stem: file for file in folder.glob("*.py")}
-    files |= {file.parent.name: file for file in folder.glob("*/__main__.py")}
-    return sorted(
-        name for name, file in files.items() if runs_alone.search(file.read_text(encoding="utf-8"))
-    )
+def _prepare(words: Sequence[str]) -> int:
+    from data_prep.corpora.registry import CORPORA
+
+    if not words or words[0] in _HELP:
+        out = sys.stdout if words else sys.stderr
+        out.write(_prepare_help({name: recipe.summary for name, recipe in CORPORA.items()}))
+        return 0 if words else 2
+    corpus = words[0]
+    if corpus not in (*CORPORA, *_OWN_DATA):
+        if corpus.isidentifier() and importlib.util.find_spec(f"data_prep.commands.{corpus}"):
+            remedy = f"it is no corpus but a command; run python -m data_prep.{corpus}"
+        else:
+            remedy = f"choose one of {', '.join([*CORPORA, *_OWN_DATA])}"
+        raise UsageError(f"prepare {corpus}: {remedy}", "corpus-unknown")
+    return processes.run(processes.module(f"data_prep.{corpus}", *words[1:]))
+
+
+def _prepare_help(corpora: dict[str, str]) -> str:
+    """Return the help text of `prepare`: a line for each corpus, and for one's own data."""
+    width = max(map(len, [*corpora, *_OWN_DATA]))
+    lines = [_ABOUT["prepare"], "", "corpora:"]
+    lines += [f"  {name:<{width}}  {summary}" for name, summary in corpora.items()]
+    lines += ["", "your own data:"]
+    lines += [f"  {name:<{width}}  {summary}" for name, summary in _OWN_DATA.items()]
+    lines += ["", "`prepare CORPUS --help` lists the options of a corpus.", ""]
+    return "\n".join(lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emo_fairseq.cli import passing_on
+from data_prep.corpora.registry import CORPORA
 from emo_fairseq.cli.__main__ import main
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ MISTAKES = {
     "no model": (["export", "{tmp}/x.pt", "--output", "{tmp}/y"], "there is no such file"),
     "not to be exported": (["export", "{tmp}", "--output", "y"], "or a folder of --save-dir\n"),
     "no folder": (["serve", "{tmp}/x"], ": there is no such "),
-    "no corpus": (["prepare", "friends"], "there is no such preparation: "),
+    "no corpus": (["prepare", "friends"], "[corpus-unknown]"),
 }
 
 
@@ -80,8 +80,18 @@ def test_what_is_passed_on_runs_in_a_process_of_its_own(capfd):
     assert "error: " in capfd.readouterr().err
 
 
-def test_every_preparation_is_offered(capsys):
-    known = set(passing_on.preparations())
-    assert {"meld", "ravdess", "iemocap", "toy", "table", "combine", "folds"} <= known
+def test_prepare_lists_the_corpora_and_own_data_alone(capsys):
     assert main(["prepare", "--help"]) == 0
-    assert ", ".join(sorted(known)) in capsys.readouterr().out
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:2] == "  "]
+    assert listed == [*CORPORA, "table", "hf_table"]
+
+
+@pytest.mark.parametrize(
+    ("word", "remedy"),
+    [("combine", "run python -m data_prep.combine"), ("../meld", "choose one of cmu_mosei")],
+)
+def test_prepare_refuses_what_is_no_corpus(word, remedy, capsys):
+    assert main(["prepare", word, "data"]) == 2
+    refusal = capsys.readouterr().err
+    assert remedy in refusal
+    assert "[corpus-unknown]" in refusal

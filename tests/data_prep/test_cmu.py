@@ -5,15 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from codes import raises
 from video_clips import write_video
 
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora import (
-    cmu_mosei,
     cmu_mosi,
 )
 from data_prep.corpora.cmu_mosei import CMU_MOSEI
-from data_prep.corpora.cmu_mosi import CMU_MOSI
+from data_prep.corpora.cmu_mosi import CMU_MOSI, prepare_cmu_mosi
 from data_prep.corpora.mmsa import RULE, prepare_mmsa
 from data_prep.schema import Utterance, read_corpus, read_manifest
 
@@ -61,7 +62,7 @@ def test_rows_with_sound(
     with_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert cmu_mosi.main([str(with_clips), str(out)]) == 0
+    assert main("cmu_mosi", [str(with_clips), str(out)]) == 0
     assert f"train with: --data {out} --target sentiment_score\n" in capsys.readouterr().out
     rows = rows_of(out)
     first = rows["03bSnISJMiM_11"]
@@ -93,7 +94,7 @@ def test_rows_with_sound(
 
 def test_mosei_names_no_speakers(corpus_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert cmu_mosei.main([str(corpus_dir), str(out)]) == 0
+    assert main("cmu_mosei", [str(corpus_dir), str(out)]) == 0
     assert {row.speaker for row in rows_of(out).values()} == {None}
     corpus = read_corpus(out)
     assert corpus.name == "cmu_mosei"
@@ -113,7 +114,7 @@ def test_without_clips_it_is_text_only(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert cmu_mosi.main([str(corpus_dir), str(out)]) == 0
+    assert main("cmu_mosi", [str(corpus_dir), str(out)]) == 0
     assert "--target sentiment_score --modality text" in capsys.readouterr().out
     corpus = read_corpus(out)
     assert "text only: no Raw/ in the corpus folder" in corpus.notes
@@ -127,11 +128,11 @@ def test_without_clips_it_is_text_only(
 
 def test_clips_can_be_left_alone(with_clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert cmu_mosi.main([str(with_clips), str(out), "--text-only"]) == 0
+    assert main("cmu_mosi", [str(with_clips), str(out), "--text-only"]) == 0
     assert not (out / "audio").exists()
     assert "text only: as asked" in read_corpus(out).notes
-    with pytest.raises(SystemExit):
-        cmu_mosi.main([str(with_clips), str(out), "--text-only", "--max-seconds", "3"])
+    with raises("option-unused"):
+        prepare_cmu_mosi(with_clips, out, text_only=True, max_seconds=3)
 
 
 def test_bad_clips_are_listed_and_their_text_kept(with_clips: Path, tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ def test_a_bad_row_is_named_and_nothing_written(
     message: str,
 ) -> None:
     folder = write_labels(tmp_path / "raw", [*ROWS, row])
-    assert cmu_mosi.main([str(folder), str(tmp_path / "out")]) == 1
+    assert main("cmu_mosi", [str(folder), str(tmp_path / "out")]) == 1
     assert f"error: {folder / 'label.csv'}: row 9: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -198,10 +199,10 @@ def test_a_bad_row_is_named_and_nothing_written(
 def test_an_absent_table_or_column_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cmu_mosi.main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert main("cmu_mosi", [str(tmp_path), str(tmp_path / "out")]) == 1
     assert "label.csv: No such file" in capsys.readouterr().err
     (tmp_path / "label.csv").write_text("video_id,clip_id,text,label\n", encoding="utf-8")
-    assert cmu_mosi.main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert main("cmu_mosi", [str(tmp_path), str(tmp_path / "out")]) == 1
     assert "no column annotation, mode" in capsys.readouterr().err
 
 

@@ -12,7 +12,7 @@ from data_prep.commands.combine import (
     main,
 )
 from data_prep.commands.validate import validate
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from data_prep.prototypes.fitting import fit_prototypes
 from data_prep.schema import (
     Corpus,
@@ -338,7 +338,7 @@ def test_no_corpus_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_two_real_corpora_to_prototypes(tmp_path: Path) -> None:
     """Two toys, the second with arousal turned round: combined, checked, fitted, warned of."""
     for name, seed in (("first", 1), ("second", 2)):
-        make_toy(tmp_path / name, seed, sizes=(24, 4, 4))
+        prepare_toy(tmp_path / name, seed=seed, n_train=24, n_valid=4, n_test=4)
         card = read_corpus(tmp_path / name)
         splits = {split: rows_of(tmp_path / name, split) for split in card.splits}
         if name == "second":

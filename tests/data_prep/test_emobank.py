@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora.emobank import (
-    main,
     prepare_emobank,
 )
 from data_prep.schema import Utterance, read_corpus, read_manifest
@@ -51,14 +51,14 @@ def test_rows_without_text_are_dropped_and_listed(tmp_path: Path) -> None:
 def test_sentiment_from_valence(tmp_path: Path) -> None:
     raw = write_csv(tmp_path / "raw", *(f"v{v},train,{v},3,3,x {v}" for v in (1.0, 2.8, 3.2, 3.21)))
     words = [str(raw), str(tmp_path / "out"), "--sentiment-from-valence", "2.8", "3.2"]
-    assert main(words) == 0
+    assert main("emobank", words) == 0
     found = [row.sentiment for row in read_manifest(tmp_path / "out" / "train.tsv")]
     assert found == ["negative", "neutral", "neutral", "positive"]
     corpus = read_corpus(tmp_path / "out")
     assert corpus.labels["sentiment"] == ("negative", "neutral", "positive")
     assert any("derived from valence" in note for note in corpus.notes)
     with pytest.raises(ValueError, match="lower bound first"):
-        prepare_emobank(raw, tmp_path / "other", (3.2, 2.8))
+        prepare_emobank(raw, tmp_path / "other", bounds=(3.2, 2.8))
 
 
 def test_texts_in_two_splits_are_counted(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_bad_row_is_named_and_nothing_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, message: str
 ) -> None:
     raw = write_csv(tmp_path / "raw", ROWS[0], row)
-    assert main([str(raw), str(tmp_path / "out")]) == 1
+    assert main("emobank", [str(raw), str(tmp_path / "out")]) == 1
     assert f"error: {raw / 'emobank.csv'}: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -95,7 +95,7 @@ def test_several_bad_rows_are_named_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = write_csv(tmp_path / "raw", *["b,train,9,3,3,x"] * 25)
-    assert main([str(raw), str(tmp_path / "out")]) == 1
+    assert main("emobank", [str(raw), str(tmp_path / "out")]) == 1
     err = capsys.readouterr().err
     assert "row 2:" in err
     assert "row 21:" in err
@@ -106,16 +106,16 @@ def test_several_bad_rows_are_named_together(
 def test_another_file_is_not_taken_for_emobank(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert main("emobank", [str(tmp_path), str(tmp_path / "out")]) == 1
     assert "emobank.csv: No such file or directory" in capsys.readouterr().err
     write_csv(tmp_path, header="id,V,A,D,text")
-    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert main("emobank", [str(tmp_path), str(tmp_path / "out")]) == 1
     assert "row 1: no column split; its columns are id, V, A, D, text" in capsys.readouterr().err
 
 
 @pytest.mark.realdata
 def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
-    assert main([str(real_data("emobank")), str(tmp_path)]) == 0
+    assert main("emobank", [str(real_data("emobank")), str(tmp_path)]) == 0
     corpus = read_corpus(tmp_path)
     assert {s: c["rows"] for s, c in corpus.splits.items()} == {
         "train": 8062,

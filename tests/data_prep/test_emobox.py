@@ -9,9 +9,9 @@ import soundfile
 
 from data_prep.audio.segment import audio_of
 from data_prep.commands.inspect_corpus import inspect
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora.emobox import (
-    main,
     prepare_emobox,
 )
 from data_prep.folds.file import read_folds
@@ -62,7 +62,7 @@ def keys(*numbers: int) -> list[dict[str, Any]]:
 
 
 def run_main(corpus_dir: Path, out: Path, *more: str) -> int:
-    return main([str(corpus_dir), str(out), *more])
+    return main("emobox", [str(corpus_dir), str(out), *more])
 
 
 def test_one_fold_becomes_the_splits(

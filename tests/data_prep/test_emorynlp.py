@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora.emorynlp import (
-    main,
     parse_speakers,
     prepare_emorynlp,
 )
@@ -43,7 +43,7 @@ def test_rows_are_read(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out)]) == 0
+    assert main("emorynlp", [str(corpus_dir), str(out)]) == 0
     assert f"train with: --data {out} --modality text" in capsys.readouterr().out
     scene = {"session": "s01_e02", "dialogue": "s01_e02_c01"}
     assert read_manifest(out / "train.tsv") == [
@@ -127,7 +127,7 @@ def test_a_bad_row_is_named_and_nothing_written(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, message: str
 ) -> None:
     write_rows(corpus_dir, "dev", [row])
-    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert main("emorynlp", [str(corpus_dir), str(tmp_path / "out")]) == 1
     path = corpus_dir / "emorynlp_dev_final.csv"
     assert f"error: {path}: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -137,9 +137,9 @@ def test_another_table_is_not_taken_for_emorynlp(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_rows(corpus_dir, "test", [], header="Utterance,Speaker")
-    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert main("emorynlp", [str(corpus_dir), str(tmp_path / "out")]) == 1
     assert "row 1: no column Emotion, Scene_ID" in capsys.readouterr().err
-    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert main("emorynlp", [str(tmp_path), str(tmp_path / "out")]) == 1
     assert "emorynlp_train_final.csv: No such file" in capsys.readouterr().err
 
 

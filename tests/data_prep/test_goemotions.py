@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora.goemotions import (
-    main,
     prepare_goemotions,
     unquoted,
 )
@@ -53,7 +53,7 @@ def test_single_label_rows_are_kept_and_the_rest_listed(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out)]) == 0
+    assert main("goemotions", [str(corpus_dir), str(out)]) == 0
     assert f"train with: --data {out} --modality text" in capsys.readouterr().out
     assert read_manifest(out / "train.tsv") == [
         Utterance("ee01", text="Great, glad to hear", emotion="admiration"),
@@ -77,7 +77,7 @@ def test_single_label_rows_are_kept_and_the_rest_listed(
 
 def test_ekmans_groups(corpus_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out), "--labels", "ekman"]) == 0
+    assert main("goemotions", [str(corpus_dir), str(out), "--labels", "ekman"]) == 0
     emotions = {row.id: row.emotion for row in read_manifest(out / "train.tsv")}
     assert emotions == {"ee01": "joy", "ee02": "neutral", "ee03": "anger", "ee05": "anger"}
     corpus = read_corpus(out)
@@ -88,7 +88,7 @@ def test_ekmans_groups(corpus_dir: Path, tmp_path: Path) -> None:
 
 def test_sentiments_fill_their_own_column(corpus_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out), "--labels", "sentiment"]) == 0
+    assert main("goemotions", [str(corpus_dir), str(out), "--labels", "sentiment"]) == 0
     rows = read_manifest(out / "train.tsv")
     assert {(row.id, row.sentiment, row.emotion) for row in rows} == {
         ("ee01", "positive", None),
@@ -103,13 +103,13 @@ def test_sentiments_fill_their_own_column(corpus_dir: Path, tmp_path: Path) -> N
 
 def test_the_newer_name_of_the_sentiment_file(corpus_dir: Path, tmp_path: Path) -> None:
     (corpus_dir / "sentiment_dict.json").rename(corpus_dir / "sentiment_mapping.json")
-    corpus = prepare_goemotions(corpus_dir, tmp_path / "out", "sentiment")
+    corpus = prepare_goemotions(corpus_dir, tmp_path / "out", labels="sentiment")
     assert corpus.splits["train"]["rows"] == 4
 
 
 def test_twice_gives_the_same_bytes(corpus_dir: Path, tmp_path: Path) -> None:
     for name in ("one", "one", "two"):
-        prepare_goemotions(corpus_dir, tmp_path / name, "ekman")
+        prepare_goemotions(corpus_dir, tmp_path / name, labels="ekman")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
@@ -127,7 +127,7 @@ def test_a_bad_row_is_named_and_nothing_written(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
     (corpus_dir / "dev.tsv").write_text(f"Wow\t4\tee07\n{line}\n")
-    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert main("goemotions", [str(corpus_dir), str(tmp_path / "out")]) == 1
     assert f"error: {corpus_dir / 'dev.tsv'}: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -154,7 +154,7 @@ def test_a_missing_or_odd_file_is_named(
     (corpus_dir / file).unlink()
     if content is not None:
         (corpus_dir / file).write_text(content)
-    assert main([str(corpus_dir), str(tmp_path / "out"), "--labels", "ekman"]) == 1
+    assert main("goemotions", [str(corpus_dir), str(tmp_path / "out"), "--labels", "ekman"]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

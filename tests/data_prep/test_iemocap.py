@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora.iemocap import (
     CLASSES,
     FOUR_CLASS,
     FULL,
-    main,
     prepare_iemocap,
 )
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
@@ -94,7 +94,7 @@ def test_labels_speakers_and_votes(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out)]) == 0
+    assert main("iemocap", [str(corpus_dir), str(out)]) == 0
     said = capsys.readouterr().out
     assert f"--data {out} --data-raw {corpus_dir} --fold leave_one_session_out/1" in said
     rows = rows_of(out)
@@ -223,7 +223,7 @@ def test_sound_notes_are_cut_out_when_told(corpus_dir: Path, tmp_path: Path) -> 
     change(words_of(corpus_dir), "Say M000.", "Yes. [LAUGHTER] No.")
     change(words_of(corpus_dir), "Say F001.", "[BREATHING]")
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out), "--drop-sound-notes"]) == 0
+    assert main("iemocap", [str(corpus_dir), str(out), "--drop-sound-notes"]) == 0
     rows = rows_of(out)
     assert rows["Ses01F_impro01_M000"].text == "Yes. No."
     assert rows["Ses01F_impro01_F001"].text is None
@@ -265,10 +265,10 @@ def test_text_only(corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     for wav in corpus_dir.glob("Session?/sentences/wav/*/*.wav"):
         wav.unlink()
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out)]) == 1
+    assert main("iemocap", [str(corpus_dir), str(out)]) == 1
     assert "none of 25 recordings is there, such as Session1/sen" in capsys.readouterr().err
     assert not (out / "corpus.yaml").exists()
-    assert main([str(corpus_dir), str(out), "--text-only"]) == 0
+    assert main("iemocap", [str(corpus_dir), str(out), "--text-only"]) == 0
     assert "--modality text" in capsys.readouterr().out
     assert read_corpus(out).splits["all"]["with_audio"] == 0
     assert validate(out) == []
@@ -298,7 +298,7 @@ def test_a_line_that_cannot_be_read_is_named_and_nothing_written(
     lines = [line for line in path.read_text().split("\n") if "M000" not in line and line]
     path.write_text("\n".join([lines[0], "", *VOTES.splitlines()[:1], *lines[7:]]))
     change(path, old, new)
-    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert main("iemocap", [str(corpus_dir), str(tmp_path / "out")]) == 1
     assert f"error: {path}: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -403,19 +403,19 @@ def test_another_layout_is_named(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
 ) -> None:
     if missing == "all":
-        assert main([str(tmp_path / "nothing"), str(tmp_path / "out")]) == 1
+        assert main("iemocap", [str(tmp_path / "nothing"), str(tmp_path / "out")]) == 1
         assert "name IEMOCAP_full_release" in capsys.readouterr().err
     else:
         path = labels_of(corpus_dir, "Ses02F_script01_1")
         path.rename(labels_of(corpus_dir).with_name(path.name))
-        assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+        assert main("iemocap", [str(corpus_dir), str(tmp_path / "out")]) == 1
         assert "Ses02F_script01_1.txt: the name says Session2; put it" in capsys.readouterr().err
 
 
 @pytest.mark.realdata
 def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
     corpus_dir = real_data("iemocap")
-    assert main([str(corpus_dir), str(tmp_path)]) == 0
+    assert main("iemocap", [str(corpus_dir), str(tmp_path)]) == 0
     corpus = read_corpus(tmp_path)
     assert corpus.splits["all"]["rows"] == 10_039
     assert corpus.splits["all"]["emotion"] == {

@@ -9,6 +9,7 @@ import pytest
 from data_prep.commands.folds import main as make_folds
 from data_prep.commands.hf_table import main as prepare_published
 from data_prep.commands.inspect_corpus import main as inspect
+from data_prep.commands.summary import main as summarize
 from data_prep.commands.table import main as prepare
 from data_prep.commands.validate import main as validate
 from data_prep.manifest.cells import find_label_fault
@@ -17,7 +18,6 @@ from data_prep.manifest.labels import (
     check_folds,
     sort_labels,
 )
-from data_prep.manifest.summary import main as summarize
 from data_prep.schema import Utterance, read_corpus, read_manifest
 
 UNLEARNED = "in test, and not in train, where no model can learn it"

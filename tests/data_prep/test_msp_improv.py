@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora.msp_improv import (
     FULL,
-    main,
     prepare_msp_improv,
 )
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
@@ -76,7 +76,7 @@ def test_labels_votes_and_names(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out)]) == 0
+    assert main("msp_improv", [str(corpus_dir), str(out)]) == 0
     said = capsys.readouterr().out
     assert f"--data {out} --data-raw {corpus_dir} --fold leave_one_session_out/1" in said
     rows = rows_of(out)
@@ -131,7 +131,7 @@ def test_other_and_no_agreement_are_classes_when_told(
     corpus_dir: Path, tmp_path: Path, options: list[str], emotions: list[str | None]
 ) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out), *options]) == 0
+    assert main("msp_improv", [str(corpus_dir), str(out), *options]) == 0
     rows = rows_of(out)
     assert [rows[clip].emotion for clip in ("S01H-F01-P-FM01", "S01H-M01-P-FM02")] == emotions
     corpus = read_corpus(out)
@@ -232,7 +232,7 @@ def test_a_line_that_cannot_be_read_is_named_and_nothing_written(
     message: str,
 ) -> None:
     change(corpus_dir, old, new)
-    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert main("msp_improv", [str(corpus_dir), str(tmp_path / "out")]) == 1
     assert f"error: {corpus_dir / 'Evalution.txt'}: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -254,25 +254,25 @@ def test_other_layouts(
     wordless = prepare_msp_improv(corpus_dir, tmp_path / "wordless")
     assert note(wordless, "no transcripts").endswith(" or Human_transcriptions")
     (corpus_dir / "Evalution.txt").write_text("")
-    assert main([str(corpus_dir), str(out)]) == 1
+    assert main("msp_improv", [str(corpus_dir), str(out)]) == 1
     assert "both of Evalution.txt and Evaluation.txt" in capsys.readouterr().err
     (corpus_dir / "Evaluation.txt").unlink()
-    assert main([str(corpus_dir), str(out)]) == 1
+    assert main("msp_improv", [str(corpus_dir), str(out)]) == 1
     assert "Evalution.txt: no clip in it" in capsys.readouterr().err
     (corpus_dir / "Evalution.txt").unlink()
-    assert main([str(corpus_dir), str(out)]) == 1
+    assert main("msp_improv", [str(corpus_dir), str(out)]) == 1
     assert "neither of Evalution.txt and Evaluation.txt" in capsys.readouterr().err
 
 
 def test_text_only(corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in corpus_dir.rglob("*.wav"):
         path.unlink()
-    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert main("msp_improv", [str(corpus_dir), str(tmp_path / "out")]) == 1
     assert "none of 10 recordings is there, such as Audio/session1" in capsys.readouterr().err
-    assert main([str(corpus_dir), str(tmp_path / "out"), "--text-only"]) == 0
+    assert main("msp_improv", [str(corpus_dir), str(tmp_path / "out"), "--text-only"]) == 0
     assert validate(tmp_path / "out") == []
     command = [str(corpus_dir), str(tmp_path / "out"), "--text-only", "--transcripts", "nowhere"]
-    assert main(command) == 1
+    assert main("msp_improv", command) == 1
     assert "--text-only: no row has a text" in capsys.readouterr().err
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from data_prep.audio.decoding import Reader
 from data_prep.audio.opening import open_audio
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora.msp_podcast import (
     COLUMNS,
     LABELS,
-    main,
     prepare_msp_podcast,
 )
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
@@ -61,7 +61,7 @@ def test_columns_are_read_by_name(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out)]) == 0
+    assert main("msp_podcast", [str(corpus_dir), str(out)]) == 0
     assert f"train with: --data {out} --data-raw {corpus_dir}\n" in capsys.readouterr().out
     splits = rows_of(out)
     assert tuple(splits) == SPLITS
@@ -125,7 +125,7 @@ def test_class_maps_empty_labels_and_keep_every_row(
     corpus_dir: Path, tmp_path: Path, options: list[str], labels: list[str | None]
 ) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out), *options]) == 0
+    assert main("msp_podcast", [str(corpus_dir), str(out), *options]) == 0
     rows = [row for split, rows in rows_of(out).items() if split != "test3" for row in rows]
     assert [row.emotion for row in rows] == labels
     assert all(row.valence is not None for row in rows)
@@ -230,7 +230,7 @@ def test_a_bad_row_is_named_and_nothing_written(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, message: str
 ) -> None:
     write_table(corpus_dir, *ROWS, row)
-    assert main([str(corpus_dir), str(tmp_path / "out")]) == 1
+    assert main("msp_podcast", [str(corpus_dir), str(tmp_path / "out")]) == 1
     table = corpus_dir / "Labels" / "labels_consensus.csv"
     assert f"error: {table}: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -240,22 +240,22 @@ def test_another_layout_is_named(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert main([str(tmp_path), str(out)]) == 1
+    assert main("msp_podcast", [str(tmp_path), str(out)]) == 1
     assert "no Labels/labels_consensus.csv; name the folder with Labels/" in capsys.readouterr().err
     (corpus_dir / "Audios").rename(corpus_dir / "Sounds")
-    assert main([str(corpus_dir), str(out)]) == 1
+    assert main("msp_podcast", [str(corpus_dir), str(out)]) == 1
     assert "none of 7 recordings is there, such as Audios/MSP" in capsys.readouterr().err
     (corpus_dir / "Sounds").rename(corpus_dir / "Audio")
-    assert main([str(corpus_dir), str(out)]) == 0
+    assert main("msp_podcast", [str(corpus_dir), str(out)]) == 0
     assert rows_of(out)["train"][0].audio == "Audio/MSP-PODCAST_0001_0008.wav"
     write_table(corpus_dir, *ROWS, header=",".join(COLUMNS).replace("EmoVal", "Valence"))
-    assert main([str(corpus_dir), str(out)]) == 1
+    assert main("msp_podcast", [str(corpus_dir), str(out)]) == 1
     assert "row 1: no column EmoVal; its columns are FileName" in capsys.readouterr().err
 
 
 def test_text_only(corpus_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out), "--text-only"]) == 0
+    assert main("msp_podcast", [str(corpus_dir), str(out), "--text-only"]) == 0
     assert tuple(rows_of(out)) == SPLITS[:4]
     assert [(d.id, d.reason) for d in read_corpus(out).dropped] == [
         ("MSP-PODCAST_test3_0002", "no text, and text only was asked for")

@@ -15,7 +15,7 @@ from data_prep.commands.fit_prototypes import main
 from data_prep.corpora.toy import (
     DOMINANCE,
     QUADRANTS,
-    make_toy,
+    prepare_toy,
 )
 from data_prep.errors import ManifestError
 from data_prep.prototypes import (
@@ -532,7 +532,7 @@ def test_synonyms() -> None:
 
 
 def test_the_toy_corpus(tmp_path: Path) -> None:
-    make_toy(tmp_path, sizes=(80, 4, 4))
+    prepare_toy(tmp_path, n_train=80, n_valid=4, n_test=4)
     assert main([str(tmp_path)]) == 0
     found = read_prototypes(tmp_path / "prototypes.json")
     assert found.warnings == ()

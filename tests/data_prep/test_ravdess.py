@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
 from data_prep.corpora.ravdess import (
     N_FOLDS,
     fold_actors,
-    main,
     prepare_ravdess,
 )
 from data_prep.folds.file import read_folds
@@ -37,7 +37,7 @@ def rows_of(out_dir: Path) -> dict[str, Utterance]:
 def test_names_are_decoded(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(corpus_dir), str(tmp_path / "out")]) == 0
+    assert main("ravdess", [str(corpus_dir), str(tmp_path / "out")]) == 0
     assert f"--data {tmp_path / 'out'} --data-raw {corpus_dir}" in capsys.readouterr().out
     rows = rows_of(tmp_path / "out")
     assert len(rows) == 10
@@ -123,10 +123,16 @@ def test_song_and_video_tracks_are_taken_only_when_asked_for(
     write_sound(corpus_dir / "Actor_01" / "03-02-06-01-02-01-01.wav")
     write_sound(corpus_dir / "Actor_01" / "01-01-06-01-02-01-01.wav")
     out = tmp_path / "out"
-    assert main([str(corpus_dir), str(out)]) == 0
+    assert main("ravdess", [str(corpus_dir), str(out)]) == 0
     assert len(rows_of(out)) == 10
     assert read_corpus(out).dropped == []
-    assert main([str(corpus_dir), str(out), "--channel", "01", "02", "--modality", "03", "01"]) == 0
+    assert (
+        main(
+            "ravdess",
+            [str(corpus_dir), str(out), "--channel", "01", "02", "--modality", "03", "01"],
+        )
+        == 0
+    )
     rows = rows_of(out)
     assert len(rows) == 12
     assert rows["03-02-06-01-02-01-01"].extra["channel"] == "song"
@@ -135,14 +141,14 @@ def test_song_and_video_tracks_are_taken_only_when_asked_for(
 def test_a_folder_without_actors_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert main("ravdess", [str(tmp_path), str(tmp_path / "out")]) == 1
     assert "name the folder that holds Actor_01 ... Actor_24" in capsys.readouterr().err
 
 
 @pytest.mark.realdata
 def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
     corpus_dir = real_data("ravdess")
-    assert main([str(corpus_dir), str(tmp_path)]) == 0
+    assert main("ravdess", [str(corpus_dir), str(tmp_path)]) == 0
     corpus = read_corpus(tmp_path)
     assert {s: c["rows"] for s, c in corpus.splits.items()} == {
         "train": 900,
@@ -162,7 +168,7 @@ def test_the_real_corpus(tmp_path: Path, real_data: Callable[[str], Path]) -> No
 
 def test_all_folds_in_one_data_dir(corpus_dir: Path, tmp_path: Path) -> None:
     """Fold k of the file tests the actors whose number modulo 5 is k, as the single folds do."""
-    assert main([str(corpus_dir), str(tmp_path / "out"), "--fold", "all"]) == 0
+    assert main("ravdess", [str(corpus_dir), str(tmp_path / "out"), "--fold", "all"]) == 0
     rows = read_manifest(tmp_path / "out" / "all.tsv")
     assert len(rows) == 10
     speaker = {row.id: row.speaker for row in rows}

@@ -14,7 +14,7 @@ from data_prep.commands.extract_features import (
     frames_of,
 )
 from data_prep.commands.tokenize_speech import tokenize_with_kmeans
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from data_prep.features.stored import open_features, read_card
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
 from data_prep.tokens.folder import sequence_digest
@@ -117,7 +117,7 @@ def test_tokens_of_segments(data_dir: Path) -> None:
 
 def test_segments_give_what_clips_give(tmp_path: Path) -> None:
     """The toy's clips, and the same joined into one recording: the same numbers, bit by bit."""
-    make_toy(tmp_path / "clips", sizes=(8, 4, 4), speakers=(4, 2, 2))
+    prepare_toy(tmp_path / "clips", n_train=8, n_valid=4, n_test=4, speakers=(4, 2, 2))
     corpus = read_corpus(tmp_path / "clips")
     clips = {split: read_manifest(tmp_path / "clips" / f"{split}.tsv") for split in corpus.splits}
     parts, samples, n_samples = {}, [], 0

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from data_prep.commands.inspect_corpus import inspect
+from data_prep.commands.summary import main
 from data_prep.errors import ManifestError
 from data_prep.manifest.summary import (
     NO_LABEL,
     TOTAL,
     group_dropped,
-    main,
     print_summary,
     render_summary,
     summarize,

@@ -21,7 +21,7 @@ from data_prep.commands.tokenize_speech import (
     sample_frames,
     tokenize_with_kmeans,
 )
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from data_prep.errors import ManifestError
 from data_prep.schema import (
     Corpus,
@@ -41,7 +41,7 @@ SPLITS = ("train", "valid", "test")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy corpus without tokens; tests work on copies of it."""
     folder = tmp_path_factory.mktemp("toy")
-    make_toy(folder, seed=3, sizes=(24, 8, 8), speakers=(4, 2, 2))
+    prepare_toy(folder, seed=3, n_train=24, n_valid=8, n_test=8, speakers=(4, 2, 2))
     return folder
 
 

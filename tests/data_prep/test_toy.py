@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data_prep.audio.frames import log_mel
 from data_prep.audio.loading import load_audio
+from data_prep.commands.prepare import main
 from data_prep.commands.validate import main as validate
 from data_prep.corpora import toy
 from data_prep.corpora.toy import (
@@ -23,9 +24,8 @@ from data_prep.corpora.toy import (
     Draw,
     bayes_ceilings,
     draw_split,
-    main,
-    make_toy,
     oracle_score,
+    prepare_toy,
 )
 from data_prep.corpora.toy_voice import AROUSED, CALM, draw_voice, synthesize
 from data_prep.schema import Utterance, read_corpus, read_manifest
@@ -59,7 +59,7 @@ FEATURES = {"bands": band_statistics, "energy": energy, "pitch": pitch}
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The corpus as `python -m data_prep.toy` makes it."""
     folder = tmp_path_factory.mktemp("toy")
-    assert main([str(folder)]) == 0
+    assert main("toy", [str(folder)]) == 0
     return folder
 
 
@@ -227,15 +227,15 @@ def read_all(folder: Path) -> dict[str, bytes]:
 
 
 def test_one_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> None:
-    options = {"sizes": (8, 4, 4), "speakers": (3, 1, 2)}
+    options = {"n_train": 8, "n_valid": 4, "n_test": 4, "speakers": (3, 1, 2)}
     for name, seed in [("a", 5), ("b", 5), ("c", 6)]:
-        make_toy(tmp_path / name, seed=seed, **options)
+        prepare_toy(tmp_path / name, seed=seed, **options)
     a, b, c = (read_all(tmp_path / name) for name in "abc")
     assert a == b
     assert len(a) == 16 + 4
     assert a["train.tsv"] != c["train.tsv"]
     # Another size of train leaves test as it is.
-    make_toy(tmp_path / "d", seed=5, sizes=(12, 4, 4), speakers=(3, 1, 2))
+    prepare_toy(tmp_path / "d", seed=5, n_train=12, n_valid=4, n_test=4, speakers=(3, 1, 2))
     d = read_all(tmp_path / "d")
     assert {k: v for k, v in d.items() if "test" in k} == {
         k: v for k, v in a.items() if "test" in k
@@ -244,11 +244,11 @@ def test_one_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path) -> N
 
 def test_shifted_voices_say_the_same_higher_and_louder(tmp_path: Path) -> None:
     small = ["--n-train", "8", "--n-valid", "4", "--n-test", "4", "--speakers", "3", "1", "2"]
-    assert main([str(tmp_path / "plain"), *small]) == 0
-    make_toy(tmp_path / "default", sizes=(8, 4, 4), speakers=(3, 1, 2))
+    assert main("toy", [str(tmp_path / "plain"), *small]) == 0
+    prepare_toy(tmp_path / "default", n_train=8, n_valid=4, n_test=4, speakers=(3, 1, 2))
     assert read_all(tmp_path / "plain") == read_all(tmp_path / "default")
     shifted = ["--name", "toy_b", "--speaker-shift", "6"]
-    assert main([str(tmp_path / "b"), *small, *shifted]) == 0
+    assert main("toy", [str(tmp_path / "b"), *small, *shifted]) == 0
     assert read_corpus(tmp_path / "b").name == "toy_b"
     assert "shifted by 6 semitones" in read_corpus(tmp_path / "b").notes[-1]
     rows = read_manifest(tmp_path / "plain" / "train.tsv")
@@ -263,27 +263,27 @@ def test_shifted_voices_say_the_same_higher_and_louder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "what"),
+    ("arguments", "code"),
     [
-        (["--name", "a b"], "--name 'a b': give letters"),
-        (["--speaker-shift", "nan"], "--speaker-shift nan is beyond an octave"),
-        (["--n-train", "10"], "a split of 10 cannot be balanced; ask for a multiple of 4"),
-        (["--n-test", "0"], "a split of 0 cannot be balanced"),
-        (["--speakers", "2", "0", "1"], "every split needs at least one"),
+        (["--name", "a b"], "name-malformed"),
+        (["--speaker-shift", "nan"], "shift-out-of-range"),
+        (["--n-train", "10"], "split-not-balanced"),
+        (["--n-test", "0"], "split-not-balanced"),
+        (["--speakers", "2", "0", "1"], "speakers-too-few"),
     ],
 )
 def test_sizes_that_do_not_work_are_refused(
-    arguments: list[str], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path / "toy"), *arguments]) == 1
-    assert what in capsys.readouterr().err
+    assert main("toy", [str(tmp_path / "toy"), *arguments]) == 1
+    assert f"[{code}]" in capsys.readouterr().err
     assert not (tmp_path / "toy").exists()
 
 
 def test_a_corpus_whose_writing_was_cut_short_has_no_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_toy(tmp_path, sizes=(4, 4, 4), speakers=(1, 1, 1))
+    prepare_toy(tmp_path, n_train=4, n_valid=4, n_test=4, speakers=(1, 1, 1))
     assert yaml.safe_load((tmp_path / "corpus.yaml").read_text())["name"] == "toy"
 
     def fail(*_: object) -> str:
@@ -291,7 +291,7 @@ def test_a_corpus_whose_writing_was_cut_short_has_no_card(
 
     monkeypatch.setattr("data_prep.corpora.toy.write_sentence", fail)
     with pytest.raises(KeyboardInterrupt):
-        make_toy(tmp_path, seed=2, sizes=(4, 4, 4), speakers=(1, 1, 1))
+        prepare_toy(tmp_path, seed=2, n_train=4, n_valid=4, n_test=4, speakers=(1, 1, 1))
     assert not (tmp_path / "corpus.yaml").exists()
 
 

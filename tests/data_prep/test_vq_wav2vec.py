@@ -25,7 +25,7 @@ from data_prep.commands.tokenize_speech import (
     tokenize_with_kmeans,
     tokenize_with_vq_wav2vec,
 )
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from data_prep.files.digests import file_digest
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
 from data_prep.tokens import corpus_codes
@@ -77,7 +77,7 @@ def featurize(model: Wav2VecModel, waveform: np.ndarray) -> list[str]:
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy")
-    make_toy(folder, seed=3, sizes=(12, 4, 4), speakers=(4, 2, 2))
+    prepare_toy(folder, seed=3, n_train=12, n_valid=4, n_test=4, speakers=(4, 2, 2))
     return folder
 
 

@@ -15,7 +15,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 import emo_fairseq
 from data_prep.commands import extract_features
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from data_prep.folds.file import write_folds
 from data_prep.folds.protocols import FoldOptions, make_folds
 from data_prep.schema import read_corpus, read_manifest, write_corpus
@@ -68,7 +68,7 @@ CONFIG = {
 def data(tmp_path_factory):
     """The toy corpus as one split `all` in two folds, and a `test` for models of other corpora."""
     folder = tmp_path_factory.mktemp("sweep") / "data"
-    make_toy(folder, sizes=(48, 4, 12), speakers=(6, 1, 2))
+    prepare_toy(folder, n_train=48, n_valid=4, n_test=12, speakers=(6, 1, 2))
     rows = {split: read_manifest(folder / f"{split}.tsv") for split in ("train", "test")}
     write_corpus(folder, read_corpus(folder), {"all": rows["train"], "test": rows["test"]})
     assert extract_features.main([str(folder), "--workers", "1"]) == 0

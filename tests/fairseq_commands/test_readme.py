@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from emo_fairseq.cli import passing_on
 from emo_fairseq.cli.__main__ import _parser
 from emo_fairseq.evaluation import predictions
@@ -43,7 +43,7 @@ def test_train_validate_report(toy_corpus, fairseq, monkeypatch, tmp_path):
 def test_preparation(module, monkeypatch, tmp_path):
     (words,) = commands_of(f"python -m data_prep.{module}")
     assert words[3:] == ["data/toy"]
-    make_toy(tmp_path, sizes=(16, 4, 4), speakers=(2, 1, 1))
+    prepare_toy(tmp_path, n_train=16, n_valid=4, n_test=4, speakers=(2, 1, 1))
     monkeypatch.setattr("sys.argv", [module, str(tmp_path)])
     assert importlib.import_module(f"data_prep.{module}").main() == 0
 
@@ -66,4 +66,5 @@ def test_the_forest_takes_these_words():
 def test_every_other_command_exists():
     """Those on corpora that are not at hand have tests of their own; here, that they are real."""
     for words in commands_of("python -m data_prep."):
-        assert (README.parent / f"{words[2].replace('.', '/')}.py").is_file()
+        folder = README.parent.joinpath(*words[2].split("."))
+        assert folder.with_suffix(".py").is_file() or (folder / "__main__.py").is_file()

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from data_prep.commands.tokenize_speech import main as tokenize_speech
 from data_prep.commands.tokenize_text import main as tokenize_text
 from data_prep.corpora.ravdess import prepare_ravdess
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from emo_fairseq.evaluation import predictions
 
 VQ_WAV2VEC = {
@@ -46,7 +46,7 @@ def corpus(
     """A small data dir, and the folder that its audio lies in."""
     data = tmp_path / "data"
     if request.param == "toy":
-        make_toy(data, sizes=(8, 4, 4), speakers=(4, 2, 2))
+        prepare_toy(data, n_train=8, n_valid=4, n_test=4, speakers=(4, 2, 2))
         return data, data
     whole, few = real_data("ravdess"), tmp_path / "ravdess"
     for actor in ACTORS.values():

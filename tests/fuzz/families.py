@@ -16,7 +16,7 @@ from hf_folders import build as build_hf_folder
 
 from data_prep.audio.loading import load_audio
 from data_prep.commands.validate import validate
-from data_prep.corpora.toy import make_toy
+from data_prep.corpora.toy import prepare_toy
 from data_prep.errors import ManifestError
 from data_prep.features.mmsa_pickle import load_pickle, read_modality
 from data_prep.features.stored import open_features, write_split
@@ -211,7 +211,7 @@ def toy_data_dir(place: Path) -> Path:
     from data_prep.commands.tokenize_speech import tokenize_with_kmeans
     from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 
-    make_toy(place, sizes=(16, 8, 8), speakers=(2, 2, 2))
+    prepare_toy(place, n_train=16, n_valid=8, n_test=8, speakers=(2, 2, 2))
     tokenize_with_sentencepiece(place, vocab_size=300)
     tokenize_with_kmeans(place, n_clusters=8, max_train_frames=1000)
     return place

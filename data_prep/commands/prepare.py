@@ -1,0 +1,51 @@
+"""The command line of a corpus of the registry: ``python -m data_prep.<corpus>``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.commands.command_line import make_parser, run
+from data_prep.corpora.registry import CORPORA, Recipe
+from data_prep.folds.records import ALL
+from data_prep.schema import Corpus
+
+
+def main(corpus: str, arguments: Sequence[str] | None = None) -> int:
+    """Prepare a corpus, and print the options to train on it with.
+
+    Args:
+        corpus: a key of `CORPORA`.
+        arguments: the command line (default: that of the process).
+    """
+    recipe = CORPORA[corpus]
+    parser = make_parser(corpus, recipe.description or "", audio=recipe.reads_audio)
+    if recipe.needs:
+        parser.add_argument("corpus_dir", type=Path, help=recipe.needs)
+    parser.add_argument("out_dir", type=Path, help="data dir to write")
+    recipe.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    return run(lambda: _prepare(recipe, options))
+
+
+def _prepare(recipe: Recipe, options: argparse.Namespace) -> None:
+    keywords = dict(vars(options))
+    if recipe.reads_audio:
+        keywords["progress"] = True
+    corpus = recipe.prepare(**keywords)
+    print("train with:", *train_options(recipe, corpus, options))
+
+
+def train_options(recipe: Recipe, corpus: Corpus, options: argparse.Namespace) -> list[str]:
+    """Return the options of `fairseq-train` that fit a prepared corpus."""
+    words = ["--data", str(options.out_dir)]
+    if recipe.target:
+        words += ["--target", recipe.target]
+    if not any(counts["with_audio"] for counts in corpus.splits.values()):
+        words += ["--modality", "text"]
+    elif audio_dir := recipe.audio_dir(options):
+        words += ["--data-raw", str(audio_dir)]
+    if ALL in corpus.splits and corpus.folds:
+        words += ["--fold", f"{next(iter(corpus.folds))}/1"]
+    return words

@@ -1,0 +1,158 @@
+"""The corpora that can be prepared: one row a corpus, which every list and help text is made from.
+
+To add a corpus, write `corpora/<corpus>.py` with a function
+
+    prepare_<corpus>(corpus_dir, out_dir, *, ...) -> Corpus
+
+that writes the data dir and returns its card; ``add_arguments(parser)`` if it takes options, each
+under the name of its keyword; and a row here. `data_prep/<corpus>.py` makes it a command.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.corpora import (
+    cmu_mosei,
+    cmu_mosi,
+    emobank,
+    emobox,
+    emorynlp,
+    goemotions,
+    iemocap,
+    meld,
+    mmsa,
+    msp_improv,
+    msp_podcast,
+    ravdess,
+    toy,
+)
+from data_prep.schema import Corpus
+
+
+def _none(parser: argparse.ArgumentParser) -> None:
+    """Add no option."""
+
+
+def _corpus_dir(options: argparse.Namespace) -> Path | None:
+    """Return the folder that `audio` starts from: that of the corpus."""
+    return Path(options.corpus_dir)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one corpus becomes a data dir.
+
+    Attributes:
+        prepare: ``prepare(corpus_dir, out_dir, *, <the options>)``, which writes it.
+        description: what the corpus is, its layout and what is not used; the first line is its
+            entry in lists.
+        needs: what `corpus_dir` holds; empty for a corpus that is generated.
+        add_arguments: adds the options, each with the name of its keyword as its destination.
+        reads_audio: whether `prepare` takes `workers` and `progress`.
+        audio_dir: options -> the folder that `audio` starts from; None for the data dir itself.
+        target: what to train for, where it is not the emotion.
+    """
+
+    prepare: Callable[..., Corpus]
+    description: str | None
+    needs: str
+    add_arguments: Callable[[argparse.ArgumentParser], None] = _none
+    reads_audio: bool = True
+    audio_dir: Callable[[argparse.Namespace], Path | None] = _corpus_dir
+    target: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The corpus in one line."""
+        return (self.description or "").partition("\n")[0]
+
+
+CORPORA: dict[str, Recipe] = {
+    "cmu_mosei": Recipe(
+        cmu_mosei.prepare_cmu_mosei,
+        cmu_mosei.__doc__,
+        mmsa.NEEDS,
+        mmsa.add_arguments,
+        audio_dir=lambda options: None,
+        target="sentiment_score",
+    ),
+    "cmu_mosi": Recipe(
+        cmu_mosi.prepare_cmu_mosi,
+        cmu_mosi.__doc__,
+        mmsa.NEEDS,
+        mmsa.add_arguments,
+        audio_dir=lambda options: None,
+        target="sentiment_score",
+    ),
+    "emobank": Recipe(
+        emobank.prepare_emobank,
+        emobank.__doc__,
+        "folder with emobank.csv",
+        emobank.add_arguments,
+        reads_audio=False,
+        target="vad",
+    ),
+    "emobox": Recipe(
+        emobox.prepare_emobox,
+        emobox.__doc__,
+        "folder of one corpus, such as EmoBox/data/iemocap",
+        emobox.add_arguments,
+        audio_dir=lambda options: options.data_raw or emobox.default_raw(options.corpus_dir),
+    ),
+    "emorynlp": Recipe(
+        emorynlp.prepare_emorynlp,
+        emorynlp.__doc__,
+        "folder with emorynlp_train_final.csv ...",
+        reads_audio=False,
+    ),
+    "goemotions": Recipe(
+        goemotions.prepare_goemotions,
+        goemotions.__doc__,
+        "folder with train.tsv and emotions.txt",
+        goemotions.add_arguments,
+        reads_audio=False,
+    ),
+    "iemocap": Recipe(
+        iemocap.prepare_iemocap,
+        iemocap.__doc__,
+        "folder with Session1 ... Session5",
+        iemocap.add_arguments,
+    ),
+    "meld": Recipe(
+        meld.prepare_meld,
+        meld.__doc__,
+        "folder with {train,dev,test}_sent_emo.csv",
+        meld.add_arguments,
+        audio_dir=lambda options: None if options.video_dir else options.corpus_dir,
+    ),
+    "msp_improv": Recipe(
+        msp_improv.prepare_msp_improv,
+        msp_improv.__doc__,
+        "folder with Evalution.txt and Audio",
+        msp_improv.add_arguments,
+    ),
+    "msp_podcast": Recipe(
+        msp_podcast.prepare_msp_podcast,
+        msp_podcast.__doc__,
+        "folder with Labels/labels_consensus.csv and Audios",
+        msp_podcast.add_arguments,
+    ),
+    "ravdess": Recipe(
+        ravdess.prepare_ravdess,
+        ravdess.__doc__,
+        "folder with Actor_01 ... Actor_24",
+        ravdess.add_arguments,
+    ),
+    "toy": Recipe(
+        toy.prepare_toy,
+        toy.__doc__,
+        "",
+        toy.add_arguments,
+        reads_audio=False,
+        audio_dir=lambda options: None,
+    ),
+}
