@@ -15,30 +15,30 @@ from emo_fairseq.types import (
 
 
 def vad_values(split: Split) -> np.ndarray:
-    """(N, 3) float64 valence, arousal and dominance in [0, 1], NaN = missing."""
+    """Return valence, arousal and dominance: (N, 3) float64 in [0, 1], NaN = missing."""
     values = [[getattr(row, axis) for axis in AXES] for row in split.utterances]
     return np.array(values, dtype=np.float64).reshape(-1, len(AXES))  # None becomes NaN
 
 
 def group_names(split: Split, column: str) -> list[str]:
-    """The values that a column of the manifest has, sorted."""
+    """Return the values of a column of the manifest, each once, sorted."""
     return sorted({value for row in split.utterances if (value := getattr(row, column))})
 
 
 def group_ids(split: Split, column: str, names: Sequence[str]) -> np.ndarray:
-    """(N,) int64 number of each row's value among `names`, -1 = missing, or none of them."""
+    """Return the index of each row's value in `names`: (N,) int64, -1 = missing or unknown."""
     number = {name: position for position, name in enumerate(names)}
     return np.array(
         [number.get(getattr(row, column), -1) for row in split.utterances], dtype=np.int64
     )
 
 
-# -- The classes that a contrastive loss and prototypes tell apart ---------------------------------
+# -- The classes of a contrastive loss, and of prototypes ------------------------------------------
 
 
 @dataclass(frozen=True)
 class Classes:
-    """A label column and its labels.
+    """A label column of the manifest and its labels.
 
     Attributes:
         target: of labels; the primary one, or "emotion" beside a target of numbers.
@@ -50,28 +50,35 @@ class Classes:
 
     @property
     def column(self) -> str:
-        """Of the manifest."""
+        """Return the column of the manifest."""
         return self.target.columns[0]
 
     def ids(self, split: Split) -> np.ndarray:
-        """(N,) int64 class ids, -1 = missing."""
+        """Return the class ids (N,) int64 of a split's rows, -1 = missing."""
         return truth_array(split, self.target, self.names)
 
 
 def target_of_classes(target: Target) -> Target:
-    """The target itself if it has labels, and emotions else."""
+    """Return the target itself if it has labels, and that of emotions else."""
     return target if target.has_labels else TARGETS["emotion"]
 
 
 def truth_array(
     split: Split, target: Target, labels: Sequence[str], foreign: Collection[str] = ()
 ) -> np.ndarray:
-    """The truth of every row: (N,) int64 label ids, -1 = missing, or (N, A) float64, NaN = missing.
+    """Return the truth of every row.
 
-    A label that is among `foreign` is missing truth, too; the log counts the rows.
+    Args:
+        split: N rows.
+        target: its columns hold the truth.
+        labels: in the order of their ids; for numbers of no use.
+        foreign: labels that count as missing; the log counts their rows.
+
+    Returns:
+        (N,) int64 label ids, -1 = missing; or (N, A) float64 numbers, NaN = missing.
 
     Raises:
-        UsageError: a label that is not one of `labels`.
+        UsageError: a label that is in neither `labels` nor `foreign`.
     """
     if not target.has_labels:
         return np.array(
@@ -85,24 +92,25 @@ def truth_array(
     number = {label: position for position, label in enumerate(labels)}
     ids = np.full(len(split.utterances), -1, dtype=np.int64)
     is_foreign = np.array([getattr(row, column) in foreign for row in split.utterances], dtype=bool)
-    what = f"have {column} {', '.join(foreign)}, which is not known here and taken as missing"
-    report_rows(split, is_foreign, what)
+    message = f"have {column} {', '.join(foreign)}, which is not known here and taken as missing"
+    report_rows(split, is_foreign, message)
     for position, row in enumerate(split.utterances):
         label = getattr(row, column)
         if label is None or is_foreign[position]:
             continue
         if label not in number:
-            place = f"{split.file}: {_place(split, position)}{row.id}"
             raise UsageError(
-                f"{place}: {column} {label!r} is not one of the labels "
-                f"{', '.join(labels)}; correct the row, or the label set in {CORPUS_FILE}"
+                f"{split.file}: {_row_prefix(split, position)}{row.id}: {column} {label!r} is not "
+                f"one of the labels {', '.join(labels)}; correct the row, or the label set in "
+                f"{CORPUS_FILE}",
+                "label-unknown",
             )
         ids[position] = number[label]
     return ids
 
 
-def _place(split: Split, position: int) -> str:
-    """The row in the file, whose first is the header; rows of the seed's layout are joined ones."""
+def _row_prefix(split: Split, position: int) -> str:
+    """Name the line of the file, of which the header is the first; legacy rows are joined ones."""
     return "" if split.tokens else f"row {position + 2}: "
 
 

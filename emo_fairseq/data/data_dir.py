@@ -1,4 +1,4 @@
-"""One data dir, as the task's options want it read: its splits and the leaves over them."""
+"""A data dir under the task's options: its splits, and the modality datasets over them."""
 
 import logging
 from collections.abc import Mapping
@@ -70,18 +70,20 @@ class DataDir(InputLimits):
 
     Attributes:
         folder: ``--data``.
-        is_legacy: whether it has the seed's layout.
+        is_legacy: whether it has the legacy layout.
         corpus: its name; None without corpus.yaml.
-        guard: compares what is taken into a run with the rows that are held out.
+        guard: compares what the run reads with the rows that are held out.
 
     Raises:
-        UsageError: the folder is no data dir, or lacks the input that is asked for.
+        UsageError: the folder is no data dir, or counts samples at another rate.
     """
 
     def __init__(self, cfg: Any, modalities: tuple[str, ...]) -> None:
         super().__init__(cfg, modalities)
         if OmegaConf.is_missing(cfg, "data"):
-            raise UsageError("--data is missing: give the folder that holds {split}.tsv")
+            raise UsageError(
+                "--data is missing: give the folder that holds {split}.tsv", "data-missing"
+            )
         self.folder = Path(cfg.data)
         self.audio_root = Path(cfg.data_raw or cfg.data)
         check_data_dir(self.folder)
@@ -92,7 +94,9 @@ class DataDir(InputLimits):
         if corpus is not None and corpus.sample_rate != SAMPLE_RATE and SPEECH in modalities:
             raise UsageError(
                 f"{self.folder}/corpus.yaml: n_samples counts at {corpus.sample_rate} Hz; encoders "
-                f"hear {SAMPLE_RATE} Hz, so prepare the corpus again with sample_rate {SAMPLE_RATE}"
+                f"read {SAMPLE_RATE} Hz, so prepare the corpus again with sample_rate "
+                f"{SAMPLE_RATE}",
+                "sample-rate-other",
             )
         self._splits: dict[str, Split] = {}
         self._whole: Split | None = None  # that a fold divides
@@ -110,11 +114,12 @@ class DataDir(InputLimits):
                 raise UsageError(
                     f"{name} as {spec.input}: {self.folder} is in the legacy layout, which holds "
                     f"tokens only; give an encoder of tokens to --{name}-encoder, or leave out "
-                    f"--{name}-encoder and --{name}-input"
+                    f"--{name}-encoder and --{name}-input",
+                    "input-not-stored",
                 )
 
     def split(self, name: str) -> Split:
-        """A split, read once: one on disk, or under ``--fold`` a set of the fold."""
+        """Return a split, read once: one on disk, or under ``--fold`` a set of the fold."""
         if name not in self._splits:
             self._splits[name] = self._read(name)
         return self._splits[name]
@@ -128,23 +133,23 @@ class DataDir(InputLimits):
         return read_split(self.folder, self.audio_root, name, self.modalities)
 
     def held_out(self) -> HeldOut:
-        """The rows that training must not see: of the fold's other sets, or the other splits."""
+        """Return the rows that training must not use: other sets of the fold, or other splits."""
         names = [name for name in FOLD_SETS if name != TRAIN]
         if self.cfg.fold is None:
             corpus = None if self.is_legacy else read_corpus_file(self.folder)
-            there = self.split_names() if corpus is None else list(corpus.splits)
+            known = self.split_names() if corpus is None else list(corpus.splits)
             files = [name for name in names if (self.folder / f"{name}.tsv").is_file()]
-            names = [name for name in there or files if name != TRAIN]
+            names = [name for name in known or files if name != TRAIN]
         rows = {name: self.split(name).utterances for name in names}
         return HeldOut(rows, self.corpus, self.cfg.fold)
 
     def provenance(self, name: str, use: str = TRAINED) -> Provenance:
-        """The record of a split's rows, for what is made from them."""
+        """Return the record of a split's rows, for what is made from them."""
         fold = self.cfg.fold if name in FOLD_SETS else None
         return seen_rows(self.split(name).utterances, self.corpus, name, fold, use)
 
     def split_names(self) -> list[str]:
-        """The splits of the seed's layout; none in ours, whose corpus.yaml names them."""
+        """Return the splits of the legacy layout; none in ours, whose corpus.yaml names them."""
         return legacy.split_names(self.folder)
 
     def present(self, modality: str, split: Split) -> np.ndarray:

@@ -48,16 +48,20 @@ _STATISTICS_SEED = 0
 
 
 def scratch_spec(source: DataDir, modality: str) -> EncoderSpec:
-    """The card of an encoder to be trained from scratch; ``--speech-input`` says what it reads."""
+    """Return the spec of an encoder without pretrained weights, which reads ``--speech-input``."""
     spec = getattr(source.cfg, f"{modality}_encoder") or "scratch:"
     if modality == TEXT:
         return EncoderSpec(spec, TOKENS)
-    read = source.cfg.speech_input or (TOKENS if source.is_legacy else WAVEFORM)
-    return EncoderSpec(spec, str(read))
+    kind = source.cfg.speech_input or (TOKENS if source.is_legacy else WAVEFORM)
+    return EncoderSpec(spec, str(kind))
 
 
 def fit_labels(source: DataDir, target: Target) -> list[str]:
-    """Label names in the order of the class ids, or the names of a continuous target's axes."""
+    """Return the labels in the order of their ids, or the names of a continuous target's axes.
+
+    Raises:
+        UsageError: corpus.yaml has no label set for the target.
+    """
     if not target.has_labels:
         return list(target.columns)
     if source.is_legacy:
@@ -68,22 +72,27 @@ def fit_labels(source: DataDir, target: Target) -> list[str]:
     if not labels:
         raise UsageError(
             f"{source.folder}/corpus.yaml names no {column} labels, which --target "
-            f"{target.name} needs; list them there in order, under labels"
+            f"{target.name} needs; list them there in order, under labels",
+            "labels-missing",
         )
     return list(labels)
 
 
 def fit_class_counts(source: DataDir, target: Target, labels: list[str]) -> list[int]:
-    """How often each label occurs among the rows that are trained on."""
+    """Return the number of training rows of each label."""
     train = source.split(TRAIN)
-    heard = np.any([source.present(modality, train) for modality in source.modalities], axis=0)
+    has_input = np.any([source.present(name, train) for name in source.modalities], axis=0)
     truth = truth_array(train, target, labels)
-    return np.bincount(truth[heard & (truth >= 0)], minlength=len(labels)).tolist()
+    return np.bincount(truth[has_input & (truth >= 0)], minlength=len(labels)).tolist()
 
 
 def fit_vocabularies(source: DataDir) -> dict[str, dict[str, object]]:
-    """The vocabulary of each modality that is read as tokens."""
-    found = {}
+    """Return the vocabulary of each modality that is read as tokens.
+
+    Raises:
+        UsageError: a modality is not tokenized, or its tokenizer was fitted on held-out rows.
+    """
+    vocabularies = {}
     for name in source.modalities_of(TOKENS):
         vocabulary = read_vocabulary(source.folder / name)
         if vocabulary is None and source.is_legacy:
@@ -94,29 +103,38 @@ def fit_vocabularies(source: DataDir) -> dict[str, dict[str, object]]:
         if vocabulary is None:
             raise UsageError(
                 f"{source.folder / name}/dict.txt: not there; "
-                f"run `python -m data_prep.tokenize_{name} {source.folder}`"
+                f"run `python -m data_prep.tokenize_{name} {source.folder}`",
+                "dictionary-missing",
             )
-        if source.cfg.fold is not None:  # without, the train split is all that it can have seen
+        if source.cfg.fold is not None:  # else it can have been fitted on the train split alone
             folder = source.folder / name
-            seen = tokenizer_provenance(folder, source.folder)
-            source.guard.check(f"the tokenizer of {name}", folder, seen)
+            provenance = tokenizer_provenance(folder, source.folder)
+            source.guard.check(f"the tokenizer of {name}", folder, provenance)
         boundaries = source.cfg.init_token, source.cfg.separator_token
-        found[name] = vocabulary.with_boundaries(*boundaries).to_state()
-    return found
+        vocabularies[name] = vocabulary.with_boundaries(*boundaries).to_state()
+    return vocabularies
 
 
 def check_vocabularies(source: DataDir, split: Split, known: dict[str, Vocabulary]) -> None:
-    """Raise a `UsageError` if a split's tokens are not of the vocabularies that are known."""
+    """Check that the tokens of a split are of the vocabularies that the model was trained with.
+
+    Raises:
+        UsageError: they are of others.
+    """
     for name, vocabulary in known.items():
-        there = read_vocabulary(source.folder / name)
-        if there is not None:
-            there.check_same(vocabulary)
+        stored = read_vocabulary(source.folder / name)
+        if stored is not None:
+            stored.check_same(vocabulary)
         elif split.tokens:
             check_fits(vocabulary, name, split.tokens[name])
 
 
 def fit_frame_statistics(source: DataDir) -> dict[str, dict[str, list[float]]]:
-    """Mean and deviation of each dimension over the train split, for modalities read as frames."""
+    """Return the statistics of the train split for each modality that is read as frames.
+
+    Returns:
+        By modality ``{"mean": C floats, "std": C floats}``; see :class:`FrameStatistics`.
+    """
     fitted = {}
     for name in (*source.modalities_of(LOG_MEL), *source.modalities_of(FRAMES)):
         logger.info("%s: fitting statistics on at most %d utterances", name, _STATISTICS_SAMPLE)
@@ -127,20 +145,20 @@ def fit_frame_statistics(source: DataDir) -> dict[str, dict[str, list[float]]]:
     return fitted
 
 
-# -- Labels that a training cannot, or should not, be begun with -----------------------------------
+# -- Labels on which training cannot, or should not, start -----------------------------------------
 
 
 def check_training_labels(
     source: DataDir, target: Target, labels: Sequence[str], class_counts: Sequence[int]
 ) -> None:
-    """Warn of labels that are not what they seem, and of classes that some splits lack.
+    """Warn of rare and similar labels, and of classes that some splits lack.
 
     Args:
-        source: the data dir; splits that are not trained on are counted by its corpus.yaml, those
-            of a fold by their rows.
-        target: what is predicted: labels.
-        labels: the label set, in order.
-        class_counts: of the rows that are trained on, a number a label.
+        source: the data dir; the labels of other splits are counted in its corpus.yaml, those of a
+            fold in their rows.
+        target: of labels.
+        labels: K labels, in the order of their ids.
+        class_counts: K numbers of training rows.
 
     Raises:
         UsageError: all rows have the same label.
@@ -152,7 +170,8 @@ def check_training_labels(
         (label,) = train
         raise UsageError(
             f"{file}: all {train[label]} rows that can be trained on have the {column} {label!r}: "
-            "there is nothing to classify; train on rows of two classes or more"
+            "there is nothing to classify; train on rows of two classes or more",
+            "label-single",
         )
     for warning in check_counts(column, {TRAIN: train, **_other_splits(source, column)}, labels):
         logger.warning("%s: %s", source.folder, warning)

@@ -23,7 +23,7 @@ OPTION = "--allow-leak"
 
 
 def is_test_split(name: str) -> bool:
-    """Whether a split is one that figures are reported on, and so may choose nothing.
+    """Return whether a split is one that metrics are reported on, and so may select nothing.
 
     >>> [is_test_split(name) for name in ("test", "test2", "valid")]
     [True, True, False]
@@ -46,17 +46,17 @@ class HeldOut(NamedTuple):
 
 
 class LeakGuard:
-    """Compares the records of what a run takes with the rows that it holds out.
+    """Compares the training rows of what a run reads (weights, teachers) with its held-out rows.
 
     Rows of a test split may neither have fitted nor selected anything; rows of any other split may
     have selected a checkpoint, as a valid split does, but not have fitted it.
 
     Args:
         read_held_out: called once, by the first comparison.
-        allows: ``--allow-leak``: a leak is recorded and warned of, not refused.
+        allows: ``--allow-leak``: a leak is recorded and logged, not refused.
 
     Attributes:
-        accepted: the union of the records of what was let pass.
+        accepted: the union of the records of all that was accepted.
     """
 
     def __init__(self, read_held_out: Callable[[], HeldOut], allows: bool) -> None:
@@ -65,18 +65,18 @@ class LeakGuard:
         self._warned: set[str] = set()
         self.accepted = Provenance()
 
-    def check(self, option: str, place: str | Path, provenance: Provenance | None) -> None:
-        """Let something into the run, or refuse it.
+    def check(self, option: str, path: str | Path, provenance: Provenance | None) -> None:
+        """Accept a file into the run, or refuse it.
 
         Args:
             option: that names it, such as ``--init-from``.
-            place: the file.
-            provenance: what it was made from; None where nothing records that.
+            path: of the file.
+            provenance: the rows that it was made from; None where nothing records them.
 
         Raises:
             UsageError: it has seen held-out rows, and ``--allow-leak`` is not given.
         """
-        name, short = f"{option} {place}", f"{option} {Path(place).name}"
+        name, short = f"{option} {path}", f"{option} {Path(path).name}"
         if provenance is None:
             warn_unknown(name, self._warn)
             self.accepted = self.accepted.merged(Provenance(unknown=(short,)))
@@ -85,9 +85,10 @@ class LeakGuard:
         if leak and not self._allows:
             remedy = "" if self._fold is None else f", such as that of --fold {self._fold}"
             raise UsageError(
-                f"{name}: {leak}, so figures on them would be worth nothing; take one that was "
+                f"{name}: {leak}, so metrics on them would be worth nothing; take one that was "
                 f"made without these rows{remedy}, or add {OPTION}, which every table made from "
-                "this run will show"
+                "this run will show",
+                "leak-held-out-rows",
             )
         if leak:
             self._warn(f"{name}: {leak}; allowed by {OPTION}")
@@ -122,7 +123,7 @@ class LeakGuard:
 
 
 def warn_unknown(name: str, warn: Callable[[str], None]) -> None:
-    """Warn that something records no rows."""
+    """Warn that a file has no record of the rows that it was made from."""
     warn(
         f"{name}: no record of the rows that it was made from (it is of an older version, of "
         "another program, or was changed since), so it cannot be checked whether it has seen rows "
@@ -131,7 +132,7 @@ def warn_unknown(name: str, warn: Callable[[str], None]) -> None:
 
 
 def describe_leak(held_out: HeldOut, provenance: Provenance) -> str:
-    """Which held-out rows a record has, as the predicate of a sentence; empty where none."""
+    """Describe which held-out rows a record has, as the predicate of a sentence; empty if none."""
     where = "" if held_out.fold is None else f" of {held_out.fold}"
     seen = [
         (split, use, provenance.overlap(rows, held_out.corpus, (use,)))
@@ -152,10 +153,10 @@ _TRAIN = "train"  # data_prep fits on the split of this name alone
 
 
 def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
-    """The record of the rows that a tokenizer has seen.
+    """Return the rows that a tokenizer was fitted on.
 
-    One that was taken as it is (GPT-2's, a Hugging Face model's) has seen nothing of the corpus; a
-    fitted one has seen the train split, which the digest in its card must still be of.
+    A pretrained one (GPT-2's, a Hugging Face model's) was fitted on none of the corpus; any other
+    one on the train split, whose rows must still have the digest in its card.
 
     Args:
         folder: of tokens, in `data`.
@@ -174,7 +175,8 @@ def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
     if digest != fitted_on or not vouches_for(folder, _TRAIN, rows):
         raise UsageError(
             f"{folder}: the tokenizer was fitted on rows that are no longer those of {file}, and "
-            f"may have seen what is held out; run data_prep.tokenize_{folder.name} again"
+            f"may have seen what is held out; run data_prep.tokenize_{folder.name} again",
+            "tokenizer-outdated",
         )
     corpus = read_corpus(data).name if (data / CORPUS_FILE).is_file() else None
     return seen_rows(rows, corpus, _TRAIN)

@@ -1,4 +1,4 @@
-"""The seed's ``T_data`` layout, joined by id.
+"""The legacy ``T_data`` layout (Siriwardhana et al. 2020), joined by id.
 
 ::
 
@@ -31,7 +31,7 @@ from emo_fairseq.types import (
 
 logger = logging.getLogger(__name__)
 
-# The seed's names and the order of its class ids; excited counts as happy.
+# Names in the label files, in the order of the class ids; excited counts as happy.
 EMOTION_NAMES = {"neu": "neutral", "sad": "sad", "ang": "angry", "hap": "happy", "exc": "happy"}
 EMOTION_LABELS = ("neutral", "sad", "angry", "happy")
 
@@ -42,12 +42,12 @@ _TOKEN_FOLDER = {TEXT: "text", SPEECH: "audio_token"}
 
 
 def split_names(data_dir: Path) -> list[str]:
-    """The splits that lie there in the seed's layout: those with a label file."""
+    """Return the splits of a folder in the legacy layout: those with a label file."""
     return sorted(file.stem.removeprefix(_LABELS) for file in data_dir.glob(f"{_LABELS}*.csv"))
 
 
 def label_file(data_dir: Path, split: str) -> Path:
-    """Where the seed keeps the labels of a split."""
+    """Return the path of the labels of a split."""
     return data_dir / f"{_LABELS}{split}.csv"
 
 
@@ -55,6 +55,12 @@ def read_split(
     data_dir: Path, data_raw: Path, split: str, modalities: Sequence[str]
 ) -> tuple[list[Utterance], dict[str, list[np.ndarray]]]:
     """Join lists, labels and token files of a split by id.
+
+    Args:
+        data_dir: holds the lists and labels.
+        data_raw: holds the token files.
+        split: its name.
+        modalities: those that are read.
 
     Returns:
         One utterance a kept row, and the token ids of each, by modality.
@@ -75,11 +81,12 @@ def read_split(
     if not utterances:
         raise UsageError(
             f"{data_dir}: no row of split {split!r} is in all of {', '.join(listed)} "
-            "and carries a label that is known"
+            "and carries a label that is known",
+            "rows-unusable",
         )
     for row in utterances:
         if fault := find_id_fault(row.id):  # files of tokens are named by it
-            raise UsageError(f"{label_file(data_dir, split)}: {'; '.join(fault)}")
+            raise UsageError(f"{label_file(data_dir, split)}: {'; '.join(fault)}", "id-invalid")
     tokens = {
         modality: [
             _read_tokens(data_raw / split / _TOKEN_FOLDER[modality] / f"{row.id}.txt")
@@ -116,7 +123,7 @@ def _report_other_lengths(
 
 
 def _intersect(listed: dict[str, list[str]]) -> list[str]:
-    """Ids that every file has, in the order of the first; says what each has beyond that."""
+    """Return the ids that every file has, in the order of the first; warn of all others."""
     common = set.intersection(*(set(ids) for ids in listed.values()))
     for name, ids in listed.items():
         extra = [name for name in ids if name not in common]
@@ -162,34 +169,39 @@ def _list_file(data_dir: Path, split: str, modality: str) -> Path:
 def _read_list(data_dir: Path, split: str, modality: str) -> list[str]:
     file = _list_file(data_dir, split, modality)
     if not file.exists():
-        raise UsageError(f"{file}: missing, so {modality} cannot be used; see --modality")
+        raise UsageError(
+            f"{file}: missing, so {modality} cannot be used; see --modality", "list-missing"
+        )
     names = [line.split("\t")[0].strip() for line in _lines(file) if line.strip()]
     ids = [name.rsplit(".", 1)[0] if "." in name else name for name in names]
     return _unique(file, ids)
 
 
 def _read_labels(file: Path) -> dict[str, str]:
-    """Id -> label; the first line is a header."""
+    """Return labels by id; the first line is a header."""
     labels: dict[str, str] = {}
     for number, line in enumerate(_lines(file)[1:], start=2):
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) < 2 or not cells[1]:
-            raise UsageError(f"{file}: row {number}: {line!r} is not id,label")
+            raise UsageError(f"{file}: row {number}: {line!r} is not id,label", "row-malformed")
         if cells[0] in labels:
-            raise UsageError(f"{file}: row {number}: {cells[0]} is there twice; keep one row")
+            raise UsageError(
+                f"{file}: row {number}: {cells[0]} is there twice; keep one row", "id-duplicate"
+            )
         if _is_number(cells[1]) and not math.isfinite(float(cells[1])):
             raise UsageError(
                 f"{file}: row {number}: the score of {cells[0]} is {cells[1]}; "
-                "write a number, or remove the row"
+                "write a number, or remove the row",
+                "number-not-finite",
             )
         labels[cells[0]] = cells[1]
     return labels
 
 
 def _read_sizes(file: Path) -> list[list[str]]:
-    """Rows of the size file: id, text_len, audio_len. A header is one whose length is no number."""
+    """Return rows of id, text_len, audio_len; a header is one whose length is no number."""
     rows = [[cell.strip() for cell in line.split(",")] for line in _lines(file) if line.strip()]
     return rows if rows and len(rows[0]) > 1 and _is_number(rows[0][1]) else rows[1:]
 
@@ -198,22 +210,24 @@ def _lines(file: Path) -> list[str]:
     """Read the lines of a list, of the labels or of the sizes.
 
     Raises:
-        UsageError: it cannot be opened, or a row is not UTF-8.
+        UsageError: the file cannot be read, or a row is not UTF-8.
     """
     try:
         raw = file.read_bytes()
         return raw.decode("utf-8-sig").splitlines()
     except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror}); check --data") from error
+        message = f"{file}: cannot be read ({error.strerror}); check --data"
+        raise UsageError(message, "file-unreadable") from error
     except UnicodeDecodeError as error:
         row = 1 + error.object.count(b"\n", 0, error.start)
-        raise UsageError(f"{file}: row {row}: is not UTF-8 text; save the file as UTF-8") from error
+        message = f"{file}: row {row}: is not UTF-8 text; save the file as UTF-8"
+        raise UsageError(message, "text-not-utf8") from error
 
 
 def _unique(file: Path, ids: list[str]) -> list[str]:
-    twice = [name for name, count in Counter(ids).items() if count > 1]
-    if twice:
-        raise UsageError(f"{file}: {twice[0]} is listed {Counter(ids)[twice[0]]} times; keep one")
+    for name, count in Counter(ids).items():
+        if count > 1:
+            raise UsageError(f"{file}: {name} is listed {count} times; keep one", "id-duplicate")
     return ids
 
 
@@ -221,13 +235,19 @@ def _read_tokens(file: Path) -> np.ndarray:
     try:
         ids = np.array(file.read_text(encoding="utf-8").split(), dtype=np.int64)
     except FileNotFoundError:
-        raise UsageError(f"{file}: listed but not there; see --data-raw") from None
+        message = f"{file}: listed but not there; see --data-raw"
+        raise UsageError(message, "tokens-missing") from None
     except (ValueError, OverflowError):
         ids = np.array([-1])
     if len(ids) == 0:
-        raise UsageError(f"{file}: empty; tokenize the utterance again or remove it from the list")
+        raise UsageError(
+            f"{file}: empty; tokenize the utterance again or remove it from the list",
+            "tokens-empty",
+        )
     if ids.min() < 0:
-        raise UsageError(f"{file}: holds something other than token ids; tokenize again")
+        raise UsageError(
+            f"{file}: holds something other than token ids; tokenize again", "tokens-invalid"
+        )
     return ids
 
 

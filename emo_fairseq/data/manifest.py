@@ -1,11 +1,11 @@
 """A split of a data dir, in either layout or as a set of a fold, as utterances.
 
-Knows files and no torch. The manifest layout is :mod:`data_prep.schema`'s; the legacy ``T_data``
-layout is read by :mod:`emo_fairseq.data.legacy`.
+Reads files alone, without torch. The layout of manifests is in :mod:`data_prep.schema`; the legacy
+``T_data`` layout is read by :mod:`emo_fairseq.data.legacy`.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Split:
-    """One split as it lies on disk.
+    """The rows of one split on disk, or of one set of a fold.
 
     Attributes:
         name: ``train``, ``valid``, ``test``, ...
         file: the manifest that the rows came from, for messages.
         utterances: one record a row.
-        tokens: for the seed's layout the token ids of each row, by modality; else empty.
-        whole: the split on disk that this one is a part of, in a fold; None if it is whole.
+        tokens: for the legacy layout the token ids of each row, by modality; else empty.
+        whole: the split on disk that the fold divides; None if this is a split on disk.
         rows: (N,) row numbers in `whole`.
     """
 
@@ -47,62 +47,71 @@ class Split:
 
     @property
     def stored(self) -> "Split":
-        """The split whose tokens and features are on disk."""
+        """Return the split whose tokens and features are on disk."""
         return self.whole or self
 
     @property
     def stored_rows(self) -> np.ndarray:
-        """(N,) which of the stored split's rows these are."""
+        """Return the row numbers (N,) of these rows in the split on disk."""
         return np.arange(len(self.utterances)) if self.rows is None else self.rows
 
     def part(self, name: str, ids: Sequence[str]) -> "Split":
-        """Some of the rows, under another name, in the order of the manifest.
+        """Return a set of a fold: some of the rows, in the order of the manifest.
+
+        Args:
+            name: of the set.
+            ids: of its rows.
 
         Raises:
-            UsageError: an id that no row has.
+            UsageError: no row has one of the ids.
         """
         row_of = {row.id: number for number, row in enumerate(self.utterances)}
-        if unknown := [wanted for wanted in ids if wanted not in row_of]:
+        if unknown := [name for name in ids if name not in row_of]:
             raise UsageError(
                 f"{self.file}: has no row {first_few(unknown)}, which the fold names; "
-                "make the folds again with `python -m data_prep.folds`"
+                "make the folds again with `python -m data_prep.folds`",
+                "fold-outdated",
             )
-        rows = np.sort([row_of[wanted] for wanted in ids])
+        rows = np.sort([row_of[name] for name in ids])
         utterances = [self.utterances[row] for row in rows]
         return Split(name, self.file, utterances, whole=self, rows=rows)
 
     def present(self, modality: str) -> np.ndarray:
-        """Which rows have this modality: (N,) bool."""
+        """Return which rows have this modality: (N,) bool."""
         if self.tokens:
             return np.full(len(self.utterances), modality in self.tokens)
-        values = _PRESENCE[modality]
-        return np.array([values(row) is not None for row in self.utterances], dtype=bool)
+        column = _COLUMN[modality]
+        return np.array([getattr(row, column) is not None for row in self.utterances], dtype=bool)
 
 
-_PRESENCE: dict[str, Callable[[Utterance], object]] = {
-    TEXT: lambda row: row.text,
-    SPEECH: lambda row: row.audio,
-}
+_COLUMN = {TEXT: "text", SPEECH: "audio"}
 
 
 def check_data_dir(data_dir: Path) -> None:
     """Raise a `UsageError` unless `data_dir` is a folder with splits of a known layout."""
     if not data_dir.is_dir():
-        raise UsageError(f"--data {data_dir}: there is no such folder")
+        raise UsageError(f"--data {data_dir}: there is no such folder", "data-dir-missing")
     if not any(data_dir.glob("*.tsv")):
         raise UsageError(
             f"--data {data_dir}: this is not a data dir, it holds no {{split}}.tsv; "
-            "write one with one of the `python -m data_prep.<corpus>` commands"
+            "write one with one of the `python -m data_prep.<corpus>` commands",
+            "data-dir-empty",
         )
 
 
 def read_corpus_file(data_dir: Path) -> Corpus | None:
-    """What ``corpus.yaml`` says, or None where there is none (the seed's layout has none)."""
+    """Read ``corpus.yaml``; None where there is none, as in the legacy layout."""
     return read_corpus(data_dir) if (data_dir / CORPUS_FILE).exists() else None
 
 
 def read_split(data_dir: Path, data_raw: Path, split: str, modalities: Sequence[str]) -> Split:
-    """Read one split.
+    """Read one split on disk.
+
+    Args:
+        data_dir: of either layout.
+        data_raw: holds the token files of the legacy layout.
+        split: its name.
+        modalities: those that are read, for the legacy layout.
 
     Raises:
         UsageError: there is no such split.
@@ -114,22 +123,30 @@ def read_split(data_dir: Path, data_raw: Path, split: str, modalities: Sequence[
     if split in legacy.split_names(data_dir):
         utterances, tokens = legacy.read_split(data_dir, data_raw, split, modalities)
         return Split(split, legacy.label_file(data_dir, split), utterances, tokens)
-    there = sorted(path.stem for path in data_dir.glob("*.tsv"))
-    raise UsageError(f"{file}: there is no split {split!r}; the folder has {', '.join(there)}")
+    known = sorted(path.stem for path in data_dir.glob("*.tsv"))
+    raise UsageError(
+        f"{file}: there is no split {split!r}; the folder has {', '.join(known)}", "split-missing"
+    )
 
 
 def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The rows that can be used: those with a truth and at least one of the modalities.
+    """Return the usable rows: those with a truth and at least one of the modalities.
 
-    What is left out is counted in the log with the first few ids. Returns (M,) row numbers.
+    What is left out is counted in the log with the first few ids.
 
     Args:
-        split: the rows.
-        target: what the truth is.
+        split: N rows.
+        target: what is predicted.
         present: for each modality which rows have it, (N,) bool.
+
+    Returns:
+        (M,) row numbers.
+
+    Raises:
+        UsageError: there is none.
     """
     modalities = list(present)
-    heard = np.any(list(present.values()), axis=0)
+    has_input = np.any(list(present.values()), axis=0)
     labeled = np.array(
         [
             any(getattr(row, column) is not None for column in target.columns)
@@ -138,21 +155,22 @@ def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray])
         dtype=bool,
     )
     report_rows(split, ~labeled, f"left out, no {' / '.join(target.columns)}")
-    report_rows(split, labeled & ~heard, f"left out, neither of {', '.join(modalities)}")
-    rows = np.flatnonzero(heard & labeled)
+    report_rows(split, labeled & ~has_input, f"left out, neither of {', '.join(modalities)}")
+    rows = np.flatnonzero(has_input & labeled)
     if len(rows) == 0:
         raise UsageError(
             f"{split.file}: no row has both {' / '.join(target.columns)} and one of "
-            f"{', '.join(modalities)}; choose another --target or --modality"
+            f"{', '.join(modalities)}; choose another --target or --modality",
+            "rows-unusable",
         )
     return rows
 
 
-def report_rows(split: Split, chosen: np.ndarray, what: str) -> None:
-    """Warn how many rows, (N,) bool, something happens to, and name the first few."""
+def report_rows(split: Split, chosen: np.ndarray, message: str) -> None:
+    """Log a warning with the number of the chosen rows, (N,) bool, and the first few ids."""
     ids = [split.utterances[row].id for row in np.flatnonzero(chosen).tolist()]
     if ids:
-        logger.warning("%s: %d rows %s: %s", split.file, len(ids), what, first_few(ids))
+        logger.warning("%s: %d rows %s: %s", split.file, len(ids), message, first_few(ids))
 
 
 # -- One fold of a data dir: which rows are its train, valid and test sets -------------------------
@@ -161,7 +179,10 @@ FOLD_SETS = ("train", "valid", "test")
 
 
 def read_fold(folder: Path, fold: str) -> tuple[str, Mapping[str, Sequence[str]]]:
-    """What ``--fold PROTOCOL/FOLD`` names: the split on disk, and the ids of each set.
+    """Read the fold that ``--fold PROTOCOL/FOLD`` names.
+
+    Returns:
+        The name of the split on disk that it divides, and the ids of each set.
 
     Raises:
         UsageError: no such file, or no such fold in it.
@@ -169,16 +190,18 @@ def read_fold(folder: Path, fold: str) -> tuple[str, Mapping[str, Sequence[str]]
     protocol, _, number = fold.partition("/")
     file = folder / FOLDS_FOLDER / f"{protocol}.json"
     if not file.exists():
-        there = sorted(path.stem for path in (folder / FOLDS_FOLDER).glob("*.json"))
+        known = sorted(path.stem for path in (folder / FOLDS_FOLDER).glob("*.json"))
         raise UsageError(
-            f"--fold {fold}: {file} is not there; choose one of {', '.join(there) or 'none'}, or "
-            f"make it with `python -m data_prep.folds {folder}`"
+            f"--fold {fold}: {file} is not there; choose one of {', '.join(known) or 'none'}, or "
+            f"make it with `python -m data_prep.folds {folder}`",
+            "folds-missing",
         )
     try:
-        found = read_folds(file)
-        base = found.base
+        content = read_folds(file)
+        base = content.base
     except ValueError as error:
-        raise UsageError(str(error)) from error
-    if number not in found.folds:
-        raise UsageError(f"--fold {fold}: {file} has the folds {', '.join(found.folds)}")
-    return base, found.folds[number]
+        raise UsageError.of(error, "folds-invalid") from error
+    if number not in content.folds:
+        names = ", ".join(content.folds)
+        raise UsageError(f"--fold {fold}: {file} has the folds {names}", "fold-unknown")
+    return base, content.folds[number]

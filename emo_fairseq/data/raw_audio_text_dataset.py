@@ -24,21 +24,21 @@ from emo_fairseq.errors import UsageError
 
 
 class _TruthDataset(RawLabelDataset):
-    """Rows of the truth, stacked: unlike its base it takes rows of several numbers."""
+    """Rows of numbers, stacked; the base takes one number a row."""
 
     def collater(self, samples: list[Tensor]) -> Tensor:
         return torch.stack(samples)
 
 
 class _NameDataset(RawLabelDataset):
-    """Strings, which stay a list."""
+    """Strings, collated to a list."""
 
     def collater(self, samples: list[str]) -> list[str]:
         return samples
 
 
 class _Batches(NamedTuple):
-    """How the batches of training are made."""
+    """How the batches of training are drawn."""
 
     sampler: Sampler
     traits: RowTraits
@@ -46,25 +46,26 @@ class _Batches(NamedTuple):
 
 
 class RawAudioTextDataset(NestedDictionaryDataset):
-    """Composes the leaves of a split; decides the order of rows.
+    """Composes the modality datasets of a split; decides the order of rows.
 
     A batch::
 
         {"id": (B,), "nsentences": B, "ntokens": B, "split": "train", "utterance_id": [B names],
-         "net_input": {"text": {...}, "speech": {...}},   one entry a modality, see the leaves
+         "net_input": {"text": {...}, "speech": {...}},   each as its dataset collates it
          "target": (B,) int64 or (B, A) float64,
          "annotations": {"vad": (B, 3), ...}}             if there are any
 
     Args:
         split: its name.
         utterance_ids: N names.
-        inputs: the leaf of each modality, N items each.
+        inputs: the dataset of each modality, N items each.
         truth: (N,) int64 label ids or (N, A) float64 numbers, NaN = missing.
         shuffle: new random batches of similar length every epoch (training), or from the longest
             row to the shortest (scoring).
-        cases: N names of the modalities that each row has, where rows differ in that; a batch then
-            holds also ``"case"`` [B names] and ``"cases"``, all names of the split in order.
-        annotations: (N, ...) each, what is known of a row beyond input and truth.
+        cases: N names of the modalities that each row has, where rows differ in that (see
+            :func:`presence_cases`); a batch then holds also ``"case"`` [B names] and ``"cases"``,
+            all names of the split in order.
+        annotations: (N, ...) each, what criterions need of a row beyond input and truth.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         annotations: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
         # Speech costs more a row than text, and its lengths differ more: it decides the buckets.
-        by_cost = sorted(inputs.values(), key=lambda leaf: -float(np.sum(leaf.sizes)))
-        noted = {key: _TruthDataset(torch.from_numpy(x)) for key, x in annotations.items()}
+        by_cost = sorted(inputs.values(), key=lambda dataset: -float(np.sum(dataset.sizes)))
+        annotation_datasets = {
+            key: _TruthDataset(torch.from_numpy(values)) for key, values in annotations.items()
+        }
         super().__init__(
             {
                 "id": IdDataset(),
@@ -89,11 +92,11 @@ class RawAudioTextDataset(NestedDictionaryDataset):
                 "net_input": dict(inputs),
                 "target": _TruthDataset(torch.from_numpy(truth)),
                 **({} if cases is None else {"case": _NameDataset(cases)}),
-                **({"annotations": noted} if noted else {}),
+                **({"annotations": annotation_datasets} if annotations else {}),
             },
-            sizes=[leaf.sizes for leaf in by_cost],
+            sizes=[dataset.sizes for dataset in by_cost],
         )
-        self.of_all = {"split": split, **({} if cases is None else {"cases": sorted({*cases})})}
+        self._constants = {"split": split, **({} if cases is None else {"cases": sorted({*cases})})}
         self.split = split
         self.utterance_ids = utterance_ids
         self.shuffle = shuffle
@@ -102,19 +105,19 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         self._epoch = 1
 
     def draw_batches(self, sampler: Sampler, traits: RowTraits, seed: int) -> None:
-        """Let a sampler make the batches of training.
+        """Draw the batches of training by a sampler.
 
         Args:
             sampler: one of :data:`emo_fairseq.data.samplers.SAMPLERS`.
             traits: of the N rows.
-            seed: of its chance, beside the epoch.
+            seed: of its generator, with the epoch.
         """
         self._batches = _Batches(sampler, traits, seed)
 
     def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super().collater(samples)
         # An empty batch, which a rank without a share of the last ones gets, stays empty.
-        return {**batch, **self.of_all} if batch else batch
+        return {**batch, **self._constants} if batch else batch
 
     def ordered_indices(self) -> np.ndarray:
         if self.shuffle:
@@ -142,27 +145,28 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         return self._batches.sampler(indices, self._batches.traits, limits, rng)
 
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
-        """What ``--max-tokens`` counts: the longest modality, in samples, frames or tokens."""
+        """Return the lengths that ``--max-tokens`` limits: of each row's longest modality."""
         return np.max([size[indices] for size in self.sizes], axis=0)
 
     def check_max_tokens(self, max_tokens: int | None) -> None:
-        """Raise a `UsageError` if an utterance alone is more than ``--max-tokens``."""
+        """Raise a `UsageError` if a single utterance is longer than ``--max-tokens``."""
         longest = int(np.max(self.sizes))
         if max_tokens is not None and longest > max_tokens:
             raise UsageError(
                 f"--max-tokens {max_tokens}: an utterance of {self.split} has {longest}; "
-                "give at least so many, or --batch-size in its place"
+                "give at least so many, or --batch-size in its place",
+                "max-tokens-too-small",
             )
 
 
-# -- The order in which utterances fall into batches -----------------------------------------------
+# -- The order of rows: buckets of similar length --------------------------------------------------
 
 # Neighboring buckets differ by 8% in length, so at most about that much of a batch is padding.
 _BUCKET_RATIO = 1.08
 
 
 def length_buckets(sizes: Sequence[np.ndarray]) -> np.ndarray:
-    """Number of the length bucket of each utterance, longer ones in higher buckets.
+    """Return the length bucket of each utterance, longer ones in higher buckets.
 
     The first size decides (the modality that costs most); the others order the rows within a
     bucket coarsely, by a bucket four times as wide.
@@ -182,15 +186,18 @@ def length_buckets(sizes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def bucketed_permutation(buckets: np.ndarray) -> np.ndarray:
-    """Row numbers, bucket after bucket, in a random order within each.
+    """Return the row numbers bucket after bucket, in a random order within each.
 
-    Uses numpy's global generator, which fairseq seeds by epoch before it asks for an order.
+    Uses numpy's global generator, which fairseq seeds by epoch before it calls `ordered_indices`.
     """
     return np.lexsort((np.random.permutation(len(buckets)), buckets))
 
 
 def presence_cases(present: Mapping[str, np.ndarray]) -> list[str] | None:
-    """For each row the modalities it has, joined by ``+``; None if all rows have the same.
+    """Return for each row the modalities it has, joined by ``+``; None if all rows have the same.
+
+    >>> presence_cases({"text": np.array([True, True]), "speech": np.array([True, False])})
+    ['text+speech', 'text']
 
     Args:
         present: for each modality which rows have it, (N,) bool.

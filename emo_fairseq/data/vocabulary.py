@@ -1,4 +1,4 @@
-"""How many symbols a modality's tokens have, and whether a checkpoint knows the same ones."""
+"""The symbols of a modality's tokens, and whether a checkpoint was trained with the same ones."""
 
 import hashlib
 import logging
@@ -30,9 +30,14 @@ ROBERTA_SIZE = 50_265
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Number of symbols, specials included, a digest of their names in order, and the specials.
+    """The symbols of a modality's tokens.
 
-    The digest is empty where no ``dict.txt`` names the symbols (the seed's layout).
+    Attributes:
+        size: number of symbols, specials included.
+        digest: see :func:`symbols_digest`; empty where no ``dict.txt`` names the symbols (the
+            legacy layout).
+        source: where they come from, for messages.
+        specials: ids of the boundary tokens, of padding and of unknown symbols.
     """
 
     size: int
@@ -42,15 +47,15 @@ class Vocabulary:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Vocabulary":
-        """The inverse of :meth:`to_state`."""
+        """Return the vocabulary of a checkpoint, the inverse of :meth:`to_state`."""
         return cls(**{**state, "specials": SpecialIds(**state.get("specials", {}))})
 
     def to_state(self) -> dict[str, object]:
-        """Plain values, for a checkpoint."""
+        """Return plain values, for a checkpoint."""
         return asdict(self)
 
     def with_boundaries(self, init_token: int | None, separator_token: int | None) -> "Vocabulary":
-        """With the ids of ``--init-token`` and ``--separator-token``, where given.
+        """Return a copy with the ids of ``--init-token`` and ``--separator-token``, where given.
 
         Raises:
             UsageError: one of them is no symbol.
@@ -65,42 +70,46 @@ class Vocabulary:
         for option, token in (("init", init_token), ("separator", separator_token)):
             if not 0 <= token < self.size:
                 raise UsageError(
-                    f"--{option}-token {token} is outside the {self.size} symbols of {self.source}"
+                    f"--{option}-token {token} is outside the {self.size} symbols of {self.source}",
+                    "token-out-of-range",
                 )
 
     def check_same(self, trained_with: "Vocabulary") -> None:
-        """Raise a `UsageError` if the data were tokenized with another dictionary."""
+        """Raise a `UsageError` if this is not the vocabulary of the checkpoint."""
         both_named = self.digest and trained_with.digest
         differ = self.digest != trained_with.digest if both_named else self.size > trained_with.size
         if differ:
             raise UsageError(
                 f"{self.source}: these {self.size} symbols are not the {trained_with.size} that "
                 f"the checkpoint was trained with ({trained_with.source}); tokenize the data "
-                "with the checkpoint's own tokenizer files"
+                "with the checkpoint's own tokenizer files",
+                "vocabulary-other",
             )
 
 
 def read_vocabulary(folder: Path) -> Vocabulary | None:
-    """The vocabulary of a token folder, or None if nothing there names its symbols.
+    """Read the vocabulary of a token folder; None if no file in it names its symbols.
 
     Raises:
-        UsageError: a ``dict.txt`` that is none, or a file of the tokenizer that is damaged.
+        UsageError: ``dict.txt`` is malformed, or a file of the tokenizer is damaged.
     """
     try:
         check_tokenizer(folder)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "tokenizer-unreadable") from error
     if (folder / SYMBOLS_FILE).exists():
         symbols = load_symbols(folder)
         return Vocabulary(
-            *(len(symbols), symbols_digest(symbols), str(folder / SYMBOLS_FILE)),
-            special_ids(read_card(folder) if (folder / TOKENIZER_FILE).exists() else {}),
+            size=len(symbols),
+            digest=symbols_digest(symbols),
+            source=str(folder / SYMBOLS_FILE),
+            specials=special_ids(read_card(folder) if (folder / TOKENIZER_FILE).exists() else {}),
         )
     return read_dictionary(folder / DICT_FILE) if (folder / DICT_FILE).exists() else None
 
 
 def find_symbol(folder: Path, names: Sequence[str]) -> int | None:
-    """The id of the first of these symbols that a token folder names; None if it names none."""
+    """Return the id of the first of these symbols that a token folder has; None if it has none."""
     if (folder / SYMBOLS_FILE).exists():
         symbols = load_symbols(folder)
     elif (folder / DICT_FILE).exists():
@@ -111,21 +120,24 @@ def find_symbol(folder: Path, names: Sequence[str]) -> int | None:
 
 
 def symbols_digest(symbols: Sequence[str]) -> str:
-    """SHA-256 of the symbols in the order of their ids."""
+    """Return the SHA-256 of the symbols in the order of their ids."""
     return hashlib.sha256("\n".join(symbols).encode()).hexdigest()
 
 
 def read_dictionary(dictionary_file: Path) -> Vocabulary:
-    """The vocabulary of a ``dict.txt``. Raises a `UsageError` if it is none."""
+    """Read the vocabulary of a ``dict.txt``; raise a `UsageError` if it is malformed."""
     try:
         dictionary = load_dictionary(dictionary_file)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "dictionary-invalid") from error
     return Vocabulary(len(dictionary), symbols_digest(dictionary.symbols), str(dictionary_file))
 
 
 def assume_vocabulary(modality: str, tokens: list[np.ndarray]) -> Vocabulary:
-    """The vocabulary of tokens that come without a dictionary; says in the log what it assumes."""
+    """Return the vocabulary of tokens without a dictionary: RoBERTa's for text, a scan for speech.
+
+    The log names the assumption.
+    """
     largest = max(int(ids.max()) for ids in tokens)
     if modality == TEXT:
         logger.info("no text dictionary: RoBERTa's %d symbols are assumed", ROBERTA_SIZE)
@@ -145,5 +157,6 @@ def check_fits(vocabulary: Vocabulary, modality: str, tokens: list[np.ndarray]) 
     if largest >= vocabulary.size:
         raise UsageError(
             f"{modality} token id {largest} is outside the {vocabulary.size} symbols of "
-            f"{vocabulary.source}; put the right dict.txt beside the tokens, or tokenize again"
+            f"{vocabulary.source}; put the right dict.txt beside the tokens, or tokenize again",
+            "token-out-of-range",
         )

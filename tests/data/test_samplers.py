@@ -16,7 +16,7 @@ from emo_fairseq.data.samplers import (
     SAMPLERS,
     BatchLimits,
     RowTraits,
-    deal_classes,
+    distribute_classes,
     rank_in_group,
 )
 
@@ -232,7 +232,7 @@ def test_rows_of_a_rare_class_meet_others_in_another_epoch() -> None:
 def test_deal(class_sizes: list[int], room: int, seed: int) -> None:
     sizes = np.array(class_sizes)
     n_batches = -(-int(sizes.sum()) // room)
-    counts = deal_classes(sizes, n_batches, room, np.ones(len(sizes), bool), rng(seed))
+    counts = distribute_classes(sizes, n_batches, room, np.ones(len(sizes), bool), rng(seed))
     assert (counts >= 0).all()
     assert counts.sum(axis=0).tolist() == class_sizes
     assert (counts.sum(axis=1) > 0).all()
@@ -243,7 +243,7 @@ def test_deal(class_sizes: list[int], room: int, seed: int) -> None:
 
 
 def test_deal_where_pairs_have_no_room() -> None:
-    counts = deal_classes(np.array([3, 3, 2]), 4, 2, np.ones(3, bool), rng())
+    counts = distribute_classes(np.array([3, 3, 2]), 4, 2, np.ones(3, bool), rng())
     assert counts.sum(axis=1).tolist() == [2, 2, 2, 2]
     assert counts.sum(axis=0).tolist() == [3, 3, 2]
 

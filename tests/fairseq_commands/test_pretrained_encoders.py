@@ -136,7 +136,7 @@ def test_adapters_alone_can_be_saved(train: Fairseq, score: Fairseq, tmp_path: P
     ("options", "message"),
     [
         ("--text-embed-dim 8", "--text-embed-dim does not act"),
-        ("--max-text-tokens 99", "max-tokens-too-large"),
+        ("--max-text-tokens 99", "has 40 positions"),
         ("--checkpoint-weights trained", "no pretrained encoder is frozen or has LoRA"),
         ("--optimizer adam --layer-lr-decay 0.5", "need --optimizer emotion_adamw"),
         ("--fp16", "add --fp16-no-flatten-grads"),
