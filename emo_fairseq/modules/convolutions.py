@@ -42,7 +42,8 @@ def parse_conv_layers(text: str, where: str) -> list[ConvLayer]:
     if not (layers and well_formed):
         raise UsageError(
             f"{where} {text!r}: write [(channels, kernel, stride), ...], "
-            "with + between lists and * after one to repeat it"
+            "with + between lists and * after one to repeat it",
+            "convolutions-syntax",
         )
     return layers
 

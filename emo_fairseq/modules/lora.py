@@ -99,14 +99,15 @@ def add_lora(
     if rank < 1 or alpha <= 0 or not 0 <= dropout < 1:
         raise UsageError(
             f"LoRA needs a rank of at least 1, a positive alpha and a dropout in [0, 1), "
-            f"not {rank}, {alpha} and {dropout}"
+            f"not {rank}, {alpha} and {dropout}",
+            "lora-out-of-range",
         )
     adapted = _find_targets(module, targets)
     module.requires_grad_(False)
     updates: dict[Tensor, LowRankUpdate] = {}
     for name, linear in adapted.items():
         if parametrize.is_parametrized(linear, "weight"):
-            raise UsageError(f"LoRA: the weight of {name} is parametrized already")
+            raise UsageError(f"LoRA: the weight of {name} is parametrized already", "lora-twice")
         weight = linear.weight
         if weight not in updates:
             updates[weight] = LowRankUpdate(weight, rank, alpha, dropout).train(linear.training)
@@ -151,11 +152,14 @@ def _find_targets(module: nn.Module, targets: Sequence[str]) -> dict[str, nn.Lin
             layers = ", ".join(sorted({re.sub(r"\b\d+\b", "*", name) for name in linears}))
             raise UsageError(
                 f"LoRA: no linear layer is called {target}; use {', '.join(LAYER_NAMES)}, or the "
-                f"last part of one of these: {layers or '(there is none)'}"
+                f"last part of one of these: {layers or '(there is none)'}",
+                "lora-targets",
             )
         wanted.update(dict.fromkeys(hits, True))
     if not any(wanted.values()):
-        raise UsageError(f"LoRA: name the layers to adapt: {', '.join(LAYER_NAMES)}")
+        raise UsageError(
+            f"LoRA: name the layers to adapt: {', '.join(LAYER_NAMES)}", "lora-targets"
+        )
     return {name: linear for name, linear in linears.items() if wanted[name]}
 
 

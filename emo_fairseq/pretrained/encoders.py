@@ -42,7 +42,9 @@ def describe(modality: str, spec: str) -> EncoderSpec:
     card = describe_fairseq(place, modality)
     check_sizes(card.architecture, f"{spec}: ", "fetch the checkpoint again")
     if modality == TEXT and card.input != TOKENS:
-        raise UsageError(f"--text-encoder {spec}: this model reads {card.input}, not text")
+        raise UsageError(
+            f"--text-encoder {spec}: this model reads {card.input}, not text", "encoder-modality"
+        )
     return card
 
 
@@ -72,7 +74,8 @@ def build(card: EncoderSpec) -> Encoder:
     except _CONFIGURATION_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UsageError(
-            f"{card.spec}: its configuration makes no encoder ({reason}); fetch its files again"
+            f"{card.spec}: its configuration makes no encoder ({reason}); fetch its files again",
+            "encoder-config-invalid",
         ) from error
     return encoder
 

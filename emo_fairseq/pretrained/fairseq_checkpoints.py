@@ -70,7 +70,8 @@ def describe_fairseq(place: str | Path, modality: str) -> EncoderSpec:
     if name is None:
         raise UsageError(
             f"{checkpoint.file}: a model {checkpoint.model}, which is none of "
-            f"{', '.join(_FAMILY_OF)}; give a checkpoint of one of these"
+            f"{', '.join(_FAMILY_OF)}; give a checkpoint of one of these",
+            "encoder-unsupported",
         )
     family = _FAMILIES[name]
     if family.input == WAVEFORM:
@@ -110,13 +111,15 @@ def _check_reads_speech(checkpoint: FairseqCheckpoint, modality: str) -> None:
     if modality == TEXT:
         raise UsageError(
             f"{checkpoint.file}: a {checkpoint.model}, which reads speech, not text; "
-            "give it to --speech-encoder"
+            "give it to --speech-encoder",
+            "encoder-modality",
         )
     rate = checkpoint.task.get("sample_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
         raise UsageError(
             f"{checkpoint.file}: reads speech at {rate} Hz, where ours is at {SAMPLE_RATE}; "
-            "give another checkpoint"
+            "give another checkpoint",
+            "encoder-sample-rate",
         )
 
 
@@ -129,6 +132,7 @@ def _digest_beside(file: Path, vocabulary_size: int) -> str:
     if vocabulary.size > vocabulary_size:
         raise UsageError(
             f"{dictionary_file}: {vocabulary.size} symbols, but {file.name} knows "
-            f"{vocabulary_size}; put the checkpoint's own dictionary there"
+            f"{vocabulary_size}; put the checkpoint's own dictionary there",
+            "vocabulary-mismatch",
         )
     return vocabulary.digest

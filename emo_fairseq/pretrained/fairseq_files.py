@@ -59,7 +59,8 @@ def find_checkpoint(place: str | Path) -> Path:
     if not file.is_file():
         raise UsageError(
             f"{file}: there is no such checkpoint; name a checkpoint of fairseq, or a folder with "
-            f"{MODEL_FILE}"
+            f"{MODEL_FILE}",
+            "checkpoint-missing",
         )
     return file
 
@@ -87,7 +88,8 @@ def read_checkpoint(place: str | Path) -> FairseqCheckpoint:
     if not options or not isinstance(found.get("model"), dict):
         raise UsageError(
             f"{file}: holds no model with its options, which fairseq writes as `model` and `cfg` "
-            "or `args`; give a checkpoint of fairseq"
+            "or `args`; give a checkpoint of fairseq",
+            "checkpoint-without-model",
         )
     weights: dict[str, Any] = found["model"]
     arch, config, task = _sections(options)
@@ -96,7 +98,8 @@ def read_checkpoint(place: str | Path) -> FairseqCheckpoint:
         if not config.get("w2v_args"):
             raise UsageError(
                 f"{file}: a fine-tuned model that does not say what was fine-tuned; "
-                "give the pretrained checkpoint"
+                "give the pretrained checkpoint",
+                "checkpoint-without-model",
             )
         arch, config, task = _sections(config["w2v_args"])
         others = [name for name in weights if not name.startswith(prefix)]
@@ -117,10 +120,13 @@ def _load(file: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise UsageError(
             f"{file}: no checkpoint, or one that holds more than weights and plain values "
-            f"({reason(error)}); a file that may run code on loading is not loaded"
+            f"({reason(error)}); a file that may run code on loading is not loaded",
+            "checkpoint-unsafe",
         ) from error
     except (EOFError, RuntimeError, ValueError, OSError, LookupError, AttributeError) as error:
-        raise UsageError(f"{file}: cannot be read as a checkpoint ({reason(error)})") from error
+        raise UsageError(
+            f"{file}: cannot be read as a checkpoint ({reason(error)})", "checkpoint-unreadable"
+        ) from error
 
 
 def _sections(options: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:

@@ -45,7 +45,8 @@ def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
     if _TOKENS not in weights or _POSITIONS not in weights:
         raise UsageError(
             f"{checkpoint.file}: has no {_TOKENS} or {_POSITIONS}, which every RoBERTa has; "
-            "give another checkpoint"
+            "give another checkpoint",
+            "weights-mismatch",
         )
     options = Namespace(**checkpoint.config)
     ARCH_CONFIG_REGISTRY[checkpoint.arch](options)  # defaults for what it does not name

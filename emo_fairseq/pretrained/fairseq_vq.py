@@ -48,7 +48,10 @@ class VqWav2VecQuantizer(nn.Module):
     def __init__(self, encoder: Wav2VecEncoder) -> None:
         super().__init__()
         if encoder.vector_quantizer is None:
-            raise UsageError("this wav2vec has no quantizer; give a checkpoint of vq-wav2vec")
+            raise UsageError(
+                "this wav2vec has no quantizer; give a checkpoint of vq-wav2vec",
+                "encoder-unsupported",
+            )
         self.encoder = encoder.requires_grad_(False).eval()
         self.n_groups: int = encoder.vector_quantizer.groups
         self.n_codes: int = encoder.vector_quantizer.num_vars
@@ -65,7 +68,9 @@ class VqWav2VecQuantizer(nn.Module):
         card = describe_fairseq(place, SPEECH)
         encoder = build_fairseq(card) if card.input == WAVEFORM else None
         if not isinstance(encoder, Wav2VecEncoder) or encoder.vector_quantizer is None:
-            raise UsageError(f"{place}: no vq-wav2vec; give a checkpoint of vq-wav2vec")
+            raise UsageError(
+                f"{place}: no vq-wav2vec; give a checkpoint of vq-wav2vec", "encoder-unsupported"
+            )
         load_fairseq(encoder, card)
         return cls(encoder)
 
@@ -116,9 +121,11 @@ def _read(file: Path) -> Wav2VecEncoder:
             encoder = build(note)
         encoder.load_state_dict(tensors)
     except ManifestError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), error.code) from error
     except (ValueError, TypeError, LookupError, RuntimeError) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"{file}: no vq-wav2vec ({error}); export the model again") from error
+        raise UsageError(
+            f"{file}: no vq-wav2vec ({error}); export the model again", "encoder-unsupported"
+        ) from error
     return encoder

@@ -137,7 +137,8 @@ def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
     }:
         raise UsageError(
             f"{place}: a wav2vec whose aggregator is not of convolutions of stride 1, as wide as "
-            f"the frames ({width}), is not supported; give another checkpoint"
+            f"the frames ({width}), is not supported; give another checkpoint",
+            "encoder-unsupported",
         )
     return {
         "conv_layers": [list(layer) for layer in conv_layers],

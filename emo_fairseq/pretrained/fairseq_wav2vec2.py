@@ -147,7 +147,8 @@ def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
         if options[name] != usual:
             raise UsageError(
                 f"{checkpoint.file}: a {checkpoint.model} with {name} = {options[name]}, which is "
-                f"not supported; give one with {usual}"
+                f"not supported; give one with {usual}",
+                "encoder-unsupported",
             )
     return {
         "conv_layers": [

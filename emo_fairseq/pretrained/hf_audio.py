@@ -70,7 +70,8 @@ def describe_hf_audio(place: str) -> EncoderSpec:
     if config.model_type not in _FAMILIES:
         raise UsageError(
             f"hf:{place}: a model {config.model_type}, which is none of {', '.join(_FAMILIES)}; "
-            "give one of these to --speech-encoder"
+            "give one of these to --speech-encoder",
+            "encoder-unsupported",
         )
     settings = config_to_state(config)
     return EncoderSpec(
@@ -111,12 +112,14 @@ def _front_end(place: str, kept: Sequence[str] | None) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(
             f"hf:{place}: does not say how it wants its samples; put the model's "
-            "preprocessor_config.json there"
+            "preprocessor_config.json there",
+            "preprocessor-missing",
         ) from error
     if extractor.sampling_rate != SAMPLE_RATE:
         raise UsageError(
             f"hf:{place}: reads speech at {extractor.sampling_rate} Hz, where ours is at "
-            f"{SAMPLE_RATE}; give another model"
+            f"{SAMPLE_RATE}; give another model",
+            "encoder-sample-rate",
         )
     settings: dict[str, Any] = json.loads(extractor.to_json_string())
     return {name: value for name, value in settings.items() if kept is None or name in kept}

@@ -64,7 +64,7 @@ def read_config(place: str) -> Any:
         _error_of("huggingface_hub.errors", "StrictDataclassError"),
     ) as error:
         raise UsageError(
-            f"hf:{place}: no model of Hugging Face there ({_reason(error)})"
+            f"hf:{place}: no model of Hugging Face there ({_reason(error)})", "encoder-missing"
         ) from error
 
 
@@ -95,7 +95,7 @@ def check_json(place: str, name: str) -> JsonObject:
     try:
         return load_json(file, JsonObject, remedy=_FETCH_AGAIN)
     except ManifestError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), error.code) from error
 
 
 def _stored_shapes(place: str) -> dict[str, list[int]]:
@@ -180,7 +180,9 @@ def _read_model(card: EncoderSpec, config: Any) -> tuple[Any, dict[str, Any]]:
         *(OSError, ValueError, KeyError, RuntimeError, EOFError),
         *(pickle.UnpicklingError, struct.error, _error_of("safetensors", "SafetensorError")),
     ) as error:
-        raise UsageError(f"{card.spec}: the weights cannot be read ({_reason(error)})") from error
+        raise UsageError(
+            f"{card.spec}: the weights cannot be read ({_reason(error)})", "weights-unreadable"
+        ) from error
     return model, found
 
 
@@ -209,7 +211,8 @@ def find_weights(place: str) -> list[Path]:
             return [_find(place, shard) or index.parent / shard for shard in _shards(index)]
     raise UsageError(
         f"hf:{place}: the weights cannot be read (there is none of {', '.join(_WEIGHTS)}); "
-        "fetch the model again"
+        "fetch the model again",
+        "weights-missing",
     )
 
 
@@ -217,7 +220,7 @@ def _shards(index: Path) -> list[str]:
     try:
         found = load_json(index, WeightIndex, remedy=_FETCH_AGAIN)
     except ManifestError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), error.code) from error
     return sorted(set(found.weight_map.values()))
 
 
@@ -261,7 +264,8 @@ def transformers() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise UsageError(
-            "encoders hf:... need the library transformers: `pip install -e .[hf]`"
+            "encoders hf:... need the library transformers: `pip install -e .[hf]`",
+            "library-missing",
         ) from error
 
 

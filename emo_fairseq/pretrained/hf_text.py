@@ -104,12 +104,13 @@ def describe_hf_text(place: str) -> EncoderSpec:
     if config.model_type not in _FAMILIES or getattr(config, "is_decoder", False):
         raise UsageError(
             f"hf:{place}: a model {config.model_type}, which is no text encoder that is known here;"
-            f" give one of {', '.join(_FAMILIES)}"
+            f" give one of {', '.join(_FAMILIES)}",
+            "encoder-unsupported",
         )
     try:
         symbols = HuggingFaceTokenizer(place).symbols
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), "tokenizer-unreadable") from error
     return EncoderSpec(
         spec=f"hf:{place}",
         input=TOKENS,

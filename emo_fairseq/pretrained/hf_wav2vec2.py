@@ -38,7 +38,8 @@ class HuggingFaceWav2Vec2(Encoder):
         if getattr(config, "add_adapter", False):
             raise UsageError(
                 f"a {config.model_type} with an adapter of convolutions (add_adapter) is not "
-                "supported; give one without"
+                "supported; give one without",
+                "encoder-unsupported",
             )
         self.model = transformers().AutoModel.from_config(config)
         self.norm_eps = NORM_EPS if front_end["do_normalize"] else None

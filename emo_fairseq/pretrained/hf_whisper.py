@@ -40,7 +40,8 @@ class HuggingFaceWhisper(Encoder):
         if asked != given:
             raise UsageError(
                 f"Whisper asks for {asked[0]} mel bands of {asked[1]} samples, but its "
-                f"preprocessor_config.json makes {given[0]} of {given[1]}; fetch the model again"
+                f"preprocessor_config.json makes {given[0]} of {given[1]}; fetch the model again",
+                "preprocessor-mismatch",
             )
         self.model = whisper.modeling_whisper.WhisperEncoder(config)
         self.padded_input = self.max_samples
@@ -77,7 +78,8 @@ class HuggingFaceWhisper(Encoder):
             raise UsageError(
                 f"audio of {int(lengths.max()) / rate:.1f} s, where this Whisper hears "
                 f"{self.max_samples / rate:g} s; cut it with --max-speech-seconds "
-                f"{self.max_samples / rate:g}"
+                f"{self.max_samples / rate:g}",
+                "audio-too-long",
             )
         rows = [
             row[:n].float().cpu().numpy() for row, n in zip(waveform, lengths.tolist(), strict=True)

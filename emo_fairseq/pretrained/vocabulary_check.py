@@ -30,7 +30,8 @@ def _check_symbols(modality: str, card: EncoderSpec, vocabulary: Vocabulary) -> 
         raise UsageError(
             f"{vocabulary.source}: these {vocabulary.size} symbols are not the "
             f"{card.vocabulary_size} of {card.spec}; tokenize with that model's own "
-            f"tokenizer: {_tokenize_command(modality, card)}"
+            f"tokenizer: {_tokenize_command(modality, card)}",
+            "vocabulary-mismatch",
         )
 
 
@@ -42,7 +43,8 @@ def _check_specials(modality: str, card: EncoderSpec, vocabulary: Vocabulary) ->
             f"{vocabulary.source}: rows begin with id {found.init}, end with {found.separator} and "
             f"are padded with {found.pad}, where {card.spec} knows {known.init}, "
             f"{known.separator} and {known.pad}; leave --init-token and --separator-token out, and "
-            f"tokenize with that model's own tokenizer: {_tokenize_command(modality, card)}"
+            f"tokenize with that model's own tokenizer: {_tokenize_command(modality, card)}",
+            "special-tokens-mismatch",
         )
 
 

@@ -67,7 +67,8 @@ def refuse_misfits(source: str, misfits: Mapping[str, Sequence[str]]) -> None:
     if told:
         raise UsageError(
             f"{source}: {' and '.join(told)}; the weights are not of the model that their own "
-            "configuration describes: fetch them again"
+            "configuration describes: fetch them again",
+            "weights-mismatch",
         )
 
 
@@ -87,7 +88,7 @@ def weights_file_digest(file: Path) -> str:
     try:
         return digest_once(file)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(str(error), "weights-unreadable") from error
 
 
 def check_unchanged(card: EncoderSpec, digest: str) -> None:
@@ -96,7 +97,8 @@ def check_unchanged(card: EncoderSpec, digest: str) -> None:
         raise UsageError(
             f"{card.place}: the weights there have changed since training (SHA-256 "
             f"{digest[:12]}, where {card.weights[:12]} was trained with); put the former files "
-            "back there, or train anew with another --save-dir"
+            "back there, or train anew with another --save-dir",
+            "weights-changed",
         )
 
 
@@ -155,11 +157,13 @@ def read_note(file: Path) -> str:
 
 def _open(file: Path) -> Any:
     if not file.is_file():
-        raise UsageError(f"{file}: there is no such file; export the checkpoint again")
+        raise UsageError(
+            f"{file}: there is no such file; export the checkpoint again", "weights-missing"
+        )
     try:
         return safetensors.safe_open(str(file), framework="pt")
     except (safetensors.SafetensorError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(
-            f"{file}: cannot be read ({reason}); export the checkpoint again"
+            f"{file}: cannot be read ({reason}); export the checkpoint again", "weights-unreadable"
         ) from error

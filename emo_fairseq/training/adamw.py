@@ -108,14 +108,16 @@ class EmotionAdamW(FairseqOptimizer):
         if overrides:
             raise UsageError(
                 f"--optimizer-overrides: {NAME} takes {', '.join(overrides)} from the options of "
-                "this run anyway; give those, and override lr alone"
+                "this run anyway; give those, and override lr alone",
+                "optimizer-overrides",
             )
         saved, own = state_dict["param_groups"], self.param_groups
         if list(map(_outline, saved)) != list(map(_outline, own)):
             raise UsageError(
                 f"the checkpoint's optimizer has {_describe(saved)}; now there are "
                 f"{_describe(own)}; use the learning rates and the encoders that it was trained "
-                "with, or --reset-optimizer"
+                "with, or --reset-optimizer",
+                "optimizer-state-mismatch",
             )
         restored = {"params", "lr", "base_lr"}
         options = [{k: v for k, v in group.items() if k not in restored} for group in own]
@@ -140,7 +142,8 @@ def check_optimizer(name: str, parameters: Iterable[nn.Parameter]) -> None:
     if name != NAME and any(map(has_wishes, parameters)):
         raise UsageError(
             f"--optimizer {name} trains all parameters alike; learning rates of their own and "
-            f"gradual unfreezing need --optimizer {NAME}"
+            f"gradual unfreezing need --optimizer {NAME}",
+            "optimizer-unsupported",
         )
 
 
@@ -158,10 +161,14 @@ def check_half_precision(name: str, flattens: bool, memory_efficient: bool) -> N
     if name == NAME and memory_efficient:
         raise UsageError(
             f"--optimizer {NAME} keeps float32 copies of half-precision parameters; leave out "
-            "--memory-efficient-fp16 and --memory-efficient-bf16"
+            "--memory-efficient-fp16 and --memory-efficient-bf16",
+            "half-precision-unsupported",
         )
     if name == NAME and flattens:
-        raise UsageError(f"--fp16 with --optimizer {NAME} needs --fp16-no-flatten-grads")
+        raise UsageError(
+            f"--fp16 with --optimizer {NAME} needs --fp16-no-flatten-grads",
+            "half-precision-unsupported",
+        )
 
 
 def _groups(params: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
@@ -181,9 +188,9 @@ def _betas(given: Any) -> tuple[float, float]:
         first, second = ast.literal_eval(given) if isinstance(given, str) else given
         betas = float(first), float(second)
     except (SyntaxError, TypeError, ValueError):
-        raise UsageError(f"--adam-betas: {given} is no pair of numbers") from None
+        raise UsageError(f"--adam-betas: {given} is no pair of numbers", "betas-invalid") from None
     if not all(0 <= beta < 1 for beta in betas):
-        raise UsageError(f"--adam-betas: {given} is not in [0, 1)")
+        raise UsageError(f"--adam-betas: {given} is not in [0, 1)", "betas-invalid")
     return betas
 
 

@@ -54,7 +54,10 @@ class GradualUnfreezing:
 
     def __init__(self, blocks: Sequence[nn.Module], every: int) -> None:
         if every < 1:
-            raise UsageError(f"gradual unfreezing: a block every {every} updates cannot be")
+            raise UsageError(
+                f"gradual unfreezing: a block every {every} updates cannot be",
+                "option-out-of-range",
+            )
         self._opens_at: dict[nn.Parameter, int] = {}
         for depth, block in enumerate(reversed(blocks)):
             for parameter in block.parameters():
@@ -84,5 +87,6 @@ def check_ddp_backend(backend: str, world_size: int, find_unused_parameters: boo
     if world_size > 1 and not copes:
         raise UsageError(
             f"gradual unfreezing on {world_size} ranks needs --ddp-backend legacy_ddp, or "
-            f"pytorch_ddp with --find-unused-parameters, not {backend}"
+            f"pytorch_ddp with --find-unused-parameters, not {backend}",
+            "ddp-backend",
         )

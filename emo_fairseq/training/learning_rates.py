@@ -71,18 +71,21 @@ def _check(
     for name in [*scales, *decays]:
         if name not in encoders:
             raise UsageError(
-                f"learning rates: there is no encoder {name}, only {', '.join(encoders)}"
+                f"learning rates: there is no encoder {name}, only {', '.join(encoders)}",
+                "encoder-unknown",
             )
     for name, scale in {**scales, "the heads": head_scale}.items():
         if not 0 < scale < float("inf"):
             raise UsageError(
                 f"learning rates: the scale of {name}, {scale}, is not positive; freeze what is "
-                "not to learn"
+                "not to learn",
+                "option-out-of-range",
             )
     for name, decay in decays.items():
         if not 0 < decay <= 1:
             raise UsageError(
-                f"learning rates: the layer decay of {name}, {decay}, is not in (0, 1]"
+                f"learning rates: the layer decay of {name}, {decay}, is not in (0, 1]",
+                "option-out-of-range",
             )
 
 
