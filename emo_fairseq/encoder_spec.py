@@ -1,4 +1,4 @@
-"""What has to be known of an encoder before, and long after, its files are read."""
+"""The description of an encoder, from which it can be built without the files that it came from."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,14 +14,18 @@ _DROPOUT = "dropout"
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """Enough to build the encoder again without the files that it came from.
+    """What an encoder reads, and how it is built.
 
-    Kept in the task's state, and so in every checkpoint, as plain values.
+    The task's state, and so every checkpoint, holds it as plain values.
+
+    >>> spec = EncoderSpec("hf:models/mpnet", "tokens", {"hidden_size": 768})
+    >>> spec.kind, spec.source, spec.is_pretrained
+    ('hf', 'models/mpnet', True)
 
     Attributes:
-        spec: what ``--{modality}-encoder`` said, such as ``hf:models/mpnet``.
-        input: one of :data:`emo_fairseq.types.INPUTS`: which leaf of the data it reads.
-        architecture: plain values, nested; what they mean is up to the kind of encoder.
+        spec: the value of ``--{modality}-encoder``, such as ``hf:models/mpnet``.
+        input: what it reads, one of :data:`emo_fairseq.types.INPUTS`.
+        architecture: plain values, nested; each kind of encoder has its own.
         weights: SHA-256 of the weights file; empty for an encoder trained from scratch.
         vocabulary_size: rows of the embedding of tokens; 0 for other inputs.
         vocabulary_digest: of the symbols in order, as
@@ -44,33 +48,33 @@ class EncoderSpec:
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether its weights come from the files of others."""
+        """Whether its weights were trained elsewhere."""
         return self.kind in PRETRAINED
 
     @property
-    def place(self) -> str:
+    def source(self) -> str:
         """What follows the kind in the spec: a folder, a file, a name or a size."""
         return self.spec.partition(":")[2]
 
     def with_dropout(self, probability: float | None) -> "EncoderSpec":
-        """The same encoder with one probability for every dropout of its own.
+        """Return the spec with one probability for every dropout within the encoder.
 
-        Whole layers that are left out (layerdrop) stay as they are.
+        Layerdrop, which leaves out whole layers, does not change.
 
         Args:
-            probability: None leaves all as they are.
+            probability: None changes nothing.
         """
         if probability is None:
             return self
         return replace(self, architecture=_with_dropout(self.architecture, float(probability)))
 
     def to_state(self) -> dict[str, Any]:
-        """Plain values, for a checkpoint."""
+        """Return plain values, for a checkpoint."""
         return asdict(self)
 
 
 def _with_dropout(architecture: Mapping[str, Any], probability: float) -> dict[str, Any]:
-    """Nested settings with each number under a name that has "dropout" in it replaced."""
+    """Replace every number in nested settings whose name has "dropout" in it."""
     changed = dict(architecture)
     for name, value in architecture.items():
         if isinstance(value, Mapping):
@@ -81,17 +85,22 @@ def _with_dropout(architecture: Mapping[str, Any], probability: float) -> dict[s
 
 
 def check_spec(modality: str, spec: str) -> str:
-    """`spec` itself, if it is of the form that ``--{modality}-encoder`` takes.
+    """Return `spec` if it is of the form that ``--{modality}-encoder`` takes.
 
     Raises:
-        UsageError: an unknown kind, or nothing behind the colon.
+        UsageError: an unknown kind, nothing behind the colon, or a video encoder that is no
+            features.
     """
-    kind, _, place = spec.partition(":")
-    if kind not in KINDS or not place:
+    kind, _, source = spec.partition(":")
+    if kind not in KINDS or not source:
         raise UsageError(
             f"--{modality}-encoder {spec!r} is not understood; write hf:FOLDER, "
-            "fairseq:CHECKPOINT, features:NAME or scratch:SIZE"
+            "fairseq:CHECKPOINT, features:NAME or scratch:SIZE",
+            "encoder-spec-invalid",
         )
     if modality == MODALITIES[-1] and kind != "features":
-        raise UsageError(f"--{modality}-encoder {spec!r}: {modality} is read as features:NAME only")
+        raise UsageError(
+            f"--{modality}-encoder {spec!r}: {modality} is read as features:NAME only",
+            "encoder-spec-invalid",
+        )
     return spec

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from codes import raises
 
-from emo_fairseq.errors import UsageError
 from emo_fairseq.options import legacy_flags
 from emo_fairseq.types import (
     TARGETS,
@@ -59,18 +59,19 @@ def test_fitting_num_classes_pass(fitting: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong", "message"),
+    ("name", "wrong", "named"),
     [
-        ("emotion", 8, r"--num-classes 8 .* --target emotion.* 4 outputs .*neutral.*classes 4"),
+        ("emotion", 8, "4 outputs (neutral, sad, angry, happy)"),
         ("emotion", 0, "--num-classes 0"),
         ("binary_emotion", 4, "has 8 outputs"),
-        ("vad", 1, "3 outputs .valence, arousal, dominance."),
-        ("sentiment_score", 7, r"1 outputs .sentiment_score."),
+        ("vad", 1, "3 outputs (valence, arousal, dominance)"),
+        ("sentiment_score", 7, "1 outputs (sentiment_score)"),
     ],
 )
-def test_num_classes_that_do_not_fit_are_refused(name: str, wrong: int, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_num_classes_that_do_not_fit_are_refused(name: str, wrong: int, named: str) -> None:
+    with raises("num-classes-mismatch") as error:
         TARGETS[name].check_num_classes(wrong, FOUR)
+    assert named in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_modalities_are_parsed_in_one_order(text: str, expected: tuple[str, ...]
 
 @pytest.mark.parametrize("text", ["", "smell", "text,speech", "text+", "text+T", "a"])
 def test_modalities_not_understood_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--modality .* is not understood; join any of text"):
+    with raises("modality-unknown"):
         parse_modalities(text)
 
 
@@ -120,7 +121,7 @@ def test_modalities_of_flags(given: dict[str, Any], expected: tuple[str, ...]) -
     ],
 )
 def test_contradicting_modalities_are_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="contradicts --t-only / --a-only"):
+    with raises("modality-contradictory"):
         legacy_flags.modalities(options(**given))
 
 
@@ -147,16 +148,17 @@ def test_target_of_flags(given: dict[str, Any], expected: str) -> None:
     ],
 )
 def test_contradicting_targets_are_refused(given: dict[str, Any], named: str) -> None:
-    with pytest.raises(UsageError, match=f"ask for {named}; give one target"):
+    with raises("target-contradictory") as error:
         legacy_flags.target(options(**given))
+    assert named in str(error.value)
 
 
 def test_contradicting_targets_are_refused_at_setup(make_task: Any, legacy_corpus: Any) -> None:
     """In a real configuration a choice is fairseq's own enumeration, and no string."""
-    with pytest.raises(UsageError, match="ask for binary_emotion and emotion"):
+    with raises("target-contradictory"):
         make_task(legacy_corpus, target="emotion", binary_target_iemocap=True)
 
 
 def test_eval_metric_is_refused_with_its_reason() -> None:
-    with pytest.raises(UsageError, match=r"--eval-metric: .*already logs .* leave the flag out"):
+    with raises("eval-metric-refused"):
         legacy_flags.target(options(eval_metric=True))

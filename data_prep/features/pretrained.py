@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fairseq.data import FairseqDataset
 
     from emo_fairseq.encoder_spec import EncoderSpec
-    from emo_fairseq.models.modality_encoder import ModalityEncoder
+    from emo_fairseq.models.encoders import ModalityEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class PretrainedFeatures:
     @cached_property
     def _encoder(self) -> ModalityEncoder:
         from emo_fairseq import pretrained
-        from emo_fairseq.models.modality_encoder import ModalityEncoder
+        from emo_fairseq.models.encoders import ModalityEncoder
 
         backbone = pretrained.build(self.card)
         pretrained.load(backbone, self.card)

@@ -203,7 +203,7 @@ class DataDir(InputLimits):
             UsageError: the split is not there, or does not fit the manifest.
         """
         if (modality, split.name) not in self._features:  # opening may pack, and warn of rows
-            folder = self.folder / "features" / self.encoders[modality].place
+            folder = self.folder / "features" / self.encoders[modality].source
             stored = _open_features(folder, split)
             if stored is None:
                 raise UsageError(

@@ -484,7 +484,9 @@ def _summary_section(facts: CardFacts) -> str:
         what = f"a yes or no for each of {len(task.labels)} labels ({names})"
     more = "".join(f" Beside it, {name}." for name in task.auxiliary)
     cards = task.encoder_cards().items()
-    encoders = ", ".join(f"{name} {card.spec if card.place else 'scratch'}" for name, card in cards)
+    encoders = ", ".join(
+        f"{name} {card.spec if card.source else 'scratch'}" for name, card in cards
+    )
     return (
         f"Predicts {what} of an utterance from {source}.{more}\n\n"
         f"Encoders: {encoders}. {facts.parameters:,} parameters."

@@ -30,7 +30,7 @@ from emo_fairseq.models.encode import (
     batch_budget,
     encode_rows,
 )
-from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.types import (
     FRAMES,
     SPEECH,
@@ -68,7 +68,7 @@ def find_recipes(task: Any, folder: Path) -> tuple[dict[str, FeatureRecipe], dic
     """
     found, missing = {}, {}
     for modality in task.source.modalities_of(FRAMES):
-        name = task.encoder_cards()[modality].place
+        name = task.encoder_cards()[modality].source
         try:
             found[modality] = _find(modality, folder, name)
         except (UsageError, ValueError) as error:

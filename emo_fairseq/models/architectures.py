@@ -1,8 +1,8 @@
-"""Named architectures: what each fills in where the command line says nothing.
+"""Named architectures: the sizes of each, where none are given on the command line.
 
-The fields of :class:`~emo_fairseq.models.roberta_emo.RobertaEMOConfig` that a size decides are
-None by default. They are filled from here when the model is built, by whichever road the
-configuration came (``--arch``, a Hydra YAML), and written back, so that a checkpoint holds them.
+Sizes in :class:`~emo_fairseq.models.config.RobertaEMOConfig` are None by default. They are filled
+in when the model is built, whether the configuration is of a command line (``--arch``) or of a
+Hydra YAML, and written back, so that a checkpoint holds them.
 """
 
 from collections.abc import Mapping
@@ -118,17 +118,17 @@ def default_sizes(
     for modality, spec in encoders.items():
         if spec.kind == "features":
             sizes[f"{modality}_encoder_layers"] = 0
-        if spec.kind == "scratch" and spec.place:
+        if spec.kind == "scratch" and spec.source:
             sizes.update(_scratch_sizes(modality, spec))
     return sizes
 
 
 def _scratch_sizes(modality: str, spec: EncoderSpec) -> dict[str, object]:
-    if spec.place not in _SIZES:
+    if spec.source not in _SIZES:
         raise UsageError(
             f"--{modality}-encoder {spec.spec}: there is no such size; "
             f"give one of {', '.join(f'scratch:{size}' for size in _SIZES)}",
             "size-unknown",
         )
-    size = _SIZES[spec.place]
+    size = _SIZES[spec.source]
     return {field: value for field, value in size.items() if field.startswith(f"{modality}_")}

@@ -1,4 +1,7 @@
-"""One encoder over all rows of a leaf, in batches of similar length, row after row."""
+"""Run one encoder over all rows of a modality dataset, in batches of similar length.
+
+The cache of frozen encoders, the extraction of features and inference use it.
+"""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -15,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data_prep.audio.loading import default_workers
-from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.types import (
     TOKENS,
     WAVEFORM,
@@ -23,121 +26,125 @@ from emo_fairseq.types import (
 
 FloatArray = npt.NDArray[np.float32]
 
-# Rows are sorted by length within a window, whose outputs wait in memory for their turn.
+# Rows are sorted by length within a window, whose outputs are kept in memory until it is complete.
 _WINDOW_ROWS = 4096
-_FIRST_WINDOW_ROWS = 64  # which shows how many numbers the encoder makes of an input
-_WAITING_NUMBERS = 2**27  # half a gigabyte
+_FIRST_WINDOW_ROWS = 64  # to measure how many numbers the encoder returns for an input
+_NUMBERS_IN_MEMORY = 2**27  # half a gigabyte
 _BATCH_ON_CPU = {TOKENS: 4096, WAVEFORM: 40 * 16_000}
 _BATCH_ON_GPU = {TOKENS: 16_384, WAVEFORM: 160 * 16_000}
 _BATCH_OF_FRAMES = 16_384
 
 
 def encoding_device(on_cpu: bool = False) -> torch.device:
-    """The GPU of this rank, if there is one and the CPU is not asked for."""
+    """Return the GPU of this rank, or the CPU if there is none or it is preferred."""
     if torch.cuda.is_available() and not on_cpu:
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
 
 
 def batch_budget(kind: str, device: torch.device) -> int:
-    """Tokens, samples or frames of a batch, padding included; one of :mod:`emo_fairseq.types`."""
+    """Return how many tokens, samples or frames a batch may have, padding included.
+
+    Args:
+        kind: what the encoder reads, one of :data:`emo_fairseq.types.INPUTS`.
+        device: that it runs on.
+    """
     budgets = _BATCH_ON_GPU if device.type == "cuda" else _BATCH_ON_CPU
     return budgets.get(kind, _BATCH_OF_FRAMES)
 
 
 def encoded_width(encoder: ModalityEncoder) -> int:
-    """K x C: numbers in a frame of what :func:`encode_rows` yields."""
+    """Return K x C, the numbers in a frame of what :func:`encode_rows` yields."""
     return encoder.embed_dim * (1 if encoder.mix is None else encoder.backbone.n_layers + 1)
 
 
 def encode_rows(
     encoder: ModalityEncoder,
-    leaf: FairseqDataset,
+    dataset: FairseqDataset,
     max_tokens: int,
     device: torch.device,
     title: str = "",
 ) -> Iterator[FloatArray]:
-    """Encode every row of a leaf in evaluation, without gradient and in single precision.
+    """Encode every row of a dataset in evaluation mode, without gradient, in single precision.
 
     Args:
-        encoder: works on `device`, and goes back to where it was. One in half precision stays as
-            it is, and a copy works in its place.
-        leaf: items are (input, present, ...), and it collates them.
-        max_tokens: of a batch, in the unit of the leaf's sizes, padding included, and that of an
-            encoder which pads every row to one length. A row that alone has more is a batch of its
-            own.
-        device: where.
-        title: of the progress bar; none without it.
+        encoder: is moved to `device` and back. Of one in half precision a copy is used.
+        dataset: of one modality; its items are (input, present, ...), and it collates them.
+        max_tokens: of a batch, in the unit of the dataset's sizes, padding included, also that of
+            an encoder which pads every row to one length. A longer row is a batch of its own.
+        device: where the encoder runs.
+        title: of the progress bar; without one there is no bar.
 
     Yields:
         (T, K x C) for each row in order; T = 0 for one that is not present.
     """
-    sizes = np.asarray(leaf.sizes)
+    sizes = np.asarray(dataset.sizes)
     costs = np.maximum(sizes, encoder.backbone.padded_input)
-    none = np.zeros((0, encoded_width(encoder)), dtype=np.float32)
-    start, numbers_a_unit = 0, 0.0
+    no_frames = np.zeros((0, encoded_width(encoder)), dtype=np.float32)
+    start, numbers_per_unit = 0, 0.0
     with (
-        _at_work(encoder, device) as worker,
+        _evaluating(encoder, device) as evaluated,
         ThreadPoolExecutor(default_workers()) as pool,
-        tqdm(total=len(leaf), desc=title, unit="row", disable=None if title else True) as bar,
+        tqdm(total=len(dataset), desc=title, unit="row", disable=None if title else True) as bar,
     ):
-        while start < len(leaf):
-            stop = _window_end(sizes, start, numbers_a_unit)
-            found: dict[int, FloatArray] = {}
+        while start < len(dataset):
+            stop = _window_end(sizes, start, numbers_per_unit)
+            outputs: dict[int, FloatArray] = {}
             batches = _batches(costs, start, stop, max_tokens)
-            loading = [pool.submit(_load, leaf, batch) for batch in batches]
+            loading = [pool.submit(_load, dataset, batch) for batch in batches]
             try:
-                for waiting in loading:
-                    rows, source = waiting.result()
+                for future in loading:
+                    rows, source = future.result()
                     if rows:
-                        found |= zip(rows, _encode(worker, source, device), strict=True)
+                        outputs |= zip(rows, _encode(evaluated, source, device), strict=True)
             finally:
-                for waiting in loading:
-                    waiting.cancel()
-            made = sum(frames.size for frames in found.values())
-            numbers_a_unit = max(numbers_a_unit, made / max(1, int(sizes[start:stop].sum())))
+                for future in loading:
+                    future.cancel()
+            n_numbers = sum(frames.size for frames in outputs.values())
+            numbers_per_unit = max(
+                numbers_per_unit, n_numbers / max(1, int(sizes[start:stop].sum()))
+            )
             for row in range(start, stop):
-                yield found.pop(row, none)
+                yield outputs.pop(row, no_frames)
                 bar.update()
             start = stop
 
 
-def _window_end(sizes: np.ndarray, start: int, numbers_a_unit: float) -> int:
-    """Behind as many rows as may wait in memory."""
-    if numbers_a_unit == 0:
+def _window_end(sizes: np.ndarray, start: int, numbers_per_unit: float) -> int:
+    """Return the end of a window whose outputs fit into memory."""
+    if numbers_per_unit == 0:
         return min(len(sizes), start + _FIRST_WINDOW_ROWS)
-    total = np.cumsum(sizes[start : start + _WINDOW_ROWS]) * numbers_a_unit
-    return start + max(1, int(np.searchsorted(total, _WAITING_NUMBERS, side="right")))
+    total = np.cumsum(sizes[start : start + _WINDOW_ROWS]) * numbers_per_unit
+    return start + max(1, int(np.searchsorted(total, _NUMBERS_IN_MEMORY, side="right")))
 
 
 def _batches(costs: np.ndarray, start: int, stop: int, max_tokens: int) -> list[list[int]]:
-    """Rows of a window by what they cost, the dearest first, as many as fit a batch."""
+    """Return the rows of a window in batches, from the most expensive rows to the cheapest."""
     batches: list[list[int]] = []
-    dearest = 0
+    highest = 0  # cost of a row of the last batch, to which the others are padded
     for row in start + np.argsort(-costs[start:stop], kind="stable"):
-        if not batches or (len(batches[-1]) + 1) * dearest > max_tokens:
+        if not batches or (len(batches[-1]) + 1) * highest > max_tokens:
             batches.append([])
-            dearest = int(costs[row])
+            highest = int(costs[row])
         batches[-1].append(int(row))
     return batches
 
 
-def _load(leaf: FairseqDataset, rows: Sequence[int]) -> tuple[list[int], dict[str, Tensor]]:
-    """Those of the rows that are present, and the input of their batch."""
-    items = {row: leaf[row] for row in rows}
-    there = [row for row, item in items.items() if bool(item[1])]
-    if not there:
+def _load(dataset: FairseqDataset, rows: Sequence[int]) -> tuple[list[int], dict[str, Tensor]]:
+    """Return the rows that are present, and the collated input of their batch."""
+    items = {row: dataset[row] for row in rows}
+    present = [row for row, item in items.items() if bool(item[1])]
+    if not present:
         return [], {}
-    collated: dict[str, Any] = leaf.collater([items[row] for row in there])
-    return there, {
-        name: value for name, value in collated.items() if name not in ("present", "focus")
-    }
+    collated: dict[str, Any] = dataset.collater([items[row] for row in present])
+    source = {name: value for name, value in collated.items() if name not in ("present", "focus")}
+    return present, source
 
 
 def _encode(
     encoder: ModalityEncoder, source: dict[str, Tensor], device: torch.device
 ) -> list[FloatArray]:
-    """(T, K x C) for each row of a batch."""
+    """Return (T, K x C) for each row of a batch."""
     # TF32, which cuDNN computes convolutions in by default, keeps three digits.
     exact = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -151,8 +158,8 @@ def _encode(
 
 
 @contextmanager
-def _at_work(encoder: ModalityEncoder, device: torch.device) -> Iterator[ModalityEncoder]:
-    """The encoder in evaluation, on the device, in single precision; as it was, afterwards."""
+def _evaluating(encoder: ModalityEncoder, device: torch.device) -> Iterator[ModalityEncoder]:
+    """Put an encoder into evaluation mode on a device, in float32; restore it at the end."""
     parameters = list(encoder.backbone.parameters())
     if any(parameter.dtype != torch.float32 for parameter in parameters):
         yield copy.deepcopy(encoder).to(device, torch.float32).eval()

@@ -1,23 +1,25 @@
-"""Which encoder reads which input.
+"""The encoder of one modality: built from its spec, with a choice of its layers and its tuning."""
 
-All are :class:`emo_fairseq.modules.encoder.Encoder`; their first argument bears the name under
-which the modality's leaf collates its input.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from data_prep.features.log_mel import N_MELS
 from emo_fairseq import pretrained
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder
+from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
 from emo_fairseq.task_state import TaskState
+from emo_fairseq.training.freezing import freeze
 from emo_fairseq.types import (
     FRAMES,
     LOG_MEL,
@@ -26,11 +28,20 @@ from emo_fairseq.types import (
 )
 
 
-def build_encoder(modality: str, config: Any, state: TaskState) -> Encoder:
-    """Build the encoder that the modality's card describes, with random weights."""
-    card = state.encoders[modality]
-    if card.is_pretrained:
-        return pretrained.build(card.with_dropout(getattr(config, f"{modality}_encoder_dropout")))
+def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> Encoder:
+    """Build the encoder of a modality's spec, with random weights.
+
+    Args:
+        modality: that it reads.
+        config: options of the model, filled in.
+        state: has the spec, and what else the sizes of the encoder follow from.
+
+    Raises:
+        UsageError: sizes that do not fit each other.
+    """
+    spec = state.encoders[modality]
+    if spec.is_pretrained:
+        return pretrained.build(spec.with_dropout(getattr(config, f"{modality}_encoder_dropout")))
     size = TransformerSize(
         embed_dim=getattr(config, f"{modality}_embed_dim"),
         ffn_embed_dim=getattr(config, f"{modality}_ffn_embed_dim"),
@@ -42,12 +53,15 @@ def build_encoder(modality: str, config: Any, state: TaskState) -> Encoder:
     if size.embed_dim % size.n_heads:
         raise UsageError(
             f"--{modality}-attention-heads {size.n_heads} does not divide --{modality}-embed-dim "
-            f"{size.embed_dim}; change one of them"
+            f"{size.embed_dim}; change one of them",
+            "heads-indivisible",
         )
-    return _BUILDERS[card.input](modality, config, state, size)
+    return _FROM_SCRATCH[spec.input](modality, config, state, size)
 
 
-def _tokens(modality: str, config: Any, state: TaskState, size: TransformerSize) -> Encoder:
+def _tokens(
+    modality: str, config: RobertaEMOConfig, state: TaskState, size: TransformerSize
+) -> Encoder:
     vocabulary = state.vocabularies[modality]
     return TokenEncoder(
         vocabulary_size=vocabulary.size,
@@ -57,22 +71,142 @@ def _tokens(modality: str, config: Any, state: TaskState, size: TransformerSize)
     )
 
 
-def _waveform(modality: str, config: Any, state: TaskState, size: TransformerSize) -> Encoder:
+def _waveform(
+    modality: str, config: RobertaEMOConfig, state: TaskState, size: TransformerSize
+) -> Encoder:
+    assert config.speech_conv_layers is not None  # the architecture has filled it in
     layers = parse_conv_layers(config.speech_conv_layers, "--speech-conv-layers")
     return WaveformEncoder(conv_layers=layers, size=size)
 
 
-def _log_mel(modality: str, config: Any, state: TaskState, size: TransformerSize) -> Encoder:
+def _log_mel(
+    modality: str, config: RobertaEMOConfig, state: TaskState, size: TransformerSize
+) -> Encoder:
+    assert config.speech_conv_channels is not None  # as above
     return LogMelEncoder(n_mels=N_MELS, conv_channels=config.speech_conv_channels, size=size)
 
 
-def _frames(modality: str, config: Any, state: TaskState, size: TransformerSize) -> Encoder:
+def _frames(
+    modality: str, config: RobertaEMOConfig, state: TaskState, size: TransformerSize
+) -> Encoder:
     return FrameEncoder(input_dim=len(state.frame_statistics[modality].mean), size=size)
 
 
-_BUILDERS: Mapping[str, Callable[..., Encoder]] = {
+_Builder = Callable[[str, RobertaEMOConfig, TaskState, TransformerSize], Encoder]
+_FROM_SCRATCH: Mapping[str, _Builder] = {  # by what the encoder reads
     TOKENS: _tokens,
     WAVEFORM: _waveform,
     LOG_MEL: _log_mel,
     FRAMES: _frames,
 }
+
+
+LAST = "last"
+MEAN = "mean"
+WEIGHTED = "weighted"
+
+
+class ModalityEncoder(nn.Module):
+    """An encoder in the model: the backbone, the choice among its layers, and its tuning.
+
+    Args:
+        backbone: the encoder.
+        layer: ``last``, ``mean`` of all layers, ``weighted`` (a learned sum of all, as in SUPERB),
+            or the number of one, 0 being what enters the first layer.
+
+    Attributes:
+        embed_dim: C, width of the features.
+        frozen: the backbone is never trained; it runs as in evaluation, without gradient.
+        keeps_precision: a frozen backbone is moved, but not cast: its outputs are on disk, and half
+            precision would make them those of other weights.
+
+    Raises:
+        UsageError: there is no such layer.
+    """
+
+    def __init__(self, backbone: Encoder, layer: str = LAST) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.layer = layer
+        self.embed_dim = backbone.embed_dim
+        self.frozen = False
+        self.keeps_precision = False
+        numbers = [str(number) for number in range(backbone.n_layers + 1)]
+        if layer not in (LAST, MEAN, WEIGHTED, *numbers):
+            raise UsageError(
+                f"layer {layer!r}: this encoder has layers 0 to {backbone.n_layers}; give a "
+                f"number, or {LAST}, {MEAN} or {WEIGHTED}",
+                "layer-unknown",
+            )
+        self.mix = LayerMix(len(numbers)) if layer == WEIGHTED else None
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """Return the backbone's blocks that the chosen layer depends on.
+
+        See :meth:`emo_fairseq.modules.encoder.Encoder.blocks`.
+        """
+        blocks = self.backbone.blocks()
+        return blocks if self.layer in (LAST, MEAN, WEIGHTED) else blocks[: int(self.layer) + 1]
+
+    def freeze(self) -> None:
+        """Stop training the backbone; a learned sum of its layers is still trained."""
+        self.frozen = True
+        freeze(self.backbone)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "ModalityEncoder":
+        # .to(), .half() and .cuda() call this.
+        if not (self.frozen and self.keeps_precision):
+            return super()._apply(fn, recurse)
+        for child in self.children():
+            moved_only = child is self.backbone
+            child._apply((lambda t: t.to(fn(t).device)) if moved_only else fn, recurse)
+        return self
+
+    def encode(self, **source: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the backbone, without anything that is learned on top of it.
+
+        Args:
+            source: the input and its ``padding_mask``, as the modality's dataset collates them.
+
+        Returns:
+            (B, T, K, C), K = L + 1 for ``weighted`` and else 1, and the padding mask (B, T).
+        """
+        precision = next(self.backbone.parameters()).dtype
+        source = {k: x.to(precision) if x.is_floating_point() else x for k, x in source.items()}
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            layers, padding_mask = self.backbone.layers(**source)  # L + 1 of (B, T, C)
+        if self.layer == LAST:
+            return layers[-1][:, :, None], padding_mask
+        if self.layer == MEAN:
+            return torch.stack(layers, dim=2).mean(dim=2, keepdim=True), padding_mask
+        if self.mix is not None:
+            return torch.stack(layers, dim=2), padding_mask
+        return layers[int(self.layer)][:, :, None], padding_mask
+
+    def forward(
+        self, present: Tensor, focus: Tensor | None = None, **source: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Encode a batch.
+
+        Args:
+            present: (B,) bool; a row that lacks the modality is masked as a whole.
+            focus: (B, T) bool: the only frames that the fusion may attend to; of tokens only.
+            source: what the modality's dataset collates: the input and its ``padding_mask``; of a
+                frozen encoder whose outputs are on disk, ``encoded`` (B, T, K x C) and that mask;
+                nothing where no row has the modality.
+
+        Returns:
+            Features (B, T, C), and their padding mask (B, T).
+        """
+        if not source:
+            features = torch.zeros(len(present), 1, self.embed_dim, device=present.device)
+            return features, torch.ones_like(present)[:, None]
+        if "encoded" in source:
+            encoded, padding_mask = source["encoded"], source["padding_mask"]
+            encoded = encoded.unflatten(2, (-1, self.embed_dim))  # (B, T, K, C)
+        else:
+            encoded, padding_mask = self.encode(**source)
+        features = encoded[:, :, 0] if self.mix is None else self.mix(encoded)
+        if focus is not None:
+            padding_mask = padding_mask | ~focus
+        return features, padding_mask | ~present[:, None]

@@ -11,9 +11,8 @@ from data_prep.messages import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import ARCHITECTURES
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.models.encoders import build_encoder
+from emo_fairseq.models.encoders import ModalityEncoder, build_encoder
 from emo_fairseq.models.fusions import build_fusion
-from emo_fairseq.models.modality_encoder import ModalityEncoder
 from emo_fairseq.modules.fusion import Fusion
 from emo_fairseq.modules.heads import (
     EmbeddingLayer,
@@ -35,7 +34,8 @@ class EmotionOutput(NamedTuple):
             :class:`emo_fairseq.types.TargetKind`.
         embedding: (B, E), the vector before the head.
         auxiliary: (B, n) of each auxiliary target, by name.
-        attention: weights by name, if they were asked for; see :mod:`emo_fairseq.modules.fusion`.
+        attention: weights by name, with ``return_attention``; see
+            :mod:`emo_fairseq.modules.fusion`.
     """
 
     logits: Tensor
@@ -49,7 +49,7 @@ class RobertaEMOModel(BaseFairseqModel):
     """Encoders, fusion, embedding and head, as built parts.
 
     Args:
-        encoders: one a modality.
+        encoders: one for each modality.
         fusion: see :mod:`emo_fairseq.modules.fusion`.
         embedding: (B, D) -> (B, E).
         head: (B, E) -> (B, n_outputs).
@@ -67,7 +67,7 @@ class RobertaEMOModel(BaseFairseqModel):
         modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict(dict(encoders))
+        self.encoders: Mapping[str, ModalityEncoder] = nn.ModuleDict(dict(encoders))  # type: ignore[assignment]
         self.fusion = fusion
         self.embedding = embedding
         self.head = head
@@ -85,16 +85,16 @@ class RobertaEMOModel(BaseFairseqModel):
         )
 
     @classmethod
-    def build_model(cls, cfg: Any, task: Any) -> "RobertaEMOModel":
+    def build_model(cls, cfg: RobertaEMOConfig, task: Any) -> "RobertaEMOModel":
         """Build for a task of fairseq; see :meth:`build`."""
         return cls.build(cfg, task.task_state)
 
     @classmethod
-    def build(cls, cfg: Any, state: TaskState) -> "RobertaEMOModel":
+    def build(cls, cfg: RobertaEMOConfig, state: TaskState) -> "RobertaEMOModel":
         """Build a model with random weights.
 
         Args:
-            cfg: a :class:`RobertaEMOConfig` in which the architecture has filled every field.
+            cfg: options of the model; the architecture has filled in every field.
             state: what the model reads and predicts.
         """
         encoders = {
@@ -118,7 +118,7 @@ class RobertaEMOModel(BaseFairseqModel):
 
     @classmethod
     def from_pretrained(cls, place: Any, device: Any = None, *, data: Any = None) -> Any:
-        """What answers about recordings and texts, out of a model folder or a checkpoint.
+        """Load a predictor of recordings and texts from a model folder or a checkpoint.
 
         Args:
             place: the folder, or the ``.pt`` file of fairseq-train.
@@ -139,7 +139,7 @@ class RobertaEMOModel(BaseFairseqModel):
 
         Args:
             return_attention: put the weights of all attention in the fusion into the output.
-            inputs: for each modality what its leaf collates: the input itself, its
+            inputs: for each modality what its dataset collates: the input itself, its
                 ``padding_mask`` (B, T) and ``present`` (B,). A row that lacks a modality is
                 encoded as a placeholder, and then masked as a whole.
         """
@@ -157,7 +157,7 @@ class RobertaEMOModel(BaseFairseqModel):
         return EmotionOutput(self.head(embedding), embedding, auxiliary, attention or {})
 
     def leave_out(self, names: Iterable[str]) -> None:
-        """Keep these tensors out of state dicts, and do not miss them when one is loaded."""
+        """Leave these tensors out of state dicts, and do not require them when one is loaded."""
         self._left_out = frozenset(names)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -176,7 +176,7 @@ class RobertaEMOModel(BaseFairseqModel):
         """Load parameters; anything missing, superfluous or of another shape is an error.
 
         Raises:
-            UsageError: the checkpoint is of another model; says which parameters differ.
+            UsageError: the checkpoint is of another model; names the parameters that differ.
         """
         own = self.state_dict()
         differing = [
@@ -192,7 +192,8 @@ class RobertaEMOModel(BaseFairseqModel):
             raise UsageError(
                 f"the checkpoint does not fit the model in {len(differing)} parameters: "
                 f"{first_few(sorted(differing), _KEYS_NAMED)}; use the --arch, --modality, "
-                "--target and sizes that it was trained with, or another --save-dir"
+                "--target and sizes that it was trained with, or another --save-dir",
+                "checkpoint-mismatch",
             )
         kept = {
             name: value for name, value in super().state_dict().items() if name in self._left_out
@@ -201,8 +202,8 @@ class RobertaEMOModel(BaseFairseqModel):
 
 
 def _register(name: str) -> None:
-    # fairseq calls this while it reads the command line. The sizes are filled in later, in
-    # EmotionPredictionTask.build_model, where a Hydra configuration passes too.
+    # fairseq calls this while it parses the command line. The sizes are filled in later, in
+    # EmotionPredictionTask.build_model, as those of a Hydra configuration are.
     register_model_architecture("robertaEMO", name)(lambda args: None)
 
 

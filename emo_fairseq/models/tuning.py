@@ -1,11 +1,12 @@
-"""What of a model is trained, and at which rate: the options of tuning put into effect."""
+"""Apply the options of tuning: which parameters are trained, and at which learning rate."""
 
 import logging
-from typing import Any
 
 from torch import nn
 
-from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.lora import add_lora
 from emo_fairseq.training.activation_checkpointing import checkpoint_activations
 from emo_fairseq.training.freezing import GradualUnfreezing, freeze
@@ -19,14 +20,21 @@ from emo_fairseq.types import (
 logger = logging.getLogger(__name__)
 
 
-def tune(model: Any, cfg: Any) -> list[GradualUnfreezing]:
-    """Freeze, adapt and set learning rates as ``--*-tuning`` and its kin ask for.
+def tune(model: RobertaEMOModel, cfg: RobertaEMOConfig) -> list[GradualUnfreezing]:
+    """Freeze parts of a model, add LoRA, and set the learning rates of its parameters.
 
     Call it when the parameters of an earlier stage are in the model, and before the optimizer is
-    built. Returns the schedules that want to know the number of updates before each of them.
+    built.
+
+    Args:
+        model: is changed in place.
+        cfg: options of the model, filled in.
+
+    Returns:
+        The schedules of ``--unfreeze-every``; call their ``set_num_updates`` before each update.
 
     Raises:
-        UsageError: options that do not go together.
+        UsageError: LoRA finds no layers of these names.
     """
     for name, encoder in model.encoders.items():
         _tune_encoder(name, encoder, cfg)
@@ -46,7 +54,7 @@ def tune(model: Any, cfg: Any) -> list[GradualUnfreezing]:
     return schedules
 
 
-def _tune_encoder(name: str, encoder: ModalityEncoder, cfg: Any) -> None:
+def _tune_encoder(name: str, encoder: ModalityEncoder, cfg: RobertaEMOConfig) -> None:
     tuning = str(getattr(cfg, f"{name}_tuning"))
     if tuning == FROZEN:
         encoder.freeze()
@@ -56,21 +64,21 @@ def _tune_encoder(name: str, encoder: ModalityEncoder, cfg: Any) -> None:
             encoder.backbone, targets, cfg.lora_rank, cfg.lora_alpha, cfg.lora_dropout
         )
         logger.info("%s: LoRA of rank %d in %d layers", name, cfg.lora_rank, len(adapted))
-    # What stands above the chosen layer gets no gradient, for which several ranks would wait.
+    # Blocks above the chosen layer get no gradient, and several ranks would wait for one.
     acting = {p for block in encoder.blocks() for p in block.parameters()}
     for parameter in encoder.backbone.parameters():
         if parameter not in acting:
             parameter.requires_grad_(False)
 
 
-def tell_what_is_trained(model: Any) -> None:
-    """Say in the log how many parameters of each encoder a training will change."""
+def log_trained_parameters(model: RobertaEMOModel) -> None:
+    """Log how many parameters of each encoder are trained."""
     for name, encoder in model.encoders.items():
         trained = _count(encoder, trained_only=True)
         logger.info("%s: %s of %s parameters are trained", name, trained, _count(encoder))
 
 
-def _schedules(model: Any, cfg: Any) -> list[GradualUnfreezing]:
+def _schedules(model: RobertaEMOModel, cfg: RobertaEMOConfig) -> list[GradualUnfreezing]:
     if not cfg.unfreeze_every:
         return []
     full = [n for n in model.encoders if str(getattr(cfg, f"{n}_tuning")) == FULL]

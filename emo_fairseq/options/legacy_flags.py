@@ -1,7 +1,7 @@
-"""The seed's flags, mapped onto ours in one place.
+"""The flags of BERT-like (Siriwardhana et al. 2020), mapped onto the options of today.
 
-The first system of the line had a boolean for every corpus and modality. Its commands still run:
-each flag either means one of our options, or is refused with the reason.
+That system has a boolean for every corpus and modality. Its commands still run: each flag means one
+of our options, or is refused with the reason.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ _TARGET_FLAGS = {
 
 
 def modalities(cfg: Any) -> tuple[str, ...]:
-    """What ``--modality``, or else ``--a-only`` and ``--t-only`` (both = both), ask for.
+    """Return the modalities of ``--modality``, or else of ``--a-only`` and ``--t-only``.
 
     Raises:
         UsageError: they contradict each other.
@@ -34,14 +34,15 @@ def modalities(cfg: Any) -> tuple[str, ...]:
     chosen = parse_modalities(cfg.modality)
     if flagged and flagged != chosen:
         raise UsageError(
-            f"--modality {cfg.modality} contradicts --t-only / --a-only, which together ask for "
-            f"{'+'.join(flagged)}; give only one of them"
+            f"--modality {cfg.modality} contradicts --t-only / --a-only, which together mean "
+            f"{'+'.join(flagged)}; give only one of them",
+            "modality-contradictory",
         )
     return chosen
 
 
 def target(cfg: Any) -> Target:
-    """What ``--target``, or else one of the seed's target flags, asks for; emotion by default.
+    """Return the target of ``--target``, or else of a legacy flag; emotion by default.
 
     Raises:
         UsageError: they contradict each other, or ``--eval-metric`` is given.
@@ -50,13 +51,15 @@ def target(cfg: Any) -> Target:
         raise UsageError(
             "--eval-metric: every validation already logs the published metrics of its target "
             "(per-emotion accuracy and F1 with their baseline, Acc2, Acc7, F1, MAE, Corr); "
-            "leave the flag out"
+            "leave the flag out",
+            "eval-metric-refused",
         )
     flagged = {name for flag, name in _TARGET_FLAGS.items() if getattr(cfg, flag)}
     # fairseq gives a choice as an enumeration, which neither sorts nor joins with strings.
     chosen = flagged | ({str(cfg.target)} if cfg.target is not None else set())
     if len(chosen) > 1:
         raise UsageError(
-            f"--target and the seed's flags ask for {' and '.join(sorted(chosen))}; give one target"
+            f"--target and the legacy flags mean {' and '.join(sorted(chosen))}; give one target",
+            "target-contradictory",
         )
     return TARGETS[chosen.pop() if chosen else "emotion"]

@@ -87,7 +87,7 @@ def load(encoder: Encoder, card: EncoderSpec) -> None:
         UsageError: the files are gone, are no longer those of the card, or do not fit.
     """
     family = _family(card)
-    check_unchanged(card, family.digest(card.place))
+    check_unchanged(card, family.digest(card.source))
     family.load(encoder, card)
 
 

@@ -102,7 +102,7 @@ def load_fairseq(encoder: Encoder, card: EncoderSpec) -> None:
         UsageError: the checkpoint is gone, or does not fit.
     """
     family = _FAMILIES[card.architecture["family"]]
-    checkpoint = read_checkpoint(card.place)
+    checkpoint = read_checkpoint(card.source)
     log_not_taken(card.spec, checkpoint.others)
     load_exactly(encoder, family.weights(checkpoint, encoder), family.not_taken, card.spec)
 

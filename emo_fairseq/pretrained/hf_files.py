@@ -170,7 +170,7 @@ def _read_model(card: EncoderSpec, config: Any) -> tuple[Any, dict[str, Any]]:
     """The model with its weights, and what transformers has to report of them."""
     try:
         model, found = transformers().AutoModel.from_pretrained(
-            card.place,
+            card.source,
             config=config,
             dtype=torch.float32,
             output_loading_info=True,

@@ -95,7 +95,7 @@ def check_unchanged(card: EncoderSpec, digest: str) -> None:
     """Raise a `UsageError` if the files, with this digest now, are not those of the card."""
     if digest != card.weights:
         raise UsageError(
-            f"{card.place}: the weights there have changed since training (SHA-256 "
+            f"{card.source}: the weights there have changed since training (SHA-256 "
             f"{digest[:12]}, where {card.weights[:12]} was trained with); put the former files "
             "back there, or train anew with another --save-dir",
             "weights-changed",

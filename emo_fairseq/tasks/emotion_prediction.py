@@ -23,7 +23,7 @@ from emo_fairseq.models.build import (
     load_pretrained,
 )
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.models.tuning import tell_what_is_trained, tune
+from emo_fairseq.models.tuning import log_trained_parameters, tune
 from emo_fairseq.options.checking import check_nothing_stays_random, check_options
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
@@ -116,7 +116,7 @@ class EmotionPredictionTask(Objectives):
         if not from_checkpoint:
             if cfg.checkpoint_weights == TRAINED:
                 check_files_give_weights(self.cfg)
-            tell_what_is_trained(model)
+            log_trained_parameters(model)
             self.surroundings.check_training(model, bool(self.schedules))
         if resumed is not None:
             patience = self.state.patience

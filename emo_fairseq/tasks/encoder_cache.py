@@ -41,7 +41,7 @@ from emo_fairseq.models.encode import (
     encode_rows,
     encoding_device,
 )
-from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.models.encoders import ModalityEncoder
 
 _FORMAT = 2  # of what lies on disk: count on when our encoders compute something else
 

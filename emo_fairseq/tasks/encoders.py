@@ -77,7 +77,7 @@ def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
 
 def _made_by(data_dir: Path, card: EncoderSpec) -> str:
     try:
-        return settings_digest(data_dir / "features" / card.place)
+        return settings_digest(data_dir / "features" / card.source)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -96,7 +96,7 @@ def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
     splits = _stored_splits(source.folder) if names else {}
     found: dict[str, dict[str, list[str]]] = {}
     for name in names:
-        folder = source.folder / "features" / source.encoders[name].place
+        folder = source.folder / "features" / source.encoders[name].source
         contents = {split: _content_of(folder, split, rows) for split, rows in splits.items()}
         found[name] = {
             split: [rows_digest(splits[split]), content]
@@ -141,7 +141,7 @@ def check_same_features(
     for name, card in cards.items():
         if card.kind != "features":
             continue
-        folder = data_dir / "features" / card.place
+        folder = data_dir / "features" / card.source
         there = _made_by(data_dir, card)
         if card.weights and there and there != card.weights:
             raise UsageError(
@@ -188,4 +188,4 @@ def check_same_encoders(
 
 def _identity(card: EncoderSpec) -> tuple[str, str, str]:
     """Sizes are none of it: fairseq compares the shapes."""
-    return card.kind, card.weights, card.place if card.kind == "features" else ""
+    return card.kind, card.weights, card.source if card.kind == "features" else ""

@@ -121,7 +121,7 @@ def check_cards(option: str, modality: str, theirs: EncoderSpec, ours: EncoderSp
     if not differing:
         return
     remedy = f"give --{modality}-encoder {theirs.spec}"
-    if theirs.kind == "scratch" and not theirs.place:
+    if theirs.kind == "scratch" and not theirs.source:
         remedy = f"leave --{modality}-encoder out"
     if theirs.kind == ours.kind == "scratch":
         remedy = f"give --{modality}-input {theirs.input}"

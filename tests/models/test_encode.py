@@ -13,7 +13,7 @@ from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.models import encode
 from emo_fairseq.models.encode import encode_rows
-from emo_fairseq.models.modality_encoder import ModalityEncoder
+from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
@@ -64,7 +64,7 @@ def test_windows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = token_encoder()
     whole = list(encode_rows(encoder, leaf, 40, CPU))
     monkeypatch.setattr(encode, "_FIRST_WINDOW_ROWS", 3)
-    monkeypatch.setattr(encode, "_WAITING_NUMBERS", 16 * 30)
+    monkeypatch.setattr(encode, "_NUMBERS_IN_MEMORY", 16 * 30)
     for one, other in zip(whole, encode_rows(encoder, leaf, 40, CPU), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 

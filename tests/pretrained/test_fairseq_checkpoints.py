@@ -283,7 +283,7 @@ def test_roberta_of_2019_is_read(tmp_path: Path) -> None:
 def test_roberta_knows_its_symbols_and_its_limit(tmp_path: Path) -> None:
     tiny.roberta(n_symbols=20).save(tmp_path / "model.pt")
     card = describe_fairseq(str(tmp_path), "text")
-    assert (card.input, card.kind, card.place) == (TOKENS, "fairseq", str(tmp_path))
+    assert (card.input, card.kind, card.source) == (TOKENS, "fairseq", str(tmp_path))
     assert (card.vocabulary_size, card.max_tokens) == (21, 12)
     assert card.vocabulary_digest == ""
     tiny.dictionary(20).save(str(tmp_path / "dict.txt"))
