@@ -1,8 +1,8 @@
-"""A folder of all that can be said of a run: a page, its figures, and the numbers as data.
+"""The report's folder: a page, its figures, and the metrics as data.
 
 report.html         the page: one file, opens without a network
 figures/            every figure as PNG and SVG
-metrics.json        every figure by split, with its intervals
+metrics.json        every metric by split, with its intervals
 training_log.csv    by epoch, if there is a log
 not_drawn.txt       what is missing, and why
 """
@@ -20,53 +20,49 @@ from data_prep.schema import write_atomically
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
 from emo_fairseq.evaluation.statistics import LabelPredictions
 from emo_fairseq.evaluation.tables import Table, format_number, without_nan
-from emo_fairseq.report import headline, page
-from emo_fairseq.report.drawing import matplotlib, render
+from emo_fairseq.report import page, tables
 from emo_fairseq.report.page import Section
-from emo_fairseq.report.part import Part
 from emo_fairseq.report.plots import MAPS, SECTIONS, training_curves
-from emo_fairseq.report.plots.plot import Found, NotDrawn
+from emo_fairseq.report.plots.drawing import MaybePlot, NotDrawn, matplotlib, render
+from emo_fairseq.report.scored_split import ScoredSplit
 from emo_fairseq.report.training_log import Epoch, cases, csv_text
-from emo_fairseq.report.worst import worst_table
 
 FIGURES, LOG, PAGE = "figures", "training_log.csv", "report.html"
-_NOT_DRAWN = "Not drawn"
 
 
 @dataclass
-class _Writer:
-    """Draws figures into a folder, and remembers what it could not draw."""
+class _FigureWriter:
+    """Draws figures into a folder, and collects what could not be drawn."""
 
     folder: Path
     not_drawn: list[NotDrawn] = field(default_factory=list)
-    prefixes: list[str] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
 
-    def figures(self, found: Iterable[Found], prefix: str) -> str:
+    def write(self, plots: Iterable[MaybePlot], prefix: str = "") -> str:
         """Draw, save, and return the figures as one element; empty if there are none."""
         drawn = []
-        for plot in found:
+        for plot in plots:
             if isinstance(plot, NotDrawn):
                 self.not_drawn.append(plot)
                 continue
             name = prefix + plot.name
             for suffix, content in (files := render(plot.draw, plot.size)).items():
                 file = self.folder / FIGURES / f"{name}.{suffix}"
-                with replacing(file) as part:
-                    part.write_bytes(content)
+                with replacing(file) as partial:
+                    partial.write_bytes(content)
                 self.written.add(file.name)
             drawn.append(page.figure(plot, files["svg"].decode(), name))
         return f'<div class="figures">{"".join(drawn)}</div>' if drawn else ""
 
 
 def write_folder(
-    folder: Path, parts: Sequence[Part], epochs: Sequence[Epoch], title: str, date: str = ""
+    folder: Path, splits: Sequence[ScoredSplit], epochs: Sequence[Epoch], title: str, date: str = ""
 ) -> None:
     """Write a report; what an earlier one left under the same names is replaced.
 
     Args:
         folder: made if it is not there.
-        parts: what was measured, at least one.
+        splits: what was measured, at least one.
         epochs: of the training; empty if there is no log.
         title: heading of the page.
         date: written below it, if given: nothing else in the folder depends on the day.
@@ -76,93 +72,110 @@ def write_folder(
     """
     matplotlib()
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-    writer = _Writer(folder)
-    sections = [_part_section(part, writer, parts) for part in parts]
-    sections[:0] = _run_sections(parts)
-    sections.append(_training_section(epochs, writer))
-    sections.append(_not_drawn_section(writer))
-    lead = [", ".join(filter(None, (_said(parts), date)))]
+    writer = _FigureWriter(folder)
+    names = _prefixes(splits)
+    sections = [
+        *_run_sections(splits),
+        *(_split_section(scored, writer, splits, names[n]) for n, scored in enumerate(splits)),
+        _training_section(epochs, writer),
+        _not_drawn_section(writer),
+    ]
     _remove_stale(folder, writer.written)
     if epochs:
-        log = csv_text(epochs, isinstance(parts[0].system, LabelPredictions))
+        log = csv_text(epochs, isinstance(splits[0].predictions, LabelPredictions))
         write_atomically(folder / LOG, log)
-    lines = [f"{what}: {why}\n" for what, why in dict.fromkeys(writer.not_drawn)]
+    lines = [f"{figure}: {why}\n" for figure, why in dict.fromkeys(writer.not_drawn)]
     write_atomically(folder / "not_drawn.txt", "".join(lines))
-    text = json.dumps(_metrics(parts), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(_metrics(splits), indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "metrics.json", text + "\n")
-    write_atomically(folder / PAGE, page.document(title, lead, [s for s in sections if s]))
+    lead = [", ".join(filter(None, (_subtitle(splits), date)))]
+    write_atomically(folder / PAGE, page.document(title, lead, sections))
 
 
-def _said(parts: Sequence[Part]) -> str:
-    names = {part.facts.corpus.name for part in parts if part.facts.corpus is not None}
-    splits = dict.fromkeys(part.split for part in parts)
-    return f"{', '.join(sorted(names)) or 'corpus not named'}; {', '.join(splits)}"
+def _prefixes(splits: Sequence[ScoredSplit]) -> list[str]:
+    """Return what the names of each split's figures begin with; of a single split nothing."""
+    if len(splits) == 1:
+        return [""]
+    slugs: list[str] = []
+    for scored in splits:
+        slugs.append(page.slug(scored.title, slugs))
+    return [f"{slug}_" for slug in slugs]
 
 
-def _part_section(part: Part, writer: _Writer, parts: Sequence[Part]) -> Section:
-    section = Section(f"Result: {part.title}")
+def _subtitle(splits: Sequence[ScoredSplit]) -> str:
+    corpora = [scored.annotations.corpus for scored in splits]
+    names = sorted({corpus.name for corpus in corpora if corpus is not None})
+    of_splits = dict.fromkeys(scored.split for scored in splits)
+    return f"{', '.join(names) or 'corpus not named'}; {', '.join(of_splits)}"
+
+
+def _split_section(
+    scored: ScoredSplit, writer: _FigureWriter, splits: Sequence[ScoredSplit], prefix: str
+) -> Section:
+    section = Section(f"Result: {scored.title}")
     section.content = [
-        page.cards(headline.card_lines(part)),
-        page.fact_list(headline.facts_of(part)),
-        *(page.paragraph(note, "soft") for note in headline.notes_of(part)),
+        page.cards(tables.card_lines(scored)),
+        page.fact_list(tables.facts_of(scored)),
+        *(page.paragraph(note, "soft") for note in tables.notes_of(scored)),
     ]
-    section.add("All figures", page.table(headline.figure_table(part), "Figures and baseline"))
-    by_case = headline.case_table(part)
-    if by_case is not None:
-        section.add("Missing modalities", page.table(by_case, "By what utterances have"))
-    writer.prefixes.append(page.slug(part.title, writer.prefixes) if len(parts) > 1 else "")
-    prefix = f"{writer.prefixes[-1]}_".lstrip("_")
-    first = next(other for other in parts if other.system.ids == part.system.ids)
+    section.add("All metrics", page.table(tables.metric_table(scored), "Metrics and baseline"))
+    if by_case := tables.case_table(scored):
+        section.add("Missing modalities", page.table(by_case, "By modalities of utterances"))
+    has_labels = isinstance(scored.predictions, LabelPredictions)
+    first = next(one for one in splits if one.predictions.ids == scored.predictions.ids)
     for heading, kinds in SECTIONS.items():
-        found: Iterable[Found] = chain.from_iterable(plots(part) for plots in kinds)
-        if heading == MAPS and first is not part and isinstance(part.system, LabelPredictions):
-            found = [NotDrawn(f"maps of {part.title}", f"the same as those of {first.title}")]
-        section.add(heading, writer.figures(found, prefix))
-    worst = Table(*worst_table(part.system, part.facts))
-    section.add("Worst errors", page.table(worst, _worst_caption(part)) if worst.rows else "")
-    if not any(part.facts.column("text")):
-        why = "no text in the manifest" if part.facts.is_given else "no --data: no texts"
+        plots: Iterable[MaybePlot] = chain.from_iterable(of_kind(scored) for of_kind in kinds)
+        if heading == MAPS and first is not scored and has_labels:
+            plots = [NotDrawn(f"maps of {scored.title}", f"the same as those of {first.title}")]
+        section.add(heading, writer.write(plots, prefix))
+    worst = tables.worst_table(scored)
+    caption = (
+        "Wrong ones, those first whose truth was given the least probability"
+        if has_labels
+        else "By the distance between truth and prediction; each axis: truth → prediction"
+    )
+    section.add("Worst errors", page.table(worst, caption) if worst.rows else "")
+    if not any(scored.annotations.column("text")):
+        why = "no text in the manifest" if scored.annotations.is_given else "no --data: no texts"
         writer.not_drawn.append(NotDrawn("texts of the worst errors", why))
     return section
 
 
-def _worst_caption(part: Part) -> str:
-    if isinstance(part.system, LabelPredictions):
-        return "Wrong ones, those first whose truth was given the least probability"
-    return "By the distance between truth and prediction; each axis: truth → prediction"
-
-
-def _run_sections(parts: Sequence[Part]) -> list[Section]:
-    """Runs that scored the same utterances, side by side."""
+def _run_sections(splits: Sequence[ScoredSplit]) -> list[Section]:
+    """Return a section of runs that scored the same utterances, side by side."""
     alike = defaultdict(list)
-    for part in parts:
-        alike[(part.split, part.system.ids, part.system.names)].append(part)
+    for scored in splits:
+        alike[(scored.split, scored.predictions.ids, scored.predictions.names)].append(scored)
     section = Section("Runs")
     for (split, *_), runs in alike.items():
         if len(runs) > 1:
-            rows = headline.run_table(runs)
-            section.content.append(page.table(rows, f"{len(runs)} runs on {split}"))
+            section.content.append(
+                page.table(tables.run_table(runs), f"{len(runs)} runs on {split}")
+            )
     return [section] if section.content else []
 
 
-def _training_section(epochs: Sequence[Epoch], writer: _Writer) -> Section:
+def _training_section(epochs: Sequence[Epoch], writer: _FigureWriter) -> Section:
     section = Section("Training")
-    section.content = [writer.figures(training_curves.plots(epochs), "")]
+    section.content = [writer.write(training_curves.plots(epochs))]
     if not epochs:
         section.content = [page.paragraph("No log was given (--log).")]
         return section
-    found = cases(epochs[-1])
-    names = list(dict.fromkeys(name for figures in found.values() for name in figures))
-    rows = [[c, *(format_number(x.get(n, float("nan"))) for n in names)] for c, x in found.items()]
-    if rows:
+    by_case = cases(epochs[-1])
+    keys = list(dict.fromkeys(key for metrics in by_case.values() for key in metrics))
+    if by_case:
+        rows = [
+            [case, *(format_number(metrics.get(key, float("nan"))) for key in keys)]
+            for case, metrics in by_case.items()
+        ]
         text = f"Last validation (epoch {epochs[-1].number}) by modalities or auxiliary target"
-        section.add("Cases", page.table(Table(["case", *names], rows), text))
+        section.add("Cases", page.table(Table(["case", *keys], rows), text))
     return section
 
 
-def _not_drawn_section(writer: _Writer) -> Section:
-    section = Section(_NOT_DRAWN)
-    rows = [list(found) for found in dict.fromkeys(writer.not_drawn)]
+def _not_drawn_section(writer: _FigureWriter) -> Section:
+    section = Section("Not drawn")
+    rows = [list(figure) for figure in dict.fromkeys(writer.not_drawn)]
     section.content = [
         page.table(Table(["figure", "why"], rows), "What is missing, and why")
         if rows
@@ -171,26 +184,26 @@ def _not_drawn_section(writer: _Writer) -> Section:
     return section
 
 
-def _metrics(parts: Sequence[Part]) -> dict[str, Any]:
-    """Split -> figures; of several predictions files run -> split -> figures."""
+def _metrics(splits: Sequence[ScoredSplit]) -> dict[str, Any]:
+    """Return split -> metrics; of several predictions files run -> split -> metrics."""
     content: dict[str, Any] = {}
-    for part in parts:
-        place = content.setdefault(part.run, {}) if part.run else content
-        place[part.split] = {
-            "n": len(part.system.ids),
-            **({"leak_allowed": list(part.leaks)} if part.leaks else {}),
-            **without_nan(part.figures),
-            "about_intervals": f"{NOT_SEEDS}; {part.speakers.refusal}".removesuffix("; "),
+    for scored in splits:
+        of_run = content.setdefault(scored.run, {}) if scored.run else content
+        of_run[scored.split] = {
+            "n": len(scored.predictions.ids),
+            **({"leak_allowed": list(scored.leaks)} if scored.leaks else {}),
+            **without_nan(scored.metrics),
+            "about_intervals": f"{NOT_SEEDS}; {scored.speakers.refusal}".removesuffix("; "),
             "intervals": {
-                unit: {name: list(without_nan(x._asdict()).values()) for name, x in drawn.items()}
-                for unit, drawn in part.intervals.items()
+                unit: {key: list(without_nan(x._asdict()).values()) for key, x in ends.items()}
+                for unit, ends in scored.intervals.items()
             },
         }
     return content
 
 
 def _remove_stale(folder: Path, written: set[str]) -> None:
-    """What an earlier report left in the same folder, and this one has not."""
+    """Remove what an earlier report left in the same folder, and this one has not written."""
     if (folder / PAGE).is_file():
         (folder / LOG).unlink(missing_ok=True)
         for file in (folder / FIGURES).iterdir():

@@ -9,7 +9,7 @@ from report_cases import write_data
 from data_prep.commands.fit_prototypes import main as fit_prototypes
 from data_prep.folds.file import FOLDS_FOLDER
 from data_prep.schema import read_manifest
-from emo_fairseq.report.data_dir import read_facts
+from emo_fairseq.report.scored_split import read_annotations
 
 
 def write_folds(data: Path, protocol: str, *thirds: tuple[int, int, int]) -> dict[str, list[str]]:
@@ -29,20 +29,20 @@ def write_folds(data: Path, protocol: str, *thirds: tuple[int, int, int]) -> dic
 def test_a_fold_has_prototypes_of_its_own(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
     tested = write_folds(data, "mine", (0, 1, 2), (1, 2, 0))
-    facts = read_facts(data, "test", tested["2"])
-    assert facts.prototypes is None
-    assert facts.no_prototypes == (
+    annotations = read_annotations(data, "test", tested["2"])
+    assert annotations.prototypes is None
+    assert annotations.no_prototypes == (
         "no prototypes/mine/2.json in --data; "
         "`python -m data_prep.fit_prototypes DATA_DIR --fold mine/2`"
     )
-    assert np.isnan(facts.difficulty()).all()
+    assert np.isnan(annotations.difficulty()).all()
     for fold in tested:
         assert fit_prototypes([str(data), "--fold", f"mine/{fold}"]) == 0
     for fold, ids in tested.items():
-        facts = read_facts(data, "test", ids[1:])  # rows without truth are not scored
-        assert facts.prototypes is not None
-        assert facts.prototypes.fold == f"mine/{fold}"
-        assert not np.isnan(facts.difficulty()).any()
+        annotations = read_annotations(data, "test", ids[1:])  # rows without truth are not scored
+        assert annotations.prototypes is not None
+        assert annotations.prototypes.fold == f"mine/{fold}"
+        assert not np.isnan(annotations.difficulty()).any()
 
 
 def test_the_whole_split_has_those_of_the_train_split(tmp_path: Path) -> None:
@@ -50,15 +50,15 @@ def test_the_whole_split_has_those_of_the_train_split(tmp_path: Path) -> None:
     ids = [ids for found in write_folds(data, "mine", (0, 1, 2)).values() for ids in found]
     whole = [row.id for row in read_manifest(data / "test.tsv")]
     assert set(ids) < set(whole)
-    facts = read_facts(data, "test", whole)
-    assert facts.prototypes is not None
-    assert facts.prototypes.fold is None
+    annotations = read_annotations(data, "test", whole)
+    assert annotations.prototypes is not None
+    assert annotations.prototypes.fold is None
 
 
 def test_a_set_of_two_folds_is_left_without(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
     tested = write_folds(data, "mine", (0, 1, 2))
     write_folds(data, "other", (1, 0, 2))
-    facts = read_facts(data, "test", tested["1"])
-    assert facts.prototypes is None
-    assert facts.no_prototypes.startswith("test is a set of mine/1, other/1: which fold's")
+    annotations = read_annotations(data, "test", tested["1"])
+    assert annotations.prototypes is None
+    assert annotations.no_prototypes.startswith("test is a set of mine/1, other/1: which fold's")

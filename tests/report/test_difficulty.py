@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from emo_fairseq.report.difficulty import by_difficulty, quantile_bins, rank_correlation
+from emo_fairseq.report.plots.difficulty import (
+    by_difficulty,
+    quantile_bins,
+    rank_correlation,
+)
 
 
 def test_bins_hold_equally_many() -> None:
@@ -24,14 +28,14 @@ def test_accuracy_by_hand_with_wilsons_interval() -> None:
     difficulty = np.array([0.1] * 10 + [0.5] * 10 + [np.nan])
     right = np.array([1.0] * 9 + [0.0] + [1.0] * 5 + [0.0] * 5 + [1.0])
     easy, hard = by_difficulty(difficulty, right, is_share=True)
-    assert (easy.n, easy.figure, hard.figure) == (10, 0.9, 0.5)
+    assert (easy.n, easy.mean, hard.mean) == (10, 0.9, 0.5)
     assert (hard.low, hard.high) == pytest.approx((0.2366, 0.7634), abs=1e-4)  # Wilson, 5 of 10
 
 
 def test_the_mean_error_with_students_interval() -> None:
     (only,) = by_difficulty(np.full(3, 0.2), np.array([1.0, 2.0, 3.0]), is_share=False)
-    assert only.figure == 2.0
-    assert only.high - only.figure == pytest.approx(4.3027 / np.sqrt(3), abs=1e-4)
+    assert only.mean == 2.0
+    assert only.high - only.mean == pytest.approx(4.3027 / np.sqrt(3), abs=1e-4)
 
 
 def test_nothing_known_gives_no_bins() -> None:

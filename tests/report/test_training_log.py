@@ -10,7 +10,11 @@ from fairseq.logging import progress_bar
 from report_cases import LOGGED
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.report.training_log import cases, csv_text, read_log
+from emo_fairseq.report.training_log import (
+    cases,
+    csv_text,
+    read_log,
+)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from emo_fairseq.report.part import Part
 from emo_fairseq.report.plots import (
     attention,
     class_bars,
@@ -13,11 +12,16 @@ from emo_fairseq.report.plots import (
     truth_scatter,
     vad_distributions,
 )
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
+from emo_fairseq.report.plots.drawing import (
+    MaybePlot,
+    NotDrawn,
+    Plot,
+)
+from emo_fairseq.report.scored_split import ScoredSplit
 
 MAPS = "Maps"  # of predicted labels they depend on the utterances alone, not on the run
 # Heading -> what stands under it, in the order of the page.
-SECTIONS: dict[str, Sequence[Callable[[Part], Iterator[Found]]]] = {
+SECTIONS: dict[str, Sequence[Callable[[ScoredSplit], Iterator[MaybePlot]]]] = {
     "Labels": (confusion_matrix.plots, class_bars.plots),
     "Truth and prediction": (truth_scatter.plots,),
     "Distributions": (vad_distributions.plots,),
@@ -26,4 +30,4 @@ SECTIONS: dict[str, Sequence[Callable[[Part], Iterator[Found]]]] = {
     "Attention": (attention.plots,),
 }
 
-__all__ = ["MAPS", "SECTIONS", "Found", "NotDrawn", "Plot"]
+__all__ = ["MAPS", "SECTIONS", "MaybePlot", "NotDrawn", "Plot"]

@@ -8,17 +8,22 @@ import numpy as np
 from emo_fairseq import metrics
 from emo_fairseq.evaluation.statistics import LabelPredictions
 from emo_fairseq.evaluation.tables import Table
-from emo_fairseq.report.drawing import PAPER, SCALE
-from emo_fairseq.report.part import Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
+from emo_fairseq.report.plots.drawing import (
+    PAPER,
+    SCALE,
+    MaybePlot,
+    NotDrawn,
+    Plot,
+)
+from emo_fairseq.report.scored_split import ScoredSplit
 
 _MOST_WRITTEN = 14  # labels, whose cells hold their numbers
 _BRIGHT = 0.55  # share of the scale from which cividis wants dark text
 
 
-def plots(part: Part) -> Iterator[Found]:
+def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     """Two matrices; none for numbers."""
-    system = part.system
+    system = scored.predictions
     if not isinstance(system, LabelPredictions):
         yield NotDrawn("confusion matrix", "numbers were predicted, not labels")
         return
@@ -36,8 +41,8 @@ def plots(part: Part) -> Iterator[Found]:
     yield Plot(
         "confusion_counts",
         "Confusions, counted",
-        "Rows are the truth, columns the prediction; right ones lie on the diagonal.",
-        f"Confusion matrix of counts. {_spoken(counts, system.names)}",
+        "Rows are the truth, columns the prediction; the diagonal is right.",
+        f"Confusion matrix of counts. {_describe(counts, system.names)}",
         lambda figure: _draw(figure, counts, system.names, lambda x: f"{x:.0f}"),
         size,
         table,
@@ -47,14 +52,14 @@ def plots(part: Part) -> Iterator[Found]:
         "Confusions, as shares of the truth",
         "Each row adds up to 1, so that the diagonal is the recall of each label. A dash: that "
         "label is never true.",
-        f"Confusion matrix, each row divided by its sum. {_recalls(shares, system.names)}",
+        f"Confusion matrix, each row divided by its sum. {_describe_recalls(shares, system.names)}",
         lambda figure: _draw(figure, shares, system.names, lambda x: f"{x:.2f}", highest=1.0),
         size,
     )
 
 
 def _draw(
-    figure: Any, values: np.ndarray, names: Sequence[str], written: Any, highest: float = 0.0
+    figure: Any, values: np.ndarray, names: Sequence[str], format_cell: Any, highest: float = 0.0
 ) -> None:
     axes = figure.add_subplot()
     highest = highest or max(1.0, float(np.nanmax(values)))
@@ -65,23 +70,23 @@ def _draw(
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    places = np.arange(len(names)) + 0.5
-    axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, names)
+    positions = np.arange(len(names)) + 0.5
+    axes.set_xticks(positions, names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(positions, names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
     figure.colorbar(mesh, ax=axes, shrink=0.8).outline.set_visible(False)
     if len(names) > _MOST_WRITTEN:
         return
     for (row, column), value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else written(value)
+        text = "–" if np.isnan(value) else format_cell(value)
         dark = np.isnan(value) or value / highest > _BRIGHT
         color = "#7f7f7f" if np.isnan(value) else "black" if dark else "white"
-        place = (column + 0.5, row + 0.5)
-        axes.text(*place, text, ha="center", va="center", color=color, fontsize=9)
+        position = (column + 0.5, row + 0.5)
+        axes.text(*position, text, ha="center", va="center", color=color, fontsize=9)
 
 
-def _spoken(counts: np.ndarray, names: Sequence[str]) -> str:
+def _describe(counts: np.ndarray, names: Sequence[str]) -> str:
     right, wrong = counts.trace(), counts - np.diag(counts.diagonal())
     text = f"{right:.0f} of {counts.sum():.0f} are right."
     if wrong.any():
@@ -93,7 +98,7 @@ def _spoken(counts: np.ndarray, names: Sequence[str]) -> str:
     return text
 
 
-def _recalls(shares: np.ndarray, names: Sequence[str]) -> str:
+def _describe_recalls(shares: np.ndarray, names: Sequence[str]) -> str:
     pairs = zip(names, shares.diagonal(), strict=True)
     return "Right of each: " + ", ".join(
         f"{name} {'never true' if np.isnan(x) else f'{x:.2f}'}" for name, x in pairs

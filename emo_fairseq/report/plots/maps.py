@@ -3,51 +3,65 @@
 One layout a method and kind of value, drawn once for each grouping.
 """
 
+import importlib
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from emo_fairseq.evaluation.statistics import NumberPredictions
-from emo_fairseq.report.drawing import COLORS, GREY, MARKERS
-from emo_fairseq.report.maps import METHODS, NoMapError, sample
-from emo_fairseq.report.part import GROUPS, Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
+from emo_fairseq.report.plots.drawing import (
+    COLORS,
+    GRAY,
+    MARKERS,
+    MaybePlot,
+    NotDrawn,
+    Plot,
+    quiet,
+)
+from emo_fairseq.report.scored_split import (
+    GROUPS,
+    ScoredSplit,
+)
 
 _OTHERS = "others"
 _LEGEND_WIDTH, _LONGEST_NAME = 42, 32  # in characters
 _EDGE = {"#F0E442": "#8a7d00"}  # yellow alone is too faint on white
 
 
-def plots(part: Part) -> Iterator[Found]:
+def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     """t-SNE and UMAP of VAD and of embeddings, each by emotion, speaker and corpus."""
-    groupings = part.groups()
+    groupings = scored.groups()
     if not groupings:
-        yield NotDrawn("t-SNE and UMAP", f"no emotion, speaker or corpus to color by{_hint(part)}")
+        yield NotDrawn(
+            "t-SNE and UMAP", f"no emotion, speaker or corpus to color by{_hint(scored)}"
+        )
         return
     for name in GROUPS:
         if name not in groupings:
-            yield NotDrawn(f"maps colored by {name}", f"no utterance names one{_hint(part)}")
-    vad, why = _vad(part)
+            yield NotDrawn(f"maps colored by {name}", f"no utterance names one{_hint(scored)}")
+    vad, why = _vad(scored)
     yield from _of(vad, "vad", "VAD values", why, groupings)
     why = "no --embeddings"
-    yield from _of(part.embeddings, "embeddings", "embeddings", why, groupings)
+    yield from _of(scored.embeddings, "embeddings", "embeddings", why, groupings)
 
 
-def _hint(part: Part) -> str:
-    return " in the manifest" if part.facts.is_given else " (no --data: no manifest)"
+def _hint(scored: ScoredSplit) -> str:
+    return " in the manifest" if scored.annotations.is_given else " (no --data: no manifest)"
 
 
-def _vad(part: Part) -> tuple[np.ndarray | None, str]:
+def _vad(scored: ScoredSplit) -> tuple[np.ndarray | None, str]:
     """(N, A) predicted values; of predicted labels the annotated ones. Or why there are none."""
-    if isinstance(part.system, NumberPredictions):
-        several = len(part.system.names) > 1
-        return (part.system.prediction.numpy() if several else None), "one axis needs no map"
-    if not part.facts.is_given:
+    if isinstance(scored.predictions, NumberPredictions):
+        several = len(scored.predictions.names) > 1
+        return (scored.predictions.prediction.numpy() if several else None), "one axis needs no map"
+    if not scored.annotations.is_given:
         return None, "labels were predicted, and there is no --data with VAD"
-    vad = part.facts.vad()
+    vad = scored.annotations.vad()
     known = not np.isnan(vad).any(axis=1).all()
     return (vad if known else None), "labels were predicted, and the manifest has no VAD"
 
@@ -55,19 +69,19 @@ def _vad(part: Part) -> tuple[np.ndarray | None, str]:
 def _of(
     values: np.ndarray | None,
     key: str,
-    what: str,
+    of_values: str,
     why: str,
     groupings: Mapping[str, Sequence[str | None]],
-) -> Iterator[Found]:
+) -> Iterator[MaybePlot]:
     for method, lay_out in METHODS.items():
         if values is None:
-            yield NotDrawn(f"{method} of {what}", why)
+            yield NotDrawn(f"{method} of {of_values}", why)
             continue
         rows = sample(values)
         try:
             points = lay_out(values[rows])
         except NoMapError as error:
-            yield NotDrawn(f"{method} of {what}", str(error))
+            yield NotDrawn(f"{method} of {of_values}", str(error))
             continue
         of_all, known = f"{len(rows)} utterances", int((~np.isnan(values).any(axis=1)).sum())
         if known > len(rows):
@@ -77,10 +91,10 @@ def _of(
             short = method.lower().replace("-", "")
             yield Plot(
                 f"{short}_{key}_{name}",
-                f"{method} of {what}, by {name}",
+                f"{method} of {of_values}, by {name}",
                 f"{of_all}. Near points are alike; distances between clusters, and the axes, "
                 "mean nothing.",
-                f"{method} map of the {what} of {of_all}, colored by {name}: "
+                f"{method} map of the {of_values} of {of_all}, colored by {name}: "
                 f"{', '.join(_shown(chosen))}.",
                 partial(_draw, points=points, groups=chosen),
                 (4.4, 4.6),
@@ -100,14 +114,14 @@ def _draw(figure: Any, points: np.ndarray, groups: Sequence[str | None]) -> None
     rest = of_group == ""
     if rest.any():
         label = f"{_OTHERS} ({rest.sum()})"
-        axes.scatter(*points[rest].T, s=5, color=GREY, alpha=0.6, label=label, rasterized=True)
-    for place, name in enumerate(shown):
-        color, mine = COLORS[place], of_group == name
+        axes.scatter(*points[rest].T, s=5, color=GRAY, alpha=0.6, label=label, rasterized=True)
+    for index, name in enumerate(shown):
+        color, mine = COLORS[index], of_group == name
         axes.scatter(
             *points[mine].T,
             s=16,
             color=color,
-            marker=MARKERS[place],
+            marker=MARKERS[index],
             edgecolors=_EDGE.get(color, "none"),
             linewidths=0.4,
             alpha=0.8,
@@ -124,3 +138,62 @@ def _draw(figure: Any, points: np.ndarray, groups: Sequence[str | None]) -> None
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+# -- Points of a space of many dimensions laid out in two: t-SNE, and UMAP where it is installed
+
+SEED = 0
+MOST_ROWS = 1000
+FEWEST_ROWS = 10
+
+
+class NoMapError(ValueError):
+    """There is no map; the message tells why."""
+
+
+def sample(values: np.ndarray) -> np.ndarray:
+    """Return the row numbers of (N, D) values to lay out: without NaN, at most 1000, in order."""
+    rows = np.flatnonzero(~np.isnan(values).any(axis=1))
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(np.random.default_rng(SEED).choice(rows, MOST_ROWS, replace=False))
+    return rows
+
+
+def tsne(values: np.ndarray) -> np.ndarray:
+    """Lay out (N, D) values as (N, 2) by t-SNE (van der Maaten and Hinton 2008), from a PCA."""
+    _check(values)
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(values) - 1) / 3)
+    model = TSNE(n_components=2, perplexity=perplexity, init="pca", random_state=SEED)
+    with threadpool_limits(1):  # the order of a sum depends on the number of threads
+        return np.asarray(model.fit_transform(values), dtype=np.float64)
+
+
+def umap(values: np.ndarray) -> np.ndarray:
+    """Lay out (N, D) values as (N, 2) by umap-learn (McInnes et al. 2018), if it is installed.
+
+    Raises:
+        NoMapError: it is not, or there are too few rows.
+    """
+    _check(values)
+    with warnings.catch_warnings(), threadpool_limits(1), quiet("numba"):
+        warnings.simplefilter("ignore")  # of duplicates, and of what it imports
+        try:
+            library: Any = importlib.import_module("umap")
+        except ImportError as error:
+            raise NoMapError("umap-learn is not installed; `pip install umap-learn`") from error
+        model = library.UMAP(
+            n_neighbors=min(15, len(values) - 1), random_state=SEED, n_jobs=1, init="pca"
+        )
+        return np.asarray(model.fit_transform(values), dtype=np.float64)
+
+
+METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"t-SNE": tsne, "UMAP": umap}
+
+
+def _check(values: np.ndarray) -> None:
+    if len(values) < FEWEST_ROWS:
+        raise NoMapError(f"only {len(values)} utterances; a map wants {FEWEST_ROWS} or more")
+    if np.ptp(values, axis=0).max() == 0.0:
+        raise NoMapError("all utterances have the same values")

@@ -1,4 +1,4 @@
-"""Reliability diagram: how often the system is right where it says how sure it is."""
+"""Reliability diagram: accuracy against confidence."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +8,22 @@ import numpy as np
 from emo_fairseq.evaluation.statistics import LabelPredictions
 from emo_fairseq.evaluation.tables import Table, format_number
 from emo_fairseq.metrics.calibration import N_BINS, bin_rows, confidences
-from emo_fairseq.report.drawing import BLUE, FAINT, INK, PAPER, RED
-from emo_fairseq.report.part import Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
+from emo_fairseq.report.plots.drawing import (
+    BLUE,
+    FAINT,
+    INK,
+    PAPER,
+    RED,
+    MaybePlot,
+    NotDrawn,
+    Plot,
+)
+from emo_fairseq.report.scored_split import ScoredSplit
 
 
-def plots(part: Part) -> Iterator[Found]:
+def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     """One diagram; none for numbers, or without probabilities."""
-    system = part.system
+    system = scored.predictions
     if not isinstance(system, LabelPredictions):
         yield NotDrawn("reliability diagram", "numbers were predicted, without probabilities")
         return
@@ -25,7 +33,7 @@ def plots(part: Part) -> Iterator[Found]:
     per_label = system.per_label
     of = confidences(system.truth, system.prediction, system.probability, per_label)
     bins = bin_rows(of).sum(dim=0).numpy()  # (15, 3)
-    ece, brier, nll = (format_number(part.figures[name]) for name in ("ece", "brier", "nll"))
+    ece, brier, nll = (format_number(scored.metrics[name]) for name in ("ece", "brier", "nll"))
     outcome = "answers that are yes" if per_label else "predictions that are right"
     yield Plot(
         "reliability",
@@ -34,7 +42,8 @@ def plots(part: Part) -> Iterator[Found]:
         "(bars) and the mean confidence (dots). On the diagonal both are the same. ECE = Σ n_b/n · "
         f"|share − confidence| = {ece} (Guo et al. 2017); Brier score {brier}; log loss {nll} "
         "nats. Below, how many there are in each bin.",
-        f"Reliability diagram in {N_BINS} bins, expected calibration error {ece}. " + _spoken(bins),
+        f"Reliability diagram in {N_BINS} bins, expected calibration error {ece}. "
+        + _describe(bins),
         lambda figure: _draw(figure, bins, outcome),
         (4.8, 4.2),
         _table(bins),
@@ -72,19 +81,19 @@ def _draw(figure: Any, bins: np.ndarray, outcome: str) -> None:
     below.set_xlim(0.0, 1.0)
 
 
-def _spoken(bins: np.ndarray) -> str:
+def _describe(bins: np.ndarray) -> str:
     n, confidences, outcomes = bins[bins[:, 0] > 0].sum(axis=0)
     above = "more" if outcomes > confidences else "less"
     return (
-        f"On the whole it is right {above} often than it says: {outcomes / n:.2f} against a mean "
-        f"confidence of {confidences / n:.2f}."
+        f"Overall it is right {above} often than its confidence: {outcomes / n:.2f} against a mean "
+        f"of {confidences / n:.2f}."
     )
 
 
 def _table(bins: np.ndarray) -> Table:
     rows = []
-    for place, (n, confidence, outcome) in enumerate(bins):
-        limits = f"{place / N_BINS:.3f} to {(place + 1) / N_BINS:.3f}"
+    for number, (n, confidence, outcome) in enumerate(bins):
+        limits = f"{number / N_BINS:.3f} to {(number + 1) / N_BINS:.3f}"
         means = [f"{confidence / n:.3f}", f"{outcome / n:.3f}"] if n else ["–", "–"]
         rows.append([limits, f"{n:.0f}", *means])
     return Table(["confidence", "n", "mean confidence", "share right"], rows)

@@ -1,4 +1,4 @@
-"""Loss and figures by epoch, in training and validation."""
+"""Loss and metrics by epoch, in training and validation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -6,40 +6,35 @@ from typing import Any
 
 import numpy as np
 
+from emo_fairseq.evaluation.names import display_name, is_larger_better
 from emo_fairseq.evaluation.tables import format_number
-from emo_fairseq.report.drawing import BLUE, RED
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
+from emo_fairseq.report.plots.drawing import (
+    BLUE,
+    RED,
+    MaybePlot,
+    NotDrawn,
+    Plot,
+)
 from emo_fairseq.report.training_log import Epoch
 
 # Those of them that the log has, the loss first.
-_CURVES = {
-    "loss": "Loss",
-    "uar": "UAR",
-    "wa": "WA",
-    "weighted_f1": "Weighted F1",
-    "ccc": "CCC",
-    "acc2_has0": "Acc2, has 0",
-    "corr": "Corr",
-    "rmse": "RMSE",
-    "mae": "MAE",
-}
-_FALLING = ("loss", "rmse", "mae")  # where less is better
+_CURVES = ("loss", "uar", "wa", "weighted_f1", "ccc", "acc2_has0", "corr", "rmse", "mae")
 
 
-def plots(epochs: Sequence[Epoch]) -> Iterator[Found]:
+def plots(epochs: Sequence[Epoch]) -> Iterator[MaybePlot]:
     """One figure for each of the loss and the metrics."""
     if not epochs:
         yield NotDrawn("loss and metric curves", "no --log")
         yield NotDrawn("training_log.csv", "no --log")
         return
-    for name, title in _CURVES.items():
-        curves = _curves(epochs, name)
+    for name in _CURVES:
+        curves, title = _curves(epochs, name), _capitalized(display_name(name))
         if curves:
             yield Plot(
                 f"training_{name}",
                 title,
                 "By epoch, as fairseq logged it." + _best(curves, name),
-                f"{title} by epoch. " + _spoken(curves),
+                f"{title} by epoch. " + _describe(curves),
                 partial(_draw, curves=curves, title=title),
             )
 
@@ -47,8 +42,12 @@ def plots(epochs: Sequence[Epoch]) -> Iterator[Found]:
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]  # split -> epochs, values
 
 
+def _capitalized(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
 def _curves(epochs: Sequence[Epoch], name: str) -> Curves:
-    found = {}
+    curves = {}
     for split in ("training", "validation"):
         logged = [
             (epoch.train if split == "training" else epoch.valid).get(name) for epoch in epochs
@@ -56,8 +55,8 @@ def _curves(epochs: Sequence[Epoch], name: str) -> Curves:
         pairs = [(e.number, x) for e, x in zip(epochs, logged, strict=True) if x is not None]
         values = np.array(pairs, dtype=np.float64).reshape(-1, 2)
         if not np.isnan(values[:, 1]).all():
-            found[split] = (values[:, 0], values[:, 1])
-    return found
+            curves[split] = (values[:, 0], values[:, 1])
+    return curves
 
 
 def _draw(figure: Any, curves: Curves, title: str) -> None:
@@ -84,11 +83,11 @@ def _best(curves: Curves, name: str) -> str:
     if "validation" not in curves:
         return ""
     numbers, values = curves["validation"]
-    place = np.nanargmin(values) if name in _FALLING else np.nanargmax(values)
-    return f" Best in validation: {format_number(values[place])}, epoch {numbers[place]:.0f}."
+    best = np.nanargmax(values) if is_larger_better(name) else np.nanargmin(values)
+    return f" Best in validation: {format_number(values[best])}, epoch {numbers[best]:.0f}."
 
 
-def _spoken(curves: Curves) -> str:
+def _describe(curves: Curves) -> str:
     return " ".join(
         f"In {split} from {format_number(values[0])} in epoch {numbers[0]:.0f} "
         f"to {format_number(values[-1])} in epoch {numbers[-1]:.0f}."

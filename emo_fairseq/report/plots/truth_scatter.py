@@ -8,26 +8,34 @@ import numpy as np
 
 from emo_fairseq.evaluation.statistics import NumberPredictions
 from emo_fairseq.evaluation.tables import format_interval, format_number
-from emo_fairseq.report.drawing import BLUE, INK
-from emo_fairseq.report.part import UTTERANCES, Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
+from emo_fairseq.report.plots.drawing import (
+    BLUE,
+    INK,
+    MaybePlot,
+    NotDrawn,
+    Plot,
+)
+from emo_fairseq.report.scored_split import (
+    UTTERANCES,
+    ScoredSplit,
+)
 
 
-def plots(part: Part) -> Iterator[Found]:
+def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     """One figure an axis; none for labels."""
-    system = part.system
+    system = scored.predictions
     if not isinstance(system, NumberPredictions):
         yield NotDrawn("scatter of truth against prediction", "labels were predicted, not numbers")
         return
-    for place, axis in enumerate(system.names):
-        pairs = np.stack([system.truth[:, place], system.prediction[:, place]], axis=1)
+    for index, axis in enumerate(system.names):
+        pairs = np.stack([system.truth[:, index], system.prediction[:, index]], axis=1)
         pairs = pairs[~np.isnan(pairs).any(axis=1)]
         if not len(pairs):
             yield NotDrawn(f"scatter of {axis}", "no utterance has both a truth and a prediction")
             continue
         key = f"ccc_{axis}" if len(system.names) > 1 else "ccc"
-        ccc = format_number(part.figures[key])
-        interval = format_interval(part.intervals[UTTERANCES][key])
+        ccc = format_number(scored.metrics[key])
+        interval = format_interval(scored.intervals[UTTERANCES][key])
         name = axis.replace("_", " ")
         yield Plot(
             f"scatter_{axis}",

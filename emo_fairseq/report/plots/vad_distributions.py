@@ -9,18 +9,24 @@ import numpy as np
 from scipy.stats import gaussian_kde
 
 from emo_fairseq.evaluation.statistics import NumberPredictions
-from emo_fairseq.report.drawing import BLUE, GREY, RED
-from emo_fairseq.report.part import Part
-from emo_fairseq.report.plots.plot import Found, NotDrawn, Plot
+from emo_fairseq.report.plots.drawing import (
+    BLUE,
+    GRAY,
+    RED,
+    MaybePlot,
+    NotDrawn,
+    Plot,
+)
+from emo_fairseq.report.scored_split import ScoredSplit
 
 _N_BINS = 30
 _GRID = 60
 _SHARES = (0.9, 0.5)  # of the utterances, inside the outer and the inner line
 
 
-def plots(part: Part) -> Iterator[Found]:
+def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     """A histogram an axis and a map of each pair; none for labels."""
-    system = part.system
+    system = scored.predictions
     if not isinstance(system, NumberPredictions):
         yield NotDrawn("predicted and true VAD", "labels were predicted, not numbers")
         return
@@ -30,11 +36,11 @@ def plots(part: Part) -> Iterator[Found]:
         yield NotDrawn("predicted and true values", "no utterance has all truths and predictions")
         return
     names = [name.replace("_", " ") for name in system.names]
-    for place, name in enumerate(names):
-        values = both[:, :, place]
+    for index, name in enumerate(names):
+        values = both[:, :, index]
         yield Plot(
-            f"distribution_{system.names[place]}",
-            f"{name.capitalize()}: how it is spread",
+            f"distribution_{system.names[index]}",
+            f"{name.capitalize()}: distribution",
             f"Share of the {both.shape[1]} utterances by value. A system that hedges is narrower "
             "than the truth.",
             f"Histograms of {name}. Standard deviation {values[0].std():.3f} in the truth, "
@@ -48,7 +54,7 @@ def plots(part: Part) -> Iterator[Found]:
         yield Plot(
             f"distribution_{system.names[first]}_{system.names[second]}",
             title,
-            "Inside the inner line lie half of the utterances, inside the outer one nine tenths "
+            "The inner line encloses half of the utterances, the outer one nine tenths "
             "(of a Gaussian kernel estimate). Dots are the truth.",
             f"Map of {names[first]} and {names[second]}. Their correlation is "
             f"{_correlation(pair[0])} in the truth, {_correlation(pair[1])} in the predictions.",
@@ -71,7 +77,7 @@ def _draw_axis(figure: Any, values: np.ndarray, name: str) -> None:
 
 def _draw_pair(figure: Any, pair: np.ndarray, names: tuple[str, str]) -> None:
     axes = figure.add_subplot()
-    axes.scatter(*pair[0].T, s=5, color=GREY, alpha=0.6, linewidths=0, rasterized=True)
+    axes.scatter(*pair[0].T, s=5, color=GRAY, alpha=0.6, linewidths=0, rasterized=True)
     low, high = pair.min(axis=(0, 1)), pair.max(axis=(0, 1))
     for values, color, line, name in zip(
         pair, (BLUE, RED), ("-", "--"), ("truth", "prediction"), strict=True

@@ -1,10 +1,4 @@
-"""How every figure looks, and how it becomes a PNG, an SVG, and an SVG inside the page.
-
-Colors are Okabe and Ito's (2008), which color-blind readers tell apart, and cividis where a
-number is a color; markers, hatches and line styles repeat them. matplotlib is imported when the
-first figure is drawn, always with its own defaults and without a window: the same data give the
-same bytes, whatever the machine's settings.
-"""
+"""How every figure looks, and how it becomes a PNG, an SVG, and an SVG inside the page."""
 
 import importlib
 import io
@@ -12,19 +6,24 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.tables import Table
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, RED = (
-    *("#0072B2", "#E69F00", "#009E73"),
-    *("#CC79A7", "#56B4E9", "#D55E00"),
-)
+# Colors are Okabe and Ito's (2008), which color-blind readers tell apart, and cividis where a
+# number is a color; markers, hatches and line styles repeat them. matplotlib is imported when the
+# first figure is drawn, always with its own defaults and without a window: the same data give the
+# same bytes, whatever the machine's settings.
+
+BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+PURPLE, SKY, RED = "#CC79A7", "#56B4E9", "#D55E00"
 COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "#F0E442", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "///", "...")
 SCALE = "cividis"
-GREY = "#8C959D"  # of points, which are one picture in either scheme
+GRAY = "#8C959D"  # of points, which are one picture in either scheme
 # Three colors that the page replaces by those of its light or dark scheme.
 INK, PAPER, FAINT = "#1b1f24", "#fdfdfc", "#c9ced4"
 _OF_PAGE = {INK: "var(--ink)", PAPER: "var(--paper)", FAINT: "var(--line)"}
@@ -56,7 +55,7 @@ _DPI = 160
 
 
 def matplotlib() -> Any:
-    """The library.
+    """Import matplotlib.
 
     Raises:
         UsageError: it is not installed.
@@ -67,7 +66,8 @@ def matplotlib() -> Any:
     except ImportError as error:
         raise UsageError(
             "--output: figures are drawn with matplotlib, which is not installed; "
-            '`pip install matplotlib`, or `pip install -e ".[report]"`'
+            '`pip install matplotlib`, or `pip install -e ".[report]"`',
+            "matplotlib-missing",
         ) from error
 
 
@@ -109,7 +109,7 @@ def _saved(figure: Any, suffix: str, metadata: dict[str, None]) -> bytes:
 
 
 def inline_svg(svg: str, name: str, alt: str) -> str:
-    """An SVG file's text as an element of a page: in its colors, with ids of its own.
+    """Return an SVG file's text as an element of a page: in its colors, with ids of its own.
 
     Args:
         svg: as matplotlib writes it.
@@ -125,3 +125,36 @@ def inline_svg(svg: str, name: str, alt: str) -> str:
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     head = re.sub(r' (width|height|version)="[^"]*"', "", svg[: svg.index(">") + 1])
     return f'{head[:-1]} role="img" aria-label="{alt}">' + svg[svg.index(">") + 1 :]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure.
+
+    Attributes:
+        name: of its files.
+        title: above it.
+        caption: below it: how it is to be read.
+        alt: what it shows, for those who do not see it.
+        draw: onto an empty matplotlib Figure.
+        size: in inches.
+        table: the numbers that it is drawn from, if they are few.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    draw: Draw
+    size: tuple[float, float] = (4.8, 3.6)
+    table: Table | None = None
+
+
+class NotDrawn(NamedTuple):
+    """A figure that cannot be drawn, and why."""
+
+    figure: str
+    why: str
+
+
+MaybePlot = Plot | NotDrawn

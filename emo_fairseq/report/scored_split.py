@@ -1,0 +1,244 @@
+"""One scored split of one run, with all that is known of its utterances."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.folds.file import FOLDS_FOLDER, read_folds
+from data_prep.prototypes import Prototypes, difficulties, prototypes_path, read_prototypes
+from data_prep.schema import AXES, CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import attention as attention_file
+from emo_fairseq.evaluation.attention import Attended
+from emo_fairseq.evaluation.bootstrap import N_RESAMPLES, Interval, Speakers, intervals
+from emo_fairseq.evaluation.embeddings import read_embeddings
+from emo_fairseq.evaluation.statistics import (
+    LabelPredictions,
+    Metrics,
+    Predictions,
+    metrics_and_baseline,
+)
+from emo_fairseq.types import SPEECH, TEXT
+
+UTTERANCES = "utterances"
+SPEAKERS = "speakers"
+GROUPS = ("emotion", "speaker", "corpus")
+
+
+# -- what a data dir has on the scored utterances --------------------------------------------------
+
+_HAS: dict[str, Callable[[Utterance], bool]] = {
+    TEXT: lambda row: row.text is not None,
+    SPEECH: lambda row: row.audio is not None,
+}
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The manifest rows of N scored utterances, and what belongs to their corpus.
+
+    Attributes:
+        rows: (N,) None where no manifest has the id.
+        corpus: of corpus.yaml; None without one.
+        prototypes: of the train split, or of the fold that was scored; None without.
+        is_given: whether there is a data dir at all.
+        no_prototypes: why there are no prototypes, and which command fits them.
+    """
+
+    rows: Sequence[Utterance | None]
+    corpus: Corpus | None = None
+    prototypes: Prototypes | None = None
+    is_given: bool = True
+    no_prototypes: str = ""
+
+    def column(self, name: str) -> list[str | None]:
+        """Return a column of the manifest, such as ``speaker``, by utterance."""
+        return [None if row is None else getattr(row, name) for row in self.rows]
+
+    def speakers(self) -> set[str]:
+        """Return the speakers that are named."""
+        return {name for name in self.column("speaker") if name is not None}
+
+    def vad(self) -> np.ndarray:
+        """Return annotated valence, arousal and dominance, (N, 3); NaN = missing."""
+        columns = [self.column(axis) for axis in AXES]
+        values = [[np.nan if x is None else float(x) for x in column] for column in columns]
+        return np.array(values, dtype=np.float64).T
+
+    def difficulty(self) -> np.ndarray:
+        """Return the distance to the prototype of the annotated class, (N,); NaN = unknown."""
+        if self.prototypes is None:
+            return np.full(len(self.rows), np.nan)
+        names = self.prototypes.labels
+        number = {name: index for index, name in enumerate(names)}
+        annotated = self.column(self.prototypes.label)
+        labels = [-1 if name is None else number.get(name, -1) for name in annotated]
+        return difficulties(
+            self.vad(), np.array(labels, dtype=np.int64), self.prototypes.array(names)
+        )
+
+    def modalities(self) -> list[str] | None:
+        """Return what each utterance has, as ``text+speech``; None if it is always the same."""
+        cases = [
+            "+".join(name for name, has in _HAS.items() if row is not None and has(row))
+            for row in self.rows
+        ]
+        return cases if len(set(cases)) > 1 else None
+
+
+def read_annotations(data_dir: Path, split: str, ids: Sequence[str]) -> Annotations:
+    """Look up the scored utterances in the manifests of a data dir.
+
+    First in the manifest of the split, then in the others: a fold divides the rows of another.
+
+    Raises:
+        UsageError: no such folder, or none of the ids is in it.
+        data_prep.errors.ManifestError: a file of the data dir that breaks the contract.
+    """
+    if not data_dir.is_dir():
+        raise UsageError(f"--data {data_dir}: there is no such folder", "data-missing")
+    corpus = read_corpus(data_dir) if (data_dir / CORPUS_FILE).is_file() else None
+    known: dict[str, Utterance] = {}
+    for file in _manifests(data_dir, split, corpus):
+        if not known.keys() >= set(ids):
+            known = {row.id: row for row in read_manifest(file)} | known
+    rows = [known.get(name) for name in ids]
+    if not any(rows):
+        raise UsageError(
+            f"--data {data_dir}: no manifest in it has any of the {len(ids)} scored ids, such as "
+            f"{ids[0]}; name the data dir that these predictions were made from",
+            "data-other-ids",
+        )
+    prototypes, why_not = _prototypes(data_dir, split, ids)
+    return Annotations(rows, corpus, prototypes, no_prototypes=why_not)
+
+
+def _manifests(data_dir: Path, split: str, corpus: Corpus | None) -> Iterator[Path]:
+    names = [split, *(corpus.splits if corpus is not None else ())]
+    for name in dict.fromkeys(names):
+        file = data_dir / f"{name}.tsv"
+        if file.is_file():
+            yield file
+
+
+def _prototypes(data_dir: Path, split: str, ids: Sequence[str]) -> tuple[Prototypes | None, str]:
+    """Return the prototypes, or why there are none.
+
+    Predictions name no fold: it is the one whose set of this name holds all of their ids.
+    Prototypes of the whole train split would be fitted on rows that a fold tests on.
+    """
+    folds = [
+        f"{file.stem}/{name}"
+        for file in sorted((data_dir / FOLDS_FOLDER).glob("*.json"))
+        for name, sets in read_folds(file).folds.items()
+        if set(ids) <= set(sets.get(split, ()))
+    ]
+    if len(folds) > 1:
+        named = ", ".join(folds)
+        return None, f"{split} is a set of {named}: which fold's prototypes are meant is ambiguous"
+    fold = folds[0] if folds else None
+    file = prototypes_path(data_dir, fold)
+    if file.is_file():
+        return read_prototypes(file), ""
+    command = f"python -m data_prep.fit_prototypes DATA_DIR{f' --fold {fold}' if fold else ''}"
+    return None, f"no {file.relative_to(data_dir)} in --data; `{command}`"
+
+
+# -- the split -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredSplit:
+    """The predictions of one run on one split, measured.
+
+    Attributes:
+        run: names the predictions file among several; empty if there is one.
+        split: its name.
+        predictions: of N utterances.
+        annotations: of the same utterances, from the data dir.
+        embeddings: (N, D), NaN where unknown; None if there is no file of them.
+        attended: the utterances of this split whose attention was saved; None without a file.
+        metrics: of :func:`emo_fairseq.evaluation.statistics.metrics_and_baseline`.
+        intervals: over ("utterances", "speakers") -> key of the metric -> interval.
+        speakers: of the utterances, as the data dir names them.
+        leaks: that ``--allow-leak`` let pass, a sentence each.
+    """
+
+    run: str
+    split: str
+    predictions: Predictions
+    annotations: Annotations
+    embeddings: np.ndarray | None
+    attended: Sequence[Attended] | None
+    metrics: Metrics
+    intervals: Mapping[str, Mapping[str, Interval]]
+    speakers: Speakers
+    leaks: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """Run and split."""
+        return f"{self.run}, {self.split}" if self.run else self.split
+
+    def groups(self) -> dict[str, list[str | None]]:
+        """Return the columns by which utterances are grouped, those that name any.
+
+        Emotion, speaker and corpus of the manifest; without an emotion the true label, whatever it
+        is of.
+        """
+        columns = {name: self.annotations.column(name) for name in GROUPS}
+        if isinstance(self.predictions, LabelPredictions) and not any(columns[GROUPS[0]]):
+            names = self.predictions.names
+            columns["truth"] = [names[label] for label in self.predictions.truth.tolist()]
+        return {name: column for name, column in columns.items() if any(column)}
+
+
+def read_scored_split(
+    run: str,
+    split: str,
+    predictions: Predictions,
+    data_dir: Path | None = None,
+    embeddings: Path | None = None,
+    attention: Path | None = None,
+    n_resamples: int = N_RESAMPLES,
+) -> ScoredSplit:
+    """Load what belongs to the utterances of some predictions, and measure them.
+
+    Args:
+        run: names the predictions file among several.
+        split: that the predictions are of.
+        predictions: of N utterances.
+        data_dir: that was scored.
+        embeddings: of ``--save-embeddings``.
+        attention: of ``--save-attention``.
+        n_resamples: of the bootstrap over utterances.
+
+    Raises:
+        UsageError, data_prep.errors.ManifestError: a data dir or another file that does not fit.
+    """
+    ids = predictions.ids
+    if data_dir is None:
+        annotations = Annotations([None] * len(ids), is_given=False)
+    else:
+        annotations = read_annotations(data_dir, split, ids)
+    rows, derive = predictions.statistics()
+    ends = {UTTERANCES: intervals(rows, derive, n_resamples=n_resamples)}
+    speakers = Speakers.from_names(annotations.column("speaker"))
+    if not speakers.refusal:
+        ends[SPEAKERS] = intervals(rows, derive, speakers)
+    attended = None
+    if attention is not None:
+        attended = [row for row in attention_file.read(attention) if row.split == split]
+    return ScoredSplit(
+        run,
+        split,
+        predictions,
+        annotations,
+        None if embeddings is None else read_embeddings(embeddings, split, ids),
+        attended,
+        metrics_and_baseline(predictions),
+        ends,
+        speakers,
+    )

@@ -1,0 +1,202 @@
+"""The tables of a page: what was scored, its metrics, cases of modalities, runs, worst errors."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_SPEAKERS, OVER_UTTERANCES
+from emo_fairseq.evaluation.names import OF_PROBABILITIES, display_name
+from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
+from emo_fairseq.evaluation.tables import (
+    NONE,
+    UNDEFINED,
+    Table,
+    format_count,
+    format_interval,
+    format_number,
+)
+from emo_fairseq.report.scored_split import SPEAKERS, UTTERANCES, ScoredSplit
+
+_NO_CORPUS = "not known without --data"
+N_WORST = 20
+
+
+def facts_of(scored: ScoredSplit) -> dict[str, str]:
+    """Return corpus, protocol, split and size."""
+    predictions, corpus = scored.predictions, scored.annotations.corpus
+    facts = {
+        "corpus": _NO_CORPUS if corpus is None else corpus.name,
+        "split": scored.split,
+        "utterances": f"{len(predictions.ids):,}",
+    }
+    if speakers := scored.annotations.speakers():
+        facts["speakers"] = f"{len(speakers):,}"
+    kind = "labels" if isinstance(predictions, LabelPredictions) else "axes"
+    facts[kind] = ", ".join(predictions.names)
+    if corpus is not None:
+        facts["protocol"] = corpus.protocol
+        ceilings = corpus.ceilings or {}
+        facts["ceilings"] = ", ".join(f"{name} {x}" for name, x in ceilings.items())
+        facts["licence"], facts["citation"] = corpus.licence, corpus.citation
+    return {name: text for name, text in facts.items() if text}
+
+
+def notes_of(scored: ScoredSplit) -> Iterator[str]:
+    """Yield what a reader has to know before comparing."""
+    yield from (f"Leak allowed: {leak}." for leak in scored.leaks)
+    predictions, annotations = scored.predictions, scored.annotations
+    unknown = sum(row is None for row in annotations.rows)
+    if annotations.is_given and unknown:
+        yield f"{format_count(unknown, 'utterance')} not in the manifests of --data."
+    yield (
+        f"Intervals over utterances: {OVER_UTTERANCES}. Over speakers: {OVER_SPEAKERS}. "
+        f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."
+    )
+    if SPEAKERS not in scored.intervals and annotations.speakers():
+        yield f"{scored.speakers.refusal}."
+    if isinstance(predictions, LabelPredictions):
+        majority = predictions.names[predictions.constant().prediction[0]]
+        yield f"Majority: always predicting {majority}, the most frequent truth of this split."
+        return
+    yield "Constant: always predicting the mean truth of this split, which has no correlation."
+    if missing := int(predictions.truth.isnan().any(dim=1).sum()):
+        counted = format_count(missing, "utterance")
+        yield f"{counted} without a truth on some axis, left out there."
+
+
+def card_lines(scored: ScoredSplit) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Yield name, value and the lines below it of the first metrics."""
+    suffix = scored.predictions.baseline_suffix
+    for key in scored.predictions.headline[:4]:
+        low_high = format_interval(scored.intervals[UTTERANCES][key])
+        baseline = f"{suffix.removeprefix('_')} {format_number(scored.metrics[key + suffix])}"
+        value = format_number(scored.metrics[key])
+        yield display_name(key), value, (f"95 %: {low_high}", baseline)
+
+
+def metric_table(scored: ScoredSplit) -> Table:
+    """Return every metric that is not of one label, with its intervals and the baseline's."""
+    suffix = scored.predictions.baseline_suffix
+    n_speakers = len(scored.annotations.speakers())
+    heads = {
+        UTTERANCES: "95 % over utterances",
+        SPEAKERS: f"95 % over {format_count(n_speakers, 'speaker')}",
+    }
+    rows = []
+    for key, name in _shown(scored).items():
+        ends = [format_interval(of_unit[key]) for of_unit in scored.intervals.values()]
+        baseline = scored.metrics.get(key + suffix)
+        beside = NONE if baseline is None else format_number(baseline)
+        rows.append([name, format_number(scored.metrics[key]), *ends, beside])
+    header = ["metric", "value", *(heads[unit] for unit in scored.intervals)]
+    return Table([*header, suffix.removeprefix("_")], rows)
+
+
+def _shown(scored: ScoredSplit) -> dict[str, str]:
+    """Return the display names of the metrics of the table, by key."""
+    predictions = scored.predictions
+    if isinstance(predictions, NumberPredictions):
+        return {
+            key: display_name(key, predictions.names)
+            for key in scored.metrics
+            if not key.endswith(predictions.baseline_suffix)
+        }
+    names = {key: display_name(key) for key in (*predictions.headline, *OF_PROBABILITIES)}
+    if predictions.per_label:
+        for label in predictions.names:
+            for key in (f"binary_accuracy_{label}", f"binary_f1_{label}"):
+                names[key] = display_name(key)
+                names[f"{key}_always_no"] = "… always answering no"
+    return names
+
+
+def case_table(scored: ScoredSplit) -> Table | None:
+    """Return the first metrics by modalities of the utterances; None if all have the same."""
+    cases = scored.annotations.modalities()
+    if cases is None:
+        return None
+    (rows, derive), keys = scored.predictions.statistics(), scored.predictions.headline
+    cells = []
+    for case in sorted(set(cases)):
+        chosen = torch.tensor([name == case for name in cases])
+        metrics = derive(rows[chosen].sum(dim=0))
+        values = [format_number(metrics[key]) for key in keys]
+        cells.append([case or "neither", f"{int(chosen.sum())}", *values])
+    return Table(["in the manifest", "n", *map(display_name, keys)], cells)
+
+
+def run_table(splits: Sequence[ScoredSplit]) -> Table:
+    """Return the first metrics of several runs on the same utterances, with mean and deviation."""
+    rows = []
+    for key in splits[0].predictions.headline:
+        values = torch.tensor([scored.metrics[key] for scored in splits], dtype=torch.float64)
+        spread = float(values.std()) if len(splits) > 1 else math.nan  # divisor n - 1
+        mean = f"{format_number(float(values.mean()))} ± {format_number(spread)}"
+        mean = UNDEFINED if UNDEFINED in mean else mean
+        rows.append([display_name(key), mean, *(format_number(x) for x in values.tolist())])
+    names = [f"{scored.run} (leak allowed)" if scored.leaks else scored.run for scored in splits]
+    return Table(["metric", f"mean ± std of {len(splits)}", *names], rows)
+
+
+# -- worst errors ----------------------------------------------------------------------------------
+
+
+def worst_table(scored: ScoredSplit) -> Table:
+    """Return the utterances with the largest errors, the worst first; ties in the file's order."""
+    annotations, predictions = scored.annotations, scored.predictions
+    if isinstance(predictions, LabelPredictions):
+        header, cells = _wrong_labels(predictions)
+    else:
+        header, cells = _distant_numbers(predictions)
+    columns = {name: annotations.column(name) for name in ("speaker", "text")}
+    columns = {name: column for name, column in columns.items() if any(column)}
+    rows = [
+        [predictions.ids[row], *of_row, *(column[row] or "" for column in columns.values())]
+        for row, of_row in cells.items()
+    ]
+    return Table(["id", *header, *columns], rows)
+
+
+Cells = dict[int, list[str]]  # by row of the predictions
+
+
+def _wrong_labels(of: LabelPredictions) -> tuple[list[str], Cells]:
+    """Return the wrong ones whose true label has the smallest probability."""
+    assert of.probability is not None  # a predictions file has them
+    rows = torch.arange(len(of.ids))
+    of_truth = of.probability[rows, of.truth]
+    of_prediction = of.probability[rows, of.prediction]
+    is_wrong = (of.prediction != of.truth) & ~of_truth.isnan()
+    cells = {
+        row: [
+            of.names[of.truth[row]],
+            of.names[of.prediction[row]],
+            _probability(of_prediction[row]),
+            _probability(of_truth[row]),
+        ]
+        for row in _smallest(of_truth, is_wrong)
+    }
+    return ["truth", "predicted", "p of predicted", "p of truth"], cells
+
+
+def _distant_numbers(of: NumberPredictions) -> tuple[list[str], Cells]:
+    """Return those with the largest Euclidean distance over the axes that were measured."""
+    difference = of.prediction - of.truth
+    distance = difference.square().nansum(dim=1).sqrt()
+    is_known = ~difference.isnan().all(dim=1)
+    cells = {}
+    for row in _smallest(-distance, is_known):
+        pairs = zip(of.truth[row].tolist(), of.prediction[row].tolist(), strict=True)
+        cells[row] = [f"{distance[row]:.3f}", *(f"{t:.2f} → {p:.2f}" for t, p in pairs)]
+    return ["error", *(axis.replace("_", " ") for axis in of.names)], cells
+
+
+def _smallest(values: Tensor, counted: Tensor) -> list[int]:
+    order = torch.where(counted, values, torch.inf).argsort(stable=True)
+    return order[: min(N_WORST, int(counted.sum()))].tolist()
+
+
+def _probability(value: Tensor) -> str:
+    return "< 0.001" if value < 0.0005 else f"{value:.3f}"
