@@ -1,10 +1,20 @@
-"""From valence, arousal and dominance to emotions: a random forest behind a regressor.
+"""From valence, arousal and dominance (VAD) to emotions: a random forest behind a regressor.
 
-    fit        a forest, on VAD that models predicted of rows they had not seen
+    fit        a forest, on VAD that models predicted of rows they have not seen
     apply      it, to predicted VAD of a split
     gold       the same forest on the corpus's own VAD: an upper bound
-    zero-shot  VAD from what a model of entailment makes of nine sentences
+    zero-shot  VAD from the entailment of nine sentences, by a model of NLI
     compare    all of these in one table
 
-It trains no network itself: VAD comes from predictions files.
+It trains no network: VAD comes from predictions files. Modules, each of which imports only those
+above it:
+
+    forest       a random forest and its file
+    rows         predicted VAD and emotions of utterances
+    out_of_fold  the proof that no model has seen the rows that it predicts
+    entailment   models of NLI, from Hugging Face or fairseq
+    zero_shot    VAD by entailment
+    table        metrics with intervals, and the table of systems
+    outputs      checks of what a command writes
+    commands     fit, apply, gold and compare
 """

@@ -5,8 +5,8 @@
     python -m emo_fairseq.vad_to_emotion apply --forest forest.skops --predictions TEST.tsv \
 --data DATA --output emotions.tsv
 
-fit takes what a sweep over folds of the train split said of each fold's test set, so that no row
-was seen by the model that predicted it; nothing else is accepted.
+fit takes the predictions that a sweep over folds of the train split wrote of each fold's test set,
+so that no row was seen by the model that predicted it; nothing else is accepted.
 """
 
 import argparse
@@ -45,14 +45,14 @@ _OF_SPLIT = {"default": "test", "help": "of the data dir (default: %(default)s)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line."""
+    """Run the command line."""
     args = make_parser().parse_args(arguments)
     args.run(args)
     return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line's options."""
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m emo_fairseq.vad_to_emotion",
         description=__doc__,
@@ -60,14 +60,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], what: str) -> Callable[..., None]:
-        one = subcommands.add_parser(name, help=what, description=what)
-        one.set_defaults(run=run)
-        one.add_argument("--data", type=Path, required=True, help="the data dir")
-        return one.add_argument  # type: ignore[return-value]
+    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> Callable[..., None]:
+        subparser = subcommands.add_parser(name, help=text, description=text)
+        subparser.set_defaults(run=run)
+        subparser.add_argument("--data", type=Path, required=True, help="the data dir")
+        return subparser.add_argument  # type: ignore[return-value]
 
-    _add_fit(add("fit", _fit, "a forest on predictions of rows that no model had seen"))
-    _add_apply(add("apply", _apply, "emotions of a split's predicted VAD, and figures of both"))
+    _add_fit(add("fit", _fit, "a forest on predictions of rows that the models have not seen"))
+    _add_apply(add("apply", _apply, "emotions of a split's predicted VAD, and metrics of both"))
     _add_gold(add("gold", _gold, "the same forest on gold VAD of train and test: an upper bound"))
     _add_zero_shot(add("zero-shot", _zero_shot, "VAD of a split's texts by a model of NLI"))
     _add_compare(add("compare", _compare, "one table of all systems"))
@@ -82,23 +82,23 @@ def _add_fit(option: Callable[..., None]) -> None:
     option("--trees", type=positive_int, default=defaults.trees, help="default: %(default)s")
     option("--seed", type=int, default=defaults.seed, help="default: %(default)s")
     option("--class-weight", choices=CLASS_WEIGHTS, default=defaults.class_weight)
-    leaf = "rows in a leaf, at least (default: %(default)s)"
+    leaf = "the fewest rows in a leaf (default: %(default)s)"
     option("--min-samples-leaf", type=positive_int, default=defaults.min_samples_leaf, help=leaf)
     _add_allow_leak(option)
 
 
 def _add_apply(option: Callable[..., None]) -> None:
     option("--forest", type=Path, required=True, metavar="FILE")
-    option("--predictions", type=Path, required=True, metavar="FILE", help="of --target vad")
+    option("--predictions", type=Path, required=True, metavar="FILE", help="of VAD")
     option("--output", type=Path, required=True, metavar="FILE", help="predictions of emotions")
     _add_allow_leak(option)
     _add_units(option)
 
 
 def _add_gold(option: Callable[..., None]) -> None:
-    option("--forest", type=Path, required=True, metavar="FILE", help="whose design is taken")
+    option("--forest", type=Path, required=True, metavar="FILE", help="its design is fitted again")
     option("--split", **_OF_SPLIT)
-    named = "predictions of emotions; upper_bound has to be in its name"
+    named = "predictions of emotions; with upper_bound in its name"
     option("--output", type=Path, required=True, metavar="FILE", help=named)
     _add_units(option)
 
@@ -119,7 +119,7 @@ def _add_zero_shot(option: Callable[..., None]) -> None:
 def _add_compare(option: Callable[..., None]) -> None:
     option("--regressor", type=Path, required=True, metavar="FILE", help="its predicted VAD")
     option("--zero-shot", type=Path, metavar="FILE", help="VAD that zero-shot predicted")
-    option("--forest", type=Path, metavar="FILE", help="without one, figures of VAD alone")
+    option("--forest", type=Path, metavar="FILE", help="without one, metrics of VAD alone")
     other = "for the zero-shot row: fitted on zero-shot --split train (default: the same)"
     option("--zero-shot-forest", type=Path, metavar="FILE", help=other)
     own = "errors of VAD on the corpus's own scale, such as 1 to 5, instead of 0 to 1"
@@ -131,13 +131,13 @@ def _add_compare(option: Callable[..., None]) -> None:
 
 
 def _add_allow_leak(option: Callable[..., None]) -> None:
-    what = "take what has seen the rows it is used on; every table made from it shows it"
-    option(ALLOW_LEAK, action="store_true", help=what)
+    text = "accept what has seen the rows it is used on; every table made from it notes that"
+    option(ALLOW_LEAK, action="store_true", help=text)
 
 
 def _add_units(option: Callable[..., None]) -> None:
-    what = "what the intervals are over (default: %(default)s)"
-    option("--units", choices=_UNITS, default=_UNITS[0], help=what)
+    text = "the unit of the intervals (default: %(default)s)"
+    option("--units", choices=_UNITS, default=_UNITS[0], help=text)
 
 
 def _fit(args: argparse.Namespace) -> None:
@@ -186,7 +186,10 @@ def _zero_shot(args: argparse.Namespace) -> None:
 
 def _compare(args: argparse.Namespace) -> None:
     if args.zero_shot_forest and not (args.zero_shot and args.forest):
-        raise UsageError("--zero-shot-forest belongs to --zero-shot and --forest; leave it out")
+        raise UsageError(
+            "--zero-shot-forest belongs to --zero-shot and --forest; leave it out",
+            "zero-shot-forest-idle",
+        )
     files = {form: getattr(args, form) for form in ("markdown", "csv", "json")}
     read = [*with_facts(args.regressor, args.zero_shot), args.forest, args.zero_shot_forest]
     check_outputs({f"--{form}": file for form, file in files.items()}, [*read, *of_data(args.data)])

@@ -1,41 +1,34 @@
-"""What fit, apply and gold do, from files to files."""
+"""The commands fit, apply, gold and compare, from files to files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from data_prep.manifest.provenance import (
-    Provenance,
-    read_beside,
-    write_beside,
-)
+from data_prep.manifest.provenance import Provenance, read_beside, write_beside
 from data_prep.messages import first_few
 from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.errors import UsageError
-from emo_fairseq.evaluation.bootstrap import Speakers
+from emo_fairseq.evaluation.bootstrap import Estimate, Speakers
 from emo_fairseq.evaluation.predictions import read_facts
-from emo_fairseq.vad_to_emotion.forest import (
-    RECORD,
-    Design,
-    Forest,
-    fit_forest,
-)
+from emo_fairseq.vad_to_emotion.forest import RECORD, Design, Forest, fit_forest
 from emo_fairseq.vad_to_emotion.out_of_fold import (
     MADE_BY_ZERO_SHOT,
     TRAIN,
-    changes,
+    changed_options,
     fitted_on,
     forest_record,
     guard_of,
     leak_notes,
     read_unseen,
-    refuse_unknown,
-    system_of,
+    refuse_without_facts,
+    regressor_options,
 )
 from emo_fairseq.vad_to_emotion.rows import (
     EmotionRows,
+    Notes,
     VadRows,
     check_truth,
     emotions_of,
@@ -52,23 +45,79 @@ from emo_fairseq.vad_to_emotion.table import (
     THEN_FOREST,
     UPPER_BOUND,
     ZERO_SHOT,
-    Estimate,
+    Column,
     SystemRow,
     SystemTable,
     emotion_estimates,
     vad_estimates,
 )
 
-Notes = list[str]
+Scale = tuple[float, float]
 
 
-# --- A split on which systems are scored: its rows, its labels, and what intervals are over -------
+# --- The split that systems are scored on ---------------------------------------------------------
 
-Units = Callable[[Sequence[str]], Speakers | None]  # from N ids to their speakers
+
+@dataclass(frozen=True)
+class ScoredSplit:
+    """The split that systems are scored on.
+
+    Attributes:
+        data: the data dir.
+        name: of the split.
+        rows: of the split, by id.
+        by: what intervals are over, ``utterance`` or ``speaker``.
+        scale: that errors of VAD are on.
+    """
+
+    data: Path
+    name: str
+    rows: Mapping[str, Utterance]
+    by: str
+    scale: Scale = (0.0, 1.0)
+
+    def speakers(self, ids: Sequence[str]) -> Speakers | None:
+        """Return the speakers that intervals are over; None for intervals over utterances.
+
+        Raises:
+            UsageError: the speakers are unknown or too few.
+        """
+        if self.by != "speaker":
+            return None
+        speakers = Speakers.from_names([self.rows[name].speaker for name in ids])
+        if speakers.refusal:
+            raise UsageError(
+                f"--units speaker: {speakers.refusal}; use --units utterance", "speakers-too-few"
+            )
+        return speakers
+
+    def emotions(self, ids: Sequence[str], labels: Sequence[str]) -> tuple[EmotionRows, Notes]:
+        """Return the rows that have an emotion, and a note on the others."""
+        return emotions_of(ids, self.rows, labels, self.name)
+
+    def gold(self, ids: Sequence[str]) -> tuple[VadRows, Notes]:
+        """Return the rows that have gold VAD, and a note on the others."""
+        return gold_rows({name: self.rows[name] for name in ids}, self.name)
+
+    def of_vad(self, vad: VadRows) -> dict[Column, Estimate]:
+        """Return the metrics of VAD."""
+        return vad_estimates(vad.on_scale(*self.scale), self.speakers(vad.ids))
+
+    def of_emotions(
+        self, emotions: EmotionRows, probabilities: np.ndarray
+    ) -> dict[Column, Estimate]:
+        """Return the metrics of the most probable emotions, from (N, K) probabilities."""
+        speakers = self.speakers(emotions.ids)
+        return emotion_estimates(emotions, probabilities.argmax(axis=1), speakers)
+
+    def title(self, n: int) -> str:
+        """Return the heading of a table of n rows."""
+        name = read_corpus(self.data).name
+        return f"{name}, {self.name}, {n} rows; in brackets 95 %, {METHODS[self.by]}"
 
 
 def read_scored(file: Path, data: Path) -> VadRows:
-    """Predictions of a split that no forest is fitted on.
+    """Load predictions of a split that no forest is fitted on.
 
     Raises:
         UsageError: they are of train or of one of its folds, or of another data dir.
@@ -78,7 +127,8 @@ def read_scored(file: Path, data: Path) -> VadRows:
     if fold := (read_facts(file).get("options") or {}).get("task.fold"):
         raise UsageError(
             f"{file}: of fold {fold}, which divides the rows that the forest is fitted on; give "
-            "the predictions of the regressor that was trained on the whole train split"
+            "the predictions of the regressor that was trained on the whole train split",
+            "predictions-of-fold",
         )
     check_truth(vad, read_rows(data, vad.split), data)
     return vad
@@ -88,74 +138,72 @@ def refuse_train(split: str, source: object) -> None:
     """Raise a `UsageError` for the split that forests are fitted on."""
     if split == TRAIN:
         raise UsageError(
-            f"{source}: of the split {TRAIN}, which forests are fitted on; give another"
+            f"{source}: of the split {TRAIN}, which forests are fitted on; give another",
+            "predictions-of-train",
         )
 
 
-def missing_rows(vad: VadRows, rows: Mapping[str, Utterance]) -> list[str]:
-    """A note on rows of the split that the file does not have."""
-    there = set(vad.ids)
-    left = [name for name in rows if name not in there]
-    what = f"{vad.file}: {len(left)} of {len(rows)} rows of {vad.split} have no prediction"
-    return [f"{what}, and are not measured: {first_few(left)}"] if left else []
-
-
-def other_corpus(forest: Forest | None, facts: Mapping[str, Any], data: Path) -> list[str]:
-    """Notes if the forest, or the model of VAD, is of another corpus than the one it is given."""
-    name = read_corpus(data).name
-    fitted = {"the forest was fitted": forest.about["corpus"]} if forest else {}
-    trained = {"the model of VAD was trained": facts.get("trained_on") or name}
-    where = {**fitted, **trained}
-    return [f"{what} on {x}, these rows are of {name}" for what, x in where.items() if x != name]
-
-
-def source_of(file: Path) -> str:
-    """Where the VAD of a file is from, as tables say it."""
-    return ZERO_SHOT if MADE_BY_ZERO_SHOT in read_facts(file) else PREDICTED
-
-
 def shared_labels(forest: Forest, data: Path) -> tuple[str, ...]:
-    """The forest's labels. Raises a `UsageError` where the corpus has others: none is guessed."""
+    """Return the forest's labels; raise a `UsageError` where the corpus has others."""
     own = read_labels(data)
     if set(own) != set(forest.labels):
         raise UsageError(
             f"{data}: has the emotions {', '.join(own)}, the forest {', '.join(forest.labels)}; "
-            "fit a forest on this label set"
+            "fit a forest on this label set",
+            "labels-differ",
         )
     return forest.labels
 
 
-def units_by(by: str, rows: Mapping[str, Utterance]) -> Units:
-    """What intervals are over: None for utterances, or the speakers of these.
-
-    What is returned raises a `UsageError` where speakers are asked for, and are unknown or too few.
-    """
-
-    def units(ids: Sequence[str]) -> Speakers | None:
-        if by != "speaker":
-            return None
-        speakers = Speakers.from_names([rows[name].speaker for name in ids])
-        if speakers.refusal:
-            raise UsageError(f"--units speaker: {speakers.refusal}; use --units utterance")
-        return speakers
-
-    return units
+def source_of(file: Path) -> str:
+    """Return the source of a file's VAD, as tables name it."""
+    return ZERO_SHOT if MADE_BY_ZERO_SHOT in read_facts(file) else PREDICTED
 
 
-def title(data: Path, split: str, n: int, by: str) -> str:
-    """The heading of a table."""
+# --- Notes below a table --------------------------------------------------------------------------
+
+
+def missing_rows(vad: VadRows, rows: Mapping[str, Utterance]) -> Notes:
+    """Return a note on rows of the split that the file does not have."""
+    predicted = set(vad.ids)
+    missing = [name for name in rows if name not in predicted]
+    if not missing:
+        return []
+    counts = f"{len(missing)} of {len(rows)} rows of {vad.split}"
+    return [f"{vad.file}: {counts} have no prediction, and are not measured: {first_few(missing)}"]
+
+
+def other_corpus(forest: Forest | None, facts: Mapping[str, Any], data: Path) -> Notes:
+    """Return notes if the forest, or the model of VAD, is of another corpus than the data dir."""
     name = read_corpus(data).name
-    return f"{name}, {split}, {n} rows; in brackets 95 %, {METHODS[by]}"
+    corpora = {"the model of VAD was trained": facts.get("trained_on") or name}
+    if forest is not None:
+        corpora = {"the forest was fitted": forest.about["corpus"], **corpora}
+    return [
+        f"{what} on {corpus}, these rows are of {name}"
+        for what, corpus in corpora.items()
+        if corpus != name
+    ]
 
 
-# --- fit, apply and gold --------------------------------------------------------------------------
+def other_regressor(forest: Forest, facts: Mapping[str, Any]) -> Notes:
+    """Return a note if the forest was fitted on predictions of another regressor than this one."""
+    fitted = forest.about["regressor"]
+    now = {name: str(value) for name, value in regressor_options(facts).items()}
+    if not fitted or not now or not (changed := changed_options(fitted, now)):
+        return []
+    note = "the forest was fitted on predictions of another regressor, which differs in"
+    return [f"{note} {len(changed)} options: {first_few(changed, 3)}"]
+
+
+# --- fit ------------------------------------------------------------------------------------------
 
 
 def fit(
-    files: Sequence[Path], data: Path, design: Design, allows: bool = False
+    files: Sequence[Path], data: Path, design: Design, allow_leak: bool = False
 ) -> tuple[Forest, Notes]:
-    """A forest on predictions of the train split by models that had not seen it: `.unseen`."""
-    vad, regressor, record, notes = read_unseen(files, data, allows)
+    """Fit a forest on out-of-fold predictions of the train split; see :func:`read_unseen`."""
+    vad, regressor, record, notes = read_unseen(files, data, allow_leak)
     is_zero_shot = MADE_BY_ZERO_SHOT in read_facts(files[0])
     about = {
         "fitted_on": f"{'zero-shot' if is_zero_shot else 'out-of-fold'} predictions",
@@ -165,7 +213,7 @@ def fit(
 
 
 def fit_gold(data: Path, design: Design) -> tuple[Forest, Notes]:
-    """A forest of this design on the train split's own VAD."""
+    """Fit a forest of this design on the train split's own VAD."""
     vad, notes = gold_rows(read_rows(data, TRAIN), TRAIN)
     return _fit(vad, data, design, {"fitted_on": UPPER_BOUND, "regressor": {}}, notes)
 
@@ -180,97 +228,91 @@ def _fit(
 ) -> tuple[Forest, Notes]:
     labels, rows = read_labels(data), read_rows(data, TRAIN)
     emotions, left = emotions_of(vad.ids, rows, labels, TRAIN)
-    values = vad.of(emotions.ids).prediction
+    values = vad.select(emotions.ids).prediction
     own = fitted_on((rows[name] for name in emotions.ids), data, TRAIN)
     seen = own if record is None else own.merged(record)
     facts = {"corpus": read_corpus(data).name, **about, RECORD: seen.to_state()}
     return fit_forest(values, emotions.truth, labels, design, facts), [*notes, *left]
 
 
+# --- apply and gold -------------------------------------------------------------------------------
+
+
 def apply(
-    forest: Forest, file: Path, data: Path, output: Path, by: str, allows: bool = False
+    forest: Forest, file: Path, data: Path, output: Path, by: str, allow_leak: bool = False
 ) -> SystemTable:
-    """Emotions of predicted VAD, written as a predictions file; the figures of both.
+    """Predict emotions from predicted VAD, and write them; return the metrics of both.
+
+    Args:
+        forest: that predicts.
+        file: predictions of VAD.
+        data: the data dir.
+        output: the predictions file of the emotions.
+        by: what intervals are over, ``utterance`` or ``speaker``.
+        allow_leak: ``--allow-leak``.
 
     Raises:
         UsageError: the forest, or the model behind the file, has seen rows of the split, and
-            `allows` (``--allow-leak``) is false.
+            `allow_leak` is false.
     """
     facts, name = read_facts(file), source_of(file)
     vad = read_scored(file, data)
-    rows = read_rows(data, vad.split)
-    guard = guard_of(vad.split, (rows[name] for name in vad.ids), data, allows)
+    split = ScoredSplit(data, vad.split, read_rows(data, vad.split), by)
+    guard = guard_of(split.name, (split.rows[name] for name in vad.ids), data, allow_leak)
     guard.check("--predictions", file, read_beside(file))
     guard.check("--forest", "", forest_record(forest.about))
-    emotions, notes = emotions_of(vad.ids, rows, shared_labels(forest, data), vad.split)
-    chances = forest.probabilities(vad.of(emotions.ids).prediction)
-    write_emotions(output, emotions, chances, facts_of(forest, data, vad.split, name, facts))
+    emotions, notes = split.emotions(vad.ids, shared_labels(forest, data))
+    probabilities = forest.probabilities(vad.select(emotions.ids).prediction)
+    write_emotions(output, emotions, probabilities, facts_of(forest, data, vad.split, name, facts))
     write_beside(output, guard.accepted)
     notes += leak_notes(guard.accepted)
-    units = units_by(by, rows)
-    estimates = vad_estimates(vad.truth, vad.prediction, units(vad.ids))
-    estimates += of_emotions(emotions, chances, units)
+    estimates = split.of_vad(vad) | split.of_emotions(emotions, probabilities)
     row = SystemRow(name + THEN_FOREST, len(emotions.ids), estimates)
-    notes += [*missing_rows(vad, rows), *other_corpus(forest, facts, data)]
+    notes += [*missing_rows(vad, split.rows), *other_corpus(forest, facts, data)]
     if len(vad) != row.n:
         notes.append(f"VAD is measured on {len(vad)} rows, emotions on {row.n}")
     notes += other_regressor(forest, facts)
-    return SystemTable(title(data, vad.split, len(vad), by), [row], notes, by)
+    return SystemTable(split.title(len(vad)), [row], notes, by)
 
 
-def gold(design: Design, data: Path, split: str, output: Path, by: str) -> SystemTable:
-    """The upper bound: the same design, fitted on gold VAD of train and given that of a split.
+def gold(design: Design, data: Path, split_name: str, output: Path, by: str) -> SystemTable:
+    """Fit the same design on gold VAD of train and apply it to that of a split: the upper bound.
 
     Raises:
-        UsageError: what it writes would not be called an upper bound, or is of the training rows.
+        UsageError: the output is not named an upper bound, or is of the training rows.
     """
-    refuse_train(split, f"--split {split}")
+    refuse_train(split_name, f"--split {split_name}")
     if "upper_bound" not in output.name:
         raise UsageError(
             f"--output {output}: these are no results of a model; have upper_bound in the file's "
-            "name, such as predictions.upper_bound.tsv"
+            "name, such as predictions.upper_bound.tsv",
+            "upper-bound-unnamed",
         )
     forest, notes = fit_gold(data, design)
-    rows = read_rows(data, split)
-    vad, lacking = gold_rows(rows, split)
-    emotions, left = emotions_of(vad.ids, rows, forest.labels, split)
-    row, chances = upper_bound(forest, vad, emotions, units_by(by, rows))
-    write_emotions(output, emotions, chances, facts_of(forest, data, split, UPPER_BOUND, {}))
-    return SystemTable(title(data, split, row.n, by), [row], [*notes, *lacking, *left], by)
+    split = ScoredSplit(data, split_name, read_rows(data, split_name), by)
+    vad, without_vad = split.gold(list(split.rows))
+    emotions, without_emotion = split.emotions(vad.ids, forest.labels)
+    row, probabilities = _upper_bound(forest, vad, emotions, split)
+    facts = facts_of(forest, data, split_name, UPPER_BOUND, {})
+    write_emotions(output, emotions, probabilities, facts)
+    notes = [*notes, *without_vad, *without_emotion]
+    return SystemTable(split.title(row.n), [row], notes, by)
 
 
-def upper_bound(
-    forest: Forest, vad: VadRows, emotions: EmotionRows, units: Units
+def _upper_bound(
+    forest: Forest, vad: VadRows, emotions: EmotionRows, split: ScoredSplit
 ) -> tuple[SystemRow, np.ndarray]:
-    """The row of a table, called what it is, and the forest's probabilities (N, K)."""
-    chances = forest.probabilities(vad.of(emotions.ids).prediction)
-    estimates = of_emotions(emotions, chances, units)
-    return SystemRow(UPPER_BOUND + THEN_FOREST, len(emotions.ids), estimates), chances
+    """The row of the upper bound, and the forest's probabilities (N, K)."""
+    probabilities = forest.probabilities(vad.select(emotions.ids).prediction)
+    estimates = split.of_emotions(emotions, probabilities)
+    return SystemRow(UPPER_BOUND + THEN_FOREST, len(emotions.ids), estimates), probabilities
 
 
-def of_emotions(rows: EmotionRows, chances: np.ndarray, units: Units) -> list[Estimate]:
-    """Figures of the likeliest emotions."""
-    answers = chances.argmax(axis=1)
-    return emotion_estimates(rows.truth, answers, len(rows.labels), units(rows.ids))
-
-
-def other_regressor(forest: Forest, facts: Mapping[str, Any]) -> Notes:
-    """A note if the forest was fitted on predictions of another regressor than this one."""
-    fitted = forest.about["regressor"]
-    now = {name: str(value) for name, value in system_of(facts).items()}
-    if not fitted or not now or not (changed := changes(fitted, now)):
-        return []
-    what = "the forest was fitted on predictions of another regressor, which differs in"
-    return [f"{what} {len(changed)} options: {first_few(changed, 3)}"]
-
-
-# --- One table of what was predicted from text or speech, and of the upper bound beside it --------
-
-Scale = tuple[float, float]
+# --- compare --------------------------------------------------------------------------------------
 
 
 class Sources(NamedTuple):
-    """What a table is made from.
+    """The files and forests that a table is made from.
 
     Attributes:
         regressor: predictions file of the trained regressor.
@@ -286,112 +328,113 @@ class Sources(NamedTuple):
 
 
 def compare(
-    sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0), allows: bool = False
+    sources: Sources, data: Path, by: str, scale: Scale = (0.0, 1.0), allow_leak: bool = False
 ) -> SystemTable:
-    """All systems on the rows that all of them have; without a forest VAD alone.
+    """Compare all systems on the rows that all of them have; without a forest VAD alone.
 
     Args:
         sources: see there.
         data: the data dir.
         by: what intervals are over, ``utterance`` or ``speaker``.
-        scale: on which errors of VAD are told.
-        allows: ``--allow-leak``.
+        scale: that errors of VAD are on.
+        allow_leak: ``--allow-leak``.
 
     Raises:
-        UsageError: a model or a forest that has seen rows which are compared; files of different
-            splits, of the wrong place in the table, or without a record of what made them.
+        UsageError: a model or a forest has seen rows which are compared; files are of different
+            splits, given for another source, or without a record of what made them.
     """
     given = {PREDICTED: sources.regressor, ZERO_SHOT: sources.zero_shot}
     files = {name: file for name, file in given.items() if file is not None}
     facts = {name: read_facts(file) for name, file in files.items()}
-    for name, file in files.items():
-        refuse_unknown(
-            file, facts[name], "score the run by python -m emo_fairseq.experiments.score"
+    vad = {name: _read_source(name, file, data) for name, file in files.items()}
+    split_name = vad[PREDICTED].split
+    if other := next((each for each in vad.values() if each.split != split_name), None):
+        raise UsageError(
+            f"{other.file}: of {other.split}, but {sources.regressor} of {split_name}; give files "
+            "of one split",
+            "splits-differ",
         )
-        if source_of(file) != name:
-            raise UsageError(f"{file}: is of {source_of(file)}, and stands for {name}")
-    vad = {name: read_scored(file, data) for name, file in files.items()}
-    split = vad[PREDICTED].split
-    if other := next((one for one in vad.values() if one.split != split), None):
-        raise UsageError(f"{other.file}: of {other.split}, but {sources.regressor} of {split}")
-    rows = read_rows(data, split)
+    split = ScoredSplit(data, split_name, read_rows(data, split_name), by, scale)
     forests = {PREDICTED: sources.forest, ZERO_SHOT: sources.zero_shot_forest or sources.forest}
-    ids, notes = _shared(list(vad.values()))
-    for name, one in vad.items():
-        notes += [*missing_rows(one, rows), *other_corpus(forests[name], facts[name], data)]
-    notes = list(dict.fromkeys(notes))  # one forest may stand behind both
+    ids, notes = _shared_ids(list(vad.values()))
+    for name, rows in vad.items():
+        notes += [*missing_rows(rows, split.rows), *other_corpus(forests[name], facts[name], data)]
+    notes = list(dict.fromkeys(notes))  # both rows may have the same forest
     if sources.forest is not None:
-        ids, more = _judged(ids, rows, sources.forest, data, split)
+        ids, more = _with_emotion_and_gold(ids, split, sources.forest)
         notes += [*more, *other_regressor(sources.forest, facts[PREDICTED])]
-    guard = guard_of(split, (rows[name] for name in ids), data, allows)
+    guard = guard_of(split_name, (split.rows[name] for name in ids), data, allow_leak)
     for name, file in files.items():
         guard.check("--regressor" if name == PREDICTED else "--zero-shot", file, read_beside(file))
     for forest in dict.fromkeys(filter(None, forests.values())):
         guard.check("--forest", "", forest_record(forest.about))
     notes += leak_notes(guard.accepted)
-    place = _Place(data, split, rows, units_by(by, rows), scale)
-    systems = [_system(name, one.of(ids), forests[name], place) for name, one in vad.items()]
+    systems = [_system(name, rows.select(ids), forests[name], split) for name, rows in vad.items()]
     if sources.forest is not None:
-        row, more = _bound(ids, sources.forest, place)
+        row, more = _fit_upper_bound(ids, sources.forest, split)
         systems.append(row)
         notes += more
     notes.append(f"errors of VAD on the scale {scale[0]:g} to {scale[1]:g}")
-    return SystemTable(title(data, split, len(ids), by), systems, notes, by)
+    return SystemTable(split.title(len(ids)), systems, notes, by)
 
 
 def vad_table(file: Path, data: Path, by: str) -> SystemTable:
-    """The figures of one predictions file of VAD."""
+    """Return the metrics of one predictions file of VAD."""
     vad = read_scored(file, data)
-    rows = read_rows(data, vad.split)
-    place = _Place(data, vad.split, rows, units_by(by, rows), (0.0, 1.0))
-    row = _system(source_of(file), vad, None, place)
-    return SystemTable(title(data, vad.split, row.n, by), [row], by=by)
+    split = ScoredSplit(data, vad.split, read_rows(data, vad.split), by)
+    row = _system(source_of(file), vad, None, split)
+    return SystemTable(split.title(row.n), [row], by=by)
 
 
-class _Place(NamedTuple):
-    """Where systems are scored."""
+def _read_source(name: str, file: Path, data: Path) -> VadRows:
+    """Load a predictions file that is given for a row of the table."""
+    remedy = "score the run by python -m emo_fairseq.experiments.score"
+    refuse_without_facts(file, read_facts(file), remedy)
+    if source_of(file) != name:
+        raise UsageError(
+            f"{file}: is of {source_of(file)}, and given for {name}; swap the options",
+            "source-swapped",
+        )
+    return read_scored(file, data)
 
-    data: Path
-    split: str
-    rows: Mapping[str, Utterance]
-    units: Units
-    scale: Scale
 
-
-def _shared(parts: Sequence[VadRows]) -> tuple[list[str], Notes]:
+def _shared_ids(parts: Sequence[VadRows]) -> tuple[list[str], Notes]:
     """The ids that all files have, in the order of the first, and how many others there are."""
     others = [set(part.ids) for part in parts[1:]]
-    ids = [name for name in parts[0].ids if all(name in there for there in others)]
-    lost = len(set(parts[0].ids).union(*others)) - len(ids)
+    ids = [name for name in parts[0].ids if all(name in other for other in others)]
+    n_left = len(set(parts[0].ids).union(*others)) - len(ids)
     if not ids:
-        raise UsageError(f"{', '.join(str(part.file) for part in parts)}: share no row")
-    return ids, [f"{lost} rows are not in all files, and are left out"] if lost else []
+        raise UsageError(
+            f"{', '.join(str(part.file) for part in parts)}: share no row; score one split",
+            "rows-not-shared",
+        )
+    return ids, [f"{n_left} rows are not in all files, and are left out"] if n_left else []
 
 
-def _judged(
-    ids: Sequence[str], rows: Mapping[str, Utterance], forest: Forest, data: Path, split: str
+def _with_emotion_and_gold(
+    ids: Sequence[str], split: ScoredSplit, forest: Forest
 ) -> tuple[list[str], Notes]:
-    """Those with an emotion and gold VAD, which every row of the table needs."""
-    emotions, notes = emotions_of(ids, rows, shared_labels(forest, data), split)
-    vad, lacking = gold_rows({name: rows[name] for name in emotions.ids}, split)
-    return list(vad.ids), [*notes, *lacking]
+    """The rows with an emotion and gold VAD, which every row of the table needs."""
+    emotions, notes = split.emotions(ids, shared_labels(forest, split.data))
+    vad, without_vad = split.gold(emotions.ids)
+    return list(vad.ids), [*notes, *without_vad]
 
 
-def _system(name: str, vad: VadRows, forest: Forest | None, place: _Place) -> SystemRow:
-    scaled = vad.on_scale(*place.scale)
-    estimates = vad_estimates(scaled.truth, scaled.prediction, place.units(vad.ids))
+def _system(name: str, vad: VadRows, forest: Forest | None, split: ScoredSplit) -> SystemRow:
+    estimates = split.of_vad(vad)
     if forest is None:
         return SystemRow(name, len(vad), estimates)
-    labels = shared_labels(forest, place.data)
-    emotions, _ = emotions_of(vad.ids, place.rows, labels, place.split)
-    estimates += of_emotions(emotions, forest.probabilities(vad.prediction), place.units)
+    emotions, _ = split.emotions(vad.ids, shared_labels(forest, split.data))
+    estimates |= split.of_emotions(emotions, forest.probabilities(vad.prediction))
     return SystemRow(name + THEN_FOREST, len(vad), estimates)
 
 
-def _bound(ids: Sequence[str], forest: Forest, place: _Place) -> tuple[SystemRow, Notes]:
+def _fit_upper_bound(
+    ids: Sequence[str], forest: Forest, split: ScoredSplit
+) -> tuple[SystemRow, Notes]:
     """The same design on gold VAD, for the same rows."""
-    fitted, notes = fit_gold(place.data, forest.design)
-    vad, _ = gold_rows({name: place.rows[name] for name in ids}, place.split)
-    emotions, _ = emotions_of(vad.ids, place.rows, fitted.labels, place.split)
-    row, _ = upper_bound(fitted, vad, emotions, place.units)
+    fitted, notes = fit_gold(split.data, forest.design)
+    vad, _ = split.gold(ids)
+    emotions, _ = split.emotions(vad.ids, fitted.labels)
+    row, _ = _upper_bound(fitted, vad, emotions, split)
     return row, notes

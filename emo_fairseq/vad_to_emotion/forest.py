@@ -1,4 +1,9 @@
-"""A random forest from three numbers to K emotions, whose classes keep the corpus's order."""
+"""A random forest from valence, arousal and dominance to K emotions, and its file.
+
+The file is written by skops, so that reading it runs no code: it holds scikit-learn's forest and
+plain values that describe it. Types that skops does not trust are refused, but for that of the
+trees, whose nodes are checked before use.
+"""
 
 import importlib
 import logging
@@ -25,10 +30,10 @@ CLASS_WEIGHTS = ("none", "balanced", "balanced_subsample")
 
 @dataclass(frozen=True)
 class Design:
-    """What a forest is told before it sees data (Breiman 2001).
+    """The hyperparameters of a forest (Breiman 2001).
 
     Attributes:
-        trees: how many.
+        trees: their number.
         seed: of the rows and axes that each tree draws; one seed gives one forest.
         class_weight: one of `CLASS_WEIGHTS`; balanced weighs a class by the inverse of its share.
         min_samples_leaf: rows in a leaf, at least.
@@ -40,15 +45,17 @@ class Design:
     min_samples_leaf: int = 1
 
     def check(self) -> None:
-        """Raise a `UsageError` for what no forest can be."""
+        """Raise a `UsageError` for values out of range."""
         if self.trees < 1 or self.min_samples_leaf < 1 or not 0 <= self.seed < 2**32:
             raise UsageError(
                 f"--trees {self.trees}, --min-samples-leaf {self.min_samples_leaf}, --seed "
-                f"{self.seed}: the first two are at least 1, the seed at least 0 and below 2^32"
+                f"{self.seed}: the first two are at least 1, the seed at least 0 and below 2^32",
+                "forest-design-invalid",
             )
         if self.class_weight not in CLASS_WEIGHTS:
             raise UsageError(
-                f"--class-weight {self.class_weight}: choose one of {', '.join(CLASS_WEIGHTS)}"
+                f"--class-weight {self.class_weight}: choose one of {', '.join(CLASS_WEIGHTS)}",
+                "forest-design-invalid",
             )
 
 
@@ -57,10 +64,10 @@ class Forest:
     """A fitted forest.
 
     Attributes:
-        model: scikit-learn's; its classes are numbers of `labels`.
+        model: scikit-learn's; its classes are ids of `labels`.
         labels: K emotions in the corpus's order.
-        axes: the order in which the model reads them.
-        about: where it is from, as plain values.
+        axes: the order of the model's features.
+        about: what it was fitted on and how, as plain values.
     """
 
     model: Any
@@ -70,11 +77,11 @@ class Forest:
 
     @property
     def design(self) -> Design:
-        """As it was fitted."""
+        """The hyperparameters that it was fitted with."""
         return Design(**self.about["design"])
 
     def probabilities(self, vad: np.ndarray) -> np.ndarray:
-        """Ask the forest.
+        """Predict emotions.
 
         Args:
             vad: (N, 3) in [0, 1], axes in the order of `AXES`, none missing.
@@ -83,9 +90,9 @@ class Forest:
             (N, K) float64 in the order of `labels`; 0 for a label that no training row had.
         """
         columns = [AXES.index(axis) for axis in self.axes]
-        found = np.zeros((len(vad), len(self.labels)))
-        found[:, self.model.classes_] = self.model.predict_proba(vad[:, columns])
-        return found
+        probabilities = np.zeros((len(vad), len(self.labels)))
+        probabilities[:, self.model.classes_] = self.model.predict_proba(vad[:, columns])
+        return probabilities
 
 
 def fit_forest(
@@ -99,23 +106,26 @@ def fit_forest(
 
     Args:
         vad: (N, 3) in [0, 1], axes in the order of `AXES`, none missing.
-        emotions: (N,) numbers of `labels`.
+        emotions: (N,) ids of `labels`.
         labels: K names.
         design: see :class:`Design`.
         about: plain values to keep with it.
 
     Raises:
-        UsageError: an impossible design, or fewer than two emotions in the rows.
+        UsageError: a design out of range, or fewer than two emotions in the rows.
     """
     design.check()
     if len(present := np.unique(emotions)) < 2:
-        raise UsageError(f"{len(present)} emotions among {len(emotions)} rows: two are needed")
+        raise UsageError(
+            f"{len(present)} emotions among {len(emotions)} rows: two are needed; fit more rows",
+            "forest-too-few-emotions",
+        )
     model = RandomForestClassifier(
         n_estimators=design.trees,
         class_weight=None if design.class_weight == "none" else design.class_weight,
         min_samples_leaf=design.min_samples_leaf,
         random_state=design.seed,
-        n_jobs=1,  # several would add probabilities up in the order in which they come
+        n_jobs=1,  # several would add probabilities up in an order that varies
     ).fit(vad, emotions)
     counts = np.bincount(emotions, minlength=len(labels)).tolist()
     facts = {
@@ -127,9 +137,7 @@ def fit_forest(
     return Forest(model, tuple(labels), AXES, facts)
 
 
-# --- Forests on disk, by skops: a file that runs no code when it is read --------------------------
-# The file holds scikit-learn's forest and plain values that describe it. Types that skops does not
-# trust are refused, but for the one of the allow-list, whose content is checked before use.
+# --- The file -------------------------------------------------------------------------------------
 
 FORMAT = 1
 # The nodes of a tree. A malicious file could point outside of them: see `_is_sound`.
@@ -139,15 +147,26 @@ _KEYS = {"format", "model", "labels", "axes", "scale", "sklearn", "about"}
 _ABOUT = {"corpus", "fitted_on", "regressor", "design"}
 # What zip, skops, numpy and scikit-learn raise of damaged files.
 _UNREADABLE = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, ImportError, RuntimeError),
-    *(MemoryError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError),
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ImportError,
+    RuntimeError,
+    MemoryError,
+    ArithmeticError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
 )
 
 logger = logging.getLogger(__name__)
 
 
 def write_forest(forest: Forest, file: Path) -> None:
-    """Write a forest, whole or not at all."""
+    """Write a forest atomically."""
     content = {
         "format": FORMAT,
         "model": forest.model,
@@ -163,53 +182,62 @@ def write_forest(forest: Forest, file: Path) -> None:
 
 
 def read_forest(file: Path) -> Forest:
-    """Read what :func:`write_forest` wrote.
-
-    A file of another version of scikit-learn is read, and said to be one.
+    """Load a forest that :func:`write_forest` wrote; warn of another version of scikit-learn.
 
     Raises:
-        UsageError: no such file, none of ours, a type in it that is not trusted, or trees whose
-            nodes point outside of them.
+        UsageError: no such file, a file of another format, a type in it that is not trusted, or
+            trees whose nodes point outside of them.
     """
     skops = _skops()
     if not file.is_file():
         raise UsageError(
-            f"{file}: there is no such file; fit one: python -m emo_fairseq.vad_to_emotion fit"
+            f"{file}: there is no such file; fit one: python -m emo_fairseq.vad_to_emotion fit",
+            "forest-missing",
         )
     content = file.read_bytes()  # once: what is checked is what is loaded
     try:
-        found = skops.get_untrusted_types(data=content)
-        if strange := sorted(set(found) - set(ALLOWED)):
+        untrusted = set(skops.get_untrusted_types(data=content)) - set(ALLOWED)
+        if untrusted:
             raise UsageError(
-                f"{file}: holds types that no forest of ours has ({', '.join(strange)}); a file "
-                "that may run code on loading is not loaded: fit the forest again"
+                f"{file}: holds types that no forest has ({', '.join(sorted(untrusted))}); "
+                "a file that may run code on loading is not loaded: fit the forest again",
+                "forest-untrusted",
             )
         return _checked(file, skops.loads(content, trusted=list(ALLOWED)))
     except UsageError:
         raise
     except _UNREADABLE as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(f"{file}: cannot be read as a forest ({what}); fit it again") from error
+        problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UsageError(
+            f"{file}: cannot be read as a forest ({problem}); fit it again", "forest-unreadable"
+        ) from error
 
 
-def _checked(file: Path, held: Any) -> Forest:
-    known = isinstance(held, dict) and held.keys() >= _KEYS
-    if not known or held["format"] != FORMAT:
-        raise UsageError(f"{file}: not a forest of this project, format {FORMAT}; fit it again")
-    model, labels, axes = held["model"], tuple(held["labels"]), tuple(held["axes"])
-    problem = _problem(model, labels, axes) or _trees_problem(model, held["about"])
-    if problem := problem or ("scale" if held["scale"] != [0.0, 1.0] else ""):
-        raise UsageError(f"{file}: its {problem} is not what `fit` writes; fit the forest again")
-    if held["sklearn"] != sklearn.__version__:
-        logger.warning(
-            "%s: fitted with scikit-learn %s, read with %s: check its figures, or fit it again",
-            *(file, held["sklearn"], sklearn.__version__),
+def _checked(file: Path, content: Any) -> Forest:
+    has_keys = isinstance(content, dict) and content.keys() >= _KEYS
+    if not has_keys or content["format"] != FORMAT:
+        raise UsageError(
+            f"{file}: not a forest of this project, format {FORMAT}; fit it again", "forest-format"
         )
-    return Forest(model, labels, axes, held["about"])
+    model, labels, axes = content["model"], tuple(content["labels"]), tuple(content["axes"])
+    problem = _problem(model, labels, axes) or _trees_problem(model, content["about"])
+    if problem := problem or ("scale" if content["scale"] != [0.0, 1.0] else ""):
+        raise UsageError(
+            f"{file}: its {problem} is not what `fit` writes; fit the forest again",
+            "forest-invalid",
+        )
+    if content["sklearn"] != sklearn.__version__:
+        logger.warning(
+            "%s: fitted with scikit-learn %s, read with %s: check its metrics, or fit it again",
+            file,
+            content["sklearn"],
+            sklearn.__version__,
+        )
+    return Forest(model, labels, axes, content["about"])
 
 
 def _problem(model: Any, labels: tuple[str, ...], axes: tuple[str, ...]) -> str:
-    """What is wrong with it, if anything."""
+    """Which part of the forest is invalid; empty if none is."""
     if type(model) is not RandomForestClassifier or model.n_features_in_ != len(AXES):
         return "model"
     if sorted(axes) != sorted(AXES):
@@ -225,7 +253,7 @@ def _problem(model: Any, labels: tuple[str, ...], axes: tuple[str, ...]) -> str:
 
 
 def _trees_problem(model: Any, about: Any) -> str:
-    """The same of its trees and their design; a `UsageError` for an impossible one."""
+    """The same of its trees and their design; a `UsageError` for a design out of range."""
     if not (isinstance(about, dict) and about.keys() >= _ABOUT):
         return "record of where it is from"
     if not isinstance(about["regressor"], Mapping):
@@ -243,23 +271,23 @@ def _trees_problem(model: Any, about: Any) -> str:
 
 
 def _is_of(model: Any, classes: np.ndarray) -> bool:
-    """Whether a forest or a tree tells these classes apart, and nothing else."""
+    """Whether a forest or a tree has these classes as its one output."""
     return bool(model.n_outputs_ == 1 and model.n_classes_ == len(classes))
 
 
 def _is_sound(tree: Any, n_classes: int) -> bool:
-    """Whether every node leads to a later one or is a leaf, and asks for an axis that there is."""
+    """Whether every node leads to later ones or is a leaf, and splits an axis that exists."""
     n, node = tree.node_count, np.arange(tree.node_count)
     left, right, axis = tree.children_left, tree.children_right, tree.feature
     is_leaf = left == _NO_CHILD
     inner = ~is_leaf
-    leads_on = all(((child > node) & (child < n))[inner].all() for child in (left, right))
-    asks = ((axis >= 0) & (axis < len(AXES)))[inner].all()
-    ends = (right == _NO_CHILD)[is_leaf].all()
+    children_later = all(((child > node) & (child < n))[inner].all() for child in (left, right))
+    axes_exist = ((axis >= 0) & (axis < len(AXES)))[inner].all()
+    leaves_end = (right == _NO_CHILD)[is_leaf].all()
     if tree.value.shape != (n, 1, n_classes) or not np.isfinite(tree.threshold).all():
         return False
-    counts = (np.isfinite(tree.value) & (tree.value >= 0)).all()
-    return bool(n and leads_on and asks and ends and counts)
+    values_valid = (np.isfinite(tree.value) & (tree.value >= 0)).all()
+    return bool(n and children_later and axes_exist and leaves_end and values_valid)
 
 
 def _skops() -> Any:
@@ -267,5 +295,5 @@ def _skops() -> Any:
         return importlib.import_module("skops.io")
     except ImportError as error:
         raise UsageError(
-            'forests are kept by the library skops: `pip install -e ".[forest]"`'
+            'forests are kept by the library skops: `pip install -e ".[forest]"`', "package-missing"
         ) from error

@@ -1,4 +1,4 @@
-"""What a command writes, looked at before it works: it can be written, and is no input."""
+"""Checks before the work: an output can be written, and is no input."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ _FACTS = ".json"
 
 
 def check_predictions(output: Path, inputs: Sequence[Path | None]) -> None:
-    """Look at a predictions file, beside which its facts are written.
+    """Check a predictions file, beside which its facts are written.
 
     Raises:
         UsageError: either cannot be written or is an input, or both have one name.
@@ -21,44 +21,50 @@ def check_predictions(output: Path, inputs: Sequence[Path | None]) -> None:
     if facts == output:
         raise UsageError(
             f"--output {output}: the facts about the predictions are written under this name; "
-            "name it .tsv"
+            "name it .tsv",
+            "output-is-facts",
         )
     check_outputs({"--output": output, "--output, with its facts in": facts}, inputs)
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None]) -> None:
-    """Look at what is to be written.
+    """Check files that are to be written.
 
     Args:
         outputs: by the option that names them; None is not written.
-        inputs: files, and folders, which stand for the files in them; None is not read.
+        inputs: files, and folders of files; None is not read.
 
     Raises:
         UsageError: one cannot be written, is an input, or is named twice.
     """
     read = set()
-    for place in (place for place in inputs if place is not None):
-        files = place.iterdir() if place.is_dir() else (place,)
+    for path in (path for path in inputs if path is not None):
+        files = path.iterdir() if path.is_dir() else (path,)
         read |= {file.resolve() for file in files}
     named: dict[Path, str] = {}
     for option, file in outputs.items():
         if file is None:
             continue
         check_writable(file, option)
-        if (place := file.resolve()) in read:
-            raise UsageError(f"{option} {file}: is read, and would be overwritten; name another")
-        if place in named:
-            raise UsageError(f"{option} {file}: {named[place]} names it, too; name another")
-        named[place] = option
+        if (path := file.resolve()) in read:
+            raise UsageError(
+                f"{option} {file}: is read, and would be overwritten; name another",
+                "output-is-input",
+            )
+        if path in named:
+            raise UsageError(
+                f"{option} {file}: {named[path]} names it, too; name another", "output-twice"
+            )
+        named[path] = option
 
 
 def of_data(data: Path) -> list[Path]:
-    """The files of a data dir that are read here."""
+    """Return the files of a data dir that the commands read."""
     splits = [data / f"{split}.tsv" for split in read_corpus(data).splits]
     return [data / CORPUS_FILE, *splits, data / FOLDS_FOLDER]
 
 
 def with_facts(*files: Path | None) -> list[Path]:
-    """Predictions files, and what stands beside them."""
+    """Return predictions files, and the facts beside them."""
     given = [file for file in files if file is not None]
     return [*given, *(file.with_suffix(_FACTS) for file in given if file.name)]

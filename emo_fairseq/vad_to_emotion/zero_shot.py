@@ -1,9 +1,9 @@
-"""VAD from entailment: how well three sentences an axis follow from a text, by a model of NLI.
+"""Zero-shot VAD: how well three sentences an axis follow from a text, by a model of NLI.
 
-A model of natural language inference says whether a premise entails a hypothesis. With the text as
-the premise, the hypotheses say that its speaker is low, in the middle or high on an axis (the
+A model of natural language inference predicts whether a premise entails a hypothesis. With the text
+as the premise, the hypotheses state that its speaker is low, in the middle or high on an axis (the
 zero-shot classification of Yin et al. 2019); their probabilities of entailment, normalized over the
-three, weigh the values 0, 1/2 and 1. Nothing is trained on the corpus, and nothing is kept.
+three, weigh the values 0, 1/2 and 1. Nothing is trained on the corpus.
 """
 
 import logging
@@ -31,6 +31,7 @@ from emo_fairseq.evaluation.predictions import (
 from emo_fairseq.vad_to_emotion.entailment import EntailmentModel, Pair
 from emo_fairseq.vad_to_emotion.out_of_fold import MADE_BY_ZERO_SHOT
 from emo_fairseq.vad_to_emotion.rows import (
+    Notes,
     gold_vad,
     read_rows,
     refuse_constant,
@@ -61,7 +62,7 @@ VALUES = (0.0, 0.5, 1.0)
 
 
 def predict_vad(model: EntailmentModel, texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
-    """VAD of texts.
+    """Predict the VAD of texts.
 
     Args:
         model: in evaluation mode.
@@ -72,49 +73,61 @@ def predict_vad(model: EntailmentModel, texts: Sequence[str], batch_size: int = 
         (N, 3) float64 in [0, 1], axes in the order of `AXES`.
 
     Raises:
-        UsageError: an axis comes out the same for all texts.
+        UsageError: an axis is predicted the same for all texts.
     """
     hypotheses = [sentence for axis in AXES for sentence in HYPOTHESES[axis]]
     pairs = [model.encode(text, sentence) for text in texts for sentence in hypotheses]
-    n = len(hypotheses)
-    if cut := sum(any(p.is_cut for p in pairs[k : k + n]) for k in range(0, len(pairs), n)):
-        logger.warning("%d of %d texts are cut: the model reads no more", cut, len(texts))
+    truncated = {row // len(hypotheses) for row, pair in enumerate(pairs) if pair.is_truncated}
+    if truncated:
+        logger.warning("%d of %d texts are truncated to fit the model", len(truncated), len(texts))
     scores = _scores(model, pairs, batch_size).reshape(len(texts), len(AXES), len(VALUES))
     # A pair's logits are known up to a constant of its own: logarithms of probabilities are not.
     shares = torch.softmax(scores, dim=-1)  # (N, 3 axes, 3 hypotheses)
-    found = (shares @ torch.tensor(VALUES, dtype=shares.dtype)).numpy()  # (N, 3)
-    refuse_constant("zero-shot NLI", found)
-    return found
+    vad = (shares @ torch.tensor(VALUES, dtype=shares.dtype)).numpy()  # (N, 3)
+    refuse_constant("zero-shot NLI", vad)
+    return vad
 
 
 def _scores(model: EntailmentModel, pairs: Sequence[Pair], batch_size: int) -> Tensor:
-    """(P,) float64, in the order of the pairs."""
-    order = sorted(range(len(pairs)), key=lambda place: len(pairs[place].ids))
+    """Log probabilities of entailment (P,) float64, in the order of the pairs."""
+    order = sorted(range(len(pairs)), key=lambda index: len(pairs[index].ids))
     scores = torch.empty(len(pairs), dtype=torch.float64)
     with torch.inference_mode(), tqdm(total=len(pairs), unit="pair", disable=None) as progress:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            scores[batch] = model.log_entailment([pairs[place] for place in batch]).cpu()
+            scores[batch] = model.log_entailment([pairs[index] for index in batch]).cpu()
             progress.update(len(batch))
     return scores
 
 
-# --- VAD of a split by its source: the corpus itself, or zero-shot entailment ---------------------
-
-
 def write_zero_shot(
     model: EntailmentModel, spec: str, data: Path, split: str, file: Path, batch_size: int
-) -> list[str]:
-    """Predict the VAD of a split's texts, write it as a predictions file; notes on rows left out.
+) -> Notes:
+    """Predict the VAD of a split's texts, and write a predictions file.
+
+    Args:
+        model: of NLI.
+        spec: that the model was loaded by.
+        data: the data dir.
+        split: of it.
+        file: that is written.
+        batch_size: pairs at a time.
+
+    Returns:
+        A note on rows without a text, which are left out.
 
     Raises:
-        UsageError: no row has a text, or the model tells nothing apart.
+        UsageError: no row has a text, or the model predicts the same for all.
     """
     rows = read_rows(data, split)
-    ids = [name for name, row in rows.items() if row.text]
-    if not ids:
-        raise UsageError(f"{data / split}.tsv: no row has a text, which zero-shot VAD is made from")
-    found = predict_vad(model, [rows[name].text or "" for name in ids], batch_size)
+    texts = {name: row.text for name, row in rows.items() if row.text}
+    if not texts:
+        raise UsageError(
+            f"{data / split}.tsv: no row has a text, which zero-shot VAD is predicted from; name "
+            "another split",
+            "text-missing",
+        )
+    predicted = predict_vad(model, list(texts.values()), batch_size)
     predictions.write(
         file,
         [
@@ -124,14 +137,14 @@ def write_zero_shot(
                 **dict(zip((TRUTH_OF + a for a in AXES), gold_vad(rows[name]), strict=True)),
                 **dict(zip((PREDICTION_OF + a for a in AXES), map(float, vad), strict=True)),
             }
-            for name, vad in zip(ids, found, strict=True)
+            for name, vad in zip(texts, predicted, strict=True)
         ],
     )
-    write_beside(file, Provenance())  # the model is as it came
+    write_beside(file, Provenance())  # nothing was trained
     write_facts(file, _facts(spec, data, split))
-    left = [name for name in rows if name not in set(ids)]
-    notes = [f"{len(left)} rows of {split} have no text, and are left out: {first_few(left)}"]
-    return notes if left else []
+    left = [name for name in rows if name not in texts]
+    note = f"{len(left)} rows of {split} have no text, and are left out: {first_few(left)}"
+    return [note] if left else []
 
 
 def _facts(spec: str, data: Path, split: str) -> dict[str, Any]:
@@ -141,7 +154,7 @@ def _facts(spec: str, data: Path, split: str) -> dict[str, Any]:
         "task.target": "vad",
         "model._name": "zero_shot_nli",
         "model.entailment": spec,
-        "dataset.disable_validation": True,  # no set has chosen anything
+        "dataset.disable_validation": True,  # no set has selected anything
     }
     return {
         "set": {"split": split, "data": None, "labels": None},

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from codes import raises
 from fairseq.data import Dictionary
 from fairseq.data.encoders.gpt2_bpe import GPT2BPE
 from nli_checkpoints import NAMES, build_fairseq, build_hf
 
 from data_prep.schema import AXES, read_manifest
-from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.vad_to_emotion.__main__ import main
 from emo_fairseq.vad_to_emotion.entailment import open_entailment
@@ -77,7 +77,7 @@ def test_fairseq(tmp_path, batch_size):
     (folder / "label").rename(folder / "gone")
     given = open_entailment(f"fairseq:{folder}", CPU, ("a", "b", "entailment"))
     assert predict_vad(given, TEXTS, batch_size) == pytest.approx(expected, abs=1e-5)
-    with pytest.raises(UsageError, match="nothing names the 3 labels .* --nli-labels"):
+    with raises("nli-labels-missing"):
         open_entailment(f"fairseq:{folder}", CPU)
     (folder / "gone").rename(folder / "label")
     read = open_entailment(f"fairseq:{folder / 'model.pt'}", CPU)
@@ -101,32 +101,32 @@ def test_old_names_of_fairseq(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["hf", "fairseq"])
-def test_long_texts_are_cut_and_counted(tmp_path, kind, caplog):
-    """The hypothesis stays whole; the end of the text is of no matter."""
+def test_long_texts_are_truncated_and_counted(tmp_path, kind, caplog):
+    """The hypothesis stays whole; the end of the text has no effect."""
     folder = tmp_path / "nli"
     labels = ("a", "b", "entailment") if kind == "fairseq" else ()
     build_hf(folder) if kind == "hf" else build_fairseq(folder)
     model = open_entailment(f"{kind}:{folder}", CPU, labels)
     texts = [f"so what do you say{' no' * 150}{end}" for end in ("", " alone", " happy")]
-    with pytest.raises(UsageError, match="valence and arousal and dominance is the same for all 3"):
+    with raises("predictions-constant"):
         predict_vad(model, texts)
-    assert "3 of 3 texts are cut" in caplog.text
-    whole = model.encode("no", HYPOTHESES["valence"][0])
-    cut = model.encode(texts[0], HYPOTHESES["valence"][0])
-    assert (whole.is_cut, cut.is_cut, len(cut.ids)) == (False, True, 120)
-    assert cut.ids[-8:] == whole.ids[-8:]
+    assert "3 of 3 texts are truncated" in caplog.text
+    short = model.encode("no", HYPOTHESES["valence"][0])
+    long = model.encode(texts[0], HYPOTHESES["valence"][0])
+    assert (short.is_truncated, long.is_truncated, len(long.ids)) == (False, True, 120)
+    assert long.ids[-8:] == short.ids[-8:]
 
 
 def test_labels_are_found_by_name_or_not_at_all(tmp_path):
     build_hf(tmp_path / "nli", ("LABEL_0", "LABEL_1", "LABEL_2"))
-    with pytest.raises(UsageError, match="LABEL_0, LABEL_1, LABEL_2, and not one of them is ent"):
+    with raises("entailment-missing"):
         open_entailment(f"hf:{tmp_path / 'nli'}", CPU)
     build_fairseq(tmp_path / "roberta")
-    for names, match in (
-        (("a", "b", "c"), "not one of them"),
-        (("entailment",), "3 labels, but 1"),
+    for names, code in (
+        (("a", "b", "c"), "entailment-missing"),
+        (("entailment",), "nli-labels-mismatch"),
     ):
-        with pytest.raises(UsageError, match=match):
+        with raises(code):
             open_entailment(f"fairseq:{tmp_path / 'roberta'}", CPU, names)
 
 
@@ -136,12 +136,12 @@ def test_an_encoder_without_its_classifier_is_no_model_of_entailment(hf):
     config = json.loads((hf / "config.json").read_text())
     config["id2label"] = dict(enumerate(NAMES))
     (hf / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UsageError, match=r"lacks 2 parameters \(classifier.bias"):
+    with raises("nli-head-missing"):
         open_entailment(f"hf:{hf}", CPU)
 
 
-class Indifferent:
-    """What says the same of everything."""
+class ConstantModel:
+    """A model whose probabilities are the same for every pair."""
 
     def __init__(self, model):
         self.encode = model.encode
@@ -150,10 +150,9 @@ class Indifferent:
         return torch.zeros(len(pairs), dtype=torch.float64)
 
 
-def test_constant_answers_are_refused(hf):
-    """The seed's baseline gave 3.0, the middle of its scale, to every text."""
-    model = Indifferent(open_entailment(f"hf:{hf}", CPU))
-    with pytest.raises(UsageError, match=r"the same for all 4 rows \(valence 0.5\): this model"):
+def test_constant_predictions_are_refused(hf):
+    model = ConstantModel(open_entailment(f"hf:{hf}", CPU))
+    with raises("predictions-constant"):
         predict_vad(model, TEXTS)
 
 
