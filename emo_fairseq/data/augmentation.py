@@ -1,4 +1,7 @@
-"""Random changes of the train split's inputs, drawn anew for every row in every epoch."""
+"""Augmentation of the train split: random changes of its inputs, other ones in every epoch.
+
+One dataset changes one thing; :func:`augment` stacks those that the options switch on.
+"""
 
 import math
 import zlib
@@ -37,8 +40,8 @@ from emo_fairseq.types import (
     WAVEFORM,
 )
 
-_SPEEDS = 0.5, 2.0
-# Power falls with frequency to this.
+_SPEEDS = 0.5, 2.0  # the slowest and the fastest
+# The power falls as the frequency to this exponent.
 COLORS = {"white": 0.0, "pink": 1.0}
 
 
@@ -70,7 +73,7 @@ _HAS_FEATURE_MASKS = Condition(
 
 @dataclass
 class AugmentationConfig(FairseqDataclass):
-    """How the train split is changed anew in every epoch; by default not at all."""
+    """The options of augmentation; by default there is none."""
 
     augment_noise_snr: Optional[str] = option(
         None,
@@ -129,10 +132,10 @@ class AugmentationConfig(FairseqDataclass):
 
 
 def noise_snr(cfg: Any) -> tuple[float, float] | None:
-    """What ``--augment-noise-snr`` says: the lowest and the highest ratio in dB.
+    """Parse ``--augment-noise-snr``: the lowest and the highest ratio in dB; None without it.
 
     Raises:
-        UsageError: it is not understood.
+        UsageError: it is not two numbers in order.
     """
     text = cfg.augment_noise_snr
     if text is None:
@@ -141,16 +144,17 @@ def noise_snr(cfg: Any) -> tuple[float, float] | None:
     if len(numbers) != 2 or numbers[0] > numbers[1]:
         raise UsageError(
             f"--augment-noise-snr {text!r} is not understood; write the lowest and the highest "
-            "ratio in dB, such as 5,20"
+            "ratio in dB, such as 5,20",
+            "noise-snr-invalid",
         )
     return numbers[0], numbers[1]
 
 
 def speeds(cfg: Any) -> list[float]:
-    """What ``--augment-speed`` says: factors to choose from; none if it is not given.
+    """Parse ``--augment-speed``: the factors to choose from; none without it.
 
     Raises:
-        UsageError: it is not understood, or changes nothing.
+        UsageError: it is not a list of factors, or changes nothing.
     """
     text = cfg.augment_speed
     if text is None:
@@ -159,27 +163,29 @@ def speeds(cfg: Any) -> list[float]:
     if not numbers or not all(slowest <= factor <= fastest for factor in numbers):
         raise UsageError(
             f"--augment-speed {text!r} is not understood; write factors between {slowest:g} and "
-            f"{fastest:g}, joined by commas, such as 0.9,1.0,1.1"
+            f"{fastest:g}, joined by commas, such as 0.9,1.0,1.1",
+            "speeds-invalid",
         )
     if set(numbers) == {1.0}:
         raise UsageError(
-            f"--augment-speed {text!r} changes nothing; add other factors, or leave the option out"
+            f"--augment-speed {text!r} changes nothing; add other factors, or leave the option out",
+            "speeds-idle",
         )
     return numbers
 
 
 def check_augmentation(cfg: Any) -> None:
-    """See that the options are understood, before the audio is there that they act on.
+    """Check the options that are parsed, before any audio is opened.
 
     Raises:
-        UsageError: one is not.
+        UsageError: one is malformed.
     """
     noise_snr(cfg)
     speeds(cfg)
 
 
 def _numbers(text: str) -> list[float]:
-    """Finite numbers joined by commas; none of them if one is none."""
+    """Parse finite numbers joined by commas; return none of them if one is malformed."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
@@ -187,21 +193,21 @@ def _numbers(text: str) -> list[float]:
     return numbers if all(map(math.isfinite, numbers)) else []
 
 
-# -- What all augmentations share: where their chance comes from -----------------------------------
+# -- What all augmentations share: a random generator for each item --------------------------------
 
-Item = tuple[Any, ...]  # (values, presence, and whatever else the leaf gives)
+Item = tuple[Any, ...]  # (values, presence, ...), of a modality dataset
 
 
-class DrawnDataset(BaseWrapperDataset):
-    """Changes the rows of a leaf, each by what a generator of its own draws.
+class AugmentedDataset(BaseWrapperDataset):
+    """Changes each row by a random generator of its own.
 
-    The generator knows nothing but the seed, the epoch, the row and the kind of change: an item is
-    the same whichever worker or rank asks for it, in whatever order, and again after a resumption.
-    A row that is not present stays as it is. Sizes are the leaf's.
+    The generator depends on the seed, the epoch, the row and the name of the class alone: an item
+    is the same in every worker and on every rank, in any order, and again after a resumption. A row
+    that is not present stays as it is. Sizes stay those of the wrapped dataset.
 
     Args:
-        dataset: a leaf, whose items begin with their values and presence.
-        seed: not negative.
+        dataset: a modality dataset.
+        seed: 0 or more.
     """
 
     def __init__(self, dataset: FairseqDataset, seed: int) -> None:
@@ -214,10 +220,10 @@ class DrawnDataset(BaseWrapperDataset):
     def __getitem__(self, index: int) -> Item:
         item: Item = self.dataset[index]
         present = item[1]
-        return self.changed(item, self._generator(index)) if present else item
+        return self.change(item, self._generator(index)) if present else item
 
-    def changed(self, item: Item, generator: np.random.Generator) -> Item:
-        """The item as the model gets it; the one that is given is not written to."""
+    def change(self, item: Item, generator: np.random.Generator) -> Item:
+        """Return the changed item; the given one is not written to."""
         raise NotImplementedError
 
     def set_epoch(self, epoch: int) -> None:
@@ -229,38 +235,39 @@ class DrawnDataset(BaseWrapperDataset):
         return np.random.default_rng((self.seed, int(self._epoch), int(index), kind))
 
 
-# -- Louder or softer speech -----------------------------------------------------------------------
+# -- Waveforms -------------------------------------------------------------------------------------
 
 
-class Gain(DrawnDataset):
+class Gain(AugmentedDataset):
     """Multiplies the samples by a gain drawn uniformly, in decibels.
 
-    Nothing is clipped: samples may go beyond -1 and 1, of which no encoder here minds, and so the
-    shape of the wave stays what it was.
+    Nothing is clipped: samples may exceed -1 and 1, which no encoder requires, and so the shape of
+    the wave stays the same.
 
     Args:
         dataset: waveforms.
         decibels: the gain is between minus this and this.
-        seed: see the base.
+        seed: see :class:`AugmentedDataset`.
     """
 
     def __init__(self, dataset: FairseqDataset, decibels: float, seed: int) -> None:
         super().__init__(dataset, seed)
         self.decibels = decibels
 
-    def changed(self, item: Item, generator: np.random.Generator) -> Item:
+    def change(self, item: Item, generator: np.random.Generator) -> Item:
         samples, present = item
         return samples * 10 ** (generator.uniform(-self.decibels, self.decibels) / 20), present
 
 
-# -- Noise beneath the speech ----------------------------------------------------------------------
-
-
 def colored_noise(generator: np.random.Generator, n_samples: int, color: str) -> np.ndarray:
-    """Gaussian noise (n_samples,) without a constant part, its power 1 on average.
+    """Draw Gaussian noise (n_samples,) of mean 0 and average power 1.
+
+    >>> noise = colored_noise(np.random.default_rng(0), 1000, "pink")
+    >>> round(float(np.mean(noise**2)), 6)
+    1.0
 
     Args:
-        generator: draws it.
+        generator: of random numbers.
         n_samples: 2 or more.
         color: one of :data:`COLORS`.
     """
@@ -272,7 +279,7 @@ def colored_noise(generator: np.random.Generator, n_samples: int, color: str) ->
     return noise / np.sqrt(np.mean(noise**2))
 
 
-class AddedNoise(DrawnDataset):
+class AddedNoise(AugmentedDataset):
     """Adds noise at a signal-to-noise ratio drawn uniformly from a range of decibels.
 
     The signal's power is its mean square over the whole utterance, pauses included. Silence stays
@@ -282,7 +289,7 @@ class AddedNoise(DrawnDataset):
         dataset: waveforms.
         snr: the lowest and the highest ratio, in dB.
         color: one of :data:`COLORS`.
-        seed: see the base.
+        seed: see :class:`AugmentedDataset`.
     """
 
     def __init__(
@@ -292,7 +299,7 @@ class AddedNoise(DrawnDataset):
         self.snr = snr
         self.color = color
 
-    def changed(self, item: Item, generator: np.random.Generator) -> Item:
+    def change(self, item: Item, generator: np.random.Generator) -> Item:
         samples, present = item
         power = float(samples.double().square().mean())
         ratio = 10 ** (generator.uniform(*self.snr) / 10)
@@ -300,27 +307,24 @@ class AddedNoise(DrawnDataset):
         return samples + torch.from_numpy(noise).to(samples), present
 
 
-# -- Faster or slower speech -----------------------------------------------------------------------
-
-
 def at_speed(samples: np.ndarray, factor: float) -> np.ndarray:
-    """A (T,) waveform played `factor` times as fast: about T / factor samples, as much higher."""
+    """Return a (T,) waveform played `factor` times as fast: pitch rises, T / factor samples."""
     faster: np.ndarray = soxr.resample(samples, factor * SAMPLE_RATE, SAMPLE_RATE)
     return faster
 
 
-class Speed(DrawnDataset):
+class Speed(AugmentedDataset):
     """Plays utterances at a speed drawn from a list, pitch and tempo together.
 
     Ko et al., "Audio augmentation for speech recognition", Interspeech 2015, with 0.9, 1.0 and 1.1.
-    Sizes stay the leaf's, and so are estimates: batches hold the same rows as they would without,
-    but may be longer, by 11% at a speed of 0.9.
+    Sizes stay those of the wrapped dataset, and so are estimates: batches hold the same rows as
+    they would without, but may be longer, by 11% at a speed of 0.9.
 
     Args:
         dataset: waveforms.
-        factors: to choose from, each as likely as the others.
-        max_samples: the end of what has become longer is cut, as the leaf cuts.
-        seed: see the base.
+        factors: each as likely as the others.
+        max_samples: what becomes longer is truncated to this.
+        seed: see :class:`AugmentedDataset`.
     """
 
     def __init__(
@@ -330,7 +334,7 @@ class Speed(DrawnDataset):
         self.factors = factors
         self.max_samples = max_samples
 
-    def changed(self, item: Item, generator: np.random.Generator) -> Item:
+    def change(self, item: Item, generator: np.random.Generator) -> Item:
         samples, present = item
         factor = self.factors[int(generator.integers(len(self.factors)))]
         if factor == 1:
@@ -340,10 +344,10 @@ class Speed(DrawnDataset):
         return torch.nn.functional.pad(faster, (0, missing)), present
 
 
-# -- SpecAugment: stretches of time, and bands of features, are masked -----------------------------
+# -- Frames: SpecAugment ---------------------------------------------------------------------------
 # Park et al., "SpecAugment: a simple data augmentation method for automatic speech recognition",
-# Interspeech 2019; without its time warping, which helped least there. Masks may overlap. They hold
-# zeros, which is the mean of normalized frames.
+# Interspeech 2019; without its time warping, which helped least there. Masks may overlap. They are
+# zeros, the mean of normalized frames.
 
 MAX_TIME_SHARE = 0.5  # of an utterance, by all its time masks together
 
@@ -351,20 +355,20 @@ MAX_TIME_SHARE = 0.5  # of an utterance, by all its time masks together
 def draw_spans(
     generator: np.random.Generator, length: int, n_spans: int, max_width: int
 ) -> list[slice]:
-    """Places within a length, of widths drawn uniformly from 0 to `max_width`, which fits it."""
+    """Draw spans within `length`, their widths uniformly from 0 to `max_width`."""
     widths = generator.integers(0, max_width, size=n_spans, endpoint=True)
     starts = generator.integers(0, length - widths, endpoint=True)
     return [slice(start, start + width) for start, width in zip(starts, widths, strict=True)]
 
 
-class TimeMasks(DrawnDataset):
-    """Masks stretches of time.
+class TimeMasks(AugmentedDataset):
+    """Masks segments of time.
 
     Args:
         dataset: normalized frames.
         n_masks: in every utterance.
         max_width: of each, in frames; less where all together could exceed :data:`MAX_TIME_SHARE`.
-        seed: see the base.
+        seed: see :class:`AugmentedDataset`.
     """
 
     def __init__(self, dataset: FairseqDataset, n_masks: int, max_width: int, seed: int) -> None:
@@ -372,7 +376,7 @@ class TimeMasks(DrawnDataset):
         self.n_masks = n_masks
         self.max_width = max_width
 
-    def changed(self, item: Item, generator: np.random.Generator) -> Item:
+    def change(self, item: Item, generator: np.random.Generator) -> Item:
         frames, present = item[0].clone(), item[1]
         max_width = min(self.max_width, int(MAX_TIME_SHARE * len(frames) / self.n_masks))
         for span in draw_spans(generator, len(frames), self.n_masks, max_width):
@@ -380,14 +384,14 @@ class TimeMasks(DrawnDataset):
         return frames, present
 
 
-class FeatureMasks(DrawnDataset):
+class FeatureMasks(AugmentedDataset):
     """Masks bands of neighboring features, such as mel bins, throughout an utterance.
 
     Args:
         dataset: normalized frames.
         n_masks: in every utterance.
         max_width: of each, in features; all together must be narrower than the frames.
-        seed: see the base.
+        seed: see :class:`AugmentedDataset`.
     """
 
     def __init__(self, dataset: FairseqDataset, n_masks: int, max_width: int, seed: int) -> None:
@@ -395,48 +399,48 @@ class FeatureMasks(DrawnDataset):
         self.n_masks = n_masks
         self.max_width = max_width
 
-    def changed(self, item: Item, generator: np.random.Generator) -> Item:
+    def change(self, item: Item, generator: np.random.Generator) -> Item:
         frames, present = item[0].clone(), item[1]
         for span in draw_spans(generator, frames.size(1), self.n_masks, self.max_width):
             frames[:, span] = 0.0
         return frames, present
 
 
-# -- Words that are left out of a text -------------------------------------------------------------
+# -- Tokens ----------------------------------------------------------------------------------------
 
 
-class TokenDropout(DrawnDataset):
-    """Puts a blank in the place of tokens, each with the same chance.
+class TokenDropout(AugmentedDataset):
+    """Replaces tokens by a blank, each with the same probability.
 
     The boundaries, separators between turns included, and one token of the text at least, stay. Of
-    a dialogue that is one of the current turn, whose place is kept track of.
+    a dialogue that is one of the current turn, whose span follows what is left out.
 
     Args:
         dataset: tokens, with or without context.
-        chance: of each token.
+        probability: of each token.
         specials: ids that stay.
-        blank: the id that takes the place; None = nothing does, and the text becomes shorter.
-        seed: see the base.
+        blank: the id that replaces a token; None = tokens are left out, which shortens the text.
+        seed: see :class:`AugmentedDataset`.
     """
 
     def __init__(
         self,
         dataset: FairseqDataset,
-        chance: float,
+        probability: float,
         specials: SpecialIds,
         blank: int | None,
         seed: int,
     ) -> None:
         super().__init__(dataset, seed)
-        self.chance = chance
+        self.probability = probability
         self.stay = torch.tensor([specials.init, specials.separator, specials.pad])
         self.blank = blank
 
-    def changed(self, item: Item, generator: np.random.Generator) -> Item:
+    def change(self, item: Item, generator: np.random.Generator) -> Item:
         tokens, present, *focus = item
         start, end = focus[0] if focus else (0, len(tokens))
         words = ~torch.isin(tokens, self.stay)
-        dropped = words & torch.from_numpy(generator.random(len(tokens)) < self.chance)
+        dropped = words & torch.from_numpy(generator.random(len(tokens)) < self.probability)
         own = start + words[start:end].nonzero().flatten()
         if len(own) and dropped[own].all():
             dropped[own[generator.integers(len(own))]] = False
@@ -447,90 +451,98 @@ class TokenDropout(DrawnDataset):
         return tokens[kept], present, *moved
 
 
-# -- The augmentations that the options ask for, over one leaf -------------------------------------
+# -- What the options switch on --------------------------------------------------------------------
 
-# What masked language models call the symbol that they learned to see past.
+# Names of the symbol that masked language models are trained to fill in.
 _MASK_SYMBOLS = ("<mask>", "[MASK]")
 
 
-def augment(modality: str, leaf: FairseqDataset, kind: str, cfg: Any, seed: int) -> FairseqDataset:
-    """A leaf of the train split, changed as the options ask; itself, where they ask for nothing.
+def augment(
+    modality: str, dataset: FairseqDataset, kind: str, cfg: Any, seed: int
+) -> FairseqDataset:
+    """Wrap a modality dataset of the train split in the augmentations that the options switch on.
 
     For log-mel frames that are computed it is called twice, with the waveforms inside first.
 
     Args:
-        modality: of the leaf; each draws on its own.
-        leaf: as :class:`emo_fairseq.data.data_dir.DataDir` makes it.
+        modality: of the dataset; each has random numbers of its own.
+        dataset: as :class:`emo_fairseq.data.data_dir.DataDir` builds it.
         kind: one of :data:`emo_fairseq.types.INPUTS`.
-        cfg: the task's options, which are :class:`AugmentationConfig`'s.
+        cfg: the task's options, which include :class:`AugmentationConfig`'s.
         seed: of the run.
 
+    Returns:
+        The wrapped dataset; itself, where the options switch on nothing for its kind.
+
     Raises:
-        UsageError: an option is not understood, or cannot act on these data.
+        UsageError: an option is malformed, or cannot act on these data.
     """
     own_seed = zlib.crc32(f"{seed} {modality}".encode())
     if kind == WAVEFORM:
-        return _of_waveforms(leaf, cfg, own_seed)
+        return _augment_waveforms(dataset, cfg, own_seed)
     if kind == LOG_MEL:
-        _check_audio_is_heard(leaf, cfg)
+        _check_reads_audio(dataset, cfg)
     if kind in (LOG_MEL, FRAMES):
-        return _of_frames(modality, leaf, cfg, own_seed)
+        return _augment_frames(modality, dataset, cfg, own_seed)
     if kind == TOKENS and modality == TEXT and cfg.augment_token_dropout:
-        blank = _blank(leaf, Path(cfg.data) / TEXT)
-        return TokenDropout(leaf, cfg.augment_token_dropout, leaf.specials, blank, own_seed)
-    return leaf
+        blank = _find_blank(dataset, Path(cfg.data) / TEXT)
+        return TokenDropout(dataset, cfg.augment_token_dropout, dataset.specials, blank, own_seed)
+    return dataset
 
 
-def _of_waveforms(leaf: FairseqDataset, cfg: Any, seed: int) -> FairseqDataset:
+def _augment_waveforms(dataset: FairseqDataset, cfg: Any, seed: int) -> FairseqDataset:
     # The noise is of the room, and keeps its color whatever the speed of the speech; the gain is of
-    # the microphone, which hears both.
-    factors, max_samples = speeds(cfg), leaf.max_samples
+    # the microphone, and acts on both.
+    factors, max_samples = speeds(cfg), dataset.max_samples
     if factors:
-        leaf = Speed(leaf, factors, max_samples, seed)
+        dataset = Speed(dataset, factors, max_samples, seed)
     if snr := noise_snr(cfg):
-        leaf = AddedNoise(leaf, snr, str(cfg.augment_noise_color), seed)
+        dataset = AddedNoise(dataset, snr, str(cfg.augment_noise_color), seed)
     if cfg.augment_gain:
-        leaf = Gain(leaf, cfg.augment_gain, seed)
-    return leaf
+        dataset = Gain(dataset, cfg.augment_gain, seed)
+    return dataset
 
 
-def _of_frames(modality: str, leaf: NormalizedFrames, cfg: Any, seed: int) -> FairseqDataset:
-    n_features = len(leaf.mean)
+def _augment_frames(
+    modality: str, dataset: NormalizedFrames, cfg: Any, seed: int
+) -> FairseqDataset:
+    n_features = len(dataset.mean)
     if cfg.augment_time_masks:
-        leaf = TimeMasks(leaf, cfg.augment_time_masks, cfg.augment_time_mask_width, seed)
+        dataset = TimeMasks(dataset, cfg.augment_time_masks, cfg.augment_time_mask_width, seed)
     if n_masks := cfg.augment_feature_masks:
         width = cfg.augment_feature_mask_width
         if n_masks * width >= n_features:
             raise UsageError(
                 f"--augment-feature-masks {n_masks} of --augment-feature-mask-width {width}: could "
                 f"mask all {n_features} numbers of the frames of {modality}; give fewer, or "
-                "narrower ones"
+                "narrower ones",
+                "masks-too-wide",
             )
-        leaf = FeatureMasks(leaf, n_masks, width, seed)
-    return leaf
+        dataset = FeatureMasks(dataset, n_masks, width, seed)
+    return dataset
 
 
-def _check_audio_is_heard(leaf: NormalizedFrames, cfg: Any) -> None:
-    asked = {
+def _check_reads_audio(dataset: NormalizedFrames, cfg: Any) -> None:
+    """Refuse to augment audio where stored frames are read in its place."""
+    values = {
         "--augment-noise-snr": cfg.augment_noise_snr,
         "--augment-gain": cfg.augment_gain,
         "--augment-speed": cfg.augment_speed,
     }
-    flags = ", ".join(flag for flag, value in asked.items() if value)
-    if flags and isinstance(leaf.dataset, StoredFrames):
+    flags = ", ".join(flag for flag, value in values.items() if value)
+    if flags and isinstance(dataset.dataset, StoredFrames):
         raise UsageError(
             f"{flags}: changes audio, but the log-mel frames are read from "
             f"{Path(cfg.data) / 'features' / 'log_mel'}; move that folder away, or leave out "
-            "whatever changes the audio"
+            "whatever changes the audio",
+            "augmentation-of-stored-frames",
         )
 
 
-def _blank(leaf: FairseqDataset, folder: Path) -> int | None:
-    """What takes the place of a token: the mask, the unknown symbol, or nothing (a byte-level BPE
-    without a mask has neither).
-    """
-    found = find_symbol(folder, _MASK_SYMBOLS)
-    if found is not None:
-        return found
-    unknown: int = leaf.specials.unknown
+def _find_blank(dataset: FairseqDataset, folder: Path) -> int | None:
+    """Return the id of the mask, or of the unknown symbol; byte-level BPE may have neither."""
+    mask = find_symbol(folder, _MASK_SYMBOLS)
+    if mask is not None:
+        return mask
+    unknown: int = dataset.specials.unknown
     return None if unknown < 0 else unknown

@@ -1,4 +1,8 @@
-"""A train set that grows: each epoch has the first rows of an order."""
+"""Curriculum learning: a train set that grows, each epoch with the first rows of an order.
+
+:data:`PACINGS` are shares of the rows by epoch, :data:`ORDERS` orders of the rows, and
+:class:`CurriculumDataset` leaves out the rows that are not in the epoch.
+"""
 
 import logging
 import math
@@ -44,18 +48,21 @@ PACINGS: dict[str, Callable[[int, int], float]] = {
 
 
 def share_of_epoch(pacing: str, epoch: int, n_epochs: int) -> float:
-    """Share of the ordered train set that an epoch sees; it rises to 1.
+    """Return the share of the ordered train set that is in an epoch; it rises to 1.
+
+    >>> [round(share_of_epoch("linear", epoch, 4), 2) for epoch in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
 
     With e the epoch and T the length of the curriculum:
 
     ===========  ==========================  ==================================================
     linear       (e+1) / T
-    sqrt         sqrt((e+1) / T)             adds less and less, so that what is new gets the same
-                                             time (Platanios et al. 2019, Competence-based CL)
-    log          log(e+2) / log(T+1)         the same, beginning lower
-    exponential  T^(-(T-1-e) / (T-1))        begins with 1/T as linear does and grows by the same
-                                             factor every epoch (Hacohen & Weinshall 2019), which
-                                             leaves no constant to be chosen
+    sqrt         sqrt((e+1) / T)             adds less and less, so that new rows are seen equally
+                                             often (Platanios et al. 2019, Competence-based CL)
+    log          log(e+2) / log(T+1)         the same, from a lower start
+    exponential  T^(-(T-1-e) / (T-1))        starts at 1/T as linear does and grows by the same
+                                             factor every epoch (Hacohen & Weinshall 2019), without
+                                             a constant to choose
     none         1
     ===========  ==========================  ==================================================
 
@@ -68,23 +75,26 @@ def share_of_epoch(pacing: str, epoch: int, n_epochs: int) -> float:
 
 
 def rows_of_share(share: float, n_rows: int) -> int:
-    """Rows of the share, rounded up, and so at least one of any share above 0.
+    """Return the number of rows of a share, rounded up: a share above 0 is at least one row.
 
-    A millionth of a row is taken for what it is, an error of floating point: seven of 25 epochs
-    are 7 of 25 rows, though ``7 / 25 * 25 > 7``.
+    A millionth of a row is an error of floating point: seven of 25 epochs are 7 of 25 rows, though
+    ``7 / 25 * 25 > 7``.
+
+    >>> rows_of_share(7 / 25, 25)
+    7
     """
     return min(n_rows, math.ceil(share * n_rows - 1e-6))
 
 
-# -- In which order a curriculum brings the rows in (``--curriculum-order``) -----------------------
-# An order is a function ``(traits, rng) -> (N,) row numbers, the first to be seen first``. Rows of
+# -- Orders (``--curriculum-order``) ---------------------------------------------------------------
+# An order is a function ``(traits, rng) -> (N,) row numbers``, the first ones seen first. Rows of
 # equal rank are in an order drawn from `rng`, never in that of the file.
 
 logger = logging.getLogger(__name__)
 
 
 class CurriculumTraits(NamedTuple):
-    """What orders know of the N rows; each reads what it goes by, and leaves out the rest."""
+    """Traits of the N rows; each order reads the one that it needs."""
 
     n_rows: int
     labels: np.ndarray | None = None  # (N,) int64 class ids, -1 = unknown
@@ -97,7 +107,7 @@ Order = Callable[[CurriculumTraits, np.random.Generator], np.ndarray]
 
 
 def by_difficulty(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndarray:
-    """The easiest first; rows of unknown difficulty as if they were of the median one.
+    """Sort from the easiest to the hardest row; unknown difficulty counts as the median.
 
     Raises:
         UsageError: the difficulty of every row is unknown.
@@ -106,12 +116,12 @@ def by_difficulty(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndar
 
 
 def by_inverse_difficulty(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndarray:
-    """The hardest first; unknown and refused as in `by_difficulty`."""
+    """Sort from the hardest to the easiest row; see :func:`by_difficulty`."""
     return _ascending(-_filled_difficulty(traits), rng)
 
 
 def by_class_balance(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndarray:
-    """In turn a row of each class that has rows left, each class at random inside.
+    """Take in turn a row of each class that has rows left, each class in random order.
 
     So the counts of any two classes differ by at most 1 in any prefix in which none has run out.
     Rows of unknown class count as a class.
@@ -122,7 +132,7 @@ def by_class_balance(traits: CurriculumTraits, rng: np.random.Generator) -> np.n
 
 
 def by_confidence(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndarray:
-    """What the model is most confident of first, rows of unknown confidence (NaN) last."""
+    """Sort from the highest to the lowest confidence of the model; unknown (NaN) comes last."""
     assert traits.confidence is not None
     unknown = np.isnan(traits.confidence)
     _log_unknown("confidence", unknown, "come last")
@@ -130,18 +140,18 @@ def by_confidence(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndar
 
 
 def by_preset(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndarray:
-    """As the file has it; see `read_preset`."""
+    """Return the order of a file; see :func:`read_preset`."""
     assert traits.preset is not None
     return traits.preset
 
 
 def at_random(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndarray:
-    """Any order, the control of an experiment: what counts is how many rows an epoch has."""
+    """Return a random order, the control of an experiment: the number of rows alone varies."""
     return rng.permutation(traits.n_rows)
 
 
-def as_they_are(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndarray:
-    """The order of the file, of use to those who see all rows in every epoch."""
+def in_file_order(traits: CurriculumTraits, rng: np.random.Generator) -> np.ndarray:
+    """Return the order of the manifest, for epochs that have all rows."""
     return np.arange(traits.n_rows)
 
 
@@ -152,16 +162,16 @@ ORDERS: dict[str, Order] = {
     "model_confidence": by_confidence,
     "preset": by_preset,
     "random": at_random,
-    "none": as_they_are,
+    "none": in_file_order,
 }
 
 
 def read_preset(path: Path, ids: Sequence[str]) -> np.ndarray:
-    """Row numbers in the order of a file of ids, one a line.
+    """Read row numbers in the order of a file of ids, one a line.
 
     Args:
-        path: UTF-8 text; empty lines are passed over.
-        ids: of the N rows that are trained on, each its own.
+        path: UTF-8 text; empty lines are skipped.
+        ids: of the N training rows, all different.
 
     Returns:
         (N,) int64, a permutation of the row numbers.
@@ -172,7 +182,8 @@ def read_preset(path: Path, ids: Sequence[str]) -> np.ndarray:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}; give a text file of ids, one a line") from error
+        message = f"{path}: {error}; give a text file of ids, one a line"
+        raise UsageError(message, "order-unreadable") from error
     row_of = {name: row for row, name in enumerate(ids)}
     line_of: dict[str, int] = {}
     for number, name in enumerate(map(str.strip, lines), start=1):
@@ -181,18 +192,21 @@ def read_preset(path: Path, ids: Sequence[str]) -> np.ndarray:
         if name not in row_of:
             raise UsageError(
                 f"{path}, line {number}: {name!r} is no utterance that is trained on; "
-                "correct the id, or take the line out"
+                "correct the id, or take the line out",
+                "id-unknown",
             )
         if name in line_of:
             raise UsageError(
-                f"{path}, line {number}: {name!r} is in line {line_of[name]} already; take one out"
+                f"{path}, line {number}: {name!r} is in line {line_of[name]} already; take one out",
+                "id-duplicate",
             )
         line_of[name] = number
     missing = [name for name in ids if name not in line_of]
     if missing:
         raise UsageError(
             f"{path}: {len(missing)} of {len(ids)} utterances are missing, the first is "
-            f"{missing[0]!r}; add each as a line of its own, at its place"
+            f"{missing[0]!r}; add each as a line of its own, at its place",
+            "id-missing",
         )
     return np.array([row_of[name] for name in line_of], dtype=np.int64)
 
@@ -203,52 +217,53 @@ def _filled_difficulty(traits: CurriculumTraits) -> np.ndarray:
     if unknown.all():
         raise UsageError(
             "a curriculum by difficulty: the difficulty of every row is unknown; "
-            "choose another --curriculum-order"
+            "choose another --curriculum-order",
+            "difficulty-unknown",
         )
     _log_unknown("difficulty", unknown, "are placed as if of the median one")
     return np.where(unknown, np.median(traits.difficulty[~unknown]), traits.difficulty)
 
 
-def _log_unknown(name: str, unknown: np.ndarray, place: str) -> None:
+def _log_unknown(name: str, unknown: np.ndarray, position: str) -> None:
     if unknown.any():
-        logger.info("curriculum: %d rows of unknown %s %s", unknown.sum(), name, place)
+        logger.info("curriculum: %d rows of unknown %s %s", unknown.sum(), name, position)
 
 
 def _ascending(keys: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Row numbers by their keys, equal ones at random."""
+    """Return the row numbers sorted by their keys, equal ones at random."""
     return np.lexsort((rng.permutation(len(keys)), keys))
 
 
-# -- A train set that grows: each epoch sees the first rows of an order ----------------------------
+# -- The dataset -----------------------------------------------------------------------------------
 
 MODEL_CONFIDENCE = "model_confidence"
 NONE = "none"
 
-# (N,) of the model before an epoch, which is counted from 1; None where there is no model yet.
+# epoch, counted from 1 -> (N,) confidence of the model before it; None where there is no model yet.
 Confidence = Callable[[int], np.ndarray | None]
 
 
 class CurriculumDataset(BaseWrapperDataset):
-    """Leaves out of ``ordered_indices`` the rows whose turn has not come yet; nothing else changes.
+    """Leaves the rows that are not in the epoch out of ``ordered_indices``; nothing else changes.
 
     Rows keep their numbers, and ``len`` is that of all. Which rows an epoch has depends on the
-    arguments and the epoch alone, so ranks agree, and so do a resumed and an uninterrupted epoch;
-    of `confidence` that has to be seen to where it is computed.
+    arguments and the epoch alone, so that ranks agree, and so do a resumed and an uninterrupted
+    epoch; whoever computes `confidence` has to ensure that for it.
 
     Args:
-        dataset: of N rows, a ``RawAudioTextDataset`` or one that has what is passed on below.
+        dataset: N rows, a ``RawAudioTextDataset`` or one with the attributes forwarded below.
         order: a name of `ORDERS`; ``none`` has all rows in every epoch, whatever the pacing.
         pacing: a name of `PACINGS`.
         n_epochs: epochs until all rows are seen.
-        traits: what the order goes by.
-        seed: of what the order leaves to chance, the same on every rank.
-        confidence: needed by the order ``model_confidence``, and read by no other. Asked when the
-            batches of an epoch are first made, once, unless it has all rows; where it says None the
-            order is random.
+        traits: what the order sorts by.
+        seed: of random orders, the same on every rank.
+        confidence: for the order ``model_confidence`` alone. Called once when the batches of an
+            epoch are first made, unless the epoch has all rows; where it returns None the order is
+            random.
         class_names: of the labels in `traits`, so that the log counts the classes.
 
     Raises:
-        UsageError: of the order.
+        UsageError: the order cannot sort these rows.
     """
 
     def __init__(
@@ -281,13 +296,13 @@ class CurriculumDataset(BaseWrapperDataset):
         self.epoch = epoch
 
     def ordered_indices(self) -> np.ndarray:
-        """The wrapped dataset's order of those rows whose turn has come."""
+        """Return the wrapped dataset's order, of the rows of this epoch."""
         if self._seen is None or self._seen[0] != self.epoch:
             self._seen = self.epoch, self._rows_of_epoch()
         indices = self.dataset.ordered_indices()
         return indices[self._seen[1][indices]]
 
-    # What BaseWrapperDataset does not pass on.
+    # What BaseWrapperDataset does not forward.
 
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
         return self.dataset.num_tokens_vec(indices)
@@ -313,11 +328,17 @@ class CurriculumDataset(BaseWrapperDataset):
         share = share_of_epoch(self.pacing, self.epoch - 1, self.n_epochs)  # fairseq's first is 1
         n_seen = rows_of_share(share, n_rows)
         seen = np.full(n_rows, n_seen == n_rows)
-        if n_seen < n_rows:  # else the order does not matter, nor what the model has to say
+        if n_seen < n_rows:  # else neither the order nor the model's confidence matters
             seen[self._current_order()[:n_seen]] = True
         logger.info(
             "curriculum: epoch %d, order %s, pacing %s, share %.3f, %d of %d rows%s",
-            *(self.epoch, self.order, self.pacing, share, n_seen, n_rows, self._classes(seen)),
+            self.epoch,
+            self.order,
+            self.pacing,
+            share,
+            n_seen,
+            n_rows,
+            self._describe_classes(seen),
         )
         return seen
 
@@ -328,13 +349,13 @@ class CurriculumDataset(BaseWrapperDataset):
         rng = np.random.default_rng((self.seed, self.epoch))
         confidence = self.confidence(self.epoch)
         if confidence is None:
-            logger.info("curriculum: no model to ask yet, epoch %d is at random", self.epoch)
+            logger.info("curriculum: there is no model yet, epoch %d is at random", self.epoch)
             return rng.permutation(len(self))
         assert confidence.shape == (len(self),)
         return ORDERS[MODEL_CONFIDENCE](self.traits._replace(confidence=confidence), rng)
 
-    def _classes(self, seen: np.ndarray) -> str:
-        """What the log says of their classes, also of those that none is of."""
+    def _describe_classes(self, seen: np.ndarray) -> str:
+        """Count the rows of every class for the log, also of those without any."""
         if self.traits.labels is None or not self.class_names:
             return ""
         labels = self.traits.labels[seen]

@@ -413,7 +413,7 @@ def test_without_a_model_the_order_is_random_and_the_log_says_so(
 ) -> None:
     with caplog.at_level(logging.INFO):
         one, other = (rows_seen(curriculum("model_confidence", seed=seed), 1) for seed in (1, 2))
-    assert "no model to ask yet, epoch 1 is at random" in caplog.text
+    assert "there is no model yet, epoch 1 is at random" in caplog.text
     assert len(one) == len(other) == 18
     assert one != other
 

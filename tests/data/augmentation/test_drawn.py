@@ -14,7 +14,7 @@ from data_prep.tokens.folder import UNK, SpecialIds
 from emo_fairseq.data.audio import ComputedFrames
 from emo_fairseq.data.augmentation import (
     AddedNoise,
-    DrawnDataset,
+    AugmentedDataset,
     FeatureMasks,
     Gain,
     Speed,
@@ -24,7 +24,7 @@ from emo_fairseq.data.augmentation import (
 from emo_fairseq.data.modality_dataset import RowsDataset
 
 N_ROWS = 6
-Change = Callable[[Any, int], DrawnDataset]
+Change = Callable[[Any, int], AugmentedDataset]
 
 # The leaf that each one changes, and how it is made.
 CHANGES: dict[str, tuple[str, Change]] = {
@@ -39,7 +39,7 @@ CHANGES: dict[str, tuple[str, Change]] = {
 
 
 @pytest.fixture(params=CHANGES)
-def change(request: pytest.FixtureRequest) -> Callable[..., DrawnDataset]:
+def change(request: pytest.FixtureRequest) -> Callable[..., AugmentedDataset]:
     """Make one of the augmentations anew, over a leaf that is made anew."""
     leaf, build = CHANGES[request.param]
     make_leaf = request.getfixturevalue(leaf)
@@ -80,7 +80,7 @@ def test_changes_draw_on_their_own(frames: Any) -> None:
     assert drawn[0] != drawn[1]
 
 
-class Gain2(DrawnDataset):
+class Gain2(AugmentedDataset):
     """Another kind of change."""
 
     def __init__(self, dataset: Any, *_: int, seed: int) -> None:
