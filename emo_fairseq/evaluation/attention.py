@@ -1,7 +1,7 @@
-"""The attention file: an ``.npz`` of what a fusion looked at in a few utterances.
+"""The attention file: an ``.npz`` of a fusion's attention weights for a few utterances.
 
 It holds ``utterances``, a JSON list with ``id``, ``split``, ``words`` (the tokens as text, or null)
-and ``seconds`` (of the speech that was heard, or null) of each, and the weights of the n-th under
+and ``seconds`` (of the speech, or null) of each, and the weights of the n-th under
 ``n/NAME``; see :class:`emo_fairseq.modules.fusion.Fusion` for their names.
 """
 
@@ -15,10 +15,7 @@ import numpy as np
 
 from data_prep.errors import ManifestError
 from data_prep.files.arrays import UnreadableArrayError, load_archive
-from data_prep.files.documents import (
-    Document,
-    parse_json,
-)
+from data_prep.files.documents import Document, parse_json
 from data_prep.files.replacing import replacing
 from emo_fairseq.errors import UsageError
 
@@ -27,7 +24,7 @@ _REMEDY = "write one with --save-attention"
 
 
 class UtteranceRow(Document):
-    """What is kept of one utterance beside its weights."""
+    """The schema of one utterance of the list."""
 
     id: str
     split: str
@@ -43,8 +40,8 @@ class Attended:
     Attributes:
         id: its name.
         split: that it is of.
-        words: its text's tokens, boundaries included; None if it was not read, or has none.
-        seconds: how long its speech is; None if it was not heard.
+        words: its text's tokens, boundaries included; None if the model reads no text of it.
+        seconds: how long its speech is; None if the model reads no speech of it.
         weights: by name (T,) of a pooling, (layers, H, T_query, T_key) of cross-attention.
     """
 
@@ -56,7 +53,7 @@ class Attended:
 
 
 def write(path: Path, rows: Sequence[Attended]) -> None:
-    """Write rows; the file is complete or not there."""
+    """Write rows; the file is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     described = [
         {
@@ -80,20 +77,20 @@ def write(path: Path, rows: Sequence[Attended]) -> None:
 
 
 def read(path: Path) -> list[Attended]:
-    """Read what :func:`write` wrote.
+    """Load what :func:`write` wrote.
 
     Raises:
         UsageError: there is no such file, or it is of another form.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such file; {_REMEDY}")
+        raise UsageError(f"{path}: there is no such file; {_REMEDY}", "attention-missing")
     try:
         text, arrays = load_archive(path, _read_arrays)
         rows = parse_json(text, list[UtteranceRow], name=f"{path}: {_UTTERANCES}", remedy=_REMEDY)
     except ManifestError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "attention-invalid") from error
     except UnreadableArrayError as error:
-        raise UsageError(f"{path}: {error}; {_REMEDY}") from error
+        raise UsageError(f"{path}: {error}; {_REMEDY}", "attention-invalid") from error
     return [_attended(path, number, row, arrays) for number, row in enumerate(rows)]
 
 
@@ -114,6 +111,7 @@ def _attended(
     if row.weights is not None and set(row.weights) != set(weights):
         raise UsageError(
             f"{path}: the weights of {row.id} are {', '.join(weights) or 'absent'}, where "
-            f"{', '.join(row.weights) or 'none'} were written; {_REMEDY}"
+            f"{', '.join(row.weights) or 'none'} were written; {_REMEDY}",
+            "attention-incomplete",
         )
     return Attended(row.id, row.split, row.words, row.seconds, weights)

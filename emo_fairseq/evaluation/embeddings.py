@@ -24,7 +24,7 @@ class Embedded:
     Attributes:
         id: its name.
         split: that it is of.
-        vector: (D,) float32, what stands before the head.
+        vector: (D,) float32, the input of the head.
     """
 
     id: str
@@ -33,7 +33,7 @@ class Embedded:
 
 
 def write(path: Path, rows: Sequence[Embedded]) -> None:
-    """Write rows in the order of split and id; the file is complete or not there.
+    """Write rows in the order of split and id; the file is complete or absent.
 
     Args:
         path: ends in ``.npz``.
@@ -51,41 +51,53 @@ def write(path: Path, rows: Sequence[Embedded]) -> None:
 
 
 def read_embeddings(file: Path, split: str, ids: Sequence[str]) -> np.ndarray:
-    """(N, D) float64 in the order of `ids`; NaN rows for those that the file does not name.
+    """Load embeddings in the order of some utterances.
 
     Args:
         file: of ``--save-embeddings``; without ``splits`` its names may be of any split.
         split: that the ids are of.
         ids: N names.
 
+    Returns:
+        (N, D) float64; NaN for utterances that the file does not name.
+
     Raises:
         UsageError: no such file, another form, or none of the ids.
     """
     if not file.is_file():
-        raise UsageError(f"--embeddings {file}: there is no such file")
+        raise UsageError(f"--embeddings {file}: there is no such file", "embeddings-missing")
     try:
         names, values, splits = load_archive(file, _read_embeddings)
     except UnreadableArrayError as error:
-        raise UsageError(f"--embeddings {file}: {error}; {_REMEDY}") from error
+        raise UsageError(
+            f"--embeddings {file}: {error}; {_REMEDY}", "embeddings-invalid"
+        ) from error
     if values.ndim != 2 or {names.shape, (names if splits is None else splits).shape} != {
         values.shape[:1]
     }:
-        found = f"ids {names.shape} and embeddings {values.shape}"
-        raise UsageError(f"--embeddings {file}: {found} do not fit; {_REMEDY}")
+        shapes = f"ids {names.shape} and embeddings {values.shape}"
+        raise UsageError(f"--embeddings {file}: {shapes} do not fit; {_REMEDY}", "embeddings-shape")
     if not np.isfinite(values).all():
         odd = names[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]]
-        raise UsageError(f"--embeddings {file}: those of {odd} are NaN or infinite; {_REMEDY}")
+        raise UsageError(
+            f"--embeddings {file}: those of {odd} are NaN or infinite; {_REMEDY}",
+            "embeddings-not-finite",
+        )
     of_split = np.full(len(names), True) if splits is None else splits == split
-    place = {str(names[number]): number for number in np.flatnonzero(of_split).tolist()}
-    if len(place) < int(of_split.sum()):
-        raise UsageError(f"--embeddings {file}: names are there twice in {split}; {_REMEDY}")
-    rows = [place.get(name, -1) for name in ids]
+    row_of = {str(names[row]): row for row in np.flatnonzero(of_split).tolist()}
+    if len(row_of) < int(of_split.sum()):
+        raise UsageError(
+            f"--embeddings {file}: names are there twice in {split}; {_REMEDY}",
+            "embeddings-id-twice",
+        )
+    rows = [row_of.get(name, -1) for name in ids]
     if max(rows, default=-1) < 0:
         raise UsageError(
             f"--embeddings {file}: it names none of the scored ids, such as {ids[0]}; write it "
-            "from the same split"
+            "from the same split",
+            "embeddings-other-ids",
         )
-    padded = np.vstack([values, np.full((1, values.shape[1]), np.nan)])  # -1 finds the last
+    padded = np.vstack([values, np.full((1, values.shape[1]), np.nan)])  # -1 is the last
     return padded[rows]
 
 

@@ -3,8 +3,8 @@
 Columns: ``id``, ``split``, then for labels ``truth``, ``prediction`` and one
 ``probability_<label>`` each; for numbers ``truth_<axis>`` and ``prediction_<axis>``. A missing
 truth is empty; further columns are kept. The last line, ``# rows 240 sha256 9f86d0...``, holds the
-number of rows and the digest of all before it, to which a reader holds the file. This is all that
-reports are made from.
+number of rows and the digest of all before it, which a reader verifies. Metrics and reports are
+made from this file alone.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ PREDICTION_OF = "prediction_"
 
 _AGAIN = "write it again with --save-predictions"
 _END = re.compile(r"# rows ([0-9]{1,15}) sha256 ([0-9a-f]{64})")
-_ROUNDED = 1e-6  # by which a probability may lie outside of [0, 1]
+_ROUNDED = 1e-6  # by which a probability may be outside of [0, 1]
 _EXACT = 1e-5  # by which probabilities of a softmax, written with nine digits, miss 1
 _OFF = 1e-3  # by which no row of such may miss 1
 _SATURATED = 0.99  # a probability from which on those of separate questions may well add up to 1
@@ -82,14 +82,17 @@ def number_row(
 def write(path: Path, rows: Sequence[Row]) -> None:
     """Write rows, which all have the columns of the first, in the order of split and id.
 
-    The file is complete or not there: it is written beside its place and then moved.
+    The file is complete or absent: it is written under another name and then moved.
 
     Raises:
         UsageError: there are no rows, an id is there twice in a split, or a prediction is no
             number.
     """
     if not rows:
-        raise UsageError(f"{path}: there is no prediction to write; score a split with utterances")
+        raise UsageError(
+            f"{path}: there is no prediction to write; score a split with utterances",
+            "predictions-empty",
+        )
     ordered = sorted(rows, key=lambda row: (str(row["split"]), str(row["id"])))
     columns = list(ordered[0])
     cells = [{name: _cell(row[name]) for name in columns} for row in ordered]
@@ -115,33 +118,50 @@ def read(path: Path) -> list[Cells]:
     lines = _read_lines(path)
     columns = lines[0].split("\t")
     if columns[:2] != ["id", "split"]:
-        raise UsageError(f"{path}: not a predictions file; write one with --save-predictions")
+        raise UsageError(
+            f"{path}: not a predictions file; write one with --save-predictions",
+            "predictions-no-header",
+        )
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         cells = line.split("\t")
         if len(cells) != len(columns):
             if _END.match(line):
-                what = "is the last line of a predictions file, and lines follow"
-                raise UsageError(f"{path}: row {number} {what}; give each file by itself")
-            raise UsageError(f"{path}: row {number}: {len(cells)} cells, the header {len(columns)}")
+                raise UsageError(
+                    f"{path}: row {number} is the last line of a predictions file, and lines "
+                    "follow; give each file by itself",
+                    "predictions-joined",
+                )
+            raise UsageError(
+                f"{path}: row {number}: {len(cells)} cells, the header {len(columns)}; {_AGAIN}",
+                "predictions-ragged",
+            )
         rows.append(dict(zip(columns, cells, strict=True)))
     _check(path, columns, rows, _AGAIN)
     return rows
 
 
 def _read_lines(path: Path) -> list[str]:
-    """The header and the rows, held to the last line."""
+    """Return the header and the rows, verified by the last line."""
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such file; write one with --save-predictions")
+        raise UsageError(
+            f"{path}: there is no such file; write one with --save-predictions",
+            "predictions-missing",
+        )
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: no UTF-8 text; write it with --save-predictions") from error
+        raise UsageError(
+            f"{path}: no UTF-8 text; write it with --save-predictions", "predictions-not-text"
+        ) from error
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); check the path", "predictions-unreadable"
+        ) from error
     if text and not text.endswith("\n"):
         raise UsageError(
-            f"{path}: the last line has no end, so the file was cut; copy it again, or {_AGAIN}"
+            f"{path}: the last line has no end, so the file was cut; copy it again, or {_AGAIN}",
+            "predictions-cut",
         )
     lines = text.split("\n")[:-1] or [""]
     content, line_end, last = text.rstrip("\t\n").rpartition("\n")
@@ -154,12 +174,14 @@ def _read_lines(path: Path) -> list[str]:
     n_rows = content.count("\n") - 1
     if int(end[1]) != n_rows:
         raise UsageError(
-            f"{path}: {n_rows} rows where {end[1]} were written; copy it again, or {_AGAIN}"
+            f"{path}: {n_rows} rows where {end[1]} were written; copy it again, or {_AGAIN}",
+            "predictions-cut",
         )
     if last != _end_of(content, n_rows):
         raise UsageError(
             f"{path}: was changed since it was written, as a spreadsheet does that rounds numbers; "
-            f"copy it again, or {_AGAIN}"
+            f"copy it again, or {_AGAIN}",
+            "predictions-changed",
         )
     return lines[: n_rows + 1]
 
@@ -174,25 +196,28 @@ def _cell(value: str | float) -> str:
     return "" if math.isnan(value) else f"{value:.9g}"
 
 
-# -- what a row may hold ---------------------------------------------------------------------------
+# -- valid rows ------------------------------------------------------------------------------------
 
 
 def _check(path: Path, columns: Sequence[str], rows: Sequence[Cells], remedy: str) -> None:
-    """Raise a `UsageError` at the first thing that is no prediction."""
-    for fault in _faults(columns, rows):
-        raise UsageError(f"{path}: {fault}; {remedy}")
+    """Raise a `UsageError` for the first cell that is no prediction."""
+    for code, fault in _faults(columns, rows):
+        raise UsageError(f"{path}: {fault}; {remedy}", code)
 
 
-def _faults(columns: Sequence[str], rows: Sequence[Cells]) -> Iterator[str]:
+Fault = tuple[str, str]  # code, sentence
+
+
+def _faults(columns: Sequence[str], rows: Sequence[Cells]) -> Iterator[Fault]:
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
-        yield f"the column {twice[0]} is there twice"
+        yield "predictions-column-twice", f"the column {twice[0]} is there twice"
     names = Counter((row["split"], row["id"]) for row in rows)
     for (split, name), count in names.items():
         if not (split and name):
-            yield f"a row has no {'id' if split else 'split'}"
+            yield "predictions-no-id", f"a row has no {'id' if split else 'split'}"
         if count > 1:
-            yield f"{name} is there {count} times in the split {split}"
+            yield "predictions-id-twice", f"{name} is there {count} times in the split {split}"
     labels = [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
     if labels:
         yield from _label_faults(columns, labels, rows)
@@ -203,44 +228,47 @@ def _faults(columns: Sequence[str], rows: Sequence[Cells]) -> Iterator[str]:
 
 def _label_faults(
     columns: Sequence[str], labels: Sequence[str], rows: Sequence[Cells]
-) -> Iterator[str]:
+) -> Iterator[Fault]:
     known = {"truth": {*labels, ""}, "prediction": {*labels}}
     for row in rows:
         for column in known.keys() & {*columns}:
             if row[column] not in known[column]:
-                yield f"{row['id']}: {column} {row[column]!r} is none of {', '.join(labels)}"
+                text = f"{row['id']}: {column} {row[column]!r} is none of {', '.join(labels)}"
+                yield "predictions-label-unknown", text
     probabilities = []
     for row in rows:
         values = [_number(row[PROBABILITY + label]) for label in labels]
         for label, value in zip(labels, values, strict=True):
             if not -_ROUNDED <= value <= 1 + _ROUNDED:  # never so of a NaN
                 cell = row[PROBABILITY + label]
-                yield f"{row['id']}: {PROBABILITY}{label} is {cell!r}, no number from 0 to 1"
+                text = f"{row['id']}: {PROBABILITY}{label} is {cell!r}, no number from 0 to 1"
+                yield "predictions-no-probability", text
         probabilities.append(values)
     yield from _sum_faults(rows, probabilities)
 
 
-def _sum_faults(rows: Sequence[Cells], probabilities: Sequence[Sequence[float]]) -> Iterator[str]:
-    """Those of a softmax add up to 1; those of yes/no questions of their own do not."""
+def _sum_faults(rows: Sequence[Cells], probabilities: Sequence[Sequence[float]]) -> Iterator[Fault]:
+    """Yield rows whose probabilities miss 1, if those of most rows are of one softmax."""
     sums = [math.fsum(values) for values in probabilities]
-    telling = [
+    adds_up = [
         abs(total - 1) < _EXACT
         for values, total in zip(probabilities, sums, strict=True)
         if max(values) < _SATURATED
     ]
-    if 2 * sum(telling) <= len(telling):
+    if 2 * sum(adds_up) <= len(adds_up):
         return
     for row, total in zip(rows, sums, strict=True):
         if not abs(total - 1) < _OFF:
-            yield f"{row['id']}: its probabilities add up to {total:.4g}, those of others to 1"
+            text = f"{row['id']}: its probabilities add up to {total:.4g}, those of others to 1"
+            yield "predictions-no-softmax", text
 
 
-def _number_faults(column: str, rows: Sequence[Cells]) -> Iterator[str]:
+def _number_faults(column: str, rows: Sequence[Cells]) -> Iterator[Fault]:
     may_be_empty = column.startswith(TRUTH_OF)
     for row in rows:
         cell = row[column]
         if not math.isfinite(_number(cell)) and not (may_be_empty and cell == ""):
-            yield f"{row['id']}: {column} is {cell!r}, no number"
+            yield "predictions-no-number", f"{row['id']}: {column} is {cell!r}, no number"
 
 
 def _number(cell: str) -> float:
@@ -250,7 +278,7 @@ def _number(cell: str) -> float:
         return math.nan
 
 
-# -- What a predictions file was made from: predictions.json beside it -----------------------------
+# -- how a predictions file was made: predictions.json beside it -----------------------------------
 
 
 class SetFacts(Document):
@@ -293,5 +321,5 @@ def read_facts(predictions: Path) -> dict[str, Any]:
     try:
         facts = load_json(file, PredictionFacts, remedy="score the run again")
     except ManifestError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "facts-invalid") from error
     return facts.model_dump(exclude_unset=True)

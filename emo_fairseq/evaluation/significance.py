@@ -24,31 +24,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    known = sorted(range(len(p_values)), key=lambda n: p_values[n])
-    known = [n for n in known if not math.isnan(p_values[n])]
+    known = [n for n, p in enumerate(p_values) if not math.isnan(p)]
+    known.sort(key=lambda n: p_values[n])
     corrected, largest = [math.nan] * len(p_values), 0.0
-    for place, number in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - place) * p_values[number]))
-        corrected[number] = largest
+    for rank, n in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * p_values[n]))
+        corrected[n] = largest
     return corrected
 
 
-def wilcoxon(figures: Sequence[float], others: Sequence[float]) -> OtherTest | None:
-    """Wilcoxon's signed-rank test of paired runs (Wilcoxon 1945); None for too few pairs.
+def wilcoxon(metrics: Sequence[float], others: Sequence[float]) -> OtherTest | None:
+    """Return Wilcoxon's signed-rank test of paired runs (Wilcoxon 1945); None for too few pairs.
 
-    It asks whether the difference stands out from that between seeds and folds, where the bootstrap
-    asks about utterances. Folds share training data, so its p-value is too small rather than large.
+    It compares the difference with that between seeds and folds, where the bootstrap compares it
+    with that between utterances. Folds share training data, so its p-value is too small rather than
+    large.
     """
-    pairs = [(a, b) for a, b in zip(figures, others, strict=True) if not math.isnan(a - b)]
+    pairs = [(a, b) for a, b in zip(metrics, others, strict=True) if not math.isnan(a - b)]
     if len(pairs) < _FEWEST_PAIRS:
         return None
-    one, two = zip(*pairs, strict=True)
-    p_value = 1.0 if one == two else float(stats.wilcoxon(one, two).pvalue)
+    ours, theirs = zip(*pairs, strict=True)
+    p_value = 1.0 if ours == theirs else float(stats.wilcoxon(ours, theirs).pvalue)
     return OtherTest("Wilcoxon over runs", p_value)
 
 
 def mcnemar(correct: Sequence[bool], others: Sequence[bool]) -> OtherTest:
-    """McNemar's exact test of two models on the same utterances (McNemar 1947).
+    """Return McNemar's exact test of two models on the same utterances (McNemar 1947).
 
     Of the utterances that only one of them has right, half would be each one's by chance.
     """

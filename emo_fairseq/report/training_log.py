@@ -1,12 +1,12 @@
-"""The figures of every epoch, from what fairseq logs for programs, and as ``training_log.csv``.
+"""The metrics of every epoch, loaded from fairseq's logs, and written as ``training_log.csv``.
 
-fairseq writes two forms that are data, both read here:
+fairseq writes two forms for programs, both read here:
 
     --log-format json --log-file FILE      one JSON object a line, into FILE
     --tensorboard-logdir FOLDER            event files, in FOLDER/train and FOLDER/valid
 
-A line of fairseq's JSON is found too behind the time stamps of what it prints (``... | {"epoch":
-1, ...}``). Other lines say nothing here; no text meant for people is read.
+fairseq's JSON is also read behind the time stamps of what it prints (``... | {"epoch": 1, ...}``).
+Other lines are skipped.
 """
 
 import bisect
@@ -33,54 +33,53 @@ _CASE = "@"
 _LABEL_COLUMNS = ("loss", "uar", "wa", "weighted_f1")
 _NUMBER_COLUMNS = ("loss", "mse", "rmse", "mae")
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
 
 
 @dataclass
 class Epoch:
-    """What was logged at the end of an epoch: the figures of each split, without its prefix."""
+    """What was logged at the end of an epoch: the metrics of each split, without its prefix."""
 
     number: int
-    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def valid_split(self) -> str | None:
-        """``valid`` if it was scored, else the first other split that was."""
-        others = [split for split in self.figures if split != TRAIN]
+        """``valid`` if it was scored, else the first other split that was; None without."""
+        others = [split for split in self.metrics if split != TRAIN]
         return VALID if VALID in others else next(iter(others), None)
 
     @property
-    def train(self) -> Figures:
-        """Of the training."""
-        return self.figures.get(TRAIN, {})
+    def train(self) -> Metrics:
+        """Metrics of the training."""
+        return self.metrics.get(TRAIN, {})
 
     @property
-    def valid(self) -> Figures:
-        """Of the last validation in the epoch."""
-        return self.figures.get(self.valid_split or "", {})
+    def valid(self) -> Metrics:
+        """Metrics of the last validation in the epoch."""
+        return self.metrics.get(self.valid_split or "", {})
 
 
-def read_log(place: Path) -> list[Epoch]:
-    """Read a log file, or a folder of ``--tensorboard-logdir``.
+def read_log(path: Path) -> list[Epoch]:
+    """Load a log file, or a folder of ``--tensorboard-logdir``.
 
     Where an epoch was logged twice, as after an interruption, the later line counts; where the
     epochs begin anew, a later training went into the same file, and it alone is read.
 
     Raises:
-        UsageError: there is no such place, or it holds no epoch.
+        UsageError: there is no such path, or it holds no epoch.
     """
-    if place.is_dir():
-        from emo_fairseq.report.training_log import read_events
-
-        epochs = read_events(place)
-    elif place.is_file():
-        epochs = _read_lines(place.read_text(encoding="utf-8", errors="replace").splitlines())
+    if path.is_dir():
+        epochs = read_events(path)
+    elif path.is_file():
+        epochs = _read_lines(path.read_text(encoding="utf-8", errors="replace").splitlines())
     else:
-        raise UsageError(f"--log {place}: there is no such file or folder")
+        raise UsageError(f"--log {path}: there is no such file or folder", "log-missing")
     if not epochs:
         raise UsageError(
-            f"--log {place}: it holds no epoch; train with --log-format json --log-file FILE, or "
-            "with --tensorboard-logdir FOLDER"
+            f"--log {path}: it holds no epoch; train with --log-format json --log-file FILE, or "
+            "with --tensorboard-logdir FOLDER",
+            "log-no-epoch",
         )
     return epochs
 
@@ -94,11 +93,13 @@ def _read_lines(lines: Sequence[str]) -> list[Epoch]:
         )
         if isinstance(number, int) and split:  # the updates within an epoch have no split
             prefix = f"{split}_"
-            found = {k.removeprefix(prefix): x for k, x in entry.items() if k.startswith(prefix)}
+            logged = {k.removeprefix(prefix): x for k, x in entry.items() if k.startswith(prefix)}
             if number == 1 < max(epochs, default=1):
                 epochs.clear()
             epoch = epochs.setdefault(number, Epoch(number))
-            epoch.figures[split] = {k: y for k, x in found.items() if (y := _number(x)) is not None}
+            epoch.metrics[split] = {
+                k: y for k, x in logged.items() if (y := _number(x)) is not None
+            }
     return [epochs[number] for number in sorted(epochs)]
 
 
@@ -109,7 +110,7 @@ def _entries(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
         if start == 1:  # not found
             continue
         try:
-            entry = json.loads(line[start:])  # where a figure is undefined, fairseq writes NaN
+            entry = json.loads(line[start:])  # where a metric is undefined, fairseq writes NaN
         except (ValueError, RecursionError):  # mostly one that an interruption has cut
             unread.append(f"line {number}")
             continue
@@ -129,17 +130,17 @@ def _number(value: Any) -> float | None:
 
 
 def cases(epoch: Epoch) -> dict[str, dict[str, float]]:
-    """The figures of the validation that are of a case of modalities, or of an auxiliary target."""
-    found: dict[str, dict[str, float]] = {}
+    """Return the metrics of the validation by case of modalities and by auxiliary target."""
+    by_case: dict[str, dict[str, float]] = {}
     for name, value in epoch.valid.items():
-        figure, mark, case = name.partition(_CASE)
+        key, mark, case = name.partition(_CASE)
         if mark:
-            found.setdefault(case, {})[figure] = value
-    return found
+            by_case.setdefault(case, {})[key] = value
+    return by_case
 
 
 def csv_text(epochs: Sequence[Epoch], has_labels: bool) -> str:
-    """``training_log.csv``; a figure that was not logged, or is undefined, is an empty field."""
+    """Return ``training_log.csv``; a metric that was not logged, or is undefined, is empty."""
     columns = _LABEL_COLUMNS if has_labels else _NUMBER_COLUMNS
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -151,36 +152,36 @@ def csv_text(epochs: Sequence[Epoch], has_labels: bool) -> str:
     return text.getvalue()
 
 
-def with_mse(figures: Figures) -> dict[str, float]:
+def with_mse(metrics: Metrics) -> dict[str, float]:
     """Add the mean squared error over all axes, and replace RMSE by the root of it.
 
     fairseq's log holds the RMSE of each axis and, as ``rmse``, their mean. The mean squared error
     is the mean over axes of RMSE^2, and its root is larger than that mean wherever axes differ.
     """
     axes = [
-        value for name, value in figures.items() if name.startswith("rmse_") and "@" not in name
+        value for name, value in metrics.items() if name.startswith("rmse_") and _CASE not in name
     ]
-    squared = [value**2 for value in axes or [figures.get("rmse", math.nan)]]
+    squared = [value**2 for value in axes or [metrics.get("rmse", math.nan)]]
     mean = sum(squared) / len(squared)
-    return {**figures, "mse": mean, "rmse": math.sqrt(mean)}
+    return {**metrics, "mse": mean, "rmse": math.sqrt(mean)}
 
 
 def _field(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.9g}"
 
 
-# -- Event files of ``--tensorboard-logdir``: what fairseq wrote at the end of each epoch ----------
+# -- event files of --tensorboard-logdir -----------------------------------------------------------
 # fairseq keeps one folder a split and no epochs: only updates. An epoch ends where ``train`` was
 # written; a validation belongs to the epoch in which, or at whose end, it was made.
 
 _WITHIN = "train_inner"  # every --log-interval updates
 _LENGTH, _CRC = 8, 4
 
-Steps = dict[int, dict[str, float]]  # updates -> figures
+Steps = dict[int, dict[str, float]]  # updates -> metrics
 
 
 def read_events(folder: Path) -> list[Epoch]:
-    """Read every split's event files."""
+    """Load every split's event files."""
     splits = [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name != _WITHIN]
     steps = {path.name: _read_split(path) for path in splits}
     ends = sorted(steps.get(TRAIN, {}))
@@ -191,7 +192,7 @@ def read_events(folder: Path) -> list[Epoch]:
             if number == len(epochs):  # it stopped before the epoch ended
                 epochs.append(Epoch(number + 1))
                 ends.append(updates)
-            epochs[number].figures[split] = steps[split][updates]
+            epochs[number].metrics[split] = steps[split][updates]
     return epochs
 
 
@@ -206,13 +207,16 @@ def _read_split(folder: Path) -> Steps:
 
 
 def _events(content: bytes) -> Iterator[Any]:
-    """Each record is a length, its checksum, an event and its checksum; a cut last one is left."""
+    """Yield the events: each record is a length, its checksum, an event and its checksum.
+
+    A last record that was cut is skipped.
+    """
     from tensorboardX.proto.event_pb2 import Event
 
-    place = 0
-    while place + _LENGTH + _CRC <= len(content):
-        (length,) = struct.unpack_from("<Q", content, place)
-        start = place + _LENGTH + _CRC
-        place = start + length + _CRC
-        if place <= len(content):
+    end = 0
+    while end + _LENGTH + _CRC <= len(content):
+        (length,) = struct.unpack_from("<Q", content, end)
+        start = end + _LENGTH + _CRC
+        end = start + length + _CRC
+        if end <= len(content):
             yield Event.FromString(content[start : start + length])

@@ -1,5 +1,8 @@
 """Metrics of two plain lists: one function for every key, the same numbers as a split has."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +84,13 @@ def test_lists_of_different_lengths_are_refused() -> None:
         evaluation.ece(["sad"], [])
     with pytest.raises(ValueError, match="no probabilities of the true labels sad"):
         evaluation.nll(["sad"], [{"happy": 1.0}])
+
+
+def test_tables_are_made_without_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['emotion-recognize'];"  # whose help imports no torch
+        "import emo_fairseq.evaluation.names as names, emo_fairseq.evaluation.tables;"
+        "print(names.display_name('ccc_valence'), 'torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "CCC, valence False\n"

@@ -95,5 +95,5 @@ def test_the_configuration_of_a_run_that_is_broken(tmp_path: Path, text: str, wh
 )
 def test_attention_of_another_form_is_refused(tmp_path: Path, text: str, what: str) -> None:
     np.savez(tmp_path / "a.npz", utterances=np.array(text))
-    with pytest.raises(UsageError, match=rf"a\.npz: utterances: .*{what}.*; write one with --save"):
+    with pytest.raises(UsageError, match=rf"a\.npz: utterances: .*{what}"):
         attention.read(tmp_path / "a.npz")

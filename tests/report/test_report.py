@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from codes import raises
 from report_cases import label_rows, number_rows, write_predictions
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from emo_fairseq import metrics
-from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.statistics import from_rows, metrics_and_baseline, read_predictions
 from emo_fairseq.report import __main__ as command
@@ -132,24 +132,23 @@ def test_numbers_are_printed_beside_the_constant(
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "code"),
     [
-        ("id\tsplit\ttruth\tprediction\tprobability_sad\n", "a header and no rows"),
-        ("id\tsplit\nu1\ttest\n", "neither labels nor numbers"),
-        ("id\tsplit\ttruth_valence\nu1\ttest\t0.5\n", "neither labels nor numbers"),
+        ("id\tsplit\ttruth\tprediction\tprobability_sad\n", "predictions-empty"),
+        ("id\tsplit\nu1\ttest\n", "predictions-invalid"),
+        ("id\tsplit\ttruth_valence\nu1\ttest\t0.5\n", "predictions-invalid"),
         (
             "id\tsplit\ttruth\tprediction\tprobability_sad\nu1\ttest\tjoy\tsad\t1\n",
-            "u1: truth 'joy' is none of sad",
+            "predictions-label-unknown",
         ),
         (
             "id\tsplit\ttruth\tprediction\tprobability_sad\nu1\ttest\tsad\tsad\thigh\n",
-            "u1: probability_sad is 'high', no number from 0 to 1",
+            "predictions-no-probability",
         ),
     ],
 )
-def test_what_is_no_predictions_file_is_told(tmp_path: Path, content: str, message: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: str, code: str) -> None:
     (tmp_path / "p.tsv").write_text(content)
-    with pytest.raises(UsageError, match="p.tsv: ") as caught:
+    with raises(code) as error:
         read_predictions(tmp_path / "p.tsv")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert "p.tsv: " in str(error.value)
