@@ -16,7 +16,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.options.option import Kind
 from emo_fairseq.options.registered import kind_of
 
-SEED, FOLD, DATA, DATA_RAW = "common.seed", "task.fold", "task.data", "task.data_raw"
+SEED, FOLD, DATA = "common.seed", "task.fold", "task.data"
 TEST = "test"
 
 # Of fairseq's own options those on which neither the updates of a training nor its result depend.
@@ -29,7 +29,6 @@ _WITHOUT_EFFECT = re.compile(
     |checkpoint\.(save_dir|keep_\w+|no_epoch_checkpoints|write_checkpoints_asynchronously)""",
     re.VERBOSE,
 )
-_OF_ONE_RUN = frozenset({SEED, FOLD, DATA, DATA_RAW})
 # What torch, pickle and the lookups below raise of a damaged or foreign file.
 _UNREADABLE = (
     OSError,
@@ -103,7 +102,7 @@ class Options:
         return {
             name: json.dumps(self._without_own_seed_and_fold(name, x), default=str)
             for name, x in self.of_training.items()
-            if name not in _OF_ONE_RUN
+            if name != SEED and kind_of(name) is not Kind.DATA
         }
 
     def _without_own_seed_and_fold(self, name: str, value: Any) -> Any:

@@ -6,7 +6,7 @@ A size that is None is filled in by the architecture; see :mod:`emo_fairseq.mode
 from dataclasses import dataclass
 from typing import Optional
 
-from fairseq.dataclass import ChoiceEnum
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from emo_fairseq.models.fusions import (
     BY_ARCHITECTURE,
@@ -141,8 +141,8 @@ _HAS_MODALITIES = Condition(lambda context: len(context.encoders) > 1, "there is
 
 
 @dataclass
-class RobertaEMOConfig(FusionConfig):
-    """Sizes, tuning, fusion and dropout."""
+class SizeConfig(FairseqDataclass):
+    """Sizes of encoders from scratch or on features, and of the embedding."""
 
     text_encoder_layers: Optional[int] = option(
         None,
@@ -200,9 +200,58 @@ class RobertaEMOConfig(FusionConfig):
         within=WIDTH,
         acts=(_SPEECH_FROM_SCRATCH, _CONVOLVES_LOG_MEL),
     )
+    embedding_dim: int = option(1024, "width of the embedding before the head", within=WIDTH)
+
+
+@dataclass
+class LayerConfig(FairseqDataclass):
+    """Which layers of the encoders are used."""
+
     text_layer: str = option("last", _LAYER_HELP, acts=is_read(TEXT))
     speech_layer: str = option("last", _LAYER_HELP, acts=is_read(SPEECH))
     video_layer: str = option("last", _LAYER_HELP, acts=is_read(VIDEO))
+
+
+@dataclass
+class DropoutConfig(FairseqDataclass):
+    """Dropout."""
+
+    dropout: float = option(
+        0.1,
+        "dropout of encoders from scratch and of the fusion",
+        within=PROBABILITY,
+        acts=_HAS_DROPOUT,
+    )
+    attention_dropout: float = option(
+        0.1, "dropout of the attention weights", within=PROBABILITY, acts=_HAS_ATTENTION
+    )
+    pooler_dropout: float = option(
+        0.1, "dropout before the embedding and before the head", within=PROBABILITY
+    )
+    text_encoder_dropout: Optional[float] = option(
+        None,
+        _DROPOUT_HELP.format(TEXT),
+        within=PROBABILITY,
+        acts=_dropout_of_pretrained(TEXT),
+    )
+    speech_encoder_dropout: Optional[float] = option(
+        None,
+        _DROPOUT_HELP.format(SPEECH),
+        within=PROBABILITY,
+        acts=_dropout_of_pretrained(SPEECH),
+    )
+    modality_dropout: float = option(
+        0.0,
+        "in training, chance of each modality of a row to be left out",
+        within=PROBABILITY,
+        acts=_HAS_MODALITIES,
+    )
+
+
+@dataclass
+class TuningConfig(FairseqDataclass):
+    """Which parameters are trained, and at which learning rate."""
+
     text_tuning: ChoiceEnum(list(TUNINGS)) = option(  # type: ignore[valid-type]
         FULL, _TUNING_HELP, acts=is_read(TEXT)
     )
@@ -270,34 +319,10 @@ class RobertaEMOConfig(FusionConfig):
         "keep fewer activations for the backward pass, and compute them again there",
         acts=_TRAINS_AN_ENCODER,
     )
-    modality_dropout: float = option(
-        0.0,
-        "in training, chance of each modality of a row to be left out",
-        within=PROBABILITY,
-        acts=_HAS_MODALITIES,
-    )
-    embedding_dim: int = option(1024, "width of the embedding before the head", within=WIDTH)
-    dropout: float = option(
-        0.1,
-        "dropout of encoders from scratch and of the fusion",
-        within=PROBABILITY,
-        acts=_HAS_DROPOUT,
-    )
-    text_encoder_dropout: Optional[float] = option(
-        None,
-        _DROPOUT_HELP.format(TEXT),
-        within=PROBABILITY,
-        acts=_dropout_of_pretrained(TEXT),
-    )
-    speech_encoder_dropout: Optional[float] = option(
-        None,
-        _DROPOUT_HELP.format(SPEECH),
-        within=PROBABILITY,
-        acts=_dropout_of_pretrained(SPEECH),
-    )
-    attention_dropout: float = option(
-        0.1, "dropout of the attention weights", within=PROBABILITY, acts=_HAS_ATTENTION
-    )
-    pooler_dropout: float = option(
-        0.1, "dropout before the embedding and before the head", within=PROBABILITY
-    )
+
+
+@dataclass
+class RobertaEMOConfig(  # fields of the last base come first, in --help too
+    TuningConfig, DropoutConfig, FusionConfig, LayerConfig, SizeConfig
+):
+    """All options of the model."""

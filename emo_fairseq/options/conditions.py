@@ -33,6 +33,7 @@ class OptionContext:
         target: what is predicted; None while it is not known.
         model: options of the model, before the architecture fills them in; None as above.
         criterion: options of the criterion; None as above.
+        trains: whether the run is a training, and no scoring.
         takes_prototypes: whether the criterion, or the curriculum, has read prototypes; None as
             above.
     """
@@ -43,6 +44,7 @@ class OptionContext:
     model: Any = None
     criterion: Any = None
     takes_prototypes: bool | None = None
+    trains: bool = True
 
     def reads(self, modality: str, *inputs: str) -> bool:
         """Return whether the modality is read, and as one of these inputs if any is named."""

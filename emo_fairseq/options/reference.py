@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from emo_fairseq.options.option import Kind, Rule, flag, rules_of
+from emo_fairseq.options.option import Rule, flag, rules_of
 from emo_fairseq.options.registered import registered_schemas
 
 _INTRODUCTION = """# Options
@@ -32,7 +32,6 @@ _TITLES = {
     "optimizer": "Optimizer: `--optimizer {}`",
 }
 _HEADER = "| option | default | values | no effect if | what it does |\n|---|---|---|---|---|"
-_LEGACY = "Legacy flags of BERT-like (Siriwardhana et al. 2020)"
 
 
 def write_reference() -> str:
@@ -52,20 +51,16 @@ def _sections(schemas: dict[str, type]) -> Iterator[str]:
     """Yield a table for each dataclass that declares options of a group."""
     declaring: dict[type, list[str]] = {}  # the names of the schemas that have its options
     for name, schema in sorted(schemas.items()):
-        for base in schema.__mro__:
+        for base in reversed(schema.__mro__):  # the order of the fields
             if "__annotations__" in vars(base) and base.__module__.startswith("emo_fairseq."):
                 declaring.setdefault(base, []).append(name)
     for base, names in declaring.items():
         own = {n: rule for n, rule in rules_of(base).items() if n in vars(base)["__annotations__"]}
-        legacy = {name for name, rule in own.items() if rule.kind is Kind.LEGACY}
         title = (base.__doc__ or "").partition("\n")[0].rstrip(".")
-        if rows := [_row(base, name, own[name]) for name in own if name not in legacy]:
+        if rows := [_row(base, name, rule) for name, rule in own.items()]:
             of_some = len(names) < len(schemas)
             note = f"Of `{'`, `'.join(names)}`.\n\n" if of_some else ""
             yield f"### {title}\n\n{note}{_table(rows)}\n"
-        if legacy:
-            rows = [_row(base, name, own[name]) for name in own if name in legacy]
-            yield f"### {_LEGACY}\n\n{_table(rows)}\n"
 
 
 def _table(rows: Sequence[str]) -> str:

@@ -9,6 +9,8 @@ from fairseq.dataclass.utils import gen_parser_from_dataclass
 from omegaconf import MISSING
 
 from emo_fairseq.data.augmentation import AugmentationConfig
+from emo_fairseq.data.curriculum import NONE, ORDERS, PACINGS
+from emo_fairseq.data.samplers import SAMPLERS
 from emo_fairseq.models.fusions import CROSS_ATTENTION, fusion_name
 from emo_fairseq.options.conditions import (
     HAS_FROZEN_ENCODER,
@@ -20,9 +22,8 @@ from emo_fairseq.options.conditions import (
     is_read,
     reads_tokens,
 )
-from emo_fairseq.options.option import NOT_NEGATIVE, Kind, Range, option
-from emo_fairseq.tasks.curriculum_options import CurriculumConfig
-from emo_fairseq.tasks.objective_options import ObjectiveConfig
+from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Kind, Range, option
+from emo_fairseq.tasks.class_prototypes import ALL, CORPUS
 from emo_fairseq.types import (
     SPEECH,
     TARGETS,
@@ -30,40 +31,10 @@ from emo_fairseq.types import (
     VIDEO,
 )
 
-_ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
-_PRETRAINED_HELP = _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")
-_INIT_HELP = "start the {} encoder from a checkpoint of this task"
-_LEGACY_HELP = "flag of BERT-like (Siriwardhana et al. 2020): {}"
-_TOKEN_LIMIT = Range(2, why="a limit of {} tokens has no room for <s> and </s>; ")
-
-_HAS_CONTEXT = Condition(
-    lambda context: bool(context.task.context_past or context.task.context_future),
-    "there is no --context-past and no --context-future",
-)
-_KEEPS_OUTPUTS = Condition(
-    lambda context: not context.task.no_encoder_cache, "--no-encoder-cache keeps no outputs"
-)
-
-
-def _pools_beyond_first(context: OptionContext) -> bool:
-    """Return whether the fusion reads the text's tokens, and not the first one alone."""
-    pooling = str(getattr(context.model, "text_pooling", None) or "first")
-    name = fusion_name(context.model, len(context.encoders))
-    return name == CROSS_ATTENTION or pooling != "first"
-
-
-_POOLS_BEYOND_FIRST = Condition(
-    _pools_beyond_first,
-    "--text-pooling first, the default, reads the first token alone",
-    needs="model",
-)
-
 
 @dataclass
-class EmotionPredictionConfig(
-    AugmentationConfig, CurriculumConfig, ObjectiveConfig, FairseqDataclass
-):
-    """Where the data are, what is read of them, and what is predicted."""
+class DataConfig(FairseqDataclass):
+    """Which data are read, and what is predicted."""
 
     data: str = option(
         MISSING,
@@ -87,6 +58,23 @@ class EmotionPredictionConfig(
     num_classes: int = option(
         -1, "width of the output, checked against target and labels (-1: derived)"
     )
+    allow_leak: bool = option(
+        False, "take what has seen held-out rows; every table made from the run shows it"
+    )
+    mask_modality: Optional[str] = option(
+        None, "take these modalities for missing in every row (text, speech, video)"
+    )
+
+
+_ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
+_PRETRAINED_HELP = _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")
+_TOKEN_LIMIT = Range(2, why="a limit of {} tokens has no room for <s> and </s>; ")
+
+
+@dataclass
+class InputConfig(FairseqDataclass):
+    """Which encoders read the data, and how much of a row."""
+
     text_encoder: Optional[str] = option(None, _PRETRAINED_HELP, acts=is_read(TEXT))
     speech_encoder: Optional[str] = option(None, _PRETRAINED_HELP, acts=is_read(SPEECH))
     video_encoder: Optional[str] = option(
@@ -120,12 +108,41 @@ class EmotionPredictionConfig(
         within=_TOKEN_LIMIT,
         acts=reads_tokens(SPEECH),
     )
+    max_speech_seconds: float = option(
+        20.0, "longer audio is truncated at its end", acts=READS_AUDIO
+    )
     max_frames: Optional[int] = option(
         None,
         "longer rows of features:NAME are truncated (default: none is)",
         within=Range(1),
         acts=READS_FEATURES,
     )
+
+
+_HAS_CONTEXT = Condition(
+    lambda context: bool(context.task.context_past or context.task.context_future),
+    "there is no --context-past and no --context-future",
+)
+
+
+def _pools_beyond_first(context: OptionContext) -> bool:
+    """Return whether the fusion reads the text's tokens, and not the first one alone."""
+    pooling = str(getattr(context.model, "text_pooling", None) or "first")
+    name = fusion_name(context.model, len(context.encoders))
+    return name == CROSS_ATTENTION or pooling != "first"
+
+
+_POOLS_BEYOND_FIRST = Condition(
+    _pools_beyond_first,
+    "--text-pooling first, the default, reads the first token alone",
+    needs="model",
+)
+
+
+@dataclass
+class DialogueConfig(FairseqDataclass):
+    """How much of its dialogue is read with a text."""
+
     context_past: int = option(
         0,
         "turns of the same dialogue that are joined before each text",
@@ -148,6 +165,17 @@ class EmotionPredictionConfig(
         "pool the current turn's tokens, or those of its neighbors too",
         acts=(reads_tokens(TEXT), _HAS_CONTEXT, _POOLS_BEYOND_FIRST),
     )
+
+
+_KEEPS_OUTPUTS = Condition(
+    lambda context: not context.task.no_encoder_cache, "--no-encoder-cache keeps no outputs"
+)
+
+
+@dataclass
+class EncoderCacheConfig(FairseqDataclass):
+    """Where the outputs of frozen encoders are kept."""
+
     cache_dir: Optional[str] = option(
         None,
         "where outputs of frozen encoders are kept (default: cache/ in --data)",
@@ -164,6 +192,15 @@ class EmotionPredictionConfig(
         "run frozen encoders in every batch, and keep no outputs",
         acts=HAS_FROZEN_ENCODER,
     )
+
+
+_INIT_HELP = "start the {} encoder from a checkpoint of this task"
+
+
+@dataclass
+class WarmStartConfig(FairseqDataclass):
+    """Which checkpoints of this task a training starts from."""
+
     init_from: Optional[str] = option(
         None,
         "start from a checkpoint of this task: take all parameters that fit",
@@ -178,33 +215,117 @@ class EmotionPredictionConfig(
     init_video_from: Optional[str] = option(
         None, _INIT_HELP.format(VIDEO), acts=is_read(VIDEO), kind=Kind.OTHER_RUN
     )
-    allow_leak: bool = option(
-        False, "take what has seen held-out rows; every table made from the run shows it"
+
+
+_HAS_ORDER = Condition(
+    lambda context: str(context.task.curriculum_order) != NONE, "there is no --curriculum-order"
+)
+_IS_PRESET = Condition(
+    lambda context: str(context.task.curriculum_order) == "preset",
+    "--curriculum-order is not preset",
+)
+
+
+@dataclass
+class CurriculumConfig(FairseqDataclass):
+    """Which rows an epoch has, and how they fall into batches."""
+
+    batch_sampler: ChoiceEnum(list(SAMPLERS)) = option(  # type: ignore[valid-type]
+        "length", "what the rows of a training batch have in common"
     )
-    mask_modality: Optional[str] = option(
-        None, "take these modalities for missing in every row (text, speech, video)"
+    curriculum_order: ChoiceEnum(list(ORDERS)) = option(  # type: ignore[valid-type]
+        NONE, "begin with a part of the train split that grows, in this order"
     )
-    max_speech_seconds: float = option(
-        20.0, "longer audio is truncated at its end", acts=READS_AUDIO
+    curriculum_pacing: ChoiceEnum(list(PACINGS)) = option(  # type: ignore[valid-type]
+        "linear", "how the part of the train split grows", acts=_HAS_ORDER
     )
+    curriculum_epochs: int = option(
+        15,
+        "epochs until the curriculum has the whole train split",
+        within=Range(1),
+        acts=_HAS_ORDER,
+    )
+    curriculum_preset: Optional[str] = option(
+        None,
+        "--curriculum-order preset: a file of all ids, one a line",
+        acts=(_HAS_ORDER, _IS_PRESET),
+    )
+    curriculum_final_dropout: float = option(
+        0.6,
+        "dropout before the embedding and the head when the curriculum has ended (that of "
+        "--pooler-dropout to leave it)",
+        within=PROBABILITY,
+        acts=_HAS_ORDER,
+    )
+
+
+_TAKES_PROTOTYPES = Condition(
+    lambda context: bool(context.takes_prototypes),
+    "neither --criterion nor --curriculum-order uses prototypes, as emotion_supcon does",
+    needs="takes_prototypes",
+)
+
+
+@dataclass
+class ObjectiveConfig(FairseqDataclass):
+    """What is learned beside the target, and which prototypes criterions use."""
+
+    auxiliary_targets: Optional[str] = option(
+        None, "predict these, too: vad, sentiment, emotion, joined by commas"
+    )
+    prototypes: Optional[str] = option(
+        None,
+        "prototypes.json, or published (default: the file of that name in --data)",
+        acts=_TAKES_PROTOTYPES,
+        kind=Kind.OTHER_RUN,
+    )
+    prototype_scope: ChoiceEnum([ALL, CORPUS]) = option(  # type: ignore[valid-type]
+        ALL, "corpus: a row is held against its own corpus's prototypes", acts=_TAKES_PROTOTYPES
+    )
+
+
+_SCORES = Condition(
+    lambda context: not context.trains, "the run is a training, and fairseq-validate writes it"
+)
+
+
+@dataclass
+class ScoringConfig(FairseqDataclass):
+    """What fairseq-validate writes."""
+
     save_predictions: Optional[str] = option(
         None,
-        "fairseq-validate: write id, truth, prediction and scores to this TSV",
+        "write id, truth, prediction and scores to this TSV",
+        acts=_SCORES,
         kind=Kind.OUTPUT,
     )
     save_embeddings: Optional[str] = option(
         None,
-        "fairseq-validate: write the vectors before the head to this .npz",
+        "write the vectors before the head to this .npz",
+        acts=_SCORES,
         kind=Kind.OUTPUT,
     )
     save_attention: Optional[str] = option(
         None,
-        "fairseq-validate: write the attention weights of the fusion to this .npz",
+        "write the attention weights of the fusion to this .npz",
+        acts=_SCORES,
         kind=Kind.OUTPUT,
     )
     attention_ids: Optional[str] = option(
-        None, "utterances of --save-attention, joined by commas", kind=Kind.OUTPUT
+        None, "utterances of --save-attention, joined by commas", acts=_SCORES, kind=Kind.OUTPUT
     )
+
+
+_LEGACY_HELP = "legacy flag of BERT-like (Siriwardhana et al. 2020): {}"
+
+
+@dataclass
+class LegacyConfig(FairseqDataclass):
+    """Legacy flags of BERT-like (Siriwardhana et al. 2020).
+
+    :mod:`emo_fairseq.options.legacy_flags` maps them onto the other options.
+    """
+
     a_only: bool = option(False, _LEGACY_HELP.format("use speech"), kind=Kind.LEGACY)
     t_only: bool = option(False, _LEGACY_HELP.format("use text"), kind=Kind.LEGACY)
     binary_target_iemocap: bool = option(
@@ -219,6 +340,22 @@ class EmotionPredictionConfig(
         _LEGACY_HELP.format("refused, its metrics are always logged"),
         kind=Kind.LEGACY,
     )
+
+
+@dataclass
+class EmotionPredictionConfig(  # fields of the last base come first, in --help too
+    LegacyConfig,
+    ScoringConfig,
+    ObjectiveConfig,
+    CurriculumConfig,
+    AugmentationConfig,
+    WarmStartConfig,
+    EncoderCacheConfig,
+    DialogueConfig,
+    InputConfig,
+    DataConfig,
+):
+    """All options of the task."""
 
 
 class _NamedData:

@@ -26,7 +26,10 @@ from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.tuning import log_trained_parameters, tune
 from emo_fairseq.options.checking import check_nothing_stays_random, check_options
 from emo_fairseq.tasks.confidence import ModelConfidence
-from emo_fairseq.tasks.config import EmotionPredictionConfig, add_task_args
+from emo_fairseq.tasks.config import (
+    EmotionPredictionConfig,
+    add_task_args,
+)
 from emo_fairseq.tasks.datasets import BY_DIFFICULTY, build_split
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 from emo_fairseq.tasks.objectives import Objectives
@@ -37,7 +40,6 @@ from emo_fairseq.tasks.resume import (
 from emo_fairseq.tasks.saving import (
     attend,
     check_places,
-    refuse_saving,
     refuse_undefined_loss,
 )
 from emo_fairseq.tasks.warm_start import (
@@ -93,7 +95,6 @@ class EmotionPredictionTask(Objectives):
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         if not from_checkpoint:  # there the sizes are filled in, and no longer tell who gave them
-            refuse_saving(self.cfg)
             context = self.option_context(model=cfg)
             check_options(context, cfg, RobertaEMOConfig)
             check_options(context, self.cfg, EmotionPredictionConfig)

@@ -110,12 +110,6 @@ logger = logging.getLogger(__name__)
 _OPTIONS = ("save_predictions", "save_embeddings", "save_attention")
 
 
-def refuse_saving(cfg: Any) -> None:
-    """Raise a `UsageError` for a file that a training would never write."""
-    for flag in _files(cfg):
-        raise UsageError(f"{flag} belongs to fairseq-validate; leave it out here")
-
-
 def check_places(cfg: Any) -> None:
     """Raise a `UsageError`, before anything is scored, for a file that cannot be written."""
     for flag, file in _files(cfg).items():

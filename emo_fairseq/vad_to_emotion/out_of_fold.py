@@ -33,7 +33,6 @@ _INPUT: Mapping[str, Callable[[Utterance], object]] = {
     SPEECH: lambda row: row.audio,
 }
 _SECTIONS = ("task.", "model.", "criterion.", "optimizer.", "optimization.", "lr_scheduler.")
-_OF_ONE_FOLD = ("task.fold", "task.data", "task.data_raw", "task.cache_dir")
 # Values of options that take another training's file, which name none.
 _NO_OTHER_RUN = ("", "checkpoint_last.pt", "published")
 
@@ -287,7 +286,8 @@ def regressor_options(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in options.items()
-        if name not in _OF_ONE_FOLD and (name == "common.seed" or name.startswith(_SECTIONS))
+        if (name == "common.seed" or name.startswith(_SECTIONS))
+        and kind_of(name) not in (Kind.DATA, Kind.OUTPUT)
     }
 
 

@@ -28,7 +28,10 @@ from emo_fairseq.criterions.emotion_regression import (
     EmotionRegressionConfig,
     EmotionRegressionCriterion,
 )
-from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig, EmotionSupConCriterion
+from emo_fairseq.criterions.emotion_supcon import (
+    EmotionSupConConfig,
+    EmotionSupConCriterion,
+)
 from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.data.annotations import (
     Classes,

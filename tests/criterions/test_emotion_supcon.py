@@ -11,7 +11,10 @@ from codes import raises
 from term_cases import Net, Task, make_rows, step, supcon, write_rows
 
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
-from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig, EmotionSupConCriterion
+from emo_fairseq.criterions.emotion_supcon import (
+    EmotionSupConConfig,
+    EmotionSupConCriterion,
+)
 from emo_fairseq.errors import UsageError
 
 
