@@ -20,7 +20,10 @@ from data_prep.audio.loading import (
 from data_prep.audio.segment import as_segment
 from data_prep.commands.validate import validate
 from data_prep.errors import Fault
-from data_prep.files.suffixes import AUDIO_SUFFIXES, suffix_of
+from data_prep.files.listing import (
+    AUDIO_SUFFIXES,
+    suffix_of,
+)
 from data_prep.schema import (
     Corpus,
     Utterance,

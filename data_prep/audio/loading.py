@@ -22,9 +22,10 @@ all of them. The rules:
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +47,8 @@ from data_prep.audio.decoding import (
     UnknownFormatError,
 )
 from data_prep.audio.opening import open_audio
-from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.manifest.records import SAMPLE_RATE, Corpus
+from data_prep.messages import first_few
 
 __all__ = [
     "SILENCE",
@@ -428,3 +430,20 @@ def _collected(results: dict[Span, Measured | AudioError], span: Span) -> Iterat
         yield
     except AudioError as error:
         results[span] = error
+
+
+# -- What the card of a corpus states of odd audio that is used: how many rows, and which ----------
+
+logger = logging.getLogger(__name__)
+
+
+def note_warnings(corpus: Corpus, measured: Iterable[tuple[str, Measured | AudioError]]) -> None:
+    """Add a note for each kind of warning in (row id, measured audio), and log it."""
+    ids: dict[str, list[str]] = {}
+    for name, audio in measured:
+        for warning in audio.warnings if isinstance(audio, Measured) else ():
+            ids.setdefault(warning.partition(":")[0], []).append(name)
+    for kind, names in ids.items():
+        note = f"{kind}, {len(names)} rows: {first_few(names)} (data_prep.validate lists them all)"
+        corpus.notes.append(note)
+        logger.warning("%s", note)

@@ -75,7 +75,10 @@ class AudioSegment:
     ) -> tuple[FloatArray, tuple[str, ...]]:
         """Load as `load`; returns what is odd, such as digital silence, and logs nothing."""
         # Here, for commands name segments before they need numpy and codecs.
-        from data_prep.audio.loading import AudioError, load_with_warnings
+        from data_prep.audio.loading import (
+            AudioError,
+            load_with_warnings,
+        )
 
         try:
             return load_with_warnings(

@@ -11,7 +11,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_prep.audio.loading import AudioError, Measured, measure_all
+from data_prep.audio.loading import (
+    AudioError,
+    Measured,
+    measure_all,
+)
 
 _BETWEEN = " | "  # warnings of one file
 _CHUNK = 256  # files between two notes on disk

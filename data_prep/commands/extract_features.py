@@ -28,11 +28,14 @@ from data_prep.commands.number_types import (
     positive_number,
 )
 from data_prep.features import egemaps, log_mel
+from data_prep.features.extraction import (
+    POOLS,
+    AudioFeatures,
+    Source,
+    extract,
+)
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
-from data_prep.features.of_audio import AudioFeatures
-from data_prep.features.pooling import POOLS
 from data_prep.features.pretrained import PretrainedFeatures
-from data_prep.features.splits import Source, extract
 
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 

@@ -22,10 +22,15 @@ from data_prep.commands.command_line import (
     make_parser,
     run,
 )
-from data_prep.features.mmsa_padding import LENGTHS
-from data_prep.features.mmsa_pickle import load_pickle, read_modality
-from data_prep.features.mmsa_source import NONFINITE, PickledFeatures, Report
-from data_prep.features.splits import extract
+from data_prep.features.extraction import extract
+from data_prep.features.mmsa import (
+    LENGTHS,
+    NONFINITE,
+    PickledFeatures,
+    Report,
+    load_pickle,
+    read_modality,
+)
 from data_prep.files.digests import file_digests
 from data_prep.tokens.binarize import read_splits
 

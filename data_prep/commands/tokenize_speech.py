@@ -34,7 +34,10 @@ from data_prep.tokens.folder import TokenFolder
 from data_prep.tokens.kmeans_corpus import sample_frames, tokenize_with_kmeans
 from data_prep.tokens.kmeans_tokenizer import FEATURES
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
-from data_prep.tokens.vq_wav2vec import BATCH_SECONDS, MAX_SECONDS
+from data_prep.tokens.vq_wav2vec import (
+    BATCH_SECONDS,
+    MAX_SECONDS,
+)
 from data_prep.tokens.vq_wav2vec_corpus import tokenize_with_vq_wav2vec
 
 __all__ = [

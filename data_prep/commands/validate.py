@@ -25,7 +25,10 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import AudioError, measure_all
+from data_prep.audio.loading import (
+    AudioError,
+    measure_all,
+)
 from data_prep.audio.segment import audio_of
 from data_prep.commands.command_line import (
     make_parser,

@@ -29,12 +29,15 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from data_prep.audio.loading import AudioError, Measured, measure_all
-from data_prep.audio.notes import note_warnings
+from data_prep.audio.loading import (
+    AudioError,
+    Measured,
+    measure_all,
+    note_warnings,
+)
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.documents import ForeignDocument, load_json, validate
-from data_prep.files.suffixes import CORPUS_SUFFIXES
-from data_prep.files.visible import visible
+from data_prep.files.listing import CORPUS_SUFFIXES, visible
 from data_prep.folds.dev_set import draw_dev_set
 from data_prep.folds.file import fold_faults, folds_path, refuse_other_folds, write_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, composition_of

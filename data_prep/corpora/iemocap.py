@@ -35,7 +35,7 @@ from data_prep.corpora.recordings import (
     scale_axes,
 )
 from data_prep.errors import Fault, ManifestError, raise_faults
-from data_prep.files.visible import visible
+from data_prep.files.listing import visible
 from data_prep.folds.dev_set import GENDER
 from data_prep.folds.file import write_corpus_with_folds
 from data_prep.folds.protocols import FoldOptions

@@ -17,7 +17,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import AudioError, measure_all
+from data_prep.audio.loading import (
+    AudioError,
+    measure_all,
+)
 from data_prep.corpora.recordings import Sound, Splits, extract_sounds, join_sounds
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.cells import normalize_text

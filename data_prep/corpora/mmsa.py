@@ -22,7 +22,7 @@ from pathlib import Path
 
 from data_prep.corpora.recordings import Splits, extract_sounds, join_sounds, without_empty_rows
 from data_prep.errors import CodedError, Fault, raise_faults
-from data_prep.features.mmsa_source import utterance_id
+from data_prep.features.mmsa import utterance_id
 from data_prep.manifest.cells import normalize_text, parse_number
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, shared_values, write_corpus
 from data_prep.tables.reader import TableFormat, read_table

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio, scale_axes
 from data_prep.errors import Fault, ManifestError, raise_faults
-from data_prep.files.visible import visible
+from data_prep.files.listing import visible
 from data_prep.folds.dev_set import GENDER
 from data_prep.manifest.cells import parse_number
 from data_prep.messages import first_few

@@ -15,11 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_prep.audio.loading import AudioError, Measured, measure_all
-from data_prep.audio.notes import note_warnings
+from data_prep.audio.loading import (
+    AudioError,
+    Measured,
+    measure_all,
+    note_warnings,
+)
 from data_prep.errors import CodedError, Fault, ManifestError
-from data_prep.files.suffixes import CORPUS_SUFFIXES
-from data_prep.files.visible import visible
+from data_prep.files.listing import CORPUS_SUFFIXES, visible
 from data_prep.folds.dev_set import GENDER
 from data_prep.folds.file import write_corpus_with_folds
 from data_prep.folds.protocols import FoldOptions

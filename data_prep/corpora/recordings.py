@@ -12,10 +12,14 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from data_prep.audio.containers import load_av
-from data_prep.audio.loading import AudioError, Measured, default_workers
-from data_prep.audio.notes import note_warnings
+from data_prep.audio.loading import (
+    AudioError,
+    Measured,
+    default_workers,
+    note_warnings,
+)
 from data_prep.audio.stored_lengths import measure_stored
-from data_prep.audio.video_audio import extract_all
+from data_prep.audio.writing import extract_all
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.lock import locked
 from data_prep.manifest.cells import normalize_text

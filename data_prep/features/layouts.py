@@ -31,12 +31,17 @@ from data_prep.features.frame_files import (
     write_frames,
 )
 from data_prep.files.arrays import UnreadableArrayError, load_array
-from data_prep.files.digests import digest_once, file_digests
+from data_prep.files.digests import (
+    FileRecord,
+    digest_once,
+    file_digests,
+    is_whole,
+    records_of,
+)
 from data_prep.files.documents import (
     Document,
     load_json,
 )
-from data_prep.files.integrity import FileRecord, is_whole, records_of
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
 from data_prep.schema import Utterance

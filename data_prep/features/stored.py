@@ -28,20 +28,20 @@ from data_prep.features.frame_files import (
     write_frames,
 )
 from data_prep.features.layouts import find_foreign_faults, foreign_digest, open_foreign
-from data_prep.files.documents import (
-    Document,
-    FileName,
-    JsonObject,
-    dump_yaml,
-    load_yaml,
-)
-from data_prep.files.integrity import (
+from data_prep.files.digests import (
     FileRecord,
     Records,
     is_whole,
     records_of,
     verify_all,
     warn_unverified,
+)
+from data_prep.files.documents import (
+    Document,
+    FileName,
+    JsonObject,
+    dump_yaml,
+    load_yaml,
 )
 from data_prep.files.replacing import replacing
 from data_prep.schema import Utterance

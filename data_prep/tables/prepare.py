@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.audio.loading import AudioError, measure_all
-from data_prep.audio.notes import note_warnings
+from data_prep.audio.loading import (
+    AudioError,
+    measure_all,
+    note_warnings,
+)
 from data_prep.errors import Fault, raise_faults
 from data_prep.manifest.cells import id_key, shown
 from data_prep.manifest.labels import sort_labels

@@ -15,7 +15,7 @@ import numpy as np
 from data_prep.errors import Fault, raise_faults
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import write_split
-from data_prep.files.suffixes import suffix_of
+from data_prep.files.listing import suffix_of
 from data_prep.manifest.cells import file_stem, find_id_fault
 from data_prep.manifest.records import AXES, LABEL_COLUMNS, Corpus
 from data_prep.manifest.tsv import read_manifest

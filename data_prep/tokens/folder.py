@@ -27,7 +27,12 @@ from data_prep.errors import (
     Fault,
     ManifestError,
 )
-from data_prep.files.digests import digest_once
+from data_prep.files.digests import (
+    FileRecord,
+    digest_once,
+    is_whole,
+    records_of,
+)
 from data_prep.files.documents import (
     Count,
     Document,
@@ -37,7 +42,6 @@ from data_prep.files.documents import (
     load_json,
     load_yaml,
 )
-from data_prep.files.integrity import FileRecord, is_whole, records_of
 from data_prep.files.replacing import replacing
 from data_prep.tokens.token_files import check_token_files
 

@@ -13,7 +13,11 @@ from data_prep.errors import (
     ManifestError,
 )
 from data_prep.features.stored import rows_digest
-from data_prep.files.integrity import verify, verify_all, warn_unverified
+from data_prep.files.digests import (
+    verify,
+    verify_all,
+    warn_unverified,
+)
 from data_prep.manifest.records import Utterance
 from data_prep.tokens.folder import (
     DICT_FILE,

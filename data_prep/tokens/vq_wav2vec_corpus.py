@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from data_prep.files.digests import file_digest
 from data_prep.schema import SAMPLE_RATE, read_corpus
 from data_prep.tokens.binarize import SplitJob, read_splits
-from data_prep.tokens.code_store import CodeStore
-from data_prep.tokens.corpus_codes import CorpusCodes
 from data_prep.tokens.folder import (
     DICT_FILE,
     UNK,
@@ -25,8 +23,10 @@ from data_prep.tokens.folder import (
     load_dictionary,
 )
 from data_prep.tokens.sounds import Sound, speech_job
-from data_prep.tokens.vq_wav2vec import BATCH_SECONDS, MAX_SECONDS, VqWav2Vec
-from data_prep.tokens.vq_wav2vec_tokenizer import (
+from data_prep.tokens.vq_wav2vec import (
+    BATCH_SECONDS,
+    MAX_SECONDS,
+    VqWav2Vec,
     check_names_codes,
     code_ids,
     count_symbols,
@@ -36,6 +36,19 @@ from data_prep.tokens.vq_wav2vec_tokenizer import (
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.files.arrays import load_archive
+from data_prep.files.replacing import replacing
+from data_prep.tokens.folder import sequence_digest
+from data_prep.tokens.vq_wav2vec import (
+    Codes,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -146,3 +159,117 @@ def _encode(split: str, job: Job, codes: CorpusCodes, known: Dictionary) -> Iter
             len(short),
             short[0],
         )
+
+
+# -- The codes of a corpus's rows, computed chunk by chunk and none of them twice ------------------
+
+CHUNK_ROWS = 256
+
+Sounds = Sequence[Sound | None]
+
+
+class CorpusCodes:
+    """Sounds to codes, by way of the store.
+
+    Args:
+        store: where they are kept.
+        checkpoint: the model's, which is opened only if something is left to compute.
+        settings: the tokenizer's; of some of them the codes are made.
+        batch_seconds: of audio in a batch, padding included.
+    """
+
+    def __init__(
+        self,
+        store: CodeStore,
+        checkpoint: str | Path,
+        settings: Mapping[str, Any],
+        batch_seconds: float,
+    ) -> None:
+        self._store = store
+        self._checkpoint = checkpoint
+        self._made_by = [(name, str(settings[name])) for name in ("checkpoint", "max_seconds")]
+        self._max_seconds: float = settings["max_seconds"]
+        self._batch_seconds = batch_seconds
+
+    @cached_property
+    def model(self) -> VqWav2Vec:
+        """The quantizer. Raises ValueError if the checkpoint is none of vq-wav2vec."""
+        return VqWav2Vec(self._checkpoint, self._max_seconds)
+
+    def of(self, split: str, sounds: Sounds) -> Iterator[Codes]:
+        """Codes (T, G) of each row of a split; T is 0 for one without audio, or too short."""
+        with tqdm(desc=f"speech {split}", total=len(sounds), disable=None) as progress:
+            for chunk in _chunks(sounds):
+                rows = self._store.get(self._digest(chunk), partial(self._compute, chunk))
+                progress.update(len(rows))
+                yield from rows
+
+    def forget(self, sounds: Sounds) -> None:
+        """Keep the codes of a split no longer."""
+        self._store.forget(self._digest(chunk) for chunk in _chunks(sounds))
+
+    def _digest(self, chunk: Sounds) -> str:
+        contents = [("sound", sound and sound.content) for sound in chunk]
+        return sequence_digest([*self._made_by, *contents])
+
+    def _compute(self, chunk: Sounds) -> list[Codes]:
+        heard = {row: sound for row, sound in enumerate(chunk) if sound}
+        by_length = sorted(heard, key=lambda row: heard[row].n_samples)  # for little padding
+        waveforms = (heard[row].read(SAMPLE_RATE) for row in by_length)
+        codes = self.model.codes(waveforms, self._batch_seconds)
+        found = dict(zip(by_length, codes, strict=True))
+        silent = np.empty((0, self.model.n_groups), np.int32)
+        return [found.get(row, silent) for row in range(len(chunk))]
+
+
+def _chunks(sounds: Sounds) -> Iterator[Sounds]:
+    for first in range(0, len(sounds), CHUNK_ROWS):
+        yield sounds[first : first + CHUNK_ROWS]
+
+
+# -- Codes of chunks of rows, kept until their split is written: a killed run goes on from there
+
+FOLDER = ".partial"
+
+
+class CodeStore:
+    """`.partial/` in a token folder: a file a chunk, named after the digest of what it comes from.
+
+    What was made from anything else has another name, so that nothing stale is ever read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / FOLDER
+
+    def get(self, digest: str, compute: Callable[[], list[Codes]]) -> list[Codes]:
+        """The codes (T, G) of a chunk's rows, computed if they are not there yet."""
+        file = self._file(digest)
+        if file.exists():
+            try:
+                return _read(file)
+            except ValueError as error:
+                logger.warning("%s: cannot be read (%s); computing it again", file, error)
+        rows = compute()
+        self._folder.mkdir(exist_ok=True)
+        with replacing(file, is_locked=True) as part, part.open("wb") as stream:
+            np.savez(stream, codes=np.concatenate(rows), lengths=[len(codes) for codes in rows])
+        return rows
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """Remove these chunks, those that are there."""
+        for digest in digests:
+            self._file(digest).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all, stale ones too."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _file(self, digest: str) -> Path:
+        return self._folder / f"{digest}.npz"
+
+
+def _read(file: Path) -> list[Codes]:
+    codes, lengths = load_archive(file, lambda saved: (saved["codes"], saved["lengths"]))
+    if codes.ndim != 2 or lengths.ndim != 1 or (lengths < 0).any() or sum(lengths) != len(codes):
+        raise ValueError(f"lengths {lengths.tolist()} of codes {codes.shape}")
+    return np.split(codes, np.cumsum(lengths)[:-1])

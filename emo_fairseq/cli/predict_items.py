@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from data_prep.files.suffixes import AUDIO_SUFFIXES
-from data_prep.files.visible import visible
+from data_prep.files.listing import AUDIO_SUFFIXES, visible
 from emo_fairseq.cli.predict_question import (
     Question,
     checked,

@@ -10,7 +10,10 @@ from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
 from data_prep.audio.frames import num_frames
-from data_prep.audio.loading import WINDOW_MS, FloatArray
+from data_prep.audio.loading import (
+    WINDOW_MS,
+    FloatArray,
+)
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.features.log_mel import frames_of
 from data_prep.schema import SAMPLE_RATE

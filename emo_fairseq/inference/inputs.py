@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from data_prep.audio.loading import AudioError, FloatArray, load_with_warnings
+from data_prep.audio.loading import (
+    AudioError,
+    FloatArray,
+    load_with_warnings,
+)
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE

@@ -27,7 +27,14 @@ from torch import Tensor
 
 import emo_fairseq
 from data_prep.errors import ManifestError
-from data_prep.files.digests import file_digest
+from data_prep.files.digests import (
+    FileRecord,
+    Records,
+    file_digest,
+    records_of,
+    verify,
+    warn_unverified,
+)
 from data_prep.files.documents import (
     Document,
     JsonObject,
@@ -35,11 +42,13 @@ from data_prep.files.documents import (
     load_json,
     validate,
 )
-from data_prep.files.integrity import FileRecord, Records, records_of, verify, warn_unverified
 from data_prep.files.replacing import replacing
 from data_prep.messages import sentence
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
-from data_prep.tokens.vq_wav2vec_tokenizer import PLACE_FILE, find_checkpoint
+from data_prep.tokens.vq_wav2vec import (
+    PLACE_FILE,
+    find_checkpoint,
+)
 from emo_fairseq.compat.size_limits import (
     Stored,
     build_within,

@@ -21,6 +21,12 @@ from pydantic import Field
 from torch import nn
 
 from data_prep.features.frame_files import StoredFeatures, read_frames, write_frames
+from data_prep.files.digests import (
+    FileRecord,
+    records_of,
+    verify_all,
+    warn_unverified,
+)
 from data_prep.files.documents import (
     Count,
     Document,
@@ -29,7 +35,6 @@ from data_prep.files.documents import (
     dump_yaml,
     load_yaml,
 )
-from data_prep.files.integrity import FileRecord, records_of, verify_all, warn_unverified
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
 from emo_fairseq.data.encoded import EncodedDataset, content_digest

@@ -13,7 +13,11 @@ import soundfile
 from audio_kinds import VOICE, encode, encode_by_pyav, wav, with_rate, with_size
 
 from data_prep.audio.decoding import DEFAULT_LIMITS
-from data_prep.audio.loading import AudioError, load_audio, measure_audio
+from data_prep.audio.loading import (
+    AudioError,
+    load_audio,
+    measure_audio,
+)
 
 RATE = 16_000
 NOISE = np.random.default_rng(0).uniform(-0.4, 0.4, 3 * RATE).astype(np.float32)

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.files.digests import file_digest
-from data_prep.files.integrity import records_of
+from data_prep.files.digests import file_digest, records_of
 from data_prep.schema import Corpus, Utterance, write_corpus
 from data_prep.tokens.binarize import (
     SplitJob,

@@ -15,7 +15,7 @@ import yaml
 from data_prep.commands.hf_table import main
 from data_prep.commands.validate import validate
 from data_prep.features.stored import open_features
-from data_prep.files.suffixes import suffix_of
+from data_prep.files.listing import suffix_of
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from data_prep.tables.published import (
     STORED_NOTE,

@@ -20,8 +20,13 @@ from data_prep.features.stored import (
     rows_digest,
     write_split,
 )
-from data_prep.files import digests, integrity
-from data_prep.files.integrity import record_of, verify
+from data_prep.files import (
+    digests,
+)
+from data_prep.files.digests import (
+    record_of,
+    verify,
+)
 from data_prep.schema import Corpus, Utterance, write_corpus
 from data_prep.tokens.folder import TokenFolder, read_symbols, sequence_digest
 from data_prep.tokens.opened import check_tokens
@@ -40,7 +45,7 @@ EOS = 2
 def _memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An own memory, and files that are old enough to be remembered."""
     monkeypatch.setenv("EMO_FAIRSEQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(integrity, "_warned", set())
+    monkeypatch.setattr(digests, "_warned", set())
 
 
 @pytest.fixture

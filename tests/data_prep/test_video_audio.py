@@ -12,9 +12,17 @@ import pytest
 import soundfile
 from video_clips import tones, write_video
 
-from data_prep.audio import video_audio
-from data_prep.audio.loading import AudioError, Measured, load_audio, load_with_warnings
-from data_prep.audio.video_audio import extract_all, extract_audio
+from data_prep.audio import writing
+from data_prep.audio.loading import (
+    AudioError,
+    Measured,
+    load_audio,
+    load_with_warnings,
+)
+from data_prep.audio.writing import (
+    extract_all,
+    extract_audio,
+)
 
 LIMIT = 10.0
 
@@ -142,7 +150,7 @@ def test_a_finished_flac_is_kept_and_a_stale_or_broken_one_made_again(
         made.extend([path] if path == video else [])
         return load_with_warnings(path, **options)
 
-    monkeypatch.setattr(video_audio, "load_with_warnings", load)
+    monkeypatch.setattr(writing, "load_with_warnings", load)
     n_samples = extract_audio(video, target, max_seconds=LIMIT)
     first = target.read_bytes()
     assert extract_audio(video, target, max_seconds=LIMIT) == n_samples
@@ -172,7 +180,7 @@ def test_interrupted_in_the_middle_it_goes_on_where_it_was(
         (write_video(tmp_path / f"{number}.mp4", 0.2), tmp_path / "out" / f"{number}.flac")
         for number in range(6)
     ]
-    write, lock = video_audio._write, threading.Lock()
+    write, lock = writing._write, threading.Lock()
     written: list[Path] = []
 
     def stop_at_the_fourth(target: Path, *sound: object) -> None:
@@ -182,12 +190,12 @@ def test_interrupted_in_the_middle_it_goes_on_where_it_was(
             written.append(target)
         write(target, *sound)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(video_audio, "_write", stop_at_the_fourth)
+    monkeypatch.setattr(writing, "_write", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         extract_all(clips, max_seconds=LIMIT, workers=1)
     assert sorted((tmp_path / "out").iterdir()) == sorted(written)
     before = {path: path.stat().st_mtime_ns for path in written}
-    monkeypatch.setattr(video_audio, "_write", write)
+    monkeypatch.setattr(writing, "_write", write)
     lengths = extract_all(clips, max_seconds=LIMIT, workers=2)
     assert all(isinstance(length, Measured) for length in lengths)
     assert len(list((tmp_path / "out").iterdir())) == 6

@@ -19,7 +19,6 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 
 from data_prep.audio.loading import load_audio
-from data_prep.audio.pieces import cut_evenly, in_batches
 from data_prep.commands.tokenize_speech import (
     main,
     tokenize_with_kmeans,
@@ -28,12 +27,16 @@ from data_prep.commands.tokenize_speech import (
 from data_prep.corpora.toy import prepare_toy
 from data_prep.files.digests import file_digest
 from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus
-from data_prep.tokens import corpus_codes
+from data_prep.tokens import vq_wav2vec_corpus
 from data_prep.tokens.binarize import summary_table
-from data_prep.tokens.code_store import CodeStore
 from data_prep.tokens.folder import EOS, UNK, SpecialIds, read_card
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
-from data_prep.tokens.vq_wav2vec import VqWav2Vec
+from data_prep.tokens.vq_wav2vec import (
+    VqWav2Vec,
+    cut_evenly,
+    in_batches,
+)
+from data_prep.tokens.vq_wav2vec_corpus import CodeStore
 
 SPLITS = ("train", "valid", "test")
 RATE = 16_000
@@ -343,7 +346,7 @@ def test_other_settings_start_again(
 def test_a_stopped_split_goes_on_where_it_was(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: list[int]
 ) -> None:
-    monkeypatch.setattr(corpus_codes, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(vq_wav2vec_corpus, "CHUNK_ROWS", 3)
     save_model(tmp_path / "vq.pt")
     whole, data_dir = (Path(shutil.copytree(toy, tmp_path / name)) for name in ("whole", "cut"))
     tokenize_with_vq_wav2vec(whole, checkpoint=tmp_path / "vq.pt")

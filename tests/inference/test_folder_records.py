@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from data_prep.files import digests, integrity
+from data_prep.files import (
+    digests,
+)
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.model_folder import (
     seal,
@@ -20,7 +22,7 @@ from emo_fairseq.inference.model_folder import (
 @pytest.fixture(autouse=True)
 def _memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMO_FAIRSEQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(integrity, "_warned", set())
+    monkeypatch.setattr(digests, "_warned", set())
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_labels_that_changed_places_are_refused(folder: Path) -> None:
 def test_a_record_that_was_adapted_is_refused(folder: Path) -> None:
     flip(folder / "model.safetensors")
     content = content_of(folder)
-    content["files"] |= integrity.records_of(folder, ["model.safetensors"])
+    content["files"] |= digests.records_of(folder, ["model.safetensors"])
     (folder / "config.json").write_text(json.dumps(content))
     with pytest.raises(UsageError, match=r"config\.json: was changed"):
         verify(folder)

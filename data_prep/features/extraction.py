@@ -1,0 +1,147 @@
+"""A feature folder from any source: split after split, and none that is up to date."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.audio.segment import AudioSegment, audio_digests, audio_of
+from data_prep.features.frame_files import FloatArray
+from data_prep.features.stored import CARD_FILE, is_finished, write_split
+from data_prep.files.lock import locked
+from data_prep.schema import Utterance
+from data_prep.tokens.binarize import ordered_map, read_splits
+from data_prep.tokens.folder import sequence_digest
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where features come from; `settings` is all that they depend on besides the content."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    def content(self, split: str, rows: Sequence[Utterance]) -> str: ...
+
+    def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]: ...
+
+
+def extract(
+    data_dir: str | Path,
+    name: str,
+    source: Source,
+    *,
+    dtype: str,
+    pool: str = "none",
+    about: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the features of every split that is not up to date; returns their folder.
+
+    Raises ValueError naming the file or row that cannot be encoded or stored.
+    """
+    folder = Path(data_dir) / "features" / name
+    settings = {**source.settings, "dtype": dtype, **({} if pool == "none" else {"pool": pool})}
+    splits = read_splits(data_dir)
+    _refuse_foreign(folder, splits)
+    with locked(folder / ".lock"):
+        for split, rows in splits.items():
+            content = source.content(split, rows)
+            if is_finished(folder, split, rows, settings, content):
+                logger.info("%s: %s is up to date, skipped", folder, split)
+                continue
+            frames = (pooled(found, pool) for found in source.frames(split, rows))
+            shown = tqdm(frames, f"{name} {split}", len(rows), disable=None)
+            write_split(folder, split, rows, shown, settings, content, about)
+    return folder
+
+
+def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
+    """Features that others made stay what they are."""
+    theirs = [split for split in splits if (folder / f"{split}.npy").exists()]
+    if theirs and not (folder / CARD_FILE).exists():
+        raise ValueError(
+            f"{folder / theirs[0]}.npy: was not made by this command, which would overwrite it; "
+            "give another --name, or delete it"
+        )
+
+
+# -- Features computed from each audio file on its own, in several processes -----------------------
+
+
+@dataclass(frozen=True)
+class AudioFeatures:
+    """What `build()`, called in each of the processes, makes of audio: (T, width) frames.
+
+    `settings` says what they depend on besides the files below `audio_root`; `memory` is the file
+    that remembers the digests of those.
+    """
+
+    settings: Mapping[str, Any]
+    width: int
+    build: Callable[[], Callable[[AudioSegment], FloatArray]]
+    audio_root: Path
+    workers: int
+    memory: Path
+
+    def content(self, split: str, rows: Sequence[Utterance]) -> str:
+        """Of the audio files' bytes, wherever they lie, and of the segments in them."""
+        digests = audio_digests(self._audio(rows), self.memory)
+        return sequence_digest(zip((row.id for row in rows), digests, strict=True))
+
+    def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
+        """Frames of each row, none where it has no audio."""
+        build = partial(_or_nothing, self.build, self.width)
+        with ordered_map(build, self.workers) as extract_all:
+            yield from extract_all(self._audio(rows))
+
+    def _audio(self, rows: Sequence[Utterance]) -> list[AudioSegment | None]:
+        return [audio_of(row, self.audio_root) for row in rows]
+
+
+def _or_nothing(
+    build: Callable[[], Callable[[AudioSegment], FloatArray]], width: int
+) -> Callable[[AudioSegment | None], FloatArray]:
+    extract = build()
+    none = np.zeros((0, width), dtype=np.float32)
+    return lambda audio: none if audio is None else extract(audio)
+
+
+# -- Frames of an utterance to one vector ----------------------------------------------------------
+
+
+def _mean(frames: FloatArray) -> FloatArray:
+    return frames.mean(axis=0, keepdims=True)
+
+
+def _mean_std(frames: FloatArray) -> FloatArray:
+    return np.concatenate([_mean(frames), frames.std(axis=0, keepdims=True)], axis=1)
+
+
+# (T, C) -> (1, C) or (1, 2 C), the standard deviation being that of the T frames, over T.
+_POOLS: Mapping[str, tuple[int, Callable[[FloatArray], FloatArray]]] = {
+    "mean": (1, _mean),
+    "mean_std": (2, _mean_std),
+}
+POOLS = ("none", *_POOLS)
+
+
+def pooled(frames: FloatArray, pool: str) -> FloatArray:
+    """One vector of (T, C) frames, (1, C) or, by mean_std, (1, 2 C); of no frames none.
+
+    >>> pooled(np.array([[1.0], [3.0]]), "mean_std").tolist()
+    [[2.0, 1.0]]
+    """
+    if pool == "none":
+        return frames
+    times, function = _POOLS[pool]
+    if len(frames) == 0:
+        return np.zeros((0, times * frames.shape[1]), frames.dtype)
+    return function(frames)

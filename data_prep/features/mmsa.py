@@ -1,0 +1,434 @@
+"""A modality of MMSA's pickles as a source of features, in the order of a manifest's rows."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.features.frame_files import FloatArray
+from data_prep.schema import Utterance
+
+logger = logging.getLogger(__name__)
+
+
+def utterance_id(video: str, clip: str) -> str:
+    """Return the id of an utterance of MMSA's corpora.
+
+    >>> utterance_id("_dI--eQ6qVU", "3_13")
+    '_dI--eQ6qVU_3_13'
+    """
+    return f"{video}_{clip}"
+
+
+NONFINITE = ("refuse", "zero")
+SCORE_TOLERANCE = 0.01
+_SEPARATOR = "$_$"  # of video and clip in the pickle's ids
+
+
+@dataclass
+class Report:
+    """What was found for the rows of one split."""
+
+    rows: int = 0
+    missing: int = 0  # not in the pickle
+    empty: int = 0  # whose frames are all zeros
+    beyond: int = 0  # with frames beyond their given length
+    other_score: int = 0  # with another score in the pickle than in the manifest
+    nonfinite: int = 0  # with numbers that are NaN or infinite: so many of each
+    nan: int = 0
+    plus_inf: int = 0
+    minus_inf: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """For the card of the features."""
+        return asdict(self)
+
+    @property
+    def odd_numbers(self) -> str:
+        """Such as `2 NaN, 0 +inf, 7 -inf`."""
+        return f"{self.nan} NaN, {self.plus_inf} +inf, {self.minus_inf} -inf"
+
+    def __str__(self) -> str:
+        said = {
+            "not in the pickle": self.missing,
+            "of zeros alone": self.empty,
+            "with frames beyond their length, which are lost (--lengths content)": self.beyond,
+            "with another score than the manifest": self.other_score,
+            f"with numbers that are none ({self.odd_numbers}), written as 0": self.nonfinite,
+        }
+        found = self.rows - self.missing - self.empty
+        parts = [f"{count} {what}" for what, count in said.items() if count]
+        return ", ".join([f"{found} of {self.rows} rows have features", *parts])
+
+
+class PickledFeatures:
+    """What `features.splits.extract` asks for; `digest` is that of the pickle's bytes."""
+
+    def __init__(
+        self,
+        modality: str,
+        splits: Mapping[str, PickledSplit],
+        digest: str,
+        *,
+        lengths: str = "auto",
+        nonfinite: str = "refuse",
+    ) -> None:
+        self.modality = modality
+        self.unpadded = Unpadded(splits, lengths)
+        self._splits = splits
+        self._digest = digest
+        self._nonfinite = nonfinite
+        self._places = _places(splits)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All that the frames depend on besides the pickle."""
+        return {
+            "features": f"mmsa {self.modality}",
+            "lengths": self.unpadded.by,
+            "nonfinite": self._nonfinite,
+        }
+
+    def content(self, split: str, rows: Sequence[Utterance]) -> str:
+        """The pickle's digest."""
+        return self._digest
+
+    def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
+        """Frames of each row, none where the pickle has none of it."""
+        none = np.zeros((0, self.unpadded.width), dtype=np.float32)
+        for row in rows:
+            place = self._places.get(row.id)
+            frames = none if place is None else self.unpadded.row(*place)
+            if self._nonfinite == "zero":
+                frames = np.where(np.isfinite(frames), frames, 0)
+            yield frames.astype(np.float32)
+
+    def survey(self, split: str, rows: Sequence[Utterance]) -> Report:
+        """Count what `frames` will give, and log what is odd of it.
+
+        Raises ValueError if no row is in the pickle, or if numbers are NaN or infinite and
+        `nonfinite` is not "zero".
+        """
+        report = Report(len(rows))
+        for row in rows:
+            if row.id in self._places:
+                self._count(row, self._places[row.id], report)
+            else:
+                report.missing += 1
+        if rows and report.missing == len(rows):
+            theirs = next(iter(self._places), "no row at all")
+            raise ValueError(
+                f"{split}: none of its rows is in the pickle, which has {theirs} and others, where "
+                f"the manifest has {rows[0].id}; give the pickle of this corpus"
+            )
+        if report.nonfinite and self._nonfinite == "refuse":
+            raise ValueError(
+                f"{split}: {self.modality} of {report.nonfinite} rows holds numbers that are none "
+                f"({report.odd_numbers}); give --nonfinite zero to write 0 in their place"
+            )
+        if report.missing or report.beyond or report.other_score or report.nonfinite:
+            logger.warning("%s of %s: %s", self.modality, split, report)
+        return report
+
+    def _count(self, row: Utterance, place: tuple[str, int], report: Report) -> None:
+        split, number = place
+        frames = self.unpadded.row(split, number)
+        report.empty += not len(frames)
+        report.beyond += self.unpadded.has_more(split, number)
+        _count_nonfinite(frames, report)
+        scores = self._splits[split].scores
+        if scores is not None and row.sentiment_score is not None:
+            is_same = abs(float(scores[number]) - row.sentiment_score) <= SCORE_TOLERANCE
+            report.other_score += not is_same  # a score of NaN is not
+
+
+def _count_nonfinite(frames: Frames, report: Report) -> None:
+    if not np.isfinite(frames).all():
+        report.nonfinite += 1
+        report.nan += int(np.isnan(frames).sum())
+        report.plus_inf += int(np.isposinf(frames).sum())
+        report.minus_inf += int(np.isneginf(frames).sum())
+
+
+def _places(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]:
+    """{the manifest's id: (split, number of the row)}.
+
+    Raises ValueError for an id that is there twice with other frames, since it is unknown which of
+    them are meant.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    repeated = 0
+    for split, rows in splits.items():
+        for number, name in enumerate(rows.ids):
+            video, separator, clip = name.partition(_SEPARATOR)
+            row_id = utterance_id(video, clip) if separator else name
+            first = found.setdefault(row_id, (split, number))
+            if first == (split, number):
+                continue
+            if not _are_same(splits, first, (split, number)):
+                raise ValueError(
+                    f"{split}: {name} is there twice, in row {first[1] + 1} of {first[0]} and in "
+                    f"row {number + 1} of {split}, with other frames; fetch the pickle again"
+                )
+            repeated += 1
+    if repeated:
+        logger.warning("%d rows of the pickle repeat another one, id and frames", repeated)
+    return found
+
+
+def _are_same(
+    splits: Mapping[str, PickledSplit], one: tuple[str, int], other: tuple[str, int]
+) -> bool:
+    """Whether two rows have the same frames and length."""
+    frames, lengths = [], []
+    for split, number in (one, other):
+        rows = splits[split]
+        frames.append(rows.frames[number])
+        lengths.append(None if rows.lengths is None else rows.lengths[number])
+    return lengths[0] == lengths[1] and np.array_equal(frames[0], frames[1], equal_nan=True)
+
+
+# -- Rows of MMSA's pickles, (N, T, C), without the frames of zeros that pad them to one length
+# Most pickles pad behind the frames, some before: which of them is seen from the frames themselves,
+# for all rows at once, since a row may well begin or end with zeros of its own (silence, no face).
+
+LENGTHS = ("auto", "given", "content")
+_ROWS_AT_ONCE = 256
+
+Frames = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+class Unpadded:
+    """One modality of a pickle: where the frames of each row begin and end.
+
+    `lengths` says by what: `given`, the pickle's lengths; `content`, the outermost frame that is
+    not all zeros; `auto`, the first if it has them. Raises ValueError for lengths it has not, and
+    for those that are none: negative, no whole number, beyond the frames.
+    """
+
+    def __init__(self, splits: Mapping[str, PickledSplit], lengths: str = "auto") -> None:
+        self._splits = splits
+        self._occupied = {split: occupied_frames(found.frames) for split, found in splits.items()}
+        has_lengths = all(found.lengths is not None for found in splits.values())
+        if lengths == "given" and not has_lengths:
+            raise ValueError("--lengths given: the pickle has no lengths; leave the option out")
+        self.by = "given" if has_lengths and lengths != "content" else "content"
+        if self.by == "given":
+            _check_lengths(splits)
+        self.is_front = _is_in_front(self._occupied)
+
+    def __str__(self) -> str:
+        by = "the pickle's lengths" if self.by == "given" else "the frames of zeros"
+        return f"{'before' if self.is_front else 'behind'} the frames, cut off by {by}"
+
+    @property
+    def width(self) -> int:
+        """Numbers in a frame."""
+        return int(next(iter(self._splits.values())).frames.shape[2])
+
+    def row(self, split: str, number: int) -> Frames:
+        """(T, C) frames of one row; T is 0 if all of them are zeros."""
+        start, stop = self._span(split, number)
+        if not self._occupied[split][number, start:stop].any():
+            stop = start
+        return self._splits[split].frames[number, start:stop]
+
+    def has_more(self, split: str, number: int) -> bool:
+        """Whether frames that are not all zeros lie where padding should."""
+        start, stop = self._span(split, number)
+        occupied = self._occupied[split][number]
+        return bool(occupied[:start].any() or occupied[stop:].any())
+
+    def _span(self, split: str, number: int) -> tuple[int, int]:
+        occupied = self._occupied[split][number]
+        lengths = self._splits[split].lengths
+        if self.by == "given" and lengths is not None:
+            length = int(lengths[number])
+        else:
+            where = np.flatnonzero(occupied)
+            outermost = (len(occupied) - where[0], where[-1] + 1) if len(where) else (0, 0)
+            length = int(outermost[0 if self.is_front else 1])
+        return (len(occupied) - length, len(occupied)) if self.is_front else (0, length)
+
+
+def _check_lengths(splits: Mapping[str, PickledSplit]) -> None:
+    for split, found in splits.items():
+        n_frames = found.frames.shape[1]
+        lengths = np.zeros(0) if found.lengths is None else found.lengths
+        is_one = (lengths >= 0) & (lengths <= n_frames) & (lengths == np.floor(lengths))
+        for number in np.flatnonzero(~is_one).tolist():
+            raise ValueError(
+                f"{split}: {found.ids[number]}: its length is {lengths[number]}, where the pickle "
+                f"has {n_frames} frames a row; fetch the pickle again, or give --lengths content"
+            )
+
+
+def occupied_frames(frames: Frames) -> Mask:
+    """(N, T, C) -> (N, T): whether a frame is anything but zeros (NaN is)."""
+    chunks = [
+        (frames[start : start + _ROWS_AT_ONCE] != 0).any(axis=-1)
+        for start in range(0, len(frames), _ROWS_AT_ONCE)
+    ]
+    return np.concatenate(chunks) if chunks else np.zeros(frames.shape[:2], dtype=bool)
+
+
+def _is_in_front(occupied: Mapping[str, Mask]) -> bool:
+    """Whether more rows begin with zeros than end with them; rows of zeros alone do not vote."""
+    begin, end = 0, 0
+    for mask in occupied.values():
+        voters = mask[mask.any(axis=1)]
+        if voters.size:
+            begin += int((~voters[:, 0]).sum())
+            end += int((~voters[:, -1]).sum())
+    return begin > end
+
+
+# -- MMSA's feature pickles, read without letting them run anything --------------------------------
+# {train, valid, test} -> id, audio (N, T, C), vision (N, T, C), audio_lengths, vision_lengths,
+#                             regression_labels, and text, text_bert, raw_text, annotations, ...
+#
+# Reading a pickle may run code. Here it may name numpy arrays, their types and what these are made
+# of; anything else is refused before it is looked up.
+
+FLOAT, INT = "f", "iu"  # kinds of dtype
+_BROKEN = (
+    *(pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError),
+    *(ValueError, OverflowError, MemoryError, struct.error),
+)
+
+
+@dataclass(frozen=True)
+class PickledSplit:
+    """One modality of one split: `frames` (N, T, C) of the rows `ids`, padded to T.
+
+    `lengths` (N,) and `scores` (N,) are None where the pickle has none.
+    """
+
+    ids: list[str]  # "<video>$_$<clip>"
+    frames: npt.NDArray[Any]
+    lengths: npt.NDArray[Any] | None
+    scores: npt.NDArray[Any] | None
+
+
+class _Bytes:
+    """`_codecs.encode(text, "latin1")`, by which old protocols write bytes, and no other codec."""
+
+    __slots__ = ()
+
+    def __call__(self, text: str, codec: str = "latin1") -> bytes:
+        if codec != "latin1":
+            raise pickle.UnpicklingError(f"bytes in the codec {codec!r}")
+        return text.encode("latin1")
+
+
+def _let_in() -> dict[tuple[str, str], Any]:
+    """What a pickle may name. numpy itself says where its own makers lie in this version."""
+    array, number = np.zeros(1), np.float64(0)
+    makers: dict[str, Callable[..., Any]] = {
+        "multiarray._reconstruct": array.__reduce_ex__(2)[0],  # type: ignore[dict-item]
+        "multiarray.scalar": number.__reduce_ex__(2)[0],  # type: ignore[dict-item]
+        "numeric._frombuffer": array.__reduce_ex__(5)[0],  # type: ignore[dict-item]
+    }
+    names: dict[tuple[str, str], Any] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): _Bytes(),
+        ("__builtin__", "bytes"): bytes,
+        ("builtins", "bytes"): bytes,
+        ("collections", "OrderedDict"): OrderedDict,
+    }
+    for core in ("numpy.core", "numpy._core"):
+        for name, maker in makers.items():
+            module, _, function = name.partition(".")
+            names[f"{core}.{module}", function] = maker
+    return names
+
+
+_LET_IN = _let_in()
+
+
+class _RefusedError(Exception):
+    """A name that the pickle must not use."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _LET_IN[module, name]
+        except KeyError:
+            raise _RefusedError(f"{module}.{name}") from None
+
+
+def load_pickle(path: Path) -> Any:
+    """What a pickle of numbers and text holds.
+
+    Raises ValueError for a file that names anything else, and for one that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return _Unpickler(file, encoding="latin1").load()
+    except _RefusedError as error:
+        raise ValueError(
+            f"{path}: names {error}, which is neither a number, text nor an array of them; a "
+            "pickle can run any program while it is read, so that nothing else is let in. Ask its "
+            "source for a file without it, or, if you trust that, load it and save its arrays anew"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except _BROKEN as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path}: is no whole pickle ({reason}); fetch it again") from error
+
+
+def read_modality(path: Path, data: Any, key: str) -> dict[str, PickledSplit]:
+    """One modality of every split. Raises ValueError where the layout is another."""
+    if not isinstance(data, Mapping) or not data:
+        raise ValueError(f"{path}: holds {type(data).__name__}, not a dict of splits")
+    return {str(split): _read_split(f"{path}: {split}", data[split], key) for split in data}
+
+
+def _read_split(place: str, found: Any, key: str) -> PickledSplit:
+    missing = [name for name in ("id", key) if not isinstance(found, Mapping) or name not in found]
+    if missing:
+        has = f"has {', '.join(map(str, found))}" if isinstance(found, Mapping) else "is no dict"
+        raise ValueError(f"{place}: no {' and no '.join(missing)}; it {has}")
+    ids = [str(name) for name in found["id"]]
+    frames = _array(f"{place}: {key}", found[key], FLOAT + INT, 3, len(ids))
+    if not frames.shape[2]:
+        raise ValueError(f"{place}: {key}: its frames have no numbers (a width of 0)")
+    lengths, scores = found.get(f"{key}_lengths"), found.get("regression_labels")
+    return PickledSplit(
+        ids,
+        frames,
+        None
+        if lengths is None
+        else _array(f"{place}: {key}_lengths", lengths, FLOAT + INT, 1, len(ids)),
+        None
+        if scores is None
+        else _array(f"{place}: regression_labels", scores, FLOAT + INT, 1, len(ids)),
+    )
+
+
+def _array(place: str, values: Any, kinds: str, n_axes: int, n_rows: int) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{place}: is no array ({error})") from error
+    if n_axes == 1:
+        array = array.reshape(len(array), -1)[:, 0] if array.ndim > 1 else array
+    if array.dtype.kind not in kinds or array.ndim != n_axes or len(array) != n_rows:
+        shape = "(N, T, C)" if n_axes == 3 else "(N,)"
+        raise ValueError(
+            f"{place}: holds {array.dtype} {array.shape}, not numbers {shape} for {n_rows} ids"
+        )
+    return array
