@@ -38,7 +38,7 @@ class Source(list):  # type: ignore[type-arg]
         return np.array([len(row) for row in self])
 
 
-def leaf(
+def build_dataset(
     max_tokens: int = 100,
     neighbors: Sequence[Neighbors] = NEIGHBORS,
     present: Sequence[bool] = (True,) * 4,
@@ -54,7 +54,7 @@ def leaf(
 
 
 def test_turns_stand_in_their_order_with_a_separator_after_each() -> None:
-    tokens, present, _ = leaf()[2]
+    tokens, present, _ = build_dataset()[2]
     assert tokens.tolist() == [0, 11, 12, 13, 2, 21, 2, 31, 32, 2, 41, 42, 43, 44, 2]
     assert present
 
@@ -72,21 +72,21 @@ def test_turns_stand_in_their_order_with_a_separator_after_each() -> None:
     ],
 )
 def test_the_cut_comes_from_the_outside_in(max_tokens: int, expected: list[int]) -> None:
-    dataset = leaf(max_tokens)
+    dataset = build_dataset(max_tokens)
     assert dataset[2][0].tolist() == expected
     assert dataset.sizes[2] == len(expected)
 
 
 def test_nothing_beyond_a_turn_that_was_cut_comes_in() -> None:
     """Turn 1 is short enough to fit behind the cut turn 2, but would not adjoin it."""
-    tokens = leaf(9)[3][0].tolist()
+    tokens = build_dataset(9)[3][0].tolist()
     assert tokens == [0, 31, 32, 2, 41, 42, 43, 44, 2]
-    assert leaf(8)[3][0].tolist() == [0, 32, 2, 41, 42, 43, 44, 2]
+    assert build_dataset(8)[3][0].tolist() == [0, 32, 2, 41, 42, 43, 44, 2]
 
 
 @pytest.mark.parametrize("max_tokens", range(3, 18))
 def test_sizes_are_exact_and_no_item_is_longer_than_the_limit(max_tokens: int) -> None:
-    dataset = leaf(max_tokens)
+    dataset = build_dataset(max_tokens)
     lengths = [len(dataset[row][0]) for row in range(4)]
     assert dataset.sizes.tolist() == lengths
     assert max(lengths) <= max_tokens
@@ -94,7 +94,7 @@ def test_sizes_are_exact_and_no_item_is_longer_than_the_limit(max_tokens: int) -
 
 
 def test_the_focus_is_the_initial_token_and_the_current_turn() -> None:
-    dataset = leaf()
+    dataset = build_dataset()
     batch = dataset.collater([dataset[2], dataset[1]])
     tokens, focus = batch["tokens"], batch["focus"]
     assert tokens[0][focus[0]].tolist() == [FIRST, 31, 32, LAST]
@@ -103,18 +103,18 @@ def test_the_focus_is_the_initial_token_and_the_current_turn() -> None:
 
 
 def test_the_focus_of_a_first_turn_and_of_a_lone_one() -> None:
-    dataset = leaf(neighbors=[Neighbors([], [])] * 4)
+    dataset = build_dataset(neighbors=[Neighbors([], [])] * 4)
     batch = dataset.collater([dataset[0], dataset[3]])
     assert torch.equal(batch["focus"], ~batch["padding_mask"])
 
 
 def test_all_tokens_may_be_pooled_instead() -> None:
-    dataset = leaf(pool_all=True)
+    dataset = build_dataset(pool_all=True)
     assert "focus" not in dataset.collater([dataset[2]])
 
 
 def test_a_missing_row_is_two_boundaries_without_context() -> None:
-    dataset = leaf(14, present=[True, False, True, True])
+    dataset = build_dataset(14, present=[True, False, True, True])
     tokens, present, _ = dataset[1]
     assert (tokens.tolist(), present) == ([FIRST, LAST], False)
     assert dataset.sizes[1] == 2
@@ -126,7 +126,7 @@ def test_an_empty_turn_takes_no_room_and_does_not_end_the_context() -> None:
     """Turn 1 has a text of which no token is left."""
     whole = [0, 11, 12, 13, 2, 31, 32, 2, 41, 42, 43, 44, 2]
     for max_tokens, expected in ((13, whole), (12, [0, *whole[2:]])):
-        dataset = leaf(max_tokens, turns=[TURNS[0], [], *TURNS[2:]])
+        dataset = build_dataset(max_tokens, turns=[TURNS[0], [], *TURNS[2:]])
         assert dataset[2][0].tolist() == expected
         assert dataset.sizes[2] == len(expected)
         assert bool(dataset.is_cut[2]) == (max_tokens < 13)
@@ -134,7 +134,7 @@ def test_an_empty_turn_takes_no_room_and_does_not_end_the_context() -> None:
 
 def test_prefixes_belong_to_their_turns() -> None:
     prefixes = [np.array([91, 92]), NO_PREFIX, np.array([93]), NO_PREFIX]
-    dataset = leaf(prefixes=prefixes)
+    dataset = build_dataset(prefixes=prefixes)
     tokens, _, (start, end) = dataset[2]
     assert tokens.tolist()[:9] == [0, 91, 92, 11, 12, 13, 2, 21, 2]
     assert tokens.tolist()[start:end] == [93, 31, 32, LAST]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from codes import raises
 from fairseq.data import FairseqDataset
 from fairseq.tasks import FairseqTask
 
@@ -30,7 +31,6 @@ from emo_fairseq.data.samplers import (
     BatchLimits,
     RowTraits,
 )
-from emo_fairseq.errors import UsageError
 
 NAN = float("nan")
 
@@ -163,7 +163,7 @@ def test_rows_of_unknown_difficulty_are_counted(
 
 @pytest.mark.parametrize("order", ["difficulty", "inverse_difficulty"])
 def test_a_split_of_unknown_difficulty_is_refused(order: str) -> None:
-    with pytest.raises(UsageError, match="every row is unknown; choose another --curriculum-order"):
+    with raises("difficulty-unknown"):
         order_of(order, difficulty=np.full(12, NAN))
 
 
@@ -236,22 +236,26 @@ def test_a_preset_is_read_in_its_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "code", "names"),
     [
-        ("three\none\nfour\ntwo\n", "order.txt, line 3: 'four' is no utterance .* take the line"),
-        ("three\none\n\nthree\ntwo\n", "order.txt, line 4: 'three' is in line 1 already; take one"),
-        ("three\n", "order.txt: 2 of 3 utterances are missing, the first is 'one'; add each"),
-        ("", "order.txt: 3 of 3 utterances are missing, the first is 'one'"),
-        (b"\xff\xfe", "order.txt: .*utf-8.*; give a text file of ids, one a line"),
-        (None, "order.txt: .*No such file.*; give a text file of ids"),
+        ("three\none\nfour\ntwo\n", "id-unknown", "line 3: 'four'"),
+        ("three\none\n\nthree\ntwo\n", "id-duplicate", "line 4: 'three' is in line 1"),
+        ("three\n", "id-missing", "2 of 3 utterances are missing, the first is 'one'"),
+        ("", "id-missing", "3 of 3 utterances are missing, the first is 'one'"),
+        (b"\xff\xfe", "order-unreadable", "utf-8"),
+        (None, "order-unreadable", "No such file"),
     ],
 )
-def test_faults_of_a_preset(tmp_path: Path, content: str | bytes | None, message: str) -> None:
+def test_faults_of_a_preset(
+    tmp_path: Path, content: str | bytes | None, code: str, names: str
+) -> None:
     path = tmp_path / "order.txt"
     if content is not None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    with pytest.raises(UsageError, match=message):
+    with raises(code) as error:
         read_preset(path, IDS)
+    assert str(path) in str(error.value)
+    assert names in str(error.value)
 
 
 # -- the dataset -----------------------------------------------------------------------------------

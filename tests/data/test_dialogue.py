@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from codes import raises
 
 from data_prep.schema import Utterance
 from emo_fairseq.data.dialogue import (
@@ -49,8 +50,9 @@ def test_a_row_without_a_place_stands_alone(place: tuple[str | None, int | None]
 
 def test_two_rows_of_one_turn_are_refused() -> None:
     rows = [turn("a", 0), turn("a", 1), Utterance(id="twin", text="x", dialogue="a", turn=1)]
-    with pytest.raises(ValueError, match="dialogue 'a': a_1 and twin are both turn 1"):
+    with raises("turn-duplicate") as error:
         find_neighbors(rows, np.ones(3, dtype=bool), 1, 1)
+    assert "dialogue 'a': a_1 and twin" in str(error.value)
 
 
 def test_turns_of_another_set_are_told_where_they_are_asked_for() -> None:

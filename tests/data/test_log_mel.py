@@ -1,4 +1,4 @@
-"""The log-mel leaf: its sizes are real frame counts, its bands have mean 0 and deviation 1."""
+"""The log-mel items: its sizes are real frame counts, its bands have mean 0 and deviation 1."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from codes import raises
 
 from data_prep.audio.frames import log_mel
 from data_prep.commands.extract_features import (
@@ -16,7 +17,6 @@ from data_prep.commands.extract_features import (
 )
 from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
 from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames
-from emo_fairseq.errors import UsageError
 
 LENGTHS = (400, 559, 560, 4000, 16_000)
 
@@ -84,7 +84,7 @@ def test_a_band_that_never_varies_is_not_divided_by_zero() -> None:
 
 def test_no_audio_at_all_is_refused() -> None:
     nobody = WaveformDataset([None, None], np.array([0, 0]), 12_000, ["a", "b"])
-    with pytest.raises(UsageError, match="no row of 2 drawn for the statistics of the frames"):
+    with raises("frames-missing"):
         FrameStatistics.fit(ComputedFrames(nobody), n_utterances=5, seed=0)
 
 
@@ -92,8 +92,8 @@ def test_normalized_frames_have_mean_0_and_deviation_1(
     waveforms: Callable[..., WaveformDataset],
 ) -> None:
     frames = ComputedFrames(waveforms())
-    leaf = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
-    everything = torch.cat([leaf[row][0] for row in range(len(LENGTHS))])
+    items = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    everything = torch.cat([items[row][0] for row in range(len(LENGTHS))])
     torch.testing.assert_close(everything.mean(dim=0), torch.zeros(N_MELS), atol=1e-4, rtol=0)
     deviation = everything.std(dim=0, correction=0)
     torch.testing.assert_close(deviation, torch.ones(N_MELS), atol=1e-4, rtol=0)
@@ -103,15 +103,15 @@ def test_normalized_frames_have_mean_0_and_deviation_1(
 def test_loudness_is_kept(waveforms: Callable[..., WaveformDataset]) -> None:
     """Not normalized by utterance: a louder one stays louder."""
     frames = ComputedFrames(waveforms())
-    leaf = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
-    levels = [float(leaf[row][0].mean()) for row in range(len(LENGTHS))]
+    items = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    levels = [float(items[row][0].mean()) for row in range(len(LENGTHS))]
     assert levels == sorted(levels)
 
 
 def test_a_batch_is_padded(waveforms: Callable[..., WaveformDataset]) -> None:
     frames = ComputedFrames(waveforms())
-    leaf = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
-    batch = leaf.collater([leaf[3], leaf[0], leaf[5]])
+    items = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    batch = items.collater([items[3], items[0], items[5]])
     assert batch["frames"].shape == (3, 23, N_MELS)
     assert (~batch["padding_mask"]).sum(dim=1).tolist() == [23, 1, 1]
     assert batch["frames"][batch["padding_mask"]].eq(0).all()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from codes import raises
 
 from data_prep.errors import ManifestError
 from data_prep.schema import Utterance
@@ -18,7 +19,6 @@ from emo_fairseq.data.manifest import (
     read_split,
     select_rows,
 )
-from emo_fairseq.errors import UsageError
 from emo_fairseq.types import TARGETS
 
 BOTH = ("text", "speech")
@@ -57,8 +57,9 @@ def test_an_absent_split_is_named_with_those_that_are_there(
     write_data_dir: Callable[..., Path],
 ) -> None:
     folder = write_data_dir({"train": [Utterance(id="a")], "dev": [Utterance(id="b")]})
-    with pytest.raises(UsageError, match=r"no split 'valid'; the folder has dev, train"):
+    with raises("split-missing") as error:
         read_split(folder, folder, "valid", BOTH)
+    assert "dev, train" in str(error.value)
 
 
 def test_a_row_that_breaks_the_contract_is_named(write_data_dir: Callable[..., Path]) -> None:
@@ -70,13 +71,13 @@ def test_a_row_that_breaks_the_contract_is_named(write_data_dir: Callable[..., P
 
 
 def test_what_is_no_data_dir_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no such folder"):
+    with raises("data-dir-missing"):
         check_data_dir(tmp_path / "absent")
-    with pytest.raises(UsageError, match=r"not a data dir, it holds no \{split\}\.tsv"):
+    with raises("data-dir-empty"):
         check_data_dir(tmp_path)
     file = tmp_path / "train.tsv"
     file.write_text("")
-    with pytest.raises(UsageError, match="there is no such folder"):
+    with raises("data-dir-missing"):
         check_data_dir(file)
 
 
@@ -121,7 +122,7 @@ def test_one_measured_axis_is_truth_enough() -> None:
 
 @pytest.mark.parametrize("rows", [[], [Utterance(id="a", text="a")], [Utterance(id="a")]])
 def test_a_split_without_a_usable_row_is_refused(rows: Any) -> None:
-    with pytest.raises(UsageError, match="no row has both sentiment and one of text"):
+    with raises("rows-unusable"):
         select_rows(split_of(*rows), TARGETS["sentiment"], present(split_of(*rows), "text"))
 
 
@@ -134,9 +135,9 @@ def test_labels_become_their_position() -> None:
 
 def test_an_unknown_label_is_refused() -> None:
     split = split_of(Utterance(id="a", emotion="sad"), Utterance(id="b", emotion="bored"))
-    message = r"train\.tsv: row 3: b: emotion 'bored' is not one of the labels happy, sad; correct"
-    with pytest.raises(UsageError, match=message):
+    with raises("label-unknown") as error:
         truth_array(split, TARGETS["emotion"], ["happy", "sad"])
+    assert str(error.value).startswith("train.tsv: row 3: b: emotion 'bored' ")
 
 
 def test_numbers_keep_their_axis_and_missing_ones_are_nan() -> None:

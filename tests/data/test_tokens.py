@@ -1,4 +1,4 @@
-"""The token leaf: boundaries neither doubled nor missing, cuts before `</s>`, absent rows."""
+"""The dataset of tokens: boundaries once each, cuts before `</s>`, absent rows."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from codes import raises
 
 from data_prep.features.stored import rows_digest
 from data_prep.schema import Utterance
@@ -52,8 +53,8 @@ def test_boundary_ids_inside_a_row_stay() -> None:
 
 def test_other_boundary_ids_are_honored() -> None:
     specials = SpecialIds(init=5, separator=6)
-    leaf = TokenDataset([np.array([0, 7, 2])], np.array([3]), np.array([True]), specials, 10)
-    assert leaf[0][0].tolist() == [5, 0, 7, 2, 6]
+    items = TokenDataset([np.array([0, 7, 2])], np.array([3]), np.array([True]), specials, 10)
+    assert items[0][0].tolist() == [5, 0, 7, 2, 6]
 
 
 @pytest.mark.parametrize("row", [[7, 8, 9, 10], [FIRST, 7, 8, 9, 10, LAST]])
@@ -69,30 +70,30 @@ def test_a_row_that_just_fits_is_not_cut() -> None:
 
 def test_a_limit_without_room_for_the_boundaries_is_refused() -> None:
     assert dataset([7], max_tokens=2)[0][0].tolist() == [FIRST, LAST]
-    with pytest.raises(UsageError, match="limit of 1 tokens"):
+    with raises("max-tokens-too-small"):
         dataset([7], max_tokens=1)
 
 
 def test_an_absent_row_is_a_placeholder_whose_source_is_not_read() -> None:
-    leaf = dataset([7, 8], [9, 9, 9, 9], present=[True, False])
-    leaf.source = [leaf.source[0]]
-    tokens, present = leaf[1]
+    items = dataset([7, 8], [9, 9, 9, 9], present=[True, False])
+    items.source = [items.source[0]]
+    tokens, present = items[1]
     assert tokens.tolist() == [FIRST, LAST]
     assert not present
-    assert leaf.sizes[1] == 2
+    assert items.sizes[1] == 2
 
 
 def test_sizes_bound_the_lengths() -> None:
     rows = [[], [7], [7, LAST], [FIRST, 7, 8, LAST], list(range(10, 40))]
-    leaf = dataset(*rows, max_tokens=8)
-    lengths = np.array([len(leaf[row][0]) for row in range(len(rows))])
-    assert (leaf.sizes >= lengths).all()
-    assert (leaf.sizes <= np.minimum(lengths + 2, 8)).all()
+    items = dataset(*rows, max_tokens=8)
+    lengths = np.array([len(items[row][0]) for row in range(len(rows))])
+    assert (items.sizes >= lengths).all()
+    assert (items.sizes <= np.minimum(lengths + 2, 8)).all()
 
 
 def test_a_batch_is_padded_at_the_end() -> None:
-    leaf = dataset([7, 8], [9], [9], present=[True, True, False])
-    batch = leaf.collater([leaf[row] for row in range(3)])
+    items = dataset([7, 8], [9], [9], present=[True, True, False])
+    batch = items.collater([items[row] for row in range(3)])
     assert batch["tokens"].tolist() == [
         [FIRST, 7, 8, LAST],
         [FIRST, 9, LAST, PAD],
@@ -107,8 +108,8 @@ def test_a_batch_is_padded_at_the_end() -> None:
 
 
 def test_a_padding_id_in_the_text_is_no_padding() -> None:
-    leaf = dataset([7, PAD, 8])
-    assert not leaf.collater([leaf[0]])["padding_mask"].any()
+    items = dataset([7, PAD, 8])
+    assert not items.collater([items[0]])["padding_mask"].any()
 
 
 def test_binarized_rows_come_back(tmp_path: Path) -> None:
@@ -116,8 +117,8 @@ def test_binarized_rows_come_back(tmp_path: Path) -> None:
     write_tokens(tmp_path / "train", rows, vocab_size=10)
     source = open_binarized(tmp_path, "train", ROWS[:3])
     lengths, present = np.asarray(source.sizes), np.ones(3, dtype=bool)
-    leaf = TokenDataset(source, lengths, present, SpecialIds(), 10)
-    assert [leaf[row][0].tolist() for row in range(3)] == [
+    items = TokenDataset(source, lengths, present, SpecialIds(), 10)
+    assert [items[row][0].tolist() for row in range(3)] == [
         [FIRST, 4, 5, LAST],
         [FIRST, LAST],
         [FIRST, 6, 7, 8, LAST],

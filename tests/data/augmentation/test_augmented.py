@@ -1,4 +1,4 @@
-"""The options: read or refused, and the augmentations that they put over a leaf."""
+"""The options: read or refused, and the augmentations that they put over a dataset."""
 
 import argparse
 import json
@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from codes import raises
 from fairseq.dataclass.utils import gen_parser_from_dataclass
+from input_examples import make_frames, make_texts, make_tones
 from omegaconf import OmegaConf
 
 from data_prep.commands.extract_features import extract_log_mel
@@ -30,7 +32,6 @@ from emo_fairseq.data.augmentation import (
     noise_snr,
     speeds,
 )
-from emo_fairseq.errors import UsageError
 
 SOUND = {"augment_noise_snr": "5,20", "augment_gain": 6.0, "augment_speed": "0.9,1.1"}
 MASKS = {"augment_time_masks": 2, "augment_feature_masks": 2}
@@ -47,26 +48,26 @@ def options(data: Path | str = "", **given: Any) -> Any:
     return OmegaConf.structured(Options(data=str(data), **given))
 
 
-def layers(leaf: Any) -> list[type]:
-    found = [type(leaf)]
-    while hasattr(leaf, "dataset"):
-        leaf = leaf.dataset
-        found.append(type(leaf))
+def layers(dataset: Any) -> list[type]:
+    found = [type(dataset)]
+    while hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+        found.append(type(dataset))
     return found
 
 
 # -- options ---------------------------------------------------------------------------------------
 
 
-def test_everything_is_off_by_default(tones: Any, frames: Any, texts: Any) -> None:
+def test_everything_is_off_by_default(tmp_path: Path) -> None:
     cfg = options()
-    for leaf, kind, modality in (
-        (tones(), "waveform", "speech"),
-        (frames(), "log_mel", "speech"),
-        (frames(), "frames", "video"),
-        (texts(), "tokens", "text"),
+    for dataset, kind, modality in (
+        (make_tones(tmp_path), "waveform", "speech"),
+        (make_frames(), "log_mel", "speech"),
+        (make_frames(), "frames", "video"),
+        (make_texts(), "tokens", "text"),
     ):
-        assert augment(modality, leaf, kind, cfg, seed=1) is leaf
+        assert augment(modality, dataset, kind, cfg, seed=1) is dataset
     check_augmentation(cfg)
 
 
@@ -85,8 +86,7 @@ def test_options_are_read_from_a_command_line() -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "20,5", "5,10,20", "low,high", "5;20", "nan,5", "0,inf"])
 def test_ratios_that_are_none_are_refused(text: str) -> None:
-    message = f"--augment-noise-snr '{text}' is not understood; write .* such as 5,20"
-    with pytest.raises(UsageError, match=message):
+    with raises("noise-snr-invalid"):
         check_augmentation(options(augment_noise_snr=text))
 
 
@@ -96,81 +96,78 @@ def test_one_ratio_may_be_both_ends() -> None:
 
 @pytest.mark.parametrize("text", ["", "fast", "0.9,", "0,1", "0.4,1", "1,2.1", "-1", "nan"])
 def test_speeds_that_are_none_are_refused(text: str) -> None:
-    message = f"--augment-speed '{text}' is not understood; write factors between 0.5 and 2"
-    with pytest.raises(UsageError, match=message):
+    with raises("speeds-invalid"):
         check_augmentation(options(augment_speed=text))
 
 
 @pytest.mark.parametrize("text", ["1", "1.0,1"])
 def test_speeds_that_change_nothing_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=f"--augment-speed '{text}' changes nothing"):
+    with raises("speeds-idle"):
         check_augmentation(options(augment_speed=text))
 
 
-# -- leaves ----------------------------------------------------------------------------------------
+# -- datasets --------------------------------------------------------------------------------------
 
 
-def test_the_order_of_changes(tones: Any, frames: Any) -> None:
-    waveforms = augment("speech", tones(), "waveform", options(**SOUND), seed=1)
+def test_the_order_of_changes(tmp_path: Path) -> None:
+    waveforms = augment("speech", make_tones(tmp_path), "waveform", options(**SOUND), seed=1)
     assert layers(waveforms) == [Gain, AddedNoise, Speed, WaveformDataset]
-    normalized = augment("video", frames(n_features=80), "frames", options(**MASKS), seed=1)
+    normalized = augment("video", make_frames(n_features=80), "frames", options(**MASKS), seed=1)
     assert layers(normalized)[:2] == [FeatureMasks, TimeMasks]
 
 
-def test_only_what_fits_the_input_acts(tones: Any, frames: Any, texts: Any) -> None:
+def test_only_what_fits_the_input_acts(tmp_path: Path) -> None:
     cfg = options(**SOUND, **MASKS, augment_token_dropout=0.1)
-    found = augment("speech", tones(), "waveform", cfg, seed=1)
+    found = augment("speech", make_tones(tmp_path), "waveform", cfg, seed=1)
     assert not {TimeMasks, FeatureMasks} & {*layers(found)}
-    found = augment("video", frames(n_features=80), "frames", cfg, seed=1)
+    found = augment("video", make_frames(n_features=80), "frames", cfg, seed=1)
     assert not {Gain, AddedNoise, Speed} & {*layers(found)}
-    assert layers(augment("text", texts(), "tokens", cfg, seed=1))[0] is TokenDropout
-    codes = texts()
+    assert layers(augment("text", make_texts(), "tokens", cfg, seed=1))[0] is TokenDropout
+    codes = make_texts()
     assert augment("speech", codes, "tokens", cfg, seed=1) is codes
 
 
-def test_modalities_and_seeds_draw_on_their_own(frames: Any) -> None:
+def test_modalities_and_seeds_draw_on_their_own() -> None:
     cfg = options(augment_time_masks=2)
-    leaves = [
-        augment(modality, frames(), "frames", cfg, seed)
+    datasets = [
+        augment(modality, make_frames(), "frames", cfg, seed)
         for modality, seed in (("speech", 1), ("video", 1), ("speech", 2), ("speech", 1))
     ]
     speech, video, other, again = [
-        torch.cat([leaf[row][0] for row in range(5)]) == 0 for leaf in leaves
+        torch.cat([dataset[row][0] for row in range(5)]) == 0 for dataset in datasets
     ]
     assert torch.equal(speech, again)
     assert not torch.equal(speech, video)
     assert not torch.equal(speech, other)
 
 
-def test_masks_that_could_cover_a_frame_are_refused(frames: Any) -> None:
+def test_masks_that_could_cover_a_frame_are_refused() -> None:
     cfg = options(augment_feature_masks=2, augment_feature_mask_width=10)
-    with pytest.raises(UsageError, match=r"masks 2 of .*width 10: could mask all 20 numbers .*vid"):
-        augment("video", frames(n_features=20), "frames", cfg, seed=1)
-    assert augment("video", frames(n_features=21), "frames", cfg, seed=1)
+    with raises("masks-too-wide"):
+        augment("video", make_frames(n_features=20), "frames", cfg, seed=1)
+    assert augment("video", make_frames(n_features=21), "frames", cfg, seed=1)
 
 
 @pytest.mark.parametrize(
     ("symbols", "blank"), [(["a", "<mask>"], 1), (["[MASK]", "b"], 0), (["a", "b"], UNK)]
 )
-def test_the_blank_is_the_mask_or_unknown(
-    tmp_path: Path, texts: Any, symbols: list[str], blank: int
-) -> None:
+def test_the_blank_is_the_mask_or_unknown(tmp_path: Path, symbols: list[str], blank: int) -> None:
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / SYMBOLS_FILE).write_text(json.dumps(symbols))
     cfg = options(tmp_path, augment_token_dropout=0.1)
-    assert augment("text", texts(), "tokens", cfg, seed=1).blank == blank
+    assert augment("text", make_texts(), "tokens", cfg, seed=1).blank == blank
 
 
-def test_a_byte_level_tokenizer_without_a_mask_has_no_blank(texts: Any) -> None:
-    leaf = texts()
-    leaf.specials = leaf.specials.__class__(unknown=-1)
-    assert augment("text", leaf, "tokens", options(augment_token_dropout=0.1), 1).blank is None
+def test_a_byte_level_tokenizer_without_a_mask_has_no_blank() -> None:
+    dataset = make_texts()
+    dataset.specials = dataset.specials.__class__(unknown=-1)
+    assert augment("text", dataset, "tokens", options(augment_token_dropout=0.1), 1).blank is None
 
 
 # -- a data dir ------------------------------------------------------------------------------------
 
 
-def leaf_of(task: Any, modality: str, cfg: Any) -> Any:
+def train_dataset(task: Any, modality: str, cfg: Any) -> Any:
     """As the task makes it for the train split."""
     change = partial(augment, modality, cfg=cfg, seed=1)
     part = task.source.split("train")
@@ -182,8 +179,8 @@ def test_log_mel_frames_are_computed_from_changed_audio(
     toy_corpus: Path, make_task: Callable[..., Any]
 ) -> None:
     task = make_task(toy_corpus, modality="speech", speech_input="log_mel")
-    plain = leaf_of(task, "speech", options())
-    louder = leaf_of(task, "speech", options(augment_gain=20.0))
+    plain = train_dataset(task, "speech", options())
+    louder = train_dataset(task, "speech", options(augment_gain=20.0))
     assert layers(louder)[1:] == [ComputedFrames, Gain, WaveformDataset]
     for row in range(5):
         decibels = louder.dataset.dataset._generator(row).uniform(-20, 20)
@@ -191,7 +188,7 @@ def test_log_mel_frames_are_computed_from_changed_audio(
         # Frames are natural logarithms of power.
         expected = decibels / 10 * math.log(10)
         assert float(shift.median()) == pytest.approx(expected, abs=0.01)
-    masked = leaf_of(task, "speech", options(augment_time_masks=1, augment_gain=3.0))
+    masked = train_dataset(task, "speech", options(augment_time_masks=1, augment_gain=3.0))
     assert layers(masked)[0] is TimeMasks
     assert Gain in layers(masked)
 
@@ -204,15 +201,16 @@ def test_frames_from_disk_cannot_be_of_changed_audio(
     task = make_task(data, modality="speech", speech_input="log_mel")
     for name, value in SOUND.items():
         flag = f"--{name.replace('_', '-')}"
-        with pytest.raises(UsageError, match=rf"{flag}: .*read from .*features/log_mel; move"):
-            leaf_of(task, "speech", options(data, **{name: value}))
-    assert layers(leaf_of(task, "speech", options(data, **MASKS)))[0] is FeatureMasks
+        with raises("augmentation-of-stored-frames") as error:
+            train_dataset(task, "speech", options(data, **{name: value}))
+        assert str(error.value).startswith(f"{flag}: ")
+    assert layers(train_dataset(task, "speech", options(data, **MASKS)))[0] is FeatureMasks
 
 
 def test_words_of_the_toy_become_unknown(toy_corpus: Path, make_task: Callable[..., Any]) -> None:
     task = make_task(toy_corpus, modality="text")
-    plain = leaf_of(task, "text", options(toy_corpus))
-    blank = leaf_of(task, "text", options(toy_corpus, augment_token_dropout=0.5))
+    plain = train_dataset(task, "text", options(toy_corpus))
+    blank = train_dataset(task, "text", options(toy_corpus, augment_token_dropout=0.5))
     differs = [plain[row][0] != blank[row][0] for row in range(len(plain))]
     assert any(bool(different.any()) for different in differs)
     for row, different in enumerate(differs):

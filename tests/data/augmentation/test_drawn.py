@@ -1,6 +1,7 @@
 """What is drawn depends on seed, epoch and row alone, whoever asks; absent rows stay."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from fairseq.data import BaseWrapperDataset, IdDataset, NestedDictionaryDataset
 from fairseq.tasks import FairseqTask
+from input_examples import N_ROWS, make_frames, make_texts, make_tones
 
 from data_prep.tokens.folder import UNK, SpecialIds
 from emo_fairseq.data.audio import ComputedFrames
@@ -23,27 +25,33 @@ from emo_fairseq.data.augmentation import (
 )
 from emo_fairseq.data.modality_dataset import RowsDataset
 
-N_ROWS = 6
 Change = Callable[[Any, int], AugmentedDataset]
 
-# The leaf that each one changes, and how it is made.
+# How the input of each one is made, in a folder, and what changes it.
+INPUTS: dict[str, Callable[[Path], Any]] = {
+    "tones": make_tones,
+    "frames": lambda folder: make_frames(),
+    "texts": lambda folder: make_texts(),
+}
 CHANGES: dict[str, tuple[str, Change]] = {
-    "white": ("tones", lambda leaf, seed: AddedNoise(leaf, (0, 20), "white", seed)),
-    "pink": ("tones", lambda leaf, seed: AddedNoise(leaf, (0, 20), "pink", seed)),
-    "gain": ("tones", lambda leaf, seed: Gain(leaf, 10, seed)),
-    "speed": ("tones", lambda leaf, seed: Speed(leaf, np.linspace(0.9, 1.1, 5001), 10**6, seed)),
-    "time": ("frames", lambda leaf, seed: TimeMasks(leaf, 2, 20, seed)),
-    "features": ("frames", lambda leaf, seed: FeatureMasks(leaf, 2, 9, seed)),
-    "tokens": ("texts", lambda leaf, seed: TokenDropout(leaf, 0.3, SpecialIds(), UNK, seed)),
+    "white": ("tones", lambda inputs, seed: AddedNoise(inputs, (0, 20), "white", seed)),
+    "pink": ("tones", lambda inputs, seed: AddedNoise(inputs, (0, 20), "pink", seed)),
+    "gain": ("tones", lambda inputs, seed: Gain(inputs, 10, seed)),
+    "speed": (
+        "tones",
+        lambda inputs, seed: Speed(inputs, np.linspace(0.9, 1.1, 5001), 10**6, seed),
+    ),
+    "time": ("frames", lambda inputs, seed: TimeMasks(inputs, 2, 20, seed)),
+    "features": ("frames", lambda inputs, seed: FeatureMasks(inputs, 2, 9, seed)),
+    "tokens": ("texts", lambda inputs, seed: TokenDropout(inputs, 0.3, SpecialIds(), UNK, seed)),
 }
 
 
 @pytest.fixture(params=CHANGES)
-def change(request: pytest.FixtureRequest) -> Callable[..., AugmentedDataset]:
-    """Make one of the augmentations anew, over a leaf that is made anew."""
-    leaf, build = CHANGES[request.param]
-    make_leaf = request.getfixturevalue(leaf)
-    return lambda seed=1: build(make_leaf(), seed)
+def change(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., AugmentedDataset]:
+    """Build one of the augmentations anew, over an input that is made anew."""
+    kind, build = CHANGES[request.param]
+    return lambda seed=1: build(INPUTS[kind](tmp_path), seed)
 
 
 def values(dataset: Any, epoch: int, rows: Any = range(N_ROWS)) -> list[torch.Tensor]:
@@ -69,14 +77,16 @@ def test_another_epoch_and_another_seed_draw_anew(change: Any, seed: int, epoch:
     assert not any(same(before, after)[: N_ROWS - 1])
 
 
-def test_rows_draw_on_their_own(tones: Any) -> None:
-    leaf = Gain(tones(), 10, seed=1)
-    gains = [float(leaf[row][0].abs().max()) for row in range(N_ROWS - 1)]
+def test_rows_draw_on_their_own(tmp_path: Path) -> None:
+    inputs = Gain(make_tones(tmp_path), 10, seed=1)
+    gains = [float(inputs[row][0].abs().max()) for row in range(N_ROWS - 1)]
     assert len(set(gains)) == len(gains)
 
 
-def test_changes_draw_on_their_own(frames: Any) -> None:
-    drawn = [kind(frames(), 1, 15, seed=1)._generator(0).random() for kind in (TimeMasks, Gain2)]
+def test_changes_draw_on_their_own() -> None:
+    drawn = [
+        kind(make_frames(), 1, 15, seed=1)._generator(0).random() for kind in (TimeMasks, Gain2)
+    ]
     assert drawn[0] != drawn[1]
 
 
@@ -94,7 +104,7 @@ def test_an_absent_row_stays(change: Any) -> None:
     assert torch.equal(item[0], before[0])
 
 
-def test_an_item_is_like_the_leafs(change: Any) -> None:
+def test_an_item_is_like_the_inputs(change: Any) -> None:
     changed = change()
     for row in range(N_ROWS):
         item, before = changed[row], changed.dataset[row]
@@ -110,7 +120,7 @@ def has_sizes(changed: Any) -> bool:
     return hasattr(changed.dataset, "sizes")
 
 
-def test_a_batch_is_like_the_leafs(change: Any) -> None:
+def test_a_batch_is_like_the_inputs(change: Any) -> None:
     changed = change()
     items = [changed[row] for row in range(N_ROWS)]
     batch = changed.collater(items)
@@ -125,7 +135,7 @@ def test_a_batch_is_like_the_leafs(change: Any) -> None:
 
 
 class Kept(BaseWrapperDataset):
-    """Gives the very tensors that it holds, as a leaf may."""
+    """Gives the very tensors that it holds, as an input may."""
 
     def __init__(self, dataset: Any) -> None:
         super().__init__(dataset)
@@ -136,9 +146,9 @@ class Kept(BaseWrapperDataset):
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_the_leafs_own_items_are_not_written_to(name: str, request: Any) -> None:
-    leaf, build = CHANGES[name]
-    kept = Kept(request.getfixturevalue(leaf)())
+def test_the_inputs_own_items_are_not_written_to(name: str, tmp_path: Path) -> None:
+    kind, build = CHANGES[name]
+    kept = Kept(INPUTS[kind](tmp_path))
     before = [item[0].clone() for item in kept.items]
     changed = build(kept, 1)
     assert not any(same(before, values(changed, 1))[: N_ROWS - 1])
@@ -148,8 +158,8 @@ def test_the_leafs_own_items_are_not_written_to(name: str, request: Any) -> None
 # -- under fairseq's own loader --------------------------------------------------------------------
 
 
-def split_of(leaf: Any) -> NestedDictionaryDataset:
-    rows = RowsDataset(leaf, np.arange(N_ROWS)[::-1].copy())
+def split_of(inputs: Any) -> NestedDictionaryDataset:
+    rows = RowsDataset(inputs, np.arange(N_ROWS)[::-1].copy())
     return NestedDictionaryDataset(
         {"id": IdDataset(), "net_input": {"speech": rows}}, sizes=[rows.sizes]
     )
@@ -184,39 +194,41 @@ def heard(batches: Any) -> dict[int, torch.Tensor]:
 
 
 @pytest.mark.parametrize("n_workers", [0, 2])
-def test_workers_draw_anew_in_every_epoch(task: FairseqTask, tones: Any, n_workers: int) -> None:
-    dataset = split_of(Gain(tones(), 10, seed=1))
+def test_workers_draw_anew_in_every_epoch(
+    tmp_path: Path, task: FairseqTask, n_workers: int
+) -> None:
+    dataset = split_of(Gain(make_tones(tmp_path), 10, seed=1))
     loaders = set()
-    leaf = Gain(tones(), 10, seed=1)
+    inputs = Gain(make_tones(tmp_path), 10, seed=1)
     for epoch in (1, 2, 3):
         iterator = iterate(task, dataset, epoch, n_workers)
         found = heard(iterator.next_epoch_itr())
         loaders.add(iterator.dataloader)
-        leaf.set_epoch(epoch)
+        inputs.set_epoch(epoch)
         assert found.keys() == set(range(N_ROWS))
         for row, waveform in found.items():
-            expected = leaf[N_ROWS - 1 - row][0]
+            expected = inputs[N_ROWS - 1 - row][0]
             assert torch.equal(waveform[: len(expected)], expected), (epoch, row)
     (loader,) = loaders  # whose workers are those of the first epoch
     if loader._iterator is not None:
         loader._iterator._shutdown_workers()  # else the garbage collector waits ten seconds for it
 
 
-def test_a_resumed_epoch_goes_on_as_it_would_have(task: FairseqTask, tones: Any) -> None:
-    first = iterate(task, split_of(Gain(tones(), 10, seed=1)), 2, 0)
+def test_a_resumed_epoch_goes_on_as_it_would_have(tmp_path: Path, task: FairseqTask) -> None:
+    first = iterate(task, split_of(Gain(make_tones(tmp_path), 10, seed=1)), 2, 0)
     batches = first.next_epoch_itr()
     next(batches)
     state = first.state_dict()
     rest = heard(batches)
     again = FairseqTask(SimpleNamespace(rebuild_batches=True))
-    second = iterate(again, split_of(Gain(tones(), 10, seed=1)), state["epoch"], 0)
+    second = iterate(again, split_of(Gain(make_tones(tmp_path), 10, seed=1)), state["epoch"], 0)
     second.load_state_dict(state)
     resumed = heard(second.next_epoch_itr())
     assert rest.keys() == resumed.keys()
     assert all(torch.equal(rest[row], resumed[row]) for row in rest)
 
 
-def test_the_epoch_reaches_what_frames_are_computed_from(tones: Any) -> None:
-    frames = ComputedFrames(Gain(tones(), 10, seed=1))
+def test_the_epoch_reaches_what_frames_are_computed_from(tmp_path: Path) -> None:
+    frames = ComputedFrames(Gain(make_tones(tmp_path), 10, seed=1))
     before, after = values(frames, 1), values(frames, 2)
     assert not any(same(before, after)[: N_ROWS - 1])

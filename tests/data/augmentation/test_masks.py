@@ -1,19 +1,16 @@
 """SpecAugment's masks: as wide as allowed, zero inside, untouched outside, half at most."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
+from input_examples import make_frames
 
 from emo_fairseq.data.augmentation import (
     FeatureMasks,
     TimeMasks,
     draw_spans,
 )
-from emo_fairseq.data.frames import NormalizedFrames
 
-Frames = Callable[..., NormalizedFrames]
 N_EPOCHS = 200
 
 
@@ -39,13 +36,13 @@ def test_spans_may_fill_the_length() -> None:
     assert max(span.stop for span in spans) == 3
 
 
-def test_time_masks_are_zero_and_the_rest_is_untouched(frames: Frames) -> None:
-    leaf = TimeMasks(frames(100), 1, 7, seed=1)
-    clean = leaf.dataset[0][0]
+def test_time_masks_are_zero_and_the_rest_is_untouched() -> None:
+    dataset = TimeMasks(make_frames(100), 1, 7, seed=1)
+    clean = dataset.dataset[0][0]
     found, ever = set(), torch.zeros(100, dtype=torch.bool)
     for epoch in range(1, N_EPOCHS + 1):
-        leaf.set_epoch(epoch)
-        item = leaf[0][0]
+        dataset.set_epoch(epoch)
+        item = dataset[0][0]
         masked = (item == 0).all(dim=1)
         assert torch.equal(item, clean * ~masked[:, None])
         assert widest_run(masked) == int(masked.sum())  # one stretch
@@ -55,13 +52,13 @@ def test_time_masks_are_zero_and_the_rest_is_untouched(frames: Frames) -> None:
     assert ever.all()
 
 
-def test_feature_masks_are_zero_and_the_rest_is_untouched(frames: Frames) -> None:
-    leaf = FeatureMasks(frames(30, n_features=20), 1, 5, seed=1)
-    clean = leaf.dataset[0][0]
+def test_feature_masks_are_zero_and_the_rest_is_untouched() -> None:
+    dataset = FeatureMasks(make_frames(30, n_features=20), 1, 5, seed=1)
+    clean = dataset.dataset[0][0]
     found, ever = set(), torch.zeros(20, dtype=torch.bool)
     for epoch in range(1, N_EPOCHS + 1):
-        leaf.set_epoch(epoch)
-        item = leaf[0][0]
+        dataset.set_epoch(epoch)
+        item = dataset[0][0]
         masked = (item == 0).all(dim=0)
         assert torch.equal(item, clean * ~masked)
         assert widest_run(masked) == int(masked.sum())
@@ -71,12 +68,12 @@ def test_feature_masks_are_zero_and_the_rest_is_untouched(frames: Frames) -> Non
     assert ever.all()
 
 
-def test_there_are_as_many_masks_as_asked_for(frames: Frames) -> None:
-    leaf = TimeMasks(frames(1000), 3, 10, seed=1)
+def test_there_are_as_many_masks_as_asked_for() -> None:
+    dataset = TimeMasks(make_frames(1000), 3, 10, seed=1)
     counts = []
     for epoch in range(1, N_EPOCHS + 1):
-        leaf.set_epoch(epoch)
-        masked = (leaf[0][0] == 0).all(dim=1)
+        dataset.set_epoch(epoch)
+        masked = (dataset[0][0] == 0).all(dim=1)
         counts.append(len("".join("x" if hit else " " for hit in masked.tolist()).split()))
     # Each is of width 0 in one case of eleven; a few meet.
     assert max(counts) == 3
@@ -85,11 +82,11 @@ def test_there_are_as_many_masks_as_asked_for(frames: Frames) -> None:
 
 @pytest.mark.parametrize("n_masks", [1, 2, 5])
 @pytest.mark.parametrize("length", [1, 2, 7, 40])
-def test_half_of_an_utterance_is_left(frames: Frames, n_masks: int, length: int) -> None:
-    leaf = TimeMasks(frames(length), n_masks, 1000, seed=1)
+def test_half_of_an_utterance_is_left(n_masks: int, length: int) -> None:
+    dataset = TimeMasks(make_frames(length), n_masks, 1000, seed=1)
     most = 0
     for epoch in range(1, N_EPOCHS + 1):
-        leaf.set_epoch(epoch)
-        most = max(most, int((leaf[0][0] == 0).all(dim=1).sum()))
+        dataset.set_epoch(epoch)
+        most = max(most, int((dataset[0][0] == 0).all(dim=1).sum()))
     assert most <= length / 2
     assert most >= length // 2 // n_masks  # and the limit is reached by a mask alone

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from input_examples import make_tones
 
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.audio import (
@@ -23,7 +24,6 @@ from emo_fairseq.data.augmentation import (
     colored_noise,
 )
 
-Tones = Callable[..., WaveformDataset]
 N_TONES = 5
 
 
@@ -41,10 +41,12 @@ def measured_snr(noisy: torch.Tensor, clean: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("color", COLORS)
 @pytest.mark.parametrize("snr", [-5.0, 0.0, 10.0, 30.0])
-def test_noise_is_at_the_ratio(tones: Tones, color: str, snr: float) -> None:
-    leaf = AddedNoise(tones(), (snr, snr), color, seed=1)
+def test_noise_is_at_the_ratio(tmp_path: Path, color: str, snr: float) -> None:
+    dataset = AddedNoise(make_tones(tmp_path), (snr, snr), color, seed=1)
     for row in range(N_TONES):
-        assert measured_snr(leaf[row][0], leaf.dataset[row][0]) == pytest.approx(snr, abs=0.01)
+        assert measured_snr(dataset[row][0], dataset.dataset[row][0]) == pytest.approx(
+            snr, abs=0.01
+        )
 
 
 def test_noise_is_at_the_ratio_in_recorded_speech(
@@ -55,19 +57,19 @@ def test_noise_is_at_the_ratio_in_recorded_speech(
     lengths = np.array([soundfile.info(file).frames for file in files])
     speech = WaveformDataset(files, lengths, 10**6, [file.stem for file in files])
     for color in COLORS:
-        leaf = AddedNoise(speech, (5, 15), color, seed=1)
-        found = [measured_snr(leaf[row][0], speech[row][0]) for row in range(len(files))]
-        drawn = [leaf._generator(row).uniform(5, 15) for row in range(len(files))]
+        dataset = AddedNoise(speech, (5, 15), color, seed=1)
+        found = [measured_snr(dataset[row][0], speech[row][0]) for row in range(len(files))]
+        drawn = [dataset._generator(row).uniform(5, 15) for row in range(len(files))]
         np.testing.assert_allclose(found, drawn, atol=0.1)
 
 
-def test_ratios_are_drawn_uniformly(tones: Tones) -> None:
-    leaf = AddedNoise(tones(), (5, 20), "white", seed=1)
-    clean = leaf.dataset[0][0]
+def test_ratios_are_drawn_uniformly(tmp_path: Path) -> None:
+    dataset = AddedNoise(make_tones(tmp_path), (5, 20), "white", seed=1)
+    clean = dataset.dataset[0][0]
     found = []
     for epoch in range(1, 401):
-        leaf.set_epoch(epoch)
-        found.append(measured_snr(leaf[0][0], clean))
+        dataset.set_epoch(epoch)
+        found.append(measured_snr(dataset[0][0], clean))
     assert 5 <= min(found) < 5.5
     assert 19.5 < max(found) <= 20
     # The mean of 400 draws deviates by 15 / sqrt(12 * 400) = 0.22.
@@ -105,31 +107,31 @@ def test_noise_has_power_1_and_no_constant_part(color: str, n_samples: int) -> N
 # -- gain ------------------------------------------------------------------------------------------
 
 
-def test_the_gain_is_what_was_drawn(tones: Tones) -> None:
-    leaf = Gain(tones(), 20.0, seed=1)
+def test_the_gain_is_what_was_drawn(tmp_path: Path) -> None:
+    dataset = Gain(make_tones(tmp_path), 20.0, seed=1)
     for row in range(N_TONES):
-        drawn = leaf._generator(row).uniform(-20, 20)
-        clean = leaf.dataset[row][0]
-        torch.testing.assert_close(leaf[row][0], clean * 10 ** (drawn / 20))
-        louder = leaf[row][0].square().mean() / clean.square().mean()
+        drawn = dataset._generator(row).uniform(-20, 20)
+        clean = dataset.dataset[row][0]
+        torch.testing.assert_close(dataset[row][0], clean * 10 ** (drawn / 20))
+        louder = dataset[row][0].square().mean() / clean.square().mean()
         assert decibels(float(louder)) == pytest.approx(drawn, abs=1e-3)
 
 
-def test_gains_are_drawn_from_both_sides(tones: Tones) -> None:
-    leaf = Gain(tones(), 6.0, seed=1)
-    clean = leaf.dataset[0][0].square().mean()
+def test_gains_are_drawn_from_both_sides(tmp_path: Path) -> None:
+    dataset = Gain(make_tones(tmp_path), 6.0, seed=1)
+    clean = dataset.dataset[0][0].square().mean()
     found = []
     for epoch in range(1, 401):
-        leaf.set_epoch(epoch)
-        found.append(decibels(float(leaf[0][0].square().mean() / clean)))
+        dataset.set_epoch(epoch)
+        found.append(decibels(float(dataset[0][0].square().mean() / clean)))
     assert -6 <= min(found) < -5.8
     assert 5.8 < max(found) <= 6
     assert np.mean(found) == pytest.approx(0, abs=4 * 12 / np.sqrt(12 * 400))
 
 
-def test_a_loud_row_is_not_clipped(tones: Tones) -> None:
-    leaf = Gain(tones(), 40.0, seed=1)
-    assert max(float(leaf[row][0].abs().max()) for row in range(N_TONES)) > 1
+def test_a_loud_row_is_not_clipped(tmp_path: Path) -> None:
+    dataset = Gain(make_tones(tmp_path), 40.0, seed=1)
+    assert max(float(dataset[row][0].abs().max()) for row in range(N_TONES)) > 1
 
 
 # -- speed -----------------------------------------------------------------------------------------
@@ -154,29 +156,29 @@ def test_pitch_and_tempo_go_together(factor: float) -> None:
     np.testing.assert_allclose(faster[middle], expected[middle], atol=2e-3)
 
 
-def test_every_speed_is_chosen_as_often(tones: Tones) -> None:
-    leaf = Speed(tones(), [0.9, 1.0, 1.1], 10**6, seed=1)
+def test_every_speed_is_chosen_as_often(tmp_path: Path) -> None:
+    dataset = Speed(make_tones(tmp_path), [0.9, 1.0, 1.1], 10**6, seed=1)
     lengths = []
     for epoch in range(1, 301):
-        leaf.set_epoch(epoch)
-        lengths.append(len(leaf[0][0]))
+        dataset.set_epoch(epoch)
+        lengths.append(len(dataset[0][0]))
     found, counts = np.unique(lengths, return_counts=True)
     np.testing.assert_allclose(found, [1600 / 1.1, 1600, 1600 / 0.9], atol=1)
     # 100 each, with a deviation of sqrt(300 * 1/3 * 2/3) = 8.2.
     assert (abs(counts - 100) < 4 * 8.2).all()
 
 
-def test_speed_1_is_the_row_itself(tones: Tones) -> None:
-    leaf = Speed(tones(), [1.0], 10**6, seed=1)
-    assert all(torch.equal(leaf[row][0], leaf.dataset[row][0]) for row in range(N_TONES + 1))
+def test_speed_1_is_the_row_itself(tmp_path: Path) -> None:
+    dataset = Speed(make_tones(tmp_path), [1.0], 10**6, seed=1)
+    assert all(torch.equal(dataset[row][0], dataset.dataset[row][0]) for row in range(N_TONES + 1))
 
 
-def test_what_becomes_too_long_is_cut_where_the_leaf_cuts(tones: Tones) -> None:
-    whole = Speed(tones(), [0.5], 10**6, seed=1)
-    leaf = Speed(tones(max_seconds=0.35), [0.5], 5600, seed=1)
-    assert [len(leaf[row][0]) for row in range(N_TONES)] == [3200, 5600, 5600, 5600, 5600]
-    torch.testing.assert_close(leaf[1][0], whole[1][0][:5600])
-    assert leaf.sizes.tolist() == [1600, 3200, 4800, 5600, 5600, MIN_SAMPLES]
+def test_what_becomes_too_long_is_cut_where_the_leaf_cuts(tmp_path: Path) -> None:
+    whole = Speed(make_tones(tmp_path), [0.5], 10**6, seed=1)
+    dataset = Speed(make_tones(tmp_path, max_seconds=0.35), [0.5], 5600, seed=1)
+    assert [len(dataset[row][0]) for row in range(N_TONES)] == [3200, 5600, 5600, 5600, 5600]
+    torch.testing.assert_close(dataset[1][0], whole[1][0][:5600])
+    assert dataset.sizes.tolist() == [1600, 3200, 4800, 5600, 5600, MIN_SAMPLES]
 
 
 def test_what_becomes_too_short_is_filled_up(tmp_path: Path) -> None:
@@ -190,10 +192,10 @@ def test_what_becomes_too_short_is_filled_up(tmp_path: Path) -> None:
     assert samples[:200].abs().min() > 0.1
 
 
-def test_a_batch_of_other_speeds_is_padded(tones: Tones) -> None:
-    leaf: Any = Speed(tones(), [0.9], 10**6, seed=1)
-    batch = leaf.collater([leaf[row] for row in range(N_TONES + 1)])
-    lengths = [len(leaf[row][0]) for row in range(N_TONES + 1)]
+def test_a_batch_of_other_speeds_is_padded(tmp_path: Path) -> None:
+    dataset: Any = Speed(make_tones(tmp_path), [0.9], 10**6, seed=1)
+    batch = dataset.collater([dataset[row] for row in range(N_TONES + 1)])
+    lengths = [len(dataset[row][0]) for row in range(N_TONES + 1)]
     assert lengths[-1] == MIN_SAMPLES
     assert batch["waveform"].shape == (N_TONES + 1, max(lengths))
     assert (~batch["padding_mask"]).sum(dim=1).tolist() == lengths
