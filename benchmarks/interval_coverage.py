@@ -1,7 +1,7 @@
 """Coverage of "95 %" intervals over speakers: ``python -m benchmarks.interval_coverage``.
 
-Draws speakers from a population whose figures are known, and counts how often each method's
-interval holds the population's figure, and how often a paired test of two equally good systems has
+Draws speakers from a population whose metrics are known, and counts how often each method's
+interval holds the population's metric, and how often a paired test of two equally good systems has
 p < .05. Prints the tables of docs/statistics.md. The method in use is called through
 :mod:`emo_fairseq.evaluation.bootstrap`; the others are here alone.
 
@@ -67,14 +67,14 @@ class Population:
 
     Attributes:
         draw: generator, (D, S), sigma, number of systems -> (systems, D, S, statistics).
-        figures: statistics (..., statistics) -> (..., figures).
-        names: of the figures, as written.
-        keys: of the figures, as the product has them.
+        metrics: statistics (..., statistics) -> (..., metrics).
+        names: of the metrics, as written.
+        keys: of the metrics, as the product has them.
         size: statistics of a speaker -> utterances.
     """
 
     draw: Callable[[np.random.Generator, tuple[int, ...], float, int], Array]
-    figures: Callable[[Array], Array]
+    metrics: Callable[[Array], Array]
     names: tuple[str, ...]
     keys: tuple[str, ...]
     size: Callable[[Array], Array]
@@ -110,7 +110,7 @@ def draw_labels(
     return np.stack(found).astype(float)
 
 
-def label_figures(sums: Array) -> Array:
+def label_metrics(sums: Array) -> Array:
     """Return UAR, WA and weighted F1 of confusions (..., C * C)."""
     counts = sums.reshape(*sums.shape[:-1], N_CLASSES, N_CLASSES)
     true, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
@@ -144,7 +144,7 @@ def draw_numbers(
     return np.stack(found)
 
 
-def number_figures(sums: Array) -> Array:
+def number_metrics(sums: Array) -> Array:
     """Return CCC and Pearson's r of (..., 6) sums."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     bias, covariance = (x - y) / n, xy / n - x * y / n**2
@@ -155,13 +155,13 @@ def number_figures(sums: Array) -> Array:
 
 LABELS = Population(
     draw_labels,
-    label_figures,
+    label_metrics,
     ("UAR", "WA", "weighted F1"),
     ("uar", "wa", "weighted_f1"),
     lambda sums: sums.sum(axis=-1),
 )
 NUMBERS = Population(
-    draw_numbers, number_figures, ("CCC", "Pearson"), ("ccc", "pearson"), lambda sums: sums[..., 0]
+    draw_numbers, number_metrics, ("CCC", "Pearson"), ("ccc", "pearson"), lambda sums: sums[..., 0]
 )
 
 
@@ -174,46 +174,46 @@ def _with_outliers(share: float) -> Population:
     return replace(LABELS, draw=draw)
 
 
-def true_figures(population: Population, spread: float) -> Array:
-    """Return the figures of 80,000 speakers."""
+def true_metrics(population: Population, spread: float) -> Array:
+    """Return the metrics of 80,000 speakers."""
     draw = np.random.default_rng(99)
     sums = [population.draw(draw, (4000,), spread, 1)[0].sum(axis=0) for _ in range(20)]
-    return population.figures(np.sum(sums, axis=0))
+    return population.metrics(np.sum(sums, axis=0))
 
 
 # -- methods ---------------------------------------------------------------------------------------
 
 
-def left_out_figures(population: Population, rows: Array) -> Array:
-    """(D, S, statistics) -> (D, S, figures), without each speaker."""
-    return population.figures(rows.sum(axis=1, keepdims=True) - rows)
+def left_out_metrics(population: Population, rows: Array) -> Array:
+    """(D, S, statistics) -> (D, S, metrics), without each speaker."""
+    return population.metrics(rows.sum(axis=1, keepdims=True) - rows)
 
 
-def resampled_figures(population: Population, rows: Array, draw: np.random.Generator) -> Array:
-    """(D, S, statistics) -> (D, R, figures), of speakers drawn with replacement."""
+def resampled_metrics(population: Population, rows: Array, draw: np.random.Generator) -> Array:
+    """(D, S, statistics) -> (D, R, metrics), of speakers drawn with replacement."""
     n = rows.shape[1]
     found = []
     for first in range(0, len(rows), _CHUNK):
         part = rows[first : first + _CHUNK]
         weights = draw.multinomial(n, np.full(n, 1 / n), size=(len(part), _N_RESAMPLES))
-        found.append(population.figures(weights.astype(float) @ part))
+        found.append(population.metrics(weights.astype(float) @ part))
     return np.concatenate(found)
 
 
-def in_use(name: str, figure: Array, left_out: Array, sizes: Array) -> Array:
+def in_use(name: str, metric: Array, left_out: Array, sizes: Array) -> Array:
     """Return (D, 2) ends by the method in use; NaN where it refuses.
 
     Args:
-        name: of the figure.
-        figure: (D,).
+        name: of the metric.
+        metric: (D,).
         left_out: (D, S), without each speaker.
         sizes: (D, S), utterances.
     """
-    ends = np.full((len(figure), 2), np.nan)
+    ends = np.full((len(metric), 2), np.nan)
     for row, speakers in enumerate(_speakers(sizes)):
         if not speakers.refusal:
             without = torch.from_numpy(left_out[row])
-            ends[row] = speaker_interval(name, float(figure[row]), without, speakers.effective)
+            ends[row] = speaker_interval(name, float(metric[row]), without, speakers.effective)
     return ends
 
 
@@ -222,18 +222,18 @@ def _speakers(sizes: Array) -> Iterator[Speakers]:
         yield Speakers(torch.from_numpy(np.repeat(np.arange(len(of_draw)), of_draw)))
 
 
-def _others(figure: Array, left_out: Array, drawn: Array) -> Iterator[tuple[str, Array]]:
+def _others(metric: Array, left_out: Array, drawn: Array) -> Iterator[tuple[str, Array]]:
     """The ends of the methods that are not in use, (D, 2) each.
 
     Args:
-        figure: (D,).
+        metric: (D,).
         left_out: (D, S), without each speaker.
         drawn: (D, R), in resamples of the speakers.
     """
     n = left_out.shape[1]
     yield "percentile bootstrap", np.nanquantile(drawn, [0.025, 0.975], axis=1).T
     # BCa: Efron 1987, acceleration by the jackknife.
-    below = (drawn < figure[:, None]).mean(axis=1) + (drawn == figure[:, None]).mean(axis=1) / 2
+    below = (drawn < metric[:, None]).mean(axis=1) + (drawn == metric[:, None]).mean(axis=1) / 2
     bias = stats.norm.ppf(below.clip(1e-4, 1 - 1e-4))
     apart = left_out.mean(axis=1, keepdims=True) - left_out
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -247,30 +247,30 @@ def _others(figure: Array, left_out: Array, drawn: Array) -> Iterator[tuple[str,
     yield "BCa bootstrap", np.array([np.nanquantile(x, ends) for x, ends in pairs])
     error = np.sqrt((n - 1) / n * (apart**2).sum(axis=1))
     half = stats.t.ppf(0.975, n - 1) * error
-    pseudo = n * figure - (n - 1) * left_out.mean(axis=1)
+    pseudo = n * metric - (n - 1) * left_out.mean(axis=1)
     yield "pseudo-values, t, S - 1", np.stack([pseudo - half, pseudo + half], axis=1)
-    yield "jackknife, t, S - 1", np.stack([figure - half, figure + half], axis=1)
+    yield "jackknife, t, S - 1", np.stack([metric - half, metric + half], axis=1)
 
 
 # -- tables ----------------------------------------------------------------------------------------
 
-Cells = dict[tuple[str, str], dict[int, str]]  # figure, method -> speakers -> cell
+Cells = dict[tuple[str, str], dict[int, str]]  # metric, method -> speakers -> cell
 
 
 def _coverage(spread: float, n_draws: int, outliers: float = 0.0) -> Cells:
     cells: Cells = {}
     for population in (_with_outliers(outliers),) if outliers else (LABELS, NUMBERS):
-        truth = true_figures(population, spread)
+        truth = true_metrics(population, spread)
         for n in SPEAKERS:
             draw = np.random.default_rng(n)
             (rows,) = population.draw(draw, (n_draws, n), spread, 1)
-            figures = population.figures(rows.sum(axis=1))
-            left_out = left_out_figures(population, rows)
-            drawn = resampled_figures(population, rows, draw)
+            metrics = population.metrics(rows.sum(axis=1))
+            left_out = left_out_metrics(population, rows)
+            drawn = resampled_metrics(population, rows, draw)
             for k, name in enumerate(population.names):
-                ends = dict(_others(figures[:, k], left_out[..., k], drawn[..., k]))
+                ends = dict(_others(metrics[:, k], left_out[..., k], drawn[..., k]))
                 ends[IN_USE] = in_use(
-                    population.keys[k], figures[:, k], left_out[..., k], population.size(rows)
+                    population.keys[k], metrics[:, k], left_out[..., k], population.size(rows)
                 )
                 for method, (low, high) in ((m, x.T) for m, x in ends.items()):
                     given = ~np.isnan(low)
@@ -287,13 +287,13 @@ def _false_alarms(spread: float, n_draws: int) -> Cells:
         for n in SPEAKERS:
             draw = np.random.default_rng(n)
             pair = population.draw(draw, (n_draws, n), spread, 2)
-            one, two = (population.figures(rows.sum(axis=1)) for rows in pair)
-            left_out = np.subtract(*(left_out_figures(population, rows) for rows in pair))
+            one, two = (population.metrics(rows.sum(axis=1)) for rows in pair)
+            left_out = np.subtract(*(left_out_metrics(population, rows) for rows in pair))
             state = draw.bit_generator.state
             drawn = []
             for rows in pair:  # in the same resamples
                 draw.bit_generator.state = state
-                drawn.append(resampled_figures(population, rows, draw))
+                drawn.append(resampled_metrics(population, rows, draw))
             resampled = np.subtract(*drawn)
             for k, name in enumerate(population.names):
                 boot = [p_value(torch.from_numpy(x)) for x in resampled[..., k]]
@@ -330,10 +330,10 @@ def _cell(values: Array, given: Array) -> str:
 
 def _print_table(title: str, cells: Cells) -> None:
     print(f"**{title}**\n")
-    print(f"| figure | method | {' | '.join(map(str, SPEAKERS))} |")
+    print(f"| metric | method | {' | '.join(map(str, SPEAKERS))} |")
     print(f"|{'---|' * (len(SPEAKERS) + 2)}")
-    for (figure, method), row in cells.items():
-        print(f"| {figure} | {method} | {' | '.join(row[n] for n in SPEAKERS)} |")
+    for (metric, method), row in cells.items():
+        print(f"| {metric} | {method} | {' | '.join(row[n] for n in SPEAKERS)} |")
     print(flush=True)
 
 

@@ -9,27 +9,22 @@ table. Intervals do not contain the variance over seeds. Finished runs are not r
 """
 
 import argparse
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from emo_fairseq import metrics
-from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.bootstrap import (
     NOT_SEEDS,
     bootstrap,
-    mean_over_runs,
     p_value,
     percentile_interval,
 )
-from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.evaluation.significance import holm
+from emo_fairseq.evaluation.statistics import Statistics, read_predictions
 from examples import pipeline
 from examples.pipeline import Paths, Recipe
 
@@ -91,8 +86,8 @@ def main() -> None:
     print(f"  {NOT_SEEDS}")
 
 
-def _run(name: str, options: str, seeds: Sequence[int], updates: int) -> list[Tensor]:
-    """(N, C * C) statistics of the test split's utterances, a tensor a seed."""
+def _run(name: str, options: str, seeds: Sequence[int], updates: int) -> list[Statistics]:
+    """Return the statistics of the test split's utterances, one a seed."""
     recipe = Recipe(prepare=_PREPARE, train=options, updates=updates)
     runs = []
     for seed in seeds:
@@ -100,7 +95,8 @@ def _run(name: str, options: str, seeds: Sequence[int], updates: int) -> list[Te
         if "{start}" in options:
             teacher = replace(recipe, train=TABLES["contrastive"][BASELINE])
             start = str(_trained(TEACHER, teacher, seed, "").checkpoint)
-        runs.append(_statistics(_trained(name, recipe, seed, start).predictions))
+        file = _trained(name, recipe, seed, start).predictions
+        runs.append(read_predictions(file)["test"].statistics())
     return runs
 
 
@@ -114,26 +110,16 @@ def _trained(name: str, recipe: Recipe, seed: int, start: str) -> Paths:
     return paths
 
 
-def _statistics(path: Path) -> Tensor:
-    rows = predictions.read(path)
-    names = [name.removeprefix(PROBABILITY) for name in rows[0] if name.startswith(PROBABILITY)]
-    ids = {name: number for number, name in enumerate(names)}
-    truth, answers = (
-        torch.tensor([ids[row[column]] for row in rows]) for column in ("truth", "prediction")
-    )
-    return metrics.confusion_rows(truth, answers, len(names)).flatten(1)
+def _resampled(runs: Sequence[Statistics]) -> Tensor:
+    """Return the UAR in resamples of the utterances, the mean over runs, (R,)."""
+    return bootstrap([run.rows for run in runs], runs[0].derive)["uar"]
 
 
-def _derive(sums: Tensor) -> dict[str, float]:
-    n_labels = math.isqrt(len(sums))
-    return {"uar": metrics.unweighted_average_recall(sums.view(n_labels, n_labels))}
-
-
-def _summary(runs: Sequence[Tensor]) -> str:
-    figures = [_derive(run.sum(dim=0))["uar"] for run in runs]
-    spread = statistics.stdev(figures) if len(figures) > 1 else float("nan")
-    low, high = percentile_interval(bootstrap(runs, _derive)["uar"])
-    return f"{statistics.fmean(figures):.4f} ± {spread:.4f}, 95% {low:.4f} to {high:.4f}"
+def _summary(runs: Sequence[Statistics]) -> str:
+    values = [run.metrics()["uar"] for run in runs]
+    spread = statistics.stdev(values) if len(values) > 1 else float("nan")
+    low, high = percentile_interval(_resampled(runs))
+    return f"{statistics.fmean(values):.4f} ± {spread:.4f}, 95% {low:.4f} to {high:.4f}"
 
 
 class _Difference(NamedTuple):
@@ -145,10 +131,10 @@ class _Difference(NamedTuple):
     p: float
 
 
-def _against(baseline: Sequence[Tensor], runs: Sequence[Tensor]) -> _Difference:
-    drawn = bootstrap(runs, _derive)["uar"] - bootstrap(baseline, _derive)["uar"]
-    value = mean_over_runs(runs, _derive)["uar"] - mean_over_runs(baseline, _derive)["uar"]
-    return _Difference(value, *percentile_interval(drawn), p_value(drawn))
+def _against(baseline: Sequence[Statistics], runs: Sequence[Statistics]) -> _Difference:
+    drawn = _resampled(runs) - _resampled(baseline)
+    means = [statistics.fmean(run.metrics()["uar"] for run in of) for of in (runs, baseline)]
+    return _Difference(means[0] - means[1], *percentile_interval(drawn), p_value(drawn))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def confusion_rows(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
 
 
 def accuracy(counts: Tensor) -> float:
-    """Correct / all: the field's weighted accuracy, WA. NaN without utterances.
+    """Return the accuracy, ``correct / all``: the field's weighted accuracy, WA. NaN without rows.
 
     >>> accuracy(torch.tensor([[1, 1], [0, 2]]))
     0.75
@@ -67,7 +67,7 @@ def accuracy(counts: Tensor) -> float:
 
 
 def recall_per_class(counts: Tensor) -> list[float]:
-    """Correct_k / true_k for each of C classes; NaN for a class absent from the truth.
+    """Return ``correct_k / true_k`` for each of C classes; NaN for a class absent from the truth.
 
     >>> recall_per_class(torch.tensor([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
     [0.5, 1.0, nan]
@@ -77,7 +77,7 @@ def recall_per_class(counts: Tensor) -> list[float]:
 
 
 def precision_per_class(counts: Tensor) -> list[float]:
-    """Correct_k / predicted_k for each of C classes.
+    """Return ``correct_k / predicted_k`` for each of C classes.
 
     0 for a true class that is never predicted (scikit-learn's `zero_division=0`), NaN for a class
     in neither truth nor prediction.
@@ -90,7 +90,7 @@ def precision_per_class(counts: Tensor) -> list[float]:
 
 
 def f1_per_class(counts: Tensor) -> list[float]:
-    """2 correct_k / (true_k + predicted_k) for each of C classes.
+    """Return ``2 correct_k / (true_k + predicted_k)`` for each of C classes.
 
     0 for a class never right, NaN for a class in neither truth nor prediction.
 
@@ -102,7 +102,7 @@ def f1_per_class(counts: Tensor) -> list[float]:
 
 
 def unweighted_average_recall(counts: Tensor) -> float:
-    """Mean recall over the classes present in the truth: UAR, or UA (Schuller et al. 2009).
+    """Return the mean recall over the classes in the truth: UAR, or UA (Schuller et al. 2009).
 
     As scikit-learn's `balanced_accuracy_score`. A class that is predicted but never true does not
     count; `audmetric.unweighted_average_recall` without `labels` counts it as a recall of 0.
@@ -114,7 +114,9 @@ def unweighted_average_recall(counts: Tensor) -> float:
 
 
 def macro_f1(counts: Tensor) -> float:
-    """Mean F1 over the classes present in truth or prediction, as scikit-learn's `average="macro"`.
+    """Return the mean F1 over the classes in truth or prediction.
+
+    As scikit-learn's `average="macro"`.
 
     >>> round(macro_f1(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]])), 3)
     0.333
@@ -123,7 +125,9 @@ def macro_f1(counts: Tensor) -> float:
 
 
 def weighted_f1(counts: Tensor) -> float:
-    """Mean F1 weighted by true counts, as scikit-learn's `average="weighted"`; NaN without rows.
+    """Return the mean F1 weighted by true counts; NaN without rows.
+
+    As scikit-learn's `average="weighted"`.
 
     >>> weighted_f1(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
     0.3333333333333333
@@ -182,7 +186,7 @@ def majority_baseline(counts: Tensor) -> dict[str, float]:
 
 
 def _margins(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(C, C) -> correct, true and predicted utterances of each class, (C,) float64 each."""
+    """Return correct, true and predicted utterances of each class, (C,) float64 each."""
     counts = counts.double()
     return counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
 
@@ -192,6 +196,6 @@ def _floats(per_class: Tensor) -> list[float]:
 
 
 def _mean_of_defined(values: list[float]) -> float:
-    """Mean of those that are not NaN; NaN if there is none."""
+    """Return the mean of those that are not NaN; NaN if there is none."""
     defined = [value for value in values if not math.isnan(value)]
     return math.fsum(defined) / len(defined) if defined else math.nan

@@ -49,10 +49,11 @@ def _terms(truth: Tensor, prediction: Tensor) -> list[Tensor]:
 
 
 def concordance_cc(sums: Tensor) -> float:
-    """Concordance correlation coefficient from (8,) :func:`moments` (Lin 1989), divisor n.
+    """Return the concordance correlation coefficient (Lin 1989) from (8,) :func:`moments`.
 
-    `2 cov / (var_x + var_y + (mean_x - mean_y)²)`. NaN if truth or prediction is constant, so for
-    fewer than two rows too; `audmetric.concordance_cc` gives 0 where only one of them is constant.
+    `2 cov / (var_x + var_y + (mean_x - mean_y)²)`, with divisor n. NaN if truth
+    or prediction is constant, so for fewer than two rows too; `audmetric.concordance_cc` gives 0
+    where only one of them is constant.
 
     >>> truth, prediction = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 1.0, 1.0])
     >>> round(concordance_cc(moments(truth, prediction)), 12)
@@ -65,7 +66,7 @@ def concordance_cc(sums: Tensor) -> float:
 
 
 def pearson_cc(sums: Tensor) -> float:
-    """Pearson's correlation coefficient from (8,) :func:`moments`, in [-1, 1].
+    """Return Pearson's correlation coefficient from (8,) :func:`moments`, in [-1, 1].
 
     `cov / sqrt(var_x var_y)`. NaN if truth or prediction is constant.
 
@@ -81,7 +82,7 @@ def pearson_cc(sums: Tensor) -> float:
 
 
 def mean_absolute_error(sums: Tensor) -> float:
-    """MAE from (8,) :func:`moments`, in the values' unit; NaN without rows.
+    """Return MAE from (8,) :func:`moments`, in the values' unit; NaN without rows.
 
     >>> mean_absolute_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 4.0])))
     2.0
@@ -90,7 +91,7 @@ def mean_absolute_error(sums: Tensor) -> float:
 
 
 def root_mean_squared_error(sums: Tensor) -> float:
-    """RMSE from (8,) :func:`moments`, in the values' unit; NaN without rows.
+    """Return RMSE from (8,) :func:`moments`, in the values' unit; NaN without rows.
 
     >>> root_mean_squared_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 8.0])))
     5.0
@@ -99,7 +100,7 @@ def root_mean_squared_error(sums: Tensor) -> float:
 
 
 def mean_squared_error(sums: Tensor) -> float:
-    """MSE from (8,) :func:`moments`, in the values' unit squared; NaN without rows.
+    """Return MSE from (8,) :func:`moments`, in the values' unit squared; NaN without rows.
 
     >>> mean_squared_error(moments(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 8.0])))
     25.0
@@ -142,7 +143,7 @@ def number_metrics(
 
 
 def _central(sums: Tensor) -> tuple[float, float, float, float]:
-    """(8,) -> mean_y - mean_x, var_x, var_y, cov, with divisor n; NaN without rows.
+    """Return mean_y - mean_x, var_x, var_y, cov, with divisor n, from (8,); NaN without rows.
 
     A variance that rounding alone could have left in sums over n rows, at most about 2 n eps times
     the mean square, is exactly 0: a constant such as 0.1 must not get a correlation from it.

@@ -100,6 +100,17 @@ def of_numbers(given: Given, without_umap: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def without_drawing(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """For tests of texts and metrics: every picture is empty, which takes no time."""
+    empty = {"png": b"", "svg": b"<svg></svg>"}
+    monkeypatch.setattr("emo_fairseq.report.folder.render", lambda draw, size: empty)
+    monkeypatch.setattr(
+        "emo_fairseq.report.plots.maps.METHODS", {"t-SNE": lambda values: values[:, :2]}
+    )
+    return monkeypatch
+
+
 class Page(HTMLParser):
     """What is checked of a page."""
 
@@ -213,13 +224,13 @@ def test_what_intervals_do_not_contain_is_stated(of_labels: Path) -> None:
 
 
 def test_too_few_speakers_have_no_interval(
-    given: Given, tmp_path: Path, without_umap: pytest.MonkeyPatch
+    given: Given, tmp_path: Path, without_drawing: pytest.MonkeyPatch
 ) -> None:
     data = write_data(tmp_path / "data")
     rows = read_manifest(data / "test.tsv")
     alike = [replace(row, speaker=f"s{n % 2}") for n, row in enumerate(rows)]
     write_manifest(data / "test.tsv", alike)
-    run(without_umap, given.labels, "--data", data, "--output", tmp_path / "out")
+    run(without_drawing, given.labels, "--data", data, "--output", tmp_path / "out")
     reason = "2 speakers < 3: no interval over speakers"
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())["test"]
     assert set(found["intervals"]) == {"utterances"}
@@ -243,7 +254,7 @@ def test_metrics_of_numbers_are_those_of_audmetric(given: Given, of_numbers: Pat
     assert set(found["intervals"]) == {"utterances", "speakers"}
 
 
-def test_what_is_undefined_is_said_to_be(of_labels: Path, of_numbers: Path) -> None:
+def test_undefined_metrics_are_marked(of_labels: Path, of_numbers: Path) -> None:
     for folder in (of_labels, of_numbers):
         assert '<td class="undefined">undefined</td>' in (folder / "report.html").read_text()
 
@@ -265,7 +276,7 @@ def test_what_is_not_drawn_is_listed(of_labels: Path, of_numbers: Path) -> None:
     assert "confusion matrix: numbers were predicted, not labels\n" in text
 
 
-def test_missing_modalities_have_figures_of_their_own(of_labels: Path) -> None:
+def test_missing_modalities_have_metrics_of_their_own(of_labels: Path) -> None:
     text = (of_labels / "report.html").read_text()
     assert '<th scope="row">text</th><td>45</td>' in text
     assert '<th scope="row">text+speech</th><td>15</td>' in text
@@ -287,13 +298,13 @@ def test_the_same_inputs_give_the_same_bytes(
     assert content(again) == content(of_labels)
 
 
-def test_several_runs_stand_side_by_side(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_runs_are_compared(given: Given, without_drawing: pytest.MonkeyPatch) -> None:
     files = [
         write_predictions(given.root / f"seed{seed}" / "p.tsv", label_rows(12, seed))
         for seed in (1, 2)
     ]
     folder = given.root / "runs"
-    run(monkeypatch, *files, "--output", folder, "--date", "1 May")
+    run(without_drawing, *files, "--output", folder, "--date", "1 May")
     found = json.loads((folder / "metrics.json").read_text())
     assert list(found) == ["seed1", "seed2"]
     text = (folder / "report.html").read_text()
@@ -380,23 +391,23 @@ def test_names_of_anchors_and_files() -> None:
     assert slug("Result: seed 1/α, test") == "result-seed-1-test"
 
 
-def test_an_allowed_leak_is_on_the_page_in_the_table_and_in_the_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_allowed_leak_is_on_the_page_in_the_table_and_in_the_metrics(
+    tmp_path: Path, without_drawing: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [tmp_path / name / "predictions.tsv" for name in ("leaky", "honest")]
     for file in files:
         write_predictions(file, label_rows())
-    said = "--init-from other.pt: was trained on 2 of the 60 rows of test"
-    write_beside(files[0], Provenance(allowed=(said,)))
-    run(monkeypatch, *files, "--output", tmp_path / "report")
-    assert f"leak allowed: {said}" in capsys.readouterr().out
+    leak = "--init-from other.pt: was trained on 2 of the 60 rows of test"
+    write_beside(files[0], Provenance(allowed=(leak,)))
+    run(without_drawing, *files, "--output", tmp_path / "report")
+    assert f"leak allowed: {leak}" in capsys.readouterr().out
     page = (tmp_path / "report" / "report.html").read_text()
-    assert f"Leak allowed: {said}." in page
+    assert f"Leak allowed: {leak}." in page
     assert "leaky (leak allowed)" in page
     assert "honest (leak allowed)" not in page
-    figures = json.loads((tmp_path / "report" / "metrics.json").read_text())
-    assert figures["leaky"]["test"]["leak_allowed"] == [said]
-    assert "leak_allowed" not in figures["honest"]["test"]
-    run(monkeypatch, files[0])
-    figures = json.loads((tmp_path / "leaky" / "metrics.json").read_text())
-    assert figures["test"]["leak_allowed"] == [said]
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert metrics["leaky"]["test"]["leak_allowed"] == [leak]
+    assert "leak_allowed" not in metrics["honest"]["test"]
+    run(without_drawing, files[0])
+    metrics = json.loads((tmp_path / "leaky" / "metrics.json").read_text())
+    assert metrics["test"]["leak_allowed"] == [leak]
