@@ -114,8 +114,8 @@ def by_tokenizing(path: Path, log: Log) -> Verdict:
 
 def by_predict(path: Path, log: Log) -> Verdict:
     item = ItemReader(["speech"], True).read("item 1", path, None)
-    assert item.sound is not None
-    return len(item.sound), kinds(item.warnings)
+    assert item.samples is not None
+    return len(item.samples), kinds(item.warnings)
 
 
 def by_serve(path: Path, log: Log) -> Verdict:
@@ -180,8 +180,8 @@ def test_an_array_gets_the_verdict_of_a_file(
             item = ItemReader(["speech"], True).read("item 1", source, None, 16_000)
         except UsageError as error:
             return str(error), ()
-        assert item.sound is not None
-        return len(item.sound), kinds(item.warnings)
+        assert item.samples is not None
+        return len(item.samples), kinds(item.warnings)
 
     for source in (samples, torch.from_numpy(samples)):
         found, odd = read(source)

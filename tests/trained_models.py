@@ -1,12 +1,15 @@
 """Tiny models that fairseq-train trained on the toy corpus, and their model folders."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from in_process import PLAIN, TINY, TRAIN, run_tool
 
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.inference.model_folder import write_model_folder
+from emo_fairseq.inference.model_folder import read_model_folder, write_model_folder
+from emo_fairseq.inference.predictor import EmotionPredictor
 
 _SHORT = "--batch-size 8 --max-update 2 --disable-validation"
 
@@ -56,3 +59,10 @@ class TrainedModels:
         save = f"--batch-size 5 --save-predictions {file}"
         run_tool("fairseq_cli.validate", "fairseq-validate", PLAIN, place, save, options)
         return predictions.read(file)
+
+
+def load_with_options(folder: Path, **options: Any) -> EmotionPredictor:
+    """The predictor of a model folder, with other options of the task, such as limits."""
+    loaded = read_model_folder(folder)
+    changed = loaded.state.options.model_copy(update=options)
+    return EmotionPredictor(loaded._replace(state=replace(loaded.state, options=changed)))

@@ -90,8 +90,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         check_output(options.output, options.items, options.model)
     predictor = _predictor(options)
-    loaded = predictor.loaded
-    check_answerable(options.model, predictor.modalities, loaded.front_end.missing)
+    check_answerable(options.model, predictor.modalities, predictor.missing)
     if options.timeline:
         check_windows(predictor, options)
     columns = Columns(
@@ -145,7 +144,7 @@ def check_windows(predictor: Any, options: argparse.Namespace) -> None:
 
     if SPEECH not in predictor.modalities:
         raise UsageError("--timeline: the model reads no speech; leave it out")
-    windows(1, options.window, options.hop, predictor.longest_seconds())
+    windows(1, options.window, options.hop, predictor.max_seconds())
 
 
 def _answers(

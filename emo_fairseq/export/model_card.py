@@ -21,7 +21,7 @@ from fairseq.optim.lr_scheduler import LR_SCHEDULER_DATACLASS_REGISTRY
 from omegaconf import OmegaConf
 
 from data_prep.audio.segment import audio_of
-from data_prep.manifest.provenance import allowed_leaks
+from data_prep.manifest.provenance import Provenance, allowed_leaks
 from data_prep.schema import (
     CORPUS_FILE,
     Corpus,
@@ -48,6 +48,7 @@ from emo_fairseq.models.fusions import default_fusion
 from emo_fairseq.options.checking import idle_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.options.option import Kind, names_of_kind, rules_of
+from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (
     FROZEN,
@@ -277,27 +278,26 @@ class PredictionsChecker:
         return {row.id: row for file in files for row in read_manifest(file)}
 
     def _why_not(self) -> str:
-        task, missing = self._loaded.task, self._loaded.front_end.missing
-        if missing:
-            return f"the model cannot be asked about {' and '.join(missing)}"
-        if has_context(task.cfg):
+        if missing := self._loaded.processor.missing:
+            return f"the model cannot predict from {' and '.join(missing)}"
+        if has_context(self._loaded.state.options):
             return "it reads turns in their dialogues, which are not put together for a card"
         return ""
 
     def _is_same(self, file: Path, row: Mapping[str, str], utterance: Utterance) -> bool:
         """Whether the model answers as the row does; False where it cannot be asked."""
-        reads = self._loaded.task.modalities
+        reads = self._loaded.state.modalities
         audio = None
         if SPEECH in reads and utterance.audio is not None:
             audio = audio_of(utterance, self._audio_root())
         text = utterance.text or None if TEXT in reads else None
         try:
             self._predictor = self._predictor or EmotionPredictor(self._loaded)
-            found = self._predictor.predict(audio, text)
+            prediction = self._predictor.predict(audio, text)
         except UsageError:
             return False
-        said = {PROBABILITY + name: value for name, value in found.probabilities.items()}
-        said |= {PREDICTION_OF + name: value for name, value in found.values.items()}
+        said = {PROBABILITY + name: value for name, value in prediction.probabilities.items()}
+        said |= {PREDICTION_OF + name: value for name, value in prediction.values.items()}
         difference = max(abs(float(row[name] or "nan") - value) for name, value in said.items())
         if not difference <= self._tolerance():
             raise UsageError(
@@ -332,7 +332,7 @@ class CardFacts:
 
     Attributes:
         name: heading.
-        task: of the model folder; knows target, labels and encoders.
+        state: of the model folder: target, labels, encoders.
         parameters: how many it has.
         config: of the checkpoint.
         checkpoint: the name of its file, its updates and epochs.
@@ -341,7 +341,7 @@ class CardFacts:
     """
 
     name: str
-    task: Any
+    state: TaskState
     parameters: int
     config: Any
     checkpoint: tuple[str, int, int]
@@ -351,7 +351,7 @@ class CardFacts:
     @property
     def options(self) -> Mapping[str, Mapping[str, str]]:
         """Those that differ from their defaults, by group."""
-        return changed_options(self.config, self.task.encoder_cards())
+        return changed_options(self.config, self.state.encoders)
 
     @property
     def fold(self) -> str | None:
@@ -392,7 +392,7 @@ def write_card(
     corpus = read_corpus(place) if has_corpus else None
     facts = CardFacts(
         name=name or folder.resolve().name,
-        task=loaded.task,
+        state=loaded.state,
         parameters=sum(p.numel() for p in loaded.model.parameters()),
         config=saved["cfg"],
         checkpoint=(checkpoint.name, _updates(saved), _epochs(saved)),
@@ -408,11 +408,11 @@ def _scored(
 ) -> list[Scored]:
     if not files:
         return []
-    task, checker = loaded.task, PredictionsChecker(loaded, config, data)
+    state, checker = loaded.state, PredictionsChecker(loaded, config, data)
     return [
         one._replace(origin=" ".join([checker.check(file, one.split), *_leaks(file)]))
         for file in files
-        for one in score_file(file, task.labels, task.target.has_labels)
+        for one in score_file(file, state.labels, state.target.has_labels)
     ]
 
 
@@ -436,12 +436,12 @@ def render_card(facts: CardFacts) -> str:
 
 
 def _front_matter(facts: CardFacts) -> dict[str, Any]:
-    modalities = facts.task.modalities
+    modalities = facts.state.modalities
     of_speech = SPEECH in modalities
     found: dict[str, Any] = {
         "license": "unknown",  # a run does not say under which its weights are given out
         "library_name": "emo_fairseq",
-        "tags": ["emotion-recognition", facts.task.target.name, *modalities],
+        "tags": ["emotion-recognition", facts.state.target.name, *modalities],
     }
     if facts.corpus is not None:
         found["datasets"] = [facts.corpus.name]
@@ -472,20 +472,20 @@ _COUNTS = ("rows", "hours", "with_text", "with_audio", "with_vad", "speakers", "
 
 def _summary_section(facts: CardFacts) -> str:
     """What it predicts from what."""
-    task = facts.task
-    names = ", ".join(task.labels)
+    state = facts.state
+    names = ", ".join(state.labels)
     of = {TEXT: "what is said", SPEECH: "how it sounds"}
-    source = " and ".join(of.get(name, name) for name in task.modalities)
-    if not task.target.has_labels:
+    source = " and ".join(of.get(name, name) for name in state.modalities)
+    if not state.target.has_labels:
         what = f"numbers for {names}"
-    elif task.n_outputs == len(task.labels):
-        what = f"one of {len(task.labels)} labels ({names})"
+    elif state.n_outputs == len(state.labels):
+        what = f"one of {len(state.labels)} labels ({names})"
     else:
-        what = f"a yes or no for each of {len(task.labels)} labels ({names})"
-    more = "".join(f" Beside it, {name}." for name in task.auxiliary)
-    cards = task.encoder_cards().items()
+        what = f"a yes or no for each of {len(state.labels)} labels ({names})"
+    more = "".join(f" Beside it, {name}." for name in state.auxiliary)
     encoders = ", ".join(
-        f"{name} {card.spec if card.source else 'scratch'}" for name, card in cards
+        f"{name} {encoder.spec if encoder.source else 'scratch'}"
+        for name, encoder in state.encoders.items()
     )
     return (
         f"Predicts {what} of an utterance from {source}.{more}\n\n"
@@ -496,9 +496,9 @@ def _summary_section(facts: CardFacts) -> str:
 def _usage_section(facts: CardFacts) -> str:
     """How it is loaded and asked."""
     given = [f"{m}={x}" for m, x in (("audio", '"speech.wav"'), ("text", '"What was said."'))]
-    wanted = [g for g, m in zip(given, (SPEECH, TEXT), strict=True) if m in facts.task.modalities]
+    wanted = [g for g, m in zip(given, (SPEECH, TEXT), strict=True) if m in facts.state.modalities]
     words = {SPEECH: "speech.wav", TEXT: '--text "What was said."'}
-    shell = " ".join(x for m, x in words.items() if m in facts.task.modalities)
+    shell = " ".join(x for m, x in words.items() if m in facts.state.modalities)
     return (
         "## Use\n\n```python\nfrom emo_fairseq.models.roberta_emo import RobertaEMOModel\n\n"
         'predictor = RobertaEMOModel.from_pretrained("FOLDER")  # this one\n'
@@ -521,7 +521,7 @@ def _training_data_section(facts: CardFacts) -> str:
     ]
     if facts.fold is not None:
         lines.append(f"- Fold: {facts.fold}; the counts below are of the splits that it divides")
-    if corpus.vad is not None and facts.task.target.name == "vad":
+    if corpus.vad is not None and facts.state.target.name == "vad":
         said = ", ".join(f"{name} {value}" for name, value in corpus.vad.items())
         lines.append(f"- Scale of valence, arousal and dominance: 0 to 1 here; {said}")
     dropped = Counter((row.what, row.reason) for row in corpus.dropped)
@@ -538,9 +538,9 @@ def _training_data_section(facts: CardFacts) -> str:
 
 
 def _class_counts(facts: CardFacts) -> str:
-    if not facts.task.target.has_labels:
+    if facts.state.class_counts is None:
         return ""
-    counts = zip(facts.task.labels, facts.task.class_counts, strict=True)
+    counts = zip(facts.state.labels, facts.state.class_counts, strict=True)
     return "Training set by class: " + ", ".join(f"{name} {n}" for name, n in counts) + "."
 
 
@@ -615,24 +615,27 @@ def _limits_section(facts: CardFacts) -> str:
 def _limit_lines(facts: CardFacts) -> Iterator[str]:
     yield f"Languages: {_UNKNOWN}; the corpus card does not name any."
     yield _speakers(facts)
-    task = facts.task
-    if known := task.provenance():
-        yield from (f"Leak allowed in its training: {leak}." for leak in known.allowed)
-    if task.target.has_labels and sum(task.class_counts):
-        total = sum(task.class_counts)
-        rare = [n for n, x in zip(task.labels, task.class_counts, strict=True) if x / total < _RARE]
+    state = facts.state
+    if state.provenance is not None:
+        record = Provenance.from_state(state.provenance, facts.name)
+        yield from (f"Leak allowed in its training: {leak}." for leak in record.allowed)
+    if state.class_counts and sum(state.class_counts):
+        total = sum(state.class_counts)
+        rare = [
+            n for n, x in zip(state.labels, state.class_counts, strict=True) if x / total < _RARE
+        ]
         if rare:
             yield f"Less than {_RARE:.0%} of the training set: {', '.join(rare)}; expect little."
     config = facts.config
-    if SPEECH in task.modalities and task.encoder_cards()[SPEECH].input in ("waveform", "log_mel"):
-        yield f"Audio is heard up to {config.task.max_speech_seconds:g} s; the rest is cut."
+    if SPEECH in state.modalities and state.encoders[SPEECH].input in ("waveform", "log_mel"):
+        yield f"Audio is read up to {config.task.max_speech_seconds:g} s; the rest is cut."
     if has_context(config.task):
         yield (
             f"It was trained and scored with up to {config.task.context_past} turns before and "
             f"{config.task.context_future} after each one; `predict` asks about a turn alone, for "
             "which the figures do not hold."
         )
-    if len(task.modalities) > 1 and not config.model.modality_dropout:
+    if len(state.modalities) > 1 and not config.model.modality_dropout:
         yield (
             "It was trained without modality dropout: of missing modalities it knows what the gaps "
             "of its corpus taught it, if there were any."

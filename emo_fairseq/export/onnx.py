@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from fairseq.modules.sinusoidal_positional_embedding import SinusoidalPositionalEmbedding
@@ -39,12 +39,13 @@ from emo_fairseq.inference.model_folder import (
     verify_graph,
 )
 from emo_fairseq.inference.predictor import EmotionPredictor
-from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel
+from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel, missing_warning
 from emo_fairseq.modules.lora import merge_lora
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
 from emo_fairseq.pretrained.waveforms import MaskedGroupNorm
 from emo_fairseq.pretrained.weights import weights_file_digest
+from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import (
     LOG_MEL,
     TOKENS,
@@ -167,36 +168,36 @@ _FEW_FRAMES = 8  # more than the convolutions over frames reach
 
 
 def make_batch(
-    task: Any,
+    state: TaskState,
     lengths: Sequence[float],
     generator: torch.Generator,
     absent: Collection[tuple[int, str]] = (),
 ) -> Batch:
-    """A batch of noise as the leaves of a task would collate it.
+    """A batch of noise as the datasets of a task would collate it.
 
     Args:
-        task: knows modalities, encoders and vocabularies.
+        state: modalities, encoders and vocabularies of the model.
         lengths: of each of the B rows, from 0 (the shortest that there is) to 1.
         generator: of the noise.
         absent: (row, modality) that are not there.
     """
     batch = {}
-    for modality in task.modalities:
-        kind = task.encoder_cards()[modality].input
-        rows = [_row(task, modality, kind, share, generator) for share in lengths]
+    for modality in state.modalities:
+        kind = state.encoders[modality].input
+        rows = [_row(state, modality, kind, share, generator) for share in lengths]
         present = [(number, modality) not in absent for number in range(len(rows))]
-        batch[modality] = _collate(task, modality, kind, rows, present)
+        batch[modality] = _collate(state, modality, kind, rows, present)
     return batch
 
 
-def placeholder(task: Any, modality: str) -> dict[str, Tensor]:
+def placeholder(state: TaskState, modality: str) -> dict[str, Tensor]:
     """What stands for a modality that no row of a batch has: one row, not present."""
-    kind = task.encoder_cards()[modality].input
-    row = _row(task, modality, kind, 0.0, torch.Generator().manual_seed(0))
-    return _collate(task, modality, kind, [row], [False])
+    kind = state.encoders[modality].input
+    row = _row(state, modality, kind, 0.0, torch.Generator().manual_seed(0))
+    return _collate(state, modality, kind, [row], [False])
 
 
-def check_batches(task: Any, n_batches: int, seed: int = 1) -> list[Batch]:
+def check_batches(state: TaskState, n_batches: int, seed: int = 1) -> list[Batch]:
     """Batches of one row and of several, of the shortest, the longest and other lengths.
 
     In every third batch the first row lacks a modality, if there are several.
@@ -207,38 +208,40 @@ def check_batches(task: Any, n_batches: int, seed: int = 1) -> list[Batch]:
         n_rows = (1, 3, 2, 5)[number % 4]
         lengths = torch.rand(n_rows, generator=generator).tolist()
         lengths[0] = (0.0, 1.0, 0.5)[number % 3]
-        several = len(task.modalities) > 1 and number % 3 == 2
-        left_out = task.modalities[number // 3 % len(task.modalities)]
+        several = len(state.modalities) > 1 and number % 3 == 2
+        left_out = state.modalities[number // 3 % len(state.modalities)]
         absent = {(0, left_out)} if several else ()
-        batches.append(make_batch(task, lengths, generator, absent))
+        batches.append(make_batch(state, lengths, generator, absent))
     return batches
 
 
-def _row(task: Any, modality: str, kind: str, share: float, generator: torch.Generator) -> Tensor:
+def _row(
+    state: TaskState, modality: str, kind: str, share: float, generator: torch.Generator
+) -> Tensor:
     """One item: ids (T,), samples (T,) or frames (T, C); `share` of the way to the longest."""
 
     def between(shortest: int, longest: int) -> int:
         return shortest + round(share * max(0, longest - shortest))
 
     if kind == TOKENS:
-        vocabulary = task.vocabularies()[modality]
+        vocabulary = state.vocabularies[modality]
         special = vocabulary.specials
-        n_words = between(1, min(task.source.max_tokens(modality), _MOST_TOKENS) - 2)
+        n_words = between(1, min(state.limits.max_tokens(modality), _MOST_TOKENS) - 2)
         words = torch.randint(vocabulary.size, (n_words,), generator=generator)
         words[words == special.pad] = special.unknown
         ends = torch.tensor([special.init]), torch.tensor([special.separator])
         return torch.cat([ends[0], words, ends[1]])
     if kind == WAVEFORM:
         return torch.randn(between(MIN_SAMPLES, _MOST_SAMPLES), generator=generator) * 0.1
-    width = N_MELS if kind == LOG_MEL else len(task.frame_statistics(modality).mean)
+    width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
     return torch.randn(between(_FEW_FRAMES, _MOST_FRAMES), width, generator=generator)
 
 
 def _collate(
-    task: Any, modality: str, kind: str, rows: Sequence[Tensor], present: Sequence[bool]
+    state: TaskState, modality: str, kind: str, rows: Sequence[Tensor], present: Sequence[bool]
 ) -> dict[str, Tensor]:
     name = {TOKENS: "tokens", WAVEFORM: "waveform"}.get(kind, "frames")
-    pad = task.vocabularies()[modality].specials.pad if kind == TOKENS else 0.0
+    pad = state.vocabularies[modality].specials.pad if kind == TOKENS else 0.0
     items, padding_mask = pad_right(rows, pad)
     return {name: items, "padding_mask": padding_mask, "present": torch.tensor(present)}
 
@@ -264,14 +267,12 @@ class OnnxModel(nn.Module):
     """Takes the place of :class:`~emo_fairseq.models.roberta_emo.RobertaEMOModel` in evaluation.
 
     Args:
-        file: of :func:`emo_fairseq.export.onnx.export_onnx`.
-        placeholders: of each modality one row that is not present, for batches in which no row has
-            the modality: a graph cannot leave an encoder out.
-        outputs: what the graph gives, in order; see
-            :func:`emo_fairseq.export.onnx.output_names`.
+        file: of :func:`export_onnx`.
+        state: what the model reads and predicts.
+        model: that the graph was exported from; its weights are not used.
 
     Attributes:
-        facts: what the export wrote into the file beside the graph.
+        metadata: what the export wrote into the file beside the graph.
 
     Raises:
         UsageError: onnxruntime is not installed, cannot read the file, or it gives other outputs.
@@ -280,8 +281,8 @@ class OnnxModel(nn.Module):
     def __init__(
         self,
         file: Path,
-        placeholders: Mapping[str, Mapping[str, Tensor]],
-        outputs: Sequence[str],
+        state: TaskState,
+        model: RobertaEMOModel,
     ) -> None:
         super().__init__()
         runtime = library("onnxruntime")
@@ -296,12 +297,15 @@ class OnnxModel(nn.Module):
             raise UsageError(
                 f"{file}: no graph that onnxruntime can run ({first}); export it again"
             ) from error
-        self.facts: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         self.file = file
-        self.placeholders = placeholders
-        self._inputs = [one.name for one in self.session.get_inputs()]
-        self._outputs = [one.name for one in self.session.get_outputs()]
-        if self._outputs != list(outputs):
+        # For batches in which no row has a modality: a graph cannot leave an encoder out.
+        self._placeholders = {name: placeholder(state, name) for name in state.modalities}
+        self._modality_dropout = model.modality_dropout
+        self._inputs = [node.name for node in self.session.get_inputs()]
+        self._outputs = [node.name for node in self.session.get_outputs()]
+        outputs = output_names(model)
+        if self._outputs != outputs:
             raise UsageError(
                 f"{file}: gives {', '.join(self._outputs)}, where the model gives "
                 f"{', '.join(outputs)}; export it again"
@@ -333,12 +337,16 @@ class OnnxModel(nn.Module):
         }
         return EmotionOutput(outputs[LOGITS], outputs[EMBEDDING], auxiliary)
 
+    def missing_warning(self, missing: Collection[str]) -> str:
+        """Return the warning of a prediction without these modalities; empty for none."""
+        return missing_warning(missing, self._modality_dropout)
+
     def _fill(self, modality: str, parts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """What a leaf collates, with something in the place of what no row has."""
         if set(parts) != {"present"}:
             return parts
         n_rows = len(parts["present"])
-        rows = {k: x.expand(n_rows, *x.shape[1:]) for k, x in self.placeholders[modality].items()}
+        rows = {k: x.expand(n_rows, *x.shape[1:]) for k, x in self._placeholders[modality].items()}
         return {**rows, "present": parts["present"]}
 
 
@@ -375,20 +383,20 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
         raise UsageError(f"--check {check}: a graph is compared on one batch at least")
     library("onnx")
     out = out or folder / GRAPH_FILE
-    task, model, *_ = read_model_folder(folder)
+    state, model, *_ = read_model_folder(folder)
     model = model.float()
     check_exportable(model)
-    batches = check_batches(task, check)
+    batches = check_batches(state, check)
     with torch.no_grad():
         answers = [in_a_row(model(**batch)) for batch in batches]
-        make_traceable(model, _positions(task))
+        make_traceable(model, _positions(state))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
         file = Path(unfinished) / out.name
-        _trace(model, task, file)
-        facts = {_WEIGHTS: weights_digest(folder), _LABELS: json.dumps(list(task.labels))}
+        _trace(model, state, file)
+        facts = {_WEIGHTS: weights_digest(folder), _LABELS: json.dumps(list(state.labels))}
         _finish(file, model, facts)
-        graph = OnnxModel(file, _placeholders(task), output_names(model))
+        graph = OnnxModel(file, state, model)
         difference = _largest_difference(graph, batches, answers)
         if not difference <= TOLERANCE:  # NaN is not either
             raise UsageError(
@@ -422,16 +430,16 @@ class OnnxPredictor(EmotionPredictor):
                 f"--output {folder} --onnx`"
             )
         verify_graph(folder, read_config(folder).model_dump()["files"])
-        graph = OnnxModel(file, _placeholders(loaded.task), output_names(loaded.model))
-        if graph.facts.get(_WEIGHTS) != weights_digest(folder):
+        graph = OnnxModel(file, loaded.state, loaded.model)
+        if graph.metadata.get(_WEIGHTS) != weights_digest(folder):
             raise UsageError(
                 f"{file}: was exported from other weights than {folder / WEIGHTS_FILE}; export it "
                 "again"
             )
-        labels = json.dumps(list(loaded.task.labels))
-        if graph.facts.get(_LABELS, labels) != labels:
+        labels = json.dumps(list(loaded.state.labels))
+        if graph.metadata.get(_LABELS, labels) != labels:
             raise UsageError(f"{file}: was exported with other labels; export it again")
-        return cls(loaded._replace(model=cast(RobertaEMOModel, graph.eval())))
+        return cls(loaded, model=graph)
 
 
 def weights_digest(folder: Path) -> str:
@@ -439,19 +447,15 @@ def weights_digest(folder: Path) -> str:
     return weights_file_digest(folder / WEIGHTS_FILE)
 
 
-def _positions(task: Any) -> int:
+def _positions(state: TaskState) -> int:
     """The most frames of a row, before any are subsampled."""
-    of_audio = num_frames(int(task.cfg.max_speech_seconds * 16_000))
-    return max(of_audio, task.cfg.max_frames or _FRAMES_UNLIMITED)
+    of_audio = num_frames(int(state.options.max_speech_seconds * 16_000))
+    return max(of_audio, state.options.max_frames or _FRAMES_UNLIMITED)
 
 
-def _placeholders(task: Any) -> Batch:
-    return {modality: placeholder(task, modality) for modality in task.modalities}
-
-
-def _trace(model: Any, task: Any, file: Path) -> None:
+def _trace(model: Any, state: TaskState, file: Path) -> None:
     # Several rows with padding, or the graph would not know of either.
-    example = flatten(make_batch(task, (0.3, 0.7, 0.5), torch.Generator().manual_seed(0)))
+    example = flatten(make_batch(state, (0.3, 0.7, 0.5), torch.Generator().manual_seed(0)))
     names = list(example)
     axes = {
         graph_name(name): {0: "batch"} | ({1: f"{name[0]}_length"} if x.ndim > 1 else {})

@@ -18,12 +18,167 @@ from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    SPEECH,
-    TEXT,
-)
+from emo_fairseq.types import SPEECH, TEXT
 
 Audio = str | Path | AudioSegment | np.ndarray | torch.Tensor
+Transcribe = Callable[[FloatArray], str]  # from (T,) mono float32 samples at 16 kHz
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording, one text, or both.
+
+    Attributes:
+        name: for messages.
+        samples: (T,) mono float32 at 16 kHz; None without, or where the model reads no speech.
+        text: as the tokenizer reads it; None without.
+        seconds: length of the recording, also where the model does not read it; None without.
+        warnings: sentences about the recording, such as that it is digital silence.
+    """
+
+    name: str
+    samples: FloatArray | None
+    text: str | None
+    seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    def get(self, modality: str) -> FloatArray | str | None:
+        """Return the input of a modality; None where the item lacks it."""
+        return {TEXT: self.text, SPEECH: self.samples}.get(modality)
+
+    def has(self, modality: str) -> bool:
+        """Return whether the item has an input of a modality."""
+        return self.get(modality) is not None
+
+
+class ItemReader:
+    """Reads items for one model, and refuses what it cannot predict from.
+
+    Args:
+        modalities: that the model reads.
+        normalizes_text: whether texts are normalized by :mod:`data_prep.manifest.cells`.
+    """
+
+    def __init__(self, modalities: Sequence[str], normalizes_text: bool) -> None:
+        self._modalities = modalities
+        self._normalizes_text = normalizes_text
+
+    def read(
+        self,
+        name: str,
+        audio: Audio | None,
+        text: str | None,
+        sample_rate: float | None = None,
+        transcribe: Transcribe | None = None,
+    ) -> Item:
+        """Read one item.
+
+        Args:
+            name: of the item, for messages.
+            audio: see :func:`load_item_audio`.
+            text: one, or None.
+            sample_rate: of an array, in Hz.
+            transcribe: from samples to text, for an item without text.
+
+        Raises:
+            UsageError: the item has nothing that the model reads, or something that it does not
+                read, or an input is broken; names the item.
+        """
+        uses_transcript = transcribe is not None and TEXT in self._modalities
+        self._check_modalities(name, audio, text, uses_transcript)
+        samples: FloatArray | None = None
+        warnings: tuple[str, ...] = ()
+        if audio is not None:
+            samples, warnings = load_item_audio(audio, sample_rate, _audio_name(name, audio))
+        if text is not None:
+            text = self._read_text(name, text)
+            if not text:
+                raise UsageError(
+                    f"{name}: the text is empty; leave it out (None) if there is none", "text-empty"
+                )
+        elif transcribe is not None and samples is not None and uses_transcript:
+            text = self._read_text(name, _transcribe(name, samples, transcribe))
+        seconds = None if samples is None else len(samples) / SAMPLE_RATE
+        speech = samples if SPEECH in self._modalities else None
+        if speech is None and text is None:
+            reason = "its transcript is empty" if samples is not None else "there is nothing"
+            raise UsageError(
+                f"{name}: {reason}, and the model reads {' and '.join(self._modalities)}; give "
+                "some of that",
+                "item-empty",
+            )
+        return Item(name, speech, text, seconds, warnings)
+
+    def _check_modalities(self, name: str, audio: Any, text: Any, uses_transcript: bool) -> None:
+        reads = " and ".join(self._modalities)
+        if audio is not None and SPEECH not in self._modalities and not uses_transcript:
+            raise UsageError(
+                f"{name}: audio, but the model reads {reads}; leave the audio out, or give "
+                "transcribe, which makes text of it",
+                "modality-not-read",
+            )
+        if text is not None and TEXT not in self._modalities:
+            raise UsageError(
+                f"{name}: text, but the model reads {reads}; leave the text out",
+                "modality-not-read",
+            )
+
+    def _read_text(self, name: str, text: Any) -> str | None:
+        if not isinstance(text, str):
+            raise UsageError(
+                f"{name}: the text is {type(text).__name__}, and not a string", "text-type"
+            )
+        try:
+            return read_text(text, self._normalizes_text)
+        except ValueError as error:
+            raise UsageError(f"{name}: {error}", "text-invalid") from None
+
+
+def pair_inputs(audio: Any, text: Any) -> tuple[list[tuple[str, Any, Any]], bool]:
+    """Pair the recordings and texts of :meth:`EmotionPredictor.predict`.
+
+    >>> pair_inputs(None, ["a", "b"])
+    ([('item 1', None, 'a'), ('item 2', None, 'b')], True)
+    >>> pair_inputs("a.wav", "a")
+    ([('the input', 'a.wav', 'a')], False)
+
+    Returns:
+        (name, audio, text) of each item, and whether lists were given.
+
+    Raises:
+        UsageError: two lists of different lengths, or a list and no list.
+    """
+    columns = {"audio": audio, "text": text}
+    is_list = {name: isinstance(column, list | tuple) for name, column in columns.items()}
+    if not any(is_list.values()):
+        return [("the input", audio, text)], False
+    for name, column in columns.items():
+        if column is not None and not is_list[name]:
+            raise UsageError(
+                f"{name} is no list, and the other is; give lists of the same length",
+                "batch-mixed",
+            )
+    lengths = {len(column) for column in columns.values() if column is not None}
+    if len(lengths) > 1:
+        raise UsageError(
+            f"{len(audio)} recordings and {len(text)} texts; give lists of the same length, with "
+            "None where an item has none",
+            "batch-lengths-differ",
+        )
+    none = [None] * lengths.pop()
+    pairs = zip(audio or none, text or none, strict=True)
+    return [(f"item {number}", *pair) for number, pair in enumerate(pairs, start=1)], True
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise a `UsageError` unless it is a whole number of at least 1."""
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise UsageError(
+            f"batch_size {batch_size}: give a whole number of at least 1", "batch-size-invalid"
+        )
+
+
+# -- audio -----------------------------------------------------------------------------------------
 
 
 def load_item_audio(
@@ -43,15 +198,15 @@ def load_item_audio(
     Raises:
         UsageError: it cannot be used; names the item, the file and the reason.
     """
+    is_file = isinstance(audio, str | Path | AudioSegment)
     try:
         if isinstance(audio, str | Path | AudioSegment):
             part = as_segment(audio)
             return load_with_warnings(part.path, start=part.start, end=part.end)
         return load_with_warnings(_as_array(audio, name), source_rate=sample_rate)
     except AudioError as error:
-        is_file = isinstance(audio, str | Path | AudioSegment)
         where = f"{name}: {audio}" if is_file else name
-        raise UsageError(f"{where}: {error}") from error
+        raise UsageError(f"{where}: {error}", error.code) from error
 
 
 def _as_array(audio: Any, name: str) -> np.ndarray:
@@ -65,167 +220,34 @@ def _as_array(audio: Any, name: str) -> np.ndarray:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(
             f"{name}: audio of {type(audio).__name__} that is no array of numbers ({reason}); give "
-            "a file, or numbers (T,) or (T, channels)"
+            "a file, or numbers (T,) or (T, channels)",
+            "audio-type",
         ) from error
 
 
-# -- items: recordings, texts or both --------------------------------------------------------------
-
-Transcribe = Callable[[FloatArray], str]
-_MANY = (list, tuple)
-
-
-@dataclass(frozen=True)
-class Item:
-    """One recording, one text, or both.
-
-    Attributes:
-        name: for messages.
-        sound: mono float32 samples at 16 kHz.
-        text: as the tokenizer is to have it.
-        seconds: length of the recording, also where the model does not hear it.
-        warnings: what is odd about the recording.
-    """
-
-    name: str
-    sound: FloatArray | None
-    text: str | None
-    seconds: float | None = None
-    warnings: tuple[str, ...] = ()
-
-    def has(self, modality: str) -> bool:
-        """Whether the item has text or speech."""
-        return {TEXT: self.text, SPEECH: self.sound}.get(modality) is not None
-
-
-def pair_up(audio: Any, text: Any) -> tuple[list[tuple[str, Any, Any]], bool]:
-    """(name, audio, text) of each item, and whether a list was given.
-
-    Raises:
-        UsageError: two lists of different lengths, or a list beside one alone.
-    """
-    is_many = isinstance(audio, _MANY) or isinstance(text, _MANY)
-    if not is_many:
-        return [("the input", audio, text)], False
-    columns = {"audio": audio, "text": text}
-    for name, column in columns.items():
-        if column is not None and not isinstance(column, _MANY):
-            raise UsageError(f"{name} is one alone beside a list; give a list of the same length")
-    lengths = {len(column) for column in columns.values() if column is not None}
-    if len(lengths) > 1:
-        raise UsageError(
-            f"{len(audio)} recordings and {len(text)} texts; give lists of the same length, with "
-            "None where an item has none"
-        )
-    (n_items,) = lengths
-    none = [None] * n_items
-    pairs = zip(audio or none, text or none, strict=True)
-    return [(f"item {number}", *pair) for number, pair in enumerate(pairs, start=1)], True
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Raise a `UsageError` unless it is a whole number of at least 1."""
-    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise UsageError(f"batch_size {batch_size}: give a whole number of at least 1")
-
-
-class ItemReader:
-    """Makes items of what was given, and refuses what a model cannot be asked.
-
-    Args:
-        modalities: that the model reads.
-        cleans_text: whether texts are brought to the form of :mod:`data_prep.manifest.cells`.
-    """
-
-    def __init__(self, modalities: Sequence[str], cleans_text: bool) -> None:
-        self._modalities = modalities
-        self._cleans_text = cleans_text
-
-    def read(
-        self,
-        name: str,
-        audio: Audio | None,
-        text: str | None,
-        sample_rate: float | None = None,
-        transcribe: Transcribe | None = None,
-    ) -> Item:
-        """One item.
-
-        Raises:
-            UsageError: nothing that the model reads, or something that it does not, or that is
-                broken; names the item.
-        """
-        hears_words = transcribe is not None and TEXT in self._modalities
-        self._check_read(name, audio, text, hears_words)
-        sound: FloatArray | None = None
-        warnings: tuple[str, ...] = ()
-        if audio is not None:
-            sound, warnings = load_item_audio(audio, sample_rate, _named(name, audio))
-        if text is not None:
-            text = self._clean(name, text)
-            if not text:
-                raise UsageError(f"{name}: the text is empty; leave it out (None) if there is none")
-        elif transcribe is not None and sound is not None and hears_words:
-            text = self._clean(name, _transcribed(name, sound, transcribe))
-        heard = sound if SPEECH in self._modalities else None
-        if heard is None and text is None:
-            what = " and ".join(self._modalities)
-            unheard = "no words were heard in it" if sound is not None else "there is nothing"
-            raise UsageError(f"{name}: {unheard}, and the model reads {what}; give some of that")
-        seconds = None if sound is None else len(sound) / SAMPLE_RATE
-        return Item(name, heard, text, seconds, warnings)
-
-    def _check_read(self, name: str, audio: Any, text: Any, hears_words: bool) -> None:
-        reads = " and ".join(self._modalities)
-        if audio is not None and SPEECH not in self._modalities and not hears_words:
-            raise UsageError(
-                f"{name}: audio, but the model reads {reads}; leave the audio out, or give "
-                "transcribe, which makes text of it"
-            )
-        if text is not None and TEXT not in self._modalities:
-            raise UsageError(f"{name}: text, but the model reads {reads}; leave the text out")
-
-    def _clean(self, name: str, text: Any) -> str | None:
-        if not isinstance(text, str):
-            raise UsageError(f"{name}: the text is {type(text).__name__}, and not a string")
-        try:
-            return read_text(text, self._cleans_text)
-        except ValueError as error:
-            raise UsageError(f"{name}: {error}") from None
-
-
-def _transcribed(name: str, sound: FloatArray, transcribe: Transcribe) -> Any:
-    try:
-        return transcribe(sound)
-    except Exception as error:  # a function of others, which may raise anything
-        raise UsageError(
-            f"{name}: transcribe failed ({type(error).__name__}: {error}); give the text of this "
-            "item, or another transcribe"
-        ) from error
-
-
-def _named(name: str, audio: Audio) -> str:
+def _audio_name(name: str, audio: Audio) -> str:
     if isinstance(audio, str | Path | AudioSegment):
         return f"{name} ({as_segment(audio).name})"
     return name
 
 
 # -- transcripts, for models that read both text and speech ----------------------------------------
-# Any function from (T,) mono float32 samples at 16 kHz to text will do::
-#
-#     predictor.predict("call.wav", transcribe=my_predictor_of_speech)
 
 
 def faster_whisper(
     model: str = "tiny.en", device: str = "cpu", compute_type: str = "int8", **options: Any
 ) -> Transcribe:
-    """Whisper as faster-whisper runs it.
+    """Load Whisper, as faster-whisper runs it, to transcribe items without text.
+
+    Any other function from (T,) mono float32 samples at 16 kHz to text will do::
+
+        predictor.predict("call.wav", transcribe=faster_whisper())
 
     Args:
         model: a folder with a converted model; or a name, whose files the library fetches from the
             hub unless they are there already.
         device: ``cpu`` or ``cuda``.
-        compute_type: the numbers that it computes with.
+        compute_type: the number type that it computes with.
         options: of its ``transcribe``, such as ``language="en"``.
 
     Raises:
@@ -235,13 +257,15 @@ def faster_whisper(
         library = importlib.import_module("faster_whisper")
     except ImportError as error:
         raise UsageError(
-            'transcribing needs the library faster-whisper: `pip install -e ".[asr]"`'
+            'transcribing needs the library faster-whisper: `pip install -e ".[asr]"`',
+            "library-missing",
         ) from error
     try:
         whisper = library.WhisperModel(model, device=device, compute_type=compute_type)
     except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(
-            f"Whisper {model}: cannot be loaded ({error}); give the folder of a converted model"
+            f"Whisper {model}: cannot be loaded ({error}); give the folder of a converted model",
+            "whisper-unreadable",
         ) from error
 
     def transcribe(samples: FloatArray) -> str:
@@ -249,3 +273,14 @@ def faster_whisper(
         return " ".join(segment.text.strip() for segment in segments)
 
     return transcribe
+
+
+def _transcribe(name: str, samples: FloatArray, transcribe: Transcribe) -> Any:
+    try:
+        return transcribe(samples)
+    except Exception as error:  # a function of others, which may raise anything
+        raise UsageError(
+            f"{name}: transcribe failed ({type(error).__name__}: {error}); give the text of this "
+            "item, or another transcribe",
+            "transcribe-failed",
+        ) from error

@@ -1,27 +1,63 @@
-"""What a model says of one item."""
+"""What a model predicts for one item, and what of the item it has not read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from emo_fairseq.types import SPEECH, TEXT
+
+TOKENS, SECONDS = "tokens", "seconds"  # units of a truncation
+
+_NOUNS = {TEXT: "text", SPEECH: "recording"}
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """An input of which the model reads the beginning alone, as in training.
+
+    Attributes:
+        modality: which input.
+        used: how much is read.
+        total: how much there is.
+        unit: ``tokens`` or ``seconds``.
+    """
+
+    modality: str
+    used: float
+    total: float
+    unit: str
+
+    def describe(self) -> str:
+        """Return a sentence for users.
+
+        >>> Truncation("text", 14, 20, "tokens").describe()
+        'the text is too long for the model, which reads the first 14 of its 20 tokens'
+        """
+        return (
+            f"the {_NOUNS[self.modality]} is too long for the model, which reads the first "
+            f"{self.used:.4g} of its {self.total:.4g} {self.unit}"
+        )
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """One item's answer.
+    """The prediction for one item.
 
     Attributes:
         label: the most probable one; None where numbers are predicted.
-        probabilities: by label; of ``binary_emotion`` each its own yes, which do not add up to 1.
-        values: by axis: valence, arousal and dominance on the scale [0, 1], or
-            ``sentiment_score`` on that of its corpus. As the model says them: nothing is clipped.
-        auxiliary: by auxiliary target its probabilities or values.
+        probabilities: of each label. Those of ``binary_emotion`` are of K yes/no questions, and do
+            not add up to 1.
+        values: of each axis: valence, arousal and dominance on the scale [0, 1], or
+            ``sentiment_score`` on that of its corpus; not clipped.
+        auxiliary: probabilities or values of each auxiliary target.
         embedding: (E,) float32, the vector before the head.
-        modalities: those that the item had.
-        text: that the model read; None without.
-        seconds: length of the recording, uncut; None without.
-        warnings: what is odd about the item, such as a recording of digital silence.
+        modalities: that the item has.
+        text: as the model reads it; None without.
+        seconds: length of the recording, truncated or not; None without.
+        warnings: sentences about the item, such as that its recording is digital silence.
+        truncations: what was not read of the item; empty where all was.
     """
 
     label: str | None
@@ -33,17 +69,23 @@ class Prediction:
     text: str | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
+    truncations: tuple[Truncation, ...] = ()
 
     def as_dict(self, embedding: bool = False) -> dict[str, Any]:
-        """Plain values, ready for JSON; with the embedding as a list of numbers if asked."""
-        found: dict[str, Any] = {
+        """Return plain values, ready for JSON.
+
+        Args:
+            embedding: whether to include the embedding, as a list of numbers.
+        """
+        values: dict[str, Any] = {
             "label": self.label,
             "probabilities": dict(self.probabilities),
             "values": dict(self.values),
-            "auxiliary": {name: dict(answer) for name, answer in self.auxiliary.items()},
+            "auxiliary": {name: dict(scores) for name, scores in self.auxiliary.items()},
             "modalities": list(self.modalities),
             "text": self.text,
             "seconds": self.seconds,
             "warnings": list(self.warnings),
+            "truncations": [asdict(truncation) for truncation in self.truncations],
         }
-        return {**found, "embedding": self.embedding.tolist()} if embedding else found
+        return {**values, "embedding": self.embedding.tolist()} if embedding else values

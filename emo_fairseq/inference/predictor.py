@@ -1,14 +1,14 @@
-"""A trained model that answers: recordings and texts in, emotions out."""
+"""Predict emotions with a trained model: recordings and texts in, :class:`Prediction` out."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol, Self, overload
 
 import torch
 from fairseq import utils
+from torch import Tensor
 
-from data_prep.audio.loading import SILENCE
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.decoding import decode
@@ -20,19 +20,18 @@ from emo_fairseq.inference.inputs import (
     ItemReader,
     Transcribe,
     check_batch_size,
-    pair_up,
+    pair_inputs,
 )
-from emo_fairseq.inference.loading import LoadedModel, read_checkpoint_model
+from emo_fairseq.inference.loading import LoadedModel, load_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.preprocessor import Preparation
-from emo_fairseq.inference.timeline import Segment, windows
+from emo_fairseq.inference.preprocessor import Batch, NetInput, Preprocessor
+from emo_fairseq.inference.timeline import Segment, cut_item, windows
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.types import SPEECH, LabeledTarget
 
 logger = logging.getLogger(__name__)
 
-Input = dict[str, dict[str, torch.Tensor]]
 ShouldStop = Callable[[], bool]
 
 _BATCHES_IN_MEMORY = 16  # whose recordings are decoded, and sorted by length, at a time
@@ -43,47 +42,101 @@ class StoppedError(Exception):
 
 
 def never() -> bool:
-    """The default of ``should_stop``."""
+    """Return False; the default of ``should_stop``."""
     return False
 
 
-class EmotionPredictor:
-    """Asks a model of emotion_prediction; may be asked from several threads at once.
+class InferenceModel(Protocol):
+    """What a predictor runs: a :class:`RobertaEMOModel`, or its ONNX graph."""
 
-    What it answers is what ``fairseq-validate --save-predictions`` writes for the same rows. (Where
-    an encoder is frozen that is so with ``--no-encoder-cache``: the cache keeps its outputs in half
+    def __call__(self, **inputs: Mapping[str, Tensor]) -> EmotionOutput:
+        """Score a batch; see :meth:`RobertaEMOModel.forward`."""
+
+    def missing_warning(self, missing: Collection[str]) -> str:
+        """Return the warning of a prediction without these modalities; empty for none."""
+
+    def to(self, device: torch.device) -> Self:
+        """Move to a device."""
+
+    def eval(self) -> Self:
+        """Set evaluation mode."""
+
+
+class EmotionPredictor:
+    """A trained model of the task ``emotion_prediction``; several threads may use it at once.
+
+    It predicts what ``fairseq-validate --save-predictions`` writes for the same rows. (Where an
+    encoder is frozen that is so with ``--no-encoder-cache``: the cache keeps its outputs in half
     precision.) A model trained on dialogues takes every text for a turn that stands alone.
+
+    ::
+
+        predictor = load_predictor("models/text+speech")
+        predictor.predict("call.wav", "I do not believe it.").label
+        predictor.predict(text=["So glad!", "Leave me alone."])  # a list of predictions
 
     Args:
         loaded: see :func:`emo_fairseq.inference.model_folder.read_model_folder`.
         device: ``cpu``, ``cuda``, ``cuda:1``…
+        model: runs in place of the loaded one.
 
     Attributes:
+        device: that the model is on.
         modalities: that the model reads, of text, speech and video.
+        missing: for each of these that cannot be processed here what is missing.
         labels: in the order of the probabilities; empty for a target of numbers.
         axes: of a target of numbers, in order; else empty.
-        auxiliary: by auxiliary target its labels or axes.
+        auxiliary: labels or axes of each auxiliary target, by its name.
 
     Raises:
         UsageError: there is no such device, or a tokenizer cannot be read.
     """
 
-    def __init__(self, loaded: LoadedModel, device: str | torch.device = "cpu") -> None:
-        task = loaded.task
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        device: str | torch.device = "cpu",
+        model: InferenceModel | None = None,
+    ) -> None:
+        state = loaded.state
+        names = tuple(state.labels)
         self.device = check_device(device)
-        self.modalities: tuple[str, ...] = tuple(task.modalities)
-        names = tuple(task.labels)
-        self.labels: tuple[str, ...] = names if task.target.has_labels else ()
-        self.axes: tuple[str, ...] = () if task.target.has_labels else names
-        self.auxiliary = {name: tuple(of.labels) for name, of in task.auxiliary.items()}
-        self.loaded = loaded
-        self._target = LabeledTarget(task.target, task.labels)
-        self._auxiliary: Mapping[str, LabeledTarget] = task.auxiliary
-        self._model = loaded.model.to(self.device).eval()
-        self._preparation = Preparation(loaded, self.device)
-        self._reader = ItemReader(self.modalities, loaded.front_end.cleans_text)
+        self.modalities = state.modalities
+        self.missing = loaded.processor.missing
+        self.labels: tuple[str, ...] = names if state.target.has_labels else ()
+        self.axes: tuple[str, ...] = () if state.target.has_labels else names
+        self.auxiliary = {name: tuple(other.labels) for name, other in state.auxiliary.items()}
+        self.model: InferenceModel = (model or loaded.model).to(self.device).eval()
+        self.preprocessor = Preprocessor(state, loaded.processor, self.device)
+        self._target = LabeledTarget(state.target, state.labels)
+        self._auxiliary_targets = state.auxiliary
+        self._reader = ItemReader(self.modalities, loaded.processor.normalizes_text)
         self._lock = FairLock()
-        self._warned: set[str] = set()
+        self._logged: set[str] = set()
+
+    @overload
+    def predict(
+        self,
+        audio: Audio | None = None,
+        text: str | None = None,
+        *,
+        sample_rate: float | None = None,
+        batch_size: int = 32,
+        transcribe: Transcribe | None = None,
+        should_stop: ShouldStop = never,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        audio: Sequence[Audio | None] | None = None,
+        text: Sequence[str | None] | None = None,
+        *,
+        sample_rate: float | None = None,
+        batch_size: int = 32,
+        transcribe: Transcribe | None = None,
+        should_stop: ShouldStop = never,
+    ) -> list[Prediction]: ...
 
     def predict(
         self,
@@ -94,39 +147,40 @@ class EmotionPredictor:
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
         should_stop: ShouldStop = never,
-    ) -> Any:
-        """Ask about one item, or about a list of them.
+    ) -> Prediction | list[Prediction]:
+        """Predict for one item, or for a list of items.
 
         Args:
             audio: a file, whole or an :class:`data_prep.audio.segment.AudioSegment` of it; or an
                 array of samples, (T,) or (T, channels); or a list of these, with None where an item
-                has none. Beyond ``--max-speech-seconds`` it is cut, as in training;
+                has none. Beyond ``--max-speech-seconds`` it is truncated, as in training;
                 :meth:`timeline` reads all of it.
             text: one, or a list likewise. What an item lacks of text and speech is masked.
-            sample_rate: of arrays, in Hz; files say their own.
-            batch_size: items that are computed at once.
+            sample_rate: of arrays, in Hz; files state their own.
+            batch_size: items of a batch.
             transcribe: from (T,) mono float32 samples at 16 kHz to text, for items without one; see
-                :mod:`emo_fairseq.inference.inputs`.
+                :func:`emo_fairseq.inference.inputs.faster_whisper`.
             should_stop: called before each batch; once it returns True nothing more is computed.
 
         Returns:
-            A :class:`Prediction`; of lists a list.
+            A prediction; for lists a list, in their order.
 
         Raises:
             StoppedError: `should_stop` returned True.
-            UsageError: an item that cannot be read, or that the model cannot be asked; names it.
+            UsageError: an item that cannot be read, or that the model cannot predict from; names
+                it.
         """
         check_batch_size(batch_size)
-        pairs, is_many = pair_up(audio, text)
+        pairs, is_list = pair_inputs(audio, text)
         at_once = batch_size * _BATCHES_IN_MEMORY
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         for start in range(0, len(pairs), at_once):
             items = [
-                self._reader.read(name, sound, words, sample_rate, transcribe)
-                for name, sound, words in pairs[start : start + at_once]
+                self._reader.read(name, recording, words, sample_rate, transcribe)
+                for name, recording, words in pairs[start : start + at_once]
             ]
-            found += self.ask(items, batch_size, should_stop=should_stop)
-        return found if is_many else found[0]
+            predictions += self.predict_items(items, batch_size, should_stop=should_stop)
+        return predictions if is_list else predictions[0]
 
     def timeline(
         self,
@@ -139,77 +193,78 @@ class EmotionPredictor:
         batch_size: int = 32,
         should_stop: ShouldStop = never,
     ) -> list[Segment]:
-        """Ask about every stretch of one recording.
+        """Predict for every window of one recording, of any length.
 
         Args:
-            audio: see :meth:`predict`; of any length. Times count in the recording, also of an
-                AudioSegment.
-            window_seconds: length of a stretch; the last one ends with the recording, and begins
-                so much before. A shorter recording is one stretch.
-            hop_seconds: from the beginning of one to that of the next.
-            sample_rate: of an array.
-            text: read beside every stretch.
-            batch_size: stretches that are computed at once.
+            audio: see :meth:`predict`. Times count in the file, also for an AudioSegment of it.
+            window_seconds: length of a window; the last one ends with the recording, and starts
+                so much before. A shorter recording is one window.
+            hop_seconds: from the start of one to that of the next.
+            sample_rate: of an array, in Hz.
+            text: read beside every window.
+            batch_size: windows of a batch.
             should_stop: see :meth:`predict`.
 
         Raises:
             StoppedError: `should_stop` returned True.
-            UsageError: as :meth:`predict`; the model does not hear; a window that is longer than
-                the model hears at once, or shorter than a hop or than 25 ms.
+            UsageError: as :meth:`predict`; the model reads no speech; a window that is longer than
+                the model reads at once, or shorter than a hop or than 25 ms.
         """
         check_batch_size(batch_size)
         if SPEECH not in self.modalities:
-            raise UsageError("timeline: the model reads no speech; use predict")
-        whole = self._reader.read("the input", audio, text, sample_rate)
-        if whole.sound is None:
-            raise UsageError("timeline: there is no audio; give some")
-        longest = self.longest_seconds()
-        parts = windows(len(whole.sound), window_seconds, hop_seconds, longest)
-        items = [
-            Item(
-                f"{part.start / SAMPLE_RATE:g} s to {part.stop / SAMPLE_RATE:g} s",
-                *(whole.sound[part], whole.text, (part.stop - part.start) / SAMPLE_RATE),
-                _warnings_within(whole, part),
+            raise UsageError(
+                "timeline: the model reads no speech; use predict", "modality-not-read"
             )
-            for part in parts
-        ]
-        answers: list[Prediction] = []
-        for offset in range(0, len(items), batch_size):
-            batch = items[offset : offset + batch_size]  # features are computed of these alone
-            answers += self.ask(batch, batch_size, cuts_speech=False, should_stop=should_stop)
-        first = audio.start if isinstance(audio, AudioSegment) else 0.0
+        item = self._reader.read("the input", audio, text, sample_rate)
+        if item.samples is None:
+            raise UsageError("timeline: there is no audio; give some", "audio-missing")
+        slices = windows(len(item.samples), window_seconds, hop_seconds, self.max_seconds())
+        items = [cut_item(item, part) for part in slices]
+        predictions: list[Prediction] = []
+        for start in range(0, len(items), batch_size):
+            batch = items[start : start + batch_size]  # features are extracted of these alone
+            predictions += self.predict_items(
+                batch, batch_size, truncates_speech=False, should_stop=should_stop
+            )
+        offset = audio.start if isinstance(audio, AudioSegment) else 0.0
         return [
-            Segment(first + part.start / SAMPLE_RATE, first + part.stop / SAMPLE_RATE, prediction)
-            for part, prediction in zip(parts, answers, strict=True)
+            Segment(offset + part.start / SAMPLE_RATE, offset + part.stop / SAMPLE_RATE, prediction)
+            for part, prediction in zip(slices, predictions, strict=True)
         ]
 
-    def longest_seconds(self) -> float:
-        """The longest recording that is heard whole; infinite where no limit is in seconds."""
-        return self._preparation.longest_seconds()
+    def max_seconds(self) -> float:
+        """Return the longest recording that is read whole; see :meth:`Preprocessor.max_seconds`."""
+        return self.preprocessor.max_seconds()
 
-    def read(
+    def read_item(
         self, audio: Audio | None = None, text: str | None = None, sample_rate: float | None = None
     ) -> Item:
-        """Read one item for :meth:`ask`; the arguments and errors are those of :meth:`predict`."""
+        """Read one item for :meth:`predict_items`; arguments and errors as :meth:`predict`."""
         return self._reader.read("the input", audio, text, sample_rate)
 
-    def ask(
+    def predict_items(
         self,
         items: Sequence[Item],
         batch_size: int = 32,
-        cuts_speech: bool = True,
+        truncates_speech: bool = True,
         should_stop: ShouldStop = never,
     ) -> list[Prediction]:
-        """Predict items that have been read; speech that is too long is cut, or refused.
+        """Predict for items that have been read.
 
         Between two batches other threads take their turn, so that a long list does not hold up a
         short one.
+
+        Args:
+            items: of :meth:`read_item`.
+            batch_size: items of a batch.
+            truncates_speech: whether speech that is too long is truncated, or refused.
+            should_stop: see :meth:`predict`.
         """
         check_batch_size(batch_size)
-        found: dict[int, Prediction] = {}
         if not items:
             return []
-        batches = self._preparation.batches(items, batch_size, cuts_speech)
+        predictions: dict[int, Prediction] = {}
+        batches = self.preprocessor.batches(items, batch_size, truncates_speech)
         while True:
             if should_stop():
                 raise StoppedError
@@ -217,42 +272,45 @@ class EmotionPredictor:
                 batch = next(batches, None)
                 if batch is None:
                     break
-                rows, net_input = batch
-                output = self.forward(net_input)
-            found |= zip(rows, self._read([items[row] for row in rows], output), strict=True)
-        return [found[number] for number in range(len(items))]
+                output = self.forward(batch.net_input)
+            decoded = self._decode([items[row] for row in batch.rows], batch, output)
+            predictions |= zip(batch.rows, decoded, strict=True)
+        return [predictions[number] for number in range(len(items))]
 
     @torch.no_grad()
-    def forward(self, net_input: Input) -> EmotionOutput:
-        """The model's outputs for a batch, on the CPU; what another runtime has to replace."""
+    def forward(self, net_input: NetInput) -> EmotionOutput:
+        """Run the model on a batch; the outputs are float32 and on the CPU."""
         if self.device.type == "cuda":
             net_input = utils.move_to_cuda(net_input, self.device)
-        output = self._model(**net_input)
+        output = self.model(**net_input)
         return EmotionOutput(
             output.logits.float().cpu(),
             output.embedding.float().cpu(),
             {name: logits.float().cpu() for name, logits in output.auxiliary.items()},
         )
 
-    def _read(self, items: Sequence[Item], output: EmotionOutput) -> list[Prediction]:
-        undefined = output.logits.isnan().any(dim=1).tolist()
-        if any(undefined):
+    def _decode(
+        self, items: Sequence[Item], batch: Batch, output: EmotionOutput
+    ) -> list[Prediction]:
+        is_undefined = output.logits.isnan().any(dim=1).tolist()
+        if any(is_undefined):
             raise UsageError(
-                f"{items[undefined.index(True)].name}: the model's answer is no number (NaN); its "
-                "weights are damaged, or the training had failed"
+                f"{items[is_undefined.index(True)].name}: the model's output is NaN; its weights "
+                "are damaged, or the training had failed",
+                "output-undefined",
             )
         scores, label_ids = decode(self._target.target, output.logits)
-        numbers = [dict(zip(self._target.labels, row, strict=True)) for row in scores.tolist()]
+        by_name = [dict(zip(self._target.labels, row, strict=True)) for row in scores.tolist()]
         labels = [] if label_ids is None else [self.labels[k] for k in label_ids.tolist()]
         auxiliary = {
             name: decode(other.target, output.auxiliary[name]).scores.tolist()
-            for name, other in self._auxiliary.items()
+            for name, other in self._auxiliary_targets.items()
         }
         return [
             Prediction(
                 label=labels[row] if labels else None,
-                probabilities=numbers[row] if labels else {},
-                values={} if labels else numbers[row],
+                probabilities=by_name[row] if labels else {},
+                values={} if labels else by_name[row],
                 auxiliary={
                     name: dict(zip(self.auxiliary[name], rows[row], strict=True))
                     for name, rows in auxiliary.items()
@@ -261,60 +319,30 @@ class EmotionPredictor:
                 modalities=tuple(name for name in self.modalities if item.has(name)),
                 text=item.text,
                 seconds=item.seconds,
-                warnings=(*item.warnings, *self._warnings_of(item)),
+                warnings=(*item.warnings, *self._missing_warnings(item)),
+                truncations=batch.truncations[row],
             )
             for row, item in enumerate(items)
         ]
 
-    def _warnings_of(self, item: Item) -> list[str]:
-        """Of what an item lacks, said once in the log."""
-        missing = [name for name in self.modalities if not item.has(name)]
-        warning = self.loaded.task.missing_warning(missing)
-        if warning and warning not in self._warned:
-            self._warned.add(warning)
+    def _missing_warnings(self, item: Item) -> list[str]:
+        """Return the warning of what an item lacks, if there is one; log each once."""
+        warning = self.model.missing_warning(
+            [name for name in self.modalities if not item.has(name)]
+        )
+        if warning and warning not in self._logged:
+            self._logged.add(warning)
             logger.warning("%s: %s", item.name, warning)
         return [warning] if warning else []
 
 
-def _warnings_within(whole: Item, part: slice) -> tuple[str, ...]:
-    """Those of a recording, but silence of each of its windows by itself."""
-    warnings = tuple(warning for warning in whole.warnings if warning != SILENCE)
-    is_silent = whole.sound is not None and not whole.sound[part].any()
-    return (*warnings, SILENCE) if is_silent and not warnings else warnings
-
-
-# -- device ----------------------------------------------------------------------------------------
-
-_KNOWN = ("cpu", "cuda")
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """The device, if it is there. Raises a `UsageError` if not."""
-    try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise UsageError(f"device {device}: there is no such thing; give cpu or cuda") from error
-    if found.type not in _KNOWN:
-        raise UsageError(f"device {device}: models run on {' and '.join(_KNOWN)} here; give one")
-    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if found.type == "cuda" and (found.index or 0) >= n_gpus:
-        raise UsageError(
-            f"device {device}: torch sees {n_gpus} GPUs here; give cpu, or install a torch with "
-            "CUDA on a machine that has one"
-        )
-    return found
-
-
-# -- loading ---------------------------------------------------------------------------------------
-
-
 def load_predictor(
-    place: str | Path, device: str | torch.device | None = None, data: str | Path | None = None
+    path: str | Path, device: str | torch.device | None = None, data: str | Path | None = None
 ) -> EmotionPredictor:
-    """A predictor out of a model folder, or of a checkpoint of fairseq-train.
+    """Load a predictor from a model folder, or from a checkpoint of fairseq-train.
 
     Args:
-        place: the folder, or the ``.pt`` file.
+        path: the folder, or the ``.pt`` file.
         device: by default the GPU, if there is one.
         data: of a checkpoint the data dir with the tokenizers, by default the one that it was
             trained on.
@@ -322,13 +350,36 @@ def load_predictor(
     Raises:
         UsageError: neither is there, or it does not fit; see :class:`EmotionPredictor`.
     """
-    place = Path(place)
+    path = Path(path)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if place.is_dir():
-        if data is not None:
-            raise UsageError(f"{place}: a model folder has its own tokenizers; leave data out")
-        return EmotionPredictor(read_model_folder(place), device)
-    return EmotionPredictor(
-        read_checkpoint_model(place, None if data is None else Path(data)), device
-    )
+    if not path.is_dir():
+        data = None if data is None else Path(data)
+        return EmotionPredictor(load_checkpoint_model(path, data), device)
+    if data is not None:
+        raise UsageError(
+            f"{path}: a model folder has its own tokenizers; leave data out", "option-idle"
+        )
+    return EmotionPredictor(read_model_folder(path), device)
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Return the device. Raises a `UsageError` if it is not there."""
+    try:
+        checked = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(
+            f"device {device}: there is no such device; give cpu or cuda", "device-unknown"
+        ) from error
+    if checked.type not in ("cpu", "cuda"):
+        raise UsageError(
+            f"device {device}: models run on cpu and cuda here; give one", "device-unknown"
+        )
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if checked.type == "cuda" and (checked.index or 0) >= n_gpus:
+        raise UsageError(
+            f"device {device}: torch sees {n_gpus} GPUs here; give cpu, or install a torch with "
+            "CUDA on a machine that has one",
+            "device-missing",
+        )
+    return checked

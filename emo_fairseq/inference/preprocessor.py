@@ -1,10 +1,10 @@
-"""Items through tokenizers, front ends and leaves, to the batches that a model reads."""
+"""Items through tokenizers, feature extractors and datasets, to the batches that a model reads."""
 
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,162 +17,246 @@ from data_prep.features.log_mel import LOG_MEL
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
+from emo_fairseq.data.in_memory import InMemoryData
 from emo_fairseq.data.modality_dataset import MissingDataset
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.input_processors import FeatureFrames
+from emo_fairseq.inference.input_processor import FeatureExtractor, InputProcessor
 from emo_fairseq.inference.inputs import Item
-from emo_fairseq.inference.loading import LoadedModel
-from emo_fairseq.types import (
-    FRAMES,
-    SPEECH,
-    TEXT,
-    TOKENS,
-)
+from emo_fairseq.inference.prediction import SECONDS, Truncation
+from emo_fairseq.inference.prediction import TOKENS as TOKEN_UNIT
+from emo_fairseq.task_state import TaskState
+from emo_fairseq.types import FRAMES, SPEECH, TEXT, TOKENS
 
 logger = logging.getLogger(__name__)
 
-Contents = Callable[[Sequence[Any]], Sequence[np.ndarray]]
-Batch = tuple[list[int], dict[str, dict[str, Tensor]]]
+NetInput = dict[str, dict[str, Tensor]]  # by modality what its dataset collates
 
 
-class Preparation:
+class Batch(NamedTuple):
+    """Input of the model.
+
+    Attributes:
+        rows: numbers of the items.
+        net_input: for each modality what its dataset collates.
+        truncations: of each of these items.
+    """
+
+    rows: list[int]
+    net_input: NetInput
+    truncations: list[tuple[Truncation, ...]]
+
+
+class Encoded(NamedTuple):
+    """What one recording or text becomes before it is batched.
+
+    Attributes:
+        content: token ids (T,) ending with the separator, samples (T,), or frames (T, C).
+        used: tokens or seconds of which the model reads something.
+        total: tokens or seconds that there are.
+    """
+
+    content: np.ndarray
+    used: float
+    total: float
+
+
+Encode = Callable[[Sequence[Any]], list[Encoded]]
+
+
+class Preprocessor:
     """Makes batches for one model.
 
     Args:
-        loaded: the model, with its task and tokenizers.
-        device: where encoders of stored features work.
+        state: what the model reads.
+        processor: its tokenizers and feature extractors.
+        device: of pretrained encoders that features come from.
 
     Raises:
         UsageError: a tokenizer cannot be read.
     """
 
-    def __init__(self, loaded: LoadedModel, device: torch.device) -> None:
-        self._task = loaded.task
-        self._missing = loaded.front_end.missing
-        self._recipes = loaded.front_end.recipes
-        self._has_said: set[str] = set()
-        self._contents = {
-            modality: self._maker(modality, loaded, device)
-            for modality in loaded.task.modalities
+    def __init__(self, state: TaskState, processor: InputProcessor, device: torch.device) -> None:
+        self._state = state
+        self._missing = processor.missing
+        self._data = InMemoryData(state.options, state.modalities)
+        self._data.set_encoders(state.encoders)
+        self._logged: set[str] = set()  # modalities of which a truncation was logged
+        self._extractors = {
+            name: FeatureExtractor(spec, device) for name, spec in processor.extractors.items()
+        }
+        self._encode = {
+            modality: self._build_encode(modality, processor.tokenizers)
+            for modality in state.modalities
             if modality not in self._missing
         }
 
-    def _maker(self, modality: str, loaded: LoadedModel, device: torch.device) -> Contents:
-        """What makes of recordings or texts the contents that the modality's leaf wants."""
-        kind = loaded.task.encoder_cards()[modality].input
-        if kind == TOKENS:
-            return _tokenizer(modality, loaded.tokenizers[modality])
-        if kind == FRAMES:
-            return FeatureFrames(loaded.front_end.recipes[modality], device)
-        return lambda sounds: sounds
+    def max_seconds(self) -> float:
+        """Return the longest recording that is read whole.
 
-    def longest_seconds(self) -> float:
-        """The longest recording that is heard whole, as far as that is known in seconds."""
-        if SPEECH not in self._task.modalities:
+        It is infinite where the model reads no speech, or has no limit that is known in seconds.
+        """
+        if SPEECH not in self._state.modalities or SPEECH in self._missing:
             return math.inf
-        kind = self._task.encoder_cards()[SPEECH].input
-        if kind == FRAMES and SPEECH not in self._missing:
-            settings = self._recipes[SPEECH].settings
-            of_encoder = float(settings.get("max_seconds") or math.inf)
-            return min(of_encoder, self._seconds_of_frames(settings))
-        return math.inf if kind in (FRAMES, TOKENS) else float(self._task.cfg.max_speech_seconds)
+        kind = self._state.encoders[SPEECH].input
+        if kind == FRAMES:
+            of_encoder = float(self._extractors[SPEECH].settings.get("max_seconds") or math.inf)
+            return min(of_encoder, self._seconds_of_frames())
+        return math.inf if kind == TOKENS else self._state.options.max_speech_seconds
 
-    def _seconds_of_frames(self, settings: Mapping[str, Any]) -> float:
-        """What --max-frames allows; infinite where only the encoder has the length of a frame."""
-        most = self._task.cfg.max_frames
+    def batches(
+        self, items: Sequence[Item], batch_size: int, truncates_speech: bool = True
+    ) -> Iterator[Batch]:
+        """Make batches of items of similar length, the longest first.
+
+        Args:
+            items: N items.
+            batch_size: the most items of a batch.
+            truncates_speech: whether speech that is too long is truncated, as in training, or
+                refused.
+
+        Raises:
+            UsageError: an item has an input that cannot be processed, or speech that must not be
+                truncated.
+        """
+        truncations: list[list[Truncation]] = [[] for _ in items]
+        datasets = {}
+        for modality in self._state.modalities:
+            encoded = self._encode_items(modality, items)
+            datasets[modality] = self._build_dataset(modality, encoded)
+            for number, row in enumerate(encoded):
+                if row is not None and row.used < row.total:
+                    truncation = self._truncation(modality, row)
+                    if modality == SPEECH and not truncates_speech:
+                        raise UsageError(
+                            f"{items[number].name}: {truncation.describe()}; give shorter windows",
+                            "window-too-long",
+                        )
+                    self._log(items[number], truncation)
+                    truncations[number].append(truncation)
+        order = np.lexsort([np.asarray(dataset.sizes) for dataset in datasets.values()])[::-1]
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size].tolist()
+            net_input = {
+                modality: dataset.collater([dataset[row] for row in rows])
+                for modality, dataset in datasets.items()
+            }
+            yield Batch(rows, net_input, [tuple(truncations[row]) for row in rows])
+
+    # -- one modality ------------------------------------------------------------------------------
+
+    def _encode_items(self, modality: str, items: Sequence[Item]) -> list[Encoded | None]:
+        """Encode what the items have of a modality; None for those that lack it."""
+        present = [number for number, item in enumerate(items) if item.has(modality)]
+        encoded: list[Encoded | None] = [None] * len(items)
+        if not present:
+            return encoded
+        if modality in self._missing:
+            raise UsageError(
+                f"{items[present[0]].name}: the model cannot predict from {modality}, it lacks "
+                f"{self._missing[modality]}",
+                "input-unsupported",
+            )
+        sources = [items[number].get(modality) for number in present]
+        for number, row in zip(present, self._encode[modality](sources), strict=True):
+            encoded[number] = row
+        return encoded
+
+    def _build_dataset(self, modality: str, encoded: Sequence[Encoded | None]) -> FairseqDataset:
+        if not any(encoded):
+            return MissingDataset(len(encoded))
+        return self._data.build_dataset(
+            modality,
+            [None if row is None else row.content for row in encoded],
+            self._state.vocabularies.get(modality),
+            self._state.frame_statistics.get(modality),
+        )
+
+    def _build_encode(self, modality: str, tokenizers: Mapping[str, Path]) -> Encode:
+        """Build what makes of recordings or texts the contents that the dataset wants."""
+        kind = self._state.encoders[modality].input
+        if kind == TOKENS:
+            # Both boundary tokens count.
+            return _build_tokenize(
+                modality, tokenizers[modality], self._data.max_tokens(modality) - 2
+            )
+        if kind == FRAMES:
+            return lambda sources: self._extract(modality, sources)
+        limit = self._data.max_samples() / SAMPLE_RATE
+
+        def pass_on(sounds: Sequence[np.ndarray]) -> list[Encoded]:
+            seconds = [len(sound) / SAMPLE_RATE for sound in sounds]
+            return [Encoded(x, min(s, limit), s) for x, s in zip(sounds, seconds, strict=True)]
+
+        return pass_on
+
+    def _extract(self, modality: str, sources: Sequence[Any]) -> list[Encoded]:
+        return [
+            Encoded(frames, min(used, self._used_by_frames(modality, len(frames), used)), total)
+            for frames, used, total in self._extractors[modality](sources)
+        ]
+
+    def _used_by_frames(self, modality: str, n_frames: int, used: float) -> float:
+        """Return of how much of a source the first --max-frames frames are.
+
+        Args:
+            modality: of the source.
+            n_frames: extracted from it.
+            used: tokens or seconds that they were extracted from.
+        """
+        most = self._state.options.max_frames
+        if most is None or n_frames <= most:
+            return used
+        if modality == TEXT:
+            return most - 1  # the first frame is of the initial token
+        exact = self._seconds_of_frames()
+        return exact if math.isfinite(exact) else used * most / n_frames
+
+    def _seconds_of_frames(self) -> float:
+        """Return the seconds of --max-frames; infinite unless a frame's length is known."""
+        most, settings = self._state.options.max_frames, self._extractors[SPEECH].settings
         is_kaldi = settings["features"] == LOG_MEL and settings.get("pool", "none") == "none"
         return (FRAME_MS + (most - 1) * SHIFT_MS) / 1000 if most and is_kaldi else math.inf
 
-    def batches(
-        self, items: Sequence[Item], batch_size: int, cuts_speech: bool = True
-    ) -> Iterator[Batch]:
-        """Rows of similar length together, the longest first: their numbers, and their input.
+    # -- truncation --------------------------------------------------------------------------------
 
-        Args:
-            items: that are asked about.
-            batch_size: rows of a batch.
-            cuts_speech: whether speech that is too long is cut, as in training, or refused.
+    def _truncation(self, modality: str, row: Encoded) -> Truncation:
+        of_tokens = modality == TEXT or self._state.encoders[modality].input == TOKENS
+        unit = TOKEN_UNIT if of_tokens else SECONDS
+        return Truncation(modality, row.used, row.total, unit)
 
-        Raises:
-            UsageError: an item has what cannot be computed, or speech that must not be cut.
-        """
-        leaves = {
-            modality: self._leaf(modality, items, cuts_speech or modality != SPEECH)
-            for modality in self._task.modalities
-        }
-        order = np.lexsort([np.asarray(leaf.sizes) for leaf in leaves.values()])[::-1]
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size].tolist()
-            yield (
-                rows,
-                {
-                    modality: leaf.collater([leaf[row] for row in rows])
-                    for modality, leaf in leaves.items()
-                },
-            )
-
-    def _leaf(self, modality: str, items: Sequence[Item], may_cut: bool) -> FairseqDataset:
-        """The leaf of one modality; nothing is read or encoded if no item has it."""
-        there = [number for number, item in enumerate(items) if item.has(modality)]
-        if not there:
-            return MissingDataset(len(items))
-        if modality in self._missing:
-            raise UsageError(
-                f"{items[there[0]].name}: the model cannot be asked about {modality}, it lacks "
-                f"{self._missing[modality]}"
-            )
-        sources = [_source(modality, items[number]) for number in there]
-        rows: list[np.ndarray | None] = [None] * len(items)
-        for number, content in zip(there, self._contents[modality](sources), strict=True):
-            rows[number] = content
-        self._say_cuts(modality, rows, items, may_cut)
-        return self._task.source.build_dataset(
-            modality,
-            rows,
-            self._task.vocabularies().get(modality),
-            self._task.frame_statistics(modality),
-        )
-
-    def _say_cuts(
-        self,
-        modality: str,
-        rows: Sequence[np.ndarray | None],
-        items: Sequence[Item],
-        may_cut: bool,
-    ) -> None:
-        """Warn, once a model and modality, that what is too long is cut as in training."""
-        limit = self._task.source.max_length(modality)
-        lengths = np.array([0 if row is None else len(row) for row in rows])
-        longest = int(lengths.argmax())
-        if limit is None or lengths[longest] <= limit:
+    def _log(self, item: Item, truncation: Truncation) -> None:
+        """Warn of a truncation, once a modality."""
+        modality = truncation.modality
+        if modality in self._logged:
             return
-        if not may_cut:
-            raise UsageError(
-                f"{items[longest].name}: {modality} of {lengths[longest]} frames or tokens, where "
-                f"the model reads {limit} at once, as in training; give shorter windows"
-            )
-        if modality in self._has_said:
-            return
-        self._has_said.add(modality)
-        logger.warning(
-            "%s: %s of %d is cut at the %d that the model reads, as in training, and so is any "
-            "other that is too long%s",
-            *(items[longest].name, modality, lengths[longest], limit),
-            "; timeline hears long audio whole" if modality == SPEECH else "",
-        )
+        self._logged.add(modality)
+        remedy = "; timeline reads long audio whole" if modality == SPEECH else ""
+        logger.warning("%s: %s, as in training%s", item.name, truncation.describe(), remedy)
 
 
-def _source(modality: str, item: Item) -> Any:
-    return item.text if modality == TEXT else item.sound
+def _build_tokenize(modality: str, folder: Path, max_tokens: int) -> Encode:
+    """Build what tokenizes texts or recordings.
 
-
-def _tokenizer(modality: str, folder: Path) -> Contents:
+    Args:
+        modality: of them.
+        folder: of the tokenizer.
+        max_tokens: that are read, without boundary tokens.
+    """
     try:
-        if modality == TEXT:
-            encode = load_text_tokenizer(folder).encode
-            return lambda texts: [encode(text) for text in texts]
-        codes = load_speech_tokenizer(folder)
+        encode = load_text_tokenizer(folder).encode if modality == TEXT else _load_codes(folder)
     except ValueError as error:
-        raise UsageError(str(error)) from error
-    rate = codes.sample_rate
-    return lambda sounds: [codes.encode(resampled(sound, SAMPLE_RATE, rate)) for sound in sounds]
+        code = getattr(error, "code", "") or "tokenizer-unreadable"
+        raise UsageError(str(error), code) from error
+
+    def tokenize(sources: Sequence[Any]) -> list[Encoded]:
+        rows = [encode(source) for source in sources]
+        lengths = [len(row) - 1 for row in rows]  # each ends with the separator
+        return [Encoded(x, min(n, max_tokens), n) for x, n in zip(rows, lengths, strict=True)]
+
+    return tokenize
+
+
+def _load_codes(folder: Path) -> Callable[[Any], np.ndarray]:
+    tokenizer = load_speech_tokenizer(folder)
+    rate = tokenizer.sample_rate
+    return lambda samples: tokenizer.encode(resampled(samples, SAMPLE_RATE, rate))

@@ -77,12 +77,7 @@ class RobertaEMOModel(BaseFairseqModel):
 
     def missing_warning(self, missing: Collection[str]) -> str:
         """Return the warning of a prediction without these modalities; empty for none."""
-        if not missing or self.modality_dropout:
-            return ""
-        return (
-            f"without {' and '.join(missing)}: the model was trained without --modality-dropout, "
-            "and may not have been trained on such inputs"
-        )
+        return missing_warning(missing, self.modality_dropout)
 
     @classmethod
     def build_model(cls, cfg: RobertaEMOConfig, task: Any) -> "RobertaEMOModel":
@@ -199,6 +194,21 @@ class RobertaEMOModel(BaseFairseqModel):
             name: value for name, value in super().state_dict().items() if name in self._left_out
         }
         return super().load_state_dict({**kept, **state_dict}, strict, model_cfg, args)
+
+
+def missing_warning(missing: Collection[str], modality_dropout: float) -> str:
+    """Return the warning of a prediction without some modalities; empty for none.
+
+    Args:
+        missing: names of modalities.
+        modality_dropout: that the model was trained with.
+    """
+    if not missing or modality_dropout:
+        return ""
+    return (
+        f"without {' and '.join(missing)}: the model was trained without --modality-dropout, "
+        "and may not have been trained on such inputs"
+    )
 
 
 def _register(name: str) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.reach import Reach
 
 _CARD = "README.md"
 
@@ -35,11 +34,9 @@ def about_model(place: Path) -> About:
     return About(place.resolve().name, card.strip())
 
 
-def describe(
-    predictor: EmotionPredictor, limits: Limits, about: About, reach: Reach
-) -> dict[str, Any]:
+def describe(predictor: EmotionPredictor, limits: Limits, about: About) -> dict[str, Any]:
     """The answer of ``GET /api/model``."""
-    heard = reach.heard_seconds()
+    heard = predictor.max_seconds()
     return {
         "name": about.name,
         "card": about.card,

@@ -15,7 +15,7 @@ from data_prep.audio.loading import SILENCE
 from data_prep.messages import sentence
 from emo_fairseq.errors import find_mistake
 from emo_fairseq.inference.occlusion import explain
-from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import (
     EmotionPredictor,
     ShouldStop,
@@ -33,7 +33,6 @@ from emo_fairseq.serving.fields import (
 )
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.multipart import read_parts
-from emo_fairseq.serving.reach import Reach
 from emo_fairseq.serving.refusals import RefusalError
 from emo_fairseq.serving.sound import Sound, read_sound
 
@@ -69,7 +68,6 @@ class Desk:
     def __init__(self, predictor: EmotionPredictor, limits: Limits) -> None:
         self.predictor = predictor
         self.limits = limits
-        self.reach = Reach(predictor)
 
     def read(self, question: Question, content_type: str, body: bytes) -> Fields:
         """Read the fields of a body; of a request that is batched, all that can be wrong with it.
@@ -85,7 +83,7 @@ class Desk:
         if question.is_batched(fields):
             with _mistakes_refused():
                 _, words = _given(self, fields)
-                fields = {**fields, _ITEM: self.predictor.read(text=words)}
+                fields = {**fields, _ITEM: self.predictor.read_item(text=words)}
         return fields
 
     def answer(
@@ -144,7 +142,9 @@ def _predict(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, A
 
 
 def _predict_texts(desk: Desk, many: Sequence[Fields]) -> list[dict[str, Any]]:
-    predictions = desk.predictor.ask([fields[_ITEM] for fields in many], batch_size=len(many))
+    predictions = desk.predictor.predict_items(
+        [fields[_ITEM] for fields in many], batch_size=len(many)
+    )
     answers = zip(many, predictions, strict=True)
     return [_predicted(desk, fields, prediction) for fields, prediction in answers]
 
@@ -154,15 +154,14 @@ def _predicted(
 ) -> dict[str, Any]:
     answer: dict[str, Any] = prediction.as_dict(embedding=fields.get("embedding", False))
     warnings = _warnings(sound, prediction.warnings)
-    cut = desk.reach.cuts(prediction.text, prediction.seconds)
-    return {**answer, "warnings": warnings, "cut": cut}
+    return {**answer, "warnings": warnings, "cut": _cuts(prediction.truncations)}
 
 
 def _timeline(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, Any]:
     sound, text = _given(desk, fields)
     if sound is None:
         raise RefusalError(422, "A timeline needs audio; send a file.")
-    window = fields.get("window_seconds", min(_WINDOW, desk.reach.heard_seconds()))
+    window = fields.get("window_seconds", min(_WINDOW, desk.predictor.max_seconds()))
     hop = fields.get("hop_seconds", min(_HOP, window / 2))
     if window > _OVERLAP * hop:  # each second of sound would be heard that many times
         raise RefusalError(422, "hop_seconds has to be at least an eighth of window_seconds.")
@@ -181,7 +180,7 @@ def _timeline(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, 
         "seconds": sound.seconds,
         "segments": [segment.as_dict() for segment in segments],
         "warnings": list(sound.warnings),
-        "cut": desk.reach.cuts(segments[0].prediction.text),
+        "cut": _cuts(segments[0].prediction.truncations),
     }
 
 
@@ -198,8 +197,8 @@ def _explain(desk: Desk, fields: Fields, should_stop: ShouldStop) -> dict[str, A
     samples, rate = _samples(sound)
     explanation = explain(desk.predictor, samples, text, rate, should_stop)
     answer = explanation.as_dict(from_second=start)
-    cut = desk.reach.cuts(explanation.text)  # left_out is about sound
-    return {**answer, "warnings": _warnings(sound), "cut": cut}
+    cuts = _cuts(explanation.truncations)  # left_out is about sound
+    return {**answer, "warnings": _warnings(sound), "cut": cuts}
 
 
 def _given(desk: Desk, fields: Fields) -> tuple[Sound | None, str | None]:
@@ -220,6 +219,12 @@ def _warnings(sound: Sound | None, others: Sequence[str] = ()) -> list[str]:
     if sound is None:
         return list(others)
     return [*sound.warnings, *(other for other in others if other != SILENCE)]
+
+
+def _cuts(truncations: Sequence[Truncation]) -> list[str]:
+    """Return a sentence for each input that was truncated."""
+    described = [truncation.describe() for truncation in truncations]
+    return [f"{text[0].upper()}{text[1:]}." for text in described]
 
 
 _SECOND = number_between(0, 1e6)

@@ -82,7 +82,7 @@ def create_app(
     for name, question in QUESTIONS.items():
         asked = _endpoint(question, desk, gate, limits)
         app.add_api_route(f"/api/{name}", asked, methods=["POST"], response_model=None)
-    described = describe(predictor, limits, about, desk.reach)
+    described = describe(predictor, limits, about)
     app.add_api_route("/api/model", lambda: JSONResponse(described), response_model=None)
     app.add_api_route("/healthz", lambda: JSONResponse({"status": "ok"}), response_model=None)
     page, methods = STATIC / "index.html", ["GET", "HEAD"]

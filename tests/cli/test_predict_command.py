@@ -41,12 +41,12 @@ def test_windows_are_held_to_what_the_model_reads():
     """Not to --max-speech-seconds, which a model of stored features does not obey."""
 
     def check(window: float, longest: float) -> None:
-        predictor = SimpleNamespace(modalities=("speech",), longest_seconds=lambda: longest)
+        predictor = SimpleNamespace(modalities=("speech",), max_seconds=lambda: longest)
         predict.check_windows(predictor, argparse.Namespace(window=window, hop=window / 2))
 
     check(30.0, math.inf)
     check(30.0, 30.0)
-    with pytest.raises(UsageError, match="a window of 30 s: the model hears 20 s at once"):
+    with pytest.raises(UsageError, match="a window of 30 s: the model reads 20 s at once"):
         check(30.0, 20.0)
 
 

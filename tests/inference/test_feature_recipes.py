@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.input_processors import FeatureFrames, FeatureRecipe
+from emo_fairseq.inference.input_processor import FeatureExtractor, FeatureExtractorSpec
 
 SETTINGS = {"features": "egemaps", "feature_set": "eGeMAPSv02", "dtype": "float32"}
 CPU = torch.device("cpu")
@@ -37,19 +37,19 @@ def opensmile(monkeypatch):
 
 
 def test_functionals_of_recordings():
-    make = FeatureFrames(FeatureRecipe({**SETTINGS, "opensmile": "2.5.0"}), CPU)
+    make = FeatureExtractor(FeatureExtractorSpec({**SETTINGS, "opensmile": "2.5.0"}), CPU)
     sounds = [np.full(500, 0.25, np.float32), np.full(20_000, 0.5, np.float32)]
-    found = make(sounds)
+    found = [features.frames for features in make(sounds)]
     assert [(row.dtype, row.shape) for row in found] == [(np.float32, (1, 88))] * 2
     assert [row[0, 0] for row in found] == [0.25, 0.5]
 
 
 def test_another_opensmile_is_refused():
     with pytest.raises(UsageError, match=r"openSMILE 2.5.0, where .* `pip install opensmile==2.4"):
-        FeatureFrames(FeatureRecipe({**SETTINGS, "opensmile": "2.4.1"}), CPU)
+        FeatureExtractor(FeatureExtractorSpec({**SETTINGS, "opensmile": "2.4.1"}), CPU)
 
 
 def test_no_opensmile_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "opensmile", None)
     with pytest.raises(UsageError, match="needs openSMILE"):
-        FeatureFrames(FeatureRecipe({**SETTINGS, "opensmile": "2.5.0"}), CPU)
+        FeatureExtractor(FeatureExtractorSpec({**SETTINGS, "opensmile": "2.5.0"}), CPU)

@@ -27,7 +27,7 @@ from data_prep.commands.tokenize_text import (
 from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import PROBABILITY
-from emo_fairseq.inference.loading import read_checkpoint_model
+from emo_fairseq.inference.loading import load_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder, seal, write_model_folder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.pretrained.weights import (
@@ -150,7 +150,7 @@ def test_features_are_computed_again(
     nothing_else()
     _compare(folder, rows, audio, text if "text" in options else None)
     if "sounds" in features:
-        with pytest.raises(UsageError, match=r"a window of 4 s: the model hears 0\.7 s at once"):
+        with pytest.raises(UsageError, match=r"a window of 4 s: the model reads 0\.7 s at once"):
             RobertaEMOModel.from_pretrained(folder, "cpu").timeline(audio[0])
 
 
@@ -162,12 +162,12 @@ def test_features_of_others_are_told_to_be_missing(data, trained_models, tmp_pat
     checkpoint = trained_models.checkpoint(options, data, SMALL)
     predictor = RobertaEMOModel.from_pretrained(write_model_folder(checkpoint, data, "out"), "cpu")
     assert predictor.predict(text="hello").modalities == ("text",)
-    with pytest.raises(UsageError, match="about speech, it lacks a way to compute features/theirs"):
+    with pytest.raises(UsageError, match="from speech, it lacks a way to extract features/theirs"):
         predictor.predict(data / read_manifest(data / "test.tsv")[0].audio)
     # And so is a tokenizer that nobody has kept.
     shutil.rmtree(data / "text")
     predictor = RobertaEMOModel.from_pretrained(write_model_folder(checkpoint, data, "out"), "cpu")
-    with pytest.raises(UsageError, match="about text, it lacks the tokenizer"):
+    with pytest.raises(UsageError, match="from text, it lacks the tokenizer"):
         predictor.predict(text="hello")
 
 
@@ -449,7 +449,7 @@ def test_prototypes_are_told_to_readers_of_the_folder(trained_models, tmp_path):
         "quantiles": {"0.5": 0.125},
     }
     assert "confidence" not in state  # of the training's utterances
-    assert read_model_folder(folder).task.labels == state["labels"]
+    assert read_model_folder(folder).state.labels == state["labels"]
 
 
 def test_a_folder_is_written_over_by_the_next_model_alone(trained_models, tmp_path):
@@ -465,7 +465,7 @@ def test_a_folder_is_written_over_by_the_next_model_alone(trained_models, tmp_pa
     assert {path.name for path in text.iterdir()} == {
         *("config.json", "model.safetensors", "text", "notes.txt")
     }
-    assert read_model_folder(text).task.modalities == ("text",)
+    assert read_model_folder(text).state.modalities == ("text",)
 
 
 def test_a_model_gives_way_only_to_a_whole_one(trained_models, toy_corpus, tmp_path):
@@ -479,7 +479,7 @@ def test_a_model_gives_way_only_to_a_whole_one(trained_models, toy_corpus, tmp_p
     checkpoint = trained_models.checkpoint("--modality text --seed 5")
 
     def refuse(folder: Path) -> None:
-        assert read_model_folder(folder).task.modalities == ("text",)
+        assert read_model_folder(folder).state.modalities == ("text",)
         raise UsageError("the card cannot be written")
 
     for data, finish, fragment in (
@@ -495,7 +495,7 @@ def test_a_model_gives_way_only_to_a_whole_one(trained_models, toy_corpus, tmp_p
     # The folder's own tokenizers will do, and of the old model nothing else is left.
     write_model_folder(checkpoint, out, out)
     assert {file.name for file in out.iterdir()} == {"config.json", "model.safetensors", "text"}
-    assert read_model_folder(out).tokenizers == {"text": out / "text"}
+    assert read_model_folder(out).processor.tokenizers == {"text": out / "text"}
     assert (out / "model.safetensors").read_bytes() != before[out / "model.safetensors"]
 
 
@@ -514,7 +514,7 @@ def test_a_checkpoint_that_claims_too_much_is_not_built(options, what, trained_m
     file = tmp_path / "checkpoint.pt"
     torch.save(saved, file)
     with pytest.raises(UsageError, match=re.escape(f"{file}: {what}")):
-        read_checkpoint_model(file)
+        load_checkpoint_model(file)
     overrides = {"task": "emotion_prediction", "data": str(trained_models.data)}
     with pytest.raises(UsageError, match=re.escape(f"{file}: {what}")):
         checkpoint_utils.load_model_ensemble_and_task([str(file)], overrides)

@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from trained_models import load_with_options
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.occlusion import (
     drop,
     explain,
-    moment_edges,
-    silenced,
+    interval_edges,
+    silence_interval,
 )
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import StoppedError, load_predictor
@@ -61,7 +62,7 @@ def test_work_is_stopped_before_its_next_batch(predictor, monkeypatch):
     assert len(done) == 2
 
 
-def test_words_are_left_out_whole_and_moments_are_silenced(predictor):
+def test_words_are_left_out_whole_and_moments_are_silence_interval(predictor):
     sound, text = noise(1.0), "Well,  a “lovely” day"
     explanation = explain(predictor, sound, text, RATE)
     whole = predictor.predict(sound, text, sample_rate=RATE)
@@ -77,13 +78,13 @@ def test_words_are_left_out_whole_and_moments_are_silenced(predictor):
     for number, (_, weight) in enumerate(explanation.words):
         rest = " ".join(words[:number] + words[number + 1 :])
         assert weight == pytest.approx(lost(sound, rest), abs=1e-5)
-    assert [moment[:2] for moment in explanation.moments] == [
+    assert [interval[:2] for interval in explanation.intervals] == [
         *((0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
     ]
-    for start, end, weight in explanation.moments:
-        silent = silenced(sound, round(start * RATE), round(end * RATE))
+    for start, end, weight in explanation.intervals:
+        silent = silence_interval(sound, round(start * RATE), round(end * RATE))
         assert weight == pytest.approx(lost(silent, text), abs=1e-5)
-    assert len({round(weight, 7) for *_, weight in explanation.moments}) == 4
+    assert len({round(weight, 7) for *_, weight in explanation.intervals}) == 4
     assert explanation.left_out == ()
 
 
@@ -94,14 +95,14 @@ def test_any_audio_is_weighed_as_it_is_heard(predictor, tmp_path):
     assert explained.words == []
     heard = (as_integers / 32768.0).mean(axis=1).astype(np.float32)
     expected = explain(predictor, heard, sample_rate=RATE)
-    assert [m[2] for m in explained.moments] == pytest.approx([m[2] for m in expected.moments])
+    assert [m[2] for m in explained.intervals] == pytest.approx([m[2] for m in expected.intervals])
     with pytest.raises(UsageError, match="there is no such file"):
         explain(predictor, tmp_path / "none.wav")
     with pytest.raises(UsageError, match="the input"):
         explain(predictor)
 
 
-def test_what_gets_no_weight_is_said(predictor, monkeypatch):
+def test_what_has_no_weight_is_named(predictor, trained_models):
     alone = explain(predictor, text="Hello")
     assert (alone.words, len(alone.left_out)) == ([], 1)
     assert "'Hello' is the only word" in alone.left_out[0]
@@ -110,28 +111,28 @@ def test_what_gets_no_weight_is_said(predictor, monkeypatch):
     (word,) = explain(predictor, sound, "Hello", RATE).words
     both, without = (predictor.predict(sound, text, sample_rate=RATE) for text in ("Hello", None))
     assert word == ("Hello", pytest.approx(drop(both, without), abs=1e-5))
-    monkeypatch.setattr(predictor.loaded.task.cfg, "max_speech_seconds", 0.75)
-    long = explain(predictor, noise(1.2), sample_rate=RATE)
-    assert long.moments[-1][1] == 0.75
+    narrow = load_with_options(trained_models.folder(MODEL), max_speech_seconds=0.75)
+    long = explain(narrow, noise(1.2), sample_rate=RATE)
+    assert long.intervals[-1][1] == 0.75
     assert long.left_out == ("Of 1.2 s of sound the first 0.75 s were weighed.",)
 
 
 def test_a_silence_is_faded_and_touches_nothing_else():
     ones = np.ones(RATE, np.float32)
-    silent = silenced(ones, 4000, 8000)
+    silent = silence_interval(ones, 4000, 8000)
     assert (silent[4000:8000] == 0).all()
     np.testing.assert_array_equal(np.r_[silent[:3840], silent[8160:]], 1)
     assert np.abs(np.diff(silent)).max() < 0.015
     np.testing.assert_allclose(silent[3840:4000], silent[8000:8160][::-1])
     for start, end in [(0, 50), (20, 90), (RATE - 90, RATE - 20), (0, RATE)]:
-        cut = silenced(ones, start, end)
+        cut = silence_interval(ones, start, end)
         assert (cut[start:end] == 0).all()
         assert np.abs(np.diff(cut)).max() < 0.015
 
 
 @pytest.mark.parametrize("seconds", [0.03, 0.26, 0.9, 7.9, 8.1, 15.7, 16.3, 29.9, 90.0])
 def test_moments_cover_what_is_weighed_and_are_of_equal_length(seconds):
-    edges = np.array(moment_edges(round(seconds * RATE)))
+    edges = np.array(interval_edges(round(seconds * RATE)))
     lengths = np.diff(edges) / RATE
     assert edges[0] == 0
     assert edges[-1] == round(min(seconds, 30.0) * RATE)

@@ -152,7 +152,7 @@ REFUSED = {
     "no text": ({"text": " \t\u200b"}, "the input", "the text is empty"),
     "a number": ({"text": ["a", 3]}, "item 2", "int"),
     "lists of two lengths": ({"text": ["a"], "audio": [SECOND, SECOND]}, "2 recordings and 1"),
-    "a list beside one": ({"text": "a", "audio": [SECOND]}, "text is one alone"),
+    "a list beside one": ({"text": "a", "audio": [SECOND]}, "text is no list"),
     "no rate": ({"audio": SECOND}, "the input", "sample_rate"),
     "a rate of nothing": ({"audio": SECOND, "sample_rate": 0}, "sample rate of 0"),
     "an undefined rate": ({"audio": SECOND, "sample_rate": np.nan}, "sample rate of nan"),
@@ -226,11 +226,11 @@ def test_long_audio_is_cut_as_in_training_and_that_is_said_once(both, caplog):
     both.predict(sound, sample_rate=16000)
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert "speech of 336000 is cut at the 320000" in warnings[0]
-    assert warnings[0].endswith("timeline hears long audio whole")
+    assert "reads the first 20 of its 21 seconds" in warnings[0]
+    assert warnings[0].endswith("timeline reads long audio whole")
     caplog.clear()
     both.predict(text="no " * 600)
-    assert "text of 1801 is cut at the 511" in caplog.text
+    assert "reads the first 510 of its 1800 tokens" in caplog.text
     assert "timeline" not in caplog.text
 
 
@@ -247,8 +247,8 @@ def test_threads_may_ask_at_once(both):
 def test_an_answer_that_is_no_number_is_none(trained_models):
     predictor = _open(trained_models, BOTH)
     with torch.no_grad():
-        next(predictor.loaded.model.head.parameters()).fill_(float("nan"))
-    with pytest.raises(UsageError, match="item 1: the model's answer is no number"):
+        next(predictor.model.head.parameters()).fill_(float("nan"))
+    with pytest.raises(UsageError, match="item 1: the model's output is NaN"):
         predictor.predict(text=["rain"])
 
 
@@ -264,6 +264,7 @@ def test_plain_values(both):
         "text": said.text,
         "seconds": None,
         "warnings": list(said.warnings),
+        "truncations": [],
         "embedding": said.embedding.tolist(),
     }
     assert both.predict(text=[]) == []

@@ -31,7 +31,7 @@ def test_stretches_cover_every_sample(n_samples, window, hop):
 
 
 REFUSED = {
-    "longer than the model hears": ((21.0, 2.0), "hears 20 s at once"),
+    "longer than the model reads": ((21.0, 2.0), "reads 20 s at once"),
     "gaps": ((1.0, 2.0), "no shorter"),
     "no hop": ((1.0, 0.0), "a hop of at least 0.025 s"),
     "backwards": ((1.0, -1.0), "a hop of at least"),
@@ -79,8 +79,8 @@ def test_a_stretch_of_more_frames_than_are_read_is_refused(trained_models, copy_
     checkpoint = trained_models.checkpoint(options, data, SMALL)
     predictor = RobertaEMOModel.from_pretrained(checkpoint, "cpu", data=data)
     sound = np.random.default_rng(3).normal(0, 0.1, 2 * RATE)
-    assert predictor.longest_seconds() == 0.515  # 50 frames of 25 ms every 10 ms
-    with pytest.raises(UsageError, match="a window of 1 s: the model hears 0.515 s at once"):
+    assert predictor.max_seconds() == 0.515  # 50 frames of 25 ms every 10 ms
+    with pytest.raises(UsageError, match="a window of 1 s: the model reads 0.515 s at once"):
         predictor.timeline(sound, sample_rate=RATE, window_seconds=1.0, hop_seconds=0.5)
     found = predictor.timeline(sound, sample_rate=RATE, window_seconds=0.5, hop_seconds=0.5)
     assert len(found) == 4

@@ -52,7 +52,7 @@ def test_what_is_heard_is_read(trained_models):
 def test_no_words(trained_models):
     given = {"sample_rate": 8_000, "transcribe": lambda samples: "  "}
     assert open_model(trained_models, BOTH).predict(NOISE, **given).modalities == ("speech",)
-    with pytest.raises(UsageError, match="item 1: no words were heard in it, and the model reads"):
+    with pytest.raises(UsageError, match="item 1: its transcript is empty, and the model reads"):
         open_model(trained_models, TEXT).predict([NOISE], **given)
 
 

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import uvicorn
 from starlette.testclient import TestClient
+from trained_models import load_with_options
 
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.about import about_model
@@ -44,21 +45,14 @@ def predictor(model_folder: Any) -> Any:
 
 
 @pytest.fixture
-def narrow(predictor: Any) -> Iterator[Callable[..., None]]:
-    """Lowers limits of the model's task, until the test ends.
-
-    The undoing of monkeypatch takes them out of a config of omegaconf.
-    """
-    cfg, old = predictor.loaded.task.cfg, {}
+def narrow(predictor: Any, model_folder: Any, monkeypatch: Any) -> Callable[..., None]:
+    """Lower limits of the model's input until the test ends."""
 
     def change(**limits: Any) -> None:
-        old.update({name: cfg[name] for name in limits})
-        for name, limit in limits.items():
-            cfg[name] = limit
+        other = load_with_options(model_folder, **limits)
+        monkeypatch.setattr(predictor, "preprocessor", other.preprocessor)
 
-    yield change
-    for name, limit in old.items():
-        cfg[name] = limit
+    return change
 
 
 @pytest.fixture(scope="session")

@@ -53,14 +53,14 @@ def test_each_gets_the_answer_that_it_gets_alone(serve, predictor, gathered):
 
 def test_a_text_that_fails_fails_alone(serve, predictor, monkeypatch, gathered):
     release, _ = gathered
-    ask = predictor.ask
+    predict_items = predictor.predict_items
 
     def fail(items, *args, **kwargs):
         if any("poison" in item.text for item in items):
-            raise UsageError("the model's answer is no number")
-        return ask(items, *args, **kwargs)
+            raise UsageError("the model's output is NaN")
+        return predict_items(items, *args, **kwargs)
 
-    monkeypatch.setattr(predictor, "ask", fail)
+    monkeypatch.setattr(predictor, "predict_items", fail)
     with serve(workers=1) as port, ThreadPoolExecutor(6) as pool:
         texts = ["first", "good", "poison", "better", " \x7f ", "best"]
         asked = [pool.submit(post, port, text) for text in texts]

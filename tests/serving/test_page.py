@@ -77,7 +77,7 @@ def test_ten_minutes_are_shown_as_a_timeline(page, finished, tmp_path, hum, enco
     page.locator("#file").set_input_files(long)
     page.locator("#course").wait_for()
     finished()
-    assert "hears 20 s at once" in page.locator("#prediction").inner_text()
+    assert "reads the first 20 of its 600 seconds" in page.locator("#prediction").inner_text()
     assert page.locator("#timeline .cell").count() == 4 * 299  # labels, windows of 4 s every 2 s
     page.locator(".runs button").first.click()
     page.locator("#moments rect").first.wait_for()

@@ -1,0 +1,303 @@
+"""How recordings and texts become what the encoders read: tokenizers and feature extractors.
+
+An :class:`InputProcessor` says where they are, for a model out of a checkpoint (in its data dir) or
+out of a model folder. :mod:`emo_fairseq.inference.preprocessor` loads and runs them.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.audio.frames import FloatArray
+from data_prep.features import egemaps
+from data_prep.features.egemaps import EGEMAPS
+from data_prep.features.extraction import pooled
+from data_prep.features.log_mel import LOG_MEL, frames_of
+from data_prep.features.stored import read_card
+from data_prep.manifest.cells import normalize_text
+from data_prep.schema import CORPUS_FILE, SAMPLE_RATE, read_corpus, read_manifest
+from data_prep.tokens.folder import TOKENIZER_FILE
+from data_prep.tokens.text_tokenizers import load_text_tokenizer
+from emo_fairseq import pretrained
+from emo_fairseq.data.audio import InMemoryWaveforms
+from emo_fairseq.data.tokens import TokenDataset
+from emo_fairseq.data.vocabulary import read_vocabulary
+from emo_fairseq.encoder_spec import EncoderSpec
+from emo_fairseq.errors import UsageError
+from emo_fairseq.models.encode import batch_budget, encode_rows
+from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.task_state import TaskState
+from emo_fairseq.types import FRAMES, SPEECH, TOKENS, VIDEO
+
+logger = logging.getLogger(__name__)
+
+PRETRAINED = "pretrained"  # the kind of features that are an encoder's hidden states
+
+
+@dataclass(frozen=True)
+class FeatureExtractorSpec:
+    """How :mod:`data_prep.extract_features` made the features that a model was trained on.
+
+    Attributes:
+        settings: of ``features.yaml``: kind of features, layer, pooling, limits, number type.
+        encoder: the pretrained encoder; None where there is none.
+        weights: its state dict.
+        tokenizer: the folder of the tokenizer whose tokens it reads; None if it reads samples.
+    """
+
+    settings: Mapping[str, Any]
+    encoder: EncoderSpec | None = None
+    weights: Mapping[str, Tensor] | None = None
+    tokenizer: Path | None = None
+
+    @classmethod
+    def from_data_dir(cls, modality: str, folder: Path, name: str) -> Self:
+        """Read the spec of ``features/NAME`` in a data dir, with the encoder's weights.
+
+        Raises:
+            UsageError: the features cannot be extracted again; says why.
+            ValueError: a file of theirs is damaged.
+        """
+        if modality == VIDEO:
+            raise UsageError(
+                "video cannot be read, only features that were made of it", "features-video"
+            )
+        card = read_card(folder / "features" / name)
+        settings = card.get("settings", {})
+        if settings.get("features") not in (LOG_MEL, EGEMAPS, PRETRAINED):
+            raise UsageError(
+                "they were not written by data_prep.extract_features, or are gone",
+                "features-origin-unknown",
+            )
+        if settings.get("modality", SPEECH) != modality:
+            raise UsageError(
+                f"they were made of {settings.get('modality', SPEECH)}", "features-modality-other"
+            )
+        if settings["features"] != PRETRAINED:
+            return cls(settings)
+        spec = card.get("about", {}).get("encoder", "")
+        encoder = pretrained.describe(modality, spec)
+        if encoder.weights != settings["weights"]:
+            raise UsageError(
+                f"{spec} is no longer the encoder that wrote them", "features-encoder-changed"
+            )
+        backbone = pretrained.build(encoder)
+        pretrained.load(backbone, encoder)
+        tokenizer = None
+        if encoder.input == TOKENS:
+            tokenizer = folder / modality
+            if not (tokenizer / TOKENIZER_FILE).is_file():
+                raise UsageError(
+                    f"the data dir has no {modality}/{TOKENIZER_FILE}", "tokenizer-missing"
+                )
+        return cls(settings, encoder, backbone.state_dict(), tokenizer)
+
+
+@dataclass(frozen=True)
+class InputProcessor:
+    """Tokenizers and feature extractors of a model.
+
+    Attributes:
+        tokenizers: for each modality read as tokens the folder of its tokenizer.
+        extractors: for each modality read as features how to extract them.
+        missing: for each modality that cannot be processed what is missing, as the end of a
+            sentence.
+        normalizes_text: whether texts are normalized by :mod:`data_prep.manifest.cells`, as those
+            of the training were.
+    """
+
+    tokenizers: Mapping[str, Path] = field(default_factory=dict)
+    extractors: Mapping[str, FeatureExtractorSpec] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    normalizes_text: bool = True
+
+    @classmethod
+    def from_data_dir(cls, state: TaskState, folder: Path, is_required: bool = False) -> Self:
+        """Find the processor of a model in the data dir that it was trained on.
+
+        Args:
+            state: of the model.
+            folder: the data dir.
+            is_required: whether the data dir has to be there.
+
+        Raises:
+            UsageError: it is not, or its tokenizer has other symbols than the model.
+        """
+        if is_required and not folder.is_dir():
+            raise UsageError(
+                f"{folder}: there is no such folder; give the data dir of the training",
+                "folder-missing",
+            )
+        tokenizers, extractors, missing = {}, {}, {}
+        for modality in state.limits.modalities_of(TOKENS):
+            tokenizer = folder / modality
+            if not (tokenizer / TOKENIZER_FILE).is_file():
+                missing[modality] = (
+                    f"the tokenizer, {modality}/{TOKENIZER_FILE} of the data dir; open or export "
+                    "the checkpoint again with a data dir that has it"
+                )
+                continue
+            vocabulary = read_vocabulary(tokenizer)
+            if vocabulary is not None:
+                vocabulary.check_same(state.vocabularies[modality])
+            tokenizers[modality] = tokenizer
+        for modality in state.limits.modalities_of(FRAMES):
+            name = state.encoders[modality].source
+            try:
+                extractors[modality] = FeatureExtractorSpec.from_data_dir(modality, folder, name)
+            except (UsageError, ValueError) as error:
+                missing[modality] = f"a way to extract features/{name}: {error}"
+        return cls(tokenizers, extractors, missing, texts_are_normalized(folder))
+
+
+def texts_are_normalized(folder: Path) -> bool:
+    """Return whether every text of a data dir has the form of :mod:`data_prep.manifest.cells`.
+
+    A model that was trained on such texts expects this form, and normalizing changes no row of its
+    corpus. Without a manifest texts are taken to be normalized, as those of most corpora are.
+    """
+    if not (folder / CORPUS_FILE).is_file():
+        return True
+    for split in read_corpus(folder).splits:  # other tables may be there too
+        file = folder / f"{split}.tsv"
+        for row in read_manifest(file):
+            if row.text is not None and normalize_text(row.text) != row.text:
+                logger.info("%s: the text of %s is not normalized: none is", file, row.id)
+                return False
+    return True
+
+
+# -- feature extraction ----------------------------------------------------------------------------
+
+
+class Features(NamedTuple):
+    """Features of one recording or text.
+
+    Attributes:
+        frames: (T, C), in the number type that is stored.
+        used: seconds of the recording, or tokens of the text, that they were extracted from.
+        total: seconds or tokens that it has.
+    """
+
+    frames: np.ndarray
+    used: float
+    total: float
+
+
+Extract = Callable[[Sequence[Any]], list[Features]]
+
+
+class FeatureExtractor:
+    """Extracts features as :mod:`data_prep.extract_features` stores them.
+
+    Args:
+        spec: of one modality.
+        device: of a pretrained encoder.
+
+    Raises:
+        UsageError: a library of the spec is missing, or has another version.
+    """
+
+    def __init__(self, spec: FeatureExtractorSpec, device: torch.device) -> None:
+        self.settings = spec.settings
+        self._extract = _build_extract(spec, device)
+
+    def __call__(self, sources: Sequence[FloatArray] | Sequence[str]) -> list[Features]:
+        """Extract the features of recordings (T,) at 16 kHz, or of texts."""
+        pool, dtype = self.settings.get("pool", "none"), self.settings["dtype"]
+        return [
+            features._replace(frames=pooled(features.frames, pool).astype(dtype))
+            for features in self._extract(sources)
+        ]
+
+
+def _build_extract(spec: FeatureExtractorSpec, device: torch.device) -> Extract:
+    kind = spec.settings["features"]
+    if kind == PRETRAINED:
+        return _extract_pretrained(spec, device)
+    frames = frames_of if kind == LOG_MEL else _load_egemaps(spec.settings["opensmile"])
+
+    def extract(sounds: Sequence[FloatArray]) -> list[Features]:
+        seconds = [len(sound) / SAMPLE_RATE for sound in sounds]
+        return [Features(frames(x), s, s) for x, s in zip(sounds, seconds, strict=True)]
+
+    return extract
+
+
+def _load_egemaps(version: str) -> Callable[[FloatArray], np.ndarray]:
+    try:
+        installed = egemaps.settings()["opensmile"]
+    except ValueError as error:
+        raise UsageError(str(error), "library-missing") from error
+    if installed != version:
+        raise UsageError(
+            f"openSMILE {installed}, where the model was trained on features of {version}; "
+            f"`pip install opensmile=={version}`",
+            "library-version-other",
+        )
+    return egemaps.build_functionals()
+
+
+def _extract_pretrained(spec: FeatureExtractorSpec, device: torch.device) -> Extract:
+    assert spec.encoder is not None
+    backbone = pretrained.build(spec.encoder)
+    backbone.load_state_dict(dict(spec.weights or {}))
+    encoder = ModalityEncoder(backbone, spec.settings["layer"])
+    encoder.freeze()
+    budget = batch_budget(spec.encoder.input, device)
+    read = _read_tokens(spec) if spec.encoder.input == TOKENS else _read_samples(spec)
+
+    def extract(sources: Sequence[Any]) -> list[Features]:
+        dataset, totals, limit = read(sources)
+        frames = encode_rows(encoder, dataset, budget, device)
+        return [
+            Features(row, min(total, limit), total)
+            for row, total in zip(frames, totals, strict=True)
+        ]
+
+    return extract
+
+
+class _Rows(NamedTuple):
+    """A dataset for the encoder, and seconds or tokens of each row and that are read at most."""
+
+    dataset: Any
+    totals: list[float]
+    limit: float
+
+
+def _read_samples(spec: FeatureExtractorSpec) -> Callable[[Sequence[FloatArray]], _Rows]:
+    max_seconds = float(spec.settings["max_seconds"])
+
+    def read(sounds: Sequence[FloatArray]) -> _Rows:
+        dataset = InMemoryWaveforms(sounds, int(max_seconds * SAMPLE_RATE))
+        return _Rows(dataset, [len(sound) / SAMPLE_RATE for sound in sounds], max_seconds)
+
+    return read
+
+
+def _read_tokens(spec: FeatureExtractorSpec) -> Callable[[Sequence[str]], _Rows]:
+    assert spec.tokenizer is not None
+    tokenizer, vocabulary = load_text_tokenizer(spec.tokenizer), read_vocabulary(spec.tokenizer)
+    if vocabulary is None:
+        raise UsageError(
+            f"{spec.tokenizer}: has no vocabulary; export the checkpoint again",
+            "vocabulary-missing",
+        )
+    specials, max_tokens = vocabulary.specials, int(spec.settings["max_tokens"])
+
+    def read(texts: Sequence[str]) -> _Rows:
+        ids = [tokenizer.encode(text) for text in texts]
+        lengths = np.array([len(row) for row in ids])
+        present = np.ones(len(ids), dtype=bool)
+        dataset = TokenDataset(ids, lengths, present, specials, max_tokens)
+        # Each row ends with the separator; the limit counts both boundary tokens.
+        return _Rows(dataset, [len(row) - 1 for row in ids], max_tokens - 2)
+
+    return read
