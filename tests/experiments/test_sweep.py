@@ -1,15 +1,14 @@
-"""Real sweeps on the toy corpus: killed, continued, changed, failing; and scored elsewhere."""
+"""Real sweeps on the toy corpus: killed and resumed, refused, and scored on another corpus."""
 
 import csv
 import dataclasses
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from codes import raises
 from forked_sweep import ForkedSweep
 from sklearn.metrics import balanced_accuracy_score
 
@@ -19,7 +18,6 @@ from data_prep.corpora.toy import prepare_toy
 from data_prep.folds.file import write_folds
 from data_prep.folds.protocols import FoldOptions, make_folds
 from data_prep.schema import read_corpus, read_manifest, write_corpus
-from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.experiments import (
@@ -27,6 +25,7 @@ from emo_fairseq.experiments import (
     score,
     sweep,
 )
+from emo_fairseq.experiments.grid import plan_runs
 from emo_fairseq.experiments.options import read_checkpoint
 from emo_fairseq.experiments.runs import RunFolder
 
@@ -93,8 +92,8 @@ def arguments(config_dir, runs, *more):
     return ["--config-dir", str(config_dir), "--config-name", "tiny", str(runs), *more]
 
 
-SWEEP = ("common.seed=1,2", "--folds", PROTOCOL)
-NAMES = [f"tiny,common.seed={s},task.fold=k_fold-{f}" for s in (1, 2) for f in (1, 2)]
+SWEEP = ("--folds", PROTOCOL)
+NAMES = [f"tiny,task.fold=k_fold-{fold}" for fold in (1, 2)]
 
 
 def updates(run):
@@ -102,11 +101,11 @@ def updates(run):
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_goes_on(config_dir, tmp_path, capsys):
-    """Two folds and two seeds, killed in the second training."""
+def test_a_killed_sweep_resumes(config_dir, tmp_path):
+    """Two folds, killed in the second training; then all is finished, and not run again."""
     runs = tmp_path / "runs"
     words = arguments(config_dir, runs, *SWEEP)
-    first, second = runs / NAMES[0], runs / NAMES[1]
+    first, second = (runs / name for name in NAMES)
     sweeping = ForkedSweep("sweep", words, tmp_path / "first.log", pause_in=second.name)
     sweeping.wait_until(RunFolder(second).last.exists)
     sweeping.kill()
@@ -119,72 +118,75 @@ def test_a_killed_sweep_goes_on(config_dir, tmp_path, capsys):
     assert sweeping.wait() == 0, sweeping.output
     assert {file: file.stat().st_mtime_ns for file in finished} == finished
     assert f"{first.name}: scored before" in sweeping.output
-    assert re.search(r"Loaded checkpoint \S+checkpoint_last.pt \(epoch \d @ 1 up", log_of(second))
-    assert [updates(runs / name) for name in NAMES] == [N_UPDATES] * 4
+    log = (second / "run.log").read_text()
+    assert re.search(r"Loaded checkpoint \S+checkpoint_last.pt \(epoch \d @ 1 up", log)
+    assert [updates(runs / name) for name in NAMES] == [N_UPDATES] * 2
     assert_table_is_that_of_the_predictions(runs)
 
-    log = (second / "run.log").read_bytes()
-    assert ForkedSweep("sweep", words, tmp_path / "third.log").wait() == 0
-    assert (second / "run.log").read_bytes() == log  # nothing was run again
-    check_changes_are_refused(config_dir, runs)
-
-
-def log_of(run):
-    return (run / "run.log").read_text()
+    assert sweep.main(words) == 0  # in this process: nothing is left to be run
+    assert (second / "run.log").read_text() == log
 
 
 def assert_table_is_that_of_the_predictions(runs):
-    """UAR by scikit-learn: the mean over runs, and over seeds of the folds together."""
+    """UAR by scikit-learn: the mean over folds, and of both folds together."""
     out = runs / "table.csv"
     assert collect.main([str(runs), "--metric", "uar", "--resamples", "20", "--csv", str(out)]) == 0
     (row,) = csv.DictReader(out.open())
-    said = {name: predictions.read(runs / name / "predictions.tsv") for name in NAMES}
-    mean = sum(map(uar, said.values())) / 4
-    assert float(row["mean"]) == pytest.approx(mean)
-    pooled = [uar(said[NAMES[n]] + said[NAMES[n + 1]]) for n in (0, 2)]
-    assert float(row["pooled"]) == pytest.approx(sum(pooled) / 2)
-    assert (row["n_runs"], row["n_missing"], row["tested_on"]) == ("4", "0", "toy")
+    folds = [predictions.read(runs / name / "predictions.tsv") for name in NAMES]
+    assert float(row["mean"]) == pytest.approx(sum(map(uar, folds)) / 2)
+    assert float(row["pooled"]) == pytest.approx(uar(folds[0] + folds[1]))
+    assert (row["n_runs"], row["n_missing"], row["tested_on"]) == ("2", "0", "toy")
     assert row["chosen_by"] == "valid (largest uar)"
     assert row["speakers_low"]
 
 
 def uar(rows):
-    return balanced_accuracy_score(
-        *([row[name] for row in rows] for name in ("truth", "prediction"))
-    )
+    columns = ([row[name] for row in rows] for name in ("truth", "prediction"))
+    return balanced_accuracy_score(*columns)
 
 
-def check_changes_are_refused(config_dir, runs):
-    file = config_dir / "tiny.yaml"
-    config = yaml.safe_load(file.read_text())
-    config["criterion"]["label_smoothing"] = 0.1
-    config["common"]["log_interval"] = 7  # which changes no run
-    file.write_text("# @package _group_\n" + yaml.safe_dump(config))
-    with pytest.raises(
-        UsageError, match=r"another configuration \(criterion\.label_smoothing 0\.0 -> 0\.1\)"
+def test_a_run_with_other_options_is_refused(config_dir, tmp_path):
+    """By the configuration beside its results; options without effect may change."""
+    runs = tmp_path / "runs"
+    (planned,) = plan_runs(config_dir, "tiny", ["++task.fold=k_fold/1"])
+    run = RunFolder(runs / planned.name)
+    config = {}
+    for name, value in planned.composed.values.items():
+        section, _, option = name.partition(".")
+        config.setdefault(section, {})[option] = value
+    (run.path / ".hydra").mkdir(parents=True)
+    run.predictions_file().touch()
+    for section, option, value, code in (
+        ("common", "log_interval", 7, None),
+        ("criterion", "label_smoothing", 0.1, "run-options-changed"),
     ):
-        sweep.main(arguments(config_dir, runs, *SWEEP))
-    config["criterion"]["label_smoothing"] = 0.0
-    file.write_text("# @package _group_\n" + yaml.safe_dump(config))
-    assert sweep.main(arguments(config_dir, runs, *SWEEP, "--dry-run")) == 0
+        config[section][option] = value
+        (run.path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+        words = arguments(config_dir, runs, "++task.fold=k_fold/1", "--dry-run")
+        if code is None:
+            assert sweep.main(words) == 0
+        else:
+            with raises(code) as error:
+                sweep.main(words)
+            assert "criterion.label_smoothing 0.1 -> 0.0" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("more", "match"),
+    ("more", "code"),
     [
-        (("--split", "test1", "++task.fold=k_fold/1"), "a fold has a test set of its own"),
-        (("--split", "tset"), r"there is no .*tset\.tsv; name a split of the data dir"),
-        (("--split", "train"), "the runs are trained on this set, or it chooses"),
-        (("--split", "valid"), "the runs are trained on this set, or it chooses"),
+        (("--split", "test1", "++task.fold=k_fold/1"), "split-of-fold"),
+        (("--split", "tset"), "split-missing"),
+        (("--split", "train"), "split-learned"),
+        (("--split", "valid"), "split-learned"),
     ],
 )
-def test_a_test_set_that_is_none(config_dir, tmp_path, more, match):
-    with pytest.raises(UsageError, match=match):
+def test_a_split_that_is_no_test_set(config_dir, tmp_path, more, code):
+    with raises(code):
         sweep.main(arguments(config_dir, tmp_path / "runs", *more, "--dry-run"))
 
 
-def test_a_refused_run_stops_the_others_unless_told_to_go_on(config_dir, data, tmp_path, capsys):
-    """It is told with the end of its log; the exit code is 1."""
+def test_a_refused_run_stops_the_others_unless_keep_going(config_dir, data, tmp_path, capsys):
+    """The end of its log is printed; the exit code is 1."""
     words = arguments(
         config_dir, tmp_path / "runs", "task.modality=nonsense,speech", "++task.fold=k_fold/1"
     )
@@ -211,7 +213,7 @@ def test_a_refused_run_stops_the_others_unless_told_to_go_on(config_dir, data, t
 
 
 def check_scored_elsewhere(run, data, tmp_path, capsys):
-    """Another corpus, in other words; and what was made of it stays until it is out of date."""
+    """Another corpus with other labels; predictions that are up to date are not made again."""
     other = tmp_path / "other"
     shutil.copytree(data, other, symlinks=True)
     corpus = read_corpus(other)
@@ -247,12 +249,12 @@ def check_scored_elsewhere(run, data, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_command(config_dir, tmp_path):
-    """Without forks: the module by its name, and fairseq's commands as they are installed."""
+def test_the_commands_as_they_are_installed(config_dir, tmp_path, capfd):
+    """Without forks: fairseq-hydra-train and fairseq-validate in processes of their own."""
     words = arguments(config_dir, tmp_path / "runs", "task.fold=k_fold/1")
-    command = [sys.executable, "-m", "emo_fairseq.experiments.sweep", *words]
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert "[1/1] tiny,task.fold=k_fold-1: trained in" in finished.stdout
-    assert "robertaEMO_tiny is incomplete: no seed 1 fold 2" in finished.stdout
-    assert finished.stderr == ""
+    assert sweep.main([*words, "optimization.max_update=1"]) == 0
+    printed = capfd.readouterr()
+    name = "tiny,optimization.max_update=1,task.fold=k_fold-1"
+    assert f"[1/1] {name}: trained in" in printed.out
+    assert "robertaEMO_tiny is incomplete: no seed 1 fold 2" in printed.out
+    assert printed.err == ""
