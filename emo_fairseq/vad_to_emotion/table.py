@@ -55,7 +55,7 @@ def vad_estimates(vad: VadRows, speakers: Speakers | None = None) -> dict[Column
     truth, prediction = (torch.from_numpy(x.copy()) for x in (vad.truth, vad.prediction))
     numbers = NumberPredictions(vad.ids, AXES, truth, prediction)
     by_key = estimates(*numbers.statistics(VAD_METRICS), speakers)
-    return {(metric, axis): by_key[f"{metric}_{axis}"] for metric in VAD_METRICS for axis in AXES}
+    return {(metric, axis): by_key[f"{metric}_{axis}"] for axis in AXES for metric in VAD_METRICS}
 
 
 def emotion_estimates(

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from codes import raises
@@ -90,6 +91,17 @@ def test_one_after_the_other_and_a_failure_in_between(tmp_path):
     assert "ZeroDivisionError" in message
     assert "early" not in message  # of the command before
     assert max(map(len, message.splitlines()[1:])) < 320
+
+
+def test_commands_of_this_environment_are_started(tmp_path, monkeypatch):
+    """fairseq's lie beside this Python, which need not be on the PATH."""
+    monkeypatch.setenv("PATH", "")
+    for name in ("fairseq-hydra-train", "fairseq-validate"):
+        assert (Path(sys.executable).parent / name).is_file()
+    name = Path(sys.executable).name
+    work = {"run": steps(Command([name, "-c", "print('done')"], tmp_path / "log", 2))}
+    assert run_all(work, 1, ignore)["run"].ok
+    assert (tmp_path / "log").read_text().endswith("\ndone\n")
 
 
 def test_an_error_ends_one_run_alone():
