@@ -131,7 +131,7 @@ class AugmentationConfig(FairseqDataclass):
     )
 
 
-def noise_snr(cfg: Any) -> tuple[float, float] | None:
+def noise_snr(cfg: AugmentationConfig) -> tuple[float, float] | None:
     """Parse ``--augment-noise-snr``: the lowest and the highest ratio in dB; None without it.
 
     Raises:
@@ -150,7 +150,7 @@ def noise_snr(cfg: Any) -> tuple[float, float] | None:
     return numbers[0], numbers[1]
 
 
-def speeds(cfg: Any) -> list[float]:
+def speeds(cfg: AugmentationConfig) -> list[float]:
     """Parse ``--augment-speed``: the factors to choose from; none without it.
 
     Raises:
@@ -174,7 +174,7 @@ def speeds(cfg: Any) -> list[float]:
     return numbers
 
 
-def check_augmentation(cfg: Any) -> None:
+def check_augmentation(cfg: AugmentationConfig) -> None:
     """Check the options that are parsed, before any audio is opened.
 
     Raises:
@@ -458,7 +458,12 @@ _MASK_SYMBOLS = ("<mask>", "[MASK]")
 
 
 def augment(
-    modality: str, dataset: FairseqDataset, kind: str, cfg: Any, seed: int
+    modality: str,
+    dataset: FairseqDataset,
+    kind: str,
+    cfg: AugmentationConfig,
+    seed: int,
+    data_dir: Path,
 ) -> FairseqDataset:
     """Wrap a modality dataset of the train split in the augmentations that the options switch on.
 
@@ -468,8 +473,9 @@ def augment(
         modality: of the dataset; each has random numbers of its own.
         dataset: as :class:`emo_fairseq.data.data_dir.DataDir` builds it.
         kind: one of :data:`emo_fairseq.types.INPUTS`.
-        cfg: the task's options, which include :class:`AugmentationConfig`'s.
+        cfg: the options.
         seed: of the run.
+        data_dir: holds the tokenizer of the text.
 
     Returns:
         The wrapped dataset; itself, where the options switch on nothing for its kind.
@@ -481,16 +487,18 @@ def augment(
     if kind == WAVEFORM:
         return _augment_waveforms(dataset, cfg, own_seed)
     if kind == LOG_MEL:
-        _check_reads_audio(dataset, cfg)
+        _check_reads_audio(dataset, cfg, data_dir)
     if kind in (LOG_MEL, FRAMES):
         return _augment_frames(modality, dataset, cfg, own_seed)
     if kind == TOKENS and modality == TEXT and cfg.augment_token_dropout:
-        blank = _find_blank(dataset, Path(cfg.data) / TEXT)
+        blank = _find_blank(dataset, data_dir / TEXT)
         return TokenDropout(dataset, cfg.augment_token_dropout, dataset.specials, blank, own_seed)
     return dataset
 
 
-def _augment_waveforms(dataset: FairseqDataset, cfg: Any, seed: int) -> FairseqDataset:
+def _augment_waveforms(
+    dataset: FairseqDataset, cfg: AugmentationConfig, seed: int
+) -> FairseqDataset:
     # The noise is of the room, and keeps its color whatever the speed of the speech; the gain is of
     # the microphone, and acts on both.
     factors, max_samples = speeds(cfg), dataset.max_samples
@@ -504,7 +512,7 @@ def _augment_waveforms(dataset: FairseqDataset, cfg: Any, seed: int) -> FairseqD
 
 
 def _augment_frames(
-    modality: str, dataset: NormalizedFrames, cfg: Any, seed: int
+    modality: str, dataset: NormalizedFrames, cfg: AugmentationConfig, seed: int
 ) -> FairseqDataset:
     n_features = len(dataset.mean)
     if cfg.augment_time_masks:
@@ -522,7 +530,7 @@ def _augment_frames(
     return dataset
 
 
-def _check_reads_audio(dataset: NormalizedFrames, cfg: Any) -> None:
+def _check_reads_audio(dataset: NormalizedFrames, cfg: AugmentationConfig, data_dir: Path) -> None:
     """Refuse to augment audio where stored frames are read in its place."""
     values = {
         "--augment-noise-snr": cfg.augment_noise_snr,
@@ -533,7 +541,7 @@ def _check_reads_audio(dataset: NormalizedFrames, cfg: Any) -> None:
     if flags and isinstance(dataset.dataset, StoredFrames):
         raise UsageError(
             f"{flags}: changes audio, but the log-mel frames are read from "
-            f"{Path(cfg.data) / 'features' / 'log_mel'}; move that folder away, or leave out "
+            f"{data_dir / 'features' / 'log_mel'}; move that folder away, or leave out "
             "whatever changes the audio",
             "augmentation-of-stored-frames",
         )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from fairseq.data import FairseqDataset
@@ -27,6 +27,7 @@ from emo_fairseq.data.inputs import (
     INPUT_KINDS,
     Augment,
     InputLimits,
+    InputOptions,
     build_modality_dataset,
     unchanged,
 )
@@ -61,6 +62,17 @@ logger = logging.getLogger(__name__)
 TRAIN = "train"
 
 
+class DataDirOptions(InputOptions, Protocol):
+    """The options of a task that say which data are read."""
+
+    data: str
+    data_raw: str | None
+    fold: str | None
+    speech_input: str | None
+    init_token: int | None
+    separator_token: int | None
+
+
 class DataDir(InputLimits):
     """A data dir of either layout.
 
@@ -78,7 +90,9 @@ class DataDir(InputLimits):
         UsageError: the folder is no data dir, or counts samples at another rate.
     """
 
-    def __init__(self, cfg: Any, modalities: tuple[str, ...]) -> None:
+    cfg: DataDirOptions
+
+    def __init__(self, cfg: DataDirOptions, modalities: tuple[str, ...]) -> None:
         super().__init__(cfg, modalities)
         if OmegaConf.is_missing(cfg, "data"):
             raise UsageError(

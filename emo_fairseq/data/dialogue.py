@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -28,7 +28,16 @@ class Neighbors(NamedTuple):
     future: list[int]
 
 
-def has_context(cfg: Any) -> bool:
+class ContextOptions(Protocol):
+    """The options of a task that say which neighboring turns belong to a turn."""
+
+    context_past: int
+    context_future: int
+    context_speakers: bool
+    context_pooling: str
+
+
+def has_context(cfg: ContextOptions) -> bool:
     """Return whether a task's options join neighboring turns to each turn."""
     return bool(cfg.context_past or cfg.context_future)
 

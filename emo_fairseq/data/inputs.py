@@ -11,13 +11,14 @@ A kind is built in one way, wherever its rows come from. A :class:`RowReader` op
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from fairseq.data import FairseqDataset
 
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import MIN_SAMPLES, ComputedFrames, WaveformDataset
+from emo_fairseq.data.dialogue import ContextOptions
 from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
@@ -42,6 +43,15 @@ def unchanged(dataset: FairseqDataset, kind: str) -> FairseqDataset:
     return dataset
 
 
+class InputOptions(ContextOptions, Protocol):
+    """The options of a task that limit the input."""
+
+    max_text_tokens: int | None
+    max_speech_tokens: int | None
+    max_frames: int | None
+    max_speech_seconds: float
+
+
 class InputLimits:
     """The limits of the input that options and encoders set, wherever the rows come from.
 
@@ -53,7 +63,7 @@ class InputLimits:
         encoders: for each modality the encoder that reads it, from :meth:`set_encoders` on.
     """
 
-    def __init__(self, cfg: Any, modalities: tuple[str, ...]) -> None:
+    def __init__(self, cfg: InputOptions, modalities: tuple[str, ...]) -> None:
         self.cfg = cfg
         self.modalities = modalities
         self.encoders: Mapping[str, EncoderSpec] = {}

@@ -176,7 +176,13 @@ def _build_input(task: Any, modality: str, part: Split, for_training: bool) -> F
         part,
         task.vocabularies().get(modality),
         task.frame_statistics(modality),
-        partial(augment, modality, cfg=task.cfg, seed=task.surroundings.seed())
+        partial(
+            augment,
+            modality,
+            cfg=task.cfg,
+            seed=task.surroundings.seed(),
+            data_dir=task.source.folder,
+        )
         if for_training and not is_frozen
         else unchanged,
     )

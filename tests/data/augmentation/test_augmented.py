@@ -39,7 +39,7 @@ MASKS = {"augment_time_masks": 2, "augment_feature_masks": 2}
 
 @dataclass
 class Options(AugmentationConfig):
-    """As a task has them, with the one other option that is looked at."""
+    """As a task has them, with the folder of the data."""
 
     data: str = ""
 
@@ -56,6 +56,10 @@ def layers(dataset: Any) -> list[type]:
     return found
 
 
+def augmented(modality: str, dataset: Any, kind: str, cfg: Any, seed: int) -> Any:
+    return augment(modality, dataset, kind, cfg, seed, Path(cfg.data))
+
+
 # -- options ---------------------------------------------------------------------------------------
 
 
@@ -67,7 +71,7 @@ def test_everything_is_off_by_default(tmp_path: Path) -> None:
         (make_frames(), "frames", "video"),
         (make_texts(), "tokens", "text"),
     ):
-        assert augment(modality, dataset, kind, cfg, seed=1) is dataset
+        assert augmented(modality, dataset, kind, cfg, seed=1) is dataset
     check_augmentation(cfg)
 
 
@@ -110,27 +114,27 @@ def test_speeds_that_change_nothing_are_refused(text: str) -> None:
 
 
 def test_the_order_of_changes(tmp_path: Path) -> None:
-    waveforms = augment("speech", make_tones(tmp_path), "waveform", options(**SOUND), seed=1)
+    waveforms = augmented("speech", make_tones(tmp_path), "waveform", options(**SOUND), seed=1)
     assert layers(waveforms) == [Gain, AddedNoise, Speed, WaveformDataset]
-    normalized = augment("video", make_frames(n_features=80), "frames", options(**MASKS), seed=1)
+    normalized = augmented("video", make_frames(n_features=80), "frames", options(**MASKS), seed=1)
     assert layers(normalized)[:2] == [FeatureMasks, TimeMasks]
 
 
 def test_only_what_fits_the_input_acts(tmp_path: Path) -> None:
     cfg = options(**SOUND, **MASKS, augment_token_dropout=0.1)
-    found = augment("speech", make_tones(tmp_path), "waveform", cfg, seed=1)
+    found = augmented("speech", make_tones(tmp_path), "waveform", cfg, seed=1)
     assert not {TimeMasks, FeatureMasks} & {*layers(found)}
-    found = augment("video", make_frames(n_features=80), "frames", cfg, seed=1)
+    found = augmented("video", make_frames(n_features=80), "frames", cfg, seed=1)
     assert not {Gain, AddedNoise, Speed} & {*layers(found)}
-    assert layers(augment("text", make_texts(), "tokens", cfg, seed=1))[0] is TokenDropout
+    assert layers(augmented("text", make_texts(), "tokens", cfg, seed=1))[0] is TokenDropout
     codes = make_texts()
-    assert augment("speech", codes, "tokens", cfg, seed=1) is codes
+    assert augmented("speech", codes, "tokens", cfg, seed=1) is codes
 
 
 def test_modalities_and_seeds_draw_on_their_own() -> None:
     cfg = options(augment_time_masks=2)
     datasets = [
-        augment(modality, make_frames(), "frames", cfg, seed)
+        augmented(modality, make_frames(), "frames", cfg, seed)
         for modality, seed in (("speech", 1), ("video", 1), ("speech", 2), ("speech", 1))
     ]
     speech, video, other, again = [
@@ -144,8 +148,8 @@ def test_modalities_and_seeds_draw_on_their_own() -> None:
 def test_masks_that_could_cover_a_frame_are_refused() -> None:
     cfg = options(augment_feature_masks=2, augment_feature_mask_width=10)
     with raises("masks-too-wide"):
-        augment("video", make_frames(n_features=20), "frames", cfg, seed=1)
-    assert augment("video", make_frames(n_features=21), "frames", cfg, seed=1)
+        augmented("video", make_frames(n_features=20), "frames", cfg, seed=1)
+    assert augmented("video", make_frames(n_features=21), "frames", cfg, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -155,13 +159,13 @@ def test_the_blank_is_the_mask_or_unknown(tmp_path: Path, symbols: list[str], bl
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / SYMBOLS_FILE).write_text(json.dumps(symbols))
     cfg = options(tmp_path, augment_token_dropout=0.1)
-    assert augment("text", make_texts(), "tokens", cfg, seed=1).blank == blank
+    assert augmented("text", make_texts(), "tokens", cfg, seed=1).blank == blank
 
 
 def test_a_byte_level_tokenizer_without_a_mask_has_no_blank() -> None:
     dataset = make_texts()
     dataset.specials = dataset.specials.__class__(unknown=-1)
-    assert augment("text", dataset, "tokens", options(augment_token_dropout=0.1), 1).blank is None
+    assert augmented("text", dataset, "tokens", options(augment_token_dropout=0.1), 1).blank is None
 
 
 # -- a data dir ------------------------------------------------------------------------------------
@@ -169,7 +173,7 @@ def test_a_byte_level_tokenizer_without_a_mask_has_no_blank() -> None:
 
 def train_dataset(task: Any, modality: str, cfg: Any) -> Any:
     """As the task makes it for the train split."""
-    change = partial(augment, modality, cfg=cfg, seed=1)
+    change = partial(augment, modality, cfg=cfg, seed=1, data_dir=Path(cfg.data))
     part = task.source.split("train")
     known, statistics = task.vocabularies().get(modality), task.frame_statistics(modality)
     return task.source.build_dataset(modality, part, known, statistics, change)
