@@ -173,18 +173,6 @@ def constant_confusion(counts: Tensor, prediction: int) -> Tensor:
     return baseline
 
 
-def majority_baseline(counts: Tensor) -> dict[str, float]:
-    """Return each of :data:`CONFUSION_METRICS` of always predicting the most frequent true class.
-
-    Among equally frequent classes the first; all metrics are the same for each of them.
-
-    >>> majority_baseline(torch.tensor([[1, 2], [0, 1]]))["wa"]
-    0.75
-    """
-    baseline = constant_confusion(counts, int(counts.sum(dim=1).argmax()))
-    return {name: metric(baseline) for name, metric in CONFUSION_METRICS.items()}
-
-
 def _margins(counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return correct, true and predicted utterances of each class, (C,) float64 each."""
     counts = counts.double()
