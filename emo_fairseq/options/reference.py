@@ -35,11 +35,7 @@ _HEADER = "| option | default | values | no effect if | what it does |\n|---|---
 
 
 def write_reference() -> str:
-    """Return the page as Markdown.
-
-    Raises:
-        RuntimeError: nothing is registered yet.
-    """
+    """Return the page as Markdown."""
     parts = [_INTRODUCTION]
     for group, schemas in registered_schemas().items():
         parts.append(f"## {_TITLES[group].format('`, `'.join(sorted(schemas)))}\n")
@@ -95,9 +91,6 @@ def _values(schema: type, name: str, rule: Rule) -> str:
 
 def main() -> None:
     """Write the page to a file."""
-    import emo_fairseq
-
-    emo_fairseq.register()
     parser = argparse.ArgumentParser(description="write the reference page of all options")
     parser.add_argument("file", type=Path, help="such as docs/options.md")
     parser.parse_args().file.write_text(write_reference(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The options of the parts that :func:`emo_fairseq.register` has registered with fairseq."""
+"""The options of all parts of this package, from the registries of fairseq."""
 
 import functools
 from collections.abc import Mapping
@@ -18,9 +18,11 @@ _FAIRSEQ: Mapping[str, Kind] = {
 def registered_schemas() -> dict[str, dict[str, type]]:
     """Return the config dataclasses by group of fairseq's configuration and by registered name.
 
-    Raises:
-        RuntimeError: nothing is registered yet.
+    Registers the parts of this package if that has not been done.
     """
+    import emo_fairseq
+
+    emo_fairseq.register()
     from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
     from fairseq.models import MODEL_DATACLASS_REGISTRY
     from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY
@@ -32,7 +34,7 @@ def registered_schemas() -> dict[str, dict[str, type]]:
         "criterion": CRITERION_DATACLASS_REGISTRY,
         "optimizer": OPTIMIZER_DATACLASS_REGISTRY,
     }
-    schemas = {
+    return {
         group: {
             str(name): schema
             for name, schema in registry.items()
@@ -40,9 +42,6 @@ def registered_schemas() -> dict[str, dict[str, type]]:
         }
         for group, registry in registries.items()
     }
-    if not all(schemas.values()):
-        raise RuntimeError("emo_fairseq.register() has not been called")
-    return schemas
 
 
 def kind_of(name: str) -> Kind:
