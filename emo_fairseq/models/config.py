@@ -271,7 +271,10 @@ class TuningConfig(FairseqDataclass):
         acts=_HAS_LORA,
     )
     lora_alpha: float = option(
-        16.0, "LoRA's updates are scaled by this over the rank", acts=_HAS_LORA
+        16.0,
+        "LoRA's updates are scaled by this over the rank",
+        within=POSITIVE,
+        acts=_HAS_LORA,
     )
     lora_dropout: float = option(
         0.0,

@@ -140,7 +140,9 @@ class EmotionPredictionTask(Objectives):
         criterion = super().build_criterion(cfg, from_checkpoint)
         if self.trains:
             by_difficulty = str(self.cfg.curriculum_order) in BY_DIFFICULTY
-            takes_prototypes = by_difficulty or bool(self.state.prototypes)
+            # An attribute of the state that is read is also saved, so it is not read as such.
+            read = self.state.state_dict.get("prototypes")
+            takes_prototypes = by_difficulty or bool(read)
             context = self.option_context(criterion=cfg, takes_prototypes=takes_prototypes)
             check_options(context, self.cfg, EmotionPredictionConfig)
         if self.trains and isinstance(criterion, EmotionCriterion):

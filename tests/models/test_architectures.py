@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from codes import raises
 from fairseq.criterions import CRITERION_REGISTRY
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import TASK_REGISTRY
@@ -13,7 +14,6 @@ from omegaconf import OmegaConf
 from emo_fairseq.criterions.emotion_classification import EmotionClassificationCriterion
 from emo_fairseq.criterions.emotion_prediction_cri import EmotionPredictionCriterion
 from emo_fairseq.criterions.emotion_regression import EmotionRegressionCriterion
-from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import ARCHITECTURES, complete_config
 from emo_fairseq.models.roberta_emo import RobertaEMOConfig, RobertaEMOModel
 from emo_fairseq.modules.convolutions import parse_conv_layers
@@ -111,5 +111,5 @@ def test_convolutions_are_parsed(text: str, layers: list[tuple[int, int, int]]) 
     ],
 )
 def test_convolutions_that_are_none_and_code_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--speech-conv-layers .*: write"):
+    with raises("convolutions-syntax"):
         parse_conv_layers(text, "--speech-conv-layers")

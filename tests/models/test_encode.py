@@ -1,4 +1,4 @@
-"""An encoder over a whole leaf: the rows in their order, each as if it were alone."""
+"""An encoder over a whole dataset: rows in their order, each as if it were encoded alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,16 +30,16 @@ def token_encoder(layer: str = "last") -> ModalityEncoder:
     return encoder
 
 
-def token_leaf(lengths: Sequence[int] = LENGTHS) -> TokenDataset:
+def token_dataset(lengths: Sequence[int] = LENGTHS) -> TokenDataset:
     noise = np.random.default_rng(0)
     source = [noise.integers(4, 20, length) for length in lengths]
     present = np.arange(len(lengths)) != ABSENT
     return TokenDataset(source, np.array(lengths), present, SpecialIds(), 16)
 
 
-def alone(encoder: ModalityEncoder, leaf: TokenDataset, row: int) -> np.ndarray:
+def alone(encoder: ModalityEncoder, dataset: TokenDataset, row: int) -> np.ndarray:
     """The outputs for one row, by the road that training takes."""
-    source = leaf.collater([leaf[row]])
+    source = dataset.collater([dataset[row]])
     del source["present"]
     with torch.no_grad():
         encoded, _ = encoder.eval().encode(**source)
@@ -49,28 +49,28 @@ def alone(encoder: ModalityEncoder, leaf: TokenDataset, row: int) -> np.ndarray:
 @pytest.mark.parametrize("layer", ["last", "0", "mean", "weighted"])
 @pytest.mark.parametrize("max_tokens", [1, 20, 10_000])
 def test_rows_come_in_order_whatever_the_batches(layer: str, max_tokens: int) -> None:
-    encoder, leaf = token_encoder(layer), token_leaf()
-    rows = list(encode_rows(encoder, leaf, max_tokens, CPU))
-    assert len(rows) == len(leaf)
+    encoder, dataset = token_encoder(layer), token_dataset()
+    rows = list(encode_rows(encoder, dataset, max_tokens, CPU))
+    assert len(rows) == len(dataset)
     for row, frames in enumerate(rows):
         if row == ABSENT:
             assert frames.shape == (0, 48 if layer == "weighted" else 16)
         else:
-            np.testing.assert_allclose(frames, alone(encoder, leaf, row), atol=1e-5)
+            np.testing.assert_allclose(frames, alone(encoder, dataset, row), atol=1e-5)
 
 
 def test_windows_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    leaf = token_leaf(LENGTHS * 10)
+    dataset = token_dataset(LENGTHS * 10)
     encoder = token_encoder()
-    whole = list(encode_rows(encoder, leaf, 40, CPU))
+    whole = list(encode_rows(encoder, dataset, 40, CPU))
     monkeypatch.setattr(encode, "_FIRST_WINDOW_ROWS", 3)
     monkeypatch.setattr(encode, "_NUMBERS_IN_MEMORY", 16 * 30)
-    for one, other in zip(whole, encode_rows(encoder, leaf, 40, CPU), strict=True):
+    for one, other in zip(whole, encode_rows(encoder, dataset, 40, CPU), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_batches_hold_rows_of_similar_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    leaf = token_leaf(tuple(range(1, 13)) * 20)
+    dataset = token_dataset(tuple(range(1, 13)) * 20)
     encoder = token_encoder()
     shapes = []
     layers = encoder.backbone.layers
@@ -80,7 +80,7 @@ def test_batches_hold_rows_of_similar_length(monkeypatch: pytest.MonkeyPatch) ->
         return layers(tokens, padding_mask)
 
     monkeypatch.setattr(encoder.backbone, "layers", watched)
-    list(encode_rows(encoder, leaf, 64, CPU))
+    list(encode_rows(encoder, dataset, 64, CPU))
     assert max(size for size, _ in shapes) <= 64
     padding = sum(padded for _, padded in shapes) / sum(size for size, _ in shapes)
     assert padding < 0.05
@@ -97,7 +97,7 @@ def test_rows_cost_what_the_encoder_pads_them_to(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(encoder.backbone, "layers", watched)
     monkeypatch.setattr(encoder.backbone, "padded_input", 20)
-    list(encode_rows(encoder, token_leaf((4,) * 15), 64, CPU))
+    list(encode_rows(encoder, token_dataset((4,) * 15), 64, CPU))
     assert rows == [3, 2, 3, 3, 3]  # one is absent
 
 
@@ -107,34 +107,34 @@ def test_waveforms(tmp_path: Path) -> None:
     for length in lengths:
         paths.append(tmp_path / f"{length}.wav")
         soundfile.write(paths[-1], np.random.default_rng(length).normal(0, 0.1, length), 16_000)
-    leaf = WaveformDataset(paths, np.array([0, *lengths]), 3000, list(map(str, paths)))
+    dataset = WaveformDataset(paths, np.array([0, *lengths]), 3000, list(map(str, paths)))
     convolutions = [(16, 10, 5)] + [(16, 3, 2)] * 4 + [(16, 2, 2)] * 2
     encoder = ModalityEncoder(WaveformEncoder(convolutions, SIZE))
-    together = list(encode_rows(encoder, leaf, 10**6, CPU))
-    one_by_one = list(encode_rows(encoder, leaf, 1, CPU))
+    together = list(encode_rows(encoder, dataset, 10**6, CPU))
+    one_by_one = list(encode_rows(encoder, dataset, 1, CPU))
     assert [len(frames) for frames in together] == [0, 9, 1, 7]
     for frames, expected in zip(together, one_by_one, strict=True):
         np.testing.assert_allclose(frames, expected, atol=1e-5)
 
 
 def test_the_encoder_is_left_as_it_was() -> None:
-    encoder, leaf = ModalityEncoder(TokenEncoder(20, 16, SIZE)), token_leaf()
+    encoder, dataset = ModalityEncoder(TokenEncoder(20, 16, SIZE)), token_dataset()
     encoder.train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     parameters = list(encoder.parameters())
-    first = list(encode_rows(encoder, leaf, 40, CPU))
+    first = list(encode_rows(encoder, dataset, 40, CPU))
     assert encoder.training
     assert encoder.backbone.training
     assert all(p is q for p, q in zip(parameters, encoder.parameters(), strict=True))
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
-    second = list(encode_rows(encoder, leaf, 40, CPU))  # no dropout
+    second = list(encode_rows(encoder, dataset, 40, CPU))  # no dropout
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def test_an_encoder_in_half_precision_works_in_single() -> None:
-    encoder, leaf = token_encoder(), token_leaf()
-    expected = list(encode_rows(encoder, leaf, 40, CPU))
-    rows = list(encode_rows(encoder.half(), leaf, 40, CPU))
+    encoder, dataset = token_encoder(), token_dataset()
+    expected = list(encode_rows(encoder, dataset, 40, CPU))
+    rows = list(encode_rows(encoder.half(), dataset, 40, CPU))
     assert next(encoder.parameters()).dtype == torch.float16
     assert {frames.dtype for frames in rows} == {np.dtype(np.float32)}
     for frames, wanted in zip(rows, expected, strict=True):
@@ -142,7 +142,7 @@ def test_an_encoder_in_half_precision_works_in_single() -> None:
 
 
 def test_a_leaf_that_cannot_be_read_ends_it() -> None:
-    leaf = token_leaf()
-    leaf.source = leaf.source[:5]
+    dataset = token_dataset()
+    dataset.source = dataset.source[:5]
     with pytest.raises(IndexError):
-        list(encode_rows(token_encoder(), leaf, 10, CPU))
+        list(encode_rows(token_encoder(), dataset, 10, CPU))
