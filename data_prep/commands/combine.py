@@ -1,4 +1,4 @@
-"""Several data dirs as one, to train on more than one corpus, or on one and test on another.
+r"""Combine data dirs, to train on more than one corpus, or on one and test on another.
 
     python -m data_prep.combine OUT_DIR DATA_DIR DATA_DIR... [--map CORPUS:FROM=TO ...]
 
@@ -6,11 +6,11 @@ For instance:
   python -m data_prep.combine data/both data/iemocap data/meld --data-raw meld=corpora/MELD \
     --map iemocap:excited=happy meld:joy=happy meld:fear= --splits iemocap:train,valid meld:test
 
-Every id, speaker, session and dialogue gets its corpus's name in front ("meld/dia3_utt1"), so that
-like names in two corpora stay two; the column `corpus` says where a row comes from. Label sets are
-joined after the maps, which are all that is done to labels; a label mapped to nothing drops its
-rows, which corpus.yaml lists. Audio stays where it is: its paths lead there from OUT_DIR, so train
-without --data-raw, and combine anew when one of the folders moves. Tokens and features are not
+Every id, speaker, session and dialogue is prefixed by its corpus ("meld/dia3_utt1"), so that equal
+names in two corpora stay distinct; the column `corpus` names the corpus of a row. Label sets are
+joined after the maps; labels are not changed otherwise. A label mapped to nothing drops its rows,
+which corpus.yaml lists. Audio is not copied: its paths start from OUT_DIR, so train without
+--data-raw, and combine again after one of the folders is moved. Tokens and features are not
 combined: make them from the result.
 """
 
@@ -26,7 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from data_prep.commands.command_line import make_parser, run
-from data_prep.errors import Fault, ManifestError
+from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.prototypes.records import canonical_label
 from data_prep.schema import (
     CORPUS_FILE,
@@ -40,7 +40,7 @@ from data_prep.schema import (
     write_corpus,
 )
 
-PROTOCOL = "combined:"  # how the protocol of a data dir that this command wrote begins
+PROTOCOL = "combined:"  # prefix of the protocol in a card that this command wrote
 PREFIXED = ("id", "speaker", "session", "dialogue")
 
 
@@ -66,7 +66,7 @@ def combine(
     """
     out_dir = Path(out_dir)
     maps = maps or {}
-    _check_place(out_dir, data_dirs)
+    _check_out_dir(out_dir, data_dirs)
     sources = read_sources(data_dirs, splits, data_raw)
     label_sets = {source.name: source.corpus.labels for source in sources}
     check_maps(maps, label_sets)
@@ -85,23 +85,27 @@ def combine(
         ]
     corpus.notes += twin_notes(corpus.labels)
     if empty := [split for split, rows in joined.items() if not rows]:
-        raise ValueError(f"{', '.join(empty)}: no row left; mind the maps, or leave out the split")
+        message = f"{', '.join(empty)}: no row left; change the maps, or leave out the split"
+        raise CodedError(message, "split-empty")
     write_corpus(out_dir, corpus, joined)
     return corpus
 
 
-def _check_place(out_dir: Path, data_dirs: Sequence[str | Path]) -> None:
-    """Refuse to write over a corpus: OUT_DIR forgotten, the first data dir would be it."""
+def _check_out_dir(out_dir: Path, data_dirs: Sequence[str | Path]) -> None:
+    """Refuse to overwrite a corpus: without OUT_DIR, the first data dir would be it."""
     if len(data_dirs) < 2:
-        raise ValueError(f"{', '.join(map(str, data_dirs))}: name two data dirs or more to combine")
+        names = ", ".join(map(str, data_dirs))
+        message = f"{names}: name two data dirs or more to combine"
+        raise CodedError(message, "data-dirs-too-few")
     remedy = "name a new folder, before the data dirs"
     if out_dir.resolve() in {Path(data_dir).resolve() for data_dir in data_dirs}:
-        raise ManifestError(Fault(str(out_dir), None, "it is one of the data dirs", remedy))
+        problem = "it is one of the data dirs"
+        raise ManifestError(Fault(str(out_dir), None, problem, remedy, "out-dir-occupied"))
     if (out_dir / CORPUS_FILE).is_file():
-        there = read_corpus(out_dir)
-        if not there.protocol.startswith(PROTOCOL):
-            what = f"it holds the corpus {there.name}"
-            raise ManifestError(Fault(str(out_dir), None, what, remedy))
+        existing = read_corpus(out_dir)
+        if not existing.protocol.startswith(PROTOCOL):
+            problem = f"it holds the corpus {existing.name}"
+            raise ManifestError(Fault(str(out_dir), None, problem, remedy, "out-dir-occupied"))
 
 
 def _join(
@@ -112,39 +116,39 @@ def _join(
     dropped: list[DroppedRow],
     changed: Counter[tuple[str, str, str]],
 ) -> list[Utterance]:
-    """One split's rows under their new names; fills `dropped`, and counts the `changed` labels."""
+    """Return a split's rows with prefixes; fills `dropped`, and counts the `changed` labels."""
     dropped += [
         replace(row, id=f"{source.name}/{row.id}", reason=f"{source.name}: {row.reason}")
         for row in source.corpus.dropped
         if row.split == split
     ]
     rows = []
-    way = PurePosixPath(way_to(source.raw, out_dir))
+    raw = PurePosixPath(relative_path(source.raw, out_dir))
     for row in source.splits.get(split, ()):
-        audio = None if row.audio is None else (way / row.audio).as_posix()
+        audio = None if row.audio is None else (raw / row.audio).as_posix()
         values: dict[str, Any] = {"corpus": source.name, "audio": audio}
         for key in PREFIXED:
             if (value := getattr(row, key)) is not None:
                 values[key] = f"{source.name}/{value}"
-        moves = [
+        changes = [
             (column, old, maps.get(column, {}).get(source.name, {}).get(old, old))
             for column in LABEL_COLUMNS
             if (old := getattr(row, column)) is not None
         ]
-        if lost := [f"{column} {old}" for column, old, new in moves if not new]:
-            reason = f"{source.name}: {' and '.join(lost)} mapped to nothing"
+        if removed := [f"{column} {old}" for column, old, new in changes if not new]:
+            reason = f"{source.name}: {' and '.join(removed)} mapped to nothing"
             dropped.append(DroppedRow(split, values["id"], reason))
             continue
-        changed.update((column, old, new) for column, old, new in moves if new != old)
-        values |= {column: new for column, _, new in moves}
+        changed.update((column, old, new) for column, old, new in changes if new != old)
+        values |= {column: new for column, _, new in changes}
         rows.append(replace(row, **values))
     return rows
 
 
 def _card(sources: Sequence[Source], out_dir: Path) -> Corpus:
-    """The joint card, but for labels, dropped rows and what was done to labels."""
+    """Return the joint card, without labels, dropped rows and notes on changed labels."""
     cards = {source.name: source.corpus for source in sources}
-    apart = [set(card.disjoint) for card in cards.values()]
+    disjoint = [set(card.disjoint) for card in cards.values()]
     scales = {name: card.vad for name, card in cards.items() if card.vad}
     notes = [_origin(source, out_dir) for source in sources]
     protocols = [f"{name}: {card.protocol or 'not said'}" for name, card in cards.items()]
@@ -154,7 +158,7 @@ def _card(sources: Sequence[Source], out_dir: Path) -> Corpus:
         "+".join(cards),
         vad={"scale": [0.0, 1.0], "sources": scales} if scales else None,
         sample_rate=sources[0].corpus.sample_rate,
-        disjoint=tuple(sorted(set.intersection(*apart))),
+        disjoint=tuple(sorted(set.intersection(*disjoint))),
         protocol=f"{PROTOCOL} {'; '.join(protocols)}",
         licence="; ".join(f"{n}: {c.licence}" for n, c in cards.items() if c.licence),
         citation="; ".join(f"{n}: {c.citation}" for n, c in cards.items() if c.citation),
@@ -163,14 +167,14 @@ def _card(sources: Sequence[Source], out_dir: Path) -> Corpus:
 
 
 def _origin(source: Source, out_dir: Path) -> str:
-    """Where a corpus came from, seen from `out_dir`, and how many rows of which split."""
+    """Describe a source: its folder, relative to `out_dir`, and the rows of each split."""
     counts = ", ".join(f"{split} {len(rows)}" for split, rows in source.splits.items())
-    folder = way_to(source.folder, out_dir)
+    folder = relative_path(source.folder, out_dir)
     return f"{source.name}: from {folder}, rows before the maps: {counts or 'none'}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: see the module's docstring."""
+    """Run the command line."""
     options = combine_parser(__doc__ or "").parse_args(arguments)
     return run(lambda: _combine(options))
 
@@ -190,14 +194,14 @@ def _combine(options: argparse.Namespace) -> None:
         print(f"  python -m data_prep.fit_prototypes {options.out_dir}")
 
 
-# -- The data dirs that `combine` joins: read, and held to what can be joined ----------------------
+# -- Sources: data dirs that can be combined -------------------------------------------------------
 
-_NOT_IN_NAMES = re.compile(r"[/:=]")  # they part a name from what follows it, in ids and options
+_NOT_IN_NAMES = re.compile(r"[/:=]")  # separators after a name, in ids and options
 
 
 @dataclass(frozen=True)
 class Source:
-    """One data dir: its folder, where its audio paths start, its card and its rows by split."""
+    """A data dir: its folder, the folder of its audio paths, its card and its rows by split."""
 
     folder: Path
     raw: Path
@@ -214,13 +218,12 @@ def read_sources(
     splits: Mapping[str, Sequence[str]] | None = None,
     data_raw: Mapping[str, Path] | None = None,
 ) -> list[Source]:
-    """Read the data dirs, with those of `splits` (corpus -> names, "" for the others) they have.
+    """Read the data dirs, with the wanted `splits` (corpus -> names, "" for other corpora).
 
     Raises:
-        ManifestError: no data dir; or a corpus that cannot be joined with the others: without a
-            name of its own, of another sample rate, combined already, or with audio that is not
-            where its paths lead to.
-        ValueError: `splits` or `data_raw` of a corpus, or a split, that is not there.
+        ManifestError: no data dir; or a corpus that cannot be combined with the others: without a
+            name of its own, of another sample rate, already combined, or with missing audio.
+        CodedError: `splits` or `data_raw` of an unknown corpus or split.
     """
     splits, data_raw = splits or {}, data_raw or {}
     folders: dict[str, Path] = {}
@@ -229,7 +232,7 @@ def read_sources(
         corpus = read_corpus(data_dir)
         _check_card(data_dir, corpus, folders, corpora)
         folders[corpus.name], corpora[corpus.name] = data_dir, corpus
-    _check_asked(corpora, splits, data_raw)
+    _check_options(corpora, splits, data_raw)
     sources = []
     for name, corpus in corpora.items():
         wanted = splits.get(name, splits.get("", tuple(corpus.splits)))
@@ -239,12 +242,12 @@ def read_sources(
     return sources
 
 
-def way_to(folder: Path, out_dir: Path) -> str:
-    """`folder` as seen from `out_dir`; both by their true places: ".." does not undo a link."""
+def relative_path(folder: Path, out_dir: Path) -> str:
+    """Return `folder` relative to `out_dir`; links are resolved, since ".." does not undo one."""
     return Path(os.path.relpath(folder.resolve(), out_dir.resolve())).as_posix()
 
 
-def _check_asked(
+def _check_options(
     corpora: Mapping[str, Corpus],
     splits: Mapping[str, Sequence[str]],
     data_raw: Mapping[str, Path],
@@ -252,56 +255,61 @@ def _check_asked(
     for option, names in {"--splits": splits, "--data-raw": data_raw}.items():
         if unknown := [name for name in names if name and name not in corpora]:
             known = ", ".join(corpora)
-            raise ValueError(f"{option} {unknown[0]}: no such corpus; there are {known}")
-    for name, asked in splits.items():
-        of = [corpora[name]] if name else list(corpora.values())
-        there = list(dict.fromkeys(split for corpus in of for split in corpus.splits))
-        if absent := [split for split in asked if split not in there]:
-            whose = name or "the data dirs"
-            raise ValueError(f"--splits {','.join(absent)}: {whose} have {', '.join(there)}")
+            message = f"{option} {unknown[0]}: no such corpus; there are {known}"
+            raise CodedError(message, "corpus-unknown")
+    for name, wanted in splits.items():
+        chosen = [corpora[name]] if name else list(corpora.values())
+        known_splits = list(dict.fromkeys(split for corpus in chosen for split in corpus.splits))
+        if absent := [split for split in wanted if split not in known_splits]:
+            owner = name or "the data dirs"
+            known = ", ".join(known_splits)
+            message = f"--splits {','.join(absent)}: {owner} have {known}"
+            raise CodedError(message, "split-unknown")
 
 
 def _check_card(
     data_dir: Path, corpus: Corpus, folders: Mapping[str, Path], others: Mapping[str, Corpus]
 ) -> None:
-    """Raise ManifestError where the corpus cannot be told from `others`, or counts otherwise."""
+    """Raise ManifestError for a name or a sample rate that does not fit with `others`."""
     file = str(data_dir / CORPUS_FILE)
     if _NOT_IN_NAMES.search(corpus.name):
-        what = f"the corpus is named {corpus.name!r}"
-        raise ManifestError(Fault(file, None, what, "take / : = out of its name"))
+        problem, remedy = f"the corpus is named {corpus.name!r}", "remove / : = from its name"
+        raise ManifestError(Fault(file, None, problem, remedy, "name-malformed"))
     if corpus.name in folders:
-        what = f"the corpus is named {corpus.name} like that of {folders[corpus.name]}"
+        problem = f"the corpus is named {corpus.name} like that of {folders[corpus.name]}"
         remedy = "name each data dir once, and each corpus differently"
-        raise ManifestError(Fault(file, None, what, remedy))
+        raise ManifestError(Fault(file, None, problem, remedy, "corpus-repeated"))
     for other in others.values():
         if corpus.sample_rate != other.sample_rate:
-            what = (
+            problem = (
                 f"n_samples counts at {corpus.sample_rate} Hz, "
                 f"in {other.name} at {other.sample_rate}"
             )
-            raise ManifestError(Fault(file, None, what, "prepare both at one sample rate"))
+            remedy = "prepare both at one sample rate"
+            raise ManifestError(Fault(file, None, problem, remedy, "sample-rate-mismatch"))
 
 
 def _check_rows(source: Source) -> None:
     for split, rows in source.splits.items():
         for number, row in enumerate(rows, start=2):
-            for what, remedy in _row_faults(source, row):
+            for problem, remedy, code in _row_faults(source, row):
                 file = str(source.folder / f"{split}.tsv")
-                raise ManifestError(Fault(file, number, what, remedy))
+                raise ManifestError(Fault(file, number, problem, remedy, code))
 
 
-def _row_faults(source: Source, row: Utterance) -> Iterator[tuple[str, str]]:
+def _row_faults(source: Source, row: Utterance) -> Iterator[tuple[str, str, str]]:
     if row.corpus is not None:
         remedy = "combine the data dirs that this one was made of, all at once"
-        yield f"the row names a corpus already, {row.corpus}", remedy
+        yield f"the row names a corpus already, {row.corpus}", remedy, "already-combined"
     if row.audio is not None and Path(row.audio).is_absolute():
-        yield f"audio {row.audio} is an absolute path", "write it relative to --data-raw"
+        problem = f"audio {row.audio} is an absolute path"
+        yield problem, "write it relative to --data-raw", "path-absolute"
     elif row.audio is not None and not (source.raw / row.audio).is_file():
-        remedy = f"say where its paths start: --data-raw {source.name}=FOLDER"
-        yield f"audio {row.audio} is not in {source.raw}", remedy
+        remedy = f"give the folder that its paths start from: --data-raw {source.name}=FOLDER"
+        yield f"audio {row.audio} is not in {source.raw}", remedy, "audio-missing"
 
 
-# -- Label maps of `combine`: which label of which corpus becomes which, or drops its row ----------
+# -- Label maps: corpus:label to label, or to nothing, which drops the row -------------------------
 
 LabelMaps = Mapping[str, Mapping[str, Mapping[str, str]]]  # column -> corpus -> label -> label
 OPTIONS = {"emotion": "--map", "sentiment": "--sentiment-map"}  # column -> what fills its maps
@@ -314,16 +322,17 @@ def parse_maps(option: str, texts: Iterable[str]) -> dict[str, dict[str, str]]:
         left, equals, new = text.partition("=")
         corpus, colon, old = left.partition(":")
         if not (corpus and colon and old and equals) or old in maps.get(corpus, {}):
-            raise ValueError(
+            raise CodedError(
                 f"{option} {text}: write CORPUS:FROM=TO, or CORPUS:FROM= to drop its rows, and "
-                "each label once"
+                "each label once",
+                "option-malformed",
             )
         maps.setdefault(corpus, {})[old] = new
     return maps
 
 
 def check_maps(maps: LabelMaps, labels: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-    """Raise ValueError where a map names a corpus or label that there is not.
+    """Raise CodedError if a map names an unknown corpus or label.
 
     Args:
         maps: column -> corpus -> label -> label.
@@ -333,19 +342,21 @@ def check_maps(maps: LabelMaps, labels: Mapping[str, Mapping[str, Sequence[str]]
         option = OPTIONS[column]
         for corpus, changes in by_corpus.items():
             if corpus not in labels:
-                raise ValueError(f"{option} {corpus}: no such corpus; there are {_list(labels)}")
+                message = f"{option} {corpus}: no such corpus; there are {_list(labels)}"
+                raise CodedError(message, "corpus-unknown")
             known = labels[corpus].get(column, ())
             if unknown := [old for old in changes if old not in known]:
-                raise ValueError(
+                raise CodedError(
                     f"{option} {corpus}:{unknown[0]}=: {corpus} has no such {column}; "
-                    f"it has {_list(known) or 'none'}"
+                    f"it has {_list(known) or 'none'}",
+                    "label-unknown",
                 )
 
 
 def join_labels(
     maps: LabelMaps, labels: Mapping[str, Mapping[str, Sequence[str]]]
 ) -> dict[str, tuple[str, ...]]:
-    """The label sets of all corpora after the maps: column -> labels in order of appearance."""
+    """Return the joint label sets after the maps: column -> labels in order of appearance."""
     joined = {}
     for column in LABEL_COLUMNS:
         changes = maps.get(column, {})
@@ -354,13 +365,13 @@ def join_labels(
             for corpus, sets in labels.items()
             for name in sets.get(column, ())
         ]
-        if found := tuple(dict.fromkeys(name for name in names if name)):
-            joined[column] = found
+        if labels_of_column := tuple(dict.fromkeys(name for name in names if name)):
+            joined[column] = labels_of_column
     return joined
 
 
 def twin_notes(labels: Mapping[str, Sequence[str]]) -> list[str]:
-    """A note for labels that are, by their names, one class, but were not mapped to one."""
+    """Return a note on labels that are one class by their names, but were not mapped to one."""
     notes = []
     for column, names in labels.items():
         twins: dict[str, list[str]] = {}
@@ -379,20 +390,20 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-# -- The command line of `combine`, as a parser and as what its options spell ----------------------
+# -- Command line ----------------------------------------------------------------------------------
 
 
 def combine_parser(description: str) -> argparse.ArgumentParser:
-    """The parser of `python -m data_prep.combine`."""
+    """Return the parser of `python -m data_prep.combine`."""
     parser = make_parser("combine", description, audio=False)
     add = parser.add_argument
     many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     add("out_dir", type=Path, metavar="OUT_DIR", help="data dir to write")
     add("data_dirs", type=Path, nargs="+", metavar="DATA_DIR", help="two data dirs or more")
     for column, option in OPTIONS.items():
-        what = f"{column} FROM becomes TO; with nothing after = its rows are dropped"
-        add(option, dest=column, metavar="CORPUS:FROM=TO", help=what, **many)
-    splits = "which splits to join, of every corpus or of one (default: all that there are)"
+        about = f"{column} FROM becomes TO; with nothing after = its rows are dropped"
+        add(option, dest=column, metavar="CORPUS:FROM=TO", help=about, **many)
+    splits = "which splits to combine, of every corpus or of one (default: all)"
     add("--splits", metavar="[CORPUS:]SPLIT,SPLIT", help=splits, **many)
     raw = "folder that this corpus's audio paths start from (default: its data dir)"
     add("--data-raw", metavar="CORPUS=DIR", help=raw, **many)
@@ -400,7 +411,7 @@ def combine_parser(description: str) -> argparse.ArgumentParser:
 
 
 def maps_of(options: argparse.Namespace) -> dict[str, dict[str, dict[str, str]]]:
-    """The label maps that the parsed options spell: column -> corpus -> label -> label."""
+    """Return the label maps of the options: column -> corpus -> label -> label."""
     return {
         column: parse_maps(option, getattr(options, column)) for column, option in OPTIONS.items()
     }
@@ -413,8 +424,9 @@ def splits_of(texts: Sequence[str]) -> dict[str, list[str]]:
         corpus, colon, names = text.rpartition(":")
         found = names.split(",")
         if bool(corpus) != bool(colon) or not all(found) or corpus in splits:
-            raise ValueError(
-                f"--splits {text}: write SPLIT,SPLIT or CORPUS:SPLIT,SPLIT, each corpus once"
+            raise CodedError(
+                f"--splits {text}: write SPLIT,SPLIT or CORPUS:SPLIT,SPLIT, each corpus once",
+                "option-malformed",
             )
         splits[corpus] = found
     return splits
@@ -426,6 +438,7 @@ def folders_of(texts: Sequence[str]) -> dict[str, Path]:
     for text in texts:
         name, equals, folder = text.partition("=")
         if not (name and equals and folder) or name in folders:
-            raise ValueError(f"--data-raw {text}: write CORPUS=DIR, each corpus once")
+            message = f"--data-raw {text}: write CORPUS=DIR, each corpus once"
+            raise CodedError(message, "option-malformed")
         folders[name] = Path(folder)
     return folders

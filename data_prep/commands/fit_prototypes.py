@@ -1,14 +1,14 @@
-"""VAD prototypes of the classes, from the train split of one or more data dirs.
+"""Fit VAD prototypes of the classes on the train split of one or more data dirs.
 
     python -m data_prep.fit_prototypes DATA_DIR
     python -m data_prep.fit_prototypes IEMOCAP MSP_IMPROV --output both.json
 
-Writes DATA_DIR/prototypes.json (see `prototypes` for its form): the mean valence, arousal and
-dominance of each class, over all rows and for each corpus, and how far rows lie from theirs. The
+Writes DATA_DIR/prototypes.json (format: `data_prep.prototypes`): the mean valence, arousal and
+dominance of each class, over all rows and for each corpus, and how far rows are from theirs. The
 corpora are those of the manifest's `corpus` column, or, of several data dirs, their names. Only
-train.tsv is read: prototypes of the other splits would leak what is to be predicted. What looks
-wrong with the annotation (an axis turned round between corpora, copied or constant) is said and
-stored.
+train.tsv is read: prototypes of the other splits would leak what is to be predicted. Suspicious
+annotation (an axis inverted between corpora, copied or constant) is printed and stored as a
+warning.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from data_prep.prototypes.records import Prototypes
 
 
 def summary_table(prototypes: Prototypes) -> str:
-    """What the command prints: a table for each scope, what was left out, and the warnings."""
+    """Return a table for each scope, the rows left out, and the warnings."""
     lines = [f"{prototypes.label}: {prototypes.statistic} of {prototypes.rows} train rows"]
     width = max(map(len, [*prototypes.labels, *prototypes.corpora, "all rows"]))
     for scope, centroids in [("all rows", prototypes.overall), *prototypes.corpora.items()]:
@@ -47,7 +47,7 @@ def summary_table(prototypes: Prototypes) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: see the module's docstring."""
+    """Run the command line."""
     parser = make_parser("fit_prototypes", __doc__ or "", audio=False)
     add = parser.add_argument
     add("data_dirs", type=Path, nargs="+", metavar="DATA_DIR", help="data dirs; train.tsv is read")
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--output", type=Path, metavar="FILE", help=f"default: DATA_DIR/{PROTOTYPES_FILE}")
     options = parser.parse_args(arguments)
     if len(options.data_dirs) > 1 and options.output is None:
-        parser.error("several data dirs: say with --output FILE where their prototypes go")
+        parser.error("several data dirs need --output FILE for their prototypes")
     return run(lambda: _fit(options))
 
 

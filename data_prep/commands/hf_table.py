@@ -1,18 +1,18 @@
-r"""Tables as `datasets` exports them, and audformat databases, as a data dir.
+r"""Prepare tables as `datasets` exports them, and audformat databases.
 
-The same as `python -m data_prep.table`, with its options, but for this:
+Like `python -m data_prep.table`, with its options, but:
 - TABLE may be a folder of train-00000-of-00002.parquet, validation.csv and the like,
   or of an audformat database (db.yaml), whose splits are those of its tables.
-- A column of a known name fills its field unasked: a field's own name; transcript; valence, arousal
-  and dominance as EmoVal, EmoAct, EmoDom or V, A, D; audformat's file, beside start and end.
-  start and end are not read unasked where the table holds the sound of each row itself.
-  --column has the last word, --ignore takes a column out, and corpus.yaml says what filled what.
+- A column of a known name fills its field by default: a field's own name; transcript; valence,
+  arousal and dominance as EmoVal, EmoAct, EmoDom or V, A, D; audformat's file, beside start and
+  end. start and end are not read by default if the table contains the sound of each row itself.
+  --column overrides, --ignore excludes a column, and corpus.yaml notes which column filled what.
   VAD needs its scale, such as --vad-scale 1 5.
 - Audio may be a struct {bytes, path}: bytes are written to OUT_DIR/audio; a path alone starts from
   --data-raw. "audio.path" is a column too, such as for --column id=audio.path.
 - emotion2vec_features, a list of numbers (one vector) or of lists (frames), is written to
   OUT_DIR/features/emotion2vec; --features NAME=COLUMN does the same for others.
-- Numbers of a class column get the names, and the order, that the file tells.
+- Numbers of a class column get the names, and the order, that the file declares.
 - Without a column of ids they are made of split and row number: train_000001.
 
 For instance:
@@ -35,7 +35,7 @@ from data_prep.tables.rows import TableRecipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_hf_table`."""
+    """Run the command line of `prepare_hf_table`."""
     parser = table_parser(__doc__ or "")
     parser.prog = "python -m data_prep.hf_table"
     add = parser.add_argument_group("published tables").add_argument
@@ -67,7 +67,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _open(options: argparse.Namespace, recipe: TableRecipe) -> tuple[Sources, TableRecipe]:
-    """The tables by split, or all as "" where the splits come from the rows or are drawn."""
+    """Open the tables by split, or all as "" if splits come from the rows or are drawn."""
     paths = tables_of(options.tables)
     folder = paths.get("")
     sources: Sources

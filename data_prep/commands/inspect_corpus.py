@@ -1,10 +1,10 @@
-"""Look at a data dir before training on it: its summary, its leaks, and, if asked, its plots.
+"""Inspect a data dir before training: its summary, its leaks and, with --plots, its plots.
 
     python -m data_prep.inspect_corpus DATA_DIR [--data-raw DIR] [--plots FOLDER]
 
-Exits 1 when there is a leak that makes a score worthless (see `leaks`), else 0. The sets of every
-fold in DATA_DIR/folds are checked alike, by what their protocol keeps apart. Sounds are compared
-byte for byte, and only those of equal size are read; segments of one recording by their times.
+Exits 1 for a leak that invalidates a score (see `data_prep.manifest.leaks`), else 0. The sets of
+every fold in DATA_DIR/folds are checked too, by their protocol. Sounds are compared byte for byte,
+and only those of equal size are read; segments of one recording by their times.
 Plots need matplotlib (`pip install matplotlib`): label shares, lengths and VAD by split, as PNG and
 SVG.
 """
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.commands.command_line import make_parser, run
+from data_prep.errors import CodedError
 from data_prep.files.digests import file_digests
 from data_prep.files.replacing import replacing
 from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
@@ -35,16 +36,16 @@ from data_prep.manifest.records import AXES, Corpus, Utterance
 from data_prep.manifest.summary import read_data_dir, render_summary, summarize
 
 AllFolds = Sequence[tuple[str, Folds, list[Utterance]]]  # protocol, folds, their rows
-MEMORY = ".digests.json"  # in the data dir: what digests the audio files had
+DIGESTS_FILE = ".digests.json"  # in the data dir: digests of the audio files
 
 
 def sound_digests(splits: Splits, raw: Path, memory: Path) -> tuple[dict[str, str], list[str]]:
-    """Digests of the audio that may be there twice, and the paths that lead to no file.
+    """Return digests of audio files of equal size, and the paths of missing files.
 
     Args:
         splits: the rows of every split.
         raw: the folder that audio paths start from.
-        memory: the file that remembers digests from one run to the next.
+        memory: the file that keeps digests between runs.
     """
     audio = dict.fromkeys(row.audio for rows in splits.values() for row in rows if row.audio)
     sizes: dict[Path, int] = {}
@@ -63,7 +64,7 @@ def sound_digests(splits: Splits, raw: Path, memory: Path) -> tuple[dict[str, st
 def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = None) -> None:
     """Print the summary and the leaks of `data_dir`, and write plots into the folder `plots`.
 
-    Raises ValueError when it leaks.
+    Raises CodedError if it leaks.
     """
     corpus, splits = read_data_dir(data_dir)
     print(render_summary(summarize(corpus, splits)))
@@ -71,14 +72,14 @@ def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = N
         for file in plot_all(corpus, splits, plots):
             print(f"wrote {file}")
     raw = data_raw or data_dir
-    with tempfile.TemporaryDirectory() as scratch:  # where the data dir cannot be written to
-        place = data_dir if os.access(data_dir, os.W_OK) else Path(scratch)
-        digests, absent = sound_digests(splits, raw, place / MEMORY)
+    with tempfile.TemporaryDirectory() as scratch:  # for a data dir that is not writable
+        folder = data_dir if os.access(data_dir, os.W_OK) else Path(scratch)
+        digests, absent = sound_digests(splits, raw, folder / DIGESTS_FILE)
     print()
     if absent:
         print(
             f"note: {len(absent)} audio files are not in {raw} and were not compared, such as "
-            f"{absent[0]}; say where paths start with --data-raw"
+            f"{absent[0]}; give the folder that paths start from with --data-raw"
         )
     all_folds = list(_read_all_folds(data_dir))
     leaks = [*find_leaks(corpus, splits, digests), *_fold_leaks(all_folds, digests)]
@@ -88,12 +89,13 @@ def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = N
         print(f"warning: {warning}")
     errors = sum(leak.level == ERROR for leak in leaks)
     if errors:
-        raise ValueError(f"{data_dir}: {errors} kind{'s' * (errors != 1)} of leak")
+        message = f"{data_dir}: {errors} kind{'s' * (errors != 1)} of leak"
+        raise CodedError(message, "data-leak")
     print(f"{data_dir}: no leak" + " but what the notes say" * bool(leaks))
 
 
 def _read_all_folds(data_dir: Path) -> Iterator[tuple[str, Folds, list[Utterance]]]:
-    """Every protocol of a data dir with its folds and their rows.
+    """Yield every protocol of a data dir with its folds and their rows.
 
     Raises ManifestError for a file that holds no folds.
     """
@@ -103,7 +105,7 @@ def _read_all_folds(data_dir: Path) -> Iterator[tuple[str, Folds, list[Utterance
 
 
 def _fold_leaks(all_folds: AllFolds, digests: Mapping[str, str]) -> Iterator[Leak]:
-    """What two sets of a fold share."""
+    """Yield what two sets of a fold share."""
     for protocol, folds, rows in all_folds:
         row_of = {row.id: row for row in rows}
         for sentence in check_leaks(folds, rows):
@@ -116,7 +118,7 @@ def _fold_leaks(all_folds: AllFolds, digests: Mapping[str, str]) -> Iterator[Lea
 
 
 def _fold_warnings(all_folds: AllFolds) -> Iterator[str]:
-    """What classes the sets of folds lack."""
+    """Yield the classes that sets of folds lack."""
     for protocol, folds, rows in all_folds:
         for warning in check_folds(folds.folds, rows):
             yield f"folds {protocol}: {warning}"
@@ -138,7 +140,7 @@ def _inspect(options: argparse.Namespace) -> None:
     inspect(options.data_dir, options.data_raw, options.plots)
 
 
-# -- Plots of a data dir: label shares, and histograms of seconds, words and VAD, by split ---------
+# -- Plots: label shares, and histograms of seconds, words and VAD, by split -----------------------
 # Colors are Okabe and Ito's, which color-blind readers tell apart; hatches and line styles repeat
 # them in black and white. The same data give the same SVG files, byte for byte.
 
@@ -175,7 +177,8 @@ def _matplotlib() -> Any:
     try:
         return importlib.import_module("matplotlib")
     except ImportError as error:
-        raise ValueError("--plots: needs matplotlib; `pip install matplotlib`") from error
+        message = "--plots: needs matplotlib; `pip install matplotlib`"
+        raise CodedError(message, "package-missing") from error
 
 
 def _figures(corpus: Corpus, splits: Splits) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,7 @@
-r"""Your own corpus: any CSV, TSV, Parquet or JSON lines, and a map of which column means what.
+r"""Prepare your own corpus: any CSV, TSV, Parquet or JSON lines, and the meaning of its columns.
 
-Nothing is guessed: a column is used only where --column or --extra names it, VAD only with its
-scale, audio only with the folder its paths start from. Every row that cannot be used is named with
+Nothing is guessed: a column is used only if --column or --extra names it, VAD only with its scale,
+audio only with the folder that its paths start from. Every row that cannot be used is named with
 its line. Fields that --column can fill:
   id (needed), text and/or audio (one needed), start and end (of a segment of the audio: seconds as
   1.5, HH:MM:SS.fff or 0 days 00:00:01.5; empty: from its beginning, to its end), speaker, session,
@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.commands.command_line import make_parser, run
+from data_prep.errors import CodedError
 from data_prep.schema import SPLITS
 from data_prep.tables.prepare import prepare_table
 from data_prep.tables.reader import TableFormat
@@ -30,7 +31,7 @@ from data_prep.tables.rows import GROUPS, TableRecipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of `prepare_table`."""
+    """Run the command line of `prepare_table`."""
     options = table_parser(__doc__ or "").parse_args(arguments)
     return run(lambda: _prepare(options))
 
@@ -47,7 +48,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def recipe_of(options: argparse.Namespace) -> TableRecipe:
-    """The recipe that the parsed options spell. Raises ValueError on a malformed LEFT=RIGHT."""
+    """Return the recipe of the options. Raises CodedError for a malformed LEFT=RIGHT."""
     return TableRecipe(
         name=options.name,
         columns=_pairs("--column", options.column),
@@ -85,7 +86,8 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         left, equals, right = text.partition("=")
         if not (left and equals and right) or left in pairs:
-            raise ValueError(f"{option} {text}: write LEFT=RIGHT, each left side once")
+            message = f"{option} {text}: write LEFT=RIGHT, each left side once"
+            raise CodedError(message, "option-malformed")
         pairs[left] = right
     return pairs
 
@@ -98,7 +100,8 @@ def tables_of(texts: Sequence[str]) -> dict[str, Path]:
         if not (equals and split in SPLITS):
             split, path = "", text
         if split in tables:
-            raise ValueError(f"{text}: a second table for {split or 'the splits'}; join them")
+            message = f"{text}: a second table for {split or 'the splits'}; join them"
+            raise CodedError(message, "option-malformed")
         tables[split] = Path(path)
     return tables
 
@@ -111,7 +114,7 @@ def _names(text: str) -> list[str]:
 
 
 def table_parser(description: str) -> argparse.ArgumentParser:
-    """The parser of `python -m data_prep.table`."""
+    """Return the parser of `python -m data_prep.table`."""
     parser = make_parser("table", description)
     add = parser.add_argument
     add("tables", nargs="+", metavar="TABLE", help="a table, or SPLIT=TABLE for each split")
@@ -121,11 +124,13 @@ def table_parser(description: str) -> argparse.ArgumentParser:
     add("--extra", action="append", default=[], metavar="COLUMN", help="column to keep as it is")
     add("--delimiter", help="between fields; 'tab' for tabs (default: by .csv or .tsv)")
     add("--encoding", default="utf-8-sig", help="of the table (default: UTF-8)")
-    add("--no-quotes", action="store_true", help="a quote is a quote, and encloses no cell")
+    add("--no-quotes", action="store_true", help="quotes are plain characters, and enclose no cell")
     add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
     add("--normalize-text", action="store_true", help="repair mojibake, curly quotes, dashes")
     add("--data-raw", type=Path, metavar="DIR", help="folder that audio paths start from")
-    add("--drop-bad-audio", action="store_true", help="drop and list bad files; else they stop us")
+    add(
+        "--drop-bad-audio", action="store_true", help="drop and list bad files, instead of an error"
+    )
     add("--vad-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help="such as 1 5")
 
     labels = parser.add_argument_group("labels")

@@ -1,8 +1,8 @@
 """CMU-MOSEI: sentences of more than 3,000 YouTube videos, scored -3 to 3 (Zadeh et al. 2018).
 
-Read in MMSA's layout: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
+Layout of MMSA: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
 The official split has 16,326/1,871/4,659 sentences, whole videos in each.
-Not used: the six emotions, which MMSA's label.csv leaves out.
+Not used: the pictures. Not in label.csv: the six emotions.
 """
 
 from __future__ import annotations

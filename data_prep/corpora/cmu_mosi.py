@@ -1,7 +1,8 @@
 """CMU-MOSI: opinions in 93 YouTube videos, each sentence scored -3 to 3 (Zadeh et al. 2016).
 
-Read in MMSA's layout: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
+Layout of MMSA: `label.csv` and `Raw/<video_id>/<clip_id>.mp4`; see `data_prep.corpora.mmsa`.
 The official split has 1,284/229/686 sentences, whole videos in each.
+Not used: the pictures.
 """
 
 from __future__ import annotations

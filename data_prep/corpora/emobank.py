@@ -1,13 +1,13 @@
 """EmoBank: English sentences with valence, arousal and dominance, 1-5 (Buechel and Hahn 2017).
 
 Official layout: one `emobank.csv` with `id, split, V, A, D, text`: the weighted mean of the
-writer's and the reader's view. Not used: `reader.csv`, `writer.csv`, `raw.csv` and `meta.tsv`.
-One row's text is the word None (it is the quotation "None," cut out of the row before it): a CSV
-reader that takes None for a missing value loses it.
+writer's and the reader's view. The text of one row is the word None, which a reader that takes
+None for a missing value loses.
 
-EmoBank names no sentiment. ``--sentiment-from-valence 2.8 3.2`` writes one that it implies, so that
-models of sentiment can be compared across corpora: negative below the first, positive above the
-second, neutral between; corpus.yaml says so.
+EmoBank has no sentiment. ``--sentiment-from-valence 2.8 3.2`` derives one, to compare models of
+sentiment across corpora: negative below the first, positive above the second, neutral between;
+corpus.yaml notes it.
+Not used: `reader.csv`, `writer.csv`, `raw.csv` and `meta.tsv`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.errors import Fault, raise_faults
+from data_prep.errors import CodedError, Fault, raise_faults
 from data_prep.manifest.cells import normalize_text, parse_number
 from data_prep.schema import Corpus, DroppedRow, Utterance, scale_vad, shared_values, write_corpus
 from data_prep.tables.reader import read_table
@@ -43,7 +43,8 @@ def prepare_emobank(
         bounds: of neutral valence, 1-5, both inclusive; None writes no sentiment.
 
     Raises:
-        ValueError: bounds outside the scale or the wrong way round, or a row that cannot be read.
+        CodedError: bounds outside the scale, or not in order.
+        ManifestError: rows that cannot be read.
     """
     path = Path(corpus_dir) / "emobank.csv"
     corpus = Corpus(
@@ -70,7 +71,8 @@ def prepare_emobank(
             if first_line.setdefault(utterance.id, line) != line:
                 raise ValueError(f"id {utterance.id!r} was used in row {first_line[utterance.id]}")
         except ValueError as error:
-            faults.append(Fault(str(path), line, str(error), "compare with the official CSV"))
+            remedy = "compare with the official CSV"
+            faults.append(Fault(str(path), line, str(error), remedy, "row-invalid"))
             continue
         if utterance.text is None:
             corpus.dropped.append(DroppedRow(split, utterance.id, "no text"))
@@ -85,9 +87,10 @@ def prepare_emobank(
 
 def _check_bounds(low: float, high: float) -> None:
     if not SCALE[0] <= low <= high <= SCALE[1]:
-        raise ValueError(
+        raise CodedError(
             f"--sentiment-from-valence {low:g} {high:g}: give the lower bound first, both from "
-            f"{SCALE[0]:g} to {SCALE[1]:g}"
+            f"{SCALE[0]:g} to {SCALE[1]:g}",
+            "bounds-out-of-range",
         )
 
 

@@ -6,14 +6,14 @@ many utterances lie in one recording (PAVOQUE), start_time and end_time in secon
 the folder in which `downloads/` lies: by default the one above `data/`, else --data-raw.
 
 One fold becomes train, valid and test; several become the split `all` and `folds/emobox.json`.
-EmoBox draws the valid set from train where the corpus has none, a fifth of its rows; so do we, with
-a seed of our own: the draw, unlike train and test, is not EmoBox's, and the card says its counts.
-Assumed: emo is read through label_map.json, whose order is that of the classes; a label that it
-lacks drops its row. Of a video (MELD, eNTERFACE) the sound is looked for beside it, as .wav or
-.flac of the same name. A line with times is a segment of its recording. There is no text. Speakers
-are not in the lines; --speakers takes them from data.seg.wrd.stm, where "spk" is at times the
-recording instead (IEMOCAP, MER2023): unless asked, speakers stay unknown. Lines that match no row,
-and rows that have no line, are counted and named.
+EmoBox draws the valid set from train if the corpus has none, a fifth of its rows; so does this
+command, but with another seed: unlike train and test, the draw is not that of EmoBox, and the card
+has its counts. Assumed: emo is mapped by label_map.json, whose order is that of the classes; a
+label that it lacks drops its row. The sound of a video (MELD, eNTERFACE) is the .wav or .flac of
+the same name beside it. A line with times is a segment of its recording. There is no text. Speakers
+are not in the lines; --speakers reads them from data.seg.wrd.stm, where "spk" is at times the
+recording instead (IEMOCAP, MER2023): by default, speakers are unknown. Lines that match no row, and
+rows without a line, are counted and named.
 Not used: further test sets (MER2023's).
 """
 
@@ -35,7 +35,7 @@ from data_prep.audio.loading import (
     measure_all,
     note_warnings,
 )
-from data_prep.errors import Fault, ManifestError, raise_faults
+from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.files.documents import ForeignDocument, load_json, validate
 from data_prep.files.listing import CORPUS_SUFFIXES, visible
 from data_prep.folds.dev_set import draw_dev_set
@@ -70,13 +70,14 @@ def prepare_emobox(
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
-    """Write the data dir of one corpus of EmoBox; `force` replaces other folds that lie there."""
+    """Write the data dir of one corpus of EmoBox; `force` replaces existing folds that differ."""
     folder, out_dir = Path(corpus_dir), Path(out_dir)
     raw = default_raw(folder) if data_raw is None else Path(data_raw)
     metadata = read_emobox(folder)
     names = {item.dataset for item in metadata.items.values()}
     if len(names) != 1:
-        raise ValueError(f"{folder}: its lines name {len(names)} datasets, not one")
+        message = f"{folder}: its lines name {len(names)} datasets, not one"
+        raise CodedError(message, "datasets-several")
     labels = {"emotion": tuple(dict.fromkeys(metadata.label_of.values()))}
     corpus = Corpus(names.pop(), labels=labels, licence=LICENCE, citation=CITATION)
     known = read_speakers(folder) if speakers else Speakers()
@@ -108,7 +109,8 @@ def prepare_emobox(
     }
     if not rows:
         row = corpus.dropped[0]
-        raise ValueError(f"{folder}: no row can be used: {row.id}: {row.reason}; check --data-raw")
+        message = f"{folder}: no row can be used: {row.id}: {row.reason}; check --data-raw"
+        raise CodedError(message, "rows-missing")
     folds = fold_sets(metadata, rows, valid_share, seed, corpus)
     if metadata.unused:
         corpus.notes.append(f"not used: {', '.join(metadata.unused)}")
@@ -149,7 +151,8 @@ def _write(
     composition = composition_of(folds, list(rows.values()))
     made = Folds(PROTOCOL, "row", seed, (ALL,), folds, composition)
     if faults := fold_faults(made, rows):
-        raise ValueError(f"{out_dir}: nothing is written: {'; '.join(faults)}")
+        message = f"{out_dir}: nothing is written: {'; '.join(faults)}"
+        raise CodedError(message, "folds-invalid")
     if not force:
         refuse_other_folds(folds_path(out_dir, PROTOCOL), made)
     corpus.folds = {PROTOCOL: {"unit": made.unit, "folds": len(folds), "seed": seed}}
@@ -176,7 +179,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="replace other folds/emobox.json")
 
 
-# -- EmoBox's folds of usable rows, and a word in the card on what was drawn or could not be matched
+# -- Folds of the usable rows ----------------------------------------------------------------------
 # Kept apart from the reading: what is said here depends on which rows are left.
 
 FoldSets = dict[str, dict[str, tuple[str, ...]]]
@@ -249,7 +252,7 @@ def note_speakers(speakers: Speakers, keys: Collection[str], corpus: Corpus) -> 
     corpus.notes += [f"{len(ids)} {what}: {first_few(ids)}" for what, ids in notes.items() if ids]
 
 
-# -- EmoBox's folder of one corpus, read: its folds, its label map and, if asked, its speakers -----
+# -- Metadata: folds, label map and, with --speakers, speakers -------------------------------------
 
 LABEL_FILE = "label_map.json"
 SPEAKER_FILE = "data.seg.wrd.stm"
@@ -303,7 +306,7 @@ class Item:
 
 @dataclass(frozen=True)
 class EmoBoxFolder:
-    """All that the folder says. `folds` is {"1": {"train": keys, ...}, ...}."""
+    """The content of the folder. `folds` is {"1": {"train": keys, ...}, ...}."""
 
     items: Mapping[str, Item]
     folds: Mapping[str, Parts]
@@ -320,9 +323,9 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
     label_of = _read_label_map(folder)
     found = [(match[1], path) for path in folder.iterdir() if (match := _FOLD.fullmatch(path.name))]
     if not found:
-        what = "holds no fold_1/, fold_2/ ..."
+        problem = "holds no fold_1/, fold_2/ ..."
         remedy = "name the folder of one corpus in EmoBox's data/, such as data/iemocap"
-        raise ManifestError(Fault(str(folder), None, what, remedy))
+        raise ManifestError(Fault(str(folder), None, problem, remedy, "corpus-layout"))
     items: dict[str, Item] = {}
     repeated: dict[str, str] = {}
     folds = {}
@@ -342,8 +345,8 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
         ]
         for split in ("train", "test"):
             if not parts.get(split):
-                what = f"no *_{split}_fold_{number}.jsonl with a row"
-                faults.append(Fault(str(path), None, what, _COMPARE))
+                problem = f"no *_{split}_fold_{number}.jsonl with a row"
+                faults.append(Fault(str(path), None, problem, _COMPARE, "split-empty"))
     raise_faults(faults)
     return EmoBoxFolder(items, folds, label_of, repeated, tuple(unused))
 
@@ -363,13 +366,13 @@ def _read_part(
     taken = {key for others in parts.values() for key in others}
     for line, item in _read_lines(path, faults):
         if items.setdefault(item.key, item) != item:
-            what = f"key {item.key!r} says other things than in an earlier line or file"
-            faults.append(Fault(str(path), line, what, _COMPARE))
+            problem = f"key {item.key!r} contradicts an earlier line or file"
+            faults.append(Fault(str(path), line, problem, _COMPARE, "key-repeated"))
         elif item.key in keys:
             repeated[item.key] = f"a second line of {path.name} has its key"
         elif item.key in taken:
-            what = f"key {item.key!r} is in two sets of this fold"
-            faults.append(Fault(str(path), line, what, _COMPARE))
+            problem = f"key {item.key!r} is in two sets of this fold"
+            faults.append(Fault(str(path), line, problem, _COMPARE, "sets-overlap"))
         keys[item.key] = None
     return list(keys)
 
@@ -387,13 +390,13 @@ def _read_lines(path: Path, faults: list[Fault]) -> Iterator[tuple[int, Item]]:
             continue
         times = line.start_time, line.end_time
         if odd := segment_fault(line.wav, *times):
-            faults.append(Fault(str(path), row.number, odd[0], _COMPARE))
+            faults.append(Fault(str(path), row.number, odd[0], _COMPARE, "row-invalid"))
             continue
         yield row.number, Item(line.key, line.dataset, line.wav, line.emo, *times)
 
 
 def _fault(path: Path, number: int, what: str) -> Fault:
-    return Fault(str(path), number, what, _COMPARE)
+    return Fault(str(path), number, what, _COMPARE, "row-invalid")
 
 
 @dataclass(frozen=True)
@@ -414,7 +417,9 @@ def read_speakers(folder: Path) -> Speakers:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         remedy = "leave out --speakers, or fetch the file"
-        raise ManifestError(Fault(str(path), None, f"cannot be read ({error})", remedy)) from None
+        problem = f"cannot be read ({error})"
+        fault = Fault(str(path), None, problem, remedy, "file-unreadable")
+        raise ManifestError(fault) from None
     speaker_of: dict[str, str] = {}
     odd_lines = []
     for row, line in enumerate(text.splitlines(), start=1):
@@ -425,7 +430,7 @@ def read_speakers(folder: Path) -> Speakers:
     return Speakers(speaker_of, tuple(odd_lines))
 
 
-# -- The audio of EmoBox's lines: files, segments of them, or the sound beside a video -------------
+# -- Audio: files, segments of them, or the sound beside a video -----------------------------------
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv")
 

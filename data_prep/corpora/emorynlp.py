@@ -3,8 +3,9 @@
 Layout: `emorynlp_{train,dev,test}_final.csv` with the columns below, as MELD's authors publish it;
 whole episodes make up a split. Ids are season, episode, scene and utterance, as the corpus's own:
 `s01_e02_c01_u003`; a scene is a dialogue, and the numbers of its utterances have gaps. Speakers
-are a list: of several, all are named with " & " between, and "#ALL#" is the corpus's own word for
-everyone at once. Not used: Start_Time and End_Time, of the episode. There is no audio.
+are a list, joined by " & "; "#ALL#" is the corpus's own word for everyone at once. There is no
+audio.
+Not used: Start_Time and End_Time, of the episode.
 """
 
 from __future__ import annotations
@@ -49,23 +50,24 @@ def prepare_emorynlp(corpus_dir: str | Path, out_dir: str | Path) -> Corpus:
 
 
 def _read_split(path: Path, split: str, corpus: Corpus) -> list[Utterance]:
-    found: dict[str, Utterance] = {}
+    utterances: dict[str, Utterance] = {}
     faults = []
     for line, row in read_table(path, COLUMNS, TableFormat(legacy_bytes=True)):
         try:
             utterance = _utterance(row)
         except ValueError as error:
-            faults.append(Fault(str(path), line, str(error), "compare with the official CSV"))
+            remedy = "compare with the official CSV"
+            faults.append(Fault(str(path), line, str(error), remedy, "row-invalid"))
             continue
         reason = "no text" if utterance.text is None else None
-        if utterance.id in found:
+        if utterance.id in utterances:
             reason = f"row {line} repeats the scene and utterance number of an earlier row"
         if reason:
             corpus.dropped.append(DroppedRow(split, utterance.id, reason))
         else:
-            found[utterance.id] = utterance
+            utterances[utterance.id] = utterance
     raise_faults(faults)
-    return list(found.values())
+    return list(utterances.values())
 
 
 def _utterance(row: dict[str, str]) -> Utterance:
@@ -89,7 +91,7 @@ def _utterance(row: dict[str, str]) -> Utterance:
 
 
 def parse_speakers(value: str) -> str | None:
-    """The names of a list as the CSV has it; None of an empty one. Raises ValueError for no list.
+    """Join the names of a list as in the CSV; None if empty. Raises ValueError for other text.
 
     >>> parse_speakers("['Chandler Bing', 'Joey Tribbiani']")
     'Chandler Bing & Joey Tribbiani'

@@ -3,10 +3,10 @@
 Official layout: `{train,dev,test}.tsv`, no header: text, emotion numbers with commas between, and
 id; `emotions.txt` names the numbers, a line each, and `ekman_mapping.json` and
 `sentiment_mapping.json` (`sentiment_dict.json` in older releases) group the names. With --labels
-ekman or sentiment every emotion is read as its group; neutral, in no group, stays neutral.
-A row whose emotions are, so read, more than one is no row of a single-label task: it is dropped and
-listed. A text with quotes is quoted as in a CSV, quotes doubled, which is undone.
-Not used: `full_dataset/`, the raters' own answers.
+ekman or sentiment every emotion is replaced by its group; neutral, in no group, stays neutral.
+A row with more than one of these labels is dropped and listed. A text with quotes is quoted as in a
+CSV, which is undone.
+Not used: `full_dataset/`, the votes of the raters.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CITATION = (
 def prepare_goemotions(
     corpus_dir: str | Path, out_dir: str | Path, *, labels: str = "27"
 ) -> Corpus:
-    """Write the data dir of one set of `LABELS`; a row of several of them is dropped and listed."""
+    """Write the data dir of one set of `LABELS`; a row with several is dropped and listed."""
     folder = Path(corpus_dir)
     column, _ = LABELS[labels]
     emotions = _lines(folder / "emotions.txt")
@@ -62,70 +62,72 @@ def prepare_goemotions(
 
 
 def _lines(path: Path) -> list[str]:
-    """Raises ManifestError when the file cannot be read. Lines end at line feeds alone."""
+    """Read the lines of a file, which end at line feeds alone."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        what, remedy = error.strerror or str(error), "name the folder that holds the release's data"
-        raise ManifestError(Fault(str(path), None, what, remedy)) from None
+        problem, remedy = error.strerror or str(error), "name the folder of the release's data"
+        fault = Fault(str(path), None, problem, remedy, "corpus-layout")
+        raise ManifestError(fault) from None
     except UnicodeDecodeError as error:
-        raise ManifestError(
-            Fault(str(path), None, f"not UTF-8 text ({error})", "fetch the file again")
-        ) from None
+        problem, remedy = f"not UTF-8 text ({error})", "download the file again"
+        raise ManifestError(Fault(str(path), None, problem, remedy, "encoding-invalid")) from None
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def _read_groups(folder: Path, emotions: Sequence[str], labels: str) -> dict[str, str]:
-    """Emotion -> label, in the order of emotions.txt; each is its own label without groups."""
+    """Read {emotion: label}, in the order of emotions.txt; without groups each is its own label."""
     if len(set(emotions)) != len(emotions) or not all(emotions):
-        what = "an emotion is empty or there twice"
-        raise ManifestError(Fault(str(folder / "emotions.txt"), None, what, "fetch it again"))
+        file, problem = str(folder / "emotions.txt"), "an emotion is empty or repeated"
+        raise ManifestError(Fault(file, None, problem, "download it again", "labels-invalid"))
     _, files = LABELS[labels]
     if not files:
         return {emotion: emotion for emotion in emotions}
     path = next((folder / file for file in files if (folder / file).is_file()), folder / files[0])
-    remedy = "fetch it again: it maps each group to a list of emotions"
+    remedy = "download it again: it maps each group to a list of emotions"
     groups = load_json(path, dict[str, list[str]], remedy=remedy)
     named = [name for members in groups.values() for name in members]
     if len(set(named)) < len(named):
         twice = sorted({name for name in named if named.count(name) > 1})
-        what = f"{', '.join(twice)} is in two groups"
-        raise ManifestError(Fault(str(path), None, what, remedy))
+        problem = f"{', '.join(twice)} is in two groups"
+        raise ManifestError(Fault(str(path), None, problem, remedy, "labels-invalid"))
     group_of = {name: group for group, members in groups.items() for name in members}
     group_of = {NEUTRAL: NEUTRAL, **group_of}
     if odd := set(emotions) ^ set(group_of):
-        what = f"{', '.join(sorted(odd))} is not both in a group and in emotions.txt"
-        raise ManifestError(Fault(str(path), None, what, "take both files from one release"))
+        problem = f"{', '.join(sorted(odd))} is not both in a group and in emotions.txt"
+        remedy = "take both files from one release"
+        raise ManifestError(Fault(str(path), None, problem, remedy, "labels-invalid"))
     return {emotion: group_of[emotion] for emotion in emotions}
 
 
 def _read_split(
     path: Path, split: str, column: str, label_of: Sequence[str], corpus: Corpus
 ) -> list[Utterance]:
-    """Args: `label_of` an emotion's number."""
-    found: dict[str, Utterance] = {}
+    """Read a split; `label_of` has the label of each emotion's number."""
+    utterances: dict[str, Utterance] = {}
     faults = []
     for number, line in enumerate(_lines(path), start=1):
         try:
             text, numbers, row_id = _fields(line)
             labels = dict.fromkeys(label_of[n] for n in _numbers(numbers, len(label_of)))
         except ValueError as error:
-            faults.append(Fault(str(path), number, str(error), "compare with the official file"))
+            remedy = "compare with the official file"
+            faults.append(Fault(str(path), number, str(error), remedy, "row-invalid"))
             continue
         utterance = Utterance(row_id, text=normalize_text(unquoted(text)) or None)
-        reasons = list(_refusals(utterance, number, list(labels), found))
+        reasons = list(_drop_reasons(utterance, number, list(labels), utterances))
         if reasons:
             corpus.dropped.append(DroppedRow(split, row_id, reasons[0]))
         else:
-            found[row_id] = _labeled(utterance, column, next(iter(labels)))
+            utterances[row_id] = _labeled(utterance, column, next(iter(labels)))
     raise_faults(faults)
-    return list(found.values())
+    return list(utterances.values())
 
 
-def _refusals(
-    row: Utterance, number: int, labels: Sequence[str], found: Mapping[str, Utterance]
+def _drop_reasons(
+    row: Utterance, number: int, labels: Sequence[str], earlier: Mapping[str, Utterance]
 ) -> Iterator[str]:
-    if row.id in found:
+    if row.id in earlier:
         yield f"row {number} repeats the id of an earlier row"
     if row.text is None:
         yield "no text"
@@ -153,7 +155,7 @@ def _numbers(text: str, n_emotions: int) -> list[int]:
 
 
 def unquoted(text: str) -> str:
-    """Undo a CSV's quoting; what only looks like it stays as it is.
+    """Undo the quoting of a CSV; other text with quotes is unchanged.
 
     >>> unquoted('"I just said, ""No"" and left"'), unquoted('"Yes" and "no"')
     ('I just said, "No" and left', '"Yes" and "no"')

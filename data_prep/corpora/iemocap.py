@@ -1,19 +1,19 @@
 """IEMOCAP: ten actors in five dyadic sessions, scripted and improvised (Busso et al. 2008).
 
 Official layout (`IEMOCAP_full_release`), in each of Session1 ... Session5:
-  dialog/EmoEvaluation/{dialogue}.txt    labels and votes, see `iemocap_labels`
-  dialog/transcriptions/{dialogue}.txt   words, see `iemocap_transcripts`
+  dialog/EmoEvaluation/{dialogue}.txt    labels and votes
+  dialog/transcriptions/{dialogue}.txt   words
   sentences/wav/{dialogue}/{turn}.wav
-Ids are the turns' own. Ses01F_impro01_M003 is spoken by the man of session 1, Ses01_M: the letter
-before the number is the speaker; the F in Ses01F is who wore the markers. All judged turns (10,039
-in a full copy) are rows, for they have valence, arousal and dominance; `emotion` is empty where the
-class map has no place for the label, which the column `label` keeps. Class maps:
+Ids are those of the turns. Ses01F_impro01_M003 is spoken by the man of session 1, Ses01_M: the
+letter before the number is the speaker; the F in Ses01F is who wore the markers. All rated turns
+(10,039 in a full copy) are rows, since they have valence, arousal and dominance; `emotion` is empty
+if the class map lacks the label, which the column `label` keeps. Class maps:
   4    neutral, sad, angry, happy with excited (5,531 turns)
   5    these and frustrated
   6    these, excited apart from happy
   all  every label there is
-There is no official split: the manifest is `all`, and the folds lie beside it.
-Not used: video, motion capture, forced alignments, dialog/wav, the single evaluators' files.
+There is no official split: the manifest is `all`, with files of folds beside it.
+Not used: video, motion capture, forced alignments, dialog/wav, files of single evaluators.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ CLASSES: dict[str, Mapping[str, str]] = {
     "6": {label: LABELS[label] for label in ("neu", "sad", "ang", "hap", "exc", "fru")},
     "all": LABELS,
 }
+SCALE = (1.0, 5.0)
 PROTOCOLS = ("leave_one_session_out", "leave_one_speaker_out", "seed_sessions")
 LICENCE = "IEMOCAP release form of USC SAIL: for research, on request, not to be passed on"
 CITATION = (
@@ -105,15 +106,15 @@ def prepare_iemocap(
         corpus_dir: `IEMOCAP_full_release`; `audio` paths start from it.
         out_dir: data dir to write.
         classes: a key of `CLASSES`.
-        keep_sounds: leave [LAUGHTER] and its like in the text.
-        text_only: look for no recording.
+        keep_sounds: keep sound notes such as [LAUGHTER] in the text.
+        text_only: prepare no recordings.
         seed: of the dev sets that are drawn.
         force: replace folds that differ from those to be written.
         workers: threads that decode audio.
         progress: show bars.
 
     Raises:
-        ValueError: another layout, or lines that cannot be read; before anything is written.
+        ValueError: another layout, or lines that cannot be read; nothing is written then.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
     corpus = Corpus(
@@ -128,12 +129,12 @@ def prepare_iemocap(
     ids = {turn.id for turn in turns}
     texts = read_all_texts(corpus_dir, ids, corpus, keep_sounds=keep_sounds)
     rows = make_rows(turns, texts, CLASSES[classes], ALL, corpus)
-    say_unlabelled(rows, classes, corpus)
+    note_unlabeled(rows, classes, corpus)
     splits: dict[str, list[Utterance]] = {ALL: rows}
     if text_only:
         splits = leave_out_audio(splits, corpus)
     else:
-        say_spare_recordings(corpus_dir, rows, corpus)
+        note_spare_recordings(corpus_dir, rows, corpus)
         splits = join_audio(splits, corpus_dir, out_dir, corpus, workers=workers, progress=progress)
     options = FoldOptions(seed=seed)
     write_corpus_with_folds(out_dir, corpus, splits[ALL], PROTOCOLS, options, force=force)
@@ -151,59 +152,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="replace existing folds that differ")
 
 
-# -- IEMOCAP's files to utterances, with a word in the card on whatever is not as it should be -----
-
-SCALE = (1.0, 5.0)
+# -- From files to rows; what is missing or odd is noted in the card -------------------------------
 
 
 def read_all_turns(corpus_dir: Path, split: str, corpus: Corpus) -> list[Turn]:
-    """All turns, dialogue by dialogue, each in order of time; one that comes twice is listed."""
+    """Read all turns by dialogue, in order of time; a repeated one is listed as dropped."""
     paths = visible(corpus_dir.glob("Session[1-5]/dialog/EmoEvaluation/Ses*.txt"))
     if not paths:
-        what = "no Session1 ... Session5 with dialog/EmoEvaluation/Ses*.txt"
-        raise ManifestError(Fault(str(corpus_dir), None, what, "name IEMOCAP_full_release"))
-    found = Evaluations()
+        problem = "no Session1 ... Session5 with dialog/EmoEvaluation/Ses*.txt"
+        remedy = "name IEMOCAP_full_release"
+        raise ManifestError(Fault(str(corpus_dir), None, problem, remedy, "corpus-layout"))
+    evaluations = Evaluations()
     for path in paths:
         session = f"Session{path.stem[3:5].lstrip('0')}"
         if path.parts[-4] != session:
-            fault = Fault(str(path), None, f"the name says {session}", "put it there")
-            found.faults.append(fault)
-        read_turns(path, found)
-    raise_faults(found.faults)
-    if odd := found.odd_lines:
+            problem, remedy = f"by its name it belongs to {session}", "move it there"
+            fault = Fault(str(path), None, problem, remedy, "file-misplaced")
+            evaluations.faults.append(fault)
+        read_turns(path, evaluations)
+    raise_faults(evaluations.faults)
+    if odd := evaluations.odd_lines:
         corpus.notes.append(f"{len(odd)} evaluators' lines cannot be read: {first_few(odd)}")
-    check_counts([(turn.part("session"), turn.label) for turn in found.turns], corpus)
+    check_counts([(turn.part("session"), turn.label) for turn in evaluations.turns], corpus)
     first: dict[str, Turn] = {}
-    for turn in found.turns:
+    for turn in evaluations.turns:
         if first.setdefault(turn.id, turn) is not turn:
             reason = f"row {turn.line} repeats the turn of row {first[turn.id].line}"
             corpus.dropped.append(DroppedRow(split, turn.id, reason))
-    if unsure := [turn.id for turn in first.values() if turn.agreement_is_unknown()]:
-        corpus.notes.append(agreement_note(unsure))
+    if unknown := [turn.id for turn in first.values() if turn.agreement_is_unknown()]:
+        corpus.notes.append(agreement_note(unknown))
     return sorted(first.values(), key=lambda t: (t.part("dialogue"), t.start, t.end, t.id))
 
 
 def read_all_texts(
     corpus_dir: Path, turns: Collection[str], corpus: Corpus, *, keep_sounds: bool
 ) -> dict[str, str]:
-    """Turn -> its words; what else stands in the transcriptions is noted."""
-    found = Transcripts()
+    """Read {turn: text}; other lines of the transcriptions are counted in the card."""
+    transcripts = Transcripts()
     for path in visible(corpus_dir.glob("Session[1-5]/dialog/transcriptions/Ses*.txt")):
-        read_transcript(path, turns, found, keep_sounds=keep_sounds)
+        read_transcript(path, turns, transcripts, keep_sounds=keep_sounds)
     sounds = "kept" if keep_sounds else "cut out"
     notes = {
-        f"transcribed lines without a label line are no utterances: {first_few(found.unjudged)}": (
-            len(found.unjudged)
+        "transcribed lines without a label line are no utterances: "
+        + first_few(transcripts.unrated): len(transcripts.unrated),
+        "transcribed lines name no turn and are not used": transcripts.comments,
+        "turns are transcribed twice, the first is used: " + first_few(transcripts.repeated): len(
+            transcripts.repeated
         ),
-        "transcribed lines name no turn and are not used": found.remarks,
-        f"turns are transcribed twice, the first is taken: {first_few(found.repeated)}": (
-            len(found.repeated)
-        ),
-        f"texts hold notes of sounds such as [LAUGHTER], {sounds}": found.sound_rows,
-        "texts held marks of the forced alignment, cut out": found.aligner_rows,
+        f"texts hold notes of sounds such as [LAUGHTER], {sounds}": transcripts.sound_rows,
+        "texts held marks of the forced alignment, cut out": transcripts.aligner_rows,
     }
     corpus.notes += [f"{count} {note}" for note, count in notes.items() if count]
-    return found.texts
+    return transcripts.texts
 
 
 def make_rows(
@@ -213,9 +213,9 @@ def make_rows(
     split: str,
     corpus: Corpus,
 ) -> list[Utterance]:
-    """Utterances in the order of `turns`; a missing text or bad VAD is listed, the row kept."""
+    """Make rows in the order of `turns`; a missing text or bad VAD is listed, the row kept."""
     rows = []
-    place: Counter[str] = Counter()
+    n_turns: Counter[str] = Counter()  # of each dialogue, so far
     for turn in turns:
         vad, left_out = scale_axes(turn.vad, *SCALE)
         corpus.dropped += [DroppedRow(split, turn.id, why, axis) for axis, why in left_out.items()]
@@ -231,7 +231,7 @@ def make_rows(
                 speaker=f"{session}_{turn.part('speaker')}",
                 session=session,
                 dialogue=dialogue,
-                turn=place[dialogue],
+                turn=n_turns[dialogue],
                 emotion=classes.get(turn.label),
                 valence=vad.get("valence"),
                 arousal=vad.get("arousal"),
@@ -239,12 +239,12 @@ def make_rows(
                 extra=_extra(turn),
             )
         )
-        place[dialogue] += 1
+        n_turns[dialogue] += 1
     return rows
 
 
 def _extra(turn: Turn) -> dict[str, str]:
-    """The release's label, who said what, and when in the dialogue (`audio` is the turn alone)."""
+    """Return the further columns: label, votes, and times in the dialogue (audio is the turn)."""
     agreement = turn.agreement()
     extra = {
         "label": turn.label,
@@ -259,19 +259,19 @@ def _extra(turn: Turn) -> dict[str, str]:
     return {name: value for name, value in extra.items() if value}
 
 
-def say_unlabelled(rows: Sequence[Utterance], classes: str, corpus: Corpus) -> None:
-    """Note how many rows have no label in the class map, by the label that they have instead."""
+def note_unlabeled(rows: Sequence[Utterance], classes: str, corpus: Corpus) -> None:
+    """Note how many rows have no label in the class map, by their label in the release."""
     others = Counter(row.extra["label"] for row in rows if row.emotion is None)
     if others:
-        named = ", ".join(f"{label} {count}" for label, count in others.most_common())
+        counts = ", ".join(f"{label} {count}" for label, count in others.most_common())
         corpus.notes.append(
             f"{others.total()} rows have no label in the {classes}-class map, and keep their VAD: "
-            f"{named} ({NO_AGREEMENT}: the evaluators did not agree)"
+            f"{counts} ({NO_AGREEMENT}: the evaluators did not agree)"
         )
 
 
-def say_spare_recordings(corpus_dir: Path, rows: Sequence[Utterance], corpus: Corpus) -> None:
-    """Note the recordings that no label line names."""
+def note_spare_recordings(corpus_dir: Path, rows: Sequence[Utterance], corpus: Corpus) -> None:
+    """Note the recordings without a label line."""
     known = {row.id for row in rows}
     wavs = visible(corpus_dir.glob("Session[1-5]/sentences/wav/*/*.wav"))
     if spare := [path.stem for path in wavs if path.stem not in known]:
@@ -305,7 +305,7 @@ _VOTE = re.compile(r"(?P<kind>[CA])-(?P<who>[EFM]\d*):\s*(?P<what>[^(]*?)\s*(?:\
 
 @dataclass
 class Turn:
-    """One label line and the evaluators' lines below it; `vad` is on the corpus's own scale."""
+    """A label line and the evaluators' lines below it; `vad` is on the corpus's own scale."""
 
     id: str
     start: float
@@ -314,24 +314,23 @@ class Turn:
     vad: Mapping[str, float]
     line: int
     votes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # evaluator -> labels
-    unread: set[str] = field(default_factory=set)  # evaluators of whose class no word is known
+    unread: set[str] = field(default_factory=set)  # evaluators whose class is blank or unknown
     ratings: dict[str, str] = field(default_factory=dict)  # evaluator -> "val 3; act 2; dom 2"
 
     def part(self, name: str) -> str:
-        """What the id says: its "dialogue", "session", or "speaker", F or M."""
+        """Return the "dialogue", "session" or "speaker" (F or M) of the id."""
         match = TURN_ID.fullmatch(self.id)
-        assert match, self.id  # read_turns lets no other in
+        assert match, self.id  # checked by read_turns
         return match[name]
 
     def agreement_is_unknown(self) -> bool:
-        """Whether there is a label, and an outside evaluator whose class is not known."""
+        """Return whether there is a label, and an outside evaluator whose class is unknown."""
         return self.label != NO_AGREEMENT and any(map(_is_outside, self.unread))
 
     def agreement(self) -> float | None:
-        """The share of outside evaluators who named the label.
+        """Return the share of outside evaluators who chose the label.
 
-        None where there is no label, and where what one of them named is blank or no known word:
-        whether he agreed cannot be told.
+        None without a label, or if the class of one of them is blank or unknown.
         """
         votes = [vote for who, vote in self.votes.items() if _is_outside(who)]
         if not votes or self.label == NO_AGREEMENT or self.agreement_is_unknown():
@@ -341,15 +340,15 @@ class Turn:
 
 @dataclass
 class Evaluations:
-    """What one or more EmoEvaluation files hold: turns, and what could not be read."""
+    """The turns of EmoEvaluation files, and what could not be read."""
 
     turns: list[Turn] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    odd_lines: list[str] = field(default_factory=list)  # "file: row N" of lines of no known form
+    odd_lines: list[str] = field(default_factory=list)  # "file: row N" of unreadable lines
 
 
-def read_turns(path: Path, found: Evaluations) -> None:
-    """Add one file's turns to `found`. The brackets' axes go by the names in the header."""
+def read_turns(path: Path, evaluations: Evaluations) -> None:
+    """Add a file's turns to `evaluations`; the header names the axes in the brackets."""
     axes: tuple[str, ...] = AXES
     turn: Turn | None = None
     for row, line in enumerate(map(str.strip, read_text_file(path).splitlines()), start=1):
@@ -358,11 +357,12 @@ def read_turns(path: Path, found: Evaluations) -> None:
                 axes = _axes_of(line) or axes
             elif line.startswith("["):
                 turn = _parse_turn(line, path.stem, axes, row)
-                found.turns.append(turn)
+                evaluations.turns.append(turn)
             elif line and not (turn and _add_vote(turn, line)):
-                found.odd_lines.append(f"{path.name}: row {row}")
+                evaluations.odd_lines.append(f"{path.name}: row {row}")
         except ValueError as error:
-            found.faults.append(Fault(str(path), row, str(error), "compare with the release"))
+            fault = Fault(str(path), row, str(error), "compare with the release", "row-invalid")
+            evaluations.faults.append(fault)
 
 
 def _axes_of(header: str) -> tuple[str, ...]:
@@ -405,7 +405,7 @@ def _add_vote(turn: Turn, line: str) -> bool:
     labels = tuple(_labels(match["what"]))
     if not labels or None in labels:
         turn.unread.add(match["who"])
-        return not labels and not _is_outside(match["who"])  # an actor may have judged nothing
+        return not labels and not _is_outside(match["who"])  # an actor may have rated nothing
     turn.votes[match["who"]] = tuple(label for label in labels if label)
     return True
 
@@ -432,41 +432,41 @@ _SOUND = re.compile(r"\[\s*[A-Z][A-Z _-]*\]")
 
 @dataclass
 class Transcripts:
-    """Texts of turns, and how many lines were something else."""
+    """Texts of turns, and counts of other lines."""
 
     texts: dict[str, str] = field(default_factory=dict)
-    unjudged: list[str] = field(default_factory=list)  # ids without a label line
-    remarks: int = 0  # lines without a turn
+    unrated: list[str] = field(default_factory=list)  # ids without a label line
+    comments: int = 0  # lines without a turn
     repeated: list[str] = field(default_factory=list)  # ids with a second, different text
     aligner_rows: int = 0
     sound_rows: int = 0
 
 
 def read_transcript(
-    path: Path, turns: Collection[str], found: Transcripts, *, keep_sounds: bool = True
+    path: Path, turns: Collection[str], transcripts: Transcripts, *, keep_sounds: bool = True
 ) -> None:
-    """Add the texts of one dialogue's `turns` to `found`, the first where one has two."""
+    """Add the texts of a dialogue's `turns` to `transcripts`; of two texts the first is used."""
     for line in read_text_file(path).splitlines():
         match = _LINE.fullmatch(line.strip())
         if not match:
-            found.remarks += bool(line.strip())
+            transcripts.comments += bool(line.strip())
         elif match["id"] not in turns:
-            found.unjudged.append(match["id"])
+            transcripts.unrated.append(match["id"])
         else:
-            text = _cleaned(match["text"], found, keep_sounds)
-            if found.texts.setdefault(match["id"], text) != text:
-                found.repeated.append(match["id"])
+            text = _clean(match["text"], transcripts, keep_sounds)
+            if transcripts.texts.setdefault(match["id"], text) != text:
+                transcripts.repeated.append(match["id"])
 
 
-def _cleaned(text: str, found: Transcripts, keep_sounds: bool) -> str:
+def _clean(text: str, transcripts: Transcripts, keep_sounds: bool) -> str:
     words = _ALIGNER.sub(" ", text)
-    found.aligner_rows += words != text
-    silent = _SOUND.sub(" ", words)
-    found.sound_rows += silent != words
-    return normalize_text(words if keep_sounds else silent)
+    transcripts.aligner_rows += words != text
+    without_sounds = _SOUND.sub(" ", words)
+    transcripts.sound_rows += without_sounds != words
+    return normalize_text(words if keep_sounds else without_sounds)
 
 
-# -- How many turns a full copy of IEMOCAP has, against what is there ------------------------------
+# -- Counts of a full copy -------------------------------------------------------------------------
 
 FULL = {
     "neu": 1708,
@@ -488,7 +488,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_counts(turns: Sequence[tuple[str, str]], corpus: Corpus) -> None:
-    """Note the known counts, and warn where all sessions are there but other turns.
+    """Note the known counts, and warn if all sessions are present with other counts.
 
     Args:
         turns: (session, label) of every label line.
@@ -499,14 +499,18 @@ def check_counts(turns: Sequence[tuple[str, str]], corpus: Corpus) -> None:
         f"a full copy has {sum(FULL.values())} turns; in 4 classes {sum(FOUR_CLASS.values())}: "
         f"{sessions}"
     )
-    there = sorted({session for session, _ in turns})
-    if there != sorted(FOUR_CLASS):
-        corpus.notes.append(f"a part of the corpus: {', '.join(there)}")
+    sessions_found = sorted({session for session, _ in turns})
+    if sessions_found != sorted(FOUR_CLASS):
+        corpus.notes.append(f"a part of the corpus: {', '.join(sessions_found)}")
         return
     labels = Counter(label for _, label in turns)
     four = Counter(session for session, label in turns if label in CLASSES["4"])
-    wrong = [f"{k} {found[k]}, not {n}" for known, found in ((FULL, labels), (FOUR_CLASS, four))
-             for k, n in known.items() if found[k] != n]  # fmt: skip
+    wrong = [
+        f"{key} {counts[key]}, not {n}"
+        for known, counts in ((FULL, labels), (FOUR_CLASS, four))
+        for key, n in known.items()
+        if counts[key] != n
+    ]
     if wrong:
         note = f"this copy differs from the full one: {'; '.join(wrong)}"
         corpus.notes.append(note)

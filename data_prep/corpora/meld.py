@@ -1,10 +1,10 @@
 """MELD: Friends dialogues with an emotion and a sentiment per utterance (Poria et al. 2019).
 
 Official layout: `{train,dev,test}_sent_emo.csv`, and clips `dia{D}_utt{U}.mp4`, whose sound is
-taken from the folder that --video names, or looked for as `audios/{train,dev,test}/dia*_utt*.flac`
-beside the CSVs; without either the corpus is text only. Dialogue numbers restart in each split, so
-ids carry the split: `train_dia0_utt0`. The actors are the same in every split by design, so only
-dialogues are kept apart.
+extracted from the folder --video, or read from `audios/{train,dev,test}/dia*_utt*.flac` beside the
+CSVs; without either the corpus is text only. Dialogue numbers restart in each split, so ids have
+the split: `train_dia0_utt0`. The actors are the same in every split by design, so only dialogues
+are kept apart.
 Not used: the pictures (features of them come as DATA_DIR/features/<name>), StartTime and EndTime
 (of the episode, not the clip), and Sr No.
 """
@@ -31,8 +31,16 @@ SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
 EMOTIONS = ("neutral", "joy", "sadness", "anger", "fear", "disgust", "surprise")
 SENTIMENTS = ("neutral", "positive", "negative")
 COLUMNS = (
-    *("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID"),
-    *("Season", "Episode", "StartTime", "EndTime"),
+    "Utterance",
+    "Speaker",
+    "Emotion",
+    "Sentiment",
+    "Dialogue_ID",
+    "Utterance_ID",
+    "Season",
+    "Episode",
+    "StartTime",
+    "EndTime",
 )
 FOLDERS = {
     "train": "train_splits",
@@ -105,7 +113,7 @@ def prepare_meld(
             progress=progress,
         )
         splits = join_sounds(splits, corpus, sounds, why_no_audio)
-        note_mended(splits, corpus)
+        note_repaired(splits, corpus)
     elif any((corpus_dir / "audios").glob("*/*.flac")):
         sounds = measure_clips(corpus_dir, splits, workers, progress)
         splits = join_sounds(splits, corpus, sounds, why_no_audio)
@@ -117,13 +125,13 @@ def prepare_meld(
 
 def _read_splits(corpus_dir: Path, corpus: Corpus) -> Splits:
     splits: Splits = {}
-    moments: Counter[tuple[str, ...]] = Counter()
+    counts: Counter[tuple[str, ...]] = Counter()  # of speaker, words and times
     for official, split in SPLIT_OF.items():
         path = corpus_dir / f"{official}_sent_emo.csv"
         rows = read_table(path, COLUMNS, TableFormat(legacy_bytes=True))
         splits[split] = _read_split(path, official, rows, corpus)
-        moments.update(tuple(row[key] for key in COLUMNS[:2] + COLUMNS[6:]) for _, row in rows)
-    if repeated := sum(count > 1 for count in moments.values()):
+        counts.update(tuple(row[key] for key in COLUMNS[:2] + COLUMNS[6:]) for _, row in rows)
+    if repeated := sum(count > 1 for count in counts.values()):
         corpus.notes.append(
             f"{repeated} utterances occur more than once under different dialogues (same speaker, "
             "words and times); all are kept, as the official counts have them"
@@ -134,21 +142,22 @@ def _read_splits(corpus_dir: Path, corpus: Corpus) -> Splits:
 def _read_split(
     path: Path, official: str, rows: Sequence[tuple[int, dict[str, str]]], corpus: Corpus
 ) -> list[Utterance]:
-    found: dict[str, Utterance] = {}
+    utterances: dict[str, Utterance] = {}
     faults = []
     for line, row in rows:
         try:
             utterance = _utterance(official, row)
         except ValueError as error:
-            faults.append(Fault(str(path), line, str(error), "compare with the official CSV"))
+            remedy = "compare with the official CSV"
+            faults.append(Fault(str(path), line, str(error), remedy, "row-invalid"))
             continue
-        if utterance.id in found:
-            what = f"row {line} repeats the dialogue and utterance number of an earlier row"
-            corpus.dropped.append(DroppedRow(SPLIT_OF[official], utterance.id, what))
+        if utterance.id in utterances:
+            reason = f"row {line} repeats the dialogue and utterance number of an earlier row"
+            corpus.dropped.append(DroppedRow(SPLIT_OF[official], utterance.id, reason))
             continue
-        found[utterance.id] = utterance
+        utterances[utterance.id] = utterance
     raise_faults(faults)
-    return list(found.values())
+    return list(utterances.values())
 
 
 def _utterance(official: str, row: dict[str, str]) -> Utterance:
@@ -207,14 +216,14 @@ def extract_clips(
     workers: int | None = None,
     progress: bool = False,
 ) -> dict[str, Sound]:
-    """The sound of every row's clip, as `audio/{split}/dia{D}_utt{U}.flac` below `out_dir`.
+    """Extract the sound of each row's clip to `audio/{split}/dia{D}_utt{U}.flac` below `out_dir`.
 
-    Says in `corpus.notes` what was found. Raises ManifestError when a folder of clips is absent.
+    Notes in the card which clips are used. Raises ManifestError if a folder of clips is missing.
     """
     clips = find_clips(Path(video_dir))
     videos = {
         row.id: (
-            clips.get(row.id, Path(video_dir) / f"{row.id}.mp4"),  # which is said to be absent
+            clips.get(row.id, Path(video_dir) / f"{row.id}.mp4"),  # reported as missing
             f"audio/{split}/{row.id.partition('_')[2]}.flac",
         )
         for split, rows in splits.items()
@@ -232,25 +241,26 @@ def extract_clips(
 
 
 def find_clips(video_dir: Path) -> dict[str, Path]:
-    """{"test_dia0_utt3": its clip}, of the three folders, which may lie in one a split."""
-    found: dict[str, Path] = {}
+    """Find the clips of the three folders, `NAME` or `{split}/NAME`: {"test_dia0_utt3": path}."""
+    clips: dict[str, Path] = {}
     for official, name in FOLDERS.items():
-        places = [video_dir / name, video_dir / official / name]
-        folder = next((place for place in places if place.is_dir()), None)
+        candidates = [video_dir / name, video_dir / official / name]
+        folder = next(filter(Path.is_dir, candidates), None)
         if folder is None:
             remedy = "name the folder into which the archives of MELD.Raw were unpacked"
-            raise ManifestError(Fault(str(video_dir), None, f"no folder {name}", remedy))
+            problem = f"no folder {name}"
+            raise ManifestError(Fault(str(video_dir), None, problem, remedy, "corpus-layout"))
         for path in sorted(folder.iterdir()):
             match = _NAME.fullmatch(path.name)
-            if match and (match[1] or f"{official}_{match[2]}" not in found):
-                found[f"{official}_{match[2]}"] = path
-    return found
+            if match and (match[1] or f"{official}_{match[2]}" not in clips):
+                clips[f"{official}_{match[2]}"] = path
+    return clips
 
 
 def measure_clips(
     corpus_dir: Path, splits: Splits, workers: int | None, progress: bool
 ) -> dict[str, Sound]:
-    """The clips that somebody has made of the videos, less those known to be bad."""
+    """Measure the FLAC files beside the CSVs, but for those known to be bad."""
     names = [row.id for rows in splits.values() for row in rows if row.id not in BAD_CLIPS]
     paths = [corpus_dir / clip_of(name) for name in names]
     lengths = measure_all(paths, SAMPLE_RATE, workers=workers, progress=progress)
@@ -258,18 +268,18 @@ def measure_clips(
 
 
 def why_no_audio(utterance_id: str, error: AudioError | None) -> str:
-    """What corpus.yaml says of a row without audio."""
+    """Return the reason in corpus.yaml of a row without audio."""
     if utterance_id not in BAD_CLIPS:
         return f"clip: {error}"
     known = BAD_CLIPS[utterance_id]
     return known if error is None else f"{known} ({error})"
 
 
-def note_mended(splits: Splits, corpus: Corpus) -> None:
-    """Clips known to be bad that are not bad here: others have cut them anew."""
+def note_repaired(splits: Splits, corpus: Corpus) -> None:
+    """Note the clips known to be bad that are good in this copy."""
     rows = [row for rows in splits.values() for row in rows if row.audio is not None]
-    if mended := [row.id for row in rows if row.id in BAD_CLIPS]:
-        corpus.notes.append(f"bad in the release, but not in this copy: {', '.join(mended)}")
+    if repaired := [row.id for row in rows if row.id in BAD_CLIPS]:
+        corpus.notes.append(f"bad in the release, but not in this copy: {', '.join(repaired)}")
 
 
 def clip_of(utterance_id: str) -> str:

@@ -1,4 +1,4 @@
-"""CMU-MOSI and CMU-MOSEI have MMSA's layout in common, and so this preparation.
+"""The layout of MMSA, which CMU-MOSI and CMU-MOSEI are published in.
 
     label.csv                     video_id, clip_id, text, label, annotation, mode, and others
     Raw/<video_id>/<clip_id>.mp4
@@ -96,17 +96,17 @@ def prepare_mmsa(
 
 
 def _clips(raw: Path, splits: Splits) -> dict[str, tuple[Path, str]]:
-    """{id: (its clip, where the sound of it goes)}."""
-    found = {}
+    """Return {id: (its clip, where its sound is written)}."""
+    clips = {}
     for split, rows in splits.items():
         for row in rows:
             video, clip = clip_of(row)
-            found[row.id] = (raw / video / f"{clip}.mp4", f"audio/{split}/{row.id}.flac")
-    return found
+            clips[row.id] = (raw / video / f"{clip}.mp4", f"audio/{split}/{row.id}.flac")
+    return clips
 
 
 def _keep_apart(splits: Splits, corpus: Corpus) -> None:
-    """Videos lie in one split each; where a copy breaks that, it is said, not denied."""
+    """Declare videos disjoint, or note those with clips in more than one split."""
     if shared := shared_values(splits, "dialogue"):
         first = ", ".join(list(shared)[:3])
         corpus.notes.append(f"{len(shared)} videos have clips in more than one split: {first}")
@@ -129,7 +129,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-# -- MMSA's label.csv -> the utterances of each split, with every row that cannot be one named -----
+# -- label.csv -------------------------------------------------------------------------------------
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class MmsaCorpus:
-    """What tells one corpus of this layout from another."""
+    """A corpus of this layout."""
 
     name: str
     official: Mapping[str, int]  # rows of each split
@@ -155,15 +155,15 @@ class MmsaCorpus:
 
 
 def clip_of(row: Utterance) -> tuple[str, str]:
-    """The video and the clip of which `utterance_id` made the row's id."""
+    """Return the video and the clip of a row; the inverse of `utterance_id`."""
     video = row.dialogue or ""
     return video, row.id.removeprefix(utterance_id(video, ""))
 
 
 def read_labels(path: Path, kind: MmsaCorpus, corpus: Corpus) -> Splits:
-    """Every row of label.csv in its split, with its turn; notes and repeated rows go to `corpus`.
+    """Read label.csv by split, with turns; notes and repeated rows go to `corpus`.
 
-    Raises ManifestError, naming the rows, where one is not what the layout promises.
+    Raises ManifestError, which names the rows, if some do not follow the layout.
     """
     splits: Splits = {split: [] for split in SPLITS}
     first: dict[str, int] = {}
@@ -173,11 +173,12 @@ def read_labels(path: Path, kind: MmsaCorpus, corpus: Corpus) -> Splits:
         try:
             utterance = _utterance(row, kind)
         except ValueError as error:
-            faults.append(Fault(str(path), line, str(error), "compare with the official file"))
+            remedy = "compare with the official file"
+            faults.append(Fault(str(path), line, str(error), remedy, "row-invalid"))
             continue
         if first.setdefault(utterance.id, line) != line:
-            what = f"row {line} repeats the video and clip of row {first[utterance.id]}"
-            corpus.dropped.append(DroppedRow(row["mode"], utterance.id, what))
+            reason = f"row {line} repeats the video and clip of row {first[utterance.id]}"
+            corpus.dropped.append(DroppedRow(row["mode"], utterance.id, reason))
             continue
         if utterance.sentiment is None:
             blank = DroppedRow(row["mode"], utterance.id, "annotation is blank", "sentiment")
@@ -190,7 +191,7 @@ def read_labels(path: Path, kind: MmsaCorpus, corpus: Corpus) -> Splits:
 
 
 def _utterance(row: dict[str, str], kind: MmsaCorpus) -> Utterance:
-    """A row without its turn. Raises ValueError with what is wrong with it."""
+    """Return a row without its turn. Raises ValueError with the problem of a faulty one."""
     for key in ("video_id", "clip_id"):
         if row[key] in ("", ".", "..") or "/" in row[key]:
             raise ValueError(f"{key} is {row[key]!r}, which names no file")
@@ -219,12 +220,14 @@ def _score(label: str) -> float:
     return score
 
 
-def _compare_counts(path: Path, found: Mapping[str, int], kind: MmsaCorpus, corpus: Corpus) -> None:
+def _compare_counts(
+    path: Path, counts: Mapping[str, int], kind: MmsaCorpus, corpus: Corpus
+) -> None:
     for split, official in kind.official.items():
-        if found[split] != official:
-            what = f"{split} has {found[split]} rows, where the official split has {official}"
-            logger.warning("%s: %s", path, what)
-            corpus.notes.append(what)
+        if counts[split] != official:
+            note = f"{split} has {counts[split]} rows, where the official split has {official}"
+            logger.warning("%s: %s", path, note)
+            corpus.notes.append(note)
 
 
 def _note_contradictions(splits: Splits, corpus: Corpus) -> None:
@@ -254,9 +257,9 @@ def _with_turns(splits: Splits, corpus: Corpus) -> Splits:
 
 
 def number_clips(clips: Sequence[str]) -> dict[str, int]:
-    """The turns of one video's clips: their numbers, or, where one is none, places in their order.
+    """Return the turns of a video's clips: their numbers, or, if one is none, their ranks.
 
-    Clips that nobody labeled are in no corpus, so that numbers may have gaps.
+    Numbers may have gaps, since clips without labels are in no corpus.
 
     >>> number_clips(["10", "2"])
     {'10': 10, '2': 2}
@@ -266,4 +269,4 @@ def number_clips(clips: Sequence[str]) -> dict[str, int]:
     if all(clip.isascii() and clip.isdecimal() and clip == str(int(clip)) for clip in clips):
         return {clip: int(clip) for clip in clips}
     in_order = sorted(clips, key=lambda clip: ([int(n) for n in re.findall(r"\d+", clip)], clip))
-    return {clip: place for place, clip in enumerate(in_order)}
+    return {clip: rank for rank, clip in enumerate(in_order)}

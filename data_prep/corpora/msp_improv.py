@@ -1,20 +1,21 @@
 """MSP-Improv: twelve actors in six dyadic sessions, improvised and read (Busso et al. 2017).
 
 Layout as distributed:
-  Evalution.txt (or Evaluation.txt)   consensus and votes of each clip, see `msp_improv_labels`
+  Evalution.txt (or Evaluation.txt)   consensus and votes of each clip
   Audio/session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM01.wav
   Human_transcriptions/All_human_transcriptions/MSP-IMPROV-S01A-F01-S-FM01.txt   or --transcripts
-A name says: sentence 01 with target emotion A, speaker F01 (the woman of session 1), scenario
-(P natural interaction, R target read, S other improvised, T target improvised), pair, turn.
-Assumed, as public code has it, since the release's own guide was not at hand: the fourth field is
-who speaks; its number is the session; clips of one session, scene, scenario and pair are one
-dialogue, in order of number (left empty where numbers come twice); the transcripts' folder.
-All clips are rows, for they have valence, activation and dominance, 1-5. `emotion` is empty for O
-(other) and X (no agreement) unless they are asked for as classes; the column `label` keeps them.
-The activation is taken as printed, though it looks inverted (angry calmer than sad): that is
-measured and said, and --invert-activation makes it 6 - x.
-There is no official split: the manifest is `all`, and the folds lie beside it. Not used: video,
-what evaluators typed.
+The parts of a name: sentence 01 with target emotion A; speaker F01, the woman of session 1;
+scenario (P natural interaction, R target read, S other improvised, T target improvised); pair; and
+turn.
+Assumed from public code, without the release's own guide: the fourth field is the speaker; its
+number is the session; clips of one session, scene, scenario and pair are a dialogue, ordered by
+number (left empty if numbers repeat); the folder of transcripts.
+All clips are rows, since they have valence, activation and dominance, 1-5. `emotion` is empty for O
+(other) and X (no agreement) unless they are made classes; the column `label` keeps them.
+The activation is read as printed, though it looks inverted (angry calmer than sad): the card notes
+what is measured, and --invert-activation replaces it by 6 - x.
+There is no official split: the manifest is `all`, with files of folds beside it.
+Not used: video, free text of the evaluators.
 """
 
 from __future__ import annotations
@@ -82,16 +83,16 @@ def prepare_msp_improv(
         out_dir: data dir to write.
         keep_other: make O a class, `other`.
         keep_no_agreement: make X a class, `no_agreement`.
-        invert_activation: take the activation as 6 - x.
-        transcripts: folder of {clip}.txt (default: the first of `TRANSCRIPTS` that is there).
-        text_only: look for no recording.
+        invert_activation: replace the activation by 6 - x.
+        transcripts: folder of {clip}.txt (default: the first of `TRANSCRIPTS` that exists).
+        text_only: prepare no recordings.
         seed: of the dev sets that are drawn.
         force: replace folds that differ from those to be written.
         workers: threads that read files.
         progress: show bars.
 
     Raises:
-        ValueError: another layout, or lines that cannot be read; before anything is written.
+        ValueError: another layout, or lines that cannot be read; nothing is written then.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
     letters = [*FOUR, *["O"] * keep_other, *["X"] * keep_no_agreement]
@@ -125,17 +126,19 @@ def prepare_msp_improv(
 def _read_clips(corpus_dir: Path, corpus: Corpus) -> list[Clip]:
     files = [corpus_dir / name for name in LABEL_FILES if (corpus_dir / name).is_file()]
     if len(files) != 1:
-        what = f"{'both' if files else 'neither'} of {' and '.join(LABEL_FILES)}"
-        raise ManifestError(Fault(str(corpus_dir), None, what, "leave the release's label file"))
-    found = read_clips(files[0])
-    raise_faults(found.faults)
-    if not found.clips:
-        raise ManifestError(Fault(str(files[0]), None, "no clip in it", "copy the file again"))
-    if odd := found.odd_lines:
+        problem = f"{'both' if files else 'neither'} of {' and '.join(LABEL_FILES)}"
+        remedy = "keep the release's label file"
+        raise ManifestError(Fault(str(corpus_dir), None, problem, remedy, "corpus-layout"))
+    evaluations = read_clips(files[0])
+    raise_faults(evaluations.faults)
+    if not evaluations.clips:
+        problem, remedy = "no clip in it", "copy the file again"
+        raise ManifestError(Fault(str(files[0]), None, problem, remedy, "rows-missing"))
+    if odd := evaluations.odd_lines:
         rows = first_few([f"row {row}" for row in odd])
         corpus.notes.append(f"{len(odd)} evaluators' lines cannot be read: {rows}")
-    check_counts(found.clips, corpus)
-    return found.clips
+    check_counts(evaluations.clips, corpus)
+    return evaluations.clips
 
 
 def _transcripts(corpus_dir: Path, corpus: Corpus) -> Path | None:
@@ -158,7 +161,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="replace existing folds that differ")
 
 
-# -- MSP-Improv's clips to utterances, with a word in the card on whatever is not as it should be
+# -- From clips to rows; what is missing or odd is noted in the card -------------------------------
 
 SCALE = (1.0, 5.0)
 # Clips of each class in the release: Busso et al. 2017, table 4, summed.
@@ -175,21 +178,21 @@ logger = logging.getLogger(__name__)
 
 
 def find_recordings(corpus_dir: Path, names: Collection[str], corpus: Corpus) -> dict[str, str]:
-    """Clip -> its path from `corpus_dir`; of two with one name the first counts."""
+    """Return {clip: its path from `corpus_dir`}; of two with one name the first is used."""
     folder = corpus_dir / "Audio"
-    found: dict[str, str] = {}
+    path_of: dict[str, str] = {}
     repeated = []
     for path in visible((folder if folder.is_dir() else corpus_dir).glob("**/*.wav")):
-        if path.stem in found:
+        if path.stem in path_of:
             repeated.append(path.stem)
         else:
-            found[path.stem] = path.relative_to(corpus_dir).as_posix()
+            path_of[path.stem] = path.relative_to(corpus_dir).as_posix()
     if repeated:
-        what = "recordings lie in two places, the first is taken"
-        corpus.notes.append(f"{len(repeated)} {what}: {first_few(repeated)}")
-    if spare := [name for name in found if name not in names]:
+        note = f"{len(repeated)} recordings are in two folders, the first is used"
+        corpus.notes.append(f"{note}: {first_few(repeated)}")
+    if spare := [name for name in path_of if name not in names]:
         corpus.notes.append(f"{len(spare)} recordings have no label line: {first_few(spare)}")
-    return found
+    return path_of
 
 
 def make_rows(
@@ -201,14 +204,14 @@ def make_rows(
     *,
     invert_activation: bool = False,
 ) -> list[Utterance]:
-    """Utterances in order of name; a clip named twice or a bad rating is listed."""
+    """Make rows in order of name; a repeated clip or a bad rating is listed."""
     first: dict[str, Clip] = {}
     for clip in clips:
         if first.setdefault(clip.name, clip) is not clip:
             reason = f"row {clip.line} repeats the clip of row {first[clip.name].line}"
             corpus.dropped.append(DroppedRow(split, clip.name, reason))
-    if unsure := [name for name, clip in sorted(first.items()) if clip.agreement_is_unknown()]:
-        corpus.notes.append(agreement_note(unsure))
+    if unknown := [name for name, clip in sorted(first.items()) if clip.agreement_is_unknown()]:
+        corpus.notes.append(agreement_note(unknown))
     rows = []
     for name, clip in sorted(first.items()):
         raw = {axis: x for axis, x in clip.ratings.items() if axis in AXES}
@@ -218,8 +221,8 @@ def make_rows(
         corpus.dropped += [DroppedRow(split, name, why, axis) for axis, why in left_out.items()]
         rows.append(_utterance(clip, paths.get(name), classes.get(clip.label), vad))
     if others := Counter(row.extra["label"] for row in rows if row.emotion is None):
-        named = ", ".join(f"{label} {count}" for label, count in others.most_common())
-        corpus.notes.append(f"{others.total()} rows are of no class, and keep their VAD: {named}")
+        counts = ", ".join(f"{label} {count}" for label, count in others.most_common())
+        corpus.notes.append(f"{others.total()} rows are of no class, and keep their VAD: {counts}")
     return _without_shared_turns(rows, corpus)
 
 
@@ -260,7 +263,7 @@ def _extra(clip: Clip) -> dict[str, str]:
 
 
 def _without_shared_turns(rows: list[Utterance], corpus: Corpus) -> list[Utterance]:
-    """The numbers in the names give an order only if both actors' are one count."""
+    """Empty `turn` if its numbers repeat in a dialogue, and so are no order."""
     count = Counter((row.dialogue, row.turn) for row in rows)
     if shared := sum(n > 1 for n in count.values()):
         corpus.notes.append(
@@ -272,31 +275,31 @@ def _without_shared_turns(rows: list[Utterance], corpus: Corpus) -> list[Utteran
 
 
 def check_counts(clips: Sequence[Clip], corpus: Corpus) -> None:
-    """Note the known counts, and warn where all sessions are there but other clips."""
+    """Note the known counts, and warn if all sessions are present with other counts."""
     known = ", ".join(f"{letter} {count}" for letter, count in FULL.items())
     corpus.notes.append(f"a full copy has {sum(FULL.values())} clips: {known}")
-    there = sorted({clip.part("session") for clip in clips})
-    if len(there) < N_SESSIONS:
-        corpus.notes.append(f"a part of the corpus: sessions {', '.join(there)}")
+    sessions = sorted({clip.part("session") for clip in clips})
+    if len(sessions) < N_SESSIONS:
+        corpus.notes.append(f"a part of the corpus: sessions {', '.join(sessions)}")
         return
-    found = Counter(clip.label for clip in clips)
-    if wrong := [f"{k} {found[k]}, not {n}" for k, n in FULL.items() if found[k] != n]:
+    counts = Counter(clip.label for clip in clips)
+    if wrong := [f"{k} {counts[k]}, not {n}" for k, n in FULL.items() if counts[k] != n]:
         note = f"this copy differs from the full one: {'; '.join(wrong)}"
         corpus.notes.append(note)
         logger.warning("%s", note)
 
 
 def check_activation(rows: Sequence[Utterance], corpus: Corpus) -> None:
-    """Warn where anger is rated calmer than sadness: then the scale runs the other way."""
-    found = {
+    """Warn if anger is rated calmer than sadness: the scale is then inverted."""
+    ratings = {
         label: [
             row.arousal for row in rows if row.extra["label"] == label and row.arousal is not None
         ]
         for label in "AS"
     }
-    if not all(found.values()):
+    if not all(ratings.values()):
         return
-    angry, sad = (fmean(found[label]) for label in "AS")
+    angry, sad = (fmean(ratings[label]) for label in "AS")
     if angry < sad:
         note = (
             f"angry clips have less arousal than sad ones (mean {angry:.3f} and {sad:.3f}): the "
@@ -306,13 +309,13 @@ def check_activation(rows: Sequence[Utterance], corpus: Corpus) -> None:
         logger.warning("%s", note)
 
 
-# -- MSP-Improv's label file: each clip's consensus, and below it who voted for what ---------------
+# -- Label file: each clip's consensus, and below it the workers' votes ----------------------------
 # UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.000000; V:3.400000; D:3.200000 ; N:4.200000;
 #     WORKER01; Neutral; Neutral,Other(bored); A:3.000000; V:3.000000; D:3.000000; N:4.000000;
 #
 # First the class, then ratings by the letter before the colon: activation, valence, dominance,
 # naturalness, 1-5, NaN where nobody rated. The workers' second field is their class; what else they
-# ticked or typed is not used. Some workers' lines stand there twice and are counted once.
+# ticked or typed is not used. Repeated workers' lines are counted once.
 
 LABEL_FILES = ("Evalution.txt", "Evaluation.txt")  # the release's spelling first
 LABELS = {
@@ -334,7 +337,7 @@ NAME = re.compile(
 
 @dataclass
 class Clip:
-    """One clip as the label file has it; `ratings` are on the corpus's own scale."""
+    """A clip of the label file; `ratings` are on the corpus's own scale."""
 
     name: str  # MSP-IMPROV-..., as its recording is called
     label: str
@@ -344,20 +347,19 @@ class Clip:
     unread: list[int] = field(default_factory=list)  # rows below it that cannot be read
 
     def part(self, name: str) -> str:
-        """A part of the name: scene, sentence, target, speaker, sex, session, scenario..."""
+        """Return a part of the name: scene, sentence, target, speaker, sex, session, scenario..."""
         match = NAME.fullmatch(self.name)
-        assert match, self.name  # read_clips lets no other in
+        assert match, self.name  # checked by read_clips
         return match[name]
 
     def agreement_is_unknown(self) -> bool:
-        """Whether there is a label, and a worker of whom nobody knows if he chose it."""
+        """Return whether there is a label, and a worker's line that cannot be read."""
         return self.label != "X" and bool(self.unread)
 
     def agreement(self) -> float | None:
-        """The share of workers who chose the label.
+        """Return the share of workers who chose the label.
 
-        None without a label, and where a worker's line cannot be read: whether that one agreed
-        cannot be told.
+        None without a label, or if a worker's line cannot be read.
         """
         if not self.votes or self.label == "X" or self.agreement_is_unknown():
             return None
@@ -366,7 +368,7 @@ class Clip:
 
 @dataclass
 class Evaluations:
-    """What the label file holds."""
+    """The content of the label file."""
 
     clips: list[Clip] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -375,7 +377,7 @@ class Evaluations:
 
 def read_clips(path: Path) -> Evaluations:
     """Read the label file. A consensus line that cannot be read is a fault."""
-    found = Evaluations()
+    evaluations = Evaluations()
     clip: Clip | None = None
     for row, line in enumerate(read_text_file(path).splitlines(), start=1):
         fields = [part.strip() for part in line.split(";")]
@@ -384,18 +386,19 @@ def read_clips(path: Path) -> Evaluations:
                 clip = _parse_clip(fields, row)
             except ValueError as error:
                 clip = None
-                found.faults.append(Fault(str(path), row, str(error), "compare with the release"))
+                fault = Fault(str(path), row, str(error), "compare with the release", "row-invalid")
+                evaluations.faults.append(fault)
                 continue
-            found.clips.append(clip)
+            evaluations.clips.append(clip)
         elif line.strip():
             vote = _VOTES.get(fields[1].lower()) if len(fields) > 2 else None
             if clip and vote:
                 clip.votes.setdefault(fields[0], vote)
             else:
-                found.odd_lines.append(row)
+                evaluations.odd_lines.append(row)
                 if clip:
                     clip.unread.append(row)
-    return found
+    return evaluations
 
 
 def _parse_clip(fields: list[str], row: int) -> Clip:

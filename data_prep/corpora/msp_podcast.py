@@ -1,18 +1,18 @@
 """MSP-Podcast: natural speech cut from podcasts, judged by crowds (Lotfian and Busso 2019).
 
 Layout as distributed (releases 1.x and 2.0):
-  Labels/labels_consensus.csv   class, attributes, speaker and partition, see `msp_podcast_table`
+  Labels/labels_consensus.csv   class, attributes, speaker and partition
   Audios/MSP-PODCAST_0001_0008.wav          (or Audio/)
   Transcripts/MSP-PODCAST_0001_0008.txt     if the release has them
 The partitions are the splits: Train as train, Development as valid, Test1, Test2 and Test3. Test3
-comes without labels: its rows are those of the table that say so, and the recordings
-MSP-PODCAST_test3_*.wav; whatever else the table says of them is not taken. `session` is the
-podcast. Rows are cuts, not neighbors in talk, so that there are no dialogues and no turns.
-`emotion` is empty for what the class map leaves out, and for O (other) and X (no agreement) unless
-they are asked for; the column `label` keeps them, and the rows keep valence, arousal and dominance,
-1-7. Assumed from the literature, as no release was at hand: the layout above, and that Transcripts
-holds one file a recording.
-Not used: time stamps, forced alignments, the single workers' votes, secondary emotions.
+is released without labels: its rows are those of this partition in the table, and the recordings
+MSP-PODCAST_test3_*.wav; other columns of theirs are ignored. `session` is the podcast. Rows are
+segments, not neighbors in a conversation: there are no dialogues and no turns.
+`emotion` is empty for classes that the class map lacks, and for O (other) and X (no agreement)
+unless they are made classes; the column `label` keeps them, and the rows keep valence, arousal and
+dominance, 1-7. Assumed from the literature, without a release: the layout above, and that
+Transcripts has one file a recording.
+Not used: time stamps, forced alignments, votes of single workers, secondary emotions.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def prepare_msp_podcast(
         classes: a key of `CLASSES`.
         keep_other: make O a class, `other`.
         keep_no_agreement: make X a class, `no_agreement`.
-        text_only: look for no recording.
+        text_only: prepare no recordings.
         workers: threads that read files.
         progress: show bars.
 
     Raises:
-        ValueError: another layout, or rows that cannot be read; before anything is written.
+        ValueError: another layout, or rows that cannot be read; nothing is written then.
     """
     corpus_dir, out_dir = Path(corpus_dir), Path(out_dir)
     kept = [*[LABELS["O"]] * keep_other, *[LABELS["X"]] * keep_no_agreement]
@@ -90,7 +90,7 @@ def prepare_msp_podcast(
         citation=CITATION,
     )
     splits = read_partitions(corpus_dir, corpus, hidden=not text_only)
-    _say_shared(splits, corpus)
+    _note_shared(splits, corpus)
     splits = _with_classes(splits, labels, corpus)
     if (folder := corpus_dir / TRANSCRIPTS).is_dir():
         open_ = {split: rows for split, rows in splits.items() if split != HIDDEN}
@@ -106,7 +106,7 @@ def prepare_msp_podcast(
 
 
 def _with_classes(splits: Splits, labels: Sequence[str], corpus: Corpus) -> Splits:
-    """The same rows, `emotion` emptied where the label is none of `labels`."""
+    """Return the rows with `emotion` emptied where the label is none of `labels`."""
     chosen: Splits = {}
     others: Counter[str] = Counter()
     for split, rows in splits.items():
@@ -115,19 +115,19 @@ def _with_classes(splits: Splits, labels: Sequence[str], corpus: Corpus) -> Spli
             row if row.emotion in labels else replace(row, emotion=None) for row in rows
         ]
     if others:
-        named = ", ".join(f"{label} {count}" for label, count in others.most_common())
-        corpus.notes.append(f"{others.total()} rows are of no class, and keep their VAD: {named}")
+        counts = ", ".join(f"{label} {count}" for label, count in others.most_common())
+        corpus.notes.append(f"{others.total()} rows are of no class, and keep their VAD: {counts}")
     return chosen
 
 
-def _say_shared(splits: Splits, corpus: Corpus) -> None:
-    """Note what partitions share: they are official, so that nothing is moved."""
+def _note_shared(splits: Splits, corpus: Corpus) -> None:
+    """Note what partitions share; these are official, so that no row is moved."""
     unknown = sum(row.speaker is None for split, rows in splits.items() for row in rows)
     if unknown:
-        corpus.notes.append(f"{unknown} rows name no speaker (Unknown, or in test3)")
-    for key, what in (("speaker", "speakers"), ("session", "podcasts")):
+        corpus.notes.append(f"{unknown} rows have no speaker (Unknown, or in test3)")
+    for key, plural in (("speaker", "speakers"), ("session", "podcasts")):
         if shared := shared_values(splits, key):
-            note = f"{len(shared)} {what} are in more than one split: {first_few(list(shared))}"
+            note = f"{len(shared)} {plural} are in more than one split: {first_few(list(shared))}"
             corpus.notes.append(note)
             logger.warning("%s", note)
 
@@ -141,7 +141,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--text-only", action="store_true", help="prepare no recordings")
 
 
-# -- MSP-Podcast's `labels_consensus.csv`: one row to one utterance, by the names of its columns
+# -- `labels_consensus.csv`: a row is an utterance -------------------------------------------------
 # FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set
 #     MSP-PODCAST_0001_0008.wav,N,2.2,4.0,2.6,30,Male,Test1
 #
@@ -150,7 +150,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 TABLE = "Labels/labels_consensus.csv"
 AUDIO_FOLDERS = ("Audios", "Audio")
 COLUMNS = (
-    *("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set"),
+    "FileName",
+    "EmoClass",
+    "EmoAct",
+    "EmoVal",
+    "EmoDom",
+    "SpkrID",
+    "Gender",
+    "Split_Set",
 )
 AXIS_COLUMNS = {"valence": "EmoVal", "arousal": "EmoAct", "dominance": "EmoDom"}
 SCALE = (1.0, 7.0)
@@ -194,15 +201,15 @@ _NAME = re.compile(r"(?P<id>(?P<podcast>MSP-PODCAST_[A-Za-z0-9]+)_\w+)\.wav")
 def read_partitions(
     corpus_dir: Path, corpus: Corpus, *, hidden: bool = True
 ) -> dict[str, list[Utterance]]:
-    """The table's rows by split, with `hidden` also the recordings of test3 that it leaves out.
+    """Read the table's rows by split; with `hidden` also test3's recordings that it lacks.
 
-    A recording that comes twice, or whose ratings are off the scale, is listed.
+    A repeated recording, or a rating outside the scale, is listed.
     """
     audio = next((name for name in AUDIO_FOLDERS if (corpus_dir / name).is_dir()), AUDIO_FOLDERS[0])
     path = corpus_dir / TABLE
     if not path.is_file():
         remedy = "name the folder with Labels/ and Audios/"
-        raise ManifestError(Fault(str(corpus_dir), None, f"no {TABLE}", remedy))
+        raise ManifestError(Fault(str(corpus_dir), None, f"no {TABLE}", remedy, "corpus-layout"))
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLIT_OF.values()}
     first: dict[str, int] = {}
     faults = []
@@ -210,7 +217,8 @@ def read_partitions(
         try:
             split, utterance, dropped = read_row(row, audio)
         except ValueError as error:
-            faults.append(Fault(str(path), line, str(error), "compare with the release"))
+            fault = Fault(str(path), line, str(error), "compare with the release", "row-invalid")
+            faults.append(fault)
             continue
         if first.setdefault(utterance.id, line) != line:
             reason = f"row {line} repeats the recording of row {first[utterance.id]}"
@@ -226,9 +234,9 @@ def read_partitions(
 
 
 def read_row(row: dict[str, str], audio_folder: str) -> tuple[str, Utterance, list[DroppedRow]]:
-    """The split, the utterance with its class whatever it is, and the ratings that are left out.
+    """Return the split, the utterance with its label, and the ratings that are left out.
 
-    Nothing but the name is taken from a row of test3. Raises ValueError for what cannot be read.
+    Of a row of test3 only the name is read. Raises ValueError for a cell that cannot be read.
     """
     name = _NAME.fullmatch(row["FileName"].strip())
     if not name:
@@ -256,7 +264,7 @@ def read_row(row: dict[str, str], audio_folder: str) -> tuple[str, Utterance, li
 
 
 def _ratings(row: dict[str, str]) -> dict[str, float]:
-    """The axes that are rated; an empty field or NaN is not."""
+    """Return the ratings that are neither empty nor NaN."""
     ratings = {}
     for axis, column in AXIS_COLUMNS.items():
         if _known(row[column]) is None:
@@ -285,5 +293,5 @@ def _known(value: str) -> str | None:
 
 
 def hidden_row(name: str, audio_folder: str) -> Utterance:
-    """A recording of test3."""
+    """Return the row of a recording of test3."""
     return Utterance(id=name, audio=f"{audio_folder}/{name}.wav")

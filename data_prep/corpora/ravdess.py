@@ -1,11 +1,12 @@
 """RAVDESS: 24 actors speak two sentences in eight emotions (Livingstone and Russo 2018).
 
 Official layout: `Actor_XX/MM-CC-EE-II-SS-RR-AA.wav` (or .flac), two digits each for modality, vocal
-channel, emotion, intensity, statement, repetition and actor; everything is decoded from the name.
-Speech audio (modality 03, channel 01) is used unless told otherwise. Not used: the videos.
+channel, emotion, intensity, statement, repetition and actor; all labels come from the name. Speech
+audio (modality 03, channel 01) is read by default.
 Folds leave actors out: fold K tests on the actors with id % 5 == K, validates on those with
 id % 5 == (K + 1) % 5, and trains on the rest. Both sentences occur in every emotion, so their text
-says nothing about it: a negative control for fusion.
+is independent of it: a negative control for fusion.
+Not used: the videos.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def prepare_ravdess(
 
 
 def fold_actors(fold: int) -> dict[str, list[str]]:
-    """The actors of each split in one fold: {"train": ["actor_02", ...], "valid": ..., ...}."""
+    """Return the actors of each split of a fold: {"train": ["actor_02", ...], "valid": ...}."""
     sets: dict[str, list[str]] = {split: [] for split in SPLITS}
     for number, actor in enumerate(ACTORS.values(), start=1):
         part = {fold: "test", (fold + 1) % N_FOLDS: "valid"}.get(number % N_FOLDS, "train")
@@ -136,32 +137,38 @@ def fold_actors(fold: int) -> dict[str, list[str]]:
 def _wanted_files(
     corpus_dir: Path, modalities: Sequence[str], channels: Sequence[str]
 ) -> list[Path]:
-    """Sound files under Actor_XX/, less those whose names say another modality or channel."""
-    found = visible(
+    """Find the sound files in Actor_XX/, without those of another modality or channel."""
+    paths = visible(
         path
         for path in corpus_dir.glob("Actor_[0-9][0-9]/*")
         if path.suffix.lower() in CORPUS_SUFFIXES
     )
     wanted = []
-    for path in found:
+    for path in paths:
         modality, channel = (*path.stem.split("-"), "", "")[:2]
         other = modality in MODALITIES and channel in CHANNELS
         if not other or (modality in modalities and channel in channels):
             wanted.append(path)
     if not wanted:
-        what = "no Actor_XX/*.wav or *.flac of the modality and channel wanted"
-        remedy = "name the folder that holds Actor_01 ... Actor_24"
-        raise ManifestError(Fault(str(corpus_dir), None, what, remedy))
+        problem = "no Actor_XX/*.wav or *.flac of the modality and channel wanted"
+        remedy = "name the folder with Actor_01 ... Actor_24"
+        raise ManifestError(Fault(str(corpus_dir), None, problem, remedy, "corpus-layout"))
     return wanted
 
 
 def parse_path(path: Path, corpus_dir: Path, length: Measured | AudioError) -> Utterance:
-    """Actor_12/03-01-06-01-02-01-12.wav: speech, fearful, normal, "Dogs ...", first take, actor 12.
+    """Return the row of Actor_12/03-01-06-01-02-01-12.wav: speech, fearful, normal, "Dogs ...".
 
-    Raises ValueError with the reason when the name is no such name or the file is bad.
+    Raises ValueError with the reason if the name is malformed or the file cannot be read.
     """
     tables: tuple[dict[str, Any], ...] = (
-        *(MODALITIES, CHANNELS, EMOTIONS, INTENSITIES, STATEMENTS, REPETITIONS, ACTORS),
+        MODALITIES,
+        CHANNELS,
+        EMOTIONS,
+        INTENSITIES,
+        STATEMENTS,
+        REPETITIONS,
+        ACTORS,
     )
     codes = path.stem.split("-")
     if len(codes) != len(tables) or any(c not in t for c, t in zip(codes, tables, strict=True)):

@@ -1,4 +1,7 @@
-"""What the corpora of judged recordings have in common: their ratings, transcripts and sound."""
+"""Join ratings, transcripts, recordings and clips to the rows of a corpus.
+
+A file that is missing or cannot be read is listed in the card, and its row keeps what it has.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ Splits = dict[str, list[Utterance]]
 
 
 def read_text_file(path: Path) -> str:
-    """A whole file as UTF-8, or, where it is none, as Latin-1, which ftfy mends later."""
+    """Read a file as UTF-8, or as Latin-1 if it is not, which ftfy repairs later."""
     raw = path.read_bytes()
     try:
         return raw.decode("utf-8-sig")
@@ -45,9 +48,9 @@ def read_text_file(path: Path) -> str:
 def scale_axes(
     ratings: Mapping[str, float], low: float, high: float
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """{"valence": 3.0, ...} to [0, 1], each axis by itself; and of each other axis why it is not.
+    """Scale {"valence": 3.0, ...} to [0, 1]; return the axes, and why others are left out.
 
-    An axis that is absent or NaN was not rated; one outside the scale leaves the others alone.
+    An axis that is absent or NaN is not rated; one outside the scale does not affect the others.
 
     >>> scale_axes({"valence": 3.0, "arousal": 5.5}, 1, 5)
     ({'valence': 0.5}, {'arousal': '5.5 lies outside 1 to 5', 'dominance': 'not rated'})
@@ -65,10 +68,10 @@ def scale_axes(
 
 
 def agreement_note(ids: Sequence[str]) -> str:
-    """What the card says of rows whose agreement is left empty for an unread vote."""
+    """Return the card's note on rows without agreement, since a vote cannot be read."""
     return (
-        f"{len(ids)} rows have no agreement, for an evaluator's class is blank or no known word, "
-        f"which neither agrees nor disagrees: {first_few(ids)}"
+        f"{len(ids)} rows have no agreement, since the class of an evaluator is blank or unknown: "
+        f"{first_few(ids)}"
     )
 
 
@@ -80,8 +83,8 @@ def join_text(
     workers: int | None = None,
     progress: bool = False,
 ) -> Splits:
-    """Give each row the text of `folder`/{id}.txt; what is missing or blank is listed."""
-    rows = [row for found in splits.values() for row in found]
+    """Give each row the text of `folder`/{id}.txt; missing and blank ones are listed."""
+    rows = [row for part in splits.values() for row in part]
 
     def read(row: Utterance) -> str | None:
         try:
@@ -92,8 +95,8 @@ def join_text(
     with ThreadPoolExecutor(workers or default_workers()) as pool:
         texts = tqdm(pool.map(read, rows), "text", len(rows), unit="file", disable=not progress)
         text_of = dict(zip((row.id for row in rows), texts, strict=True))
-    for split, found in splits.items():
-        for row in found:
+    for split, part in splits.items():
+        for row in part:
             if not text_of[row.id]:
                 reason = NO_TRANSCRIPT if text_of[row.id] is None else "the transcript is blank"
                 corpus.dropped.append(DroppedRow(split, row.id, reason, "text"))
@@ -109,17 +112,17 @@ def join_audio(
     workers: int | None = None,
     progress: bool = False,
 ) -> Splits:
-    """Measure the file that each row's `audio` names, from `corpus_dir` on.
+    """Measure the file that each row's `audio` names, relative to `corpus_dir`.
 
-    A missing or bad one is listed in `corpus.dropped` and its row keeps its text; a row that has
-    none is dropped. Raises ManifestError when not one of the files is there.
+    A missing or bad one is listed in `corpus.dropped` and its row keeps its text; a row without
+    text is dropped. Raises ManifestError if none of the files exists.
     """
     names = [row.audio or "" for rows in splits.values() for row in rows]
     if names and not any((corpus_dir / name).is_file() for name in names):
-        what = f"none of {len(names)} recordings is there, such as {names[0]}"
+        problem = f"none of {len(names)} recordings exists, such as {names[0]}"
         remedy = "compare with the official layout, or add --text-only"
-        raise ManifestError(Fault(str(corpus_dir), None, what, remedy))
-    found = measure_stored(
+        raise ManifestError(Fault(str(corpus_dir), None, problem, remedy, "recordings-missing"))
+    lengths = measure_stored(
         names,
         corpus_dir,
         corpus.sample_rate,
@@ -127,9 +130,9 @@ def join_audio(
         workers=workers,
         progress=progress,
     )
-    length_of = dict(zip(names, found, strict=True))
+    length_of = dict(zip(names, lengths, strict=True))
     ids = (row.id for rows in splits.values() for row in rows)
-    note_warnings(corpus, zip(ids, found, strict=True))
+    note_warnings(corpus, zip(ids, lengths, strict=True))
     joined: Splits = {}
     for split, rows in splits.items():
         joined[split] = []
@@ -147,29 +150,31 @@ def join_audio(
 
 
 def leave_out_audio(splits: Splits, corpus: Corpus) -> Splits:
-    """--text-only: no row has audio, and a row without text is dropped and listed.
+    """Remove the audio of every row (--text-only); rows without text are dropped and listed.
 
-    Raises ValueError where that leaves no row.
+    Raises CodedError if no row is left.
     """
     if not any(row.text for rows in splits.values() for row in rows):
-        raise ValueError("--text-only: no row has a text; see the corpus's layout with --help")
+        raise CodedError(
+            "--text-only: no row has a text; see the corpus's layout with --help", "text-missing"
+        )
     corpus.notes.append("text only, as asked for: no recording was looked for")
-    silent: dict[str, list[Utterance]] = {}
+    text_rows: dict[str, list[Utterance]] = {}
     for split, rows in splits.items():
-        silent[split] = [replace(row, audio=None) for row in rows if row.text is not None]
+        text_rows[split] = [replace(row, audio=None) for row in rows if row.text is not None]
         corpus.dropped += [
             DroppedRow(split, row.id, "no text, and text only was asked for")
             for row in rows
             if row.text is None
         ]
-    return silent
+    return text_rows
 
 
-# -- Clips with sound, joined to the rows of a corpus: a bad one is listed, and its row kept -------
+# -- Clips: the sound of videos --------------------------------------------------------------------
 
 
 class Sound(NamedTuple):
-    """Where the manifest says that a row's sound lies, and its samples or what is wrong."""
+    """The audio path of a row, and its length or error."""
 
     audio: str
     length: Measured | AudioError
@@ -208,10 +213,10 @@ def join_sounds(
     sounds: Mapping[str, Sound],
     reason: Callable[[str, AudioError | None], str] = lambda _, error: f"clip: {error}",
 ) -> Splits:
-    """Give each row its sound; list the audio that cannot be had.
+    """Give each row its sound, and list the audio that cannot be read.
 
-    `reason` makes the text for corpus.yaml of an id and of what is wrong with its clip, None for a
-    row that is not in `sounds`.
+    `reason` makes the text for corpus.yaml from an id and the error of its clip, None for a row
+    that is not in `sounds`.
     """
     joined: Splits = {split: [] for split in splits}
     ids = [row.id for rows in splits.values() for row in rows]
@@ -231,7 +236,7 @@ def join_sounds(
 
 
 def without_empty_rows(splits: Splits, corpus: Corpus) -> Splits:
-    """Rows that have text or sound; the others are listed."""
+    """Return the rows that have text or sound; the others are listed."""
     kept: Splits = {split: [] for split in splits}
     for split, rows in splits.items():
         for row in rows:

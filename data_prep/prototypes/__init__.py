@@ -11,7 +11,7 @@ Written by `python -m data_prep.fit_prototypes` from the train split alone, and 
      "corpus": {"prototypes": {"iemocap": {"neutral": {...}}}, "difficulty_quantiles": {...}},
      "warnings": ["..."]}
 
-A class without a row that has all three axes has no prototype. How a plugin asks:
+A class without a row that has all three axes has no prototype. In use:
 
     p = read_prototypes(path)
     difficulties(vad, labels, p.array(names))                                   # scope "all"

@@ -1,4 +1,4 @@
-"""prototypes.json in and out. See `prototypes` for what it holds."""
+"""Read and write prototypes.json; see `data_prep.prototypes` for its format."""
 
 from __future__ import annotations
 
@@ -94,16 +94,16 @@ class PrototypesFile(Document):
 
 
 def prototypes_path(data_dir: str | Path, fold: str | None = None) -> Path:
-    """Where the prototypes of a data dir lie, or those of one fold: PROTOCOL/FOLD."""
+    """Return the path of the prototypes of a data dir, or of a fold: PROTOCOL/FOLD."""
     if fold is None:
         return Path(data_dir) / PROTOTYPES_FILE
     return Path(data_dir) / _OF_FOLDS / f"{fold}.json"
 
 
 def write_prototypes(path: str | Path, prototypes: Prototypes) -> None:
-    """Write the file, whole or not at all; the same prototypes always give the same bytes.
+    """Write the file atomically; equal prototypes give equal bytes.
 
-    Raises ManifestError, before anything is written, on what `read_prototypes` would refuse.
+    Raises ManifestError, and writes nothing, for content that `read_prototypes` would refuse.
     """
     document = _document(prototypes)
     validate(document, PrototypesFile, name=path, remedy="nothing is written")

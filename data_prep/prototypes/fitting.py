@@ -1,4 +1,4 @@
-"""The train rows that prototypes are fitted on, of one or more data dirs, as arrays."""
+"""Fit prototypes on the train rows of one or more data dirs, and check them."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def fit_prototypes(
     statistic: str = "mean",
     fold: str | None = None,
 ) -> Prototypes:
-    """The prototypes of the train splits of `data_dirs`, with what looks wrong in them.
+    """Fit the prototypes of the train splits of `data_dirs`, with warnings on the annotation.
 
-    `fold` is PROTOCOL/FOLD, whose train sets take the place of the splits.
+    `fold` is PROTOCOL/FOLD, whose train sets are used instead of the splits.
 
     Raises:
         ManifestError: no data dir, no labels of that column, or no row with a label and all axes.
@@ -79,15 +79,15 @@ def fit_prototypes(
 
 
 def _centroids(rows: TrainRows, prototypes: Floats) -> dict[str, Centroid]:
-    """The classes that have a prototype, (K, 3), with how many rows lie how far from it."""
+    """Return the classes with a prototype, (K, 3), their rows and mean distance."""
     distances = difficulties(rows.vad, rows.labels, prototypes)
-    found = {}
+    centroids = {}
     for label, name in enumerate(rows.names):
         own = distances[(rows.labels == label) & ~np.isnan(distances)]
         if len(own):
-            far = round(float(own.mean()), DECIMALS)
-            found[name] = Centroid.at(prototypes[label].tolist(), len(own), far)
-    return found
+            distance = round(float(own.mean()), DECIMALS)
+            centroids[name] = Centroid.at(prototypes[label].tolist(), len(own), distance)
+    return centroids
 
 
 def _quantiles(distances: Floats) -> dict[str, float]:
@@ -96,7 +96,7 @@ def _quantiles(distances: Floats) -> dict[str, float]:
 
 
 def _gaps(rows: TrainRows, table: Floats) -> Iterator[str]:
-    """The classes without a prototype: of all rows, and of a corpus that has rows of them."""
+    """Yield the classes without a prototype: of all rows, and of a corpus with rows of them."""
     nowhere = np.isnan(table[-1]).any(axis=1)  # (K,)
     if nowhere.any():
         names = ", ".join(name for name, gap in zip(rows.names, nowhere, strict=True) if gap)
@@ -110,11 +110,11 @@ def _gaps(rows: TrainRows, table: Floats) -> Iterator[str]:
             yield f"{corpus}: no prototype of its own for {names}: no row has all three axes"
     unnamed = int((rows.domains < 0).sum())
     if rows.corpora and unnamed:
-        yield f"{unnamed} rows name no corpus: they count in the prototypes of all rows only"
+        yield f"{unnamed} rows have no corpus: they count in the prototypes of all rows only"
 
 
 def _axis_warnings(rows: TrainRows, table: Floats) -> Iterator[str]:
-    """Of each corpus by itself where there are several: pooled, one would hide another's fault."""
+    """Check each corpus alone: pooled, one would hide the fault of another."""
     for domain in np.unique(rows.domains):
         part = rows.of_domain(domain)
         usable = is_usable(part.vad, part.labels)
@@ -125,7 +125,7 @@ def _axis_warnings(rows: TrainRows, table: Floats) -> Iterator[str]:
 
 
 def fitted_rows(data_dirs: Sequence[str | Path], fold: str | None = None) -> Provenance:
-    """The record of the rows that prototypes are fitted on."""
+    """Return the record of the rows that prototypes are fitted on."""
     parts = [
         seen_rows(train_set(Path(data_dir), fold), read_corpus(data_dir).name, FITTED_ON, fold)
         for data_dir in data_dirs
@@ -184,11 +184,12 @@ def read_train_rows(
         if (other := first_dir.setdefault(corpus.name, data_dir)) is not data_dir:
             what = f"its corpus is named {corpus.name} like that of {other}"
             remedy = f"name each data dir once, and each corpus differently in its {CORPUS_FILE}"
-            raise ManifestError(Fault(str(data_dir), None, what, remedy))
+            raise ManifestError(Fault(str(data_dir), None, what, remedy, "corpus-repeated"))
         if label not in corpus.labels:
             remedy = "choose another --label, or list the labels there"
             what = f"no {label} labels"
-            raise ManifestError(Fault(str(data_dir / CORPUS_FILE), None, what, remedy))
+            file = str(data_dir / CORPUS_FILE)
+            raise ManifestError(Fault(file, None, what, remedy, "labels-missing"))
         names |= dict.fromkeys(corpus.labels[label])
         name = corpus.name if len(data_dirs) > 1 else None
         path = data_dir / f"{FITTED_ON}.tsv"
@@ -200,12 +201,12 @@ def read_train_rows(
         files = ", ".join(str(Path(data_dir) / f"{FITTED_ON}.tsv") for data_dir in data_dirs)
         what = f"none of its {len(rows)} rows has {label}, {', '.join(AXES[:2])} and {AXES[2]}"
         remedy = "take a corpus that is annotated with VAD, or do without prototypes"
-        raise ManifestError(Fault(files, None, what, remedy))
+        raise ManifestError(Fault(files, None, what, remedy, "vad-missing"))
     return train
 
 
 def train_set(data_dir: Path, fold: str | None) -> list[Utterance]:
-    """The rows that are trained on: those of the train split, or of a fold's train set."""
+    """Read the rows of the train split, or of a fold's train set."""
     if fold is None:
         return read_manifest(data_dir / f"{FITTED_ON}.tsv")
     protocol, _, number = fold.partition("/")
@@ -213,7 +214,8 @@ def train_set(data_dir: Path, fold: str | None) -> list[Utterance]:
     if number not in folds.folds:
         what = f"no fold {number!r}; it has {', '.join(folds.folds)}"
         file = str(folds_path(data_dir, protocol))
-        raise ManifestError(Fault(file, None, what, "give --fold PROTOCOL/FOLD"))
+        remedy = "give --fold PROTOCOL/FOLD"
+        raise ManifestError(Fault(file, None, what, remedy, "fold-unknown"))
     ids = {*folds.folds[number][FITTED_ON]}
     return [row for row in read_base(data_dir, folds.bases) if row.id in ids]
 
@@ -221,7 +223,8 @@ def train_set(data_dir: Path, fold: str | None) -> list[Utterance]:
 def _folder(data_dir: Path) -> Path:
     if data_dir.is_file():
         remedy = f"name the data dir; of its manifests only {FITTED_ON}.tsv is read"
-        raise ManifestError(Fault(str(data_dir), None, "a file where a data dir belongs", remedy))
+        problem = "a file where a data dir belongs"
+        raise ManifestError(Fault(str(data_dir), None, problem, remedy, "data-dir-is-file"))
     return data_dir
 
 
@@ -229,7 +232,8 @@ def _check_labels(path: Path, rows: Sequence[Utterance], label: str, names: Sequ
     for number, row in enumerate(rows, start=2):
         if (value := getattr(row, label)) is not None and value not in names:
             remedy = f"use one of {', '.join(names)}, or leave the field empty"
-            raise ManifestError(Fault(str(path), number, f"unknown {label} {value!r}", remedy))
+            problem = f"unknown {label} {value!r}"
+            raise ManifestError(Fault(str(path), number, problem, remedy, "label-unknown"))
 
 
 def _arrays(
@@ -258,9 +262,9 @@ SAME_DECIMALS = 4  # of the prototypes
 
 
 def polarity_warnings(corpora: Mapping[str, Centroids]) -> Iterator[str]:
-    """The axes on which the classes of two corpora lie the other way round.
+    """Yield the axes on which the classes of two corpora are inverted.
 
-    Classes are matched by name or synonym, and pairs that share fewer than three left out.
+    Classes are matched by name or synonym; corpora that share fewer than three are skipped.
     """
     for (first, one), (second, other) in combinations(corpora.items(), 2):
         ours, theirs = ({canonical_label(k): v for k, v in c.items()} for c in (one, other))
@@ -280,14 +284,14 @@ def polarity_warnings(corpora: Mapping[str, Centroids]) -> Iterator[str]:
 
 
 def _correlation(x: Floats, y: Floats) -> float:
-    """Pearson's r, NaN for a constant."""
+    """Return Pearson's r, NaN for a constant."""
     x, y = x - x.mean(), y - y.mean()
     scale = float(np.sqrt((x @ x) * (y @ y)))
     return float(x @ y) / scale if scale > 0 else float("nan")
 
 
 def axis_warnings(where: str, vad: Floats, prototypes: Floats) -> Iterator[str]:
-    """The axes that are constant, or the same column as another.
+    """Yield the axes that are constant, or a copy of another.
 
     Args:
         where: what the rows are, for the message.
@@ -312,5 +316,5 @@ def axis_warnings(where: str, vad: Floats, prototypes: Floats) -> Iterator[str]:
 
 
 def _agree(rounded: npt.NDArray[np.float64], i: int, j: int) -> bool:
-    """Whether two columns of (K, 3) are one; of a single class that would be chance."""
+    """Return whether two columns of (K, 3) are equal; for a single class that is chance."""
     return len(rounded) > 1 and bool((rounded[:, i] == rounded[:, j]).all())

@@ -19,7 +19,7 @@ STATISTICS: dict[str, Callable[..., Floats]] = {"mean": np.mean, "median": np.me
 
 
 def fit(vad: Floats, labels: Ids, n_classes: int, statistic: str = "mean") -> Floats:
-    """The prototype of every class, (K, 3); NaN for a class without a row that has all three axes.
+    """Return the prototype of every class, (K, 3); NaN without a row that has all three axes.
 
     Args:
         vad: (N, 3) valence, arousal, dominance; NaN = missing.
@@ -43,7 +43,7 @@ def fit(vad: Floats, labels: Ids, n_classes: int, statistic: str = "mean") -> Fl
 def fit_by_domain(
     vad: Floats, labels: Ids, domains: Ids, n_classes: int, n_domains: int, statistic: str = "mean"
 ) -> Floats:
-    """Prototypes of each domain and, last, of all rows together: (Dm + 1, K, 3).
+    """Return the prototypes of each domain and, last, of all rows together: (Dm + 1, K, 3).
 
     The last slice is what the domain id -1, unknown, finds. See `fit` for the rest.
 
@@ -66,7 +66,7 @@ def fit_by_domain(
 def difficulties(
     vad: Floats, labels: Ids, prototypes: Floats, domains: Ids | None = None
 ) -> Floats:
-    """Each row's Euclidean distance to the prototype of its class, (N,).
+    """Return each row's Euclidean distance to the prototype of its class, (N,).
 
     NaN where an axis is missing, the label is, or the class has no prototype.
 
@@ -95,7 +95,7 @@ def difficulties(
 
 
 def is_usable(vad: Floats, labels: Ids) -> npt.NDArray[np.bool_]:
-    """Which rows have a label and all three axes, (N,)."""
+    """Return which rows have a label and all three axes, (N,)."""
     usable: npt.NDArray[np.bool_] = (labels >= 0) & ~np.isnan(vad).any(axis=1)
     return usable
 

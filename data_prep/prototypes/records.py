@@ -1,4 +1,4 @@
-"""What prototypes.json holds, in memory. See `prototypes` for the file."""
+"""Prototypes in memory, and those that were published."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from data_prep.errors import CodedError
 from data_prep.manifest.records import AXES
 from data_prep.prototypes.maths import Floats, Ids
 
@@ -37,7 +38,7 @@ Centroids = Mapping[str, Centroid]  # label -> its prototype, where it has one
 
 @dataclass(frozen=True)
 class Prototypes:
-    """What prototypes.json says.
+    """The content of prototypes.json.
 
     Attributes:
         label: the manifest column that names the class.
@@ -64,9 +65,9 @@ class Prototypes:
     fold: str | None = None
 
     def array(self, labels: Sequence[str], scope: str | None = None) -> Floats:
-        """The prototypes of these classes, (K, 3); a row of NaN for a class that has none.
+        """Return the prototypes of these classes, (K, 3); a row of NaN for a class without one.
 
-        A label that the file does not know is looked for under its synonyms.
+        A label that is not in the file is looked up under its synonyms.
 
         Args:
             labels: K names.
@@ -81,22 +82,23 @@ class Prototypes:
         return np.array(values, dtype=np.float64).reshape(len(labels), len(AXES))
 
     def missing(self, labels: Sequence[str], scope: str | None = None) -> list[str]:
-        """Those of the labels that have no prototype."""
+        """Return the labels without a prototype."""
         return [label for label in labels if self._centroid(label, scope) is None]
 
     def by_corpus(self, labels: Sequence[str]) -> Floats:
-        """The prototypes of each corpus and, last, of all together: (Dm + 1, K, 3)."""
+        """Return the prototypes of each corpus and, last, of all together: (Dm + 1, K, 3)."""
         return np.stack([self.array(labels, scope) for scope in (*self.corpora, None)])
 
     def domains(self, corpora: Sequence[str | None]) -> Ids:
-        """Each row's place in `by_corpus`, (N,); -1, all together, for an unknown corpus."""
-        place = {name: number for number, name in enumerate(self.corpora)}
-        return np.array([-1 if name is None else place.get(name, -1) for name in corpora], np.int64)
+        """Return each row's index in `by_corpus`, (N,); -1, all together, if unknown."""
+        index = {name: number for number, name in enumerate(self.corpora)}
+        return np.array([-1 if name is None else index.get(name, -1) for name in corpora], np.int64)
 
     def _centroid(self, label: str, scope: str | None) -> Centroid | None:
         if scope is not None and scope not in self.corpora:
             known = ", ".join(self.corpora) or "none"
-            raise ValueError(f"no prototypes of corpus {scope!r}; those there are of {known}")
+            message = f"no prototypes of corpus {scope!r}; those there are of {known}"
+            raise CodedError(message, "corpus-unknown")
         centroids = self.overall if scope is None else self.corpora[scope]
         if label in self.labels:
             return centroids.get(label)
@@ -105,7 +107,7 @@ class Prototypes:
 
 
 def published_prototypes() -> Prototypes:
-    """The published prototypes of four classes; their defects are logged, see `PUBLISHED`."""
+    """Return the published prototypes of four classes; their defects are logged."""
     logger.warning("%s", PUBLISHED_WARNING)
     return Prototypes(
         label="emotion",
@@ -152,7 +154,7 @@ _CANONICAL = {other: name for name, others in SYNONYMS.items() for other in othe
 
 
 def canonical_label(label: str) -> str:
-    """The name under which a class is the same in every corpus; an unknown one is its own.
+    """Return the name that a class has in all corpora; an unknown label is unchanged.
 
     >>> canonical_label("Anger"), canonical_label("joy"), canonical_label("excited")
     ('angry', 'happy', 'excited')

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from data_prep.errors import Fault, ManifestError, raise_faults
+from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.cells import shown
 from data_prep.manifest.labels import MISSING_WORDS
 from data_prep.manifest.records import SPLITS
@@ -59,15 +59,17 @@ class AudformatTable:
 def open_audformat(
     folder: Path, names: Sequence[str], recipe: TableRecipe
 ) -> tuple[dict[str, list[AudformatTable]], TableRecipe]:
-    """The tables by split, "" where the database knows none, and the recipe with audio's folder.
+    """Read the tables by split ("" without splits), and complete the recipe with audio's folder.
 
-    Raises ValueError where the database or the tables cannot be read, or contradict each other.
+    Raises ValueError if the database or the tables cannot be read, or contradict each other.
     """
     database = _load(folder)
     header = folder / HEADER
     if unknown := [name for name in names if name not in database.tables]:
         known = ", ".join(database.tables)
-        raise ValueError(f"{header}: has no table {', '.join(unknown)}; it has {known}")
+        raise CodedError(
+            f"{header}: has no table {', '.join(unknown)}; it has {known}", "table-unknown"
+        )
     tables = {name: database.tables[name] for name in names or database.tables}
     raise_faults(list(_label_faults(folder, database, tables)))
     rows, split_of = _join(header, database, tables)
@@ -88,23 +90,24 @@ def open_audformat(
 
 
 def _name(header: Path, split: str) -> Path:
-    """What messages call the rows of a split: `db.yaml, train`."""
+    """Return the name of a split in messages: `db.yaml, train`."""
     return header.with_name(f"{HEADER}, {split}") if split else header
 
 
 def _load(folder: Path) -> Any:
     if pickles := sorted(folder.glob(f"{_STEM}.*.pkl")):
-        what = "a table stored as a pickle, which can run any code when it is loaded"
-        remedy = "delete it where the table is there as .csv or .parquet, or save it as one"
-        raise ManifestError(Fault(str(pickles[0]), None, what, remedy))
+        problem = "a table stored as a pickle, which can run any code when it is loaded"
+        remedy = "delete it if the table exists as .csv or .parquet, or save it as one"
+        raise ManifestError(Fault(str(pickles[0]), None, problem, remedy, "table-pickled"))
     try:
         audformat = importlib.import_module("audformat")
     except ImportError as error:
-        raise ValueError(f"{folder}: needs audformat; `pip install audformat`") from error
+        message = f"{folder}: needs audformat; `pip install audformat`"
+        raise CodedError(message, "package-missing") from error
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            place = with_units(folder, Path(scratch))
-            return audformat.Database.load(str(place), load_data=True, verbose=False)
+            readable = with_units(folder, Path(scratch))
+            return audformat.Database.load(str(readable), load_data=True, verbose=False)
     except (
         OSError,
         ValueError,
@@ -115,11 +118,12 @@ def _load(folder: Path) -> Any:
         yaml.YAMLError,
     ) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{folder / HEADER}: no audformat database ({reason})") from error
+        message = f"{folder / HEADER}: no audformat database ({reason})"
+        raise CodedError(message, "database-invalid") from error
 
 
 def _label_faults(folder: Path, database: Any, tables: Mapping[str, Any]) -> Iterator[Fault]:
-    """Labels that the scheme of their column does not have: audformat reads them as missing."""
+    """Yield faults of labels outside the scheme of their column, which audformat drops."""
     for name, table in tables.items():
         labels = _class_names(database, {name: table})
         text = [column for column in labels if _is_text(database, table.columns[column])]
@@ -134,13 +138,19 @@ def _label_faults(folder: Path, database: Any, tables: Mapping[str, Any]) -> Ite
                 if value in labels[column] and word in MISSING_WORDS:
                     if not (table.df[column].astype(object) == value).any():
                         what = f"{column} {shown(value)} is a label that audformat reads as missing"
-                        yield Fault(str(path), row.number, what, "give the label another name")
+                        yield Fault(
+                            str(path),
+                            row.number,
+                            what,
+                            "give the label another name",
+                            "label-ambiguous",
+                        )
                     continue
                 if value in labels[column] or word in ("", *MISSING_WORDS):
                     continue
                 what = f"{column} {shown(value)} is no label of its scheme in {HEADER}"
                 remedy = f"correct it, or add it there: {', '.join(labels[column])}"
-                yield Fault(str(path), row.number, what, remedy)
+                yield Fault(str(path), row.number, what, remedy, "label-unknown")
 
 
 def _is_text(database: Any, column: Any) -> bool:
@@ -150,8 +160,8 @@ def _is_text(database: Any, column: Any) -> bool:
 def with_units(folder: Path, scratch: Path) -> Path:
     """Return a folder with the database's tables in which times have a unit.
 
-    audformat takes a time without one for nanoseconds or refuses it. Without such times it is
-    `folder` itself; else `scratch`, with copies.
+    audformat reads a time without one as nanoseconds, or refuses it. Returns `folder` itself if
+    there are none; else `scratch`, with copies.
     """
     changed = {}
     for path in sorted(folder.glob(f"{_STEM}.*.csv")):
@@ -186,7 +196,7 @@ def _with_unit(row: Sequence[str]) -> list[str]:
 def _join(
     header: Path, database: Any, tables: Mapping[str, Any]
 ) -> tuple[dict[Key, Cells], dict[Key, str]]:
-    """Rows by file and segment, and the split of those that have one."""
+    """Return the rows by file and segment, and the split of those that have one."""
     rows: dict[Key, Cells] = {}
     split_of: dict[Key, str] = {}
     faults: list[Fault] = []
@@ -195,14 +205,16 @@ def _join(
         for key, cells in _rows(table):
             what = f"table {name}: {key[0]}"
             if split and split_of.setdefault(key, split) != split:
-                faults.append(
-                    Fault(str(header), None, f"{what} is in {split_of[key]} too", "keep it in one")
-                )
+                problem, remedy = f"{what} is in {split_of[key]} too", "keep it in one"
+                faults.append(Fault(str(header), None, problem, remedy, "splits-overlap"))
             row = rows.setdefault(key, {})
             for column, value in cells.items():
                 if value and row.setdefault(column, value) != value:
-                    told = f"{what}: {column} is {value!r}, but {row[column]!r} in another table"
-                    faults.append(Fault(str(header), None, told, "choose with --tables"))
+                    problem = f"{what}: {column} is {value!r}, but {row[column]!r} in another table"
+                    fault = Fault(
+                        str(header), None, problem, "choose with --tables", "tables-contradict"
+                    )
+                    faults.append(fault)
     raise_faults(faults)
     return _with_segments(rows, split_of)
 
@@ -210,7 +222,7 @@ def _join(
 def _with_segments(
     rows: dict[Key, Cells], split_of: dict[Key, str]
 ) -> tuple[dict[Key, Cells], dict[Key, str]]:
-    """Files give way to their segments, which keep what is stated about the file."""
+    """Replace files by their segments, which inherit the cells of the file."""
     whole = {key[0]: key for key in rows if key[1:] == (0.0, None)}
     cut = {key[0] for key in rows if key[1:] != (0.0, None)}
     joined: dict[Key, Cells] = {}
@@ -231,9 +243,10 @@ def _split(header: Path, database: Any, name: str, table: Any) -> str | None:
         return None
     kind = str(database.splits[table.split_id].type)
     if kind not in SPLIT_OF:
-        raise ValueError(
+        raise CodedError(
             f"{header}: table {name} is of split type {kind!r}, none of "
-            f"{', '.join(SPLIT_OF)}; leave it out with --tables"
+            f"{', '.join(SPLIT_OF)}; leave it out with --tables",
+            "split-unknown",
         )
     return SPLIT_OF[kind]
 
@@ -271,7 +284,7 @@ def _id(key: Key) -> str:
 
 
 def _class_names(database: Any, tables: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Column -> the labels of its scheme, in its order."""
+    """Return {column: the labels of its scheme, in its order}."""
     names = {}
     for table in tables.values():
         for name, column in table.columns.items():

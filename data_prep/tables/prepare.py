@@ -14,7 +14,7 @@ from data_prep.audio.loading import (
     measure_all,
     note_warnings,
 )
-from data_prep.errors import Fault, raise_faults
+from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.cells import id_key, shown
 from data_prep.manifest.labels import sort_labels
 from data_prep.schema import (
@@ -50,9 +50,9 @@ def prepare_table(
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
-    """Write the data dir of `tables`, {split: file}; a single table whose rows say it has "".
+    """Write the data dir of `tables`, {split: file}; "" for a table with the rows of all splits.
 
-    `read` gives the rows of a table (default: `read_rows`).
+    `read` reads the rows of a table (default: `read_rows`).
     """
     check_recipe(recipe, tables)
     corpus = Corpus(recipe.name, licence=recipe.licence, citation=recipe.citation)
@@ -79,7 +79,8 @@ def prepare_table(
     splits = {s: [r.utterance for r in records if r.split == s] for s in SPLITS}
     splits = {split: rows for split, rows in splits.items() if rows}
     if not splits:
-        raise ValueError(f"{', '.join(map(str, tables.values()))}: no row can be used")
+        names = ", ".join(map(str, tables.values()))
+        raise CodedError(f"{names}: no row can be used", "rows-missing")
     for key in ("speaker", "dialogue"):
         shared = shared_values(splits, key)
         if shared and key not in corpus.disjoint:
@@ -94,16 +95,16 @@ def _refuse_repeated_ids(records: Sequence[Record]) -> None:
     for record in records:
         other = first.setdefault(id_key(record.utterance.id), record)
         if other is not record:
-            what = f"id {shown(record.utterance.id)} was used in {other.file}, row {other.line}"
-            faults.append(record.fault(what, "give every row its own id"))
+            problem = f"id {shown(record.utterance.id)} was used in {other.file}, row {other.line}"
+            faults.append(record.fault(problem, "give every row its own id", "id-duplicate"))
     raise_faults(faults)
 
 
 def _check_label_use(use: LabelUse, recipe: TableRecipe, corpus: Corpus) -> None:
-    """Refuse options that name a label which no row has, and note the spaces that were taken off.
+    """Refuse options with a label that no row has, and note spaces that were stripped.
 
     Raises:
-        ValueError: such an option.
+        CodedError: such an option.
     """
     for key, seen in use.seen.items():
         option = "--label-map" if key == "emotion" else "--sentiment-map"
@@ -114,13 +115,14 @@ def _check_label_use(use: LabelUse, recipe: TableRecipe, corpus: Corpus) -> None
         for text, label in named:
             if label not in seen and label not in recipe.class_names.get(key, ()):
                 known = ", ".join(map(shown, sort_labels(seen))) or "none"
-                raise ValueError(f"{text}: no row has the {key} {shown(label)}; there are {known}")
+                message = f"{text}: no row has the {key} {shown(label)}; there are {known}"
+                raise CodedError(message, "label-unknown")
         if n := use.padded[key]:
             corpus.notes.append(f"{n} cells of {key} had spaces around the label, taken off")
 
 
 def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
-    """The label sets: in the order given, else sorted, which the notes then say."""
+    """Set the label sets: in the given order, else sorted, which is noted."""
     for key in LABEL_COLUMNS:
         if key not in recipe.columns:
             continue
@@ -134,27 +136,28 @@ def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
             order = tuple(sort_labels(found))
             corpus.notes.append(f"no order was given for {key}: its labels are sorted")
         else:
-            place = f"{records[0].file}: " if records else ""
+            file = f"{records[0].file}: " if records else ""
             column = recipe.columns[key]
-            raise ValueError(f"{place}column {column} holds no {key} label at all")
+            message = f"{file}column {column} holds no {key} label at all"
+            raise CodedError(message, "labels-missing")
         corpus.labels[key] = order
 
 
 def _check_times(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
-    """Refuse columns of times that nothing reads where rows share audio; else note them."""
+    """Refuse unread columns of times if rows share audio; else note them."""
     faults = []
     audio = [record.utterance.audio for record in records]  # of all tables: splits share files, too
     for path in dict.fromkeys(record.file for record in records):
-        found = unread_times(_unread_columns(path, recipe), recipe.columns, audio)
-        if found is None:
+        unread = unread_times(_unread_columns(path, recipe), recipe.columns, audio)
+        if unread is None:
             continue
-        what, remedy, is_shared = found
+        problem, remedy, is_shared = unread
         if is_shared:
             remedy += "; keep what is no time in the audio with --extra, or rename its column"
-            faults.append(Fault(str(path), None, what, remedy))
+            faults.append(Fault(str(path), None, problem, remedy, "times-unread"))
         else:
-            logger.warning("%s: %s; %s", path, what, remedy)
-            corpus.notes.append(f"{path.name}: {what}; {remedy}")
+            logger.warning("%s: %s; %s", path, problem, remedy)
+            corpus.notes.append(f"{path.name}: {problem}; {remedy}")
     raise_faults(faults)
 
 
@@ -172,7 +175,7 @@ def _measure(
     workers: int | None,
     progress: bool,
 ) -> None:
-    """Fill n_samples; a bad file is a fault, or, where the recipe says so, dropped and listed."""
+    """Fill n_samples; a bad file is a fault, or, with `drop_bad_audio`, dropped and listed."""
     root = recipe.data_raw or Path()
     spoken = [record for record in records if record.utterance.audio]
     rows = [record.utterance for record in spoken]
@@ -187,16 +190,18 @@ def _measure(
             corpus.dropped.append(DroppedRow(record.split, row.id, str(length), "audio"))
             record.utterance = replace(row, audio=None, start=None, end=None)
         else:
-            remedy = "mend the file, or leave such audio out with --drop-bad-audio"
+            remedy = "repair the file, or leave such audio out with --drop-bad-audio"
             if row.is_segment:
                 remedy = "correct start and end, which are seconds in the file, or " + remedy
-            faults.append(record.fault(f"audio {root / (row.audio or '')}: {length}", remedy))
+            problem = f"audio {root / (row.audio or '')}: {length}"
+            faults.append(record.fault(problem, remedy, "audio-invalid"))
     raise_faults(faults)
     names = (record.utterance.id for record in spoken)
     note_warnings(corpus, zip(names, lengths, strict=True))
     if spoken and all(isinstance(length, AudioError) for length in lengths):
-        raise ValueError(
-            f"{root}: none of its {len(spoken)} audio files can be used; check --data-raw"
+        raise CodedError(
+            f"{root}: none of its {len(spoken)} audio files can be used; check --data-raw",
+            "recordings-missing",
         )
 
 
@@ -210,7 +215,7 @@ def _with_content(records: Sequence[Record], corpus: Corpus) -> Iterator[Record]
 
 
 def _describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
-    """Draw the splits where the recipe asks for it, and say how they came about."""
+    """Draw the splits if the recipe has `split_by`, and describe them in the card."""
     apart = set(recipe.disjoint)
     if not recipe.split_by:
         source = f"column {recipe.split_column}" if recipe.split_column else "one table each"
@@ -229,21 +234,31 @@ def _describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
 def _group(record: Record, key: str) -> str:
     value = record.utterance.id if key == "row" else getattr(record.utterance, key)
     if value is None:
-        raise_faults([record.fault(f"no {key}, by which splits are drawn", f"fill in the {key}")])
+        problem, remedy = f"no {key}, by which splits are drawn", f"fill in the {key}"
+        raise ManifestError(record.fault(problem, remedy, "unit-missing"))
     return str(value)
 
 
 def split_groups(
     sizes: Mapping[str, int], fractions: Mapping[str, float], seed: int
 ) -> dict[str, str]:
-    """{group: rows} -> {group: split}: whole groups, drawn until a split has its share of rows.
+    """Draw whole groups until each split has its share of rows.
 
-    `fractions` gives the share of each split but train, which takes the rest. Raises ValueError
-    when the shares leave train nothing, or when there are fewer groups than splits.
+    Args:
+        sizes: rows of each group.
+        fractions: the share of each split but train, which gets the rest.
+        seed: of the draw.
+
+    Returns:
+        The split of each group.
+
+    Raises:
+        CodedError: shares that leave nothing for train, or fewer groups than splits.
     """
     wanted = {split: share for split, share in fractions.items() if share}
     if any(share < 0 for share in wanted.values()) or sum(wanted.values()) >= 1:
-        raise ValueError(f"the shares {dict(fractions)} leave nothing for train")
+        message = f"the shares {dict(fractions)} leave nothing for train"
+        raise CodedError(message, "share-out-of-range")
     groups = sorted(sizes)
     random.Random(seed).shuffle(groups)
     total = sum(sizes.values())
@@ -255,7 +270,8 @@ def split_groups(
             split_of[group] = split
             rows += sizes[group]
     if not groups or set(split_of.values()) != set(wanted):
-        raise ValueError(
-            f"{len(sizes)} groups are too few, or too uneven, for train, {', '.join(wanted)}"
+        raise CodedError(
+            f"{len(sizes)} groups are too few, or too uneven, for train, {', '.join(wanted)}",
+            "groups-too-few",
         )
     return split_of | dict.fromkeys(groups, "train")

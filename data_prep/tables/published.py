@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.errors import Fault, raise_faults
+from data_prep.errors import CodedError, Fault, raise_faults
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import write_split
 from data_prep.files.listing import suffix_of
@@ -82,7 +82,7 @@ def prepare_hf_table(
 def _plan(
     sources: Sources, recipe: TableRecipe, features: Sequence[str], ignored: Sequence[str]
 ) -> tuple[Plan, TableRecipe]:
-    """What to read, and the recipe with its columns, label orders and notes completed."""
+    """Return what to read, and the recipe with columns, label orders and notes completed."""
     for tables in sources.values():
         check_has_rows(*tables)
     first = next(iter(sources.values()))[0]
@@ -91,7 +91,8 @@ def _plan(
         folders = map_features([c for c in first.columns if c not in ignored], features)
         columns = map_columns(first.columns, recipe.columns, [*ignored, *folders.values()])
     except ValueError as error:
-        raise ValueError(f"{first.path}: {error}") from None
+        code = error.code if isinstance(error, CodedError) else ""
+        raise CodedError(f"{first.path}: {error}", code) from None
     unasked = [field for field in TIMES if field in columns and field not in recipe.columns]
     if unasked and _holds_sound(first, columns["audio"]):
         columns = {field: name for field, name in columns.items() if field not in unasked}
@@ -105,19 +106,25 @@ def _plan(
     for table in (table for tables in sources.values() for table in tables):
         there = {*table.columns, *(f"{name}.path" for name in table.columns), ROW_ID}
         if lacking := sorted({*columns.values(), *folders.values(), *further} - there):
-            raise ValueError(f"{table.path}: has no column {', '.join(lacking)}")
+            message = f"{table.path}: has no column {', '.join(lacking)}"
+            raise CodedError(message, "column-missing")
     order = {key: _order(key, first, columns, recipe) for key in LABEL_COLUMNS}
-    names = {key: first.class_names.get(columns.get(key, ""), ()) for key in LABEL_COLUMNS}
+    class_names = {key: first.class_names.get(columns.get(key, ""), ()) for key in LABEL_COLUMNS}
     unread = [name for name in first.columns if name not in {*plan.wanted, *ignored}]
     notes = [*recipe.notes, *notes]
     recipe = replace(
-        recipe, columns=columns, label_order=order, class_names=names, notes=notes, unread=unread
+        recipe,
+        columns=columns,
+        label_order=order,
+        class_names=class_names,
+        notes=notes,
+        unread=unread,
     )
     return plan, recipe
 
 
 def _holds_sound(table: Table, column: str) -> bool:
-    """Whether the first audio of a table is the sound itself: a clip, whose times are elsewhere."""
+    """Return whether the first audio of a table is the sound itself, which is a whole clip."""
     for row in table.rows({column}):
         try:
             sound = as_sound(row.cells.get(column))
@@ -131,30 +138,32 @@ def _holds_sound(table: Table, column: str) -> bool:
 def _order(
     key: str, table: Table, columns: Mapping[str, str], recipe: TableRecipe
 ) -> Sequence[str]:
-    """The order given, else that of the table's own class names, as the label map has them."""
-    told = table.class_names.get(columns.get(key, ""), ())
+    """Return the given order, else that of the table's class names after the label map."""
+    names = table.class_names.get(columns.get(key, ""), ())
     changes = recipe.label_map.get(key, {})
-    kept = [name for name in told if key != "emotion" or name not in recipe.drop_labels]
+    kept = [name for name in names if key != "emotion" or name not in recipe.drop_labels]
     return recipe.label_order.get(key) or list(dict.fromkeys(changes.get(n, n) for n in kept))
 
 
 def _name(tables: Sequence[Table]) -> Path:
-    """What messages call the tables of one split: the file, or the first of several and "..."."""
+    """Return the name of a split's tables in messages: the file, or the first and "..."."""
     first = tables[0].path
     return first if len(tables) == 1 else first.with_name(f"{first.name} ...")
 
 
 def _with_audio_root(loaded: Iterable[Loaded], recipe: TableRecipe, out_dir: Path) -> TableRecipe:
-    """The recipe with the folder that audio paths start from: OUT_DIR where sounds were stored."""
-    found = list(loaded)
-    stored, named = sum(part.stored for part in found), sum(part.named for part in found)
+    """Set the folder that audio paths start from: OUT_DIR for stored sounds."""
+    parts = list(loaded)
+    stored, named = sum(part.stored for part in parts), sum(part.named for part in parts)
     if stored and named:
-        raise ValueError(
-            f"{stored} rows hold their sound and {named} only name a file; prepare them apart, "
-            "since audio paths start from one folder"
+        raise CodedError(
+            f"{stored} rows contain their sound and {named} only name a file; prepare them apart, "
+            "since audio paths start from one folder",
+            "audio-mixed",
         )
     if named and recipe.data_raw is None:
-        raise ValueError("audio is a path; say with --data-raw DIR where paths start")
+        message = "audio is a path; give the folder that paths start from: --data-raw DIR"
+        raise CodedError(message, "data-raw-missing")
     if stored:
         return replace(recipe, data_raw=out_dir, notes=[*recipe.notes, STORED_NOTE])
     return replace(recipe, data_raw=recipe.data_raw or out_dir)
@@ -177,14 +186,15 @@ FEATURES = {"emotion2vec": "emotion2vec_features"}  # feature folder -> column
 def map_columns(
     columns: Sequence[str], given: Mapping[str, str], ignored: Collection[str] = ()
 ) -> dict[str, str]:
-    """Field -> column: the given ones, then those whose columns have a known name.
+    """Return {field: column}: the given ones, then columns of a known name.
 
-    Raises ValueError where a given or ignored column is not there, where two columns could fill a
-    field, or where valence, arousal and dominance go by names of different sets.
+    Raises CodedError if a given or ignored column does not exist, if two columns could fill a
+    field, or if valence, arousal and dominance have names of different sets.
     """
     known = {*columns, *(f"{name}.path" for name in columns)}
     if absent := [name for name in (*given.values(), *ignored) if name not in known]:
-        raise ValueError(f"there is no column {', '.join(absent)}; there are {', '.join(columns)}")
+        names = ", ".join(columns)
+        raise CodedError(f"no column {', '.join(absent)}; there are {names}", "column-missing")
     taken = {*given.values(), *ignored}
     free = [name for name in columns if name not in taken]
     mapped = dict(given)
@@ -193,9 +203,10 @@ def map_columns(
     for name in FIELDS:
         candidates = [alias for alias in (name, *ALIASES.get(name, ())) if alias in free]
         if name not in given and len(candidates) > 1:
-            raise ValueError(
+            raise CodedError(
                 f"{' and '.join(candidates)} could both be {name}; give "
-                f"--column {name}={candidates[0]}, or --ignore {candidates[1]}"
+                f"--column {name}={candidates[0]}, or --ignore {candidates[1]}",
+                "column-ambiguous",
             )
         is_time_of_text = name in TIMES and "audio" not in mapped
         if name not in given and candidates and not is_time_of_text:
@@ -208,22 +219,24 @@ def _check_one_set(axes: Mapping[str, str]) -> None:
     sets = {(axis, *ALIASES[axis]).index(column) for axis, column in axes.items()}
     if len(sets) > 1:
         pairs = ", ".join(f"{axis}={column}" for axis, column in axes.items())
-        raise ValueError(
-            f"the axes go by names of different sets ({pairs}); say which are meant with --column"
+        raise CodedError(
+            f"the axes have names of different sets ({pairs}); give them with --column",
+            "column-ambiguous",
         )
 
 
 def map_features(columns: Collection[str], given: Iterable[str]) -> dict[str, str]:
-    """Feature folder -> column, from NAME=COLUMN; without any, the known ones that are there."""
-    found = {name: column for name, column in FEATURES.items() if column in columns}
+    """Return {feature folder: column}, from NAME=COLUMN, and of known feature columns."""
+    folders = {name: column for name, column in FEATURES.items() if column in columns}
     pairs = [text.partition("=") for text in given]
     for name, equals, column in pairs:
         if not (name and equals and column) or "/" in name:
-            raise ValueError(f"--features {name}{equals}{column}: write NAME=COLUMN")
+            message = f"--features {name}{equals}{column}: write NAME=COLUMN"
+            raise CodedError(message, "option-malformed")
         if column not in columns:
-            raise ValueError(f"--features {name}={column}: there is no such column")
-        found = {n: c for n, c in found.items() if c != column} | {name: column}
-    return found
+            raise CodedError(f"--features {name}={column}: no such column", "column-missing")
+        folders = {n: c for n, c in folders.items() if c != column} | {name: column}
+    return folders
 
 
 # -- The shards that `datasets` exports, by split --------------------------------------------------
@@ -237,10 +250,10 @@ _SHARD = re.compile(r"([a-z]+)(?:-(\d{5})-of-(\d{5}))?\.(?:parquet|csv|tsv|jsonl
 
 
 def find_shards(folder: Path) -> dict[str, list[Path]]:
-    """{split: files} of a folder, or of its `data/`, as `datasets` names them.
+    """Find {split: files} of a folder, or of its `data/`, as `datasets` names them.
 
-    `train-00000-of-00002.parquet`, `validation.csv` ... Raises ValueError where there are none, a
-    shard is missing, or a split is there twice.
+    Such as `train-00000-of-00002.parquet` and `validation.csv`. Raises CodedError if there are
+    none, a shard is missing, or a split is found twice.
     """
     found: dict[tuple[str, str], dict[int, Path]] = {}
     wanted: dict[tuple[str, str], int] = {}
@@ -252,15 +265,18 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
         found.setdefault(key, {})[int(match[2] or 0)] = path
         wanted[key] = int(match[3] or 1)
     if not found:
-        raise ValueError(
-            f"{folder}: no train-00000-of-00001.parquet, train.csv or the like; name its files"
+        raise CodedError(
+            f"{folder}: no train-00000-of-00001.parquet, train.csv or the like; name its files",
+            "table-missing",
         )
     shards: dict[str, list[Path]] = {}
     for (name, suffix), files in found.items():
         if sorted(files) != list(range(wanted[name, suffix])):
-            raise ValueError(f"{folder}: {name} has {len(files)} of {wanted[name, suffix]} shards")
+            message = f"{folder}: {name} has {len(files)} of {wanted[name, suffix]} shards"
+            raise CodedError(message, "shards-missing")
         if SPLIT_OF[name] in shards:
-            raise ValueError(f"{folder}: {SPLIT_OF[name]} is there twice; name the files to read")
+            message = f"{folder}: {SPLIT_OF[name]} is found twice; name the files to read"
+            raise CodedError(message, "splits-ambiguous")
         shards[SPLIT_OF[name]] = [files[i] for i in sorted(files)]
     return {split: shards[split] for split in dict.fromkeys(SPLIT_OF.values()) if split in shards}
 
@@ -273,14 +289,14 @@ _BETWEEN_ROWS = re.compile(r"\]\s+\[")
 
 @dataclass(frozen=True)
 class Sound:
-    """What `datasets` keeps of audio: the file itself, its path, or both."""
+    """Audio as `datasets` stores it: the file itself, its path, or both."""
 
     content: bytes | None
     path: str | None
 
 
 def as_sound(value: Any) -> Sound | None:
-    """A struct {bytes, path}, its text in a CSV, or a path. Raises ValueError for anything else."""
+    """Read a struct {bytes, path}, its text in a CSV, or a path. Raises ValueError for others."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = ast.literal_eval(value)
@@ -297,9 +313,9 @@ def as_sound(value: Any) -> Sound | None:
 
 
 def as_frames(value: Any) -> FloatArray | None:
-    """(T, C) of a list of lists, (1, C) of a list of numbers, or of the text of either in a CSV.
+    """Read (T, C) from a list of lists, (1, C) from a list of numbers, or the text of either.
 
-    Raises ValueError for what is neither, or has rows of several lengths.
+    Raises ValueError for other values, and for rows of several lengths.
     """
     if isinstance(value, str):
         value = _parse_list(value) if value.strip() else None
@@ -315,7 +331,7 @@ def as_frames(value: Any) -> FloatArray | None:
 
 
 def _parse_list(text: str) -> Any:
-    """The text of a list, with commas or as numpy prints it."""
+    """Parse the text of a list, with commas or as numpy prints it."""
     if "..." in text:
         raise ValueError("cut short by a printer's '...'; export the table as Parquet")
     commas = _BETWEEN_ROWS.sub("], [", _BETWEEN_NUMBERS.sub(", ", text.strip()))
@@ -332,7 +348,7 @@ ROW_ID = "row number"  # the column of the ids that we make where a table has no
 
 @dataclass(frozen=True)
 class Plan:
-    """What is read of a table: columns by field, feature columns by folder, and further ones."""
+    """The columns to read: by field, feature columns by folder, and further ones."""
 
     columns: Mapping[str, str]
     features: Mapping[str, str]
@@ -355,9 +371,9 @@ class Loaded:
 
 
 def load(tables: Sequence[Table], split: str, plan: Plan, out_dir: Path) -> Loaded:
-    """Read one split's tables, one after the other; sounds that they hold go to OUT_DIR/audio.
+    """Read the tables of a split; sounds that they contain are written to OUT_DIR/audio.
 
-    Raises ManifestError naming the rows whose cells cannot be understood.
+    Raises ManifestError, which names the rows with cells that cannot be read.
     """
     loaded = Loaded(frames={name: {} for name in plan.features})
     faults = []
@@ -375,7 +391,8 @@ def load(tables: Sequence[Table], split: str, plan: Plan, out_dir: Path) -> Load
                     loaded.frames[name][row_id] = reader.frames(column)
             except ValueError as error:
                 remedy = "correct it, or --ignore it"
-                faults.append(Fault(str(table.path), source.number, str(error), remedy))
+                fault = Fault(str(table.path), source.number, str(error), remedy, "cell-invalid")
+                faults.append(fault)
                 continue
             loaded.rows.append((source.number, row))
     raise_faults(faults)
@@ -433,7 +450,7 @@ class _RowLoader:
 
 
 def _store(sound: Sound | None, row_id: str, folder: str, out_dir: Path, loaded: Loaded) -> str:
-    """The audio path of a sound; one that the table holds is written under OUT_DIR/audio."""
+    """Return the audio path of a sound; a stored one is written to OUT_DIR/audio."""
     if sound is None:
         return ""
     if sound.content is None:
@@ -450,13 +467,14 @@ def _store(sound: Sound | None, row_id: str, folder: str, out_dir: Path, loaded:
 def write_features(
     out_dir: Path, corpus: Corpus, name: str, column: str, frames: Mapping[str, FloatArray | None]
 ) -> None:
-    """Write features/<name>/{split}.npy + .lengths, row by row as the manifests have them.
+    """Write features/<name>/{split}.npy and .lengths, in the order of the manifests.
 
-    A row without frames has length 0. Raises ValueError when no row has any, or widths differ.
+    A row without frames has length 0. Raises CodedError if no row has any.
     """
     width = next((found.shape[1] for found in frames.values() if found is not None), None)
     if width is None:
-        raise ValueError(f"column {column} holds no features at all; leave it out with --ignore")
+        message = f"column {column} has no features at all; leave it out with --ignore"
+        raise CodedError(message, "features-missing")
     none = np.zeros((0, width), np.float32)
     settings = {"features": name, "column": column, "dtype": "float32"}
     for split in corpus.splits:

@@ -1,4 +1,4 @@
-r"""The one reader of tables: CSV, TSV, Parquet and JSON lines, row by row.
+r"""Read tables row by row: CSV, TSV, Parquet and JSON lines.
 
 `open_table` opens a file by its suffix, .csv, .tsv, .parquet or .jsonl; with a delimiter any other
 one as delimited text.
@@ -39,7 +39,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from data_prep.errors import Fault, ManifestError, raise_faults
+from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.files.documents import parse_json_line
 from data_prep.manifest.cells import is_blank, shown
 from data_prep.manifest.records import REQUIRED_COLUMNS
@@ -108,7 +108,7 @@ class Table(Protocol):
         """Column -> the names of its class numbers, where the file has them."""
 
     def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
-        """The rows, with the wanted columns at least (default: all)."""
+        """Iterate over the rows, with at least the wanted columns (default: all)."""
 
 
 def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
@@ -132,8 +132,8 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
         return JsonLinesTable(path)
     delimiter = DELIMITERS.get(suffix) if how.delimiter is None else how.delimiter
     if delimiter is None:
-        what = f"neither {', '.join(TABLES[:-1])} nor {TABLES[-1]}"
-        raise ManifestError(Fault(str(path), None, what, "give --delimiter"))
+        problem = f"neither {', '.join(TABLES[:-1])} nor {TABLES[-1]}"
+        raise ManifestError(Fault(str(path), None, problem, "give --delimiter", "suffix-unknown"))
     return DelimitedTable(path, delimiter, how)
 
 
@@ -141,7 +141,9 @@ def check_has_rows(*tables: Table) -> None:
     """Raise ManifestError where none of the tables has a row."""
     if not any(next(table.rows(()), None) for table in tables):
         path = tables[0].path
-        raise ManifestError(Fault(str(path), None, "has no rows", "leave the file out"))
+        raise ManifestError(
+            Fault(str(path), None, "has no rows", "leave the file out", "rows-missing")
+        )
 
 
 def check_has_columns(table: Table) -> None:
@@ -157,9 +159,9 @@ def require_columns(table: Table, required: Iterable[str]) -> None:
     if not columns:  # of JSON lines none of which can be read
         check_has_columns(table)
     if missing := [name for name in required if name not in columns]:
-        what = f"no column {', '.join(missing)}"
+        problem = f"no column {', '.join(missing)}"
         remedy = f"its columns are {', '.join(map(_name, columns)) or 'none'}"
-        raise ManifestError(Fault(str(table.path), 1, what, remedy))
+        raise ManifestError(Fault(str(table.path), 1, problem, remedy, "column-missing"))
     check_has_rows(table)
 
 
@@ -179,14 +181,14 @@ def read_table(
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell is blank, null, or a number that is NaN."""
+    """Return whether a cell is blank, null, or a number that is NaN."""
     if isinstance(value, str):
         return is_blank(value)
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def plain(value: Any) -> str:
-    """The text of a cell; "" of null and of a number that is NaN.
+    """Return the text of a cell; "" for null and NaN.
 
     Raises:
         ValueError: a list, an object, bytes.
@@ -204,7 +206,7 @@ def plain(value: Any) -> str:
 
 
 def text_cell(value: Any) -> str:
-    """A cell that must hold text; "" of null.
+    """Return a cell that must be text; "" for null.
 
     Raises:
         ValueError: a number, a truth value, a list, an object, bytes.
@@ -215,7 +217,7 @@ def text_cell(value: Any) -> str:
 
 
 def class_name(table: Table, column: str, value: Any) -> Any:
-    """The name of a class number, where the table has names for the column; else the value.
+    """Return the name of a class number, if the table has names for the column; else the value.
 
     Raises:
         ValueError: a number without a name.
@@ -240,7 +242,9 @@ def _kind(value: Any) -> str:
 
 def _unreadable(path: Path, error: Exception) -> ManifestError:
     reason = getattr(error, "strerror", None) or str(error)
-    return ManifestError(Fault(str(path), None, reason, "name an existing table"))
+    return ManifestError(
+        Fault(str(path), None, reason, "name an existing table", "table-unreadable")
+    )
 
 
 def _name(column: str) -> str:
@@ -260,8 +264,9 @@ class DelimitedTable:
         self._how = how
         self._encoding = _encoding_of(path, how.encoding)
         if len(delimiter) != 1 or delimiter in '\r\n"':
-            what = f"the delimiter is {delimiter!r}"
-            raise ManifestError(Fault(str(path), None, what, "give one character, or 'tab'"))
+            problem = f"the delimiter is {delimiter!r}"
+            remedy = "give one character, or 'tab'"
+            raise ManifestError(Fault(str(path), None, problem, remedy, "delimiter-invalid"))
         self._delimiter = delimiter
         with self._reader() as records:
             first = next(records, None)
@@ -283,7 +288,7 @@ class DelimitedTable:
         if len(record.cells) == len(self._header):
             return None
         what = f"{len(record.cells)} fields where the header has {len(self._header)}"
-        return self._fault(record.number, what, "quote fields that hold the delimiter")
+        return self._fault(record.number, what, "quote fields that hold the delimiter", "row-width")
 
     @contextmanager
     def _reader(self) -> Iterator[Iterator[_Record]]:
@@ -321,13 +326,14 @@ class DelimitedTable:
         through = f", up to row {last}" if last > number else ""
         if "end of data" in str(error):
             what = f"a quote is opened here and never closed{through}"
-            return self._fault(number, what, f"close it; {remedy}")
+            return self._fault(number, what, f"close it; {remedy}", "quote-invalid")
         if "expected after" in str(error):
-            return self._fault(number, f"there is text after a closing quote{through}", remedy)
-        return self._fault(number, f"not a proper table ({error})", remedy)
+            problem = f"there is text after a closing quote{through}"
+            return self._fault(number, problem, remedy, "quote-invalid")
+        return self._fault(number, f"not a proper table ({error})", remedy, "quote-invalid")
 
-    def _fault(self, number: int, what: str, remedy: str) -> Fault:
-        return Fault(str(self.path), number, what, remedy)
+    def _fault(self, number: int, problem: str, remedy: str, code: str) -> Fault:
+        return Fault(str(self.path), number, problem, remedy, code)
 
 
 class _Quoted(csv.excel):
@@ -348,10 +354,10 @@ class _Record:
 
 
 def _next_record(reader: Iterator[list[str]]) -> list[str]:
-    """The next record, with cells of any length.
+    """Return the next record, with cells of any length.
 
-    csv has one limit for the whole process: it is raised for this record alone, so that no other
-    reader in the process gets another limit than it was made for.
+    csv has one limit for the whole process. It is raised for this record alone, so that other
+    readers in the process keep theirs.
     """
     with _LIMIT_LOCK:
         limit = csv.field_size_limit(_NO_LIMIT)
@@ -372,14 +378,13 @@ def _begins_like_a_manifest(lines: TextIO) -> bool:
 
 
 def _encoding_of(path: Path, encoding: str) -> str:
-    """The encoding that was named, unless a byte order mark is that of another one."""
+    """Return the given encoding, or that of the byte order mark."""
     try:
         name = codecs.lookup(encoding).name
     except LookupError:
-        what = f"there is no encoding {encoding!r}"
-        raise ManifestError(
-            Fault(str(path), None, what, "name one such as utf-8 or cp1252")
-        ) from None
+        problem, remedy = f"unknown encoding {encoding!r}", "name one such as utf-8 or cp1252"
+        fault = Fault(str(path), None, problem, remedy, "encoding-unknown")
+        raise ManifestError(fault) from None
     if name not in _UTF8:
         return name
     try:
@@ -392,7 +397,7 @@ def _encoding_of(path: Path, encoding: str) -> str:
 
 
 def _open_text(path: Path, encoding: str) -> TextIO:
-    """The text of a file, its line ends as they are.
+    """Open the text of a file, with unchanged line ends.
 
     A byte that is not UTF-8 is read as a lone surrogate, which no UTF-8 has (`_has_bad_byte`). Of
     other encodings the whole is decoded first: raises ManifestError where that fails.
@@ -409,7 +414,7 @@ def _open_text(path: Path, encoding: str) -> TextIO:
 
 def _encoding_fault(path: Path, number: int, encoding: str) -> Fault:
     remedy = "save the table as UTF-8, or name its encoding"
-    return Fault(str(path), number, f"not {encoding} text", remedy)
+    return Fault(str(path), number, f"not {encoding} text", remedy, "encoding-invalid")
 
 
 def _decode_line(line: bytes) -> str:
@@ -424,15 +429,16 @@ def _has_bad_byte(text: str) -> bool:
 
 
 def _check_header(path: Path, header: Sequence[str]) -> list[str]:
-    """The names of the columns. Raises ManifestError where one is blank or there twice."""
+    """Return the names of the columns. Raises ManifestError for a blank or repeated one."""
     columns = list(header[1:] if len(header) > 1 and not header[0].strip() else header)
     blank = [str(n) for n, name in enumerate(header, start=1) if not name.strip() and n > 1]
     if blank or (columns and not columns[0].strip()):
-        what = f"column {', '.join(blank) or '1'} of the header has no name"
-        raise ManifestError(Fault(str(path), 1, what, "name it, or take the column out"))
+        problem = f"column {', '.join(blank) or '1'} of the header has no name"
+        remedy = "name it, or remove the column"
+        raise ManifestError(Fault(str(path), 1, problem, remedy, "column-unnamed"))
     if doubled := [name for name, count in Counter(columns).items() if count > 1]:
-        what = f"column {', '.join(map(_name, doubled))} twice"
-        raise ManifestError(Fault(str(path), 1, what, "rename one"))
+        problem = f"column {', '.join(map(_name, doubled))} twice"
+        raise ManifestError(Fault(str(path), 1, problem, "rename one", "column-repeated"))
     return columns
 
 
@@ -467,7 +473,7 @@ class JsonLinesTable:
         except ValueError as error:
             what = str(error)
         remedy = 'write an object a line, such as {"id": "a", "text": null} of a missing text'
-        return Row(number, {}, Fault(str(self.path), number, what, remedy))
+        return Row(number, {}, Fault(str(self.path), number, what, remedy, "json-invalid"))
 
 
 def _parse_object(line: str) -> dict[str, Any]:
@@ -503,14 +509,16 @@ class ParquetTable:
             return next(batches, None)
         except (OSError, ValueError) as error:
             what = f"cannot be read from here on ({' '.join(str(error).split())})"
-            fault = Fault(str(self.path), number, what, "export it again")
+            fault = Fault(str(self.path), number, what, "export it again", "parquet-invalid")
             raise ManifestError(fault) from None
 
     def _row(self, number: int, columns: Sequence[str], values: Sequence[Any]) -> Row:
         for name, value in zip(columns, values, strict=True):
             if isinstance(value, UnicodeError):
                 what = f"{_name(name)} is not UTF-8 text"
-                return Row(number, {}, Fault(str(self.path), number, what, "export it again"))
+                remedy = "export it again"
+                fault = Fault(str(self.path), number, what, remedy, "encoding-invalid")
+                return Row(number, {}, fault)
         return Row(number, dict(zip(columns, values, strict=True)))
 
 
@@ -523,7 +531,8 @@ def _open_parquet(path: Path) -> ParquetTable:
     ]
     if pickled:
         what = f"column {', '.join(map(_name, pickled))} is of a type that Python pickled"
-        raise ManifestError(Fault(str(path), None, what, "export it as a plain type"))
+        remedy = "export it as a plain type"
+        raise ManifestError(Fault(str(path), None, what, remedy, "column-pickled"))
     columns = _check_header(path, schema.names)
     return ParquetTable(path, columns, _class_names(schema))
 
@@ -532,16 +541,18 @@ def _parquet_file(path: Path) -> Any:
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise ValueError(f"{path}: Parquet needs pyarrow; `pip install pyarrow`") from error
+        message = f"{path}: Parquet needs pyarrow; `pip install pyarrow`"
+        raise CodedError(message, "package-missing") from error
     try:
         return parquet.ParquetFile(path)
     except (OSError, ValueError, KeyError) as error:
         what = f"no Parquet file ({' '.join(str(error).split())})"
-        raise ManifestError(Fault(str(path), None, what, "export it again")) from None
+        fault = Fault(str(path), None, what, "export it again", "parquet-invalid")
+        raise ManifestError(fault) from None
 
 
 def _cell_readers(column: Any) -> Callable[[int], Any]:
-    """A function of the row within the batch; lists as arrays, which take a tenth of the room."""
+    """Return a reader of a row in the batch; lists as arrays, which need a tenth of the memory."""
     if "list" in str(column.type).partition("<")[0]:
         return lambda index: _array(column[index]) if column[index].is_valid else None
     try:
@@ -566,7 +577,7 @@ def _array(cell: Any) -> Any:
 
 
 def _class_names(schema: Any) -> dict[str, list[str]]:
-    """What `datasets` writes of its ClassLabel columns into a Parquet file."""
+    """Read the names of ClassLabel columns, which `datasets` stores in a Parquet file."""
     try:
         text = (schema.metadata or {}).get(b"huggingface", b"{}").decode()
         content: Any = parse_json_line(text)

@@ -1,14 +1,17 @@
-"""What `table` must be told about a user's table, and the refusal to guess any of it."""
+"""Read the rows of a user's table by a recipe: the meaning of its columns and values.
+
+Nothing is guessed: what a recipe does not name is not used, or refused.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_prep.errors import Fault, raise_faults
+from data_prep.errors import CodedError, Fault, raise_faults
 from data_prep.manifest.cells import (
     find_id_fault,
     find_label_fault,
@@ -73,52 +76,93 @@ class TableRecipe:
 
 
 def check_recipe(recipe: TableRecipe, tables: Mapping[str, Path]) -> None:
-    """Raise ValueError where the recipe leaves something to be guessed, or contradicts itself."""
+    """Raise CodedError if the recipe is incomplete, or contradicts itself."""
+    for is_wrong, message, code in _recipe_checks(recipe, tables):
+        if is_wrong:
+            raise CodedError(message, code)
+
+
+def _recipe_checks(
+    recipe: TableRecipe, tables: Mapping[str, Path]
+) -> Iterator[tuple[bool, str, str]]:
+    """Yield (whether it is violated, message, code) of each rule."""
     columns = recipe.columns
-    mapped_axes = [axis for axis in AXES if axis in columns]
-    odd_groups = sorted(set(recipe.disjoint) - set(columns))
-    ways = [bool(recipe.split_column), bool(recipe.split_by), set(tables) <= set(SPLITS)]
-    taken = [column for column in recipe.extra if column in KNOWN_COLUMNS]
-    low, high = recipe.vad_scale or (0.0, 1.0)
     units = other_units(columns[field] for field in ("start", "end") if field in columns)
-    refusals = {
-        str(units): units is not None,
-        f"--column {', '.join(set(columns) - set(FIELDS))}: no such field; the fields are "
-        f"{', '.join(FIELDS)}": not set(columns) <= set(FIELDS),
-        "no column is mapped to id; add --column id=COLUMN": "id" not in columns,
-        "neither text nor audio is mapped; add --column text=COLUMN or --column audio=COLUMN": (
-            not {"text", "audio"} & set(columns)
+    yield units is not None, str(units), "unit-not-seconds"
+    yield (
+        not set(columns) <= set(FIELDS),
+        (
+            f"--column {', '.join(set(columns) - set(FIELDS))}: no such field; the fields are "
+            f"{', '.join(FIELDS)}"
         ),
-        "audio is mapped; say with --data-raw DIR where its paths start": (
-            "audio" in columns and recipe.data_raw is None
+        "field-unknown",
+    )
+    missing = "field-not-mapped"
+    yield "id" not in columns, "no column is mapped to id; add --column id=COLUMN", missing
+    yield (
+        not {"text", "audio"} & set(columns),
+        "neither text nor audio is mapped; add --column text=COLUMN or --column audio=COLUMN",
+        missing,
+    )
+    yield (
+        "audio" in columns and recipe.data_raw is None,
+        "audio is mapped; give the folder that its paths start from: --data-raw DIR",
+        "data-raw-missing",
+    )
+    axes = [axis for axis in AXES if axis in columns]
+    yield (
+        bool(axes) and recipe.vad_scale is None,
+        f"{', '.join(axes)}: the scale is not known; add --vad-scale LOW HIGH",
+        "vad-scale-missing",
+    )
+    yield (
+        bool({"start", "end"} & set(columns)) and "audio" not in columns,
+        "start and end are the segment of an audio file; add --column audio=COLUMN",
+        missing,
+    )
+    low, high = recipe.vad_scale or (0.0, 1.0)
+    empty = f"--vad-scale {low:g} {high:g} is empty; give the lower end first"
+    yield not low < high, empty, "vad-scale-invalid"
+    sources = [bool(recipe.split_column), bool(recipe.split_by), set(tables) <= set(SPLITS)]
+    yield (
+        sum(sources) != 1,
+        (
+            "the splits are not known, or known twice; give one of --split-column, --split-by and "
+            "SPLIT=TABLE"
         ),
-        f"{', '.join(mapped_axes)}: the scale is not known; add --vad-scale LOW HIGH": (
-            bool(mapped_axes) and recipe.vad_scale is None
+        "splits-ambiguous",
+    )
+    yield (
+        recipe.split_by not in (None, "row", *columns),
+        (
+            f"--split-by {recipe.split_by}: {recipe.split_by} is not mapped; add --column "
+            f"{recipe.split_by}=COLUMN"
         ),
-        "start and end are the segment of an audio file; add --column audio=COLUMN": (
-            bool({"start", "end"} & set(columns)) and "audio" not in columns
+        missing,
+    )
+    reserved = [column for column in recipe.extra if column in KNOWN_COLUMNS]
+    yield (
+        bool(reserved),
+        (
+            f"--extra {', '.join(reserved)}: the manifest has a column of that name; map it, or "
+            "rename it in the table"
         ),
-        f"--vad-scale {low:g} {high:g} is empty; give the lower end first": not low < high,
-        "the splits are not known, or known twice; give one of --split-column, --split-by and "
-        "SPLIT=TABLE": sum(ways) != 1,
-        f"--split-by {recipe.split_by}: {recipe.split_by} is not mapped; add --column "
-        f"{recipe.split_by}=COLUMN": recipe.split_by not in (None, "row", *columns),
-        f"--extra {', '.join(taken)}: the manifest has a column of that name; map it, "
-        "or rename it in the table": bool(taken),
-        f"--disjoint: {', '.join(odd_groups)} is not mapped": bool(odd_groups),
-        "--drop-label needs --column emotion=COLUMN": (
-            bool(recipe.drop_labels) and "emotion" not in columns
-        ),
-    }
+        "column-reserved",
+    )
+    unmapped = sorted(set(recipe.disjoint) - set(columns))
+    yield bool(unmapped), f"--disjoint: {', '.join(unmapped)} is not mapped", missing
+    yield (
+        bool(recipe.drop_labels) and "emotion" not in columns,
+        "--drop-label needs --column emotion=COLUMN",
+        missing,
+    )
     for key in LABEL_COLUMNS:
-        used = bool(recipe.label_order.get(key) or recipe.label_map.get(key))
-        refusals[f"{key} is not mapped; add --column {key}=COLUMN"] = used and key not in columns
-    for refusal, holds in refusals.items():
-        if holds:
-            raise ValueError(refusal)
+        is_used = bool(recipe.label_order.get(key) or recipe.label_map.get(key))
+        message = f"{key} is not mapped; add --column {key}=COLUMN"
+        yield is_used and key not in columns, message, missing
 
 
-# -- Rows of any table -> utterances, by a recipe with the meaning of each column and value --------
+# -- Rows to utterances ----------------------------------------------------------------------------
 # `data_prep.manifest.cells` has the rules for ids, texts and other values, and for missing ones.
 
 SCORE_SCALE = (-3.0, 3.0)
@@ -129,7 +173,7 @@ RowSource = Callable[[Path, Sequence[str], TableRecipe], Rows]
 
 @dataclass
 class LabelUse:
-    """What labels the rows of tables have, as they are written there."""
+    """Counts of the labels in tables, before they are mapped."""
 
     seen: dict[str, Counter[str]] = field(
         default_factory=lambda: {key: Counter() for key in LABEL_COLUMNS}
@@ -139,20 +183,20 @@ class LabelUse:
 
 @dataclass
 class Record:
-    """One row on its way: where it came from, its split (once known) and what it says."""
+    """A row: its file and line, its split (once known) and its utterance."""
 
     file: Path
     line: int
     split: str
     utterance: Utterance
 
-    def fault(self, what: str, remedy: str) -> Fault:
-        """A fault of this row."""
-        return Fault(str(self.file), self.line, what, remedy)
+    def fault(self, problem: str, remedy: str, code: str) -> Fault:
+        """Return a fault of this row."""
+        return Fault(str(self.file), self.line, problem, remedy, code)
 
 
 def read_rows(path: Path, wanted: Sequence[str], recipe: TableRecipe) -> Rows:
-    """The rows of a table that has the `wanted` columns, with names in place of class numbers.
+    """Read the `wanted` columns of a table, with names in place of class numbers.
 
     Raises:
         ManifestError: a missing column, no rows, or rows that cannot be read.
@@ -168,7 +212,8 @@ def read_rows(path: Path, wanted: Sequence[str], recipe: TableRecipe) -> Rows:
         try:
             cells = {name: class_name(table, name, value) for name, value in row.cells.items()}
         except ValueError as error:
-            faults.append(Fault(str(path), row.number, str(error), "correct the number"))
+            fault = Fault(str(path), row.number, str(error), "correct the number", "class-unknown")
+            faults.append(fault)
         else:
             rows.append((row.number, cells))
     raise_faults(faults)
@@ -183,9 +228,9 @@ def read_records(
     read: RowSource = read_rows,
     use: LabelUse | None = None,
 ) -> list[Record]:
-    """The rows of one table. Rows of a dropped label go to `corpus.dropped`; faults are raised.
+    """Read the rows of one table. Rows of a dropped label go to `corpus.dropped`.
 
-    `use` counts the labels.
+    `use` counts the labels. Raises ManifestError, which lists the faulty rows.
     """
     use = use or LabelUse()
     wanted = [*recipe.columns.values(), *recipe.extra]
@@ -199,35 +244,38 @@ def read_records(
             reason = f"--drop-label {reader.dropped_label}"
             corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
         else:
-            faults += [record.fault(what, remedy) for what, remedy in reader.faults]
+            faults += [record.fault(*fault) for fault in reader.faults]
             records.append(record)
     raise_faults(faults)
     return records
 
 
 class _RowReader:
-    """Reads one row's fields, collecting (what, remedy) for each that cannot be understood."""
+    """Reads the fields of a row, and collects (problem, remedy, code) of those that it cannot."""
 
     def __init__(self, row: Mapping[str, Any], recipe: TableRecipe, use: LabelUse) -> None:
         self.row = row
         self.use = use
         self.recipe = recipe
-        self.faults: list[tuple[str, str]] = []
+        self.faults: list[tuple[str, str, str]] = []
         self.dropped_label: str | None = None
 
+    def add_fault(self, problem: str, remedy: str, code: str = "cell-invalid") -> None:
+        self.faults.append((problem, remedy, code))
+
     def value(self, column: str) -> str | None:
-        """A plain value without the spaces around it; None where it is missing."""
+        """Return a plain value without surrounding spaces; None if it is missing."""
         return self.given(self.cell(column).strip())
 
     def given(self, value: str) -> str | None:
-        """None for a blank value, and for one that --missing names."""
+        """Return None for a blank value or one of --missing, else the value."""
         return None if is_blank(value) or value in self.recipe.missing else value
 
     def cell(self, column: str, read: Callable[[Any], str] = plain) -> str:
         try:
             return read(self.row.get(column))
         except ValueError as error:
-            self.faults.append((f"column {column} {error}", "map another column, or write text"))
+            self.add_fault(f"column {column} {error}", "map another column, or write text")
             return ""
 
     def field(self, name: str) -> str | None:
@@ -235,7 +283,7 @@ class _RowReader:
         value = None if column is None else self.value(column)
         fault = None if value is None else find_value_fault(name, value)
         if fault is not None:
-            self.faults.append(fault)
+            self.add_fault(*fault)
             return None
         return value
 
@@ -245,8 +293,9 @@ class _RowReader:
         value = self.value(self.recipe.split_column) or ""
         split = self.recipe.split_map.get(value, value)
         if split not in SPLITS:
-            what = f"split is {value!r}, none of {', '.join(SPLITS)}"
-            self.faults.append((what, f"name it with --split-map {value}=train, valid or test"))
+            problem = f"split is {value!r}, none of {', '.join(SPLITS)}"
+            remedy = f"name it with --split-map {value}=train, valid or test"
+            self.add_fault(problem, remedy, "split-unknown")
         return split
 
     def utterance(self) -> Utterance:
@@ -274,7 +323,7 @@ class _RowReader:
     def id(self) -> str:
         value = self.given(self.cell(self.recipe.columns["id"]))
         if fault := find_id_fault(value):
-            self.faults.append(fault)
+            self.add_fault(*fault)
         return value or ""
 
     def text(self) -> str | None:
@@ -285,8 +334,8 @@ class _RowReader:
         try:
             return read_text(value, self.recipe.normalize)
         except ValueError as error:
-            what, _, remedy = str(error).rpartition("; ")
-            self.faults.append((what, remedy))
+            problem, _, remedy = str(error).rpartition("; ")
+            self.add_fault(problem, remedy)
             return None
 
     def audio(self) -> str | None:
@@ -295,14 +344,15 @@ class _RowReader:
             return value
         if Path(value).is_relative_to(root.resolve()):
             return Path(value).relative_to(root.resolve()).as_posix()
-        self.faults.append((f"audio {value} lies outside --data-raw {root}", "name its folder"))
+        problem = f"audio {value} lies outside --data-raw {root}"
+        self.add_fault(problem, "name its folder", "path-outside")
         return None
 
     def segment(self) -> tuple[float | None, float | None]:
         start = self.number("start", parse_seconds, SECONDS)
         end = self.number("end", parse_seconds, SECONDS)
         if fault := segment_fault(self.field("audio"), start, end):
-            self.faults.append(fault)
+            self.add_fault(*fault)
         return start, end
 
     def label(self, key: str) -> str | None:
@@ -321,10 +371,11 @@ class _RowReader:
         option = "--label-map" if key == "emotion" else "--sentiment-map"
         order = self.recipe.label_order.get(key)
         if fault := find_label_fault(key, label):
-            self.faults.append(fault)
+            self.add_fault(*fault)
         elif order and label not in order:
-            what = f"unknown {key} {shown(value)}, none of {', '.join(order)}"
-            self.faults.append((what, f"add it to the order, or name it with {option}"))
+            problem = f"unknown {key} {shown(value)}, none of {', '.join(order)}"
+            remedy = f"add it to the order, or name it with {option}"
+            self.add_fault(problem, remedy, "label-unknown")
         return label
 
     def axis(self, name: str) -> float | None:
@@ -343,7 +394,7 @@ class _RowReader:
             return parse(value)
         except ValueError:
             remedy = "correct it, or empty the field; --missing names values that mean empty"
-            self.faults.append((f"{name} is {value!r}, not {wanted}", remedy))
+            self.add_fault(f"{name} is {value!r}, not {wanted}", remedy)
             return None
 
 

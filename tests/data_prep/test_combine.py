@@ -264,31 +264,32 @@ def test_audio_that_is_not_there_is_a_fault(
 ) -> None:
     said = refusal(capsys, tmp_path / "out", *two)
     assert f"{two[1] / 'train.tsv'}: row 2: audio deep/train0.wav is not in {two[1]}" in said
-    assert "say where its paths start: --data-raw two=FOLDER" in said
+    assert "--data-raw two=FOLDER" in said
+    assert "[audio-missing]" in said
     said = refusal(capsys, tmp_path / "out", *two, "--data-raw", "six=x")
-    assert "--data-raw six: no such corpus; there are one, two" in said
+    assert "[corpus-unknown]" in said
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code"),
     [
-        ("--map joy=happy", "--map joy=happy: write CORPUS:FROM=TO, or CORPUS:FROM= to drop"),
-        ("--map two:joy", "--map two:joy: write CORPUS:FROM=TO"),
-        ("--map two:joy=a two:joy=b", "--map two:joy=b: write CORPUS:FROM=TO"),
-        ("--map six:joy=a", "--map six: no such corpus; there are one, two"),
-        ("--map one:joy=a", "--map one:joy=: one has no such emotion; it has sad, happy"),
-        ("--sentiment-map one:joy=a", "one has no such sentiment; it has none"),
-        ("--splits train,dev", "--splits dev: the data dirs have train, valid, test"),
-        ("--splits two:dev", "--splits dev: two have train, valid, test"),
-        ("--splits six:train", "--splits six: no such corpus; there are one, two"),
-        ("--splits train,", "--splits train,: write SPLIT,SPLIT"),
-        ("--splits train test", "--splits test: write SPLIT,SPLIT or CORPUS:SPLIT,SPLIT, each"),
-        ("--splits :train", "--splits :train: write"),
-        ("--data-raw two", "--data-raw two: write CORPUS=DIR"),
+        ("--map joy=happy", "option-malformed"),
+        ("--map two:joy", "option-malformed"),
+        ("--map two:joy=a two:joy=b", "option-malformed"),
+        ("--map six:joy=a", "corpus-unknown"),
+        ("--map one:joy=a", "label-unknown"),
+        ("--sentiment-map one:joy=a", "label-unknown"),
+        ("--splits train,dev", "split-unknown"),
+        ("--splits two:dev", "split-unknown"),
+        ("--splits six:train", "corpus-unknown"),
+        ("--splits train,", "option-malformed"),
+        ("--splits train test", "option-malformed"),
+        ("--splits :train", "option-malformed"),
+        ("--data-raw two", "option-malformed"),
         (
             "--map two:happy= two:joy= two:fear= --splits one:valid two:train",
-            "train: no row left; mind the maps, or leave out the split",
+            "split-empty",
         ),
     ],
 )
@@ -298,10 +299,10 @@ def test_options_that_cannot_be(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     arguments: str,
-    message: str,
+    code: str,
 ) -> None:
     raw = [] if "--data-raw" in arguments else recordings
-    assert message in refusal(capsys, tmp_path / "out", *two, *arguments.split(), *raw)
+    assert f"[{code}]" in refusal(capsys, tmp_path / "out", *two, *arguments.split(), *raw)
     assert not (tmp_path / "out").exists()
 
 
@@ -312,15 +313,15 @@ def test_data_dirs_that_cannot_be_joined(
     a = write_data_dir(tmp_path / "a", splits)
     out = tmp_path / "out"
     again = write_data_dir(tmp_path / "again", splits, name="a")
-    assert f"the corpus is named a like that of {a}" in refusal(capsys, out, a, again)
+    assert "[corpus-repeated]" in refusal(capsys, out, a, again)
     telephone = write_data_dir(tmp_path / "telephone", splits, sample_rate=8000)
     said = refusal(capsys, out, a, telephone)
-    assert "corpus.yaml: n_samples counts at 8000 Hz, in a at 16000; prepare both" in said
+    assert "[sample-rate-mismatch]" in said
     odd = write_data_dir(tmp_path / "odd", splits, name="a/b")
-    assert "the corpus is named 'a/b'; take / : = out" in refusal(capsys, out, a, odd)
+    assert "[name-malformed]" in refusal(capsys, out, a, odd)
     both = write_data_dir(tmp_path / "both", {"train": [row("train0", corpus="x")]})
-    assert "row 2: the row names a corpus already, x; combine" in refusal(capsys, out, a, both)
-    assert "name two data dirs or more" in refusal(capsys, out, a)
+    assert "[already-combined]" in refusal(capsys, out, a, both)
+    assert "[data-dirs-too-few]" in refusal(capsys, out, a)
     assert "no corpus.yaml" in refusal(capsys, out, a, tmp_path)
     assert not out.exists()
 
@@ -330,8 +331,8 @@ def test_no_corpus_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture
         write_data_dir(tmp_path / name, {"train": [row("train0")]}) for name in ("a", "b", "c")
     )
     before = {path: path.read_bytes() for path in a.iterdir()}
-    assert f"{a}: it holds the corpus a; name a new folder" in refusal(capsys, a, b, c)
-    assert f"{a}: it is one of the data dirs" in refusal(capsys, a, a, b)
+    assert "[out-dir-occupied]" in refusal(capsys, a, b, c)
+    assert "[out-dir-occupied]" in refusal(capsys, a, a, b)
     assert {path: path.read_bytes() for path in a.iterdir()} == before
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from codes import raises
 
 from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
@@ -115,21 +116,21 @@ def test_a_scene_in_two_splits_is_said(corpus_dir: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
+    ("row", "code"),
     [
-        (f"Hi.,['Ross'],Happy,1,1,1,1,{TIMES}", "row 2: Emotion is 'Happy', none of Neutral"),
-        (f"Hi.,['Ross'],Mad,x,1,1,1,{TIMES}", "row 2: Scene_ID is 'x', no number"),
-        (f"Hi.,Ross,Mad,1,1,1,1,{TIMES}", "row 2: Speaker is 'Ross', no list such as"),
-        ("Hi.,['Ross'],Mad,1,1,1,1", "row 2: 7 fields where the header has 9"),
+        (f"Hi.,['Ross'],Happy,1,1,1,1,{TIMES}", "row-invalid"),
+        (f"Hi.,['Ross'],Mad,x,1,1,1,{TIMES}", "row-invalid"),
+        (f"Hi.,Ross,Mad,1,1,1,1,{TIMES}", "row-invalid"),
+        ("Hi.,['Ross'],Mad,1,1,1,1", "row-width"),
     ],
 )
 def test_a_bad_row_is_named_and_nothing_written(
-    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, message: str
+    corpus_dir: Path, tmp_path: Path, row: str, code: str
 ) -> None:
     write_rows(corpus_dir, "dev", [row])
-    assert main("emorynlp", [str(corpus_dir), str(tmp_path / "out")]) == 1
-    path = corpus_dir / "emorynlp_dev_final.csv"
-    assert f"error: {path}: {message}" in capsys.readouterr().err
+    with raises(code) as error:
+        prepare_emorynlp(corpus_dir, tmp_path / "out")
+    assert "emorynlp_dev_final.csv: row 2: " in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
@@ -137,10 +138,10 @@ def test_another_table_is_not_taken_for_emorynlp(
     corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_rows(corpus_dir, "test", [], header="Utterance,Speaker")
-    assert main("emorynlp", [str(corpus_dir), str(tmp_path / "out")]) == 1
-    assert "row 1: no column Emotion, Scene_ID" in capsys.readouterr().err
-    assert main("emorynlp", [str(tmp_path), str(tmp_path / "out")]) == 1
-    assert "emorynlp_train_final.csv: No such file" in capsys.readouterr().err
+    with raises("column-missing"):
+        prepare_emorynlp(corpus_dir, tmp_path / "out")
+    with raises("table-unreadable"):
+        prepare_emorynlp(tmp_path, tmp_path / "out")
 
 
 def test_speakers() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from codes import raises
 
 from data_prep.commands.hf_table import main
 from data_prep.commands.validate import validate
@@ -185,7 +186,7 @@ def test_sounds_by_path_start_from_data_raw(
     out = tmp_path / "out"
     arguments = [f"test={table}", out, "--name", "x", "--column", "id=audio.path"]
     said = refusal(capsys, *arguments)
-    assert said == "audio is a path; say with --data-raw DIR where paths start"
+    assert "[data-raw-missing]" in said
     assert not out.exists()
     assert run_main(*arguments, "--data-raw", tmp_path / "raw") == 0
     assert f"--data {out} --data-raw {tmp_path / 'raw'}" in capsys.readouterr().out
@@ -201,7 +202,7 @@ def test_sounds_both_inside_and_outside_are_refused(
     said = refusal(
         capsys, f"train={table}", tmp_path / "out", "--name", "x", "--data-raw", tmp_path
     )
-    assert said.startswith("1 rows hold their sound and 1 only name a file")
+    assert "[audio-mixed]" in said
 
 
 def test_bad_cells_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,7 +218,7 @@ def test_bad_cells_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     said = refusal(capsys, f"train={table}", tmp_path / "out", "--name", "x")
     assert f"{table}: row 1: emotion is 2, but its names are sad, glad" in said
     assert f"{table}: row 2: audio: begins with b'GIF8', which is none of .wav" in said
-    assert said.endswith("2 faults")
+    assert said.endswith("2 faults [cell-invalid]")
 
 
 def test_a_class_number_of_minus_one_is_no_label(tmp_path: Path) -> None:
@@ -307,11 +308,11 @@ def test_nothing_is_guessed(
 ) -> None:
     out = tmp_path / "out"
     said = refusal(capsys, exported, out, "--name", "x")
-    assert said == "valence, arousal, dominance: the scale is not known; add --vad-scale LOW HIGH"
+    assert "[vad-scale-missing]" in said
     said = refusal(capsys, exported, out, "--name", "x", "--column", "speaker=who")
-    assert ".parquet: there is no column who; there are transcript, EmoVal" in said
+    assert "[column-missing]" in said
     said = refusal(capsys, exported, out, "--name", "x", "--features", "wavlm=hidden")
-    assert said.endswith(".parquet: --features wavlm=hidden: there is no such column")
+    assert said.endswith("[column-missing]")
     said = refusal(capsys, exported, out, "--name", "x", "--vad-scale", 1, 5, "--split-column", "p")
     assert "has no column p" in said
     said = refusal(capsys, exported, out, "--name", "x", "--vad-scale", 2, 5)
@@ -330,9 +331,9 @@ def test_columns_of_known_names() -> None:
     }
     assert map_columns(["text", "V"], {}, ["V"]) == {"text": "text"}
     assert map_columns(["text", "valence", "EmoVal"], {"valence": "EmoVal"})["valence"] == "EmoVal"
-    with pytest.raises(ValueError, match="valence and EmoVal could both be valence"):
+    with raises("column-ambiguous"):
         map_columns(["text", "valence", "EmoVal"], {})
-    with pytest.raises(ValueError, match=r"names of different sets \(valence=V, arousal=EmoAct\)"):
+    with raises("column-ambiguous"):
         map_columns(["text", "V", "EmoAct"], {})
 
 
@@ -341,14 +342,14 @@ def test_feature_columns() -> None:
     assert map_features(known, []) == {"emotion2vec": "emotion2vec_features"}
     assert map_features(known, ["e2v=emotion2vec_features"]) == {"e2v": "emotion2vec_features"}
     assert map_features(["h"], []) == {}
-    with pytest.raises(ValueError, match="write NAME=COLUMN"):
+    with raises("option-malformed"):
         map_features(known, ["h"])
 
 
 def test_shards_must_be_complete(tmp_path: Path) -> None:
     for name in ("train-00000-of-00002.csv", "readme.csv"):
         (tmp_path / name).touch()
-    with pytest.raises(ValueError, match="train has 1 of 2 shards"):
+    with raises("shards-missing"):
         find_shards(tmp_path)
     (tmp_path / "train-00001-of-00002.csv").touch()
     assert [path.name for path in find_shards(tmp_path)["train"]] == [
@@ -357,9 +358,9 @@ def test_shards_must_be_complete(tmp_path: Path) -> None:
     ]
     (tmp_path / "dev.csv").touch()
     (tmp_path / "validation.csv").touch()
-    with pytest.raises(ValueError, match="valid is there twice"):
+    with raises("splits-ambiguous"):
         find_shards(tmp_path)
-    with pytest.raises(ValueError, match="name its files"):
+    with raises("table-missing"):
         find_shards(tmp_path / "none")
 
 
@@ -383,14 +384,14 @@ def test_parquet_without_pyarrow_is_refused(
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     said = refusal(capsys, f"train={tmp_path / 't.parquet'}", tmp_path / "out", "--name", "x")
-    assert "Parquet needs pyarrow; `pip install pyarrow`" in said
+    assert "[package-missing]" in said
 
 
 def test_what_is_no_parquet_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pyarrow")
     (tmp_path / "t.parquet").write_bytes(b"nothing of the kind")
     said = refusal(capsys, f"train={tmp_path / 't.parquet'}", tmp_path / "out", "--name", "x")
-    assert f"{tmp_path / 't.parquet'}: no Parquet file" in said
+    assert "[parquet-invalid]" in said
 
 
 # -- audformat -------------------------------------------------------------------------------------
@@ -468,7 +469,7 @@ def test_an_audformat_database_without_what_is_asked(
 ) -> None:
     out = tmp_path / "out"
     said = refusal(capsys, database, out, "--name", "x", "--tables", "labels")
-    assert "has no table labels; it has emotion.dev, emotion.train, files, segments" in said
+    assert "[table-unknown]" in said
     (database / "audio" / "train0.wav").unlink()
     said = refusal(capsys, database, out, "--name", "x", "--vad-scale", -1, 1)
     assert "there is no such file" in said
@@ -478,7 +479,7 @@ def test_an_audformat_database_without_what_is_asked(
         "audio/train0_500_end",
     }
     (database / "db.yaml").write_text("a: [")
-    assert "no audformat database" in refusal(capsys, database, out, "--name", "x")
+    assert "[database-invalid]" in refusal(capsys, database, out, "--name", "x")
 
 
 def test_audformat_tables_that_disagree_are_refused(
@@ -490,7 +491,7 @@ def test_audformat_tables_that_disagree_are_refused(
     db["files"]["emotion"].set("sad")
     db.save(str(database))
     said = refusal(capsys, database, tmp_path / "out", "--name", "x")
-    assert "emotion is 'sad', but 'angry' in another table; choose with --tables" in said
+    assert "[tables-contradict]" in said
 
 
 def test_audformat_labels_that_the_scheme_lacks_are_refused(
@@ -500,7 +501,7 @@ def test_audformat_labels_that_the_scheme_lacks_are_refused(
     table.write_text(table.read_text().replace("sad", "Sad").replace("angry", "Angry"))
     said = refusal(capsys, database, tmp_path / "out", "--name", "x")
     assert f"{table}: row 2: emotion '" in said
-    assert "is no label of its scheme in db.yaml; correct it, or add it there: sad, angry" in said
+    assert "[label-unknown]" in said
 
 
 def test_an_audformat_label_that_is_read_as_missing_is_refused(
@@ -512,7 +513,7 @@ def test_an_audformat_label_that_is_read_as_missing_is_refused(
     for table in database.glob("db.emotion.*.csv"):
         table.write_text(table.read_text().replace("sad", "null"))
     said = refusal(capsys, database, tmp_path / "out", "--name", "x")
-    assert "emotion 'null' is a label that audformat reads as missing; give the label" in said
+    assert "[label-ambiguous]" in said
 
 
 def test_audformat_without_its_package_is_refused(
@@ -521,4 +522,4 @@ def test_audformat_without_its_package_is_refused(
     monkeypatch.setitem(sys.modules, "audformat", None)
     (tmp_path / "db.yaml").write_text("name: x\n")
     said = refusal(capsys, tmp_path, tmp_path / "out", "--name", "x")
-    assert said == f"{tmp_path}: needs audformat; `pip install audformat`"
+    assert "[package-missing]" in said

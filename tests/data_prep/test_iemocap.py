@@ -4,6 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from codes import raises
+from recorded_corpora import (
+    IEMOCAP_VOTES,
+    WriteSound,
+    change,
+    iemocap_labels,
+    iemocap_words,
+    write_iemocap,
+)
 
 from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
@@ -15,70 +24,11 @@ from data_prep.corpora.iemocap import (
 )
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest
 
-HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]"
-# dialogue -> (turn, start, label, bracket); Session1 holds what is odd in the release.
-DIALOGUES = {
-    "Ses01F_impro01": [
-        ("M000", 7.5712, "hap", "4.0000, 3.0000, 2.0000"),
-        ("F000", 6.2901, "neu", "2.5000, 2.5000, 2.5000"),
-        ("F001", 9.5000, "xxx", "3.0000, 1.0000, 5.0000"),
-        ("M001", 12.0000, "exc", "5.0000, 5.5000, 3.0000"),
-        ("FXX0", 15.0000, "fru", "2.0000, 4.0000, 4.0000"),
-    ],
-    **{
-        f"Ses0{session}{who}_script01_1": [
-            ("F000", 1.0, "ang", "1.0000, 5.0000, 4.0000"),
-            ("M000", 2.0, "sad", "2.0000, 1.0000, 2.0000"),
-        ]
-        for session in range(1, 6)
-        for who in "FM"
-    },
-}
-VOTES = """C-E2:\tHappiness;\t()
-C-E3:\tHappiness; Excited;\t(smiling; at last)
-C-E4:\tNeutral state;\t()
-C-M1:\tExcited;\t()
-A-E3:\tval 4; act 3; dom  2;\t()
-A-M1:\tval ; act ; dom  ;\t()
-"""
-
 
 @pytest.fixture
-def corpus_dir(tmp_path: Path, write_sound: Callable[..., Path]) -> Path:
+def corpus_dir(tmp_path: Path, write_sound: WriteSound) -> Path:
     """Five sessions in the release's layout: 25 judged turns in 11 dialogues."""
-    root = tmp_path / "IEMOCAP_full_release"
-    for dialogue, turns in DIALOGUES.items():
-        session = root / f"Session{dialogue[4]}"
-        labels, words = [HEADER, ""], []
-        for turn, start, label, vad in turns:
-            votes = VOTES if label == "hap" else ""
-            labels += [f"[{start:.4f} - {start + 1:.4f}]\t{dialogue}_{turn}\t{label}\t[{vad}]"]
-            labels += [votes]
-            words += [f"{dialogue}_{turn} [{start:08.4f}-{start + 1:08.4f}]: Say {turn}."]
-            wav = session / "sentences" / "wav" / dialogue / f"{dialogue}_{turn}.wav"
-            write_sound(wav, 1600)
-        write(session / "dialog" / "EmoEvaluation" / f"{dialogue}.txt", "\n".join(labels))
-        write(session / "dialog" / "transcriptions" / f"{dialogue}.txt", "\n".join(words) + "\n")
-    return root
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
-def labels_of(corpus_dir: Path, dialogue: str = "Ses01F_impro01") -> Path:
-    return corpus_dir / f"Session{dialogue[4]}/dialog/EmoEvaluation/{dialogue}.txt"
-
-
-def words_of(corpus_dir: Path, dialogue: str = "Ses01F_impro01") -> Path:
-    return corpus_dir / f"Session{dialogue[4]}/dialog/transcriptions/{dialogue}.txt"
-
-
-def change(path: Path, old: str, new: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
+    return write_iemocap(tmp_path / "IEMOCAP_full_release", write_sound)
 
 
 def rows_of(out_dir: Path) -> dict[str, Utterance]:
@@ -171,7 +121,7 @@ def test_vad_outside_the_scale_is_emptied_and_listed(corpus_dir: Path, tmp_path:
 
 
 def test_a_blank_axis_or_vote_is_emptied_alone(corpus_dir: Path, tmp_path: Path) -> None:
-    path = labels_of(corpus_dir)
+    path = iemocap_labels(corpus_dir)
     change(path, "5.0000, 5.5000, 3.0000", "nan, , 3.0000")
     change(path, "C-E2:\tHappiness;\t()", "C-E2:\t;\t()")
     change(path, "C-M1:\tExcited;\t()", "C-M1:\t;\t()")
@@ -187,14 +137,14 @@ def test_a_blank_axis_or_vote_is_emptied_alone(corpus_dir: Path, tmp_path: Path)
 
 
 def test_the_bracket_goes_by_the_names_of_the_header(corpus_dir: Path, tmp_path: Path) -> None:
-    change(labels_of(corpus_dir), "[V, A, D]", "[A, V, D]")
+    change(iemocap_labels(corpus_dir), "[V, A, D]", "[A, V, D]")
     prepare_iemocap(corpus_dir, tmp_path / "out")
     row = rows_of(tmp_path / "out")["Ses01F_impro01_M000"]
     assert (row.arousal, row.valence, row.dominance) == (0.75, 0.5, 0.25)
 
 
 def test_transcriptions_hold_more_than_utterances(corpus_dir: Path, tmp_path: Path) -> None:
-    path = words_of(corpus_dir)
+    path = iemocap_words(corpus_dir)
     change(path, "Say M000.", "Yes. [LAUGHTER]  It\u2019s <sil> fine(2) ++NOISE++</s>")
     change(path, "Say F001.", "[BREATHING]")
     change(path, "Ses01F_impro01_FXX0 [015.0000-016.0000]: Say FXX0.\n", "")
@@ -220,8 +170,8 @@ def test_transcriptions_hold_more_than_utterances(corpus_dir: Path, tmp_path: Pa
 
 
 def test_sound_notes_are_cut_out_when_told(corpus_dir: Path, tmp_path: Path) -> None:
-    change(words_of(corpus_dir), "Say M000.", "Yes. [LAUGHTER] No.")
-    change(words_of(corpus_dir), "Say F001.", "[BREATHING]")
+    change(iemocap_words(corpus_dir), "Say M000.", "Yes. [LAUGHTER] No.")
+    change(iemocap_words(corpus_dir), "Say F001.", "[BREATHING]")
     out = tmp_path / "out"
     assert main("iemocap", [str(corpus_dir), str(out), "--drop-sound-notes"]) == 0
     rows = rows_of(out)
@@ -232,79 +182,41 @@ def test_sound_notes_are_cut_out_when_told(corpus_dir: Path, tmp_path: Path) -> 
     ]
 
 
-def test_bad_recordings_are_listed(
-    corpus_dir: Path,
-    tmp_path: Path,
-    cut: Callable[[Path], Path],
-    write_sound: Callable[..., Path],
-) -> None:
-    wavs = corpus_dir / "Session1" / "sentences" / "wav" / "Ses01F_impro01"
-    (wavs / "Ses01F_impro01_F000.wav").unlink()
-    cut(wavs / "Ses01F_impro01_M000.wav")
-    (wavs / "Ses01F_impro01_F001.wav").unlink()
-    change(words_of(corpus_dir), "Say F001.", "")
-    (wavs / "._Ses01F_impro01_F000.wav").write_bytes(b"\x00finder")
-    write_sound(wavs / "Ses01F_impro01_MXX9.wav")
-    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
-    found = {(d.id[-4:], d.what): d.reason for d in corpus.dropped if d.what != "arousal"}
-    assert found.pop(("M000", "audio")).startswith("audio: truncated")
-    assert found == {
-        ("F000", "audio"): "audio: there is no such file",
-        ("F001", "text"): "the transcript is blank",
-        ("F001", "row"): "audio: there is no such file, and no text",
-    }
-    rows = rows_of(tmp_path / "out")
-    assert len(rows) == 24
-    assert rows["Ses01F_impro01_F000"].audio is None
-    assert rows["Ses01F_impro01_F000"].text == "Say F000."
-    assert note(corpus, "recordings").startswith("1 recordings have no label line: Ses01F_impro01_")
-    assert validate(tmp_path / "out", corpus_dir) == []
-
-
-def test_text_only(corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for wav in corpus_dir.glob("Session?/sentences/wav/*/*.wav"):
-        wav.unlink()
-    out = tmp_path / "out"
-    assert main("iemocap", [str(corpus_dir), str(out)]) == 1
-    assert "none of 25 recordings is there, such as Session1/sen" in capsys.readouterr().err
-    assert not (out / "corpus.yaml").exists()
-    assert main("iemocap", [str(corpus_dir), str(out), "--text-only"]) == 0
-    assert "--modality text" in capsys.readouterr().out
-    assert read_corpus(out).splits["all"]["with_audio"] == 0
-    assert validate(out) == []
-
-
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("row", "old", "new"),
     [
-        ("\tneu\t", "\tneutral\t", "row 4: emotion is 'neutral', none of neu, sad, ang"),
-        ("[2.5000, 2.5000, 2.5000]", "", "row 4: no label line: [start - end], turn"),
-        ("2.5000, 2.5000, 2.5000", "2.5, 2.5", "row 4: [2.5, 2.5] are not 3 numbers"),
-        ("2.5000, 2.5000, 2.5000", "a, 2.5, 2.5", "row 4: could not convert string"),
-        ("Ses01F_impro01_F000", "Ses01F_impro02_F000", "row 4: turn 'Ses01F_impro02_F000' is none"),
-        ("Ses01F_impro01_F000", "Ses01F_impro01_X000", "row 4: turn 'Ses01F_impro01_X000' is none"),
-        ("[V, A, D]", "[P, A, D]", "row 1: the header's bracket is P, A, D, not V, A and D"),
+        (4, "\tneu\t", "\tneutral\t"),
+        (4, "[2.5000, 2.5000, 2.5000]", ""),
+        (4, "2.5000, 2.5000, 2.5000", "2.5, 2.5"),
+        (4, "2.5000, 2.5000, 2.5000", "a, 2.5, 2.5"),
+        (4, "Ses01F_impro01_F000", "Ses01F_impro02_F000"),
+        (4, "Ses01F_impro01_F000", "Ses01F_impro01_X000"),
+        (1, "[V, A, D]", "[P, A, D]"),
     ],
 )
-def test_a_line_that_cannot_be_read_is_named_and_nothing_written(
-    corpus_dir: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    old: str,
-    new: str,
-    message: str,
+def test_a_line_that_cannot_be_read_is_refused(
+    corpus_dir: Path, tmp_path: Path, row: int, old: str, new: str
 ) -> None:
-    path = labels_of(corpus_dir)
+    path = iemocap_labels(corpus_dir)
     lines = [line for line in path.read_text().split("\n") if "M000" not in line and line]
-    path.write_text("\n".join([lines[0], "", *VOTES.splitlines()[:1], *lines[7:]]))
+    path.write_text("\n".join([lines[0], "", *IEMOCAP_VOTES.splitlines()[:1], *lines[7:]]))
     change(path, old, new)
-    assert main("iemocap", [str(corpus_dir), str(tmp_path / "out")]) == 1
-    assert f"error: {path}: {message}" in capsys.readouterr().err
+    with raises("row-invalid") as error:
+        prepare_iemocap(corpus_dir, tmp_path / "out")
+    assert f"{path}: row {row}: " in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_odd_votes_and_repeated_turns_are_said(corpus_dir: Path, tmp_path: Path) -> None:
-    path = labels_of(corpus_dir)
+def test_recordings_without_a_label_line_are_noted(
+    corpus_dir: Path, tmp_path: Path, write_sound: WriteSound
+) -> None:
+    write_sound(corpus_dir / "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_MXX9.wav")
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+    assert note(corpus, "recordings").startswith("1 recordings have no label line: Ses01F_impro01_")
+
+
+def test_odd_votes_and_repeated_turns_are_noted(corpus_dir: Path, tmp_path: Path) -> None:
+    path = iemocap_labels(corpus_dir)
     change(path, "C-E4:\tNeutral state;", "C-E4:\tBoredom;")
     with path.open("a") as file:
         file.write("\n[20.0 - 21.0]\tSes01F_impro01_F000\tsad\t[1.0, 1.0, 1.0]\n")
@@ -369,47 +281,27 @@ def test_other_counts_than_the_known_ones_are_warned_of(
     assert "this copy differs from the full one: neu 1, not 1708;" in caplog.text
 
 
-def test_twice_the_same_bytes_and_no_file_decoded_twice(
-    corpus_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    prepare_iemocap(corpus_dir, out)
-    written = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert len(written) == 6  # all.tsv, corpus.yaml, three folds, the lengths
-
-    def fail(*_: object) -> None:
-        raise AssertionError("decoded again")
-
-    monkeypatch.setattr("data_prep.audio.loading.open_audio", fail)
-    prepare_iemocap(corpus_dir, out, workers=1)
-    assert {path: path.read_bytes() for path in written} == written
-
-
 def test_folds_that_differ_are_kept(corpus_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     prepare_iemocap(corpus_dir, out)
     before = (out / "corpus.yaml").read_bytes(), (out / "all.tsv").read_bytes()
-    path = labels_of(corpus_dir)
+    path = iemocap_labels(corpus_dir)
     path.write_text(path.read_text().split("[15.0000")[0])  # one turn fewer
-    with pytest.raises(ValueError, match="leave_one_session_out.json: holds other folds"):
+    with raises("folds-exist"):
         prepare_iemocap(corpus_dir, out)
     assert before == ((out / "corpus.yaml").read_bytes(), (out / "all.tsv").read_bytes())
     prepare_iemocap(corpus_dir, out, force=True)
     assert len(rows_of(out)) == 24
 
 
-@pytest.mark.parametrize("missing", ["all", "session"])
-def test_another_layout_is_named(
-    corpus_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
-) -> None:
-    if missing == "all":
-        assert main("iemocap", [str(tmp_path / "nothing"), str(tmp_path / "out")]) == 1
-        assert "name IEMOCAP_full_release" in capsys.readouterr().err
-    else:
-        path = labels_of(corpus_dir, "Ses02F_script01_1")
-        path.rename(labels_of(corpus_dir).with_name(path.name))
-        assert main("iemocap", [str(corpus_dir), str(tmp_path / "out")]) == 1
-        assert "Ses02F_script01_1.txt: the name says Session2; put it" in capsys.readouterr().err
+def test_another_layout_is_refused(corpus_dir: Path, tmp_path: Path) -> None:
+    with raises("corpus-layout"):
+        prepare_iemocap(tmp_path / "nothing", tmp_path / "out")
+    path = iemocap_labels(corpus_dir, "Ses02F_script01_1")
+    path.rename(iemocap_labels(corpus_dir).with_name(path.name))
+    with raises("file-misplaced") as error:
+        prepare_iemocap(corpus_dir, tmp_path / "out")
+    assert path.name in str(error.value)
 
 
 @pytest.mark.realdata

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from codes import raises
 from video_clips import write_video
 
 from data_prep.commands.prepare import main
@@ -168,31 +169,29 @@ def test_cp1252_bytes_are_read(corpus_dir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
+    ("row", "code"),
     [
-        (("Hi", "Ross", "happy", "positive", 1, 0), "row 2: Emotion is 'happy', none of neutral"),
-        (("Hi", "Ross", "joy", "good", 1, 0), "row 2: Sentiment is 'good', none of neutral"),
-        (("Hi", "Ross", "joy", "positive", "x", 0), "row 2: Dialogue_ID is 'x', no number"),
-        (("Hi", "Ross", "joy", "positive", 1, ""), "row 2: Utterance_ID is '', no number"),
-        (("Hi", "Ross", "joy", "positive", 1), "row 2: 10 fields where the header has 11"),
+        (("Hi", "Ross", "happy", "positive", 1, 0), "row-invalid"),
+        (("Hi", "Ross", "joy", "good", 1, 0), "row-invalid"),
+        (("Hi", "Ross", "joy", "positive", "x", 0), "row-invalid"),
+        (("Hi", "Ross", "joy", "positive", 1, ""), "row-invalid"),
+        (("Hi", "Ross", "joy", "positive", 1), "row-width"),
     ],
 )
 def test_a_bad_row_is_named_and_nothing_written(
-    corpus_dir: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    row: tuple[object, ...],
-    message: str,
+    corpus_dir: Path, tmp_path: Path, row: tuple[object, ...], code: str
 ) -> None:
     write_rows(corpus_dir, "dev", [row])
-    assert main("meld", [str(corpus_dir), str(tmp_path / "out")]) == 1
-    assert f"error: {corpus_dir / 'dev_sent_emo.csv'}: {message}" in capsys.readouterr().err
+    with raises(code) as error:
+        prepare_meld(corpus_dir, tmp_path / "out")
+    assert f"{corpus_dir / 'dev_sent_emo.csv'}: row 2: " in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_absent_csv_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main("meld", [str(tmp_path), str(tmp_path / "out")]) == 1
-    assert "train_sent_emo.csv: No such file" in capsys.readouterr().err
+def test_an_absent_csv_is_named(tmp_path: Path) -> None:
+    with raises("table-unreadable") as error:
+        prepare_meld(tmp_path, tmp_path / "out")
+    assert "train_sent_emo.csv" in str(error.value)
 
 
 # -- MELD.Raw --------------------------------------------------------------------------------------
@@ -327,7 +326,7 @@ def test_a_folder_that_is_not_there_is_named_and_nothing_written(
 ) -> None:
     (video_dir / "dev_splits_complete").rename(video_dir / "dev")
     assert main("meld", [str(corpus_dir), str(tmp_path / "out"), *with_video(video_dir)]) == 1
-    assert f"error: {video_dir}: no folder dev_splits_complete" in capsys.readouterr().err
+    assert "[corpus-layout]" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

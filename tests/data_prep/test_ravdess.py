@@ -4,6 +4,7 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from codes import raises
 
 from data_prep.commands.prepare import main
 from data_prep.commands.validate import validate
@@ -86,7 +87,7 @@ def test_the_fold_decides_the_splits(corpus_dir: Path, tmp_path: Path) -> None:
 
 
 def test_a_fold_that_is_none_is_refused(corpus_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="fold 5 is none of 0 to 4"):
+    with raises("fold-unknown"):
         prepare_ravdess(corpus_dir, tmp_path / "out", fold=5)
 
 
@@ -138,11 +139,9 @@ def test_song_and_video_tracks_are_taken_only_when_asked_for(
     assert rows["03-02-06-01-02-01-01"].extra["channel"] == "song"
 
 
-def test_a_folder_without_actors_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main("ravdess", [str(tmp_path), str(tmp_path / "out")]) == 1
-    assert "name the folder that holds Actor_01 ... Actor_24" in capsys.readouterr().err
+def test_a_folder_without_actors_is_refused(tmp_path: Path) -> None:
+    with raises("corpus-layout"):
+        prepare_ravdess(tmp_path, tmp_path / "out")
 
 
 @pytest.mark.realdata

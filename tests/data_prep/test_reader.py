@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from codes import raises
 
 from data_prep.errors import ManifestError
 from data_prep.manifest.cells import (
@@ -95,15 +96,15 @@ def test_other_encodings_are_named_or_marked(tmp_path: Path) -> None:
     latin = write(tmp_path / "t.csv", "a\ncaf\u00e9\n".encode("cp1252"))
     assert rows_of(latin, TableFormat(encoding="cp1252")) == [(2, {"a": "caf\u00e9"})]
     assert rows_of(latin, TableFormat(legacy_bytes=True)) == [(2, {"a": "caf\u00e9"})]
-    with pytest.raises(ManifestError, match="row 2: not ascii text; save the table as UTF-8"):
+    with raises("encoding-invalid"):
         rows_of(latin, TableFormat(encoding="ascii"))
-    with pytest.raises(ManifestError, match="there is no encoding 'utf8x'"):
+    with raises("encoding-unknown"):
         open_table(latin, TableFormat(encoding="utf8x"))
 
 
 @pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n"])
 def test_a_delimiter_is_one_character(delimiter: str, tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="the delimiter is"):
+    with raises("delimiter-invalid"):
         open_table(write(tmp_path / "t.csv", "a\n1\n"), TableFormat(delimiter))
 
 
@@ -126,11 +127,11 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "folder.csv").mkdir()
     for name in ("pipe.csv", "folder.csv"):
-        with pytest.raises(ManifestError, match=f"{name}: is no file; name an existing table"):
+        with raises("table-unreadable"):
             open_table(tmp_path / name)
-    with pytest.raises(ManifestError, match="File name too long"):
+    with raises("table-unreadable"):
         open_table(tmp_path / f"{'a' * 300}.csv")
-    with pytest.raises(ManifestError, match="gone.csv: No such file or directory; name"):
+    with raises("table-unreadable"):
         open_table(tmp_path / "gone.csv")
 
 
@@ -176,7 +177,7 @@ def test_a_pickled_type_is_refused(tmp_path: Path) -> None:
     schema = pyarrow.schema([field])
     place = tmp_path / "t.parquet"
     pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table([[1]], schema=schema), place)
-    with pytest.raises(ManifestError, match="column x is of a type that Python pickled"):
+    with raises("column-pickled"):
         open_table(place)
 
 
@@ -188,7 +189,7 @@ def test_a_parquet_file_that_ends_early_is_named(tmp_path: Path) -> None:
     raw = bytearray(place.read_bytes())
     raw[8:4000] = bytes(3992)  # pages, but not the footer
     place.write_bytes(raw)
-    with pytest.raises(ManifestError, match=r"t.parquet: row 1: cannot be read from here on"):
+    with raises("parquet-invalid"):
         list(open_table(place).rows())
 
 
