@@ -1,7 +1,7 @@
-"""LoRA merged into the weights: ``python -m emo_fairseq.export.merge_lora CHECKPOINT OUT``.
+"""Merge LoRA into the weights: ``python -m emo_fairseq.export.merge_lora CHECKPOINT OUT``.
 
 OUT is a checkpoint for fairseq-validate and ``--init-from``, whose encoders are as if tuned in
-full, and no slower than the pretrained ones. It has no optimizer: no training can go on from it.
+full, and no slower than the pretrained ones. It has no optimizer: no training resumes from it.
 """
 
 import argparse
@@ -39,11 +39,14 @@ def merge_checkpoint(checkpoint: Path, out: Path) -> list[str]:
     config = state["cfg"].model
     adapted = [m for m in MODALITIES if str(config.get(f"{m}_tuning")) == LORA]
     if not any(map(is_adapter, state["model"])):
-        raise UsageError(f"{checkpoint}: no encoder has LoRA; there is nothing to merge")
+        raise UsageError(
+            f"{checkpoint}: no encoder has LoRA; there is nothing to merge", "lora-missing"
+        )
     if str(config.checkpoint_weights) == "trained":
         raise UsageError(
             f"{checkpoint}: was written with --checkpoint-weights trained, and lacks the weights "
-            "that LoRA's updates belong to; train with --checkpoint-weights all"
+            "that LoRA's updates belong to; train with --checkpoint-weights all",
+            "weights-left-out",
         )
     with open_dict(state["cfg"]):
         for modality in adapted:

@@ -1,6 +1,6 @@
-"""The card of a model folder: README.md, from what the run, its data and its predictions say.
+"""Write the card of a model folder: README.md, from its run, its data and its predictions.
 
-Nothing in it is guessed. What no file says is called unknown; a figure stands in it only if it
+Nothing in it is guessed. What no file says is called unknown, and it shows a metric only if that
 follows from a predictions file that was given.
 """
 
@@ -52,115 +52,14 @@ from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (
     FROZEN,
+    LOG_MEL,
     MODALITIES,
     SPEECH,
     TEXT,
+    WAVEFORM,
 )
 
-_FOLLOWS = "${"  # an option that repeats another one's value
-
-
-def changed_options(config: Any, cards: Mapping[str, EncoderSpec]) -> dict[str, dict[str, str]]:
-    """By group (task, model and so on) the options that differ, as text.
-
-    Of files and folders only the last part of the path is told; options that do not act on this
-    model are not. A size that the architecture or ``scratch:SIZE`` says is a default.
-
-    Args:
-        config: the whole configuration of a checkpoint.
-        cards: of the encoders.
-    """
-    left_out = _options_left_out(config, cards)
-    groups = {
-        "task": EmotionPredictionConfig,
-        "model": RobertaEMOConfig,
-        "criterion": CRITERION_DATACLASS_REGISTRY.get(_name(config, "criterion")),
-        "optimizer": OPTIMIZER_DATACLASS_REGISTRY.get(_name(config, "optimizer")),
-        "lr_scheduler": LR_SCHEDULER_DATACLASS_REGISTRY.get(_name(config, "lr_scheduler")),
-        "optimization": OptimizationConfig,
-    }
-    found = {}
-    for group, schema in groups.items():
-        given = config.get(group)
-        if given is None or schema is None:
-            continue
-        named = {"name": str(given["_name"])} if given.get("_name") else {}
-        defaults = dict(_defaults(schema))
-        if group == "model":
-            defaults |= default_sizes(named.get("name"), cards)
-            defaults["fusion"] = default_fusion(len(cards))
-        changed = {**named, **dict(_changed(given, defaults, left_out))}
-        if changed:
-            found[group] = changed
-    return found
-
-
-def _name(config: Any, group: str) -> str:
-    return str((config.get(group) or {}).get("_name"))
-
-
-def _defaults(schema: type) -> Mapping[str, Any]:
-    found = {}
-    for one in fields(schema):
-        factory = one.default_factory
-        found[one.name] = one.default if factory is MISSING else factory()
-    return found
-
-
-def _options_left_out(config: Any, cards: Mapping[str, EncoderSpec]) -> set[str]:
-    """Return options that had no effect, and those of the data and of the output."""
-    task = merge_with_parent(EmotionPredictionConfig(), OmegaConf.create(config.task), True)
-    model = merge_with_parent(RobertaEMOConfig(), OmegaConf.create(config.model), True)
-    context = OptionContext(cards, task, model=model)
-    rules = rules_of(EmotionPredictionConfig) | rules_of(RobertaEMOConfig)
-    not_settings = names_of_kind(EmotionPredictionConfig, Kind.DATA, Kind.OUTPUT)
-    return {"_name", *idle_options(context, rules), *not_settings}
-
-
-def _changed(
-    given: Any, defaults: Mapping[str, Any], left_out: Collection[str]
-) -> Iterator[tuple[str, str]]:
-    values = OmegaConf.to_container(OmegaConf.create(given), enum_to_str=True)
-    assert isinstance(values, dict)
-    for name, value in sorted(values.items(), key=lambda one: str(one[0])):
-        default = defaults.get(str(name))
-        follows = isinstance(default, str) and default.startswith(_FOLLOWS)
-        same = value is None or _parts(value) == _parts(default)
-        if name not in defaults or name in left_out or same or follows:
-            continue
-        yield str(name), _portable(str(value))
-
-
-def _parts(value: Any) -> list[float | str]:
-    """What is said, however it is written: a list, or the tuple that is a default of fairseq's.
-
-    >>> _parts([0.9, 0.999]) == _parts("(0.9,0.999)"), _parts(0.0) == _parts(0)
-    (True, True)
-    """
-    return [_number(part.strip()) for part in str(value).strip("[]()").split(",")]
-
-
-def _number(said: str) -> float | str:
-    try:
-        return float(said)
-    except ValueError:
-        return said
-
-
-def _portable(value: str) -> str:
-    """A value without the folders of the machine that it was given on.
-
-    >>> _portable("hf:/home/me/models/mpnet"), _portable("models/start.pt"), _portable("0.1")
-    ('hf:mpnet', 'start.pt', '0.1')
-    """
-    kind, colon, place = value.rpartition(":")
-    return f"{kind}{colon}{Path(place).name}" if "/" in place else value
-
-
-# -- metrics with their bootstrap intervals, from predictions files --------------------------------
-
-_OF_LABELS = ("weighted_f1", "macro_f1", "uar", "wa")
-_OF_AXIS = ("ccc", "mae")
+CARD_FILE = "README.md"
 
 
 class Scored(NamedTuple):
@@ -179,6 +78,419 @@ class Scored(NamedTuple):
     n_rows: int
     metrics: Mapping[str, Estimate]
     origin: str = ""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card is written from.
+
+    Attributes:
+        name: heading.
+        state: what the model reads and predicts.
+        n_parameters: of the model.
+        config: the whole configuration of the checkpoint.
+        checkpoint: the name of its file.
+        updates: that the checkpoint has had.
+        epoch: in which it was saved.
+        corpus: of the data dir; None where that is gone.
+        scored: metrics of the predictions files.
+    """
+
+    name: str
+    state: TaskState
+    n_parameters: int
+    config: Any
+    checkpoint: str
+    updates: int
+    epoch: int
+    corpus: Corpus | None
+    scored: Sequence[Scored]
+
+    @property
+    def fold(self) -> str | None:
+        """PROTOCOL/FOLD that it was trained on, such as ``leave_one_session_out/1``."""
+        fold = self.config.task.get("fold")
+        return None if fold is None else str(fold)
+
+
+def write_card(
+    folder: Path,
+    checkpoint: Path,
+    data: Path | None = None,
+    predictions: Sequence[Path] = (),
+    name: str | None = None,
+) -> Path:
+    """Write the card of a model folder into it.
+
+    Args:
+        folder: of :func:`emo_fairseq.inference.model_folder.write_model_folder`.
+        checkpoint: that the folder was made of.
+        data: the data dir, whose corpus.yaml is read; by default that of the training, if it is
+            still there.
+        predictions: files of ``--save-predictions`` with this model.
+        name: heading; by default the folder's name.
+
+    Returns:
+        The path of the card.
+
+    Raises:
+        UsageError: predictions of other labels than the model's, of utterances that the corpus does
+            not have, or other ones than the model gives for the same utterances.
+        data_prep.errors.ManifestError: `data` was given, and has no corpus.yaml.
+    """
+    saved = read_checkpoint(checkpoint)
+    loaded = read_model_folder(folder)
+    data_dir = Path(saved["cfg"].task.data) if data is None else data
+    has_corpus = data is not None or (data_dir / CORPUS_FILE).is_file()
+    checker = PredictionsChecker(loaded, saved["cfg"], data_dir if has_corpus else None)
+    facts = CardFacts(
+        name=name or folder.resolve().name,
+        state=loaded.state,
+        n_parameters=sum(p.numel() for p in loaded.model.parameters()),
+        config=saved["cfg"],
+        checkpoint=checkpoint.name,
+        updates=int(saved["optimizer_history"][-1]["num_updates"]),
+        epoch=_epoch(saved["extra_state"]["train_iterator"]),
+        corpus=read_corpus(data_dir) if has_corpus else None,
+        scored=[scored for file in predictions for scored in checker.score(file)],
+    )
+    write_atomically(folder / CARD_FILE, render_card(facts))
+    return folder / CARD_FILE
+
+
+def _epoch(iterator: Mapping[str, Any]) -> int:
+    # At the end of an epoch fairseq saves the number of the next one.
+    is_at_end = iterator.get("iterations_in_epoch") == 0
+    return max(1, int(iterator["epoch"]) - is_at_end)
+
+
+def render_card(facts: CardFacts) -> str:
+    """Return the card as Markdown with YAML front matter."""
+    front = yaml.safe_dump(_front_matter(facts), sort_keys=False, allow_unicode=True)
+    sections = [
+        f"# {facts.name}",
+        _summary_section(facts),
+        _usage_section(facts),
+        _training_data_section(facts),
+        _training_section(facts),
+        _metrics_section(facts),
+        _limits_section(facts),
+    ]
+    return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _front_matter(facts: CardFacts) -> dict[str, Any]:
+    modalities = facts.state.modalities
+    of_speech = SPEECH in modalities
+    front: dict[str, Any] = {
+        "license": "unknown",  # no file of a run states that of its weights
+        "library_name": "emo_fairseq",
+        "tags": ["emotion-recognition", facts.state.target.name, *modalities],
+    }
+    if facts.corpus is not None:
+        front["datasets"] = [facts.corpus.name]
+    if names := sorted({name for scored in facts.scored for name in scored.metrics}):
+        front["metrics"] = names
+    if of_speech or TEXT in modalities:
+        front["pipeline_tag"] = "audio-classification" if of_speech else "text-classification"
+    return front
+
+
+# -- sections --------------------------------------------------------------------------------------
+
+_UNKNOWN = "unknown"
+_RARE = 0.05  # share of the training set below which a class is called rare
+_COUNTS = ("rows", "hours", "with_text", "with_audio", "with_vad", "speakers", "dialogues")
+
+
+def _summary_section(facts: CardFacts) -> str:
+    """Return what the model predicts, from which inputs."""
+    state = facts.state
+    names = ", ".join(state.labels)
+    inputs = {TEXT: "what is said", SPEECH: "how it sounds"}
+    source = " and ".join(inputs.get(name, name) for name in state.modalities)
+    if not state.target.has_labels:
+        output = f"numbers for {names}"
+    elif state.n_outputs == len(state.labels):
+        output = f"one of {len(state.labels)} labels ({names})"
+    else:
+        output = f"a yes or no for each of {len(state.labels)} labels ({names})"
+    auxiliary = "".join(f" Beside it, {name}." for name in state.auxiliary)
+    encoders = ", ".join(
+        f"{name} {encoder.spec if encoder.source else 'scratch'}"
+        for name, encoder in state.encoders.items()
+    )
+    return (
+        f"Predicts {output} of an utterance from {source}.{auxiliary}\n\n"
+        f"Encoders: {encoders}. {facts.n_parameters:,} parameters."
+    )
+
+
+def _usage_section(facts: CardFacts) -> str:
+    """Return how to load the model and predict with it."""
+    in_python = {SPEECH: 'audio="speech.wav"', TEXT: 'text="What was said."'}
+    in_shell = {SPEECH: "speech.wav", TEXT: '--text "What was said."'}
+    arguments, words = (
+        [inputs[name] for name in inputs if name in facts.state.modalities]
+        for inputs in (in_python, in_shell)
+    )
+    return (
+        "## Use\n\n```python\nfrom emo_fairseq.models.roberta_emo import RobertaEMOModel\n\n"
+        'predictor = RobertaEMOModel.from_pretrained("FOLDER")  # this one\n'
+        f"print(predictor.predict({', '.join(arguments)}))\n```\n\n"
+        f"or `emotion-recognize predict FOLDER {' '.join(words)}`. Nothing beside this folder is "
+        "read, and no code in it is run."
+    )
+
+
+def _training_data_section(facts: CardFacts) -> str:
+    """Return the corpus and how it was divided."""
+    corpus = facts.corpus
+    if corpus is None:
+        return f"## Training data\n\nCorpus: {_UNKNOWN}; there was no corpus.yaml for this card."
+    lines = [
+        f"- Corpus: {corpus.name}",
+        f"- Licence of the corpus: {corpus.licence or _UNKNOWN}",
+        f"- Citation: {corpus.citation or _UNKNOWN}",
+        f"- Protocol: {corpus.protocol or _UNKNOWN}",
+    ]
+    if facts.fold is not None:
+        lines.append(f"- Fold: {facts.fold}; the counts below are of the splits that it divides")
+    if corpus.vad is not None and facts.state.target.name == "vad":
+        scales = ", ".join(f"{name} {value}" for name, value in corpus.vad.items())
+        lines.append(f"- Scale of valence, arousal and dominance: 0 to 1 here; {scales}")
+    dropped = Counter((row.what, row.reason) for row in corpus.dropped)
+    lines += [f"- Left out: {n} × {name}: {reason}" for (name, reason), n in dropped.items()]
+    lines += [f"- Note: {note}" for note in corpus.notes]
+    table = _table(
+        ["split", *(name.replace("_", " ") for name in _COUNTS)],
+        [
+            [split, *(counts.get(name, _UNKNOWN) for name in _COUNTS)]
+            for split, counts in corpus.splits.items()
+        ],
+    )
+    return "\n".join(["## Training data", "", *lines, "", table, "", _class_counts(facts)]).rstrip()
+
+
+def _class_counts(facts: CardFacts) -> str:
+    if facts.state.class_counts is None:
+        return ""
+    counts = zip(facts.state.labels, facts.state.class_counts, strict=True)
+    return "Training set by class: " + ", ".join(f"{name} {n}" for name, n in counts) + "."
+
+
+def _training_section(facts: CardFacts) -> str:
+    """Return which split chose the checkpoint, and the options that are not defaults."""
+    rows = [
+        [group.replace("_", " "), f"`{name}`", f"`{value}`"]
+        for group, options in changed_options(facts.config, facts.state.encoders).items()
+        for name, value in options.items()
+    ]
+    return (
+        f"## Training\n\n{_choice_of_checkpoint(facts)}\n\n"
+        f"Updates: {facts.updates:,}; epoch {facts.epoch}.\n\n"
+        f"Options that differ from the defaults:\n\n{_table(['group', 'option', 'value'], rows)}"
+    )
+
+
+def _choice_of_checkpoint(facts: CardFacts) -> str:
+    saving, file = facts.config.checkpoint, facts.checkpoint
+    split, metric = facts.config.dataset.valid_subset, saving.best_checkpoint_metric
+    suffix = re.escape(str(saving.get("checkpoint_suffix") or ""))
+    if re.fullmatch(rf"checkpoint(_last|\d+|_\d+_\d+){suffix}\.pt", file):
+        return f"The weights are those of `{file}`, when it was saved; no split has chosen them."
+    best = "largest" if saving.maximize_best_checkpoint_metric else "smallest"
+    if re.fullmatch(rf"checkpoint\.best_{re.escape(str(metric))}_[-\d.]+{suffix}\.pt", file):
+        text = f"The {split} split chose the checkpoint: one of those with the {best} {metric}."
+    elif re.fullmatch(rf"checkpoint_best{suffix}\.pt", file):
+        text = f"The {split} split chose the checkpoint: that with the {best} {metric}."
+    else:
+        return f"The weights are those of `{file}`; what chose them is not known."
+    if "test" in str(split).split(","):
+        text += " The test split took part in that choice, so metrics on it are optimistic."
+    return text
+
+
+def _metrics_section(facts: CardFacts) -> str:
+    """Return the metrics of predictions files."""
+    if not facts.scored:
+        return (
+            "## Metrics\n\nUnknown: no predictions file was given for this card "
+            "(`emotion-recognize export … --predictions FILE`)."
+        )
+    tables = []
+    for scored in facts.scored:
+        rows = [
+            [name, format_number(x.value, 4), _interval(x.value, x.low, x.high)]
+            for name, x in scored.metrics.items()
+        ]
+        tables.append(
+            f"{scored.split}, {scored.n_rows:,} utterances (`{scored.file}`):\n\n"
+            + _table(["metric", "value", f"95 % interval, {OVER_UTTERANCES}"], rows)
+            + f"\n\n{scored.origin}"
+        )
+    return "\n\n".join(["## Metrics", *tables, f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."])
+
+
+def _limits_section(facts: CardFacts) -> str:
+    """Return the intended use, and what is known to limit it."""
+    lines = "\n".join(f"- {line}" for line in _limit_lines(facts))
+    return (
+        "## Intended use and limits\n\nFor research on how people label recorded utterances. It "
+        "predicts what the annotators of its corpus would likely have said, not what anybody "
+        f"feels: no decision about a person should rest on it.\n\n{lines}"
+    )
+
+
+def _limit_lines(facts: CardFacts) -> Iterator[str]:
+    state, config = facts.state, facts.config
+    yield f"Languages: {_UNKNOWN}; the corpus card does not name any."
+    yield _speakers(facts)
+    if state.provenance is not None:
+        record = Provenance.from_state(state.provenance, facts.name)
+        yield from (f"Leak allowed in its training: {leak}." for leak in record.allowed)
+    if state.class_counts and sum(state.class_counts):
+        counts = zip(state.labels, state.class_counts, strict=True)
+        rare = [label for label, n in counts if n / sum(state.class_counts) < _RARE]
+        if rare:
+            yield f"Less than {_RARE:.0%} of the training set: {', '.join(rare)}; expect little."
+    if SPEECH in state.modalities and state.encoders[SPEECH].input in (WAVEFORM, LOG_MEL):
+        yield f"Audio is read up to {config.task.max_speech_seconds:g} s; the rest is truncated."
+    if has_context(config.task):
+        yield (
+            f"It was trained and scored with up to {config.task.context_past} turns before and "
+            f"{config.task.context_future} after each one; `predict` reads a turn alone, for which "
+            "the metrics do not hold."
+        )
+    if len(state.modalities) > 1 and not config.model.modality_dropout:
+        yield (
+            "It was trained without modality dropout: it has learned to do without a modality only "
+            "from rows of its corpus that lack one, if there were any."
+        )
+    yield "Recording conditions, age, accent and culture of the speakers: unknown to this card."
+
+
+def _speakers(facts: CardFacts) -> str:
+    n_speakers = None
+    if facts.corpus is not None and facts.fold is None:
+        n_speakers = facts.corpus.splits.get("train", {}).get("speakers")
+    if not n_speakers:
+        return f"How many speakers it was trained on: {_UNKNOWN}."
+    return f"It was trained on {n_speakers} speakers; others may sound or write otherwise."
+
+
+def _interval(value: float, *ends: float) -> str:
+    return format_interval(ends, 4) if math.isfinite(value) else ""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return to_markdown(Table(head, [[str(cell) for cell in row] for row in rows])).rstrip("\n")
+
+
+# -- options that differ from their defaults -------------------------------------------------------
+
+
+def changed_options(config: Any, encoders: Mapping[str, EncoderSpec]) -> dict[str, dict[str, str]]:
+    """Return, by group (task, model and so on), the options that differ from their defaults.
+
+    Files and folders are named without their path; options that do not act on this model are left
+    out. A size that the architecture or ``scratch:SIZE`` sets is a default.
+
+    Args:
+        config: the whole configuration of a checkpoint.
+        encoders: of the model.
+    """
+    left_out = _options_left_out(config, encoders)
+    groups = {
+        "task": EmotionPredictionConfig,
+        "model": RobertaEMOConfig,
+        "criterion": CRITERION_DATACLASS_REGISTRY.get(_name(config, "criterion")),
+        "optimizer": OPTIMIZER_DATACLASS_REGISTRY.get(_name(config, "optimizer")),
+        "lr_scheduler": LR_SCHEDULER_DATACLASS_REGISTRY.get(_name(config, "lr_scheduler")),
+        "optimization": OptimizationConfig,
+    }
+    by_group = {}
+    for group, schema in groups.items():
+        options = config.get(group)
+        if options is None or schema is None:
+            continue
+        name = {"name": str(options["_name"])} if options.get("_name") else {}
+        defaults = _defaults(schema)
+        if group == "model":
+            defaults |= default_sizes(name.get("name"), encoders)
+            defaults["fusion"] = default_fusion(len(encoders))
+        if changed := {**name, **dict(_changed(options, defaults, left_out))}:
+            by_group[group] = changed
+    return by_group
+
+
+def _name(config: Any, group: str) -> str:
+    return str((config.get(group) or {}).get("_name"))
+
+
+def _defaults(schema: type) -> dict[str, Any]:
+    return {
+        field.name: field.default if field.default_factory is MISSING else field.default_factory()
+        for field in fields(schema)
+    }
+
+
+def _options_left_out(config: Any, encoders: Mapping[str, EncoderSpec]) -> set[str]:
+    """Return options that had no effect, and those of the data and of the output."""
+    task = merge_with_parent(EmotionPredictionConfig(), OmegaConf.create(config.task), True)
+    model = merge_with_parent(RobertaEMOConfig(), OmegaConf.create(config.model), True)
+    context = OptionContext(encoders, task, model=model)
+    rules = rules_of(EmotionPredictionConfig) | rules_of(RobertaEMOConfig)
+    not_settings = names_of_kind(EmotionPredictionConfig, Kind.DATA, Kind.OUTPUT)
+    return {"_name", *idle_options(context, rules), *not_settings}
+
+
+def _changed(
+    options: Any, defaults: Mapping[str, Any], left_out: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    values = OmegaConf.to_container(OmegaConf.create(options), enum_to_str=True)
+    assert isinstance(values, dict)
+    for name, value in sorted(values.items(), key=lambda item: str(item[0])):
+        if name not in defaults or name in left_out or value is None:
+            continue
+        default = defaults[name]
+        is_reference = isinstance(default, str) and default.startswith("${")  # to another option
+        if not is_reference and _parts(value) != _parts(default):
+            yield str(name), _without_folders(str(value))
+
+
+def _parts(value: Any) -> list[float | str]:
+    """Return the parts of a value in any notation: a list, or a tuple as fairseq's defaults are.
+
+    >>> _parts([0.9, 0.999]) == _parts("(0.9,0.999)"), _parts(0.0) == _parts(0)
+    (True, True)
+    """
+    return [_number(part.strip()) for part in str(value).strip("[]()").split(",")]
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _without_folders(value: str) -> str:
+    """Return a value without the folders of a path in it.
+
+    >>> _without_folders("hf:/home/me/models/mpnet"), _without_folders("models/start.pt")
+    ('hf:mpnet', 'start.pt')
+    >>> _without_folders("0.1")
+    '0.1'
+    """
+    kind, colon, path = value.rpartition(":")
+    return f"{kind}{colon}{Path(path).name}" if "/" in path else value
+
+
+# -- metrics of predictions files ------------------------------------------------------------------
+
+_OF_LABELS = ("weighted_f1", "macro_f1", "uar", "wa")
+_OF_AXIS = ("ccc", "mae")
 
 
 def score_file(file: Path, labels: Sequence[str], has_labels: bool) -> list[Scored]:
@@ -222,17 +534,18 @@ def _estimates(scored: Predictions) -> Mapping[str, Estimate]:
 
 # -- check that predictions are this model's -------------------------------------------------------
 
-_ROWS = 5  # of a split, that are scored again
-# A probability or value may differ by so much: in single precision, and where the file may have
-# been written in half precision or from the outputs of frozen encoders, which are kept in it.
-_TOLERANCE, _COARSE = 1e-3, 2e-2
+_ROWS = 5  # of a split, that are predicted again
+# By how much a probability or value may differ: in single precision, and where the file may have
+# been written in half precision or from the cache of frozen encoders, which has half precision.
+_TOLERANCE, _HALF_TOLERANCE = 1e-3, 2e-2
+_HALF_OPTIONS = ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16")
 
 
 class PredictionsChecker:
-    """Looks for the utterances of a file in the corpus, and scores a few of them again.
+    """Checks that predictions are of a model and its corpus: a few utterances are predicted again.
 
     Args:
-        loaded: the model, out of its folder.
+        loaded: the model.
         config: the whole configuration of its checkpoint.
         data: the data dir; None where it is gone.
     """
@@ -243,41 +556,56 @@ class PredictionsChecker:
         self._data = data
         self._predictor: EmotionPredictor | None = None
 
-    def check(self, file: Path, split: str) -> str:
-        """What the card is to say of the origin of one split's predictions.
+    def score(self, file: Path) -> list[Scored]:
+        """Return the metrics of a predictions file, with the origin of the predictions.
 
         Raises:
-            UsageError: it has utterances that the corpus has not in this split, or predictions
-                that the model does not give.
+            UsageError: see :func:`score_file` and :meth:`check`.
         """
-        as_given = f"Taken from `{file.name}` as given, and not checked to be this model's: "
+        state = self._loaded.state
+        leaks = [f"Leak allowed: {leak}." for leak in allowed_leaks(file)]
+        return [
+            scored._replace(origin=" ".join([self.check(file, scored.split), *leaks]))
+            for scored in score_file(file, state.labels, state.target.has_labels)
+        ]
+
+    def check(self, file: Path, split: str) -> str:
+        """Return the card's sentence on the origin of one split's predictions.
+
+        Raises:
+            UsageError: it has utterances that the corpus does not have in this split, or
+                predictions that the model does not give.
+        """
+        unchecked = f"Taken from `{file.name}` as given, and not checked to be this model's: "
         if self._data is None:
-            return f"{as_given}the data dir was not at hand."
+            return f"{unchecked}the data dir was not there."
         rows = [row for row in predictions.read(file) if row["split"] == split]
         utterances = self._utterances(split)
         unknown = [row["id"] for row in rows if row["id"] not in utterances]
         if unknown:
             raise UsageError(
                 f"{file}: {unknown[0]} (one of {len(unknown)} such) is not in the split {split} of "
-                f"{self._data}; give predictions on this corpus"
+                f"{self._data}; give predictions on this corpus",
+                "predictions-other-corpus",
             )
-        if reason := self._why_not():
-            return f"{as_given}{reason}."
+        if reason := self._cannot_predict():
+            return f"{unchecked}{reason}."
         chosen = rows[:: max(1, len(rows) // _ROWS)][:_ROWS]
         n_same = sum(self._is_same(file, row, utterances[row["id"]]) for row in chosen)
         if not n_same:
-            return f"{as_given}the inputs of the rows that were tried are not at hand."
-        return f"{n_same} of these utterances were scored again by this model: the same answers."
+            return f"{unchecked}the inputs of the rows that were tried are not there."
+        return f"{n_same} of these utterances were predicted again by this model: equal."
 
     def _utterances(self, split: str) -> Mapping[str, Utterance]:
-        """Those of the split, or of the splits that a fold divides anew, by id."""
+        """Return those of the split, or of all splits where a fold divides them anew, by id."""
         assert self._data is not None
-        known = read_corpus(self._data).splits
-        names = known if self._config.task.get("fold") is not None else {split} & set(known)
+        splits = read_corpus(self._data).splits
+        names = splits if self._config.task.get("fold") is not None else {split} & set(splits)
         files = [self._data / f"{name}.tsv" for name in names]
         return {row.id: row for file in files for row in read_manifest(file)}
 
-    def _why_not(self) -> str:
+    def _cannot_predict(self) -> str:
+        """Return why the model cannot predict what it did while it was trained; empty if it can."""
         if missing := self._loaded.processor.missing:
             return f"the model cannot predict from {' and '.join(missing)}"
         if has_context(self._loaded.state.options):
@@ -285,374 +613,34 @@ class PredictionsChecker:
         return ""
 
     def _is_same(self, file: Path, row: Mapping[str, str], utterance: Utterance) -> bool:
-        """Whether the model answers as the row does; False where it cannot be asked."""
-        reads = self._loaded.state.modalities
+        """Return whether the model predicts a row; False where its input is not there."""
+        modalities = self._loaded.state.modalities
         audio = None
-        if SPEECH in reads and utterance.audio is not None:
-            audio = audio_of(utterance, self._audio_root())
-        text = utterance.text or None if TEXT in reads else None
+        if SPEECH in modalities and utterance.audio is not None:
+            assert self._data is not None
+            audio = audio_of(utterance, Path(self._config.task.get("data_raw") or self._data))
+        text = utterance.text or None if TEXT in modalities else None
         try:
             self._predictor = self._predictor or EmotionPredictor(self._loaded)
             prediction = self._predictor.predict(audio, text)
         except UsageError:
             return False
-        said = {PROBABILITY + name: value for name, value in prediction.probabilities.items()}
-        said |= {PREDICTION_OF + name: value for name, value in prediction.values.items()}
-        difference = max(abs(float(row[name] or "nan") - value) for name, value in said.items())
+        numbers = {PROBABILITY + name: value for name, value in prediction.probabilities.items()}
+        numbers |= {PREDICTION_OF + name: value for name, value in prediction.values.items()}
+        difference = max(abs(float(row[name] or "nan") - value) for name, value in numbers.items())
         if not difference <= self._tolerance():
             raise UsageError(
-                f"{file}: {row['id']}: the model's answer differs from the file's by "
+                f"{file}: {row['id']}: the model's prediction differs from the file's by "
                 f"{difference:.2g}; give those of fairseq-validate with this checkpoint, in "
-                "full precision and without --mask-modality"
+                "full precision and without --mask-modality",
+                "predictions-other-model",
             )
         return True
 
-    def _audio_root(self) -> Path:
-        assert self._data is not None
-        return Path(self._config.task.get("data_raw") or self._data)
-
     def _tolerance(self) -> float:
-        common, model = self._config.common, self._config.model
-        halves: Sequence[str] = ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16")
-        is_half = any(common.get(name) for name in halves)
-        is_kept = not self._config.task.get("no_encoder_cache") and any(
-            str(model.get(f"{name}_tuning")) == FROZEN for name in MODALITIES
+        config = self._config
+        is_half = any(config.common.get(name) for name in _HALF_OPTIONS)
+        is_cached = not config.task.get("no_encoder_cache") and any(
+            str(config.model.get(f"{name}_tuning")) == FROZEN for name in MODALITIES
         )
-        return _COARSE if is_half or is_kept else _TOLERANCE
-
-
-# -- the card --------------------------------------------------------------------------------------
-
-CARD_FILE = "README.md"
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """All that a card is written from.
-
-    Attributes:
-        name: heading.
-        state: of the model folder: target, labels, encoders.
-        parameters: how many it has.
-        config: of the checkpoint.
-        checkpoint: the name of its file, its updates and epochs.
-        corpus: of the data dir, or None.
-        scored: what predictions files say.
-    """
-
-    name: str
-    state: TaskState
-    parameters: int
-    config: Any
-    checkpoint: tuple[str, int, int]
-    corpus: Corpus | None
-    scored: Sequence[Scored]
-
-    @property
-    def options(self) -> Mapping[str, Mapping[str, str]]:
-        """Those that differ from their defaults, by group."""
-        return changed_options(self.config, self.state.encoders)
-
-    @property
-    def fold(self) -> str | None:
-        """That it was trained on, such as ``leave_one_session_out/1``."""
-        fold = self.config.task.get("fold")
-        return None if fold is None else str(fold)
-
-
-def write_card(
-    folder: Path,
-    checkpoint: Path,
-    data: Path | None = None,
-    predictions: Sequence[Path] = (),
-    name: str | None = None,
-) -> Path:
-    """Write the card of a model folder into it.
-
-    Args:
-        folder: of :func:`emo_fairseq.inference.model_folder.write_model_folder`.
-        checkpoint: that the folder was made of.
-        data: the data dir, whose corpus.yaml is read; by default that of the training, if it is
-            still there.
-        predictions: files of ``--save-predictions`` with this model.
-        name: heading; by default the folder's name.
-
-    Returns:
-        The card.
-
-    Raises:
-        UsageError: predictions of other labels than the model's, of utterances that the corpus has
-            not, or other ones than the model gives for the same utterances.
-        data_prep.errors.ManifestError: `data` was given, and has no corpus.yaml.
-    """
-    saved = read_checkpoint(checkpoint)
-    loaded = read_model_folder(folder)
-    place = Path(saved["cfg"].task.data) if data is None else data
-    has_corpus = data is not None or (place / CORPUS_FILE).is_file()
-    corpus = read_corpus(place) if has_corpus else None
-    facts = CardFacts(
-        name=name or folder.resolve().name,
-        state=loaded.state,
-        parameters=sum(p.numel() for p in loaded.model.parameters()),
-        config=saved["cfg"],
-        checkpoint=(checkpoint.name, _updates(saved), _epochs(saved)),
-        corpus=corpus,
-        scored=_scored(loaded, saved["cfg"], place if has_corpus else None, predictions),
-    )
-    write_atomically(folder / CARD_FILE, render_card(facts))
-    return folder / CARD_FILE
-
-
-def _scored(
-    loaded: LoadedModel, config: Any, data: Path | None, files: Sequence[Path]
-) -> list[Scored]:
-    if not files:
-        return []
-    state, checker = loaded.state, PredictionsChecker(loaded, config, data)
-    return [
-        one._replace(origin=" ".join([checker.check(file, one.split), *_leaks(file)]))
-        for file in files
-        for one in score_file(file, state.labels, state.target.has_labels)
-    ]
-
-
-def _leaks(file: Path) -> list[str]:
-    return [f"Leak allowed: {leak}." for leak in allowed_leaks(file)]
-
-
-def render_card(facts: CardFacts) -> str:
-    """The card as Markdown with YAML front matter."""
-    front = yaml.safe_dump(_front_matter(facts), sort_keys=False, allow_unicode=True)
-    sections = [
-        f"# {facts.name}",
-        _summary_section(facts),
-        _usage_section(facts),
-        _training_data_section(facts),
-        _training_section(facts),
-        _figures_section(facts),
-        _limits_section(facts),
-    ]
-    return f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
-
-
-def _front_matter(facts: CardFacts) -> dict[str, Any]:
-    modalities = facts.state.modalities
-    of_speech = SPEECH in modalities
-    found: dict[str, Any] = {
-        "license": "unknown",  # a run does not say under which its weights are given out
-        "library_name": "emo_fairseq",
-        "tags": ["emotion-recognition", facts.state.target.name, *modalities],
-    }
-    if facts.corpus is not None:
-        found["datasets"] = [facts.corpus.name]
-    if names := sorted({name for one in facts.scored for name in one.metrics}):
-        found["metrics"] = names
-    if of_speech or TEXT in modalities:
-        found["pipeline_tag"] = "audio-classification" if of_speech else "text-classification"
-    return found
-
-
-def _updates(saved: Mapping[str, Any]) -> int:
-    return int(saved["optimizer_history"][-1]["num_updates"])
-
-
-def _epochs(saved: Mapping[str, Any]) -> int:
-    iterator = saved["extra_state"]["train_iterator"]
-    # At the end of an epoch fairseq writes down the one that would come next.
-    is_at_end = iterator.get("iterations_in_epoch") == 0
-    return max(1, int(iterator["epoch"]) - is_at_end)
-
-
-# -- its sections ----------------------------------------------------------------------------------
-
-_UNKNOWN = "unknown"
-_RARE = 0.05  # share of the training set below which a class is called rare
-_COUNTS = ("rows", "hours", "with_text", "with_audio", "with_vad", "speakers", "dialogues")
-
-
-def _summary_section(facts: CardFacts) -> str:
-    """What it predicts from what."""
-    state = facts.state
-    names = ", ".join(state.labels)
-    of = {TEXT: "what is said", SPEECH: "how it sounds"}
-    source = " and ".join(of.get(name, name) for name in state.modalities)
-    if not state.target.has_labels:
-        what = f"numbers for {names}"
-    elif state.n_outputs == len(state.labels):
-        what = f"one of {len(state.labels)} labels ({names})"
-    else:
-        what = f"a yes or no for each of {len(state.labels)} labels ({names})"
-    more = "".join(f" Beside it, {name}." for name in state.auxiliary)
-    encoders = ", ".join(
-        f"{name} {encoder.spec if encoder.source else 'scratch'}"
-        for name, encoder in state.encoders.items()
-    )
-    return (
-        f"Predicts {what} of an utterance from {source}.{more}\n\n"
-        f"Encoders: {encoders}. {facts.parameters:,} parameters."
-    )
-
-
-def _usage_section(facts: CardFacts) -> str:
-    """How it is loaded and asked."""
-    given = [f"{m}={x}" for m, x in (("audio", '"speech.wav"'), ("text", '"What was said."'))]
-    wanted = [g for g, m in zip(given, (SPEECH, TEXT), strict=True) if m in facts.state.modalities]
-    words = {SPEECH: "speech.wav", TEXT: '--text "What was said."'}
-    shell = " ".join(x for m, x in words.items() if m in facts.state.modalities)
-    return (
-        "## Use\n\n```python\nfrom emo_fairseq.models.roberta_emo import RobertaEMOModel\n\n"
-        'predictor = RobertaEMOModel.from_pretrained("FOLDER")  # this one\n'
-        f"print(predictor.predict({', '.join(wanted)}))\n```\n\n"
-        f"or `emotion-recognize predict FOLDER {shell}`. Nothing beside this folder is read, and "
-        "no code in it is run."
-    )
-
-
-def _training_data_section(facts: CardFacts) -> str:
-    """The corpus and how it was divided."""
-    corpus = facts.corpus
-    if corpus is None:
-        return f"## Training data\n\nCorpus: {_UNKNOWN}; no corpus.yaml was at hand for this card."
-    lines = [
-        f"- Corpus: {corpus.name}",
-        f"- Licence of the corpus: {corpus.licence or _UNKNOWN}",
-        f"- Citation: {corpus.citation or _UNKNOWN}",
-        f"- Protocol: {corpus.protocol or _UNKNOWN}",
-    ]
-    if facts.fold is not None:
-        lines.append(f"- Fold: {facts.fold}; the counts below are of the splits that it divides")
-    if corpus.vad is not None and facts.state.target.name == "vad":
-        said = ", ".join(f"{name} {value}" for name, value in corpus.vad.items())
-        lines.append(f"- Scale of valence, arousal and dominance: 0 to 1 here; {said}")
-    dropped = Counter((row.what, row.reason) for row in corpus.dropped)
-    lines += [f"- Left out: {n} × {what}: {why}" for (what, why), n in dropped.items()]
-    lines += [f"- Note: {note}" for note in corpus.notes]
-    table = _table(
-        ["split", *(name.replace("_", " ") for name in _COUNTS)],
-        [
-            [s, *(counts.get(name, _UNKNOWN) for name in _COUNTS)]
-            for s, counts in corpus.splits.items()
-        ],
-    )
-    return "\n".join(["## Training data", "", *lines, "", table, "", _class_counts(facts)]).rstrip()
-
-
-def _class_counts(facts: CardFacts) -> str:
-    if facts.state.class_counts is None:
-        return ""
-    counts = zip(facts.state.labels, facts.state.class_counts, strict=True)
-    return "Training set by class: " + ", ".join(f"{name} {n}" for name, n in counts) + "."
-
-
-def _training_section(facts: CardFacts) -> str:
-    """Which set chose the checkpoint, and the options that are not defaults."""
-    _, updates, epoch = facts.checkpoint
-    lines = ["## Training", "", _chosen(facts), ""]
-    lines += [
-        f"Updates: {updates:,}; epoch {epoch}.",
-        "",
-        "Options that differ from the defaults:",
-        "",
-    ]
-    rows = [
-        [group.replace("_", " "), f"`{name}`", f"`{value}`"]
-        for group, options in facts.options.items()
-        for name, value in options.items()
-    ]
-    return "\n".join([*lines, _table(["group", "option", "value"], rows)])
-
-
-def _chosen(facts: CardFacts) -> str:
-    saving, file = facts.config.checkpoint, facts.checkpoint[0]
-    split, metric = facts.config.dataset.valid_subset, saving.best_checkpoint_metric
-    suffix = re.escape(str(saving.get("checkpoint_suffix") or ""))
-    if re.fullmatch(rf"checkpoint(_last|\d+|_\d+_\d+){suffix}\.pt", file):
-        return f"The weights are those of `{file}`, as they stood then; no split has chosen them."
-    best = "largest" if saving.maximize_best_checkpoint_metric else "smallest"
-    one_of = re.fullmatch(rf"checkpoint\.best_{re.escape(str(metric))}_[-\d.]+{suffix}\.pt", file)
-    if one_of:
-        said = f"The {split} split chose the checkpoint: one of those with the {best} {metric}."
-    elif re.fullmatch(rf"checkpoint_best{suffix}\.pt", file):
-        said = f"The {split} split chose the checkpoint: that with the {best} {metric}."
-    else:
-        return f"The weights are those of `{file}`; what chose them is not known."
-    if "test" in str(split).split(","):
-        said += " The test split took part in that choice, so figures on it flatter the model."
-    return said
-
-
-def _figures_section(facts: CardFacts) -> str:
-    """What predictions files say of it."""
-    if not facts.scored:
-        return (
-            "## Figures\n\nUnknown: no predictions file was given for this card "
-            "(`emotion-recognize export … --predictions FILE`)."
-        )
-    tables = []
-    for one in facts.scored:
-        rows = [
-            [name, format_number(x.value, 4), _interval(x.value, x.low, x.high)]
-            for name, x in one.metrics.items()
-        ]
-        tables.append(
-            f"{one.split}, {one.n_rows:,} utterances (`{one.file}`):\n\n"
-            + _table(["figure", "value", f"95 % interval, {OVER_UTTERANCES}"], rows)
-            + f"\n\n{one.origin}"
-        )
-    return "\n\n".join(["## Figures", *tables, f"{NOT_SEEDS[0].upper()}{NOT_SEEDS[1:]}."])
-
-
-def _limits_section(facts: CardFacts) -> str:
-    """What it is for, and what is known to limit it."""
-    lines = "\n".join(f"- {line}" for line in _limit_lines(facts))
-    return (
-        "## Intended use and limits\n\nFor research on how people label recorded utterances. It "
-        "says what the annotators of its corpus would likely have said, and does not know what "
-        f"anybody feels: no decision about a person should rest on it.\n\n{lines}"
-    )
-
-
-def _limit_lines(facts: CardFacts) -> Iterator[str]:
-    yield f"Languages: {_UNKNOWN}; the corpus card does not name any."
-    yield _speakers(facts)
-    state = facts.state
-    if state.provenance is not None:
-        record = Provenance.from_state(state.provenance, facts.name)
-        yield from (f"Leak allowed in its training: {leak}." for leak in record.allowed)
-    if state.class_counts and sum(state.class_counts):
-        total = sum(state.class_counts)
-        rare = [
-            n for n, x in zip(state.labels, state.class_counts, strict=True) if x / total < _RARE
-        ]
-        if rare:
-            yield f"Less than {_RARE:.0%} of the training set: {', '.join(rare)}; expect little."
-    config = facts.config
-    if SPEECH in state.modalities and state.encoders[SPEECH].input in ("waveform", "log_mel"):
-        yield f"Audio is read up to {config.task.max_speech_seconds:g} s; the rest is cut."
-    if has_context(config.task):
-        yield (
-            f"It was trained and scored with up to {config.task.context_past} turns before and "
-            f"{config.task.context_future} after each one; `predict` asks about a turn alone, for "
-            "which the figures do not hold."
-        )
-    if len(state.modalities) > 1 and not config.model.modality_dropout:
-        yield (
-            "It was trained without modality dropout: of missing modalities it knows what the gaps "
-            "of its corpus taught it, if there were any."
-        )
-    yield "Recording conditions, age, accent and culture of the speakers: unknown to this card."
-
-
-def _speakers(facts: CardFacts) -> str:
-    known = None if facts.corpus is None else facts.corpus.splits.get("train", {}).get("speakers")
-    if facts.fold is not None or not known:
-        return f"How many speakers it was trained on: {_UNKNOWN}."
-    return f"It was trained on {known} speakers; others may sound or write otherwise."
-
-
-def _interval(value: float, *ends: float) -> str:
-    return format_interval(ends, 4) if math.isfinite(value) else ""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    return to_markdown(Table(head, [[str(cell) for cell in row] for row in rows])).rstrip("\n")
+        return _HALF_TOLERANCE if is_half or is_cached else _TOLERANCE

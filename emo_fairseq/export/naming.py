@@ -1,4 +1,4 @@
-"""Names of trained models that say what they are: ``T+A--STF--gated(mpnet+wavlm-base)``.
+"""Name the folder of a trained model after it: ``T+A--STF--gated(mpnet+wavlm-base)``.
 
 The scheme is ``{modalities}--{target}{tuning}[--{fusion}]({backbones})``, as the MELD system of the
 line named its folders:
@@ -25,14 +25,14 @@ TUNING_LETTERS: Mapping[str, str] = {"full": "T", "lora": "L", "frozen": "F"}
 _SCRATCH = "scratch"
 _LONGEST = 200  # bytes; file systems allow 255 for a name
 
-# What checkpoint files are called that do not say which model they hold.
+# Names of checkpoint files that do not name the model.
 _NAMELESS = re.compile(r"(model|checkpoint\w*)\.(pt|bin|safetensors)")
 
 
 def folder_name(
     target: str, encoders: Mapping[str, str], tuning: Mapping[str, str], fusion: str
 ) -> str:
-    """The name of a model's folder.
+    """Return the name of a model's folder.
 
     >>> folder_name("sentiment", {"text": "hf:models/mpnet"}, {"text": "frozen"}, "concat")
     'T--SF(mpnet)'
@@ -54,7 +54,10 @@ def folder_name(
         *((t, TUNING_LETTERS) for t in tuning.values()),
     ):
         if given not in letters:
-            raise UsageError(f"{given!r} has no letter in a folder's name: {', '.join(letters)}")
+            raise UsageError(
+                f"{given!r} has no letter in a folder's name: {', '.join(letters)}",
+                "letter-missing",
+            )
     names = [name for name in MODALITIES if name in encoders]
     modal = "+".join(MODALITY_LETTERS[name] for name in names)
     tuned = "".join(TUNING_LETTERS[tuning[name]] for name in names)
@@ -65,7 +68,7 @@ def folder_name(
 
 
 def backbone(spec: str) -> str:
-    """An encoder's short name, fit for any file system.
+    """Return an encoder's short name, fit for any file system.
 
     >>> backbone("hf:models/all-mpnet-base-v2/"), backbone("fairseq:roberta.base/model.pt")
     ('all-mpnet-base-v2', 'roberta.base')
@@ -74,20 +77,20 @@ def backbone(spec: str) -> str:
     >>> backbone("scratch:base")
     'scratch-base'
     """
-    kind, _, place = spec.partition(":")
+    kind, _, source = spec.partition(":")
     if kind not in KINDS:
-        kind, place = "", spec
+        kind, source = "", spec
     if kind == _SCRATCH:
-        return f"{_SCRATCH}-{_clean(place)}"
-    path = PurePath(place)
+        return f"{_SCRATCH}-{_clean(source)}"
+    path = PurePath(source)
     if path.suffix in (".pt", ".bin", ".safetensors"):
         path = path.parent if _NAMELESS.fullmatch(path.name) and path.parent.name else path
         path = path.with_suffix("") if path.suffix in (".pt", ".bin", ".safetensors") else path
-    return _clean(path.name) or _clean(place) or "unnamed"
+    return _clean(path.name) or _clean(source) or "unnamed"
 
 
 def name_of(task_cfg: Any, model_cfg: Any, modalities: Sequence[str], target: str) -> str:
-    """The name of a trained model from its options.
+    """Return the name of a trained model, from its options.
 
     Args:
         task_cfg: of the task; names the encoders.
@@ -105,7 +108,7 @@ def name_of(task_cfg: Any, model_cfg: Any, modalities: Sequence[str], target: st
 
 
 def _clean(text: str) -> str:
-    """Letters, digits, ``.``, ``_`` and ``-`` alone, none of the last three at either end."""
+    """Reduce to letters, digits, ``.``, ``_`` and ``-``, none of the last three at either end."""
     return re.sub(r"[^\w.]+", "-", text, flags=re.ASCII).strip("-._")
 
 

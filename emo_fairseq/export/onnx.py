@@ -1,16 +1,16 @@
-"""A model folder's model as one ONNX file, and a predictor that runs it.
+"""Export the model of a model folder to one ONNX file, and predict with it in onnxruntime.
 
-The graph is everything between the leaves of the data (token ids, samples, log-mel frames, their
-masks) and logits, embedding and auxiliary outputs; batch and lengths are free. Tokenizers and the
-log-mel front end stay in Python. Every export is compared with the model before the file is kept.
+The graph is everything from the collated inputs (token ids, samples, log-mel frames, their masks)
+to logits, embedding and auxiliary outputs; batch size and lengths are free. Tokenizers and log-mel
+extraction stay in Python. Every export is compared with the model before the file is kept.
 
-torch's tracing exporter draws what one batch makes the model do. Branches on the content of a mask
+torch's tracing exporter records the operations on one batch. Branches on the content of a mask
 (fairseq's ``if padding_mask.any()``) come out the same for every batch, since masks without padding
 hide nothing; what else depends on the batch is replaced before the model is traced.
 
 Tested are encoders from scratch of text, samples and log-mel frames, all fusions, and Hugging
-Face's BERT and wav2vec 2.0. With others it may be tried, and the comparison decides; Whisper and
-wav2vec 1.0 cannot be exported.
+Face's BERT and wav2vec 2.0. Others may be tried, and the comparison decides; Whisper and wav2vec
+1.0 cannot be exported.
 """
 
 import importlib
@@ -52,19 +52,19 @@ from emo_fairseq.types import (
     WAVEFORM,
 )
 
-Inputs = Mapping[str, Mapping[str, Tensor]]  # of each modality what its leaf collates
-InputName = tuple[str, str]  # modality, and what of it
+Inputs = Mapping[str, Mapping[str, Tensor]]  # of each modality what its dataset collates
+InputName = tuple[str, str]  # modality, and name of the tensor
 
 LOGITS, EMBEDDING, AUXILIARY = "logits", "embedding", "auxiliary."
 
-_CANNOT: Mapping[type[nn.Module], str] = {
+_CANNOT_EXPORT: Mapping[type[nn.Module], str] = {
     HuggingFaceWhisper: "Whisper computes its log-mel frames inside, row by row and not in torch",
     Wav2VecEncoder: "wav2vec 1.0 runs row by row, so that padding does not leak into its norms",
 }
 
 
 class FlatModel(nn.Module):
-    """A model whose inputs and outputs stand in a row, as a graph's do.
+    """A model whose inputs and outputs are positional tensors, as a graph's are.
 
     Args:
         model: see :class:`emo_fairseq.models.roberta_emo.RobertaEMOModel`.
@@ -81,21 +81,21 @@ class FlatModel(nn.Module):
         inputs: dict[str, dict[str, Tensor]] = {}
         for (modality, part), tensor in zip(self.names, tensors, strict=True):
             inputs.setdefault(modality, {})[part] = tensor
-        return in_a_row(self.model(**inputs))
+        return flatten_output(self.model(**inputs))
 
 
-def in_a_row(output: Any) -> tuple[Tensor, ...]:
-    """An :class:`~emo_fairseq.models.roberta_emo.EmotionOutput` without its names."""
+def flatten_output(output: EmotionOutput) -> tuple[Tensor, ...]:
+    """Return logits, embedding and auxiliary outputs, in the order of :func:`output_names`."""
     return output.logits, output.embedding, *output.auxiliary.values()
 
 
-def output_names(model: Any) -> list[str]:
-    """The names of what :func:`in_a_row` returns."""
+def output_names(model: RobertaEMOModel) -> list[str]:
+    """Return the names of a graph's outputs."""
     return [LOGITS, EMBEDDING, *(f"{AUXILIARY}{name}" for name in model.auxiliary_heads)]
 
 
 def graph_name(name: InputName) -> str:
-    """What the graph calls an input.
+    """Return the name of a graph's input.
 
     >>> graph_name(("text", "tokens"))
     'text.tokens'
@@ -103,28 +103,29 @@ def graph_name(name: InputName) -> str:
     return ".".join(name)
 
 
-def flatten(inputs: Inputs) -> dict[InputName, Tensor]:
-    """A batch as the graph's inputs, in the order of the batch."""
+def flatten_input(inputs: Inputs) -> dict[InputName, Tensor]:
+    """Return the tensors of a batch, in its order."""
     return {(m, part): x for m, parts in inputs.items() for part, x in parts.items()}
 
 
-def check_exportable(model: Any) -> None:
-    """See that every encoder of a model can be drawn.
+def check_exportable(model: RobertaEMOModel) -> None:
+    """Check that every encoder of a model can be traced.
 
     Raises:
-        UsageError: one cannot; says why.
+        UsageError: one cannot; gives the reason.
     """
     for name, encoder in model.encoders.items():
-        for kind, why in _CANNOT.items():
+        for kind, reason in _CANNOT_EXPORT.items():
             if isinstance(encoder.backbone, kind):
                 raise UsageError(
-                    f"the {name} encoder cannot be exported to ONNX: {why}; serve the model folder "
-                    "as it is, without --onnx"
+                    f"the {name} encoder cannot be exported to ONNX: {reason}; serve the model "
+                    "folder as it is, without --onnx",
+                    "onnx-unsupported",
                 )
 
 
-def make_traceable(model: Any, n_positions: int) -> None:
-    """Replace, in place, what tracing would freeze to one batch; the outputs stay the same.
+def make_traceable(model: RobertaEMOModel, n_positions: int) -> None:
+    """Replace, in place, what tracing would fix to one batch; the outputs stay the same.
 
     LoRA's updates are merged into the weights, tables of sinusoidal positions are made long enough
     for every input, and group norms over real frames count all rows at once.
@@ -173,13 +174,13 @@ def make_batch(
     generator: torch.Generator,
     absent: Collection[tuple[int, str]] = (),
 ) -> Batch:
-    """A batch of noise as the datasets of a task would collate it.
+    """Make a batch of noise, collated as the model's datasets do.
 
     Args:
         state: modalities, encoders and vocabularies of the model.
         lengths: of each of the B rows, from 0 (the shortest that there is) to 1.
         generator: of the noise.
-        absent: (row, modality) that are not there.
+        absent: (row, modality) that are missing.
     """
     batch = {}
     for modality in state.modalities:
@@ -191,14 +192,14 @@ def make_batch(
 
 
 def placeholder(state: TaskState, modality: str) -> dict[str, Tensor]:
-    """What stands for a modality that no row of a batch has: one row, not present."""
+    """Make the input for a modality that no row of a batch has: one row, not present."""
     kind = state.encoders[modality].input
     row = _row(state, modality, kind, 0.0, torch.Generator().manual_seed(0))
     return _collate(state, modality, kind, [row], [False])
 
 
 def check_batches(state: TaskState, n_batches: int, seed: int = 1) -> list[Batch]:
-    """Batches of one row and of several, of the shortest, the longest and other lengths.
+    """Make batches of one row and of several, of the shortest, the longest and other lengths.
 
     In every third batch the first row lacks a modality, if there are several.
     """
@@ -218,19 +219,27 @@ def check_batches(state: TaskState, n_batches: int, seed: int = 1) -> list[Batch
 def _row(
     state: TaskState, modality: str, kind: str, share: float, generator: torch.Generator
 ) -> Tensor:
-    """One item: ids (T,), samples (T,) or frames (T, C); `share` of the way to the longest."""
+    """Make one row: ids (T,), samples (T,) or frames (T, C).
+
+    Args:
+        state: of the model.
+        modality: of the row.
+        kind: what its encoder reads.
+        share: length, from 0 (the shortest) to 1 (the longest).
+        generator: of the noise.
+    """
 
     def between(shortest: int, longest: int) -> int:
         return shortest + round(share * max(0, longest - shortest))
 
     if kind == TOKENS:
         vocabulary = state.vocabularies[modality]
-        special = vocabulary.specials
+        specials = vocabulary.specials
         n_words = between(1, min(state.limits.max_tokens(modality), _MOST_TOKENS) - 2)
         words = torch.randint(vocabulary.size, (n_words,), generator=generator)
-        words[words == special.pad] = special.unknown
-        ends = torch.tensor([special.init]), torch.tensor([special.separator])
-        return torch.cat([ends[0], words, ends[1]])
+        words[words == specials.pad] = specials.unknown
+        first, last = torch.tensor([specials.init]), torch.tensor([specials.separator])
+        return torch.cat([first, words, last])
     if kind == WAVEFORM:
         return torch.randn(between(MIN_SAMPLES, _MOST_SAMPLES), generator=generator) * 0.1
     width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
@@ -248,11 +257,9 @@ def _collate(
 
 # -- running a graph in onnxruntime ----------------------------------------------------------------
 
-_REMEDY = 'pip install -e ".[onnx]"'
 
-
-def library(name: str) -> Any:
-    """One of the extra's libraries, ``onnx`` or ``onnxruntime``.
+def load_library(name: str) -> Any:
+    """Import ``onnx`` or ``onnxruntime``.
 
     Raises:
         UsageError: it is not installed.
@@ -260,11 +267,14 @@ def library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UsageError(f"ONNX needs {name}, which is not installed; {_REMEDY}") from error
+        raise UsageError(
+            f'ONNX needs {name}, which is not installed; pip install -e ".[onnx]"',
+            "library-missing",
+        ) from error
 
 
 class OnnxModel(nn.Module):
-    """Takes the place of :class:`~emo_fairseq.models.roberta_emo.RobertaEMOModel` in evaluation.
+    """Runs a graph in place of a :class:`~emo_fairseq.models.roberta_emo.RobertaEMOModel`.
 
     Args:
         file: of :func:`export_onnx`.
@@ -285,7 +295,7 @@ class OnnxModel(nn.Module):
         model: RobertaEMOModel,
     ) -> None:
         super().__init__()
-        runtime = library("onnxruntime")
+        runtime = load_library("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         try:
@@ -295,7 +305,8 @@ class OnnxModel(nn.Module):
         except Exception as error:  # its own classes share no other base
             first = str(error).strip().splitlines()[0]
             raise UsageError(
-                f"{file}: no graph that onnxruntime can run ({first}); export it again"
+                f"{file}: no graph that onnxruntime can run ({first}); export it again",
+                "graph-unreadable",
             ) from error
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
         self.file = file
@@ -308,28 +319,30 @@ class OnnxModel(nn.Module):
         if self._outputs != outputs:
             raise UsageError(
                 f"{file}: gives {', '.join(self._outputs)}, where the model gives "
-                f"{', '.join(outputs)}; export it again"
+                f"{', '.join(outputs)}; export it again",
+                "graph-other",
             )
 
     def forward(self, **inputs: Mapping[str, Tensor]) -> EmotionOutput:
         """Score a batch; see :meth:`RobertaEMOModel.forward`.
 
         Raises:
-            UsageError: an input longer than the graph reaches.
+            UsageError: an input longer than the graph allows.
         """
         filled = {name: self._fill(name, parts) for name, parts in inputs.items()}
-        named = {graph_name(n): x.cpu().numpy() for n, x in flatten(filled).items()}
-        refused = library("onnxruntime").capi.onnxruntime_pybind11_state
+        named = {graph_name(n): x.cpu().numpy() for n, x in flatten_input(filled).items()}
+        errors = load_library("onnxruntime").capi.onnxruntime_pybind11_state
         try:
-            found = self.session.run(None, {name: named[name] for name in self._inputs})
-        except (refused.InvalidArgument, refused.RuntimeException, refused.Fail) as error:
+            results = self.session.run(None, {name: named[name] for name in self._inputs})
+        except (errors.InvalidArgument, errors.RuntimeException, errors.Fail) as error:
             shapes = ", ".join(f"{name} {x.shape}" for name, x in named.items())
             raise UsageError(
                 f"{self.file}: the graph cannot take {shapes} "
                 f"({str(error).strip().splitlines()[0]}); give shorter inputs, or use the model "
-                "folder without ONNX"
+                "folder without ONNX",
+                "graph-input-too-long",
             ) from error
-        outputs = dict(zip(self._outputs, map(torch.from_numpy, found), strict=True))
+        outputs = dict(zip(self._outputs, map(torch.from_numpy, results), strict=True))
         auxiliary = {
             name.removeprefix(AUXILIARY): x
             for name, x in outputs.items()
@@ -342,7 +355,7 @@ class OnnxModel(nn.Module):
         return missing_warning(missing, self._modality_dropout)
 
     def _fill(self, modality: str, parts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """What a leaf collates, with something in the place of what no row has."""
+        """Return the input of a modality, with a placeholder where no row has it."""
         if set(parts) != {"present"}:
             return parts
         n_rows = len(parts["present"])
@@ -356,7 +369,7 @@ TOLERANCE = 1e-4  # of logits, embeddings and auxiliary outputs, absolute
 
 _OPSET = 18
 _ONE_FILE = 1_900_000_000  # bytes; protobuf allows 2 GiB, weights and graph together
-_EXTERNAL = ".data"  # what the weights of a larger model are written to, beside the graph
+_EXTERNAL = ".data"  # ending of the file that the weights of a larger model are written to
 # Keys of the graph's metadata: the model that it was exported from, and its outputs.
 _WEIGHTS, _LABELS = "weights_sha256", "labels"
 _FRAMES_UNLIMITED = 4096  # of features without --max-frames
@@ -373,36 +386,39 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
         check: batches to compare on, of one row and of several, of differing lengths.
 
     Returns:
-        The largest absolute difference that was seen.
+        The largest absolute difference between the outputs of graph and model.
 
     Raises:
-        UsageError: the model cannot be exported, a library is missing, or the graph answers
-            otherwise than the model by more than :data:`TOLERANCE`; then no file is left.
+        UsageError: the model cannot be exported, a library is missing, or the outputs differ by
+            more than :data:`TOLERANCE`; then no file is left.
     """
     if check < 1:
-        raise UsageError(f"--check {check}: a graph is compared on one batch at least")
-    library("onnx")
+        raise UsageError(
+            f"--check {check}: a graph is compared on one batch at least", "option-out-of-range"
+        )
+    load_library("onnx")
     out = out or folder / GRAPH_FILE
-    state, model, *_ = read_model_folder(folder)
-    model = model.float()
+    loaded = read_model_folder(folder)
+    state, model = loaded.state, loaded.model.float()
     check_exportable(model)
     batches = check_batches(state, check)
     with torch.no_grad():
-        answers = [in_a_row(model(**batch)) for batch in batches]
+        outputs = [flatten_output(model(**batch)) for batch in batches]
         make_traceable(model, _positions(state))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
         file = Path(unfinished) / out.name
         _trace(model, state, file)
-        facts = {_WEIGHTS: weights_digest(folder), _LABELS: json.dumps(list(state.labels))}
-        _finish(file, model, facts)
+        metadata = {_WEIGHTS: weights_digest(folder), _LABELS: json.dumps(list(state.labels))}
+        _finish(file, model, metadata)
         graph = OnnxModel(file, state, model)
-        difference = _largest_difference(graph, batches, answers)
+        difference = _largest_difference(graph, batches, outputs)
         if not difference <= TOLERANCE:  # NaN is not either
             raise UsageError(
-                f"{out.name}: not written: its answers differ from the model's by up to "
+                f"{out.name}: not written: its outputs differ from the model's by up to "
                 f"{difference:.2g}, more than {TOLERANCE:g}, on {check} made-up batches; use the "
-                "model folder without ONNX"
+                "model folder without ONNX",
+                "graph-differs",
             )
         for written in Path(unfinished).iterdir():
             written.replace(out.parent / written.name)
@@ -412,11 +428,11 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
 
 
 class OnnxPredictor(EmotionPredictor):
-    """A predictor whose model is a graph; everything before and after it is the same."""
+    """A predictor that runs a graph; everything before and after it is the same."""
 
     @classmethod
     def from_folder(cls, folder: Path | str) -> "OnnxPredictor":
-        """Of a model folder in which there is a ``model.onnx``.
+        """Load a model folder that has a ``model.onnx``.
 
         Raises:
             UsageError: there is none, it is damaged, or it is of other weights than the folder's.
@@ -427,35 +443,39 @@ class OnnxPredictor(EmotionPredictor):
         if not file.is_file():
             raise UsageError(
                 f"{file}: there is no such file; make it with `emotion-recognize export CHECKPOINT "
-                f"--output {folder} --onnx`"
+                f"--output {folder} --onnx`",
+                "graph-missing",
             )
         verify_graph(folder, read_config(folder).model_dump()["files"])
         graph = OnnxModel(file, loaded.state, loaded.model)
         if graph.metadata.get(_WEIGHTS) != weights_digest(folder):
             raise UsageError(
                 f"{file}: was exported from other weights than {folder / WEIGHTS_FILE}; export it "
-                "again"
+                "again",
+                "graph-other",
             )
         labels = json.dumps(list(loaded.state.labels))
         if graph.metadata.get(_LABELS, labels) != labels:
-            raise UsageError(f"{file}: was exported with other labels; export it again")
+            raise UsageError(
+                f"{file}: was exported with other labels; export it again", "graph-other"
+            )
         return cls(loaded, model=graph)
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of a model folder's weights."""
+    """Return the SHA-256 of a model folder's weights."""
     return weights_file_digest(folder / WEIGHTS_FILE)
 
 
 def _positions(state: TaskState) -> int:
-    """The most frames of a row, before any are subsampled."""
+    """Return the most frames of a row, before subsampling."""
     of_audio = num_frames(int(state.options.max_speech_seconds * 16_000))
     return max(of_audio, state.options.max_frames or _FRAMES_UNLIMITED)
 
 
-def _trace(model: Any, state: TaskState, file: Path) -> None:
+def _trace(model: RobertaEMOModel, state: TaskState, file: Path) -> None:
     # Several rows with padding, or the graph would not know of either.
-    example = flatten(make_batch(state, (0.3, 0.7, 0.5), torch.Generator().manual_seed(0)))
+    example = flatten_input(make_batch(state, (0.3, 0.7, 0.5), torch.Generator().manual_seed(0)))
     names = list(example)
     axes = {
         graph_name(name): {0: "batch"} | ({1: f"{name[0]}_length"} if x.ndim > 1 else {})
@@ -464,8 +484,8 @@ def _trace(model: Any, state: TaskState, file: Path) -> None:
     outputs = output_names(model)
     axes |= {name: {0: "batch"} for name in outputs}
     with torch.no_grad(), warnings.catch_warnings():
-        # That branches are drawn as one batch takes them is wanted, see onnx_graph; and it is
-        # only the older exporter that draws them so, torch.export refuses them.
+        # That branches are recorded as one batch takes them is wanted, see the module's docstring;
+        # and only the older exporter records them so, torch.export refuses them.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             FlatModel(model, names).eval(),
@@ -479,27 +499,27 @@ def _trace(model: Any, state: TaskState, file: Path) -> None:
         )
 
 
-def _finish(file: Path, model: Any, facts: dict[str, str]) -> None:
-    """Write the facts into the file, and weights that are too large for it beside it."""
-    onnx = library("onnx")
+def _finish(file: Path, model: RobertaEMOModel, metadata: dict[str, str]) -> None:
+    """Write the metadata into the file, and weights that are too large for it beside it."""
+    onnx = load_library("onnx")
     graph = onnx.load(str(file))
-    onnx.helper.set_model_props(graph, facts)
+    onnx.helper.set_model_props(graph, metadata)
     size = sum(x.numel() * x.element_size() for x in (*model.parameters(), *model.buffers()))
     for written in list(file.parent.iterdir()):
         written.unlink()  # above the limit the exporter writes a file a tensor
     if size <= _ONE_FILE:
         onnx.save_model(graph, str(file))
         return
-    place = f"{file.name}{_EXTERNAL}"
-    onnx.save_model(graph, str(file), save_as_external_data=True, location=place)
+    weights = f"{file.name}{_EXTERNAL}"
+    onnx.save_model(graph, str(file), save_as_external_data=True, location=weights)
 
 
 def _largest_difference(
-    graph: OnnxModel, batches: Sequence[Batch], answers: Sequence[tuple[torch.Tensor, ...]]
+    graph: OnnxModel, batches: Sequence[Batch], outputs: Sequence[tuple[Tensor, ...]]
 ) -> float:
     differences = [
-        float((found - expected).abs().max())
-        for batch, answer in zip(batches, answers, strict=True)
-        for found, expected in zip(in_a_row(graph(**batch)), answer, strict=True)
+        float((actual - expected).abs().max())
+        for batch, output in zip(batches, outputs, strict=True)
+        for actual, expected in zip(flatten_output(graph(**batch)), output, strict=True)
     ]
     return max(differences, key=lambda x: (x != x, x))  # a NaN is the largest of all

@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 import transformers
+from codes import raises
 
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_corpus, read_manifest, write_corpus
@@ -119,9 +120,7 @@ def test_where_no_row_has_a_modality(trained_models, own_folder, toy_corpus):
     # What the leaves never give, but somebody who calls the graph himself may:
     tokens = {"tokens": torch.full((1, 5000), 7), "padding_mask": torch.zeros(1, 5000).bool()}
     present, absent = torch.tensor([True]), torch.tensor([False])
-    with pytest.raises(
-        UsageError, match=r"cannot take text\.tokens \(1, 5000\).*give shorter inputs"
-    ):
+    with raises("graph-input-too-long"):
         graph.forward({"text": {**tokens, "present": present}, "speech": {"present": absent}})
 
 
@@ -160,7 +159,7 @@ def test_what_cannot_be_exported_says_why(trained_models, hf_toy, tmp_path):
         --max-speech-seconds 2"""
     sizes = "--arch robertaEMO_tiny --embedding-dim 16"
     folder = trained_models.folder(options, hf_toy / "data", sizes)
-    with pytest.raises(UsageError, match="speech encoder cannot be exported to ONNX: Whisper"):
+    with raises("onnx-unsupported"):
         export_onnx(folder)
     assert not (folder / "model.onnx").exists()
 
@@ -174,8 +173,9 @@ def test_a_graph_that_answers_otherwise_is_not_kept(trained_models, own_folder, 
         model.head.out_proj.bias.data += 0.25
 
     monkeypatch.setattr(onnx_export, "make_traceable", spoil)
-    with pytest.raises(UsageError, match=r"not written: .* differ .* by up to 0\.25, more than"):
+    with raises("graph-differs") as error:
         export_onnx(folder, check=2)
+    assert "by up to 0.25," in str(error.value)
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", WEIGHTS_FILE]
 
 
@@ -194,7 +194,7 @@ def test_weights_too_large_for_one_file_lie_beside_it(trained_models, own_folder
 
 def test_a_graph_of_other_weights_is_refused(trained_models, own_folder):
     folder = own_folder(trained_models.folder(CASES["log-mel"]))
-    with pytest.raises(UsageError, match=r"model\.onnx: there is no such file; make it with"):
+    with raises("graph-missing"):
         OnnxPredictor.from_folder(folder)
     export_onnx(folder, check=1)
     shutil.copy(
@@ -203,7 +203,7 @@ def test_a_graph_of_other_weights_is_refused(trained_models, own_folder):
     with pytest.raises(UsageError, match=r"model\.safetensors: damaged or exchanged"):
         OnnxPredictor.from_folder(folder)
     seal(folder)
-    with pytest.raises(UsageError, match="was exported from other weights"):
+    with raises("graph-other"):
         OnnxPredictor.from_folder(folder)
 
 
@@ -228,13 +228,10 @@ def _change_labels(graph):
 
 
 CHANGES = {
-    "outputs swapped": (_swap_outputs, "gives embedding, logits, where the model gives logits, e"),
-    "outputs in another order": (
-        _reorder_outputs,
-        "gives embedding, logits, where the model gives",
-    ),
-    "other weights": (_change_weights, None),
-    "other labels": (_change_labels, "was exported with other labels"),
+    "outputs swapped": (_swap_outputs, True),
+    "outputs in another order": (_reorder_outputs, True),
+    "other weights": (_change_weights, False),
+    "other labels": (_change_labels, True),
 }
 
 
@@ -245,15 +242,15 @@ def test_a_graph_that_was_changed_is_refused(trained_models, own_folder):
     OnnxPredictor.from_folder(folder)
     file = folder / "model.onnx"
     whole = file.read_bytes()
-    for change, reason in CHANGES.values():
+    for change, is_detected in CHANGES.values():
         graph = onnx.load_from_string(whole)
         change(graph)
         file.write_bytes(graph.SerializeToString())
         with pytest.raises(UsageError, match=r"model\.onnx: damaged or exchanged"):
             OnnxPredictor.from_folder(folder)
         seal(folder)
-        if reason is not None:
-            with pytest.raises(UsageError, match=rf"model\.onnx: {reason}"):
+        if is_detected:
+            with raises("graph-other"):
                 OnnxPredictor.from_folder(folder)
         file.write_bytes(whole)
         seal(folder)
