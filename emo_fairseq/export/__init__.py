@@ -1,1 +1,1 @@
-"""From a checkpoint to what leaves the training."""
+"""A trained model in other forms: ONNX graph, model card, checkpoint with LoRA merged."""

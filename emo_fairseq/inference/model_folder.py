@@ -626,7 +626,7 @@ def _verify_files(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> Non
         for name, record in records.items():
             verify(folder / name, record, _COPY_AGAIN)
     except ValueError as error:
-        raise UsageError(str(error), getattr(error, "code", "") or "file-changed") from error
+        raise UsageError(str(error), "file-changed") from error
 
 
 def _recorded_files(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from codes import raises
 
 from data_prep.files import (
     digests,
@@ -73,8 +74,9 @@ def test_a_file_that_is_not_as_it_was_exported_is_refused(
 ) -> None:
     verify(folder)
     damage(folder / name)
-    with pytest.raises(UsageError, match=rf"{name}: .*; copy the folder again, or export"):
+    with raises("file-changed", UsageError) as error:
         verify(folder)
+    assert str(error.value).startswith(f"{folder / name}: ")
 
 
 def test_a_model_without_its_graph_is_whole(folder: Path) -> None:
@@ -88,7 +90,7 @@ def test_a_graph_of_another_folder_is_refused(folder: Path) -> None:
     seal(folder)
     (folder / "model.onnx").write_bytes(b"of another")
     verify_folder(folder, content_of(folder))
-    with pytest.raises(UsageError, match=r"model\.onnx: .*config\.json has no record of it, so"):
+    with raises("graph-other"):
         verify(folder)
 
 
@@ -96,7 +98,7 @@ def test_labels_that_changed_places_are_refused(folder: Path) -> None:
     content = content_of(folder)
     content["state"]["labels"].reverse()
     (folder / "config.json").write_text(json.dumps(content))
-    with pytest.raises(UsageError, match=r"config\.json: was changed since it was exported; copy"):
+    with raises("file-changed"):
         verify(folder)
 
 
@@ -105,7 +107,7 @@ def test_a_record_that_was_adapted_is_refused(folder: Path) -> None:
     content = content_of(folder)
     content["files"] |= digests.records_of(folder, ["model.safetensors"])
     (folder / "config.json").write_text(json.dumps(content))
-    with pytest.raises(UsageError, match=r"config\.json: was changed"):
+    with raises("file-changed"):
         verify(folder)
 
 
@@ -124,7 +126,7 @@ def test_the_card_may_be_edited_and_files_may_come_beside(folder: Path) -> None:
 
 def test_a_file_that_came_to_a_tokenizer_is_refused(folder: Path) -> None:
     (folder / "text" / "added_tokens.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"text/added_tokens\.json: is not of the export, and a"):
+    with raises("file-unknown"):
         verify(folder)
 
 

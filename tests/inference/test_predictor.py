@@ -1,4 +1,4 @@
-"""What a predictor says: the same as fairseq-validate, of any form of input, or one sentence."""
+"""A predictor gives what fairseq-validate does, for any form of input, or one sentence."""
 
 import json
 import logging
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from codes import raises
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 
@@ -16,6 +17,7 @@ from emo_fairseq.evaluation.predictions import (
     PREDICTION_OF,
     PROBABILITY,
 )
+from emo_fairseq.inference.prediction import Truncation
 from emo_fairseq.models.roberta_emo import RobertaEMOConfig, RobertaEMOModel
 
 BOTH = "--modality text+speech --speech-input log_mel"
@@ -35,7 +37,7 @@ TOLERANCE = 1e-5
 
 
 @pytest.mark.parametrize(("options", "modalities"), CASES.values(), ids=CASES)
-def test_it_answers_as_fairseq_validate_does(
+def test_it_predicts_as_fairseq_validate_does(
     options, modalities, scored_toy, trained_models, rows_of
 ):
     checkpoint = trained_models.checkpoint(options, scored_toy)
@@ -82,7 +84,9 @@ def test_what_an_item_lacks_is_masked_as_in_training(both, trained_models, toy_c
     assert both.predict(audio[0]).text is None
 
 
-def test_an_answer_without_a_modality_is_flagged(both, trained_models, toy_corpus, rows_of, caplog):
+def test_a_prediction_without_a_modality_has_a_warning(
+    both, trained_models, toy_corpus, rows_of, caplog
+):
     """Of a model that was trained without modality dropout; one warning for all such items."""
     audio, text = rows_of(toy_corpus)
     found = both.predict([None, None, audio[2]], text[:3])
@@ -146,45 +150,50 @@ def test_a_sound_in_any_form_is_the_same_sound(both, tmp_path):
 
 
 SECOND = np.zeros(16000)
+# Codes, and parts of the sentence; of audio the sentence is data_prep's.
 REFUSED = {
-    "nothing": ({}, "the input", "there is nothing"),
-    "an item without anything": ({"text": ["a", None]}, "item 2", "text and speech"),
-    "no text": ({"text": " \t\u200b"}, "the input", "the text is empty"),
-    "a number": ({"text": ["a", 3]}, "item 2", "int"),
-    "lists of two lengths": ({"text": ["a"], "audio": [SECOND, SECOND]}, "2 recordings and 1"),
-    "a list beside one": ({"text": "a", "audio": [SECOND]}, "text is no list"),
-    "no rate": ({"audio": SECOND}, "the input", "sample_rate"),
-    "a rate of nothing": ({"audio": SECOND, "sample_rate": 0}, "sample rate of 0"),
-    "an undefined rate": ({"audio": SECOND, "sample_rate": np.nan}, "sample rate of nan"),
-    "NaN": ({"audio": [SECOND, SECOND * np.nan], "sample_rate": 16000}, "item 2", "NaN"),
-    "infinity": ({"audio": SECOND + np.inf, "sample_rate": 16000}, "infinite"),
-    "no samples": ({"audio": np.zeros((0, 2)), "sample_rate": 16000}, "0 samples"),
-    "too short": ({"audio": np.zeros(399), "sample_rate": 16000}, "24.9 ms", "25 ms"),
-    "channels first": ({"audio": np.zeros((2, 999)), "sample_rate": 16000}, "transpose"),
-    "three axes": ({"audio": np.zeros((2, 2, 2)), "sample_rate": 16000}, "(2, 2, 2)"),
-    "words as samples": ({"audio": np.array(["a"]), "sample_rate": 16000}, "<U1"),
-    "odd integers": ({"audio": np.zeros(999, np.int64), "sample_rate": 16000}, "int64"),
+    "nothing": ({}, "item-empty", "the input"),
+    "an item without anything": ({"text": ["a", None]}, "item-empty", "item 2"),
+    "no text": ({"text": " \t\u200b"}, "text-empty", "the input"),
+    "a number": ({"text": ["a", 3]}, "text-type", "item 2"),
+    "lists of two lengths": ({"text": ["a"], "audio": [SECOND, SECOND]}, "batch-lengths-differ"),
+    "a list beside one": ({"text": "a", "audio": [SECOND]}, "batch-mixed", "text"),
+    "no rate": ({"audio": SECOND}, None, "the input", "sample_rate"),
+    "a rate of nothing": ({"audio": SECOND, "sample_rate": 0}, None, "sample rate of 0"),
+    "an undefined rate": ({"audio": SECOND, "sample_rate": np.nan}, None, "sample rate of nan"),
+    "NaN": ({"audio": [SECOND, SECOND * np.nan], "sample_rate": 16000}, None, "item 2", "NaN"),
+    "infinity": ({"audio": SECOND + np.inf, "sample_rate": 16000}, None, "infinite"),
+    "no samples": ({"audio": np.zeros((0, 2)), "sample_rate": 16000}, None, "0 samples"),
+    "too short": ({"audio": np.zeros(399), "sample_rate": 16000}, None, "24.9 ms", "25 ms"),
+    "channels first": ({"audio": np.zeros((2, 999)), "sample_rate": 16000}, None, "transpose"),
+    "three axes": ({"audio": np.zeros((2, 2, 2)), "sample_rate": 16000}, None, "(2, 2, 2)"),
+    "words as samples": ({"audio": np.array(["a"]), "sample_rate": 16000}, None, "<U1"),
+    "odd integers": ({"audio": np.zeros(999, np.int64), "sample_rate": 16000}, None, "int64"),
     "integers as floats": (
         {"audio": [SECOND, SECOND + 9000.0], "sample_rate": 16000},
-        *("item 2", "of up to 9000", "32768"),
+        None,
+        "item 2",
+        "9000",
     ),
     "a tensor of nothing": (
         {"audio": torch.ones(999, device="meta"), "sample_rate": 1e4},
+        "audio-type",
         "Tensor",
     ),
-    "a name too long": ({"audio": ["a" * 300]}, "item 1", "cannot be opened (File name too long)"),
-    "no file": ({"audio": ["gone.wav"]}, "item 1 (gone.wav)", "no such file"),
-    "no batch": ({"text": "a", "batch_size": 0}, "batch_size 0"),
-    "half a batch": ({"text": "a", "batch_size": 1.5}, "batch_size 1.5: give a whole number"),
+    "a name too long": ({"audio": ["a" * 300]}, None, "item 1", "File name too long"),
+    "no file": ({"audio": ["gone.wav"]}, None, "item 1 (gone.wav)"),
+    "no batch": ({"text": "a", "batch_size": 0}, "batch-size-invalid"),
+    "half a batch": ({"text": "a", "batch_size": 1.5}, "batch-size-invalid"),
 }
 
 
 @pytest.mark.parametrize(
-    ("given", "fragments"), [(g, f) for g, *f in REFUSED.values()], ids=REFUSED
+    ("given", "code", "fragments"), [(g, c, f) for g, c, *f in REFUSED.values()], ids=REFUSED
 )
-def test_what_cannot_be_asked_is_told_in_a_sentence(given, fragments, both):
+def test_items_that_cannot_be_predicted_are_refused(given, code, fragments, both):
     with pytest.raises(UsageError) as refused:
         both.predict(**given)
+    assert code in (None, refused.value.code)
     for fragment in fragments:
         assert fragment in str(refused.value)
 
@@ -211,17 +220,19 @@ def test_broken_files_are_named(both, tmp_path):
 
 def test_a_model_refuses_what_it_does_not_read(trained_models):
     text_only = _open(trained_models, SEVERAL)
-    with pytest.raises(UsageError, match="the model reads text; leave the audio out, or give"):
+    with raises("modality-not-read"):
         text_only.predict(SECOND, "hello", sample_rate=16000)
-    with pytest.raises(UsageError, match="reads no speech"):
+    with raises("modality-not-read"):
         text_only.timeline(SECOND, sample_rate=16000)
 
 
-def test_long_audio_is_cut_as_in_training_and_that_is_said_once(both, caplog):
+def test_long_audio_is_truncated_as_in_training_which_is_logged_once(both, caplog):
     sound = np.random.default_rng(1).normal(0, 0.1, 21 * 16000)
     whole = both.predict(sound, sample_rate=16000)
     cut = both.predict(sound[: 20 * 16000], sample_rate=16000)
     assert whole.seconds == 21.0
+    assert whole.truncations == (Truncation("speech", 20.0, 21.0, "seconds"),)
+    assert cut.truncations == ()
     assert np.abs(whole.embedding - cut.embedding).max() < TOLERANCE
     both.predict(sound, sample_rate=16000)
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
@@ -234,7 +245,7 @@ def test_long_audio_is_cut_as_in_training_and_that_is_said_once(both, caplog):
     assert "timeline" not in caplog.text
 
 
-def test_threads_may_ask_at_once(both):
+def test_threads_may_predict_at_once(both):
     texts = [f"{word} " * n for n, word in enumerate(["party", "train", "rain", "news"], start=1)]
     alone = [both.predict(text=text).probabilities for text in texts]
     with ThreadPoolExecutor(4) as pool:
@@ -244,12 +255,13 @@ def test_threads_may_ask_at_once(both):
     assert [prediction.probabilities for prediction in many] == found
 
 
-def test_an_answer_that_is_no_number_is_none(trained_models):
+def test_an_undefined_output_is_refused(trained_models):
     predictor = _open(trained_models, BOTH)
     with torch.no_grad():
         next(predictor.model.head.parameters()).fill_(float("nan"))
-    with pytest.raises(UsageError, match="item 1: the model's output is NaN"):
+    with raises("output-undefined") as error:
         predictor.predict(text=["rain"])
+    assert str(error.value).startswith("item 1: ")
 
 
 def test_plain_values(both):
@@ -273,10 +285,11 @@ def test_plain_values(both):
 def test_a_device_that_is_not_there(trained_models):
     folder = trained_models.folder(BOTH)
     absent = f"cuda:{torch.cuda.device_count()}"
-    for device in (absent, "abacus", "mps", "meta"):
-        with pytest.raises(UsageError, match=device):
+    unknown = dict.fromkeys(("abacus", "mps", "meta"), "device-unknown")
+    for device, code in {absent: "device-missing", **unknown}.items():
+        with raises(code):
             RobertaEMOModel.from_pretrained(folder, device)
-    with pytest.raises(UsageError, match="leave data out"):
+    with raises("option-idle"):
         RobertaEMOModel.from_pretrained(folder, data="data")
 
 
@@ -298,7 +311,7 @@ def _open(trained_models, options):
     return RobertaEMOModel.from_pretrained(trained_models.folder(options), device="cpu")
 
 
-def test_a_model_of_dialogues_says_that_it_is_asked_alone(scored_toy, trained_models, caplog):
+def test_a_model_of_dialogues_warns_that_texts_stand_alone(scored_toy, trained_models, caplog):
     options, _ = CASES["text in dialogues"]
     for each, is_told in ((options, True), (SEVERAL, False)):
         caplog.clear()

@@ -8,8 +8,8 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from codes import raises
 
-from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import faster_whisper
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 
@@ -52,7 +52,7 @@ def test_what_is_heard_is_read(trained_models):
 def test_no_words(trained_models):
     given = {"sample_rate": 8_000, "transcribe": lambda samples: "  "}
     assert open_model(trained_models, BOTH).predict(NOISE, **given).modalities == ("speech",)
-    with pytest.raises(UsageError, match="item 1: its transcript is empty, and the model reads"):
+    with raises("item-empty"):
         open_model(trained_models, TEXT).predict([NOISE], **given)
 
 
@@ -61,7 +61,7 @@ def test_the_item_that_cannot_be_transcribed_is_named(trained_models):
         raise KeyError("language")
 
     model = open_model(trained_models, BOTH)
-    with pytest.raises(UsageError, match="item 2: transcribe failed .KeyError: 'language'."):
+    with raises("transcribe-failed"):
         model.predict([NOISE, NOISE], ["a", None], sample_rate=8_000, transcribe=transcribe)
 
 
@@ -85,11 +85,11 @@ def test_faster_whisper_is_asked_as_it_wants(monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_whisper", module)
     transcribe = faster_whisper("models/small", language="en")
     assert transcribe(np.zeros(7, np.float32)) == "models/small cpu int8 en 7"
-    with pytest.raises(UsageError, match="Whisper none: cannot be loaded"):
+    with raises("whisper-unreadable"):
         faster_whisper("none")
 
 
 def test_without_faster_whisper(monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    with pytest.raises(UsageError, match=r"pip install -e \"\.\[asr\]\""):
+    with raises("library-missing"):
         faster_whisper()
