@@ -136,7 +136,16 @@ class Estimate(NamedTuple):
 def estimates(
     rows: Rows, derive: Derive, speakers: Speakers | None = None, n_resamples: int = N_RESAMPLES
 ) -> dict[str, Estimate]:
-    """Return every metric with its interval; see :func:`intervals`."""
+    """Return every metric with its interval; see :func:`intervals`.
+
+    >>> from emo_fairseq.evaluation.statistics import LabelPredictions
+    >>> truth, prediction = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
+    >>> of = LabelPredictions(("u1", "u2", "u3", "u4"), ("sad", "happy"), truth, prediction)
+    >>> rows, derive = of.statistics()
+    >>> uar = estimates(rows, derive)["uar"]
+    >>> uar.value, uar.low < uar.value <= uar.high
+    (0.75, True)
+    """
     values, ends = mean_over_runs(rows, derive), intervals(rows, derive, speakers, n_resamples)
     return {key: Estimate(values[key], *ends[key]) for key in values}
 

@@ -122,7 +122,7 @@ def _split_section(
     if by_case := tables.case_table(scored):
         section.add("Missing modalities", page.table(by_case, "By modalities of utterances"))
     has_labels = isinstance(scored.predictions, LabelPredictions)
-    first = next(one for one in splits if one.predictions.ids == scored.predictions.ids)
+    first = next(x for x in splits if x.predictions.ids == scored.predictions.ids)
     for heading, kinds in SECTIONS.items():
         plots: Iterable[MaybePlot] = chain.from_iterable(of_kind(scored) for of_kind in kinds)
         if heading == MAPS and first is not scored and has_labels:

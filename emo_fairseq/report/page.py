@@ -25,13 +25,15 @@ class Section:
     below: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, heading: str, *content: str) -> None:
-        """Put something under a heading of the third level, if there is anything."""
+        """Add elements under a heading of the third level; nothing if all are empty."""
         if any(content):
             self.below.setdefault(heading, []).extend(content)
 
 
 def element(tag: str, *content: str, **attributes: str) -> str:
-    """An element with its content as it is; empty attributes are left out, `kind` is the class.
+    """Return an element with its content unescaped; `kind` is its class.
+
+    Empty attributes are left out.
 
     >>> element("p", "a &amp; b", kind="soft")
     '<p class="soft">a &amp; b</p>'
@@ -42,12 +44,12 @@ def element(tag: str, *content: str, **attributes: str) -> str:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """Plain text."""
+    """Return plain text as a paragraph."""
     return element("p", escape(text), kind=kind)
 
 
 def fact_list(facts: Mapping[str, str]) -> str:
-    """Names and what they are."""
+    """Return names and their descriptions as a list."""
     pairs = (
         element(t, escape(x))
         for pair in facts.items()
@@ -56,20 +58,20 @@ def fact_list(facts: Mapping[str, str]) -> str:
     return element("dl", *pairs, kind="facts")
 
 
-def cards(figures: Iterable[tuple[str, str, Sequence[str]]]) -> str:
-    """The figures that stand first: name, value, and lines of what is to be seen beside it."""
-    found = []
-    for name, value, lines in figures:
+def cards(metrics: Iterable[tuple[str, str, Sequence[str]]]) -> str:
+    """Return the first metrics: name, value, and the lines below it."""
+    divisions = []
+    for name, value, lines in metrics:
         texts = {"name": [name], "value": [value], "soft": lines}
         spans = [
             element("span", escape(x), kind=k) for k, several in texts.items() for x in several
         ]
-        found.append(element("div", *spans, kind="card"))
-    return element("div", *found, kind="cards")
+        divisions.append(element("div", *spans, kind="card"))
+    return element("div", *divisions, kind="cards")
 
 
 def table(content: Table, caption: str) -> str:
-    """A table that scrolls in a box of its own where it is too wide."""
+    """Return a table that scrolls in a box of its own where it is too wide."""
     kinds = [_KINDS.get(name, "") for name in content.header]
     head = [
         element("th", escape(name), scope="col", kind=kind)
@@ -90,7 +92,7 @@ def _cell(cell: str, kind: str) -> str:
 
 
 def figure(plot: Plot, svg: str, name: str) -> str:
-    """A drawn figure with its caption, and its numbers where they are few."""
+    """Return a drawn figure with its caption, and its numbers where they are few."""
     drawing = inline_svg(svg, name, escape(plot.alt, quote=True))
     data = ""
     if plot.table is not None:
@@ -103,7 +105,7 @@ def figure(plot: Plot, svg: str, name: str) -> str:
 
 
 def document(title: str, lead: Sequence[str], sections: Sequence[Section]) -> str:
-    """The whole page, its contents first."""
+    """Return the whole page, its contents first."""
     contents, body, taken = [], [], set[str]()
     for section in sections:
         anchor = slug(section.heading, taken)
@@ -113,9 +115,9 @@ def document(title: str, lead: Sequence[str], sections: Sequence[Section]) -> st
         body += section.content
         links = []
         for heading, content in section.below.items():
-            place = f"{anchor}--{slug(heading)}"
-            links.append(f'<li><a href="#{place}">{escape(heading)}</a></li>')
-            body += [f'<h3 id="{place}">{escape(heading)}</h3>', *content]
+            target = f"{anchor}--{slug(heading)}"
+            links.append(f'<li><a href="#{target}">{escape(heading)}</a></li>')
+            body += [f'<h3 id="{target}">{escape(heading)}</h3>', *content]
         body.append("</section>")
         below = f"<ul>{''.join(links)}</ul>" if links else ""
         contents.append(f'<li><a href="#{anchor}">{escape(section.heading)}</a>{below}</li>')
@@ -133,7 +135,7 @@ def document(title: str, lead: Sequence[str], sections: Sequence[Section]) -> st
 
 
 def slug(text: str, taken: Collection[str] = ()) -> str:
-    """A name for an anchor or a file that is not one of those taken.
+    """Return a name for an anchor or a file that is not one of those taken.
 
     >>> slug("seed 1, test")
     'seed-1-test'
@@ -142,7 +144,7 @@ def slug(text: str, taken: Collection[str] = ()) -> str:
     """
     name = re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-") or "part"
     numbered = (f"{name}-{number}" for number in itertools.count(2))
-    return next(found for found in itertools.chain([name], numbered) if found not in taken)
+    return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
 # -- The page's CSS: light and dark, wide and narrow; nothing is loaded ----------------------------

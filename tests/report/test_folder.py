@@ -181,8 +181,15 @@ def test_what_people_wrote_stays_text(of_labels: Path) -> None:
 def test_every_figure_is_there_twice_and_opens(of_labels: Path, of_numbers: Path) -> None:
     names = {file.stem for file in (of_labels / "figures").iterdir()}
     assert names == {
-        *("confusion_counts", "confusion_shares", "classes", "reliability", "difficulty"),
-        *("training_loss", "training_uar", "training_wa", "training_weighted_f1"),
+        "confusion_counts",
+        "confusion_shares",
+        "classes",
+        "reliability",
+        "difficulty",
+        "training_loss",
+        "training_uar",
+        "training_wa",
+        "training_weighted_f1",
         *(f"tsne_{what}_{by}" for what in ("vad", "embeddings") for by in ("emotion", "speaker")),
     }
     numbered = {file.stem for file in (of_numbers / "figures").iterdir()}

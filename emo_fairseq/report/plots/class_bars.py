@@ -69,7 +69,9 @@ def _draw(
         ends = np.array([intervals[f"{name}_{label}"] for label in names])  # (K, 2)
         at = positions + (order - 1) * height
         axes.barh(
-            *(at, values, height),
+            at,
+            values,
+            height,
             color=color,
             hatch=HATCHES[order],
             edgecolor=PAPER,

@@ -56,7 +56,9 @@ def _draw(figure: Any, bins: np.ndarray, outcome: str) -> None:
     width = 1.0 / N_BINS
     left = np.flatnonzero(bins[:, 0] > 0) * width
     above.bar(
-        *(left, outcomes / n, width),
+        left,
+        outcomes / n,
+        width,
         align="edge",
         color=BLUE,
         edgecolor=PAPER,
@@ -65,7 +67,8 @@ def _draw(figure: Any, bins: np.ndarray, outcome: str) -> None:
     )
     above.plot([0, 1], [0, 1], color=INK, linestyle="--", linewidth=1.0)
     above.plot(
-        *(left + width / 2, confidences / n),
+        left + width / 2,
+        confidences / n,
         color=RED,
         marker="o",
         markersize=5,

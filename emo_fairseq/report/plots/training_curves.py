@@ -66,7 +66,8 @@ def _draw(figure: Any, curves: Curves, title: str) -> None:
         color, line, marker = styles[split]
         size = 4 if len(numbers) < 40 else 0
         axes.plot(
-            *(numbers, values),
+            numbers,
+            values,
             color=color,
             linestyle=line,
             marker=marker,
