@@ -54,11 +54,12 @@ class ManifestError(CodedError):
 
     Args:
         fault: the problem, or a message; a fault's code is that of the error.
-        code: of a message.
+        code: of a message, or of a fault that has none.
     """
 
     def __init__(self, fault: Fault | str, code: str = "") -> None:
-        super().__init__(str(fault), fault.code if isinstance(fault, Fault) else code)
+        own = fault.code if isinstance(fault, Fault) else ""
+        super().__init__(str(fault), own or code)
         self.fault = fault
 
     def __reduce__(self) -> tuple[object, ...]:

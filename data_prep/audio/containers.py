@@ -76,12 +76,14 @@ def open_container(file: BinaryIO) -> Iterator[ContainerReader]:
         with av.open(file, metadata_errors="replace", options=_OPTIONS) as container:
             stream = container.streams.best("audio")
             if stream is None:
-                raise AudioError("holds no audio stream")
+                raise AudioError("holds no audio stream", "audio-stream-missing")
             if stream.codec_context is None:
-                raise UnknownFormatError("unreadable: the codec of its audio is not supported")
+                raise UnknownFormatError(
+                    "unreadable: the codec of its audio is not supported", "audio-unreadable"
+                )
             yield ContainerReader(container, stream)
     except av.FFmpegError as error:
-        raise UnknownFormatError(f"unreadable: {error.strerror}") from None
+        raise UnknownFormatError(f"unreadable: {error.strerror}", "audio-unreadable") from None
 
 
 class ContainerReader:
@@ -125,7 +127,9 @@ class ContainerReader:
             yield np.ascontiguousarray(frame.to_ndarray().T, dtype=np.float32)
         stated = self._stated_seconds
         if n_frames and stated is not None and n_frames / self.rate < stated - LOST_SECONDS:
-            raise AudioError(f"truncated: {n_frames / self.rate:.2f} of {stated:.2f} s decode")
+            raise AudioError(
+                f"truncated: {n_frames / self.rate:.2f} of {stated:.2f} s decode", "audio-truncated"
+            )
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
         """Decoded frames of planar float32, whatever the codec's own format. Raises AudioError."""
@@ -142,7 +146,9 @@ class ContainerReader:
             for frame in frames:
                 yield from to_float.resample(frame)
         if broken > BROKEN_PACKETS:
-            raise AudioError(f"corrupt: {broken} of {packets} packets cannot be decoded")
+            raise AudioError(
+                f"corrupt: {broken} of {packets} packets cannot be decoded", "audio-corrupt"
+            )
         if broken and self._stated_seconds is None:
             self.warnings = ("length in doubt: the stream ends or begins within a packet",)
 
@@ -153,7 +159,9 @@ class ContainerReader:
             self._weights = _weights([channel.name for channel in channels])
         is_same = (frame.sample_rate, len(channels)) == (self.rate, self.channels)
         if not is_same or frame.layout.name != self._layout:
-            raise AudioError("changes its sample rate or its channels midway")
+            raise AudioError(
+                "changes its sample rate or its channels midway", "audio-changes-format"
+            )
 
 
 def _stated_seconds(container: Any, stream: Any) -> float | None:
@@ -186,7 +194,7 @@ def _refuse_cut_riff(file: BinaryIO) -> None:
     file.seek(0)
     stated = 8 + int.from_bytes(head[4:8], "little")
     if head[:4] == b"RIFF" and head[8:] == b"AVI " and size < stated:
-        raise AudioError(f"truncated: {size} of {stated} bytes")
+        raise AudioError(f"truncated: {size} of {stated} bytes", "audio-truncated")
 
 
 def load_av() -> Any:
@@ -194,4 +202,6 @@ def load_av() -> Any:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise AudioError("decoding this format needs PyAV: `pip install av`") from error
+        raise AudioError(
+            "decoding this format needs PyAV: `pip install av`", "library-missing"
+        ) from error

@@ -73,15 +73,20 @@ class AudioLimits:
         """Raise AudioError for a rate or a number of channels beyond the limits."""
         if not self.min_rate <= rate <= self.max_rate:
             supported = f"{self.min_rate} to {self.max_rate} Hz"
-            raise AudioError(f"a sample rate of {rate:.10g} Hz; supported are {supported}")
+            raise AudioError(
+                f"a sample rate of {rate:.10g} Hz; supported are {supported}", "audio-sample-rate"
+            )
         if not 1 <= channels <= self.max_channels:
-            raise AudioError(f"{channels} channels; supported are 1 to {self.max_channels}")
+            raise AudioError(
+                f"{channels} channels; supported are 1 to {self.max_channels}", "audio-channels"
+            )
 
     def check_length(self, frames: int, rate: float) -> None:
         """Raise TooLongError for more frames at `rate` than `max_seconds` allows."""
         if frames > self.max_seconds * rate:
             raise TooLongError(
-                f"{frames / rate:.1f} s long or more, over the limit of {self.max_seconds:g} s"
+                f"{frames / rate:.1f} s long or more, over the limit of {self.max_seconds:g} s",
+                "audio-too-long",
             )
 
 
@@ -124,7 +129,8 @@ class ArrayReader:
         if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
             raise AudioError(
                 f"audio of {samples.dtype} {samples.shape}; give a file, or numbers (T,) or "
-                "(T, channels)"
+                "(T, channels)",
+                "audio-array-shape",
             )
         self._full_scale = _FULL_SCALE.get(samples.dtype.type, 1.0)
         self._is_unsigned = samples.dtype == np.uint8
@@ -132,19 +138,24 @@ class ArrayReader:
         if samples.dtype.kind in "iu" and not self.is_checked:
             raise AudioError(
                 f"audio of {samples.dtype}, whose full scale is unknown; give int16, int32, uint8, "
-                "or floating numbers in [-1, 1]"
+                "or floating numbers in [-1, 1]",
+                "audio-array-type",
             )
         if rate is None:
-            raise AudioError("an array does not state its sample rate; give sample_rate in Hz")
+            raise AudioError(
+                "an array does not state its sample rate; give sample_rate in Hz",
+                "audio-sample-rate",
+            )
         if not isinstance(rate, int | float | np.number) or not np.isfinite(rate):
-            raise AudioError(f"a sample rate of {rate}; give a number in Hz")
+            raise AudioError(f"a sample rate of {rate}; give a number in Hz", "audio-sample-rate")
         self.rate = float(rate)
         self._samples = samples if samples.ndim == 2 else samples[:, None]
         self.frames, self.channels = self._samples.shape
         if self.channels > DEFAULT_LIMITS.max_channels:
             raise AudioError(
                 f"audio of {self.channels} channels, by its shape {samples.shape}; channels are "
-                "the second axis, so transpose it"
+                "the second axis, so transpose it",
+                "audio-channels",
             )
         self.expected_frames = self.frames
         self.warnings: tuple[str, ...] = ()
@@ -178,7 +189,8 @@ class SoundfileReader:
             if self._sound.format not in FORMATS:
                 raise UnknownFormatError(
                     f"unreadable: files of the format {self._sound.format} are not supported; "
-                    "convert it to WAV or FLAC"
+                    "convert it to WAV or FLAC",
+                    "audio-unreadable",
                 )
             _refuse_cut(self._sound.extra_info)
         except AudioError:
@@ -215,7 +227,9 @@ class SoundfileReader:
         try:
             block: Block = self._sound.read(n_frames, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError(f"unreadable: {libsndfile_reason(error)}") from None
+            raise AudioError(
+                f"unreadable: {libsndfile_reason(error)}", "audio-unreadable"
+            ) from None
         self._position += len(block)
         return block
 
@@ -291,7 +305,7 @@ def _refuse_cut(log: str) -> None:
     for name, stated, actual in _SHORT.findall(log):
         size, there = int(stated), int(actual)
         if there < size and not _is_placeholder(size, is_long=name in ("riff", "Riff size")):
-            raise AudioError(f"truncated: {there} of {size} bytes of sound")
+            raise AudioError(f"truncated: {there} of {size} bytes of sound", "audio-truncated")
 
 
 def _is_placeholder(size: int, is_long: bool) -> bool:

@@ -104,7 +104,9 @@ def check_ogg(file: BinaryIO, size: int) -> tuple[str, ...]:
     n_segments = tail[at + 26 : at + 27]
     table = tail[at + 27 : at + 27 + n_segments[0]] if n_segments else b""
     if at < 0 or not n_segments or at + 27 + len(table) + sum(table) > len(tail):
-        raise AudioError(f"truncated: its last page is incomplete, {size} bytes are there")
+        raise AudioError(
+            f"truncated: its last page is incomplete, {size} bytes are there", "audio-truncated"
+        )
     is_last = tail[at + 5] & 4
     return () if is_last else ("length in doubt: the end of the stream is missing",)
 
@@ -131,4 +133,6 @@ def refuse_cut_sphere(head: bytes, frames: int | None) -> None:
     """NIST SPHERE states samples per channel in a text header."""
     stated = re.search(rb"^sample_count -i (\d{1,15})\s*$", head[:1024], re.MULTILINE)
     if head[:7] == b"NIST_1A" and stated and frames is not None and frames < int(stated[1]):
-        raise AudioError(f"truncated: {frames} of {int(stated[1])} samples decode")
+        raise AudioError(
+            f"truncated: {frames} of {int(stated[1])} samples decode", "audio-truncated"
+        )

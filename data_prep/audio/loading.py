@@ -232,12 +232,12 @@ class _Part:
         rate, frames = self._reader.rate, self._reader.frames
         is_ordered = math.isfinite(start) and 0 <= start < (math.inf if end is None else end)
         if not is_ordered or (end is not None and not math.isfinite(end)):
-            raise AudioError(self._outside(None))
+            raise AudioError(self._outside(None), "segment-outside")
         first = round(start * rate)
         last = frames if end is None else round(end * rate)
         if frames is not None and (start or end is not None):
             if first >= frames or (last or 0) > frames + SLACK_SECONDS * rate:
-                raise AudioError(self._outside(frames))
+                raise AudioError(self._outside(frames), "segment-outside")
             last = min(last or frames, frames)
         return first, last
 
@@ -268,7 +268,7 @@ class _Part:
     def _check_values(self, block: Block) -> None:
         low, high = float(block.min()), float(block.max())  # NaN, if there is any
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise AudioError("holds samples that are NaN or infinite")
+            raise AudioError("holds samples that are NaN or infinite", "audio-not-finite")
         self._peak = max(self._peak, -low, high)
 
     def finish(self) -> None:
@@ -276,16 +276,20 @@ class _Part:
         frames, end = self._reader.frames, self._span[1]
         if self.last is None:
             if not self.n_frames and self.first:
-                raise AudioError(f"ends before {self._span[0]:g} s, where the segment begins")
+                raise AudioError(
+                    f"ends before {self._span[0]:g} s, where the segment begins", "segment-outside"
+                )
         elif self.n_frames < self.last - self.first:
             decoded = self.first + self.n_frames
             if frames is not None:
-                raise AudioError(f"truncated: {decoded} of {frames} samples decode")
+                raise AudioError(
+                    f"truncated: {decoded} of {frames} samples decode", "audio-truncated"
+                )
             missing = self.last - decoded
             if end is not None and missing > SLACK_SECONDS * self._reader.rate:
-                raise AudioError(self._outside(decoded))
+                raise AudioError(self._outside(decoded), "segment-outside")
         if not self.n_frames:
-            raise AudioError("holds no sound (0 samples)")
+            raise AudioError("holds no sound (0 samples)", "audio-empty")
 
     def measured(self, sample_rate: int) -> Measured:
         """The length at `sample_rate` of a segment that was taken whole. Raises AudioError."""
@@ -298,12 +302,14 @@ class _Part:
         if self._peak > _LOUDEST:
             raise AudioError(
                 f"floating-point samples of up to {self._peak:g}, where full scale is 1; divide "
-                "them by the full scale of their integers (32768 of 16 bits), or give int16"
+                "them by the full scale of their integers (32768 of 16 bits), or give int16",
+                "audio-out-of-scale",
             )
         if n_samples < sample_rate * WINDOW_MS / 1000:
             raise AudioError(
                 f"{1000 * n_samples / sample_rate:.3g} ms of sound are less than one window of "
-                f"{WINDOW_MS} ms"
+                f"{WINDOW_MS} ms",
+                "audio-too-short",
             )
         warnings = list(self._reader.warnings)
         if self._is_silent:

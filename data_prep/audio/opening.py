@@ -72,13 +72,17 @@ def _open_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
         path = Path(source)
         try:
             if not path.is_file():
-                raise AudioError("is a folder" if path.is_dir() else "there is no such file")
+                raise AudioError(
+                    "is a folder" if path.is_dir() else "there is no such file", "file-missing"
+                )
             # Unbuffered: libsndfile reads from the same descriptor, at the same position.
             file = cast(BinaryIO, path.open("rb", buffering=0))
         except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
             if isinstance(error, AudioError):
                 raise
-            raise AudioError(f"cannot be opened ({getattr(error, 'strerror', error)})") from None
+            raise AudioError(
+                f"cannot be opened ({getattr(error, 'strerror', error)})", "file-unreadable"
+            ) from None
         with file:
             _refuse_empty(file)
             yield file
@@ -90,7 +94,7 @@ def _open_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
 
 def _refuse_empty(file: BinaryIO) -> None:
     if not file.seek(0, io.SEEK_END):
-        raise AudioError("the file is empty (0 bytes)")
+        raise AudioError("the file is empty (0 bytes)", "audio-empty")
     file.seek(0)
 
 
@@ -102,7 +106,9 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if is_playlist(head):
-        raise UnknownFormatError("unreadable: a playlist, which names other files; give the sound")
+        raise UnknownFormatError(
+            "unreadable: a playlist, which names other files; give the sound", "audio-unreadable"
+        )
     reader = None if is_container(head) else _soundfile_reader(file, head, size)
     if reader is not None:
         with closing(reader):
@@ -125,7 +131,9 @@ def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader
     except soundfile.LibsndfileError as error:
         if error.code == _UNSUPPORTED or head[:4] == _OGG:
             return None
-        raise UnknownFormatError(f"unreadable: {libsndfile_reason(error)}") from None
+        raise UnknownFormatError(
+            f"unreadable: {libsndfile_reason(error)}", "audio-unreadable"
+        ) from None
     # AIFF and W64 of 0 samples are what a killed recorder leaves, too.
     is_open = not reader.expected_frames and head[:4] in (b"FORM", b"riff")
     if reader.expected_frames is None or is_open:

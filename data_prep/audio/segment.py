@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_prep.errors import CodedError
 from data_prep.files.digests import file_digests
 from data_prep.manifest.records import (
     SAMPLE_RATE,
@@ -38,7 +39,7 @@ class AudioSegment:
         object.__setattr__(self, "path", Path(self.path))
         if fault := segment_fault(str(self.path), self.start, self.end):
             what, remedy = fault
-            raise ValueError(f"{self.path}: {what}; {remedy}")
+            raise CodedError(f"{self.path}: {what}; {remedy}", "segment-invalid")
 
     def __str__(self) -> str:
         return f"{self.path}{self._span}"
@@ -88,7 +89,7 @@ class AudioSegment:
             remedy = "check --data-raw, fetch the file again, or drop its row"
             if self.key:
                 remedy = "correct start and end, " + remedy
-            raise ValueError(f"{self}: {error}; {remedy}") from error
+            raise CodedError(f"{self}: {error}; {remedy}", error.code) from error
 
 
 def as_segment(audio: str | Path | AudioSegment) -> AudioSegment:

@@ -14,6 +14,7 @@ import numpy as np
 
 from data_prep.audio.loading import FloatArray
 from data_prep.audio.segment import AudioSegment
+from data_prep.errors import CodedError
 from data_prep.schema import SAMPLE_RATE
 
 EGEMAPS = "egemaps"
@@ -54,6 +55,7 @@ def _opensmile() -> Any:
     try:
         return importlib.import_module("opensmile")
     except ImportError as error:
-        raise ValueError(
-            "--encoder egemaps: needs openSMILE; `pip install opensmile` (free for research)"
+        raise CodedError(
+            "--encoder egemaps: needs openSMILE; `pip install opensmile` (free for research)",
+            "library-missing",
         ) from error

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.audio.segment import AudioSegment, audio_digests, audio_of
+from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import CARD_FILE, is_finished, write_split
 from data_prep.files.lock import locked
@@ -67,9 +68,10 @@ def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
     """Features that others made stay what they are."""
     theirs = [split for split in splits if (folder / f"{split}.npy").exists()]
     if theirs and not (folder / CARD_FILE).exists():
-        raise ValueError(
+        raise CodedError(
             f"{folder / theirs[0]}.npy: was not made by this command, which would overwrite it; "
-            "give another --name, or delete it"
+            "give another --name, or delete it",
+            "features-not-ours",
         )
 
 

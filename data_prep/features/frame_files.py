@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.errors import (
+    CodedError,
     Fault,
     ManifestError,
 )
@@ -45,9 +46,10 @@ class StoredFeatures:
         """(T, C) frames of a row, in the type they are stored in; T is 0 where it has none."""
         frames = self.frames[self.offsets[row] : self.offsets[row + 1]]
         if self.unchecked and not np.isfinite(frames).all():
-            raise ValueError(
+            raise CodedError(
                 f"{self.unchecked[row]}: its frames are NaN or infinite; compute them again, or "
-                "take the row out (a length of 0)"
+                "take the row out (a length of 0)",
+                "features-not-finite",
             )
         return frames
 
@@ -66,7 +68,7 @@ def _read_lengths(file: Path, n_frames: int) -> npt.NDArray[np.int64]:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         what = f"is no list of lengths, one a line ({error})"
-        raise ManifestError(Fault(str(file), None, what, again)) from error
+        raise ManifestError(Fault(str(file), None, what, again, "features-missing")) from error
     lengths = []
     for row, line in enumerate(lines, start=1):
         if not (digits := line.strip()):
@@ -74,11 +76,13 @@ def _read_lengths(file: Path, n_frames: int) -> npt.NDArray[np.int64]:
         # Not by numpy: a sum over int64 wraps, and lengths beyond the frames then add up.
         if not (digits.isdecimal() and len(digits) < _DIGITS and int(digits) <= n_frames):
             what = f"{digits[:40]!r} is no length from 0 to {n_frames}, the frames there are"
-            raise ManifestError(Fault(str(file), row, what, again))
+            raise ManifestError(Fault(str(file), row, what, again, "features-damaged"))
         lengths.append(int(digits))
     if sum(lengths) != n_frames:
         what = f"lengths add up to {sum(lengths)}, but {file.stem}.npy has {n_frames} frames"
-        raise ManifestError(Fault(str(file), None, f"{what}; they are of different runs", again))
+        raise ManifestError(
+            Fault(str(file), None, f"{what}; they are of different runs", again, "features-damaged")
+        )
     return np.array(lengths, dtype=np.int64)
 
 
@@ -88,17 +92,19 @@ def read_array(file: Path) -> FloatArray:
     try:
         array: FloatArray = load_array(file, "r")
     except UnreadableArrayError as error:
-        raise ManifestError(Fault(str(file), None, str(error), again)) from error
+        raise ManifestError(
+            Fault(str(file), None, str(error), again, "array-unreadable")
+        ) from error
     if array.ndim != 2 or array.dtype.kind != "f":
         what = f"holds {array.dtype} {array.shape}, not floating (frames, C)"
         remedy = "stack the frames of all rows, without padding"
-        raise ManifestError(Fault(str(file), None, what, remedy))
+        raise ManifestError(Fault(str(file), None, what, remedy, "array-shape"))
     if len(array) and not array.shape[1]:
         what = f"its {len(array)} frames have no numbers (a width of 0)"
-        raise ManifestError(Fault(str(file), None, what, again))
+        raise ManifestError(Fault(str(file), None, what, again, "array-shape"))
     if isinstance(array, np.memmap) and (extra := file.stat().st_size - _end_of(array)):
         what = f"{extra} bytes more than its header names"
-        raise ManifestError(Fault(str(file), None, what, again))
+        raise ManifestError(Fault(str(file), None, what, again, "features-damaged"))
     return array
 
 
@@ -137,9 +143,10 @@ def write_frames(
             start = _write_header(file, (0, 0), dtype)
             for row, frames in enumerate(frames_of_rows):
                 if len(frames) and n_frames and frames.shape[1] != width:
-                    raise ValueError(
+                    raise CodedError(
                         f"{name_of(row)}: frames of {frames.shape[1]} numbers, {width} before it; "
-                        "all must be of one encoder"
+                        "all must be of one encoder",
+                        "features-width",
                     )
                 if len(frames) or not n_frames:
                     width = frames.shape[1]
@@ -161,11 +168,14 @@ def _narrowed(frames: FloatArray, dtype: npt.DTypeLike, name: str, wider: str) -
     if np.isfinite(narrow).all():
         return narrow
     if np.isfinite(frames).all():
-        raise ValueError(
+        raise CodedError(
             f"{name}: a number of {np.abs(frames).max():g} is beyond {np.dtype(dtype)}; "
-            f"{wider or 'store float32'}"
+            f"{wider or 'store float32'}",
+            "features-out-of-range",
         )
-    raise ValueError(f"{name}: frames are NaN or infinite; look at its source")
+    raise CodedError(
+        f"{name}: frames are NaN or infinite; look at its source", "features-not-finite"
+    )
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, int], dtype: npt.DTypeLike) -> int:

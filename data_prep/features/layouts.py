@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.errors import (
+    CodedError,
     Fault,
     ManifestError,
 )
@@ -94,7 +95,7 @@ def _check_rows(file: Path, n_rows: int, rows: Sequence[Utterance]) -> None:
     if n_rows != len(rows):
         what = f"{n_rows} rows, but the manifest has {len(rows)}"
         remedy = "it must have one for each row of the manifest, in its order"
-        raise ManifestError(Fault(str(file), None, what, remedy))
+        raise ManifestError(Fault(str(file), None, what, remedy, "features-mismatch"))
 
 
 def _check_width(folder: Path, split: str, found: StoredFeatures) -> None:
@@ -104,9 +105,10 @@ def _check_width(folder: Path, split: str, found: StoredFeatures) -> None:
         if split != _TRAIN and train.exists():
             width, own = read_array(train).shape[1], found.frames.shape[1]
             if width != own:
-                raise ValueError(
+                raise CodedError(
                     f"{folder / split}.npy: frames of {own} numbers, but those of {train} have "
-                    f"{width}; compute both with the same encoder"
+                    f"{width}; compute both with the same encoder",
+                    "features-width",
                 )
 
 
@@ -124,7 +126,7 @@ def _read_vectors(array: Path, split: str, rows: Sequence[Utterance]) -> FloatAr
     if len(vectors) != len(rows):
         what = f"{len(vectors)} vectors, but the manifest has {len(rows)} rows"
         remedy = f"give one a row, or, of frames, {split}.lengths beside it"
-        raise ManifestError(Fault(str(array), None, what, remedy))
+        raise ManifestError(Fault(str(array), None, what, remedy, "features-mismatch"))
     return vectors
 
 
@@ -164,14 +166,14 @@ def _file(place: Path, row: Utterance) -> Path | None:
     file = place / f"{row.id}.npy"
     if ".." in file.relative_to(place).parts:
         what = f"the id {row.id!r} names a file outside of the folder"
-        raise ManifestError(Fault(str(place), None, what, remedy))
+        raise ManifestError(Fault(str(place), None, what, remedy, "features-mismatch"))
     try:
         file.stat()
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # a name that is too long, or holds NUL
         what = f"the id {row.id[:60]!r} of {len(row.id)} characters can name no file ({error})"
-        raise ManifestError(Fault(str(place), None, what, remedy)) from error
+        raise ManifestError(Fault(str(place), None, what, remedy, "file-unreadable")) from error
     return file
 
 
@@ -194,13 +196,15 @@ def _read_row(file: Path) -> FloatArray:
     try:
         array = load_array(file)
     except UnreadableArrayError as error:
-        raise ManifestError(Fault(str(file), None, str(error), "write it again")) from error
+        raise ManifestError(
+            Fault(str(file), None, str(error), "write it again", "array-unreadable")
+        ) from error
     if array.ndim not in (1, 2) or array.dtype.kind != "f":
         what = f"holds {array.dtype} {array.shape}, not floating (T, C) or (C,)"
-        raise ManifestError(Fault(str(file), None, what, "write it again"))
+        raise ManifestError(Fault(str(file), None, what, "write it again", "array-shape"))
     if not array.shape[-1]:
         what = "its frames have no numbers (a width of 0)"
-        raise ManifestError(Fault(str(file), None, what, "write it again"))
+        raise ManifestError(Fault(str(file), None, what, "write it again", "array-shape"))
     return array if array.ndim == 2 else array[None, :]
 
 
@@ -232,9 +236,10 @@ def _packed(
                     text = json.dumps({"signature": signature, "files": records})
                     part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ValueError(
+        raise CodedError(
             f"{target}: cannot be written ({error.strerror}); let it be, or give the features as "
-            f"{split}.npy and {split}.lengths"
+            f"{split}.npy and {split}.lengths",
+            "file-not-writable",
         ) from error
     return read_frames(target, split)
 
@@ -295,14 +300,20 @@ def _file_faults(files: Iterable[Path | None]) -> Iterator[Fault]:
         width = frames.shape[1] if width is None else width
         if frames.shape[1] != width:
             what = f"frames of {frames.shape[1]} numbers, {width} before it"
-            yield Fault(str(file), None, what, "compute all with one encoder")
+            yield Fault(str(file), None, what, "compute all with one encoder", "features-width")
         if not np.isfinite(frames).all():
             yield _nonfinite(file, file.stem)
 
 
 def _nonfinite(file: Path, name: str) -> Fault:
     what = f"the frames of {name} are NaN or infinite"
-    return Fault(str(file), None, what, "compute them again, or take them out (a length of 0)")
+    return Fault(
+        str(file),
+        None,
+        what,
+        "compute them again, or take them out (a length of 0)",
+        "features-not-finite",
+    )
 
 
 # -- identity --------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.schema import Utterance
 
@@ -126,14 +127,16 @@ class PickledFeatures:
                 report.missing += 1
         if rows and report.missing == len(rows):
             theirs = next(iter(self._places), "no row at all")
-            raise ValueError(
+            raise CodedError(
                 f"{split}: none of its rows is in the pickle, which has {theirs} and others, where "
-                f"the manifest has {rows[0].id}; give the pickle of this corpus"
+                f"the manifest has {rows[0].id}; give the pickle of this corpus",
+                "features-mismatch",
             )
         if report.nonfinite and self._nonfinite == "refuse":
-            raise ValueError(
+            raise CodedError(
                 f"{split}: {self.modality} of {report.nonfinite} rows holds numbers that are none "
-                f"({report.odd_numbers}); give --nonfinite zero to write 0 in their place"
+                f"({report.odd_numbers}); give --nonfinite zero to write 0 in their place",
+                "features-not-finite",
             )
         if report.missing or report.beyond or report.other_score or report.nonfinite:
             logger.warning("%s of %s: %s", self.modality, split, report)
@@ -175,9 +178,10 @@ def _places(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]:
             if first == (split, number):
                 continue
             if not _are_same(splits, first, (split, number)):
-                raise ValueError(
+                raise CodedError(
                     f"{split}: {name} is there twice, in row {first[1] + 1} of {first[0]} and in "
-                    f"row {number + 1} of {split}, with other frames; fetch the pickle again"
+                    f"row {number + 1} of {split}, with other frames; fetch the pickle again",
+                    "id-duplicate",
                 )
             repeated += 1
     if repeated:
@@ -221,7 +225,10 @@ class Unpadded:
         self._occupied = {split: occupied_frames(found.frames) for split, found in splits.items()}
         has_lengths = all(found.lengths is not None for found in splits.values())
         if lengths == "given" and not has_lengths:
-            raise ValueError("--lengths given: the pickle has no lengths; leave the option out")
+            raise CodedError(
+                "--lengths given: the pickle has no lengths; leave the option out",
+                "lengths-missing",
+            )
         self.by = "given" if has_lengths and lengths != "content" else "content"
         if self.by == "given":
             _check_lengths(splits)
@@ -267,9 +274,10 @@ def _check_lengths(splits: Mapping[str, PickledSplit]) -> None:
         lengths = np.zeros(0) if found.lengths is None else found.lengths
         is_one = (lengths >= 0) & (lengths <= n_frames) & (lengths == np.floor(lengths))
         for number in np.flatnonzero(~is_one).tolist():
-            raise ValueError(
+            raise CodedError(
                 f"{split}: {found.ids[number]}: its length is {lengths[number]}, where the pickle "
-                f"has {n_frames} frames a row; fetch the pickle again, or give --lengths content"
+                f"has {n_frames} frames a row; fetch the pickle again, or give --lengths content",
+                "lengths-mismatch",
             )
 
 
@@ -378,22 +386,29 @@ def load_pickle(path: Path) -> Any:
         with path.open("rb") as file:
             return _Unpickler(file, encoding="latin1").load()
     except _RefusedError as error:
-        raise ValueError(
+        raise CodedError(
             f"{path}: names {error}, which is neither a number, text nor an array of them; a "
             "pickle can run any program while it is read, so that nothing else is let in. Ask its "
-            "source for a file without it, or, if you trust that, load it and save its arrays anew"
+            "source for a file without it, or, if you trust that, load it and save its arrays anew",
+            "pickle-unsafe",
         ) from None
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise CodedError(
+            f"{path}: cannot be read ({error.strerror}); check the path", "file-unreadable"
+        ) from error
     except _BROKEN as error:
         reason = str(error) or type(error).__name__
-        raise ValueError(f"{path}: is no whole pickle ({reason}); fetch it again") from error
+        raise CodedError(
+            f"{path}: is no whole pickle ({reason}); fetch it again", "pickle-unreadable"
+        ) from error
 
 
 def read_modality(path: Path, data: Any, key: str) -> dict[str, PickledSplit]:
     """One modality of every split. Raises ValueError where the layout is another."""
     if not isinstance(data, Mapping) or not data:
-        raise ValueError(f"{path}: holds {type(data).__name__}, not a dict of splits")
+        raise CodedError(
+            f"{path}: holds {type(data).__name__}, not a dict of splits", "pickle-layout"
+        )
     return {str(split): _read_split(f"{path}: {split}", data[split], key) for split in data}
 
 
@@ -401,11 +416,13 @@ def _read_split(place: str, found: Any, key: str) -> PickledSplit:
     missing = [name for name in ("id", key) if not isinstance(found, Mapping) or name not in found]
     if missing:
         has = f"has {', '.join(map(str, found))}" if isinstance(found, Mapping) else "is no dict"
-        raise ValueError(f"{place}: no {' and no '.join(missing)}; it {has}")
+        raise CodedError(f"{place}: no {' and no '.join(missing)}; it {has}", "pickle-layout")
     ids = [str(name) for name in found["id"]]
     frames = _array(f"{place}: {key}", found[key], FLOAT + INT, 3, len(ids))
     if not frames.shape[2]:
-        raise ValueError(f"{place}: {key}: its frames have no numbers (a width of 0)")
+        raise CodedError(
+            f"{place}: {key}: its frames have no numbers (a width of 0)", "array-shape"
+        )
     lengths, scores = found.get(f"{key}_lengths"), found.get("regression_labels")
     return PickledSplit(
         ids,
@@ -423,12 +440,13 @@ def _array(place: str, values: Any, kinds: str, n_axes: int, n_rows: int) -> npt
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"{place}: is no array ({error})") from error
+        raise CodedError(f"{place}: is no array ({error})", "array-unreadable") from error
     if n_axes == 1:
         array = array.reshape(len(array), -1)[:, 0] if array.ndim > 1 else array
     if array.dtype.kind not in kinds or array.ndim != n_axes or len(array) != n_rows:
         shape = "(N, T, C)" if n_axes == 3 else "(N,)"
-        raise ValueError(
-            f"{place}: holds {array.dtype} {array.shape}, not numbers {shape} for {n_rows} ids"
+        raise CodedError(
+            f"{place}: holds {array.dtype} {array.shape}, not numbers {shape} for {n_rows} ids",
+            "array-shape",
         )
     return array

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.audio.segment import audio_of
+from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.schema import SAMPLE_RATE, Utterance
 from data_prep.tokens.folder import sequence_digest
@@ -55,7 +56,10 @@ class PretrainedFeatures:
 
         card = pretrained.describe(self.modality, check_spec(self.modality, self.spec))
         if card.input not in ("tokens", "waveform"):
-            raise ValueError(f"{self.spec}: reads {card.input}, not tokens or audio; take another")
+            raise CodedError(
+                f"{self.spec}: reads {card.input}, not tokens or audio; take another",
+                "encoder-unsupported",
+            )
         return card
 
     @property
@@ -135,9 +139,10 @@ class PretrainedFeatures:
         folder = self.data_dir / self.modality
         vocabulary = read_vocabulary(folder)
         if vocabulary is None:
-            raise ValueError(
+            raise CodedError(
                 f"{folder}: holds no tokens; run `python -m data_prep.tokenize_{self.modality} "
-                f"{self.data_dir}` with the tokenizer of {self.spec}"
+                f"{self.data_dir}` with the tokenizer of {self.spec}",
+                "tokens-missing",
             )
         check_knows({self.modality: self.card}, {self.modality: vocabulary})
         source = open_binarized(folder, split, rows)

@@ -139,7 +139,9 @@ def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> Stored
     changed = [name for name, digest in made_from.items() if entry.get(name) != digest]
     if changed or len(stored) != len(rows):
         what = "the texts have" if changed == [_TEXT] else "the manifest has"
-        fault = Fault(f"{folder / split}.npy", None, f"{what} changed since", remedy)
+        fault = Fault(
+            f"{folder / split}.npy", None, f"{what} changed since", remedy, "features-outdated"
+        )
         raise ManifestError(fault)
     return stored
 
@@ -156,7 +158,9 @@ def find_faults(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterator
         return
     for row in () if stored is None else rows_not_finite(stored):
         what = f"the frames of {rows[row].id} are NaN or infinite"
-        yield Fault(f"{folder / split}.npy", None, what, "extract them again")
+        yield Fault(
+            f"{folder / split}.npy", None, what, "extract them again", "features-not-finite"
+        )
 
 
 def content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:

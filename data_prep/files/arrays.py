@@ -50,10 +50,12 @@ def load_array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     try:
         array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
     except _UNREADABLE as error:
-        raise UnreadableArrayError(f"cannot be read as an array ({_first_line(error)})") from error
+        raise UnreadableArrayError(
+            f"cannot be read as an array ({_first_line(error)})", "array-unreadable"
+        ) from error
     if not isinstance(array, np.ndarray):
         array.close()
-        raise UnreadableArrayError("is an archive (.npz), not one array (.npy)")
+        raise UnreadableArrayError("is an archive (.npz), not one array (.npy)", "array-unreadable")
     return array
 
 
@@ -72,7 +74,9 @@ def load_archive(file: Path, read: Callable[[Any], T]) -> T:
         with np.load(file, allow_pickle=False) as content:
             return read(content)
     except _UNREADABLE as error:
-        raise UnreadableArrayError(f"cannot be read ({_first_line(error)})") from error
+        raise UnreadableArrayError(
+            f"cannot be read ({_first_line(error)})", "array-unreadable"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

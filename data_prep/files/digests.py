@@ -16,6 +16,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from data_prep.errors import (
+    CodedError,
     Fault,
     ManifestError,
 )
@@ -47,7 +48,9 @@ def file_digest(path: str | Path) -> str:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise CodedError(
+            f"{path}: cannot be read ({error.strerror}); check the path", "file-unreadable"
+        ) from error
 
 
 def file_digests(files: Sequence[Path | None], memory: Path) -> list[str | None]:
@@ -141,7 +144,9 @@ def _stamp(file: Path) -> list[int]:
     try:
         status = file.stat()
     except OSError as error:
-        raise ValueError(f"{file}: cannot be read ({error.strerror}); check the path") from error
+        raise CodedError(
+            f"{file}: cannot be read ({error.strerror}); check the path", "file-unreadable"
+        ) from error
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
@@ -273,8 +278,10 @@ def _size(file: Path, remedy: str) -> int:
         return file.stat().st_size
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
-        raise ManifestError(Fault(str(file), None, what, remedy)) from error
+        raise ManifestError(Fault(str(file), None, what, remedy, "file-unreadable")) from error
 
 
 def _damaged(file: Path, what: str, remedy: str) -> ManifestError:
-    return ManifestError(Fault(str(file), None, f"damaged or exchanged: {what}", remedy))
+    return ManifestError(
+        Fault(str(file), None, f"damaged or exchanged: {what}", remedy, "file-damaged")
+    )

@@ -217,7 +217,7 @@ def _adapter(schema: Hashable) -> TypeAdapter[Any]:
 
 
 def _fault(name: str | Path, what: str, remedy: str, row: int | None = None) -> ManifestError:
-    return ManifestError(Fault(str(name), row, " ".join(what.split()), remedy))
+    return ManifestError(Fault(str(name), row, " ".join(what.split()), remedy, "document-invalid"))
 
 
 # -- bytes -----------------------------------------------------------------------------------------

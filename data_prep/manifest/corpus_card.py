@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_co
 from typing_extensions import TypedDict
 
 from data_prep.errors import (
+    CodedError,
     Fault,
     ManifestError,
 )
@@ -146,7 +147,13 @@ def read_corpus(data_dir: str | Path) -> Corpus:
 
     def fail(what: str, remedy: str) -> ManifestError:
         return ManifestError(
-            Fault(str(path if data_dir.is_dir() else data_dir), None, what, remedy)
+            Fault(
+                str(path if data_dir.is_dir() else data_dir),
+                None,
+                what,
+                remedy,
+                "corpus-card-invalid",
+            )
         )
 
     if not data_dir.is_dir():
@@ -222,7 +229,10 @@ def _finished_splits(out_dir: Path) -> set[str]:
 def _check_apart(corpus: Corpus, splits: Mapping[str, Sequence[Utterance]]) -> None:
     for key in ("id", *corpus.disjoint):
         for value, where in shared_values(splits, key).items():
-            raise ValueError(f"{key} {value!r} is in {' and '.join(where)}; keep the splits apart")
+            raise CodedError(
+                f"{key} {value!r} is in {' and '.join(where)}; keep the splits apart",
+                "splits-overlap",
+            )
 
 
 def shared_values(

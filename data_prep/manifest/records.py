@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_prep.errors import CodedError
+
 AXES = ("valence", "arousal", "dominance")
 LABEL_COLUMNS = ("emotion", "sentiment")
 REQUIRED_COLUMNS = (
@@ -142,9 +144,13 @@ def vad_scale(corpus: Corpus) -> tuple[float, float]:
         tuple(map(float, part.get("source_scale") or part.get("scale") or ())) for part in parts
     }
     if len(scales) > 1:
-        raise ValueError(
-            f"{corpus.name} joins VAD of several scales, {sorted(scales)}; take [0, 1]"
+        raise CodedError(
+            f"{corpus.name} joins VAD of several scales, {sorted(scales)}; take [0, 1]",
+            "vad-scale-mixed",
         )
     if not (scale := next(iter(scales), ())) or len(scale) != 2:
-        raise ValueError(f"{CORPUS_FILE} of {corpus.name} records no scale of VAD; name it there")
+        raise CodedError(
+            f"{CORPUS_FILE} of {corpus.name} records no scale of VAD; name it there",
+            "vad-scale-missing",
+        )
     return scale

@@ -60,11 +60,19 @@ def scan_manifest(path: str | Path, report: Callable[[Fault], None]) -> list[tup
     try:
         lines = Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except FileNotFoundError:
-        report(Fault(str(path), None, "no such manifest", "write it with a data_prep script"))
+        report(
+            Fault(
+                str(path),
+                None,
+                "no such manifest",
+                "write it with a data_prep script",
+                "manifest-missing",
+            )
+        )
         return []
     except UnicodeDecodeError as error:
         row = 1 + error.object.count(b"\n", 0, error.start)
-        report(Fault(str(path), row, "not UTF-8 text", "save the file as UTF-8"))
+        report(Fault(str(path), row, "not UTF-8 text", "save the file as UTF-8", "file-encoding"))
         return []
     if lines[-1] == "":
         lines.pop()
@@ -87,20 +95,24 @@ def _scan_rows(
         values = line.split("\t")
         if len(values) != len(columns):
             what = f"{len(values)} fields where the header has {len(columns)}"
-            report(Fault(file, row, what, "write one tab between fields, none inside them"))
+            report(
+                Fault(
+                    file, row, what, "write one tab between fields, none inside them", "row-fields"
+                )
+            )
             continue
         values.append("")  # what index -1, an absent optional column, reads
         try:
             utterance = _parse_row(values, known, extra)
         except ValueError:
             for what, remedy in _row_faults(values, known):
-                report(Fault(file, row, what, remedy))
+                report(Fault(file, row, what, remedy, "cell-invalid"))
             continue
         if (seen := first_row.setdefault(id_key(utterance.id), row)) != row:
             what = f"id {shown(utterance.id)} was used in row {seen}"
-            report(Fault(file, row, what, "give every utterance its own id"))
+            report(Fault(file, row, what, "give every utterance its own id", "id-duplicate"))
         for what, remedy in cell_faults(utterance, line):
-            report(Fault(file, row, what, remedy))
+            report(Fault(file, row, what, remedy, "cell-invalid"))
         rows.append((row, utterance))
     return rows
 
@@ -145,9 +157,13 @@ def _header_fault(file: str, columns: list[str]) -> Fault | None:
     doubled = [name for name, count in Counter(columns).items() if count > 1]
     if missing:
         what = f"no column {', '.join(missing)} (found: {', '.join(columns)})"
-        return Fault(file, 1, what, "add the column; leave its fields empty where unknown")
+        return Fault(
+            file, 1, what, "add the column; leave its fields empty where unknown", "column-missing"
+        )
     if doubled:
-        return Fault(file, 1, f"column {', '.join(doubled)} twice", "keep one of them")
+        return Fault(
+            file, 1, f"column {', '.join(doubled)} twice", "keep one of them", "column-duplicate"
+        )
     return None
 
 
@@ -268,7 +284,13 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
     for name in extra:
         if not name or name in KNOWN_COLUMNS or find_control(name):
             raise ManifestError(
-                Fault(str(path), 1, f"extra column {name!r} cannot be written", "rename it")
+                Fault(
+                    str(path),
+                    1,
+                    f"extra column {name!r} cannot be written",
+                    "rename it",
+                    "column-invalid",
+                )
             )
     lines = ["\t".join(columns + extra)]
     ids: set[str] = set()
@@ -283,7 +305,13 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
             values += [_format_text(name, row.extra.get(name, "")) for name in extra]
         except ValueError as error:
             raise ManifestError(
-                Fault(str(path), number, str(error), "correct it where the row is made")
+                Fault(
+                    str(path),
+                    number,
+                    str(error),
+                    "correct it where the row is made",
+                    "cell-invalid",
+                )
             ) from None
         lines.append("\t".join(values))
     return "\n".join(lines) + "\n"

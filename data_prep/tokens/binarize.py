@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from tqdm import tqdm
 
+from data_prep.errors import CodedError
 from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
 from data_prep.tokens.folder import TokenFolder, Tokens
 
@@ -46,11 +47,17 @@ def read_splits(data_dir: str | Path) -> dict[str, list[Utterance]]:
     names = list(read_corpus(data_dir).splits)
     names = names or [split for split in SPLITS if (data_dir / f"{split}.tsv").is_file()]
     if not names:
-        raise ValueError(f"{data_dir}: holds no {{split}}.tsv; write it with a data_prep command")
+        raise CodedError(
+            f"{data_dir}: holds no {{split}}.tsv; write it with a data_prep command",
+            "manifest-missing",
+        )
     splits = {split: read_manifest(data_dir / f"{split}.tsv") for split in names}
     for split, rows in splits.items():
         if not rows:
-            raise ValueError(f"{data_dir / split}.tsv: has no rows; fill it or take the split out")
+            raise CodedError(
+                f"{data_dir / split}.tsv: has no rows; fill it or take the split out",
+                "manifest-empty",
+            )
     return splits
 
 
@@ -63,8 +70,9 @@ def train_rows(
     fold tests on.
     """
     if "train" not in splits:
-        raise ValueError(
-            f"{data_dir}: no train split, and a tokenizer is fitted on train alone; {instead}"
+        raise CodedError(
+            f"{data_dir}: no train split, and a tokenizer is fitted on train alone; {instead}",
+            "train-missing",
         )
     return splits["train"]
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from data_prep.errors import (
+    CodedError,
     Fault,
     ManifestError,
 )
@@ -130,8 +131,9 @@ class TokenFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(
-                    f"{self.folder}: another run is writing here; wait until it ends"
+                raise CodedError(
+                    f"{self.folder}: another run is writing here; wait until it ends",
+                    "folder-locked",
                 ) from None
             for part in self.folder.glob(".*.part"):
                 part.unlink()  # left behind by a run that was killed
@@ -305,7 +307,9 @@ def read_symbols(path: str | Path) -> list[str]:
     remedy = "copy it again, or tokenize again"
 
     def fault(row: int | None, what: str) -> ManifestError:
-        return ManifestError(Fault(str(path), row, f"is no fairseq dictionary: {what}", remedy))
+        return ManifestError(
+            Fault(str(path), row, f"is no fairseq dictionary: {what}", remedy, "dictionary-invalid")
+        )
 
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.errors import CodedError
 from data_prep.tokens.folder import SYMBOLS_FILE, SpecialIds, Tokens
 
 _EXAMPLE = "a word"
@@ -31,9 +32,10 @@ class HuggingFaceTokenizer:
         self.specials = _special_ids(self._tokenizer, folder)
         symbols = self.symbols
         if None in symbols:
-            raise ValueError(
+            raise CodedError(
                 f"{folder}: its tokenizer names {len(symbols)} symbols, and none has the id "
-                f"{symbols.index(None)}; fetch the files of the tokenizer again"
+                f"{symbols.index(None)}; fetch the files of the tokenizer again",
+                "tokenizer-unreadable",
             )
 
     def encode(self, text: str | None) -> Tokens:
@@ -61,21 +63,25 @@ def _load(folder: str | Path) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise ValueError("--bpe hf: needs transformers: `pip install -e .[hf]`") from error
+        raise CodedError(
+            "--bpe hf: needs transformers: `pip install -e .[hf]`", "library-missing"
+        ) from error
     try:
         # However long a text is, it is tokenized whole; the task cuts it, and counts what it cuts.
         tokenizer = AutoTokenizer.from_pretrained(str(folder), model_max_length=10**9)
     except Exception as error:  # tokenizers, written in Rust, raises nothing more special
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
+        raise CodedError(
             f"{folder}: holds no Hugging Face tokenizer that can be read ({reason}); "
-            "give the folder of the pretrained model"
+            "give the folder of the pretrained model",
+            "tokenizer-unreadable",
         ) from error
     # Without the files transformers makes up a tokenizer that knows no word.
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
-        raise ValueError(
+        raise CodedError(
             f"{folder}: holds no files of a tokenizer (tokenizer.json, vocab.txt, ...); "
-            "fetch the pretrained model again, with its tokenizer"
+            "fetch the pretrained model again, with its tokenizer",
+            "tokenizer-missing",
         )
     return tokenizer
 
@@ -84,9 +90,10 @@ def _special_ids(tokenizer: Any, folder: str | Path) -> SpecialIds:
     bare = tokenizer.encode(_EXAMPLE, add_special_tokens=False)
     whole = tokenizer.encode(_EXAMPLE)
     if len(whole) < 2 or whole[1:-1] != bare or tokenizer.pad_token_id is None:
-        raise ValueError(
+        raise CodedError(
             f"{folder}: this tokenizer does not put one symbol before and one after a text, or "
-            "cannot pad; take the model of an encoder (BERT, RoBERTa, MPNet, DeBERTa, ...)"
+            "cannot pad; take the model of an encoder (BERT, RoBERTa, MPNet, DeBERTa, ...)",
+            "tokenizer-unsupported",
         )
     # A byte-level tokenizer knows every word: -1 is the id of none.
     unknown = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from data_prep.audio.frames import FloatArray, num_frames
 from data_prep.audio.segment import audio_of
+from data_prep.errors import CodedError
 from data_prep.schema import Utterance, read_corpus
 from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits, train_rows
 from data_prep.tokens.folder import EOS, TokenFolder, Tokens
@@ -81,9 +82,10 @@ def sample_frames(
     rate = settings["sample_rate"]
     lengths = np.array([num_frames(row.n_samples or 0, rate) for row, _ in heard], dtype=np.int64)
     if not lengths.sum():
-        raise ValueError(
+        raise CodedError(
             "the train split has no audio of 25 ms or more; "
-            "check audio and n_samples in its manifest"
+            "check audio and n_samples in its manifest",
+            "audio-too-short",
         )
     share = min(1.0, settings["max_train_frames"] / lengths.sum())
     quotas = np.diff(np.floor(np.cumsum(lengths) * share), prepend=0).astype(int).tolist()

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from data_prep.audio.frames import FloatArray, log_mel, mfcc
 from data_prep.errors import (
+    CodedError,
     Fault,
     ManifestError,
 )
@@ -57,7 +58,9 @@ class KMeansTokenizer:
             arrays = load_archive(file, lambda saved: [saved[name] for name in _ARRAYS])
         except UnreadableArrayError as error:
             what = f"cannot be read as the k-means of a tokenizer ({error})"
-            raise ManifestError(Fault(str(file), None, what, _REMEDY)) from error
+            raise ManifestError(
+                Fault(str(file), None, what, _REMEDY, "tokenizer-unreadable")
+            ) from error
         self.centroids: FloatArray = arrays[0]  # (K, C)
         self.mean: FloatArray = arrays[1]  # (C,)
         self.std: FloatArray = arrays[2]  # (C,)
@@ -80,7 +83,7 @@ class KMeansTokenizer:
             what = "std holds a number that is not above 0"
         else:
             return
-        raise ManifestError(Fault(str(file), None, what, _REMEDY))
+        raise ManifestError(Fault(str(file), None, what, _REMEDY, "tokenizer-mismatch"))
 
     def encode(self, waveform: FloatArray) -> Tokens:
         frames = (self._extract(waveform, self.sample_rate) - self.mean) / self.std
@@ -114,9 +117,10 @@ def train_kmeans(
 
     k = settings["n_clusters"]
     if len(frames) < k:
-        raise ValueError(
+        raise CodedError(
             f"{len(frames)} frames of the train split are too few for {k} clusters; "
-            "lower --n-clusters or raise --max-train-frames"
+            "lower --n-clusters or raise --max-train-frames",
+            "frames-too-few",
         )
     kmeans = MiniBatchKMeans(
         n_clusters=k,

@@ -52,7 +52,7 @@ def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDA
     remedy = f"{command} again"
     for ending in ("bin", "idx"):
         if not (file := folder / f"{split}.{ending}").is_file():
-            raise ManifestError(Fault(str(file), None, "not there", command))
+            raise ManifestError(Fault(str(file), None, "not there", command, "tokens-missing"))
     has_card = (folder / TOKENIZER_FILE).exists()
     counts = read_card(folder)["splits"].get(split, {}) if has_card else {}
     if records := counts.get("files"):
@@ -63,11 +63,11 @@ def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDA
     index = str(folder / f"{split}.idx")
     if len(sizes) != len(rows):
         what = f"{len(sizes)} rows, but the manifest has {len(rows)}"
-        raise ManifestError(Fault(index, None, what, remedy))
+        raise ManifestError(Fault(index, None, what, remedy, "tokens-mismatch"))
     if not vouches_for(folder, split, rows):
         source = "texts" if folder.name == _TEXT else "audio"
         what = f"ids, {source} of the manifest have changed since"
-        raise ManifestError(Fault(index, None, what, remedy))
+        raise ManifestError(Fault(index, None, what, remedy, "tokens-outdated"))
     return sizes
 
 

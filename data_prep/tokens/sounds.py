@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from data_prep.audio.loading import FloatArray
 from data_prep.audio.segment import AudioSegment, audio_of
+from data_prep.errors import CodedError
 from data_prep.features.stored import rows_digest
 from data_prep.files.digests import file_digest
 from data_prep.schema import Utterance
@@ -28,15 +29,15 @@ class Sound(NamedTuple):
         """(n_samples,) mono at `rate`."""
         try:
             return self.audio.load(rate)
-        except ValueError as error:
-            raise ValueError(f"utterance {self.name!r}: {error}") from error
+        except CodedError as error:
+            raise CodedError(f"utterance {self.name!r}: {error}", error.code) from error
 
     def with_content(self, digest: Callable[[Path], str]) -> Sound:
         """With what identifies its content, by the `digest` of a file."""
         try:
             return self._replace(content=digest(self.audio.path) + self.audio.key)
-        except ValueError as error:
-            raise ValueError(f"utterance {self.name!r}: {error}") from error
+        except CodedError as error:
+            raise CodedError(f"utterance {self.name!r}: {error}", error.code) from error
 
 
 def speech_job(root: Path, rows: Sequence[Utterance]) -> SplitJob[Sound | None]:

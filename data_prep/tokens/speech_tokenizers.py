@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from data_prep.audio.frames import FloatArray
+from data_prep.errors import CodedError
 from data_prep.tokens.folder import SpecialIds, Tokens, read_card
 from data_prep.tokens.kmeans_tokenizer import KMeansTokenizer
 from data_prep.tokens.opened import check_tokenizer
@@ -43,6 +44,8 @@ def load_speech_tokenizer(folder: str | Path) -> SpeechTokenizer:
     folder = Path(folder)
     quantizer = read_card(folder)["settings"].get("quantizer")
     if quantizer not in TOKENIZERS:
-        raise ValueError(f"{folder}: holds no speech tokenizer; name DATA_DIR/speech")
+        raise CodedError(
+            f"{folder}: holds no speech tokenizer; name DATA_DIR/speech", "tokenizer-missing"
+        )
     check_tokenizer(folder)
     return TOKENIZERS[quantizer](folder)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from data_prep.errors import CodedError
 from data_prep.tokens.folder import (
     BOS,
     DICT_FILE,
@@ -77,9 +78,10 @@ class SentencePieceTokenizer:
         try:
             self._pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / MODEL_FILE))
         except (OSError, RuntimeError) as error:
-            raise ValueError(
+            raise CodedError(
                 f"{folder / MODEL_FILE}: cannot be read by sentencepiece; delete the folder and "
-                "tokenize again, or export the model again"
+                "tokenize again, or export the model again",
+                "tokenizer-unreadable",
             ) from error
 
     @cached_property
@@ -87,9 +89,10 @@ class SentencePieceTokenizer:
         dictionary = load_dictionary(self._folder / DICT_FILE)
         pieces = self._pieces.id_to_piece(list(range(len(self._pieces))))
         if dictionary.symbols != pieces:
-            raise ValueError(
+            raise CodedError(
                 f"{self._folder / DICT_FILE}: does not list the pieces of {MODEL_FILE}; "
-                "delete the folder and tokenize again"
+                "delete the folder and tokenize again",
+                "tokenizer-mismatch",
             )
         return dictionary
 
@@ -113,9 +116,10 @@ class Gpt2Tokenizer:
         try:
             self._bpe = get_encoder(str(folder / ENCODER_FILE), str(folder / MERGES_FILE))
         except ValueError as error:
-            raise ValueError(
+            raise CodedError(
                 f"{folder}: {ENCODER_FILE} or {MERGES_FILE} is not GPT-2's ({error}); "
-                "fetch it again"
+                "fetch it again",
+                "tokenizer-unreadable",
             ) from error
         self.dictionary = load_dictionary(folder / DICT_FILE)
 
@@ -140,7 +144,10 @@ def load_text_tokenizer(folder: str | Path) -> TextTokenizer:
     folder = Path(folder)
     bpe = read_card(folder)["settings"].get("bpe")
     if bpe not in TOKENIZERS:
-        raise ValueError(f"{folder}: is made by {bpe!r}, no text tokenizer; name DATA_DIR/text")
+        raise CodedError(
+            f"{folder}: is made by {bpe!r}, no text tokenizer; name DATA_DIR/text",
+            "tokenizer-missing",
+        )
     check_tokenizer(folder)
     return TOKENIZERS[bpe](folder)
 
@@ -157,7 +164,7 @@ def train_sentencepiece(
     import sentencepiece
 
     if not texts:
-        raise ValueError("the train split has no text to fit sentencepiece on")
+        raise CodedError("the train split has no text to fit sentencepiece on", "text-missing")
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -176,8 +183,8 @@ def train_sentencepiece(
         )
     except RuntimeError as error:
         reason = str(error).rpartition("] ")[2]
-        raise ValueError(
-            f"sentencepiece cannot fit {settings['vocab_size']} pieces: {reason}"
+        raise CodedError(
+            f"sentencepiece cannot fit {settings['vocab_size']} pieces: {reason}", "vocabulary-size"
         ) from error
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     if len(pieces) < settings["vocab_size"]:

@@ -117,4 +117,4 @@ def _check_ids(
 
 
 def _fault(file: Path, what: str, remedy: str) -> ManifestError:
-    return ManifestError(Fault(str(file), None, what, remedy))
+    return ManifestError(Fault(str(file), None, what, remedy, "tokens-damaged"))

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.audio.frames import FloatArray
+from data_prep.errors import CodedError
 from data_prep.files.digests import digest_once
 from data_prep.files.replacing import replacing
 from data_prep.manifest.records import SAMPLE_RATE
@@ -204,17 +205,21 @@ def find_checkpoint(folder: Path, digest: str) -> Path:
     """The checkpoint that a token folder was made with. Raises ValueError if it is not there."""
     note = folder / PLACE_FILE
     if not note.is_file():
-        raise ValueError(f"{note}: not found, it says where the checkpoint lies; {_AGAIN}")
+        raise CodedError(
+            f"{note}: not found, it says where the checkpoint lies; {_AGAIN}", "checkpoint-missing"
+        )
     checkpoint = folder / note.read_text(encoding="utf-8").strip()  # or an absolute path
     if not checkpoint.is_file():
-        raise ValueError(
+        raise CodedError(
             f"{checkpoint}: there is no such file, and {folder} encodes by this checkpoint of "
-            f"vq-wav2vec; put it back, or {_AGAIN}"
+            f"vq-wav2vec; put it back, or {_AGAIN}",
+            "checkpoint-missing",
         )
     if digest_once(checkpoint) != digest:
-        raise ValueError(
+        raise CodedError(
             f"{checkpoint}: is not the checkpoint that {folder} was made with, whose SHA-256 is "
-            f"{digest}; put that one there, or {_AGAIN}"
+            f"{digest}; put that one there, or {_AGAIN}",
+            "checkpoint-changed",
         )
     return checkpoint
 
@@ -256,10 +261,11 @@ def check_names_codes(path: str | Path, dictionary: Dictionary, model: VqWav2Vec
     """Raise ValueError if a dict.txt names not one code of the model."""
     if not any(_is_code(symbol, model) for symbol in dictionary.symbols):
         example = "-".join([str(model.n_codes - 1)] * model.n_groups)
-        raise ValueError(
+        raise CodedError(
             f"{path}: names no code of this vq-wav2vec ({model.n_groups} of {model.n_codes} a "
             f"frame, such as {example}); give the dict.txt of the BERT that was trained on its "
-            "codes, or leave --dict out"
+            "codes, or leave --dict out",
+            "dictionary-invalid",
         )
 
 

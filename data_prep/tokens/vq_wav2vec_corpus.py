@@ -43,6 +43,7 @@ from functools import cached_property, partial
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.errors import CodedError
 from data_prep.files.arrays import load_archive
 from data_prep.files.replacing import replacing
 from data_prep.tokens.folder import sequence_digest
@@ -99,10 +100,11 @@ def tokenize_with_vq_wav2vec(
 def _check_rate(data_dir: str | Path) -> None:
     rate = read_corpus(data_dir).sample_rate
     if rate != SAMPLE_RATE:
-        raise ValueError(
+        raise CodedError(
             f"{Path(data_dir) / 'corpus.yaml'}: n_samples counts at {rate} Hz, but vq-wav2vec "
             f"hears {SAMPLE_RATE} Hz; prepare the corpus again with sample_rate {SAMPLE_RATE} "
-            "(the audio files may have any rate)"
+            "(the audio files may have any rate)",
+            "sample-rate-mismatch",
         )
 
 
@@ -110,9 +112,10 @@ def _fit_dictionary(codes: CorpusCodes, train: Job) -> tuple[dict[str, bytes], i
     """dict.txt of the codes of the train split, and the vocabulary size."""
     counts = count_symbols(codes.of("train", train.items))
     if not counts:
-        raise ValueError(
+        raise CodedError(
             f"the train split has no audio of {codes.model.reach} samples or more, which one frame "
-            "of this vq-wav2vec sees; check audio in its manifest"
+            "of this vq-wav2vec sees; check audio in its manifest",
+            "audio-too-short",
         )
     logger.info("dict.txt names the %d codes of the train split", len(counts))
     return {DICT_FILE: dictionary_file(counts)}, UNK + 1 + len(counts)

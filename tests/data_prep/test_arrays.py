@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from codes import raises
 
 from data_prep.files.arrays import UnreadableArrayError, load_archive, load_array
 
@@ -28,13 +29,13 @@ def test_a_damaged_header_is_one_line(tmp_path: Path, header: bytes) -> None:
     np.save(tmp_path / "a.npy", np.arange(6.0))
     content = (tmp_path / "a.npy").read_bytes()
     (tmp_path / "a.npy").write_bytes(content[:10] + header.ljust(117) + b"\n" + content[128:])
-    with pytest.raises(UnreadableArrayError, match="^cannot be read as an array .*[^\n]$"):
+    with raises("array-unreadable"):
         load_array(tmp_path / "a.npy")
 
 
 def test_an_archive_is_no_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", a=np.arange(3))
-    with pytest.raises(UnreadableArrayError, match="is an archive"):
+    with raises("array-unreadable"):
         load_array(tmp_path / "a.npz")
 
 
@@ -53,5 +54,5 @@ def test_archives_that_zipfile_cannot_open(tmp_path: Path, position: int, value:
     content[directory + 2 + position] = value
     content[position] = value
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(UnreadableArrayError, match="cannot be read"):
+    with raises("array-unreadable"):
         load_archive(tmp_path / "a.npz", lambda loaded: loaded["a"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from codes import raises
 
 from data_prep.audio.decoding import Reader
 from data_prep.audio.loading import (
@@ -48,7 +49,7 @@ def test_a_truncated_wav_says_how_much_is_there(
     tmp_path: Path, write_sound: Callable[..., Path], cut: Callable[[Path], Path]
 ) -> None:
     path = cut(write_sound(tmp_path / "a.wav", 1000))
-    with pytest.raises(AudioError, match="truncated: 978 of 2000 bytes of sound"):
+    with raises("audio-truncated"):
         measure_audio(path, 16_000)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_kinds import VOICE, encode, encode_by_pyav, wav, with_rate, with_size
+from codes import raises
 
 from data_prep.audio.decoding import DEFAULT_LIMITS
 from data_prep.audio.loading import (
@@ -58,9 +59,9 @@ def test_a_segment_of_a_container() -> None:
     content = encode_by_pyav("mp4", "aac")
     whole = load_audio(content)
     np.testing.assert_array_equal(load_audio(content, start=0.1, end=0.3), whole[1600:4800])
-    with pytest.raises(AudioError, match=r"the segment from 0\.1 s to 9 s is not in its"):
+    with raises("segment-outside"):
         load_audio(content, start=0.1, end=9.0)
-    with pytest.raises(AudioError, match="ends before 9 s, where the segment begins"):
+    with raises("segment-outside"):
         load_audio(content, start=9.0)
 
 
@@ -78,7 +79,7 @@ def test_a_segment_is_resampled_by_itself(tmp_path: Path) -> None:
     [(-1, None), (1, 1), (2, 1), (np.nan, 1), (0, np.nan), (3, None), (2, 3.1), (0, np.inf)],
 )
 def test_a_segment_that_is_not_there(start: float, end: float | None) -> None:
-    with pytest.raises(AudioError, match="segment"):
+    with raises("segment-outside"):
         load_audio(wav(NOISE), start=start, end=end)
 
 
@@ -106,14 +107,14 @@ def test_too_long_is_refused_by_the_header_or_while_decoding(
     limits = replace(DEFAULT_LIMITS, max_seconds=1.0)
     assert len(load_audio(wav(NOISE), start=1.5, end=2.5, limits=limits)) == RATE
     for content in (encode_by_pyav("matroska", "flac"), with_size(wav(), 0)):
-        with pytest.raises(AudioError, match=r"long or more, over the limit of 0\.1 s"):
+        with raises("audio-too-long"):
             load_audio(content, limits=replace(limits, max_seconds=0.1))
 
     def never(*_: object) -> None:
         raise AssertionError("decoded")
 
     monkeypatch.setattr("data_prep.audio.decoding.SoundfileReader.read", never)
-    with pytest.raises(AudioError, match=r"3\.0 s long or more, over the limit of 1 s"):
+    with raises("audio-too-long"):
         load_audio(wav(NOISE), limits=limits)
 
 
@@ -132,7 +133,7 @@ def test_a_playlist_opens_no_other_file(content: bytes, tmp_path: Path) -> None:
     secret.write_bytes(wav())
     playlist = tmp_path / "a.mp4"
     playlist.write_bytes(content.replace(b"{}", str(secret).encode()))
-    with pytest.raises(AudioError, match="unreadable: a playlist, which names other files"):
+    with raises("audio-unreadable"):
         load_audio(playlist)
 
 
@@ -152,7 +153,7 @@ def test_without_pyav_a_container_names_what_is_missing(
     path = tmp_path / "a.m4a"
     path.write_bytes(encode_by_pyav("ipod", "aac"))
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(AudioError, match=r"needs PyAV: `pip install av`"):
+    with raises("library-missing"):
         load_audio(path)
     assert len(load_audio(wav())) == len(VOICE)
 
@@ -213,5 +214,5 @@ def test_pyav_is_imported_for_containers_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="is a folder"):
+    with raises("file-missing"):
         load_audio(tmp_path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from codes import raises
 from document_mutations import mutations
 
 from data_prep.errors import ManifestError
@@ -108,7 +109,7 @@ def test_the_documents_themselves_are_read(tmp_path: Path) -> None:
 def test_a_card_names_no_file_outside_its_folder(tmp_path: Path, part: str) -> None:
     card = {**TOKENIZER, part: {"../x": TOKENIZER[part][next(iter(TOKENIZER[part]))]}}  # type: ignore[index,call-overload]
     (tmp_path / "tokenizer.yaml").write_text(dump_yaml(card))
-    with pytest.raises(ManifestError, match=r"'\.\./x' is not the name of a file beside it"):
+    with raises("document-invalid"):
         token_folder.read_card(tmp_path)
 
 

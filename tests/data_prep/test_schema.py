@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from codes import raises
 from document_mutations import mutations
 
 from data_prep.errors import ManifestError
@@ -103,7 +104,7 @@ def test_line_breaks_in_text_become_single_spaces(tmp_path: Path, text: str, wri
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\x92b", "half \ud83d pair", "x" * 1_000_001])
 def test_text_of_a_damaged_file_is_not_written(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ManifestError, match="row 2: text "):
+    with raises("cell-invalid"):
         write_manifest(tmp_path / "train.tsv", [Utterance("u1", text=text)])
     assert not (tmp_path / "train.tsv").exists()
 
@@ -150,18 +151,18 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path, line: str, message: st
 
 def test_non_finite_sentiment_score_is_refused(tmp_path: Path) -> None:
     path = manifest(tmp_path, row(id="u1") + "\tnan", header=HEADER + "\tsentiment_score")
-    with pytest.raises(ManifestError, match="row 2: sentiment_score is 'nan'"):
+    with raises("cell-invalid"):
         read_manifest(path)
 
 
 def test_a_missing_column_is_named_with_those_found(tmp_path: Path) -> None:
     header = HEADER.replace("arousal\t", "")
-    with pytest.raises(ManifestError, match=r"row 1: no column arousal \(found: id, audio"):
+    with raises("column-missing"):
         read_manifest(manifest(tmp_path, header=header))
 
 
 def test_a_doubled_column_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="row 1: column text twice; keep one"):
+    with raises("column-duplicate"):
         read_manifest(manifest(tmp_path, header=HEADER + "\ttext"))
 
 
@@ -169,16 +170,16 @@ def test_a_doubled_column_is_refused(tmp_path: Path) -> None:
 def test_an_empty_manifest_has_no_columns(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "train.tsv"
     path.write_bytes(content)
-    with pytest.raises(ManifestError, match="no column id, audio"):
+    with raises("column-missing"):
         read_manifest(path)
 
 
 def test_absent_and_undecodable_manifests_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"gone\.tsv: no such manifest; write it with"):
+    with raises("manifest-missing"):
         read_manifest(tmp_path / "gone.tsv")
     path = manifest(tmp_path, row(id="u1"))
     path.write_bytes(path.read_bytes() + b"caf\xe9")
-    with pytest.raises(ManifestError, match="row 3: not UTF-8 text; save the file as UTF-8"):
+    with raises("file-encoding"):
         read_manifest(path)
 
 
@@ -313,13 +314,13 @@ def test_a_run_that_dies_leaves_no_corpus_yaml(
     monkeypatch.setattr("data_prep.manifest.corpus_card.write_atomically", full_disk)
     with pytest.raises(OSError, match="disk full"):
         write_corpus(tmp_path, corpus(), splits())
-    with pytest.raises(ManifestError, match=r"no corpus\.yaml"):
+    with raises("corpus-card-invalid"):
         read_corpus(tmp_path)
 
 
 def test_bad_rows_leave_the_old_data_dir_as_it_was(tmp_path: Path) -> None:
     write_corpus(tmp_path, corpus(), splits())
-    with pytest.raises(ManifestError, match="valence is nan"):
+    with raises("cell-invalid"):
         write_corpus(tmp_path, corpus(), {"train": [Utterance("u1", valence=math.nan)]})
     assert read_corpus(tmp_path).splits["train"]["rows"] == 2
 
@@ -393,16 +394,16 @@ def test_every_key_of_another_form_is_named(tmp_path: Path) -> None:
 def test_a_card_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     card = corpus()
     card.vad = {"scale": [0.0, float("nan")]}
-    with pytest.raises(ManifestError, match=r"vad.scale\[1\] is nan .*; nothing is written"):
+    with raises("document-invalid"):
         write_corpus(tmp_path / "out", card, splits())
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_no_data_dir_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"nowhere: not a folder; name the folder that"):
+    with raises("corpus-card-invalid"):
         read_corpus(tmp_path / "nowhere")
-    with pytest.raises(ManifestError, match=r"no corpus\.yaml, so this is no data dir"):
+    with raises("corpus-card-invalid"):
         read_corpus(tmp_path)
     (tmp_path / "corpus.yaml").write_text("name: [unclosed")
-    with pytest.raises(ManifestError, match=r"corpus\.yaml: line 2.* not YAML .*; correct it"):
+    with raises("document-invalid"):
         read_corpus(tmp_path)

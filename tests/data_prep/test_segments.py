@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 
 import pytest
+from codes import raises
 
-from data_prep.errors import ManifestError
 from data_prep.features.stored import rows_digest
 from data_prep.manifest.leaks import find_leaks
 from data_prep.schema import (
@@ -66,7 +66,7 @@ def test_what_is_no_segment_is_refused_with_its_row(
     tmp_path: Path, start: str, end: str, what: str
 ) -> None:
     path = manifest(tmp_path, ("0", "1"), (start, end))
-    with pytest.raises(ManifestError, match="row 3") as refusal:
+    with raises("cell-invalid") as refusal:
         read_manifest(path)
     assert f"{path}: row 3: {what}; write " in str(refusal.value)
     faults: list[object] = []
@@ -76,7 +76,7 @@ def test_what_is_no_segment_is_refused_with_its_row(
 
 def test_times_without_audio_are_refused(tmp_path: Path) -> None:
     path = manifest(tmp_path, ("", ""), ("1", "2"), audio="")
-    with pytest.raises(ManifestError, match=r"row 3: start and end without audio; name the rec"):
+    with raises("cell-invalid"):
         read_manifest(path)
 
 
@@ -84,7 +84,7 @@ def test_times_without_audio_are_refused(tmp_path: Path) -> None:
     "row", [part("a", 2.0, 1.0), part("a", -1.0, None), Utterance("a", text="x", end=1.0)]
 )
 def test_what_would_be_refused_is_not_written(tmp_path: Path, row: Utterance) -> None:
-    with pytest.raises(ManifestError, match="row 2"):
+    with raises("cell-invalid"):
         write_manifest(tmp_path / "train.tsv", [row])
     assert not (tmp_path / "train.tsv").exists()
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from codes import raises
 from fairseq.data import Dictionary
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
@@ -452,7 +453,7 @@ def test_a_corpus_at_another_rate_or_without_sound_is_refused(
     data_dir: Path, checkpoint: Path
 ) -> None:
     write_corpus(data_dir, Corpus(name="toy", sample_rate=8000), rows_of(data_dir))
-    with pytest.raises(ValueError, match=r"corpus.yaml: .*8000 Hz.*; prepare the corpus again"):
+    with raises("sample-rate-mismatch"):
         tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint)
     texts: Sequence[Utterance] = [Utterance("a", text="b")]
     write_corpus(data_dir, Corpus(name="toy"), {"train": texts})
