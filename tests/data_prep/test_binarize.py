@@ -248,7 +248,8 @@ def test_kill_9_of_the_parent_ends_the_workers(tmp_path: Path) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
     """
     (tmp_path / "parent.py").write_text(textwrap.dedent(script))
-    path = os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])
+    here = Path(__file__).parent
+    path = os.pathsep.join(map(str, (REPOSITORY, here, here.parent)))
     child = subprocess.run(
         [sys.executable, str(tmp_path / "parent.py")],
         cwd=tmp_path,
