@@ -9,7 +9,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from emo_fairseq import pretrained
 from emo_fairseq.encoder_spec import EncoderSpec
-from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import complete_config
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
@@ -110,19 +109,10 @@ def leave_out_pretrained(model: RobertaEMOModel, cfg: Any, state: TaskState) -> 
         model: tuned.
         cfg: options of the model.
         state: which encoders it has.
-
-    Raises:
-        UsageError: no encoder has weights that could be left out.
     """
     if cfg.checkpoint_weights != TRAINED:
         return
     left_out = left_out_encoders(cfg, state.encoders)
-    if not left_out:
-        raise UsageError(
-            "--checkpoint-weights trained: no pretrained encoder is frozen or has LoRA, so that "
-            "nothing may be left out; leave the option out",
-            "option-idle",
-        )
     prefixes = tuple(f"encoders.{name}.backbone." for name in left_out)
     model.leave_out(
         name for name in model.state_dict() if name.startswith(prefixes) and not is_adapter(name)

@@ -119,6 +119,14 @@ _TRAINS_AN_ENCODER = Condition(
 _TRAINS_ONE_IN_FULL = Condition(
     lambda context: context.tunes(FULL), "no encoder has full tuning", needs="model"
 )
+_KEEPS_PRETRAINED = Condition(
+    lambda context: any(
+        spec.is_pretrained and context.tuning(name) != FULL
+        for name, spec in context.encoders.items()
+    ),
+    "no pretrained encoder is frozen or has LoRA, so that nothing can be left out",
+    needs="model",
+)
 _HAS_LORA = Condition(
     lambda context: context.tunes(LORA), "no encoder has --{some}-tuning lora", needs="model"
 )
@@ -292,6 +300,7 @@ class TuningConfig(FairseqDataclass):
         "all",
         "trained: leave out of checkpoints what the files of frozen and LoRA encoders hold; "
         "reading them then needs those files",
+        acts=_KEEPS_PRETRAINED,
     )
     layer_lr_decay: float = option(
         1.0,

@@ -123,6 +123,7 @@ def test_an_option_acts_by_what_is_read(acting: Encoders, idle: Encoders, option
     [
         ({"lora_rank": 4}, {"text_tuning": "lora"}, {"text_tuning": "frozen"}),
         ({"text_lr_scale": 0.1}, {}, {"text_tuning": "frozen"}),
+        ({"checkpoint_weights": "trained"}, {"text_tuning": "frozen"}, {}),
         ({"unfreeze_every": 5}, {}, {"text_tuning": "lora"}),
         ({"cache_dir": "x"}, {"text_tuning": "frozen"}, {}),
         (
@@ -160,9 +161,10 @@ def test_an_option_acts_by_what_is_read(acting: Encoders, idle: Encoders, option
     ],
 )
 def test_an_option_acts_beside_others(options: Given, beside: Given, without: Given) -> None:
-    check({"text": TEXT}, **options, **beside)
+    text = {"text": BERT if "checkpoint_weights" in options else TEXT}
+    check(text, **options, **beside)
     with raises("option-idle"):
-        check({"text": TEXT}, **options, **without)
+        check(text, **options, **without)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -248,6 +250,12 @@ def test_unused_sizes_of_legacy_commands_are_warned_of(
         check({"text": TEXT}, **options)
     messages = " ".join(record.getMessage() for record in caplog.records)
     assert all(flag(name) in messages for name in options)
+
+
+@pytest.mark.parametrize("name", ["save_predictions", "save_attention", "attention_ids"])
+def test_a_training_writes_no_predictions(name: str) -> None:
+    with raises("option-idle"):
+        check({"text": TEXT}, **{name: "x"})
 
 
 def test_defaults_pass_in_silence(caplog: pytest.LogCaptureFixture) -> None:

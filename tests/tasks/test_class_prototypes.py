@@ -247,3 +247,10 @@ def test_prototypes_that_nothing_asks_for_are_refused(
     assert flag in str(error.value)
     used = make_task(data, modality="text", curriculum_order="difficulty", **options)
     used.build_criterion(plain)
+
+
+def test_a_criterion_without_prototypes_saves_none(data: Path, make_task: MakeTask) -> None:
+    plain = OmegaConf.create({"_name": "emotion_prediction_cri"})
+    task = make_task(data, modality="text")
+    task.build_criterion(plain)
+    assert "prototypes" not in task.state.state_dict
