@@ -16,6 +16,11 @@ from fairseq.data import BaseWrapperDataset, FairseqDataset
 from emo_fairseq.data.samplers import rank_in_group
 from emo_fairseq.errors import UsageError
 
+logger = logging.getLogger(__name__)
+
+
+# -- Pacing (``--curriculum-pacing``) --------------------------------------------------------------
+
 
 def _linear(epoch: int, n_epochs: int) -> float:
     return (epoch + 1) / n_epochs
@@ -89,8 +94,6 @@ def rows_of_share(share: float, n_rows: int) -> int:
 # -- Orders (``--curriculum-order``) ---------------------------------------------------------------
 # An order is a function ``(traits, rng) -> (N,) row numbers``, the first ones seen first. Rows of
 # equal rank are in an order drawn from `rng`, never in that of the file.
-
-logger = logging.getLogger(__name__)
 
 
 class CurriculumTraits(NamedTuple):
