@@ -1,28 +1,21 @@
 """Multimodal emotion recognition for fairseq: pass this folder as ``--user-dir``.
 
-Importing the package applies :mod:`emo_fairseq.compat` and registers the task, the model with its
-architectures, the criterions and the optimizer. It does nothing else.
+Importing the package does nothing else. fairseq's commands import its ``tasks`` and ``models``
+next, which registers everything; a program that uses fairseq's functions itself calls
+:func:`register` first.
 """
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from emo_fairseq import compat, criterions, models, tasks, training
-
-__all__ = ["compat", "criterions", "models", "register", "tasks", "training"]
+__all__ = ["register"]
 __version__ = "0.1.0"
 
 
 def register() -> None:
-    """Do what importing the package does; a second time changes nothing."""
+    """Apply :mod:`emo_fairseq.compat`, and register task, model, criterions and optimizer.
+
+    A second call changes nothing.
+    """
     from emo_fairseq import compat
 
     compat.apply()
-    from emo_fairseq import criterions, models, tasks, training  # noqa: F401
-
-
-# The console command answers --help before torch is imported, and calls this itself.
-if Path(sys.argv[0] if sys.argv else "").stem != "emotion-recognize":
-    register()
+    from emo_fairseq import criterions, models, training  # noqa: F401
+    from emo_fairseq.tasks import emotion_prediction  # noqa: F401

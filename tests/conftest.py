@@ -19,11 +19,14 @@ from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
 from torch import Tensor
 
+import emo_fairseq
 from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 from data_prep.corpora.toy import prepare_toy
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
-from emo_fairseq.models.roberta_emo import RobertaEMOConfig  # and registers everything
+from emo_fairseq.models.config import RobertaEMOConfig
+
+emo_fairseq.register()
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOY_SIZES = (32, 8, 12)  # train, valid, test

@@ -13,5 +13,6 @@ SERVER.set_forkserver_preload(
         "fairseq_cli.validate",
         "fairseq_cli.hydra_train",
         "emo_fairseq.experiments.sweep",
+        "emo_fairseq.tasks",  # which registers the plugin
     ]
 )

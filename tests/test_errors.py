@@ -17,7 +17,8 @@ from data_prep.errors import (
     raise_faults,
 )
 from emo_fairseq.cli.__main__ import main as emotion_recognize
-from emo_fairseq.errors import UsageError, print_mistakes_without_traceback
+from emo_fairseq.compat import excepthook
+from emo_fairseq.errors import UsageError
 
 
 class Failing(torch.utils.data.Dataset):
@@ -47,7 +48,7 @@ def hooked(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[str, 
     """What the hook prints for an error, and which errors it hands on."""
     handed_on: list[type] = []
     monkeypatch.setattr(sys, "excepthook", lambda kind, *rest: handed_on.append(kind))
-    print_mistakes_without_traceback()
+    excepthook.apply()
     printed = io.StringIO()
     monkeypatch.setattr(sys, "stderr", printed)
     sys.excepthook(type(error), error, error.__traceback__)
@@ -147,7 +148,8 @@ def test_the_switch_brings_the_traceback_back(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_process_that_dies_of_a_mistake_says_one_sentence_and_fails() -> None:
-    code = "import emo_fairseq; raise emo_fairseq.errors.UsageError('no such folder')"
+    code = """import emo_fairseq; emo_fairseq.register()
+raise emo_fairseq.errors.UsageError('no such folder')"""
     silent = {k: v for k, v in os.environ.items() if k != "EMO_FAIRSEQ_TRACEBACK"}
     command = [sys.executable, "-W", "ignore", "-c", code]
     died = subprocess.run(command, env=silent, capture_output=True, text=True, check=False)

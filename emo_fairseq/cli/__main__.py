@@ -26,12 +26,12 @@ from emo_fairseq.cli import (
     serve,
     train,
 )
-from emo_fairseq.errors import UsageError, find_mistake
+from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake
+from emo_fairseq.errors import UsageError
 
 _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # what stands behind it is fairseq's
 _MISTAKE = 2  # exit code
-_TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
 
 # In the order of use. Each adds its parser and says what it does with the options.
 _SUBCOMMANDS = (passing_on, train, evaluate, predict, export, serve)
@@ -69,7 +69,7 @@ def _told(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UsageError, ManifestError, OSError) as error:
-        if os.environ.get(_TRACEBACK_SWITCH):
+        if os.environ.get(TRACEBACK_SWITCH):
             raise
         sys.stderr.write(f"error: {sentence_with_code(find_mistake(error) or error)}\n")
         return _MISTAKE

@@ -1,7 +1,7 @@
-"""The only package that knows versions of fairseq, torch and numpy, and what to do about them.
+"""Workarounds for versions of fairseq and torch, one habit of theirs a module.
 
-Every module says which habit of which library it works round. The versions that it was written for
-are pinned in the ``requirements`` files.
+An import changes nothing; :func:`apply` does, which :func:`emo_fairseq.register` calls. The
+versions that this was written for are pinned in the ``requirements`` files.
 """
 
 import os
@@ -14,11 +14,11 @@ def apply() -> None:
         command_line,
         config_errors,
         distributed,
+        excepthook,
         progress,
         reading_ahead,
         versions,
     )
-    from emo_fairseq.errors import print_mistakes_without_traceback
 
     versions.apply()
     checkpoints.apply()
@@ -27,5 +27,5 @@ def apply() -> None:
     reading_ahead.apply()
     command_line.apply()
     config_errors.apply()
-    print_mistakes_without_traceback()
+    excepthook.apply()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own

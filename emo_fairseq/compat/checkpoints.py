@@ -5,19 +5,17 @@ import contextlib
 import re
 import shutil
 import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from fairseq import checkpoint_utils
-from fairseq.data import Dictionary
 from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
-from omegaconf import AnyNode, DictConfig, ListConfig, OmegaConf
-from omegaconf.base import ContainerMetadata, Metadata
+from omegaconf import OmegaConf
 
+from emo_fairseq.compat.excepthook import find_mistake
 from emo_fairseq.compat.kept_checkpoints import choose_by_numbers
 from emo_fairseq.compat.patching import wrap
 from emo_fairseq.compat.size_limits import (
@@ -25,21 +23,17 @@ from emo_fairseq.compat.size_limits import (
     check_sizes,
 )
 from emo_fairseq.compat.torch_files import (
+    allow_classes_of_fairseq,
     check_torch_file,
     reason,
     refuse_non_finite,
 )
-from emo_fairseq.errors import UsageError, find_mistake
+from emo_fairseq.errors import UsageError
 from emo_fairseq.state_schema import check_task_state
 
 TASK_NAME = "emotion_prediction"
 _ANOTHER = "take another checkpoint"
 
-# What a configuration is pickled as, if it was not turned into plain values first.
-_OMEGACONF = [
-    *(DictConfig, ListConfig, ContainerMetadata, Metadata, AnyNode),
-    *(Any, defaultdict, dict, list, int),
-]
 # Of an epoch, of updates, the best, or among the best; not last, which is looked for before.
 _OF_TRAINING = re.compile(r"checkpoint(\d+|_\d+_\d+|_best|\.best_.+)\.pt")
 
@@ -60,10 +54,7 @@ class LoadedState(dict[str, Any]):
 
 def apply() -> None:
     """Apply all that this module says."""
-    # torch >= 2.6 unpickles weights only. A checkpoint from a stranger must not run code, so the
-    # harmless classes that fairseq puts beside tensors and plain values are named here, and
-    # `weights_only=False` is never fallen back to.
-    torch.serialization.add_safe_globals([argparse.Namespace, Dictionary, *_OMEGACONF])
+    allow_classes_of_fairseq()
     wrap(checkpoint_utils, "load_checkpoint_to_cpu", _check_on_load)
     wrap(checkpoint_utils, "get_maybe_sharded_checkpoint_filename", _refuse_absent)
     wrap(Trainer, "load_checkpoint", _name_file)

@@ -4,18 +4,36 @@ They are zip archives, whose checksums torch does not look at: one flipped bit b
 1e38, and the model answers all the same.
 """
 
+import argparse
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from fairseq.data import Dictionary
+from omegaconf import AnyNode, DictConfig, ListConfig
+from omegaconf.base import ContainerMetadata, Metadata
 from torch import Tensor
 
 from data_prep.files.digests import compute_once
 from emo_fairseq.errors import UsageError
 
+# What a configuration is pickled as, if it was not turned into plain values first.
+_OMEGACONF = (
+    DictConfig,
+    ListConfig,
+    ContainerMetadata,
+    Metadata,
+    AnyNode,
+    Any,
+    defaultdict,
+    dict,
+    list,
+    int,
+)
 _TENSORS = "/data/"  # in the names of the members that hold tensors
 _ARCHIVE = b"PK\x03\x04"  # what one begins with
 _WHOLE = "whole"
@@ -26,8 +44,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, E
 def load_torch_file(file: Path, with_tensors: bool = True) -> Any:
     """Load a file of tensors and plain values to the CPU, without running code in it.
 
-    Tensors are mapped, not read, where the file is an archive. The classes that may be in it are
-    listed in :mod:`emo_fairseq.compat`.
+    Tensors are mapped, not read, where the file is an archive.
 
     Args:
         file: what ``torch.save`` wrote.
@@ -39,8 +56,18 @@ def load_torch_file(file: Path, with_tensors: bool = True) -> Any:
         Exception: torch's own, where it is none.
     """
     check_torch_file(file, with_tensors)
+    allow_classes_of_fairseq()
     is_zip = zipfile.is_zipfile(file)
     return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+
+
+def allow_classes_of_fairseq() -> None:
+    """Let torch load the harmless classes that fairseq puts beside tensors and plain values.
+
+    A checkpoint from a stranger must not run code, so they are named one by one, and
+    ``weights_only=False`` is never used.
+    """
+    torch.serialization.add_safe_globals([argparse.Namespace, Dictionary, *_OMEGACONF])
 
 
 def check_torch_file(file: Path, with_tensors: bool = True) -> None:

@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from fairseq.criterions import register_criterion
@@ -12,6 +11,7 @@ from torch import Tensor
 from emo_fairseq import losses
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.primary import check_serves, try_options
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.conditions import PREDICTS_LABELS, Condition
@@ -67,7 +67,7 @@ class ClassificationLoss:
     serves = frozenset({TargetKind.CATEGORICAL, TargetKind.BINARY_PER_LABEL})
     likelihood = losses.Likelihood.SOFTMAX
 
-    def __init__(self, cfg: ClassificationLossConfig, task: Any) -> None:
+    def __init__(self, cfg: ClassificationLossConfig, task: EmotionTask) -> None:
         check_serves(task, self.serves)
         if cfg.focal_gamma and cfg.label_smoothing:
             raise UsageError("--focal-gamma and --label-smoothing cannot be combined; choose one")
@@ -87,7 +87,7 @@ class ClassificationLoss:
             )
         try_options(self, torch.zeros(1, dtype=torch.long), task.n_outputs)
 
-    def _class_weights(self, cfg: ClassificationLossConfig, task: Any) -> Tensor | None:
+    def _class_weights(self, cfg: ClassificationLossConfig, task: EmotionTask) -> Tensor | None:
         if cfg.class_weighting == "none":
             return None
         if self.binary:
@@ -102,7 +102,7 @@ class ClassificationLoss:
             counts, cfg.class_weighting, cfg.effective_number_beta
         )
 
-    def _mean_weight(self, task: Any) -> float:
+    def _mean_weight(self, task: EmotionTask) -> float:
         if self.class_weights is None:
             return 1.0
         counts = torch.tensor(task.class_counts, dtype=torch.float64)
@@ -126,5 +126,5 @@ class EmotionClassificationConfig(ClassificationLossConfig, TermsConfig):
 class EmotionClassificationCriterion(EmotionCriterion):
     """A :class:`ClassificationLoss`."""
 
-    def __init__(self, cfg: EmotionClassificationConfig, task: Any) -> None:
+    def __init__(self, cfg: EmotionClassificationConfig, task: EmotionTask) -> None:
         super().__init__(task, ClassificationLoss(cfg, task), build_terms(cfg, task))

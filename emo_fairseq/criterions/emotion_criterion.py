@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from emo_fairseq.criterions.primary import PrimaryLoss
 from emo_fairseq.criterions.scoring import N_ROWS, Scorer, mean_of, of_case
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.embeddings import Embedded
@@ -23,20 +24,19 @@ class EmotionCriterion(FairseqCriterion):
     is the same at any batch size.
 
     Args:
-        task: gives ``target``, ``labels``, ``auxiliary``, ``cfg.save_predictions`` and
-            ``keeps_embeddings``.
+        task: whose target the loss is of.
         primary: the loss of the target.
         terms: what is added to its sum in training.
     """
 
-    def __init__(self, task: Any, primary: PrimaryLoss, terms: Sequence[Term] = ()) -> None:
+    def __init__(self, task: EmotionTask, primary: PrimaryLoss, terms: Sequence[Term] = ()) -> None:
         super().__init__(task)
+        self.task: EmotionTask = task
         self.primary = primary
         self.terms = nn.ModuleList(terms)
         self.scorer = Scorer(task.target, task.labels)
         self.auxiliary_scorers = {
-            name: Scorer(other.target, other.labels)
-            for name, other in getattr(task, "auxiliary", {}).items()
+            name: Scorer(other.target, other.labels) for name, other in task.auxiliary.items()
         }
 
     def forward(
@@ -67,7 +67,7 @@ class EmotionCriterion(FairseqCriterion):
         }
         if "case" in sample and not self.training:
             logging_output |= self._statistics_by_case(sample, target, logits)
-        if self.task.cfg.save_predictions and not self.training:
+        if self.task.keeps_predictions and not self.training:
             rows = self.scorer.prediction_rows(target, logits)
             logging_output["predictions"] = [
                 {"id": name, "split": sample["split"], **row}

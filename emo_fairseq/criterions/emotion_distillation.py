@@ -8,6 +8,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from emo_fairseq.criterions.any_target import AnyTargetConfig, primary_loss
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.distillation import DIST, KD, METHODS, TEACHER, Distillation
 from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.criterions.terms.term import Term
@@ -77,14 +78,14 @@ class EmotionDistillationCriterion(EmotionCriterion):
     A teacher may see more than the student does: text and speech, say.
     """
 
-    def __init__(self, cfg: EmotionDistillationConfig, task: Any) -> None:
+    def __init__(self, cfg: EmotionDistillationConfig, task: EmotionTask) -> None:
         terms: list[Term] = []
-        if getattr(task, "trains", False):
+        if task.is_training:
             terms = [_distillation(cfg, task)]
         super().__init__(task, primary_loss(cfg, task), [*terms, *build_terms(cfg, task)])
 
 
-def _distillation(cfg: Any, task: Any) -> Distillation:
+def _distillation(cfg: Any, task: EmotionTask) -> Distillation:
     _check(cfg, task)
     if cfg.teacher_predictions:
         provide = task.teacher_from_predictions(cfg.teacher_predictions)
@@ -100,7 +101,7 @@ def _distillation(cfg: Any, task: Any) -> Distillation:
     )
 
 
-def _check(cfg: Any, task: Any) -> None:
+def _check(cfg: Any, task: EmotionTask) -> None:
     if bool(cfg.teacher_predictions) == bool(cfg.teacher_checkpoint):
         raise UsageError(
             "--criterion emotion_distillation has no teacher, or two: give --teacher-checkpoint or "

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, List, Optional
+from typing import List, Optional
 
 import torch
 from fairseq.criterions import register_criterion
@@ -13,6 +13,7 @@ from torch import Tensor
 from emo_fairseq import losses
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.primary import check_serves, try_options
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.options import TermsConfig, build_terms
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.conditions import PREDICTS_NUMBERS
@@ -44,7 +45,7 @@ class RegressionLoss:
     serves = frozenset({TargetKind.CONTINUOUS})
     mean_weight = 1.0
 
-    def __init__(self, cfg: RegressionLossConfig, task: Any) -> None:
+    def __init__(self, cfg: RegressionLossConfig, task: EmotionTask) -> None:
         check_serves(task, self.serves)
         self.mixture = parse_mixture(cfg.regression_loss)
         is_squared = list(self.mixture) == ["mse"]
@@ -114,5 +115,5 @@ class EmotionRegressionConfig(RegressionLossConfig, TermsConfig):
 class EmotionRegressionCriterion(EmotionCriterion):
     """A :class:`RegressionLoss`."""
 
-    def __init__(self, cfg: EmotionRegressionConfig, task: Any) -> None:
+    def __init__(self, cfg: EmotionRegressionConfig, task: EmotionTask) -> None:
         super().__init__(task, RegressionLoss(cfg, task), build_terms(cfg, task))

@@ -13,6 +13,7 @@ from torch import Tensor
 from emo_fairseq import losses
 from emo_fairseq.criterions.any_target import AnyTargetConfig, primary_loss
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.contrastive import (
     LABELS,
     SCHEDULES,
@@ -139,19 +140,19 @@ class EmotionSupConConfig(ContrastiveConfig, AnyTargetConfig, TermsConfig):
 class EmotionSupConCriterion(EmotionCriterion):
     """Primary loss + lambda x :func:`emo_fairseq.losses.supervised_contrastive`."""
 
-    def __init__(self, cfg: EmotionSupConConfig, task: Any) -> None:
+    def __init__(self, cfg: EmotionSupConConfig, task: EmotionTask) -> None:
         terms: list[Term] = []
-        if getattr(task, "trains", False):
+        if task.is_training:
             terms = [_contrastive(cfg, task)]
         super().__init__(task, primary_loss(cfg, task), [*terms, *build_terms(cfg, task)])
 
 
-def _contrastive(cfg: Any, task: Any) -> Contrastive:
-    check_schedule(cfg, task.surroundings.max_update())
+def _contrastive(cfg: Any, task: EmotionTask) -> Contrastive:
+    check_schedule(cfg, task.max_update)
     _check_positives(cfg, task)
     weighting = str(cfg.supcon_weighting)
     difficulty = None
-    if weighting != SUPERVISED or task.class_prototypes.are_there():
+    if weighting != SUPERVISED or task.class_prototypes.exist():
         option = f"--supcon-weighting {weighting}"
         task.class_prototypes.require(option)
         if weighting != SUPERVISED:
@@ -175,7 +176,7 @@ def _contrastive(cfg: Any, task: Any) -> Contrastive:
             cfg.supcon_weight,
             cfg.supcon_warmup_updates,
             str(cfg.supcon_schedule),
-            task.surroundings.max_update(),
+            task.max_update,
         ),
         Weighting(weighting, cfg.prototype_alpha, cfg.prototype_beta, threshold),
         cfg.supcon_temperature,
@@ -186,7 +187,7 @@ def _contrastive(cfg: Any, task: Any) -> Contrastive:
     )
 
 
-def _check_acts(cfg: Any, task: Any) -> None:
+def _check_acts(cfg: Any, task: EmotionTask) -> None:
     """Warn of a threshold that no row of the train split reaches: V3 is then the plain loss."""
     distances = task.class_prototypes.distances(task.train_split())
     farthest = float(np.nanmax(distances))
@@ -202,7 +203,7 @@ def _check_acts(cfg: Any, task: Any) -> None:
         )
 
 
-def _labels_of(task: Any) -> Any:
+def _labels_of(task: EmotionTask) -> Any:
     """How a batch's classes are read: the truth itself, or the emotion beside a number."""
     if task.target.has_labels:
         return _truth
@@ -218,9 +219,9 @@ def _emotion(batch: TrainingBatch) -> Tensor:
     return batch.annotations[LABELS]
 
 
-def _check_positives(cfg: Any, task: Any) -> None:
+def _check_positives(cfg: Any, task: EmotionTask) -> None:
     """Raise a `UsageError` if no anchor can ever have a positive."""
-    rows = task.surroundings.rows_of_a_step()
+    rows = task.rows_of_a_step
     if rows == 1 and not cfg.supcon_queue:
         raise UsageError(
             "--criterion emotion_supcon with --batch-size 1 on one rank: no utterance has another "
@@ -231,7 +232,7 @@ def _check_positives(cfg: Any, task: Any) -> None:
     except UsageError as error:
         raise UsageError(
             f"--criterion emotion_supcon with --target {task.target.name} draws utterances of one "
-            f"emotion together, and {task.source.folder}/corpus.yaml names no emotion labels; list "
+            f"emotion together, and {task.data_folder}/corpus.yaml names no emotion labels; list "
             "them there in order, under labels, or take --criterion emotion_regression"
         ) from error
     counts = np.bincount(classes.ids(task.train_split()) + 1, minlength=2)[1:]  # -1 = missing

@@ -1,10 +1,11 @@
 """The primary loss of a criterion: one number an utterance from its logits and its truth."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses import Likelihood
 from emo_fairseq.types import TargetKind
@@ -30,7 +31,7 @@ class PrimaryLoss(Protocol):
         """What each utterance counts in the mean loss, (B,); None = 1 each."""
 
 
-def check_serves(task: Any, kinds: frozenset[TargetKind]) -> None:
+def check_serves(task: EmotionTask, kinds: frozenset[TargetKind]) -> None:
     """Raise a `UsageError` if the task's target is of another kind."""
     if task.target.kind not in kinds:
         raise UsageError(

@@ -17,6 +17,7 @@ from omegaconf import open_dict
 
 import emo_fairseq
 from data_prep.files.replacing import replacing
+from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.lora import is_adapter, merged_state_dict
 from emo_fairseq.types import (
@@ -34,7 +35,8 @@ def merge_checkpoint(checkpoint: Path, out: Path) -> list[str]:
     Raises:
         UsageError: there is no LoRA in it, or not the weights that the updates belong to.
     """
-    override = {"task": emo_fairseq.compat.checkpoints.TASK_NAME}
+    emo_fairseq.register()
+    override = {"task": TASK_NAME}
     state: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), override)
     config = state["cfg"].model
     adapted = [m for m in MODALITIES if str(config.get(f"{m}_tuning")) == LORA]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fairseq import checkpoint_utils
 
+import emo_fairseq
 from emo_fairseq.compat.checkpoints import TASK_NAME, LoadedState
 from emo_fairseq.compat.size_limits import Stored, build_within
 from emo_fairseq.data.dialogue import has_context
@@ -59,6 +60,7 @@ def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
             f"{checkpoint}: there is no such checkpoint; see where --save-dir was",
             "checkpoint-missing",
         )
+    emo_fairseq.register()
     saved: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(
         str(checkpoint), {"task": TASK_NAME}
     )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from data_prep.audio.loading import SILENCE
 from data_prep.messages import sentence
-from emo_fairseq.errors import find_mistake
+from emo_fairseq.compat.excepthook import find_mistake
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import (

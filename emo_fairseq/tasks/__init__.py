@@ -1,5 +1,9 @@
-"""The task ``emotion_prediction``."""
+"""The task ``emotion_prediction``.
 
-from emo_fairseq.tasks import emotion_prediction
+fairseq imports this package for ``--user-dir``. Importing it registers the whole plugin: fairseq
+finds tasks and models by itself, but neither criterions nor optimizers.
+"""
 
-__all__ = ["emotion_prediction"]
+import emo_fairseq
+
+emo_fairseq.register()

@@ -1,18 +1,14 @@
-"""The prototypes of a task's classes in VAD space, and how far utterances lie from them."""
+"""The prototypes of a task's classes in VAD space, and the distances of utterances to them."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from fairseq.tasks.fairseq_task import StatefulContainer
 from torch import Tensor
 
-from data_prep.manifest.provenance import (
-    Provenance,
-    read_beside,
-)
+from data_prep.manifest.provenance import read_beside
 from data_prep.prototypes import (
     PUBLISHED_NAME,
     Prototypes,
@@ -24,12 +20,11 @@ from data_prep.prototypes import (
 from emo_fairseq.data.annotations import Classes, vad_values
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.errors import UsageError
+from emo_fairseq.tasks.config import CORPUS, EmotionPredictionConfig
+from emo_fairseq.tasks.provenance import Accept
 
 logger = logging.getLogger(__name__)
 
-Take = Callable[[str, Path, Provenance | None], None]
-
-ALL, CORPUS = "all", "corpus"  # --prototype-scope
 _FITTED, _VALUES, _CORPORA = "fitted", "values", "corpora"
 _CLASS_MEANS, _QUANTILES = "class_means", "quantiles"
 
@@ -38,70 +33,81 @@ class ClassPrototypes:
     """What ``--prototypes`` names, read once and kept in the task's state.
 
     Args:
-        cfg: the task's options.
+        cfg: options of the task.
         folder: the data dir.
-        state: the task's; its ``prototypes`` is a dict that is empty until they are read.
+        state: of the task; its ``prototypes`` is a dict that is empty until they are read.
         classes: whose prototypes.
-        take: lets what was made from other rows into the training, or refuses it; see
-            :meth:`emo_fairseq.tasks.settled_state.SettledState.take`.
+        accept: lets a file that was made from other rows into the training, or refuses it.
     """
 
-    def __init__(self, cfg: Any, folder: Path, state: Any, classes: Classes, take: Take) -> None:
+    def __init__(
+        self,
+        cfg: EmotionPredictionConfig,
+        folder: Path,
+        state: StatefulContainer,
+        classes: Classes,
+        accept: Accept,
+    ) -> None:
         self._cfg, self._folder, self._state, self.classes = cfg, folder, state, classes
-        self._take = take
+        self._accept = accept
 
-    def are_there(self) -> bool:
-        """Whether a checkpoint had them, a file is asked for, or one lies there and knows a class.
+    def exist(self) -> bool:
+        """Return whether a checkpoint, ``--prototypes`` or the data dir has prototypes of a class.
 
-        One that was not asked for and has none of the classes is passed over, and the log says so.
+        A file of the data dir with none of the classes is ignored, with a warning.
         """
         if self._state.prototypes or self._cfg.prototypes:
             return True
         file, names = self._file(), self.classes.names
         if not file.exists():
             return False
-        found = read_prototypes(file)
-        if found.label != self.classes.column:
+        prototypes = read_prototypes(file)
+        if prototypes.label != self.classes.column:
             return False
-        knows_one = len(found.missing(names)) < len(names)
-        if not knows_one:
+        has_one = len(prototypes.missing(names)) < len(names)
+        if not has_one:
             logger.warning("%s: has none of the classes %s, not used", file, ", ".join(names))
-        return knows_one
+        return has_one
 
     def require(self, wanted_by: str) -> None:
-        """Read them, unless they are there.
+        """Read the prototypes, unless they were read before.
+
+        Args:
+            wanted_by: the option that needs them, for messages.
 
         Raises:
             UsageError: no file, or one of other classes.
         """
         if self._state.prototypes:
             return
-        found = self._read(wanted_by)
+        prototypes = self._read(wanted_by)
         names = self.classes.names
         by_corpus = str(self._cfg.prototype_scope) == CORPUS
-        if by_corpus and not found.corpora:
+        if by_corpus and not prototypes.corpora:
             raise UsageError(
-                f"--prototype-scope {CORPUS}: {self._file()} knows no corpora; fit it on manifests "
-                "with a column corpus, which data_prep.combine writes"
+                f"--prototype-scope {CORPUS}: {self._file()} names no corpora; fit it on manifests "
+                "with a column corpus, which data_prep.combine writes",
+                "prototypes-corpora-missing",
             )
         # (S, K, 3)
-        values = found.by_corpus(names) if by_corpus else np.stack([found.array(names)])
+        values = prototypes.by_corpus(names) if by_corpus else np.stack([prototypes.array(names)])
         if np.isnan(values[-1]).all():
             raise UsageError(
                 f"{wanted_by}: {self._file()} has none of the classes {', '.join(names)}; "
-                f"run {self._command()}"
+                f"run {self._command()}",
+                "prototypes-other",
             )
-        if lacking := found.missing(names):
-            logger.warning("no prototype of %s: its rows have no difficulty", ", ".join(lacking))
+        if without := prototypes.missing(names):
+            logger.warning("no prototype of %s: its rows have no difficulty", ", ".join(without))
         self._state.prototypes[_FITTED] = torch.from_numpy(values)
         self._state.prototypes[_VALUES] = torch.from_numpy(values.copy())
-        self._state.prototypes[_CORPORA] = list(found.corpora) if by_corpus else []
+        self._state.prototypes[_CORPORA] = list(prototypes.corpora) if by_corpus else []
 
     def _file(self) -> Path:
         return Path(self._cfg.prototypes or prototypes_path(self._folder, self._cfg.fold))
 
     def _command(self) -> str:
-        """What makes the file."""
+        """Return the command that fits the file."""
         fold = f" --fold {self._cfg.fold}" if self._cfg.fold else ""
         column = self.classes.column
         return f"`python -m data_prep.fit_prototypes {self._folder} --label {column}{fold}`"
@@ -110,21 +116,27 @@ class ClassPrototypes:
         if self._cfg.prototypes == PUBLISHED_NAME:
             return published_prototypes()
         if not self._file().exists():
-            raise UsageError(f"{wanted_by}: {self._file()} is not there; run {self._command()}")
-        found = read_prototypes(self._file())
+            raise UsageError(
+                f"{wanted_by}: {self._file()} does not exist; run {self._command()}",
+                "prototypes-missing",
+            )
+        prototypes = read_prototypes(self._file())
         seen = read_beside(self._file())
-        if seen is None and found.fold != self._cfg.fold:
+        if seen is None and prototypes.fold != self._cfg.fold:
             raise UsageError(
-                f"{self._file()}: fitted on {found.fold or 'the train split'}, which holds rows "
-                f"that --fold {self._cfg.fold} does not train on; run {self._command()}"
+                f"{self._file()}: fitted on {prototypes.fold or 'the train split'}, which holds "
+                f"rows that --fold {self._cfg.fold} does not train on; run {self._command()}",
+                "prototypes-fold-other",
             )
-        if found.label != self.classes.column:
+        if prototypes.label != self.classes.column:
             raise UsageError(
-                f"{self._file()}: prototypes of {found.label}, and not of {self.classes.column}; "
-                f"run data_prep.fit_prototypes with --label {self.classes.column}"
+                f"{self._file()}: prototypes of {prototypes.label}, and not of "
+                f"{self.classes.column}; run data_prep.fit_prototypes with --label "
+                f"{self.classes.column}",
+                "prototypes-other",
             )
-        self._take("--prototypes", self._file(), seen)
-        return found
+        self._accept("--prototypes", self._file(), seen)
+        return prototypes
 
     @property
     def values(self) -> Tensor:
@@ -139,12 +151,12 @@ class ClassPrototypes:
         self._state.prototypes[_VALUES] = moved
 
     def scopes(self, split: Split) -> np.ndarray:
-        """(N,) int64, the scope of each row; -1, the last, where its corpus is unknown."""
-        place = {name: number for number, name in enumerate(self._state.prototypes[_CORPORA])}
-        return np.array([place.get(row.corpus, -1) for row in split.utterances], dtype=np.int64)
+        """Return (N,) int64, the scope of each row; -1, the last, where its corpus is unknown."""
+        scope_of = {name: number for number, name in enumerate(self._state.prototypes[_CORPORA])}
+        return np.array([scope_of.get(row.corpus, -1) for row in split.utterances], dtype=np.int64)
 
     def distances(self, split: Split) -> np.ndarray:
-        """(N,) float64 difficulties, NaN = unknown."""
+        """Return (N,) float64 difficulties, NaN = unknown."""
         return difficulties(
             vad_values(split),
             self.classes.ids(split),
@@ -153,7 +165,7 @@ class ClassPrototypes:
         )
 
     def class_means(self, split: Split) -> Tensor:
-        """(K,) mean difficulty of each class's rows, NaN for a class without any; kept."""
+        """Return the (K,) mean difficulties of the classes, NaN for one without rows; kept."""
         if _CLASS_MEANS not in self._state.prototypes:
             distances, ids = self.distances(split), self.classes.ids(split)
             known = ~np.isnan(distances)
@@ -169,11 +181,12 @@ class ClassPrototypes:
         if np.isnan(self.distances(split)).all():
             raise UsageError(
                 f"{wanted_by}: no row of {split.file} has all of valence, arousal and dominance, "
-                f"and an {self.classes.column} that has a prototype; leave the option out"
+                f"and an {self.classes.column} that has a prototype; leave the option out",
+                "difficulty-unknown",
             )
 
     def quantile(self, split: Split, share: float) -> float:
-        """The difficulty below which this share of a split's rows lies; kept."""
+        """Return the difficulty below which this share of a split's rows is; kept."""
         quantiles: dict[float, float] = self._state.prototypes.setdefault(_QUANTILES, {})
         if share not in quantiles:
             distances = self.distances(split)

@@ -1,14 +1,16 @@
-"""How sure the model is of the truth of every row it is trained on, before an epoch."""
+"""The confidence of the model in the truth of every row of the train split, before an epoch."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from fairseq.distributed import utils as distributed_utils
+from fairseq.tasks.fairseq_task import StatefulContainer
 from torch import Tensor
 
 from emo_fairseq import losses
+from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.tasks.predicting import predict_rows
 from emo_fairseq.types import TargetKind
 
@@ -16,30 +18,39 @@ _EPOCH, _VALUES = "epoch", "values"
 
 
 class ModelConfidence:
-    """Asks the model once an epoch, in evaluation, for every row of the train split.
+    """Scores every row of the train split with the model in evaluation, once an epoch.
 
-    The answers to the last question lie in the task's state: a training that is resumed in the
-    middle of an epoch has another model by then, and needs those that the epoch began with.
+    The last scores are kept in the task's state: a training that is resumed in the middle of an
+    epoch has another model by then, and needs those that the epoch began with.
 
     Args:
-        task: its ``build_train_view()`` gives the rows as they are, its state keeps the answers.
         model: in training.
+        kind: of its target.
+        state: of the task; its ``confidence`` keeps the scores.
+        build_train_split: builds the dataset of the train split in order, and not augmented.
     """
 
-    def __init__(self, task: Any, model: Any) -> None:
-        self._task, self._model = task, model
+    def __init__(
+        self,
+        model: RobertaEMOModel,
+        kind: TargetKind,
+        state: StatefulContainer,
+        build_train_split: Callable[[], RawAudioTextDataset],
+    ) -> None:
+        self._model, self._row_loss, self._state = model, _ROW_LOSSES[kind], state
+        self._build_train_split = build_train_split
 
     def __call__(self, epoch: int) -> np.ndarray | None:
-        """(N,) log-probability of the truth, or less its squared error; None before epoch 2."""
-        kept = self._task.state.confidence
+        """Return (N,) log-probabilities of the truth, or -squared errors; None before epoch 2."""
+        kept = self._state.confidence
         if kept.get(_EPOCH) != epoch:
             if epoch == 1:
                 return None
-            kept.update({_EPOCH: epoch, _VALUES: self._ask()})
+            kept.update({_EPOCH: epoch, _VALUES: self._score()})
         return kept[_VALUES].numpy()
 
-    def _ask(self) -> Tensor:
-        dataset = self._task.build_train_view()
+    def _score(self) -> Tensor:
+        dataset = self._build_train_split()
         world = distributed_utils.get_data_parallel_world_size()
         rank = distributed_utils.get_data_parallel_rank() if world > 1 else 0
         device = next(self._model.parameters()).device
@@ -47,8 +58,7 @@ class ModelConfidence:
         confidence = torch.zeros(len(dataset), dtype=torch.float64, device=device)
         if len(rows):  # of fewer rows than ranks, some have none
             truth = torch.stack([dataset.defn["target"][int(row)] for row in rows])
-            row_loss = _ROW_LOSSES[self._task.target.kind]
-            confidence[rows] = -row_loss(torch.from_numpy(outputs), truth).to(device)
+            confidence[rows] = -self._row_loss(torch.from_numpy(outputs), truth).to(device)
         if world > 1:
             group = distributed_utils.get_data_parallel_group()
             torch.distributed.all_reduce(confidence, group=group)

@@ -23,7 +23,6 @@ from emo_fairseq.options.conditions import (
     reads_tokens,
 )
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Kind, Range, option
-from emo_fairseq.tasks.class_prototypes import ALL, CORPUS
 from emo_fairseq.types import (
     SPEECH,
     TARGETS,
@@ -65,6 +64,9 @@ class DataConfig(FairseqDataclass):
         None, "take these modalities for missing in every row (text, speech, video)"
     )
 
+
+ALL, CORPUS = "all", "corpus"  # --prototype-scope
+BY_DIFFICULTY = ("difficulty", "inverse_difficulty")  # of --curriculum-order
 
 _ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
 _PRETRAINED_HELP = _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")

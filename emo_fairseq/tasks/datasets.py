@@ -1,9 +1,9 @@
 """The dataset of a split: rows, inputs and truth, and the order in which training reads them."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from fairseq.data import FairseqDataset
@@ -21,6 +21,7 @@ from emo_fairseq.data.curriculum import (
     CurriculumTraits,
     read_preset,
 )
+from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.data.fit import check_vocabularies
 from emo_fairseq.data.inputs import unchanged
 from emo_fairseq.data.manifest import (
@@ -35,178 +36,214 @@ from emo_fairseq.data.samplers import (
     RowTraits,
 )
 from emo_fairseq.errors import UsageError
+from emo_fairseq.task_state import TaskState
+from emo_fairseq.tasks.class_prototypes import ClassPrototypes
+from emo_fairseq.tasks.confidence import ModelConfidence
+from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
+from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 from emo_fairseq.types import LabeledTarget, masked_modalities
+
+logger = logging.getLogger(__name__)
+
+Annotate = Callable[[Split], np.ndarray]  # split -> (N, ...), a value for each row
 
 _OF_SPEAKERS = ("speaker_aware", "speaker_grouped")
 _OF_CLASSES = ("class_balanced", "speaker_aware")
-BY_DIFFICULTY = ("difficulty", "inverse_difficulty")
 _CLASS_ORDERS = (*BY_DIFFICULTY, "class_balance")
 
 
-def in_training_order(
-    task: Any, dataset: RawAudioTextDataset, part: Split, rows: np.ndarray
-) -> Any:
-    """The train split as ``--batch-sampler`` and ``--curriculum-order`` show it.
+def build_dataset(
+    split: Split,
+    annotators: Mapping[str, Annotate],
+    for_training: bool,
+    *,
+    cfg: EmotionPredictionConfig,
+    data: DataDir,
+    state: TaskState,
+    seed: int,
+    frozen: FrozenEncoders | None,
+) -> tuple[RawAudioTextDataset, np.ndarray]:
+    """Build the dataset of a split; rows without truth or input are left out, and counted.
 
     Args:
-        task: an :class:`emo_fairseq.tasks.emotion_prediction.EmotionPredictionTask`.
-        dataset: of the rows.
-        part: the split.
-        rows: (M,) those that are trained on.
+        split: of the data dir.
+        annotators: give what batches carry of each row beside input and truth, by name.
+        for_training: whether inputs are augmented, and batches drawn anew for every epoch.
+        cfg: options of the task.
+        data: the data dir.
+        state: of the task.
+        seed: of augmentations.
+        frozen: encoders whose outputs are read in place of their input; None without.
+
+    Returns:
+        The dataset, and the numbers of its rows in the split.
 
     Raises:
-        UsageError: a sampler of speakers where the manifest names none, or an order that lacks what
-            it goes by.
+        UsageError: no row can be used, or there is a modality that training would never see.
     """
-    cfg = task.cfg
+    check_vocabularies(data, split, dict(state.vocabularies))
+    masked = masked_modalities(cfg.mask_modality, state.modalities)
+    present = {
+        modality: data.present(modality, split) & (modality not in masked)
+        for modality in state.modalities
+    }
+    rows = select_rows(split, state.target, present)
+    counts = {modality: int(here[rows].sum()) for modality, here in present.items()}
+    if for_training:
+        _check_modalities(split, counts, cfg.mask_modality)
+    inputs = {
+        modality: MissingDataset(len(split.utterances))
+        if modality in masked
+        else _build_input(modality, split, for_training, cfg, data, state, seed, frozen)
+        for modality in state.modalities
+    }
+    dataset = RawAudioTextDataset(
+        split.name,
+        [split.utterances[row].id for row in rows],
+        {modality: RowsDataset(dataset, rows) for modality, dataset in inputs.items()},
+        truth_array(split, state.target, state.labels)[rows],
+        shuffle=for_training,
+        cases=presence_cases({modality: here[rows] for modality, here in present.items()}),
+        annotations={name: annotate(split)[rows] for name, annotate in annotators.items()},
+    )
+    by_modality = ", ".join(f"{count} with {modality}" for modality, count in counts.items())
+    logger.info("%s: %d utterances, %s", split.name, len(rows), by_modality)
+    return dataset, rows
+
+
+def _check_modalities(split: Split, counts: Mapping[str, int], mask: str | None) -> None:
+    """Refuse a modality that training would never see."""
+    if mask:
+        raise UsageError(
+            f"--mask-modality {mask}: leave it out in training", "option-of-validation"
+        )
+    if absent := [modality for modality, count in counts.items() if count == 0]:
+        raise UsageError(
+            f"{split.file}: no row has {', '.join(absent)}; leave it out of --modality",
+            "modality-absent",
+        )
+
+
+def _build_input(
+    modality: str,
+    split: Split,
+    augments: bool,
+    cfg: EmotionPredictionConfig,
+    data: DataDir,
+    state: TaskState,
+    seed: int,
+    frozen: FrozenEncoders | None,
+) -> FairseqDataset:
+    """Build the dataset of one modality; of a frozen encoder that of its outputs."""
+    is_frozen = frozen is not None and modality in frozen.encoders
+    dataset = data.build_dataset(
+        modality,
+        split,
+        state.vocabularies.get(modality),
+        state.frame_statistics.get(modality),
+        partial(augment, modality, cfg=cfg, seed=seed, data_dir=data.folder)
+        if augments and not is_frozen
+        else unchanged,
+    )
+    return dataset if frozen is None else frozen.encode(modality, dataset, split.stored.name)
+
+
+def auxiliary_annotators(
+    auxiliary: Mapping[str, LabeledTarget], data: DataDir, is_training: bool
+) -> dict[str, Annotate]:
+    """Return what gives the truth of each auxiliary target.
+
+    Args:
+        auxiliary: the targets, by name.
+        data: the data dir.
+        is_training: then a label that corpus.yaml does not name is refused; in scoring, labels of
+            another corpus that the checkpoint was not trained on are taken for missing.
+    """
+    corpus = None if is_training else read_corpus_file(data.folder)
+    annotators: dict[str, Annotate] = {}
+    for name, other in auxiliary.items():
+        foreign: list[str] = []
+        if corpus is not None and other.target.has_labels:
+            (column,) = other.target.columns
+            foreign = [x for x in corpus.labels.get(column, ()) if x not in other.labels]
+        annotators[name] = partial(
+            truth_array, target=other.target, labels=other.labels, foreign=foreign
+        )
+    return annotators
+
+
+# -- the order of the train split ------------------------------------------------------------------
+
+
+def order_for_training(
+    dataset: RawAudioTextDataset,
+    split: Split,
+    rows: np.ndarray,
+    *,
+    cfg: EmotionPredictionConfig,
+    has_labels: bool,
+    seed: int,
+    prototypes: Callable[[], ClassPrototypes],
+    confidence: ModelConfidence | None,
+) -> RawAudioTextDataset | CurriculumDataset:
+    """Order the train split by ``--batch-sampler`` and ``--curriculum-order``.
+
+    Args:
+        dataset: of the rows.
+        split: that they are of.
+        rows: (M,) numbers of the rows in the split.
+        cfg: options of the task.
+        has_labels: whether labels are predicted.
+        seed: of the batches.
+        prototypes: gives the classes and, for some orders, the distances to their prototypes.
+        confidence: of the model, for the order of that name.
+
+    Raises:
+        UsageError: a sampler or an order for which the manifest lacks a column, or the options a
+            file.
+    """
     sampler, order = str(cfg.batch_sampler), str(cfg.curriculum_order)
-    labels, names = np.full(len(rows), -1), ()
-    if task.target.has_labels or sampler in _OF_CLASSES or order in _CLASS_ORDERS:
-        classes = task.class_prototypes.classes
-        labels, names = classes.ids(part)[rows], classes.names
+    labels = np.full(len(rows), -1)
+    names: Sequence[str] = ()
+    if has_labels or sampler in _OF_CLASSES or order in _CLASS_ORDERS:
+        classes = prototypes().classes
+        labels, names = classes.ids(split)[rows], classes.names
     if sampler in _OF_CLASSES and (labels < 0).all():
-        raise UsageError(
-            f"--batch-sampler {sampler}: {part.file} names no emotions; fill the column emotion, "
-            "or leave the option out"
-        )
-    speakers = group_ids(part, "speaker", group_names(part, "speaker"))[rows]
+        raise _column_missing(sampler, split, "emotion")
+    speakers = group_ids(split, "speaker", group_names(split, "speaker"))[rows]
     if sampler in _OF_SPEAKERS and (speakers < 0).all():
-        raise UsageError(
-            f"--batch-sampler {sampler}: {part.file} names no speakers; fill the column speaker, "
-            "or leave the option out"
-        )
+        raise _column_missing(sampler, split, "speaker")
     traits = RowTraits(dataset.num_tokens_vec(np.arange(len(rows))), labels, speakers)
-    dataset.draw_batches(SAMPLERS[sampler], traits, task.surroundings.seed())
+    dataset.draw_batches(SAMPLERS[sampler], traits, seed)
     if order == NONE:
         return dataset
+    by = CurriculumTraits(len(rows), labels=labels)
+    if order in BY_DIFFICULTY:
+        prototypes().require(f"--curriculum-order {order}")
+        by = by._replace(difficulty=prototypes().distances(split)[rows])
+    elif order == "preset":
+        if cfg.curriculum_preset is None:
+            raise UsageError(
+                "--curriculum-order preset: give the file with --curriculum-preset",
+                "option-incomplete",
+            )
+        preset = read_preset(Path(cfg.curriculum_preset), dataset.utterance_ids)
+        by = by._replace(preset=preset)
     return CurriculumDataset(
         dataset,
         order,
         str(cfg.curriculum_pacing),
         cfg.curriculum_epochs,
-        _curriculum_traits(task, order, dataset, part, rows, labels),
-        task.surroundings.seed(),
-        task.confidence if order == MODEL_CONFIDENCE else None,
+        by,
+        seed,
+        confidence if order == MODEL_CONFIDENCE else None,
         names,
     )
 
 
-def _curriculum_traits(
-    task: Any,
-    order: str,
-    dataset: RawAudioTextDataset,
-    part: Split,
-    rows: np.ndarray,
-    labels: np.ndarray,
-) -> CurriculumTraits:
-    traits = CurriculumTraits(len(rows), labels=labels)
-    if order in BY_DIFFICULTY:
-        task.class_prototypes.require(f"--curriculum-order {order}")
-        return traits._replace(difficulty=task.class_prototypes.distances(part)[rows])
-    if order == "preset":
-        if task.cfg.curriculum_preset is None:
-            raise UsageError("--curriculum-order preset: give the file with --curriculum-preset")
-        preset = read_preset(Path(task.cfg.curriculum_preset), dataset.utterance_ids)
-        return traits._replace(preset=preset)
-    return traits
-
-
-# -- The dataset of a split: its rows, their inputs, their truth, and what criterions asked for
-
-logger = logging.getLogger(__name__)
-
-
-def build_split(task: Any, name: str, for_training: bool) -> Any:
-    """Read a split; rows without truth or input are left out, and counted in the log.
-
-    Args:
-        task: an :class:`emo_fairseq.tasks.emotion_prediction.EmotionPredictionTask`.
-        name: of the split.
-        for_training: shuffled, augmented, and with the annotations of the criterion's terms; or in
-            a fixed order, as it is, with the truth of the auxiliary targets alone.
-
-    Raises:
-        UsageError: no row can be used, or there is a modality that training would never see.
-    """
-    source, part = task.source, task.source.split(name)
-    if not task.trains:
-        task.check_scored(part)
-    check_vocabularies(source, part, task.vocabularies())
-    masked = masked_modalities(task.cfg.mask_modality, task.modalities)
-    present = {
-        modality: source.present(modality, part) & (modality not in masked)
-        for modality in task.modalities
-    }
-    rows = select_rows(part, task.target, present)
-    heard = {modality: int(here[rows].sum()) for modality, here in present.items()}
-    if for_training and masked:
-        raise UsageError(f"--mask-modality {task.cfg.mask_modality}: leave it out in training")
-    if for_training and 0 in heard.values():
-        silent = ", ".join(modality for modality, count in heard.items() if count == 0)
-        raise UsageError(f"{part.file}: no row has {silent}; leave it out of --modality")
-    if warning := task.missing_warning(masked):
-        logger.warning("--mask-modality %s: %s", task.cfg.mask_modality, warning)
-    inputs = {
-        modality: MissingDataset(len(part.utterances))
-        if modality in masked
-        else _build_input(task, modality, part, for_training)
-        for modality in task.modalities
-    }
-    dataset = RawAudioTextDataset(
-        name,
-        [part.utterances[row].id for row in rows],
-        {modality: RowsDataset(dataset, rows) for modality, dataset in inputs.items()},
-        truth_array(part, task.target, task.labels)[rows],
-        shuffle=for_training,
-        cases=presence_cases({modality: here[rows] for modality, here in present.items()}),
-        annotations={
-            key: values[rows] for key, values in _annotations(task, part, for_training).items()
-        },
+def _column_missing(sampler: str, split: Split, column: str) -> UsageError:
+    return UsageError(
+        f"--batch-sampler {sampler}: {split.file} names no {column}s; fill the column {column}, "
+        "or leave the option out",
+        "column-empty",
     )
-    by_modality = ", ".join(f"{count} with {modality}" for modality, count in heard.items())
-    logger.info("%s: %d utterances, %s", name, len(rows), by_modality)
-    return in_training_order(task, dataset, part, rows) if for_training else dataset
-
-
-def _build_input(task: Any, modality: str, part: Split, for_training: bool) -> FairseqDataset:
-    """Build the dataset of one modality; of a frozen encoder that of its outputs."""
-    is_frozen = task.frozen is not None and modality in task.frozen.encoders
-    dataset: FairseqDataset = task.source.build_dataset(
-        modality,
-        part,
-        task.vocabularies().get(modality),
-        task.frame_statistics(modality),
-        partial(
-            augment,
-            modality,
-            cfg=task.cfg,
-            seed=task.surroundings.seed(),
-            data_dir=task.source.folder,
-        )
-        if for_training and not is_frozen
-        else unchanged,
-    )
-    return task.frozen.encode(modality, dataset, part.stored.name) if is_frozen else dataset
-
-
-def _foreign_labels(task: Any, auxiliary: LabeledTarget) -> list[str]:
-    """Labels of the corpus that is scored which the checkpoint, of another corpus, does not know.
-
-    In training there are none: a label beside those of corpus.yaml is a mistake.
-    """
-    if task.trains or not auxiliary.target.has_labels:
-        return []
-    (column,) = auxiliary.target.columns
-    corpus = read_corpus_file(task.source.folder)
-    named = corpus.labels.get(column, ()) if corpus is not None else ()
-    return [label for label in named if label not in auxiliary.labels]
-
-
-def _annotations(task: Any, part: Split, for_training: bool) -> dict[str, np.ndarray]:
-    found = {
-        name: truth_array(part, other.target, other.labels, _foreign_labels(task, other))
-        for name, other in task.auxiliary.items()
-    }
-    if for_training:
-        found |= {name: provide(part) for name, provide in task.annotators.items()}
-    return found

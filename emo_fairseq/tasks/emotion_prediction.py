@@ -1,20 +1,37 @@
-"""The task ``emotion_prediction``: data, model and criterion brought together."""
+"""The task ``emotion_prediction``: data, model and criterion brought together.
+
+What a trained model reads and predicts is a member, :class:`emo_fairseq.task_state.TaskState`: a
+training fits it on the train split, and every checkpoint carries it from then on.
+"""
 
 import argparse
+import functools
 import logging
-from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
-from fairseq.tasks import register_task
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import open_dict
+from torch import Tensor, nn
 
+from data_prep.manifest.provenance import Provenance
+from emo_fairseq.compat.checkpoints import LoadedState
+from emo_fairseq.compat.early_stop import keep_patience
+from emo_fairseq.compat.kept_checkpoints import report_what_is_kept
+from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import log_metrics, metric_names
 from emo_fairseq.criterions.scoring import CONFUSION
-from emo_fairseq.data.curriculum import NONE
-from emo_fairseq.data.data_dir import TRAIN
+from emo_fairseq.data.annotations import Classes, target_of_classes
+from emo_fairseq.data.curriculum import NONE, CurriculumDataset
+from emo_fairseq.data.data_dir import TRAIN, DataDir
+from emo_fairseq.data.fit import fit_labels
+from emo_fairseq.data.manifest import Split
+from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.errors import UsageError
 from emo_fairseq.models.build import (
     TRAINED,
     fill_config,
@@ -23,62 +40,217 @@ from emo_fairseq.models.build import (
     load_pretrained,
 )
 from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.models.encode import encoding_device
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.models.tuning import log_trained_parameters, tune
+from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.checking import check_nothing_stays_random, check_options
+from emo_fairseq.options.conditions import OptionContext
+from emo_fairseq.task_state import TaskState
+from emo_fairseq.tasks import resume
+from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
-from emo_fairseq.tasks.config import (
-    EmotionPredictionConfig,
-    add_task_args,
+from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig, add_task_args
+from emo_fairseq.tasks.datasets import (
+    Annotate,
+    auxiliary_annotators,
+    build_dataset,
+    order_for_training,
 )
-from emo_fairseq.tasks.datasets import BY_DIFFICULTY, build_split
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
-from emo_fairseq.tasks.objectives import Objectives
-from emo_fairseq.tasks.resume import (
-    has_optimizer,
-    updates_of,
-)
+from emo_fairseq.tasks.encoders import check_same_encoders, check_same_features
+from emo_fairseq.tasks.fit_state import fit_task_state
+from emo_fairseq.tasks.loggers import ValidationLoggers
+from emo_fairseq.tasks.provenance import ScoringGuard, stored_provenance, training_provenance
+from emo_fairseq.tasks.run_config import RunConfig
 from emo_fairseq.tasks.saving import (
+    ScoringFiles,
     attend,
-    check_places,
+    check_files_writable,
     refuse_undefined_loss,
 )
-from emo_fairseq.tasks.warm_start import (
-    check_files_give_weights,
-    initialize,
-    load_resumed,
+from emo_fairseq.tasks.teachers import (
+    Provide,
+    teacher_from_checkpoint,
+    teacher_from_predictions,
 )
+from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
+from emo_fairseq.tasks.warm_start import check_files_give_weights, warm_start
 from emo_fairseq.training.final_dropout import FinalDropout
+from emo_fairseq.types import LabeledTarget, Target, masked_modalities
 
 logger = logging.getLogger(__name__)
 
 
 @register_task("emotion_prediction", dataclass=EmotionPredictionConfig)
-class EmotionPredictionTask(Objectives):
-    """Emotion, sentiment or VAD of an utterance from its text, its speech, or both.
+class EmotionPredictionTask(FairseqTask):
+    """Predict emotion, sentiment or VAD of an utterance from its text, its speech, or both.
 
-    What it knows of its data is :class:`emo_fairseq.tasks.settled_state.SettledState`, what it does
-    for criterions :class:`emo_fairseq.tasks.objectives.Objectives`.
+    Attributes:
+        cfg: its options.
+        run_config: those of the run beside them.
+        data: the data dir.
+        is_training: whether a training has set up the task; else a checkpoint is scored.
+        task_state: what the model reads and predicts. A training fits it at set-up; in scoring it
+            is loaded with the checkpoint.
+        state: fairseq's container of all that checkpoints hold of the task: the `task_state` as
+            plain values, and what changes in training (:data:`emo_fairseq.tasks.resume.AT_START`).
+        annotators: what batches of the train split carry beside input and truth, by name.
+        frozen: encoders whose outputs are read from disk; None before the model is built.
     """
+
+    cfg: EmotionPredictionConfig
+    task_state: TaskState
+
+    def __init__(self, cfg: EmotionPredictionConfig) -> None:
+        super().__init__(cfg)
+        with open_dict(cfg):
+            # fairseq's own switch: the same iterator draws new batches for every epoch.
+            cfg.rebuild_batches = True
+        self.run_config = RunConfig(cfg)
+        self.data = DataDir(cfg, legacy_flags.modalities(cfg))
+        self.is_training = False
+        self.annotators: dict[str, Annotate] = {}
+        self.frozen: FrozenEncoders | None = None
+        self.loggers = ValidationLoggers(
+            self.run_config.tensorboard_logdir, self.run_config.wandb_project
+        )
+        self.scoring_guard = ScoringGuard(self.data, cfg.fold, cfg.allow_leak)
+        self.files = ScoringFiles(cfg, lambda: self.scoring_guard.record(self.provenance()))
+        self._loaded: LoadedState | None = None
+        self._missing_warning: Callable[[Collection[str]], str] | None = None  # of the model
+        for name, at_start in resume.AT_START.items():
+            self.state.add_factory(name, at_start)
 
     @classmethod
     def add_args(cls, parser: argparse.ArgumentParser) -> None:
         add_task_args(parser)
 
     @classmethod
-    def setup_task(cls, cfg: Any, from_checkpoint: bool = False, **kwargs: Any) -> Any:
+    def setup_task(
+        cls, cfg: EmotionPredictionConfig, from_checkpoint: bool = False, **kwargs: Any
+    ) -> "EmotionPredictionTask":
+        """Set up a training, or with `from_checkpoint` a task that waits for `load_state_dict`."""
         task = cls(cfg)
-        task.trains = not from_checkpoint
-        if task.trains:
-            forget_earlier_training()
-            task.settle_state()
+        if from_checkpoint:
+            check_files_writable(cfg)
         else:
-            check_places(cfg)
+            forget_earlier_training()
+            task.start_training()
         return task
 
-    # -- data ----------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
+
+    def start_training(self) -> None:
+        """Fit the state on the train split, or load that of the checkpoint to be resumed."""
+        self.is_training = True
+        self.run_config.check_ranks()
+        self.run_config.check_wandb()
+        self.run_config.check_subsets(TRAIN)
+        self.run_config.resume_from_newest()
+        checkpoint = self.run_config.checkpoint_to_resume()
+        saved = {} if checkpoint is None else resume.read_state(checkpoint)
+        selecting_split = self.run_config.selecting_split
+        fitted = fit_task_state(self.cfg, self.data, saved.get("encoders", {}), selecting_split)
+        self.task_state = fitted
+        self.state.merge_state_dict(fitted.to_state())
+        if saved and self.run_config.resumes_training:
+            resume.check_same_data(saved, self.state.state_dict, self.data.folder)
+            self.load_state_dict(saved)
+        for option, file in self.run_config.initial_checkpoints().items():
+            self.accept(option, file, stored_provenance(saved or resume.read_state(file), file))
+        if self.run_config.resets_meters:
+            self.state.patience.clear()
+        keep_patience(self.state.patience)
+        report_what_is_kept()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the state of a checkpoint.
+
+        Raises:
+            UsageError: the checkpoint is of another task, or was trained on other labels or
+                features, or ``--num-classes`` does not fit it.
+        """
+        loaded = TaskState.from_state(self.cfg, state_dict)
+        fitted = getattr(self, "task_state", None)
+        if fitted is not None:
+            if fitted.labels != loaded.labels:
+                raise UsageError(
+                    f"the checkpoint predicts {', '.join(loaded.labels)}, but {self.data.folder} "
+                    f"has {', '.join(fitted.labels)}; start afresh with another --save-dir",
+                    "checkpoint-labels-other",
+                )
+            check_same_encoders(loaded.encoders, fitted.encoders)
+        super().load_state_dict(state_dict)
+        self.task_state = loaded
+        self._loaded = state_dict if isinstance(state_dict, LoadedState) else None
+        self.data.set_encoders(loaded.encoders)
+        check_same_features(loaded.encoders, self.data.folder, loaded.feature_contents)
+        if fitted is not None and fitted.frame_statistics != loaded.frame_statistics:
+            # fairseq loads the valid splits before the checkpoint: bring them to its statistics.
+            logger.warning("statistics of frames are the checkpoint's, not those of --data")
+            self._reload_datasets()
+
+    def accept(self, option: str, file: str | Path, provenance: Provenance | None) -> None:
+        """Accept what was made from other rows into this training, and record these rows.
+
+        Args:
+            option: that names it.
+            file: the file.
+            provenance: what it was made from; None where nothing records that.
+
+        Raises:
+            UsageError: it has seen rows that are held out here, and ``--allow-leak`` is not given.
+        """
+        self.data.guard.check(option, file, provenance)
+        record = training_provenance(self.data, self.run_config.selecting_split)
+        self.state.provenance.update(record.to_state())
+
+    def provenance(self) -> Provenance | None:
+        """Return what the model was made from; None of a checkpoint that does not record it."""
+        return stored_provenance(self.state.state_dict, "the checkpoint")
+
+    # -- data --------------------------------------------------------------------------------------
 
     def load_dataset(self, split: str, combine: bool = False, **kwargs: Any) -> None:
-        self.datasets[split] = build_split(self, split, for_training=self.trains and split == TRAIN)
+        self.datasets[split] = self._build_dataset(split, self.is_training and split == TRAIN)
+
+    def _build_dataset(
+        self, name: str, for_training: bool
+    ) -> RawAudioTextDataset | CurriculumDataset:
+        split = self.data.split(name)
+        if not self.is_training:
+            self.scoring_guard.check(split, self.provenance(), self.task_state.fold)
+        masked = masked_modalities(self.cfg.mask_modality, self.task_state.modalities)
+        if masked and self._missing_warning and (warning := self._missing_warning(masked)):
+            logger.warning("--mask-modality %s: %s", self.cfg.mask_modality, warning)
+        annotators = auxiliary_annotators(self.auxiliary, self.data, self.is_training)
+        dataset, rows = build_dataset(
+            split,
+            annotators | self.annotators if for_training else annotators,
+            for_training,
+            cfg=self.cfg,
+            data=self.data,
+            state=self.task_state,
+            seed=self.run_config.seed,
+            frozen=self.frozen,
+        )
+        if not for_training:
+            return dataset
+        return order_for_training(
+            dataset,
+            split,
+            rows,
+            cfg=self.cfg,
+            has_labels=self.target.has_labels,
+            seed=self.run_config.seed,
+            prototypes=lambda: self.class_prototypes,
+            confidence=getattr(self, "confidence", None),
+        )
+
+    def _reload_datasets(self) -> None:
+        for split in list(self.datasets):
+            self.load_dataset(split)
 
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         # fairseq would drop the last utterances of a split whose number is no multiple of this.
@@ -89,91 +261,235 @@ class EmotionPredictionTask(Objectives):
         return super().get_batch_iterator(dataset, *args, **kwargs)
 
     def max_positions(self) -> None:
-        """Nothing is too long: the leaves cut, and no utterance is skipped for its length."""
+        """Nothing is too long: inputs are truncated, and no utterance is skipped for its length."""
 
-    # -- model, criterion and metrics ----------------------------------------------------------
+    # -- model -------------------------------------------------------------------------------------
 
-    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        if not from_checkpoint:  # there the sizes are filled in, and no longer tell who gave them
-            context = self.option_context(model=cfg)
-            check_options(context, cfg, RobertaEMOConfig)
-            check_options(context, self.cfg, EmotionPredictionConfig)
-        fill_config(cfg, self.task_state)
-        self.embedding_dim = int(cfg.embedding_dim)
-        bound, self.size_bound = self.size_bound, nullcontext()  # of the checkpoint loaded last
-        with bound if from_checkpoint else nullcontext():
-            model = super().build_model(cfg, from_checkpoint)
-        resumed = None if from_checkpoint else self.surroundings.checkpoint_to_resume()
-        is_new = not from_checkpoint and resumed is None
-        if is_new:
-            check_nothing_stays_random(cfg, self.cfg, self.encoder_cards())
-            load_pretrained(model, self.encoder_cards())
-            initialize(model, self)
+    def build_model(self, cfg: RobertaEMOConfig, from_checkpoint: bool = False) -> RobertaEMOModel:
+        """Build the model of a new training, of a resumed one, or for scoring."""
+        if from_checkpoint:
+            model = self._build_model_for_scoring(cfg)
+        elif (checkpoint := self.run_config.checkpoint_to_resume()) is not None:
+            model = self._build_resumed_model(cfg, checkpoint)
         else:
-            load_left_out(model, cfg, self.task_state)
-        self.describe_missing = model.missing_warning
-        self.schedules = tune(model, cfg)
-        leave_out_pretrained(model, cfg, self.task_state)
-        if not from_checkpoint:
-            if cfg.checkpoint_weights == TRAINED:
-                check_files_give_weights(self.cfg)
-            log_trained_parameters(model)
-            self.surroundings.check_training(model, bool(self.schedules))
-        if resumed is not None:
-            patience = self.state.patience
-            self.surroundings.end_if_finished(resumed, updates_of(resumed), patience)
-            self.surroundings.check_optimizer_is_there(resumed, has_optimizer(resumed))
-        if resumed is not None and any(encoder.frozen for encoder in model.encoders.values()):
-            load_resumed(model, resumed)
+            model = self._build_new_model(cfg)
+        self.embedding_dim = int(cfg.embedding_dim)
+        self._missing_warning = model.missing_warning
         self._read_outputs_of_frozen(model)
-        self.confidence = ModelConfidence(self, model)
+        self.confidence = ModelConfidence(
+            model,
+            self.target.kind,
+            self.state,
+            lambda: self._build_dataset(TRAIN, for_training=False),
+        )
         self.final_dropout = FinalDropout(
-            [model.embedding.dropout, model.head.dropout],
-            *(self.cfg.curriculum_final_dropout, self.cfg.curriculum_epochs),
+            [cast(nn.Dropout, part.dropout) for part in (model.embedding, model.head)],
+            self.cfg.curriculum_final_dropout,
+            self.cfg.curriculum_epochs,
         )
         return model
 
-    def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        schema = CRITERION_DATACLASS_REGISTRY.get(getattr(cfg, "_name", None))
-        if self.trains and schema is not None:
-            check_options(self.option_context(criterion=cfg), cfg, schema)
-        criterion = super().build_criterion(cfg, from_checkpoint)
-        if self.trains:
-            by_difficulty = str(self.cfg.curriculum_order) in BY_DIFFICULTY
-            # An attribute of the state that is read is also saved, so it is not read as such.
-            read = self.state.state_dict.get("prototypes")
-            takes_prototypes = by_difficulty or bool(read)
-            context = self.option_context(criterion=cfg, takes_prototypes=takes_prototypes)
-            check_options(context, self.cfg, EmotionPredictionConfig)
-        if self.trains and isinstance(criterion, EmotionCriterion):
-            figures = metric_names(criterion.empty_statistics(), self.labels, self.auxiliary_labels)
-            self.surroundings.check_metric(["loss", *figures], self.modalities)
-            self.check_metric_is_defined()
-        return criterion
+    def _build_new_model(self, cfg: RobertaEMOConfig) -> RobertaEMOModel:
+        """Begin with the weights of pretrained encoders and of earlier stages."""
+        self._check_model_options(cfg)
+        model = self._build_random_model(cfg)
+        check_nothing_stays_random(cfg, self.cfg, self.task_state.encoders)
+        load_pretrained(model, self.task_state.encoders)
+        warm_start(model, self.cfg, self.task_state, self.accept)
+        self._tune_for_training(model, cfg)
+        return model
 
-    def _read_outputs_of_frozen(self, model: Any) -> None:
-        """Let datasets hold what frozen encoders say, as long as the encoders are the same."""
-        on_cpu = self.surroundings.on_cpu()
-        self.frozen = FrozenEncoders.of(self.cfg, model, self.encoder_cards(), on_cpu)
-        for encoder in self.frozen.encoders.values():
+    def _build_resumed_model(self, cfg: RobertaEMOConfig, checkpoint: Path) -> RobertaEMOModel:
+        """Prepare a model whose weights fairseq's trainer will load from the checkpoint."""
+        self._check_model_options(cfg)
+        model = self._build_random_model(cfg)
+        load_left_out(model, cfg, self.task_state)
+        self._tune_for_training(model, cfg)
+        n_updates = resume.count_updates(checkpoint)
+        self.run_config.end_if_finished(checkpoint, n_updates, self.state.patience)
+        self.run_config.check_optimizer_state(checkpoint, resume.has_optimizer(checkpoint))
+        if any(encoder.frozen for encoder in model.encoders.values()):
+            resume.load_weights(model, checkpoint)
+        return model
+
+    def _build_model_for_scoring(self, cfg: RobertaEMOConfig) -> RobertaEMOModel:
+        """Prepare a model whose weights are loaded next; no larger one than these."""
+        if self._loaded is None:
+            model = self._build_random_model(cfg, from_checkpoint=True)
+        else:
+            with build_within(self._loaded.stored, self._loaded.file, "take another checkpoint"):
+                model = self._build_random_model(cfg, from_checkpoint=True)
+        load_left_out(model, cfg, self.task_state)
+        self.schedules = tune(model, cfg)
+        leave_out_pretrained(model, cfg, self.task_state)
+        return model
+
+    def _check_model_options(self, cfg: RobertaEMOConfig) -> None:
+        """Check options while their sizes are those that were given, and not filled in."""
+        context = self._option_context(model=cfg)
+        check_options(context, cfg, RobertaEMOConfig)
+        check_options(context, self.cfg, EmotionPredictionConfig)
+
+    def _build_random_model(
+        self, cfg: RobertaEMOConfig, from_checkpoint: bool = False
+    ) -> RobertaEMOModel:
+        fill_config(cfg, self.task_state)
+        model: RobertaEMOModel = super().build_model(cfg, from_checkpoint)
+        return model
+
+    def _tune_for_training(self, model: RobertaEMOModel, cfg: RobertaEMOConfig) -> None:
+        """Freeze, adapt and set learning rates, and log how many parameters are trained."""
+        self.schedules = tune(model, cfg)
+        leave_out_pretrained(model, cfg, self.task_state)
+        if cfg.checkpoint_weights == TRAINED:
+            check_files_give_weights(self.cfg)
+        log_trained_parameters(model)
+        self.run_config.check_training(model, bool(self.schedules))
+
+    def _read_outputs_of_frozen(self, model: RobertaEMOModel) -> None:
+        """Let datasets read the outputs of frozen encoders, while these keep their weights."""
+        encoders, on_cpu = self.task_state.encoders, self.run_config.on_cpu
+        self.frozen = frozen = FrozenEncoders.of(self.cfg, model, encoders, on_cpu)
+        for encoder in frozen.encoders.values():
             encoder.keeps_precision = True
 
-        def bring_up_to_date(*_: Any) -> None:
+        def reload(*_: Any) -> None:
             # fairseq loads the valid splits before the checkpoint.
             if self.frozen is not None and self.frozen.have_changed():
-                self._load_datasets_again()
+                self._reload_datasets()
 
-        model.register_load_state_dict_post_hook(bring_up_to_date)
+        model.register_load_state_dict_post_hook(reload)
 
-    def begin_epoch(self, epoch: int, model: Any) -> None:
+    # -- criterion ---------------------------------------------------------------------------------
+
+    def build_criterion(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        schema = CRITERION_DATACLASS_REGISTRY.get(getattr(cfg, "_name", None))
+        if self.is_training and schema is not None:
+            check_options(self._option_context(criterion=cfg), cfg, schema)
+        criterion = super().build_criterion(cfg, from_checkpoint)
+        if self.is_training:
+            by_difficulty = str(self.cfg.curriculum_order) in BY_DIFFICULTY
+            # An attribute of the state that is read is also saved, so it is not read as such.
+            prototypes = self.state.state_dict.get("prototypes")
+            takes_prototypes = by_difficulty or bool(prototypes)
+            context = self._option_context(criterion=cfg, takes_prototypes=takes_prototypes)
+            check_options(context, self.cfg, EmotionPredictionConfig)
+        if self.is_training and isinstance(criterion, EmotionCriterion):
+            self._check_metric(criterion)
+        return criterion
+
+    def _option_context(self, **known: Any) -> OptionContext:
+        return OptionContext(self.task_state.encoders, self.cfg, self.target, **known)
+
+    def _check_metric(self, criterion: EmotionCriterion) -> None:
+        """Refuse a ``--best-checkpoint-metric`` that is not measured, or undefined on its split."""
+        labels = {name: other.labels for name, other in self.auxiliary.items()}
+        names = metric_names(criterion.empty_statistics(), self.labels, labels)
+        self.run_config.check_metric(["loss", *names], self.task_state.modalities)
+        split = self.run_config.selecting_split
+        if split is None:
+            return
+        metric = self.run_config.metric
+        if why := undefined_because(self.task_state, self.data, metric, split):
+            raise UsageError(
+                f"--best-checkpoint-metric {metric}: {why}, so that it is undefined and would keep "
+                "no checkpoint_best.pt; choose another metric, or give the split such rows",
+                "metric-undefined",
+            )
+
+    def describe_undefined(self, metric: str) -> str:
+        """Return why a metric was undefined in a validation; for emo_fairseq.compat."""
+        split = self.run_config.selecting_split or "valid"
+        return describe_undefined(self.task_state, self.data, metric, split)
+
+    # -- what criterions use: emo_fairseq.criterions.task_protocol ---------------------------------
+
+    @property
+    def target(self) -> Target:
+        return self.task_state.target
+
+    @property
+    def labels(self) -> list[str]:
+        return self.task_state.labels
+
+    @property
+    def class_counts(self) -> list[int]:
+        return self.task_state.class_counts or []
+
+    @property
+    def n_outputs(self) -> int:
+        return self.task_state.n_outputs
+
+    @property
+    def auxiliary(self) -> dict[str, LabeledTarget]:
+        return self.task_state.auxiliary
+
+    @property
+    def keeps_predictions(self) -> bool:
+        return bool(self.cfg.save_predictions)
+
+    @property
+    def keeps_embeddings(self) -> bool:
+        return bool(self.cfg.save_embeddings) or (self.is_training and bool(self.loggers))
+
+    @property
+    def max_update(self) -> int:
+        return self.run_config.max_update
+
+    @property
+    def rows_of_a_step(self) -> int | None:
+        return self.run_config.rows_of_a_step
+
+    @property
+    def embedding_queue(self) -> list[Tensor]:
+        return self.state.embedding_queue
+
+    @property
+    def data_folder(self) -> Path:
+        return self.data.folder
+
+    @functools.cached_property
+    def class_prototypes(self) -> ClassPrototypes:
+        target = target_of_classes(self.target)
+        names = self.labels if self.target.has_labels else fit_labels(self.data, target)
+        classes = Classes(target, names)
+        return ClassPrototypes(self.cfg, self.data.folder, self.state, classes, self.accept)
+
+    def class_difficulties(self) -> Tensor:
+        if self.is_training:
+            self.class_prototypes.require("--class-weighting difficulty")
+            return self.class_prototypes.class_means(self.train_split())
+        return self.state.prototypes["class_means"]
+
+    def train_split(self) -> Split:
+        return self.data.split(TRAIN)
+
+    def annotate(self, name: str, annotate: Annotate) -> None:
+        self.annotators[name] = annotate
+
+    def teacher_from_predictions(self, path: str) -> Provide:
+        student = LabeledTarget(self.target, self.labels)
+        return teacher_from_predictions(path, student, self.accept)
+
+    def teacher_from_checkpoint(self, path: str, data: str | None) -> Provide:
+        overrides = {"data": data or self.cfg.data}
+        if self.cfg.data_raw is not None and data is None:
+            overrides["data_raw"] = self.cfg.data_raw
+        student = LabeledTarget(self.target, self.labels)
+        device = encoding_device(self.run_config.on_cpu)
+        return teacher_from_checkpoint(path, overrides, student, self.accept, device)
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int, model: RobertaEMOModel) -> None:
         super().begin_epoch(epoch, model)
         if str(self.cfg.curriculum_order) != NONE:
             self.final_dropout.begin_epoch(epoch)
 
     def train_step(
         self,
-        sample: Any,
-        model: Any,
+        sample: dict[str, Any],
+        model: RobertaEMOModel,
         criterion: Any,
         optimizer: Any,
         update_num: int,
@@ -184,28 +500,32 @@ class EmotionPredictionTask(Objectives):
         sample = {**sample, "update": update_num, "is_ignored": ignore_grad}
         return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
 
-    def valid_step(self, sample: Any, model: Any, criterion: Any) -> Any:
+    def valid_step(self, sample: dict[str, Any], model: RobertaEMOModel, criterion: Any) -> Any:
         if not sample:  # fairseq-validate on several ranks: this one has no batch left
             return 0.0, 0, {}
         loss, sample_size, logging_output = super().valid_step(sample, model, criterion)
-        if self.trains:  # what ranks sum must be numbers
-            self.boards.remember(logging_output.pop("embeddings", []))
-        asked = [name for name in sample["utterance_id"] if name in self.saved.attention_ids]
-        if asked:
-            logging_output["attention"] = attend(self, model, sample["split"], asked)
+        if self.is_training:  # what ranks sum must be numbers
+            self.loggers.update(logging_output.pop("embeddings", []))
+        ids = [name for name in sample["utterance_id"] if name in self.files.attention_ids]
+        if ids:
+            dataset = self.dataset(sample["split"])
+            masked = masked_modalities(self.cfg.mask_modality, self.task_state.modalities)
+            attended = attend(model, dataset, ids, self.data, self.task_state, masked)
+            logging_output["attention"] = attended
         return loss, sample_size, logging_output
 
-    def post_validate(self, model: Any, stats: Any, aggregated: Any) -> None:
-        """fairseq-train calls this after every validation."""
-        if self.boards.are_there:
+    def post_validate(self, model: RobertaEMOModel, stats: Any, aggregated: Any) -> None:
+        """Log confusions and embeddings; fairseq-train calls this after every validation."""
+        if self.loggers:
             counts = aggregated[CONFUSION].sum.cpu().numpy() if CONFUSION in aggregated else None
-            self.boards.write(counts, self.labels, int(stats["num_updates"]))
+            self.loggers.log(counts, self.labels, int(stats["num_updates"]))
 
     def reduce_metrics(self, logging_outputs: Sequence[dict[str, Any]], criterion: Any) -> None:
         super().reduce_metrics(logging_outputs, criterion)
-        log_metrics(logging_outputs, self.labels, self.auxiliary_labels)
-        # fairseq-validate comes here once a subset, on every rank with the outputs of all ranks.
-        if not self.trains:
+        labels = {name: other.labels for name, other in self.auxiliary.items()}
+        log_metrics(logging_outputs, self.labels, labels)
+        # fairseq-validate calls this once a subset, on every rank with the outputs of all ranks.
+        if not self.is_training:
             refuse_undefined_loss(logging_outputs)
         n_rows = {split: len(dataset) for split, dataset in self.datasets.items()}
-        self.saved.add(logging_outputs, n_rows)
+        self.files.add(logging_outputs, n_rows)

@@ -163,26 +163,27 @@ def check_same_features(
 
 
 def check_same_encoders(
-    trained: Mapping[str, dict[str, Any]], asked: Mapping[str, dict[str, Any]]
+    trained: Mapping[str, EncoderSpec], given: Mapping[str, EncoderSpec]
 ) -> None:
-    """See that a training goes on with the encoders that it began with.
+    """Check that a training is resumed with the encoders that it began with.
 
     Args:
-        trained: cards by modality, as :meth:`EncoderSpec.to_state` has them: the checkpoint's.
-        asked: those that the options ask for. The same weights may lie elsewhere by now.
+        trained: encoders of the checkpoint, by modality.
+        given: those that the options name. The same weights may be elsewhere by now.
 
     Raises:
         UsageError: another encoder, which may have the same shapes and so would pass unnoticed.
     """
-    for name in asked:
+    for name in given:
         if name not in trained:
             continue
-        before, now = EncoderSpec(**trained[name]), EncoderSpec(**asked[name])
+        before, now = trained[name], given[name]
         if _identity(before) != _identity(now):
             raise UsageError(
                 f"--{name}-encoder {now.spec} ({now.weights[:12] or 'no weights'}): the checkpoint "
                 f"was trained with {before.spec} ({before.weights[:12] or 'no weights'}); give "
-                "that one, or start afresh with another --save-dir"
+                "that one, or start afresh with another --save-dir",
+                "resumed-encoder-other",
             )
 
 

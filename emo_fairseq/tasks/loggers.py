@@ -21,8 +21,8 @@ N_COMPONENTS = 50
 CONFUSIONS, EMBEDDINGS = "confusions", "embeddings"
 
 
-class _Found(NamedTuple):
-    """What a validation found."""
+class _Validation(NamedTuple):
+    """What is logged of a validation."""
 
     split: str
     counts: np.ndarray | None  # (K, K) truth by prediction
@@ -32,8 +32,8 @@ class _Found(NamedTuple):
     step: int  # updates so far
 
 
-class Boards:
-    """The boards of a training.
+class ValidationLoggers:
+    """Logs confusion matrices and embeddings of validations.
 
     Args:
         tensorboard_logdir: fairseq's option, or None.
@@ -45,17 +45,16 @@ class Boards:
         self._is_wandb = bool(wandb_project)
         self._rows: dict[str, Embedded] = {}
 
-    @property
-    def are_there(self) -> bool:
-        """Whether anything is written at all."""
+    def __bool__(self) -> bool:
+        """Whether anything is logged at all."""
         return bool(self.logdir) or self._is_wandb
 
-    def remember(self, rows: Sequence[Embedded]) -> None:
-        """Keep the embeddings of a batch of the validation that is under way."""
+    def update(self, rows: Sequence[Embedded]) -> None:
+        """Add the embeddings of a batch."""
         self._rows |= {row.id: row for row in rows[: MOST_ROWS - len(self._rows)]}
 
-    def write(self, counts: np.ndarray | None, labels: Sequence[str], step: int) -> None:
-        """Write what a validation found, and forget it.
+    def log(self, counts: np.ndarray | None, labels: Sequence[str], step: int) -> None:
+        """Log a validation, and begin anew.
 
         Args:
             counts: (K, K) truth by prediction; None if numbers are predicted.
@@ -66,51 +65,57 @@ class Boards:
         if not rows:  # no batch on this rank
             return
         vectors = principal_components(np.stack([row.vector for row in rows]))
-        found = _Found(rows[0].split, counts, labels, [row.id for row in rows], vectors, step)
+        validation = _Validation(
+            rows[0].split, counts, labels, [row.id for row in rows], vectors, step
+        )
         if self.logdir:
             bar = progress_bar.TensorboardProgressBarWrapper(None, self.logdir)
-            _to_tensorboard(bar._writer(found.split), found)
+            _to_tensorboard(bar._writer(validation.split), validation)
         if self._is_wandb and "wandb" in sys.modules:
-            _to_wandb(sys.modules["wandb"], found)
+            _to_wandb(sys.modules["wandb"], validation)
 
 
 def principal_components(vectors: np.ndarray) -> np.ndarray:
-    """(N, D) -> (N, at most 50), centered; all that N rows can span where there are fewer."""
+    """Project (N, D) on (N, at most 50) components, centered."""
     centered = vectors - vectors.mean(axis=0)
     left, scale, _ = np.linalg.svd(centered, full_matrices=False)
     return np.asarray((left * scale)[:, :N_COMPONENTS], dtype=np.float32)
 
 
-def _to_tensorboard(writer: Any, found: _Found) -> None:
-    if writer is None:  # fairseq has said that tensorboardX is missing
+def _to_tensorboard(writer: Any, validation: _Validation) -> None:
+    if writer is None:  # tensorboardX is missing, which fairseq has warned of
         return
-    if found.counts is not None:
-        writer.add_text(CONFUSIONS, markdown(found.counts, found.labels), found.step)
-        image = _drawn(found.counts, found.labels)
+    if validation.counts is not None:
+        writer.add_text(CONFUSIONS, markdown(validation.counts, validation.labels), validation.step)
+        image = _drawn(validation.counts, validation.labels)
         if image is not None:
-            writer.add_image(CONFUSIONS, image, found.step, dataformats="HWC")
+            writer.add_image(CONFUSIONS, image, validation.step, dataformats="HWC")
     # The same step each time: the projector shows one, and old ones would fill the disk.
-    writer.add_embedding(found.vectors, metadata=list(found.ids), global_step=0, tag=EMBEDDINGS)
+    writer.add_embedding(
+        validation.vectors, metadata=list(validation.ids), global_step=0, tag=EMBEDDINGS
+    )
     writer.flush()
 
 
-def _to_wandb(wandb: Any, found: _Found) -> None:
+def _to_wandb(wandb: Any, validation: _Validation) -> None:
     if wandb.run is None:
         return
     tables = {}
-    if found.counts is not None:
-        counted = zip(found.labels, found.counts.tolist(), strict=True)
+    if validation.counts is not None:
+        counted = zip(validation.labels, validation.counts.tolist(), strict=True)
         rows = [[name, *row] for name, row in counted]
-        tables[CONFUSIONS] = wandb.Table(columns=["truth", *found.labels], data=rows)
-    components = range(1, found.vectors.shape[1] + 1)
-    rows = [[name, *row] for name, row in zip(found.ids, found.vectors.tolist(), strict=True)]
+        tables[CONFUSIONS] = wandb.Table(columns=["truth", *validation.labels], data=rows)
+    components = range(1, validation.vectors.shape[1] + 1)
+    rows = [
+        [name, *row] for name, row in zip(validation.ids, validation.vectors.tolist(), strict=True)
+    ]
     columns = ["id", *(f"component {number}" for number in components)]
     tables[EMBEDDINGS] = wandb.Table(columns=columns, data=rows)
-    wandb.log({f"{found.split}/{name}": x for name, x in tables.items()}, step=found.step)
+    wandb.log({f"{validation.split}/{name}": x for name, x in tables.items()}, step=validation.step)
 
 
 def markdown(counts: np.ndarray, labels: Sequence[str]) -> str:
-    r"""The matrix as a table; rows are the truth.
+    r"""Format the matrix as a table; rows are the truth.
 
     >>> print(markdown(np.array([[3, 1], [0, 2]]), ["sad", "happy"]))
     | truth \ predicted | sad | happy |
@@ -125,7 +130,7 @@ def markdown(counts: np.ndarray, labels: Sequence[str]) -> str:
 
 
 def _drawn(counts: np.ndarray, labels: Sequence[str]) -> np.ndarray | None:
-    """The matrix as an image (H, W, 3) uint8; None without matplotlib."""
+    """Draw the matrix as an image (H, W, 3) uint8; None without matplotlib."""
     try:
         figures = importlib.import_module("matplotlib.figure")
         canvases = importlib.import_module("matplotlib.backends.backend_agg")

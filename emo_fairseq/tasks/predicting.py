@@ -1,4 +1,4 @@
-"""A whole model over rows of a dataset, in evaluation."""
+"""Predict rows of a dataset with a model in evaluation."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,21 +7,23 @@ import numpy as np
 import torch
 from fairseq import utils
 
+from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel
+
 _ROWS_OF_A_BATCH = 32
 
 
 def predict_rows(
-    model: Any,
-    dataset: Any,
+    model: RobertaEMOModel,
+    dataset: RawAudioTextDataset,
     device: torch.device,
     part: slice = slice(None),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ask the model for some rows of a dataset, without gradient, dropout or augmentation.
+    """Predict some rows of a dataset, without gradient, dropout or augmentation.
 
     Args:
         model: goes back to the mode it was in.
-        dataset: an :class:`emo_fairseq.data.raw_audio_text_dataset.RawAudioTextDataset` that was
-            not built for training.
+        dataset: that was not built for training.
         device: that the model is on.
         part: of the rows in the order of their length.
 
@@ -30,13 +32,19 @@ def predict_rows(
     """
     rows = np.asarray(dataset.ordered_indices())[part]
     batches = [rows[at : at + _ROWS_OF_A_BATCH] for at in range(0, len(rows), _ROWS_OF_A_BATCH)]
-    found = [run(model, dataset, batch, device).logits.double().cpu() for batch in batches]
-    outputs = torch.cat(found).numpy() if found else np.zeros((0, 0))
+    logits = [run(model, dataset, batch, device).logits.double().cpu() for batch in batches]
+    outputs = torch.cat(logits).numpy() if logits else np.zeros((0, 0))
     return rows, outputs
 
 
-def run(model: Any, dataset: Any, rows: Iterable[int], device: torch.device, **options: Any) -> Any:
-    """What the model returns for some rows in one batch.
+def run(
+    model: RobertaEMOModel,
+    dataset: RawAudioTextDataset,
+    rows: Iterable[int],
+    device: torch.device,
+    **options: Any,
+) -> EmotionOutput:
+    """Return the output of the model for some rows in one batch.
 
     Args:
         model: goes back to the mode it was in.
@@ -56,6 +64,6 @@ def run(model: Any, dataset: Any, rows: Iterable[int], device: torch.device, **o
     sample = utils.apply_to_sample(in_precision, sample["net_input"])
     model.eval()
     with torch.no_grad():
-        output = model(**sample, **options)
+        output: EmotionOutput = model(**sample, **options)
     model.train(was_training)
     return output

@@ -1,4 +1,4 @@
-"""The options of a run round the task's own: fairseq's checkpoint, dataset, optimization groups."""
+"""The options of a run beside the task's own, which are fairseq's."""
 
 import importlib.util
 import logging
@@ -29,158 +29,146 @@ _LAST = "checkpoint_last.pt"
 _NO_EPOCH = -1  # of --max-epoch: 0 would mean any number
 
 
-class Surroundings:
-    """All options of a run, as seen from the task's own; nothing is known outside fairseq's tools.
+class RunConfig:
+    """The options of a run beside the task's own, and what of them a training refuses.
+
+    A task that is built outside of fairseq's commands has none: then nothing is trained, and every
+    property has fairseq's default.
 
     Args:
-        cfg: the task's options, which fairseq keeps inside those of the whole run.
+        cfg: the task's options, which fairseq keeps inside the configuration of the run.
     """
 
     def __init__(self, cfg: Any) -> None:
-        self._whole = cfg._get_parent()
+        self._run = cfg._get_parent()
+
+    @property
+    def is_training(self) -> bool:
+        """Whether this is fairseq-train."""
+        return self._run is not None and self._run.get("optimizer") is not None
+
+    @property
+    def on_cpu(self) -> bool:
+        """``--cpu``."""
+        return self._run is not None and bool(self._run.common.cpu)
+
+    @property
+    def seed(self) -> int:
+        """``--seed``."""
+        return 1 if self._run is None else int(self._run.common.seed)
+
+    @property
+    def max_update(self) -> int:
+        """``--max-update``; 0 if the training has no such end."""
+        return 0 if self._run is None else int(self._run.optimization.max_update)
+
+    @property
+    def rows_of_a_step(self) -> int | None:
+        """The most utterances of a step on all ranks; None if tokens are counted instead."""
+        if self._run is None or self._run.dataset.batch_size is None:
+            return None
+        ranks = int(self._run.distributed_training.distributed_world_size)
+        return int(self._run.dataset.batch_size) * ranks
+
+    @property
+    def metric(self) -> str:
+        """``--best-checkpoint-metric``."""
+        return str(self._run.checkpoint.best_checkpoint_metric)
+
+    @property
+    def selecting_split(self) -> str | None:
+        """The split that selects the best checkpoint; None if none is validated."""
+        if not self.is_training or self._run.dataset.disable_validation:
+            return None
+        return str(self._run.dataset.valid_subset).split(",")[0]
+
+    @property
+    def tensorboard_logdir(self) -> str | None:
+        """``--tensorboard-logdir``, on the first rank of a training."""
+        return self._run.common.tensorboard_logdir if self._logs else None
+
+    @property
+    def wandb_project(self) -> str | None:
+        """``--wandb-project``, on the first rank of a training."""
+        return self._run.common.wandb_project if self._logs else None
+
+    @property
+    def _logs(self) -> bool:
+        return self.is_training and is_master(self._run.distributed_training)
+
+    # -- the checkpoints that a training begins with -----------------------------------------------
 
     def resume_from_newest(self) -> None:
-        """Go on from the newest checkpoint where the training ended before it wrote the last one.
+        """Resume from the newest checkpoint if a training ended before it wrote the last one.
 
         fairseq writes ``checkpoint_last.pt`` after the others: if the disk is full by then, it
-        would train from the beginning, and write over them.
+        would train from the beginning, and overwrite them.
         """
-        if not self.trains():
+        if not self.is_training:
             return
-        options = self._whole.checkpoint
+        options = self._run.checkpoint
         last = Path(options.save_dir) / _LAST
         if options.restore_file != _LAST or options.no_last_checkpoints or last.exists():
             return
         newest = newest_checkpoint(Path(options.save_dir))
         if newest is not None:
-            logger.warning("%s is not there: going on from %s", last, newest)
+            logger.warning("%s does not exist: resuming from %s", last, newest)
             options.restore_file = str(newest)
             options.finetune_from_model = options.continue_once = None  # for the beginning only
 
     def checkpoint_to_resume(self) -> Path | None:
-        """The file that fairseq-train will go on from, if there is one."""
-        if self._whole is None or "checkpoint" not in self._whole:
+        """Return the file that fairseq-train will resume from, if there is one."""
+        if self._run is None or "checkpoint" not in self._run:
             return None
-        options = self._whole.checkpoint
+        options = self._run.checkpoint
         file = Path(options.restore_file)
         if options.restore_file == _LAST:
             file = Path(options.save_dir) / file
         return file if file.exists() else None
 
-    def weights_to_take(self) -> dict[str, Path]:
-        """By option the checkpoints of fairseq's own options that a training begins from.
+    def initial_checkpoints(self) -> dict[str, Path]:
+        """Return the checkpoints that a training begins with, by the option of fairseq's own.
 
-        That in ``--save-dir`` comes first; fairseq looks at the others only where there is none.
+        That in ``--save-dir`` comes first; fairseq reads the others only where there is none.
         """
-        if not self.trains():
+        if not self.is_training:
             return {}
-        options = self._whole.checkpoint
+        options = self._run.checkpoint
         if (file := self.checkpoint_to_resume()) is not None:
             return {"--restore-file": file}
-        given = {
-            f"--{name.replace('_', '-')}": options.get(name)
-            for name in ("continue_once", "finetune_from_model")
+        files = {
+            "--continue-once": options.get("continue_once"),
+            "--finetune-from-model": options.get("finetune_from_model"),
         }
-        found = {option: Path(file) for option, file in given.items() if file}
-        return {option: file for option, file in found.items() if file.is_file()}
+        given = {option: Path(file) for option, file in files.items() if file}
+        return {option: file for option, file in given.items() if file.is_file()}
 
-    def choosing_split(self) -> str | None:
-        """The split by which fairseq-train keeps the best checkpoint; None if none is validated."""
-        if not self.trains() or self._whole.dataset.disable_validation:
-            return None
-        return str(self._whole.dataset.valid_subset).split(",")[0]
-
-    def on_cpu(self) -> bool:
-        """Whether ``--cpu`` is given."""
-        return self._whole is not None and bool(self._whole.common.cpu)
-
-    def trains(self) -> bool:
-        """Whether this is fairseq-train."""
-        return self._whole is not None and self._whole.get("optimizer") is not None
-
-    def boards(self) -> tuple[str | None, str | None]:
-        """``--tensorboard-logdir`` and ``--wandb-project`` of fairseq-train, on the first rank."""
-        if not self.trains() or not is_master(self._whole.distributed_training):
-            return None, None
-        return self._whole.common.tensorboard_logdir, self._whole.common.wandb_project
-
-    def check_wandb(self) -> None:
-        """Refuse ``--wandb-project`` without wandb, which fairseq would pass over with a warning.
-
-        Raises:
-            UsageError: a library is missing; names it.
-        """
-        project = self._whole.common.wandb_project if self.trains() else None
-        if project and "wandb" not in sys.modules and importlib.util.find_spec("wandb") is None:
-            raise UsageError(
-                f"--wandb-project {project}: the library wandb is not installed, and nothing would "
-                "be logged there; `pip install wandb`, or leave the option out"
-            )
-
-    def check_optimizer_is_there(self, checkpoint: Path, has_optimizer: bool) -> None:
-        """Refuse to go on from a checkpoint without the state of its optimizer.
-
-        fairseq would load its weights and begin with 0 updates, a new warm-up and new moments of
-        Adam, in the middle of the epochs.
-
-        Args:
-            checkpoint: that is resumed.
-            has_optimizer: whether it holds that state.
-
-        Raises:
-            UsageError: the checkpoint lacks it; names the remedies.
-        """
-        options = self._whole.checkpoint
-        if has_optimizer or options.reset_optimizer:
-            return
-        if self._whole.optimization.max_epoch == _NO_EPOCH:  # nothing is trained
-            return
-        raise UsageError(
-            f"{checkpoint}: was saved with --no-save-optimizer-state, so its training cannot go "
-            "on: the count of updates, the warm-up and the moments of the optimizer would begin "
-            f"anew; begin a new training with its weights by --init-from {checkpoint} and another "
-            "--save-dir, or give --reset-optimizer --reset-lr-scheduler --reset-dataloader"
-        )
-
-    def seed(self) -> int:
-        """``--seed``; fairseq's default where there is no run."""
-        return 1 if self._whole is None else int(self._whole.common.seed)
-
-    def max_update(self) -> int:
-        """``--max-update``; 0 if the training has no such end."""
-        return 0 if self._whole is None else int(self._whole.optimization.max_update)
-
-    def rows_of_a_step(self) -> int | None:
-        """The most utterances of a step on all ranks; None if tokens are counted instead."""
-        if self._whole is None or self._whole.dataset.batch_size is None:
-            return None
-        ranks = int(self._whole.distributed_training.distributed_world_size)
-        return int(self._whole.dataset.batch_size) * ranks
-
+    @property
     def resumes_training(self) -> bool:
-        """Whether a checkpoint's training goes on, and does not only lend its weights."""
-        if not self.trains():
+        """Whether the training of a checkpoint is resumed, and not only its weights are loaded."""
+        if not self.is_training:
             return False
-        options = self._whole.checkpoint
+        options = self._run.checkpoint
         return not (options.reset_dataloader or options.reset_optimizer)
 
+    @property
     def resets_meters(self) -> bool:
-        """Whether a training that goes on forgets its best figure, by ``--reset-meters``."""
-        return self.trains() and bool(self._whole.checkpoint.reset_meters)
+        """Whether a resumed training forgets its best score, by ``--reset-meters``."""
+        return self.is_training and bool(self._run.checkpoint.reset_meters)
 
     def end_if_finished(self, checkpoint: Path, n_updates: int, patience: dict[str, Any]) -> None:
-        """Let fairseq-train end at once where a checkpoint's training has ended.
+        """Let fairseq-train end at once if the training of a checkpoint is finished.
 
-        fairseq looks at ``--max-update`` and ``--patience`` after an update, and so would add one,
-        or a whole epoch, each time that a finished training is run again; at ``--max-epoch`` it
-        looks before.
+        fairseq checks ``--max-update`` and ``--patience`` after an update, and so would add one, or
+        a whole epoch, each time that a finished training is run again; it checks ``--max-epoch``
+        before.
 
         Args:
             checkpoint: that is resumed.
-            n_updates: that it has had.
+            n_updates: how many it has had.
             patience: see :mod:`emo_fairseq.compat.early_stop`.
         """
-        options, limit = self._whole.checkpoint, self.max_update()
+        options, limit = self._run.checkpoint, self.max_update
         if options.reset_optimizer:
             return
         if 0 < limit <= n_updates:
@@ -190,103 +178,149 @@ class Surroundings:
         else:
             return
         logger.warning("%s %s: nothing is trained", checkpoint, why)
-        self._whole.optimization.max_epoch = _NO_EPOCH
+        self._run.optimization.max_epoch = _NO_EPOCH
 
-    def metric(self) -> str:
-        """``--best-checkpoint-metric``."""
-        return str(self._whole.checkpoint.best_checkpoint_metric)
+    def check_optimizer_state(self, checkpoint: Path, has_optimizer: bool) -> None:
+        """Refuse to resume from a checkpoint without the state of its optimizer.
 
-    def check_metric(self, figures: Collection[str], cases: Collection[str]) -> None:
-        """Refuse to choose a checkpoint by what validation does not measure, or the worst by it.
-
-        fairseq would tell of the first after an epoch, by a KeyError, and of the second never: it
-        takes every figure for one that is better the smaller.
+        fairseq would load its weights and begin with 0 updates, a new warm-up and new moments of
+        Adam, in the middle of the epochs.
 
         Args:
-            figures: what is measured, by name.
-            cases: a figure of theirs alone is called ``<figure>@<case>``; several are joined by +.
+            checkpoint: that is resumed.
+            has_optimizer: whether it holds that state.
 
         Raises:
-            UsageError: names the figures.
+            UsageError: it does not.
         """
-        if not self.trains() or self._whole.dataset.disable_validation:
+        options = self._run.checkpoint
+        if has_optimizer or options.reset_optimizer:
             return
-        metric = self.metric()
-        name, _, case = metric.partition("@")
-        if metric not in figures and not (name in figures and {*case.split("+")} <= {*cases}):
-            raise UsageError(
-                f"--best-checkpoint-metric {metric}: validation does not measure it; choose one of "
-                f"{', '.join(figures)}"
-            )
-        option = "--maximize-best-checkpoint-metric"
-        maximizes = bool(self._whole.checkpoint.maximize_best_checkpoint_metric)
-        if maximizes != is_larger_better(name):
-            better, do = ("larger", "add") if is_larger_better(name) else ("smaller", "leave out")
-            raise UsageError(
-                f"--best-checkpoint-metric {metric}: it is better the {better}, and the worst "
-                f"checkpoint would be kept; {do} {option}"
-            )
+        if self._run.optimization.max_epoch == _NO_EPOCH:  # nothing is trained
+            return
+        raise UsageError(
+            f"{checkpoint}: was saved with --no-save-optimizer-state, so its training cannot be "
+            "resumed: the count of updates, the warm-up and the moments of the optimizer would "
+            f"begin anew; begin a new training with its weights by --init-from {checkpoint} and "
+            "another --save-dir, or give --reset-optimizer --reset-lr-scheduler --reset-dataloader",
+            "optimizer-state-missing",
+        )
+
+    # -- checks ------------------------------------------------------------------------------------
 
     def check_ranks(self) -> None:
-        """Refuse ranks of ``torchrun`` that know nothing of each other.
+        """Refuse ranks of ``torchrun`` that are not joined in one process group.
 
-        fairseq-hydra-train imports this plugin, which would join them, only after it has settled
+        fairseq-hydra-train imports this plugin, which would join them, only after it has decided
         how many there are: by ``distributed_world_size``, whose default is one machine's GPUs.
 
         Raises:
-            UsageError: says what to change.
+            UsageError: each rank would train by itself.
         """
         ranks = launched_ranks()
-        if self.trains() and ranks > 1 and not torch.distributed.is_initialized():
+        if self.is_training and ranks > 1 and not torch.distributed.is_initialized():
             raise UsageError(
                 f"torchrun has started {ranks} processes, and fairseq-hydra-train trains in each "
-                "of them by itself; take fairseq-train, or, on GPUs, add "
-                f"distributed_training.distributed_world_size={ranks}"
+                "of them by itself; use fairseq-train, or, on GPUs, add "
+                f"distributed_training.distributed_world_size={ranks}",
+                "ranks-not-joined",
+            )
+
+    def check_wandb(self) -> None:
+        """Refuse ``--wandb-project`` without wandb, which fairseq would ignore with a warning.
+
+        Raises:
+            UsageError: the library is not installed.
+        """
+        project = self._run.common.wandb_project if self.is_training else None
+        if project and "wandb" not in sys.modules and importlib.util.find_spec("wandb") is None:
+            raise UsageError(
+                f"--wandb-project {project}: the library wandb is not installed, and nothing would "
+                "be logged there; `pip install wandb`, or leave the option out",
+                "library-missing",
             )
 
     def check_subsets(self, train: str) -> None:
-        """Refuse to train on another split than `train`, or to choose a checkpoint on that one.
+        """Refuse to train on another split than `train`, or to select a checkpoint by a wrong one.
 
         Raises:
-            UsageError: says what to change.
+            UsageError: another ``--train-subset``, or ``--valid-subset`` with the train split or,
+                first, a test split.
         """
-        if not self.trains():
+        if not self.is_training:
             return
-        options = self._whole.dataset
+        options = self._run.dataset
         if options.train_subset != train:
             raise UsageError(
                 f"--train-subset {options.train_subset}: labels, statistics and prototypes are "
                 f"those of the split {train}, which is what is trained on; leave the option out, "
-                "or name the split so"
+                "or name the split so",
+                "train-subset-other",
             )
-        chooses = self.choosing_split()
-        if chooses is not None and is_test_split(chooses):
+        selecting = self.selecting_split
+        if selecting is not None and is_test_split(selecting):
             raise UsageError(
-                f"--valid-subset {options.valid_subset}: {chooses} would choose the checkpoint "
-                "(and stop the training), so that figures on it would flatter the model; name the "
+                f"--valid-subset {options.valid_subset}: {selecting} would choose the checkpoint "
+                "(and stop the training), so that metrics on it would flatter the model; name the "
                 "valid split first, and score the test split after the training: fairseq-validate "
-                f"--valid-subset {chooses}"
+                f"--valid-subset {selecting}",
+                "valid-subset-test",
             )
         if train in options.valid_subset.split(","):
             raise UsageError(
                 f"--valid-subset {options.valid_subset}: {train} is what is trained on; leave it "
-                "out here, and score it with fairseq-validate"
+                "out here, and score it with fairseq-validate",
+                "valid-subset-train",
+            )
+
+    def check_metric(self, metrics: Collection[str], cases: Collection[str]) -> None:
+        """Refuse to select a checkpoint by what validation does not measure, or the worst by it.
+
+        fairseq would fail on the first after an epoch, with a KeyError, and not notice the second:
+        it takes every metric for one that is better the smaller.
+
+        Args:
+            metrics: names of those that are measured.
+            cases: modalities; a metric of the rows that have these alone is called
+                ``<metric>@<case>``, several joined by +.
+
+        Raises:
+            UsageError: the metric is not measured, or is maximized where it should be minimized.
+        """
+        if not self.is_training or self._run.dataset.disable_validation:
+            return
+        metric = self.metric
+        name, _, case = metric.partition("@")
+        if metric not in metrics and not (name in metrics and {*case.split("+")} <= {*cases}):
+            raise UsageError(
+                f"--best-checkpoint-metric {metric}: validation does not measure it; choose one of "
+                f"{', '.join(metrics)}",
+                "metric-unknown",
+            )
+        option = "--maximize-best-checkpoint-metric"
+        maximizes = bool(self._run.checkpoint.maximize_best_checkpoint_metric)
+        if maximizes != is_larger_better(name):
+            better, do = ("larger", "add") if is_larger_better(name) else ("smaller", "leave out")
+            raise UsageError(
+                f"--best-checkpoint-metric {metric}: it is better the {better}, and the worst "
+                f"checkpoint would be kept; {do} {option}",
+                "metric-direction",
             )
 
     def check_training(self, model: nn.Module, unfreezes: bool) -> None:
-        """Refuse ways of training that would pass over what a model's parameters ask for.
+        """Refuse ways of training that would ignore what the parameters of a model require.
 
         Args:
             model: tuned.
             unfreezes: whether layers are unfrozen in the course of the training.
 
         Raises:
-            UsageError: says what to change.
+            UsageError: an optimizer, a precision or a backend that would.
         """
-        if not self.trains():
+        if not self.is_training:
             return
-        common, parallel = self._whole.common, self._whole.distributed_training
-        optimizer = str(self._whole.optimizer._name)
+        common, parallel = self._run.common, self._run.distributed_training
+        optimizer = str(self._run.optimizer._name)
         check_optimizer(optimizer, model.parameters())
         check_half_precision(
             optimizer,

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from data_prep.manifest.provenance import (
 from data_prep.messages import first_few
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.text_tokenizers import TextTokenizer, load_text_tokenizer
+from emo_fairseq.data.data_dir import DataDir
+from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
 from emo_fairseq.errors import UsageError, check_writable
 from emo_fairseq.evaluation import (
     attention,
@@ -24,134 +26,72 @@ from emo_fairseq.evaluation import (
     predictions,
 )
 from emo_fairseq.evaluation.attention import Attended
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.task_state import TaskState
+from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.predicting import run
 from emo_fairseq.types import (
     SPEECH,
     TEXT,
     TOKENS,
-    masked_modalities,
 )
-
-
-def attention_ids(cfg: Any) -> tuple[str, ...]:
-    """The utterances that are asked for.
-
-    Raises:
-        UsageError: one of the two options without the other.
-    """
-    if bool(cfg.save_attention) != bool(cfg.attention_ids):
-        raise UsageError(
-            "--save-attention FILE and --attention-ids ID,ID belong together: attention is written "
-            "of a few utterances, not of all"
-        )
-    return tuple(name.strip() for name in (cfg.attention_ids or "").split(",") if name.strip())
-
-
-def attend(task: Any, model: Any, split: str, ids: Sequence[str]) -> list[Attended]:
-    """Score each utterance alone, so that nothing is padded, and keep what was looked at.
-
-    Args:
-        task: an :class:`emo_fairseq.tasks.emotion_prediction.EmotionPredictionTask`.
-        model: in evaluation.
-        split: loaded by the task.
-        ids: of utterances in it.
-
-    Raises:
-        UsageError: the model has no attention in its fusion.
-    """
-    dataset, device = task.dataset(split), next(model.parameters()).device
-    places = {name: place for place, name in enumerate(dataset.utterance_ids)}
-    found = []
-    for name in ids:
-        attention = run(model, dataset, [places[name]], device, return_attention=True).attention
-        if not attention:
-            raise UsageError(
-                "--save-attention: the fusion of this model attends to nothing; train with "
-                "--fusion cross_attention, or with --text-pooling or --speech-pooling attention"
-            )
-        weights = {key: value[0].float().cpu().numpy() for key, value in attention.items()}
-        # Of a modality that the row lacks, or that is masked, all are 0.
-        told = {key: values for key, values in weights.items() if values.any()}
-        found.append(Attended(name, split, *_heard(task, split, name), told))
-    return found
-
-
-def _heard(task: Any, split: str, name: str) -> tuple[list[str] | None, float | None]:
-    """The words and the seconds of an utterance, of what the model reads."""
-    part = task.source.split(split)
-    row = next(n for n, utterance in enumerate(part.utterances) if utterance.id == name)
-    words = seconds = None
-    masked = masked_modalities(task.cfg.mask_modality, task.modalities)
-    read = [modality for modality in task.modalities if modality not in masked]
-    if TEXT in read and task.encoder_cards()[TEXT].input == TOKENS:
-        texts = task.source.build_dataset(TEXT, part, task.vocabularies()[TEXT])
-        words = _words(texts[row][0], _tokenizer(task))
-    n_samples = part.utterances[row].n_samples
-    if SPEECH in read and n_samples:
-        seconds = min(n_samples / SAMPLE_RATE, float(task.cfg.max_speech_seconds))
-    return words, seconds
-
-
-def _tokenizer(task: Any) -> TextTokenizer | None:
-    """None in the seed's layout, which has ids only."""
-    return None if task.source.is_legacy else load_text_tokenizer(task.source.folder / TEXT)
-
-
-def _words(tokens: torch.Tensor, tokenizer: TextTokenizer | None) -> list[str]:
-    if tokenizer is None:
-        return [str(token) for token in tokens.tolist()]
-    return [tokenizer.decode([token]).strip() or "·" for token in tokens.tolist()]
-
-
-# -- What scoring writes to files that it is told of, and where ------------------------------------
 
 logger = logging.getLogger(__name__)
 
-_OPTIONS = ("save_predictions", "save_embeddings", "save_attention")
 
-
-def check_places(cfg: Any) -> None:
+def check_files_writable(cfg: EmotionPredictionConfig) -> None:
     """Raise a `UsageError`, before anything is scored, for a file that cannot be written."""
     for flag, file in _files(cfg).items():
         check_writable(file, flag)
 
 
-def _files(cfg: Any) -> dict[str, Path]:
-    given = {option: getattr(cfg, option, None) for option in _OPTIONS}
-    return {f"--{name.replace('_', '-')}": Path(file) for name, file in given.items() if file}
+def _files(cfg: EmotionPredictionConfig) -> dict[str, Path]:
+    files = {
+        "--save-predictions": cfg.save_predictions,
+        "--save-embeddings": cfg.save_embeddings,
+        "--save-attention": cfg.save_attention,
+    }
+    return {flag: Path(file) for flag, file in files.items() if file}
 
 
-class Saved:
-    """All that was scored so far, in the files of ``--save-predictions`` and its kin.
+class ScoringFiles:
+    """Writes everything that was scored so far into the files that the options name.
 
     Args:
         cfg: options of the task.
         read_provenance: of the model that is scored; None where nothing records it.
 
     Attributes:
-        attention_ids: utterances whose attention is asked for.
+        attention_ids: utterances whose attention is saved.
+
+    Raises:
+        UsageError: ``--save-attention`` without ``--attention-ids``, or the other way round.
     """
 
-    def __init__(self, cfg: Any, read_provenance: Callable[[], Provenance | None]) -> None:
+    def __init__(
+        self,
+        cfg: EmotionPredictionConfig,
+        read_provenance: Callable[[], Provenance | None],
+    ) -> None:
         self._cfg, self._read_provenance = cfg, read_provenance
-        self.attention_ids = attention_ids(cfg)
+        self.attention_ids = _attention_ids(cfg)
         self._predictions: list[predictions.Row] = []
         self._embeddings: list[embeddings.Embedded] = []
-        self._attention: list[attention.Attended] = []
+        self._attention: list[Attended] = []
 
     def add(self, logging_outputs: Sequence[dict[str, Any]], n_rows: Mapping[str, int]) -> None:
-        """Add what the batches of a subset gave, of all ranks, and write the files again.
+        """Add the outputs of a subset, of all ranks, and write the files again.
 
         Args:
             logging_outputs: of the batches.
-            n_rows: of every split that is loaded how many utterances are to be scored.
+            n_rows: by loaded split how many utterances are to be scored.
 
         Raises:
             UsageError: utterances were scored twice or not at all, or a prediction is no number.
         """
         cfg = self._cfg
         if cfg.save_predictions:
-            scored = _collected("predictions", logging_outputs)
+            scored = _collect("predictions", logging_outputs)
             _check_all_scored(scored, n_rows)
             self._predictions += scored
             file = Path(cfg.save_predictions)
@@ -160,10 +100,10 @@ class Saved:
             if (provenance := self._read_provenance()) is not None:
                 write_beside(file, provenance)
         if cfg.save_embeddings:
-            self._embeddings += _collected("embeddings", logging_outputs)
+            self._embeddings += _collect("embeddings", logging_outputs)
             embeddings.write(Path(cfg.save_embeddings), self._embeddings)
         if cfg.save_attention:
-            self._attention += _collected("attention", logging_outputs)
+            self._attention += _collect("attention", logging_outputs)
             if self._attention:
                 attention.write(Path(cfg.save_attention), self._attention)
             missing = {*self.attention_ids} - {row.id for row in self._attention}
@@ -171,16 +111,27 @@ class Saved:
                 logger.warning("--attention-ids: not scored so far: %s", first_few(sorted(missing)))
 
 
-def refuse_undefined_loss(logging_outputs: Sequence[dict[str, Any]]) -> None:
-    """Raise a `UsageError` where a scored batch has a loss of NaN or infinity.
+def _attention_ids(cfg: EmotionPredictionConfig) -> tuple[str, ...]:
+    if bool(cfg.save_attention) != bool(cfg.attention_ids):
+        raise UsageError(
+            "--save-attention FILE and --attention-ids ID,ID belong together: attention is written "
+            "of a few utterances, not of all",
+            "option-incomplete",
+        )
+    return tuple(name.strip() for name in (cfg.attention_ids or "").split(",") if name.strip())
 
-    No figure means anything then, and a command that ends well would be taken at its word.
+
+def refuse_undefined_loss(logging_outputs: Sequence[dict[str, Any]]) -> None:
+    """Raise a `UsageError` if a scored batch has a loss of NaN or infinity.
+
+    No metric means anything then, and a command that ends well would be trusted.
     """
     losses = [float(output.get("loss", 0.0)) for output in logging_outputs]
     if odd := [loss for loss in losses if not math.isfinite(loss)]:
         raise UsageError(
             f"the loss of {len(odd)} of {len(losses)} batches is {odd[0]}: the model's outputs are "
-            "no numbers; score in full precision, without --fp16, or take another checkpoint"
+            "no numbers; score in full precision, without --fp16, or take another checkpoint",
+            "loss-undefined",
         )
 
 
@@ -189,9 +140,78 @@ def _check_all_scored(rows: Sequence[predictions.Row], n_rows: Mapping[str, int]
         if count != n_rows[split]:
             raise UsageError(
                 f"--save-predictions: {count} predictions for the {n_rows[split]} utterances of "
-                f"{split}; score each once, on one process"
+                f"{split}; score each once, on one process",
+                "rows-not-scored",
             )
 
 
-def _collected(name: str, logging_outputs: Sequence[dict[str, Any]]) -> list[Any]:
+def _collect(name: str, logging_outputs: Sequence[dict[str, Any]]) -> list[Any]:
     return [row for output in logging_outputs for row in output.get(name, [])]
+
+
+# -- attention -------------------------------------------------------------------------------------
+
+
+def attend(
+    model: RobertaEMOModel,
+    dataset: RawAudioTextDataset,
+    ids: Sequence[str],
+    data: DataDir,
+    state: TaskState,
+    masked: Collection[str],
+) -> list[Attended]:
+    """Score each utterance alone, so that nothing is padded, and return its attention weights.
+
+    Args:
+        model: in evaluation.
+        dataset: of a split.
+        ids: of utterances in it.
+        data: the data dir of the split.
+        state: of the task.
+        masked: modalities that are taken for missing.
+
+    Raises:
+        UsageError: the model has no attention in its fusion.
+    """
+    device = next(model.parameters()).device
+    row_of = {name: row for row, name in enumerate(dataset.utterance_ids)}
+    attended = []
+    for name in ids:
+        attention = run(model, dataset, [row_of[name]], device, return_attention=True).attention
+        if not attention:
+            raise UsageError(
+                "--save-attention: the fusion of this model has no attention; train with "
+                "--fusion cross_attention, or with --text-pooling or --speech-pooling attention",
+                "attention-missing",
+            )
+        weights = {key: value[0].float().cpu().numpy() for key, value in attention.items()}
+        # Of a modality that the row lacks, or that is masked, all are 0.
+        nonzero = {key: values for key, values in weights.items() if values.any()}
+        words, seconds = _read_input(data, state, dataset.split, name, masked)
+        attended.append(Attended(name, dataset.split, words, seconds, nonzero))
+    return attended
+
+
+def _read_input(
+    data: DataDir, state: TaskState, split: str, name: str, masked: Collection[str]
+) -> tuple[list[str] | None, float | None]:
+    """Return the words and the seconds of an utterance that the model reads."""
+    part = data.split(split)
+    row = next(n for n, utterance in enumerate(part.utterances) if utterance.id == name)
+    words = seconds = None
+    read = [modality for modality in state.modalities if modality not in masked]
+    if TEXT in read and state.encoders[TEXT].input == TOKENS:
+        texts = data.build_dataset(TEXT, part, state.vocabularies[TEXT])
+        # The legacy layout has ids only.
+        tokenizer = None if data.is_legacy else load_text_tokenizer(data.folder / TEXT)
+        words = _words(texts[row][0], tokenizer)
+    n_samples = part.utterances[row].n_samples
+    if SPEECH in read and n_samples:
+        seconds = min(n_samples / SAMPLE_RATE, state.options.max_speech_seconds)
+    return words, seconds
+
+
+def _words(tokens: torch.Tensor, tokenizer: TextTokenizer | None) -> list[str]:
+    if tokenizer is None:
+        return [str(token) for token in tokens.tolist()]
+    return [tokenizer.decode([token]).strip() or "·" for token in tokens.tolist()]

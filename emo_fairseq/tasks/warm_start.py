@@ -1,6 +1,6 @@
 """Start a training from the weights of an earlier stage, as the options ``--init-*`` name it.
 
-An encoder of an earlier stage is taken only if it computes the same as the model's: weights of
+An encoder of an earlier stage is loaded only if it computes the same as the model's: weights of
 the same names and shapes may belong to encoders that compute different things.
 """
 
@@ -8,7 +8,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairseq import checkpoint_utils
@@ -21,11 +20,15 @@ from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.lora import merged_state_dict
+from emo_fairseq.task_state import TaskState
+from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import beside_weights
-from emo_fairseq.tasks.resume import stored_provenance
+from emo_fairseq.tasks.provenance import Accept, stored_provenance
 from emo_fairseq.types import MODALITIES
 
-_NAMED = 3
+logger = logging.getLogger(__name__)
+
+_NAMED = 3  # values or parameters that a message names before it says "..."
 _IDLE = ("_name_or_path", "architectures", "id2label", "label2id")  # of an architecture
 _DROPOUT = "drop"  # in the names of what acts in training alone
 
@@ -36,7 +39,7 @@ class Stage(NamedTuple):
     Attributes:
         option: which names it, and its file, for messages.
         parameters: plain ones; LoRA's updates are merged.
-        task_state: what its task knew.
+        task_state: state of its task.
         options: of its model.
     """
 
@@ -45,72 +48,80 @@ class Stage(NamedTuple):
     task_state: Mapping[str, Any]
     options: Mapping[str, Any]
 
-    def card(self, modality: str) -> EncoderSpec | None:
-        """Of its encoder; None where it has none, or where it is too old to tell."""
+    def spec(self, modality: str) -> EncoderSpec | None:
+        """Return its encoder; None if it has none, or its version did not record it."""
         state = self.task_state.get("encoders", {}).get(modality)
         return None if state is None else EncoderSpec(**state)
 
     def left_to_files(self, modality: str) -> EncoderSpec | None:
-        """The card of an encoder whose weights ``--checkpoint-weights trained`` has left out."""
-        card, backbone = self.card(modality), backbone_prefix(modality)
-        is_there = any(name.startswith(backbone) for name in self.parameters)
-        return None if is_there or card is None or not card.is_pretrained else card
+        """Return an encoder whose weights ``--checkpoint-weights trained`` has left out."""
+        spec, backbone = self.spec(modality), backbone_prefix(modality)
+        is_held = any(name.startswith(backbone) for name in self.parameters)
+        return None if is_held or spec is None or not spec.is_pretrained else spec
 
 
 def prefix(modality: str) -> str:
-    """How the names of an encoder's parameters begin."""
+    """Return the beginning of the names of an encoder's parameters."""
     return f"encoders.{modality}."
 
 
 def backbone_prefix(modality: str) -> str:
-    """The same, without what is learned on top of it."""
+    """Return the same without what is learned on top of the encoder."""
     return f"{prefix(modality)}backbone."
 
 
-def check_same(model: nn.Module, task: Any, modality: str, stage: Stage) -> None:
-    """See that a stage's encoder is the model's, and knows the same symbols.
+def check_same(model: nn.Module, state: TaskState, modality: str, stage: Stage) -> None:
+    """Check that a stage's encoder is the model's, with the same vocabulary.
 
-    Of one that is left to its files, see that they are the model's.
+    Of one that is left to its files, check that these are the model's.
 
     Raises:
         UsageError: names what differs, and the remedy.
     """
-    known = stage.task_state.get("vocabulary", {}).get(modality)
-    card: EncoderSpec = task.encoder_cards()[modality]
-    before = stage.card(modality)
+    vocabulary = stage.task_state.get("vocabulary", {}).get(modality)
+    spec = state.encoders[modality]
+    before = stage.spec(modality)
     if before is not None:
-        check_cards(stage.option, modality, before, card)
-        if stage.left_to_files(modality) and before.weights != card.weights:
+        check_same_outputs(stage.option, modality, before, spec)
+        if stage.left_to_files(modality) and before.weights != spec.weights:
             raise UsageError(
                 f"{missing(stage, modality, before)}; give --{modality}-encoder {before.spec}, or "
-                "train the stage with --checkpoint-weights all"
+                "train the stage with --checkpoint-weights all",
+                "stage-encoder-missing",
             )
     _check_shapes(model, modality, stage)
-    if not card.is_pretrained:
+    if not spec.is_pretrained:
         _check_sizes(model, modality, stage)
-    if known is not None and modality in task.vocabularies():
-        ours, theirs = task.vocabularies()[modality], Vocabulary.from_state(known)
+    if vocabulary is not None and modality in state.vocabularies:
+        ours, theirs = state.vocabularies[modality], Vocabulary.from_state(vocabulary)
         ours.check_same(theirs)
-        if not card.is_pretrained and ours.specials.pad != theirs.specials.pad:
+        if not spec.is_pretrained and ours.specials.pad != theirs.specials.pad:
             raise UsageError(
-                f"{stage.option}: its {modality} encoder knows padding by the id "
-                f"{theirs.specials.pad}, and the data have {ours.specials.pad}; tokenize them with "
-                "the stage's own tokenizer files"
+                f"{stage.option}: the id of padding of its {modality} encoder is "
+                f"{theirs.specials.pad}, and that of the data {ours.specials.pad}; tokenize them "
+                "with the stage's own tokenizer files",
+                "stage-padding-other",
             )
 
 
-def missing(stage: Stage, modality: str, card: EncoderSpec) -> str:
-    """The beginning of a message about an encoder that is left to its files."""
+def missing(stage: Stage, modality: str, spec: EncoderSpec) -> str:
+    """Return the beginning of a message about an encoder that is left to its files."""
     return (
         f"{stage.option}: was saved with --checkpoint-weights trained and does not hold its "
-        f"{modality} encoder, whose weights are those of {card.spec} ({card.weights[:12]})"
+        f"{modality} encoder, whose weights are those of {spec.spec} ({spec.weights[:12]})"
     )
 
 
-def check_cards(option: str, modality: str, theirs: EncoderSpec, ours: EncoderSpec) -> None:
-    """See that two encoders compute the same, whatever their weights and where these lie.
+def check_same_outputs(option: str, modality: str, theirs: EncoderSpec, ours: EncoderSpec) -> None:
+    """Check that two encoders compute the same, whatever their weights and paths.
 
-    What only one of the architectures says is a default of another version of a library.
+    What only one of the architectures has is a default of another version of a library.
+
+    Args:
+        option: that names the stage, with its file.
+        modality: of both encoders.
+        theirs: the encoder of the stage.
+        ours: that of the model.
 
     Raises:
         UsageError: names what differs, and the remedy.
@@ -128,12 +139,13 @@ def check_cards(option: str, modality: str, theirs: EncoderSpec, ours: EncoderSp
     values = [f"{name} {before[name]}, not {now[name]}" for name in differing]
     raise UsageError(
         f"{option}: its {modality} encoder is another one ({first_few(values, _NAMED)}); {remedy}, "
-        "as in that stage"
+        "as in that stage",
+        "stage-encoder-other",
     )
 
 
 def _acting(architecture: Mapping[str, Any]) -> dict[str, str]:
-    """What outputs depend on, by dotted names, as text that can be compared and shown."""
+    """Return what outputs depend on, by dotted names, as text."""
     return {name: json.dumps(value, default=str) for name, value in _leaves(architecture)}
 
 
@@ -158,12 +170,13 @@ def _check_shapes(model: nn.Module, modality: str, stage: Stage) -> None:
         raise UsageError(
             f"{stage.option}: its {modality} encoder is another one, {len(differing)} parameters "
             f"differ ({first_few(differing, _NAMED)}); give the same encoder, with the same "
-            f"--{modality}-layer, to both stages"
+            f"--{modality}-layer, to both stages",
+            "stage-encoder-other",
         )
 
 
 def _check_sizes(model: nn.Module, modality: str, stage: Stage) -> None:
-    """The sizes of our own encoders that no shape tells."""
+    """Check the sizes of our own encoders that no shape depends on."""
     backbone = model.get_submodule(backbone_prefix(modality).rstrip("."))
     heads = stage.options.get(f"{modality}_attention_heads")
     for own in {*beside_weights(backbone)["num_heads"]}:
@@ -178,54 +191,39 @@ def _check_sizes(model: nn.Module, modality: str, stage: Stage) -> None:
 def _other_size(stage: Stage, modality: str, option: str, theirs: Any, ours: Any) -> UsageError:
     return UsageError(
         f"{stage.option}: its {modality} encoder has {option} {theirs}, and this one {ours}; give "
-        f"{option} {theirs}"
+        f"{option} {theirs}",
+        "stage-encoder-other",
     )
 
 
-# -- Staged training: parameters of an earlier stage's checkpoint, and the word on what was taken
+def warm_start(
+    model: nn.Module, cfg: EmotionPredictionConfig, state: TaskState, accept: Accept
+) -> None:
+    """Load the parameters of ``--init-from`` and ``--init-{modality}-from`` into a new model.
 
-logger = logging.getLogger(__name__)
-
-
-def initialize(model: nn.Module, task: Any) -> None:
-    """Put the parameters of ``--init-from`` and ``--init-{modality}-from`` into a new model.
-
-    The former takes whatever fits: a bare text model grows into one of text and speech; heads of
-    other labels are left. Of an encoder, by either, all is taken or nothing. LoRA's updates are
+    The former loads whatever fits: a bare text model grows into one of text and speech; heads of
+    other labels are left. Of an encoder, by either, all is loaded or nothing. LoRA's updates are
     merged.
 
     Args:
         model: just built.
-        task: its modalities, labels, vocabularies and options.
+        cfg: options of the task.
+        state: modalities, labels, encoders and vocabularies of the model.
+        accept: lets a stage into the training, or refuses it.
 
     Raises:
-        UsageError: a checkpoint of another task, or one whose encoder is not in it, is another one
-            or knows other words.
+        UsageError: a checkpoint of another task, or one whose encoder is missing, is another one
+            or has another vocabulary.
     """
-    if task.cfg.init_from:
-        _take_what_fits(model, task, _read(task, "--init-from", task.cfg.init_from))
-    for modality in task.modalities:
-        if path := getattr(task.cfg, f"init_{modality}_from"):
-            stage = _read(task, f"--init-{modality}-from", path, only=prefix(modality))
-            _take_encoder(model, task, modality, stage)
+    if cfg.init_from:
+        _load_what_fits(model, state, _read("--init-from", cfg.init_from, accept))
+    for modality in state.modalities:
+        if path := getattr(cfg, f"init_{modality}_from"):
+            stage = _read(f"--init-{modality}-from", path, accept, only=prefix(modality))
+            _load_encoder(model, state, modality, stage)
 
 
-def load_resumed(model: nn.Module, checkpoint: Path) -> None:
-    """Load the parameters of the checkpoint that a training resumes into its model.
-
-    fairseq does so too, but later: by then frozen encoders have been run.
-
-    Raises:
-        UsageError: they do not fit; names the file.
-    """
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), {"task": TASK_NAME})
-    try:
-        model.load_state_dict(state["model"])
-    except UsageError as error:
-        raise UsageError(f"{checkpoint}: {error}", error.code) from error
-
-
-def check_files_give_weights(cfg: Any) -> None:
+def check_files_give_weights(cfg: EmotionPredictionConfig) -> None:
     """Refuse ``--checkpoint-weights trained`` with encoders that an earlier stage initializes.
 
     Raises:
@@ -241,84 +239,89 @@ def check_files_give_weights(cfg: Any) -> None:
             )
 
 
-def _read(task: Any, option: str, path: str, only: str = "") -> Stage:
-    """Read a stage that has seen no held-out row; of its parameters those whose names begin so."""
+def _read(option: str, path: str, accept: Accept, only: str = "") -> Stage:
+    """Read a stage, of its parameters those whose names begin with `only`."""
     state = checkpoint_utils.load_checkpoint_to_cpu(path, {"task": TASK_NAME})
-    task.take(option, path, stored_provenance(state.get("task_state", {}), path))
+    accept(option, path, stored_provenance(state.get("task_state", {}), path))
     parameters = {name: value for name, value in state["model"].items() if name.startswith(only)}
     try:
         merged = merged_state_dict(parameters)
     except ValueError as error:
         raise UsageError(
             f"{option} {path}: was saved with --checkpoint-weights trained and holds LoRA's "
-            f"updates alone ({error}); train that stage with --checkpoint-weights all"
+            f"updates alone ({error}); train that stage with --checkpoint-weights all",
+            "stage-encoder-missing",
         ) from error
     return Stage(f"{option} {path}", merged, state.get("task_state", {}), state["cfg"]["model"])
 
 
-def _take_what_fits(model: nn.Module, task: Any, stage: Stage) -> None:
+def _load_what_fits(model: nn.Module, state: TaskState, stage: Stage) -> None:
     own = model.state_dict()
-    taken = {
+    loaded = {
         name: value
         for name, value in stage.parameters.items()
         if name in own and own[name].shape == value.shape
     }
     of_files: list[str] = []
-    for modality in task.modalities:
+    for modality in state.modalities:
         begins, left = prefix(modality), stage.left_to_files(modality)
         if left or any(name.startswith(begins) for name in stage.parameters):
-            check_same(model, task, modality, stage)
+            check_same(model, state, modality, stage)
         if left:
             logger.info(
                 "%s: its %s encoder is that of %s, as here", stage.option, modality, left.spec
             )
             of_files += [name for name in own if name.startswith(backbone_prefix(modality))]
-    taken = _without_other_labels(taken, task, stage)
-    if not taken:
-        raise UsageError(f"{stage.option}: nothing there fits this model; see --modality")
-    model.load_state_dict({**own, **taken})
-    logger.info("%s: taken %s", stage.option, _count(taken))
-    logger.info("%s: new %s", stage.option, _count(own.keys() - taken.keys() - {*of_files}))
-    logger.info("%s: not used %s", stage.option, _count(stage.parameters.keys() - taken.keys()))
+    loaded = _without_other_labels(loaded, state, stage)
+    if not loaded:
+        raise UsageError(
+            f"{stage.option}: nothing there fits this model; see --modality", "stage-unfit"
+        )
+    model.load_state_dict({**own, **loaded})
+    logger.info("%s: loaded %s", stage.option, _count(loaded))
+    logger.info("%s: new %s", stage.option, _count(own.keys() - loaded.keys() - {*of_files}))
+    logger.info("%s: not used %s", stage.option, _count(stage.parameters.keys() - loaded.keys()))
 
 
 def _without_other_labels(
-    parameters: Mapping[str, Tensor], task: Any, stage: Stage
+    parameters: Mapping[str, Tensor], state: TaskState, stage: Stage
 ) -> dict[str, Tensor]:
-    """Without the heads whose outputs mean something else in the new model."""
+    """Return the parameters without heads whose outputs mean something else in the new model."""
     theirs = stage.task_state.get("auxiliary_labels", {})
-    heads = {"head": (stage.task_state.get("labels"), task.labels)} | {
+    heads = {"head": (stage.task_state.get("labels"), state.labels)} | {
         f"auxiliary_heads.{name}": (theirs.get(name), labels)
-        for name, labels in task.auxiliary_labels.items()
+        for name, labels in state.auxiliary_labels.items()
     }
     kept = dict(parameters)
     for head, (before, now) in heads.items():
         others = [name for name in kept if name.startswith(f"{head}.")]
         if others and before != list(now):
-            logger.warning("%s: its %s is of other labels, and is not taken", stage.option, head)
+            logger.warning("%s: its %s is of other labels, and is not loaded", stage.option, head)
             kept = {name: value for name, value in kept.items() if name not in others}
     return kept
 
 
-def _take_encoder(model: nn.Module, task: Any, modality: str, stage: Stage) -> None:
+def _load_encoder(model: nn.Module, state: TaskState, modality: str, stage: Stage) -> None:
     if left := stage.left_to_files(modality):
         raise UsageError(
             f"{missing(stage, modality, left)}; leave the option out and give --{modality}-encoder "
-            f"{left.spec}, or train the stage with --checkpoint-weights all"
+            f"{left.spec}, or train the stage with --checkpoint-weights all",
+            "stage-encoder-missing",
         )
     if not stage.parameters:
         raise UsageError(
-            f"{stage.option}: that model has no {modality} encoder; see its --modality"
+            f"{stage.option}: that model has no {modality} encoder; see its --modality",
+            "stage-encoder-missing",
         )
-    check_same(model, task, modality, stage)
+    check_same(model, state, modality, stage)
     begins = prefix(modality)
     part = {name.removeprefix(begins): value for name, value in stage.parameters.items()}
     model.get_submodule(begins.rstrip(".")).load_state_dict(part)
-    logger.info("%s: taken %s", stage.option, _count(stage.parameters))
+    logger.info("%s: loaded %s", stage.option, _count(stage.parameters))
 
 
 def _count(names: Iterable[str]) -> str:
-    """How many tensors of which part of the model: ``199 of encoders.text, 2 of head``."""
+    """Count the tensors of each part of the model: ``199 of encoders.text, 2 of head``."""
     counts = Counter(map(_part, names))
     return ", ".join(f"{n} of {part}" for part, n in sorted(counts.items())) or "nothing"
 

@@ -35,7 +35,9 @@ def task_of(target: str, save_predictions: str | None = None) -> Any:
         class_counts=COUNTS,
         n_outputs=chosen.n_outputs(len(labels)),
         target_dictionary=None,
-        cfg=SimpleNamespace(save_predictions=save_predictions),
+        is_training=False,
+        auxiliary={},
+        keeps_predictions=save_predictions is not None,
         keeps_embeddings=False,
     )
 

@@ -42,7 +42,7 @@ from emo_fairseq.data.manifest import Split
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.tasks import teachers
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
-from emo_fairseq.tasks.resume import changing_state
+from emo_fairseq.tasks.resume import AT_START
 from emo_fairseq.types import (
     TARGETS,
     LabeledTarget,
@@ -102,12 +102,13 @@ def write_rows(folder: Path, rows: Sequence[Utterance], prototypes: bool = True)
 
 
 class Task:
-    """What criterions ask of the task, over rows that are at hand; prototypes are the real ones.
+    """An EmotionTask over rows that are at hand; prototypes are the real ones.
 
     Rows without the truth of the target are not trained on: `rows` are the others.
     """
 
-    trains = True
+    is_training = True
+    keeps_predictions = keeps_embeddings = False
     target_dictionary = None
     embedding_dim = EMBEDDING_DIM
 
@@ -128,19 +129,16 @@ class Task:
         self.rows = [row for row, is_known in zip(rows, known, strict=True) if is_known]
         self.split = Split("train", folder / "train.tsv", self.rows)
         self.truth = truth_array(self.split, self.target, self.labels)
-        plain = {"save_predictions": None, "prototypes": None, "prototype_scope": "all"}
+        plain = {"prototypes": None, "prototype_scope": "all"}
         self.cfg = SimpleNamespace(**(plain | {"fold": None} | options))
-        self.keeps_embeddings = False
-        self.source = SimpleNamespace(folder=folder)
-        self.surroundings = SimpleNamespace(
-            max_update=lambda: max_update, rows_of_a_step=lambda: rows_of_a_step
-        )
+        self.data_folder = folder
+        self.max_update, self.rows_of_a_step = max_update, rows_of_a_step
         self.auxiliary = {
             other.name: LabeledTarget(other, self._labels(other))
             for other in auxiliary_targets(auxiliary, self.target)
         }
         self.state = StatefulContainer()
-        for name, factory in changing_state(self.cfg).items():
+        for name, factory in AT_START.items():
             self.state.add_factory(name, factory)
         self.annotators: dict[str, Callable[[Split], np.ndarray]] = {
             name: functools.partial(truth_array, target=other.target, labels=other.labels)
@@ -159,17 +157,22 @@ class Task:
     @functools.cached_property
     def class_prototypes(self) -> ClassPrototypes:
         classes = Classes(target_of_classes(self.target), LABELS)
-        return ClassPrototypes(self.cfg, self.source.folder, self.state, classes, self.take)
+        return ClassPrototypes(self.cfg, self.data_folder, self.state, classes, self.accept)
 
     def class_difficulties(self) -> Tensor:
         self.class_prototypes.require("--class-weighting difficulty")
         return self.class_prototypes.class_means(self.split)
 
-    def take(self, *_: object) -> None:
+    @property
+    def embedding_queue(self) -> list[Tensor]:
+        return self.state.embedding_queue
+
+    def accept(self, *_: object) -> None:
         """Nothing is held out."""
 
     def teacher_from_predictions(self, path: str) -> Callable[[Split], np.ndarray]:
-        return teachers.teacher_from_predictions(path, self)
+        student = LabeledTarget(self.target, self.labels)
+        return teachers.teacher_from_predictions(path, student, self.accept)
 
     def train_split(self) -> Split:
         return self.split

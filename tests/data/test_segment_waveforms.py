@@ -75,8 +75,8 @@ def test_log_mel_of_a_task(data_dir: Path, make_task: Callable[..., Any], stored
     if stored:
         extract_log_mel(data_dir)
     task = make_task(data_dir, speech_input="log_mel", **OPTIONS)
-    split = task.source.split("train")
-    frames = task.source.raw_frames("speech", split)
+    split = task.data.split("train")
+    frames = task.data.raw_frames("speech", split)
     loudest = [int(frames[row][0].mean(0).argmax()) for row in range(3)]
     assert loudest == sorted(set(loudest))  # three bands, higher for each tone
     assert [len(frames[row][0]) for row in range(3)] == [48, 48, 48]

@@ -79,7 +79,7 @@ def test_pooling(save, toy_corpus, tmp_path):
         (
             "--modality text --text-pooling mean --batch-size 8 --max-update 1",
             "--save-attention {} --attention-ids {id}",
-            "attends to nothing",
+            "has no attention",
         ),
     ],
 )

@@ -78,7 +78,7 @@ def test_it_is_refused_before_anything_is_read(options, said, train, tmp_path, m
     def never(*_, **__):
         raise AssertionError("the data was read")
 
-    monkeypatch.setattr("emo_fairseq.tasks.settled_state.DataDir", never)
+    monkeypatch.setattr("emo_fairseq.tasks.emotion_prediction.DataDir", never)
     with pytest.raises(UsageError, match=said):
         train(options)
     assert not (tmp_path / "run").exists()

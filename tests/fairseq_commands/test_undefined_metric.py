@@ -74,4 +74,4 @@ def test_a_metric_that_the_valid_split_leaves_undefined_is_refused(
 @pytest.mark.parametrize("metric", ["uar", "recall_happy", "uar@speech", "loss"])
 def test_a_metric_that_can_be_defined_is_not(metric, make_task, toy_corpus):
     task = make_task(toy_corpus, modality="text")
-    assert undefined_because(task, metric, "valid") == ""
+    assert undefined_because(task.task_state, task.data, metric, "valid") == ""

@@ -16,7 +16,7 @@ MakeTask = Callable[..., Any]
 
 def row_losses(task: Any, model: Any, collate: Callable[..., Any]) -> list[float]:
     """Row after row, with the formulas spelt out."""
-    dataset = task.build_train_view()
+    dataset = task._build_dataset("train", for_training=False)
     found = []
     for row in range(len(dataset)):
         batch = collate(dataset, [row])
@@ -82,7 +82,7 @@ def test_predictions_are_in_the_order_of_their_row_numbers_and_draw_nothing(
 ) -> None:
     task = make_task(toy_corpus, modality="text")
     model = make_model(task).train()
-    dataset, device = task.build_train_view(), torch.device("cpu")
+    dataset, device = task._build_dataset("train", for_training=False), torch.device("cpu")
     state = torch.get_rng_state()
     rows, outputs = predict_rows(model, dataset, device)
     assert torch.equal(torch.get_rng_state(), state)

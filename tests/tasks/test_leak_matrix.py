@@ -30,7 +30,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.export.as_checkpoint import write_checkpoint
 from emo_fairseq.inference.model_folder import write_model_folder
-from emo_fairseq.tasks.run_config import Surroundings
+from emo_fairseq.tasks.run_config import RunConfig
 from emo_fairseq.vad_to_emotion.commands import (
     apply,
     fit_gold,
@@ -134,7 +134,7 @@ class Ways:
     def initial_by_fairseq(self, record: Provenance | None, **options: Any) -> Any:
         given = {"--finetune-from-model": self.recorded(record)}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Surroundings, "weights_to_take", lambda self: given)
+            patch.setattr(RunConfig, "initial_checkpoints", lambda self: given)
             return self.run(**options)
 
     def teacher(self, record: Provenance | None, **options: Any) -> Any:

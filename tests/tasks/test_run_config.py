@@ -1,38 +1,38 @@
-"""What a task reads of the options round its own."""
+"""The options of a run beside the task's own, and what of them a training refuses."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from codes import raises
 from omegaconf import OmegaConf
 
-from emo_fairseq.errors import UsageError
-from emo_fairseq.tasks.run_config import Surroundings
+from emo_fairseq.tasks.run_config import RunConfig
 
 
-def surroundings(**sections: Any) -> Surroundings:
-    return Surroundings(OmegaConf.create({"task": {"data": "x"}, **sections}).task)
+def run_config(**sections: Any) -> RunConfig:
+    return RunConfig(OmegaConf.create({"task": {"data": "x"}, **sections}).task)
 
 
 def test_ranks_that_train_each_by_itself_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process group has been made here, as none is under fairseq-hydra-train on one GPU."""
-    training = surroundings(optimizer={"_name": "adam"})
+    training = run_config(optimizer={"_name": "adam"})
     training.check_ranks()
     launched = {"MASTER_ADDR": "localhost", "MASTER_PORT": "1", "WORLD_SIZE": "2", "RANK": "0"}
     for name, value in launched.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UsageError, match=r"torchrun has started 2 .*distributed_world_size=2"):
+    with raises("ranks-not-joined"):
         training.check_ranks()
-    surroundings().check_ranks()  # nothing is trained
+    run_config().check_ranks()  # nothing is trained
     monkeypatch.setenv("WORLD_SIZE", "1")
     training.check_ranks()
 
 
-def training(**sections: Any) -> Surroundings:
+def training(**sections: Any) -> RunConfig:
     dataset = {"train_subset": "train", "valid_subset": "valid", "disable_validation": False}
     checkpoint = {"restore_file": "checkpoint_last.pt", "save_dir": "nowhere"}
-    return surroundings(
+    return run_config(
         optimizer={"_name": "adam"},
         dataset=dataset | sections.pop("dataset", {}),
         checkpoint=checkpoint | sections.pop("checkpoint", {}),
@@ -43,28 +43,28 @@ def training(**sections: Any) -> Surroundings:
 @pytest.mark.parametrize("subsets", ["test", "test,valid", "test2"])
 def test_the_test_split_chooses_no_checkpoint(subsets: str) -> None:
     chosen = training(dataset={"valid_subset": subsets})
-    with pytest.raises(UsageError, match=r"would choose the checkpoint .* fairseq-validate"):
+    with raises("valid-subset-test"):
         chosen.check_subsets("train")
     unused = training(dataset={"valid_subset": subsets, "disable_validation": True})
     unused.check_subsets("train")
-    assert unused.choosing_split() is None
+    assert unused.selecting_split is None
     beside = training(dataset={"valid_subset": f"valid,{subsets}"})
     beside.check_subsets("train")
-    assert beside.choosing_split() == "valid", "fairseq chooses by the first"
+    assert beside.selecting_split == "valid", "fairseq chooses by the first"
 
 
 def test_every_checkpoint_that_a_training_begins_from_is_named(tmp_path: Path) -> None:
     other = tmp_path / "other.pt"
     other.touch()
     options = {"save_dir": str(tmp_path), "finetune_from_model": str(other)}
-    assert training(checkpoint=options).weights_to_take() == {"--finetune-from-model": other}
-    assert training(checkpoint={"restore_file": str(other)}).weights_to_take() == {
+    assert training(checkpoint=options).initial_checkpoints() == {"--finetune-from-model": other}
+    assert training(checkpoint={"restore_file": str(other)}).initial_checkpoints() == {
         "--restore-file": other
     }
     last = tmp_path / "checkpoint_last.pt"
     last.touch()
-    assert training(checkpoint=options).weights_to_take() == {"--restore-file": last}
-    assert surroundings().weights_to_take() == {}
+    assert training(checkpoint=options).initial_checkpoints() == {"--restore-file": last}
+    assert run_config().initial_checkpoints() == {}
 
 
 def test_a_board_whose_library_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_a_board_whose_library_is_not_there_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "wandb", None)
     monkeypatch.delitem(sys.modules, "wandb")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"--wandb-project emotions: .* `pip install wandb`, or"):
+    with raises("library-missing"):
         logged.check_wandb()
     training(common={"wandb_project": None}).check_wandb()
     monkeypatch.setitem(sys.modules, "wandb", object())
@@ -83,10 +83,10 @@ def test_a_training_does_not_go_on_without_its_optimizer() -> None:
     file = Path("checkpoint_last.pt")
     plain = {"reset_optimizer": False}
     resumed = training(checkpoint=plain, optimization={"max_epoch": 3})
-    resumed.check_optimizer_is_there(file, has_optimizer=True)
-    with pytest.raises(UsageError, match=r"--no-save-optimizer-state, .*--init-from checkpoint_"):
-        resumed.check_optimizer_is_there(file, has_optimizer=False)
+    resumed.check_optimizer_state(file, has_optimizer=True)
+    with raises("optimizer-state-missing"):
+        resumed.check_optimizer_state(file, has_optimizer=False)
     ended = training(checkpoint=plain, optimization={"max_epoch": -1})
-    ended.check_optimizer_is_there(file, has_optimizer=False)
+    ended.check_optimizer_state(file, has_optimizer=False)
     anew = training(checkpoint={"reset_optimizer": True}, optimization={"max_epoch": 3})
-    anew.check_optimizer_is_there(file, has_optimizer=False)
+    anew.check_optimizer_state(file, has_optimizer=False)

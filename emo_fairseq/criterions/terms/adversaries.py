@@ -1,11 +1,10 @@
 """Who speaks, or which corpus it is: what the embedding shall not tell."""
 
-from typing import Any
-
 from torch import Tensor
 
 from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
 from emo_fairseq.data.annotations import (
     group_ids,
@@ -31,7 +30,7 @@ class AdversaryTerm(Term):
         UsageError: the train split names fewer than two groups.
     """
 
-    def __init__(self, task: Any, column: str, weight: float, warmup_updates: int) -> None:
+    def __init__(self, task: EmotionTask, column: str, weight: float, warmup_updates: int) -> None:
         super().__init__()
         names = group_names(task.train_split(), column)
         if len(names) < 2:

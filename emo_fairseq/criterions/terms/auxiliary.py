@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.training.learning_rates import options_of
@@ -31,7 +32,7 @@ class AuxiliaryTargets(Term):
         UsageError: no row of the train split has the truth of one of them.
     """
 
-    def __init__(self, task: Any, weights: Mapping[str, float], weighting: str) -> None:
+    def __init__(self, task: EmotionTask, weights: Mapping[str, float], weighting: str) -> None:
         super().__init__()
         _check_known(task)
         self.targets = {name: other.target for name, other in task.auxiliary.items()}
@@ -94,7 +95,7 @@ def parse_weights(text: str | None, targets: Mapping[str, Any]) -> dict[str, flo
     return weights
 
 
-def _check_known(task: Any) -> None:
+def _check_known(task: EmotionTask) -> None:
     split = task.train_split()
     for name, other in task.auxiliary.items():
         columns = other.target.columns

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from emo_fairseq.criterions.gathering import gather_rows
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.data.annotations import vad_values
 from emo_fairseq.losses.prototypes import (
     moving_prototypes,
@@ -30,7 +31,7 @@ class Difficulty(nn.Module):
         momentum: of "ema".
     """
 
-    def __init__(self, task: Any, learning: str, momentum: float) -> None:
+    def __init__(self, task: EmotionTask, learning: str, momentum: float) -> None:
         super().__init__()
         self.prototypes, self.learning, self.momentum = task.class_prototypes, learning, momentum
         task.annotate("vad", vad_values)

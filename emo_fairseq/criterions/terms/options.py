@@ -5,6 +5,7 @@ from typing import Any, List, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.adversaries import AdversaryTerm
 from emo_fairseq.criterions.terms.auxiliary import (
     FIXED,
@@ -65,13 +66,13 @@ class TermsConfig(FairseqDataclass):
     )
 
 
-def build_terms(cfg: Any, task: Any) -> List[Term]:
+def build_terms(cfg: Any, task: EmotionTask) -> List[Term]:
     """The terms that the options ask for; none where nothing is trained.
 
     Raises:
         UsageError: options that cannot be combined.
     """
-    if not getattr(task, "trains", False):
+    if not task.is_training:
         return []
     _check_combination(cfg)
     terms: List[Term] = []

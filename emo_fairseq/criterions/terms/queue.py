@@ -1,10 +1,11 @@
 """Rows of earlier batches, so that a small batch has positives and negatives (He et al. 2020)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from emo_fairseq.criterions.task_protocol import EmotionTask
 
 
 class EmbeddingQueue:
@@ -19,13 +20,13 @@ class EmbeddingQueue:
         size: in rows.
     """
 
-    def __init__(self, task: Any, size: int) -> None:
+    def __init__(self, task: EmotionTask, size: int) -> None:
         self.task, self.size = task, size
-        task.state.embedding_queue  # noqa: B018  (touched: a resumed one is read now)
+        task.embedding_queue  # noqa: B018  (touched: a resumed one is read now)
 
     def joined_to(self, batch: Sequence[Tensor]) -> list[Tensor]:
         """The rows of a batch, and behind them those of the queue, (M, ...) each."""
-        kept = self.task.state.embedding_queue
+        kept = self.task.embedding_queue
         if not kept:
             return list(batch)
         return [torch.cat([rows, old.to(rows)]) for rows, old in zip(batch, kept, strict=True)]
@@ -33,4 +34,4 @@ class EmbeddingQueue:
     def push(self, batch: Sequence[Tensor]) -> None:
         """Take in the rows of a batch; the oldest ones go."""
         joined = self.joined_to([rows.detach() for rows in batch])
-        self.task.state.embedding_queue[:] = [rows[: self.size].clone() for rows in joined]
+        self.task.embedding_queue[:] = [rows[: self.size].clone() for rows in joined]

@@ -174,9 +174,10 @@ def test_a_byte_level_tokenizer_without_a_mask_has_no_blank() -> None:
 def train_dataset(task: Any, modality: str, cfg: Any) -> Any:
     """As the task makes it for the train split."""
     change = partial(augment, modality, cfg=cfg, seed=1, data_dir=Path(cfg.data))
-    part = task.source.split("train")
-    known, statistics = task.vocabularies().get(modality), task.frame_statistics(modality)
-    return task.source.build_dataset(modality, part, known, statistics, change)
+    part = task.data.split("train")
+    vocabulary = task.task_state.vocabularies.get(modality)
+    statistics = task.task_state.frame_statistics.get(modality)
+    return task.data.build_dataset(modality, part, vocabulary, statistics, change)
 
 
 def test_log_mel_frames_are_computed_from_changed_audio(

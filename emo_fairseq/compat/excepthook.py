@@ -1,0 +1,59 @@
+"""Python prints a traceback for every error; a mistake of the user's is one line here."""
+
+import os
+import sys
+from types import TracebackType
+
+from data_prep.errors import ManifestError
+from data_prep.messages import INTERRUPTED, sentence_with_code
+from emo_fairseq.errors import UsageError
+
+TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"  # set it to see the traceback all the same
+
+# What fairseq asserts of options before it sets up a task, by its own message.
+_ASSERTIONS = {
+    "Must specify batch size either with --max-tokens or --batch-size": UsageError(
+        "--batch-size is missing: say how many utterances make a batch, such as --batch-size 16 "
+        "(or give --max-tokens)",
+        "batch-size-missing",
+    ),
+}
+
+
+def apply() -> None:
+    """Print mistakes, errors of files and interruptions as one line, unless the switch is set.
+
+    After an interruption Python ends the process by SIGINT, which is 130 to a shell. A second call
+    changes nothing.
+    """
+    if getattr(sys.excepthook, "prints_mistakes", False):
+        return
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        message = _message(error)
+        if message is None or os.environ.get(TRACEBACK_SWITCH):
+            previous(kind, error, trace)
+        else:
+            sys.stderr.write(f"{message}\n")
+
+    hook.prints_mistakes = True  # type: ignore[attr-defined]
+    sys.excepthook = hook
+
+
+def find_mistake(error: BaseException | None) -> BaseException | None:
+    """Return the `UsageError` or `ManifestError` that an error is, or was raised from."""
+    if type(error) is AssertionError and str(error) in _ASSERTIONS:
+        return _ASSERTIONS[str(error)]
+    while error is not None and not isinstance(error, UsageError | ManifestError):
+        # fairseq raises a bare Exception while it handles ours; any other one is a bug of its own.
+        error = error.__cause__ or (error.__context__ if type(error) is Exception else None)
+    return error
+
+
+def _message(error: BaseException) -> str | None:
+    """Return the line for an error; None for a bug, which needs its traceback."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    mistake = find_mistake(error) or (error if isinstance(error, OSError) else None)
+    return None if mistake is None else f"error: {sentence_with_code(mistake)}"

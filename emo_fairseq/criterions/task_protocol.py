@@ -1,0 +1,127 @@
+"""What criterions and their terms use of a task."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from emo_fairseq.data.annotations import Classes
+from emo_fairseq.data.manifest import Split
+from emo_fairseq.types import LabeledTarget, Target
+
+
+class PrototypeTable(Protocol):
+    """The prototypes of classes in VAD space; see :mod:`emo_fairseq.tasks.class_prototypes`."""
+
+    classes: Classes
+    values: Tensor
+    """(S, K, 3), the last scope being all corpora together; NaN for a class without one."""
+
+    def exist(self) -> bool:
+        """Return whether there are prototypes of any class."""
+
+    def require(self, wanted_by: str) -> None:
+        """Read the prototypes, or raise a `UsageError` that names the option `wanted_by`."""
+
+    def check_measured(self, split: Split, wanted_by: str) -> None:
+        """Raise a `UsageError` if no row of a split has a difficulty."""
+
+    def quantile(self, split: Split, share: float) -> float:
+        """Return the difficulty below which this share of a split's rows is."""
+
+    def distances(self, split: Split) -> np.ndarray:
+        """Return (N,) difficulties, NaN = unknown."""
+
+    def scopes(self, split: Split) -> np.ndarray:
+        """Return (N,) the scope of each row; -1, the last, where its corpus is unknown."""
+
+
+class EmotionTask(Protocol):
+    """A task whose criterion minimizes a loss of labels or numbers.
+
+    :class:`emo_fairseq.tasks.emotion_prediction.EmotionPredictionTask` is one.
+    """
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the model is trained; terms are added to the loss in training only."""
+
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Label names in the order of the class ids, or names of the axes."""
+
+    @property
+    def class_counts(self) -> list[int]:
+        """How often each label occurs in the train split."""
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of the model's output."""
+
+    @property
+    def auxiliary(self) -> Mapping[str, LabeledTarget]:
+        """What is predicted beside the target, by name."""
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the model's embedding."""
+
+    @property
+    def keeps_predictions(self) -> bool:
+        """Whether scoring returns predictions, for a file."""
+
+    @property
+    def keeps_embeddings(self) -> bool:
+        """Whether scoring returns embeddings, for a file or loggers."""
+
+    @property
+    def max_update(self) -> int:
+        """Updates until the training ends; 0 if that is not known."""
+
+    @property
+    def rows_of_a_step(self) -> int | None:
+        """The most utterances of a step on all ranks; None if tokens are counted instead."""
+
+    @property
+    def embedding_queue(self) -> list[Tensor]:
+        """Rows that the contrastive loss keeps from earlier batches; saved with the checkpoint."""
+
+    @property
+    def data_folder(self) -> Path:
+        """The data dir, for messages."""
+
+    @property
+    def class_prototypes(self) -> PrototypeTable:
+        """Of the classes of the target, or of the emotions beside a target of numbers.
+
+        Raises:
+            UsageError: the data dir names no emotions.
+        """
+
+    def class_difficulties(self) -> Tensor:
+        """Return the (K,) mean distances of the classes' train rows to their prototypes."""
+
+    def train_split(self) -> Split:
+        """Return the rows of the train split."""
+
+    def annotate(self, name: str, annotate: Callable[[Split], np.ndarray]) -> None:
+        """Let the batches of the train split carry a value for each utterance.
+
+        Criterions call this when they are built, which is before fairseq loads any split.
+
+        Args:
+            name: in ``sample["annotations"]``.
+            annotate: from a split to an array (N, ...).
+        """
+
+    def teacher_from_predictions(self, path: str) -> Callable[[Split], np.ndarray]:
+        """Read the outputs of a teacher from a predictions file: split -> (N, n_outputs)."""
+
+    def teacher_from_checkpoint(self, path: str, data: str | None) -> Callable[[Split], np.ndarray]:
+        """Predict with the model of a checkpoint, on its own data dir if given."""

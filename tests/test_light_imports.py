@@ -1,0 +1,83 @@
+"""Reading tables loads no torch, and no import registers anything or changes the interpreter."""
+
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = [
+    "emo_fairseq",
+    "emo_fairseq.errors",
+    "emo_fairseq.types",
+    "emo_fairseq.encoder_spec",
+    "emo_fairseq.compat.excepthook",
+    "emo_fairseq.data.manifest",
+    "emo_fairseq.evaluation",
+    "emo_fairseq.evaluation.attention",
+    "emo_fairseq.evaluation.embeddings",
+    "emo_fairseq.evaluation.names",
+    "emo_fairseq.evaluation.predictions",
+    "emo_fairseq.evaluation.tables",
+    "emo_fairseq.report",
+    "emo_fairseq.cli.__main__",
+]
+# Of all of these in one interpreter, since each takes half a second to start.
+PROGRAM = """
+import importlib, logging, sys
+hook, arguments, path = sys.excepthook, list(sys.argv), list(sys.path)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    heavy = {"fairseq", "omegaconf", "torch", "transformers"} & sys.modules.keys()
+    assert not heavy, f"{name} imports {', '.join(sorted(heavy))}"
+    assert sys.excepthook is hook, f"{name} replaces sys.excepthook"
+    assert (sys.argv, sys.path) == (arguments, path), name
+    assert not logging.getLogger().handlers, f"{name} sets up logging"
+"""
+HEAVY = ["emo_fairseq.losses", "emo_fairseq.models.config", "emo_fairseq.inference"]
+
+
+def run(program: str, *words: str) -> str:
+    command = [sys.executable, "-c", program, *words]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    return finished.stdout
+
+
+def test_light_modules_load_no_torch_and_change_nothing() -> None:
+    run(PROGRAM, *LIGHT)
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_heavy_modules_install_no_excepthook(name: str) -> None:
+    run(f"import sys; hook = sys.excepthook; import {name}; assert sys.excepthook is hook")
+
+
+def test_register_registers_everything() -> None:
+    """As a program does that uses fairseq's functions."""
+    run(
+        """
+import emo_fairseq
+emo_fairseq.register()
+emo_fairseq.register()
+from fairseq import criterions, models, optim, tasks
+assert "emotion_prediction" in tasks.TASK_REGISTRY
+assert "robertaEMO_tiny" in models.ARCH_MODEL_REGISTRY
+assert {"emotion_supcon", "emotion_prediction_cri"} <= criterions.CRITERION_REGISTRY.keys()
+assert "emotion_adamw" in optim.OPTIMIZER_REGISTRY
+"""
+    )
+
+
+def test_the_user_dir_registers_everything() -> None:
+    run(
+        """
+import argparse, pathlib, sys
+from fairseq import criterions, tasks, utils
+assert "emotion_supcon" not in criterions.CRITERION_REGISTRY
+sys.path.insert(0, ".")
+utils.import_user_module(argparse.Namespace(user_dir="emo_fairseq"))
+assert "emotion_prediction" in tasks.TASK_REGISTRY
+assert "emotion_supcon" in criterions.CRITERION_REGISTRY
+assert getattr(sys.excepthook, "prints_mistakes", False)
+"""
+    )
