@@ -1,4 +1,4 @@
-"""What the data_prep commands share: one sentence instead of a traceback, and the worker option."""
+"""Parsers and error handling of all data_prep commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from data_prep.messages import (
 
 
 def make_parser(module: str, description: str, *, audio: bool = True) -> argparse.ArgumentParser:
-    """A parser for `python -m data_prep.<module>`, with `--workers` where it reads audio."""
+    """Return a parser for `python -m data_prep.<module>`, with `--workers` if it reads audio."""
     parser = argparse.ArgumentParser(
         f"python -m data_prep.{module}",
         description=description,
@@ -34,7 +34,7 @@ def make_parser(module: str, description: str, *, audio: bool = True) -> argpars
 
 
 def run(work: Callable[[], object]) -> int:
-    """Do `work`; return 0, or another exit code after one sentence on stderr.
+    """Run `work`; return 0, or print one sentence to stderr and return another exit code.
 
     1 is for a ValueError or OSError, 130 for an interruption.
     """

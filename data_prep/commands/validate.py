@@ -34,10 +34,7 @@ from data_prep.commands.command_line import (
     make_parser,
     run,
 )
-from data_prep.errors import (
-    Fault,
-    ManifestError,
-)
+from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.features.stored import find_faults
 from data_prep.manifest.cells import (
     id_key,
@@ -70,10 +67,14 @@ def validate(
     workers: int | None = None,
     progress: bool = False,
 ) -> list[Fault]:
-    """Every fault of `data_dir`, ordered by file and row; empty when it keeps the contract.
+    """Return every fault of a data dir, ordered by file and row; none of a valid one.
 
-    `data_raw` is the folder that `audio` paths start from (default: the data dir). What is odd, but
-    used, such as digital silence, is added to `warnings`.
+    Args:
+        data_dir: the folder of manifests and corpus.yaml.
+        data_raw: folder that `audio` paths start from (default: the data dir).
+        warnings: filled with what is odd, but used, such as digital silence.
+        workers: threads that decode audio.
+        progress: show bars.
     """
     data_dir = Path(data_dir)
     faults: list[Fault] = []
@@ -95,9 +96,8 @@ def validate(
         if corpus and not form:
             faults += _count_faults(path, manifests[path], corpus)
     if not manifests:
-        faults.append(
-            Fault(str(data_dir), None, "no {split}.tsv in it", "run the data_prep script again")
-        )
+        problem, remedy = "no {split}.tsv in it", "run the data_prep command again"
+        faults.append(Fault(str(data_dir), None, problem, remedy, "manifest-missing"))
     for path, rows in manifests.items():
         faults += _content_faults(str(path), rows)
         faults += _label_faults(str(path), rows, corpus)
@@ -128,7 +128,7 @@ def find_warnings(data_dir: str | Path) -> list[str]:
 
 
 def _manifest_paths(data_dir: Path, corpus: Corpus | None) -> list[Path]:
-    """The manifests that corpus.yaml names, then any other .tsv that lies there."""
+    """Return the manifests that corpus.yaml names, then any other .tsv of the folder."""
     named = [data_dir / f"{split}.tsv" for split in corpus.splits] if corpus else []
     return [*named, *sorted(set(data_dir.glob("[!.]*.tsv")) - set(named))]
 
@@ -136,35 +136,41 @@ def _manifest_paths(data_dir: Path, corpus: Corpus | None) -> list[Path]:
 def _count_faults(path: Path, rows: Rows, corpus: Corpus) -> Iterator[Fault]:
     counts = corpus.splits.get(path.stem)
     if counts is None:
-        remedy = "move it away, or run the data_prep script again"
-        yield Fault(str(path), None, f"a split that {CORPUS_FILE} does not name", remedy)
+        problem = f"a split that {CORPUS_FILE} does not name"
+        remedy = "move it away, or run the data_prep command again"
+        yield Fault(str(path), None, problem, remedy, "split-unknown")
     elif counts.get("rows") != len(rows):
-        what = f"{len(rows)} rows where {CORPUS_FILE} counts {counts.get('rows')}"
-        yield Fault(str(path), None, what, "run the data_prep script again, or mend the count")
+        problem = f"{len(rows)} rows where {CORPUS_FILE} counts {counts.get('rows')}"
+        remedy = "run the data_prep command again, or correct the count"
+        yield Fault(str(path), None, problem, remedy, "count-mismatch")
 
 
 def _content_faults(file: str, rows: Rows) -> Iterator[Fault]:
-    """What one row can get wrong by itself."""
+    """Yield the faults of single rows."""
     for row, utterance in rows:
-        for what, remedy in _row_faults(utterance):
-            yield Fault(file, row, what, remedy)
+        for fault in _row_faults(utterance):
+            yield Fault(file, row, *fault)
 
 
-def _row_faults(row: Utterance) -> Iterator[tuple[str, str]]:
+def _row_faults(row: Utterance) -> Iterator[tuple[str, str, str]]:
+    """Yield (problem, remedy, code)."""
     if row.text is None and row.audio is None:
-        yield "neither text nor audio", "give the row one of them, or take it out"
+        yield "neither text nor audio", "give the row one of them, or remove it", "row-empty"
     if row.text is not None and is_blank(row.text):
-        yield "the text is blank", "leave the field empty where there is no text"
+        yield "the text is blank", "leave the field empty if there is no text", "text-blank"
     if row.audio is not None and row.n_samples is None:
-        yield "audio without n_samples", "write its length in samples at the corpus's rate"
+        remedy = "write its length in samples at the corpus's rate"
+        yield "audio without n_samples", remedy, "length-missing"
     if row.audio is None and row.n_samples is not None:
-        yield "n_samples without audio", "name the audio file, or empty n_samples"
+        yield "n_samples without audio", "name the audio file, or empty n_samples", "audio-missing"
     if row.n_samples == 0:
-        yield "n_samples is 0", "take the audio out of the row"
+        yield "n_samples is 0", "remove the audio from the row", "audio-empty"
     if row.audio is not None and Path(row.audio).is_absolute():
-        yield f"audio {row.audio} is an absolute path", "write it relative to --data-raw"
+        problem = f"audio {row.audio} is an absolute path"
+        yield problem, "write it relative to --data-raw", "path-absolute"
     if row.sentiment_score is not None and abs(row.sentiment_score) > SCORE_LIMIT:
-        yield f"sentiment_score is {row.sentiment_score:g}, outside -3 to 3", "mend the score"
+        problem = f"sentiment_score is {row.sentiment_score:g}, outside -3 to 3"
+        yield problem, "correct the score", "score-out-of-range"
 
 
 def _label_faults(file: str, rows: Rows, corpus: Corpus | None) -> Iterator[Fault]:
@@ -178,14 +184,15 @@ def _label_faults(file: str, rows: Rows, corpus: Corpus | None) -> Iterator[Faul
                 continue
             if names is None:
                 remedy = f"list the {key} labels there, in order"
-                yield Fault(file, row, f"{CORPUS_FILE} has no {key} labels", remedy)
+                problem = f"{CORPUS_FILE} has no {key} labels"
+                yield Fault(file, row, problem, remedy, "labels-missing")
                 break
             remedy = f"use one of {', '.join(names)}, or leave the field empty"
-            yield Fault(file, row, f"unknown {key} {label!r}", remedy)
+            yield Fault(file, row, f"unknown {key} {label!r}", remedy, "label-unknown")
 
 
 def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> Iterator[Fault]:
-    """Ids, and what the protocol keeps apart, that occur in more than one split."""
+    """Yield ids, and values of the `disjoint` columns, in more than one split."""
     splits = {str(path): [utterance for _, utterance in rows] for path, rows in manifests.items()}
     for key in ("id", *disjoint):
         for value, files in shared_values(splits, key).items():
@@ -194,60 +201,65 @@ def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> 
             rows = manifests[Path(files[-1])]
             row = next(r for r, u in rows if key_of(getattr(u, key) or "") == value)
             remedy = f"keep each {key} in one split"
-            yield Fault(files[-1], row, f"{key} {value!r} is in {others} too", remedy)
+            problem = f"{key} {value!r} is in {others} too"
+            code = "id-duplicate" if key == "id" else "splits-overlap"
+            yield Fault(files[-1], row, problem, remedy, code)
     for key in disjoint:
         for path, rows in manifests.items():
             unknown = [row for row, utterance in rows if getattr(utterance, key) is None]
             if unknown:
-                what = f"{len(unknown)} rows from here name no {key}, by which splits lie apart"
-                yield Fault(str(path), unknown[0], what, f"fill the {key} column")
+                problem = (
+                    f"{len(unknown)} rows from here have no {key}, by which splits are disjoint"
+                )
+                remedy = f"fill the {key} column"
+                yield Fault(str(path), unknown[0], problem, remedy, "unit-missing")
 
 
 def _audio_faults(
     manifests: Mapping[Path, Rows], raw: Path, rate: int, workers: int | None, progress: bool
 ) -> tuple[list[Fault], list[Fault]]:
-    """Audio that is absent, unreadable or of another length than stated; and what is odd of it.
+    """Return faults and warnings of audio: missing, unreadable, of another length, or odd.
 
     Each file is decoded once.
     """
     faults, warnings = [], []
-    rows = [(str(p), r, u) for p, found in manifests.items() for r, u in found if u.audio]
+    rows = [(str(p), r, u) for p, part in manifests.items() for r, u in part if u.audio]
     parts = [(raw / (u.audio or ""), u.start or 0.0, u.end) for _, _, u in rows]
     distinct = list(dict.fromkeys(parts))
-    found = measure_all(distinct, rate, workers=workers, progress=progress)
-    length = dict(zip(distinct, found, strict=True))
+    lengths = measure_all(distinct, rate, workers=workers, progress=progress)
+    length_of = dict(zip(distinct, lengths, strict=True))
     for (file, row, utterance), part in zip(rows, parts, strict=True):
-        measured = length[part]
+        measured = length_of[part]
         if isinstance(measured, AudioError):
             remedy = "copy the file again, or empty audio and n_samples; see --data-raw"
             if utterance.is_segment:
                 remedy = "correct start and end, which are seconds in the file, or " + remedy
-            faults.append(Fault(file, row, f"audio {utterance.audio}: {measured}", remedy))
+            problem = f"audio {utterance.audio}: {measured}"
+            faults.append(Fault(file, row, problem, remedy, "audio-invalid"))
             continue
         for warning in measured.warnings:
-            remedy = "it is used as it is; empty audio and n_samples to leave it out"
-            warnings.append(
-                Fault(file, row, f"audio {audio_of(utterance, Path())}: {warning}", remedy)
-            )
+            problem = f"audio {audio_of(utterance, Path())}: {warning}"
+            remedy = "it is used unchanged; empty audio and n_samples to leave it out"
+            warnings.append(Fault(file, row, problem, remedy, "audio-odd"))
         n_samples = measured.n_samples
         if abs(n_samples - (utterance.n_samples or n_samples)) > LENGTH_TOLERANCE:
-            what = (
+            problem = (
                 f"n_samples is {utterance.n_samples} where {audio_of(utterance, Path())} has "
                 f"{n_samples} at {rate} Hz"
             )
-            faults.append(Fault(file, row, what, "write the length it has"))
+            faults.append(Fault(file, row, problem, "correct n_samples", "length-mismatch"))
     return faults, warnings
 
 
 def _feature_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
-    """Features that are damaged, of other rows, NaN or infinite; all of them are read."""
+    """Yield features that are damaged, of other rows, NaN or infinite; all are read."""
     for folder in sorted((data_dir / "features").glob("[!.]*/")):
         for path, rows in manifests.items():
             yield from find_faults(folder, path.stem, [utterance for _, utterance in rows])
 
 
 def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
-    """Tokens that are damaged, of other rows or outside of their vocabulary."""
+    """Yield tokens that are damaged, of other rows or outside of their vocabulary."""
     for folder in (data_dir / "text", data_dir / "speech"):
         for path, rows in manifests.items():
             if not any((folder / f"{path.stem}.{ending}").exists() for ending in ("bin", "idx")):
@@ -259,7 +271,7 @@ def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fa
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print every fault of the data dir and their count; 0 when there is none."""
+    """Print every fault of a data dir and their count; return 0 if there are none."""
     parser = make_parser("validate", __doc__ or "")
     parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
     parser.add_argument(
@@ -279,13 +291,14 @@ def _report(options: argparse.Namespace) -> None:
         progress=True,
     )
     for fault in faults:
-        print(fault)
+        print(f"{fault} [{fault.code}]" if fault.code else fault)
     warnings = [*map(str, find_warnings(options.data_dir)), *map(str, odd_audio)]
     for warning in warnings:
         print(f"warning: {warning}")
     odd = f", {_count(warnings, 'warning')}" if warnings else ""
     if faults:
-        raise ValueError(f"{options.data_dir}: {_count(faults, 'fault')}{odd}")
+        message = f"{options.data_dir}: {_count(faults, 'fault')}{odd}"
+        raise CodedError(message, "data-dir-invalid")
     print(f"{options.data_dir}: no fault{odd}")
 
 

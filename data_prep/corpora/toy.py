@@ -1,16 +1,16 @@
 """Toy: a generated corpus that needs both words and voice, and whose best score is known.
 
 Four emotions are the quadrants of valence and arousal: happy (+, +), angry (-, +), sad (-, -),
-neutral (+, -). Valence is in the words, behind cues that are sometimes wrong or absent; arousal is
-in the voice (`toy_voice`), always. So text alone or speech alone can at best tell two pairs of
-classes apart, and both together come near 0.9. The exact ceilings are in corpus.yaml.
+neutral (+, -). Valence is in the words, as cues that are sometimes wrong or absent; arousal is
+always in the voice (`toy_voice`). Text alone or speech alone can at best separate two pairs of
+classes, and both together come near a UAR of 0.9. The exact ceilings are in corpus.yaml.
 
     python -m data_prep.toy OUT_DIR
 
-Nothing is downloaded; one seed always gives the same bytes. Speakers differ between the splits.
-Another corpus for tests across corpora has another --name, --seed and --speaker-shift X: all its
-voices are X semitones higher and X / 2 dB louder, so that what is learned of pitch and level in one
-does not hold in the other. Arousal, which is in the manner of speaking, sounds the same in both.
+Nothing is downloaded; a seed always gives the same bytes. Speakers differ between the splits. For a
+second corpus, in tests across corpora, give another --name, --seed and --speaker-shift X: all its
+voices are X semitones higher and X / 2 dB louder, so that pitch and level do not transfer between
+the two. Arousal, which is in the manner of speaking, is the same in both.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def prepare_toy(
 def _utterances(
     out_dir: Path, split: str, draws: Sequence[Draw], voices: Sequence[Voice], rng: Rng
 ) -> Iterable[Utterance]:
-    """Voice the draws of one split, dialogue by dialogue, and write their audio."""
+    """Synthesize the draws of a split by dialogue, write their audio, and yield their rows."""
     (out_dir / "audio" / split).mkdir(parents=True, exist_ok=True)
     n_speakers = len(voices)
     left = list(draws)
@@ -179,8 +179,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speaker-shift", type=float, default=0.0, metavar="X", help=shift)
 
 
-# -- The toy corpus before it is written and voiced: what is drawn, and the best possible score
-# Everything here is about chances; sentences are `toy_text`'s, sound is `toy_voice`'s.
+# -- Draws, and the best possible score ------------------------------------------------------------
 
 # emotion -> (valence positive?, arousal high?). Sentiment is the sign of valence and nothing more:
 # the toy's "neutral" is the calm, contented quadrant and therefore counts as positive.
@@ -202,11 +201,11 @@ VAD_NOISE = 0.07  # standard deviation; clipped to [0, 1]
 
 
 def bayes_ceilings(flipped: float = P_FLIPPED, ambiguous: float = P_AMBIGUOUS) -> dict[str, float]:
-    """The highest expected UAR over the four emotions, from text, from speech and from both.
+    """Return the highest expected UAR over the four emotions, from text, speech and both.
 
     Valence V and arousal A are independent fair bits, and the emotion is the pair (V, A). Given V,
     the words show V with probability 1 - flipped - ambiguous, not V with `flipped`, and nothing
-    otherwise; everything else in the sentence is drawn without regard to (V, A). The voice shows A
+    otherwise; everything else in the sentence is independent of (V, A). The voice shows A
     without error, and nothing of V. The best guess of V from the words follows the cue, and tosses
     a coin without one (as long as flipped <= 1 - flipped - ambiguous):
 
@@ -232,12 +231,12 @@ class Draw:
 
     @property
     def aroused(self) -> bool:
-        """Whether the voice is."""
+        """Whether the voice is aroused."""
         return QUADRANTS[self.emotion][1]
 
 
 def draw_split(n: int, rng: Rng) -> list[Draw]:
-    """`n` utterances, equally many of each emotion, in random order."""
+    """Draw `n` utterances, equally many of each emotion, in random order."""
     if n <= 0 or n % len(QUADRANTS):
         raise CodedError(
             f"a split of {n} cannot be balanced; give a multiple of 4", "split-not-balanced"
@@ -254,13 +253,13 @@ def draw_split(n: int, rng: Rng) -> list[Draw]:
 
 
 def oracle_score(draws: Sequence[Draw]) -> dict[str, float]:
-    """What the Bayes rules score on these very draws (coin tosses counted as half)."""
+    """Return the scores of the Bayes rules on these draws (coin tosses count half)."""
     valence = np.mean([0.5 if d.cue is None else d.cue == QUADRANTS[d.emotion][0] for d in draws])
     return {"text": float(valence) / 2, "speech": 0.5, "both": float(valence)}
 
 
 def draw_vad(emotion: str, rng: Rng) -> list[float]:
-    """Valence, arousal and dominance: the center of the quadrant plus noise, within [0, 1]."""
+    """Draw valence, arousal and dominance: the quadrant's center plus noise, within [0, 1]."""
     center = [HIGH if positive else LOW for positive in QUADRANTS[emotion]]
     values = rng.normal([*center, DOMINANCE[emotion]], VAD_NOISE)
     return [round(float(value), 4) for value in np.clip(values, 0, 1)]
@@ -270,17 +269,43 @@ def draw_vad(emotion: str, rng: Rng) -> list[float]:
 # Topic, time and frame are drawn independently of the cue, and no word is in two lists.
 
 POSITIVE = (
-    *("wonderful", "lovely", "great", "delightful", "brilliant", "charming"),
-    *("pleasant", "superb", "excellent", "sweet"),
+    "wonderful",
+    "lovely",
+    "great",
+    "delightful",
+    "brilliant",
+    "charming",
+    "pleasant",
+    "superb",
+    "excellent",
+    "sweet",
 )
 NEGATIVE = (
-    *("awful", "terrible", "horrible", "dreadful", "hopeless", "nasty"),
-    *("miserable", "rotten", "lousy", "bitter"),
+    "awful",
+    "terrible",
+    "horrible",
+    "dreadful",
+    "hopeless",
+    "nasty",
+    "miserable",
+    "rotten",
+    "lousy",
+    "bitter",
 )
 PLAIN = ("ordinary", "usual", "average", "typical")
 TOPICS = (
-    *("trip", "dinner", "meeting", "party", "letter", "concert", "garden", "lesson"),
-    *("weekend", "news", "house", "film"),
+    "trip",
+    "dinner",
+    "meeting",
+    "party",
+    "letter",
+    "concert",
+    "garden",
+    "lesson",
+    "weekend",
+    "news",
+    "house",
+    "film",
 )
 TIMES = ("today", "yesterday", "this morning", "last night", "again", "after all")
 TEMPLATES = (
@@ -296,7 +321,7 @@ TEMPLATES = (
 
 
 def write_sentence(cue: bool | None, rng: Rng) -> str:
-    """A sentence with that cue; an ambiguous one has a plain word, or one cue of each kind."""
+    """Write a sentence with a cue; an ambiguous one has a plain word, or a cue of each kind."""
     if cue is None:
         pair = rng.permutation([rng.choice(POSITIVE), rng.choice(NEGATIVE)])
         word = str(rng.choice(PLAIN)) if rng.uniform() < 0.5 else " and ".join(pair)

@@ -19,12 +19,42 @@ _END = {"end", "ends", "stop", "stops", "offset", "xmax", "tmax", "finish"}
 _DURATION = {"duration", "dur", "length", "len"}
 _SECONDS_WORDS = {"s", "sec", "secs", "second", "seconds"}
 _OTHER_UNITS = {
-    *("ms", "msec", "msecs", "millis", "millisecond", "milliseconds", "us", "ns"),
-    *("sample", "samples", "frame", "frames", "tick", "ticks"),
+    "ms",
+    "msec",
+    "msecs",
+    "millis",
+    "millisecond",
+    "milliseconds",
+    "us",
+    "ns",
+    "sample",
+    "samples",
+    "frame",
+    "frames",
+    "tick",
+    "ticks",
 }
 _OTHER_WORDS = {
-    *("time", "times", "timestamp", "stamp", "t", "at", "in", "of", "the", "audio", "clip"),
-    *("segment", "seg", "utterance", "utt", "turn", "speech", "sentence", "word", "phrase"),
+    "time",
+    "times",
+    "timestamp",
+    "stamp",
+    "t",
+    "at",
+    "in",
+    "of",
+    "the",
+    "audio",
+    "clip",
+    "segment",
+    "seg",
+    "utterance",
+    "utt",
+    "turn",
+    "speech",
+    "sentence",
+    "word",
+    "phrase",
 }
 
 
@@ -61,7 +91,7 @@ def time_field(column: str) -> str | None:
 
 
 def other_units(columns: Iterable[str]) -> str | None:
-    """Return what is wrong with columns that times are read from: the name of one has a unit.
+    """Return what is wrong with columns of times: the name of one has another unit than seconds.
 
     In a long recording the segment from 500 to 999 ms is as well one from 500 to 999 s.
 
