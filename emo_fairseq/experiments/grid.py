@@ -67,12 +67,7 @@ def plan_runs(config_dir: Path, config_name: str, overrides: Sequence[str]) -> l
             f"{config_dir}: has no {config_name}.yaml; it has {available}", "config-name-unknown"
         )
     with _hydra(config_dir, config_name):
-        planned = [
-            PlannedRun(run_name(config_name, words), words, *_compose_options(config_name, words))
-            for given in combinations(overrides)
-            for with_yaml in _with_choices_of_yaml(config_name, given)
-            for words in _with_all_folds(config_name, with_yaml)
-        ]
+        planned = [run for words in combinations(overrides) for run in _plan(config_name, words)]
     names = [run.name for run in planned]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(
@@ -135,12 +130,21 @@ def _choices(override: Override) -> list[str]:
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 
-def _with_choices_of_yaml(config_name: str, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _plan(config_name: str, given: tuple[str, ...]) -> Iterator[PlannedRun]:
+    """The runs of one combination of the overrides: those of the YAML's choices, and all folds."""
+    config = _compose(config_name, given)
+    for with_yaml in _with_choices_of_yaml(config, given):
+        for words in _with_all_folds(config_name, with_yaml):
+            own = config if words == given else _compose(config_name, words)
+            yield PlannedRun(run_name(config_name, words), words, *_options(own))
+
+
+def _with_choices_of_yaml(config: DictConfig, words: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Add each combination of the YAML's own choices, but for options that `words` set.
 
     They are under ``hydra.sweeper.params``, where ``fairseq-hydra-train -m`` reads them, too.
     """
-    params = _compose(config_name, words).hydra.sweeper.get("params") or {}
+    params = config.hydra.sweeper.get("params") or {}
     given = {_key(word) for word in words}
     choices = [f"{key}={value}" for key, value in params.items() if _key(key) not in given]
     return [(*words, *more) for more in combinations(choices)]
@@ -158,18 +162,9 @@ def _with_all_folds(config_name: str, words: tuple[str, ...]) -> list[tuple[str,
         return [words]
     protocol = words[index].removeprefix(prefix)
     before, after = words[:index], words[index + 1 :]
-    _, options = _compose_options(config_name, before + after)
+    _, options = _options(_compose(config_name, before + after))
     folds = read_folds(folds_path(options.data, protocol)).folds
     return [(*before, f"++{FOLD}={protocol}/{fold}", *after) for fold in folds]
-
-
-def _compose_options(config_name: str, words: Sequence[str]) -> tuple[Options, Options]:
-    """The configuration with interpolations unresolved, and resolved."""
-    config = _compose(config_name, words)
-    HydraConfig.instance().set_config(config)  # for interpolations such as ${hydra:…}
-    with open_dict(config):
-        del config["hydra"]
-    return _options(config, resolve=False), _options(config, resolve=True)
 
 
 def _compose(config_name: str, words: Sequence[str]) -> DictConfig:
@@ -178,9 +173,16 @@ def _compose(config_name: str, words: Sequence[str]) -> DictConfig:
     return compose(config_name, ["hydra.searchpath=[pkg://fairseq.config]", *words], True)
 
 
-def _options(config: DictConfig, resolve: bool) -> Options:
-    plain = OmegaConf.to_container(config, resolve=resolve, enum_to_str=True)
-    return Options.of(plain)  # type: ignore[arg-type]
+def _options(config: DictConfig) -> tuple[Options, Options]:
+    """The options with interpolations unresolved, and resolved, without Hydra's section."""
+    HydraConfig.instance().set_config(config)  # for interpolations such as ${hydra:…}
+    with open_dict(config):
+        del config["hydra"]
+    composed, resolved = (
+        OmegaConf.to_container(config, resolve=resolve, enum_to_str=True)
+        for resolve in (False, True)
+    )
+    return Options.of(composed), Options.of(resolved)  # type: ignore[arg-type]
 
 
 def run_name(config_name: str, overrides: Sequence[str]) -> str:

@@ -1,7 +1,11 @@
-"""The commands of the seed's README, verbatim but for ``--user-dir``, ``--cpu``, their length."""
+"""The published commands of the BERT-like model (Siriwardhana et al. 2020), on a legacy data dir.
+
+They are verbatim but for ``--user-dir``, ``--cpu``, sizes and length.
+"""
 
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,18 +26,18 @@ VALIDATE = """--data ./T_data/iemocap --path './checkpoints/checkpoint_best.pt'
 
 
 @pytest.fixture
-def seed_folders(legacy_corpus, tmp_path):
-    """The seed's two folders, where its commands expect them; the commands run in `tmp_path`."""
+def legacy_folders(legacy_corpus, tmp_path, monkeypatch):
+    """The two folders of the legacy layout, where the commands expect them; the working folder."""
     lists, tokens = tmp_path / "T_data" / "iemocap", tmp_path / "iemocap_data"
     lists.mkdir()
     tokens.mkdir()
     for path in list(legacy_corpus.iterdir()):
         if path != lists:
             shutil.move(path, tokens if path.is_dir() else lists)
-    return tmp_path
+    monkeypatch.chdir(tmp_path)
 
 
-# Sizes only: of the real ones a checkpoint takes gigabytes, and the test a minute.
+# Sizes only: at the published ones a checkpoint takes gigabytes, and the test a minute.
 SMALL = " ".join(
     f"--{modality}-{size}"
     for modality in ("text", "speech")
@@ -41,29 +45,26 @@ SMALL = " ".join(
 )
 
 
-@pytest.mark.slow
-def test_readme(seed_folders, fairseq_process, commands):
+@pytest.mark.usefixtures("legacy_folders")
+def test_readme(fairseq, commands):
     plugin = "--cpu --user-dir " + shlex.split(commands["validate"])[1]
-    trained = fairseq_process("train", TRAIN, plugin, SMALL, "--max-update 1").wait()
-    assert trained.code == 0, trained.errors[-2000:]
+    trained = fairseq("train", TRAIN, plugin, SMALL, "--max-update 1")
     assert trained.figures("train")["num_updates"] == 1
     assert "binary_accuracy_happy_always_no" in trained.figures("valid")
-    save = "--save-predictions predictions.tsv"
-    scored = fairseq_process("validate", VALIDATE, plugin, save).wait()
-    assert scored.code == 0, scored.errors[-2000:]
+    scored = fairseq("validate", VALIDATE, plugin, "--save-predictions predictions.tsv")
     assert scored.figures("test")["binary_accuracy_neutral_always_no"] == pytest.approx(0.8)
-    rows = predictions.read(seed_folders / "predictions.tsv")
+    rows = predictions.read(Path("predictions.tsv"))
     assert len({row["id"] for row in rows}) == len(rows) == 10
 
 
+@pytest.mark.usefixtures("legacy_folders")
 @pytest.mark.parametrize("arch", ["robertEMO_large", "robertaEMO_large"])
-def test_large(arch, seed_folders, fairseq, commands, monkeypatch):
-    """The seed's spelling of the large one runs too (shrunk: it has 700 million parameters)."""
-    monkeypatch.chdir(seed_folders)
+def test_large(arch, fairseq, commands):
+    """The published spelling of the large one runs, too (shrunk: it has 700 million parameters)."""
     small = f"{commands['train']} --fusion-embed-dim 16"
     log = fairseq("train", TRAIN, small, f"--arch {arch} --max-update 1 --save-dir large")
     assert f"'_name': '{arch}'" in log.log
     assert log.figures("train")["num_updates"] == 1
-    layers = torch.load("large/checkpoint_last.pt", weights_only=True)["cfg"]["model"]
-    assert layers["_name"] == arch
-    assert layers["fusion_embed_dim"] == 16
+    model = torch.load("large/checkpoint_last.pt", weights_only=True)["cfg"]["model"]
+    assert model["_name"] == arch
+    assert model["fusion_embed_dim"] == 16
