@@ -32,7 +32,7 @@ _FUSED_ON = {"cpu", "cuda"}  # one kernel instead of a dozen passes over all par
 
 @dataclass
 class EmotionAdamWConfig(FairseqDataclass):
-    """The fields of fairseq's adam, so that one command line serves both."""
+    """The options of AdamW, under the names that they have for fairseq's adam."""
 
     adam_betas: Any = option((0.9, 0.999), "betas for Adam optimizer")
     adam_eps: float = option(1e-8, "epsilon for Adam optimizer", within=NOT_NEGATIVE)
