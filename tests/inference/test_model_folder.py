@@ -56,21 +56,28 @@ WAV2VEC2 = {
 }
 
 
-@pytest.fixture
-def data(toy_corpus: Path, tmp_path: Path) -> Path:
-    """The toy corpus in the words of a tiny BERT, which lies beside it with a tiny wav2vec 2.0."""
-    own = tmp_path / "data"
+@pytest.fixture(scope="module")
+def built(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy corpus in the words of a tiny BERT, with a tiny wav2vec 2.0 in the folder beside."""
+    folder = tmp_path_factory.mktemp("built")
     corpus = read_corpus(toy_corpus)
     splits = {split: read_manifest(toy_corpus / f"{split}.tsv") for split in corpus.splits}
-    write_corpus(own, corpus, splits)
-    (own / "audio").symlink_to(toy_corpus / "audio")
-    hf_folders.build(tmp_path / "pre" / "bert", texts=[str(row.text) for row in splits["train"]])
+    write_corpus(folder / "data", corpus, splits)
+    (folder / "data" / "audio").symlink_to(toy_corpus / "audio")
+    hf_folders.build(folder / "pre" / "bert", texts=[str(row.text) for row in splits["train"]])
     torch.manual_seed(3)
     config = transformers.Wav2Vec2Config(**WAV2VEC2)
-    transformers.Wav2Vec2Model(config).save_pretrained(tmp_path / "pre" / "wav2vec2")
-    transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "pre" / "wav2vec2")
-    tokenize_with_hf(own, tmp_path / "pre" / "bert")
-    return own
+    transformers.Wav2Vec2Model(config).save_pretrained(folder / "pre" / "wav2vec2")
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder / "pre" / "wav2vec2")
+    tokenize_with_hf(folder / "data", folder / "pre" / "bert")
+    return folder
+
+
+@pytest.fixture
+def data(built: Path, tmp_path: Path) -> Path:
+    """A copy of that data dir, and of ``pre/`` beside it."""
+    shutil.copytree(built, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return tmp_path / "data"
 
 
 @pytest.fixture
