@@ -72,8 +72,8 @@ def combine(
     check_maps(maps, label_sets)
     corpus = _card(sources, out_dir)
     corpus.labels = join_labels(maps, label_sets)
-    found = dict.fromkeys(split for source in sources for split in source.splits)
-    order = [*(s for s in SPLITS if s in found), *(s for s in found if s not in SPLITS)]
+    names = dict.fromkeys(split for source in sources for split in source.splits)
+    order = [*(s for s in SPLITS if s in names), *(s for s in names if s not in SPLITS)]
     joined: dict[str, list[Utterance]] = {split: [] for split in order}
     for source in sources:
         changed: Counter[tuple[str, str, str]] = Counter()
@@ -422,13 +422,13 @@ def splits_of(texts: Sequence[str]) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {}
     for text in texts:
         corpus, colon, names = text.rpartition(":")
-        found = names.split(",")
-        if bool(corpus) != bool(colon) or not all(found) or corpus in splits:
+        wanted = names.split(",")
+        if bool(corpus) != bool(colon) or not all(wanted) or corpus in splits:
             raise CodedError(
                 f"--splits {text}: write SPLIT,SPLIT or CORPUS:SPLIT,SPLIT, each corpus once",
                 "option-malformed",
             )
-        splits[corpus] = found
+        splits[corpus] = wanted
     return splits
 
 

@@ -78,7 +78,7 @@ def _open(options: argparse.Namespace, recipe: TableRecipe) -> tuple[Sources, Ta
     else:
         shards = find_shards(folder).items()
         sources = {
-            split: [open_table(path, recipe.format) for path in found] for split, found in shards
+            split: [open_table(path, recipe.format) for path in files] for split, files in shards
         }
     if recipe.split_by or recipe.split_column:
         sources = {"": [table for tables in sources.values() for table in tables]}

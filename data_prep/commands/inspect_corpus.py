@@ -57,8 +57,8 @@ def sound_digests(splits: Splits, raw: Path, memory: Path) -> tuple[dict[str, st
             absent.append(path)
     twins = same_size(sizes)
     digests = dict(zip(twins, file_digests(twins, memory), strict=True))
-    found = {path: digests.get(raw / path) for path in audio}
-    return {path: digest for path, digest in found.items() if digest is not None}, absent
+    digest_of = {path: digests.get(raw / path) for path in audio}
+    return {path: digest for path, digest in digest_of.items() if digest is not None}, absent
 
 
 def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = None) -> None:
@@ -186,7 +186,7 @@ def _figures(corpus: Corpus, splits: Splits) -> Iterator[tuple[str, Any]]:
         yield f"labels_{column}", _label_figure(corpus.name, column, names, splits)
     for name, title, measure in _measures(corpus):
         values = {split: _values(rows, measure) for split, rows in splits.items()}
-        if any(len(found) for found in values.values()):
+        if any(len(part) for part in values.values()):
             yield name, _histogram(corpus.name, title, values)
 
 
@@ -209,9 +209,9 @@ def _values(rows: Sequence[Utterance], measure: Measure) -> list[float]:
 
 
 def label_shares(column: str, names: Sequence[str], rows: Sequence[Utterance]) -> list[float]:
-    """The share of each label among the rows that have one; 0 where none has."""
-    found = [label for row in rows if (label := getattr(row, column)) is not None]
-    return [found.count(name) / max(1, len(found)) for name in names]
+    """Return the share of each label among the labeled rows; 0 without any."""
+    labels = [label for row in rows if (label := getattr(row, column)) is not None]
+    return [labels.count(name) / max(1, len(labels)) for name in names]
 
 
 def _label_figure(corpus: str, column: str, names: Sequence[str], splits: Splits) -> Any:
@@ -240,18 +240,18 @@ def _label_figure(corpus: str, column: str, names: Sequence[str], splits: Splits
 def _histogram(corpus: str, title: str, values: Mapping[str, Sequence[float]]) -> Any:
     """Shares of rows by value, in bins that are the same in every split."""
     figure, axes = _empty(f"{corpus}: {title}")
-    bins = bin_edges(np.concatenate([np.asarray(found) for found in values.values()]))
-    for number, (split, found) in enumerate(values.items()):
-        if not found:
+    bins = bin_edges(np.concatenate([np.asarray(part) for part in values.values()]))
+    for number, (split, part) in enumerate(values.items()):
+        if not part:
             continue
-        shares = np.histogram(found, bins)[0] / len(found)
+        shares = np.histogram(part, bins)[0] / len(part)
         style = number % len(COLORS)
         axes.stairs(
             shares,
             bins,
             color=COLORS[style],
             linestyle=LINES[style],
-            label=f"{split} ({len(found)})",
+            label=f"{split} ({len(part)})",
         )
     axes.set_xlabel(title)
     axes.set_ylabel("share of rows")

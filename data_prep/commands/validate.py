@@ -104,8 +104,8 @@ def validate(
     faults += _sharing_faults(manifests, corpus.disjoint if corpus else ())
     rate = corpus.sample_rate if corpus else SAMPLE_RATE
     raw = Path(data_raw) if data_raw is not None else data_dir
-    found, odd = _audio_faults(manifests, raw, rate, workers, progress)
-    faults += found
+    bad_audio, odd = _audio_faults(manifests, raw, rate, workers, progress)
+    faults += bad_audio
     if warnings is not None:
         warnings += odd
     faults += _feature_faults(data_dir, whole)

@@ -90,11 +90,11 @@ def prepare_emobox(
         if row.emotion is None
     }
     items = [item for key, item in metadata.items.items() if key not in unknown]
-    found = find_sounds(items, raw, workers=workers, progress=progress)
-    unheard = {key: f"audio: {e}" for key, e in found.items() if isinstance(e, AudioError)}
-    _list_dropped({**unknown, **unheard, **metadata.repeated}, metadata, corpus)
+    sounds = find_sounds(items, raw, workers=workers, progress=progress)
+    unreadable = {key: f"audio: {e}" for key, e in sounds.items() if isinstance(e, AudioError)}
+    _list_dropped({**unknown, **unreadable, **metadata.repeated}, metadata, corpus)
     note_warnings(
-        corpus, ((key, s if isinstance(s, AudioError) else s.measured) for key, s in found.items())
+        corpus, ((key, s if isinstance(s, AudioError) else s.measured) for key, s in sounds.items())
     )
     rows = {
         key: replace(
@@ -104,7 +104,7 @@ def prepare_emobox(
             start=sound.start,
             end=sound.end,
         )
-        for key, sound in found.items()
+        for key, sound in sounds.items()
         if not isinstance(sound, AudioError)
     }
     if not rows:
@@ -321,8 +321,10 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
     Raises ManifestError where the layout, a line or two lines of one key are not as published.
     """
     label_of = _read_label_map(folder)
-    found = [(match[1], path) for path in folder.iterdir() if (match := _FOLD.fullmatch(path.name))]
-    if not found:
+    folders = [
+        (match[1], path) for path in folder.iterdir() if (match := _FOLD.fullmatch(path.name))
+    ]
+    if not folders:
         problem = "holds no fold_1/, fold_2/ ..."
         remedy = "name the folder of one corpus in EmoBox's data/, such as data/iemocap"
         raise ManifestError(Fault(str(folder), None, problem, remedy, "corpus-layout"))
@@ -331,7 +333,7 @@ def read_emobox(folder: Path) -> EmoBoxFolder:
     folds = {}
     unused: list[str] = []
     faults: list[Fault] = []
-    for number, path in sorted(found, key=lambda pair: int(pair[0])):
+    for number, path in sorted(folders, key=lambda pair: int(pair[0])):
         parts: Parts = {}
         for split in SPLITS:
             for file in visible(path.glob(f"*_{split}_fold_{number}.jsonl")):
@@ -461,10 +463,10 @@ def find_sounds(
     parts = [(file, item.start or 0.0, item.end) for file, item in zip(files, items, strict=True)]
     measured = measure_all(parts, SAMPLE_RATE, workers=workers, progress=progress)
     return {
-        item.key: found
-        if isinstance(found, AudioError)
-        else Sound(file.relative_to(raw).as_posix(), found, item.start, item.end)
-        for item, file, found in zip(items, files, measured, strict=True)
+        item.key: length
+        if isinstance(length, AudioError)
+        else Sound(file.relative_to(raw).as_posix(), length, item.start, item.end)
+        for item, file, length in zip(items, files, measured, strict=True)
     }
 
 

@@ -249,7 +249,7 @@ def _with_turns(splits: Splits, corpus: Corpus) -> Splits:
     turns = {video: number_clips(names) for video, names in clips.items()}
     ranked = sum(any(str(n) != clip for clip, n in numbers.items()) for numbers in turns.values())
     if ranked:
-        corpus.notes.append(f"turn is the place in the order of the clips in {ranked} videos")
+        corpus.notes.append(f"turn is the rank of the clip in {ranked} videos")
     return {
         split: [replace(row, turn=turns[row.dialogue or ""][clip_of(row)[1]]) for row in rows]
         for split, rows in splits.items()

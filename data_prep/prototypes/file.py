@@ -114,7 +114,7 @@ def write_prototypes(path: str | Path, prototypes: Prototypes) -> None:
 
 def _document(prototypes: Prototypes) -> dict[str, Any]:
     corpora = {name: _entries(centroids) for name, centroids in prototypes.corpora.items()}
-    found = {ALL: _entries(prototypes.overall), CORPUS: corpora}
+    entries = {ALL: _entries(prototypes.overall), CORPUS: corpora}
     return {
         "label": prototypes.label,
         "statistic": prototypes.statistic,
@@ -126,7 +126,7 @@ def _document(prototypes: Prototypes) -> dict[str, Any]:
         "left_out": dict(prototypes.left_out),
         **{
             scope: {
-                "prototypes": found[scope],
+                "prototypes": entries[scope],
                 "difficulty_quantiles": dict(prototypes.quantiles.get(scope, {})),
             }
             for scope in SCOPES
@@ -159,8 +159,8 @@ def _prototypes_from(content: PrototypesFile) -> Prototypes:
         statistic=content.statistic,
         labels=tuple(content.labels),
         overall=_centroids(content.all.prototypes),
-        corpora={name: _centroids(found) for name, found in content.corpus.prototypes.items()},
-        quantiles={scope: dict(found.difficulty_quantiles) for scope, found in scopes.items()},
+        corpora={name: _centroids(classes) for name, classes in content.corpus.prototypes.items()},
+        quantiles={scope: dict(entry.difficulty_quantiles) for scope, entry in scopes.items()},
         rows=content.rows,
         left_out=dict(content.left_out),
         warnings=tuple(content.warnings),

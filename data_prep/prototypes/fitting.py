@@ -170,7 +170,7 @@ def read_train_rows(
     Args:
         data_dirs: whose.
         label: the column of the classes.
-        fold: PROTOCOL/FOLD: the train set of that fold in their place.
+        fold: PROTOCOL/FOLD: whose train set is read instead.
 
     Raises:
         ManifestError: no data dir, one corpus twice, no such labels, or no row with all of label,
@@ -193,9 +193,9 @@ def read_train_rows(
         names |= dict.fromkeys(corpus.labels[label])
         name = corpus.name if len(data_dirs) > 1 else None
         path = data_dir / f"{FITTED_ON}.tsv"
-        found = train_set(data_dir, fold)
-        _check_labels(path, found, label, corpus.labels[label])
-        rows += [(row.corpus or name, row) for row in found]
+        train_rows = train_set(data_dir, fold)
+        _check_labels(path, train_rows, label, corpus.labels[label])
+        rows += [(row.corpus or name, row) for row in train_rows]
     train = _arrays(rows, label, tuple(names))
     if not is_usable(train.vad, train.labels).any():
         files = ", ".join(str(Path(data_dir) / f"{FITTED_ON}.tsv") for data_dir in data_dirs)

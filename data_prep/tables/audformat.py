@@ -80,13 +80,13 @@ def open_audformat(
             full = {name: cells.get(name, "") for name in columns}
             content.setdefault(split_of.get(key, ""), []).append((number, full))
     class_names = _class_names(database, tables)
-    found = {
+    by_split = {
         split: [AudformatTable(_name(header, split), list(columns), class_names, content[split])]
         for split in ("", *SPLITS)
         if split in content
     }
     licence = recipe.licence or str(database.license or "")
-    return found, replace(recipe, data_raw=recipe.data_raw or folder, licence=licence)
+    return by_split, replace(recipe, data_raw=recipe.data_raw or folder, licence=licence)
 
 
 def _name(header: Path, split: str) -> Path:

@@ -126,14 +126,14 @@ def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
     for key in LABEL_COLUMNS:
         if key not in recipe.columns:
             continue
-        found = {getattr(record.utterance, key) for record in records} - {None}
+        labels = {getattr(record.utterance, key) for record in records} - {None}
         order = tuple(recipe.label_order.get(key, ()))
         if order:
-            absent = [label for label in order if label not in found]
+            absent = [label for label in order if label not in labels]
             if absent:
                 corpus.notes.append(f"{key} labels that no row has: {', '.join(absent)}")
-        elif found:
-            order = tuple(sort_labels(found))
+        elif labels:
+            order = tuple(sort_labels(labels))
             corpus.notes.append(f"no order was given for {key}: its labels are sorted")
         else:
             file = f"{records[0].file}: " if records else ""

@@ -64,7 +64,7 @@ def prepare_hf_table(
     loaded = {split: load(tables, split, plan, out_dir) for split, tables in sources.items()}
     if "audio" in plan.columns:
         recipe = _with_audio_root(loaded.values(), recipe, out_dir)
-    rows_of = {paths[split]: found.rows for split, found in loaded.items()}
+    rows_of = {paths[split]: part.rows for split, part in loaded.items()}
     corpus = prepare_table(
         paths,
         out_dir,
@@ -74,7 +74,7 @@ def prepare_hf_table(
         progress=progress,
     )
     for name, column in plan.features.items():
-        frames = {id_: a for found in loaded.values() for id_, a in found.frames[name].items()}
+        frames = {id_: a for part in loaded.values() for id_, a in part.frames[name].items()}
         write_features(out_dir, corpus, name, column, frames)
     return corpus
 
@@ -239,7 +239,7 @@ def map_features(columns: Collection[str], given: Iterable[str]) -> dict[str, st
     return folders
 
 
-# -- The shards that `datasets` exports, by split --------------------------------------------------
+# -- Shards ----------------------------------------------------------------------------------------
 
 SPLIT_OF = {
     "train": "train",
@@ -255,22 +255,22 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
     Such as `train-00000-of-00002.parquet` and `validation.csv`. Raises CodedError if there are
     none, a shard is missing, or a split is found twice.
     """
-    found: dict[tuple[str, str], dict[int, Path]] = {}
+    shards_of: dict[tuple[str, str], dict[int, Path]] = {}
     wanted: dict[tuple[str, str], int] = {}
     for path in sorted([*folder.glob("*"), *(folder / "data").glob("*")]):
         match = _SHARD.fullmatch(path.name)
         if not match or match[1] not in SPLIT_OF:
             continue
         key = (match[1], path.suffix)
-        found.setdefault(key, {})[int(match[2] or 0)] = path
+        shards_of.setdefault(key, {})[int(match[2] or 0)] = path
         wanted[key] = int(match[3] or 1)
-    if not found:
+    if not shards_of:
         raise CodedError(
             f"{folder}: no train-00000-of-00001.parquet, train.csv or the like; name its files",
             "table-missing",
         )
     shards: dict[str, list[Path]] = {}
-    for (name, suffix), files in found.items():
+    for (name, suffix), files in shards_of.items():
         if sorted(files) != list(range(wanted[name, suffix])):
             message = f"{folder}: {name} has {len(files)} of {wanted[name, suffix]} shards"
             raise CodedError(message, "shards-missing")
@@ -281,7 +281,7 @@ def find_shards(folder: Path) -> dict[str, list[Path]]:
     return {split: shards[split] for split in dict.fromkeys(SPLIT_OF.values()) if split in shards}
 
 
-# -- Cells of a table that are no plain values: lists of numbers and sounds, in Parquet and in CSV
+# -- Cells: lists of numbers and sounds, in Parquet and in CSV -------------------------------------
 
 _BETWEEN_NUMBERS = re.compile(r"(?<=[\d.])\s+(?=[-\d])")
 _BETWEEN_ROWS = re.compile(r"\]\s+\[")
@@ -341,7 +341,7 @@ def _parse_list(text: str) -> Any:
         raise ValueError(f"the text of no list ({error})") from None
 
 
-# -- Published tables into what `table` reads: plain rows, sounds as files, frames by id -----------
+# -- Loading: plain rows, sounds as files, frames by id --------------------------------------------
 
 ROW_ID = "row number"  # the column of the ids that we make where a table has none
 
@@ -471,7 +471,7 @@ def write_features(
 
     A row without frames has length 0. Raises CodedError if no row has any.
     """
-    width = next((found.shape[1] for found in frames.values() if found is not None), None)
+    width = next((array.shape[1] for array in frames.values() if array is not None), None)
     if width is None:
         message = f"column {column} has no features at all; leave it out with --ignore"
         raise CodedError(message, "features-missing")
@@ -479,7 +479,7 @@ def write_features(
     settings = {"features": name, "column": column, "dtype": "float32"}
     for split in corpus.splits:
         rows = read_manifest(out_dir / f"{split}.tsv")
-        arrays = [none if (found := frames[row.id]) is None else found for row in rows]
+        arrays = [none if (array := frames[row.id]) is None else array for row in rows]
         pairs = zip(rows, arrays, strict=True)
         content = sequence_digest(
             (row.id, hashlib.sha256(array.tobytes()).hexdigest()) for row, array in pairs

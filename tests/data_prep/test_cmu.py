@@ -107,7 +107,7 @@ def test_turns_are_clip_numbers_or_places(corpus_dir: Path, tmp_path: Path) -> N
     turns = {name: row.turn for name, row in rows_of(tmp_path / "out").items()}
     assert (turns["03bSnISJMiM_11"], turns["03bSnISJMiM_2"]) == (11, 2)
     assert (turns["73jzhE8R1TQ_3_2"], turns["73jzhE8R1TQ_3_13"]) == (0, 1)
-    assert "turn is the place in the order of the clips in 1 videos" in corpus.notes
+    assert "turn is the rank of the clip in 1 videos" in corpus.notes
 
 
 def test_without_clips_it_is_text_only(
