@@ -34,9 +34,9 @@ from data_prep.tables.rows import TableRecipe
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import ItemReader
+from emo_fairseq.serving.audio_uploads import read_sound
+from emo_fairseq.serving.http_errors import RefusalError
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.refusals import RefusalError
-from emo_fairseq.serving.sound import read_sound
 
 Verdict = tuple[int | str, tuple[str, ...]]  # samples or reason, kinds of warnings
 Log = pytest.LogCaptureFixture

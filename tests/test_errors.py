@@ -129,7 +129,7 @@ def test_an_interruption_is_one_line(
 
     assert data_prep_run(interrupt) == 130
     assert capsys.readouterr().err == printed
-    monkeypatch.setattr("emo_fairseq.cli.passing_on.run", interrupt)
+    monkeypatch.setattr("emo_fairseq.cli.subcommands.run", interrupt)
     assert emotion_recognize(["report"]) == 130
     assert capsys.readouterr().err == printed
 

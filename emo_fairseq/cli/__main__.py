@@ -21,9 +21,9 @@ from data_prep.messages import (
 from emo_fairseq.cli import (
     evaluate,
     export,
-    passing_on,
     predict,
     serve,
+    subcommands,
     train,
 )
 from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake
@@ -34,7 +34,7 @@ _FURTHER = "--"  # what stands behind it is fairseq's
 _MISTAKE = 2  # exit code
 
 # In the order of use. Each adds its parser and says what it does with the options.
-_SUBCOMMANDS = (passing_on, train, evaluate, predict, export, serve)
+_SUBCOMMANDS = (subcommands, train, evaluate, predict, export, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before any library does, one of which would log all that others write for debugging.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if passing_on.takes(words):
-        return _told(lambda: passing_on.run(words))
+    if subcommands.takes(words):
+        return _told(lambda: subcommands.run(words))
     own, further = _split(words)
     options = _parser().parse_args(own)
     if further and not options.takes_further:
@@ -92,9 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"`{_PROGRAM} SUBCOMMAND --help` tells more of each.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    parsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
     for subcommand in _SUBCOMMANDS:
-        subcommand.add(subcommands)
+        subcommand.add(parsers)
     return parser
 
 

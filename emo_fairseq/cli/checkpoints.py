@@ -1,6 +1,7 @@
-"""Which checkpoint or model folder a path on the command line means."""
+"""Resolve the checkpoint or model folder that a path on the command line names."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emo_fairseq.errors import UsageError
@@ -43,3 +44,25 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
         there = "it is a model folder"
     others = ", a folder of --save-dir, or a model folder" if takes_folders else None
     raise UsageError(f"{path}: {there}; give a checkpoint{others or ' or a folder of --save-dir'}")
+
+
+# -- Whether a model can be asked at all, from what lies beside it ---------------------------------
+
+
+def check_answerable(place: Path, modalities: Sequence[str], missing: Mapping[str, str]) -> None:
+    """Refuse a model that could read nothing of what it would be given.
+
+    Args:
+        place: of the model, for the message.
+        modalities: that it reads.
+        missing: for each that cannot be computed what it lacks.
+
+    Raises:
+        UsageError: none of them can be computed.
+    """
+    if not {*modalities} <= missing.keys():
+        return
+    lacks = "; ".join(f"{name} lacks {missing[name]}" for name in modalities)
+    raise UsageError(
+        f"{place}: nothing that the model reads can be computed: {lacks} (--data DATA names it)"
+    )

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.commands.number_types import positive_int
-from emo_fairseq.cli.answerable import check_answerable
-from emo_fairseq.cli.checkpoints import find_checkpoint
+from emo_fairseq.cli.checkpoints import check_answerable, find_checkpoint
 from emo_fairseq.cli.processes import say
 from emo_fairseq.errors import UsageError
 

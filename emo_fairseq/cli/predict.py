@@ -1,35 +1,38 @@
-"""``emotion-recognize predict``: a model's answers about files, tables and lines of text."""
+"""``emotion-recognize predict``: predict from audio files, folders, tables and lines of text."""
 
 import argparse
+import contextlib
+import csv
+import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from data_prep.commands.number_types import (
     positive_int,
     positive_number,
 )
 from data_prep.tables.reader import TableFormat
-from emo_fairseq.cli.answerable import check_answerable
 from emo_fairseq.cli.checkpoints import (
+    check_answerable,
     find_checkpoint,
     is_model_folder,
 )
-from emo_fairseq.cli.predict_items import (
+from emo_fairseq.cli.predict_inputs import (
     STDIN,
+    Columns,
+    Question,
     any_segments,
     questions,
 )
-from emo_fairseq.cli.predict_output import (
-    check_output,
-    opened_output,
+from emo_fairseq.errors import UsageError, check_writable
+from emo_fairseq.evaluation.predictions import (
+    PREDICTION_OF,
+    PROBABILITY,
 )
-from emo_fairseq.cli.predict_question import Question
-from emo_fairseq.cli.predict_tables import Columns
-from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH
 
 _FAILED = 1  # exit code where an item has failed
@@ -85,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: no such model, or nothing to ask about.
     """
-    from emo_fairseq.cli.predict_rows import FORMATS
+    from emo_fairseq.cli.predict import FORMATS
 
     if options.output is not None:
         check_output(options.output, options.items, options.model)
@@ -215,3 +218,135 @@ def _reason(question: Question, error: Exception, name: str) -> str:
 
 def _failure(question: Question, error: str) -> Answer:
     return {"item": question.name, **question.times, "error": error}
+
+
+# -- Where ``predict`` writes: onto nothing that it reads, and whole or not at all -----------------
+
+_PART = ".part"
+
+
+def check_output(file: Path, items: Sequence[str], model: Path) -> None:
+    """Refuse to write over what is asked about, or into the model.
+
+    Args:
+        file: of ``--output``.
+        items: of the command line.
+        model: model folder, checkpoint, or folder of a training.
+
+    Raises:
+        UsageError: it is one of them, or cannot be written.
+    """
+    check_writable(file, "--output")
+    if any(item != STDIN and _is_same(file, Path(item)) for item in items):
+        raise UsageError(f"--output {file}: is an item to be read; name another file")
+    is_inside = is_model_folder(model) and model.resolve() in file.resolve().parents
+    if is_inside or _is_same(file, model) or (file.suffix == ".pt" and file.exists()):
+        raise UsageError(f"--output {file}: is part of a model; name a file in another place")
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    try:
+        return file.resolve() == other.resolve() or file.samefile(other)
+    except OSError:  # one is not there, or no path at all
+        return False
+
+
+@contextlib.contextmanager
+def opened_output(file: Path | None) -> Iterator[TextIO]:
+    """The file to write rows to, or standard output.
+
+    Rows go to ``FILE.part``, which takes the place of the file at the end; what is cut short leaves
+    it there. A pipe or a device is written to directly.
+    """
+    if file is None:
+        yield sys.stdout
+        return
+    target = file.resolve()
+    if target.exists() and not target.is_file():
+        with target.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}{_PART}")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as rows:
+            yield rows
+    except BaseException as error:
+        _explain_part(part)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(target)) from error  # of a full disk
+        raise
+    part.replace(target)
+
+
+def _explain_part(part: Path) -> None:
+    """Keep the rows that were written before an error, and name their file."""
+    if part.exists() and not part.stat().st_size:
+        part.unlink()
+    elif part.exists():
+        sys.stderr.write(f"{part}: holds the rows until then\n")
+
+
+# -- What ``predict`` writes: a row an item, as CSV or as JSON lines -------------------------------
+
+Row = Mapping[str, Any]
+
+
+class CsvRows:
+    """Rows under a header: item, label or values, probabilities, input, warning, error.
+
+    Args:
+        out: takes the rows.
+        labels, axes, auxiliary: of the predictor.
+        has_times: rows may be segments.
+    """
+
+    def __init__(self, out: TextIO, predictor: Any, has_times: bool) -> None:
+        place = ["start", "end"] if has_times else []
+        of_labels = ["label", *(f"{PROBABILITY}{label}" for label in predictor.labels)]
+        numbers = [f"{PREDICTION_OF}{axis}" for axis in predictor.axes]
+        others = [f"{name}.{one}" for name, names in predictor.auxiliary.items() for one in names]
+        ends = ["modalities", "text", "seconds", "warning", "error"]
+        columns = ["item", *place, *(of_labels if predictor.labels else numbers), *others, *ends]
+        self._writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
+        self._writer.writeheader()
+        self._flush = out.flush
+
+    def write(self, row: Row) -> None:
+        """One row: ``item`` and what a prediction holds, or ``item`` and ``error``."""
+        flat = {name: value for name, value in row.items() if name in self._writer.fieldnames}
+        flat |= {f"{PROBABILITY}{k}": f"{x:.6g}" for k, x in row.get("probabilities", {}).items()}
+        flat |= {f"{PREDICTION_OF}{k}": f"{x:.6g}" for k, x in row.get("values", {}).items()}
+        for name, answer in row.get("auxiliary", {}).items():
+            flat |= {f"{name}.{k}": f"{x:.6g}" for k, x in answer.items()}
+        flat["warning"] = "; ".join(row.get("warnings", ()))
+        flat["modalities"] = "+".join(row.get("modalities", ()))
+        self._writer.writerow({k: _writable(x) for k, x in flat.items()})
+        self._flush()
+
+
+class JsonRows:
+    """A JSON object a line, with all that a prediction holds but its embedding."""
+
+    def __init__(self, out: TextIO, predictor: Any, has_times: bool) -> None:
+        self._out = out
+
+    def write(self, row: Row) -> None:
+        """One row; see :meth:`CsvRows.write`."""
+        self._out.write(_writable(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n")
+        self._out.flush()
+
+
+def _writable(cell: Any) -> Any:
+    r"""A cell as UTF-8 can hold it: file names may have bytes that are none.
+
+    >>> _writable("caf\udce9.wav")
+    'caf\\udce9.wav'
+    """
+    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
+
+
+FORMATS: Mapping[str, Callable[[TextIO, Any, bool], CsvRows | JsonRows]] = {
+    "csv": CsvRows,
+    "jsonl": JsonRows,
+}

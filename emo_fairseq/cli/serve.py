@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from emo_fairseq.errors import UsageError
+
 _HOST, _PORT = "127.0.0.1", 8000
+_EXTRA = ("fastapi", "starlette", "python_multipart", "uvicorn", "h11")
 
 
 def add(subcommands: Any) -> None:
@@ -27,7 +30,15 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: no model folder, or the extra is not installed.
     """
-    from emo_fairseq.serving import server
+    try:
+        from emo_fairseq.serving import server
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        raise UsageError(
+            f'serve needs {error.name}, which is not installed: pip install -e ".[serve]"',
+            "package-missing",
+        ) from error
 
     server.run(
         options.model,

@@ -76,8 +76,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: data without what is to be read or predicted, or options that do not fit.
     """
-    from emo_fairseq.cli.train_data import plan_data
-    from emo_fairseq.cli.train_options import plan_training
+    from emo_fairseq.cli.train_plan import plan_data, plan_training
 
     data = plan_data(options)
     training = plan_training(options, data)

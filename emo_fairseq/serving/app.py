@@ -28,16 +28,31 @@ from emo_fairseq.inference.predictor import (
     ShouldStop,
     StoppedError,
 )
-from emo_fairseq.serving.about import About, describe
-from emo_fairseq.serving.answers import QUESTIONS, Desk, Fields, Question
-from emo_fairseq.serving.body import body_limit, read_body
-from emo_fairseq.serving.fields import JSON, media_type
-from emo_fairseq.serving.gate import Gate
-from emo_fairseq.serving.guard import Guard
-from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.rate import TokenBuckets, client_address
-from emo_fairseq.serving.refusals import RefusalError, refused
-from emo_fairseq.serving.workers import Job
+from emo_fairseq.serving.api import (
+    QUESTIONS,
+    About,
+    Desk,
+    Fields,
+    Question,
+    describe,
+)
+from emo_fairseq.serving.concurrency import Gate, Job
+from emo_fairseq.serving.http_errors import (
+    RefusalError,
+    refused,
+)
+from emo_fairseq.serving.limits import (
+    Limits,
+    TokenBuckets,
+    client_address,
+)
+from emo_fairseq.serving.request_body import (
+    JSON,
+    body_limit,
+    media_type,
+    read_body,
+)
+from emo_fairseq.serving.security import Guard
 
 logger = logging.getLogger(__name__)
 

@@ -1,27 +1,111 @@
-"""A model folder behind an address: loaded once, then served until interrupted.
+"""Serve a model over HTTP with uvicorn, with deadlines and bounds for connections.
 
-Behind a proxy all clients have its address, and so share one rate and half of the places: the proxy
-has to bound each client's, and the limits have to be raised.
+Behind a proxy all clients have its address, and so share one rate and half of the concurrency: the
+proxy has to limit each client, and the limits here have to be raised.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.predictor import load_predictor
+from emo_fairseq.serving.api import about_model
+from emo_fairseq.serving.app import create_app
+from emo_fairseq.serving.http_errors import (
+    RefusalError,
+    refused,
+)
 from emo_fairseq.serving.limits import Limits
-
-if TYPE_CHECKING:
-    import uvicorn
-    from fastapi import FastAPI
 
 logger = logging.getLogger(__name__)
 
 HOST, PORT = "127.0.0.1", 8000
+_CLOSE = {"Connection": "close"}
+_LATE = 408
+_SENTENCES = {
+    400: "The request is not valid HTTP.",
+    _LATE: "The headers of the request did not arrive in time.",
+    431: "The headers of the request are too large.",
+}
+_FULL = "The server has too many connections; try again in a moment."
+
+
+def bounded_protocol(limits: Limits) -> type[H11Protocol]:
+    """The class of connections that are held to `limits`."""
+    return type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits})
+
+
+class _BoundedProtocol(H11Protocol):
+    """uvicorn's, which waits for headers without end and refuses in plain text."""
+
+    limits: ClassVar[Limits]
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._drop_deadline()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        full = len(self.connections) > self.limits.connections
+        self.app = _refuse_connection if full else self.config.loaded_app
+        earlier = self.cycle
+        super().handle_events()
+        if self.cycle is not earlier:
+            self._drop_deadline()
+        elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._await_headers()  # the first bytes of another request
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; called while h11's error is handled."""
+        error = sys.exception()
+        hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
+        self._refuse(hint if hint in _SENTENCES else 400)
+
+    def _await_headers(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.limits.header_seconds, self._give_up)
+
+    def _drop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self.conn.trailing_data[0]:
+            self._refuse(_LATE)
+        elif not self.transport.is_closing():
+            self.transport.close()  # not a byte has come: a browser's spare connection
+
+    def _refuse(self, status: int) -> None:
+        self._drop_deadline()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
+            response = refused(status, _SENTENCES[status], _CLOSE)
+            head = h11.Response(status_code=status, headers=response.raw_headers)
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+async def _refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
+    refusal: Any = RefusalError(503, _FULL, retry_after=2, hang_up=True)
+    await refusal.response()(scope, receive, send)
 
 
 def run(
@@ -44,22 +128,10 @@ def run(
         device: that the model runs on; by default the GPU, if there is one.
 
     Raises:
-        UsageError: the extra is not installed, the port is none, or the folder is no model.
+        UsageError: the port is out of range, or the folder holds no model.
     """
     if not 1 <= port <= 65535:
         raise UsageError(f"--port {port}: give a number from 1 to 65535")
-    try:
-        import fastapi  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f'serve needs {error.name}, which is not installed: pip install -e ".[serve]"'
-        ) from error
-    from emo_fairseq.inference.predictor import load_predictor
-    from emo_fairseq.serving.about import about_model
-    from emo_fairseq.serving.app import create_app
-
     predictor = load_predictor(folder, device)
     app = create_app(predictor, limits, about_model(folder), [host, *hosts])
     sys.stderr.write(f"{folder}: http://{f'[{host}]' if ':' in host else host}:{port}/\n")
@@ -69,12 +141,8 @@ def run(
         uvicorn.Server(server_config(app, host, port, limits or Limits())).run()
 
 
-def server_config(app: "FastAPI", host: str, port: int, limits: Limits) -> "uvicorn.Config":
+def server_config(app: FastAPI, host: str, port: int, limits: Limits) -> uvicorn.Config:
     """What uvicorn serves an application by."""
-    import uvicorn
-
-    from emo_fairseq.serving.connection import bounded_protocol
-
     return uvicorn.Config(
         app,
         host=host,

@@ -12,7 +12,7 @@ import three_tones
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
-from emo_fairseq.cli.predict_tables import (
+from emo_fairseq.cli.predict_inputs import (
     Columns,
     has_segments,
     table_rows,

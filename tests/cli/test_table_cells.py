@@ -17,7 +17,7 @@ from data_prep.tables.prepare import prepare_table
 from data_prep.tables.published import prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
-from emo_fairseq.cli.predict_tables import (
+from emo_fairseq.cli.predict_inputs import (
     Columns,
     table_rows,
 )

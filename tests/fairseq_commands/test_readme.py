@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.corpora.toy import prepare_toy
-from emo_fairseq.cli import passing_on
+from emo_fairseq.cli import subcommands
 from emo_fairseq.cli.__main__ import _parser
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.vad_to_emotion.__main__ import make_parser
@@ -50,7 +50,7 @@ def test_preparation(module, monkeypatch, tmp_path):
 
 def test_the_console_command_takes_these_words():
     found = [words[1:] for words in commands_of("emotion-recognize ")]
-    passed_on = [words for words in found if passing_on.takes(words)]
+    passed_on = [words for words in found if subcommands.takes(words)]
     parsed = [_parser().parse_args(words).subcommand for words in found if words not in passed_on]
     assert {words[0] for words in passed_on} == {"prepare", "tokenize"}
     assert {*parsed} == {"train", "evaluate", "export", "predict", "serve"}

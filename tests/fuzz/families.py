@@ -407,7 +407,7 @@ def _read_requests(folder: Path, model: Path) -> Any:
 def _client(model: Path) -> Any:
     from starlette.testclient import TestClient
 
-    from emo_fairseq.serving.about import about_model
+    from emo_fairseq.serving.api import about_model
     from emo_fairseq.serving.app import create_app
     from emo_fairseq.serving.limits import Limits
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from trained_models import load_with_options
 
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.serving.about import about_model
+from emo_fairseq.serving.api import about_model
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.server import server_config

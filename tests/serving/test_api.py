@@ -9,7 +9,10 @@ from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.server import exposure, run
+from emo_fairseq.serving.server import (
+    exposure,
+    run,
+)
 
 TEXT = "what a lovely day, “really”"
 

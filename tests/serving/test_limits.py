@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import httpx
 import pytest
 
-from emo_fairseq.serving.rate import TokenBuckets
+from emo_fairseq.serving.limits import TokenBuckets
 
 FORM = "multipart/form-data; boundary=b"
 

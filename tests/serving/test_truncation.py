@@ -5,7 +5,10 @@ import pytest
 from trained_models import load_with_options
 
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.serving.about import About, describe
+from emo_fairseq.serving.api import (
+    About,
+    describe,
+)
 from emo_fairseq.serving.limits import Limits
 
 SENTENCE = "what a lovely day it was when we all went out to see the sea"

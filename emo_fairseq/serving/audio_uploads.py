@@ -11,8 +11,8 @@ from data_prep.audio.loading import (
     load_with_warnings,
 )
 from data_prep.schema import SAMPLE_RATE
+from emo_fairseq.serving.http_errors import RefusalError
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.refusals import RefusalError
 
 
 @dataclass(frozen=True)

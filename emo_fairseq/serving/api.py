@@ -1,11 +1,13 @@
-"""The three questions of the API, each a function from read fields to what JSON can hold.
+"""Endpoints of the JSON API: from the fields of a request to what JSON can hold.
 
-They run in a thread of the gate's, and know nothing of HTTP but how to refuse.
+The functions run in a thread of the workers; of HTTP they know only :class:`HttpError`.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,13 @@ from emo_fairseq.inference.predictor import (
     EmotionPredictor,
     ShouldStop,
 )
-from emo_fairseq.serving.fields import (
+from emo_fairseq.serving.audio_uploads import (
+    Sound,
+    read_sound,
+)
+from emo_fairseq.serving.http_errors import RefusalError
+from emo_fairseq.serving.limits import Limits
+from emo_fairseq.serving.request_body import (
     JSON,
     Reader,
     audio_bytes,
@@ -29,12 +37,58 @@ from emo_fairseq.serving.fields import (
     media_type,
     number_between,
     read_fields,
+    read_parts,
     text_up_to,
 )
-from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.multipart import read_parts
-from emo_fairseq.serving.refusals import RefusalError
-from emo_fairseq.serving.sound import Sound, read_sound
+
+_CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class About:
+    """A model's name, and its card in Markdown (empty if there is none)."""
+
+    name: str = "model"
+    card: str = ""
+
+
+def about_model(place: Path) -> About:
+    """Of a model folder, its name and its README.md without the front matter; of a file, its name.
+
+    >>> about_model(Path("checkpoints/toy/checkpoint_best.pt"))
+    About(name='checkpoint_best', card='')
+    """
+    if not place.is_dir():
+        return About(place.stem)
+    file = place / _CARD
+    card = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if card.startswith("---\n"):
+        card = card.partition("\n---\n")[2]
+    return About(place.resolve().name, card.strip())
+
+
+def describe(predictor: EmotionPredictor, limits: Limits, about: About) -> dict[str, Any]:
+    """The answer of ``GET /api/model``."""
+    heard = predictor.max_seconds()
+    return {
+        "name": about.name,
+        "card": about.card,
+        "modalities": list(predictor.modalities),
+        "labels": list(predictor.labels),
+        "axes": list(predictor.axes),
+        "auxiliary": {name: list(answers) for name, answers in predictor.auxiliary.items()},
+        "heard_seconds": heard if math.isfinite(heard) else None,
+        "limits": {
+            "upload_bytes": limits.upload_bytes,
+            "audio_seconds": limits.audio_seconds,
+            "text_characters": limits.text_characters,
+            "explained_seconds": min(limits.explained_seconds, heard),
+        },
+    }
+
+
+# -- The three questions of the API, each a function from read fields to what JSON can hold --------
+# They run in a thread of the gate's, and know nothing of HTTP but how to refuse.
 
 _WINDOW, _HOP = 4.0, 2.0  # seconds, where the model hears so many
 _FEWEST, _MOST = 0.25, 60.0

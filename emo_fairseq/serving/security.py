@@ -15,8 +15,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emo_fairseq.serving.rate import TokenBuckets, client_address
-from emo_fairseq.serving.refusals import RefusalError
+from emo_fairseq.serving.http_errors import RefusalError
+from emo_fairseq.serving.limits import (
+    TokenBuckets,
+    client_address,
+)
 
 # Nothing but this server's own files is loaded, sent to, or may frame the page.
 _POLICY = "; ".join(

@@ -1,16 +1,20 @@
-"""Tables that ``predict`` is given: a row an item."""
+"""Items that ``predict`` reads: audio files, folders, tables, and lines of text."""
 
+import io
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from data_prep.audio.segment import AudioSegment
+from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.errors import ManifestError
+from data_prep.files.listing import AUDIO_SUFFIXES, visible
 from data_prep.manifest.cells import (
     find_id_fault,
+    find_text_fault,
     find_value_fault,
     id_key,
     shown,
@@ -34,15 +38,53 @@ from data_prep.tables.segments import (
     time_field,
     unread_times,
 )
-from emo_fairseq.cli.predict_question import (
-    Question,
-    checked,
-)
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
     SPEECH,
     TEXT,
 )
+
+
+@dataclass(frozen=True)
+class Question:
+    """One item: audio, a text, or both. `error`: why it cannot be predicted."""
+
+    name: str
+    audio: Path | AudioSegment | None = None
+    text: str | None = None
+    error: str | None = None
+
+    @property
+    def times(self) -> dict[str, float | None]:
+        """The columns start and end of its answer; none where its audio is a whole file."""
+        if not isinstance(self.audio, AudioSegment):
+            return {}
+        return {"start": self.audio.start, "end": self.audio.end}
+
+
+def checked(name: str, audio: Path | AudioSegment | None, text: str | None) -> Question:
+    """An item, unless its text or its path is none."""
+    if text is not None and (fault := find_text_fault(text)):
+        return Question(name, error="; ".join(fault))
+    try:
+        is_path = audio is None or b"\0" not in os.fsencode(as_segment(audio).path)
+    except UnicodeEncodeError:
+        is_path = False
+    return Question(name, audio, text, None if is_path else f"{str(audio)!r} is no path")
+
+
+def opened(path: Path) -> TextIO:
+    """The file as text; a byte that is no UTF-8 becomes a lone surrogate, which no text holds.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+# -- Tables that ``predict`` is given: a row an item -----------------------------------------------
 
 __all__ = ["TABLES", "Columns", "has_segments", "table_rows"]
 
@@ -216,3 +258,107 @@ def _seconds(column: str, cell: Any) -> float:
         return parse_seconds(plain(cell).strip())
     except ValueError:
         raise ValueError(f"{column} is {plain(cell)!r}, not {SECONDS}") from None
+
+
+# -- What ``predict`` is asked about: files, folders, tables, lines of standard input --------------
+
+STDIN = "-"
+
+
+def questions(
+    places: Sequence[str], text: str | None, columns: Columns, stdin: TextIO
+) -> Iterator[Question]:
+    """All items that a command line names, one after the other.
+
+    Args:
+        places: audio files; folders of them; ``.txt``, a text a line; tables, which
+            :mod:`data_prep.tables.reader` reads; ``-``.
+        text: of ``--text``: alone, or of the one audio file.
+        columns: of tables.
+        stdin: a text a line.
+
+    Raises:
+        UsageError: nothing to ask about; a place that is not there; a table without the columns.
+    """
+    if text is not None:
+        if len(places) > 1 or any(not _is_audio(place) for place in places):
+            raise UsageError("--text goes alone, or with one audio file; give a table for more")
+        audio = Path(places[0]) if places else None
+        yield checked(places[0] if places else "--text", audio, text)
+        return
+    if not places:
+        raise UsageError("predict: nothing to predict; give files, a folder, -, or --text")
+    for place in places:
+        yield from _of_place(place, columns, stdin)
+
+
+def any_segments(places: Sequence[str], columns: Columns) -> bool:
+    """Whether one of the places is a table whose rows may be segments."""
+    tables = (Path(place) for place in places if Path(place).suffix.lower() in TABLES)
+    return any(has_segments(path, columns) for path in tables if not _is_folder(path))
+
+
+def _is_audio(place: str) -> bool:
+    path = Path(place)
+    known = path.suffix.lower() in (*TABLES, ".txt")
+    return place != STDIN and not known and not _is_folder(path)
+
+
+def _is_folder(path: Path) -> bool:
+    """False also for a path that the system refuses: asking about it tells why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _of_place(place: str, columns: Columns, stdin: TextIO) -> Iterator[Question]:
+    path, suffix = Path(place), Path(place).suffix.lower()
+    if place == STDIN:
+        yield from _of_lines("line", _as_utf8(stdin))
+    elif _is_folder(path):
+        yield from _of_folder(path)
+    elif suffix in TABLES:
+        yield from table_rows(path, columns)
+    elif suffix == ".txt":
+        with opened(path) as file:
+            yield from _of_lines(f"{place}: line", file)
+    else:
+        yield Question(place, audio=path)
+
+
+def _of_lines(name: str, lines: TextIO) -> Iterator[Question]:
+    for number, line in enumerate(lines, start=1):
+        yield checked(f"{name} {number}", None, line.rstrip("\r\n"))
+
+
+def _as_utf8(stdin: TextIO) -> TextIO:
+    """Standard input as UTF-8, whatever the locale is; see :func:`opened`."""
+    if isinstance(stdin, io.TextIOWrapper):
+        stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
+    return stdin
+
+
+def _of_folder(folder: Path) -> Iterator[Question]:
+    everything = sorted(path for path in folder.rglob("*") if not _is_folder(path))
+    files = visible(everything, folder)
+    found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
+    suffixes = Counter(path.suffix.lower() for path in files)
+    others = {
+        f"of {suffix}" if suffix else "of no suffix": n
+        for suffix, n in sorted(suffixes.items())
+        if suffix not in AUDIO_SUFFIXES
+    }
+    if n_hidden := len(everything) - len(files):
+        others["hidden"] = n_hidden
+    skipped = ", ".join(f"{n} {kind}" for kind, n in others.items())
+    known = ", ".join(AUDIO_SUFFIXES)
+    if not found:
+        beside = f"; there are {skipped}, so convert what is audio" if skipped else ""
+        raise UsageError(f"{folder}: no audio files in it ({known}){beside}")
+    if skipped:
+        sys.stderr.write(
+            f"{folder}: files skipped: {sum(others.values())} ({skipped}); read are {known}\n"
+        )
+    for path in found:
+        yield Question(str(path), audio=path)
