@@ -2,10 +2,10 @@
 
 Experiments whose name ends in `_pretrained` need ``--encoder``, a folder of a Hugging Face model;
 those that end in `_staged` also ``--start``, a folder of finished runs (``seed1`` and so on) whose
-checkpoints they begin with, each with that of its own seed.
+checkpoints they start from, each from that of its own seed.
 
 Runs an experiment with several seeds, each seed's training chosen on the valid split alone, and
-prints mean ± standard deviation of the test figures. Finished seeds are not run again.
+prints mean ± standard deviation of the test metrics. Finished seeds are not run again.
 """
 
 import argparse
@@ -33,12 +33,12 @@ _MELD_FINE_TUNED = Recipe(
     updates=939,  # three epochs
     choose_by="weighted_f1",
 )
-_LABEL_FIGURES = ("weighted_f1", "weighted_f1_majority", "uar", "wa")
-_VAD_FIGURES = tuple(
+_LABEL_METRICS = ("weighted_f1", "weighted_f1_majority", "uar", "wa")
+_VAD_METRICS = tuple(
     f"{name}_{axis}" for name in ("pearson", "ccc") for axis in ("valence", "arousal", "dominance")
 )
 
-# name: (recipe, figures to be printed)
+# name: (recipe, metrics to be printed)
 EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
     "toy_both": (_TOY, ("uar",)),
     "toy_text": (
@@ -50,15 +50,15 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
         f"toy_{fusion}": (replace(_TOY, train=f"{_TOY.train} --fusion {fusion}"), ("uar",))
         for fusion in FUSIONS
     },
-    "meld_emotion": (_MELD, _LABEL_FIGURES),
+    "meld_emotion": (_MELD, _LABEL_METRICS),
     "meld_sentiment": (
         replace(_MELD, train=f"{_MELD.train} --target sentiment"),
-        _LABEL_FIGURES,
+        _LABEL_METRICS,
     ),
-    "meld_emotion_pretrained": (_MELD_FINE_TUNED, _LABEL_FIGURES),
+    "meld_emotion_pretrained": (_MELD_FINE_TUNED, _LABEL_METRICS),
     "meld_sentiment_pretrained": (
         replace(_MELD_FINE_TUNED, train=f"{_MELD_FINE_TUNED.train} --target sentiment"),
-        _LABEL_FIGURES,
+        _LABEL_METRICS,
     ),
     "meld_emotion_context_pretrained_staged": (
         replace(
@@ -68,7 +68,7 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
             "--max-text-tokens 64",
             updates=626,
         ),
-        _LABEL_FIGURES,
+        _LABEL_METRICS,
     ),
     **{
         f"ravdess{fold}_features_pretrained": (
@@ -100,7 +100,7 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
             updates=939,
             choose_by="ccc",
         ),
-        _VAD_FIGURES,
+        _VAD_METRICS,
     ),
     "ravdess_speech": (demo.RECIPES["ravdess"], ("uar", "wa", "weighted_f1")),
     "emobank_vad": (
@@ -112,13 +112,13 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
             updates=1250,
             choose_by="ccc",
         ),
-        _VAD_FIGURES,
+        _VAD_METRICS,
     ),
 }
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--data", default="", help="folder of the corpus as its owners give it out")
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--start", default="", help="folder of the runs of an earlier stage")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     args = parser.parse_args()
-    recipe, figures = EXPERIMENTS[args.experiment]
+    recipe, metrics = EXPERIMENTS[args.experiment]
     words = Path(args.encoder).name  # data dirs of other tokenizers, and runs of other encoders
     data = OUTPUTS / args.experiment.split("_")[0] / words / "data"
     runs = [OUTPUTS / args.experiment / words / f"seed{seed}" for seed in args.seeds]
@@ -142,7 +142,7 @@ def main() -> None:
             )
     measured = [json.loads((run / "metrics.json").read_text())["test"] for run in runs]
     print(f"{args.experiment}, {len(runs)} seeds: mean ± standard deviation")
-    for name in figures:
+    for name in metrics:
         values = [float("nan") if seed[name] is None else seed[name] for seed in measured]
         spread = statistics.stdev(values) if len(values) > 1 else float("nan")
         print(f"  {name:24s} {statistics.mean(values):.4f} ± {spread:.4f}")

@@ -1,8 +1,8 @@
 """From a prepared corpus to the table: ``python -m examples.vad_forest.run --data data/toy_vad``.
 
-Trains the regressor on the folds of the train split and on all of it, fits the forest on what was
-said of the folds' test sets, and compares it with the upper bound (and with zero-shot entailment).
-Each command is printed before it runs. Started again, it goes on where it stopped.
+Trains the regressor on the folds of the train split and on all of it, fits the forest on the
+predictions of the folds' test sets, and compares it with the upper bound (and with zero-shot
+entailment). Each command is printed before it runs. Started again, it resumes.
 """
 
 import argparse
@@ -17,7 +17,7 @@ PROTOCOL = "k_fold"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line."""
+    """Run the command line."""
     args = _parser().parse_intermixed_args(arguments)
     for module, words in commands(args):
         print("$", shlex.join(["python", "-m", module, *words]), flush=True)
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def commands(args: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
-    """Modules and their options, one command after the other."""
+    """Yield modules and their options, one command after the other."""
     data, runs = str(args.data), args.runs
     forest = "emo_fairseq.vad_to_emotion"
     yield (
@@ -59,12 +59,13 @@ def commands(args: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
     options = [f"task.data={data}", *args.overrides]
     folds, whole = runs / "folds", runs / "whole"
     split = ["--split", args.split]
-    for place, more in ((folds, ["--folds", PROTOCOL]), (whole, split)):
-        yield "emo_fairseq.experiments.sweep", [*sweep, *more, *jobs, str(place), *options, *metric]
-    said, (test,) = _of_runs(folds, args.n_folds), _of_runs(whole, 1)
-    where, fitted = ["--data", data], str(runs / "forest.skops")
-    yield forest, ["fit", *where, "--output", fitted, "--predictions", *said]
-    given = [*where, "--forest", fitted]
+    for folder, more in ((folds, ["--folds", PROTOCOL]), (whole, split)):
+        words = [*sweep, *more, *jobs, str(folder), *options, *metric]
+        yield "emo_fairseq.experiments.sweep", words
+    of_folds, (test,) = _predictions(folds, args.n_folds), _predictions(whole, 1)
+    on_data, fitted = ["--data", data], str(runs / "forest.skops")
+    yield forest, ["fit", *on_data, "--output", fitted, "--predictions", *of_folds]
+    given = [*on_data, "--forest", fitted]
     emotions = str(runs / "emotions" / "predictions.tsv")
     yield forest, ["apply", *given, "--predictions", test, "--output", emotions]
     bound = str(runs / "upper_bound" / "predictions.upper_bound.tsv")
@@ -74,22 +75,22 @@ def commands(args: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
         zero_shot = str(runs / "zero_shot" / "predictions.tsv")
         labels = ["--nli-labels", args.nli_labels] if args.nli_labels else []
         model = ["--model", args.nli, *labels, "--output", zero_shot]
-        yield forest, ["zero-shot", *where, *split, *model]
+        yield forest, ["zero-shot", *on_data, *split, *model]
         table += ["--zero-shot", zero_shot]
     files = ["--csv", str(runs / "table.csv"), "--json", str(runs / "table.json")]
     yield forest, ["compare", *given, *table, *files]
 
 
-def _of_runs(folder: Path, n: int) -> list[str]:
-    """The predictions of n runs, which a sweep has left; ends the program if there are others."""
-    found = sorted(folder.glob("*/predictions.tsv"))
-    if len(found) != n:
-        there = ", ".join(file.parent.name for file in found) or "none"
+def _predictions(folder: Path, n: int) -> list[str]:
+    """The predictions of the n runs of a sweep; ends the program if there are others."""
+    files = sorted(folder.glob("*/predictions.tsv"))
+    if len(files) != n:
+        names = ", ".join(file.parent.name for file in files) or "none"
         raise SystemExit(
-            f"error: {folder}: {n} scored runs are wanted, there are {len(found)} ({there}); "
+            f"error: {folder}: {n} scored runs are wanted, there are {len(files)} ({names}); "
             "remove those of other folds or options, or name another folder with --runs"
         )
-    return [str(file) for file in found]
+    return [str(file) for file in files]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def test_the_options_are_there(module):
 
 
 def test_the_number_of_trainings():
-    """As the README says it; the three folds are not expanded here."""
+    """Four combinations, each of them over three folds, which are not expanded here."""
     first, *_ = commands("sweep")
     args = sweep.make_parser().parse_intermixed_args(first)
     assert (EXAMPLES.parent / args.config_dir / f"{args.config_name}.yaml").is_file()
@@ -44,7 +44,7 @@ def test_the_number_of_trainings():
     assert args.folds == "k_fold"
 
 
-def test_the_maps_are_between_labels_that_there_are():
+def test_label_maps_name_labels_of_both_corpora():
     of_meld = set(meld.EMOTIONS)
     of_iemocap = set(iemocap.CLASSES["4"].values())
     to_iemocap = read_label_map(EXAMPLES / "experiments" / "meld_to_iemocap.yaml")

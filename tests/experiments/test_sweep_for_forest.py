@@ -1,4 +1,4 @@
-"""A real sweep of the regressor over folds of the train split, as `fit` wants it."""
+"""A real sweep of the regressor over folds of the train split, as `fit` needs it."""
 
 import json
 import shutil
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import vad_forest_example
 import yaml
+from codes import raises
 from forked_sweep import ForkedSweep
 
 import emo_fairseq
-from data_prep.commands import folds
+from data_prep.commands import folds as folds_command
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_corpus, read_manifest, write_corpus
-from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.vad_to_emotion.__main__ import main
 
@@ -33,7 +33,7 @@ def data(toy_corpus, tmp_path):
     vad_forest_example.load("toy_tokenizer").write_tokenizer(tmp_path / "words")
     tokenize_with_hf(folder, tmp_path / "words")
     words = ["--protocol", "k_fold", "--base", "train", "--n-folds", "3"]
-    assert folds.main([str(folder), *words]) == 0
+    assert folds_command.main([str(folder), *words]) == 0
     return folder
 
 
@@ -41,7 +41,7 @@ def sweep(data, tmp_path, name, *more):
     overrides = [
         f"common.user_dir={Path(emo_fairseq.__file__).parent}",
         f"task.data={data}",
-        "optimization.max_update=3",
+        "optimization.max_update=1",
         "dataset.num_workers=0",
         *(f"+model.{option}={value}" for option, value in SMALL.items()),
     ]
@@ -55,13 +55,13 @@ def sweep(data, tmp_path, name, *more):
 @pytest.mark.slow
 def test_from_folds_to_the_table(data, tmp_path, capsys):
     """The commands of examples/vad_forest/run.py."""
-    said = sweep(data, tmp_path, "folds", "--folds", "k_fold")
+    folds = sweep(data, tmp_path, "folds", "--folds", "k_fold")
     (test,) = sweep(data, tmp_path, "whole", "--split", "test1")
-    assert len(said) == 3
+    assert len(folds) == 3
     forest, table = tmp_path / "forest.skops", tmp_path / "table.json"
     where = ["--data", str(data)]
     fit = ["fit", *where, "--output", str(forest), "--trees", "20", "--predictions"]
-    assert main([*fit, *map(str, said)]) == 0
+    assert main([*fit, *map(str, folds)]) == 0
     n_rows = len(read_manifest(data / "train.tsv"))
     assert f"20 trees, {n_rows} rows" in capsys.readouterr().out
     given = [*where, "--forest", str(forest)]
@@ -71,15 +71,15 @@ def test_from_folds_to_the_table(data, tmp_path, capsys):
     assert "another regressor" not in capsys.readouterr().out
     assert [row["rows"] for row in json.loads(table.read_text())["systems"]] == [12, 12]
 
-    with pytest.raises(UsageError, match="12 of 12 rows are not in train of"):
-        main([*fit, *map(str, said[:2]), str(test)])
+    with raises("rows-unknown"):
+        main([*fit, *map(str, folds[:2]), str(test)])
     own = scored_on_train(test)
-    with pytest.raises(UsageError, match="so it has seen the rows"):
+    with raises("rows-seen"):
         main([*fit, str(own)])
 
 
 def scored_on_train(test):
-    """What `experiments.score --split train` leaves, with the rows of a fold in the file."""
+    """The files that `experiments.score --split train` writes, with the rows of a fold."""
     file = test.with_name("predictions.train.tsv")
     fold = next(test.parents[2].glob("folds/*/predictions.tsv"))
     predictions.write(file, [{**row, "split": "train"} for row in predictions.read(fold)])
@@ -126,8 +126,8 @@ def test_the_example_runs_these_commands(data, tmp_path, capsys, monkeypatch):
         "emo_fairseq.experiments.sweep",
     ]
     assert called[1][-4:] == ["common.seed=2", "--metric", "ccc", "pearson"]
-    said = [("sweep", called[2]), *((words[1], words) for words in called[3:])]
-    on_split = [name for name, words in said if "--split test1" in " ".join(words)]
+    steps_of = [("sweep", called[2]), *((words[1], words) for words in called[3:])]
+    on_split = [name for name, words in steps_of if "--split test1" in " ".join(words)]
     assert on_split == ["sweep", "gold", "zero-shot"]
     with pytest.raises(
         SystemExit, match="folds: 3 scored runs are wanted, there are 2 .a, b.; rem"
