@@ -23,21 +23,8 @@ run would look like an experiment that it is not. Unused sizes, which commands o
 (Siriwardhana et al. 2020) carry, are only warned of. An option that has its default counts as not
 given.
 
-This page is generated from the code: `python -m emo_fairseq.options.reference docs/options.md`.
-"""
-_FROM_COMMAND_LINE_TO_MODULE = """## From the command line to a module
-
-`--lmf-rank 8`, for example:
-
-1. It is a field of `FusionConfig` in `emo_fairseq/models/fusions.py`, declared by
-   `option(default, help, within=..., acts=..., kind=...)` with its rule in the field's metadata.
-   fairseq makes `--lmf-rank` and Hydra's `model.lmf_rank` of it.
-2. `EmotionPredictionTask.build_model` checks it by `emo_fairseq.options.checking.check_options`,
-   once it is known which encoders there are: 8 is in its range, and `--fusion lmf` uses it.
-3. `emo_fairseq.models.architectures.complete_config` fills in the options that are not given, by
-   `--arch`; a checkpoint holds what it has filled in.
-4. `RobertaEMOModel.build` calls the builder of `FUSIONS["lmf"]`, which passes the number to
-   `emo_fairseq.modules.fusion.LowRankFusion`. Modules know no options.
+[architecture.md](architecture.md) follows an option from the command line to a module. This page is
+generated from the code: `python -m emo_fairseq.options.reference docs/options.md`.
 """
 _TITLES = {
     "task": "Task: `--task {}`",
@@ -54,7 +41,7 @@ def write_reference() -> str:
     for group, schemas in registered_schemas().items():
         parts.append(f"## {_TITLES[group].format('`, `'.join(sorted(schemas)))}\n")
         parts += _sections(schemas)
-    return "\n".join([*parts, _FROM_COMMAND_LINE_TO_MODULE])
+    return "\n".join(parts)
 
 
 def _sections(schemas: dict[str, type]) -> Iterator[str]:
