@@ -1,9 +1,9 @@
-"""Losses as pure functions: no state, no fairseq, no reduction over the batch.
+"""Losses as pure functions, without state and without a reduction over the batch.
 
-Each computes in float32 (float64 if the logits or values are float64), whatever the model's
-precision, and returns one loss per utterance, (B,), so that the criterion alone decides on sum or
-mean. Two are formulas over the batch: :func:`concordance_loss` returns one loss per axis, (A,), and
-:func:`dist_intra` one per class, (K,).
+They compute in float32 (float64 if the logits or values are float64), whatever the precision of the
+model, and return one loss per utterance, (B,): the criterion chooses sum or mean. Three are defined
+over the batch: :func:`concordance_loss` returns one loss per axis, (A,), :func:`dist_intra` one per
+class, (K,), and :func:`supervised_contrastive` a scalar.
 A class target is an id in [0, K); a NaN in a real-valued target is a missing value.
 """
 

@@ -1,4 +1,4 @@
-"""Supervised contrastive loss over a batch, other ranks' batches and a queue; weighted."""
+"""Weighted supervised contrastive loss over a batch, the batches of other ranks, and a queue."""
 
 import math
 from collections.abc import Callable
@@ -14,18 +14,24 @@ from emo_fairseq.losses.contrastive_kernel import (
     loss_and_gradient,
 )
 
-Rows = slice | Tensor  # some of M rows: a slice, a mask (M,) or indices
-MOST_CLASSES = 2**24  # as many integers a float32 can tell apart
-WEIGHT_FLOOR = 1e-30  # of the largest in its class, for a pair weight
-FAR_WEIGHT = 0.1  # of "v3"
+Rows = slice | Tensor  # selection of M rows: a slice, a mask (M,) or indices
+MOST_CLASSES = 2**24  # up to which float32 represents every integer
+WEIGHT_FLOOR = 1e-30  # of a pair weight, relative to the largest in its class
+FAR_WEIGHT = 0.1  # of "v3", for difficult utterances
 
 
 class ContrastiveLoss(NamedTuple):
-    """Loss and counts of :func:`supervised_contrastive`; the counts are over all `anchors`."""
+    """Loss and counts of :func:`supervised_contrastive`.
 
-    loss: Tensor  # scalar, a mean over anchors: with `own`, this part's share of it
-    n_anchors: int  # of known class
-    n_lone: int  # those without a positive: they add nothing to the loss
+    Attributes:
+        loss: scalar, a mean over anchors; with `own`, the contribution of these rows to it.
+        n_anchors: number of anchors of known class, over all ranks.
+        n_lone: number of anchors without a positive, which add nothing to the loss.
+    """
+
+    loss: Tensor
+    n_anchors: int
+    n_lone: int
 
 
 def supervised_contrastive(
@@ -38,7 +44,9 @@ def supervised_contrastive(
     own: Rows | None = None,
     block: int | None = None,
 ) -> ContrastiveLoss:
-    """Weighted mean of L_out (Khosla et al. 2020, eq. 2) over the anchors that have a positive.
+    """Return the weighted mean of L_out over the anchors that have a positive.
+
+    Khosla et al. 2020, "Supervised contrastive learning", eq. 2.
 
     With z = e / |e|, s_ij = z_i.z_j / temperature and P(i) the rows of the class of i, without i:
 
@@ -46,38 +54,43 @@ def supervised_contrastive(
         L_i = sum_{p in P(i)} w_p l_ip / sum_{p in P(i)} w_p
         loss = sum_i u_i L_i / sum_i u_i
 
-    An anchor without positive is lone: it adds nothing and is not in the mean, but is a negative of
-    the others. Elsewhere the authors' code averages over all anchors, with 0 for a lone one (NaN in
-    its first version), and pytorch-metric-learning over those whose loss is not 0, with 0 for a
-    batch of one class. With no anchor left the loss is 0, and so is its gradient.
+    A lone anchor, which has no positive, is excluded from the mean but is a negative of the others.
+    In contrast, the authors' code averages over all anchors, with 0 for lone ones (NaN in its first
+    version), and pytorch-metric-learning over those whose loss is not 0, with 0 for a batch of one
+    class. Without an anchor the loss and its gradient are 0.
 
-    Of several ranks each passes all rows, gathered, and its slice of them as `own`: the losses add
-    up to the whole, and so do the gradients of the gathered rows.
+    With several ranks, each passes the gathered rows of all ranks, and its slice of them as `own`:
+    the losses of the ranks sum to the whole loss, and so do the gradients of the gathered rows.
 
-    Computes in float32 (float64 for float64, and for temperatures below 1/70), under autocast too;
-    the gradient has the type of the embeddings. It takes about 3 (M, D) and the block of memory at
-    its peak, never (M, M), and keeps one (M, D) for the backward pass.
+    Computed in float32 (float64 for float64, and for temperatures below 1/70), under autocast too;
+    the gradient has the dtype of the embeddings. Peak memory is about 3 (M, D) and the block, never
+    (M, M); one (M, D) is kept for the backward pass.
 
     Args:
         embeddings: (M, D), of any floating type and length. A row of zeros has similarity 0 to all
             and gradient 0; one that is not finite makes the loss NaN.
-        labels: (M,), class ids; a row with a negative one is of unknown class, so that it is
-            neither anchor nor positive nor negative.
+        labels: (M,), class ids; a negative id is an unknown class, whose row is neither anchor nor
+            positive nor negative.
         temperature: above 1/680.
-        anchor_weights: (M,), u, read at the anchors; only their ratios count. NaN, where the
-            difficulty is unknown, is the mean over the other anchors that have a positive. None,
-            or all of them NaN or 0, means 1 for each.
-        pair_weights: (M,), w, likewise; NaN is the mean over the other rows that are a positive of
-            some anchor. Those below 1e-30 of the largest in their class count as that much, so an
-            anchor whose positives all weigh 0 averages over them.
-        anchors: the rows that are anchors; None means all. With a queue: the batch.
-        own: the rows whose part of the loss is returned, where they are anchors; None means all.
-        block: anchors compared at a time; None means as many as fit into a few MiB. The result
-            does not depend on it.
+        anchor_weights: (M,), u, used at the anchors; only their ratios matter. NaN (unknown
+            difficulty) is replaced by the mean over the other anchors that have a positive. None,
+            or all NaN or 0, means 1 for each.
+        pair_weights: (M,), w, likewise; NaN is replaced by the mean over the other rows that are a
+            positive of some anchor. Weights are at least 1e-30 of the largest in their class, so
+            that an anchor whose positives all have weight 0 averages over them.
+        anchors: the rows that are anchors; None = all. With a queue: the batch.
+        own: the rows whose contribution to the loss is returned; None = all.
+        block: number of anchors processed at a time; None = as many as fit into a few MiB. The
+            result does not depend on it.
 
     Raises:
-        ValueError: shapes that do not fit, labels that are no integers, a weight that is negative
-            or infinite, a temperature or block that is too small.
+        ValueError: the shapes do not match, the labels are not integers, a weight is negative or
+            infinite, or the temperature or block is too small.
+
+    >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    >>> result = supervised_contrastive(embeddings, torch.tensor([0, 0, 1]), temperature=0.5)
+    >>> round(float(result.loss), 4), result.n_anchors, result.n_lone
+    (0.1412, 3, 1)
     """
     _check(embeddings, labels, temperature, block)
     rows, n_anchors, n_lone = _rows(labels, anchor_weights, pair_weights, anchors, own)
@@ -91,7 +104,7 @@ def supervised_contrastive(
 def contrastive_weights(
     weighting: str, difficulty: Tensor, alpha: float, beta: float, threshold: float
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Anchor and pair weights for :func:`supervised_contrastive`; None where all are 1.
+    """Return anchor and pair weights for :func:`supervised_contrastive`; None where all are 1.
 
     | weighting   | anchor, u_i                            | pair, w_p       |
     |-------------|----------------------------------------|-----------------|
@@ -101,23 +114,28 @@ def contrastive_weights(
     | v2_original | 1                                      | exp(-beta d_p)  |
     | v3          | 1 if d_i < threshold, 0.1 otherwise    | 1               |
 
-    "v2" is the pair weight exp(-beta (d_i + d_p)); "v2_original" divides by its sum over p as
-    published, which cancels the anchor's part. With alpha 0, beta 0 or an infinite threshold each
-    equals "supervised".
+    "v2" corresponds to the weight exp(-beta (d_i + d_p)) of a pair; "v2_original", as published,
+    divides it by its sum over p, which cancels the factor of the anchor. With alpha 0, beta 0 or an
+    infinite threshold all equal "supervised".
 
     Args:
         weighting: one of :data:`WEIGHTINGS`.
-        difficulty: (M,), d, 0 or more; NaN where unknown, which gives the weight NaN.
-        alpha: read by "v1", 0 or more.
-        beta: read by "v2" and "v2_original", 0 or more.
-        threshold: read by "v3".
+        difficulty: (M,), d, 0 or more; NaN where unknown, whose weight is NaN.
+        alpha: used by "v1", 0 or more.
+        beta: used by "v2" and "v2_original", 0 or more.
+        threshold: used by "v3".
 
     Returns:
-        (M,) or None, twice; float64, in which exp(-beta d) does not vanish.
+        Anchor weights and pair weights, (M,) or None each; float64, so that exp(-beta d) does not
+        underflow.
 
     Raises:
-        ValueError: an unknown weighting, a negative or infinite difficulty, a negative or infinite
-            alpha or beta, a threshold that is NaN.
+        ValueError: the weighting is unknown, a difficulty, alpha or beta is negative or infinite,
+            or the threshold is NaN.
+
+    >>> difficulty = torch.tensor([0.0, 0.5])
+    >>> contrastive_weights("v3", difficulty, alpha=1.0, beta=1.0, threshold=0.3)
+    (tensor([1.0000, 0.1000], dtype=torch.float64), None)
     """
     if weighting not in WEIGHTINGS:
         names = ", ".join(WEIGHTINGS)
@@ -156,7 +174,10 @@ def _rows(
     anchors: Rows | None,
     own: Rows | None,
 ) -> tuple[ContrastiveRows, int, int]:
-    """The kernel's rows, the number of anchors and that of the lone ones; every tensor is (M,)."""
+    """Return the rows of the kernel, the number of anchors, and that of lone ones.
+
+    All tensors are (M,).
+    """
     known = labels >= 0
     classes = labels.long().clamp_min(-1) + 1
     class_sizes = torch.bincount(classes)
@@ -164,25 +185,25 @@ def _rows(
         raise ValueError(f"a class id of {len(class_sizes) - 2} is not below {MOST_CLASSES - 1}")
 
     def class_sum(values: Tensor) -> Tensor:
-        """At each row the sum over its class."""
+        """Return for each row the sum over its class."""
         zeros = torch.zeros_like(class_sizes, dtype=torch.float64)
         return zeros.index_add_(0, classes, values.double())[classes]
 
-    fellows = class_sizes[classes] - 1
+    n_positives = class_sizes[classes] - 1
     is_anchor = known if anchors is None else known & _mask(anchors, labels)
-    has_positive = is_anchor & (fellows > 0)
-    mine = has_positive if own is None else has_positive & _mask(own, labels)
-    counts = torch.stack([known, is_anchor, has_positive, mine]).sum(dim=1)
+    has_positive = is_anchor & (n_positives > 0)
+    is_own = has_positive if own is None else has_positive & _mask(own, labels)
+    counts = torch.stack([known, is_anchor, has_positive, is_own]).sum(dim=1)
     n_known, n_anchors, n_paired, n_own = counts.tolist()
     if anchor_weights is None:
-        shares = mine.double() / max(n_paired, 1)
+        shares = is_own.double() / max(n_paired, 1)
     else:
         shares = _fill_unknown(anchor_weights, has_positive, "anchor weights") * has_positive
         highest = shares.max() if n_paired else 0.0
         shares = (shares / highest if highest > 0.0 else 1.0) * has_positive
-        shares = shares / shares.sum().clamp_min(1.0) * mine
+        shares = shares / shares.sum().clamp_min(1.0) * is_own
     if pair_weights is None:
-        weights, others = torch.ones_like(shares), fellows
+        weights, others = torch.ones_like(shares), n_positives
     else:
         is_positive = known & (class_sum(is_anchor) > is_anchor)
         weights = _fill_unknown(pair_weights, is_positive, "pair weights")
@@ -190,21 +211,21 @@ def _rows(
         highest = highest.scatter_reduce_(0, classes, weights, "amax")[classes]
         weights = torch.where(highest > 0.0, weights / highest, 1.0).clamp_min(WEIGHT_FLOOR)
         others = _sum_of_others(weights, class_sum)
-    pulls = shares / others.clamp_min(WEIGHT_FLOOR)  # a lone row's share is 0
-    columns = torch.stack([classes, shares, pulls, weights])
+    ratios = shares / others.clamp_min(WEIGHT_FLOOR)  # a lone row's share is 0
+    columns = torch.stack([classes, shares, ratios, weights])
     order = None
     if n_own < len(labels):
         # Own anchors, then other rows of known class, then the rest.
-        order = (known.char() + mine).argsort(descending=True, stable=True)
+        order = (known.char() + is_own).argsort(descending=True, stable=True)
         columns = columns[:, order[:n_known]]
     rows = ContrastiveRows(order, n_own, n_known, columns)
     return rows, n_anchors, n_anchors - n_paired
 
 
 def _sum_of_others(weights: Tensor, class_sum: Callable[[Tensor], Tensor]) -> Tensor:
-    """At each row the sum over the rest of its class; (M,), of weights whose highest there is 1.
+    """Return for each row the sum over the other rows of its class; the highest weight is 1.
 
-    For a row of weight 1 not as the total less 1: the rest may be below the rounding error.
+    For a row of weight 1 it is not the total minus 1: the rest may be below the rounding error.
     """
     is_highest = weights == 1.0
     n_highest = class_sum(is_highest)
@@ -213,7 +234,7 @@ def _sum_of_others(weights: Tensor, class_sum: Callable[[Tensor], Tensor]) -> Te
 
 
 def _fill_unknown(weights: Tensor, counted: Tensor, name: str) -> Tensor:
-    """Weights in float64, NaN replaced by the mean of the others that are counted, or by 1."""
+    """Return weights in float64, with NaN replaced by the mean of the counted ones, or by 1."""
     if weights.shape != counted.shape:
         raise ValueError(f"{name} {tuple(weights.shape)} for {len(counted)} rows")
     weights = weights.detach().double()
@@ -240,7 +261,7 @@ def _check(embeddings: Tensor, labels: Tensor, temperature: float, block: int | 
     if not lowest <= temperature < math.inf:
         raise ValueError(f"temperature {temperature} is not above {lowest:.4f}")
     if block is not None and block < 1:
-        raise ValueError(f"a block of {block} anchors")
+        raise ValueError(f"block must be 1 or more, got {block}")
 
 
 def _check_not_negative(values: Tensor, name: str) -> None:

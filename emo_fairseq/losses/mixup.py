@@ -1,7 +1,7 @@
-"""Mixed utterances between those of a batch, and the loss of the answers to them.
+"""Mixup of embeddings within a batch.
 
-Verma et al. 2019, "Manifold mixup: Better representations by interpolating hidden states", here of
-the embedding: each is mixed with that of a partner, and each loss with that on the partner's truth.
+Verma et al. 2019, "Manifold mixup: Better representations by interpolating hidden states". Each
+embedding is mixed with that of a partner, and each loss with that on the partner's target.
 """
 
 import math
@@ -15,11 +15,11 @@ from emo_fairseq.losses.classification import RowLoss
 
 
 class Mix(NamedTuple):
-    """Who is mixed with whom, and how much.
+    """Partners and mixing coefficient of a batch.
 
     Attributes:
-        share: the paper's lambda, in [0, 1]: what each utterance keeps of itself.
-        partners: (B,), a permutation: the row that gives each the rest.
+        share: the paper's lambda, in [0, 1]: weight of the utterance itself.
+        partners: (B,), a permutation: the row with weight 1 - share.
     """
 
     share: float
@@ -27,19 +27,22 @@ class Mix(NamedTuple):
 
 
 def draw_mix(n: int, alpha: float, device: torch.device | str = "cpu") -> Mix:
-    """Draw one share from Beta(alpha, alpha), and partners, for a batch of n utterances.
+    """Draw a share from Beta(alpha, alpha), and partners, for a batch of n utterances.
 
-    Draws from torch's generators: the share on the CPU, so that no device is waited for, the
+    Draws from torch's global generators: the share on the CPU, to avoid a synchronization, the
     partners on the device.
 
     Args:
         n: B.
-        alpha: 0 or more; 2 in the paper, 1 draws uniformly. The nearer to 0, the nearer the share
-            to 0 or 1; 0 itself draws nothing and mixes nothing.
+        alpha: 0 or more; 2 in the paper, 1 is uniform. Towards 0, the share is closer to 0 or 1;
+            with 0 nothing is drawn, and the share is 1.
         device: of the partners.
 
     Raises:
-        ValueError: an alpha that is negative or not finite.
+        ValueError: alpha is negative or not finite.
+
+    >>> draw_mix(3, alpha=0.0)
+    Mix(share=1.0, partners=tensor([0, 1, 2]))
     """
     if not 0.0 <= alpha < math.inf:
         raise ValueError(f"alpha {alpha} of mixup is not a finite number of 0 or more")
@@ -49,29 +52,34 @@ def draw_mix(n: int, alpha: float, device: torch.device | str = "cpu") -> Mix:
 
 
 def mix_embeddings(embeddings: Tensor, mix: Mix) -> Tensor:
-    """`share * e_i + (1 - share) * e_partner(i)`; (B, ...) -> (B, ...), of the same type.
+    """Return `share * e_i + (1 - share) * e_partner(i)`; (B, ...) -> (B, ...), of the same dtype.
 
     Raises:
-        ValueError: the mix is of another number of utterances.
+        ValueError: the mix was drawn for another number of utterances.
+
+    >>> mix = Mix(share=0.75, partners=torch.tensor([1, 0]))
+    >>> mix_embeddings(torch.tensor([[0.0], [4.0]]), mix)
+    tensor([[1.],
+            [3.]])
     """
     _check_batch(embeddings, mix)
     return mix.share * embeddings + (1.0 - mix.share) * embeddings[mix.partners]
 
 
 def mixed_loss(row_loss: RowLoss, outputs: Tensor, target: Tensor, mix: Mix) -> Tensor:
-    """`share * loss(o_i, y_i) + (1 - share) * loss(o_i, y_partner(i))` of each utterance.
+    """Return `share * loss(o_i, y_i) + (1 - share) * loss(o_i, y_partner(i))` of each utterance.
 
     Args:
         row_loss: the loss of each utterance, (B,), from outputs and target.
         outputs: (B, ...), logits or values of the mixed embeddings.
-        target: (B, ...), the truth of the utterances as they were.
-        mix: what :func:`mix_embeddings` was given.
+        target: (B, ...), targets of the utterances before mixing.
+        mix: the argument of :func:`mix_embeddings`.
 
     Returns:
         (B,)
 
     Raises:
-        ValueError: the mix is of another number of utterances, or `row_loss` refuses its input.
+        ValueError: the mix was drawn for another number of utterances, or from `row_loss`.
     """
     _check_batch(target, mix)
     own, partners = row_loss(outputs, target), row_loss(outputs, target[mix.partners])
@@ -79,10 +87,10 @@ def mixed_loss(row_loss: RowLoss, outputs: Tensor, target: Tensor, mix: Mix) -> 
 
 
 def _draw_share(alpha: float) -> float:
-    """From Beta(alpha, alpha): x / (x + y) of x and y from Gamma(alpha), by their logarithms.
+    """Draw from Beta(alpha, alpha): x / (x + y) of x and y from Gamma(alpha), by their logarithms.
 
-    torch.distributions.Beta divides x by x + y. With a small alpha both underflow, and it gives
-    1/2, the most there is to mix, where 0 and 1 are due: every fourth time at alpha 0.001.
+    torch.distributions.Beta divides x by x + y. With a small alpha both underflow, and it returns
+    1/2, the strongest mix, instead of 0 or 1: in a quarter of the draws at alpha 0.001.
     """
     one = torch.ones(2, dtype=torch.float64)
     # log Gamma(alpha) = log Gamma(alpha + 1) + log(uniform) / alpha  (Marsaglia & Tsang 2000)

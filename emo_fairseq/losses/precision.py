@@ -1,9 +1,9 @@
-"""The precision in which losses are computed."""
+"""Precision in which losses are computed."""
 
 import torch
 from torch import Tensor
 
 
 def full_precision(tensor: Tensor) -> Tensor:
-    """Float32, whatever the model's precision; float64 stays."""
+    """Convert a floating tensor to float32; float64 is unchanged."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -1,4 +1,4 @@
-"""Losses over A real numbers, any of which may be missing."""
+"""Regression losses over A axes, on any of which the target may be missing."""
 
 import math
 from collections.abc import Sequence
@@ -8,27 +8,30 @@ from torch import Tensor
 
 from emo_fairseq.losses.precision import full_precision
 
-CONCORDANCE_FLOOR = 1e-8  # for values of order 1: standard deviations and bias all below 1e-4
+CONCORDANCE_FLOOR = 1e-8  # for values of order 1: standard deviations and bias of about 1e-4
 
 
 def squared_error(
     values: Tensor, target: Tensor, axis_weights: Sequence[float] | None = None
 ) -> Tensor:
-    """Squared error of each utterance, averaged over the axes by :func:`axis_mean`.
+    """Return the squared error of each utterance, averaged over the axes by :func:`axis_mean`.
 
-    A missing axis (NaN in the target) adds 0 and has gradient 0, and the divisor stays that of all
-    axes: a measured value weighs the same whatever else its row lacks.
+    A missing axis (NaN in the target) has loss and gradient 0, and the divisor is that of all axes:
+    the weight of a value does not depend on which others its row lacks.
 
     Args:
         values: (B, A), of any floating type.
         target: (B, A), NaN where missing.
-        axis_weights: A weights; None means equal ones.
+        axis_weights: A weights; None = equal.
 
     Returns:
         (B,); 0 for a row in which every axis is missing.
 
     Raises:
-        ValueError: shapes that do not fit (no broadcasting), or weights :func:`axis_mean` refuses.
+        ValueError: the shapes do not match (no broadcasting), or the weights are invalid.
+
+    >>> squared_error(torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, torch.nan]]))
+    tensor([2.])
     """
     values, target, _ = _mask_missing(values, target)
     return axis_mean((values - target).square(), axis_weights)
@@ -37,34 +40,41 @@ def squared_error(
 def absolute_error(
     values: Tensor, target: Tensor, axis_weights: Sequence[float] | None = None
 ) -> Tensor:
-    """Absolute error of each utterance: :func:`squared_error` with |e| in place of e^2.
+    """Return the absolute error of each utterance: :func:`squared_error` with |e| for e^2.
 
     The gradient at an error of exactly 0 is 0.
+
+    >>> absolute_error(torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, torch.nan]]))
+    tensor([1.])
     """
     values, target, _ = _mask_missing(values, target)
     return axis_mean((values - target).abs(), axis_weights)
 
 
 def concordance_loss(values: Tensor, target: Tensor) -> Tensor:
-    """1 - CCC of each axis over the batch, from population moments (Lin 1989).
+    """Return 1 - CCC of each axis over the batch, from population moments.
 
+    Lin 1989, "A concordance correlation coefficient to evaluate reproducibility":
     `CCC = 2 cov / (var_values + var_target + (mean_values - mean_target)^2)`, over the utterances
-    whose target is not NaN. A denominator below :data:`CONCORDANCE_FLOOR` counts as that floor, so
-    loss and gradient stay finite. Where nothing varies together the CCC is 0 and the loss 1:
+    whose target is not NaN. The denominator is at least :data:`CONCORDANCE_FLOOR`, so that loss and
+    gradient are finite. Degenerate batches:
 
-    - one measured utterance, or constant targets: loss 1, gradient 0 (nothing to learn from);
+    - one utterance with a target, or constant targets: loss 1, gradient 0;
     - constant values, varying targets: loss 1, gradient towards the targets;
-    - no measured utterance: loss 0, gradient 0.
+    - no utterance with a target: loss 0, gradient 0.
 
     Args:
         values: (B, A), of any floating type.
         target: (B, A), NaN where missing.
 
     Returns:
-        (A,), each in [0, 2]. Not a sum over utterances: parts of a batch do not add up.
+        (A,), each in [0, 2]. The losses of parts of a batch do not sum to that of the batch.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: the shapes do not match.
+
+    >>> concordance_loss(torch.tensor([[0.0], [1.0], [1.0]]), torch.tensor([[0.0], [1.0], [2.0]]))
+    tensor([0.3333])
     """
     values, target, observed = _mask_missing(values, target)  # (B, A) each
     n = observed.sum(dim=0).clamp_min(1)  # (A,)
@@ -79,10 +89,20 @@ def concordance_loss(values: Tensor, target: Tensor) -> Tensor:
 
 
 def axis_mean(per_axis: Tensor, axis_weights: Sequence[float] | None = None) -> Tensor:
-    """Weighted mean over the last dimension: `sum_a w_a x_a / sum_a w_a`; (..., A) -> (...).
+    """Average over the last dimension with weights: `sum_a w_a x_a / sum_a w_a`.
+
+    Args:
+        per_axis: (..., A).
+        axis_weights: A weights; None = equal.
+
+    Returns:
+        (...)
 
     Raises:
-        ValueError: not A weights, a negative or infinite one, or all of them 0.
+        ValueError: there are not A weights, one is negative or infinite, or all are 0.
+
+    >>> axis_mean(torch.tensor([1.0, 4.0]), [2.0, 1.0])
+    tensor(2.)
     """
     if axis_weights is None:
         return per_axis.mean(dim=-1)
@@ -96,9 +116,9 @@ def axis_mean(per_axis: Tensor, axis_weights: Sequence[float] | None = None) -> 
 
 
 def _mask_missing(values: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Values, target and observed mask, (B, A) each; where the target is NaN both are a constant 0.
+    """Return values, target and observed mask, (B, A) each; both are 0 where the target is NaN.
 
-    There `values - target` is 0 and its gradient too, even if the value itself is not finite.
+    There `values - target` and its gradient are 0, even if the value itself is not finite.
     """
     if values.ndim != 2 or values.shape != target.shape:
         shapes = f"{tuple(values.shape)} and {tuple(target.shape)}"

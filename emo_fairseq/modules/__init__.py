@@ -1,1 +1,1 @@
-"""Building blocks. They receive built parts and numbers, never a configuration."""
+"""Neural network modules, built from parts and numbers rather than from a configuration."""

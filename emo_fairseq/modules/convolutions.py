@@ -1,4 +1,4 @@
-"""Stacks of convolutions over raw samples: wav2vec's notation, and the arithmetic of lengths."""
+"""Stacks of convolutions over raw samples: wav2vec's notation, output lengths, receptive field."""
 
 import ast
 from collections.abc import Iterable, Sequence
@@ -14,17 +14,20 @@ _MAX_REPEATS = 100  # of one list of layers
 
 
 def parse_conv_layers(text: str, where: str) -> list[ConvLayer]:
-    """Read wav2vec's notation ``[(512, 10, 5)] + [(512, 3, 2)] * 4`` without evaluating code.
+    """Parse wav2vec's notation ``[(512, 10, 5)] + [(512, 3, 2)] * 4`` without evaluating code.
 
     Args:
-        text: the notation.
-        where: what says so, for the message.
+        text: sums of lists of (channels, kernel, stride), each optionally times a number.
+        where: the option or file that holds the text, named in the error message.
+
+    Returns:
+        (channels, kernel, stride) of each layer.
+
+    Raises:
+        UsageError: the text is anything else.
 
     >>> parse_conv_layers("[(8, 10, 5)] + [(8, 3, 2)] * 2", "--speech-conv-layers")
     [(8, 10, 5), (8, 3, 2), (8, 3, 2)]
-
-    Raises:
-        UsageError: anything but sums of lists of three positive integers, each times a number.
     """
     layers: list[ConvLayer] = []
     try:
@@ -49,7 +52,14 @@ def parse_conv_layers(text: str, where: str) -> list[ConvLayer]:
 
 
 def count_frames(lengths: Tensor, layers: Iterable[Sequence[int]]) -> Tensor:
-    """Frames whose convolutions see no padding, for each number of samples.
+    """Return how many output frames see no padding, for each number of samples.
+
+    Args:
+        lengths: numbers of samples, of any shape.
+        layers: (channels, kernel, stride) of each convolution.
+
+    Returns:
+        Numbers of frames, of the same shape.
 
     >>> count_frames(torch.tensor([400, 16_000]), [(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2)
     tensor([ 1, 49])
@@ -60,12 +70,12 @@ def count_frames(lengths: Tensor, layers: Iterable[Sequence[int]]) -> Tensor:
 
 
 def receptive_field(layers: Sequence[Sequence[int]]) -> int:
-    """Samples that one frame sees.
+    """Return how many samples one output frame sees.
 
     >>> receptive_field([(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2)
     400
     """
-    reach = 1
+    n_samples = 1
     for _, kernel, stride in reversed(layers):
-        reach = (reach - 1) * stride + kernel
-    return reach
+        n_samples = (n_samples - 1) * stride + kernel
+    return n_samples

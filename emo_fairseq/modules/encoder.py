@@ -1,4 +1,4 @@
-"""The protocol of encoders."""
+"""Base class of the encoders of a modality."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module):
-    """Turns one modality's input into features.
+    """Encode the input of one modality into features. Base class.
 
     Attributes:
         embed_dim: C, width of the features of every layer.
-        n_layers: L; :meth:`layers` gives L + 1 tensors.
-        padded_input: units of the input that each row is brought to inside, where the encoder does
-            so whatever comes in; what a row costs at least. Else 0.
+        n_layers: L; :meth:`layers` returns L + 1 tensors.
+        padded_input: length to which the encoder pads every row internally, in units of its input
+            (Whisper: 30 s), and so the minimum cost of a row; 0 if it does not.
     """
 
     embed_dim: int
@@ -20,34 +20,32 @@ class Encoder(nn.Module):
     padded_input = 0
 
     def layers(self, source: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode a padded batch, so that no feature depends on how much padding there is.
+        """Encode a padded batch; features do not depend on the amount of padding.
 
         Args:
-            source: (B, S, ...): ids, samples or frames; subclasses name it after what it is, as
-                the leaf's collater does.
+            source: (B, S, ...): ids, samples or frames. Subclasses name the argument after its
+                content, like the collater of the modality's dataset.
             padding_mask: (B, S), True = padding. No row is all padding.
 
         Returns:
-            L + 1 tensors (B, T, C): what enters the first layer, and what leaves each of them, the
-            last one as the model itself puts it out; and their padding mask (B, T).
+            L + 1 tensors (B, T, C), the input of the first layer and the output of each layer, the
+            last one after the model's final layer norm if it has one; and their padding mask
+            (B, T).
         """
         raise NotImplementedError
 
     def forward(self, *args: Tensor, **source: Tensor) -> tuple[Tensor, Tensor]:
-        """The last of :meth:`layers`: features (B, T, C), and their padding mask (B, T)."""
+        """Return the output of the last layer (B, T, C), and its padding mask (B, T)."""
         layers, padding_mask = self.layers(*args, **source)
         return layers[-1], padding_mask
 
     def blocks(self) -> Sequence[nn.Module]:
-        """The parts from the input to the output, which together hold every parameter.
+        """Return the parts from input to output, which together hold every parameter.
 
-        First what comes before the first layer (embeddings, convolutions), then layer by layer.
-        Layer-wise learning rates and gradual unfreezing go by them.
+        The first holds what precedes the first layer (embeddings, convolutions), then one per
+        layer. Layer-wise learning rates and gradual unfreezing use this order.
         """
         raise NotImplementedError
-
-
-# -- Putting the parts of an encoder in the order in which layer-wise learning rates go by them
 
 
 def in_blocks(
@@ -55,12 +53,12 @@ def in_blocks(
     layers: Iterable[nn.Module],
     after: Iterable[nn.Module | None] = (),
 ) -> Sequence[nn.Module]:
-    """What :meth:`emo_fairseq.modules.encoder.Encoder.blocks` gives, of an encoder with layers.
+    """Group the parts of an encoder for :meth:`Encoder.blocks`.
 
     Args:
         before: parts before the first layer.
-        layers: L of them, L > 0.
-        after: parts behind the last layer, which belong to its block.
+        layers: L layers, L > 0.
+        after: parts after the last layer, which are added to its block.
 
     Returns:
         L + 1 blocks. Parts that are None are left out.

@@ -1,4 +1,4 @@
-"""Pre-extracted frames: a linear layer, and a small transformer if one is asked for."""
+"""Encoder of pre-extracted frames: a linear layer, optionally followed by a transformer."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ _POSITIONS = 2048
 
 
 class FrameEncoder(Encoder):
-    """A projection of each frame; with layers also sinusoidal positions and a pre-norm transformer.
+    """Project each frame; with layers, add sinusoidal positions and apply a pre-norm transformer.
 
     Args:
         input_dim: width of the frames.
-        size: of the output and of the transformer, which may have no layers.
+        size: of the output and of the transformer, which may have 0 layers.
     """
 
     def __init__(self, input_dim: int, size: TransformerSize) -> None:
@@ -39,26 +39,26 @@ class FrameEncoder(Encoder):
         self.n_layers = size.n_layers
 
     def layers(self, frames: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode.
+        """Encode a padded batch of frames.
 
         Args:
             frames: (B, T, input_dim).
             padding_mask: (B, T), True = padding.
 
         Returns:
-            See :meth:`Encoder.layers`; T stays.
+            See :meth:`Encoder.layers`; T is unchanged.
         """
         x = self.dropout(self.project(frames))
         if self.embed_positions is not None:
             # fairseq counts positions from 1, leaving out what equals the padding id: (B, T)
             x = x + self.embed_positions((~padding_mask).long()).to(x.dtype)
-        found = [x]
-        x = x.transpose(0, 1)  # T x B x C, as fairseq's layers want it
+        hidden_states = [x]
+        x = x.transpose(0, 1)  # T x B x C, as fairseq's layers expect
         for layer in self.transformer:
             x = layer(x, padding_mask)
-            found.append(x.transpose(0, 1))
-        found[-1] = self.layer_norm(found[-1])
-        return found, padding_mask
+            hidden_states.append(x.transpose(0, 1))
+        hidden_states[-1] = self.layer_norm(hidden_states[-1])
+        return hidden_states, padding_mask
 
     def blocks(self) -> Sequence[nn.Module]:
         return [nn.ModuleList([self.project, self.layer_norm]), *self.transformer]

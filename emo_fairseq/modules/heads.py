@@ -1,10 +1,10 @@
-"""Heads: from the fused vector to the embedding, from there to logits or to a projection."""
+"""Heads: from the fused vector to the embedding, and from the embedding to logits."""
 
 from torch import Tensor, nn
 
 
 class EmbeddingLayer(nn.Module):
-    """Dense layer and tanh, as RoBERTa's classification head has it.
+    """Apply dropout, a dense layer and tanh, as RoBERTa's classification head does.
 
     Args:
         input_dim: D, width of the fused vector.
@@ -18,16 +18,16 @@ class EmbeddingLayer(nn.Module):
         self.dense = nn.Linear(input_dim, embedding_dim)
 
     def forward(self, fused: Tensor) -> Tensor:
-        """(B, D) -> (B, E), each element in [-1, 1]."""
+        """Map fused vectors (B, D) to embeddings (B, E), each element in [-1, 1]."""
         return self.dense(self.dropout(fused)).tanh()
 
 
 class LinearHead(nn.Module):
-    """Logits of K classes, of K pairs (no, yes), or values of A axes: the width tells.
+    """Apply dropout and a linear layer to the embedding.
 
     Args:
         embedding_dim: E.
-        n_outputs: width of the output.
+        n_outputs: K for logits of K classes, 2K for K pairs (no, yes), A for values of A axes.
         dropout: on the input.
     """
 
@@ -37,17 +37,15 @@ class LinearHead(nn.Module):
         self.out_proj = nn.Linear(embedding_dim, n_outputs)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """(B, E) -> (B, n_outputs)."""
+        """Map embeddings (B, E) to outputs (B, n_outputs)."""
         return self.out_proj(self.dropout(embedding))
 
 
-# -- From the embedding to the vectors a contrastive loss compares; thrown away after training -----
-
-
 class ProjectionHead(nn.Module):
-    """Linear, ReLU, linear, as in SupCon (Khosla et al. 2020), or one linear layer.
+    """Project embeddings for a contrastive loss by linear, ReLU, linear, or by one linear layer.
 
-    Its output is not normalized: the loss divides by the length.
+    Khosla et al. 2020, "Supervised contrastive learning". The head is discarded after training.
+    Its output is not normalized, since the loss normalizes it.
 
     Args:
         embedding_dim: E.
@@ -63,7 +61,7 @@ class ProjectionHead(nn.Module):
         self.out_proj = nn.Linear(last_dim, output_dim)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """(B, E) -> (B, P)."""
+        """Map embeddings (B, E) to projections (B, P)."""
         if self.hidden is not None:
             embedding = self.hidden(embedding).relu()  # (B, hidden_dim)
         return self.out_proj(embedding)

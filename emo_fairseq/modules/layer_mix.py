@@ -1,17 +1,20 @@
-"""One sequence of features from those of all layers of an encoder."""
+"""Learned weighted sum of the hidden states of an encoder's layers."""
 
 import torch
 from torch import Tensor, nn
 
 
 class LayerMix(nn.Module):
-    """SUPERB's weighted sum of hidden states: one learned scalar a layer, through a softmax.
+    """Sum the hidden states of all layers, weighted by a softmax of one learned scalar per layer.
 
-    Yang et al. 2021, "SUPERB: Speech processing Universal PERformance Benchmark". It starts as
-    the plain mean.
+    Yang et al. 2021, "SUPERB: Speech processing Universal PERformance Benchmark". The initial
+    weights are equal.
 
     Args:
-        n_layers_plus_one: L + 1, what enters the first layer included.
+        n_layers_plus_one: L + 1, including the input of the first layer.
+
+    >>> LayerMix(3)(torch.ones(2, 5, 3, 8)).shape
+    torch.Size([2, 5, 8])
     """
 
     def __init__(self, n_layers_plus_one: int) -> None:
@@ -19,10 +22,10 @@ class LayerMix(nn.Module):
         self.weights = nn.Parameter(torch.zeros(n_layers_plus_one))
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """(B, T, L + 1, C) -> (B, T, C).
+        """Map hidden states (B, T, L + 1, C) to features (B, T, C).
 
         Raises:
-            ValueError: there are more or fewer hidden states than weights.
+            ValueError: the number of hidden states is not L + 1.
         """
         if hidden_states.size(2) != len(self.weights):
             raise ValueError(

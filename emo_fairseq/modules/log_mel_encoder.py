@@ -1,4 +1,4 @@
-"""fairseq's speech-to-text front end over log-mel frames: convolutional subsampler, transformer."""
+"""Encoder of log-mel frames, trained from scratch: fairseq's subsampler and a transformer."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _NO_PADDING_ID = 0
 
 
 class LogMelEncoder(Encoder):
-    """Pre-norm transformer over frames subsampled four times.
+    """Subsample frames by 4 with fairseq's convolutions, and apply a pre-norm transformer.
 
     Args:
         n_mels: input bands.
@@ -39,7 +39,7 @@ class LogMelEncoder(Encoder):
         self.n_layers = size.n_layers
 
     def layers(self, frames: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode.
+        """Encode a padded batch of log-mel frames.
 
         Args:
             frames: (B, T, n_mels).
@@ -51,25 +51,25 @@ class LogMelEncoder(Encoder):
         features, mask = self._subsample(frames, padding_mask)
         # fairseq counts positions from 1, leaving out what equals the padding id: (B, T)
         positions = self.embed_positions((~mask).long())
-        found = [self.dropout(features + positions.to(features.dtype))]
-        x = found[0].transpose(0, 1)  # T x B x C, as fairseq's layers want it
+        hidden_states = [self.dropout(features + positions.to(features.dtype))]
+        x = hidden_states[0].transpose(0, 1)  # T x B x C, as fairseq's layers expect
         attention_mask = mask if bool(mask.any()) else None
         for layer in self.transformer:
             x = layer(x, attention_mask)
-            found.append(x.transpose(0, 1))
-        found[-1] = self.layer_norm(found[-1])
-        return found, mask
+            hidden_states.append(x.transpose(0, 1))
+        hidden_states[-1] = self.layer_norm(hidden_states[-1])
+        return hidden_states, mask
 
     def blocks(self) -> Sequence[nn.Module]:
         return in_blocks((self.subsampler,), self.transformer, (self.layer_norm,))
 
     def _subsample(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply the subsampler's convolutions, with padding silenced before each of them.
+        """Apply the subsampler's convolutions, with padding set to 0 before each of them.
 
-        Without that the bias of the first would leak out of the padding into the last frames.
+        Otherwise the bias of the first would leak from the padding into the last frames.
         """
         x = frames.transpose(1, 2)  # B x C x T
         for conv in self.subsampler.conv_layers:
             x = nn.functional.glu(conv(x.masked_fill(mask[:, None], 0.0)), dim=1)
-            mask = mask[:, ::2]  # stride 2, centered: output t sees input 2 t in its middle
+            mask = mask[:, ::2]  # stride 2, centered: output t sees input 2 t at its center
         return x.transpose(1, 2), mask

@@ -1,10 +1,10 @@
-"""LoRA (Hu et al. 2021, arXiv:2106.09685): W stays as it was pretrained, a product B A is added.
+"""LoRA (Hu et al. 2021, arXiv:2106.09685): low-rank updates of frozen linear layers.
 
-The weight itself is parametrized. fairseq's attention hands ``q_proj.weight`` to torch's function
-and never calls ``q_proj``, as WavLM's does: a LoRA around ``forward`` would never act there.
+The weight itself is parametrized, instead of ``forward`` being wrapped: the attention of fairseq
+and of WavLM passes ``q_proj.weight`` to torch's function and never calls ``q_proj``.
 
-Adapt after the pretrained weights are loaded: an initialization that writes into ``weight`` in
-place writes, from then on, into a tensor that is thrown away.
+Call :func:`add_lora` after the pretrained weights are loaded: afterwards, an initialization that
+writes into ``weight`` in place writes into a temporary tensor.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 
 from emo_fairseq.errors import UsageError
 
-# Names that mean the same in every family, and what the families call them.
+# Role of a layer: the names that the families give to it.
 LAYER_NAMES: Mapping[str, Sequence[str]] = {
     #         fairseq, wav2vec 2.0…, Whisper | BERT… | DeBERTa-v2 | MPNet | DistilBERT | w2v-BERT
     "query": ("q_proj", "query", "query_proj", "attn.q", "q_lin", "linear_q"),
@@ -25,10 +25,14 @@ LAYER_NAMES: Mapping[str, Sequence[str]] = {
     "value": ("v_proj", "value", "value_proj", "attn.v", "v_lin", "linear_v"),
     "output": ("out_proj", "attention.output.dense", "attn.o", "out_lin", "linear_out"),
     "ffn": (
-        *("fc1", "fc2"),  # fairseq, Whisper
-        *("intermediate.dense", "output.dense"),  # BERT, RoBERTa, DeBERTa, MPNet
-        *("intermediate_dense", "output_dense"),  # wav2vec 2.0, HuBERT, WavLM
-        *("ffn.lin1", "ffn.lin2"),  # DistilBERT
+        "fc1",  # fairseq, Whisper
+        "fc2",
+        "intermediate.dense",  # BERT, RoBERTa, DeBERTa, MPNet
+        "output.dense",
+        "intermediate_dense",  # wav2vec 2.0, HuBERT, WavLM
+        "output_dense",
+        "ffn.lin1",  # DistilBERT
+        "ffn.lin2",
     ),
 }
 
@@ -37,13 +41,13 @@ _UPDATE = ".parametrizations.weight.0."
 
 
 class LowRankUpdate(nn.Module):
-    """W -> W + (alpha / rank) B A.
+    """Parametrize a weight: W -> W + (alpha / rank) B A.
 
     Args:
-        weight: (out, in), whose shape, dtype and device the factors take.
-        rank: r, the width of the product.
-        alpha: with r the scale of the update.
-        dropout: probability with which an input feature is kept from the update in training.
+        weight: (out, in), which determines the shape, dtype and device of the factors.
+        rank: r; A is (r, in) and B is (out, r).
+        alpha: the update is scaled by alpha / r.
+        dropout: probability that an input feature is dropped from the update in training.
     """
 
     scale: Tensor
@@ -53,10 +57,9 @@ class LowRankUpdate(nn.Module):
         n_outputs, n_inputs = weight.shape
         self.lora_A = nn.Parameter(weight.new_empty(rank, n_inputs))
         self.lora_B = nn.Parameter(weight.new_zeros(n_outputs, rank))
-        # As nn.Linear is initialized, and peft's LoRA. Since B = 0 the start is the pretrained
-        # model itself.
+        # As in nn.Linear and peft. Since B = 0, the initial output is the pretrained model's.
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
-        # With the factors in a state dict, so that this alone can be merged.
+        # Saved with the factors, so that a state dict alone suffices to merge them.
         self.register_buffer("scale", weight.new_tensor(alpha / rank))
         self.dropout = dropout
 
@@ -65,8 +68,8 @@ class LowRankUpdate(nn.Module):
         if self.training and self.dropout > 0:
             # A parametrization does not see the layer's input. But A (m * x) = (A m) x: to drop
             # features of the input is to drop columns of A, the same for all tokens of a batch.
-            kept = down.new_ones(down.size(1))
-            down = down * nn.functional.dropout(kept, self.dropout)
+            ones = down.new_ones(down.size(1))
+            down = down * nn.functional.dropout(ones, self.dropout)
         update = self.scale * (self.lora_B @ down)
         return weight + update.to(weight.dtype)
 
@@ -74,27 +77,36 @@ class LowRankUpdate(nn.Module):
         return f"rank={self.lora_A.size(0)}, scale={float(self.scale)}, dropout={self.dropout}"
 
 
-# -- adapt and merge ---------------------------------------------------------------------------
+# -- Add and merge updates -------------------------------------------------------------------------
 
 
 def add_lora(
     module: nn.Module, targets: Sequence[str], rank: int, alpha: float, dropout: float
 ) -> list[str]:
-    """Freeze a module, and let low-rank updates of some of its linear layers train.
+    """Freeze a module, and add trainable low-rank updates to some of its linear layers.
 
     Args:
-        module: a pretrained encoder; its output does not change.
-        targets: which layers: keys of :data:`LAYER_NAMES`, or the last part or parts of their
-            dotted names.
+        module: a pretrained encoder, modified in place; its output does not change.
+        targets: the layers: keys of :data:`LAYER_NAMES`, or the last part or parts of dotted
+            names.
         rank: of the updates.
-        alpha: they are scaled by alpha / rank.
+        alpha: the updates are scaled by alpha / rank.
         dropout: see :class:`LowRankUpdate`.
 
     Returns:
         The names of the adapted layers. Layers that share one weight share its update.
 
     Raises:
-        UsageError: a target is no layer's name, or a number is out of its range.
+        UsageError: a target matches no layer, or a number is out of range.
+
+    >>> model = nn.ModuleDict({"q_proj": nn.Linear(4, 4), "fc1": nn.Linear(4, 8)})
+    >>> add_lora(model, ["query"], rank=2, alpha=4.0, dropout=0.0)
+    ['q_proj']
+    >>> adapter_names(model)
+    ['q_proj.parametrizations.weight.0.lora_A', 'q_proj.parametrizations.weight.0.lora_B']
+    >>> merge_lora(model)
+    >>> sorted(model.state_dict())
+    ['fc1.bias', 'fc1.weight', 'q_proj.bias', 'q_proj.weight']
     """
     if rank < 1 or alpha <= 0 or not 0 <= dropout < 1:
         raise UsageError(
@@ -116,17 +128,18 @@ def add_lora(
 
 
 def merge_lora(module: nn.Module) -> None:
-    """Put W + (alpha / rank) B A in the place of W: plain linear layers with plain names again.
+    """Replace W by W + (alpha / rank) B A, so that the layers are plain linear layers again.
 
-    The weights stay frozen.
+    Args:
+        module: adapted by :func:`add_lora`, modified in place. Its weights stay frozen.
     """
     merged: set[Tensor] = set()
     for linear, weight in _adapted_layers(module):
         weight.eval()  # without dropout
-        # torch takes the property off the layer's class, which a deep copy of the layer shares.
+        # torch deletes the property from the layer's class, which a deep copy of the layer shares.
         own = type(linear)
         linear.__class__ = type(own.__name__, own.__bases__, dict(vars(own)))
-        # The sum is written into W in place. Where layers share W, the first has done it for all.
+        # The sum is written into W in place. Where layers share W, once is enough.
         is_first = weight.original not in merged
         merged.add(weight.original)
         parametrize.remove_parametrizations(linear, "weight", leave_parametrized=is_first)
@@ -164,7 +177,7 @@ def _find_targets(module: nn.Module, targets: Sequence[str]) -> dict[str, nn.Lin
 
 
 def _is_called(name: str, target: str) -> bool:
-    """Whether a target means a layer.
+    """Return whether a target selects a layer.
 
     >>> _is_called("layer.0.output.dense", "ffn"), _is_called("layer.0.output.dense", "output")
     (True, False)
@@ -173,7 +186,7 @@ def _is_called(name: str, target: str) -> bool:
     """
     if target not in LAYER_NAMES:
         return _ends_in(name, target)
-    # "attention.output.dense" ends in "output.dense" too: the longest ending says what it is.
+    # "attention.output.dense" ends in "output.dense" too: the longest ending determines the role.
     endings = [
         (len(ending), role)
         for role, names in LAYER_NAMES.items()
@@ -187,11 +200,11 @@ def _ends_in(name: str, ending: str) -> bool:
     return f".{name}".endswith(f".{ending}")
 
 
-# -- names in state dicts ----------------------------------------------------------------------
+# -- State dicts -----------------------------------------------------------------------------------
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a tensor is part of an update.
+    """Return whether the tensor of this name belongs to an update.
 
     >>> is_adapter("layers.0.fc1.parametrizations.weight.0.lora_A"), is_adapter("layers.0.fc1.bias")
     (True, False)
@@ -200,7 +213,7 @@ def is_adapter(name: str) -> bool:
 
 
 def original_name(name: str) -> str:
-    """What the unadapted model calls a parameter.
+    """Return the name of a parameter in the model without updates.
 
     >>> original_name("layers.0.fc1.parametrizations.weight.original")
     'layers.0.fc1.weight'
@@ -213,31 +226,31 @@ def original_name(name: str) -> str:
 
 
 def adapter_names(module: nn.Module) -> list[str]:
-    """The names of the updates' parameters."""
+    """Return the names of the parameters of the updates."""
     return [name for name, _ in module.named_parameters() if is_adapter(name)]
 
 
 def lora_state_dict(module: nn.Module) -> dict[str, Tensor]:
-    """The updates alone, under the names that they have in the module's state dict."""
+    """Return the part of the module's state dict that belongs to the updates."""
     return {name: tensor for name, tensor in module.state_dict().items() if is_adapter(name)}
 
 
 def plain_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of an adapted module's state dict that of the pretrained module, without the updates."""
+    """Convert the state dict of an adapted module to that of the pretrained one."""
     return {original_name(name): value for name, value in state.items() if not is_adapter(name)}
 
 
 def merged_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of an adapted module's state dict that of the merged module, plain names and all.
+    """Convert the state dict of an adapted module to that of the merged one.
 
     Raises:
-        ValueError: an update is there without the weight that it belongs to.
+        ValueError: the weight of an update is missing.
     """
     for name in filter(is_adapter, state):
         weight = f"{name.rpartition('.0.')[0]}.original"
         if weight not in state:
             raise ValueError(
-                f"LoRA's update of {original_name(weight)} is there without the weight"
+                f"the state has LoRA's update of {original_name(weight)} but not the weight"
             )
     merged = plain_state_dict(state)
     for name in state:
@@ -250,10 +263,10 @@ def merged_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_plain_state_dict(module: nn.Module, state: Mapping[str, Any]) -> None:
-    """Load a state dict of the unadapted module into an adapted one, whose updates stay.
+    """Load a state dict of the pretrained module into an adapted one, and keep the updates.
 
     Raises:
-        RuntimeError: as ``load_state_dict`` does, of what is missing, superfluous or misshapen.
+        RuntimeError: from ``load_state_dict``: keys or shapes do not match.
     """
     own = module.state_dict()
     names = {original_name(name): name for name in own if not is_adapter(name)}

@@ -1,11 +1,11 @@
-"""From frames to one vector an utterance."""
+"""Poolings: from frames (B, T, C) to one vector per utterance."""
 
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-#: Where :class:`AttentionPooling` puts its weights in the `attention` it is given.
+#: Key under which :class:`AttentionPooling` stores its weights in `attention`.
 POOLING_WEIGHTS = "pooling"
 
 _SCORER_DIM = 128  # width of the attention's scorer, as in ECAPA-TDNN
@@ -13,7 +13,7 @@ _NO_VARIANCE = 1e-12  # rounding in equal frames; its square root's gradient wou
 
 
 class Pooling(nn.Module):
-    """What every pooling is.
+    """Pool the frames of each row into one vector. Base class.
 
     Attributes:
         output_dim: width of the vector.
@@ -24,21 +24,27 @@ class Pooling(nn.Module):
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
     ) -> Tensor:
-        """Pool.
+        """Pool a padded batch.
 
         Args:
-            features: (B, T, C). What stands in padding has no influence and no gradient.
+            features: (B, T, C). Values in padding have no influence and no gradient.
             padding_mask: (B, T), True = padding.
-            attention: if given, poolings with weights leave them (B, T) under `POOLING_WEIGHTS`.
+            attention: if given, poolings with weights store them, (B, T), under
+                `POOLING_WEIGHTS`.
 
         Returns:
-            (B, output_dim); finite, and of no meaning, where a row is all padding.
+            (B, output_dim); finite but meaningless where a row is all padding.
         """
         raise NotImplementedError
 
 
 class FirstPooling(Pooling):
-    """The first frame: ``<s>`` of RoBERTa, ``[CLS]`` of BERT."""
+    """Return the first frame: ``<s>`` of RoBERTa, ``[CLS]`` of BERT.
+
+    >>> frames = torch.tensor([[[1.0], [3.0], [9.0]]])
+    >>> FirstPooling(1)(frames, torch.tensor([[False, False, True]]))
+    tensor([[1.]])
+    """
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
@@ -51,7 +57,12 @@ class FirstPooling(Pooling):
 
 
 class MeanPooling(Pooling):
-    """The mean of the frames."""
+    """Average the frames.
+
+    >>> frames = torch.tensor([[[1.0], [3.0], [9.0]]])
+    >>> MeanPooling(1)(frames, torch.tensor([[False, False, True]]))
+    tensor([[2.]])
+    """
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
@@ -64,9 +75,16 @@ class MeanPooling(Pooling):
 
 
 class AttentionPooling(Pooling):
-    """A mean whose weights are learned: softmax over frames of v · tanh(W x + b).
+    """Average the frames with learned weights: softmax over frames of v · tanh(W x + b).
 
     Yang et al. 2016, "Hierarchical Attention Networks for Document Classification", equations 5-7.
+
+    >>> attention = {}
+    >>> frames, mask = torch.randn(1, 3, 8), torch.tensor([[False, False, True]])
+    >>> AttentionPooling(8)(frames, mask, attention).shape
+    torch.Size([1, 8])
+    >>> attention["pooling"].shape, float(attention["pooling"][0, 2])
+    (torch.Size([1, 3]), 0.0)
     """
 
     def __init__(self, embed_dim: int) -> None:
@@ -74,7 +92,7 @@ class AttentionPooling(Pooling):
         self.scorer = nn.Sequential(
             nn.Linear(embed_dim, _SCORER_DIM),
             nn.Tanh(),
-            nn.Linear(_SCORER_DIM, 1, bias=False),  # a softmax does not see a bias
+            nn.Linear(_SCORER_DIM, 1, bias=False),  # a softmax cancels a bias
         )
         self.output_dim = embed_dim
 
@@ -91,10 +109,14 @@ class AttentionPooling(Pooling):
 
 
 class MeanStdPooling(Pooling):
-    """Mean and (population) standard deviation of the frames, concatenated: 2 C.
+    """Concatenate mean and (population) standard deviation of the frames: 2 C.
 
     Statistics pooling of Snyder et al. 2018, "X-vectors: Robust DNN Embeddings for Speaker
     Recognition". The deviation of one frame is 0.
+
+    >>> frames = torch.tensor([[[1.0], [3.0], [9.0]]])
+    >>> MeanStdPooling(1)(frames, torch.tensor([[False, False, True]]))
+    tensor([[2., 1.]])
     """
 
     def __init__(self, embed_dim: int) -> None:
@@ -107,13 +129,13 @@ class MeanStdPooling(Pooling):
         precise = _at_least_float32(features)
         mean = masked_mean(precise, padding_mask)
         variance = masked_mean((precise - mean[:, None]).square(), padding_mask)
-        # The slope of a root at 0 is infinite, and infinity times 0 no number: root something else.
+        # The slope of a root at 0 is infinite, and times 0 its gradient is NaN: take the root of 1.
         varies = variance > _NO_VARIANCE
         std = torch.where(varies, variance, 1.0).sqrt().masked_fill(~varies, 0.0)
         return torch.cat([mean, std], dim=1).to(features.dtype)
 
 
-#: What `embed_dim` makes of each kind.
+#: Each pooling by its name; called with `embed_dim`.
 POOLINGS: Mapping[str, Callable[[int], Pooling]] = {
     "first": FirstPooling,
     "mean": MeanPooling,
@@ -123,14 +145,14 @@ POOLINGS: Mapping[str, Callable[[int], Pooling]] = {
 
 
 def masked_mean(features: Tensor, padding_mask: Tensor) -> Tensor:
-    """Mean over the frames that are not padding.
+    """Average the frames that are not padding.
 
     Args:
         features: (B, T, C).
         padding_mask: (B, T), True = padding.
 
     Returns:
-        (B, C) of the same type; zeros where a row is all padding.
+        (B, C) of the same dtype; zeros where a row is all padding.
     """
     real = _at_least_float32(features).masked_fill(padding_mask[..., None], 0.0)
     n_frames = (~padding_mask).sum(dim=1, keepdim=True)  # (B, 1)
@@ -138,15 +160,18 @@ def masked_mean(features: Tensor, padding_mask: Tensor) -> Tensor:
 
 
 def masked_softmax(scores: Tensor, masked: Tensor, dim: int) -> Tensor:
-    """Softmax over what is not masked, in float32 or better.
+    """Apply a softmax to the scores that are not masked, in float32 or better.
 
     Args:
         scores: of any shape.
-        masked: broadcasts to it; True = weight 0.
-        dim: over which the weights sum to 1, or to 0 where all is masked.
+        masked: broadcast to that shape; True = weight 0.
+        dim: dimension of the softmax.
+
+    Returns:
+        Weights that sum to 1 over `dim`, or to 0 where all scores are masked.
     """
     precise = _at_least_float32(scores)
-    # Not minus infinity: where all is masked, the softmax and its gradient would start as NaN.
+    # Not -inf: where all is masked, the softmax and its gradient would be NaN.
     lowest = torch.finfo(precise.dtype).min
     return precise.masked_fill(masked, lowest).softmax(dim=dim).masked_fill(masked, 0.0)
 

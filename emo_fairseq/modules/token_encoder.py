@@ -1,4 +1,4 @@
-"""RoBERTa over tokens: words or speech codes."""
+"""Encoder of tokens (words or speech codes) with RoBERTa's architecture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from emo_fairseq.modules.transformer import TransformerSize, fairseq_config
 
 @dataclass(frozen=True)
 class TokenForm:
-    """What differs among RoBERTa's kin besides their size; the default is RoBERTa itself.
+    """Variant of RoBERTa's architecture; the default is RoBERTa itself.
 
     Attributes:
-        pre_norm: layer norm before, not behind, attention and feed-forward layers.
-        norm_embedding: layer norm behind the embedding.
+        pre_norm: layer norm before, not after, attention and feed-forward layers.
+        norm_embedding: layer norm after the embedding.
         activation: of the feed-forward layers, by fairseq's name.
-        activation_dropout: behind it.
+        activation_dropout: after the activation.
     """
 
     pre_norm: bool = False
@@ -30,16 +30,16 @@ class TokenForm:
 
 
 class TokenEncoder(Encoder):
-    """fairseq's transformer encoder in RoBERTa's form: learned positions, GELU, post-norm.
+    """Encode token ids by fairseq's transformer encoder with learned positions.
+
+    The parameters have the names of RoBERTa's checkpoints below ``encoder``.
 
     Args:
-        vocabulary_size: symbols, specials included.
-        max_tokens: the longest sequence.
+        vocabulary_size: number of symbols, including special ones.
+        max_tokens: length of the longest sequence.
         size: of the transformer.
-        padding_id: the symbol by which it knows padding.
-        form: see there.
-
-    The parameters bear the names that RoBERTa checkpoints give them below ``encoder``.
+        padding_id: id of the padding symbol.
+        form: variant of the architecture.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TokenEncoder(Encoder):
         self.n_layers = size.n_layers
 
     def layers(self, tokens: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode.
+        """Encode a padded batch of token ids.
 
         Args:
             tokens: (B, T) ids, padded with the padding id.
@@ -75,11 +75,11 @@ class TokenEncoder(Encoder):
             See :meth:`Encoder.layers`.
         """
         output = self.sentence_encoder(tokens, return_all_hiddens=True)
-        # Behind the final layer norm, which pre-norm has: not the last of encoder_states.
+        # After the final layer norm of pre-norm models, unlike the last of encoder_states.
         (last,) = output["encoder_out"]
         # T x B x C -> B x T x C
-        found = [x.transpose(0, 1) for x in (*output["encoder_states"][:-1], last)]
-        return found, padding_mask
+        hidden_states = [x.transpose(0, 1) for x in (*output["encoder_states"][:-1], last)]
+        return hidden_states, padding_mask
 
     def blocks(self) -> Sequence[nn.Module]:
         encoder = self.sentence_encoder

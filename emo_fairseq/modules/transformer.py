@@ -1,4 +1,4 @@
-"""The size of a transformer encoder, and fairseq's configuration of one of that size."""
+"""Size of a transformer encoder, and its configuration in fairseq."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from fairseq.models.transformer.transformer_config import EncDecBaseConfig
 
 @dataclass(frozen=True)
 class TransformerSize:
-    """What all encoders have in common.
+    """Size and dropout of a transformer encoder.
 
     Attributes:
         embed_dim: C, width of the features; `n_heads` must divide it.
@@ -28,9 +28,9 @@ class TransformerSize:
 
 
 def fairseq_config(size: TransformerSize, pre_norm: bool) -> TransformerConfig:
-    """fairseq's configuration of an encoder with GELU, in pre-norm or post-norm form."""
+    """Return fairseq's configuration of an encoder with GELU, pre-norm or post-norm."""
     config = TransformerConfig()
-    # The default of this field is the class itself: never set attributes on that.
+    # The default of this field is the class itself: setting its attributes would change it for all.
     config.encoder = EncDecBaseConfig(
         embed_dim=size.embed_dim,
         ffn_embed_dim=size.ffn_embed_dim,

@@ -1,4 +1,4 @@
-"""wav2vec 2.0's architecture over raw samples, trained from scratch."""
+"""Encoder of raw samples with wav2vec 2.0's architecture, trained from scratch."""
 
 import math
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from emo_fairseq.modules.wav2vec2_transformer import transformer_layers
 
 
 class WaveformEncoder(Encoder):
-    """Convolutions to frames, then a transformer.
+    """Encode a waveform by convolutions and a pre-norm transformer.
+
+    The convolutions are those of wav2vec 2.0's "layer_norm" mode: the default mode normalizes each
+    channel over time, including padding, so that features would depend on the rest of the batch.
 
     Args:
         conv_layers: (channels, kernel, stride) of each convolution.
         size: of the transformer.
-
-    wav2vec 2.0's "layer_norm" convolutions are used: its default normalizes each channel over
-    time, padding included, so that a row's features would depend on the rest of its batch.
     """
 
     def __init__(self, conv_layers: Sequence[ConvLayer], size: TransformerSize) -> None:
@@ -54,11 +54,11 @@ class WaveformEncoder(Encoder):
         self.n_layers = size.n_layers
 
     def n_frames(self, n_samples: Tensor) -> Tensor:
-        """Frames whose convolutions see no padding, for each number of samples."""
+        """Return how many frames see no padding, for each number of samples."""
         return count_frames(n_samples, self.conv_layers)
 
     def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode.
+        """Encode a padded batch of waveforms.
 
         Args:
             waveform: (B, samples) at 16 kHz.

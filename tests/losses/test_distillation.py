@@ -341,7 +341,7 @@ def test_shapes_that_do_not_fit_are_refused(loss: Loss) -> None:
 
 
 def test_inter_refuses_two_classes() -> None:
-    with pytest.raises(ValueError, match="over 2 classes teaches nothing"):
+    with pytest.raises(ValueError, match="over 2 classes has no gradient"):
         dist_inter(torch.zeros(3, 2), torch.zeros(3, 2))
 
 

@@ -169,5 +169,5 @@ def test_the_asking_modality_says_how_what_it_was_told_is_pooled(encoded: Encode
 
 
 def test_one_modality_is_an_error() -> None:
-    with pytest.raises(ValueError, match="there is only text: give two or more, or use another"):
+    with pytest.raises(ValueError, match="there is only text: add one"):
         CrossAttentionFusion({"text": 4}, {"text": POOLINGS["mean"]}, 8, 1, 2, 0.0, 0.0, False)

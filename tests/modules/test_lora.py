@@ -303,7 +303,7 @@ def test_a_plain_state_dict_that_lacks_something_is_an_error() -> None:
 
 def test_updates_alone_cannot_be_merged() -> None:
     updates = lora_state_dict(adapt(CASES["fairseq"].build(), seed=1))
-    message = r"LoRA's update of layers\.0\.\S+\.weight is there without the weight"
+    message = r"LoRA's update of layers\.0\.\S+\.weight but not the weight"
     with pytest.raises(ValueError, match=message):
         merged_state_dict(updates)
 

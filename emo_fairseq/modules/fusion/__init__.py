@@ -1,11 +1,16 @@
-"""Fusions: {modality: (features (B, T, C), padding_mask (B, T))} -> (B, D)."""
+"""Fusions of modalities: {modality: (features (B, T, C), padding_mask (B, T))} -> (B, D).
+
+| fusion | output |
+|---|---|
+| :class:`ConcatFusion` | pooled vectors, concatenated |
+| :class:`CrossAttentionFusion` | pooled cross-attention of each ordered pair, concatenated |
+| :class:`GatedFusion` | sum with one gate per modality and output, from all modalities |
+| :class:`AdaptiveFusion` | sum with one weight per modality, from its own content |
+| :class:`LowRankFusion` | low-rank map of the outer product |
+"""
 
 from emo_fairseq.modules.fusion.adaptive import AdaptiveFusion
-from emo_fairseq.modules.fusion.base import (
-    Attention,
-    Encoded,
-    Fusion,
-)
+from emo_fairseq.modules.fusion.base import Attention, Encoded, Fusion
 from emo_fairseq.modules.fusion.concat import ConcatFusion
 from emo_fairseq.modules.fusion.cross_attention import CrossAttentionFusion
 from emo_fairseq.modules.fusion.gated import GatedFusion

@@ -1,4 +1,4 @@
-"""Fusion for missing modalities: those that are there share the weight."""
+"""Adaptive fusion: a weighted sum of the modalities that are present."""
 
 from collections.abc import Mapping
 
@@ -16,18 +16,17 @@ from emo_fairseq.modules.pooling import Pooling, masked_softmax
 
 
 class AdaptiveFusion(Fusion):
-    """The sum of weight x tanh(W x) over the modalities that are there, plus who is not.
+    """Sum weight x tanh(W x) over the modalities present, plus a vector for each missing one.
 
-    Each modality scores itself, by its own content; a softmax over those present makes weights of
-    the scores, one a modality and row. So what a missing modality leaves behind is shared in the
-    ratio in which the others stood already. A learned vector for each one that is missing is added
-    to the output: what follows can tell a row without speech from one whose speech says little.
+    The score of a modality depends on its own content alone, and a softmax over the modalities
+    present gives one weight per modality and row. If a modality is missing, the ratio of the other
+    weights is unchanged. A learned vector for each missing modality is added to the output, so that
+    the layers after it can distinguish a missing modality from an uninformative one.
 
-    This is what a gated fusion does not do: its gates are functions of all modalities together,
-    one for each output, so they fit their weights to each other more closely, but the zeros of a
-    missing modality move them all, and absence is not told to what follows. Train it with
-    :func:`emo_fairseq.modules.modality_dropout.drop_modalities`, or the vectors for what is missing
-    learn from the corpus' own gaps alone.
+    In :class:`GatedFusion`, in contrast, the gates depend on all modalities, one gate per output:
+    weights can adapt to each other, but a missing modality changes all of them, and its absence is
+    not represented. Train with :func:`emo_fairseq.modules.modality_dropout.drop_modalities`:
+    otherwise the vectors of missing modalities are only learned from rows that lack them.
 
     A row without any modality becomes the sum of these vectors.
 
@@ -35,6 +34,13 @@ class AdaptiveFusion(Fusion):
         poolers: of each modality.
         fusion_dim: D.
         dropout: on the pooled vectors.
+
+    >>> from emo_fairseq.modules.pooling import MeanPooling
+    >>> fusion = AdaptiveFusion({"text": MeanPooling(8), "speech": MeanPooling(8)}, 16, dropout=0.1)
+    >>> encoded = {name: (torch.randn(2, 5, 8), torch.zeros(2, 5, dtype=torch.bool))
+    ...            for name in ("text", "speech")}
+    >>> fusion(encoded).shape
+    torch.Size([2, 16])
     """
 
     def __init__(self, poolers: Mapping[str, Pooling], fusion_dim: int, dropout: float) -> None:

@@ -1,4 +1,4 @@
-"""What every fusion is, and how all of them treat a modality that a row lacks."""
+"""Base class of the fusions, and how they pool modalities and represent missing ones."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ Attention = dict[str, Tensor]
 
 
 class Fusion(nn.Module):
-    """Turns the features of all modalities into one vector a row.
+    """Fuse the features of all modalities into one vector per row. Base class.
 
-    A row whose mask is all padding lacks that modality. Whatever stands in padding, and in a
-    missing modality, has no influence and no gradient.
+    A row whose mask is all padding lacks that modality. Values in padding, and so those of a
+    missing modality, have no influence and no gradient.
 
     Attributes:
         output_dim: D.
@@ -25,16 +25,16 @@ class Fusion(nn.Module):
     output_dim: int
 
     def forward(self, encoded: Encoded, attention: Attention | None = None) -> Tensor:
-        """Fuse.
+        """Fuse a batch.
 
         Args:
             encoded: for each modality features (B, T, C) and padding mask (B, T), True = padding.
-            attention: if given, it is filled, without gradients: `text_from_speech`
-                (B, layers, H, T_text, T_speech) where tokens of the text attend to speech, and
-                `text` (B, T) where attention pools it; 0 at padding.
+            attention: if given, attention weights are stored in it, detached and 0 at padding:
+                `text_from_speech` (B, layers, H, T_text, T_speech) of text attending to speech,
+                and `text` (B, T) of an attention pooling.
 
         Returns:
-            (B, D).
+            Fused vectors (B, D).
         """
         raise NotImplementedError
 
@@ -46,7 +46,18 @@ def pool(
     attention: Attention | None,
     weights_name: str,
 ) -> tuple[Tensor, Tensor]:
-    """Pool one sequence: its vector (B, C), and (B, 1) True where there is nothing to pool."""
+    """Pool one modality.
+
+    Args:
+        pooler: a :class:`~emo_fairseq.modules.pooling.Pooling`.
+        features: (B, T, C).
+        padding_mask: (B, T), True = padding.
+        attention: if given, the weights of the pooling are stored in it.
+        weights_name: key of the weights.
+
+    Returns:
+        Pooled vectors (B, C); and (B, 1), True where the row is all padding.
+    """
     weights: Attention | None = None if attention is None else {}
     summary = pooler(features, padding_mask, weights)
     if attention is not None and weights:
@@ -57,7 +68,7 @@ def pool(
 def pool_modalities(
     poolers: nn.ModuleDict, encoded: Encoded, attention: Attention | None
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Pool each modality: its vector (B, C), and (B, 1) True where a row lacks it."""
+    """Pool each modality by :func:`pool`: vectors (B, C), and (B, 1) True where a row lacks it."""
     return {
         name: pool(pooler, *encoded[name], attention, weights_name=name)
         for name, pooler in poolers.items()
@@ -65,23 +76,20 @@ def pool_modalities(
 
 
 def fill_missing(summary: Tensor, absent: Tensor, vector: Tensor) -> Tensor:
-    """(B, C) with the vector (C,) in place of the absent rows."""
+    """Replace the absent rows (B, 1) of a summary (B, C) by a vector (C,)."""
     return torch.where(absent, vector.to(summary.dtype), summary)
 
 
 def missing_vectors(dims: Mapping[str, int]) -> nn.ParameterDict:
-    """Learned vectors of the given widths, in the order of the mapping."""
-    # An OrderedDict: a ParameterDict would sort the names of a plain one, and the fused vector.
+    """Return a learned vector of each given width, in the order of the mapping."""
+    # A ParameterDict sorts the keys of a plain dict, and the parts of the fused vector with them.
     return nn.ParameterDict(
         OrderedDict((name, nn.Parameter(torch.zeros(dim))) for name, dim in dims.items())
     )
 
 
-# -- What the fusions share whose output is a weighted sum of the modalities -----------------------
-
-
 class Candidates(nn.Module):
-    """Each modality pooled, and projected to a common width: what there is to weigh.
+    """Pool each modality and project it to a common width, for fusions by a weighted sum.
 
     Args:
         poolers: of each modality; their order is that of the M candidates.
@@ -103,10 +111,10 @@ class Candidates(nn.Module):
     def forward(
         self, encoded: Encoded, attention: Attention | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Pool and project.
+        """Pool and project each modality.
 
         Returns:
-            The pooled vectors side by side (B, sum of C), 0 where a modality is missing; the
+            The pooled vectors, concatenated, (B, sum of C), 0 where a modality is missing; the
             candidates (B, M, D); and (B, M, 1), True where a modality is missing.
         """
         pooled = pool_modalities(self.poolers, encoded, attention)

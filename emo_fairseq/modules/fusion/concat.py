@@ -1,4 +1,4 @@
-"""Shallow fusion: each modality pooled by itself, then concatenated."""
+"""Shallow fusion: concatenation of the pooled modalities."""
 
 from collections.abc import Mapping
 
@@ -17,10 +17,17 @@ from emo_fairseq.modules.pooling import Pooling
 
 
 class ConcatFusion(Fusion):
-    """The modalities' vectors side by side; a learned one stands for what is missing.
+    """Concatenate the pooled modalities, with a learned vector for each missing one.
 
     Args:
-        poolers: of each modality, in the order in which their vectors are concatenated.
+        poolers: of each modality, in the order of concatenation.
+
+    >>> from emo_fairseq.modules.pooling import MeanPooling
+    >>> fusion = ConcatFusion({"text": MeanPooling(8), "speech": MeanPooling(8)})
+    >>> encoded = {name: (torch.randn(2, 5, 8), torch.zeros(2, 5, dtype=torch.bool))
+    ...            for name in ("text", "speech")}
+    >>> fusion(encoded).shape
+    torch.Size([2, 16])
     """
 
     def __init__(self, poolers: Mapping[str, Pooling]) -> None:

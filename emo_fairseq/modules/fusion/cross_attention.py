@@ -1,4 +1,4 @@
-"""Token-level fusion: each modality's tokens query all frames of every other one."""
+"""Token-level fusion: cross-attention between each ordered pair of modalities."""
 
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -20,29 +20,40 @@ from emo_fairseq.modules.pooling import Pooling
 
 
 class CrossAttentionFusion(Fusion):
-    """What each modality has learned from each other one, pooled and concatenated.
+    """Attend from each modality to every other one, pool, and concatenate.
 
-    Where the asking modality is missing, a learned vector stands for what the pair would have
-    said; where the one that is asked is missing, the askers keep what they know themselves.
+    In the pair `text_from_speech`, the tokens of the text are the queries, and the frames of speech
+    are keys and values. Where the modality of the queries is missing, a learned vector replaces the
+    pooled output; where that of the keys is missing, the queries are only projected and normalized.
+
+    If `attention` is collected, the weights of an attention pooling are stored as
+    `text_from_speech_pooling`, since it pools the attended queries and not the text itself.
 
     Args:
         embed_dims: C of each modality, at least two.
-        pooling: of each asking modality; called with `fusion_dim` for each pair in which it asks,
-            pools what its queries were told.
+        pooling: for each modality, builds the pooling of its attended queries; called with
+            `fusion_dim` once for each pair in which the modality provides the queries.
         fusion_dim: width to which all are projected.
         n_layers: cross-attention layers for each ordered pair.
         n_heads: attention heads; must divide `fusion_dim`.
         dropout: after attention and feed-forward.
         attention_dropout: on the attention weights.
-        first_token_only: only the first token of a modality asks, instead of all of them; pooling
-            then sees this one alone.
-        ffn: a feed-forward layer of 4 x `fusion_dim` after each attention.
-
-    If `attention` is collected, the weights of an attention pooling are in it as
-    `text_from_speech_pooling`, since it pools not the text but what the text was told.
+        first_token_only: use only the first token of a modality as a query, so that the pooling
+            has only this one as its input.
+        ffn: add a feed-forward layer of 4 x `fusion_dim` after each attention.
 
     Raises:
-        ValueError: there is one modality only.
+        ValueError: there is only one modality.
+
+    >>> from emo_fairseq.modules.pooling import MeanPooling
+    >>> fusion = CrossAttentionFusion(
+    ...     {"text": 8, "speech": 6}, {"text": MeanPooling, "speech": MeanPooling}, fusion_dim=16,
+    ...     n_layers=1, n_heads=2, dropout=0.1, attention_dropout=0.1, first_token_only=False)
+    >>> encoded = {"text": (torch.randn(2, 4, 8), torch.zeros(2, 4, dtype=torch.bool)),
+    ...            "speech": (torch.randn(2, 9, 6), torch.zeros(2, 9, dtype=torch.bool))}
+    >>> attention = {}
+    >>> fusion(encoded, attention).shape, attention["text_from_speech"].shape
+    (torch.Size([2, 32]), torch.Size([2, 1, 2, 4, 9]))
     """
 
     def __init__(
@@ -60,14 +71,14 @@ class CrossAttentionFusion(Fusion):
         super().__init__()
         if len(embed_dims) < 2:
             raise ValueError(
-                f"cross-attention is between modalities, and there is only {', '.join(embed_dims)}"
-                ": give two or more, or use another fusion"
+                "cross-attention needs two or more modalities, and there is only "
+                f"{', '.join(embed_dims)}: add one, or use another fusion"
             )
         self.first_token_only = first_token_only
         self.project = nn.ModuleDict(
             {name: _projection(width, fusion_dim) for name, width in embed_dims.items()}
         )
-        self.pairs = [(asks, told) for asks in embed_dims for told in embed_dims if asks != told]
+        self.pairs = [(query, key) for query in embed_dims for key in embed_dims if query != key]
         names = [_pair_name(pair) for pair in self.pairs]
 
         def layer() -> CrossAttentionLayer:
@@ -88,33 +99,34 @@ class CrossAttentionFusion(Fusion):
         for name, project in self.project.items():
             features, padding_mask = encoded[name]
             projected[name] = project(features.masked_fill(padding_mask[..., None], 0.0))
-        told = []
+        summaries = []
         for pair in self.pairs:
             name = _pair_name(pair)
-            queries, padding_mask = self._ask(pair, projected, encoded, attention)
+            queries, padding_mask = self._attend(pair, projected, encoded, attention)
             pooler = self.poolers[name]
             pooled = pool(pooler, queries, padding_mask, attention, f"{name}_pooling")
-            told.append(fill_missing(*pooled, self.missing[name]))
-        return torch.cat(told, dim=1)
+            summaries.append(fill_missing(*pooled, self.missing[name]))
+        return torch.cat(summaries, dim=1)
 
-    def _ask(
+    def _attend(
         self,
         pair: tuple[str, str],
         projected: Mapping[str, Tensor],
         encoded: Encoded,
         attention: Attention | None,
     ) -> tuple[Tensor, Tensor]:
-        """What the queries (B, T_q, fusion_dim) of a pair have become, and their mask."""
-        name, (asks, told) = _pair_name(pair), pair
-        queries, padding_mask = projected[asks], encoded[asks][1]
+        """Return the attended queries (B, T_q, fusion_dim) of a pair, and their padding mask."""
+        name, (query_name, key_name) = _pair_name(pair), pair
+        queries, padding_mask = projected[query_name], encoded[query_name][1]
+        keys, keys_padding_mask = projected[key_name], encoded[key_name][1]
         if self.first_token_only:
             queries, padding_mask = queries[:, :1], padding_mask[:, :1]
         weights = []
         for layer in cast(nn.ModuleList, self.layers[name]):
-            queries, of_layer = layer(
-                queries, projected[told], encoded[told][1], need_weights=attention is not None
+            queries, layer_weights = layer(
+                queries, keys, keys_padding_mask, need_weights=attention is not None
             )
-            weights.append(of_layer)
+            weights.append(layer_weights)
         if attention is not None:
             by_layer = torch.stack(weights, dim=1)  # (B, layers, H, T_q, T_k)
             attention[name] = by_layer.masked_fill(padding_mask[:, None, None, :, None], 0.0)
