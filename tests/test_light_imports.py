@@ -1,9 +1,8 @@
 """Reading tables loads no torch, and no import registers anything or changes the interpreter."""
 
+import os
 import subprocess
 import sys
-
-import pytest
 
 LIGHT = [
     "emo_fairseq",
@@ -20,6 +19,7 @@ LIGHT = [
     "emo_fairseq.evaluation.tables",
     "emo_fairseq.report",
     "emo_fairseq.cli.__main__",
+    "data_prep.schema",
 ]
 # Of all of these in one interpreter, since each takes half a second to start.
 PROGRAM = """
@@ -36,26 +36,29 @@ for name in sys.argv[1:]:
 HEAVY = ["emo_fairseq.losses", "emo_fairseq.models.config", "emo_fairseq.inference"]
 
 
-def run(program: str, *words: str) -> str:
-    command = [sys.executable, "-c", program, *words]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+def start(program: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-W", "ignore", "-c", program, *words]
+    printing_tracebacks = "EMO_FAIRSEQ_TRACEBACK"
+    environment = {k: v for k, v in os.environ.items() if k != printing_tracebacks}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def run(program: str, *words: str) -> None:
+    finished = start(program, *words)
     assert finished.returncode == 0, finished.stderr[-2000:]
-    return finished.stdout
 
 
 def test_light_modules_load_no_torch_and_change_nothing() -> None:
     run(PROGRAM, *LIGHT)
 
 
-@pytest.mark.parametrize("name", HEAVY)
-def test_heavy_modules_install_no_excepthook(name: str) -> None:
-    run(f"import sys; hook = sys.excepthook; import {name}; assert sys.excepthook is hook")
-
-
-def test_register_registers_everything() -> None:
-    """As a program does that uses fairseq's functions."""
-    run(
-        """
+# Both in one interpreter, since loading torch and fairseq takes seconds.
+REGISTERED = """
+import importlib, sys
+hook = sys.excepthook
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    assert sys.excepthook is hook, f"{name} replaces sys.excepthook"
 import emo_fairseq
 emo_fairseq.register()
 emo_fairseq.register()
@@ -64,8 +67,16 @@ assert "emotion_prediction" in tasks.TASK_REGISTRY
 assert "robertaEMO_tiny" in models.ARCH_MODEL_REGISTRY
 assert {"emotion_supcon", "emotion_prediction_cri"} <= criterions.CRITERION_REGISTRY.keys()
 assert "emotion_adamw" in optim.OPTIMIZER_REGISTRY
+raise emo_fairseq.errors.UsageError("no such folder", "folder-missing")
 """
-    )
+
+
+def test_register_registers_everything_and_errors_of_users_print_one_line() -> None:
+    """As a program does that uses fairseq's functions, and dies of an error of its user."""
+    finished = start(REGISTERED, *HEAVY)
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[-1] == "error: no such folder [folder-missing]"
+    assert "Traceback" not in finished.stderr
 
 
 def test_the_user_dir_registers_everything() -> None:

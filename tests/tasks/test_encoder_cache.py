@@ -4,9 +4,6 @@ import copy
 import logging
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from forked import SERVER
 
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.encoded import EncodedDataset
@@ -31,6 +29,7 @@ from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
+from emo_fairseq.tasks import encoder_cache
 from emo_fairseq.tasks.encoder_cache import (
     FrozenEncoders,
     cached_outputs,
@@ -263,27 +262,24 @@ def test_a_failure_leaves_nothing(tmp_path: Path, calls: list[int]) -> None:
     assert len(cached(tmp_path, dataset=dataset)) == 6
 
 
-KILLED = """
-    import os, signal, sys
-    sys.path[:0] = {path!r}
-    from pathlib import Path
-    import test_encoder_cache as test
-    from emo_fairseq.tasks import encoder_cache
-    rows = encoder_cache.encode_rows
-    def killed_at_the_fourth(*args):
-        for number, frames in enumerate(rows(*args)):
+def _encode_until_killed(folder: Path) -> None:
+    encode_rows = encoder_cache.encode_rows
+
+    def killed_at_the_fourth(*args: Any) -> Iterator[Any]:
+        for number, frames in enumerate(encode_rows(*args)):
             if number == 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield frames
+
     encoder_cache.encode_rows = killed_at_the_fourth
-    test.cached(Path({folder!r}))
-"""
+    cached(folder)
 
 
 def test_a_killed_process_leaves_nothing_usable(tmp_path: Path, calls: list[int]) -> None:
-    code = KILLED.format(path=[str(Path(__file__).parent), *sys.path], folder=str(tmp_path))
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
-    assert ended.returncode == -signal.SIGKILL
+    process = SERVER.Process(target=_encode_until_killed, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert [name for name in folders(tmp_path) if not name.startswith(".")] == []
     assert len(cached(tmp_path)) == 6
     assert sum(calls) == 5
