@@ -49,8 +49,8 @@ def test_shapes_of_the_output(
     assert output.logits.shape == (3, 4)
     assert output.embedding.shape == (3, EMBEDDING)
     assert output.logits.isfinite().all()
-    assert list(model.encoders) == list(task.modalities)
-    if "speech" in task.modalities:
+    assert list(model.encoders) == list(task.task_state.modalities)
+    if "speech" in task.task_state.modalities:
         assert isinstance(model.encoders["speech"].backbone, SPEECH_ENCODERS[speech_input])
 
 
