@@ -34,8 +34,8 @@ from data_prep.tables.rows import TableRecipe
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import ItemReader
-from emo_fairseq.serving.audio_uploads import read_sound
-from emo_fairseq.serving.http_errors import RefusalError
+from emo_fairseq.serving.audio_uploads import decode_upload
+from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.limits import Limits
 
 Verdict = tuple[int | str, tuple[str, ...]]  # samples or reason, kinds of warnings
@@ -120,9 +120,9 @@ def by_predict(path: Path, log: Log) -> Verdict:
 
 def by_serve(path: Path, log: Log) -> Verdict:
     try:
-        sound = read_sound(path.read_bytes(), Limits())
-    except RefusalError as refused:
-        raise ValueError(refused.sentence) from refused
+        sound = decode_upload(path.read_bytes(), Limits())
+    except HttpError as refused:
+        raise ValueError(refused.message) from refused
     return len(sound.samples), kinds(sound.warnings)
 
 

@@ -30,24 +30,24 @@ from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake
 from emo_fairseq.errors import UsageError
 
 _PROGRAM = "emotion-recognize"
-_FURTHER = "--"  # what stands behind it is fairseq's
+_FURTHER = "--"  # options after it are passed to fairseq
 _MISTAKE = 2  # exit code
 
-# In the order of use. Each adds its parser and says what it does with the options.
+# In the order of use. Each adds its parser, whose defaults name the function to run.
 _SUBCOMMANDS = (subcommands, train, evaluate, predict, export, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; returns the exit code, 2 for a mistake that is told in one sentence."""
-    # Before any library does, one of which would log all that others write for debugging.
+    """Run a subcommand; return its exit code, 2 for an error of the user, printed as one line."""
+    # Before a library does it, one of which would show debug messages of the others.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if subcommands.takes(words):
-        return _told(lambda: subcommands.run(words))
+        return _exit_code(lambda: subcommands.run(words))
     own, further = _split(words)
     options = _parser().parse_args(own)
     if further and not options.takes_further:
-        _parser().error(f"{options.subcommand} has no use for what stands behind --")
+        _parser().error(f"{options.subcommand} takes no options after --")
     options.further = further
 
     def work() -> int:
@@ -55,17 +55,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             emo_fairseq.register()
         return int(options.run(options))
 
-    return _told(work)
+    return _exit_code(work)
 
 
-def _told(work: Callable[[], int]) -> int:
-    """The exit code of some work; a mistake of the user's is one sentence on standard error."""
+def _exit_code(work: Callable[[], int]) -> int:
+    """Run `work` and return its exit code; an error of the user is one line on standard error."""
     try:
         return work()
     except KeyboardInterrupt:
         sys.stderr.write(f"{INTERRUPTED}\n")
         return INTERRUPTED_CODE
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (UsageError, ManifestError, OSError) as error:
@@ -76,20 +76,20 @@ def _told(work: Callable[[], int]) -> int:
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Our own words, and what stands behind ``--``.
+    """Split a command line into our own arguments and those after ``--``.
 
     >>> _split(["train", "data", "--", "--dropout", "0.3"])
     (['train', 'data'], ['--dropout', '0.3'])
     """
-    place = words.index(_FURTHER) if _FURTHER in words else len(words)
-    return list(words[:place]), list(words[place + 1 :])
+    end = words.index(_FURTHER) if _FURTHER in words else len(words)
+    return list(words[:end]), list(words[end + 1 :])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         _PROGRAM,
         description="Multimodal emotion recognition: prepare, train, evaluate, predict, serve.",
-        epilog=f"`{_PROGRAM} SUBCOMMAND --help` tells more of each.",
+        epilog=f"`{_PROGRAM} SUBCOMMAND --help` lists the options of each.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     parsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")

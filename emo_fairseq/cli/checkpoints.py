@@ -13,19 +13,19 @@ _OF_TRAINING = ("checkpoint_best.pt", "checkpoint_last.pt")
 
 
 def is_model_folder(path: Path) -> bool:
-    """Whether `path` is what ``emotion-recognize export`` writes."""
+    """Return whether `path` is a model folder of ``emotion-recognize export``."""
     return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
 
 
 def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
-    """The checkpoint that is meant: a file, or of a training's folder the best, else the last.
+    """Return the checkpoint of a path: a file, or of a --save-dir folder the best, else the last.
 
     Args:
-        path: what was given.
-        takes_folders: whether a model folder would have done, too.
+        path: of the command line.
+        takes_folders: whether a model folder would be accepted, too; for the message.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no checkpoint.
     """
     if path.is_file():
         return path
@@ -33,36 +33,41 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
         if (path / name).is_file():
             if name != _OF_TRAINING[0]:
                 logger.warning(
-                    "%s: there is no %s, so %s is taken, which no set has chosen",
+                    "%s: there is no %s; %s is loaded, which no validation has selected",
                     path,
                     _OF_TRAINING[0],
                     name,
                 )
             return path / name
-    there = "no checkpoint in it" if path.is_dir() else "there is no such file or folder"
+    problem = "no checkpoint in it" if path.is_dir() else "there is no such file or folder"
     if is_model_folder(path):
-        there = "it is a model folder"
-    others = ", a folder of --save-dir, or a model folder" if takes_folders else None
-    raise UsageError(f"{path}: {there}; give a checkpoint{others or ' or a folder of --save-dir'}")
+        problem = "it is a model folder"
+    others = ", a folder of --save-dir, or a model folder"
+    if not takes_folders:
+        others = " or a folder of --save-dir"
+    raise UsageError(f"{path}: {problem}; give a checkpoint{others}", "checkpoint-missing")
 
 
 # -- Whether a model can be asked at all, from what lies beside it ---------------------------------
 
 
-def check_answerable(place: Path, modalities: Sequence[str], missing: Mapping[str, str]) -> None:
-    """Refuse a model that could read nothing of what it would be given.
+def check_supported_inputs(
+    path: Path, modalities: Sequence[str], missing: Mapping[str, str]
+) -> None:
+    """Raise if none of a model's modalities can be preprocessed.
 
     Args:
-        place: of the model, for the message.
-        modalities: that it reads.
-        missing: for each that cannot be computed what it lacks.
+        path: of the model, for the message.
+        modalities: inputs of the model.
+        missing: what each input lacks that cannot be preprocessed.
 
     Raises:
-        UsageError: none of them can be computed.
+        UsageError: none of them can be preprocessed.
     """
     if not {*modalities} <= missing.keys():
         return
     lacks = "; ".join(f"{name} lacks {missing[name]}" for name in modalities)
     raise UsageError(
-        f"{place}: nothing that the model reads can be computed: {lacks} (--data DATA names it)"
+        f"{path}: no input of the model can be preprocessed: {lacks} (--data DATA names it)",
+        "modalities-unsupported",
     )

@@ -24,12 +24,12 @@ _WHOLE_SPLIT = (_OVERRIDES, '{"fold": None}')
 
 @dataclass(frozen=True)
 class Training:
-    """What is recorded of the training that a model is of.
+    """The record that a model keeps of its training.
 
     Attributes:
         fold: PROTOCOL/FOLD, or None.
-        data: its data dir; None where no place is recorded.
-        corpus: the name in the corpus.yaml of that; None where there was none.
+        data: its data dir; None where none is recorded.
+        corpus: the name in the corpus.yaml of the data dir; None where there was none.
     """
 
     fold: str | None
@@ -37,18 +37,18 @@ class Training:
     corpus: str | None
 
     def was_on(self, data: Path) -> bool:
-        """Whether `data` is the folder that was trained on."""
+        """Return whether `data` is the data dir of the training."""
         return self.data is not None and self.data.resolve() == data.resolve()
 
-    def knows(self, data: Path) -> bool:
-        """Whether `data` is of the corpus that was trained on, there or elsewhere."""
+    def has_corpus_of(self, data: Path) -> bool:
+        """Return whether `data` holds the corpus of the training, in the same folder or another."""
         if self.corpus is None:
             return self.was_on(data)
         return (data / CORPUS_FILE).is_file() and read_corpus(data).name == self.corpus
 
 
-def of_checkpoint(checkpoint: Path) -> Training:
-    """Of a checkpoint of fairseq-train."""
+def training_of_checkpoint(checkpoint: Path) -> Training:
+    """Read the record in a checkpoint of fairseq-train."""
     from emo_fairseq.inference.loading import read_checkpoint
 
     saved = read_checkpoint(checkpoint)
@@ -57,43 +57,44 @@ def of_checkpoint(checkpoint: Path) -> Training:
     return Training(fold, Path(task.data) if task.data else None, state.get("corpus"))
 
 
-def of_model_folder(folder: Path) -> Training:
-    """Of a model folder that could be read."""
+def training_of_folder(folder: Path) -> Training:
+    """Read the record in a model folder."""
     from emo_fairseq.inference.model_folder import read_config
 
     state = read_config(folder).state
     return Training(state.fold, None, state.corpus)
 
 
-def fold_words(training: Training, data: Path, further: Sequence[str]) -> tuple[str, ...]:
-    """The words for fairseq-validate that say which fold's sets are scored.
+def fold_arguments(training: Training, data: Path, further: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments of fairseq-validate that choose the fold whose sets are scored.
 
     Args:
-        training: see there.
-        data: what is scored on.
-        further: the user's own words for fairseq-validate, which decide where they speak of folds.
+        training: of the model.
+        data: data dir that is scored.
+        further: the user's own arguments for fairseq-validate, which win where they choose a fold.
 
     Raises:
-        UsageError: the model was trained on a fold that cannot be told to be one of `data`.
+        UsageError: the model was trained on a fold that may not be one of `data`.
     """
-    if training.fold is None or _speaks_of_folds(further):
+    if training.fold is None or _choose_fold(further):
         return ()
     protocol = training.fold.partition("/")[0]
     has_protocol = (data / "folds" / f"{protocol}.json").is_file()
-    if training.knows(data) and has_protocol:
+    if training.has_corpus_of(data) and has_protocol:
         return (_FOLD, training.fold)
     why = f"has no folds/{protocol}.json" if not has_protocol else "may be of another corpus"
     raise UsageError(
         f"{data}: the model was trained on the fold {training.fold}, and this data dir {why}; add "
         f"`-- {_FOLD} PROTOCOL/FOLD` to score a fold of it, or `-- {shlex.join(_WHOLE_SPLIT)}` to "
-        "score the split as it lies on disk"
+        "score the whole split",
+        "fold-ambiguous",
     )
 
 
-def _speaks_of_folds(further: Sequence[str]) -> bool:
-    """Whether fairseq's options settle the fold.
+def _choose_fold(further: Sequence[str]) -> bool:
+    """Return whether arguments of fairseq choose the fold.
 
-    >>> _speaks_of_folds(["--fold=k_fold/1"]), _speaks_of_folds(["--mask-modality", "T"])
+    >>> _choose_fold(["--fold=k_fold/1"]), _choose_fold(["--mask-modality", "T"])
     (True, False)
     """
     if any(word.partition("=")[0] == _FOLD for word in further):
@@ -115,7 +116,7 @@ def add(subcommands: Any) -> None:
         "evaluate",
         help=about,
         description=about,
-        epilog="What stands behind -- is handed to fairseq-validate as it is, such as "
+        epilog="Options after -- are passed to fairseq-validate unchanged, such as "
         "-- --fold k_fold/2, or -- --mask-modality T.",
     )
     parser.set_defaults(run=run, takes_further=True, loads_models=True)
@@ -137,40 +138,43 @@ def run(options: argparse.Namespace) -> int:
         UsageError: no such model or data dir.
     """
     if not options.data.is_dir():
-        raise UsageError(f"{options.data}: there is no such folder; give a data dir")
+        raise UsageError(
+            f"{options.data}: there is no such folder; give a data dir", "data-missing"
+        )
     if not is_model_folder(options.model):
         checkpoint = find_checkpoint(options.model)
-        return processes.run(command(options, checkpoint, of_checkpoint(checkpoint)))
+        return processes.run(command(options, checkpoint, training_of_checkpoint(checkpoint)))
     from emo_fairseq.export.as_checkpoint import write_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = write_checkpoint(options.model, Path(folder) / "checkpoint.pt")
-        processes.say(
+        processes.write(
             f"# {checkpoint}: {options.model}, as fairseq-validate reads it, until this ends"
         )
-        return processes.run(command(options, checkpoint, of_model_folder(options.model)))
+        return processes.run(command(options, checkpoint, training_of_folder(options.model)))
 
 
 def command(options: argparse.Namespace, checkpoint: Path, training: Training) -> list[str]:
-    """The words of fairseq-validate.
+    """Return the command line of fairseq-validate.
 
     Args:
         options: of the command line.
         checkpoint: to be scored.
-        training: that it is of. Where the audio of that lay holds for its data dir alone.
+        training: of the checkpoint. Its --data-raw holds for its own data dir alone.
 
     Raises:
-        UsageError: it was trained on a fold, and which rows are meant is not clear.
+        UsageError: the model was trained on a fold that may not be one of the data dir.
     """
     raw = options.data_raw or (None if training.was_on(options.data) else options.data)
-    saved = options.save_predictions
-    return [
-        *(processes.tool("fairseq-validate"), "--user-dir", str(processes.PLUGIN)),
-        *("--task", "emotion_prediction", "--path", str(checkpoint)),
-        *("--data", str(options.data), *(() if raw is None else ("--data-raw", str(raw)))),
-        *fold_words(training, options.data, options.further),
-        *("--valid-subset", options.split, "--batch-size", str(options.batch_size)),
-        *(() if saved is None else ("--save-predictions", str(saved))),
-        *(("--cpu",) if options.cpu else ()),
-        *options.further,
-    ]
+    words = [processes.tool("fairseq-validate"), "--user-dir", str(processes.PLUGIN)]
+    words += ["--task", "emotion_prediction", "--path", str(checkpoint)]
+    words += ["--data", str(options.data)]
+    if raw is not None:
+        words += ["--data-raw", str(raw)]
+    words += fold_arguments(training, options.data, options.further)
+    words += ["--valid-subset", options.split, "--batch-size", str(options.batch_size)]
+    if options.save_predictions is not None:
+        words += ["--save-predictions", str(options.save_predictions)]
+    if options.cpu:
+        words += ["--cpu"]
+    return [*words, *options.further]

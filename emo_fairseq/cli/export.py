@@ -1,20 +1,20 @@
-"""``emotion-recognize export``: a checkpoint as a model folder, with its card, and as ONNX."""
+"""``emotion-recognize export``: write a checkpoint as a model folder with its card, and as ONNX."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 from data_prep.commands.number_types import positive_int
-from emo_fairseq.cli.checkpoints import check_answerable, find_checkpoint
-from emo_fairseq.cli.processes import say
+from emo_fairseq.cli.checkpoints import check_supported_inputs, find_checkpoint
+from emo_fairseq.cli.processes import write
 from emo_fairseq.errors import UsageError
 
-_BATCHES = 12  # what `--check` is if it is not given
+_BATCHES = 12  # default of `--check`
 
 
 def add(subcommands: Any) -> None:
     """Add the parser."""
-    about = "write a folder that needs nothing beside it: weights, options, tokenizers, model card"
+    about = "write a self-contained folder: weights, options, tokenizers, model card"
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "export", help=about, description=about
     )
@@ -38,11 +38,13 @@ def run(options: argparse.Namespace) -> int:
     """Write the folder.
 
     Raises:
-        UsageError: no checkpoint of ours, or one that cannot be exported as asked; what is there
-            already stays as it was, graph and all.
+        UsageError: no checkpoint of this package, or one that cannot be exported; an existing
+            folder stays unchanged then, with its graph.
     """
     if options.check and not options.onnx:
-        raise UsageError("--check does not act: there is no --onnx; leave it out")
+        raise UsageError(
+            "--check does not act: there is no --onnx; leave it out", "check-without-onnx"
+        )
     from emo_fairseq.export.model_card import write_card
     from emo_fairseq.inference.model_folder import write_model_folder
 
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     notes = [f"{out}: written; its card is {out / 'README.md'}"]
 
     def complete(folder: Path) -> None:
-        _check_answers(folder, checkpoint)
+        _check_inputs(folder, checkpoint)
         write_card(folder, checkpoint, options.data, options.predictions, name)
         if options.onnx:
             from emo_fairseq.export.onnx import export_onnx
@@ -68,16 +70,16 @@ def run(options: argparse.Namespace) -> int:
         checkpoint, options.data, out, merge_lora=options.merge_lora, finish=complete
     )
     for note in notes:
-        say(note)
+        write(note)
     return 0
 
 
-def _check_answers(folder: Path, checkpoint: Path) -> None:
-    """Raise a `UsageError` if a folder, not yet in its place, could be asked nothing."""
+def _check_inputs(folder: Path, checkpoint: Path) -> None:
+    """Raise a `UsageError` if a folder, not yet in place, could not preprocess any input."""
     from emo_fairseq.inference.model_folder import read_config
 
     config = read_config(folder)
-    check_answerable(checkpoint, [*config.state.encoders], config.front_end.missing)
+    check_supported_inputs(checkpoint, [*config.state.encoders], config.front_end.missing)
 
 
 def _name(checkpoint: Path) -> str:

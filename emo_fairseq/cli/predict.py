@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from data_prep.commands.number_types import (
     positive_int,
@@ -17,16 +17,16 @@ from data_prep.commands.number_types import (
 )
 from data_prep.tables.reader import TableFormat
 from emo_fairseq.cli.checkpoints import (
-    check_answerable,
+    check_supported_inputs,
     find_checkpoint,
     is_model_folder,
 )
 from emo_fairseq.cli.predict_inputs import (
     STDIN,
     Columns,
-    Question,
+    Item,
     any_segments,
-    questions,
+    read_items,
 )
 from emo_fairseq.errors import UsageError, check_writable
 from emo_fairseq.evaluation.predictions import (
@@ -35,10 +35,13 @@ from emo_fairseq.evaluation.predictions import (
 )
 from emo_fairseq.types import SPEECH
 
+if TYPE_CHECKING:
+    from emo_fairseq.inference.predictor import EmotionPredictor
+
 _FAILED = 1  # exit code where an item has failed
 _BATCHES_AT_ONCE = 4  # so that rows of similar length can be put together
 
-Answer = dict[str, Any]
+Row = Mapping[str, Any]
 
 
 def add(subcommands: Any) -> None:
@@ -69,12 +72,20 @@ def add(subcommands: Any) -> None:
     option("--no-quotes", action="store_true", help=quotes)
     option("--format", choices=("csv", "jsonl"), default="csv", help="default: %(default)s")
     option("--output", type=Path, metavar="FILE", help="default: standard output")
-    option("--timeline", action="store_true", help="a row for each stretch of every recording")
+    option("--timeline", action="store_true", help="a row for each window of every recording")
     option(
-        "--window", type=positive_number, default=4.0, metavar="S", help="a stretch (default: 4 s)"
+        "--window",
+        type=positive_number,
+        default=4.0,
+        metavar="S",
+        help="length of a window (default: 4 s)",
     )
     option(
-        "--hop", type=positive_number, default=2.0, metavar="S", help="to the next (default: 2 s)"
+        "--hop",
+        type=positive_number,
+        default=2.0,
+        metavar="S",
+        help="from one window to the next (default: 2 s)",
     )
     option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
     option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
@@ -83,17 +94,15 @@ def add(subcommands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the answers; 1 if an item failed.
+    """Predict and write a row for each item; return 1 if an item failed.
 
     Raises:
-        UsageError: no such model, or nothing to ask about.
+        UsageError: no such model, or no items.
     """
-    from emo_fairseq.cli.predict import FORMATS
-
     if options.output is not None:
         check_output(options.output, options.items, options.model)
     predictor = _predictor(options)
-    check_answerable(options.model, predictor.modalities, predictor.missing)
+    check_supported_inputs(options.model, predictor.modalities, predictor.missing)
     if options.timeline:
         check_windows(predictor, options)
     columns = Columns(
@@ -105,76 +114,78 @@ def run(options: argparse.Namespace) -> int:
         TableFormat(quotes=not options.no_quotes),
     )
     has_times = options.timeline or any_segments(options.items, columns)
-    asked = questions(options.items, options.text, columns, sys.stdin)
-    first = next(asked, None)  # a mistake in the command line leaves no file behind
+    items = read_items(options.items, options.text, columns, sys.stdin)
+    first = next(items, None)  # a mistake in the command line leaves no file behind
     n_failed = 0
     counts: Counter[str] = Counter()
-    with opened_output(options.output) as out:
+    with open_output(options.output) as out:
         rows = FORMATS[options.format](out, predictor, has_times)
-        for answer in _answers(predictor, _again(first, asked, counts), options):
-            rows.write(answer)
-            n_failed += "error" in answer
+        for row in _predict(predictor, _counted(first, items, counts), options):
+            rows.write(row)
+            n_failed += "error" in row
     if n_failed:
         sys.stderr.write(f"{n_failed} of {counts['items']} items failed; see the column error\n")
     return _FAILED if n_failed else 0
 
 
-def _again(
-    first: Question | None, others: Iterator[Question], counts: Counter[str]
-) -> Iterator[Question]:
-    """All of them, counted."""
-    for question in chain([] if first is None else [first], others):
+def _counted(first: Item | None, others: Iterator[Item], counts: Counter[str]) -> Iterator[Item]:
+    """Yield and count all items."""
+    for item in chain([] if first is None else [first], others):
         counts["items"] += 1
-        yield question
+        yield item
 
 
-def _predictor(options: argparse.Namespace) -> Any:
+def _predictor(options: argparse.Namespace) -> "EmotionPredictor":
     if options.onnx:
         from emo_fairseq.export.onnx import OnnxPredictor
 
         if options.device not in (None, "cpu"):
-            raise UsageError(f"--onnx --device {options.device}: the graph is run on the CPU")
+            raise UsageError(
+                f"--onnx --device {options.device}: the graph is run on the CPU", "onnx-device"
+            )
         return OnnxPredictor.from_folder(options.model)
     from emo_fairseq.inference.predictor import load_predictor
 
-    place = options.model if is_model_folder(options.model) else find_checkpoint(options.model)
-    return load_predictor(place, options.device, options.data)
+    path = options.model if is_model_folder(options.model) else find_checkpoint(options.model)
+    return load_predictor(path, options.device, options.data)
 
 
-def check_windows(predictor: Any, options: argparse.Namespace) -> None:
-    """Refuse once what would be refused of every recording."""
+def check_windows(predictor: "EmotionPredictor", options: argparse.Namespace) -> None:
+    """Check --window and --hop once, instead of for every recording."""
     from emo_fairseq.inference.timeline import windows
 
     if SPEECH not in predictor.modalities:
-        raise UsageError("--timeline: the model reads no speech; leave it out")
+        raise UsageError("--timeline: the model reads no speech; leave it out", "modality-not-read")
     windows(1, options.window, options.hop, predictor.max_seconds())
 
 
-def _answers(
-    predictor: Any, asked: Iterable[Question], options: argparse.Namespace
-) -> Iterator[Answer]:
-    """Rows in the order of the items."""
+def _predict(
+    predictor: "EmotionPredictor", items: Iterable[Item], options: argparse.Namespace
+) -> Iterator[Row]:
+    """Yield rows in the order of the items."""
     if options.timeline:
-        for question in asked:
-            yield from _stretches(predictor, question, options)
+        for item in items:
+            yield from _predict_timeline(predictor, item, options)
         return
-    # Whoever types lines waits for the answer to each of them.
+    # Lines of standard input may be typed: each is predicted at once.
     at_once = 1 if STDIN in options.items else _BATCHES_AT_ONCE * options.batch_size
-    waiting = iter(asked)
+    waiting = iter(items)
     while chunk := tuple(islice(waiting, at_once)):
-        yield from _of_chunk(predictor, chunk, options.batch_size)
+        yield from _predict_chunk(predictor, chunk, options.batch_size)
 
 
-def _of_chunk(predictor: Any, chunk: tuple[Question, ...], batch_size: int) -> list[Answer]:
-    """Ask about many at once; if that fails about each half alone, down to what is to blame."""
-    sound = [question for question in chunk if question.error is None]
-    if len(sound) < len(chunk):
-        found = iter(_of_chunk(predictor, tuple(sound), batch_size) if sound else ())
-        return [next(found) if q.error is None else _failure(q, q.error) for q in chunk]
+def _predict_chunk(
+    predictor: "EmotionPredictor", chunk: tuple[Item, ...], batch_size: int
+) -> list[Row]:
+    """Predict many items at once; if that fails each half alone, down to the item that fails."""
+    valid = [item for item in chunk if item.error is None]
+    if len(valid) < len(chunk):
+        rows = iter(_predict_chunk(predictor, tuple(valid), batch_size) if valid else ())
+        return [next(rows) if item.error is None else _failure(item, item.error) for item in chunk]
     try:
         predictions = predictor.predict(
-            [question.audio for question in chunk],
-            [question.text for question in chunk],
+            [item.audio for item in chunk],
+            [item.text for item in chunk],
             batch_size=batch_size,
         )
     except (UsageError, OSError) as error:  # of the system: a path that it refuses
@@ -182,51 +193,53 @@ def _of_chunk(predictor: Any, chunk: tuple[Question, ...], batch_size: int) -> l
             return [_failure(chunk[0], _reason(chunk[0], error, "item 1"))]
         middle = len(chunk) // 2
         halves = chunk[:middle], chunk[middle:]
-        return [answer for half in halves for answer in _of_chunk(predictor, half, batch_size)]
+        return [row for half in halves for row in _predict_chunk(predictor, half, batch_size)]
     return [
-        {"item": question.name, **question.times, **prediction.as_dict()}
-        for question, prediction in zip(chunk, predictions, strict=True)
+        {"item": item.name, **item.times, **prediction.as_dict()}
+        for item, prediction in zip(chunk, predictions, strict=True)
     ]
 
 
-def _stretches(predictor: Any, question: Question, options: argparse.Namespace) -> Iterator[Answer]:
-    if question.error is not None:
-        yield _failure(question, question.error)
+def _predict_timeline(
+    predictor: "EmotionPredictor", item: Item, options: argparse.Namespace
+) -> Iterator[Row]:
+    if item.error is not None:
+        yield _failure(item, item.error)
         return
     try:
         segments = predictor.timeline(
-            question.audio,
+            item.audio,  # type: ignore[arg-type]  # of None it raises an error with a code
             window_seconds=options.window,
             hop_seconds=options.hop,
-            text=question.text,
+            text=item.text,
             batch_size=options.batch_size,
         )
     except (UsageError, OSError) as error:
-        yield _failure(question, _reason(question, error, "the input"))
+        yield _failure(item, _reason(item, error, "the input"))
         return
     for segment in segments:
-        yield {"item": question.name, **segment.as_dict()}
+        yield {"item": item.name, **segment.as_dict()}
 
 
-def _reason(question: Question, error: Exception, name: str) -> str:
-    """What is wrong, without the name that the predictor has for an item: the row has its own."""
+def _reason(item: Item, error: Exception, name: str) -> str:
+    """Return the message without the predictor's name of the item: the row has its own."""
     if isinstance(error, OSError):
-        return f"{question.audio}: {error.strerror or error}"
-    sound = "" if question.audio is None else f" ({question.audio.name})"
-    return str(error).removeprefix(f"{name}{sound}: ").removeprefix(f"{name}: ")
+        return f"{item.audio}: {error.strerror or error}"
+    file = "" if item.audio is None else f" ({item.audio.name})"
+    return str(error).removeprefix(f"{name}{file}: ").removeprefix(f"{name}: ")
 
 
-def _failure(question: Question, error: str) -> Answer:
-    return {"item": question.name, **question.times, "error": error}
+def _failure(item: Item, error: str) -> Row:
+    return {"item": item.name, **item.times, "error": error}
 
 
-# -- Where ``predict`` writes: onto nothing that it reads, and whole or not at all -----------------
+# -- output: over no input, and complete or not at all ---------------------------------------------
 
 _PART = ".part"
 
 
 def check_output(file: Path, items: Sequence[str], model: Path) -> None:
-    """Refuse to write over what is asked about, or into the model.
+    """Refuse to overwrite an input or the model.
 
     Args:
         file: of ``--output``.
@@ -234,14 +247,18 @@ def check_output(file: Path, items: Sequence[str], model: Path) -> None:
         model: model folder, checkpoint, or folder of a training.
 
     Raises:
-        UsageError: it is one of them, or cannot be written.
+        UsageError: the file is one of them, or cannot be written.
     """
     check_writable(file, "--output")
     if any(item != STDIN and _is_same(file, Path(item)) for item in items):
-        raise UsageError(f"--output {file}: is an item to be read; name another file")
+        raise UsageError(
+            f"--output {file}: is one of the inputs; name another file", "output-is-input"
+        )
     is_inside = is_model_folder(model) and model.resolve() in file.resolve().parents
     if is_inside or _is_same(file, model) or (file.suffix == ".pt" and file.exists()):
-        raise UsageError(f"--output {file}: is part of a model; name a file in another place")
+        raise UsageError(
+            f"--output {file}: is part of a model; name a file elsewhere", "output-in-model"
+        )
 
 
 def _is_same(file: Path, other: Path) -> bool:
@@ -252,11 +269,11 @@ def _is_same(file: Path, other: Path) -> bool:
 
 
 @contextlib.contextmanager
-def opened_output(file: Path | None) -> Iterator[TextIO]:
-    """The file to write rows to, or standard output.
+def open_output(file: Path | None) -> Iterator[TextIO]:
+    """Open the file to write rows to, or standard output.
 
-    Rows go to ``FILE.part``, which takes the place of the file at the end; what is cut short leaves
-    it there. A pipe or a device is written to directly.
+    Rows go to ``FILE.part``, which replaces the file at the end, and stays after an error. A
+    pipe or a device is written to directly.
     """
     if file is None:
         yield sys.stdout
@@ -280,16 +297,14 @@ def opened_output(file: Path | None) -> Iterator[TextIO]:
 
 
 def _explain_part(part: Path) -> None:
-    """Keep the rows that were written before an error, and name their file."""
+    """Log where the rows before an error are."""
     if part.exists() and not part.stat().st_size:
         part.unlink()
     elif part.exists():
-        sys.stderr.write(f"{part}: holds the rows until then\n")
+        sys.stderr.write(f"{part}: holds the rows before the error\n")
 
 
-# -- What ``predict`` writes: a row an item, as CSV or as JSON lines -------------------------------
-
-Row = Mapping[str, Any]
+# -- rows, as CSV or as JSON lines -----------------------------------------------------------------
 
 
 class CsvRows:
@@ -301,24 +316,24 @@ class CsvRows:
         has_times: rows may be segments.
     """
 
-    def __init__(self, out: TextIO, predictor: Any, has_times: bool) -> None:
-        place = ["start", "end"] if has_times else []
-        of_labels = ["label", *(f"{PROBABILITY}{label}" for label in predictor.labels)]
-        numbers = [f"{PREDICTION_OF}{axis}" for axis in predictor.axes]
-        others = [f"{name}.{one}" for name, names in predictor.auxiliary.items() for one in names]
+    def __init__(self, out: TextIO, predictor: "EmotionPredictor", has_times: bool) -> None:
+        times = ["start", "end"] if has_times else []
+        labels = ["label", *(f"{PROBABILITY}{label}" for label in predictor.labels)]
+        values = [f"{PREDICTION_OF}{axis}" for axis in predictor.axes]
+        others = [f"{name}.{axis}" for name, axes in predictor.auxiliary.items() for axis in axes]
         ends = ["modalities", "text", "seconds", "warning", "error"]
-        columns = ["item", *place, *(of_labels if predictor.labels else numbers), *others, *ends]
+        columns = ["item", *times, *(labels if predictor.labels else values), *others, *ends]
         self._writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
         self._writer.writeheader()
         self._flush = out.flush
 
     def write(self, row: Row) -> None:
-        """One row: ``item`` and what a prediction holds, or ``item`` and ``error``."""
+        """Write a row: ``item`` and the fields of a prediction, or ``item`` and ``error``."""
         flat = {name: value for name, value in row.items() if name in self._writer.fieldnames}
         flat |= {f"{PROBABILITY}{k}": f"{x:.6g}" for k, x in row.get("probabilities", {}).items()}
         flat |= {f"{PREDICTION_OF}{k}": f"{x:.6g}" for k, x in row.get("values", {}).items()}
-        for name, answer in row.get("auxiliary", {}).items():
-            flat |= {f"{name}.{k}": f"{x:.6g}" for k, x in answer.items()}
+        for name, outputs in row.get("auxiliary", {}).items():
+            flat |= {f"{name}.{k}": f"{x:.6g}" for k, x in outputs.items()}
         flat["warning"] = "; ".join(row.get("warnings", ()))
         flat["modalities"] = "+".join(row.get("modalities", ()))
         self._writer.writerow({k: _writable(x) for k, x in flat.items()})
@@ -326,19 +341,19 @@ class CsvRows:
 
 
 class JsonRows:
-    """A JSON object a line, with all that a prediction holds but its embedding."""
+    """A JSON object a line, with all fields of a prediction but its embedding."""
 
-    def __init__(self, out: TextIO, predictor: Any, has_times: bool) -> None:
+    def __init__(self, out: TextIO, predictor: "EmotionPredictor", has_times: bool) -> None:
         self._out = out
 
     def write(self, row: Row) -> None:
-        """One row; see :meth:`CsvRows.write`."""
+        """Write a row; see :meth:`CsvRows.write`."""
         self._out.write(_writable(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n")
         self._out.flush()
 
 
 def _writable(cell: Any) -> Any:
-    r"""A cell as UTF-8 can hold it: file names may have bytes that are none.
+    r"""Escape what UTF-8 cannot encode: file names may have bytes that are not UTF-8.
 
     >>> _writable("caf\udce9.wav")
     'caf\\udce9.wav'
@@ -346,7 +361,7 @@ def _writable(cell: Any) -> Any:
     return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 
 
-FORMATS: Mapping[str, Callable[[TextIO, Any, bool], CsvRows | JsonRows]] = {
+FORMATS: Mapping[str, Callable[[TextIO, "EmotionPredictor", bool], CsvRows | JsonRows]] = {
     "csv": CsvRows,
     "jsonl": JsonRows,
 }

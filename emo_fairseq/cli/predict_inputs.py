@@ -46,8 +46,15 @@ from emo_fairseq.types import (
 
 
 @dataclass(frozen=True)
-class Question:
-    """One item: audio, a text, or both. `error`: why it cannot be predicted."""
+class Item:
+    """One item to predict: audio, a text, or both.
+
+    Attributes:
+        name: in the output.
+        audio: a file, or a segment of one.
+        text: what was said.
+        error: why it cannot be predicted; None if it may be.
+    """
 
     name: str
     audio: Path | AudioSegment | None = None
@@ -56,42 +63,40 @@ class Question:
 
     @property
     def times(self) -> dict[str, float | None]:
-        """The columns start and end of its answer; none where its audio is a whole file."""
+        """The output columns start and end; none where the audio is a whole file."""
         if not isinstance(self.audio, AudioSegment):
             return {}
         return {"start": self.audio.start, "end": self.audio.end}
 
 
-def checked(name: str, audio: Path | AudioSegment | None, text: str | None) -> Question:
-    """An item, unless its text or its path is none."""
+def checked_item(name: str, audio: Path | AudioSegment | None, text: str | None) -> Item:
+    """Return an item, with its error if its text or its path is invalid."""
     if text is not None and (fault := find_text_fault(text)):
-        return Question(name, error="; ".join(fault))
+        return Item(name, error="; ".join(fault))
     try:
         is_path = audio is None or b"\0" not in os.fsencode(as_segment(audio).path)
     except UnicodeEncodeError:
         is_path = False
-    return Question(name, audio, text, None if is_path else f"{str(audio)!r} is no path")
+    return Item(name, audio, text, None if is_path else f"{str(audio)!r} is no path")
 
 
-def opened(path: Path) -> TextIO:
-    """The file as text; a byte that is no UTF-8 becomes a lone surrogate, which no text holds.
+def open_lines(path: Path) -> TextIO:
+    """Open a file as text; bytes that are not UTF-8 become lone surrogates, which no text has.
 
     Raises:
         UsageError: there is no such file.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such file")
+        raise UsageError(f"{path}: there is no such file", "file-missing")
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-# -- Tables that ``predict`` is given: a row an item -----------------------------------------------
-
-__all__ = ["TABLES", "Columns", "has_segments", "table_rows"]
+# -- tables: a row is an item ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns (keys) of tables are called; ``id`` names a row, if there is one.
+    """Names of the columns (keys) of tables; ``id`` names a row, if there is one.
 
     Attributes:
         modalities: that the model reads; a column of another one is skipped.
@@ -113,12 +118,12 @@ class Columns:
 
     @property
     def why(self) -> str:
-        """Why they are."""
+        """Why they are skipped."""
         return f"the model reads {' and '.join(self.modalities)}"
 
 
-def table_rows(path: Path, columns: Columns) -> Iterator[Question]:
-    """The items of one table; audio paths start from its folder.
+def table_rows(path: Path, columns: Columns) -> Iterator[Item]:
+    """Read the items of one table; audio paths are relative to its folder.
 
     Audio is the segment from `start` to `end`, where the table has these columns. A row that cannot
     be read, or whose id or text :mod:`data_prep.manifest.cells` refuses, is an item with its
@@ -133,12 +138,12 @@ def table_rows(path: Path, columns: Columns) -> Iterator[Question]:
         _check_columns(table, columns)
         _check_times(table, columns)
     except ManifestError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError.of(error, "table-invalid") from None
     reader = _ItemReader(path, columns)
     for row in table.rows({"id", columns.text, columns.audio, columns.start, columns.end}):
         if row.fault is not None:
             why = f"{row.fault.what}; {row.fault.remedy}"
-            yield Question(f"{path}: row {row.number}", error=why)
+            yield Item(f"{path}: row {row.number}", error=why)
         else:
             yield reader.read(row.number, row.cells)
     for name, count in reader.skipped.items():
@@ -153,12 +158,13 @@ def _check_columns(table: Table, columns: Columns) -> None:
         raise UsageError(
             f"{table.path}: no column {columns.text!r} or {columns.audio!r} among "
             f"{', '.join(table.columns) or 'none'}; name yours with --text-column and "
-            "--audio-column"
+            "--audio-column",
+            "column-missing",
         )
 
 
 def has_segments(path: Path, columns: Columns) -> bool:
-    """Whether a table has a column of times, so that answers get them."""
+    """Return whether a table has a column of times, so that the output gets them."""
     try:
         names = open_table(path, columns.format).columns
     except ManifestError:
@@ -168,45 +174,45 @@ def has_segments(path: Path, columns: Columns) -> bool:
 
 
 def _check_times(table: Table, columns: Columns) -> None:
-    """Refuse columns of times that nothing reads where rows share audio; else write a note."""
+    """Refuse columns of times that are not read where rows share audio; else write a note."""
     names = {"start": columns.start, "end": columns.end}
     if columns.audio not in table.columns or columns.audio in columns.unread:
         return
     if fault := other_units(name for name in names.values() if name in table.columns):
-        raise UsageError(f"{table.path}: {fault}")
+        raise UsageError(f"{table.path}: {fault}", "times-unit")
     mapped = [field for field, name in names.items() if name in table.columns]
     others = [name for name in table.columns if name not in names.values()]
     if not any(map(time_field, others)):
         return
     audio = (row.cells.get(columns.audio) for row in table.rows({columns.audio}))
     shared = (path for path in audio if isinstance(path, str))
-    found = unread_times(others, mapped, shared, "--{field}-column {column}")
-    if found is None:
+    unread = unread_times(others, mapped, shared, "--{field}-column {column}")
+    if unread is None:
         return
-    what, remedy, is_shared = found
-    sentence = f"{table.path}: {what}; {remedy}"
+    problem, remedy, is_shared = unread
+    sentence = f"{table.path}: {problem}; {remedy}"
     if is_shared:
-        raise UsageError(f"{sentence}, or rename what is no time in the audio")
+        raise UsageError(f"{sentence}, or rename what is no time in the audio", "times-unread")
     sys.stderr.write(f"{sentence}\n")
 
 
 class _ItemReader:
-    """Reads the rows of one table, and remembers what it has to count."""
+    """Reads the rows of one table; counts skipped cells and checks that ids are unique."""
 
     def __init__(self, path: Path, columns: Columns) -> None:
         self.path = path
         self.columns = columns
         self.skipped: Counter[str] = Counter()
-        self._row_of: dict[str, int] = {}  # the ids until here
+        self._row_of: dict[str, int] = {}  # ids so far
 
-    def read(self, number: int, cells: Mapping[str, Any]) -> Question:
-        """The item of one row, or its error."""
+    def read(self, number: int, cells: Mapping[str, Any]) -> Item:
+        """Return the item of one row, with its error if it is invalid."""
         name = f"{self.path}: row {number}"
         try:
             name = self._read_id(number, cells.get("id")) or name
             return self._read_item(name, cells)
         except ValueError as error:
-            return Question(name, error=str(error))
+            return Item(name, error=str(error))
 
     def _read_id(self, number: int, value: Any) -> str | None:
         row_id = plain(value)
@@ -221,7 +227,7 @@ class _ItemReader:
             )
         return row_id
 
-    def _read_item(self, name: str, cells: Mapping[str, Any]) -> Question:
+    def _read_item(self, name: str, cells: Mapping[str, Any]) -> Item:
         columns = self.columns
         names = (columns.text, columns.audio)
         given = [column for column in names if not is_missing(cells.get(column))]
@@ -237,8 +243,8 @@ class _ItemReader:
         if path is not None and (fault := find_value_fault("the path", path)):
             raise ValueError("; ".join(fault))
         if path is None:
-            return checked(name, None, text)
-        return checked(name, self._audio(self.path.parent / path, cells), text)
+            return checked_item(name, None, text)
+        return checked_item(name, self._audio(self.path.parent / path, cells), text)
 
     def _audio(self, path: Path, cells: Mapping[str, Any]) -> Path | AudioSegment:
         times = [
@@ -260,89 +266,94 @@ def _seconds(column: str, cell: Any) -> float:
         raise ValueError(f"{column} is {plain(cell)!r}, not {SECONDS}") from None
 
 
-# -- What ``predict`` is asked about: files, folders, tables, lines of standard input --------------
+# -- paths of the command line ---------------------------------------------------------------------
 
 STDIN = "-"
 
 
-def questions(
-    places: Sequence[str], text: str | None, columns: Columns, stdin: TextIO
-) -> Iterator[Question]:
-    """All items that a command line names, one after the other.
+def read_items(
+    paths: Sequence[str], text: str | None, columns: Columns, stdin: TextIO
+) -> Iterator[Item]:
+    """Yield all items that a command line names.
 
     Args:
-        places: audio files; folders of them; ``.txt``, a text a line; tables, which
+        paths: audio files; folders of them; ``.txt``, a text a line; tables, which
             :mod:`data_prep.tables.reader` reads; ``-``.
         text: of ``--text``: alone, or of the one audio file.
         columns: of tables.
         stdin: a text a line.
 
     Raises:
-        UsageError: nothing to ask about; a place that is not there; a table without the columns.
+        UsageError: no items; a path that does not exist; a table without the columns.
     """
     if text is not None:
-        if len(places) > 1 or any(not _is_audio(place) for place in places):
-            raise UsageError("--text goes alone, or with one audio file; give a table for more")
-        audio = Path(places[0]) if places else None
-        yield checked(places[0] if places else "--text", audio, text)
+        if len(paths) > 1 or any(not _is_audio(name) for name in paths):
+            raise UsageError(
+                "--text goes alone, or with one audio file; give a table for more",
+                "text-with-items",
+            )
+        audio = Path(paths[0]) if paths else None
+        yield checked_item(paths[0] if paths else "--text", audio, text)
         return
-    if not places:
-        raise UsageError("predict: nothing to predict; give files, a folder, -, or --text")
-    for place in places:
-        yield from _of_place(place, columns, stdin)
+    if not paths:
+        raise UsageError(
+            "predict: nothing to predict; give files, a folder, -, or --text", "items-missing"
+        )
+    for name in paths:
+        yield from _items_of(name, columns, stdin)
 
 
-def any_segments(places: Sequence[str], columns: Columns) -> bool:
-    """Whether one of the places is a table whose rows may be segments."""
-    tables = (Path(place) for place in places if Path(place).suffix.lower() in TABLES)
+def any_segments(paths: Sequence[str], columns: Columns) -> bool:
+    """Return whether one of the paths is a table whose rows may be segments."""
+    tables = (Path(name) for name in paths if Path(name).suffix.lower() in TABLES)
     return any(has_segments(path, columns) for path in tables if not _is_folder(path))
 
 
-def _is_audio(place: str) -> bool:
-    path = Path(place)
+def _is_audio(name: str) -> bool:
+    path = Path(name)
     known = path.suffix.lower() in (*TABLES, ".txt")
-    return place != STDIN and not known and not _is_folder(path)
+    return name != STDIN and not known and not _is_folder(path)
 
 
 def _is_folder(path: Path) -> bool:
-    """False also for a path that the system refuses: asking about it tells why."""
+    """Return False also for a path that the system refuses: opening it raises the reason."""
     try:
         return path.is_dir()
     except OSError:
         return False
 
 
-def _of_place(place: str, columns: Columns, stdin: TextIO) -> Iterator[Question]:
-    path, suffix = Path(place), Path(place).suffix.lower()
-    if place == STDIN:
-        yield from _of_lines("line", _as_utf8(stdin))
+def _items_of(name: str, columns: Columns, stdin: TextIO) -> Iterator[Item]:
+    path, suffix = Path(name), Path(name).suffix.lower()
+    if name == STDIN:
+        yield from _items_of_lines("line", _as_utf8(stdin))
     elif _is_folder(path):
-        yield from _of_folder(path)
+        yield from _items_of_folder(path)
     elif suffix in TABLES:
         yield from table_rows(path, columns)
     elif suffix == ".txt":
-        with opened(path) as file:
-            yield from _of_lines(f"{place}: line", file)
+        with open_lines(path) as file:
+            yield from _items_of_lines(f"{name}: line", file)
     else:
-        yield Question(place, audio=path)
+        yield Item(name, audio=path)
 
 
-def _of_lines(name: str, lines: TextIO) -> Iterator[Question]:
+def _items_of_lines(name: str, lines: TextIO) -> Iterator[Item]:
     for number, line in enumerate(lines, start=1):
-        yield checked(f"{name} {number}", None, line.rstrip("\r\n"))
+        yield checked_item(f"{name} {number}", None, line.rstrip("\r\n"))
 
 
 def _as_utf8(stdin: TextIO) -> TextIO:
-    """Standard input as UTF-8, whatever the locale is; see :func:`opened`."""
+    """Return standard input as UTF-8, whatever the locale; see :func:`open_lines`."""
     if isinstance(stdin, io.TextIOWrapper):
         stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
     return stdin
 
 
-def _of_folder(folder: Path) -> Iterator[Question]:
+def _items_of_folder(folder: Path) -> Iterator[Item]:
     everything = sorted(path for path in folder.rglob("*") if not _is_folder(path))
     files = visible(everything, folder)
-    found = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
+    audio_files = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
     suffixes = Counter(path.suffix.lower() for path in files)
     others = {
         f"of {suffix}" if suffix else "of no suffix": n
@@ -353,12 +364,12 @@ def _of_folder(folder: Path) -> Iterator[Question]:
         others["hidden"] = n_hidden
     skipped = ", ".join(f"{n} {kind}" for kind, n in others.items())
     known = ", ".join(AUDIO_SUFFIXES)
-    if not found:
+    if not audio_files:
         beside = f"; there are {skipped}, so convert what is audio" if skipped else ""
-        raise UsageError(f"{folder}: no audio files in it ({known}){beside}")
+        raise UsageError(f"{folder}: no audio files in it ({known}){beside}", "audio-missing")
     if skipped:
         sys.stderr.write(
             f"{folder}: files skipped: {sum(others.values())} ({skipped}); read are {known}\n"
         )
-    for path in found:
-        yield Question(str(path), audio=path)
+    for path in audio_files:
+        yield Item(str(path), audio=path)

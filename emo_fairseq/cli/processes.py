@@ -1,4 +1,4 @@
-"""Commands of this environment, printed as they can be typed and then run."""
+"""Run commands of this environment, each printed first as a shell takes it."""
 
 import shlex
 import subprocess
@@ -10,28 +10,28 @@ PLUGIN = Path(__file__).resolve().parents[1]  # emo_fairseq, what --user-dir nam
 
 
 def tool(name: str) -> str:
-    """One of fairseq's commands: that of this environment, active or not."""
+    """Return the path of a fairseq command of this environment, active or not."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else name
 
 
 def module(name: str, *arguments: str | Path) -> list[str]:
-    """The words of ``python -m NAME ...`` with this Python."""
+    """Return the command line of ``python -m NAME ...`` with this Python."""
     return [sys.executable, "-m", name, *map(str, arguments)]
 
 
 def show(words: Sequence[str]) -> None:
     """Print a command as a shell takes it."""
-    say(f"$ {shlex.join(words)}")
+    write(f"$ {shlex.join(words)}")
 
 
-def say(line: str) -> None:
-    """Print a line, before what a process prints next."""
+def write(line: str) -> None:
+    """Print a line, flushed before the output of the next process."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def run(words: Sequence[str]) -> int:
-    """Print a command, run it to its end on our own terminal, and return its exit code."""
+    """Print a command, run it on this terminal, and return its exit code."""
     show(words)
     return subprocess.run(words, check=False).returncode

@@ -12,14 +12,14 @@ _EXTRA = ("fastapi", "starlette", "python_multipart", "uvicorn", "h11")
 
 def add(subcommands: Any) -> None:
     """Add the parser."""
-    about = "serve a model folder: a page to speak and type to, and a JSON API"
+    about = "serve a model folder: a web page for recordings and texts, and a JSON API"
     parser: argparse.ArgumentParser = subcommands.add_parser("serve", help=about, description=about)
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     option = parser.add_argument
     option("model", type=Path, metavar="MODEL", help="folder of `emotion-recognize export`")
     option("--host", default=_HOST, help="address to listen on (default: %(default)s)")
     option("--port", type=int, default=_PORT, help="default: %(default)s")
-    known = "name under which a proxy or the network knows this server; may be given again"
+    known = "name of this server in the network or at a proxy; may be repeated"
     option("--allow-host", action="append", default=[], metavar="NAME", help=known)
     option("--device", default="cpu", help="cpu, cuda, cuda:1 (default: %(default)s)")
 

@@ -1,4 +1,4 @@
-"""``prepare``, ``tokenize`` and ``report``: other commands of the project under one name."""
+"""``prepare``, ``tokenize`` and ``report``: subcommands that run other commands of the project."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ from emo_fairseq.errors import UsageError
 _SPEECH = "--speech"
 _ABOUT = {
     "prepare": "make a data dir of a corpus: prepare CORPUS ... is python -m data_prep.CORPUS ...",
-    "tokenize": "text to tokens: python -m data_prep.tokenize_text ...; with --speech first, sound",
+    "tokenize": "tokenize text, or speech by --speech first: python -m data_prep.tokenize_text ...",
     "report": "tables and pages of predictions: python -m emo_fairseq.report ...",
 }
 _HELP = ("-h", "--help")
@@ -22,21 +22,21 @@ _OWN_DATA = {
 
 
 def add(subcommands: Any) -> None:
-    """Name them in the list of subcommands; their options are their own."""
+    """Add their names to the list of subcommands; the commands parse their options."""
     for name, about in _ABOUT.items():
         subcommands.add_parser(name, help=about, description=about, add_help=False)
 
 
 def takes(words: Sequence[str]) -> bool:
-    """Whether a command line is one of these."""
+    """Return whether a command line is one of these."""
     return bool(words) and words[0] in _ABOUT
 
 
 def run(words: Sequence[str]) -> int:
-    """Run the command that is meant, with all that follows.
+    """Run the command with all arguments that follow.
 
     Raises:
-        UsageError: no such preparation.
+        UsageError: no such corpus.
     """
     name, *rest = words
     if name == "report":

@@ -1,4 +1,4 @@
-"""``emotion-recognize train``: a fairseq-train with good defaults for fine-tuning."""
+"""``emotion-recognize train``: run fairseq-train with good defaults for fine-tuning."""
 
 import argparse
 from pathlib import Path
@@ -13,13 +13,13 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.types import TARGETS
 
 _COMMAND_FILE = "command.txt"
-_EPILOG = """What stands behind -- is handed to fairseq-train as it is, and wins:
+_EPILOG = """Options after -- are passed to fairseq-train unchanged, and win:
 
   emotion-recognize train data/meld --modality T --target emotion --text-encoder hf:models/mpnet
   emotion-recognize train MELD --modality T --target sentiment -- --dropout 0.3 --bf16
 
 A folder with MELD's CSV files is prepared first, and text is tokenized where it is not yet; every
-command that is run is printed. A training that was cut short goes on when it is started again."""
+command that is run is printed. An interrupted training is resumed by the same command."""
 
 
 def add(subcommands: Any) -> None:
@@ -48,8 +48,8 @@ def add(subcommands: Any) -> None:
         help="what to predict (default: %(default)s)",
     )
     tuning = parser.add_mutually_exclusive_group().add_argument
-    tuning("--freeze", action="store_true", help="pretrained encoders stay as they are")
-    tuning("--lora", action="store_true", help="pretrained encoders are adapted by LoRA")
+    tuning("--freeze", action="store_true", help="freeze pretrained encoders")
+    tuning("--lora", action="store_true", help="adapt pretrained encoders by LoRA")
     option("--fusion", metavar="NAME", help="of several modalities (default: cross_attention)")
     spec = "hf:FOLDER, fairseq:CHECKPOINT, features:NAME (default: from scratch)"
     option("--text-encoder", metavar="SPEC", help=spec)
@@ -67,21 +67,21 @@ def add(subcommands: Any) -> None:
         "checkpoints go into a folder of it that is named after the model (default: checkpoints)"
     )
     option("--output", type=Path, default=Path("checkpoints"), metavar="DIR", help=where)
-    option("--dry-run", action="store_true", help="print the commands, and run none")
+    option("--dry-run", action="store_true", help="print the commands without running them")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prepare what is missing, then train.
 
     Raises:
-        UsageError: data without what is to be read or predicted, or options that do not fit.
+        UsageError: data without the inputs or the target, or options that do not fit.
     """
     from emo_fairseq.cli.train_plan import plan_data, plan_training
 
     data = plan_data(options)
     training = plan_training(options, data)
-    for line in training.remarks:
-        processes.say(f"# {line}")
+    for line in training.notes:
+        processes.write(f"# {line}")
     steps = [*data.steps, training.words]
     if options.dry_run:
         for words in steps:
@@ -90,30 +90,31 @@ def run(options: argparse.Namespace) -> int:
     for words in data.steps:
         if code := processes.run(words):
             return code
-    _claim(training.folder, training.words)
+    _claim_folder(training.folder, training.words)
     code = processes.run(training.words)
     if code == 0:
-        processes.say(f"# checkpoints: {training.folder}")
+        processes.write(f"# checkpoints: {training.folder}")
         if not (training.folder / "checkpoint_best.pt").is_file():
-            processes.say(
+            processes.write(
                 "# no checkpoint_best.pt: no validation had a defined --best-checkpoint-metric; "
-                "`emotion-recognize evaluate` scores checkpoint_last.pt, which no set has chosen"
+                "`emotion-recognize evaluate` scores checkpoint_last.pt, which was not selected"
             )
     return code
 
 
-def _claim(folder: Path, words: list[str]) -> None:
-    """See that a folder has no training by another command in it, which fairseq would resume.
+def _claim_folder(folder: Path, words: list[str]) -> None:
+    """Record the command in its folder; refuse a folder of another one, which fairseq would resume.
 
     Raises:
-        UsageError: it has.
+        UsageError: the folder has checkpoints of another command.
     """
     note, command = folder / _COMMAND_FILE, "\n".join(words)
     is_other = not note.is_file() or note.read_text(encoding="utf-8") != command
     if (folder / "checkpoint_last.pt").is_file() and is_other:
         raise UsageError(
-            f"{folder}: holds a training by another command, see {note.name}, and fairseq would go "
-            "on with that; give another --output, or remove the folder"
+            f"{folder}: holds a training by another command, see {note.name}, and fairseq would "
+            "resume that; give another --output, or remove the folder",
+            "output-in-use",
         )
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(command, encoding="utf-8")

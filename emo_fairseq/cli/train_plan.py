@@ -34,14 +34,14 @@ _PREPARED = "_prepared"  # what follows the name of a raw corpus in that of its 
 
 @dataclass(frozen=True)
 class DataPlan:
-    """What is trained on.
+    """The data of a training.
 
     Attributes:
-        folder: the data dir, there or about to be written.
+        folder: the data dir, which exists or which the steps write.
         data_raw: what `audio` is relative to; None = `folder`.
-        modalities: that are read.
-        n_rows: of the train split, with the target; None where that cannot be counted.
-        steps: commands to be run first.
+        modalities: inputs of the model.
+        n_rows: rows of the train split with the target; None where they cannot be counted.
+        steps: commands to run first.
     """
 
     folder: Path
@@ -52,26 +52,27 @@ class DataPlan:
 
     @property
     def is_legacy(self) -> bool:
-        """Whether it is in the seed's layout, which holds tokens and no audio."""
+        """Whether it is in the legacy layout, which has tokens and no audio."""
         return self.n_rows is None
 
 
 def plan_data(options: argparse.Namespace) -> DataPlan:
-    """Look at what ``train`` was given.
+    """Plan the data of a training: find the data dir, check it, and list what has to run first.
 
     Raises:
-        UsageError: no data dir and no corpus that is known here, or one without what is asked for.
+        UsageError: neither a data dir nor MELD, or data without the inputs or the target.
     """
     folder: Path = options.data
     modalities = parse_modalities(options.modality, "--modality")
     if (folder / _MELD_TRAIN).is_file() and not (folder / CORPUS_FILE).is_file():
-        return _of_raw_meld(options, modalities)
+        return _plan_meld(options, modalities)
     if not (folder / CORPUS_FILE).is_file():
         if (folder / "train_size.tsv").is_file() or (folder / "train_t.tsv").is_file():
-            return DataPlan(folder, options.data_raw, modalities, None)  # the seed's T_data layout
+            return DataPlan(folder, options.data_raw, modalities, None)  # the legacy T_data layout
         raise UsageError(
             f"{folder}: no data dir, it has no {CORPUS_FILE}; make one of your corpus with "
-            f"`emotion-recognize prepare CORPUS {folder} OUT`"
+            f"`emotion-recognize prepare CORPUS {folder} OUT`",
+            "data-dir-missing",
         )
     rows = _train_rows(folder, options.fold)
     _check_inputs(folder, rows, modalities, options)
@@ -79,7 +80,8 @@ def plan_data(options: argparse.Namespace) -> DataPlan:
     n_rows = sum(any(getattr(row, c) is not None for c in columns) for row in rows)
     if not n_rows:
         raise UsageError(
-            f"{folder}/train.tsv: no row has {' or '.join(columns)}; give another --target"
+            f"{folder}/train.tsv: no row has {' or '.join(columns)}; give another --target",
+            "target-missing",
         )
     steps = _token_steps(folder, modalities, options)
     return DataPlan(folder, options.data_raw, modalities, n_rows, steps)
@@ -112,14 +114,15 @@ def _check_inputs(
             raise UsageError(
                 f"{folder}/train.tsv: no row has {column}, which --modality {options.modality} "
                 f"reads; prepare the corpus with its {column}, or give --modality "
-                f"{others or 'another'}"
+                f"{others or 'another'}",
+                "column-empty",
             )
 
 
 def _token_steps(
     folder: Path, modalities: tuple[str, ...], options: argparse.Namespace
 ) -> list[list[str]]:
-    """The command that tokenizes the text, unless that is done or nobody reads tokens."""
+    """Return the command that tokenizes the text, unless it is tokenized or no tokens are read."""
     spec = options.text_encoder or "scratch"
     kind, _, place = spec.partition(":")
     done = (folder / TEXT / TOKENIZER_FILE).is_file() or (folder / TEXT / "train.idx").is_file()
@@ -128,7 +131,8 @@ def _token_steps(
     if kind == "fairseq":
         raise UsageError(
             f"{folder / TEXT}: the text is not tokenized for {spec}; run `emotion-recognize "
-            f"tokenize {folder} --bpe gpt2 --encoder-json FILE --vocab-bpe FILE --dict FILE` first"
+            f"tokenize {folder} --bpe gpt2 --encoder-json FILE --vocab-bpe FILE --dict FILE` first",
+            "tokens-missing",
         )
     if kind != "hf" and options.fold is not None:
         _check_train_is_apart(folder, options.fold)
@@ -137,10 +141,10 @@ def _token_steps(
 
 
 def _check_train_is_apart(folder: Path, fold: str) -> None:
-    """Refuse to fit a tokenizer that the training under the fold would refuse.
+    """Refuse to fit a tokenizer on rows that the fold holds out.
 
     Raises:
-        UsageError: there is no train split to fit it on, or the fold tests on rows of it.
+        UsageError: there is no train split to fit it on, or the fold holds out rows of it.
     """
     from emo_fairseq.data.manifest import (
         FOLD_SETS,
@@ -156,12 +160,13 @@ def _check_train_is_apart(folder: Path, fold: str) -> None:
         f"--fold {fold}: the text of {folder} is not tokenized, and a tokenizer is fitted on the "
         "train split, of which the fold tests on parts; tokenize it first by one that is not "
         f"fitted: `emotion-recognize tokenize {folder} --bpe hf:FOLDER`, or --bpe gpt2 with its "
-        "--encoder-json, --vocab-bpe and --dict"
+        "--encoder-json, --vocab-bpe and --dict",
+        "tokenizer-leak",
     )
 
 
-def _of_raw_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> DataPlan:
-    """MELD's CSV files: a data dir is made beside them, if that has not been done yet."""
+def _plan_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> DataPlan:
+    """Plan MELD from its CSV files: a data dir beside them, prepared unless it exists."""
     raw: Path = options.data
     folder = raw.resolve().with_name(f"{raw.resolve().name}{_PREPARED}")
     videos = next((raw for name in _MELD_VIDEOS if (raw / name).is_dir()), None)
@@ -171,7 +176,8 @@ def _of_raw_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> Da
         raise UsageError(
             f"{raw}: no audio, which --modality {options.modality} reads: neither "
             "audios/train/*.flac nor the folders of MELD.Raw with its videos are beside the CSV "
-            "files; put them there, or give --modality T"
+            "files; put them there, or give --modality T",
+            "audio-missing",
         )
     options.data_raw = options.data_raw or (raw if has_clips else None)
     if prepared:
@@ -181,7 +187,9 @@ def _of_raw_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> Da
     prepare = processes.module("data_prep.meld", raw, folder, *words)
     n_rows = len(read_table(raw / _MELD_TRAIN, MELD_COLUMNS, TableFormat(legacy_bytes=True)))
     if options.target not in ("emotion", "sentiment", "binary_emotion"):
-        raise UsageError(f"--target {options.target}: MELD has emotion and sentiment")
+        raise UsageError(
+            f"--target {options.target}: MELD has emotion and sentiment", "target-unsupported"
+        )
     steps = [prepare, *_token_steps(folder, modalities, options)]
     return DataPlan(folder, options.data_raw, modalities, n_rows, steps)
 
@@ -190,22 +198,22 @@ def _of_raw_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> Da
 
 _PRETRAINED = ("hf", "fairseq")
 _SCRATCH, _FEATURES = "scratch", "features"
-_ROWS_UNKNOWN = 5_000  # of the seed's layout, whose IEMOCAP has 3,228: for the length of the decay
+_ROWS_UNKNOWN = 5_000  # of the legacy layout, whose IEMOCAP has 3,228: for the length of the decay
 _WARMUP = 0.06  # of all updates, as in BERT's and RoBERTa's fine-tuning
 # What would change how many updates there are, and the length that they are planned for.
-_OF_LENGTH = ("batch-size", "max-tokens", "update-freq", "max-epoch", "distributed-world-size")
-_PLANNED = "--total-num-update"
+_LENGTH_OPTIONS = ("batch-size", "max-tokens", "update-freq", "max-epoch", "distributed-world-size")
+_PLANNED_LENGTH = "--total-num-update"
 
 
 class _Recipe(NamedTuple):
-    """Learning rate, epochs, and options beside."""
+    """Learning rate, epochs, and further options of fairseq-train."""
 
     lr: float
     epochs: int
     options: str
 
 
-# By what is trained. Where encoders differ, that of the first of these which occurs.
+# By how encoders are tuned. Where they differ, the first of these that occurs.
 _RECIPES: Mapping[str, _Recipe] = {
     FULL: _Recipe(2e-5, 5, "--layer-lr-decay 0.9 --head-lr-scale 10 --weight-decay 0.01"),
     LORA: _Recipe(2e-4, 8, "--weight-decay 0.01"),
@@ -220,31 +228,30 @@ _OF_NUMBERS = ("emotion_regression", "ccc")
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A training.
+    """The fairseq-train command of a training.
 
     Attributes:
-        words: the fairseq-train command.
+        words: of the command line.
         folder: of its checkpoints.
-        remarks: what the user should know beside it.
+        notes: for the user, such as which encoder is trained in full.
     """
 
     words: list[str]
     folder: Path
-    remarks: list[str]
+    notes: list[str]
 
 
 def plan_training(options: argparse.Namespace, data: DataPlan) -> TrainingPlan:
-    """The command for what was asked.
+    """Return the command for the options and the data.
 
     Raises:
-        UsageError: ``--freeze`` or ``--lora`` without a pretrained encoder; or words for fairseq
-            that change how many updates there are, and not what the learning rate is planned for.
+        UsageError: ``--freeze`` or ``--lora`` without a pretrained encoder; or options for fairseq
+            that change the number of updates, and not the schedule of the learning rate.
     """
-    _check_further(options.further)
+    _check_schedule(options.further)
     specs = {name: getattr(options, f"{name}_encoder") for name in data.modalities}
     kinds = {name: (spec or _SCRATCH).partition(":")[0] for name, spec in specs.items()}
-    tuning, remarks = _tuning(options, kinds)
-    several = len(specs) > 1
+    tuning, notes = _tuning(options, kinds)
     if options.fusion is not None and options.fusion not in FUSIONS:
         raise UsageError(
             f"--fusion {options.fusion}: choose one of {', '.join(FUSIONS)}", "fusion-unknown"
@@ -255,47 +262,50 @@ def plan_training(options: argparse.Namespace, data: DataPlan) -> TrainingPlan:
     encoders = {name: spec or f"{_SCRATCH}:{size}" for name, spec in specs.items()}
     folder = options.output / folder_name(options.target, encoders, tuning, fusion)
     recipe = _recipe(kinds, tuning)
-    words = [
-        *(processes.tool("fairseq-train"), "--user-dir", str(processes.PLUGIN)),
-        *("--task", "emotion_prediction", *_of_data(options, data)),
-        *("--modality", "+".join(data.modalities), "--target", options.target),
-        *_of_encoders(specs, kinds, tuning, recipe, has_audio=not data.is_legacy),
-        *("--arch", arch, *(("--fusion", fusion) if several else ())),
-        *_of_goal(options.target),
-        *_of_length(options, data, recipe),
-        *recipe.options.split(),
-        *("--save-dir", str(folder), "--seed", str(options.seed)),
-        *("--log-format", "json", "--log-file", str(folder / "train.log")),
-        *(("--cpu",) if options.cpu else ()),
-        *options.further,
-    ]
-    return TrainingPlan(words, folder, remarks)
+    words = [processes.tool("fairseq-train"), "--user-dir", str(processes.PLUGIN)]
+    words += ["--task", "emotion_prediction", *_data_arguments(options, data)]
+    words += ["--modality", "+".join(data.modalities), "--target", options.target]
+    words += _encoder_arguments(specs, kinds, tuning, recipe, has_audio=not data.is_legacy)
+    words += ["--arch", arch]
+    if len(specs) > 1:
+        words += ["--fusion", fusion]
+    words += _objective_arguments(options.target)
+    words += _schedule_arguments(options, data, recipe)
+    words += recipe.options.split()
+    words += ["--save-dir", str(folder), "--seed", str(options.seed)]
+    words += ["--log-format", "json", "--log-file", str(folder / "train.log")]
+    if options.cpu:
+        words += ["--cpu"]
+    words += options.further
+    return TrainingPlan(words, folder, notes)
 
 
-def _check_further(words: Sequence[str]) -> None:
+def _check_schedule(words: Sequence[str]) -> None:
     given = [word.partition("=")[0] for word in words]
-    named = [f"--{name}" for name in _OF_LENGTH if f"--{name}" in given]
-    if named and _PLANNED not in given:
+    named = [f"--{name}" for name in _LENGTH_OPTIONS if f"--{name}" in given]
+    if named and _PLANNED_LENGTH not in given:
         raise UsageError(
             f"{', '.join(named)} behind --: the learning rate would still fall to 0 as if it were "
-            f"not there; add {_PLANNED} N --warmup-updates N too, or give --batch-size and "
-            "--epochs before --"
+            f"not there; add {_PLANNED_LENGTH} N --warmup-updates N too, or give --batch-size and "
+            "--epochs before --",
+            "schedule-mismatch",
         )
 
 
 def _tuning(
     options: argparse.Namespace, kinds: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
-    asked = FROZEN if options.freeze else LORA if options.lora else FULL
-    tuning = {n: asked if kind in _PRETRAINED else FULL for n, kind in kinds.items()}
-    if asked == FULL:
+    requested = FROZEN if options.freeze else LORA if options.lora else FULL
+    tuning = {n: requested if kind in _PRETRAINED else FULL for n, kind in kinds.items()}
+    if requested == FULL:
         return tuning, []
     others = [name for name, kind in kinds.items() if kind not in _PRETRAINED]
     if len(others) == len(kinds):
         flag = "--freeze" if options.freeze else "--lora"
         raise UsageError(
             f"{flag}: no encoder is pretrained, so that random weights would stay as they are; add "
-            f"--{others[0]}-encoder hf:FOLDER or fairseq:CHECKPOINT, or leave {flag} out"
+            f"--{others[0]}-encoder hf:FOLDER or fairseq:CHECKPOINT, or leave {flag} out",
+            "encoder-not-pretrained",
         )
     return tuning, [f"{name}: {kinds[name]}, so trained in full" for name in others]
 
@@ -305,14 +315,14 @@ def _recipe(kinds: Mapping[str, str], tuning: Mapping[str, str]) -> _Recipe:
     return next((_RECIPES[name] for name in (FULL, LORA, FROZEN) if name in of), _RECIPES[_SCRATCH])
 
 
-def _of_data(options: argparse.Namespace, data: DataPlan) -> list[str]:
-    # Absolute, since the checkpoint keeps them, and is asked from other folders.
+def _data_arguments(options: argparse.Namespace, data: DataPlan) -> list[str]:
+    # Absolute, since the checkpoint keeps them, and is loaded from other folders.
     raw = () if data.data_raw is None else ("--data-raw", str(data.data_raw.resolve()))
     fold = () if options.fold is None else ("--fold", options.fold)
     return ["--data", str(data.folder.resolve()), *raw, *fold]
 
 
-def _of_encoders(
+def _encoder_arguments(
     specs: Mapping[str, str | None],
     kinds: Mapping[str, str],
     tuning: Mapping[str, str],
@@ -330,28 +340,26 @@ def _of_encoders(
         if tuning[name] != FULL:
             words += [f"--{name}-tuning", tuning[name]]
         if kinds[name] not in _PRETRAINED and recipe is _RECIPES[FULL]:
-            # Beside one that is fine-tuned, at the rate of what is new.
+            # Beside a fine-tuned encoder, at the learning rate of new parameters.
             words += [f"--{name}-lr-scale", "10"]
     return words
 
 
-def _of_goal(target: str) -> list[str]:
+def _objective_arguments(target: str) -> list[str]:
     criterion, metric = _OF_LABELS if TARGETS[target].has_labels else _OF_NUMBERS
     best = ["--best-checkpoint-metric", metric, "--maximize-best-checkpoint-metric"]
     return ["--criterion", criterion, *best, "--no-epoch-checkpoints"]
 
 
-def _of_length(options: argparse.Namespace, data: DataPlan, recipe: _Recipe) -> list[str]:
-    """Batches, and a learning rate that rises for the first of them and then falls to 0."""
+def _schedule_arguments(options: argparse.Namespace, data: DataPlan, recipe: _Recipe) -> list[str]:
+    """Return the options of batches, and of a learning rate that warms up and then decays to 0."""
     epochs = options.epochs or recipe.epochs
     rate = recipe.lr if options.lr is None else options.lr
     n_rows = data.n_rows or _ROWS_UNKNOWN
     # fairseq-train starts a process for each GPU, and an update has a batch of each.
     n_processes = 1 if options.cpu else max(1, torch.cuda.device_count())
     updates = epochs * -(-n_rows // (options.batch_size * n_processes))
-    return [
-        *("--optimizer", "emotion_adamw", "--lr", f"{rate:g}", "--clip-norm", "1.0"),
-        *("--lr-scheduler", "polynomial_decay", "--warmup-updates", str(int(_WARMUP * updates))),
-        *("--total-num-update", str(updates), "--max-epoch", str(epochs)),
-        *("--batch-size", str(options.batch_size)),
-    ]
+    words = ["--optimizer", "emotion_adamw", "--lr", f"{rate:g}", "--clip-norm", "1.0"]
+    words += ["--lr-scheduler", "polynomial_decay", "--warmup-updates", str(int(_WARMUP * updates))]
+    words += ["--total-num-update", str(updates), "--max-epoch", str(epochs)]
+    return [*words, "--batch-size", str(options.batch_size)]

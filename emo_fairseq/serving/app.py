@@ -1,13 +1,13 @@
-"""The application: a page, three questions that are posted, and what the model is.
+"""The ASGI application: the page, the API, and what the model is.
 
     POST /api/predict    audio and/or text; embedding=true adds the embedding
     POST /api/timeline   audio; window_seconds, hop_seconds, text
-    POST /api/explain    audio and/or text; start, end: of a part of the audio
+    POST /api/explain    audio and/or text; start, end: of a segment of the audio
     GET  /api/model      name, labels, axes, modalities, card, limits
     GET  /healthz        {"status": "ok"}
 
-A question is multipart/form-data, or JSON with a text alone. Every error is {"error": sentence}.
-The "cut" of an answer lists what the model did not read of too long a text or recording.
+A request is multipart/form-data, or JSON with a text alone. Every error is
+{"error": sentence, "code": code}. The "cut" of a response lists which inputs were truncated.
 """
 
 import asyncio
@@ -16,89 +16,78 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from emo_fairseq.inference.predictor import (
-    EmotionPredictor,
-    ShouldStop,
-    StoppedError,
-)
+from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop, StoppedError
 from emo_fairseq.serving.api import (
-    QUESTIONS,
-    About,
-    Desk,
+    ENDPOINTS,
+    Api,
+    Endpoint,
     Fields,
-    Question,
-    describe,
+    ModelDescription,
+    describe_model,
 )
-from emo_fairseq.serving.concurrency import Gate, Job
-from emo_fairseq.serving.http_errors import (
-    RefusalError,
-    refused,
-)
-from emo_fairseq.serving.limits import (
-    Limits,
-    TokenBuckets,
-    client_address,
-)
-from emo_fairseq.serving.request_body import (
-    JSON,
-    body_limit,
-    media_type,
-    read_body,
-)
-from emo_fairseq.serving.security import Guard
+from emo_fairseq.serving.concurrency import ConcurrencyLimiter, Job
+from emo_fairseq.serving.http_errors import HttpError, error_response
+from emo_fairseq.serving.limits import Limits, TokenBuckets, client_address
+from emo_fairseq.serving.request_body import JSON, body_limit, media_type, read_body
+from emo_fairseq.serving.security import SecurityMiddleware
 
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
-_SENTENCES = {404: "There is nothing at this address.", 405: "This address takes another method."}
+_OF_STATUS = {
+    404: ("There is nothing at this address.", "address-unknown"),
+    405: ("This address takes another method.", "method-not-allowed"),
+}
 _SMALL = 16_384  # bytes of a body
-_STOPPED = "The work on this was given up."
-_OURS = "The model failed on this input; the reason is in the server's log."
+_STOPPED = ("The computation was stopped.", "computation-stopped")
+_INTERNAL = (
+    "The model failed on this input; the reason is in the log of the server.",
+    "internal-error",
+)
 
 
 def create_app(
     predictor: EmotionPredictor,
     limits: Limits | None = None,
-    about: About | None = None,
+    description: ModelDescription | None = None,
     hosts: Collection[str] = (),
 ) -> FastAPI:
-    """The ASGI application of one predictor.
+    """Return the ASGI application of one predictor.
 
     Args:
-        predictor: asked from threads, as many at once as ``limits.workers``.
-        limits: what clients may ask; by default :class:`Limits`.
-        about: the model's name and card.
-        hosts: names that the server goes by, beside localhost and its addresses.
+        predictor: called from threads, as many at once as ``limits.workers``.
+        limits: of what clients may send; by default :class:`Limits`.
+        description: the model's name and card.
+        hosts: names of this server, beside localhost and its addresses.
     """
-    limits, about = limits or Limits(), about or About()
-    gate, desk = Gate(limits), Desk(predictor, limits)
+    limits, description = limits or Limits(), description or ModelDescription()
+    limiter, api = ConcurrencyLimiter(limits), Api(predictor, limits)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        gate.close()
+        limiter.close()
 
     # Its own pages of documentation load scripts from elsewhere.
     app = FastAPI(
         lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
     buckets = TokenBuckets(limits.requests_per_second, limits.burst)
-    app.add_middleware(Guard, hosts=hosts, buckets=buckets)
-    app.add_exception_handler(RefusalError, _refusal)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _failure)
-    for name, question in QUESTIONS.items():
-        asked = _endpoint(question, desk, gate, limits)
-        app.add_api_route(f"/api/{name}", asked, methods=["POST"], response_model=None)
-    described = describe(predictor, limits, about)
-    app.add_api_route("/api/model", lambda: JSONResponse(described), response_model=None)
+    app.add_middleware(SecurityMiddleware, hosts=hosts, buckets=buckets)
+    app.add_exception_handler(HttpError, _on_http_error)
+    app.add_exception_handler(HTTPException, _on_starlette_error)
+    app.add_exception_handler(Exception, _on_failure)
+    for name, endpoint in ENDPOINTS.items():
+        post = _post(endpoint, api, limiter, limits)
+        app.add_api_route(f"/api/{name}", post, methods=["POST"], response_model=None)
+    model = describe_model(predictor, limits, description)
+    app.add_api_route("/api/model", lambda: JSONResponse(model), response_model=None)
     app.add_api_route("/healthz", lambda: JSONResponse({"status": "ok"}), response_model=None)
     page, methods = STATIC / "index.html", ["GET", "HEAD"]
     app.add_api_route("/", lambda: FileResponse(page), methods=methods, response_model=None)
@@ -106,60 +95,63 @@ def create_app(
     return app
 
 
-def _endpoint(
-    question: Question, desk: Desk, gate: Gate, limits: Limits
+def _post(
+    endpoint: Endpoint, api: Api, limiter: ConcurrencyLimiter, limits: Limits
 ) -> Callable[[Request], Awaitable[Response]]:
-    run = functools.partial(_in_json, desk, question)
+    run = functools.partial(_respond, api, endpoint)
 
-    async def ask(request: Request) -> Response:
+    async def post(request: Request) -> Response:
         content_type = request.headers.get("content-type", "")
         limit = body_limit(request, limits, media_type(content_type) == JSON)
 
         async def read() -> Job:
             body = await read_body(request, limit, limits)
-            parse = functools.partial(desk.read, question, content_type, body)
+            parse = functools.partial(api.read, endpoint, content_type, body)
             # What is small is parsed sooner than a thread wakes up.
             fields = parse() if len(body) <= _SMALL else await asyncio.to_thread(parse)
-            return Job(run, fields, question.is_batched(fields))
+            return Job(run, fields, endpoint.is_batched(fields))
 
-        async def left() -> None:
+        async def disconnected() -> None:
             while (await request.receive())["type"] != "http.disconnect":
                 pass
 
-        answer: Response = await gate.answer(client_address(request.scope), limit, read, left)
-        return answer
+        address = client_address(request.scope)
+        response: Response = await limiter.run(address, limit, read, disconnected)
+        return response
 
-    return ask
+    return post
 
 
-def _in_json(
-    desk: Desk, question: Question, many: Sequence[Fields], should_stop: ShouldStop
+def _respond(
+    api: Api, endpoint: Endpoint, requests: Sequence[Fields], should_stop: ShouldStop
 ) -> list[Response]:
-    """In the thread from the first byte to the last: a long timeline is a long text."""
+    """Compute and encode responses, both in the worker's thread: a long timeline is a long text."""
     try:
-        return [JSONResponse(answer) for answer in desk.answer(question, many, should_stop)]
-    except RefusalError as refusal:
-        response: Response = refusal.response()
-    except StoppedError:  # nobody waits for it any longer
-        response = refused(503, _STOPPED)
+        return [JSONResponse(outputs) for outputs in api.handle(endpoint, requests, should_stop)]
+    except HttpError as error:
+        response: Response = error.response()
+    except StoppedError:  # no client waits for it any longer
+        response = error_response(503, *_STOPPED)
     except Exception:
         logger.exception("a request failed")
-        response = refused(500, _OURS)
-    if len(many) == 1:
+        response = error_response(500, *_INTERNAL)
+    if len(requests) == 1:
         return [response]
-    # Which of them failed, the error does not say.
-    return [_in_json(desk, question, [fields], should_stop)[0] for fields in many]
+    # The error does not say which of them failed.
+    return [_respond(api, endpoint, [fields], should_stop)[0] for fields in requests]
 
 
-async def _refusal(_: Request, error: Any) -> Response:
-    refusal: RefusalError = error
-    return refusal.response()
+async def _on_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HttpError)
+    return error.response()
 
 
-async def _http_error(_: Request, error: Any) -> Response:
-    sentence = _SENTENCES.get(error.status_code, str(error.detail))
-    return refused(error.status_code, sentence, dict(error.headers or {}))
+async def _on_starlette_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    message, code = _OF_STATUS.get(status, (str(error.detail), f"http-{status}"))
+    return error_response(status, message, code, error.headers)
 
 
-async def _failure(_: Request, __: Exception) -> Response:
-    return refused(500, _OURS)  # starlette raises the error again, for the log
+async def _on_failure(_: Request, __: Exception) -> Response:
+    return error_response(500, *_INTERNAL)  # starlette raises the error again, for the log

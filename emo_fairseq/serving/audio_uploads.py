@@ -1,4 +1,4 @@
-"""An uploaded file as samples, with the status of an answer to one that cannot be used."""
+"""Decode an uploaded audio file; a file that cannot be used is an :class:`HttpError`."""
 
 from dataclasses import dataclass, replace
 
@@ -11,13 +11,19 @@ from data_prep.audio.loading import (
     load_with_warnings,
 )
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.serving.http_errors import RefusalError
+from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.limits import Limits
 
 
 @dataclass(frozen=True)
-class Sound:
-    """Mono samples (T,) float32 at 16 kHz, and what is odd about the file."""
+class AudioUpload:
+    """A decoded file.
+
+    Attributes:
+        samples: (T,) float32, mono, at 16 kHz.
+        warnings: of the file, such as digital silence.
+        sample_rate: in Hz.
+    """
 
     samples: FloatArray
     warnings: tuple[str, ...] = ()
@@ -25,43 +31,44 @@ class Sound:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The duration."""
         return len(self.samples) / self.sample_rate
 
-    def between(self, start: float, end: float) -> "Sound":
-        """The part from `start` to `end`, in seconds.
+    def segment(self, start: float, end: float) -> "AudioUpload":
+        """Return the segment from `start` to `end`, in seconds.
 
         Raises:
-            RefusalError: no sound lies there.
+            HttpError: the segment is empty.
         """
         first, last = (round(second * self.sample_rate) for second in (start, end))
-        part = self.samples[first : max(first, last)]
-        if not len(part):
-            there = f"from {start:g} to {end:g} s; it ends at {self.seconds:g} s"
-            raise RefusalError(400, f"There is no sound {there}.")
-        return replace(self, samples=part)
+        samples = self.samples[first : max(first, last)]
+        if not len(samples):
+            times = f"from {start:g} to {end:g} s; it ends at {self.seconds:g} s"
+            raise HttpError(400, f"There is no audio {times}.", "segment-empty")
+        return replace(self, samples=samples)
 
 
-def read_sound(content: bytes, limits: Limits) -> Sound:
-    """Load a file from memory, by the rules of :mod:`data_prep.audio.loading`.
+def decode_upload(content: bytes, limits: Limits) -> AudioUpload:
+    """Decode a file from memory, by the rules of :mod:`data_prep.audio.loading`.
 
     Raises:
-        RefusalError: with 413 for what is too long, by its header or while it is decoded; 415 for
-            what is no audio; 422 for audio that cannot be used.
+        HttpError: 413 if it is too long, by its header or while it is decoded; 415 if it is no
+            audio file; 422 if the audio cannot be used.
     """
     bounds = replace(DEFAULT_LIMITS, max_seconds=limits.audio_seconds)
     try:
-        return Sound(*load_with_warnings(content, limits=bounds))
+        return AudioUpload(*load_with_warnings(content, limits=bounds))
     except TooLongError:
-        most = _minutes(limits.audio_seconds)
-        sentence = f"The audio is longer than {most}, the most that is taken; send a part of it."
-        raise RefusalError(413, sentence) from None
+        limit = _duration(limits.audio_seconds)
+        message = f"The audio is longer than {limit}, the limit; send a part of it."
+        raise HttpError(413, message, "audio-too-long") from None
     except UnknownFormatError as error:
-        sentence = f"This is not an audio file that can be read here, or it is broken ({error})."
-        raise RefusalError(415, sentence) from None
+        message = f"This is not an audio file that can be read here, or it is broken ({error})."
+        raise HttpError(415, message, "audio-format-unknown") from None
     except AudioError as error:
-        raise RefusalError(422, f"The audio file cannot be used: {error}.") from None
+        message = f"The audio file cannot be used: {error}."
+        raise HttpError(422, message, error.code or "audio-unusable") from None
 
 
-def _minutes(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds / 60:.3g} minutes" if seconds >= 120 else f"{seconds:.3g} seconds"

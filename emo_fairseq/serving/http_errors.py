@@ -1,42 +1,48 @@
-"""A request that is not answered: its status, and one sentence that says why."""
+"""Errors that a client gets: a status, a sentence and a stable code, as JSON."""
 
 import math
+from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
+CLOSE = {"Connection": "close"}
 
-class RefusalError(Exception):
-    """Raised anywhere below a request; the client gets ``{"error": sentence}``.
+
+class HttpError(Exception):
+    """An error of a request; the client gets ``{"error": message, "code": code}``.
 
     Args:
-        status: 4xx, or 503 if it is the server's lack.
-        sentence: for the person at the page.
+        status: 4xx, or 503 if the server is at its limits.
+        message: for the person at the page.
+        code: short and stable, in kebab case, for programs.
         retry_after: seconds after which the same request may succeed.
-        hang_up: close the connection, since the rest of the body will not be read.
+        close: whether to close the connection, since the rest of the body will not be read.
     """
 
     def __init__(
         self,
         status: int,
-        sentence: str,
+        message: str,
+        code: str,
         *,
         retry_after: float | None = None,
-        hang_up: bool = False,
+        close: bool = False,
     ) -> None:
-        super().__init__(sentence)
+        super().__init__(message)
         self.status = status
-        self.sentence = sentence
-        self.headers: dict[str, str] = {}
+        self.message = message
+        self.code = code
+        self.headers: dict[str, str] = dict(CLOSE) if close else {}
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
-        if hang_up:
-            self.headers["Connection"] = "close"
 
     def response(self) -> JSONResponse:
-        """What the client gets."""
-        return refused(self.status, self.sentence, self.headers)
+        """Return the response for the client."""
+        return error_response(self.status, self.message, self.code, self.headers)
 
 
-def refused(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The one form of every error."""
-    return JSONResponse({"error": sentence}, status, headers)
+def error_response(
+    status: int, message: str, code: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """Return the JSON response that every error has."""
+    return JSONResponse({"error": message, "code": code}, status, headers)

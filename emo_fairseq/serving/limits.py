@@ -14,28 +14,28 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """All are above zero; :class:`UsageError` otherwise.
+    """Limits of one server, all above zero; :class:`UsageError` otherwise.
 
     Attributes:
         upload_bytes: of a whole request body, counted while it arrives.
         audio_seconds: of one file, by its header and again while it is decoded.
         text_characters: of one text.
         requests_per_second: of one client address, in the long run.
-        burst: requests that one client may send at once after a rest.
-        workers: batches that are computed at the same time: short texts together, all else alone.
+        burst: requests that one client may send at once after a pause.
+        workers: batches that are computed at the same time, of short texts or of one request.
         batch: texts of a batch.
         waiting: requests that may arrive or wait for a worker beside those; the next is refused.
-            One client address is given half of all these places, or one.
-        held_bytes: bodies of all requests that are on their way; of one client half.
+            One client address may have half of all these, at least one.
+        held_bytes: bodies of all requests in progress; of one client half.
         header_seconds: until the headers of a request have arrived.
-        body_grace_seconds: that a body may take beside the time by `body_bytes_per_second`.
-        body_bytes_per_second: that arrive of a body at least.
-        body_seconds: until a request has arrived.
-        waiting_seconds: until the work on it has begun, once it has arrived.
-        answer_seconds: until it is answered, once it has arrived.
+        body_grace_seconds: that a body may take beyond the time by `body_bytes_per_second`.
+        body_bytes_per_second: lowest rate at which a body may arrive.
+        body_seconds: until a body has arrived.
+        waiting_seconds: until its computation begins, once it has arrived.
+        answer_seconds: until its response, once it has arrived.
         segments: windows of one timeline.
-        explained_seconds: of the audio, or the part of it, that one explanation is about.
-        connections: that are open at once, idle ones among them.
+        explained_seconds: of the audio, or the segment of it, that is explained at once.
+        connections: open at once, idle ones among them.
     """
 
     upload_bytes: int = 25 * MEGABYTE
@@ -61,16 +61,24 @@ class Limits:
         for limit in fields(self):
             value = getattr(self, limit.name)
             if not 0 < value < float("inf"):
-                raise UsageError(f"limit {limit.name} {value}: give a number above zero")
+                raise UsageError(
+                    f"limit {limit.name} {value}: give a number above zero", "limit-not-positive"
+                )
 
 
-# -- Token buckets: how often one client may ask ---------------------------------------------------
+# -- rates -----------------------------------------------------------------------------------------
 
-_CLIENTS = 10_000  # remembered; the one that asked longest ago is forgotten first
+_MAX_CLIENTS = 10_000  # the one whose last request is the oldest is dropped first
 
 
 class TokenBuckets:
-    """One bucket a client: it holds `burst` tokens, and gains `per_second`; a request costs one."""
+    """Limit the rate of each client by a token bucket; a request costs one token.
+
+    Args:
+        per_second: tokens that a bucket gains.
+        burst: tokens that it holds at most.
+        clock: seconds that never go back.
+    """
 
     def __init__(
         self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic
@@ -78,10 +86,10 @@ class TokenBuckets:
         self._per_second = per_second
         self._burst = float(burst)
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, when
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, time
 
     def take(self, address: str) -> float:
-        """Take a token: 0.0 if there was one, else the seconds until there will be.
+        """Take a token; return 0.0, or without one the seconds until the next.
 
         >>> buckets = TokenBuckets(per_second=0.5, burst=1, clock=lambda: 7.0)
         >>> buckets.take("127.0.0.1"), buckets.take("127.0.0.1"), buckets.take("127.0.0.2")
@@ -92,18 +100,18 @@ class TokenBuckets:
         tokens = min(self._burst, tokens + (now - then) * self._per_second)
         granted = tokens >= 1
         self._buckets[client] = (tokens - granted, now)
-        if len(self._buckets) > _CLIENTS:
+        if len(self._buckets) > _MAX_CLIENTS:
             self._buckets.popitem(last=False)
         return 0.0 if granted else (1 - tokens) / self._per_second
 
 
 def client_address(scope: Mapping[str, Any]) -> str:
-    """Where an ASGI connection comes from; empty where that is not known."""
+    """Return the address of the client of an ASGI connection; empty where it is unknown."""
     return str(scope["client"][0]) if scope.get("client") else ""
 
 
 def client_of(address: str) -> str:
-    """The address; of IPv6 its network, since one household owns 2 ** 64 addresses."""
+    """Return the address; of IPv6 its /64 network, since one household owns 2 ** 64 addresses."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -12,34 +12,40 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from data_prep.manifest.cells import find_text_fault
-from emo_fairseq.serving.http_errors import RefusalError
+from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.limits import Limits
 
+JSON, MULTIPART = "application/json", "multipart/form-data"
+
 _JSON_BYTES_A_CHARACTER = 12  # \ud83d\ude00, the longest way to write one
-_JSON_FIELDS = 4096
+_JSON_FIELDS_BYTES = 4096
+_MAX_PARTS = 16
+
+# -- bytes, counted while they arrive: the declared length is only a first hint --------------------
 
 
 def body_limit(request: Request, limits: Limits, is_json: bool) -> int:
-    """The bytes that the body of a request has by its header, or may have where that is missing.
+    """Return the declared length of a body in bytes, or the limit where none is declared.
 
     Raises:
-        RefusalError: Content-Length is above the limit, or no number.
+        HttpError: Content-Length is above the limit, or not a number.
     """
     limit = limits.upload_bytes
     if is_json:  # holds a text and no audio
-        limit = min(limit, limits.text_characters * _JSON_BYTES_A_CHARACTER + _JSON_FIELDS)
+        limit = min(limit, limits.text_characters * _JSON_BYTES_A_CHARACTER + _JSON_FIELDS_BYTES)
     declared = request.headers.get("content-length")
     if declared is None:
         return limit
     if not declared.isascii() or not declared.isdigit():
-        raise RefusalError(400, "The Content-Length of the request is not a number.", hang_up=True)
-    if len(declared) > 18 or int(declared) > limit:  # so many digits would be slow to read
+        message = "The Content-Length of the request is not a number."
+        raise HttpError(400, message, "content-length-invalid", close=True)
+    if len(declared) > 18 or int(declared) > limit:  # so many digits would be slow to parse
         raise _too_large(limit)
     return int(declared)
 
 
 async def read_body(request: Request, limit: int, limits: Limits) -> bytes:
-    """All of it, in memory.
+    """Read a whole body into memory.
 
     Args:
         request: whose body has not been read.
@@ -47,19 +53,21 @@ async def read_body(request: Request, limit: int, limits: Limits) -> bytes:
         limits: times and rates.
 
     Raises:
-        RefusalError: longer than the limit; slower than the limits; or the client is gone.
+        HttpError: longer than the limit; slower than the limits; or the client has disconnected.
     """
     try:
         async with asyncio.timeout(min(limits.body_grace_seconds, limits.body_seconds)) as deadline:
             return await _collect(request, limit, limits, deadline)
     except TimeoutError:
-        sentence = (
-            f"The request did not arrive in time: at least {limits.body_bytes_per_second / 1e3:g} "
-            f"kB a second are taken, and at most {limits.body_seconds:g} seconds."
+        message = (
+            f"The request did not arrive in time: it needs at least "
+            f"{limits.body_bytes_per_second / 1e3:g} kB a second, and at most "
+            f"{limits.body_seconds:g} seconds in all."
         )
-        raise RefusalError(408, sentence, hang_up=True) from None
+        raise HttpError(408, message, "body-timeout", close=True) from None
     except ClientDisconnect:
-        raise RefusalError(400, "The request broke off.", hang_up=True) from None
+        message = "The client closed the connection within the body."
+        raise HttpError(400, message, "client-disconnected", close=True) from None
 
 
 async def _collect(
@@ -67,38 +75,35 @@ async def _collect(
 ) -> bytes:
     body = bytearray()
     start = asyncio.get_running_loop().time()
-    async for piece in request.stream():
-        if len(body) + len(piece) > limit:
+    async for chunk in request.stream():
+        if len(body) + len(chunk) > limit:
             raise _too_large(limit)
-        body += piece
+        body += chunk
         allowed = limits.body_grace_seconds + len(body) / limits.body_bytes_per_second
         deadline.reschedule(start + min(allowed, limits.body_seconds))
     return bytes(body)
 
 
-def _too_large(limit: int) -> RefusalError:
+def _too_large(limit: int) -> HttpError:
     size = f"{limit / 1e6:.3g} MB" if limit >= 1e6 else f"{limit / 1e3:.3g} kB"
-    return RefusalError(
-        413, f"This is more than {size}, the most one request may be.", hang_up=True
-    )
+    message = f"The request is larger than {size}, the limit."
+    return HttpError(413, message, "body-too-large", close=True)
 
 
-# -- A multipart/form-data body as its parts, read in memory: no temporary file is ever written
-
-_PARTS = 16
+# -- multipart/form-data, parsed in memory: no temporary file is ever written ----------------------
 
 
 def read_parts(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
-    """Names and contents, in order; a name may come twice.
+    """Parse a multipart/form-data body into names and contents, in order; names may repeat.
 
     Raises:
-        RefusalError: no boundary, a part without a name, too many parts, or a body that is not
+        HttpError: no boundary, a part without a name, too many parts, or a body that is not
             multipart/form-data from its first boundary to its last.
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if not boundary:
-        raise _malformed("its Content-Type names no boundary")
+        raise _malformed("its Content-Type has no boundary")
     parts = _Parts()
     try:
         parser = MultipartParser(boundary, parts.callbacks())
@@ -108,14 +113,14 @@ def read_parts(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
         raise _malformed(str(error)) from None
     if not parts.complete:
         raise _malformed("it ends before its last boundary")
-    return [(name, bytes(content)) for name, content in parts.found]
+    return [(name, bytes(content)) for name, content in parts.parts]
 
 
 @dataclass
 class _Parts:
-    """What the parser's callbacks collect."""
+    """Collects parts by the callbacks of the parser."""
 
-    found: list[tuple[str, bytearray]] = field(default_factory=list)
+    parts: list[tuple[str, bytearray]] = field(default_factory=list)
     complete: bool = False
     _header: bytearray = field(default_factory=bytearray)
     _value: bytearray = field(default_factory=bytearray)
@@ -128,14 +133,14 @@ class _Parts:
             "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
             "on_header_end": self._end_header,
             "on_headers_finished": self._open,
-            "on_part_data": lambda data, start, end: self.found[-1][1].extend(data[start:end]),
+            "on_part_data": lambda data, start, end: self.parts[-1][1].extend(data[start:end]),
             "on_end": self._end,
         }
 
     def _begin(self) -> None:
         self._disposition = b""
-        if len(self.found) == _PARTS:
-            raise _malformed(f"it has more than {_PARTS} parts")
+        if len(self.parts) == _MAX_PARTS:
+            raise _malformed(f"it has more than {_MAX_PARTS} parts")
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -147,102 +152,106 @@ class _Parts:
         kind, options = parse_options_header(self._disposition)
         if kind != b"form-data" or b"name" not in options:
             raise _malformed("a part has no name (Content-Disposition: form-data; name=...)")
-        self.found.append((options[b"name"].decode("utf-8", "replace"), bytearray()))
+        self.parts.append((options[b"name"].decode("utf-8", "replace"), bytearray()))
 
     def _end(self) -> None:
         self.complete = True
 
 
-def _malformed(reason: str) -> RefusalError:
-    return RefusalError(400, f"The request is not well-formed multipart/form-data: {reason}.")
+def _malformed(reason: str) -> HttpError:
+    message = f"The request is not well-formed multipart/form-data: {reason}."
+    return HttpError(400, message, "multipart-invalid")
 
 
-# -- The fields of a request, from multipart/form-data or from JSON, each read as what it must be
+# -- fields, of multipart/form-data or of JSON, each validated by a reader -------------------------
 
-JSON, MULTIPART = "application/json", "multipart/form-data"
-
-Reader = Callable[[str, Any], Any]  # name, value (bytes of a form) -> value, or a RefusalError
+Reader = Callable[[str, Any], Any]  # name, value (bytes of a form) -> value; may raise an HttpError
 
 
 def media_type(content_type: str) -> str:
-    """One of the two kinds of body.
+    """Return the media type of a body, `JSON` or `MULTIPART`.
 
     Raises:
-        RefusalError: it is another one, or not said.
+        HttpError: another one, or none.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in (JSON, MULTIPART):
-        raise RefusalError(415, f"Send {MULTIPART}, or {JSON} with a text alone.", hang_up=True)
+        message = f"Send {MULTIPART}, or {JSON} with a text alone."
+        raise HttpError(415, message, "media-type-unsupported", close=True)
     return kind
 
 
-def read_fields(kind: str, pairs: Iterable[tuple[str, Any]], readers: Mapping[str, Reader]) -> Any:
-    """Each field read once.
+def read_fields(
+    kind: str, pairs: Iterable[tuple[str, Any]], readers: Mapping[str, Reader]
+) -> dict[str, Any]:
+    """Read each field by its reader.
 
     Raises:
-        RefusalError: a name that is unknown or comes twice, or a value that its reader refuses.
+        HttpError: a name that is unknown or repeated, or a value that its reader refuses.
     """
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in pairs:
         if name not in readers:
-            known = ", ".join(readers)
-            raise RefusalError(400, f"There is no field {_shown(name)}; known are {known}.")
-        if name in found:
-            raise RefusalError(400, f"The field {name} is there twice.")
+            message = f"There is no field {_shown(name)}; known fields: {', '.join(readers)}."
+            raise HttpError(400, message, "field-unknown")
+        if name in fields:
+            raise HttpError(400, f"The field {name} is repeated.", "field-duplicate")
         if kind == JSON and name == "audio":
-            raise RefusalError(400, f"Audio cannot be sent as JSON; send it as {MULTIPART}.")
-        found[name] = readers[name](name, value)
-    return found
+            message = f"Audio cannot be sent as JSON; send it as {MULTIPART}."
+            raise HttpError(400, message, "audio-in-json")
+        fields[name] = readers[name](name, value)
+    return fields
 
 
 def json_pairs(body: bytes) -> list[tuple[str, Any]]:
-    """Names and values of one flat JSON object.
+    """Parse a flat JSON object into names and values.
 
     Raises:
-        RefusalError: not JSON, not an object, or nested deeper than Python reads.
+        HttpError: not JSON, not an object, or nested deeper than Python parses.
     """
     try:
-        content = json.loads(body, object_pairs_hook=_Pairs, parse_constant=_no_constant)
+        content = json.loads(body, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):  # of UTF-8 and of huge numbers too
-        raise RefusalError(400, "The request is not valid JSON.") from None
+        raise HttpError(400, "The request is not valid JSON.", "json-invalid") from None
     if not isinstance(content, _Pairs):
-        raise RefusalError(400, 'The request is not a JSON object such as {"text": "Hello"}.')
+        message = 'The request is not a JSON object such as {"text": "Hello"}.'
+        raise HttpError(400, message, "json-not-object")
     return list(content)
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object's pairs, which a list of JSON is not."""
+    """The pairs of an object, told apart from a list of JSON by their type."""
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
 def audio_bytes(name: str, value: Any) -> bytes:
-    """A file, which is not empty."""
+    """Read a file that is not empty."""
     if not value:
-        raise RefusalError(400, "The audio file is empty (0 bytes).")
+        raise HttpError(400, "The audio file is empty (0 bytes).", "audio-empty")
     return bytes(value)
 
 
 def text_up_to(characters: int) -> Reader:
-    """A text; a blank one is none (None), as a form sends for an empty box."""
+    """Return the reader of a text; a blank one, as a form sends for an empty box, becomes None."""
 
     def read(name: str, value: Any) -> str | None:
         text = _string(name, value)
         if len(text) > characters:
-            raise RefusalError(
-                413, f"The text has {len(text)} characters; {characters} is the most it may have."
-            )
+            message = f"The text has {len(text)} characters; the limit is {characters}."
+            raise HttpError(413, message, "text-too-long")
         if find_text_fault(text):  # but for its length
-            raise RefusalError(400, "The text holds control characters; send plain text.")
+            message = "The text has control characters; send plain text."
+            raise HttpError(400, message, "text-control-characters")
         return text if text.strip() else None
 
     return read
 
 
 def number_between(low: float, high: float) -> Reader:
-    """A finite number."""
+    """Return the reader of a finite number between two bounds, which are included."""
 
     def read(name: str, value: Any) -> float:
         if isinstance(value, bytes):
@@ -252,19 +261,18 @@ def number_between(low: float, high: float) -> Reader:
                 value = math.nan
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (number and low <= value <= high):  # NaN is not between them either
-            raise RefusalError(400, f"{name} has to be a number from {low:g} to {high:g}.")
+            message = f"{name} has to be a number from {low:g} to {high:g}."
+            raise HttpError(400, message, "field-out-of-range")
         return float(value)
 
     return read
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or false."""
+    """Read true or false."""
     flags = {b"true": True, b"false": False, True: True, False: False}
-    if not isinstance(value, bytes | bool):
-        raise RefusalError(400, f"{name} has to be true or false.")
-    if value not in flags:
-        raise RefusalError(400, f"{name} has to be true or false.")
+    if not isinstance(value, bytes | bool) or value not in flags:
+        raise HttpError(400, f"{name} has to be true or false.", "field-not-boolean")
     return flags[value]
 
 
@@ -273,12 +281,13 @@ def _string(name: str, value: Any) -> str:
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError:
-            raise RefusalError(400, f"The field {name} is not valid UTF-8.") from None
+            message = f"The field {name} is not valid UTF-8."
+            raise HttpError(400, message, "field-not-utf8") from None
     if not isinstance(value, str):
-        raise RefusalError(400, f"The field {name} has to be a string.")
+        raise HttpError(400, f"The field {name} has to be a string.", "field-not-string")
     return value
 
 
 def _shown(name: str) -> str:
-    """A name as it may be shown: short, and printable."""
+    """Return a name short and printable."""
     return ascii(name if len(name) <= 40 else f"{name[:40]}…")

@@ -1,8 +1,8 @@
-"""Before every request: is it meant for this server, from its own page, and not one too many?
+"""Check every request: is it meant for this server, from its own page, and within its rate?
 
 A server on the loopback interface is reached by every web page that the same person opens. Such a
-page can post to it (cross-site request), or read its answers by giving its own name the address
-127.0.0.1 (DNS rebinding). Both are told by headers that scripts cannot forge: Origin names another
+page can post to it (cross-site request), or read its responses by giving its own name the address
+127.0.0.1 (DNS rebinding). Both show in headers that scripts cannot forge: Origin names another
 page, or Host a name that is not ours. An address as Host is safe: no name can be rebound to it.
 """
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emo_fairseq.serving.http_errors import RefusalError
+from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.limits import (
     TokenBuckets,
     client_address,
@@ -46,8 +46,14 @@ HEADERS = {
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.ASCII)
 
 
-class Guard:
-    """ASGI middleware; `hosts` are names of this server beside localhost and any address."""
+class SecurityMiddleware:
+    """ASGI middleware that checks Host, Origin and rate, and adds security headers.
+
+    Args:
+        app: the application.
+        hosts: names of this server, beside localhost and any address.
+        buckets: the rate of each client.
+    """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str], buckets: TokenBuckets) -> None:
         self._app = app
@@ -68,8 +74,8 @@ class Guard:
 
         try:
             self._check(scope)
-        except RefusalError as refusal:
-            await refusal.response()(scope, receive, send_with_headers)
+        except HttpError as error:
+            await error.response()(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 
@@ -80,15 +86,15 @@ class Guard:
             return
         _check_origin(headers)
         if scope["method"] == "POST" and (wait := self._buckets.take(client_address(scope))):
-            sentence = f"Too many requests; try again in {math.ceil(wait)} s."
-            raise RefusalError(429, sentence, retry_after=wait, hang_up=True)
+            message = f"Too many requests; try again in {math.ceil(wait)} s."
+            raise HttpError(429, message, "rate-exceeded", retry_after=wait, close=True)
 
-    def _check_host(self, given: list[str]) -> None:
-        matched = _HOST.fullmatch(given[0].lower()) if len(given) == 1 else None
+    def _check_host(self, hosts: list[str]) -> None:
+        matched = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
         name = matched and (matched["v6"] or matched["name"])
         if not name or (name not in self._hosts and not _is_address(name)):
-            sentence = "This server does not go by that name; open it by its address."
-            raise RefusalError(421, sentence, hang_up=True)
+            message = "The Host header does not name this server; open it by its address."
+            raise HttpError(421, message, "host-unknown", close=True)
 
 
 def _is_address(name: str) -> bool:
@@ -100,16 +106,16 @@ def _is_address(name: str) -> bool:
 
 
 def _check_origin(headers: Headers) -> None:
-    """Refuse what another page sends. Command-line clients send neither header."""
+    """Refuse requests of other pages. Command-line clients send neither header."""
     site = headers.get("sec-fetch-site", "same-origin")
     origin = headers.get("origin")
-    ours = origin is None or _place(origin) == headers["host"].lower()
+    ours = origin is None or _host(origin) == headers["host"].lower()
     if not ours or site not in ("same-origin", "none"):
-        sentence = "Only this server's own page may ask it; another page's request was refused."
-        raise RefusalError(403, sentence, hang_up=True)
+        message = "Requests of other web pages are refused; use this server's own page."
+        raise HttpError(403, message, "origin-foreign", close=True)
 
 
-def _place(origin: str) -> str:
+def _host(origin: str) -> str:
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:  # not an address at all

@@ -21,34 +21,33 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.serving.api import about_model
+from emo_fairseq.serving.api import read_description
 from emo_fairseq.serving.app import create_app
-from emo_fairseq.serving.http_errors import (
-    RefusalError,
-    refused,
-)
+from emo_fairseq.serving.http_errors import CLOSE, HttpError, error_response
 from emo_fairseq.serving.limits import Limits
 
 logger = logging.getLogger(__name__)
 
 HOST, PORT = "127.0.0.1", 8000
-_CLOSE = {"Connection": "close"}
-_LATE = 408
-_SENTENCES = {
-    400: "The request is not valid HTTP.",
-    _LATE: "The headers of the request did not arrive in time.",
-    431: "The headers of the request are too large.",
+_TIMEOUT = 408
+_ERRORS = {  # by status: message and code
+    400: ("The request is not valid HTTP.", "http-invalid"),
+    _TIMEOUT: ("The headers of the request did not arrive in time.", "headers-timeout"),
+    431: ("The headers of the request are too large.", "headers-too-large"),
 }
 _FULL = "The server has too many connections; try again in a moment."
 
 
+# -- connections -----------------------------------------------------------------------------------
+
+
 def bounded_protocol(limits: Limits) -> type[H11Protocol]:
-    """The class of connections that are held to `limits`."""
+    """Return a class of connections with deadlines and bounds by `limits`."""
     return type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits})
 
 
 class _BoundedProtocol(H11Protocol):
-    """uvicorn's, which waits for headers without end and refuses in plain text."""
+    """uvicorn's protocol, which itself waits for headers forever and sends errors as plain text."""
 
     limits: ClassVar[Limits]
     _deadline: asyncio.TimerHandle | None = None
@@ -72,31 +71,31 @@ class _BoundedProtocol(H11Protocol):
             self._await_headers()  # the first bytes of another request
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; called while h11's error is handled."""
+        """Refuse invalid HTTP; called while an error of h11 is handled."""
         error = sys.exception()
         hint = error.error_status_hint if isinstance(error, h11.RemoteProtocolError) else 400
-        self._refuse(hint if hint in _SENTENCES else 400)
+        self._refuse(hint if hint in _ERRORS else 400)
 
     def _await_headers(self) -> None:
         if self._deadline is None:
-            self._deadline = self.loop.call_later(self.limits.header_seconds, self._give_up)
+            self._deadline = self.loop.call_later(self.limits.header_seconds, self._on_deadline)
 
     def _drop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _give_up(self) -> None:
+    def _on_deadline(self) -> None:
         self._deadline = None
         if self.conn.trailing_data[0]:
-            self._refuse(_LATE)
+            self._refuse(_TIMEOUT)
         elif not self.transport.is_closing():
             self.transport.close()  # not a byte has come: a browser's spare connection
 
     def _refuse(self, status: int) -> None:
         self._drop_deadline()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
-            response = refused(status, _SENTENCES[status], _CLOSE)
+            response = error_response(status, *_ERRORS[status], CLOSE)
             head = h11.Response(status_code=status, headers=response.raw_headers)
             for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
@@ -104,8 +103,12 @@ class _BoundedProtocol(H11Protocol):
 
 
 async def _refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
-    refusal: Any = RefusalError(503, _FULL, retry_after=2, hang_up=True)
-    await refusal.response()(scope, receive, send)
+    error = HttpError(503, _FULL, "connections-full", retry_after=2, close=True)
+    response: Any = error.response()
+    await response(scope, receive, send)
+
+
+# -- the server ------------------------------------------------------------------------------------
 
 
 def run(
@@ -120,20 +123,20 @@ def run(
     """Serve the page and the API of a model.
 
     Args:
-        folder: what ``emotion-recognize export`` wrote; or a checkpoint.
-        host: address to listen on; one that other machines reach is warned of.
+        folder: a model folder of ``emotion-recognize export``, or a checkpoint.
+        host: address to listen on; a warning is logged if other machines can reach it.
         port: 1 to 65535.
-        limits: what clients may ask.
-        hosts: names under which a proxy or the network knows this server.
-        device: that the model runs on; by default the GPU, if there is one.
+        limits: of what clients may send.
+        hosts: names of this server in the network or at a proxy.
+        device: of the model; by default the GPU, if there is one.
 
     Raises:
         UsageError: the port is out of range, or the folder holds no model.
     """
     if not 1 <= port <= 65535:
-        raise UsageError(f"--port {port}: give a number from 1 to 65535")
+        raise UsageError(f"--port {port}: give a number from 1 to 65535", "port-out-of-range")
     predictor = load_predictor(folder, device)
-    app = create_app(predictor, limits, about_model(folder), [host, *hosts])
+    app = create_app(predictor, limits, read_description(folder), [host, *hosts])
     sys.stderr.write(f"{folder}: http://{f'[{host}]' if ':' in host else host}:{port}/\n")
     if warning := exposure(host):
         logger.warning(warning)
@@ -142,7 +145,7 @@ def run(
 
 
 def server_config(app: FastAPI, host: str, port: int, limits: Limits) -> uvicorn.Config:
-    """What uvicorn serves an application by."""
+    """Return the configuration of uvicorn for an application."""
     return uvicorn.Config(
         app,
         host=host,
@@ -150,7 +153,7 @@ def server_config(app: FastAPI, host: str, port: int, limits: Limits) -> uvicorn
         http=bounded_protocol(limits),
         log_level="warning",
         access_log=False,  # requests hold people's words
-        proxy_headers=False,  # a client must not choose the address that its rate is counted by
+        proxy_headers=False,  # a client must not choose the address by which its rate is limited
         server_header=False,
         timeout_graceful_shutdown=5,
         ws="none",
@@ -158,7 +161,7 @@ def server_config(app: FastAPI, host: str, port: int, limits: Limits) -> uvicorn
 
 
 def exposure(host: str) -> str:
-    """What to be warned of when listening on `host`; empty for the loopback interface.
+    """Return a warning if other machines can reach `host`; empty for the loopback interface.
 
     >>> exposure("127.0.0.1"), exposure("localhost"), exposure("::1")
     ('', '', '')
@@ -172,6 +175,6 @@ def exposure(host: str) -> str:
     if inside:
         return ""
     return (
-        f"{host}: other machines can reach this server; it knows no passwords and no encryption, "
-        "so put a proxy that does in front of it"
+        f"{host}: other machines can reach this server; it has neither passwords nor encryption, "
+        "so put a proxy that has in front of it"
     )

@@ -60,7 +60,7 @@ def test_fairseqs_options_are_refused_where_nobody_reads_them(capsys):
     with pytest.raises(SystemExit) as end:
         main(["predict", "model", "a.wav", "--", "--dropout", "0.3"])
     assert end.value.code == 2
-    assert "predict has no use for what stands behind --" in capsys.readouterr().err
+    assert "predict takes no options after --" in capsys.readouterr().err
 
 
 def test_corpora_are_prepared_and_tokenized_by_data_prep(command, started, tmp_path):

@@ -407,12 +407,12 @@ def _read_requests(folder: Path, model: Path) -> Any:
 def _client(model: Path) -> Any:
     from starlette.testclient import TestClient
 
-    from emo_fairseq.serving.api import about_model
+    from emo_fairseq.serving.api import read_description
     from emo_fairseq.serving.app import create_app
     from emo_fairseq.serving.limits import Limits
 
     limits = Limits(requests_per_second=1e6, burst=1_000_000)
-    app = create_app(load_predictor(model, "cpu"), limits, about_model(model))
+    app = create_app(load_predictor(model, "cpu"), limits, read_description(model))
     return TestClient(app, base_url="http://127.0.0.1")
 
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from trained_models import load_with_options
 
 from emo_fairseq.inference.predictor import load_predictor
-from emo_fairseq.serving.api import about_model
+from emo_fairseq.serving.api import read_description
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.server import server_config
@@ -60,7 +60,9 @@ def make_app(predictor: Any, model_folder: Any) -> Callable[..., Any]:
     """The application with these limits; many requests, if nothing is said of them."""
 
     def make(**limits: Any) -> Any:
-        return create_app(predictor, Limits(**{**PATIENT, **limits}), about_model(model_folder))
+        return create_app(
+            predictor, Limits(**{**PATIENT, **limits}), read_description(model_folder)
+        )
 
     return make
 

@@ -21,26 +21,24 @@ def exchange(port, content, timeout=20):
 
 
 def refusal(answer):
-    """The status and the sentence of an answer."""
+    """Return the status and the code of a response."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"content-type: application/json" in head.lower(), answer
-    return int(head.split()[1]), json.loads(body)["error"]
+    return int(head.split()[1]), json.loads(body)["code"]
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "said"),
+    ("content", "status", "code"),
     [
-        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, "not valid HTTP"),
-        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "not valid HTTP"),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000, 431, "too large"),
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, "http-invalid"),
+        (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "http-invalid"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000, 431, "headers-too-large"),
     ],
     ids=["TLS", "no header", "large"],
 )
-def test_what_is_no_request_is_refused_in_json(serve, content, status, said):
+def test_invalid_http_is_refused_in_json(serve, content, status, code):
     with serve() as port:
-        found, sentence = refusal(exchange(port, content)[0])
-        assert found == status
-        assert said in sentence
+        assert refusal(exchange(port, content)[0]) == (status, code)
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
 
 
@@ -48,8 +46,7 @@ def test_headers_have_a_deadline(serve):
     with serve(header_seconds=0.4) as port:
         half = b"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         answer, seconds = exchange(port, half)
-        status, sentence = refusal(answer)
-        assert (status, "in time" in sentence) == (408, True)
+        assert refusal(answer) == (408, "headers-timeout")
         assert seconds < 5
         assert exchange(port, b"")[0] == b""
         # The deadline is of each request of a connection, and none while one is answered.
@@ -70,7 +67,7 @@ def test_too_many_connections_are_refused_in_json(serve):
         time.sleep(0.2)
         refused = httpx.get(f"http://127.0.0.1:{port}/healthz")
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
-        assert "connections" in refused.json()["error"]
+        assert refused.json()["code"] == "connections-full"
         for connection in idle:
             connection.close()
         time.sleep(0.2)

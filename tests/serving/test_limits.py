@@ -50,8 +50,8 @@ def test_a_large_body_is_refused_whatever_its_length_is_said_to_be(serve, client
         assert talk(port, Content_Length="-1")[0] == 400
         # Not declared: refused at the limit, though no end comes.
         endless = [chunk(bytes(10_000))] * 400
-        status, said, sent = talk(port, *endless, Transfer_Encoding="chunked")
-        assert (status, "100 kB" in said) == (413, True)
+        status, answer, sent = talk(port, *endless, Transfer_Encoding="chunked")
+        assert (status, "body-too-large" in answer) == (413, True)
         assert sent < 4_000_000
         # Declared shorter than it is: what comes after belongs to no request.
         assert talk(port, bytes(200_000), Content_Length="10")[0] == 400
@@ -82,7 +82,7 @@ def test_long_audio_is_refused_by_its_header_or_while_it_is_decoded(
     said_to_be_unknown = claim_samples(encode(hum(60), kind="FLAC"), 0)
     for long in (encode(hum(2.1)), said_to_be_unknown):
         refused = client.post("/api/predict", files={"audio": long})
-        assert (refused.status_code, "longer than" in refused.text) == (413, True)
+        assert (refused.status_code, refused.json()["code"]) == (413, "audio-too-long")
 
     def never(*_):
         raise AssertionError("decoded")
@@ -90,7 +90,7 @@ def test_long_audio_is_refused_by_its_header_or_while_it_is_decoded(
     monkeypatch.setattr("data_prep.audio.decoding.SoundfileReader.read", never)
     bomb = claim_samples(flac, 16_000 * 3600 * 24)
     refused = client.post("/api/predict", files={"audio": bomb})
-    assert (refused.status_code, "longer than" in refused.text) == (413, True)
+    assert (refused.status_code, refused.json()["code"]) == (413, "audio-too-long")
 
 
 def test_what_is_asked_of_long_audio_is_bounded(make_client, hum, encode):
@@ -98,16 +98,16 @@ def test_what_is_asked_of_long_audio_is_bounded(make_client, hum, encode):
     files = {"audio": encode(hum(4))}
     hops = {"window_seconds": "0.3", "hop_seconds": "0.3"}
     refused = client.post("/api/timeline", files=files, data=hops)
-    assert (refused.status_code, "more than 10 windows" in refused.text) == (422, True)
+    assert (refused.status_code, refused.json()["code"]) == (422, "windows-too-many")
     hops = {"window_seconds": "4", "hop_seconds": "0.45"}
     refused = client.post("/api/timeline", files=files, data=hops)
-    assert (refused.status_code, "an eighth" in refused.text) == (422, True)
+    assert (refused.status_code, refused.json()["code"]) == (422, "hop-too-short")
     refused = client.post("/api/explain", files=files)
-    assert (refused.status_code, "start and end" in refused.text) == (422, True)
+    assert (refused.status_code, refused.json()["code"]) == (422, "explanation-too-long")
     part = client.post("/api/explain", files=files, data={"start": "2", "end": "3"})
     assert part.json()["moments"][-1]["end"] == 3
     beyond = client.post("/api/explain", files=files, data={"start": "5"})
-    assert (beyond.status_code, "ends at 4 s" in beyond.text) == (400, True)
+    assert (beyond.status_code, beyond.json()["code"]) == (400, "segment-empty")
 
 
 def test_a_client_that_asks_too_often_waits(make_client):
@@ -116,7 +116,7 @@ def test_a_client_that_asks_too_often_waits(make_client):
     assert statuses == [200, 200, 200, 429, 429]
     refused = client.post("/api/predict", json={"text": "a day"})
     assert 1 <= int(refused.headers["Retry-After"]) <= 2
-    assert "Too many requests" in refused.json()["error"]
+    assert refused.json()["code"] == "rate-exceeded"
     assert client.get("/").status_code == 200
 
 
@@ -162,13 +162,13 @@ def test_requests_do_not_pile_up_and_one_client_leaves_places_to_others(serve, b
         entered.acquire(timeout=20)
         refused = first_of(asked, 2)  # half of four places are one client's
         assert [answer.status_code for answer in refused] == [429, 429]
-        assert "your requests" in refused[0].json()["error"]
+        assert refused[0].json()["code"] == "client-busy"
         assert int(refused[0].headers["Retry-After"]) >= 1
         others = [pool.submit(ask, port, f"127.0.0.{number}") for number in (2, 3, 4)]
         (refused_too,) = first_of(others, 1)
         assert refused_too.status_code == 503
         assert int(refused_too.headers["Retry-After"]) >= 1
-        assert "busy" in refused_too.json()["error"]
+        assert refused_too.json()["code"] == "server-busy"
         # The page and its health are answered meanwhile: the model is not on the event loop.
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
         release.set()
@@ -182,7 +182,7 @@ def test_slow_work_is_given_up_and_keeps_its_place_until_it_ends(serve, blocked)
     with serve(workers=1, waiting=3, answer_seconds=0.3) as port:
         given_up = [ask(port), ask(port)]
         assert [answer.status_code for answer in given_up] == [503, 503]
-        assert "longer than 0.3 seconds" in given_up[0].json()["error"]
+        assert given_up[0].json()["code"] == "computation-timeout"
         release.set()
         deadline = time.monotonic() + 20
         while (answer := ask(port)).status_code != 200:
@@ -193,16 +193,16 @@ def test_slow_work_is_given_up_and_keeps_its_place_until_it_ends(serve, blocked)
 def test_a_body_that_drips_in_is_given_up(serve):
     with serve(body_grace_seconds=0.3, body_bytes_per_second=1000.0) as port:
         drops = [b"x"] * 10
-        status, said, _ = talk(port, *drops, wait=0.1, Content_Length="1000")
-        assert (status, "did not arrive" in said) == (408, True)
+        status, answer, _ = talk(port, *drops, wait=0.1, Content_Length="1000")
+        assert (status, "body-timeout" in answer) == (408, True)
         assert ask(port).status_code == 200
 
 
 def test_a_body_that_keeps_to_the_rate_is_read(serve):
     with serve(body_grace_seconds=0.3, body_bytes_per_second=10_000.0) as port:
         drops = [b"x" * 2000] * 5
-        status, said, _ = talk(port, *drops, wait=0.15, Content_Length="10000")
-        assert (status, "did not arrive" in said) == (400, False)
+        status, answer, _ = talk(port, *drops, wait=0.15, Content_Length="10000")
+        assert (status, "body-timeout" in answer) == (400, False)
     with serve(body_seconds=0.3, body_bytes_per_second=10_000.0) as port:
-        status, said, _ = talk(port, *drops, wait=0.15, Content_Length="10000")
-        assert (status, "did not arrive" in said) == (408, True)
+        status, answer, _ = talk(port, *drops, wait=0.15, Content_Length="10000")
+        assert (status, "body-timeout" in answer) == (408, True)

@@ -1,6 +1,7 @@
 """Two hundred requests that are wrong, from one seed: each is refused with a reason."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -100,9 +101,10 @@ def test_each_is_refused_with_a_reason_and_a_good_one_is_answered(
         said = f"{path}, {content_type}, {body[:200]!r}: {answer.text[:300]}"
         assert 400 <= answer.status_code < 500, said
         assert answer.headers["content-type"] == "application/json", said
-        reason = answer.json()["error"]
+        reason, code = answer.json()["error"], answer.json()["code"]
         assert 10 < len(reason) < 300, said
         assert "Traceback" not in reason, said
+        assert re.fullmatch("[a-z0-9]+(-[a-z0-9]+)+", code), said
         statuses.add(answer.status_code)
     assert statuses == {400, 413, 415, 422}
     sound = hum(1)

@@ -6,8 +6,8 @@ from trained_models import load_with_options
 
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.serving.api import (
-    About,
-    describe,
+    ModelDescription,
+    describe_model,
 )
 from emo_fairseq.serving.limits import Limits
 
@@ -47,7 +47,10 @@ def test_a_recording_is_said_to_be_cut(client, narrow, hum, encode):
 
 def test_the_limit_of_speech_tokens_is_not_in_seconds(trained_models, hum):
     folder = trained_models.folder("--modality speech --speech-input tokens")
-    assert describe(load_predictor(folder, "cpu"), Limits(), About())["heard_seconds"] is None
+    assert (
+        describe_model(load_predictor(folder, "cpu"), Limits(), ModelDescription())["heard_seconds"]
+        is None
+    )
     narrow = load_with_options(folder, max_speech_tokens=12)
     (truncation,) = narrow.predict(hum(1.0), sample_rate=16_000).truncations
     assert (truncation.modality, truncation.used, truncation.unit) == ("speech", 10, "tokens")
