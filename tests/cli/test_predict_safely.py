@@ -63,7 +63,7 @@ def test_nothing_that_is_read_is_written_over(
     Path("linked.csv").hardlink_to(table)
     model = str(trained_models.folder(TEXT))
     assert main(["predict", model, "T.csv", "--output", output.format(model=model)]) == 2
-    assert "--output" in capsys.readouterr().err
+    assert "[output-i" in capsys.readouterr().err
     assert table.read_text() == "text\nno no\n"
     assert not Path(model, "rows.csv").exists()
 
@@ -123,7 +123,7 @@ def test_what_is_skipped_in_a_folder_is_counted(trained_models, tmp_path, capsys
 
 @pytest.mark.parametrize(
     ("options", "words", "said"),
-    [(BOTH, ["--window", "100"], "a window of 100 s: "), (TEXT, [], "the model reads no speech")],
+    [(BOTH, ["--window", "100"], "[window-too-long]"), (TEXT, [], "[modality-not-read]")],
 )
 def test_a_timeline_that_no_file_can_have(options, words, said, trained_models, tmp_path, capsys):
     files = [str(wav(tmp_path / name)) for name in ("a.wav", "b.wav")]
@@ -139,12 +139,12 @@ def test_nothing_is_said_to_be_trained(trained_models, command, caplog):
     assert logging.getLogger(TUNING).level == logging.NOTSET
 
 
-def test_a_folder_that_can_be_asked_nothing_is_not_written(
+def test_a_folder_whose_inputs_cannot_be_preprocessed_is_not_written(
     trained_models, copy_toy, tmp_path, capsys
 ):
     data = copy_toy()
     (data / "text").unlink()
     words = ["--data", str(data), "--output", str(tmp_path / "model")]
     assert main(["export", str(trained_models.checkpoint(TEXT)), *words]) == 2
-    assert "text lacks the tokenizer" in capsys.readouterr().err
+    assert "[modalities-unsupported]" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import three_tones
+from codes import raises
 
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import read_manifest
@@ -103,7 +104,7 @@ def test_segments_wherever_a_path_is(trained_models, folder):
         assert found.values == pytest.approx(expected.values, abs=1e-5)
         assert predictor.predict(part).values == pytest.approx(expected.values, abs=1e-5)
         assert found.seconds == 0.5
-    with pytest.raises(UsageError, match=r"long\.wav from 1 s to 9 s.*is not in its 1\.5 s"):
+    with raises("segment-outside"):
         predictor.predict(AudioSegment(folder / "long.wav", 1.0, 9.0))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from codes import raises
 
 from data_prep.commands.validate import validate
 from data_prep.manifest.cells import (
@@ -329,7 +330,7 @@ def test_json_lines_none_of_which_can_be_read(tmp_path: Path) -> None:
         lambda: prepare_table({"train": table}, tmp_path / "out", RECIPE),
         lambda: prepare_hf_table({"train": [open_table(table)]}, tmp_path / "out", RECIPE),
     ):
-        with pytest.raises(ValueError, match=r"t.jsonl: row 1: column 2: is not JSON"):
+        with raises("json-invalid"):
             prepare()
     errors = [item.error or "" for item in table_rows(table, Columns())]
     assert ["not JSON (" in errors[0], "not a JSON object" in errors[1]] == [True, True]

@@ -95,7 +95,7 @@ def test_the_folder_is_named_after_the_model(command, toy_corpus):
     assert folder == "out/T+A--SFT--cross_attention(mpnet+scratch-tiny)"
 
 
-def test_what_stands_behind_the_dashes_is_fairseqs(toy_corpus, capsys):
+def test_options_after_the_dashes_are_passed_to_fairseq(toy_corpus, capsys):
     assert main(["train", str(toy_corpus), "--dry-run", "--", "--lr", "0.5", "--bf16"]) == 0
     assert capsys.readouterr().out.endswith(" --lr 0.5 --bf16\n")
 
@@ -113,7 +113,9 @@ def test_the_learning_rate_is_planned_for_all_processes(command, toy_corpus, mon
 def test_another_length_needs_another_plan(words, toy_corpus, capsys):
     asked = ["train", str(toy_corpus), "--dry-run", "--", *words]
     assert main(asked) == 2
-    assert f"{words[0].partition('=')[0]}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert words[0].partition("=")[0] in error
+    assert "[schedule-mismatch]" in error
     assert main([*asked, "--total-num-update", "90"]) == 0
 
 
@@ -122,23 +124,20 @@ def test_text_is_tokenized_for_its_encoder(command, copy_toy):
     (data / "text").unlink()
     first, _ = planned(command, data, "--modality", "T", "--text-encoder", "hf:m/mpnet")
     assert first[1:] == ["-m", "data_prep.tokenize_text", str(data), "--bpe", "hf:m/mpnet"]
-    assert len(planned(command, data, "--modality", "A")) == 1, "nobody reads text"
+    assert len(planned(command, data, "--modality", "A")) == 1, "no text is read"
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("--modality T+A", "its audio, or give --modality T\n"),
-        (
-            "--modality T --freeze",
-            "--freeze: no encoder is pretrained, so that random weights",
-        ),
-        ("--modality T --target sentiment_score", "no row has sentiment_score; give another"),
+        ("--modality T+A", "or give --modality T [column-empty]\n"),
+        ("--modality T --freeze", "[encoder-not-pretrained]"),
+        ("--modality T --target sentiment_score", "[target-missing]"),
         ("--modality X", "--modality 'X' is not understood"),
         ("--modality T --fold k_fold/1", "k_fold.json is not there"),
     ],
 )
-def test_what_cannot_be_trained_is_said_before(asked, said, copy_toy, capsys):
+def test_what_cannot_be_trained_is_refused_before(asked, said, copy_toy, capsys):
     data = copy_toy(lambda split, rows: [replace(row, audio=None, n_samples=None) for row in rows])
     assert main(["train", str(data), *asked.split()]) == 2
     assert said in capsys.readouterr().err
@@ -152,7 +151,7 @@ def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
     asked = ["train", str(data), "--modality", "T", "--fold", "k_fold/1", "--dry-run"]
     assert main(asked) == 2
     said = capsys.readouterr()
-    assert "by one that is not fitted" in said.err
+    assert "[tokenizer-leak]" in said.err
     assert said.out == "", "no step is planned"
     assert main([*asked, "--text-encoder", "hf:m/mpnet"]) == 0, "its tokenizer is not fitted"
 
@@ -191,7 +190,7 @@ def test_a_folder_of_meld_is_prepared_first(command, tmp_path, capsys):
     assert options_of(train)["--total-num-update"] == "20", "20 rows are one batch an epoch"
     assert not made.exists(), "a dry run runs nothing"
     assert main(["train", str(raw), "--modality", "T+A", "--freeze"]) == 2
-    assert "no audio, which --modality T+A reads" in capsys.readouterr().err
+    assert "[audio-missing]" in capsys.readouterr().err
 
 
 def test_from_meld_to_figures(command, started, tmp_path, capsys):
@@ -212,13 +211,13 @@ def test_from_meld_to_figures(command, started, tmp_path, capsys):
     folder = out / "T--ST(scratch-tiny)"
     assert (folder / "checkpoint_best.pt").is_file()
     assert (folder / "train.log").is_file()
-    command(*words, *small)  # goes on where it ended
+    command(*words, *small)  # resumes
     saved = tmp_path / "test.tsv"
     place = [folder, tmp_path / "MELD_prepared", "--cpu", "--save-predictions", saved]
     assert "--path" in command("evaluate", *place)
     assert len(predictions.read(saved)) == 20
     assert main([str(w) for w in [*words, *small[:2], "--seed", "5", *small[2:]]]) == 2
-    assert "holds a training by another command" in capsys.readouterr().err
+    assert "[output-in-use]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def page(browser: Any, port: int) -> Iterator[Any]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"http://127.0.0.1:{port}/")
-    page.locator("#ask:enabled").wait_for()
+    page.locator("#recognize:enabled").wait_for()
     yield page
     context.close()
     ours = f"http://127.0.0.1:{port}/", f"blob:http://127.0.0.1:{port}/"

@@ -1,4 +1,4 @@
-"""The page in a real browser: what a person does, sees, and is told."""
+"""The page in a real browser: input, predictions, explanations and errors."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ def recording(tmp_path, hum, encode) -> Path:
 
 
 def numbers(page):
-    """The figures beside the bars, in per cent or as they are."""
+    """Return the values beside the bars, in percent or as they are."""
     return [
         float(text.rstrip(" %")) for text in page.locator("#prediction .number").all_inner_texts()
     ]
 
 
-def test_a_dropped_file_is_answered_and_explained(page, finished, recording, predictor):
+def test_a_dropped_file_is_predicted_and_explained(page, finished, recording, predictor):
     page.evaluate(
         """(bytes) => {
             const data = new DataTransfer();
@@ -39,13 +39,13 @@ def test_a_dropped_file_is_answered_and_explained(page, finished, recording, pre
     assert bars == pytest.approx([*percents, *axes], abs=0.051)
     assert len(bars) == len(shown)
     assert page.locator(".plane svg .point").count() == 1
-    assert page.locator("#moments rect").count() == 8  # 2 s in quarters
+    assert page.locator("#segments rect").count() == 8  # 2 s in quarters
     assert page.locator("#wave path").count() == 1
-    assert not page.locator("#course").is_visible()
+    assert not page.locator("#timeline-part").is_visible()
 
     page.get_by_label("Text").fill("what a <b>lovely</b> day")
     page.get_by_role("button", name="Recognize").click()
-    page.locator("#mattered .word").first.wait_for()
+    page.locator("#explanation-part .word").first.wait_for()
     finished()
     assert page.locator(".word").all_inner_texts() == ["what", "a", "<b>lovely</b>", "day"]
     assert "the text and the speech" in page.locator("#prediction").inner_text()
@@ -53,7 +53,7 @@ def test_a_dropped_file_is_answered_and_explained(page, finished, recording, pre
     assert numbers(page)[0] == pytest.approx(100 * max(both.probabilities.values()), abs=0.051)
 
 
-def test_mistakes_are_told_as_sentences(page, finished, tmp_path, recording):
+def test_errors_are_shown_as_sentences(page, finished, tmp_path, recording):
     page.get_by_role("button", name="Recognize").click()
     alert = page.get_by_role("alert")
     alert.wait_for()
@@ -66,27 +66,27 @@ def test_mistakes_are_told_as_sentences(page, finished, tmp_path, recording):
     assert page.locator(".headline").count() == 1
     page.locator("#file").set_input_files(broken)
     page.get_by_role("alert").filter(has_text="not an audio file that can be read").wait_for()
-    assert page.locator(".headline").count() == 0  # the old answer is not the new file's
+    assert page.locator(".headline").count() == 0  # the earlier prediction is not the new file's
     page.locator("#file").set_input_files(recording)
     finished()
 
 
-def test_ten_minutes_are_shown_as_a_timeline(page, finished, tmp_path, hum, encode):
+def test_long_audio_is_shown_as_a_timeline(page, finished, tmp_path, hum, encode):
     long = tmp_path / "long.wav"
-    long.write_bytes(encode(hum(600)))
+    long.write_bytes(encode(hum(60)))
     page.locator("#file").set_input_files(long)
-    page.locator("#course").wait_for()
+    page.locator("#timeline-part").wait_for()
     finished()
-    assert "reads the first 20 of its 600 seconds" in page.locator("#prediction").inner_text()
-    assert page.locator("#timeline .cell").count() == 4 * 299  # labels, windows of 4 s every 2 s
+    assert "reads the first 20 of its 60 seconds" in page.locator("#prediction").inner_text()
+    assert page.locator("#timeline .cell").count() == 4 * 29  # labels, windows of 4 s every 2 s
     page.locator(".runs button").first.click()
-    page.locator("#moments rect").first.wait_for()
+    page.locator("#segments rect").first.wait_for()
     finished()
-    page.get_by_text("The windows’ numbers").click()
-    assert page.locator("#timeline tbody tr").count() == 299
+    page.get_by_text("Values of the windows").click()
+    assert page.locator("#timeline tbody tr").count() == 29
 
 
-def test_a_recording_of_the_microphone_is_answered(page, finished):
+def test_a_recording_of_the_microphone_is_predicted(page, finished):
     """Of Chromium's made-up microphone; it records WebM, which the server would not read."""
     page.get_by_role("button", name="Record").click()
     stop = page.get_by_role("button", name="Stop")
@@ -98,24 +98,24 @@ def test_a_recording_of_the_microphone_is_answered(page, finished):
     assert page.locator("#prediction .label").count() == 1
 
 
-def test_numbers_beyond_their_scale_and_cuts_are_said(page, finished):
+def test_values_outside_their_scale_and_truncations_are_shown(page, finished):
     def change(route):
         answer = route.fetch()
-        said = answer.json()
-        said["auxiliary"]["vad"] = {"valence": 1.234, "arousal": 0.5, "dominance": 1.004}
-        said["cut"] = ["The text is too long for the model."]
-        route.fulfill(response=answer, json=said)
+        content = answer.json()
+        content["auxiliary"]["vad"] = {"valence": 1.234, "arousal": 0.5, "dominance": 1.004}
+        content["cut"] = ["The text is too long for the model."]
+        route.fulfill(response=answer, json=content)
 
     page.route("**/api/predict", change)
     page.get_by_label("Text").fill("a day")
     page.get_by_role("button", name="Recognize").click()
     finished()
-    beyond = "valence 1.23 lies beyond the scale from 0 to 1; it is drawn at the scale’s end."
-    said = page.locator(".plane svg").get_attribute("aria-label")
-    assert said == f"Valence 1.23, arousal 0.50, on scales from 0 to 1. {beyond}"
+    beyond = "valence 1.23 is outside the scale from 0 to 1; it is drawn at the end of the scale."
+    label = page.locator(".plane svg").get_attribute("aria-label")
+    assert label == f"Valence 1.23, arousal 0.50, on scales from 0 to 1. {beyond}"
     shown = page.locator("#prediction").inner_text()
     assert beyond in shown
-    assert shown.count("lies beyond") == 1  # 1.004 is shown as 1.00
+    assert shown.count("is outside") == 1  # 1.004 is shown as 1.00
     assert "From the text. The text is too long for the model." in shown
 
 

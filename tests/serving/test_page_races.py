@@ -1,31 +1,31 @@
-"""Who does two things at once at the page gets the answer to the second."""
+"""Of two actions at once, the page shows the result of the second."""
 
 
-def read_seconds(page):
-    """For a while, reading a file of n whole seconds takes n fifths of one, on the page's side."""
+def slow_down_decoding(page):
+    """Let the browser decode a file of n whole seconds in n tenths of one."""
     page.evaluate(
         """() => {
             const decode = OfflineAudioContext.prototype.decodeAudioData;
             OfflineAudioContext.prototype.decodeAudioData = async function (bytes) {
                 const seconds = Math.floor(bytes.byteLength / 32000);
                 const buffer = await decode.call(this, bytes);
-                await new Promise((done) => setTimeout(done, 200 * seconds));
+                await new Promise((done) => setTimeout(done, 100 * seconds));
                 return buffer;
             };
         }"""
     )
 
 
-def test_the_file_that_was_taken_last_is_heard_and_a_removed_one_stays_away(page, finished, voices):
-    read_seconds(page)
+def test_the_latest_file_is_used_and_a_removed_one_stays_away(page, finished, voices):
+    slow_down_decoding(page)
     page.locator("#file").set_input_files(voices(5))
     page.locator("#file").set_input_files(voices(1))
     finished()
-    page.wait_for_timeout(1200)
+    page.wait_for_timeout(700)
     assert page.locator("#sound-name").inner_text() == "1.wav, 0:01"
     page.locator("#file").set_input_files(voices(5))
     page.get_by_role("button", name="Remove").click()
-    page.wait_for_timeout(1200)
+    page.wait_for_timeout(700)
     assert not page.locator("#sound").is_visible()
     assert page.locator("#status").inner_text() == ""
     assert page.evaluate("document.getElementById('player').networkState") == 0  # has no source
@@ -52,13 +52,19 @@ def test_a_double_click_opens_one_microphone_and_stop_closes_it(page, finished):
     assert page.evaluate("opened.map((track) => track.readyState)") == ["ended"]
 
 
-def test_a_stretch_chosen_later_stays_and_what_is_cut_of_it_is_said(page, finished, voices):
+def test_the_latest_segment_stays_and_its_truncation_is_shown(page, finished, voices):
     def relabel(route):
         answer = route.fetch()
         course = answer.json()
         for number, segment in enumerate(course["segments"]):
-            segment["label"] = "sad" if number < 20 else "happy"
+            segment["label"] = "sad" if number < 5 else "happy"
         route.fulfill(response=answer, json=course)
+
+    def explain_4_seconds(route):
+        answer = route.fetch()
+        model = answer.json()
+        model["limits"]["explained_seconds"] = 4
+        route.fulfill(response=answer, json=model)
 
     held = []
 
@@ -69,21 +75,24 @@ def test_a_stretch_chosen_later_stays_and_what_is_cut_of_it_is_said(page, finish
             held.append(route)
 
     page.route("**/api/timeline", relabel)
+    page.route("**/api/model", explain_4_seconds)
+    page.reload()
+    page.locator("#recognize:enabled").wait_for()
     page.route("**/api/explain", hold_the_first)
-    page.locator("#file").set_input_files(voices(50))
+    page.locator("#file").set_input_files(voices(16))
     finished()
     older, newer = page.locator(".runs button").all()
     older.click()
     newer.click()
-    page.locator("#moments rect").first.wait_for()
+    page.locator("#segments rect").first.wait_for()
     finished()
-    drawn = page.locator("#moments svg text, #explanation .numbers")
+    drawn = page.locator("#segments svg text, #explanation .numbers")
     before = drawn.all_text_contents()
-    assert before[0].startswith("0:40")
+    assert before[0].startswith("0:10")
     held[0].continue_()
     page.wait_for_timeout(500)
     assert drawn.all_text_contents() == before
     older.click()
-    told = "Of the stretch from 0:00 to 0:40 only the first 20 s are weighed."
-    page.get_by_text(told).wait_for()
+    note = "Of the segment from 0:00 to 0:10 only the first 4 s are explained."
+    page.get_by_text(note).wait_for()
     finished()

@@ -1,21 +1,21 @@
-// The server's answers, or an Error whose message is a sentence for the person at the page. An answer to what
-// was aborted is never given, even if it was there already.
+// Responses of the API, or an Error whose message is a sentence for the user. The response of an aborted request
+// is never returned, even if it had arrived.
 
 export async function getModel() {
-  return read(await reach("/api/model"));
+  return read(await request("/api/model"));
 }
 
-export async function ask(question, { audio, text, signal, ...others }) {
+export async function post(endpoint, { audio, text, signal, ...others }) {
   const form = new FormData();
   if (audio) form.append("audio", audio, "audio");
   if (text && text.trim()) form.append("text", text);
   for (const [name, value] of Object.entries(others)) form.append(name, String(value));
-  const answer = await read(await reach(`/api/${question}`, { method: "POST", body: form, signal }));
+  const response = await read(await request(`/api/${endpoint}`, { method: "POST", body: form, signal }));
   signal?.throwIfAborted();
-  return answer;
+  return response;
 }
 
-async function reach(address, options) {
+async function request(address, options) {
   try {
     return await fetch(address, options);
   } catch (error) {
@@ -32,5 +32,5 @@ async function read(response) {
     if (error.name === "AbortError") throw error;
   }
   if (response.ok && content !== null) return content;
-  throw new Error(content?.error ?? `The server answered with status ${response.status}.`);
+  throw new Error(content?.error ?? `The server responded with status ${response.status}.`);
 }

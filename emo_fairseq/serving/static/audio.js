@@ -1,9 +1,9 @@
 // Recorded or chosen audio: decoded for drawing, and as a file that the server can read.
 
-export const RATE = 16000; // Hz: what the models hear
+export const RATE = 16000; // Hz: the sample rate of the models
 
-// The beginnings of files that the server reads as they are: WAV, FLAC, Ogg, MP3, AIFF. An MPEG frame says its
-// layer: III is MP3's, and none is that of AAC (ADTS), which only the browser reads.
+// The beginnings of files that the server reads as they are: WAV, FLAC, Ogg, MP3, AIFF. An MPEG frame holds its
+// layer: III is MP3, and none is AAC (ADTS), which only the browser reads.
 const KNOWN = [/^RIFF/, /^RF64/, /^fLaC/, /^OggS/, /^ID3/, /^\xff[\xe2\xe3\xf2\xf3\xfa\xfb]/, /^FORM/];
 export const isKnown = (start) => KNOWN.some((known) => known.test(start));
 
@@ -22,7 +22,7 @@ async function decode(bytes) {
     const buffer = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(bytes);
     return mono(buffer);
   } catch {
-    return null; // the server may still read it, or says why not
+    return null; // the server may still read it, or returns the reason
   }
 }
 
@@ -39,7 +39,7 @@ function mono(buffer) {
 // 16-bit mono WAV.
 export function wav(samples, rate = RATE) {
   const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
-  const letters = (place, word) => [...word].forEach((c, i) => view.setUint8(place + i, c.charCodeAt(0)));
+  const letters = (offset, word) => [...word].forEach((c, i) => view.setUint8(offset + i, c.charCodeAt(0)));
   letters(0, "RIFF");
   view.setUint32(4, 36 + 2 * samples.length, true);
   letters(8, "WAVEfmt ");

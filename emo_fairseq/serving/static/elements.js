@@ -21,18 +21,18 @@ function fill(made, attributes, children) {
   return made;
 }
 
-// A drawing as wide as its place, drawn anew when that changes; `draw(width)` returns an svg.
-export function fitted(place, draw) {
+// A drawing as wide as its box, redrawn when that changes; `draw(width)` returns an svg.
+export function fitted(box, draw) {
   let width = 0;
   const observer = new ResizeObserver(() => {
-    if (!place.isConnected) return observer.disconnect();
-    const now = Math.floor(place.clientWidth);
+    if (!box.isConnected) return observer.disconnect();
+    const now = Math.floor(box.clientWidth);
     if (now > 0 && now !== width) {
       width = now;
-      place.replaceChildren(draw(width));
+      box.replaceChildren(draw(width));
     }
   });
-  observer.observe(place);
+  observer.observe(box);
   return () => observer.disconnect();
 }
 
@@ -46,7 +46,7 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}${rest}`;
 }
 
-// For screen readers and for whoever wants the figures: a table behind a summary.
+// A table behind a summary, for screen readers and for exact values.
 export function numbersBehind(summary, header, rows) {
   const cells = (tag, row) => element("tr", {}, ...row.map((cell) => element(tag, {}, cell)));
   const table = element("table", {}, element("thead", {}, cells("th", header)),

@@ -1,4 +1,4 @@
-// The words in the text's order, shaded by their weight, with what was left out said below.
+// The words of the text, shaded by their weights, and below what was not explained.
 
 import { clock, element, number, numbersBehind } from "./elements.js";
 
@@ -9,24 +9,24 @@ export function showExplanation({ label, words, moments, left_out: leftOut, cut 
   const signed = (weight) => `${weight < 0 ? "−" : "+"}${number(Math.abs(weight), 3)}`;
   if (words.length) {
     const rows = words.map(({ word, weight }) => [word, signed(weight)]);
-    parts.push(numbersBehind("The words’ weights", ["word", "weight"], rows));
+    parts.push(numbersBehind("Weights of the words", ["word", "weight"], rows));
   }
   if (moments.length) {
     const rows = moments.map(({ start, end, weight }) => [`${clock(start)} to ${clock(end)}`, signed(weight)]);
-    parts.push(numbersBehind("The moments’ weights", ["moment", "weight"], rows));
+    parts.push(numbersBehind("Weights of the segments", ["segment", "weight"], rows));
   }
   return parts;
 }
 
 function legend(label) {
-  const key = (kind, says) => element("span", {}, element("span", { class: `key ${kind}`, "aria-hidden": "true" }), says);
+  const key = (kind, caption) => element("span", {}, element("span", { class: `key ${kind}`, "aria-hidden": "true" }), caption);
   if (label === null) {
-    const says = "Each word or moment was taken away once; the more the numbers moved, the darker or the taller.";
-    return element("p", { class: "soft small" }, says);
+    const caption = "Each word or segment was occluded once; darker or taller: the values changed more.";
+    return element("p", { class: "soft small" }, caption);
   }
   return element("div", {},
-    element("p", { class: "legend small" }, key("for", `speaks for ${label}`), key("against", `against ${label} (dashed, or downwards)`)),
-    element("p", { class: "soft small" }, "Each word or moment was taken away once; its weight is what the label’s log-probability lost."));
+    element("p", { class: "legend small" }, key("for", `supports ${label}`), key("against", `opposes ${label} (dashed, or downwards)`)),
+    element("p", { class: "soft small" }, "Each word or segment was occluded once; its weight is the decrease of the label’s log-probability."));
 }
 
 function text(words, label) {
@@ -35,7 +35,7 @@ function text(words, label) {
     const amount = Math.abs(weight) / most;
     const direction = weight < 0 ? "against" : "for";
     const kind = amount < 0.05 ? "" : ` is-${direction}`;
-    const title = label === null ? `moved the numbers by ${number(weight, 3)}` : `${direction} ${label}: ${number(weight, 3)}`;
+    const title = label === null ? `changed the values by ${number(weight, 3)}` : `${direction === "for" ? "supports" : "opposes"} ${label}: ${number(weight, 3)}`;
     const span = element("span", { class: `word${kind}`, title }, word);
     span.style.setProperty("--amount", amount.toFixed(2));
     return [span, " "];

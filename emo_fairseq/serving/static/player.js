@@ -1,4 +1,4 @@
-// The chosen sound: its player, its waveform, and the waveform of the part that was explained.
+// The chosen audio: its player, its waveform, and the waveform of the segment that was explained.
 
 import { RATE } from "./audio.js";
 import { at } from "./elements.js";
@@ -7,7 +7,7 @@ import { drawWave } from "./wave.js";
 const player = at("player");
 let moveHeads = []; // functions that move the heads of the waveforms
 
-export function hear(file, { samples, seconds }) {
+export function setAudio(file, { samples, seconds }) {
   URL.revokeObjectURL(player.src);
   player.src = URL.createObjectURL(file);
   player.hidden = !samples; // what cannot be decoded cannot be played
@@ -15,24 +15,24 @@ export function hear(file, { samples, seconds }) {
   moveHeads = samples ? [drawWave(at("wave"), { samples, start: 0, end: seconds }, seek)] : [];
 }
 
-export function silence() {
+export function unsetAudio() {
   player.pause();
   URL.revokeObjectURL(player.src);
   player.removeAttribute("src");
-  player.load(); // else it keeps what it had read
+  player.load(); // else it keeps its buffer
   at("wave").replaceChildren();
   moveHeads = [];
 }
 
-// The part that was explained (by default all), with the weights of its moments.
-export function showMoments(moments, sound, { start = 0, end = sound?.seconds }) {
-  const place = at("moments");
-  place.hidden = !(moments.length && sound?.samples);
-  place.replaceChildren();
+// The part that was explained (by default all), with the weights of its segments.
+export function showSegments(segments, sound, { start = 0, end = sound?.seconds }) {
+  const box = at("segments");
+  box.hidden = !(segments.length && sound?.samples);
+  box.replaceChildren();
   moveHeads.length = Math.min(moveHeads.length, 1);
-  if (place.hidden) return;
+  if (box.hidden) return;
   const samples = sound.samples.subarray(Math.round(start * RATE), Math.round(end * RATE));
-  moveHeads.push(drawWave(place, { samples, start, end, moments }, seek));
+  moveHeads.push(drawWave(box, { samples, start, end, segments }, seek));
 }
 
 export function seek(second, play = false) {

@@ -12,7 +12,7 @@ export function showPrediction(prediction) {
   if (Object.keys(probabilities).length) parts.push(bars("Probabilities", probabilities, label));
   if (Object.keys(values).length) parts.push(...numbers(values));
   for (const [name, figures] of Object.entries(auxiliary ?? {})) {
-    parts.push(element("h3", {}, name === "vad" ? "Valence, arousal, dominance" : `Also: ${words(name)}`));
+    parts.push(element("h3", {}, name === "vad" ? "Valence, arousal, dominance" : `Auxiliary: ${words(name)}`));
     const areNumbers = Object.keys(figures).every((key) => AXES.includes(key) || key === SCORE);
     parts.push(...(areNumbers ? numbers(figures) : [bars("", figures, most(figures))]));
   }
@@ -28,8 +28,8 @@ export function most(figures) {
 export const inPercent = (name, value) => (name === SCORE ? (value + 3) / 6 : value);
 
 function headline({ label, probabilities, values, modalities, cut, warnings = [] }) {
-  const heard = modalities.map((name) => PARTS[name] ?? name).join(" and ");
-  const from = element("p", { class: "soft small" }, [`From ${heard}.`, ...cut, ...warnings.map((warning) => `Warning: ${warning}.`)].join(" "));
+  const inputs = modalities.map((name) => PARTS[name] ?? name).join(" and ");
+  const from = element("p", { class: "soft small" }, [`From ${inputs}.`, ...cut, ...warnings.map((warning) => `Warning: ${warning}.`)].join(" "));
   const main = element("p", { class: "headline" });
   if (label !== null) {
     main.append(element("span", { class: "label" }, label));
@@ -59,37 +59,37 @@ function row(name, kind, fill, figure) {
 
 function numbers(values) {
   const rows = Object.entries(values).map(([name, value]) => {
-    const place = 100 * Math.max(0, Math.min(1, inPercent(name, value)));
+    const share = 100 * Math.max(0, Math.min(1, inPercent(name, value)));
     const fill = element("span", { class: "fill" });
     const signed = name === SCORE; // from the middle, which is neutral
-    fill.style.left = `${signed ? Math.min(50, place) : 0}%`;
-    fill.style.width = `${signed ? Math.abs(place - 50) : place}%`;
+    fill.style.left = `${signed ? Math.min(50, share) : 0}%`;
+    fill.style.width = `${signed ? Math.abs(share - 50) : share}%`;
     const middle = signed ? [element("span", { class: "zero" })] : [];
     return row(name, "value", [fill, ...middle], number(value));
   });
   const table = element("table", { class: "bars" }, element("tbody", {}, ...rows));
-  const said = Object.entries(values).map(beyond).filter(Boolean).map((sentence) => element("p", { class: "soft small" }, sentence));
-  if (!("valence" in values && "arousal" in values)) return [table, ...said];
-  return [element("div", { class: "plane" }, plane(values), table), ...said];
+  const notes = Object.entries(values).map(beyond).filter(Boolean).map((sentence) => element("p", { class: "soft small" }, sentence));
+  if (!("valence" in values && "arousal" in values)) return [table, ...notes];
+  return [element("div", { class: "plane" }, plane(values), table), ...notes];
 }
 
-// Of a number that lies off its scale, as a model may say one; as it is shown, else "1.00" would lie beyond 1.
+// A note on a value outside its scale, which a regression may predict; as shown, else "1.00" would be outside.
 function beyond([name, value]) {
-  const shown = number(value), place = inPercent(name, Number(shown));
-  if (place >= 0 && place <= 1) return "";
+  const shown = number(value), share = inPercent(name, Number(shown));
+  if (share >= 0 && share <= 1) return "";
   const scale = name === SCORE ? "−3 to 3" : "0 to 1";
-  return `${words(name)} ${shown} lies beyond the scale from ${scale}; it is drawn at the scale’s end.`;
+  return `${words(name)} ${shown} is outside the scale from ${scale}; it is drawn at the end of the scale.`;
 }
 
 function plane({ valence, arousal }) {
   const size = 240, left = 26, top = 22, side = size - left - 24;
   const x = left + side * clip(valence), y = top + side * (1 - clip(arousal));
   const middle = [left + side / 2, top + side / 2];
-  const says = [`Valence ${number(valence)}, arousal ${number(arousal)}, on scales from 0 to 1.`,
+  const caption = [`Valence ${number(valence)}, arousal ${number(arousal)}, on scales from 0 to 1.`,
     ...Object.entries({ valence, arousal }).map(beyond).filter(Boolean)].join(" ");
   const text = (content, px, py, more = {}) => shape("text", { x: px, y: py, "text-anchor": "middle", ...more }, content);
   const upright = { transform: `rotate(-90 ${left - 10} ${middle[1]})` };
-  return shape("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": says },
+  return shape("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": caption },
     shape("rect", { class: "frame", x: left, y: top, width: side, height: side, rx: 4 }),
     shape("path", { class: "grid", d: `M${middle[0]} ${top}v${side}M${left} ${middle[1]}h${side}` }),
     text("tense", left + side * 0.17, top + 18), text("lively", left + side * 0.83, top + 18),

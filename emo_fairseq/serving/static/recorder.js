@@ -5,8 +5,8 @@ import { record } from "./audio.js";
 let starting = false; // while the browser asks for the microphone
 let stop = null; // while it is open
 
-// `take(recording, name)` once it has ended.
-export async function toggleRecording(button, mostSeconds, { take, showProblem, showStatus }) {
+// Calls `choose(recording, name)` once it has ended.
+export async function toggleRecording(button, mostSeconds, { choose, showProblem, showStatus }) {
   if (stop) return stop();
   if (starting) return; // a second microphone would stay open
   starting = true;
@@ -16,7 +16,7 @@ export async function toggleRecording(button, mostSeconds, { take, showProblem, 
       stop = null;
       button.classList.remove("on", "recording");
       button.textContent = "Record";
-      take(recording, "Recording");
+      choose(recording, "Recording");
     });
   } catch (error) {
     return showProblem(error);

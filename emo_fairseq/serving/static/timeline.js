@@ -7,7 +7,7 @@ import { times } from "./wave.js";
 const ROW = 24, GAP = 3, SCALE = 18;
 
 // `onChoose(start, end)` when a run is chosen; `onSeek(second)` when the drawing is clicked.
-export function showTimeline(place, { seconds, segments }, onChoose, onSeek) {
+export function showTimeline(box, { seconds, segments }, onChoose, onSeek) {
   const first = segments[0];
   const labeled = Object.keys(first.probabilities).length > 0;
   const names = Object.keys(labeled ? first.probabilities : first.values);
@@ -20,9 +20,9 @@ export function showTimeline(place, { seconds, segments }, onChoose, onSeek) {
     `${clock(segment.start)} to ${clock(segment.end)}`,
     ...names.map((name) => (labeled ? percent : number)(figure(segment, name))),
   ]);
-  place.replaceChildren(
+  box.replaceChildren(
     element("p", { class: "soft small" }, window), drawing, ...(labeled ? [runs(segments, onChoose)] : []),
-    numbersBehind("The windows’ numbers", ["window", ...names.map(words)], rows));
+    numbersBehind("Values of the windows", ["window", ...names.map(words)], rows));
   fitted(drawing, (width) => draw(width, seconds, segments, names, labeled, figure, onSeek));
 }
 
@@ -47,28 +47,28 @@ function draw(width, seconds, segments, names, labeled, figure, onSeek) {
     const steps = segments.map((segment, i) => `${from(i)} ${height(segment)}H${to(i)}`);
     return shape("path", { class: "line", d: `M${steps.join("L")}` });
   }
-  const says = `Timeline of ${segments.length} windows; the numbers stand in the table below.`;
+  const caption = `Timeline of ${segments.length} windows; the values are in the table below.`;
   const seek = (event) => onSeek(Math.max(0, (event.offsetX - left) / scale));
-  return shape("svg", { width, height, role: "img", "aria-label": says, onclick: seek }, ...rows, ...times(0, seconds, width, height, left));
+  return shape("svg", { width, height, role: "img", "aria-label": caption, onclick: seek }, ...rows, ...times(0, seconds, width, height, left));
 }
 
 function runs(segments, onChoose) {
-  const found = [];
+  const merged = [];
   for (const { start, end, label } of segments) {
-    const last = found.at(-1);
+    const last = merged.at(-1);
     if (last && last.label === label) last.end = end;
-    else found.push({ start, end, label });
+    else merged.push({ start, end, label });
   }
   // Windows overlap: a run ends where the next begins.
-  found.forEach((run, i) => { if (i + 1 < found.length) run.end = found[i + 1].start; });
-  const buttons = found.map(({ start, end, label }) => {
+  merged.forEach((run, i) => { if (i + 1 < merged.length) run.end = merged[i + 1].start; });
+  const buttons = merged.map(({ start, end, label }) => {
     const choose = ({ currentTarget }) => {
       for (const other of buttons) other.setAttribute("aria-pressed", other === currentTarget);
       onChoose(start, end);
     };
     return element("button", { type: "button", "aria-pressed": "false", onclick: choose }, `${clock(start)}–${clock(end)} ${label}`);
   });
-  const list = element("ul", { class: "runs", "aria-label": "Stretches with the same label" },
+  const list = element("ul", { class: "runs", "aria-label": "Segments with the same label" },
     ...buttons.map((button) => element("li", {}, button)));
-  return element("div", {}, element("p", { class: "small" }, "Choose a stretch to hear it and to see what mattered in it:"), list);
+  return element("div", {}, element("p", { class: "small" }, "Choose a segment to play and explain it:"), list);
 }

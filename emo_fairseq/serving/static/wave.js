@@ -1,24 +1,24 @@
-// The waveform, with the weights of its moments below it: upwards for the label, downwards against.
+// The waveform, with the weights of its segments below it: upwards for the label, downwards against.
 
 import { clock, fitted, shape } from "./elements.js";
 
 const SHAPE = 72, WEIGHTS = 56, SCALE = 16; // heights in px
 
-// Samples from second `start` to `end`, with `moments` of which each has a start, an end and a weight.
+// Samples from second `start` to `end`, with `segments` of which each has a start, an end and a weight.
 // Returns a function that moves the head to a second.
-export function drawWave(place, { samples, start, end, moments = [] }, onSeek) {
+export function drawWave(box, { samples, start, end, segments = [] }, onSeek) {
   const seconds = end - start;
   let head = null, scale = 0;
   const draw = (width) => {
     scale = width / seconds;
-    const height = SHAPE + (moments.length ? WEIGHTS : 0) + SCALE;
+    const height = SHAPE + (segments.length ? WEIGHTS : 0) + SCALE;
     head = shape("line", { class: "head", y1: 0, y2: height - SCALE, x1: -9, x2: -9 });
-    const says = `Waveform of ${seconds.toFixed(1)} seconds` + (moments.length ? ", with the weight of each moment" : "");
-    return shape("svg", { width, height, role: "img", "aria-label": says, onclick: (event) => onSeek(start + event.offsetX / scale) },
+    const caption = `Waveform of ${seconds.toFixed(1)} seconds` + (segments.length ? ", with the weight of each segment" : "");
+    return shape("svg", { width, height, role: "img", "aria-label": caption, onclick: (event) => onSeek(start + event.offsetX / scale) },
       shape("path", { class: "wave-shape", d: outline(samples, width) }),
-      ...weights(moments, start, scale, width), ...times(start, end, width, height), head);
+      ...weights(segments, start, scale, width), ...times(start, end, width, height), head);
   };
-  fitted(place, draw);
+  fitted(box, draw);
   return (second) => {
     if (head) for (const side of ["x1", "x2"]) head.setAttribute(side, (second - start) * scale);
   };
@@ -42,11 +42,11 @@ function outline(samples, width) {
   return `M${above.join("L")}L${below.reverse().join("L")}Z`;
 }
 
-function weights(moments, from, scale, width) {
-  if (!moments.length) return [];
-  const most = Math.max(...moments.map(({ weight }) => Math.abs(weight)), 1e-9);
+function weights(segments, from, scale, width) {
+  if (!segments.length) return [];
+  const most = Math.max(...segments.map(({ weight }) => Math.abs(weight)), 1e-9);
   const middle = SHAPE + WEIGHTS / 2;
-  const bars = moments.map(({ start, end, weight }) => {
+  const bars = segments.map(({ start, end, weight }) => {
     const tall = (Math.abs(weight) / most) * (WEIGHTS / 2 - 4);
     return shape("rect", {
       class: weight < 0 ? "against" : "for", x: (start - from) * scale + 0.5, width: Math.max(1, (end - start) * scale - 1),
