@@ -1,27 +1,41 @@
-"""One process at a time works in a folder."""
+"""Locks of folders: one process at a time writes into a folder."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from data_prep.errors import CodedError
+
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold `file` for this process; wait, and say so, while another one holds it.
+def locked(file: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock `file` of its folder; the kernel releases it when the process ends.
 
-    The kernel lets go of it when the process ends, however it ends.
+    Args:
+        file: is created where it is missing, with its folder.
+        wait: while another process holds it, wait, and log that; else refuse.
+
+    Raises:
+        CodedError: another process holds it, and `wait` is False.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logger.info("%s: another process is at work here; waiting", file.parent)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    lock = FileLock(file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if not wait:
+            message = f"{file.parent}: another run is writing here; wait until it ends"
+            raise CodedError(message, "folder-locked") from None
+        logger.info("%s: another process writes here; waiting", file.parent)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

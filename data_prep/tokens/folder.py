@@ -9,7 +9,6 @@ finished: work starts again there, and nothing else is done twice.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -24,7 +23,6 @@ import numpy.typing as npt
 from pydantic import Field
 
 from data_prep.errors import (
-    CodedError,
     Fault,
     ManifestError,
 )
@@ -43,6 +41,7 @@ from data_prep.files.documents import (
     load_json,
     load_yaml,
 )
+from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
 from data_prep.tokens.token_files import check_token_files
 
@@ -126,15 +125,7 @@ class TokenFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process and read its card. ValueError if another holds it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CodedError(
-                    f"{self.folder}: another run is writing here; wait until it ends",
-                    "folder-locked",
-                ) from None
+        with locked(self.folder / ".lock", wait=False):
             for part in self.folder.glob(".*.part"):
                 part.unlink()  # left behind by a run that was killed
             self._resume()

@@ -109,13 +109,6 @@ class InputLimits:
             )
         return limit
 
-    def max_length(self, modality: str) -> int | None:
-        """Return the number of ids, samples or frames that are kept of a row; None = all.
-
-        Ids are those of a tokenizer, which writes no initial token.
-        """
-        return INPUT_KINDS[self.encoders[modality].input].max_length(self, modality)
-
 
 class RowReader(Protocol):
     """Opens the rows of one modality."""
@@ -140,12 +133,10 @@ class InputKind(NamedTuple):
         open: opens the rows; the vocabulary is needed for tokens only, the augmentation is that of
             audio from which frames are computed.
         is_normalized: frames, which are normalized by the statistics of the train split.
-        max_length: see :meth:`InputLimits.max_length`.
     """
 
     open: Callable[[RowReader, Vocabulary | None, Augment], FairseqDataset]
     is_normalized: bool
-    max_length: Callable[[InputLimits, str], int | None]
 
 
 def _open_tokens(
@@ -164,20 +155,10 @@ def _open_log_mel(
 
 
 INPUT_KINDS: dict[str, InputKind] = {
-    TOKENS: InputKind(
-        _open_tokens, False, lambda limits, modality: limits.max_tokens(modality) - 1
-    ),
-    WAVEFORM: InputKind(
-        lambda rows, vocabulary, augment: rows.waveforms(),
-        False,
-        lambda limits, modality: limits.max_samples(),
-    ),
-    LOG_MEL: InputKind(_open_log_mel, True, lambda limits, modality: limits.max_samples()),
-    FRAMES: InputKind(
-        lambda rows, vocabulary, augment: rows.frames(),
-        True,
-        lambda limits, modality: limits.cfg.max_frames,
-    ),
+    TOKENS: InputKind(_open_tokens, is_normalized=False),
+    WAVEFORM: InputKind(lambda rows, vocabulary, augment: rows.waveforms(), is_normalized=False),
+    LOG_MEL: InputKind(_open_log_mel, is_normalized=True),
+    FRAMES: InputKind(lambda rows, vocabulary, augment: rows.frames(), is_normalized=True),
 }
 
 

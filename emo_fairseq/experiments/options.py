@@ -14,7 +14,7 @@ from data_prep.files.documents import ForeignDocument, validate
 from emo_fairseq.compat.torch_files import load_torch_file, reason
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.option import Kind
-from emo_fairseq.options.registered import kind_of
+from emo_fairseq.options.registered import kind_of, resolve_fusion
 
 SEED, FOLD, DATA = "common.seed", "task.fold", "task.data"
 TEST = "test"
@@ -89,7 +89,7 @@ class Options:
         """The options that the training depends on."""
         return {
             name: value
-            for name, value in self.values.items()
+            for name, value in resolve_fusion(self.values).items()
             if not _WITHOUT_EFFECT.fullmatch(name) and kind_of(name) is not Kind.OUTPUT
         }
 

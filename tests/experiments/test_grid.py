@@ -126,3 +126,15 @@ def test_a_system_is_the_same_with_the_checkpoints_of_its_seed_and_fold():
     two = options(12, 2, "runs/seed12,fold=two-2/checkpoint_best.pt")
     assert one.of_system == two.of_system
     assert one.of_system != options(1, 2, "runs/seed12,fold=two-2/checkpoint_best.pt").of_system
+
+
+def test_the_default_fusion_names_no_system_of_its_own() -> None:
+    """Checkpoints of before left out a fusion that was not given; those of today hold it."""
+
+    def options(**model: str) -> Options:
+        return Options.of(
+            {"model": {"_name": "robertaEMO", **model}, "task": {"modality": "text+speech"}}
+        )
+
+    assert options().of_system == options(fusion="cross_attention").of_system
+    assert options().of_system != options(fusion="gated").of_system

@@ -1,5 +1,6 @@
 """Processes side by side: their shares, their failures, and what is left when they are stopped."""
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -158,3 +159,10 @@ def test_shares_of_threads_and_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert environments(2) == [{"OMP_NUM_THREADS": "1"}] * 2
+
+
+def test_the_command_starts_as_a_process() -> None:
+    words = [sys.executable, "-m", "emo_fairseq.experiments.sweep", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: " in done.stdout
