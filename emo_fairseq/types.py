@@ -77,6 +77,20 @@ INPUTS = (TOKENS, WAVEFORM, LOG_MEL, FRAMES)
 FULL, FROZEN, LORA = TUNINGS = ("full", "frozen", "lora")
 
 
+# -- Fusions with a name in more than one package --------------------------------------------------
+
+CONCAT, CROSS_ATTENTION = "concat", "cross_attention"
+
+
+def default_fusion(n_modalities: int) -> str:
+    """Return the fusion that is used without ``--fusion``.
+
+    >>> default_fusion(1), default_fusion(2)
+    ('concat', 'cross_attention')
+    """
+    return CONCAT if n_modalities == 1 else CROSS_ATTENTION
+
+
 # -- What can be predicted: the values of ``--target`` ---------------------------------------------
 
 

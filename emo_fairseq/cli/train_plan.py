@@ -15,7 +15,7 @@ from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.naming import folder_name
-from emo_fairseq.models.fusions import FUSIONS, default_fusion
+from emo_fairseq.models.fusions import FUSIONS
 from emo_fairseq.types import (
     FROZEN,
     FULL,
@@ -24,6 +24,7 @@ from emo_fairseq.types import (
     SPEECH,
     TARGETS,
     TEXT,
+    default_fusion,
     parse_modalities,
 )
 

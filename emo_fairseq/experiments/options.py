@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -13,8 +14,10 @@ from pydantic import Field
 from data_prep.files.documents import ForeignDocument, validate
 from emo_fairseq.compat.torch_files import load_torch_file, reason
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.option import Kind
-from emo_fairseq.options.registered import kind_of, resolve_fusion
+from emo_fairseq.options.registered import kind_of
+from emo_fairseq.types import default_fusion
 
 SEED, FOLD, DATA = "common.seed", "task.fold", "task.data"
 TEST = "test"
@@ -113,6 +116,22 @@ class Options:
             fold = rf"(?<={re.escape(self.protocol)})([-/]){re.escape(self.fold)}(?!\w)"
             value = re.sub(fold, r"\1FOLD", value)
         return value
+
+
+def resolve_fusion(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a run with its fusion, which checkpoints did not always record.
+
+    >>> resolve_fusion({"model._name": "robertaEMO", "task.modality": "text"})["model.fusion"]
+    'concat'
+
+    Args:
+        options: by their place in the configuration; those that are None are left out.
+    """
+    if "model._name" not in options or "model.fusion" in options:
+        return dict(options)
+    names = ("modality", "t_only", "a_only")
+    task = SimpleNamespace(**{name: options.get(f"task.{name}") for name in names})
+    return {**options, "model.fusion": default_fusion(len(legacy_flags.modalities(task)))}
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

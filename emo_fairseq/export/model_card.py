@@ -44,7 +44,6 @@ from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.models.architectures import default_sizes
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.models.fusions import default_fusion
 from emo_fairseq.options.checking import idle_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.options.option import Kind, names_of_kind, rules_of
@@ -57,6 +56,7 @@ from emo_fairseq.types import (
     SPEECH,
     TEXT,
     WAVEFORM,
+    default_fusion,
 )
 
 CARD_FILE = "README.md"

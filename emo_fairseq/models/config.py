@@ -10,8 +10,6 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from emo_fairseq.models.fusions import (
     BY_ARCHITECTURE,
-    CONCAT,
-    CROSS_ATTENTION,
     FusionConfig,
     fusion_name,
 )
@@ -26,6 +24,8 @@ from emo_fairseq.options.option import (
     option,
 )
 from emo_fairseq.types import (
+    CONCAT,
+    CROSS_ATTENTION,
     FROZEN,
     FULL,
     LOG_MEL,

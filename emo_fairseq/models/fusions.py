@@ -22,9 +22,16 @@ from emo_fairseq.modules.fusion import (
 from emo_fairseq.modules.pooling import POOLINGS, Pooling
 from emo_fairseq.options.conditions import Condition, OptionContext, is_none_of, is_read
 from emo_fairseq.options.option import WIDTH, Range, option
-from emo_fairseq.types import SPEECH, TEXT, TOKENS, VIDEO
+from emo_fairseq.types import (
+    CONCAT,
+    CROSS_ATTENTION,
+    SPEECH,
+    TEXT,
+    TOKENS,
+    VIDEO,
+    default_fusion,
+)
 
-CONCAT, CROSS_ATTENTION = "concat", "cross_attention"
 FIRST_TOKEN, ALL_TOKENS = "first_token", "all_tokens"
 
 
@@ -158,11 +165,6 @@ def fusion_name(cfg: Any, n_modalities: int) -> str:
             "fusion-contradictory",
         )
     return str(cfg.fusion or default_fusion(n_modalities))
-
-
-def default_fusion(n_modalities: int) -> str:
-    """Return the fusion that is used without ``--fusion``."""
-    return CONCAT if n_modalities == 1 else CROSS_ATTENTION
 
 
 def cross_attention_query(cfg: Any) -> str:

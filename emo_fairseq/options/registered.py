@@ -2,10 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any
 
-from emo_fairseq.options import legacy_flags
 from emo_fairseq.options.option import Kind, rules_of
 
 _OURS = "emo_fairseq."
@@ -54,26 +51,6 @@ def kind_of(name: str) -> Kind:
     (<Kind.OTHER_RUN: 'other run'>, <Kind.SETTING: 'setting'>)
     """
     return _kinds().get(name, Kind.SETTING)
-
-
-def resolve_fusion(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a run with its fusion, which checkpoints did not always record.
-
-    >>> resolve_fusion({"model._name": "robertaEMO", "task.modality": "text"})["model.fusion"]
-    'concat'
-
-    Args:
-        options: by their place in the configuration; those that are None are left out.
-    """
-    if "model._name" not in options or "model.fusion" in options:
-        return dict(options)
-    from emo_fairseq.models.fusions import fusion_name
-
-    names = ("modality", "t_only", "a_only")
-    task = SimpleNamespace(**{name: options.get(f"task.{name}") for name in names})
-    model = SimpleNamespace(fusion=None, stack_up=options.get("model.stack_up", False))
-    fusion = fusion_name(model, len(legacy_flags.modalities(task)))
-    return {**options, "model.fusion": fusion}
 
 
 @functools.cache

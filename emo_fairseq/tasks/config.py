@@ -11,7 +11,7 @@ from omegaconf import MISSING
 from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.data.curriculum import NONE, ORDERS, PACINGS
 from emo_fairseq.data.samplers import SAMPLERS
-from emo_fairseq.models.fusions import CROSS_ATTENTION, fusion_name
+from emo_fairseq.models.fusions import fusion_name
 from emo_fairseq.options.conditions import (
     HAS_FROZEN_ENCODER,
     READS_AUDIO,
@@ -24,6 +24,7 @@ from emo_fairseq.options.conditions import (
 )
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Kind, Range, option
 from emo_fairseq.types import (
+    CROSS_ATTENTION,
     SPEECH,
     TARGETS,
     TEXT,
