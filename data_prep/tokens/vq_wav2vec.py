@@ -69,7 +69,7 @@ class VqWav2Vec:
         self._model: Any = VqWav2VecQuantizer.from_checkpoint(checkpoint).to(self._device)
         self.n_groups: int = self._model.n_groups
         self.n_codes: int = self._model.n_codes
-        self.reach: int = self._model.encoder.reach
+        self.reach: int = self._model.encoder.receptive_field
         convolutions = [block[0] for block in self._model.encoder.feature_extractor.conv_layers]
         self.hop: int = math.prod(convolution.stride[0] for convolution in convolutions)
         self._max_samples = int(max_seconds * SAMPLE_RATE)

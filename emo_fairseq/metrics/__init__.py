@@ -1,9 +1,9 @@
 """Metrics as pure functions of summable sufficient statistics.
 
-Two steps keep every metric the same at any batch size and on any number of ranks: a batch becomes a
-float64 tensor (a confusion, moments) to be added to that of any other batch, and metrics are
-derived from the sum alone. Truth comes before prediction everywhere. Metrics are Python floats; an
-undefined one is NaN, never a flattering 0 or 1.
+Each metric is independent of batch size and number of ranks: a batch is reduced to a float64 tensor
+(a confusion matrix, moments), which is summed over batches and ranks, and metrics are computed from
+the sum. Truth comes before prediction everywhere. Metrics are Python floats; an undefined one is
+NaN, not 0 or 1.
 
     truth, prediction --confusion, moments--> tensor --(+ over batches and ranks)--> metrics
 

@@ -1,8 +1,8 @@
 """Calibration of predicted probabilities: expected calibration error, Brier score, log loss.
 
-Each utterance yields a row of statistics, which add up over utterances. ``per_label`` tells two
-kinds of probabilities apart: those of one softmax over K labels, and those of K yes/no questions
-(``--target binary_emotion``), which do not add up to 1.
+Statistics are computed per utterance and summed over utterances. ``per_label`` distinguishes the
+probabilities of K binary predictions (``--target binary_emotion``), which do not sum to 1, from
+those of one softmax over K labels.
 """
 
 import math
@@ -19,9 +19,9 @@ class Confidence(NamedTuple):
     """Confidences of N utterances and their outcomes, (N, M) each, float64.
 
     Attributes:
-        confidence: of one softmax the probability of the predicted label (M = 1); of yes/no
-            questions the probability of each label's yes (M = K).
-        outcome: 1 where the prediction is right, or where the true answer is yes; else 0.
+        confidence: for a softmax, the probability of the predicted label (M = 1); for binary
+            predictions, the probability of each label (M = K).
+        outcome: 1 where the prediction is correct, or where the label is the true one; else 0.
     """
 
     confidence: Tensor
@@ -37,7 +37,7 @@ def confidences(
         truth: (N,) int64 label ids.
         prediction: (N,) int64 label ids.
         probability: (N, K) float64.
-        per_label: whether each probability belongs to a yes/no question of its own.
+        per_label: whether the probabilities are K binary predictions.
     """
     if per_label:
         return Confidence(probability, one_hot(truth, probability.shape[1]).double())
@@ -45,18 +45,18 @@ def confidences(
     return Confidence(confidence, (prediction == truth).double()[:, None])
 
 
-def bin_rows(of: Confidence) -> Tensor:
-    """Return for each utterance and bin the count, the sum of confidences and that of outcomes.
+def bin_rows(predictions: Confidence) -> Tensor:
+    """Return for each utterance and bin the count, and the sums of confidences and outcomes.
 
-    The 15 bins have equal width; bin b holds ``(b - 1) / 15 < confidence <= b / 15``.
+    The 15 bins have equal width; bin b contains ``(b - 1) / 15 < confidence <= b / 15``.
 
     Returns:
         (N, 15, 3) float64; summable over N.
     """
     edges = torch.linspace(0.0, 1.0, N_BINS + 1, dtype=torch.float64)
-    bins = one_hot(torch.bucketize(of.confidence.contiguous(), edges[1:-1]), N_BINS)
+    bins = one_hot(torch.bucketize(predictions.confidence.contiguous(), edges[1:-1]), N_BINS)
     bins = bins.double()  # (N, M, 15)
-    values = torch.stack([torch.ones_like(of.outcome), *of], dim=2)  # (N, M, 3)
+    values = torch.stack([torch.ones_like(predictions.outcome), *predictions], dim=2)  # (N, M, 3)
     return torch.einsum("nmb,nmv->nbv", bins, values)
 
 
@@ -81,10 +81,13 @@ def brier_rows(truth: Tensor, probability: Tensor, per_label: bool = False) -> T
     Args:
         truth: (N,) int64 label ids.
         probability: (N, K) float64.
-        per_label: whether these are yes/no questions, of which the mean is taken.
+        per_label: whether the probabilities are K binary predictions, which are averaged.
 
     Returns:
         (N,) float64.
+
+    >>> brier_rows(torch.tensor([0]), torch.tensor([[0.75, 0.25]]).double())
+    tensor([0.1250], dtype=torch.float64)
     """
     squares = (probability - one_hot(truth, probability.shape[1])).square()
     return squares.mean(dim=1) if per_label else squares.sum(dim=1)
@@ -96,19 +99,22 @@ def log_loss_rows(truth: Tensor, probability: Tensor, per_label: bool = False) -
     Args:
         truth: (N,) int64 label ids.
         probability: (N, K) float64.
-        per_label: whether these are yes/no questions, of which the mean is taken.
+        per_label: whether the probabilities are K binary predictions, which are averaged.
 
     Returns:
         (N,) float64.
+
+    >>> log_loss_rows(torch.tensor([0]), torch.tensor([[0.5, 0.5]]).double())
+    tensor([0.6931], dtype=torch.float64)
     """
     is_true = one_hot(truth, probability.shape[1]).bool()
     if per_label:
-        of_answer = torch.where(is_true, probability, 1.0 - probability)  # (N, K)
-        return -of_answer.log().mean(dim=1)
+        p_true = torch.where(is_true, probability, 1.0 - probability)  # (N, K)
+        return -p_true.log().mean(dim=1)
     return -probability[is_true].log()
 
 
 def mean_over(total: Tensor, number: Tensor) -> float:
-    """Return the mean; NaN without rows, and where it is infinite, which compares with nothing."""
+    """Return the mean; NaN if there are no rows, or if it is infinite."""
     mean = float(total / number)
     return mean if math.isfinite(mean) else math.nan

@@ -1,4 +1,4 @@
-"""Metrics of label predictions, from counts (C, C): rows = truth, columns = prediction."""
+"""Classification metrics, from a confusion matrix (C, C): rows = truth, columns = prediction."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def check_same_shape(truth: Tensor, prediction: Tensor) -> None:
-    """Raise ValueError unless both have one shape: broadcasting would pair the wrong rows."""
+    """Raise ValueError unless the shapes are equal: broadcasting would pair the wrong rows."""
     if truth.shape != prediction.shape:
         shapes = f"{tuple(truth.shape)} and {tuple(prediction.shape)}"
         raise ValueError(f"truth and prediction differ in shape: {shapes}")
@@ -58,7 +58,7 @@ def confusion_rows(truth: Tensor, prediction: Tensor, n_classes: int) -> Tensor:
 
 
 def accuracy(counts: Tensor) -> float:
-    """Return the accuracy, ``correct / all``: the field's weighted accuracy, WA. NaN without rows.
+    """Return the accuracy, ``correct / all``, also called weighted accuracy (WA). NaN without rows.
 
     >>> accuracy(torch.tensor([[1, 1], [0, 2]]))
     0.75
@@ -92,7 +92,7 @@ def precision_per_class(counts: Tensor) -> list[float]:
 def f1_per_class(counts: Tensor) -> list[float]:
     """Return ``2 correct_k / (true_k + predicted_k)`` for each of C classes.
 
-    0 for a class never right, NaN for a class in neither truth nor prediction.
+    0 for a class without a correct prediction, NaN for a class in neither truth nor prediction.
 
     >>> f1_per_class(torch.tensor([[2, 0, 0], [2, 0, 0], [0, 0, 0]]))
     [0.6666666666666666, 0.0, nan]
@@ -184,6 +184,6 @@ def _floats(per_class: Tensor) -> list[float]:
 
 
 def _mean_of_defined(values: list[float]) -> float:
-    """Return the mean of those that are not NaN; NaN if there is none."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     defined = [value for value in values if not math.isnan(value)]
     return math.fsum(defined) / len(defined) if defined else math.nan

@@ -1,7 +1,7 @@
-"""The sets of metrics in which two corpora are published: CMU sentiment scores, IEMOCAP binary.
+"""Standard sets of metrics of two corpora: sentiment of CMU-MOSI and CMU-MOSEI, IEMOCAP binary.
 
-As everywhere in :mod:`emo_fairseq.metrics`: first tensors to be added over batches and ranks, then
-Python floats derived from their sum.
+As everywhere in :mod:`emo_fairseq.metrics`, tensors are summed over batches and ranks, and metrics
+are computed from the sum.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from emo_fairseq.metrics.classification import (
 )
 from emo_fairseq.metrics.regression import mean_absolute_error, moment_rows, moments, pearson_cc
 
-CMU_ACCURACIES = {"acc7": 3, "acc5": 2}  # name: the score's limit, after which it is clipped
+CMU_ACCURACIES = {"acc7": 3, "acc5": 2}  # name: limit to which scores are clipped
 
 
 def cmu_statistics(truth: Tensor, prediction: Tensor) -> dict[str, Tensor]:
@@ -71,9 +71,9 @@ def _check_scores(truth: Tensor, prediction: Tensor) -> Tensor:
 
 
 def _cmu_counts(truth: Tensor, prediction: Tensor) -> dict[str, Tensor]:
-    """(N,) float64 scores -> (N, C, C) confusions; all NaN where the prediction is NaN."""
+    """Return confusions (N, C, C) of scores (N,); all NaN where the prediction is NaN."""
     invalid, non0 = prediction.isnan()[:, None, None], (truth != 0)[:, None, None]
-    prediction = prediction.nan_to_num(0.0)  # countable; the counts become NaN at the end
+    prediction = prediction.nan_to_num(0.0)  # the counts are set to NaN at the end
     rows = {
         "acc2_has0": confusion_rows((truth >= 0).long(), (prediction >= 0).long(), 2),
         "acc2_non0": confusion_rows((truth > 0).long(), (prediction > 0).long(), 2) * non0,
@@ -119,13 +119,13 @@ def cmu_metrics(statistics: Mapping[str, Tensor]) -> dict[str, float]:
 def log_odds(logits: Tensor) -> Tensor:
     """Return yes minus no of each emotion's pair of logits, (N, 2K) -> (N, K) float64.
 
-    Its argmax is the one class of a binary head: the emotion whose yes is the most probable.
+    Its argmax is the class predicted by a binary head: the emotion with the most probable yes.
 
     >>> log_odds(torch.tensor([[0.0, 1.0, 3.0, 2.0]])).tolist()
     [[1.0, -1.0]]
 
     Raises:
-        ValueError: not (N, 2K).
+        ValueError: the logits are not (N, 2K).
     """
     if logits.ndim != 2 or logits.shape[1] % 2:
         raise ValueError(f"expected logits (N, 2K), got {tuple(logits.shape)}")
@@ -134,19 +134,19 @@ def log_odds(logits: Tensor) -> Tensor:
 
 
 def binary_confusions(truth: Tensor, logits: Tensor) -> Tensor:
-    """Count, for each of K emotions, true and predicted answers to "is it emotion k?".
+    """Return the binary confusion matrix of each of K emotions.
 
-    The answer is yes where the log-odds are above 0; a tie is a no. A NaN logit makes all NaN.
+    An emotion is predicted where its log-odds are above 0. A NaN logit makes all counts NaN.
 
     Args:
         truth: (N,), class ids in [0, K).
-        logits: (N, 2K); emotion k owns columns 2k (no) and 2k + 1 (yes).
+        logits: (N, 2K); emotion k has columns 2k (no) and 2k + 1 (yes).
 
     Returns:
         (K, 2, 2) float64; rows are the truth, no before yes. Summable.
 
     Raises:
-        ValueError: shapes that do not fit, or an id outside [0, K).
+        ValueError: the shapes do not match, or an id is outside [0, K).
     """
     odds = log_odds(logits)  # (N, K)
     n_emotions = odds.shape[1]
@@ -162,34 +162,34 @@ def binary_confusions(truth: Tensor, logits: Tensor) -> Tensor:
     return torch.stack(counts).masked_fill(odds.isnan().any(), torch.nan)  # (K, 2, 2)
 
 
-def binary_rows(truth: Tensor, answers: Tensor) -> Tensor:
-    """Return the yes/no confusions of each utterance, (N, K, 2, 2); their sum is that of all.
+def binary_rows(truth: Tensor, prediction: Tensor) -> Tensor:
+    """Return the binary confusions of each utterance, (N, K, 2, 2); their sum is that of all.
 
     Args:
         truth: (N,) int64 label ids.
-        answers: (N, K) bool, the predicted answer to "is it label k?".
+        prediction: (N, K) bool, whether label k is predicted.
     """
-    is_true = one_hot(truth, answers.shape[1])
-    of_label = zip(is_true.unbind(dim=1), answers.long().unbind(dim=1), strict=True)
-    return torch.stack([confusion_rows(*pair, 2) for pair in of_label], dim=1)
+    is_true = one_hot(truth, prediction.shape[1])
+    labels = zip(is_true.unbind(dim=1), prediction.long().unbind(dim=1), strict=True)
+    return torch.stack([confusion_rows(*pair, 2) for pair in labels], dim=1)
 
 
 def binary_metrics(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:
-    """Return accuracy and weighted F1 of each emotion's yes/no answer, beside always answering no.
+    """Return binary accuracy and weighted F1 of each emotion, and of the baseline "always no".
 
-    An emotion is rare among the others, so always answering no scores high: an accuracy means
-    something only above its baseline.
+    Since each emotion is rare among the others, always predicting "no" has a high accuracy: compare
+    an accuracy with its baseline.
 
     Args:
         counts: (K, 2, 2), summed :func:`binary_confusions`.
         labels: the K names.
 
     Returns:
-        `binary_accuracy_<label>`, `binary_f1_<label>` and, for a system that always answers no,
+        `binary_accuracy_<label>`, `binary_f1_<label>` and, for always predicting "no",
         `binary_accuracy_<label>_always_no`, `binary_f1_<label>_always_no`. NaN without rows.
 
     Raises:
-        ValueError: not one confusion for each label.
+        ValueError: there is not one confusion matrix per label.
 
     >>> binary_metrics(torch.tensor([[[6, 1], [1, 2]]]), ["happy"])["binary_accuracy_happy"]
     0.8
@@ -198,12 +198,12 @@ def binary_metrics(counts: Tensor, labels: Sequence[str]) -> dict[str, float]:
         raise ValueError(f"expected ({len(labels)}, 2, 2) counts, got {tuple(counts.shape)}")
     metrics = {}
     for label, pair in zip(labels, counts, strict=True):
-        for suffix, answers in (("", pair), ("_always_no", constant_confusion(pair, 0))):
-            metrics[f"binary_accuracy_{label}{suffix}"] = accuracy(answers)
-            metrics[f"binary_f1_{label}{suffix}"] = weighted_f1(answers)
+        for suffix, matrix in (("", pair), ("_always_no", constant_confusion(pair, 0))):
+            metrics[f"binary_accuracy_{label}{suffix}"] = accuracy(matrix)
+            metrics[f"binary_f1_{label}{suffix}"] = weighted_f1(matrix)
     return metrics
 
 
 def _rounded(scores: Tensor, limit: int) -> Tensor:
-    """Scores (N,) -> class ids (N,) in [0, 2 limit]: clipped, then rounded half to even."""
+    """Clip scores (N,), and round them half to even, to class ids (N,) in [0, 2 limit]."""
     return (scores.clamp(-limit, limit).round() + limit).long()

@@ -1,4 +1,4 @@
-"""Metrics of real-valued predictions, from moments (8,) of an axis, for values of order 1."""
+"""Regression metrics, from the moments (8,) of each axis; for values of order 1."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,18 +12,19 @@ EPSILON = torch.finfo(torch.float64).eps
 
 
 def moments(truth: Tensor, prediction: Tensor) -> Tensor:
-    """Sum what CCC, Pearson, MAE and RMSE need, over the rows whose truth is not NaN.
+    """Return the sums from which CCC, Pearson, MAE and RMSE are computed.
 
-    With x the truth and y the prediction: `n, Σx, Σy, Σx², Σy², Σxy, Σ|x - y|, Σ(x - y)²`.
-    Variances come from raw sums, so values should be of order 1 (scores in [0, 1] or [-3, 3]),
-    where float64 loses nothing that matters. A NaN prediction makes the metrics of its axis NaN.
+    With x the truth and y the prediction, over the rows whose truth is not NaN:
+    `n, Σx, Σy, Σx², Σy², Σxy, Σ|x - y|, Σ(x - y)²`. Variances are computed from raw sums, so values
+    should be of order 1 (scores in [0, 1] or [-3, 3]), where float64 is precise enough. A NaN
+    prediction makes the metrics of its axis NaN.
 
     Args:
         truth: (N,), or (N, A) for A axes; NaN where missing.
         prediction: as `truth`.
 
     Returns:
-        (8,), or (A, 8) for A axes; float64. All 0 where nothing is measured.
+        (8,), or (A, 8) for A axes; float64. All 0 where the truth is missing.
 
     Raises:
         ValueError: the shapes differ.
@@ -78,7 +79,7 @@ def pearson_cc(sums: Tensor) -> float:
     if not (truth_variance > 0.0 and prediction_variance > 0.0):
         return math.nan
     correlation = covariance / math.sqrt(truth_variance * prediction_variance)
-    return max(-1.0, min(1.0, correlation))  # rounding alone can leave the interval
+    return max(-1.0, min(1.0, correlation))  # rounding may exceed the interval
 
 
 def mean_absolute_error(sums: Tensor) -> float:
@@ -121,32 +122,32 @@ def number_metrics(
     axes: Sequence[str],
     metrics: Mapping[str, Callable[[Tensor], float]] = MOMENT_METRICS,
 ) -> dict[str, float]:
-    """Return CCC, Pearson, MAE and RMSE, and of several axes each one's as ``<metric>_<axis>``.
+    """Return CCC, Pearson, MAE and RMSE; with several axes also ``<metric>_<axis>`` of each.
 
-    The metric of several axes is the mean over those that were measured; an axis whose metric is
-    undefined makes it NaN.
+    A metric of several axes is the mean over those with a truth; it is NaN if that of such an axis
+    is undefined.
 
     Args:
         sums: (A, 8), summed :func:`moments`.
         axes: the A names.
         metrics: by name, from the (8,) moments of an axis.
     """
-    of_axis = list(sums)
+    axis_sums = list(sums)
     values = {}
     for name, metric in metrics.items():
-        of_each = [metric(axis_sums) for axis_sums in of_axis]
-        measured = [x for x, n in zip(of_each, of_axis, strict=True) if n[0] > 0]
+        per_axis = [metric(axis) for axis in axis_sums]
+        measured = [x for x, axis in zip(per_axis, axis_sums, strict=True) if axis[0] > 0]
         values[name] = sum(measured) / len(measured) if measured else math.nan
         if len(axes) > 1:
-            values |= {f"{name}_{axis}": x for axis, x in zip(axes, of_each, strict=True)}
+            values |= {f"{name}_{axis}": x for axis, x in zip(axes, per_axis, strict=True)}
     return values
 
 
 def _central(sums: Tensor) -> tuple[float, float, float, float]:
     """Return mean_y - mean_x, var_x, var_y, cov, with divisor n, from (8,); NaN without rows.
 
-    A variance that rounding alone could have left in sums over n rows, at most about 2 n eps times
-    the mean square, is exactly 0: a constant such as 0.1 must not get a correlation from it.
+    A variance that may be the rounding error of sums over n rows, at most about 2 n eps times the
+    mean square, is set to 0, so that a constant such as 0.1 has no correlation.
     """
     n, x, y, xx, yy, xy = (float(value) for value in sums[:6])
     if n == 0:

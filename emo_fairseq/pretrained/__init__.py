@@ -1,4 +1,7 @@
-"""Encoders that others have trained: read from their files once, rebuilt from checkpoints after."""
+"""Pretrained encoders of fairseq and Hugging Face.
+
+option --describe--> EncoderSpec (saved in checkpoints) --build--> Encoder --load--> weights
+"""
 
 from emo_fairseq.pretrained.encoders import build, describe, load
 

@@ -1,4 +1,4 @@
-"""The kinds of pretrained encoders in one table: to describe, to build, to load."""
+"""Describe, build and load pretrained encoders of every family."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -27,28 +27,33 @@ from emo_fairseq.types import TEXT, TOKENS
 class _Family(NamedTuple):
     build: Callable[[EncoderSpec], Any]
     load: Callable[[Any, EncoderSpec], None]
-    digest: Callable[[str], str]  # of the weights in a place
+    digest: Callable[[str], str]  # of the weights of a source
 
 
 def describe(modality: str, spec: str) -> EncoderSpec:
-    """The card of ``hf:...`` or ``fairseq:...``; reads configuration and digests.
+    """Describe a pretrained encoder from its configuration; its weights are only hashed.
+
+    Args:
+        modality: the modality that it will encode.
+        spec: ``hf:FOLDER_OR_NAME`` or ``fairseq:CHECKPOINT``.
 
     Raises:
-        UsageError: there is no such model, or it does not read this modality.
+        UsageError: there is no such model, or it does not encode this modality.
     """
-    kind, _, place = spec.partition(":")
+    kind, _, source = spec.partition(":")
     if kind == "hf":
-        return describe_hf_text(place) if modality == TEXT else describe_hf_audio(place)
-    card = describe_fairseq(place, modality)
-    check_sizes(card.architecture, f"{spec}: ", "fetch the checkpoint again")
-    if modality == TEXT and card.input != TOKENS:
+        return describe_hf_text(source) if modality == TEXT else describe_hf_audio(source)
+    encoder_spec = describe_fairseq(source, modality)
+    check_sizes(encoder_spec.architecture, f"{spec}: ", "fetch the checkpoint again")
+    if modality == TEXT and encoder_spec.input != TOKENS:
         raise UsageError(
-            f"--text-encoder {spec}: this model reads {card.input}, not text", "encoder-modality"
+            f"--text-encoder {spec}: this model encodes {encoder_spec.input}, not text",
+            "encoder-modality",
         )
-    return card
+    return encoder_spec
 
 
-# What the libraries raise, or assert, of sizes in a configuration that do not fit each other.
+# Errors of the libraries for a configuration whose sizes contradict each other.
 _CONFIGURATION_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -60,39 +65,39 @@ _CONFIGURATION_ERRORS = (
 )
 
 
-def build(card: EncoderSpec) -> Encoder:
-    """Build the encoder with random weights; needs none of the files.
+def build(encoder_spec: EncoderSpec) -> Encoder:
+    """Build an encoder with random weights, without access to its files.
 
     Raises:
-        UsageError: its configuration is contradictory, or claims absurd sizes.
+        UsageError: the configuration is contradictory, or its sizes exceed the limits.
     """
     try:
-        with build_within(None, card.spec, "take another encoder"):
-            encoder: Encoder = _family(card).build(card)
+        with build_within(None, encoder_spec.spec, "take another encoder"):
+            encoder: Encoder = _family(encoder_spec).build(encoder_spec)
     except (UsageError, ManifestError):
         raise
     except _CONFIGURATION_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UsageError(
-            f"{card.spec}: its configuration makes no encoder ({reason}); fetch its files again",
+            f"{encoder_spec.spec}: its configuration is invalid ({reason}); fetch its files again",
             "encoder-config-invalid",
         ) from error
     return encoder
 
 
-def load(encoder: Encoder, card: EncoderSpec) -> None:
-    """Put the pretrained weights into an encoder that :func:`build` made.
+def load(encoder: Encoder, encoder_spec: EncoderSpec) -> None:
+    """Load the pretrained weights into an encoder built by :func:`build`.
 
     Raises:
-        UsageError: the files are gone, are no longer those of the card, or do not fit.
+        UsageError: the files are missing, have changed since :func:`describe`, or do not match.
     """
-    family = _family(card)
-    check_unchanged(card, family.digest(card.source))
-    family.load(encoder, card)
+    family = _family(encoder_spec)
+    check_unchanged(encoder_spec, family.digest(encoder_spec.source))
+    family.load(encoder, encoder_spec)
 
 
 _FAIRSEQ = _Family(build_fairseq, load_fairseq, checkpoint_digest)
-_FAMILIES: Mapping[tuple[str, bool], _Family] = {  # by kind, and whether it reads tokens
+_FAMILIES: Mapping[tuple[str, bool], _Family] = {  # by kind, and whether the input is tokens
     ("hf", True): _Family(build_hf_text, load_hf_text, weights_digest),
     ("hf", False): _Family(build_hf_audio, load_hf_audio, weights_digest),
     ("fairseq", True): _FAIRSEQ,
@@ -100,5 +105,5 @@ _FAMILIES: Mapping[tuple[str, bool], _Family] = {  # by kind, and whether it rea
 }
 
 
-def _family(card: EncoderSpec) -> _Family:
-    return _FAMILIES[card.kind, card.input == TOKENS]
+def _family(encoder_spec: EncoderSpec) -> _Family:
+    return _FAMILIES[encoder_spec.kind, encoder_spec.input == TOKENS]

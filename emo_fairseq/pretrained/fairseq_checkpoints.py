@@ -1,4 +1,4 @@
-"""Encoders ``fairseq:CHECKPOINT``: which families there are, and the roads they have in common."""
+"""Encoders ``fairseq:CHECKPOINT``: the families, and how their checkpoints are loaded."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -37,9 +37,7 @@ class _Family(NamedTuple):
 
 
 def _family(input_kind: str, module: Any) -> _Family:
-    return _Family(
-        *(input_kind, module.architecture, module.build, module.weights, module.NOT_TAKEN)
-    )
+    return _Family(input_kind, module.architecture, module.build, module.weights, module.NOT_TAKEN)
 
 
 _FAMILIES: Mapping[str, _Family] = {
@@ -54,23 +52,23 @@ _FAMILY_OF: Mapping[str, str] = {  # by fairseq's name of the model
 }
 
 
-def describe_fairseq(place: str | Path, modality: str) -> EncoderSpec:
-    """The card of a checkpoint, or of a folder with ``model.pt`` and perhaps ``dict.txt``.
+def describe_fairseq(path: str | Path, modality: str) -> EncoderSpec:
+    """Describe a checkpoint, or a folder with ``model.pt`` and optionally ``dict.txt``.
 
     Args:
-        place: the file or folder.
-        modality: what it is to encode.
+        path: the file or folder.
+        modality: the modality that it will encode.
 
     Raises:
-        UsageError: there is none, it is of a model that is not known here, it does not read this
-            modality, or it knows other symbols than its dictionary.
+        UsageError: there is no checkpoint, its model is not supported or does not encode this
+            modality, or its dictionary does not match.
     """
-    checkpoint = read_checkpoint(place)
+    checkpoint = read_checkpoint(path)
     name = _FAMILY_OF.get(checkpoint.model)
     if name is None:
         raise UsageError(
-            f"{checkpoint.file}: a model {checkpoint.model}, which is none of "
-            f"{', '.join(_FAMILY_OF)}; give a checkpoint of one of these",
+            f"{checkpoint.file}: the model {checkpoint.model} is not supported; give a checkpoint "
+            f"of {', '.join(_FAMILY_OF)}",
             "encoder-unsupported",
         )
     family = _FAMILIES[name]
@@ -79,60 +77,60 @@ def describe_fairseq(place: str | Path, modality: str) -> EncoderSpec:
     architecture = {"family": name, **family.architecture(checkpoint)}
     vocabulary_size = architecture.get("vocabulary_size", 0)
     return EncoderSpec(
-        spec=f"fairseq:{place}",
+        spec=f"fairseq:{path}",
         input=family.input,
         architecture=architecture,
-        weights=checkpoint_digest(place),
+        weights=checkpoint_digest(path),
         vocabulary_size=vocabulary_size,
         vocabulary_digest=_digest_beside(checkpoint.file, vocabulary_size),
         max_tokens=architecture.get("max_tokens", 0),
     )
 
 
-def build_fairseq(card: EncoderSpec) -> Encoder:
-    """With random weights, and without the checkpoint."""
-    settings = dict(card.architecture)
+def build_fairseq(encoder_spec: EncoderSpec) -> Encoder:
+    """Build the encoder with random weights, without the checkpoint."""
+    settings = dict(encoder_spec.architecture)
     return _FAMILIES[settings.pop("family")].build(settings)
 
 
-def load_fairseq(encoder: Encoder, card: EncoderSpec) -> None:
-    """Put the pretrained weights into an encoder that :func:`build_fairseq` made.
+def load_fairseq(encoder: Encoder, encoder_spec: EncoderSpec) -> None:
+    """Load the pretrained weights into an encoder built by :func:`build_fairseq`.
 
     Raises:
-        UsageError: the checkpoint is gone, or does not fit.
+        UsageError: the checkpoint is missing or does not match.
     """
-    family = _FAMILIES[card.architecture["family"]]
-    checkpoint = read_checkpoint(card.source)
-    log_not_taken(card.spec, checkpoint.others)
-    load_exactly(encoder, family.weights(checkpoint, encoder), family.not_taken, card.spec)
+    family = _FAMILIES[encoder_spec.architecture["family"]]
+    checkpoint = read_checkpoint(encoder_spec.source)
+    log_not_taken(encoder_spec.spec, checkpoint.others)
+    load_exactly(encoder, family.weights(checkpoint, encoder), family.not_taken, encoder_spec.spec)
 
 
 def _check_reads_speech(checkpoint: FairseqCheckpoint, modality: str) -> None:
     if modality == TEXT:
         raise UsageError(
-            f"{checkpoint.file}: a {checkpoint.model}, which reads speech, not text; "
-            "give it to --speech-encoder",
+            f"{checkpoint.file}: {checkpoint.model} encodes speech, not text; use it as "
+            "--speech-encoder",
             "encoder-modality",
         )
     rate = checkpoint.task.get("sample_rate", SAMPLE_RATE)
     if rate != SAMPLE_RATE:
         raise UsageError(
-            f"{checkpoint.file}: reads speech at {rate} Hz, where ours is at {SAMPLE_RATE}; "
+            f"{checkpoint.file}: expects speech at {rate} Hz, not at {SAMPLE_RATE}; "
             "give another checkpoint",
             "encoder-sample-rate",
         )
 
 
 def _digest_beside(file: Path, vocabulary_size: int) -> str:
-    """Of the dictionary beside a checkpoint of tokens; empty if there is none."""
+    """Return the digest of the dictionary next to a checkpoint; empty if there is none."""
     dictionary_file = find_checkpoint(file).parent / DICT_FILE
     if not vocabulary_size or not dictionary_file.exists():
         return ""
     vocabulary = read_dictionary(dictionary_file)
     if vocabulary.size > vocabulary_size:
         raise UsageError(
-            f"{dictionary_file}: {vocabulary.size} symbols, but {file.name} knows "
-            f"{vocabulary_size}; put the checkpoint's own dictionary there",
+            f"{dictionary_file}: {vocabulary.size} symbols, but {file.name} has {vocabulary_size}; "
+            "put the checkpoint's own dictionary there",
             "vocabulary-mismatch",
         )
     return vocabulary.digest

@@ -1,4 +1,4 @@
-"""fairseq's checkpoints, old and new, fine-tuned or not, as one plain record."""
+"""Read fairseq's checkpoints of any version, pretrained or fine-tuned."""
 
 import pickle
 from argparse import Namespace
@@ -19,27 +19,27 @@ from emo_fairseq.pretrained.weights import weights_file_digest
 
 MODEL_FILE = "model.pt"
 
-# Fine-tuned models hold the pretrained one, and its configuration in `w2v_args`: below this.
+# Prefix of the pretrained model's weights in fine-tuned models; its options are in `w2v_args`.
 _WRAPPED: Mapping[str, str] = {
     "wav2vec_ctc": "w2v_encoder.w2v_model.",
     "wav2vec_seq2seq": "encoder.w2v_model.",
     "hubert_ctc": "w2v_encoder.w2v_model.",
 }
-_RENAMED: Mapping[str, str] = {"audio_cpc": "wav2vec"}  # architectures
+_RENAMED: Mapping[str, str] = {"audio_cpc": "wav2vec"}  # old names of architectures
 
 
 @dataclass(frozen=True)
 class FairseqCheckpoint:
-    """A pretrained model, out of whatever was built around it.
+    """Options and weights of a pretrained model, without the parts added by fine-tuning.
 
     Attributes:
         file: the checkpoint.
         model: fairseq's name of the model, such as ``wav2vec2``.
-        arch: and of its architecture, such as ``roberta_base``; mostly the same.
-        config: the model's options, as far as the checkpoint names them.
-        task: the task's.
-        weights: by name; of a fine-tuned model those of the pretrained one.
-        others: names of the weights that were built around it.
+        arch: fairseq's name of the architecture, such as ``roberta_base``; often the same.
+        config: options of the model that the checkpoint holds.
+        task: options of the task.
+        weights: by name; in a fine-tuned model those of the pretrained part.
+        others: names of the other weights.
     """
 
     file: Path
@@ -51,53 +51,61 @@ class FairseqCheckpoint:
     others: list[str]
 
 
-def find_checkpoint(place: str | Path) -> Path:
-    """The file itself, or the ``model.pt`` in a folder. Raises a `UsageError` if there is none."""
-    file = Path(place)
+def find_checkpoint(path: str | Path) -> Path:
+    """Return the file itself, or the ``model.pt`` in a folder.
+
+    Raises:
+        UsageError: there is none.
+    """
+    file = Path(path)
     if file.is_dir():
         file = file / MODEL_FILE
     if not file.is_file():
         raise UsageError(
-            f"{file}: there is no such checkpoint; name a checkpoint of fairseq, or a folder with "
+            f"{file}: there is no such checkpoint; give a checkpoint of fairseq, or a folder with "
             f"{MODEL_FILE}",
             "checkpoint-missing",
         )
     return file
 
 
-def checkpoint_digest(place: str | Path) -> str:
-    """SHA-256 of the checkpoint. Raises a `UsageError` if there is none."""
-    return weights_file_digest(find_checkpoint(place))
-
-
-def read_checkpoint(place: str | Path) -> FairseqCheckpoint:
-    """Read a checkpoint without running code in it.
-
-    fairseq's own reader would turn options of old into those of today by way of Hydra, which, in
-    the versions of today, does not take the nested ones of a fine-tuned model. What is asked of
-    them here needs no such turn.
+def checkpoint_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a checkpoint.
 
     Raises:
-        UsageError: there is none, or it is not what fairseq writes.
+        UsageError: there is none.
     """
-    file = find_checkpoint(place)
+    return weights_file_digest(find_checkpoint(path))
+
+
+def read_checkpoint(path: str | Path) -> FairseqCheckpoint:
+    """Read a checkpoint without executing code from it.
+
+    fairseq's own reader converts old options by Hydra, current versions of which do not accept the
+    nested options of a fine-tuned model. The options used here need no conversion.
+
+    Raises:
+        UsageError: there is no checkpoint, or it was not written by fairseq.
+    """
+    file = find_checkpoint(path)
     state = _load(file)
-    found = state if isinstance(state, dict) else {}
+    checkpoint = state if isinstance(state, dict) else {}
     # Before 2021 `args`, one flat namespace; then `cfg`, with `args` = None beside it.
-    options = found["args"] if found.get("args") is not None else found.get("cfg")
-    if not options or not isinstance(found.get("model"), dict):
+    args = checkpoint.get("args")
+    options = args if args is not None else checkpoint.get("cfg")
+    if not options or not isinstance(checkpoint.get("model"), dict):
         raise UsageError(
-            f"{file}: holds no model with its options, which fairseq writes as `model` and `cfg` "
-            "or `args`; give a checkpoint of fairseq",
+            f"{file}: lacks the model or its options, which fairseq saves as `model` and `cfg` or "
+            "`args`; give a checkpoint of fairseq",
             "checkpoint-without-model",
         )
-    weights: dict[str, Any] = found["model"]
+    weights: dict[str, Any] = checkpoint["model"]
     arch, config, task = _sections(options)
     others: list[str] = []
     if (prefix := _WRAPPED.get(arch)) is not None:
         if not config.get("w2v_args"):
             raise UsageError(
-                f"{file}: a fine-tuned model that does not say what was fine-tuned; "
+                f"{file}: a fine-tuned model without the options of the pretrained one; "
                 "give the pretrained checkpoint",
                 "checkpoint-without-model",
             )
@@ -119,8 +127,8 @@ def _load(file: Path) -> Any:
         raise
     except pickle.UnpicklingError as error:
         raise UsageError(
-            f"{file}: no checkpoint, or one that holds more than weights and plain values "
-            f"({reason(error)}); a file that may run code on loading is not loaded",
+            f"{file}: not a checkpoint, or one that holds more than weights and plain values "
+            f"({reason(error)}); files that may execute code are not loaded",
             "checkpoint-unsafe",
         ) from error
     except (EOFError, RuntimeError, ValueError, OSError, LookupError, AttributeError) as error:
@@ -130,7 +138,7 @@ def _load(file: Path) -> Any:
 
 
 def _sections(options: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Name of the architecture, options of the model and of the task."""
+    """Return the name of the architecture, the options of the model, and those of the task."""
     named = _plain(options)
     is_flat = isinstance(options, Namespace)
     model, task = (named if is_flat else _plain(named.get(part, {})) for part in ("model", "task"))
@@ -139,7 +147,7 @@ def _sections(options: Any) -> tuple[str, dict[str, Any], dict[str, Any]]:
 
 
 def _plain(options: Any) -> dict[str, Any]:
-    """Options as a dict, whichever of fairseq's forms they are in; what is None says nothing."""
+    """Convert options from any of fairseq's forms to a dict, without those that are None."""
     if OmegaConf.is_config(options):
         options = OmegaConf.to_container(options, enum_to_str=True)
     named = vars(options) if isinstance(options, Namespace) else options

@@ -1,4 +1,4 @@
-"""fairseq's RoBERTa and its kin: text, or speech codes (the BERT over vq-wav2vec)."""
+"""fairseq's RoBERTa and its variants, of text or of speech codes (BERT on vq-wav2vec)."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
 
 NOT_TAKEN = ("lm_head.", "classification_heads.")
 
-# What older versions of fairseq called things.
+# Prefixes of older versions of fairseq.
 _RENAMED: Mapping[str, str] = {
     "decoder.": "",  # RoBERTa's encoder was its decoder once
     "encoder.": "",
@@ -36,22 +36,22 @@ _POSITIONS = "sentence_encoder.embed_positions.weight"
 
 
 def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
-    """Plain values to build the encoder from.
+    """Return the settings from which :func:`build` builds the encoder, as plain values.
 
     Raises:
-        UsageError: a RoBERTa without learned positions.
+        UsageError: the model has no learned positions.
     """
     weights = rename(checkpoint.weights)
     if _TOKENS not in weights or _POSITIONS not in weights:
         raise UsageError(
-            f"{checkpoint.file}: has no {_TOKENS} or {_POSITIONS}, which every RoBERTa has; "
+            f"{checkpoint.file}: lacks {_TOKENS} or {_POSITIONS}, which every RoBERTa has; "
             "give another checkpoint",
             "weights-mismatch",
         )
     options = Namespace(**checkpoint.config)
-    ARCH_CONFIG_REGISTRY[checkpoint.arch](options)  # defaults for what it does not name
+    ARCH_CONFIG_REGISTRY[checkpoint.arch](options)  # sets the defaults of missing options
     form = TokenForm(
-        # The weights say it: `encoder_normalize_before` meant the norm of the embedding once.
+        # By the weights, since `encoder_normalize_before` once meant the norm of the embedding.
         pre_norm="sentence_encoder.layer_norm.weight" in weights,
         norm_embedding="sentence_encoder.layernorm_embedding.weight" in weights,
         activation=str(options.activation_fn),
@@ -66,7 +66,7 @@ def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
 
 
 def build(architecture: Mapping[str, Any]) -> TokenEncoder:
-    """With random weights."""
+    """Build the encoder with random weights."""
     return TokenEncoder(
         architecture["vocabulary_size"],
         architecture["max_tokens"],
@@ -76,7 +76,7 @@ def build(architecture: Mapping[str, Any]) -> TokenEncoder:
 
 
 def weights(checkpoint: FairseqCheckpoint, encoder: nn.Module) -> dict[str, Any]:
-    """The checkpoint's weights under the names of today."""
+    """Return the weights of a checkpoint under the current names."""
     renamed = {**rename(checkpoint.weights), _VERSION: encoder.state_dict()[_VERSION]}
     for name, module in encoder.named_modules():
         if hasattr(module, "upgrade_state_dict_named"):  # such as q, k and v in one matrix
@@ -85,7 +85,7 @@ def weights(checkpoint: FairseqCheckpoint, encoder: nn.Module) -> dict[str, Any]
 
 
 def rename(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply the table of names."""
+    """Rename weights of older versions of fairseq."""
     renamed = {}
     for name, value in weights.items():
         for old, new in _RENAMED.items():

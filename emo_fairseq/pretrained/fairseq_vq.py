@@ -1,4 +1,4 @@
-"""vq-wav2vec as a tokenizer of speech: the codes of its quantizer."""
+"""vq-wav2vec as a speech tokenizer, by the codes of its quantizer."""
 
 import json
 from pathlib import Path
@@ -32,17 +32,17 @@ _SAFETENSORS = ".safetensors"
 
 
 class VqWav2VecQuantizer(nn.Module):
-    """Waveforms -> codes, in evaluation mode for ever.
+    """Quantize waveforms to codes; always in evaluation mode.
 
     Args:
         encoder: a vq-wav2vec.
 
     Attributes:
-        n_groups: G, codes of one frame.
-        n_codes: each of them is in 0 ... n_codes - 1.
+        n_groups: G, codes per frame.
+        n_codes: codes are in 0 ... n_codes - 1.
 
     Raises:
-        UsageError: a wav2vec without a quantizer.
+        UsageError: the wav2vec has no quantizer.
     """
 
     def __init__(self, encoder: Wav2VecEncoder) -> None:
@@ -57,30 +57,30 @@ class VqWav2VecQuantizer(nn.Module):
         self.n_codes: int = encoder.vector_quantizer.num_vars
 
     @classmethod
-    def from_checkpoint(cls, place: str | Path) -> "VqWav2VecQuantizer":
-        """Of a checkpoint, or of what :func:`write_quantizer` wrote.
+    def from_checkpoint(cls, path: str | Path) -> "VqWav2VecQuantizer":
+        """Load a checkpoint of fairseq, or a file of :func:`write_quantizer`.
 
         Raises:
-            UsageError: it is none of vq-wav2vec.
+            UsageError: it is not a vq-wav2vec.
         """
-        if Path(place).suffix == _SAFETENSORS:
-            return cls(_read(Path(place)))
-        card = describe_fairseq(place, SPEECH)
-        encoder = build_fairseq(card) if card.input == WAVEFORM else None
+        if Path(path).suffix == _SAFETENSORS:
+            return cls(_read(Path(path)))
+        encoder_spec = describe_fairseq(path, SPEECH)
+        encoder = build_fairseq(encoder_spec) if encoder_spec.input == WAVEFORM else None
         if not isinstance(encoder, Wav2VecEncoder) or encoder.vector_quantizer is None:
             raise UsageError(
-                f"{place}: no vq-wav2vec; give a checkpoint of vq-wav2vec", "encoder-unsupported"
+                f"{path}: not a vq-wav2vec; give a checkpoint of vq-wav2vec", "encoder-unsupported"
             )
-        load_fairseq(encoder, card)
+        load_fairseq(encoder, encoder_spec)
         return cls(encoder)
 
     def train(self, mode: bool = True) -> "VqWav2VecQuantizer":
-        super().train(False)  # in training a Gumbel quantizer draws its codes
+        super().train(False)  # in training mode a Gumbel quantizer samples its codes
         return self
 
     @torch.no_grad()
     def forward(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantize.
+        """Quantize a padded batch of waveforms.
 
         Args:
             waveform: (B, samples) at 16 kHz.
@@ -99,10 +99,10 @@ class VqWav2VecQuantizer(nn.Module):
 
 
 def write_quantizer(checkpoint: str | Path, file: Path) -> None:
-    """Write the quantizer of a checkpoint with its weights alone, as safetensors.
+    """Write the quantizer of a checkpoint as safetensors, without code or optimizer state.
 
     Raises:
-        UsageError: the checkpoint is none of vq-wav2vec.
+        UsageError: the checkpoint is not a vq-wav2vec.
     """
     encoder = VqWav2VecQuantizer.from_checkpoint(checkpoint).encoder
     architecture = dict(describe_fairseq(checkpoint, SPEECH).architecture)
@@ -126,6 +126,6 @@ def _read(file: Path) -> Wav2VecEncoder:
         if isinstance(error, UsageError):
             raise
         raise UsageError(
-            f"{file}: no vq-wav2vec ({error}); export the model again", "encoder-unsupported"
+            f"{file}: not a vq-wav2vec ({error}); export the model again", "encoder-unsupported"
         ) from error
     return encoder

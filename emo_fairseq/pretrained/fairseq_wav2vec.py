@@ -1,4 +1,4 @@
-"""wav2vec 1.0 and vq-wav2vec of fairseq: convolutions all the way, every one normed over time."""
+"""wav2vec 1.0 and vq-wav2vec of fairseq: convolutions, each normalized over time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -21,27 +21,41 @@ from emo_fairseq.pretrained.waveforms import (
 
 NOT_TAKEN = ("wav2vec_predictions.", "project_features.")
 
-_OPTIONS = (  # what of the configuration shapes the encoder
-    *("activation", "log_compression", "residual_scale", "non_affine_group_norm"),
-    *("skip_connections_feat", "skip_connections_agg", "agg_zero_pad", "no_conv_bias"),
-    *("dropout", "dropout_features", "dropout_agg"),
-    *("vq_type", "vq_vars", "vq_groups", "vq_dim", "vq_depth", "combine_groups"),
-    *("vq_temp", "vq_gamma"),
+_OPTIONS = (  # options of the configuration that define the encoder
+    "activation",
+    "log_compression",
+    "residual_scale",
+    "non_affine_group_norm",
+    "skip_connections_feat",
+    "skip_connections_agg",
+    "agg_zero_pad",
+    "no_conv_bias",
+    "dropout",
+    "dropout_features",
+    "dropout_agg",
+    "vq_type",
+    "vq_vars",
+    "vq_groups",
+    "vq_dim",
+    "vq_depth",
+    "combine_groups",
+    "vq_temp",
+    "vq_gamma",
 )
 _DEFAULTS = {field.name: field.default for field in fields(Wav2VecConfig)}
 
 
 class Wav2VecEncoder(Encoder):
-    """Convolutions to frames, which vq-wav2vec quantizes, and causal ones over the frames.
+    """Encode a waveform by convolutions, quantize (vq-wav2vec), and apply causal convolutions.
 
-    Each row is encoded alone: with some twenty norms over time there is little in a batch that
-    rows could share.
+    Rows are encoded one by one, since about twenty norms over time would include padding.
 
     Args:
-        conv_layers: (channels, kernel, stride) of each convolution to frames.
-        aggregator_layers: of each convolution over frames; they are the layers.
-        options: those of `_OPTIONS`.
-        normalize: whether rows are brought to zero mean and unit variance first.
+        conv_layers: (channels, kernel, stride) of each convolution from samples to frames.
+        aggregator_layers: (channels, kernel, stride) of each causal convolution over frames; they
+            are the layers.
+        options: values of `_OPTIONS`.
+        normalize: whether rows are normalized to zero mean and unit variance first.
     """
 
     def __init__(
@@ -58,10 +72,10 @@ class Wav2VecEncoder(Encoder):
                 **options,
                 conv_feature_layers=str([tuple(map(int, layer)) for layer in conv_layers]),
                 conv_aggregator_layers=str([tuple(map(int, layer)) for layer in aggregator_layers]),
-                prediction_steps=1,  # of a head that is not taken
+                prediction_steps=1,  # of a head that is not used
             )
         )
-        self.reach = receptive_field(conv_layers)
+        self.receptive_field = receptive_field(conv_layers)
         self.norm_eps = NORM_EPS if normalize else None
         self.feature_extractor = model.feature_extractor
         self.vector_quantizer = model.vector_quantizer
@@ -69,8 +83,8 @@ class Wav2VecEncoder(Encoder):
         self.dropout_feats = model.dropout_feats
         self.dropout_agg = model.dropout_agg
         if options["vq_type"] == "gumbel":
-            # It has cooled down. fairseq's trainer sets the temperature before every update, and
-            # would count down from the highest again.
+            # The final temperature: fairseq's trainer sets it before every update, and would anneal
+            # it from the highest again.
             quantizer = self.vector_quantizer
             quantizer.max_temp = quantizer.curr_temp = quantizer.min_temp
         if options["vq_type"] == "kmeans":
@@ -79,7 +93,7 @@ class Wav2VecEncoder(Encoder):
         self.n_layers = len(aggregator_layers)
 
     def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode.
+        """Encode a padded batch of waveforms.
 
         Args:
             waveform: (B, samples) at 16 kHz.
@@ -89,54 +103,58 @@ class Wav2VecEncoder(Encoder):
             See :meth:`Encoder.layers`.
         """
         rows = [self._encode(samples) for samples in self.real_samples(waveform, padding_mask)]
-        found = [pad_sequence(list(states), batch_first=True) for states in zip(*rows, strict=True)]
+        hidden_states = [
+            pad_sequence(list(states), batch_first=True) for states in zip(*rows, strict=True)
+        ]
         lengths = torch.tensor([len(states[0]) for states in rows], device=waveform.device)
-        return found, mask_beyond(lengths, found[0].size(1))
+        return hidden_states, mask_beyond(lengths, hidden_states[0].size(1))
 
     def real_samples(self, waveform: Tensor, padding_mask: Tensor) -> list[Tensor]:
-        """B rows (1, S_i) without their padding, as the convolutions want them."""
-        samples, lengths = prepare_samples(waveform, padding_mask, self.reach, self.norm_eps)
+        """Return B rows (1, S_i) without their padding, as the input of the convolutions."""
+        samples, lengths = prepare_samples(
+            waveform, padding_mask, self.receptive_field, self.norm_eps
+        )
         return [row[None, :n] for row, n in zip(samples, lengths.tolist(), strict=True)]
 
     def _encode(self, samples: Tensor) -> list[Tensor]:
-        """(1, S) -> L + 1 tensors (T, C)."""
+        """Encode one row (1, S) to L + 1 tensors (T, C)."""
         frames = self.feature_extractor(samples)  # 1 x C x T
         if self.vector_quantizer is not None:
             frames = self.vector_quantizer(frames)["x"]
         x = self.dropout_feats(frames)
-        found = [x]
+        hidden_states = [x]
         aggregator = self.feature_aggregator
         for project, convolve in zip(aggregator.residual_proj, aggregator.conv_layers, strict=True):
             residual, x = x, convolve(x)
             if aggregator.skip_connections:
                 residual = residual if project is None else project(residual)
                 x = (x + residual) * aggregator.residual_scale
-            found.append(x)
-        found[-1] = self.dropout_agg(found[-1])
-        return [state[0].transpose(0, 1) for state in found]
+            hidden_states.append(x)
+        hidden_states[-1] = self.dropout_agg(hidden_states[-1])
+        return [state[0].transpose(0, 1) for state in hidden_states]
 
     def blocks(self) -> Sequence[nn.Module]:
-        # The widths of all layers are the same, so that no residual is projected.
+        # All layers have the same width, so that no residual is projected.
         front = (self.feature_extractor, self.vector_quantizer)
         return in_blocks(front, self.feature_aggregator.conv_layers)
 
 
 def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
-    """Plain values to build the encoder from.
+    """Return the settings from which :func:`build` builds the encoder, as plain values.
 
     Raises:
-        UsageError: an aggregator of other than convolutions of stride 1 and one width.
+        UsageError: the aggregator has other layers than convolutions of stride 1 and one width.
     """
     options = {**_DEFAULTS, **checkpoint.config}
-    place = str(checkpoint.file)
-    conv_layers = parse_conv_layers(options["conv_feature_layers"], place)
-    aggregator = parse_conv_layers(options["conv_aggregator_layers"], place)
+    path = str(checkpoint.file)
+    conv_layers = parse_conv_layers(options["conv_feature_layers"], path)
+    aggregator = parse_conv_layers(options["conv_aggregator_layers"], path)
     width = conv_layers[-1][0]
     if options["aggregator"] != "cnn" or {(dim, stride) for dim, _, stride in aggregator} != {
         (width, 1)
     }:
         raise UsageError(
-            f"{place}: a wav2vec whose aggregator is not of convolutions of stride 1, as wide as "
+            f"{path}: a wav2vec whose aggregator is not of convolutions of stride 1, as wide as "
             f"the frames ({width}), is not supported; give another checkpoint",
             "encoder-unsupported",
         )
@@ -149,10 +167,10 @@ def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
 
 
 def build(architecture: Mapping[str, Any]) -> Wav2VecEncoder:
-    """With random weights."""
+    """Build the encoder with random weights."""
     return Wav2VecEncoder(**architecture)
 
 
 def weights(checkpoint: FairseqCheckpoint, encoder: nn.Module) -> dict[str, Any]:
-    """The checkpoint's weights under our names, which are the same."""
+    """Return the weights of a checkpoint, whose names are ours."""
     return checkpoint.weights

@@ -1,4 +1,4 @@
-"""wav2vec 2.0, HuBERT and data2vec of fairseq, which are one architecture."""
+"""wav2vec 2.0, HuBERT and data2vec of fairseq, which share one architecture."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -25,38 +25,52 @@ from emo_fairseq.pretrained.waveforms import (
 )
 
 NOT_TAKEN = (
-    *("mask_emb", "final_proj.", "target_glu."),
-    *("quantizer.", "project_q."),  # wav2vec 2.0
+    "mask_emb",
+    "final_proj.",
+    "target_glu.",
+    "quantizer.",
+    "project_q.",  # wav2vec 2.0
     "label_embs_concat",  # HuBERT
     "_ema",  # data2vec's teacher
 )
-NORM_EPS = 1e-5  # that of torch's layer_norm, with which fairseq normalizes samples
+NORM_EPS = 1e-5  # default of torch's layer_norm, by which fairseq normalizes samples
 
 _PROJECTION = "post_extract_proj.weight"
-_OPTIONS = (  # what of the configuration shapes the encoder
-    *("extractor_mode", "conv_bias"),
-    *("conv_pos", "conv_pos_groups", "pos_conv_depth", "conv_pos_batch_norm"),
-    *("encoder_layers", "encoder_embed_dim", "encoder_ffn_embed_dim", "encoder_attention_heads"),
-    *("activation_fn", "layer_norm_first"),
-    *("dropout", "attention_dropout", "activation_dropout", "dropout_input"),
+_OPTIONS = (  # options of the configuration that define the encoder
+    "extractor_mode",
+    "conv_bias",
+    "conv_pos",
+    "conv_pos_groups",
+    "pos_conv_depth",
+    "conv_pos_batch_norm",
+    "encoder_layers",
+    "encoder_embed_dim",
+    "encoder_ffn_embed_dim",
+    "encoder_attention_heads",
+    "activation_fn",
+    "layer_norm_first",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "dropout_input",
 )
 _DEFAULTS = {field.name: field.default for field in fields(Wav2Vec2Config)} | {
-    "conv_pos_batch_norm": False  # HuBERT's alone
+    "conv_pos_batch_norm": False  # of HuBERT only
 }
 _BUILT_OTHERWISE: Mapping[str, Any] = {"quantize_input": False, "layer_type": "transformer"}
 
 
 class Wav2Vec2Encoder(Encoder):
-    """Convolutions to frames, then a transformer.
+    """Encode a waveform by convolutions and a transformer.
 
-    Pretraining scales the gradient of the convolutions (``feature_grad_mult``); here layer-wise
-    learning rates are the means for that.
+    Pretraining scales the gradient of the convolutions (``feature_grad_mult``), which is not
+    applied here; use layer-wise learning rates instead.
 
     Args:
         conv_layers: (channels, kernel, stride) of each convolution.
-        options: those of `_OPTIONS`.
-        has_projection: whether a linear layer lies between convolutions and transformer.
-        normalize: whether rows are brought to zero mean and unit variance first.
+        options: values of `_OPTIONS`.
+        has_projection: whether there is a linear layer between convolutions and transformer.
+        normalize: whether rows are normalized to zero mean and unit variance first.
     """
 
     def __init__(
@@ -96,7 +110,7 @@ class Wav2Vec2Encoder(Encoder):
         return self
 
     def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode.
+        """Encode a padded batch of waveforms.
 
         Args:
             waveform: (B, samples) at 16 kHz.
@@ -116,7 +130,7 @@ class Wav2Vec2Encoder(Encoder):
         return transformer_layers(self.encoder, self.dropout_input(frames), frame_mask), frame_mask
 
     def _convolve(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, samples) -> frames (B, T, channels) and the (B,) real ones of them."""
+        """Convolve (B, samples) to frames (B, T, channels), and return their lengths (B,)."""
         x = samples[:, None]  # B x channels x T
         blocks = self.feature_extractor.conv_layers
         for block, (_, kernel, stride) in zip(blocks, self.conv_layers, strict=True):
@@ -127,7 +141,9 @@ class Wav2Vec2Encoder(Encoder):
 
     def blocks(self) -> Sequence[nn.Module]:
         front = (
-            *(self.feature_extractor, self.layer_norm, self.post_extract_proj),
+            self.feature_extractor,
+            self.layer_norm,
+            self.post_extract_proj,
             self.encoder.pos_conv,
         )
         norm = (self.encoder.layer_norm,)
@@ -137,10 +153,10 @@ class Wav2Vec2Encoder(Encoder):
 
 
 def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
-    """Plain values to build the encoder from.
+    """Return the settings from which :func:`build` builds the encoder, as plain values.
 
     Raises:
-        UsageError: a conformer, or quantized input.
+        UsageError: the model is a conformer, or its input is quantized.
     """
     options = {**_DEFAULTS, **checkpoint.config}
     for name, usual in _BUILT_OTHERWISE.items():
@@ -162,10 +178,10 @@ def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:
 
 
 def build(architecture: Mapping[str, Any]) -> Wav2Vec2Encoder:
-    """With random weights."""
+    """Build the encoder with random weights."""
     return Wav2Vec2Encoder(**architecture)
 
 
 def weights(checkpoint: FairseqCheckpoint, encoder: nn.Module) -> dict[str, Any]:
-    """The checkpoint's weights under our names, which are the same."""
+    """Return the weights of a checkpoint, whose names are ours."""
     return checkpoint.weights

@@ -1,4 +1,4 @@
-"""Encoders ``hf:PLACE`` over raw samples: the families, and what they have in common."""
+"""Speech encoders of Hugging Face: the families, and how they are described and loaded."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ from emo_fairseq.types import WAVEFORM
 
 class _Family(NamedTuple):
     build: Callable[[Any, Mapping[str, Any]], Any]
-    front_end: Sequence[str] | None  # the settings of the feature extractor to keep; None = all
-    inside: str  # of the whole model the part that is the encoder
-    not_taken: Sequence[str]  # beginnings of names of what others built around the model
+    front_end: Sequence[str] | None  # settings of the feature extractor to keep; None = all
+    inside: str  # prefix of the encoder's weights in the whole model
+    not_taken: Sequence[str]  # prefixes of weights that are not of the encoder
 
 
 _WAV2VEC2 = _Family(
@@ -34,22 +34,34 @@ _WAV2VEC2 = _Family(
     ("do_normalize",),
     "",
     (
-        *("masked_spec_embed", "lm_head.", "final_proj.", "label_embeddings_concat"),
-        *("quantizer.", "project_q.", "project_hid."),  # pretraining
-        *("projector.", "classifier.", "layer_weights"),
-        *("tdnn.", "objective.", "feature_extractor.weight", "feature_extractor.bias"),  # x-vectors
+        "masked_spec_embed",
+        "lm_head.",
+        "final_proj.",
+        "label_embeddings_concat",
+        "quantizer.",
+        "project_q.",
+        "project_hid.",  # pretraining
+        "projector.",
+        "classifier.",
+        "layer_weights",
+        "tdnn.",
+        "objective.",
+        "feature_extractor.weight",
+        "feature_extractor.bias",  # x-vectors
     ),
 )
 _FAMILIES: Mapping[str, _Family] = {  # by model_type
     **dict.fromkeys(("wav2vec2", "hubert", "wavlm", "data2vec-audio"), _WAV2VEC2),
     "whisper": _Family(
-        *(HuggingFaceWhisper, None, "encoder."),
+        HuggingFaceWhisper,
+        None,
+        "encoder.",
         ("proj_out.", "projector.", "classifier.", "layer_weights"),
     ),
 }
 
-# Randomness that no option of ours asks for. Layers are dropped, and spans masked, at numpy's
-# pleasure, whose state a resumed training does not have.
+# Disabled augmentation: LayerDrop and SpecAugment draw from numpy's generator, whose state is not
+# restored on resume.
 _OFF: Mapping[str, Any] = {
     "layerdrop": 0.0,
     "encoder_layerdrop": 0.0,
@@ -59,66 +71,68 @@ _OFF: Mapping[str, Any] = {
 }
 
 
-def describe_hf_audio(place: str) -> EncoderSpec:
-    """The card of a folder, or of a name on the hub.
+def describe_hf_audio(source: str) -> EncoderSpec:
+    """Describe a model in a folder, or on the hub.
 
     Raises:
-        UsageError: there is no such model, it is none over raw samples that is known here, or it
-            does not say how it wants them.
+        UsageError: there is no such model, it is not a supported speech encoder, or it has no
+            feature extractor for 16 kHz.
     """
-    config = read_config(place)
+    config = read_config(source)
     if config.model_type not in _FAMILIES:
         raise UsageError(
-            f"hf:{place}: a model {config.model_type}, which is none of {', '.join(_FAMILIES)}; "
-            "give one of these to --speech-encoder",
+            f"hf:{source}: the model type {config.model_type} is not supported as "
+            f"--speech-encoder; give one of {', '.join(_FAMILIES)}",
             "encoder-unsupported",
         )
     settings = config_to_state(config)
     return EncoderSpec(
-        spec=f"hf:{place}",
+        spec=f"hf:{source}",
         input=WAVEFORM,
         architecture={
             "config": {name: _OFF.get(name, value) for name, value in settings.items()},
-            "front_end": _front_end(place, _FAMILIES[config.model_type].front_end),
+            "front_end": _front_end(source, _FAMILIES[config.model_type].front_end),
         },
-        weights=weights_digest(place),
+        weights=weights_digest(source),
     )
 
 
-def build_hf_audio(card: EncoderSpec) -> Encoder:
-    """With random weights, and without the folder."""
-    config = config_from_state(card.architecture["config"])
-    encoder: Encoder = _FAMILIES[config.model_type].build(config, card.architecture["front_end"])
+def build_hf_audio(encoder_spec: EncoderSpec) -> Encoder:
+    """Build the encoder with random weights, without its folder."""
+    config = config_from_state(encoder_spec.architecture["config"])
+    encoder: Encoder = _FAMILIES[config.model_type].build(
+        config, encoder_spec.architecture["front_end"]
+    )
     return encoder
 
 
-def load_hf_audio(encoder: Encoder, card: EncoderSpec) -> None:
-    """Put the pretrained weights into an encoder that :func:`build_hf_audio` made.
+def load_hf_audio(encoder: Encoder, encoder_spec: EncoderSpec) -> None:
+    """Load the pretrained weights into an encoder built by :func:`build_hf_audio`.
 
     Raises:
         UsageError: see :func:`read_weights`.
     """
-    config = config_from_state(card.architecture["config"])
+    config = config_from_state(encoder_spec.architecture["config"])
     family = _FAMILIES[config.model_type]
-    weights = read_weights(card, config, family.not_taken, family.inside)
+    weights = read_weights(encoder_spec, config, family.not_taken, family.inside)
     encoder.model.load_state_dict(weights)  # type: ignore[union-attr]
 
 
-def _front_end(place: str, kept: Sequence[str] | None) -> dict[str, Any]:
-    """The settings of the feature extractor, as plain values."""
-    check_json(place, "preprocessor_config.json")
+def _front_end(source: str, kept: Sequence[str] | None) -> dict[str, Any]:
+    """Return the settings of the feature extractor, as plain values."""
+    check_json(source, "preprocessor_config.json")
     try:
-        extractor = transformers().AutoFeatureExtractor.from_pretrained(place)
+        extractor = transformers().AutoFeatureExtractor.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(
-            f"hf:{place}: does not say how it wants its samples; put the model's "
+            f"hf:{source}: has no settings of a feature extractor; put the model's "
             "preprocessor_config.json there",
             "preprocessor-missing",
         ) from error
     if extractor.sampling_rate != SAMPLE_RATE:
         raise UsageError(
-            f"hf:{place}: reads speech at {extractor.sampling_rate} Hz, where ours is at "
-            f"{SAMPLE_RATE}; give another model",
+            f"hf:{source}: expects speech at {extractor.sampling_rate} Hz, not at {SAMPLE_RATE}; "
+            "give another model",
             "encoder-sample-rate",
         )
     settings: dict[str, Any] = json.loads(extractor.to_json_string())

@@ -1,4 +1,4 @@
-"""Folders (or hub names) of Hugging Face models: their configuration, weights and digests."""
+"""Configuration, weights and digests of Hugging Face models, in a folder or on the hub."""
 
 import hashlib
 import importlib
@@ -42,54 +42,62 @@ _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _NOT_KEPT = ("_name_or_path", "transformers_version")  # of a configuration
 _FETCH_AGAIN = "fetch the model again"
-_PRECISION = {"dtype": "float32"}  # whatever the weights are stored in: fairseq casts, if asked to
+_PRECISION = {"dtype": "float32"}  # whatever the stored dtype: with --fp16, fairseq casts
 
 
 class WeightIndex(ForeignDocument):
-    """In which file beside it each tensor of a large model lies."""
+    """Index of a sharded model: the file of each tensor."""
 
     weight_map: Annotated[dict[str, FileName], Field(min_length=1)]
 
 
-# -- configuration ---------------------------------------------------------------------------------
+# -- Configuration ---------------------------------------------------------------------------------
 
 
-def read_config(place: str) -> Any:
-    """The configuration. Raises a `UsageError` if there is none, or it claims sizes of no model."""
-    _check_config(place)
+def read_config(source: str) -> Any:
+    """Read the configuration of a model.
+
+    Raises:
+        UsageError: there is none, or its sizes exceed the limits.
+    """
+    _check_config(source)
     try:
-        return transformers().AutoConfig.from_pretrained(place)
+        return transformers().AutoConfig.from_pretrained(source)
     except (
-        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
         _error_of("huggingface_hub.errors", "StrictDataclassError"),
     ) as error:
         raise UsageError(
-            f"hf:{place}: no model of Hugging Face there ({_reason(error)})", "encoder-missing"
+            f"hf:{source}: no model of Hugging Face there ({_reason(error)})", "encoder-missing"
         ) from error
 
 
-def _check_config(place: str) -> None:
-    """Hold config.json to bounds, and to the names and shapes of the weights where they are there.
+def _check_config(source: str) -> None:
+    """Check the sizes in config.json against limits, and against the shapes of the weights.
 
-    transformers parses it without limits, and builds whatever it claims.
+    transformers parses it without limits, and allocates whatever it claims.
     """
-    settings = check_json(place, "config.json")
-    file = f"{place}/config.json: "
+    settings = check_json(source, "config.json")
+    file = f"{source}/config.json: "
     check_sizes(settings, file, _FETCH_AGAIN)
-    if shapes := _stored_shapes(place):
+    if shapes := _stored_shapes(source):
         check_stored(settings, shapes, file, _FETCH_AGAIN)
 
 
-def check_json(place: str, name: str) -> JsonObject:
-    """Load one of the model's JSON files within bounds, before transformers does without.
+def check_json(source: str, name: str) -> JsonObject:
+    """Load a JSON file of the model with limits, before transformers loads it without.
 
     Returns:
         Its content; empty where there is no such file, which transformers reports.
 
     Raises:
-        UsageError: it is no JSON object.
+        UsageError: it is not a JSON object.
     """
-    file = _find(place, name)
+    file = _find(source, name)
     if file is None:
         return {}
     try:
@@ -98,9 +106,9 @@ def check_json(place: str, name: str) -> JsonObject:
         raise UsageError(str(error), error.code) from error
 
 
-def _stored_shapes(place: str) -> dict[str, list[int]]:
-    """The shapes of the tensors by name, from the header of a safetensors file; else empty."""
-    file = _find(place, _WEIGHTS[0])
+def _stored_shapes(source: str) -> dict[str, list[int]]:
+    """Return the shapes of the tensors of a safetensors file by name; empty without one."""
+    file = _find(source, _WEIGHTS[0])
     if file is None:
         return {}
     try:
@@ -108,91 +116,98 @@ def _stored_shapes(place: str) -> dict[str, list[int]]:
             names = opened.keys()
             return {name: opened.get_slice(name).get_shape() for name in names}
     except (safetensors.SafetensorError, OSError):
-        return {}  # which is refused where the weights are read
+        return {}  # reported by read_weights
 
 
 def config_to_state(config: Any) -> dict[str, Any]:
-    """A configuration as plain values, for a card; in single precision."""
+    """Convert a configuration of transformers to plain values, in single precision."""
     settings: dict[str, Any] = json.loads(config.to_json_string(use_diff=False)) | _PRECISION
     return {name: value for name, value in settings.items() if name not in _NOT_KEPT}
 
 
 def config_from_state(state: Mapping[str, Any]) -> Any:
-    """The inverse of :func:`config_to_state`."""
+    """Convert the result of :func:`config_to_state` back to a configuration."""
     settings = {**state, **_PRECISION}
     return transformers().AutoConfig.for_model(settings.pop("model_type"), **settings)
 
 
-# -- weights ---------------------------------------------------------------------------------------
+# -- Weights ---------------------------------------------------------------------------------------
 
 
 def read_weights(
-    card: EncoderSpec, config: Any, not_taken: Sequence[str], inside: str = ""
+    encoder_spec: EncoderSpec, config: Any, not_taken: Sequence[str], inside: str = ""
 ) -> dict[str, Tensor]:
-    """The weights of an encoder, in single precision, under its own names.
+    """Read the weights of an encoder, in single precision, under its own names.
 
     Args:
-        card: names the folder.
-        config: of transformers.
-        not_taken: beginnings of the names of what others built around the encoder.
-        inside: the beginning of the names of the encoder, where the model has more parts.
+        encoder_spec: the encoder, which names the folder.
+        config: configuration of transformers.
+        not_taken: prefixes of weights that are not of the encoder, such as heads.
+        inside: prefix of the encoder's weights, where it is a part of the model.
 
     Raises:
-        UsageError: the folder is gone, or lacks a parameter of the model, or has it in another
-            shape, or has others.
+        UsageError: the folder is missing, or parameters are missing, unexpected or of another
+            shape.
     """
-    model, found = _read_model(card, config)
+    model, report = _read_model(encoder_spec, config)
     weights: dict[str, Tensor] = model.state_dict()
-    around = tuple(not_taken)
+    excluded = tuple(not_taken)
 
     def is_taken(name: str) -> bool:
-        return name.startswith(inside) and not name.startswith(around)
+        return name.startswith(inside) and not name.startswith(excluded)
 
     unexpected = [
-        key.removeprefix(f"{model.base_model_prefix}.") for key in found["unexpected_keys"]
+        key.removeprefix(f"{model.base_model_prefix}.") for key in report["unexpected_keys"]
     ]
-    known = [name for name in unexpected if name.startswith(around)]
+    known = [name for name in unexpected if name.startswith(excluded)]
     refuse_misfits(
-        card.spec,
+        encoder_spec.spec,
         {
-            "lacks": list(filter(is_taken, found["missing_keys"])),
+            "lacks": list(filter(is_taken, report["missing_keys"])),
             "has, beside those of the model,": [n for n in unexpected if n not in known],
-            "has in another shape": [n for n, *_ in found["mismatched_keys"] if is_taken(n)],
+            "has in another shape": [n for n, *_ in report["mismatched_keys"] if is_taken(n)],
         },
     )
-    log_not_taken(card.spec, [*known, *(name for name in weights if not is_taken(name))])
+    log_not_taken(encoder_spec.spec, [*known, *(name for name in weights if not is_taken(name))])
     taken = {name.removeprefix(inside): weights[name] for name in weights if is_taken(name)}
-    refuse_non_finite(taken, card.spec)
+    refuse_non_finite(taken, encoder_spec.spec)
     return taken
 
 
-def _read_model(card: EncoderSpec, config: Any) -> tuple[Any, dict[str, Any]]:
-    """The model with its weights, and what transformers has to report of them."""
+def _read_model(encoder_spec: EncoderSpec, config: Any) -> tuple[Any, dict[str, Any]]:
+    """Return the model with its weights, and transformers' report of mismatches."""
     try:
-        model, found = transformers().AutoModel.from_pretrained(
-            card.source,
+        model, report = transformers().AutoModel.from_pretrained(
+            encoder_spec.source,
             config=config,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told, by our own sentence
+            ignore_mismatched_sizes=True,  # reported by refuse_misfits
         )
     except (
-        *(OSError, ValueError, KeyError, RuntimeError, EOFError),
-        *(pickle.UnpicklingError, struct.error, _error_of("safetensors", "SafetensorError")),
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+        struct.error,
+        _error_of("safetensors", "SafetensorError"),
     ) as error:
         raise UsageError(
-            f"{card.spec}: the weights cannot be read ({_reason(error)})", "weights-unreadable"
+            f"{encoder_spec.spec}: the weights cannot be read ({_reason(error)})",
+            "weights-unreadable",
         ) from error
-    return model, found
+    return model, report
 
 
-def weights_digest(place: str) -> str:
-    """SHA-256 of the weights file; of several shards, of their digests in order.
+def weights_digest(source: str) -> str:
+    """Return the SHA-256 of the weights file; for several shards, that of their digests.
 
     Raises:
         UsageError: there is no weights file, it is damaged, or it cannot be read.
     """
-    files = find_weights(place)
+    files = find_weights(source)
     for file in files:
         check_torch_file(file)
     digests = list(map(weights_file_digest, files))
@@ -201,16 +216,20 @@ def weights_digest(place: str) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def find_weights(place: str) -> list[Path]:
-    """The weights file, or the shards in order. Raises a `UsageError` if there is none."""
+def find_weights(source: str) -> list[Path]:
+    """Return the weights file, or the shards in order.
+
+    Raises:
+        UsageError: there is none.
+    """
     for name in _WEIGHTS:
-        if (file := _find(place, name)) is not None:
+        if (file := _find(source, name)) is not None:
             return [file]
     for name in _INDEX:
-        if (index := _find(place, name)) is not None:
-            return [_find(place, shard) or index.parent / shard for shard in _shards(index)]
+        if (index := _find(source, name)) is not None:
+            return [_find(source, shard) or index.parent / shard for shard in _shards(index)]
     raise UsageError(
-        f"hf:{place}: the weights cannot be read (there is none of {', '.join(_WEIGHTS)}); "
+        f"hf:{source}: the weights are missing (none of {', '.join(_WEIGHTS)}); "
         "fetch the model again",
         "weights-missing",
     )
@@ -218,31 +237,31 @@ def find_weights(place: str) -> list[Path]:
 
 def _shards(index: Path) -> list[str]:
     try:
-        found = load_json(index, WeightIndex, remedy=_FETCH_AGAIN)
+        shards = load_json(index, WeightIndex, remedy=_FETCH_AGAIN)
     except ManifestError as error:
         raise UsageError(str(error), error.code) from error
-    return sorted(set(found.weight_map.values()))
+    return sorted(set(shards.weight_map.values()))
 
 
-def _find(place: str, name: str) -> Path | None:
-    if Path(place).is_dir():
-        file = Path(place) / name
+def _find(source: str, name: str) -> Path | None:
+    if Path(source).is_dir():
+        file = Path(source) / name
         return file if file.exists() else None
     try:
-        found = transformers().utils.cached_file(
-            place, name, _raise_exceptions_for_missing_entries=False
+        cached = transformers().utils.cached_file(
+            source, name, _raise_exceptions_for_missing_entries=False
         )
     except (OSError, ValueError):
         return None
-    return None if found is None else Path(found)
+    return None if cached is None else Path(cached)
 
 
-# -- errors ----------------------------------------------------------------------------------------
+# -- Errors ----------------------------------------------------------------------------------------
 
 
 def _error_of(library: str, name: str) -> type[Exception]:
-    """Of a library that comes with transformers, and so may not be there either."""
-    transformers()  # says so
+    """Return an error class of a library that is installed with transformers."""
+    transformers()  # raises if it is not installed
     error: type[Exception] = getattr(importlib.import_module(library), name)
     return error
 
@@ -251,11 +270,11 @@ def _reason(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-# -- transformers, which is an extra ---------------------------------------------------------------
+# -- transformers, an optional dependency ----------------------------------------------------------
 
 
 def transformers() -> Any:
-    """The library itself, imported only where an encoder asks for it.
+    """Import and return the library, only when an encoder needs it.
 
     Raises:
         UsageError: it is not installed.
@@ -269,24 +288,32 @@ def transformers() -> Any:
         ) from error
 
 
-# -- What the layers of a model of Hugging Face say, whichever version collects it how -------------
+# -- Hidden states, independent of the version of transformers -------------------------------------
 
 
 @contextmanager
 def recorded_states(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """A list that fills while the model runs: what enters the first layer, what leaves each."""
-    found: list[Tensor] = []
+    """Collect the hidden states of a forward pass.
+
+    Args:
+        layers: L layers of the model.
+
+    Yields:
+        A list, filled by the forward pass with L + 1 tensors: the input of the first layer and the
+        output of each.
+    """
+    hidden_states: list[Tensor] = []
 
     def before(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
-        found.append(arguments[0])
+        hidden_states.append(arguments[0])
 
-    def behind(layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-        found.append(output[0] if isinstance(output, tuple) else output)
+    def after(layer: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        hidden_states.append(output[0] if isinstance(output, tuple) else output)
 
     hooks = [layers[0].register_forward_pre_hook(before)]
-    hooks += [layer.register_forward_hook(behind) for layer in layers]
+    hooks += [layer.register_forward_hook(after) for layer in layers]
     try:
-        yield found
+        yield hidden_states
     finally:
         for hook in hooks:
             hook.remove()

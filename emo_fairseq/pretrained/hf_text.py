@@ -1,4 +1,4 @@
-"""Text encoders of Hugging Face: BERT, RoBERTa, MPNet, MiniLM, DeBERTa and their kin."""
+"""Text encoders of Hugging Face: BERT, RoBERTa, MPNet, MiniLM, DeBERTa and variants."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,8 +22,8 @@ from emo_fairseq.types import TOKENS
 
 
 class _Family(NamedTuple):
-    layers: str = "encoder.layer"  # where in the model they are
-    # RoBERTa numbers positions from the padding id + 1, so that many of its rows are never used.
+    layers: str = "encoder.layer"  # name of the list of layers in the model
+    # RoBERTa numbers positions from the padding id + 1: the embeddings before it are never used.
     offset_positions: bool = False
 
 
@@ -37,21 +37,32 @@ _FAMILIES: Mapping[str, _Family] = {  # by model_type
 }
 
 _NOT_TAKEN = (
-    "pooler.",  # pooling is the fusion's business
-    *("cls.", "lm_head.", "predictions.", "sop_classifier."),  # pretraining
-    *("generator_predictions.", "generator_lm_head.", "discriminator_predictions."),  # ELECTRA's
-    *("vocab_transform.", "vocab_layer_norm.", "vocab_projector."),  # DistilBERT's
-    *("lm_predictions.", "mask_predictions."),  # DeBERTa's
-    *("pre_classifier.", "classifier.", "qa_outputs."),  # fine-tuning
-    *("embeddings.position_ids", "embeddings.token_type_ids"),  # counted up, by older versions
+    "pooler.",  # the fusion pools
+    "cls.",
+    "lm_head.",
+    "predictions.",
+    "sop_classifier.",  # pretraining
+    "generator_predictions.",
+    "generator_lm_head.",
+    "discriminator_predictions.",  # ELECTRA's
+    "vocab_transform.",
+    "vocab_layer_norm.",
+    "vocab_projector.",  # DistilBERT's
+    "lm_predictions.",
+    "mask_predictions.",  # DeBERTa's
+    "pre_classifier.",
+    "classifier.",
+    "qa_outputs.",  # fine-tuning
+    "embeddings.position_ids",
+    "embeddings.token_type_ids",  # constants of older versions
 )
 
 
 class HuggingFaceTextEncoder(Encoder):
-    """An encoder of transformers over tokens.
+    """Encode token ids by a model of transformers.
 
     Args:
-        config: of transformers.
+        config: configuration of transformers.
     """
 
     def __init__(self, config: Any) -> None:
@@ -60,11 +71,11 @@ class HuggingFaceTextEncoder(Encoder):
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None  # as in _NOT_TAKEN
         self.embed_dim = config.hidden_size
-        # A layer of ALBERT's may be made of several.
+        # A layer of ALBERT may consist of several.
         self.n_layers = config.num_hidden_layers * getattr(config, "inner_group_num", 1)
 
     def layers(self, tokens: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode.
+        """Encode a padded batch of token ids.
 
         Args:
             tokens: (B, T) ids of the model's own tokenizer.
@@ -79,7 +90,7 @@ class HuggingFaceTextEncoder(Encoder):
         return list(output.hidden_states), padding_mask
 
     def blocks(self) -> Sequence[nn.Module]:
-        """See :meth:`Encoder.blocks`; layers that share their parameters are one block."""
+        """See :meth:`Encoder.blocks`; layers that share parameters are one block."""
         path = _FAMILIES[self.model.config.model_type].layers.split(".")
         holders = [self.model.get_submodule(".".join(path[:depth])) for depth in range(len(path))]
         layers = self.model.get_submodule(".".join(path))
@@ -93,53 +104,53 @@ class HuggingFaceTextEncoder(Encoder):
         return [nn.ModuleList(before), *layers.children()]
 
 
-def describe_hf_text(place: str) -> EncoderSpec:
-    """The card of a folder, or of a name on the hub.
+def describe_hf_text(source: str) -> EncoderSpec:
+    """Describe a model in a folder, or on the hub.
 
     Raises:
-        UsageError: there is no such model, it is no encoder of text that is known here, or it has
-            no tokenizer.
+        UsageError: there is no such model, it is not a supported text encoder, or it has no
+            tokenizer.
     """
-    config = read_config(place)
+    config = read_config(source)
     if config.model_type not in _FAMILIES or getattr(config, "is_decoder", False):
         raise UsageError(
-            f"hf:{place}: a model {config.model_type}, which is no text encoder that is known here;"
-            f" give one of {', '.join(_FAMILIES)}",
+            f"hf:{source}: the model type {config.model_type} is not supported as --text-encoder; "
+            f"give one of {', '.join(_FAMILIES)}",
             "encoder-unsupported",
         )
     try:
-        symbols = HuggingFaceTokenizer(place).symbols
+        symbols = HuggingFaceTokenizer(source).symbols
     except ValueError as error:
         raise UsageError(str(error), "tokenizer-unreadable") from error
     return EncoderSpec(
-        spec=f"hf:{place}",
+        spec=f"hf:{source}",
         input=TOKENS,
         architecture=config_to_state(config),
-        weights=weights_digest(place),
+        weights=weights_digest(source),
         vocabulary_size=config.vocab_size,
         vocabulary_digest=symbols_digest(symbols),
-        max_tokens=_reach(config),
+        max_tokens=_max_tokens(config),
     )
 
 
-def _reach(config: Any) -> int:
-    """Tokens that there are positions for."""
-    reach = int(config.max_position_embeddings)
+def _max_tokens(config: Any) -> int:
+    """Return the number of tokens for which there are position embeddings."""
+    n_positions = int(config.max_position_embeddings)
     if _FAMILIES[config.model_type].offset_positions:
-        reach -= (config.pad_token_id if config.pad_token_id is not None else 1) + 1
-    return reach
+        n_positions -= (config.pad_token_id if config.pad_token_id is not None else 1) + 1
+    return n_positions
 
 
-def build_hf_text(card: EncoderSpec) -> HuggingFaceTextEncoder:
-    """With random weights, and without the folder."""
-    return HuggingFaceTextEncoder(config_from_state(card.architecture))
+def build_hf_text(encoder_spec: EncoderSpec) -> HuggingFaceTextEncoder:
+    """Build the encoder with random weights, without its folder."""
+    return HuggingFaceTextEncoder(config_from_state(encoder_spec.architecture))
 
 
-def load_hf_text(encoder: HuggingFaceTextEncoder, card: EncoderSpec) -> None:
-    """Put the pretrained weights into `encoder`.
+def load_hf_text(encoder: HuggingFaceTextEncoder, encoder_spec: EncoderSpec) -> None:
+    """Load the pretrained weights into an encoder built by :func:`build_hf_text`.
 
     Raises:
         UsageError: see :func:`read_weights`.
     """
-    config = config_from_state(card.architecture)
-    encoder.model.load_state_dict(read_weights(card, config, _NOT_TAKEN))
+    config = config_from_state(encoder_spec.architecture)
+    encoder.model.load_state_dict(read_weights(encoder_spec, config, _NOT_TAKEN))

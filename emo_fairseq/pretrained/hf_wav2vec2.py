@@ -16,29 +16,29 @@ from emo_fairseq.pretrained.waveforms import (
     prepare_samples,
 )
 
-NORM_EPS = 1e-7  # that of Wav2Vec2FeatureExtractor
+NORM_EPS = 1e-7  # of Wav2Vec2FeatureExtractor
 
 
 class HuggingFaceWav2Vec2(Encoder):
-    """An encoder of transformers over raw samples.
+    """Encode a waveform by a model of transformers.
 
-    The parts of the model are called one by one: as a whole it lets padding into its group norm,
-    and behind the first of data2vec's positional convolutions.
+    The parts of the model are called one by one, with padding masked in between: the model itself
+    includes padding in its group norm, and after the first of data2vec's positional convolutions.
 
     Args:
-        config: of transformers.
+        config: configuration of transformers.
         front_end: settings of its feature extractor: ``do_normalize``.
 
     Raises:
-        UsageError: a model with an adapter of convolutions behind its layers.
+        UsageError: the model has an adapter of convolutions after its layers.
     """
 
     def __init__(self, config: Any, front_end: Mapping[str, Any]) -> None:
         super().__init__()
         if getattr(config, "add_adapter", False):
             raise UsageError(
-                f"a {config.model_type} with an adapter of convolutions (add_adapter) is not "
-                "supported; give one without",
+                f"{config.model_type} with an adapter of convolutions (add_adapter) is not "
+                "supported; give a model without",
                 "encoder-unsupported",
             )
         self.model = transformers().AutoModel.from_config(config)
@@ -51,12 +51,12 @@ class HuggingFaceWav2Vec2(Encoder):
                 layer.layer_norm = MaskedGroupNorm(layer.layer_norm)
         for part in self.model.encoder.pos_conv_embed.modules():
             if isinstance(part, nn.Conv1d):
-                part.register_forward_pre_hook(self._silence_padding)
+                part.register_forward_pre_hook(self._mask_padding)
         self._frame_mask: Tensor | None = None  # while the positional convolutions run
         self.embed_dim = config.hidden_size
         self.n_layers = config.num_hidden_layers
 
-    def _silence_padding(self, conv: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
+    def _mask_padding(self, conv: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
         (x,) = arguments  # B x C x T
         assert self._frame_mask is not None
         return (x.masked_fill(self._frame_mask[:, None], 0.0),)
@@ -67,7 +67,7 @@ class HuggingFaceWav2Vec2(Encoder):
         return self
 
     def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode.
+        """Encode a padded batch of waveforms.
 
         Args:
             waveform: (B, samples) at 16 kHz.
@@ -81,17 +81,19 @@ class HuggingFaceWav2Vec2(Encoder):
         )
         frames, lengths = self._convolve(samples, lengths)
         projected = self.model.feature_projection(frames)
-        frames = projected[0] if isinstance(projected, tuple) else projected  # HuBERT's is none
+        frames = (
+            projected[0] if isinstance(projected, tuple) else projected
+        )  # HuBERT returns a tensor
         frame_mask = mask_beyond(lengths, frames.size(1))
         self._frame_mask = frame_mask
-        with recorded_states(self.model.encoder.layers) as found:
+        with recorded_states(self.model.encoder.layers) as hidden_states:
             output = self.model.encoder(frames, attention_mask=~frame_mask)
         self._frame_mask = None
-        found[-1] = output.last_hidden_state  # behind the final layer norm, if there is one
-        return found, frame_mask
+        hidden_states[-1] = output.last_hidden_state  # after the final layer norm, if there is one
+        return hidden_states, frame_mask
 
     def _convolve(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, samples) -> frames (B, T, channels) and the (B,) real ones of them."""
+        """Convolve (B, samples) to frames (B, T, channels), and return their lengths (B,)."""
         x = samples[:, None]  # B x channels x T
         layers = self.model.feature_extractor.conv_layers
         for layer, (_, kernel, stride) in zip(layers, self.conv_layers, strict=True):
@@ -106,10 +108,11 @@ class HuggingFaceWav2Vec2(Encoder):
     def blocks(self) -> Sequence[nn.Module]:
         encoder = self.model.encoder
         front = (
-            *(self.model.feature_extractor, self.model.feature_projection),
+            self.model.feature_extractor,
+            self.model.feature_projection,
             encoder.pos_conv_embed,
         )
-        # data2vec is post-norm and has no such switch.
+        # data2vec is post-norm and lacks this setting.
         if getattr(self.model.config, "do_stable_layer_norm", False):
             return in_blocks(front, encoder.layers, (encoder.layer_norm,))
         return in_blocks((*front, encoder.layer_norm), encoder.layers)

@@ -1,4 +1,4 @@
-"""Whether tokens are of the symbols that a pretrained encoder knows."""
+"""Check that tokens match the vocabulary of a pretrained encoder."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,46 +10,53 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH
 
 
-def check_knows(cards: Mapping[str, EncoderSpec], vocabularies: Mapping[str, Vocabulary]) -> None:
-    """See that the tokens are of the symbols that the pretrained encoders know.
+def check_knows(
+    encoder_specs: Mapping[str, EncoderSpec], vocabularies: Mapping[str, Vocabulary]
+) -> None:
+    """Check the vocabularies of tokens against those of the pretrained encoders.
+
+    Args:
+        encoder_specs: encoder of each modality.
+        vocabularies: vocabulary of the tokens of each modality that has tokens.
 
     Raises:
         UsageError: an encoder was trained with another dictionary, or with other special symbols.
     """
     for name, vocabulary in vocabularies.items():
-        if cards[name].is_pretrained:
-            _check_symbols(name, cards[name], vocabulary)
-            if cards[name].kind == "fairseq":
-                _check_specials(name, cards[name], vocabulary)
+        if encoder_specs[name].is_pretrained:
+            _check_symbols(name, encoder_specs[name], vocabulary)
+            if encoder_specs[name].kind == "fairseq":
+                _check_specials(name, encoder_specs[name], vocabulary)
 
 
-def _check_symbols(modality: str, card: EncoderSpec, vocabulary: Vocabulary) -> None:
-    both_named = vocabulary.digest and card.vocabulary_digest
-    same = vocabulary.digest == card.vocabulary_digest
-    if (both_named and not same) or vocabulary.size > card.vocabulary_size:
+def _check_symbols(modality: str, encoder_spec: EncoderSpec, vocabulary: Vocabulary) -> None:
+    both_named = vocabulary.digest and encoder_spec.vocabulary_digest
+    same = vocabulary.digest == encoder_spec.vocabulary_digest
+    if (both_named and not same) or vocabulary.size > encoder_spec.vocabulary_size:
         raise UsageError(
             f"{vocabulary.source}: these {vocabulary.size} symbols are not the "
-            f"{card.vocabulary_size} of {card.spec}; tokenize with that model's own "
-            f"tokenizer: {_tokenize_command(modality, card)}",
+            f"{encoder_spec.vocabulary_size} of {encoder_spec.spec}; tokenize with that "
+            f"model's own tokenizer: {_tokenize_command(modality, encoder_spec)}",
             "vocabulary-mismatch",
         )
 
 
-def _check_specials(modality: str, card: EncoderSpec, vocabulary: Vocabulary) -> None:
-    """A fairseq model has them where its Dictionary does, even if no ``dict.txt`` is beside it."""
-    found, known = vocabulary.specials, SpecialIds()
-    if replace(found, unknown=UNK) != known:
+def _check_specials(modality: str, encoder_spec: EncoderSpec, vocabulary: Vocabulary) -> None:
+    """Compare special symbols; without ``dict.txt``, a fairseq model has those of Dictionary."""
+    actual, expected = vocabulary.specials, SpecialIds()
+    if replace(actual, unknown=UNK) != expected:
         raise UsageError(
-            f"{vocabulary.source}: rows begin with id {found.init}, end with {found.separator} and "
-            f"are padded with {found.pad}, where {card.spec} knows {known.init}, "
-            f"{known.separator} and {known.pad}; leave --init-token and --separator-token out, and "
-            f"tokenize with that model's own tokenizer: {_tokenize_command(modality, card)}",
+            f"{vocabulary.source}: rows begin with id {actual.init}, end with {actual.separator} "
+            f"and are padded with {actual.pad}, where {encoder_spec.spec} has {expected.init}, "
+            f"{expected.separator} and {expected.pad}; leave --init-token and --separator-token "
+            "out, and tokenize with that model's own tokenizer: "
+            f"{_tokenize_command(modality, encoder_spec)}",
             "special-tokens-mismatch",
         )
 
 
-def _tokenize_command(modality: str, card: EncoderSpec) -> str:
+def _tokenize_command(modality: str, encoder_spec: EncoderSpec) -> str:
     if modality == SPEECH:
         return "`python -m data_prep.tokenize_speech DATA --quantizer ... --dict its dict.txt`"
-    bpe = card.spec if card.kind == "hf" else "gpt2 --dict its dict.txt ..."
+    bpe = encoder_spec.spec if encoder_spec.kind == "hf" else "gpt2 --dict its dict.txt ..."
     return f"`python -m data_prep.tokenize_text DATA --bpe {bpe}`"

@@ -1,23 +1,23 @@
-"""What audio encoders share: raw samples as they expect them, and norms that ignore padding."""
+"""Preparation of raw samples, and norms that ignore padding, for speech encoders."""
 
 import torch
 from torch import Tensor, nn
 
 
 def prepare_samples(
-    waveform: Tensor, padding_mask: Tensor, reach: int, norm_eps: float | None
+    waveform: Tensor, padding_mask: Tensor, receptive_field: int, norm_eps: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Make rows ready for convolutions.
+    """Normalize rows, and pad them to the receptive field of the convolutions.
 
     Args:
         waveform: (B, S) samples.
         padding_mask: (B, S), True = padding.
-        reach: samples that one frame sees; a shorter row is filled up with zeros, for one frame.
-        norm_eps: each row is brought to zero mean and unit variance, over its real samples; added
-            to the variance. None = it stays as it is.
+        receptive_field: samples that one frame sees; shorter rows are padded with zeros to it.
+        norm_eps: added to the variance, when each row is normalized to zero mean and unit variance
+            over its real samples. None = no normalization.
 
     Returns:
-        (B, max(S, reach)), zero where there is padding, and the (B,) samples that count as real.
+        Samples (B, max(S, receptive_field)), 0 in padding; and the lengths (B,) of the rows.
     """
     lengths = (~padding_mask).sum(dim=1)
     samples = waveform.masked_fill(padding_mask, 0.0)
@@ -28,26 +28,31 @@ def prepare_samples(
         samples = (samples - mean).masked_fill(padding_mask, 0.0)
         variance = samples.square().sum(dim=1, keepdim=True) / n_samples
         samples = (samples * torch.rsqrt(variance + norm_eps)).to(waveform.dtype)
-    missing = max(0, reach - samples.size(1))
-    return nn.functional.pad(samples, (0, missing)), lengths.clamp(min=reach)
+    missing = max(0, receptive_field - samples.size(1))
+    return nn.functional.pad(samples, (0, missing)), lengths.clamp(min=receptive_field)
 
 
 def mask_beyond(lengths: Tensor, width: int) -> Tensor:
-    """The padding mask (B, width) of rows with these (B,) lengths."""
+    """Return the padding mask (B, width) of rows with these lengths (B,).
+
+    >>> mask_beyond(torch.tensor([1, 2]), 2)
+    tensor([[False,  True],
+            [False, False]])
+    """
     return torch.arange(width, device=lengths.device) >= lengths[:, None]
 
 
-# -- Norms over time that do not see padding -------------------------------------------------------
+# -- Norms over time that ignore padding -----------------------------------------------------------
 
 
 class MaskedGroupNorm(nn.Module):
-    """A group norm whose statistics are taken over the real frames of each row alone.
+    """Group norm with statistics over the real frames of each row only.
 
-    wav2vec 2.0, HuBERT and WavLM of base size normalize each channel over time, padding included,
-    so that in their own libraries a row's features depend on what it is batched with.
+    wav2vec 2.0, HuBERT and WavLM of base size normalize each channel over time, including padding,
+    so that in their own libraries the features of a row depend on the rest of its batch.
 
     Args:
-        norm: the one to take the place of, whose parameters, and their names, it takes over.
+        norm: the norm to be replaced, whose parameters are reused under the same names.
     """
 
     def __init__(self, norm: nn.GroupNorm) -> None:
@@ -58,17 +63,17 @@ class MaskedGroupNorm(nn.Module):
         self.bias = norm.bias
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Normalize.
+        """Normalize a padded batch.
 
         Args:
             x: (B, C, T).
             lengths: (B,) real frames of each row, at least 1.
 
         Returns:
-            (B, C, T), zero where there is padding.
+            (B, C, T), 0 in padding.
         """
         width = x.size(2)
-        # Row by row, so that torch itself computes what it would of the row alone.
+        # Row by row, so that the result is exactly that of each row alone.
         rows = [
             self._normalize(row[None, :, :n]) for row, n in zip(x, lengths.tolist(), strict=True)
         ]
@@ -81,7 +86,7 @@ class MaskedGroupNorm(nn.Module):
 
 
 def keep_batch_statistics(module: nn.Module) -> None:
-    """Have batch norms use their pretrained statistics in training too: a batch's count padding."""
+    """Use pretrained statistics in batch norms in training too: a batch's would include padding."""
     for part in module.modules():
         if isinstance(part, nn.BatchNorm1d):
             part.eval()

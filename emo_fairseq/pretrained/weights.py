@@ -1,4 +1,4 @@
-"""Weights of encoders: loaded exactly, stored as safetensors, known by their digests."""
+"""Load weights of encoders strictly, store them as safetensors, and check their digests."""
 
 import errno
 import logging
@@ -27,16 +27,16 @@ _KEYS_NAMED = 3
 def load_exactly(
     module: nn.Module, weights: Mapping[str, Any], not_taken: Sequence[str], source: str
 ) -> None:
-    """Load a state dict.
+    """Load a state dict strictly.
 
     Args:
-        module: takes the weights.
+        module: loads the weights.
         weights: by name.
-        not_taken: beginnings of the names that the module has no use for, such as a head's.
-        source: where the weights are from, for messages.
+        not_taken: prefixes of weights that are skipped, such as those of a head.
+        source: origin of the weights, for messages.
 
     Raises:
-        UsageError: a parameter is missing, superfluous, of another shape, NaN or infinite.
+        UsageError: a parameter is missing, unexpected, of another shape, NaN or infinite.
     """
     taken = {
         name: value for name, value in weights.items() if not name.startswith(tuple(not_taken))
@@ -59,89 +59,93 @@ def load_exactly(
 
 def refuse_misfits(source: str, misfits: Mapping[str, Sequence[str]]) -> None:
     """Raise a `UsageError` if any of these lists of names, each under its verb, is not empty."""
-    told = [
+    parts = [
         f"{verb} {len(names)} parameters ({first_few(sorted(names), _KEYS_NAMED)})"
         for verb, names in misfits.items()
         if names
     ]
-    if told:
+    if parts:
         raise UsageError(
-            f"{source}: {' and '.join(told)}; the weights are not of the model that their own "
-            "configuration describes: fetch them again",
+            f"{source}: {' and '.join(parts)}; the weights do not match their configuration: fetch "
+            "them again",
             "weights-mismatch",
         )
 
 
 def log_not_taken(source: str, names: Sequence[str]) -> None:
-    """Say how much of a checkpoint is of no use here."""
+    """Log how many weights of a checkpoint are skipped."""
     if names:
         logger.info(
-            "%s: %d entries not taken (%s)", source, len(names), first_few(names, _KEYS_NAMED)
+            "%s: %d entries skipped (%s)", source, len(names), first_few(names, _KEYS_NAMED)
         )
 
 
-# -- Digests of weights: what a card remembers of its files, and whether they are still the same
+# -- Digests ---------------------------------------------------------------------------------------
 
 
 def weights_file_digest(file: Path) -> str:
-    """SHA-256 of a file of weights. Raises a `UsageError` if it cannot be read."""
+    """Return the SHA-256 of a file of weights.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         return digest_once(file)
     except ValueError as error:
         raise UsageError(str(error), "weights-unreadable") from error
 
 
-def check_unchanged(card: EncoderSpec, digest: str) -> None:
-    """Raise a `UsageError` if the files, with this digest now, are not those of the card."""
-    if digest != card.weights:
+def check_unchanged(encoder_spec: EncoderSpec, digest: str) -> None:
+    """Raise a `UsageError` if the files, with this digest now, have changed."""
+    if digest != encoder_spec.weights:
         raise UsageError(
-            f"{card.source}: the weights there have changed since training (SHA-256 "
-            f"{digest[:12]}, where {card.weights[:12]} was trained with); put the former files "
-            "back there, or train anew with another --save-dir",
+            f"{encoder_spec.source}: the weights there have changed since training (SHA-256 "
+            f"{digest[:12]}, formerly {encoder_spec.weights[:12]}); restore those files, or train "
+            "again with another --save-dir",
             "weights-changed",
         )
 
 
-# -- Tensors on disk without pickle: safetensors ---------------------------------------------------
+# -- safetensors -----------------------------------------------------------------------------------
 
 
 def write_tensors(file: Path, tensors: Mapping[str, Tensor], note: str = "") -> None:
-    """Write a state dict; tensors that share memory are written each.
+    """Write a state dict as safetensors, atomically; shared tensors are written several times.
 
     Args:
-        file: takes its place when it is whole.
+        file: the file, replaced when the new one is complete.
         tensors: by name.
-        note: what :func:`read_note` gives back.
+        note: text returned by :func:`read_note`.
     """
-    whole: dict[str, Tensor] = {}
-    places: set[int] = set()
+    state: dict[str, Tensor] = {}
+    addresses: set[int] = set()
     for name, value in tensors.items():
-        alone = value.detach().cpu().contiguous()
-        place = alone.untyped_storage().data_ptr()
-        whole[name] = alone.clone() if place in places else alone  # the format shares no memory
-        places.add(place)
+        tensor = value.detach().cpu().contiguous()
+        address = tensor.untyped_storage().data_ptr()
+        state[name] = tensor.clone() if address in addresses else tensor  # refuses shared memory
+        addresses.add(address)
     with replacing(file) as part:
         part.touch()
-        mode = part.stat().st_mode  # what the user's umask allows; safetensors lets the owner alone
+        mode = part.stat().st_mode  # by the user's umask; safetensors sets 0600
         try:
-            save_file(whole, str(part), metadata={"note": note})
+            save_file(state, str(part), metadata={"note": note})
         except safetensors.SafetensorError as error:
             raise _as_os_error(error) from error
         part.chmod(mode)
 
 
 def _as_os_error(error: Exception) -> OSError:
-    """What safetensors makes text of, as Python has it."""
+    """Convert an error of safetensors, which has the system's code in its text, to an OSError."""
     code = re.search(r"code: (\d+)", str(error))
     number = errno.EIO if code is None else int(code[1])
     return OSError(number, os.strerror(number))
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """Read what :func:`write_tensors` wrote.
+    """Read the tensors of a file of :func:`write_tensors`, by name.
 
     Raises:
-        UsageError: it is not there, is none, or holds numbers that are NaN or infinite.
+        UsageError: it is missing, unreadable, or holds NaN or infinity.
     """
     with _open(file) as opened:
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
@@ -150,7 +154,11 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def read_note(file: Path) -> str:
-    """The note in it. Raises a `UsageError` as :func:`read_tensors` does."""
+    """Read the note of a file of :func:`write_tensors`.
+
+    Raises:
+        UsageError: it is missing or unreadable.
+    """
     with _open(file) as opened:
         return str((opened.metadata() or {}).get("note", ""))
 

@@ -1,4 +1,4 @@
-"""How a model is trained: the optimizer, learning rates, freezing, memory.
+"""Optimizer, learning rates, freezing and activation checkpointing.
 
 Importing this package registers the optimizers with fairseq.
 """

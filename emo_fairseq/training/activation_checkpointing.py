@@ -1,4 +1,4 @@
-"""Activation checkpointing (Chen et al. 2016, arXiv:1604.06174): memory for a second forward."""
+"""Activation checkpointing (Chen et al. 2016, arXiv:1604.06174): less memory, one more forward."""
 
 import functools
 from collections.abc import Iterable
@@ -10,21 +10,25 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpoint_activations(blocks: Iterable[nn.Module]) -> None:
-    """Let blocks keep only their inputs for the backward pass, and compute the rest again there.
+    """Store only the inputs of blocks in the forward pass, and recompute the rest in the backward.
 
-    Outputs, gradients and names in state dicts stay what they are; dropout draws the same numbers
-    again. In evaluation, and where no gradients are wanted, nothing changes.
+    Outputs, gradients, dropout masks and names in state dicts are unchanged. In evaluation, and
+    without gradients, nothing is recomputed.
 
     Args:
-        blocks: transformer layers of any library. Of a container without a forward of its own, as
-            ``nn.ModuleList``, the members are taken.
+        blocks: transformer layers of any library, modified in place. In a container without a
+            forward of its own, such as ``nn.ModuleList``, its members are.
+
+    >>> layer = nn.TransformerEncoderLayer(8, 2, 16)
+    >>> checkpoint_activations([layer])
+    >>> layer(torch.ones(3, 1, 8)).sum().backward()
     """
     for block in blocks:
         if type(block).forward is nn.Module.forward:
             checkpoint_activations(block.children())
         else:
-            # On the instance, as a partial that names the block: a deep copy (fairseq's EMA makes
-            # one) then refers to the copy, where a closure would go on computing with this block.
+            # On the instance, as a partial of the block: a deep copy (fairseq's EMA) refers to
+            # the copy then, where a closure would still compute with this block.
             block.forward = functools.partial(_forward, block)
 
 
@@ -32,6 +36,6 @@ def _forward(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
     forward = type(block).forward
     if not (block.training and torch.is_grad_enabled()):
         return forward(block, *args, **kwargs)
-    # The reentrant form would want an input that requires a gradient, which frozen embeddings do
-    # not give.
+    # The reentrant form needs an input that requires a gradient, which the output of frozen
+    # embeddings does not.
     return checkpoint(forward, block, *args, use_reentrant=False, **kwargs)

@@ -1,7 +1,7 @@
-"""``--optimizer emotion_adamw``: AdamW in which each parameter may have a learning rate of its own.
+"""``--optimizer emotion_adamw``: AdamW with a learning rate and weight decay per parameter.
 
-fairseq's own optimizers set one learning rate, and one weight decay, for all parameters; its
-composite optimizer has a scheduler for each group of them.
+fairseq's own optimizers have one learning rate and one weight decay for all parameters, and its
+composite optimizer has a scheduler for each group.
 """
 
 import ast
@@ -19,7 +19,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.options.checking import check_ranges
 from emo_fairseq.options.option import NOT_NEGATIVE, option
 from emo_fairseq.training.learning_rates import (
-    has_wishes,
+    has_own_options,
     is_held,
     lr_scale,
     weight_decay_scale,
@@ -42,14 +42,14 @@ class EmotionAdamWConfig(FairseqDataclass):
 
 @register_optimizer(NAME, dataclass=EmotionAdamWConfig)
 class EmotionAdamW(FairseqOptimizer):
-    """torch's AdamW (Loshchilov and Hutter 2019), with a group for each learning rate and decay.
+    """torch's AdamW with a parameter group for each learning rate and weight decay.
 
-    The options of a parameter are read from :mod:`emo_fairseq.training.learning_rates`. A group
-    keeps the learning rate that is common to all as ``base_lr``, and trains at that times its
-    ``lr_scale``.
+    Loshchilov and Hutter 2019, "Decoupled weight decay regularization". The options of a parameter
+    are those of :mod:`emo_fairseq.training.learning_rates`. Each group stores the scheduled
+    learning rate as ``base_lr``, and its own is ``base_lr * lr_scale``.
     """
 
-    def __init__(self, cfg: Any, params: Iterable[nn.Parameter]) -> None:
+    def __init__(self, cfg: EmotionAdamWConfig, params: Iterable[nn.Parameter]) -> None:
         super().__init__(cfg)
         check_ranges(cfg, EmotionAdamWConfig)
         params = list(params)
@@ -73,15 +73,15 @@ class EmotionAdamW(FairseqOptimizer):
 
     @property
     def supports_flat_params(self) -> bool:
-        """False: in one flat vector nothing could have a learning rate of its own."""
+        """Return False: a flat vector would have one learning rate for all parameters."""
         return False
 
     def get_lr(self) -> float:
-        """The learning rate of what asks for none of its own."""
+        """Return the scheduled learning rate, before the scales of the groups."""
         return self.param_groups[0]["base_lr"]
 
     def set_lr(self, lr: float) -> None:
-        """Set the learning rate of all, each group's in its proportion."""
+        """Set the scheduled learning rate; that of each group is scaled."""
         for group in self.param_groups:
             group["base_lr"] = lr
             group["lr"] = lr * group["lr_scale"]
@@ -89,26 +89,26 @@ class EmotionAdamW(FairseqOptimizer):
     def step(self, closure: Any = None, scale: float = 1.0, groups: Any = None) -> None:
         for parameter in self.params:
             if is_held(parameter):
-                # Under --fp16 the copy of what does not train has a gradient of zeros, and would
-                # go through weight decay. Without a gradient it is left alone.
+                # With --fp16, the float32 copy of a frozen parameter has a gradient of zeros, and
+                # weight decay would change it. Without a gradient it is skipped.
                 parameter.grad = None
         super().step(closure, scale=scale, groups=groups)
 
     def load_state_dict(
         self, state_dict: dict[str, Any], optimizer_overrides: dict[str, Any] | None = None
     ) -> None:
-        """Take over moments and learning rate; all else stays as the options of this run say.
+        """Load moments and learning rate; the other options are those of this run.
 
         Raises:
-            UsageError: the state is of other parameter groups, or the overrides (of
-                ``--optimizer-overrides``) are of more than the learning rate.
+            UsageError: the state has other parameter groups, or ``--optimizer-overrides`` has other
+                options than the learning rate.
         """
         overrides = dict(optimizer_overrides or {})
         lr = overrides.pop("lr", None)
         if overrides:
             raise UsageError(
-                f"--optimizer-overrides: {NAME} takes {', '.join(overrides)} from the options of "
-                "this run anyway; give those, and override lr alone",
+                f"--optimizer-overrides: {NAME} always takes {', '.join(overrides)} from the "
+                "options of this run; set those, and override lr only",
                 "optimizer-overrides",
             )
         saved, own = state_dict["param_groups"], self.param_groups
@@ -122,41 +122,41 @@ class EmotionAdamW(FairseqOptimizer):
         restored = {"params", "lr", "base_lr"}
         options = [{k: v for k, v in group.items() if k not in restored} for group in own]
         super().load_state_dict(state_dict)
-        for group, ours in zip(self.param_groups, options, strict=True):
-            group.update(ours)
+        for group, own_options in zip(self.param_groups, options, strict=True):
+            group.update(own_options)
         if lr is not None:
             self.set_lr(lr)
 
 
 def check_optimizer(name: str, parameters: Iterable[nn.Parameter]) -> None:
-    """Refuse an optimizer that would pass over what the parameters ask for.
+    """Check that the optimizer supports the options of the parameters.
 
     Args:
-        name: what ``--optimizer`` says.
-        parameters: the model's.
+        name: value of ``--optimizer``.
+        parameters: parameters of the model.
 
     Raises:
-        UsageError: it is another one than this, and a parameter asks for a learning rate of its own
-            or is unfrozen in the course of the training.
+        UsageError: it is not ``emotion_adamw``, and a parameter has a learning rate of its own or
+            is gradually unfrozen.
     """
-    if name != NAME and any(map(has_wishes, parameters)):
+    if name != NAME and any(map(has_own_options, parameters)):
         raise UsageError(
-            f"--optimizer {name} trains all parameters alike; learning rates of their own and "
-            f"gradual unfreezing need --optimizer {NAME}",
+            f"--optimizer {name} has one learning rate for all parameters; several learning "
+            f"rates and gradual unfreezing need --optimizer {NAME}",
             "optimizer-unsupported",
         )
 
 
 def check_half_precision(name: str, flattens: bool, memory_efficient: bool) -> None:
-    """Refuse what fairseq's half-precision optimizers cannot do with this one.
+    """Check that the options of half precision are supported by ``emotion_adamw``.
 
     Args:
-        name: what ``--optimizer`` says.
-        flattens: ``--fp16`` without ``--fp16-no-flatten-grads``.
+        name: value of ``--optimizer``.
+        flattens: whether gradients are flattened: ``--fp16`` without ``--fp16-no-flatten-grads``.
         memory_efficient: ``--memory-efficient-fp16`` or ``--memory-efficient-bf16``.
 
     Raises:
-        UsageError: says what to leave out or to add.
+        UsageError: they are not; names the option to remove or to add.
     """
     if name == NAME and memory_efficient:
         raise UsageError(
@@ -174,32 +174,35 @@ def check_half_precision(name: str, flattens: bool, memory_efficient: bool) -> N
 def _groups(params: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in params:
-        wishes = lr_scale(parameter), weight_decay_scale(parameter)
-        members.setdefault(wishes, []).append(parameter)
+        scales = lr_scale(parameter), weight_decay_scale(parameter)
+        members.setdefault(scales, []).append(parameter)
     return [
         {"params": params, "lr_scale": scale, "weight_decay": weight_decay * decay_scale}
         for (scale, decay_scale), params in members.items()
     ]
 
 
-def _betas(given: Any) -> tuple[float, float]:
-    """Of a command line's "(0.9, 0.98)", or a YAML file's [0.9, 0.98]."""
+def _betas(value: Any) -> tuple[float, float]:
+    """Parse "(0.9, 0.98)" of the command line, or [0.9, 0.98] of a YAML file."""
     try:
-        first, second = ast.literal_eval(given) if isinstance(given, str) else given
+        first, second = ast.literal_eval(value) if isinstance(value, str) else value
         betas = float(first), float(second)
     except (SyntaxError, TypeError, ValueError):
-        raise UsageError(f"--adam-betas: {given} is no pair of numbers", "betas-invalid") from None
+        raise UsageError(
+            f"--adam-betas: {value} is not a pair of numbers", "betas-invalid"
+        ) from None
     if not all(0 <= beta < 1 for beta in betas):
-        raise UsageError(f"--adam-betas: {given} is not in [0, 1)", "betas-invalid")
+        raise UsageError(f"--adam-betas: {value} is not in [0, 1)", "betas-invalid")
     return betas
 
 
 def _outline(group: Mapping[str, Any]) -> tuple[float | None, int]:
-    # A group of no learning rate of its own may be another optimizer's.
+    # The state of another optimizer has no `lr_scale`.
     return group.get("lr_scale"), len(group["params"])
 
 
 def _describe(groups: list[dict[str, Any]]) -> str:
     n_params = sum(len(group["params"]) for group in groups)
     scales = sorted({group.get("lr_scale", 1.0) for group in groups}, reverse=True)
-    return f"{n_params} parameters that learn at {', '.join(f'{s:g}' for s in scales)} times --lr"
+    rates = ", ".join(f"{scale:g}" for scale in scales)
+    return f"{n_params} parameters with learning rates of {rates} times --lr"

@@ -10,14 +10,14 @@ from emo_fairseq.training.learning_rates import hold
 
 
 def freeze(module: nn.Module) -> None:
-    """Keep a module as it is: no gradients, and evaluation mode whatever becomes of its parents.
+    """Freeze a module: no gradients, and evaluation mode even if its parents are in training mode.
 
-    ``train()`` of a parent reaches each child through the child's own ``train``, so that is where
-    it is stopped. fairseq calls it before every update.
+    fairseq calls ``train()`` of the model before every update, which calls that of each child: it
+    is replaced by a function that does nothing.
     """
     module.requires_grad_(False)
     module.eval()
-    # On the instance: names in state dicts, and the module's class, stay what they are.
+    # On the instance: names in state dicts, and the module's class, are unchanged.
     module.train = functools.partial(_stay_in_eval, module)  # type: ignore[method-assign]
 
 
@@ -25,66 +25,68 @@ def _stay_in_eval(module: nn.Module, mode: bool = True) -> nn.Module:
     return module
 
 
-# -- Gradual unfreezing (Howard and Ruder 2018, arXiv:1801.06146): from the top, block by block
+# -- Gradual unfreezing ----------------------------------------------------------------------------
 
-# fairseq's own exchange of gradients skips what has none; torch's was told at the start what to
-# wait for.
+# fairseq's own all-reduce skips parameters without a gradient; torch's waits for those that had one
+# at the start, unless it looks for unused ones.
 _ANY_GRADIENTS = {"legacy_ddp", "no_c10d"}
 _TORCH_DDP = {"c10d", "pytorch_ddp"}
 
 
 class GradualUnfreezing:
-    """At update n the top 1 + n // every blocks train, the others are held.
+    """Train the top 1 + n // every blocks at update n, and hold the others.
 
-    Make it before the optimizer is built, and set the update right before each training step, not
-    earlier: fairseq's optimizer takes only what requires a gradient when it is built, and on a
-    resume it is built after the model was told its update. A held parameter has no gradient, which
-    the optimizer, the clipping and :class:`~emo_fairseq.training.adamw.EmotionAdamW` skip.
+    Howard and Ruder 2018, "Universal language model fine-tuning for text classification". Create it
+    before the optimizer, and call :meth:`set_num_updates` right before each training step, not
+    earlier: fairseq's optimizer only contains parameters that require a gradient when it is built,
+    and on a resume it is built after the number of updates is restored. A held parameter has no
+    gradient: it is skipped by clipping and by
+    :class:`~emo_fairseq.training.adamw.EmotionAdamW`.
 
-    There is no state to save: what is held follows from n.
+    There is no state to save: n determines which parameters are held.
 
     Args:
-        blocks: from the input to the output, as an encoder's ``blocks()`` gives them. What does not
-            require a gradient now never will.
-        every: updates after which the next block is unfrozen.
+        blocks: from input to output, as returned by ``blocks()`` of an encoder. Parameters that do
+            not require a gradient stay frozen.
+        every: number of updates after which the next block is unfrozen.
 
     Raises:
-        UsageError: `every` is no positive number.
+        UsageError: `every` is not positive.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], every: int) -> None:
         if every < 1:
             raise UsageError(
-                f"gradual unfreezing: a block every {every} updates cannot be",
+                f"gradual unfreezing: a block every {every} updates; give 1 or more",
                 "option-out-of-range",
             )
-        self._opens_at: dict[nn.Parameter, int] = {}
+        self._unfrozen_at: dict[nn.Parameter, int] = {}
         for depth, block in enumerate(reversed(blocks)):
             for parameter in block.parameters():
-                if parameter.requires_grad:  # if blocks share it, the topmost decides
-                    self._opens_at.setdefault(parameter, depth * every)
-        for parameter in self._opens_at:
-            hold(parameter, held=False)  # the optimizer must take it
+                if parameter.requires_grad:  # if blocks share it, the topmost counts
+                    self._unfrozen_at.setdefault(parameter, depth * every)
+        for parameter in self._unfrozen_at:
+            hold(parameter, held=False)  # the optimizer must contain it
 
     def set_num_updates(self, num_updates: int) -> None:
-        """Hold and release parameters as the number of updates made so far says."""
-        for parameter, opens_at in self._opens_at.items():
-            hold(parameter, held=num_updates < opens_at)
+        """Hold or release parameters by the number of updates so far."""
+        for parameter, unfrozen_at in self._unfrozen_at.items():
+            hold(parameter, held=num_updates < unfrozen_at)
 
 
 def check_ddp_backend(backend: str, world_size: int, find_unused_parameters: bool) -> None:
-    """Refuse a way of exchanging gradients that cannot do with a part of them.
+    """Check that the backend of distributed training supports parameters without a gradient.
 
     Args:
-        backend: what ``--ddp-backend`` says.
+        backend: value of ``--ddp-backend``.
         world_size: number of ranks.
-        find_unused_parameters: whether ``--find-unused-parameters`` is given.
+        find_unused_parameters: value of ``--find-unused-parameters``.
 
     Raises:
-        UsageError: says what to add.
+        UsageError: it does not; names the options to set.
     """
-    copes = backend in _ANY_GRADIENTS or (backend in _TORCH_DDP and find_unused_parameters)
-    if world_size > 1 and not copes:
+    is_supported = backend in _ANY_GRADIENTS or (backend in _TORCH_DDP and find_unused_parameters)
+    if world_size > 1 and not is_supported:
         raise UsageError(
             f"gradual unfreezing on {world_size} ranks needs --ddp-backend legacy_ddp, or "
             f"pytorch_ddp with --find-unused-parameters, not {backend}",

@@ -1,7 +1,7 @@
-"""A learning rate for each encoder, falling from its top to its embeddings, and one for the heads.
+"""Learning rates of encoders, with layer-wise decay, and of heads.
 
-Layer-wise decay is Howard and Ruder's (2018, arXiv:1801.06146) discriminative fine-tuning, in the
-form of ELECTRA and BEiT: each block learns at a fixed fraction of the rate of the one above it.
+Layer-wise decay is the discriminative fine-tuning of Howard and Ruder (2018, arXiv:1801.06146), as
+in ELECTRA and BEiT: the rate of each block is a fixed fraction of that of the block above it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,23 +19,30 @@ def assign_learning_rates(
     layer_decay: float | Mapping[str, float] = 1.0,
     head_scale: float = 1.0,
 ) -> None:
-    """Say for each parameter what ``--lr`` and ``--weight-decay`` are multiplied by.
+    """Set the factors of ``--lr`` and ``--weight-decay`` of each parameter.
 
-    Block i of an encoder's blocks 0…L, from the input to the output, learns at
-    ``encoder_scale * layer_decay ** (L - i)``; whatever is in no block (fusion, heads) at
+    The factor of block i of the blocks 0…L of an encoder, from input to output, is
+    ``encoder_scale * layer_decay ** (L - i)``; that of all other parameters (fusion, heads) is
     `head_scale`. Biases and the parameters of norms have no weight decay. Call it when the model
-    has all its parameters, adapters included, and before the optimizer is built.
+    has all its parameters, including adapters, and before the optimizer is built.
 
     Args:
-        encoder_blocks: for each encoder its blocks; a parameter that several blocks share learns at
-            the rate of the topmost.
+        encoder_blocks: the blocks of each encoder; a parameter shared by several blocks has the
+            factor of the topmost.
         everything: the model.
-        encoder_scales: of encoders that do not learn at ``--lr`` itself.
-        layer_decay: for all encoders, or for those that have one.
-        head_scale: of everything else.
+        encoder_scales: factor of each encoder; 1 for the others.
+        layer_decay: decay of all encoders, or of each; 1 for the others.
+        head_scale: factor of all other parameters.
 
     Raises:
-        UsageError: an encoder is not there, a scale is not positive, or a decay not in (0, 1].
+        UsageError: there is no such encoder, a scale is not positive, or a decay is not in (0, 1].
+
+    >>> model = nn.ModuleDict({"encoder": nn.Linear(2, 2), "head": nn.Linear(2, 1)})
+    >>> assign_learning_rates({"text": [model["encoder"]]}, model, {"text": 0.1}, head_scale=2.0)
+    >>> lr_scale(model["encoder"].weight), lr_scale(model["head"].weight)
+    (0.1, 2.0)
+    >>> weight_decay_scale(model["head"].bias)
+    0.0
     """
     scales = dict(encoder_scales or {})
     decays = (
@@ -57,7 +64,7 @@ def assign_learning_rates(
 
 def _undecayed(module: nn.Module) -> Iterator[nn.Parameter]:
     for name, parameter in module.named_parameters():
-        # Norms hold vectors; so do most biases, but for those that attention adds to its scores.
+        # Parameters of norms and most biases are vectors, but not those added to attention scores.
         if parameter.ndim < 2 or name.endswith("bias"):
             yield parameter
 
@@ -78,7 +85,7 @@ def _check(
         if not 0 < scale < float("inf"):
             raise UsageError(
                 f"learning rates: the scale of {name}, {scale}, is not positive; freeze what is "
-                "not to learn",
+                "not to be trained",
                 "option-out-of-range",
             )
     for name, decay in decays.items():
@@ -89,15 +96,15 @@ def _check(
             )
 
 
-# -- Options of a parameter ----------------------------------------------------------------------
-# Kept in ``parameter.optim_overrides["optimizer"]``, where fairseq's composite optimizer reads
+# -- Options of a parameter ------------------------------------------------------------------------
+# Stored in ``parameter.optim_overrides["optimizer"]``, where fairseq's composite optimizer reads
 # ``lr_scale`` and ``weight_decay_scale`` and data2vec 2.0 writes the latter. With --fp16 and --bf16
 # the optimizer steps copies of the parameters, which share this dict: an attribute of another name
 # would be lost.
 
 
 def options_of(parameter: nn.Parameter) -> dict[str, Any]:
-    """What a parameter asks for, to be read and changed."""
+    """Return the options of a parameter, which may be changed in place."""
     options: dict[str, Any] = (
         vars(parameter).setdefault("optim_overrides", {}).setdefault("optimizer", {})
     )
@@ -105,29 +112,29 @@ def options_of(parameter: nn.Parameter) -> dict[str, Any]:
 
 
 def lr_scale(parameter: nn.Parameter) -> float:
-    """What the learning rate is multiplied by for this parameter."""
+    """Return the factor of the learning rate of a parameter."""
     return options_of(parameter).get("lr_scale", 1.0)
 
 
 def weight_decay_scale(parameter: nn.Parameter) -> float:
-    """What the weight decay is multiplied by: 0 or 1, as a rule."""
+    """Return the factor of the weight decay of a parameter, usually 0 or 1."""
     return options_of(parameter).get("weight_decay_scale", 1.0)
 
 
 def hold(parameter: nn.Parameter, held: bool) -> None:
-    """Keep a parameter as it is for now, or let it train."""
+    """Hold a parameter at its value for now, or release it."""
     parameter.requires_grad_(not held)
     options_of(parameter)["held"] = held
 
 
 def is_held(parameter: nn.Parameter) -> bool:
-    """Whether a parameter, or the one that it is a copy of, is to stay as it is for now."""
+    """Return whether a parameter, or the one of which it is a copy, is held."""
     return options_of(parameter).get("held", False)
 
 
-def has_wishes(parameter: nn.Parameter) -> bool:
-    """Whether a parameter asks for what fairseq's own optimizers would not give it.
+def has_own_options(parameter: nn.Parameter) -> bool:
+    """Return whether a parameter has options that fairseq's own optimizers would ignore.
 
-    Having no weight decay is not among them: that is this package's custom, not the user's wish.
+    The absence of weight decay does not count, since the user did not request it.
     """
     return lr_scale(parameter) != 1.0 or "held" in options_of(parameter)

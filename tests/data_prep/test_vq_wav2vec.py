@@ -434,7 +434,7 @@ def test_bad_checkpoints_and_dictionaries_are_told(
     cases = {
         ("--checkpoint", "nowhere.pt"): "nowhere.pt: cannot be read .*; check the path",
         ("--checkpoint", "wav2vec.pt"): "wav2vec.pt: .*vq-wav2vec; give a checkpoint of vq-wav2vec",
-        ("--checkpoint", "text.pt"): "text.pt: no checkpoint, or one that",
+        ("--checkpoint", "text.pt"): "text.pt: not a checkpoint, or one that",
         ("--checkpoint", "vq.pt", "--dict", "nowhere.txt"): "nowhere.txt: cannot be read",
         ("--checkpoint", "vq.pt", "--dict", "none.txt"): "none.txt: row 1: is no fairseq",
         ("--checkpoint", "vq.pt", "--dict", "words.txt"): (

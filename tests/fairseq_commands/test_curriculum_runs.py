@@ -187,7 +187,7 @@ def test_resuming(order, workers, fairseq, commands, data, seen, tmp_path):
     log = fairseq("train", *train, f"--save-dir {whole} --save-interval-updates 5").log
     course = list(seen)
     assert [len(seen.of_epoch(epoch)) for epoch in (1, 2, 3)] == [11, 22, N_ROWS]
-    assert "epoch 4: dropout 0.1 becomes 0.5" in log
+    assert "epoch 4: dropout changed from 0.1 to 0.5" in log
     for place, start in (("2_5", 5), ("4_20", 20)):
         folder = tmp_path / place
         folder.mkdir()

@@ -119,6 +119,6 @@ def test_a_checkpoint_of_fairseq_that_claims_too_much_is_refused(
 
 def test_sizes_that_contradict_each_other_name_the_encoder(bert: Path, tmp_path: Path) -> None:
     place = changed(bert, tmp_path / "odd", num_attention_heads=12)
-    message = r"^hf:.*odd: its configuration makes no encoder \(The"
+    message = r"^hf:.*odd: its configuration is invalid \(The"
     with pytest.raises(UsageError, match=message):
         pretrained.build(pretrained.describe("text", f"hf:{place}"))

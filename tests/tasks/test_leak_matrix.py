@@ -303,5 +303,5 @@ def test_an_allowed_leak_is_in_the_record_of_what_is_made(
 
 def test_a_checkpoint_of_this_project_is_no_encoder_that_would_hide_its_rows(trained: Path) -> None:
     for modality in ("text", "speech"):
-        with pytest.raises(UsageError, match=r"a model robertaEMO\w*, which is none of"):
+        with pytest.raises(UsageError, match=r"the model robertaEMO\w* is not supported"):
             pretrained.describe(modality, f"fairseq:{trained}")

@@ -45,4 +45,4 @@ def test_it_may_fall_too_and_says_each_change_once(caplog) -> None:
     final = FinalDropout([dropout], 0.0, after_epoch=1)
     for epoch in (1, 2, 3):
         final.begin_epoch(epoch)
-    assert caplog.messages == ["epoch 2: dropout 0.5 becomes 0"]
+    assert caplog.messages == ["epoch 2: dropout changed from 0.5 to 0"]

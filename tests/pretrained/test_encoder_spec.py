@@ -1,10 +1,9 @@
-"""Cards: which encoders are pretrained, which are read, which a training goes on with."""
+"""Encoder specs: which are pretrained, which files are read, with which a training resumes."""
 
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import hf_folders
 import pytest
@@ -22,12 +21,8 @@ from emo_fairseq.types import (
     TOKENS,
 )
 
-CARD = EncoderSpec("hf:models/bert", TOKENS, weights="a" * 64)
+SPEC = EncoderSpec("hf:models/bert", TOKENS, weights="a" * 64)
 FEATURES = EncoderSpec("features:egemaps", FRAMES)
-
-
-def states(card: EncoderSpec) -> dict[str, dict[str, Any]]:
-    return {"text": card.to_state()}
 
 
 def test_pretrained_is_what_others_have_trained() -> None:
@@ -39,49 +34,49 @@ def test_pretrained_is_what_others_have_trained() -> None:
 @pytest.mark.parametrize(
     ("before", "now"),
     [
-        (CARD, replace(CARD, weights="b" * 64)),
-        (CARD, replace(CARD, spec="fairseq:models/bert")),
-        (CARD, EncoderSpec("scratch:base", TOKENS)),
-        (EncoderSpec("scratch:", TOKENS), CARD),
+        (SPEC, replace(SPEC, weights="b" * 64)),
+        (SPEC, replace(SPEC, spec="fairseq:models/bert")),
+        (SPEC, EncoderSpec("scratch:base", TOKENS)),
+        (EncoderSpec("scratch:", TOKENS), SPEC),
         (FEATURES, replace(FEATURES, spec="features:mfcc")),
     ],
 )
-def test_a_training_does_not_go_on_with_another_encoder(
+def test_a_training_is_not_resumed_with_another_encoder(
     before: EncoderSpec, now: EncoderSpec
 ) -> None:
     message = f"--text-encoder {now.spec} .* trained with {before.spec} .* another --save-dir"
     with pytest.raises(UsageError, match=message):
-        check_same_encoders(states(before), states(now))
+        check_same_encoders({"text": before}, {"text": now})
 
 
 def test_the_same_weights_may_lie_elsewhere() -> None:
-    check_same_encoders(states(CARD), states(replace(CARD, spec="hf:elsewhere")))
+    check_same_encoders({"text": SPEC}, {"text": replace(SPEC, spec="hf:elsewhere")})
     check_same_encoders(
-        states(EncoderSpec("scratch:", TOKENS)), states(EncoderSpec("scratch:base", TOKENS))
+        {"text": EncoderSpec("scratch:", TOKENS)}, {"text": EncoderSpec("scratch:base", TOKENS)}
     )
-    check_same_encoders({}, states(CARD))  # checkpoints of old name none
-    check_same_encoders(states(CARD), {})
+    check_same_encoders({}, {"text": SPEC})  # checkpoints of old name none
+    check_same_encoders({"text": SPEC}, {})
 
 
 def test_only_the_files_of_encoders_that_are_left_out_are_needed(tmp_path: Path) -> None:
-    cards = {
+    specs = {
         name: pretrained.describe("text", f"hf:{hf_folders.build(tmp_path / name, seed=seed)}")
         for seed, name in enumerate(("text", "speech"))
     }
     cfg = SimpleNamespace(text_tuning="lora", speech_tuning="full", video_tuning="frozen")
-    only = left_out_encoders(cfg, {**cards, "video": FEATURES})
+    only = left_out_encoders(cfg, {**specs, "video": FEATURES})
     assert only == ["text"]
-    encoders = {name: nn.Module() for name in cards}
-    for name, card in cards.items():
-        encoders[name].backbone = pretrained.build(card)
+    encoders = {name: nn.Module() for name in specs}
+    for name, spec in specs.items():
+        encoders[name].backbone = pretrained.build(spec)
     model = SimpleNamespace(encoders=encoders)
     before = [value.clone() for value in encoders["speech"].state_dict().values()]
     shutil.rmtree(tmp_path / "speech")
-    load_pretrained(model, cards, only)
-    expected = pretrained.build(cards["text"])
-    pretrained.load(expected, cards["text"])
+    load_pretrained(model, specs, only)
+    expected = pretrained.build(specs["text"])
+    pretrained.load(expected, specs["text"])
     for name, value in expected.state_dict().items():
         assert torch.equal(encoders["text"].backbone.state_dict()[name], value)
     assert all(map(torch.equal, before, encoders["speech"].state_dict().values()))
     with raises("weights-missing"):
-        load_pretrained(model, cards)
+        load_pretrained(model, specs)
