@@ -48,9 +48,6 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
     raise UsageError(f"{path}: {problem}; give a checkpoint{others}", "checkpoint-missing")
 
 
-# -- Whether a model can be asked at all, from what lies beside it ---------------------------------
-
-
 def check_supported_inputs(
     path: Path, modalities: Sequence[str], missing: Mapping[str, str]
 ) -> None:

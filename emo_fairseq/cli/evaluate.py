@@ -106,7 +106,7 @@ def _choose_fold(further: Sequence[str]) -> bool:
     )
 
 
-# -- ``emotion-recognize evaluate``: the figures of a model on a split, by fairseq-validate --------
+# -- the command -----------------------------------------------------------------------------------
 
 
 def add(subcommands: Any) -> None:
@@ -124,7 +124,7 @@ def add(subcommands: Any) -> None:
     which = "checkpoint, folder of a training (its best one), or model folder"
     option("model", type=Path, metavar="MODEL", help=which)
     option("data", type=Path, metavar="DATA", help="data dir")
-    option("--data-raw", type=Path, metavar="DIR", help="what `audio` is relative to")
+    option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
     option("--split", default="test", help="default: %(default)s")
     option("--save-predictions", type=Path, metavar="FILE", help="for `emotion-recognize report`")
     option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")

@@ -192,7 +192,9 @@ def _check_times(table: Table, columns: Columns) -> None:
     problem, remedy, is_shared = unread
     sentence = f"{table.path}: {problem}; {remedy}"
     if is_shared:
-        raise UsageError(f"{sentence}, or rename what is no time in the audio", "times-unread")
+        raise UsageError(
+            f"{sentence}, or rename columns that are no times in the audio", "times-unread"
+        )
     sys.stderr.write(f"{sentence}\n")
 
 
@@ -311,8 +313,8 @@ def any_segments(paths: Sequence[str], columns: Columns) -> bool:
 
 def _is_audio(name: str) -> bool:
     path = Path(name)
-    known = path.suffix.lower() in (*TABLES, ".txt")
-    return name != STDIN and not known and not _is_folder(path)
+    is_list = path.suffix.lower() in (*TABLES, ".txt")
+    return name != STDIN and not is_list and not _is_folder(path)
 
 
 def _is_folder(path: Path) -> bool:
@@ -363,13 +365,15 @@ def _items_of_folder(folder: Path) -> Iterator[Item]:
     if n_hidden := len(everything) - len(files):
         others["hidden"] = n_hidden
     skipped = ", ".join(f"{n} {kind}" for kind, n in others.items())
-    known = ", ".join(AUDIO_SUFFIXES)
+    suffixes_read = ", ".join(AUDIO_SUFFIXES)
     if not audio_files:
-        beside = f"; there are {skipped}, so convert what is audio" if skipped else ""
-        raise UsageError(f"{folder}: no audio files in it ({known}){beside}", "audio-missing")
+        beside = f"; there are {skipped}, so convert audio among them" if skipped else ""
+        raise UsageError(
+            f"{folder}: no audio files in it ({suffixes_read}){beside}", "audio-missing"
+        )
     if skipped:
         sys.stderr.write(
-            f"{folder}: files skipped: {sum(others.values())} ({skipped}); read are {known}\n"
+            f"{folder}: files skipped: {sum(others.values())} ({skipped}); read: {suffixes_read}\n"
         )
     for path in audio_files:
         yield Item(str(path), audio=path)

@@ -35,7 +35,7 @@ def add(subcommands: Any) -> None:
     parser.set_defaults(run=run, takes_further=True, loads_models=False)
     option = parser.add_argument
     option("data", type=Path, metavar="DATA", help="data dir; or the folder of MELD's CSV files")
-    option("--data-raw", type=Path, metavar="DIR", help="what `audio` is relative to")
+    option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
     option("--fold", metavar="PROTOCOL/FOLD", help="train, valid and test are those of a fold")
     option(
         "--modality", "--modal", default="T+A", help="T, A, V and their sums (default: %(default)s)"
@@ -71,7 +71,7 @@ def add(subcommands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prepare what is missing, then train.
+    """Run the planned steps of preparation, then train.
 
     Raises:
         UsageError: data without the inputs or the target, or options that do not fit.

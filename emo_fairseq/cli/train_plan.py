@@ -30,7 +30,7 @@ from emo_fairseq.types import (
 
 _MELD_TRAIN = "train_sent_emo.csv"
 _MELD_VIDEOS = ("train_splits", "train/train_splits")
-_PREPARED = "_prepared"  # what follows the name of a raw corpus in that of its data dir
+_PREPARED = "_prepared"  # suffix of the data dir of a raw corpus
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class DataPlan:
 
     Attributes:
         folder: the data dir, which exists or which the steps write.
-        data_raw: what `audio` is relative to; None = `folder`.
+        data_raw: folder that `audio` is relative to; None = `folder`.
         modalities: inputs of the model.
         n_rows: rows of the train split with the target; None where they cannot be counted.
         steps: commands to run first.
@@ -125,7 +125,7 @@ def _token_steps(
 ) -> list[list[str]]:
     """Return the command that tokenizes the text, unless it is tokenized or no tokens are read."""
     spec = options.text_encoder or "scratch"
-    kind, _, place = spec.partition(":")
+    kind, _, path = spec.partition(":")
     done = (folder / TEXT / TOKENIZER_FILE).is_file() or (folder / TEXT / "train.idx").is_file()
     if TEXT not in modalities or kind == "features" or done:
         return []
@@ -137,7 +137,7 @@ def _token_steps(
         )
     if kind != "hf" and options.fold is not None:
         _check_train_is_apart(folder, options.fold)
-    bpe = ["--bpe", f"hf:{place}"] if kind == "hf" else []
+    bpe = ["--bpe", f"hf:{path}"] if kind == "hf" else []
     return [processes.module("data_prep.tokenize_text", folder, *bpe)]
 
 
@@ -195,7 +195,7 @@ def _plan_meld(options: argparse.Namespace, modalities: tuple[str, ...]) -> Data
     return DataPlan(folder, options.data_raw, modalities, n_rows, steps)
 
 
-# -- The fairseq-train command that ``train`` runs: defaults by how the encoders are tuned ---------
+# -- fairseq-train, with defaults by how the encoders are tuned ------------------------------------
 
 _PRETRAINED = ("hf", "fairseq")
 _SCRATCH, _FEATURES = "scratch", "features"

@@ -195,7 +195,7 @@ def _weigh_words(
     # Without its only word a text is missing, not empty.
     texts = (" ".join(words[:i] + words[i + 1 :]) or None for i in range(len(weighed)))
     drops = _drops(predict, whole, ((samples, text) for text in texts))
-    left_out = f"Of {len(words)} words the first {MAX_WORDS} were weighed."
+    left_out = f"Of {len(words)} words the first {MAX_WORDS} were explained."
     weights = list(zip(weighed, drops, strict=True))
     return _Weights(weights, (left_out,) if len(words) > MAX_WORDS else ())
 
@@ -213,7 +213,7 @@ def _weigh_intervals(
         for (start, end), weight in zip(intervals, drops, strict=True)
     ]
     seconds, covered = len(samples) / SAMPLE_RATE, edges[-1] / SAMPLE_RATE
-    left_out = f"Of {seconds:.4g} s of sound the first {covered:.4g} s were weighed."
+    left_out = f"Of {seconds:.4g} s of audio the first {covered:.4g} s were explained."
     return _Weights(weights, (left_out,) if edges[-1] < len(samples) else ())
 
 

@@ -1,4 +1,4 @@
-"""The ASGI application: the page, the API, and what the model is.
+"""The ASGI application: the page, the API, and the description of the model.
 
     POST /api/predict    audio and/or text; embedding=true adds the embedding
     POST /api/timeline   audio; window_seconds, hop_seconds, text

@@ -115,7 +115,7 @@ def test_what_has_no_weight_is_named(predictor, trained_models):
     narrow = load_with_options(trained_models.folder(MODEL), max_speech_seconds=0.75)
     long = explain(narrow, noise(1.2), sample_rate=RATE)
     assert long.intervals[-1][1] == 0.75
-    assert long.left_out == ("Of 1.2 s of sound the first 0.75 s were weighed.",)
+    assert long.left_out == ("Of 1.2 s of audio the first 0.75 s were explained.",)
 
 
 def test_a_silence_is_faded_and_touches_nothing_else():

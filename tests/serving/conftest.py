@@ -1,4 +1,4 @@
-"""One tiny trained model that hears and reads, behind an application, a port or a browser."""
+"""A tiny trained model of speech and text, behind an application, a port or a browser."""
 
 import io
 import shutil
@@ -57,7 +57,7 @@ def narrow(predictor: Any, model_folder: Any, monkeypatch: Any) -> Callable[...,
 
 @pytest.fixture(scope="session")
 def make_app(predictor: Any, model_folder: Any) -> Callable[..., Any]:
-    """The application with these limits; many requests, if nothing is said of them."""
+    """Return a function that makes the application with limits; by default many requests."""
 
     def make(**limits: Any) -> Any:
         return create_app(

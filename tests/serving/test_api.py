@@ -1,4 +1,4 @@
-"""What the API answers is what the predictor says."""
+"""The API returns what the predictor predicts."""
 
 import numpy as np
 import pytest
@@ -35,17 +35,17 @@ def test_predictions_are_the_predictors(client, predictor, hum, encode, tmp_path
     assert as_json == {**predictor.predict(text=TEXT).as_dict(), "cut": []}
 
 
-def test_odd_audio_is_answered_with_a_warning(client, hum, encode):
+def test_unusual_audio_is_predicted_with_a_warning(client, hum, encode):
     for samples, warning in (
         (0 * hum(1), "digital silence: every sample is 0"),
         (np.stack([hum(1), -hum(1)], axis=1), "channels in antiphase"),
     ):
         files = {"audio": encode(samples)}
-        for question in ("predict", "timeline", "explain"):
-            warnings = client.post(f"/api/{question}", files=files).json()["warnings"]
+        for endpoint in ("predict", "timeline", "explain"):
+            warnings = client.post(f"/api/{endpoint}", files=files).json()["warnings"]
             about_audio = [found for found in warnings if not found.startswith("without text")]
             assert len(about_audio) == 1, warnings
-            assert about_audio[0].startswith(warning), question
+            assert about_audio[0].startswith(warning), endpoint
 
 
 def test_a_timeline_and_an_explanation_are_the_predictors(client, predictor, hum, encode):
@@ -65,7 +65,7 @@ def test_a_timeline_and_an_explanation_are_the_predictors(client, predictor, hum
     assert [word["word"] for word in expected["words"]] == predictor.predict(text=TEXT).text.split()
 
 
-def test_by_default_a_window_is_no_longer_than_the_model_hears(client, narrow, hum, encode):
+def test_by_default_a_window_is_no_longer_than_the_model_reads(client, narrow, hum, encode):
     narrow(max_speech_seconds=3.0)
     answer = client.post("/api/timeline", files={"audio": encode(hum(6))})
     assert answer.status_code == 200, answer.text
@@ -100,10 +100,11 @@ def test_the_model_is_described(client, predictor, model_folder):
         ("POST", "/static/page.js", 405),
     ],
 )
-def test_wrong_addresses_are_told(client, method, path, status):
+def test_wrong_addresses_are_errors(client, method, path, status):
     answer = client.request(method, path)
     assert answer.status_code == status
     assert answer.json()["error"].endswith(".")
+    assert answer.json()["code"] == {404: "address-unknown", 405: "method-not-allowed"}[status]
 
 
 def test_the_page_may_load_nothing_from_elsewhere(client):
@@ -119,7 +120,7 @@ def test_the_page_may_load_nothing_from_elsewhere(client):
     assert client.get("/static/page.js").headers["content-type"].startswith("text/javascript")
 
 
-def test_a_model_that_only_reads_is_not_sent_audio(trained_models, hum, encode):
+def test_audio_is_refused_by_a_model_of_text(trained_models, hum, encode):
     predictor = load_predictor(trained_models.folder("--modality text"), "cpu")
     client = TestClient(create_app(predictor), base_url="http://localhost:8000")
     assert client.get("/api/model").json()["modalities"] == ["text"]
@@ -132,7 +133,7 @@ def test_a_model_that_only_reads_is_not_sent_audio(trained_models, hum, encode):
     assert (part.status_code, part.json()["code"]) == (422, "audio-missing")
 
 
-def test_a_failure_of_the_model_is_its_own_and_not_shown(client, predictor, monkeypatch, caplog):
+def test_a_failure_of_the_model_is_logged_and_not_shown(client, predictor, monkeypatch, caplog):
     def fail(_):
         raise RuntimeError("the secret of /home/somebody")
 

@@ -1,4 +1,4 @@
-"""Texts that come at the same time are computed together, and each gets its own answer."""
+"""Texts that arrive together are predicted in a batch, and each gets its own prediction."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def post(port, text, client="127.0.0.1", name="predict"):
         return posting.post(f"http://127.0.0.1:{port}/api/{name}", json={"text": text})
 
 
-def test_each_gets_the_answer_that_it_gets_alone(serve, predictor, gathered):
+def test_each_text_gets_the_prediction_that_it_gets_alone(serve, predictor, gathered):
     release, sizes = gathered
     with serve(workers=1, batch=16) as port, ThreadPoolExecutor(len(TEXTS)) as pool:
         asked = [pool.submit(post, port, text) for text in TEXTS]
@@ -70,7 +70,7 @@ def test_a_text_that_fails_fails_alone(serve, predictor, monkeypatch, gathered):
     assert statuses == [200, 200, 422, 200, 400, 200]
 
 
-def test_what_waits_too_long_is_refused(serve, gathered):
+def test_a_request_that_waits_too_long_is_refused(serve, gathered):
     release, sizes = gathered
     with serve(workers=1, waiting_seconds=0.5, batch=1) as port, ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(post, port, text) for text in ("first", "second", "third")]
@@ -84,7 +84,7 @@ def test_what_waits_too_long_is_refused(serve, gathered):
     assert len(sizes) == 2  # the refused were not computed
 
 
-def test_bodies_are_bounded_in_their_sum(serve, gathered):
+def test_the_sum_of_all_bodies_is_limited(serve, gathered):
     release, _ = gathered
     with serve(held_bytes=10_000) as port, ThreadPoolExecutor(4) as pool:
         large = "a " * 2000

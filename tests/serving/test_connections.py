@@ -1,4 +1,4 @@
-"""Before a connection is a request, and after its client has left."""
+"""Connections before there is a request, and after the client has disconnected."""
 
 import json
 import socket
@@ -74,7 +74,9 @@ def test_too_many_connections_are_refused_in_json(serve):
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
 
 
-def test_work_ends_once_its_client_has_left(serve, predictor, monkeypatch, hum, encode):
+def test_computation_stops_once_its_client_has_disconnected(
+    serve, predictor, monkeypatch, hum, encode
+):
     forward, begun, n_batches = predictor.forward, threading.Event(), 0
 
     def slow(net_input):

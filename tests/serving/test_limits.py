@@ -1,4 +1,4 @@
-"""Sizes, lengths, rates and waiting times: what is beyond a limit is refused, and no more held."""
+"""Sizes, lengths, rates and times: a request beyond a limit is refused, and nothing of it kept."""
 
 import itertools
 import socket
@@ -42,7 +42,7 @@ def chunk(content):
     return b"%x\r\n%s\r\n" % (len(content), content)
 
 
-def test_a_large_body_is_refused_whatever_its_length_is_said_to_be(serve, client):
+def test_a_large_body_is_refused_whatever_its_declared_length(serve, client):
     with serve(upload_bytes=100_000) as port:
         # Declared: refused before a byte of it is read.
         assert talk(port, Content_Length=100_001)[0] == 413
@@ -58,7 +58,7 @@ def test_a_large_body_is_refused_whatever_its_length_is_said_to_be(serve, client
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
 
 
-def test_json_is_held_to_the_size_of_a_text(make_client):
+def test_json_is_limited_to_the_size_of_a_text(make_client):
     client = make_client(text_characters=100)
     padded = b'{"text": "a"' + b" " * 10_000 + b"}"
     refused = client.post(
@@ -68,7 +68,7 @@ def test_json_is_held_to_the_size_of_a_text(make_client):
 
 
 def claim_samples(flac, n_samples):
-    """A FLAC file whose header says that it has so many samples."""
+    """A FLAC file whose header declares so many samples."""
     facts = int.from_bytes(flac[18:26], "big") >> 36 << 36
     return flac[:18] + (facts | n_samples).to_bytes(8, "big") + flac[26:]
 
@@ -93,7 +93,7 @@ def test_long_audio_is_refused_by_its_header_or_while_it_is_decoded(
     assert (refused.status_code, refused.json()["code"]) == (413, "audio-too-long")
 
 
-def test_what_is_asked_of_long_audio_is_bounded(make_client, hum, encode):
+def test_computation_on_long_audio_is_limited(make_client, hum, encode):
     client = make_client(segments=10, explained_seconds=1.5)
     files = {"audio": encode(hum(4))}
     hops = {"window_seconds": "0.3", "hop_seconds": "0.3"}
@@ -110,7 +110,7 @@ def test_what_is_asked_of_long_audio_is_bounded(make_client, hum, encode):
     assert (beyond.status_code, beyond.json()["code"]) == (400, "segment-empty")
 
 
-def test_a_client_that_asks_too_often_waits(make_client):
+def test_a_client_has_a_rate(make_client):
     client = make_client(requests_per_second=0.5, burst=3)
     statuses = [client.post("/api/predict", json={"text": "a day"}).status_code for _ in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
@@ -155,7 +155,7 @@ def first_of(asked, n_answers):
     return [a.result() for a in itertools.islice(as_completed(asked, timeout=20), n_answers)]
 
 
-def test_requests_do_not_pile_up_and_one_client_leaves_places_to_others(serve, blocked):
+def test_requests_do_not_accumulate_and_one_client_leaves_capacity_to_others(serve, blocked):
     release, entered = blocked
     with serve(workers=1, waiting=3) as port, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, port) for _ in range(4)]
@@ -177,7 +177,7 @@ def test_requests_do_not_pile_up_and_one_client_leaves_places_to_others(serve, b
         assert ask(port).status_code == 200
 
 
-def test_slow_work_is_given_up_and_keeps_its_place_until_it_ends(serve, blocked):
+def test_slow_computation_is_stopped_and_counts_until_it_ends(serve, blocked):
     release, _ = blocked
     with serve(workers=1, waiting=3, answer_seconds=0.3) as port:
         given_up = [ask(port), ask(port)]
@@ -190,7 +190,7 @@ def test_slow_work_is_given_up_and_keeps_its_place_until_it_ends(serve, blocked)
         assert answer.json()["label"]
 
 
-def test_a_body_that_drips_in_is_given_up(serve):
+def test_a_slow_body_is_refused(serve):
     with serve(body_grace_seconds=0.3, body_bytes_per_second=1000.0) as port:
         drops = [b"x"] * 10
         status, answer, _ = talk(port, *drops, wait=0.1, Content_Length="1000")
@@ -198,7 +198,7 @@ def test_a_body_that_drips_in_is_given_up(serve):
         assert ask(port).status_code == 200
 
 
-def test_a_body_that_keeps_to_the_rate_is_read(serve):
+def test_a_body_at_the_least_rate_is_read(serve):
     with serve(body_grace_seconds=0.3, body_bytes_per_second=10_000.0) as port:
         drops = [b"x" * 2000] * 5
         status, answer, _ = talk(port, *drops, wait=0.15, Content_Length="10000")

@@ -1,4 +1,4 @@
-"""Two hundred requests that are wrong, from one seed: each is refused with a reason."""
+"""Two hundred malformed requests, from one seed: each is refused with a reason and a code."""
 
 import json
 import re
@@ -88,7 +88,7 @@ def broken(hum, encode):
     ]
 
 
-def test_each_is_refused_with_a_reason_and_a_good_one_is_answered(
+def test_each_is_refused_with_a_reason_and_a_valid_one_is_predicted(
     make_client, broken, hum, encode, predictor
 ):
     client = make_client(text_characters=TEXT_LIMIT)

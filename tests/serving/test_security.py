@@ -1,4 +1,4 @@
-"""Requests that other pages make a browser send are told from the page's own."""
+"""Requests that other pages make a browser send are refused."""
 
 import pytest
 from starlette.testclient import TestClient
@@ -44,7 +44,7 @@ def test_posts(client, host, headers, status):
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_rebound_name_sees_neither_page_nor_model(client):
+def test_a_rebound_name_gets_neither_page_nor_model(client):
     for path in ("/", "/static/page.js", "/api/model", "/healthz"):
         assert client.get(path, headers={"Host": "evil.example"}).status_code == 421
     # A link on another page may open ours; a script on it may not ask.

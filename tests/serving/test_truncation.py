@@ -1,4 +1,4 @@
-"""An answer names what the model did not read of a long text or recording, and only then."""
+"""A response names each truncated input, and only those."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from emo_fairseq.serving.limits import Limits
 SENTENCE = "what a lovely day it was when we all went out to see the sea"
 
 
-def test_a_text_is_said_to_be_cut_where_its_last_word_counts_for_nothing(client, narrow):
+def test_a_text_is_truncated_exactly_where_its_last_word_has_no_weight(client, narrow):
     narrow(max_text_tokens=16)
     was_cut = []
     words = SENTENCE.split()
@@ -33,7 +33,7 @@ def test_a_text_is_said_to_be_cut_where_its_last_word_counts_for_nothing(client,
     assert "reads the first 14 of its" in answer["cut"][0]
 
 
-def test_a_recording_is_said_to_be_cut(client, narrow, hum, encode):
+def test_a_truncated_recording_is_named(client, narrow, hum, encode):
     narrow(max_speech_seconds=1.0)
     whole, longer = (
         client.post("/api/predict", files={"audio": encode(hum(seconds))}).json()
@@ -57,8 +57,8 @@ def test_the_limit_of_speech_tokens_is_not_in_seconds(trained_models, hum):
     assert truncation.total > 10
 
 
-def test_short_texts_of_many_words_are_weighed_in_part(client):
+def test_of_many_words_the_first_are_explained(client):
     answer = client.post("/api/explain", json={"text": " ".join(["word"] * 70)}).json()
     assert len(answer["words"]) == 64
-    assert answer["left_out"] == ["Of 70 words the first 64 were weighed."]
+    assert answer["left_out"] == ["Of 70 words the first 64 were explained."]
     assert np.isfinite([word["weight"] for word in answer["words"]]).all()
