@@ -14,21 +14,21 @@ _TOOLS = {"fairseq-train": "fairseq_cli.train", "fairseq-validate": "fairseq_cli
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the tools said, one after the other; they are what ``processes.run`` would start."""
-    said: list[str] = []
+    """What the tools printed, one after the other; they are what ``processes.run`` would start."""
+    printed: list[str] = []
 
     def run(words: Sequence[str]) -> int:
         processes.show(words)
         name = Path(words[0]).name
         if name in _TOOLS:
             # Few threads, few workers: what tests add to what the command writes.
-            said.append(run_tool(_TOOLS[name], name, *map(Path, words[1:]), "--num-workers 0"))
+            printed.append(run_tool(_TOOLS[name], name, *map(Path, words[1:]), "--num-workers 0"))
             return 0
         _, _, module, *rest = words
         return int(importlib.import_module(module).main(rest))
 
     monkeypatch.setattr(processes, "run", run)
-    return said
+    return printed
 
 
 @pytest.fixture

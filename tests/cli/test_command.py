@@ -69,10 +69,10 @@ def test_options_of_fairseq_are_refused_where_they_are_not_passed_on(capsys):
 def test_corpora_are_prepared_and_tokenized_by_data_prep(command, started, tmp_path):
     data = tmp_path / "toy"
     command("prepare", "toy", data, "--n-train", "16", "--n-valid", "4", "--n-test", "4")
-    said = command("tokenize", data, "--vocab-size", "300")
-    assert f"-m data_prep.tokenize_text {data} --vocab-size 300" in said
-    said = command("tokenize", "--speech", data, "--n-clusters", "1000000", code=1)
-    assert f"-m data_prep.tokenize_speech {data} --n-clusters 1000000" in said
+    printed = command("tokenize", data, "--vocab-size", "300")
+    assert f"-m data_prep.tokenize_text {data} --vocab-size 300" in printed
+    printed = command("tokenize", "--speech", data, "--n-clusters", "1000000", code=1)
+    assert f"-m data_prep.tokenize_speech {data} --n-clusters 1000000" in printed
     assert (data / "text" / "train.idx").is_file()
 
 

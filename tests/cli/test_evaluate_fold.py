@@ -43,7 +43,7 @@ def option(words: list[str], name: str) -> list[str]:
     return [value for word, value in pairwise(words) if word == name]
 
 
-def test_a_fold_is_known_by_its_corpus(folded, trained_models, scored, tmp_path, capsys):
+def test_a_fold_is_identified_by_its_corpus(folded, trained_models, scored, tmp_path, capsys):
     checkpoint = trained_models.checkpoint(OPTIONS, data=folded)
     other = shutil.copytree(folded, tmp_path / "elsewhere")
     for data in (folded, other):
@@ -65,7 +65,7 @@ def test_a_fold_is_known_by_its_corpus(folded, trained_models, scored, tmp_path,
 
 
 @pytest.mark.parametrize("corpus", ["toy", None, "another"])
-def test_what_lies_where_the_training_data_lay(
+def test_another_corpus_at_the_path_of_the_training_data(
     corpus, folded, trained_models, scored, tmp_path, monkeypatch, capsys
 ):
     """A relative place, as seen from there and from elsewhere; its name decides, if it is known."""

@@ -84,9 +84,9 @@ def test_rows_are_what_fairseq_validate_writes(trained_models, toy_corpus, comma
         found = table(command("predict", model, asked, *columns, "--batch-size", "5"))
         assert [row["item"] for row in found] == [row.id for row in rows]
         for row in found:
-            said = expected[row["item"]]
-            assert row["label"] == said["prediction"]
-            assert numbers(row) == pytest.approx(numbers(said), abs=1e-5)
+            scored = expected[row["item"]]
+            assert row["label"] == scored["prediction"]
+            assert numbers(row) == pytest.approx(numbers(scored), abs=1e-5)
             assert row["modalities"] == "text+speech"
             assert len(numbers(row, "vad.")) == 3
 
@@ -106,7 +106,7 @@ def test_lines_tables_and_texts_say_the_same(trained_models, command, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "printed"),
     [
         ("a.csv", "text\nfine\na,b\n", "2 fields where the header has 1"),
         ("a.csv", 'text\nfine\n"no\n', "a quote is opened here and never closed"),
@@ -118,14 +118,16 @@ def test_lines_tables_and_texts_say_the_same(trained_models, command, tmp_path, 
         ("a.txt", "fine\n\n", "the text is empty"),
     ],
 )
-def test_a_bad_row_does_not_stop_the_rest(name, content, said, trained_models, command, tmp_path):
+def test_a_bad_row_does_not_stop_the_rest(
+    name, content, printed, trained_models, command, tmp_path
+):
     (tmp_path / name).write_text(content)
     folder = trained_models.folder(TEXT)
     out = command("predict", folder, tmp_path / name, "--format", "jsonl", code=1)
     good, bad = (json.loads(line) for line in out.splitlines())
     assert good["label"] in good["probabilities"]
     assert bad.keys() == {"item", "error"}
-    assert said in bad["error"]
+    assert printed in bad["error"]
 
 
 def test_a_column_that_is_not_read_is_skipped(trained_models, command, capsys, tmp_path):
@@ -147,7 +149,7 @@ def test_a_column_that_is_not_read_is_skipped(trained_models, command, capsys, t
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         ([], "[items-missing]"),
         (["{tmp}"], "[audio-missing]"),
@@ -157,28 +159,30 @@ def test_a_column_that_is_not_read_is_skipped(trained_models, command, capsys, t
         (["a.wav", "--onnx"], "model.onnx: there is no such file"),
     ],
 )
-def test_an_error_of_the_command_line_leaves_no_file(words, said, trained_models, tmp_path, capsys):
+def test_an_error_of_the_command_line_leaves_no_file(
+    words, printed, trained_models, tmp_path, capsys
+):
     (tmp_path / "a.csv").write_text("mood\nfine\n")
     out = tmp_path / "out.csv"
     own = [word.format(tmp=tmp_path) for word in words]
     folder = str(trained_models.folder(TEXT))
     assert main(["predict", folder, *own, "--output", str(out)]) == 2
-    assert said in capsys.readouterr().err
+    assert printed in capsys.readouterr().err
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         (["--batch-size", "0"], "argument --batch-size: 0 is not 1 or more"),
         (["--timeline", "--window", "inf"], "argument --window: inf is not above 0"),
         (["--timeline", "--hop", "0"], "argument --hop: 0 is not above 0"),
     ],
 )
-def test_a_number_that_cannot_be(words, said, capsys):
+def test_a_number_that_cannot_be(words, printed, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["predict", "models/toy", "a.wav", *words])
-    assert said in capsys.readouterr().err
+    assert printed in capsys.readouterr().err
 
 
 def test_a_timeline_has_a_row_for_each_window(trained_models, command, tmp_path):
@@ -206,9 +210,9 @@ def test_export_names_describes_and_draws_the_model(
     checkpoint, saved = trained_models.checkpoint(BOTH), tmp_path / "test.tsv"
     predictions.write(saved, trained_models.validated(checkpoint))
     words = ("--output", f"{tmp_path}/", "--predictions", saved, "--onnx", "--check", "2")
-    said = command("export", checkpoint.parent, "--data", toy_corpus, *words)
+    printed = command("export", checkpoint.parent, "--data", toy_corpus, *words)
     folder = tmp_path / "T+A--ET--cross_attention(scratch-tiny+scratch-tiny)"
-    assert f"{folder}: written" in said
+    assert f"{folder}: written" in printed
     card = (folder / "README.md").read_text()
     assert card.count("\n# T+A--ET--cross_attention(scratch-tiny+scratch-tiny)\n") == 1
     assert yaml.safe_load(card.split("---\n")[1])["datasets"] == ["toy"]

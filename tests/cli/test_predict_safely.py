@@ -1,4 +1,4 @@
-"""``emotion-recognize predict``: what is read stays, and what is odd is said, item by item."""
+"""``emotion-recognize predict``: inputs stay unchanged, and each problem has its row or line."""
 
 import csv
 import io
@@ -114,25 +114,27 @@ def test_what_is_skipped_in_a_folder_is_counted(trained_models, tmp_path, capsys
     model = str(trained_models.folder(BOTH))
     for more in ([], ["--timeline"]):
         assert main(["predict", model, str(broken.parent), "--format", "jsonl", *more]) == 1
-        said = capsys.readouterr()
-        assert "files skipped: 6 (2 of .doc, 1 of .jpg, 3 hidden)" in said.err
-        assert len({row["item"] for row in answers(said.out)}) == 2
-        assert answers(said.out)[0]["error"].startswith(f"{broken}: ")
-        assert "parameters are trained" not in said.err
+        printed = capsys.readouterr()
+        assert "files skipped: 6 (2 of .doc, 1 of .jpg, 3 hidden)" in printed.err
+        assert len({row["item"] for row in answers(printed.out)}) == 2
+        assert answers(printed.out)[0]["error"].startswith(f"{broken}: ")
+        assert "parameters are trained" not in printed.err
 
 
 @pytest.mark.parametrize(
-    ("options", "words", "said"),
+    ("options", "words", "printed"),
     [(BOTH, ["--window", "100"], "[window-too-long]"), (TEXT, [], "[modality-not-read]")],
 )
-def test_a_timeline_that_no_file_can_have(options, words, said, trained_models, tmp_path, capsys):
+def test_a_timeline_that_no_file_can_have(
+    options, words, printed, trained_models, tmp_path, capsys
+):
     files = [str(wav(tmp_path / name)) for name in ("a.wav", "b.wav")]
     model = str(trained_models.folder(options))
     assert main(["predict", model, *files, "--timeline", *words]) == 2
-    assert capsys.readouterr().err.count(said) == 1
+    assert capsys.readouterr().err.count(printed) == 1
 
 
-def test_nothing_is_said_to_be_trained(trained_models, command, caplog):
+def test_predicting_logs_no_trained_parameters(trained_models, command, caplog):
     with caplog.at_level(logging.INFO):
         command("predict", trained_models.folder(TEXT), "--text", "no")
     assert not [record for record in caplog.records if record.name == TUNING]

@@ -283,12 +283,12 @@ def test_a_table_as_it_was_written_means_the_same_to_every_command(
         of_hf_table(table, tmp_path / "hf", "a"),
         of_prediction(table, "a"),
     )
-    for verdict, said in verdicts:
+    for verdict, printed in verdicts:
         if kind in WRITTEN:
-            assert (verdict, said) == ("accepted", expected)
+            assert (verdict, printed) == ("accepted", expected)
         else:
-            assert verdict == "refused", said
-            assert expected in said
+            assert verdict == "refused", printed
+            assert expected in printed
 
 
 @pytest.mark.parametrize(

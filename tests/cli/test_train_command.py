@@ -83,7 +83,7 @@ def options_of(words: list[str]) -> dict[str, str]:
         ),
     ],
 )
-def test_defaults_follow_from_what_is_asked(asked, wanted, command, toy_corpus):
+def test_defaults_follow_from_the_options(asked, wanted, command, toy_corpus):
     (words,) = planned(command, toy_corpus, *asked.split())
     assert wanted.items() <= options_of(words).items()
 
@@ -128,7 +128,7 @@ def test_text_is_tokenized_for_its_encoder(command, copy_toy):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "printed"),
     [
         ("--modality T+A", "or give --modality T [column-empty]\n"),
         ("--modality T --freeze", "[encoder-not-pretrained]"),
@@ -137,10 +137,10 @@ def test_text_is_tokenized_for_its_encoder(command, copy_toy):
         ("--modality T --fold k_fold/1", "k_fold.json is not there"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before(asked, said, copy_toy, capsys):
+def test_what_cannot_be_trained_is_refused_before(asked, printed, copy_toy, capsys):
     data = copy_toy(lambda split, rows: [replace(row, audio=None, n_samples=None) for row in rows])
     assert main(["train", str(data), *asked.split()]) == 2
-    assert said in capsys.readouterr().err
+    assert printed in capsys.readouterr().err
 
 
 def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
@@ -150,9 +150,9 @@ def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
     capsys.readouterr()
     asked = ["train", str(data), "--modality", "T", "--fold", "k_fold/1", "--dry-run"]
     assert main(asked) == 2
-    said = capsys.readouterr()
-    assert "[tokenizer-leak]" in said.err
-    assert said.out == "", "no step is planned"
+    printed = capsys.readouterr()
+    assert "[tokenizer-leak]" in printed.err
+    assert printed.out == "", "no step is planned"
     assert main([*asked, "--text-encoder", "hf:m/mpnet"]) == 0, "its tokenizer is not fitted"
 
 

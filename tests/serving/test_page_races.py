@@ -96,3 +96,5 @@ def test_the_latest_segment_stays_and_its_truncation_is_shown(page, finished, vo
     note = "Of the segment from 0:00 to 0:10 only the first 4 s are explained."
     page.get_by_text(note).wait_for()
     finished()
+    rows = page.locator("#explanation .numbers tbody tr").all_text_contents()
+    assert "to 0:04" in rows[-1]
