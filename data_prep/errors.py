@@ -1,8 +1,7 @@
-"""Errors that are meant for the user: one sentence each, and a short stable code.
+"""Errors for users, with a message of one sentence and a short stable code.
 
-Every class derives from :class:`CodedError`, those of ``emo_fairseq`` too. Commands print the
-sentence and the code in brackets, without a traceback; tests and callers compare the code, so that
-the sentence may change.
+All derive from :class:`CodedError`, also those of ``emo_fairseq``. Commands print the message and
+the code in brackets, without a traceback; tests and callers compare the code.
 
     >>> try:
     ...     raise ManifestError(Fault("train.tsv", 3, "the id is empty", "fill it in", "id-empty"))
@@ -23,14 +22,14 @@ class CodedError(ValueError):
     """Bad input. The message names the file or option, the problem and the remedy.
 
     Attributes:
-        code: what went wrong, in kebab case, such as ``column-missing``; empty where there is none.
+        code: the problem in kebab case, such as ``column-missing``; may be empty.
     """
 
     def __init__(self, message: object = "", code: str = "") -> None:
         super().__init__(message)
         self.code = code
 
-    def __reduce__(self) -> tuple[object, ...]:  # keeps the code on the way between processes
+    def __reduce__(self) -> tuple[object, ...]:  # keeps the code when pickled
         return type(self), (*self.args, self.code)
 
 
@@ -53,8 +52,8 @@ class ManifestError(CodedError):
     """Bad data: ``<file>: row N: <problem>; <remedy>``.
 
     Args:
-        fault: the problem, or a message; a fault's code is that of the error.
-        code: of a message, or of a fault that has none.
+        fault: a fault, whose code is that of the error, or a message.
+        code: code of a message, or of a fault without one.
     """
 
     def __init__(self, fault: Fault | str, code: str = "") -> None:
@@ -66,16 +65,16 @@ class ManifestError(CodedError):
         return type(self), (self.fault, self.code)
 
     def as_fault(self, file: object) -> Fault:
-        """Return the fault, or, for a plain message, a fault of `file` with that message."""
+        """Return the fault; a plain message is converted to a fault of `file`."""
         if isinstance(self.fault, Fault):
             return self.fault
         return Fault(str(file), None, str(self), "correct it", self.code)
 
 
 def raise_faults(faults: Sequence[Fault]) -> None:
-    """Raise a `ManifestError` that lists the faults, the first twenty in full; return without any.
+    """Raise a `ManifestError` that lists the first twenty faults; return if there are none.
 
-    The error of several faults has the code that they share, or ``several-faults``.
+    The code of several faults is the one they share, or ``several-faults``.
     """
     if len(faults) == 1:
         raise ManifestError(faults[0])

@@ -1,4 +1,4 @@
-"""How an error reads on the command line: its sentence, and no traceback."""
+"""Format errors for the command line, without a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection
 from data_prep.errors import CodedError, ManifestError
 
 INTERRUPTED = "interrupted; run the same command again to continue"
-INTERRUPTED_CODE = 130  # the exit code of shells
+INTERRUPTED_CODE = 130  # exit status in shells
 
 _NOT_WRITABLE = "write to a folder in which you may write"
 _REMEDIES = {
@@ -17,23 +17,23 @@ _REMEDIES = {
     errno.EDQUOT: "free some of your quota, and run the same command again",
     errno.EFBIG: "raise the limit on file sizes, and run the same command again",
     errno.EROFS: _NOT_WRITABLE,
-    errno.EACCES: "give yourself the right, or name another place",
-    errno.EPERM: "give yourself the right, or name another place",
+    errno.EACCES: "change its permissions, or give another path",
+    errno.EPERM: "change its permissions, or give another path",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path: a part of it is a file",
     errno.EISDIR: "name a file",
 }
-# What torch makes of an error in a worker of a data loader: the worker's traceback, as text.
+# torch's message for an error in a worker of a data loader: the traceback of the worker.
 _OF_WORKER = re.compile(r"Caught \w+ in .*\.\nOriginal Traceback \(most recent call last\):\n")
 
 
 def sentence(error: BaseException) -> str:
-    """The message of an error, on one line; a list of faults keeps a line for each."""
+    """Return the message of an error on one line; a list of faults has a line for each."""
     if isinstance(error, OSError) and error.errno is not None:
         return one_line(_of_system(error))
     message = str(error).strip()
     if _OF_WORKER.match(message):
-        # The last line of a traceback begins with the type, and the message may go on below.
+        # The message of a traceback follows the type, and may have several lines.
         ends = re.split(rf"^(?:[\w.]+\.)?{type(error).__name__}: ", message, flags=re.MULTILINE)
         message = ends[-1]
     is_list = isinstance(error, ManifestError) and isinstance(error.fault, str)
@@ -58,7 +58,7 @@ def one_line(text: str) -> str:
     "a.txt: 'one two\\x1b[31m'; write it again"
     """
     joined = re.sub(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+\s*", " ", text.strip())
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], joined)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda match: repr(match[0])[1:-1], joined)
 
 
 def _of_system(error: OSError) -> str:
@@ -68,11 +68,11 @@ def _of_system(error: OSError) -> str:
     return (f"{names}: " if names else "") + reason + (f"; {remedy}" if remedy else "")
 
 
-# -- How a message names the things it counts ------------------------------------------------------
+# -- Lists in messages -----------------------------------------------------------------------------
 
 
 def first_few(values: Collection[str], most: int = 3) -> str:
-    """Join the first values by commas, and say how many there are beside them.
+    """Join the first values by commas, followed by the number of others.
 
     >>> first_few(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'

@@ -1,4 +1,4 @@
-"""The data dir contract: manifest columns, `Utterance`, `Corpus`, and their readers and writers.
+"""The format of data dirs: manifest columns, `Utterance`, `Corpus`, and their readers and writers.
 
 A data dir holds one `{split}.tsv` per split and one `corpus.yaml`. A manifest is tab-separated with
 one header row and no quoting; an empty field is a missing value, never 0. `audio` is relative to

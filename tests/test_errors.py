@@ -103,7 +103,7 @@ def test_a_list_of_faults_keeps_its_lines(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (errno.ENOSPC, "run.pt: no space left on device; free some space, and run the same"),
         (errno.EROFS, "run.pt: read-only file system; write to a folder in which you may write"),
-        (errno.EACCES, "run.pt: permission denied; give yourself the right, or name another"),
+        (errno.EACCES, "run.pt: permission denied; change its permissions, or give another path"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_one_sentence(

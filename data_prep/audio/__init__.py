@@ -1,1 +1,1 @@
-"""Audio: files to samples, samples to frames, and how long they are."""
+"""Audio: decode files to samples, compute frames, measure lengths, write FLAC."""

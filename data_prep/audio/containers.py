@@ -3,9 +3,9 @@
 mp4, m4a, 3gp, mov, webm, mkv, avi, wma, flv, mpeg, aac, amr, wv, ape, and what libsndfile does not
 decode of WAV, Ogg and FLAC. PyAV is imported only when such a file is opened: `pip install av`.
 
-FFmpeg opens other files and addresses where a file names them (HLS, concat, DASH, references in
-mov). Here it gets the bytes of one file, is held to demuxers that need no more, and may open
-nothing.
+FFmpeg opens other files and URLs to which a file refers (HLS, concat, DASH, references in mov).
+Here it only gets the bytes of one file, is restricted to demuxers that need no more, and may not
+open any other.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import numpy as np
 
 from data_prep.audio.decoding import AudioError, Block, FloatArray, UnknownFormatError, discard
 
-# Sound may be so much shorter than the container states: encoders round up to whole packets.
+# Maximum difference to the length in the header: encoders round up to whole packets.
 LOST_SECONDS = 0.25
-# A clip that was cut out of a stream may begin and end in the middle of a packet.
+# A clip that was cut from a stream may begin and end in the middle of a packet.
 BROKEN_PACKETS = 2
-# ITU-R BS.775: five channels to one. The bass channel (LFE) holds no speech and is left out.
+# ITU-R BS.775: five channels to one. The bass channel (LFE) has no speech and is left out.
 _WEIGHTS = {
     **dict.fromkeys(("FL", "FR"), 0.5**0.5),
     "FC": 1.0,
@@ -36,9 +36,9 @@ _DEMUXERS = (
     "w64,aiff,au,caf,flac,ogg"
 )
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
-# Streams without a header that states their length: FFmpeg estimates it by the first bit rate.
+# Formats without a length in the header: FFmpeg estimates it from the first bit rate.
 _UNSTATED = ("aac", "amr", "amrnb", "amrwb")
-_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # of mkvmerge, FFmpeg and browsers
+_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # written by mkvmerge, FFmpeg and browsers
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"<asx", b"<ASX", b"<?xml", b"<MPD", b"v=0")
 # First bytes of files that libsndfile does not support.
 _MAGIC = (
@@ -55,12 +55,12 @@ _MAGIC = (
 
 
 def is_playlist(head: bytes) -> bool:
-    """Whether the content names other files, which are not opened."""
+    """Return whether the content is a playlist, whose files are not opened."""
     return head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(_PLAYLISTS)
 
 
 def is_container(head: bytes) -> bool:
-    """Whether the content begins as a file that only FFmpeg decodes."""
+    """Return whether the content begins as a format that only FFmpeg decodes."""
     is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     is_mov = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
     is_mpegts = head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G"
@@ -69,7 +69,11 @@ def is_container(head: bytes) -> bool:
 
 @contextmanager
 def open_container(file: BinaryIO) -> Iterator[ContainerReader]:
-    """Open the best audio stream of `file`. Raises AudioError."""
+    """Open the best audio stream of a file, as chosen by FFmpeg.
+
+    Raises:
+        AudioError: PyAV is not installed, there is no audio stream, or it cannot be decoded.
+    """
     av = load_av()
     _refuse_cut_riff(file)
     try:
@@ -87,7 +91,7 @@ def open_container(file: BinaryIO) -> Iterator[ContainerReader]:
 
 
 class ContainerReader:
-    """An audio stream as planar frames, joined; stereo is averaged, surround mixed as in BS.775."""
+    """Read an audio stream; stereo is averaged, surround is mixed as in ITU-R BS.775."""
 
     is_checked = False
 
@@ -132,9 +136,9 @@ class ContainerReader:
             )
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Decoded frames of planar float32, whatever the codec's own format. Raises AudioError."""
+        """Yield decoded frames, converted to planar float32. Raises AudioError."""
         av = load_av()
-        to_float = av.AudioResampler(format="fltp")  # of the format alone
+        to_float = av.AudioResampler(format="fltp")  # changes the sample format only
         broken, packets = 0, 0
         for packet in container.demux(stream):
             packets += 1
@@ -165,7 +169,7 @@ class ContainerReader:
 
 
 def _stated_seconds(container: Any, stream: Any) -> float | None:
-    """Length of an audio stream by its own header, by Matroska's tag, or by a container's of it."""
+    """Return the length of an audio stream by its header, Matroska's tag, or the container."""
     if container.format.name in _UNSTATED:
         return None
     if stream.duration is not None:
@@ -179,7 +183,7 @@ def _stated_seconds(container: Any, stream: Any) -> float | None:
 
 
 def _weights(names: list[str]) -> FloatArray:
-    """Of the channels, by their names, with a sum of 1."""
+    """Return the weights of channels by their names; they sum to 1."""
     known = all(name in _WEIGHTS for name in names)
     weights = np.array([_WEIGHTS[name] if known else 1.0 for name in names])
     if not weights.sum():
@@ -188,7 +192,7 @@ def _weights(names: list[str]) -> FloatArray:
 
 
 def _refuse_cut_riff(file: BinaryIO) -> None:
-    """A cut avi still decodes to its end: only its first chunk states how long it was."""
+    """Raise AudioError for a truncated avi, which FFmpeg decodes without an error."""
     head = file.read(12)
     size = file.seek(0, 2)
     file.seek(0)
@@ -198,7 +202,7 @@ def _refuse_cut_riff(file: BinaryIO) -> None:
 
 
 def load_av() -> Any:
-    """The module `av`. Raises AudioError where PyAV is not installed."""
+    """Import and return the module `av`. Raises AudioError if PyAV is not installed."""
     try:
         return importlib.import_module("av")
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""Audio decoded block by block behind one interface: arrays, and what libsndfile decodes.
+"""Readers that decode audio block by block: of arrays, and of files by libsndfile.
 
-A header that states a length is believed: a file that is shorter was cut, and is refused.
+A file that is shorter than the length in its header was truncated, and is refused.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ FloatArray = npt.NDArray[np.float32]
 Block = npt.NDArray[np.float32]  # (frames, channels), full scale is 1
 Source: TypeAlias = str | Path | bytes | BinaryIO | np.ndarray
 
-# What is read of the formats that libsndfile supports; the others have no header that could be
-# checked, or are samples of instruments.
+# Accepted formats of libsndfile; the others have no header to check, or are instrument samples.
 FORMATS = frozenset(
     ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3", "NIST")
 )
-# Subtypes whose decoded samples lie in [-1, 1] and are finite, so that nothing needs checking.
+# Subtypes whose decoded samples are finite and in [-1, 1], and so need no check.
 _INTEGERS = ("PCM_", "ALAC_", "ULAW", "ALAW")
 _FULL_SCALE = {np.int16: 2.0**15, np.int32: 2.0**31}
 
-# libsndfile's log where a header states more bytes than the file has. Of WAV, AIFF and AU it names
-# the chunk of samples, of W64 and RF64 the whole file.
+# libsndfile's log where a header states more bytes than the file has: of the chunk of samples in
+# WAV, AIFF and AU, of the whole file in W64 and RF64.
 _SHORT = re.compile(
     r"^\s*(data|SSND|Data Size|riff|Riff size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
 _UNKNOWN_FRAMES = 1 << 62
-# Frames that are decoded before a segment of MP3, whose frames need the bits of up to ten before.
+# Frames decoded before a segment of MP3, since a frame may depend on up to ten earlier ones.
 _MPEG_PREROLL = 16 * 1152
-_MARGIN = 1 << 16  # bytes by which placeholders differ from 0xffffffff and 0x7fffffff
+_MARGIN = 1 << 16  # maximum difference of placeholders to 0xffffffff and 0x7fffffff
 
 
 class AudioError(CodedError):
-    """What is wrong with one recording, without its name: `truncated: 20000 of 32000 bytes`."""
+    """An invalid recording; the message does not name it: `truncated: 20000 of 32000 bytes`."""
 
 
 class UnknownFormatError(AudioError):
-    """The content is not audio of a format that can be decoded."""
+    """The content is not audio of a supported format."""
 
 
 class TooLongError(AudioError):
-    """There are more samples than `AudioLimits` allows."""
+    """The recording is longer than `AudioLimits` allows."""
 
 
 @dataclass(frozen=True)
 class AudioLimits:
-    """What is refused by the header, before anything is decoded.
+    """Limits of accepted audio, checked by the header before decoding.
 
     Attributes:
-        min_rate: lowest sample rate, in Hz; below it most samples would be interpolated.
-        max_rate: highest sample rate, in Hz.
-        max_channels: of a recording.
-        max_seconds: of the part that is loaded; also held while decoding, as headers may be wrong.
+        min_rate: minimum sample rate in Hz; below it most samples would be interpolated.
+        max_rate: maximum sample rate in Hz.
+        max_channels: maximum number of channels.
+        max_seconds: maximum length of the loaded part; also checked while decoding, since headers
+            may be wrong.
     """
 
     min_rate: int = 1_000
@@ -70,7 +70,7 @@ class AudioLimits:
     max_seconds: float = 6 * 3600.0
 
     def check_format(self, rate: float, channels: int) -> None:
-        """Raise AudioError for a rate or a number of channels beyond the limits."""
+        """Raise AudioError if the rate or the number of channels exceeds the limits."""
         if not self.min_rate <= rate <= self.max_rate:
             supported = f"{self.min_rate} to {self.max_rate} Hz"
             raise AudioError(
@@ -82,7 +82,7 @@ class AudioLimits:
             )
 
     def check_length(self, frames: int, rate: float) -> None:
-        """Raise TooLongError for more frames at `rate` than `max_seconds` allows."""
+        """Raise TooLongError if so many frames at `rate` are longer than `max_seconds`."""
         if frames > self.max_seconds * rate:
             raise TooLongError(
                 f"{frames / rate:.1f} s long or more, over the limit of {self.max_seconds:g} s",
@@ -94,15 +94,15 @@ DEFAULT_LIMITS = AudioLimits()
 
 
 class Reader(Protocol):
-    """An opened recording.
+    """Protocol of an opened recording.
 
     Attributes:
-        rate: in Hz.
-        channels: number of them.
-        frames: samples per channel, None where the header does not state them.
-        expected_frames: about as many as there will be, None where that is unknown.
-        is_checked: every sample is finite and in [-1, 1] by its format.
-        warnings: what is odd about the header.
+        rate: sample rate in Hz.
+        channels: number of channels.
+        frames: samples per channel; None if the header does not state them.
+        expected_frames: estimate of `frames`; None if unknown.
+        is_checked: whether the format guarantees samples that are finite and in [-1, 1].
+        warnings: warnings about the header.
     """
 
     rate: float
@@ -113,17 +113,17 @@ class Reader(Protocol):
     warnings: tuple[str, ...]
 
     def skip(self, n_frames: int) -> None:
-        """Go on `n_frames` later, which may be behind the end."""
+        """Skip `n_frames`, possibly beyond the end."""
 
     def read(self, n_frames: int) -> Block:
-        """The next frames, at most `n_frames`; none at the end."""
+        """Return the next frames, at most `n_frames`; empty at the end."""
 
     def mix(self, block: Block) -> FloatArray:
-        """(frames, channels) to mono (frames,)."""
+        """Mix (frames, channels) to mono (frames,)."""
 
 
 class ArrayReader:
-    """Samples in memory, scaled as libsndfile scales integers."""
+    """Read samples in memory; integers are scaled as by libsndfile."""
 
     def __init__(self, samples: np.ndarray, rate: float | None) -> None:
         if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
@@ -179,7 +179,7 @@ class ArrayReader:
 
 
 class SoundfileReader:
-    """A file that libsndfile decodes."""
+    """Read a file by libsndfile."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -201,12 +201,12 @@ class SoundfileReader:
         states_length = self._sound.frames < _UNKNOWN_FRAMES
         self.expected_frames = self._sound.frames if states_length else None
         subtype = self._sound.subtype
-        # How many MPEG frames are in a WAV is an estimate of its size.
+        # The number of MPEG frames in a WAV is an estimate.
         is_estimate = subtype.startswith("MPEG") and self._sound.format != "MP3"
         self.frames = None if is_estimate else self.expected_frames
         self.is_checked = subtype.startswith(_INTEGERS)
         self.warnings: tuple[str, ...] = ()
-        self._position = 0  # libsndfile has none where it cannot seek
+        self._position = 0  # tracked here, since libsndfile has none without seeking
 
     def skip(self, n_frames: int) -> None:
         if not n_frames:
@@ -216,7 +216,7 @@ class SoundfileReader:
             self._sound.seek(self._position + n_frames - preroll)
             self._position += n_frames - preroll
             discard(self, preroll)
-        except soundfile.SoundFileError:  # GSM 6.10 cannot be sought in
+        except soundfile.SoundFileError:  # GSM 6.10 is not seekable
             n_frames += self._position
             self._sound.close()
             self._file.seek(0)
@@ -242,7 +242,7 @@ class SoundfileReader:
 
 
 class PatchedFile:
-    """A file with some bytes replaced, in which a broken header may seek before the beginning."""
+    """A file with some bytes replaced; seeking before the beginning has no effect."""
 
     def __init__(self, file: BinaryIO, patches: dict[int, bytes] | None = None) -> None:
         self._file = file
@@ -251,7 +251,7 @@ class PatchedFile:
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
             return self._file.seek(offset, whence)
-        except (ValueError, OSError):  # which cffi would print, with its traceback, and not raise
+        except (ValueError, OSError):  # cffi would print it with a traceback, and not raise it
             return self._file.tell()
 
     def tell(self) -> int:
@@ -273,28 +273,28 @@ class PatchedFile:
 
 
 def average(block: Block) -> FloatArray:
-    """(frames, channels) to mono (frames,), all channels alike."""
+    """Average the channels of (frames, channels) to mono (frames,)."""
     return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
 
 
 def discard(reader: Reader, n_frames: int) -> None:
-    """Decode so many frames, and drop them."""
+    """Decode and discard `n_frames`."""
     while n_frames > 0 and (n_read := len(reader.read(min(n_frames, 1 << 16)))):
         n_frames -= n_read
 
 
 def _open_sound(file: BinaryIO) -> soundfile.SoundFile:
-    """By its descriptor where that is ours: faster, and no name from which to guess a format."""
+    """Open by descriptor if possible: faster, and without a name to guess a format from."""
     if isinstance(file, io.FileIO):
         return _Sound(file.fileno(), closefd=False)
     return _Sound(file if isinstance(file, PatchedFile) else PatchedFile(file))
 
 
 class _Sound(soundfile.SoundFile):
-    """A file that is read from where the last read ended.
+    """A file that is read sequentially, without seeking after each read.
 
-    soundfile seeks there after every read of a file that can be sought in. In MP3 that forgets the
-    bits that the next frames need: up to 0.3 s after every block would be silent.
+    soundfile seeks to the current position after every read of a seekable file. In MP3 that loses
+    the bits needed by the next frames: up to 0.3 s after every block would be silent.
     """
 
     def seekable(self) -> bool:
@@ -303,20 +303,20 @@ class _Sound(soundfile.SoundFile):
 
 def _refuse_cut(log: str) -> None:
     for name, stated, actual in _SHORT.findall(log):
-        size, there = int(stated), int(actual)
-        if there < size and not _is_placeholder(size, is_long=name in ("riff", "Riff size")):
-            raise AudioError(f"truncated: {there} of {size} bytes of sound", "audio-truncated")
+        size, n_bytes = int(stated), int(actual)
+        if n_bytes < size and not _is_placeholder(size, is_long=name in ("riff", "Riff size")):
+            raise AudioError(f"truncated: {n_bytes} of {size} bytes of sound", "audio-truncated")
 
 
 def _is_placeholder(size: int, is_long: bool) -> bool:
-    """Whether it states no length, as recorders write that cannot seek."""
+    """Return whether a size is a placeholder, as written by recorders that cannot seek."""
     if is_long:
         return size >= _UNKNOWN_FRAMES
     return size >= 0xFFFFFFFF - _MARGIN or 0x7FFFFFFF - _MARGIN <= size <= 0x80000000
 
 
 def libsndfile_reason(error: Exception) -> str:
-    """What libsndfile, or the system, states of a failure, without the file's name."""
+    """Return the message of libsndfile or of the system, without the name of the file."""
     if isinstance(error, soundfile.LibsndfileError):
         return str(error.error_string)
     return str(error).strip()

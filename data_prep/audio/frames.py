@@ -1,8 +1,8 @@
-"""Waveforms to Kaldi's log-mel and MFCC frames.
+"""Kaldi's log-mel and MFCC frames of waveforms.
 
-Frames are Kaldi's: 25 ms long, 10 ms apart, Povey window, pre-emphasis 0.97, no dither, so that the
-same samples always give the same frames. `snip_edges` is on, Kaldi's default: only frames that lie
-wholly inside the signal are kept, and fewer samples than one frame give no frame at all.
+Frames are 25 ms long, 10 ms apart, with a Povey window, pre-emphasis 0.97 and no dither, so that
+they are deterministic. `snip_edges` is on, Kaldi's default: only frames within the signal are
+computed, and none for less than 25 ms.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def num_frames(n_samples: int, sample_rate: int = SAMPLE_RATE) -> int:
-    """How many frames `log_mel` and `mfcc` make of `n_samples`: 0 below 25 ms, then one per 10 ms.
+    """Return the number of frames of `log_mel` and `mfcc`: 0 below 25 ms, then one per 10 ms.
 
     >>> num_frames(399), num_frames(400), num_frames(16000)
     (0, 1, 98)
@@ -45,10 +45,22 @@ def num_frames(n_samples: int, sample_rate: int = SAMPLE_RATE) -> int:
 def log_mel(
     waveform: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, n_mels: int = 80
 ) -> FloatArray:
-    """Kaldi log-mel filterbank energies of an (n_samples,) waveform in [-1, 1].
+    """Compute Kaldi's log-mel filterbank energies.
 
-    Returns (num_frames, n_mels) float32; natural log of the power in 20 Hz .. Nyquist mel bands of
-    the samples times 32768, floored at log(1.19e-7) = -15.94, which is what digital silence gives.
+    Args:
+        waveform: (n_samples,), in [-1, 1].
+        sample_rate: in Hz.
+        n_mels: number of mel bands from 20 Hz to the Nyquist frequency.
+
+    Returns:
+        (num_frames, n_mels) float32: natural log of the power of the samples times 32768, at least
+        log(1.19e-7) = -15.94, the value of digital silence.
+
+    Raises:
+        ValueError: the waveform is not one-dimensional.
+
+    >>> log_mel(np.zeros(16_000)).shape
+    (98, 80)
     """
     options = kaldi_native_fbank.FbankOptions()
     _set_frames(options.frame_opts, sample_rate)
@@ -57,9 +69,23 @@ def log_mel(
 
 
 def mfcc(waveform: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, n_mfcc: int = 13) -> FloatArray:
-    """Kaldi MFCCs (23 mel bands, C0 not replaced by energy) with first and second differences.
+    """Compute Kaldi's MFCCs (23 mel bands, C0 not replaced by energy) with deltas and delta-deltas.
 
-    Returns (num_frames, 3 * n_mfcc) float32: the frames from which HuBERT's first units are made.
+    HuBERT's first units are clusters of these frames.
+
+    Args:
+        waveform: (n_samples,), in [-1, 1].
+        sample_rate: in Hz.
+        n_mfcc: number of coefficients.
+
+    Returns:
+        (num_frames, 3 * n_mfcc) float32.
+
+    Raises:
+        ValueError: the waveform is not one-dimensional.
+
+    >>> mfcc(np.zeros(16_000)).shape
+    (98, 39)
     """
     options = kaldi_native_fbank.MfccOptions()
     _set_frames(options.frame_opts, sample_rate)
@@ -71,9 +97,13 @@ def mfcc(waveform: npt.ArrayLike, sample_rate: int = SAMPLE_RATE, n_mfcc: int = 
 
 
 def deltas(frames: FloatArray) -> FloatArray:
-    """Slope over time of (T, C) frames: sum_n n (c[t+n] - c[t-n]) / (2 sum_n n^2), n = 1, 2.
+    """Return the slope over time of frames (T, C), as Kaldi's `add-deltas`.
 
-    The first and last frame are repeated beyond the edges, as Kaldi's `add-deltas` does.
+    `sum_n n (c[t+n] - c[t-n]) / (2 sum_n n^2)`, n = 1, 2; the first and last frame are repeated
+    beyond the edges.
+
+    >>> deltas(np.array([[0.0], [1.0], [2.0], [3.0], [4.0]], np.float32))[2]
+    array([1.], dtype=float32)
     """
     if not len(frames):
         return frames

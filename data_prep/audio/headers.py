@@ -1,6 +1,6 @@
-"""Headers that state no length, or too little: repaired where the samples go on to the file's end.
+"""Repair headers without a length, where the samples extend to the end of the file.
 
-Recorders that were killed, and pipes, leave 0 or 0xffffffff where the length belongs.
+Recorders that were killed, and pipes, leave 0 or 0xffffffff as the length.
 """
 
 from __future__ import annotations
@@ -12,14 +12,20 @@ from data_prep.audio.decoding import AudioError, PatchedFile
 
 _LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes of an Ogg page
 _FIRST_PAGE = 2  # flag of the first page of a stream
-_UNKNOWN = b"\xff\xff\xff\xff"  # a length that is not stated
-_TAIL = 1024  # bytes after the samples that are no chunk, beyond which a header is doubted
+_UNKNOWN = b"\xff\xff\xff\xff"  # unknown length
+_TAIL = 1024  # bytes after the samples that are not a chunk, above which a header is suspicious
 
 
 def repair_length(file: BinaryIO, head: bytes, size: int) -> tuple[BinaryIO, tuple[str, ...]]:
-    """A file whose samples are stated as 0 bytes, but go on to its end, with that length.
+    """Correct the length in the header of a file that states 0 bytes of samples, but has some.
 
-    Also returns what to warn of, where a WAV states fewer samples than it has.
+    Args:
+        file: the file.
+        head: its first bytes.
+        size: its size in bytes.
+
+    Returns:
+        The file, with a corrected header; and warnings, if a WAV states fewer samples than it has.
     """
     patches = _repaired_au(head, size) or _repaired_caf(head, size) or _repaired_rf64(head, size)
     if patches:
@@ -46,7 +52,7 @@ def _repaired_au(head: bytes, size: int) -> dict[int, bytes]:
 
 
 def _repaired_caf(head: bytes, size: int) -> dict[int, bytes]:
-    """Core Audio's own way to state no length is -1, which libsndfile does not support."""
+    """Return patches of a CAF; Core Audio's unknown length, -1, is not supported by libsndfile."""
     at = 8
     while head[:4] == b"caff" and at + 12 <= len(head):
         stated = int.from_bytes(head[at + 4 : at + 12], "big", signed=True)
@@ -67,7 +73,7 @@ def _repaired_rf64(head: bytes, size: int) -> dict[int, bytes]:
 
 
 def _data_chunk(head: bytes) -> tuple[int, int] | None:
-    """Where the chunk of samples begins in a WAV, and the bytes that it states."""
+    """Return the offset of the chunk of samples in a WAV, and its stated size."""
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return None
     at = 12
@@ -80,7 +86,7 @@ def _data_chunk(head: bytes) -> tuple[int, int] | None:
 
 
 def _are_chunks(file: BinaryIO, at: int, size: int) -> bool:
-    """Whether all from `at` to the file's end are chunks, such as LIST: no samples."""
+    """Return whether the bytes from `at` to the end are chunks, such as LIST, and not samples."""
     try:
         while at + 8 <= size:
             file.seek(at)
@@ -95,7 +101,7 @@ def _are_chunks(file: BinaryIO, at: int, size: int) -> bool:
 
 
 def check_ogg(file: BinaryIO, size: int) -> tuple[str, ...]:
-    """Refuse an Ogg that ends within a page; warn of one whose last page is not marked as such."""
+    """Raise AudioError for an Ogg that ends within a page; warn of one without a last page."""
     begin = max(0, size - _LONGEST_PAGE)
     file.seek(begin)
     tail = file.read(_LONGEST_PAGE)
@@ -112,9 +118,9 @@ def check_ogg(file: BinaryIO, size: int) -> tuple[str, ...]:
 
 
 def is_chained_ogg(file: BinaryIO, head: bytes, size: int) -> bool:
-    """Whether an Ogg holds one stream after another, of which libsndfile reads the first alone.
+    """Return whether an Ogg has several consecutive streams; libsndfile reads only the first.
 
-    Recorders of radio streams write such files. Each stream has a number, in each of its pages.
+    Recorders of radio streams write such files. Each page has the number of its stream.
     """
     numbers = set()
     at = 0
@@ -130,7 +136,7 @@ def is_chained_ogg(file: BinaryIO, head: bytes, size: int) -> bool:
 
 
 def refuse_cut_sphere(head: bytes, frames: int | None) -> None:
-    """NIST SPHERE states samples per channel in a text header."""
+    """Raise AudioError if a NIST SPHERE has fewer samples than its text header states."""
     stated = re.search(rb"^sample_count -i (\d{1,15})\s*$", head[:1024], re.MULTILINE)
     if head[:7] == b"NIST_1A" and stated and frames is not None and frames < int(stated[1]):
         raise AudioError(

@@ -1,21 +1,20 @@
-"""The one loader of audio: a file, an upload or an array, whole or a segment, as mono samples.
+"""Load audio from a file, an upload or an array, whole or a segment, as mono samples.
 
-Every command reads audio through this module, so that the same content gets the same verdict from
-all of them. The rules:
+Every command loads audio by this module, so that all of them accept the same files. The rules:
 
 - Formats: what libsndfile decodes, recognized by content (WAV, AIFF, AU, CAF, W64, RF64, FLAC, Ogg,
   MP3, NIST SPHERE), and through PyAV (`pip install av`) mp4, m4a, webm, amr, wma and others.
-- A header that states no length (0, 0xffffffff) means to the end of the file.
+- A header without a length (0, 0xffffffff) means up to the end of the file.
 - Channels are averaged (surround in containers that name its channels: ITU-R BS.775), then
   resampled by soxr (HQ). Integers are scaled to [-1, 1]; floating samples are kept as they are.
-- Refused with an `AudioError`: absent, empty or unreadable files; files that are shorter than their
-  header states; no audio stream; fewer samples than one analysis window (25 ms: every front end
-  needs that); NaN or infinity; floating samples beyond 4, which are integers that were not scaled
-  (up to 4 is overshoot of mixing or of a codec); rates, channels and lengths beyond `AudioLimits`,
-  before anything is decoded as far as the header states them.
-- Warned of, and loaded: digital silence (every sample is 0); channels in antiphase, whose mean is
-  60 dB or more below them; a header that counts fewer samples than the file has. Corpora have
-  silent clips, so they are used; preparation and training log how many and which.
+- `AudioError`: missing, empty or unreadable files; files shorter than their header states; no audio
+  stream; fewer samples than one analysis window (25 ms, required by every front end); NaN or
+  infinity; floating samples above 4, which are integers that were not scaled (up to 4 is overshoot
+  of mixing or of a codec); rates, channels and lengths beyond `AudioLimits`, before decoding if the
+  header states them.
+- Warnings: digital silence (every sample is 0); channels in antiphase, whose mean is 60 dB or more
+  below them; a header with fewer samples than the file has. Such audio is loaded, since corpora
+  have silent clips; preparation and training log how many and which.
 - A segment [start, end) is read by seeking where the format allows, else by decoding from the
   beginning. Its end may be up to 20 ms beyond that of the recording, as rounded annotations are.
 """
@@ -68,20 +67,20 @@ __all__ = [
     "resampled_length",
 ]
 
-WINDOW_MS = 25  # one analysis window: Kaldi's frames, and the reach of wav2vec 2.0's convolutions
+WINDOW_MS = 25  # one analysis window: Kaldi's frames, wav2vec 2.0's receptive field
 SILENCE = "digital silence: every sample is 0"
-SLACK_SECONDS = 0.02  # by which a segment may end after the recording
+SLACK_SECONDS = 0.02  # a segment may end this much after the recording
 _LOUDEST = 4.0  # of floating samples; resampling and mixing overshoot 1, but by less
 _ANTIPHASE_DB = -60.0  # level of the mono mix over that of the channels
 _BLOCK = 1 << 16  # frames decoded at a time
 _AT_ONCE = 1 << 22  # samples resampled in one call; more go through a stream, with the same result
 
-Span: TypeAlias = tuple[float, float | None]  # start and end in seconds, None: the recording's
+Span: TypeAlias = tuple[float, float | None]  # start and end in seconds; None: end of recording
 Segment: TypeAlias = tuple[Path, float, float | None]
 
 
 class Measured(NamedTuple):
-    """Samples per channel at the rate asked for, and what is odd about them."""
+    """Number of samples per channel at the target rate, and warnings."""
 
     n_samples: int
     warnings: tuple[str, ...] = ()
@@ -101,14 +100,23 @@ def load_audio(
     Args:
         source: a path; the content of a file, as bytes or as an open binary file; or an array (T,)
             or (T, channels), floating with full scale 1, int16, int32 or uint8.
-        sample_rate: of what is returned, in Hz.
-        source_rate: of an array, in Hz; a file states its own.
-        start: first second of the segment.
-        end: its last, None for the end of the recording.
-        limits: what is refused by size.
+        sample_rate: target sample rate in Hz.
+        source_rate: sample rate of an array in Hz; a file states its own.
+        start: start of the segment in seconds.
+        end: end of the segment in seconds; None = end of the recording.
+        limits: limits of rate, channels and length.
+
+    Returns:
+        (n_samples,) float32 in [-1, 1], up to overshoot.
 
     Raises:
-        AudioError: it breaks one of the rules above. The message does not name the source.
+        AudioError: the audio violates a rule above. The message does not name the source.
+
+    >>> stereo = np.zeros((8_000, 2), np.int16)
+    >>> load_audio(stereo, source_rate=8_000).shape
+    (16000,)
+    >>> load_audio(stereo, source_rate=8_000, start=0.25, end=0.5).shape
+    (4000,)
     """
     return load_with_warnings(
         source,
@@ -129,7 +137,7 @@ def load_with_warnings(
     end: float | None = None,
     limits: AudioLimits = DEFAULT_LIMITS,
 ) -> tuple[FloatArray, tuple[str, ...]]:
-    """Load as `load_audio`; also returns what is odd, such as digital silence."""
+    """Load as `load_audio`, and also return warnings, such as of digital silence."""
     with open_audio(source, source_rate, limits) as reader:
         part = _Part(reader, start, end, limits)
         mono = _Resampler(reader.rate, sample_rate)
@@ -138,7 +146,7 @@ def load_with_warnings(
             mono.add(part.take(block))
         part.finish()
         samples = mono.finish()
-        return samples, part.verdict(len(samples), sample_rate).warnings
+        return samples, part.check_length(len(samples), sample_rate).warnings
 
 
 def measure_audio(
@@ -148,9 +156,10 @@ def measure_audio(
     end: float | None = None,
     limits: AudioLimits = DEFAULT_LIMITS,
 ) -> int:
-    """Return `len(load_audio(...))` at `target_rate`, without keeping any samples.
+    """Return `len(load_audio(...))` at `target_rate`, without storing samples.
 
-    Raises AudioError exactly where `load_audio` does.
+    Raises:
+        AudioError: in the same cases as `load_audio`.
     """
     return _measure_one(path, target_rate, start, end, limits).n_samples
 
@@ -162,9 +171,16 @@ def measure_all(
     workers: int | None = None,
     progress: bool = False,
 ) -> list[Measured | AudioError]:
-    """Measure files, or segments of them, in order and in threads.
+    """Measure files, or segments of them, in threads.
 
-    An error takes its item's place. A file of which there are several segments is decoded once.
+    Args:
+        items: paths, or (path, start, end); several segments of a file are decoded once.
+        target_rate: in Hz.
+        workers: number of threads; None = :func:`default_workers`.
+        progress: show a progress bar.
+
+    Returns:
+        The length of each item, in order, or its AudioError.
     """
     segments = [item if isinstance(item, tuple) else (item, 0.0, None) for item in items]
     by_path: dict[Path, list[int]] = {}
@@ -185,19 +201,23 @@ def measure_all(
             for _ in tqdm(done, "audio", total=len(by_path), unit="file", disable=hide):
                 pass
         finally:
-            pool.shutdown(cancel_futures=True)  # at Ctrl-C do not wait for those not begun
+            pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not start the others
     return results
 
 
 def resampled(waveform: FloatArray, rate: float, sample_rate: int) -> FloatArray:
-    """(n_samples,) mono samples at `rate` as float32 at `sample_rate`, by soxr (HQ)."""
+    """Resample mono samples (n_samples,) from `rate` to `sample_rate` by soxr (HQ), as float32."""
     if rate != sample_rate:
         waveform = soxr.resample(waveform, rate, sample_rate)
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 
 def resampled_length(frames: int, source_rate: float, target_rate: int) -> int:
-    """Samples per channel after resampling, rounded half up, as soxr counts them."""
+    """Return the number of samples after resampling, rounded half up as by soxr.
+
+    >>> resampled_length(22_050, 44_100, 16_000)
+    8000
+    """
     if source_rate == int(source_rate):
         rate = int(source_rate)
         return (2 * frames * target_rate + rate) // (2 * rate)
@@ -205,12 +225,12 @@ def resampled_length(frames: int, source_rate: float, target_rate: int) -> int:
 
 
 def default_workers() -> int:
-    """Threads that decode audio by default: one a core, eight at most."""
+    """Return the default number of decoding threads: one per core, at most eight."""
     return min(8, os.cpu_count() or 1)
 
 
 class _Part:
-    """A segment of an opened recording: its bounds in frames, and what was seen of its samples."""
+    """A segment of an opened recording: its bounds in frames, and statistics of its samples."""
 
     def __init__(
         self, reader: Reader, start: float, end: float | None, limits: AudioLimits
@@ -228,7 +248,7 @@ class _Part:
             limits.check_length(last - self.first, reader.rate)
 
     def _bounds(self, start: float, end: float | None) -> tuple[int, int | None]:
-        """First frame, and the one after the last: None where the header does not state it."""
+        """Return the first frame, and that after the last; None if the header does not state it."""
         rate, frames = self._reader.rate, self._reader.frames
         is_ordered = math.isfinite(start) and 0 <= start < (math.inf if end is None else end)
         if not is_ordered or (end is not None and not math.isfinite(end)):
@@ -250,14 +270,14 @@ class _Part:
         return f"the segment from {start:g} s to {until} is not in its {seconds:g} s"
 
     def take(self, block: Block) -> FloatArray:
-        """Check a block of the segment, and return it as mono."""
+        """Check a block of the segment, and mix it to mono."""
         self.n_frames += len(block)
         if self.last is None:
             self._limits.check_length(self.n_frames, self._reader.rate)
         if not self._reader.is_checked:
             self._check_values(block)
         mono = self._reader.mix(block)
-        # A few samples show most often that there is sound.
+        # A few samples usually suffice to detect sound.
         self._is_silent = self._is_silent and not (block[::509].any() or block.any())
         if block.shape[1] > 1 and self._peak <= _LOUDEST:
             samples = block.ravel()
@@ -266,13 +286,13 @@ class _Part:
         return mono
 
     def _check_values(self, block: Block) -> None:
-        low, high = float(block.min()), float(block.max())  # NaN, if there is any
+        low, high = float(block.min()), float(block.max())  # NaN if a sample is NaN
         if not (math.isfinite(low) and math.isfinite(high)):
             raise AudioError("holds samples that are NaN or infinite", "audio-not-finite")
         self._peak = max(self._peak, -low, high)
 
     def finish(self) -> None:
-        """Refuse a segment of which less was decoded than it should have."""
+        """Raise AudioError if fewer samples were decoded than the segment should have."""
         frames, end = self._reader.frames, self._span[1]
         if self.last is None:
             if not self.n_frames and self.first:
@@ -292,13 +312,13 @@ class _Part:
             raise AudioError("holds no sound (0 samples)", "audio-empty")
 
     def measured(self, sample_rate: int) -> Measured:
-        """The length at `sample_rate` of a segment that was taken whole. Raises AudioError."""
+        """Return the length at `sample_rate` of a completed segment. Raises AudioError."""
         self.finish()
         n_samples = resampled_length(self.n_frames, self._reader.rate, sample_rate)
-        return self.verdict(n_samples, sample_rate)
+        return self.check_length(n_samples, sample_rate)
 
-    def verdict(self, n_samples: int, sample_rate: float) -> Measured:
-        """The length at `sample_rate`, with warnings. Raises AudioError."""
+    def check_length(self, n_samples: int, sample_rate: float) -> Measured:
+        """Return the length at `sample_rate`, with warnings. Raises AudioError if too short."""
         if self._peak > _LOUDEST:
             raise AudioError(
                 f"floating-point samples of up to {self._peak:g}, where full scale is 1; divide "
@@ -322,14 +342,14 @@ class _Part:
 
 
 class _Resampler:
-    """Mono blocks at one rate to samples at another, in one call or, if long, as a stream."""
+    """Resample mono blocks, in one call or, if long, as a stream."""
 
     def __init__(self, rate: float, sample_rate: int) -> None:
         self._rates = rate, sample_rate
         self._blocks: list[FloatArray] = []
         self._n_waiting = 0
         self._stream: soxr.ResampleStream | None = None
-        self._made: list[FloatArray] = []
+        self._resampled: list[FloatArray] = []
 
     def add(self, block: FloatArray) -> None:
         self._blocks.append(block)
@@ -340,7 +360,7 @@ class _Resampler:
     def finish(self) -> FloatArray:
         if self._stream is not None:
             self._flush(last=True)
-            return np.concatenate(self._made)
+            return np.concatenate(self._resampled)
         waveform = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
         return resampled(waveform, *self._rates)
 
@@ -348,16 +368,16 @@ class _Resampler:
         if self._stream is None:
             self._stream = soxr.ResampleStream(*self._rates, 1, dtype="float32", quality="HQ")
         waiting = np.concatenate([*self._blocks, np.zeros(0, np.float32)])
-        self._made.append(self._stream.resample_chunk(waiting, last=last))
+        self._resampled.append(self._stream.resample_chunk(waiting, last=last))
         self._blocks, self._n_waiting = [], 0
 
 
 def _blocks(reader: Reader, part: _Part) -> Iterator[Block]:
-    """The blocks of a segment, of a reader that is at its first frame."""
+    """Yield the blocks of a segment from a reader at its first frame."""
     position = part.first
     while part.last is None or position < part.last:
-        wanted = _BLOCK if part.last is None else min(_BLOCK, part.last - position)
-        block = reader.read(wanted)
+        n_frames = _BLOCK if part.last is None else min(_BLOCK, part.last - position)
+        block = reader.read(n_frames)
         if not len(block):
             return
         position += len(block)
@@ -378,12 +398,12 @@ def _measure_one(
 def _measure_spans(
     path: Path, target_rate: int, spans: Sequence[Span]
 ) -> list[Measured | AudioError]:
-    """Segments of one file, which is decoded once."""
+    """Measure segments of one file, which is decoded once."""
     distinct = list(dict.fromkeys(spans))
     results: dict[Span, Measured | AudioError] = {}
     if len(distinct) > 1:
-        # What stops the decoding is in some segments, and not in others: those left are opened one
-        # by one below.
+        # An error that stops decoding is not in all segments: the rest is measured one by one
+        # below.
         with suppress(AudioError), open_audio(path, limits=DEFAULT_LIMITS) as reader:
             _measure_in_one_pass(reader, target_rate, distinct, results)
     for start, end in distinct:
@@ -431,20 +451,20 @@ def _measure_in_one_pass(
 
 @contextmanager
 def _collected(results: dict[Span, Measured | AudioError], span: Span) -> Iterator[None]:
-    """Keep an error as the result of its segment."""
+    """Store an error as the result of its segment."""
     try:
         yield
     except AudioError as error:
         results[span] = error
 
 
-# -- What the card of a corpus states of odd audio that is used: how many rows, and which ----------
+# -- Notes on warnings in the card of a corpus -----------------------------------------------------
 
 logger = logging.getLogger(__name__)
 
 
 def note_warnings(corpus: Corpus, measured: Iterable[tuple[str, Measured | AudioError]]) -> None:
-    """Add a note for each kind of warning in (row id, measured audio), and log it."""
+    """Add a note to the corpus for each kind of warning of (row id, measured audio), and log it."""
     ids: dict[str, list[str]] = {}
     for name, audio in measured:
         for warning in audio.warnings if isinstance(audio, Measured) else ():

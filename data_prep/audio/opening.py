@@ -1,8 +1,7 @@
-"""Which reader opens a recording: decided by its content, never by its name.
+"""Open a recording with the reader for its content, independent of its name.
 
-libsndfile decodes what it supports. Containers that it does not (mp4, m4a, webm, amr, ...) are left
-to `data_prep.audio.containers`, as are FLAC files that do not state their length and Ogg files of
-several streams one after the other.
+libsndfile decodes the formats that it supports. `data_prep.audio.containers` decodes others (mp4,
+m4a, webm, amr, ...), FLAC files without a length, and Ogg files of several consecutive streams.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ from data_prep.audio.headers import (
     repair_length,
 )
 
-_HEADER = 1 << 12  # bytes that show the format
-_LONG_HEADER = 1 << 16  # in which the samples begin, or their size is not repaired
-_UNSUPPORTED = 4  # libsndfile's code of a format that it recognizes, in an encoding it does not
+_HEADER = 1 << 12  # bytes from which the format is detected
+_LONG_HEADER = 1 << 16  # bytes in which samples must begin for their size to be repaired
+_UNSUPPORTED = 4  # libsndfile's code of a known format in an unsupported encoding
 _OGG = b"OggS"
 
 
@@ -50,11 +49,14 @@ def open_audio(
     Args:
         source: a path; the content of a file, as bytes or as an open binary file; or an array (T,)
             or (T, channels), floating with full scale 1, int16, int32 or uint8.
-        source_rate: in Hz, of an array.
-        limits: on rate and channels.
+        source_rate: sample rate of an array in Hz.
+        limits: limits of rate and channels.
+
+    Yields:
+        A reader at the first frame.
 
     Raises:
-        AudioError: it is absent, empty, unreadable, cut short or beyond the limits.
+        AudioError: it is missing, empty, unreadable, truncated or beyond the limits.
     """
     if isinstance(source, np.ndarray):
         reader: Reader = ArrayReader(source, source_rate)
@@ -77,7 +79,7 @@ def _open_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
                 )
             # Unbuffered: libsndfile reads from the same descriptor, at the same position.
             file = cast(BinaryIO, path.open("rb", buffering=0))
-        except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        except (OSError, ValueError) as error:  # ValueError: NUL in the name
             if isinstance(error, AudioError):
                 raise
             raise AudioError(
@@ -120,7 +122,7 @@ def _open_reader(file: BinaryIO) -> Iterator[Reader]:
 
 
 def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader | None:
-    """A reader by libsndfile; None where it recognizes the format, but cannot decode it."""
+    """Return a reader by libsndfile; None if it knows the format, but cannot decode it."""
     repaired, warnings = repair_length(file, head, size)
     if head[:4] == _OGG:
         warnings += check_ogg(file, size)
@@ -134,7 +136,7 @@ def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader
         raise UnknownFormatError(
             f"unreadable: {libsndfile_reason(error)}", "audio-unreadable"
         ) from None
-    # AIFF and W64 of 0 samples are what a killed recorder leaves, too.
+    # AIFF and W64 with 0 samples are also left by a killed recorder.
     is_open = not reader.expected_frames and head[:4] in (b"FORM", b"riff")
     if reader.expected_frames is None or is_open:
         reader.close()

@@ -1,4 +1,4 @@
-"""A part of an audio file, which is read by seeking: nothing of it is copied."""
+"""Segments of audio files, which are read by seeking and never copied."""
 
 from __future__ import annotations
 
@@ -25,10 +25,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AudioSegment:
-    """An audio file from `start` to `end`, in seconds; by default the whole file.
+    """An audio file from `start` to `end`; by default the whole file.
 
-    A string becomes a Path. Raises ValueError for times that are no segment: below 0, not finite,
-    `end` not after `start`.
+    Attributes:
+        path: the file; a string is converted to a Path.
+        start: in seconds.
+        end: in seconds; None = end of the recording.
+
+    Raises:
+        ValueError: a time is negative or not finite, or `end` is not after `start`.
+
+    >>> AudioSegment("dialog.wav", 1.5, 4.0).name
+    'dialog.wav from 1.5 s to 4 s'
     """
 
     path: Path
@@ -38,15 +46,15 @@ class AudioSegment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
         if fault := segment_fault(str(self.path), self.start, self.end):
-            what, remedy = fault
-            raise CodedError(f"{self.path}: {what}; {remedy}", "segment-invalid")
+            problem, remedy = fault
+            raise CodedError(f"{self.path}: {problem}; {remedy}", "segment-invalid")
 
     def __str__(self) -> str:
         return f"{self.path}{self._span}"
 
     @property
     def name(self) -> str:
-        """Return the file's name, and which part of it, for messages."""
+        """Return the name of the file, and the times of the segment, for messages."""
         return f"{self.path.name}{self._span}"
 
     @property
@@ -62,9 +70,10 @@ class AudioSegment:
         return segment_key(self.start, self.end)
 
     def load(self, sample_rate: int = SAMPLE_RATE) -> FloatArray:
-        """Return (n_samples,) mono float32 at `sample_rate`; log what is odd.
+        """Load (n_samples,) mono float32 samples at `sample_rate`, and log warnings.
 
-        Raises ValueError with the file, what `load_audio` refuses in it, and a remedy.
+        Raises:
+            ValueError: from `load_audio`, with the file and a remedy.
         """
         samples, warnings = self.load_with_warnings(sample_rate)
         for warning in warnings:
@@ -74,8 +83,8 @@ class AudioSegment:
     def load_with_warnings(
         self, sample_rate: int = SAMPLE_RATE
     ) -> tuple[FloatArray, tuple[str, ...]]:
-        """Load as `load`; returns what is odd, such as digital silence, and logs nothing."""
-        # Here, for commands name segments before they need numpy and codecs.
+        """Load as `load`, and return warnings instead of logging them."""
+        # Imported here, since commands name segments without numpy and codecs.
         from data_prep.audio.loading import (
             AudioError,
             load_with_warnings,
@@ -93,22 +102,26 @@ class AudioSegment:
 
 
 def as_segment(audio: str | Path | AudioSegment) -> AudioSegment:
-    """Return a file as the segment that is all of it."""
+    """Convert a path to the segment of the whole file."""
     return audio if isinstance(audio, AudioSegment) else AudioSegment(Path(audio))
 
 
 def audio_of(row: Utterance, root: Path) -> AudioSegment | None:
-    """Return what a manifest's row refers to below the folder `root`, None if it has no audio."""
+    """Return the audio of a manifest's row, below the folder `root`; None without audio."""
     if row.audio is None:
         return None
     return AudioSegment(root / row.audio, row.start or 0.0, row.end)
 
 
 def audio_digests(audio: Sequence[AudioSegment | None], memory: Path) -> list[str | None]:
-    """Return what identifies the sound of each: the SHA-256 of its file, and which part of it.
+    """Return a digest of each segment: the SHA-256 of its file, followed by its times.
 
-    A whole file is its SHA-256 alone. `memory` is the file that remembers the digests of files.
-    Raises ValueError naming a file that cannot be read.
+    Args:
+        audio: segments; None for rows without audio. That of a whole file is its SHA-256 alone.
+        memory: file in which digests of files are cached.
+
+    Raises:
+        ValueError: a file cannot be read; names it.
     """
     digests = file_digests([None if part is None else part.path for part in audio], memory)
     return [

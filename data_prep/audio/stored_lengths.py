@@ -1,7 +1,7 @@
-"""Lengths of many audio files, kept as they are found: a run cut short goes on where it stopped.
+"""Measure many audio files with a cache on disk, so that an interrupted run can be continued.
 
-The memory is a table of path, size, time of change, rate, samples and warnings, one line a
-file. A file that has changed is decoded again; one that is bad is tried again each time.
+The cache is a table of path, size, time of change, rate, samples and warnings, one line per file.
+Files that have changed, and invalid ones, are decoded again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data_prep.audio.loading import (
 )
 
 _BETWEEN = " | "  # warnings of one file
-_CHUNK = 256  # files between two notes on disk
+_CHUNK = 256  # files between two writes of the cache
 
 Stamp = tuple[str, int, int, int]  # path, size, time of change in ns, rate
 
@@ -32,27 +32,30 @@ def measure_stored(
     workers: int | None = None,
     progress: bool = False,
 ) -> list[Measured | AudioError]:
-    """Samples per channel at `target_rate` of each file, in order; an error takes its file's place.
+    """Measure audio files, using and updating a cache.
 
     Args:
-        names: paths of the files, seen from `root`.
-        root: the corpus's folder.
+        names: paths of the files relative to `root`.
+        root: folder of the corpus.
         target_rate: in Hz.
-        memory: the file that remembers; its folder is made.
-        workers: threads that decode (default: as many as there are cores).
-        progress: show a bar.
+        memory: file of the cache; its folder is created.
+        workers: number of threads; None = one per core, at most eight.
+        progress: show a progress bar.
+
+    Returns:
+        The length of each file at `target_rate`, in order, or its AudioError.
     """
     known = _recall(memory)
     stamps = [_stamp(name, root, target_rate) for name in names]
     lengths: list[Measured | AudioError | None] = [s and known.get(s) for s in stamps]
-    wanted = [i for i, length in enumerate(lengths) if length is None]
+    missing = [i for i, length in enumerate(lengths) if length is None]
     memory.parent.mkdir(parents=True, exist_ok=True)
-    hide = not progress or not wanted
-    with tqdm(desc="audio", total=len(wanted), unit="file", disable=hide) as bar:
-        for start in range(0, len(wanted), _CHUNK):
-            chunk = wanted[start : start + _CHUNK]
-            found = measure_all([root / names[i] for i in chunk], target_rate, workers=workers)
-            for i, length in zip(chunk, found, strict=True):
+    hide = not progress or not missing
+    with tqdm(desc="audio", total=len(missing), unit="file", disable=hide) as bar:
+        for start in range(0, len(missing), _CHUNK):
+            chunk = missing[start : start + _CHUNK]
+            measured = measure_all([root / names[i] for i in chunk], target_rate, workers=workers)
+            for i, length in zip(chunk, measured, strict=True):
                 lengths[i] = length
             _remember(memory, [(stamps[i], lengths[i]) for i in chunk])
             bar.update(len(chunk))
@@ -83,13 +86,13 @@ def _recall(memory: Path) -> dict[Stamp, Measured]:
 
 
 def _remember(
-    memory: Path, found: Sequence[tuple[Stamp | None, Measured | AudioError | None]]
+    memory: Path, lengths: Sequence[tuple[Stamp | None, Measured | AudioError | None]]
 ) -> None:
     lines = [
         "\t".join(map(str, (*stamp, length.n_samples, _BETWEEN.join(length.warnings))))
-        for stamp, length in found
+        for stamp, length in lengths
         if stamp and isinstance(length, Measured)
     ]
     with memory.open("a", encoding="utf-8") as file:
-        # Each line ends a line: what an interrupted run left of its last one stands alone.
+        # A newline first, to separate it from the incomplete last line of an interrupted run.
         file.writelines(f"\n{line}\n" for line in lines)

@@ -1,4 +1,4 @@
-"""Audio files that are written here: FLAC, whole or not at all, and the sound of video clips."""
+"""Write FLAC files atomically, and extract the audio of video clips."""
 
 from __future__ import annotations
 
@@ -36,16 +36,24 @@ def write_flac(
     comment: str = "",
     is_locked: bool = False,
 ) -> None:
-    """Write samples (T,) or (T, channels) of any type that soundfile writes.
+    """Write a FLAC file atomically.
+
+    Args:
+        path: the file, replaced when the new one is complete.
+        samples: (T,) or (T, channels), of any type that soundfile writes.
+        sample_rate: in Hz.
+        bits: bits per sample.
+        comment: text stored in the file.
+        is_locked: whether no other process writes `path` at the same time.
 
     Raises:
         OSError: the file cannot be written; names it.
     """
-    # Encoded in memory, since libsndfile raises nothing on a full disk.
+    # Encoded in memory, since libsndfile does not report a full disk.
     content = io.BytesIO()
     channels = 1 if samples.ndim == 1 else samples.shape[1]
-    form = {"format": "FLAC", "subtype": f"PCM_{bits}"}
-    with soundfile.SoundFile(content, "w", sample_rate, channels, **form) as sound:
+    options = {"format": "FLAC", "subtype": f"PCM_{bits}"}
+    with soundfile.SoundFile(content, "w", sample_rate, channels, **options) as sound:
         if comment:
             sound.comment = comment
         sound.write(samples)
@@ -53,11 +61,11 @@ def write_flac(
         part.write_bytes(content.getvalue())
 
 
-# -- The sound of video clips (mp4, avi, ...) as mono FLAC, loaded by `data_prep.audio.loading`
-# Surround is mixed as in ITU-R BS.775, so that the center, where films put speech, is not drowned.
-# Stored in 16 bits. Needs PyAV: `pip install av`.
+# -- Audio of video clips (mp4, avi, ...) ----------------------------------------------------------
+# Mono, 16 bits. Surround is mixed as in ITU-R BS.775, as films have speech in the center channel.
+# Needs PyAV: `pip install av`.
 
-_BETWEEN = " | "  # what a FLAC's comment holds
+_BETWEEN = " | "  # separates the parts of a FLAC's comment
 
 
 def extract_all(
@@ -67,10 +75,21 @@ def extract_all(
     workers: int | None = None,
     progress: bool = False,
 ) -> list[Measured | AudioError]:
-    """`extract_audio` over (video, target) pairs, in order and in threads.
+    """Extract the audio of (video, target) pairs in threads; see `extract_audio`.
 
-    An error takes its clip's place. What an interrupted run has finished is not made again. Raises
-    ValueError where PyAV is not installed.
+    Files that an interrupted run completed are kept.
+
+    Args:
+        clips: pairs of a video and the FLAC to write.
+        max_seconds: maximum length of a clip.
+        workers: number of threads; None = one per core, at most eight.
+        progress: show a progress bar.
+
+    Returns:
+        The length of each clip, in order, or its AudioError.
+
+    Raises:
+        ValueError: PyAV is not installed.
     """
     load_av()
 
@@ -82,21 +101,32 @@ def extract_all(
 
     with ThreadPoolExecutor(workers or default_workers()) as pool:
         try:
-            found = pool.map(extract, clips)
+            lengths = pool.map(extract, clips)
             hide = not progress or not clips
-            return list(tqdm(found, "sound of videos", len(clips), unit="clip", disable=hide))
+            return list(tqdm(lengths, "sound of videos", len(clips), unit="clip", disable=hide))
         finally:
-            pool.shutdown(cancel_futures=True)  # at Ctrl-C do not wait for those not begun
+            pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not start the others
 
 
 def extract_audio(
     video: Path, target: Path, *, max_seconds: float, sample_rate: int = SAMPLE_RATE
 ) -> Measured:
-    """Write the sound of `video` to `target`, a FLAC, whole or not at all; returns its length.
+    """Extract the audio of a video to a FLAC file, atomically.
 
-    A `target` that can be decoded, and whose comment names this video and its size, is kept. Raises
-    AudioError for a clip that cannot be loaded, or is longer than `max_seconds`; nothing is written
-    then.
+    An existing target is kept if it can be decoded and its comment has the name and size of the
+    video.
+
+    Args:
+        video: the clip.
+        target: the FLAC to write.
+        max_seconds: maximum length of the clip.
+        sample_rate: in Hz.
+
+    Returns:
+        The length of the audio.
+
+    Raises:
+        AudioError: the clip cannot be loaded or is too long; nothing is written.
     """
     limits = replace(DEFAULT_LIMITS, max_seconds=max_seconds)
     if video.is_file() and (kept := _extracted(video, target, sample_rate)) is not None:
@@ -108,7 +138,7 @@ def extract_audio(
 
 
 def _extracted(video: Path, target: Path, sample_rate: int) -> Measured | None:
-    """The length of a target that needs no making, or None."""
+    """Return the length of a target that can be kept, or None."""
     try:
         n_samples = measure_audio(target, sample_rate)
     except AudioError:
@@ -119,7 +149,7 @@ def _extracted(video: Path, target: Path, sample_rate: int) -> Measured | None:
 
 
 def _stamp(video: Path) -> str:
-    """What shows that another clip was put in its place."""
+    """Return a text by which a changed clip is detected."""
     return f"{video.name}, {video.stat().st_size} bytes"
 
 

@@ -310,8 +310,16 @@ def _is_in_front(occupied: Mapping[str, Mask]) -> bool:
 
 FLOAT, INT = "f", "iu"  # kinds of dtype
 _BROKEN = (
-    *(pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError),
-    *(ValueError, OverflowError, MemoryError, struct.error),
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    struct.error,
 )
 
 

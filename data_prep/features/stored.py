@@ -226,7 +226,11 @@ def write_split(
     finished.pop(split, None)
     card = {"settings": dict(settings), "splits": finished, "about": dict(about or {})}
     write_frames(
-        *(folder, split, frames_of_rows, settings["dtype"], names.__getitem__),
+        folder,
+        split,
+        frames_of_rows,
+        settings["dtype"],
+        names.__getitem__,
         wider="give --dtype float32",
         when_written=lambda: _write_card(folder, card),  # which vouches for the old files no more
     )

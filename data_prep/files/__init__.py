@@ -1,1 +1,1 @@
-"""Files: their digests, and locks on folders."""
+"""Read and write files: documents, arrays, digests, atomic replacement, locks."""

@@ -1,4 +1,4 @@
-"""Arrays out of NumPy's files: the one place that opens `.npy` and `.npz`, without pickle."""
+"""Load NumPy's `.npy` and `.npz` files without pickle."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from data_prep.errors import CodedError
 
 T = TypeVar("T")
 
-# What numpy raises for a file that is damaged, or of another kind. Its header is a Python literal,
-# which is read by the tokenizer; a shape that a damaged one claims may be more than memory holds.
+# Errors of numpy for a file that is damaged or of another kind. The header is a Python literal,
+# parsed by the tokenizer; the shape in a damaged one may exceed the memory.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -26,7 +26,7 @@ _UNREADABLE = (
     AttributeError,
     MemoryError,
     SyntaxError,
-    RuntimeError,  # of zipfile: encrypted, or packed in a way it does not have
+    RuntimeError,  # of zipfile: encrypted, or of an unsupported compression
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -34,18 +34,18 @@ _UNREADABLE = (
 
 
 class UnreadableArrayError(CodedError):
-    """Why a file holds no array, in one line without the file's name."""
+    """A file that is not an array; the message, one line, does not name it."""
 
 
 def load_array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
-    """Load one array.
+    """Load an array.
 
     Args:
         file: a `.npy` file.
         mmap_mode: "r" maps the file instead of reading it.
 
     Raises:
-        UnreadableArrayError: it cannot be opened, is damaged, or is an archive.
+        UnreadableArrayError: the file cannot be opened, is damaged, or is an archive.
     """
     try:
         array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
@@ -60,15 +60,18 @@ def load_array(file: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
 
 
 def load_archive(file: Path, read: Callable[[Any], T]) -> T:
-    """Load what `read` takes from an open archive.
+    """Load arrays from an archive.
 
     Args:
         file: a `.npz` file.
-        read: gets a mapping of names to arrays; what it raises for absent names, shapes and types
-            counts as unreadable, too.
+        read: called with a mapping of names to arrays; its errors for missing names, shapes and
+            types are converted to UnreadableArrayError.
+
+    Returns:
+        The result of `read`.
 
     Raises:
-        UnreadableArrayError: it cannot be opened, or is damaged; or `read` failed.
+        UnreadableArrayError: the file cannot be opened or is damaged, or `read` failed.
     """
     try:
         with np.load(file, allow_pickle=False) as content:

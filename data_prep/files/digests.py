@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered by size, times and inode, so that each version is read once."""
+"""SHA-256 of files, cached by size, times and inode, so that each version is read once."""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ from data_prep.files.documents import (
 )
 from data_prep.files.replacing import replacing
 
-# A file changed twice within the clock's tick looks unchanged: what is younger is not remembered.
-_SETTLED_SECONDS = 2.0
+# A file that changes twice within the clock's resolution looks unchanged: do not cache newer ones.
+_MIN_AGE_SECONDS = 2.0
 _MEMORY = "digests.json"
 _LARGE = 1 << 30  # bytes from which on a progress bar is shown
-_MAX_BYTES = 2**28  # of a memory: two million files
-_MOST_REMEMBERED = 10_000  # in the user's own memory, which is read whole each time
+_MAX_BYTES = 2**28  # of a cache file: two million files
+_MAX_ENTRIES = 10_000  # of the user's cache, which is read completely each time
 
 Compute = Callable[[Path], str]
-# The user's own memory as this process has read or written it last, by path, with its stamp:
-# a command opens many files, one by one, and reads the memory once.
+# The user's cache as last read by this process, by path, with its stamp: a command that opens many
+# files one by one reads it once.
 _recalled: dict[Path, tuple[list[int], dict[str, list[Any]]]] = {}
-# Of a file: size, times, inode and digest.
+# Size, times, inode and digest of a file.
 _Entry = Annotated[list[int | str], Field(min_length=5, max_length=5)]
 
 
 def file_digest(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes. Raises ValueError when it cannot be read."""
+    """Return the SHA-256 of a file.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -57,8 +61,8 @@ def file_digests(files: Sequence[Path | None], memory: Path) -> list[str | None]
     """Return the digest of every file, None for None.
 
     Args:
-        files: in any number; those that were not read before are read in parallel.
-        memory: the file that remembers the digests.
+        files: paths; those that are not cached are read in parallel.
+        memory: file of the cache.
 
     Raises:
         ValueError: a file cannot be read.
@@ -69,7 +73,7 @@ def file_digests(files: Sequence[Path | None], memory: Path) -> list[str | None]
 
 
 def digest_once(file: Path) -> str:
-    """Return the SHA-256 of a file, which is read once a version: the user's memory keeps it.
+    """Return the SHA-256 of a file, using the user's cache.
 
     Raises:
         ValueError: the file cannot be read.
@@ -78,30 +82,30 @@ def digest_once(file: Path) -> str:
 
 
 def compute_once(file: Path, compute: Compute, kind: str) -> str:
-    """Return what `compute` returns of a file, called once a version of the file.
+    """Return the result of `compute` for a file, using the user's cache.
 
     Args:
-        file: what is read.
-        compute: returns a string that depends on the file's bytes alone; what it raises is raised.
-        kind: distinguishes what is computed from other values that are stored of the same file.
+        file: the file.
+        compute: returns a string that depends only on the content of the file.
+        kind: prefix that distinguishes the values of different functions in the cache.
 
     Raises:
         ValueError: the file cannot be read.
     """
-    return _remembered([file], compute, user_memory(), kind, _MOST_REMEMBERED)[file]
+    return _remembered([file], compute, user_memory(), kind, _MAX_ENTRIES)[file]
 
 
 def user_memory() -> Path:
-    """Return the file in which digests are remembered, in the user's own cache folder.
+    """Return the file of the user's cache of digests.
 
-    Data dirs and model folders may be read-only, and are read by several users. The environment
-    variable EMO_FAIRSEQ_CACHE names another folder.
+    It is in the user's cache folder, or in that of the environment variable EMO_FAIRSEQ_CACHE:
+    data dirs and model folders may be read-only and shared by several users.
     """
     if own := os.environ.get("EMO_FAIRSEQ_CACHE"):
         return Path(own) / _MEMORY
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:  # a user without a home, as in containers: nothing is remembered
+    except RuntimeError:  # no home folder, as in containers: nothing is cached
         cache = Path(os.devnull)
     return cache / "emo_fairseq" / _MEMORY
 
@@ -112,18 +116,18 @@ def _remembered(
     known = _recall(memory) if most is None else _recall_once(memory)
     names = {file: f"{kind}{file.absolute()}" for file in files}
     stamps = {file: _stamp(file) for file in files}
-    found = {
+    values = {
         file: str(known[name][-1])
         for file, name in names.items()
         if name in known and known[name][:-1] == stamps[file]
     }
-    left = [file for file in files if file not in found]
+    left = [file for file in files if file not in values]
     if left:
         new = dict(zip(left, _compute_all(left, stamps, compute), strict=True))
         entries = {names[file]: [*stamps[file], value] for file, value in new.items()}
         _remember(memory, known, entries, most)
-        found |= new
-    return found
+        values |= new
+    return values
 
 
 def _compute_all(
@@ -151,7 +155,7 @@ def _stamp(file: Path) -> list[int]:
 
 
 def _recall_once(memory: Path) -> dict[str, list[Any]]:
-    """Return what is remembered, read again only when another process has written it."""
+    """Return the entries of the cache, which is read again if another process has written it."""
     try:
         stamp = _stamp(memory)
     except ValueError:
@@ -162,7 +166,7 @@ def _recall_once(memory: Path) -> dict[str, list[Any]]:
 
 
 def _recall(memory: Path) -> dict[str, list[Any]]:
-    """What is remembered; nothing of a file that is broken or of another form."""
+    """Return the entries of a cache; none if the file is invalid."""
     try:
         entries = load_json(memory, dict[str, _Entry], remedy="", max_bytes=_MAX_BYTES)
     except ManifestError:
@@ -173,9 +177,9 @@ def _recall(memory: Path) -> dict[str, list[Any]]:
 def _remember(
     memory: Path, known: dict[str, list[Any]], new: dict[str, list[Any]], most: int | None
 ) -> None:
-    """Write the memory again; where that cannot be written, the files are read again next time."""
-    settled = time.time_ns() - int(_SETTLED_SECONDS * 1e9)
-    kept = {name: entry for name, entry in new.items() if max(entry[1:3]) < settled}
+    """Update the cache; if it cannot be written, the files are read again next time."""
+    newest = time.time_ns() - int(_MIN_AGE_SECONDS * 1e9)
+    kept = {name: entry for name, entry in new.items() if max(entry[1:3]) < newest}
     if not kept:
         return
     entries = {**{name: entry for name, entry in known.items() if name not in kept}, **kept}
@@ -189,10 +193,10 @@ def _remember(
         return
 
 
-# -- One integrity check of binary files: what was written is what is read, or it is refused -------
-# Whatever writes a binary file keeps a record of it in the document beside it (`features.yaml`,
-# `tokenizer.yaml`, `config.json`, ...), written after the file: its size and SHA-256, which are
-# compared when the file is opened. A record is plain values:
+# -- Integrity of binary files ---------------------------------------------------------------------
+# The size and SHA-256 of a binary file are recorded in the document next to it (`features.yaml`,
+# `tokenizer.yaml`, `config.json`, ...), written after the file, and compared when it is opened. A
+# record is plain values:
 #
 #     train.npy: {size: 10368, sha256: 9f86d081884c...}
 
@@ -205,7 +209,7 @@ _SIZE, _DIGEST = "size", "sha256"
 
 
 class FileRecord(Document):
-    """The schema of a record."""
+    """Schema of a record."""
 
     size: Count
     sha256: str
@@ -215,7 +219,7 @@ _warned: set[Path] = set()
 
 
 def record_of(file: Path) -> Record:
-    """Return the record of a file that is complete. Raises ManifestError if it cannot be read."""
+    """Return the record of a complete file. Raises ManifestError if it cannot be read."""
     return {_SIZE: _size(file, "write it again"), _DIGEST: digest_once(file)}
 
 
@@ -225,15 +229,15 @@ def records_of(folder: Path, names: Iterable[str]) -> Records:
 
 
 def verify(file: Path, record: Mapping[str, Any], remedy: str) -> None:
-    """Hold a file to its record.
+    """Compare a file with its record.
 
     Args:
-        file: what is about to be opened.
-        record: of :func:`record_of`.
-        remedy: how the file is made again, such as "copy it again".
+        file: the file.
+        record: record of :func:`record_of`.
+        remedy: how to restore the file, for the message, such as "copy it again".
 
     Raises:
-        ManifestError: it is gone, of another size, or has other bytes.
+        ManifestError: the file is missing, or its size or content differs.
     """
     size = _size(file, remedy)
     expected = record.get(_SIZE)
@@ -241,22 +245,23 @@ def verify(file: Path, record: Mapping[str, Any], remedy: str) -> None:
         raise _damaged(file, f"{size} bytes where {expected} were written", remedy)
     digest = digest_once(file)
     if digest != record.get(_DIGEST):
-        what = f"SHA-256 {digest[:12]}... where {str(record.get(_DIGEST))[:12]}... was written"
-        raise _damaged(file, what, remedy)
+        expected = str(record.get(_DIGEST))
+        problem = f"SHA-256 {digest[:12]}... where {expected[:12]}... was written"
+        raise _damaged(file, problem, remedy)
 
 
 def verify_all(folder: Path, records: Mapping[str, Mapping[str, Any]], remedy: str) -> None:
-    """Hold every file of a folder that has a record to it; see :func:`verify`."""
+    """Compare every file of a folder that has a record with it; see :func:`verify`."""
     for name, record in records.items():
         verify(folder / name, record, remedy)
 
 
 def warn_unverified(file: Path, remedy: str) -> None:
-    """Warn, once a process, that a file cannot be verified.
+    """Warn, once per process, that a file cannot be verified.
 
     Args:
-        file: that has no record: an older version wrote it.
-        remedy: what adds one.
+        file: a file of an older version, without a record.
+        remedy: how to add one.
     """
     if file not in _warned:
         _warned.add(file)
@@ -264,7 +269,7 @@ def warn_unverified(file: Path, remedy: str) -> None:
 
 
 def is_whole(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether every file of a folder is as its record has it; warns of the first that is not."""
+    """Return whether all files of a folder match their records; warn of the first that does not."""
     try:
         verify_all(folder, records, "it is written again")
     except ValueError as error:
@@ -277,11 +282,11 @@ def _size(file: Path, remedy: str) -> int:
     try:
         return file.stat().st_size
     except OSError as error:
-        what = f"cannot be read ({error.strerror})"
-        raise ManifestError(Fault(str(file), None, what, remedy, "file-unreadable")) from error
+        problem = f"cannot be read ({error.strerror})"
+        raise ManifestError(Fault(str(file), None, problem, remedy, "file-unreadable")) from error
 
 
-def _damaged(file: Path, what: str, remedy: str) -> ManifestError:
+def _damaged(file: Path, problem: str, remedy: str) -> ManifestError:
     return ManifestError(
-        Fault(str(file), None, f"damaged or exchanged: {what}", remedy, "file-damaged")
+        Fault(str(file), None, f"damaged or exchanged: {problem}", remedy, "file-damaged")
     )

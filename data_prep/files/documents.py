@@ -1,12 +1,11 @@
-"""The one loader of YAML and JSON: limits first, then the parser, then a declared schema.
+"""Load YAML and JSON with limits and a schema.
 
-A document is any YAML or JSON that a command reads. Before it is parsed its size, its encoding and
-(for JSON) its nesting are bounded; YAML is built from the events of libyaml, so that aliases, tags
-and deep nesting are refused where they occur and cost nothing. Keys that occur twice, NaN and
-infinity are refused everywhere. What was parsed is validated by pydantic, strictly: our own
-documents (:class:`Document`) hold no unknown key, those of others (:class:`ForeignDocument`) may.
-Every fault is a `ManifestError` of one sentence that names the file, the key, what was found and
-what to do.
+Before a document is parsed, its size, its encoding and (for JSON) its nesting are checked; YAML is
+built from the events of libyaml, so that aliases, tags and deep nesting are refused before they are
+expanded. Duplicate keys, NaN and infinity are always refused. The result is strictly validated by
+pydantic: our own documents (:class:`Document`) have no unknown keys, those of others
+(:class:`ForeignDocument`) may. Every fault is a `ManifestError` of one sentence with the file, the
+key, its value and the remedy.
 """
 
 from __future__ import annotations
@@ -59,10 +58,10 @@ __all__ = [
     "validate",
 ]
 
-MAX_BYTES = 64 * 2**20  # of a document; corpus.yaml with 600,000 dropped rows has as many
-MAX_DEPTH = 64  # of nested lists and mappings; ours have six at most
-_SHOWN_FAULTS = 3  # of one document
-_SHOWN_KEYS = 12  # of a schema, where a key is unknown
+MAX_BYTES = 64 * 2**20  # of a document, such as corpus.yaml with 600,000 dropped rows
+MAX_DEPTH = 64  # of nested lists and mappings; our documents have at most six
+_SHOWN_FAULTS = 3  # in a message
+_SHOWN_KEYS = 12  # of a schema, in the message of an unknown key
 
 T = TypeVar("T")
 JsonObject = dict[str, JsonValue]
@@ -70,7 +69,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 def bare_name(name: str) -> str:
-    """The name of a file itself. Raises ValueError for a path."""
+    """Return the name of a file. Raises ValueError for a path."""
     if name in ("", ".", "..") or "/" in name or "\\" in name:
         raise ValueError(f"{_short(name)} is not the name of a file beside it")
     return name
@@ -80,38 +79,38 @@ FileName = Annotated[str, AfterValidator(bare_name)]  # of a file in the documen
 
 
 class Document(BaseModel):
-    """Base of the schemas of our own documents: strict types, finite numbers, no unknown key."""
+    """Base class of schemas of our own documents: strict types, finite numbers, no unknown keys."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class ForeignDocument(BaseModel):
-    """Base of the schemas of documents that others write: what is declared is held to its type."""
+    """Base class of schemas of foreign documents: strict types, other keys are allowed."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
 
 def load_yaml(path: str | Path, schema: type[T], *, remedy: str, max_bytes: int = MAX_BYTES) -> T:
-    """Load one YAML file.
+    """Load a YAML file.
 
     Args:
         path: the file.
         schema: a pydantic model, or any type that pydantic validates, such as `JsonObject`.
-        remedy: what the user is to do about a broken file, as the end of the sentence.
-        max_bytes: larger files are refused unread.
+        remedy: how to fix an invalid file, appended to the message.
+        max_bytes: maximum size of the file.
 
     Returns:
         An instance of `schema`.
 
     Raises:
-        ManifestError: not there, unreadable, too large, not YAML, or not of the schema.
+        ManifestError: the file is missing, unreadable, too large, not YAML, or violates the schema.
     """
     content = _read(path, remedy, max_bytes)
     return parse_yaml(content, schema, name=path, remedy=remedy, max_bytes=max_bytes)
 
 
 def load_json(path: str | Path, schema: type[T], *, remedy: str, max_bytes: int = MAX_BYTES) -> T:
-    """Load one JSON file; see `load_yaml`."""
+    """Load a JSON file; see `load_yaml`."""
     content = _read(path, remedy, max_bytes)
     return parse_json(content, schema, name=path, remedy=remedy, max_bytes=max_bytes)
 
@@ -124,7 +123,11 @@ def parse_yaml(
     remedy: str,
     max_bytes: int = MAX_BYTES,
 ) -> T:
-    """Load YAML from memory; `name` is what errors call it. See `load_yaml`."""
+    """Parse YAML in memory, with `name` as the file in messages; see `load_yaml`.
+
+    >>> parse_yaml("labels: [sad, happy]", dict[str, list[str]], name="a.yaml", remedy="correct it")
+    {'labels': ['sad', 'happy']}
+    """
     try:
         return validate(_build_yaml(_decode(content, max_bytes)), schema, name=name, remedy=remedy)
     except _RefusedError as error:
@@ -140,9 +143,12 @@ def parse_json(
     row: int | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> T:
-    """Load JSON from memory, such as metadata of an archive, or line `row` of a file of lines.
+    """Parse JSON in memory, such as metadata of an archive, or line `row` of JSON lines.
 
     See `load_yaml`.
+
+    >>> parse_json('{"rate": 16000}', dict[str, int], name="a.json", remedy="correct it")
+    {'rate': 16000}
     """
     try:
         value = _build_json(_decode(content, max_bytes))
@@ -152,11 +158,11 @@ def parse_json(
 
 
 def parse_json_line(line: str) -> object:
-    """Return the values of a line of JSON lines; what its strings may hold is left to the caller.
+    """Parse a line of JSON lines, without checks of the characters in its strings.
 
     Raises:
-        ValueError: it is not JSON, nested too deeply, has a key twice, or a number that is not
-            finite. The message names no file.
+        ValueError: the line is not JSON, is nested too deeply, or has a duplicate key or a number
+            that is not finite. The message does not name the file.
     """
     try:
         return _build_json(line, takes_any_text=True)
@@ -173,35 +179,44 @@ def validate(
     at: str = "",
     row: int | None = None,
 ) -> T:
-    """Validate plain values that were loaded elsewhere, such as those in a checkpoint.
+    """Validate nested plain values, such as those in a checkpoint.
 
     Args:
         value: nested plain values.
         schema: see `load_yaml`.
-        name: the file, for errors.
+        name: the file, for messages.
         remedy: see `load_yaml`.
-        at: the key in the file under which `value` was, for errors.
-        row: its line in a file of lines, for errors.
+        at: the key of `value` in the file, for messages.
+        row: its line in a file of lines, for messages.
+
+    Returns:
+        An instance of `schema`.
 
     Raises:
-        ManifestError: the first few faults, and how many more there are.
+        ManifestError: the value violates the schema; lists the first few faults.
     """
     try:
         checked: T = _adapter(cast(Hashable, schema)).validate_python(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        shown = [_describe(fault, value, schema, at) for fault in found[:_SHOWN_FAULTS]]
-        if more := len(found) - len(shown):
+        faults = error.errors(include_url=False)
+        shown = [_describe(fault, value, schema, at) for fault in faults[:_SHOWN_FAULTS]]
+        if more := len(faults) - len(shown):
             shown.append(f"and {more} more faults")
         raise _fault(name, "; ".join(shown), remedy, row) from error
     return checked
 
 
 def dump_yaml(value: object) -> str:
-    """Return nested plain values as YAML that `load_yaml` reads: in order, without aliases.
+    """Dump nested plain values as YAML for `load_yaml`, in order and without aliases.
 
     Raises:
-        ValueError: a number is NaN or infinite, which `load_yaml` would refuse.
+        ValueError: a number is NaN or infinite.
+
+    >>> print(dump_yaml({"labels": ["sad", "happy"], "sample_rate": 16000}), end="")
+    labels:
+    - sad
+    - happy
+    sample_rate: 16000
     """
     return yaml.dump(
         value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, encoding=None
@@ -212,29 +227,29 @@ def dump_yaml(value: object) -> str:
 def _adapter(schema: Hashable) -> TypeAdapter[Any]:
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return TypeAdapter(schema)
-    form: Any = schema
-    return TypeAdapter(form, config=ConfigDict(strict=True, allow_inf_nan=False))
+    type_: Any = schema
+    return TypeAdapter(type_, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _fault(name: str | Path, what: str, remedy: str, row: int | None = None) -> ManifestError:
-    return ManifestError(Fault(str(name), row, " ".join(what.split()), remedy, "document-invalid"))
+def _fault(name: str | Path, problem: str, remedy: str, row: int | None = None) -> ManifestError:
+    message = " ".join(problem.split())
+    return ManifestError(Fault(str(name), row, message, remedy, "document-invalid"))
 
 
-# -- bytes -----------------------------------------------------------------------------------------
+# -- Bytes -----------------------------------------------------------------------------------------
 
 
 class _RefusedError(ValueError):
-    """What is wrong with the content of a document."""
+    """The content of a document is invalid."""
 
 
 def _read(path: str | Path, remedy: str, max_bytes: int) -> bytes:
     try:
-        # Without O_NONBLOCK a pipe that nobody writes into would be waited for.
+        # Without O_NONBLOCK, opening a pipe without a writer would block.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _fault(path, "is not a regular file", remedy)
-            # Of what grows while it is read, one byte more than is accepted.
+            # One byte more than is accepted, since the file may grow.
             return file.read(max_bytes + 1)
     except FileNotFoundError as error:
         raise _fault(path, "not found", remedy) from error
@@ -276,20 +291,20 @@ _ESCAPED = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")  # NUL, and halves of surro
 
 
 class _Repeated:
-    """In place of a JSON object that has a key twice."""
+    """Replaces a JSON object with a duplicate key."""
 
     def __init__(self, key: str) -> None:
         self.key = key
 
 
 class _Objects:
-    """Objects of a JSON document; remembers whether there may be anything to refuse."""
+    """Builds the objects of a JSON document, and records whether any may be invalid."""
 
     def __init__(self) -> None:
         self.are_suspect = False
 
     def build(self, pairs: list[tuple[str, object]]) -> object:
-        """One object of its pairs."""
+        """Build an object from its pairs."""
         content = dict(pairs)
         if len(content) == len(pairs):
             return content
@@ -298,7 +313,7 @@ class _Objects:
         return _Repeated(counts.most_common(1)[0][0])
 
     def number(self, digits: str) -> float:
-        """A floating number, NaN or an infinity; what is not finite is refused with its key."""
+        """Convert a floating number; one that is not finite is refused later, with its key."""
         value = float(digits)
         if not math.isfinite(value):
             self.are_suspect = True
@@ -322,10 +337,10 @@ def _build_json(text: str, takes_any_text: bool = False) -> object:
         raise _RefusedError(
             f"line {error.lineno}, column {error.colno}: is not JSON ({error.msg})"
         ) from error
-    except ValueError as error:  # Python makes no integer of thousands of digits
+    except ValueError as error:  # Python refuses integers of thousands of digits
         raise _RefusedError("holds a number of thousands of digits") from error
-    if objects.are_suspect and (odd := _first_odd(value, takes_any_text)):
-        raise _RefusedError(odd)
+    if objects.are_suspect and (problem := _find_invalid(value, takes_any_text)):
+        raise _RefusedError(problem)
     return value
 
 
@@ -344,8 +359,8 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
-def _first_odd(value: object, takes_any_text: bool) -> str | None:
-    """What of parsed JSON no document may hold, with its key; nesting is bounded already."""
+def _find_invalid(value: object, takes_any_text: bool) -> str | None:
+    """Return the first problem of parsed JSON, with its key. The nesting is already checked."""
     for path, part in _walk(value, ()):
         if isinstance(part, _Repeated):
             return f"{_key((*path, part.key))} is there twice"
@@ -399,7 +414,7 @@ _Dumper.add_representer(float, _Dumper.represent_float)
 
 
 class _Scalars:
-    """Values of scalars, by YAML's own rules; each plain text is resolved once."""
+    """Resolves scalars by the rules of YAML, with a cache."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
@@ -407,7 +422,7 @@ class _Scalars:
         self._constructor = yaml.constructor.SafeConstructor()
 
     def value_of(self, event: yaml.ScalarEvent) -> Any:
-        """The value of one event. Raises ValueError where it is none."""
+        """Return the value of an event. Raises ValueError if it is invalid."""
         text: str = event.value
         if not event.implicit[0]:  # in quotes
             return text
@@ -425,18 +440,18 @@ class _Scalars:
 
 
 class _Open:
-    """A list or mapping that is being built."""
+    """A list or mapping under construction."""
 
     __slots__ = ("awaits_value", "content", "key")
 
     def __init__(self, content: Any) -> None:
         self.content: Any = content
-        self.key: Any = None  # of a mapping: the latest one
-        self.awaits_value = False  # whether the value of that key comes next
+        self.key: Any = None  # latest key of a mapping
+        self.awaits_value = False  # whether its value is next
 
 
 class _Builder:
-    """Nested plain values of the events of one YAML document."""
+    """Builds nested plain values from the events of one YAML document."""
 
     def __init__(self) -> None:
         self._open: list[_Open] = []
@@ -445,7 +460,7 @@ class _Builder:
         self.value: Any = None
 
     def take(self, event: Any) -> None:
-        """Add one event. Raises `_RefusedError` at what no document may hold."""
+        """Process an event. Raises `_RefusedError` if it is not allowed."""
         act = _ACTS.get(type(event))
         if act is not None:
             act(self, event)
@@ -513,7 +528,7 @@ class _Builder:
             raise self._refused(event, "has a merge key (<<), which is not read")
         parent.key, parent.awaits_value = key, True
 
-    def _refused(self, event: Any, what: str) -> _RefusedError:
+    def _refused(self, event: Any, problem: str) -> _RefusedError:
         path: list[Any] = []
         for depth, part in enumerate(self._open, start=1):
             is_innermost = depth == len(self._open)
@@ -522,7 +537,7 @@ class _Builder:
             elif part.awaits_value or not is_innermost:
                 path.append(part.key)
         at = f", {_key(path)}" if path else ""
-        return _RefusedError(f"line {_line(event)}{at}: {what}")
+        return _RefusedError(f"line {_line(event)}{at}: {problem}")
 
 
 _ACTS: Mapping[type, Callable[[_Builder, Any], None]] = {
@@ -554,7 +569,7 @@ def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
-# -- sentences -------------------------------------------------------------------------------------
+# -- Messages --------------------------------------------------------------------------------------
 
 _EXPECTED = {
     "string_type": "text",
@@ -586,14 +601,14 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxlong = 2, 3, 3, 30
 
 
 def _short(value: object) -> str:
-    """What was found, shortened."""
+    """Return a short representation of a value."""
     if value is None or isinstance(value, date):
         return str(value or "nothing")
     return _SHORT.repr(value)
 
 
 def _key(path: Sequence[object]) -> str:
-    """A path of keys as one writes it.
+    """Format a path of keys.
 
     >>> _key(["labels", "emotion", 2])
     'labels.emotion[2]'
@@ -610,7 +625,7 @@ def _key(path: Sequence[object]) -> str:
 
 
 def _describe(fault: ErrorDetails, value: object, schema: Any, at: str) -> str:
-    """One of pydantic's faults: the key, what was found there, and what is expected."""
+    """Describe a fault of pydantic: the key, its value, and the expected type."""
     path = _path_in(fault["loc"], value)
     key = ".".join(filter(None, [at, _key(path)])).replace(".[", "[") or "it"
     kind = fault["type"]
@@ -618,14 +633,14 @@ def _describe(fault: ErrorDetails, value: object, schema: Any, at: str) -> str:
         return f"{key} is missing"
     if kind == "extra_forbidden":
         return f"{key} is an unknown key{_known_keys(schema, path)}"
-    found = _short(fault["input"])
+    value_shown = _short(fault["input"])
     if kind == "value_error":
         return f"{key}: {fault['ctx']['error']}"
     if kind == "invalid_key" or fault["loc"][-1:] == ("[key]",):
-        return f"{key}: the key {found} is no text; put it in quotes"
+        return f"{key}: the key {value_shown} is no text; put it in quotes"
     expected = _expected(fault)
     quote = "; put it in quotes" if kind == "string_type" and _was_text(fault["input"]) else ""
-    return f"{key} is {found} where {expected} is expected{quote}"
+    return f"{key} is {value_shown} where {expected} is expected{quote}"
 
 
 def _expected(fault: ErrorDetails) -> str:
@@ -636,12 +651,12 @@ def _expected(fault: ErrorDetails) -> str:
 
 
 def _was_text(value: object) -> bool:
-    """Whether YAML made another value of what may have been meant as text."""
+    """Return whether YAML may have converted what was meant as text."""
     return value is not None and not isinstance(value, str | list | dict)
 
 
 def _path_in(location: Sequence[object], value: object) -> list[object]:
-    """The part of pydantic's location that is in the document: it also names types of unions."""
+    """Return pydantic's location without types of unions, which are not in the document."""
     path: list[object] = []
     for number, step in enumerate(location, start=1):
         is_last = number == len(location)
@@ -655,7 +670,7 @@ def _path_in(location: Sequence[object], value: object) -> list[object]:
 
 
 def _known_keys(schema: Any, path: Sequence[object]) -> str:
-    """The keys that the schema has at the top, where an unknown one was found."""
+    """Return the keys at the top of the schema, for the message of an unknown key."""
     if len(path) != 1 or not (isinstance(schema, type) and issubclass(schema, BaseModel)):
         return ""
     names = [field.alias or name for name, field in schema.model_fields.items()]
@@ -663,11 +678,11 @@ def _known_keys(schema: Any, path: Sequence[object]) -> str:
     return f" (known: {', '.join(names[:_SHOWN_KEYS])}{rest})"
 
 
-# -- What PyYAML reports of a file, as one sentence; for files that Hydra reads and we do not ------
+# -- Errors of PyYAML, for files that are read by Hydra --------------------------------------------
 
 
 def yaml_sentence(error: yaml.YAMLError) -> str:
-    """Return a sentence that names the file, the line and what is wrong there.
+    """Return a message with the file, the line and the problem.
 
     >>> try:
     ...     yaml.safe_load("a: [")
@@ -679,5 +694,5 @@ def yaml_sentence(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "context", None) or str(error)
     where = "" if mark is None else f"{mark.name}: line {mark.line + 1}, column {mark.column + 1}: "
-    what = " ".join(str(problem).split())
-    return f"{where}is not YAML ({what}); correct it"
+    message = " ".join(str(problem).split())
+    return f"{where}is not YAML ({message}); correct it"

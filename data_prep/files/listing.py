@@ -1,4 +1,4 @@
-"""Listings of folders: no hidden files, and the suffixes by which audio files are looked for."""
+"""List files without hidden ones, and suffixes of audio files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ logger = logging.getLogger(__name__)
 
 
 def visible(paths: Iterable[Path], folder: Path | None = None) -> list[Path]:
-    """In order of path, less `._name`, which macOS leaves beside files on foreign disks.
+    """Return paths in order, without hidden ones, such as `._name` of macOS.
 
     Args:
         paths: files.
-        folder: they are below it; what lies in a hidden folder below it is left out, too.
+        folder: folder of the files; those in hidden folders below it are left out too.
     """
     kept: list[Path] = []
     hidden: list[Path] = []
@@ -29,29 +29,75 @@ def visible(paths: Iterable[Path], folder: Path | None = None) -> list[Path]:
     return kept
 
 
-# -- Suffixes by which audio files are looked for; what they are is decided by their content -------
+# -- Suffixes of audio files -----------------------------------------------------------------------
 
-# Of files that can be decoded, by libsndfile and by PyAV.
+# Suffixes by which audio files are found; their format is detected by their content.
 AUDIO_SUFFIXES = (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"),
-    *(".caf", ".w64", ".rf64", ".sph"),
-    *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".webm", ".mkv", ".mka", ".avi"),
-    *(".aac", ".amr", ".wma", ".wmv", ".asf", ".flv", ".mpg", ".mpeg", ".wv", ".ape"),
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".au",
+    ".snd",
+    ".caf",
+    ".w64",
+    ".rf64",
+    ".sph",
+    ".m4a",
+    ".m4b",
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".3gp",
+    ".3g2",
+    ".webm",
+    ".mkv",
+    ".mka",
+    ".avi",
+    ".aac",
+    ".amr",
+    ".wma",
+    ".wmv",
+    ".asf",
+    ".flv",
+    ".mpg",
+    ".mpeg",
+    ".wv",
+    ".ape",
 )
-CORPUS_SUFFIXES = (".wav", ".flac")  # of the corpora that are read from their official layout
-# Where in a file which bytes show the format, and the suffix that it is given.
+CORPUS_SUFFIXES = (".wav", ".flac")  # of corpora in their official layout
+# Offset and bytes that identify a format, and the suffix of such files.
 _MAGIC = (
-    *((8, b"WAVE", ".wav"), (8, b"AVI ", ".avi"), (4, b"ftyp", ".m4a"), (0, b"riff", ".w64")),
-    *((0, b"FORM", ".aiff"), (0, b".snd", ".au"), (0, b"caff", ".caf"), (0, b"NIST_1A", ".sph")),
-    *((0, b"fLaC", ".flac"), (0, b"OggS", ".ogg"), (0, b"ID3", ".mp3"), (0, b"#!AMR", ".amr")),
-    *((0, b"\xff\xf1", ".aac"), (0, b"\xff\xf9", ".aac"), (0, b"\x1aE\xdf\xa3", ".webm")),
+    (8, b"WAVE", ".wav"),
+    (8, b"AVI ", ".avi"),
+    (4, b"ftyp", ".m4a"),
+    (0, b"riff", ".w64"),
+    (0, b"FORM", ".aiff"),
+    (0, b".snd", ".au"),
+    (0, b"caff", ".caf"),
+    (0, b"NIST_1A", ".sph"),
+    (0, b"fLaC", ".flac"),
+    (0, b"OggS", ".ogg"),
+    (0, b"ID3", ".mp3"),
+    (0, b"#!AMR", ".amr"),
+    (0, b"\xff\xf1", ".aac"),
+    (0, b"\xff\xf9", ".aac"),
+    (0, b"\x1aE\xdf\xa3", ".webm"),
     *((0, bytes([0xFF, byte]), ".mp3") for byte in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xE2)),
-    *((0, b"0&\xb2u", ".wma"), (0, b"FLV", ".flv"), (0, b"wvpk", ".wv"), (0, b"MAC ", ".ape")),
+    (0, b"0&\xb2u", ".wma"),
+    (0, b"FLV", ".flv"),
+    (0, b"wvpk", ".wv"),
+    (0, b"MAC ", ".ape"),
 )
 
 
 def suffix_of(content: bytes) -> str:
-    """Return the suffix of a file's content. Raises ValueError for content of no known format.
+    """Return the suffix for the content of a file. Raises ValueError for an unknown format.
 
     >>> suffix_of(b"fLaC....")
     '.flac'

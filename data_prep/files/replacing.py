@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Of this machine: a process of another one, which writes into the same folder, is not seen here.
+# Identifies this machine, since the processes of others are unknown here.
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"
 _OF_PROCESS = re.compile(rf"\..+\.{_MACHINE}-(\d+)\.part")
-_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # what numpy makes of a full disk
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # numpy's message for a full disk
 
 
 @contextmanager
 def replacing(path: Path, *, is_locked: bool = False) -> Iterator[Path]:
-    """A temporary name in the same folder, which takes `path`'s place if the block succeeds.
+    """Yield a temporary path in the same folder, which replaces `path` if the block succeeds.
 
-    What killed runs on this machine left in the folder is removed.
+    Temporary files of killed processes of this machine are removed from the folder.
 
     Args:
-        path: what readers see, the old content or the new, never half of one.
-        is_locked: nobody else writes `path` meanwhile, so that what a killed run left behind under
-            the same name is written over; else the name is this process's own.
+        path: the file; readers see the old content or the new one, never a part.
+        is_locked: whether no other process writes `path` at the same time: the temporary name is
+            then always the same, else specific to this process.
 
     Raises:
         OSError: the file cannot be written; names `path`.
@@ -43,26 +43,26 @@ def replacing(path: Path, *, is_locked: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise _named(error, path, part) from error
     finally:
-        with suppress(OSError):  # of a folder in which nothing can be written or removed
+        with suppress(OSError):  # a read-only folder
             part.unlink(missing_ok=True)
 
 
 def _named(error: OSError, path: Path, part: Path) -> OSError:
-    """An error of writing `part` as one of `path`; any other error as it is."""
+    """Convert an error of writing `part` to one of `path`; return others unchanged."""
     if _SHORT_WRITE.fullmatch(str(error)):
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    # Of a full disk the system names no file.
+    # The system does not name the file for a full disk.
     is_of_part = error.errno is not None and error.filename in (None, str(part))
     return OSError(error.errno, error.strerror, str(path)) if is_of_part else error
 
 
 @functools.cache
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of processes that do not run any more, once a process."""
+    """Remove temporary files of processes that no longer run, once per process."""
     for file in folder.glob(".*.part"):
         matched = _OF_PROCESS.fullmatch(file.name)
         if matched and not _runs(int(matched[1])):
-            with suppress(OSError):  # of another user's file
+            with suppress(OSError):  # a file of another user
                 file.unlink()
 
 

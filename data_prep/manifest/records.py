@@ -12,7 +12,14 @@ from data_prep.errors import CodedError
 AXES = ("valence", "arousal", "dominance")
 LABEL_COLUMNS = ("emotion", "sentiment")
 REQUIRED_COLUMNS = (
-    *("id", "audio", "n_samples", "text", "speaker", "session", "dialogue", "turn"),
+    "id",
+    "audio",
+    "n_samples",
+    "text",
+    "speaker",
+    "session",
+    "dialogue",
+    "turn",
     *LABEL_COLUMNS,
     *AXES,
 )

@@ -190,7 +190,9 @@ def train_sentencepiece(
     if len(pieces) < settings["vocab_size"]:
         logger.warning(
             "the train text yields %d pieces, not the %d of --vocab-size; using %d",
-            *(len(pieces), settings["vocab_size"], len(pieces)),
+            len(pieces),
+            settings["vocab_size"],
+            len(pieces),
         )
     counts = Counter(piece for ids in pieces.encode(list(texts)) for piece in ids)
     lines = [f"{pieces.id_to_piece(i)} {counts[i]}\n" for i in range(UNK + 1, len(pieces))]

@@ -144,7 +144,11 @@ def _write_splits(folder: TokenFolder, jobs: Mapping[str, Job], codes: CorpusCod
         if counts.unknown:
             logger.warning(
                 "%s: %s: %d of %d codes are not in %s and become <unk>",
-                *(folder.folder, split, counts.unknown, counts.tokens - counts.rows, DICT_FILE),
+                folder.folder,
+                split,
+                counts.unknown,
+                counts.tokens - counts.rows,
+                DICT_FILE,
             )
 
 

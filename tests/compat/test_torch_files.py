@@ -99,7 +99,7 @@ def test_a_directory_that_names_no_member_is_refused(file: Path) -> None:
 
 
 def test_an_unchanged_file_is_checked_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "_SETTLED_SECONDS", -10.0)
+    monkeypatch.setattr(digests, "_MIN_AGE_SECONDS", -10.0)
     read = []
     check = torch_files._check
     monkeypatch.setattr(torch_files, "_check", lambda *a, **k: read.append(a) or check(*a, **k))

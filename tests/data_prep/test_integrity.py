@@ -55,7 +55,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     digest = digests.file_digest
     monkeypatch.setattr(digests, "file_digest", lambda f: names.append(Path(f).name) or digest(f))
-    monkeypatch.setattr(digests, "_SETTLED_SECONDS", -10.0)
+    monkeypatch.setattr(digests, "_MIN_AGE_SECONDS", -10.0)
     return names
 
 
@@ -198,14 +198,14 @@ def test_a_user_without_a_home_remembers_nothing(
 
 
 def test_the_memory_does_not_grow_for_ever(tmp_path: Path, hashed: list[str]) -> None:
-    entries = {f"/gone/{n}": [1, 2, 3, 4, "x"] for n in range(digests._MOST_REMEMBERED)}
+    entries = {f"/gone/{n}": [1, 2, 3, 4, "x"] for n in range(digests._MAX_ENTRIES)}
     digests.user_memory().parent.mkdir()
     digests.user_memory().write_text(digests.json.dumps(entries))
     file = tmp_path / "a.bin"
     file.write_bytes(b"content")
     digests.digest_once(file)
     kept = digests.json.loads(digests.user_memory().read_text())
-    assert len(kept) == digests._MOST_REMEMBERED
+    assert len(kept) == digests._MAX_ENTRIES
     assert str(file) in kept
 
 

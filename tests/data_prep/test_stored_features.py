@@ -303,7 +303,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "_SETTLED_SECONDS", -10.0)  # nothing is too young
+    monkeypatch.setattr(digests, "_MIN_AGE_SECONDS", -10.0)  # nothing is too young
     read = []
     digest = digests.file_digest
     monkeypatch.setattr(digests, "file_digest", lambda file: read.append(file) or digest(file))

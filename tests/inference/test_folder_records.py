@@ -142,7 +142,7 @@ def test_a_folder_of_an_older_version_is_read_with_a_warning(
 
 
 def test_an_unchanged_folder_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "_SETTLED_SECONDS", -10.0)
+    monkeypatch.setattr(digests, "_MIN_AGE_SECONDS", -10.0)
     read = []
     digest = digests.file_digest
     monkeypatch.setattr(digests, "file_digest", lambda f: read.append(Path(f).name) or digest(f))
