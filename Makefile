@@ -19,12 +19,12 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types contracts unit fuzz format lock clean distclean
+.PHONY: help install demo test test-fast lint types contracts unit fuzz format lock clean distclean
 .SUFFIXES:
 
 help: ## List the targets
 	@echo 'Usage: make TARGET [PYTHON=python3.12] [TORCH_ARGS="--index-url ..."]'
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
 
 # --- Installation ---------------------------------------------------------------------------------
 # Five steps with a stamp each, touched last: an interrupted step is done again, a finished one is
@@ -113,7 +113,13 @@ demo: $(VENV)/.installed ## Train and score a model: make demo [CORPUS=toy DATA=
 
 # --- Tests ----------------------------------------------------------------------------------------
 
+# One file at a time to each process, in the order of the folders: fixtures of a module are made once.
+PYTEST_PARALLEL := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
 test: lint types contracts unit ## Run everything that must hold before a commit
+
+test-fast: $(VENV)/.installed ## Run the tests of single modules, without whole commands (90 s)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## Check style and formatting (ruff)
 	$(BIN)/ruff check .
@@ -122,14 +128,14 @@ lint: $(VENV)/.installed ## Check style and formatting (ruff)
 types: $(VENV)/.installed ## Check types (mypy)
 	$(BIN)/mypy
 
-contracts: $(VENV)/.installed ## Check that the rooms keep apart (import-linter) and the lock is whole
+contracts: $(VENV)/.installed ## Check the import directions (import-linter), and that the lock is whole
 	$(BIN)/lint-imports --no-logo
 	$(PIP) check | { ! grep -vE '^No broken|^fairseq-fixed .* requires torchaudio'; }
 
 unit: $(VENV)/.installed ## Run the tests and doctests, and print the coverage (pytest)
 	$(BIN)/python -m pytest --doctest-modules --cov --cov-report= emo_fairseq data_prep
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-append \
-		--numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+		$(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # Cases of each format; the suite runs fewer.
 CASES ?= 500

@@ -32,10 +32,20 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 TOY_SIZES = (32, 8, 12)  # train, valid, test
 TOY_CLUSTERS = 12
 
+# What trains or runs whole commands, below tests/: `make test-fast` leaves it out.
+SLOW = ("fairseq_commands",)
+
 Options = Mapping[str, Any]
 
 # Digests that tests remember are no business of the user's cache folder.
 os.environ["EMO_FAIRSEQ_CACHE"] = tempfile.mkdtemp(prefix="emo_fairseq_tests_")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        if os.path.relpath(item.path, tests).startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
