@@ -259,4 +259,4 @@ def check_task_state(state: object, file: str | Path) -> None:
             at="task_state",
         )
     except ManifestError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "task-state-invalid") from error

@@ -98,18 +98,22 @@ def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs
     try:
         state = load(path, overrides, **kwargs)
     except (EOFError, RuntimeError, ValueError, OSError) as error:
-        raise UsageError(f"{path}: cannot be read as a checkpoint ({reason(error)})") from error
+        raise UsageError(
+            f"{path}: cannot be read as a checkpoint ({reason(error)})", "checkpoint-unreadable"
+        ) from error
     except (AttributeError, LookupError, TypeError) as error:  # fairseq misses what it wrote
         raise UsageError(
             f"{path}: is not what fairseq-train writes ({type(error).__name__}: "
-            f"{reason(error)}); give one of its checkpoints"
+            f"{reason(error)}); give one of its checkpoints",
+            "checkpoint-unreadable",
         ) from error
     except Exception as error:
         if type(error).__name__ != "UnpicklingError":
             raise
         raise UsageError(
             f"{path}: holds more than weights and plain values ({reason(error)}); "
-            "a file that may run code on loading is not loaded"
+            "a file that may run code on loading is not loaded",
+            "checkpoint-unsafe",
         ) from error
     if isinstance(weights := state.get("model"), Mapping):
         refuse_non_finite(weights, path)
@@ -123,7 +127,8 @@ def _refuse_other_task(path: str, state: Any) -> None:
     if name != TASK_NAME:
         raise UsageError(
             f"{path}: a checkpoint of the task {name}, not of {TASK_NAME}; "
-            "give one that fairseq-train wrote with --task emotion_prediction"
+            "give one that fairseq-train wrote with --task emotion_prediction",
+            "task-other",
         )
 
 
@@ -133,7 +138,9 @@ def _refuse_absent(find: Callable[..., str]) -> Callable[..., str]:
     def find_checkpoint(filename: str, *args: Any, **kwargs: Any) -> str:
         found = find(filename, *args, **kwargs)
         if not PathManager.exists(found):
-            raise UsageError(f"{found}: there is no such checkpoint; see --path")
+            raise UsageError(
+                f"{found}: there is no such checkpoint; see --path", "checkpoint-missing"
+            )
         return found
 
     return find_checkpoint
@@ -151,13 +158,14 @@ def _name_file(load: Callable[..., Any]) -> Callable[..., Any]:
             part, reset = other
             raise UsageError(
                 f"{filename}: was trained with another {part}; give the same, {reset}, or another "
-                "--save-dir"
+                "--save-dir",
+                "checkpoint-options-other",
             ) from error
         except Exception as error:
             mistake = find_mistake(error)
             if mistake is None or filename in str(mistake):
                 raise
-            raise UsageError(f"{filename}: {mistake}") from error
+            raise UsageError(f"{filename}: {mistake}", "checkpoint-unfit") from error
 
     return load_checkpoint
 
@@ -211,7 +219,8 @@ def _unfinished(filename: str) -> Iterator[Path]:
         reason = (cause.strerror or str(cause)).lower()
         raise UsageError(
             f"{filename}: the checkpoint cannot be written ({reason}); those before it are whole: "
-            "make room, and run the same command again to go on from the newest"
+            "make room, and run the same command again to go on from the newest",
+            "checkpoint-unwritable",
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -35,7 +35,9 @@ def _name_options(merge: Callable[..., Any]) -> Callable[..., Any]:
             described = dc if isinstance(dc, type) else type(dc)
             name = str(cfg.get("_name") or described.__name__)
             known = [field.name for field in fields(dc)]
-            raise UsageError(option_sentence(error, _section_of(described), name, known)) from error
+            raise UsageError(
+                option_sentence(error, _section_of(described), name, known), "config-invalid"
+            ) from error
 
     return merge_with_parent
 
@@ -80,7 +82,7 @@ def _name_task(setup: Callable[..., Any]) -> Callable[..., Any]:
     def setup_task(cfg: Any, **kwargs: Any) -> Any:
         name = getattr(cfg, "_name", None) or getattr(cfg, "task", None)
         if isinstance(name, str) and name not in fairseq.tasks.TASK_REGISTRY:
-            raise UsageError(f"task._name: there is no task {name}; {_CORRECT}")
+            raise UsageError(f"task._name: there is no task {name}; {_CORRECT}", "task-unknown")
         return setup(cfg, **kwargs)
 
     return setup_task

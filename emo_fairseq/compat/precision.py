@@ -18,7 +18,8 @@ def settle_precision(cfg: Any) -> None:
         # Its optimizer divides the gradients by the loss scale twice, in fairseq itself.
         raise UsageError(
             "--amp: fairseq scales the gradients down twice under it, so that nothing is "
-            "learned; use --bf16, or --fp16 --fp16-no-flatten-grads"
+            "learned; use --bf16, or --fp16 --fp16-no-flatten-grads",
+            "half-precision-unsupported",
         )
     if cfg.common.bf16 and importlib.util.find_spec("torch_xla") is None:
         with open_dict(cfg):

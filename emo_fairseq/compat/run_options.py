@@ -74,7 +74,8 @@ def check_parsed(args: argparse.Namespace) -> None:
     if scheduler == "polynomial_decay" and getattr(args, "total_num_update", None) in _MISSING:
         raise UsageError(
             "--total-num-update is missing: --lr-scheduler polynomial_decay needs the number of "
-            "updates after which the learning rate is 0; give --max-update, or --total-num-update"
+            "updates after which the learning rate is 0; give --max-update, or --total-num-update",
+            "option-incomplete",
         )
 
 
@@ -103,9 +104,14 @@ def _check_ranges(cfg: Any) -> None:
         for value in _values(OmegaConf.select(cfg, path)):
             if value < least:
                 option = f"--{path.rpartition('.')[2].replace('_', '-')}"
-                raise UsageError(f"{option} {value}: give a whole number of {least} or more")
+                raise UsageError(
+                    f"{option} {value}: give a whole number of {least} or more",
+                    "option-out-of-range",
+                )
     if cfg.common.seed > _LARGEST_SEED:
-        raise UsageError(f"--seed {cfg.common.seed}: give a number up to {_LARGEST_SEED}")
+        raise UsageError(
+            f"--seed {cfg.common.seed}: give a number up to {_LARGEST_SEED}", "option-out-of-range"
+        )
 
 
 def _values(value: Any) -> Iterable[float]:
@@ -117,7 +123,8 @@ def _values(value: Any) -> Iterable[float]:
 def _check_parts(cfg: Any) -> None:
     if cfg.optimizer is None:
         raise UsageError(
-            "--optimizer is missing: add --optimizer adam, or --optimizer emotion_adamw"
+            "--optimizer is missing: add --optimizer adam, or --optimizer emotion_adamw",
+            "option-incomplete",
         )
     named = {
         "--criterion": (_name(cfg.criterion, "criterion"), CRITERION_REGISTRY),
@@ -128,11 +135,15 @@ def _check_parts(cfg: Any) -> None:
             ours = [n for n, of in registry.items() if of.__module__.startswith(_OURS)]
             raise UsageError(
                 f"{option} {name}: is fairseq's own and predicts no emotions; choose one of "
-                f"{', '.join(sorted(ours))}"
+                f"{', '.join(sorted(ours))}",
+                "part-unsupported",
             )
     betas = OmegaConf.select(cfg, "optimizer.adam_betas")
     if betas is not None and not _are_betas(betas):
-        raise UsageError(f"--adam-betas {betas}: give two numbers below 1, such as '(0.9, 0.98)'")
+        raise UsageError(
+            f"--adam-betas {betas}: give two numbers below 1, such as '(0.9, 0.98)'",
+            "betas-invalid",
+        )
 
 
 def _name(part: Any, option: str) -> str:
@@ -152,7 +163,7 @@ def _check_learning_rate(cfg: Any) -> None:
     rates = list(cfg.optimization.lr)
     for rate in rates:
         if not (math.isfinite(rate) and rate >= 0):
-            raise UsageError(f"--lr {rate}: give a number above 0")
+            raise UsageError(f"--lr {rate}: give a number above 0", "option-out-of-range")
     if rates == [_DEFAULT_LR]:
         logger.warning("--lr is %s, fairseq's default, which few models learn with", _DEFAULT_LR)
 
@@ -166,12 +177,15 @@ def _check_scheduler(cfg: Any) -> None:
         if updates <= 0 and options.lr_period_updates <= 0:
             raise UsageError(
                 "--lr-scheduler cosine: give --max-update, or --lr-period-updates, by which the "
-                "learning rate falls"
+                "learning rate falls",
+                "option-incomplete",
             )
     elif name == "polynomial_decay":
         total = int(options.total_num_update)
     elif name == "inverse_sqrt" and not any(warmup):
-        raise UsageError("--lr-scheduler inverse_sqrt: give --warmup-updates of 1 or more")
+        raise UsageError(
+            "--lr-scheduler inverse_sqrt: give --warmup-updates of 1 or more", "option-incomplete"
+        )
     elif name == "tri_stage":
         _check_stages(options)
     if name in ("cosine", "polynomial_decay") and max(warmup) >= total > 0:
@@ -189,7 +203,8 @@ def _check_stages(options: Any) -> None:
     if options.phase_ratio is None and steps <= 0:
         raise UsageError(
             "--lr-scheduler tri_stage: give --phase-ratio '(0.1, 0.4, 0.5)' with --max-update, or "
-            "--warmup-steps, --hold-steps and --decay-steps"
+            "--warmup-steps, --hold-steps and --decay-steps",
+            "option-incomplete",
         )
 
 
@@ -199,20 +214,27 @@ def _check_files(options: Any) -> None:
         given["--restore-file"] = options.restore_file
     for option, file in given.items():
         if file and not Path(file).exists():
-            raise UsageError(f"{option} {file}: there is no such file; check the path")
+            raise UsageError(
+                f"{option} {file}: there is no such file; check the path", "file-missing"
+            )
 
 
 def _check_devices(cfg: Any) -> None:
     n_gpus = 0 if cfg.common.cpu else torch.cuda.device_count()
     if cfg.common.fp16 and not n_gpus and not cfg.common.fp16_no_flatten_grads:
-        raise UsageError("--fp16: without a GPU add --fp16-no-flatten-grads, or use --bf16")
+        raise UsageError(
+            "--fp16: without a GPU add --fp16-no-flatten-grads, or use --bf16",
+            "half-precision-unsupported",
+        )
     ranks = cfg.distributed_training
     if 1 < ranks.distributed_world_size > n_gpus and _starts_all_ranks(ranks):
         remedy = "leave it out, or start the processes by torchrun"
         if cfg.common.cpu:  # the default is one process a GPU
             remedy = "with --cpu give 1, or start the processes by torchrun"
         given = f"--distributed-world-size {ranks.distributed_world_size}"
-        raise UsageError(f"{given}: there are {n_gpus} GPUs that can be used here; {remedy}")
+        raise UsageError(
+            f"{given}: there are {n_gpus} GPUs that can be used here; {remedy}", "gpus-too-few"
+        )
 
 
 def _starts_all_ranks(options: Any) -> bool:

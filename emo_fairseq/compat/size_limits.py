@@ -40,7 +40,8 @@ def check_sizes(options: Mapping[str, Any], where: str, remedy: str) -> None:
         limit = MAX_COUNT if _COUNTED.search(name.rstrip("[]0123456789")) else MAX_SIZE
         if abs(value) > limit:
             raise UsageError(
-                f"{where}{name} is {value:.4g}, and at most {limit} is built; {remedy}"
+                f"{where}{name} is {value:.4g}, and at most {limit} is built; {remedy}",
+                "size-out-of-range",
             )
 
 
@@ -64,11 +65,15 @@ def check_stored(
             continue
         if _COUNTED.search(name) and "layers" in name and value > len(shapes):
             raise UsageError(
-                f"{where}{name} is {value}, and {len(shapes)} tensors are stored; {remedy}"
+                f"{where}{name} is {value}, and {len(shapes)} tensors are stored; {remedy}",
+                "size-not-stored",
             )
         is_odd = value not in widths if name in _WIDTHS else value > max(widths, default=0)
         if name in (*_WIDTHS, _WORDS) and is_odd:
-            raise UsageError(f"{where}{name} is {value}, and no stored tensor is as wide; {remedy}")
+            raise UsageError(
+                f"{where}{name} is {value}, and no stored tensor is as wide; {remedy}",
+                "size-not-stored",
+            )
 
 
 def _numbers(value: Any, path: str) -> Iterator[tuple[str, int]]:
@@ -123,7 +128,8 @@ def build_within(stored: Stored | None, where: str, remedy: str) -> Iterator[Non
             held = "" if stored is None else f", and {stored.n_tensors} tensors are stored with it"
             raise UsageError(
                 f"{where}: describes a model of more than {n_filled:.3g} numbers in {n_built} "
-                f"tensors{held}; {remedy}"
+                f"tensors{held}; {remedy}",
+                "model-too-large",
             )
 
     hook = register_module_parameter_registration_hook(count)

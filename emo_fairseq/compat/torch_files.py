@@ -115,7 +115,8 @@ def refuse_non_finite(weights: Mapping[str, Any], source: object) -> None:
     if odd:
         raise UsageError(
             f"{source}: {len(odd)} of {len(weights)} weights are NaN or infinite ({odd[0]}); the "
-            "training diverged or the file is damaged: take another checkpoint, or copy it again"
+            "training diverged or the file is damaged: take another checkpoint, or copy it again",
+            "weights-not-finite",
         )
 
 
@@ -129,7 +130,9 @@ def _refuse_cut(file: Path) -> None:
     with file.open("rb") as stream:
         begin = stream.read(len(_ARCHIVE))
     if begin == _ARCHIVE:
-        raise UsageError(f"{file}: is cut short; copy it again, or take another checkpoint")
+        raise UsageError(
+            f"{file}: is cut short; copy it again, or take another checkpoint", "file-damaged"
+        )
 
 
 def _check_all(file: Path) -> str:
@@ -147,7 +150,7 @@ def _check(file: Path, with_tensors: bool) -> None:
                     _read(archive, member)
     except _DAMAGED as error:
         where = f"the CRC of {name} is another" if "CRC" in str(error) else f"{name}: {error}"
-        raise UsageError(f"{file}: damaged: {where}; copy it again") from error
+        raise UsageError(f"{file}: damaged: {where}; copy it again", "file-damaged") from error
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:

@@ -17,5 +17,6 @@ def apply() -> None:
     if (major, minor) < _FIRST_SAFE_TORCH:
         raise UsageError(
             f"torch {torch.__version__} runs code that a checkpoint may hold; "
-            "install torch 2.6 or later"
+            "install torch 2.6 or later",
+            "library-version-other",
         )

@@ -8,7 +8,7 @@ from fairseq.criterions import FairseqCriterion
 from fairseq.logging import metrics
 from torch import Tensor, nn
 
-from emo_fairseq.criterions.primary import PrimaryLoss
+from emo_fairseq.criterions.primary_loss import PrimaryLoss
 from emo_fairseq.criterions.scoring import N_ROWS, Scorer, mean_of, of_case
 from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Term, TrainingBatch
@@ -130,7 +130,8 @@ class EmotionCriterion(FairseqCriterion):
             raise UsageError(
                 "the checkpoint was trained with other terms of the loss, or other sizes of them; "
                 "go on with the options that it was trained with, or start afresh with another "
-                "--save-dir and --init-from"
+                "--save-dir and --init-from",
+                "terms-other",
             )
         return super().load_state_dict(state_dict, *args, **kwargs)
 

@@ -179,7 +179,8 @@ def cached_outputs(
     except OSError as error:
         raise UsageError(
             f"{folder}: outputs of the frozen encoder cannot be kept here ({error.strerror}); "
-            "choose another --cache-dir, or give --no-encoder-cache"
+            "choose another --cache-dir, or give --no-encoder-cache",
+            "cache-unwritable",
         ) from error
     return EncodedDataset(stored, dataset)
 
@@ -233,7 +234,7 @@ def _write(
         shutil.rmtree(part)
         if isinstance(error, OSError | UsageError):
             raise
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "outputs-uncacheable") from error
     about = {"encoder": card.spec, "split": split, "rows": len(lengths), "frames": sum(lengths)}
     files = records_of(part, (f"{split}.npy", f"{split}.lengths"))
     text = dump_yaml({**about, "identity": _plain(identity), "files": files})

@@ -58,12 +58,15 @@ def _is_pretrained(spec: str | None) -> bool:
 
 def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
     if spec is None and modality == VIDEO:
-        raise UsageError("--modality with video needs --video-encoder features:NAME")
+        raise UsageError(
+            "--modality with video needs --video-encoder features:NAME", "encoder-missing"
+        )
     kind = "scratch" if spec is None else check_spec(modality, spec).partition(":")[0]
     if modality == SPEECH and kind != "scratch" and source.cfg.speech_input is not None:
         raise UsageError(
             f"--speech-input {source.cfg.speech_input}: what {spec} reads is its own matter; "
-            "leave the option out"
+            "leave the option out",
+            "option-unused",
         )
     if spec is None or kind == "scratch":
         return scratch_spec(source, modality)
@@ -79,7 +82,7 @@ def _made_by(data_dir: Path, card: EncoderSpec) -> str:
     try:
         return settings_digest(data_dir / "features" / card.source)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "features-unreadable") from error
 
 
 def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
@@ -118,7 +121,7 @@ def _content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:
     try:
         return content_of(folder, split, rows)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError.of(error, "features-unreadable") from error
 
 
 def check_same_features(
@@ -146,7 +149,8 @@ def check_same_features(
         if card.weights and there and there != card.weights:
             raise UsageError(
                 f"{folder}: made by another encoder, layer or pooling than "
-                f"the {name} features that the model was trained on; extract them as those were"
+                f"the {name} features that the model was trained on; extract them as those were",
+                "features-encoder-changed",
             )
         for split, (of_rows, content) in contents.get(name, {}).items():
             file = data_dir / f"{split}.tsv"
@@ -158,7 +162,8 @@ def check_same_features(
                 raise UsageError(
                     f"{folder}: the features of {split} are no longer those that the model was "
                     f"trained with (digest {now[:12]}, and {content[:12]} then); put the former "
-                    "ones back there, or train anew with another --save-dir"
+                    "ones back there, or train anew with another --save-dir",
+                    "features-changed",
                 )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from codes import raises
 from fairseq import checkpoint_utils, tasks
 from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed import utils as distributed_utils
@@ -52,17 +53,17 @@ def test_a_checkpoint_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[content.index(torch.ones(8).numpy().tobytes()) + 3] ^= 0x40  # 1.0 becomes inf
     file.write_bytes(content)
-    message = r"checkpoint_best\.pt: damaged: the CRC of checkpoint_best/data/0 is another; copy"
-    with pytest.raises(UsageError, match=message):
+    with raises("file-damaged") as error:
         checkpoint_utils.load_checkpoint_to_cpu(str(file), OURS)
+    assert "checkpoint_best/data/0" in str(error.value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_checkpoint_of_a_diverged_training_is_refused(tmp_path: Path, value: float) -> None:
     model = {"head.bias": torch.ones(3), "head.weight": torch.tensor([1.0, value])}
-    message = r"c\.pt: 1 of 2 weights are NaN or infinite \(head\.weight\); the training diverged"
-    with pytest.raises(UsageError, match=message):
+    with raises("weights-not-finite") as error:
         load(checkpoint_state(model=model), tmp_path / "c.pt", OURS)
+    assert "head.weight" in str(error.value)
 
 
 class Marker:
@@ -92,7 +93,7 @@ def test_a_checkpoint_of_this_task_loads(tmp_path: Path) -> None:
 
 
 def test_an_arbitrary_class_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"other\.pt: .*; a file that may run code .* not loaded"):
+    with raises("checkpoint-unsafe"):
         load(checkpoint_state(extra=Marker()), tmp_path / "other.pt")
 
 
@@ -101,7 +102,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path, zipped: bool) -> None
     ran, path = tmp_path / "ran", tmp_path / "evil.pt"
     state = checkpoint_state(extra=Shell(f"touch {ran}"))
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(UsageError, match=r"evil\.pt: .* may run code on loading is not loaded"):
+    with raises("checkpoint-unsafe"):
         checkpoint_utils.load_checkpoint_to_cpu(str(path), OURS)
     assert not ran.exists()
     pickle.loads(pickle.dumps(Shell(f"touch {ran}")))
@@ -112,7 +113,7 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cut.pt"
     torch.save(checkpoint_state(model={"weight": torch.zeros(10_000)}), path)
     path.write_bytes(path.read_bytes()[:20_000])
-    with pytest.raises(UsageError, match=r"cut\.pt: is cut short; copy it again, or take"):
+    with raises("file-damaged"):
         checkpoint_utils.load_checkpoint_to_cpu(str(path))
 
 
@@ -125,14 +126,14 @@ def test_no_checkpoint_at_all_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_an_absent_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"absent\.pt: .*No such file"):
+    with raises("checkpoint-unreadable"):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "absent.pt"), OURS)
 
 
 @pytest.mark.parametrize("content", [{"encoder.weight": torch.ones(2)}, [1, 2], torch.ones(3)])
 def test_weights_without_a_configuration_are_named(tmp_path: Path, content: Any) -> None:
     """As other libraries save them: such a file is no checkpoint of fairseq's."""
-    with pytest.raises(UsageError, match=r"bare\.pt: (is not what fairseq-train|cannot be read)"):
+    with raises("checkpoint-unreadable"):
         load(content, tmp_path / "bare.pt", OURS)
 
 
@@ -147,7 +148,7 @@ def test_weights_without_a_configuration_are_named(tmp_path: Path, content: Any)
 )
 def test_a_checkpoint_of_another_task_is_refused(tmp_path: Path, state: Any) -> None:
     torch.save(state, tmp_path / "mt.pt")
-    with pytest.raises(UsageError, match=r"mt\.pt: a checkpoint of the task (translation|None)"):
+    with raises("task-other"):
         checkpoint_utils.load_checkpoint_to_cpu(str(tmp_path / "mt.pt"), dict(OURS))
 
 

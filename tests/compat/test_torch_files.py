@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from codes import raises
 
 from data_prep.files import digests
 from emo_fairseq.compat import torch_files
@@ -16,7 +17,6 @@ from emo_fairseq.compat.torch_files import (
     reason,
     refuse_non_finite,
 )
-from emo_fairseq.errors import UsageError
 
 Damage = Callable[[bytearray], None]
 
@@ -70,8 +70,9 @@ def damage(file: Path, member: str, change: Damage) -> None:
 @pytest.mark.parametrize("member", ["model/data/0", "model/data.pkl"])
 def test_a_damaged_archive_is_refused(file: Path, member: str, change: Damage) -> None:
     damage(file, member, change)
-    with pytest.raises(UsageError, match=rf"model\.pt: damaged: the CRC of {member} is another;"):
+    with raises("file-damaged") as error:
         load_torch_file(file)
+    assert member in str(error.value)
 
 
 def test_torch_itself_takes_it(file: Path) -> None:
@@ -85,7 +86,7 @@ def test_what_is_read_without_tensors_is_checked_alone(file: Path) -> None:
     damage(file, "model/data/0", flip)
     assert load_torch_file(file, with_tensors=False)["updates"] == 7
     damage(file, "model/data.pkl", flip)
-    with pytest.raises(UsageError, match=r"damaged: the CRC of model/data\.pkl"):
+    with raises("file-damaged"):
         load_torch_file(file, with_tensors=False)
 
 
@@ -94,7 +95,7 @@ def test_a_directory_that_names_no_member_is_refused(file: Path) -> None:
     first = content.index(b"PK\x03\x04")
     content[first : first + 4] = b"PK\0\0"  # the header of the first member
     file.write_bytes(content)
-    with pytest.raises(UsageError, match=r"model\.pt: damaged: model/.*; copy it again"):
+    with raises("file-damaged"):
         check_torch_file(file)
 
 
@@ -107,7 +108,7 @@ def test_an_unchanged_file_is_checked_once(file: Path, monkeypatch: pytest.Monke
         assert load_torch_file(file)["updates"] == 7
     assert len(read) == 1
     damage(file, "model/data/0", flip)
-    with pytest.raises(UsageError, match="damaged"):
+    with raises("file-damaged"):
         load_torch_file(file)
 
 
@@ -121,7 +122,7 @@ def test_weights_that_are_no_numbers_are_refused() -> None:
     whole = {"a": torch.ones(3), "steps": torch.tensor(3), "mask": torch.tensor([True])}
     refuse_non_finite(whole, "m.pt")
     odd = {**whole, "b": torch.tensor([1.0, float("nan")]), "c": torch.tensor(-torch.inf).half()}
-    with pytest.raises(UsageError, match=r"m\.pt: 2 of 5 weights are NaN or infinite \(b\); "):
+    with raises("weights-not-finite"):
         refuse_non_finite(odd, "m.pt")
 
 
@@ -129,7 +130,7 @@ def test_weights_that_are_no_numbers_are_refused() -> None:
 def test_a_file_that_was_cut_is_named_as_such(share: float, file: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(UsageError, match=r"model\.pt: is cut short; copy it again, or take"):
+    with raises("file-damaged"):
         load_torch_file(file)
 
 

@@ -9,12 +9,10 @@ import torch
 from fairseq.logging import metrics as fairseq_metrics
 from torch import Tensor
 
-from emo_fairseq.criterions.emotion_classification import (
+from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
+from emo_fairseq.criterions.registered import (
     EmotionClassificationConfig,
     EmotionClassificationCriterion,
-)
-from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
-from emo_fairseq.criterions.emotion_regression import (
     EmotionRegressionConfig,
     EmotionRegressionCriterion,
 )

@@ -19,20 +19,16 @@ from data_prep.prototypes import (
 )
 from data_prep.prototypes.fitting import fit_prototypes
 from data_prep.schema import Corpus, Utterance, write_corpus
-from emo_fairseq.criterions.emotion_classification import (
+from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
+from emo_fairseq.criterions.metric_logging import log_metrics
+from emo_fairseq.criterions.registered import (
     EmotionClassificationConfig,
     EmotionClassificationCriterion,
-)
-from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
-from emo_fairseq.criterions.emotion_regression import (
     EmotionRegressionConfig,
     EmotionRegressionCriterion,
-)
-from emo_fairseq.criterions.emotion_supcon import (
     EmotionSupConConfig,
     EmotionSupConCriterion,
 )
-from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.data.annotations import (
     Classes,
     target_of_classes,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from codes import raises
 from term_cases import (
     EMBEDDING_DIM,
     LABELS,
@@ -22,11 +23,10 @@ from term_cases import (
 )
 from torch import Tensor
 
-from emo_fairseq.criterions.emotion_distillation import (
+from emo_fairseq.criterions.registered import (
     EmotionDistillationConfig,
     EmotionDistillationCriterion,
 )
-from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 
 ROWS = range(12)
@@ -169,20 +169,20 @@ def test_a_teacher_of_half_precision_is_one_of_full(folder: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("target", "options", "message"),
+    ("target", "options", "code"),
     [
-        ("emotion", {"teacher_predictions": None}, "has no teacher, or two: give"),
-        ("emotion", {"teacher_checkpoint": "c.pt"}, "has no teacher, or two: give"),
-        ("vad", {"distillation": "dist"}, "--distillation dist correlates three labels at least"),
-        ("sentiment", {"distillation": "dist"}, "correlates three labels at least, which"),
-        ("binary_emotion", {}, "--target binary_emotion: its yes/no questions are no distribution"),
+        ("emotion", {"teacher_predictions": None}, "teacher-not-single"),
+        ("emotion", {"teacher_checkpoint": "c.pt"}, "teacher-not-single"),
+        ("vad", {"distillation": "dist"}, "distillation-unsupported"),
+        ("sentiment", {"distillation": "dist"}, "distillation-unsupported"),
+        ("binary_emotion", {}, "distillation-unsupported"),
     ],
 )
 def test_options_that_cannot_be_or_do_nothing_are_refused(
-    target: str, options: dict[str, Any], message: str, folder: Path, tmp_path: Path
+    target: str, options: dict[str, Any], code: str, folder: Path, tmp_path: Path
 ) -> None:
     teacher = write_teacher(tmp_path / "p.tsv", target)
-    with pytest.raises(UsageError, match=message):
+    with raises(code):
         distillation(
             Task(folder, make_rows(), target), **{"teacher_predictions": teacher, **options}
         )

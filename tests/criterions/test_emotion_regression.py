@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from codes import raises
 from criterion_cases import (
     N_ROWS,
     logged,
@@ -13,8 +14,7 @@ from criterion_cases import (
     value_batch,
 )
 
-from emo_fairseq.criterions.emotion_regression import parse_mixture
-from emo_fairseq.errors import UsageError
+from emo_fairseq.criterions.primary_loss import parse_mixture
 
 
 def test_squared_and_absolute_error() -> None:
@@ -90,20 +90,20 @@ def test_mixtures_are_parsed(text: str, mixture: dict[str, float]) -> None:
     ["", "mae", "mse+mse", "0*mse", "-1*mse", "x*mse", "mse*0.5", "mse+", "nan*mse", "inf*ccc"],
 )
 def test_mixtures_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--regression-loss"):
+    with raises("option-malformed"):
         regression(regression_loss=text)
 
 
 @pytest.mark.parametrize(
-    ("weights", "message"),
+    ("weights", "code"),
     [
-        ([1.0], "--axis-weights has 1 numbers, but --target vad has the axes valence, arousal"),
-        ([1.0, -1.0, 1.0], "out of range: axis weights must be 0 or more"),
-        ([0.0, 0.0, 0.0], "out of range: axis weights must be 0 or more"),
+        ([1.0], "axis-weights-mismatch"),
+        ([1.0, -1.0, 1.0], "option-out-of-range"),
+        ([0.0, 0.0, 0.0], "option-out-of-range"),
     ],
 )
-def test_axis_weights_that_do_not_fit_are_refused(weights: list[float], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_axis_weights_that_do_not_fit_are_refused(weights: list[float], code: str) -> None:
+    with raises(code):
         regression(axis_weights=weights)
 
 

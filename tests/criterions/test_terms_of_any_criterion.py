@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from codes import raises
 from fairseq.logging import metrics as fairseq_metrics
 from term_cases import Net, Task, figures, make_rows, plain, step, supcon, write_rows
 
-from emo_fairseq.criterions.emotion_prediction_cri import EmotionPredictionCriterion
-from emo_fairseq.errors import UsageError
+from emo_fairseq.criterions.registered import EmotionPredictionCriterion, EmotionSupConConfig
+from emo_fairseq.criterions.terms.registry import TERMS, build_terms
+from emo_fairseq.options.option import rules_of
+from emo_fairseq.options.registered import registered_schemas
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +27,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"r_drop_weight": 1.0, "mixup_alpha": 0.2}, "--r-drop-weight and --mixup-alpha"),
         (
             {"mixup_alpha": 0.2, "auxiliary_weighting": "uncertainty"},
-            "--mixup-alpha and --auxiliary-weighting uncertainty",
+            "--auxiliary-weighting uncertainty and --mixup-alpha",
         ),
         (
             {"r_drop_weight": 1.0, "auxiliary_weighting": "uncertainty"},
-            "--r-drop-weight and --auxiliary-weighting uncertainty",
+            "--auxiliary-weighting uncertainty and --r-drop-weight",
         ),
     ],
 )
@@ -37,19 +40,50 @@ def test_two_terms_that_replace_the_primary_loss_are_refused(
 ) -> None:
     """Each takes the plain loss out: two would leave it in with a minus sign."""
     task = Task(folder, make_rows(), auxiliary="vad")
-    message = f"{named} each change the primary loss, and cannot be combined; choose one"
-    with pytest.raises(UsageError, match=message):
+    with raises("terms-exclusive") as error:
         plain(task, **options)
+    assert str(error.value).startswith(named)
 
 
-def test_terms_come_in_the_order_in_which_they_are_listed(folder: Path) -> None:
+def test_terms_are_built_in_the_order_of_the_registry(folder: Path) -> None:
     task = Task(folder, make_rows(), auxiliary="vad")
     options = {"speaker_adversary_weight": 1.0, "mixup_alpha": 0.2}
     names = [type(term).__name__ for term in supcon(task, **options).terms]
-    assert names == ["Contrastive", "AuxiliaryTargets", "AdversaryTerm", "EmbeddingMixup"]
+    assert names == ["Contrastive", "AuxiliaryTargets", "SpeakerAdversary", "EmbeddingMixup"]
 
 
-def test_the_seeds_criterion_has_no_terms_but_those_of_the_task(folder: Path) -> None:
+# What uses each term; those without options are the criterion's own.
+USED_BY: dict[str, dict[str, Any]] = {
+    "contrastive": {},
+    "distillation": {},
+    "auxiliary_targets": {},
+    "speaker_adversary": {"speaker_adversary_weight": 1.0},
+    "corpus_adversary": {"corpus_adversary_weight": 1.0},
+    "r_drop": {"r_drop_weight": 1.0},
+    "mixup": {"mixup_alpha": 0.2},
+}
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_a_term_has_options_of_a_criterion_and_is_used_by_them(name: str, folder: Path) -> None:
+    entry = TERMS[name]
+    criterions = registered_schemas()["criterion"].values()
+    schema: Any = next(one for one in criterions if issubclass(one, entry.options))
+    assert rules_of(entry.options).keys() <= rules_of(schema).keys()
+    with_auxiliary = Task(folder, make_rows(), auxiliary="vad")
+    task = with_auxiliary if name == "auxiliary_targets" else Task(folder, make_rows())
+    assert entry.is_used(schema(**USED_BY[name]), task)
+    if USED_BY[name]:
+        assert not entry.is_used(schema(), task)
+
+
+def test_nothing_is_built_where_nothing_is_trained(folder: Path) -> None:
+    task: Any = Task(folder, make_rows(), auxiliary="vad")
+    task.is_training = False
+    assert build_terms(EmotionSupConConfig(r_drop_weight=1.0), task, EmotionSupConConfig) == []
+
+
+def test_the_legacy_criterion_has_no_terms_but_those_of_the_task(folder: Path) -> None:
     for auxiliary, expected in ((None, []), ("vad", ["AuxiliaryTargets"])):
         task = Task(folder, make_rows(), auxiliary=auxiliary)
         picked: Any = EmotionPredictionCriterion.build_criterion(None, task)
@@ -95,8 +129,7 @@ def test_a_checkpoint_of_other_terms_is_refused(other: dict[str, Any] | None, fo
     saved = None
     if other is not None:
         saved = supcon(task, **other).state_dict()
-    message = "the checkpoint was trained with other terms of the loss, or other sizes of them; go"
-    with pytest.raises(UsageError, match=message):
+    with raises("terms-other"):
         supcon(task, **ALL).load_state_dict(saved, strict=True)
 
 

@@ -12,8 +12,7 @@ from fairseq_process import assert_one_sentence
 from data_prep.commands import fit_prototypes
 from data_prep.schema import AXES, read_manifest
 from emo_fairseq import losses
-from emo_fairseq.criterions.emotion_distillation import EmotionDistillationConfig
-from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig
+from emo_fairseq.criterions.registered import EmotionDistillationConfig, EmotionSupConConfig
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 

@@ -11,9 +11,11 @@ from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import TASK_REGISTRY
 from omegaconf import OmegaConf
 
-from emo_fairseq.criterions.emotion_classification import EmotionClassificationCriterion
-from emo_fairseq.criterions.emotion_prediction_cri import EmotionPredictionCriterion
-from emo_fairseq.criterions.emotion_regression import EmotionRegressionCriterion
+from emo_fairseq.criterions.registered import (
+    EmotionClassificationCriterion,
+    EmotionPredictionCriterion,
+    EmotionRegressionCriterion,
+)
 from emo_fairseq.models.architectures import ARCHITECTURES, complete_config
 from emo_fairseq.models.roberta_emo import RobertaEMOConfig, RobertaEMOModel
 from emo_fairseq.modules.convolutions import parse_conv_layers

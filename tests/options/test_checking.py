@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from codes import raises
 
-from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig
+from emo_fairseq.criterions.registered import EmotionSupConConfig
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.fusions import FUSIONS

@@ -23,8 +23,7 @@ from data_prep.prototypes import (
 )
 from data_prep.prototypes.fitting import fit_prototypes
 from data_prep.schema import Utterance
-from emo_fairseq.criterions.emotion_classification import EmotionClassificationConfig
-from emo_fairseq.criterions.emotion_supcon import EmotionSupConConfig
+from emo_fairseq.criterions.registered import EmotionClassificationConfig, EmotionSupConConfig
 
 MakeTask = Callable[..., Any]
 CopyToy = Callable[..., Path]

@@ -1,1 +1,1 @@
-"""What is added to the primary loss in training, one term a file."""
+"""What is added to the primary loss in training: a module for each term, and their registry."""

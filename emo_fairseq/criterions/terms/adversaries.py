@@ -1,5 +1,9 @@
-"""Who speaks, or which corpus it is: what the embedding shall not tell."""
+"""Adversaries: classifiers of speakers or corpora, which the embedding is trained to defeat."""
 
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
 from emo_fairseq import losses
@@ -12,17 +16,45 @@ from emo_fairseq.data.annotations import (
 )
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.adversary import Adversary, reversal_scale
+from emo_fairseq.options.conditions import Condition
+from emo_fairseq.options.option import NOT_NEGATIVE, option
 
 _HIDDEN = 256
 _DROPOUT = 0.1
+
+
+_HAS_ADVERSARY = Condition(
+    lambda context: bool(
+        context.criterion.speaker_adversary_weight or context.criterion.corpus_adversary_weight
+    ),
+    "there is no --speaker-adversary-weight and no --corpus-adversary-weight",
+    needs="criterion",
+)
+
+
+@dataclass
+class AdversaryConfig(FairseqDataclass):
+    """What the embedding is trained to hide."""
+
+    speaker_adversary_weight: float = option(
+        0.0, "weight of a speaker classifier behind a gradient reversal", within=NOT_NEGATIVE
+    )
+    corpus_adversary_weight: float = option(
+        0.0, "weight of a corpus classifier behind a gradient reversal", within=NOT_NEGATIVE
+    )
+    adversary_warmup_updates: int = option(
+        0,
+        "updates in which the reversed gradients grow from 0",
+        within=NOT_NEGATIVE,
+        acts=_HAS_ADVERSARY,
+    )
 
 
 class AdversaryTerm(Term):
     """A classifier of speakers or corpora behind a gradient reversal (Ganin and Lempitsky 2015).
 
     Args:
-        task: gives the train split and ``embedding_dim``.
-        column: of the manifest, "speaker" or "corpus".
+        task: has the train split and ``embedding_dim``.
         weight: of its loss.
         warmup_updates: in which the reversed gradient grows from 0 to its full size.
 
@@ -30,17 +62,26 @@ class AdversaryTerm(Term):
         UsageError: the train split names fewer than two groups.
     """
 
-    def __init__(self, task: EmotionTask, column: str, weight: float, warmup_updates: int) -> None:
+    column: ClassVar[str]  # of the manifest
+
+    def __init__(self, task: EmotionTask, weight: float, warmup_updates: int) -> None:
         super().__init__()
+        column = self.column
         names = group_names(task.train_split(), column)
         if len(names) < 2:
             raise UsageError(
                 f"--{column}-adversary-weight: the train split names {len(names)} in the column "
-                f"{column}, and two at least are needed; fill the column, or leave the option out"
+                f"{column}, and two at least are needed; fill the column, or leave the option out",
+                "groups-too-few",
             )
         task.annotate(column, lambda split: group_ids(split, column, names))
-        self.column, self.weight, self.warmup_updates = column, weight, warmup_updates
+        self.weight, self.warmup_updates = weight, warmup_updates
         self.adversary = Adversary(task.embedding_dim, _HIDDEN, len(names), _DROPOUT)
+
+    @classmethod
+    def from_options(cls, cfg: AdversaryConfig, task: EmotionTask) -> Self:
+        weight: float = getattr(cfg, f"{cls.column}_adversary_weight")
+        return cls(task, weight, cfg.adversary_warmup_updates)
 
     def forward(self, batch: TrainingBatch) -> tuple[Tensor, Statistics]:
         progress = min(1.0, batch.update / self.warmup_updates) if self.warmup_updates else 1.0
@@ -51,8 +92,20 @@ class AdversaryTerm(Term):
         groups = batch.annotations[self.column]
         known = groups >= 0
         rows = losses.cross_entropy(logits, groups.clamp_min(0)).masked_fill(~known, 0.0)
-        right = (logits.detach().argmax(dim=1) == groups).sum()  # an unknown one is never
+        right = (logits.detach().argmax(dim=1) == groups).sum()  # an unknown group, -1, never is
         return self.weight * batch.primary.mean_weight * rows.sum(), {
             **mean_of(f"{self.column}_loss", rows.detach().sum(), known.sum()),
             **mean_of(f"{self.column}_accuracy", right, known.sum()),
         }
+
+
+class SpeakerAdversary(AdversaryTerm):
+    """Of ``--speaker-adversary-weight``."""
+
+    column = "speaker"
+
+
+class CorpusAdversary(AdversaryTerm):
+    """Of ``--corpus-adversary-weight``."""
+
+    column = "corpus"

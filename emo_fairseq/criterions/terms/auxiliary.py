@@ -1,10 +1,12 @@
-"""Several targets at once: the losses of ``--auxiliary-targets``, fixed or learned in weight."""
+"""Several targets at once: the losses of ``--auxiliary-targets``, with fixed or learned weights."""
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Optional, Self
 
 import torch
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor, nn
 
 from emo_fairseq import losses
@@ -12,6 +14,8 @@ from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
+from emo_fairseq.options.conditions import Condition
+from emo_fairseq.options.option import option
 from emo_fairseq.training.learning_rates import options_of
 from emo_fairseq.types import TargetKind
 
@@ -19,14 +23,35 @@ FIXED, UNCERTAINTY = "fixed", "uncertainty"
 _PRIMARY = "primary"
 
 
+_HAS_AUXILIARY = Condition(
+    lambda context: bool(context.task.auxiliary_targets), "there are no --auxiliary-targets"
+)
+
+
+@dataclass
+class AuxiliaryTargetsConfig(FairseqDataclass):
+    """How the auxiliary targets are weighted."""
+
+    auxiliary_weights: Optional[str] = option(
+        None,
+        "weights of --auxiliary-targets, vad=0.5,sentiment=1 (default: 1 each)",
+        acts=_HAS_AUXILIARY,
+    )
+    auxiliary_weighting: ChoiceEnum([FIXED, UNCERTAINTY]) = option(  # type: ignore[valid-type]
+        FIXED,
+        "uncertainty: learn how much each target counts, the primary one too",
+        acts=_HAS_AUXILIARY,
+    )
+
+
 class AuxiliaryTargets(Term):
     """Cross-entropy of labels, squared error of numbers; a missing truth adds nothing.
 
     Args:
-        task: gives ``target`` and ``auxiliary``.
+        task: has ``target`` and ``auxiliary``.
         weights: of each auxiliary target, by name.
-        weighting: "uncertainty" learns one log variance s a target, the primary one included, and
-            trains with :func:`emo_fairseq.losses.uncertainty_weighting`.
+        weighting: "uncertainty" learns a log variance s of each target, the primary one included,
+            and trains with :func:`emo_fairseq.losses.uncertainty_weighting`.
 
     Raises:
         UsageError: no row of the train split has the truth of one of them.
@@ -34,7 +59,7 @@ class AuxiliaryTargets(Term):
 
     def __init__(self, task: EmotionTask, weights: Mapping[str, float], weighting: str) -> None:
         super().__init__()
-        _check_known(task)
+        _check_truth_exists(task)
         self.targets = {name: other.target for name, other in task.auxiliary.items()}
         self.weights = dict(weights)
         self.log_variances = None
@@ -44,13 +69,18 @@ class AuxiliaryTargets(Term):
             for log_variance in self.log_variances.values():
                 options_of(log_variance)["weight_decay_scale"] = 0.0
 
+    @classmethod
+    def from_options(cls, cfg: AuxiliaryTargetsConfig, task: EmotionTask) -> Self:
+        weights = parse_weights(cfg.auxiliary_weights, task.auxiliary)
+        return cls(task, weights, str(cfg.auxiliary_weighting))
+
     def forward(self, batch: TrainingBatch) -> tuple[Tensor, Statistics]:
         statistics: Statistics = {}
         added = batch.losses.new_zeros(())
         mean_weight = batch.primary.mean_weight
         if self.log_variances is not None:
-            # What the primary loss becomes under its own weight, less what is there already. Class
-            # weights are in these rows: in the scale of the others they are without their mean.
+            # The primary loss under its learned weight, less the plain one, which is in the sum
+            # already. Division by the mean class weight puts its rows on the others' scale.
             rows, likelihood = batch.losses / mean_weight, batch.primary.likelihood
             weighted = mean_weight * self._weighted(_PRIMARY, rows, likelihood)
             added = added + (weighted - batch.losses).sum()
@@ -89,20 +119,22 @@ def parse_weights(text: str | None, targets: Mapping[str, Any]) -> dict[str, flo
         if name not in weights or not 0 < number < math.inf:
             raise UsageError(
                 f"--auxiliary-weights {text!r}: {part.strip()!r} is no NAME=NUMBER with a positive "
-                f"number and one of the auxiliary targets ({', '.join(targets) or 'none'})"
+                f"number and one of the auxiliary targets ({', '.join(targets) or 'none'})",
+                "option-malformed",
             )
         weights[name] = number
     return weights
 
 
-def _check_known(task: EmotionTask) -> None:
+def _check_truth_exists(task: EmotionTask) -> None:
     split = task.train_split()
     for name, other in task.auxiliary.items():
         columns = other.target.columns
         if all(getattr(row, column) is None for row in split.utterances for column in columns):
             raise UsageError(
                 f"--auxiliary-targets {name}: no row of {split.file} has {' / '.join(columns)}; "
-                "leave it out"
+                "leave it out",
+                "column-empty",
             )
 
 

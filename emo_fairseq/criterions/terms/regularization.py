@@ -1,13 +1,30 @@
-"""R-Drop: two passes with their own dropout shall agree."""
+"""Regularization by another primary loss in place of the plain one: R-Drop, and mixup."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self
 
+from fairseq.dataclass import FairseqDataclass
 from torch import Tensor
 
 from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
+from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Statistics, Term, TrainingBatch
+from emo_fairseq.options.option import NOT_NEGATIVE, option
 from emo_fairseq.types import TargetKind
+
+
+@dataclass
+class RegularizationConfig(FairseqDataclass):
+    """What replaces the plain primary loss."""
+
+    r_drop_weight: float = option(
+        0.0, "weight of the disagreement of two passes (R-Drop's alpha)", within=NOT_NEGATIVE
+    )
+    mixup_alpha: float = option(
+        0.0, "mix embeddings, by shares of a Beta distribution (0: no)", within=NOT_NEGATIVE
+    )
 
 
 class RDrop(Term):
@@ -22,6 +39,10 @@ class RDrop(Term):
         super().__init__()
         self.weight = weight
         self.disagreement = _DISAGREEMENTS[kind]
+
+    @classmethod
+    def from_options(cls, cfg: RegularizationConfig, task: EmotionTask) -> Self:
+        return cls(cfg.r_drop_weight, task.target.kind)
 
     def forward(self, batch: TrainingBatch) -> tuple[Tensor, Statistics]:
         again = batch.model(**batch.sample["net_input"]).logits
@@ -48,3 +69,29 @@ _DISAGREEMENTS: Mapping[TargetKind, Callable[[Tensor, Tensor], Tensor]] = {
     TargetKind.BINARY_PER_LABEL: _of_pairs,
     TargetKind.CONTINUOUS: losses.squared_difference,
 }
+
+
+class EmbeddingMixup(Term):
+    """The primary loss of mixed embeddings in place of the plain one (Verma et al. 2019).
+
+    Args:
+        alpha: of the Beta distribution that the share is drawn from.
+    """
+
+    def __init__(self, alpha: float) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    @classmethod
+    def from_options(cls, cfg: RegularizationConfig, task: EmotionTask) -> Self:
+        return cls(cfg.mixup_alpha)
+
+    def forward(self, batch: TrainingBatch) -> tuple[Tensor, Statistics]:
+        embedding, target = batch.output.embedding, batch.sample["target"]
+        drawn = losses.draw_mix(len(embedding), self.alpha, embedding.device)
+        logits = batch.model.head(losses.mix_embeddings(embedding, drawn))
+        rows = losses.mixed_loss(batch.primary.losses, logits, target, drawn)
+        # The plain losses are in the sum already.
+        return (rows - batch.losses).sum(), mean_of(
+            "mixup_loss", rows.detach().sum(), batch.sample_size
+        )
