@@ -1,4 +1,4 @@
-"""A feature folder from any source: split after split, and none that is up to date."""
+"""Write feature folders from any source; splits that are up to date are skipped."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def extract(
             if is_finished(folder, split, rows, settings, content):
                 logger.info("%s: %s is up to date, skipped", folder, split)
                 continue
-            frames = (pooled(found, pool) for found in source.frames(split, rows))
+            frames = (pooled(row_frames, pool) for row_frames in source.frames(split, rows))
             shown = tqdm(frames, f"{name} {split}", len(rows), disable=None)
             write_split(folder, split, rows, shown, settings, content, about)
     return folder
@@ -75,7 +75,7 @@ def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
         )
 
 
-# -- Features computed from each audio file on its own, in several processes -----------------------
+# -- Features of audio files -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _or_nothing(
     return lambda audio: none if audio is None else extract(audio)
 
 
-# -- Frames of an utterance to one vector ----------------------------------------------------------
+# -- Pooling ---------------------------------------------------------------------------------------
 
 
 def _mean(frames: FloatArray) -> FloatArray:
@@ -136,7 +136,7 @@ POOLS = ("none", *_POOLS)
 
 
 def pooled(frames: FloatArray, pool: str) -> FloatArray:
-    """One vector of (T, C) frames, (1, C) or, by mean_std, (1, 2 C); of no frames none.
+    """Pool frames (T, C) to one vector, (1, C) or (1, 2 C) for mean_std; (0, ...) without frames.
 
     >>> pooled(np.array([[1.0], [3.0]]), "mean_std").tolist()
     [[2.0, 1.0]]

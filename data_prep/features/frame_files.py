@@ -1,7 +1,7 @@
 """Frames of all rows of a split in one array: written row by row, read by mmap.
 
-`{split}.npy` holds them stacked, (sum of lengths, C); `{split}.lengths` one number a row, 0 where
-it has none. This is emotion2vec's layout.
+The layout of emotion2vec: `{split}.npy` holds the stacked frames, (sum of lengths, C), and
+`{split}.lengths` the number of frames of each row, 0 if it has none.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class StoredFeatures:
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> FloatArray:
-        """(T, C) frames of a row, in the type they are stored in; T is 0 where it has none."""
+        """Return the frames (T, C) of a row in the stored dtype; T is 0 if it has none."""
         frames = self.frames[self.offsets[row] : self.offsets[row + 1]]
         if self.unchecked and not np.isfinite(frames).all():
             raise CodedError(
@@ -55,39 +55,41 @@ class StoredFeatures:
 
 
 def read_frames(folder: Path, split: str) -> StoredFeatures:
-    """Open what `write_frames` wrote. Raises ManifestError if the files do not fit each other."""
+    """Open the files of `write_frames`. Raises ManifestError if they do not match."""
     array = read_array(folder / f"{split}.npy")
     lengths = _read_lengths(folder / f"{split}.lengths", len(array))
     return StoredFeatures(array, np.concatenate([[0], np.cumsum(lengths)]))
 
 
 def _read_lengths(file: Path, n_frames: int) -> npt.NDArray[np.int64]:
-    """(N,) the frames of each row, which add up to `n_frames`."""
+    """Read the number of frames of each row, (N,), whose sum is `n_frames`."""
     again = "compute both again"
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        what = f"is no list of lengths, one a line ({error})"
-        raise ManifestError(Fault(str(file), None, what, again, "features-missing")) from error
+        problem = f"is no list of lengths, one a line ({error})"
+        raise ManifestError(Fault(str(file), None, problem, again, "features-missing")) from error
     lengths = []
     for row, line in enumerate(lines, start=1):
         if not (digits := line.strip()):
             continue
         # Not by numpy: a sum over int64 wraps, and lengths beyond the frames then add up.
         if not (digits.isdecimal() and len(digits) < _DIGITS and int(digits) <= n_frames):
-            what = f"{digits[:40]!r} is no length from 0 to {n_frames}, the frames there are"
-            raise ManifestError(Fault(str(file), row, what, again, "features-damaged"))
+            problem = f"{digits[:40]!r} is no length from 0 to {n_frames}, the frames there are"
+            raise ManifestError(Fault(str(file), row, problem, again, "features-damaged"))
         lengths.append(int(digits))
     if sum(lengths) != n_frames:
-        what = f"lengths add up to {sum(lengths)}, but {file.stem}.npy has {n_frames} frames"
+        problem = f"lengths add up to {sum(lengths)}, but {file.stem}.npy has {n_frames} frames"
         raise ManifestError(
-            Fault(str(file), None, f"{what}; they are of different runs", again, "features-damaged")
+            Fault(
+                str(file), None, f"{problem}; they are of different runs", again, "features-damaged"
+            )
         )
     return np.array(lengths, dtype=np.int64)
 
 
 def read_array(file: Path) -> FloatArray:
-    """A (frames, C) array by mmap. Raises ManifestError if the file holds none."""
+    """Map an array (frames, C). Raises ManifestError if the file is invalid."""
     again = "write it again"
     try:
         array: FloatArray = load_array(file, "r")
@@ -96,15 +98,15 @@ def read_array(file: Path) -> FloatArray:
             Fault(str(file), None, str(error), again, "array-unreadable")
         ) from error
     if array.ndim != 2 or array.dtype.kind != "f":
-        what = f"holds {array.dtype} {array.shape}, not floating (frames, C)"
+        problem = f"holds {array.dtype} {array.shape}, not floating (frames, C)"
         remedy = "stack the frames of all rows, without padding"
-        raise ManifestError(Fault(str(file), None, what, remedy, "array-shape"))
+        raise ManifestError(Fault(str(file), None, problem, remedy, "array-shape"))
     if len(array) and not array.shape[1]:
-        what = f"its {len(array)} frames have no numbers (a width of 0)"
-        raise ManifestError(Fault(str(file), None, what, again, "array-shape"))
+        problem = f"its {len(array)} frames have no numbers (a width of 0)"
+        raise ManifestError(Fault(str(file), None, problem, again, "array-shape"))
     if isinstance(array, np.memmap) and (extra := file.stat().st_size - _end_of(array)):
-        what = f"{extra} bytes more than its header names"
-        raise ManifestError(Fault(str(file), None, what, again, "features-damaged"))
+        problem = f"{extra} bytes more than its header names"
+        raise ManifestError(Fault(str(file), None, problem, again, "features-damaged"))
     return array
 
 
@@ -113,7 +115,7 @@ def _end_of(array: np.memmap[Any, Any]) -> int:
 
 
 def rows_not_finite(stored: StoredFeatures) -> Iterator[int]:
-    """Read all frames, and yield the numbers of the rows that have NaN or infinity."""
+    """Yield the numbers of the rows that have NaN or infinity; reads all frames."""
     for row in range(len(stored)):
         frames = stored.frames[stored.offsets[row] : stored.offsets[row + 1]]
         if not np.isfinite(frames).all():

@@ -1,4 +1,4 @@
-"""Feature folders that others made: three layouts, without a `features.yaml`.
+"""Feature folders of other tools, without a `features.yaml`, in three layouts.
 
     {split}.npy + {split}.lengths    emotion2vec's: all frames stacked, and a length for each row
     {split}.npy                      (N, C), a vector a row; NaN throughout = the row has none
@@ -50,7 +50,7 @@ from data_prep.tokens.folder import sequence_digest
 
 
 class _Packed(Document):
-    """The card of what was packed: what it was packed from, and the files by name."""
+    """The card of packed features: signature of their source, and the files by name."""
 
     signature: str
     files: dict[str, FileRecord]
@@ -93,9 +93,9 @@ def _names(array: Path, rows: Sequence[Utterance]) -> list[str]:
 
 def _check_rows(file: Path, n_rows: int, rows: Sequence[Utterance]) -> None:
     if n_rows != len(rows):
-        what = f"{n_rows} rows, but the manifest has {len(rows)}"
+        problem = f"{n_rows} rows, but the manifest has {len(rows)}"
         remedy = "it must have one for each row of the manifest, in its order"
-        raise ManifestError(Fault(str(file), None, what, remedy, "features-mismatch"))
+        raise ManifestError(Fault(str(file), None, problem, remedy, "features-mismatch"))
 
 
 def _check_width(folder: Path, split: str, found: StoredFeatures) -> None:
@@ -118,15 +118,15 @@ def _report_missing(array: Path, ids: Sequence[str], n_rows: int) -> None:
         logger.warning("%s: %d of %d rows have no features: %s", array, len(ids), n_rows, first)
 
 
-# -- a vector a row --------------------------------------------------------------------------------
+# -- One vector per row ----------------------------------------------------------------------------
 
 
 def _read_vectors(array: Path, split: str, rows: Sequence[Utterance]) -> FloatArray:
     vectors = read_array(array)
     if len(vectors) != len(rows):
-        what = f"{len(vectors)} vectors, but the manifest has {len(rows)} rows"
+        problem = f"{len(vectors)} vectors, but the manifest has {len(rows)} rows"
         remedy = f"give one a row, or, of frames, {split}.lengths beside it"
-        raise ManifestError(Fault(str(array), None, what, remedy, "features-mismatch"))
+        raise ManifestError(Fault(str(array), None, problem, remedy, "features-mismatch"))
     return vectors
 
 
@@ -150,7 +150,7 @@ def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatur
     return _packed(array.parent, split, rows, signature, frames(), vectors.dtype)
 
 
-# -- a file a row ----------------------------------------------------------------------------------
+# -- One file per row ------------------------------------------------------------------------------
 
 
 def _files(folder: Path, split: str, rows: Sequence[Utterance]) -> list[Path | None]:
@@ -165,15 +165,15 @@ def _file(place: Path, row: Utterance) -> Path | None:
     remedy = "give the row a shorter id, or stack the frames of all rows in {split}.npy"
     file = place / f"{row.id}.npy"
     if ".." in file.relative_to(place).parts:
-        what = f"the id {row.id!r} names a file outside of the folder"
-        raise ManifestError(Fault(str(place), None, what, remedy, "features-mismatch"))
+        problem = f"the id {row.id!r} names a file outside of the folder"
+        raise ManifestError(Fault(str(place), None, problem, remedy, "features-mismatch"))
     try:
         file.stat()
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # a name that is too long, or holds NUL
-        what = f"the id {row.id[:60]!r} of {len(row.id)} characters can name no file ({error})"
-        raise ManifestError(Fault(str(place), None, what, remedy, "file-unreadable")) from error
+        problem = f"the id {row.id[:60]!r} of {len(row.id)} characters can name no file ({error})"
+        raise ManifestError(Fault(str(place), None, problem, remedy, "file-unreadable")) from error
     return file
 
 
@@ -200,11 +200,11 @@ def _read_row(file: Path) -> FloatArray:
             Fault(str(file), None, str(error), "write it again", "array-unreadable")
         ) from error
     if array.ndim not in (1, 2) or array.dtype.kind != "f":
-        what = f"holds {array.dtype} {array.shape}, not floating (T, C) or (C,)"
-        raise ManifestError(Fault(str(file), None, what, "write it again", "array-shape"))
+        problem = f"holds {array.dtype} {array.shape}, not floating (T, C) or (C,)"
+        raise ManifestError(Fault(str(file), None, problem, "write it again", "array-shape"))
     if not array.shape[-1]:
-        what = "its frames have no numbers (a width of 0)"
-        raise ManifestError(Fault(str(file), None, what, "write it again", "array-shape"))
+        problem = "its frames have no numbers (a width of 0)"
+        raise ManifestError(Fault(str(file), None, problem, "write it again", "array-shape"))
     return array if array.ndim == 2 else array[None, :]
 
 
@@ -245,7 +245,7 @@ def _packed(
 
 
 def _is_packed(target: Path, signed: Path, signature: str) -> bool:
-    """Whether what lies there was packed from the same files, and is whole."""
+    """Return whether the packed features are of the same files, and complete."""
     if not signed.exists():
         return False
     try:
@@ -257,11 +257,11 @@ def _is_packed(target: Path, signed: Path, signature: str) -> bool:
     return card.signature == signature and is_whole(target, records)
 
 
-# -- faults ----------------------------------------------------------------------------------------
+# -- Faults ----------------------------------------------------------------------------------------
 
 
 def find_foreign_faults(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterator[Fault]:
-    """Read all features of a split, and yield what is wrong with them; nothing is written."""
+    """Read all features of a split, and yield their faults; nothing is written."""
     array, lengths = folder / f"{split}.npy", folder / f"{split}.lengths"
     try:
         if array.exists() and lengths.exists():
@@ -299,24 +299,24 @@ def _file_faults(files: Iterable[Path | None]) -> Iterator[Fault]:
             continue
         width = frames.shape[1] if width is None else width
         if frames.shape[1] != width:
-            what = f"frames of {frames.shape[1]} numbers, {width} before it"
-            yield Fault(str(file), None, what, "compute all with one encoder", "features-width")
+            problem = f"frames of {frames.shape[1]} numbers, {width} before it"
+            yield Fault(str(file), None, problem, "compute all with one encoder", "features-width")
         if not np.isfinite(frames).all():
             yield _nonfinite(file, file.stem)
 
 
 def _nonfinite(file: Path, name: str) -> Fault:
-    what = f"the frames of {name} are NaN or infinite"
+    problem = f"the frames of {name} are NaN or infinite"
     return Fault(
         str(file),
         None,
-        what,
+        problem,
         "compute them again, or take them out (a length of 0)",
         "features-not-finite",
     )
 
 
-# -- identity --------------------------------------------------------------------------------------
+# -- Digests ---------------------------------------------------------------------------------------
 
 
 def foreign_digest(folder: Path, split: str, rows: Sequence[Utterance]) -> str:

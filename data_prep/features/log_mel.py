@@ -16,7 +16,7 @@ SETTINGS = {"features": LOG_MEL, "n_mels": N_MELS, "sample_rate": SAMPLE_RATE}
 
 
 def frames_of(waveform: FloatArray) -> FloatArray:
-    """(T, N_MELS) log-mel frames of a 16 kHz waveform; one shorter than a frame is filled up."""
+    """Compute log-mel frames (T, N_MELS) at 16 kHz; less than one frame is padded with zeros."""
     one_frame = SAMPLE_RATE * FRAME_MS // 1000
     if num_frames(len(waveform)) == 0:
         waveform = np.pad(waveform, (0, one_frame - len(waveform)))
@@ -24,5 +24,5 @@ def frames_of(waveform: FloatArray) -> FloatArray:
 
 
 def build_log_mel() -> Callable[[AudioSegment], FloatArray]:
-    """The function from audio to its frames."""
+    """Build the function that loads audio and computes its frames."""
     return lambda audio: frames_of(audio.load())

@@ -1,6 +1,6 @@
 """Frames of pretrained encoders, `hf:FOLDER` or `fairseq:CHECKPOINT`, of speech or text.
 
-The one module of data_prep that knows the plugin: it imports it when such an encoder is asked for.
+It imports emo_fairseq when an encoder is loaded.
 """
 
 from __future__ import annotations
@@ -28,16 +28,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_MAX_TOKENS = 512  # where the encoder sets no limit
+_MAX_TOKENS = 512  # if the encoder has no limit
 
 
 @dataclass(frozen=True)
 class PretrainedFeatures:
-    """Frames of one encoder over the splits of a data dir.
+    """Frames of an encoder for the splits of a data dir.
 
-    `layer` is `last`, `mean` or a number; audio is cut at `max_seconds`, tokens where the encoder's
-    reach ends. Tokens come from DATA_DIR/<modality>, made by the encoder's own tokenizer; audio
-    from `audio_root`. `memory` is the file that remembers the digests of audio files.
+    Attributes:
+        data_dir: the data dir; tokens of the encoder's own tokenizer are in its folder <modality>.
+        audio_root: folder of the audio.
+        modality: "text" or "speech".
+        spec: `hf:FOLDER` or `fairseq:CHECKPOINT`.
+        layer: `last`, `mean` or a number.
+        max_seconds: audio is truncated to this length; tokens to that of the encoder.
+        memory: file in which digests of audio files are cached.
     """
 
     data_dir: Path
@@ -49,47 +54,47 @@ class PretrainedFeatures:
     memory: Path
 
     @cached_property
-    def card(self) -> EncoderSpec:
-        """What is known of the encoder. Raises ValueError if there is none, or of another kind."""
+    def encoder_spec(self) -> EncoderSpec:
+        """Description of the encoder. Raises ValueError if it is missing or not supported."""
         from emo_fairseq import pretrained
         from emo_fairseq.encoder_spec import check_spec
 
-        card = pretrained.describe(self.modality, check_spec(self.modality, self.spec))
-        if card.input not in ("tokens", "waveform"):
+        encoder_spec = pretrained.describe(self.modality, check_spec(self.modality, self.spec))
+        if encoder_spec.input not in ("tokens", "waveform"):
             raise CodedError(
-                f"{self.spec}: reads {card.input}, not tokens or audio; take another",
+                f"{self.spec}: encodes {encoder_spec.input}, not tokens or audio; give another",
                 "encoder-unsupported",
             )
-        return card
+        return encoder_spec
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the frames depend on besides the data; where the files lie is none of it."""
-        is_audio = self.card.input == "waveform"
-        architecture = sorted(self.card.architecture.items())
+        """Settings on which the frames depend, without paths."""
+        is_audio = self.encoder_spec.input == "waveform"
+        architecture = sorted(self.encoder_spec.architecture.items())
         return {
             "features": "pretrained",
             "modality": self.modality,
-            "weights": self.card.weights,
+            "weights": self.encoder_spec.weights,
             "architecture": sequence_digest(
                 (name, repr(value)) for name, value in architecture if name != "_name_or_path"
             ),
             "layer": self.layer,
-            **({"max_seconds": self.max_seconds} if is_audio else {"max_tokens": self._reach}),
+            **({"max_seconds": self.max_seconds} if is_audio else {"max_tokens": self._max_tokens}),
         }
 
     @property
-    def _reach(self) -> int:
-        return min(_MAX_TOKENS, self.card.max_tokens or _MAX_TOKENS)
+    def _max_tokens(self) -> int:
+        return min(_MAX_TOKENS, self.encoder_spec.max_tokens or _MAX_TOKENS)
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
-        """Digest of the audio files or of the tokens."""
+        """Return a digest of the audio files or of the tokens."""
         from emo_fairseq.data.encoded import content_digest
 
-        return content_digest(self._leaf(split, rows), self.memory)
+        return content_digest(self._dataset(split, rows), self.memory)
 
     def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
-        """(T, C) frames of each row, T = 0 where it has no source."""
+        """Yield the frames (T, C) of each row; T is 0 without a source."""
         from emo_fairseq.models.encode import (
             batch_budget,
             encode_rows,
@@ -97,24 +102,24 @@ class PretrainedFeatures:
         )
 
         device = encoding_device()
-        budget = batch_budget(self.card.input, device)
-        return encode_rows(self._encoder, self._leaf(split, rows), budget, device)
+        budget = batch_budget(self.encoder_spec.input, device)
+        return encode_rows(self._encoder, self._dataset(split, rows), budget, device)
 
     @cached_property
     def _encoder(self) -> ModalityEncoder:
         from emo_fairseq import pretrained
         from emo_fairseq.models.encoders import ModalityEncoder
 
-        backbone = pretrained.build(self.card)
-        pretrained.load(backbone, self.card)
+        backbone = pretrained.build(self.encoder_spec)
+        pretrained.load(backbone, self.encoder_spec)
         encoder = ModalityEncoder(backbone, self.layer)
         encoder.freeze()
         return encoder
 
-    def _leaf(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
+    def _dataset(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
         return (
             self._waveforms(split, rows)
-            if self.card.input == "waveform"
+            if self.encoder_spec.input == "waveform"
             else self._tokens(split, rows)
         )
 
@@ -124,7 +129,7 @@ class PretrainedFeatures:
         limit = int(self.max_seconds * SAMPLE_RATE)
         audio = [audio_of(row, self.audio_root) for row in rows]
         n_samples = np.array([row.n_samples or 0 for row in rows])
-        _say_cuts(split, n_samples > limit, f"{self.max_seconds:g} seconds")
+        _log_truncated(split, n_samples > limit, f"{self.max_seconds:g} seconds")
         names = [f"{split}.tsv: {row.id}" for row in rows]
         return WaveformDataset(audio, n_samples, limit, names)
 
@@ -144,15 +149,15 @@ class PretrainedFeatures:
                 f"{self.data_dir}` with the tokenizer of {self.spec}",
                 "tokens-missing",
             )
-        check_knows({self.modality: self.card}, {self.modality: vocabulary})
+        check_knows({self.modality: self.encoder_spec}, {self.modality: vocabulary})
         source = open_binarized(folder, split, rows)
         lengths = np.asarray(source.sizes)
         present = [row.text if self.modality == "text" else row.audio for row in rows]
-        there = np.array([value is not None for value in present], dtype=bool)
-        _say_cuts(split, lengths + 1 > self._reach, f"{self._reach} tokens")
-        return TokenDataset(source, lengths, there, vocabulary.specials, self._reach)
+        is_present = np.array([value is not None for value in present], dtype=bool)
+        _log_truncated(split, lengths + 1 > self._max_tokens, f"{self._max_tokens} tokens")
+        return TokenDataset(source, lengths, is_present, vocabulary.specials, self._max_tokens)
 
 
-def _say_cuts(split: str, cut: np.ndarray, limit: str) -> None:
+def _log_truncated(split: str, cut: np.ndarray, limit: str) -> None:
     if cut.any():
-        logger.warning("%s: %d rows are cut at %s", split, int(cut.sum()), limit)
+        logger.warning("%s: %d rows are truncated to %s", split, int(cut.sum()), limit)

@@ -1,1 +1,1 @@
-"""The data dir: manifests, the corpus card, and checks of both."""
+"""Data dirs: manifests, the card of the corpus, and checks of both."""

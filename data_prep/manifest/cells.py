@@ -1,16 +1,15 @@
-"""What ids, texts and other values may be, in tables, manifests, requests and items to predict.
+"""Valid ids, texts, labels and other values, in tables, manifests, requests and items to predict.
 
-- An id names files (a features file a row, extracted audio), so that it is at most `MAX_ID_BYTES`
-  of UTF-8, without invisible characters, other white space than single spaces inside, or
-  backslashes. It may hold "/", between names none of which is empty, "." or "..". Two ids that
-  Unicode composes alike (NFC) are one id.
-- A text has at most `MAX_TEXT` characters. Line breaks, tabs and other controls that are white
-  space become single spaces; any other control character, and half of a surrogate pair, is
-  refused: it is a sign of a damaged file. C1 controls (U+0080 to U+009F) come of Windows-1252 read
-  as Latin-1, which `clean_text.normalize_text` repairs.
-- Any other value has no control character and no half of a surrogate pair.
-- A value is missing where it is empty, or white space and zero-width characters alone. No word
-  means missing unasked: "None", "nan" and "NA" are texts and labels like others.
+- An id is used in file names (features of a row, extracted audio): at most `MAX_ID_BYTES` of UTF-8,
+  without invisible characters, white space other than single spaces inside, or backslashes. It may
+  contain "/" between names that are not empty, "." or "..". Ids with the same NFC are equal.
+- A text has at most `MAX_TEXT` characters. Line breaks, tabs and other white-space controls become
+  single spaces; other control characters, and halves of surrogate pairs, are refused, since they
+  indicate a damaged file. C1 controls (U+0080 to U+009F) are Windows-1252 read as Latin-1, which
+  `normalize_text` repairs.
+- Any other value has no control characters or halves of surrogate pairs.
+- A value is missing if it is empty, or consists of white space and zero-width characters. Words are
+  never missing by default: "None", "nan" and "NA" are texts and labels like others.
 """
 
 from __future__ import annotations
@@ -22,26 +21,26 @@ from urllib.parse import quote
 
 import ftfy
 
-MAX_ID_BYTES = 200  # what prefixes, suffixes and NAME_MAX (255 bytes) leave of a file name
+MAX_ID_BYTES = 200  # leaves room for prefixes and suffixes below NAME_MAX (255 bytes)
 MAX_TEXT = 1_000_000  # characters
 MAX_VALUE = 10_000  # characters of a label, speaker, path or the like
 
 SPACE_CONTROLS = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x1f\\x85\\u2028\\u2029"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SPACE_RUN = re.compile(rf" *[{SPACE_CONTROLS}]+[ {SPACE_CONTROLS}]*")
-# Controls that are no white space, but for C1, which normalize_text repairs.
+# Controls other than white space and C1, which normalize_text repairs.
 _DAMAGE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
 # Most ids, checked in one step.
 _USUAL_ID = re.compile(r"\w[\w.+:=@#-]*(?:/\w[\w.+:=@#-]*)*", re.ASCII)
-# Joiners, zero width, which Persian and Indic spelling and emoji need between their characters.
+# Zero-width joiners between characters, as in Persian and Indic spelling and in emoji.
 _JOINED = re.compile("(?<=[^\\x00-\\x7f])[\u200c\u200d](?=[^\\x00-\\x7f])")
 _C1 = re.compile(r"[\x80-\x84\x86-\x9f]")
 
-Complaint = tuple[str, str]  # what is wrong, and the remedy
+Complaint = tuple[str, str]  # problem and remedy
 
 
 def shown(value: str, limit: int = 60) -> str:
-    r"""A value as messages show it: quoted, short, and with what cannot be seen as escapes.
+    r"""Format a value for messages: quoted, shortened, with invisible characters escaped.
 
     >>> shown("hap\u200bpy"), shown("x" * 80, 10)
     ("'hap\\u200bpy'", "'xxxxxxxxxx...'")
@@ -51,19 +50,23 @@ def shown(value: str, limit: int = 60) -> str:
 
 
 def is_visible(value: str) -> bool:
-    """Whether no character is a control, a format character such as a zero-width space, or odd."""
+    """Return whether a value has no invisible characters; see `is_hidden`."""
     if value.isascii():
         return value.isprintable()
     return not any(is_hidden(c) for c in value)
 
 
 def is_hidden(character: str) -> bool:
-    """Whether a character is invisible: controls, zero width, direction marks, surrogates."""
+    """Return whether a character is invisible: control, zero width, direction mark, surrogate."""
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def name_of(character: str) -> str:
-    """A hidden character as messages name it: U+200B ZERO WIDTH SPACE."""
+    """Format an invisible character for messages.
+
+    >>> name_of("\u200b")
+    'U+200B ZERO WIDTH SPACE'
+    """
     name = unicodedata.name(character, "")
     if not name:
         kind = unicodedata.category(character)
@@ -72,12 +75,12 @@ def name_of(character: str) -> str:
 
 
 def id_key(value: str) -> str:
-    """What two ids must differ in: their NFC, since file systems compose names."""
+    """Return the NFC of an id, in which two ids must differ, since file systems compose names."""
     return value if value.isascii() else unicodedata.normalize("NFC", value)
 
 
 def is_blank(value: str) -> bool:
-    r"""Whether it is empty, or white space and zero-width characters alone; damage is not blank.
+    r"""Return whether a value is empty, or only white space and zero-width characters.
 
     >>> is_blank(" \u200b"), is_blank("\ud800"), is_blank("\x00")
     (True, False, False)
@@ -89,7 +92,7 @@ def is_blank(value: str) -> bool:
 
 
 def find_id_fault(value: str | None) -> Complaint | None:
-    """What is wrong with an id, and the remedy; None of a good one."""
+    """Return the problem of an id and the remedy; None if it is valid."""
     if value and len(value) <= MAX_ID_BYTES and _USUAL_ID.fullmatch(value):
         return None
     if value is None or not value.strip():
@@ -103,35 +106,40 @@ def find_id_fault(value: str | None) -> Complaint | None:
         return f"id {shown(value)} begins or ends with a space", "take the space off"
     n_bytes = len(value.encode())
     if n_bytes > MAX_ID_BYTES:
-        what = f"id {shown(value, 20)} has {n_bytes} bytes, more than the {MAX_ID_BYTES} of an id"
-        return what, "give a shorter id: files are named by it"
+        problem = (
+            f"id {shown(value, 20)} has {n_bytes} bytes, more than the {MAX_ID_BYTES} of an id"
+        )
+        return problem, "give a shorter id: files are named by it"
     if "\\" in value:
         return f"id {shown(value)} holds a backslash", "write / or _ in its place"
     if {"", ".", ".."} & set(value.split("/")):
-        what = f"id {shown(value)} is no relative path of names"
-        return what, "take out leading or doubled /, . and ..: files are named by the id"
+        problem = f"id {shown(value)} is no relative path of names"
+        return problem, "take out leading or doubled /, . and ..: files are named by the id"
     return None
 
 
 def find_text_fault(text: str) -> Complaint | None:
-    """What is wrong with a text as it was read, and the remedy; None of a good one."""
+    """Return the problem of a text and the remedy; None if it is valid."""
     if len(text) > MAX_TEXT:
-        what = f"the text has {len(text)} characters, more than the {MAX_TEXT} of a text"
-        return what, "cut it: a text is of one utterance"
+        problem = f"the text has {len(text)} characters, more than the {MAX_TEXT} of a text"
+        return problem, "cut it: a text is of one utterance"
     if not text.isprintable() and (damage := _DAMAGE.search(text)):
         return _damage("the text", damage[0])
     return None
 
 
 def read_text(value: str, normalize: bool = False) -> str | None:
-    """The text of a cell, on one line; None where it is blank.
+    r"""Return the text of a cell on one line; None if it is blank.
 
     Args:
-        value: as it was read.
-        normalize: whether to bring it to the form of `clean_text`.
+        value: content of the cell.
+        normalize: whether to apply `normalize_text`.
 
     Raises:
-        ValueError: a text that is too long, or holds control characters; "what; remedy".
+        ValueError: the text is too long, or has control characters; "problem; remedy".
+
+    >>> read_text("so\thappy"), read_text(" ")
+    ('so happy', None)
     """
     fault = find_text_fault(value)
     if fault is None:
@@ -146,37 +154,37 @@ def read_text(value: str, normalize: bool = False) -> str | None:
 
 
 def find_value_fault(name: str, value: str) -> Complaint | None:
-    """What is wrong with the value of another field, and the remedy; None of a good one."""
+    """Return the problem of the value of a field and the remedy; None if it is valid."""
     if len(value) > MAX_VALUE:
-        what = f"{name} has {len(value)} characters, more than {MAX_VALUE}"
-        return what, "shorten it, or map another column"
+        problem = f"{name} has {len(value)} characters, more than {MAX_VALUE}"
+        return problem, "shorten it, or map another column"
     if not value.isprintable() and (control := _CONTROL.search(value)):
         return _damage(name, control[0])
     return None
 
 
 def _damage(name: str, character: str) -> Complaint:
-    if "\udc80" <= character <= "\udcff":  # how a byte that is not UTF-8 was read
+    if "\udc80" <= character <= "\udcff":  # a byte that is not UTF-8
         return f"{name} is not UTF-8 text", "save it as UTF-8"
     return f"{name} holds {name_of(character)}", "take it out, or write the file again"
 
 
 def on_one_line(text: str) -> str:
-    """A text with every run of line breaks, tabs and the like as one space."""
+    """Replace every run of line breaks, tabs and the like by one space."""
     return text if text.isprintable() else _SPACE_RUN.sub(" ", text)
 
 
 def find_control(text: str) -> str | None:
-    """The first control character in it, or half of a surrogate pair."""
+    """Return the first control character, or half of a surrogate pair; None without one."""
     control = None if text.isprintable() else _CONTROL.search(text)
     return control and control[0]
 
 
 def parse_number(value: str) -> float:
-    """The number of a cell, which may be NaN or infinite.
+    """Parse a number, which may be NaN or infinite.
 
     Raises:
-        ValueError: it is none. 1_5 is none either, which Python reads as 15.
+        ValueError: it is not a number. 1_5 is refused, which Python reads as 15.
     """
     if "_" in value:
         raise ValueError(value)
@@ -184,7 +192,7 @@ def parse_number(value: str) -> float:
 
 
 def find_label_fault(key: str, label: str) -> Complaint | None:
-    """What is wrong with a label, and the remedy: what cannot be seen makes two of one."""
+    """Return the problem of a label and the remedy; an invisible character makes another label."""
     if fault := find_value_fault(key, label):
         return fault
     if label.isascii() or not (
@@ -197,7 +205,7 @@ def find_label_fault(key: str, label: str) -> Complaint | None:
 
 
 def file_stem(row_id: str) -> str:
-    """The name, without suffix, of a file of its own for a row: one path component.
+    """Return the file name, without suffix, for files of one row: one path component.
 
     >>> file_stem("a/b c")
     'a%2Fb%20c'
@@ -209,9 +217,9 @@ def file_stem(row_id: str) -> str:
     return f"{stem[:150].rpartition('%')[0] or stem[:150]}-{digest}"
 
 
-# -- Text as corpora ship it -> text as tokenizers expect it: mojibake mended, ASCII punctuation
+# -- Text normalization ----------------------------------------------------------------------------
 
-# What ftfy leaves after it has mended encodings and straightened curly quotes.
+# Characters left by ftfy, which repairs encodings and straightens curly quotes.
 _TO_ASCII = str.maketrans(
     {
         "\u2010": "-",  # hyphen
@@ -224,7 +232,7 @@ _TO_ASCII = str.maketrans(
         "\u2026": "...",
         "\u2032": "'",  # prime
         "\u2033": '"',  # double prime
-        "\u00ad": "",  # soft hyphen: a line break the page once had
+        "\u00ad": "",  # soft hyphen
         "\u200b": "",  # zero-width space
         "\ufeff": "",  # byte order mark
     }
@@ -232,7 +240,7 @@ _TO_ASCII = str.maketrans(
 
 
 def normalize_text(text: str) -> str:
-    """Mend mojibake, make quotes, dashes and ellipses ASCII, and single every run of spaces.
+    """Repair mojibake, convert quotes, dashes and ellipses to ASCII, and merge spaces.
 
     >>> normalize_text("Iâ€™m \u2014 well\u2026  fianc\u00c3\u00a9e")
     "I'm -- well... fiancée"

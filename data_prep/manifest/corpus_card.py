@@ -1,4 +1,4 @@
-"""corpus.yaml in and out, and `write_corpus`: a whole data dir, or none."""
+"""Read and write corpus.yaml, and write whole data dirs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _REMEDY = "correct it, or run the data_prep script that writes it again"
 
 @with_config(ConfigDict(strict=True, extra="forbid"))
 class _Dropped(TypedDict):
-    """A `DroppedRow`; there may be a million of them."""
+    """Schema of a `DroppedRow`; a TypedDict, since there may be a million of them."""
 
     split: str
     id: str
@@ -57,7 +57,7 @@ class _Dropped(TypedDict):
 
 
 class SplitCard(Document):
-    """The counts of one split, as `count_split` returns them."""
+    """Schema of the counts of a split, see `count_split`."""
 
     rows: Count
     hours: Annotated[float, Field(ge=0)] = 0.0
@@ -90,7 +90,7 @@ def _kept_apart(name: str) -> str:
 
 
 def _scales(vad: JsonObject | None) -> JsonObject | None:
-    """Each scale, of the corpus or of those that it joins: two finite numbers, the lower first."""
+    """Check each scale, of the corpus or of those it joins: two finite numbers, the lower first."""
     sources = (vad or {}).get("sources") or {}
     if not isinstance(sources, dict):
         raise ValueError(f"sources is {sources!r} where a mapping is expected")
@@ -109,11 +109,11 @@ def _scales(vad: JsonObject | None) -> JsonObject | None:
 
 
 _APART = ("speaker", "dialogue")
-_ENDS = 2  # of a scale
+_ENDS = 2  # numbers of a scale
 
 
 class CorpusCard(Document):
-    """The schema of corpus.yaml. A key without a value counts as absent."""
+    """Schema of corpus.yaml. A key without a value is ignored."""
 
     name: Annotated[str, Field(min_length=1)]
     labels: dict[
@@ -141,16 +141,20 @@ class CorpusCard(Document):
 
 
 def read_corpus(data_dir: str | Path) -> Corpus:
-    """Read `data_dir`/corpus.yaml. Raises ManifestError when there is none or it is malformed."""
+    """Read corpus.yaml of a data dir.
+
+    Raises:
+        ManifestError: the file is missing or invalid.
+    """
     data_dir = Path(data_dir)
     path = data_dir / CORPUS_FILE
 
-    def fail(what: str, remedy: str) -> ManifestError:
+    def fail(problem: str, remedy: str) -> ManifestError:
         return ManifestError(
             Fault(
                 str(path if data_dir.is_dir() else data_dir),
                 None,
-                what,
+                problem,
                 remedy,
                 "corpus-card-invalid",
             )
@@ -177,11 +181,18 @@ def _corpus_from(card: CorpusCard) -> Corpus:
 def write_corpus(
     out_dir: str | Path, corpus: Corpus, splits: Mapping[str, Sequence[Utterance]]
 ) -> None:
-    """Write every {split}.tsv, and corpus.yaml last: a folder without it was never finished.
+    """Write every {split}.tsv, and corpus.yaml last: a folder without it is incomplete.
 
-    Fills `corpus.splits` and prints the table of counts, and what is odd about the labels. Raises
-    ValueError, before anything is written, when an id occurs twice or when two splits share what
-    `corpus.disjoint` names.
+    Fills `corpus.splits`, and prints the table of counts and warnings about labels.
+
+    Args:
+        out_dir: the data dir.
+        corpus: content of corpus.yaml.
+        splits: rows of every split.
+
+    Raises:
+        ValueError: before anything is written, an id is duplicate, or two splits share a value of
+            a column in `corpus.disjoint`.
     """
     out_dir = Path(out_dir)
     _render_card(out_dir, corpus)
@@ -205,12 +216,12 @@ def write_corpus(
 
 
 def write_card(out_dir: Path, corpus: Corpus) -> None:
-    """Write corpus.yaml alone, whole or not at all. Raises ManifestError as `read_corpus` would."""
+    """Write corpus.yaml atomically. Raises ManifestError if `read_corpus` would refuse it."""
     write_atomically(out_dir / CORPUS_FILE, dump_yaml(_render_card(out_dir, corpus)))
 
 
 def _render_card(out_dir: Path, corpus: Corpus) -> dict[str, Any]:
-    """The content of corpus.yaml. Raises ManifestError on what `read_corpus` would refuse."""
+    """Return the content of corpus.yaml. Raises ManifestError if `read_corpus` would refuse it."""
     card = asdict(corpus)
     card["labels"] = {key: list(names) for key, names in corpus.labels.items()}
     card["disjoint"] = list(corpus.disjoint)
@@ -219,7 +230,7 @@ def _render_card(out_dir: Path, corpus: Corpus) -> dict[str, Any]:
 
 
 def _finished_splits(out_dir: Path) -> set[str]:
-    """The splits that an earlier run wrote into this folder."""
+    """Return the splits that an earlier run wrote to a folder."""
     try:
         return set(read_corpus(out_dir).splits)
     except ManifestError:
@@ -238,19 +249,19 @@ def _check_apart(corpus: Corpus, splits: Mapping[str, Sequence[Utterance]]) -> N
 def shared_values(
     splits: Mapping[str, Iterable[Utterance]], key: str
 ) -> dict[str, tuple[str, ...]]:
-    """The values of `key` (such as "speaker") found in more than one split, with those splits."""
-    found: dict[str, dict[str, None]] = {}
+    """Return the values of a column (such as "speaker") in more than one split, with the splits."""
+    splits_of: dict[str, dict[str, None]] = {}
     for split, rows in splits.items():
         for row in rows:
             value = getattr(row, key)
             if value is not None:
                 value = id_key(value) if key == "id" else value
-                found.setdefault(value, {})[split] = None
-    return {value: tuple(where) for value, where in found.items() if len(where) > 1}
+                splits_of.setdefault(value, {})[split] = None
+    return {value: tuple(where) for value, where in splits_of.items() if len(where) > 1}
 
 
 def count_split(rows: Sequence[Utterance], corpus: Corpus) -> dict[str, Any]:
-    """The counts that corpus.yaml gives for one split; hours have three decimals."""
+    """Return the counts of a split for corpus.yaml; hours have three decimals."""
     samples = sum(row.n_samples or 0 for row in rows)
     counts: dict[str, Any] = {
         "rows": len(rows),
@@ -271,7 +282,7 @@ def count_split(rows: Sequence[Utterance], corpus: Corpus) -> dict[str, Any]:
 
 
 def summary_table(corpus: Corpus) -> str:
-    """What `write_corpus` prints: a line per split, its labels, and the dropped rows by reason."""
+    """Format a line per split, its labels, and the dropped rows by reason, for `write_corpus`."""
     keys = ("rows", "hours", "with_text", "with_audio", "with_vad", "speakers", "dialogues")
     width = max(map(len, [corpus.name, *corpus.splits]))
     lines = [f"{corpus.name:<{width}}" + "".join(f"{key:>11}" for key in keys)]
@@ -283,7 +294,7 @@ def summary_table(corpus: Corpus) -> str:
                 continue
             shares = "  ".join(f"{name} {n}" for name, n in counts[key].items())
             lines.append(f"{key}, {split}: {shares}")
-    for (what, reason), n in Counter((d.what, d.reason) for d in corpus.dropped).items():
-        lines.append(f"dropped: {n} x {what}: {reason}")
+    for (part, reason), n in Counter((d.what, d.reason) for d in corpus.dropped).items():
+        lines.append(f"dropped: {n} x {part}: {reason}")
     lines += [f"note: {note}" for note in corpus.notes]
     return "\n".join(lines)

@@ -1,9 +1,8 @@
-"""Labels that may not be what they seem: each is kept as it is, and warned of.
+"""Warnings about suspicious labels, which are never changed.
 
-Nothing is merged or guessed: "happy" and "Happy" are two classes until a label map joins them, and
-"nan" is one until `--missing nan` says otherwise. `check_labels` looks at a data dir, and
-`check_folds` at the sets of folds; preparation, `summary`, `inspect`, `validate` and the start of a
-training report what they return.
+"happy" and "Happy" are two classes unless a label map merges them, and "nan" is a class without
+`--missing nan`. `check_labels` checks a data dir, and `check_folds` the sets of folds; preparation,
+`summary`, `inspect`, `validate` and the start of training log the warnings.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from data_prep.manifest.records import (
 )
 
 TRAIN = "train"
-FEW = 5  # rows of a class in train, below which it is warned of
+FEW = 5  # fewer train rows of a class result in a warning
 _MISSING = "nan none null nil n/a na #n/a - -- ? unknown unk missing undefined unlabeled xxx"
-MISSING_WORDS = frozenset(re.split(" ", _MISSING))  # what tables write where a value is missing
+MISSING_WORDS = frozenset(re.split(" ", _MISSING))  # values for missing ones in tables
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_NAMED = 8  # labels, folds in one sentence
+_NAMED = 8  # labels or folds in a message
 
 Counts = Mapping[str, Mapping[str, int]]  # split -> label -> rows
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:
-    """Labels in order: numbers by size where all are numbers, else as text.
+    """Sort labels as numbers if all are numbers, else as text.
 
     >>> sort_labels(["10", "9", "-1"]), sort_labels(["10", "9", "sad"])
     (['-1', '9', '10'], ['10', '9', 'sad'])
@@ -43,18 +42,18 @@ def sort_labels(labels: Iterable[str]) -> list[str]:
 
 
 def count_labels(rows: Iterable[Utterance], key: str) -> Counter[str]:
-    """How many rows have each label of the column `key`; rows without one are not counted."""
+    """Count the rows of each label of the column `key`; rows without a label are not counted."""
     return Counter(label for row in rows if (label := getattr(row, key)) is not None)
 
 
 def check_labels(
     splits: Mapping[str, Sequence[Utterance]], named: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """A sentence for everything that is odd about the labels of a data dir.
+    """Return warnings about the labels of a data dir.
 
     Args:
         splits: the rows of every split.
-        named: the label sets, "emotion" or "sentiment" -> labels, as corpus.yaml has them.
+        named: the label sets of corpus.yaml, "emotion" or "sentiment" -> labels.
     """
     return [
         warning
@@ -68,25 +67,29 @@ def check_labels(
 
 
 def check_counts(key: str, counts: Counts, named: Sequence[str] = ()) -> list[str]:
-    """A sentence for everything that is odd about the labels of one column.
+    """Return warnings about the labels of one column.
 
     Args:
         key: the column, "emotion" or "sentiment".
-        counts: how many rows of each split have each label.
+        counts: rows of each label in each split.
         named: the label set, in order.
+
+    >>> check_counts("emotion", {"train": {"sad": 9, "Sad": 7}})[0].partition(";")[0]
+    "emotion: 'sad' (9 rows), 'Sad' (7 rows) differ in case, spaces or punctuation alone, and are \
+2 classes"
     """
     total: Counter[str] = Counter()
     for labels in counts.values():
         total.update({label: n for label, n in labels.items() if n})
     if not total:
         return []
-    found = [*_spellings(key, total), *_missing_words(key, total), *_numbers(key, total)]
-    found += _coverage(counts, total, named)
-    return [f"{key}: {sentence}" for sentence in found]
+    warnings = [*_spellings(key, total), *_missing_words(key, total), *_numbers(key, total)]
+    warnings += _coverage(counts, total, named)
+    return [f"{key}: {warning}" for warning in warnings]
 
 
 def spelling_key(label: str) -> str:
-    """What spellings of one label share: neither case, spaces, punctuation nor hidden characters.
+    """Normalize a label: without case, spaces, punctuation and hidden characters.
 
     >>> spelling_key(" Sad. ") == spelling_key("sad"), spelling_key("1.0") == spelling_key("10")
     (True, False)
@@ -139,53 +142,53 @@ def _numbers(key: str, total: Mapping[str, int]) -> Iterator[str]:
 
 
 def _coverage(counts: Counts, total: Mapping[str, int], named: Sequence[str]) -> list[str]:
-    """What classes the splits lack."""
+    """Return warnings about classes that splits lack."""
     nothing = "there is nothing to classify, and a training refuses it"
     if len(total) == 1:
         return [f"{_list(total, total)} is the only class there is: {nothing}"]
     train = {label: n for label, n in counts.get(TRAIN, {}).items() if n}
     if not train:
         return []
-    found = []
+    warnings = []
     if len(train) == 1:
-        found.append(f"{_list(train, train)} is the only class in {TRAIN}: {nothing}")
+        warnings.append(f"{_list(train, train)} is the only class in {TRAIN}: {nothing}")
     for split, labels in counts.items():
         if unseen := [label for label, n in labels.items() if n and label not in train]:
-            found.append(
+            warnings.append(
                 f"in {split}, and not in {TRAIN}, where no model can learn it: "
                 f"{_list(labels, unseen)}; drop it there, or draw the splits anew"
             )
         if lacking := [label for label in train if any(labels.values()) and not labels.get(label)]:
-            found.append(
+            warnings.append(
                 f"in {TRAIN}, and not in {split}, where its recall is undefined: "
                 f"{_list(train, lacking)}"
             )
     if absent := [label for label in named if label not in total]:
-        found.append(f"in the label set, and in no row: {_list({}, absent)}")
+        warnings.append(f"in the label set, and in no row: {_list({}, absent)}")
     if few := [label for label, n in train.items() if n < FEW]:
-        found.append(f"fewer than {FEW} rows in {TRAIN}: {_list(train, few)}")
-    return found
+        warnings.append(f"fewer than {FEW} rows in {TRAIN}: {_list(train, few)}")
+    return warnings
 
 
 def check_folds(
     folds: Mapping[str, Mapping[str, Sequence[str]]], rows: Iterable[Utterance]
 ) -> list[str]:
-    """A sentence for every class that sets of some folds lack.
+    """Return warnings about classes that sets of folds lack.
 
     Args:
         folds: fold -> "train", "valid", "test" -> ids.
-        rows: the rows that the ids name.
+        rows: the rows with these ids.
     """
     rows = list(rows)
-    found = []
+    warnings = []
     for key in LABEL_COLUMNS:
         total = count_labels(rows, key)
         label_of = {row.id: getattr(row, key) for row in rows}
         for (label, split), names in _lacking(folds, label_of, total).items():
             sentence = f"{_list(total, [label])} is not in {split} of fold {_first(names)}"
             hint = ", where no model can learn it" if split == TRAIN else ""
-            found.append(f"{key}: {sentence}{hint}")
-    return found
+            warnings.append(f"{key}: {sentence}{hint}")
+    return warnings
 
 
 def _lacking(
@@ -193,19 +196,19 @@ def _lacking(
     label_of: Mapping[str, str | None],
     labels: Iterable[str],
 ) -> dict[tuple[str, str], list[str]]:
-    """(label, set) -> the folds whose set has labels, and not this one."""
+    """Return the folds whose set has labels, but not this one, by (label, set)."""
     lacking: dict[tuple[str, str], list[str]] = {}
     for name, sets in folds.items():
         for split in SPLITS:
-            there = {label_of.get(row_id) for row_id in sets.get(split, ())} - {None}
+            present = {label_of.get(row_id) for row_id in sets.get(split, ())} - {None}
             for label in labels:
-                if there and label not in there:
+                if present and label not in present:
                     lacking.setdefault((label, split), []).append(name)
     return lacking
 
 
 def _list(counts: Mapping[str, int], labels: Iterable[str]) -> str:
-    """The labels with their rows: 'sad' (3 rows), 'glad' (1 row)."""
+    """Format labels with their rows: 'sad' (3 rows), 'glad' (1 row)."""
     names = []
     for label in labels:
         n = counts.get(label)
@@ -223,5 +226,5 @@ def _option(key: str) -> str:
 
 
 def _quoted(label: str) -> str:
-    """A label as a shell takes it."""
+    """Quote a label for a shell."""
     return label if re.fullmatch(r"[\w.+-]+", label, re.ASCII) else shown(label)

@@ -1,15 +1,14 @@
-"""What two splits share that they should not, and what is there twice: pure functions.
+"""Find leaks between splits, and duplicates within them.
 
-An error is what makes a score on the test split worth nothing: the same sound in two splits, or a
-speaker or dialogue in two that corpus.yaml's `disjoint` keeps apart. Where `disjoint` is silent, a
-dialogue in two splits is an error and a speaker a note, since official splits (MELD's) share actors
-by design; where it names speakers alone, a dialogue of two speakers lies in two splits by design. A
-note is to be known: the same sound twice within one split, or the same words in two ("Yeah.").
+An error invalidates scores on the test split: the same audio in two splits, or a speaker or
+dialogue in two splits that `disjoint` of corpus.yaml keeps apart. Without `disjoint`, a dialogue in
+two splits is an error and a speaker a note, since official splits (MELD's) share actors by design;
+if it only has speakers, a dialogue of two speakers may be in two splits. A note is for information:
+the same audio twice within a split, or the same words in two ("Yeah.").
 
-Sounds are the same if their files are, byte for byte, and the segments in them: the same speech in
-another format is not found. Segments of one recording that overlap share sound: an error in two
-splits, a note in one. `same_size` names the files that can be twins at all, so that only those need
-be read.
+Audio is the same if the bytes of the files and the segments are: the same speech in another format
+is not detected. Overlapping segments of one recording share audio: an error in two splits, a note
+in one. `same_size` selects the files that may be identical, so that only those have to be read.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from data_prep.manifest.records import (
 )
 
 ERROR, NOTE = "error", "note"
-_NAMED = 3  # examples that a leak names
+_NAMED = 3  # examples in a message
 
 Splits = Mapping[str, Sequence[Utterance]]
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One kind of leak: `level` is ERROR or NOTE, `count` how many values or groups of rows."""
+    """A kind of leak: `level` is ERROR or NOTE, `count` the number of values or groups of rows."""
 
     level: str
     count: int
@@ -49,13 +48,13 @@ class Leak:
 def find_leaks(
     corpus: Corpus, splits: Splits, sounds: Mapping[str, str] | None = None
 ) -> list[Leak]:
-    """All leaks, errors first.
+    """Find all leaks, errors first.
 
     Args:
-        corpus: its `disjoint` says what no two splits may share.
+        corpus: its `disjoint` lists the columns whose values no two splits may share.
         splits: the rows of every split.
-        sounds: audio path -> a digest of the file's content; a path that is not in it stands for
-            itself, so that without digests only one file under two ids is found.
+        sounds: audio path -> digest of the file's content; without one, a file is identified by
+            its path, so that only the same path under two ids is found.
     """
     leaks = [
         *_shared(splits, "id", ERROR),
@@ -68,9 +67,11 @@ def find_leaks(
 
 
 def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[Leak]:
-    """The same sound, or a part of it, under two ids, and the same text with the same sound.
+    """Find the same audio, or overlapping segments, under two ids, and the same text with it.
 
-    `sounds` as of `find_leaks`.
+    Args:
+        splits: the rows of every split.
+        sounds: see `find_leaks`.
     """
     digests = sounds or {}
 
@@ -78,8 +79,8 @@ def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[
         return None if row.audio is None else _recording(row.audio, digests) + row.segment_key
 
     def words_and_sound(row: Utterance) -> tuple[str, str] | None:
-        heard = sound(row)
-        return None if row.text is None or heard is None else (row.text, heard)
+        audio = sound(row)
+        return None if row.text is None or audio is None else (row.text, audio)
 
     return [
         *_twins(splits, sound, "sounds"),
@@ -89,25 +90,25 @@ def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[
 
 
 def _recording(audio: str, digests: Mapping[str, str]) -> str:
-    """The content of a file, or, of one that is not like another, its path: ./a.wav is a.wav."""
+    """Return the digest of a file, or without one its normalized path (a.wav for ./a.wav)."""
     return digests.get(audio) or PurePosixPath(audio).as_posix()
 
 
-def _level(key: str, corpus: Corpus, unsaid: str) -> str:
+def _level(key: str, corpus: Corpus, default: str) -> str:
     if not corpus.disjoint:
-        return unsaid
+        return default
     return ERROR if key in corpus.disjoint else NOTE
 
 
 def _shared(splits: Splits, key: str, level: str) -> Iterator[Leak]:
-    found = shared_values(splits, key)
-    if found:
-        examples = (f"{value!r} in {' and '.join(where)}" for value, where in found.items())
-        yield _leak(level, len(found), f"{key}s in more than one split", examples)
+    shared = shared_values(splits, key)
+    if shared:
+        examples = (f"{value!r} in {' and '.join(where)}" for value, where in shared.items())
+        yield _leak(level, len(shared), f"{key}s in more than one split", examples)
 
 
 def _twins(splits: Splits, content: Callable[[Utterance], Hashable], name: str) -> Iterator[Leak]:
-    """Rows of like content: a leak for those across splits, a note for those within one."""
+    """Yield rows of the same content: an error across splits, a note within one."""
     groups: dict[Hashable, list[tuple[str, str]]] = {}
     for split, rows in splits.items():
         for row in rows:
@@ -116,17 +117,17 @@ def _twins(splits: Splits, content: Callable[[Utterance], Hashable], name: str) 
     twins = [group for group in groups.values() if len(group) > 1]
     across = [group for group in twins if len({split for split, _ in group}) > 1]
     within = [group for group in twins if len({split for split, _ in group}) == 1]
-    for level, found, where in (
+    for level, same, where in (
         (ERROR, across, "in more than one split"),
         (NOTE, within, "twice in one split"),
     ):
-        if found:
-            examples = (" = ".join(f"{split}/{row}" for split, row in group) for group in found)
-            yield _leak(level, len(found), f"{name} {where}", examples)
+        if same:
+            examples = (" = ".join(f"{split}/{row}" for split, row in group) for group in same)
+            yield _leak(level, len(same), f"{name} {where}", examples)
 
 
 def _overlaps(splits: Splits, digests: Mapping[str, str]) -> Iterator[Leak]:
-    """Pairs of different segments of one recording that overlap: across splits, and within one."""
+    """Yield overlapping segments of one recording: across splits, and within one."""
     recordings: dict[str, list[tuple[str, Utterance]]] = {}
     for split, rows in splits.items():
         for row in rows:
@@ -136,25 +137,25 @@ def _overlaps(splits: Splits, digests: Mapping[str, str]) -> Iterator[Leak]:
     pairs = [pair for rows in recordings.values() for pair in overlapping(rows)]
     across = [pair for pair in pairs if pair[0][0] != pair[1][0]]
     within = [pair for pair in pairs if pair[0][0] == pair[1][0]]
-    for level, found, where in (
+    for level, overlaps, where in (
         (ERROR, across, "across splits"),
         (NOTE, within, "within a split"),
     ):
-        if found:
+        if overlaps:
             examples = (
                 " and ".join(f"{split}/{row.id}" for split, row in pair) + f" of {pair[0][1].audio}"
-                for pair in found
+                for pair in overlaps
             )
-            yield _leak(level, len(found), f"pairs of segments that overlap {where}", examples)
+            yield _leak(level, len(overlaps), f"pairs of segments that overlap {where}", examples)
 
 
-def _leak(level: str, count: int, what: str, examples: Iterable[str]) -> Leak:
+def _leak(level: str, count: int, kind: str, examples: Iterable[str]) -> Leak:
     first = tuple(example for example, _ in zip(examples, range(_NAMED), strict=False))
-    return Leak(level, count, what, first, count - len(first))
+    return Leak(level, count, kind, first, count - len(first))
 
 
 def same_size(sizes: Mapping[Path, int]) -> list[Path]:
-    """The files that have as many bytes as another, in their order."""
+    """Return the files with the same size as another, in order."""
     files: dict[int, list[Path]] = {}
     for file, size in sizes.items():
         files.setdefault(size, []).append(file)
@@ -162,9 +163,9 @@ def same_size(sizes: Mapping[Path, int]) -> list[Path]:
     return [file for file in sizes if file in twins]
 
 
-# -- Which segments of one recording overlap: a pure function --------------------------------------
+# -- Overlapping segments --------------------------------------------------------------------------
 
-SLACK = 0.001  # seconds by which rounded times of neighbors may overlap
+SLACK = 0.001  # seconds by which adjacent segments with rounded times may overlap
 
 Row = tuple[str, Utterance]  # a split, and one of its rows
 
@@ -172,8 +173,8 @@ Row = tuple[str, Utterance]  # a split, and one of its rows
 def overlapping(rows: Iterable[Row]) -> Iterator[tuple[Row, Row]]:
     """Yield pairs of rows of one recording whose segments differ and overlap.
 
-    Rows of the same segment are copies, which are not reported here: of those in one split only the
-    first is paired with others. A whole file overlaps each of its segments.
+    Rows of the same segment are duplicates, which are not reported here: only the first in a split
+    is paired with others. A whole file overlaps each of its segments.
     """
     segments: dict[tuple[float, float, str], Row] = {}
     for split, utterance in rows:

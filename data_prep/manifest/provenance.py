@@ -1,19 +1,19 @@
-"""Which rows a checkpoint, a predictions file, prototypes or a tokenizer was made from.
+"""Provenance: the rows from which a checkpoint, predictions, prototypes or a tokenizer were made.
 
-A figure on rows that a model has seen, directly or through what it was built from, is worth
-nothing. So everything that learns from rows records them, and everything that takes such a thing
-compares the record with the rows that are held out now.
+Metrics on rows that a model has seen, directly or through its parts, are meaningless. So everything
+that is fitted on rows records them, and everything that uses it compares the record with the rows
+that are held out now.
 
 Leaks are mostly partial (another fold of the same corpus), which one digest of all ids cannot
-find. Each row is therefore recorded by itself, as the first 8 bytes of the SHA-256 of its id:
-800 kB for 100,000 rows, 1.07 MB as base64 in JSON or in a checkpoint. Of 100,000 recorded rows and
-10,000 others, the chance that any two share a hash is about 5e-11. No id can be read from it.
+detect. Each row is therefore recorded by the first 8 bytes of the SHA-256 of its id: 800 kB for
+100,000 rows, 1.07 MB as base64 in JSON or in a checkpoint. For 100,000 recorded rows and 10,000
+others, the probability of a collision is about 5e-11. Ids cannot be recovered.
 
-Rows are the same if their corpus and their id are: ids such as "0001" occur in many corpora, while
-the folder that a corpus lies in says nothing. In a data dir of several corpora the corpus is that
-of the row, and the prefix that :mod:`data_prep.combine` puts before the id is taken off, so that a
-row is the same alone and combined. A corpus that is prepared twice under two names is not
-recognized; where *all* held-out ids occur under another name, the caller can warn.
+Rows are the same if their corpus and id are: ids such as "0001" occur in many corpora, and the
+folder of a corpus may change. In a data dir of several corpora, the corpus is that of the row, and
+the prefix that :mod:`data_prep.combine` adds to the id is removed, so that a row is the same alone
+and combined. A corpus that is prepared under two names is not recognized; where *all* held-out ids
+occur under another name, the caller can warn.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from data_prep.manifest.records import Utterance
 
 TRAINED, SELECTED = "trained", "selected"  # rows that fitted a model; rows that chose a checkpoint
 UNNAMED = ""  # the corpus of a data dir without corpus.yaml
-ENDING = ".provenance.json"  # of the record beside a predictions file
+ENDING = ".provenance.json"  # of the record of a predictions file
 _HASH_BYTES = 8
 _REMEDY = "make it again, or remove it and give --allow-leak knowingly"
 
@@ -56,11 +56,11 @@ class SeenRows:
     """Rows of one split of one corpus.
 
     Attributes:
-        corpus: its name in corpus.yaml, or `UNNAMED`.
-        split: such as ``train``.
-        fold: PROTOCOL/FOLD that the split was a set of; None for a split on disk.
+        corpus: name in corpus.yaml, or `UNNAMED`.
+        split: name of the split, such as ``train``.
+        fold: PROTOCOL/FOLD of the split; None for a split on disk.
         use: `TRAINED` or `SELECTED`.
-        hashes: (N,) of the ids, sorted, each once.
+        hashes: (N,), hashes of the ids, sorted and unique.
     """
 
     corpus: str
@@ -71,7 +71,7 @@ class SeenRows:
 
     @property
     def key(self) -> tuple[str, str, str | None, str]:
-        """All but the rows themselves."""
+        """Return all attributes but the hashes."""
         return self.corpus, self.split, self.fold, self.use
 
     def __str__(self) -> str:
@@ -81,12 +81,12 @@ class SeenRows:
 
 @dataclass(frozen=True, eq=False)
 class Provenance:
-    """What something was made from, with what that was made from in turn.
+    """The rows from which something was made, directly or through its parts.
 
     Attributes:
-        seen: rows, at most one entry a corpus, split, fold and use.
-        unknown: things without a record that it was made from, in words.
-        allowed: leaks that ``--allow-leak`` let pass, a sentence each.
+        seen: rows, at most one entry per corpus, split, fold and use.
+        unknown: descriptions of its parts without a record.
+        allowed: messages of leaks permitted by ``--allow-leak``.
     """
 
     seen: tuple[SeenRows, ...] = ()
@@ -94,7 +94,7 @@ class Provenance:
     allowed: tuple[str, ...] = ()
 
     def merged(self, *others: Provenance) -> Provenance:
-        """The union of several records."""
+        """Return the union of several records."""
         rows: dict[tuple[str, str, str | None, str], SeenRows] = {}
         for part in (self, *others):
             for seen in part.seen:
@@ -110,12 +110,12 @@ class Provenance:
     def overlap(
         self, rows: Iterable[Utterance], corpus: str | None, uses: Sequence[str] = (TRAINED,)
     ) -> list[str]:
-        """The ids of the rows that were seen, in their order.
+        """Return the ids of the rows that were seen, in order.
 
         Args:
-            rows: of a manifest.
-            corpus: the name of their data dir's corpus; None without corpus.yaml.
-            uses: which kinds of having been seen count.
+            rows: rows of a manifest.
+            corpus: name of the corpus of their data dir; None without corpus.yaml.
+            uses: uses that count, `TRAINED` or `SELECTED`.
         """
         seen: dict[str, list[Hashes]] = {}
         for part in self.seen:
@@ -130,7 +130,7 @@ class Provenance:
         return overlap
 
     def namesakes(self, rows: Sequence[Utterance], corpus: str | None) -> str | None:
-        """Another corpus in whose recorded rows *every* one of these ids occurs; None without."""
+        """Return another corpus whose recorded rows have *all* of these ids; None without."""
         own = np.unique(np.array([_hash(_bare_id(row)) for row in rows], dtype=np.uint64))
         names = {row.corpus or corpus or UNNAMED for row in rows}
         others: dict[str, list[Hashes]] = {}
@@ -143,7 +143,7 @@ class Provenance:
         return None
 
     def to_state(self) -> dict[str, Any]:
-        """Plain values, for JSON and for a checkpoint."""
+        """Return plain values, for JSON and checkpoints."""
         return {
             "seen": [
                 {
@@ -162,17 +162,17 @@ class Provenance:
 
     @classmethod
     def from_state(cls, state: object, file: str | Path) -> Provenance:
-        """What :meth:`to_state` gave.
+        """Restore a record from the result of :meth:`to_state`.
 
         Raises:
-            ManifestError: it is not of the schema `ProvenanceState`; names `file`.
+            ManifestError: it violates the schema `ProvenanceState`; names `file`.
         """
         content = validate(state, ProvenanceState, name=file, remedy=_REMEDY, at="provenance")
         return content.to_provenance()
 
 
 class SeenState(Document):
-    """A `SeenRows` as plain values: `ids` holds its `n` hashes in base64."""
+    """Schema of `SeenRows` as plain values: `ids` holds its `n` hashes in base64."""
 
     corpus: str
     split: str
@@ -189,26 +189,26 @@ class SeenState(Document):
         return self
 
     def to_rows(self) -> SeenRows:
-        """The rows, with their hashes as an array."""
+        """Convert to rows, with their hashes as an array."""
         hashes = np.frombuffer(_decode(self.ids), dtype="<u8").astype(np.uint64)
         return SeenRows(self.corpus, self.split, self.fold, self.use, hashes)
 
 
 class ProvenanceState(Document):
-    """The schema of what :meth:`Provenance.to_state` returns."""
+    """Schema of the result of :meth:`Provenance.to_state`."""
 
     seen: list[SeenState]
     unknown: list[str]
     allowed: list[str]
 
     def to_provenance(self) -> Provenance:
-        """The record, with hashes as arrays."""
+        """Convert to a record, with hashes as arrays."""
         rows = tuple(part.to_rows() for part in self.seen)
         return Provenance(rows, tuple(self.unknown), tuple(self.allowed))
 
 
 class BesideState(ProvenanceState):
-    """The schema of a record beside a file, of whose content `sha256` is the digest."""
+    """Schema of the record of a file; `sha256` is the digest of its content."""
 
     sha256: str
 
@@ -227,13 +227,13 @@ def seen_rows(
     fold: str | None = None,
     use: str = TRAINED,
 ) -> Provenance:
-    """The record of some rows of a data dir.
+    """Record rows of a data dir.
 
     Args:
-        rows: of a manifest.
-        corpus: the name of the data dir's corpus; None without corpus.yaml.
-        split: which these are.
-        fold: PROTOCOL/FOLD that `split` is a set of; None for a split on disk.
+        rows: rows of a manifest.
+        corpus: name of the corpus of the data dir; None without corpus.yaml.
+        split: name of their split.
+        fold: PROTOCOL/FOLD of the split; None for a split on disk.
         use: `TRAINED` or `SELECTED`.
     """
     return Provenance(
@@ -251,7 +251,7 @@ def seen_rows(
 
 
 def _by_corpus(rows: Iterable[Utterance], corpus: str | None) -> dict[str, list[tuple[str, str]]]:
-    """By corpus the ids of its rows: within the corpus, and as the manifest has them."""
+    """Return the ids of the rows of each corpus: within the corpus, and in the manifest."""
     ids: dict[str, list[tuple[str, str]]] = {}
     for row in rows:
         ids.setdefault(row.corpus or corpus or UNNAMED, []).append((_bare_id(row), row.id))
@@ -267,11 +267,11 @@ def _hash(name: str) -> int:
     return int.from_bytes(digest[:_HASH_BYTES], "little")
 
 
-# -- beside a predictions file ---------------------------------------------------------------------
+# -- Records of predictions files ------------------------------------------------------------------
 
 
 def provenance_path(file: Path) -> Path:
-    """Return the path of the record of a file that cannot hold it itself.
+    """Return the path of the record of a file.
 
     >>> provenance_path(Path("run/predictions.tsv")).name
     'predictions.tsv.provenance.json'
@@ -280,17 +280,17 @@ def provenance_path(file: Path) -> Path:
 
 
 def write_beside(file: Path, provenance: Provenance) -> None:
-    """Write the record of a file that is there already; its digest ties the two together."""
+    """Write the record of an existing file, with its digest."""
     content = {"sha256": file_digest(file), **provenance.to_state()}
     with replacing(provenance_path(file)) as part:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_beside(file: Path) -> Provenance | None:
-    """The record of a file; None where there is none, or where it is of other content.
+    """Read the record of a file; None if there is none, or if the file has changed.
 
     Raises:
-        ManifestError: there is one that cannot be read.
+        ManifestError: the record is invalid.
     """
     record = _read(provenance_path(file))
     if record is None or record[1] not in (file_digest(file), _digest_of_lines(file)):
@@ -299,29 +299,29 @@ def read_beside(file: Path) -> Provenance | None:
 
 
 def _digest_of_lines(file: Path) -> str:
-    """The digest of a text file as it was before an editor or a spreadsheet saved it.
+    """Return the digest of a text file as it was before an editor or a spreadsheet saved it.
 
-    They write line ends of Windows, a byte order mark and empty cells or lines at the end, which
-    readers of predictions let pass: the rows, and what they were made from, are the same.
+    They add Windows line ends, a byte order mark, and empty cells or lines at the end, which
+    readers of predictions ignore.
     """
     content = file.read_bytes().removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
     return hashlib.sha256(content.rstrip(b"\t\n") + b"\n").hexdigest()
 
 
 def allowed_leaks(file: Path) -> tuple[str, ...]:
-    """The leaks that ``--allow-leak`` let pass in making a file, a sentence each, for tables.
+    """Return the messages of leaks that ``--allow-leak`` permitted when a file was made.
 
-    They are returned even where the file was changed since, which takes no leak away.
+    They are also returned if the file has changed since, which does not remove a leak.
 
     Raises:
-        ManifestError: there is a record that cannot be read.
+        ManifestError: the record is invalid.
     """
     record = _read(provenance_path(file))
     return () if record is None else record[0].allowed
 
 
 def _read(beside: Path) -> tuple[Provenance, str] | None:
-    """A record, and the digest of the content that it is of; None where there is none."""
+    """Read a record, and the digest of its file; None if there is none."""
     if not beside.is_file():
         return None
     content = load_json(beside, BesideState, remedy=_REMEDY)

@@ -1,4 +1,4 @@
-"""What a data dir is made of: columns, utterances, the corpus card, faults, the VAD scale."""
+"""Records of a data dir: columns, `Utterance`, `Corpus`, segments, the VAD scale."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ REQUIRED_COLUMNS = (
     *LABEL_COLUMNS,
     *AXES,
 )
-# Written after the required ones, each when any row has it.
+# Written after the required ones, if any row has a value.
 OPTIONAL_COLUMNS = ("sentiment_score", "corpus", "start", "end")
-KNOWN_COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS  # any further column lands in Utterance.extra
+KNOWN_COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS  # other columns are stored in Utterance.extra
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.yaml"
 SAMPLE_RATE = 16_000
@@ -49,14 +49,14 @@ class Utterance:
     arousal: float | None = None
     dominance: float | None = None
     sentiment_score: float | None = None
-    corpus: str | None = None  # where the row comes from, in a data dir of several corpora
-    start: float | None = None  # seconds in the recording `audio`; None: from its beginning
-    end: float | None = None  # None: to its end
+    corpus: str | None = None  # origin of the row, in a data dir of several corpora
+    start: float | None = None  # seconds in the recording `audio`; None = its beginning
+    end: float | None = None  # None = its end
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_segment(self) -> bool:
-        """Whether the row's audio is a part of its file."""
+        """Whether the audio of the row is a part of its file."""
         return bool(self.start) or self.end is not None
 
     @property
@@ -79,7 +79,7 @@ def segment_key(start: float | None, end: float | None) -> str:
 def segment_fault(
     audio: str | None, start: float | None, end: float | None
 ) -> tuple[str, str] | None:
-    """Return (what, remedy) where `start` and `end` are no segment of `audio`, else None."""
+    """Return (problem, remedy) if `start` and `end` are not a segment of `audio`, else None."""
     if start is None and end is None:
         return None
     times = {"start": start, "end": end}
@@ -90,24 +90,24 @@ def segment_fault(
     if given and audio is None:
         return f"{' and '.join(given)} without audio", "name the recording, or empty start and end"
     if end is not None and end <= (start or 0.0):
-        what = f"end {end} is not after start {start or 0.0}"
-        return what, "write the seconds at which the segment begins and ends in the recording"
+        problem = f"end {end} is not after start {start or 0.0}"
+        return problem, "write the seconds at which the segment begins and ends in the recording"
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class DroppedRow:
-    """A row, or a row's audio, that the corpus has and the manifest has not."""
+    """A row of a corpus, or a part of it, that is not in the manifest."""
 
     split: str
     id: str
     reason: str
-    what: str = "row"  # "row", or what alone is missing: "audio", "text", "arousal"...
+    what: str = "row"  # "row", or the part that is missing: "audio", "text", "arousal"...
 
 
 @dataclass
 class Corpus:
-    """What corpus.yaml says. `splits` (counts) is filled by `write_corpus`."""
+    """Content of corpus.yaml. `splits` (counts) is filled by `write_corpus`."""
 
     name: str
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -125,7 +125,11 @@ class Corpus:
 
 
 def scale_vad(value: float, low: float, high: float) -> float:
-    """Map `value` from [low, high] to [0, 1]. Raises ValueError outside it, or on NaN."""
+    """Map `value` from [low, high] to [0, 1]. Raises ValueError outside it, or for NaN.
+
+    >>> scale_vad(4.0, 1.0, 5.0)
+    0.75
+    """
     if not low < high:
         raise ValueError(f"VAD scale {low:g} to {high:g} is empty; give the lower end first")
     if not low <= value <= high:
@@ -134,16 +138,21 @@ def scale_vad(value: float, low: float, high: float) -> float:
 
 
 def unscale_vad(value: float, low: float, high: float) -> float:
-    """The inverse of `scale_vad`; a prediction outside [0, 1] maps outside [low, high]."""
+    """Invert `scale_vad`; a prediction outside [0, 1] is mapped outside [low, high].
+
+    >>> unscale_vad(0.75, 1.0, 5.0)
+    4.0
+    """
     if not low < high:
         raise ValueError(f"VAD scale {low:g} to {high:g} is empty; give the lower end first")
     return low + value * (high - low)
 
 
 def vad_scale(corpus: Corpus) -> tuple[float, float]:
-    """The scale that the corpus itself rates VAD on, for `unscale_vad`: (1.0, 5.0).
+    """Return the VAD scale of the corpus, for `unscale_vad`, such as (1.0, 5.0).
 
-    Raises ValueError where corpus.yaml records none, or several, of corpora that were combined.
+    Raises:
+        ValueError: corpus.yaml has none, or several of combined corpora.
     """
     recorded = corpus.vad or {}
     parts = (recorded.get("sources") or {"": recorded}).values()

@@ -1,7 +1,7 @@
 """Summarize a data dir as plain text: rows, hours, labels and dropped rows of every split.
 
-Everything is counted anew from the manifests; corpus.yaml has the order of labels and splits, and
-the rows that were dropped.
+Rows are counted in the manifests; the order of labels and splits, and the dropped rows, are those
+of corpus.yaml.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from data_prep.manifest.records import (
 )
 from data_prep.manifest.tsv import read_manifest
 
-NAMED_IDS = 5  # of the rows that were dropped for one reason
+NAMED_IDS = 5  # of rows that were dropped for the same reason
 NAMED_REASONS = 20
 TOTAL = "total"
 NO_LABEL = "(none)"
-# What count_split counts -> the head of its column; an optional one is shown when any row has it.
+# Counts of count_split, and the headers of their columns; optional ones are shown if not 0.
 _COLUMNS = {
     "rows": "rows",
     "hours": "hours",
@@ -49,17 +49,17 @@ Splits = Mapping[str, Sequence[Utterance]]
 
 @dataclass(frozen=True)
 class DroppedGroup:
-    """Rows, or rows' audio, that were dropped for one reason."""
+    """Rows, or parts of rows, that were dropped for the same reason."""
 
     what: str  # "row" or "audio"
-    reason: str  # where reasons differ in their numbers only, N stands for those
+    reason: str  # N replaces numbers in which reasons differ
     count: int
     first_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `summarize` counts. `counts` is {split: as `count_split`}, `TOTAL` last."""
+    """Result of `summarize`. `counts` is {split: result of `count_split`}, `TOTAL` last."""
 
     name: str
     protocol: str
@@ -67,22 +67,22 @@ class Summary:
     labels: Mapping[str, Mapping[str, Mapping[str, int]]]  # column -> split -> label -> rows
     dropped: Sequence[DroppedGroup]
     notes: Sequence[str]
-    warnings: Sequence[str] = ()  # of labels, see `check_labels`
+    warnings: Sequence[str] = ()  # see `check_labels`
 
 
 def summarize(corpus: Corpus, splits: Splits) -> Summary:
-    """Count the rows of every split and of all; a speaker in two splits is one speaker of all."""
+    """Count the rows of every split and in total; a speaker in two splits counts once in total."""
     everything: dict[str, Sequence[Utterance]] = dict(splits)
     everything[TOTAL] = list(chain.from_iterable(splits.values()))
     counts = {}
     labels: dict[str, dict[str, dict[str, int]]] = {key: {} for key in corpus.labels}
     for split, rows in everything.items():
-        found = count_split(rows, corpus)
-        found["with_score"] = sum(row.sentiment_score is not None for row in rows)
+        split_counts = count_split(rows, corpus)
+        split_counts["with_score"] = sum(row.sentiment_score is not None for row in rows)
         for key in corpus.labels:
-            shares = dict(found[key])
+            shares = dict(split_counts[key])
             labels[key][split] = {**shares, NO_LABEL: len(rows) - sum(shares.values())}
-        counts[split] = found
+        counts[split] = split_counts
     return Summary(
         corpus.name,
         corpus.protocol,
@@ -102,24 +102,24 @@ def _stale_counts(corpus: Corpus, splits: Splits) -> Iterator[str]:
 
 
 def group_dropped(dropped: Iterable[DroppedRow]) -> list[DroppedGroup]:
-    """Dropped rows by what was dropped and why, the largest group first.
+    """Group dropped rows by part and reason, the largest group first.
 
-    Reasons that differ in numbers only, such as `truncated: 200 of 320 bytes`, are one group.
+    Reasons that only differ in numbers, such as `truncated: 200 of 320 bytes`, are one group.
     """
     groups: dict[tuple[str, str], list[DroppedRow]] = {}
     for row in dropped:
         groups.setdefault((row.what, _NUMBER.sub("N", row.reason)), []).append(row)
-    found = []
-    for (what, pattern), rows in groups.items():
+    merged = []
+    for (part, pattern), rows in groups.items():
         reasons = {row.reason for row in rows}
         reason = reasons.pop() if len(reasons) == 1 else pattern
         first = tuple(row.id for row in rows[:NAMED_IDS])
-        found.append(DroppedGroup(what, reason, len(rows), first))
-    return sorted(found, key=lambda group: -group.count)
+        merged.append(DroppedGroup(part, reason, len(rows), first))
+    return sorted(merged, key=lambda group: -group.count)
 
 
 def render_summary(summary: Summary) -> str:
-    """The summary as lines of plain text."""
+    """Format a summary as plain text."""
     head = [f"{summary.name}: {summary.protocol}" if summary.protocol else summary.name]
     tables = [_count_lines(summary), *_label_tables(summary)]
     lines = [*head, *chain.from_iterable(["", *table] for table in tables)]
@@ -143,18 +143,18 @@ def _count_lines(summary: Summary) -> list[str]:
 
 
 def _label_tables(summary: Summary) -> Iterator[list[str]]:
-    """A table a label column, and one of where the rows come from in a data dir of several."""
+    """Yield a table per label column, and one of the corpora in a data dir of several."""
     tables = {key: summary.labels[key] for key in LABEL_COLUMNS if key in summary.labels}
     if "corpus" in summary.counts[TOTAL]:
-        tables["corpus"] = {s: found.get("corpus", {}) for s, found in summary.counts.items()}
+        tables["corpus"] = {s: counts.get("corpus", {}) for s, counts in summary.counts.items()}
     for key, by_split in tables.items():
         rows = [[key, *by_split]]
         for label, total in by_split[TOTAL].items():
             if label == NO_LABEL and not total:
                 continue
             cells = [
-                _share(found.get(label, 0), summary.counts[s]["rows"])
-                for s, found in by_split.items()
+                _share(labels.get(label, 0), summary.counts[s]["rows"])
+                for s, labels in by_split.items()
             ]
             rows.append([label, *cells])
         yield _aligned(rows)
@@ -165,7 +165,7 @@ def _share(count: int, total: int) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns two spaces apart, the first to the left, numbers to the right."""
+    """Align columns: the first to the left, numbers to the right, two spaces apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -186,11 +186,11 @@ def _dropped_lines(groups: Sequence[DroppedGroup]) -> Iterator[str]:
 
 
 def read_data_dir(data_dir: str | Path) -> tuple[Corpus, dict[str, list[Utterance]]]:
-    """corpus.yaml, and the manifests that it names. Raises ManifestError where one is bad."""
+    """Read corpus.yaml and its manifests. Raises ManifestError if one is invalid."""
     corpus = read_corpus(data_dir)
     return corpus, {s: read_manifest(Path(data_dir) / f"{s}.tsv") for s in corpus.splits}
 
 
 def print_summary(out_dir: Path) -> None:
-    """Print what the data dir `out_dir` holds. Raises ManifestError where it cannot be read."""
+    """Print the summary of a data dir. Raises ManifestError if it cannot be read."""
     print(render_summary(summarize(*read_data_dir(out_dir))))

@@ -1,4 +1,4 @@
-"""Manifests: `{split}.tsv` in and out, one `Utterance` a row. See `schema` for the columns."""
+"""Read and write manifests: `{split}.tsv`, an `Utterance` per row. See `schema` for the columns."""
 
 from __future__ import annotations
 
@@ -36,11 +36,15 @@ from data_prep.manifest.records import (
     segment_fault,
 )
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a line of ASCII, but for the tabs
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a line of ASCII, except tabs
 
 
 def read_manifest(path: str | Path) -> list[Utterance]:
-    """Read one manifest. Raises ManifestError at the first fault of form (see `scan_manifest`)."""
+    """Read a manifest.
+
+    Raises:
+        ManifestError: at the first fault, see `scan_manifest`.
+    """
 
     def fail(fault: Fault) -> None:
         raise ManifestError(fault)
@@ -49,13 +53,19 @@ def read_manifest(path: str | Path) -> list[Utterance]:
 
 
 def scan_manifest(path: str | Path, report: Callable[[Fault], None]) -> list[tuple[int, Utterance]]:
-    """Read one manifest as (line number, Utterance); hand every fault of form to `report`.
+    """Read a manifest, and report all faults.
 
-    Faults of form: a missing or doubled column, a wrong number of fields, no id, an id seen before,
-    no number where one belongs (NaN and infinity are none), VAD outside [0, 1], a segment that ends
-    before it starts or is of no audio, and an id, a text, a label or another value that `cells`
-    refuses. A row that cannot be read is left out; one whose id was seen before, or that holds what
-    is refused, is kept.
+    Faults are a missing or duplicate column, a wrong number of fields, a missing or duplicate id,
+    an invalid number (NaN and infinity included), VAD outside [0, 1], a segment that ends before it
+    starts or has no audio, and an id, a text, a label or another value that is invalid by `cells`.
+
+    Args:
+        path: the file.
+        report: called with each fault.
+
+    Returns:
+        (line number, Utterance) of each row. A row that cannot be parsed is left out; one with a
+        duplicate id or an invalid value is kept.
     """
     try:
         lines = Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
@@ -94,31 +104,35 @@ def _scan_rows(
     for row, line in enumerate(lines[1:], start=2):
         values = line.split("\t")
         if len(values) != len(columns):
-            what = f"{len(values)} fields where the header has {len(columns)}"
+            problem = f"{len(values)} fields where the header has {len(columns)}"
             report(
                 Fault(
-                    file, row, what, "write one tab between fields, none inside them", "row-fields"
+                    file,
+                    row,
+                    problem,
+                    "write one tab between fields, none inside them",
+                    "row-fields",
                 )
             )
             continue
-        values.append("")  # what index -1, an absent optional column, reads
+        values.append("")  # read at index -1, of an absent optional column
         try:
             utterance = _parse_row(values, known, extra)
         except ValueError:
-            for what, remedy in _row_faults(values, known):
-                report(Fault(file, row, what, remedy, "cell-invalid"))
+            for problem, remedy in _row_faults(values, known):
+                report(Fault(file, row, problem, remedy, "cell-invalid"))
             continue
         if (seen := first_row.setdefault(id_key(utterance.id), row)) != row:
-            what = f"id {shown(utterance.id)} was used in row {seen}"
-            report(Fault(file, row, what, "give every utterance its own id", "id-duplicate"))
-        for what, remedy in cell_faults(utterance, line):
-            report(Fault(file, row, what, remedy, "cell-invalid"))
+            problem = f"id {shown(utterance.id)} was used in row {seen}"
+            report(Fault(file, row, problem, "give every utterance its own id", "id-duplicate"))
+        for problem, remedy in cell_faults(utterance, line):
+            report(Fault(file, row, problem, remedy, "cell-invalid"))
         rows.append((row, utterance))
     return rows
 
 
 class _CellFaults:
-    """Finds what `cells` refuses in a row; labels and speakers, which repeat, are checked once."""
+    """Finds values of a row that are invalid by `cells`; repeated values are checked once."""
 
     _SHORT = ("audio", "speaker", "session", "dialogue", "emotion", "sentiment", "corpus")
 
@@ -156,9 +170,13 @@ def _header_fault(file: str, columns: list[str]) -> Fault | None:
     missing = [name for name in REQUIRED_COLUMNS if name not in columns]
     doubled = [name for name, count in Counter(columns).items() if count > 1]
     if missing:
-        what = f"no column {', '.join(missing)} (found: {', '.join(columns)})"
+        problem = f"no column {', '.join(missing)} (found: {', '.join(columns)})"
         return Fault(
-            file, 1, what, "add the column; leave its fields empty where unknown", "column-missing"
+            file,
+            1,
+            problem,
+            "add the column; leave its fields empty where unknown",
+            "column-missing",
         )
     if doubled:
         return Fault(
@@ -168,7 +186,7 @@ def _header_fault(file: str, columns: list[str]) -> Fault | None:
 
 
 def _parse_row(values: list[str], known: list[int], extra: list[tuple[int, str]]) -> Utterance:
-    """Fields to Utterance; ValueError on anything `_row_faults` would name."""
+    """Convert fields to an Utterance. Raises ValueError for the faults of `_row_faults`."""
     at = [values[i] or None for i in known]
     name, audio, n_samples, text, speaker, session, dialogue, turn, emotion, sentiment = at[:10]
     if name is None:
@@ -227,7 +245,7 @@ def _parse_unit(value: str | None) -> float | None:
 
 
 def _row_faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]]:
-    """Every (what, remedy) of a row that `_parse_row` refused."""
+    """Yield every (problem, remedy) of a row that `_parse_row` refused."""
     at = dict(zip(KNOWN_COLUMNS, (values[i] for i in known), strict=True))
     if not at["id"]:
         yield "no id", "give every utterance its own id"
@@ -244,8 +262,8 @@ def _row_faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]
     try:
         _parse_float(at["sentiment_score"] or None)
     except ValueError:
-        what = f"sentiment_score is {at['sentiment_score']!r}"
-        yield what, "write a finite number, or leave the field empty"
+        problem = f"sentiment_score is {at['sentiment_score']!r}"
+        yield problem, "write a finite number, or leave the field empty"
     yield from _segment_faults(at)
 
 
@@ -261,22 +279,23 @@ def _segment_faults(at: Mapping[str, str]) -> Iterable[tuple[str, str]]:
 
 
 def _find_fault(name: str, value: str) -> tuple[str, str] | None:
-    """What is wrong with a string other than the text, and the remedy."""
+    """Return the problem of a value other than the text and the remedy; None if it is valid."""
     if name == "id":
         return find_id_fault(value)
     return find_label_fault(name, value) if name in LABEL_COLUMNS else find_value_fault(name, value)
 
 
 def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> None:
-    """Write one manifest, whole or not at all. Line breaks and tabs in text become single spaces.
+    """Write a manifest atomically. Line breaks and tabs in text become single spaces.
 
-    Raises ManifestError, before anything is written, on what `read_manifest` would refuse.
+    Raises:
+        ManifestError: before anything is written, if `read_manifest` would refuse a row.
     """
     write_atomically(path, render_manifest(path, rows))
 
 
 def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
-    """The text of one manifest; `path` only names it in errors."""
+    """Format a manifest; `path` is only used in messages."""
     rows = list(rows)
     columns = list(REQUIRED_COLUMNS)
     columns += [c for c in OPTIONAL_COLUMNS if any(getattr(r, c) is not None for r in rows)]
@@ -320,8 +339,8 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
 def _format_text(name: str, value: str) -> str:
     line = on_one_line(value)
     if (control := find_control(line)) or len(line) > MAX_TEXT:
-        what = f"holds {name_of(control)}" if control else f"has over {MAX_TEXT} characters"
-        raise ValueError(f"{name} {shown(line)} {what}")
+        problem = f"holds {name_of(control)}" if control else f"has over {MAX_TEXT} characters"
+        raise ValueError(f"{name} {shown(line)} {problem}")
     return line
 
 
@@ -344,6 +363,6 @@ def _format(name: str, value: str | int | float | None) -> str:
 
 
 def write_atomically(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 beside `path`, then rename it: readers see old or new, never half."""
+    """Write `text` as UTF-8 to `path` atomically."""
     with replacing(Path(path)) as part:
         part.write_text(text, encoding="utf-8", newline="\n")

@@ -1,1 +1,1 @@
-"""Tokens on disk: tokenizers of text and speech, and the folders that they fill."""
+"""Tokenizers of text and speech, and the folders of their tokens."""

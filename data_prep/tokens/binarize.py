@@ -1,7 +1,7 @@
-"""What both tokenizers share: manifests in, rows encoded in parallel and in order, token files out.
+"""Encode the rows of manifests in parallel, and write token files.
 
-The files and their card are `token_folder`'s; the encoders are `text_tokenizers`' and
-`speech_tokenizers`'.
+The files and their card are defined in `data_prep.tokens.folder`, the encoders in
+`text_tokenizers` and `speech_tokenizers`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class SplitJob(Generic[Item]):
-    """What one split's tokens are made from; an item of None becomes the row `</s>`.
+    """The input of the tokenization of one split.
 
-    `digest` covers the content itself, `manifest` only what the manifest says of it.
+    Attributes:
+        items: texts or audio of the rows; None is encoded as `</s>`.
+        digest: digest of the content of the items.
+        manifest: digest of the ids and sources in the manifest.
     """
 
     items: Sequence[Item]
@@ -42,7 +45,7 @@ class SplitJob(Generic[Item]):
 
 
 def read_splits(data_dir: str | Path) -> dict[str, list[Utterance]]:
-    """The manifests that corpus.yaml names, in its order. Raises ValueError for an empty one."""
+    """Read the manifests listed in corpus.yaml, in its order. Raises ValueError if one is empty."""
     data_dir = Path(data_dir)
     names = list(read_corpus(data_dir).splits)
     names = names or [split for split in SPLITS if (data_dir / f"{split}.tsv").is_file()]
@@ -62,16 +65,22 @@ def read_splits(data_dir: str | Path) -> dict[str, list[Utterance]]:
 
 
 def train_rows(
-    data_dir: str | Path, splits: Mapping[str, list[Utterance]], instead: str
+    data_dir: str | Path, splits: Mapping[str, list[Utterance]], remedy: str
 ) -> list[Utterance]:
-    """The rows that a tokenizer may be fitted on.
+    """Return the rows on which a tokenizer may be fitted.
 
-    Raises ValueError without a train split: folds cut it anew each time, out of rows that another
-    fold tests on.
+    Args:
+        data_dir: named in the message.
+        splits: rows of every split.
+        remedy: appended to the message.
+
+    Raises:
+        ValueError: there is no train split, as with folds, whose train rows are test rows of
+            another fold.
     """
     if "train" not in splits:
         raise CodedError(
-            f"{data_dir}: no train split, and a tokenizer is fitted on train alone; {instead}",
+            f"{data_dir}: no train split, and a tokenizer is only fitted on train; {remedy}",
             "train-missing",
         )
     return splits["train"]
@@ -83,18 +92,18 @@ def binarize_splits(
     build_encoder: Callable[[], Callable[[Item], Tokens]],
     workers: int,
 ) -> None:
-    """Write the tokens of every split that is not finished; say which are skipped."""
+    """Write the tokens of every split that is not finished, and log which are skipped."""
     folder.forget_all_but(jobs)
-    left = {}
+    remaining = {}
     for split, job in jobs.items():
         if folder.is_finished(split, job.digest, job.manifest):
             logger.info("%s: %s is up to date, skipped", folder.folder, split)
         else:
-            left[split] = job
-    if not left:
+            remaining[split] = job
+    if not remaining:
         return
     with ordered_map(build_encoder, workers) as encode_all:
-        for split, job in left.items():
+        for split, job in remaining.items():
             name = f"{folder.folder.name} {split}"
             rows = tqdm(encode_all(job.items), name, len(job.items), disable=None)
             missing = sum(item is None for item in job.items)
@@ -105,10 +114,12 @@ def binarize_splits(
 def ordered_map(
     build: Callable[[], Callable[[Item], Result]], workers: int
 ) -> Iterator[Callable[[Sequence[Item]], Iterator[Result]]]:
-    """A `map` of the function that `build` makes, in order, over `workers` processes (1: this one).
+    """Yield an ordered `map` of a function over several processes.
 
-    Each process calls the picklable `build` once. They are started afresh rather than forked: the
-    parent may hold OpenMP threads, whose locks a forked child can wait for in vain.
+    Args:
+        build: picklable; called once in each process, returns the function.
+        workers: number of processes; 1 = this process. They are not forked, since a forked child of
+            a process with OpenMP threads may deadlock.
     """
     if workers <= 1:
         function = build()
@@ -127,27 +138,27 @@ def ordered_map(
         pool.shutdown(cancel_futures=True)
 
 
-_of_this_worker: dict[str, Callable[[Any], Any]] = {}
+_worker_state: dict[str, Callable[[Any], Any]] = {}
 
 
 def _set_up(build: Callable[[], Callable[[Any], Any]]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _of_this_worker["function"] = build()
+    _worker_state["function"] = build()
 
 
 def _end_with_parent() -> None:
-    """Without this, the workers of a parent ended by kill -9 wait for its next item forever."""
+    """Exit when the parent is killed, instead of waiting for its next item forever."""
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
 
 
 def _call(item: Any) -> Any:
-    return _of_this_worker["function"](item)
+    return _worker_state["function"](item)
 
 
 def summary_table(folder: TokenFolder) -> str:
-    """A line per split: rows, tokens (with `</s>`), share of unknown ones, rows without source."""
+    """Format a line per split: rows, tokens with `</s>`, share of unknown, rows without source."""
     lines = [f"{folder.folder}: {folder.vocab_size} symbols"]
     lines.append(f"{'split':<12}{'rows':>9}{'tokens':>12}{'unknown':>10}{'missing':>9}")
     for split, counts in folder.splits.items():

@@ -1,10 +1,10 @@
-"""Token folders: token files that appear whole or not at all, and the card that vouches for them.
+"""Token folders: token files, and the card that records them.
 
 A token folder (`DATA_DIR/text`, `DATA_DIR/speech`) holds `{split}.bin` + `{split}.idx` in fairseq's
 mmap format, row i for row i of `{split}.tsv`; `dict.txt` and the tokenizer's own files; and
-`tokenizer.yaml`. This card names the settings, the SHA-256 of every tokenizer file, and each
-finished split with the SHA-256 of what it was made from. What the card does not name is not
-finished: work starts again there, and nothing else is done twice.
+`tokenizer.yaml`. This card holds the settings, the SHA-256 of every tokenizer file, and each
+finished split with the SHA-256 of its input. A split that is not in the card is not finished, and
+is tokenized by the next run.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ logger = logging.getLogger(__name__)
 
 TOKENIZER_FILE = "tokenizer.yaml"
 DICT_FILE = "dict.txt"
-SYMBOLS_FILE = "symbols.json"  # in place of dict.txt where ids are not a fairseq Dictionary's
+SYMBOLS_FILE = (
+    "symbols.json"  # instead of dict.txt, for ids that are not those of fairseq's Dictionary
+)
 BOS, PAD, EOS, UNK = range(4)  # fairseq's Dictionary begins with these
 
 _SPECIAL_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")  # of these ids
@@ -63,7 +65,7 @@ Tokens = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Ids of the symbols that are no words. By default those of fairseq's Dictionary."""
+    """Ids of the special symbols. By default those of fairseq's Dictionary."""
 
     init: int = BOS
     pad: int = PAD
@@ -72,7 +74,7 @@ class SpecialIds:
 
 
 class SplitCounts(Document):
-    """What `tokenizer.yaml` records of one finished split."""
+    """Entry of a finished split in `tokenizer.yaml`."""
 
     digest: str
     rows: Count = 0
@@ -92,7 +94,7 @@ class _Specials(Document):
 
 
 class TokenizerCard(Document):
-    """The schema of `tokenizer.yaml`."""
+    """Schema of `tokenizer.yaml`."""
 
     settings: JsonObject
     vocab_size: Count = 0
@@ -102,7 +104,7 @@ class TokenizerCard(Document):
 
 
 def sequence_digest(pairs: Iterable[tuple[str, str | None]]) -> str:
-    """SHA-256 of (id, content) pairs in their order; None differs from any string."""
+    """Return the SHA-256 of (id, content) pairs in order; None differs from any string."""
     digest = hashlib.sha256()
     for pair in pairs:
         digest.update(json.dumps(pair).encode() + b"\n")
@@ -110,7 +112,7 @@ def sequence_digest(pairs: Iterable[tuple[str, str | None]]) -> str:
 
 
 class TokenFolder:
-    """One token folder, as the tokenizer with these settings left it or will leave it."""
+    """A token folder of a tokenizer with the given settings."""
 
     def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
@@ -147,17 +149,17 @@ class TokenFolder:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether the tokenizer's files are there, made with the same settings."""
+        """Whether the folder has tokenizer files with the same settings."""
         return bool(self._card["files"])
 
     @property
     def vocab_size(self) -> int:
-        """Symbols in dict.txt with the four special ones before them."""
+        """Number of symbols, including special ones."""
         return int(self._card["vocab_size"])
 
     @property
     def specials(self) -> SpecialIds:
-        """Ids of the symbols that are no words."""
+        """Ids of the special symbols."""
         return special_ids(self._card)
 
     @property
@@ -168,7 +170,7 @@ class TokenFolder:
     def replace_tokenizer(
         self, files: Mapping[str, bytes], vocab_size: int, specials: SpecialIds | None = None
     ) -> None:
-        """Put new tokenizer files in place; all tokens made by the old ones go first."""
+        """Replace the tokenizer files, and remove all tokens of the old ones."""
         self._forget_files(files)
         specials = specials or SpecialIds()
         self._card |= {
@@ -187,15 +189,15 @@ class TokenFolder:
         self._save_card()
 
     def _forget_files(self, kept: Iterable[str]) -> None:
-        """Remove the files of another tokenizer, which would contradict the new ones."""
+        """Remove the files of another tokenizer."""
         known = read_card(self.folder)["files"] if (self.folder / TOKENIZER_FILE).exists() else ()
         for name in {*known, DICT_FILE, SYMBOLS_FILE} - set(kept):
             (self.folder / name).unlink(missing_ok=True)
 
     def is_finished(self, split: str, digest: str, manifest: str = "") -> bool:
-        """Whether this split's tokens are there, whole, and made from the same content.
+        """Return whether the tokens of a split are complete and made from the same content.
 
-        Tokens that an older version wrote have no records: these are added where the files fit.
+        Tokens of an older version have no records, which are added if the files are valid.
         """
         counts = self.splits.get(split)
         if counts is None or (counts.digest, counts.manifest) != (digest, manifest):
@@ -225,7 +227,7 @@ class TokenFolder:
         missing: int,
         manifest: str = "",
     ) -> None:
-        """Write one split's tokens, then the card. After an exception in `rows` there are none."""
+        """Write the tokens of a split, then the card; nothing after an exception in `rows`."""
         counts = SplitCounts(digest=digest, missing=missing, manifest=manifest)
 
         def counted() -> Iterator[Tokens]:
@@ -245,7 +247,7 @@ class TokenFolder:
             self._forget(gone)
 
     def _forget(self, split: str) -> None:
-        """Remove one split's tokens, from the card first: they no longer fit the manifest."""
+        """Remove the tokens of a split, first from the card."""
         if self._card["splits"].pop(split, None):
             self._save_card()
         for ending in ("idx", "bin"):
@@ -261,7 +263,7 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     """Load `tokenizer.yaml` of a token folder as plain values.
 
     Raises:
-        ManifestError: there is none, or it is not of the schema `TokenizerCard`.
+        ManifestError: the file is missing, or violates the schema `TokenizerCard`.
     """
     path = Path(folder) / TOKENIZER_FILE
     remedy = (
@@ -273,33 +275,36 @@ def read_card(folder: str | Path) -> dict[str, Any]:
 
 
 def load_symbols(folder: Path) -> list[str]:
-    """Load `symbols.json`: the names of the symbols in the order of their ids.
+    """Load `symbols.json`: the symbols in the order of their ids.
 
     Raises:
-        ManifestError: it is no list of text.
+        ManifestError: the file is not a list of strings.
     """
     return load_json(folder / SYMBOLS_FILE, list[str], remedy="tokenize again")
 
 
 def special_ids(card: Mapping[str, Any]) -> SpecialIds:
-    """What a card says of them; cards of old say nothing, and mean fairseq's."""
+    """Return the special ids of a card; those of fairseq for cards of older versions."""
     return SpecialIds(**card.get("specials", {}))
 
 
 def read_symbols(path: str | Path) -> list[str]:
-    """Return the symbols of a dict.txt in the order of their ids, fairseq's four before them.
+    """Read the symbols of a dict.txt in the order of their ids, after fairseq's four special ones.
 
-    A line is a symbol and its count, such as `happy 12`; `#fairseq:overwrite` at its end lets a
-    symbol occur twice.
+    A line is a symbol and its count, such as `happy 12`; `#fairseq:overwrite` at its end allows a
+    duplicate symbol.
 
     Raises:
-        ManifestError: the file is none, was cut, or names a symbol twice; names the line.
+        ManifestError: the file is not a dictionary, is truncated, or has a duplicate symbol; names
+            the line.
     """
     remedy = "copy it again, or tokenize again"
 
-    def fault(row: int | None, what: str) -> ManifestError:
+    def fault(row: int | None, problem: str) -> ManifestError:
         return ManifestError(
-            Fault(str(path), row, f"is no fairseq dictionary: {what}", remedy, "dictionary-invalid")
+            Fault(
+                str(path), row, f"is no fairseq dictionary: {problem}", remedy, "dictionary-invalid"
+            )
         )
 
     try:
@@ -323,17 +328,20 @@ def read_symbols(path: str | Path) -> list[str]:
 
 
 def load_dictionary(path: str | Path) -> Dictionary:
-    """fairseq's Dictionary of a dict.txt. Raises ManifestError when the file is none."""
+    """Load a dict.txt as fairseq's Dictionary. Raises ManifestError if it is invalid."""
     from fairseq.data import Dictionary
 
-    read_symbols(path)  # fairseq takes a cut one, and raises a bare Exception for others
+    read_symbols(path)  # fairseq accepts truncated files, and raises a bare Exception for others
     return Dictionary.load(str(path))
 
 
 def write_tokens(prefix: Path, rows: Iterable[Tokens], vocab_size: int) -> int:
-    """Write `prefix`.bin and .idx by fairseq's mmap builder; returns the size of the .bin.
+    """Write `prefix`.bin and .idx by fairseq's mmap builder.
 
-    The old .idx goes before the new .bin comes, so that the two never belong to different runs.
+    The old .idx is removed before the .bin is replaced, so that both are always of the same run.
+
+    Returns:
+        The size of the .bin in bytes.
     """
     import torch
     from fairseq.data.indexed_dataset import make_builder

@@ -1,7 +1,7 @@
-"""Hugging Face tokenizers, with their own ids: a pretrained encoder knows words by those alone.
+"""Hugging Face tokenizers, with the ids of the pretrained model.
 
-A token folder holds the tokenizer's files as `save_pretrained` writes them, and `symbols.json`, its
-symbols in the order of their ids, by which a checkpoint tells whether it knows the same ones.
+A token folder holds the files of the tokenizer as written by `save_pretrained`, and `symbols.json`,
+its symbols in the order of their ids, which is compared with the vocabulary of the encoder.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ _EXAMPLE = "a word"
 
 
 class HuggingFaceTokenizer:
-    """A tokenizer of transformers: any that puts one symbol before a text and one after it.
+    """A tokenizer of transformers that adds one symbol before a text and one after it.
 
-    Raises ValueError for a folder without one, for one that marks texts otherwise, and for one
-    whose ids leave gaps.
+    Args:
+        folder: folder of the model, or its name on the hub.
+
+    Raises:
+        ValueError: there is no tokenizer, it adds other symbols, or its ids have gaps.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -52,7 +55,7 @@ class HuggingFaceTokenizer:
         return list(self._tokenizer.convert_ids_to_tokens(list(range(len(self._tokenizer)))))
 
     def files(self) -> dict[str, bytes]:
-        """What a token folder keeps of it, by name."""
+        """Return the files stored in a token folder, by name."""
         with tempfile.TemporaryDirectory() as folder:
             self._tokenizer.save_pretrained(folder)
             files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
@@ -67,16 +70,16 @@ def _load(folder: str | Path) -> Any:
             "--bpe hf: needs transformers: `pip install -e .[hf]`", "library-missing"
         ) from error
     try:
-        # However long a text is, it is tokenized whole; the task cuts it, and counts what it cuts.
+        # Texts are never truncated here, but by the task, which counts what it truncates.
         tokenizer = AutoTokenizer.from_pretrained(str(folder), model_max_length=10**9)
-    except Exception as error:  # tokenizers, written in Rust, raises nothing more special
+    except Exception as error:  # tokenizers, written in Rust, raises plain Exception
         reason = str(error).strip().partition("\n")[0]
         raise CodedError(
             f"{folder}: holds no Hugging Face tokenizer that can be read ({reason}); "
             "give the folder of the pretrained model",
             "tokenizer-unreadable",
         ) from error
-    # Without the files transformers makes up a tokenizer that knows no word.
+    # Without files, transformers returns a tokenizer with special symbols only.
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
         raise CodedError(
             f"{folder}: holds no files of a tokenizer (tokenizer.json, vocab.txt, ...); "
@@ -95,6 +98,6 @@ def _special_ids(tokenizer: Any, folder: str | Path) -> SpecialIds:
             "cannot pad; take the model of an encoder (BERT, RoBERTa, MPNet, DeBERTa, ...)",
             "tokenizer-unsupported",
         )
-    # A byte-level tokenizer knows every word: -1 is the id of none.
+    # A byte-level tokenizer has no unknown symbol: -1 is not an id.
     unknown = -1 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
     return SpecialIds(whole[0], tokenizer.pad_token_id, whole[-1], unknown)

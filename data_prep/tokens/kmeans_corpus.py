@@ -1,8 +1,8 @@
-"""A corpus by k-means: frames of the train split sampled and clustered, then every split encoded.
+"""Tokenize the speech of a corpus by k-means.
 
-The sound is cut into frames (25 ms every 10 ms; MFCC with differences, or log-mel), which are
-normalized and replaced each by the nearest of K centroids. Mean, deviation and centroids come from
-the train split alone. A row shorter than 25 ms is `</s>` alone.
+Frames (25 ms every 10 ms; MFCC with deltas, or log-mel) are normalized, and each is replaced by the
+nearest of K centroids. Mean, deviation and centroids are fitted on the train split. A row shorter
+than 25 ms is `</s>` only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 
 logger = logging.getLogger(__name__)
 
-MIN_STD = 1e-5  # a dimension that never varies is left at zero, not divided by zero
+MIN_STD = 1e-5  # of a constant dimension, to avoid division by zero
 
 
 def tokenize_with_kmeans(
@@ -41,10 +41,21 @@ def tokenize_with_kmeans(
     deduplicate: bool = False,
     workers: int = 1,
 ) -> TokenFolder:
-    """Fit k-means on (a sample of) the train split's frames and tokenize every split.
+    """Fit k-means on (a sample of) the frames of the train split, and tokenize every split.
 
-    `deduplicate` merges runs of one code. Raises ValueError that names the utterance
-    whose audio is bad.
+    Args:
+        data_dir: the data dir; tokens are written to its folder `speech`.
+        data_raw: folder of the audio; None = `data_dir`.
+        features: "mfcc" or "logmel".
+        n_clusters: K.
+        seed: of the sample and of k-means.
+        max_train_frames: maximum number of frames for fitting.
+        deduplicate: merge runs of the same code.
+        workers: number of processes.
+
+    Raises:
+        ValueError: there is no train split, it has too few frames, or audio is invalid; names the
+            utterance.
     """
     rows = read_splits(data_dir)
     train = train_rows(data_dir, rows, "use --quantizer vq-wav2vec, which needs none")
@@ -73,14 +84,19 @@ def tokenize_with_kmeans(
 def sample_frames(
     root: Path, rows: Sequence[Utterance], settings: Mapping[str, Any], workers: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """At most `max_train_frames` frames, and the mean and deviation of all frames.
+    """Sample frames, and compute the mean and standard deviation of all frames.
 
-    Every utterance gives its share by length, drawn from a random stream of its own, so that the
-    number of workers changes nothing. Shapes (N, C), (C,), (C,).
+    The number of frames of an utterance is proportional to its length, and they are drawn with a
+    seed of its own, so that the result is independent of the number of workers.
+
+    Returns:
+        At most `max_train_frames` frames (N, C); mean (C,); standard deviation (C,).
     """
-    heard = [(row, audio) for row in rows if (audio := audio_of(row, root)) and row.n_samples]
+    with_audio = [(row, audio) for row in rows if (audio := audio_of(row, root)) and row.n_samples]
     rate = settings["sample_rate"]
-    lengths = np.array([num_frames(row.n_samples or 0, rate) for row, _ in heard], dtype=np.int64)
+    lengths = np.array(
+        [num_frames(row.n_samples or 0, rate) for row, _ in with_audio], dtype=np.int64
+    )
     if not lengths.sum():
         raise CodedError(
             "the train split has no audio of 25 ms or more; "
@@ -91,7 +107,7 @@ def sample_frames(
     quotas = np.diff(np.floor(np.cumsum(lengths) * share), prepend=0).astype(int).tolist()
     tasks = [
         (Sound(row.id, audio), quota, (settings["seed"], i))
-        for i, ((row, audio), quota) in enumerate(zip(heard, quotas, strict=True))
+        for i, ((row, audio), quota) in enumerate(zip(with_audio, quotas, strict=True))
     ]
     build = partial(_build_sampler, settings["features"], rate)
     parts, totals = [], np.zeros(1)

@@ -1,7 +1,7 @@
-"""k-means as a tokenizer of speech: a frame's token is the nearest of K centroids.
+"""Speech tokenizer by k-means: the token of a frame is the nearest of K centroids.
 
-The centroids are fitted on normalized frames of the train split. Code k has the id k + 4, after the
-special symbols of fairseq's Dictionary.
+The centroids are fitted on normalized frames of the train split. The id of code k is k + 4, after
+the special symbols of fairseq's Dictionary.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REMEDY = "tokenize again, or take another copy of the folder"
 
 
 class KMeansSettings(ForeignDocument):
-    """What the tokenizer needs of the settings; the others describe how it was fitted."""
+    """Schema of the settings used by the tokenizer; others describe how it was fitted."""
 
     sample_rate: Annotated[int, Field(gt=0, le=2**31)]
     features: Literal["mfcc", "logmel"]
@@ -48,7 +48,7 @@ class KMeansSettings(ForeignDocument):
 
 
 class KMeansTokenizer:
-    """Frames -> codes, by the nearest of K centroids."""
+    """Encode frames by the nearest of K centroids."""
 
     specials = SpecialIds()
 
@@ -57,9 +57,9 @@ class KMeansTokenizer:
         try:
             arrays = load_archive(file, lambda saved: [saved[name] for name in _ARRAYS])
         except UnreadableArrayError as error:
-            what = f"cannot be read as the k-means of a tokenizer ({error})"
+            problem = f"cannot be read as the k-means of a tokenizer ({error})"
             raise ManifestError(
-                Fault(str(file), None, what, _REMEDY, "tokenizer-unreadable")
+                Fault(str(file), None, problem, _REMEDY, "tokenizer-unreadable")
             ) from error
         self.centroids: FloatArray = arrays[0]  # (K, C)
         self.mean: FloatArray = arrays[1]  # (C,)
@@ -76,14 +76,14 @@ class KMeansTokenizer:
         shapes = " ".join(str(array.shape) for array in arrays)
         n_dims = (self.centroids.ndim, self.mean.ndim, self.std.ndim)
         if n_dims != (2, 1, 1) or len({array.shape[-1] for array in arrays}) > 1:
-            what = f"centroids, mean and std are of shapes {shapes}"
+            problem = f"centroids, mean and std are of shapes {shapes}"
         elif not all(np.issubdtype(a.dtype, np.floating) and np.isfinite(a).all() for a in arrays):
-            what = "centroids, mean or std hold other things than finite numbers"
+            problem = "centroids, mean or std are not finite numbers"
         elif not (self.std > 0).all():
-            what = "std holds a number that is not above 0"
+            problem = "std holds a number that is not above 0"
         else:
             return
-        raise ManifestError(Fault(str(file), None, what, _REMEDY, "tokenizer-mismatch"))
+        raise ManifestError(Fault(str(file), None, problem, _REMEDY, "tokenizer-mismatch"))
 
     def encode(self, waveform: FloatArray) -> Tokens:
         frames = (self._extract(waveform, self.sample_rate) - self.mean) / self.std
@@ -94,9 +94,12 @@ class KMeansTokenizer:
 
 
 def nearest(frames: FloatArray, centroids: FloatArray) -> Tokens:
-    """(T, C) frames, (K, C) centroids -> (T,) index of the nearest centroid, the lower on a tie.
+    """Return the index (T,) of the nearest centroid (K, C) of frames (T, C), the lower on a tie.
 
-    einsum without BLAS, in float64: the same bits whatever the number of threads.
+    Computed by einsum without BLAS, in float64: bitwise independent of the number of threads.
+
+    >>> nearest(np.array([[0.2], [0.9]]), np.array([[0.0], [1.0]]))
+    array([0, 1])
     """
     points, centers = frames.astype(np.float64), centroids.astype(np.float64)
     # |x - c|^2 = |x|^2 - 2 x.c + |c|^2; |x|^2 is the same for every c.
@@ -107,10 +110,20 @@ def nearest(frames: FloatArray, centroids: FloatArray) -> Tokens:
 def train_kmeans(
     frames: FloatArray, mean: FloatArray, std: FloatArray, settings: Mapping[str, Any]
 ) -> tuple[dict[str, bytes], int]:
-    """Fit K centroids to (N, C) frames normalized by `mean` and `std`.
+    """Fit K centroids to frames normalized by `mean` and `std`.
 
-    Returns the tokenizer's files by name and the vocabulary size, special symbols included; the
-    counts in dict.txt are of the frames given. Raises ValueError for fewer frames than K.
+    Args:
+        frames: (N, C).
+        mean: (C,).
+        std: (C,).
+        settings: settings of the tokenizer, `n_clusters` and `seed` among them.
+
+    Returns:
+        The tokenizer files by name, with counts of these frames in dict.txt; and the size of the
+        vocabulary, including special symbols.
+
+    Raises:
+        ValueError: there are fewer frames than clusters.
     """
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -130,7 +143,7 @@ def train_kmeans(
         max_no_improvement=50,
         reassignment_ratio=0.0,
     )
-    with threadpool_limits(limits=1):  # sums over threads would depend on their number
+    with threadpool_limits(limits=1):  # sums of several threads depend on their number
         kmeans.fit((frames - mean) / std)
     centroids = kmeans.cluster_centers_.astype(np.float32)
     counts = np.bincount(nearest((frames - mean) / std, centroids), minlength=k)

@@ -1,4 +1,4 @@
-"""Token folders on opening: whether a split's tokens are whole, and of the manifest's rows."""
+"""Check tokens when they are opened: complete, and of the rows of the manifest."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from data_prep.tokens.folder import (
 )
 from data_prep.tokens.token_files import check_token_files
 
-_TEXT = "text"  # the folder of texts' tokens
+_TEXT = "text"  # folder of the tokens of texts
 
 
 def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDArray[np.int32]:
-    """Check a split's tokens: files, records, manifest and vocabulary.
+    """Check the tokens of a split: files, records, manifest and vocabulary.
 
     Args:
         folder: `DATA_DIR/text` or `DATA_DIR/speech`.
-        split: its name.
-        rows: of the manifest.
+        split: name of the split.
+        rows: rows of its manifest.
 
     Returns:
-        (N,) the number of ids in each row.
+        (N,), the number of ids in each row.
 
     Raises:
-        ManifestError: the split is not tokenized, or was so from another manifest, or a file is
+        ManifestError: the split is not tokenized, the tokens are of another manifest, or a file is
             damaged.
     """
     command = f"run `python -m data_prep.tokenize_{folder.name} {folder.parent}`"
@@ -59,22 +59,22 @@ def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDA
         verify_all(folder, records, remedy)
     elif counts:
         warn_unverified(folder / f"{split}.bin", f"{remedy}, which adds it")
-    sizes = check_token_files(folder / split, n_symbols_of(folder), remedy)
+    sizes = check_token_files(folder / split, vocabulary_size(folder), remedy)
     index = str(folder / f"{split}.idx")
     if len(sizes) != len(rows):
-        what = f"{len(sizes)} rows, but the manifest has {len(rows)}"
-        raise ManifestError(Fault(index, None, what, remedy, "tokens-mismatch"))
-    if not vouches_for(folder, split, rows):
+        problem = f"{len(sizes)} rows, but the manifest has {len(rows)}"
+        raise ManifestError(Fault(index, None, problem, remedy, "tokens-mismatch"))
+    if not is_card_of(folder, split, rows):
         source = "texts" if folder.name == _TEXT else "audio"
-        what = f"ids, {source} of the manifest have changed since"
-        raise ManifestError(Fault(index, None, what, remedy, "tokens-outdated"))
+        problem = f"ids, {source} of the manifest have changed since"
+        raise ManifestError(Fault(index, None, problem, remedy, "tokens-outdated"))
     return sizes
 
 
-def vouches_for(folder: Path, split: str, rows: Sequence[Utterance]) -> bool:
-    """Whether the card of a token folder, if there is one, is of these very rows."""
+def is_card_of(folder: Path, split: str, rows: Sequence[Utterance]) -> bool:
+    """Return whether the card of a token folder, if there is one, is of these rows."""
     if not (folder / TOKENIZER_FILE).exists():
-        return True  # tokens made by other means than data_prep's
+        return True  # tokens of another tool
     entry = read_card(folder)["splits"].get(split, {})
     if folder.name == _TEXT:
         return bool(entry.get("digest") == sequence_digest((row.id, row.text) for row in rows))
@@ -82,10 +82,10 @@ def vouches_for(folder: Path, split: str, rows: Sequence[Utterance]) -> bool:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Hold the tokenizer's own files to the digests in the card, where there is one.
+    """Compare the tokenizer files with the digests in the card, if there is one.
 
     Raises:
-        ManifestError: a file is gone, damaged or exchanged.
+        ManifestError: a file is missing, damaged or replaced.
     """
     if not (folder / TOKENIZER_FILE).exists():
         return
@@ -94,12 +94,11 @@ def check_tokenizer(folder: Path) -> None:
         verify(folder / name, {"sha256": digest}, remedy)
 
 
-def n_symbols_of(folder: Path) -> int | None:
-    """The size of a token folder's vocabulary; None if nothing there names its symbols.
+def vocabulary_size(folder: Path) -> int | None:
+    """Return the size of the vocabulary of a token folder; None if it has no list of symbols.
 
     Raises:
-        ManifestError: a file of the tokenizer is damaged.
-        ValueError: `dict.txt` is no dictionary.
+        ManifestError: a file of the tokenizer is damaged, or `dict.txt` is not a dictionary.
     """
     check_tokenizer(folder)
     if (folder / SYMBOLS_FILE).exists():

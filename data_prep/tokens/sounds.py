@@ -1,4 +1,4 @@
-"""The sounds of a corpus as the speech tokenizers read them, and what tells that they changed."""
+"""Audio of a corpus as the input of speech tokenizers, with digests to detect changes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from data_prep.tokens.folder import sequence_digest
 
 
 class Sound(NamedTuple):
-    """One utterance's audio. What is wrong with it is raised with the utterance's name."""
+    """Audio of an utterance; errors name the utterance."""
 
     name: str
     audio: AudioSegment
-    n_samples: int = 0  # as the manifest counts them
-    content: str = ""  # SHA-256 of the file, and which part of it
+    n_samples: int = 0  # in the manifest
+    content: str = ""  # SHA-256 of the file, followed by the times of the segment
 
     def read(self, rate: int) -> FloatArray:
-        """(n_samples,) mono at `rate`."""
+        """Load (n_samples,) mono samples at `rate`."""
         try:
             return self.audio.load(rate)
         except CodedError as error:
             raise CodedError(f"utterance {self.name!r}: {error}", error.code) from error
 
     def with_content(self, digest: Callable[[Path], str]) -> Sound:
-        """With what identifies its content, by the `digest` of a file."""
+        """Return a copy with `content`, by a function that returns the digest of a file."""
         try:
             return self._replace(content=digest(self.audio.path) + self.audio.key)
         except CodedError as error:
@@ -41,8 +41,8 @@ class Sound(NamedTuple):
 
 
 def speech_job(root: Path, rows: Sequence[Utterance]) -> SplitJob[Sound | None]:
-    """The sounds of one split; their digest is of the files' content, wherever they lie."""
-    digest_once = cache(file_digest)  # one recording holds many segments
+    """Return the audio of a split, with a digest of its content, independent of paths."""
+    digest_once = cache(file_digest)  # a recording may have many segments
     sounds = [
         Sound(row.id, audio, row.n_samples or 0).with_content(digest_once) if audio else None
         for row in rows

@@ -1,7 +1,7 @@
-"""Speech tokenizers: what they have in common, and how a token folder gives its own back.
+"""Protocol of speech tokenizers, and loading one from a token folder.
 
-Tokens are numbered as fairseq's Dictionary does (`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then
-dict.txt line by line) and every row ends with `</s>`; the task puts `<s>` in front.
+Ids are those of fairseq's Dictionary (`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then the lines of
+dict.txt). Every row ends with `</s>`; the task prepends `<s>`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from data_prep.tokens.vq_wav2vec import VqWav2VecTokenizer
 
 
 class SpeechTokenizer(Protocol):
-    """What a token folder's tokenizer does, at training and at inference."""
+    """Protocol of the tokenizer of a token folder, for training and inference."""
 
     @property
     def specials(self) -> SpecialIds:
-        """Ids of the symbols that are no codes."""
+        """Ids of the special symbols."""
 
     @property
     def sample_rate(self) -> int:
-        """The rate, in Hz, of the waveforms that `encode` takes."""
+        """Sample rate in Hz of the waveforms for `encode`."""
 
     def encode(self, waveform: FloatArray) -> Tokens:
-        """(n_samples,) -> (n_tokens,) int64 ids that end with `</s>`."""
+        """Encode samples (n_samples,) to int64 ids (n_tokens,) that end with `</s>`."""
 
 
 TOKENIZERS: dict[str, Callable[[Path], SpeechTokenizer]] = {
@@ -40,7 +40,7 @@ TOKENIZERS: dict[str, Callable[[Path], SpeechTokenizer]] = {
 
 
 def load_speech_tokenizer(folder: str | Path) -> SpeechTokenizer:
-    """The tokenizer of `DATA_DIR/speech`. Raises ValueError when the folder holds none."""
+    """Load the tokenizer of `DATA_DIR/speech`. Raises ValueError if the folder has none."""
     folder = Path(folder)
     quantizer = read_card(folder)["settings"].get("quantizer")
     if quantizer not in TOKENIZERS:

@@ -1,8 +1,8 @@
-"""Text tokenizers: how each is made, and how a token folder gives it back.
+"""Text tokenizers: sentencepiece and GPT-2's BPE, and loading one from a token folder.
 
-Those of this file number tokens as fairseq's Dictionary does (`<s>` 0, `<pad>` 1, `</s>` 2,
-`<unk>` 3, then dict.txt line by line); `hf_tokenizer` keeps the ids of the pretrained model. All
-end every row with `</s>`, or what the model has in its place; the task puts `<s>` in front.
+Ids are those of fairseq's Dictionary (`<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then the lines of
+dict.txt), those of `hf_tokenizer` are those of the pretrained model. Every row ends with `</s>` or
+the model's separator; the task prepends `<s>`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# sentencepiece's own ids and names for them, so that its ids need no translation.
+# Options of sentencepiece, so that its ids are those of fairseq's Dictionary.
 _SPECIAL_PIECES: dict[str, Any] = {
     "bos_id": BOS,
     "pad_id": PAD,
@@ -53,21 +53,21 @@ ENCODER_FILE, MERGES_FILE = "encoder.json", "vocab.bpe"
 
 
 class TextTokenizer(Protocol):
-    """What a token folder's tokenizer does, at training and at inference."""
+    """Protocol of the tokenizer of a token folder, for training and inference."""
 
     @property
     def specials(self) -> SpecialIds:
-        """Ids of the symbols that are no words."""
+        """Ids of the special symbols."""
 
     def encode(self, text: str | None) -> Tokens:
-        """(n_tokens,) int64 ids that end with the separator; None gives that alone."""
+        """Encode a text to int64 ids (n_tokens,) that end with the separator; None to that only."""
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text again, without special tokens."""
+        """Decode ids to text, without special tokens."""
 
 
 class SentencePieceTokenizer:
-    """A sentencepiece model whose piece ids are the Dictionary's ids."""
+    """A sentencepiece model whose ids are those of the Dictionary."""
 
     specials = SpecialIds()
 
@@ -140,7 +140,7 @@ TOKENIZERS: dict[str, Callable[[Path], TextTokenizer]] = {
 
 
 def load_text_tokenizer(folder: str | Path) -> TextTokenizer:
-    """The tokenizer of `DATA_DIR/text`. Raises ValueError when the folder holds none."""
+    """Load the tokenizer of `DATA_DIR/text`. Raises ValueError if the folder has none."""
     folder = Path(folder)
     bpe = read_card(folder)["settings"].get("bpe")
     if bpe not in TOKENIZERS:
@@ -155,11 +155,26 @@ def load_text_tokenizer(folder: str | Path) -> TextTokenizer:
 def train_sentencepiece(
     texts: Sequence[str], settings: Mapping[str, Any]
 ) -> tuple[dict[str, bytes], int]:
-    """Fit a model on `texts`: its files by name, and the vocabulary size, special symbols included.
+    """Fit a sentencepiece model.
 
-    One thread, since the sums of several would depend on their number. A text too small for
-    `vocab_size` pieces gives fewer, with a warning; a size too small for the characters raises
-    ValueError.
+    It uses one thread, since the result depends on the number of threads.
+
+    Args:
+        texts: texts of the train split.
+        settings: `vocab_size`, `model_type`, `character_coverage`, `byte_fallback`, `lowercase`. If
+            the texts are too few for `vocab_size` pieces, there are fewer, with a warning.
+
+    Returns:
+        The tokenizer files by name; and the size of the vocabulary, including special symbols.
+
+    Raises:
+        ValueError: there are no texts, or `vocab_size` is too small for their characters.
+
+    >>> settings = {"vocab_size": 14, "model_type": "unigram", "character_coverage": 1.0,
+    ...             "byte_fallback": False, "lowercase": True}
+    >>> files, size = train_sentencepiece(["so happy", "so sad", "happy days"], settings)
+    >>> sorted(files), size
+    (['dict.txt', 'sentencepiece.model'], 14)
     """
     import sentencepiece
 

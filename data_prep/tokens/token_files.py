@@ -1,11 +1,11 @@
-"""fairseq's mmap format on disk: `.idx` and `.bin` of a split, checked before they are mapped.
+"""Check files of fairseq's mmap format, `.idx` and `.bin` of a split, before they are mapped.
 
     .idx   magic "MMIDIDX", version, code of the dtype, N; then sizes int32 (N,) and, in bytes from
            the beginning of .bin, pointers int64 (N,)
     .bin   the ids of all rows, one after the other
 
-fairseq maps both without a look: pointers that are negative or rolled by a row give every utterance
-other ids, and a .bin cut short ends in a traceback of numpy's, or in none.
+fairseq maps both without a check: with wrong pointers every utterance has the ids of another, and a
+truncated .bin results in a traceback of numpy, or in none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from data_prep.errors import (
 _MAGIC = b"MMIDIDX\x00\x00"
 _HEADER = struct.Struct("<QBQ")  # version, code of the dtype, N
 _VERSION = 1
-_DTYPES: dict[int, type[np.integer]] = {  # fairseq's codes of whole numbers; 6 and 7 are floating
+_DTYPES: dict[int, type[np.integer]] = {  # fairseq's codes of integer types; 6 and 7 are floating
     1: np.uint8,
     2: np.int8,
     3: np.int16,
@@ -42,11 +42,11 @@ def check_token_files(prefix: Path, n_symbols: int | None, remedy: str) -> npt.N
 
     Args:
         prefix: folder and split.
-        n_symbols: of the vocabulary, special ones included; None = unknown.
-        remedy: how they are made again.
+        n_symbols: size of the vocabulary, including special symbols; None = unknown.
+        remedy: how to restore the files, for the message.
 
     Returns:
-        (N,) the number of ids in each row.
+        (N,), the number of ids in each row.
 
     Raises:
         ManifestError: a file is missing or damaged, they are of different runs, or an id is
@@ -59,15 +59,15 @@ def check_token_files(prefix: Path, n_symbols: int | None, remedy: str) -> npt.N
     wrong = np.flatnonzero((sizes < 0) | (pointers != expected))
     if len(wrong):
         row = int(wrong[0])
-        what = f"{sizes[row]} ids at byte {pointers[row]}, where the rows before end at "
-        raise _fault(idx_file, f"row {row + 1} of the split: {what}{expected[row]}", remedy)
+        problem = f"{sizes[row]} ids at byte {pointers[row]}, where the rows before end at "
+        raise _fault(idx_file, f"row {row + 1} of the split: {problem}{expected[row]}", remedy)
     n_bytes = int(ends[-1]) if len(ends) else 0
     try:
-        there = bin_file.stat().st_size
+        bin_size = bin_file.stat().st_size
     except OSError as error:
         raise _fault(bin_file, f"cannot be read ({error.strerror})", remedy) from error
-    if there != n_bytes:
-        raise _fault(bin_file, f"{there} bytes where {idx_file.name} counts {n_bytes}", remedy)
+    if bin_size != n_bytes:
+        raise _fault(bin_file, f"{bin_size} bytes where {idx_file.name} counts {n_bytes}", remedy)
     _check_ids(bin_file, dtype, sizes, n_symbols, remedy)
     return sizes
 
@@ -87,8 +87,8 @@ def _read_index(
         raise _fault(file, f"version {version}, dtype {code}, which hold no token ids", remedy)
     n_bytes = start + n_rows * 12
     if len(content) != n_bytes:
-        what = f"{len(content)} bytes where its {n_rows} rows need {n_bytes}"
-        raise _fault(file, what, remedy)
+        problem = f"{len(content)} bytes where its {n_rows} rows need {n_bytes}"
+        raise _fault(file, problem, remedy)
     sizes = np.frombuffer(content, np.int32, n_rows, start)
     return _DTYPES[code], sizes, np.frombuffer(content, np.int64, n_rows, start + n_rows * 4)
 
@@ -116,5 +116,5 @@ def _check_ids(
         )
 
 
-def _fault(file: Path, what: str, remedy: str) -> ManifestError:
-    return ManifestError(Fault(str(file), None, what, remedy, "tokens-damaged"))
+def _fault(file: Path, problem: str, remedy: str) -> ManifestError:
+    return ManifestError(Fault(str(file), None, problem, remedy, "tokens-damaged"))

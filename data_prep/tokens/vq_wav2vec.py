@@ -1,16 +1,14 @@
-"""vq-wav2vec at work: waveforms of any length to codes, in batches, on the GPU if there is one.
+"""Speech tokenizer by vq-wav2vec: codes of waveforms, in batches, on the GPU if there is one.
 
-The one file of data_prep that knows the plugin, whose reader of fairseq's checkpoints it borrows;
-only when a model is opened.
+It imports the reader of fairseq's checkpoints from emo_fairseq, when a model is loaded.
 
-Every row is computed as if it were alone, in 32 bits, so that its codes do not depend on what it is
-batched with. A GPU rounds otherwise than a CPU does, which now and then tips a frame that lies
-between two codes.
+Rows are computed independently of each other and in float32, so that codes do not depend on the
+batch. A GPU rounds differently from a CPU, which rarely changes the code of a frame.
 
-A row longer than `max_seconds` is cut into pieces of equal length on frame borders and the codes
-are joined: as many as of the whole, but not all the same, since the model's convolutions are normed
-over time and a piece has another mean than the whole. (fairseq's own script cuts evenly too, at 81
-seconds, and loses the frames that straddle a border.)
+A row longer than `max_seconds` is split into pieces of equal length at frame borders, and the codes
+are concatenated: their number is that of the whole row, but some differ, since the model's
+convolutions are normalized over time. (fairseq's own script also splits evenly, at 81 seconds, and
+loses the frames at the borders.)
 """
 
 from __future__ import annotations
@@ -49,15 +47,20 @@ MAX_SECONDS = 30.0
 
 
 class VqWav2Vec:
-    """The quantizer of a checkpoint of fairseq's.
+    """The quantizer of a checkpoint of fairseq.
 
-    Raises ValueError if it is none of vq-wav2vec.
+    Args:
+        checkpoint: of vq-wav2vec.
+        max_seconds: longer rows are split.
 
     Attributes:
-        n_groups: G, the codes of one frame.
-        n_codes: each of them is in 0 ... n_codes - 1.
-        reach: samples at 16 kHz that one frame sees.
+        n_groups: G, codes per frame.
+        n_codes: codes are in 0 ... n_codes - 1.
+        reach: receptive field of a frame, in samples at 16 kHz.
         hop: samples from one frame to the next.
+
+    Raises:
+        ValueError: the checkpoint is not a vq-wav2vec.
     """
 
     def __init__(self, checkpoint: str | Path, max_seconds: float = MAX_SECONDS) -> None:
@@ -77,16 +80,17 @@ class VqWav2Vec:
     def codes(
         self, waveforms: Iterable[FloatArray], batch_seconds: float = BATCH_SECONDS
     ) -> list[Codes]:
-        """N waveforms (S,) at 16 kHz -> N times (T, G); T is 0 for less than one frame.
+        """Return the codes (T, G) of each waveform; T is 0 for less than one frame.
 
-        They are taken one after the other, a batch of at most `batch_seconds` with its padding at a
-        time.
+        Args:
+            waveforms: (S,) at 16 kHz each; consumed batch by batch.
+            batch_seconds: maximum length of a batch, including padding.
         """
-        found: list[list[Codes]] = []
+        codes_of_rows: list[list[Codes]] = []
 
         def pieces() -> Iterator[tuple[int, FloatArray]]:
             for row, waveform in enumerate(waveforms):
-                found.append([np.empty((0, self.n_groups), np.int32)])
+                codes_of_rows.append([np.empty((0, self.n_groups), np.int32)])
                 for piece in cut_evenly(len(waveform), self.reach, self.hop, self._max_samples):
                     yield row, waveform[piece]
 
@@ -94,8 +98,8 @@ class VqWav2Vec:
         for batch in in_batches(pieces(), lambda piece: len(piece[1]), most):
             codes_of_batch = self._quantize([samples for _, samples in batch])
             for (row, _), codes in zip(batch, codes_of_batch, strict=True):
-                found[row].append(codes)
-        return [np.concatenate(parts) for parts in found]
+                codes_of_rows[row].append(codes)
+        return [np.concatenate(parts) for parts in codes_of_rows]
 
     def _quantize(self, batch: Sequence[FloatArray]) -> list[Codes]:
         import torch
@@ -105,7 +109,7 @@ class VqWav2Vec:
         for row, samples in zip(waveform, batch, strict=True):
             row[: len(samples)] = torch.from_numpy(samples)
         padding_mask = torch.arange(waveform.size(1)) >= lengths[:, None]
-        # cuDNN would otherwise round to 10 bits of mantissa, and choose how by the shape.
+        # By default cuDNN rounds to a mantissa of 10 bits, and chooses the algorithm by the shape.
         exact: dict[str, Any] = {"benchmark": False, "deterministic": True, "allow_tf32": False}
         with torch.backends.cudnn.flags(enabled=True, **exact):
             codes, code_mask = self._model(waveform.to(self._device), padding_mask.to(self._device))
@@ -114,19 +118,27 @@ class VqWav2Vec:
         return [row[:n] for row, n in zip(arrays, n_frames, strict=True)]
 
 
-# -- Long sounds cut into pieces for convolutions, and pieces gathered into batches of bounded size
-# Convolutions without padding make 1 + (S - reach) // hop frames of S samples: frame t sees the
+# -- Splitting and batching ------------------------------------------------------------------------
+# Convolutions without padding map S samples to 1 + (S - reach) // hop frames: frame t sees the
 # samples from t * hop to t * hop + reach.
 
 Item = TypeVar("Item")
 
 
 def cut_evenly(n_samples: int, reach: int, hop: int, most: int) -> list[slice]:
-    """Pieces of about `most` samples at most, whose frames joined are those of the whole.
+    """Split samples into pieces whose concatenated frames are those of the whole.
 
-    Each begins where a frame begins and overlaps the next by what a frame sees, so that no frame is
-    lost or made twice. All are equally long, to a frame: a short last one would be heard out of
-    context. Fewer samples than a frame sees make no piece.
+    Pieces begin at frame borders and overlap by the receptive field, so that no frame is lost or
+    duplicated. Their lengths are equal, up to a frame, since a short last one would lack context.
+
+    Args:
+        n_samples: length of the waveform.
+        reach: receptive field of a frame in samples.
+        hop: samples from one frame to the next.
+        most: maximum length of a piece, unless it is shorter than `reach`.
+
+    Returns:
+        Slices of the waveform; none for less than one frame.
 
     >>> cut_evenly(1000, reach=400, hop=100, most=1000)
     [slice(0, 1000, None)]
@@ -136,8 +148,8 @@ def cut_evenly(n_samples: int, reach: int, hop: int, most: int) -> list[slice]:
     []
     """
     n_frames = max(0, 1 + (n_samples - reach) // hop)
-    room = max(1, 1 + (most - reach) // hop)  # frames in a piece
-    n_pieces = -(-n_frames // room)
+    most_frames = max(1, 1 + (most - reach) // hop)  # in a piece
+    n_pieces = -(-n_frames // most_frames)
     if n_pieces == 1:
         return [slice(0, n_samples)]
     borders = [n_frames * piece // n_pieces for piece in range(n_pieces + 1)] if n_pieces else []
@@ -147,9 +159,9 @@ def cut_evenly(n_samples: int, reach: int, hop: int, most: int) -> list[slice]:
 def in_batches(
     items: Iterable[Item], size: Callable[[Item], int], most: int
 ) -> Iterator[list[Item]]:
-    """Consecutive items in batches of at most `most` when all are padded to the longest.
+    """Yield batches of consecutive items whose padded size is at most `most`.
 
-    An item that is larger by itself is a batch of its own.
+    An item that is larger is a batch of its own.
 
     >>> list(in_batches(["a", "bb", "ccc", "dddddddd", "e"], len, most=6))
     [['a', 'bb'], ['ccc'], ['dddddddd'], ['e']]
@@ -166,19 +178,20 @@ def in_batches(
         yield batch
 
 
-# -- vq-wav2vec as a tokenizer of speech: a frame's token is its codes joined, such as `17-302`
-# So has it the BERT that fairseq trained over vq-wav2vec, whose dict.txt names some 13,500 of the
-# 102,400 pairs. A token folder keeps that dict.txt, and where the checkpoint lies, not the
-# checkpoint.
+# -- Tokenizer -------------------------------------------------------------------------------------
+# The token of a frame is its two codes, such as `17-302`, as in fairseq's BERT on vq-wav2vec,
+# whose dict.txt has about 13,500 of the 102,400 pairs. A token folder holds the dict.txt and the
+# path of the checkpoint, not the checkpoint.
 
-PLACE_FILE = "checkpoint.txt"  # where the checkpoint was last; its SHA-256 is in the card
-_AGAIN = "run data_prep.tokenize_speech with --checkpoint (nothing is computed twice)"
+PATH_FILE = "checkpoint.txt"  # path of the checkpoint; its SHA-256 is in the card
+_AGAIN = "run data_prep.tokenize_speech with --checkpoint (finished splits are kept)"
 
 
 class VqWav2VecTokenizer:
-    """Frames -> codes by the checkpoint's quantizer, then ids by dict.txt.
+    """Encode waveforms by the quantizer of a checkpoint and the ids of a dict.txt.
 
-    Raises ValueError if the checkpoint is gone, or is another one.
+    Raises:
+        ValueError: the checkpoint is missing or has changed.
     """
 
     specials = SpecialIds()
@@ -196,17 +209,18 @@ class VqWav2VecTokenizer:
 
 
 def remember_checkpoint(folder: Path, checkpoint: str | Path) -> None:
-    """Note where it lies. Not in the card: a checkpoint that is moved changes no token."""
-    with replacing(folder / PLACE_FILE, is_locked=True) as part:
+    """Store the path of the checkpoint; not in the card, since moving it changes no tokens."""
+    with replacing(folder / PATH_FILE, is_locked=True) as part:
         part.write_text(f"{Path(checkpoint).resolve()}\n", encoding="utf-8")
 
 
 def find_checkpoint(folder: Path, digest: str) -> Path:
-    """The checkpoint that a token folder was made with. Raises ValueError if it is not there."""
-    note = folder / PLACE_FILE
+    """Return the checkpoint of a token folder. Raises ValueError if missing or changed."""
+    note = folder / PATH_FILE
     if not note.is_file():
         raise CodedError(
-            f"{note}: not found, it says where the checkpoint lies; {_AGAIN}", "checkpoint-missing"
+            f"{note}: not found, but it holds the path of the checkpoint; {_AGAIN}",
+            "checkpoint-missing",
         )
     checkpoint = folder / note.read_text(encoding="utf-8").strip()  # or an absolute path
     if not checkpoint.is_file():
@@ -225,7 +239,7 @@ def find_checkpoint(folder: Path, digest: str) -> Path:
 
 
 def symbols(codes: Codes) -> list[str]:
-    """(T, G) -> T names.
+    """Convert codes (T, G) to T symbols.
 
     >>> symbols(np.array([[3, 17], [0, 5]], dtype=np.int32))
     ['3-17', '0-5']
@@ -234,13 +248,13 @@ def symbols(codes: Codes) -> list[str]:
 
 
 def code_ids(codes: Codes, dictionary: Dictionary) -> Tokens:
-    """(T, G) codes -> (T + 1,) ids, `<unk>` for what the dictionary does not name, and `</s>`."""
+    """Convert codes (T, G) to ids (T + 1,), ending with `</s>`; unknown codes become `<unk>`."""
     ids = [dictionary.index(symbol) for symbol in symbols(codes)]
     return np.array([*ids, EOS], dtype=np.int64)
 
 
 def count_symbols(rows: Iterable[Codes]) -> Counter[str]:
-    """How often each occurs."""
+    """Count the symbols of all rows."""
     counts: Counter[str] = Counter()
     for codes in rows:
         counts.update(symbols(codes))
@@ -248,7 +262,7 @@ def count_symbols(rows: Iterable[Codes]) -> Counter[str]:
 
 
 def dictionary_file(counts: Counter[str]) -> bytes:
-    r"""A dict.txt as fairseq writes it: the frequent ones first, then by name.
+    r"""Format a dict.txt as fairseq writes it: by falling count, then by name.
 
     >>> dictionary_file(Counter({"1-2": 3, "1-0": 7, "0-9": 3}))
     b'1-0 7\n0-9 3\n1-2 3\n'
@@ -258,7 +272,7 @@ def dictionary_file(counts: Counter[str]) -> bytes:
 
 
 def check_names_codes(path: str | Path, dictionary: Dictionary, model: VqWav2Vec) -> None:
-    """Raise ValueError if a dict.txt names not one code of the model."""
+    """Raise ValueError if a dict.txt has no code of the model."""
     if not any(_is_code(symbol, model) for symbol in dictionary.symbols):
         example = "-".join([str(model.n_codes - 1)] * model.n_groups)
         raise CodedError(

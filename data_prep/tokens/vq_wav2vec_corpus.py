@@ -1,18 +1,26 @@
-"""A corpus by vq-wav2vec: the codes of every row, then their ids by a dict.txt.
+"""Tokenize the speech of a corpus by vq-wav2vec: codes of every row, and their ids in a dict.txt.
 
-The dict.txt is the one given, or else names the codes of the train split, frequent ones first; any
-other code becomes `<unk>`. A row shorter than a frame sees (29 ms in the published model) is `</s>`
-alone. Finished splits are not done again; of an unfinished one, what was computed is kept.
+Without a given dict.txt, it has the codes of the train split by falling count; other codes become
+`<unk>`. A row shorter than a frame (29 ms in the published model) is `</s>` only. Finished splits
+are skipped; the codes of an unfinished one are kept.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.errors import CodedError
+from data_prep.files.arrays import load_archive
 from data_prep.files.digests import file_digest
+from data_prep.files.replacing import replacing
 from data_prep.schema import SAMPLE_RATE, read_corpus
 from data_prep.tokens.binarize import SplitJob, read_splits
 from data_prep.tokens.folder import (
@@ -21,11 +29,13 @@ from data_prep.tokens.folder import (
     TokenFolder,
     Tokens,
     load_dictionary,
+    sequence_digest,
 )
 from data_prep.tokens.sounds import Sound, speech_job
 from data_prep.tokens.vq_wav2vec import (
     BATCH_SECONDS,
     MAX_SECONDS,
+    Codes,
     VqWav2Vec,
     check_names_codes,
     code_ids,
@@ -36,20 +46,6 @@ from data_prep.tokens.vq_wav2vec import (
 
 if TYPE_CHECKING:
     from fairseq.data import Dictionary
-import shutil
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property, partial
-
-import numpy as np
-from tqdm import tqdm
-
-from data_prep.errors import CodedError
-from data_prep.files.arrays import load_archive
-from data_prep.files.replacing import replacing
-from data_prep.tokens.folder import sequence_digest
-from data_prep.tokens.vq_wav2vec import (
-    Codes,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +63,17 @@ def tokenize_with_vq_wav2vec(
 ) -> TokenFolder:
     """Tokenize every split with a checkpoint of fairseq's vq-wav2vec.
 
-    Raises ValueError for a checkpoint or a dictionary that is none, for a corpus that is not at
-    16 kHz, and, with the utterance's name, for audio that cannot be read.
+    Args:
+        data_dir: the data dir; tokens are written to its folder `speech`.
+        data_raw: folder of the audio; None = `data_dir`.
+        checkpoint: of vq-wav2vec.
+        dictionary: a dict.txt; None = that of the codes of the train split.
+        batch_seconds: maximum length of a batch, including padding.
+        max_seconds: longer rows are split.
+
+    Raises:
+        ValueError: the checkpoint or the dictionary is invalid, the corpus is not at 16 kHz, or
+            audio is invalid; names the utterance.
     """
     _check_rate(data_dir)
     settings: dict[str, Any] = {
@@ -102,14 +107,14 @@ def _check_rate(data_dir: str | Path) -> None:
     if rate != SAMPLE_RATE:
         raise CodedError(
             f"{Path(data_dir) / 'corpus.yaml'}: n_samples counts at {rate} Hz, but vq-wav2vec "
-            f"hears {SAMPLE_RATE} Hz; prepare the corpus again with sample_rate {SAMPLE_RATE} "
+            f"expects {SAMPLE_RATE} Hz; prepare the corpus again with sample_rate {SAMPLE_RATE} "
             "(the audio files may have any rate)",
             "sample-rate-mismatch",
         )
 
 
 def _fit_dictionary(codes: CorpusCodes, train: Job) -> tuple[dict[str, bytes], int]:
-    """dict.txt of the codes of the train split, and the vocabulary size."""
+    """Return a dict.txt of the codes of the train split, and the size of the vocabulary."""
     counts = count_symbols(codes.of("train", train.items))
     if not counts:
         raise CodedError(
@@ -122,14 +127,14 @@ def _fit_dictionary(codes: CorpusCodes, train: Job) -> tuple[dict[str, bytes], i
 
 
 def _copy_dictionary(model: VqWav2Vec, path: Path) -> tuple[dict[str, bytes], int]:
-    """A given dict.txt, and the vocabulary size."""
+    """Return a given dict.txt, and the size of the vocabulary."""
     known = load_dictionary(path)
     check_names_codes(path, known, model)
     return {DICT_FILE: path.read_bytes()}, len(known)
 
 
 def _write_splits(folder: TokenFolder, jobs: Mapping[str, Job], codes: CorpusCodes) -> None:
-    """Write the tokens of every split that is not finished; say which are skipped."""
+    """Write the tokens of every split that is not finished, and log which are skipped."""
     folder.forget_all_but(jobs)
     known = load_dictionary(folder.folder / DICT_FILE)
     for split, job in jobs.items():
@@ -153,7 +158,7 @@ def _write_splits(folder: TokenFolder, jobs: Mapping[str, Job], codes: CorpusCod
 
 
 def _encode(split: str, job: Job, codes: CorpusCodes, known: Dictionary) -> Iterator[Tokens]:
-    """The ids of every row; counts the rows whose audio is too short for any."""
+    """Yield the ids of every row; log how many rows are too short for a code."""
     short = []
     for sound, row in zip(job.items, codes.of(split, job.items), strict=True):
         if sound and not len(row):
@@ -168,7 +173,7 @@ def _encode(split: str, job: Job, codes: CorpusCodes, known: Dictionary) -> Iter
         )
 
 
-# -- The codes of a corpus's rows, computed chunk by chunk and none of them twice ------------------
+# -- Codes of a corpus, computed chunk by chunk ----------------------------------------------------
 
 CHUNK_ROWS = 256
 
@@ -176,13 +181,13 @@ Sounds = Sequence[Sound | None]
 
 
 class CorpusCodes:
-    """Sounds to codes, by way of the store.
+    """Compute codes of audio, with a store of those that are already computed.
 
     Args:
-        store: where they are kept.
-        checkpoint: the model's, which is opened only if something is left to compute.
-        settings: the tokenizer's; of some of them the codes are made.
-        batch_seconds: of audio in a batch, padding included.
+        store: the store.
+        checkpoint: checkpoint of the model, loaded when needed.
+        settings: settings of the tokenizer, some of which determine the codes.
+        batch_seconds: maximum length of a batch, including padding.
     """
 
     def __init__(
@@ -200,11 +205,11 @@ class CorpusCodes:
 
     @cached_property
     def model(self) -> VqWav2Vec:
-        """The quantizer. Raises ValueError if the checkpoint is none of vq-wav2vec."""
+        """The quantizer. Raises ValueError if the checkpoint is not a vq-wav2vec."""
         return VqWav2Vec(self._checkpoint, self._max_seconds)
 
     def of(self, split: str, sounds: Sounds) -> Iterator[Codes]:
-        """Codes (T, G) of each row of a split; T is 0 for one without audio, or too short."""
+        """Yield the codes (T, G) of each row; T is 0 without audio or if it is too short."""
         with tqdm(desc=f"speech {split}", total=len(sounds), disable=None) as progress:
             for chunk in _chunks(sounds):
                 rows = self._store.get(self._digest(chunk), partial(self._compute, chunk))
@@ -212,7 +217,7 @@ class CorpusCodes:
                 yield from rows
 
     def forget(self, sounds: Sounds) -> None:
-        """Keep the codes of a split no longer."""
+        """Remove the codes of a split from the store."""
         self._store.forget(self._digest(chunk) for chunk in _chunks(sounds))
 
     def _digest(self, chunk: Sounds) -> str:
@@ -220,13 +225,15 @@ class CorpusCodes:
         return sequence_digest([*self._made_by, *contents])
 
     def _compute(self, chunk: Sounds) -> list[Codes]:
-        heard = {row: sound for row, sound in enumerate(chunk) if sound}
-        by_length = sorted(heard, key=lambda row: heard[row].n_samples)  # for little padding
-        waveforms = (heard[row].read(SAMPLE_RATE) for row in by_length)
+        with_audio = {row: sound for row, sound in enumerate(chunk) if sound}
+        by_length = sorted(
+            with_audio, key=lambda row: with_audio[row].n_samples
+        )  # for little padding
+        waveforms = (with_audio[row].read(SAMPLE_RATE) for row in by_length)
         codes = self.model.codes(waveforms, self._batch_seconds)
-        found = dict(zip(by_length, codes, strict=True))
-        silent = np.empty((0, self.model.n_groups), np.int32)
-        return [found.get(row, silent) for row in range(len(chunk))]
+        codes_of_row = dict(zip(by_length, codes, strict=True))
+        empty = np.empty((0, self.model.n_groups), np.int32)
+        return [codes_of_row.get(row, empty) for row in range(len(chunk))]
 
 
 def _chunks(sounds: Sounds) -> Iterator[Sounds]:
@@ -234,22 +241,22 @@ def _chunks(sounds: Sounds) -> Iterator[Sounds]:
         yield sounds[first : first + CHUNK_ROWS]
 
 
-# -- Codes of chunks of rows, kept until their split is written: a killed run goes on from there
+# -- Store of the codes of chunks, until their split is written ------------------------------------
 
 FOLDER = ".partial"
 
 
 class CodeStore:
-    """`.partial/` in a token folder: a file a chunk, named after the digest of what it comes from.
+    """Folder `.partial/` of a token folder, with a file per chunk named by the digest of its input.
 
-    What was made from anything else has another name, so that nothing stale is ever read.
+    The codes of another input have another name, so that outdated ones are never read.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
 
     def get(self, digest: str, compute: Callable[[], list[Codes]]) -> list[Codes]:
-        """The codes (T, G) of a chunk's rows, computed if they are not there yet."""
+        """Return the codes (T, G) of the rows of a chunk; compute and store missing ones."""
         file = self._file(digest)
         if file.exists():
             try:
@@ -263,12 +270,12 @@ class CodeStore:
         return rows
 
     def forget(self, digests: Iterable[str]) -> None:
-        """Remove these chunks, those that are there."""
+        """Remove chunks; missing ones are ignored."""
         for digest in digests:
             self._file(digest).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all, stale ones too."""
+        """Remove all chunks."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _file(self, digest: str) -> Path:

@@ -14,7 +14,7 @@ from data_prep.manifest.provenance import (
 from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Utterance, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
-from data_prep.tokens.opened import vouches_for
+from data_prep.tokens.opened import is_card_of
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
     file = data / f"{_TRAIN}.tsv"
     rows = read_manifest(file) if file.is_file() else []
     digest = card["splits"].get(_TRAIN, {}).get("digest")
-    if digest != fitted_on or not vouches_for(folder, _TRAIN, rows):
+    if digest != fitted_on or not is_card_of(folder, _TRAIN, rows):
         raise UsageError(
             f"{folder}: the tokenizer was fitted on rows that are no longer those of {file}, and "
             f"may have seen what is held out; run data_prep.tokenize_{folder.name} again",

@@ -39,7 +39,7 @@ from data_prep.files.documents import Document, JsonObject, dump_yaml, load_json
 from data_prep.files.replacing import replacing
 from data_prep.messages import sentence
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
-from data_prep.tokens.vq_wav2vec import PLACE_FILE, find_checkpoint
+from data_prep.tokens.vq_wav2vec import PATH_FILE, find_checkpoint
 from emo_fairseq.compat.size_limits import Stored, check_sizes
 from emo_fairseq.encoder_spec import PRETRAINED, EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -281,7 +281,7 @@ def _check_tokenizer(folder: Path) -> Path:
         )
     if (settings := folder / _TOKENIZER_CONFIG).is_file():
         _read_json(settings)
-    note = folder / PLACE_FILE
+    note = folder / PATH_FILE
     if note.is_file():
         name = note.read_text(encoding="utf-8").strip()
         if Path(name).name != name or not name.endswith(".safetensors"):
@@ -497,10 +497,10 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
     for name in card["files"]:
         (out / name).write_bytes((folder / name).read_bytes())
     settings = dict(card["settings"])
-    if (folder / PLACE_FILE).is_file():
+    if (folder / PATH_FILE).is_file():
         checkpoint = find_checkpoint(folder, settings["checkpoint"])
         write_quantizer(checkpoint, out / _QUANTIZER_FILE)
-        (out / PLACE_FILE).write_text(f"{_QUANTIZER_FILE}\n", encoding="utf-8")
+        (out / PATH_FILE).write_text(f"{_QUANTIZER_FILE}\n", encoding="utf-8")
         settings["checkpoint"] = file_digest(out / _QUANTIZER_FILE)
     text = dump_yaml({**card, "settings": settings, "splits": {}})
     (out / TOKENIZER_FILE).write_text(text, encoding="utf-8")
