@@ -310,7 +310,7 @@ def test_a_folder_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
         ("settings", np.array('{"sample_rate": 0}'), "sample_rate is 0 where a number above 0"),
         ("settings", np.array('{"features": "mel"}'), "features is 'mel' where 'mfcc' or 'logmel'"),
         ("std", np.zeros(39, np.float32), "std holds a number that is not above 0"),
-        ("mean", np.full(39, np.nan, np.float32), "other things than finite numbers"),
+        ("mean", np.full(39, np.nan, np.float32), "are not finite numbers"),
         ("mean", np.zeros(3, np.float32), "centroids, mean and std are of shapes"),
         ("centroids", None, "cannot be read as the k-means"),
     ],
