@@ -33,70 +33,14 @@ no torch; the first metric does.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from emo_fairseq.evaluation.functional import (
-        acc2_has0,
-        acc2_non0,
-        acc5,
-        acc5_non0,
-        acc7,
-        acc7_non0,
-        accuracy,
-        binary_accuracy,
-        binary_f1,
-        brier,
-        ccc,
-        corr,
-        ece,
-        f1,
-        f1_has0,
-        f1_non0,
-        macro_f1,
-        mae,
-        mse,
-        nll,
-        pearson,
-        precision,
-        recall,
-        rmse,
-        uar,
-        wa,
-        weighted_f1,
-    )
+from emo_fairseq.evaluation.names import METRICS
 
-__all__ = [
-    "acc2_has0",
-    "acc2_non0",
-    "acc5",
-    "acc5_non0",
-    "acc7",
-    "acc7_non0",
-    "accuracy",
-    "binary_accuracy",
-    "binary_f1",
-    "brier",
-    "ccc",
-    "corr",
-    "ece",
-    "f1",
-    "f1_has0",
-    "f1_non0",
-    "macro_f1",
-    "mae",
-    "mse",
-    "nll",
-    "pearson",
-    "precision",
-    "recall",
-    "rmse",
-    "uar",
-    "wa",
-    "weighted_f1",
-]
+if TYPE_CHECKING:
+    from emo_fairseq.evaluation.functional import *  # noqa: F403
 
 
 def __getattr__(name: str) -> Any:
     """Import the functions, and with them torch, when the first of them is used (PEP 562)."""
-    if name not in __all__:
+    if name not in METRICS and name != "accuracy":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("emo_fairseq.evaluation.functional"), name)

@@ -1,5 +1,6 @@
 """Metrics of two plain lists: one function for every key, the same numbers as a split has."""
 
+import inspect
 import subprocess
 import sys
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from emo_fairseq import evaluation
+from emo_fairseq import evaluation, metrics
+from emo_fairseq.evaluation import functional
 from emo_fairseq.evaluation.names import METRICS
 from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
 
@@ -44,7 +46,7 @@ def test_labels_have_the_metrics_of_their_split(per_label: bool) -> None:
     prediction = [LABELS[label] for label in split.prediction.tolist()]
     rows = [dict(zip(LABELS, row, strict=True)) for row in split.probability.tolist()]
     expected = split.statistics().metrics()
-    for key in ("wa", "uar", "weighted_f1", "macro_f1"):
+    for key in metrics.CONFUSION_METRICS:
         assert getattr(evaluation, key)(truth, prediction) == pytest.approx(expected[key])
     for key in ("recall", "precision", "f1"):
         for label, value in getattr(evaluation, key)(truth, prediction).items():
@@ -70,7 +72,17 @@ def test_numbers_have_the_metrics_of_their_split() -> None:
 
 
 def test_every_metric_has_a_function_and_every_function_is_named() -> None:
-    assert METRICS.keys() - {"loss"} == {*evaluation.__all__} - {"accuracy"}
+    functions = {
+        name
+        for name, value in vars(functional).items()
+        if inspect.isfunction(value)
+        and value.__module__ == functional.__name__
+        and not name.startswith("_")
+    }
+    assert METRICS.keys() - {"loss"} == functions - {"accuracy"}
+    assert all(getattr(evaluation, name) is getattr(functional, name) for name in functions)
+    with pytest.raises(AttributeError):
+        _ = evaluation.no_metric
 
 
 def test_integers_are_labels_too() -> None:
