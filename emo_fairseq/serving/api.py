@@ -1,5 +1,12 @@
 """Endpoints of the JSON API: from the fields of a request to a dictionary that JSON can hold.
 
+    POST /api/predict    audio and/or text; embedding=true adds the embedding
+    POST /api/timeline   audio; window_seconds, hop_seconds, text
+    POST /api/explain    audio and/or text; start, end: of a segment of the audio
+
+A request is multipart/form-data, or JSON with a text alone. The "cut" of a response lists which
+inputs were truncated. A new endpoint is a function and a row of :data:`ENDPOINTS`.
+
 The functions run in a thread of the workers, and use nothing of HTTP but :class:`HttpError`.
 """
 
@@ -94,7 +101,7 @@ def describe_model(
     }
 
 
-# -- POST /api/predict, /api/timeline, /api/explain ------------------------------------------------
+# -- endpoints -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

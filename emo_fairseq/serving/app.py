@@ -1,13 +1,10 @@
 """The ASGI application: the page, the API, and the description of the model.
 
-    POST /api/predict    audio and/or text; embedding=true adds the embedding
-    POST /api/timeline   audio; window_seconds, hop_seconds, text
-    POST /api/explain    audio and/or text; start, end: of a segment of the audio
+    POST /api/...        the endpoints of :mod:`emo_fairseq.serving.api`
     GET  /api/model      name, labels, axes, modalities, card, limits
     GET  /healthz        {"status": "ok"}
 
-A request is multipart/form-data, or JSON with a text alone. Every error is
-{"error": sentence, "code": code}. The "cut" of a response lists which inputs were truncated.
+Every error is {"error": sentence, "code": code}.
 """
 
 import asyncio
