@@ -33,7 +33,22 @@ TOY_SIZES = (32, 8, 12)  # train, valid, test
 TOY_CLUSTERS = 12
 
 # What trains or runs whole commands, below tests/: `make test-fast` leaves it out.
-SLOW = ("fairseq_commands",)
+SLOW = (
+    "cli/test_evaluate_fold.py",
+    "experiments/test_suites.py",
+    "experiments/test_sweep",
+    "export/test_onnx.py",
+    "fairseq_commands/",
+    "fuzz/",
+    "inference/test_predictor.py",
+    "inference/test_model_folder.py",
+    "report/test_folder.py",
+    "serving/",
+    "tasks/test_leak_matrix.py",
+    "test_light_imports.py",
+    "vad_to_emotion/test_vad_commands.py",
+    "vad_to_emotion/test_zero_shot.py",
+)
 
 Options = Mapping[str, Any]
 
