@@ -20,7 +20,7 @@ class UsageError(CodedError):
 
 
 def check_writable(file: Path, option: str) -> None:
-    """Raise a `UsageError` if a file cannot be written, before the work that it is to hold.
+    """Raise a `UsageError` if a file cannot be written, before the work whose result it gets.
 
     Missing folders are made when it is written, and not before.
     """

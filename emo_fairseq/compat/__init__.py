@@ -1,4 +1,4 @@
-"""Workarounds for versions of fairseq and torch, one habit of theirs a module.
+"""Workarounds for versions of fairseq and torch, one behavior of theirs a module.
 
 An import changes nothing; :func:`apply` does, which :func:`emo_fairseq.register` calls. The
 versions that this was written for are pinned in the ``requirements`` files.

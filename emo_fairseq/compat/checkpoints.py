@@ -16,7 +16,7 @@ from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
 from emo_fairseq.compat.excepthook import find_mistake
-from emo_fairseq.compat.kept_checkpoints import choose_by_numbers
+from emo_fairseq.compat.kept_checkpoints import select_by_defined_metrics
 from emo_fairseq.compat.patching import wrap
 from emo_fairseq.compat.size_limits import (
     Stored,
@@ -34,17 +34,17 @@ from emo_fairseq.state_schema import check_task_state
 TASK_NAME = "emotion_prediction"
 _ANOTHER = "take another checkpoint"
 
-# Of an epoch, of updates, the best, or among the best; not last, which is looked for before.
+# Of an epoch, of updates, the best, or among the best; not last, which is resumed from anyway.
 _OF_TRAINING = re.compile(r"checkpoint(\d+|_\d+_\d+|_best|\.best_.+)\.pt")
 
 
 class LoadedState(dict[str, Any]):
-    """The task's part of a checkpoint, and how much the model's part holds.
+    """The task's part of a checkpoint, with the number of stored weights of the model.
 
     Args:
         state: the task's part.
         file: the checkpoint.
-        stored: None where the checkpoint holds a part of the model alone.
+        stored: the weights of the model; None if the checkpoint has only some of them.
     """
 
     def __init__(self, state: Mapping[str, Any], file: str, stored: Stored | None) -> None:
@@ -53,44 +53,44 @@ class LoadedState(dict[str, Any]):
 
 
 def apply() -> None:
-    """Apply all that this module says."""
+    """Replace the functions of fairseq that this module is about."""
     allow_classes_of_fairseq()
     wrap(checkpoint_utils, "load_checkpoint_to_cpu", _check_on_load)
     wrap(checkpoint_utils, "get_maybe_sharded_checkpoint_filename", _refuse_absent)
     wrap(Trainer, "load_checkpoint", _name_file)
     wrap(checkpoint_utils, "torch_persistent_save", _save_whole)
     wrap(PathManager, "copy", _copy_whole)
-    wrap(checkpoint_utils, "save_checkpoint", choose_by_numbers)
+    wrap(checkpoint_utils, "save_checkpoint", select_by_defined_metrics)
 
 
 def _check_on_load(load: Callable[..., Any]) -> Callable[..., Any]:
-    """An unreadable file, or one of another task, is refused at the door."""
+    """Refuse an unreadable file, or one of another task."""
 
     def checked(path: str, arg_overrides: Any = None, **kwargs: Any) -> Any:
         if not arg_overrides or arg_overrides.get("task") != TASK_NAME:
             return _load_or_explain(load, path, arg_overrides, kwargs)
-        # In an old checkpoint fairseq would write our name over that of the task it is of.
+        # In an old checkpoint fairseq would overwrite the name of its task with ours.
         others = {name: value for name, value in arg_overrides.items() if name != "task"}
         state = _load_or_explain(load, path, others, kwargs)
         _refuse_other_task(path, state)
         check_task_state(state.get("task_state", {}), path)
-        state["task_state"] = _bounded(path, state)
+        state["task_state"] = _with_bounds(path, state)
         return state
 
     return checked
 
 
-def _bounded(path: str, state: Any) -> LoadedState:
-    """The task's state with what the model may hold. Refuses sizes that no model has."""
+def _with_bounds(path: str, state: Any) -> LoadedState:
+    """Return the task's state with the bounds of the model; refuse sizes that no model has."""
     task_state, options = state["task_state"], (state.get("cfg") or {}).get("model") or {}
     if OmegaConf.is_config(options):
         options = OmegaConf.to_container(options, enum_to_str=True)
     check_sizes(options, f"{path}: cfg.model.", _ANOTHER)
-    for modality, card in task_state["encoders"].items():
+    for modality, spec in task_state["encoders"].items():
         where = f"{path}: task_state.encoders.{modality}.architecture."
-        check_sizes(card.get("architecture", {}), where, _ANOTHER)
-    holds_all = options.get("checkpoint_weights", "all") == "all"
-    return LoadedState(task_state, path, Stored.of(state["model"]) if holds_all else None)
+        check_sizes(spec.get("architecture", {}), where, _ANOTHER)
+    has_all_weights = options.get("checkpoint_weights", "all") == "all"
+    return LoadedState(task_state, path, Stored.of(state["model"]) if has_all_weights else None)
 
 
 def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs: Any) -> Any:
@@ -101,7 +101,7 @@ def _load_or_explain(load: Callable[..., Any], path: str, overrides: Any, kwargs
         raise UsageError(
             f"{path}: cannot be read as a checkpoint ({reason(error)})", "checkpoint-unreadable"
         ) from error
-    except (AttributeError, LookupError, TypeError) as error:  # fairseq misses what it wrote
+    except (AttributeError, LookupError, TypeError) as error:  # a key that fairseq expects
         raise UsageError(
             f"{path}: is not what fairseq-train writes ({type(error).__name__}: "
             f"{reason(error)}); give one of its checkpoints",
@@ -133,21 +133,21 @@ def _refuse_other_task(path: str, state: Any) -> None:
 
 
 def _refuse_absent(find: Callable[..., str]) -> Callable[..., str]:
-    """A checkpoint to be scored that is not there."""
+    """Refuse to score a checkpoint that does not exist."""
 
     def find_checkpoint(filename: str, *args: Any, **kwargs: Any) -> str:
-        found = find(filename, *args, **kwargs)
-        if not PathManager.exists(found):
+        path = find(filename, *args, **kwargs)
+        if not PathManager.exists(path):
             raise UsageError(
-                f"{found}: there is no such checkpoint; see --path", "checkpoint-missing"
+                f"{path}: there is no such checkpoint; see --path", "checkpoint-missing"
             )
-        return found
+        return path
 
     return find_checkpoint
 
 
 def _name_file(load: Callable[..., Any]) -> Callable[..., Any]:
-    """Say which file a training cannot go on from."""
+    """Name the checkpoint that a training cannot resume from."""
 
     def load_checkpoint(self: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -171,7 +171,7 @@ def _name_file(load: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _other_part(error: BaseException) -> tuple[str, str] | None:
-    """The option that differs where fairseq cannot load the state of a part, and what resets it."""
+    """Return the option that differs from the checkpoint's, and the one that resets it, if any."""
     for part in ("Criterion", "Optimizer"):
         if str(error).startswith(f"{part} does not match"):
             return f"--{part.lower()}", "--reset-optimizer"
@@ -184,7 +184,7 @@ def _other_part(error: BaseException) -> tuple[str, str] | None:
 
 
 def _save_whole(save: Callable[..., None]) -> Callable[..., None]:
-    """Let a checkpoint that cannot be written be a sentence, and leave nothing behind.
+    """Raise a `UsageError` if a checkpoint cannot be written, and remove the unfinished file.
 
     fairseq tries three times, logs a traceback, and leaves the beginning of the file.
     """
@@ -201,7 +201,7 @@ def _save_whole(save: Callable[..., None]) -> Callable[..., None]:
 
 @contextlib.contextmanager
 def _unfinished(filename: str) -> Iterator[Path]:
-    """A name beside a checkpoint's, which takes its place if the block succeeds.
+    """Yield a temporary name, renamed to that of the checkpoint if the block succeeds.
 
     Raises:
         UsageError: it cannot be written.
@@ -211,7 +211,7 @@ def _unfinished(filename: str) -> Iterator[Path]:
         yield unfinished
         unfinished.replace(filename)
     except (OSError, RuntimeError) as error:
-        # torch's own error of a file that it cannot end comes after that of the system.
+        # torch raises its own error while it handles that of the system.
         causes = (error, error.__cause__, error.__context__)
         cause = next((cause for cause in causes if isinstance(cause, OSError)), None)
         if cause is None:
@@ -228,7 +228,7 @@ def _unfinished(filename: str) -> Iterator[Path]:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of a training that was written last, by the time of its file."""
+    """Return the checkpoint of a training that was written last, by the time of its file."""
     written = [
         file
         for file in folder.glob("checkpoint*.pt")
@@ -238,17 +238,17 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def _copy_whole(copy: Callable[..., Any]) -> Callable[..., Any]:
-    """Let ``checkpoint_last.pt`` be the old one or the new one, never half of it.
+    """Replace ``checkpoint_last.pt`` atomically.
 
-    fairseq writes a checkpoint beside its place and renames it, but then copies it onto its other
-    names: a training killed there could not be resumed.
+    fairseq writes a checkpoint under a temporary name and renames it, but then copies it to its
+    other names: a training killed there could not be resumed.
     """
 
     def copy_and_rename(src_path: str, dst_path: str, overwrite: bool = False) -> Any:
         if not (overwrite and PathManager.supports_rename(dst_path)):
             return copy(src_path, dst_path, overwrite)
         with _unfinished(dst_path) as unfinished:
-            shutil.copyfile(src_path, unfinished)  # iopath's only logs what goes wrong
+            shutil.copyfile(src_path, unfinished)  # iopath's only logs errors
         return dst_path
 
     return copy_and_rename

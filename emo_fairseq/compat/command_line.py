@@ -1,4 +1,4 @@
-"""The command line of fairseq's commands: ``--help``, ``--arch``, and what a training is given."""
+"""The command line of fairseq's commands: ``--help``, ``--arch``, checks of options."""
 
 import argparse
 import sys
@@ -9,14 +9,14 @@ from fairseq import options
 from fairseq.distributed import utils as distributed_utils
 
 from emo_fairseq.compat.patching import wrap
-from emo_fairseq.compat.precision import settle_precision
+from emo_fairseq.compat.precision import apply_precision
 from emo_fairseq.compat.run_options import check_parsed, check_training, set_default_architecture
 
 _HELP = ("-h", "--help")
 
 
 def apply() -> None:
-    """Apply all that this module says."""
+    """Replace the functions of fairseq that this module is about."""
     wrap(options, "parse_args_and_arch", _help_with_all_options)
     wrap(distributed_utils, "call_main", _with_checked_options)
 
@@ -24,7 +24,7 @@ def apply() -> None:
 def _with_checked_options(call_main: Callable[..., Any]) -> Callable[..., Any]:
     def call(cfg: Any, main: Callable[..., Any], **kwargs: Any) -> Any:
         check_training(cfg)
-        settle_precision(cfg)
+        apply_precision(cfg)
         return call_main(cfg, main, **kwargs)
 
     return call
@@ -33,8 +33,8 @@ def _with_checked_options(call_main: Callable[..., Any]) -> Callable[..., Any]:
 def _help_with_all_options(parse: Callable[..., Any]) -> Callable[..., Any]:
     """Let ``--help`` list the options of the task, the model and the criterion, too.
 
-    fairseq parses once to learn which those are and adds them; but argparse prints the help in that
-    first pass, and leaves.
+    fairseq parses once to find out which those are and adds them; but argparse prints the help in
+    that first pass, and exits.
     """
 
     def parse_args_and_arch(parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> Any:
@@ -55,9 +55,9 @@ def _help_with_all_options(parse: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _task_of(args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
-    """What ``--task`` names on the command line that is about to be parsed."""
+    """Return what ``--task`` names on the command line that is parsed next."""
     words = args[0] if args else kwargs.get("input_args")
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--task")
-    found = finder.parse_known_args(sys.argv[1:] if words is None else list(words))[0]
-    return found.task and str(found.task)
+    known = finder.parse_known_args(sys.argv[1:] if words is None else list(words))[0]
+    return known.task and str(known.task)

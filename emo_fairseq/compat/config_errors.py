@@ -1,4 +1,4 @@
-"""Options in YAML that a task, a model or a criterion does not have, as one sentence."""
+"""Errors of options in YAML that a task, a model or a criterion does not have, as one sentence."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ _CORRECT = "correct it where it was given"
 
 
 def apply() -> None:
-    """Apply all that this module says."""
-    # The others have imported the first one's function by name.
+    """Replace the functions of fairseq that this module is about."""
+    # The other modules import the function of the first by name.
     for module in (fairseq.dataclass.utils, fairseq.tasks, fairseq.models, fairseq.registry):
         wrap(module, "merge_with_parent", _name_options)
     wrap(fairseq.tasks, "setup_task", _name_task)
@@ -43,7 +43,7 @@ def _name_options(merge: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _section_of(described: type) -> str:
-    """The section of the configuration that a dataclass describes; empty if that is unknown."""
+    """Return the section of the configuration that a dataclass describes; empty if unknown."""
     sections = {
         "task": fairseq.tasks.TASK_DATACLASS_REGISTRY,
         "model": fairseq.models.MODEL_DATACLASS_REGISTRY,
@@ -58,7 +58,7 @@ def _section_of(described: type) -> str:
 def option_sentence(
     error: OmegaConfBaseException, section: str, name: str, known: Sequence[str]
 ) -> str:
-    """Return the sentence for an option that cannot be taken.
+    """Return the message for an option that is unknown or of another type.
 
     Args:
         error: of OmegaConf.

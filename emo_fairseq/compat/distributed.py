@@ -17,24 +17,24 @@ _TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK")
 
 
 def launched_ranks() -> int:
-    """How many processes ``torchrun`` has started, of which this is one; 1 where it has not."""
+    """Return the number of processes of ``torchrun``; 1 if this process was not started by it."""
     launched = all(name in os.environ for name in _TORCHRUN)
     return int(os.environ["WORLD_SIZE"]) if launched else 1
 
 
 def apply() -> None:
-    """Apply all that this module says."""
-    wrap(distributed_utils, "infer_init_method", _ask_torchrun)
+    """Replace the functions of fairseq that this module is about."""
+    wrap(distributed_utils, "infer_init_method", _follow_torchrun)
     wrap(distributed_utils, "all_gather_list", _gather_any_object)
     wrap(distributed_fairseq_model, "DistributedDataParallel", _of_any_device)
     wrap(Trainer, "get_train_iterator", _keep_dummy_batch)
-    wrap(Trainer, "train_step", _take_dummy_batch)
+    wrap(Trainer, "train_step", _use_dummy_batch)
 
 
-def _ask_torchrun(infer: Callable[..., None]) -> Callable[..., None]:
-    """Let ``torchrun`` say how many ranks there are.
+def _follow_torchrun(infer: Callable[..., None]) -> Callable[..., None]:
+    """Take the number of ranks from ``torchrun``.
 
-    fairseq asks ``--distributed-world-size`` first, whose default is the number of GPUs (and 1 for
+    fairseq reads ``--distributed-world-size`` first, whose default is the number of GPUs (and 1 for
     fairseq-validate), and divides by the number of GPUs.
     """
 
@@ -56,8 +56,8 @@ def _ask_torchrun(infer: Callable[..., None]) -> Callable[..., None]:
 def _gather_any_object(_: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     """Let ranks exchange objects of any size.
 
-    fairseq-validate gathers what its ranks logged, predictions included, through a buffer that lies
-    on a GPU and holds ``--all-gather-list-size`` bytes. torch's own gather knows neither limit.
+    fairseq-validate gathers the logging outputs of its ranks, with predictions, through a buffer of
+    ``--all-gather-list-size`` bytes on a GPU. torch's own gather has neither limit.
     """
 
     def all_gather_list(data: Any, group: Any = None, max_size: int = 0) -> list[Any]:
@@ -84,9 +84,9 @@ _OF_TRAINING = "_dummy_batch_of_training"
 
 
 def _keep_dummy_batch(get_train_iterator: Callable[..., Any]) -> Callable[..., Any]:
-    """Remember which batch a rank without a share of the last ones is to train on.
+    """Keep the batch that a rank trains on where the last batches do not suffice for all ranks.
 
-    fairseq forgets it in every validation, whose batches lack what only training asks for.
+    fairseq replaces it in every validation, whose batches lack the annotations of training.
     """
 
     def get_and_keep(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -97,8 +97,8 @@ def _keep_dummy_batch(get_train_iterator: Callable[..., Any]) -> Callable[..., A
     return get_and_keep
 
 
-def _take_dummy_batch(train_step: Callable[..., Any]) -> Callable[..., Any]:
-    """Train on it, and let validation go on with its own."""
+def _use_dummy_batch(train_step: Callable[..., Any]) -> Callable[..., Any]:
+    """Train on the batch of training, and restore that of validation afterwards."""
 
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         of_validation = self._dummy_batch

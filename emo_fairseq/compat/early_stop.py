@@ -1,7 +1,7 @@
-"""``--patience``: of figures that are defined, and the same in a training that is resumed.
+"""``--patience``: counts defined metrics only, and goes on counting in a resumed training.
 
-fairseq counts the validations without a better figure in attributes of a function, which no
-checkpoint holds: a resumed training would count from 0, and from its own first figure as the best.
+fairseq counts the validations without a better metric in attributes of a function, which no
+checkpoint has: a resumed training would count from 0, and with its own first metric as the best.
 A NaN (the CCC of constant predictions) would be the best for ever, since nothing is better.
 """
 
@@ -11,11 +11,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_BEST, _COUNT = "best", "num_runs"  # as fairseq calls its attributes
+_BEST, _COUNT = "best", "num_runs"  # the names of fairseq's attributes
 
 
 def keep_patience(state: dict[str, Any]) -> None:
-    """Let the training that begins count in `state`, going on from what it holds."""
+    """Count in `state` in the training that begins, from the counts in it.
+
+    Args:
+        state: a part of the task's state, which checkpoints have.
+    """
     train = sys.modules.get("fairseq_cli.train")
     if train is None:
         return
@@ -42,5 +46,5 @@ def keep_patience(state: dict[str, Any]) -> None:
 
 
 def has_run_out(state: dict[str, Any], patience: int) -> bool:
-    """Whether a training whose state this is has been stopped by ``--patience``."""
+    """Return whether ``--patience`` has stopped the training with this state."""
     return 0 < patience <= int(state.get(_COUNT, 0))

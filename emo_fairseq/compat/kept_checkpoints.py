@@ -1,8 +1,8 @@
-"""Warn, at the validation and at the end, where the metric that chooses a checkpoint is undefined.
+"""Warn, at the validation and at the end, if the metric that selects a checkpoint is undefined.
 
-fairseq keeps the best value by max() or min(), which a NaN (the CCC of constant predictions) makes
-forget what it was, so that a worse checkpoint would later take the place of the best. Without any
-defined value there is no ``checkpoint_best.pt``, and fairseq ends as if all were well.
+fairseq keeps the best value by max() or min(), which a NaN (the CCC of constant predictions)
+overwrites, so that a worse checkpoint would later replace the best. Without any defined value there
+is no ``checkpoint_best.pt``, and fairseq ends without a warning.
 """
 
 import logging
@@ -19,8 +19,8 @@ from emo_fairseq.compat.patching import wrap
 logger = logging.getLogger(__name__)
 
 
-def choose_by_numbers(save: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap fairseq's ``save_checkpoint``: an undefined metric chooses nothing, with a warning."""
+def select_by_defined_metrics(save: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap fairseq's ``save_checkpoint``: an undefined metric selects nothing, with a warning."""
 
     def save_checkpoint(cfg: Any, trainer: Any, epoch_itr: Any, val_loss: float | None) -> Any:
         if val_loss is None or not math.isnan(val_loss):
@@ -38,23 +38,23 @@ def choose_by_numbers(save: Callable[..., Any]) -> Callable[..., Any]:
     return save_checkpoint
 
 
-def report_what_is_kept() -> None:
-    """Let fairseq-train end with a warning where no ``checkpoint_best.pt`` was kept."""
+def warn_if_none_is_kept() -> None:
+    """Log a warning at the end of fairseq-train if no ``checkpoint_best.pt`` was kept."""
     if (module := sys.modules.get("fairseq_cli.train")) is not None:
-        wrap(module, "train", _report_at_the_end)
+        wrap(module, "train", _warn_at_the_end)
 
 
-def _report_at_the_end(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
+def _warn_at_the_end(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
     def train(cfg: Any, trainer: Any, task: Any, epoch_itr: Any) -> Any:
         losses, stops = train_epoch(cfg, trainer, task, epoch_itr)
         if stops or epoch_itr.next_epoch_idx > (cfg.optimization.max_epoch or math.inf):
-            _report(cfg)
+            _warn(cfg)
         return losses, stops
 
     return train
 
 
-def _report(cfg: Any) -> None:
+def _warn(cfg: Any) -> None:
     options = cfg.checkpoint
     if options.no_save or cfg.dataset.disable_validation:
         return

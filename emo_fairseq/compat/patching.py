@@ -1,4 +1,4 @@
-"""How a function of fairseq is replaced: once, and in its place."""
+"""Replace a function of fairseq in its module or class, once."""
 
 import functools
 from collections.abc import Callable
@@ -8,7 +8,7 @@ _MARK = "_replaced_by_emo_fairseq"
 
 
 def wrap(owner: Any, name: str, wrapper: Callable[[Any], Callable[..., Any]]) -> None:
-    """Put ``wrapper(original)`` in the place of ``owner.name``, unless it is there already.
+    """Replace ``owner.name`` by ``wrapper(original)``, unless that has been done.
 
     Args:
         owner: a module or a class.

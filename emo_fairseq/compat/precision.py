@@ -8,14 +8,14 @@ from omegaconf import open_dict
 from emo_fairseq.errors import UsageError
 
 
-def settle_precision(cfg: Any) -> None:
-    """Take ``--bf16`` for what it is, and refuse ``--amp``.
+def apply_precision(cfg: Any) -> None:
+    """Keep ``--bf16`` from implying a TPU, and refuse ``--amp``.
 
     Raises:
         UsageError: ``--amp`` is given.
     """
     if cfg.common.amp:
-        # Its optimizer divides the gradients by the loss scale twice, in fairseq itself.
+        # fairseq's optimizer for it divides the gradients by the loss scale twice.
         raise UsageError(
             "--amp: fairseq scales the gradients down twice under it, so that nothing is "
             "learned; use --bf16, or --fp16 --fp16-no-flatten-grads",

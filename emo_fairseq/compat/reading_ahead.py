@@ -1,4 +1,4 @@
-"""The thread in which fairseq reads batches ahead, ended before the interpreter is."""
+"""End the thread in which fairseq prefetches batches before the interpreter ends."""
 
 import atexit
 import contextlib
@@ -13,48 +13,48 @@ from fairseq.data.iterators import BackgroundConsumer
 
 from emo_fairseq.compat.patching import wrap
 
-_PATIENCE = 10.0  # seconds, for the batch at hand
+_PATIENCE = 10.0  # seconds, for the current batch
 
-_enough = threading.Event()
+_is_ending = threading.Event()
 _readers: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 def apply() -> None:
-    """Apply all that this module says."""
-    wrap(BackgroundConsumer, "run", _until_enough)
+    """Replace the functions of fairseq that this module is about."""
+    wrap(BackgroundConsumer, "run", _stop_early)
     atexit.unregister(end_reading)
     atexit.register(end_reading)
 
 
-def _until_enough(run: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Let a reader end after the batch at hand once nobody wants another one.
+def _stop_early(run: Callable[[Any], None]) -> Callable[[Any], None]:
+    """End a prefetching thread after its current batch once the process ends.
 
-    It is a daemon thread, which Python ends wherever it is when the process does. Within C++, where
-    log-mel frames are computed, that aborts the process: a training that stopped in the middle of
-    an epoch, all its checkpoints written, had the exit code 134.
+    Python stops a daemon thread anywhere when the process ends. Within C++, where log-mel frames
+    are computed, that aborts the process: a training that stopped in the middle of an epoch, with
+    all its checkpoints written, had the exit code 134.
     """
 
-    def run_until_enough(self: Any) -> None:
+    def run_until_the_end(self: Any) -> None:
         _readers.add(self)
-        self._source = _while_wanted(self._source)
+        self._source = _until_the_end(self._source)
         run(self)
 
-    return run_until_enough
+    return run_until_the_end
 
 
-def _while_wanted(batches: Iterable[Any]) -> Iterator[Any]:
+def _until_the_end(batches: Iterable[Any]) -> Iterator[Any]:
     for batch in batches:
-        if _enough.is_set():
+        if _is_ending.is_set():
             return
         yield batch
 
 
 def end_reading() -> None:
-    """Wait for all readers to end; what they have read, or still read, is thrown away."""
-    _enough.set()
+    """Wait for all threads to end, and drop the batches that they have read."""
+    _is_ending.set()
     deadline = time.monotonic() + _PATIENCE
     for reader in list(_readers):
         while reader.is_alive() and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
-                reader._queue.get_nowait()  # one that waits for room in it goes on
+                reader._queue.get_nowait()  # makes room for a thread that waits for it
             reader.join(0.01)

@@ -1,7 +1,7 @@
 """fairseq's own options, checked before a training starts.
 
-fairseq asserts of some, divides by others, and trains on with the rest: a ``--restore-file`` that
-is not there is a training from the beginning, and a negative learning rate climbs the loss.
+fairseq asserts some, divides by others, and ignores the rest: with a ``--restore-file`` that does
+not exist it trains from the beginning, and with a negative learning rate it increases the loss.
 """
 
 import argparse
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 DEFAULT_ARCH = "robertaEMO"
 _OURS = "emo_fairseq"
 _LAST = "checkpoint_last.pt"
-_NO_FILE = "None"  # the seed's commands give --restore-file None, to begin afresh
+_NO_FILE = "None"  # commands of BERT-like have --restore-file None, to begin afresh
 _DEFAULT_LR = 0.25  # fairseq's, for SGD
 _MISSING = (None, "???")
 
-# By their places in fairseq's configuration.
+# By their names in fairseq's configuration.
 _AT_LEAST = {
     "checkpoint.keep_interval_updates": -1,
     "checkpoint.save_interval": 1,
@@ -83,7 +83,7 @@ def check_training(cfg: Any) -> None:
     """Refuse options of fairseq-train by which it would fail late, or train something else.
 
     Args:
-        cfg: of the whole run; of another command or task it is left alone.
+        cfg: of the whole run; that of another command or task is not checked.
 
     Raises:
         UsageError: names the option and the remedy.
@@ -115,9 +115,9 @@ def _check_ranges(cfg: Any) -> None:
 
 
 def _values(value: Any) -> Iterable[float]:
-    """The numbers that an option has: none, one, or a list of them."""
-    many = value if OmegaConf.is_list(value) else [value]
-    return [number for number in many if isinstance(number, int | float)]
+    """Return the numbers of an option: none, one, or several."""
+    values = value if OmegaConf.is_list(value) else [value]
+    return [number for number in values if isinstance(number, int | float)]
 
 
 def _check_parts(cfg: Any) -> None:
@@ -132,7 +132,7 @@ def _check_parts(cfg: Any) -> None:
     }
     for option, (name, registry) in named.items():
         if registry[name].__module__.startswith("fairseq."):
-            ours = [n for n, of in registry.items() if of.__module__.startswith(_OURS)]
+            ours = [n for n, kind in registry.items() if kind.__module__.startswith(_OURS)]
             raise UsageError(
                 f"{option} {name}: is fairseq's own and predicts no emotions; choose one of "
                 f"{', '.join(sorted(ours))}",
@@ -147,7 +147,7 @@ def _check_parts(cfg: Any) -> None:
 
 
 def _name(part: Any, option: str) -> str:
-    """Which part is chosen of its kind; older parts come as all options of the command line."""
+    """Return the name of a part; older kinds of parts have all options of the command line."""
     return str(getattr(part, option) if isinstance(part, argparse.Namespace) else part["_name"])
 
 
@@ -190,7 +190,7 @@ def _check_scheduler(cfg: Any) -> None:
         _check_stages(options)
     if name in ("cosine", "polynomial_decay") and max(warmup) >= total > 0:
         logger.warning(
-            "--warmup-updates %d: the whole of the %d updates that --lr-scheduler %s has, so that "
+            "--warmup-updates %d: not fewer than the %d updates of --lr-scheduler %s, so that "
             "the learning rate never falls",
             max(warmup),
             total,
@@ -238,7 +238,7 @@ def _check_devices(cfg: Any) -> None:
 
 
 def _starts_all_ranks(options: Any) -> bool:
-    """Whether fairseq starts all processes on this machine: torchrun and Slurm start their own."""
+    """Return whether fairseq starts all processes here; torchrun and Slurm start their own."""
     is_under_slurm = options.distributed_port > 0 and "SLURM_STEP_NODELIST" in os.environ
     is_under_torchrun = os.environ.keys() >= _TORCHRUN
     return options.distributed_init_method is None and not (is_under_slurm or is_under_torchrun)

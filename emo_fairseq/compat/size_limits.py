@@ -1,8 +1,7 @@
-"""Sizes that a file claims for a model, held to bounds and to the tensors beside them.
+"""Check the sizes that a file describes a model with against bounds and its stored tensors.
 
-A configuration of a few bytes may claim ten million layers, or a layer of a terabyte. What it
-claims is checked before anything is built, and while a model is built no more is made than the
-stored tensors can fill.
+A configuration of a few bytes may describe ten million layers, or a layer of a terabyte. It is
+checked before a model is built, and building stops at more parameters than the stored tensors have.
 """
 
 import math
@@ -33,7 +32,7 @@ def check_sizes(options: Mapping[str, Any], where: str, remedy: str) -> None:
 
     Args:
         options: plain values.
-        where: what stands before the names of the numbers: the file, and the key in it.
+        where: the prefix of the names in messages: the file, and the key in it.
         remedy: the end of the sentence.
     """
     for name, value in _numbers(options, ""):
@@ -48,7 +47,7 @@ def check_sizes(options: Mapping[str, Any], where: str, remedy: str) -> None:
 def check_stored(
     options: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], where: str, remedy: str
 ) -> None:
-    """Hold the sizes in the configuration of a Hugging Face model to the tensors beside it.
+    """Check the sizes in the configuration of a Hugging Face model against its tensors.
 
     Args:
         options: the configuration.
@@ -88,7 +87,7 @@ def _numbers(value: Any, path: str) -> Iterator[tuple[str, int]]:
 
 
 class Stored(NamedTuple):
-    """How much a file of tensors holds."""
+    """The numbers of tensors, and of elements, in a file."""
 
     n_tensors: int
     n_elements: int
@@ -105,12 +104,12 @@ def build_within(stored: Stored | None, where: str, remedy: str) -> Iterator[Non
     """Stop the building of a model that has far more parameters than are stored for it.
 
     Args:
-        stored: what its state dict holds, or None where the tensors are elsewhere.
+        stored: the size of its state dict, or None if the tensors are elsewhere.
         where: the file that describes the model.
         remedy: the end of the sentence.
 
     Raises:
-        UsageError: from where the model is built, before the parameter is filled.
+        UsageError: within the block, before the parameter is filled.
     """
     max_tensors, max_elements = _ANY_TENSORS, _ANY_ELEMENTS
     if stored is not None:
@@ -125,10 +124,12 @@ def build_within(stored: Stored | None, where: str, remedy: str) -> Iterator[Non
         n_built += 1
         n_filled += math.prod(parameter.shape)
         if n_built > max_tensors or n_filled > max_elements:
-            held = "" if stored is None else f", and {stored.n_tensors} tensors are stored with it"
+            beside = (
+                "" if stored is None else f", and {stored.n_tensors} tensors are stored with it"
+            )
             raise UsageError(
                 f"{where}: describes a model of more than {n_filled:.3g} numbers in {n_built} "
-                f"tensors{held}; {remedy}",
+                f"tensors{beside}; {remedy}",
                 "model-too-large",
             )
 

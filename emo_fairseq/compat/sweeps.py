@@ -1,11 +1,11 @@
-"""Several trainings in one process, as ``fairseq-hydra-train -m`` has them."""
+"""Several trainings in one process, by ``fairseq-hydra-train -m``."""
 
 from fairseq import checkpoint_utils
 from fairseq.logging import progress_bar
 
 
 def forget_earlier_training() -> None:
-    """Let the training that begins have a best score and a TensorBoard of its own.
+    """Give the training that begins a best score and a TensorBoard of its own.
 
     fairseq keeps the first as an attribute of a function: in a sweep, a job that is worse than an
     earlier one would never write ``checkpoint_best.pt``. Its writers of events are shared by name
@@ -17,6 +17,6 @@ def forget_earlier_training() -> None:
 
 
 def close_event_files() -> None:
-    """Finish what TensorBoard reads, so that the next writer begins a file in its own folder."""
+    """Close the event files of TensorBoard, so that the next writer opens one in its own folder."""
     progress_bar._close_writers()
     progress_bar._tensorboard_writers.clear()

@@ -1,7 +1,7 @@
-"""Files that ``torch.save`` wrote, checked before they are loaded.
+"""Load files that ``torch.save`` wrote, after a check of their checksums.
 
-They are zip archives, whose checksums torch does not look at: one flipped bit becomes a weight of
-1e38, and the model answers all the same.
+They are zip archives, whose checksums torch does not compare: one flipped bit becomes a weight of
+1e38, and the model predicts all the same.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from torch import Tensor
 from data_prep.files.digests import compute_once
 from emo_fairseq.errors import UsageError
 
-# What a configuration is pickled as, if it was not turned into plain values first.
+# The classes of a configuration that was pickled without conversion to plain values.
 _OMEGACONF = (
     DictConfig,
     ListConfig,
@@ -35,7 +35,7 @@ _OMEGACONF = (
     int,
 )
 _TENSORS = "/data/"  # in the names of the members that hold tensors
-_ARCHIVE = b"PK\x03\x04"  # what one begins with
+_ARCHIVE = b"PK\x03\x04"  # its first bytes
 _WHOLE = "whole"
 _AT_ONCE = 1 << 20  # bytes
 _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError)
@@ -44,7 +44,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, E
 def load_torch_file(file: Path, with_tensors: bool = True) -> Any:
     """Load a file of tensors and plain values to the CPU, without running code in it.
 
-    Tensors are mapped, not read, where the file is an archive.
+    Tensors are mapped, not read, if the file is an archive.
 
     Args:
         file: what ``torch.save`` wrote.
@@ -53,7 +53,7 @@ def load_torch_file(file: Path, with_tensors: bool = True) -> Any:
 
     Raises:
         UsageError: the file is damaged.
-        Exception: torch's own, where it is none.
+        Exception: torch's own, if it is not such a file.
     """
     check_torch_file(file, with_tensors)
     allow_classes_of_fairseq()
@@ -76,7 +76,7 @@ def check_torch_file(file: Path, with_tensors: bool = True) -> None:
     Files that torch wrote before 1.6 are no archives and have no checksums.
 
     Args:
-        file: what ``torch.save`` wrote; one that is not there is left to whoever opens it.
+        file: what ``torch.save`` wrote; one that does not exist is not checked.
         with_tensors: whether the tensors are checked too.
 
     Raises:
@@ -94,7 +94,7 @@ def check_torch_file(file: Path, with_tensors: bool = True) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """The sentence of torch's message that names the cause, without the advice around it."""
+    """Return the sentence of torch's message that names the cause, without the advice around it."""
     nothing = "it ends too early" if isinstance(error, EOFError) else type(error).__name__
     lines = str(error).strip().splitlines() or [nothing]
     cause = next((line for line in lines if "Unsupported" in line), lines[0])
@@ -102,11 +102,11 @@ def reason(error: BaseException) -> str:
 
 
 def refuse_non_finite(weights: Mapping[str, Any], source: object) -> None:
-    """Refuse weights that are NaN or infinite: all that is computed with them is.
+    """Refuse weights that are NaN or infinite, since all outputs would be.
 
     Args:
-        weights: tensors by name; other values are not looked at.
-        source: where they are from, for the message.
+        weights: tensors by name; other values are ignored.
+        source: of the weights, for the message.
 
     Raises:
         UsageError: names the first such tensor, and how many there are.
@@ -126,7 +126,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _refuse_cut(file: Path) -> None:
-    """The list of an archive's members is at its end, without which it is none."""
+    """Refuse a truncated archive: its list of members, at its end, is missing."""
     with file.open("rb") as stream:
         begin = stream.read(len(_ARCHIVE))
     if begin == _ARCHIVE:

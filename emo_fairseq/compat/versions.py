@@ -1,14 +1,14 @@
-"""Which versions will do."""
+"""The versions of torch that are supported."""
 
 import torch
 
 from emo_fairseq.errors import UsageError
 
-_FIRST_SAFE_TORCH = (2, 6)  # before it torch.load runs code that a file holds, and fairseq lets it
+_FIRST_SAFE_TORCH = (2, 6)  # before it, torch.load runs code of a file as fairseq calls it
 
 
 def apply() -> None:
-    """Refuse a torch that would run what a checkpoint says.
+    """Refuse a torch that would run code of a checkpoint.
 
     Raises:
         UsageError: the installed torch is too old.

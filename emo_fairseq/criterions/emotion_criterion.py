@@ -1,4 +1,4 @@
-"""The shell that all criterions share: a loss per utterance in, fairseq's triple out."""
+"""The base of all criterions: primary loss, terms, and the statistics that fairseq logs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,15 +18,15 @@ from emo_fairseq.types import Target
 
 
 class EmotionCriterion(FairseqCriterion):
-    """A primary loss, and in training whatever terms are added to it.
+    """A primary loss, and in training the terms that are added to it.
 
-    Scoring knows no terms: most of them hang on what else is in the batch, and a figure of scoring
-    is the same at any batch size.
+    Scoring has no terms: most of them depend on the rest of the batch, and metrics are the same at
+    any batch size.
 
     Args:
-        task: whose target the loss is of.
+        task: has the target, and the options of scoring.
         primary: the loss of the target.
-        terms: what is added to its sum in training.
+        terms: added to the sum of its losses in training.
     """
 
     def __init__(self, task: EmotionTask, primary: PrimaryLoss, terms: Sequence[Term] = ()) -> None:
@@ -82,7 +82,7 @@ class EmotionCriterion(FairseqCriterion):
         return loss, sample_size, logging_output
 
     def empty_statistics(self) -> dict[str, Tensor]:
-        """What validation logs of a batch without rows, from which the figures have their names."""
+        """Return the statistics of a batch without rows, which have the names of all metrics."""
         scorers = {"": (self.scorer, self.task.target, self.task.n_outputs)}
         for name, other in self.task.auxiliary.items():
             scorers[name] = self.auxiliary_scorers[name], other.target, other.n_outputs
@@ -93,43 +93,43 @@ class EmotionCriterion(FairseqCriterion):
         }
 
     def _auxiliary_statistics(self, sample: dict[str, Any], outputs: Any) -> dict[str, Tensor]:
-        """Of the targets beside the primary one, each under its own name: ``ccc@vad``."""
-        found: dict[str, Tensor] = {}
+        """Return the statistics of the auxiliary targets, each with its name: ``ccc@vad``."""
+        by_name: dict[str, Tensor] = {}
         for name, scorer in self.auxiliary_scorers.items():
             truth, values = sample["annotations"][name], outputs[name].detach()
             known = truth >= 0 if truth.ndim == 1 else ~truth.isnan().all(dim=1)
             statistics = scorer.statistics(truth[known], values[known])
-            found |= {of_case(key, name): value for key, value in statistics.items()}
-        return found
+            by_name |= {of_case(key, name): value for key, value in statistics.items()}
+        return by_name
 
     def _statistics_by_case(
         self, sample: dict[str, Any], target: Tensor, logits: Tensor
     ) -> dict[str, Tensor]:
-        """The same statistics of the rows that have the same modalities.
+        """Return the statistics of the rows that have the same modalities, by these.
 
-        Of every case of the split, rows or no rows: ranks add up what bears the same names.
+        Every case of the split has its keys, with rows in the batch or without: ranks add them up.
         """
-        found: dict[str, Tensor] = {}
+        by_name: dict[str, Tensor] = {}
         for case in sample["cases"]:
             rows = torch.tensor([name == case for name in sample["case"]], device=logits.device)
             statistics = self.scorer.statistics(target[rows], logits[rows])
-            found |= {of_case(name, case): value for name, value in statistics.items()}
-            found[of_case(N_ROWS, case)] = rows.sum()
-        return found
+            by_name |= {of_case(name, case): value for name, value in statistics.items()}
+            by_name[of_case(N_ROWS, case)] = rows.sum()
+        return by_name
 
     def load_state_dict(
         self, state_dict: Mapping[str, Tensor] | None, *args: Any, **kwargs: Any
     ) -> Any:
-        """Take over the parameters of the terms.
+        """Load the parameters of the terms.
 
         Raises:
-            UsageError: the checkpoint is of other terms.
+            UsageError: the checkpoint has other terms.
         """
-        found = {} if state_dict is None else {k: v.shape for k, v in state_dict.items()}
-        if found != {key: value.shape for key, value in self.state_dict().items()}:
+        shapes = {} if state_dict is None else {k: v.shape for k, v in state_dict.items()}
+        if shapes != {key: value.shape for key, value in self.state_dict().items()}:
             raise UsageError(
                 "the checkpoint was trained with other terms of the loss, or other sizes of them; "
-                "go on with the options that it was trained with, or start afresh with another "
+                "resume with the options that it was trained with, or start afresh with another "
                 "--save-dir and --init-from",
                 "terms-other",
             )
@@ -153,7 +153,7 @@ class EmotionCriterion(FairseqCriterion):
 
 
 def _no_truth(target: Target) -> Tensor:
-    """The truth of no rows: (0,) label ids, or (0, A) numbers."""
+    """Return the truth of no rows: (0,) label ids, or (0, A) numbers."""
     if target.has_labels:
         return torch.zeros(0, dtype=torch.int64)
     return torch.zeros(0, len(target.columns), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The rows of all ranks at once, with gradients that find their way back to the rank of each."""
+"""Gather the rows of all ranks, with gradients to the rank of each."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ class Gathered(NamedTuple):
 
 
 def gather_rows(tensors: Sequence[Tensor]) -> Gathered:
-    """Put the rows of all ranks one after another; ranks may have different numbers of rows.
+    """Concatenate the rows of all ranks, which may have different numbers of rows.
 
-    The gradient of a row is the sum of what all ranks say of it, so that the sum of the ranks'
+    The gradient of a row is the sum of those on all ranks, so that the sum of the ranks'
     losses has the gradient that one rank with all rows would have. On one rank nothing is done.
 
     Args:
-        tensors: (n, ...) each, of the same n; every rank gives as many, of the same types.
+        tensors: (n, ...) each, of the same n; every rank passes as many tensors, of the same types.
     """
     n = len(tensors[0])
     group = distributed_utils.get_data_parallel_group()
@@ -44,11 +44,11 @@ def gather_rows(tensors: Sequence[Tensor]) -> Gathered:
 
 
 def sum_over_ranks(value: Tensor | float, like: Tensor) -> Tensor | float:
-    """The sum of a number over all ranks; on one rank the number itself.
+    """Return the sum of a number over all ranks; on one rank the number itself.
 
     Args:
         value: this rank's.
-        like: a tensor on the device that ranks speak through.
+        like: a tensor on the device of the process group.
     """
     if distributed_utils.get_data_parallel_world_size() == 1:
         return value
@@ -58,7 +58,7 @@ def sum_over_ranks(value: Tensor | float, like: Tensor) -> Tensor | float:
 
 
 class _GatherRows(torch.autograd.Function):
-    """torch's own gather with gradients wants the same number of rows on every rank."""
+    """torch's own gather with gradients needs the same number of rows on every rank."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, sizes: list[int], start: int, group: Any) -> Tensor:

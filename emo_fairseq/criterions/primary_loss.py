@@ -20,23 +20,23 @@ from emo_fairseq.types import TargetKind
 
 
 class PrimaryLoss(Protocol):
-    """What :class:`emo_fairseq.criterions.emotion_criterion.EmotionCriterion` minimizes.
+    """The loss that :class:`emo_fairseq.criterions.emotion_criterion.EmotionCriterion` minimizes.
 
     Attributes:
-        likelihood: of which it is the negative logarithm.
-        mean_weight: what an utterance of the train split counts in the mean loss, on average: 1
-            without class weights. Terms multiply their utterances by it, so that theirs is a mean
-            over utterances beside a mean that is weighted.
+        likelihood: the loss is its negative logarithm.
+        mean_weight: the mean weight of an utterance of the train split in the mean loss: 1 without
+            class weights. Terms multiply their losses by it, so that theirs is a plain mean over
+            utterances beside a weighted mean.
     """
 
     likelihood: Likelihood
     mean_weight: float
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        """(B, n_outputs) and the target -> (B,) loss of each utterance."""
+        """Return the (B,) loss of each utterance, of (B, n_outputs) logits and the target."""
 
     def weights(self, target: Tensor) -> Tensor | None:
-        """What each utterance counts in the mean loss, (B,); None = 1 each."""
+        """Return the weight of each utterance in the mean loss, (B,); None = 1 each."""
 
 
 # -- labels ----------------------------------------------------------------------------------------
@@ -87,11 +87,11 @@ class ClassificationLoss:
     The mean is weighted: divided by the sum of the utterances' class weights, as torch does.
     """
 
-    serves = frozenset({TargetKind.CATEGORICAL, TargetKind.BINARY_PER_LABEL})
+    kinds = frozenset({TargetKind.CATEGORICAL, TargetKind.BINARY_PER_LABEL})
     likelihood = losses.Likelihood.SOFTMAX
 
     def __init__(self, cfg: ClassificationLossConfig, task: EmotionTask) -> None:
-        _check_serves(task, self.serves)
+        _check_kind(task, self.kinds)
         if cfg.focal_gamma and cfg.label_smoothing:
             raise UsageError(
                 "--focal-gamma and --label-smoothing cannot be combined; choose one",
@@ -120,8 +120,8 @@ class ClassificationLoss:
             return None
         if self.binary:
             raise UsageError(
-                "--class-weighting weighs labels against each other, which yes/no questions do "
-                "not do; use --focal-gamma, or --target emotion",
+                "--class-weighting weights the classes of one target, and yes/no questions have "
+                "none; use --focal-gamma, or --target emotion",
                 "class-weighting-unsupported",
             )
         counts = torch.tensor(task.class_counts)
@@ -166,15 +166,15 @@ class RegressionLossConfig(FairseqDataclass):
 class RegressionLoss:
     """A mixture of losses over A real numbers, averaged over the axes.
 
-    The CCC term is 1 - CCC over the batch; it counts once an utterance, so that fairseq's division
-    by their number leaves it as it is. A missing truth adds nothing.
+    The CCC term is 1 - CCC over the batch; it is added once for each utterance, so that
+    fairseq's division by their number cancels out. A missing truth adds nothing.
     """
 
-    serves = frozenset({TargetKind.CONTINUOUS})
+    kinds = frozenset({TargetKind.CONTINUOUS})
     mean_weight = 1.0
 
     def __init__(self, cfg: RegressionLossConfig, task: EmotionTask) -> None:
-        _check_serves(task, self.serves)
+        _check_kind(task, self.kinds)
         self.mixture = parse_mixture(cfg.regression_loss)
         is_squared = list(self.mixture) == ["mse"]
         self.likelihood = losses.Likelihood.GAUSSIAN if is_squared else losses.Likelihood.SOFTMAX
@@ -250,12 +250,12 @@ def primary_loss(cfg: AnyTargetConfig, task: EmotionTask) -> PrimaryLoss:
     return (RegressionLoss if is_continuous else ClassificationLoss)(cfg, task)
 
 
-def _check_serves(task: EmotionTask, kinds: frozenset[TargetKind]) -> None:
+def _check_kind(task: EmotionTask, kinds: frozenset[TargetKind]) -> None:
     """Raise a `UsageError` if the task's target is of another kind."""
     if task.target.kind not in kinds:
         raise UsageError(
             f"--target {task.target.name} is {task.target.kind.value}, which this criterion "
-            "does not serve; --criterion emotion_prediction_cri picks the one that does",
+            "has no loss for; use --criterion emotion_prediction_cri, which has",
             "criterion-unfit",
         )
 

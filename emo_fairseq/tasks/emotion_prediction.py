@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from data_prep.manifest.provenance import Provenance
 from emo_fairseq.compat.checkpoints import LoadedState
 from emo_fairseq.compat.early_stop import keep_patience
-from emo_fairseq.compat.kept_checkpoints import report_what_is_kept
+from emo_fairseq.compat.kept_checkpoints import warn_if_none_is_kept
 from emo_fairseq.compat.size_limits import build_within
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
@@ -162,7 +162,7 @@ class EmotionPredictionTask(FairseqTask):
         if self.run_config.resets_meters:
             self.state.patience.clear()
         keep_patience(self.state.patience)
-        report_what_is_kept()
+        warn_if_none_is_kept()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the state of a checkpoint.

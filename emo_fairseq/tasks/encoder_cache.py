@@ -1,9 +1,9 @@
-"""Outputs of frozen encoders, computed once and read from disk in their place.
+"""The cache of the outputs of frozen encoders: computed once, and read from disk afterwards.
 
 ``{cache}/{modality}/{key}/`` holds the outputs of one encoder over one split, as
 :mod:`data_prep.features.frame_files` lays them out, and ``card.yaml``, which describes them. The
-key is a digest of all that they depend on, so that nothing stale is ever read: what changes has
-another key. The folder appears whole or not at all, and may be deleted at any time.
+key is a digest of all that they depend on, so that nothing stale is ever read: after a
+change of any, the key is another. The folder appears complete or not at all, and may be deleted.
 """
 
 import hashlib
@@ -47,62 +47,64 @@ from emo_fairseq.models.encode import (
     encoding_device,
 )
 from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.tasks.config import EmotionPredictionConfig
 
-_FORMAT = 2  # of what lies on disk: count on when our encoders compute something else
+_FORMAT = 2  # of the cache: increase it when our encoders compute something else
 
-# What of an encoder's parts changes its outputs, and neither name nor shape of a weight.
-_ACTING = ("num_heads", "stride", "padding_idx")
+# Attributes of modules that change outputs, but neither name nor shape of a weight.
+_ATTRIBUTES = ("num_heads", "stride", "padding_idx")
 
 
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and bytes of all parameters and buffers."""
-    found = hashlib.sha256()
+    """Return the SHA-256 over names, types, shapes and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         value = value.detach().cpu().contiguous()
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        found.update(value.flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def beside_weights(module: nn.Module) -> dict[str, list[Any]]:
-    """What the options of our own encoders shape beside weights, of each part that has it.
+    """Return what options of our own encoders determine beside weights, of each submodule.
 
     >>> beside_weights(nn.Sequential(nn.Conv1d(1, 8, 10, stride=5), nn.Conv1d(8, 8, 3)))
     {'num_heads': [], 'stride': [(5,), (1,)], 'padding_idx': []}
     """
     return {
         name: [getattr(part, name) for part in module.modules() if hasattr(part, name)]
-        for name in _ACTING
+        for name in _ATTRIBUTES
     }
 
 
 def outputs_identity(
     encoder: ModalityEncoder,
     weights: str,
-    card: EncoderSpec,
+    spec: EncoderSpec,
     split: str,
     content: str,
     dtype: str,
 ) -> dict[str, Any]:
-    """All that the outputs of an encoder over a dataset depend on, as plain values.
+    """Return all that the outputs of an encoder over a dataset depend on, as plain values.
 
     Args:
-        encoder: whose layer counts.
+        encoder: whose layer is a part of it.
         weights: see :func:`weights_digest`.
-        card: of the encoder; where its files lie does not count.
-        split: which names the files.
+        spec: of the encoder; the folder of its files is no part of it.
+        split: a part of the files' names.
         content: see :func:`emo_fairseq.data.encoded.content_digest`.
         dtype: of the numbers on disk.
     """
     return {
         "format": _FORMAT,
-        "kind": card.kind,
-        "input": card.input,
-        "architecture": {k: v for k, v in card.architecture.items() if k != "_name_or_path"},
-        # Of a pretrained encoder the architecture says it.
-        "beside_weights": {} if card.is_pretrained else beside_weights(encoder.backbone),
+        "kind": spec.kind,
+        "input": spec.input,
+        "architecture": {k: v for k, v in spec.architecture.items() if k != "_name_or_path"},
+        # A pretrained encoder has it in its architecture.
+        "beside_weights": {} if spec.is_pretrained else beside_weights(encoder.backbone),
         "weights": weights,
-        "library": version("transformers") if card.kind == "hf" else "",
+        "library": version("transformers") if spec.kind == "hf" else "",
         "layer": encoder.layer,
         "split": split,
         "content": content,
@@ -111,12 +113,12 @@ def outputs_identity(
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
-    """The name of a folder."""
+    """Return the name of the folder of some outputs."""
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-# -- What frozen encoders make of the data, computed once and kept on disk -------------------------
+# -- the outputs of one encoder --------------------------------------------------------------------
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +143,7 @@ def cached_outputs(
     encoder: ModalityEncoder,
     dataset: FairseqDataset,
     split: str,
-    card: EncoderSpec,
+    spec: EncoderSpec,
     folder: Path,
     dtype: str = "float16",
     weights: str | None = None,
@@ -149,17 +151,17 @@ def cached_outputs(
 ) -> EncodedDataset:
     """Return the outputs of a frozen encoder, from disk if they were computed before.
 
-    Several processes may ask for the same at once: one computes, the others wait for it.
+    Several processes may need the same at once: one computes it, the others wait.
 
     Args:
         encoder: frozen.
-        dataset: gives the same items every time.
+        dataset: returns the same items every time.
         split: its name, for messages and for the name of the files.
-        card: of the encoder.
+        spec: of the encoder.
         folder: of all outputs for this modality; see the module's docstring.
         dtype: one of :data:`CACHE_DTYPES`.
-        weights: the digest of the encoder's backbone, where it is known already.
-        device: where the encoder works; by default on the GPU, if there is one.
+        weights: the digest of the encoder's backbone; computed if it is None.
+        device: of the encoder; by default on the GPU, if there is one.
 
     Raises:
         UsageError: the folder cannot be written, an output is not finite, or beyond `dtype`.
@@ -168,13 +170,13 @@ def cached_outputs(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         content = content_digest(dataset, folder / _DIGESTS_FILE)
-        identity = outputs_identity(encoder, weights, card, split, content, dtype)
+        identity = outputs_identity(encoder, weights, spec, split, content, dtype)
         target = folder / key_of(identity)
         stored = _open(target, split)
         if stored is None:
             with locked(_beside(target, "lock")):
                 stored = _open(target, split) or _write(
-                    target, split, encoder, dataset, card, identity, device or encoding_device()
+                    target, split, encoder, dataset, spec, identity, device or encoding_device()
                 )
     except OSError as error:
         raise UsageError(
@@ -186,18 +188,18 @@ def cached_outputs(
 
 
 def _open(target: Path, split: str) -> StoredFeatures | None:
-    """What lies there; None if nothing does, or if it is damaged."""
+    """Open the outputs in a folder; None if there are none, or if they are damaged."""
     file = target / CARD_FILE
     if not file.exists():
         return None
     try:
-        card = load_yaml(file, CacheCard, remedy=_WRITTEN_AGAIN)
-        verify_all(target, card.model_dump()["files"], _WRITTEN_AGAIN)
+        record = load_yaml(file, CacheCard, remedy=_WRITTEN_AGAIN)
+        verify_all(target, record.model_dump()["files"], _WRITTEN_AGAIN)
         stored = read_frames(target, split)
     except ValueError as error:
         logger.warning("%s; the frozen encoder runs again", error)
         return None
-    if not card.files:
+    if not record.files:
         warn_unverified(file, f"delete {target}, which is then made again")
     logger.info("%s: outputs of the frozen encoder from %s", split, target)
     return stored
@@ -208,18 +210,18 @@ def _write(
     split: str,
     encoder: ModalityEncoder,
     dataset: FairseqDataset,
-    card: EncoderSpec,
+    spec: EncoderSpec,
     identity: Mapping[str, Any],
     device: torch.device,
 ) -> StoredFeatures:
-    """Encode all rows in a folder of another name, which then takes its own."""
+    """Encode all rows into a folder with a temporary name, and rename it."""
     part = _beside(target, "part")
-    for left_behind in (part, target):
-        if left_behind.exists():
-            shutil.rmtree(left_behind)
+    for stale in (part, target):
+        if stale.exists():
+            shutil.rmtree(stale)
     part.mkdir()
-    budget = batch_budget(card.input, device)
-    logger.info("%s: the frozen encoder %s runs once over %d rows", split, card.spec, len(dataset))
+    budget = batch_budget(spec.input, device)
+    logger.info("%s: the frozen encoder %s runs once over %d rows", split, spec.spec, len(dataset))
     rows = encode_rows(encoder, dataset, budget, device, f"{target.parent.name} {split}")
     try:
         lengths = write_frames(
@@ -235,9 +237,14 @@ def _write(
         if isinstance(error, OSError | UsageError):
             raise
         raise UsageError.of(error, "outputs-uncacheable") from error
-    about = {"encoder": card.spec, "split": split, "rows": len(lengths), "frames": sum(lengths)}
+    description = {
+        "encoder": spec.spec,
+        "split": split,
+        "rows": len(lengths),
+        "frames": sum(lengths),
+    }
     files = records_of(part, (f"{split}.npy", f"{split}.lengths"))
-    text = dump_yaml({**about, "identity": _plain(identity), "files": files})
+    text = dump_yaml({**description, "identity": _plain(identity), "files": files})
     with replacing(part / CARD_FILE) as card_part:
         card_part.write_text(text, encoding="utf-8")
     part.rename(target)
@@ -257,15 +264,15 @@ def _row_name(dataset: FairseqDataset, split: str) -> Callable[[int], str]:
     return f"{split}: row {{}}".format if names is None else names.__getitem__
 
 
-# -- The frozen encoders of a task's model, in whose place their outputs are read from disk --------
+# -- the encoders of a model -----------------------------------------------------------------------
 
 
 class FrozenEncoders:
-    """Makes leaves of outputs, and knows whether the encoders still give these outputs.
+    """The frozen encoders of a model, whose datasets are replaced by datasets of their outputs.
 
     Args:
         encoders: by modality.
-        cards: of the same.
+        specs: of the encoders.
         folder: of the cache.
         dtype: of the numbers in it.
         on_cpu: encode on the CPU, even if there is a GPU.
@@ -274,34 +281,38 @@ class FrozenEncoders:
     def __init__(
         self,
         encoders: Mapping[str, ModalityEncoder],
-        cards: Mapping[str, EncoderSpec],
+        specs: Mapping[str, EncoderSpec],
         folder: Path,
         dtype: str,
         on_cpu: bool = False,
     ) -> None:
         self.encoders = encoders
-        self._cards = cards
+        self._specs = specs
         self._folder = folder
         self._dtype = dtype
         self._on_cpu = on_cpu
-        self._used: dict[str, str] = {}  # modality -> digest of the weights that were asked
+        self._used: dict[str, str] = {}  # modality -> digest of the weights that encoded
 
     @classmethod
     def of(
-        cls, cfg: Any, model: Any, cards: Mapping[str, EncoderSpec], on_cpu: bool
+        cls,
+        cfg: EmotionPredictionConfig,
+        model: RobertaEMOModel,
+        specs: Mapping[str, EncoderSpec],
+        on_cpu: bool,
     ) -> "FrozenEncoders":
-        """Those of a model; none with ``--no-encoder-cache``.
+        """Return those of a model; none with ``--no-encoder-cache``.
 
         Args:
             cfg: the task's options.
             model: a :class:`emo_fairseq.models.roberta_emo.RobertaEMOModel`, tuned.
-            cards: for each modality which encoder reads it.
-            on_cpu: whether the model is to run there.
+            specs: of the model's encoders.
+            on_cpu: encode on the CPU, even if there is a GPU.
         """
         frozen = {name: encoder for name, encoder in model.encoders.items() if encoder.frozen}
         encoders = {} if cfg.no_encoder_cache else frozen
         folder = Path(cfg.cache_dir) if cfg.cache_dir else Path(cfg.data) / "cache"
-        return cls(encoders, cards, folder, str(cfg.cache_dtype), on_cpu)
+        return cls(encoders, specs, folder, str(cfg.cache_dtype), on_cpu)
 
     def encode(self, modality: str, dataset: FairseqDataset, split: str) -> FairseqDataset:
         """Return the outputs for a modality dataset; itself if its encoder is not frozen.
@@ -319,13 +330,18 @@ class FrozenEncoders:
         encoder = self.encoders[modality]
         self._used[modality] = weights = weights_digest(encoder.backbone)
         return cached_outputs(
-            *(encoder, dataset, split, self._cards[modality], self._folder / modality, self._dtype),
+            encoder,
+            dataset,
+            split,
+            self._specs[modality],
+            self._folder / modality,
+            self._dtype,
             weights=weights,
             device=encoding_device(self._on_cpu),
         )
 
     def have_changed(self) -> bool:
-        """Whether an encoder has other weights than when a dataset was made of its outputs."""
+        """Return whether an encoder's weights have changed since its outputs were read."""
         return any(
             weights_digest(self.encoders[modality].backbone) != weights
             for modality, weights in self._used.items()

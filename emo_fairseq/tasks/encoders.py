@@ -1,4 +1,4 @@
-"""Which encoder each modality gets: described when a training starts, compared ever after."""
+"""The encoder of each modality: described when a training starts, compared when it is resumed."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,21 +27,24 @@ from emo_fairseq.types import (
 logger = logging.getLogger(__name__)
 
 
-# -- cards -----------------------------------------------------------------------------------------
+# -- descriptions ----------------------------------------------------------------------------------
 
 
 def describe_encoders(
     source: DataDir, known: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """The card of every modality's encoder, as ``--{modality}-encoder`` asks for it.
+    """Describe the encoder of every modality, that of ``--{modality}-encoder``.
 
     Args:
         source: the data dir and the options.
-        known: cards of the checkpoint that this training goes on from; they are taken where they
-            are of the encoder that is asked for, so that the pretrained files may be gone.
+        known: states of encoders in the checkpoint that this training resumes from. One of the
+            given encoder is reused, so that the pretrained files need not exist any more.
+
+    Returns:
+        The state of an :class:`emo_fairseq.encoder_spec.EncoderSpec` by modality.
 
     Raises:
-        UsageError: a spec that is not understood, or that names what is not there.
+        UsageError: an unknown encoder, or one whose files do not exist.
     """
     specs = {name: getattr(source.cfg, f"{name}_encoder") for name in source.modalities}
     return {
@@ -64,29 +67,29 @@ def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
     kind = "scratch" if spec is None else check_spec(modality, spec).partition(":")[0]
     if modality == SPEECH and kind != "scratch" and source.cfg.speech_input is not None:
         raise UsageError(
-            f"--speech-input {source.cfg.speech_input}: what {spec} reads is its own matter; "
+            f"--speech-input {source.cfg.speech_input}: {spec} determines what it reads; "
             "leave the option out",
             "option-unused",
         )
     if spec is None or kind == "scratch":
         return scratch_spec(source, modality)
     if kind == "features":
-        card = EncoderSpec(spec, FRAMES)
-        return replace(card, weights=_made_by(source.folder, card))
-    card = pretrained.describe(modality, spec)
-    logger.info("%s: encoder %s, weights %s", modality, spec, card.weights[:12])
-    return card
+        encoder_spec = EncoderSpec(spec, FRAMES)
+        return replace(encoder_spec, weights=_settings_digest(source.folder, encoder_spec))
+    encoder_spec = pretrained.describe(modality, spec)
+    logger.info("%s: encoder %s, weights %s", modality, spec, encoder_spec.weights[:12])
+    return encoder_spec
 
 
-def _made_by(data_dir: Path, card: EncoderSpec) -> str:
+def _settings_digest(data_dir: Path, encoder_spec: EncoderSpec) -> str:
     try:
-        return settings_digest(data_dir / "features" / card.source)
+        return settings_digest(data_dir / "features" / encoder_spec.source)
     except ValueError as error:
         raise UsageError.of(error, "features-unreadable") from error
 
 
 def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
-    """What the stored features of every split are, for each modality that is read as such.
+    """Return digests of the stored features of every split, for each modality that reads features.
 
     Returns:
         By modality and split on disk a digest of the manifest's rows, and one of the features; see
@@ -97,16 +100,16 @@ def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
     """
     names = source.modalities_of(FRAMES)
     splits = _stored_splits(source.folder) if names else {}
-    found: dict[str, dict[str, list[str]]] = {}
+    digests: dict[str, dict[str, list[str]]] = {}
     for name in names:
         folder = source.folder / "features" / source.encoders[name].source
         contents = {split: _content_of(folder, split, rows) for split, rows in splits.items()}
-        found[name] = {
+        digests[name] = {
             split: [rows_digest(splits[split]), content]
             for split, content in contents.items()
             if content
         }
-    return found
+    return digests
 
 
 def _stored_splits(data_dir: Path) -> dict[str, list[Utterance]]:
@@ -125,14 +128,14 @@ def _content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:
 
 
 def check_same_features(
-    cards: Mapping[str, EncoderSpec],
+    specs: Mapping[str, EncoderSpec],
     data_dir: Path,
     contents: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> None:
-    """See that stored features are those that a model was trained on, or were made as those.
+    """Check that stored features are those that a model was trained on, or were extracted alike.
 
     Args:
-        cards: of the model's encoders. What others made, or an older version, says nothing.
+        specs: of the model's encoders. Features of other tools, or of an older version, pass.
         data_dir: whose features are read.
         contents: what :func:`feature_contents` returned when the model was trained. Splits of other
             rows, of another corpus, are not compared.
@@ -141,12 +144,12 @@ def check_same_features(
         UsageError: another encoder, layer or pooling made them, which may have the same width, or
             their content has changed since.
     """
-    for name, card in cards.items():
-        if card.kind != "features":
+    for name, encoder_spec in specs.items():
+        if encoder_spec.kind != "features":
             continue
-        folder = data_dir / "features" / card.source
-        there = _made_by(data_dir, card)
-        if card.weights and there and there != card.weights:
+        folder = data_dir / "features" / encoder_spec.source
+        stored = _settings_digest(data_dir, encoder_spec)
+        if encoder_spec.weights and stored and stored != encoder_spec.weights:
             raise UsageError(
                 f"{folder}: made by another encoder, layer or pooling than "
                 f"the {name} features that the model was trained on; extract them as those were",
@@ -157,12 +160,12 @@ def check_same_features(
             rows = read_manifest(file) if file.is_file() else []
             if rows_digest(rows) != of_rows:
                 continue
-            now = _content_of(folder, split, rows)
-            if now and now != content:
+            current = _content_of(folder, split, rows)
+            if current and current != content:
                 raise UsageError(
                     f"{folder}: the features of {split} are no longer those that the model was "
-                    f"trained with (digest {now[:12]}, and {content[:12]} then); put the former "
-                    "ones back there, or train anew with another --save-dir",
+                    f"trained with (digest {current[:12]}, and {content[:12]} then); put the "
+                    "former ones back, or train anew with another --save-dir",
                     "features-changed",
                 )
 
@@ -192,6 +195,10 @@ def check_same_encoders(
             )
 
 
-def _identity(card: EncoderSpec) -> tuple[str, str, str]:
-    """Sizes are none of it: fairseq compares the shapes."""
-    return card.kind, card.weights, card.source if card.kind == "features" else ""
+def _identity(encoder_spec: EncoderSpec) -> tuple[str, str, str]:
+    """Return what must not change; sizes may, since fairseq compares the shapes."""
+    return (
+        encoder_spec.kind,
+        encoder_spec.weights,
+        encoder_spec.source if encoder_spec.kind == "features" else "",
+    )

@@ -14,7 +14,7 @@ from emo_fairseq.compat import reading_ahead
 
 @pytest.fixture(autouse=True)
 def _own_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_ahead, "_enough", threading.Event())
+    monkeypatch.setattr(reading_ahead, "_is_ending", threading.Event())
 
 
 def batches(seconds: float) -> Iterator[int]:

@@ -71,7 +71,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def cached(folder: Path, **given: Any) -> EncodedDataset:
-    options = {"encoder": make_encoder(), "dataset": make_dataset(), "split": "train", "card": CARD}
+    options = {"encoder": make_encoder(), "dataset": make_dataset(), "split": "train", "spec": CARD}
     return cached_outputs(**{**options, **given}, folder=folder)
 
 
@@ -157,8 +157,8 @@ CHANGES: dict[str, Callable[[], dict[str, Any]]] = {
     "the cut": lambda: {"dataset": make_dataset(max_tokens=8)},
     "the split": lambda: {"split": "valid"},
     "the type": lambda: {"dtype": "float32"},
-    "the architecture": lambda: {"card": replace(CARD, architecture={"family": "xlmr"})},
-    "the kind": lambda: {"card": replace(CARD, spec="hf:models/tiny")},
+    "the architecture": lambda: {"spec": replace(CARD, architecture={"family": "xlmr"})},
+    "the kind": lambda: {"spec": replace(CARD, spec="hf:models/tiny")},
 }
 
 
@@ -208,12 +208,12 @@ def test_what_acts_beside_the_weights_counts(
 ) -> None:
     """Of encoders in our own sizes, whose cards do not say it."""
     first, same, other = (make() for make in (build[0], *build))
-    card = EncoderSpec("scratch:tiny", "whatever")
+    spec = EncoderSpec("scratch:tiny", "whatever")
 
     def identity(backbone: Encoder) -> dict[str, Any]:
         backbone.load_state_dict(first.state_dict())
         encoder, weights = ModalityEncoder(backbone), weights_digest(backbone)
-        return outputs_identity(encoder, weights, card, "train", "content", "float16")
+        return outputs_identity(encoder, weights, spec, "train", "content", "float16")
 
     assert identity(same) == identity(first)
     assert identity(other)["weights"] == identity(first)["weights"]
@@ -221,13 +221,13 @@ def test_what_acts_beside_the_weights_counts(
 
 
 def test_other_heads_are_encoded_anew(tmp_path: Path, calls: list[int]) -> None:
-    card = EncoderSpec("scratch:tiny", "tokens")
-    before = cached(tmp_path, card=card)
+    spec = EncoderSpec("scratch:tiny", "tokens")
+    before = cached(tmp_path, spec=spec)
     calls.clear()
     other = ModalityEncoder(TokenEncoder(30, 16, FOUR_HEADS))
     other.load_state_dict(make_encoder().state_dict())
     other.freeze()
-    after = cached(tmp_path, card=card, encoder=other)
+    after = cached(tmp_path, spec=spec, encoder=other)
     assert sum(calls) == 5
     assert not torch.equal(before[0][0], after[0][0])
 
@@ -235,7 +235,7 @@ def test_other_heads_are_encoded_anew(tmp_path: Path, calls: list[int]) -> None:
 def test_where_the_encoder_lies_does_not_matter(tmp_path: Path, calls: list[int]) -> None:
     cached(tmp_path)
     calls.clear()
-    cached(tmp_path, card=replace(CARD, spec="fairseq:moved/tiny", weights="of the file"))
+    cached(tmp_path, spec=replace(CARD, spec="fairseq:moved/tiny", weights="of the file"))
     assert calls == []
 
 

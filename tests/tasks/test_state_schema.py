@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from codes import raises
 from document_mutations import mutations
 
 from emo_fairseq.errors import UsageError
@@ -120,5 +121,5 @@ def test_labels_by_the_ten_thousand_are_compared_in_one_pass() -> None:
     many = [str(number) for number in range(100_000)]  # each with each would take minutes
     names = {"labels": many, "class_counts": None}
     check_task_state({**state(), **names}, "a.pt")
-    with pytest.raises(UsageError, match="labels: 7 is there twice"):
+    with raises("document-invalid"):
         check_task_state({**state(), **names, "labels": [*many[1:], "7"]}, "a.pt")
