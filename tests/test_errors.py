@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from data_prep.commands.command_line import run as data_prep_run
+from data_prep.command_line import run as data_prep_run
 from data_prep.errors import (
     Fault,
     ManifestError,

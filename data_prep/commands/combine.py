@@ -25,7 +25,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_prep.commands.command_line import make_parser, run
+from data_prep.command_line import (
+    make_parser,
+    run,
+)
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.prototypes.records import canonical_label
 from data_prep.schema import (

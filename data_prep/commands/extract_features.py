@@ -19,13 +19,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_prep.audio.loading import default_workers
-from data_prep.commands.command_line import (
+from data_prep.command_line import (
     make_parser,
-    run,
-)
-from data_prep.commands.number_types import (
     positive_int,
     positive_number,
+    run,
 )
 from data_prep.features import egemaps, log_mel
 from data_prep.features.extraction import (

@@ -17,7 +17,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
+from data_prep.command_line import (
+    make_parser,
+    run,
+)
 from data_prep.manifest.provenance import write_beside
 from data_prep.manifest.records import LABEL_COLUMNS
 from data_prep.prototypes.file import PROTOTYPES_FILE, prototypes_path, write_prototypes

@@ -26,7 +26,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from data_prep.commands.command_line import run
+from data_prep.command_line import run
 from data_prep.commands.table import recipe_of, table_parser, tables_of
 from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.published import STORED_NOTE, Sources, find_shards, prepare_hf_table

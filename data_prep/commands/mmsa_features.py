@@ -18,7 +18,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import (
+from data_prep.command_line import (
     make_parser,
     run,
 )

@@ -6,7 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
+from data_prep.command_line import (
+    make_parser,
+    run,
+)
 from data_prep.corpora.registry import CORPORA, Recipe
 from data_prep.folds.records import ALL
 from data_prep.schema import Corpus

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
+from data_prep.command_line import (
+    make_parser,
+    run,
+)
 from data_prep.manifest.summary import print_summary
 
 

@@ -22,7 +22,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.command_line import make_parser, run
+from data_prep.command_line import (
+    make_parser,
+    run,
+)
 from data_prep.errors import CodedError
 from data_prep.schema import SPLITS
 from data_prep.tables.prepare import prepare_table

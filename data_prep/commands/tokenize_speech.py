@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.audio.loading import default_workers
-from data_prep.commands.command_line import (
+from data_prep.command_line import (
     make_parser,
-    run,
-)
-from data_prep.commands.number_types import (
     positive_int,
     positive_number,
+    run,
 )
 from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.folder import TokenFolder

@@ -21,12 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_prep.commands.command_line import (
+from data_prep.command_line import (
     make_parser,
+    positive_int,
     run,
 )
-from data_prep.commands.number_types import positive_int
 from data_prep.files.digests import file_digest
+from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import (
     SplitJob,
@@ -40,7 +41,6 @@ from data_prep.tokens.folder import (
     TokenFolder,
     Tokens,
     load_dictionary,
-    sequence_digest,
 )
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from data_prep.tokens.text_tokenizers import (

@@ -30,7 +30,7 @@ from data_prep.audio.loading import (
     measure_all,
 )
 from data_prep.audio.segment import audio_of
-from data_prep.commands.command_line import (
+from data_prep.command_line import (
     make_parser,
     run,
 )

@@ -17,9 +17,9 @@ from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import CARD_FILE, is_finished, write_split
 from data_prep.files.lock import locked
+from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import ordered_map, read_splits
-from data_prep.tokens.folder import sequence_digest
 
 logger = logging.getLogger(__name__)
 

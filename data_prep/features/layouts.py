@@ -45,8 +45,8 @@ from data_prep.files.documents import (
 )
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
+from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import Utterance
-from data_prep.tokens.folder import sequence_digest
 
 
 class _Packed(Document):

@@ -17,8 +17,8 @@ import numpy as np
 from data_prep.audio.segment import audio_of
 from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
+from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import SAMPLE_RATE, Utterance
-from data_prep.tokens.folder import sequence_digest
 
 if TYPE_CHECKING:
     from fairseq.data import FairseqDataset

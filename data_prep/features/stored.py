@@ -44,8 +44,8 @@ from data_prep.files.documents import (
     load_yaml,
 )
 from data_prep.files.replacing import replacing
+from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.schema import Utterance
-from data_prep.tokens.folder import sequence_digest
 
 __all__ = [
     "FloatArray",
@@ -53,7 +53,6 @@ __all__ = [
     "content_of",
     "open_features",
     "read_card",
-    "rows_digest",
     "settings_digest",
 ]
 
@@ -78,12 +77,6 @@ class FeatureCard(Document):
     settings: JsonObject
     splits: dict[str, FeatureSplit] = Field(default_factory=dict)
     about: JsonObject = Field(default_factory=dict)
-
-
-def rows_digest(rows: Iterable[Utterance]) -> str:
-    """Digest what features of a split depend on in its manifest: ids, audio, segment, length."""
-    sounds = ((row.id, f"{row.audio} {row.n_samples}{row.segment_key}") for row in rows)
-    return sequence_digest(sounds)
 
 
 def _rows_digests(rows: Sequence[Utterance], settings: Mapping[str, Any]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import write_split
 from data_prep.files.listing import suffix_of
 from data_prep.manifest.cells import file_stem, find_id_fault
+from data_prep.manifest.digests import sequence_digest
 from data_prep.manifest.records import AXES, LABEL_COLUMNS, Corpus
 from data_prep.manifest.tsv import read_manifest
 from data_prep.tables.prepare import prepare_table
@@ -29,7 +30,6 @@ from data_prep.tables.reader import (
     text_cell,
 )
 from data_prep.tables.rows import FIELDS, TableRecipe, check_recipe
-from data_prep.tokens.folder import sequence_digest
 
 STORED_NOTE = "audio was written into this folder: train without --data-raw"
 

@@ -10,7 +10,6 @@ is tokenized by the next run.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -101,14 +100,6 @@ class TokenizerCard(Document):
     specials: _Specials = Field(default_factory=_Specials)
     files: dict[FileName, str]
     splits: dict[FileName, SplitCounts]
-
-
-def sequence_digest(pairs: Iterable[tuple[str, str | None]]) -> str:
-    """Return the SHA-256 of (id, content) pairs in order; None differs from any string."""
-    digest = hashlib.sha256()
-    for pair in pairs:
-        digest.update(json.dumps(pair).encode() + b"\n")
-    return digest.hexdigest()
 
 
 class TokenFolder:

@@ -12,12 +12,12 @@ from data_prep.errors import (
     Fault,
     ManifestError,
 )
-from data_prep.features.stored import rows_digest
 from data_prep.files.digests import (
     verify,
     verify_all,
     warn_unverified,
 )
+from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.manifest.records import Utterance
 from data_prep.tokens.folder import (
     DICT_FILE,
@@ -26,7 +26,6 @@ from data_prep.tokens.folder import (
     load_symbols,
     read_card,
     read_symbols,
-    sequence_digest,
 )
 from data_prep.tokens.token_files import check_token_files
 

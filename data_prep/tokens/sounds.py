@@ -10,11 +10,10 @@ from typing import NamedTuple
 from data_prep.audio.loading import FloatArray
 from data_prep.audio.segment import AudioSegment, audio_of
 from data_prep.errors import CodedError
-from data_prep.features.stored import rows_digest
 from data_prep.files.digests import file_digest
+from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import SplitJob
-from data_prep.tokens.folder import sequence_digest
 
 
 class Sound(NamedTuple):

@@ -21,6 +21,7 @@ from data_prep.errors import CodedError
 from data_prep.files.arrays import load_archive
 from data_prep.files.digests import file_digest
 from data_prep.files.replacing import replacing
+from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import SAMPLE_RATE, read_corpus
 from data_prep.tokens.binarize import SplitJob, read_splits
 from data_prep.tokens.folder import (
@@ -29,7 +30,6 @@ from data_prep.tokens.folder import (
     TokenFolder,
     Tokens,
     load_dictionary,
-    sequence_digest,
 )
 from data_prep.tokens.sounds import Sound, speech_job
 from data_prep.tokens.vq_wav2vec import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.commands.number_types import positive_int
+from data_prep.command_line import positive_int
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import (

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from data_prep.commands.number_types import (
+from data_prep.command_line import (
     positive_int,
     positive_number,
 )

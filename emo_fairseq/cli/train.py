@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from data_prep.commands.number_types import (
+from data_prep.command_line import (
     positive_int,
     positive_number,
 )

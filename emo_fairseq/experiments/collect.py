@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.commands.number_types import positive_int
+from data_prep.command_line import positive_int
 from data_prep.folds.file import folds_path
 from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError

@@ -22,7 +22,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-from data_prep.commands.number_types import positive_int
+from data_prep.command_line import positive_int
 from data_prep.files.documents import load_yaml
 from data_prep.manifest.corpus_card import write_card
 from data_prep.schema import CORPUS_FILE, read_corpus

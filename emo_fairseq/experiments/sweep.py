@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.commands.number_types import positive_int
+from data_prep.command_line import positive_int
 from data_prep.errors import CodedError
 from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE
 from emo_fairseq.data import legacy

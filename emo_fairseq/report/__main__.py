@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.commands.number_types import positive_int
+from data_prep.command_line import positive_int
 from data_prep.manifest.provenance import allowed_leaks
 from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError

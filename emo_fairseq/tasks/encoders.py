@@ -6,7 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data_prep.features.stored import content_of, rows_digest, settings_digest
+from data_prep.features.stored import (
+    content_of,
+    settings_digest,
+)
+from data_prep.manifest.digests import rows_digest
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import pretrained
 from emo_fairseq.data.data_dir import DataDir

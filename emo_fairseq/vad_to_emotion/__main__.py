@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data_prep.commands.number_types import positive_int
+from data_prep.command_line import positive_int
 from data_prep.schema import read_corpus, vad_scale
 from emo_fairseq.data.leaks import OPTION as ALLOW_LEAK
 from emo_fairseq.errors import UsageError

@@ -10,7 +10,7 @@ import pytest
 import torch
 from codes import raises
 
-from data_prep.commands.folds import main as fold_main
+from data_prep.folds.__main__ import main as fold_main
 from data_prep.folds.file import read_folds
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.__main__ import main

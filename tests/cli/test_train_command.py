@@ -9,7 +9,7 @@ import hf_folders
 import pytest
 import torch
 
-from data_prep.commands.folds import main as fold_main
+from data_prep.folds.__main__ import main as fold_main
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.evaluation import predictions

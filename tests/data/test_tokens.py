@@ -8,9 +8,14 @@ import pytest
 import torch
 from codes import raises
 
-from data_prep.features.stored import rows_digest
+from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.schema import Utterance
-from data_prep.tokens.folder import PAD, SpecialIds, TokenFolder, sequence_digest, write_tokens
+from data_prep.tokens.folder import (
+    PAD,
+    SpecialIds,
+    TokenFolder,
+    write_tokens,
+)
 from emo_fairseq.data.tokens import (
     TokenDataset,
     open_binarized,

@@ -16,6 +16,7 @@ import pytest
 from codes import raises
 
 from data_prep.files.digests import file_digest, records_of
+from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import Corpus, Utterance, write_corpus
 from data_prep.tokens.binarize import (
     SplitJob,
@@ -30,7 +31,6 @@ from data_prep.tokens.folder import (
     TokenFolder,
     Tokens,
     read_card,
-    sequence_digest,
     write_tokens,
 )
 

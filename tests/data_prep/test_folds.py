@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from codes import raises
 
-from data_prep.commands.folds import main
 from data_prep.corpora.ravdess import (
     ACTORS,
     fold_actors,
 )
 from data_prep.errors import ManifestError
+from data_prep.folds.__main__ import main
 from data_prep.folds.file import (
     FOLDS_FOLDER,
     read_folds,

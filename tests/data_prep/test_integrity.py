@@ -18,7 +18,6 @@ from data_prep.features.stored import (
     content_of,
     is_finished,
     open_features,
-    rows_digest,
     write_split,
 )
 from data_prep.files import (
@@ -28,8 +27,12 @@ from data_prep.files.digests import (
     record_of,
     verify,
 )
+from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.schema import Corpus, Utterance, write_corpus
-from data_prep.tokens.folder import TokenFolder, read_symbols, sequence_digest
+from data_prep.tokens.folder import (
+    TokenFolder,
+    read_symbols,
+)
 from data_prep.tokens.opened import check_tokens
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.token_files import check_token_files

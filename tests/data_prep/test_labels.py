@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.commands.folds import main as make_folds
 from data_prep.commands.hf_table import main as prepare_published
 from data_prep.commands.inspect_corpus import main as inspect
 from data_prep.commands.summary import main as summarize
 from data_prep.commands.table import main as prepare
 from data_prep.commands.validate import main as validate
+from data_prep.folds.__main__ import main as make_folds
 from data_prep.manifest.cells import find_label_fault
 from data_prep.manifest.labels import (
     check_counts,

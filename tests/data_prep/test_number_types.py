@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from data_prep.commands.number_types import (
+from data_prep.command_line import (
     positive_int,
     positive_number,
 )

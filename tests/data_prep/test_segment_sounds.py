@@ -17,8 +17,8 @@ from data_prep.commands.extract_features import (
 from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.corpora.toy import prepare_toy
 from data_prep.features.stored import open_features, read_card
+from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
-from data_prep.tokens.folder import sequence_digest
 from data_prep.tokens.sounds import speech_job
 
 

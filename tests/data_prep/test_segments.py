@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from codes import raises
 
-from data_prep.features.stored import rows_digest
+from data_prep.manifest.digests import rows_digest
 from data_prep.manifest.leaks import find_leaks
 from data_prep.schema import (
     REQUIRED_COLUMNS,

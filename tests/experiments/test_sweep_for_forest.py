@@ -11,8 +11,8 @@ from codes import raises
 from forked_sweep import ForkedSweep
 
 import emo_fairseq
-from data_prep.commands import folds as folds_command
 from data_prep.commands.tokenize_text import tokenize_with_hf
+from data_prep.folds import __main__ as folds_command
 from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.vad_to_emotion.__main__ import main

@@ -235,7 +235,7 @@ def _read_tokens(folder: Path, toy: Path, kind: str) -> Any:
 
 
 def _build_folds(folder: Path) -> None:
-    from data_prep.commands.folds import main
+    from data_prep.folds.__main__ import main
 
     write_corpus(folder, Corpus("small", labels={"emotion": ("happy", "sad")}), {"train": ROWS})
     assert main([str(folder), "--protocol", "leave_one_speaker_out", "--base", "train"]) == 0

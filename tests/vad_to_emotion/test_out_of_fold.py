@@ -6,8 +6,8 @@ import shutil
 import pytest
 from codes import raises
 
-from data_prep.commands import folds as folds_command
 from data_prep.errors import ManifestError
+from data_prep.folds import __main__ as folds_command
 from data_prep.manifest.provenance import (
     SELECTED,
     TRAINED,

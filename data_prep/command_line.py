@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Callable
 
-from data_prep.audio.loading import default_workers
-from data_prep.commands.number_types import positive_int
 from data_prep.messages import (
     INTERRUPTED,
     INTERRUPTED_CODE,
@@ -24,6 +23,8 @@ def make_parser(module: str, description: str, *, audio: bool = True) -> argpars
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if audio:
+        from data_prep.audio.loading import default_workers  # and with it numpy
+
         parser.add_argument(
             "--workers",
             type=positive_int,
@@ -48,3 +49,22 @@ def run(work: Callable[[], object]) -> int:
         print(INTERRUPTED, file=sys.stderr)
         return INTERRUPTED_CODE
     return 0
+
+
+# -- Numbers on a command line: types for argparse, which names the option that one is wrong for
+
+
+def positive_int(text: str) -> int:
+    """A whole number from 1 up. Raises what argparse reports if it is none."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def positive_number(text: str) -> float:
+    """A finite number above 0. Raises what argparse reports if it is none."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
