@@ -103,6 +103,13 @@ def test_a_record_beside_a_file_is_of_its_content(tmp_path: Path) -> None:
             read_beside(file)
 
 
+def test_names_are_readable_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "predictions.tsv"
+    file.write_text("id\tsplit\n")
+    write_beside(file, seen_rows(ROWS, "émotions", "train"))
+    assert "émotions" in provenance_path(file).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "content", [b"id\tsplit\r\n", b"\xef\xbb\xbfid\tsplit\n", b"id\tsplit\t\t\n\n"]
 )

@@ -7,6 +7,7 @@ import pytest
 from codes import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trained_models import load_with_options
 
 from data_prep.commands.extract_features import main as extract_features
 from emo_fairseq.inference.timeline import windows
@@ -70,6 +71,16 @@ def test_a_window_is_predicted_as_if_alone(trained_models):
     assert short[0].prediction.modalities == ("speech",)
     with raises("audio-missing"):
         predictor.timeline(None, text="no")
+
+
+def test_the_longest_recording_is_that_of_the_option(trained_models):
+    speech = load_with_options(trained_models.folder(BOTH), max_speech_seconds=3.0)
+    assert speech.max_seconds() == 3.0
+    sound = np.random.default_rng(3).normal(0, 0.1, 4 * RATE)
+    with raises("window-too-long"):
+        speech.timeline(sound, sample_rate=RATE, window_seconds=3.5)
+    text = load_with_options(trained_models.folder("--modality text"), max_speech_seconds=3.0)
+    assert text.max_seconds() == np.inf
 
 
 def test_a_window_of_more_frames_than_are_read_is_refused(trained_models, copy_toy):

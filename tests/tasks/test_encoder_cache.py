@@ -33,6 +33,7 @@ from emo_fairseq.tasks import encoder_cache
 from emo_fairseq.tasks.encoder_cache import (
     FrozenEncoders,
     cached_outputs,
+    key_of,
     outputs_identity,
     weights_digest,
 )
@@ -133,6 +134,13 @@ def test_the_second_time_the_encoder_is_not_asked(tmp_path: Path, calls: list[in
     second = cached(tmp_path)
     assert calls == []
     assert all(torch.equal(first[row][0], second[row][0]) for row in range(len(first)))
+
+
+def test_the_folder_of_an_identity_keeps_its_name() -> None:
+    """Under another name, what earlier versions computed would not be found again."""
+    expected = "e5ffa5c2b542151ffe29b473eb97908f"
+    assert key_of({"split": "train", "dtype": "float16"}) == expected
+    assert key_of({"dtype": "float16", "split": "train"}) == expected
 
 
 def other_bias() -> ModalityEncoder:
