@@ -37,7 +37,7 @@ _SEPARATOR = "$_$"  # of video and clip in the pickle's ids
 
 @dataclass
 class Report:
-    """What was found for the rows of one split."""
+    """Counts of the features of one split."""
 
     rows: int = 0
     missing: int = 0  # not in the pickle
@@ -50,29 +50,29 @@ class Report:
     minus_inf: int = 0
 
     def counts(self) -> dict[str, int]:
-        """For the card of the features."""
+        """Return the counts for the card of the features."""
         return asdict(self)
 
     @property
     def odd_numbers(self) -> str:
-        """Such as `2 NaN, 0 +inf, 7 -inf`."""
+        """Return numbers that are not finite, such as `2 NaN, 0 +inf, 7 -inf`."""
         return f"{self.nan} NaN, {self.plus_inf} +inf, {self.minus_inf} -inf"
 
     def __str__(self) -> str:
-        said = {
+        notes = {
             "not in the pickle": self.missing,
             "of zeros alone": self.empty,
             "with frames beyond their length, which are lost (--lengths content)": self.beyond,
             "with another score than the manifest": self.other_score,
             f"with numbers that are none ({self.odd_numbers}), written as 0": self.nonfinite,
         }
-        found = self.rows - self.missing - self.empty
-        parts = [f"{count} {what}" for what, count in said.items() if count]
-        return ", ".join([f"{found} of {self.rows} rows have features", *parts])
+        n_rows = self.rows - self.missing - self.empty
+        parts = [f"{count} {note}" for note, count in notes.items() if count]
+        return ", ".join([f"{n_rows} of {self.rows} rows have features", *parts])
 
 
 class PickledFeatures:
-    """What `features.splits.extract` asks for; `digest` is that of the pickle's bytes."""
+    """Features of a modality as a source of `extract`; `digest` is that of the pickle."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class PickledFeatures:
         self._splits = splits
         self._digest = digest
         self._nonfinite = nonfinite
-        self._places = _places(splits)
+        self._positions = _positions(splits)
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """All that the frames depend on besides the pickle."""
+        """Return the settings on which the frames depend besides the pickle."""
         return {
             "features": f"mmsa {self.modality}",
             "lengths": self.unpadded.by,
@@ -100,15 +100,15 @@ class PickledFeatures:
         }
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
-        """The pickle's digest."""
+        """Return the digest of the pickle."""
         return self._digest
 
     def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
-        """Frames of each row, none where the pickle has none of it."""
+        """Yield the frames of each row, none if it is not in the pickle."""
         none = np.zeros((0, self.unpadded.width), dtype=np.float32)
         for row in rows:
-            place = self._places.get(row.id)
-            frames = none if place is None else self.unpadded.row(*place)
+            position = self._positions.get(row.id)
+            frames = none if position is None else self.unpadded.row(*position)
             if self._nonfinite == "zero":
                 frames = np.where(np.isfinite(frames), frames, 0)
             yield frames.astype(np.float32)
@@ -121,12 +121,12 @@ class PickledFeatures:
         """
         report = Report(len(rows))
         for row in rows:
-            if row.id in self._places:
-                self._count(row, self._places[row.id], report)
+            if row.id in self._positions:
+                self._count(row, self._positions[row.id], report)
             else:
                 report.missing += 1
         if rows and report.missing == len(rows):
-            theirs = next(iter(self._places), "no row at all")
+            theirs = next(iter(self._positions), "no row at all")
             raise CodedError(
                 f"{split}: none of its rows is in the pickle, which has {theirs} and others, where "
                 f"the manifest has {rows[0].id}; give the pickle of this corpus",
@@ -135,15 +135,15 @@ class PickledFeatures:
         if report.nonfinite and self._nonfinite == "refuse":
             raise CodedError(
                 f"{split}: {self.modality} of {report.nonfinite} rows holds numbers that are none "
-                f"({report.odd_numbers}); give --nonfinite zero to write 0 in their place",
+                f"({report.odd_numbers}); give --nonfinite zero to write 0 instead",
                 "features-not-finite",
             )
         if report.missing or report.beyond or report.other_score or report.nonfinite:
             logger.warning("%s of %s: %s", self.modality, split, report)
         return report
 
-    def _count(self, row: Utterance, place: tuple[str, int], report: Report) -> None:
-        split, number = place
+    def _count(self, row: Utterance, position: tuple[str, int], report: Report) -> None:
+        split, number = position
         frames = self.unpadded.row(split, number)
         report.empty += not len(frames)
         report.beyond += self.unpadded.has_more(split, number)
@@ -162,19 +162,19 @@ def _count_nonfinite(frames: Frames, report: Report) -> None:
         report.minus_inf += int(np.isneginf(frames).sum())
 
 
-def _places(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]:
+def _positions(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]:
     """{the manifest's id: (split, number of the row)}.
 
     Raises ValueError for an id that is there twice with other frames, since it is unknown which of
     them are meant.
     """
-    found: dict[str, tuple[str, int]] = {}
+    positions: dict[str, tuple[str, int]] = {}
     repeated = 0
     for split, rows in splits.items():
         for number, name in enumerate(rows.ids):
             video, separator, clip = name.partition(_SEPARATOR)
             row_id = utterance_id(video, clip) if separator else name
-            first = found.setdefault(row_id, (split, number))
+            first = positions.setdefault(row_id, (split, number))
             if first == (split, number):
                 continue
             if not _are_same(splits, first, (split, number)):
@@ -186,7 +186,7 @@ def _places(splits: Mapping[str, PickledSplit]) -> dict[str, tuple[str, int]]:
             repeated += 1
     if repeated:
         logger.warning("%d rows of the pickle repeat another one, id and frames", repeated)
-    return found
+    return positions
 
 
 def _are_same(
@@ -201,7 +201,7 @@ def _are_same(
     return lengths[0] == lengths[1] and np.array_equal(frames[0], frames[1], equal_nan=True)
 
 
-# -- Rows of MMSA's pickles, (N, T, C), without the frames of zeros that pad them to one length
+# -- Padding ---------------------------------------------------------------------------------------
 # Most pickles pad behind the frames, some before: which of them is seen from the frames themselves,
 # for all rows at once, since a row may well begin or end with zeros of its own (silence, no face).
 
@@ -222,8 +222,8 @@ class Unpadded:
 
     def __init__(self, splits: Mapping[str, PickledSplit], lengths: str = "auto") -> None:
         self._splits = splits
-        self._occupied = {split: occupied_frames(found.frames) for split, found in splits.items()}
-        has_lengths = all(found.lengths is not None for found in splits.values())
+        self._occupied = {name: occupied_frames(split.frames) for name, split in splits.items()}
+        has_lengths = all(split.lengths is not None for split in splits.values())
         if lengths == "given" and not has_lengths:
             raise CodedError(
                 "--lengths given: the pickle has no lengths; leave the option out",
@@ -240,11 +240,11 @@ class Unpadded:
 
     @property
     def width(self) -> int:
-        """Numbers in a frame."""
+        """Return the width of a frame."""
         return int(next(iter(self._splits.values())).frames.shape[2])
 
     def row(self, split: str, number: int) -> Frames:
-        """(T, C) frames of one row; T is 0 if all of them are zeros."""
+        """Return the frames (T, C) of a row; T is 0 if all are zeros."""
         start, stop = self._span(split, number)
         if not self._occupied[split][number, start:stop].any():
             stop = start
@@ -282,7 +282,7 @@ def _check_lengths(splits: Mapping[str, PickledSplit]) -> None:
 
 
 def occupied_frames(frames: Frames) -> Mask:
-    """(N, T, C) -> (N, T): whether a frame is anything but zeros (NaN is)."""
+    """Return (N, T) for (N, T, C): whether a frame is not all zeros."""
     chunks = [
         (frames[start : start + _ROWS_AT_ONCE] != 0).any(axis=-1)
         for start in range(0, len(frames), _ROWS_AT_ONCE)
@@ -301,7 +301,7 @@ def _is_in_front(occupied: Mapping[str, Mask]) -> bool:
     return begin > end
 
 
-# -- MMSA's feature pickles, read without letting them run anything --------------------------------
+# -- Pickles, read without executing code ----------------------------------------------------------
 # {train, valid, test} -> id, audio (N, T, C), vision (N, T, C), audio_lengths, vision_lengths,
 #                             regression_labels, and text, text_bert, raw_text, annotations, ...
 #
@@ -420,41 +420,43 @@ def read_modality(path: Path, data: Any, key: str) -> dict[str, PickledSplit]:
     return {str(split): _read_split(f"{path}: {split}", data[split], key) for split in data}
 
 
-def _read_split(place: str, found: Any, key: str) -> PickledSplit:
-    missing = [name for name in ("id", key) if not isinstance(found, Mapping) or name not in found]
+def _read_split(path: str, content: Any, key: str) -> PickledSplit:
+    missing = [
+        name for name in ("id", key) if not isinstance(content, Mapping) or name not in content
+    ]
     if missing:
-        has = f"has {', '.join(map(str, found))}" if isinstance(found, Mapping) else "is no dict"
-        raise CodedError(f"{place}: no {' and no '.join(missing)}; it {has}", "pickle-layout")
-    ids = [str(name) for name in found["id"]]
-    frames = _array(f"{place}: {key}", found[key], FLOAT + INT, 3, len(ids))
-    if not frames.shape[2]:
-        raise CodedError(
-            f"{place}: {key}: its frames have no numbers (a width of 0)", "array-shape"
+        has = (
+            f"has {', '.join(map(str, content))}" if isinstance(content, Mapping) else "is no dict"
         )
-    lengths, scores = found.get(f"{key}_lengths"), found.get("regression_labels")
+        raise CodedError(f"{path}: no {' and no '.join(missing)}; it {has}", "pickle-layout")
+    ids = [str(name) for name in content["id"]]
+    frames = _array(f"{path}: {key}", content[key], FLOAT + INT, 3, len(ids))
+    if not frames.shape[2]:
+        raise CodedError(f"{path}: {key}: its frames have no numbers (a width of 0)", "array-shape")
+    lengths, scores = content.get(f"{key}_lengths"), content.get("regression_labels")
     return PickledSplit(
         ids,
         frames,
         None
         if lengths is None
-        else _array(f"{place}: {key}_lengths", lengths, FLOAT + INT, 1, len(ids)),
+        else _array(f"{path}: {key}_lengths", lengths, FLOAT + INT, 1, len(ids)),
         None
         if scores is None
-        else _array(f"{place}: regression_labels", scores, FLOAT + INT, 1, len(ids)),
+        else _array(f"{path}: regression_labels", scores, FLOAT + INT, 1, len(ids)),
     )
 
 
-def _array(place: str, values: Any, kinds: str, n_axes: int, n_rows: int) -> npt.NDArray[Any]:
+def _array(path: str, values: Any, kinds: str, n_axes: int, n_rows: int) -> npt.NDArray[Any]:
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise CodedError(f"{place}: is no array ({error})", "array-unreadable") from error
+        raise CodedError(f"{path}: is no array ({error})", "array-unreadable") from error
     if n_axes == 1:
         array = array.reshape(len(array), -1)[:, 0] if array.ndim > 1 else array
     if array.dtype.kind not in kinds or array.ndim != n_axes or len(array) != n_rows:
         shape = "(N, T, C)" if n_axes == 3 else "(N,)"
         raise CodedError(
-            f"{place}: holds {array.dtype} {array.shape}, not numbers {shape} for {n_rows} ids",
+            f"{path}: holds {array.dtype} {array.shape}, not numbers {shape} for {n_rows} ids",
             "array-shape",
         )
     return array
