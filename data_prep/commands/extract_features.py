@@ -33,7 +33,7 @@ from data_prep.features.extraction import (
     extract,
 )
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
-from data_prep.features.pretrained import PretrainedFeatures
+from data_prep.pretrained import pretrained_features
 
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
 
@@ -105,7 +105,7 @@ def _source(options: argparse.Namespace) -> Source:
     build = _OF_AUDIO.get(options.encoder)
     if build is not None:
         return build(options.data_dir, options.data_raw, options.workers or default_workers())
-    return PretrainedFeatures(
+    return pretrained_features(
         data_dir=options.data_dir,
         audio_root=options.data_raw or options.data_dir,
         modality=options.modality,

@@ -28,6 +28,7 @@ from data_prep.errors import CodedError
 from data_prep.files.digests import digest_once
 from data_prep.files.replacing import replacing
 from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.pretrained import load_vq_wav2vec
 from data_prep.tokens.folder import (
     DICT_FILE,
     EOS,
@@ -66,10 +67,8 @@ class VqWav2Vec:
     def __init__(self, checkpoint: str | Path, max_seconds: float = MAX_SECONDS) -> None:
         import torch
 
-        from emo_fairseq.pretrained.fairseq_vq import VqWav2VecQuantizer
-
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model: Any = VqWav2VecQuantizer.from_checkpoint(checkpoint).to(self._device)
+        self._model: Any = load_vq_wav2vec(checkpoint).to(self._device)
         self.n_groups: int = self._model.n_groups
         self.n_codes: int = self._model.n_codes
         self.reach: int = self._model.encoder.receptive_field

@@ -1,6 +1,6 @@
 """Frames of pretrained encoders, `hf:FOLDER` or `fairseq:CHECKPOINT`, of speech or text.
 
-It imports emo_fairseq when an encoder is loaded.
+`python -m data_prep.extract_features` stores them, through :mod:`data_prep.pretrained`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from fairseq.data import FairseqDataset
 
 from data_prep.audio.segment import audio_of
 from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
 from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import SAMPLE_RATE, Utterance
-
-if TYPE_CHECKING:
-    from fairseq.data import FairseqDataset
-
-    from emo_fairseq.encoder_spec import EncoderSpec
-    from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq import pretrained
+from emo_fairseq.data.audio import WaveformDataset
+from emo_fairseq.data.encoded import content_digest
+from emo_fairseq.data.tokens import (
+    TokenDataset,
+    open_binarized,
+)
+from emo_fairseq.data.vocabulary import read_vocabulary
+from emo_fairseq.encoder_spec import EncoderSpec, check_spec
+from emo_fairseq.models.encode import (
+    batch_budget,
+    encode_rows,
+    encoding_device,
+)
+from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.pretrained.vocabulary_check import check_knows
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +67,6 @@ class PretrainedFeatures:
     @cached_property
     def encoder_spec(self) -> EncoderSpec:
         """Description of the encoder. Raises ValueError if it is missing or not supported."""
-        from emo_fairseq import pretrained
-        from emo_fairseq.encoder_spec import check_spec
-
         encoder_spec = pretrained.describe(self.modality, check_spec(self.modality, self.spec))
         if encoder_spec.input not in ("tokens", "waveform"):
             raise CodedError(
@@ -89,26 +97,16 @@ class PretrainedFeatures:
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
         """Return a digest of the audio files or of the tokens."""
-        from emo_fairseq.data.encoded import content_digest
-
         return content_digest(self._dataset(split, rows), self.memory)
 
     def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
         """Yield the frames (T, C) of each row; T is 0 without a source."""
-        from emo_fairseq.models.encode import (
-            batch_budget,
-            encode_rows,
-            encoding_device,
-        )
-
         device = encoding_device()
         budget = batch_budget(self.encoder_spec.input, device)
         return encode_rows(self._encoder, self._dataset(split, rows), budget, device)
 
     @cached_property
     def _encoder(self) -> ModalityEncoder:
-        from emo_fairseq import pretrained
-        from emo_fairseq.models.encoders import ModalityEncoder
 
         backbone = pretrained.build(self.encoder_spec)
         pretrained.load(backbone, self.encoder_spec)
@@ -124,7 +122,6 @@ class PretrainedFeatures:
         )
 
     def _waveforms(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
-        from emo_fairseq.data.audio import WaveformDataset
 
         limit = int(self.max_seconds * SAMPLE_RATE)
         audio = [audio_of(row, self.audio_root) for row in rows]
@@ -134,12 +131,6 @@ class PretrainedFeatures:
         return WaveformDataset(audio, n_samples, limit, names)
 
     def _tokens(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
-        from emo_fairseq.data.tokens import (
-            TokenDataset,
-            open_binarized,
-        )
-        from emo_fairseq.data.vocabulary import read_vocabulary
-        from emo_fairseq.pretrained.vocabulary_check import check_knows
 
         folder = self.data_dir / self.modality
         vocabulary = read_vocabulary(folder)
