@@ -84,7 +84,7 @@ def steps(folder: Path) -> dict[str, list[str]]:
     plugin = str(Path(__file__).parents[1] / "emo_fairseq")
     common = [train, "--user-dir", plugin, "--task", "emotion_prediction", "--data", str(folder)]
     return {
-        "imports": [python, "-c", "import fairseq_cli.train, emo_fairseq"],
+        "imports": [python, "-c", "import fairseq_cli.train, emo_fairseq; emo_fairseq.register()"],
         "validate": [python, "-m", "data_prep.validate", str(folder)],
         "inspect": [python, "-m", "data_prep.inspect_corpus", str(folder)],
         "tokenize_text": [python, "-m", "data_prep.tokenize_text", str(folder)],

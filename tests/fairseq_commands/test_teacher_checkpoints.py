@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from codes import raises
 from fairseq_process import assert_one_sentence
 
-from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 
 TEACHER = "--modality text+speech --speech-input log_mel --batch-size 8 --max-update 12"
@@ -78,9 +78,9 @@ def test_the_file_teaches_as_the_checkpoint_does(
 @pytest.mark.parametrize("target", ["sentiment", "vad"])
 def test_a_checkpoint_of_another_target_is_refused(target, teacher, make_task, toy_corpus):
     student = make_task(toy_corpus, modality="text", target=target)
-    message = r"it predicts emotion \(neutral, happy, sad, angry\), and its student " + target
-    with pytest.raises(UsageError, match=message):
+    with raises("teacher-labels-other") as error:
         student.teacher_from_checkpoint(str(teacher), None)
+    assert f"its student {target}" in str(error.value)
 
 
 def test_a_checkpoint_that_is_not_there_is_refused(run, toy_corpus, tmp_path):
@@ -93,5 +93,5 @@ def test_a_teacher_without_the_students_rows_is_refused(teacher, make_task, toy_
     renamed = copy_toy(lambda split, rows: [replace(row, id=f"{row.id}x") for row in rows])
     student = make_task(renamed, modality="text")
     provide = student.teacher_from_checkpoint(str(teacher), str(toy_corpus))
-    with pytest.raises(UsageError, match="--teacher-checkpoint .*: has no answer to any utterance"):
+    with raises("teacher-rows-missing"):
         provide(student.train_split())

@@ -10,7 +10,6 @@ from codes import raises
 from fairseq.logging import metrics
 from omegaconf import OmegaConf
 
-from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 
 
@@ -57,9 +56,9 @@ def test_every_utterance_is_scored(score: Callable[..., Path]) -> None:
 def test_utterances_that_are_left_out_or_scored_twice_are_refused(
     score: Callable[..., Path], batches: tuple[range, ...], count: int
 ) -> None:
-    message = f"--save-predictions: {count} predictions for the 12 utterances of test; score each"
-    with pytest.raises(UsageError, match=message):
+    with raises("rows-not-scored") as error:
         score(*batches)
+    assert f"{count} predictions for the 12 utterances" in str(error.value)
 
 
 @pytest.mark.parametrize("bias", [float("nan"), float("inf")])

@@ -142,9 +142,9 @@ def test_adapters_alone_are_no_stage(stage: Any, save: Any) -> None:
     file = str(save(both))
     for option in ("init_from", "init_text_from"):
         flag = option.replace("_", "-")
-        message = rf"--{flag} \S+\.pt: was saved with --checkpoint-weights trained .*weights all"
-        with pytest.raises(UsageError, match=message):
+        with raises("stage-encoder-missing") as error:
             stage("text+speech", **{option: file})
+        assert f"--{flag} " in str(error.value)
     speech = stage("speech", init_speech_from=file).encoders["speech"].state_dict()
     theirs = both.encoders["speech"].state_dict()
     assert all(torch.equal(speech[name], theirs[name]) for name in theirs)
@@ -166,10 +166,10 @@ def test_a_frozen_encoder_that_is_left_to_its_files(
     assert torch.equal(second.head.out_proj.weight, first.head.out_proj.weight)
     assert f"its text encoder is that of {one}, as here" in caplog.text
     assert f"--init-from {held}: new nothing" in caplog.text
-    message = "does not hold its text encoder, .*give --text-encoder fairseq:.*/one/model.pt"
     for options in ({"init_from": held}, {"init_text_from": held}):
-        with pytest.raises(UsageError, match=message):
+        with raises("stage-encoder-missing") as error:
             stage("text", text_encoder=other, **options)
+        assert f"give --text-encoder {one}" in str(error.value)
 
 
 @pytest.mark.parametrize(
