@@ -98,7 +98,7 @@ def times(n_rows: int, args: argparse.Namespace) -> dict[str, float]:
     """Median milliseconds of each loss."""
     clock = CLOCKS[args.clock]
     embeddings, labels = batch(n_rows, args.dim, args.classes)
-    found: dict[str, list[float]] = {name: [] for name in LOSSES}
+    seconds: dict[str, list[float]] = {name: [] for name in LOSSES}
     start = clock()
     for loss in LOSSES.values():
         step(loss, embeddings, labels)
@@ -108,8 +108,8 @@ def times(n_rows: int, args: argparse.Namespace) -> dict[str, float]:
             start = clock()
             for _ in range(repeats):
                 step(loss, embeddings, labels)
-            found[name].append(1e3 * (clock() - start) / repeats)
-    return {name: statistics.median(values) for name, values in found.items()}
+            seconds[name].append(1e3 * (clock() - start) / repeats)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def peak_of_process(name: str, n_rows: int, args: argparse.Namespace) -> float:

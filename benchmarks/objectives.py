@@ -70,12 +70,12 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=200)
     args = parser.parse_args()
     table = TABLES[args.table]
-    found = {name: _run(name, table[name], args.seeds, args.updates) for name in table}
+    results = {name: _run(name, table[name], args.seeds, args.updates) for name in table}
     baseline = next(iter(table))
     print(f"{args.table}: test UAR, {len(args.seeds)} seeds, {args.updates} updates")
-    print(f"  {baseline:16s} {_summary(found[baseline])}")
-    others = {name: runs for name, runs in found.items() if name != baseline}
-    against = [_against(found[baseline], runs) for runs in others.values()]
+    print(f"  {baseline:16s} {_summary(results[baseline])}")
+    others = {name: runs for name, runs in results.items() if name != baseline}
+    against = [_against(results[baseline], runs) for runs in others.values()]
     corrected = holm([difference.p for difference in against])
     for (name, runs), difference, p_holm in zip(others.items(), against, corrected, strict=True):
         ends = f"{difference.low:+.4f} to {difference.high:+.4f}"

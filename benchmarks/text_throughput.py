@@ -41,9 +41,9 @@ def main() -> None:
     for _ in range(args.rounds):
         for name, measure in peers.items():
             speeds[name].append(measure())
-    medians = {name: statistics.median(found) for name, found in speeds.items()}
-    for name, found in speeds.items():
-        rounds = ", ".join(f"{speed:.1f}" for speed in found)
+    medians = {name: statistics.median(matches) for name, matches in speeds.items()}
+    for name, matches in speeds.items():
+        rounds = ", ".join(f"{speed:.1f}" for speed in matches)
         ratio = medians["plugin"] / medians[name]
         print(f"{name:20s} {medians[name]:7.1f} utterances/s ({rounds})  plugin is {ratio:.2f} x")
 
@@ -54,8 +54,8 @@ def plugin(model: str, data: str, updates: int) -> float:
     length = ["--max-update", str(updates), "--save-dir", "outputs/throughput"]
     command = [tool, *PLUGIN.split(), "--data", data, "--text-encoder", f"hf:{model}", *length]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = re.findall(r'"train_wps": "([\d.]+)"', done.stdout + done.stderr)
-    return float(found[-1])
+    matches = re.findall(r'"train_wps": "([\d.]+)"', done.stdout + done.stderr)
+    return float(matches[-1])
 
 
 def loop(model: str, data: str, updates: int, *options: str) -> float:

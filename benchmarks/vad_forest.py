@@ -35,8 +35,8 @@ def main() -> int:
     reads = [f"task.modality={args.modality}"]
     if "speech" in args.modality:
         reads.append("+task.speech_input=log_mel")
-    place = ["--data", str(data), "--runs", str(OUTPUTS / args.modality)]
-    return run.main([*place, "--jobs", str(args.jobs), *reads])
+    folders = ["--data", str(data), "--runs", str(OUTPUTS / args.modality)]
+    return run.main([*folders, "--jobs", str(args.jobs), *reads])
 
 
 if __name__ == "__main__":

@@ -103,14 +103,14 @@ def train(recipe: Recipe, paths: Paths, seed: int) -> None:
         recipe.choose_by,
     ]
     length = ["--max-update", updates, "--total-num-update", updates, "--seed", str(seed)]
-    place = ["--save-dir", str(paths.checkpoint.parent)]
+    save_dir = ["--save-dir", str(paths.checkpoint.parent)]
     command = [
         str(BIN / "fairseq-train"),
         *PLUGIN,
         *_where(recipe, paths),
         *options,
         *length,
-        *place,
+        *save_dir,
     ]
     _start_afresh_if_changed(paths, [str(Path(paths.corpus).resolve()), *command])
     run(command, paths.log, total=recipe.updates, metric=recipe.choose_by)

@@ -122,10 +122,10 @@ _NAMELESS = ("model.pt", "checkpoint_best.pt", "checkpoint_last.pt")
 
 def _default_name(options: argparse.Namespace) -> str:
     """Such as `wavlm-base-layer9-mean`."""
-    place = Path(options.encoder.partition(":")[2] or options.encoder)
-    if place.name in _NAMELESS:
-        place = place.absolute().parent
-    parts = [place.name if place.is_dir() else place.stem]
+    path = Path(options.encoder.partition(":")[2] or options.encoder)
+    if path.name in _NAMELESS:
+        path = path.absolute().parent
+    parts = [path.name if path.is_dir() else path.stem]
     if options.layer != "last":
         parts.append(f"layer{options.layer}")
     if options.pool != "none":
@@ -149,8 +149,8 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
 
 def _encoder(value: str) -> str:
     """A type for argparse: the name of features, or a kind of encoder and its place."""
-    kind, _, place = value.partition(":")
-    if value not in _OF_AUDIO and not (kind in ("hf", "fairseq") and place):
+    kind, _, path = value.partition(":")
+    if value not in _OF_AUDIO and not (kind in ("hf", "fairseq") and path):
         names = ", ".join(_OF_AUDIO)
         raise argparse.ArgumentTypeError(
             f"{value!r} is none of {names}, hf:FOLDER, fairseq:CHECKPOINT"

@@ -65,15 +65,15 @@ def unpack_features(
             lengths=lengths,
             nonfinite=nonfinite,
         )
-        found = {split: source.survey(split, rows) for split, rows in splits.items()}
+        surveys = {split: source.survey(split, rows) for split, rows in splits.items()}
         folder = f"{name or pickle_file.stem}-{modality}"
         about = {
             "pickle": pickle_file.name,
             "padding": str(source.unpadded),
-            "rows": {split: report.counts() for split, report in found.items()},
+            "rows": {split: report.counts() for split, report in surveys.items()},
         }
         extract(data_dir, folder, source, dtype=dtype, about=about)
-        reports[folder] = found
+        reports[folder] = surveys
     return reports
 
 
@@ -106,6 +106,6 @@ def _unpack(options: argparse.Namespace) -> None:
         nonfinite=options.nonfinite,
         dtype=options.dtype,
     )
-    for folder, found in reports.items():
-        for split, report in found.items():
+    for folder, surveys in reports.items():
+        for split, report in surveys.items():
             print(f"{folder}, {split}: {report}")

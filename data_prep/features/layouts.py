@@ -73,18 +73,18 @@ def open_foreign(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredF
     if array.exists() and lengths.exists():
         stored = read_frames(folder, split)
         _check_rows(lengths, len(stored), rows)
-        found = StoredFeatures(stored.frames, stored.offsets, _names(array, rows))
+        features = StoredFeatures(stored.frames, stored.offsets, _names(array, rows))
     elif array.exists():
-        found = _vectors(array, split, rows)
+        features = _vectors(array, split, rows)
     else:
         files = _files(folder, split, rows)
         if not any(files):
             return None
-        found = _one_file_a_row(folder, split, rows, files)
-    _check_width(folder, split, found)
-    missing = np.flatnonzero(np.diff(found.offsets) == 0).tolist()
+        features = _one_file_a_row(folder, split, rows, files)
+    _check_width(folder, split, features)
+    missing = np.flatnonzero(np.diff(features.offsets) == 0).tolist()
     _report_missing(array, [rows[row].id for row in missing], len(rows))
-    return found
+    return features
 
 
 def _names(array: Path, rows: Sequence[Utterance]) -> list[str]:
@@ -98,12 +98,12 @@ def _check_rows(file: Path, n_rows: int, rows: Sequence[Utterance]) -> None:
         raise ManifestError(Fault(str(file), None, problem, remedy, "features-mismatch"))
 
 
-def _check_width(folder: Path, split: str, found: StoredFeatures) -> None:
+def _check_width(folder: Path, split: str, features: StoredFeatures) -> None:
     """Against the train split, whose width the model has."""
-    for place in (folder, folder / PACKED):
-        train = place / f"{_TRAIN}.npy"
+    for row_folder in (folder, folder / PACKED):
+        train = row_folder / f"{_TRAIN}.npy"
         if split != _TRAIN and train.exists():
-            width, own = read_array(train).shape[1], found.frames.shape[1]
+            width, own = read_array(train).shape[1], features.frames.shape[1]
             if width != own:
                 raise CodedError(
                     f"{folder / split}.npy: frames of {own} numbers, but those of {train} have "
@@ -155,25 +155,27 @@ def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatur
 
 def _files(folder: Path, split: str, rows: Sequence[Utterance]) -> list[Path | None]:
     """The file of each row, in the split's own folder or in that of all."""
-    place = folder / split if (folder / split).is_dir() else folder
-    if not place.is_dir():
+    row_folder = folder / split if (folder / split).is_dir() else folder
+    if not row_folder.is_dir():
         return [None] * len(rows)
-    return [_file(place, row) for row in rows]
+    return [_file(row_folder, row) for row in rows]
 
 
-def _file(place: Path, row: Utterance) -> Path | None:
+def _file(row_folder: Path, row: Utterance) -> Path | None:
     remedy = "give the row a shorter id, or stack the frames of all rows in {split}.npy"
-    file = place / f"{row.id}.npy"
-    if ".." in file.relative_to(place).parts:
+    file = row_folder / f"{row.id}.npy"
+    if ".." in file.relative_to(row_folder).parts:
         problem = f"the id {row.id!r} names a file outside of the folder"
-        raise ManifestError(Fault(str(place), None, problem, remedy, "features-mismatch"))
+        raise ManifestError(Fault(str(row_folder), None, problem, remedy, "features-mismatch"))
     try:
         file.stat()
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:  # a name that is too long, or holds NUL
         problem = f"the id {row.id[:60]!r} of {len(row.id)} characters can name no file ({error})"
-        raise ManifestError(Fault(str(place), None, problem, remedy, "file-unreadable")) from error
+        raise ManifestError(
+            Fault(str(row_folder), None, problem, remedy, "file-unreadable")
+        ) from error
     return file
 
 

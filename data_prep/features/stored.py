@@ -131,9 +131,9 @@ def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> Stored
     made_from = _rows_digests(rows, card["settings"])
     changed = [name for name, digest in made_from.items() if entry.get(name) != digest]
     if changed or len(stored) != len(rows):
-        what = "the texts have" if changed == [_TEXT] else "the manifest has"
+        problem = "the texts have" if changed == [_TEXT] else "the manifest has"
         fault = Fault(
-            f"{folder / split}.npy", None, f"{what} changed since", remedy, "features-outdated"
+            f"{folder / split}.npy", None, f"{problem} changed since", remedy, "features-outdated"
         )
         raise ManifestError(fault)
     return stored
@@ -150,9 +150,9 @@ def find_faults(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterator
         yield error.as_fault(folder)
         return
     for row in () if stored is None else rows_not_finite(stored):
-        what = f"the frames of {rows[row].id} are NaN or infinite"
+        problem = f"the frames of {rows[row].id} are NaN or infinite"
         yield Fault(
-            f"{folder / split}.npy", None, what, "extract them again", "features-not-finite"
+            f"{folder / split}.npy", None, problem, "extract them again", "features-not-finite"
         )
 
 

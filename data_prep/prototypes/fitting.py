@@ -182,14 +182,14 @@ def read_train_rows(
     for data_dir in map(Path, data_dirs):
         corpus = read_corpus(_folder(data_dir))
         if (other := first_dir.setdefault(corpus.name, data_dir)) is not data_dir:
-            what = f"its corpus is named {corpus.name} like that of {other}"
+            message = f"its corpus is named {corpus.name} like that of {other}"
             remedy = f"name each data dir once, and each corpus differently in its {CORPUS_FILE}"
-            raise ManifestError(Fault(str(data_dir), None, what, remedy, "corpus-repeated"))
+            raise ManifestError(Fault(str(data_dir), None, message, remedy, "corpus-repeated"))
         if label not in corpus.labels:
             remedy = "choose another --label, or list the labels there"
-            what = f"no {label} labels"
+            message = f"no {label} labels"
             file = str(data_dir / CORPUS_FILE)
-            raise ManifestError(Fault(file, None, what, remedy, "labels-missing"))
+            raise ManifestError(Fault(file, None, message, remedy, "labels-missing"))
         names |= dict.fromkeys(corpus.labels[label])
         name = corpus.name if len(data_dirs) > 1 else None
         path = data_dir / f"{FITTED_ON}.tsv"
@@ -199,9 +199,9 @@ def read_train_rows(
     train = _arrays(rows, label, tuple(names))
     if not is_usable(train.vad, train.labels).any():
         files = ", ".join(str(Path(data_dir) / f"{FITTED_ON}.tsv") for data_dir in data_dirs)
-        what = f"none of its {len(rows)} rows has {label}, {', '.join(AXES[:2])} and {AXES[2]}"
+        message = f"none of its {len(rows)} rows has {label}, {', '.join(AXES[:2])} and {AXES[2]}"
         remedy = "take a corpus that is annotated with VAD, or do without prototypes"
-        raise ManifestError(Fault(files, None, what, remedy, "vad-missing"))
+        raise ManifestError(Fault(files, None, message, remedy, "vad-missing"))
     return train
 
 
@@ -212,10 +212,10 @@ def train_set(data_dir: Path, fold: str | None) -> list[Utterance]:
     protocol, _, number = fold.partition("/")
     folds = read_folds(folds_path(data_dir, protocol))
     if number not in folds.folds:
-        what = f"no fold {number!r}; it has {', '.join(folds.folds)}"
+        message = f"no fold {number!r}; it has {', '.join(folds.folds)}"
         file = str(folds_path(data_dir, protocol))
         remedy = "give --fold PROTOCOL/FOLD"
-        raise ManifestError(Fault(file, None, what, remedy, "fold-unknown"))
+        raise ManifestError(Fault(file, None, message, remedy, "fold-unknown"))
     ids = {*folds.folds[number][FITTED_ON]}
     return [row for row in read_base(data_dir, folds.bases) if row.id in ids]
 

@@ -137,20 +137,22 @@ def _label_faults(folder: Path, database: Any, tables: Mapping[str, Any]) -> Ite
                 word = value.strip().casefold()
                 if value in labels[column] and word in MISSING_WORDS:
                     if not (table.df[column].astype(object) == value).any():
-                        what = f"{column} {shown(value)} is a label that audformat reads as missing"
+                        detail = (
+                            f"{column} {shown(value)} is a label that audformat reads as missing"
+                        )
                         yield Fault(
                             str(path),
                             row.number,
-                            what,
+                            detail,
                             "give the label another name",
                             "label-ambiguous",
                         )
                     continue
                 if value in labels[column] or word in ("", *MISSING_WORDS):
                     continue
-                what = f"{column} {shown(value)} is no label of its scheme in {HEADER}"
+                detail = f"{column} {shown(value)} is no label of its scheme in {HEADER}"
                 remedy = f"correct it, or add it there: {', '.join(labels[column])}"
-                yield Fault(str(path), row.number, what, remedy, "label-unknown")
+                yield Fault(str(path), row.number, detail, remedy, "label-unknown")
 
 
 def _is_text(database: Any, column: Any) -> bool:
@@ -203,14 +205,16 @@ def _join(
     for name, table in tables.items():
         split = _split(header, database, name, table)
         for key, cells in _rows(table):
-            what = f"table {name}: {key[0]}"
+            detail = f"table {name}: {key[0]}"
             if split and split_of.setdefault(key, split) != split:
-                problem, remedy = f"{what} is in {split_of[key]} too", "keep it in one"
+                problem, remedy = f"{detail} is in {split_of[key]} too", "keep it in one"
                 faults.append(Fault(str(header), None, problem, remedy, "splits-overlap"))
             row = rows.setdefault(key, {})
             for column, value in cells.items():
                 if value and row.setdefault(column, value) != value:
-                    problem = f"{what}: {column} is {value!r}, but {row[column]!r} in another table"
+                    problem = (
+                        f"{detail}: {column} is {value!r}, but {row[column]!r} in another table"
+                    )
                     fault = Fault(
                         str(header), None, problem, "choose with --tables", "tables-contradict"
                     )

@@ -287,8 +287,10 @@ class DelimitedTable:
     def _width_fault(self, record: _Record) -> Fault | None:
         if len(record.cells) == len(self._header):
             return None
-        what = f"{len(record.cells)} fields where the header has {len(self._header)}"
-        return self._fault(record.number, what, "quote fields that hold the delimiter", "row-width")
+        detail = f"{len(record.cells)} fields where the header has {len(self._header)}"
+        return self._fault(
+            record.number, detail, "quote fields that hold the delimiter", "row-width"
+        )
 
     @contextmanager
     def _reader(self) -> Iterator[Iterator[_Record]]:
@@ -325,8 +327,8 @@ class DelimitedTable:
         remedy = "double the quotes inside a quoted cell, or read quotes as they are: --no-quotes"
         through = f", up to row {last}" if last > number else ""
         if "end of data" in str(error):
-            what = f"a quote is opened here and never closed{through}"
-            return self._fault(number, what, f"close it; {remedy}", "quote-invalid")
+            detail = f"a quote is opened here and never closed{through}"
+            return self._fault(number, detail, f"close it; {remedy}", "quote-invalid")
         if "expected after" in str(error):
             problem = f"there is text after a closing quote{through}"
             return self._fault(number, problem, remedy, "quote-invalid")
@@ -471,9 +473,9 @@ class JsonLinesTable:
         try:
             return Row(number, _parse_object(line))
         except ValueError as error:
-            what = str(error)
+            detail = str(error)
         remedy = 'write an object a line, such as {"id": "a", "text": null} of a missing text'
-        return Row(number, {}, Fault(str(self.path), number, what, remedy, "json-invalid"))
+        return Row(number, {}, Fault(str(self.path), number, detail, remedy, "json-invalid"))
 
 
 def _parse_object(line: str) -> dict[str, Any]:
@@ -508,16 +510,16 @@ class ParquetTable:
         try:
             return next(batches, None)
         except (OSError, ValueError) as error:
-            what = f"cannot be read from here on ({' '.join(str(error).split())})"
-            fault = Fault(str(self.path), number, what, "export it again", "parquet-invalid")
+            detail = f"cannot be read from here on ({' '.join(str(error).split())})"
+            fault = Fault(str(self.path), number, detail, "export it again", "parquet-invalid")
             raise ManifestError(fault) from None
 
     def _row(self, number: int, columns: Sequence[str], values: Sequence[Any]) -> Row:
         for name, value in zip(columns, values, strict=True):
             if isinstance(value, UnicodeError):
-                what = f"{_name(name)} is not UTF-8 text"
+                detail = f"{_name(name)} is not UTF-8 text"
                 remedy = "export it again"
-                fault = Fault(str(self.path), number, what, remedy, "encoding-invalid")
+                fault = Fault(str(self.path), number, detail, remedy, "encoding-invalid")
                 return Row(number, {}, fault)
         return Row(number, dict(zip(columns, values, strict=True)))
 
@@ -530,9 +532,9 @@ def _open_parquet(path: Path) -> ParquetTable:
         if (field.metadata or {}).get(b"ARROW:extension:name") == _PICKLED
     ]
     if pickled:
-        what = f"column {', '.join(map(_name, pickled))} is of a type that Python pickled"
+        detail = f"column {', '.join(map(_name, pickled))} is of a type that Python pickled"
         remedy = "export it as a plain type"
-        raise ManifestError(Fault(str(path), None, what, remedy, "column-pickled"))
+        raise ManifestError(Fault(str(path), None, detail, remedy, "column-pickled"))
     columns = _check_header(path, schema.names)
     return ParquetTable(path, columns, _class_names(schema))
 
@@ -546,8 +548,8 @@ def _parquet_file(path: Path) -> Any:
     try:
         return parquet.ParquetFile(path)
     except (OSError, ValueError, KeyError) as error:
-        what = f"no Parquet file ({' '.join(str(error).split())})"
-        fault = Fault(str(path), None, what, "export it again", "parquet-invalid")
+        detail = f"no Parquet file ({' '.join(str(error).split())})"
+        fault = Fault(str(path), None, detail, "export it again", "parquet-invalid")
         raise ManifestError(fault) from None
 
 

@@ -149,8 +149,8 @@ def unread_times(
     if any(_words(column) & _OTHER_UNITS for column in times.values()):
         remedy = f"{remedy} after converting them to seconds"
     path, count = next(iter(Counter(path for path in audio if path).most_common(1)), ("", 0))
-    what = f"{subject} not read"
+    problem = f"{subject} not read"
     if count < 2:
-        return f"{what}: each row is a whole file", f"give {remedy} if rows are segments", False
-    what += f", while {count} rows share {path}: each of them would be the whole file"
-    return what, f"give {remedy}", True
+        return f"{problem}: each row is a whole file", f"give {remedy} if rows are segments", False
+    problem += f", while {count} rows share {path}: each of them would be the whole file"
+    return problem, f"give {remedy}", True

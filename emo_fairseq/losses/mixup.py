@@ -92,10 +92,10 @@ def _draw_share(alpha: float) -> float:
     torch.distributions.Beta divides x by x + y. With a small alpha both underflow, and it returns
     1/2, the strongest mix, instead of 0 or 1: in a quarter of the draws at alpha 0.001.
     """
-    one = torch.ones(2, dtype=torch.float64)
+    ones = torch.ones(2, dtype=torch.float64)
     # log Gamma(alpha) = log Gamma(alpha + 1) + log(uniform) / alpha  (Marsaglia & Tsang 2000)
-    log_x, log_y = Gamma(alpha + one, one).sample().log().tolist()
-    minus_log_uniform, other = Exponential(one).sample().tolist()
+    log_x, log_y = Gamma(alpha + ones, ones).sample().log().tolist()
+    minus_log_uniform, other = Exponential(ones).sample().tolist()
     log_odds = log_x - log_y - (minus_log_uniform - other) / alpha
     return torch.tensor(log_odds, dtype=torch.float64).sigmoid().item()
 

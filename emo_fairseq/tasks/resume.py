@@ -112,7 +112,9 @@ def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Pa
         logger.warning(
             "%s: the train split has changed: classes have %s rows, and had %s when the training "
             "began; class weights are still those of then",
-            *(folder, counts, before),
+            folder,
+            counts,
+            before,
         )
 
 
