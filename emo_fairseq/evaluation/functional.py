@@ -3,15 +3,16 @@
     >>> uar(["sad", "sad", "happy"], ["sad", "happy", "happy"])
     0.75
 
-Labels are strings or integers; numbers are ints or floats, and a truth of None or NaN is left out.
-Each function bears the key of its metric in :data:`emo_fairseq.evaluation.names.METRICS`, and is
-computed by the code that training and reports use: statistics first, then the metric from their sum
-(:mod:`emo_fairseq.metrics`). An undefined metric is NaN. All raise ValueError if the lists differ
-in length.
+Labels are strings or integers, of one kind; numbers are ints or floats. A row whose truth is None
+or NaN is left out. Each function has the key of its metric in
+:data:`emo_fairseq.evaluation.names.METRICS`, and is computed by the code that training and reports
+use: statistics first, then the metric from their sum (:mod:`emo_fairseq.metrics`). An undefined
+metric is NaN. All raise ValueError if the lists differ in length, or a prediction is missing.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,9 +103,41 @@ def f1(truth: Sequence[Label], prediction: Sequence[Label]) -> dict[Label, float
 
 
 def _labels(*of: Iterable[Label]) -> list[Label]:
-    """Return the labels that occur, in alphabetical or numerical order."""
+    """Return the labels that occur, in alphabetical or numerical order.
+
+    Raises:
+        ValueError: some are strings and others are numbers.
+    """
     labels = {label for several in of for label in several}
-    return sorted(labels, key=lambda label: (isinstance(label, str), label))
+    if len({isinstance(label, str) for label in labels}) > 1:
+        names = ", ".join(map(repr, list(labels)[:4]))
+        raise ValueError(f"labels are strings and numbers ({names}); give one kind")
+    return sorted(labels)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _plain(values: Iterable[Any]) -> list[Any]:
+    """Return scalars of NumPy and torch as plain values."""
+    return [value.item() if hasattr(value, "item") else value for value in values]
+
+
+def _pairs(truth: Iterable[Any], prediction: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+    """Return both as lists of plain values, without the rows whose truth is missing.
+
+    Raises:
+        ValueError: they differ in length, or a prediction is missing.
+    """
+    true, predicted = _plain(truth), _plain(prediction)
+    if len(true) != len(predicted):
+        raise ValueError(f"{len(true)} truths, but {len(predicted)} predictions")
+    rows = [pair for pair in zip(true, predicted, strict=True) if not _is_missing(pair[0])]
+    for index, (_, value) in enumerate(rows):
+        if _is_missing(value):
+            raise ValueError(f"prediction {index} is {value}")
+    return [pair[0] for pair in rows], [pair[1] for pair in rows]
 
 
 def _ids(given: Iterable[Label], labels: Sequence[Label]) -> Tensor:
@@ -113,8 +146,9 @@ def _ids(given: Iterable[Label], labels: Sequence[Label]) -> Tensor:
 
 
 def _confusion(truth: Sequence[Label], prediction: Sequence[Label]) -> Tensor:
-    labels = _labels(truth, prediction)
-    return metrics.confusion(_ids(truth, labels), _ids(prediction, labels), len(labels))
+    true, predicted = _pairs(truth, prediction)
+    labels = _labels(true, predicted)
+    return metrics.confusion(_ids(true, labels), _ids(predicted, labels), len(labels))
 
 
 def _per_label(
@@ -122,8 +156,9 @@ def _per_label(
     prediction: Sequence[Label],
     metric: Callable[[Tensor], list[float]],
 ) -> dict[Label, float]:
-    values = metric(_confusion(truth, prediction))
-    return dict(zip(_labels(truth, prediction), values, strict=True))
+    true, predicted = _pairs(truth, prediction)
+    values = metric(_confusion(true, predicted))
+    return dict(zip(_labels(true, predicted), values, strict=True))
 
 
 # -- probabilities ---------------------------------------------------------------------------------
@@ -143,6 +178,8 @@ def ece(truth: Sequence[Label], probabilities: Probabilities) -> float:
     0.4
     """
     true, probability = _probabilities(truth, probabilities)
+    if not len(true):
+        return math.nan
     of = calibration.confidences(true, probability.argmax(dim=1), probability)
     return calibration.calibration_error(calibration.bin_rows(of).sum(dim=0))
 
@@ -159,7 +196,10 @@ def brier(truth: Sequence[Label], probabilities: Probabilities) -> float:
     >>> round(brier(["sad"], [{"happy": 0.2, "sad": 0.8}]), 4)
     0.08
     """
-    rows = calibration.brier_rows(*_probabilities(truth, probabilities))
+    true, probability = _probabilities(truth, probabilities)
+    if not len(true):
+        return math.nan
+    rows = calibration.brier_rows(true, probability)
     return calibration.mean_over(rows.sum(), torch.tensor(len(rows)))
 
 
@@ -175,7 +215,10 @@ def nll(truth: Sequence[Label], probabilities: Probabilities) -> float:
     >>> round(nll(["sad"], [{"happy": 0.2, "sad": 0.8}]), 4)
     0.2231
     """
-    rows = calibration.log_loss_rows(*_probabilities(truth, probabilities))
+    true, probability = _probabilities(truth, probabilities)
+    if not len(true):
+        return math.nan
+    rows = calibration.log_loss_rows(true, probability)
     return calibration.mean_over(rows.sum(), torch.tensor(len(rows)))
 
 
@@ -207,6 +250,8 @@ def _of_answers(
     truth: Sequence[Label], probabilities: Probabilities, metric: Callable[[Tensor], float]
 ) -> dict[Label, float]:
     true, probability = _probabilities(truth, probabilities)
+    if not len(true):
+        return {}
     counts = metrics.binary_rows(true, probability > 0.5).sum(dim=0)  # (K, 2, 2)
     return {
         label: metric(pair) for label, pair in zip(_labels(*probabilities), counts, strict=True)
@@ -214,14 +259,22 @@ def _of_answers(
 
 
 def _probabilities(truth: Sequence[Label], probabilities: Probabilities) -> tuple[Tensor, Tensor]:
-    """Return true label ids (N,) and probabilities (N, K)."""
-    if len(truth) != len(probabilities):
-        raise ValueError(f"{len(truth)} truths, but probabilities of {len(probabilities)}")
-    labels = _labels(*probabilities)
-    if lacking := sorted({str(label) for label in truth if label not in labels}):
+    """Return true label ids (N,) and probabilities (N, K).
+
+    Raises:
+        ValueError: a row lacks the probability of a label, or has one outside [0, 1].
+    """
+    true, by_label = _pairs(truth, probabilities)
+    labels = _labels(*by_label)
+    if lacking := sorted({str(label) for label in true if label not in labels}):
         raise ValueError(f"no probabilities of the true labels {', '.join(lacking)}")
-    rows = [[float(of_one[label]) for label in labels] for of_one in probabilities]
-    return _ids(truth, labels), torch.tensor(rows, dtype=torch.float64).view(-1, len(labels))
+    for index, row in enumerate(by_label):
+        for label in labels:
+            if not 0 <= float(row.get(label, math.nan)) <= 1:
+                raise ValueError(f"row {index}: the probability of {label!r} is {row.get(label)}")
+    rows = [[float(row[label]) for label in labels] for row in by_label]
+    shape = (len(rows), len(labels))
+    return _ids(true, labels), torch.tensor(rows, dtype=torch.float64).reshape(shape)
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -282,9 +335,8 @@ def _moments(truth: Sequence[float | None], prediction: Sequence[float]) -> Tens
 
 
 def _numbers(truth: Sequence[float | None], prediction: Sequence[float]) -> tuple[Tensor, Tensor]:
-    known = [math.nan if value is None else float(value) for value in truth]
-    predicted = [float(value) for value in prediction]
-    return torch.tensor(known, dtype=torch.float64), torch.tensor(predicted, dtype=torch.float64)
+    true, predicted = _pairs(truth, prediction)
+    return torch.tensor(true, dtype=torch.float64), torch.tensor(predicted, dtype=torch.float64)
 
 
 # -- CMU-MOSI and CMU-MOSEI: sentiment scores from -3 to 3 -----------------------------------------

@@ -20,6 +20,7 @@ from pathlib import Path
 from data_prep.command_line import positive_int
 from data_prep.folds.file import folds_path
 from data_prep.schema import write_atomically
+from emo_fairseq.compat import excepthook
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import (
     N_RESAMPLES,
@@ -59,6 +60,7 @@ Files = Mapping[str, Path | None]  # csv, markdown, latex
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 1 if there is nothing to collect."""
+    excepthook.apply()
     args = make_parser().parse_args(arguments)
     files = {name: getattr(args, name) for name in ("csv", "markdown", "latex")}
     runs = find_runs(args.runs)

@@ -26,6 +26,7 @@ from data_prep.command_line import positive_int
 from data_prep.files.documents import load_yaml
 from data_prep.manifest.corpus_card import write_card
 from data_prep.schema import CORPUS_FILE, read_corpus
+from emo_fairseq.compat import excepthook
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
 from emo_fairseq.experiments.jobs import Command, Outcome, Steps, failure, run_all
@@ -49,6 +50,7 @@ _PLUGIN = Path(__file__).parents[1]  # emo_fairseq
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 1 if a run cannot be scored."""
+    excepthook.apply()
     args = make_parser().parse_args(arguments)
     runs = find_runs(args.runs)
     with tempfile.TemporaryDirectory(prefix="emo_fairseq_labels_") as folder:

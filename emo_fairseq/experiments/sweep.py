@@ -19,6 +19,7 @@ from pathlib import Path
 from data_prep.command_line import positive_int
 from data_prep.errors import CodedError
 from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE
+from emo_fairseq.compat import excepthook
 from emo_fairseq.data import legacy
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.collect import show
@@ -40,6 +41,7 @@ _SHOWN_CHANGES = 5
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 1 if a run failed."""
+    excepthook.apply()
     args = make_parser().parse_intermixed_args(arguments)
     overrides = list(args.overrides)
     if args.folds:

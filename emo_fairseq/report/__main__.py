@@ -26,6 +26,7 @@ from pathlib import Path
 from data_prep.command_line import positive_int
 from data_prep.manifest.provenance import allowed_leaks
 from data_prep.schema import write_atomically
+from emo_fairseq.compat import excepthook
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import N_RESAMPLES
 from emo_fairseq.evaluation.names import display_name
@@ -44,6 +45,7 @@ _OF_FOLDER = ("data", "log", "embeddings", "attention")
 
 def main() -> None:
     """Command line."""
+    excepthook.apply()
     args = _parser().parse_args()
     given = [f"--{name}" for name in _OF_FOLDER if getattr(args, name) is not None]
     if args.output is None and given:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data_prep.command_line import positive_int
 from data_prep.schema import read_corpus, vad_scale
+from emo_fairseq.compat import excepthook
 from emo_fairseq.data.leaks import OPTION as ALLOW_LEAK
 from emo_fairseq.errors import UsageError
 from emo_fairseq.vad_to_emotion import (
@@ -46,6 +47,7 @@ _OF_SPLIT = {"default": "test", "help": "of the data dir (default: %(default)s)"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
+    excepthook.apply()
     args = make_parser().parse_args(arguments)
     args.run(args)
     return 0

@@ -1,8 +1,10 @@
 """Metrics of two plain lists: one function for every key, the same numbers as a split has."""
 
 import inspect
+import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +92,7 @@ def test_integers_are_labels_too() -> None:
 
 
 def test_lists_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="differ in shape"):
+    with pytest.raises(ValueError, match="1 truths"):
         evaluation.uar(["sad"], [])
     with pytest.raises(ValueError, match="1 truths"):
         evaluation.ece(["sad"], [])
@@ -106,3 +108,38 @@ def test_tables_are_made_without_torch() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "CCC, valence False\n"
+
+
+def test_no_rows_have_no_metric() -> None:
+    for name in ("ece", "brier", "nll", "uar", "wa", "ccc", "mae"):
+        assert math.isnan(getattr(evaluation, name)([], [])), name
+    assert evaluation.binary_accuracy([], []) == {}
+    assert evaluation.recall([], []) == {}
+
+
+def test_a_missing_truth_is_left_out_of_labels_and_numbers() -> None:
+    assert evaluation.uar([None, "a", "b"], ["a", "a", "b"]) == 1.0
+    assert evaluation.mae([1.0, None, math.nan], [2.0, 3.0, 4.0]) == 1.0
+
+
+def test_scalars_of_arrays_and_iterators_are_read() -> None:
+    assert evaluation.uar(torch.tensor([0, 1]), torch.tensor([0, 0])) == 0.5
+    assert evaluation.uar(np.array(["a", "b"]), np.array(["a", "b"])) == 1.0
+    assert evaluation.uar(iter("ab"), iter("ab")) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "truth", "prediction", "message"),
+    [
+        ("uar", ["1"], [1], "one kind"),
+        ("uar", ["a"], ["a", "b"], "1 truths, but 2"),
+        ("mae", [1.0], [None], "prediction 0 is None"),
+        ("brier", ["a", "b"], [{"a": 0.7, "b": 0.3}, {"a": 1.0}], "row 1: the probability of 'b'"),
+        ("ece", ["a"], [{"a": -1, "b": 2}], "row 0"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    name: str, truth: Any, prediction: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        getattr(evaluation, name)(truth, prediction)
