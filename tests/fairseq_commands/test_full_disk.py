@@ -52,10 +52,10 @@ def test_a_training_that_wrote_no_last_one_goes_on_from_the_newest(train, tmp_pa
     assert [file.name for file in folder.iterdir()] == ["checkpoint_1_2.pt"]
     (folder / "checkpoint9.pt").write_bytes(b"half of a file, and newer")
     (folder / "checkpoint_avg.pt").write_bytes((folder / "checkpoint_1_2.pt").read_bytes())
-    heard = train().log
-    assert re.search(r"checkpoint_last\.pt is not there: going on from .*checkpoint_1_2\.pt", heard)
-    assert "Loaded checkpoint" in heard
-    assert "@ 2 updates" in heard
+    log = train().log
+    assert re.search(r"checkpoint_last\.pt does not exist: resuming from .*checkpoint_1_2\.pt", log)
+    assert "Loaded checkpoint" in log
+    assert "@ 2 updates" in log
     state = torch.load(folder / "checkpoint_last.pt", weights_only=True)
     assert state["optimizer_history"][-1]["num_updates"] == 4
 

@@ -70,7 +70,7 @@ def test_stages(copy_toy, hydra, tmp_path):
     first = f"task.init_from={tmp_path / 'emotion' / 'checkpoint1.pt'}"
     joined = [word for word in dialogue if word.startswith("+")]
     log = hydra("text", *joined, "task.max_text_tokens=30", common, first)
-    assert re.search(r"--init-from .*checkpoint1\.pt: taken .* of encoders\.text, .* of head", log)
+    assert re.search(r"--init-from .*checkpoint1\.pt: loaded .* of encoders\.text, .* of head", log)
     assert len(joined) == 5
 
 

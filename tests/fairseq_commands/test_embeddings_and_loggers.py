@@ -38,10 +38,10 @@ def events(folder: Path) -> list[Event]:
 
 @pytest.mark.parametrize("target", ["emotion", "vad"])
 def test_tensorboard(target, toy_corpus, fairseq, commands, tmp_path):
-    board, words = tmp_path / "board", f"--modality text --target {target} --batch-size 8"
+    logged, words = tmp_path / "logged", f"--modality text --target {target} --batch-size 8"
     place = f"--data {toy_corpus} --save-dir {tmp_path / 'run'} --max-update 2"
-    fairseq("train", commands["train"], place, words, f"--tensorboard-logdir {board}")
-    values = [value for event in events(board / "valid") for value in event.summary.value]
+    fairseq("train", commands["train"], place, words, f"--tensorboard-logdir {logged}")
+    values = [value for event in events(logged / "valid") for value in event.summary.value]
     tags = {value.tag.split("/")[0] for value in values}
     assert "loss" in tags
     assert ("confusions" in tags) is (target == "emotion")
@@ -51,7 +51,7 @@ def test_tensorboard(target, toy_corpus, fairseq, commands, tmp_path):
         counts = [int(x) for line in cells for x in line.strip("| ").split(" | ")[1:]]
         assert sum(counts) == 8  # the valid split, every utterance once
         assert any(value.image.encoded_image_string for value in values)
-    (vectors,) = (board / "valid").rglob("tensors.tsv")
+    (vectors,) = (logged / "valid").rglob("tensors.tsv")
     names = (vectors.parent / "metadata.tsv").read_text().split()
     assert len(names) == len(vectors.read_text().splitlines()) == 8
 
@@ -65,14 +65,14 @@ def test_principal_components_keep_distances():
     assert loggers.principal_components(np.tile(vectors, (4, 1))).shape == (80, 50)
 
 
-def test_boards_keep_at_most_a_thousand():
-    board = loggers.Boards("somewhere", None)
+def test_loggers_keep_at_most_a_thousand():
+    logged = loggers.ValidationLoggers("somewhere", None)
     rows = [loggers.Embedded(str(n), "valid", np.zeros(2)) for n in range(1500)]
-    board.remember(rows[:700])
-    board.remember(rows[700:])
-    assert len(board._rows) == 1000
-    board.remember(rows[1400:])
-    assert len(board._rows) == 1000
+    logged.update(rows[:700])
+    logged.update(rows[700:])
+    assert len(logged._rows) == 1000
+    logged.update(rows[1400:])
+    assert len(logged._rows) == 1000
 
 
 class FakeRun:
@@ -94,10 +94,10 @@ class FakeRun:
 def test_tables_of_weights_and_biases(monkeypatch):
     wandb = FakeRun()
     monkeypatch.setitem(__import__("sys").modules, "wandb", wandb)
-    board = loggers.Boards(None, "project")
+    logged = loggers.ValidationLoggers(None, "project")
     vectors = np.eye(4, dtype=np.float32)[:3]
-    board.remember([loggers.Embedded(f"u{n}", "valid", v) for n, v in enumerate(vectors)])
-    board.write(np.array([[2.0, 0.0], [1.0, 0.0]]), ["sad", "happy"], step=7)
+    logged.update([loggers.Embedded(f"u{n}", "valid", v) for n, v in enumerate(vectors)])
+    logged.log(np.array([[2.0, 0.0], [1.0, 0.0]]), ["sad", "happy"], step=7)
     columns, rows = wandb.logged[7]["valid/confusions"]
     assert (columns, rows) == (["truth", "sad", "happy"], [["sad", 2.0, 0.0], ["happy", 1.0, 0.0]])
     columns, rows = wandb.logged[7]["valid/embeddings"]
