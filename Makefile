@@ -19,7 +19,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types contracts unit fuzz format lock clean distclean
+.PHONY: help install demo test test-fast lint types contracts unit coverage fuzz format lock clean distclean
 .SUFFIXES:
 
 help: ## List the targets
@@ -132,10 +132,13 @@ contracts: $(VENV)/.installed ## Check the import directions (import-linter), an
 	$(BIN)/lint-imports --no-logo
 	$(PIP) check | { ! grep -vE '^No broken|^fairseq-fixed .* requires torchaudio'; }
 
-unit: $(VENV)/.installed ## Run the tests and doctests, and print the coverage (pytest)
+unit: $(VENV)/.installed ## Run the tests and doctests (pytest)
+	$(BIN)/python -m pytest --doctest-modules emo_fairseq data_prep
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
+coverage: $(VENV)/.installed ## Run them with coverage, which takes half as long again, and print it
 	$(BIN)/python -m pytest --doctest-modules --cov --cov-report= emo_fairseq data_prep
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-append \
-		$(PYTEST_PARALLEL) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-append $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 # Cases of each format; the suite runs fewer.
 CASES ?= 500
@@ -143,7 +146,7 @@ CASES ?= 500
 fuzz: $(VENV)/.installed ## Read mutations of every file format: make fuzz [CASES=500]
 	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz --cases $(CASES)
 
-format: $(VENV)/.installed ## Format the code and mend what ruff can mend
+format: $(VENV)/.installed ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
