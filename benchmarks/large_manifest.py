@@ -91,7 +91,11 @@ def steps(folder: Path) -> dict[str, list[str]]:
         "train text": [*common, "--modality", "text", *MODEL.split()],
         "train context": [*common, "--modality", "text", "--context-past", "4", *MODEL.split()],
         "train text+speech": [
-            *(*common, "--modality", "text+speech", "--speech-input", "log_mel"),
+            *common,
+            "--modality",
+            "text+speech",
+            "--speech-input",
+            "log_mel",
             *MODEL.split(),
         ],
     }

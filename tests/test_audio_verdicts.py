@@ -127,8 +127,16 @@ def by_serve(path: Path, log: Log) -> Verdict:
 
 
 COMMANDS: tuple[Callable[[Path, Log], Verdict], ...] = (
-    *(by_loading, by_loading_bytes, by_loading_an_open_file, by_measuring, by_table),
-    *(by_validate, by_tokenizing, by_training, by_predict, by_serve),
+    by_loading,
+    by_loading_bytes,
+    by_loading_an_open_file,
+    by_measuring,
+    by_table,
+    by_validate,
+    by_tokenizing,
+    by_training,
+    by_predict,
+    by_serve,
 )
 
 

@@ -61,15 +61,23 @@ def extract_log_mel(
 
 def _log_mel(data_dir: str | Path, data_raw: str | Path | None, workers: int) -> AudioFeatures:
     return AudioFeatures(
-        *(log_mel.SETTINGS, N_MELS, log_mel.build_log_mel),
-        *(Path(data_raw or data_dir), workers, _memory(data_dir)),
+        log_mel.SETTINGS,
+        N_MELS,
+        log_mel.build_log_mel,
+        Path(data_raw or data_dir),
+        workers,
+        _memory(data_dir),
     )
 
 
 def _egemaps(data_dir: str | Path, data_raw: str | Path | None, workers: int) -> AudioFeatures:
     return AudioFeatures(
-        *(egemaps.settings(), egemaps.N_FUNCTIONALS, egemaps.build_egemaps),
-        *(Path(data_raw or data_dir), workers, _memory(data_dir)),
+        egemaps.settings(),
+        egemaps.N_FUNCTIONALS,
+        egemaps.build_egemaps,
+        Path(data_raw or data_dir),
+        workers,
+        _memory(data_dir),
     )
 
 

@@ -23,7 +23,7 @@ CMU_MOSEI = MmsaCorpus(
     ),
     notes=(
         (
-            "speaker is empty: several videos may be of one person, and nothing here tells which; "
+            "speaker is empty: several videos may be of one person, and the files do not name it; "
             "by its authors no person is in two splits"
         ),
         "some clips do not hold the words of their row: their times were wrong when MMSA cut them",

@@ -180,7 +180,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 # -- Folds of the usable rows ----------------------------------------------------------------------
-# Kept apart from the reading: what is said here depends on which rows are left.
+# Separate from reading: these notes depend on the rows that are left.
 
 FoldSets = dict[str, dict[str, tuple[str, ...]]]
 

@@ -63,7 +63,7 @@ TRAIN = "train"
 
 
 class DataDirOptions(InputOptions, Protocol):
-    """The options of a task that say which data are read."""
+    """The options of a task that choose the data."""
 
     data: str
     data_raw: str | None

@@ -29,7 +29,7 @@ class Neighbors(NamedTuple):
 
 
 class ContextOptions(Protocol):
-    """The options of a task that say which neighboring turns belong to a turn."""
+    """The options of a task that choose the neighboring turns of a turn."""
 
     context_past: int
     context_future: int

@@ -134,7 +134,7 @@ def _respond(
         response = error_response(500, *_INTERNAL)
     if len(requests) == 1:
         return [response]
-    # The error does not say which of them failed.
+    # The error does not name the one that failed.
     return [_respond(api, endpoint, [fields], should_stop)[0] for fields in requests]
 
 

@@ -43,7 +43,13 @@ def test_a_batch_is_nested(
     _, dataset = loaded(make_task, toy_corpus, "valid", speech_input=speech_input)
     batch = collate_rows(dataset, [0, 3, 5])
     assert batch.keys() == {
-        *("id", "utterance_id", "nsentences", "ntokens", "split", "net_input", "target")
+        "id",
+        "utterance_id",
+        "nsentences",
+        "ntokens",
+        "split",
+        "net_input",
+        "target",
     }
     assert batch["id"].tolist() == [0, 3, 5]
     assert (batch["nsentences"], batch["ntokens"], batch["split"]) == (3, 3, "valid")

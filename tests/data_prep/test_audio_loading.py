@@ -23,10 +23,22 @@ from data_prep.audio.loading import (
 RATE = 16_000
 NOISE = np.random.default_rng(0).uniform(-0.4, 0.4, 3 * RATE).astype(np.float32)
 FORMS = [
-    *(("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "PCM_32"), ("WAV", "FLOAT")),
-    *(("WAV", "DOUBLE"), ("WAVEX", "FLOAT"), ("AIFF", "FLOAT"), ("AU", "FLOAT")),
-    *(("CAF", "FLOAT"), ("W64", "FLOAT"), ("FLAC", "PCM_24"), ("WAV", "IMA_ADPCM")),
-    *(("WAV", "GSM610"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")),
+    ("WAV", "PCM_16"),
+    ("WAV", "PCM_24"),
+    ("WAV", "PCM_32"),
+    ("WAV", "FLOAT"),
+    ("WAV", "DOUBLE"),
+    ("WAVEX", "FLOAT"),
+    ("AIFF", "FLOAT"),
+    ("AU", "FLOAT"),
+    ("CAF", "FLOAT"),
+    ("W64", "FLOAT"),
+    ("FLAC", "PCM_24"),
+    ("WAV", "IMA_ADPCM"),
+    ("WAV", "GSM610"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+    ("MP3", "MPEG_LAYER_III"),
 ]
 
 

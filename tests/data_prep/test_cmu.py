@@ -148,7 +148,9 @@ def test_bad_clips_are_listed_and_their_text_kept(with_clips: Path, tmp_path: Pa
         ("valid", "73jzhE8R1TQ_3_2", "audio", "clip: holds no audio stream"),
         ("test", "5W7Z1C_fDaE_9", "audio", "clip: the file is empty (0 bytes)"),
         (
-            *("test", "5W7Z1C_fDaE_10", "audio"),
+            "test",
+            "5W7Z1C_fDaE_10",
+            "audio",
             "clip: 1.5 s long or more, over the limit of 1 s",
         ),
         ("test", "5W7Z1C_fDaE_9", "row", "neither text nor audio"),

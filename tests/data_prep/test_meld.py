@@ -253,15 +253,21 @@ def test_every_bad_clip_is_listed_with_what_was_known_of_it(
     assert [(d.split, d.id, d.what, d.reason) for d in corpus.dropped] == [
         ("train", "train_dia0_utt1", "audio", "clip: there is no such file"),
         (
-            *("train", "train_dia125_utt3", "audio"),
+            "train",
+            "train_dia125_utt3",
+            "audio",
             "known bad clip: corrupt (unreadable: Format not recognised.)",
         ),
         (
-            *("valid", "dev_dia110_utt7", "audio"),
+            "valid",
+            "dev_dia110_utt7",
+            "audio",
             "known bad clip: absent from the release (there is no such file)",
         ),
         (
-            *("test", "test_dia38_utt4", "audio"),
+            "test",
+            "test_dia38_utt4",
+            "audio",
             "known bad clip: 305 s, cut wrongly (3.0 s long or more, over the limit of 2 s)",
         ),
     ]

@@ -175,7 +175,10 @@ def test_lengths_that_end_at_a_gap_are_said_and_can_be_left_aside(
     assert (found.beyond, found.empty) == (1, 1)
     assert "1 with frames beyond their length, which are lost" in caplog.text
     assert [len(read_row(data_dir, "unaligned_50-vision", "train", n)) for n in range(4)] == [
-        *(2, 0, 4, 3)
+        2,
+        0,
+        4,
+        3,
     ]
     unpack_features(data_dir, file, lengths="content", name="whole")
     assert [len(read_row(data_dir, "whole-vision", "train", n)) for n in range(4)] == [6, 0, 4, 3]
@@ -341,10 +344,18 @@ def test_a_pickle_that_runs_something_is_refused_before_it_does(
 @pytest.mark.parametrize(
     "name",
     [
-        *(b"builtins\neval", b"os\nsystem", b"posix\nsystem", b"subprocess\nPopen"),
-        *(b"numpy\nload", b"numpy\nfromfile", b"numpy.core.multiarray\nfromfile"),
-        *(b"torch._utils\n_rebuild_tensor_v2", b"copyreg\n_reconstructor"),
-        *(b"numpy\nndarray.__reduce__", b"builtins\ngetattr", b"importlib\nimport_module"),
+        b"builtins\neval",
+        b"os\nsystem",
+        b"posix\nsystem",
+        b"subprocess\nPopen",
+        b"numpy\nload",
+        b"numpy\nfromfile",
+        b"numpy.core.multiarray\nfromfile",
+        b"torch._utils\n_rebuild_tensor_v2",
+        b"copyreg\n_reconstructor",
+        b"numpy\nndarray.__reduce__",
+        b"builtins\ngetattr",
+        b"importlib\nimport_module",
     ],
 )
 @pytest.mark.parametrize("protocol", [0, 4])

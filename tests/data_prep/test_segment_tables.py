@@ -108,7 +108,9 @@ def test_each_row_is_its_segment(folder: Path, times: Mapping[str, Sequence[str]
     assert tones(rows, folder) == list(three_tones.HERTZ)
     assert validate(folder / "out", folder) == []
     assert {path.name for path in (folder / "out").iterdir()} == {
-        *("corpus.yaml", "train.tsv", "test.tsv"),  # nothing was cut out
+        "corpus.yaml",
+        "train.tsv",
+        "test.tsv",  # nothing was cut out
     }
 
 

@@ -232,7 +232,11 @@ def test_stopped_midway_it_leaves_no_half_and_the_rerun_equals_an_unbroken_run(
         with pytest.raises(KeyboardInterrupt):
             tokenize_with_sentencepiece(broken)
     assert sorted(snapshot(broken / "text")) == [
-        *("dict.txt", "sentencepiece.model", "tokenizer.yaml", "train.bin", "train.idx")
+        "dict.txt",
+        "sentencepiece.model",
+        "tokenizer.yaml",
+        "train.bin",
+        "train.idx",
     ]
     assert set(read_card(broken / "text")["splits"]) == {"train"}
     tokenize_with_sentencepiece(broken)

@@ -20,10 +20,14 @@ SUITES = Path(__file__).parents[2] / "examples" / "suites"
 NAMES = sorted(file.stem for file in SUITES.glob("suite/*.yaml"))
 README = (SUITES / "README.md").read_text()
 SMALL = [
-    *("++model.text_embed_dim=16", "++model.text_ffn_embed_dim=16"),
-    *("++model.speech_embed_dim=16", "++model.speech_ffn_embed_dim=16"),
-    *("++model.text_attention_heads=2", "++model.speech_attention_heads=2"),
-    *("++model.text_encoder_layers=1", "++model.speech_encoder_layers=1"),
+    "++model.text_embed_dim=16",
+    "++model.text_ffn_embed_dim=16",
+    "++model.speech_embed_dim=16",
+    "++model.speech_ffn_embed_dim=16",
+    "++model.text_attention_heads=2",
+    "++model.speech_attention_heads=2",
+    "++model.text_encoder_layers=1",
+    "++model.speech_encoder_layers=1",
 ]
 
 

@@ -62,8 +62,10 @@ def test_same_weights_as_the_plain_command(data, fairseq, fairseq_process, comma
 def test_what_the_test_above_replaces():
     yaml = (EXAMPLE / "config" / "regressor.yaml").read_text()
     for option, value in (
-        *(("data", "data/msp_podcast"), ("save_dir", "checkpoints/vad_forest/regressor")),
-        *(("text_encoder", "hf:models/roberta-base"), ("max_text_tokens", "128")),
+        ("data", "data/msp_podcast"),
+        ("save_dir", "checkpoints/vad_forest/regressor"),
+        ("text_encoder", "hf:models/roberta-base"),
+        ("max_text_tokens", "128"),
         ("max_epoch", "5"),
     ):
         assert f"  {option}: {value}\n" in yaml

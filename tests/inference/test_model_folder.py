@@ -473,7 +473,10 @@ def test_a_folder_is_written_over_by_the_next_model_alone(trained_models, tmp_pa
     (out / ".unfinished").touch()  # as a run that was killed leaves it
     text = write_model_folder(trained_models.checkpoint("--modality text"), None, out)
     assert {path.name for path in text.iterdir()} == {
-        *("config.json", "model.safetensors", "text", "notes.txt")
+        "config.json",
+        "model.safetensors",
+        "text",
+        "notes.txt",
     }
     assert read_model_folder(text).state.modalities == ("text",)
 

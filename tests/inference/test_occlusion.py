@@ -80,7 +80,10 @@ def test_words_are_left_out_whole_and_moments_are_silence_interval(predictor):
         rest = " ".join(words[:number] + words[number + 1 :])
         assert weight == pytest.approx(lost(sound, rest), abs=1e-5)
     assert [interval[:2] for interval in explanation.intervals] == [
-        *((0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
+        (0, 0.25),
+        (0.25, 0.5),
+        (0.5, 0.75),
+        (0.75, 1.0),
     ]
     for start, end, weight in explanation.intervals:
         silent = silence_interval(sound, round(start * RATE), round(end * RATE))

@@ -88,7 +88,8 @@ FAMILIES = {
     "roberta": Family(tiny.roberta, roberta_features, "text"),
     "speech-bert": Family(
         lambda: tiny.roberta("roberta", n_symbols=24, activation_fn="relu"),
-        *(roberta_features, "speech"),
+        roberta_features,
+        "speech",
     ),
     "roberta-prenorm": Family(lambda: tiny.roberta("roberta_prenorm"), roberta_features, "text"),
     "wav2vec2-base": Family(tiny.wav2vec2, wav2vec2_features),

@@ -91,7 +91,11 @@ def hubert(normalize: bool = False, **options: Any) -> Tiny:
     task = Namespace(sample_rate=16_000)
     model = HubertModel(HubertConfig(**options), task, [symbols])
     return _tiny(
-        *(model, "hubert", "hubert_pretraining", normalize, options),
+        model,
+        "hubert",
+        "hubert_pretraining",
+        normalize,
+        options,
         task_state={"dictionaries": [symbols]},
     )
 

@@ -28,7 +28,11 @@ def broken(hum, encode):
     holes = hum(1)
     holes[100] = np.nan
     sounds = [
-        *(b"", b"RIFF", wav[:44], encode(hum(0)), encode(holes, subtype="FLOAT")),
+        b"",
+        b"RIFF",
+        wav[:44],
+        encode(hum(0)),
+        encode(holes, subtype="FLOAT"),
         encode(hum(1), rate=900),
         encode(np.zeros((4000, 33), np.float32)),
         encode(hum(1), kind="MAT5"),
@@ -37,11 +41,31 @@ def broken(hum, encode):
     ]
     texts = [b"\xff\xfe\x00", b"a\x00b", b"\x1b[31mred", b"x" * (TEXT_LIMIT + 1), b" \n ", b""]
     objects = [
-        *("", "{", "[]", "3", "null", '"text"', "nonsense", '{"text": NaN}', '{"text": "a", }'),
-        *('{"text": 5}', '{"text": null}', '{"text": ["a"]}', '{"text": {"a": "b"}}', "{}"),
-        *('{"text": true}', '{"text": "a", "text": "b"}', '{"text": "\\ud800"}', '{"audio": "x"}'),
-        *('{"text": "\\u0007"}', '{"words": "a"}', '{"text": "a", "embedding": "yes"}'),
-        *("[" * 3000, '{"text":' * 500, '{"text": %s}' % ("9" * 4000), '{"text": "hi"}{}'),
+        "",
+        "{",
+        "[]",
+        "3",
+        "null",
+        '"text"',
+        "nonsense",
+        '{"text": NaN}',
+        '{"text": "a", }',
+        '{"text": 5}',
+        '{"text": null}',
+        '{"text": ["a"]}',
+        '{"text": {"a": "b"}}',
+        "{}",
+        '{"text": true}',
+        '{"text": "a", "text": "b"}',
+        '{"text": "\\ud800"}',
+        '{"audio": "x"}',
+        '{"text": "\\u0007"}',
+        '{"words": "a"}',
+        '{"text": "a", "embedding": "yes"}',
+        "[" * 3000,
+        '{"text":' * 500,
+        '{"text": %s}' % ("9" * 4000),
+        '{"text": "hi"}{}',
         json.dumps({"text": "x" * (TEXT_LIMIT + 1)}),
     ]
     numbers = [b"abc", b"nan", b"inf", b"-1", b"1e400", b"", b"0x10", b"\xff"]

@@ -104,8 +104,14 @@ def test_without_wishes_equals_fairseqs_adam() -> None:
 
 def test_the_scheduler_drives_all_groups() -> None:
     cfg = configure(
-        *("--lr-scheduler", "polynomial_decay", "--warmup-updates", "2"),
-        *("--total-num-update", "10", "--max-update", "10"),
+        "--lr-scheduler",
+        "polynomial_decay",
+        "--warmup-updates",
+        "2",
+        "--total-num-update",
+        "10",
+        "--max-update",
+        "10",
     )
     model = make_model()
     optimizer = build_optimizer(cfg.optimizer, list(model.parameters()))
