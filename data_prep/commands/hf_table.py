@@ -27,7 +27,7 @@ import argparse
 from collections.abc import Sequence
 
 from data_prep.command_line import run
-from data_prep.commands.table import recipe_of, table_parser, tables_of
+from data_prep.commands.table import print_next_step, recipe_of, table_parser, tables_of
 from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.published import STORED_NOTE, Sources, find_shards, prepare_hf_table
 from data_prep.tables.reader import open_table
@@ -62,8 +62,7 @@ def _prepare(options: argparse.Namespace) -> None:
     )
     named = any(counts["with_audio"] for counts in corpus.splits.values())
     elsewhere = named and recipe.data_raw != options.out_dir and STORED_NOTE not in corpus.notes
-    raw = f" --data-raw {recipe.data_raw}" if elsewhere else ""
-    print(f"train with: --data {options.out_dir}{raw}")
+    print_next_step(corpus, options.out_dir, recipe.data_raw if elsewhere else None)
 
 
 def _open(options: argparse.Namespace, recipe: TableRecipe) -> tuple[Sources, TableRecipe]:

@@ -7,7 +7,8 @@ its line. Fields that --column can fill:
   1.5, HH:MM:SS.fff or 0 days 00:00:01.5; empty: from its beginning, to its end), speaker, session,
   dialogue, turn, emotion, sentiment, valence, arousal, dominance, sentiment_score, corpus.
 Splits come from one of: a column (--split-column), whole speakers, dialogues or sessions or single
-rows drawn at random (--split-by), or one table a split (train=a.csv valid=b.csv test=c.csv).
+rows drawn at random (--split-by), or one table a split (train=a.csv valid=b.csv test=c.csv). For
+cross-validation the rows stay in one split (all=TABLE), which `python -m data_prep.folds` divides.
 
 For instance:
   python -m data_prep.table calls.csv data/calls --name calls \
@@ -19,6 +20,7 @@ For instance:
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +29,8 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.errors import CodedError
-from data_prep.schema import SPLITS
+from data_prep.folds.records import ALL
+from data_prep.schema import SPLITS, Corpus
 from data_prep.tables.prepare import prepare_table
 from data_prep.tables.reader import TableFormat
 from data_prep.tables.rows import GROUPS, TableRecipe
@@ -42,9 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare(options: argparse.Namespace) -> None:
     tables = tables_of(options.tables)
     recipe = recipe_of(options)
-    prepare_table(tables, options.out_dir, recipe, workers=options.workers, progress=True)
-    raw = f" --data-raw {options.data_raw}" if options.data_raw else ""
-    print(f"train with: --data {options.out_dir}{raw}")
+    corpus = prepare_table(tables, options.out_dir, recipe, workers=options.workers, progress=True)
+    print_next_step(corpus, options.out_dir, options.data_raw)
+
+
+def print_next_step(corpus: Corpus, out_dir: Path, data_raw: Path | None) -> None:
+    """Print the command that uses a new data dir: a training, or the folds of the split `all`."""
+    raw = f" --data-raw {shlex.quote(str(data_raw))}" if data_raw else ""
+    data = shlex.quote(str(out_dir))
+    if ALL in corpus.splits:
+        print(f"make folds with: python -m data_prep.folds {data} --protocol k_fold{raw}")
+    else:
+        print(f"train with: --data {data}{raw}")
 
 
 # -- Options, shared with `hf_table` ---------------------------------------------------------------
@@ -100,7 +112,7 @@ def tables_of(texts: Sequence[str]) -> dict[str, Path]:
     tables: dict[str, Path] = {}
     for text in texts:
         split, equals, path = text.partition("=")
-        if not (equals and split in SPLITS):
+        if not (equals and split in (*SPLITS, ALL)):
             split, path = "", text
         if split in tables:
             message = f"{text}: a second table for {split or 'the splits'}; join them"
@@ -120,7 +132,8 @@ def table_parser(description: str) -> argparse.ArgumentParser:
     """Return the parser of `python -m data_prep.table`."""
     parser = make_parser("table", description)
     add = parser.add_argument
-    add("tables", nargs="+", metavar="TABLE", help="a table, or SPLIT=TABLE for each split")
+    tables = "a table, SPLIT=TABLE for each of train, valid and test, or all=TABLE"
+    add("tables", nargs="+", metavar="TABLE", help=tables)
     add("out_dir", type=Path, metavar="OUT_DIR", help="data dir to write")
     add("--name", required=True, help="name of the corpus")
     add("--column", action="append", default=[], metavar="FIELD=COLUMN", help="repeat per field")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,8 @@ from data_prep.audio.loading import (
     note_warnings,
 )
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
+from data_prep.folds.draw import coarse_sentence, draw_splits
+from data_prep.folds.records import ALL
 from data_prep.manifest.cells import id_key, shown
 from data_prep.manifest.labels import sort_labels
 from data_prep.schema import (
@@ -76,7 +77,7 @@ def prepare_table(
         _measure(records, recipe, corpus, workers, progress)
     records = list(_with_content(records, corpus))
     _describe_splits(records, recipe, corpus)
-    splits = {s: [r.utterance for r in records if r.split == s] for s in SPLITS}
+    splits = {s: [r.utterance for r in records if r.split == s] for s in (*SPLITS, ALL)}
     splits = {split: rows for split, rows in splits.items() if rows}
     if not splits:
         names = ", ".join(map(str, tables.values()))
@@ -219,12 +220,17 @@ def _describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
     apart = set(recipe.disjoint)
     if not recipe.split_by:
         source = f"column {recipe.split_column}" if recipe.split_column else "one table each"
-        corpus.protocol = f"splits: {source}"
+        is_unsplit = {record.split for record in records} == {ALL}
+        corpus.protocol = "one split of all rows, for folds" if is_unsplit else f"splits: {source}"
     else:
         groups = [_group(record, recipe.split_by) for record in records]
-        split_of = split_groups(Counter(groups), recipe.fractions, recipe.seed)
+        sizes = Counter(groups)
+        split_of = draw_splits(sizes, recipe.fractions, recipe.seed)
         for record, group in zip(records, groups, strict=True):
             record.split = split_of[group]
+        if coarse := coarse_sentence(sizes, split_of, recipe.fractions, recipe.split_by):
+            logger.warning("--split-by %s: %s", recipe.split_by, coarse)
+            corpus.notes.append(coarse)
         shares = ", ".join(f"{split} {share:g}" for split, share in recipe.fractions.items())
         corpus.protocol = f"drawn at random by {recipe.split_by}, seed {recipe.seed}: {shares}"
         apart |= {recipe.split_by} & {"speaker", "dialogue"}
@@ -237,41 +243,3 @@ def _group(record: Record, key: str) -> str:
         problem, remedy = f"no {key}, by which splits are drawn", f"fill in the {key}"
         raise ManifestError(record.fault(problem, remedy, "unit-missing"))
     return str(value)
-
-
-def split_groups(
-    sizes: Mapping[str, int], fractions: Mapping[str, float], seed: int
-) -> dict[str, str]:
-    """Draw whole groups until each split has its share of rows.
-
-    Args:
-        sizes: rows of each group.
-        fractions: the share of each split but train, which gets the rest.
-        seed: of the draw.
-
-    Returns:
-        The split of each group.
-
-    Raises:
-        CodedError: shares that leave nothing for train, or fewer groups than splits.
-    """
-    wanted = {split: share for split, share in fractions.items() if share}
-    if any(share < 0 for share in wanted.values()) or sum(wanted.values()) >= 1:
-        message = f"the shares {dict(fractions)} leave nothing for train"
-        raise CodedError(message, "share-out-of-range")
-    groups = sorted(sizes)
-    random.Random(seed).shuffle(groups)
-    total = sum(sizes.values())
-    split_of: dict[str, str] = {}
-    for split, share in wanted.items():
-        rows = 0
-        while groups and rows < share * total:
-            group = groups.pop()
-            split_of[group] = split
-            rows += sizes[group]
-    if not groups or set(split_of.values()) != set(wanted):
-        raise CodedError(
-            f"{len(sizes)} groups are too few, or too uneven, for train, {', '.join(wanted)}",
-            "groups-too-few",
-        )
-    return split_of | dict.fromkeys(groups, "train")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.errors import CodedError, Fault, raise_faults
+from data_prep.folds.records import ALL
 from data_prep.manifest.cells import (
     find_id_fault,
     find_label_fault,
@@ -123,15 +124,7 @@ def _recipe_checks(
     low, high = recipe.vad_scale or (0.0, 1.0)
     empty = f"--vad-scale {low:g} {high:g} is empty; give the lower end first"
     yield not low < high, empty, "vad-scale-invalid"
-    sources = [bool(recipe.split_column), bool(recipe.split_by), set(tables) <= set(SPLITS)]
-    yield (
-        sum(sources) != 1,
-        (
-            "the splits are not known, or known twice; give one of --split-column, --split-by and "
-            "SPLIT=TABLE"
-        ),
-        "splits-ambiguous",
-    )
+    yield from _split_checks(recipe, tables)
     yield (
         recipe.split_by not in (None, "row", *columns),
         (
@@ -160,6 +153,44 @@ def _recipe_checks(
         is_used = bool(recipe.label_order.get(key) or recipe.label_map.get(key))
         message = f"{key} is not mapped; add --column {key}=COLUMN"
         yield is_used and key not in columns, message, missing
+
+
+def _split_checks(
+    recipe: TableRecipe, tables: Mapping[str, Path]
+) -> Iterator[tuple[bool, str, str]]:
+    """Yield the same for the rules on where the splits come from."""
+    named = [split for split in tables if split]
+    options = {"--split-column": recipe.split_column, "--split-by": recipe.split_by}
+    sources = [name for name, value in options.items() if value]
+    sources += [f"{', '.join(named)} as SPLIT=TABLE"] if named else []
+    yield (
+        not sources,
+        (
+            "the splits are not known; give one of --split-by (such as --split-by speaker), "
+            "--split-column and SPLIT=TABLE, or, for cross-validation, "
+            f"{ALL}={tables.get('', 'TABLE')}"
+        ),
+        "splits-unknown",
+    )
+    yield (
+        len(sources) > 1,
+        f"the splits are given by {' and by '.join(sources)}; keep one of them",
+        "splits-ambiguous",
+    )
+    yield (
+        bool(named) and "" in tables,
+        f"{tables.get('')}: the rows of this table have no split; name it as SPLIT=TABLE, too",
+        "splits-unknown",
+    )
+    yield (
+        ALL in tables and len(tables) > 1,
+        (
+            f"{ALL}={tables.get(ALL)} holds the rows of all splits, and "
+            f"{', '.join(name for name in named if name != ALL)} are among them; give one or the "
+            "others"
+        ),
+        "splits-ambiguous",
+    )
 
 
 # -- Rows to utterances ----------------------------------------------------------------------------

@@ -2,12 +2,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from codes import raises
 
+from data_prep.commands.hf_table import main as main_of_published
 from data_prep.commands.table import main
 from data_prep.commands.validate import validate
 from data_prep.schema import Utterance, read_corpus, read_manifest
-from data_prep.tables.prepare import split_groups
 
 HEADER = "utt,wav,words,who,part,label,val"
 TABLE = [
@@ -191,18 +190,35 @@ def test_split_by_row_says_which_speakers_are_shared(
     assert "note: 1 speakers are in more than one split" in capsys.readouterr().out
 
 
-def test_groups_go_where_the_shares_say() -> None:
-    sizes = {"a": 5, "b": 3, "c": 2}
-    drawn = split_groups(sizes, {"test": 0.2, "valid": 0.2}, seed=0)
-    assert sorted(drawn) == ["a", "b", "c"]
-    assert sorted(drawn.values()) == ["test", "train", "valid"]
-    assert split_groups(sizes, {"test": 0.0, "valid": 0.0}, seed=0) == dict.fromkeys("abc", "train")
-    with raises("groups-too-few"):
-        split_groups({"a": 5, "b": 3}, {"test": 0.2, "valid": 0.2}, seed=0)
-    with raises("share-out-of-range"):
-        split_groups(sizes, {"test": 0.5, "valid": 0.5}, seed=0)
-    with raises("share-out-of-range"):
-        split_groups(sizes, {"test": -0.1}, seed=0)
+def test_groups_that_are_too_coarse_are_reported_with_the_shares(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    table = write_table(tmp_path / "mine.csv", [f"u{n},,hi,{'abcde'[n % 5]},,," for n in range(50)])
+    arguments = [*TEXT, "--column", "session=who", "--split-by", "session"]
+    assert main([str(table), str(tmp_path / "out"), *arguments]) == 0
+    counts = {split: len(rows) for split, rows in splits_of(tmp_path / "out").items()}
+    assert counts == {"train": 30, "valid": 10, "test": 10}
+    sentence = (
+        "5 sessions are too coarse for the requested shares: "
+        "train 60% (of 70%), test 20% (of 20%), valid 20% (of 10%)"
+    )
+    assert f"note: {sentence}" in capsys.readouterr().out
+    assert f"--split-by session: {sentence}" in caplog.text
+
+
+@pytest.mark.parametrize("prepare", [main, main_of_published])
+def test_one_table_of_all_rows_is_one_split(
+    prepare: Callable[[list[str]], int],
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert prepare([f"all={table}", str(out), *TEXT]) == 0
+    assert f"make folds with: python -m data_prep.folds {out} " in capsys.readouterr().out
+    assert [row.id for row in splits_of(out)["all"]] == ["u1", "u3"]
+    assert list(read_corpus(out).splits) == ["all"]
+    assert validate(out) == []
 
 
 @pytest.mark.parametrize(
@@ -241,7 +257,12 @@ def test_splits_must_be_known_one_way(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert "[splits-ambiguous]" in refusal(capsys, table, out, *TEXT)
+    message = refusal(capsys, table, out, *TEXT)
+    assert f"all={table}" in message
+    assert message.endswith("[splits-unknown]")
+    assert "[splits-unknown]" in refusal(capsys, table, f"test={table}", out, *TEXT)
+    assert "[splits-ambiguous]" in refusal(capsys, f"all={table}", f"test={table}", out, *TEXT)
+    assert "[splits-ambiguous]" in refusal(capsys, f"all={table}", out, *TEXT, *SPLIT)
     assert "[splits-ambiguous]" in refusal(capsys, f"train={table}", out, *TEXT, *SPLIT)
     assert "[option-malformed]" in refusal(capsys, table, table, out, *TEXT, *SPLIT)
     by_speaker = [table, out, *TEXT, "--split-by", "speaker"]
