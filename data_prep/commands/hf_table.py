@@ -27,8 +27,10 @@ import argparse
 from collections.abc import Sequence
 
 from data_prep.command_line import run
-from data_prep.commands.table import print_next_step, recipe_of, table_parser, tables_of
+from data_prep.commands.table import print_next_step, table_parser
+from data_prep.sources import corpus_name
 from data_prep.tables.audformat import HEADER, open_audformat
+from data_prep.tables.options import recipe_of, tables_of
 from data_prep.tables.published import STORED_NOTE, Sources, find_shards, prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
@@ -49,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> None:
+    paths = tables_of(options.tables)
+    options.name = options.name or corpus_name(next(iter(paths.values())).stem)
     recipe = recipe_of(options)
     sources, recipe = _open(options, recipe)
     corpus = prepare_hf_table(

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.corpora.recordings import Splits, extract_sounds, join_sounds, without_empty_rows
-from data_prep.errors import CodedError, Fault, raise_faults
+from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.features.mmsa import utterance_id
 from data_prep.manifest.cells import normalize_text, parse_number
 from data_prep.schema import SPLITS, Corpus, DroppedRow, Utterance, shared_values, write_corpus
@@ -136,6 +136,7 @@ logger = logging.getLogger(__name__)
 COLUMNS = ("video_id", "clip_id", "text", "label", "annotation", "mode")
 SENTIMENTS = ("negative", "neutral", "positive")
 LOW, HIGH = -3.0, 3.0  # of `label`
+_WHOLE = (2_199, 22_856)  # rows of CMU-MOSI and CMU-MOSEI
 RULE = (
     "sentiment is the column annotation of label.csv in small letters, by which a score below 0 is "
     "negative, 0 neutral, and above 0 positive"
@@ -152,6 +153,22 @@ class MmsaCorpus:
     citation: str
     notes: tuple[str, ...] = ()
     licence: str = "research use, by the terms of CMU-MultimodalSDK"
+
+
+def recognizes(folder: Path, kind: MmsaCorpus) -> bool:
+    """Return whether a folder has a label.csv of this layout, and not as many rows as another.
+
+    A whole copy has the official number of rows; of a part, which has none, every corpus of this
+    layout may be it.
+    """
+    path = folder / LABEL_FILE
+    if not path.is_file():
+        return False
+    try:
+        rows = read_table(path, COLUMNS, TableFormat(legacy_bytes=True))
+    except ManifestError:
+        return False
+    return len(rows) not in _WHOLE or len(rows) == sum(kind.official.values())
 
 
 def clip_of(row: Utterance) -> tuple[str, str]:

@@ -6,6 +6,7 @@ To add a corpus, write `corpora/<corpus>.py` with a function
 
 that writes the data dir and returns its card; ``add_arguments(parser)`` if it takes options, each
 under the name of its keyword; and a row here. `data_prep/<corpus>.py` makes it a command.
+`recognizes` tells folders of the corpus by names of its official layout, without reading rows.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ def _none(parser: argparse.ArgumentParser) -> None:
     """Add no option."""
 
 
+def _layout(*patterns: str) -> Callable[[Path], bool]:
+    """Return whether a folder has a match of each pattern: names of an official layout."""
+    return lambda folder: all(any(folder.glob(pattern)) for pattern in patterns)
+
+
+def _never(folder: Path) -> bool:
+    return False
+
+
 def _corpus_dir(options: argparse.Namespace) -> Path | None:
     """Return the folder that `audio` starts from: that of the corpus."""
     return Path(options.corpus_dir)
@@ -55,6 +65,7 @@ class Recipe:
         reads_audio: whether `prepare` takes `workers` and `progress`.
         audio_dir: options -> the folder that `audio` starts from; None for the data dir itself.
         target: what to train for, where it is not the emotion.
+        recognizes: folder -> whether it holds the corpus, by names of its official layout.
     """
 
     prepare: Callable[..., Corpus]
@@ -64,6 +75,7 @@ class Recipe:
     reads_audio: bool = True
     audio_dir: Callable[[argparse.Namespace], Path | None] = _corpus_dir
     target: str = ""
+    recognizes: Callable[[Path], bool] = _never
 
     @property
     def summary(self) -> str:
@@ -79,6 +91,7 @@ CORPORA: dict[str, Recipe] = {
         mmsa.add_arguments,
         audio_dir=lambda options: None,
         target="sentiment_score",
+        recognizes=lambda folder: mmsa.recognizes(folder, cmu_mosei.CMU_MOSEI),
     ),
     "cmu_mosi": Recipe(
         cmu_mosi.prepare_cmu_mosi,
@@ -87,6 +100,7 @@ CORPORA: dict[str, Recipe] = {
         mmsa.add_arguments,
         audio_dir=lambda options: None,
         target="sentiment_score",
+        recognizes=lambda folder: mmsa.recognizes(folder, cmu_mosi.CMU_MOSI),
     ),
     "emobank": Recipe(
         emobank.prepare_emobank,
@@ -95,6 +109,7 @@ CORPORA: dict[str, Recipe] = {
         emobank.add_arguments,
         reads_audio=False,
         target="vad",
+        recognizes=_layout("emobank.csv"),
     ),
     "emobox": Recipe(
         emobox.prepare_emobox,
@@ -102,12 +117,14 @@ CORPORA: dict[str, Recipe] = {
         "folder of one corpus, such as EmoBox/data/iemocap",
         emobox.add_arguments,
         audio_dir=lambda options: options.data_raw or emobox.default_raw(options.corpus_dir),
+        recognizes=_layout("fold_*/*_train_fold_*.jsonl", emobox.LABEL_FILE),
     ),
     "emorynlp": Recipe(
         emorynlp.prepare_emorynlp,
         emorynlp.__doc__,
         "folder with emorynlp_train_final.csv ...",
         reads_audio=False,
+        recognizes=_layout("emorynlp_train_final.csv"),
     ),
     "goemotions": Recipe(
         goemotions.prepare_goemotions,
@@ -115,12 +132,14 @@ CORPORA: dict[str, Recipe] = {
         "folder with train.tsv and emotions.txt",
         goemotions.add_arguments,
         reads_audio=False,
+        recognizes=_layout("train.tsv", "emotions.txt"),
     ),
     "iemocap": Recipe(
         iemocap.prepare_iemocap,
         iemocap.__doc__,
         "folder with Session1 ... Session5",
         iemocap.add_arguments,
+        recognizes=_layout("Session[1-5]/dialog/EmoEvaluation"),
     ),
     "meld": Recipe(
         meld.prepare_meld,
@@ -128,24 +147,28 @@ CORPORA: dict[str, Recipe] = {
         "folder with {train,dev,test}_sent_emo.csv",
         meld.add_arguments,
         audio_dir=lambda options: None if options.video_dir else options.corpus_dir,
+        recognizes=_layout("train_sent_emo.csv"),
     ),
     "msp_improv": Recipe(
         msp_improv.prepare_msp_improv,
         msp_improv.__doc__,
         "folder with Evalution.txt and Audio",
         msp_improv.add_arguments,
+        recognizes=lambda folder: any((folder / name).is_file() for name in msp_improv.LABEL_FILES),
     ),
     "msp_podcast": Recipe(
         msp_podcast.prepare_msp_podcast,
         msp_podcast.__doc__,
         "folder with Labels/labels_consensus.csv and Audios",
         msp_podcast.add_arguments,
+        recognizes=_layout(msp_podcast.TABLE),
     ),
     "ravdess": Recipe(
         ravdess.prepare_ravdess,
         ravdess.__doc__,
         "folder with Actor_01 ... Actor_24",
         ravdess.add_arguments,
+        recognizes=_layout("Actor_[0-9][0-9]/[0-9][0-9]-[0-9][0-9]-[0-9][0-9]-*"),
     ),
     "toy": Recipe(
         toy.prepare_toy,

@@ -44,7 +44,6 @@ from data_prep.tables.reader import (
 from data_prep.tables.segments import SECONDS, other_units, parse_seconds
 
 FIELDS = tuple(name for name in KNOWN_COLUMNS if name != "n_samples")  # that one is measured
-GROUPS = ("speaker", "dialogue", "session", "row")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,188 @@
+"""Options of the preparation of tables: of `data_prep.table`, and of `emotion-recognize train`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_prep.errors import CodedError
+from data_prep.folds.records import ALL
+from data_prep.manifest.records import SPLITS
+
+if TYPE_CHECKING:
+    from data_prep.tables.rows import TableRecipe
+
+_GROUPS = ("speaker", "dialogue", "session", "row")
+_APART = ("speaker", "dialogue")
+
+
+def add_preparation_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe a table: its format, columns, labels and splits.
+
+    An option that the parser has already is left as it is.
+    """
+    _add_format(_Group(parser, "the table"))
+    _add_columns(_Group(parser, "its columns and audio"))
+    _add_labels(_Group(parser, "its labels"))
+    _add_splits(_Group(parser, "its splits"))
+
+
+class _Group:
+    """Adds options to a group of a parser, but those that the parser has."""
+
+    def __init__(self, parser: argparse.ArgumentParser, title: str) -> None:
+        self._group = parser.add_argument_group(title)
+        self._known = parser._option_string_actions
+
+    def add(self, *names: str, **kwargs: Any) -> None:
+        if not any(name in self._known for name in names):
+            self._group.add_argument(*names, **kwargs)
+
+
+def _add_format(group: _Group) -> None:
+    add = group.add
+    add("--name", metavar="NAME", help="name of the corpus (default: that of the table)")
+    add("--delimiter", metavar="C", help="between fields; 'tab' for tabs")
+    add("--encoding", metavar="NAME", help="of the table, such as utf-8, cp1252 or utf-16")
+    add("--no-quotes", action="store_true", help="quotes are plain characters, and enclose no cell")
+    add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
+    add("--licence", default="", metavar="TEXT", help="kept in corpus.yaml")
+    add("--citation", default="", metavar="TEXT", help="kept in corpus.yaml")
+
+
+def _add_columns(group: _Group) -> None:
+    add = group.add
+    column = "the column of a field; FIELD= for none (repeat per field)"
+    add("--column", action="append", default=[], metavar="FIELD=COLUMN", help=column)
+    add("--extra", action="append", default=[], metavar="COLUMN", help="column to keep as it is")
+    add("--normalize-text", action="store_true", help="repair mojibake, curly quotes, dashes")
+    add("--data-raw", type=Path, metavar="DIR", help="folder that audio paths start from")
+    bad = "drop and list bad files, instead of an error"
+    add("--drop-bad-audio", action="store_true", help=bad)
+    scale = "ends of the scale of valence, arousal and dominance, such as 1 5"
+    add("--vad-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help=scale)
+
+
+def _add_labels(group: _Group) -> None:
+    add = group.add
+    add("--label-order", type=_names, default=[], metavar="A,B", help="emotions, in class order")
+    add("--sentiment-order", type=_names, default=[], metavar="A,B", help="the same, sentiments")
+    add("--label-map", action="append", default=[], metavar="OLD=NEW", help="such as exc=happy")
+    add("--sentiment-map", action="append", default=[], metavar="OLD=NEW", help="for sentiments")
+    add("--drop-label", action="append", default=[], metavar="OLD", help="emotion to leave out")
+
+
+def _add_splits(group: _Group) -> None:
+    add = group.add
+    add("--split-column", metavar="COLUMN", help="column that says train, valid or test")
+    add("--split-map", action="append", default=[], metavar="OLD=NEW", help="such as dev=valid")
+    add("--split-by", choices=_GROUPS, help="keep each of these whole, and draw at random")
+    add("--valid-fraction", type=float, default=0.1, metavar="X", help="default: %(default)s")
+    add("--test-fraction", type=float, default=0.2, metavar="X", help="default: %(default)s")
+    add("--split-seed", type=int, default=1, metavar="N", help="of the draw (default: %(default)s)")
+    apart = "what no two splits may share, if the splits are not drawn by it"
+    add("--disjoint", action="append", default=[], choices=_APART, help=apart)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) != len(names):
+        raise argparse.ArgumentTypeError(f"{text}: write each name once, with commas between")
+    return names
+
+
+# -- From options to a recipe, and back to a command line ------------------------------------------
+
+
+def recipe_of(options: argparse.Namespace) -> TableRecipe:
+    """Return the recipe of the options. Raises CodedError for a malformed LEFT=RIGHT."""
+    from data_prep.tables.reader import TableFormat
+    from data_prep.tables.rows import TableRecipe
+
+    return TableRecipe(
+        name=options.name or "",
+        columns={field: name for field, name in columns_of(options).items() if name},
+        extra=options.extra,
+        format=TableFormat(
+            {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter),
+            options.encoding or "utf-8-sig",
+            quotes=not options.no_quotes,
+        ),
+        missing=options.missing,
+        normalize=options.normalize_text,
+        label_order={"emotion": options.label_order, "sentiment": options.sentiment_order},
+        label_map={
+            "emotion": pairs_of("--label-map", options.label_map),
+            "sentiment": pairs_of("--sentiment-map", options.sentiment_map),
+        },
+        drop_labels=options.drop_label,
+        vad_scale=tuple(options.vad_scale) if options.vad_scale else None,
+        data_raw=options.data_raw,
+        drop_bad_audio=options.drop_bad_audio,
+        split_column=options.split_column,
+        split_map=pairs_of("--split-map", options.split_map),
+        split_by=options.split_by,
+        fractions={"test": options.test_fraction, "valid": options.valid_fraction},
+        seed=options.split_seed,
+        disjoint=options.disjoint,
+        licence=options.licence,
+        citation=options.citation,
+    )
+
+
+def columns_of(options: argparse.Namespace) -> dict[str, str]:
+    """Return {field: column} of --column; "" for a field that no column fills."""
+    return pairs_of("--column", options.column, may_be_empty=True)
+
+
+def pairs_of(option: str, texts: Sequence[str], may_be_empty: bool = False) -> dict[str, str]:
+    """["exc=happy"] -> {"exc": "happy"}. Raises CodedError for other texts."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        left, equals, right = text.partition("=")
+        if not (left and equals and (right or may_be_empty)) or left in pairs:
+            message = f"{option} {text}: write LEFT=RIGHT, each left side once"
+            raise CodedError(message, "option-malformed")
+        pairs[left] = right
+    return pairs
+
+
+def given_options(options: argparse.Namespace) -> dict[str, list[str]]:
+    """Return {option: words of the command line} of the preparation options that were given."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_preparation_options(parser)
+    given = {}
+    for action in parser._actions:
+        value = getattr(options, action.dest, action.default)
+        if value != action.default and value is not None:
+            given[action.option_strings[0]] = list(_words(action, value))
+    return given
+
+
+def _words(action: argparse.Action, value: Any) -> Iterator[str]:
+    name = action.option_strings[0]
+    if action.nargs == 0:
+        yield name
+    elif isinstance(action, argparse._AppendAction):
+        for item in value:
+            yield from (name, str(item))
+    elif isinstance(action.nargs, int):
+        yield from (name, *(f"{item:g}" for item in value))
+    else:
+        yield from (name, ",".join(value) if isinstance(value, list) else str(value))
+
+
+def tables_of(texts: Sequence[str]) -> dict[str, Path]:
+    """["a.csv"] -> {"": a.csv}; ["train=a.csv", "test=b.csv"] -> {"train": a.csv, ...}."""
+    tables: dict[str, Path] = {}
+    for text in texts:
+        split, equals, path = text.partition("=")
+        if not (equals and split in (*SPLITS, ALL)):
+            split, path = "", text
+        if split in tables:
+            message = f"{text}: a second table for {split or 'the splits'}; join them"
+            raise CodedError(message, "option-malformed")
+        tables[split] = Path(path)
+    return tables
