@@ -551,6 +551,9 @@ _ACTS: Mapping[type, Callable[[_Builder, Any], None]] = {
 }
 
 
+_LIBYAML_TOO_DEEP = "maximum nesting depth"
+
+
 def _build_yaml(text: str) -> object:
     builder = _Builder()
     try:
@@ -559,6 +562,8 @@ def _build_yaml(text: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        if _LIBYAML_TOO_DEEP in str(error):  # it reads ahead of the events that are counted here
+            raise _RefusedError(f"{at}is nested deeper than {MAX_DEPTH}") from error
         raise _RefusedError(f"{at}is not YAML ({error.problem or error.context})") from error
     except (yaml.YAMLError, UnicodeError, RecursionError) as error:
         raise _RefusedError(f"is not YAML ({_short(str(error))})") from error
