@@ -7,5 +7,6 @@ The modules, in the order in which they are used::
 
     audio, text ──inputs──▶ Item ──preprocessor──▶ Batch ──model──▶ logits ──decode──▶ Prediction
 
-:mod:`.timeline` cuts long recordings, :mod:`.occlusion` explains predictions.
+:mod:`.timeline` cuts long recordings, :mod:`.transcribing` makes texts of recordings, and
+:mod:`.occlusion` explains predictions.
 """

@@ -1,7 +1,6 @@
 """Recordings and texts as a user gives them: one or many, files or arrays, read and checked."""
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.manifest.cells import read_text
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.transcribing import Transcribe, Transcript, transcribed
 from emo_fairseq.types import SPEECH, TEXT
 
 Audio = str | Path | AudioSegment | np.ndarray | torch.Tensor
-Transcribe = Callable[[FloatArray], str]  # from (T,) mono float32 samples at 16 kHz
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class Item:
         text: as the tokenizer reads it; None without.
         seconds: length of the recording, also where the model does not read it; None without.
         warnings: sentences about the recording, such as that it is digital silence.
+        transcript: of the recording; None where it was not transcribed.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Item:
     text: str | None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
+    transcript: Transcript | None = None
 
     def get(self, modality: str) -> FloatArray | str | None:
         """Return the input of a modality; None where the item lacks it."""
@@ -78,26 +79,29 @@ class ItemReader:
             audio: see :func:`load_item_audio`.
             text: one, or None.
             sample_rate: of an array, in Hz.
-            transcribe: from samples to text, for an item without text.
+            transcribe: see :mod:`emo_fairseq.inference.transcribing`, for an item without text.
 
         Raises:
             UsageError: the item has nothing that the model reads, or something that it does not
                 read, or an input is broken; names the item.
         """
-        uses_transcript = transcribe is not None and TEXT in self._modalities
-        self._check_modalities(name, audio, text, uses_transcript)
+        if TEXT not in self._modalities:
+            transcribe = None
+        self._check_modalities(name, audio, text, transcribe is not None)
         samples: FloatArray | None = None
+        transcript: Transcript | None = None
         warnings: tuple[str, ...] = ()
         if audio is not None:
             samples, warnings = load_item_audio(audio, sample_rate, _audio_name(name, audio))
         if text is not None:
-            text = self._read_text(name, text)
+            text = self.read_text(name, text)
             if not text:
                 raise UsageError(
                     f"{name}: the text is empty; leave it out (None) if there is none", "text-empty"
                 )
-        elif transcribe is not None and samples is not None and uses_transcript:
-            text = self._read_text(name, _transcribe(name, samples, transcribe))
+        elif transcribe is not None and samples is not None:
+            transcript = transcribed(name, samples, transcribe)
+            text = self.read_text(name, transcript.text)
         seconds = None if samples is None else len(samples) / SAMPLE_RATE
         speech = samples if SPEECH in self._modalities else None
         if speech is None and text is None:
@@ -107,7 +111,7 @@ class ItemReader:
                 "some of that",
                 "item-empty",
             )
-        return Item(name, speech, text, seconds, warnings)
+        return Item(name, speech, text, seconds, warnings, transcript)
 
     def _check_modalities(self, name: str, audio: Any, text: Any, uses_transcript: bool) -> None:
         reads = " and ".join(self._modalities)
@@ -123,7 +127,8 @@ class ItemReader:
                 "modality-not-read",
             )
 
-    def _read_text(self, name: str, text: Any) -> str | None:
+    def read_text(self, name: str, text: Any) -> str | None:
+        """Return a text as the model reads it; None for an empty one. Raises a `UsageError`."""
         if not isinstance(text, str):
             raise UsageError(
                 f"{name}: the text is {type(text).__name__}, and not a string", "text-type"
@@ -229,58 +234,3 @@ def _audio_name(name: str, audio: Audio) -> str:
     if isinstance(audio, str | Path | AudioSegment):
         return f"{name} ({as_segment(audio).name})"
     return name
-
-
-# -- transcripts, for models that read both text and speech ----------------------------------------
-
-
-def faster_whisper(
-    model: str = "tiny.en", device: str = "cpu", compute_type: str = "int8", **options: Any
-) -> Transcribe:
-    """Load Whisper, as faster-whisper runs it, to transcribe items without text.
-
-    Any other function from (T,) mono float32 samples at 16 kHz to text will do::
-
-        predictor.predict("call.wav", transcribe=faster_whisper())
-
-    Args:
-        model: a folder with a converted model; or a name, whose files the library fetches from the
-            hub unless they are there already.
-        device: ``cpu`` or ``cuda``.
-        compute_type: the number type that it computes with.
-        options: of its ``transcribe``, such as ``language="en"``.
-
-    Raises:
-        UsageError: the library is not installed, or cannot read the model.
-    """
-    try:
-        library = importlib.import_module("faster_whisper")
-    except ImportError as error:
-        raise UsageError(
-            'transcribing needs the library faster-whisper: `pip install -e ".[asr]"`',
-            "library-missing",
-        ) from error
-    try:
-        whisper = library.WhisperModel(model, device=device, compute_type=compute_type)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"Whisper {model}: cannot be loaded ({error}); give the folder of a converted model",
-            "whisper-unreadable",
-        ) from error
-
-    def transcribe(samples: FloatArray) -> str:
-        segments, _ = whisper.transcribe(samples, **options)
-        return " ".join(segment.text.strip() for segment in segments)
-
-    return transcribe
-
-
-def _transcribe(name: str, samples: FloatArray, transcribe: Transcribe) -> Any:
-    try:
-        return transcribe(samples)
-    except Exception as error:  # a function of others, which may raise anything
-        raise UsageError(
-            f"{name}: transcribe failed ({type(error).__name__}: {error}); give the text of this "
-            "item, or another transcribe",
-            "transcribe-failed",
-        ) from error

@@ -20,7 +20,8 @@ from data_prep.audio.frames import FloatArray
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.inference.inputs import Audio, load_item_audio
 from emo_fairseq.inference.prediction import Prediction, Truncation
-from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop, never
+from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.types import TEXT
 
 MAX_WORDS = 64

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from emo_fairseq.inference.transcribing import Transcript
 from emo_fairseq.types import SPEECH, TEXT
 
 TOKENS, SECONDS = "tokens", "seconds"  # units of a truncation
@@ -56,6 +57,7 @@ class Prediction:
         modalities: that the item has.
         text: as the model reads it; None without.
         seconds: length of the recording, truncated or not; None without.
+        transcript: of the recording; None where it was not transcribed.
         warnings: sentences about the item, such as that its recording is digital silence.
         truncations: what was not read of the item; empty where all was.
     """
@@ -68,6 +70,7 @@ class Prediction:
     modalities: tuple[str, ...]
     text: str | None = None
     seconds: float | None = None
+    transcript: Transcript | None = None
     warnings: tuple[str, ...] = ()
     truncations: tuple[Truncation, ...] = ()
 
@@ -85,6 +88,8 @@ class Prediction:
             "modalities": list(self.modalities),
             "text": self.text,
             "seconds": self.seconds,
+            "transcript": None if self.transcript is None else self.transcript.text,
+            "transcript_language": None if self.transcript is None else self.transcript.language,
             "warnings": list(self.warnings),
             "truncations": [asdict(truncation) for truncation in self.truncations],
         }

@@ -1,7 +1,8 @@
 """Predict emotions with a trained model: recordings and texts in, :class:`Prediction` out."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self, overload
 
@@ -18,7 +19,6 @@ from emo_fairseq.inference.inputs import (
     Audio,
     Item,
     ItemReader,
-    Transcribe,
     check_batch_size,
     pair_inputs,
 )
@@ -26,24 +26,15 @@ from emo_fairseq.inference.loading import LoadedModel, load_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.preprocessor import Batch, NetInput, Preprocessor
+from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
+from emo_fairseq.inference.transcribing import Transcribe
 from emo_fairseq.models.roberta_emo import EmotionOutput
 from emo_fairseq.types import SPEECH, LabeledTarget
 
 logger = logging.getLogger(__name__)
 
-ShouldStop = Callable[[], bool]
-
 _BATCHES_IN_MEMORY = 16  # whose recordings are decoded, and sorted by length, at a time
-
-
-class StoppedError(Exception):
-    """Raised between two batches after ``should_stop`` returned True."""
-
-
-def never() -> bool:
-    """Return False; the default of ``should_stop``."""
-    return False
 
 
 class InferenceModel(Protocol):
@@ -159,7 +150,7 @@ class EmotionPredictor:
             sample_rate: of arrays, in Hz; files state their own.
             batch_size: items of a batch.
             transcribe: from (T,) mono float32 samples at 16 kHz to text, for items without one; see
-                :func:`emo_fairseq.inference.inputs.faster_whisper`.
+                :func:`emo_fairseq.inference.transcribing.faster_whisper`.
             should_stop: called before each batch; once it returns True nothing more is computed.
 
         Returns:
@@ -191,6 +182,7 @@ class EmotionPredictor:
         sample_rate: float | None = None,
         text: str | None = None,
         batch_size: int = 32,
+        transcribe: Transcribe | None = None,
         should_stop: ShouldStop = never,
     ) -> list[Segment]:
         """Predict for every window of one recording, of any length.
@@ -203,6 +195,8 @@ class EmotionPredictor:
             sample_rate: of an array, in Hz.
             text: read beside every window.
             batch_size: windows of a batch.
+            transcribe: see :meth:`predict`, of the whole recording. Where the transcript has words
+                with times, a window has those that lie in it; else all of it.
             should_stop: see :meth:`predict`.
 
         Raises:
@@ -215,11 +209,11 @@ class EmotionPredictor:
             raise UsageError(
                 "timeline: the model reads no speech; use predict", "modality-not-read"
             )
-        item = self._reader.read("the input", audio, text, sample_rate)
+        item = self._reader.read("the input", audio, text, sample_rate, transcribe)
         if item.samples is None:
             raise UsageError("timeline: there is no audio; give some", "audio-missing")
         slices = windows(len(item.samples), window_seconds, hop_seconds, self.max_seconds())
-        items = [cut_item(item, part) for part in slices]
+        items = [self._cut(item, part) for part in slices]
         predictions: list[Prediction] = []
         for start in range(0, len(items), batch_size):
             batch = items[start : start + batch_size]  # features are extracted of these alone
@@ -232,15 +226,25 @@ class EmotionPredictor:
             for part, prediction in zip(slices, predictions, strict=True)
         ]
 
+    def _cut(self, item: Item, window: slice) -> Item:
+        cut = cut_item(item, window)
+        if item.transcript is None or cut.transcript is None or not item.transcript.words:
+            return cut
+        return replace(cut, text=self._reader.read_text(cut.name, cut.transcript.text))
+
     def max_seconds(self) -> float:
         """Return the longest recording that is read whole; see :meth:`Preprocessor.max_seconds`."""
         return self.preprocessor.max_seconds()
 
     def read_item(
-        self, audio: Audio | None = None, text: str | None = None, sample_rate: float | None = None
+        self,
+        audio: Audio | None = None,
+        text: str | None = None,
+        sample_rate: float | None = None,
+        transcribe: Transcribe | None = None,
     ) -> Item:
         """Read one item for :meth:`predict_items`; arguments and errors as :meth:`predict`."""
-        return self._reader.read("the input", audio, text, sample_rate)
+        return self._reader.read("the input", audio, text, sample_rate, transcribe)
 
     def predict_items(
         self,
@@ -319,6 +323,7 @@ class EmotionPredictor:
                 modalities=tuple(name for name in self.modalities if item.has(name)),
                 text=item.text,
                 seconds=item.seconds,
+                transcript=item.transcript,
                 warnings=(*item.warnings, *self._missing_warnings(item)),
                 truncations=batch.truncations[row],
             )

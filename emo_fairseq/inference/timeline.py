@@ -67,11 +67,16 @@ def windows(
 
 
 def cut_item(item: Item, window: slice) -> Item:
-    """Return one window of an item with a recording, beside its whole text."""
+    """Return one window of an item with a recording.
+
+    It has the item's whole text; of a transcript that has the times of its words those of the
+    window, for which :class:`EmotionPredictor` replaces the text.
+    """
     assert item.samples is not None
     start, end = window.start / SAMPLE_RATE, window.stop / SAMPLE_RATE
     samples = item.samples[window]
     warnings = tuple(warning for warning in item.warnings if warning != SILENCE)
     if not warnings and not samples.any():
         warnings = (SILENCE,)
-    return Item(f"{start:g} s to {end:g} s", samples, item.text, end - start, warnings)
+    transcript = item.transcript and item.transcript.within(start, end)
+    return Item(f"{start:g} s to {end:g} s", samples, item.text, end - start, warnings, transcript)

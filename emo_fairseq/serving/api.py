@@ -26,7 +26,8 @@ from data_prep.messages import sentence
 from emo_fairseq.compat.excepthook import find_mistake
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction, Truncation
-from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop
+from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.inference.stopping import ShouldStop
 from emo_fairseq.serving.audio_uploads import AudioUpload, decode_upload
 from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.limits import Limits

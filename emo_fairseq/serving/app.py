@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from emo_fairseq.inference.predictor import EmotionPredictor, ShouldStop, StoppedError
+from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.serving.api import (
     ENDPOINTS,
     Api,

@@ -15,7 +15,8 @@ from emo_fairseq.inference.occlusion import (
     silence_interval,
 )
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.predictor import StoppedError, load_predictor
+from emo_fairseq.inference.predictor import load_predictor
+from emo_fairseq.inference.stopping import StoppedError
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 RATE = 16_000

