@@ -19,7 +19,8 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types contracts unit coverage fuzz format lock clean distclean
+.PHONY: help install demo docs docs-serve docs-pages test test-fast lint types contracts unit coverage fuzz format lock
+.PHONY: clean distclean
 .SUFFIXES:
 
 help: ## List the targets
@@ -111,12 +112,25 @@ lock: ## Resolve requirements.lock anew (takes minutes; then review the diff)
 demo: $(VENV)/.installed ## Train and score a model: make demo [CORPUS=toy DATA=folder]
 	$(BIN)/python -m examples.demo --corpus $(CORPUS) --data "$(DATA)"
 
+# --- Documentation --------------------------------------------------------------------------------
+
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+
+docs: $(VENV)/.installed ## Build the documentation: build/site/index.html
+	$(MKDOCS) build --strict --quiet
+
+docs-serve: $(VENV)/.installed ## Show the documentation, and build it anew after each change
+	$(MKDOCS) serve
+
+docs-pages: $(VENV)/.installed ## Write the pages that are generated from the code
+	PYTHONPATH=docs $(BIN)/python -m reference_pages
+
 # --- Tests ----------------------------------------------------------------------------------------
 
 # One file at a time to each process, in the order of the folders: fixtures of a module are made once.
 PYTEST_PARALLEL := --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-test: lint types contracts unit ## Run everything that must hold before a commit
+test: lint types contracts docs unit ## Run everything that must hold before a commit
 
 test-fast: $(VENV)/.installed ## Run the tests of single modules, without whole commands (90 s)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' $(PYTEST_PARALLEL) $(PYTEST_ARGS)
@@ -133,7 +147,7 @@ contracts: $(VENV)/.installed ## Check the import directions (import-linter), an
 	$(PIP) check | { ! grep -vE '^No broken|^fairseq-fixed .* requires torchaudio'; }
 
 unit: $(VENV)/.installed ## Run the tests and doctests (pytest)
-	$(BIN)/python -m pytest --doctest-modules emo_fairseq data_prep
+	$(BIN)/python -m pytest --doctest-modules emo_fairseq data_prep docs/reference_pages
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 
 coverage: $(VENV)/.installed ## Run them with coverage, which takes half as long again, and print it

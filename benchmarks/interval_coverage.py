@@ -2,7 +2,7 @@
 
 Draws speakers from a population whose metrics are known, and counts how often each method's
 interval holds the population's metric, and how often a paired test of two equally good systems has
-p < .05. Prints the tables of docs/statistics.md. The method in use is called through
+p < .05. Prints the tables of docs/explanation/statistics.md. The method in use is called through
 :mod:`emo_fairseq.evaluation.bootstrap`; the others are here alone.
 
 Speakers, independent of each other:

@@ -8,7 +8,7 @@ import pytest
 
 import emo_fairseq
 
-PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "architecture.md"
 DOTTED = sorted(set(re.findall(r"`((?:emo_fairseq|data_prep)(?:\.\w+)+)", PAGE.read_text())))
 
 

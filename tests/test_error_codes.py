@@ -1,53 +1,13 @@
 """Every error for users has a code in kebab case, wherever it is raised."""
 
 import ast
-import functools
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from reference_pages.raised_errors import code_of, raised_errors, read_modules, texts_of
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-PACKAGES = ("emo_fairseq", "data_prep")
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
-
-# The position of the code among the arguments: of an error, after its message.
-POSITIONS = {"Fault": 4}
-POSITION_OF_ERRORS = 1
-
-
-@functools.cache
-def read_modules() -> dict[str, ast.Module]:
-    files = (file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py"))
-    return {str(file.relative_to(REPOSITORY)): ast.parse(file.read_text()) for file in files}
-
-
-@functools.cache
-def classes_with_code() -> set[str]:
-    """The names of `CodedError`, of all that derive from it, and of `Fault`."""
-    nodes = [node for module in read_modules().values() for node in ast.walk(module)]
-    bases = {
-        node.name: {name_of(base) for base in node.bases}
-        for node in nodes
-        if isinstance(node, ast.ClassDef)
-    }
-    known = {"CodedError"}
-    while more := {name for name, of in bases.items() if of & known} - known:
-        known |= more
-    return known | POSITIONS.keys()
-
-
-def name_of(node: ast.expr) -> str:
-    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
-
-
-def code_of(call: ast.Call, position: int) -> ast.expr | None:
-    """The argument that is the code; None if there is none."""
-    for keyword in call.keywords:
-        if keyword.arg == "code":
-            return keyword.value
-    return call.args[position] if len(call.args) > position else None
 
 
 def takes_its_code_elsewhere(call: ast.Call, name: str) -> bool:
@@ -58,21 +18,10 @@ def takes_its_code_elsewhere(call: ast.Call, name: str) -> bool:
     return name == "ManifestError" and bool(call.args) and not isinstance(call.args[0], texts)
 
 
-def texts_of(code: ast.expr) -> list[str]:
-    """The codes that an expression may have, as far as it spells them out: of a condition, both."""
-    constants = [part.value for part in ast.walk(code) if isinstance(part, ast.Constant)]
-    return [value for value in constants if isinstance(value, str)]
-
-
 def problems(tree: ast.Module) -> Iterator[str]:
     """The calls whose code is missing or not in kebab case, as ``line N: ...``."""
-    for call in ast.walk(tree):
-        if (
-            not isinstance(call, ast.Call)
-            or (name := name_of(call.func)) not in classes_with_code()
-        ):
-            continue
-        code = code_of(call, POSITIONS.get(name, POSITION_OF_ERRORS))
+    for call, name in raised_errors(tree):
+        code = code_of(call, name)
         if code is None:
             if not takes_its_code_elsewhere(call, name):
                 yield f"line {call.lineno}: {name} without a code"

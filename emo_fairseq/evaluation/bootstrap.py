@@ -19,8 +19,9 @@ of each of S speakers,
 The interval of a share is that of its logit, of a correlation that of Fisher's z, mapped back: they
 have more nearly symmetric errors. Differences are tested as they are.
 
-A bootstrap of few speakers is too narrow: ``docs/statistics.md`` has the coverage of both, from
-simulations. Below :data:`MIN_SPEAKERS` effective speakers there is no interval and no p-value.
+A bootstrap of few speakers is too narrow: ``docs/explanation/statistics.md`` has the coverage of
+both, from simulations. Below :data:`MIN_SPEAKERS` effective speakers there is no interval and no
+p-value.
 """
 
 import functools
@@ -37,7 +38,7 @@ from emo_fairseq.evaluation.names import bounds
 
 LEVEL = 0.95
 N_RESAMPLES = 1000
-MIN_SPEAKERS = 3  # effective ones; see docs/statistics.md
+MIN_SPEAKERS = 3  # effective ones; see docs/explanation/statistics.md
 NOT_SEEDS = (
     "intervals and p-values are of the trained models as they are: they do not contain the "
     "variance over seeds"

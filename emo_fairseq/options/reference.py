@@ -1,6 +1,6 @@
-"""Write the reference page of all options, docs/options.md, from their rules.
+"""Write the reference page of all options, docs/reference/options.md, from their rules.
 
-python -m emo_fairseq.options.reference docs/options.md
+python -m emo_fairseq.options.reference docs/reference/options.md
 """
 
 import argparse
@@ -23,8 +23,8 @@ run would look like an experiment that it is not. Unused sizes, which commands o
 (Siriwardhana et al. 2020) carry, are only warned of. An option that has its default counts as not
 given.
 
-[architecture.md](architecture.md) follows an option from the command line to a module. This page is
-generated from the code: `python -m emo_fairseq.options.reference docs/options.md`.
+[The architecture page](../explanation/architecture.md) follows an option from the command line to a
+module. This page is generated from the code: `make docs-pages`.
 """
 _TITLES = {
     "task": "Task: `--task {}`",
@@ -93,7 +93,7 @@ def _values(schema: type, name: str, rule: Rule) -> str:
 def main() -> None:
     """Write the page to a file."""
     parser = argparse.ArgumentParser(description="write the reference page of all options")
-    parser.add_argument("file", type=Path, help="such as docs/options.md")
+    parser.add_argument("file", type=Path, help="such as docs/reference/options.md")
     parser.parse_args().file.write_text(write_reference(), encoding="utf-8")
 
 

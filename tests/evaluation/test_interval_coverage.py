@@ -1,4 +1,4 @@
-"""The simulation behind docs/statistics.md, at a small size: its metrics and its coverage."""
+"""The simulation behind docs/explanation/statistics.md, at a small size: metrics and coverage."""
 
 import numpy as np
 import pytest

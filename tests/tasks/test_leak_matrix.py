@@ -36,7 +36,7 @@ from emo_fairseq.vad_to_emotion.commands import (
 )
 from emo_fairseq.vad_to_emotion.forest import RECORD, Design
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "data_integrity.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "data_integrity.md"
 FOLD = "k_fold/1"
 TRAIN, VALID, TEST = slice(0, 20), slice(20, 26), slice(26, 32)
 SETS = {"train": TRAIN, "valid": VALID, "test": TEST}
