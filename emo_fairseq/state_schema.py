@@ -205,6 +205,15 @@ class PatienceState(Document):
     num_runs: Annotated[int, Field(ge=0)] = 0
 
 
+class ProbeState(Document):
+    """See :mod:`emo_fairseq.tasks.probe`; empty of a model that was trained."""
+
+    strength: Annotated[float, Field(gt=0)] | None = None
+    rows: Count = 0
+    dimensions: Count = 0
+    refitted: bool = False
+
+
 _Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
@@ -217,6 +226,7 @@ class CheckpointState(CoreState):
     embedding_queue: list[_Finite] = Field(default_factory=list)
     confidence: ConfidenceState = Field(default_factory=ConfidenceState)
     patience: PatienceState = Field(default_factory=PatienceState)
+    probe: ProbeState = Field(default_factory=ProbeState)
 
 
 # -- in a model folder: JSON, where a class without a prototype has nulls --------------------------

@@ -8,7 +8,7 @@ _MARK = "_replaced_by_emo_fairseq"
 
 
 def wrap(owner: Any, name: str, wrapper: Callable[[Any], Callable[..., Any]]) -> None:
-    """Replace ``owner.name`` by ``wrapper(original)``, unless that has been done.
+    """Replace ``owner.name`` by ``wrapper(original)``, unless this wrapper has done so before.
 
     Args:
         owner: a module or a class.
@@ -16,9 +16,10 @@ def wrap(owner: Any, name: str, wrapper: Callable[[Any], Callable[..., Any]]) ->
         wrapper: takes the original and returns what is called instead of it.
     """
     original = getattr(owner, name)
-    if getattr(original, _MARK, False):
+    applied = getattr(original, _MARK, ())
+    if wrapper in applied:
         return
     replacement = functools.wraps(original)(wrapper(original))
-    setattr(replacement, _MARK, True)
+    setattr(replacement, _MARK, (*applied, wrapper))
     is_static = isinstance(vars(owner).get(name), staticmethod)
     setattr(owner, name, staticmethod(replacement) if is_static else replacement)

@@ -20,6 +20,7 @@ from emo_fairseq.options.option import (
     POSITIVE,
     PROBABILITY,
     WIDTH,
+    WIDTH_OR_0,
     Range,
     option,
 )
@@ -37,10 +38,15 @@ from emo_fairseq.types import (
     WAVEFORM,
 )
 
+TANH, LINEAR = "tanh", "linear"  # --head
+
 _LAYER_HELP = "which layer is taken: last (default), a number, mean of all, or weighted (learned)"
 _DROPOUT_HELP = "every dropout within a pretrained {} encoder (default: its own)"
 _TUNING_HELP = "what of the encoder is trained (default: full)"
-_WIDTH_HELP = "width of a {} encoder from scratch, or on features" + BY_ARCHITECTURE
+_WIDTH_HELP = (
+    "width of a {} encoder from scratch, or on features; 0: features or log-mel frames as they "
+    "are, without an encoder" + BY_ARCHITECTURE
+)
 _FFN_HELP = "width of the feed-forward layers of that {} encoder" + BY_ARCHITECTURE
 _HEADS_HELP = "attention heads of that {} encoder" + BY_ARCHITECTURE
 _LR_HELP = "learning rate of the {} encoder, as a multiple of --lr"
@@ -60,6 +66,22 @@ def _size_of(modality: str) -> tuple[Condition, ...]:
     )
 
 
+def _has_width(modality: str) -> Condition:
+    """Return the condition of what frames that are taken as they are do not have."""
+
+    def holds(context: OptionContext) -> bool:
+        width = getattr(context.model, f"{modality}_embed_dim", None)
+        return width != 0 or getattr(context.model, f"{modality}_encoder_layers", None) == 0
+
+    reason = f"--{modality}-embed-dim 0 takes frames as they are, without an encoder"
+    return Condition(holds, reason, needs="model")
+
+
+def _size_within(modality: str) -> tuple[Condition, ...]:
+    """Return the conditions of a size within an encoder."""
+    return (*_size_of(modality), _has_width(modality))
+
+
 def _size_of_layers(modality: str) -> tuple[Condition, ...]:
     """Return the conditions of a size of layers, which features have only if asked for."""
 
@@ -68,7 +90,7 @@ def _size_of_layers(modality: str) -> tuple[Condition, ...]:
         return bool(n_layers) or not context.is_built_here(modality, "features")
 
     reason = f"features have no layers without --{modality}-encoder-layers"
-    return (*_size_of(modality), Condition(has_layers, reason, needs="model"))
+    return (*_size_within(modality), Condition(has_layers, reason, needs="model"))
 
 
 def _learning_rate_of(modality: str) -> tuple[Condition, ...]:
@@ -142,6 +164,11 @@ _HAS_ATTENTION = Condition(
     "--speech-encoder-dropout), and there is no cross-attention",
     needs="model",
 )
+_HAS_TANH_HEAD = Condition(
+    lambda context: str(context.model.head) == TANH,
+    "--head linear takes the pooled vectors themselves",
+    needs="model",
+)
 _HAS_MODALITIES = Condition(lambda context: len(context.encoders) > 1, "there is one modality only")
 
 
@@ -157,10 +184,10 @@ class SizeConfig(FairseqDataclass):
         "layers of a text encoder from scratch, or on features (default there: 0)"
         + BY_ARCHITECTURE,
         within=LAYERS,
-        acts=_size_of(TEXT),
+        acts=_size_within(TEXT),
     )
     text_embed_dim: Optional[int] = option(
-        None, _WIDTH_HELP.format(TEXT), within=WIDTH, acts=_size_of(TEXT)
+        None, _WIDTH_HELP.format(TEXT), within=WIDTH_OR_0, acts=_size_of(TEXT)
     )
     text_ffn_embed_dim: Optional[int] = option(
         None, _FFN_HELP.format(TEXT), within=WIDTH, acts=_size_of_layers(TEXT)
@@ -173,10 +200,10 @@ class SizeConfig(FairseqDataclass):
         "layers of a speech encoder from scratch, or on features (default there: 0)"
         + BY_ARCHITECTURE,
         within=LAYERS,
-        acts=_size_of(SPEECH),
+        acts=_size_within(SPEECH),
     )
     speech_embed_dim: Optional[int] = option(
-        None, _WIDTH_HELP.format(SPEECH), within=WIDTH, acts=_size_of(SPEECH)
+        None, _WIDTH_HELP.format(SPEECH), within=WIDTH_OR_0, acts=_size_of(SPEECH)
     )
     speech_ffn_embed_dim: Optional[int] = option(
         None, _FFN_HELP.format(SPEECH), within=WIDTH, acts=_size_of_layers(SPEECH)
@@ -185,10 +212,10 @@ class SizeConfig(FairseqDataclass):
         None, _HEADS_HELP.format(SPEECH), within=WIDTH, acts=_size_of_layers(SPEECH)
     )
     video_encoder_layers: Optional[int] = option(
-        None, "layers on video features (default: 0)", within=LAYERS, acts=_size_of(VIDEO)
+        None, "layers on video features (default: 0)", within=LAYERS, acts=_size_within(VIDEO)
     )
     video_embed_dim: Optional[int] = option(
-        None, _WIDTH_HELP.format(VIDEO), within=WIDTH, acts=_size_of(VIDEO)
+        None, _WIDTH_HELP.format(VIDEO), within=WIDTH_OR_0, acts=_size_of(VIDEO)
     )
     video_ffn_embed_dim: Optional[int] = option(
         None, _FFN_HELP.format(VIDEO), within=WIDTH, acts=_size_of_layers(VIDEO)
@@ -206,9 +233,16 @@ class SizeConfig(FairseqDataclass):
         None,
         "log-mel input: channels of the subsampler" + BY_ARCHITECTURE,
         within=WIDTH,
-        acts=(_SPEECH_FROM_SCRATCH, _CONVOLVES_LOG_MEL),
+        acts=(_SPEECH_FROM_SCRATCH, _CONVOLVES_LOG_MEL, _has_width(SPEECH)),
     )
-    embedding_dim: int = option(1024, "width of the embedding before the head", within=WIDTH)
+    head: ChoiceEnum([TANH, LINEAR]) = option(  # type: ignore[valid-type]
+        TANH,
+        "from the fused vector to the outputs: a dense layer with tanh, whose values are the "
+        "embedding, and a linear layer; or the linear layer alone",
+    )
+    embedding_dim: int = option(
+        1024, "width of the embedding before the head", within=WIDTH, acts=_HAS_TANH_HEAD
+    )
 
 
 @dataclass

@@ -13,6 +13,7 @@ from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.modules.frame_encoder import FrameEncoder
+from emo_fairseq.modules.frames_as_they_are import FramesAsTheyAre
 from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.token_encoder import TokenEncoder
@@ -50,6 +51,8 @@ def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> 
         dropout=config.dropout,
         attention_dropout=config.attention_dropout,
     )
+    if size.embed_dim == 0:
+        return _as_they_are(modality, state)
     if size.embed_dim % size.n_heads:
         raise UsageError(
             f"--{modality}-attention-heads {size.n_heads} does not divide --{modality}-embed-dim "
@@ -57,6 +60,22 @@ def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> 
             "heads-indivisible",
         )
     return _FROM_SCRATCH[spec.input](modality, config, state, size)
+
+
+def _as_they_are(modality: str, state: TaskState) -> Encoder:
+    """Build what stands for an encoder where ``--{modality}-embed-dim 0`` asks for none.
+
+    Raises:
+        UsageError: the modality is not read as frames, or the encoder would have layers.
+    """
+    spec = state.encoders[modality]
+    if spec.input not in (FRAMES, LOG_MEL):
+        raise UsageError(
+            f"--{modality}-embed-dim 0: {spec.input} need an encoder; give the width of one, or "
+            "frames: features:NAME, or --speech-input log_mel",
+            "width-without-encoder",
+        )
+    return FramesAsTheyAre(len(state.frame_statistics[modality].mean))
 
 
 def _tokens(
@@ -171,8 +190,9 @@ class ModalityEncoder(nn.Module):
         Returns:
             (B, T, K, C), K = L + 1 for ``weighted`` and else 1, and the padding mask (B, T).
         """
-        precision = next(self.backbone.parameters()).dtype
-        source = {k: x.to(precision) if x.is_floating_point() else x for k, x in source.items()}
+        if (first := next(self.backbone.parameters(), None)) is not None:
+            precision = first.dtype
+            source = {k: x.to(precision) if x.is_floating_point() else x for k, x in source.items()}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             layers, padding_mask = self.backbone.layers(**source)  # L + 1 of (B, T, C)
         if self.layer == LAST:

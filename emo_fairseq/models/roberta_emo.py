@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from data_prep.messages import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import ARCHITECTURES
-from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
 from emo_fairseq.models.encoders import ModalityEncoder, build_encoder
 from emo_fairseq.models.fusions import build_fusion
 from emo_fairseq.modules.fusion import Fusion
 from emo_fairseq.modules.heads import (
     EmbeddingLayer,
+    FusedEmbedding,
     LinearHead,
 )
 from emo_fairseq.modules.modality_dropout import drop_modalities
@@ -51,7 +52,7 @@ class RobertaEMOModel(BaseFairseqModel):
     Args:
         encoders: one for each modality.
         fusion: see :mod:`emo_fairseq.modules.fusion`.
-        embedding: (B, D) -> (B, E).
+        embedding: (B, D) -> (B, E); has ``output_dim``, E.
         head: (B, E) -> (B, n_outputs).
         auxiliary_heads: of the auxiliary targets, by name.
         modality_dropout: in training, the chance of each modality of a row to be left out.
@@ -61,8 +62,8 @@ class RobertaEMOModel(BaseFairseqModel):
         self,
         encoders: Mapping[str, ModalityEncoder],
         fusion: Fusion,
-        embedding: nn.Module,
-        head: nn.Module,
+        embedding: EmbeddingLayer | FusedEmbedding,
+        head: LinearHead,
         auxiliary_heads: Mapping[str, nn.Module] = MappingProxyType({}),
         modality_dropout: float = 0.0,
     ) -> None:
@@ -78,6 +79,11 @@ class RobertaEMOModel(BaseFairseqModel):
     def missing_warning(self, missing: Collection[str]) -> str:
         """Return the warning of a prediction without these modalities; empty for none."""
         return missing_warning(missing, self.modality_dropout)
+
+    def dropouts(self) -> list[nn.Dropout]:
+        """Return the dropouts before the embedding and before the head."""
+        parts = (self.embedding, self.head)
+        return [part.dropout for part in parts if not isinstance(part, FusedEmbedding)]
 
     @classmethod
     def build_model(cls, cfg: RobertaEMOConfig, task: Any) -> "RobertaEMOModel":
@@ -99,13 +105,18 @@ class RobertaEMOModel(BaseFairseqModel):
         widths = {name: encoder.embed_dim for name, encoder in encoders.items()}
         inputs = {name: state.encoders[name].input for name in encoders}
         fusion = build_fusion(cfg, widths, inputs)
+        embedding = (
+            FusedEmbedding(fusion.output_dim)
+            if str(cfg.head) == LINEAR
+            else EmbeddingLayer(fusion.output_dim, cfg.embedding_dim, cfg.pooler_dropout)
+        )
         return cls(
             encoders,
             fusion,
-            EmbeddingLayer(fusion.output_dim, cfg.embedding_dim, cfg.pooler_dropout),
-            LinearHead(cfg.embedding_dim, state.n_outputs, cfg.pooler_dropout),
+            embedding,
+            LinearHead(embedding.output_dim, state.n_outputs, cfg.pooler_dropout),
             {
-                name: LinearHead(cfg.embedding_dim, other.n_outputs, cfg.pooler_dropout)
+                name: LinearHead(embedding.output_dim, other.n_outputs, cfg.pooler_dropout)
                 for name, other in state.auxiliary.items()
             },
             cfg.modality_dropout,

@@ -16,10 +16,27 @@ class EmbeddingLayer(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(input_dim, embedding_dim)
+        self.output_dim = embedding_dim
 
     def forward(self, fused: Tensor) -> Tensor:
         """Map fused vectors (B, D) to embeddings (B, E), each element in [-1, 1]."""
         return self.dense(self.dropout(fused)).tanh()
+
+
+class FusedEmbedding(nn.Module):
+    """Return the fused vector itself, so that the head after it is a linear model of it.
+
+    Args:
+        input_dim: D, width of the fused vector, and of the embedding.
+    """
+
+    def __init__(self, input_dim: int) -> None:
+        super().__init__()
+        self.output_dim = input_dim
+
+    def forward(self, fused: Tensor) -> Tensor:
+        """Return the fused vectors (B, D)."""
+        return fused
 
 
 class LinearHead(nn.Module):

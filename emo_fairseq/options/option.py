@@ -76,6 +76,7 @@ POSITIVE = Range(above=0)
 WIDTH = Range(
     1, most=2**16, why="a size of {} gives a constant output, or does not fit into memory; "
 )
+WIDTH_OR_0 = Range(0, most=2**16)
 LAYERS = Range(0, most=1000)
 
 

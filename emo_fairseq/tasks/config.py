@@ -67,6 +67,7 @@ class DataConfig(FairseqDataclass):
 
 
 ALL, CORPUS = "all", "corpus"  # --prototype-scope
+DEFAULT_STRENGTHS = "1e-5,3e-5,1e-4,3e-4,1e-3,3e-3,1e-2,3e-2,1e-1,3e-1,1,3,10"
 BY_DIFFICULTY = ("difficulty", "inverse_difficulty")  # of --curriculum-order
 
 _ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
@@ -287,6 +288,32 @@ class ObjectiveConfig(FairseqDataclass):
     )
 
 
+_PROBES = Condition(lambda context: bool(context.task.probe), "there is no --probe")
+
+
+@dataclass
+class ProbeConfig(FairseqDataclass):
+    """A linear model of frozen encoders, in place of a training."""
+
+    probe: bool = option(
+        False,
+        "solve a regularized linear layer on the pooled outputs of frozen encoders (logistic or "
+        "ridge regression), validate and end: a baseline in seconds",
+    )
+    probe_strengths: str = option(
+        DEFAULT_STRENGTHS,
+        "strengths of the regularization, joined by commas, of which the valid split chooses one "
+        "by --best-checkpoint-metric",
+        acts=_PROBES,
+    )
+    refit: bool = option(
+        False,
+        "with --probe: solve it again on the train and valid split, with the strength that was "
+        "chosen; checkpoint_last.pt is this model, checkpoint_best.pt the one that was validated",
+        acts=_PROBES,
+    )
+
+
 _SCORES = Condition(
     lambda context: not context.trains, "the run is a training, and fairseq-validate writes it"
 )
@@ -349,6 +376,7 @@ class LegacyConfig(FairseqDataclass):
 class EmotionPredictionConfig(  # fields of the last base come first, in --help too
     LegacyConfig,
     ScoringConfig,
+    ProbeConfig,
     ObjectiveConfig,
     CurriculumConfig,
     AugmentationConfig,

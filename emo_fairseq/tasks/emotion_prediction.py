@@ -13,14 +13,15 @@ from typing import Any, cast
 
 from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.tasks import FairseqTask, register_task
-from omegaconf import open_dict
-from torch import Tensor, nn
+from omegaconf import DictConfig, open_dict
+from torch import Tensor
 
 from data_prep.manifest.provenance import Provenance
 from emo_fairseq.compat.checkpoints import LoadedState
 from emo_fairseq.compat.early_stop import keep_patience
 from emo_fairseq.compat.kept_checkpoints import warn_if_none_is_kept
 from emo_fairseq.compat.size_limits import build_within
+from emo_fairseq.compat.solved_in_one_step import Solver, solve_in_place_of_training
 from emo_fairseq.compat.sweeps import forget_earlier_training
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import log_metrics, metric_names
@@ -61,6 +62,13 @@ from emo_fairseq.tasks.encoder_cache import FrozenEncoders
 from emo_fairseq.tasks.encoders import check_same_encoders, check_same_features
 from emo_fairseq.tasks.fit_state import fit_task_state
 from emo_fairseq.tasks.loggers import ValidationLoggers
+from emo_fairseq.tasks.probe import Probe
+from emo_fairseq.tasks.probe_options import (
+    check_criterion_options,
+    check_task_options,
+    complete_model_options,
+    parse_strengths,
+)
 from emo_fairseq.tasks.provenance import ScoringGuard, stored_provenance, training_provenance
 from emo_fairseq.tasks.run_config import RunConfig
 from emo_fairseq.tasks.saving import (
@@ -96,6 +104,7 @@ class EmotionPredictionTask(FairseqTask):
         state: fairseq's container of all that checkpoints hold of the task: the `task_state` as
             plain values, and what changes in training (:data:`emo_fairseq.tasks.resume.AT_START`).
         annotators: what batches of the train split carry beside input and truth, by name.
+        solver: sets the weights in place of a training (``--probe``); None in a training.
         frozen: encoders whose outputs are read from disk; None before the model is built.
     """
 
@@ -112,6 +121,7 @@ class EmotionPredictionTask(FairseqTask):
         self.is_training = False
         self.annotators: dict[str, Annotate] = {}
         self.frozen: FrozenEncoders | None = None
+        self.solver: Solver | None = None
         self.loggers = ValidationLoggers(
             self.run_config.tensorboard_logdir, self.run_config.wandb_project
         )
@@ -157,12 +167,40 @@ class EmotionPredictionTask(FairseqTask):
         if saved and self.run_config.resumes_training:
             resume.check_same_data(saved, self.state.state_dict, self.data.folder)
             self.load_state_dict(saved)
+        is_own_refit = self.cfg.refit and saved.get("probe", {}).get("refitted")
         for option, file in self.run_config.initial_checkpoints().items():
+            if is_own_refit:  # it has seen the valid split, and nothing is validated again
+                continue
             self.accept(option, file, stored_provenance(saved or resume.read_state(file), file))
         if self.run_config.resets_meters:
             self.state.patience.clear()
         keep_patience(self.state.patience)
         warn_if_none_is_kept()
+        if self.cfg.probe:
+            self._prepare_probe()
+
+    def _prepare_probe(self) -> None:
+        """Let a linear layer be solved in place of the training."""
+        check_task_options(self.cfg)
+        self.run_config.prepare_solving()
+        split = self.run_config.selecting_split
+        self.solver = Probe(
+            parse_strengths(self.cfg.probe_strengths),
+            self.run_config.metric,
+            lambda: self._build_dataset(TRAIN, for_training=False),
+            None if split is None else lambda: self.dataset(split),
+            self._record_probe,
+            self.cfg.refit,
+        )
+        solve_in_place_of_training()
+
+    def _record_probe(self, description: dict[str, Any], has_seen_selecting_split: bool) -> None:
+        self.state.probe.update(description)
+        split = self.run_config.selecting_split
+        if has_seen_selecting_split and split is not None:
+            seen = stored_provenance(self.state.state_dict, "the training")
+            assert seen is not None
+            self.state.provenance.update(seen.merged(self.data.provenance(split)).to_state())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the state of a checkpoint.
@@ -273,7 +311,7 @@ class EmotionPredictionTask(FairseqTask):
             model = self._build_resumed_model(cfg, checkpoint)
         else:
             model = self._build_new_model(cfg)
-        self.embedding_dim = int(cfg.embedding_dim)
+        self.embedding_dim = model.embedding.output_dim
         self._missing_warning = model.missing_warning
         self._read_outputs_of_frozen(model)
         self.confidence = ModelConfidence(
@@ -283,7 +321,7 @@ class EmotionPredictionTask(FairseqTask):
             lambda: self._build_dataset(TRAIN, for_training=False),
         )
         self.final_dropout = FinalDropout(
-            [cast(nn.Dropout, part.dropout) for part in (model.embedding, model.head)],
+            model.dropouts(),
             self.cfg.curriculum_final_dropout,
             self.cfg.curriculum_epochs,
         )
@@ -291,6 +329,7 @@ class EmotionPredictionTask(FairseqTask):
 
     def _build_new_model(self, cfg: RobertaEMOConfig) -> RobertaEMOModel:
         """Begin with the weights of pretrained encoders and of earlier stages."""
+        self._complete_by_probe(cfg)
         self._check_model_options(cfg)
         model = self._build_random_model(cfg)
         check_nothing_stays_random(cfg, self.cfg, self.task_state.encoders)
@@ -301,12 +340,14 @@ class EmotionPredictionTask(FairseqTask):
 
     def _build_resumed_model(self, cfg: RobertaEMOConfig, checkpoint: Path) -> RobertaEMOModel:
         """Prepare a model whose weights fairseq's trainer will load from the checkpoint."""
+        self._complete_by_probe(cfg)
         self._check_model_options(cfg)
         model = self._build_random_model(cfg)
         load_left_out(model, cfg, self.task_state)
         self._tune_for_training(model, cfg)
         n_updates = resume.count_updates(checkpoint)
-        self.run_config.end_if_finished(checkpoint, n_updates, self.state.patience)
+        is_solved = bool(self.state.probe)
+        self.run_config.end_if_finished(checkpoint, n_updates, self.state.patience, is_solved)
         self.run_config.check_optimizer_state(checkpoint, resume.has_optimizer(checkpoint))
         if any(encoder.frozen for encoder in model.encoders.values()):
             resume.load_weights(model, checkpoint)
@@ -323,6 +364,10 @@ class EmotionPredictionTask(FairseqTask):
         self.schedules = tune(model, cfg)
         leave_out_pretrained(model, cfg, self.task_state)
         return model
+
+    def _complete_by_probe(self, cfg: RobertaEMOConfig) -> None:
+        if self.cfg.probe:
+            complete_model_options(cast(DictConfig, cfg), self.cfg, self.task_state.encoders)
 
     def _check_model_options(self, cfg: RobertaEMOConfig) -> None:
         """Check options while their sizes are those that were given, and not filled in."""
@@ -366,6 +411,8 @@ class EmotionPredictionTask(FairseqTask):
         schema = CRITERION_DATACLASS_REGISTRY.get(getattr(cfg, "_name", None))
         if self.is_training and schema is not None:
             check_options(self._option_context(criterion=cfg), cfg, schema)
+            if self.cfg.probe:
+                check_criterion_options(cfg, schema)
         criterion = super().build_criterion(cfg, from_checkpoint)
         if self.is_training:
             by_difficulty = str(self.cfg.curriculum_order) in BY_DIFFICULTY

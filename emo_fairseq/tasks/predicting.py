@@ -1,6 +1,6 @@
 """Predict rows of a dataset with a model in evaluation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,15 @@ def predict_rows(
         The row numbers (n,), and the outputs (n, n_outputs) float64.
     """
     rows = np.asarray(dataset.ordered_indices())[part]
-    batches = [rows[at : at + _ROWS_OF_A_BATCH] for at in range(0, len(rows), _ROWS_OF_A_BATCH)]
+    batches = batches_of(rows)
     logits = [run(model, dataset, batch, device).logits.double().cpu() for batch in batches]
     outputs = torch.cat(logits).numpy() if logits else np.zeros((0, 0))
     return rows, outputs
+
+
+def batches_of(rows: np.ndarray) -> list[np.ndarray]:
+    """Divide row numbers (n,) into those of batches, in their order."""
+    return [rows[at : at + _ROWS_OF_A_BATCH] for at in range(0, len(rows), _ROWS_OF_A_BATCH)]
 
 
 def run(
@@ -53,17 +58,26 @@ def run(
         device: that the model is on.
         options: further arguments of the model, such as ``return_attention``.
     """
+    return run_batch(
+        model, dataset.collater([dataset[int(row)] for row in rows]), device, **options
+    )
+
+
+def run_batch(
+    model: RobertaEMOModel, batch: Mapping[str, Any], device: torch.device, **options: Any
+) -> EmotionOutput:
+    """Return the output of the model for a collated batch; see :func:`run`."""
     precision = next(model.head.parameters()).dtype
     was_training = model.training
 
     def in_precision(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(precision) if tensor.dtype == torch.float32 else tensor
 
-    sample = dataset.collater([dataset[int(row)] for row in rows])
-    sample = utils.move_to_cuda(sample, device) if device.type == "cuda" else sample
-    sample = utils.apply_to_sample(in_precision, sample["net_input"])
+    inputs = batch["net_input"]
+    inputs = utils.move_to_cuda(inputs, device) if device.type == "cuda" else inputs
+    inputs = utils.apply_to_sample(in_precision, inputs)
     model.eval()
     with torch.no_grad():
-        output: EmotionOutput = model(**sample, **options)
+        output: EmotionOutput = model(**inputs, **options)
     model.train(was_training)
     return output

@@ -25,6 +25,7 @@ AT_START: Mapping[str, Callable[[], Any]] = {
     "embedding_queue": list,  # see emo_fairseq.criterions.terms.contrastive
     "confidence": dict,  # see emo_fairseq.tasks.confidence
     "patience": dict,  # see emo_fairseq.compat.early_stop
+    "probe": dict,  # see emo_fairseq.tasks.probe
 }
 
 

@@ -96,6 +96,24 @@ class RunConfig:
     def _logs(self) -> bool:
         return self.is_training and is_master(self._run.distributed_training)
 
+    def prepare_solving(self) -> None:
+        """Let fairseq validate and save after a model that is solved without any update.
+
+        Raises:
+            UsageError: half precision.
+        """
+        if not self.is_training:
+            return
+        common, checkpoint, dataset = self._run.common, self._run.checkpoint, self._run.dataset
+        if half := [name for name in ("fp16", "bf16") if common[name]]:
+            raise UsageError(
+                f"--{half[0]}: --probe is solved in double precision, which its weights would "
+                "lose; leave it out",
+                "precision-unfit",
+            )
+        checkpoint.save_interval = dataset.validate_interval = 1
+        dataset.validate_after_updates = 0
+
     # -- the checkpoints that a training begins with -----------------------------------------------
 
     def resume_from_newest(self) -> None:
@@ -156,7 +174,9 @@ class RunConfig:
         """Whether a resumed training forgets its best score, by ``--reset-meters``."""
         return self.is_training and bool(self._run.checkpoint.reset_meters)
 
-    def end_if_finished(self, checkpoint: Path, n_updates: int, patience: dict[str, Any]) -> None:
+    def end_if_finished(
+        self, checkpoint: Path, n_updates: int, patience: dict[str, Any], is_solved: bool = False
+    ) -> None:
         """Let fairseq-train end at once if the training of a checkpoint is finished.
 
         fairseq checks ``--max-update`` and ``--patience`` after an update, and so would add one, or
@@ -167,11 +187,14 @@ class RunConfig:
             checkpoint: that is resumed.
             n_updates: how many it has had.
             patience: see :mod:`emo_fairseq.compat.early_stop`.
+            is_solved: whether it holds the solution of ``--probe``.
         """
         options, limit = self._run.checkpoint, self.max_update
         if options.reset_optimizer:
             return
-        if 0 < limit <= n_updates:
+        if is_solved:
+            why = "holds a model that --probe has solved"
+        elif 0 < limit <= n_updates:
             why = f"has had all of its updates ({n_updates}, --max-update {limit})"
         elif has_run_out(patience, options.patience):
             why = f"was stopped by --patience {options.patience}"

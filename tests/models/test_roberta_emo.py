@@ -64,6 +64,26 @@ def test_width_of_the_head_follows_from_the_target(
     assert model.head.out_proj.out_features == width
 
 
+def test_a_linear_head_reads_the_pooled_frames_themselves(
+    build: Callable[..., Any], collate_rows: Any
+) -> None:
+    sizes = {"speech_embed_dim": 0, "speech_pooling": "mean_std", "head": "linear"}
+    task, model = build(sizes, modality="speech", speech_input="log_mel")
+    task.load_dataset("valid")
+    batch = collate_rows(task.dataset("valid"), [0, 1, 2])["net_input"]
+    output = model(**batch)
+    (frames, _), (row, *_) = task.dataset("valid").defn["net_input.speech"][0], output.embedding
+    statistics = torch.cat([frames.mean(dim=0), frames.std(dim=0, correction=0)])
+    torch.testing.assert_close(row, statistics, atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.logits, model.head.out_proj(output.embedding))
+    assert task.embedding_dim == 160
+
+
+def test_tokens_are_not_taken_as_they_are(build: Callable[..., Any]) -> None:
+    with raises("width-without-encoder"):
+        build({"text_embed_dim": 0}, modality="text")
+
+
 @every_speech_input
 def test_a_row_is_scored_as_if_alone(
     build: Callable[..., Any], collate_rows: Any, speech_input: str
