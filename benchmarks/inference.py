@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from data_prep.audio.segment import audio_of
+from data_prep.manifest.audio_root import audio_root
 from data_prep.schema import read_manifest
 from emo_fairseq.inference.predictor import load_predictor
 
@@ -47,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     peers = _peers(options.model, options.device)
-    audio_root = options.data_raw or options.data
+    root = audio_root(options.data, options.data_raw)
     first = next(iter(peers.values()))
-    items = _items(options.data, audio_root, options.split, options.items, first)
+    items = _items(options.data, root, options.split, options.items, first)
     for predictor in peers.values():
         _round(predictor, items)  # warms up
     found: dict[str, list[Speed]] = {name: [] for name in peers}
@@ -71,13 +72,11 @@ def _peers(folder: Path, device: str) -> dict[str, Any]:
     return peers
 
 
-def _items(
-    data: Path, audio_root: Path, split: str, most: int, predictor: Any
-) -> dict[str, list[Any]]:
+def _items(data: Path, root: Path, split: str, most: int, predictor: Any) -> dict[str, list[Any]]:
     """What of the rows the model reads, by the name of predict's argument."""
     rows = read_manifest(data / f"{split}.tsv")
     columns: dict[str, list[Any]] = {
-        "audio": [audio_of(row, audio_root) for row in rows],
+        "audio": [audio_of(row, root) for row in rows],
         "text": [row.text for row in rows],
     }
     read = {"audio": "speech" in predictor.modalities, "text": "text" in predictor.modalities}

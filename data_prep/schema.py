@@ -2,10 +2,11 @@
 
 A data dir holds one `{split}.tsv` per split and one `corpus.yaml`. A manifest is tab-separated with
 one header row and no quoting; an empty field is a missing value, never 0. `audio` is relative to
-`--data-raw` (default: the data dir); `n_samples` counts samples per channel after resampling to
-`corpus.yaml`'s `sample_rate`; valence, arousal and dominance lie in [0, 1]. The optional columns
-`start` and `end` give the seconds of a segment of a longer recording (empty: from its beginning, to
-its end); `n_samples` then counts the segment, which is read by seeking.
+`--data-raw`, by default the folder that corpus.yaml keeps as `data_raw`, and without that the data
+dir; `n_samples` counts samples per channel after resampling to `corpus.yaml`'s `sample_rate`;
+valence, arousal and dominance lie in [0, 1]. The optional columns `start` and `end` give the
+seconds of a segment of a longer recording (empty: from its beginning, to its end); `n_samples` then
+counts the segment, which is read by seeking.
 `python -m data_prep.validate DATA_DIR` checks all of it.
 """
 

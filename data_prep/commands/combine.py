@@ -9,9 +9,8 @@ For instance:
 Every id, speaker, session and dialogue is prefixed by its corpus ("meld/dia3_utt1"), so that equal
 names in two corpora stay distinct; the column `corpus` names the corpus of a row. Label sets are
 joined after the maps; labels are not changed otherwise. A label mapped to nothing drops its rows,
-which corpus.yaml lists. Audio is not copied: its paths start from OUT_DIR, so train without
---data-raw, and combine again after one of the folders is moved. Tokens and features are not
-combined: make them from the result.
+which corpus.yaml lists. Audio is not copied: its paths start from OUT_DIR, so combine again
+after one of the folders is moved. Tokens and features are not combined: make them from the result.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.errors import CodedError, Fault, ManifestError
+from data_prep.manifest.audio_root import audio_root
 from data_prep.prototypes.records import canonical_label
 from data_prep.schema import (
     CORPUS_FILE,
@@ -62,7 +62,7 @@ def combine(
         out_dir: a folder that holds no other corpus.
         maps: "emotion" or "sentiment" -> corpus -> label -> label, or "" to drop its rows.
         splits: corpus -> which to join; "" for every other corpus (default: all that it has).
-        data_raw: corpus -> the folder that its audio paths start from (default: its data dir).
+        data_raw: corpus -> the folder that its audio paths start from (default: that of its card).
 
     Raises:
         ValueError: what cannot be joined, see `read_sources`; or a split without any row left.
@@ -156,7 +156,7 @@ def _card(sources: Sequence[Source], out_dir: Path) -> Corpus:
     notes = [_origin(source, out_dir) for source in sources]
     protocols = [f"{name}: {card.protocol or 'not said'}" for name, card in cards.items()]
     if any(row.audio for s in sources for rows in s.splits.values() for row in rows):
-        notes.append("audio paths start from this folder: train without --data-raw")
+        notes.append("audio paths start from this folder")
     return Corpus(
         "+".join(cards),
         vad={"scale": [0.0, 1.0], "sources": scales} if scales else None,
@@ -240,7 +240,8 @@ def read_sources(
     for name, corpus in corpora.items():
         wanted = splits.get(name, splits.get("", tuple(corpus.splits)))
         rows = {s: read_manifest(folders[name] / f"{s}.tsv") for s in corpus.splits if s in wanted}
-        sources.append(Source(folders[name], data_raw.get(name, folders[name]), corpus, rows))
+        raw = audio_root(folders[name], data_raw.get(name), must_exist=False)
+        sources.append(Source(folders[name], raw, corpus, rows))
         _check_rows(sources[-1])
     return sources
 
@@ -408,7 +409,7 @@ def combine_parser(description: str) -> argparse.ArgumentParser:
         add(option, dest=column, metavar="CORPUS:FROM=TO", help=about, **many)
     splits = "which splits to combine, of every corpus or of one (default: all)"
     add("--splits", metavar="[CORPUS:]SPLIT,SPLIT", help=splits, **many)
-    raw = "folder that this corpus's audio paths start from (default: its data dir)"
+    raw = "folder that this corpus's audio paths start from (default: that of its corpus.yaml)"
     add("--data-raw", metavar="CORPUS=DIR", help=raw, **many)
     return parser
 

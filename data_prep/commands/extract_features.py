@@ -33,6 +33,7 @@ from data_prep.features.extraction import (
     extract,
 )
 from data_prep.features.log_mel import LOG_MEL, N_MELS, frames_of
+from data_prep.manifest.audio_root import audio_root
 from data_prep.pretrained import pretrained_features
 
 __all__ = ["LOG_MEL", "N_MELS", "extract", "extract_log_mel", "frames_of"]
@@ -64,7 +65,7 @@ def _log_mel(data_dir: str | Path, data_raw: str | Path | None, workers: int) ->
         log_mel.SETTINGS,
         N_MELS,
         log_mel.build_log_mel,
-        Path(data_raw or data_dir),
+        audio_root(data_dir, data_raw),
         workers,
         _memory(data_dir),
     )
@@ -75,7 +76,7 @@ def _egemaps(data_dir: str | Path, data_raw: str | Path | None, workers: int) ->
         egemaps.settings(),
         egemaps.N_FUNCTIONALS,
         egemaps.build_egemaps,
-        Path(data_raw or data_dir),
+        audio_root(data_dir, data_raw),
         workers,
         _memory(data_dir),
     )
@@ -115,7 +116,7 @@ def _source(options: argparse.Namespace) -> Source:
         return build(options.data_dir, options.data_raw, options.workers or default_workers())
     return pretrained_features(
         data_dir=options.data_dir,
-        audio_root=options.data_raw or options.data_dir,
+        audio_root=audio_root(options.data_dir, options.data_raw),
         modality=options.modality,
         spec=options.encoder,
         layer=options.layer,

@@ -31,7 +31,7 @@ from data_prep.commands.table import print_next_step, table_parser
 from data_prep.sources import corpus_name
 from data_prep.tables.audformat import HEADER, open_audformat
 from data_prep.tables.options import recipe_of, tables_of
-from data_prep.tables.published import STORED_NOTE, Sources, find_shards, prepare_hf_table
+from data_prep.tables.published import Sources, find_shards, prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
 
@@ -64,9 +64,7 @@ def _prepare(options: argparse.Namespace) -> None:
         workers=options.workers,
         progress=True,
     )
-    named = any(counts["with_audio"] for counts in corpus.splits.values())
-    elsewhere = named and recipe.data_raw != options.out_dir and STORED_NOTE not in corpus.notes
-    print_next_step(corpus, options.out_dir, recipe.data_raw if elsewhere else None)
+    print_next_step(corpus, options.out_dir)
 
 
 def _open(options: argparse.Namespace, recipe: TableRecipe) -> tuple[Sources, TableRecipe]:

@@ -33,6 +33,7 @@ from data_prep.files.replacing import replacing
 from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.folds.protocols import check_leaks
 from data_prep.folds.records import Folds
+from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.labels import check_folds
 from data_prep.manifest.leaks import ERROR, Leak, Splits, find_leaks, find_twins, same_size
 from data_prep.manifest.records import AXES, Corpus, Utterance
@@ -74,7 +75,7 @@ def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = N
     if plots is not None:
         for file in plot_all(corpus, splits, plots):
             print(f"wrote {file}")
-    raw = data_raw or data_dir
+    raw = audio_root(data_dir, data_raw)
     with tempfile.TemporaryDirectory() as scratch:  # for a data dir that is not writable
         folder = data_dir if os.access(data_dir, os.W_OK) else Path(scratch)
         digests, absent = sound_digests(splits, raw, folder / DIGESTS_FILE)

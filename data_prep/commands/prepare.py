@@ -47,8 +47,6 @@ def train_options(recipe: Recipe, corpus: Corpus, options: argparse.Namespace) -
         words += ["--target", recipe.target]
     if not any(counts["with_audio"] for counts in corpus.splits.values()):
         words += ["--modality", "text"]
-    elif audio_dir := recipe.audio_dir(options):
-        words += ["--data-raw", str(audio_dir)]
     if ALL in corpus.splits and corpus.folds:
         words += ["--fold", f"{next(iter(corpus.folds))}/1"]
     return words

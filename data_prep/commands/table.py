@@ -46,17 +46,16 @@ def _prepare(options: argparse.Namespace) -> None:
     options.name = options.name or corpus_name(next(iter(tables.values())).stem)
     recipe = recipe_of(options)
     corpus = prepare_table(tables, options.out_dir, recipe, workers=options.workers, progress=True)
-    print_next_step(corpus, options.out_dir, options.data_raw)
+    print_next_step(corpus, options.out_dir)
 
 
-def print_next_step(corpus: Corpus, out_dir: Path, data_raw: Path | None) -> None:
+def print_next_step(corpus: Corpus, out_dir: Path) -> None:
     """Print the command that uses a new data dir: a training, or the folds of the split `all`."""
-    raw = f" --data-raw {shlex.quote(str(data_raw))}" if data_raw else ""
     data = shlex.quote(str(out_dir))
     if ALL in corpus.splits:
-        print(f"make folds with: python -m data_prep.folds {data} --protocol k_fold{raw}")
+        print(f"make folds with: python -m data_prep.folds {data} --protocol k_fold")
     else:
-        print(f"train with: --data {data}{raw}")
+        print(f"train with: --data {data}")
 
 
 def table_parser(description: str) -> argparse.ArgumentParser:

@@ -3,7 +3,8 @@
 A data dir holds one {split}.tsv a split and corpus.yaml. A manifest is tab-separated, with one
 header row and without quoting; an empty field is a missing value. Its columns:
   id                           unique in the whole data dir
-  audio                        path, relative to --data-raw (default: the data dir)
+  audio                        path, relative to --data-raw (default: data_raw of corpus.yaml,
+                               else the data dir)
   n_samples                    samples per channel at corpus.yaml's sample_rate, of the segment if
                                the row is one
   text                         what was said
@@ -36,6 +37,7 @@ from data_prep.command_line import (
 )
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.features.stored import find_faults
+from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.cells import (
     id_key,
     is_blank,
@@ -71,7 +73,7 @@ def validate(
 
     Args:
         data_dir: the folder of manifests and corpus.yaml.
-        data_raw: folder that `audio` paths start from (default: the data dir).
+        data_raw: folder that `audio` paths start from (default: that of corpus.yaml).
         warnings: filled with what is odd, but used, such as digital silence.
         workers: threads that decode audio.
         progress: show bars.
@@ -103,8 +105,11 @@ def validate(
         faults += _label_faults(str(path), rows, corpus)
     faults += _sharing_faults(manifests, corpus.disjoint if corpus else ())
     rate = corpus.sample_rate if corpus else SAMPLE_RATE
-    raw = Path(data_raw) if data_raw is not None else data_dir
-    bad_audio, odd = _audio_faults(manifests, raw, rate, workers, progress)
+    try:
+        raw = audio_root(data_dir, data_raw) if corpus else Path(data_raw or data_dir)
+        bad_audio, odd = _audio_faults(manifests, raw, rate, workers, progress)
+    except ManifestError as error:
+        bad_audio, odd = [error.as_fault(data_dir)], []
     faults += bad_audio
     if warnings is not None:
         warnings += odd
@@ -274,9 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print every fault of a data dir and their count; return 0 if there are none."""
     parser = make_parser("validate", __doc__ or "")
     parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
-    parser.add_argument(
-        "--data-raw", type=Path, help="folder that audio paths start from (default: the data dir)"
-    )
+    raw = "folder that audio paths start from (default: that of corpus.yaml)"
+    parser.add_argument("--data-raw", type=Path, help=raw)
     options = parser.parse_args(arguments)
     return run(lambda: _report(options))
 

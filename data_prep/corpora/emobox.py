@@ -41,6 +41,7 @@ from data_prep.files.listing import CORPUS_SUFFIXES, visible
 from data_prep.folds.dev_set import draw_dev_set
 from data_prep.folds.file import fold_faults, folds_path, refuse_other_folds, write_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, composition_of
+from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import find_id_fault
 from data_prep.manifest.records import segment_fault
 from data_prep.messages import first_few
@@ -79,7 +80,13 @@ def prepare_emobox(
         message = f"{folder}: its lines name {len(names)} datasets, not one"
         raise CodedError(message, "datasets-several")
     labels = {"emotion": tuple(dict.fromkeys(metadata.label_of.values()))}
-    corpus = Corpus(names.pop(), labels=labels, licence=LICENCE, citation=CITATION)
+    corpus = Corpus(
+        names.pop(),
+        labels=labels,
+        data_raw=to_record(raw),
+        licence=LICENCE,
+        citation=CITATION,
+    )
     known = read_speakers(folder) if speakers else Speakers()
     rows = _rows(metadata, known.speaker_of)
     if speakers:

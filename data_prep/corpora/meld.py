@@ -23,6 +23,7 @@ from data_prep.audio.loading import (
 )
 from data_prep.corpora.recordings import Sound, Splits, extract_sounds, join_sounds
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
+from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import SAMPLE_RATE, Corpus, DroppedRow, Utterance, write_corpus
 from data_prep.tables.reader import TableFormat, read_table
@@ -115,6 +116,7 @@ def prepare_meld(
         splits = join_sounds(splits, corpus, sounds, why_no_audio)
         note_repaired(splits, corpus)
     elif any((corpus_dir / "audios").glob("*/*.flac")):
+        corpus.data_raw = to_record(corpus_dir)
         sounds = measure_clips(corpus_dir, splits, workers, progress)
         splits = join_sounds(splits, corpus, sounds, why_no_audio)
     else:

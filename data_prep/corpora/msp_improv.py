@@ -44,6 +44,7 @@ from data_prep.folds.dev_set import GENDER
 from data_prep.folds.file import write_corpus_with_folds
 from data_prep.folds.protocols import FoldOptions
 from data_prep.folds.records import ALL
+from data_prep.manifest.audio_root import to_record
 from data_prep.messages import first_few
 from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
 
@@ -117,6 +118,7 @@ def prepare_msp_improv(
     if text_only:
         splits = leave_out_audio(splits, corpus)
     else:
+        corpus.data_raw = to_record(corpus_dir)
         splits = join_audio(splits, corpus_dir, out_dir, corpus, workers=workers, progress=progress)
     options = FoldOptions(seed=seed)
     write_corpus_with_folds(out_dir, corpus, splits[ALL], PROTOCOLS, options, force=force)

@@ -30,6 +30,7 @@ from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio,
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.listing import visible
 from data_prep.folds.dev_set import GENDER
+from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import parse_number
 from data_prep.messages import first_few
 from data_prep.schema import Corpus, DroppedRow, Utterance, shared_values, write_corpus
@@ -100,6 +101,7 @@ def prepare_msp_podcast(
     if text_only:
         splits = leave_out_audio(splits, corpus)
     else:
+        corpus.data_raw = to_record(corpus_dir)
         splits = join_audio(splits, corpus_dir, out_dir, corpus, workers=workers, progress=progress)
     write_corpus(out_dir, corpus, {split: rows for split, rows in splits.items() if rows})
     return corpus

@@ -28,6 +28,7 @@ from data_prep.folds.dev_set import GENDER
 from data_prep.folds.file import write_corpus_with_folds
 from data_prep.folds.protocols import FoldOptions
 from data_prep.folds.records import ALL
+from data_prep.manifest.audio_root import to_record
 from data_prep.schema import SAMPLE_RATE, SPLITS, Corpus, DroppedRow, Utterance, write_corpus
 
 N_FOLDS = 5
@@ -90,6 +91,7 @@ def prepare_ravdess(
     corpus = Corpus(
         "ravdess",
         labels={"emotion": tuple(EMOTIONS.values())},
+        data_raw=to_record(corpus_dir),
         disjoint=("speaker",),
         protocol=f"leave actors out, {N_FOLDS} folds: actor number modulo {N_FOLDS}"
         if current is None

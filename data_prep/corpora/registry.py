@@ -47,11 +47,6 @@ def _never(folder: Path) -> bool:
     return False
 
 
-def _corpus_dir(options: argparse.Namespace) -> Path | None:
-    """Return the folder that `audio` starts from: that of the corpus."""
-    return Path(options.corpus_dir)
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How one corpus becomes a data dir.
@@ -63,7 +58,6 @@ class Recipe:
         needs: what `corpus_dir` holds; empty for a corpus that is generated.
         add_arguments: adds the options, each with the name of its keyword as its destination.
         reads_audio: whether `prepare` takes `workers` and `progress`.
-        audio_dir: options -> the folder that `audio` starts from; None for the data dir itself.
         target: what to train for, where it is not the emotion.
         recognizes: folder -> whether it holds the corpus, by names of its official layout.
     """
@@ -73,7 +67,6 @@ class Recipe:
     needs: str
     add_arguments: Callable[[argparse.ArgumentParser], None] = _none
     reads_audio: bool = True
-    audio_dir: Callable[[argparse.Namespace], Path | None] = _corpus_dir
     target: str = ""
     recognizes: Callable[[Path], bool] = _never
 
@@ -89,7 +82,6 @@ CORPORA: dict[str, Recipe] = {
         cmu_mosei.__doc__,
         mmsa.NEEDS,
         mmsa.add_arguments,
-        audio_dir=lambda options: None,
         target="sentiment_score",
         recognizes=lambda folder: mmsa.recognizes(folder, cmu_mosei.CMU_MOSEI),
     ),
@@ -98,7 +90,6 @@ CORPORA: dict[str, Recipe] = {
         cmu_mosi.__doc__,
         mmsa.NEEDS,
         mmsa.add_arguments,
-        audio_dir=lambda options: None,
         target="sentiment_score",
         recognizes=lambda folder: mmsa.recognizes(folder, cmu_mosi.CMU_MOSI),
     ),
@@ -116,7 +107,6 @@ CORPORA: dict[str, Recipe] = {
         emobox.__doc__,
         "folder of one corpus, such as EmoBox/data/iemocap",
         emobox.add_arguments,
-        audio_dir=lambda options: options.data_raw or emobox.default_raw(options.corpus_dir),
         recognizes=_layout("fold_*/*_train_fold_*.jsonl", emobox.LABEL_FILE),
     ),
     "emorynlp": Recipe(
@@ -146,7 +136,6 @@ CORPORA: dict[str, Recipe] = {
         meld.__doc__,
         "folder with {train,dev,test}_sent_emo.csv",
         meld.add_arguments,
-        audio_dir=lambda options: None if options.video_dir else options.corpus_dir,
         recognizes=_layout("train_sent_emo.csv"),
     ),
     "msp_improv": Recipe(
@@ -176,6 +165,5 @@ CORPORA: dict[str, Recipe] = {
         "",
         toy.add_arguments,
         reads_audio=False,
-        audio_dir=lambda options: None,
     ),
 }

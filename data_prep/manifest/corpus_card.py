@@ -122,6 +122,7 @@ class CorpusCard(Document):
     ] = Field(default_factory=dict)
     vad: Annotated[JsonObject | None, AfterValidator(_scales)] = None
     sample_rate: Annotated[int, Field(gt=0, le=2**31)] = SAMPLE_RATE
+    data_raw: Annotated[str | None, Field(min_length=1)] = None
     disjoint: list[Annotated[str, AfterValidator(_kept_apart)]] = Field(default_factory=list)
     protocol: str = ""
     folds: JsonObject | None = None
@@ -225,6 +226,8 @@ def _render_card(out_dir: Path, corpus: Corpus) -> dict[str, Any]:
     card = asdict(corpus)
     card["labels"] = {key: list(names) for key, names in corpus.labels.items()}
     card["disjoint"] = list(corpus.disjoint)
+    if corpus.data_raw is None:
+        del card["data_raw"]
     validate(card, CorpusCard, name=out_dir / CORPUS_FILE, remedy="nothing is written")
     return card
 

@@ -113,6 +113,7 @@ class Corpus:
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
     vad: dict[str, Any] | None = None
     sample_rate: int = SAMPLE_RATE
+    data_raw: str | None = None  # see manifest/audio_root.py
     disjoint: tuple[str, ...] = ()
     protocol: str = ""
     folds: dict[str, Any] | None = None

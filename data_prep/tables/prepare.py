@@ -16,6 +16,7 @@ from data_prep.audio.loading import (
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.folds.draw import coarse_sentence, draw_splits
 from data_prep.folds.records import ALL
+from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import id_key, shown
 from data_prep.manifest.labels import sort_labels
 from data_prep.schema import (
@@ -74,6 +75,8 @@ def prepare_table(
     if "audio" in recipe.columns:
         _check_times(records, recipe, corpus)
     if recipe.data_raw:
+        if recipe.data_raw.absolute() != Path(out_dir).absolute():
+            corpus.data_raw = to_record(recipe.data_raw)
         _measure(records, recipe, corpus, workers, progress)
     records = list(_with_content(records, corpus))
     _describe_splits(records, recipe, corpus)

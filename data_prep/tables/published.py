@@ -31,7 +31,7 @@ from data_prep.tables.reader import (
 )
 from data_prep.tables.rows import FIELDS, TableRecipe, check_recipe
 
-STORED_NOTE = "audio was written into this folder: train without --data-raw"
+STORED_NOTE = "audio was written into this folder"
 
 Sources = Mapping[str, Sequence[Table]]  # split, or "" where rows say it -> its tables
 

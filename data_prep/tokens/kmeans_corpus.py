@@ -19,6 +19,7 @@ from tqdm import tqdm
 from data_prep.audio.frames import FloatArray, num_frames
 from data_prep.audio.segment import audio_of
 from data_prep.errors import CodedError
+from data_prep.manifest.audio_root import audio_root
 from data_prep.schema import Utterance, read_corpus
 from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits, train_rows
 from data_prep.tokens.folder import EOS, TokenFolder, Tokens
@@ -45,7 +46,7 @@ def tokenize_with_kmeans(
 
     Args:
         data_dir: the data dir; tokens are written to its folder `speech`.
-        data_raw: folder of the audio; None = `data_dir`.
+        data_raw: folder of the audio; None = that of corpus.yaml, see `audio_root`.
         features: "mfcc" or "logmel".
         n_clusters: K.
         seed: of the sample and of k-means.
@@ -59,7 +60,7 @@ def tokenize_with_kmeans(
     """
     rows = read_splits(data_dir)
     train = train_rows(data_dir, rows, "use --quantizer vq-wav2vec, which needs none")
-    root = Path(data_raw or data_dir)
+    root = audio_root(data_dir, data_raw)
     jobs = {split: speech_job(root, rows[split]) for split in rows}
     settings: dict[str, Any] = {
         "quantizer": "kmeans",

@@ -21,6 +21,7 @@ from data_prep.errors import CodedError
 from data_prep.files.arrays import load_archive
 from data_prep.files.digests import file_digest
 from data_prep.files.replacing import replacing
+from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import SAMPLE_RATE, read_corpus
 from data_prep.tokens.binarize import SplitJob, read_splits
@@ -65,7 +66,7 @@ def tokenize_with_vq_wav2vec(
 
     Args:
         data_dir: the data dir; tokens are written to its folder `speech`.
-        data_raw: folder of the audio; None = `data_dir`.
+        data_raw: folder of the audio; None = that of corpus.yaml, see `audio_root`.
         checkpoint: of vq-wav2vec.
         dictionary: a dict.txt; None = that of the codes of the train split.
         batch_seconds: maximum length of a batch, including padding.
@@ -82,7 +83,7 @@ def tokenize_with_vq_wav2vec(
         "dict": None if dictionary is None else file_digest(dictionary),
         "max_seconds": float(max_seconds),
     }
-    root = Path(data_raw or data_dir)
+    root = audio_root(data_dir, data_raw)
     jobs = {split: speech_job(root, rows) for split, rows in read_splits(data_dir).items()}
     if dictionary is None:
         settings["fitted_on"] = jobs["train"].digest

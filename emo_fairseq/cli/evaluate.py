@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import positive_int
+from data_prep.manifest.audio_root import audio_root
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import (
@@ -165,7 +166,9 @@ def command(options: argparse.Namespace, checkpoint: Path, training: Training) -
     Raises:
         UsageError: the model was trained on a fold that may not be one of the data dir.
     """
-    raw = options.data_raw or (None if training.was_on(options.data) else options.data)
+    raw = options.data_raw
+    if raw is None and not training.was_on(options.data):
+        raw = audio_root(options.data, must_exist=False)
     words = [processes.tool("fairseq-validate"), "--user-dir", str(processes.PLUGIN)]
     words += ["--task", "emotion_prediction", "--path", str(checkpoint)]
     words += ["--data", str(options.data)]

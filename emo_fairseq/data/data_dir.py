@@ -13,6 +13,7 @@ from data_prep.audio.frames import num_frames
 from data_prep.audio.segment import audio_of
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
+from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.provenance import (
     TRAINED,
     Provenance,
@@ -99,7 +100,6 @@ class DataDir(InputLimits):
                 "--data is missing: give the folder that holds {split}.tsv", "data-missing"
             )
         self.folder = Path(cfg.data)
-        self.audio_root = Path(cfg.data_raw or cfg.data)
         check_data_dir(self.folder)
         self.is_legacy = bool(self.split_names()) and not (self.folder / f"{TRAIN}.tsv").exists()
         corpus = None if self.is_legacy else read_corpus_file(self.folder)
@@ -132,6 +132,19 @@ class DataDir(InputLimits):
                     "input-not-stored",
                 )
 
+    @property
+    def audio_root(self) -> Path:
+        """The folder that audio paths start from.
+
+        Raises:
+            ManifestError: it is recorded in corpus.yaml, and no longer there.
+        """
+        return audio_root(self.folder, self.cfg.data_raw)
+
+    @property
+    def _raw(self) -> Path:  # of the token files of the legacy layout
+        return Path(self.cfg.data_raw or self.cfg.data)
+
     def split(self, name: str) -> Split:
         """Return a split, read once: one on disk, or under ``--fold`` a set of the fold."""
         if name not in self._splits:
@@ -142,9 +155,9 @@ class DataDir(InputLimits):
         if self.cfg.fold is not None and name in FOLD_SETS:
             base, ids = read_fold(self.folder, self.cfg.fold)
             if self._whole is None:
-                self._whole = read_split(self.folder, self.audio_root, base, self.modalities)
+                self._whole = read_split(self.folder, self._raw, base, self.modalities)
             return self._whole.part(name, ids[name])
-        return read_split(self.folder, self.audio_root, name, self.modalities)
+        return read_split(self.folder, self._raw, name, self.modalities)
 
     def held_out(self) -> HeldOut:
         """Return the rows that training must not use: other sets of the fold, or other splits."""
@@ -245,7 +258,8 @@ class _SplitReader:
 
     def waveforms(self) -> WaveformDataset:
         stored, data_dir = self.split.stored, self.data_dir
-        audio = [audio_of(row, data_dir.audio_root) for row in stored.utterances]
+        root = data_dir.audio_root
+        audio = [audio_of(row, root) for row in stored.utterances]
         n_samples = np.array([row.n_samples or 0 for row in stored.utterances])
         names = [f"{stored.file}: {row.id}" for row in stored.utterances]
         return WaveformDataset(audio, n_samples, data_dir.max_samples(), names)

@@ -24,6 +24,7 @@ from pydantic import Field
 
 from data_prep.command_line import positive_int
 from data_prep.files.documents import load_yaml
+from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.corpus_card import write_card
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.compat import excepthook
@@ -70,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUNS", help="runs, or folders of runs")
     add("--data", type=Path, help="another data dir (default: each run's own)")
-    add("--data-raw", type=Path, help="folder that its audio paths start from (default: --data)")
+    add("--data-raw", type=Path, help="folder of its audio (default: that of corpus.yaml)")
     add("--split", default=TEST, help="of the data dir (default: %(default)s)")
     add("--name", help="in the file's name (default: the corpus, and the split unless test)")
     add("--label-map", type=Path, help="YAML: the corpus's label: the model's label")
@@ -322,7 +323,7 @@ def _data_options(
         target = str(checkpoint.options.get("task.target", "emotion"))
         relabeled = test_set.relabeled.get(target, checkpoint.labels)
         folder, left_out = relabeled.path, dict(relabeled.left_out)
-    raw = str((test_set.data_raw or test_set.data).resolve())
+    raw = str(audio_root(test_set.data, test_set.data_raw, must_exist=False).resolve())
     # The folds of the training corpus are not those of another.
     words = ["--data", str(folder), "--data-raw", raw, "--model-overrides", '{"fold": None}']
     return words, left_out

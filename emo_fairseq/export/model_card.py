@@ -21,6 +21,7 @@ from fairseq.optim.lr_scheduler import LR_SCHEDULER_DATACLASS_REGISTRY
 from omegaconf import OmegaConf
 
 from data_prep.audio.segment import audio_of
+from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.provenance import Provenance, allowed_leaks
 from data_prep.schema import (
     CORPUS_FILE,
@@ -618,7 +619,8 @@ class PredictionsChecker:
         audio = None
         if SPEECH in modalities and utterance.audio is not None:
             assert self._data is not None
-            audio = audio_of(utterance, Path(self._config.task.get("data_raw") or self._data))
+            raw = self._config.task.get("data_raw")
+            audio = audio_of(utterance, audio_root(self._data, raw, must_exist=False))
         text = utterance.text or None if TEXT in modalities else None
         try:
             self._predictor = self._predictor or EmotionPredictor(self._loaded)

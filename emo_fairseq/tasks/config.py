@@ -43,7 +43,7 @@ class DataConfig(FairseqDataclass):
     )
     data_raw: Optional[str] = option(
         None,
-        "folder that the manifests' audio paths start from (default: --data)",
+        "folder that the manifests' audio paths start from (default: that of corpus.yaml)",
         kind=Kind.DATA,
     )
     fold: Optional[str] = option(

@@ -46,7 +46,8 @@ def test_labels_speakers_and_votes(
     out = tmp_path / "out"
     assert main("iemocap", [str(corpus_dir), str(out)]) == 0
     said = capsys.readouterr().out
-    assert f"--data {out} --data-raw {corpus_dir} --fold leave_one_session_out/1" in said
+    assert f"--data {out} --fold leave_one_session_out/1" in said
+    assert read_corpus(out).data_raw == str(corpus_dir)
     rows = rows_of(out)
     assert rows["Ses01F_impro01_M000"] == Utterance(
         "Ses01F_impro01_M000",

@@ -96,7 +96,8 @@ def test_audio_is_joined_and_bad_clips_keep_their_text(
     corpus_dir_with_audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main("meld", [str(corpus_dir_with_audio), str(tmp_path / "out")]) == 0
-    assert f"--data-raw {corpus_dir_with_audio}" in capsys.readouterr().out
+    assert f"train with: --data {tmp_path / 'out'}\n" in capsys.readouterr().out
+    assert read_corpus(tmp_path / "out").data_raw == str(corpus_dir_with_audio)
     first, _, corrupt = read_manifest(tmp_path / "out" / "train.tsv")
     assert (first.audio, first.n_samples) == ("audios/train/dia0_utt0.flac", 8000)
     assert (corrupt.audio, corrupt.n_samples, corrupt.text) == (None, None, "Noo.")
