@@ -83,34 +83,43 @@ def _size_within(modality: str) -> tuple[Condition, ...]:
 
 
 def _size_of_layers(modality: str) -> tuple[Condition, ...]:
-    """Return the conditions of a size of layers, which features have only if asked for."""
-
-    def has_layers(context: OptionContext) -> bool:
-        n_layers = getattr(context.model, f"{modality}_encoder_layers", None)
-        return bool(n_layers) or not context.is_built_here(modality, "features")
-
-    reason = f"features have no layers without --{modality}-encoder-layers"
-    return (*_size_within(modality), Condition(has_layers, reason, needs="model"))
+    """Return the conditions of a size of layers, which features have only if they are given."""
+    reason = f"the {modality} encoder has no layers, unlike with --{modality}-encoder-layers 1"
+    has_layers = Condition(lambda context: _has_layers(context, modality), reason, needs="model")
+    return (*_size_within(modality), has_layers)
 
 
-def _learning_rate_of(modality: str) -> tuple[Condition, ...]:
-    return (
-        is_read(modality),
-        Condition(
-            lambda context: context.tuning(modality) != FROZEN,
-            f"the {modality} encoder is frozen",
-            needs="model",
-        ),
+def _has_layers(context: OptionContext, modality: str) -> bool:
+    """Return whether an encoder that is not pretrained has transformer layers."""
+    n_layers = getattr(context.model, f"{modality}_encoder_layers", None)
+    if getattr(context.model, f"{modality}_embed_dim", None) == 0:
+        return False  # frames as they are
+    if n_layers is None:
+        return context.is_built_here(modality, "scratch")
+    return n_layers > 0 and context.is_built_here(modality)
+
+
+def _is_trained(modality: str) -> Condition:
+    return Condition(
+        lambda context: context.tuning(modality) != FROZEN,
+        f"the {modality} encoder is frozen",
+        needs="model",
     )
 
 
-def _dropout_of_pretrained(modality: str) -> Condition:
-    def acts(context: OptionContext) -> bool:
-        is_pretrained = context.reads(modality) and not context.is_built_here(modality)
-        return is_pretrained and context.tuning(modality) != FROZEN
+def _learning_rate_of(modality: str) -> tuple[Condition, ...]:
+    return is_read(modality), _is_trained(modality)
 
-    reason = f"there is no {modality} encoder that is pretrained and trained on; see --dropout"
-    return Condition(acts, reason, needs="model")
+
+def _dropout_of_pretrained(modality: str) -> tuple[Condition, ...]:
+    return (
+        is_read(modality),
+        Condition(
+            lambda context: not context.is_built_here(modality),
+            f"the {modality} encoder is not pretrained (see --dropout)",
+        ),
+        _is_trained(modality),
+    )
 
 
 def _builds_any(context: OptionContext) -> bool:
@@ -154,14 +163,15 @@ _HAS_LORA = Condition(
 )
 _HAS_DROPOUT = Condition(
     lambda context: _builds_any(context) or _fusion_of(context) != CONCAT,
-    "pretrained encoders have their own (see --text-encoder-dropout and "
-    "--speech-encoder-dropout), and --fusion concat has none",
+    "every encoder is pretrained, and --fusion concat has no dropout",
     needs="model",
 )
 _HAS_ATTENTION = Condition(
-    lambda context: _builds_any(context) or _fusion_of(context) == CROSS_ATTENTION,
-    "pretrained encoders have their own (see --text-encoder-dropout and "
-    "--speech-encoder-dropout), and there is no cross-attention",
+    lambda context: (
+        any(_has_layers(context, name) for name in context.encoders)
+        or _fusion_of(context) == CROSS_ATTENTION
+    ),
+    "no encoder that is not pretrained has layers, and there is no cross-attention",
     needs="model",
 )
 _HAS_TANH_HEAD = Condition(
@@ -260,7 +270,8 @@ class DropoutConfig(FairseqDataclass):
 
     dropout: float = option(
         0.1,
-        "dropout of encoders from scratch and of the fusion",
+        "dropout of encoders from scratch or on features, and of the fusion (pretrained ones: "
+        "--text-encoder-dropout, --speech-encoder-dropout)",
         within=PROBABILITY,
         acts=_HAS_DROPOUT,
     )

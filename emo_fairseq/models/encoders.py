@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from data_prep.features.log_mel import N_MELS
 from emo_fairseq import pretrained
+from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.modules.convolutions import parse_conv_layers
@@ -43,6 +44,24 @@ def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> 
     spec = state.encoders[modality]
     if spec.is_pretrained:
         return pretrained.build(spec.with_dropout(getattr(config, f"{modality}_encoder_dropout")))
+    size = transformer_size(modality, config, spec)
+    if size.embed_dim == 0:
+        return FramesAsTheyAre(len(state.frame_statistics[modality].mean))
+    return _FROM_SCRATCH[spec.input](modality, config, state, size)
+
+
+def transformer_size(modality: str, config: RobertaEMOConfig, spec: EncoderSpec) -> TransformerSize:
+    """Return the size of an encoder that is not pretrained; its width is 0 where there is none.
+
+    Args:
+        modality: that it reads.
+        config: options of the model, filled in.
+        spec: of the encoder.
+
+    Raises:
+        UsageError: a width of 0 for what is not read as frames, or layers whose heads do not divide
+            the width.
+    """
     size = TransformerSize(
         embed_dim=getattr(config, f"{modality}_embed_dim"),
         ffn_embed_dim=getattr(config, f"{modality}_ffn_embed_dim"),
@@ -51,31 +70,19 @@ def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> 
         dropout=config.dropout,
         attention_dropout=config.attention_dropout,
     )
-    if size.embed_dim == 0:
-        return _as_they_are(modality, state)
-    if size.embed_dim % size.n_heads:
-        raise UsageError(
-            f"--{modality}-attention-heads {size.n_heads} does not divide --{modality}-embed-dim "
-            f"{size.embed_dim}; change one of them",
-            "heads-indivisible",
-        )
-    return _FROM_SCRATCH[spec.input](modality, config, state, size)
-
-
-def _as_they_are(modality: str, state: TaskState) -> Encoder:
-    """Build what stands for an encoder where ``--{modality}-embed-dim 0`` asks for none.
-
-    Raises:
-        UsageError: the modality is not read as frames, or the encoder would have layers.
-    """
-    spec = state.encoders[modality]
-    if spec.input not in (FRAMES, LOG_MEL):
+    if size.embed_dim == 0 and spec.input not in (FRAMES, LOG_MEL):
         raise UsageError(
             f"--{modality}-embed-dim 0: {spec.input} need an encoder; give the width of one, or "
             "frames: features:NAME, or --speech-input log_mel",
             "width-without-encoder",
         )
-    return FramesAsTheyAre(len(state.frame_statistics[modality].mean))
+    if size.n_layers and size.embed_dim % size.n_heads:
+        raise UsageError(
+            f"--{modality}-attention-heads {size.n_heads} does not divide --{modality}-embed-dim "
+            f"{size.embed_dim}; change one of them",
+            "heads-indivisible",
+        )
+    return size
 
 
 def _tokens(

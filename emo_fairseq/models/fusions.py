@@ -56,21 +56,6 @@ def _low_rank(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) ->
 
 
 def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str]) -> Fusion:
-    first_token_only = cross_attention_query(cfg) == FIRST_TOKEN
-    frames = [name for name, kind in inputs.items() if kind != TOKENS]
-    if first_token_only and frames:
-        raise UsageError(
-            f"--stack-up / --cross-attention-query first_token: the first frame of {frames[0]} "
-            f"({inputs[frames[0]]}) carries nothing of the rest; give it an encoder of tokens, or "
-            "--cross-attention-query all_tokens",
-            "query-without-tokens",
-        )
-    if cfg.fusion_embed_dim % cfg.encoder_attention_heads:
-        raise UsageError(
-            f"--encoder-attention-heads {cfg.encoder_attention_heads} does not divide "
-            f"--fusion-embed-dim {cfg.fusion_embed_dim}; change one of them",
-            "heads-indivisible",
-        )
     return CrossAttentionFusion(
         widths,
         # Attended frames are pooled by their mean, unless the querying modality's pooling is given.
@@ -80,7 +65,7 @@ def _cross_attention(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, s
         n_heads=cfg.encoder_attention_heads,
         dropout=cfg.dropout,
         attention_dropout=cfg.attention_dropout,
-        first_token_only=first_token_only,
+        first_token_only=cross_attention_query(cfg) == FIRST_TOKEN,
         ffn=not cfg.cross_attention_no_ffn,
     )
 
@@ -137,7 +122,37 @@ def build_fusion(cfg: Any, widths: Mapping[str, int], inputs: Mapping[str, str])
     Raises:
         UsageError: options that do not go together.
     """
+    check_fusion(cfg, inputs)
     return FUSIONS[fusion_name(cfg, len(widths))].build(cfg, widths, inputs)
+
+
+def check_fusion(cfg: Any, inputs: Mapping[str, str]) -> None:
+    """Check that the options of the fusion fit each other, and the inputs.
+
+    Args:
+        cfg: options of the model, filled in.
+        inputs: what each modality's encoder reads.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if fusion_name(cfg, len(inputs)) != CROSS_ATTENTION:
+        return
+    first_token_only = cross_attention_query(cfg) == FIRST_TOKEN
+    frames = [name for name, kind in inputs.items() if kind != TOKENS]
+    if first_token_only and frames:
+        option = "--stack-up" if cfg.stack_up else "--cross-attention-query first_token"
+        raise UsageError(
+            f"{option}: the first frame of {frames[0]} ({inputs[frames[0]]}) carries nothing of "
+            f"the rest; leave {option} out, or give {frames[0]} an encoder of tokens",
+            "query-without-tokens",
+        )
+    if cfg.fusion_embed_dim % cfg.encoder_attention_heads:
+        raise UsageError(
+            f"--encoder-attention-heads {cfg.encoder_attention_heads} does not divide "
+            f"--fusion-embed-dim {cfg.fusion_embed_dim}; change one of them",
+            "heads-indivisible",
+        )
 
 
 def fusion_name(cfg: Any, n_modalities: int) -> str:
@@ -161,7 +176,8 @@ def fusion_name(cfg: Any, n_modalities: int) -> str:
         return str(cfg.fusion or default_fusion(n_modalities))
     if cfg.stack_up and cfg.fusion not in (None, CROSS_ATTENTION):
         raise UsageError(
-            f"--stack-up is cross-attention and contradicts --fusion {cfg.fusion}",
+            f"--stack-up is cross-attention and contradicts --fusion {cfg.fusion}; leave out one "
+            "of the two options",
             "fusion-contradictory",
         )
     return str(cfg.fusion or default_fusion(n_modalities))
