@@ -1,6 +1,7 @@
 """The pages of all commands with their options, from their parsers."""
 
 import argparse
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ ANALYSIS = {
 }
 _PREPARE = "data_prep.commands.prepare"
 _MODULES = Path(data_prep.__file__).parent / "commands"
+_OF_THE_MACHINE = {"workers": "one for each core"}  # defaults that differ between machines
 Command = tuple[str, argparse.ArgumentParser]
 
 
@@ -92,7 +94,9 @@ def _page(title: str, introduction: str, commands: Iterator[Command]) -> str:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
-    rows = [_row(parser, action) for action in parser._actions if _is_shown(action)]
+    shown = [action for action in parser._actions if _is_shown(action)]
+    shown.sort(key=lambda action: bool(action.option_strings))  # positional ones first
+    rows = [_row(parser, action) for action in shown]
     if rows:
         yield table(["argument", "values", "default", "what it does"], rows)
 
@@ -112,7 +116,9 @@ def _name(action: argparse.Action) -> str:
 
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    return parser._get_formatter()._expand_help(action) if action.help else ""
+    shown = copy.copy(action)
+    shown.default = _OF_THE_MACHINE.get(action.dest, action.default)
+    return parser._get_formatter()._expand_help(shown) if action.help else ""
 
 
 def _values(action: argparse.Action) -> str:

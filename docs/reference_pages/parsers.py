@@ -37,7 +37,7 @@ def parser_of(module: str, function: str = "main", *arguments: Any) -> argparse.
 
 @contextmanager
 def _ending_at_the_parser() -> Iterator[None]:
-    """Let every parser end its command. Defaults that depend on the machine become words."""
+    """Let every parser end its command."""
     hook = sys.excepthook
 
     def end(parser: argparse.ArgumentParser, *_: Any, **__: Any) -> NoReturn:
@@ -48,7 +48,6 @@ def _ending_at_the_parser() -> Iterator[None]:
         mock.patch.object(argparse.ArgumentParser, "parse_known_args", end),
         mock.patch.object(argparse.ArgumentParser, "parse_intermixed_args", end),
         mock.patch.object(sys, "argv", ["command", "--help"]),
-        mock.patch("data_prep.audio.loading.default_workers", return_value="one for each core"),
     ):
         try:
             yield
