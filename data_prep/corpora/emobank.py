@@ -18,7 +18,8 @@ from pathlib import Path
 
 from data_prep.errors import CodedError, Fault, raise_faults
 from data_prep.manifest.cells import normalize_text, parse_number
-from data_prep.schema import Corpus, DroppedRow, Utterance, scale_vad, shared_values, write_corpus
+from data_prep.manifest.out_of_scale import REFUSE, VadScale, add_out_of_scale
+from data_prep.schema import Corpus, DroppedRow, Utterance, shared_values, write_corpus
 from data_prep.tables.reader import read_table
 
 SPLIT_OF = {"train": "train", "dev": "valid", "test": "test"}
@@ -33,7 +34,11 @@ CITATION = (
 
 
 def prepare_emobank(
-    corpus_dir: str | Path, out_dir: str | Path, *, bounds: Sequence[float] | None = None
+    corpus_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    bounds: Sequence[float] | None = None,
+    out_of_scale: str = REFUSE,
 ) -> Corpus:
     """Write EmoBank's data dir; a row without text is dropped and listed.
 
@@ -41,6 +46,7 @@ def prepare_emobank(
         corpus_dir: folder with emobank.csv.
         out_dir: data dir to write.
         bounds: of neutral valence, 1-5, both inclusive; None writes no sentiment.
+        out_of_scale: one of `OUT_OF_SCALE`.
 
     Raises:
         CodedError: bounds outside the scale, or not in order.
@@ -64,10 +70,11 @@ def prepare_emobank(
         )
     splits: dict[str, list[Utterance]] = {split: [] for split in SPLIT_OF.values()}
     first_line: dict[str, int] = {}
+    scale = VadScale(*SCALE, out_of_scale)
     faults = []
     for line, row in read_table(path, COLUMNS):
         try:
-            split, utterance = _utterance(row, bounds)
+            split, utterance = _utterance(row, bounds, scale)
             if first_line.setdefault(utterance.id, line) != line:
                 raise ValueError(f"id {utterance.id!r} was used in row {first_line[utterance.id]}")
         except ValueError as error:
@@ -79,6 +86,7 @@ def prepare_emobank(
         else:
             splits[split].append(utterance)
     raise_faults(faults)
+    scale.list_outside(corpus, {row.id: split for split, rows in splits.items() for row in rows})
     if shared := shared_values(splits, "text"):
         corpus.notes.append(f"{len(shared)} texts occur in more than one split, word for word")
     write_corpus(out_dir, corpus, splits)
@@ -94,7 +102,9 @@ def _check_bounds(low: float, high: float) -> None:
         )
 
 
-def _utterance(row: dict[str, str], bounds: Sequence[float] | None) -> tuple[str, Utterance]:
+def _utterance(
+    row: dict[str, str], bounds: Sequence[float] | None, scale: VadScale
+) -> tuple[str, Utterance]:
     if not row["id"]:
         raise ValueError("no id")
     if row["split"] not in SPLIT_OF:
@@ -102,9 +112,9 @@ def _utterance(row: dict[str, str], bounds: Sequence[float] | None) -> tuple[str
     utterance = Utterance(
         id=row["id"],
         text=normalize_text(row["text"]) or None,
-        valence=_scaled(row, "V"),
-        arousal=_scaled(row, "A"),
-        dominance=_scaled(row, "D"),
+        valence=_scaled(row, "valence", scale),
+        arousal=_scaled(row, "arousal", scale),
+        dominance=_scaled(row, "dominance", scale),
         sentiment=None if bounds is None else _sentiment(parse_number(row["V"]), *bounds),
     )
     return SPLIT_OF[row["split"]], utterance
@@ -114,15 +124,17 @@ def _sentiment(valence: float, low: float, high: float) -> str:
     return SENTIMENTS[1 + (valence > high) - (valence < low)]
 
 
-def _scaled(row: dict[str, str], axis: str) -> float:
+def _scaled(row: dict[str, str], axis: str, scale: VadScale) -> float | None:
+    column = axis[0].upper()
     try:
-        return scale_vad(parse_number(row[axis]), *SCALE)
+        return scale.scale(row["id"], axis, parse_number(row[column]))
     except ValueError as error:
-        raise ValueError(f"{axis}: {error}") from None
+        raise ValueError(f"{column}: {error}") from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `prepare_emobank`."""
+    add_out_of_scale(parser)
     parser.add_argument(
         "--sentiment-from-valence",
         dest="bounds",

@@ -42,6 +42,7 @@ from data_prep.folds.protocols import FoldOptions
 from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import normalize_text
+from data_prep.manifest.out_of_scale import REFUSE, VadScale, add_out_of_scale
 from data_prep.messages import first_few
 from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
 
@@ -96,6 +97,7 @@ def prepare_iemocap(
     classes: str = "4",
     keep_sounds: bool = True,
     text_only: bool = False,
+    out_of_scale: str = REFUSE,
     seed: int = 1,
     force: bool = False,
     workers: int | None = None,
@@ -109,6 +111,7 @@ def prepare_iemocap(
         classes: a key of `CLASSES`.
         keep_sounds: keep sound notes such as [LAUGHTER] in the text.
         text_only: prepare no recordings.
+        out_of_scale: one of `OUT_OF_SCALE`.
         seed: of the dev sets that are drawn.
         force: replace folds that differ from those to be written.
         workers: threads that decode audio.
@@ -129,7 +132,8 @@ def prepare_iemocap(
     turns = read_all_turns(corpus_dir, ALL, corpus)
     ids = {turn.id for turn in turns}
     texts = read_all_texts(corpus_dir, ids, corpus, keep_sounds=keep_sounds)
-    rows = make_rows(turns, texts, CLASSES[classes], ALL, corpus)
+    scale = VadScale(*SCALE, out_of_scale)
+    rows = make_rows(turns, texts, CLASSES[classes], scale, ALL, corpus)
     note_unlabeled(rows, classes, corpus)
     splits: dict[str, list[Utterance]] = {ALL: rows}
     if text_only:
@@ -150,6 +154,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drop = "remove sound notes such as [LAUGHTER] from texts"
     add("--drop-sound-notes", dest="keep_sounds", action="store_false", help=drop)
     add("--text-only", action="store_true", help="prepare no recordings")
+    add_out_of_scale(parser)
     add("--seed", type=int, default=1, help="of the folds' dev sets (default: %(default)s)")
     add("--force", action="store_true", help="replace existing folds that differ")
 
@@ -212,14 +217,18 @@ def make_rows(
     turns: Sequence[Turn],
     texts: Mapping[str, str],
     classes: Mapping[str, str],
+    scale: VadScale,
     split: str,
     corpus: Corpus,
 ) -> list[Utterance]:
-    """Make rows in the order of `turns`; a missing text or bad VAD is listed, the row kept."""
+    """Make rows in the order of `turns`; a missing text or bad VAD is listed, the row kept.
+
+    Raises CodedError for VAD outside `scale` that is refused.
+    """
     rows = []
     n_turns: Counter[str] = Counter()  # of each dialogue, so far
     for turn in turns:
-        vad, left_out = scale_axes(turn.vad, *SCALE)
+        vad, left_out = scale_axes(turn.id, turn.vad, scale)
         corpus.dropped += [DroppedRow(split, turn.id, why, axis) for axis, why in left_out.items()]
         if not texts.get(turn.id):
             reason = "the transcript is blank" if turn.id in texts else NO_TRANSCRIPT
@@ -242,6 +251,7 @@ def make_rows(
             )
         )
         n_turns[dialogue] += 1
+    scale.list_outside(corpus, split)
     return rows
 
 

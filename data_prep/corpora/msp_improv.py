@@ -45,6 +45,7 @@ from data_prep.folds.file import write_corpus_with_folds
 from data_prep.folds.protocols import FoldOptions
 from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
+from data_prep.manifest.out_of_scale import REFUSE, VadScale, add_out_of_scale
 from data_prep.messages import first_few
 from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
 
@@ -72,6 +73,7 @@ def prepare_msp_improv(
     invert_activation: bool = False,
     transcripts: Path | None = None,
     text_only: bool = False,
+    out_of_scale: str = REFUSE,
     seed: int = 1,
     force: bool = False,
     workers: int | None = None,
@@ -87,6 +89,7 @@ def prepare_msp_improv(
         invert_activation: replace the activation by 6 - x.
         transcripts: folder of {clip}.txt (default: the first of `TRANSCRIPTS` that exists).
         text_only: prepare no recordings.
+        out_of_scale: one of `OUT_OF_SCALE`.
         seed: of the dev sets that are drawn.
         force: replace folds that differ from those to be written.
         workers: threads that read files.
@@ -110,7 +113,8 @@ def prepare_msp_improv(
         corpus.vad = {**(corpus.vad or {}), "arousal": "(5 - x) / 4: inverted, as asked for"}
     clips = _read_clips(corpus_dir, corpus)
     paths = {} if text_only else find_recordings(corpus_dir, {c.name for c in clips}, corpus)
-    rows = make_rows(clips, paths, classes, ALL, corpus, invert_activation=invert_activation)
+    scale = VadScale(*SCALE, out_of_scale)
+    rows = make_rows(clips, paths, classes, scale, corpus, invert_activation=invert_activation)
     check_activation(rows, corpus)
     splits: dict[str, list[Utterance]] = {ALL: rows}
     if folder := transcripts or _transcripts(corpus_dir, corpus):
@@ -159,6 +163,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--invert-activation", action="store_true", help="replace the activation by 6 - x")
     add("--transcripts", type=Path, metavar="DIR", help="folder of {clip}.txt")
     add("--text-only", action="store_true", help="prepare no recordings")
+    add_out_of_scale(parser)
     add("--seed", type=int, default=1, help="of the folds' dev sets (default: %(default)s)")
     add("--force", action="store_true", help="replace existing folds that differ")
 
@@ -201,7 +206,7 @@ def make_rows(
     clips: Sequence[Clip],
     paths: Mapping[str, str],
     classes: Mapping[str, str],
-    split: str,
+    scale: VadScale,
     corpus: Corpus,
     *,
     invert_activation: bool = False,
@@ -211,7 +216,7 @@ def make_rows(
     for clip in clips:
         if first.setdefault(clip.name, clip) is not clip:
             reason = f"row {clip.line} repeats the clip of row {first[clip.name].line}"
-            corpus.dropped.append(DroppedRow(split, clip.name, reason))
+            corpus.dropped.append(DroppedRow(ALL, clip.name, reason))
     if unknown := [name for name, clip in sorted(first.items()) if clip.agreement_is_unknown()]:
         corpus.notes.append(agreement_note(unknown))
     rows = []
@@ -219,12 +224,13 @@ def make_rows(
         raw = {axis: x for axis, x in clip.ratings.items() if axis in AXES}
         if invert_activation and "arousal" in raw:
             raw["arousal"] = sum(SCALE) - raw["arousal"]
-        vad, left_out = scale_axes(raw, *SCALE)
-        corpus.dropped += [DroppedRow(split, name, why, axis) for axis, why in left_out.items()]
+        vad, left_out = scale_axes(name, raw, scale)
+        corpus.dropped += [DroppedRow(ALL, name, why, axis) for axis, why in left_out.items()]
         rows.append(_utterance(clip, paths.get(name), classes.get(clip.label), vad))
     if others := Counter(row.extra["label"] for row in rows if row.emotion is None):
         counts = ", ".join(f"{label} {count}" for label, count in others.most_common())
         corpus.notes.append(f"{others.total()} rows are of no class, and keep their VAD: {counts}")
+    scale.list_outside(corpus, ALL)
     return _without_shared_turns(rows, corpus)
 
 

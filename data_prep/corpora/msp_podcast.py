@@ -32,6 +32,7 @@ from data_prep.files.listing import visible
 from data_prep.folds.dev_set import GENDER
 from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import parse_number
+from data_prep.manifest.out_of_scale import REFUSE, VadScale, add_out_of_scale
 from data_prep.messages import first_few
 from data_prep.schema import Corpus, DroppedRow, Utterance, shared_values, write_corpus
 from data_prep.tables.reader import read_table
@@ -61,6 +62,7 @@ def prepare_msp_podcast(
     keep_other: bool = False,
     keep_no_agreement: bool = False,
     text_only: bool = False,
+    out_of_scale: str = REFUSE,
     workers: int | None = None,
     progress: bool = False,
 ) -> Corpus:
@@ -73,6 +75,7 @@ def prepare_msp_podcast(
         keep_other: make O a class, `other`.
         keep_no_agreement: make X a class, `no_agreement`.
         text_only: prepare no recordings.
+        out_of_scale: one of `OUT_OF_SCALE`.
         workers: threads that read files.
         progress: show bars.
 
@@ -90,7 +93,9 @@ def prepare_msp_podcast(
         licence=LICENCE,
         citation=CITATION,
     )
-    splits = read_partitions(corpus_dir, corpus, hidden=not text_only)
+    splits = read_partitions(
+        corpus_dir, corpus, VadScale(*SCALE, out_of_scale), hidden=not text_only
+    )
     _note_shared(splits, corpus)
     splits = _with_classes(splits, labels, corpus)
     if (folder := corpus_dir / TRANSCRIPTS).is_dir():
@@ -141,6 +146,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--keep-other", action="store_true", help="make O a class: other")
     add("--keep-no-agreement", action="store_true", help="make X a class: no_agreement")
     add("--text-only", action="store_true", help="prepare no recordings")
+    add_out_of_scale(parser)
 
 
 # -- `labels_consensus.csv`: a row is an utterance -------------------------------------------------
@@ -201,11 +207,12 @@ _NAME = re.compile(r"(?P<id>(?P<podcast>MSP-PODCAST_[A-Za-z0-9]+)_\w+)\.wav")
 
 
 def read_partitions(
-    corpus_dir: Path, corpus: Corpus, *, hidden: bool = True
+    corpus_dir: Path, corpus: Corpus, scale: VadScale, *, hidden: bool = True
 ) -> dict[str, list[Utterance]]:
     """Read the table's rows by split; with `hidden` also test3's recordings that it lacks.
 
-    A repeated recording, or a rating outside the scale, is listed.
+    A repeated recording, or a rating outside the scale, is listed. Raises CodedError for ratings
+    outside the scale that are refused.
     """
     audio = next((name for name in AUDIO_FOLDERS if (corpus_dir / name).is_dir()), AUDIO_FOLDERS[0])
     path = corpus_dir / TABLE
@@ -217,7 +224,7 @@ def read_partitions(
     faults = []
     for line, row in read_table(path, COLUMNS):
         try:
-            split, utterance, dropped = read_row(row, audio)
+            split, utterance, dropped = read_row(row, audio, scale)
         except ValueError as error:
             fault = Fault(str(path), line, str(error), "compare with the release", "row-invalid")
             faults.append(fault)
@@ -229,13 +236,16 @@ def read_partitions(
         corpus.dropped += dropped
         splits[split].append(utterance)
     raise_faults(faults)
+    scale.list_outside(corpus, {row.id: split for split, rows in splits.items() for row in rows})
     if hidden:
         paths = visible((corpus_dir / audio).glob("MSP-PODCAST_test3_*.wav"))
         splits[HIDDEN] += [hidden_row(p.stem, audio) for p in paths if p.stem not in first]
     return splits
 
 
-def read_row(row: dict[str, str], audio_folder: str) -> tuple[str, Utterance, list[DroppedRow]]:
+def read_row(
+    row: dict[str, str], audio_folder: str, scale: VadScale
+) -> tuple[str, Utterance, list[DroppedRow]]:
     """Return the split, the utterance with its label, and the ratings that are left out.
 
     Of a row of test3 only the name is read. Raises ValueError for a cell that cannot be read.
@@ -248,7 +258,7 @@ def read_row(row: dict[str, str], audio_folder: str) -> tuple[str, Utterance, li
         raise ValueError(f"Split_Set is {row['Split_Set']!r}, none of {', '.join(SPLIT_OF)}")
     if split == HIDDEN:
         return split, hidden_row(name["id"], audio_folder), []
-    vad, left_out = scale_axes(_ratings(row), *SCALE)
+    vad, left_out = scale_axes(name["id"], _ratings(row), scale)
     dropped = [DroppedRow(split, name["id"], reason, axis) for axis, reason in left_out.items()]
     label, gender = _label(row["EmoClass"]), _known(row["Gender"])
     utterance = Utterance(

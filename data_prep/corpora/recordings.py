@@ -26,8 +26,9 @@ from data_prep.audio.writing import extract_all
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.lock import locked
 from data_prep.manifest.cells import normalize_text
+from data_prep.manifest.out_of_scale import VadScale
 from data_prep.messages import first_few
-from data_prep.schema import AXES, Corpus, DroppedRow, Utterance, scale_vad
+from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
 
 LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
 NO_TRANSCRIPT = "no transcript"
@@ -46,24 +47,23 @@ def read_text_file(path: Path) -> str:
 
 
 def scale_axes(
-    ratings: Mapping[str, float], low: float, high: float
+    row_id: str, ratings: Mapping[str, float], scale: VadScale
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Scale {"valence": 3.0, ...} to [0, 1]; return the axes, and why others are left out.
 
-    An axis that is absent or NaN is not rated; one outside the scale does not affect the others.
+    An axis that is absent or NaN is not rated; one outside the scale, which `scale` lists, does not
+    affect the others.
 
-    >>> scale_axes({"valence": 3.0, "arousal": 5.5}, 1, 5)
-    ({'valence': 0.5}, {'arousal': '5.5 lies outside 1 to 5', 'dominance': 'not rated'})
+    >>> scale_axes("a", {"valence": 3.0, "arousal": 5.5}, VadScale(1, 5))
+    ({'valence': 0.5}, {'dominance': 'not rated'})
     """
     scaled, left_out = {}, {}
     for axis in AXES:
         value = ratings.get(axis, math.nan)
-        if low <= value <= high:
-            scaled[axis] = scale_vad(value, low, high)
-        elif math.isnan(value):
+        if math.isnan(value):
             left_out[axis] = NOT_RATED
-        else:
-            left_out[axis] = f"{value:g} lies outside {low:g} to {high:g}"
+        elif (mapped := scale.scale(row_id, axis, value)) is not None:
+            scaled[axis] = mapped
     return scaled, left_out
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_prep.errors import CodedError
 from data_prep.folds.records import ALL
+from data_prep.manifest.out_of_scale import add_out_of_scale
 from data_prep.manifest.records import SPLITS
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ class _Group:
         self._group = parser.add_argument_group(title)
         self._known = parser._option_string_actions
 
-    def add(self, *names: str, **kwargs: Any) -> None:
+    def add_argument(self, *names: str, **settings: Any) -> None:
         if not any(name in self._known for name in names):
-            self._group.add_argument(*names, **kwargs)
+            self._group.add_argument(*names, **settings)
 
 
 def _add_format(group: _Group) -> None:
-    add = group.add
+    add = group.add_argument
     add("--name", metavar="NAME", help="name of the corpus (default: that of the table)")
     add("--delimiter", metavar="C", help="between fields; 'tab' for tabs")
     add("--encoding", metavar="NAME", help="of the table, such as utf-8, cp1252 or utf-16")
@@ -53,7 +54,7 @@ def _add_format(group: _Group) -> None:
 
 
 def _add_columns(group: _Group) -> None:
-    add = group.add
+    add = group.add_argument
     column = "the column of a field; FIELD= for none (repeat per field)"
     add("--column", action="append", default=[], metavar="FIELD=COLUMN", help=column)
     add("--extra", action="append", default=[], metavar="COLUMN", help="column to keep as it is")
@@ -63,10 +64,11 @@ def _add_columns(group: _Group) -> None:
     add("--drop-bad-audio", action="store_true", help=bad)
     scale = "ends of the scale of valence, arousal and dominance, such as 1 5"
     add("--vad-scale", type=float, nargs=2, metavar=("LOW", "HIGH"), help=scale)
+    add_out_of_scale(group)
 
 
 def _add_labels(group: _Group) -> None:
-    add = group.add
+    add = group.add_argument
     add("--label-order", type=_names, default=[], metavar="A,B", help="emotions, in class order")
     add("--sentiment-order", type=_names, default=[], metavar="A,B", help="the same, sentiments")
     add("--label-map", action="append", default=[], metavar="OLD=NEW", help="such as exc=happy")
@@ -75,7 +77,7 @@ def _add_labels(group: _Group) -> None:
 
 
 def _add_splits(group: _Group) -> None:
-    add = group.add
+    add = group.add_argument
     add("--split-column", metavar="COLUMN", help="column that says train, valid or test")
     add("--split-map", action="append", default=[], metavar="OLD=NEW", help="such as dev=valid")
     add("--split-by", choices=_GROUPS, help="keep each of these whole, and draw at random")
@@ -119,6 +121,7 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
         },
         drop_labels=options.drop_label,
         vad_scale=tuple(options.vad_scale) if options.vad_scale else None,
+        out_of_scale=options.out_of_scale,
         data_raw=options.data_raw,
         drop_bad_audio=options.drop_bad_audio,
         split_column=options.split_column,

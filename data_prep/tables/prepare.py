@@ -19,6 +19,7 @@ from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import id_key, shown
 from data_prep.manifest.labels import sort_labels
+from data_prep.manifest.out_of_scale import VadScale
 from data_prep.schema import (
     LABEL_COLUMNS,
     SAMPLE_RATE,
@@ -80,6 +81,7 @@ def prepare_table(
         _measure(records, recipe, corpus, workers, progress)
     records = list(_with_content(records, corpus))
     _describe_splits(records, recipe, corpus)
+    _list_outside(records, recipe, corpus)
     splits = {s: [r.utterance for r in records if r.split == s] for s in (*SPLITS, ALL)}
     splits = {split: rows for split, rows in splits.items() if rows}
     if not splits:
@@ -145,6 +147,14 @@ def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
             message = f"{file}column {column} holds no {key} label at all"
             raise CodedError(message, "labels-missing")
         corpus.labels[key] = order
+
+
+def _list_outside(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
+    """List the ratings outside the scale that are clipped or left out."""
+    if recipe.vad_scale is not None:
+        outside = [(r.utterance.id, axis, value) for r in records for _, axis, value in r.outside]
+        scale = VadScale(*recipe.vad_scale, recipe.out_of_scale, outside)
+        scale.list_outside(corpus, {r.utterance.id: r.split for r in records})
 
 
 def _check_times(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:

@@ -22,6 +22,7 @@ from data_prep.manifest.cells import (
     read_text,
     shown,
 )
+from data_prep.manifest.out_of_scale import CLIP, DROP_AXIS, REFUSE, VadScale
 from data_prep.manifest.records import segment_fault
 from data_prep.schema import (
     AXES,
@@ -31,7 +32,6 @@ from data_prep.schema import (
     Corpus,
     DroppedRow,
     Utterance,
-    scale_vad,
 )
 from data_prep.tables.reader import (
     TableFormat,
@@ -61,6 +61,7 @@ class TableRecipe:
     class_names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # that tables declare
     drop_labels: Sequence[str] = ()  # emotions, as the table has them, whose rows are left out
     vad_scale: tuple[float, float] | None = None
+    out_of_scale: str = REFUSE
     data_raw: Path | None = None
     drop_bad_audio: bool = False
     split_column: str | None = None
@@ -219,6 +220,7 @@ class Record:
     line: int
     split: str
     utterance: Utterance
+    outside: Sequence[tuple[str, str, float]] = ()  # ratings outside the scale, as of `VadScale`
 
     def fault(self, problem: str, remedy: str, code: str) -> Fault:
         """Return a fault of this row."""
@@ -269,7 +271,7 @@ def read_records(
     records, faults = [], []
     for line, row in read(path, wanted, recipe):
         reader = _RowReader(row, recipe, use)
-        record = Record(path, line, reader.split(split), reader.utterance())
+        record = Record(path, line, reader.split(split), reader.utterance(), reader.scale.outside)
         if reader.dropped_label:
             reason = f"--drop-label {reader.dropped_label}"
             corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
@@ -287,6 +289,7 @@ class _RowReader:
         self.row = row
         self.use = use
         self.recipe = recipe
+        self.scale = VadScale(*(recipe.vad_scale or (0.0, 1.0)), recipe.out_of_scale)
         self.faults: list[tuple[str, str, str]] = []
         self.dropped_label: str | None = None
 
@@ -409,14 +412,18 @@ class _RowReader:
         return label
 
     def axis(self, name: str) -> float | None:
-        low, high = self.recipe.vad_scale or (0.0, 1.0)
-        return self.number(
-            name,
-            lambda value: scale_vad(parse_number(value), low, high),
-            f"a number {low:g} to {high:g}",
-        )
+        scale = self.scale
+        remedy = f"; --out-of-scale {CLIP} or {DROP_AXIS} accepts ratings outside the scale"
 
-    def number(self, name: str, parse: Callable[[str], Any], wanted: str) -> Any:
+        def parse(value: str) -> float | None:
+            scaled = scale.scale("", name, parse_number(value))
+            if scaled is None and scale.out_of_scale == REFUSE:
+                raise ValueError(value)
+            return scaled
+
+        return self.number(name, parse, f"a number {scale.low:g} to {scale.high:g}", remedy)
+
+    def number(self, name: str, parse: Callable[[str], Any], wanted: str, further: str = "") -> Any:
         value = self.field(name)
         if value is None:
             return None
@@ -424,7 +431,7 @@ class _RowReader:
             return parse(value)
         except ValueError:
             remedy = "correct it, or empty the field; --missing names values that mean empty"
-            self.add_fault(f"{name} is {value!r}, not {wanted}", remedy)
+            self.add_fault(f"{name} is {value!r}, not {wanted}", remedy + further)
             return None
 
 

@@ -73,7 +73,6 @@ def test_texts_in_two_splits_are_counted(tmp_path: Path) -> None:
     ("row", "code"),
     [
         ("b,train,nan,3,3,x", "row-invalid"),
-        ("b,train,3,5.5,3,x", "row-invalid"),
         ("b,train,3,3,high,x", "row-invalid"),
         ("b,train,3,3,,x", "row-invalid"),
         ("b,eval,3,3,3,x", "row-invalid"),
@@ -91,10 +90,28 @@ def test_a_bad_row_is_named_and_nothing_written(tmp_path: Path, row: str, code: 
     assert not (tmp_path / "out").exists()
 
 
+def test_ratings_outside_the_scale_are_refused_clipped_or_dropped(tmp_path: Path) -> None:
+    raw = write_csv(tmp_path / "raw", ROWS[0], "b,train,3,5.5,0.5,x")
+    with raises("vad-out-of-scale") as error:
+        prepare_emobank(raw, tmp_path / "out")
+    assert "2 ratings" in str(error.value)
+    assert "arousal 5.5 of b" in str(error.value)
+    prepare_emobank(raw, tmp_path / "out", out_of_scale="clip")
+    row = read_manifest(tmp_path / "out" / "train.tsv")[-1]
+    assert (row.valence, row.arousal, row.dominance) == (0.5, 1.0, 0.0)
+    corpus = prepare_emobank(raw, tmp_path / "out", out_of_scale="drop-axis")
+    row = read_manifest(tmp_path / "out" / "train.tsv")[-1]
+    assert (row.valence, row.arousal, row.dominance) == (0.5, None, None)
+    assert [(d.split, d.id, d.what) for d in corpus.dropped] == [
+        ("train", "b", "arousal"),
+        ("train", "b", "dominance"),
+    ]
+
+
 def test_several_bad_rows_are_named_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    raw = write_csv(tmp_path / "raw", *["b,train,9,3,3,x"] * 25)
+    raw = write_csv(tmp_path / "raw", *["b,train,x,3,3,x"] * 25)
     assert main("emobank", [str(raw), str(tmp_path / "out")]) == 1
     err = capsys.readouterr().err
     assert "row 2:" in err

@@ -111,8 +111,18 @@ def test_class_maps_add_up_to_the_known_counts() -> None:
     assert set(CLASSES["all"]) == set(FULL) - {"xxx"}
 
 
-def test_vad_outside_the_scale_is_emptied_and_listed(corpus_dir: Path, tmp_path: Path) -> None:
-    corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
+def test_vad_outside_the_scale_is_refused_dropped_or_clipped(
+    corpus_dir: Path, tmp_path: Path
+) -> None:
+    change(iemocap_labels(corpus_dir), "5.0000, 4.5000, 3.0000", "5.0000, 5.5000, 3.0000")
+    with raises("vad-out-of-scale") as error:
+        prepare_iemocap(corpus_dir, tmp_path / "out")
+    assert "arousal 5.5 of Ses01F_impro01_M001" in str(error.value)
+    assert not (tmp_path / "out").exists()
+    clipped = prepare_iemocap(corpus_dir, tmp_path / "out", out_of_scale="clip")
+    assert rows_of(tmp_path / "out")["Ses01F_impro01_M001"].arousal == 1.0
+    assert "arousal 5.5 of Ses01F_impro01_M001" in note(clipped, "clipped")
+    corpus = prepare_iemocap(corpus_dir, tmp_path / "out", out_of_scale="drop-axis")
     row = rows_of(tmp_path / "out")["Ses01F_impro01_M001"]
     assert (row.emotion, row.valence, row.arousal, row.dominance) == ("happy", 1.0, None, 0.5)
     assert [(d.id, d.what, d.reason) for d in corpus.dropped] == [
@@ -123,7 +133,7 @@ def test_vad_outside_the_scale_is_emptied_and_listed(corpus_dir: Path, tmp_path:
 
 def test_a_blank_axis_or_vote_is_emptied_alone(corpus_dir: Path, tmp_path: Path) -> None:
     path = iemocap_labels(corpus_dir)
-    change(path, "5.0000, 5.5000, 3.0000", "nan, , 3.0000")
+    change(path, "5.0000, 4.5000, 3.0000", "nan, , 3.0000")
     change(path, "C-E2:\tHappiness;\t()", "C-E2:\t;\t()")
     change(path, "C-M1:\tExcited;\t()", "C-M1:\t;\t()")
     corpus = prepare_iemocap(corpus_dir, tmp_path / "out")

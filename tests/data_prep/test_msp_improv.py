@@ -143,7 +143,7 @@ def test_faults_are_listed_each_with_its_reason(
     assert reasons == {
         ("S01A-F01-S-FM01", "row"): "row 25 repeats the clip of row 1",
         ("S01A-M01-S-FM02", "dominance"): "not rated",
-        ("S01H-M01-P-FM02", "dominance"): "5.5 lies outside 1 to 5",
+        ("S01H-M01-P-FM02", "dominance"): "not rated",
         ("S02N-M02-R-MM01", "text"): "no transcript",
     }
     rows = rows_of(tmp_path / "out")

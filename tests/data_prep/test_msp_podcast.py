@@ -150,7 +150,9 @@ def test_faults_are_listed_each_with_its_reason(corpus_dir: Path, tmp_path: Path
     (corpus_dir / "Transcripts" / "MSP-PODCAST_0006_0001.txt").write_text("Well\n")
     (corpus_dir / "Transcripts" / "MSP-PODCAST_0006_0002.txt").write_text("No\n")
     (corpus_dir / "Audios" / "._MSP-PODCAST_test3_0009.wav").write_bytes(b"finder")
-    corpus = prepare_msp_podcast(corpus_dir, tmp_path / "out")
+    with raises("vad-out-of-scale"):
+        prepare_msp_podcast(corpus_dir, tmp_path / "out")
+    corpus = prepare_msp_podcast(corpus_dir, tmp_path / "out", out_of_scale="drop-axis")
     reasons = {(d.split, d.id[12:], d.what): d.reason for d in corpus.dropped}
     assert reasons == {
         ("train", "0001_0008", "row"): "row 9 repeats the recording of row 2",

@@ -308,6 +308,25 @@ def test_a_bad_row_is_named_and_nothing_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_ratings_outside_the_scale_are_clipped_or_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_table(tmp_path / "mine.csv", ["u1,,hi,,train,,5.5", "u2,,hi,,train,,0.5"])
+    out = tmp_path / "out"
+    arguments = [str(table), str(out), *TEXT, *SPLIT, "--column", "valence=val"]
+    arguments += ["--vad-scale", "1", "5"]
+    assert "--out-of-scale" in refusal(capsys, *arguments)
+    assert main([*arguments, "--out-of-scale", "clip"]) == 0
+    assert [row.valence for row in splits_of(out)["train"]] == [1.0, 0.0]
+    assert "2 ratings" in capsys.readouterr().out
+    assert main([*arguments, "--out-of-scale", "drop-axis"]) == 0
+    assert [row.valence for row in splits_of(out)["train"]] == [None, None]
+    assert [(d.id, d.what) for d in read_corpus(out).dropped] == [
+        ("u1", "valence"),
+        ("u2", "valence"),
+    ]
+
+
 def test_rows_may_name_their_corpus(tmp_path: Path) -> None:
     table = write_table(tmp_path / "mine.csv", ["u1,,hi,calls,train,,"])
     out = tmp_path / "out"
