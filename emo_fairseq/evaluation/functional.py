@@ -330,6 +330,15 @@ def rmse(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
     return metrics.root_mean_squared_error(_moments(truth, prediction))
 
 
+def sd_ratio(truth: Sequence[float | None], prediction: Sequence[float]) -> float:
+    """Return the standard deviation of the predictions over that of the truth; 1 is best.
+
+    >>> sd_ratio([0.0, 1.0, 2.0], [0.0, 2.0, 4.0])
+    2.0
+    """
+    return metrics.sd_ratio(_moments(truth, prediction))
+
+
 def _moments(truth: Sequence[float | None], prediction: Sequence[float]) -> Tensor:
     return metrics.moments(*_numbers(truth, prediction))
 

@@ -18,14 +18,15 @@ class Metric:
         name: as tables show it.
         low: the smallest value that it can have.
         high: the largest one.
-        larger_is_better: whether a larger value is better.
+        larger_is_better: whether a larger value is better; None if neither a larger nor a smaller
+            one is.
     """
 
     key: str
     name: str
     low: float = 0.0
     high: float = 1.0
-    larger_is_better: bool = True
+    larger_is_better: bool | None = True
 
 
 def _error(key: str, name: str, high: float = math.inf) -> Metric:
@@ -61,6 +62,7 @@ METRICS: dict[str, Metric] = {
         _error("mae", "MAE"),
         _error("rmse", "RMSE"),
         _error("mse", "MSE"),
+        Metric("sd_ratio", "SD ratio", high=math.inf, larger_is_better=None),
         # of CMU's sentiment scores, with or without the utterances whose score is 0
         Metric("acc2_has0", "Acc2, has 0"),
         Metric("acc2_non0", "Acc2, non-0"),
@@ -78,7 +80,7 @@ SENTIMENT_SCORE = "sentiment_score"  # the axis that has CMU's metrics
 # The metrics that tables show first, in their order.
 OF_LABELS = ("uar", "wa", "weighted_f1", "macro_f1")
 OF_PROBABILITIES = ("ece", "brier", "nll")
-OF_NUMBERS = ("ccc", "pearson", "mae", "rmse")
+OF_NUMBERS = ("ccc", "pearson", "mae", "rmse", "sd_ratio")
 OF_CMU = ("acc2_has0", "acc2_non0", "f1_has0", "f1_non0", "acc7", "mae", "corr")
 
 
@@ -100,12 +102,21 @@ def split_key(key: str) -> tuple[Metric, str]:
 
 
 def is_larger_better(key: str) -> bool:
-    """Return whether a larger value is better: false for losses and errors.
+    """Return whether a larger value is better: false for losses and errors, and without direction.
 
-    >>> is_larger_better("uar"), is_larger_better("mae_valence")
+    >>> is_larger_better("uar"), is_larger_better("mae_valence"), is_larger_better("sd_ratio")
+    (True, False, False)
+    """
+    return bool(split_key(key)[0].larger_is_better)
+
+
+def has_direction(key: str) -> bool:
+    """Return whether of two values the larger, or the smaller, is the better one.
+
+    >>> has_direction("mae"), has_direction("sd_ratio_valence")
     (True, False)
     """
-    return split_key(key)[0].larger_is_better
+    return split_key(key)[0].larger_is_better is not None
 
 
 def bounds(key: str) -> tuple[float, float]:

@@ -43,6 +43,7 @@ from emo_fairseq.metrics.regression import (
     number_metrics,
     pearson_cc,
     root_mean_squared_error,
+    sd_ratio,
 )
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "precision_per_class",
     "recall_per_class",
     "root_mean_squared_error",
+    "sd_ratio",
     "unweighted_average_recall",
     "weighted_f1",
 ]

@@ -109,11 +109,26 @@ def mean_squared_error(sums: Tensor) -> float:
     return root_mean_squared_error(sums) ** 2
 
 
+def sd_ratio(sums: Tensor) -> float:
+    """Return the standard deviation of the predictions over that of the truth, from (8,) moments.
+
+    `sqrt(var_y / var_x)`: 1 is best for agreement; less means predictions that keep too close to
+    their mean, more that they scatter too far. NaN if the truth is constant.
+
+    >>> truth, prediction = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 2.0, 4.0])
+    >>> sd_ratio(moments(truth, prediction))
+    2.0
+    """
+    _, truth_variance, prediction_variance, _ = _central(sums)
+    return math.sqrt(prediction_variance / truth_variance) if truth_variance > 0.0 else math.nan
+
+
 MOMENT_METRICS: dict[str, Callable[[Tensor], float]] = {
     "ccc": concordance_cc,
     "pearson": pearson_cc,
     "mae": mean_absolute_error,
     "rmse": root_mean_squared_error,
+    "sd_ratio": sd_ratio,
 }
 
 
@@ -122,7 +137,7 @@ def number_metrics(
     axes: Sequence[str],
     metrics: Mapping[str, Callable[[Tensor], float]] = MOMENT_METRICS,
 ) -> dict[str, float]:
-    """Return CCC, Pearson, MAE and RMSE; with several axes also ``<metric>_<axis>`` of each.
+    """Return CCC, Pearson, MAE, RMSE, SD ratio; with several axes also ``<metric>_<axis>`` of each.
 
     A metric of several axes is the mean over those with a truth; it is NaN if that of such an axis
     is undefined.

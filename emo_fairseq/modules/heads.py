@@ -1,5 +1,6 @@
 """Heads: from the fused vector to the embedding, and from the embedding to logits."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -52,6 +53,23 @@ class LinearHead(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.out_proj = nn.Linear(embedding_dim, n_outputs)
+
+    def start_at(self, mean: Tensor, std: Tensor) -> None:
+        """Let outputs of numbers begin at the mean of the truth, and vary by its spread.
+
+        Without this, a head learns the scale of its targets first, and its outputs scatter more
+        than the truth for long.
+
+        Args:
+            mean: (A,) of each axis; NaN leaves an axis as it is.
+            std: (A,), the standard deviation, by which the random weights of an axis are scaled; 0
+                leaves them as they are.
+        """
+        known, varies = mean.isfinite(), std > 0  # NaN is neither
+        with torch.no_grad():
+            self.out_proj.bias[known] = mean[known].to(self.out_proj.bias.dtype)
+            scale = torch.where(varies, std, 1.0).to(self.out_proj.weight.dtype)
+            self.out_proj.weight.mul_(scale[:, None])
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Map embeddings (B, E) to outputs (B, n_outputs)."""

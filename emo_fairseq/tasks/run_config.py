@@ -16,7 +16,7 @@ from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.compat.early_stop import has_run_out
 from emo_fairseq.data.leaks import is_test_split
 from emo_fairseq.errors import UsageError
-from emo_fairseq.evaluation.names import is_larger_better
+from emo_fairseq.evaluation.names import has_direction, is_larger_better
 from emo_fairseq.training.adamw import (
     check_half_precision,
     check_optimizer,
@@ -308,7 +308,8 @@ class RunConfig:
                 ``<metric>@<case>``, several joined by +.
 
         Raises:
-            UsageError: the metric is not measured, or is maximized where it should be minimized.
+            UsageError: the metric is not measured, has no direction, or is maximized where it
+                should be minimized.
         """
         if not self.is_training or self._run.dataset.disable_validation:
             return
@@ -319,6 +320,12 @@ class RunConfig:
                 f"--best-checkpoint-metric {metric}: validation does not measure it; choose one of "
                 f"{', '.join(metrics)}",
                 "metric-unknown",
+            )
+        if not has_direction(name):
+            raise UsageError(
+                f"--best-checkpoint-metric {metric}: neither its largest nor its smallest value is "
+                "the best one; choose another metric",
+                "metric-without-direction",
             )
         option = "--maximize-best-checkpoint-metric"
         maximizes = bool(self._run.checkpoint.maximize_best_checkpoint_metric)

@@ -37,6 +37,7 @@ def test_a_metric_that_is_measured(metric, fairseq, commands, toy_corpus, tmp_pa
 @pytest.mark.parametrize(
     ("judge", "remedy"),
     [
+        ("sd_ratio@vad", "neither its largest nor its smallest value is the best one"),
         ("uar", "better the larger, .*; add --maximize-best-checkpoint-metric"),
         ("ccc@vad", "better the larger, .*; add --maximize-best-checkpoint-metric"),
         ("loss --maximize-best-checkpoint-metric", "better the smaller, .*; leave out --maximize"),

@@ -30,6 +30,7 @@ from emo_fairseq.metrics import (
     precision_per_class,
     recall_per_class,
     root_mean_squared_error,
+    sd_ratio,
     unweighted_average_recall,
     weighted_f1,
 )
@@ -202,6 +203,13 @@ def test_value_metrics_are_those_of_audmetric_scipy_and_scikit_learn(n: int, sca
     assert root_mean_squared_error(sums) == pytest.approx(
         sklearn_metrics.root_mean_squared_error(truth, prediction), abs=1e-9
     )
+    assert sd_ratio(sums) == pytest.approx(prediction.std() / truth.std(), abs=1e-9)
+
+
+def test_the_ratio_of_spreads_is_undefined_for_constant_truth_alone() -> None:
+    constant, varied = torch.full((4,), 0.1), torch.tensor([0.0, 0.1, 0.2, 0.3])
+    assert sd_ratio(moments(varied, constant)) == 0.0
+    assert math.isnan(sd_ratio(moments(constant, varied)))
 
 
 def test_value_metrics_hold_in_a_corner_of_the_unit_interval() -> None:

@@ -1,0 +1,36 @@
+"""Heads of numbers begin at the mean and the spread of their truth in the train split."""
+
+import numpy as np
+import torch
+
+from emo_fairseq.data.annotations import truth_array
+from emo_fairseq.data.manifest import Split
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.modules.heads import LinearHead
+from emo_fairseq.task_state import TaskState
+from emo_fairseq.types import LabeledTarget
+
+
+def start_heads(model: RobertaEMOModel, state: TaskState, train: Split) -> None:
+    """Set the heads of VAD and of sentiment scores, primary and auxiliary ones, in place.
+
+    Args:
+        model: with random weights.
+        state: what it predicts.
+        train: the train split, whose rows without truth do not count.
+    """
+    _start(model.head, LabeledTarget(state.target, state.labels), train)
+    for name, other in state.auxiliary.items():
+        head = model.auxiliary_heads[name]
+        assert isinstance(head, LinearHead)
+        _start(head, other, train)
+
+
+def _start(head: LinearHead, predicted: LabeledTarget, train: Split) -> None:
+    if predicted.target.has_labels:
+        return
+    truth = truth_array(train, predicted.target, predicted.labels)  # (N, A)
+    known = [axis[~np.isnan(axis)] for axis in truth.T]
+    mean = torch.tensor([axis.mean() if len(axis) else torch.nan for axis in known])
+    std = torch.tensor([axis.std() if len(axis) else torch.nan for axis in known])
+    head.start_at(mean, std)
