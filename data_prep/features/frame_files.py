@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,11 @@ class StoredFeatures:
     offsets: npt.NDArray[np.int64]
     unchecked: Sequence[str] = ()
 
+    @property
+    def width(self) -> int:
+        """C of the frames."""
+        return int(self.frames.shape[1])
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -52,6 +57,56 @@ class StoredFeatures:
                 "features-not-finite",
             )
         return frames
+
+
+class FrameRows(Protocol):
+    """Frames (T, C) of N rows, T = 0 for a row that has none."""
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """(N + 1,) where the frames of each row begin."""
+
+    @property
+    def width(self) -> int:
+        """C of the frames."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> FloatArray: ...
+
+
+class JoinedFeatures:
+    """The rows of several splits, one split after the other, each by mmap.
+
+    Attributes:
+        offsets: (N + 1,) where the frames of each row begin, all splits counted.
+        width: C of the frames.
+
+    Raises:
+        CodedError: the frames of two splits have different widths.
+    """
+
+    def __init__(self, parts: Sequence[StoredFeatures]) -> None:
+        widths = {part.width for part in parts if len(part.frames)}
+        if len(widths) > 1:
+            raise CodedError(
+                f"frames of {' and '.join(map(str, sorted(widths)))} numbers in splits that folds "
+                "join; extract them of all splits by one encoder",
+                "features-width",
+            )
+        self._parts = parts
+        self._first = np.cumsum([0, *map(len, parts)])  # row of each part
+        lengths = [np.diff(part.offsets) for part in parts]
+        self.offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+        self.width = max(widths, default=parts[0].width)
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def __getitem__(self, row: int) -> FloatArray:
+        """Return the frames (T, C) of a row in the stored dtype; T is 0 if it has none."""
+        part = int(np.searchsorted(self._first, row, side="right")) - 1
+        return self._parts[part][row - int(self._first[part])]
 
 
 def read_frames(folder: Path, split: str) -> StoredFeatures:

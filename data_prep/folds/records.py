@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from data_prep.errors import CodedError
 from data_prep.folds.dev_set import gender_of
 from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Utterance
 
@@ -37,18 +36,6 @@ class Folds:
     bases: tuple[str, ...]
     folds: Mapping[str, Sets]
     composition: Composition = field(default_factory=dict, compare=False)
-
-    @property
-    def base(self) -> str:
-        """The one split whose rows are divided. Raises CodedError if there are several."""
-        if len(self.bases) > 1:
-            raise CodedError(
-                f"the folds of {self.protocol} divide {len(self.bases)} splits together "
-                f"({', '.join(self.bases)}), and rows of one are needed; prepare the corpus as one "
-                "split, or make folds of one with --base",
-                "base-not-single",
-            )
-        return self.bases[0]
 
 
 # -- Composition: rows, speakers, genders and labels of each set -----------------------------------

@@ -91,11 +91,9 @@ def plan_data(options: argparse.Namespace) -> DataPlan:
 def _train_rows(folder: Path, fold: str | None) -> Sequence[Utterance]:
     if fold is None:
         return read_manifest(folder / "train.tsv")
-    from emo_fairseq.data.manifest import read_fold
+    from emo_fairseq.data.manifest import read_fold_rows
 
-    base, sets = read_fold(folder, fold)
-    ids = set(sets["train"])
-    return [row for row in read_manifest(folder / f"{base}.tsv") if row.id in ids]
+    return read_fold_rows(folder, fold)["train"]
 
 
 def _check_inputs(

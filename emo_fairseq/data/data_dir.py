@@ -1,7 +1,7 @@
 """A data dir under the task's options: its splits, and the modality datasets over them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from data_prep.audio.frames import num_frames
 from data_prep.audio.segment import audio_of
+from data_prep.features.frame_files import FrameRows, JoinedFeatures
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
 from data_prep.manifest.audio_root import audio_root
@@ -40,6 +41,7 @@ from emo_fairseq.data.manifest import (
     FOLD_SETS,
     Split,
     check_data_dir,
+    join_splits,
     read_corpus_file,
     read_fold,
     read_split,
@@ -153,9 +155,10 @@ class DataDir(InputLimits):
 
     def _read(self, name: str) -> Split:
         if self.cfg.fold is not None and name in FOLD_SETS:
-            base, ids = read_fold(self.folder, self.cfg.fold)
+            bases, ids = read_fold(self.folder, self.cfg.fold)
             if self._whole is None:
-                self._whole = read_split(self.folder, self._raw, base, self.modalities)
+                splits = [read_split(self.folder, self._raw, x, self.modalities) for x in bases]
+                self._whole = join_splits(splits)
             return self._whole.part(name, ids[name])
         return read_split(self.folder, self._raw, name, self.modalities)
 
@@ -182,7 +185,7 @@ class DataDir(InputLimits):
     def present(self, modality: str, split: Split) -> np.ndarray:
         """Return which rows have this modality: (N,) bool."""
         if self.encoders[modality].input == FRAMES:
-            return (np.diff(self.features(modality, split.stored).offsets) > 0)[split.stored_rows]
+            return (np.diff(self.features(modality, split).offsets) > 0)[split.stored_rows]
         return split.present(modality)
 
     def build_dataset(
@@ -223,12 +226,18 @@ class DataDir(InputLimits):
         limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
         report_rows(split, n_samples > self.max_samples(), f"are cut at {limit}")
 
-    def features(self, modality: str, split: Split) -> StoredFeatures:
-        """Open the features that ``--{modality}-encoder features:NAME`` names, of a whole split.
+    def features(self, modality: str, split: Split) -> FrameRows:
+        """Open the features that ``--{modality}-encoder features:NAME`` names.
+
+        Returns:
+            Those of all rows of which the split is a set, or of all of its own.
 
         Raises:
-            UsageError: the split is not there, or does not fit the manifest.
+            UsageError: a split on disk has none, or they do not fit the manifest.
         """
+        return _join_features([self._features_of(modality, part) for part in split.stored_parts])
+
+    def _features_of(self, modality: str, split: Split) -> StoredFeatures:
         if (modality, split.name) not in self._features:  # opening may pack, and warn of rows
             folder = self.folder / "features" / self.encoders[modality].source
             stored = _open_features(folder, split)
@@ -261,19 +270,20 @@ class _SplitReader:
         root = data_dir.audio_root
         audio = [audio_of(row, root) for row in stored.utterances]
         n_samples = np.array([row.n_samples or 0 for row in stored.utterances])
-        names = [f"{stored.file}: {row.id}" for row in stored.utterances]
+        names = [f"{x.file}: {row.id}" for x in self.split.stored_parts for row in x.utterances]
         return WaveformDataset(audio, n_samples, data_dir.max_samples(), names)
 
     def log_mel(self) -> StoredFrames | None:
         folder = self.data_dir.folder / "features" / LOG_MEL_FEATURES
-        stored = _open_features(folder, self.split.stored)
-        if stored is None:
+        opened = [_open_features(folder, part) for part in self.split.stored_parts]
+        stored = [part for part in opened if part is not None]
+        if len(stored) < len(opened):
             return None
         logger.info("%s: frames of %s from disk", self.split.stored.name, folder)
-        return StoredFrames(stored, num_frames(self.data_dir.max_samples()))
+        return StoredFrames(_join_features(stored), num_frames(self.data_dir.max_samples()))
 
     def frames(self) -> StoredFrames:
-        stored = self.data_dir.features(self.modality, self.split.stored)
+        stored = self.data_dir.features(self.modality, self.split)
         limit = self.data_dir.cfg.max_frames
         if limit is not None:
             lengths = np.diff(stored.offsets)[self.split.stored_rows]
@@ -285,6 +295,15 @@ class _SplitReader:
 def select_split(dataset: FairseqDataset, split: Split) -> FairseqDataset:
     """Choose the split's own rows of a dataset of all rows on disk."""
     return dataset if split.whole is None else RowsDataset(dataset, split.stored_rows)
+
+
+def _join_features(parts: Sequence[StoredFeatures]) -> FrameRows:
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return JoinedFeatures(parts)
+    except ValueError as error:
+        raise UsageError.of(error, "features-unreadable") from error
 
 
 def _open_features(folder: Path, split: Split) -> StoredFeatures | None:

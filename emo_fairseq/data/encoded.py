@@ -41,7 +41,7 @@ class EncodedDataset(FairseqDataset):
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         frames = self.stored[index]
         if len(frames) == 0:
-            item = torch.zeros(1, self.stored.frames.shape[1]), False
+            item = torch.zeros(1, self.stored.width), False
         else:
             item = torch.from_numpy(frames.astype(np.float32)), True
         return (*item, self.inputs[index]) if self._has_focus else item

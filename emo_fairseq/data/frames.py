@@ -7,7 +7,7 @@ import torch
 from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
-from data_prep.features.stored import StoredFeatures
+from data_prep.features.frame_files import FrameRows
 from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.errors import UsageError
 
@@ -21,11 +21,11 @@ class StoredFrames(FairseqDataset):
     not present, so no fusion attends to it.
 
     Args:
-        stored: one split.
+        stored: of one split, or of several that are joined.
         max_frames: a longer row is truncated to this; None = none is.
     """
 
-    def __init__(self, stored: StoredFeatures, max_frames: int | None) -> None:
+    def __init__(self, stored: FrameRows, max_frames: int | None) -> None:
         super().__init__()
         self.stored = stored
         self.max_frames = max_frames
@@ -37,7 +37,7 @@ class StoredFrames(FairseqDataset):
         except ValueError as error:  # a folder made by others is not checked before it is read
             raise UsageError.of(error, "features-unreadable") from error
         if len(frames) == 0:
-            return torch.zeros(1, self.stored.frames.shape[1]), False
+            return torch.zeros(1, self.stored.width), False
         return torch.from_numpy(frames.astype(np.float32)), True
 
     def __len__(self) -> int:

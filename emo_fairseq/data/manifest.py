@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.folds.file import FOLDS_FOLDER, read_folds
+from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.data import legacy
@@ -34,8 +34,9 @@ class Split:
         file: the manifest that the rows came from, for messages.
         utterances: one record a row.
         tokens: for the legacy layout the token ids of each row, by modality; else empty.
-        whole: the split on disk that the fold divides; None if this is a split on disk.
+        whole: what the fold divides; None if this is no set of a fold.
         rows: (N,) row numbers in `whole`.
+        parts: the splits on disk that this one joins, in their order; empty if it is on disk.
     """
 
     name: str
@@ -44,15 +45,21 @@ class Split:
     tokens: dict[str, list[np.ndarray]] = field(default_factory=dict)
     whole: "Split | None" = None
     rows: np.ndarray | None = None
+    parts: "Sequence[Split]" = ()
 
     @property
     def stored(self) -> "Split":
-        """Return the split whose tokens and features are on disk."""
+        """Return the split, or the joined splits, whose tokens and features are on disk."""
         return self.whole or self
 
     @property
+    def stored_parts(self) -> "Sequence[Split]":
+        """Return the splits on disk whose rows, joined in this order, are those of `stored`."""
+        return self.stored.parts or (self.stored,)
+
+    @property
     def stored_rows(self) -> np.ndarray:
-        """Return the row numbers (N,) of these rows in the split on disk."""
+        """Return the row numbers (N,) of these rows in `stored`."""
         return np.arange(len(self.utterances)) if self.rows is None else self.rows
 
     def part(self, name: str, ids: Sequence[str]) -> "Split":
@@ -129,6 +136,16 @@ def read_split(data_dir: Path, data_raw: Path, split: str, modalities: Sequence[
     )
 
 
+def join_splits(splits: Sequence[Split]) -> Split:
+    """Return the rows of several splits on disk as one; of a single split itself."""
+    if len(splits) == 1:
+        return splits[0]
+    names = [split.name for split in splits]
+    file = splits[0].file.with_name(f"{{{','.join(names)}}}.tsv")
+    rows = [row for split in splits for row in split.utterances]
+    return Split("+".join(names), file, rows, parts=tuple(splits))
+
+
 def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the usable rows: those with a truth and at least one of the modalities.
 
@@ -178,11 +195,11 @@ def report_rows(split: Split, chosen: np.ndarray, message: str) -> None:
 FOLD_SETS = ("train", "valid", "test")
 
 
-def read_fold(folder: Path, fold: str) -> tuple[str, Mapping[str, Sequence[str]]]:
+def read_fold(folder: Path, fold: str) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
     """Read the fold that ``--fold PROTOCOL/FOLD`` names.
 
     Returns:
-        The name of the split on disk that it divides, and the ids of each set.
+        The names of the splits on disk that it divides, and the ids of each set.
 
     Raises:
         UsageError: no such file, or no such fold in it.
@@ -193,15 +210,27 @@ def read_fold(folder: Path, fold: str) -> tuple[str, Mapping[str, Sequence[str]]
         known = sorted(path.stem for path in (folder / FOLDS_FOLDER).glob("*.json"))
         raise UsageError(
             f"--fold {fold}: {file} is not there; choose one of {', '.join(known) or 'none'}, or "
-            f"make it with `python -m data_prep.folds {folder}`",
+            f"make it with `python -m data_prep.folds {folder} --protocol {protocol}`",
             "folds-missing",
         )
     try:
         content = read_folds(file)
-        base = content.base
     except ValueError as error:
         raise UsageError.of(error, "folds-invalid") from error
     if number not in content.folds:
         names = ", ".join(content.folds)
         raise UsageError(f"--fold {fold}: {file} has the folds {names}", "fold-unknown")
-    return base, content.folds[number]
+    return content.bases, content.folds[number]
+
+
+def read_fold_rows(folder: Path, fold: str) -> dict[str, list[Utterance]]:
+    """Return the rows of each set of a fold, in the order of the manifests.
+
+    Raises:
+        UsageError: no such file, or no such fold in it.
+        data_prep.errors.ManifestError: a row that breaks the data contract.
+    """
+    bases, sets = read_fold(folder, fold)
+    rows = read_base(folder, bases)
+    ids_of = {name: set(ids) for name, ids in sets.items()}
+    return {name: [row for row in rows if row.id in ids] for name, ids in ids_of.items()}

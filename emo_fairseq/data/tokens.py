@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset, data_utils
+from fairseq.data import ConcatDataset, FairseqDataset, data_utils
 from torch import Tensor
 
 from data_prep.schema import Utterance
@@ -124,7 +124,11 @@ def build_token_dataset(
         source = stored.tokens[modality]
         lengths = np.array([len(ids) for ids in source])
     else:
-        source = open_binarized(folder / modality, stored.name, stored.utterances)
+        sources = [
+            open_binarized(folder / modality, part.name, part.utterances)
+            for part in split.stored_parts
+        ]
+        source = sources[0] if len(sources) == 1 else ConcatDataset(sources)
         lengths = np.asarray(source.sizes)
     if modality == TEXT and has_context(limits.cfg):
         return _build_context_dataset(folder, limits, split, source, specials)

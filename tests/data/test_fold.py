@@ -17,9 +17,9 @@ from codes import raises
 
 from data_prep.commands.fit_prototypes import main
 from data_prep.features.stored import write_split
-from data_prep.folds.file import FOLDS_FOLDER
+from data_prep.folds.file import FOLDS_FOLDER, read_base
 from data_prep.manifest.provenance import provenance_path
-from data_prep.schema import read_manifest
+from data_prep.schema import SPLITS, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
 from emo_fairseq.data.manifest import read_fold
 from emo_fairseq.errors import UsageError
@@ -83,6 +83,49 @@ def test_a_set_has_its_rows_and_their_inputs(
                 torch.testing.assert_close(one[key][0], other[key][0])
         sizes = [size[[place[name] for name in dataset.utterance_ids]] for size in whole.sizes]
         assert all(map(np.array_equal, dataset.sizes, sizes))
+
+
+@pytest.mark.parametrize("speech", ["waveform", "log_mel", "tokens", "features:mine"])
+def test_a_fold_of_several_splits_reads_the_inputs_of_each(
+    folded: Path, make_task: Any, speech: str
+) -> None:
+    """Each row has the input and the truth that it has without folds, in whichever split it is."""
+    is_stored = speech.startswith("features:")
+    inputs = {"speech_encoder": speech} if is_stored else {"speech_input": speech}
+    rows = {split: read_manifest(folded / f"{split}.tsv") for split in SPLITS}
+    for split, of_split in rows.items() if is_stored else ():
+        frames = [np.full((1 + n % 2, 3), len(split) + n, np.float32) for n in range(len(of_split))]
+        settings = {"dtype": "float32", "modality": "speech"}
+        write_split(folded / "features" / "mine", split, of_split, frames, settings, "x")
+    everyone = [row.id for of_split in rows.values() for row in of_split]
+    sets = {split: everyone[number::3] for number, split in enumerate(SPLITS)}
+    content = {"protocol": "mixed", "unit": "row", "seed": 1, "base": list(SPLITS)}
+    (folded / FOLDS_FOLDER / "mixed.json").write_text(json.dumps({**content, "folds": {"1": sets}}))
+    plain = make_task(folded, **inputs)
+    task = make_task(folded, **inputs, fold="mixed/1")
+    assert task.class_counts != plain.class_counts
+    statistics = plain.task_state.frame_statistics
+    task.task_state = replace(task.task_state, frame_statistics=statistics)
+    items = {}
+    for split in SPLITS:
+        plain.load_dataset(split)
+        items |= dict(zip(plain.dataset(split).utterance_ids, plain.dataset(split), strict=True))
+    for split, ids in sets.items():
+        task.load_dataset(split)
+        dataset = task.dataset(split)
+        assert sorted(dataset.utterance_ids) == sorted(ids)
+        for row, name in enumerate(dataset.utterance_ids):
+            assert dataset[row]["target"] == items[name]["target"]
+            for modality in ("text", "speech"):
+                key = f"net_input.{modality}"
+                torch.testing.assert_close(dataset[row][key][0], items[name][key][0])
+
+
+def test_an_id_of_two_splits_that_a_fold_joins_is_refused(folded: Path) -> None:
+    (folded / "valid.tsv").write_text((folded / "train.tsv").read_text())
+    with raises("id-duplicate") as error:
+        read_base(folded, ["train", "valid"])
+    assert "valid.tsv" in str(error.value)
 
 
 def test_counts_and_statistics_are_of_the_train_set_alone(folded: Path, make_task: Any) -> None:
