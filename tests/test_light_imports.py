@@ -3,7 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import data_prep
+
+COMMANDS = sorted(Path(data_prep.__file__).parent.glob("commands/[a-z]*.py"))
 LIGHT = [
     "emo_fairseq",
     "emo_fairseq.errors",
@@ -18,8 +22,17 @@ LIGHT = [
     "emo_fairseq.evaluation.predictions",
     "emo_fairseq.evaluation.tables",
     "emo_fairseq.report",
-    "emo_fairseq.cli.__main__",
     "data_prep.schema",
+    # The command lines: --help and a wrong option take no longer than Python takes to start.
+    "emo_fairseq.cli.__main__",
+    "emo_fairseq.experiments.collect",
+    "emo_fairseq.experiments.score",
+    "emo_fairseq.experiments.sweep",
+    "emo_fairseq.export.merge_lora",
+    "emo_fairseq.report.__main__",
+    "emo_fairseq.vad_to_emotion.__main__",
+    "data_prep.folds.__main__",
+    *(f"data_prep.commands.{file.stem}" for file in COMMANDS),
 ]
 # Of all of these in one interpreter, since each takes half a second to start.
 PROGRAM = """
@@ -27,7 +40,7 @@ import importlib, logging, sys
 hook, arguments, path = sys.excepthook, list(sys.argv), list(sys.path)
 for name in sys.argv[1:]:
     importlib.import_module(name)
-    heavy = {"fairseq", "omegaconf", "torch", "transformers"} & sys.modules.keys()
+    heavy = {"fairseq", "omegaconf", "pandas", "sklearn", "torch", "transformers"} & sys.modules.keys()
     assert not heavy, f"{name} imports {', '.join(sorted(heavy))}"
     assert sys.excepthook is hook, f"{name} replaces sys.excepthook"
     assert (sys.argv, sys.path) == (arguments, path), name

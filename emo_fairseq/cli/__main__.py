@@ -26,6 +26,7 @@ from emo_fairseq.cli import (
     subcommands,
     train,
 )
+from emo_fairseq.cli.checkpoints import check_exists
 from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake
 from emo_fairseq.errors import UsageError
 
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         if options.loads_models:
+            check_exists(options.model)  # before the imports that take seconds
             emo_fairseq.register()
         return int(options.run(options))
 

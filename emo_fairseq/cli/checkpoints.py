@@ -17,6 +17,16 @@ def is_model_folder(path: Path) -> bool:
     return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
 
 
+def check_exists(path: Path) -> None:
+    """Raise a `UsageError` if there is neither a checkpoint nor a folder at the path of a model."""
+    if not path.exists():
+        raise UsageError(
+            f"{path}: there is no such file or folder; give a checkpoint, a folder of --save-dir, "
+            "or a model folder",
+            "checkpoint-missing",
+        )
+
+
 def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
     """Return the checkpoint of a path: a file, or of a --save-dir folder the best, else the last.
 

@@ -21,7 +21,7 @@ def add(subcommands: Any) -> None:
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     option = parser.add_argument
     which = "checkpoint, or folder of a training (its best one)"
-    option("checkpoint", type=Path, metavar="CHECKPOINT", help=which)
+    option("model", type=Path, metavar="CHECKPOINT", help=which)
     own = "data dir with the tokenizers and corpus.yaml (default: that of the training)"
     option("--data", type=Path, metavar="DATA", help=own)
     named = "the folder; with / at its end, a folder in it that is named after the model"
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     from emo_fairseq.export.model_card import write_card
     from emo_fairseq.inference.model_folder import write_model_folder
 
-    checkpoint = find_checkpoint(options.checkpoint, takes_folders=False)
+    checkpoint = find_checkpoint(options.model, takes_folders=False)
     out = Path(options.output)
     if options.output.endswith("/"):
         out /= _name(checkpoint)

@@ -34,10 +34,9 @@ import torch
 from scipy.special import stdtr, stdtrit
 from torch import Tensor
 
-from emo_fairseq.evaluation.names import bounds
+from emo_fairseq.evaluation.names import N_RESAMPLES, bounds
 
 LEVEL = 0.95
-N_RESAMPLES = 1000
 MIN_SPEAKERS = 3  # effective ones; see docs/explanation/statistics.md
 NOT_SEEDS = (
     "intervals and p-values are of the trained models as they are: they do not contain the "

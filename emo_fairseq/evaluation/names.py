@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+N_RESAMPLES = 1000  # of the bootstrap, unless a command is given another number
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import (
-    N_RESAMPLES,
     NO_INTERVAL,
     NOT_SEEDS,
     Derive,
@@ -24,6 +23,7 @@ from emo_fairseq.evaluation.bootstrap import (
     speaker_interval,
     t_test,
 )
+from emo_fairseq.evaluation.names import N_RESAMPLES
 from emo_fairseq.evaluation.significance import OtherTest, holm, mcnemar, wilcoxon
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
@@ -36,7 +36,6 @@ from emo_fairseq.evaluation.statistics import (
 from emo_fairseq.experiments.runs import speakers_of
 from emo_fairseq.experiments.systems import SeedAndFold, Setting, System
 
-BY = ("system", "fold", "seed")
 _RECALL = "recall_"
 _ALPHA = 0.05
 _OF_LABELS = ("uar", "wa", "weighted_f1")

@@ -28,9 +28,9 @@ from omegaconf.errors import OmegaConfBaseException
 from data_prep.files.documents import yaml_sentence
 from data_prep.folds.file import folds_path, read_folds
 from emo_fairseq.errors import UsageError
-from emo_fairseq.experiments.options import FOLD, Options, refuse_test_selection
+from emo_fairseq.experiments.names import ALL_OF, FOLD
+from emo_fairseq.experiments.options import Options, refuse_test_selection
 
-ALL_OF = "all-of:"
 _SET_BY_SWEEP = ("checkpoint.save_dir", "hydra.run.dir", "hydra.job.chdir")
 # Overrides that are not in the name of a run's folder.
 _UNNAMED = re.compile(r"hydra[./].*|common\.(user_dir|log_\w+)|dataset\.num_workers")

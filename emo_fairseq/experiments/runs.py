@@ -26,13 +26,8 @@ from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest, write_atom
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
 from emo_fairseq.evaluation.statistics import Predictions, read_predictions
-from emo_fairseq.experiments.options import (
-    TEST,
-    Options,
-    read_checkpoint,
-    selected_by,
-    selection_set,
-)
+from emo_fairseq.experiments.names import TEST
+from emo_fairseq.experiments.options import Options, read_checkpoint, selected_by, selection_set
 
 TRAINING, TRAINED = "training", "trained"
 _PREDICTIONS = "predictions"

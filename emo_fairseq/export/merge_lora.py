@@ -11,20 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from fairseq import checkpoint_utils
-from omegaconf import open_dict
-
 import emo_fairseq
 from data_prep.files.replacing import replacing
-from emo_fairseq.compat.checkpoints import TASK_NAME
+from emo_fairseq.compat import excepthook
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.lora import is_adapter, merged_state_dict
-from emo_fairseq.types import (
-    FULL,
-    LORA,
-    MODALITIES,
-)
+from emo_fairseq.types import FULL, LORA, MODALITIES
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +24,20 @@ def merge_checkpoint(checkpoint: Path, out: Path) -> list[str]:
     """Write `out`; returns the modalities whose encoders had LoRA.
 
     Raises:
-        UsageError: there is no LoRA in it, or not the weights that the updates belong to.
+        UsageError: there is no such file, no LoRA in it, or not the weights that the updates
+            belong to.
     """
+    if not checkpoint.is_file():
+        raise UsageError(
+            f"{checkpoint}: there is no such file; check the path", "checkpoint-missing"
+        )
+    import torch  # here, so that the command line is parsed without it
+    from fairseq import checkpoint_utils
+    from omegaconf import open_dict
+
+    from emo_fairseq.compat.checkpoints import TASK_NAME
+    from emo_fairseq.modules.lora import is_adapter, merged_state_dict
+
     emo_fairseq.register()
     override = {"task": TASK_NAME}
     state: dict[str, Any] = checkpoint_utils.load_checkpoint_to_cpu(str(checkpoint), override)
@@ -63,7 +66,10 @@ def merge_checkpoint(checkpoint: Path, out: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m emo_fairseq.export.merge_lora")
+    excepthook.apply()
+    parser = argparse.ArgumentParser(
+        prog="python -m emo_fairseq.export.merge_lora", description="Merge LoRA into the weights."
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args(arguments)

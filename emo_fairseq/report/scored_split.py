@@ -12,8 +12,9 @@ from data_prep.schema import AXES, CORPUS_FILE, Corpus, Utterance, read_corpus, 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import attention as attention_file
 from emo_fairseq.evaluation.attention import Attended
-from emo_fairseq.evaluation.bootstrap import N_RESAMPLES, Interval, Speakers, intervals
+from emo_fairseq.evaluation.bootstrap import Interval, Speakers, intervals
 from emo_fairseq.evaluation.embeddings import read_embeddings
+from emo_fairseq.evaluation.names import N_RESAMPLES
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
     Metrics,

@@ -10,36 +10,13 @@ so that no row was seen by the model that predicted it; nothing else is accepted
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_prep.command_line import positive_int
-from data_prep.schema import read_corpus, vad_scale
 from emo_fairseq.compat import excepthook
 from emo_fairseq.data.leaks import OPTION as ALLOW_LEAK
-from emo_fairseq.errors import UsageError
-from emo_fairseq.vad_to_emotion import (
-    commands,
-)
-from emo_fairseq.vad_to_emotion.forest import (
-    CLASS_WEIGHTS,
-    Design,
-    read_forest,
-    write_forest,
-)
-from emo_fairseq.vad_to_emotion.out_of_fold import TRAIN
-from emo_fairseq.vad_to_emotion.outputs import (
-    check_outputs,
-    check_predictions,
-    of_data,
-    with_facts,
-)
-from emo_fairseq.vad_to_emotion.table import (
-    SystemTable,
-    print_table,
-    write_table,
-)
+from emo_fairseq.vad_to_emotion.design import CLASS_WEIGHTS, Design
 
 _UNITS = ("utterance", "speaker")
 _OF_SPLIT = {"default": "test", "help": "of the data dir (default: %(default)s)"}
@@ -49,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     excepthook.apply()
     args = make_parser().parse_args(arguments)
-    args.run(args)
+    from emo_fairseq.vad_to_emotion.subcommands import SUBCOMMANDS
+
+    SUBCOMMANDS[args.subcommand](args)
     return 0
 
 
@@ -60,19 +39,18 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    subcommands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> Callable[..., None]:
+    def add(name: str, text: str) -> Callable[..., None]:
         subparser = subcommands.add_parser(name, help=text, description=text)
-        subparser.set_defaults(run=run)
         subparser.add_argument("--data", type=Path, required=True, help="the data dir")
         return subparser.add_argument  # type: ignore[return-value]
 
-    _add_fit(add("fit", _fit, "a forest on predictions of rows that the models have not seen"))
-    _add_apply(add("apply", _apply, "emotions of a split's predicted VAD, and metrics of both"))
-    _add_gold(add("gold", _gold, "the same forest on gold VAD of train and test: an upper bound"))
-    _add_zero_shot(add("zero-shot", _zero_shot, "VAD of a split's texts by a model of NLI"))
-    _add_compare(add("compare", _compare, "one table of all systems"))
+    _add_fit(add("fit", "a forest on predictions of rows that the models have not seen"))
+    _add_apply(add("apply", "emotions of a split's predicted VAD, and metrics of both"))
+    _add_gold(add("gold", "the same forest on gold VAD of train and test: an upper bound"))
+    _add_zero_shot(add("zero-shot", "VAD of a split's texts by a model of NLI"))
+    _add_compare(add("compare", "one table of all systems"))
     return parser
 
 
@@ -140,72 +118,6 @@ def _add_allow_leak(option: Callable[..., None]) -> None:
 def _add_units(option: Callable[..., None]) -> None:
     text = "the unit of the intervals (default: %(default)s)"
     option("--units", choices=_UNITS, default=_UNITS[0], help=text)
-
-
-def _fit(args: argparse.Namespace) -> None:
-    design = Design(args.trees, args.seed, args.class_weight, args.min_samples_leaf)
-    check_outputs({"--output": args.output}, [*with_facts(*args.predictions), *of_data(args.data)])
-    forest, notes = commands.fit(args.predictions, args.data, design, args.allow_leak)
-    write_forest(forest, args.output)
-    counts = ", ".join(f"{name} {n}" for name, n in forest.about["rows_by_label"].items())
-    lines = [f"{args.output}: {design.trees} trees, {forest.about['rows']} rows ({counts})", *notes]
-    sys.stdout.write("\n  ".join(lines) + "\n")
-
-
-def _apply(args: argparse.Namespace) -> None:
-    check_predictions(
-        args.output, [args.forest, *with_facts(args.predictions), *of_data(args.data)]
-    )
-    forest = read_forest(args.forest)
-    table = commands.apply(
-        forest, args.predictions, args.data, args.output, args.units, args.allow_leak
-    )
-    _show(table, args.output)
-
-
-def _gold(args: argparse.Namespace) -> None:
-    check_predictions(args.output, [args.forest, *of_data(args.data)])
-    design = read_forest(args.forest).design
-    _show(commands.gold(design, args.data, args.split, args.output, args.units), args.output)
-
-
-def _zero_shot(args: argparse.Namespace) -> None:
-    import torch
-
-    from emo_fairseq.vad_to_emotion.entailment import open_entailment
-    from emo_fairseq.vad_to_emotion.zero_shot import write_zero_shot
-
-    check_predictions(args.output, [*of_data(args.data), Path(args.model.partition(":")[2])])
-    labels = [name.strip() for name in args.nli_labels.split(",") if name.strip()]
-    model = open_entailment(args.model, torch.device(args.device), labels)
-    notes = write_zero_shot(model, args.model, args.data, args.split, args.output, args.batch_size)
-    sys.stdout.write("".join(f"{note}\n" for note in notes))
-    if args.split == TRAIN:
-        sys.stdout.write(f"VAD: {args.output}\n")
-    else:
-        _show(commands.vad_table(args.output, args.data, args.units), args.output)
-
-
-def _compare(args: argparse.Namespace) -> None:
-    if args.zero_shot_forest and not (args.zero_shot and args.forest):
-        raise UsageError(
-            "--zero-shot-forest belongs to --zero-shot and --forest; leave it out",
-            "zero-shot-forest-idle",
-        )
-    files = {form: getattr(args, form) for form in ("markdown", "csv", "json")}
-    read = [*with_facts(args.regressor, args.zero_shot), args.forest, args.zero_shot_forest]
-    check_outputs({f"--{form}": file for form, file in files.items()}, [*read, *of_data(args.data)])
-    forest, other = (file and read_forest(file) for file in (args.forest, args.zero_shot_forest))
-    sources = commands.Sources(args.regressor, args.zero_shot, forest, other)
-    scale = vad_scale(read_corpus(args.data)) if args.own_scale else (0.0, 1.0)
-    table = commands.compare(sources, args.data, args.units, scale, args.allow_leak)
-    print_table(table)
-    write_table(table, files)
-
-
-def _show(table: SystemTable, output: Path) -> None:
-    print_table(table)
-    sys.stdout.write(f"predictions: {output}\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from data_prep.schema import Utterance, read_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.bootstrap import Estimate, Speakers
 from emo_fairseq.evaluation.predictions import read_facts
-from emo_fairseq.vad_to_emotion.forest import RECORD, Design, Forest, fit_forest
+from emo_fairseq.vad_to_emotion.design import Design
+from emo_fairseq.vad_to_emotion.forest import RECORD, Forest, fit_forest
 from emo_fairseq.vad_to_emotion.out_of_fold import (
     MADE_BY_ZERO_SHOT,
     TRAIN,

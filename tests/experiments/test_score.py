@@ -13,7 +13,7 @@ from emo_fairseq.experiments import score
 from emo_fairseq.experiments.jobs import run_all
 from emo_fairseq.experiments.options import read_checkpoint
 from emo_fairseq.experiments.runs import RunFolder, find_runs, read_results
-from emo_fairseq.experiments.score import RelabeledData, ScoringSet, read_label_map, score_steps
+from emo_fairseq.experiments.scoring import RelabeledData, ScoringSet, read_label_map, score_steps
 
 LABELS = ("neutral", "sad")
 

@@ -34,7 +34,8 @@ from emo_fairseq.vad_to_emotion.commands import (
     apply,
     fit_gold,
 )
-from emo_fairseq.vad_to_emotion.forest import RECORD, Design
+from emo_fairseq.vad_to_emotion.design import Design
+from emo_fairseq.vad_to_emotion.forest import RECORD
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "explanation" / "data_integrity.md"
 FOLD = "k_fold/1"

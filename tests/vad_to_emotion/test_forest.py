@@ -13,12 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from data_prep.schema import AXES
 from emo_fairseq.errors import UsageError
-from emo_fairseq.vad_to_emotion.forest import (
-    Design,
-    fit_forest,
-    read_forest,
-    write_forest,
-)
+from emo_fairseq.vad_to_emotion.design import Design
+from emo_fairseq.vad_to_emotion.forest import fit_forest, read_forest, write_forest
 
 LABELS = ("sad", "never", "angry", "happy")
 ABOUT = {"corpus": "c", "fitted_on": "x", "regressor": {}}

@@ -1,0 +1,314 @@
+"""Score selected checkpoints by `fairseq-validate`, on their own test set or on other corpora."""
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from data_prep.files.documents import load_yaml
+from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.corpus_card import write_card
+from data_prep.schema import CORPUS_FILE, read_corpus
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.predictions import facts_path, read_facts
+from emo_fairseq.experiments.jobs import Command, Outcome, Steps, failure, run_all
+from emo_fairseq.experiments.names import TEST
+from emo_fairseq.experiments.options import (
+    Checkpoint,
+    Options,
+    read_checkpoint,
+    refuse_test_selection,
+    selected_by,
+    selection_set,
+)
+from emo_fairseq.experiments.runs import TRAINING, RunFolder, corpus_name, find_runs, write_json
+from emo_fairseq.types import TARGETS
+
+LabelMap = Mapping[str, str | None]  # None: left out
+NO_LABEL = "no label"
+_LabelTable = Annotated[dict[str, str | None], Field(min_length=1)]
+_PLUGIN = Path(__file__).parents[1]  # emo_fairseq
+
+
+def score_runs(args: argparse.Namespace) -> int:
+    """Score the runs of a command line; return 1 if one of them cannot be scored."""
+    runs = find_runs(args.runs)
+    with tempfile.TemporaryDirectory(prefix="emo_fairseq_labels_") as folder:
+        test_set = _test_set(args, Path(folder))
+        work = {str(run.path): score_steps(run, test_set) for run in runs}
+        outcomes = run_all(work, args.jobs, _report)
+    return 0 if all(outcome.ok for outcome in outcomes.values()) else 1
+
+
+def _report(name: str, outcome: Outcome) -> None:
+    sys.stdout.write(f"{name}: {outcome.message}\n")
+    sys.stdout.flush()
+
+
+# --- The set that runs are scored on --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ScoringSet:
+    """The set that runs are scored on.
+
+    Attributes:
+        split: of the data dir.
+        name: in the name of the predictions file; empty for a run's own test set.
+        data: another data dir than the one that the run was trained on; None = the run's own.
+        data_raw: the folder that its audio paths start from; None = `data`.
+        label_map: from its labels to the model's; None = they are the same.
+        relabeled: data dirs with the labels of models, where there is a label map.
+    """
+
+    split: str = TEST
+    name: str = ""
+    data: Path | None = None
+    data_raw: Path | None = None
+    label_map: LabelMap | None = None
+    relabeled: "RelabeledData | None" = field(default=None, compare=False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The part of the facts beside predictions that tells whether they are of this set."""
+        return {
+            "split": self.split,
+            "data": None if self.data is None else str(self.data.resolve()),
+            "labels": None if self.label_map is None else dict(self.label_map),
+        }
+
+
+def _test_set(args: argparse.Namespace, folder: Path) -> ScoringSet:
+    if args.data is None:
+        if args.label_map or args.data_raw:
+            raise UsageError(
+                "--label-map and --data-raw belong to --data, another corpus; leave them out",
+                "option-without-data",
+            )
+        return ScoringSet(args.split, args.name or ("" if args.split == TEST else args.split))
+    if not args.data.is_dir():
+        raise UsageError(
+            f"--data {args.data}: there is no such folder; check the path", "data-dir-missing"
+        )
+    default = corpus_name(args.data) + ("" if args.split == TEST else f"-{args.split}")
+    name = re.sub(r"[^\w-]+", "-", args.name or default)
+    if args.label_map is None:
+        return ScoringSet(args.split, name, args.data, args.data_raw)
+    labels = read_label_map(args.label_map)
+    relabeled = RelabeledData(args.data, args.split, labels, folder)
+    return ScoringSet(args.split, name, args.data, args.data_raw, labels, relabeled)
+
+
+def read_label_map(file: Path) -> LabelMap:
+    """Read a YAML table from the corpus's labels to the model's.
+
+    Raises:
+        ManifestError: there is no such file, or it is no such table.
+    """
+    return load_yaml(file, _LabelTable, remedy="write lines such as `joy: happy`")
+
+
+class Relabeled(NamedTuple):
+    """A data dir whose labels are the model's.
+
+    Attributes:
+        path: the data dir.
+        left_out: how many rows there are of each label that the model does not have.
+    """
+
+    path: Path
+    left_out: Mapping[str, int]
+
+
+class RelabeledData:
+    """Copies of a data dir, with one split, whose labels are those of models.
+
+    Each is written once, so that the caches in it serve all runs whose models have these labels.
+
+    Args:
+        data: the corpus.
+        split: the split that is scored.
+        labels: from the corpus's labels to the model's.
+        folder: where the copies are written.
+    """
+
+    def __init__(self, data: Path, split: str, labels: LabelMap, folder: Path) -> None:
+        self._data, self._split, self._labels = data.resolve(), split, labels
+        self._folder = folder
+        self._copies: dict[tuple[str, ...], Relabeled] = {}
+
+    def get(self, target: str, model_labels: Sequence[str]) -> Relabeled:
+        """Return the copy for models with these labels; labels without a counterpart are empty.
+
+        Args:
+            target: the value of ``--target``.
+            model_labels: of the model, in order.
+
+        Raises:
+            UsageError: the target has no labels, the map names a label that the model lacks, or
+                the data dir has no such split.
+        """
+        if not TARGETS[target].has_labels:
+            raise UsageError(
+                f"--label-map: the target {target} has no labels; leave it out",
+                "label-map-without-labels",
+            )
+        names = {name for name in self._labels.values() if name}
+        if unknown := sorted(names - set(model_labels)):
+            raise UsageError(
+                f"--label-map: {', '.join(unknown)} is no label of the model; it has "
+                f"{', '.join(model_labels)}",
+                "label-unknown",
+            )
+        key = (target, *model_labels)
+        if key not in self._copies:
+            path = self._folder / str(len(self._copies))
+            (column,) = TARGETS[target].columns
+            self._copies[key] = Relabeled(path, self._write(path, column, model_labels))
+        return self._copies[key]
+
+    def _write(self, path: Path, column: str, model_labels: Sequence[str]) -> Mapping[str, int]:
+        manifest = self._data / f"{self._split}.tsv"
+        if not manifest.is_file():
+            splits = ", ".join(sorted(file.stem for file in self._data.glob("*.tsv"))) or "none"
+            raise UsageError(
+                f"{manifest}: there is no split {self._split!r}; the folder has {splits}",
+                "split-missing",
+            )
+        path.mkdir()
+        for file in self._data.iterdir():
+            if file.suffix != ".tsv" and file.name != CORPUS_FILE:
+                (path / file.name).symlink_to(file)
+        corpus = read_corpus(self._data)
+        corpus.labels = {**corpus.labels, column: tuple(model_labels)}
+        write_card(path, corpus)
+        text, left_out = _relabel(manifest.read_text(encoding="utf-8"), column, self._labels)
+        (path / manifest.name).write_text(text, encoding="utf-8")
+        return left_out
+
+
+def _relabel(manifest: str, column: str, labels: LabelMap) -> tuple[str, Counter[str]]:
+    """Replace the labels of one column; return how often each label became empty, too."""
+    header, *lines = manifest.split("\n")
+    index = header.split("\t").index(column)
+    left_out: Counter[str] = Counter()
+    for number, line in enumerate(lines):
+        cells = line.split("\t")
+        if len(cells) > index:
+            label = cells[index]
+            cells[index] = labels.get(label) or ""
+            left_out[label or NO_LABEL] += not cells[index]
+            lines[number] = "\t".join(cells)
+    return "\n".join([header, *lines]), +left_out
+
+
+# --- Scoring by fairseq-validate ------------------------------------------------------------------
+
+
+def score_steps(run: RunFolder, test_set: ScoringSet) -> Steps:
+    """Lock the folder of a run and score it, unless its predictions are up to date.
+
+    Raises:
+        UsageError: there is no checkpoint to score, or the test set selected it.
+    """
+    with run.locked() as lock:
+        return (yield from score(run, test_set, lock))
+
+
+def score(run: RunFolder, test_set: ScoringSet, lock: int) -> Generator[Command, int, Outcome]:
+    """Score a run whose folder is locked; see :func:`score_steps`."""
+    file = run.predictions_file(test_set.name)
+    if run.state() == TRAINING:
+        raise UsageError(
+            f"{run.path}: its training has not ended; run its sweep again", "run-unfinished"
+        )
+    if file.is_file() and not run.best.is_file() and not run.last.is_file():
+        split = (read_facts(file).get("set") or test_set.identity).get("split")
+        if split != test_set.split:
+            raise UsageError(
+                f"{file}: is of {split}, not of {test_set.split}, and the run's checkpoints are "
+                "gone; train it again",
+                "checkpoint-missing",
+            )
+        return Outcome(True, "scored before, its checkpoints are gone")
+    path = _selected_checkpoint(run)
+    checkpoint = read_checkpoint(path)
+    refuse_test_selection(checkpoint.options)
+    if test_set.data and test_set.data.resolve() == checkpoint.options.data.resolve():
+        return Outcome(True, "left out: it was trained on this data dir")
+    is_new = file.is_file() and file.stat().st_mtime >= path.stat().st_mtime
+    if is_new and read_facts(file).get("set") == test_set.identity:
+        return Outcome(True, "scored before")
+    began = time.monotonic()
+    data_options, left_out = _data_options(checkpoint, test_set)
+    words = [*_validate_words(checkpoint.options, path, test_set.split), *data_options]
+    command = Command([*words, "--save-predictions", str(file)], run.log, lock)
+    code = yield command
+    if code:
+        return failure(command, code)
+    write_json(facts_path(file), _facts(checkpoint, path, test_set, left_out))
+    return Outcome(
+        True, f"scored on {test_set.name or test_set.split} in {time.monotonic() - began:.0f} s"
+    )
+
+
+def _selected_checkpoint(run: RunFolder) -> Path:
+    if run.best.is_file():
+        return run.best
+    if run.last.is_file() and selection_set(read_checkpoint(run.last).options) is None:
+        return run.last
+    raise UsageError(
+        f"{run.path}: no set has chosen a checkpoint, there is no {run.best.name}; train it again",
+        "checkpoint-missing",
+    )
+
+
+def _validate_words(options: Options, path: Path, split: str) -> list[str]:
+    """The command; the options of the task are in the checkpoint."""
+    words = ["fairseq-validate", "--user-dir", str(_PLUGIN), "--path", str(path)]
+    words += ["--task", str(options.get("task._name")), "--valid-subset", split]
+    for name in ("batch_size", "max_tokens", "num_workers"):
+        if (value := options.get(f"dataset.{name}")) is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return [*words, "--cpu"] if options.get("common.cpu") else words
+
+
+def _data_options(
+    checkpoint: Checkpoint, test_set: ScoringSet
+) -> tuple[Sequence[str], Mapping[str, int]]:
+    """Options that name another data dir, and its rows by label that the model does not have."""
+    if test_set.data is None:
+        return (), {}
+    folder, left_out = test_set.data, {}
+    if test_set.relabeled is not None:
+        target = str(checkpoint.options.get("task.target", "emotion"))
+        relabeled = test_set.relabeled.get(target, checkpoint.labels)
+        folder, left_out = relabeled.path, dict(relabeled.left_out)
+    raw = str(audio_root(test_set.data, test_set.data_raw, must_exist=False).resolve())
+    # The folds of the training corpus are not those of another.
+    words = ["--data", str(folder), "--data-raw", raw, "--model-overrides", '{"fold": None}']
+    return words, left_out
+
+
+def _facts(
+    checkpoint: Checkpoint, path: Path, test_set: ScoringSet, left_out: Mapping[str, int]
+) -> dict[str, Any]:
+    options = checkpoint.options
+    return {
+        "set": test_set.identity,
+        "corpus": corpus_name(test_set.data or options.data),
+        "trained_on": checkpoint.corpus or corpus_name(options.data),
+        "checkpoint": path.name,
+        "updates": checkpoint.updates,
+        "chosen_by": selected_by(options),
+        "left_out": dict(left_out),
+        "options": dict(options.values),
+    }
