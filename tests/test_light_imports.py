@@ -40,7 +40,8 @@ import importlib, logging, sys
 hook, arguments, path = sys.excepthook, list(sys.argv), list(sys.path)
 for name in sys.argv[1:]:
     importlib.import_module(name)
-    heavy = {"fairseq", "omegaconf", "pandas", "sklearn", "torch", "transformers"} & sys.modules.keys()
+    heavy = {"fairseq", "omegaconf", "pandas", "sklearn", "torch", "transformers"}
+    heavy &= sys.modules.keys()
     assert not heavy, f"{name} imports {', '.join(sorted(heavy))}"
     assert sys.excepthook is hook, f"{name} replaces sys.excepthook"
     assert (sys.argv, sys.path) == (arguments, path), name
