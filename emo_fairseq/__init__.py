@@ -19,3 +19,6 @@ def register() -> None:
     compat.apply()
     from emo_fairseq import criterions, models, training  # noqa: F401
     from emo_fairseq.tasks import emotion_prediction  # noqa: F401
+    from emo_fairseq.training import progress_bar
+
+    progress_bar.apply()

@@ -24,6 +24,7 @@ from data_prep.commands.tokenize_speech import tokenize_with_kmeans
 from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 from data_prep.corpora.toy import prepare_toy
 from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
+from emo_fairseq.compat.verbosity import VERBOSE_SWITCH
 from emo_fairseq.models.config import RobertaEMOConfig
 
 emo_fairseq.register()
@@ -59,6 +60,8 @@ SLOW = (
 
 Options = Mapping[str, Any]
 
+# Tests read figures in fairseq's own log.
+os.environ[VERBOSE_SWITCH] = "1"
 # Digests that tests remember are no business of the user's cache folder.
 os.environ["EMO_FAIRSEQ_CACHE"] = tempfile.mkdtemp(prefix="emo_fairseq_tests_")
 

@@ -13,6 +13,7 @@ def apply() -> None:
         checkpoints,
         command_line,
         config_errors,
+        console,
         distributed,
         excepthook,
         progress,
@@ -26,6 +27,7 @@ def apply() -> None:
     progress.apply()
     reading_ahead.apply()
     command_line.apply()
+    console.apply()
     config_errors.apply()
     excepthook.apply()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own

@@ -8,6 +8,7 @@ from typing import Any
 from fairseq import options
 from fairseq.distributed import utils as distributed_utils
 
+from emo_fairseq.compat.console import shorten
 from emo_fairseq.compat.patching import wrap
 from emo_fairseq.compat.precision import apply_precision
 from emo_fairseq.compat.run_options import check_parsed, check_training, set_default_architecture
@@ -23,6 +24,7 @@ def apply() -> None:
 
 def _with_checked_options(call_main: Callable[..., Any]) -> Callable[..., Any]:
     def call(cfg: Any, main: Callable[..., Any], **kwargs: Any) -> Any:
+        shorten()
         check_training(cfg)
         apply_precision(cfg)
         return call_main(cfg, main, **kwargs)
@@ -46,6 +48,7 @@ def _help_with_all_options(parse: Callable[..., Any]) -> Callable[..., Any]:
             return find([word for word in words if word not in _HELP], namespace)
 
         parser.parse_known_args = find_names  # type: ignore[method-assign,assignment]
+        shorten()
         set_default_architecture(parser, _task_of(args, kwargs))
         parsed = parse(parser, *args, **kwargs)
         check_parsed(parsed[0] if isinstance(parsed, tuple) else parsed)

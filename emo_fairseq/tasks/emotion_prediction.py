@@ -86,6 +86,7 @@ from emo_fairseq.tasks.teachers import (
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
 from emo_fairseq.tasks.warm_start import check_files_give_weights, warm_start
 from emo_fairseq.training.final_dropout import FinalDropout
+from emo_fairseq.training.progress_bar import begin_run
 from emo_fairseq.types import LabeledTarget, Target, masked_modalities
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,7 @@ class EmotionPredictionTask(FairseqTask):
         )
         self.scoring_guard = ScoringGuard(self.data, cfg.fold, cfg.allow_leak)
         self.files = ScoringFiles(cfg, lambda: self.scoring_guard.record(self.provenance()))
+        self._has_written_config = False
         self._loaded: LoadedState | None = None
         self._missing_warning: Callable[[Collection[str]], str] | None = None  # of the model
         for name, at_start in resume.AT_START.items():
@@ -147,6 +149,7 @@ class EmotionPredictionTask(FairseqTask):
             check_files_writable(cfg)
         else:
             forget_earlier_training()
+            begin_run()
             task.start_training()
         return task
 
@@ -155,6 +158,7 @@ class EmotionPredictionTask(FairseqTask):
     def start_training(self) -> None:
         """Fit the state on the train split, or load that of the checkpoint to be resumed."""
         self.is_training = True
+        self.run_config.set_default_architecture()
         self.run_config.check_ranks()
         self.run_config.check_wandb()
         self.run_config.check_subsets(TRAIN)
@@ -532,6 +536,9 @@ class EmotionPredictionTask(FairseqTask):
 
     def begin_epoch(self, epoch: int, model: RobertaEMOModel) -> None:
         super().begin_epoch(epoch, model)
+        if not self._has_written_config:
+            self.run_config.write()
+            self._has_written_config = True
         if str(self.cfg.curriculum_order) != NONE:
             self.final_dropout.begin_epoch(epoch)
 

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fairseq.dataclass.utils import merge_with_parent
 from fairseq.distributed.utils import is_master
+from omegaconf import OmegaConf, open_dict
 from torch import nn
 
 from emo_fairseq.compat.checkpoints import newest_checkpoint
 from emo_fairseq.compat.distributed import launched_ranks
 from emo_fairseq.compat.early_stop import has_run_out
+from emo_fairseq.compat.run_options import DEFAULT_ARCH
 from emo_fairseq.data.leaks import is_test_split
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import has_direction, is_larger_better
+from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.tasks.config_file import write_config
 from emo_fairseq.training.adamw import (
     check_half_precision,
     check_optimizer,
@@ -91,6 +96,11 @@ class RunConfig:
     def wandb_project(self) -> str | None:
         """``--wandb-project``, on the first rank of a training."""
         return self._run.common.wandb_project if self._logs else None
+
+    def write(self) -> None:
+        """Write the configuration of a training beside its checkpoints, on the first rank."""
+        if self._logs and not self._run.checkpoint.no_save:
+            write_config(self._run)
 
     @property
     def _logs(self) -> bool:
@@ -228,6 +238,13 @@ class RunConfig:
             "another --save-dir, or give --reset-optimizer --reset-lr-scheduler --reset-dataloader",
             "optimizer-state-missing",
         )
+
+    def set_default_architecture(self) -> None:
+        """Let a YAML file leave ``model`` out; the command line has a default for ``--arch``."""
+        if self.is_training and self._run.get("model") is None:
+            default = OmegaConf.create({"_name": DEFAULT_ARCH})
+            with open_dict(self._run):
+                self._run.model = merge_with_parent(RobertaEMOConfig(), default)
 
     # -- checks ------------------------------------------------------------------------------------
 

@@ -1,15 +1,18 @@
-"""Mistakes in the YAML of ``fairseq-hydra-train``, as one line.
+"""Mistakes in the YAML of ``fairseq-hydra-train`` as one line, and no warnings of deprecation.
 
 Hydra imports this before it reads any configuration, and so before ``--user-dir`` is imported. In
 other programs that use Hydra it does nothing.
 """
 
+import logging
 import os
 import sys
+import traceback
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 
 import yaml
+from hydra._internal import deprecation_warning
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,6 +20,7 @@ from data_prep.files.documents import yaml_sentence
 
 _COMMAND = "fairseq-hydra-train"
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
+_VERBOSE_SWITCH = "EMO_FAIRSEQ_VERBOSE"
 
 
 def config_sentence(error: BaseException) -> str | None:
@@ -27,10 +31,17 @@ def config_sentence(error: BaseException) -> str | None:
     """
     if isinstance(error, yaml.YAMLError):
         return yaml_sentence(error)
+    if isinstance(error, FileNotFoundError) and _names_user_dir(error):
+        return f"common.user_dir: there is no folder {error}; give that of emo_fairseq"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
     causes = [str(e) for e in (error, error.__cause__) if e is not None]
     return " ".join(": ".join(causes).split())
+
+
+def _names_user_dir(error: FileNotFoundError) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].name == "import_user_module"
 
 
 def print_config_errors() -> None:
@@ -47,6 +58,19 @@ def print_config_errors() -> None:
     sys.excepthook = hook
 
 
+def ignore_deprecation() -> None:
+    """Let Hydra print neither debug messages nor warnings of deprecation, unless verbose.
+
+    It warns of how fairseq uses it. A filter would not last: Hydra restores the filters after it
+    has imported this.
+    """
+    if os.environ.get(_VERBOSE_SWITCH, "0") != "0":
+        return
+    logging.getLogger("hydra").setLevel(logging.INFO)
+    setattr(deprecation_warning, "warnings", SimpleNamespace(warn=lambda *_, **__: None))  # noqa: B010
+
+
 if Path(sys.argv[0] if sys.argv else "").stem == _COMMAND:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own
     print_config_errors()
+    ignore_deprecation()

@@ -1,19 +1,25 @@
 """YAML of a training that is wrong: one sentence, wherever fairseq, Hydra or OmegaConf find it."""
 
+import argparse
 import importlib
+import logging
 import sys
+import warnings
 from pathlib import Path
 
+import fairseq.utils
 import pytest
 import yaml
 from codes import raises
 from fairseq.dataclass.initialize import add_defaults
 from fairseq.tasks import setup_task
+from hydra._internal import deprecation_warning
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 
 from data_prep.files.documents import yaml_sentence
+from emo_fairseq.compat.verbosity import VERBOSE_SWITCH
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import plan_runs
 
@@ -76,11 +82,16 @@ def test_hydra_prints_one_line_before_the_plugin_is_imported(
     monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: seen.append(error))
     monkeypatch.delenv("EMO_FAIRSEQ_TRACEBACK", raising=False)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(deprecation_warning, "warnings", warnings)
+    monkeypatch.delenv(VERBOSE_SWITCH)
+    hydra_level = logging.getLogger("hydra").level
     before = sys.excepthook
     monkeypatch.setattr(sys, "argv", ["/bin/other"])
     sys.modules.pop("hydra_plugins.emo_fairseq_errors", None)
     importlib.import_module("hydra_plugins.emo_fairseq_errors")
     assert sys.excepthook is before
+    with pytest.warns(UserWarning, match="old"):
+        deprecation_warning.deprecation_warning("old")
 
     monkeypatch.setattr(sys, "argv", ["/bin/fairseq-hydra-train"])
     sys.modules.pop("hydra_plugins.emo_fairseq_errors")
@@ -90,3 +101,15 @@ def test_hydra_prints_one_line_before_the_plugin_is_imported(
         sys.excepthook(type(error), error, None)
     assert capsys.readouterr().err == "error: no config\nerror: no key\n"
     assert seen == errors[2:]
+    with warnings.catch_warnings(record=True) as caught:
+        deprecation_warning.deprecation_warning("old")
+    assert not caught
+    logging.getLogger("hydra").setLevel(hydra_level)
+
+
+def test_a_wrong_user_dir_in_yaml_is_one_line() -> None:
+    hook = importlib.import_module("hydra_plugins.emo_fairseq_errors").config_sentence
+    with pytest.raises(FileNotFoundError) as error:
+        fairseq.utils.import_user_module(argparse.Namespace(user_dir="nowhere"))
+    assert hook(error.value).startswith("common.user_dir: there is no folder ")
+    assert hook(FileNotFoundError("nowhere")) is None
