@@ -22,6 +22,7 @@ from data_prep.command_line import (
 from data_prep.errors import CodedError
 from data_prep.folds import protocols as fold_protocols
 from data_prep.folds.file import read_base, write_folds
+from data_prep.folds.next_steps import next_steps
 from data_prep.folds.protocols import PROTOCOLS, FoldOptions, make_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, context_notes
 from data_prep.manifest.corpus_card import read_corpus
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _make(options: argparse.Namespace) -> None:
-    splits = list(read_corpus(options.data_dir).splits)
+    corpus = read_corpus(options.data_dir)
+    splits = list(corpus.splits)
     bases = options.base or ([ALL] if ALL in splits else splits)
     if unknown := [base for base in bases if base not in splits]:
         known = ", ".join(splits)
@@ -68,8 +70,7 @@ def _make(options: argparse.Namespace) -> None:
     print(*composition_lines(folds.composition), sep="\n")
     for note in [*notes, *context_notes(folds, rows)]:
         print(f"note: {note}")
-    if len(bases) == 1:
-        print(f"train with: --data {options.data_dir} --fold {options.protocol}/1")
+    print(*next_steps(options.data_dir, corpus, folds, rows), sep="\n")
 
 
 def fold_table(folds: Folds, utterances: Sequence[Utterance]) -> str:

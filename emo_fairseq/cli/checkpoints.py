@@ -30,6 +30,8 @@ def check_exists(path: Path) -> None:
 def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
     """Return the checkpoint of a path: a file, or of a --save-dir folder the best, else the last.
 
+    A folder of ``train --output`` that holds one training stands for the folder in it.
+
     Args:
         path: of the command line.
         takes_folders: whether a model folder would be accepted, too; for the message.
@@ -49,13 +51,23 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
                     name,
                 )
             return path / name
+    trained = _trained_folders(path)
+    if len(trained) == 1:
+        return find_checkpoint(trained[0], takes_folders)
     problem = "no checkpoint in it" if path.is_dir() else "there is no such file or folder"
+    if trained:
+        problem = f"it holds {len(trained)} trainings ({', '.join(x.name for x in trained)})"
     if is_model_folder(path):
         problem = "it is a model folder"
     others = ", a folder of --save-dir, or a model folder"
     if not takes_folders:
         others = " or a folder of --save-dir"
     raise UsageError(f"{path}: {problem}; give a checkpoint{others}", "checkpoint-missing")
+
+
+def _trained_folders(path: Path) -> list[Path]:
+    """Return the folders directly in `path` that hold a checkpoint."""
+    return sorted({file.parent for name in _OF_TRAINING for file in path.glob(f"*/{name}")})
 
 
 def check_supported_inputs(

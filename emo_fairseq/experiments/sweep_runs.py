@@ -11,6 +11,7 @@ from pathlib import Path
 from data_prep.errors import CodedError
 from data_prep.messages import INTERRUPTED, INTERRUPTED_CODE
 from emo_fairseq.data import legacy
+from emo_fairseq.data.manifest import check_data_dir, read_fold
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.grid import PlannedRun, plan_runs
 from emo_fairseq.experiments.jobs import Command, Outcome, Steps, failure, run_all
@@ -52,6 +53,8 @@ def run_sweep(args: argparse.Namespace) -> int:
         )
     if args.dry_run:
         return 0
+    if not args.keep_going:
+        _refuse_data(planned)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the processes, too
     progress = _Progress(len(work))
     try:
@@ -68,6 +71,15 @@ def run_sweep(args: argparse.Namespace) -> int:
     scored = [folder for folder in folders.values() if folder.path.is_dir()]
     show(scored, args.metric)
     return 0 if not n_left and all(outcome.ok for outcome in outcomes.values()) else 1
+
+
+def _refuse_data(planned: Sequence[PlannedRun]) -> None:
+    """Raise the error of a data dir or a fold that its runs would raise, before any is started."""
+    used = [(run.options.data, str(run.options.get(FOLD) or "")) for run in planned]
+    for data, fold in dict.fromkeys(used):
+        check_data_dir(data)
+        if fold:
+            read_fold(data, fold)
 
 
 def _refuse_split(planned: Sequence[PlannedRun], split: str) -> None:

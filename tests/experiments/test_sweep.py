@@ -200,6 +200,15 @@ def test_a_split_that_is_no_test_set(config_dir, tmp_path, more, code):
         sweep.main(arguments(config_dir, tmp_path / "runs", *more, "--dry-run"))
 
 
+def test_a_fold_that_no_run_can_read_is_refused_before_any_is_started(config_dir, data, tmp_path):
+    runs = tmp_path / "runs"
+    with raises("fold-unknown"):
+        sweep.main(arguments(config_dir, runs, "++task.fold=k_fold/1,k_fold/9"))
+    with raises("data-dir-missing"):
+        sweep.main(arguments(config_dir, runs, f"task.data={tmp_path / 'nowhere'}"))
+    assert not runs.exists()
+
+
 def test_a_refused_run_stops_the_others_unless_keep_going(config_dir, tmp_path):
     """The end of its log is printed; the exit code is 1."""
     runs = tmp_path / "runs"
