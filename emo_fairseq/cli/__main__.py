@@ -7,6 +7,7 @@ printed first, and can be run without this one.
 import argparse
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -46,9 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if subcommands.takes(words):
         return _exit_code(lambda: subcommands.run(words))
     own, further = _split(words)
-    options = _parser().parse_args(own)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(own)
+    if unknown:
+        parser.error(_unknown_options(options, own, unknown))
     if further and not options.takes_further:
-        _parser().error(f"{options.subcommand} takes no options after --")
+        parser.error(f"{options.subcommand} takes no options after --")
     options.further = further
 
     def work() -> int:
@@ -85,6 +89,22 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     end = words.index(_FURTHER) if _FURTHER in words else len(words)
     return list(words[:end]), list(words[end + 1 :])
+
+
+def _unknown_options(
+    options: argparse.Namespace, own: Sequence[str], unknown: Sequence[str]
+) -> str:
+    """Return the message for words that a subcommand does not know."""
+    names = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+    if not (names and options.takes_further):
+        return f"unrecognized arguments: {' '.join(unknown)}"
+    first, known = own.index(unknown[0]), [word for word in own if word not in unknown]
+    example = [_PROGRAM, *known, _FURTHER, *own[first:]] if own[first:] == list(unknown) else []
+    remedy = f": {shlex.join(example)}" if example else f", at the end after {_FURTHER}"
+    return (
+        f"{options.subcommand} has no option {', '.join(names)} (--help lists its own); options of "
+        f"fairseq follow {_FURTHER}{remedy}"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

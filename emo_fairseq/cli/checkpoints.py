@@ -9,7 +9,7 @@ from emo_fairseq.errors import UsageError
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"  # of a model folder
-_OF_TRAINING = ("checkpoint_best.pt", "checkpoint_last.pt")
+BEST, LAST = "checkpoint_best.pt", "checkpoint_last.pt"  # of a training
 
 
 def is_model_folder(path: Path) -> bool:
@@ -41,13 +41,13 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
     """
     if path.is_file():
         return path
-    for name in _OF_TRAINING:
+    for name in (BEST, LAST):
         if (path / name).is_file():
-            if name != _OF_TRAINING[0]:
+            if name != BEST:
                 logger.warning(
                     "%s: there is no %s; %s is loaded, which no validation has selected",
                     path,
-                    _OF_TRAINING[0],
+                    BEST,
                     name,
                 )
             return path / name

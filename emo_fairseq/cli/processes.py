@@ -1,12 +1,19 @@
 """Run commands of this environment, each printed first as a shell takes it."""
 
+import contextlib
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 PLUGIN = Path(__file__).resolve().parents[1]  # emo_fairseq, what --user-dir names
+_ENDING_SECONDS = 30.0  # of a command that was interrupted; it may be writing a checkpoint
+
+# Where commands and their output go: None = standard output and error.
+_log: TextIO | None = None
 
 
 def tool(name: str) -> str:
@@ -27,11 +34,71 @@ def show(words: Sequence[str]) -> None:
 
 def write(line: str) -> None:
     """Print a line, flushed before the output of the next process."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    stream = _log or sys.stdout
+    stream.write(f"{line}\n")
+    stream.flush()
 
 
-def run(words: Sequence[str]) -> int:
-    """Print a command, run it on this terminal, and return its exit code."""
+def write_error(line: str) -> None:
+    """Print a line to standard error."""
+    stream = _log or sys.stderr
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
+def run(words: Sequence[str], discard_output: bool = False) -> int:
+    """Print a command, run it on this terminal, and return its exit code.
+
+    Args:
+        words: of the command line.
+        discard_output: print its errors alone.
+    """
     show(words)
-    return subprocess.run(words, check=False).returncode
+    out = subprocess.DEVNULL if discard_output else _log
+    with subprocess.Popen(words, stdout=out, stderr=_log) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            _end(process)
+            raise
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a command that the terminal has interrupted, too; a second interruption kills it."""
+    try:
+        process.wait(_ENDING_SECONDS)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        process.kill()
+
+
+@contextlib.contextmanager
+def logged_to(log: TextIO) -> Iterator[None]:
+    """Write commands and their output to a file, in place of the terminal."""
+    global _log  # noqa: PLW0603 - every command of this process prints to one terminal
+    previous, _log = _log, log
+    try:
+        yield
+    finally:
+        _log = previous
+
+
+def explain(words: Sequence[str], code: int) -> str:
+    """Return a sentence on a command that has failed, and printed why if it could.
+
+    >>> explain(["/env/bin/fairseq-train", "--data", "d"], -9).partition(";")[0]
+    'fairseq-train was killed by SIGKILL, as the system does when memory is full'
+
+    Args:
+        words: of the command line.
+        code: its exit code; negative where a signal has ended it.
+    """
+    name = words[2] if words[1:2] == ["-m"] else Path(words[0]).name
+    again = "the same command continues from there"
+    if code == -signal.SIGKILL:
+        return (
+            f"{name} was killed by SIGKILL, as the system does when memory is full; give a smaller "
+            f"--batch-size, and {again}"
+        )
+    if code < 0:
+        return f"{name} was ended by {signal.Signals(-code).name}; {again}"
+    return f"{name} has failed, for the reason above; once that is corrected, {again}"

@@ -1,116 +1,196 @@
-"""``emotion-recognize train``: run fairseq-train with good defaults for fine-tuning."""
+"""``emotion-recognize train``: from a table, a folder or a data dir to a scored model."""
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from data_prep.command_line import (
-    positive_int,
-    positive_number,
-)
 from emo_fairseq.cli import processes
+from emo_fairseq.cli.checkpoints import BEST, LAST, find_checkpoint
+from emo_fairseq.cli.train_options import add_options
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import TARGETS
 
-_COMMAND_FILE = "command.txt"
-_EPILOG = """Options after -- are passed to fairseq-train unchanged, and win:
+if TYPE_CHECKING:
+    from emo_fairseq.cli.train_data import DataFolder
+    from emo_fairseq.cli.train_ending import Scored
+    from emo_fairseq.cli.train_inputs import Inputs
+    from emo_fairseq.cli.train_plan import Model, Plan
 
-  emotion-recognize train data/meld --modality T --target emotion --text-encoder hf:models/mpnet
-  emotion-recognize train MELD --modality T --target sentiment -- --dropout 0.3 --bf16
-
-A folder with MELD's CSV files is prepared first, and text is tokenized where it is not yet; every
-command that is run is printed. An interrupted training is resumed by the same command."""
+COMMAND_FILE = "command.txt"
 
 
 def add(subcommands: Any) -> None:
     """Add the parser."""
-    about = "train a model: prints a fairseq-train command, and runs it"
+    about = "train and score a model on a table, a folder of recordings, a corpus or a data dir"
     parser: argparse.ArgumentParser = subcommands.add_parser(
-        "train",
-        help=about,
-        description=about,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "train", help=about, description=about, add_help=False
     )
     parser.set_defaults(run=run, takes_further=True, loads_models=False)
-    option = parser.add_argument
-    option("data", type=Path, metavar="DATA", help="data dir; or the folder of MELD's CSV files")
-    option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
-    option("--fold", metavar="PROTOCOL/FOLD", help="train, valid and test are those of a fold")
-    option(
-        "--modality", "--modal", default="T+A", help="T, A, V and their sums (default: %(default)s)"
-    )
-    option(
-        "--target",
-        "--label-type",
-        choices=list(TARGETS),
-        default="emotion",
-        help="what to predict (default: %(default)s)",
-    )
-    tuning = parser.add_mutually_exclusive_group().add_argument
-    tuning("--freeze", action="store_true", help="freeze pretrained encoders")
-    tuning("--lora", action="store_true", help="adapt pretrained encoders by LoRA")
-    option("--fusion", metavar="NAME", help="of several modalities (default: cross_attention)")
-    spec = "hf:FOLDER, fairseq:CHECKPOINT, features:NAME (default: from scratch)"
-    option("--text-encoder", metavar="SPEC", help=spec)
-    option("--speech-encoder", metavar="SPEC", help=f"{spec}, over log-mel frames")
-    option("--video-encoder", metavar="SPEC", help="features:NAME")
-    arch = "robertaEMO, robertaEMO_large, robertaEMO_tiny (default: tiny where one is from scratch)"
-    option("--arch", help=arch)
-    by_tuning = "(default: by how the encoders are tuned)"
-    option("--epochs", type=positive_int, metavar="N", help=f"passes over the data {by_tuning}")
-    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
-    option("--lr", type=positive_number, metavar="X", help=f"highest learning rate {by_tuning}")
-    option("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
-    option("--cpu", action="store_true", help="even where there is a GPU")
-    where = (
-        "checkpoints go into a folder of it that is named after the model (default: checkpoints)"
-    )
-    option("--output", type=Path, default=Path("checkpoints"), metavar="DIR", help=where)
-    option("--dry-run", action="store_true", help="print the commands without running them")
+    add_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the planned steps of preparation, then train.
+    """Prepare the data, train, score and report; return the exit code of what failed, else 0.
 
     Raises:
         UsageError: data without the inputs or the target, or options that do not fit.
+        CodedError: a source that cannot be prepared.
     """
-    from emo_fairseq.cli.train_plan import plan_data, plan_training
+    return train(options).code
 
-    data = plan_data(options)
-    training = plan_training(options, data)
-    for line in training.notes:
-        processes.write(f"# {line}")
-    steps = [*data.steps, training.words]
+
+@dataclass
+class Outcome:
+    """How ``train`` ended.
+
+    Attributes:
+        code: exit code of the command that failed; 0 where none did.
+        checkpoint: of the trained model; None where there is none.
+        predictions: of it on the split that was scored; None where it was not.
+        data: the data dir.
+        split: that was scored.
+    """
+
+    code: int = 0
+    checkpoint: Path | None = None
+    predictions: Path | None = None
+    data: "DataFolder | None" = None
+    split: str = ""
+
+
+def train(options: argparse.Namespace) -> Outcome:
+    """Do what :func:`run` does, and return what was made."""
+    from emo_fairseq.cli.train_command import check_options
+    from emo_fairseq.cli.train_data import find_data
+    from emo_fairseq.cli.train_inputs import choose_inputs
+    from emo_fairseq.cli.train_plan import make_plan
+
+    check_options(options)
+    data, notes = find_data(options)
+    _write_notes(notes)
+    if data.prepare:
+        if options.dry_run:
+            processes.show(data.prepare)
+            _write_notes(["the further commands depend on the data dir that this one writes"])
+            return Outcome()
+        data.begin()
+        if code := _run(data.prepare):
+            return Outcome(code)
+    inputs = choose_inputs(options, data)
+    plan = make_plan(options, data, inputs)
+    _write_notes([*inputs.notes, *plan.notes])
     if options.dry_run:
-        for words in steps:
-            processes.show(words)
-        return 0
-    for words in data.steps:
-        if code := processes.run(words):
-            return code
-    _claim_folder(training.folder, training.words)
-    code = processes.run(training.words)
+        _show_all(options, data, inputs, plan)
+        return Outcome()
+    for words in plan.steps:
+        if code := _run(words):
+            return Outcome(code)
+    return _train_and_score(options, data, inputs, plan)
+
+
+def _write_notes(notes: Sequence[str]) -> None:
+    for line in notes:
+        processes.write(f"# {line}")
+
+
+def _run(words: Sequence[str], discard_output: bool = False) -> int:
+    """Run a command; explain its failure, and return its exit code, or 1 for that of a signal."""
+    code = processes.run(words, discard_output)
     if code == 0:
-        processes.write(f"# checkpoints: {training.folder}")
-        if not (training.folder / "checkpoint_best.pt").is_file():
-            processes.write(
-                "# no checkpoint_best.pt: no validation had a defined --best-checkpoint-metric; "
-                "`emotion-recognize evaluate` scores checkpoint_last.pt, which was not selected"
-            )
-    return code
+        return 0
+    processes.write_error(f"error: {processes.explain(words, code)}")
+    return max(code, 1)
 
 
-def _claim_folder(folder: Path, words: list[str]) -> None:
+# -- the models ------------------------------------------------------------------------------------
+
+
+def _show_all(
+    options: argparse.Namespace, data: "DataFolder", inputs: "Inputs", plan: "Plan"
+) -> None:
+    """Print the commands that would be run, with the checkpoints that they would write."""
+    from emo_fairseq.cli.train_batch_size import trial_words
+    from emo_fairseq.cli.train_ending import PREDICTIONS, report_words, score_words
+
+    for words in plan.steps:
+        processes.show(words)
+    for model in plan.models:
+        if options.find_batch_size and not model.is_solved:
+            processes.show(trial_words(options, model.training.words, model.folder))
+        processes.show(model.training.words)
+        predictions = model.folder / PREDICTIONS
+        processes.show(score_words(options, data, inputs.test, model.folder / BEST, predictions))
+    if not options.no_report:
+        processes.show(report_words(data, predictions, model.log, data.name))
+
+
+def _train_and_score(
+    options: argparse.Namespace, data: "DataFolder", inputs: "Inputs", plan: "Plan"
+) -> Outcome:
+    from emo_fairseq.cli.train_ending import print_summary, report_words
+
+    scored: list[Scored] = []
+    for model in plan.models:
+        if code := _train_model(options, model):
+            return Outcome(code, data=data)
+        if not any((model.folder / name).is_file() for name in (BEST, LAST)):
+            _write_notes([f"{model.folder}: no checkpoint was saved, so nothing is scored"])
+            return Outcome(data=data)
+        checkpoint = find_checkpoint(model.folder)
+        code, result = _score(options, data, inputs, model, checkpoint)
+        if code:
+            return Outcome(code, checkpoint, data=data)
+        scored.insert(0, result)
+    has_report = not options.no_report
+    if has_report:
+        words = report_words(data, scored[0].predictions, plan.models[-1].log, data.name)
+        has_report = _run(words, discard_output=True) == 0
+    print_summary(data, inputs, scored, has_report)
+    first = scored[0]
+    code = 0 if has_report or options.no_report else 1
+    return Outcome(code, first.checkpoint, first.predictions, data, inputs.test)
+
+
+def _train_model(options: argparse.Namespace, model: "Model") -> int:
+    """Train a model, and return the exit code; a baseline that is solved stays as it is."""
+    from emo_fairseq.cli.train_batch_size import find_batch_size
+
+    words = model.training.words
+    if options.find_batch_size and not model.is_solved:
+        code, words = find_batch_size(options, words, model.folder)
+        if code:
+            return code
+    _claim_folder(model.folder, words)
+    if model.is_solved and (model.folder / BEST).is_file():
+        _write_notes([f"{model.folder}: the {model.name} is there already"])
+        return 0
+    return _run(words)
+
+
+def _score(
+    options: argparse.Namespace,
+    data: "DataFolder",
+    inputs: "Inputs",
+    model: "Model",
+    checkpoint: Path,
+) -> "tuple[int, Scored]":
+    from emo_fairseq.cli.train_ending import PREDICTIONS, Scored, score_words
+
+    predictions = model.folder / PREDICTIONS
+    words = score_words(options, data, inputs.test, checkpoint, predictions)
+    return _run(words, discard_output=True), Scored(model.name, checkpoint, predictions)
+
+
+def _claim_folder(folder: Path, words: Sequence[str]) -> None:
     """Record the command in its folder; refuse a folder of another one, which fairseq would resume.
 
     Raises:
         UsageError: the folder has checkpoints of another command.
     """
-    note, command = folder / _COMMAND_FILE, "\n".join(words)
+    note, command = folder / COMMAND_FILE, "\n".join(words)
     is_other = not note.is_file() or note.read_text(encoding="utf-8") != command
-    if (folder / "checkpoint_last.pt").is_file() and is_other:
+    if is_other and any((folder / name).is_file() for name in (BEST, LAST)):
         raise UsageError(
             f"{folder}: holds a training by another command, see {note.name}, and fairseq would "
             "resume that; give another --output, or remove the folder",

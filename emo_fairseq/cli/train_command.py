@@ -1,0 +1,299 @@
+"""The fairseq-train command of a training, with defaults by its encoders and their tuning."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from data_prep.errors import ManifestError
+from data_prep.files.documents import JsonObject, load_json
+from emo_fairseq.cli import processes
+from emo_fairseq.cli.train_data import DataFolder
+from emo_fairseq.cli.train_inputs import Inputs
+from emo_fairseq.cli.train_precision import FP32, Precision, choose_precision
+from emo_fairseq.cli.train_recipes import SCRATCH, WARMUP, Combined, combine, recipe_key
+from emo_fairseq.encoder_spec import PRETRAINED, check_spec
+from emo_fairseq.errors import UsageError
+from emo_fairseq.export.naming import folder_name
+from emo_fairseq.models.fusions import FUSIONS
+from emo_fairseq.types import FROZEN, FULL, LORA, MODALITIES, SPEECH, TARGETS, default_fusion
+
+LOG_FILE = "train.log"
+_CHECKPOINTS = Path("checkpoints")  # of the folder in which the user works
+_ROWS_UNKNOWN = 5_000  # of the legacy layout, whose IEMOCAP has 3,228: for the length of the decay
+# What would change how many updates there are, and the length that they are planned for.
+_LENGTH_OPTIONS = ("batch-size", "max-tokens", "update-freq", "max-epoch", "distributed-world-size")
+_PLANNED_LENGTH = "--total-num-update"
+# By which an encoder's configuration names the units of its layers.
+_HIDDEN_SIZES = ("hidden_size", "d_model", "dim")
+
+# Criterion, and the metric of the valid split that chooses the checkpoint, larger is better.
+_OF_LABELS = ("emotion_classification", "weighted_f1")
+_OF_NUMBERS = ("emotion_regression", "ccc")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The fairseq-train command of a training.
+
+    Attributes:
+        words: of the command line.
+        folder: of its checkpoints.
+        modalities: that it reads.
+        notes: for the user, such as which encoder is trained in full.
+    """
+
+    words: list[str]
+    folder: Path
+    modalities: Sequence[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse options that no data would make right, before anything is prepared.
+
+    Raises:
+        UsageError: names the option.
+    """
+    _check_schedule(options.further)
+    if options.fusion is not None and options.fusion not in FUSIONS:
+        raise UsageError(
+            f"--fusion {options.fusion}: choose one of {', '.join(FUSIONS)}", "fusion-unknown"
+        )
+    specs = {name: _spec(options, name) for name in MODALITIES}
+    for name, spec in specs.items():
+        if spec is not None:
+            check_spec(name, spec)
+    given = [spec for spec in specs.values() if spec is not None]
+    if options.memory_limit is not None and not options.find_batch_size:
+        raise UsageError(
+            "--memory-limit does not act: there is no --find-batch-size; leave it out",
+            "option-idle",
+        )
+    if (options.freeze or options.lora) and not any(_kind(s) in PRETRAINED for s in given):
+        _refuse_tuning(options, MODALITIES[0])
+
+
+def _spec(options: argparse.Namespace, modality: str) -> str | None:
+    spec: str | None = getattr(options, f"{modality}_encoder")
+    return spec
+
+
+def _kind(spec: str | None) -> str:
+    return (spec or SCRATCH).partition(":")[0]
+
+
+def _check_schedule(words: Sequence[str]) -> None:
+    given = [word.partition("=")[0] for word in words]
+    named = [f"--{name}" for name in _LENGTH_OPTIONS if f"--{name}" in given]
+    if named and _PLANNED_LENGTH not in given:
+        raise UsageError(
+            f"{', '.join(named)} behind --: the learning rate would still fall to 0 as if it were "
+            f"not there; add {_PLANNED_LENGTH} N --warmup-updates N too, or give --batch-size and "
+            "--epochs before --",
+            "schedule-mismatch",
+        )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The encoders of a model by modality, and what follows from them.
+
+    Attributes:
+        specs: as given; None for an encoder from scratch.
+        tuning: full, frozen or lora.
+        arch: its named architecture.
+        fusion: of several modalities.
+    """
+
+    specs: Mapping[str, str | None]
+    tuning: Mapping[str, str]
+    arch: str
+    fusion: str
+
+    def is_pretrained(self, name: str) -> bool:
+        return _kind(self.specs[name]) in PRETRAINED
+
+    @property
+    def tunes_pretrained(self) -> bool:
+        return any(self.is_pretrained(name) and self.tuning[name] != FROZEN for name in self.specs)
+
+    @property
+    def combined(self) -> Combined:
+        return combine({name: self._recipe_key(name) for name in self.specs})
+
+    def _recipe_key(self, name: str) -> tuple[str, str]:
+        hidden_size = _hidden_size(self.specs[name])
+        return recipe_key(name, self.tuning[name], self.is_pretrained(name), hidden_size)
+
+    def folder_name(self, target: str) -> str:
+        size = self.arch.partition("_")[2] or "base"
+        encoders = {name: spec or f"{SCRATCH}:{size}" for name, spec in self.specs.items()}
+        return folder_name(target, encoders, self.tuning, self.fusion)
+
+
+def _model(options: argparse.Namespace, modalities: Sequence[str], notes: list[str]) -> _Model:
+    specs = {name: _spec(options, name) for name in modalities}
+    requested = FROZEN if options.freeze else LORA if options.lora else FULL
+    pretrained = [name for name, spec in specs.items() if _kind(spec) in PRETRAINED]
+    others = [name for name in specs if name not in pretrained]
+    if requested != FULL:
+        if not pretrained:
+            _refuse_tuning(options, others[0])
+        notes += [f"{name}: {_kind(specs[name])}, so trained in full" for name in others]
+    is_scratch = any(_kind(spec) == SCRATCH for spec in specs.values())
+    return _Model(
+        specs,
+        {name: requested if name in pretrained else FULL for name in specs},
+        options.arch or ("robertaEMO_tiny" if is_scratch else "robertaEMO"),
+        options.fusion or default_fusion(len(specs)),
+    )
+
+
+def _refuse_tuning(options: argparse.Namespace, modality: str) -> None:
+    flag = "--freeze" if options.freeze else "--lora"
+    raise UsageError(
+        f"{flag}: no encoder is pretrained, so that random weights would stay as they are; add "
+        f"--{modality}-encoder hf:FOLDER or fairseq:CHECKPOINT, or leave {flag} out",
+        "encoder-not-pretrained",
+    )
+
+
+def _hidden_size(spec: str | None) -> int:
+    """Return the units of the layers of a Hugging Face encoder in a folder; else 0."""
+    kind, _, source = (spec or "").partition(":")
+    file = Path(source) / "config.json"
+    if kind != "hf" or not file.is_file():
+        return 0
+    try:
+        settings = load_json(file, JsonObject, remedy="fetch the model again")
+    except ManifestError:
+        return 0  # reported by the command that loads the encoder
+    sizes = [settings.get(name) for name in _HIDDEN_SIZES]
+    return next((size for size in sizes if isinstance(size, int)), 0)
+
+
+# -- commands --------------------------------------------------------------------------------------
+
+
+def run_folder(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> Path:
+    """Return the folder of a training: of ``--output``, else of the data, named after the model."""
+    fold = "" if options.fold is None else f"-{options.fold.replace('/', '-')}"
+    parent: Path = options.output or _CHECKPOINTS / f"{data.name}{fold}"
+    return parent / _model(options, inputs.modalities, []).folder_name(inputs.target)
+
+
+def plan_training(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> TrainingPlan:
+    """Return the command for the options and the data.
+
+    Raises:
+        UsageError: ``--freeze`` or ``--lora`` without a pretrained encoder.
+    """
+    notes: list[str] = []
+    model = _model(options, inputs.modalities, notes)
+    combined = model.combined
+    precision = choose_precision(
+        options.precision, model.tunes_pretrained, options.cpu, options.further
+    )
+    if precision.reason:
+        notes.append(f"--precision {precision.name}: {precision.reason}")
+    folder = run_folder(options, data, inputs)
+    words = _base_words(options, data, inputs, inputs.modalities, model)
+    for name in model.specs:
+        if model.is_pretrained(name):
+            words += [f"--{name}-pooling", "mean"]
+        if model.tuning[name] != FULL:
+            words += [f"--{name}-tuning", model.tuning[name]]
+    for name, scale in combined.lr_scales.items():
+        words += [f"--{name}-lr-scale", f"{scale:g}"]
+    if len(model.specs) > 1:
+        words += ["--fusion", model.fusion]
+    words += _schedule_words(options, inputs, combined)
+    words += combined.recipe.options.split()
+    words += _saving_words(options, folder, precision)
+    words += ["--log-format", "json", "--log-file", str(folder / LOG_FILE)]
+    if options.patience is not None:
+        words += ["--patience", str(options.patience)]
+    words += options.further
+    return TrainingPlan(words, folder, inputs.modalities, notes)
+
+
+def plan_probe(
+    options: argparse.Namespace, data: DataFolder, inputs: Inputs
+) -> TrainingPlan | None:
+    """Return the command of the linear baseline on pooled, frozen encoders; None if there is none.
+
+    It has the modalities whose encoders are pretrained, frames on disk, or log-mel frames: a
+    linear layer on random weights would be no baseline.
+    """
+    probed = [name for name in inputs.modalities if _is_probed(options, data, name)]
+    if not probed:
+        return None
+    notes = []
+    if len(probed) < len(inputs.modalities):
+        notes.append(f"the linear baseline reads {' and '.join(probed)} alone")
+    model = _model(options, probed, [])
+    folder = run_folder(options, data, inputs) / "probe"
+    words = [*_base_words(options, data, inputs, probed, model), "--probe"]
+    words += ["--batch-size", str(options.batch_size or model.combined.recipe.batch_size)]
+    words += _saving_words(options, folder, Precision(FP32))
+    if options.quick:
+        words += options.further
+    return TrainingPlan(words, folder, probed, notes)
+
+
+def _is_probed(options: argparse.Namespace, data: DataFolder, modality: str) -> bool:
+    kind = _kind(_spec(options, modality))
+    return kind != SCRATCH or (modality == SPEECH and not data.is_legacy)
+
+
+def _base_words(
+    options: argparse.Namespace,
+    data: DataFolder,
+    inputs: Inputs,
+    modalities: Sequence[str],
+    model: _Model,
+) -> list[str]:
+    """Return what a training and its baseline have in common: data, encoders and objective."""
+    words = [processes.tool("fairseq-train"), "--user-dir", str(processes.PLUGIN)]
+    # Absolute, since the checkpoint keeps them, and is loaded from other folders.
+    words += ["--task", "emotion_prediction", "--data", str(data.folder.resolve())]
+    if data.data_raw is not None:
+        words += ["--data-raw", str(data.data_raw.resolve())]
+    if options.fold is not None:
+        words += ["--fold", options.fold]
+    words += ["--modality", "+".join(modalities), "--target", inputs.target]
+    for name in modalities:
+        if (spec := model.specs[name]) is not None:
+            words += [f"--{name}-encoder", spec]
+        elif name == SPEECH and not data.is_legacy:
+            words += ["--speech-input", "log_mel"]
+        if tokens := getattr(options, f"{name}_tokens", None):
+            words += [f"--{name}-tokens", tokens]
+    criterion, metric = _OF_LABELS if TARGETS[inputs.target].has_labels else _OF_NUMBERS
+    words += ["--arch", model.arch, "--criterion", criterion]
+    return [*words, "--best-checkpoint-metric", metric, "--maximize-best-checkpoint-metric"]
+
+
+def _schedule_words(options: argparse.Namespace, inputs: Inputs, combined: Combined) -> list[str]:
+    """Return the options of batches, and of a learning rate that warms up and then decays to 0."""
+    recipe = combined.recipe
+    epochs = options.epochs or recipe.epochs
+    rate = recipe.lr if options.lr is None else options.lr
+    batch_size = options.batch_size or recipe.batch_size
+    n_rows = inputs.n_rows or _ROWS_UNKNOWN
+    # fairseq-train starts a process for each GPU, and an update has a batch of each.
+    n_processes = 1 if options.cpu else max(1, torch.cuda.device_count())
+    updates = epochs * -(-n_rows // (batch_size * n_processes))
+    words = ["--optimizer", "emotion_adamw", "--lr", f"{rate:g}", "--clip-norm", "1.0"]
+    words += ["--lr-scheduler", "polynomial_decay", "--warmup-updates", str(int(WARMUP * updates))]
+    words += ["--total-num-update", str(updates), "--max-epoch", str(epochs)]
+    return [*words, "--batch-size", str(batch_size)]
+
+
+def _saving_words(options: argparse.Namespace, folder: Path, precision: Precision) -> list[str]:
+    words = ["--no-epoch-checkpoints", "--save-dir", str(folder), "--seed", str(options.seed)]
+    words += precision.options
+    return [*words, "--cpu"] if options.cpu else words

@@ -1,0 +1,165 @@
+"""The data dir of a training: the one that is given, or one that is prepared from a source."""
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.errors import CodedError
+from data_prep.files.digests import file_digest
+from data_prep.files.documents import Document, load_json
+from data_prep.schema import CORPUS_FILE, write_atomically
+from data_prep.sources import Source, find_source
+from emo_fairseq.cli import processes
+from emo_fairseq.errors import UsageError
+
+_RECORD_FILE = "prepared_from.json"
+_REMEDY = "remove it, and run the command again"
+_DATA = Path("data")  # of the folder in which the user works
+
+
+class _Record(Document):
+    """Schema of ``prepared_from.json``.
+
+    Attributes:
+        source: absolute path, or the name on a hub.
+        digest: of its content, see :func:`_digest`; empty where it is not on this disk.
+        command: module of data_prep.
+        options: words of the command line after the source and the data dir.
+    """
+
+    source: str
+    digest: str
+    command: str
+    options: list[str]
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """A data dir that is there, or how to prepare it.
+
+    Attributes:
+        name: of the corpus, and of its folder of checkpoints.
+        folder: the data dir.
+        data_raw: ``--data-raw`` of the commands that read it; None where corpus.yaml has it.
+        is_legacy: whether it is in the legacy layout, which has tokens and no audio.
+        prepare: command that writes it; empty where it is there.
+        record: of what it is prepared from; None where it was given.
+    """
+
+    name: str
+    folder: Path
+    data_raw: Path | None = None
+    is_legacy: bool = False
+    prepare: Sequence[str] = ()
+    record: _Record | None = None
+
+    def begin(self) -> None:
+        """Record what the data dir is going to be prepared from."""
+        if self.record is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(self.record.model_dump(), indent=2, ensure_ascii=False)
+            write_atomically(self.folder / _RECORD_FILE, f"{text}\n")
+
+
+def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
+    """Find the data dir of a training, or plan its preparation.
+
+    Returns:
+        The data dir, and notes for the user.
+
+    Raises:
+        CodedError: there is no such source, or its options have no effect.
+        UsageError: the data dir was prepared from something else.
+    """
+    source = find_source(options.source)
+    folder = options.data_dir or _DATA / (options.name or source.name)
+    if source.is_prepared:
+        source.prepare_words(folder, options)  # refuses options of tables
+        if options.data_dir is not None:
+            raise UsageError(
+                f"--data-dir does not act: {source.path} is a data dir already; leave it out",
+                "option-unused",
+            )
+        is_legacy = source.kind == "legacy"
+        return DataFolder(source.name, source.path, options.data_raw, is_legacy), []
+    command, *words = source.prepare_words(folder, options)
+    record = _Record(
+        source=_absolute(source), digest=_digest(source.path), command=command, options=words[2:]
+    )
+    known = _read_record(folder)
+    is_prepared = (folder / CORPUS_FILE).is_file()
+    _check_folder(folder, source, record, known, is_prepared)
+    name = folder.resolve().name
+    if is_prepared:
+        note = f"{folder}: was prepared from {source.path} by the same options, and is used again"
+        return DataFolder(name, folder), [note]
+    words = processes.module(f"data_prep.{command}", *words)
+    return DataFolder(name, folder, prepare=words, record=record), []
+
+
+def _absolute(source: Source) -> str:
+    return str(source.path.resolve()) if source.path.exists() else str(source.path)
+
+
+def _read_record(folder: Path) -> _Record | None:
+    file = folder / _RECORD_FILE
+    return load_json(file, _Record, remedy=_REMEDY) if file.is_file() else None
+
+
+def _check_folder(
+    folder: Path, source: Source, record: _Record, known: _Record | None, is_prepared: bool
+) -> None:
+    """Refuse to write into, or to train on, a folder that holds something else."""
+    if known is None and is_prepared:
+        raise UsageError(
+            f"{folder}: is a data dir that was not prepared from {source.path} by train; give "
+            f"another --data-dir, or train on it by `emotion-recognize train {folder}`",
+            "data-dir-in-use",
+        )
+    if known is None and folder.exists() and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder}: is not empty, and no data dir; give another --data-dir", "data-dir-in-use"
+        )
+    if known is None or not is_prepared or known == record:
+        return
+    if known.source != record.source:
+        difference = f"from {known.source}, and not from {source.path}"
+    elif (known.command, known.options) != (record.command, record.options):
+        before = " ".join(known.options) or "none"
+        difference = f"by other options ({before})"
+    else:
+        difference = f"before {source.path} has changed"
+    raise UsageError(
+        f"{folder}: was prepared {difference}; remove {folder}, or give another --data-dir",
+        "data-dir-in-use",
+    )
+
+
+def _digest(path: Path) -> str:
+    """Return a digest of a file's content, or of the names and sizes of a folder's files.
+
+    Raises:
+        CodedError: it cannot be read.
+    """
+    if path.is_file():
+        return file_digest(path)
+    if not path.is_dir():
+        return ""
+    lines = []
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        try:
+            sizes = [(Path(folder) / name).stat().st_size for name in sorted(files)]
+        except OSError as error:
+            raise CodedError(
+                f"{path}: changes while it is read ({error.strerror}); wait until it is complete",
+                "source-changing",
+            ) from error
+        inside = os.path.relpath(folder, path)
+        pairs = zip(sorted(files), sizes, strict=True)
+        lines += [f"{inside}/{name} {size}" for name, size in pairs]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,179 @@
+"""What a training reads and predicts: as the options have it, else as the data do."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep.schema import SAMPLE_RATE, Utterance, read_corpus, read_manifest
+from emo_fairseq.cli.train_data import DataFolder
+from emo_fairseq.data.manifest import FOLD_SETS, read_fold
+from emo_fairseq.errors import UsageError
+from emo_fairseq.types import MODALITY_LETTERS, SPEECH, TARGETS, TEXT, TargetKind, parse_modalities
+
+_COLUMNS = {TEXT: "text", SPEECH: "audio"}
+_ROWS_A_TEXT = 10  # from which on texts are prompts that speakers read out again and again
+_DEFAULT_TARGET = "emotion"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a training reads and predicts.
+
+    Attributes:
+        modalities: inputs of the model.
+        target: a key of :data:`emo_fairseq.types.TARGETS`.
+        n_rows: rows of the train split with the target; None where they cannot be counted.
+        seconds: of the audio of all splits, as stored in the manifests.
+        test: the split that is scored at the end; ``valid`` where there is no test split.
+        notes: for the user, on what was not given.
+    """
+
+    modalities: tuple[str, ...]
+    target: str
+    n_rows: int | None
+    seconds: float
+    test: str
+    notes: list[str] = field(default_factory=list)
+
+
+def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
+    """Choose modalities and target of a training on a data dir that is there.
+
+    Raises:
+        UsageError: an ambiguous target, or data without the inputs or the target.
+    """
+    if data.is_legacy:
+        modalities = parse_modalities(options.modality or "T+A")
+        target = options.target or _DEFAULT_TARGET
+        has_test = any(data.folder.glob("test*")) or (data.folder / "label_file_test.csv").is_file()
+        return Inputs(modalities, target, None, 0.0, "test" if has_test else "valid")
+    splits = _read_splits(data.folder, options.fold)
+    rows = splits["train"]
+    notes: list[str] = []
+    modalities = _modalities(options, data.folder, rows, notes)
+    target = _target(options, data.folder, rows, notes)
+    columns = TARGETS[target].columns
+    n_rows = sum(any(getattr(row, c) is not None for c in columns) for row in rows)
+    if not n_rows:
+        raise UsageError(
+            f"{data.folder}/train.tsv: no row has {' or '.join(columns)}; give another --target",
+            "target-missing",
+        )
+    test = "test" if splits.get("test") else "valid"
+    if test == "valid":
+        notes.append("there is no test split: scored on valid, which also selects the checkpoint")
+    samples = sum(row.n_samples or 0 for split in splits.values() for row in split)
+    return Inputs(modalities, target, n_rows, samples / SAMPLE_RATE, test, notes)
+
+
+def _read_splits(folder: Path, fold: str | None) -> Mapping[str, Sequence[Utterance]]:
+    if fold is not None:
+        base, sets = read_fold(folder, fold)
+        row_of = {row.id: row for row in read_manifest(folder / f"{base}.tsv")}
+        return {name: [row_of[id_] for id_ in sets[name] if id_ in row_of] for name in FOLD_SETS}
+    if not (folder / "train.tsv").is_file():
+        _refuse_unsplit(folder)
+    names = dict.fromkeys([*FOLD_SETS, *read_corpus(folder).splits])
+    files = {name: folder / f"{name}.tsv" for name in names}
+    return {name: read_manifest(file) for name, file in files.items() if file.is_file()}
+
+
+def _refuse_unsplit(folder: Path) -> None:
+    files = sorted((folder / "folds").glob("*.json"))
+    if files:
+        remedy = f"give --fold {files[0].stem}/1, or another of {folder}/folds"
+    else:
+        remedy = (
+            f"make folds by `python -m data_prep.folds {folder}`, and give --fold PROTOCOL/FOLD"
+        )
+    raise UsageError(f"{folder}: has no train.tsv, so its rows are not split; {remedy}", "unsplit")
+
+
+# -- modalities ------------------------------------------------------------------------------------
+
+
+def _modalities(
+    options: argparse.Namespace, folder: Path, rows: Sequence[Utterance], notes: list[str]
+) -> tuple[str, ...]:
+    if options.modality is not None:
+        modalities = parse_modalities(options.modality)
+        _check_columns(options, folder, rows, modalities)
+        return modalities
+    counts = {name: _count(rows, column) for name, column in _COLUMNS.items()}
+    chosen = [name for name, count in counts.items() if count]
+    chosen += [n for n in MODALITY_LETTERS if _reads_features(options, n) and n not in chosen]
+    if not chosen:
+        raise UsageError(f"{folder}/train.tsv: no row has text or audio", "inputs-missing")
+    n_texts = len({row.text for row in rows if row.text is not None})
+    is_prompted = n_texts * _ROWS_A_TEXT <= counts[TEXT]
+    if TEXT in chosen and len(chosen) > 1 and is_prompted and options.text_encoder is None:
+        chosen.remove(TEXT)
+        notes.append(
+            f"text is left out: its {counts[TEXT]} rows have {n_texts} different texts, as prompts "
+            "that are read out; --modality T+A reads it, too"
+        )
+    ordered = tuple(name for name in MODALITY_LETTERS if name in chosen)
+    have = ", ".join(f"{count} have {_COLUMNS[name]}" for name, count in counts.items())
+    letters = "+".join(MODALITY_LETTERS[name] for name in ordered)
+    notes.append(f"--modality {letters}: of {len(rows)} rows of train {have}")
+    return ordered
+
+
+def _count(rows: Sequence[Utterance], column: str) -> int:
+    return sum(getattr(row, column) is not None for row in rows)
+
+
+def _reads_features(options: argparse.Namespace, modality: str) -> bool:
+    return (getattr(options, f"{modality}_encoder") or "").startswith("features:")
+
+
+def _check_columns(
+    options: argparse.Namespace,
+    folder: Path,
+    rows: Sequence[Utterance],
+    modalities: Sequence[str],
+) -> None:
+    for modality in modalities:
+        column = _COLUMNS.get(modality)
+        if column is None or _reads_features(options, modality) or _count(rows, column):
+            continue
+        others = "+".join(MODALITY_LETTERS[name] for name in modalities if name != modality)
+        raise UsageError(
+            f"{folder}/train.tsv: no row has {column}, which --modality {options.modality} "
+            f"reads; prepare the corpus with its {column}, or give --modality "
+            f"{others or 'another'}",
+            "column-empty",
+        )
+
+
+# -- target ----------------------------------------------------------------------------------------
+
+
+def _target(
+    options: argparse.Namespace, folder: Path, rows: Sequence[Utterance], notes: list[str]
+) -> str:
+    if options.target is not None:
+        return str(options.target)
+    counts = {
+        name: sum(any(getattr(row, c) is not None for c in target.columns) for row in rows)
+        for name, target in TARGETS.items()
+        if target.kind is not TargetKind.BINARY_PER_LABEL  # another view of the emotions
+    }
+    counts = {name: count for name, count in counts.items() if count}
+    if len(counts) > 1 and _DEFAULT_TARGET not in counts:
+        raise UsageError(
+            f"{folder}: the rows have {' and '.join(counts)}; give one of them as --target",
+            "target-ambiguous",
+        )
+    if not counts:
+        raise UsageError(
+            f"{folder}/train.tsv: no row has an emotion or another target; prepare the corpus with "
+            "its labels",
+            "target-missing",
+        )
+    target = _DEFAULT_TARGET if _DEFAULT_TARGET in counts else next(iter(counts))
+    others = ", ".join(name for name in counts if name != target)
+    beside = f"; there are {others}, too" if others else ""
+    notes.append(f"--target {target}: {counts[target]} rows of train have it{beside}")
+    return target

@@ -1,0 +1,137 @@
+"""The options of ``emotion-recognize train``: a dozen in ``--help``, all in ``--help-all``."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.command_line import positive_int, positive_number
+from data_prep.sources import add_preparation_options
+from emo_fairseq.types import TARGETS
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_SHORT = (
+    "source",
+    "--help",
+    "--help-all",
+    "--modality",
+    "--target",
+    "--text-encoder",
+    "--speech-encoder",
+    "--freeze",
+    "--lora",
+    "--quick",
+    "--epochs",
+    "--batch-size",
+    "--lr",
+    "--column",
+    "--output",
+    "--dry-run",
+)
+_EPILOG = """A table, a folder of recordings or a corpus is prepared first, as data/NAME; then come
+a linear baseline, the training, its score on the test split, and a report. Every command that is
+run is printed, and can be run without this one; the same command continues after an interruption.
+
+  emotion-recognize train labels.csv
+  emotion-recognize train labels.csv --quick
+  emotion-recognize train data/meld --modality T --text-encoder hf:models/mpnet --freeze
+
+Options after -- are passed to fairseq-train unchanged, and win:
+
+  emotion-recognize train labels.csv -- --dropout 0.3 --label-smoothing 0.1"""
+
+
+class _Help(argparse.Action):
+    """Prints the help of a parser and exits: all options, or those that matter most."""
+
+    def __init__(
+        self,
+        option_strings: Sequence[str],
+        dest: str,
+        is_short: bool,
+        help: str,  # noqa: A002
+    ) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+        self._is_short = is_short
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        if self._is_short:
+            for action in parser._actions:
+                if not {*action.option_strings, action.dest} & {*_SHORT}:
+                    action.help = argparse.SUPPRESS
+        parser.print_help()
+        parser.exit()
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``train`` to a parser without any."""
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    given = "table, folder of recordings, corpus, data dir, or hf:NAME of a data set"
+    add("source", metavar="SOURCE", help=given)
+    short = "print the options that matter most, and exit"
+    add("-h", "--help", action=_Help, is_short=True, help=short)
+    add("--help-all", action=_Help, is_short=False, help="print all options, and exit")
+    add("--quick", action="store_true", help="a first figure in minutes: the linear baseline alone")
+    _add_model(parser.add_argument_group("model"))
+    _add_optimization(parser.add_argument_group("optimization"))
+    _add_run(parser.add_argument_group("how it is run, and what is written"))
+    _add_data(parser.add_argument_group("the data"))
+    add_preparation_options(parser)
+
+
+def _add_model(group: Any) -> None:
+    add = group.add_argument
+    add("--modality", metavar="M", help="T, A, V and their sums (default: what the data have)")
+    add("--modal", dest="modality", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    target = "what to predict: %(choices)s (default: emotion, or the one that the data have)"
+    add("--target", choices=list(TARGETS), metavar="NAME", help=target)
+    spelling_of_bert_like = {"choices": list(TARGETS), "default": argparse.SUPPRESS}
+    add("--label-type", dest="target", help=argparse.SUPPRESS, **spelling_of_bert_like)
+    spec = "hf:FOLDER, fairseq:CHECKPOINT, features:NAME (default: from scratch)"
+    add("--text-encoder", metavar="SPEC", help=spec)
+    add("--speech-encoder", metavar="SPEC", help=f"{spec}, over log-mel frames")
+    add("--video-encoder", metavar="SPEC", help="features:NAME")
+    tuning = group.add_mutually_exclusive_group().add_argument
+    tuning("--freeze", action="store_true", help="keep the weights of pretrained encoders")
+    tuning("--lora", action="store_true", help="adapt pretrained encoders by LoRA")
+    add("--fusion", metavar="NAME", help="of several modalities (default: cross_attention)")
+    arch = "robertaEMO, robertaEMO_large, robertaEMO_tiny (default: tiny where one is from scratch)"
+    add("--arch", metavar="NAME", help=arch)
+    add("--text-tokens", metavar="NAME", help="tokens in DATA/text/NAME (default: by the encoder)")
+    add("--speech-tokens", metavar="NAME", help="the same for speech as tokens")
+
+
+def _add_optimization(group: Any) -> None:
+    add = group.add_argument
+    by_tuning = "(default: by encoders and tuning)"
+    add("--epochs", type=positive_int, metavar="N", help=f"passes over the data {by_tuning}")
+    add("--batch-size", type=positive_int, metavar="N", help=f"utterances an update {by_tuning}")
+    add("--lr", type=positive_number, metavar="X", help=f"highest learning rate {by_tuning}")
+    patience = "stop after N validations without a better one (default: never)"
+    add("--patience", type=positive_int, metavar="N", help=patience)
+    precision = "%(choices)s; auto: bf16 where it is faster (default: %(default)s)"
+    add("--precision", choices=PRECISIONS, default="auto", metavar="NAME", help=precision)
+    found = "the largest batch that fits into memory; --batch-size stays that of an update"
+    add("--find-batch-size", action="store_true", help=found)
+    limit = "of --find-batch-size on a CPU, in GB (default: 4/5 of what is free)"
+    add("--memory-limit", type=positive_number, metavar="GB", help=limit)
+    add("--seed", type=int, default=1, metavar="N", help="default: %(default)s")
+
+
+def _add_run(group: Any) -> None:
+    add = group.add_argument
+    output = "checkpoints go into a folder of it named after the model (default: checkpoints/NAME)"
+    add("--output", type=Path, metavar="DIR", help=output)
+    add("--dry-run", action="store_true", help="print the commands without running them")
+    add("--no-probe", action="store_true", help="train without the linear baseline before it")
+    add("--no-report", action="store_true", help="write no report.html")
+    add("--cpu", action="store_true", help="even where there is a GPU")
+
+
+def _add_data(group: Any) -> None:
+    add = group.add_argument
+    prepared = "where the prepared data are written (default: data/NAME, here)"
+    add("--data-dir", type=Path, metavar="DIR", help=prepared)
+    add("--fold", metavar="PROTOCOL/FOLD", help="train, valid and test are those of a fold")
