@@ -27,6 +27,15 @@ def check_exists(path: Path) -> None:
         )
 
 
+def find_model(path: Path) -> Path:
+    """Return the model folder that a path is, else the checkpoint of :func:`find_checkpoint`.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    return path if is_model_folder(path) else find_checkpoint(path)
+
+
 def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
     """Return the checkpoint of a path: a file, or of a --save-dir folder the best, else the last.
 

@@ -1,9 +1,10 @@
-"""``emotion-recognize serve``: a page and a JSON API over a model folder, on this machine."""
+"""``emotion-recognize serve``: a page and a JSON API over a trained model, on this machine."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+from emo_fairseq.cli.checkpoints import find_model
 from emo_fairseq.errors import UsageError
 
 _HOST, _PORT = "127.0.0.1", 8000
@@ -12,11 +13,12 @@ _EXTRA = ("fastapi", "starlette", "python_multipart", "uvicorn", "h11")
 
 def add(subcommands: Any) -> None:
     """Add the parser."""
-    about = "serve a model folder: a web page for recordings and texts, and a JSON API"
+    about = "serve a trained model: a web page for recordings and texts, and a JSON API"
     parser: argparse.ArgumentParser = subcommands.add_parser("serve", help=about, description=about)
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     option = parser.add_argument
-    option("model", type=Path, metavar="MODEL", help="folder of `emotion-recognize export`")
+    which = "model folder, checkpoint, or folder of a training (its best one)"
+    option("model", type=Path, metavar="MODEL", help=which)
     option("--host", default=_HOST, help="address to listen on (default: %(default)s)")
     option("--port", type=int, default=_PORT, help="default: %(default)s")
     known = "name of this server in the network or at a proxy; may be repeated"
@@ -28,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     """Serve until interrupted.
 
     Raises:
-        UsageError: no model folder, or the extra is not installed.
+        UsageError: no model, or the extra is not installed.
     """
     try:
         from emo_fairseq.serving import server
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         ) from error
 
     server.run(
-        options.model,
+        find_model(options.model),
         options.host,
         options.port,
         hosts=options.allow_host,

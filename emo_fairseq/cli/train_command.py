@@ -237,6 +237,8 @@ def plan_probe(
     model = _model(options, probed, [])
     folder = run_folder(options, data, inputs) / "probe"
     words = [*_base_words(options, data, inputs, probed, model), "--probe"]
+    # Which fairseq-train requires; the layer is solved without updates.
+    words += ["--optimizer", "emotion_adamw", "--lr", "0.001"]
     words += ["--batch-size", str(options.batch_size or model.combined.recipe.batch_size)]
     words += _saving_words(options, folder, Precision(FP32))
     if options.quick:

@@ -80,7 +80,7 @@ def print_summary(
         models: the first is the one that was trained; its baselines follow.
         has_report: whether its report is written.
     """
-    rows = {} if data.is_legacy else _rows_by_id(data.folder)
+    rows = {} if data.is_legacy else _rows_by_id(data.folder, inputs.test)
     processes.write("")
     for line in _metric_lines(inputs.test, models, rows):
         processes.write(line)
@@ -102,8 +102,10 @@ def print_summary(
         processes.write(f"  {shlex.join(words)}")
 
 
-def _rows_by_id(folder: Path) -> dict[str, Utterance]:
-    files = [folder / f"{split}.tsv" for split in read_corpus(folder).splits]
+def _rows_by_id(folder: Path, first: str) -> dict[str, Utterance]:
+    """Return the rows of all splits, those of `first` at the beginning."""
+    names = dict.fromkeys([first, *read_corpus(folder).splits])
+    files = [folder / f"{split}.tsv" for split in names]
     return {row.id: row for file in files if file.is_file() for row in read_manifest(file)}
 
 

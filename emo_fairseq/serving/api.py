@@ -66,13 +66,15 @@ class ModelDescription:
 
 
 def read_description(path: Path) -> ModelDescription:
-    """Return the name of a model folder and its README.md without front matter; of a file its name.
+    """Return the name of a model folder and its README.md without front matter.
+
+    Of a checkpoint the name of its folder.
 
     >>> read_description(Path("checkpoints/toy/checkpoint_best.pt"))
-    ModelDescription(name='checkpoint_best', card='')
+    ModelDescription(name='toy', card='')
     """
     if not path.is_dir():
-        return ModelDescription(path.stem)
+        return ModelDescription(path.resolve().parent.name)
     file = path / _CARD
     card = file.read_text(encoding="utf-8") if file.is_file() else ""
     if card.startswith("---\n"):

@@ -1,6 +1,7 @@
 """The tools that the command starts, run in the test's own process: the same words, no imports."""
 
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the tools printed, one after the other; they are what ``processes.run`` would start."""
     printed: list[str] = []
 
-    def run(words: Sequence[str]) -> int:
+    def run(words: Sequence[str], discard_output: bool = False) -> int:
         processes.show(words)
         name = Path(words[0]).name
         if name in _TOOLS:
@@ -25,6 +26,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             printed.append(run_tool(_TOOLS[name], name, *map(Path, words[1:]), "--num-workers 0"))
             return 0
         _, _, module, *rest = words
+        if module == "emo_fairseq.report":
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "argv", [module, *rest])
+                importlib.import_module(f"{module}.__main__").main()
+            return 0
         return int(importlib.import_module(module).main(rest))
 
     monkeypatch.setattr(processes, "run", run)

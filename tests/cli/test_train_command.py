@@ -12,7 +12,7 @@ import torch
 from data_prep.folds.__main__ import main as fold_main
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
-from emo_fairseq.evaluation import predictions
+from emo_fairseq.cli.checkpoints import find_model
 
 SMALL = shlex.split(
     """--text-embed-dim 16 --text-ffn-embed-dim 16 --text-attention-heads 2 --text-encoder-layers 1
@@ -26,6 +26,17 @@ def planned(command: Callable[..., str], *words: object) -> list[list[str]]:
     """The commands that a dry run prints."""
     lines = command("train", *words, "--dry-run").splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("$ ")]
+
+
+def training(command: Callable[..., str], *words: object) -> list[str]:
+    """The fairseq-train command of the model itself, in a dry run."""
+    tools = [w for w in planned(command, *words) if w[0].endswith("fairseq-train")]
+    return next(words for words in tools if "--probe" not in words)
+
+
+def modules(commands: list[list[str]]) -> list[str]:
+    """What each command runs."""
+    return [words[2] if words[1] == "-m" else Path(words[0]).name for words in commands]
 
 
 def options_of(words: list[str]) -> dict[str, str]:
@@ -84,27 +95,28 @@ def options_of(words: list[str]) -> dict[str, str]:
     ],
 )
 def test_defaults_follow_from_the_options(asked, wanted, command, toy_corpus):
-    (words,) = planned(command, toy_corpus, *asked.split())
+    words = training(command, toy_corpus, *asked.split())
     assert wanted.items() <= options_of(words).items()
 
 
 def test_the_folder_is_named_after_the_model(command, toy_corpus):
     asked = "--modality T+A --target sentiment --text-encoder hf:m/mpnet --freeze --output out"
-    (words,) = planned(command, toy_corpus, *asked.split())
+    words = training(command, toy_corpus, *asked.split())
     folder = options_of(words)["--save-dir"]
     assert folder == "out/T+A--SFT--cross_attention(mpnet+scratch-tiny)"
 
 
 def test_options_after_the_dashes_are_passed_to_fairseq(toy_corpus, capsys):
     assert main(["train", str(toy_corpus), "--dry-run", "--", "--lr", "0.5", "--bf16"]) == 0
-    assert capsys.readouterr().out.endswith(" --lr 0.5 --bf16\n")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(" --lr 0.5 --bf16")]
 
 
 def test_the_learning_rate_is_planned_for_all_processes(command, toy_corpus, monkeypatch):
     """fairseq-train takes every GPU that there is."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     words = ("--epochs", "3", "--batch-size", "4")  # of 32 rows
-    ((on_gpus,), (on_cpu,)) = (planned(command, toy_corpus, *words, *w) for w in ((), ("--cpu",)))
+    on_gpus, on_cpu = (training(command, toy_corpus, *words, *w) for w in ((), ("--cpu",)))
     assert options_of(on_gpus)["--total-num-update"] == "6"
     assert options_of(on_cpu)["--total-num-update"] == "24"
 
@@ -122,9 +134,9 @@ def test_another_length_needs_another_plan(words, toy_corpus, capsys):
 def test_text_is_tokenized_for_its_encoder(command, copy_toy):
     data = copy_toy()
     (data / "text").unlink()
-    first, _ = planned(command, data, "--modality", "T", "--text-encoder", "hf:m/mpnet")
+    first = planned(command, data, "--modality", "T", "--text-encoder", "hf:m/mpnet")[0]
     assert first[1:] == ["-m", "data_prep.tokenize_text", str(data), "--bpe", "hf:m/mpnet"]
-    assert len(planned(command, data, "--modality", "A")) == 1, "no text is read"
+    assert "data_prep.tokenize_text" not in modules(planned(command, data, "--modality", "A"))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +171,7 @@ def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
 def test_the_checkpoint_knows_where_its_data_lie(command, toy_corpus, monkeypatch):
     monkeypatch.chdir(toy_corpus.parent)
     raw = ("--data-raw", toy_corpus.name)
-    (words,) = planned(command, toy_corpus.name, *raw, "--modality", "A")
+    words = training(command, toy_corpus.name, *raw, "--modality", "A")
     places = [options_of(words)[name] for name in ("--data", "--data-raw")]
     assert places == [str(toy_corpus.resolve())] * 2
 
@@ -179,44 +191,37 @@ def meld(folder: Path) -> Path:
     return folder
 
 
-def test_a_folder_of_meld_is_prepared_first(command, tmp_path, capsys):
+def test_a_corpus_is_prepared_where_the_user_works(command, tmp_path, monkeypatch):
     raw = meld(tmp_path / "MELD")
-    asked = ("--modality", "T", "--target", "sentiment")
-    prepare, tokenize, train = planned(command, raw, *asked)
-    made = tmp_path / "MELD_prepared"
-    assert prepare[1:] == ["-m", "data_prep.meld", str(raw), str(made)]
-    assert tokenize[1:] == ["-m", "data_prep.tokenize_text", str(made)]
-    assert options_of(train)["--data"] == str(made)
-    assert options_of(train)["--total-num-update"] == "20", "20 rows are one batch an epoch"
-    assert not made.exists(), "a dry run runs nothing"
-    assert main(["train", str(raw), "--modality", "T+A", "--freeze"]) == 2
-    assert "[audio-missing]" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    (prepare,) = planned(command, raw, "--modality", "T", "--target", "sentiment")
+    assert prepare[1:] == ["-m", "data_prep.meld", str(raw), "data/meld"]
+    assert not (tmp_path / "data").exists(), "a dry run writes nothing"
 
 
-def test_from_meld_to_figures(command, started, tmp_path, capsys):
-    raw, out = meld(tmp_path / "MELD"), tmp_path / "out"
-    words = ["train", raw, "--modality", "T", "--target", "sentiment", "--output", out]
-    small = [
-        "--epochs",
-        "2",
-        "--batch-size",
-        "8",
-        "--cpu",
-        "--",
-        *SMALL[:8],
-        "--embedding-dim",
-        "16",
-    ]
-    command(*words, *small)
-    folder = out / "T--ST(scratch-tiny)"
-    assert (folder / "checkpoint_best.pt").is_file()
-    assert (folder / "train.log").is_file()
-    command(*words, *small)  # resumes
-    saved = tmp_path / "test.tsv"
-    place = [folder, tmp_path / "MELD_prepared", "--cpu", "--save-predictions", saved]
-    assert "--path" in command("evaluate", *place)
-    assert len(predictions.read(saved)) == 20
-    assert main([str(w) for w in [*words, *small[:2], "--seed", "5", *small[2:]]]) == 2
+def test_from_meld_to_figures(command, started, tmp_path, capsys, monkeypatch):
+    raw = meld(tmp_path / "MELD")
+    monkeypatch.chdir(tmp_path)
+    short = ["--epochs", "2", "--batch-size", "8", "--cpu"]
+    small = ["--", *SMALL[:8], "--embedding-dim", "16"]
+    words = ["train", raw, "--target", "sentiment", *short]
+    printed = command(*words, *small)
+    folder = Path("checkpoints/meld/T--ST(scratch-tiny)")
+    for name in ("checkpoint_best.pt", "train.log", "predictions.tsv"):
+        assert (folder / name).is_file()
+    assert "uar" in (folder / "report" / "metrics.json").read_text()
+    assert (folder / "report" / "report.html").is_file()
+    assert "20 utterances; in parentheses 95% intervals over utterances" in printed
+    for line in printed.partition("\nnext:\n")[2].splitlines():
+        subcommand, model, *rest = shlex.split(line)[1:]
+        if subcommand == "predict":
+            assert "probability_positive" in command(subcommand, model, *rest)
+        else:
+            assert find_model(Path(model)) == folder / "checkpoint_best.pt"
+    again = command(*words, "--no-report", *small)  # resumes, and ends at once
+    assert "is used again" in again
+    assert "data_prep.meld" not in again
+    assert main([str(w) for w in [*words, "--seed", "5", *small]]) == 2
     assert "[output-in-use]" in capsys.readouterr().err
 
 
@@ -231,9 +236,11 @@ def test_fairseq_takes_what_is_written_for_pretrained_encoders(
     texts = [str(row.text) for row in read_manifest(data / "train.tsv")]
     bert = hf_folders.build(tmp_path / "bert", texts=texts)
     words = [*asked.split(), "--text-encoder", f"hf:{bert}", "--output", tmp_path / "out", "--cpu"]
+    words += ["--no-probe", "--no-report"]
     short = ["--max-update", "1", "--embedding-dim", "16", "--disable-validation"]
-    command("train", data, *words, "--", *short)
+    printed = command("train", data, *words, "--", *short)
     (folder,) = (tmp_path / "out").iterdir()
     assert "(bert" in folder.name
     assert (folder / "checkpoint_last.pt").is_file()
-    assert "text: encoder hf:" in started[-1]
+    assert "text: encoder hf:" in started[-2]
+    assert f"{folder}/checkpoint_last.pt\n" in printed
