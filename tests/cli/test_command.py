@@ -36,7 +36,7 @@ def test_every_subcommand_has_help(name, capsys):
 
 
 MISTAKES = {
-    "no data dir": (["train", "{tmp}"], "[data-dir-missing]"),
+    "no data dir": (["train", "{tmp}"], "[source-unknown]"),
     "no checkpoint": (["predict", "{tmp}", "a.wav"], "[checkpoint-missing]"),
     "nothing there": (["evaluate", "{tmp}/x", "{tmp}"], "[checkpoint-missing]"),
     "no data": (["evaluate", "{tmp}", "{tmp}/x"], "[data-missing]"),
