@@ -87,7 +87,9 @@ def _refuse_unsplit(folder: Path) -> None:
         remedy = (
             f"make folds by `python -m data_prep.folds {folder}`, and give --fold PROTOCOL/FOLD"
         )
-    raise UsageError(f"{folder}: has no train.tsv, so its rows are not split; {remedy}", "data-not-split")
+    raise UsageError(
+        f"{folder}: has no train.tsv, so its rows are not split; {remedy}", "data-not-split"
+    )
 
 
 # -- modalities ------------------------------------------------------------------------------------
