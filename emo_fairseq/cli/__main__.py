@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import emo_fairseq
-from data_prep.errors import ManifestError
+from data_prep.errors import CodedError
 from data_prep.messages import (
     INTERRUPTED,
     INTERRUPTED_CODE,
@@ -29,7 +29,6 @@ from emo_fairseq.cli import (
 )
 from emo_fairseq.cli.checkpoints import check_exists
 from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake
-from emo_fairseq.errors import UsageError
 
 _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # options after it are passed to fairseq
@@ -74,7 +73,7 @@ def _exit_code(work: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of our output has closed it, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (UsageError, ManifestError, OSError) as error:
+    except (CodedError, OSError) as error:
         if os.environ.get(TRACEBACK_SWITCH):
             raise
         sys.stderr.write(f"error: {sentence_with_code(find_mistake(error) or error)}\n")
