@@ -180,8 +180,8 @@ def _hidden_size(spec: str | None) -> int:
 
 def run_folder(options: argparse.Namespace, data: DataFolder, inputs: Inputs) -> Path:
     """Return the folder of a training: of ``--output``, else of the data, named after the model."""
-    fold = "" if options.fold is None else f"-{options.fold.replace('/', '-')}"
-    parent: Path = options.output or _CHECKPOINTS / f"{data.name}{fold}"
+    fold = "" if options.fold is None else options.fold.replace("/", "-")
+    parent: Path = options.output or _CHECKPOINTS / data.name / fold
     return parent / _model(options, inputs.modalities, []).folder_name(inputs.target)
 
 

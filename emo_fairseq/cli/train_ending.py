@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from data_prep.manifest.audio_root import audio_root
 from data_prep.schema import Utterance, read_corpus, read_manifest
 from emo_fairseq.cli import evaluate, processes
 from emo_fairseq.cli.train_data import DataFolder
@@ -183,7 +184,7 @@ def _examples(
     data: DataFolder, inputs: Inputs, rows: Mapping[str, Utterance]
 ) -> Iterator[list[str]]:
     """Yield the words of inputs that predict takes, as the rows of the data have them."""
-    root = data.data_raw or data.folder
+    root = audio_root(data.folder, data.data_raw)
     for row in rows.values():
         audio = None if row.audio is None else root / row.audio
         if SPEECH in inputs.modalities and audio is not None and audio.is_file():

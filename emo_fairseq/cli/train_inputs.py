@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_prep.schema import SAMPLE_RATE, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train_data import DataFolder
-from emo_fairseq.data.manifest import FOLD_SETS, read_fold
+from emo_fairseq.data.manifest import FOLD_SETS, read_fold_rows
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import MODALITY_LETTERS, SPEECH, TARGETS, TEXT, TargetKind, parse_modalities
 
@@ -69,9 +69,7 @@ def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
 
 def _read_splits(folder: Path, fold: str | None) -> Mapping[str, Sequence[Utterance]]:
     if fold is not None:
-        base, sets = read_fold(folder, fold)
-        row_of = {row.id: row for row in read_manifest(folder / f"{base}.tsv")}
-        return {name: [row_of[id_] for id_ in sets[name] if id_ in row_of] for name in FOLD_SETS}
+        return read_fold_rows(folder, fold)
     if not (folder / "train.tsv").is_file():
         _refuse_unsplit(folder)
     names = dict.fromkeys([*FOLD_SETS, *read_corpus(folder).splits])
