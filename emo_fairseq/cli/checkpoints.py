@@ -76,7 +76,7 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
 
 def _trained_folders(path: Path) -> list[Path]:
     """Return the folders directly in `path` that hold a checkpoint."""
-    return sorted({file.parent for name in _OF_TRAINING for file in path.glob(f"*/{name}")})
+    return sorted({file.parent for name in (BEST, LAST) for file in path.glob(f"*/{name}")})
 
 
 def check_supported_inputs(
