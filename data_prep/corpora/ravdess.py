@@ -26,7 +26,7 @@ from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.listing import CORPUS_SUFFIXES, visible
 from data_prep.folds.dev_set import GENDER
 from data_prep.folds.file import write_corpus_with_folds
-from data_prep.folds.protocols import FoldOptions
+from data_prep.folds.protocols import ORDER, FoldOptions
 from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
 from data_prep.schema import SAMPLE_RATE, SPLITS, Corpus, DroppedRow, Utterance, write_corpus
@@ -121,7 +121,8 @@ def prepare_ravdess(
         seen.add(row.id)
         splits[split_of[row.speaker or ""]].append(row)
     if current is None:
-        write_corpus_with_folds(out_dir, corpus, splits[ALL], [PROTOCOL], FoldOptions())
+        options = FoldOptions(balance=ORDER)  # the same actors where recordings are missing
+        write_corpus_with_folds(out_dir, corpus, splits[ALL], [PROTOCOL], options)
     else:
         write_corpus(out_dir, corpus, splits)
     return corpus

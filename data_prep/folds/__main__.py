@@ -23,7 +23,7 @@ from data_prep.errors import CodedError
 from data_prep.folds import protocols as fold_protocols
 from data_prep.folds.file import read_base, write_folds
 from data_prep.folds.next_steps import next_steps
-from data_prep.folds.protocols import PROTOCOLS, FoldOptions, make_folds
+from data_prep.folds.protocols import BALANCES, PROTOCOLS, FoldOptions, make_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, context_notes
 from data_prep.manifest.corpus_card import read_corpus
 from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Utterance
@@ -46,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--valid-share", type=float, default=defaults.valid_share, help=share)
     group = "what k_fold keeps whole (default: speakers, as far as known)"
     add("--group-by", choices=("session", "speaker", "dialogue"), help=group)
+    balance = (
+        "what leave_speaker_group_out and k_fold make alike in all folds: numbers of rows, or of "
+        "rows of each label; order: speakers in turn, as RAVDESS's own folds (default: %(default)s)"
+    )
+    add("--balance", choices=BALANCES, default=defaults.balance, help=balance)
     unknown = "rows without the speaker or session that is held out are in no fold"
     add("--leave-out-unknown", action="store_true", help=unknown)
     add("--force", action="store_true", help="replace other folds of this protocol")

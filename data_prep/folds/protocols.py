@@ -6,8 +6,9 @@ leave_one_session_out    each session is tested once; the dev set is whole speak
                          share of rows, and others in each fold
 leave_one_speaker_out    each speaker is tested once; the dev set is who shares the speaker's
                          session, and so is heard in the same recordings, else the next speaker
-leave_speaker_group_out  speakers in n groups, those who share dialogues in one: the i-th (from 1)
-                         is in group i modulo n; fold k tests group k and validates on the next
+leave_speaker_group_out  speakers in n groups of like size, those who share dialogues in one (with
+                         --balance order the i-th, from 1, is in group i modulo n); fold k tests
+                         group k and validates on the next
 k_fold                   n folds of like size, drawn: whole speakers, where unknown whole dialogues,
                          where those are unknown rows; fold k validates on what fold k + 1 tests
 seed_sessions            one fold: the last session tests, the one before it validates, the rest
@@ -24,13 +25,18 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from data_prep.errors import CodedError
+from data_prep.folds.balance import balance_labels, balance_rows
 from data_prep.folds.dev_set import draw_dev_set
 from data_prep.folds.records import Folds, Sets, composition_of
-from data_prep.manifest.records import SPLITS, Utterance
+from data_prep.manifest.records import LABEL_COLUMNS, SPLITS, Utterance
 from data_prep.messages import first_few
 
 Rows = Sequence[Utterance]
 Notes = list[str]
+
+
+ORDER = "order"  # the i-th group is in fold i modulo n
+BALANCES = ("rows", *LABEL_COLUMNS, ORDER)  # what folds are alike in
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class FoldOptions:
     n_folds: int = 5  # leave_speaker_group_out, k_fold
     valid_share: float = 0.2  # of the training rows; leave_one_session_out
     group_by: str | None = None  # k_fold: session, speaker or dialogue
+    balance: str = "rows"  # leave_speaker_group_out, k_fold: one of BALANCES
     leave_out_unknown: bool = False  # rows without the unit are in no fold, instead of an error
 
 
@@ -62,6 +69,7 @@ def make_folds(
         known = ", ".join(PROTOCOLS)
         raise CodedError(f"{protocol!r} is none of the protocols {known}", "protocol-unknown")
     options = options or FoldOptions()
+    _check_options(protocol, options)
     unit = PROTOCOLS[protocol].unit
     notes: Notes = []
     if unit == "row":  # k_fold: the unit that was given, else the coarsest that rows have
@@ -72,6 +80,20 @@ def make_folds(
     folds = {str(k): sets for k, sets in enumerate(divide(rows, options, notes), start=1)}
     composition = composition_of(folds, rows)
     return Folds(protocol, unit, options.seed, tuple(bases), folds, composition), notes
+
+
+def _check_options(protocol: str, options: FoldOptions) -> None:
+    """Refuse options that the protocol does not read."""
+    default = FoldOptions()
+    for name in ("n_folds", "valid_share", "group_by", "balance"):
+        is_given = getattr(options, name) != getattr(default, name)
+        if is_given and name not in PROTOCOLS[protocol].options:
+            readers = ", ".join(key for key, x in PROTOCOLS.items() if name in x.options)
+            raise CodedError(
+                f"--{name.replace('_', '-')} does not act on {protocol}; leave it out, or take "
+                f"another protocol ({readers})",
+                "option-unused",
+            )
 
 
 def _best_unit(rows: Rows) -> str:
@@ -140,8 +162,38 @@ def _leave_speaker_group_out(rows: Rows, options: FoldOptions, notes: Notes) -> 
             f"{options.n_folds} folds; give a smaller --n-folds, or use k_fold",
             "groups-too-few",
         )
-    group = {speaker: i for i, speakers in enumerate(joined, start=1) for speaker in speakers}
-    return _rotate(rows, [group[row.speaker or ""] for row in rows], options.n_folds)
+    name_of = {speaker: speakers[0] for speakers in joined for speaker in speakers}
+    names = [name_of[row.speaker or ""] for row in rows]
+    order = [speakers[0] for speakers in joined]
+    return _rotate(rows, _balanced(rows, names, order, options, None), options.n_folds)
+
+
+def _balanced(
+    rows: Rows, names: Sequence[str], order: Sequence[str], options: FoldOptions, seed: int | None
+) -> list[int]:
+    """Return the group, from 1, of each row.
+
+    Args:
+        rows: what is divided.
+        names: what is kept whole, of each row.
+        order: of these names.
+        options: see `FoldOptions`.
+        seed: of the order of names that are alike in labels; None for that of the names.
+    """
+    if options.balance == ORDER:
+        group = {name: i % options.n_folds for i, name in enumerate(order)}
+    elif options.balance in LABEL_COLUMNS:
+        labels = [getattr(row, options.balance) for row in rows]
+        if not any(labels):
+            raise CodedError(
+                f"--balance {options.balance}: no row has one; balance rows, or fill the column",
+                "labels-missing",
+            )
+        group = balance_labels(names, labels, options.n_folds, seed)
+    else:
+        sizes = Counter(names)
+        group = balance_rows({name: sizes[name] for name in order}, options.n_folds)
+    return [group[name] + 1 for name in names]
 
 
 def _k_fold(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
@@ -162,13 +214,7 @@ def _k_fold(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
     _check_count(len(sizes), options.n_folds, "groups")
     groups = sorted(sizes)
     random.Random(options.seed).shuffle(groups)
-    groups.sort(key=lambda group: -sizes[group])  # stable: equal sizes stay as drawn
-    load = [0] * options.n_folds
-    fold_of = {}
-    for group in groups:  # the largest first, each to the emptiest fold
-        fold_of[group] = load.index(min(load))
-        load[fold_of[group]] += sizes[group]
-    return _rotate(rows, [fold_of[name] + 1 for name in names], options.n_folds)
+    return _rotate(rows, _balanced(rows, names, groups, options, options.seed), options.n_folds)
 
 
 def _group_name(row: Utterance) -> str:
@@ -283,12 +329,14 @@ class Protocol:
     Attributes:
         unit: what is held out whole: "session", "speaker", "dialogue" or "row".
         divide: makes the sets of each fold.
+        options: of `FoldOptions` that it reads, beside the seed and unknown units.
         train_test: columns of which train and test share no value; likewise the other pairs.
             Empty: the unit alone.
     """
 
     unit: str
     divide: Callable[[Rows, FoldOptions, Notes], list[Sets]]
+    options: tuple[str, ...] = ()
     train_test: tuple[str, ...] = ()
     valid_test: tuple[str, ...] = ()
     train_valid: tuple[str, ...] = ()
@@ -304,14 +352,17 @@ _TALK = ("speaker", "dialogue")
 _ALL_UNITS = ("session", "speaker", "dialogue")
 PROTOCOLS = {
     "leave_one_session_out": Protocol(
-        "session", _leave_one_session_out, _ALL_UNITS, _ALL_UNITS, ("speaker",)
+        "session", _leave_one_session_out, ("valid_share",), _ALL_UNITS, _ALL_UNITS, ("speaker",)
     ),
     "leave_one_speaker_out": Protocol(  # may validate on the tested speaker's dialogue partner
-        "speaker", _leave_one_speaker_out, _TALK, ("speaker",), ("speaker",)
+        "speaker", _leave_one_speaker_out, (), _TALK, ("speaker",), ("speaker",)
     ),
-    "leave_speaker_group_out": Protocol("speaker", _leave_speaker_group_out, _TALK, _TALK, _TALK),
-    "k_fold": Protocol("row", _k_fold),  # or a coarser unit, if the rows have one
-    "seed_sessions": Protocol("session", _seed_sessions, _ALL_UNITS, _ALL_UNITS, _ALL_UNITS),
+    "leave_speaker_group_out": Protocol(
+        "speaker", _leave_speaker_group_out, ("n_folds", "balance"), _TALK, _TALK, _TALK
+    ),
+    # The unit is a coarser one than the row, if the rows have one.
+    "k_fold": Protocol("row", _k_fold, ("n_folds", "group_by", "balance")),
+    "seed_sessions": Protocol("session", _seed_sessions, (), _ALL_UNITS, _ALL_UNITS, _ALL_UNITS),
 }
 
 

@@ -243,6 +243,72 @@ def test_speaker_groups_are_ravdess_own_folds() -> None:
     assert check_leaks(folds, rows) == []
 
 
+def uneven_speakers(seed: int = 3) -> list[Utterance]:
+    """24 speakers of 15 to 90 rows, each with a preference for some of four labels."""
+    draw = random.Random(seed)
+    rows = []
+    for speaker in range(24):
+        chances = [draw.uniform(0.3, 2) for _ in "abcd"]
+        for n in range(draw.randint(15, 90)):
+            label = draw.choices("abcd", chances)[0]
+            name = f"s{speaker:02d}"
+            rows.append(Utterance(f"{name}_{n}", text="words", speaker=name, emotion=label))
+    return rows
+
+
+def spread(folds: Folds, rows: Sequence[Utterance]) -> tuple[int, float]:
+    """By how many rows the test sets differ, and by how much a label's share in them from all."""
+    row_of = {row.id: row for row in rows}
+    tests = [[row_of[id_] for id_ in sets["test"]] for sets in folds.folds.values()]
+    sizes = [len(test) for test in tests]
+    shares = [
+        abs(sum(row.emotion == label for row in test) / len(test)
+            - sum(row.emotion == label for row in rows) / len(rows))
+        for test in tests
+        for label in "abcd"
+    ]  # fmt: skip
+    return max(sizes) - min(sizes), max(shares)
+
+
+@pytest.mark.parametrize("protocol", ["leave_speaker_group_out", "k_fold"])
+def test_groups_are_alike_in_size_or_in_labels(protocol: str) -> None:
+    rows = uneven_speakers()
+    made_by = {
+        balance: make_folds(protocol, rows, ["all"], FoldOptions(balance=balance))[0]
+        for balance in ("order", "rows", "emotion")
+    }
+    of_rows, of_labels = spread(made_by["rows"], rows), spread(made_by["emotion"], rows)
+    assert of_rows[0] < min(spread(made_by["order"], rows)[0], of_labels[0]) / 2
+    assert of_labels[1] < min(spread(made_by["order"], rows)[1], of_rows[1]) / 2
+    for folds in made_by.values():
+        tested = Counter(id_ for sets in folds.folds.values() for id_ in sets["test"])
+        assert tested == Counter(row.id for row in rows)
+        assert check_leaks(folds, rows) == []
+
+
+def test_labels_that_no_row_has_cannot_be_balanced() -> None:
+    with raises("labels-missing"):
+        made("k_fold", uneven_speakers(), balance="sentiment")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "options"),
+    [
+        ("leave_one_speaker_out", {"n_folds": 3}),
+        ("leave_one_session_out", {"balance": "emotion"}),
+        ("k_fold", {"valid_share": 0.1}),
+        ("leave_speaker_group_out", {"group_by": "session"}),
+    ],
+)
+def test_an_option_that_a_protocol_does_not_read_is_refused(
+    protocol: str, options: dict[str, object]
+) -> None:
+    with raises("option-unused") as error:
+        made(protocol, dyads(), **options)
+    (name,) = options
+    assert f"--{name.replace('_', '-')} does not act on {protocol}" in str(error.value)
+
+
 def test_speaker_groups_keep_those_together_who_talk_to_each_other() -> None:
     rows = dyads(sessions=4)
     folds = made("leave_speaker_group_out", rows, n_folds=4)
