@@ -74,9 +74,7 @@ def _open_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
         path = Path(source)
         try:
             if not path.is_file():
-                raise AudioError(
-                    "is a folder" if path.is_dir() else "there is no such file", "file-missing"
-                )
+                raise AudioError(_no_file(path), "file-missing")
             # Unbuffered: libsndfile reads from the same descriptor, at the same position.
             file = cast(BinaryIO, path.open("rb", buffering=0))
         except (OSError, ValueError) as error:  # ValueError: NUL in the name
@@ -92,6 +90,12 @@ def _open_file(source: str | Path | bytes | BinaryIO) -> Iterator[BinaryIO]:
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     _refuse_empty(file)
     yield file
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder"
+    return "is a pipe or a device; save it first" if path.exists() else "there is no such file"
 
 
 def _refuse_empty(file: BinaryIO) -> None:
@@ -144,3 +148,16 @@ def _soundfile_reader(file: BinaryIO, head: bytes, size: int) -> SoundfileReader
     refuse_cut_sphere(head, reader.frames)
     reader.warnings = warnings
     return reader
+
+
+def is_audio(path: Path) -> bool:
+    """Return whether a file begins as one of the formats that are decoded, whatever its name.
+
+    >>> is_audio(Path(__file__))
+    False
+    """
+    try:
+        with open_audio(path):
+            return True
+    except AudioError:
+        return False

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own, further = _split(words)
     parser = _parser()
     options, unknown = parser.parse_known_args(own)
-    if unknown:
+    if unknown and not _take_items(options, unknown):
         parser.error(_unknown_options(options, own, unknown))
     if further and not options.takes_further:
         parser.error(f"{options.subcommand} takes no options after --")
@@ -88,6 +88,18 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     end = words.index(_FURTHER) if _FURTHER in words else len(words)
     return list(words[:end]), list(words[end + 1 :])
+
+
+def _take_items(options: argparse.Namespace, unknown: Sequence[str]) -> bool:
+    """Append words after options to the items of a subcommand, if it has items and they are such.
+
+    argparse knows items only where they follow one another.
+    """
+    are_items = all(word == "-" or not word.startswith("-") for word in unknown)
+    if are_items and "items" in options:
+        options.items += unknown
+        return True
+    return False
 
 
 def _unknown_options(

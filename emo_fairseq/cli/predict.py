@@ -1,47 +1,46 @@
 """``emotion-recognize predict``: predict from audio files, folders, tables and lines of text."""
 
 import argparse
-import contextlib
-import csv
-import json
+import functools
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from data_prep.command_line import (
-    positive_int,
-    positive_number,
-)
+from data_prep.command_line import positive_int, positive_number
+from data_prep.errors import CodedError
+from data_prep.messages import first_few
+from data_prep.tables.options import columns_of
 from data_prep.tables.reader import TableFormat
-from emo_fairseq.cli.checkpoints import (
-    check_supported_inputs,
-    find_checkpoint,
-    is_model_folder,
+from emo_fairseq.cli.checkpoints import check_exists, check_supported_inputs, find_model
+from emo_fairseq.cli.predict_inputs import FILES, TEXTS, InputOptions, open_sources
+from emo_fairseq.cli.predict_items import Item, Reads, Source
+from emo_fairseq.cli.predict_output import check_output, format_of, open_output
+from emo_fairseq.cli.predict_rows import FORMATS, Layout, Row, Writer
+from emo_fairseq.cli.predict_summary import Summary
+from emo_fairseq.cli.predict_tables import TableOptions
+from emo_fairseq.cli.transcription import (
+    add_transcription_options,
+    check_reads_text,
+    load_transcriber,
 )
-from emo_fairseq.cli.predict_inputs import (
-    STDIN,
-    Columns,
-    Item,
-    any_segments,
-    read_items,
-)
-from emo_fairseq.errors import UsageError, check_writable
-from emo_fairseq.evaluation.predictions import (
-    PREDICTION_OF,
-    PROBABILITY,
-)
+from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor
+    from emo_fairseq.inference.transcribing import Transcribe
 
 _FAILED = 1  # exit code where an item has failed
 _BATCHES_AT_ONCE = 4  # so that rows of similar length can be put together
+_EPILOG = """A row of a table keeps its columns, and columns of predictions follow; one of these
+whose name the table has, too, begins with model_. An item that cannot be read gets a row with its
+error, and does not stop the rest; the exit status is then 1.
 
-Row = Mapping[str, Any]
+  emotion-recognize predict models/toy labels.csv --output predictions.csv
+  find recordings -name '*.wav' -print0 | emotion-recognize predict models/toy - --null
+  emotion-recognize predict models/toy calls/ --transcribe models/whisper-small"""
 
 
 def add(subcommands: Any) -> None:
@@ -51,46 +50,65 @@ def add(subcommands: Any) -> None:
         "predict",
         help=about,
         description=about,
-        epilog="An item that cannot be read gets a row with its error, and does not stop the rest; "
-        "the exit status is then 1.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run, takes_further=False, loads_models=True)
+    parser.set_defaults(run=run, takes_further=False, loads_models=False)
     option = parser.add_argument
-    option("model", type=Path, metavar="MODEL", help="model folder, or checkpoint")
-    items = (
-        "audio files; folders of them; .txt, .csv, .tsv, .jsonl, .parquet; - for lines of standard "
-        "input"
-    )
+    model = "model folder, checkpoint, or folder of a training"
+    option("model", type=Path, metavar="MODEL", help=model)
+    items = "audio files; folders of them; tables; .txt, a text a line; - for standard input"
     option("items", nargs="*", metavar="ITEM", help=items)
     option("--text", help="what was said: alone, or with one audio file")
-    option("--text-column", default="text", metavar="NAME", help="of tables (default: text)")
-    option("--audio-column", default="audio", metavar="NAME", help="of tables (default: audio)")
-    times = "of tables, seconds in the audio (default: {})"
-    option("--start-column", default="start", metavar="NAME", help=times.format("start"))
-    option("--end-column", default="end", metavar="NAME", help=times.format("end"))
-    quotes = "a quote in a table is a quote, and encloses no cell"
-    option("--no-quotes", action="store_true", help=quotes)
-    option("--format", choices=("csv", "jsonl"), default="csv", help="default: %(default)s")
+    option("--format", choices=tuple(FORMATS), help="default: by the suffix of --output, else csv")
     option("--output", type=Path, metavar="FILE", help="default: standard output")
-    option("--timeline", action="store_true", help="a row for each window of every recording")
-    option(
-        "--window",
-        type=positive_number,
-        default=4.0,
-        metavar="S",
-        help="length of a window (default: 4 s)",
-    )
-    option(
-        "--hop",
-        type=positive_number,
-        default=2.0,
-        metavar="S",
-        help="from one window to the next (default: 2 s)",
-    )
     option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
     option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
     option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
     option("--onnx", action="store_true", help="run the model folder's model.onnx")
+    _add_tables(parser)
+    _add_lines(parser)
+    _add_windows(parser)
+    add_transcription_options(parser)
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument_group("tables").add_argument
+    column = "the column of id, audio, text, start or end (repeat per field; FIELD= for none)"
+    option("--column", action="append", default=[], metavar="FIELD=COLUMN", help=column)
+    raw = "folder that audio paths start from (default: that of the table)"
+    option("--data-raw", type=Path, metavar="DIR", help=raw)
+    option("--delimiter", metavar="C", help="between cells; 'tab' for tabs")
+    option("--encoding", metavar="NAME", help="of tables and .txt, such as utf-8 or cp1252")
+    quotes = "a quote in a table is a quote, and encloses no cell"
+    option("--no-quotes", action="store_true", help=quotes)
+    for name in ("text", "audio", "start", "end"):  # names of --column before it was there
+        add_pair = functools.partial(_as_pair, name)
+        alias = f"--{name}-column"
+        option(alias, dest="column", action="append", type=add_pair, help=argparse.SUPPRESS)
+
+
+def _as_pair(field: str, column: str) -> str:
+    return f"{field}={column}"
+
+
+def _add_lines(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument_group("standard input").add_argument
+    lines = (
+        "whether a line is the path of an audio file or a text (default: texts, if MODEL reads any)"
+    )
+    option("--lines", choices=(FILES, TEXTS), help=lines)
+    nul = "paths end with NUL instead of a line break, as of find -print0"
+    option("--null", "-0", action="store_true", help=nul)
+
+
+def _add_windows(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument_group("timeline").add_argument
+    option("--timeline", action="store_true", help="a row for each window of every recording")
+    length = "length of a window (default: 4 s)"
+    option("--window", type=positive_number, default=4.0, metavar="S", help=length)
+    hop = "from one window to the next (default: 2 s)"
+    option("--hop", type=positive_number, default=2.0, metavar="S", help=hop)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -99,43 +117,72 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: no such model, or no items.
     """
+    kind = options.format or format_of(options.output)
     if options.output is not None:
         check_output(options.output, options.items, options.model)
+    check_exists(options.model)  # and all items, before the imports that take seconds
+    sources = open_sources(options.items, _input_options(options), sys.stdin)
     predictor = _predictor(options)
     check_supported_inputs(options.model, predictor.modalities, predictor.missing)
     if options.timeline:
         check_windows(predictor, options)
-    columns = Columns(
-        options.text_column,
-        options.audio_column,
-        options.start_column,
-        options.end_column,
-        predictor.modalities,
-        TableFormat(quotes=not options.no_quotes),
+    transcribe = _transcribe(options, predictor)
+    reads = Reads(predictor.modalities, transcribes=transcribe is not None)
+    layout = Layout(
+        predictor,
+        list(dict.fromkeys(name for source in sources for name in source.columns)),
+        has_times=options.timeline,
+        has_text=not all(source.columns for source in sources),
+        transcribes=transcribe is not None,
     )
-    has_times = options.timeline or any_segments(options.items, columns)
-    items = read_items(options.items, options.text, columns, sys.stdin)
-    first = next(items, None)  # a mistake in the command line leaves no file behind
-    n_failed = 0
-    counts: Counter[str] = Counter()
+    batches = _batches(sources, reads, _BATCHES_AT_ONCE * options.batch_size)
+    first = next(batches, ())  # a mistake in the command line leaves no file behind
+    summary = Summary("window" if options.timeline else "item")
+    predict = functools.partial(_predict, predictor, options, transcribe)
     with open_output(options.output) as out:
-        rows = FORMATS[options.format](out, predictor, has_times)
-        for row in _predict(predictor, _counted(first, items, counts), options):
-            rows.write(row)
-            n_failed += "error" in row
-    if n_failed:
-        sys.stderr.write(f"{n_failed} of {counts['items']} items failed; see the column error\n")
-    return _FAILED if n_failed else 0
+        writer = FORMATS[kind](out, layout)
+        for batch in chain([first], batches):
+            for row in predict(batch):
+                writer.write(row)
+                summary.add(row)
+    _write_notes(writer, summary)
+    return _FAILED if summary.codes else 0
 
 
-def _counted(first: Item | None, others: Iterator[Item], counts: Counter[str]) -> Iterator[Item]:
-    """Yield and count all items."""
-    for item in chain([] if first is None else [first], others):
-        counts["items"] += 1
-        yield item
+def _input_options(options: argparse.Namespace) -> InputOptions:
+    if options.null and options.lines == TEXTS:
+        raise UsageError(
+            "--null: ends paths of files, and --lines texts has none; leave one out", "option-idle"
+        )
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter)
+    encoding = {} if options.encoding is None else {"encoding": options.encoding}
+    form = TableFormat(delimiter, quotes=not options.no_quotes, **encoding)
+    tables = TableOptions(columns_of(options), form, options.data_raw)
+    return InputOptions(
+        options.text, tables, lines=options.lines, ends_with_nul=options.null, **encoding
+    )
+
+
+def _write_notes(writer: Writer, summary: Summary) -> None:
+    """Write which columns have other names, and the summary, on standard error."""
+    renamed = {name: new for name, new in writer.names.items() if new != name}
+    if renamed:
+        sys.stderr.write(
+            f"the table has its own {first_few(renamed, 5)}: of predictions these columns are "
+            f"{first_few(renamed.values(), 5)}\n"
+        )
+    if writer.n_left_out:
+        sys.stderr.write(f"cells of the table that hold bytes are left out: {writer.n_left_out}\n")
+    sys.stderr.write(f"{summary.describe()}\n")
+
+
+# -- the model -------------------------------------------------------------------------------------
 
 
 def _predictor(options: argparse.Namespace) -> "EmotionPredictor":
+    import emo_fairseq
+
+    emo_fairseq.register()
     if options.onnx:
         from emo_fairseq.export.onnx import OnnxPredictor
 
@@ -146,8 +193,17 @@ def _predictor(options: argparse.Namespace) -> "EmotionPredictor":
         return OnnxPredictor.from_folder(options.model)
     from emo_fairseq.inference.predictor import load_predictor
 
-    path = options.model if is_model_folder(options.model) else find_checkpoint(options.model)
-    return load_predictor(path, options.device, options.data)
+    return load_predictor(find_model(options.model), options.device, options.data)
+
+
+def _transcribe(options: argparse.Namespace, predictor: "EmotionPredictor") -> "Transcribe | None":
+    """Load what transcribes; a timeline needs the times of words."""
+    if options.transcribe is not None:
+        check_reads_text(predictor.modalities)
+    transcriber = load_transcriber(options)
+    if transcriber is None or not options.timeline:
+        return transcriber
+    return functools.partial(transcriber, words=True)
 
 
 def check_windows(predictor: "EmotionPredictor", options: argparse.Namespace) -> None:
@@ -159,52 +215,68 @@ def check_windows(predictor: "EmotionPredictor", options: argparse.Namespace) ->
     windows(1, options.window, options.hop, predictor.max_seconds())
 
 
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def _batches(sources: Iterable[Source], reads: Reads, at_once: int) -> Iterator[tuple[Item, ...]]:
+    """Yield the items of all sources in order, many at once unless they are typed."""
+    sources = list(sources)
+    if any(source.is_typed(reads) for source in sources):
+        at_once = 1
+    items = chain.from_iterable(source.items(reads) for source in sources)
+    while batch := tuple(islice(items, at_once)):
+        yield batch
+
+
 def _predict(
-    predictor: "EmotionPredictor", items: Iterable[Item], options: argparse.Namespace
+    predictor: "EmotionPredictor",
+    options: argparse.Namespace,
+    transcribe: "Transcribe | None",
+    items: tuple[Item, ...],
 ) -> Iterator[Row]:
     """Yield rows in the order of the items."""
     if options.timeline:
         for item in items:
-            yield from _predict_timeline(predictor, item, options)
+            yield from _predict_timeline(predictor, item, options, transcribe)
         return
-    # Lines of standard input may be typed: each is predicted at once.
-    at_once = 1 if STDIN in options.items else _BATCHES_AT_ONCE * options.batch_size
-    waiting = iter(items)
-    while chunk := tuple(islice(waiting, at_once)):
-        yield from _predict_chunk(predictor, chunk, options.batch_size)
+
+    def predict(some: tuple[Item, ...]) -> list[Row]:
+        predictions = predictor.predict(
+            [item.audio for item in some],
+            [item.text for item in some],
+            batch_size=options.batch_size,
+            transcribe=transcribe,
+        )
+        return [Row(*pair) for pair in zip(some, predictions, strict=True)]
+
+    yield from _rows_of(items, predict)
 
 
-def _predict_chunk(
-    predictor: "EmotionPredictor", chunk: tuple[Item, ...], batch_size: int
+def _rows_of(
+    items: tuple[Item, ...], predict: Callable[[tuple[Item, ...]], list[Row]]
 ) -> list[Row]:
     """Predict many items at once; if that fails each half alone, down to the item that fails."""
-    valid = [item for item in chunk if item.error is None]
-    if len(valid) < len(chunk):
-        rows = iter(_predict_chunk(predictor, tuple(valid), batch_size) if valid else ())
-        return [next(rows) if item.error is None else _failure(item, item.error) for item in chunk]
+    valid = tuple(item for item in items if item.error is None)
+    if len(valid) < len(items):
+        rows = iter(_rows_of(valid, predict) if valid else ())
+        return [next(rows) if item.error is None else Row(item, error=item.error) for item in items]
     try:
-        predictions = predictor.predict(
-            [item.audio for item in chunk],
-            [item.text for item in chunk],
-            batch_size=batch_size,
-        )
+        return predict(items)
     except (UsageError, OSError) as error:  # of the system: a path that it refuses
-        if len(chunk) == 1:
-            return [_failure(chunk[0], _reason(chunk[0], error, "item 1"))]
-        middle = len(chunk) // 2
-        halves = chunk[:middle], chunk[middle:]
-        return [row for half in halves for row in _predict_chunk(predictor, half, batch_size)]
-    return [
-        {"item": item.name, **item.times, **prediction.as_dict()}
-        for item, prediction in zip(chunk, predictions, strict=True)
-    ]
+        if len(items) == 1:
+            return [Row(items[0], error=_reason(items[0], error, "item 1"))]
+        middle = len(items) // 2
+        return _rows_of(items[:middle], predict) + _rows_of(items[middle:], predict)
 
 
 def _predict_timeline(
-    predictor: "EmotionPredictor", item: Item, options: argparse.Namespace
+    predictor: "EmotionPredictor",
+    item: Item,
+    options: argparse.Namespace,
+    transcribe: "Transcribe | None",
 ) -> Iterator[Row]:
     if item.error is not None:
-        yield _failure(item, item.error)
+        yield Row(item, error=item.error)
         return
     try:
         segments = predictor.timeline(
@@ -213,155 +285,19 @@ def _predict_timeline(
             hop_seconds=options.hop,
             text=item.text,
             batch_size=options.batch_size,
+            transcribe=transcribe,
         )
     except (UsageError, OSError) as error:
-        yield _failure(item, _reason(item, error, "the input"))
+        yield Row(item, error=_reason(item, error, "the input"))
         return
     for segment in segments:
-        yield {"item": item.name, **segment.as_dict()}
+        yield Row(item, segment.prediction, {"start": segment.start, "end": segment.end})
 
 
-def _reason(item: Item, error: Exception, name: str) -> str:
-    """Return the message without the predictor's name of the item: the row has its own."""
+def _reason(item: Item, error: UsageError | OSError, name: str) -> CodedError:
+    """Return the error without the predictor's name of the item: the row has its own."""
     if isinstance(error, OSError):
-        return f"{item.audio}: {error.strerror or error}"
+        return UsageError(f"{item.audio}: {error.strerror or error}", "file-unreadable")
     file = "" if item.audio is None else f" ({item.audio.name})"
-    return str(error).removeprefix(f"{name}{file}: ").removeprefix(f"{name}: ")
-
-
-def _failure(item: Item, error: str) -> Row:
-    return {"item": item.name, **item.times, "error": error}
-
-
-# -- output: over no input, and complete or not at all ---------------------------------------------
-
-_PART = ".part"
-
-
-def check_output(file: Path, items: Sequence[str], model: Path) -> None:
-    """Refuse to overwrite an input or the model.
-
-    Args:
-        file: of ``--output``.
-        items: of the command line.
-        model: model folder, checkpoint, or folder of a training.
-
-    Raises:
-        UsageError: the file is one of them, or cannot be written.
-    """
-    check_writable(file, "--output")
-    if any(item != STDIN and _is_same(file, Path(item)) for item in items):
-        raise UsageError(
-            f"--output {file}: is one of the inputs; name another file", "output-is-input"
-        )
-    is_inside = is_model_folder(model) and model.resolve() in file.resolve().parents
-    if is_inside or _is_same(file, model) or (file.suffix == ".pt" and file.exists()):
-        raise UsageError(
-            f"--output {file}: is part of a model; name a file elsewhere", "output-in-model"
-        )
-
-
-def _is_same(file: Path, other: Path) -> bool:
-    try:
-        return file.resolve() == other.resolve() or file.samefile(other)
-    except OSError:  # one is not there, or no path at all
-        return False
-
-
-@contextlib.contextmanager
-def open_output(file: Path | None) -> Iterator[TextIO]:
-    """Open the file to write rows to, or standard output.
-
-    Rows go to ``FILE.part``, which replaces the file at the end, and stays after an error. A
-    pipe or a device is written to directly.
-    """
-    if file is None:
-        yield sys.stdout
-        return
-    target = file.resolve()
-    if target.exists() and not target.is_file():
-        with target.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}{_PART}")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as rows:
-            yield rows
-    except BaseException as error:
-        _explain_part(part)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(target)) from error  # of a full disk
-        raise
-    part.replace(target)
-
-
-def _explain_part(part: Path) -> None:
-    """Log where the rows before an error are."""
-    if part.exists() and not part.stat().st_size:
-        part.unlink()
-    elif part.exists():
-        sys.stderr.write(f"{part}: holds the rows before the error\n")
-
-
-# -- rows, as CSV or as JSON lines -----------------------------------------------------------------
-
-
-class CsvRows:
-    """Rows under a header: item, label or values, probabilities, input, warning, error.
-
-    Args:
-        out: takes the rows.
-        labels, axes, auxiliary: of the predictor.
-        has_times: rows may be segments.
-    """
-
-    def __init__(self, out: TextIO, predictor: "EmotionPredictor", has_times: bool) -> None:
-        times = ["start", "end"] if has_times else []
-        labels = ["label", *(f"{PROBABILITY}{label}" for label in predictor.labels)]
-        values = [f"{PREDICTION_OF}{axis}" for axis in predictor.axes]
-        others = [f"{name}.{axis}" for name, axes in predictor.auxiliary.items() for axis in axes]
-        ends = ["modalities", "text", "seconds", "warning", "error"]
-        columns = ["item", *times, *(labels if predictor.labels else values), *others, *ends]
-        self._writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
-        self._writer.writeheader()
-        self._flush = out.flush
-
-    def write(self, row: Row) -> None:
-        """Write a row: ``item`` and the fields of a prediction, or ``item`` and ``error``."""
-        flat = {name: value for name, value in row.items() if name in self._writer.fieldnames}
-        flat |= {f"{PROBABILITY}{k}": f"{x:.6g}" for k, x in row.get("probabilities", {}).items()}
-        flat |= {f"{PREDICTION_OF}{k}": f"{x:.6g}" for k, x in row.get("values", {}).items()}
-        for name, outputs in row.get("auxiliary", {}).items():
-            flat |= {f"{name}.{k}": f"{x:.6g}" for k, x in outputs.items()}
-        flat["warning"] = "; ".join(row.get("warnings", ()))
-        flat["modalities"] = "+".join(row.get("modalities", ()))
-        self._writer.writerow({k: _writable(x) for k, x in flat.items()})
-        self._flush()
-
-
-class JsonRows:
-    """A JSON object a line, with all fields of a prediction but its embedding."""
-
-    def __init__(self, out: TextIO, predictor: "EmotionPredictor", has_times: bool) -> None:
-        self._out = out
-
-    def write(self, row: Row) -> None:
-        """Write a row; see :meth:`CsvRows.write`."""
-        self._out.write(_writable(json.dumps(row, ensure_ascii=False, allow_nan=False)) + "\n")
-        self._out.flush()
-
-
-def _writable(cell: Any) -> Any:
-    r"""Escape what UTF-8 cannot encode: file names may have bytes that are not UTF-8.
-
-    >>> _writable("caf\udce9.wav")
-    'caf\\udce9.wav'
-    """
-    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
-
-
-FORMATS: Mapping[str, Callable[[TextIO, "EmotionPredictor", bool], CsvRows | JsonRows]] = {
-    "csv": CsvRows,
-    "jsonl": JsonRows,
-}
+    sentence = str(error).removeprefix(f"{name}{file}: ").removeprefix(f"{name}: ")
+    return UsageError(sentence, error.code)

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,9 +101,11 @@ def test_lines_tables_and_texts_say_the_same(trained_models, command, tmp_path, 
     (tmp_path / "a.tsv").write_text(f"text\n{text}\n")
     (tmp_path / "a.txt").write_text(f"\ufeff{text}\r\n", encoding="utf-8")
     files = [tmp_path / f"a.{suffix}" for suffix in ("csv", "tsv", "txt")]
-    for row in (first, *table(command("predict", model, *files))):
+    rows = table(command("predict", model, *files))
+    for row in (first, *rows):
         assert numbers(row) == pytest.approx(numbers(alone))
-        assert row["text"] == alone["text"]
+    assert [row["text"] for row in rows] == [text, text, ""], "the columns of tables"
+    assert [row["model_text"] for row in rows] == ["", "", alone["text"]]
 
 
 @pytest.mark.parametrize(
@@ -126,8 +129,9 @@ def test_a_bad_row_does_not_stop_the_rest(
     out = command("predict", folder, tmp_path / name, "--format", "jsonl", code=1)
     good, bad = (json.loads(line) for line in out.splitlines())
     assert good["label"] in good["probabilities"]
-    assert bad.keys() == {"item", "error"}
+    assert "label" not in bad
     assert printed in bad["error"]
+    assert re.search(r" \[[a-z]+(-[a-z]+)+\]$", bad["error"]), "a code"
 
 
 def test_a_column_that_is_not_read_is_skipped(trained_models, command, capsys, tmp_path):
@@ -138,7 +142,12 @@ def test_a_column_that_is_not_read_is_skipped(trained_models, command, capsys, t
     written = capsys.readouterr()
     rows = table(written.out)
     assert [row["item"] for row in rows] == ["a", "b", "c", "d"]
-    assert [row["error"] for row in rows] == ["", "audio alone, but the model reads text", "", ""]
+    assert [row["error"] for row in rows] == [
+        "",
+        "audio alone, but the model reads text [modality-not-read]",
+        "",
+        "",
+    ]
     assert written.err.count(f"{asked}: cells of 'audio' skipped: 2; the model reads text") == 1
     asked.write_text('{"audio": 3, "text": "no no"}\n')
     lines = asked.rename(tmp_path / "rows.jsonl")
@@ -155,6 +164,13 @@ def test_a_column_that_is_not_read_is_skipped(trained_models, command, capsys, t
         (["{tmp}"], "[audio-missing]"),
         (["{tmp}/a.csv"], "[column-missing]"),
         (["{tmp}/b.csv"], "b.csv: No such file or directory"),
+        (["{tmp}/b.csv", "--output", "{tmp}/out.xlsx"], "[format-unknown]"),
+        (["-", "-"], "[stdin-repeated]"),
+        (["-", "--null", "--lines", "texts"], "[option-idle]"),
+        (["{tmp}/c.csv", "--column", "words=mood"], "[field-unknown]"),
+        (["{tmp}/c.csv", "--column", "text=mood"], "[column-missing]"),
+        (["{tmp}/c.csv", "--column", "text="], "[column-missing]"),
+        (["{tmp}/c.csv", "--language", "en"], "[option-idle]"),
         (["a.wav", "b.wav", "--text", "x"], "[text-with-items]"),
         (["a.wav", "--onnx"], "model.onnx: there is no such file"),
     ],
@@ -163,10 +179,11 @@ def test_an_error_of_the_command_line_leaves_no_file(
     words, printed, trained_models, tmp_path, capsys
 ):
     (tmp_path / "a.csv").write_text("mood\nfine\n")
+    (tmp_path / "c.csv").write_text("text\nfine\n")
     out = tmp_path / "out.csv"
     own = [word.format(tmp=tmp_path) for word in words]
     folder = str(trained_models.folder(TEXT))
-    assert main(["predict", folder, *own, "--output", str(out)]) == 2
+    assert main(["predict", folder, "--output", str(out), *own]) == 2
     assert printed in capsys.readouterr().err
     assert not out.exists()
 

@@ -13,12 +13,8 @@ from codes import raises
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
-from emo_fairseq.cli.predict_inputs import (
-    Columns,
-    has_segments,
-    table_rows,
-)
-from emo_fairseq.errors import UsageError
+from emo_fairseq.cli.predict_items import Item, Reads
+from emo_fairseq.cli.predict_tables import TableOptions, TableSource
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 
 SPEECH = "--modality speech --speech-input log_mel --target vad"
@@ -60,17 +56,17 @@ def test_rows_of_tables(trained_models, folder, command):
     found = table(command("predict", model, write(folder / "t.csv", "id,audio,start,end", *lines)))
     assert [values(row) for row in found] == expected
     assert [(row["item"], row["start"], row["end"]) for row in found] == [
-        ("a", "0.0", "0.5"),
-        ("b", "0.5", "1.0"),
-        ("c", "1.0", ""),
+        ("a", "0", "0.5"),
+        ("b", "00:00:00.5", "0 days 00:00:01"),
+        ("c", "1", ""),
     ]
     assert [float(row["seconds"]) for row in found] == [0.5] * 3
     rows = [{"audio": "long.wav", "from": a, "to": b} for a, b in TIMES]
     path = write(folder / "t.jsonl", json.dumps(rows[0]), *map(json.dumps, rows[1:]))
-    more = ("--start-column", "from", "--end-column", "to", "--format", "jsonl")
+    more = ("--column", "start=from", "--column", "end=to", "--format", "jsonl")
     answers = [json.loads(line) for line in command("predict", model, path, *more).splitlines()]
     assert [[row["values"][axis] for axis in AXES] for row in answers] == expected
-    assert [(row["start"], row["end"]) for row in answers] == TIMES
+    assert [(row["from"], row["to"]) for row in answers] == TIMES
 
 
 def test_a_row_that_is_no_segment_has_its_error(trained_models, folder, capsys):
@@ -82,7 +78,7 @@ def test_a_row_that_is_no_segment_has_its_error(trained_models, folder, capsys):
     good, late, odd, turned, whole = table(out)
     assert (good["error"], whole["error"], whole["start"], whole["end"]) == ("", "", "", "")
     assert "is not in its 1.5 s" in late["error"]
-    assert (late["start"], late["end"]) == ("1.0", "9.0")
+    assert (late["start"], late["end"]) == ("1", "9")
     assert "start is '1500ms', not seconds" in odd["error"]
     assert "end 0.5 is not after start 1.0" in turned["error"]
     assert "3 of 5 items failed" in err
@@ -93,7 +89,9 @@ def test_a_timeline_counts_in_the_recording(trained_models, folder, command):
     path = write(folder / "t.csv", "id,audio,start,end", "a,long.wav,0.5,1.5")
     words = ("predict", model, path, "--timeline", "--window", "0.5", "--hop", "0.5")
     found = table(command(*words))
-    assert [(row["start"], row["end"]) for row in found] == [("0.5", "1.0"), ("1.0", "1.5")]
+    times = [(row["model_start"], row["model_end"]) for row in found]
+    assert times == [("0.5", "1.0"), ("1.0", "1.5")]
+    assert {(row["start"], row["end"]) for row in found} == {("0.5", "1.5")}, "as in the table"
 
 
 def test_segments_wherever_a_path_is(trained_models, folder):
@@ -108,42 +106,41 @@ def test_segments_wherever_a_path_is(trained_models, folder):
         predictor.predict(AudioSegment(folder / "long.wav", 1.0, 9.0))
 
 
+def items_of(path: Path, *modalities: str, columns: dict[str, str] | None = None) -> list[Item]:
+    source = TableSource(path, TableOptions(columns or {}))
+    return list(source.items(Reads(modalities or ("text", "speech"))))
+
+
 # -- what is refused, without a model --------------------------------------------------------------
 
 
 def test_times_that_nothing_reads_are_refused_where_rows_share_audio(tmp_path, capsys):
     lines = ["long.wav,0,1", "long.wav,1,2"]
     path = write(tmp_path / "t.csv", "audio,StartTime,EndTime", *lines)
-    with pytest.raises(UsageError) as refusal:
-        list(table_rows(path, Columns()))
+    with raises("times-unread") as refusal:
+        items_of(path)
     assert f"{path}: the columns StartTime and EndTime are not read, while 2 rows share" in str(
         refusal.value
     )
-    assert "--start-column StartTime --end-column EndTime" in str(refusal.value)
-    read = list(table_rows(path, Columns(start="StartTime", end="EndTime")))
-    assert [item.times for item in read] == [{"start": 0, "end": 1}, {"start": 1, "end": 2}]
+    assert "--column start=StartTime --column end=EndTime" in str(refusal.value)
+    read = items_of(path, columns={"start": "StartTime", "end": "EndTime"})
+    assert [(item.audio.start, item.audio.end) for item in read] == [(0, 1), (1, 2)]
     path = write(tmp_path / "t.csv", "audio,StartTime", "a.wav,0", "b.wav,1")
-    assert [item.audio for item in table_rows(path, Columns())] == [
-        tmp_path / "a.wav",
-        tmp_path / "b.wav",
-    ]
+    assert [item.audio for item in items_of(path)] == [tmp_path / "a.wav", tmp_path / "b.wav"]
     assert "the column StartTime is not read: each row is a whole file" in capsys.readouterr().err
 
 
 def test_times_of_texts_are_not_read(tmp_path):
-    columns = Columns(modalities=("text",))
     path = write(tmp_path / "t.csv", "text,audio,start,onset", "Hi,a.wav,x,1", "Ho,a.wav,y,2")
-    assert [item.error for item in table_rows(path, columns)] == [None, None]
-    assert not has_segments(path, columns)
-    assert has_segments(path, Columns())
+    assert [item.error for item in items_of(path, "text")] == [None, None]
 
 
 def test_a_manifest_is_such_a_table(tmp_path):
     from data_prep.schema import write_manifest
 
     write_manifest(tmp_path / "test.tsv", three_tones.rows())
-    items = list(table_rows(tmp_path / "test.tsv", Columns()))
+    items = items_of(tmp_path / "test.tsv")
     rows = read_manifest(tmp_path / "test.tsv")
-    assert [item.times for item in items] == [
-        {"start": row.start or 0.0, "end": row.end} for row in rows
+    assert [(item.audio.start, item.audio.end) for item in items] == [
+        (row.start or 0.0, row.end) for row in rows
     ]

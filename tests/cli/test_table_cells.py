@@ -18,10 +18,8 @@ from data_prep.tables.prepare import prepare_table
 from data_prep.tables.published import prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
-from emo_fairseq.cli.predict_inputs import (
-    Columns,
-    table_rows,
-)
+from emo_fairseq.cli.predict_items import Item, Reads
+from emo_fairseq.cli.predict_tables import TableOptions, TableSource
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import ItemReader
 
@@ -112,11 +110,15 @@ def of_preparation(prepare: Callable[[], Corpus], out: Path, row_id: str) -> Ver
     return "refused", dropped.reason
 
 
+def items_of(path: Path, *modalities: str) -> list[Item]:
+    return list(TableSource(path, TableOptions()).items(Reads(modalities)))
+
+
 def of_prediction(path: Path, row_id: str) -> Verdict:
-    first, item = table_rows(path, Columns(modalities=("text",)))
+    first, item = items_of(path, "text")
     assert (first.name, first.text) == FIRST, "the other row is answered"
     if item.error is not None:
-        return "refused", item.error
+        return "refused", str(item.error)
     assert item.name == row_id
     try:
         return "accepted", ItemReader(("text",), False).read(item.name, None, item.text).text or ""
@@ -314,7 +316,7 @@ def test_what_is_no_table_is_refused_by_every_command(
     prepare = (
         lambda: prepare_table({"train": table}, tmp_path / "out", RECIPE),
         lambda: prepare_hf_table({"train": [open_table(table)]}, tmp_path / "out", RECIPE),
-        lambda: list(table_rows(table, Columns())),
+        lambda: items_of(table, "text", "speech"),
     )
     for command in prepare:
         with raises(code) as error:
@@ -332,5 +334,5 @@ def test_json_lines_none_of_which_can_be_read(tmp_path: Path) -> None:
     ):
         with raises("json-invalid"):
             prepare()
-    errors = [item.error or "" for item in table_rows(table, Columns())]
+    errors = [str(item.error) for item in items_of(table, "text", "speech")]
     assert ["not JSON (" in errors[0], "not a JSON object" in errors[1]] == [True, True]

@@ -1,0 +1,101 @@
+"""Items of ``predict``: audio, a text or both, with the row of a table that they come from."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from data_prep.audio.segment import AudioSegment, as_segment
+from data_prep.errors import CodedError
+from data_prep.manifest.cells import find_text_fault
+from emo_fairseq.errors import UsageError
+from emo_fairseq.types import SPEECH, TEXT
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item to predict.
+
+    Attributes:
+        name: in the output.
+        audio: a file, or a segment of one.
+        text: what was said.
+        error: why it cannot be predicted; None if it may be.
+        cells: of its row, by column; None for an item of no table.
+    """
+
+    name: str
+    audio: Path | AudioSegment | None = None
+    text: str | None = None
+    error: CodedError | None = None
+    cells: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a model reads.
+
+    Attributes:
+        modalities: of text, speech and video.
+        transcribes: whether speech without a text is transcribed, and so read by a model of text.
+    """
+
+    modalities: Sequence[str] = (TEXT, SPEECH)
+    transcribes: bool = False
+
+    def has(self, modality: str) -> bool:
+        """Return whether an input of a modality is used."""
+        return modality in self.modalities or (
+            modality == SPEECH and self.transcribes and TEXT in self.modalities
+        )
+
+    @property
+    def why(self) -> str:
+        """Why another input is not used."""
+        return f"the model reads {' and '.join(self.modalities)}"
+
+
+class Source(Protocol):
+    """Something that a command line names, opened: a file, a folder, a table, or lines."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of a table, in order; empty for what is no table."""
+
+    def is_typed(self, reads: Reads) -> bool:
+        """Return whether its items may arrive slowly, so that each is predicted at once."""
+
+    def items(self, reads: Reads) -> Iterator[Item]:
+        """Yield the items; one that cannot be read has its error."""
+
+
+@dataclass(frozen=True)
+class ListSource:
+    """Items that are known already."""
+
+    known: Sequence[Item]
+    columns: Sequence[str] = field(default=(), init=False)
+
+    def is_typed(self, reads: Reads) -> bool:
+        return False
+
+    def items(self, reads: Reads) -> Iterator[Item]:
+        return iter(self.known)
+
+
+def checked_item(
+    name: str,
+    audio: Path | AudioSegment | None,
+    text: str | None,
+    cells: Mapping[str, Any] | None = None,
+) -> Item:
+    """Return an item, with its error if its text or its path is invalid."""
+    if text is not None and (fault := find_text_fault(text)):
+        return Item(name, error=UsageError("; ".join(fault), "text-invalid"), cells=cells)
+    try:
+        is_path = audio is None or b"\0" not in os.fsencode(as_segment(audio).path)
+    except UnicodeEncodeError:
+        is_path = False
+    error = None if is_path else UsageError(f"{str(audio)!r} is no path", "path-invalid")
+    return Item(name, audio, text, error, cells)

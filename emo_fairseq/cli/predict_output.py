@@ -1,0 +1,99 @@
+"""The file that ``predict`` writes: over no input, and complete or not at all."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from emo_fairseq.cli.checkpoints import is_model_folder
+from emo_fairseq.cli.predict_inputs import STDIN
+from emo_fairseq.cli.predict_rows import FORMATS
+from emo_fairseq.errors import UsageError, check_writable
+
+_OTHER_FORMATS = (".xlsx", ".xls", ".ods", ".parquet", ".json", ".feather")
+
+
+def format_of(file: Path | None) -> str:
+    """Return the format by the suffix of the output; CSV by default.
+
+    Raises:
+        UsageError: the suffix of a format that is not written.
+    """
+    suffix = "" if file is None else file.suffix.lower()
+    if suffix in _OTHER_FORMATS:
+        raise UsageError(
+            f"--output {file}: predictions are written as {', '.join(FORMATS)}; name it .csv, "
+            ".tsv or .jsonl",
+            "format-unknown",
+        )
+    return suffix.removeprefix(".") if suffix.removeprefix(".") in FORMATS else "csv"
+
+
+_PART = ".part"
+
+
+def check_output(file: Path, items: Sequence[str], model: Path) -> None:
+    """Refuse to overwrite an input or the model.
+
+    Args:
+        file: of ``--output``.
+        items: of the command line.
+        model: model folder, checkpoint, or folder of a training.
+
+    Raises:
+        UsageError: the file is one of them, or cannot be written.
+    """
+    check_writable(file, "--output")
+    if any(item != STDIN and _is_same(file, Path(item)) for item in items):
+        raise UsageError(
+            f"--output {file}: is one of the inputs; name another file", "output-is-input"
+        )
+    is_inside = is_model_folder(model) and model.resolve() in file.resolve().parents
+    if is_inside or _is_same(file, model) or (file.suffix == ".pt" and file.exists()):
+        raise UsageError(
+            f"--output {file}: is part of a model; name a file elsewhere", "output-in-model"
+        )
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    try:
+        return file.resolve() == other.resolve() or file.samefile(other)
+    except (OSError, ValueError):  # one is not there, or no path at all
+        return False
+
+
+@contextlib.contextmanager
+def open_output(file: Path | None) -> Iterator[TextIO]:
+    """Open the file to write rows to, or standard output.
+
+    Rows go to ``FILE.part``, which replaces the file at the end, and stays after an error. A
+    pipe or a device is written to directly.
+    """
+    if file is None:
+        yield sys.stdout
+        return
+    target = file.resolve()
+    if target.exists() and not target.is_file():
+        with target.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}{_PART}")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as rows:
+            yield rows
+    except BaseException as error:
+        _explain_part(part)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(target)) from error  # of a full disk
+        raise
+    part.replace(target)
+
+
+def _explain_part(part: Path) -> None:
+    """Log where the rows before an error are."""
+    if part.exists() and not part.stat().st_size:
+        part.unlink()
+    elif part.exists():
+        sys.stderr.write(f"{part}: holds the rows before the error\n")

@@ -1,0 +1,61 @@
+"""The line in which ``predict`` sums up what it predicted."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from data_prep.messages import first_few
+from emo_fairseq.cli.predict_rows import Row
+
+
+@dataclass
+class Summary:
+    """Counts of rows, for one line at the end.
+
+    Args:
+        unit: what a row is, ``item`` or ``window``.
+    """
+
+    unit: str = "item"
+    labels: Counter[str] = field(default_factory=Counter)
+    sums: dict[str, float] = field(default_factory=dict)
+    codes: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    n_predicted: int = 0
+
+    def add(self, row: Row) -> None:
+        """Count a row."""
+        prediction = row.prediction
+        if prediction is None:
+            self.codes[(row.error and row.error.code) or "without code"] += 1
+            return
+        self.n_predicted += 1
+        if prediction.label is not None:
+            self.labels[prediction.label] += 1
+        for name, value in prediction.values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        transcript = prediction.transcript
+        self.notes["truncated"] += bool(prediction.truncations)
+        self.notes["with a warning"] += bool(prediction.warnings)
+        self.notes["transcribed"] += transcript is not None
+        self.notes["without words"] += transcript is not None and not transcript.text
+
+    def describe(self) -> str:
+        """Return the line.
+
+        >>> counts = Counter(joy=2, anger=1)
+        >>> Summary(labels=counts, codes=Counter({"a-b": 1}), n_predicted=3).describe()
+        '3 of 4 items predicted (joy 2, anger 1); 1 of 4 items failed (a-b 1), see the column error'
+        """
+        n_failed = self.codes.total()
+        n = self.n_predicted + n_failed
+        units = self.unit if n == 1 else f"{self.unit}s"
+        counts = [f"{label} {count}" for label, count in self.labels.most_common()]
+        counts += [f"mean {k} {total / self.n_predicted:.3f}" for k, total in self.sums.items()]
+        inside = f" ({', '.join(counts)})" if counts else ""
+        of_all = f"{self.n_predicted} of {n}" if n_failed else str(n)
+        parts = [f"{of_all} {units} predicted{inside}"]
+        if n_failed:
+            kinds = first_few([f"{code} {count}" for code, count in self.codes.most_common()])
+            parts.append(f"{n_failed} of {n} {units} failed ({kinds}), see the column error")
+        parts += [f"{name}: {count}" for name, count in self.notes.items() if count]
+        return "; ".join(parts)

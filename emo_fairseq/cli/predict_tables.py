@@ -1,0 +1,236 @@
+"""Tables of ``predict``: a row is an item, and keeps its cells."""
+
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_prep.audio.segment import AudioSegment
+from data_prep.errors import ManifestError
+from data_prep.manifest.cells import find_id_fault, find_value_fault, id_key, shown
+from data_prep.manifest.records import segment_fault
+from data_prep.tables.reader import (
+    JSONL,
+    Row,
+    Table,
+    TableFormat,
+    check_has_rows,
+    is_missing,
+    open_table,
+    plain,
+    text_cell,
+)
+from data_prep.tables.segments import (
+    SECONDS,
+    other_units,
+    parse_seconds,
+    time_field,
+    unread_times,
+)
+from data_prep.tables.spooled import SpooledTable
+from emo_fairseq.cli.predict_items import Item, Reads, checked_item
+from emo_fairseq.errors import UsageError
+from emo_fairseq.types import SPEECH, TEXT
+
+FIELDS = ("id", "audio", "text", "start", "end")
+_MODALITY_OF = {"text": TEXT, "audio": SPEECH}
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """How tables are read.
+
+    Attributes:
+        columns: {field: column} of ``--column``; "" for a field that no column fills.
+        format: of delimited text.
+        data_raw: folder that audio paths start from; None for that of the table.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
+    data_raw: Path | None = None
+
+
+class TableSource:
+    """One table; audio is the segment from `start` to `end`, where it has these columns.
+
+    A row that cannot be read, or whose id or text :mod:`data_prep.manifest.cells` refuses, is an
+    item with its error. The number of cells that the model does not read goes to standard error.
+
+    Args:
+        path: of the table.
+        options: how it is read.
+
+    Raises:
+        UsageError: it has no rows, or no column of texts or audio.
+    """
+
+    def __init__(self, path: Path, options: TableOptions) -> None:
+        try:
+            table = open_table(path, options.format)
+            if path.suffix.lower() == JSONL and options.format.delimiter is None:
+                table = SpooledTable(table)
+            check_has_rows(table)
+        except ManifestError as error:
+            raise UsageError.of(error, "table-invalid") from None
+        self._table: Table = table
+        self.columns: Sequence[str] = table.columns
+        self.column_of = find_columns(table, options.columns)
+        self.folder = path.parent if options.data_raw is None else options.data_raw
+
+    def is_typed(self, reads: Reads) -> bool:
+        return False
+
+    def items(self, reads: Reads) -> Iterator[Item]:
+        path = self._table.path
+        self._check_times(reads)
+        reader = _ItemReader(self, path, reads)
+        for row in self._table.rows():
+            yield reader.read(row)
+        for name, count in reader.skipped.items():
+            sys.stderr.write(f"{path}: cells of {name!r} skipped: {count}; {reads.why}\n")
+
+    def _check_times(self, reads: Reads) -> None:
+        """Refuse columns of times that are not read where rows share audio; else write a note.
+
+        Raises:
+            UsageError: such columns, or times in another unit than seconds.
+        """
+        table, audio = self._table, self.column_of.get("audio")
+        if audio is None or not reads.has(SPEECH):
+            return
+        times = {key: self.column_of[key] for key in ("start", "end") if key in self.column_of}
+        if fault := other_units(times.values()):
+            raise UsageError(f"{table.path}: {fault}", "times-unit")
+        others = [name for name in table.columns if name not in times.values()]
+        if not any(map(time_field, others)):
+            return
+        cells = (row.cells.get(audio) for row in table.rows({audio}))
+        unread = unread_times(others, list(times), (x for x in cells if isinstance(x, str)))
+        if unread is None:
+            return
+        problem, remedy, is_shared = unread
+        sentence = f"{table.path}: {problem}; {remedy}"
+        if is_shared:
+            raise UsageError(
+                f"{sentence}, or rename columns that are no times in the audio", "times-unread"
+            )
+        sys.stderr.write(f"{sentence}\n")
+
+
+def find_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
+    """Return {field: column} for the fields that a table has.
+
+    Args:
+        table: that was opened.
+        given: fields of ``--column``, which win.
+
+    Raises:
+        UsageError: an unknown field, a column that is not there, or neither texts nor audio.
+    """
+    if unknown := [name for name in given if name not in FIELDS]:
+        raise UsageError(
+            f"--column {unknown[0]}={given[unknown[0]]}: predict reads no such field; it reads "
+            f"{', '.join(FIELDS)}",
+            "field-unknown",
+        )
+    if not table.columns:
+        return {}  # JSON lines none of which can be read: each row has its error
+    names = ", ".join(table.columns)
+    for name, column in given.items():
+        if column and column not in table.columns:
+            raise UsageError(
+                f"{table.path}: no column {column!r} for --column {name}={column}; it has {names}",
+                "column-missing",
+            )
+    columns = {name: name for name in FIELDS if name in table.columns}
+    columns = {name: column for name, column in (columns | dict(given)).items() if column}
+    if not {"text", "audio"} & columns.keys():
+        raise UsageError(
+            f"{table.path}: no column of texts or audio files among {names}; name yours by "
+            "--column text=COLUMN or --column audio=COLUMN",
+            "column-missing",
+        )
+    return columns
+
+
+class _ItemReader:
+    """Reads the rows of one table; counts skipped cells and checks that ids are unique."""
+
+    def __init__(self, source: TableSource, path: Path, reads: Reads) -> None:
+        self._path = path
+        self._column_of = source.column_of
+        self._folder = source.folder
+        self._reads = reads
+        self.skipped: Counter[str] = Counter()
+        self._row_of: dict[str, int] = {}  # ids so far
+
+    def read(self, row: Row) -> Item:
+        """Return the item of one row, with its error if it is invalid."""
+        name = f"{self._path}: row {row.number}"
+        if row.fault is not None:
+            error = ManifestError(row.fault)
+            return Item(name, error=error, cells={})
+        try:
+            name = self._read_id(row) or name
+            return self._read_item(name, row.cells)
+        except ValueError as error:
+            return Item(name, error=UsageError.of(error, "cell-invalid"), cells=row.cells)
+
+    def _cell(self, cells: Mapping[str, Any], name: str) -> Any:
+        return cells.get(self._column_of[name]) if name in self._column_of else None
+
+    def _read_id(self, row: Row) -> str | None:
+        row_id = plain(self._cell(row.cells, "id"))
+        if not row_id.strip():
+            return None
+        if fault := find_id_fault(row_id):
+            raise UsageError("; ".join(fault), "id-invalid")
+        first = self._row_of.setdefault(id_key(row_id), row.number)
+        if first != row.number:
+            raise UsageError(
+                f"id {shown(row_id)} was used in row {first}; give every row its own id",
+                "id-duplicate",
+            )
+        return row_id
+
+    def _read_item(self, name: str, cells: Mapping[str, Any]) -> Item:
+        given = [key for key in _MODALITY_OF if not is_missing(self._cell(cells, key))]
+        used = [key for key in given if self._reads.has(_MODALITY_OF[key])]
+        if not given:
+            raise UsageError(f"neither {self._names(_MODALITY_OF)} is given", "item-empty")
+        if not used:
+            raise UsageError(
+                f"{self._names(given, ' and ')} alone, but {self._reads.why}", "modality-not-read"
+            )
+        self.skipped.update(self._column_of[key] for key in given if key not in used)
+        text = text_cell(self._cell(cells, "text")).strip() if "text" in used else None
+        if "audio" not in used:
+            return checked_item(name, None, text, cells)
+        path = text_cell(self._cell(cells, "audio")).strip()
+        if fault := find_value_fault("the path", path):
+            raise UsageError("; ".join(fault), "path-invalid")
+        return checked_item(name, self._audio(self._folder / path, cells), text, cells)
+
+    def _names(self, keys: Collection[str], separator: str = " nor ") -> str:
+        return separator.join(self._column_of.get(key, key) for key in keys)
+
+    def _audio(self, path: Path, cells: Mapping[str, Any]) -> Path | AudioSegment:
+        start, end = (self._seconds(name, self._cell(cells, name)) for name in ("start", "end"))
+        if start is None and end is None:
+            return path
+        if fault := segment_fault(str(path), start, end):
+            raise UsageError("; ".join(fault), "segment-invalid")
+        return AudioSegment(path, start or 0.0, end)
+
+    def _seconds(self, name: str, cell: Any) -> float | None:
+        if is_missing(cell):
+            return None
+        try:
+            return parse_seconds(plain(cell).strip())
+        except ValueError:
+            raise UsageError(
+                f"{self._column_of[name]} is {plain(cell)!r}, not {SECONDS}", "time-invalid"
+            ) from None

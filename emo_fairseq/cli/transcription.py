@@ -1,0 +1,55 @@
+"""Options of commands that transcribe speech without a text."""
+
+import argparse
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.types import TEXT
+
+if TYPE_CHECKING:
+    from emo_fairseq.inference.transcribing import FasterWhisper
+
+
+def add_transcription_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--transcribe`` and the options that act with it."""
+    option = parser.add_argument_group("transcription (extra asr)").add_argument
+    model = "transcribe speech that has no text by this Whisper: folder of a converted model, or "
+    option("--transcribe", metavar="WHISPER", help=f"{model}a name such as small or tiny.en")
+    language = "of the speech, such as en (default: detected in each recording)"
+    option("--language", metavar="CODE", help=language)
+    device = "that Whisper runs on (default: cpu)"
+    option("--transcribe-device", choices=("cpu", "cuda"), help=device)
+
+
+def load_transcriber(options: argparse.Namespace) -> "FasterWhisper | None":
+    """Load the Whisper of ``--transcribe``; None without it.
+
+    Raises:
+        UsageError: it cannot be loaded, or an option would have no effect.
+    """
+    if options.transcribe is None:
+        for name in ("language", "transcribe_device"):
+            if getattr(options, name) is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} acts with --transcribe; give both", "option-idle"
+                )
+        return None
+    from emo_fairseq.inference.transcribing import faster_whisper
+
+    device = options.transcribe_device or "cpu"
+    return faster_whisper(
+        options.transcribe,
+        device,
+        "int8" if device == "cpu" else "float16",
+        options.language,
+    )
+
+
+def check_reads_text(modalities: Collection[str]) -> None:
+    """Raise a `UsageError` if a model reads no text: its transcripts would have no effect."""
+    if TEXT not in modalities:
+        raise UsageError(
+            f"--transcribe: the model reads {' and '.join(modalities)} and no text; leave it out",
+            "modality-not-read",
+        )
