@@ -136,9 +136,9 @@ class TextFile:
                 encoding=self._encoding, errors="surrogateescape", newline=""
             ) as lines:
                 yield from _items_of_lines(f"{self._path}: line", lines)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise UsageError(
-                f"{self._path}: is not {self._encoding} ({error.reason}); give its --encoding",
+                f"{self._path}: is not {self._encoding} ({error}); give its --encoding",
                 "encoding-invalid",
             ) from None
 

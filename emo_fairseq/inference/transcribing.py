@@ -210,7 +210,7 @@ def _load_whisper(model: str, device: str, compute_type: str) -> Any:
             raise _unreadable(model, one_line(str(error))) from error
         raise UsageError(
             f"Whisper {model}: is not on this machine and cannot be downloaded "
-            f"({one_line(str(error)).partition('. ')[0]}); run it once with a connection to the "
+            f"({one_line(str(error).partition(chr(10))[0])}); run it once with a connection to the "
             "hub, or give a folder with a converted model",
             "whisper-not-downloaded",
         ) from error

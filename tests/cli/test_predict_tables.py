@@ -1,0 +1,191 @@
+"""``predict`` of tables: the user's columns stay as they are, and those of predictions follow."""
+
+import csv
+import io
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from data_prep.tables.reader import JsonLinesTable, open_table
+from data_prep.tables.spooled import SpooledTable
+from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.predict_items import Reads
+from emo_fairseq.cli.predict_tables import TableOptions, TableSource
+
+TEXT = "--modality text"
+
+
+def rows_of(text: str, delimiter: str = ",") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_cells_stay_as_they_are(suffix, trained_models, command, tmp_path):
+    cells = {
+        "Nr": " 007",
+        "said": 'He said "no", twice; so\n  be it',
+        "Stimmung": "traurig\r",
+        "Bewertung": "1,50",
+        "=1+1": "\tx",
+        "emotion": "NaN",
+    }
+    table, out = tmp_path / "t.csv", tmp_path / f"out{suffix}"
+    with table.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, delimiter=";", quoting=csv.QUOTE_ALL)
+        writer.writerows([cells, cells.values(), ["x"], ["2", "", *cells.values()][:6]])
+    words = ("--delimiter", ";", "--column", "text=said", "--output", out)
+    command("predict", trained_models.folder(TEXT), table, *words, code=1)
+    content = out.read_bytes().decode()
+    if suffix == ".jsonl":
+        first, broken, empty = map(json.loads, content.splitlines())
+        assert "Nr" not in broken
+    else:
+        first, broken, empty = rows_of(content, "\t" if suffix == ".tsv" else ",")
+        assert {broken[name] for name in cells} == {""}
+    assert {name: first[name] for name in cells} == cells
+    assert list(first)[:7] == [*cells, "item"]
+    assert first["label"]
+    assert "fields where the header has 6" in broken["error"]
+    assert broken["item"].endswith("t.csv: row 5")
+    assert empty["error"].endswith("[item-empty]")
+    assert (empty["Nr"], empty["Stimmung"]) == ("2", " 007")
+
+
+def test_names_that_the_table_has_too(trained_models, tmp_path, capsys):
+    table = tmp_path / "t.csv"
+    table.write_text("text,label,item,model_item,error\nno no,glad,7,8,9\n")
+    assert main(["predict", str(trained_models.folder(TEXT)), str(table)]) == 0
+    printed = capsys.readouterr()
+    (row,) = rows_of(printed.out)
+    own = [row[name] for name in ("label", "item", "model_item", "error")]
+    assert own == ["glad", "7", "8", "9"]
+    assert row["model_label"]
+    assert row["model_model_item"].endswith("t.csv: row 2")
+    assert row["model_error"] == ""
+    assert "item, label, error: of predictions these columns are model_model_item" in printed.err
+    assert main(["predict", str(trained_models.folder(TEXT)), str(table), "--format", "jsonl"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["label"], row["model_model_item"][-12:]) == ("glad", "t.csv: row 2")
+
+
+def test_tables_of_other_columns_and_a_text(trained_models, command, tmp_path):
+    (tmp_path / "a.csv").write_text("text,a\nno,1\n")
+    (tmp_path / "b.jsonl").write_text('{"b": [1, null], "text": "no", "c": 1.50}\n{"text": "no"}\n')
+    (tmp_path / "c.txt").write_text("no\n")
+    files = (tmp_path / "a.csv", tmp_path / "b.jsonl", tmp_path / "c.txt")
+    rows = rows_of(command("predict", trained_models.folder(TEXT), *files))
+    assert list(rows[0])[:5] == ["text", "a", "b", "c", "item"]
+    assert [(row["a"], row["b"], row["c"]) for row in rows] == [
+        ("1", "", ""),
+        ("", "[1, null]", "1.5"),
+        *[("", "", "")] * 2,
+    ]
+    assert [row["model_text"] for row in rows] == ["", "", "", "no"]
+
+
+def test_parquet_keeps_its_values_but_bytes(trained_models, tmp_path, capsys):
+    pyarrow = pytest.importorskip("pyarrow")
+    content = {
+        "text": ["no", "yes"],
+        "n": [1, None],
+        "x": [0.5, float("nan")],
+        "flag": [True, False],
+        "list": [[1.0, 2.0], None],
+        "raw": [b"\0\1", None],
+    }
+    path = tmp_path / "t.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(content), path)
+    model = str(trained_models.folder(TEXT))
+    assert main(["predict", model, str(path)]) == 0
+    printed = capsys.readouterr()
+    names = ("n", "x", "flag", "list", "raw")
+    cells = [[row[name] for name in names] for row in rows_of(printed.out)]
+    assert cells == [["1", "0.5", "true", "[1.0, 2.0]", ""], ["", "", "false", "", ""]]
+    assert "cells of the table that hold bytes are left out: 1" in printed.err
+    assert main(["predict", model, str(path), "--format", "jsonl"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [[line[name] for name in names] for line in lines] == [
+        [1, 0.5, True, [1.0, 2.0], None],
+        [None, None, False, None, None],
+    ]
+
+
+def test_audio_paths_start_from_data_raw(trained_models, toy_corpus, command, tmp_path):
+    speech = trained_models.folder("--modality speech --speech-input log_mel")
+    (tmp_path / "t.csv").write_text("path,who\naudio/none.wav,a\n")
+    words = ("predict", speech, tmp_path / "t.csv", "--column", "audio=path")
+    (row,) = rows_of(command(*words, "--data-raw", "else", code=1))
+    assert "else/audio/none.wav: there is no such file [file-missing]" in row["error"]
+    (row,) = rows_of(command(*words, code=1))
+    assert f"{tmp_path}/audio/none.wav" in row["error"]
+    sound = next(toy_corpus.rglob("*.flac")).relative_to(toy_corpus)
+    (tmp_path / "t.csv").write_text(f"path,who\n{sound},a\n")
+    (row,) = rows_of(command(*words, "--data-raw", toy_corpus))
+    assert (row["path"], row["who"], row["error"]) == (str(sound), "a", "")
+
+
+def test_truncated_rows_say_so(trained_models, command, tmp_path):
+    (tmp_path / "t.csv").write_text(f"text\nno\n{'no ' * 600}\n")
+    short, long = rows_of(command("predict", trained_models.folder(TEXT), tmp_path / "t.csv"))
+    assert short["truncated"] == ""
+    assert long["truncated"].startswith("the text is too long for the model, which reads the first")
+
+
+def test_one_line_sums_up(trained_models, tmp_path, capsys):
+    (tmp_path / "t.csv").write_text(f"id,text\n1,no\n2,\n3,{'no ' * 600}\n3,no\n4,\n")
+    model = str(trained_models.folder(TEXT))
+    assert (
+        main(["predict", model, "--output", str(tmp_path / "o.csv"), str(tmp_path / "t.csv")]) == 1
+    )
+    line = capsys.readouterr().err.splitlines()[-1]
+    labels = {row["label"] for row in rows_of((tmp_path / "o.csv").read_text())} - {""}
+    assert line.startswith("2 of 5 items predicted (")
+    assert all(label in line for label in labels)
+    assert "3 of 5 items failed (item-empty 2, id-duplicate 1), see the column error" in line
+    assert line.endswith("; truncated: 1")
+
+
+# -- large tables ----------------------------------------------------------------------------------
+
+
+def test_json_lines_are_parsed_once(tmp_path, monkeypatch):
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        "".join(f'{{"text": "{n}", "onset": {n}, "k{n % 3}": 1}}\n' for n in range(600))
+    )
+    parsed = []
+    parse = JsonLinesTable._row
+    monkeypatch.setattr(
+        JsonLinesTable, "_row", lambda table, *a: (parsed.append(a[0]), parse(table, *a))[1]
+    )
+    source = TableSource(path, TableOptions())
+    assert sum(1 for _ in source.items(Reads(("text",)))) == 600
+    assert parsed == list(range(1, 601))
+    assert list(source.columns) == ["text", "onset", "k0", "k1", "k2"]
+
+
+def test_a_spooled_table_is_the_table(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a": 1}\n{oops\n\n' + '{"b": [null, 2.5]}\n' * 600)
+    table = open_table(path)
+    spooled = SpooledTable(table)
+    assert list(spooled.rows()) == list(table.rows())
+    both = zip(spooled.rows(), spooled.rows(), strict=True)  # at the same time
+    assert all(one == other for one, other in both)
+    assert (spooled.path, list(spooled.columns)) == (path, ["a", "b"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_rows_are_not_kept_in_memory(suffix: str, tmp_path: Path):
+    path, text = tmp_path / f"t{suffix}", "x" * 10_000
+    rows = (text if suffix == ".csv" else json.dumps({"text": text}) for _ in range(4_000))
+    path.write_text("\n".join(["text", *rows] if suffix == ".csv" else rows))
+    assert path.stat().st_size > 40_000_000
+    tracemalloc.start()
+    source = TableSource(path, TableOptions())
+    assert sum(1 for _ in source.items(Reads(("text",)))) == 4_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 24_000_000
