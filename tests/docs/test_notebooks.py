@@ -1,0 +1,58 @@
+"""The notebooks run from top to bottom, and their pages show what they were saved with."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from code_blocks import REPOSITORY
+from nbclient import NotebookClient
+from reference_pages import notebooks
+
+FILES = sorted(notebooks.FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_runs(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for beside in file.parent.glob("*.tsv"):
+        (tmp_path / beside.name).write_bytes(beside.read_bytes())
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    notebook = nbformat.read(file, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    saved = json.loads(file.read_text(encoding="utf-8"))
+    for cell, before in zip(notebook.cells, saved["cells"], strict=True):
+        assert kinds(cell) == kinds(before), cell.source
+
+
+def kinds(cell: dict) -> list[str]:
+    """The kinds of a cell's outputs, without what is logged to standard error."""
+    outputs = [output for output in cell.get("outputs", ()) if output.get("name") != "stderr"]
+    return [output["output_type"] for output in outputs]
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_page(file: Path) -> None:
+    page = notebooks.page_of(file)
+    assert page.startswith("# ")
+    assert f"]({file.name})" in page
+    assert "```python\n" in page
+
+
+def test_outputs_on_a_page(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# A\n", "b"]},
+        {
+            "cell_type": "code",
+            "source": "x",
+            "outputs": [
+                {"output_type": "stream", "name": "stdout", "text": ["\x1b[1mone\x1b[0m\n"]},
+                {"output_type": "display_data", "data": {"image/png": "QQ==\n", "text/plain": "-"}},
+            ],
+        },
+    ]
+    file = tmp_path / "a.ipynb"
+    file.write_text(json.dumps({"cells": cells}))
+    assert notebooks.page_of(file) == (
+        "# A\nb\n\nThis page is a notebook: [a.ipynb](a.ipynb).\n\n```python\nx\n```\n\n"
+        "```text\none\n```\n\n![figure](data:image/png;base64,QQ==)\n"
+    )
