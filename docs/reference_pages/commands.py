@@ -88,9 +88,13 @@ def analysis() -> Iterator[Command]:
 def _page(title: str, introduction: str, commands: Iterator[Command]) -> str:
     parts = [f"# {title}", introduction, GENERATED]
     for name, parser in commands:
-        parts += [f"## `{name}`", to_markdown(parser.description or "")]
+        parts += [f"## `{name}`", to_markdown(_capitalized(parser.description or ""))]
         parts += _arguments(parser)
     return joined(parts)
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
