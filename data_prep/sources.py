@@ -18,7 +18,7 @@ from pathlib import Path
 from data_prep.errors import CodedError
 from data_prep.files.listing import AUDIO_SUFFIXES
 from data_prep.manifest.records import CORPUS_FILE
-from data_prep.tables.options import add_preparation_options, given_options
+from data_prep.tables.options import add_preparation_options, corpus_name, given_options
 
 __all__ = ["KINDS", "Source", "add_preparation_options", "find_source"]
 
@@ -133,15 +133,6 @@ def _file(path: Path) -> Source:
     if suffix in _ARCHIVES:
         problem, remedy = "an archive", "unpack it, and give what was in it"
     raise CodedError(f"{path}: {problem}; {remedy}", "source-unknown")
-
-
-def corpus_name(text: str) -> str:
-    """Return a name for a corpus and its data dir: letters, digits, ``_`` and ``-``.
-
-    >>> corpus_name("My labels (v2)")
-    'My_labels_v2'
-    """
-    return re.sub(r"[^\w-]+", "_", text).strip("_") or "corpus"
 
 
 def _described(source: Source) -> str:

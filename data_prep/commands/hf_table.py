@@ -28,9 +28,8 @@ from collections.abc import Sequence
 
 from data_prep.command_line import run
 from data_prep.commands.table import print_next_step, table_parser
-from data_prep.sources import corpus_name
 from data_prep.tables.audformat import HEADER, open_audformat
-from data_prep.tables.options import recipe_of, tables_of
+from data_prep.tables.options import corpus_name, recipe_of, tables_of
 from data_prep.tables.published import Sources, find_shards, prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe

@@ -1,26 +1,33 @@
-r"""Prepare your own corpus: any CSV, TSV, Parquet or JSON lines, and the meaning of its columns.
+r"""Prepare your own corpus: a table with a row for each recording or text.
 
-Nothing is guessed: a column is used only if --column or --extra names it, VAD only with its scale,
-audio only with the folder that its paths start from. Every row that cannot be used is named with
-its line. Fields that --column can fill:
-  id (needed), text and/or audio (one needed), start and end (of a segment of the audio: seconds as
-  1.5, HH:MM:SS.fff or 0 days 00:00:01.5; empty: from its beginning, to its end), speaker, session,
-  dialogue, turn, emotion, sentiment, valence, arousal, dominance, sentiment_score, corpus.
+TABLE is a CSV, TSV, text, Parquet, JSON lines, .xlsx or .ods file. What is not given is inferred,
+and printed: delimiter, encoding, header and decimal separator; which column fills which field, by
+its name (in English, German, French or Spanish) and by what it holds; the folder of the audio; and
+the splits, by a column of them, else drawn by speaker, by dialogue, or by row. Never inferred: the
+meaning of a label, the scale of valence, arousal and dominance, a value that means a missing one.
+Everything that is missing is listed at once, with the command that would work, and every row that
+cannot be used is named with its line. Fields that --column can fill, FIELD= for none:
+  id (made of file names without one), text and/or audio (one needed), start and end (of a segment
+  of the audio: seconds as 1.5, HH:MM:SS.fff or 0 days 00:00:01.5; empty: from its beginning, to its
+  end), speaker, session, dialogue, turn, emotion, sentiment, valence, arousal, dominance,
+  sentiment_score, corpus, split.
 Splits come from one of: a column (--split-column), whole speakers, dialogues or sessions or single
 rows drawn at random (--split-by), or one table a split (train=a.csv valid=b.csv test=c.csv). For
 cross-validation the rows stay in one split (all=TABLE), which `python -m data_prep.folds` divides.
 
 For instance:
+  python -m data_prep.table labels.csv data/mine
   python -m data_prep.table calls.csv data/calls --name calls \
     --column id=utt --column text=transcript --column audio=wav --data-raw recordings \
     --column speaker=caller --column emotion=label --label-order neutral,angry,glad \
-    --split-by speaker --valid-fraction 0.1 --test-fraction 0.2 --seed 1
+    --split-by speaker --valid-fraction 0.1 --test-fraction 0.2 --split-seed 1
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,22 +37,25 @@ from data_prep.command_line import (
 )
 from data_prep.folds.records import ALL
 from data_prep.schema import Corpus
-from data_prep.sources import corpus_name
-from data_prep.tables.options import add_preparation_options, recipe_of, tables_of
+from data_prep.tables.inference import infer_recipe, render
+from data_prep.tables.options import add_preparation_options, tables_of
 from data_prep.tables.prepare import prepare_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line of `prepare_table`."""
-    options = table_parser(__doc__ or "").parse_args(arguments)
-    return run(lambda: _prepare(options))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = table_parser(__doc__ or "").parse_args(words)
+    return run(lambda: _prepare(options, ["python", "-m", "data_prep.table", *words]))
 
 
-def _prepare(options: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
     tables = tables_of(options.tables)
-    options.name = options.name or corpus_name(next(iter(tables.values())).stem)
-    recipe = recipe_of(options)
-    corpus = prepare_table(tables, options.out_dir, recipe, workers=options.workers, progress=True)
+    found = infer_recipe(tables, options, command)
+    print(*render(found), sep="\n")
+    corpus = prepare_table(
+        tables, options.out_dir, found.recipe, workers=options.workers, progress=True
+    )
     print_next_step(corpus, options.out_dir)
 
 

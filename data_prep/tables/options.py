@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ def add_preparation_options(parser: argparse.ArgumentParser) -> None:
 
     An option that the parser has already is left as it is.
     """
-    _add_format(_Group(parser, "the table"))
+    _add_format(_Group(parser, "the table: what is not given is inferred"))
     _add_columns(_Group(parser, "its columns and audio"))
     _add_labels(_Group(parser, "its labels"))
     _add_splits(_Group(parser, "its splits"))
@@ -48,6 +49,10 @@ def _add_format(group: _Group) -> None:
     add("--delimiter", metavar="C", help="between fields; 'tab' for tabs")
     add("--encoding", metavar="NAME", help="of the table, such as utf-8, cp1252 or utf-16")
     add("--no-quotes", action="store_true", help="quotes are plain characters, and enclose no cell")
+    header = "whether the first row names the columns; without names they are 1, 2, ..."
+    add("--header", choices=("yes", "no"), help=header)
+    add("--decimal", choices=(".", ","), help="the decimal separator of numbers")
+    add("--sheet", metavar="NAME", help="of a spreadsheet (default: the first)")
     add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
     add("--licence", default="", metavar="TEXT", help="kept in corpus.yaml")
     add("--citation", default="", metavar="TEXT", help="kept in corpus.yaml")
@@ -103,14 +108,19 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
     from data_prep.tables.reader import TableFormat
     from data_prep.tables.rows import TableRecipe
 
+    columns = {field: name for field, name in columns_of(options).items() if name}
     return TableRecipe(
         name=options.name or "",
-        columns={field: name for field, name in columns_of(options).items() if name},
+        split_column=columns.pop("split", None),
+        columns=columns,
         extra=options.extra,
         format=TableFormat(
             {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter),
             options.encoding or "utf-8-sig",
             quotes=not options.no_quotes,
+            header=options.header != "no",
+            decimal=options.decimal or ".",
+            sheet=options.sheet,
         ),
         missing=options.missing,
         normalize=options.normalize_text,
@@ -124,7 +134,6 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
         out_of_scale=options.out_of_scale,
         data_raw=options.data_raw,
         drop_bad_audio=options.drop_bad_audio,
-        split_column=options.split_column,
         split_map=pairs_of("--split-map", options.split_map),
         split_by=options.split_by,
         fractions={"test": options.test_fraction, "valid": options.valid_fraction},
@@ -136,8 +145,17 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
 
 
 def columns_of(options: argparse.Namespace) -> dict[str, str]:
-    """Return {field: column} of --column; "" for a field that no column fills."""
-    return pairs_of("--column", options.column, may_be_empty=True)
+    """Return {field: column} of --column and --split-column, "" for a field that none fills.
+
+    "split" is a field among them.
+    """
+    columns = pairs_of("--column", options.column, may_be_empty=True)
+    if options.split_column and "split" not in columns:
+        columns["split"] = options.split_column
+    elif options.split_column:
+        message = "--column split and --split-column name the same; leave one of them out"
+        raise CodedError(message, "option-malformed")
+    return columns
 
 
 def pairs_of(option: str, texts: Sequence[str], may_be_empty: bool = False) -> dict[str, str]:
@@ -189,3 +207,12 @@ def tables_of(texts: Sequence[str]) -> dict[str, Path]:
             raise CodedError(message, "option-malformed")
         tables[split] = Path(path)
     return tables
+
+
+def corpus_name(text: str) -> str:
+    """Return a name for a corpus and its data dir: letters, digits, ``_`` and ``-``.
+
+    >>> corpus_name("My labels (v2)")
+    'My_labels_v2'
+    """
+    return re.sub(r"[^\w-]+", "_", text).strip("_") or "corpus"

@@ -29,6 +29,7 @@ from data_prep.schema import (
     shared_values,
     write_corpus,
 )
+from data_prep.tables.ids import make_ids
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import (
     LabelUse,
@@ -66,6 +67,8 @@ def prepare_table(
         for split, path in tables.items()
         for record in read_records(path, split, recipe, corpus, read, use)
     ]
+    if "id" not in recipe.columns:
+        _make_ids(records, corpus)
     _refuse_repeated_ids(records)
     _check_label_use(use, recipe, corpus)
     _describe_labels(records, recipe, corpus)
@@ -93,6 +96,14 @@ def prepare_table(
             corpus.notes.append(f"{len(shared)} {key}s are in more than one split")
     write_corpus(out_dir, corpus, splits)
     return corpus
+
+
+def _make_ids(records: Sequence[Record], corpus: Corpus) -> None:
+    rows = [record.utterance for record in records]
+    made = make_ids(rows, [(record.split, record.line) for record in records])
+    for record, row in zip(records, made, strict=True):
+        record.utterance = row
+    corpus.notes.append("no column fills id: ids are made of the names of files, or of lines")
 
 
 def _refuse_repeated_ids(records: Sequence[Record]) -> None:

@@ -1,7 +1,7 @@
-r"""Read tables row by row: CSV, TSV, Parquet and JSON lines.
+r"""Read tables row by row: CSV, TSV, Parquet, JSON lines and spreadsheets.
 
-`open_table` opens a file by its suffix, .csv, .tsv, .parquet or .jsonl; with a delimiter any other
-one as delimited text.
+`open_table` opens a file by its suffix, .csv, .tsv, .parquet, .jsonl, .xlsx or .ods (of which see
+`data_prep.tables.sheets`); with a delimiter any other one as delimited text.
 
 Delimited text, whatever the delimiter:
 - Quoting is that of RFC 4180: a cell that begins with a double quote ends with one, may hold
@@ -45,7 +45,8 @@ from data_prep.manifest.cells import is_blank, shown
 from data_prep.manifest.records import REQUIRED_COLUMNS
 
 CSV, TSV, PARQUET, JSONL = ".csv", ".tsv", ".parquet", ".jsonl"
-TABLES = (CSV, TSV, PARQUET, JSONL)
+SHEETS = (".xlsx", ".ods")
+TABLES = (CSV, TSV, PARQUET, JSONL, *SHEETS)
 DELIMITERS = {CSV: ",", TSV: "\t"}
 
 _MANIFEST_HEADER = "\t".join(REQUIRED_COLUMNS)
@@ -73,12 +74,18 @@ class TableFormat:
         quotes: whether quotes enclose cells.
         legacy_bytes: whether a line that is not UTF-8 is taken as Latin-1, for text that ftfy
             repairs later.
+        header: whether the first row names the columns; else they are "1", "2", ...
+        decimal: the decimal separator of numbers that are text: a point or a comma.
+        sheet: of a spreadsheet; None is the first one.
     """
 
     delimiter: str | None = None
     encoding: str = "utf-8-sig"
     quotes: bool = True
     legacy_bytes: bool = False
+    header: bool = True
+    decimal: str = "."
+    sheet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,10 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
         return _open_parquet(path)
     if how.delimiter is None and suffix == JSONL:
         return JsonLinesTable(path)
+    if how.delimiter is None and suffix in SHEETS:
+        from data_prep.tables.sheets import SheetTable
+
+        return SheetTable(path, how.sheet, how.header)
     delimiter = DELIMITERS.get(suffix) if how.delimiter is None else how.delimiter
     if delimiter is None:
         problem = f"neither {', '.join(TABLES[:-1])} nor {TABLES[-1]}"
@@ -273,12 +284,15 @@ class DelimitedTable:
         if first is not None and first.fault is not None:
             raise ManifestError(first.fault)
         self._header: list[str] = [] if first is None else first.cells
-        self.columns: Sequence[str] = _check_header(path, self._header)
+        if not how.header:
+            self._header = [str(number) for number, _ in enumerate(self._header, start=1)]
+        self.columns: Sequence[str] = check_header(path, self._header)
 
     def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
         skipped = len(self._header) - len(self.columns)
         with self._reader() as records:
-            next(records, None)
+            if self._how.header:
+                next(records, None)
             for record in records:
                 fault = record.fault or self._width_fault(record)
                 values = [] if fault else record.cells[skipped:]
@@ -291,6 +305,11 @@ class DelimitedTable:
         return self._fault(
             record.number, detail, "quote fields that hold the delimiter", "row-width"
         )
+
+    def records(self) -> Iterator[_Record]:
+        """Iterate over all records, the header's too, of any number of cells."""
+        with self._reader() as records:
+            yield from records
 
     @contextmanager
     def _reader(self) -> Iterator[Iterator[_Record]]:
@@ -430,7 +449,7 @@ def _has_bad_byte(text: str) -> bool:
     return not text.isascii() and _BAD_BYTE.search(text) is not None
 
 
-def _check_header(path: Path, header: Sequence[str]) -> list[str]:
+def check_header(path: Path, header: Sequence[str]) -> list[str]:
     """Return the names of the columns. Raises ManifestError for a blank or repeated one."""
     columns = list(header[1:] if len(header) > 1 and not header[0].strip() else header)
     blank = [str(n) for n, name in enumerate(header, start=1) if not name.strip() and n > 1]
@@ -535,7 +554,7 @@ def _open_parquet(path: Path) -> ParquetTable:
         detail = f"column {', '.join(map(_name, pickled))} is of a type that Python pickled"
         remedy = "export it as a plain type"
         raise ManifestError(Fault(str(path), None, detail, remedy, "column-pickled"))
-    columns = _check_header(path, schema.names)
+    columns = check_header(path, schema.names)
     return ParquetTable(path, columns, _class_names(schema))
 
 

@@ -51,7 +51,7 @@ class TableRecipe:
     """How to read a table: which column fills which field, and what its values mean."""
 
     name: str
-    columns: Mapping[str, str]  # field -> the table's column
+    columns: Mapping[str, str]  # field -> the table's column; without id, ids are made
     extra: Sequence[str] = ()  # further columns to keep as they are
     format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
     missing: Sequence[str] = ()  # values, beside the empty one, that mean "not there"
@@ -63,6 +63,7 @@ class TableRecipe:
     vad_scale: tuple[float, float] | None = None
     out_of_scale: str = REFUSE
     data_raw: Path | None = None
+    audio_paths: Mapping[str, str] = field(default_factory=dict)  # as written -> from `data_raw`
     drop_bad_audio: bool = False
     split_column: str | None = None
     split_map: Mapping[str, str] = field(default_factory=dict)
@@ -99,7 +100,6 @@ def _recipe_checks(
         "field-unknown",
     )
     missing = "field-not-mapped"
-    yield "id" not in columns, "no column is mapped to id; add --column id=COLUMN", missing
     yield (
         not {"text", "audio"} & set(columns),
         "neither text nor audio is mapped; add --column text=COLUMN or --column audio=COLUMN",
@@ -274,7 +274,8 @@ def read_records(
         record = Record(path, line, reader.split(split), reader.utterance(), reader.scale.outside)
         if reader.dropped_label:
             reason = f"--drop-label {reader.dropped_label}"
-            corpus.dropped.append(DroppedRow(record.split, record.utterance.id, reason))
+            name = record.utterance.id or f"row {line}"
+            corpus.dropped.append(DroppedRow(record.split, name, reason))
         else:
             faults += [record.fault(*fault) for fault in reader.faults]
             records.append(record)
@@ -354,7 +355,10 @@ class _RowReader:
         )
 
     def id(self) -> str:
-        value = self.given(self.cell(self.recipe.columns["id"]))
+        column = self.recipe.columns.get("id")
+        if column is None:
+            return ""  # made later, of all rows
+        value = self.given(self.cell(column))
         if fault := find_id_fault(value):
             self.add_fault(*fault)
         return value or ""
@@ -373,6 +377,7 @@ class _RowReader:
 
     def audio(self) -> str | None:
         value, root = self.field("audio"), self.recipe.data_raw
+        value = self.recipe.audio_paths.get(value or "", value)
         if value is None or root is None or not Path(value).is_absolute():
             return value
         if Path(value).is_relative_to(root.resolve()):
@@ -428,11 +433,20 @@ class _RowReader:
         if value is None:
             return None
         try:
-            return parse(value)
+            return parse(self.with_point(name, value))
         except ValueError:
             remedy = "correct it, or empty the field; --missing names values that mean empty"
             self.add_fault(f"{name} is {value!r}, not {wanted}", remedy + further)
             return None
+
+    def with_point(self, name: str, value: str) -> str:
+        """Return a number that is text with a decimal point. Raises ValueError for thousands."""
+        is_text = isinstance(self.row.get(self.recipe.columns[name]), str)
+        if self.recipe.format.decimal == "." or not is_text or ":" in value:
+            return value
+        if "." in value or value.count(",") > 1:
+            raise ValueError(value)
+        return value.replace(",", ".")
 
 
 def _whole(value: str) -> int:

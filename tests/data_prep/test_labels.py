@@ -103,7 +103,7 @@ def test_every_command_that_shows_a_data_dir_warns(
     table = write_table(tmp_path / "t.csv", labels)
     out = str(tmp_path / "out")
     for command, words in (
-        (prepare, words_for(table)),
+        (prepare, [*words_for(table), "--label-map", "Sad=Sad"]),
         (summarize, [out]),
         (inspect, [out]),
         (validate, [out]),

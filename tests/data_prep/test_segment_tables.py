@@ -33,6 +33,7 @@ from data_prep.tables.audformat import with_units
 from data_prep.tables.segments import parse_seconds, time_field
 
 BASE = ("--name", "x", "--column", "id=id", "--column", "audio=file", "--split-column", "split")
+NO_TIMES = ("--column", "start=", "--column", "end=")
 TIMES = ("--column", "start=start", "--column", "end=end")
 ROWS = {
     "id": ["t0", "t1", "t2"],
@@ -176,7 +177,7 @@ def test_times_that_nothing_reads_are_refused_where_rows_share_audio(
 ) -> None:
     times = dict(zip(names, (ROWS["start"], ROWS["end"]), strict=True))
     columns = {**{k: v for k, v in ROWS.items() if k not in ("start", "end")}, **times}
-    assert prepared(folder, columns=columns) == 1
+    assert prepared(folder, *NO_TIMES, columns=columns) == 1
     sentence = capsys.readouterr().err.partition("error: ")[2]
     read = " and ".join(name for name in names if name != "x")
     what = f"columns {read} are" if " and " in read else f"column {read} is"
@@ -209,14 +210,15 @@ def test_audio_that_tables_of_splits_share_counts_too(
         row = {"id": [split], "file": ["long.wav"], "start": [start]}
         write_csv(folder / f"{split}.csv", row)
     tables = [f"{split}={folder / split}.csv" for split in ("train", "test")]
-    assert table.main([*tables, str(folder / "out"), *BASE[:6], "--data-raw", str(folder)]) == 1
+    words = [*tables, str(folder / "out"), *BASE[:6], *NO_TIMES, "--data-raw", str(folder)]
+    assert table.main(words) == 1
     error = capsys.readouterr().err
     assert "train.csv: the column start is not read, while 2 rows share long.wav" in error
     assert "test.csv: the column start is not read, while 2 rows share long.wav" in error
 
 
 def test_one_end_alone_is_refused_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sentence = refusal(capsys, folder, *TIMES[:2])
+    sentence = refusal(capsys, folder, *TIMES[:2], *NO_TIMES[2:])
     assert "the column end is not read" in sentence
     assert "--column end=end" in sentence
 
@@ -243,7 +245,7 @@ def test_of_files_of_their_own_a_warning_is_enough(
 def test_times_need_audio(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_csv(folder / "t.csv", ROWS)
     words = [str(folder / "t.csv"), str(folder / "out"), "--name", "x", "--column", "id=id"]
-    more = ["--column", "text=id", "--split-column", "split", *TIMES]
+    more = ["--column", "text=id", "--split-column", "split", "--column", "audio=", *TIMES]
     assert table.main([*words, *more]) == 1
     assert "add --column audio=COLUMN" in capsys.readouterr().err
 

@@ -1,0 +1,444 @@
+"""Complete the recipe of a table by what the table shows, and list what only its user can decide.
+
+Inferred, and reported: how a delimited file is written, which column fills which field, the decimal
+separator, the folder of the audio, where the splits come from. Never inferred: the meaning of a
+label, the scale of valence, arousal and dominance, a value that means a missing one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from data_prep.errors import CodedError, ManifestError
+from data_prep.manifest.cells import shown
+from data_prep.manifest.labels import MISSING_WORDS, sort_labels
+from data_prep.manifest.out_of_scale import CLIP, DROP_AXIS, REFUSE
+from data_prep.manifest.records import AXES, LABEL_COLUMNS
+from data_prep.messages import first_few
+from data_prep.tables.audio_folder import find_audio
+from data_prep.tables.column_contents import (
+    Contents,
+    decimal_of,
+    is_number,
+    read_contents,
+    split_of,
+)
+from data_prep.tables.column_map import Decision, map_columns
+from data_prep.tables.options import columns_of, corpus_name, recipe_of
+from data_prep.tables.reader import JSONL, PARQUET, SHEETS, Table, open_table, require_columns
+from data_prep.tables.rows import TableRecipe, check_recipe
+from data_prep.tables.sniffing import NAMES as DELIMITER_NAMES
+from data_prep.tables.sniffing import Sniffed, sniff
+
+_GROUPS = ("speaker", "dialogue", "session")
+_LEAST_GROUPS = 3  # one for each of train, valid and test
+_NUMERIC = (*AXES, "sentiment_score", "start", "end")
+_MOST_WORDS = 5  # distinct values that are no numbers, in a column of numbers
+
+
+@dataclass(frozen=True)
+class GivenOptions:
+    """What was given of a table, beside its recipe.
+
+    Attributes:
+        columns: field -> column, "" for none.
+        encoding: of the file.
+        header: whether there is one.
+        decimal: the decimal separator.
+        needs_vad: whether valence, arousal or dominance is to be learned.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    encoding: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+    needs_vad: bool = False
+
+
+@dataclass
+class Inference:
+    """A completed recipe.
+
+    Attributes:
+        recipe: usable where `decisions` is empty.
+        findings: a line each, of what was inferred.
+        decisions: what is missing.
+        contents: of every column.
+    """
+
+    recipe: TableRecipe
+    findings: list[str] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    contents: Mapping[str, Contents] = field(default_factory=dict)
+
+    def add(self, problem: str, words: Sequence[str], code: str) -> None:
+        """Add a decision of the user's."""
+        self.decisions.append(Decision(problem, words, code))
+
+
+def infer(tables: Mapping[str, Path], recipe: TableRecipe, given: GivenOptions) -> Inference:
+    """Complete a recipe.
+
+    Args:
+        tables: split -> file, or "" where the rows say it.
+        recipe: of the options that were given.
+        given: those that the recipe cannot tell from its defaults.
+
+    Raises:
+        ManifestError: a table that cannot be read.
+        CodedError: tables that are written in different ways.
+    """
+    found = Inference(recipe)
+    _infer_format(tables, given, found)
+    opened = {split: open_table(path, found.recipe.format) for split, path in tables.items()}
+    contents = found.contents = read_contents(opened.values(), recipe.missing)
+    _infer_columns(opened, contents, given, found)
+    _infer_numbers(contents, given, found)
+    _check_labels(contents, found)
+    _infer_audio(opened, contents, found)
+    _infer_splits(tables, contents, found)
+    return found
+
+
+def infer_recipe(
+    tables: Mapping[str, Path], options: argparse.Namespace, command: Sequence[str]
+) -> Inference:
+    """Complete the recipe of the options.
+
+    Args:
+        tables: split -> file.
+        options: those of `add_preparation_options`.
+        command: the words that the user gave, to which what is missing is added.
+
+    Raises:
+        ManifestError: something is missing, which is listed with the command that would work; or
+            a table cannot be read.
+        CodedError: options that are malformed, or contradict each other.
+    """
+    given = GivenOptions(
+        columns_of(options),
+        options.encoding,
+        None if options.header is None else options.header == "yes",
+        options.decimal,
+        needs_vad=bool({"vad", *AXES} & set(str(getattr(options, "target", "")).split("+"))),
+    )
+    recipe = recipe_of(options)
+    path = next(iter(tables.values()))
+    recipe = replace(recipe, name=recipe.name or corpus_name(path.stem))
+    found = infer(tables, recipe, given)
+    _check_given(tables, found.recipe)
+    if found.decisions:
+        names = ", ".join(map(str, tables.values()))
+        raise decisions_error(names, found.decisions, command)
+    return found
+
+
+def _check_given(tables: Mapping[str, Path], recipe: TableRecipe) -> None:
+    """Raise CodedError for options that are wrong, whatever else is missing."""
+    scale = recipe.vad_scale or (0.0, 1.0)
+    has_content = {"text", "audio"} & set(recipe.columns)
+    columns = recipe.columns if has_content else {**recipe.columns, "text": ""}
+    complete = replace(recipe, vad_scale=scale, data_raw=recipe.data_raw or Path(), columns=columns)
+    check_recipe(complete, tables)
+
+
+# -- Steps, each of which completes the recipe and adds to the findings and decisions --------------
+
+
+def _infer_format(tables: Mapping[str, Path], given: GivenOptions, found: Inference) -> None:
+    typed = (PARQUET, JSONL, *SHEETS)
+    how = found.recipe.format
+    paths = [path for path in tables.values() if path.suffix.lower() not in typed]
+    paths = [path for path in paths if not path.is_dir()]
+    if how.delimiter is None and not paths:
+        how = replace(how, header=given.header is not False)
+        found.recipe = replace(found.recipe, format=how)
+        return
+    sniffed: dict[Path, Sniffed] = {}
+    for path in paths or tables.values():
+        open_table(path, replace(how, delimiter=how.delimiter or ",", header=False))  # is it there
+        sniffed[path] = sniff(path, how, encoding=given.encoding, header=given.header)
+    first = next(iter(sniffed.values()))
+    if other := next((p for p, s in sniffed.items() if s.format != first.format), None):
+        ways = [f"{path.name}: {', '.join(sniffed[path].findings)}" for path in (paths[0], other)]
+        raise CodedError(
+            f"the tables are written in different ways ({'; '.join(ways)}); save them alike",
+            "table-formats-mixed",
+        )
+    found.recipe = replace(found.recipe, format=first.format)
+    found.findings += [", ".join(first.findings)] if first.findings else []
+    if first.rivals:
+        both = " and ".join(
+            DELIMITER_NAMES[c] for c in (first.format.delimiter or "", *first.rivals)
+        )
+        found.add(f"{both} could each delimit the cells", ("--delimiter", "C"), "delimiter-unknown")
+
+
+def _infer_columns(
+    opened: Mapping[str, Table],
+    contents: Mapping[str, Contents],
+    given: GivenOptions,
+    found: Inference,
+) -> None:
+    names = dict(given.columns)
+    recipe = found.recipe
+    if recipe.split_column or recipe.split_by or any(opened):
+        names["split"] = recipe.split_column or ""
+    wanted = [*(name for name in names.values() if name), *recipe.extra]
+    for table in opened.values():
+        require_columns(table, wanted)
+    mapped = map_columns({n: c for n, c in contents.items() if n not in recipe.extra}, names)
+    found.decisions += mapped.decisions
+    columns = mapped.columns
+    split_column = columns.pop("split", None)
+    found.recipe = replace(recipe, columns=columns, split_column=split_column)
+    if not {"text", "audio"} & set(columns):
+        found.add(
+            f"no column holds texts, or names of audio files; there are {', '.join(contents)}",
+            ("--column", "text=COLUMN"),
+            "field-not-mapped",
+        )
+
+
+def _infer_numbers(contents: Mapping[str, Contents], given: GivenOptions, found: Inference) -> None:
+    numeric = _numeric(contents, found.recipe)
+    _check_words(numeric, found)
+    numbers = [v for column in numeric.values() for v in column.values if is_number(v)]
+    separator = decimal_of(numbers)
+    decimal = given.decimal or ("." if separator is None else separator)
+    if decimal == "":
+        example = next(value for value in numbers if "," in value)
+        problem = f"{example} could have a decimal comma, or one between thousands"
+        found.add(problem, ("--decimal", "COMMA_OR_POINT"), "decimal-unknown")
+        decimal = "."
+    if decimal == "," and not given.decimal:
+        found.findings.append("decimal comma")
+    how = replace(found.recipe.format, decimal=decimal)
+    found.recipe = replace(found.recipe, format=how)
+    _check_scale({axis: c for axis, c in numeric.items() if axis in AXES}, decimal, given, found)
+
+
+def _numeric(contents: Mapping[str, Contents], recipe: TableRecipe) -> dict[str, Contents]:
+    columns = {f: recipe.columns[f] for f in _NUMERIC if f in recipe.columns}
+    return {f: contents[name] for f, name in columns.items() if name in contents}
+
+
+def _check_words(numeric: Mapping[str, Contents], found: Inference) -> None:
+    """Decide on words in columns of numbers, which may mean missing ones."""
+    words: dict[str, list[str]] = {}
+    for field_, column in numeric.items():
+        odd = (
+            [v for v in column.values if not is_number(v)] if field_ not in ("start", "end") else []
+        )
+        for value in odd if len(odd) <= _MOST_WORDS else ():
+            if value.casefold() not in MISSING_WORDS:
+                continue  # the rows are listed when they are read
+            words.setdefault(value, []).append(f"{field_} ({column.values[value]} rows)")
+    for value, places in words.items():
+        problem = f"{shown(value)} in {', '.join(places)} is no number; does it mean a missing one?"
+        found.add(problem, ("--missing", value), "value-not-number")
+
+
+def _check_scale(
+    axes: Mapping[str, Contents], decimal: str, given: GivenOptions, found: Inference
+) -> None:
+    ranges, outside = [], 0
+    low, high = found.recipe.vad_scale or (0.0, 0.0)
+    for axis, column in axes.items():
+        numbers = list(_numbers(column, decimal))
+        if numbers:
+            ranges.append(f"{axis} from {min(numbers):g} to {max(numbers):g}")
+            outside += sum(not low <= number <= high for number in numbers)
+    if axes and found.recipe.vad_scale is None:
+        _without_scale(list(axes), ranges, given, found)
+    elif outside and found.recipe.out_of_scale == REFUSE and found.decisions and low < high:
+        # Alone, they are listed by row when the rows are read.
+        problem = f"{outside} ratings are outside the scale {low:g} to {high:g}: "
+        problem += f"{', '.join(ranges)}; {CLIP} them, or {DROP_AXIS}"
+        found.add(problem, ("--out-of-scale", "CHOICE"), "vad-out-of-scale")
+
+
+def _without_scale(
+    axes: Sequence[str], ranges: Sequence[str], given: GivenOptions, found: Inference
+) -> None:
+    """Leave out axes whose scale is not known, where there is something else to learn.
+
+    Axes that were named, or that alone can be learned, are a decision.
+    """
+    recipe = found.recipe
+    is_needed = given.needs_vad or any(given.columns.get(axis) for axis in axes)
+    problem = f"the scale is not known of {', '.join(ranges) or ', '.join(axes)}"
+    if is_needed or not {*LABEL_COLUMNS, "sentiment_score"} & set(recipe.columns):
+        found.add(problem, ("--vad-scale", "LOW", "HIGH"), "vad-scale-missing")
+        return
+    note = f"{', '.join(axes)} left out: {problem}; --vad-scale LOW HIGH reads them"
+    found.findings.append(f"warning: {note}")
+    columns = {f: name for f, name in recipe.columns.items() if f not in axes}
+    found.recipe = replace(recipe, columns=columns, notes=[*recipe.notes, note])
+
+
+def _numbers(column: Contents, decimal: str) -> Iterator[float]:
+    for value, count in column.values.items():
+        written = value.replace(",", ".") if decimal == "," else value
+        if is_number(value) and "," not in written:
+            yield from [float(written)] * count
+
+
+def _check_labels(contents: Mapping[str, Contents], found: Inference) -> None:
+    for key in LABEL_COLUMNS:
+        column = contents.get(found.recipe.columns.get(key, ""))
+        if column is None:
+            continue
+        option = "--label-map" if key == "emotion" else "--sentiment-map"
+        decided = {*found.recipe.label_map.get(key, {}), *found.recipe.label_order.get(key, ())}
+        decided |= set(found.recipe.drop_labels) if key == "emotion" else set()
+        for same in _spelled_alike(column):
+            first, *others = [label for label in same if label not in decided] or same[:1]
+            for label in others:
+                problem = f"the {key} {_counted(column, label)} and {_counted(column, first)} "
+                problem += f"differ in case or spaces alone; {label}={label} keeps both"
+                found.add(problem, (option, f"{label}={first}"), "labels-alike")
+        for label, count in column.values.items():
+            if label.casefold() in MISSING_WORDS and label not in decided:
+                problem = f"is {key} {shown(label)} ({count} rows) a class, or no label? "
+                problem += f"{option} {label}={label} makes it a class"
+                found.add(problem, ("--missing", label), "label-missing-word")
+
+
+def _counted(column: Contents, label: str) -> str:
+    return f"{shown(label)} ({column.values[label]} rows)"
+
+
+def _spelled_alike(column: Contents) -> Iterator[list[str]]:
+    """Yield labels that are equal but for case and spaces, the most frequent first."""
+    groups: dict[str, list[str]] = {}
+    for label in column.values:
+        groups.setdefault(" ".join(label.casefold().split()), []).append(label)
+    for same in groups.values():
+        if len(same) > 1:
+            yield sorted(same, key=lambda label: (-column.values[label], label))
+
+
+def _infer_audio(
+    opened: Mapping[str, Table], contents: Mapping[str, Contents], found: Inference
+) -> None:
+    recipe = found.recipe
+    column = contents.get(recipe.columns.get("audio", ""))
+    if column is None or not column.is_plain:
+        return
+    table = next(iter(opened.values())).path
+    audio = find_audio(list(column.values), table, recipe.data_raw)
+    if audio.root is None:
+        problem = f"the folder of the audio is not known: {audio.problem}"
+        found.add(problem, ("--data-raw", "FOLDER"), "data-raw-missing")
+        return
+    if audio.problem and not recipe.drop_bad_audio and recipe.data_raw is None:
+        found.add(audio.problem, ("--drop-bad-audio",), "recordings-missing")
+    found.recipe = replace(recipe, data_raw=audio.root, audio_paths=audio.paths)
+    if recipe.data_raw is None:
+        found.findings.append(f"audio in {audio.root.absolute()}")
+
+
+def _infer_splits(
+    tables: Mapping[str, Path], contents: Mapping[str, Contents], found: Inference
+) -> None:
+    recipe = found.recipe
+    if recipe.split_column:
+        _check_split_values(contents.get(recipe.split_column), found)
+    if recipe.split_column or recipe.split_by or any(tables):
+        return
+    for group in _GROUPS:
+        column = contents.get(recipe.columns.get(group, ""))
+        if column is not None and len(column.values) >= _LEAST_GROUPS:
+            found.recipe = replace(recipe, split_by=group)
+            found.findings.append(f"splits drawn by {group}: {len(column.values)} {group}s")
+            if absent := column.n_rows - column.n_filled:
+                problem = f"{absent} rows have no {group}, by which splits are drawn"
+                found.add(f"{problem}; fill it in, or", ("--split-by", "row"), "unit-missing")
+            return
+    found.recipe = replace(recipe, split_by="row")
+    found.findings.append(
+        "warning: splits drawn by row, since no speakers or dialogues are known: rows of one "
+        "person are then in train and in test, and figures are better than those of a new speaker"
+    )
+
+
+def _check_split_values(column: Contents | None, found: Inference) -> None:
+    if column is None:
+        return
+    mapping = dict(found.recipe.split_map)
+    for value, count in column.values.items():
+        if value in mapping:
+            continue
+        split = split_of(value)
+        if split is None:
+            problem = f"{count} rows are of the split {shown(value)}: which one is it?"
+            found.add(problem, ("--split-map", f"{value}=SPLIT"), "split-unknown")
+        elif split != value:
+            mapping[value] = split
+    renamed = [f"{old} as {new}" for old, new in mapping.items()]
+    if new := [text for text in renamed if text]:
+        found.findings.append(f"splits: {', '.join(new)}")
+    found.recipe = replace(found.recipe, split_map=mapping)
+
+
+# -- What is printed -------------------------------------------------------------------------------
+
+
+def render(found: Inference) -> list[str]:
+    """Return the lines that show how a table is read."""
+    recipe, contents = found.recipe, found.contents
+    lines = list(found.findings)
+    columns = dict(recipe.columns)
+    if recipe.split_column:
+        columns["split"] = recipe.split_column
+    width = max(map(len, columns), default=0)
+    for field_, name in columns.items():
+        column = contents.get(name)
+        about = "" if column is None else f"  ({_about(field_, column)})"
+        lines.append(f"  {field_:<{width}} = {name}{about}")
+    if "id" not in columns:
+        source = "the file names" if "audio" in columns else "the line numbers"
+        lines.append(f"  {'id':<{width}} = made of {source}")
+    used = {*columns.values(), *recipe.extra}
+    if unused := [name for name in contents if name not in used]:
+        lines.append(f"  not used: {', '.join(unused)}")
+    lines.append("change this by --column FIELD=COLUMN, or FIELD= for none")
+    return lines
+
+
+def _about(field_: str, column: Contents) -> str:
+    if field_ in (*LABEL_COLUMNS, "split"):
+        labels = [f"{label} {column.values[label]}" for label in sort_labels(column.values)]
+        return first_few(labels, 12)
+    if field_ in ("audio", "text", "id"):
+        return f"such as {shown(next(iter(column.values), ''), 40)}"
+    return f"{len(column.values)} different values"
+
+
+def decisions_error(
+    source: str, decisions: Sequence[Decision], command: Sequence[str]
+) -> ManifestError:
+    """Return the error that lists everything that is missing, with the command that would work.
+
+    Args:
+        source: the table.
+        decisions: at least one.
+        command: the words that the user gave.
+    """
+    words = list(command)
+    end = words.index("--") if "--" in words else len(words)
+    words[end:end] = [word for decision in decisions for word in decision.words]
+    codes = {decision.code for decision in decisions}
+    code = codes.pop() if len(codes) == 1 else "several-missing"
+    if len(decisions) == 1:
+        message = f"{source}: {decisions[0].problem}; run: {shlex.join(words)}"
+        return ManifestError(message, code)
+    lines = [f"{source}: {len(decisions)} things are not known"]
+    lines += [f"{n}. {decision.problem}" for n, decision in enumerate(decisions, start=1)]
+    lines.append(f"run, with your values in place of the words in capitals: {shlex.join(words)}")
+    return ManifestError("\n".join(lines), code)

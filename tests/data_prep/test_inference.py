@@ -1,0 +1,243 @@
+"""What is inferred of a table, what is not, and what is printed of it."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from data_prep.commands.table import main
+from data_prep.manifest.audio_root import audio_root
+from data_prep.schema import Utterance, read_corpus, read_manifest
+
+WriteSound = Callable[..., Path]
+GERMAN = [
+    "Datei;Emotion;Sprecher;Valenz;Notiz",
+    *(f"s{n % 5}/{n}.wav;{('Glück', 'Ärger')[n % 2]};s{n % 5};{1 + n % 4},5;a" for n in range(20)),
+]
+
+
+@pytest.fixture
+def clips(tmp_path: Path, write_sound: WriteSound) -> Path:
+    """Twenty clips of five speakers, each in the speaker's folder, below `clips`."""
+    for number in range(20):
+        write_sound(tmp_path / "clips" / f"s{number % 5}" / f"{number}.wav")
+    return tmp_path
+
+
+def write(folder: Path, rows: Sequence[str], name: str = "labels.csv", **how: str) -> Path:
+    path = folder / name
+    path.write_bytes("\r\n".join([*rows, ""]).encode(how.get("encoding", "utf-8")))
+    return path
+
+
+def rows_of(out: Path) -> list[Utterance]:
+    return [row for s in read_corpus(out).splits for row in read_manifest(out / f"{s}.tsv")]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == 1
+    return capsys.readouterr().err.partition("error: ")[2].strip()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16", "utf-16-le"])
+def test_a_german_table_needs_its_scale_alone(
+    clips: Path, encoding: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = write(clips, GERMAN, encoding=encoding), clips / "out"
+    assert main([str(table), str(out), "--vad-scale", "1", "5"]) == 0
+    printed = capsys.readouterr().out
+    for line in ("delimiter semicolon", "decimal comma", f"audio in {clips / 'clips'}"):
+        assert line in printed
+    assert "not used: Notiz" in printed
+    rows = {row.id: row for row in rows_of(out)}
+    assert rows["6"].audio == "s1/6.wav"
+    assert (rows["6"].speaker, rows["6"].emotion) == ("s1", "Glück")
+    assert rows["6"].valence == pytest.approx((3.5 - 1) / 4)
+    corpus = read_corpus(out)
+    assert corpus.name == "labels"
+    assert corpus.labels["emotion"] == ("Glück", "Ärger")
+    assert corpus.disjoint == ("speaker",)
+    assert set(corpus.splits) == {"train", "valid", "test"}
+    assert audio_root(out) == clips / "clips"
+
+
+def test_axes_of_an_unknown_scale_are_left_out_beside_a_label(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = write(clips, GERMAN), clips / "out"
+    assert main([str(table), str(out)]) == 0
+    assert "the scale is not known of valence from 1.5 to 4.5" in capsys.readouterr().out
+    assert {row.valence for row in rows_of(out)} == {None}
+    assert any("--vad-scale LOW HIGH" in note for note in read_corpus(out).notes)
+
+
+def test_everything_that_is_missing_is_listed_at_once_with_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["file,label,valence,split"]
+    rows += ["a.wav,Happy,1,train", "b.wav,happy,NA,dev", "c.wav,sad,2,eval", "d.wav,happy,4,test"]
+    table, out = write(tmp_path, rows), tmp_path / "out"
+    message = refused(capsys, table, out, "--column", "valence=valence")
+    lines = message.splitlines()
+    assert lines[0].endswith("5 things are not known")
+    command = shlex.split(lines[-1].partition(": ")[2].removesuffix(" [several-missing]"))
+    assert command[:5] == ["python", "-m", "data_prep.table", str(table), str(out)]
+    assert command[5:] == [
+        *("--column", "valence=valence", "--missing", "NA", "--vad-scale", "LOW", "HIGH"),
+        *("--label-map", "Happy=happy", "--data-raw", "FOLDER", "--split-map", "eval=SPLIT"),
+    ]
+    assert not out.exists()
+
+
+def test_the_command_that_is_printed_works(
+    tmp_path: Path, write_sound: WriteSound, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["file,label,part", *(f"{n}.wav,{'Sad' if n else 'sad'},train" for n in range(4))]
+    table, out = write(tmp_path, rows), tmp_path / "out"
+    for number in range(4):
+        for folder in ("one", "two"):
+            write_sound(tmp_path / folder / f"{number}.wav")
+    message = refused(capsys, table, out)
+    assert "in 2 folders" in message
+    command = message.splitlines()[-1].partition(": ")[2].rpartition(" [")[0]
+    words = shlex.split(command.replace("FOLDER", str(tmp_path / "two")))[3:]
+    assert main(words) == 0
+    assert {row.emotion for row in rows_of(out)} == {"Sad"}
+    assert audio_root(out) == tmp_path / "two"
+
+
+def test_a_field_can_be_given_or_left_out(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, out = write(clips, GERMAN), clips / "out"
+    words = ["--column", "emotion=Notiz", "--column", "speaker=", "--column", "valence="]
+    assert main([str(table), str(out), *words]) == 0
+    assert "warning: splits drawn by row" in capsys.readouterr().out
+    assert {(row.speaker, row.emotion, row.valence) for row in rows_of(out)} == {(None, "a", None)}
+
+
+def test_labels_alike_can_be_kept_apart(tmp_path: Path) -> None:
+    rows = ["text,emotion", *(f"some words {n},{('sad', 'Sad')[n % 2]}" for n in range(20))]
+    table, out = write(tmp_path, rows), tmp_path / "out"
+    assert main([str(table), str(out), "--label-map", "Sad=Sad"]) == 0
+    assert read_corpus(out).labels["emotion"] == ("Sad", "sad")
+
+
+def test_a_word_for_a_missing_label_is_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ("sad", "glad", "n/a", "glad")
+    rows = ["text,emotion", *(f"some words {n},{labels[n % 4]}" for n in range(20))]
+    table, out = write(tmp_path, rows), tmp_path / "out"
+    assert refused(capsys, table, out).endswith("--missing n/a [label-missing-word]")
+    assert main([str(table), str(out), "--missing", "n/a"]) == 0
+    assert read_corpus(out).labels["emotion"] == ("glad", "sad")
+    assert main([str(table), str(out), "--label-map", "n/a=n/a"]) == 0
+    assert read_corpus(out).labels["emotion"] == ("glad", "n/a", "sad")
+
+
+def test_two_columns_of_one_meaning_are_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["text,label,class", *(f"some words {n},sad,glad" for n in range(9))]
+    table, out = write(tmp_path, rows), tmp_path / "out"
+    message = refused(capsys, table, out)
+    assert message.startswith(f"{table}: label and class could each be the emotion")
+    assert message.endswith("--column emotion=COLUMN [column-ambiguous]")
+
+
+def test_two_delimiters_that_fit_alike_are_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write(tmp_path, ["x,y;z", "1 a b,5;2", "3 c d,7;4"], "t.txt")
+    message = refused(capsys, table, tmp_path / "out")
+    assert "comma and semicolon could each delimit the cells" in message
+
+
+def test_a_comma_of_thousands_is_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["text;valence", "a b c;1,500", "d e f;2,000"]
+    table, out = write(tmp_path, rows), tmp_path / "out"
+    message = refused(capsys, table, out, "--vad-scale", "1", "5")
+    assert message.endswith("--decimal COMMA_OR_POINT [decimal-unknown]")
+    words = [str(table), str(out), "--vad-scale", "1", "5", "--decimal", ","]
+    assert main([*words, "--test-fraction", "0", "--valid-fraction", "0.5"]) == 0
+    assert sorted(row.valence for row in rows_of(out)) == [0.125, 0.25]
+
+
+def test_a_table_without_header(tmp_path: Path, write_sound: WriteSound) -> None:
+    for number in range(6):
+        write_sound(tmp_path / f"{number}.wav")
+    labels = ("angry", "happy")
+    table = write(tmp_path, [f"{n}.wav,{labels[n % 2]}" for n in range(6)])
+    assert main([str(table), str(tmp_path / "out")]) == 0
+    rows = {row.id: row.emotion for row in rows_of(tmp_path / "out")}
+    assert rows == {str(n): labels[n % 2] for n in range(6)}
+
+
+def test_ids_of_equal_names_have_their_folders(tmp_path: Path, write_sound: WriteSound) -> None:
+    names = [f"{folder}/{n}.wav" for folder in "ab" for n in range(3)]
+    for name in names:
+        write_sound(tmp_path / name)
+    table = write(tmp_path, ["path,emotion", *(f"{name},sad" for name in names)])
+    assert main([str(table), str(tmp_path / "out")]) == 0
+    ids = {row.id for row in rows_of(tmp_path / "out")}
+    assert ids == {name.removesuffix(".wav") for name in names}
+
+
+def test_times_of_shared_recordings_are_read(tmp_path: Path, write_sound: WriteSound) -> None:
+    write_sound(tmp_path / "long.wav", 48_000)
+    rows = [f"long.wav,{n / 2},{n / 2 + 0.5},sad" for n in range(6)]
+    table = write(tmp_path, ["wav,start,end,emotion", *rows])
+    assert main([str(table), str(tmp_path / "out")]) == 0
+    assert {(row.id, row.start, row.end) for row in rows_of(tmp_path / "out")} == {
+        (f"long_{500 * n}_{500 * n + 500}", n / 2, n / 2 + 0.5) for n in range(6)
+    }
+
+
+def test_times_beside_files_of_their_own_are_not(
+    tmp_path: Path, write_sound: WriteSound, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(6):
+        write_sound(tmp_path / f"{number}.wav")
+    table = write(tmp_path, ["wav,start,end,emotion", *(f"{n}.wav,9,9.5,sad" for n in range(6))])
+    assert main([str(table), str(tmp_path / "out")]) == 0
+    assert "not used: start, end" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [".wav", ""])
+def test_bare_names_may_be_spread_over_folders(clips: Path, suffix: str) -> None:
+    rows = [f"{n}{suffix},{('sad', 'glad')[n % 2]}" for n in range(20)]
+    table, out = write(clips, ["wav,emotion", *rows]), clips / "out"
+    assert main([str(table), str(out)]) == (0 if suffix else 1)
+    if suffix:
+        assert {row.audio for row in rows_of(out)} == {f"s{n % 5}/{n}.wav" for n in range(20)}
+
+
+def test_paths_of_windows_are_read(clips: Path) -> None:
+    rows = [f"s{n % 5}\\{n}.wav,{('sad', 'glad')[n % 2]}" for n in range(20)]
+    table, out = write(clips, ["wav,emotion", *rows]), clips / "out"
+    assert main([str(table), str(out)]) == 0
+    assert {row.audio for row in rows_of(out)} == {f"s{n % 5}/{n}.wav" for n in range(20)}
+
+
+def test_files_that_are_not_there_are_counted(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips / "clips" / "s0" / "5.wav").unlink()
+    rows = [f"clips/s{n % 5}/{n}.wav,{('sad', 'glad')[n % 2]}" for n in range(20)]
+    table, out = write(clips, ["wav,emotion", *rows]), clips / "out"
+    message = refused(capsys, table, out)
+    assert "1 of 20 audio files are not in" in message
+    assert message.endswith("--drop-bad-audio [recordings-missing]")
+    assert main([str(table), str(out), "--drop-bad-audio"]) == 0
+    assert len(rows_of(out)) == 19
+
+
+def test_a_mistake_in_what_was_given_comes_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write(tmp_path, ["file,valence", "a.wav,1", "b.wav,2"])
+    assert "[field-unknown]" in refused(capsys, table, tmp_path / "out", "--column", "mood=file")
+    assert "[column-missing]" in refused(capsys, table, tmp_path / "out", "--column", "text=x")
