@@ -35,7 +35,7 @@ from data_prep.command_line import (
     make_parser,
     run,
 )
-from data_prep.errors import CodedError, Fault, ManifestError
+from data_prep.errors import CodedError, Fault, ManifestError, group_lines
 from data_prep.features.stored import find_faults
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.cells import (
@@ -231,16 +231,18 @@ def _audio_faults(
     rows = [(str(p), r, u) for p, part in manifests.items() for r, u in part if u.audio]
     parts = [(raw / (u.audio or ""), u.start or 0.0, u.end) for _, _, u in rows]
     distinct = list(dict.fromkeys(parts))
+    if fault := _none_is_there(distinct, raw):
+        return [fault], []
     lengths = measure_all(distinct, rate, workers=workers, progress=progress)
     length_of = dict(zip(distinct, lengths, strict=True))
     for (file, row, utterance), part in zip(rows, parts, strict=True):
         measured = length_of[part]
         if isinstance(measured, AudioError):
-            remedy = "copy the file again, or empty audio and n_samples; see --data-raw"
-            if utterance.is_segment:
+            remedy = "copy the file again, or remove the row"
+            if utterance.is_segment and measured.code != "file-missing":
                 remedy = "correct start and end, which are seconds in the file, or " + remedy
             problem = f"audio {utterance.audio}: {measured}"
-            faults.append(Fault(file, row, problem, remedy, "audio-invalid"))
+            faults.append(Fault(file, row, problem, remedy, "audio-invalid", str(measured)))
             continue
         for warning in measured.warnings:
             problem = f"audio {audio_of(utterance, Path())}: {warning}"
@@ -254,6 +256,17 @@ def _audio_faults(
             )
             faults.append(Fault(file, row, problem, "correct n_samples", "length-mismatch"))
     return faults, warnings
+
+
+def _none_is_there(parts: Sequence[tuple[Path, float, float | None]], raw: Path) -> Fault | None:
+    """Return one fault if no recording is there, as where `raw` is another folder."""
+    paths = dict.fromkeys(path for path, _, _ in parts)
+    if not paths or any(path.exists() for path in paths):
+        return None
+    example = next(iter(paths))
+    problem = f"none of its {len(paths)} recordings is in {raw}, such as {example}"
+    remedy = "give the folder that their paths start from with --data-raw"
+    return Fault(str(raw), None, problem, remedy, "recordings-missing")
 
 
 def _feature_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
@@ -294,17 +307,21 @@ def _report(options: argparse.Namespace) -> None:
         workers=options.workers,
         progress=True,
     )
-    for fault in faults:
-        print(f"{fault} [{fault.code}]" if fault.code else fault)
-    warnings = [*map(str, find_warnings(options.data_dir)), *map(str, odd_audio)]
+    warnings = find_warnings(options.data_dir)
+    warnings += [line for line, _ in group_lines(odd_audio)]
+    is_whole = len(faults) == 1 and faults[0].row is None  # it is the error itself
+    for line, alike in group_lines(faults) if not is_whole else ():
+        print(f"{line} [{alike[0].code}]" if alike[0].code else line)
     for warning in warnings:
         print(f"warning: {warning}")
-    odd = f", {_count(warnings, 'warning')}" if warnings else ""
+    if is_whole:
+        raise ManifestError(faults[0])
+    odd = f", {_count(len(warnings), 'warning')}" if warnings else ""
     if faults:
-        message = f"{options.data_dir}: {_count(faults, 'fault')}{odd}"
+        message = f"{options.data_dir}: {_count(len(faults), 'fault')}{odd}"
         raise CodedError(message, "data-dir-invalid")
     print(f"{options.data_dir}: no fault{odd}")
 
 
-def _count(items: Sequence[object], name: str) -> str:
-    return f"{len(items)} {name}{'s' * (len(items) != 1)}"
+def _count(n: int, name: str) -> str:
+    return f"{n} {name}{'s' * (n != 1)}"

@@ -205,6 +205,12 @@ def _measure(
     spoken = [record for record in records if record.utterance.audio]
     rows = [record.utterance for record in spoken]
     parts = [(root / (row.audio or ""), row.start or 0.0, row.end) for row in rows]
+    if parts and not any(path.exists() for path, _, _ in parts):
+        raise CodedError(
+            f"{root}: none of the {len(parts)} recordings is there, such as {parts[0][0]}; give "
+            "the folder that their paths start from with --data-raw",
+            "recordings-missing",
+        )
     lengths = measure_all(parts, SAMPLE_RATE, workers=workers, progress=progress)
     faults = []
     for record, length in zip(spoken, lengths, strict=True):
@@ -219,7 +225,8 @@ def _measure(
             if row.is_segment:
                 remedy = "correct start and end, which are seconds in the file, or " + remedy
             problem = f"audio {root / (row.audio or '')}: {length}"
-            faults.append(record.fault(problem, remedy, "audio-invalid"))
+            fault = record.fault(problem, remedy, "audio-invalid")
+            faults.append(replace(fault, reason=str(length)))
     raise_faults(faults)
     names = (record.utterance.id for record in spoken)
     note_warnings(corpus, zip(names, lengths, strict=True))

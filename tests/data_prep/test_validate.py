@@ -119,9 +119,55 @@ def test_bad_audio_files_are_faults(
 
 def test_audio_is_looked_for_under_data_raw(data_dir: Path, tmp_path: Path) -> None:
     (data_dir / "audio").rename(tmp_path / "audio")
-    assert len(validate(data_dir)) == 9
+    (fault,) = validate(data_dir)
+    assert (fault.file, fault.code) == (str(data_dir), "recordings-missing")
+    assert "none of its 9 recordings" in fault.what
+    assert "--data-raw" in fault.remedy
     assert validate(data_dir, tmp_path) == []
     assert main([str(data_dir), "--data-raw", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_one_fault_of_the_whole_data_dir_is_one_line(
+    data_dir: Path, capsys: pytest.CaptureFixture[str], is_there: bool
+) -> None:
+    folder = data_dir if is_there else data_dir / "nowhere"
+    (data_dir / "audio").rename(data_dir / "elsewhere")
+    assert main([str(folder)]) == 1
+    out, err = capsys.readouterr()
+    code = "recordings-missing" if is_there else "corpus-card-invalid"
+    assert all(line.startswith("warning: emotion: ") for line in out.splitlines())
+    assert err.splitlines()[-1].startswith(f"error: {folder}: ")
+    assert err.count("error: ") == 1
+    assert f"[{code}]" in err
+
+
+def test_faults_that_are_alike_share_a_line(
+    data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        Utterance(f"u{n}", audio=f"audio/{'abcdefghi'[n]}.wav", n_samples=1600, emotion="sad")
+        for n in range(9)
+    ]
+    corpus = Corpus("tiny", labels={"emotion": ("sad", "happy")})
+    write_corpus(data_dir, corpus, {"train": rows})
+    (data_dir / "audio" / "train0.wav").rename(data_dir / "audio" / "i.wav")
+    for n in range(5):
+        change(data_dir, "train", n, emotion="angry")
+    capsys.readouterr()
+    assert main([str(data_dir)]) == 1
+    out, err = capsys.readouterr()
+    labels, audio = (line for line in out.splitlines() if not line.startswith("warning: "))
+    file = data_dir / "train.tsv"
+    assert labels == (
+        f"{file}: 5 rows (2, 3, 4, ...): unknown emotion 'angry'; use one of sad, happy, or leave "
+        "the field empty [label-unknown]"
+    )
+    assert audio == (
+        f"{file}: 8 rows (2, 3, 4, ...) such as row 2: audio audio/a.wav: there is no such file; "
+        "copy the file again, or remove the row [audio-invalid]"
+    )
+    assert "13 faults" in err
 
 
 def test_every_fault_is_listed_not_only_the_first(
@@ -184,7 +230,7 @@ def test_without_corpus_yaml_the_manifests_are_still_checked(data_dir: Path) -> 
 
 def test_a_folder_that_is_no_data_dir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "gone")]) == 1
-    assert "gone: not a folder" in capsys.readouterr().out
+    assert "gone: not a folder" in capsys.readouterr().err
     found = [fault.what for fault in validate(tmp_path)]
     assert len(found) == 2
     assert found[0] == "no {split}.tsv in it"
