@@ -1,7 +1,7 @@
 """``emotion-recognize SUBCOMMAND ...``; ``python -m emo_fairseq.cli`` is the same.
 
 Every training is fairseq-train's and every score fairseq-validate's: the command that is run is
-printed first, and can be run without this one.
+printed first (that of ``evaluate`` with ``-v``), and can be run without this one.
 """
 
 import argparse

@@ -1,16 +1,19 @@
 """``emotion-recognize evaluate``: score a model on a split with fairseq-validate."""
 
 import argparse
+import json
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import positive_int
 from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.provenance import allowed_leaks
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import (
@@ -20,6 +23,7 @@ from emo_fairseq.cli.checkpoints import (
 from emo_fairseq.errors import UsageError
 
 _FOLD, _OVERRIDES = "--fold", "--model-overrides"  # of fairseq-validate
+_SAVE, _PREDICTIONS = "--save-", "predictions"
 _WHOLE_SPLIT = (_OVERRIDES, '{"fold": None}')
 
 
@@ -112,11 +116,11 @@ def _choose_fold(further: Sequence[str]) -> bool:
 
 def add(subcommands: Any) -> None:
     """Add the parser."""
-    about = "score a model on a split: prints a fairseq-validate command, and runs it"
+    about = "score a model on a split, and print its metrics with intervals"
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "evaluate",
         help=about,
-        description=about,
+        description=f"{about}. fairseq-validate does the scoring; -v shows its command and log.",
         epilog="Options after -- are passed to fairseq-validate unchanged, such as "
         "-- --fold k_fold/2, or -- --mask-modality T.",
     )
@@ -126,14 +130,17 @@ def add(subcommands: Any) -> None:
     option("model", type=Path, metavar="MODEL", help=which)
     option("data", type=Path, metavar="DATA", help="data dir")
     option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
-    option("--split", default="test", help="default: %(default)s")
+    option("--split", default="test", help="of the data dir (default: %(default)s)")
     option("--save-predictions", type=Path, metavar="FILE", help="for `emotion-recognize report`")
-    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
+    option("--json", action="store_true", help="print all metrics as JSON")
+    batch = "utterances that are scored at a time (default: %(default)s)"
+    option("--batch-size", type=positive_int, default=32, metavar="N", help=batch)
     option("--cpu", action="store_true", help="even where there is a GPU")
+    processes.add_verbose(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score, and return fairseq-validate's exit code.
+    """Score, print the metrics, and return fairseq-validate's exit code.
 
     Raises:
         UsageError: no such model or data dir.
@@ -142,17 +149,61 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{options.data}: there is no such folder; give a data dir", "data-missing"
         )
-    if not is_model_folder(options.model):
-        checkpoint = find_checkpoint(options.model)
-        return processes.run(command(options, checkpoint, training_of_checkpoint(checkpoint)))
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, training = _checkpoint_and_training(options.model, Path(folder))
+        outputs = _outputs(options)
+        predictions = outputs.get(_PREDICTIONS, Path(folder) / "predictions.tsv")
+        asked = argparse.Namespace(**{**vars(options), "save_predictions": predictions})
+        words = command(asked, checkpoint, training)
+        code = processes.run(words) if options.verbose else processes.run_quietly(words)
+        if code == 0:
+            _print_scores(options, predictions, outputs)
+        return code
+
+
+def _checkpoint_and_training(model: Path, folder: Path) -> tuple[Path, Training]:
+    """Return the checkpoint to score; of a model folder one that is written into `folder`."""
+    if not is_model_folder(model):
+        checkpoint = find_checkpoint(model)
+        return checkpoint, training_of_checkpoint(checkpoint)
     from emo_fairseq.export.as_checkpoint import write_checkpoint
 
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = write_checkpoint(options.model, Path(folder) / "checkpoint.pt")
-        processes.write(
-            f"# {checkpoint}: {options.model}, as fairseq-validate reads it, until this ends"
-        )
-        return processes.run(command(options, checkpoint, training_of_folder(options.model)))
+    return write_checkpoint(model, folder / "checkpoint.pt"), training_of_folder(model)
+
+
+def _outputs(options: argparse.Namespace) -> dict[str, Path]:
+    """Return the files that were asked for, by the option without its ``--save-``."""
+    files = {} if options.save_predictions is None else {_PREDICTIONS: options.save_predictions}
+    for word, following in pairwise([*options.further, ""]):
+        name, has_value, value = word.removeprefix(_SAVE).partition("=")
+        if word.startswith(_SAVE):
+            files[name] = Path(value if has_value else following)
+    return files
+
+
+def _print_scores(
+    options: argparse.Namespace, predictions: Path, outputs: Mapping[str, Path]
+) -> None:
+    from emo_fairseq.cli.score_table import as_record, rows_by_id, table_lines
+    from emo_fairseq.evaluation.statistics import read_predictions
+
+    rows, by_split = rows_by_id(options.data), read_predictions(predictions)
+    leaks = allowed_leaks(predictions)
+    if options.json:
+        record = {
+            "splits": {name: as_record(of, rows) for name, of in by_split.items()},
+            "files": {name: str(file) for name, file in outputs.items()},
+            "leak_allowed": list(leaks),
+        }
+        processes.write(json.dumps(record, indent=2, allow_nan=False))
+        return
+    for split, of in by_split.items():
+        for line in table_lines(split, {"model": of}, rows, in_detail=True):
+            processes.write(line)
+    for leak in leaks:
+        processes.write(f"leak allowed: {leak}")
+    for name, file in outputs.items():
+        processes.write(f"{name}: {file}")
 
 
 def command(options: argparse.Namespace, checkpoint: Path, training: Training) -> list[str]:

@@ -1,15 +1,20 @@
 """Run commands of this environment, each printed first as a shell takes it."""
 
+import argparse
 import contextlib
+import os
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
+
+from emo_fairseq.compat.verbosity import EVERYTHING, VERBOSE_SWITCH, WARNINGS, is_verbose
 
 PLUGIN = Path(__file__).resolve().parents[1]  # emo_fairseq, what --user-dir names
+_STANDARD_ERROR = 2
 _ENDING_SECONDS = 30.0  # of a command that was interrupted; it may be writing a checkpoint
 
 # Where commands and their output go: None = standard output and error.
@@ -54,8 +59,22 @@ def run(words: Sequence[str], discard_output: bool = False) -> int:
         discard_output: print its errors alone.
     """
     show(words)
-    out = subprocess.DEVNULL if discard_output else _log
-    with subprocess.Popen(words, stdout=out, stderr=_log) as process:
+    return _wait_for(words, subprocess.DEVNULL if discard_output else _log)
+
+
+def run_quietly(words: Sequence[str]) -> int:
+    """Run a command of fairseq without printing it, and return its exit code.
+
+    Its warnings and its progress line go to standard error; with ``-v`` its whole log does.
+    """
+    quiet = {} if is_verbose() else {VERBOSE_SWITCH: WARNINGS}
+    return _wait_for(words, _log or _STANDARD_ERROR, {**os.environ, **quiet})
+
+
+def _wait_for(
+    words: Sequence[str], out: TextIO | int | None, environment: Mapping[str, str] | None = None
+) -> int:
+    with subprocess.Popen(words, stdout=out, stderr=_log, env=environment) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:
@@ -102,3 +121,25 @@ def explain(words: Sequence[str], code: int) -> str:
     if code < 0:
         return f"{name} was ended by {signal.Signals(-code).name}; {again}"
     return f"{name} has failed, for the reason above; once that is corrected, {again}"
+
+
+# -- verbosity -------------------------------------------------------------------------------------
+
+
+def add_verbose(parser: Any) -> None:
+    """Add ``-v`` to a subcommand that runs commands of fairseq, or to a group of its options."""
+    about = f"print fairseq's own log, as {VERBOSE_SWITCH}={EVERYTHING} does for every command"
+    parser.add_argument("-v", "--verbose", action=_Verbose, nargs=0, help=about)
+
+
+class _Verbose(argparse.Action):
+    """Sets the switch for the commands that this process starts."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        *_: object,
+    ) -> None:
+        os.environ[VERBOSE_SWITCH] = EVERYTHING
+        setattr(namespace, self.dest, True)

@@ -96,7 +96,10 @@ def _write_notes(notes: Sequence[str]) -> None:
 
 def _run(words: Sequence[str], discard_output: bool = False) -> int:
     """Run a command; explain its failure, and return its exit code, or 1 for that of a signal."""
-    code = processes.run(words, discard_output)
+    return _explained(words, processes.run(words, discard_output))
+
+
+def _explained(words: Sequence[str], code: int) -> int:
     if code == 0:
         return 0
     processes.write_error(f"error: {processes.explain(words, code)}")
@@ -179,7 +182,9 @@ def _score(
 
     predictions = model.folder / PREDICTIONS
     words = score_words(options, data, inputs.test, checkpoint, predictions)
-    return _run(words, discard_output=True), Scored(model.name, checkpoint, predictions)
+    processes.show(words)
+    code = _explained(words, processes.run_quietly(words))
+    return code, Scored(model.name, checkpoint, predictions)
 
 
 def _claim_folder(folder: Path, words: Sequence[str]) -> None:

@@ -2,23 +2,17 @@
 
 import argparse
 import importlib.util
-import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from data_prep.manifest.audio_root import audio_root
-from data_prep.schema import Utterance, read_corpus, read_manifest
+from data_prep.schema import Utterance
 from emo_fairseq.cli import evaluate, processes
 from emo_fairseq.cli.train_data import DataFolder
 from emo_fairseq.cli.train_inputs import Inputs
 from emo_fairseq.types import SPEECH, TEXT
-
-if TYPE_CHECKING:
-    from emo_fairseq.evaluation.bootstrap import Estimate
-    from emo_fairseq.evaluation.statistics import Predictions
 
 PREDICTIONS, REPORT = "predictions.tsv", "report"
 _PROGRAM = "emotion-recognize"
@@ -81,9 +75,13 @@ def print_summary(
         models: the first is the one that was trained; its baselines follow.
         has_report: whether its report is written.
     """
-    rows = {} if data.is_legacy else _rows_by_id(data.folder, inputs.test)
+    from emo_fairseq.cli.score_table import rows_by_id, table_lines
+    from emo_fairseq.evaluation.statistics import read_predictions
+
+    rows = rows_by_id(data.folder, inputs.test)
+    columns = {model.name: read_predictions(model.predictions)[inputs.test] for model in models}
     processes.write("")
-    for line in _metric_lines(inputs.test, models, rows):
+    for line in table_lines(inputs.test, columns, rows):
         processes.write(line)
     trained = models[0]
     files = {"checkpoint": trained.checkpoint, "predictions": trained.predictions}
@@ -101,72 +99,6 @@ def print_summary(
     processes.write("\nnext:")
     for words in _next_commands(data, trained, inputs, rows):
         processes.write(f"  {shlex.join(words)}")
-
-
-def _rows_by_id(folder: Path, first: str) -> dict[str, Utterance]:
-    """Return the rows of all splits, those of `first` at the beginning."""
-    names = dict.fromkeys([first, *read_corpus(folder).splits])
-    files = [folder / f"{split}.tsv" for split in names]
-    return {row.id: row for file in files if file.is_file() for row in read_manifest(file)}
-
-
-def _metric_lines(
-    split: str, models: Sequence[Scored], rows: Mapping[str, Utterance]
-) -> Iterator[str]:
-    """Yield the table of metrics: a column for each model, with intervals, and for the baseline."""
-    from emo_fairseq.evaluation.bootstrap import LEVEL, MIN_SPEAKERS
-    from emo_fairseq.evaluation.names import display_name
-    from emo_fairseq.evaluation.statistics import metrics_and_baseline, read_predictions
-    from emo_fairseq.evaluation.tables import format_count, format_number
-
-    predictions = [read_predictions(model.predictions)[split] for model in models]
-    first = predictions[0]
-    suffix, n_rows = first.baseline_suffix, len(first.ids)
-    columns = [_estimates(of, rows) for of in predictions]
-    baseline = metrics_and_baseline(first)
-    cells = [["", *(model.name for model in models), suffix.removeprefix("_")]]
-    for key in first.headline:
-        values = [_estimate_cell(column.estimates[key]) for column in columns]
-        cells.append([display_name(key), *values, format_number(baseline[key + suffix])])
-    if any(len(of.ids) != n_rows for of in predictions):
-        counts = [format_count(len(of.ids), "utterance") for of in predictions]
-        cells.append(["", *counts, counts[0]])
-    over = columns[0].unit or f"utterances, since fewer than {MIN_SPEAKERS} speakers are known"
-    yield (
-        f"{split}, {format_count(n_rows, 'utterance')}; in parentheses {LEVEL:.0%} intervals over "
-        f"{over}"
-    )
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        pairs = zip(row, widths, strict=True)
-        yield "  ".join(f"{cell:<{width}}" for cell, width in pairs).rstrip()
-
-
-class _Column(NamedTuple):
-    estimates: "Mapping[str, Estimate]"  # by key of the metric
-    unit: str  # speakers that the intervals are over; empty for utterances
-
-
-def _estimates(of: "Predictions", rows: Mapping[str, Utterance]) -> _Column:
-    """Return metrics with intervals over speakers, or over utterances where these are too few."""
-    from emo_fairseq.evaluation.bootstrap import Speakers, estimates
-    from emo_fairseq.evaluation.tables import format_count
-
-    known = [rows.get(id_) for id_ in of.ids]
-    speakers = Speakers.from_names([None if row is None else row.speaker for row in known])
-    if speakers.refusal:
-        return _Column(estimates(*of.statistics()), "")
-    unit = format_count(len(speakers.counts), "speaker")
-    return _Column(estimates(*of.statistics(), speakers), unit)
-
-
-def _estimate_cell(estimate: "Estimate") -> str:
-    from emo_fairseq.evaluation.tables import format_interval, format_number
-
-    value = format_number(estimate.value)
-    if not math.isfinite(estimate.value):
-        return value
-    return f"{value} ({format_interval((estimate.low, estimate.high))})"
 
 
 def _next_commands(

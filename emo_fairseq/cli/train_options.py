@@ -7,6 +7,7 @@ from typing import Any
 
 from data_prep.command_line import positive_int, positive_number
 from data_prep.sources import add_preparation_options
+from emo_fairseq.cli import processes
 from emo_fairseq.types import TARGETS
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -128,6 +129,7 @@ def _add_run(group: Any) -> None:
     add("--no-probe", action="store_true", help="train without the linear baseline before it")
     add("--no-report", action="store_true", help="write no report.html")
     add("--cpu", action="store_true", help="even where there is a GPU")
+    processes.add_verbose(group)
 
 
 def _add_data(group: Any) -> None:

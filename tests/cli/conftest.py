@@ -33,7 +33,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return 0
         return int(importlib.import_module(module).main(rest))
 
+    def run_quietly(words: Sequence[str]) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(processes, "show", lambda words: None)
+            return run(words)
+
     monkeypatch.setattr(processes, "run", run)
+    monkeypatch.setattr(processes, "run_quietly", run_quietly)
     return printed
 
 

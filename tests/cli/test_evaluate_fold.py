@@ -34,7 +34,15 @@ def folded(copy_toy: Callable[..., Path]) -> Path:
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands of fairseq-validate, which are not run."""
     commands: list[list[str]] = []
-    monkeypatch.setattr(processes, "run", lambda words: commands.append(list(words)) or 0)
+
+    def run(words: list[str]) -> int:
+        commands.append(list(words))
+        row = predictions.label_row(["sad", "happy"], 0, 0, [1.0, 0.0])
+        file = Path(option(words, "--save-predictions")[0])
+        predictions.write(file, [{"id": "a", "split": "test", **row}])
+        return 0
+
+    monkeypatch.setattr(processes, "run_quietly", run)
     return commands
 
 
@@ -87,7 +95,7 @@ def test_another_corpus_at_the_path_of_the_training_data(
 def test_a_model_folder_keeps_its_fold(folded, trained_models, command, started, tmp_path, capsys):
     model, saved = tmp_path / "model", tmp_path / "test.tsv"
     command("export", trained_models.checkpoint(OPTIONS, data=folded), "--output", model)
-    words = ("evaluate", model, folded, "--cpu", "--save-predictions", saved)
+    words = ("evaluate", model, folded, "--cpu", "--save-predictions", saved, "-v")
     assert f"--fold {FOLD}" in command(*words)
     wanted = read_folds(folded / "folds" / "k_fold.json").folds[FOLD.partition("/")[2]]["test"]
     assert {row["id"] for row in predictions.read(saved)} == {*wanted}

@@ -271,7 +271,7 @@ def test_a_model_folder_is_scored_by_fairseq_validate(
     expected = trained_models.validated(trained_models.checkpoint(options))
     folder = write_model_folder(trained_models.checkpoint(options), None, tmp_path / "model")
     saved = tmp_path / "test.tsv"
-    words = ("--cpu", "--batch-size", "5", "--save-predictions", saved)
+    words = ("--cpu", "--batch-size", "5", "--save-predictions", saved, "-v")
     out = command("evaluate", folder, toy_corpus, *words)
     assert "fairseq-validate --user-dir" in out
     assert predictions.read(saved) == expected

@@ -1,0 +1,141 @@
+"""Metrics of scored splits with their intervals, beside those of a constant prediction."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_prep.schema import CORPUS_FILE, Utterance, read_corpus, read_manifest
+from emo_fairseq.evaluation.bootstrap import LEVEL, MIN_SPEAKERS, Estimate, Speakers, estimates
+from emo_fairseq.evaluation.names import display_name
+from emo_fairseq.evaluation.statistics import (
+    LabelPredictions,
+    Predictions,
+    metrics_and_baseline,
+)
+from emo_fairseq.evaluation.tables import (
+    format_count,
+    format_interval,
+    format_number,
+    without_nan,
+)
+
+Rows = Mapping[str, Utterance]  # by id
+
+
+def rows_by_id(data: Path, first: str = "") -> dict[str, Utterance]:
+    """Return the rows of all splits; none of a folder without a corpus.yaml.
+
+    Args:
+        data: data dir.
+        first: a split whose rows come before the others.
+    """
+    if not (data / CORPUS_FILE).is_file():
+        return {}
+    names = dict.fromkeys([first, *read_corpus(data).splits])
+    files = [data / f"{split}.tsv" for split in names]
+    return {row.id: row for file in files if file.is_file() for row in read_manifest(file)}
+
+
+class Measured(NamedTuple):
+    """The metrics of one model on one split.
+
+    Attributes:
+        estimates: metrics with intervals, by key.
+        speakers: that the intervals are over; empty where they are over utterances.
+    """
+
+    estimates: Mapping[str, Estimate]
+    speakers: str
+
+    @property
+    def unit(self) -> str:
+        """What the intervals are over."""
+        too_few = f"utterances, since fewer than {MIN_SPEAKERS} speakers are known"
+        return self.speakers or too_few
+
+
+def measure(of: Predictions, rows: Rows) -> Measured:
+    """Return metrics with intervals over speakers, or over utterances where these are too few.
+
+    Args:
+        of: the predictions.
+        rows: of the data dir, which name the speakers.
+    """
+    known = [rows.get(id_) for id_ in of.ids]
+    speakers = Speakers.from_names([None if row is None else row.speaker for row in known])
+    if speakers.refusal:
+        return Measured(estimates(*of.statistics()), "")
+    names = format_count(len(speakers.counts), "speaker")
+    return Measured(estimates(*of.statistics(), speakers), names)
+
+
+def table_lines(
+    split: str, models: Mapping[str, Predictions], rows: Rows, in_detail: bool = False
+) -> Iterator[str]:
+    """Yield a table of metrics: a column for each model, with intervals, and for the baseline.
+
+    Args:
+        split: that was scored.
+        models: predictions by the heading of their column.
+        rows: of the data dir, which name the speakers.
+        in_detail: add a line for each label or axis.
+    """
+    first = next(iter(models.values()))
+    suffix, n_rows = first.baseline_suffix, len(first.ids)
+    columns = [measure(of, rows) for of in models.values()]
+    baseline = metrics_and_baseline(first)
+    axes = () if isinstance(first, LabelPredictions) else first.names
+    cells = [["", *models, suffix.removeprefix("_")]]
+    for key in [*first.headline, *(_details(first) if in_detail else ())]:
+        values = [_estimate_cell(column.estimates[key]) for column in columns]
+        beside = baseline.get(key + suffix)
+        constant = "" if beside is None else format_number(beside)
+        cells.append([display_name(key, axes), *values, constant])
+    if any(len(of.ids) != n_rows for of in models.values()):
+        counts = [format_count(len(of.ids), "utterance") for of in models.values()]
+        cells.append(["", *counts, counts[0]])
+    utterances = format_count(n_rows, "utterance")
+    yield f"{split}, {utterances}; in parentheses {LEVEL:.0%} intervals over {columns[0].unit}"
+    yield from _aligned(cells)
+
+
+def _details(of: Predictions) -> list[str]:
+    """Return the keys of the metrics of each label, or of each of several axes."""
+    if isinstance(of, LabelPredictions):
+        return [f"recall_{label}" for label in of.names]
+    return [f"{key}_{axis}" for axis in of.names for key in of.headline if len(of.names) > 1]
+
+
+def _estimate_cell(estimate: Estimate) -> str:
+    value = format_number(estimate.value)
+    if not math.isfinite(estimate.value):
+        return value
+    return f"{value} ({format_interval((estimate.low, estimate.high))})"
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        pairs = zip(row, widths, strict=True)
+        yield "  ".join(f"{cell:<{width}}" for cell, width in pairs).rstrip()
+
+
+def as_record(of: Predictions, rows: Rows) -> dict[str, Any]:
+    """Return all metrics of a split for JSON, which has null for what is undefined.
+
+    Args:
+        of: the predictions.
+        rows: of the data dir, which name the speakers.
+    """
+    measured, suffix = measure(of, rows), of.baseline_suffix
+    constant = {
+        key.removesuffix(suffix): value
+        for key, value in metrics_and_baseline(of).items()
+        if key.endswith(suffix)
+    }
+    metrics = {}
+    for key, estimate in measured.estimates.items():
+        beside = {"baseline": constant[key]} if key in constant else {}
+        metrics[key] = without_nan({**estimate._asdict(), **beside})
+    return {"utterances": len(of.ids), "intervals_over": measured.unit, "metrics": metrics}
