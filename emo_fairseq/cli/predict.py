@@ -20,11 +20,7 @@ from emo_fairseq.cli.predict_output import check_output, format_of, open_output
 from emo_fairseq.cli.predict_rows import FORMATS, Layout, Row, Writer
 from emo_fairseq.cli.predict_summary import Summary
 from emo_fairseq.cli.predict_tables import TableOptions
-from emo_fairseq.cli.transcription import (
-    add_transcription_options,
-    check_reads_text,
-    load_transcriber,
-)
+from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH
 
@@ -198,6 +194,8 @@ def _predictor(options: argparse.Namespace) -> "EmotionPredictor":
 
 def _transcribe(options: argparse.Namespace, predictor: "EmotionPredictor") -> "Transcribe | None":
     """Load what transcribes; a timeline needs the times of words."""
+    from emo_fairseq.inference.transcribing import check_reads_text
+
     if options.transcribe is not None:
         check_reads_text(predictor.modalities)
     transcriber = load_transcriber(options)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_fairseq.cli.checkpoints import find_model
+from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
 
 _HOST, _PORT = "127.0.0.1", 8000
@@ -24,6 +25,7 @@ def add(subcommands: Any) -> None:
     known = "name of this server in the network or at a proxy; may be repeated"
     option("--allow-host", action="append", default=[], metavar="NAME", help=known)
     option("--device", default="cpu", help="cpu, cuda, cuda:1 (default: %(default)s)")
+    add_transcription_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,5 +50,6 @@ def run(options: argparse.Namespace) -> int:
         options.port,
         hosts=options.allow_host,
         device=options.device,
+        transcriber=load_transcriber(options),
     )
     return 0

@@ -1,11 +1,9 @@
 """Options of commands that transcribe speech without a text."""
 
 import argparse
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import TEXT
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.transcribing import FasterWhisper
@@ -44,12 +42,3 @@ def load_transcriber(options: argparse.Namespace) -> "FasterWhisper | None":
         "int8" if device == "cpu" else "float16",
         options.language,
     )
-
-
-def check_reads_text(modalities: Collection[str]) -> None:
-    """Raise a `UsageError` if a model reads no text: its transcripts would have no effect."""
-    if TEXT not in modalities:
-        raise UsageError(
-            f"--transcribe: the model reads {' and '.join(modalities)} and no text; leave it out",
-            "modality-not-read",
-        )

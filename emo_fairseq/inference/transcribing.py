@@ -7,7 +7,7 @@ recording has the same transcript.
 
 import importlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from data_prep.audio.frames import FloatArray
 from data_prep.messages import one_line
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
+from emo_fairseq.types import TEXT
 
 _MODEL_FILES = ("model.bin", "tokenizer.json")  # of a converted model
 
@@ -57,6 +58,15 @@ class Transcript:
 
 
 Transcribe = Callable[[FloatArray], str | Transcript]  # from (T,) mono float32 samples at 16 kHz
+
+
+def check_reads_text(modalities: Collection[str]) -> None:
+    """Raise a `UsageError` if a model reads no text: its transcripts would have no effect."""
+    if TEXT not in modalities:
+        raise UsageError(
+            f"--transcribe: the model reads {' and '.join(modalities)} and no text; leave it out",
+            "modality-not-read",
+        )
 
 
 def transcribed(name: str, samples: FloatArray, transcribe: Transcribe) -> Transcript:

@@ -5,11 +5,14 @@
     POST /api/explain    audio and/or text; start, end: of a segment of the audio
 
 A request is multipart/form-data, or JSON with a text alone. The "cut" of a response lists which
-inputs were truncated. A new endpoint is a function and a row of :data:`ENDPOINTS`.
+inputs were truncated; its "transcript", and that of each window of a timeline, is what the server
+transcribed of audio without a text, null where it did not. A new endpoint is a function and a row
+of :data:`ENDPOINTS`.
 
 The functions run in a thread of the workers, and use nothing of HTTP but :class:`HttpError`.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,11 +26,13 @@ import numpy.typing as npt
 from data_prep.audio.loading import SILENCE
 from data_prep.errors import CodedError
 from data_prep.messages import sentence
+from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.compat.excepthook import find_mistake
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop
+from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe, Transcript
 from emo_fairseq.serving.audio_uploads import AudioUpload, decode_upload
 from emo_fairseq.serving.http_errors import HttpError
 from emo_fairseq.serving.limits import Limits
@@ -52,6 +57,7 @@ _ITEM = "item"  # of a batched request, preprocessed; no name of a field
 
 Fields = Mapping[str, Any]
 Outputs = dict[str, Any]
+Samples = npt.NDArray[np.float32]
 
 
 # -- GET /api/model --------------------------------------------------------------------------------
@@ -83,7 +89,10 @@ def read_description(path: Path) -> ModelDescription:
 
 
 def describe_model(
-    predictor: EmotionPredictor, limits: Limits, description: ModelDescription
+    predictor: EmotionPredictor,
+    limits: Limits,
+    description: ModelDescription,
+    transcriber: FasterWhisper | None = None,
 ) -> Outputs:
     """Return the response of ``GET /api/model``."""
     max_seconds = predictor.max_seconds()
@@ -91,6 +100,7 @@ def describe_model(
         "name": description.name,
         "card": description.card,
         "modalities": list(predictor.modalities),
+        "transcribes": None if transcriber is None else transcriber.name,
         "labels": list(predictor.labels),
         "axes": list(predictor.axes),
         "auxiliary": {name: list(outputs) for name, outputs in predictor.auxiliary.items()},
@@ -127,11 +137,29 @@ class Endpoint:
 
 
 class Api:
-    """Reads and handles requests to one predictor, within limits."""
+    """Reads and handles requests to one predictor, within limits.
 
-    def __init__(self, predictor: EmotionPredictor, limits: Limits) -> None:
+    Args:
+        predictor: of all requests.
+        limits: of what clients may send.
+        transcriber: of audio without a text, if it is transcribed.
+    """
+
+    def __init__(
+        self,
+        predictor: EmotionPredictor,
+        limits: Limits,
+        transcriber: FasterWhisper | None = None,
+    ) -> None:
         self.predictor = predictor
         self.limits = limits
+        self._transcriber = transcriber
+
+    def transcribe(self, should_stop: ShouldStop, words: bool = False) -> Transcribe | None:
+        """Return what transcribes the audio of one request, with the times of words if wanted."""
+        if self._transcriber is None:
+            return None
+        return functools.partial(self._transcriber, words=words, should_stop=should_stop)
 
     def read(self, endpoint: Endpoint, content_type: str, body: bytes) -> Fields:
         """Read the fields of a body; preprocess a request that is batched, with all its errors.
@@ -172,13 +200,15 @@ class Api:
         """
         audio, text = None, fields.get("text")
         if "audio" in fields:
-            self._check_modality("speech", "audio; send a text")
+            if self._transcriber is None:
+                self._check_modality("speech", "audio; send a text")
             audio = decode_upload(fields["audio"], self.limits)
         if text is not None:
             self._check_modality("text", "text; send audio")
         if audio is None and text is None:
             words = {"speech": "audio", "text": "a text"}
-            needed = [words[name] for name in self.predictor.modalities if name in words]
+            used = {*self.predictor.modalities, *(["speech"] if self._transcriber else [])}
+            needed = [word for name, word in words.items() if name in used]
             message = f"There is nothing to recognize; send {' or '.join(needed)}."
             raise HttpError(422, message, "input-missing")
         return audio, text
@@ -206,7 +236,11 @@ def _predict(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
     audio, text = api.inputs(fields)
     samples, rate = _samples(audio)
     prediction = api.predictor.predict(
-        audio=samples, text=text, sample_rate=rate, should_stop=should_stop
+        audio=samples,
+        text=text,
+        sample_rate=rate,
+        transcribe=api.transcribe(should_stop),
+        should_stop=should_stop,
     )
     return _prediction_outputs(fields, prediction, audio)
 
@@ -247,6 +281,7 @@ def _timeline(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
         hop_seconds=hop,
         sample_rate=audio.sample_rate,
         text=text,
+        transcribe=api.transcribe(should_stop, words=True),
         should_stop=should_stop,
     )
     return {
@@ -269,13 +304,29 @@ def _explain(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
         message = f"At most {limit:g} s are explained at once; choose a segment by start and end."
         raise HttpError(422, message, "explanation-too-long")
     samples, rate = _samples(audio)
+    samples, text, transcript = _transcribed(api, samples, text, should_stop)
     explanation = explain(api.predictor, samples, text, rate, should_stop)
     outputs = explanation.as_dict(from_second=start)
     truncated = _truncated(explanation.truncations)  # left_out is about audio
-    return {**outputs, "warnings": _warnings(audio), "cut": truncated}
+    found = None if transcript is None else transcript.text
+    return {**outputs, "transcript": found, "warnings": _warnings(audio), "cut": truncated}
 
 
-def _samples(audio: AudioUpload | None) -> tuple[npt.NDArray[np.float32] | None, int | None]:
+def _transcribed(
+    api: Api, samples: Samples | None, text: str | None, should_stop: ShouldStop
+) -> tuple[Samples | None, str | None, Transcript | None]:
+    """Return samples, text and transcript of an input to be explained.
+
+    A model of text alone gets no samples: the words of the transcript have the weights.
+    """
+    transcribe = api.transcribe(should_stop)
+    if transcribe is None or samples is None or text is not None:
+        return samples, text, None
+    item = api.predictor.read_item(samples, sample_rate=SAMPLE_RATE, transcribe=transcribe)
+    return item.samples, item.text, item.transcript
+
+
+def _samples(audio: AudioUpload | None) -> tuple[Samples | None, int | None]:
     return (None, None) if audio is None else (audio.samples, audio.sample_rate)
 
 

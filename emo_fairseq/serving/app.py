@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError
+from emo_fairseq.inference.transcribing import FasterWhisper, check_reads_text
 from emo_fairseq.serving.api import (
     ENDPOINTS,
     Api,
@@ -55,6 +56,7 @@ def create_app(
     limits: Limits | None = None,
     description: ModelDescription | None = None,
     hosts: Collection[str] = (),
+    transcriber: FasterWhisper | None = None,
 ) -> FastAPI:
     """Return the ASGI application of one predictor.
 
@@ -63,9 +65,15 @@ def create_app(
         limits: of what clients may send; by default :class:`Limits`.
         description: the model's name and card.
         hosts: names of this server, beside localhost and its addresses.
+        transcriber: of speech that comes without a text; None leaves it without one.
+
+    Raises:
+        UsageError: there is a transcriber, and the predictor reads no text.
     """
+    if transcriber is not None:
+        check_reads_text(predictor.modalities)
     limits, description = limits or Limits(), description or ModelDescription()
-    limiter, api = ConcurrencyLimiter(limits), Api(predictor, limits)
+    limiter, api = ConcurrencyLimiter(limits), Api(predictor, limits, transcriber)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -84,7 +92,7 @@ def create_app(
     for name, endpoint in ENDPOINTS.items():
         post = _post(endpoint, api, limiter, limits)
         app.add_api_route(f"/api/{name}", post, methods=["POST"], response_model=None)
-    model = describe_model(predictor, limits, description)
+    model = describe_model(predictor, limits, description, transcriber)
     app.add_api_route("/api/model", lambda: JSONResponse(model), response_model=None)
     app.add_api_route("/healthz", lambda: JSONResponse({"status": "ok"}), response_model=None)
     page, methods = STATIC / "index.html", ["GET", "HEAD"]

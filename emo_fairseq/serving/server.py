@@ -21,6 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.predictor import load_predictor
+from emo_fairseq.inference.transcribing import FasterWhisper
 from emo_fairseq.serving.api import read_description
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.http_errors import CLOSE, HttpError, error_response
@@ -119,6 +120,7 @@ def run(
     limits: Limits | None = None,
     hosts: Collection[str] = (),
     device: str | None = None,
+    transcriber: FasterWhisper | None = None,
 ) -> None:
     """Serve the page and the API of a model.
 
@@ -129,6 +131,7 @@ def run(
         limits: of what clients may send.
         hosts: names of this server in the network or at a proxy.
         device: of the model; by default the GPU, if there is one.
+        transcriber: of speech that comes without a text.
 
     Raises:
         UsageError: the port is out of range, or the folder holds no model.
@@ -136,7 +139,7 @@ def run(
     if not 1 <= port <= 65535:
         raise UsageError(f"--port {port}: give a number from 1 to 65535", "port-out-of-range")
     predictor = load_predictor(folder, device)
-    app = create_app(predictor, limits, read_description(folder), [host, *hosts])
+    app = create_app(predictor, limits, read_description(folder), [host, *hosts], transcriber)
     sys.stderr.write(f"{folder}: http://{f'[{host}]' if ':' in host else host}:{port}/\n")
     if warning := exposure(host):
         logger.warning(warning)

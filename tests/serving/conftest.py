@@ -66,10 +66,9 @@ def narrow(predictor: Any, model_folder: Any, monkeypatch: Any) -> Callable[...,
 def make_app(predictor: Any, model_folder: Any) -> Callable[..., Any]:
     """Return a function that makes the application with limits; by default many requests."""
 
-    def make(**limits: Any) -> Any:
-        return create_app(
-            predictor, Limits(**{**PATIENT, **limits}), read_description(model_folder)
-        )
+    def make(transcriber: Any = None, **limits: Any) -> Any:
+        bounds, about = Limits(**{**PATIENT, **limits}), read_description(model_folder)
+        return create_app(predictor, bounds, about, transcriber=transcriber)
 
     return make
 
@@ -92,10 +91,11 @@ def serve(make_app: Callable[..., Any]) -> Callable[..., Any]:
     """A context: the application on a free port of this machine, which it yields."""
 
     @contextmanager
-    def start(**limits: Any) -> Iterator[int]:
+    def start(transcriber: Any = None, **limits: Any) -> Iterator[int]:
         with closing(socket.socket()) as listening:
             listening.bind(("127.0.0.1", 0))
-            at_port = server_config(make_app(**limits), "127.0.0.1", 0, Limits(**limits))
+            app = make_app(transcriber, **limits)
+            at_port = server_config(app, "127.0.0.1", 0, Limits(**limits))
             server = uvicorn.Server(at_port)
             sockets = {"sockets": [listening]}
             thread = threading.Thread(target=server.run, kwargs=sockets, daemon=True)

@@ -26,7 +26,7 @@ async function start() {
   } catch (error) {
     return showProblem(error);
   }
-  const reads = (name) => model.modalities.includes(name);
+  const reads = (name) => model.modalities.includes(name) || (name === "speech" && model.transcribes !== null);
   at("audio-part").hidden = !reads("speech");
   at("text-part").hidden = !reads("text");
   at("record").hidden = !canRecord();
@@ -35,7 +35,8 @@ async function start() {
   at("lead").textContent = `The model ${model.name} predicts: ${(model.labels.length ? model.labels : model.axes).map(spaced).join(", ")}.`;
   const { upload_bytes: bytes, audio_seconds: seconds, text_characters: characters } = model.limits;
   at("audio-limits").textContent = `WAV, FLAC, Ogg or MP3, and what this browser plays; up to ${Math.round(bytes / 1e6)} MB and ${Math.round(seconds / 6) / 10} minutes.`;
-  at("text-limits").textContent = `${reads("speech") ? "The transcript, if it is known. " : ""}Up to ${characters} characters.`;
+  const otherwise = model.transcribes === null ? "" : ` Without it the speech is transcribed by Whisper ${model.transcribes}.`;
+  at("text-limits").textContent = `${reads("speech") ? `The transcript, if it is known.${otherwise} ` : ""}Up to ${characters} characters.`;
   text.maxLength = characters;
   showFacts();
   at("recognize").disabled = false;
@@ -99,7 +100,7 @@ async function recognize() {
   const given = { audio: sound?.file, text: at("text-part").hidden ? "" : text.value, signal };
   showProblem(null);
   if (!given.audio && !given.text.trim()) {
-    return showProblem(new Error(model.modalities.includes("speech") ? "There is nothing to recognize yet." : "Write a text first."));
+    return showProblem(new Error(!at("audio-part").hidden ? "There is nothing to recognize yet." : "Write a text first."));
   }
   at("explanation-part").hidden = at("timeline-part").hidden = true;
   try {
@@ -125,15 +126,20 @@ async function showAll(given) {
   at("prediction").replaceChildren(...showPrediction(prediction));
   bringIntoView(at("prediction-part"));
   const seconds = given.audio ? prediction.seconds ?? sound.seconds ?? 0 : 0;
-  if (seconds > LONG) {
+  if (seconds > LONG && model.modalities.includes("speech")) {
     showStatus("Predicting the timeline …");
     const timeline = await post("timeline", given);
     at("timeline-part").hidden = false;
     showTimeline(at("timeline"), timeline, (start, end) => explainSegment(given, start, end), seek);
   }
-  if (seconds > EXPLAINED) return "Done. Choose a segment of the timeline to explain it.";
-  await explain(given);
+  if (seconds > EXPLAINED) return at("timeline-part").hidden ? "Done." : "Done. Choose a segment of the timeline to explain it.";
+  await explain(prediction.transcript ? { ...given, ...transcribedInput(given, prediction.transcript) } : given);
   return "Done.";
+}
+
+// What to explain with a transcript that is there already; a model of text alone gets no audio.
+function transcribedInput(given, transcript) {
+  return { audio: model.modalities.includes("speech") ? given.audio : undefined, text: transcript };
 }
 
 async function explain(given, part = {}, cut = []) {

@@ -27,7 +27,7 @@ export function most(figures) {
 
 export const inPercent = (name, value) => (name === SCORE ? (value + 3) / 6 : value);
 
-function headline({ label, probabilities, values, modalities, cut, warnings = [] }) {
+function headline({ label, probabilities, values, modalities, transcript, transcript_language, cut, warnings = [] }) {
   const inputs = modalities.map((name) => PARTS[name] ?? name).join(" and ");
   const from = element("p", { class: "soft small" }, [`From ${inputs}.`, ...cut, ...warnings.map((warning) => `Warning: ${warning}.`)].join(" "));
   const main = element("p", { class: "headline" });
@@ -39,7 +39,15 @@ function headline({ label, probabilities, values, modalities, cut, warnings = []
       main.append(element("span", { class: "number" }, `${words(name)} ${number(value)}`));
     }
   }
-  return element("div", {}, main, from);
+  return element("div", {}, main, ...transcribed(transcript, transcript_language), from);
+}
+
+// What the server transcribed; null where a text was given, or nothing is transcribed.
+function transcribed(transcript, language) {
+  if (typeof transcript !== "string") return [];
+  if (!transcript) return [element("p", { class: "soft small transcript" }, "Transcript: no words were recognized.")];
+  const attributes = language ? { class: "transcript", lang: language } : { class: "transcript" };
+  return [element("p", attributes, element("span", { class: "soft small", lang: "en" }, `Transcript${language ? ` (${language})` : ""}: `), transcript)];
 }
 
 function bars(caption, figures, label) {
