@@ -36,7 +36,7 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.errors import CodedError, Fault, ManifestError, group_lines
-from data_prep.features.stored import find_faults
+from data_prep.features.stored import find_faults, find_missing
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.cells import (
     id_key,
@@ -74,7 +74,8 @@ def validate(
     Args:
         data_dir: the folder of manifests and corpus.yaml.
         data_raw: folder that `audio` paths start from (default: that of corpus.yaml).
-        warnings: filled with what is odd, but used, such as digital silence.
+        warnings: filled with what is odd, but used, such as digital silence, and with rows that
+            have no features.
         workers: threads that decode audio.
         progress: show bars.
     """
@@ -112,7 +113,7 @@ def validate(
         bad_audio, odd = [error.as_fault(data_dir)], []
     faults += bad_audio
     if warnings is not None:
-        warnings += odd
+        warnings += [*odd, *_missing_features(data_dir, whole)]
     faults += _feature_faults(data_dir, whole)
     faults += _token_faults(data_dir, whole)
     return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
@@ -274,6 +275,13 @@ def _feature_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[
     for folder in sorted((data_dir / "features").glob("[!.]*/")):
         for path, rows in manifests.items():
             yield from find_faults(folder, path.stem, [utterance for _, utterance in rows])
+
+
+def _missing_features(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
+    """Yield warnings of rows that have no features where others of the data dir have."""
+    for folder in sorted((data_dir / "features").glob("[!.]*/")):
+        for path, rows in manifests.items():
+            yield from find_missing(folder, path.stem, [utterance for _, utterance in rows])
 
 
 def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:

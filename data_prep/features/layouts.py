@@ -59,7 +59,6 @@ class _Packed(Document):
 logger = logging.getLogger(__name__)
 
 PACKED = "packed"
-_NAMED = 5  # rows that a message names before it says "..."
 _ROWS_AT_ONCE = 4096
 _TRAIN = "train"
 
@@ -82,8 +81,6 @@ def open_foreign(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredF
             return None
         features = _one_file_a_row(folder, split, rows, files)
     _check_width(folder, split, features)
-    missing = np.flatnonzero(np.diff(features.offsets) == 0).tolist()
-    _report_missing(array, [rows[row].id for row in missing], len(rows))
     return features
 
 
@@ -112,12 +109,6 @@ def _check_width(folder: Path, split: str, features: StoredFeatures) -> None:
                 )
 
 
-def _report_missing(array: Path, ids: Sequence[str], n_rows: int) -> None:
-    if ids:
-        first = ", ".join([*ids[:_NAMED], *(["..."] if len(ids) > _NAMED else [])])
-        logger.warning("%s: %d of %d rows have no features: %s", array, len(ids), n_rows, first)
-
-
 # -- One vector per row ----------------------------------------------------------------------------
 
 
@@ -132,13 +123,7 @@ def _read_vectors(array: Path, split: str, rows: Sequence[Utterance]) -> FloatAr
 
 def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures:
     vectors = _read_vectors(array, split, rows)
-    missing = np.concatenate(
-        [
-            np.isnan(vectors[start : start + _ROWS_AT_ONCE]).all(axis=1)
-            for start in range(0, len(vectors), _ROWS_AT_ONCE)
-        ]
-        or [np.zeros(0, dtype=bool)]
-    )
+    missing = _are_nan(vectors)
     if not missing.any():
         return StoredFeatures(vectors, np.arange(len(vectors) + 1), _names(array, rows))
 
@@ -148,6 +133,15 @@ def _vectors(array: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatur
 
     signature = _stamp(array)
     return _packed(array.parent, split, rows, signature, frames(), vectors.dtype)
+
+
+def _are_nan(vectors: FloatArray) -> npt.NDArray[np.bool_]:
+    """(N,) whether a vector has NaN alone, which stands for a missing row."""
+    parts = [
+        np.isnan(vectors[start : start + _ROWS_AT_ONCE]).all(axis=1)
+        for start in range(0, len(vectors), _ROWS_AT_ONCE)
+    ]
+    return np.concatenate(parts or [np.zeros(0, dtype=bool)])
 
 
 # -- One file per row ------------------------------------------------------------------------------
@@ -316,6 +310,24 @@ def _nonfinite(file: Path, name: str) -> Fault:
         "compute them again, or take them out (a length of 0)",
         "features-not-finite",
     )
+
+
+def are_missing_foreign(
+    folder: Path, split: str, rows: Sequence[Utterance]
+) -> npt.NDArray[np.bool_]:
+    """Return which rows have no features, (N,); nothing is written.
+
+    Raises:
+        ManifestError: the files do not fit the manifest.
+    """
+    array, lengths = folder / f"{split}.npy", folder / f"{split}.lengths"
+    if array.exists() and lengths.exists():
+        stored = read_frames(folder, split)
+        _check_rows(lengths, len(stored), rows)
+        return np.diff(stored.offsets) == 0
+    if array.exists():
+        return _are_nan(_read_vectors(array, split, rows))
+    return np.array([file is None for file in _files(folder, split, rows)], dtype=bool)
 
 
 # -- Digests ---------------------------------------------------------------------------------------

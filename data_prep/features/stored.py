@@ -14,12 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from data_prep.errors import (
     Fault,
     ManifestError,
 )
+from data_prep.features.egemaps import EGEMAPS
 from data_prep.features.frame_files import (
     FloatArray,
     StoredFeatures,
@@ -27,7 +30,13 @@ from data_prep.features.frame_files import (
     rows_not_finite,
     write_frames,
 )
-from data_prep.features.layouts import find_foreign_faults, foreign_digest, open_foreign
+from data_prep.features.layouts import (
+    are_missing_foreign,
+    find_foreign_faults,
+    foreign_digest,
+    open_foreign,
+)
+from data_prep.features.log_mel import LOG_MEL
 from data_prep.files.digests import (
     FileRecord,
     Records,
@@ -45,6 +54,7 @@ from data_prep.files.documents import (
 )
 from data_prep.files.replacing import replacing
 from data_prep.manifest.digests import rows_digest, sequence_digest
+from data_prep.messages import first_few
 from data_prep.schema import Utterance
 
 __all__ = [
@@ -111,10 +121,18 @@ def settings_digest(folder: Path) -> str:
 
 
 def open_features(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures | None:
-    """A split's features, or None if the folder has none of it.
+    """A split's features, or None if the folder has none of it; warns of rows that have none.
 
     Raises ManifestError if they do not fit `rows`, were made from another manifest, or are damaged.
     """
+    stored = _open(folder, split, rows)
+    if stored is not None and (ids := _without_frames(folder, np.diff(stored.offsets) == 0, rows)):
+        problem = _missing_sentence(ids, rows)
+        logger.warning("%s.npy: %s", folder / split, problem)
+    return stored
+
+
+def _open(folder: Path, split: str, rows: Sequence[Utterance]) -> StoredFeatures | None:
     card = read_card(folder)
     if not card:
         return open_foreign(folder, split, rows)
@@ -145,7 +163,7 @@ def find_faults(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterator
         if not read_card(folder):
             yield from find_foreign_faults(folder, split, rows)
             return
-        stored = open_features(folder, split, rows)
+        stored = _open(folder, split, rows)
     except ManifestError as error:
         yield error.as_fault(folder)
         return
@@ -154,6 +172,55 @@ def find_faults(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterator
         yield Fault(
             f"{folder / split}.npy", None, problem, "extract them again", "features-not-finite"
         )
+
+
+# -- Rows that have no features --------------------------------------------------------------------
+
+_AUDIO, _WORDS = "audio", "text"  # columns of what features are extracted from
+
+
+def find_missing(folder: Path, split: str, rows: Sequence[Utterance]) -> Iterator[Fault]:
+    """Yield a warning if rows of a split have no features; nothing is written.
+
+    Rows without the audio or the text that features are extracted from are none of them. A split
+    whose features cannot be read has faults, and is passed over.
+    """
+    try:
+        if read_card(folder):
+            stored = _open(folder, split, rows)
+            missing = np.ones(len(rows), bool) if stored is None else np.diff(stored.offsets) == 0
+        else:
+            missing = are_missing_foreign(folder, split, rows)
+        ids = _without_frames(folder, missing, rows)
+    except ManifestError:
+        return
+    if ids:
+        remedy = "extract them, or leave it so: these rows are read without them, or left out"
+        problem = _missing_sentence(ids, rows)
+        yield Fault(f"{folder / split}.npy", None, problem, remedy, "features-missing")
+
+
+def _without_frames(
+    folder: Path, missing: npt.NDArray[np.bool_], rows: Sequence[Utterance]
+) -> list[str]:
+    """Return the ids of rows that are missing, though they have what features are made from."""
+    source = _source_of(read_card(folder).get("settings", {}))
+    lacking = (rows[row] for row in np.flatnonzero(missing).tolist())
+    return [row.id for row in lacking if source is None or getattr(row, source) is not None]
+
+
+def _source_of(settings: Mapping[str, Any]) -> str | None:
+    """Return the column that features are extracted from; None if it is not known."""
+    if settings.get("features") in (LOG_MEL, EGEMAPS):
+        return _AUDIO
+    return {"text": _WORDS, "speech": _AUDIO}.get(str(settings.get("modality")))
+
+
+def _missing_sentence(ids: Sequence[str], rows: Sequence[Utterance]) -> str:
+    return f"{len(ids)} of {len(rows)} rows have no features: {first_few(ids)}"
+
+
+# -- What they were made from ----------------------------------------------------------------------
 
 
 def content_of(folder: Path, split: str, rows: Sequence[Utterance]) -> str:

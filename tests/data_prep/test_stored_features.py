@@ -133,6 +133,16 @@ def test_frames_and_lengths(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert "train.npy: 1 of 4 rows have no features: u1" in caplog.text
 
 
+def test_rows_without_frames_that_were_written_here_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = frames_of()
+    write_split(tmp_path, "train", ROWS, frames, {"dtype": "float32", "column": "x"}, "x")
+    with caplog.at_level(logging.WARNING):
+        assert open_features(tmp_path, "train", ROWS) is not None
+    assert "train.npy: 1 of 4 rows have no features: u1" in caplog.text
+
+
 def test_a_vector_a_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     vectors = np.concatenate(frames_of((1, 1, 1, 1)))
     np.save(tmp_path / "train.npy", vectors)

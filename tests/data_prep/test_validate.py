@@ -1,13 +1,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_prep.commands.validate import (
     main,
     validate,
 )
-from data_prep.schema import Corpus, Utterance, write_corpus, write_manifest
+from data_prep.errors import Fault
+from data_prep.features.stored import write_split
+from data_prep.schema import Corpus, Utterance, read_manifest, write_corpus, write_manifest
 
 
 @pytest.fixture
@@ -186,6 +189,32 @@ def test_every_fault_is_listed_not_only_the_first(
         ["test.tsv"] * 3 + ["train.tsv"] * 3 + ["valid.tsv"]
     )
     assert "row 4: id 'valid2' was used in row 2" in lines[-1]
+
+
+@pytest.mark.parametrize("settings", [{"features": "log_mel"}, {"column": "x"}, None])
+def test_rows_without_features_are_reported(
+    data_dir: Path, settings: dict[str, str] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a split with features of some rows, and of those without; not rows without audio."""
+    change(data_dir, "train", 2, audio=None, n_samples=None)
+    rows = read_manifest(data_dir / "train.tsv")
+    folder = data_dir / "features" / "mine"
+    frames = [np.ones((n, 3), np.float32) for n in (2, 0, 0)]
+    if settings is None:
+        folder.mkdir(parents=True)
+        np.save(folder / "train0.npy", frames[0])
+    else:
+        write_split(folder, "train", rows, frames, {"dtype": "float32", **settings}, "x")
+    warnings: list[Fault] = []
+    assert validate(data_dir, warnings=warnings) == []
+    of_features = [str(x) for x in warnings if x.code == "features-missing"]
+    counted = "1 of 3" if settings == {"features": "log_mel"} else "2 of 3"
+    ids = "train1" if settings == {"features": "log_mel"} else "train1, train2"
+    train, _, test = of_features
+    assert f"{folder / 'train'}.npy: {counted} rows have no features: {ids}; " in train
+    assert f"{folder / 'test'}.npy: 3 of 3 rows have no features: test0, " in test
+    assert main([str(data_dir)]) == 0
+    assert "warning: " in capsys.readouterr().out
 
 
 def test_ids_that_unicode_composes_alike_are_one_id(data_dir: Path) -> None:
