@@ -17,7 +17,7 @@ from data_prep.files.documents import (
     validate,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import INPUTS, MODALITIES
+from emo_fairseq.types import BY_TRAIN, INPUTS, MODALITIES, NORMALIZATIONS
 
 MAX_VOCABULARY = 2**24  # symbols; the largest published ones have 2**18
 
@@ -34,6 +34,12 @@ def _modality(name: str) -> str:
 def _input(name: str) -> str:
     if name not in INPUTS:
         raise ValueError(f"{name!r} is none of {', '.join(INPUTS)}")
+    return name
+
+
+def _normalization(name: str) -> str:
+    if name not in NORMALIZATIONS:
+        raise ValueError(f"{name!r} is none of {', '.join(NORMALIZATIONS)}")
     return name
 
 
@@ -107,6 +113,7 @@ class CoreState(Document):
     encoders: dict[Modality, EncoderState]
     vocabulary: dict[Modality, VocabularyState] = Field(default_factory=dict)
     frame_statistics: dict[Modality, FrameState] = Field(default_factory=dict)
+    normalize_by: Annotated[str, AfterValidator(_normalization)] = BY_TRAIN
     auxiliary_labels: dict[str, Labels] = Field(default_factory=dict)
     class_counts: list[Count] | None = None
     corpus: str | None = None

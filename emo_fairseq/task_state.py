@@ -25,7 +25,13 @@ from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options import legacy_flags
-from emo_fairseq.types import LabeledTarget, Target, auxiliary_targets
+from emo_fairseq.types import (
+    BY_TRAIN,
+    LabeledTarget,
+    Target,
+    auxiliary_targets,
+    transductive_note,
+)
 
 
 class TaskOptions(Document):
@@ -92,6 +98,8 @@ class TaskState:
         encoders: for each modality which encoder reads it.
         vocabularies: of the modalities read as tokens.
         frame_statistics: of the train split, for the modalities read as frames.
+        normalize_by: whose statistics normalize frames; see
+            :mod:`emo_fairseq.data.normalization`.
         auxiliary_labels: labels or axes of each auxiliary target, by name.
         class_counts: of each label in the train split; None where the target has no labels.
         feature_contents: digests of the features on disk that the model was trained with, by
@@ -107,6 +115,7 @@ class TaskState:
     encoders: Mapping[str, EncoderSpec]
     vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
     frame_statistics: Mapping[str, FrameStatistics] = field(default_factory=dict)
+    normalize_by: str = BY_TRAIN
     auxiliary_labels: Mapping[str, list[str]] = field(default_factory=dict)
     class_counts: list[int] | None = None
     feature_contents: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict)
@@ -144,6 +153,7 @@ class TaskState:
             encoders={name: EncoderSpec(**spec) for name, spec in state["encoders"].items()},
             vocabularies={name: Vocabulary.from_state(one) for name, one in vocabularies},
             frame_statistics={name: FrameStatistics(**one) for name, one in statistics},
+            normalize_by=state.get("normalize_by", BY_TRAIN),
             auxiliary_labels=state.get("auxiliary_labels", {}),
             class_counts=state.get("class_counts"),
             feature_contents=state.get("feature_contents", {}),
@@ -161,6 +171,7 @@ class TaskState:
             "encoders": {name: spec.to_state() for name, spec in self.encoders.items()},
             "vocabulary": {name: one.to_state() for name, one in self.vocabularies.items()},
             "frame_statistics": {name: asdict(one) for name, one in self.frame_statistics.items()},
+            "normalize_by": self.normalize_by,
             "auxiliary_labels": self.auxiliary_labels,
             "feature_contents": self.feature_contents,
             "corpus": self.corpus,
@@ -187,6 +198,11 @@ class TaskState:
             target.name: LabeledTarget(target, self.auxiliary_labels[target.name])
             for target in targets
         }
+
+    @property
+    def transductive_note(self) -> str:
+        """The sentence below every figure of the model that depends on other held-out rows."""
+        return transductive_note(self.normalize_by, list(self.frame_statistics))
 
     @property
     def n_outputs(self) -> int:

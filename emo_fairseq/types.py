@@ -77,6 +77,32 @@ INPUTS = (TOKENS, WAVEFORM, LOG_MEL, FRAMES)
 FULL, FROZEN, LORA = TUNINGS = ("full", "frozen", "lora")
 
 
+# -- Whose statistics normalize frames: the values of ``--normalize-by`` ---------------------------
+
+BY_TRAIN, BY_CORPUS, BY_SPEAKER, BY_UTTERANCE = NORMALIZATIONS = (
+    "train",
+    "corpus",
+    "speaker",
+    "utterance",
+)
+
+
+def transductive_note(by: str, modalities: Sequence[str]) -> str:
+    """Return the sentence below every figure that depends on other held-out rows; empty for none.
+
+    >>> transductive_note("speaker", ["speech"])
+    'speech frames are normalized by speaker, from unlabeled rows of the scored split'
+
+    Args:
+        by: one of :data:`NORMALIZATIONS`.
+        modalities: that are read as frames.
+    """
+    if not modalities or by not in (BY_CORPUS, BY_SPEAKER):
+        return ""
+    frames = " and ".join(modalities)
+    return f"{frames} frames are normalized by {by}, from unlabeled rows of the scored split"
+
+
 # -- Fusions with a name in more than one package --------------------------------------------------
 
 CONCAT, CROSS_ATTENTION = "concat", "cross_attention"

@@ -30,7 +30,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from data_prep.files.digests import file_digest
 from data_prep.files.documents import (
@@ -87,11 +87,13 @@ class Provenance:
         seen: rows, at most one entry per corpus, split, fold and use.
         unknown: descriptions of its parts without a record.
         allowed: messages of leaks permitted by ``--allow-leak``.
+        transductive: how predictions depend on other rows of the scored split, without labels.
     """
 
     seen: tuple[SeenRows, ...] = ()
     unknown: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
+    transductive: tuple[str, ...] = ()
 
     def merged(self, *others: Provenance) -> Provenance:
         """Return the union of several records."""
@@ -105,6 +107,7 @@ class Provenance:
             tuple(rows.values()),
             tuple(dict.fromkeys(x for part in (self, *others) for x in part.unknown)),
             tuple(dict.fromkeys(x for part in (self, *others) for x in part.allowed)),
+            tuple(dict.fromkeys(x for part in (self, *others) for x in part.transductive)),
         )
 
     def overlap(
@@ -158,6 +161,7 @@ class Provenance:
             ],
             "unknown": list(self.unknown),
             "allowed": list(self.allowed),
+            "transductive": list(self.transductive),
         }
 
     @classmethod
@@ -200,11 +204,12 @@ class ProvenanceState(Document):
     seen: list[SeenState]
     unknown: list[str]
     allowed: list[str]
+    transductive: list[str] = Field(default_factory=list)
 
     def to_provenance(self) -> Provenance:
         """Convert to a record, with hashes as arrays."""
         rows = tuple(part.to_rows() for part in self.seen)
-        return Provenance(rows, tuple(self.unknown), tuple(self.allowed))
+        return Provenance(rows, tuple(self.unknown), tuple(self.allowed), tuple(self.transductive))
 
 
 class BesideState(ProvenanceState):
@@ -318,6 +323,16 @@ def allowed_leaks(file: Path) -> tuple[str, ...]:
     """
     record = _read(provenance_path(file))
     return () if record is None else record[0].allowed
+
+
+def transductive_notes(file: Path) -> tuple[str, ...]:
+    """Return how the predictions in a file depend on other rows of the scored split.
+
+    Raises:
+        ManifestError: the record is invalid.
+    """
+    record = _read(provenance_path(file))
+    return () if record is None else record[0].transductive
 
 
 def _read(beside: Path) -> tuple[Provenance, str] | None:

@@ -514,7 +514,7 @@ def _augment_waveforms(
 def _augment_frames(
     modality: str, dataset: NormalizedFrames, cfg: AugmentationConfig, seed: int
 ) -> FairseqDataset:
-    n_features = len(dataset.mean)
+    n_features = dataset.n_features
     if cfg.augment_time_masks:
         dataset = TimeMasks(dataset, cfg.augment_time_masks, cfg.augment_time_mask_width, seed)
     if n_masks := cfg.augment_feature_masks:

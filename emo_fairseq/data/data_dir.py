@@ -24,7 +24,12 @@ from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
 from emo_fairseq.data.audio import WaveformDataset
-from emo_fairseq.data.frames import FrameStatistics, StoredFrames
+from emo_fairseq.data.frames import (
+    MIN_FRAMES,
+    FrameStatistics,
+    Normalization,
+    StoredFrames,
+)
 from emo_fairseq.data.inputs import (
     INPUT_KINDS,
     Augment,
@@ -48,11 +53,13 @@ from emo_fairseq.data.manifest import (
     report_rows,
 )
 from emo_fairseq.data.modality_dataset import RowsDataset
+from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.data.tokens import build_token_dataset
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
+    BY_TRAIN,
     FRAMES,
     LOG_MEL,
     SPEECH,
@@ -195,6 +202,7 @@ class DataDir(InputLimits):
         vocabulary: Vocabulary | None = None,
         statistics: FrameStatistics | None = None,
         augment: Augment = unchanged,
+        normalize_by: str = BY_TRAIN,
     ) -> FairseqDataset:
         """Build the dataset of one modality, an item a row of the split.
 
@@ -205,6 +213,7 @@ class DataDir(InputLimits):
             statistics: of the train split; needed for frames only.
             augment: wraps the dataset of each kind of input. It gets waveforms also where log-mel
                 frames are then computed from them.
+            normalize_by: see :mod:`emo_fairseq.data.normalization`; of frames only.
 
         Returns:
             The dataset; for a set of a fold a :class:`RowsDataset` of that of all rows on disk.
@@ -213,8 +222,33 @@ class DataDir(InputLimits):
         if kind in (WAVEFORM, LOG_MEL):
             self._warn_of_long_audio(split)
         reader = _SplitReader(self, modality, split)
-        dataset = build_modality_dataset(kind, reader, vocabulary, statistics, augment)
+        normalization = None
+        if statistics is not None:
+            normalization = self._normalization(modality, split, statistics, normalize_by)
+        dataset = build_modality_dataset(kind, reader, vocabulary, normalization, augment)
         return select_split(dataset, split)
+
+    def _normalization(
+        self, modality: str, split: Split, statistics: FrameStatistics, by: str
+    ) -> Normalization:
+        """Return that of all rows on disk; rows of other sets of a fold have no part in it."""
+        if by == BY_TRAIN:
+            return Normalization.of_train(statistics, len(split.stored.utterances))
+        groups = RowGroups.of(by, split.utterances, self.corpus)
+        present = self.present(modality, split)
+        own = groups.fit(self.raw_frames(modality, split), present, statistics)
+        if exceptions := groups.describe_exceptions(own, present):
+            logger.warning("%s: %s normalized: %s", split.file, modality, exceptions)
+        if split.name == TRAIN and not own.of_row[present].any():
+            raise UsageError(
+                f"--normalize-by {by}: no {by} of {split.file} has {MIN_FRAMES} frames of "
+                f"{modality}, of which mean and deviation could be taken; leave the option out, or "
+                "choose another value",
+                "normalization-too-few-frames",
+            )
+        of_row = np.zeros(len(split.stored.utterances), dtype=np.int64)
+        of_row[split.stored_rows] = own.of_row
+        return Normalization(own.statistics, of_row)
 
     def raw_frames(self, modality: str, split: Split) -> FairseqDataset:
         """Return the split's log-mel frames or features (T, C) before they are normalized."""

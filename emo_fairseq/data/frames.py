@@ -1,6 +1,8 @@
-"""The modality dataset of frames: log-mel or extracted features, normalized over the corpus."""
+"""The modality dataset of frames: log-mel or extracted features, normalized."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.errors import UsageError
 
 _MIN_STD = 1e-5  # a dimension that never varies stays at zero
+MIN_FRAMES = 8  # of fewer, mean and deviation say more about the frames than about who made them
 
 
 class StoredFrames(FairseqDataset):
@@ -46,10 +49,7 @@ class StoredFrames(FairseqDataset):
 
 @dataclass(frozen=True)
 class FrameStatistics:
-    """Mean and standard deviation of each dimension, each a list of C floats.
-
-    Over the corpus, not over the utterance: how loud somebody speaks is part of the emotion.
-    """
+    """Mean and standard deviation of each dimension, each a list of C floats."""
 
     mean: list[float]
     std: list[float]
@@ -85,27 +85,62 @@ class FrameStatistics:
         return cls(mean.tolist(), variance.sqrt().clamp(min=_MIN_STD).tolist())
 
 
+@dataclass(frozen=True)
+class Normalization:
+    """Which statistics normalize each row.
+
+    Attributes:
+        statistics: of the train split, and of groups of rows.
+        of_row: (N,) int64, the position of each row's statistics among these, or :attr:`ITSELF`,
+            those of the row's own frames.
+    """
+
+    ITSELF: ClassVar[int] = -1
+
+    statistics: Sequence[FrameStatistics]
+    of_row: np.ndarray
+
+    @classmethod
+    def of_train(cls, statistics: FrameStatistics, n_rows: int) -> "Normalization":
+        """Return that of all rows by the statistics of the train split."""
+        return cls([statistics], np.zeros(n_rows, dtype=np.int64))
+
+
 class NormalizedFrames(BaseWrapperDataset):
     """Normalizes the frames of another dataset to zero mean and unit variance, and collates them.
+
+    Args:
+        frames: N items ((T, C) frames, presence).
+        normalization: of these rows.
 
     Raises:
         UsageError: an item has another number of dimensions than the statistics.
     """
 
-    def __init__(self, frames: FairseqDataset, statistics: FrameStatistics) -> None:
+    def __init__(self, frames: FairseqDataset, normalization: Normalization) -> None:
         super().__init__(frames)
-        self.mean = torch.tensor(statistics.mean)
-        self.std = torch.tensor(statistics.std)
+        self.mean = torch.tensor([one.mean for one in normalization.statistics])  # (G, C)
+        self.std = torch.tensor([one.std for one in normalization.statistics])
+        self.of_row = normalization.of_row
+
+    @property
+    def n_features(self) -> int:
+        """Return C."""
+        return self.mean.size(1)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         frames, present = self.dataset[index]
-        if frames.size(1) != len(self.mean):
+        if frames.size(1) != self.n_features:
             raise UsageError(
                 f"frames of {frames.size(1)} numbers, but the model was trained on frames of "
-                f"{len(self.mean)}; give the features that it was trained on",
+                f"{self.n_features}; give the features that it was trained on",
                 "frames-other-width",
             )
-        return (frames - self.mean) / self.std, present
+        chosen = self.of_row[index]
+        if chosen == Normalization.ITSELF:
+            std = frames.std(dim=0, correction=0).clamp(min=_MIN_STD)
+            return (frames - frames.mean(dim=0)) / std, present
+        return (frames - self.mean[chosen]) / self.std[chosen], present
 
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
         """Return ``frames`` (B, T, C), ``padding_mask`` (B, T) and ``present`` (B,)."""

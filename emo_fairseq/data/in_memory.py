@@ -10,10 +10,16 @@ from data_prep.tokens.folder import SpecialIds, Tokens
 from emo_fairseq.data.audio import InMemoryWaveforms
 from emo_fairseq.data.dialogue import NO_PREFIX, ContextDataset, Neighbors, has_context
 from emo_fairseq.data.frames import FrameStatistics, StoredFrames
-from emo_fairseq.data.inputs import InputLimits, build_modality_dataset
+from emo_fairseq.data.inputs import (
+    INPUT_KINDS,
+    InputLimits,
+    build_modality_dataset,
+    unchanged,
+)
+from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.types import TEXT
+from emo_fairseq.types import BY_TRAIN, TEXT
 
 Row = np.ndarray  # ids (T,), samples at 16 kHz (T,), or frames (T, C)
 
@@ -27,6 +33,7 @@ class InMemoryData(InputLimits):
         rows: Sequence[Row | None],
         vocabulary: Vocabulary | None = None,
         statistics: FrameStatistics | None = None,
+        groups: RowGroups | None = None,
     ) -> FairseqDataset:
         """Build the dataset of one modality.
 
@@ -36,11 +43,19 @@ class InMemoryData(InputLimits):
                 where a row lacks the modality.
             vocabulary: of the modality; needed for tokens only.
             statistics: of the train split; needed for frames only.
+            groups: of rows whose frames are normalized together; None where the statistics of the
+                train split normalize all.
         """
         kind = self.encoders[modality].input
         n_features = 0 if statistics is None else len(statistics.mean)
         reader = _ArrayReader(self, modality, rows, n_features)
-        return build_modality_dataset(kind, reader, vocabulary, statistics)
+        normalization = None
+        if statistics is not None:
+            groups = groups or RowGroups(BY_TRAIN, [None] * len(rows))
+            frames = INPUT_KINDS[kind].open(reader, None, unchanged)
+            present = np.array([row is not None for row in rows], dtype=bool)
+            normalization = groups.fit(frames, present, statistics)
+        return build_modality_dataset(kind, reader, vocabulary, normalization)
 
 
 class _ArrayReader:

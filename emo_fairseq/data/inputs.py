@@ -19,7 +19,7 @@ from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import MIN_SAMPLES, ComputedFrames, WaveformDataset
 from emo_fairseq.data.dialogue import ContextOptions
-from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
+from emo_fairseq.data.frames import Normalization, NormalizedFrames, StoredFrames
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
@@ -132,7 +132,7 @@ class InputKind(NamedTuple):
     Attributes:
         open: opens the rows; the vocabulary is needed for tokens only, the augmentation is that of
             audio from which frames are computed.
-        is_normalized: frames, which are normalized by the statistics of the train split.
+        is_normalized: frames, which :mod:`emo_fairseq.data.normalization` normalizes.
     """
 
     open: Callable[[RowReader, Vocabulary | None, Augment], FairseqDataset]
@@ -166,7 +166,7 @@ def build_modality_dataset(
     kind: str,
     rows: RowReader,
     vocabulary: Vocabulary | None = None,
-    statistics: FrameStatistics | None = None,
+    normalization: Normalization | None = None,
     augment: Augment = unchanged,
 ) -> FairseqDataset:
     """Build the dataset of one modality.
@@ -175,12 +175,12 @@ def build_modality_dataset(
         kind: a name of :data:`INPUT_KINDS`.
         rows: opens the rows.
         vocabulary: needed for tokens only.
-        statistics: of the train split; needed for log-mel and other frames only.
+        normalization: of the rows; needed for log-mel and other frames only.
         augment: wraps the dataset, and the waveforms from which log-mel frames are computed.
     """
     dataset = INPUT_KINDS[kind].open(rows, vocabulary, augment)
     if INPUT_KINDS[kind].is_normalized:
-        if statistics is None:
-            raise ValueError("frames need the statistics of the train split")
-        dataset = NormalizedFrames(dataset, statistics)
+        if normalization is None:
+            raise ValueError("frames need the statistics that normalize them")
+        dataset = NormalizedFrames(dataset, normalization)
     return augment(dataset, kind)

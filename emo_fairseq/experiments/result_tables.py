@@ -190,12 +190,18 @@ def _about(setting: Setting) -> dict[str, str]:
         "intervals": f"95 %; utterances: {OVER_UTTERANCES}; speakers: {OVER_SPEAKERS}; {NOT_SEEDS}",
         "chosen_by": "; ".join(sorted({result.selected_by for result in setting.results})),
         "leak_allowed": "; ".join(_leaks(setting.results)),
+        "transductive": "; ".join(_transductive(setting.results)),
     }
 
 
 def _leaks(results: Sequence[Result]) -> list[str]:
     """What ``--allow-leak`` accepted, by run."""
     return [f"{result.run.path}: {leak}" for result in results for leak in result.leaks]
+
+
+def _transductive(results: Sequence[Result]) -> list[str]:
+    """How predictions depend on other rows of the split, by run."""
+    return [f"{result.run.path}: {note}" for result in results for note in result.transductive]
 
 
 def _notes(setting: Setting) -> list[str]:
@@ -205,6 +211,7 @@ def _notes(setting: Setting) -> list[str]:
     if any(split == selection_set(x.options) and not x.is_cross_corpus for x in results):
         notes.append(f"{split} is the set that chose the checkpoints, not a test set")
     notes += [f"leak allowed: {leak}" for leak in _leaks(results)]
+    notes += [f"transductive: {note}" for note in _transductive(results)]
     left_out = {label: n for result in results for label, n in result.left_out.items()}
     if left_out:
         rows = ", ".join(f"{n} {label}" for label, n in sorted(left_out.items()))
@@ -255,6 +262,9 @@ def _matrix(title: str, results: Sequence[Result], metric: str) -> Table:
         values.setdefault(_sets(result), []).append(metrics[metric])
         for leak in result.leaks:
             note = f"leak allowed: {result.run.path}: {leak}"
+            notes[note] = note
+        for sentence in result.transductive:
+            note = f"transductive: {result.run.path}: {sentence}"
             notes[note] = note
         if result.left_out:
             counts = ", ".join(f"{n} {label}" for label, n in result.left_out.items())

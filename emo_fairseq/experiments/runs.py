@@ -21,7 +21,7 @@ from filelock import lock_descriptor
 
 from data_prep.files.documents import Document, JsonObject, load_json, load_yaml
 from data_prep.folds.file import fold_names, folds_path
-from data_prep.manifest.provenance import allowed_leaks
+from data_prep.manifest.provenance import allowed_leaks, transductive_notes
 from data_prep.schema import CORPUS_FILE, read_corpus, read_manifest, write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import read_facts
@@ -202,6 +202,7 @@ class Result:
         data: the data dir of that corpus.
         left_out: how many rows there are of each label that the model does not have.
         leaks: what ``--allow-leak`` accepted, a sentence each.
+        transductive: how predictions depend on other rows of the split, a sentence each.
     """
 
     run: RunFolder
@@ -213,6 +214,7 @@ class Result:
     data: Path
     left_out: Mapping[str, int]
     leaks: Sequence[str] = ()
+    transductive: Sequence[str] = ()
 
     @property
     def seed_and_fold(self) -> tuple[int, str]:
@@ -327,6 +329,7 @@ def _results(run: RunFolder, options: Options) -> Iterator[Result]:
                 data=Path(other or (name if is_cross_corpus else options.data)),
                 left_out=facts.get("left_out", {}),
                 leaks=allowed_leaks(file),
+                transductive=transductive_notes(file),
             )
 
 

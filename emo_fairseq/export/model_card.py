@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 from data_prep.audio.segment import audio_of
 from data_prep.manifest.audio_root import audio_root
-from data_prep.manifest.provenance import Provenance, allowed_leaks
+from data_prep.manifest.provenance import Provenance, allowed_leaks, transductive_notes
 from data_prep.schema import (
     CORPUS_FILE,
     Corpus,
@@ -350,6 +350,11 @@ def _limit_lines(facts: CardFacts) -> Iterator[str]:
     if state.provenance is not None:
         record = Provenance.from_state(state.provenance, facts.name)
         yield from (f"Leak allowed in its training: {leak}." for leak in record.allowed)
+    if note := state.transductive_note:
+        yield (
+            f"Figures on a whole split are transductive: {note}. A recording whose speaker is not "
+            "given is normalized otherwise, with a warning."
+        )
     if state.class_counts and sum(state.class_counts):
         counts = zip(state.labels, state.class_counts, strict=True)
         rare = [label for label, n in counts if n / sum(state.class_counts) < _RARE]
@@ -564,9 +569,10 @@ class PredictionsChecker:
             UsageError: see :func:`score_file` and :meth:`check`.
         """
         state = self._loaded.state
-        leaks = [f"Leak allowed: {leak}." for leak in allowed_leaks(file)]
+        marks = [f"Leak allowed: {leak}." for leak in allowed_leaks(file)]
+        marks += [f"Transductive: {note}." for note in transductive_notes(file)]
         return [
-            scored._replace(origin=" ".join([self.check(file, scored.split), *leaks]))
+            scored._replace(origin=" ".join([self.check(file, scored.split), *marks]))
             for scored in score_file(file, state.labels, state.target.has_labels)
         ]
 

@@ -34,6 +34,7 @@ class Item:
         seconds: length of the recording, also where the model does not read it; None without.
         warnings: sentences about the recording, such as that it is digital silence.
         transcript: of the recording; None where it was not transcribed.
+        speaker: who speaks, for models with --normalize-by speaker; None where that is not known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Item:
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
     transcript: Transcript | None = None
+    speaker: str | None = None
 
     def get(self, modality: str) -> FloatArray | str | None:
         """Return the input of a modality; None where the item lacks it."""
@@ -173,6 +175,26 @@ def pair_inputs(audio: Any, text: Any) -> tuple[list[tuple[str, Any, Any]], bool
     none = [None] * lengths.pop()
     pairs = zip(audio or none, text or none, strict=True)
     return [(f"item {number}", *pair) for number, pair in enumerate(pairs, start=1)], True
+
+
+def pair_speakers(speaker: Any, n_items: int) -> list[str | None]:
+    """Return the speaker of each item of :meth:`EmotionPredictor.predict`.
+
+    >>> pair_speakers("ann", 2), pair_speakers(["ann", None], 2)
+    (['ann', 'ann'], ['ann', None])
+
+    Raises:
+        UsageError: a list of another length.
+    """
+    if not isinstance(speaker, list | tuple):
+        return [speaker] * n_items
+    if len(speaker) != n_items:
+        raise UsageError(
+            f"{len(speaker)} speakers for {n_items} items; give one for each, None where it is not "
+            "known, or one for all",
+            "batch-lengths-differ",
+        )
+    return list(speaker)
 
 
 def check_batch_size(batch_size: int) -> None:

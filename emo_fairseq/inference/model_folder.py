@@ -300,6 +300,7 @@ _KEPT_STATE = (
     "class_counts",
     "auxiliary_labels",
     "frame_statistics",
+    "normalize_by",
     "corpus",
     "fold",
     "provenance",

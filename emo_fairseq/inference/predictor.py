@@ -21,6 +21,7 @@ from emo_fairseq.inference.inputs import (
     ItemReader,
     check_batch_size,
     pair_inputs,
+    pair_speakers,
 )
 from emo_fairseq.inference.loading import LoadedModel, load_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
@@ -114,6 +115,7 @@ class EmotionPredictor:
         sample_rate: float | None = None,
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
+        speaker: str | None = None,
         should_stop: ShouldStop = never,
     ) -> Prediction: ...
 
@@ -126,6 +128,7 @@ class EmotionPredictor:
         sample_rate: float | None = None,
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
+        speaker: Sequence[str | None] | str | None = None,
         should_stop: ShouldStop = never,
     ) -> list[Prediction]: ...
 
@@ -137,6 +140,7 @@ class EmotionPredictor:
         sample_rate: float | None = None,
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
+        speaker: Sequence[str | None] | str | None = None,
         should_stop: ShouldStop = never,
     ) -> Prediction | list[Prediction]:
         """Predict for one item, or for a list of items.
@@ -151,6 +155,9 @@ class EmotionPredictor:
             batch_size: items of a batch.
             transcribe: from (T,) mono float32 samples at 16 kHz to text, for items without one; see
                 :func:`emo_fairseq.inference.transcribing.faster_whisper`.
+            speaker: who speaks, one for all items or a list. A model that was trained with
+                ``--normalize-by speaker`` normalizes an item by all items of its speaker; without
+                one by itself, with a warning. Other models do not use it.
             should_stop: called before each batch; once it returns True nothing more is computed.
 
         Returns:
@@ -163,12 +170,18 @@ class EmotionPredictor:
         """
         check_batch_size(batch_size)
         pairs, is_list = pair_inputs(audio, text)
+        speakers = pair_speakers(speaker, len(pairs))
         at_once = batch_size * _BATCHES_IN_MEMORY
+        if self.preprocessor.groups_items:
+            at_once = len(pairs)  # all of a speaker's
         predictions: list[Prediction] = []
         for start in range(0, len(pairs), at_once):
+            part = slice(start, start + at_once)
             items = [
-                self._reader.read(name, recording, words, sample_rate, transcribe)
-                for name, recording, words in pairs[start : start + at_once]
+                replace(
+                    self._reader.read(name, recording, words, sample_rate, transcribe), speaker=who
+                )
+                for (name, recording, words), who in zip(pairs[part], speakers[part], strict=True)
             ]
             predictions += self.predict_items(items, batch_size, should_stop=should_stop)
         return predictions if is_list else predictions[0]
@@ -324,21 +337,22 @@ class EmotionPredictor:
                 text=item.text,
                 seconds=item.seconds,
                 transcript=item.transcript,
-                warnings=(*item.warnings, *self._missing_warnings(item)),
+                warnings=(*item.warnings, *self._warnings(item)),
                 truncations=batch.truncations[row],
             )
             for row, item in enumerate(items)
         ]
 
-    def _missing_warnings(self, item: Item) -> list[str]:
-        """Return the warning of what an item lacks, if there is one; log each once."""
-        warning = self.model.missing_warning(
-            [name for name in self.modalities if not item.has(name)]
-        )
-        if warning and warning not in self._logged:
-            self._logged.add(warning)
-            logger.warning("%s: %s", item.name, warning)
-        return [warning] if warning else []
+    def _warnings(self, item: Item) -> list[str]:
+        """Return the warnings of what an item lacks; log each once."""
+        lacks = [name for name in self.modalities if not item.has(name)]
+        of_model = self.model.missing_warning(lacks)
+        warnings = [x for x in (of_model, self.preprocessor.normalization_warning(item)) if x]
+        for warning in warnings:
+            if warning not in self._logged:
+                self._logged.add(warning)
+                logger.warning("%s: %s", item.name, warning)
+        return warnings
 
 
 def load_predictor(

@@ -19,13 +19,14 @@ from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.in_memory import InMemoryData
 from emo_fairseq.data.modality_dataset import MissingDataset
+from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import FeatureExtractor, InputProcessor
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import SECONDS, Truncation
 from emo_fairseq.inference.prediction import TOKENS as TOKEN_UNIT
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FRAMES, SPEECH, TEXT, TOKENS
+from emo_fairseq.types import BY_CORPUS, BY_SPEAKER, BY_TRAIN, FRAMES, SPEECH, TEXT, TOKENS
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ class Preprocessor:
         datasets = {}
         for modality in self._state.modalities:
             encoded = self._encode_items(modality, items)
-            datasets[modality] = self._build_dataset(modality, encoded)
+            datasets[modality] = self._build_dataset(modality, encoded, items)
             for number, row in enumerate(encoded):
                 if row is not None and row.used < row.total:
                     truncation = self._truncation(modality, row)
@@ -161,7 +162,9 @@ class Preprocessor:
             encoded[number] = row
         return encoded
 
-    def _build_dataset(self, modality: str, encoded: Sequence[Encoded | None]) -> FairseqDataset:
+    def _build_dataset(
+        self, modality: str, encoded: Sequence[Encoded | None], items: Sequence[Item]
+    ) -> FairseqDataset:
         if not any(encoded):
             return MissingDataset(len(encoded))
         return self._data.build_dataset(
@@ -169,7 +172,32 @@ class Preprocessor:
             [None if row is None else row.content for row in encoded],
             self._state.vocabularies.get(modality),
             self._state.frame_statistics.get(modality),
+            self._groups(items),
         )
+
+    @property
+    def groups_items(self) -> bool:
+        """Whether what is read of an item depends on others of the same speaker."""
+        return self._state.normalize_by == BY_SPEAKER and bool(self._state.frame_statistics)
+
+    def _groups(self, items: Sequence[Item]) -> RowGroups | None:
+        """Return which items are normalized together; a request is no corpus."""
+        by = self._state.normalize_by
+        if by in (BY_TRAIN, BY_CORPUS):
+            return None
+        return RowGroups(by, [item.speaker if by == BY_SPEAKER else None for item in items])
+
+    def normalization_warning(self, item: Item) -> str:
+        """Return the warning of an item that is normalized otherwise than in training, or ""."""
+        state = self._state
+        if not any(item.has(modality) for modality in state.frame_statistics):
+            return ""
+        trained = f"the model was trained with --normalize-by {state.normalize_by}"
+        if state.normalize_by == BY_CORPUS:
+            return f"{trained}, and a request is no corpus: the statistics of its training are used"
+        if state.normalize_by == BY_SPEAKER and item.speaker is None:
+            return f"{trained}, and the speaker is not given: the item is normalized by itself"
+        return ""
 
     def _build_encode(self, modality: str, tokenizers: Mapping[str, Path]) -> Encode:
         """Build what makes of recordings or texts the contents that the dataset wants."""

@@ -192,6 +192,7 @@ def _metrics(splits: Sequence[ScoredSplit]) -> dict[str, Any]:
         of_run[scored.split] = {
             "n": len(scored.predictions.ids),
             **({"leak_allowed": list(scored.leaks)} if scored.leaks else {}),
+            **({"transductive": list(scored.transductive)} if scored.transductive else {}),
             **without_nan(scored.metrics),
             "about_intervals": f"{NOT_SEEDS}; {scored.speakers.refusal}".removesuffix("; "),
             "intervals": {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.manifest.provenance import allowed_leaks
+from data_prep.manifest.provenance import allowed_leaks, transductive_notes
 from data_prep.schema import write_atomically
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import display_name
@@ -28,10 +28,12 @@ def write_report(args: argparse.Namespace) -> None:
     runs = [read_predictions(file) for file in args.predictions]
     for file, by_split in zip(args.predictions, runs, strict=True):
         measured = _print_tables(file, by_split, args.title)
-        leaks = allowed_leaks(file)
-        sys.stdout.write("".join(f"leak allowed: {leak}\n" for leak in leaks))
+        marks = {"leak_allowed": allowed_leaks(file), "transductive": transductive_notes(file)}
+        for mark, sentences in marks.items():
+            name = mark.replace("_", " ")
+            sys.stdout.write("".join(f"{name}: {sentence}\n" for sentence in sentences))
         if args.output is None:
-            _write_metrics(metrics_file(file), measured, leaks)
+            _write_metrics(metrics_file(file), measured, marks)
     if args.output is not None:
         _write_folder(args, runs)
 
@@ -79,8 +81,10 @@ def metrics_file(predictions: Path) -> Path:
     return predictions.with_name(f"{beside}metrics.json")
 
 
-def _write_metrics(file: Path, measured: Mapping[str, Metrics], leaks: Sequence[str]) -> None:
-    known = {"leak_allowed": list(leaks)} if leaks else {}
+def _write_metrics(
+    file: Path, measured: Mapping[str, Metrics], marks: Mapping[str, Sequence[str]]
+) -> None:
+    known = {mark: list(sentences) for mark, sentences in marks.items() if sentences}
     content = {split: {**known, **without_nan(values)} for split, values in measured.items()}
     write_atomically(file, json.dumps(content, indent=2, allow_nan=False) + "\n")
     sys.stdout.write(f"metrics: {file}\n")
@@ -94,7 +98,11 @@ def _write_folder(args: argparse.Namespace, runs: Sequence[BySplit]) -> None:
     epochs = [] if args.log is None else read_log(args.log)
     given = (args.data, args.embeddings, args.attention, args.resamples)
     splits = [
-        replace(read_scored_split(run, split, predictions, *given), leaks=allowed_leaks(file))
+        replace(
+            read_scored_split(run, split, predictions, *given),
+            leaks=allowed_leaks(file),
+            transductive=transductive_notes(file),
+        )
         for file, run, by_split in zip(
             args.predictions, run_names(args.predictions), runs, strict=True
         )

@@ -165,6 +165,7 @@ class ScoredSplit:
         intervals: over ("utterances", "speakers") -> key of the metric -> interval.
         speakers: of the utterances, as the data dir names them.
         leaks: that ``--allow-leak`` let pass, a sentence each.
+        transductive: how the predictions depend on other rows of the split, a sentence each.
     """
 
     run: str
@@ -177,6 +178,7 @@ class ScoredSplit:
     intervals: Mapping[str, Mapping[str, Interval]]
     speakers: Speakers
     leaks: Sequence[str] = ()
+    transductive: Sequence[str] = ()
 
     @property
     def title(self) -> str:

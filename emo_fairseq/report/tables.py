@@ -46,6 +46,7 @@ def facts_of(scored: ScoredSplit) -> dict[str, str]:
 def notes_of(scored: ScoredSplit) -> Iterator[str]:
     """Yield what a reader has to know before comparing."""
     yield from (f"Leak allowed: {leak}." for leak in scored.leaks)
+    yield from (f"Transductive: {note}." for note in scored.transductive)
     predictions, annotations = scored.predictions, scored.annotations
     unknown = sum(row is None for row in annotations.rows)
     if annotations.is_given and unknown:
@@ -136,8 +137,14 @@ def run_table(splits: Sequence[ScoredSplit]) -> Table:
         mean = f"{format_number(float(values.mean()))} ± {format_number(spread)}"
         mean = UNDEFINED if UNDEFINED in mean else mean
         rows.append([display_name(key), mean, *(format_number(x) for x in values.tolist())])
-    names = [f"{scored.run} (leak allowed)" if scored.leaks else scored.run for scored in splits]
+    names = [_marked_name(scored) for scored in splits]
     return Table(["metric", f"mean ± std of {len(splits)}", *names], rows)
+
+
+def _marked_name(scored: ScoredSplit) -> str:
+    marks = {"leak allowed": scored.leaks, "transductive": scored.transductive}
+    applying = [mark for mark, sentences in marks.items() if sentences]
+    return f"{scored.run} ({', '.join(applying)})" if applying else scored.run
 
 
 # -- worst errors ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from emo_fairseq.options.conditions import (
     HAS_FROZEN_ENCODER,
     READS_AUDIO,
     READS_FEATURES,
+    READS_FRAMES,
     READS_TOKENS,
     Condition,
     OptionContext,
@@ -24,7 +25,9 @@ from emo_fairseq.options.conditions import (
 )
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Kind, Range, option
 from emo_fairseq.types import (
+    BY_TRAIN,
     CROSS_ATTENTION,
+    NORMALIZATIONS,
     SPEECH,
     TARGETS,
     TEXT,
@@ -114,6 +117,13 @@ class InputConfig(FairseqDataclass):
     )
     max_speech_seconds: float = option(
         20.0, "longer audio is truncated at its end", acts=READS_AUDIO
+    )
+    normalize_by: ChoiceEnum(list(NORMALIZATIONS)) = option(  # type: ignore[valid-type]
+        BY_TRAIN,
+        "mean and deviation that normalize features and log-mel frames: of the train split, or of "
+        "the rows that are read themselves, by corpus, speaker or utterance (by corpus or speaker, "
+        "figures are transductive, and marked as that)",
+        acts=READS_FRAMES,
     )
     max_frames: Optional[int] = option(
         None,

@@ -144,6 +144,7 @@ def _build_input(
         partial(augment, modality, cfg=cfg, seed=seed, data_dir=data.folder)
         if augments and not is_frozen
         else unchanged,
+        state.normalize_by,
     )
     return dataset if frozen is None else frozen.encode(modality, dataset, split.stored.name)
 

@@ -128,7 +128,7 @@ class EmotionPredictionTask(FairseqTask):
             self.run_config.tensorboard_logdir, self.run_config.wandb_project
         )
         self.scoring_guard = ScoringGuard(self.data, cfg.fold, cfg.allow_leak)
-        self.files = ScoringFiles(cfg, lambda: self.scoring_guard.record(self.provenance()))
+        self.files = ScoringFiles(cfg, self._record_of_predictions)
         self._has_written_config = False
         self._loaded: LoadedState | None = None
         self._missing_warning: Callable[[Collection[str]], str] | None = None  # of the model
@@ -253,6 +253,9 @@ class EmotionPredictionTask(FairseqTask):
         """Return what the model was made from; None of a checkpoint that does not record it."""
         return stored_provenance(self.state.state_dict, "the checkpoint")
 
+    def _record_of_predictions(self) -> Provenance | None:
+        return self.scoring_guard.record(self.provenance(), self.task_state.transductive_note)
+
     # -- data --------------------------------------------------------------------------------------
 
     def load_dataset(self, split: str, combine: bool = False, **kwargs: Any) -> None:
@@ -279,6 +282,8 @@ class EmotionPredictionTask(FairseqTask):
             frozen=self.frozen,
         )
         if not for_training:
+            if (note := self.task_state.transductive_note) and name != TRAIN:
+                logger.warning("%s: figures are transductive: %s", name, note)
             return dataset
         return order_for_training(
             dataset,

@@ -67,6 +67,7 @@ def fit_task_state(
     check_knows(loaded.encoders, loaded.vocabularies)
     state |= {
         "frame_statistics": fit_frame_statistics(data),
+        "normalize_by": str(cfg.normalize_by),
         "auxiliary_labels": {other.name: fit_labels(data, other) for other in auxiliary},
         "corpus": None if corpus is None else corpus.name,
         "fold": cfg.fold,

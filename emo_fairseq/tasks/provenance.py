@@ -88,6 +88,18 @@ class ScoringGuard:
         logger.warning("--valid-subset %s: the model %s; allowed", split.name, leak)
         self._leaks[f"the model {leak}"] = None
 
-    def record(self, model: Provenance | None) -> Provenance | None:
-        """Return the record of predictions: the model's, and the leaks that were allowed."""
-        return None if model is None else model.merged(Provenance(allowed=tuple(self._leaks)))
+    def record(self, model: Provenance | None, transductive: str = "") -> Provenance | None:
+        """Return the record of predictions.
+
+        Args:
+            model: what it was made from.
+            transductive: how its predictions depend on other rows of the split; empty if they do
+                not.
+
+        Returns:
+            The model's record, the leaks that were allowed, and that note.
+        """
+        if model is None:
+            return None
+        notes = (transductive,) if transductive else ()
+        return model.merged(Provenance(allowed=tuple(self._leaks), transductive=notes))

@@ -16,6 +16,7 @@ from emo_fairseq.compat.torch_files import load_torch_file
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.types import BY_TRAIN
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,12 @@ def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Pa
             f"--auxiliary-targets: {_named(now['auxiliary_labels'])}, and the checkpoint in "
             f"--save-dir was trained with {_named(saved.get('auxiliary_labels', {}))}; {afresh}",
             "resumed-auxiliary-other",
+        )
+    if (before_by := saved.get("normalize_by", BY_TRAIN)) != now["normalize_by"]:
+        raise UsageError(
+            f"--normalize-by {now['normalize_by']}: the checkpoint in --save-dir was trained with "
+            f"{before_by}; give that, or {afresh}",
+            "resumed-normalization-other",
         )
     for modality, state in saved.get("vocabulary", {}).items():
         if modality in now["vocabulary"]:

@@ -245,8 +245,11 @@ def forest_record(about: Mapping[str, Any], file: str | Path = "the forest") -> 
 
 
 def leak_notes(record: Provenance) -> list[str]:
-    """Return the notes below a table that was made with allowed leaks."""
-    return [f"leak allowed: {leak}" for leak in record.allowed]
+    """Return the notes below a table that was made with allowed leaks, or transductively."""
+    return [
+        *(f"leak allowed: {leak}" for leak in record.allowed),
+        *(f"transductive: {note}" for note in record.transductive),
+    ]
 
 
 # --- The options of a regressor, by the facts beside its predictions file -------------------------

@@ -16,7 +16,14 @@ from data_prep.commands.extract_features import (
     extract_log_mel,
 )
 from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
-from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames
+from emo_fairseq.data.frames import FrameStatistics, Normalization, NormalizedFrames
+
+
+def normalized(frames: ComputedFrames) -> NormalizedFrames:
+    """By the statistics of all rows."""
+    statistics = FrameStatistics.fit(frames, n_utterances=100, seed=0)
+    return NormalizedFrames(frames, Normalization.of_train(statistics, len(frames)))
+
 
 LENGTHS = (400, 559, 560, 4000, 16_000)
 
@@ -92,7 +99,7 @@ def test_normalized_frames_have_mean_0_and_deviation_1(
     waveforms: Callable[..., WaveformDataset],
 ) -> None:
     frames = ComputedFrames(waveforms())
-    items = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    items = normalized(frames)
     everything = torch.cat([items[row][0] for row in range(len(LENGTHS))])
     torch.testing.assert_close(everything.mean(dim=0), torch.zeros(N_MELS), atol=1e-4, rtol=0)
     deviation = everything.std(dim=0, correction=0)
@@ -103,14 +110,14 @@ def test_normalized_frames_have_mean_0_and_deviation_1(
 def test_loudness_is_kept(waveforms: Callable[..., WaveformDataset]) -> None:
     """Not normalized by utterance: a louder one stays louder."""
     frames = ComputedFrames(waveforms())
-    items = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    items = normalized(frames)
     levels = [float(items[row][0].mean()) for row in range(len(LENGTHS))]
     assert levels == sorted(levels)
 
 
 def test_a_batch_is_padded(waveforms: Callable[..., WaveformDataset]) -> None:
     frames = ComputedFrames(waveforms())
-    items = NormalizedFrames(frames, FrameStatistics.fit(frames, n_utterances=100, seed=0))
+    items = normalized(frames)
     batch = items.collater([items[3], items[0], items[5]])
     assert batch["frames"].shape == (3, 23, N_MELS)
     assert (~batch["padding_mask"]).sum(dim=1).tolist() == [23, 1, 1]

@@ -10,7 +10,7 @@ import torch
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import WaveformDataset
-from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames
+from emo_fairseq.data.frames import FrameStatistics, Normalization, NormalizedFrames
 from emo_fairseq.data.tokens import TokenDataset
 
 N_ROWS = 6  # of which the last one is absent
@@ -37,7 +37,10 @@ def make_frames(*lengths: int, n_features: int = 20) -> NormalizedFrames:
     for length in lengths or (40, 60, 80, 100, 120, 0):
         numbers = torch.randn(max(length, 1), n_features, generator=generator)
         items.append((numbers.sign() + numbers, length > 0))
-    return NormalizedFrames(items, FrameStatistics([0.0] * n_features, [1.0] * n_features))
+    return NormalizedFrames(
+        items,
+        Normalization.of_train(FrameStatistics([0.0] * n_features, [1.0] * n_features), len(items)),
+    )
 
 
 def make_texts(*rows: list[int]) -> TokenDataset:
