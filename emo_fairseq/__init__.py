@@ -2,11 +2,21 @@
 
 Importing the package does nothing else. fairseq's commands import its ``tasks`` and ``models``
 next, which registers everything; a program that uses fairseq's functions itself calls
-:func:`register` first.
+:func:`register` first. :func:`fit` trains from Python.
 """
 
-__all__ = ["register"]
+import importlib
+from typing import Any
+
+__all__ = ["fit", "register"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Return :func:`emo_fairseq.fitting.fit`, whose module is loaded where it is used."""
+    if name != "fit":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("emo_fairseq.fitting").fit
 
 
 def register() -> None:

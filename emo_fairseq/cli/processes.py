@@ -91,14 +91,15 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextlib.contextmanager
-def logged_to(log: TextIO) -> Iterator[None]:
-    """Write commands and their output to a file, in place of the terminal."""
+def logged_to(file: Path) -> Iterator[None]:
+    """Write commands and their output to the end of a file, in place of the terminal."""
     global _log  # noqa: PLW0603 - every command of this process prints to one terminal
-    previous, _log = _log, log
-    try:
-        yield
-    finally:
-        _log = previous
+    with file.open("a", encoding="utf-8") as log:
+        previous, _log = _log, log
+        try:
+            yield
+        finally:
+            _log = previous
 
 
 def explain(words: Sequence[str], code: int) -> str:

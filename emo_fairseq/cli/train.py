@@ -50,6 +50,7 @@ class Outcome:
         predictions: of it on the split that was scored; None where it was not.
         data: the data dir.
         split: that was scored.
+        summary: lines of metrics, files and next commands.
     """
 
     code: int = 0
@@ -57,6 +58,7 @@ class Outcome:
     predictions: Path | None = None
     data: "DataFolder | None" = None
     split: str = ""
+    summary: Sequence[str] = ()
 
 
 def train(options: argparse.Namespace) -> Outcome:
@@ -131,7 +133,7 @@ def _show_all(
 def _train_and_score(
     options: argparse.Namespace, data: "DataFolder", inputs: "Inputs", plan: "Plan"
 ) -> Outcome:
-    from emo_fairseq.cli.train_ending import print_summary, report_words
+    from emo_fairseq.cli.train_ending import report_words, summary_lines
 
     scored: list[Scored] = []
     for model in plan.models:
@@ -149,10 +151,12 @@ def _train_and_score(
     if has_report:
         words = report_words(data, scored[0].predictions, plan.models[-1].log, data.name)
         has_report = _run(words, discard_output=True) == 0
-    print_summary(data, inputs, scored, has_report)
+    summary = list(summary_lines(data, inputs, scored, has_report))
+    for line in ["", *summary]:
+        processes.write(line)
     first = scored[0]
     code = 0 if has_report or options.no_report else 1
-    return Outcome(code, first.checkpoint, first.predictions, data, inputs.test)
+    return Outcome(code, first.checkpoint, first.predictions, data, inputs.test, summary)
 
 
 def _train_model(options: argparse.Namespace, model: "Model") -> int:

@@ -64,10 +64,10 @@ def report_words(data: DataFolder, predictions: Path, log: Path | None, name: st
 # -- the summary -----------------------------------------------------------------------------------
 
 
-def print_summary(
+def summary_lines(
     data: DataFolder, inputs: Inputs, models: Sequence[Scored], has_report: bool
-) -> None:
-    """Print metrics with intervals beside the baselines, the files, and the next commands.
+) -> Iterator[str]:
+    """Yield metrics with intervals beside the baselines, the files, and the next commands.
 
     Args:
         data: that was scored.
@@ -79,26 +79,25 @@ def print_summary(
     from emo_fairseq.evaluation.statistics import read_predictions
 
     rows = rows_by_id(data.folder, inputs.test)
-    columns = {model.name: read_predictions(model.predictions)[inputs.test] for model in models}
-    processes.write("")
-    for line in table_lines(inputs.test, columns, rows):
-        processes.write(line)
+    predictions = {model.name: read_predictions(model.predictions)[inputs.test] for model in models}
+    yield from table_lines(inputs.test, predictions, rows)
+    yield ""
     trained = models[0]
     files = {"checkpoint": trained.checkpoint, "predictions": trained.predictions}
-    if has_report:
-        report = trained.predictions.with_name(REPORT)
-        if report.is_dir():
-            files |= {"metrics": report / "metrics.json", "report": report / "report.html"}
-        else:
-            files["metrics"] = trained.predictions.with_name("metrics.json")
-    processes.write("")
-    for name, file in files.items():
-        processes.write(f"{name:<12} {file}")
-    if has_report and "report" not in files:
-        processes.write('report       none: needs matplotlib, pip install -e ".[report]"')
-    processes.write("\nnext:")
+    for name, file in {**files, **(_report_files(trained) if has_report else {})}.items():
+        yield f"{name:<12} {file}"
+    yield ""
+    yield "next:"
     for words in _next_commands(data, trained, inputs, rows):
-        processes.write(f"  {shlex.join(words)}")
+        yield f"  {shlex.join(words)}"
+
+
+def _report_files(model: Scored) -> dict[str, str]:
+    folder = model.predictions.with_name(REPORT)
+    if folder.is_dir():
+        return {"metrics": f"{folder}/metrics.json", "report": f"{folder}/report.html"}
+    missing = 'none: it needs matplotlib, pip install -e ".[report]"'
+    return {"metrics": str(model.predictions.with_name("metrics.json")), "report": missing}
 
 
 def _next_commands(
