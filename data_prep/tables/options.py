@@ -150,9 +150,10 @@ def columns_of(options: argparse.Namespace) -> dict[str, str]:
     "split" is a field among them.
     """
     columns = pairs_of("--column", options.column, may_be_empty=True)
-    if options.split_column and "split" not in columns:
-        columns["split"] = options.split_column
-    elif options.split_column:
+    split_column = getattr(options, "split_column", None)  # predict has none
+    if split_column and "split" not in columns:
+        columns["split"] = split_column
+    elif split_column:
         message = "--column split and --split-column name the same; leave one of them out"
         raise CodedError(message, "option-malformed")
     return columns
