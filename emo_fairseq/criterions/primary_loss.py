@@ -69,13 +69,13 @@ class ClassificationLossConfig(FairseqDataclass):
     )
     label_smoothing: float = option(
         0.0,
-        "share of the target spread over all classes",
+        "share of the target probability that is spread over all classes",
         within=Range(0, most=1),
         acts=PREDICTS_LABELS,
     )
     focal_gamma: float = option(
         0.0,
-        "focus of the focal loss on hard utterances (0: none)",
+        "gamma of the focal loss: larger numbers weight hard utterances more (0: cross-entropy)",
         within=NOT_NEGATIVE,
         acts=PREDICTS_LABELS,
     )
@@ -154,7 +154,9 @@ class RegressionLossConfig(FairseqDataclass):
     """Which losses are mixed, and how the axes are weighted."""
 
     regression_loss: str = option(
-        "mse", "mse, l1 or ccc, or a mixture of them such as 0.5*mse+0.5*ccc", acts=PREDICTS_NUMBERS
+        "mse",
+        "loss of numbers: mse, l1, ccc, or a mixture such as 0.5*mse+0.5*ccc",
+        acts=PREDICTS_NUMBERS,
     )
     axis_weights: Optional[List[float]] = option(
         None,

@@ -40,9 +40,14 @@ from emo_fairseq.types import (
 
 TANH, LINEAR = "tanh", "linear"  # --head
 
-_LAYER_HELP = "which layer is taken: last (default), a number, mean of all, or weighted (learned)"
-_DROPOUT_HELP = "every dropout within a pretrained {} encoder (default: its own)"
-_TUNING_HELP = "what of the encoder is trained (default: full)"
+_LAYER_HELP = (
+    "layer whose output is used: last, a number, mean (of all), or weighted (a learned mean) "
+    "(default: last)"
+)
+_DROPOUT_HELP = "every dropout rate within a pretrained {} encoder (default: its own)"
+_TUNING_HELP = (
+    "full: train the encoder; lora: train small updates of it; frozen: keep it (default: full)"
+)
 _WIDTH_HELP = (
     "width of a {} encoder from scratch, or on features; 0: features or log-mel frames as they "
     "are, without an encoder" + BY_ARCHITECTURE
@@ -241,7 +246,7 @@ class SizeConfig(FairseqDataclass):
     )
     speech_conv_channels: Optional[int] = option(
         None,
-        "log-mel input: channels of the subsampler" + BY_ARCHITECTURE,
+        "log-mel input: channels of the convolutions that make it shorter" + BY_ARCHITECTURE,
         within=WIDTH,
         acts=(_SPEECH_FROM_SCRATCH, _CONVOLVES_LOG_MEL, _has_width(SPEECH)),
     )
@@ -266,20 +271,20 @@ class LayerConfig(FairseqDataclass):
 
 @dataclass
 class DropoutConfig(FairseqDataclass):
-    """Dropout."""
+    """Dropout rates, of training alone."""
 
     dropout: float = option(
         0.1,
-        "dropout of encoders from scratch or on features, and of the fusion (pretrained ones: "
+        "dropout rate of encoders from scratch or on features, and of the fusion (pretrained ones: "
         "--text-encoder-dropout, --speech-encoder-dropout)",
         within=PROBABILITY,
         acts=_HAS_DROPOUT,
     )
     attention_dropout: float = option(
-        0.1, "dropout of the attention weights", within=PROBABILITY, acts=_HAS_ATTENTION
+        0.1, "dropout rate of the attention weights", within=PROBABILITY, acts=_HAS_ATTENTION
     )
     pooler_dropout: float = option(
-        0.1, "dropout before the embedding and before the head", within=PROBABILITY
+        0.1, "dropout rate before the embedding and before the head", within=PROBABILITY
     )
     text_encoder_dropout: Optional[float] = option(
         None,
@@ -295,7 +300,7 @@ class DropoutConfig(FairseqDataclass):
     )
     modality_dropout: float = option(
         0.0,
-        "in training, chance of each modality of a row to be left out",
+        "probability that a modality of a row is left out in training",
         within=PROBABILITY,
         acts=_HAS_MODALITIES,
     )
@@ -319,19 +324,19 @@ class TuningConfig(FairseqDataclass):
     )
     lora_rank: int = option(
         8,
-        "rank of LoRA's updates",
+        "rank of LoRA's matrices, by which the number of trained parameters grows",
         within=Range(1, most=2**16, why="LoRA needs a rank of at least 1; "),
         acts=_HAS_LORA,
     )
     lora_alpha: float = option(
         16.0,
-        "LoRA's updates are scaled by this over the rank",
+        "LoRA's updates are multiplied by this number over the rank",
         within=POSITIVE,
         acts=_HAS_LORA,
     )
     lora_dropout: float = option(
         0.0,
-        "share of input features kept from LoRA's updates",
+        "dropout rate before LoRA's matrices",
         within=PROBABILITY,
         acts=_HAS_LORA,
     )
@@ -349,7 +354,7 @@ class TuningConfig(FairseqDataclass):
     )
     layer_lr_decay: float = option(
         1.0,
-        "each layer of an encoder learns at this times the rate of the next",
+        "learning rate of each layer of an encoder, as a multiple of that of the layer above it",
         within=Range(above=0, most=1),
         acts=_TRAINS_AN_ENCODER,
     )
@@ -367,13 +372,14 @@ class TuningConfig(FairseqDataclass):
     )
     unfreeze_every: int = option(
         0,
-        "train the top layer alone, and one more after so many updates (0: all)",
+        "train the top layer alone at first, and one more each time after so many updates (0: all "
+        "from the start)",
         within=NOT_NEGATIVE,
         acts=_TRAINS_ONE_IN_FULL,
     )
     checkpoint_activations: bool = option(
         False,
-        "keep fewer activations for the backward pass, and compute them again there",
+        "save memory: compute activations again in the backward pass, which takes longer",
         acts=_TRAINS_AN_ENCODER,
     )
 

@@ -230,12 +230,14 @@ def _fusion_of(context: OptionContext) -> str:
 
 
 BY_ARCHITECTURE = " (default: by --arch)"  # of the help of sizes
-_POOLING_HELP = "how its frames become one vector (default: first for tokens, mean for frames)"
+_POOLING_HELP = (
+    "how the vectors of tokens or frames become one (default: first of tokens, mean of frames)"
+)
 
 
 @dataclass
 class FusionConfig(FairseqDataclass):
-    """How modalities meet."""
+    """How modalities are combined."""
 
     text_pooling: Optional[ChoiceEnum(list(POOLINGS))] = option(  # type: ignore[valid-type]
         None, _POOLING_HELP, acts=is_read(TEXT)
@@ -247,7 +249,7 @@ class FusionConfig(FairseqDataclass):
         None, _POOLING_HELP, acts=is_read(VIDEO)
     )
     fusion: Optional[ChoiceEnum(list(FUSIONS))] = option(  # type: ignore[valid-type]
-        None, "how modalities meet (default: cross_attention; concat for one)"
+        None, "how modalities are combined (default: cross_attention; concat for one)"
     )
     stack_up: bool = option(
         False,
@@ -257,7 +259,7 @@ class FusionConfig(FairseqDataclass):
     )
     cross_attention_query: Optional[ChoiceEnum([ALL_TOKENS, FIRST_TOKEN])] = option(  # type: ignore[valid-type]
         None,
-        "which tokens of a modality are queries to the other one (default: all_tokens)",
+        "which tokens of a modality attend to those of the other one (default: all_tokens)",
         acts=_used_by_fusion("cross_attention_query"),
     )
     cross_attention_no_ffn: bool = option(

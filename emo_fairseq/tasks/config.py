@@ -23,6 +23,7 @@ from emo_fairseq.options.conditions import (
     is_read,
     reads_tokens,
 )
+from emo_fairseq.options.help_groups import group_options
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Kind, Range, option
 from emo_fairseq.types import (
     BY_TRAIN,
@@ -41,7 +42,7 @@ class DataConfig(FairseqDataclass):
 
     data: str = option(
         MISSING,
-        "data dir: {split}.tsv and corpus.yaml, or the T_data layout of BERT-like",
+        "data dir: a folder with {split}.tsv and corpus.yaml, or the T_data layout of BERT-like",
         kind=Kind.DATA,
     )
     data_raw: Optional[str] = option(
@@ -51,21 +52,28 @@ class DataConfig(FairseqDataclass):
     )
     fold: Optional[str] = option(
         None,
-        "PROTOCOL/FOLD: train, valid and test are those of folds/PROTOCOL.json",
+        "train, valid and test are the sets of one fold, PROTOCOL/FOLD of folds/PROTOCOL.json",
         kind=Kind.DATA,
     )
-    modality: Optional[str] = option(None, "text, speech or text+speech (default); also T, A, T+A")
+    modality: Optional[str] = option(
+        None,
+        "what the model reads of an utterance: text, speech, video or several joined by +; also T, "
+        "A, V, T+A (default: text+speech)",
+    )
     target: Optional[ChoiceEnum(list(TARGETS))] = option(  # type: ignore[valid-type]
-        None, "what to predict (default: emotion)"
+        None, "what the model predicts (default: emotion)"
     )
     num_classes: int = option(
-        -1, "width of the output, checked against target and labels (-1: derived)"
+        -1, "number of outputs, checked against the target and its labels (-1: taken from them)"
     )
     allow_leak: bool = option(
-        False, "take what has seen held-out rows; every table made from the run shows it"
+        False,
+        "go on although the model, or a file that it uses, was made from held-out rows; every "
+        "table made from the run shows it",
     )
     mask_modality: Optional[str] = option(
-        None, "take these modalities for missing in every row (text, speech, video)"
+        None,
+        "score as if these modalities were missing in every row: text, speech, video, joined by +",
     )
 
 
@@ -73,8 +81,8 @@ ALL, CORPUS = "all", "corpus"  # --prototype-scope
 DEFAULT_STRENGTHS = "1e-5,3e-5,1e-4,3e-4,1e-3,3e-3,1e-2,3e-2,1e-1,3e-1,1,3,10"
 BY_DIFFICULTY = ("difficulty", "inverse_difficulty")  # of --curriculum-order
 
-_ENCODER_HELP = "{}features:NAME or scratch:SIZE (default: from scratch, in the size of --arch)"
-_PRETRAINED_HELP = _ENCODER_HELP.format("hf:FOLDER, fairseq:CHECKPOINT, ")
+_ENCODER_HELP = "{}stored features:NAME, or scratch:SIZE (default: from scratch, by --arch)"
+_PRETRAINED_HELP = _ENCODER_HELP.format("pretrained hf:FOLDER or fairseq:CHECKPOINT, ")
 _TOKEN_LIMIT = Range(2, why="a limit of {} tokens has no room for <s> and </s>; ")
 
 
@@ -85,11 +93,12 @@ class InputConfig(FairseqDataclass):
     text_encoder: Optional[str] = option(None, _PRETRAINED_HELP, acts=is_read(TEXT))
     speech_encoder: Optional[str] = option(None, _PRETRAINED_HELP, acts=is_read(SPEECH))
     video_encoder: Optional[str] = option(
-        None, "features:NAME, a folder under features/", acts=is_read(VIDEO)
+        None, "stored features:NAME, a folder under features/ of --data", acts=is_read(VIDEO)
     )
     speech_input: Optional[ChoiceEnum(["waveform", "log_mel", "tokens"])] = option(  # type: ignore[valid-type]
         None,
-        "what a speech encoder from scratch reads (default: waveform; tokens in the layout of "
+        "what a speech encoder from scratch reads: the samples, log-mel frames or discrete tokens "
+        "(default: waveform; tokens in the layout of "
         "BERT-like)",
         acts=is_read(SPEECH),
     )
@@ -105,18 +114,19 @@ class InputConfig(FairseqDataclass):
     )
     max_text_tokens: Optional[int] = option(
         None,
-        "longer texts are truncated (default: 512, or the encoder's limit)",
+        "longest text in tokens; longer ones are truncated (default: 512, or the encoder's limit)",
         within=_TOKEN_LIMIT,
         acts=reads_tokens(TEXT),
     )
     max_speech_tokens: Optional[int] = option(
         None,
-        "longer code sequences are truncated (default: 2048, or the encoder's limit)",
+        "longest speech in discrete tokens; longer is truncated (default: 2048, or the encoder's "
+        "limit)",
         within=_TOKEN_LIMIT,
         acts=reads_tokens(SPEECH),
     )
     max_speech_seconds: float = option(
-        20.0, "longer audio is truncated at its end", acts=READS_AUDIO
+        20.0, "longest audio in seconds; longer is truncated at its end", acts=READS_AUDIO
     )
     normalize_by: ChoiceEnum(list(NORMALIZATIONS)) = option(  # type: ignore[valid-type]
         BY_TRAIN,
@@ -127,7 +137,7 @@ class InputConfig(FairseqDataclass):
     )
     max_frames: Optional[int] = option(
         None,
-        "longer rows of features:NAME are truncated (default: none is)",
+        "most frames of an utterance's stored features; more are truncated (default: no limit)",
         within=Range(1),
         acts=READS_FEATURES,
     )
@@ -159,13 +169,13 @@ class DialogueConfig(FairseqDataclass):
 
     context_past: int = option(
         0,
-        "turns of the same dialogue that are joined before each text",
+        "number of turns of the same dialogue that are joined before each text",
         within=NOT_NEGATIVE,
         acts=reads_tokens(TEXT),
     )
     context_future: int = option(
         0,
-        "turns of the same dialogue that are joined after each text",
+        "number of turns of the same dialogue that are joined after each text",
         within=NOT_NEGATIVE,
         acts=reads_tokens(TEXT),
     )
@@ -176,7 +186,7 @@ class DialogueConfig(FairseqDataclass):
     )
     context_pooling: ChoiceEnum(["turn", "all"]) = option(  # type: ignore[valid-type]
         "turn",
-        "pool the current turn's tokens, or those of its neighbors too",
+        "pool the tokens of the current turn alone, or those of all joined turns",
         acts=(reads_tokens(TEXT), _HAS_CONTEXT, _POOLS_BEYOND_FIRST),
     )
 
@@ -192,23 +202,23 @@ class EncoderCacheConfig(FairseqDataclass):
 
     cache_dir: Optional[str] = option(
         None,
-        "where outputs of frozen encoders are kept (default: cache/ in --data)",
+        "folder for the outputs of frozen encoders, which run once (default: cache/ in --data)",
         acts=(HAS_FROZEN_ENCODER, _KEEPS_OUTPUTS),
         kind=Kind.OUTPUT,
     )
     cache_dtype: ChoiceEnum(["float16", "float32"]) = option(  # type: ignore[valid-type]
         "float16",
-        "precision of the outputs in that cache",
+        "precision in which these outputs are stored",
         acts=(HAS_FROZEN_ENCODER, _KEEPS_OUTPUTS),
     )
     no_encoder_cache: bool = option(
         False,
-        "run frozen encoders in every batch, and keep no outputs",
+        "run frozen encoders in every batch, and store no outputs",
         acts=HAS_FROZEN_ENCODER,
     )
 
 
-_INIT_HELP = "start the {} encoder from a checkpoint of this task"
+_INIT_HELP = "start with the {} encoder of this checkpoint of the same task"
 
 
 @dataclass
@@ -217,7 +227,7 @@ class WarmStartConfig(FairseqDataclass):
 
     init_from: Optional[str] = option(
         None,
-        "start from a checkpoint of this task: take all parameters that fit",
+        "start with the parameters of this checkpoint of the same task, as far as they fit",
         kind=Kind.OTHER_RUN,
     )
     init_text_from: Optional[str] = option(
@@ -248,25 +258,27 @@ class CurriculumConfig(FairseqDataclass):
         "length", "what the rows of a training batch have in common"
     )
     curriculum_order: ChoiceEnum(list(ORDERS)) = option(  # type: ignore[valid-type]
-        NONE, "begin with a part of the train split that grows, in this order"
+        NONE,
+        "train on a part of the train split that grows, to which rows are added in this order; "
+        "none: train on all rows from the start",
     )
     curriculum_pacing: ChoiceEnum(list(PACINGS)) = option(  # type: ignore[valid-type]
-        "linear", "how the part of the train split grows", acts=_HAS_ORDER
+        "linear", "how fast that part grows", acts=_HAS_ORDER
     )
     curriculum_epochs: int = option(
         15,
-        "epochs until the curriculum has the whole train split",
+        "epochs until that part is the whole train split",
         within=Range(1),
         acts=_HAS_ORDER,
     )
     curriculum_preset: Optional[str] = option(
         None,
-        "--curriculum-order preset: a file of all ids, one a line",
+        "file with all ids of the train split, one a line, for --curriculum-order preset",
         acts=(_HAS_ORDER, _IS_PRESET),
     )
     curriculum_final_dropout: float = option(
         0.6,
-        "dropout before the embedding and the head when the curriculum has ended (that of "
+        "dropout rate before the embedding and the head after the curriculum (that of "
         "--pooler-dropout to leave it)",
         within=PROBABILITY,
         acts=_HAS_ORDER,
@@ -285,16 +297,17 @@ class ObjectiveConfig(FairseqDataclass):
     """What is learned beside the target, and which prototypes criterions use."""
 
     auxiliary_targets: Optional[str] = option(
-        None, "predict these, too: vad, sentiment, emotion, joined by commas"
+        None, "train to predict these, too: vad, sentiment, emotion, joined by commas"
     )
     prototypes: Optional[str] = option(
         None,
-        "prototypes.json, or published (default: the file of that name in --data)",
+        "file with the VAD prototype of each class, or published: those of the literature "
+        "(default: prototypes.json in --data)",
         acts=_TAKES_PROTOTYPES,
         kind=Kind.OTHER_RUN,
     )
     prototype_scope: ChoiceEnum([ALL, CORPUS]) = option(  # type: ignore[valid-type]
-        ALL, "corpus: a row is held against its own corpus's prototypes", acts=_TAKES_PROTOTYPES
+        ALL, "corpus: compare a row with the prototypes of its own corpus", acts=_TAKES_PROTOTYPES
     )
 
 
@@ -335,24 +348,27 @@ class ScoringConfig(FairseqDataclass):
 
     save_predictions: Optional[str] = option(
         None,
-        "write id, truth, prediction and scores to this TSV",
+        "TSV file for id, truth, prediction and probabilities (or numbers) of every utterance",
         acts=_SCORES,
         kind=Kind.OUTPUT,
     )
     save_embeddings: Optional[str] = option(
         None,
-        "write the vectors before the head to this .npz",
+        ".npz file for the embedding of every utterance, the vector before the head",
         acts=_SCORES,
         kind=Kind.OUTPUT,
     )
     save_attention: Optional[str] = option(
         None,
-        "write the attention weights of the fusion to this .npz",
+        ".npz file for the attention weights of the fusion",
         acts=_SCORES,
         kind=Kind.OUTPUT,
     )
     attention_ids: Optional[str] = option(
-        None, "utterances of --save-attention, joined by commas", acts=_SCORES, kind=Kind.OUTPUT
+        None,
+        "ids of the utterances of --save-attention, joined by commas",
+        acts=_SCORES,
+        kind=Kind.OUTPUT,
     )
 
 
@@ -411,5 +427,7 @@ class _NamedData:
 
 
 def add_task_args(parser: argparse.ArgumentParser) -> None:
-    """Add the options to a command line."""
+    """Add the options to a command line, whose ``--help`` groups them."""
+    if isinstance(parser, argparse.ArgumentParser):  # else a group, for fairseq's documentation
+        group_options(parser)
     gen_parser_from_dataclass(_NamedData(parser), EmotionPredictionConfig())

@@ -34,17 +34,21 @@ _HAS_ADVERSARY = Condition(
 
 @dataclass
 class AdversaryConfig(FairseqDataclass):
-    """What the embedding is trained to hide."""
+    """What the embedding is trained not to contain."""
 
     speaker_adversary_weight: float = option(
-        0.0, "weight of a speaker classifier behind a gradient reversal", within=NOT_NEGATIVE
+        0.0,
+        "weight of reversed gradients of a speaker classifier on the embedding (0: none)",
+        within=NOT_NEGATIVE,
     )
     corpus_adversary_weight: float = option(
-        0.0, "weight of a corpus classifier behind a gradient reversal", within=NOT_NEGATIVE
+        0.0,
+        "weight of reversed gradients of a corpus classifier on the embedding (0: none)",
+        within=NOT_NEGATIVE,
     )
     adversary_warmup_updates: int = option(
         0,
-        "updates in which the reversed gradients grow from 0",
+        "updates over which the reversed gradients grow from 0 to their weight",
         within=NOT_NEGATIVE,
         acts=_HAS_ADVERSARY,
     )

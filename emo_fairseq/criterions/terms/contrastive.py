@@ -67,18 +67,20 @@ _IS_EMA = Condition(
 
 @dataclass
 class ContrastiveConfig(FairseqDataclass):
-    """Which embeddings are drawn together, and how much."""
+    """The contrastive loss of embeddings, and the weights of utterances in it."""
 
     supcon_weight: float = option(
-        0.5, "lambda: weight of the contrastive loss", within=NOT_NEGATIVE
+        0.5, "weight of the contrastive loss, lambda", within=NOT_NEGATIVE
     )
     supcon_warmup_updates: int = option(
-        0, "updates in which lambda grows from 0", within=NOT_NEGATIVE
+        0, "updates over which lambda grows from 0", within=NOT_NEGATIVE
     )
     supcon_schedule: ChoiceEnum(list(SCHEDULES)) = option(  # type: ignore[valid-type]
         "constant", "how lambda falls to 0 after that, by --max-update"
     )
-    supcon_temperature: float = option(0.07, "tau: cosines are divided by it", within=Range(0.01))
+    supcon_temperature: float = option(
+        0.07, "temperature tau, by which cosine similarities are divided", within=Range(0.01)
+    )
     supcon_weighting: ChoiceEnum(list(losses.WEIGHTINGS)) = option(  # type: ignore[valid-type]
         SUPERVISED, "how the distance to the prototype of its class weights an utterance"
     )
@@ -86,7 +88,9 @@ class ContrastiveConfig(FairseqDataclass):
         0, "width of a projection head before the loss (0: none)", within=NOT_NEGATIVE
     )
     supcon_queue: int = option(
-        0, "rows of earlier batches that are contrasted with, too", within=NOT_NEGATIVE
+        0,
+        "number of utterances of earlier batches that are contrasted with, too",
+        within=NOT_NEGATIVE,
     )
     prototype_alpha: float = option(
         1.0,

@@ -40,28 +40,31 @@ class DistillationConfig(FairseqDataclass):
 
     teacher_predictions: Optional[str] = option(
         None,
-        "what fairseq-validate --save-predictions wrote of the train split",
+        "predictions of the teacher on the train split, by fairseq-validate --save-predictions",
         kind=Kind.OTHER_RUN,
     )
     teacher_checkpoint: Optional[str] = option(
         None,
-        "a checkpoint of this task, whose predictions are computed once when training starts",
+        "checkpoint of this task, whose predictions are computed once when training starts",
         kind=Kind.OTHER_RUN,
     )
     teacher_data: Optional[str] = option(
         None,
-        "the data dir that the checkpoint reads (default: --data)",
+        "data dir that the teacher's checkpoint reads (default: --data)",
         acts=_HAS_CHECKPOINT,
         kind=Kind.OTHER_RUN,
     )
     distillation: ChoiceEnum(list(METHODS)) = option(  # type: ignore[valid-type]
-        KD, "kd: Kullback-Leibler; dist: correlations"
+        KD, "distance to the teacher: kd, Kullback-Leibler divergence; dist, correlations"
     )
     distillation_weight: float = option(
         1.0, "weight of the distance to the teacher", within=POSITIVE
     )
     distillation_temperature: float = option(
-        2.0, "softens the predictions of both", within=POSITIVE, acts=PREDICTS_LABELS
+        2.0,
+        "temperature that softens the predictions of both",
+        within=POSITIVE,
+        acts=PREDICTS_LABELS,
     )
     dist_intra_weight: float = option(
         1.0,

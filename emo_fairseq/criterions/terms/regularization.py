@@ -17,13 +17,17 @@ from emo_fairseq.types import TargetKind
 
 @dataclass
 class RegularizationConfig(FairseqDataclass):
-    """What replaces the plain primary loss."""
+    """R-Drop and Mixup, which change the loss of the target."""
 
     r_drop_weight: float = option(
-        0.0, "weight of the disagreement of two passes (R-Drop's alpha)", within=NOT_NEGATIVE
+        0.0,
+        "weight of R-Drop: the divergence of two passes with different dropout (0: none)",
+        within=NOT_NEGATIVE,
     )
     mixup_alpha: float = option(
-        0.0, "mix embeddings, by shares of a Beta distribution (0: no)", within=NOT_NEGATIVE
+        0.0,
+        "mix embeddings of two utterances by a share from Beta(alpha, alpha) (0: no Mixup)",
+        within=NOT_NEGATIVE,
     )
 
 
