@@ -11,6 +11,7 @@ from collections.abc import Callable
 from data_prep.messages import (
     INTERRUPTED,
     INTERRUPTED_CODE,
+    exit_code,
     sentence_with_code,
 )
 
@@ -37,14 +38,14 @@ def make_parser(module: str, description: str, *, audio: bool = True) -> argpars
 def run(work: Callable[[], object]) -> int:
     """Run `work`; return 0, or print one sentence to stderr and return another exit code.
 
-    1 is for a ValueError or OSError, 130 for an interruption.
+    2 is for a wrong option, 1 for any other ValueError or OSError, 130 for an interruption.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         work()
     except (ValueError, OSError) as error:
         print(f"error: {sentence_with_code(error)}", file=sys.stderr)
-        return 1
+        return exit_code(error)
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         return INTERRUPTED_CODE

@@ -9,7 +9,11 @@ from collections.abc import Collection
 from data_prep.errors import CodedError, ManifestError
 
 INTERRUPTED = "interrupted; run the same command again to continue"
-INTERRUPTED_CODE = 130  # exit status in shells
+
+# Exit codes of all commands; argparse, too, ends with 2.
+FAILED_CODE = 1
+USAGE_CODE = 2
+INTERRUPTED_CODE = 130
 
 _NOT_WRITABLE = "write to a folder in which you may write"
 _REMEDIES = {
@@ -49,6 +53,17 @@ def sentence_with_code(error: BaseException) -> str:
     """
     code = error.code if isinstance(error, CodedError) else ""
     return sentence(error) + (f" [{code}]" if code else "")
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of a command that an error ends: 2 if an option is wrong, 1 otherwise.
+
+    A message begins with the option that is wrong, or with the file.
+
+    >>> exit_code(ValueError("--lr 0: is not above 0")), exit_code(ValueError("a.tsv: is empty"))
+    (2, 1)
+    """
+    return USAGE_CODE if sentence(error).startswith("--") else FAILED_CODE
 
 
 def one_line(text: str) -> str:

@@ -17,6 +17,7 @@ from data_prep.errors import CodedError
 from data_prep.messages import (
     INTERRUPTED,
     INTERRUPTED_CODE,
+    exit_code,
     sentence_with_code,
 )
 from emo_fairseq.cli import (
@@ -32,14 +33,13 @@ from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake
 
 _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # options after it are passed to fairseq
-_MISTAKE = 2  # exit code
 
 # In the order of use. Each adds its parser, whose defaults name the function to run.
 _SUBCOMMANDS = (subcommands, train, evaluate, predict, export, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; return its exit code, 2 for an error of the user, printed as one line."""
+    """Run a subcommand and return its exit code: 0, 1 if it failed, 2 if an option is wrong."""
     # Before a library does it, one of which would show debug messages of the others.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -76,8 +76,9 @@ def _exit_code(work: Callable[[], int]) -> int:
     except (CodedError, OSError) as error:
         if os.environ.get(TRACEBACK_SWITCH):
             raise
-        sys.stderr.write(f"error: {sentence_with_code(find_mistake(error) or error)}\n")
-        return _MISTAKE
+        mistake = find_mistake(error) or error
+        sys.stderr.write(f"error: {sentence_with_code(mistake)}\n")
+        return exit_code(mistake)
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -5,7 +5,7 @@ import sys
 from types import TracebackType
 
 from data_prep.errors import ManifestError
-from data_prep.messages import INTERRUPTED, sentence_with_code
+from data_prep.messages import FAILED_CODE, INTERRUPTED, exit_code, sentence_with_code
 from emo_fairseq.errors import UsageError
 
 TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"  # set it to see the traceback all the same
@@ -23,19 +23,23 @@ _ASSERTIONS = {
 def apply() -> None:
     """Print mistakes, errors of files and interruptions as one line, unless the switch is set.
 
-    After an interruption Python ends the process by SIGINT, which is 130 to a shell. A second call
-    changes nothing.
+    The exit code is 2 for a wrong option and 1 for any other mistake. After an interruption Python
+    ends the process by SIGINT, which is 130 to a shell. A second call changes nothing.
     """
     if getattr(sys.excepthook, "prints_mistakes", False):
         return
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        message = _message(error)
-        if message is None or os.environ.get(TRACEBACK_SWITCH):
+        mistake = _mistake(error)
+        if mistake is None or os.environ.get(TRACEBACK_SWITCH):
             previous(kind, error, trace)
+        elif isinstance(mistake, KeyboardInterrupt):
+            sys.stderr.write(f"{INTERRUPTED}\n")
         else:
-            sys.stderr.write(f"{message}\n")
+            sys.stderr.write(f"error: {sentence_with_code(mistake)}\n")
+            if exit_code(mistake) != FAILED_CODE:  # with which Python ends after this hook
+                raise SystemExit(exit_code(mistake))
 
     hook.prints_mistakes = True  # type: ignore[attr-defined]
     sys.excepthook = hook
@@ -51,9 +55,8 @@ def find_mistake(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def _message(error: BaseException) -> str | None:
-    """Return the line for an error; None for a bug, which needs its traceback."""
+def _mistake(error: BaseException) -> BaseException | None:
+    """Return the error that is printed as one line; None for a bug, which needs its traceback."""
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
-    mistake = find_mistake(error) or (error if isinstance(error, OSError) else None)
-    return None if mistake is None else f"error: {sentence_with_code(mistake)}"
+        return error
+    return find_mistake(error) or (error if isinstance(error, OSError) else None)

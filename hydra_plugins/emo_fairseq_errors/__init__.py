@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from data_prep.files.documents import yaml_sentence
+from data_prep.messages import USAGE_CODE
 
 _COMMAND = "fairseq-hydra-train"
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
@@ -54,6 +55,7 @@ def print_config_errors() -> None:
             previous(kind, error, trace)
         else:
             sys.stderr.write(f"error: {message}\n")
+            raise SystemExit(USAGE_CODE)  # or Python would end with 1
 
     sys.excepthook = hook
 

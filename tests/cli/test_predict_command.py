@@ -183,8 +183,10 @@ def test_an_error_of_the_command_line_leaves_no_file(
     out = tmp_path / "out.csv"
     own = [word.format(tmp=tmp_path) for word in words]
     folder = str(trained_models.folder(TEXT))
-    assert main(["predict", folder, "--output", str(out), *own]) == 2
-    assert printed in capsys.readouterr().err
+    ended_with = main(["predict", folder, "--output", str(out), *own])
+    errors = capsys.readouterr().err
+    assert printed in errors
+    assert ended_with == (2 if errors.startswith("error: --") else 1)
     assert not out.exists()
 
 
@@ -251,7 +253,7 @@ def test_an_export_whose_graph_is_refused_changes_nothing(
     assert "model.onnx" in before
     monkeypatch.setattr(onnx, "TOLERANCE", -1.0)
     for folder in (tmp_path / "old", tmp_path / "new"):
-        assert main([*export, str(folder)]) == 2
+        assert main([*export, str(folder)]) == 1
         assert "[graph-differs]" in capsys.readouterr().err
     assert before == {file.name: file.stat().st_mtime_ns for file in (tmp_path / "old").iterdir()}
     assert not (tmp_path / "new").exists()

@@ -75,7 +75,7 @@ def test_earlier_rows_stay_until_all_are_there(trained_models, tmp_path, command
     later.write_text("words\nno no\n")
     out.write_text("earlier")
     model = trained_models.folder(TEXT)
-    command("predict", model, asked, later, "--output", out, "--batch-size", "1", code=2)
+    command("predict", model, asked, later, "--output", out, "--batch-size", "1", code=1)
     assert out.read_text() == "earlier"
     command("predict", model, asked, "--output", out)
     assert "no no" in out.read_text()
@@ -130,8 +130,10 @@ def test_a_timeline_that_no_file_can_have(
 ):
     files = [str(wav(tmp_path / name)) for name in ("a.wav", "b.wav")]
     model = str(trained_models.folder(options))
-    assert main(["predict", model, *files, "--timeline", *words]) == 2
-    assert capsys.readouterr().err.count(printed) == 1
+    ended_with = main(["predict", model, *files, "--timeline", *words])
+    errors = capsys.readouterr().err
+    assert errors.count(printed) == 1
+    assert ended_with == (2 if errors.startswith("error: --") else 1)
 
 
 def test_predicting_logs_no_trained_parameters(trained_models, command, caplog):
@@ -147,6 +149,6 @@ def test_a_folder_whose_inputs_cannot_be_preprocessed_is_not_written(
     data = copy_toy()
     (data / "text").unlink()
     words = ["--data", str(data), "--output", str(tmp_path / "model")]
-    assert main(["export", str(trained_models.checkpoint(TEXT)), *words]) == 2
+    assert main(["export", str(trained_models.checkpoint(TEXT)), *words]) == 1
     assert "[modalities-unsupported]" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()

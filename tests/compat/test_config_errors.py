@@ -97,8 +97,10 @@ def test_hydra_prints_one_line_before_the_plugin_is_imported(
     sys.modules.pop("hydra_plugins.emo_fairseq_errors")
     importlib.import_module("hydra_plugins.emo_fairseq_errors")
     errors = [HydraException("no\nconfig"), ConfigKeyError("no key"), ValueError("a bug")]
-    for error in errors:
-        sys.excepthook(type(error), error, None)
+    for error in errors[:2]:
+        with pytest.raises(SystemExit, match="2"):
+            sys.excepthook(type(error), error, None)
+    sys.excepthook(ValueError, errors[2], None)
     assert capsys.readouterr().err == "error: no config\nerror: no key\n"
     assert seen == errors[2:]
     with warnings.catch_warnings(record=True) as caught:
