@@ -84,6 +84,7 @@ class VocabularyState(Document):
     digest: str
     source: str
     specials: SpecialsState | None = None
+    tokenizer: str = ""
 
     @model_validator(mode="after")
     def _check_specials(self) -> Self:

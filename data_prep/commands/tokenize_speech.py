@@ -1,12 +1,16 @@
-r"""Speech -> tokens: DATA_DIR/speech/{split}.bin + .idx, dict.txt, and the quantizer's own file.
+r"""Speech -> tokens: DATA_DIR/speech/<name>/{split}.bin + .idx, and the files of the quantizer.
 
     python -m data_prep.tokenize_speech DATA_DIR [--data-raw AUDIO_DIR] [--n-clusters 100]
     python -m data_prep.tokenize_speech DATA_DIR --quantizer vq-wav2vec --checkpoint vq-wav2vec.pt \
         --dict bert_kmeans/dict.txt
+    python -m data_prep.tokenize_speech DATA_DIR --tokenizer OTHER_DATA_DIR/speech/NAME
+    python -m data_prep.tokenize_speech DATA_DIR --name NAME
 
 `--quantizer kmeans` replaces frames of 25 ms every 10 ms by the nearest of K centroids, which are
 fitted on the train split. `--quantizer vq-wav2vec` takes the codes of a pretrained model, joined as
-in `17-302`, with the ids of the BERT that was trained on them. Row i belongs to row i of the
+in `17-302`, with the ids of the BERT that was trained on them. `--tokenizer` takes the quantizer of
+another data dir, or of a model folder. Each quantizer has a folder of its own, named after it or by
+`--name`; `--name` alone tokenizes again by that of the folder. Row i belongs to row i of the
 manifest and ends with `</s>`; a row without audio, or too short for a frame, is `</s>` alone.
 Running it again does only what is missing or has changed, in the manifest or in the audio files.
 """
@@ -28,22 +32,33 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.tokens.binarize import summary_table
-from data_prep.tokens.folder import TokenFolder
-from data_prep.tokens.kmeans_corpus import sample_frames, tokenize_with_kmeans
+from data_prep.tokens.folder import DICT_FILE, TokenFolder, read_card
+from data_prep.tokens.kmeans_corpus import (
+    sample_frames,
+    tokenize_with_kmeans,
+    tokenize_with_kmeans_of,
+)
 from data_prep.tokens.kmeans_tokenizer import FEATURES
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
+from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, TokenSet
 from data_prep.tokens.vq_wav2vec import (
     BATCH_SECONDS,
     MAX_SECONDS,
+    find_checkpoint,
 )
 from data_prep.tokens.vq_wav2vec_corpus import tokenize_with_vq_wav2vec
 
 __all__ = [
     "load_speech_tokenizer",
     "sample_frames",
+    "tokenize_again",
+    "tokenize_with_folder",
     "tokenize_with_kmeans",
     "tokenize_with_vq_wav2vec",
 ]
+
+
+_SPEECH = "speech"
 
 
 class _Quantizer(NamedTuple):
@@ -84,23 +99,112 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    given = _given(parser, options)
-    tokenize = partial(QUANTIZERS[options.quantizer].tokenize, options.data_dir, options.data_raw)
-    return run(lambda: print(summary_table(tokenize(**given))))
+    tokenize = _choose(parser, options)
+    return run(lambda: print(summary_table(tokenize())))
 
 
-def _given(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, object]:
-    """The options that the command line gives, as parameters of the quantizer's function."""
-    chosen = QUANTIZERS[options.quantizer]
+def _choose(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> Callable[[], TokenFolder]:
+    """Return what tokenizes by the options; end with a usage error where these contradict."""
+    place, source = (options.data_dir, options.data_raw), options.tokenizer
+    flags = {flag: name for of in QUANTIZERS.values() for flag, name in of.parameters.items()}
+    flags = {"--quantizer": "quantizer", **flags}
+    given = [flag for flag, parameter in flags.items() if hasattr(options, parameter)]
+    of_quantizer = [flag for flag in given if flag != "--workers"]
+    workers = getattr(options, "workers", default_workers())
+    if source is not None:
+        if of_quantizer:
+            parser.error(f"--tokenizer takes no {', '.join(of_quantizer)}")
+        return partial(tokenize_with_folder, *place, source, options.name, workers)
+    if not of_quantizer and _exists(options.data_dir, options.name):
+        return partial(tokenize_again, *place, options.name, workers)
+    kind = getattr(options, "quantizer", "kmeans")
+    parameters = _parameters(parser, options, kind)
+    return partial(QUANTIZERS[kind].tokenize, *place, **parameters, name=options.name)
+
+
+def _exists(data_dir: Path, name: str | None) -> bool:
+    return name is not None and TokenSet(data_dir, _SPEECH, name).has_card
+
+
+def _parameters(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, kind: str
+) -> dict[str, object]:
+    """Return the options of the command line as parameters of the quantizer's function."""
+    chosen = QUANTIZERS[kind]
     for quantizer in QUANTIZERS.values():
         present = [flag for flag, name in quantizer.parameters.items() if hasattr(options, name)]
         if quantizer is not chosen and present:
-            parser.error(f"--quantizer {options.quantizer} takes no {', '.join(present)}")
+            parser.error(f"--quantizer {kind} takes no {', '.join(present)}")
         absent = [flag for flag in quantizer.needs if flag not in present]
         if quantizer is chosen and absent:
-            parser.error(f"--quantizer {options.quantizer} needs {', '.join(absent)}")
+            parser.error(f"--quantizer {kind} needs {', '.join(absent)}")
     given = vars(options)
     return {name: given[name] for name in chosen.parameters.values() if name in given}
+
+
+def tokenize_with_folder(
+    data_dir: str | Path,
+    data_raw: str | Path | None,
+    tokenizer: str | Path,
+    name: str | None = None,
+    workers: int = 1,
+) -> TokenFolder:
+    """Tokenize every split with the quantizer of another data dir, or of a model folder.
+
+    Args:
+        data_dir: the data dir.
+        data_raw: folder of the audio; None = that of corpus.yaml.
+        tokenizer: a token folder, whose files are copied.
+        name: of the token set; None = that of `tokenizer`.
+        workers: number of processes, of k-means.
+
+    Raises:
+        ValueError: there is no quantizer, or it is damaged.
+    """
+    source = Path(tokenizer)
+    settings = read_card(source)["settings"]
+    load_speech_tokenizer(source)
+    if settings["quantizer"] == "kmeans":
+        return tokenize_with_kmeans_of(
+            data_dir, data_raw, tokenizer=source, workers=workers, name=name
+        )
+    return tokenize_with_vq_wav2vec(
+        data_dir,
+        data_raw,
+        checkpoint=find_checkpoint(source, settings["checkpoint"]),
+        dictionary=source / DICT_FILE,
+        max_seconds=settings["max_seconds"],
+        name=name or TokenSet.of(source.absolute()).name_of_copy,
+        fitted_elsewhere=settings.get(FITTED_ON, settings.get(FITTED_ELSEWHERE)),
+    )
+
+
+def tokenize_again(
+    data_dir: str | Path, data_raw: str | Path | None, name: str, workers: int = 1
+) -> TokenFolder:
+    """Bring a token set up to date with its own quantizer.
+
+    What is fitted on the train split is fitted again where that has changed.
+
+    Raises:
+        ValueError: it was not written by this command, or its quantizer is damaged.
+    """
+    tokens = TokenSet(Path(data_dir), _SPEECH, name)
+    settings = dict(read_card(tokens.folder)["settings"])
+    fitted = settings.pop(FITTED_ON, None) is not None
+    if not fitted:
+        return tokenize_with_folder(data_dir, data_raw, tokens.folder, name, workers)
+    quantizer = settings.pop("quantizer")
+    if quantizer == "kmeans":
+        del settings["sample_rate"]  # that of the corpus
+        return tokenize_with_kmeans(data_dir, data_raw, **settings, workers=workers, name=name)
+    checkpoint = find_checkpoint(tokens.folder, settings["checkpoint"])
+    seconds = settings["max_seconds"]
+    return tokenize_with_vq_wav2vec(
+        data_dir, data_raw, checkpoint=checkpoint, max_seconds=seconds, name=name
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,11 +213,15 @@ def _parser() -> argparse.ArgumentParser:
     add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
     raw = "what `audio` is relative to (default: DATA_DIR)"
     add("--data-raw", type=Path, metavar="DIR", help=raw)
-    add("--quantizer", choices=sorted(QUANTIZERS), default="kmeans", help="default: %(default)s")
+    own = "a token folder, such as OTHER_DATA_DIR/speech/NAME, whose quantizer is taken"
+    add("--tokenizer", type=Path, metavar="FOLDER", help=own)
+    name = "folder under DATA_DIR/speech (default: that of the same quantizer, or its name)"
+    add("--name", metavar="NAME", help=name)
 
     # What is not given is absent: whose option it is can then be checked, and the functions have
     # the defaults.
     parser.argument_default = argparse.SUPPRESS
+    add("--quantizer", choices=sorted(QUANTIZERS), help="default: kmeans")
     add = parser.add_argument_group("--quantizer kmeans").add_argument
     add("--features", choices=sorted(FEATURES), help="default: mfcc")
     add("--n-clusters", type=positive_int, metavar="K", help="default: 100")

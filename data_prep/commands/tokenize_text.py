@@ -1,12 +1,16 @@
-r"""Text -> tokens: DATA_DIR/text/{split}.bin + .idx, dict.txt, and the tokenizer's own files.
+r"""Text -> tokens: DATA_DIR/text/<name>/{split}.bin + .idx, and the files of the tokenizer.
 
     python -m data_prep.tokenize_text DATA_DIR
     python -m data_prep.tokenize_text DATA_DIR --bpe gpt2 --encoder-json encoder.json \
         --vocab-bpe vocab.bpe --dict dict.txt
     python -m data_prep.tokenize_text DATA_DIR --bpe hf:MODEL_FOLDER
+    python -m data_prep.tokenize_text DATA_DIR --tokenizer OTHER_DATA_DIR/text/NAME
+    python -m data_prep.tokenize_text DATA_DIR --name NAME
 
 The default fits a sentencepiece model on the train split and needs nothing else. `--bpe gpt2` gives
-RoBERTa's ids, equal to fairseq's own; `--bpe hf:` those of any Hugging Face encoder. Row i belongs
+RoBERTa's ids, equal to fairseq's own; `--bpe hf:` those of any Hugging Face encoder; `--tokenizer`
+those of another data dir, or of a model folder. Each tokenizer has a folder of its own, named after
+it or by `--name`; `--name` alone tokenizes again with the tokenizer of that folder. Row i belongs
 to row i of the manifest and ends with `</s>`, or what the model has in its place; a row without
 text is that alone. Running it again does only what is missing or has changed.
 """
@@ -16,10 +20,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_prep.command_line import (
     make_parser,
@@ -41,23 +45,36 @@ from data_prep.tokens.folder import (
     TokenFolder,
     Tokens,
     load_dictionary,
+    read_card,
+    special_ids,
 )
 from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.opened import check_tokenizer
 from data_prep.tokens.text_tokenizers import (
     ENCODER_FILE,
     MERGES_FILE,
     load_text_tokenizer,
     train_sentencepiece,
 )
+from data_prep.tokens.token_sets import (
+    FITTED_ON,
+    TokenSet,
+    copied_settings,
+    place_tokens,
+)
 
 __all__ = [
     "load_text_tokenizer",
+    "tokenize_again",
+    "tokenize_with_folder",
     "tokenize_with_gpt2",
     "tokenize_with_hf",
     "tokenize_with_sentencepiece",
 ]
 
 logger = logging.getLogger(__name__)
+
+_TEXT = "text"
 
 
 def tokenize_with_sentencepiece(
@@ -68,11 +85,13 @@ def tokenize_with_sentencepiece(
     byte_fallback: bool = True,
     lowercase: bool = False,
     workers: int = 1,
+    name: str | None = None,
 ) -> TokenFolder:
     """Fit sentencepiece on the train split and tokenize every split.
 
     `byte_fallback` spells a character that the model does not know as UTF-8 bytes, so that nothing
-    is lost to `<unk>`; `lowercase` folds case, in the model's own normalization.
+    is lost to `<unk>`; `lowercase` folds case, in the model's own normalization. `name` is by
+    default such as `sentencepiece-2000`.
     """
     splits = read_splits(data_dir)
     train = train_rows(data_dir, splits, "use --bpe gpt2 or --bpe hf:FOLDER, which need none")
@@ -83,9 +102,12 @@ def tokenize_with_sentencepiece(
         "character_coverage": character_coverage,
         "byte_fallback": byte_fallback,
         "lowercase": lowercase,
-        "fitted_on": _digest(train),
+        FITTED_ON: _digest(train),
     }
-    folder = TokenFolder(Path(data_dir) / "text", settings)
+    own = ["bpe"] if model_type == "bpe" else []
+    folded = ["lowercase"] if lowercase else []
+    default = "-".join(["sentencepiece", *own, str(vocab_size), *folded])
+    folder = TokenFolder(place_tokens(data_dir, _TEXT, settings, name, default), settings)
     with folder.locked():
         if not folder.is_fitted:
             texts = [row.text for row in train if row.text is not None]
@@ -100,12 +122,14 @@ def tokenize_with_gpt2(
     vocab_bpe: str | Path,
     dictionary: str | Path,
     workers: int = 1,
+    name: str | None = None,
 ) -> TokenFolder:
     """Tokenize every split with GPT-2's BPE and RoBERTa's dictionary; the files are copied."""
     splits = read_splits(data_dir)
     sources = {ENCODER_FILE: encoder_json, MERGES_FILE: vocab_bpe, DICT_FILE: dictionary}
     digests = {name: file_digest(path) for name, path in sources.items()}
-    folder = TokenFolder(Path(data_dir) / "text", {"bpe": "gpt2", "sources": digests})
+    settings = {"bpe": "gpt2", "sources": digests}
+    folder = TokenFolder(place_tokens(data_dir, _TEXT, settings, name, "gpt2"), settings)
     with folder.locked():
         if not folder.is_fitted:
             vocab_size = len(load_dictionary(dictionary))
@@ -114,16 +138,69 @@ def tokenize_with_gpt2(
         return _tokenize(folder, splits, workers)
 
 
-def tokenize_with_hf(data_dir: str | Path, model: str | Path, workers: int = 1) -> TokenFolder:
-    """Tokenize every split with the tokenizer of a Hugging Face model; its files are copied."""
+def tokenize_with_hf(
+    data_dir: str | Path, model: str | Path, workers: int = 1, name: str | None = None
+) -> TokenFolder:
+    """Tokenize every split with the tokenizer of a Hugging Face model; its files are copied.
+
+    The default of `name` is the name of the model's folder.
+    """
     splits = read_splits(data_dir)
     tokenizer = HuggingFaceTokenizer(model)
     files = tokenizer.files()
     sources = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    folder = TokenFolder(Path(data_dir) / "text", {"bpe": "hf", "sources": sources})
+    settings = {"bpe": "hf", "sources": sources}
+    default = Path(model).absolute().name
+    folder = TokenFolder(place_tokens(data_dir, _TEXT, settings, name, default), settings)
     with folder.locked():
         if not folder.is_fitted:
             folder.replace_tokenizer(files, len(tokenizer.symbols), tokenizer.specials)
+        return _tokenize(folder, splits, workers)
+
+
+def tokenize_with_folder(
+    data_dir: str | Path, tokenizer: str | Path, workers: int = 1, name: str | None = None
+) -> TokenFolder:
+    """Tokenize every split with the tokenizer of another data dir, or of a model folder.
+
+    Args:
+        data_dir: the data dir.
+        tokenizer: a token folder, whose files are copied.
+        workers: number of processes.
+        name: of the token set; None = that of `tokenizer`.
+
+    Raises:
+        ValueError: there is no text tokenizer, or it is damaged.
+    """
+    splits, source = read_splits(data_dir), Path(tokenizer)
+    load_text_tokenizer(source)
+    card = read_card(source)
+    settings = copied_settings(card["settings"])
+    default = TokenSet.of(source.absolute()).name_of_copy
+    folder = TokenFolder(place_tokens(data_dir, _TEXT, settings, name, default), settings)
+    with folder.locked():
+        if not folder.is_fitted:
+            files = {file: (source / file).read_bytes() for file in card["files"]}
+            folder.replace_tokenizer(files, card["vocab_size"], special_ids(card))
+        return _tokenize(folder, splits, workers)
+
+
+def tokenize_again(data_dir: str | Path, name: str, workers: int = 1) -> TokenFolder:
+    """Bring a token set up to date with its own tokenizer.
+
+    A tokenizer that is fitted on the train split is fitted again where that has changed.
+
+    Raises:
+        ValueError: it was not written by this command, or its tokenizer is damaged.
+    """
+    tokens = TokenSet(Path(data_dir), _TEXT, name)
+    settings = dict(read_card(tokens.folder)["settings"])
+    if FITTED_ON in settings:
+        del settings[FITTED_ON], settings["bpe"]
+        return tokenize_with_sentencepiece(data_dir, **settings, workers=workers, name=name)
+    check_tokenizer(tokens.folder)
+    splits, folder = read_splits(data_dir), TokenFolder(tokens.folder, settings)
+    with folder.locked():
         return _tokenize(folder, splits, workers)
 
 
@@ -150,51 +227,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    given = {
-        "--encoder-json": options.encoder_json,
-        "--vocab-bpe": options.vocab_bpe,
-        "--dict": options.dictionary,
-    }
-    wrong = [flag for flag, path in given.items() if (path is None) == (options.bpe == "gpt2")]
-    if wrong:
-        verb = "needs" if options.bpe == "gpt2" else "takes no"
-        parser.error(f"--bpe {options.bpe} {verb} {', '.join(wrong)}")
-    return run(lambda: print(summary_table(BPES[options.bpe.partition(":")[0]](options))))
+    tokenize = _choose(parser, options)
+    return run(lambda: print(summary_table(tokenize())))
 
 
-def _sentencepiece(options: argparse.Namespace) -> TokenFolder:
-    return tokenize_with_sentencepiece(
-        options.data_dir,
-        vocab_size=options.vocab_size,
-        model_type=options.model_type,
-        character_coverage=options.character_coverage,
-        byte_fallback=options.byte_fallback,
-        lowercase=options.lowercase,
-        workers=options.workers,
-    )
+def _choose(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> Callable[[], TokenFolder]:
+    """Return what tokenizes by the options; end with a usage error where these contradict."""
+    given = vars(options)
+    kind, _, model = str(given.pop("bpe", "")).partition(":")
+    common = {name: given.pop(name) for name in ("data_dir", "workers", "name")}
+    tokenizer = given.pop("tokenizer")
+    if tokenizer is not None:
+        if kind or given:
+            parser.error(f"--tokenizer takes no {', '.join(_flags(given, kind))}")
+        return partial(tokenize_with_folder, tokenizer=tokenizer, **common)
+    if not (kind or given) and _exists(common["data_dir"], common["name"]):
+        return partial(tokenize_again, **common)
+    bpe = BPES[kind or "sentencepiece"]
+    if idle := [name for name in given if name not in bpe.parameters]:
+        parser.error(f"--bpe {kind or 'sentencepiece'} takes no {', '.join(_flags(idle))}")
+    if absent := [name for name in bpe.needs if name not in given]:
+        parser.error(f"--bpe {kind} needs {', '.join(_flags(absent))}")
+    source = {"model": model} if kind == "hf" else {}
+    return partial(bpe.tokenize, **common, **source, **given)
 
 
-def _gpt2(options: argparse.Namespace) -> TokenFolder:
-    return tokenize_with_gpt2(
-        options.data_dir,
-        options.encoder_json,
-        options.vocab_bpe,
-        options.dictionary,
-        workers=options.workers,
-    )
+def _exists(data_dir: Path, name: str | None) -> bool:
+    return name is not None and TokenSet(data_dir, _TEXT, name).has_card
 
 
-def _hf(options: argparse.Namespace) -> TokenFolder:
-    model = options.bpe.partition(":")[2]
-    return tokenize_with_hf(options.data_dir, model, workers=options.workers)
+def _flags(parameters: Iterable[str], bpe: str = "") -> list[str]:
+    named = {"dictionary": "--dict"}
+    flags = [named.get(name, f"--{name.replace('_', '-')}") for name in parameters]
+    return [*(["--bpe"] if bpe else []), *flags]
 
 
-# --bpe -> what it does with the options. Reading its tokens back is the business of the class under
-# the same name in text_tokenizers.TOKENIZERS.
-BPES: dict[str, Callable[[argparse.Namespace], TokenFolder]] = {
-    "sentencepiece": _sentencepiece,
-    "gpt2": _gpt2,
-    "hf": _hf,
+class _Bpe(NamedTuple):
+    tokenize: Callable[..., TokenFolder]
+    parameters: tuple[str, ...] = ()  # that are its own
+    needs: tuple[str, ...] = ()
+
+
+_GPT2_FILES = ("encoder_json", "vocab_bpe", "dictionary")
+
+# By --bpe. The class under the same name in text_tokenizers.TOKENIZERS reads the tokens back.
+BPES: Mapping[str, _Bpe] = {
+    "sentencepiece": _Bpe(
+        tokenize_with_sentencepiece,
+        ("vocab_size", "model_type", "character_coverage", "byte_fallback", "lowercase"),
+    ),
+    "gpt2": _Bpe(tokenize_with_gpt2, _GPT2_FILES, needs=_GPT2_FILES),
+    "hf": _Bpe(tokenize_with_hf),
 }
 
 
@@ -211,19 +296,27 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
     bpe = "sentencepiece (default), gpt2, or hf:FOLDER, the tokenizer of a Hugging Face model"
-    add("--bpe", type=_bpe, default="sentencepiece", metavar="BPE", help=bpe)
+    add("--bpe", type=_bpe, default=argparse.SUPPRESS, metavar="BPE", help=bpe)
+    own = "a token folder, such as OTHER_DATA_DIR/text/NAME, whose tokenizer is taken"
+    add("--tokenizer", type=Path, metavar="FOLDER", help=own)
+    name = "folder under DATA_DIR/text (default: that of the same tokenizer, or its name)"
+    add("--name", metavar="NAME", help=name)
     workers = "processes (default: %(default)s; more pay from about 100,000 sentences)"
     add("--workers", type=positive_int, default=1, metavar="N", help=workers)
 
+    # An option that is not given is absent, so that it can be checked whether it acts; defaults are
+    # those of the functions.
+    parser.argument_default = argparse.SUPPRESS
     add = parser.add_argument_group("--bpe sentencepiece").add_argument
-    size = "pieces asked for; a small text yields fewer (default: %(default)s)"
-    add("--vocab-size", type=positive_int, default=2000, metavar="N", help=size)
-    add("--model-type", choices=("unigram", "bpe"), default="unigram", help="default: %(default)s")
-    coverage = "share of the text's characters that get their own piece (default: %(default)s)"
-    add("--character-coverage", type=float, default=0.9995, metavar="X", help=coverage)
+    size = "largest number of pieces; a small text yields fewer (default: 2000)"
+    add("--vocab-size", type=positive_int, metavar="N", help=size)
+    add("--model-type", choices=("unigram", "bpe"), help="default: unigram")
+    coverage = "share of the text's characters that get their own piece (default: 0.9995)"
+    add("--character-coverage", type=float, metavar="X", help=coverage)
     unknown = "spell other characters as bytes, or call them <unk> (default: bytes)"
-    add("--byte-fallback", action=argparse.BooleanOptionalAction, default=True, help=unknown)
-    add("--lowercase", action="store_true", help="fold case")
+    flag = argparse.BooleanOptionalAction
+    add("--byte-fallback", action=flag, default=argparse.SUPPRESS, help=unknown)
+    add("--lowercase", action="store_true", default=argparse.SUPPRESS, help="fold case")
 
     add = parser.add_argument_group("--bpe gpt2").add_argument
     add("--encoder-json", type=Path, metavar="FILE", help="GPT-2's encoder.json")

@@ -54,6 +54,7 @@ from data_prep.schema import (
     shared_values,
 )
 from data_prep.tokens.opened import check_tokens
+from data_prep.tokens.token_sets import MODALITIES, token_sets
 
 LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
@@ -286,14 +287,15 @@ def _missing_features(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterato
 
 def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
     """Yield tokens that are damaged, of other rows or outside of their vocabulary."""
-    for folder in (data_dir / "text", data_dir / "speech"):
+    for tokens in (tokens for name in MODALITIES for tokens in token_sets(data_dir, name)):
         for path, rows in manifests.items():
-            if not any((folder / f"{path.stem}.{ending}").exists() for ending in ("bin", "idx")):
+            files = [tokens.folder / f"{path.stem}.{ending}" for ending in ("bin", "idx")]
+            if not any(file.exists() for file in files):
                 continue
             try:
-                check_tokens(folder, path.stem, [utterance for _, utterance in rows])
+                check_tokens(tokens.folder, path.stem, [utterance for _, utterance in rows])
             except ManifestError as error:
-                yield error.as_fault(folder)
+                yield error.as_fault(tokens.folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

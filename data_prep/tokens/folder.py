@@ -1,10 +1,10 @@
 """Token folders: token files, and the card that records them.
 
-A token folder (`DATA_DIR/text`, `DATA_DIR/speech`) holds `{split}.bin` + `{split}.idx` in fairseq's
-mmap format, row i for row i of `{split}.tsv`; `dict.txt` and the tokenizer's own files; and
-`tokenizer.yaml`. This card holds the settings, the SHA-256 of every tokenizer file, and each
-finished split with the SHA-256 of its input. A split that is not in the card is not finished, and
-is tokenized by the next run.
+A token folder (`DATA_DIR/text/<name>`, `DATA_DIR/speech/<name>`) holds `{split}.bin` +
+`{split}.idx` in fairseq's mmap format, row i for row i of `{split}.tsv`; `dict.txt` and the
+tokenizer's own files; and `tokenizer.yaml`. This card holds the settings, the SHA-256 of every
+tokenizer file, and each finished split with the SHA-256 of its input. A split that is not in the
+card is not finished, and is tokenized by the next run.
 """
 
 from __future__ import annotations

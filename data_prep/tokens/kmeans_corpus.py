@@ -22,10 +22,11 @@ from data_prep.errors import CodedError
 from data_prep.manifest.audio_root import audio_root
 from data_prep.schema import Utterance, read_corpus
 from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits, train_rows
-from data_prep.tokens.folder import EOS, TokenFolder, Tokens
+from data_prep.tokens.folder import EOS, TokenFolder, Tokens, read_card
 from data_prep.tokens.kmeans_tokenizer import FEATURES, train_kmeans
 from data_prep.tokens.sounds import Sound, speech_job
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
+from data_prep.tokens.token_sets import FITTED_ON, TokenSet, copied_settings, place_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,12 @@ def tokenize_with_kmeans(
     max_train_frames: int = 500_000,
     deduplicate: bool = False,
     workers: int = 1,
+    name: str | None = None,
 ) -> TokenFolder:
     """Fit k-means on (a sample of) the frames of the train split, and tokenize every split.
 
     Args:
-        data_dir: the data dir; tokens are written to its folder `speech`.
+        data_dir: the data dir; tokens are written to its folder `speech/<name>`.
         data_raw: folder of the audio; None = that of corpus.yaml, see `audio_root`.
         features: "mfcc" or "logmel".
         n_clusters: K.
@@ -53,6 +55,7 @@ def tokenize_with_kmeans(
         max_train_frames: maximum number of frames for fitting.
         deduplicate: merge runs of the same code.
         workers: number of processes.
+        name: of the token set; None = such as `kmeans-100`.
 
     Raises:
         ValueError: there is no train split, it has too few frames, or audio is invalid; names the
@@ -70,14 +73,63 @@ def tokenize_with_kmeans(
         "seed": seed,
         "max_train_frames": max_train_frames,
         "deduplicate": deduplicate,
-        "fitted_on": jobs["train"].digest,
+        FITTED_ON: jobs["train"].digest,
     }
-    folder = TokenFolder(Path(data_dir) / "speech", settings)
+    parts = ["logmel"] if features == "logmel" else []
+    merged = ["deduplicated"] if deduplicate else []
+    default = "-".join(["kmeans", *parts, str(n_clusters), *merged])
+    folder = TokenFolder(place_tokens(data_dir, "speech", settings, name, default), settings)
     with folder.locked():
         if not folder.is_fitted:
             frames, mean, std = sample_frames(root, train, settings, workers)
             logger.info("fitting %d clusters on %d train frames", n_clusters, len(frames))
             folder.replace_tokenizer(*train_kmeans(frames, mean, std, settings))
+        binarize_splits(folder, jobs, partial(_build_encoder, folder.folder), workers)
+    return folder
+
+
+def tokenize_with_kmeans_of(
+    data_dir: str | Path,
+    data_raw: str | Path | None = None,
+    *,
+    tokenizer: str | Path,
+    workers: int = 1,
+    name: str | None = None,
+) -> TokenFolder:
+    """Tokenize every split with the centroids of another data dir, or of a model folder.
+
+    Args:
+        data_dir: the data dir; tokens are written to its folder `speech/<name>`.
+        data_raw: folder of the audio; None = that of corpus.yaml, see `audio_root`.
+        tokenizer: a token folder of :func:`tokenize_with_kmeans`, whose files are copied.
+        workers: number of processes.
+        name: of the token set; None = that of `tokenizer`.
+
+    Raises:
+        ValueError: the corpus has another sample rate, the tokenizer is damaged, or audio is
+            invalid.
+    """
+    source, card = Path(tokenizer), read_card(tokenizer)
+    load_speech_tokenizer(source)
+    own = TokenSet.of(source)
+    is_own = own.data_dir == Path(data_dir) and own.modality == "speech"
+    settings = card["settings"] if is_own else copied_settings(card["settings"])
+    rate = read_corpus(data_dir).sample_rate
+    if rate != settings["sample_rate"]:
+        raise CodedError(
+            f"{source}: its centroids are of audio at {settings['sample_rate']} Hz, and "
+            f"{Path(data_dir) / 'corpus.yaml'} counts samples at {rate} Hz; prepare the corpus "
+            "again at that rate",
+            "sample-rate-mismatch",
+        )
+    root = audio_root(data_dir, data_raw)
+    jobs = {split: speech_job(root, rows) for split, rows in read_splits(data_dir).items()}
+    default = TokenSet.of(source.absolute()).name_of_copy
+    folder = TokenFolder(place_tokens(data_dir, "speech", settings, name, default), settings)
+    with folder.locked():
+        if not folder.is_fitted:
+            files = {file: (source / file).read_bytes() for file in card["files"]}
+            folder.replace_tokenizer(files, card["vocab_size"])
         binarize_splits(folder, jobs, partial(_build_encoder, folder.folder), workers)
     return folder
 

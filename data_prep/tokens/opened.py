@@ -28,15 +28,16 @@ from data_prep.tokens.folder import (
     read_symbols,
 )
 from data_prep.tokens.token_files import check_token_files
+from data_prep.tokens.token_sets import TokenSet
 
-_TEXT = "text"  # folder of the tokens of texts
+_TEXT = "text"
 
 
 def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDArray[np.int32]:
     """Check the tokens of a split: files, records, manifest and vocabulary.
 
     Args:
-        folder: `DATA_DIR/text` or `DATA_DIR/speech`.
+        folder: of tokens; see `data_prep.tokens.token_sets`.
         split: name of the split.
         rows: rows of its manifest.
 
@@ -47,7 +48,8 @@ def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDA
         ManifestError: the split is not tokenized, the tokens are of another manifest, or a file is
             damaged.
     """
-    command = f"run `python -m data_prep.tokenize_{folder.name} {folder.parent}`"
+    tokens = TokenSet.of(folder)
+    command = f"run `{tokens.command}`"
     remedy = f"{command} again"
     for ending in ("bin", "idx"):
         if not (file := folder / f"{split}.{ending}").is_file():
@@ -64,7 +66,7 @@ def check_tokens(folder: Path, split: str, rows: Sequence[Utterance]) -> npt.NDA
         problem = f"{len(sizes)} rows, but the manifest has {len(rows)}"
         raise ManifestError(Fault(index, None, problem, remedy, "tokens-mismatch"))
     if not is_card_of(folder, split, rows):
-        source = "texts" if folder.name == _TEXT else "audio"
+        source = "texts" if tokens.modality == _TEXT else "audio"
         problem = f"ids, {source} of the manifest have changed since"
         raise ManifestError(Fault(index, None, problem, remedy, "tokens-outdated"))
     return sizes
@@ -75,7 +77,7 @@ def is_card_of(folder: Path, split: str, rows: Sequence[Utterance]) -> bool:
     if not (folder / TOKENIZER_FILE).exists():
         return True  # tokens of another tool
     entry = read_card(folder)["splits"].get(split, {})
-    if folder.name == _TEXT:
+    if TokenSet.of(folder).modality == _TEXT:
         return bool(entry.get("digest") == sequence_digest((row.id, row.text) for row in rows))
     return bool(entry.get("manifest") == rows_digest(rows))
 

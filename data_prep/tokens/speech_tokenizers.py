@@ -40,12 +40,12 @@ TOKENIZERS: dict[str, Callable[[Path], SpeechTokenizer]] = {
 
 
 def load_speech_tokenizer(folder: str | Path) -> SpeechTokenizer:
-    """Load the tokenizer of `DATA_DIR/speech`. Raises ValueError if the folder has none."""
+    """Load the tokenizer of `DATA_DIR/speech/<name>`. Raises ValueError if there is none."""
     folder = Path(folder)
     quantizer = read_card(folder)["settings"].get("quantizer")
     if quantizer not in TOKENIZERS:
         raise CodedError(
-            f"{folder}: holds no speech tokenizer; name DATA_DIR/speech", "tokenizer-missing"
+            f"{folder}: holds no speech tokenizer; name DATA_DIR/speech/NAME", "tokenizer-missing"
         )
     check_tokenizer(folder)
     return TOKENIZERS[quantizer](folder)

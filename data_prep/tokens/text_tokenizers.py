@@ -140,12 +140,12 @@ TOKENIZERS: dict[str, Callable[[Path], TextTokenizer]] = {
 
 
 def load_text_tokenizer(folder: str | Path) -> TextTokenizer:
-    """Load the tokenizer of `DATA_DIR/text`. Raises ValueError if the folder has none."""
+    """Load the tokenizer of `DATA_DIR/text/<name>`. Raises ValueError if there is none."""
     folder = Path(folder)
     bpe = read_card(folder)["settings"].get("bpe")
     if bpe not in TOKENIZERS:
         raise CodedError(
-            f"{folder}: is made by {bpe!r}, no text tokenizer; name DATA_DIR/text",
+            f"{folder}: is made by {bpe!r}, no text tokenizer; name DATA_DIR/text/NAME",
             "tokenizer-missing",
         )
     check_tokenizer(folder)

@@ -33,6 +33,7 @@ from data_prep.tokens.folder import (
     load_dictionary,
 )
 from data_prep.tokens.sounds import Sound, speech_job
+from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, place_tokens
 from data_prep.tokens.vq_wav2vec import (
     BATCH_SECONDS,
     MAX_SECONDS,
@@ -61,16 +62,20 @@ def tokenize_with_vq_wav2vec(
     dictionary: str | Path | None = None,
     batch_seconds: float = BATCH_SECONDS,
     max_seconds: float = MAX_SECONDS,
+    name: str | None = None,
+    fitted_elsewhere: str | None = None,
 ) -> TokenFolder:
     """Tokenize every split with a checkpoint of fairseq's vq-wav2vec.
 
     Args:
-        data_dir: the data dir; tokens are written to its folder `speech`.
+        data_dir: the data dir; tokens are written to its folder `speech/<name>`.
         data_raw: folder of the audio; None = that of corpus.yaml, see `audio_root`.
         checkpoint: of vq-wav2vec.
         dictionary: a dict.txt; None = that of the codes of the train split.
         batch_seconds: maximum length of a batch, including padding.
         max_seconds: longer rows are split.
+        name: of the token set; None = after the checkpoint, and the folder of `dictionary`.
+        fitted_elsewhere: digest of the rows of another data dir whose codes `dictionary` has.
 
     Raises:
         ValueError: the checkpoint or the dictionary is invalid, the corpus is not at 16 kHz, or
@@ -86,8 +91,14 @@ def tokenize_with_vq_wav2vec(
     root = audio_root(data_dir, data_raw)
     jobs = {split: speech_job(root, rows) for split, rows in read_splits(data_dir).items()}
     if dictionary is None:
-        settings["fitted_on"] = jobs["train"].digest
-    folder = TokenFolder(Path(data_dir) / "speech", settings)
+        settings[FITTED_ON] = jobs["train"].digest
+    elif fitted_elsewhere is not None:
+        settings[FITTED_ELSEWHERE] = fitted_elsewhere
+    stems = [Path(checkpoint).stem]
+    if dictionary is not None:
+        stems.append(Path(dictionary).absolute().parent.name)  # of the BERT that has it
+    default = "-".join(stems)
+    folder = TokenFolder(place_tokens(data_dir, "speech", settings, name, default), settings)
     with folder.locked():
         store = CodeStore(folder.folder)
         codes = CorpusCodes(store, checkpoint, settings, batch_seconds)

@@ -4,31 +4,66 @@ import argparse
 from pathlib import Path
 
 from data_prep.schema import read_manifest
-from data_prep.tokens.folder import TOKENIZER_FILE
+from data_prep.tokens.token_sets import TokenSet, token_sets
 from emo_fairseq.cli import processes
+from emo_fairseq.data.token_choice import choose_tokens, has_tokens
+from emo_fairseq.encoder_spec import EncoderSpec, check_spec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import TEXT
+from emo_fairseq.types import TEXT, TOKENS
 
 
 def token_steps(
     folder: Path, modalities: tuple[str, ...], options: argparse.Namespace
 ) -> list[list[str]]:
-    """Return the command that tokenizes the text, unless it is tokenized or no tokens are read."""
-    spec = options.text_encoder or "scratch"
-    kind, _, path = spec.partition(":")
-    done = (folder / TEXT / TOKENIZER_FILE).is_file() or (folder / TEXT / "train.idx").is_file()
-    if TEXT not in modalities or kind == "features" or done:
+    """Return the command that tokenizes the text, unless it is tokenized or no tokens are read.
+
+    Args:
+        folder: the data dir, which need not exist yet.
+        modalities: inputs of the model.
+        options: of ``train``.
+
+    Raises:
+        UsageError: ``--text-encoder`` is no text encoder; or its tokens cannot be made by a
+            command, or not without the rows that a fold holds out.
+    """
+    spec, name = options.text_encoder, getattr(options, "text_tokens", None)
+    kind = (spec or "scratch").partition(":")[0]
+    if TEXT not in modalities or kind == "features":
         return []
+    if spec is None or kind == "scratch":
+        return _steps_from_scratch(folder, name, options.fold)
+    encoder = _describe(spec)
+    if name is not None and TokenSet(folder, TEXT, name) in token_sets(folder, TEXT):
+        return []  # fairseq-train checks whether they fit
+    if name is None and has_tokens(folder, TEXT, encoder):
+        return []
+    named = [] if name is None else ["--name", name]
     if kind == "fairseq":
         raise UsageError(
             f"{folder / TEXT}: the text is not tokenized for {spec}; run `emotion-recognize "
-            f"tokenize {folder} --bpe gpt2 --encoder-json FILE --vocab-bpe FILE --dict FILE` first",
+            f"tokenize {' '.join([str(folder), *named])} --bpe gpt2 --encoder-json FILE "
+            "--vocab-bpe FILE --dict FILE` first",
             "tokens-missing",
         )
-    if kind != "hf" and options.fold is not None:
-        _check_train_is_apart(folder, options.fold)
-    bpe = ["--bpe", f"hf:{path}"] if kind == "hf" else []
-    return [processes.module("data_prep.tokenize_text", folder, *bpe)]
+    return [processes.module("data_prep.tokenize_text", folder, "--bpe", spec, *named)]
+
+
+def _describe(spec: str) -> EncoderSpec:
+    """Describe a pretrained text encoder, so that a wrong one is refused before any step."""
+    from emo_fairseq import pretrained  # imports the library of the encoder
+
+    return pretrained.describe(TEXT, check_spec(TEXT, spec))
+
+
+def _steps_from_scratch(folder: Path, name: str | None, fold: str | None) -> list[list[str]]:
+    sets = token_sets(folder, TEXT)
+    if sets:
+        choose_tokens(folder, TEXT, EncoderSpec("scratch:", TOKENS), name)
+        return []
+    if fold is not None:
+        _check_train_is_apart(folder, fold)
+    named = [] if name is None else ["--name", name]
+    return [processes.module("data_prep.tokenize_text", folder, *named)]
 
 
 def _check_train_is_apart(folder: Path, fold: str) -> None:

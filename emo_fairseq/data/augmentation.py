@@ -464,6 +464,7 @@ def augment(
     cfg: AugmentationConfig,
     seed: int,
     data_dir: Path,
+    token_folder: Path | None = None,
 ) -> FairseqDataset:
     """Wrap a modality dataset of the train split in the augmentations that the options switch on.
 
@@ -475,7 +476,8 @@ def augment(
         kind: one of :data:`emo_fairseq.types.INPUTS`.
         cfg: the options.
         seed: of the run.
-        data_dir: holds the tokenizer of the text.
+        data_dir: the data dir, for messages.
+        token_folder: holds the tokenizer of tokens; None where there is none.
 
     Returns:
         The wrapped dataset; itself, where the options switch on nothing for its kind.
@@ -491,7 +493,7 @@ def augment(
     if kind in (LOG_MEL, FRAMES):
         return _augment_frames(modality, dataset, cfg, own_seed)
     if kind == TOKENS and modality == TEXT and cfg.augment_token_dropout:
-        blank = _find_blank(dataset, data_dir / TEXT)
+        blank = _find_blank(dataset, token_folder)
         return TokenDropout(dataset, cfg.augment_token_dropout, dataset.specials, blank, own_seed)
     return dataset
 
@@ -547,9 +549,9 @@ def _check_reads_audio(dataset: NormalizedFrames, cfg: AugmentationConfig, data_
         )
 
 
-def _find_blank(dataset: FairseqDataset, folder: Path) -> int | None:
+def _find_blank(dataset: FairseqDataset, folder: Path | None) -> int | None:
     """Return the id of the mask, or of the unknown symbol; byte-level BPE may have neither."""
-    mask = find_symbol(folder, _MASK_SYMBOLS)
+    mask = None if folder is None else find_symbol(folder, _MASK_SYMBOLS)
     if mask is not None:
         return mask
     unknown: int = dataset.specials.unknown

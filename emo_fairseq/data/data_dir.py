@@ -54,6 +54,7 @@ from emo_fairseq.data.manifest import (
 )
 from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.data.normalization import RowGroups
+from emo_fairseq.data.token_choice import choose_tokens
 from emo_fairseq.data.tokens import build_token_dataset
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
@@ -79,6 +80,8 @@ class DataDirOptions(InputOptions, Protocol):
     data_raw: str | None
     fold: str | None
     speech_input: str | None
+    text_tokens: str | None
+    speech_tokens: str | None
     init_token: int | None
     separator_token: int | None
 
@@ -124,6 +127,8 @@ class DataDir(InputLimits):
         self._splits: dict[str, Split] = {}
         self._whole: Split | None = None  # that a fold divides
         self._features: dict[tuple[str, str], StoredFeatures] = {}
+        self._trained: Mapping[str, Vocabulary] = {}
+        self._token_folders: dict[str, Path] = {}
 
     def set_encoders(self, encoders: Mapping[str, EncoderSpec]) -> None:
         """Set which encoder reads each modality.
@@ -132,6 +137,7 @@ class DataDir(InputLimits):
             UsageError: the layout has no such input.
         """
         super().set_encoders(encoders)
+        self._token_folders = {}
         for name, spec in encoders.items():
             if self.is_legacy and spec.input != TOKENS:
                 raise UsageError(
@@ -153,6 +159,25 @@ class DataDir(InputLimits):
     @property
     def _raw(self) -> Path:  # of the token files of the legacy layout
         return Path(self.cfg.data_raw or self.cfg.data)
+
+    def set_trained_vocabularies(self, vocabularies: Mapping[str, Vocabulary]) -> None:
+        """Set the vocabularies of a trained model, by which tokens are chosen from now on."""
+        self._trained, self._token_folders = vocabularies, {}
+
+    def token_folder(self, modality: str) -> Path:
+        """Return the folder of the tokens that are read; see `emo_fairseq.data.token_choice`.
+
+        Raises:
+            UsageError: no tokens fit the encoder or the trained model, or several do.
+        """
+        if modality not in self._token_folders:
+            name = getattr(self.cfg, f"{modality}_tokens", None)
+            trained = self._trained.get(modality)
+            encoder = self.encoders[modality]
+            tokens = choose_tokens(self.folder, modality, encoder, name, trained)
+            folder = self.folder / modality if tokens is None else tokens.folder
+            self._token_folders[modality] = folder
+        return self._token_folders[modality]
 
     def split(self, name: str) -> Split:
         """Return a split, read once: one on disk, or under ``--fold`` a set of the fold."""
@@ -297,7 +322,8 @@ class _SplitReader:
 
     def tokens(self, specials: SpecialIds) -> FairseqDataset:
         data_dir = self.data_dir
-        return build_token_dataset(data_dir.folder, data_dir, self.modality, self.split, specials)
+        folder = data_dir.token_folder(self.modality)
+        return build_token_dataset(folder, data_dir, self.modality, self.split, specials)
 
     def waveforms(self) -> WaveformDataset:
         stored, data_dir = self.split.stored, self.data_dir

@@ -24,6 +24,7 @@ from emo_fairseq.data.manifest import (
     read_corpus_file,
 )
 from emo_fairseq.data.modality_dataset import RowsDataset
+from emo_fairseq.data.token_choice import tokenize_command
 from emo_fairseq.data.vocabulary import (
     Vocabulary,
     assume_vocabulary,
@@ -94,7 +95,8 @@ def fit_vocabularies(source: DataDir) -> dict[str, dict[str, object]]:
     """
     vocabularies = {}
     for name in source.modalities_of(TOKENS):
-        vocabulary = read_vocabulary(source.folder / name)
+        folder = source.token_folder(name)
+        vocabulary = read_vocabulary(folder)
         if vocabulary is None and source.is_legacy:
             tokens = [
                 ids for split in source.split_names() for ids in source.split(split).tokens[name]
@@ -102,12 +104,11 @@ def fit_vocabularies(source: DataDir) -> dict[str, dict[str, object]]:
             vocabulary = assume_vocabulary(name, tokens)
         if vocabulary is None:
             raise UsageError(
-                f"{source.folder / name}/dict.txt: not there; "
-                f"run `python -m data_prep.tokenize_{name} {source.folder}`",
+                f"{folder}: holds no tokens; "
+                f"run `{tokenize_command(name, source.encoders[name], source.folder)}`",
                 "dictionary-missing",
             )
         if source.cfg.fold is not None:  # else it can have been fitted on the train split alone
-            folder = source.folder / name
             provenance = tokenizer_provenance(folder, source.folder)
             source.guard.check(f"the tokenizer of {name}", folder, provenance)
         boundaries = source.cfg.init_token, source.cfg.separator_token
@@ -122,7 +123,7 @@ def check_vocabularies(source: DataDir, split: Split, known: dict[str, Vocabular
         UsageError: they are of others.
     """
     for name, vocabulary in known.items():
-        stored = read_vocabulary(source.folder / name)
+        stored = read_vocabulary(source.token_folder(name))
         if stored is not None:
             stored.check_same(vocabulary)
         elif split.tokens:

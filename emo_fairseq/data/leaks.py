@@ -15,6 +15,7 @@ from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Utterance, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
 from data_prep.tokens.opened import is_card_of
+from data_prep.tokens.token_sets import FITTED_ELSEWHERE, FITTED_ON, TokenSet
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -155,18 +156,21 @@ _TRAIN = "train"  # data_prep fits on the split of this name alone
 def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
     """Return the rows that a tokenizer was fitted on.
 
-    A pretrained one (GPT-2's, a Hugging Face model's) was fitted on none of the corpus; any other
-    one on the train split, whose rows must still have the digest in its card.
+    A pretrained one (GPT-2's, a Hugging Face model's) was fitted on none of the corpus; that of
+    another data dir on rows that are not recorded; any other one on the train split, whose rows
+    must still have the digest in its card.
 
     Args:
-        folder: of tokens, in `data`.
+        folder: of tokens, of `data`.
         data: the data dir.
 
     Raises:
         UsageError: the rows that it was fitted on are no longer those of the train split.
     """
     card = read_card(folder) if (folder / TOKENIZER_FILE).is_file() else {"settings": {}}
-    fitted_on = card["settings"].get("fitted_on")
+    if FITTED_ELSEWHERE in card["settings"]:
+        return Provenance(unknown=(f"the tokenizer of {folder.name}, of another data dir",))
+    fitted_on = card["settings"].get(FITTED_ON)
     if fitted_on is None:
         return Provenance()
     file = data / f"{_TRAIN}.tsv"
@@ -175,7 +179,7 @@ def tokenizer_provenance(folder: Path, data: Path) -> Provenance:
     if digest != fitted_on or not is_card_of(folder, _TRAIN, rows):
         raise UsageError(
             f"{folder}: the tokenizer was fitted on rows that are no longer those of {file}, and "
-            f"may have seen what is held out; run data_prep.tokenize_{folder.name} again",
+            f"may have seen what is held out; run `{TokenSet.of(folder).command}` again",
             "tokenizer-outdated",
         )
     corpus = read_corpus(data).name if (data / CORPUS_FILE).is_file() else None

@@ -110,7 +110,7 @@ def build_token_dataset(
     """Build the dataset of one modality's tokens, an item a row of the split on disk.
 
     Args:
-        folder: the data dir.
+        folder: of the tokens.
         limits: of the input: how long an item may be, and which turns of context it has.
         modality: which one; text alone has context.
         split: the whole split on disk, or a set of a fold, from whose own rows context is taken.
@@ -125,8 +125,7 @@ def build_token_dataset(
         lengths = np.array([len(ids) for ids in source])
     else:
         sources = [
-            open_binarized(folder / modality, part.name, part.utterances)
-            for part in split.stored_parts
+            open_binarized(folder, part.name, part.utterances) for part in split.stored_parts
         ]
         source = sources[0] if len(sources) == 1 else ConcatDataset(sources)
         lengths = np.asarray(source.sizes)
@@ -165,7 +164,7 @@ def _build_context_dataset(
     report_rows(split, hidden[own], f"of {split.name} {message}")
     prefixes = [NO_PREFIX] * len(rows)
     if cfg.context_speakers:
-        prefixes = speaker_prefixes(folder / TEXT, [row.speaker for row in rows])
+        prefixes = speaker_prefixes(folder, [row.speaker for row in rows])
     limit, pool_all = limits.max_tokens(TEXT), cfg.context_pooling == "all"
     dataset = ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
     report_rows(split, dataset.is_cut[own], f"have context cut at --max-text-tokens {limit}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.manifest.digests import sequence_digest
 from data_prep.tokens.folder import (
     DICT_FILE,
     SYMBOLS_FILE,
@@ -38,12 +39,15 @@ class Vocabulary:
             legacy layout).
         source: where they come from, for messages.
         specials: ids of the boundary tokens, of padding and of unknown symbols.
+        tokenizer: digest of the files of the tokenizer, by which those with the same symbols are
+            distinguished; empty where none is recorded.
     """
 
     size: int
     digest: str
     source: str
     specials: SpecialIds = field(default_factory=SpecialIds)
+    tokenizer: str = ""
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Vocabulary":
@@ -74,11 +78,18 @@ class Vocabulary:
                     "token-out-of-range",
                 )
 
+    def is_same(self, trained_with: "Vocabulary") -> bool:
+        """Return whether this is the vocabulary of the checkpoint.
+
+        Where one of them has no names, its size must not be larger.
+        """
+        if self.digest and trained_with.digest:
+            return self.digest == trained_with.digest
+        return self.size <= trained_with.size
+
     def check_same(self, trained_with: "Vocabulary") -> None:
         """Raise a `UsageError` if this is not the vocabulary of the checkpoint."""
-        both_named = self.digest and trained_with.digest
-        differ = self.digest != trained_with.digest if both_named else self.size > trained_with.size
-        if differ:
+        if not self.is_same(trained_with):
             raise UsageError(
                 f"{self.source}: these {self.size} symbols are not the {trained_with.size} that "
                 f"the checkpoint was trained with ({trained_with.source}); tokenize the data "
@@ -97,15 +108,20 @@ def read_vocabulary(folder: Path) -> Vocabulary | None:
         check_tokenizer(folder)
     except ValueError as error:
         raise UsageError.of(error, "tokenizer-unreadable") from error
+    card = read_card(folder) if (folder / TOKENIZER_FILE).exists() else {}
+    files = sequence_digest(sorted(card["files"].items())) if card else ""
     if (folder / SYMBOLS_FILE).exists():
         symbols = load_symbols(folder)
         return Vocabulary(
             size=len(symbols),
             digest=symbols_digest(symbols),
             source=str(folder / SYMBOLS_FILE),
-            specials=special_ids(read_card(folder) if (folder / TOKENIZER_FILE).exists() else {}),
+            specials=special_ids(card),
+            tokenizer=files,
         )
-    return read_dictionary(folder / DICT_FILE) if (folder / DICT_FILE).exists() else None
+    if not (folder / DICT_FILE).exists():
+        return None
+    return replace(read_dictionary(folder / DICT_FILE), tokenizer=files)
 
 
 def find_symbol(folder: Path, names: Sequence[str]) -> int | None:

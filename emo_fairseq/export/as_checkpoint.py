@@ -37,6 +37,9 @@ def write_checkpoint(folder: Path, out: Path) -> Path:
     """
     loaded = read_model_folder(folder)
     config = read_config(folder)
+    state = config.state.model_dump(exclude_unset=True, exclude={"prototypes"})
+    for vocabulary in state.get("vocabulary", {}).values():  # its source is a file of the folder
+        vocabulary["source"] = str(folder / vocabulary["source"])
     task_options = {
         **loaded.state.options.model_dump(),
         **{name: config.task[name] for name in _KEPT if name in config.task},
@@ -54,7 +57,7 @@ def write_checkpoint(folder: Path, out: Path) -> Path:
         "cfg": OmegaConf.to_container(cfg, enum_to_str=True),
         "args": None,
         "model": loaded.model.state_dict(),
-        "task_state": config.state.model_dump(exclude_unset=True, exclude={"prototypes"}),
+        "task_state": state,
         "optimizer_history": [{"num_updates": 0, "optimizer_name": "", "lr_scheduler_state": {}}],
         "extra_state": {"train_iterator": {"epoch": 1}},
     }

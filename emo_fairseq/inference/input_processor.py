@@ -26,6 +26,7 @@ from data_prep.tokens.folder import TOKENIZER_FILE
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq import pretrained
 from emo_fairseq.data.audio import InMemoryWaveforms
+from emo_fairseq.data.token_choice import choose_tokens
 from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
@@ -91,11 +92,12 @@ class FeatureExtractorSpec:
         pretrained.load(backbone, encoder)
         tokenizer = None
         if encoder.input == TOKENS:
-            tokenizer = folder / modality
-            if not (tokenizer / TOKENIZER_FILE).is_file():
+            tokens = choose_tokens(folder, modality, encoder)
+            if tokens is None or not tokens.has_card:
                 raise UsageError(
-                    f"the data dir has no {modality}/{TOKENIZER_FILE}", "tokenizer-missing"
+                    f"the data dir has no {modality}/NAME/{TOKENIZER_FILE}", "tokenizer-missing"
                 )
+            tokenizer = tokens.folder
         return cls(settings, encoder, backbone.state_dict(), tokenizer)
 
 
@@ -136,17 +138,15 @@ class InputProcessor:
             )
         tokenizers, extractors, missing = {}, {}, {}
         for modality in state.limits.modalities_of(TOKENS):
-            tokenizer = folder / modality
-            if not (tokenizer / TOKENIZER_FILE).is_file():
+            encoder, trained = state.encoders[modality], state.vocabularies[modality]
+            tokens = choose_tokens(folder, modality, encoder, trained=trained)
+            if tokens is None or not tokens.has_card:
                 missing[modality] = (
-                    f"the tokenizer, {modality}/{TOKENIZER_FILE} of the data dir; open or export "
-                    "the checkpoint again with a data dir that has it"
+                    f"the tokenizer, {modality}/NAME/{TOKENIZER_FILE} of the data dir; open or "
+                    "export the checkpoint again with a data dir that has it"
                 )
                 continue
-            vocabulary = read_vocabulary(tokenizer)
-            if vocabulary is not None:
-                vocabulary.check_same(state.vocabularies[modality])
-            tokenizers[modality] = tokenizer
+            tokenizers[modality] = tokens.folder
         for modality in state.limits.modalities_of(FRAMES):
             name = state.encoders[modality].source
             try:

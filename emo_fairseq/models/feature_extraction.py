@@ -23,6 +23,7 @@ from data_prep.schema import SAMPLE_RATE, Utterance
 from emo_fairseq import pretrained
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.encoded import content_digest
+from emo_fairseq.data.token_choice import choose_tokens, tokenize_command
 from emo_fairseq.data.tokens import (
     TokenDataset,
     open_binarized,
@@ -132,14 +133,12 @@ class PretrainedFeatures:
 
     def _tokens(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
 
-        folder = self.data_dir / self.modality
+        tokens = choose_tokens(self.data_dir, self.modality, self.encoder_spec)
+        folder = self.data_dir / self.modality if tokens is None else tokens.folder
         vocabulary = read_vocabulary(folder)
         if vocabulary is None:
-            raise CodedError(
-                f"{folder}: holds no tokens; run `python -m data_prep.tokenize_{self.modality} "
-                f"{self.data_dir}` with the tokenizer of {self.spec}",
-                "tokens-missing",
-            )
+            command = tokenize_command(self.modality, self.encoder_spec, self.data_dir)
+            raise CodedError(f"{folder}: holds no tokens; run `{command}`", "tokens-missing")
         check_knows({self.modality: self.encoder_spec}, {self.modality: vocabulary})
         source = open_binarized(folder, split, rows)
         lengths = np.asarray(source.sizes)

@@ -15,13 +15,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from data_prep.errors import ManifestError
+from data_prep.errors import CodedError, ManifestError
 from data_prep.files.documents import (
     FileName,
     ForeignDocument,
     JsonObject,
     load_json,
 )
+from data_prep.files.model_folders import check_model_folder, missing_model
 from emo_fairseq.compat.size_limits import (
     check_sizes,
     check_stored,
@@ -60,6 +61,10 @@ def read_config(source: str) -> Any:
     Raises:
         UsageError: there is none, or its sizes exceed the limits.
     """
+    try:
+        check_model_folder(source)
+    except CodedError as error:
+        raise UsageError.of(error, "encoder-missing") from error
     _check_config(source)
     try:
         return transformers().AutoConfig.from_pretrained(source)
@@ -71,6 +76,8 @@ def read_config(source: str) -> Any:
         AttributeError,
         _error_of("huggingface_hub.errors", "StrictDataclassError"),
     ) as error:
+        if not Path(source).is_dir() and isinstance(error, OSError):
+            raise UsageError.of(missing_model(source), "encoder-missing") from error
         raise UsageError(
             f"hf:{source}: no model of Hugging Face there ({_reason(error)})", "encoder-missing"
         ) from error

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from data_prep.tokens.folder import UNK, SpecialIds
+from emo_fairseq.data.token_choice import tokenize_command
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import SPEECH
 
 
 def check_knows(
@@ -36,7 +36,7 @@ def _check_symbols(modality: str, encoder_spec: EncoderSpec, vocabulary: Vocabul
         raise UsageError(
             f"{vocabulary.source}: these {vocabulary.size} symbols are not the "
             f"{encoder_spec.vocabulary_size} of {encoder_spec.spec}; tokenize with that "
-            f"model's own tokenizer: {_tokenize_command(modality, encoder_spec)}",
+            f"model's own tokenizer: `{tokenize_command(modality, encoder_spec)}`",
             "vocabulary-mismatch",
         )
 
@@ -50,13 +50,6 @@ def _check_specials(modality: str, encoder_spec: EncoderSpec, vocabulary: Vocabu
             f"and are padded with {actual.pad}, where {encoder_spec.spec} has {expected.init}, "
             f"{expected.separator} and {expected.pad}; leave --init-token and --separator-token "
             "out, and tokenize with that model's own tokenizer: "
-            f"{_tokenize_command(modality, encoder_spec)}",
+            f"`{tokenize_command(modality, encoder_spec)}`",
             "special-tokens-mismatch",
         )
-
-
-def _tokenize_command(modality: str, encoder_spec: EncoderSpec) -> str:
-    if modality == SPEECH:
-        return "`python -m data_prep.tokenize_speech DATA --quantizer ... --dict its dict.txt`"
-    bpe = encoder_spec.spec if encoder_spec.kind == "hf" else "gpt2 --dict its dict.txt ..."
-    return f"`python -m data_prep.tokenize_text DATA --bpe {bpe}`"

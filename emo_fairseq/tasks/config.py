@@ -102,6 +102,18 @@ class InputConfig(FairseqDataclass):
         "BERT-like)",
         acts=is_read(SPEECH),
     )
+    text_tokens: Optional[str] = option(
+        None,
+        "NAME of the folder text/NAME whose tokens are read (default: that of the encoder's "
+        "tokenizer, or the only one)",
+        acts=reads_tokens(TEXT),
+    )
+    speech_tokens: Optional[str] = option(
+        None,
+        "NAME of the folder speech/NAME whose tokens are read (default: that of the encoder's "
+        "quantizer, or the only one)",
+        acts=reads_tokens(SPEECH),
+    )
     init_token: Optional[int] = option(
         None,
         "id that every token sequence begins with (default: the tokenizer's)",

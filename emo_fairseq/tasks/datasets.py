@@ -41,7 +41,7 @@ from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
-from emo_fairseq.types import LabeledTarget, masked_modalities
+from emo_fairseq.types import TOKENS, LabeledTarget, masked_modalities
 
 logger = logging.getLogger(__name__)
 
@@ -136,14 +136,17 @@ def _build_input(
 ) -> FairseqDataset:
     """Build the dataset of one modality; of a frozen encoder that of its outputs."""
     is_frozen = frozen is not None and modality in frozen.encoders
+    reads_tokens = state.encoders[modality].input == TOKENS
+    token_folder = data.token_folder(modality) if reads_tokens else None
+    augmented = partial(
+        augment, modality, cfg=cfg, seed=seed, data_dir=data.folder, token_folder=token_folder
+    )
     dataset = data.build_dataset(
         modality,
         split,
         state.vocabularies.get(modality),
         state.frame_statistics.get(modality),
-        partial(augment, modality, cfg=cfg, seed=seed, data_dir=data.folder)
-        if augments and not is_frozen
-        else unchanged,
+        augmented if augments and not is_frozen else unchanged,
         state.normalize_by,
     )
     return dataset if frozen is None else frozen.encode(modality, dataset, split.stored.name)

@@ -32,6 +32,7 @@ from emo_fairseq.data.data_dir import TRAIN, DataDir
 from emo_fairseq.data.fit import fit_labels
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.build import (
     TRAINED,
@@ -166,6 +167,11 @@ class EmotionPredictionTask(FairseqTask):
         checkpoint = self.run_config.checkpoint_to_resume()
         saved = {} if checkpoint is None else resume.read_state(checkpoint)
         selecting_split = self.run_config.selecting_split
+        if saved and self.run_config.resumes_training:
+            vocabularies = saved.get("vocabulary", {}).items()
+            self.data.set_trained_vocabularies(
+                {name: Vocabulary.from_state(state) for name, state in vocabularies}
+            )
         fitted = fit_task_state(self.cfg, self.data, saved.get("encoders", {}), selecting_split)
         self.task_state = fitted
         self.state.merge_state_dict(fitted.to_state())
@@ -228,6 +234,7 @@ class EmotionPredictionTask(FairseqTask):
         self.task_state = loaded
         self._loaded = state_dict if isinstance(state_dict, LoadedState) else None
         self.data.set_encoders(loaded.encoders)
+        self.data.set_trained_vocabularies(loaded.vocabularies)
         check_same_features(loaded.encoders, self.data.folder, loaded.feature_contents)
         if fitted is not None and fitted.frame_statistics != loaded.frame_statistics:
             # fairseq loads the valid splits before the checkpoint: bring them to its statistics.

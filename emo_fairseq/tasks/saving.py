@@ -203,7 +203,7 @@ def _read_input(
     if TEXT in read and state.encoders[TEXT].input == TOKENS:
         texts = data.build_dataset(TEXT, part, state.vocabularies[TEXT])
         # The legacy layout has ids only.
-        tokenizer = None if data.is_legacy else load_text_tokenizer(data.folder / TEXT)
+        tokenizer = None if data.is_legacy else load_text_tokenizer(data.token_folder(TEXT))
         words = _words(texts[row][0], tokenizer)
     n_samples = part.utterances[row].n_samples
     if SPEECH in read and n_samples:

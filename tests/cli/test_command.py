@@ -74,7 +74,7 @@ def test_corpora_are_prepared_and_tokenized_by_data_prep(command, started, tmp_p
     assert f"-m data_prep.tokenize_text {data} --vocab-size 300" in printed
     printed = command("tokenize", "--speech", data, "--n-clusters", "1000000", code=1)
     assert f"-m data_prep.tokenize_speech {data} --n-clusters 1000000" in printed
-    assert (data / "text" / "train.idx").is_file()
+    assert (data / "text" / "sentencepiece-300" / "train.idx").is_file()
 
 
 def test_what_is_passed_on_runs_in_a_process_of_its_own(capfd):

@@ -1,6 +1,7 @@
 """``emotion-recognize train``: the command that it writes, and what it refuses before training."""
 
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import hf_folders
 import pytest
 import torch
 
+from data_prep.commands.tokenize_text import main as tokenize_text
 from data_prep.folds.__main__ import main as fold_main
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
@@ -43,6 +45,20 @@ def options_of(words: list[str]) -> dict[str, str]:
     """Options and their values; a switch has an empty one."""
     pairs = zip(words, [*words[1:], "--"], strict=True)
     return {w: "" if v.startswith("--") else v for w, v in pairs if w.startswith("--")}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    hf_folders.build(folder / "m" / "mpnet", "mpnet")
+    return folder
+
+
+@pytest.fixture
+def mpnet(models: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A text encoder, as it is given in the folder where the commands run."""
+    monkeypatch.chdir(models)
+    return "hf:m/mpnet"
 
 
 @pytest.mark.parametrize(
@@ -94,12 +110,12 @@ def options_of(words: list[str]) -> dict[str, str]:
         ),
     ],
 )
-def test_defaults_follow_from_the_options(asked, wanted, command, toy_corpus):
+def test_defaults_follow_from_the_options(asked, wanted, command, toy_corpus, mpnet):
     words = training(command, toy_corpus, *asked.split())
     assert wanted.items() <= options_of(words).items()
 
 
-def test_the_folder_is_named_after_the_model(command, toy_corpus):
+def test_the_folder_is_named_after_the_model(command, toy_corpus, mpnet):
     asked = "--modality T+A --target sentiment --text-encoder hf:m/mpnet --freeze --output out"
     words = training(command, toy_corpus, *asked.split())
     folder = options_of(words)["--save-dir"]
@@ -131,12 +147,52 @@ def test_another_length_needs_another_plan(words, toy_corpus, capsys):
     assert main([*asked, "--total-num-update", "90"]) == 0
 
 
-def test_text_is_tokenized_for_its_encoder(command, copy_toy):
+def test_text_is_tokenized_for_its_encoder(command, copy_toy, mpnet):
+    data = copy_toy()
+    encoder = ["--modality", "T", "--text-encoder", mpnet]
+    tokenize = "data_prep.tokenize_text"
+    words = ["-m", tokenize, str(data), "--bpe", mpnet]
+    assert planned(command, data, *encoder)[0][1:] == words
+    assert tokenize not in modules(planned(command, data, "--modality", "A"))
+    (data / "text").unlink()
+    assert planned(command, data, *encoder)[0][1:] == words
+    assert tokenize_text(words[2:]) == 0
+    assert tokenize not in modules(planned(command, data, *encoder)), "it has these tokens"
+    assert tokenize not in modules(planned(command, data, "--modality", "T")), "the only tokens"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "code"),
+    [
+        ("hf:m/mpnt", "encoder-missing"),
+        ("hf:/nope", "encoder-missing"),
+        ("hf:m/whisper", "encoder-unsupported"),
+        ("fairseq:/nope.pt", "checkpoint-missing"),
+        ("bert", "encoder-spec-invalid"),
+    ],
+)
+def test_a_wrong_text_encoder_is_refused_before_any_step(
+    encoder, code, copy_toy, models, mpnet, capsys
+):
     data = copy_toy()
     (data / "text").unlink()
-    first = planned(command, data, "--modality", "T", "--text-encoder", "hf:m/mpnet")[0]
-    assert first[1:] == ["-m", "data_prep.tokenize_text", str(data), "--bpe", "hf:m/mpnet"]
-    assert "data_prep.tokenize_text" not in modules(planned(command, data, "--modality", "A"))
+    (models / "m" / "whisper").mkdir(exist_ok=True)
+    (models / "m" / "whisper" / "config.json").write_text('{"model_type": "whisper"}')
+    assert main(["train", str(data), "--modality", "T", "--text-encoder", encoder]) == 2
+    printed = capsys.readouterr()
+    assert f"[{code}]" in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (data / "text").exists()
+
+
+def test_one_of_several_tokenizers_has_to_be_named_from_scratch(command, copy_toy, mpnet, capsys):
+    data = copy_toy()
+    shared = (data / "text").resolve()
+    (data / "text").unlink()
+    shutil.copytree(shared, data / "text")
+    shutil.copytree(shared / "sentencepiece-400", data / "text" / "other")
+    assert main(["train", str(data), "--modality", "T", "--dry-run"]) == 2
+    assert "[tokens-ambiguous]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -157,7 +213,7 @@ def test_what_cannot_be_trained_is_refused_before(asked, printed, copy_toy, caps
     assert ended_with == (2 if errors.startswith("error: --") else 1)
 
 
-def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
+def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys, mpnet):
     data = copy_toy()
     (data / "text").unlink()
     fold_main([str(data), "--protocol", "k_fold", "--n-folds", "3", "--base", "train"])
@@ -167,7 +223,7 @@ def test_no_tokenizer_is_fitted_on_what_a_fold_tests_on(copy_toy, capsys):
     printed = capsys.readouterr()
     assert "[tokenizer-leak]" in printed.err
     assert printed.out == "", "no step is planned"
-    assert main([*asked, "--text-encoder", "hf:m/mpnet"]) == 0, "its tokenizer is not fitted"
+    assert main([*asked, "--text-encoder", mpnet]) == 0, "its tokenizer is not fitted"
 
 
 def test_the_checkpoint_knows_where_its_data_lie(command, toy_corpus, monkeypatch):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from codes import raises
+from token_folders import tokens_of
 
 from data_prep.schema import Utterance, read_manifest
 from data_prep.tokens.folder import SpecialIds
@@ -142,7 +143,7 @@ def test_prefixes_belong_to_their_turns() -> None:
 
 
 def test_speakers_names_are_tokenized_as_the_text_was(toy_corpus: Path) -> None:
-    folder = toy_corpus / "text"
+    folder = tokens_of(toy_corpus)
     tokenizer = load_text_tokenizer(folder)
     ross, nobody, again = speaker_prefixes(folder, ["ross", None, "ross"])
     assert tokenizer.decode(ross) == "ross:"
@@ -167,7 +168,7 @@ def test_the_task_joins_turns_of_a_data_dir(
     task = make_task(data, modality="text", context_past=1, context_future=1)
     task.load_dataset("valid")
     rows = read_manifest(data / "valid.tsv")
-    tokenizer = load_text_tokenizer(data / "text")
+    tokenizer = load_text_tokenizer(tokens_of(data))
     turns = task.dataset("valid").collater([task.dataset("valid")[n] for n in range(8)])
     for number, tokens in enumerate(turns["net_input"]["text"]["tokens"]):
         near = [n for n in (number - 1, number, number + 1) if n // 4 == number // 4 and n >= 0]

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from codes import raises
+from token_folders import tokens_of
 
 from data_prep.commands.fit_prototypes import main
 from data_prep.features.stored import write_split
@@ -35,9 +36,10 @@ def folded(copy_toy: Callable[..., Path]) -> Path:
         whole = (data / kind).resolve()
         (data / kind).unlink()
         shutil.copytree(whole, data / kind)
-        card = yaml.safe_load((data / kind / TOKENIZER_FILE).read_text())
+        file = tokens_of(data, kind) / TOKENIZER_FILE
+        card = yaml.safe_load(file.read_text())
         del card["settings"]["fitted_on"]
-        (data / kind / TOKENIZER_FILE).write_text(yaml.safe_dump(card))
+        file.write_text(yaml.safe_dump(card))
     rows = read_manifest(data / "train.tsv")
     speakers = sorted({str(row.speaker) for row in rows})
     folds = {}
@@ -275,7 +277,7 @@ def test_prototypes_of_other_rows_are_refused(folded: Path, make_task: Any) -> N
 def test_a_tokenizer_that_was_fitted_on_all_folds_is_refused(
     folded: Path, toy_corpus: Path, make_task: Any
 ) -> None:
-    shutil.copy(toy_corpus / "text" / TOKENIZER_FILE, folded / "text" / TOKENIZER_FILE)
+    shutil.copy(tokens_of(toy_corpus) / TOKENIZER_FILE, tokens_of(folded) / TOKENIZER_FILE)
     with raises("leak-held-out-rows"):
         make_task(folded, modality="text", fold=f"{PROTOCOL}/1")
 
@@ -284,7 +286,7 @@ def test_a_tokenizer_fitted_on_other_rows_than_a_fold_holds_out_is_taken(
     folded: Path, toy_corpus: Path, make_task: Any
 ) -> None:
     """Folds of the test split, a tokenizer of the train split; then another train split."""
-    shutil.copy(toy_corpus / "text" / TOKENIZER_FILE, folded / "text" / TOKENIZER_FILE)
+    shutil.copy(tokens_of(toy_corpus) / TOKENIZER_FILE, tokens_of(folded) / TOKENIZER_FILE)
     ids = [row.id for row in read_manifest(folded / "test.tsv")]
     file = folded / FOLDS_FOLDER / f"{PROTOCOL}.json"
     sets = {"train": ids[4:], "valid": ids[:2], "test": ids[2:4]}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from codes import raises
+from token_folders import tokens_of
 
 from data_prep.commands.tokenize_text import load_text_tokenizer
 from data_prep.schema import Utterance, read_manifest
@@ -90,7 +91,7 @@ def test_names_and_truth_belong_to_the_row(toy_corpus: Path, make_task: Any) -> 
 
 def test_tokens_belong_to_the_row(toy_corpus: Path, make_task: Any) -> None:
     task, dataset = loaded(make_task, toy_corpus, "test", modality="text")
-    tokenizer = load_text_tokenizer(toy_corpus / "text")
+    tokenizer = load_text_tokenizer(tokens_of(toy_corpus))
     texts = {row.id: row.text for row in rows_of(toy_corpus, "test")}
     (batch,) = batches_of(task, dataset, max_sentences=64)
     for name, tokens in zip(
@@ -206,7 +207,7 @@ def test_rows_lacking_a_modality_are_masked_and_those_lacking_all_left_out(
     data = copy_toy(mute)
     (data / "text").unlink()
     shutil.copytree(toy_corpus / "text", data / "text")
-    (data / "text" / TOKENIZER_FILE).unlink()  # it vouches for the texts of the original
+    (tokens_of(data) / TOKENIZER_FILE).unlink()  # it vouches for the texts of the original
     _, dataset = loaded(make_task, data, "valid")
     names = [row.id for row in rows_of(data, "valid")]
     batch = collate_rows(dataset, range(len(dataset)))

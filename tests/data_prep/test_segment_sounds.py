@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import three_tones
 from codes import raises
+from token_folders import tokens_of
 
 from data_prep.audio.segment import AudioSegment, as_segment, audio_digests, audio_of
 from data_prep.commands.extract_features import (
@@ -102,7 +103,7 @@ def test_features_of_whole_files_keep_their_digest(data_dir: Path) -> None:
 def codes(data_dir: Path) -> list[list[int]]:
     from fairseq.data.indexed_dataset import MMapIndexedDataset
 
-    dataset = MMapIndexedDataset(str(data_dir / "speech" / "train"))
+    dataset = MMapIndexedDataset(str(tokens_of(data_dir, "speech") / "train"))
     return [dataset[number].tolist() for number in range(3)]
 
 
@@ -134,7 +135,11 @@ def test_segments_give_what_clips_give(tmp_path: Path) -> None:
     for name in ("clips", "parts"):
         extract_log_mel(tmp_path / name)
         tokenize_with_kmeans(tmp_path / name, n_clusters=8)
-    for file in ("features/log_mel/train.npy", "features/log_mel/test.npy", "speech/test.bin"):
+    for file in (
+        "features/log_mel/train.npy",
+        "features/log_mel/test.npy",
+        "speech/kmeans-8/test.bin",
+    ):
         one, other = ((tmp_path / name / file).read_bytes() for name in ("clips", "parts"))
         assert one == other, file
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from codes import raises
+from token_folders import tokens_of
 
 from data_prep.audio.frames import log_mel, mfcc, num_frames
 from data_prep.audio.loading import load_audio
@@ -52,8 +53,7 @@ def data_dir(toy: Path, tmp_path: Path) -> Path:
 
 
 def tokenize(data_dir: Path, **options: Any) -> Path:
-    tokenize_with_kmeans(data_dir, **{"n_clusters": 8, **options})
-    return data_dir / "speech"
+    return tokenize_with_kmeans(data_dir, **{"n_clusters": 8, **options}).folder
 
 
 def stored(folder: Path, split: str) -> list[list[int]]:
@@ -142,7 +142,7 @@ def test_one_worker_and_two_write_the_same_bytes(toy: Path, tmp_path: Path) -> N
     options = {"max_train_frames": 1000}
     first = snapshot(tokenize(one, workers=1, **options))
     assert snapshot(tokenize(two, workers=2, **options)) == first
-    other_seed = snapshot(tokenize(two, seed=2, **options))
+    other_seed = snapshot(tokenize(two, seed=2, name="seed2", **options))
     assert other_seed["kmeans.npz"] != first["kmeans.npz"]
 
 
@@ -155,9 +155,9 @@ def test_a_rerun_skips(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None
     assert caplog.text.count("is up to date, skipped") == 3
     assert {name: (folder / name).stat().st_mtime_ns for name in snapshot(folder)} == before
     caplog.clear()
-    tokenize(data_dir, n_clusters=9)
-    assert "settings or train split changed" in caplog.text
+    assert tokenize(data_dir, n_clusters=9) != folder
     assert "skipped" not in caplog.text
+    assert {name: (folder / name).stat().st_mtime_ns for name in snapshot(folder)} == before
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -173,9 +173,9 @@ def test_a_bad_file_is_named_and_the_rerun_completes(
     with pytest.raises(ValueError, match=f"utterance '{bad.id}': {path}: ") as caught:
         tokenize(data_dir, workers=workers)
     assert ";" in str(caught.value), "no remedy"
-    left = snapshot(data_dir / "speech")
+    left = snapshot(tokens_of(data_dir, "speech"))
     assert sorted(left) == ["dict.txt", "kmeans.npz", "tokenizer.yaml", "train.bin", "train.idx"]
-    assert set(read_card(data_dir / "speech")["splits"]) == {"train"}
+    assert set(read_card(tokens_of(data_dir, "speech"))["splits"]) == {"train"}
     path.write_bytes(content)
     assert snapshot(tokenize(data_dir)) == snapshot(tokenize(whole))
 
@@ -237,7 +237,7 @@ def test_audio_may_lie_elsewhere(data_dir: Path, tmp_path: Path) -> None:
     first = snapshot(tokenize(data_dir))
     shutil.move(data_dir / "audio", tmp_path / "raw" / "audio")
     assert main([str(data_dir), "--n-clusters", "8", "--data-raw", str(tmp_path / "raw")]) == 0
-    assert snapshot(data_dir / "speech") == first
+    assert snapshot(tokens_of(data_dir, "speech")) == first
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_folder_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
 def test_centroids_that_are_damaged_are_named(
     toy_corpus: Path, tmp_path: Path, part: str, value: Any, what: str
 ) -> None:
-    with np.load(toy_corpus / "speech" / "kmeans.npz") as saved:
+    with np.load(tokens_of(toy_corpus, "speech") / "kmeans.npz") as saved:
         arrays = dict(saved)
     arrays["mean"], arrays["std"] = np.zeros(39, np.float32), np.ones(39, np.float32)
     arrays["centroids"] = np.zeros((2, 39), np.float32)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from codes import raises
+from token_folders import tokens_of
 
 from data_prep.commands.tokenize_text import (
     main,
@@ -64,9 +65,9 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 def test_rows_are_the_manifests_and_read_back(data_dir: Path, texts: dict[str, Any]) -> None:
     tokenize_with_sentencepiece(data_dir)
-    tokenizer = load_text_tokenizer(data_dir / "text")
+    tokenizer = load_text_tokenizer(tokens_of(data_dir))
     for split, these in texts.items():
-        rows = stored(data_dir / "text", split)
+        rows = stored(tokens_of(data_dir), split)
         assert [tokenizer.decode(row) for row in rows] == these
         assert all(row.index(EOS) == len(row) - 1 for row in rows)
         assert [tokenizer.encode(text).tolist() for text in these] == rows
@@ -77,14 +78,14 @@ def test_piece_ids_are_the_dictionarys(data_dir: Path) -> None:
     import sentencepiece
 
     folder = tokenize_with_sentencepiece(data_dir)
-    dictionary = load_text_tokenizer(data_dir / "text").dictionary
+    dictionary = load_text_tokenizer(tokens_of(data_dir)).dictionary
     pieces = sentencepiece.SentencePieceProcessor(
-        model_file=str(data_dir / "text" / "sentencepiece.model")
+        model_file=str(tokens_of(data_dir) / "sentencepiece.model")
     )
     assert dictionary.symbols[:4] == ["<s>", "<pad>", "</s>", "<unk>"]
     assert dictionary.symbols == [pieces.id_to_piece(i) for i in range(len(pieces))]
-    assert len(dictionary) == folder.vocab_size == read_card(data_dir / "text")["vocab_size"]
-    counts = np.bincount(np.concatenate(stored(data_dir / "text", "train")), minlength=300)
+    assert len(dictionary) == folder.vocab_size == read_card(tokens_of(data_dir))["vocab_size"]
+    counts = np.bincount(np.concatenate(stored(tokens_of(data_dir), "train")), minlength=300)
     assert dictionary.count[4:] == counts[4 : len(dictionary)].tolist()
 
 
@@ -92,17 +93,17 @@ def test_a_row_without_text_is_eos_alone_and_counted(tmp_path: Path) -> None:
     texts = {"train": [*sentences("train", 50), None, None], "valid": [None, "Well."]}
     data_dir = write_texts(tmp_path, texts)
     tokenize_with_sentencepiece(data_dir)
-    assert stored(data_dir / "text", "train")[50:] == [[EOS], [EOS]]
-    assert stored(data_dir / "text", "valid")[0] == [EOS]
-    splits = read_card(data_dir / "text")["splits"]
+    assert stored(tokens_of(data_dir), "train")[50:] == [[EOS], [EOS]]
+    assert stored(tokens_of(data_dir), "valid")[0] == [EOS]
+    splits = read_card(tokens_of(data_dir))["splits"]
     assert [counts["missing"] for counts in splits.values()] == [2, 1]
 
 
 def test_the_model_is_fitted_on_train_only(tmp_path: Path, texts: dict[str, Any]) -> None:
     folders = []
     for i, other in enumerate([sentences("test", 20), ["zebra zebra quagga"] * 20]):
-        folders.append(write_texts(tmp_path / str(i), {**texts, "test": other}) / "text")
-        tokenize_with_sentencepiece(folders[-1].parent)
+        data_dir = write_texts(tmp_path / str(i), {**texts, "test": other})
+        folders.append(tokenize_with_sentencepiece(data_dir).folder)
     first, second = map(snapshot, folders)
     for name in ("sentencepiece.model", "dict.txt", "train.bin", "train.idx", "valid.bin"):
         assert first[name] == second[name], name
@@ -111,12 +112,12 @@ def test_the_model_is_fitted_on_train_only(tmp_path: Path, texts: dict[str, Any]
 
 def test_unknown_characters_are_bytes_or_unknown_tokens(data_dir: Path) -> None:
     tokenize_with_sentencepiece(data_dir)
-    tokenizer = load_text_tokenizer(data_dir / "text")
+    tokenizer = load_text_tokenizer(tokens_of(data_dir))
     strange = "The 日本 party was 😀."
     assert UNK not in tokenizer.encode(strange)
     assert tokenizer.decode(tokenizer.encode(strange)) == strange
-    tokenize_with_sentencepiece(data_dir, byte_fallback=False)
-    tokens = load_text_tokenizer(data_dir / "text").encode(strange)
+    folder = tokenize_with_sentencepiece(data_dir, byte_fallback=False, name="no-bytes").folder
+    tokens = load_text_tokenizer(folder).encode(strange)
     assert (tokens == UNK).sum() == 2
 
 
@@ -126,17 +127,17 @@ def test_unknown_tokens_are_counted_and_shown(
     texts = {"train": sentences("train", 100), "test": ["日", "今日"]}
     data_dir = write_texts(tmp_path, texts)
     assert main([str(data_dir), "--no-byte-fallback"]) == 0
-    rows = stored(data_dir / "text", "test")
+    rows = stored(tokens_of(data_dir), "test")
     unknown = sum(row.count(UNK) for row in rows)
     assert unknown == 2
-    assert read_card(data_dir / "text")["splits"]["test"]["unknown"] == unknown
+    assert read_card(tokens_of(data_dir))["splits"]["test"]["unknown"] == unknown
     assert f"{unknown / sum(map(len, rows)):.3%}" in capsys.readouterr().out
 
 
 def test_control_symbols_in_the_text_are_text(tmp_path: Path) -> None:
     texts = {"train": [*sentences("train", 100), *["say <s> </s> <pad> <unk>"] * 50]}
     tokenize_with_sentencepiece(write_texts(tmp_path, texts))
-    tokenizer = load_text_tokenizer(tmp_path / "text")
+    tokenizer = load_text_tokenizer(tokens_of(tmp_path))
     tokens = tokenizer.encode("<s> </s> <pad> <unk>")
     assert (tokens[:-1] > UNK).all()
     assert tokenizer.decode(tokens) == "<s> </s> <pad> <unk>"
@@ -153,10 +154,10 @@ def test_a_small_text_shrinks_the_vocabulary_and_says_so(
 
 def test_too_small_a_vocabulary_is_refused_and_changes_nothing(data_dir: Path) -> None:
     tokenize_with_sentencepiece(data_dir)
-    before = snapshot(data_dir / "text")
+    before = snapshot(tokens_of(data_dir))
     with raises("vocabulary-size"):
         tokenize_with_sentencepiece(data_dir, vocab_size=100)
-    assert snapshot(data_dir / "text") == before
+    assert snapshot(tokens_of(data_dir)) == before
 
 
 def test_a_train_split_without_text_is_refused(tmp_path: Path) -> None:
@@ -166,11 +167,11 @@ def test_a_train_split_without_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_lowercase_folds_case(data_dir: Path) -> None:
-    tokenize_with_sentencepiece(data_dir, lowercase=True)
-    encode = load_text_tokenizer(data_dir / "text").encode
+    folder = tokenize_with_sentencepiece(data_dir, lowercase=True).folder
+    encode = load_text_tokenizer(folder).encode
     assert encode("The PARTY").tolist() == encode("the party").tolist()
-    tokenize_with_sentencepiece(data_dir, lowercase=False)
-    encode = load_text_tokenizer(data_dir / "text").encode
+    folder = tokenize_with_sentencepiece(data_dir, lowercase=False).folder
+    encode = load_text_tokenizer(folder).encode
     assert encode("The PARTY").tolist() != encode("the party").tolist()
 
 
@@ -181,7 +182,7 @@ def test_one_worker_and_two_write_the_same_bytes(tmp_path: Path, texts: dict[str
     one, two = (write_texts(tmp_path / name, texts) for name in ("one", "two"))
     tokenize_with_sentencepiece(one, workers=1)
     tokenize_with_sentencepiece(two, workers=2)
-    assert snapshot(one / "text") == snapshot(two / "text")
+    assert snapshot(tokens_of(one)) == snapshot(tokens_of(two))
 
 
 def test_a_rerun_skips_what_is_there_and_redoes_what_changed(
@@ -189,11 +190,11 @@ def test_a_rerun_skips_what_is_there_and_redoes_what_changed(
 ) -> None:
     caplog.set_level("INFO")
     tokenize_with_sentencepiece(data_dir)
-    before = {f.name: f.stat().st_mtime_ns for f in (data_dir / "text").iterdir()}
+    before = {f.name: f.stat().st_mtime_ns for f in tokens_of(data_dir).iterdir()}
     caplog.clear()
     tokenize_with_sentencepiece(data_dir)
     assert caplog.text.count("is up to date, skipped") == 3
-    after = {f.name: f.stat().st_mtime_ns for f in (data_dir / "text").iterdir()}
+    after = {f.name: f.stat().st_mtime_ns for f in tokens_of(data_dir).iterdir()}
     del before[".lock"], after[".lock"]
     assert after == before
 
@@ -201,8 +202,8 @@ def test_a_rerun_skips_what_is_there_and_redoes_what_changed(
     write_texts(data_dir, {**texts, "test": ["Something new.", *texts["test"][1:]]})
     tokenize_with_sentencepiece(data_dir)
     assert caplog.text.count("skipped") == 2
-    tokenizer = load_text_tokenizer(data_dir / "text")
-    assert tokenizer.decode(stored(data_dir / "text", "test")[0]) == "Something new."
+    tokenizer = load_text_tokenizer(tokens_of(data_dir))
+    assert tokenizer.decode(stored(tokens_of(data_dir), "test")[0]) == "Something new."
 
     caplog.clear()
     write_texts(data_dir, {**texts, "train": texts["train"][:-1]})
@@ -231,17 +232,17 @@ def test_stopped_midway_it_leaves_no_half_and_the_rerun_equals_an_unbroken_run(
         patch.setattr(torch, "from_numpy", fail_in_the_second_split)
         with pytest.raises(KeyboardInterrupt):
             tokenize_with_sentencepiece(broken)
-    assert sorted(snapshot(broken / "text")) == [
+    assert sorted(snapshot(tokens_of(broken))) == [
         "dict.txt",
         "sentencepiece.model",
         "tokenizer.yaml",
         "train.bin",
         "train.idx",
     ]
-    assert set(read_card(broken / "text")["splits"]) == {"train"}
+    assert set(read_card(tokens_of(broken))["splits"]) == {"train"}
     tokenize_with_sentencepiece(broken)
     tokenize_with_sentencepiece(whole)
-    assert snapshot(broken / "text") == snapshot(whole / "text")
+    assert snapshot(tokens_of(broken)) == snapshot(tokens_of(whole))
 
 
 # --- GPT-2 ----------------------------------------------------------------------------------------
@@ -279,12 +280,12 @@ def test_gpt2_ids_are_fairseqs_own(real_data: RealData, tmp_path: Path) -> None:
         dictionary.encode_line(bpe.encode(text), append_eos=True, add_if_not_exist=False).tolist()
         for text in texts
     ]
-    assert stored(data_dir / "text", "train") == own
-    assert stored(data_dir / "text", "test") == [[EOS], *own[:3]]
-    tokenizer = load_text_tokenizer(data_dir / "text")
+    assert stored(tokens_of(data_dir), "train") == own
+    assert stored(tokens_of(data_dir), "test") == [[EOS], *own[:3]]
+    tokenizer = load_text_tokenizer(tokens_of(data_dir))
     assert [tokenizer.encode(text).tolist() for text in texts] == own
     assert [tokenizer.decode(ids) for ids in own] == texts
-    assert len(tokenizer.dictionary) == read_card(data_dir / "text")["vocab_size"] == 50_264
+    assert len(tokenizer.dictionary) == read_card(tokens_of(data_dir))["vocab_size"] == 50_264
     # RoBERTa's published ids of its own example, behind the <s> that the task puts in front.
     assert tokenizer.encode("Hello world!").tolist() == [31414, 232, 328, 2]
 
@@ -299,12 +300,11 @@ def test_gpt2_folder_keeps_its_files_and_is_skipped_next_time(
     arguments += ["--vocab-bpe", str(files["vocab_bpe"]), "--dict", str(files["dictionary"])]
     assert main(arguments) == 0
     for name, path in zip(("encoder.json", "vocab.bpe", "dict.txt"), files.values(), strict=True):
-        assert (data_dir / "text" / name).read_bytes() == path.read_bytes()
+        assert (tokens_of(data_dir) / name).read_bytes() == path.read_bytes()
     caplog.set_level("INFO")
     assert main(arguments) == 0
     assert "train is up to date, skipped" in caplog.text
-    assert main([str(data_dir)]) == 0  # another tokenizer takes the folder over
-    assert read_card(data_dir / "text")["settings"]["bpe"] == "sentencepiece"
+    assert tokens_of(data_dir) == data_dir / "text" / "gpt2"
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_a_folder_of_another_kind_is_not_loaded(tmp_path: Path) -> None:
 
 def test_a_damaged_tokenizer_is_told(copy_toy: Callable[..., Path], tmp_path: Path) -> None:
     folder = tmp_path / "text"
-    shutil.copytree(copy_toy() / "text", folder)
+    shutil.copytree(tokens_of(copy_toy()), folder)
     (folder / "sentencepiece.model").write_bytes(b"no model")
     with raises("file-damaged"):
         load_text_tokenizer(folder)

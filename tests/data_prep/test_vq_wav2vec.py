@@ -18,11 +18,11 @@ from codes import raises
 from fairseq.data import Dictionary
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
+from token_folders import tokens_of
 
 from data_prep.audio.loading import load_audio
 from data_prep.commands.tokenize_speech import (
     main,
-    tokenize_with_kmeans,
     tokenize_with_vq_wav2vec,
 )
 from data_prep.corpora.toy import prepare_toy
@@ -144,7 +144,7 @@ def test_tokens_are_fairseqs_codes_by_a_dictionary_of_train(
     assert len(next(iter(counts)).split("-")) == {**SIZES, **options}["vq_groups"]
 
     ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    folder = data_dir / "speech"
+    folder = tokens_of(data_dir, "speech")
     text = "".join(f"{symbol} {count}\n" for symbol, count in ranked)
     assert (folder / "dict.txt").read_text() == text
     dictionary = Dictionary.load(str(folder / "dict.txt"))
@@ -165,20 +165,21 @@ def test_codes_that_a_given_dictionary_lacks_are_unknown(
     data_dir: Path, checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint)
-    frequent, *others = (data_dir / "speech" / "dict.txt").read_text().splitlines()
+    frequent, *others = (tokens_of(data_dir, "speech") / "dict.txt").read_text().splitlines()
     given = tmp_path / "dict.txt"
     given.write_text("\n".join(reversed(others)) + "\n")
-    table = summary_table(
-        tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint, dictionary=given)
+    folder = tokenize_with_vq_wav2vec(
+        data_dir, checkpoint=checkpoint, dictionary=given, name="given"
     )
-    assert (data_dir / "speech" / "dict.txt").read_bytes() == given.read_bytes()
+    table = summary_table(folder)
+    assert (folder.folder / "dict.txt").read_bytes() == given.read_bytes()
     dictionary = Dictionary.load(str(given))
     assert frequent.split()[0] not in dictionary.indices
     model = save_model(tmp_path / "again.pt")
     for split in SPLITS:
         lines = [featurize(model, waveform) for waveform in waveforms(data_dir, split)]
         expected = [[*map(dictionary.index, line), EOS] for line in lines]
-        assert stored(data_dir / "speech", split) == expected
+        assert stored(folder.folder, split) == expected
         unknown, n_codes = sum(row.count(UNK) for row in expected), sum(map(len, lines))
         assert 0 < unknown < n_codes
         assert f"{split}: {unknown} of {n_codes} codes are not in dict.txt" in caplog.text
@@ -197,10 +198,10 @@ def test_rows_without_sound_or_too_short_for_a_frame_are_eos_alone(
     frame = dataclasses.replace(frame, audio=f"{REACH}.wav", n_samples=REACH)
     write_corpus(data_dir, Corpus(name="toy"), {**rows, "test": [missing, short, frame, *others]})
     tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint)
-    test = stored(data_dir / "speech", "test")
+    test = stored(tokens_of(data_dir, "speech"), "test")
     assert test[:2] == [[EOS], [EOS]]
     assert [len(row) for row in test[2:]] == [2, *(n_frames(row) + 1 for row in others)]
-    assert read_card(data_dir / "speech")["splits"]["test"]["missing"] == 1
+    assert read_card(tokens_of(data_dir, "speech"))["splits"]["test"]["missing"] == 1
     assert f"test: 1 rows are too short for a code, the first of them {short.id}" in caplog.text
 
 
@@ -210,9 +211,9 @@ def n_frames(row: Utterance) -> int:
 
 def test_a_loaded_tokenizer_does_the_same_on_a_waveform(data_dir: Path, checkpoint: Path) -> None:
     tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint, max_seconds=0.7)
-    tokenizer = load_speech_tokenizer(data_dir / "speech")
+    tokenizer = load_speech_tokenizer(tokens_of(data_dir, "speech"))
     found = [tokenizer.encode(waveform) for waveform in waveforms(data_dir, "test")]
-    assert [tokens.tolist() for tokens in found] == stored(data_dir / "speech", "test")
+    assert [tokens.tolist() for tokens in found] == stored(tokens_of(data_dir, "speech"), "test")
     assert found[0].dtype == np.int64
     assert tokenizer.sample_rate == RATE
     assert tokenizer.specials == SpecialIds()
@@ -280,7 +281,7 @@ def test_what_a_row_is_batched_with_changes_nothing(toy: Path, tmp_path: Path) -
         tokenize_with_vq_wav2vec(
             data_dir, checkpoint=tmp_path / "vq.pt", batch_seconds=seconds, max_seconds=1.5
         )
-        found.append(snapshot(data_dir / "speech"))
+        found.append(snapshot(tokens_of(data_dir, "speech")))
     assert found[0] == found[1] == found[2]
 
 
@@ -306,13 +307,13 @@ def test_a_rerun_skips(data_dir: Path, checkpoint: Path, heard: list[int], caplo
     caplog.set_level("INFO")
     tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint)
     assert heard == [12, 4, 4], "train is heard once, for the dictionary and for its tokens"
-    before = snapshot(data_dir / "speech")
+    before = snapshot(tokens_of(data_dir, "speech"))
     heard.clear()
     moved = checkpoint.rename(checkpoint.with_name("moved.pt"))
     tokenize_with_vq_wav2vec(data_dir, checkpoint=moved, batch_seconds=1)
     assert caplog.text.count("is up to date, skipped") == 3
     assert not heard
-    after = snapshot(data_dir / "speech")
+    after = snapshot(tokens_of(data_dir, "speech"))
     assert after.pop("checkpoint.txt") == f"{moved}\n".encode()
     assert before.pop("checkpoint.txt") == f"{checkpoint}\n".encode()
     assert after == before
@@ -320,17 +321,17 @@ def test_a_rerun_skips(data_dir: Path, checkpoint: Path, heard: list[int], caplo
     add_noise(data_dir / str(rows_of(data_dir)["test"][0].audio))
     tokenize_with_vq_wav2vec(data_dir, checkpoint=moved)
     assert heard == [4]
-    changed = snapshot(data_dir / "speech")
+    changed = snapshot(tokens_of(data_dir, "speech"))
     assert {name for name in before if before[name] != changed[name]} >= {"test.bin"}
     assert changed["train.bin"] == before["train.bin"]
 
 
 @pytest.mark.parametrize("change", ["checkpoint", "dict", "max_seconds"])
-def test_other_settings_start_again(
+def test_other_settings_have_a_folder_of_their_own(
     change: str, data_dir: Path, checkpoint: Path, tmp_path: Path, heard: list[int]
 ) -> None:
-    tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint)
-    before = snapshot(data_dir / "speech")
+    tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint, name="first")
+    before = snapshot(tokens_of(data_dir, "speech"))
     heard.clear()
     save_model(tmp_path / "other.pt", seed=1)
     (tmp_path / "dict.txt").write_text("1-1 9\n0-1 8\n4-4 7\n")
@@ -339,9 +340,14 @@ def test_other_settings_start_again(
         "dict": {"dictionary": tmp_path / "dict.txt"},
         "max_seconds": {"max_seconds": 0.5},
     }
-    tokenize_with_vq_wav2vec(data_dir, **{"checkpoint": checkpoint, **options[change]})
+    settings = {"checkpoint": checkpoint, **options[change]}
+    with raises("tokens-name-taken"):
+        tokenize_with_vq_wav2vec(data_dir, **settings, name="first")
+    assert heard == []
+    assert snapshot(tokens_of(data_dir, "speech")) == before
+    after = snapshot(tokenize_with_vq_wav2vec(data_dir, **settings).folder)
     assert heard == [12, 4, 4]
-    assert all(snapshot(data_dir / "speech")[f"{s}.bin"] != before[f"{s}.bin"] for s in SPLITS)
+    assert all(after[f"{split}.bin"] != before[f"{split}.bin"] for split in SPLITS)
 
 
 def test_a_stopped_split_goes_on_where_it_was(
@@ -358,7 +364,7 @@ def test_a_stopped_split_goes_on_where_it_was(
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=f"utterance '{train[7].id}': {path}: .*;"):
         tokenize_with_vq_wav2vec(data_dir, checkpoint=tmp_path / "vq.pt")
-    partial = data_dir / "speech" / ".partial"
+    partial = data_dir / "speech" / "vq" / ".partial"
     assert heard == [3, 3]
     assert len(list(partial.iterdir())) == 2
 
@@ -371,7 +377,7 @@ def test_a_stopped_split_goes_on_where_it_was(
     assert not partial.exists()
     heard.clear()
     tokenize_with_vq_wav2vec(whole, checkpoint=tmp_path / "vq.pt")
-    assert snapshot(data_dir / "speech") == snapshot(whole / "speech")
+    assert snapshot(tokens_of(data_dir, "speech")) == snapshot(tokens_of(whole, "speech"))
 
 
 def _lengths(*lengths: int) -> Callable[[Path], object]:
@@ -410,7 +416,7 @@ def test_a_chunk_that_cannot_be_read_is_computed_again(
 
 def test_a_checkpoint_that_is_gone_or_another_is_told(data_dir: Path, checkpoint: Path) -> None:
     tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint)
-    folder = data_dir / "speech"
+    folder = tokens_of(data_dir, "speech")
     again = "run data_prep.tokenize_speech with --checkpoint"
     digest = file_digest(checkpoint)
     save_model(checkpoint, seed=1)
@@ -459,16 +465,6 @@ def test_a_corpus_at_another_rate_or_without_sound_is_refused(
     write_corpus(data_dir, Corpus(name="toy"), {"train": texts})
     with pytest.raises(ValueError, match=f"no audio of {REACH} samples or more"):
         tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint)
-
-
-def test_kmeans_in_the_same_folder_starts_again(data_dir: Path, checkpoint: Path) -> None:
-    tokenize_with_vq_wav2vec(data_dir, checkpoint=checkpoint)
-    tokenize_with_kmeans(data_dir, n_clusters=8)
-    row = rows_of(data_dir)["test"][0]
-    tokens = load_speech_tokenizer(data_dir / "speech").encode(
-        load_audio(data_dir / str(row.audio))
-    )
-    assert tokens.tolist() == stored(data_dir / "speech", "test")[0]
 
 
 # -- the published size ----------------------------------------------------------------------------

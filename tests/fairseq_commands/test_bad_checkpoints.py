@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from fairseq_process import assert_one_sentence
+from token_folders import tokens_of
 
 TEXT = "--modality text --batch-size 8 --max-update 1"
 
@@ -78,8 +79,8 @@ def test_dictionary_that_does_not_fit(trained, toy_corpus, copy_toy, score):
     data = copy_toy()
     (data / "text").rename(data / "old_text")
     shutil.copytree(toy_corpus / "text", data / "text")
-    (data / "text" / "tokenizer.yaml").unlink()  # or the file would be damaged
-    file = data / "text" / "dict.txt"
+    (tokens_of(data) / "tokenizer.yaml").unlink()  # or the file would be damaged
+    file = tokens_of(data) / "dict.txt"
     lines = file.read_text().splitlines()
     file.write_text("\n".join([*lines[:5][::-1], *lines[5:]]) + "\n")
     finished = score(trained(TEXT), data)

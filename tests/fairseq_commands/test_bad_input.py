@@ -102,7 +102,7 @@ def test_every_text_empty(with_texts, run):
 def test_a_text_changed_after_tokenizing(with_manifest, run):
     data = with_manifest(2, lambda cells: {**cells, "text": "other words"})
     finished = run("train", f"--data {data}", TEXT)
-    assert_one_sentence(finished, data / "text" / "train", f"data_prep.tokenize_text {data}")
+    assert_one_sentence(finished, data / "text", "train", f"data_prep.tokenize_text {data}")
 
 
 # -- folders and options ---------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import torch
 import yaml
 from codes import raises
 from in_process import TRAIN
+from token_folders import tokens_of
 
 from data_prep.features.stored import write_split
 from data_prep.schema import read_corpus, read_manifest
@@ -50,10 +51,10 @@ def rename(folder: Path) -> None:
 
 def fit_tokenizer_again(folder: Path) -> None:
     """As many words, in another order: the same sizes everywhere."""
-    text = folder / "text"
-    own = text.resolve()
-    text.unlink()
-    text.mkdir()
+    own = tokens_of(folder).resolve()
+    (folder / "text").unlink()
+    text = folder / "text" / own.name
+    text.mkdir(parents=True)
     for file in own.iterdir():
         if file.name == TOKENIZER_FILE:
             continue  # it has the digest of the dictionary of before

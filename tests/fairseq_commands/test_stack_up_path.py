@@ -16,6 +16,7 @@ from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
 from omegaconf import OmegaConf
+from token_folders import tokens_of
 
 from data_prep.commands.tokenize_speech import main as tokenize_speech
 from data_prep.commands.tokenize_text import main as tokenize_text
@@ -66,13 +67,14 @@ def test_from_sound_to_a_score(corpus, fairseq, commands, tmp_path):
     by = ["--quantizer", "vq-wav2vec", "--checkpoint", str(pretrained / "vq-wav2vec.pt")]
     assert tokenize_speech([str(data), "--data-raw", str(audio), *by]) == 0
     for modality in ("text", "speech"):
-        save_bert(data / modality, pretrained / modality)
+        save_bert(tokens_of(data, modality), pretrained / modality)
 
     # Another corpus would be tokenized for the speech-BERT by its own dictionary: the same codes.
-    before = (data / "speech" / "train.bin").read_bytes()
+    before = (tokens_of(data, "speech") / "train.bin").read_bytes()
     dictionary = ["--dict", str(pretrained / "speech" / "dict.txt")]
     assert tokenize_speech([str(data), "--data-raw", str(audio), *by, *dictionary]) == 0
-    assert (data / "speech" / "train.bin").read_bytes() == before
+    again = data / "speech" / "vq-wav2vec-speech"
+    assert (again / "train.bin").read_bytes() == before
 
     place = f"--data {data} --data-raw {audio} --save-dir {tmp_path / 'run'}"
     encoders = f"""--modality text+speech --text-encoder fairseq:{pretrained / "text"}

@@ -211,8 +211,8 @@ def toy_data_dir(place: Path) -> Path:
     from data_prep.commands.tokenize_text import tokenize_with_sentencepiece
 
     prepare_toy(place, n_train=16, n_valid=8, n_test=8, speakers=(2, 2, 2))
-    tokenize_with_sentencepiece(place, vocab_size=300)
-    tokenize_with_kmeans(place, n_clusters=8, max_train_frames=1000)
+    tokenize_with_sentencepiece(place, vocab_size=300, name=".")
+    tokenize_with_kmeans(place, n_clusters=8, max_train_frames=1000, name=".")
     return place
 
 

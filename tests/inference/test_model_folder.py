@@ -18,6 +18,7 @@ from codes import raises
 from fairseq import checkpoint_utils
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 from fairseq.models.wav2vec.wav2vec import Wav2VecConfig, Wav2VecModel
+from token_folders import tokens_of
 
 from data_prep.commands.extract_features import main as extract_features
 from data_prep.commands.tokenize_speech import tokenize_with_vq_wav2vec
@@ -204,7 +205,9 @@ def test_the_bpe_of_gpt2_goes_along(data, trained_models, rows_of, nothing_else,
     files[1].write_text("#version: 0.2\n\n")
     files[2].write_text("".join(f"{number} 1\n" for number in range(len(letters))))
     tokenize_with_gpt2(data, *files)
-    checkpoint = trained_models.checkpoint("--modality text --max-text-tokens 20", data)
+    checkpoint = trained_models.checkpoint(
+        "--modality text --text-tokens gpt2 --max-text-tokens 20", data
+    )
     rows = trained_models.validated(checkpoint, data)
     folder = write_model_folder(checkpoint, data, tmp_path / "folder")
     _, text = rows_of(data)
@@ -487,7 +490,7 @@ def test_a_model_gives_way_only_to_a_whole_one(trained_models, toy_corpus, tmp_p
     for name in ("README.md", "model.onnx", "model.onnx.data"):
         (out / name).write_text("of the old weights")
     shutil.copytree(toy_corpus / "text", tmp_path / "data" / "text")
-    next((tmp_path / "data" / "text").glob("*.model")).unlink()
+    (tokens_of(tmp_path / "data") / "sentencepiece.model").unlink()
     before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
     checkpoint = trained_models.checkpoint("--modality text --seed 5")
 
@@ -497,7 +500,7 @@ def test_a_model_gives_way_only_to_a_whole_one(trained_models, toy_corpus, tmp_p
 
     for data, finish, fragment in (
         (None, refuse, "the card cannot be written"),
-        (tmp_path / "data", None, r"text/sentencepiece\.model: cannot be read"),
+        (tmp_path / "data", None, r"sentencepiece\.model: cannot be read"),
     ):
         with pytest.raises(UsageError, match=fragment):
             write_model_folder(checkpoint, data, out, finish=finish)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from codes import raises
+from token_folders import tokens_of
 
 from data_prep.schema import Utterance
 from emo_fairseq.data.vocabulary import ROBERTA_SIZE
@@ -172,8 +173,9 @@ def test_data_tokenized_with_another_dictionary_are_refused(
     data = copy_toy()
     (data / "text").unlink()
     shutil.copytree(toy_corpus / "text", data / "text")
-    (data / "text" / "tokenizer.yaml").unlink()  # or the dictionary would be a damaged one
-    dictionary = data / "text" / "dict.txt"
+    folder = tokens_of(data)
+    (folder / "tokenizer.yaml").unlink()  # or the dictionary would be a damaged one
+    dictionary = folder / "dict.txt"
     lines = dictionary.read_text().splitlines()
     dictionary.write_text("\n".join([*lines[1:], lines[0]]) + "\n")
     restored = make_task(data, from_checkpoint=True, modality="text")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from token_folders import tokens_of
 
 from data_prep.commands.fit_prototypes import main as fit_prototypes
 from data_prep.folds.file import folds_path
@@ -52,9 +53,9 @@ def folded(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy with a fold of its train split, and a tokenizer that has seen nothing of it."""
     data = tmp_path_factory.mktemp("leaks") / "data"
     shutil.copytree(toy_corpus, data)
-    card = yaml.safe_load((data / "text" / TOKENIZER_FILE).read_text())
+    card = yaml.safe_load((tokens_of(data) / TOKENIZER_FILE).read_text())
     del card["settings"]["fitted_on"]
-    (data / "text" / TOKENIZER_FILE).write_text(yaml.safe_dump(card))
+    (tokens_of(data) / TOKENIZER_FILE).write_text(yaml.safe_dump(card))
     ids = [row.id for row in read_manifest(data / "train.tsv")]
     sets = {name: ids[part] for name, part in SETS.items()}
     file = folds_path(data, "k_fold")
@@ -175,7 +176,7 @@ class Ways:
 
     def _with_other_tokenizer(self, options: dict[str, Any]) -> Any:
         """Fitted on rows that are no longer those of the train split."""
-        file = self.data / "text" / TOKENIZER_FILE
+        file = tokens_of(self.data) / TOKENIZER_FILE
         content = file.read_text()
         card = yaml.safe_load(content)
         card["settings"]["fitted_on"] = "0" * 64

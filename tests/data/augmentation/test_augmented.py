@@ -57,7 +57,7 @@ def layers(dataset: Any) -> list[type]:
 
 
 def augmented(modality: str, dataset: Any, kind: str, cfg: Any, seed: int) -> Any:
-    return augment(modality, dataset, kind, cfg, seed, Path(cfg.data))
+    return augment(modality, dataset, kind, cfg, seed, Path(cfg.data), Path(cfg.data) / "text")
 
 
 # -- options ---------------------------------------------------------------------------------------
