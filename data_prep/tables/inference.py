@@ -29,7 +29,15 @@ from data_prep.tables.column_contents import (
 )
 from data_prep.tables.column_map import Decision, map_columns
 from data_prep.tables.options import columns_of, corpus_name, recipe_of
-from data_prep.tables.reader import JSONL, PARQUET, SHEETS, Table, open_table, require_columns
+from data_prep.tables.reader import (
+    JSONL,
+    PARQUET,
+    SHEETS,
+    Table,
+    check_readable,
+    open_table,
+    require_columns,
+)
 from data_prep.tables.rows import TableRecipe, check_recipe
 from data_prep.tables.sniffing import NAMES as DELIMITER_NAMES
 from data_prep.tables.sniffing import Sniffed, sniff
@@ -160,7 +168,7 @@ def _infer_format(tables: Mapping[str, Path], given: GivenOptions, found: Infere
         return
     sniffed: dict[Path, Sniffed] = {}
     for path in paths or tables.values():
-        open_table(path, replace(how, delimiter=how.delimiter or ",", header=False))  # is it there
+        check_readable(path)
         sniffed[path] = sniff(path, how, encoding=given.encoding, header=given.header)
     first = next(iter(sniffed.values()))
     if other := next((p for p, s in sniffed.items() if s.format != first.format), None):

@@ -77,6 +77,7 @@ class TableFormat:
         header: whether the first row names the columns; else they are "1", "2", ...
         decimal: the decimal separator of numbers that are text: a point or a comma.
         sheet: of a spreadsheet; None is the first one.
+        keeps_index: whether a first column without a name, pandas' index, is a column named "".
     """
 
     delimiter: str | None = None
@@ -86,6 +87,7 @@ class TableFormat:
     header: bool = True
     decimal: str = "."
     sheet: str | None = None
+    keeps_index: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +128,7 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
     """
     path, how = Path(path), how or TableFormat()
     suffix = path.suffix.lower()
-    try:
-        if not path.is_file():  # a pipe, which cannot be read twice, is none either
-            path.stat()
-            raise ValueError("is no file")
-        path.open("rb").close()
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+    check_readable(path)
     if how.delimiter is None and suffix == PARQUET:
         return _open_parquet(path)
     if how.delimiter is None and suffix == JSONL:
@@ -140,12 +136,23 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
     if how.delimiter is None and suffix in SHEETS:
         from data_prep.tables.sheets import SheetTable
 
-        return SheetTable(path, how.sheet, how.header)
+        return SheetTable(path, how.sheet, how.header, how.keeps_index)
     delimiter = DELIMITERS.get(suffix) if how.delimiter is None else how.delimiter
     if delimiter is None:
         problem = f"neither {', '.join(TABLES[:-1])} nor {TABLES[-1]}"
         raise ManifestError(Fault(str(path), None, problem, "give --delimiter", "suffix-unknown"))
     return DelimitedTable(path, delimiter, how)
+
+
+def check_readable(path: Path) -> None:
+    """Raise ManifestError unless it is a file that may be read; a pipe is none."""
+    try:
+        if not path.is_file():  # a pipe cannot be read twice
+            path.stat()
+            raise ValueError("is no file")
+        path.open("rb").close()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
 
 
 def check_has_rows(*tables: Table) -> None:
@@ -286,7 +293,7 @@ class DelimitedTable:
         self._header: list[str] = [] if first is None else first.cells
         if not how.header:
             self._header = [str(number) for number, _ in enumerate(self._header, start=1)]
-        self.columns: Sequence[str] = check_header(path, self._header)
+        self.columns: Sequence[str] = check_header(path, self._header, how.keeps_index)
 
     def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
         skipped = len(self._header) - len(self.columns)
@@ -449,11 +456,12 @@ def _has_bad_byte(text: str) -> bool:
     return not text.isascii() and _BAD_BYTE.search(text) is not None
 
 
-def check_header(path: Path, header: Sequence[str]) -> list[str]:
+def check_header(path: Path, header: Sequence[str], keeps_index: bool = False) -> list[str]:
     """Return the names of the columns. Raises ManifestError for a blank or repeated one."""
-    columns = list(header[1:] if len(header) > 1 and not header[0].strip() else header)
+    has_index = len(header) > 1 and not header[0].strip()
+    columns = list(header[1:] if has_index and not keeps_index else header)
     blank = [str(n) for n, name in enumerate(header, start=1) if not name.strip() and n > 1]
-    if blank or (columns and not columns[0].strip()):
+    if blank or (columns and not columns[0].strip() and not has_index):
         problem = f"column {', '.join(blank) or '1'} of the header has no name"
         remedy = "name it, or remove the column"
         raise ManifestError(Fault(str(path), 1, problem, remedy, "column-unnamed"))

@@ -50,7 +50,13 @@ class SheetTable:
 
     class_names: Mapping[str, Sequence[str]] = {}
 
-    def __init__(self, path: Path, sheet: str | None, has_header: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sheet: str | None,
+        has_header: bool = True,
+        keeps_index: bool = False,
+    ) -> None:
         self.path = path
         self._has_header = has_header
         self._sheet = sheet
@@ -63,7 +69,7 @@ class SheetTable:
             header = [_header_name(cell) for cell in rows[0][1]]
             used = [n for n in range(width) if any(len(c) > n and c[n] != "" for _, c in rows)]
             self._used = used
-            self.columns: Sequence[str] = check_header(path, [header[n] for n in used])
+            self.columns: Sequence[str] = check_header(path, [header[n] for n in used], keeps_index)
             self._used = used[len(used) - len(self.columns) :]  # without pandas' index
         else:
             self._used = list(range(width))

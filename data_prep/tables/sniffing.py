@@ -84,26 +84,46 @@ def sniff_encoding(path: Path) -> tuple[str, str]:
 
     Text that is valid UTF-8, or was and has a damaged byte, is UTF-8: the reader names its row.
     """
-    raw = path.read_bytes()
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE)):
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE)):
         return "utf-8-sig", "encoding UTF-16"  # the reader goes by the mark
-    if raw.startswith(codecs.BOM_UTF8):
+    if head.startswith(codecs.BOM_UTF8):
         return "utf-8-sig", "encoding UTF-8 with a byte order mark"
-    if wide := _wide_encoding(raw[:_SAMPLE]):
+    if wide := _wide_encoding(head):
         return wide, f"encoding {wide}"
-    if b"\0" in raw[:_SAMPLE]:
+    invalid, valid, raw = _count_utf8(path)
+    if b"\0" in head and invalid:
         raise CodedError(
             f"{path}: no text, since it holds zero bytes; save the table as CSV", "table-unreadable"
         )
-    damaged = raw.decode("utf-8", errors="surrogateescape")
-    invalid = sum("\udc80" <= character <= "\udcff" for character in damaged)
-    valid = sum(character > "\x7f" for character in damaged) - invalid
     if not invalid or valid >= invalid:
         return "utf-8-sig", ""
     name = _legacy_encoding(raw)
     words = re.findall(r"\w*[^\W\d_a-zA-Z]\w*", raw.decode(name, errors="replace"))
     examples = ", ".join(dict.fromkeys(words[:20])) or "no letter beyond ASCII"
     return name, f"encoding {name}, since it is no UTF-8; check {shown(examples)}"
+
+
+def _count_utf8(path: Path) -> tuple[int, int, bytes]:
+    """Return the numbers of bytes that are no UTF-8 and of its characters beyond ASCII.
+
+    Also returns the first block, of up to a megabyte, that has one of these bytes.
+    """
+    invalid, valid, damaged, last = 0, 0, b"", b""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+    with path.open("rb") as file:
+        while block := file.read(_SAMPLE):
+            last = block
+            if block.isascii() and not decoder.getstate()[0]:
+                continue
+            text = decoder.decode(block)
+            bad = sum("\udc80" <= character <= "\udcff" for character in text)
+            valid += sum(character > "\x7f" for character in text) - bad
+            invalid += bad
+            damaged = damaged or (block if bad else b"")
+    rest = len(decoder.decode(b"", final=True))  # of a character that is cut off
+    return invalid + rest, valid, damaged or (last if rest else b"")
 
 
 def _wide_encoding(sample: bytes) -> str:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from data_prep.command_line import positive_int, positive_number
 from data_prep.errors import CodedError
 from data_prep.messages import first_few
-from data_prep.tables.options import columns_of
+from data_prep.tables.options import pairs_of
 from data_prep.tables.reader import TableFormat
 from emo_fairseq.cli.checkpoints import check_exists, check_supported_inputs, find_model
-from emo_fairseq.cli.predict_inputs import FILES, TEXTS, InputOptions, open_sources
+from emo_fairseq.cli.predict_columns import TableOptions
+from emo_fairseq.cli.predict_inputs import FILES, TEXTS, UTF8, InputOptions, open_sources
 from emo_fairseq.cli.predict_items import Item, Reads, Source
 from emo_fairseq.cli.predict_output import check_output, format_of, open_output
 from emo_fairseq.cli.predict_rows import FORMATS, Layout, Row, Writer
 from emo_fairseq.cli.predict_summary import Summary
-from emo_fairseq.cli.predict_tables import TableOptions
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH
@@ -72,10 +72,14 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument_group("tables").add_argument
     column = "the column of id, audio, text, start or end (repeat per field; FIELD= for none)"
     option("--column", action="append", default=[], metavar="FIELD=COLUMN", help=column)
-    raw = "folder that audio paths start from (default: that of the table)"
+    raw = "folder that audio paths start from (default: found beside or below the table)"
     option("--data-raw", type=Path, metavar="DIR", help=raw)
-    option("--delimiter", metavar="C", help="between cells; 'tab' for tabs")
-    option("--encoding", metavar="NAME", help="of tables and .txt, such as utf-8 or cp1252")
+    option("--delimiter", metavar="C", help="between cells; 'tab' for tabs (default: detected)")
+    encoding = "of tables (default: detected) and .txt (default: utf-8), such as cp1252"
+    option("--encoding", metavar="NAME", help=encoding)
+    header = "whether the first row names the columns (default: detected)"
+    option("--header", choices=("yes", "no"), help=header)
+    option("--sheet", metavar="NAME", help="of .xlsx and .ods (default: the first)")
     quotes = "a quote in a table is a quote, and encloses no cell"
     option("--no-quotes", action="store_true", help=quotes)
     for name in ("text", "audio", "start", "end"):  # names of --column before it was there
@@ -151,11 +155,19 @@ def _input_options(options: argparse.Namespace) -> InputOptions:
             "--null: ends paths of files, and --lines texts has none; leave one out", "option-idle"
         )
     delimiter = {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter)
-    encoding = {} if options.encoding is None else {"encoding": options.encoding}
-    form = TableFormat(delimiter, quotes=not options.no_quotes, **encoding)
-    tables = TableOptions(columns_of(options), form, options.data_raw)
+    tables = TableOptions(
+        pairs_of("--column", options.column, may_be_empty=True),
+        TableFormat(delimiter, quotes=not options.no_quotes, sheet=options.sheet),
+        options.encoding,
+        None if options.header is None else options.header == "yes",
+        options.data_raw,
+    )
     return InputOptions(
-        options.text, tables, lines=options.lines, ends_with_nul=options.null, **encoding
+        options.text,
+        tables,
+        options.encoding or UTF8,
+        options.lines,
+        ends_with_nul=options.null,
     )
 
 

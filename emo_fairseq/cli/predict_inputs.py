@@ -10,15 +10,16 @@ from typing import TextIO
 
 from data_prep.files.listing import AUDIO_SUFFIXES, visible
 from data_prep.tables.reader import TABLES
+from emo_fairseq.cli.predict_columns import TableOptions
 from emo_fairseq.cli.predict_items import Item, ListSource, Reads, Source, checked_item
-from emo_fairseq.cli.predict_tables import TableOptions, TableSource
+from emo_fairseq.cli.predict_tables import TableSource
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import TEXT
 
 STDIN = "-"
 FILES, TEXTS = "files", "texts"  # what lines of standard input may be
 _LISTS = (*TABLES, ".txt")
-_UTF8 = "utf-8-sig"
+UTF8 = "utf-8-sig"
 _CHARACTERS = 1 << 16  # read at a time
 
 
@@ -36,7 +37,7 @@ class InputOptions:
 
     text: str | None = None
     tables: TableOptions = TableOptions()  # noqa: RUF009 - it is frozen
-    encoding: str = _UTF8
+    encoding: str = UTF8
     lines: str | None = None
     ends_with_nul: bool = False
 
@@ -108,7 +109,7 @@ class TextFile:
 
     columns: Sequence[str] = ()
 
-    def __init__(self, path: Path, encoding: str = _UTF8) -> None:
+    def __init__(self, path: Path, encoding: str = UTF8) -> None:
         if not path.is_file():
             raise UsageError(f"{path}: there is no such file", "file-missing")
         try:
@@ -210,7 +211,7 @@ def _refuse_path(text: str) -> None:
 def _as_utf8(stdin: TextIO, newline: str | None = None) -> TextIO:
     """Return standard input as UTF-8, whatever the locale; see :class:`TextFile`."""
     if isinstance(stdin, io.TextIOWrapper):
-        stdin.reconfigure(encoding=_UTF8, errors="surrogateescape", newline=newline)
+        stdin.reconfigure(encoding=UTF8, errors="surrogateescape", newline=newline)
     return stdin
 
 

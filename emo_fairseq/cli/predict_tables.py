@@ -3,25 +3,15 @@
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_prep.audio.segment import AudioSegment
-from data_prep.errors import ManifestError
+from data_prep.errors import CodedError, ManifestError
 from data_prep.manifest.cells import find_id_fault, find_value_fault, id_key, shown
 from data_prep.manifest.records import segment_fault
-from data_prep.tables.reader import (
-    JSONL,
-    Row,
-    Table,
-    TableFormat,
-    check_has_rows,
-    is_missing,
-    open_table,
-    plain,
-    text_cell,
-)
+from data_prep.tables.audio_folder import find_audio
+from data_prep.tables.reader import Row, check_has_rows, is_missing, plain, text_cell
 from data_prep.tables.segments import (
     SECONDS,
     other_units,
@@ -29,28 +19,18 @@ from data_prep.tables.segments import (
     time_field,
     unread_times,
 )
-from data_prep.tables.spooled import SpooledTable
+from emo_fairseq.cli.predict_columns import (
+    Columns,
+    TableOptions,
+    check_decided,
+    find_columns,
+    open_typed,
+)
 from emo_fairseq.cli.predict_items import Item, Reads, checked_item
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH, TEXT
 
-FIELDS = ("id", "audio", "text", "start", "end")
 _MODALITY_OF = {"text": TEXT, "audio": SPEECH}
-
-
-@dataclass(frozen=True)
-class TableOptions:
-    """How tables are read.
-
-    Attributes:
-        columns: {field: column} of ``--column``; "" for a field that no column fills.
-        format: of delimited text.
-        data_raw: folder that audio paths start from; None for that of the table.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
-    data_raw: Path | None = None
 
 
 class TableSource:
@@ -69,28 +49,44 @@ class TableSource:
 
     def __init__(self, path: Path, options: TableOptions) -> None:
         try:
-            table = open_table(path, options.format)
-            if path.suffix.lower() == JSONL and options.format.delimiter is None:
-                table = SpooledTable(table)
-            check_has_rows(table)
-        except ManifestError as error:
+            self._table, findings = open_typed(path, options)
+            check_has_rows(self._table)
+        except CodedError as error:
             raise UsageError.of(error, "table-invalid") from None
-        self._table: Table = table
-        self.columns: Sequence[str] = table.columns
-        self.column_of = find_columns(table, options.columns)
-        self.folder = path.parent if options.data_raw is None else options.data_raw
+        self.columns: Sequence[str] = self._table.columns
+        self.found = find_columns(self._table, options.columns)
+        self._data_raw = options.data_raw
+        if columns := self.found.describe():
+            findings.append(f"columns {columns} (--column changes them)")
+        if findings:
+            sys.stderr.write(f"{path}: {', '.join(findings)}\n")
 
     def is_typed(self, reads: Reads) -> bool:
         return False
 
     def items(self, reads: Reads) -> Iterator[Item]:
         path = self._table.path
+        used = [name for name, modality in _MODALITY_OF.items() if reads.has(modality)]
+        check_decided(path, self.found, [*used, *(("start", "end") if "audio" in used else ())])
         self._check_times(reads)
-        reader = _ItemReader(self, path, reads)
+        folder = self._audio_folder() if "audio" in used else path.parent
+        reader = _ItemReader(path, self.found, folder, reads)
         for row in self._table.rows():
             yield reader.read(row)
         for name, count in reader.skipped.items():
             sys.stderr.write(f"{path}: cells of {name!r} skipped: {count}; {reads.why}\n")
+
+    def _audio_folder(self) -> Path:
+        """Return the folder that audio paths start from: as given, as found, or the table's."""
+        path = self._table.path
+        if self._data_raw is not None:
+            return self._data_raw
+        found = find_audio(self.found.audio, path) if self.found.audio else None
+        if found is None or found.root is None or found.paths or found.absent:
+            return path.parent
+        if found.root.resolve() != path.parent.resolve():
+            sys.stderr.write(f"{path}: audio in {found.root} (--data-raw changes it)\n")
+        return found.root
 
     def _check_times(self, reads: Reads) -> None:
         """Refuse columns of times that are not read where rows share audio; else write a note.
@@ -98,17 +94,19 @@ class TableSource:
         Raises:
             UsageError: such columns, or times in another unit than seconds.
         """
-        table, audio = self._table, self.column_of.get("audio")
+        table, column_of = self._table, self.found.of
+        audio = column_of.get("audio")
         if audio is None or not reads.has(SPEECH):
             return
-        times = {key: self.column_of[key] for key in ("start", "end") if key in self.column_of}
+        times = {key: column_of[key] for key in ("start", "end") if key in column_of}
         if fault := other_units(times.values()):
             raise UsageError(f"{table.path}: {fault}", "times-unit")
         others = [name for name in table.columns if name not in times.values()]
         if not any(map(time_field, others)):
             return
         cells = (row.cells.get(audio) for row in table.rows({audio}))
-        unread = unread_times(others, list(times), (x for x in cells if isinstance(x, str)))
+        mapped = [*times, *self.found.declined]
+        unread = unread_times(others, mapped, (x for x in cells if isinstance(x, str)))
         if unread is None:
             return
         problem, remedy, is_shared = unread
@@ -120,49 +118,14 @@ class TableSource:
         sys.stderr.write(f"{sentence}\n")
 
 
-def find_columns(table: Table, given: Mapping[str, str]) -> dict[str, str]:
-    """Return {field: column} for the fields that a table has.
-
-    Args:
-        table: that was opened.
-        given: fields of ``--column``, which win.
-
-    Raises:
-        UsageError: an unknown field, a column that is not there, or neither texts nor audio.
-    """
-    if unknown := [name for name in given if name not in FIELDS]:
-        raise UsageError(
-            f"--column {unknown[0]}={given[unknown[0]]}: predict reads no such field; it reads "
-            f"{', '.join(FIELDS)}",
-            "field-unknown",
-        )
-    if not table.columns:
-        return {}  # JSON lines none of which can be read: each row has its error
-    names = ", ".join(table.columns)
-    for name, column in given.items():
-        if column and column not in table.columns:
-            raise UsageError(
-                f"{table.path}: no column {column!r} for --column {name}={column}; it has {names}",
-                "column-missing",
-            )
-    columns = {name: name for name in FIELDS if name in table.columns}
-    columns = {name: column for name, column in (columns | dict(given)).items() if column}
-    if not {"text", "audio"} & columns.keys():
-        raise UsageError(
-            f"{table.path}: no column of texts or audio files among {names}; name yours by "
-            "--column text=COLUMN or --column audio=COLUMN",
-            "column-missing",
-        )
-    return columns
-
-
 class _ItemReader:
     """Reads the rows of one table; counts skipped cells and checks that ids are unique."""
 
-    def __init__(self, source: TableSource, path: Path, reads: Reads) -> None:
+    def __init__(self, path: Path, columns: Columns, folder: Path, reads: Reads) -> None:
         self._path = path
-        self._column_of = source.column_of
-        self._folder = source.folder
+        self._column_of = columns.of
+        self._decimal = columns.decimal
+        self._folder = folder
         self._reads = reads
         self.skipped: Counter[str] = Counter()
         self._row_of: dict[str, int] = {}  # ids so far
@@ -229,7 +192,7 @@ class _ItemReader:
         if is_missing(cell):
             return None
         try:
-            return parse_seconds(plain(cell).strip())
+            return parse_seconds(plain(cell).strip().replace(self._decimal, "."))
         except ValueError:
             raise UsageError(
                 f"{self._column_of[name]} is {plain(cell)!r}, not {SECONDS}", "time-invalid"

@@ -13,8 +13,9 @@ from codes import raises
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.predict_columns import TableOptions
 from emo_fairseq.cli.predict_items import Item, Reads
-from emo_fairseq.cli.predict_tables import TableOptions, TableSource
+from emo_fairseq.cli.predict_tables import TableSource
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 
 SPEECH = "--modality speech --speech-input log_mel --target vad"
@@ -115,19 +116,26 @@ def items_of(path: Path, *modalities: str, columns: dict[str, str] | None = None
 
 
 def test_times_that_nothing_reads_are_refused_where_rows_share_audio(tmp_path, capsys):
-    lines = ["long.wav,0,1", "long.wav,1,2"]
-    path = write(tmp_path / "t.csv", "audio,StartTime,EndTime", *lines)
+    lines = ["long.wav,0,1000", "long.wav,1000,2000"]
+    path = write(tmp_path / "t.csv", "audio,start_ms,end_ms", *lines)
     with raises("times-unread") as refusal:
         items_of(path)
-    assert f"{path}: the columns StartTime and EndTime are not read, while 2 rows share" in str(
+    assert f"{path}: the columns start_ms and end_ms are not read, while 2 rows share" in str(
         refusal.value
     )
-    assert "--column start=StartTime --column end=EndTime" in str(refusal.value)
-    read = items_of(path, columns={"start": "StartTime", "end": "EndTime"})
-    assert [(item.audio.start, item.audio.end) for item in read] == [(0, 1), (1, 2)]
+    assert "--column start=start_ms --column end=end_ms after converting" in str(refusal.value)
+    whole = items_of(path, columns={"start": "", "end": ""})
+    assert [item.audio for item in whole] == [tmp_path / "long.wav"] * 2
     path = write(tmp_path / "t.csv", "audio,StartTime", "a.wav,0", "b.wav,1")
     assert [item.audio for item in items_of(path)] == [tmp_path / "a.wav", tmp_path / "b.wav"]
     assert "the column StartTime is not read: each row is a whole file" in capsys.readouterr().err
+
+
+def test_times_of_other_names_and_with_decimal_commas(tmp_path, capsys):
+    path = write(tmp_path / "t.csv", "audio;StartTime;Ende", "long.wav;0;0,5", "long.wav;0,5;1")
+    read = items_of(path)
+    assert [(item.audio.start, item.audio.end) for item in read] == [(0, 0.5), (0.5, 1)]
+    assert "columns start=StartTime, end=Ende" in capsys.readouterr().err
 
 
 def test_times_of_texts_are_not_read(tmp_path):

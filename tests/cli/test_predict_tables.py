@@ -5,14 +5,17 @@ import io
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
+from codes import raises
 
 from data_prep.tables.reader import JsonLinesTable, open_table
 from data_prep.tables.spooled import SpooledTable
 from emo_fairseq.cli.__main__ import main
-from emo_fairseq.cli.predict_items import Reads
-from emo_fairseq.cli.predict_tables import TableOptions, TableSource
+from emo_fairseq.cli.predict_columns import TableOptions
+from emo_fairseq.cli.predict_items import Item, Reads
+from emo_fairseq.cli.predict_tables import TableSource
 
 TEXT = "--modality text"
 
@@ -145,6 +148,75 @@ def test_one_line_sums_up(trained_models, tmp_path, capsys):
     assert all(label in line for label in labels)
     assert "3 of 5 items failed (item-empty 2, id-duplicate 1), see the column error" in line
     assert line.endswith("; truncated: 1")
+
+
+# -- inference: how a table is written, and which column is what ---------------------------------
+
+
+def items_of(path: Path, *modalities: str, **options: Any) -> list[Item]:
+    return list(TableSource(path, TableOptions(**options)).items(Reads(modalities or ("text",))))
+
+
+def test_a_table_of_a_german_spreadsheet(trained_models, tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    lines = [
+        "Nr;Äußerung;Gefühl;Wert",
+        "1;So schön, dass du da bist;Freude;1,5",
+        "2;Geh weg, ja;Wut;2,5",
+    ]
+    for content in ("\ufeff" + "\n".join(lines), "\n".join(lines)):
+        encoding = "utf-8" if content[0] == "\ufeff" else "cp1252"
+        path.write_text(content, encoding=encoding, newline="\r\n")
+        assert main(["predict", str(trained_models.folder(TEXT)), str(path)]) == 0
+        printed = capsys.readouterr()
+        first, _ = rows_of(printed.out)
+        assert (first["Äußerung"], first["Wert"]) == ("So schön, dass du da bist", "1,5")
+        assert "delimiter semicolon" in printed.err
+        assert "columns text=Äußerung (--column changes them)" in printed.err
+
+
+def test_a_list_of_files_without_a_header(tmp_path):
+    (tmp_path / "t.csv").write_text("a.wav,glad\nb.wav,sad\nc.wav,glad\n")
+    items = items_of(tmp_path / "t.csv", "speech")
+    assert [item.audio for item in items] == [tmp_path / f"{name}.wav" for name in "abc"]
+    assert items[0].cells == {"1": "a.wav", "2": "glad"}
+    assert len(items_of(tmp_path / "t.csv", "speech", header=True)) == 2
+
+
+def test_two_columns_that_fit_alike(tmp_path):
+    (tmp_path / "t.csv").write_text("wav_file,wav_path,text\na.wav,b.wav,no\nc.wav,d.wav,no\n")
+    assert [item.text for item in items_of(tmp_path / "t.csv")] == ["no", "no"]
+    with raises("column-ambiguous") as error:
+        items_of(tmp_path / "t.csv", "text", "speech")
+    assert "--column audio=COLUMN" in str(error.value)
+    first, _ = items_of(tmp_path / "t.csv", "text", "speech", columns={"audio": "wav_path"})
+    assert first.audio == tmp_path / "b.wav"
+    (tmp_path / "t.csv").write_text("c,a;b\nx,1;2\n")
+    with raises("delimiter-unknown"):
+        items_of(tmp_path / "t.csv")
+
+
+def test_recordings_below_the_table(tmp_path, capsys):
+    (tmp_path / "clips").mkdir()
+    for name in "ab":
+        (tmp_path / "clips" / f"{name}.wav").touch()
+    (tmp_path / "t.csv").write_text("file,label\na.wav,x\nb.wav,y\n")
+    first, _ = items_of(tmp_path / "t.csv", "speech")
+    assert first.audio == tmp_path / "clips" / "a.wav"
+    assert f"audio in {tmp_path / 'clips'} (--data-raw changes it)" in capsys.readouterr().err
+    first, _ = items_of(tmp_path / "t.csv", "speech", data_raw=Path("else"))
+    assert first.audio == Path("else/a.wav")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_the_index_of_pandas_is_kept(suffix, trained_models, command, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / f"t{suffix}"
+    frame = pandas.DataFrame({"text": ["no", "yes"], "n": [3, 4]}, index=[7, 9])
+    (frame.to_csv if suffix == ".csv" else frame.to_excel)(path)
+    first, second = rows_of(command("predict", trained_models.folder(TEXT), path))
+    assert [first[name] for name in ("", "text", "n")] == ["7", "no", "3"]
+    assert (second[""], second["label"] != "") == ("9", True)
 
 
 # -- large tables ----------------------------------------------------------------------------------

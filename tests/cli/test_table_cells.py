@@ -18,8 +18,9 @@ from data_prep.tables.prepare import prepare_table
 from data_prep.tables.published import prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
+from emo_fairseq.cli.predict_columns import TableOptions
 from emo_fairseq.cli.predict_items import Item, Reads
-from emo_fairseq.cli.predict_tables import TableOptions, TableSource
+from emo_fairseq.cli.predict_tables import TableSource
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import ItemReader
 
