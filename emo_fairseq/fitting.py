@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
+from data_prep.messages import INTERRUPTED_CODE
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.train import Outcome, train
 from emo_fairseq.cli.train_options import add_options
@@ -75,6 +76,8 @@ def fit(
     parsed.further = list(further)
     with _quiet() as log:
         outcome = train(parsed)
+    if outcome.code == INTERRUPTED_CODE:
+        raise KeyboardInterrupt
     if outcome.code or outcome.predictions is None:
         raise UsageError(_reason(log), "fit-failed")
     return Fitted(parsed, outcome)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from data_prep.messages import INTERRUPTED_CODE
 from emo_fairseq.compat.verbosity import EVERYTHING, VERBOSE_SWITCH, WARNINGS, is_verbose
 
 PLUGIN = Path(__file__).resolve().parents[1]  # emo_fairseq, what --user-dir names
@@ -77,13 +78,13 @@ def _wait_for(
     with subprocess.Popen(words, stdout=out, stderr=_log, env=environment) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # which the terminal sends to the command, too
             _end(process)
-            raise
+            return INTERRUPTED_CODE
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for a command that the terminal has interrupted, too; a second interruption kills it."""
+    """Wait for an interrupted command, which prints that it is; a second interruption kills it."""
     try:
         process.wait(_ENDING_SECONDS)
     except (KeyboardInterrupt, subprocess.TimeoutExpired):
@@ -102,26 +103,31 @@ def logged_to(file: Path) -> Iterator[None]:
             _log = previous
 
 
-def explain(words: Sequence[str], code: int) -> str:
-    """Return a sentence on a command that has failed, and printed why if it could.
+def explained(words: Sequence[str], code: int) -> int:
+    """Explain on standard error that a signal has ended a command, which could not print why.
 
-    >>> explain(["/env/bin/fairseq-train", "--data", "d"], -9).partition(";")[0]
+    Returns:
+        Its exit code; 1 where a signal has ended it.
+    """
+    if code < 0:
+        write_error(f"error: {_explain(words, -code)}")
+    return code if code >= 0 else 1
+
+
+def _explain(words: Sequence[str], number: int) -> str:
+    """Return a sentence on a command that a signal has ended.
+
+    >>> _explain(["/env/bin/fairseq-train", "--data", "d"], 9).partition(";")[0]
     'fairseq-train was killed by SIGKILL, as the system does when memory is full'
-
-    Args:
-        words: of the command line.
-        code: its exit code; negative where a signal has ended it.
     """
     name = words[2] if words[1:2] == ["-m"] else Path(words[0]).name
     again = "the same command continues from there"
-    if code == -signal.SIGKILL:
+    if number == signal.SIGKILL:
         return (
             f"{name} was killed by SIGKILL, as the system does when memory is full; give a smaller "
             f"--batch-size, and {again}"
         )
-    if code < 0:
-        return f"{name} was ended by {signal.Signals(-code).name}; {again}"
-    return f"{name} has failed, for the reason above; once that is corrected, {again}"
+    return f"{name} was ended by {signal.Signals(number).name}; {again}"
 
 
 # -- verbosity -------------------------------------------------------------------------------------

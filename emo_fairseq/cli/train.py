@@ -97,15 +97,7 @@ def _write_notes(notes: Sequence[str]) -> None:
 
 
 def _run(words: Sequence[str], discard_output: bool = False) -> int:
-    """Run a command; explain its failure, and return its exit code, or 1 for that of a signal."""
-    return _explained(words, processes.run(words, discard_output))
-
-
-def _explained(words: Sequence[str], code: int) -> int:
-    if code == 0:
-        return 0
-    processes.write_error(f"error: {processes.explain(words, code)}")
-    return max(code, 1)
+    return processes.explained(words, processes.run(words, discard_output))
 
 
 # -- the models ------------------------------------------------------------------------------------
@@ -187,7 +179,7 @@ def _score(
     predictions = model.folder / PREDICTIONS
     words = score_words(options, data, inputs.test, checkpoint, predictions)
     processes.show(words)
-    code = _explained(words, processes.run_quietly(words))
+    code = processes.explained(words, processes.run_quietly(words))
     return code, Scored(model.name, checkpoint, predictions)
 
 

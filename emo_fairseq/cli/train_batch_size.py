@@ -59,9 +59,8 @@ def find_batch_size(
     if not (file.is_file() and (folder / LAST).is_file()):
         folder.mkdir(parents=True, exist_ok=True)
         trial = trial_words(options, words, folder)
-        if code := processes.run(trial):
-            processes.write_error(f"error: {processes.explain(trial, code)}")
-            return max(code, 1), list(words)
+        if code := processes.explained(trial, processes.run(trial)):
+            return code, list(words)
     found = load_json(file, Trial, remedy="remove it, and run the command again")
     n_batches = found.requested // found.batch_size
     processes.write(

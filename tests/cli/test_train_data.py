@@ -1,0 +1,108 @@
+"""Where the data dir of a training comes from, and when it is used again or refused."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+from codes import raises
+
+from data_prep.sources import add_preparation_options
+from emo_fairseq.cli.train_data import find_data
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    """Options of ``train`` by their words, in a folder with a table."""
+    monkeypatch.chdir(tmp_path)
+    Path("labels.csv").write_text("id,text,emotion\na,so glad,happy\nb,oh no,sad\n")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--fold")
+    add_preparation_options(parser)
+    return lambda words: parser.parse_args(words.split())
+
+
+def prepared(options, words: str) -> Path:
+    """As if the command of these words had prepared its data dir."""
+    data, _ = find_data(options(words))
+    data.begin()
+    (data.folder / "corpus.yaml").write_text("name: labels\n")
+    return data.folder
+
+
+def test_a_table_is_prepared_beside_the_user(options):
+    data, notes = find_data(options("labels.csv --split-by row"))
+    assert list(data.prepare[1:]) == [
+        *("-m", "data_prep.table", "labels.csv", "data/labels", "--split-by", "row")
+    ]
+    assert (data.name, notes) == ("labels", [])
+    assert not Path("data").exists(), "nothing is written before it runs"
+
+
+def test_it_is_used_again(options):
+    folder = prepared(options, "labels.csv --split-by row")
+    data, notes = find_data(options("labels.csv --split-by row"))
+    assert (data.folder, data.prepare) == (folder, ())
+    assert "is used again" in notes[0]
+
+
+def test_an_interrupted_preparation_is_run_again(options):
+    find_data(options("labels.csv --split-by row"))[0].begin()
+    (Path("data/labels") / "train.tsv").write_text("")
+    data, _ = find_data(options("labels.csv --split-by speaker"))
+    assert "speaker" in data.prepare
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("labels.csv --split-by speaker", "by other options (--split-by row)"),
+        ("other/labels.csv --split-by row", "and not from other/labels.csv"),
+    ],
+)
+def test_a_data_dir_of_something_else_is_refused(words, reason, options):
+    prepared(options, "labels.csv --split-by row")
+    Path("other").mkdir()
+    Path("other/labels.csv").write_text(Path("labels.csv").read_text())
+    with raises("data-dir-in-use") as error:
+        find_data(options(words))
+    assert reason in str(error.value)
+    data, _ = find_data(options(f"{words} --data-dir data/another"))
+    assert data.folder == Path("data/another")
+
+
+def test_a_table_that_has_changed_is_not_ignored(options):
+    prepared(options, "labels.csv")
+    with Path("labels.csv").open("a") as file:
+        file.write("c,well,happy\n")
+    with raises("data-dir-in-use") as error:
+        find_data(options("labels.csv"))
+    assert "before labels.csv has changed" in str(error.value)
+
+
+def test_a_file_that_is_added_to_a_folder_is_not_ignored(options):
+    Path("parts").mkdir()
+    for split in ("train", "test"):
+        Path(f"parts/{split}.csv").write_text(Path("labels.csv").read_text())
+    prepared(options, "parts")
+    assert find_data(options("parts"))[1]
+    Path("parts/valid.csv").write_text(Path("labels.csv").read_text())
+    with raises("data-dir-in-use"):
+        find_data(options("parts"))
+
+
+def test_other_files_are_not_written_over(options):
+    Path("data/labels").mkdir(parents=True)
+    (Path("data/labels") / "mine.txt").write_text("")
+    with raises("data-dir-in-use"):
+        find_data(options("labels.csv"))
+
+
+def test_a_data_dir_is_used_where_it_is(options, toy_corpus):
+    data, _ = find_data(options(f"{toy_corpus} --data-raw audio"))
+    assert (data.folder, data.data_raw, data.prepare) == (toy_corpus, Path("audio"), ())
+    with raises("option-unused"):
+        find_data(options(f"{toy_corpus} --split-by row"))
+    with raises("option-unused"):
+        find_data(options(f"{toy_corpus} --data-dir x"))
