@@ -66,8 +66,19 @@ $(VENV)/.installed: setup.py $(VENV)/.locked $(VENV)/.fairseq
 	@$(SWEEP)
 	@echo '[5/5] emo_fairseq itself'
 	$(PIP) install -qq --no-deps --no-build-isolation --editable .
-	$(BIN)/fairseq-train --help >/dev/null
+	@$(LINK_PLUGIN)
+	cd / && $(CURDIR)/$(BIN)/fairseq-train --user-dir emo_fairseq --task emotion_prediction --help >/dev/null
 	@touch $@
+
+# From any folder, fairseq looks for `--user-dir emo_fairseq` beside its own package, and Hydra for plugins
+# in the folder of plugins: neither sees an editable installation.
+define LINK_PLUGIN
+site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+mkdir -p "$$site/hydra_plugins"; \
+for package in emo_fairseq hydra_plugins/emo_fairseq_errors; do \
+	ln -sfn "$(CURDIR)/$$package" "$$site/$$package"; \
+done
+endef
 
 # A pip that was killed leaves packages that it takes for installed later: new ones without INSTALLER,
 # which it writes after all else, and the old ones, renamed to ~, whose entry points still act.
