@@ -23,6 +23,8 @@ from emo_fairseq.modules.waveform_encoder import WaveformEncoder
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.training.freezing import freeze
 from emo_fairseq.types import (
+    BY_UTTERANCE,
+    CROSS_ATTENTION,
     FRAMES,
     LOG_MEL,
     TOKENS,
@@ -46,8 +48,27 @@ def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> 
         return pretrained.build(spec.with_dropout(getattr(config, f"{modality}_encoder_dropout")))
     size = transformer_size(modality, config, spec)
     if size.embed_dim == 0:
+        _check_pooling_varies(modality, config, state)
         return FramesAsTheyAre(len(state.frame_statistics[modality].mean))
     return _FROM_SCRATCH[spec.input](modality, config, state, size)
+
+
+def _check_pooling_varies(modality: str, config: RobertaEMOConfig, state: TaskState) -> None:
+    """Refuse frames that are pooled to what their normalization has made equal in every row.
+
+    Raises:
+        UsageError: they are.
+    """
+    pooling = str(getattr(config, f"{modality}_pooling") or "mean")
+    is_cross_attention = str(config.fusion) == CROSS_ATTENTION
+    removes = state.normalize_by == BY_UTTERANCE and pooling in ("mean", "mean_std")
+    if removes and not is_cross_attention:
+        raise UsageError(
+            f"--normalize-by utterance: the mean and deviation of {modality} frames, which are "
+            "pooled without an encoder, are then 0 and 1 in every row; normalize by speaker or "
+            "train",
+            "normalization-removes-input",
+        )
 
 
 def transformer_size(modality: str, config: RobertaEMOConfig, spec: EncoderSpec) -> TransformerSize:

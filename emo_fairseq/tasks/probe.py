@@ -7,7 +7,7 @@ standardization is folded into its weights, so that the model is one of fairseq'
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # scikit-learn takes a second to import, and few runs have a 
     from emo_fairseq.training.linear_probe import LinearLayer, Standardization
 
 logger = logging.getLogger(__name__)
+
+_CLEARLY = 1e-3  # by how much a metric is better
 
 
 class Pooled(NamedTuple):
@@ -267,7 +269,7 @@ class Probe:
         sign = 1.0 if is_larger_better(self._metric) else -1.0
         # Of equal values the strongest regularization.
         best = max(values, key=lambda strength: (sign * values[strength], strength))
-        if len(solutions) > 1 and best in (self._strengths[0], self._strengths[-1]):
+        if _is_at_an_open_end(best, values):
             logger.warning(
                 "--probe: the strength %g that %s chooses is at the end of --probe-strengths; a "
                 "better one may be beyond it",
@@ -275,3 +277,12 @@ class Probe:
                 self._metric,
             )
         return best
+
+
+def _is_at_an_open_end(best: float, values: Mapping[float, float]) -> bool:
+    """Return whether the best strength is the first or last, and clearly better than the next."""
+    strengths = sorted(values)
+    for end, neighbor in ((0, 1), (-1, -2)):
+        if len(strengths) > 1 and best == strengths[end]:
+            return abs(values[best] - values[strengths[neighbor]]) > _CLEARLY
+    return False

@@ -40,7 +40,10 @@ class LinearLayer(NamedTuple):
 
 
 class Standardization(NamedTuple):
-    """Mean and standard deviation of each dimension, (D,) each; 1 where it is constant."""
+    """Mean and standard deviation of each dimension, (D,) each.
+
+    The deviation of a constant dimension is infinite, so that it is 0 when it is standardized.
+    """
 
     mean: FloatArray
     std: FloatArray
@@ -57,9 +60,9 @@ class Standardization(NamedTuple):
         mean = np.where(present, vectors, 0.0).sum(axis=0) / counts
         deviations = np.where(present, vectors - mean, 0.0)
         std = np.sqrt((deviations**2).sum(axis=0) / counts)
-        # As scikit-learn's StandardScaler: what varies by rounding alone is constant.
-        is_constant = std <= 10 * np.finfo(np.float64).eps * np.maximum(np.abs(mean), 1.0)
-        return cls(mean, np.where(is_constant, 1.0, std))
+        # What varies by the rounding of single precision alone is constant, and no feature.
+        is_constant = std <= 10 * np.finfo(np.float32).eps * np.maximum(np.abs(mean), 1.0)
+        return cls(mean, np.where(is_constant, np.inf, std))
 
     def apply(self, vectors: FloatArray, present: npt.NDArray[np.bool_]) -> FloatArray:
         """Standardize vectors (N, D); what is not present becomes 0, the mean."""

@@ -79,6 +79,15 @@ def test_a_linear_head_reads_the_pooled_frames_themselves(
     assert task.embedding_dim == 160
 
 
+def test_frames_without_an_encoder_keep_what_is_pooled(build: Callable[..., Any]) -> None:
+    frames = {"modality": "speech", "speech_input": "log_mel", "normalize_by": "utterance"}
+    for pooling in (None, "mean", "mean_std"):
+        with raises("normalization-removes-input"):
+            build({"speech_embed_dim": 0, "speech_pooling": pooling}, **frames)
+    build({"speech_embed_dim": 0, "speech_pooling": "attention"}, **frames)
+    build({"speech_pooling": "mean"}, **frames)
+
+
 def test_tokens_are_not_taken_as_they_are(build: Callable[..., Any]) -> None:
     with raises("width-without-encoder"):
         build({"text_embed_dim": 0}, modality="text")

@@ -114,6 +114,13 @@ def test_what_a_row_lacks_is_the_mean(vectors: np.ndarray) -> None:
     assert (standardization.apply(without, present)[:40, 2:] == 0.0).all()
 
 
+def test_what_varies_by_rounding_alone_is_constant(vectors: np.ndarray) -> None:
+    vectors[:, 5] += np.random.default_rng(4).uniform(-1e-7, 1e-7, N)
+    present = np.ones(vectors.shape, dtype=bool)
+    standardization = Standardization.fit(vectors, present)
+    assert (standardization.apply(vectors, present)[:, 5] == 0.0).all()
+
+
 def test_a_solution_that_has_not_converged_is_warned_of(
     vectors: np.ndarray, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
