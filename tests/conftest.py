@@ -40,6 +40,7 @@ SLOW = (
     "data_prep/test_binarize.py",
     "data_prep/test_tokenize_speech.py",
     "data_prep/test_toy.py",
+    "docs/",
     "experiments/test_jobs.py",
     "experiments/test_suites.py",
     "experiments/test_sweep",

@@ -106,8 +106,9 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _is_shown(action: argparse.Action) -> bool:
-    hidden = (argparse._HelpAction, argparse._VersionAction, argparse._SubParsersAction)
-    return action.help != argparse.SUPPRESS and not isinstance(action, hidden)
+    hidden = (argparse._VersionAction, argparse._SubParsersAction)
+    is_help = "--help" in action.option_strings
+    return action.help != argparse.SUPPRESS and not is_help and not isinstance(action, hidden)
 
 
 def _row(parser: argparse.ArgumentParser, action: argparse.Action) -> list[str]:
