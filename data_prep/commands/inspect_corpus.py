@@ -34,9 +34,10 @@ from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.folds.protocols import check_leaks
 from data_prep.folds.records import Folds
 from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.columns import Kind, names_of
 from data_prep.manifest.labels import check_folds
 from data_prep.manifest.leaks import ERROR, Leak, Splits, find_leaks, find_twins, same_size
-from data_prep.manifest.records import AXES, Corpus, Utterance
+from data_prep.manifest.records import Corpus, Utterance
 from data_prep.manifest.summary import read_data_dir, render_summary, summarize
 
 AllFolds = Sequence[tuple[str, Folds, list[Utterance]]]  # protocol, folds, their rows
@@ -204,7 +205,7 @@ def _measures(corpus: Corpus) -> list[tuple[str, str, Measure]]:
     return [
         ("seconds", "length in seconds", lambda row: row.n_samples and row.n_samples / rate),
         ("words", "length in words", lambda row: row.text and len(row.text.split())),
-        *((name, name, axis(name)) for name in (*AXES, "sentiment_score")),
+        *((name, name, axis(name)) for name in names_of(Kind.UNIT, Kind.NUMBER)),
     ]
 
 

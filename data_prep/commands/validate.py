@@ -1,23 +1,9 @@
 """Check a data dir: list every fault with file, row and remedy. Exits 0 when there is none, else 1.
 
 A data dir holds one {split}.tsv a split and corpus.yaml. A manifest is tab-separated, with one
-header row and without quoting; an empty field is a missing value. Its columns:
-  id                           unique in the whole data dir
-  audio                        path, relative to --data-raw (default: data_raw of corpus.yaml,
-                               else the data dir)
-  n_samples                    samples per channel at corpus.yaml's sample_rate, of the segment if
-                               the row is one
-  text                         what was said
-  speaker, session, dialogue   names
-  turn                         whole number, the place in the dialogue
-  emotion, sentiment           names of corpus.yaml's labels
-  valence, arousal, dominance  from 0 to 1
-and, where any row has them:
-  start, end                   seconds: the row is this segment of the audio; empty is the beginning
-                               and the end of the file. It is read by seeking, nothing is copied
-  sentiment_score              from -3 to 3
-  corpus                       where the row comes from, in a data dir of several corpora
-Any further column is kept as it is.
+header row and without quoting; an empty field is a missing value. A row with start or end is that
+segment of its audio, which is read by seeking; nothing is copied. Any column that is not listed
+here is kept as it is. The columns:
 """
 
 from __future__ import annotations
@@ -42,6 +28,7 @@ from data_prep.manifest.cells import (
     id_key,
     is_blank,
 )
+from data_prep.manifest.columns import column_help
 from data_prep.manifest.labels import check_labels
 from data_prep.schema import (
     CORPUS_FILE,
@@ -300,7 +287,7 @@ def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fa
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print every fault of a data dir and their count; return 0 if there are none."""
-    parser = make_parser("validate", __doc__ or "")
+    parser = make_parser("validate", f"{__doc__}{column_help()}")
     parser.add_argument("data_dir", type=Path, help="folder with {split}.tsv and corpus.yaml")
     raw = "folder that audio paths start from (default: that of corpus.yaml)"
     parser.add_argument("--data-raw", type=Path, help=raw)

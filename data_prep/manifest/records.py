@@ -1,4 +1,4 @@
-"""Records of a data dir: columns, `Utterance`, `Corpus`, segments, the VAD scale."""
+"""Records of a data dir: `Utterance`, `Corpus`, segments, the VAD scale."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_prep.errors import CodedError
-
-AXES = ("valence", "arousal", "dominance")
-LABEL_COLUMNS = ("emotion", "sentiment")
-REQUIRED_COLUMNS = (
-    "id",
-    "audio",
-    "n_samples",
-    "text",
-    "speaker",
-    "session",
-    "dialogue",
-    "turn",
-    *LABEL_COLUMNS,
-    *AXES,
+from data_prep.manifest.columns import (
+    AXES,
+    KNOWN_COLUMNS,
+    LABEL_COLUMNS,
+    OPTIONAL_COLUMNS,
+    REQUIRED_COLUMNS,
 )
-# Written after the required ones, if any row has a value.
-OPTIONAL_COLUMNS = ("sentiment_score", "corpus", "start", "end")
-KNOWN_COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS  # other columns are stored in Utterance.extra
+
+__all__ = [
+    "AXES",
+    "CORPUS_FILE",
+    "KNOWN_COLUMNS",
+    "LABEL_COLUMNS",
+    "OPTIONAL_COLUMNS",
+    "REQUIRED_COLUMNS",
+    "SAMPLE_RATE",
+    "SPLITS",
+    "Corpus",
+    "DroppedRow",
+    "Utterance",
+    "scale_vad",
+    "segment_fault",
+    "segment_key",
+    "unscale_vad",
+    "vad_scale",
+]
+
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.yaml"
 SAMPLE_RATE = 16_000
@@ -33,7 +42,10 @@ SAMPLE_RATE = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One manifest row. None = missing; `extra` holds the corpus's own columns as strings."""
+    """One manifest row. None = missing; `extra` holds the corpus's own columns as strings.
+
+    The fields before `extra` are those of `COLUMNS`, in its order.
+    """
 
     id: str
     audio: str | None = None

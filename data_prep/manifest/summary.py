@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from data_prep.manifest.columns import Kind, names_of
 from data_prep.manifest.corpus_card import (
     count_split,
     read_corpus,
@@ -30,18 +31,18 @@ NAMED_IDS = 5  # of rows that were dropped for the same reason
 NAMED_REASONS = 20
 TOTAL = "total"
 NO_LABEL = "(none)"
-# Counts of count_split, and the headers of their columns; optional ones are shown if not 0.
+_SCORES = {f"with_{name}": name.rpartition("_")[2] for name in names_of(Kind.NUMBER)}
+# Counts of count_split and of scores, and the headers of their columns; scores are shown if not 0.
 _COLUMNS = {
     "rows": "rows",
     "hours": "hours",
     "with_text": "text",
     "with_audio": "audio",
     "with_vad": "VAD",
-    "with_score": "score",
+    **_SCORES,
     "speakers": "speakers",
     "dialogues": "dialogues",
 }
-_OPTIONAL = ("with_score",)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 Splits = Mapping[str, Sequence[Utterance]]
@@ -78,7 +79,8 @@ def summarize(corpus: Corpus, splits: Splits) -> Summary:
     labels: dict[str, dict[str, dict[str, int]]] = {key: {} for key in corpus.labels}
     for split, rows in everything.items():
         split_counts = count_split(rows, corpus)
-        split_counts["with_score"] = sum(row.sentiment_score is not None for row in rows)
+        for name in names_of(Kind.NUMBER):
+            split_counts[f"with_{name}"] = sum(getattr(row, name) is not None for row in rows)
         for key in corpus.labels:
             shares = dict(split_counts[key])
             labels[key][split] = {**shares, NO_LABEL: len(rows) - sum(shares.values())}
@@ -133,7 +135,7 @@ def _count_lines(summary: Summary) -> list[str]:
     shown = {
         key: head
         for key, head in _COLUMNS.items()
-        if key not in _OPTIONAL or summary.counts[TOTAL][key]
+        if key not in _SCORES or summary.counts[TOTAL][key]
     }
     rows = [["split", *shown.values()]]
     for split, counts in summary.counts.items():

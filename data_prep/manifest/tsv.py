@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from data_prep.errors import (
     Fault,
@@ -26,15 +27,16 @@ from data_prep.manifest.cells import (
     parse_number,
     shown,
 )
-from data_prep.manifest.records import (
-    AXES,
+from data_prep.manifest.columns import (
+    COLUMNS,
+    KIND_OF,
     KNOWN_COLUMNS,
-    LABEL_COLUMNS,
     OPTIONAL_COLUMNS,
     REQUIRED_COLUMNS,
-    Utterance,
-    segment_fault,
+    Kind,
+    names_of,
 )
+from data_prep.manifest.records import Utterance, segment_fault
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a line of ASCII, except tabs
 
@@ -134,7 +136,7 @@ def _scan_rows(
 class _CellFaults:
     """Finds values of a row that are invalid by `cells`; repeated values are checked once."""
 
-    _SHORT = ("audio", "speaker", "session", "dialogue", "emotion", "sentiment", "corpus")
+    _SHORT = names_of(Kind.VALUE, Kind.LABEL)
 
     def __init__(self) -> None:
         self._good: set[tuple[str, str]] = set()
@@ -187,102 +189,85 @@ def _header_fault(file: str, columns: list[str]) -> Fault | None:
 
 def _parse_row(values: list[str], known: list[int], extra: list[tuple[int, str]]) -> Utterance:
     """Convert fields to an Utterance. Raises ValueError for the faults of `_row_faults`."""
-    at = [values[i] or None for i in known]
-    name, audio, n_samples, text, speaker, session, dialogue, turn, emotion, sentiment = at[:10]
-    if name is None:
+    at: list[Any] = [values[i] or None for i in known]
+    if at[0] is None:
         raise ValueError("no id")
-    valence, arousal, dominance = map(_parse_unit, at[10:13])
-    sentiment_score = _parse_float(at[13])
-    start, end = map(_parse_float, at[15:17])
-    if segment_fault(audio, start, end):
+    for position, parse in _PARSED:
+        if at[position] is not None:
+            at[position] = parse(at[position])
+    if segment_fault(*(at[position] for position in _SEGMENT)):
         raise ValueError("no segment")
-    return Utterance(
-        name,
-        audio,
-        _parse_count(n_samples),
-        text,
-        speaker,
-        session,
-        dialogue,
-        _parse_count(turn),
-        emotion,
-        sentiment,
-        valence,
-        arousal,
-        dominance,
-        sentiment_score,
-        at[14],
-        start,
-        end,
-        {name: values[i] for i, name in extra if values[i]},
-    )
+    at.append({name: values[i] for i, name in extra if values[i]})
+    return Utterance(*at)
 
 
-def _parse_count(value: str | None) -> int | None:
-    if value is None:
-        return None
+def _parse_count(value: str) -> int:
     if not (value.isascii() and value.isdigit()):
         raise ValueError(value)
     return int(value)
 
 
-def _parse_float(value: str | None) -> float | None:
-    if value is None:
-        return None
+def _parse_float(value: str) -> float:
     number = parse_number(value)
     if not math.isfinite(number):
         raise ValueError(value)
     return number
 
 
-def _parse_unit(value: str | None) -> float | None:
-    if value is None:
-        return None
+def _parse_unit(value: str) -> float:
     number = parse_number(value)
     if not 0.0 <= number <= 1.0:  # NaN fails too
         raise ValueError(value)
     return number
 
 
+class _Number(NamedTuple):
+    """How the cells of a kind of numbers are parsed, and what to write instead of others."""
+
+    parse: Callable[[str], float]
+    remedy: str
+
+
+_NUMBERS = {
+    Kind.COUNT: _Number(_parse_count, "write a whole number from 0 up, or leave it empty"),
+    Kind.UNIT: _Number(_parse_unit, "write a number from 0 to 1, or leave the field empty"),
+    Kind.NUMBER: _Number(_parse_float, "write a finite number, or leave the field empty"),
+    Kind.SECONDS: _Number(_parse_float, "write seconds from 0 up, or leave the field empty"),
+}
+_PARSED = [  # the position of each column of numbers, and its parser
+    (position, _NUMBERS[column.kind].parse)
+    for position, column in enumerate(COLUMNS)
+    if column.kind in _NUMBERS
+]
+_SEGMENT = [KNOWN_COLUMNS.index(name) for name in ("audio", "start", "end")]
+
+
 def _row_faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]]:
     """Yield every (problem, remedy) of a row that `_parse_row` refused."""
-    at = dict(zip(KNOWN_COLUMNS, (values[i] for i in known), strict=True))
+    at: dict[str, Any] = dict(zip(KNOWN_COLUMNS, (values[i] or None for i in known), strict=True))
     if not at["id"]:
         yield "no id", "give every utterance its own id"
-    for name in ("n_samples", "turn"):
+    invalid = set()
+    for name, kind in KIND_OF.items():
+        if kind not in _NUMBERS or at[name] is None:
+            continue
         try:
-            _parse_count(at[name] or None)
+            at[name] = _NUMBERS[kind].parse(at[name])
         except ValueError:
-            yield f"{name} is {at[name]!r}", "write a whole number from 0 up, or leave it empty"
-    for name in AXES:
-        try:
-            _parse_unit(at[name] or None)
-        except ValueError:
-            yield f"{name} is {at[name]!r}", "write a number from 0 to 1, or leave the field empty"
-    try:
-        _parse_float(at["sentiment_score"] or None)
-    except ValueError:
-        problem = f"sentiment_score is {at['sentiment_score']!r}"
-        yield problem, "write a finite number, or leave the field empty"
-    yield from _segment_faults(at)
-
-
-def _segment_faults(at: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    times: dict[str, float | None] = {}
-    for name in ("start", "end"):
-        try:
-            times[name] = _parse_float(at[name] or None)
-        except ValueError:
-            yield f"{name} is {at[name]!r}", "write seconds from 0 up, or leave the field empty"
-    if len(times) == 2 and (fault := segment_fault(at["audio"] or None, **times)):
+            invalid.add(name)
+            yield f"{name} is {at[name]!r}", _NUMBERS[kind].remedy
+    if invalid & {*names_of(Kind.SECONDS)}:
+        return
+    if fault := segment_fault(at["audio"], at["start"], at["end"]):
         yield fault
 
 
 def _find_fault(name: str, value: str) -> tuple[str, str] | None:
     """Return the problem of a value other than the text and the remedy; None if it is valid."""
-    if name == "id":
+    kind = KIND_OF[name]
+    if kind is Kind.ID:
         return find_id_fault(value)
-    return find_label_fault(name, value) if name in LABEL_COLUMNS else find_value_fault(name, value)
+    return find_label_fault(name, value) if kind is Kind.LABEL else find_value_fault(name, value)
 
 
 def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> None:
@@ -347,15 +332,16 @@ def _format_text(name: str, value: str) -> str:
 def _format(name: str, value: str | int | float | None) -> str:
     if value is None:
         return ""
+    kind = KIND_OF[name]
     if isinstance(value, str):
-        if name == "text":
+        if kind is Kind.TEXT:
             return _format_text(name, value)
         if fault := _find_fault(name, value):
             raise ValueError(fault[0])
         return value
-    if not math.isfinite(value) or (name in AXES and not 0.0 <= value <= 1.0):
+    if not math.isfinite(value) or (kind is Kind.UNIT and not 0.0 <= value <= 1.0):
         raise ValueError(f"{name} is {value}")
-    if name in ("n_samples", "turn"):
+    if kind is Kind.COUNT:
         if value < 0 or value != int(value):
             raise ValueError(f"{name} is {value}, not a whole number from 0 up")
         return str(int(value))

@@ -1,6 +1,7 @@
 import math
 import pickle
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from codes import raises
 from document_mutations import mutations
 
 from data_prep.errors import ManifestError
+from data_prep.manifest.columns import KNOWN_COLUMNS, column_help
 from data_prep.schema import (
     AXES,
     REQUIRED_COLUMNS,
@@ -407,3 +409,10 @@ def test_a_folder_that_is_no_data_dir_is_named(tmp_path: Path) -> None:
     (tmp_path / "corpus.yaml").write_text("name: [unclosed")
     with raises("document-invalid"):
         read_corpus(tmp_path)
+
+
+def test_the_table_of_columns_is_that_of_the_fields_of_a_row() -> None:
+    *names, extra = (field.name for field in fields(Utterance))
+    assert tuple(names) == KNOWN_COLUMNS
+    assert extra == "extra"
+    assert [name for name in KNOWN_COLUMNS if f"  {name} " not in column_help()] == []
