@@ -203,6 +203,6 @@ def test_plots_without_matplotlib_are_refused(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     data = write_data_dir(tmp_path, train=[row("a")], test=[row("b")])
     code, _, err = output(capsys, data, "--plots", tmp_path / "plots")
-    assert code == 1
+    assert code == 2
     assert "--plots: needs matplotlib; `pip install matplotlib`" in err
     assert not (tmp_path / "plots").exists()
