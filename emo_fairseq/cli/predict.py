@@ -3,22 +3,21 @@
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.command_line import positive_int, positive_number
-from data_prep.errors import CodedError
 from data_prep.messages import first_few
 from data_prep.tables.options import pairs_of
 from data_prep.tables.reader import TableFormat
 from emo_fairseq.cli.checkpoints import check_exists, check_supported_inputs, find_model
+from emo_fairseq.cli.predict_batches import batches_of, predict_rows
 from emo_fairseq.cli.predict_columns import TableOptions
 from emo_fairseq.cli.predict_inputs import FILES, TEXTS, UTF8, InputOptions, open_sources
-from emo_fairseq.cli.predict_items import Item, Reads, Source
+from emo_fairseq.cli.predict_items import Reads
 from emo_fairseq.cli.predict_output import check_output, format_of, open_output
-from emo_fairseq.cli.predict_rows import FORMATS, Layout, Row, Writer
+from emo_fairseq.cli.predict_rows import FORMATS, Layout, Writer
 from emo_fairseq.cli.predict_summary import Summary
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
@@ -127,7 +126,8 @@ def run(options: argparse.Namespace) -> int:
     if options.timeline:
         check_windows(predictor, options)
     transcribe = _transcribe(options, predictor)
-    reads = Reads(predictor.modalities, transcribes=transcribe is not None)
+    groups = predictor.preprocessor.groups_items
+    reads = Reads(predictor.modalities, transcribe is not None, groups)
     layout = Layout(
         predictor,
         list(dict.fromkeys(name for source in sources for name in source.columns)),
@@ -135,10 +135,11 @@ def run(options: argparse.Namespace) -> int:
         has_text=not all(source.columns for source in sources),
         transcribes=transcribe is not None,
     )
-    batches = _batches(sources, reads, _BATCHES_AT_ONCE * options.batch_size)
+    at_once = None if groups else _BATCHES_AT_ONCE * options.batch_size
+    batches = batches_of(sources, reads, at_once)
     first = next(batches, ())  # a mistake in the command line leaves no file behind
     summary = Summary("window" if options.timeline else "item")
-    predict = functools.partial(_predict, predictor, options, transcribe)
+    predict = functools.partial(predict_rows, predictor, options, transcribe)
     with open_output(options.output) as out:
         writer = FORMATS[kind](out, layout)
         for batch in chain([first], batches):
@@ -223,91 +224,3 @@ def check_windows(predictor: "EmotionPredictor", options: argparse.Namespace) ->
     if SPEECH not in predictor.modalities:
         raise UsageError("--timeline: the model reads no speech; leave it out", "modality-not-read")
     windows(1, options.window, options.hop, predictor.max_seconds())
-
-
-# -- rows ------------------------------------------------------------------------------------------
-
-
-def _batches(sources: Iterable[Source], reads: Reads, at_once: int) -> Iterator[tuple[Item, ...]]:
-    """Yield the items of all sources in order, many at once unless they are typed."""
-    sources = list(sources)
-    if any(source.is_typed(reads) for source in sources):
-        at_once = 1
-    items = chain.from_iterable(source.items(reads) for source in sources)
-    while batch := tuple(islice(items, at_once)):
-        yield batch
-
-
-def _predict(
-    predictor: "EmotionPredictor",
-    options: argparse.Namespace,
-    transcribe: "Transcribe | None",
-    items: tuple[Item, ...],
-) -> Iterator[Row]:
-    """Yield rows in the order of the items."""
-    if options.timeline:
-        for item in items:
-            yield from _predict_timeline(predictor, item, options, transcribe)
-        return
-
-    def predict(some: tuple[Item, ...]) -> list[Row]:
-        predictions = predictor.predict(
-            [item.audio for item in some],
-            [item.text for item in some],
-            batch_size=options.batch_size,
-            transcribe=transcribe,
-        )
-        return [Row(*pair) for pair in zip(some, predictions, strict=True)]
-
-    yield from _rows_of(items, predict)
-
-
-def _rows_of(
-    items: tuple[Item, ...], predict: Callable[[tuple[Item, ...]], list[Row]]
-) -> list[Row]:
-    """Predict many items at once; if that fails each half alone, down to the item that fails."""
-    valid = tuple(item for item in items if item.error is None)
-    if len(valid) < len(items):
-        rows = iter(_rows_of(valid, predict) if valid else ())
-        return [next(rows) if item.error is None else Row(item, error=item.error) for item in items]
-    try:
-        return predict(items)
-    except (UsageError, OSError) as error:  # of the system: a path that it refuses
-        if len(items) == 1:
-            return [Row(items[0], error=_reason(items[0], error, "item 1"))]
-        middle = len(items) // 2
-        return _rows_of(items[:middle], predict) + _rows_of(items[middle:], predict)
-
-
-def _predict_timeline(
-    predictor: "EmotionPredictor",
-    item: Item,
-    options: argparse.Namespace,
-    transcribe: "Transcribe | None",
-) -> Iterator[Row]:
-    if item.error is not None:
-        yield Row(item, error=item.error)
-        return
-    try:
-        segments = predictor.timeline(
-            item.audio,  # type: ignore[arg-type]  # of None it raises an error with a code
-            window_seconds=options.window,
-            hop_seconds=options.hop,
-            text=item.text,
-            batch_size=options.batch_size,
-            transcribe=transcribe,
-        )
-    except (UsageError, OSError) as error:
-        yield Row(item, error=_reason(item, error, "the input"))
-        return
-    for segment in segments:
-        yield Row(item, segment.prediction, {"start": segment.start, "end": segment.end})
-
-
-def _reason(item: Item, error: UsageError | OSError, name: str) -> CodedError:
-    """Return the error without the predictor's name of the item: the row has its own."""
-    if isinstance(error, OSError):
-        return UsageError(f"{item.audio}: {error.strerror or error}", "file-unreadable")
-    file = "" if item.audio is None else f" ({item.audio.name})"
-    sentence = str(error).removeprefix(f"{name}{file}: ").removeprefix(f"{name}: ")
-    return UsageError(sentence, error.code)

@@ -27,7 +27,7 @@ from data_prep.tables.sniffing import sniff
 from data_prep.tables.spooled import SpooledTable
 from emo_fairseq.errors import UsageError
 
-FIELDS = ("id", "audio", "text", "start", "end")
+FIELDS = ("id", "audio", "text", "start", "end", "speaker")
 _ROWS = 1000  # that are inferred from: a table may have millions
 
 
@@ -92,9 +92,10 @@ class Columns:
     audio: Sequence[str] = ()
     declined: Collection[str] = ()
 
-    def describe(self) -> str:
-        """Return the columns that fill fields of another name; empty without such."""
-        return ", ".join(f"{key}={column}" for key, column in self.of.items() if key != column)
+    def describe(self, fields: Collection[str]) -> str:
+        """Return which of these fields are filled by columns of another name; may be empty."""
+        pairs = [(key, column) for key, column in self.of.items() if key in fields]
+        return ", ".join(f"{key}={column}" for key, column in pairs if key != column)
 
 
 def find_columns(table: Table, given: Mapping[str, str]) -> Columns:

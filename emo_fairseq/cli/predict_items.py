@@ -23,6 +23,7 @@ class Item:
         text: what was said.
         error: why it cannot be predicted; None if it may be.
         cells: of its row, by column; None for an item of no table.
+        speaker: who speaks, of the row; None where that is not known.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Item:
     text: str | None = None
     error: CodedError | None = None
     cells: Mapping[str, Any] | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class Reads:
     Attributes:
         modalities: of text, speech and video.
         transcribes: whether speech without a text is transcribed, and so read by a model of text.
+        groups: whether an item is normalized by all items of its speaker.
     """
 
     modalities: Sequence[str] = (TEXT, SPEECH)
     transcribes: bool = False
+    groups: bool = False
 
     def has(self, modality: str) -> bool:
         """Return whether an input of a modality is used."""

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,6 @@ class TableSource:
         self.columns: Sequence[str] = self._table.columns
         self.found = find_columns(self._table, options.columns)
         self._data_raw = options.data_raw
-        if columns := self.found.describe():
-            findings.append(f"columns {columns} (--column changes them)")
         if findings:
             sys.stderr.write(f"{path}: {', '.join(findings)}\n")
 
@@ -67,7 +66,11 @@ class TableSource:
     def items(self, reads: Reads) -> Iterator[Item]:
         path = self._table.path
         used = [name for name, modality in _MODALITY_OF.items() if reads.has(modality)]
-        check_decided(path, self.found, [*used, *(("start", "end") if "audio" in used else ())])
+        fields = [*used, *(("start", "end") if "audio" in used else ())]
+        fields += ["speaker"] if reads.groups else []
+        check_decided(path, self.found, fields)
+        if columns := self.found.describe(fields):
+            sys.stderr.write(f"{path}: columns {columns} (--column changes them)\n")
         self._check_times(reads)
         folder = self._audio_folder() if "audio" in used else path.parent
         reader = _ItemReader(path, self.found, folder, reads)
@@ -81,7 +84,10 @@ class TableSource:
         path = self._table.path
         if self._data_raw is not None:
             return self._data_raw
-        found = find_audio(self.found.audio, path) if self.found.audio else None
+        try:
+            found = find_audio(self.found.audio, path) if self.found.audio else None
+        except (OSError, ValueError):  # a path that the system refuses: its row has the reason
+            return path.parent
         if found is None or found.root is None or found.paths or found.absent:
             return path.parent
         if found.root.resolve() != path.parent.resolve():
@@ -138,7 +144,10 @@ class _ItemReader:
             return Item(name, error=error, cells={})
         try:
             name = self._read_id(row) or name
-            return self._read_item(name, row.cells)
+            return replace(
+                self._read_item(name, row.cells),
+                speaker=plain(self._cell(row.cells, "speaker")).strip() or None,
+            )
         except ValueError as error:
             return Item(name, error=UsageError.of(error, "cell-invalid"), cells=row.cells)
 

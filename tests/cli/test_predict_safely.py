@@ -72,7 +72,7 @@ def test_earlier_rows_stay_until_all_are_there(trained_models, tmp_path, command
     asked, out = tmp_path / "a.csv", tmp_path / "out.csv"
     asked.write_text("text\nno no\n")
     later = tmp_path / "later.csv"
-    later.write_text("words\nno no\n")
+    later.write_text("mood\nno\n")
     out.write_text("earlier")
     model = trained_models.folder(TEXT)
     command("predict", model, asked, later, "--output", out, "--batch-size", "1", code=1)

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from codes import raises
 
+from data_prep.schema import read_manifest
 from data_prep.tables.reader import JsonLinesTable, open_table
 from data_prep.tables.spooled import SpooledTable
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.cli.predict_columns import TableOptions
 from emo_fairseq.cli.predict_items import Item, Reads
 from emo_fairseq.cli.predict_tables import TableSource
+from emo_fairseq.inference.predictor import load_predictor
 
 TEXT = "--modality text"
 
@@ -261,3 +263,24 @@ def test_rows_are_not_kept_in_memory(suffix: str, tmp_path: Path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 24_000_000
+
+
+def test_items_are_normalized_with_those_of_their_speaker(
+    trained_models, toy_corpus, command, tmp_path
+):
+    options = "--modality speech --speech-input log_mel --normalize-by speaker"
+    folder = trained_models.folder(options)
+    sounds = [f"{toy_corpus}/{row.audio}" for row in read_manifest(toy_corpus / "test.tsv")[:6]]
+    who = ["ann", "bob", "ann", "bob", "ann", "bob"]
+    lines = [f"{sound};{name}" for sound, name in zip(sounds, who, strict=True)]
+    (tmp_path / "t.csv").write_text(
+        "\n".join(["file;Sprecher", *lines[:3], "gone.wav;ann", *lines[3:]])
+    )
+    words = ("predict", folder, tmp_path / "t.csv", "--batch-size", "1")
+    rows = rows_of(command(*words, code=1))
+    assert rows.pop(3)["error"].endswith("[file-missing]")
+    expected = load_predictor(folder, "cpu").predict(sounds, speaker=who)
+    assert [row["warning"] for row in rows] == [""] * 6
+    for row, prediction in zip(rows, expected, strict=True):
+        for label, probability in prediction.probabilities.items():
+            assert float(row[f"probability_{label}"]) == pytest.approx(probability, abs=1e-5)
