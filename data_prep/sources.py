@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.errors import CodedError
@@ -36,6 +36,7 @@ class Source:
         kind: one of `KINDS`.
         name: of the corpus: that of a corpus of the registry, else made of the path.
         path: the file or folder; of the hub `hf:org/name`.
+        tables: split -> its table, where there is one for each.
         command: of ``data_prep`` that prepares it; empty for a data dir.
     """
 
@@ -43,21 +44,27 @@ class Source:
     name: str
     path: Path
     command: str = ""
+    tables: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def is_prepared(self) -> bool:
         """Whether it is a data dir, of this layout or of the legacy one."""
         return not self.command
 
-    def prepare_words(self, out_dir: Path, options: argparse.Namespace) -> list[str]:
+    def prepare_words(
+        self, out_dir: Path, options: argparse.Namespace, command: Sequence[str] = ()
+    ) -> list[str]:
         """Return the words after ``python -m data_prep.`` that prepare it; none for a data dir.
 
         Args:
             out_dir: the data dir to write.
             options: with those of `add_preparation_options`; others are ignored.
+            command: the words that the user gave, to which what is missing of a table is added
+                (default: those that prepare it).
 
         Raises:
-            CodedError: options that describe a table, for something else.
+            CodedError: options that describe a table, for something else; or what is missing of a
+                table, all at once.
         """
         given = given_options(options)
         if self.kind in ("data_dir", "legacy"):
@@ -65,8 +72,17 @@ class Source:
             return []
         if self.kind == "corpus":
             self._refuse(given, _corpus_options(self.command), f"is the corpus {self.name}")
-        words = [word for words in given.values() for word in words]
-        return [self.command, str(self.path), str(out_dir), *words]
+        further = [word for words in given.values() for word in words]
+        if self.kind != "corpus" and "--name" not in given:
+            further += ["--name", self.name]
+        named = [f"{split}={path}" for split, path in self.tables.items()] or [str(self.path)]
+        words = [self.command, *named, str(out_dir), *further]
+        if self.command == "table":
+            from data_prep.tables.inference import infer_recipe
+
+            default = ["python", "-m", f"data_prep.{words[0]}", *words[1:]]
+            infer_recipe(self.tables or {"": self.path}, options, command or default)
+        return words
 
     def _refuse(self, given: dict[str, list[str]], taken: Sequence[str], problem: str) -> None:
         if unused := [option for option in given if option not in taken]:
@@ -160,21 +176,34 @@ def _sources_in(folder: Path) -> Iterator[Source]:
 
 def _tables_in(folder: Path) -> Iterator[Source]:
     from data_prep.tables.audformat import HEADER
+    from data_prep.tables.folders import has_class_folders, is_audio_folder
     from data_prep.tables.published import find_shards
+    from data_prep.tables.reader import PARQUET
 
     name = corpus_name(folder.resolve().name)
     if (folder / HEADER).is_file():
         yield Source("audformat", name, folder, "hf_table")
         return
     try:
-        find_shards(folder)
+        shards = find_shards(folder)
     except CodedError as error:
         if error.code != "table-missing":
             raise
     else:
-        yield Source("split_tables", name, folder, "hf_table")
+        files = [path for paths in shards.values() for path in paths]
+        if len(files) == len(shards) and not any(f.suffix.lower() == PARQUET for f in files):
+            tables = {split: paths[0] for split, paths in shards.items()}
+            yield Source("split_tables", name, folder, "table", tables)
+        else:  # which may hold the sound itself
+            yield Source("split_tables", name, folder, "hf_table")
         return
-    yield from (Source("table", name, path, "table") for path in _single_tables(folder))
+    if is_audio_folder(folder):
+        yield Source("audio_folder", name, folder, "table")
+        return
+    if paths := _single_tables(folder):
+        yield from (Source("table", name, path, "table") for path in paths)
+    elif has_class_folders(folder):
+        yield Source("class_folders", name, folder, "table")
 
 
 def _single_tables(folder: Path) -> list[Path]:
@@ -200,5 +229,7 @@ KINDS = {
     "table": "a table",
     "split_tables": "a folder with a table for each split",
     "audformat": "an audformat database",
+    "audio_folder": "an AudioFolder with metadata",
+    "class_folders": "a folder of recordings for each class",
     "hf_dataset": "a data set of the library datasets",
 }

@@ -136,7 +136,7 @@ def infer_recipe(
     )
     recipe = recipe_of(options)
     path = next(iter(tables.values()))
-    recipe = replace(recipe, name=recipe.name or corpus_name(path.stem))
+    recipe = replace(recipe, name=recipe.name or corpus_name(path.resolve().stem))
     found = infer(tables, recipe, given)
     _check_given(tables, found.recipe)
     if found.decisions:

@@ -1,7 +1,8 @@
 r"""Read tables row by row: CSV, TSV, Parquet, JSON lines and spreadsheets.
 
 `open_table` opens a file by its suffix, .csv, .tsv, .parquet, .jsonl, .xlsx or .ods (of which see
-`data_prep.tables.sheets`); with a delimiter any other one as delimited text.
+`data_prep.tables.sheets`); with a delimiter any other one as delimited text. A folder of recordings
+is a table too (`data_prep.tables.folders`).
 
 Delimited text, whatever the delimiter:
 - Quoting is that of RFC 4180: a cell that begins with a double quote ends with one, may hold
@@ -128,6 +129,10 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
     """
     path, how = Path(path), how or TableFormat()
     suffix = path.suffix.lower()
+    if path.is_dir():
+        from data_prep.tables.folders import open_folder
+
+        return open_folder(path)
     check_readable(path)
     if how.delimiter is None and suffix == PARQUET:
         return _open_parquet(path)

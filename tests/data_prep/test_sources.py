@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from codes import raises
 
+from data_prep.commands.table import main as table_main
+from data_prep.commands.validate import validate
 from data_prep.corpora.mmsa import COLUMNS as MMSA_COLUMNS
 from data_prep.corpora.registry import CORPORA
-from data_prep.schema import Corpus, Utterance, write_corpus
+from data_prep.schema import Corpus, Utterance, read_corpus, read_manifest, write_corpus
 from data_prep.sources import add_preparation_options, find_source
 
 REAL = Path(os.environ.get("EMO_FAIRSEQ_DATA", "absent"))
@@ -87,14 +89,88 @@ def test_data_dirs_need_no_preparation(tmp_path: Path) -> None:
 
 def test_options_of_tables_are_passed_on(tmp_path: Path) -> None:
     table = tmp_path / "my labels.csv"
-    table.write_text("id,text\na,hi\n")
-    words = ["--column", "text=words", "--column", "id=utt", "--vad-scale", "1", "5"]
-    words += ["--label-order", "sad,glad", "--no-quotes", "--split-seed", "3"]
+    table.write_text("utt,words,V\na,hi,2\n")
+    words = ["--column", "text=words", "--column", "id=utt", "--column", "valence=V"]
+    words += ["--vad-scale", "1", "5", "--no-quotes", "--split-seed", "3"]
     source = find_source(table)
     assert (source.kind, source.name) == ("table", "my_labels")
     prepared = source.prepare_words(Path("out"), parse(*words))
     assert prepared[:3] == ["table", str(table), "out"]
-    assert parse(*prepared[3:]) == parse(*words)
+    assert parse(*prepared[3:]) == parse(*words, "--name", "my_labels")
+
+
+def test_what_is_missing_completes_the_command_of_the_user(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("file,emotion\na.wav,sad\n")
+    user = ["emotion-recognize", "train", "labels.csv", "--", "--lr", "1"]
+    with raises("data-raw-missing") as error:
+        find_source(table).prepare_words(Path("out"), parse(), user)
+    command = "emotion-recognize train labels.csv --data-raw FOLDER -- --lr 1"
+    assert str(error.value).endswith(f"run: {command}")
+    with raises("data-raw-missing") as error:
+        find_source(table).prepare_words(Path("out"), parse())
+    assert f"python -m data_prep.table {table} out" in str(error.value)
+
+
+def test_folders_of_classes(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
+    for label in ("angry", "happy"):
+        for number in range(4):
+            write_sound(tmp_path / "flat" / label / f"{number}.wav")
+            for split in ("train", "dev", "test"):
+                write_sound(tmp_path / "split" / split / label / f"{number}.wav")
+    for name in ("flat", "split"):
+        source = find_source(tmp_path / name)
+        assert (source.kind, source.name) == ("class_folders", name)
+        words = source.prepare_words(tmp_path / f"{name}_out", parse())
+        assert table_main(words[1:]) == 0
+    flat, split = read_corpus(tmp_path / "flat_out"), read_corpus(tmp_path / "split_out")
+    assert flat.labels == split.labels == {"emotion": ("angry", "happy")}
+    assert sum(counts["rows"] for counts in flat.splits.values()) == 8
+    assert {name: counts["rows"] for name, counts in split.splits.items()} == {
+        "train": 8,
+        "valid": 8,
+        "test": 8,
+    }
+    assert validate(tmp_path / "split_out") == []
+
+
+def test_numbered_folders_are_no_classes(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
+    for number in (1, 2, 3):
+        write_sound(tmp_path / f"speaker{number}" / "a.wav")
+    source = find_source(tmp_path)
+    with raises("classes-numbered"):
+        source.prepare_words(Path("out"), parse())
+
+
+def test_an_audio_folder_with_metadata(tmp_path: Path, write_sound: Callable[..., Path]) -> None:
+    for split in ("train", "validation", "test"):
+        rows = ["file_name,emotion"]
+        for number in range(4):
+            write_sound(tmp_path / "af" / split / "clips" / f"{number}.wav")
+            rows.append(f"clips/{number}.wav,{('sad', 'glad')[number % 2]}")
+        (tmp_path / "af" / split / "metadata.csv").write_text("\n".join(rows))
+    source = find_source(tmp_path / "af")
+    assert (source.kind, source.name) == ("audio_folder", "af")
+    assert table_main(source.prepare_words(tmp_path / "out", parse())[1:]) == 0
+    corpus = read_corpus(tmp_path / "out")
+    assert {name: counts["rows"] for name, counts in corpus.splits.items()} == {
+        "train": 4,
+        "valid": 4,
+        "test": 4,
+    }
+    assert read_manifest(tmp_path / "out" / "valid.tsv")[0].audio == "validation/clips/0.wav"
+
+
+def test_a_table_for_each_split(tmp_path: Path) -> None:
+    for split in ("train", "dev", "test"):
+        rows = [f"words of {split} {number};{('sad', 'glad')[number % 2]}" for number in range(4)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["Text;Emotion", *rows]))
+    source = find_source(tmp_path)
+    assert (source.kind, source.command) == ("split_tables", "table")
+    words = source.prepare_words(tmp_path / "out", parse())
+    assert words[1] == f"train={tmp_path / 'train.csv'}"
+    assert table_main(words[1:]) == 0
+    assert set(read_corpus(tmp_path / "out").splits) == {"train", "valid", "test"}
 
 
 def test_options_of_tables_have_no_effect_on_a_corpus(tmp_path: Path) -> None:

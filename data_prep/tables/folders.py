@@ -1,0 +1,148 @@
+"""Folders of recordings as tables: a folder for each class, and the AudioFolder of `datasets`.
+
+- `angry/*.wav`, `happy/*.wav`, also below `train/`, `valid/` and `test/`: a row a recording, with
+  the columns file, label and, with such folders, split. Folders that are called alike but for a
+  number, such as Actor_01, are no classes.
+- `metadata.csv` (or .jsonl, .parquet) beside its files, also in folders of splits: its rows, with
+  `file_name` from the folder, and split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.errors import CodedError, Fault, ManifestError
+from data_prep.files.listing import AUDIO_SUFFIXES, visible
+from data_prep.tables.column_contents import split_of
+from data_prep.tables.reader import Row, Table, open_table
+
+FILE, LABEL, SPLIT = "file", "label", "split"
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_FILE_NAME = "file_name"  # of AudioFolder
+_NUMBERED = re.compile(r"(\D*)\d+")
+_LEAST_CLASSES = 2
+
+
+def is_audio_folder(folder: Path) -> bool:
+    """Return whether a folder, or one of its folders of splits, has the metadata of AudioFolder."""
+    return bool(_metadata_files(folder))
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Return whether a folder holds folders of recordings."""
+    return len(_class_folders(folder)) >= _LEAST_CLASSES
+
+
+def open_folder(folder: Path) -> Table:
+    """Open a folder of recordings.
+
+    Raises:
+        ManifestError: it is none, or its folders are numbered, and may be of speakers.
+    """
+    if files := _metadata_files(folder):
+        return _AudioFolder(folder, files)
+    classes = _class_folders(folder)
+    names = list(dict.fromkeys(path.name for path in classes))
+    if len(names) < _LEAST_CLASSES:
+        problem, remedy = (
+            "holds no folders of recordings",
+            "give a table, or a folder for each class",
+        )
+        raise ManifestError(Fault(str(folder), None, problem, remedy, "classes-missing"))
+    matches = [_NUMBERED.fullmatch(name) for name in names]
+    if all(matches) and len({match[1] for match in matches if match}) == 1:
+        problem = f"its folders {names[0]}, {names[1]} ... are numbered, as those of speakers are"
+        remedy = "name them by their classes, or give a table with a row for each recording"
+        raise ManifestError(Fault(str(folder), None, problem, remedy, "classes-numbered"))
+    return _ClassFolders(folder, classes)
+
+
+class _ClassFolders:
+    """A row a recording, whose class is the name of its folder."""
+
+    class_names: Mapping[str, Sequence[str]] = {}
+
+    def __init__(self, folder: Path, classes: Sequence[Path]) -> None:
+        self.path = folder
+        self._classes = classes
+        in_splits = any(path.parent != folder for path in classes)
+        self.columns: Sequence[str] = [FILE, LABEL, *[SPLIT] * in_splits]
+
+    def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
+        number = 0
+        for folder in self._classes:
+            for path in visible(folder.rglob("*"), folder):
+                if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
+                    number += 1
+                    file = path.relative_to(self.path).as_posix()
+                    cells = {FILE: file, LABEL: folder.name, SPLIT: folder.parent.name}
+                    yield Row(number, {name: cells[name] for name in self.columns})
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """Return the folders of the classes, in those of the splits if all folders are of splits."""
+    folders = _folders(folder)
+    if folders and all(split_of(path.name) for path in folders):
+        return [path for split in folders for path in _with_audio(split)]
+    return _with_audio(folder)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("[!.]*") if path.is_dir())
+
+
+def _with_audio(folder: Path) -> list[Path]:
+    return [path for path in _folders(folder) if _has_audio(path)]
+
+
+def _has_audio(folder: Path) -> bool:
+    return any(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.rglob("[!.]*"))
+
+
+class _AudioFolder:
+    """The rows of metadata files, with paths from one folder."""
+
+    class_names: Mapping[str, Sequence[str]] = {}
+
+    def __init__(self, folder: Path, files: Mapping[str, Path]) -> None:
+        self.path = folder
+        self._tables = {split: open_table(path) for split, path in files.items()}
+        columns = dict.fromkeys(name for t in self._tables.values() for name in t.columns)
+        for table in self._tables.values():
+            if _FILE_NAME not in table.columns:
+                problem, remedy = f"no column {_FILE_NAME}", "name the files of its rows in it"
+                raise ManifestError(Fault(str(table.path), 1, problem, remedy, "column-missing"))
+        if any(files) and SPLIT in columns:
+            raise CodedError(
+                f"{folder}: rows have a column {SPLIT}, and lie in folders of splits; remove one",
+                "splits-ambiguous",
+            )
+        self.columns: Sequence[str] = [*columns, *[SPLIT] * any(files)]
+
+    def rows(self, wanted: Collection[str] | None = None) -> Iterator[Row]:
+        number = 0
+        for split, table in self._tables.items():
+            for row in table.rows():
+                number += 1
+                cells: dict[str, Any] = {name: row.cells.get(name, "") for name in self.columns}
+                if split:
+                    folder = table.path.parent.name
+                    cells |= {SPLIT: split, _FILE_NAME: f"{folder}/{cells[_FILE_NAME]}"}
+                yield Row(number, cells if row.fault is None else {}, row.fault)
+
+
+def _metadata_files(folder: Path) -> dict[str, Path]:
+    """Return {split: metadata file}; "" for one in the folder itself."""
+    own = _metadata_in(folder)
+    if own is not None:
+        return {"": own}
+    splits = {split_of(path.name): path for path in _folders(folder)}
+    files = {split: _metadata_in(path) for split, path in splits.items() if split}
+    return {split: path for split, path in files.items() if path is not None}
+
+
+def _metadata_in(folder: Path) -> Path | None:
+    return next((folder / name for name in _METADATA if (folder / name).is_file()), None)
