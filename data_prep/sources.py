@@ -18,11 +18,11 @@ from pathlib import Path
 from data_prep.errors import CodedError
 from data_prep.files.listing import AUDIO_SUFFIXES
 from data_prep.manifest.records import CORPUS_FILE
+from data_prep.tables.datasets_table import HUB, is_saved_dataset
 from data_prep.tables.options import add_preparation_options, corpus_name, given_options
 
 __all__ = ["KINDS", "Source", "add_preparation_options", "find_source"]
 
-HUB = "hf:"  # before the name of a data set of the Hugging Face hub
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _LEGACY = ("train_size.tsv", "train_t.tsv")  # of the T_data layout
 _SHOWN = 4  # names of a folder in a message
@@ -181,6 +181,9 @@ def _tables_in(folder: Path) -> Iterator[Source]:
     from data_prep.tables.reader import PARQUET
 
     name = corpus_name(folder.resolve().name)
+    if is_saved_dataset(folder):
+        yield Source("hf_dataset", name, folder, "hf_table")
+        return
     if (folder / HEADER).is_file():
         yield Source("audformat", name, folder, "hf_table")
         return

@@ -1,8 +1,9 @@
 r"""Prepare tables as `datasets` exports them, and audformat databases.
 
 Like `python -m data_prep.table`, with its options, but:
-- TABLE may be a folder of train-00000-of-00002.parquet, validation.csv and the like,
-  or of an audformat database (db.yaml), whose splits are those of its tables.
+- TABLE may be a folder of train-00000-of-00002.parquet, validation.csv and the like, one that
+  `save_to_disk` wrote, a name of the hub (hf:org/name, or hf:org/name/configuration), or a folder
+  of an audformat database (db.yaml), whose splits are those of its tables.
 - A column of a known name fills its field by default: a field's own name; transcript; valence,
   arousal and dominance as EmoVal, EmoAct, EmoDom or V, A, D; audformat's file, beside start and
   end. start and end are not read by default if the table contains the sound of each row itself.
@@ -24,11 +25,19 @@ Parquet needs pyarrow, audformat databases the package audformat.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from data_prep.command_line import run
 from data_prep.commands.table import print_next_step, table_parser
 from data_prep.tables.audformat import HEADER, open_audformat
+from data_prep.tables.datasets_table import HUB, is_saved_dataset, open_hub, open_saved
+from data_prep.tables.inference import (
+    given_options_of,
+    infer_opened,
+    raise_decisions,
+    render,
+)
 from data_prep.tables.options import corpus_name, recipe_of, tables_of
 from data_prep.tables.published import Sources, find_shards, prepare_hf_table
 from data_prep.tables.reader import open_table
@@ -45,15 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--ignore", action="append", default=[], metavar="COLUMN", help="column not to use")
     names = "of an audformat database (default: all)"
     add("--tables", dest="table_names", nargs="+", default=[], metavar="TABLE", help=names)
-    options = parser.parse_args(arguments)
-    return run(lambda: _prepare(options))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(words)
+    return run(lambda: _prepare(options, ["python", "-m", "data_prep.hf_table", *words]))
 
 
-def _prepare(options: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
     paths = tables_of(options.tables)
     options.name = options.name or corpus_name(next(iter(paths.values())).stem)
     recipe = recipe_of(options)
     sources, recipe = _open(options, recipe)
+    found = infer_opened(sources, recipe, given_options_of(options), options.ignore)
+    raise_decisions(paths, found, command)
+    print(*render(found), sep="\n")
+    recipe = found.recipe
     corpus = prepare_hf_table(
         sources,
         options.out_dir,
@@ -71,15 +85,25 @@ def _open(options: argparse.Namespace, recipe: TableRecipe) -> tuple[Sources, Ta
     paths = tables_of(options.tables)
     folder = paths.get("")
     sources: Sources
+    if folder is not None and str(folder).startswith(HUB):
+        sources = open_hub(str(folder))
+        return _joined(sources, recipe), recipe
     if folder is None or len(paths) > 1 or not folder.is_dir():
         return {split: [open_table(path, recipe.format)] for split, path in paths.items()}, recipe
-    if (folder / HEADER).is_file():
+    if is_saved_dataset(folder):
+        sources = open_saved(folder)
+    elif (folder / HEADER).is_file():
         sources, recipe = open_audformat(folder, options.table_names, recipe)
     else:
         shards = find_shards(folder).items()
         sources = {
             split: [open_table(path, recipe.format) for path in files] for split, files in shards
         }
+    return _joined(sources, recipe), recipe
+
+
+def _joined(sources: Sources, recipe: TableRecipe) -> Sources:
+    """Return the tables of all splits as "" if splits come from the rows or are drawn."""
     if recipe.split_by or recipe.split_column:
-        sources = {"": [table for tables in sources.values() for table in tables]}
-    return sources, recipe
+        return {"": [table for tables in sources.values() for table in tables]}
+    return sources

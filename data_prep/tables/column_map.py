@@ -142,6 +142,10 @@ def _is_audio(column: Contents) -> bool:
     return column.is_plain and column.share(is_audio_name) >= _MOST
 
 
+def _holds_sounds(column: Contents) -> bool:
+    return bool(column.n_complex) and not column.values
+
+
 def _is_id(column: Contents) -> bool:
     return column.is_plain and column.is_unique and not any(map(find_id_fault, column.values))
 
@@ -178,7 +182,7 @@ def _is_split(column: Contents) -> bool:
 
 
 _FITS: Mapping[str, _Fits] = {
-    "audio": lambda c, columns, contents: _is_audio(c),
+    "audio": lambda c, columns, contents: _is_audio(c) or _holds_sounds(c),
     "id": lambda c, columns, contents: _is_id(c),
     "text": lambda c, columns, contents: _is_text(c),
     "start": _are_times,

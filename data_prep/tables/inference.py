@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -102,14 +102,44 @@ def infer(tables: Mapping[str, Path], recipe: TableRecipe, given: GivenOptions) 
     """
     found = Inference(recipe)
     _infer_format(tables, given, found)
-    opened = {split: open_table(path, found.recipe.format) for split, path in tables.items()}
-    contents = found.contents = read_contents(opened.values(), recipe.missing)
-    _infer_columns(opened, contents, given, found)
-    _infer_numbers(contents, given, found)
-    _check_labels(contents, found)
-    _infer_audio(opened, contents, found)
-    _infer_splits(tables, contents, found)
+    how = found.recipe.format
+    _infer_content({s: [open_table(path, how)] for s, path in tables.items()}, given, found)
     return found
+
+
+def infer_opened(
+    tables: Mapping[str, Sequence[Table]],
+    recipe: TableRecipe,
+    given: GivenOptions,
+    ignored: Collection[str] = (),
+) -> Inference:
+    """Complete a recipe of tables that are open; see `infer`.
+
+    Args:
+        tables: split -> its tables, or "" where the rows say it.
+        recipe: of the options that were given.
+        given: those that the recipe cannot tell from its defaults.
+        ignored: columns that are not used.
+    """
+    found = Inference(recipe)
+    _infer_content(tables, given, found, ignored)
+    return found
+
+
+def _infer_content(
+    tables: Mapping[str, Sequence[Table]],
+    given: GivenOptions,
+    found: Inference,
+    ignored: Collection[str] = (),
+) -> None:
+    opened = [table for part in tables.values() for table in part]
+    contents = found.contents = read_contents(opened, found.recipe.missing)
+    usable = {name: column for name, column in contents.items() if name not in ignored}
+    _infer_columns(tables, usable, given, found)
+    _infer_numbers(usable, given, found)
+    _check_labels(usable, found)
+    _infer_audio(opened[0].path, usable, found)
+    _infer_splits(tables, usable, found)
 
 
 def infer_recipe(
@@ -127,22 +157,31 @@ def infer_recipe(
             a table cannot be read.
         CodedError: options that are malformed, or contradict each other.
     """
-    given = GivenOptions(
+    recipe = recipe_of(options)
+    path = next(iter(tables.values()))
+    recipe = replace(recipe, name=recipe.name or corpus_name(path.resolve().stem))
+    found = infer(tables, recipe, given_options_of(options))
+    _check_given(tables, found.recipe)
+    raise_decisions(tables, found, command)
+    return found
+
+
+def raise_decisions(tables: Mapping[str, Path], found: Inference, command: Sequence[str]) -> None:
+    """Raise the ManifestError of `decisions_error` if something is missing."""
+    if found.decisions:
+        names = ", ".join(map(str, tables.values()))
+        raise decisions_error(names, found.decisions, command)
+
+
+def given_options_of(options: argparse.Namespace) -> GivenOptions:
+    """Return which of the options were given."""
+    return GivenOptions(
         columns_of(options),
         options.encoding,
         None if options.header is None else options.header == "yes",
         options.decimal,
         needs_vad=bool({"vad", *AXES} & set(str(getattr(options, "target", "")).split("+"))),
     )
-    recipe = recipe_of(options)
-    path = next(iter(tables.values()))
-    recipe = replace(recipe, name=recipe.name or corpus_name(path.resolve().stem))
-    found = infer(tables, recipe, given)
-    _check_given(tables, found.recipe)
-    if found.decisions:
-        names = ", ".join(map(str, tables.values()))
-        raise decisions_error(names, found.decisions, command)
-    return found
 
 
 def _check_given(tables: Mapping[str, Path], recipe: TableRecipe) -> None:
@@ -187,18 +226,19 @@ def _infer_format(tables: Mapping[str, Path], given: GivenOptions, found: Infere
 
 
 def _infer_columns(
-    opened: Mapping[str, Table],
+    tables: Mapping[str, Sequence[Table]],
     contents: Mapping[str, Contents],
     given: GivenOptions,
     found: Inference,
 ) -> None:
     names = dict(given.columns)
     recipe = found.recipe
-    if recipe.split_column or recipe.split_by or any(opened):
+    if recipe.split_column or recipe.split_by or any(tables):
         names["split"] = recipe.split_column or ""
     wanted = [*(name for name in names.values() if name), *recipe.extra]
-    for table in opened.values():
-        require_columns(table, wanted)
+    for table in (table for part in tables.values() for table in part):
+        parts = [f"{name}.path" for name in table.columns]  # of sounds, in published tables
+        require_columns(table, [name for name in wanted if name not in parts])
     mapped = map_columns({n: c for n, c in contents.items() if n not in recipe.extra}, names)
     found.decisions += mapped.decisions
     columns = mapped.columns
@@ -331,14 +371,11 @@ def _spelled_alike(column: Contents) -> Iterator[list[str]]:
             yield sorted(same, key=lambda label: (-column.values[label], label))
 
 
-def _infer_audio(
-    opened: Mapping[str, Table], contents: Mapping[str, Contents], found: Inference
-) -> None:
+def _infer_audio(table: Path, contents: Mapping[str, Contents], found: Inference) -> None:
     recipe = found.recipe
     column = contents.get(recipe.columns.get("audio", ""))
     if column is None or not column.is_plain:
         return
-    table = next(iter(opened.values())).path
     audio = find_audio(list(column.values), table, recipe.data_raw)
     if audio.root is None:
         problem = f"the folder of the audio is not known: {audio.problem}"
@@ -352,7 +389,7 @@ def _infer_audio(
 
 
 def _infer_splits(
-    tables: Mapping[str, Path], contents: Mapping[str, Contents], found: Inference
+    tables: Mapping[str, object], contents: Mapping[str, Contents], found: Inference
 ) -> None:
     recipe = found.recipe
     if recipe.split_column:
