@@ -103,8 +103,10 @@ def _rank(field_: str, column: Contents) -> int | None:
 
 
 def _by_content(field_: str, fitting: Sequence[Contents]) -> list[str]:
+    """Return the names of columns that hold what the field is, and are called like no other."""
     holds = _HOLDS.get(field_)
-    return [c.name for c in fitting if holds(c)] if holds else []
+    unnamed = [c for c in fitting if not any(_rank(other, c) is not None for other in NAMES)]
+    return [c.name for c in unnamed if holds(c)] if holds else []
 
 
 # -- What fits a field: of its contents, the columns of fields before it, and all contents ---------

@@ -1,5 +1,6 @@
 """The formats that the product reads, each as a small valid instance and its reader."""
 
+import argparse
 import csv
 import functools
 import json
@@ -97,6 +98,10 @@ def _build_table(folder: Path, suffix: str = ".csv") -> None:
     ]
     if suffix == ".jsonl":
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif suffix in (".xlsx", ".ods"):
+        import pandas
+
+        pandas.DataFrame(rows).to_excel(file, index=False)
     elif suffix == ".parquet":
         import pyarrow
         from pyarrow import parquet
@@ -136,6 +141,45 @@ def _read_published_table(folder: Path) -> Any:
         return corpus, [read_manifest(out / f"{split}.tsv") for split in corpus.splits]
     finally:
         shutil.rmtree(out, ignore_errors=True)
+
+
+def _build_german_table(folder: Path) -> None:
+    rows = [
+        f"Satz {row.id}, und mehr;{('Glück', 'Ärger')[n % 2]};s{n % 4};{1 + n % 4},5"
+        for n, row in enumerate(ROWS)
+    ]
+    text = "\r\n".join(["Äußerung;Gefühl;Sprecher;Valenz", *rows, ""])
+    (folder / "labels.csv").write_bytes(text.encode("cp1252"))
+
+
+def _read_inferred_table(folder: Path) -> Any:
+    from data_prep.tables.inference import infer_recipe
+    from data_prep.tables.options import add_preparation_options
+
+    parser = argparse.ArgumentParser()
+    add_preparation_options(parser)
+    tables = {"": folder / "labels.csv"}
+    found = infer_recipe(tables, parser.parse_args(["--vad-scale", "1", "5"]), ["prepare"])
+    out = folder / "out"
+    try:
+        corpus = prepare_table(tables, out, found.recipe)
+        return corpus, [read_manifest(out / f"{split}.tsv") for split in corpus.splits]
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+
+
+def _build_dataset(folder: Path) -> None:
+    import datasets
+
+    rows = {"id": [row.id for row in ROWS], "text": [row.text for row in ROWS]}
+    datasets.Dataset.from_dict(rows).save_to_disk(str(folder / "set"))
+
+
+def _read_dataset(folder: Path) -> Any:
+    from data_prep.tables.datasets_table import open_saved
+
+    tables = open_saved(folder / "set")
+    return {split: [list(part.rows()) for part in parts] for split, parts in tables.items()}
 
 
 # -- audio -----------------------------------------------------------------------------------------
@@ -454,8 +498,12 @@ def families(place: Path, trained: Trained | None) -> list[Family]:
                 (".tsv", _read_table),
                 (".jsonl", _read_table),
                 (".parquet", _read_published_table),
+                (".xlsx", _read_table),
+                (".ods", _read_table),
             )
         ),
+        Family("table: inferred", _build_german_table, ["labels.csv"], _read_inferred_table),
+        Family("saved data set", _build_dataset, ["set/*"], _read_dataset),
         _audio("a.wav", subtype="PCM_16"),
         _audio("b.wav", subtype="FLOAT"),
         *map(_audio, ("a.flac", "a.ogg", "a.mp3", "a.aiff", "a.m4a", "a.webm")),
