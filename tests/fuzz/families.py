@@ -101,7 +101,8 @@ def _build_table(folder: Path, suffix: str = ".csv") -> None:
     elif suffix in (".xlsx", ".ods"):
         import pandas
 
-        pandas.DataFrame(rows).to_excel(file, index=False)
+        engine = "odf" if suffix == ".ods" else "openpyxl"
+        pandas.DataFrame(rows).to_excel(file, index=False, engine=engine)
     elif suffix == ".parquet":
         import pyarrow
         from pyarrow import parquet
