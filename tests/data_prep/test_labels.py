@@ -145,7 +145,7 @@ def test_an_option_that_names_no_label_is_refused(
     option: str, label: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = write_table(tmp_path / "t.csv", [("train", "excited"), ("train", "sad")])
-    assert prepare(words_for(table, option, label)) == 1
+    assert prepare(words_for(table, option, label)) == 2
     assert (
         f"{option} {label}: no row has the emotion 'exited'; there are 'excited', 'sad'"
         in capsys.readouterr().err
@@ -210,7 +210,7 @@ def test_a_class_that_the_file_declares_may_be_mapped_though_no_row_has_it(tmp_p
     words = [f"train={table}", str(tmp_path / "out"), "--name", "mine"]
     assert prepare_published([*words, "--label-map", "joyful=glad"]) == 0
     assert read_corpus(tmp_path / "out").labels["emotion"] == ("sad", "glad")
-    assert prepare_published([*words, "--label-map", "happy=glad"]) == 1
+    assert prepare_published([*words, "--label-map", "happy=glad"]) == 2
 
 
 def test_joiners_that_a_spelling_needs_are_kept() -> None:
