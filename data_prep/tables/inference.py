@@ -35,6 +35,7 @@ from data_prep.tables.reader import (
     SHEETS,
     Table,
     check_readable,
+    is_folder,
     open_table,
     require_columns,
 )
@@ -200,7 +201,7 @@ def _infer_format(tables: Mapping[str, Path], given: GivenOptions, found: Infere
     typed = (PARQUET, JSONL, *SHEETS)
     how = found.recipe.format
     paths = [path for path in tables.values() if path.suffix.lower() not in typed]
-    paths = [path for path in paths if not path.is_dir()]
+    paths = [path for path in paths if not is_folder(path)]
     if how.delimiter is None and not paths:
         how = replace(how, header=given.header is not False)
         found.recipe = replace(found.recipe, format=how)

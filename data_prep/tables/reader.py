@@ -129,7 +129,7 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
     """
     path, how = Path(path), how or TableFormat()
     suffix = path.suffix.lower()
-    if path.is_dir():
+    if is_folder(path):
         from data_prep.tables.folders import open_folder
 
         return open_folder(path)
@@ -147,6 +147,14 @@ def open_table(path: str | Path, how: TableFormat | None = None) -> Table:
         problem = f"neither {', '.join(TABLES[:-1])} nor {TABLES[-1]}"
         raise ManifestError(Fault(str(path), None, problem, "give --delimiter", "suffix-unknown"))
     return DelimitedTable(path, delimiter, how)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; one of a name that is too long is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def check_readable(path: Path) -> None:
