@@ -1,4 +1,4 @@
-"""The results table of the README: ``python -m benchmarks.accuracy EXPERIMENT [--data FOLDER]``.
+"""The tables of docs/results.md: ``python -m benchmarks.accuracy EXPERIMENT [--data FOLDER]``.
 
 Experiments whose name ends in `_pretrained` need ``--encoder``, a folder of a Hugging Face model;
 those that end in `_staged` also ``--start``, a folder of finished runs (``seed1`` and so on) whose

@@ -184,9 +184,10 @@ def test_frozen_encoders_in_half_precision_and_masked(
     assert score(checkpoint, "--no-encoder-cache") == pytest.approx(whole, rel=1e-3)
 
 
-def test_the_lines_of_the_readme(train: Fairseq, tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    lines_of_it = r"^    (--modality text --text-encoder hf:[^`]*?) \\\n```"
-    (lines,) = re.findall(lines_of_it, readme, re.MULTILINE)
+def test_the_options_of_the_documentation(train: Fairseq, tmp_path: Path) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "how-to" / "pretrained_text_encoder.md").read_text()
+    of_model = r"(--modality text --text-encoder hf:.*?--fp16-no-flatten-grads)"
+    (lines,) = re.findall(of_model, page, re.DOTALL)
     options = lines.replace("\\\n", " ").replace("models/mpnet", str(tmp_path / "bert"))
-    assert "num_updates=1" in train("readme", options, "--log-interval 1", updates=1)
+    assert "num_updates=1" in train("page", options, "--log-interval 1", updates=1)
