@@ -78,6 +78,7 @@ class ScoringFiles:
         self._predictions: list[predictions.Row] = []
         self._embeddings: list[embeddings.Embedded] = []
         self._attention: list[Attended] = []
+        self._written: set[Path] = set()
 
     def add(self, logging_outputs: Sequence[dict[str, Any]], n_rows: Mapping[str, int]) -> None:
         """Add the outputs of a subset, of all ranks, and write the files again.
@@ -99,16 +100,27 @@ class ScoringFiles:
             predictions.write(file, self._predictions)
             if (provenance := self._read_provenance()) is not None:
                 write_beside(file, provenance)
+            self._log_written(file)
         if cfg.save_embeddings:
             self._embeddings += _collect("embeddings", logging_outputs)
-            embeddings.write(Path(cfg.save_embeddings), self._embeddings)
+            file = Path(cfg.save_embeddings)
+            embeddings.write(file, self._embeddings)
+            self._log_written(file)
         if cfg.save_attention:
             self._attention += _collect("attention", logging_outputs)
             if self._attention:
-                attention.write(Path(cfg.save_attention), self._attention)
+                file = Path(cfg.save_attention)
+                attention.write(file, self._attention)
+                self._log_written(file)
             missing = {*self.attention_ids} - {row.id for row in self._attention}
             if missing:
                 logger.warning("--attention-ids: not scored so far: %s", first_few(sorted(missing)))
+
+    def _log_written(self, file: Path) -> None:
+        """Log the path of a file once: it is written again after every subset."""
+        if file not in self._written:
+            logger.info("written: %s", file)
+        self._written.add(file)
 
 
 def _attention_ids(cfg: EmotionPredictionConfig) -> tuple[str, ...]:

@@ -46,13 +46,18 @@ def test_a_training_prints_a_line_a_validation(toy_corpus: Path, tmp_path: Path)
     assert written["optimization"]["max_epoch"] == saved["optimization"]["max_epoch"] == 2
 
 
-def test_a_validation_prints_its_metrics(trained, toy_corpus: Path) -> None:
+def test_a_validation_prints_its_metrics_and_files(
+    trained, toy_corpus: Path, tmp_path: Path
+) -> None:
     checkpoint = trained("--modality text --batch-size 8 --max-epoch 2 --save-interval 2")
     place = f"--data {toy_corpus} --path {checkpoint} --valid-subset valid,test --batch-size 4"
     options = PLAIN.replace(" --log-format simple", "")
-    printed = run_tool(TOOLS["validate"], "fairseq-validate", options, place)
+    saved = tmp_path / "predictions.tsv"
+    save = f"--save-predictions {saved}"
+    printed = run_tool(TOOLS["validate"], "fairseq-validate", options, place, save)
     texts = [line.partition(" | ")[2] for line in printed.splitlines()]
     results = [text for text in texts if ": loss " in text]
     assert [text.partition(":")[0] for text in results] == ["valid", "test"]
     assert all("recall_" in text and "wps" not in text for text in results)
-    assert len(texts) == 4  # and what is scored, for each of the two
+    assert [text for text in texts if "written: " in text] == [f"written: {saved}"]
+    assert len(texts) == 5  # and what is scored, for each of the two
