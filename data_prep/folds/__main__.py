@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     defaults = FoldOptions()
     add("data_dir", type=Path, metavar="DATA_DIR", help="folder with {split}.tsv and corpus.yaml")
     add("--protocol", required=True, choices=PROTOCOLS, help="see above")
-    base = "splits whose rows are divided (default: all, else every split that there is)"
+    base = (
+        "splits whose rows are divided, together, such as train,valid,test (default: all, else "
+        "every split that there is)"
+    )
     add("--base", nargs="+", metavar="SPLIT", help=base)
     add("--seed", type=int, default=defaults.seed, help="of what is drawn (default: %(default)s)")
     add("--n-folds", type=int, default=defaults.n_folds, help="groups (default: %(default)s)")
@@ -61,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _make(options: argparse.Namespace) -> None:
     corpus = read_corpus(options.data_dir)
     splits = list(corpus.splits)
-    bases = options.base or ([ALL] if ALL in splits else splits)
+    named = [name for word in options.base or () for name in word.split(",")]
+    bases = list(dict.fromkeys(named)) or ([ALL] if ALL in splits else splits)
     if unknown := [base for base in bases if base not in splits]:
         known = ", ".join(splits)
         raise CodedError(f"--base {unknown[0]}: {options.data_dir} has {known}", "split-unknown")

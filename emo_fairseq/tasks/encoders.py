@@ -95,6 +95,8 @@ def _settings_digest(data_dir: Path, encoder_spec: EncoderSpec) -> str:
 def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
     """Return digests of the stored features of every split, for each modality that reads features.
 
+    A split that has none is warned of, since a training would end before it is scored.
+
     Returns:
         By modality and split on disk a digest of the manifest's rows, and one of the features; see
         :func:`data_prep.features.stored.content_of`.
@@ -108,6 +110,12 @@ def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
     for name in names:
         folder = source.folder / "features" / source.encoders[name].source
         contents = {split: _content_of(folder, split, rows) for split, rows in splits.items()}
+        if lacking := [split for split, content in contents.items() if not content]:
+            logger.warning(
+                "%s: has no features of %s, which cannot be scored before they are extracted",
+                folder,
+                ", ".join(lacking),
+            )
         digests[name] = {
             split: [rows_digest(splits[split]), content]
             for split, content in contents.items()

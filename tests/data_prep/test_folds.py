@@ -549,6 +549,9 @@ def test_official_splits_are_divided_together(
     protocol = ["--protocol", "k_fold", "--n-folds", "3"]
     assert main([str(tmp_path), *protocol, "--base", "train"]) == 0
     assert read_folds(tmp_path / "folds" / "k_fold.json").bases == ("train",)
+    for words in (["train,test"], ["train", "test", "train"]):
+        assert main([str(tmp_path), *protocol, "--base", *words, "--force"]) == 0
+        assert read_folds(tmp_path / "folds" / "k_fold.json").bases == ("train", "test")
     assert main([str(tmp_path), *protocol, "--base", "dev"]) == 2
     assert "[split-unknown]" in capsys.readouterr().err
 

@@ -65,6 +65,15 @@ def test_features_of_others_that_have_changed_are_refused(
     take_over(make_task, data, state)
 
 
+def test_a_split_without_features_is_warned_of_before_training(
+    data: Path, make_task: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    for split in ("train", "valid"):
+        write_foreign(data, only=split)
+    make_task(data, **OPTIONS)
+    assert "features/some: has no features of test, which cannot be scored" in caplog.text
+
+
 def test_features_of_other_rows_are_not_compared(data: Path, make_task: Callable[..., Any]) -> None:
     write_foreign(data)
     state = trained(make_task, data)
