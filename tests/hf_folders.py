@@ -71,6 +71,7 @@ FAMILIES: dict[str, tuple[Callable[..., Any], Callable[..., Tokenizer], tuple[st
     "camembert": (transformers.CamembertConfig, byte_level, ROBERTA),
     "xlm-roberta": (transformers.XLMRobertaConfig, byte_level, ROBERTA),
     "data2vec-text": (transformers.Data2VecTextConfig, byte_level, ROBERTA),
+    "modernbert": (transformers.ModernBertConfig, wordpiece, BERT),
 }
 EXTRA: dict[str, dict[str, Any]] = {
     "deberta": {

@@ -9,7 +9,7 @@ from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
 from emo_fairseq.data.vocabulary import symbols_digest
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.modules.encoder import Encoder
+from emo_fairseq.modules.encoder import Encoder, in_blocks
 from emo_fairseq.pretrained.hf_files import (
     config_from_state,
     config_to_state,
@@ -25,6 +25,7 @@ class _Family(NamedTuple):
     layers: str = "encoder.layer"  # name of the list of layers in the model
     # RoBERTa numbers positions from the padding id + 1: the embeddings before it are never used.
     offset_positions: bool = False
+    after: tuple[str, ...] = ()  # modules that follow the last layer
 
 
 _BERT = _Family()
@@ -33,6 +34,7 @@ _FAMILIES: Mapping[str, _Family] = {  # by model_type
     **dict.fromkeys(("bert", "electra", "deberta", "deberta-v2"), _BERT),
     **dict.fromkeys(("roberta", "xlm-roberta", "camembert", "data2vec-text", "mpnet"), _ROBERTA),
     "distilbert": _Family("transformer.layer"),
+    "modernbert": _Family("layers", after=("final_norm",)),
     "albert": _Family("encoder.albert_layer_groups"),  # each runs several times
 }
 
@@ -53,6 +55,8 @@ _NOT_TAKEN = (
     "pre_classifier.",
     "classifier.",
     "qa_outputs.",  # fine-tuning
+    "head.",
+    "decoder.",  # ModernBERT's
     "embeddings.position_ids",
     "embeddings.token_type_ids",  # constants of older versions
 )
@@ -91,17 +95,19 @@ class HuggingFaceTextEncoder(Encoder):
 
     def blocks(self) -> Sequence[nn.Module]:
         """See :meth:`Encoder.blocks`; layers that share parameters are one block."""
-        path = _FAMILIES[self.model.config.model_type].layers.split(".")
+        family = _FAMILIES[self.model.config.model_type]
+        path = family.layers.split(".")
         holders = [self.model.get_submodule(".".join(path[:depth])) for depth in range(len(path))]
         layers = self.model.get_submodule(".".join(path))
-        inside = set(layers.modules())
+        after = [self.model.get_submodule(name) for name in family.after]
+        elsewhere = {*layers.modules(), *after}
         before = [
             module
             for holder in holders
             for module in holder.children()
-            if not inside & set(module.modules())
+            if not elsewhere & set(module.modules())
         ]
-        return [nn.ModuleList(before), *layers.children()]
+        return in_blocks(before, layers.children(), after)
 
 
 def describe_hf_text(source: str) -> EncoderSpec:

@@ -103,10 +103,20 @@ def test_blocks_hold_every_parameter_once(folder: Folder, family: str) -> None:
     assert sorted(held) == sorted({id(p) for p in encoder.parameters()})
 
 
+def test_a_norm_after_the_layers_is_of_the_last_block(folder: Folder) -> None:
+    """So that layer-wise learning rates and unfreezing take it as near to the output as it is."""
+    encoder = load(folder("modernbert"))
+    first, *_, last = encoder.blocks()
+    norm = id(encoder.model.final_norm.weight)
+    assert norm in map(id, last.parameters())
+    assert norm not in map(id, first.parameters())
+
+
 @pytest.mark.parametrize(
     ("family", "reach"),
     [
         *((family, 40) for family in ("bert", "deberta", "distilbert", "electra", "albert")),
+        ("modernbert", 40),
         *((family, 38) for family in ("roberta", "mpnet", "camembert", "xlm-roberta")),
     ],
 )
