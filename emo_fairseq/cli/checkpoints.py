@@ -80,7 +80,7 @@ def _trained_folders(path: Path) -> list[Path]:
 
 
 def check_supported_inputs(
-    path: Path, modalities: Sequence[str], missing: Mapping[str, str]
+    path: Path, modalities: Sequence[str], missing: Mapping[str, str], data: Path | None = None
 ) -> None:
     """Raise if none of a model's modalities can be preprocessed.
 
@@ -88,6 +88,7 @@ def check_supported_inputs(
         path: of the model, for the message.
         modalities: inputs of the model.
         missing: what each input lacks that cannot be preprocessed.
+        data: of ``--data``; None where it is not given.
 
     Raises:
         UsageError: none of them can be preprocessed.
@@ -95,7 +96,8 @@ def check_supported_inputs(
     if not {*modalities} <= missing.keys():
         return
     lacks = "; ".join(f"{name} lacks {missing[name]}" for name in modalities)
+    remedy = "--data DATA names it" if data is None else f"--data {data} does not"
     raise UsageError(
-        f"{path}: no input of the model can be preprocessed: {lacks} (--data DATA names it)",
+        f"{path}: no input of the model can be preprocessed: {lacks} ({remedy})",
         "modalities-unsupported",
     )

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     notes = [f"{out}: written; its card is {out / 'README.md'}"]
 
     def complete(folder: Path) -> None:
-        _check_inputs(folder, checkpoint)
+        _check_inputs(folder, checkpoint, options.data)
         write_card(folder, checkpoint, options.data, options.predictions, name)
         if options.onnx:
             from emo_fairseq.export.onnx import export_onnx
@@ -74,12 +74,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_inputs(folder: Path, checkpoint: Path) -> None:
+def _check_inputs(folder: Path, checkpoint: Path, data: Path | None) -> None:
     """Raise a `UsageError` if a folder, not yet in place, could not preprocess any input."""
     from emo_fairseq.inference.model_folder import read_config
 
     config = read_config(folder)
-    check_supported_inputs(checkpoint, [*config.state.encoders], config.front_end.missing)
+    modalities, missing = [*config.state.encoders], config.front_end.missing
+    check_supported_inputs(checkpoint, modalities, missing, data)
 
 
 def _name(checkpoint: Path) -> str:

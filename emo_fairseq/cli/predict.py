@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     check_exists(options.model)  # and all items, before the imports that take seconds
     sources = open_sources(options.items, _input_options(options), sys.stdin)
     predictor = _predictor(options)
-    check_supported_inputs(options.model, predictor.modalities, predictor.missing)
+    check_supported_inputs(options.model, predictor.modalities, predictor.missing, options.data)
     if options.timeline:
         check_windows(predictor, options)
     transcribe = _transcribe(options, predictor)

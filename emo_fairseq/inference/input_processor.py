@@ -25,6 +25,7 @@ from data_prep.schema import CORPUS_FILE, SAMPLE_RATE, read_corpus, read_manifes
 from data_prep.tokens.folder import TOKENIZER_FILE
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq import pretrained
+from emo_fairseq.data import legacy
 from emo_fairseq.data.audio import InMemoryWaveforms
 from emo_fairseq.data.token_choice import choose_tokens
 from emo_fairseq.data.tokens import TokenDataset
@@ -141,10 +142,7 @@ class InputProcessor:
             encoder, trained = state.encoders[modality], state.vocabularies[modality]
             tokens = choose_tokens(folder, modality, encoder, trained=trained)
             if tokens is None or not tokens.has_card:
-                missing[modality] = (
-                    f"the tokenizer, {modality}/NAME/{TOKENIZER_FILE} of the data dir; open or "
-                    "export the checkpoint again with a data dir that has it"
-                )
+                missing[modality] = _describe_missing_tokenizer(modality, folder)
                 continue
             tokenizers[modality] = tokens.folder
         for modality in state.limits.modalities_of(FRAMES):
@@ -154,6 +152,13 @@ class InputProcessor:
             except (UsageError, ValueError) as error:
                 missing[modality] = f"a way to extract features/{name}: {error}"
         return cls(tokenizers, extractors, missing, texts_are_normalized(folder))
+
+
+def _describe_missing_tokenizer(modality: str, folder: Path) -> str:
+    name = f"the tokenizer, {modality}/NAME/{TOKENIZER_FILE} of the data dir"
+    if legacy.split_names(folder):
+        name = f"the tokenizer: {folder} is in the legacy layout, which holds ids alone"
+    return f"{name}; open or export the checkpoint again with a data dir that has it"
 
 
 def texts_are_normalized(folder: Path) -> bool:

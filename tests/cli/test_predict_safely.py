@@ -149,6 +149,12 @@ def test_a_folder_whose_inputs_cannot_be_preprocessed_is_not_written(
     data = copy_toy()
     (data / "text").unlink()
     words = ["--data", str(data), "--output", str(tmp_path / "model")]
-    assert main(["export", str(trained_models.checkpoint(TEXT)), *words]) == 1
-    assert "[modalities-unsupported]" in capsys.readouterr().err
+    export = ["export", str(trained_models.checkpoint(TEXT)), *words]
+    assert main(export) == 1
+    error = capsys.readouterr().err
+    assert "[modalities-unsupported]" in error
+    assert f"--data {data} does not" in error
     assert not (tmp_path / "model").exists()
+    (data / "label_file_train.csv").touch()
+    assert main(export) == 1
+    assert f"{data} is in the legacy layout, which holds ids alone" in capsys.readouterr().err
