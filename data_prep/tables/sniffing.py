@@ -27,6 +27,8 @@ _LEAST_CONFIDENT = 0.9  # share of rows that have the width of the header
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 # Encodings that tables are saved in; charset-normalizer would try a hundred.
 _ENCODINGS = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "iso8859_15", "mac_roman")
+_WESTERN_SIGNS = "‘’“”‚„–—…€«»°§´·¡¿ªº\xa0"
+_MOST_BEYOND = 0.3  # share of letters beyond ASCII in a text of western Europe
 _ASIAN = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "koi8_r")
 
 
@@ -138,15 +140,35 @@ def _wide_encoding(sample: bytes) -> str:
 
 
 def _legacy_encoding(raw: bytes) -> str:
+    """Return the encoding of a text that is no UTF-8: Windows-1252 if that makes sense."""
     from charset_normalizer import from_bytes
 
+    sample = raw[:_SAMPLE]
+    if _is_western(sample):
+        return _ENCODINGS[0]
     for names in (_ENCODINGS, _ASIAN):
-        best = from_bytes(raw[:_SAMPLE], cp_isolation=list(names), threshold=0.3).best()
+        best = from_bytes(sample, cp_isolation=list(names), threshold=0.3).best()
         if best is not None:
-            usual = raw.decode(_ENCODINGS[0], errors="replace")
-            is_usual = raw.decode(best.encoding, errors="replace") == usual
+            is_usual = _decode(sample, best.encoding) == _decode(sample, _ENCODINGS[0])
             return _ENCODINGS[0] if is_usual else best.encoding
     return _ENCODINGS[0]
+
+
+def _is_western(sample: bytes) -> bool:
+    """Return whether a text is of western Europe: few letters beyond ASCII, and no odd signs.
+
+    In Cyrillic or Greek nearly all letters are beyond ASCII, and Windows-1250 has letters where
+    Windows-1252 has signs.
+    """
+    text = _decode(sample, _ENCODINGS[0])
+    beyond = [character for character in text if character > "\x7f"]
+    letters = sum(map(str.isalpha, text))
+    are_usual = all(character.isalpha() or character in _WESTERN_SIGNS for character in beyond)
+    return are_usual and len(beyond) <= _MOST_BEYOND * max(1, letters)
+
+
+def _decode(sample: bytes, encoding: str) -> str:
+    return sample.decode(encoding, errors="replace")
 
 
 # -- Delimiters and headers ------------------------------------------------------------------------
