@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_fairseq.cli.checkpoints import find_model
+from emo_fairseq.cli.serve_limits import add_limit_options, limits_of
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
 
@@ -26,6 +27,7 @@ def add(subcommands: Any) -> None:
     option("--allow-host", action="append", default=[], metavar="NAME", help=known)
     option("--device", default="cpu", help="cpu, cuda, cuda:1 (default: %(default)s)")
     add_transcription_options(parser)
+    add_limit_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         find_model(options.model),
         options.host,
         options.port,
+        limits=limits_of(options),
         hosts=options.allow_host,
         device=options.device,
         transcriber=load_transcriber(options),

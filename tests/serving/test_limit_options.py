@@ -1,0 +1,60 @@
+"""``emotion-recognize serve``: limits as options."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from emo_fairseq.cli.__main__ import main
+from emo_fairseq.serving import server
+from emo_fairseq.serving.app import create_app
+from emo_fairseq.serving.limits import Limits
+
+
+@pytest.fixture
+def limits(monkeypatch, model_folder):
+    """Return the limits with which a command line starts the server."""
+    started = []
+    monkeypatch.setattr(server, "run", lambda *_, **given: started.append(given["limits"]))
+
+    def parse(*words: str) -> Limits:
+        assert main(["serve", str(model_folder), *words]) == 0
+        return started.pop()
+
+    return parse
+
+
+def test_each_option_is_a_limit(limits):
+    assert limits() == Limits()
+    words = (
+        "--upload-megabytes 100 --audio-minutes 30 --text-characters 9 --requests-per-second 0.5"
+    )
+    words += " --burst 3 --workers 1 --queue 5 --answer-seconds 600"
+    assert limits(*words.split()) == Limits(
+        upload_bytes=100_000_000,
+        audio_seconds=1800.0,
+        text_characters=9,
+        requests_per_second=0.5,
+        burst=3,
+        workers=1,
+        waiting=5,
+        held_bytes=400_000_000,  # so that one client may send the largest request
+        answer_seconds=600.0,
+    )
+    assert limits("--upload-megabytes", "0.5").held_bytes == Limits.held_bytes
+
+
+def test_limits_of_the_command_line_act(limits, predictor, encode, hum):
+    bounds = limits("--upload-megabytes", "0.01", "--text-characters", "5", "--burst", "2")
+    client = TestClient(create_app(predictor, bounds), base_url="http://localhost")
+    large = client.post("/api/predict", files={"audio": encode(hum(2))})
+    long = client.post("/api/predict", files={"text": (None, "too long")})
+    assert (large.status_code, large.json()["code"]) == (413, "body-too-large")
+    assert (long.status_code, long.json()["code"]) == (413, "text-too-long")
+    third = client.post("/api/predict", json={"text": "day"})
+    assert (third.status_code, third.json()["code"]) == (429, "rate-exceeded")
+
+
+@pytest.mark.parametrize("words", [["--queue", "0"], ["--audio-minutes", "-1"], ["--burst", "1.5"]])
+def test_numbers_that_cannot_be(words, model_folder, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", str(model_folder), *words])
+    assert words[0] in capsys.readouterr().err
