@@ -208,9 +208,10 @@ def read_fold(folder: Path, fold: str) -> tuple[Sequence[str], Mapping[str, Sequ
     file = folder / FOLDS_FOLDER / f"{protocol}.json"
     if not file.exists():
         known = sorted(path.stem for path in (folder / FOLDS_FOLDER).glob("*.json"))
+        others = f"choose one of {', '.join(known)}, or " if known else ""
         raise UsageError(
-            f"--fold {fold}: {file} is not there; choose one of {', '.join(known) or 'none'}, or "
-            f"make it with `python -m data_prep.folds {folder} --protocol {protocol}`",
+            f"--fold {fold}: {file} is not there; {others}make it with "
+            f"`python -m data_prep.folds {folder} --protocol {protocol}`",
             "folds-missing",
         )
     try:
