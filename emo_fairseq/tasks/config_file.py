@@ -1,7 +1,11 @@
-"""The whole configuration of a training, as a file beside its checkpoints."""
+"""The whole configuration of a training, as a file beside its checkpoints.
+
+``fairseq-hydra-train --config-dir SAVE_DIR --config-name training`` trains by it again.
+"""
 
 import argparse
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,20 @@ from data_prep.schema import write_atomically
 
 logger = logging.getLogger(__name__)
 
-CONFIG_FILE = "config.yaml"
+CONFIG_FILE = "training.yaml"  # of the name config Hydra would read fairseq's own
+_HEADER = """# Every option of a training. To train by it again:
+#   fairseq-hydra-train --config-dir {folder} --config-name training checkpoint.save_dir=OTHER
+"""
+_IN_THIS_FOLDER = {"job": {"chdir": False}}
 _OF_HYDRA = "job_logging_cfg"
+# Fairseq finds out anew which process it is.
+_OF_THIS_PROCESS = (
+    "device_id",
+    "distributed_init_method",
+    "distributed_no_spawn",
+    "distributed_port",
+    "distributed_rank",
+)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -28,7 +44,7 @@ _Dumper.add_representer(
 
 
 def write_config(run: Any) -> None:
-    """Write ``config.yaml`` into ``--save-dir``, every option with its value.
+    """Write ``training.yaml`` into ``--save-dir``, every option with its value.
 
     Args:
         run: fairseq's configuration of the training.
@@ -36,7 +52,13 @@ def write_config(run: Any) -> None:
     config = OmegaConf.to_container(run, resolve=True, enum_to_str=True)
     assert isinstance(config, dict)
     config.pop(_OF_HYDRA, None)
-    file = Path(run.checkpoint.save_dir) / CONFIG_FILE
-    text = yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    for name in _OF_THIS_PROCESS:
+        config.get("distributed_training", {}).pop(name, None)
+    folder = Path(run.checkpoint.save_dir)
+    text = _HEADER.format(folder=shlex.quote(str(folder)))
+    text += yaml.dump(
+        {"hydra": _IN_THIS_FOLDER, **config}, Dumper=_Dumper, sort_keys=False, allow_unicode=True
+    )
+    file = folder / CONFIG_FILE
     write_atomically(file, text)
     logger.info("configuration: %s", file)

@@ -21,7 +21,9 @@ def _not_verbose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VERBOSE_SWITCH)
 
 
-def test_a_training_prints_a_line_a_validation(toy_corpus: Path, tmp_path: Path) -> None:
+def test_a_training_prints_a_line_a_validation(
+    toy_corpus: Path, tmp_path: Path, fairseq_process
+) -> None:
     folder = tmp_path / "run"
     log = tmp_path / "train.log"
     place = f"--data {toy_corpus} --save-dir {folder} --log-format json --log-file {log}"
@@ -38,12 +40,20 @@ def test_a_training_prints_a_line_a_validation(toy_corpus: Path, tmp_path: Path)
     printed = [float(re.search(r"valid loss ([\d.]+)", text)[1]) for text in validations]
     assert printed == pytest.approx([float(loss) for loss in losses.values()], abs=5e-4)
     # The configuration is a file, with the values that checkpoints hold.
-    assert f"configuration: {folder / 'config.yaml'}" in texts
-    written = yaml.safe_load((folder / "config.yaml").read_text())
+    assert f"configuration: {folder / 'training.yaml'}" in texts
+    written = yaml.safe_load((folder / "training.yaml").read_text())
     saved = torch.load(folder / "checkpoint_last.pt", weights_only=False)["cfg"]
     assert written["task"]["data"] == str(toy_corpus)
     assert written["model"]["text_embed_dim"] == saved["model"]["text_embed_dim"] == 16
     assert written["optimization"]["max_epoch"] == saved["optimization"]["max_epoch"] == 2
+    # By which the same is trained again.
+    place = f"--config-dir {folder} --config-name training"
+    again = "checkpoint.save_dir=again common.log_file=again.log optimization.max_epoch=1"
+    finished = fairseq_process("hydra-train", place, again).wait()
+    assert finished.code == 0, finished.errors
+    lines = (tmp_path / "again.log").read_text().splitlines()
+    entries = [json.loads(line) for line in lines if line.startswith('{"')]
+    assert next(e["valid_loss"] for e in entries if "valid_loss" in e) == losses[1]
 
 
 def test_a_validation_prints_its_metrics_and_files(
