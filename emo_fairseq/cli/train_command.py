@@ -13,7 +13,7 @@ from emo_fairseq.cli import processes
 from emo_fairseq.cli.train_data import DataFolder
 from emo_fairseq.cli.train_inputs import Inputs
 from emo_fairseq.cli.train_precision import FP32, Precision, choose_precision
-from emo_fairseq.cli.train_recipes import SCRATCH, WARMUP, Combined, combine, recipe_key
+from emo_fairseq.cli.train_recipes import SCRATCH, WARMUP, Combined, combine, n_epochs, recipe_key
 from emo_fairseq.encoder_spec import PRETRAINED, check_spec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.naming import folder_name
@@ -282,13 +282,14 @@ def _base_words(
 def _schedule_words(options: argparse.Namespace, inputs: Inputs, combined: Combined) -> list[str]:
     """Return the options of batches, and of a learning rate that warms up and then decays to 0."""
     recipe = combined.recipe
-    epochs = options.epochs or recipe.epochs
     rate = recipe.lr if options.lr is None else options.lr
     batch_size = options.batch_size or recipe.batch_size
     n_rows = inputs.n_rows or _ROWS_UNKNOWN
     # fairseq-train starts a process for each GPU, and an update has a batch of each.
     n_processes = 1 if options.cpu else max(1, torch.cuda.device_count())
-    updates = epochs * -(-n_rows // (batch_size * n_processes))
+    updates_an_epoch = -(-n_rows // (batch_size * n_processes))
+    epochs = options.epochs or n_epochs(recipe, updates_an_epoch)
+    updates = epochs * updates_an_epoch
     words = ["--optimizer", "emotion_adamw", "--lr", f"{rate:g}", "--clip-norm", "1.0"]
     words += ["--lr-scheduler", "polynomial_decay", "--warmup-updates", str(int(WARMUP * updates))]
     words += ["--total-num-update", str(updates), "--max-epoch", str(epochs)]

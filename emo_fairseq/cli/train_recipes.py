@@ -21,12 +21,14 @@ class Recipe(NamedTuple):
         lr: highest learning rate.
         epochs: passes over the train split.
         batch_size: utterances an update.
+        min_updates: of a small corpus, which is passed over more often, see :func:`n_epochs`.
         options: further ones of fairseq-train.
     """
 
     lr: float
     epochs: int
     batch_size: int
+    min_updates: int
     options: str
 
 
@@ -35,22 +37,23 @@ _OF_TUNED = "--layer-lr-decay 0.9 --head-lr-scale 10 --weight-decay 0.01"
 #: By tuning and encoder: SCRATCH, or a modality, with " large" where a large encoder differs.
 RECIPES: Mapping[tuple[str, str], Recipe] = {
     # BERT (Devlin et al. 2019, appendix A.3): 2e-5 to 5e-5, batches of 16 or 32, 2 to 4 epochs.
-    # Mosbach et al. 2021: 2e-5, and more epochs, make fine-tuning stable on small corpora.
-    (FULL, TEXT): Recipe(2e-5, 5, 32, _OF_TUNED),
+    # Mosbach et al. 2021: 2e-5, and more updates, make fine-tuning stable on small corpora.
+    (FULL, TEXT): Recipe(2e-5, 5, 32, 300, _OF_TUNED),
     # RoBERTa large (Liu et al. 2019, table 10): 1e-5 to 3e-5, batches of 16 or 32.
-    (FULL, f"{TEXT} large"): Recipe(1e-5, 5, 32, _OF_TUNED),
+    (FULL, f"{TEXT} large"): Recipe(1e-5, 5, 32, 300, _OF_TUNED),
     # wav2vec 2.0 and its like on IEMOCAP (Wang et al. 2021; SpeechBrain's recipe of it): 1e-5 for
     # the encoder, 1e-4 for what is new, small batches. Their audio fills memory early.
-    (FULL, SPEECH): Recipe(1e-5, 10, 16, _OF_TUNED),
+    (FULL, SPEECH): Recipe(1e-5, 10, 16, 300, _OF_TUNED),
     # LoRA (Hu et al. 2022, appendix D): from 2e-4 (GPT-2) to 5e-4 (RoBERTa), and more epochs.
-    (LORA, TEXT): Recipe(2e-4, 8, 32, "--weight-decay 0.01"),
-    (LORA, SPEECH): Recipe(2e-4, 10, 16, "--weight-decay 0.01"),
+    (LORA, TEXT): Recipe(2e-4, 8, 32, 300, "--weight-decay 0.01"),
+    (LORA, SPEECH): Recipe(2e-4, 10, 16, 300, "--weight-decay 0.01"),
     # Heads on frozen encoders: as in the tables of this project (RAVDESS on Whisper).
-    (FROZEN, TEXT): Recipe(1e-3, 20, 32, "--weight-decay 0.01"),
-    (FROZEN, SPEECH): Recipe(1e-3, 20, 32, "--weight-decay 0.01"),
+    (FROZEN, TEXT): Recipe(1e-3, 20, 32, 500, "--weight-decay 0.01"),
+    (FROZEN, SPEECH): Recipe(1e-3, 20, 32, 500, "--weight-decay 0.01"),
     # From scratch: as in the tables of this project (MELD, RAVDESS with robertaEMO_tiny).
-    (FULL, SCRATCH): Recipe(1e-3, 20, 32, "--dropout 0.2 --weight-decay 0.05"),
+    (FULL, SCRATCH): Recipe(1e-3, 20, 32, 500, "--dropout 0.2 --weight-decay 0.05"),
 }
+_MOST_EPOCHS = 100
 WARMUP = 0.06  # of all updates, as in RoBERTa's fine-tuning
 
 
@@ -91,6 +94,17 @@ def combine(encoders: Mapping[str, tuple[str, str]]) -> Combined:
         first._replace(batch_size=batch_size),
         {name: round(scale, 2) for name, scale in scales.items() if scale > 1},
     )
+
+
+def n_epochs(recipe: Recipe, updates_an_epoch: int) -> int:
+    """Return the passes over the train split: more than the recipe's if it is small.
+
+    >>> small, large = (n_epochs(RECIPES["full", "text"], n) for n in (10, 300))
+    >>> small, large
+    (30, 5)
+    """
+    needed = -(-recipe.min_updates // updates_an_epoch)
+    return min(max(recipe.epochs, needed), max(recipe.epochs, _MOST_EPOCHS))
 
 
 def recipe_key(

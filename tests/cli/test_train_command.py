@@ -75,7 +75,7 @@ def mpnet(models: Path, monkeypatch: pytest.MonkeyPatch) -> str:
                 "--best-checkpoint-metric": "weighted_f1",
                 "--arch": "robertaEMO_tiny",
                 "--lr": "0.001",
-                "--total-num-update": "20",
+                "--total-num-update": "100",  # of 32 rows
             },
         ),
         (
