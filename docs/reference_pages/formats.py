@@ -24,7 +24,7 @@ data/mine/
     corpus.yaml              labels, scales, counts, rows that were dropped
     train.tsv valid.tsv test.tsv
     folds/PROTOCOL.json      sets of cross-validation
-    text/ speech/            tokens: {split}.bin, {split}.idx, dict.txt, tokenizer.yaml
+    text/NAME/ speech/NAME/  tokens: {split}.bin, {split}.idx, dict.txt, tokenizer.yaml
     features/NAME/           stored features: {split}.npy, {split}.lengths, features.yaml
     prototypes.json          VAD prototypes of the emotions
     cache/                   outputs of frozen encoders
