@@ -30,6 +30,7 @@ TRAIN = "train"
 VALID = "valid"
 _UPDATES = "num_updates"  # fairseq logs it of every split
 _CASE = "@"
+_CONFIGURATION = "{'"  # which fairseq logs as Python writes it
 _LABEL_COLUMNS = ("loss", "uar", "wa", "weighted_f1")
 _NUMBER_COLUMNS = ("loss", "mse", "rmse", "mae")
 
@@ -107,7 +108,7 @@ def _entries(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
     unread = []
     for number, line in enumerate(lines, start=1):
         start = 0 if line.startswith("{") else line.find("| {") + 2
-        if start == 1:  # not found
+        if start == 1 or line.startswith(_CONFIGURATION, start):  # 1: not found
             continue
         try:
             entry = json.loads(line[start:])  # where a metric is undefined, fairseq writes NaN

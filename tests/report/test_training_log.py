@@ -58,9 +58,11 @@ def test_fairseqs_log_file_and_tensorboard_say_the_same(
 LINE = '{"epoch": %d, "valid_loss": "%s", "valid_num_updates": "%d"}'
 
 
-def test_lines_behind_a_time_stamp_and_cut_ones(tmp_path: Path) -> None:
+def test_lines_behind_a_time_stamp_and_cut_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "log").write_text(
-        "Namespace(no data)\n2026-01-01 00:00:00 | INFO | valid | "
+        "Namespace(no data)\n{'_name': None, 'common': {}}\n2026-01-01 00:00:00 | INFO | valid | "
         + LINE % (1, "1.5", 15)
         + "\n"
         + '{"epoch": 1, "update": 0.5, "loss": "9", "num_updates": "7"}\n'
@@ -69,6 +71,7 @@ def test_lines_behind_a_time_stamp_and_cut_ones(tmp_path: Path) -> None:
     (epoch,) = read_log(tmp_path / "log")
     assert epoch.valid["loss"] == 1.5
     assert epoch.train == {}
+    assert caplog.messages == ["--log: 1 lines are no JSON, and are left out: line 5"]
 
 
 def test_a_later_training_in_the_same_file_is_read_alone(tmp_path: Path) -> None:
