@@ -48,7 +48,11 @@ def find_audio(names: Sequence[str], table: Path, given: Path | None = None) -> 
     paths = _with_slashes(names)
     written = {name: paths.get(name, name) for name in names}
     if given is not None:
-        return _in(given, written, paths)
+        found = _in(given, written, paths)
+        if len(found.absent) < len(names):
+            return found
+        spread = _spread(written, given, [given, *_folders(given)])
+        return found if spread.root is None else spread
     if any(Path(path).is_absolute() for path in written.values()):
         return _absolute(written, paths)
     base = table if table.is_dir() else table.parent
@@ -106,13 +110,15 @@ def _absolute(written: Mapping[str, str], paths: Mapping[str, str]) -> FoundAudi
 
 def _folders(base: Path) -> Iterator[Path]:
     """Yield the folders below one, but hidden ones, and at most `_MOST_FOLDERS`."""
-    n_folders = 0
-    for parent, names, _ in os.walk(base):
+    seen = {os.path.realpath(base)}
+    for parent, names, _ in os.walk(base, followlinks=True):
         names[:] = sorted(n for n in names if not n.startswith(".") and n not in _NOT_SEARCHED)
+        places = {name: os.path.realpath(Path(parent, name)) for name in names}
+        names[:] = [name for name in names if places[name] not in seen]  # links may form circles
         for name in names:
-            n_folders += 1
-            if n_folders > _MOST_FOLDERS:
+            if len(seen) > _MOST_FOLDERS:
                 return
+            seen.add(places[name])
             yield Path(parent, name)
 
 

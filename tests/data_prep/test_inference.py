@@ -215,6 +215,16 @@ def test_bare_names_may_be_spread_over_folders(clips: Path, suffix: str) -> None
         assert {row.audio for row in rows_of(out)} == {f"s{n % 5}/{n}.wav" for n in range(20)}
 
 
+def test_folders_behind_links_are_searched(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "link").symlink_to(clips / "clips")
+    (clips / "clips" / "circle").symlink_to(tmp_path / "work")
+    rows = [f"{n}.wav,{('sad', 'glad')[n % 2]}" for n in range(20)]
+    table, out = write(tmp_path / "work", ["wav,emotion", *rows]), tmp_path / "out"
+    assert main([str(table), str(out)]) == 0
+    assert {row.audio for row in rows_of(out)} == {f"s{n % 5}/{n}.wav" for n in range(20)}
+
+
 def test_paths_of_windows_are_read(clips: Path) -> None:
     rows = [f"s{n % 5}\\{n}.wav,{('sad', 'glad')[n % 2]}" for n in range(20)]
     table, out = write(clips, ["wav,emotion", *rows]), clips / "out"
