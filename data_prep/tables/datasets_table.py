@@ -21,6 +21,7 @@ from data_prep.tables.reader import Row
 
 HUB = "hf:"  # before the name of a data set of the hub: hf:org/name or hf:org/name/configuration
 _OF_DICT, _OF_DATASET = "dataset_dict.json", ("dataset_info.json", "state.json")
+_DAMAGED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _SECONDS = 5  # to reach the hub
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
@@ -63,7 +64,9 @@ def open_saved(folder: Path) -> dict[str, list[DatasetTable]]:
     datasets = _library(folder)
     try:
         loaded = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        for part in loaded.values() if isinstance(loaded, dict) else [loaded]:
+            part.data.table.validate(full=True)  # reading a damaged one may end the process
+    except (*_DAMAGED, OSError) as error:
         problem = f"no data set of save_to_disk ({one_line(str(error))})"
         fault = Fault(str(folder), None, problem, "save it again", "dataset-invalid")
         raise ManifestError(fault) from None
@@ -86,7 +89,7 @@ def open_hub(name: str) -> dict[str, list[DatasetTable]]:
     _check_hub(name)
     try:
         loaded = datasets.load_dataset(path, configuration or None)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (*_DAMAGED, OSError) as error:
         reason = one_line(str(error))
         raise CodedError(
             f"{name}: cannot be loaded ({reason}); {_SAVE.format(path=path)}", "dataset-unknown"
