@@ -487,7 +487,7 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
     weights alone.
 
     Args:
-        folder: ``text/`` or ``speech/`` of a data dir.
+        folder: ``text/NAME`` or ``speech/NAME`` of a data dir.
         out: the folder that is to hold the files.
 
     Raises:

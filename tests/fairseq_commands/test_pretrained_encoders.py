@@ -81,7 +81,7 @@ def test_it_is_scored_and_resumed_without_the_pretrained_folder(
     assert resumed["optimizer_history"][-1]["num_updates"] == 8
     for name, value in whole["model"].items():
         assert torch.equal(resumed["model"][name], value), name
-    with pytest.raises(UsageError, match="no model of Hugging Face there"):
+    with raises("encoder-missing"):
         train("new", options)
 
 

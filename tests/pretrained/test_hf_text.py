@@ -307,7 +307,7 @@ def test_a_pooler_is_neither_kept_nor_missed(folder: Folder, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("hf:{tmp}/nowhere", "no model of Hugging Face there"),
+        ("hf:{tmp}/nowhere", "there is no such folder"),
         ("hf:{tmp}/empty", "no model of Hugging Face there"),
         ("bert", "write hf:FOLDER, fairseq:CHECKPOINT, features:NAME or scratch:SIZE"),
         ("hf:", "is not understood"),
