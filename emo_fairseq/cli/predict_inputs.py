@@ -42,14 +42,14 @@ class InputOptions:
     ends_with_nul: bool = False
 
 
-def open_sources(paths: Sequence[str], options: InputOptions, stdin: TextIO) -> list[Source]:
+def open_sources(paths: Sequence[str], options: InputOptions, stdin: TextIO | None) -> list[Source]:
     """Open all that a command line names.
 
     Args:
         paths: audio files; folders of them; ``.txt``, a text a line; tables, which
             :mod:`data_prep.tables.reader` reads; ``-``.
         options: how they are read.
-        stdin: texts, or paths of audio files.
+        stdin: texts, or paths of audio files; None where it is closed.
 
     Raises:
         UsageError: no items; a path that does not exist; a table without the columns.
@@ -64,7 +64,8 @@ def open_sources(paths: Sequence[str], options: InputOptions, stdin: TextIO) -> 
         return [ListSource([checked_item(paths[0] if paths else "--text", audio, options.text)])]
     if not paths:
         raise UsageError(
-            "predict: nothing to predict; give files, a folder, -, or --text", "items-missing"
+            "--text, or ITEMs: there is nothing to predict; give files, a folder, -, or --text",
+            "items-missing",
         )
     if paths.count(STDIN) > 1:
         raise UsageError("- is given twice; standard input is read once", "stdin-repeated")
@@ -84,9 +85,11 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def _open(name: str, options: InputOptions, stdin: TextIO) -> Source:
+def _open(name: str, options: InputOptions, stdin: TextIO | None) -> Source:
     path, suffix = Path(name), Path(name).suffix.lower()
     if name == STDIN:
+        if stdin is None:
+            raise UsageError("-: standard input is closed; give files", "stdin-closed")
         return StandardInput(stdin, options.lines, options.ends_with_nul)
     if is_folder(path):
         return ListSource([Item(str(file), audio=file) for file in find_audio(path)])
@@ -202,8 +205,8 @@ def _refuse_path(text: str) -> None:
         is_path = False
     if is_path:
         raise UsageError(
-            f"standard input begins with {text!r}, which is a file, and would be read as a text; "
-            "give --lines files, or --lines texts",
+            f"--lines: standard input begins with {text!r}, which is a file, and would be read as "
+            "a text; give --lines files, or --lines texts",
             "stdin-ambiguous",
         )
 

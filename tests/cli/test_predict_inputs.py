@@ -64,7 +64,7 @@ def test_any_name_of_a_file_ends_with_nul(trained_models, command, pipe, sounds)
 def test_a_path_is_not_read_as_a_text(trained_models, pipe, sounds, capsys):
     for options in (TEXT, BOTH):
         pipe(f"{sounds[0]}\n".encode())
-        assert main(["predict", str(trained_models.folder(options)), "-"]) == 1
+        assert main(["predict", str(trained_models.folder(options)), "-"]) == 2
         assert "[stdin-ambiguous]" in capsys.readouterr().err
     pipe(f"{sounds[0]}\n".encode())
     assert main(["predict", str(trained_models.folder(TEXT)), "-", "--lines", "texts"]) == 0
@@ -89,6 +89,12 @@ def test_texts_are_predicted_as_they_arrive(trained_models, command, monkeypatch
 def test_an_empty_list_has_no_rows(trained_models, command, pipe):
     pipe(b"")
     assert command("predict", trained_models.folder(TEXT), "-").count("\n") == 1
+
+
+def test_a_closed_standard_input(trained_models, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["predict", str(trained_models.folder(TEXT)), "-"]) == 1
+    assert "[stdin-closed]" in capsys.readouterr().err
 
 
 def test_audio_is_found_by_its_content(trained_models, command, sounds, tmp_path, capsys):
