@@ -21,14 +21,12 @@ class Recipe(NamedTuple):
         lr: highest learning rate.
         epochs: passes over the train split.
         batch_size: utterances an update.
-        min_updates: of a small corpus, which is passed over more often, see :func:`n_epochs`.
         options: further ones of fairseq-train.
     """
 
     lr: float
     epochs: int
     batch_size: int
-    min_updates: int
     options: str
 
 
@@ -38,22 +36,22 @@ _OF_TUNED = "--layer-lr-decay 0.9 --head-lr-scale 10 --weight-decay 0.01"
 RECIPES: Mapping[tuple[str, str], Recipe] = {
     # BERT (Devlin et al. 2019, appendix A.3): 2e-5 to 5e-5, batches of 16 or 32, 2 to 4 epochs.
     # Mosbach et al. 2021: 2e-5, and more updates, make fine-tuning stable on small corpora.
-    (FULL, TEXT): Recipe(2e-5, 5, 32, 300, _OF_TUNED),
+    (FULL, TEXT): Recipe(2e-5, 5, 32, _OF_TUNED),
     # RoBERTa large (Liu et al. 2019, table 10): 1e-5 to 3e-5, batches of 16 or 32.
-    (FULL, f"{TEXT} large"): Recipe(1e-5, 5, 32, 300, _OF_TUNED),
+    (FULL, f"{TEXT} large"): Recipe(1e-5, 5, 32, _OF_TUNED),
     # wav2vec 2.0 and its like on IEMOCAP (Wang et al. 2021; SpeechBrain's recipe of it): 1e-5 for
     # the encoder, 1e-4 for what is new, small batches. Their audio fills memory early.
-    (FULL, SPEECH): Recipe(1e-5, 10, 16, 300, _OF_TUNED),
+    (FULL, SPEECH): Recipe(1e-5, 10, 16, _OF_TUNED),
     # LoRA (Hu et al. 2022, appendix D): from 2e-4 (GPT-2) to 5e-4 (RoBERTa), and more epochs.
-    (LORA, TEXT): Recipe(2e-4, 8, 32, 300, "--weight-decay 0.01"),
-    (LORA, SPEECH): Recipe(2e-4, 10, 16, 300, "--weight-decay 0.01"),
+    (LORA, TEXT): Recipe(2e-4, 8, 32, "--weight-decay 0.01"),
+    (LORA, SPEECH): Recipe(2e-4, 10, 16, "--weight-decay 0.01"),
     # Heads on frozen encoders: as in the tables of this project (RAVDESS on Whisper).
-    (FROZEN, TEXT): Recipe(1e-3, 20, 32, 500, "--weight-decay 0.01"),
-    (FROZEN, SPEECH): Recipe(1e-3, 20, 32, 500, "--weight-decay 0.01"),
+    (FROZEN, TEXT): Recipe(1e-3, 20, 32, "--weight-decay 0.01"),
+    (FROZEN, SPEECH): Recipe(1e-3, 20, 32, "--weight-decay 0.01"),
     # From scratch: as in the tables of this project (MELD, RAVDESS with robertaEMO_tiny).
-    (FULL, SCRATCH): Recipe(1e-3, 20, 32, 500, "--dropout 0.2 --weight-decay 0.05"),
+    (FULL, SCRATCH): Recipe(1e-3, 20, 32, "--dropout 0.2 --weight-decay 0.05"),
 }
-_MOST_EPOCHS = 100
+_LEAST_UPDATES, _MOST_EPOCHS = 300, 100  # of small corpora, which are passed over more often
 WARMUP = 0.06  # of all updates, as in RoBERTa's fine-tuning
 
 
@@ -103,8 +101,8 @@ def n_epochs(recipe: Recipe, updates_an_epoch: int) -> int:
     >>> small, large
     (30, 5)
     """
-    needed = -(-recipe.min_updates // updates_an_epoch)
-    return min(max(recipe.epochs, needed), max(recipe.epochs, _MOST_EPOCHS))
+    needed = -(-_LEAST_UPDATES // updates_an_epoch)
+    return max(recipe.epochs, min(needed, _MOST_EPOCHS))
 
 
 def recipe_key(
