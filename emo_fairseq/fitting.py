@@ -74,6 +74,7 @@ def fit(
     words = [word for name, value in given.items() for word in _words(parser, name, value)]
     parsed = parser.parse_args([str(_file_of(table)), *words])
     parsed.further = list(further)
+    parsed.words = ["emotion-recognize", "train", str(parsed.source), *words]
     with _quiet() as log:
         outcome = train(parsed)
     if outcome.code == INTERRUPTED_CODE:

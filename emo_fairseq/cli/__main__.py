@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if further and not options.takes_further:
         parser.error(f"{options.subcommand} takes no options after --")
     options.further = further
+    options.words = [_PROGRAM, *words]  # for remedies
 
     def work() -> int:
         if options.loads_models:

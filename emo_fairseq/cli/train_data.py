@@ -86,9 +86,12 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
             )
         is_legacy = source.kind == "legacy"
         return DataFolder(source.name, source.path, options.data_raw, is_legacy), []
-    command, *words = source.prepare_words(folder, options)
+    command, *words = source.prepare_words(folder, options, options.words)
     record = _Record(
-        source=_absolute(source), digest=_digest(source.path), command=command, options=words[2:]
+        source=_absolute(source),
+        digest=_digest(source.path),
+        command=command,
+        options=words[words.index(str(folder)) + 1 :],
     )
     known = _read_record(folder)
     is_prepared = (folder / CORPUS_FILE).is_file()

@@ -20,6 +20,7 @@ def options(tmp_path, monkeypatch):
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--fold")
     add_preparation_options(parser)
+    parser.set_defaults(words=["emotion-recognize", "train", "labels.csv"], target=None)
     return lambda words: parser.parse_args(words.split())
 
 
@@ -33,9 +34,8 @@ def prepared(options, words: str) -> Path:
 
 def test_a_table_is_prepared_beside_the_user(options):
     data, notes = find_data(options("labels.csv --split-by row"))
-    assert list(data.prepare[1:]) == [
-        *("-m", "data_prep.table", "labels.csv", "data/labels", "--split-by", "row")
-    ]
+    written = ["-m", "data_prep.table", "labels.csv", "data/labels", "--split-by", "row"]
+    assert list(data.prepare[1:]) == [*written, "--name", "labels"]
     assert (data.name, notes) == ("labels", [])
     assert not Path("data").exists(), "nothing is written before it runs"
 
@@ -50,14 +50,14 @@ def test_it_is_used_again(options):
 def test_an_interrupted_preparation_is_run_again(options):
     find_data(options("labels.csv --split-by row"))[0].begin()
     (Path("data/labels") / "train.tsv").write_text("")
-    data, _ = find_data(options("labels.csv --split-by speaker"))
-    assert "speaker" in data.prepare
+    data, _ = find_data(options("labels.csv --test-fraction 0.3"))
+    assert "--test-fraction" in data.prepare
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ("labels.csv --split-by speaker", "by other options (--split-by row)"),
+        ("labels.csv --split-by row --test-fraction 0.3", "by other options (--split-by row "),
         ("other/labels.csv --split-by row", "and not from other/labels.csv"),
     ],
 )
