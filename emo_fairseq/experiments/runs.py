@@ -305,6 +305,8 @@ def _why_stopped(run: RunFolder, options: Options) -> str:
         return ""
     if any(float(options.get(name, -1)) > 0 for name in _ENDS_EARLY):
         return ""
+    if options.get("task.probe"):  # which is solved without an update
+        return ""
     updates = read_checkpoint(run.last).updates
     if updates >= max_update:
         return ""

@@ -93,6 +93,8 @@ class CardFacts:
         checkpoint: the name of its file.
         updates: that the checkpoint has had.
         epoch: in which it was saved.
+        probe: how ``--probe`` has solved it, as :class:`emo_fairseq.state_schema.ProbeState` has
+            it; empty of a model that was trained.
         corpus: of the data dir; None where that is gone.
         scored: metrics of the predictions files.
     """
@@ -104,6 +106,7 @@ class CardFacts:
     checkpoint: str
     updates: int
     epoch: int
+    probe: Mapping[str, Any]
     corpus: Corpus | None
     scored: Sequence[Scored]
 
@@ -152,6 +155,7 @@ def write_card(
         checkpoint=checkpoint.name,
         updates=int(saved["optimizer_history"][-1]["num_updates"]),
         epoch=_epoch(saved["extra_state"]["train_iterator"]),
+        probe=saved["task_state"].get("probe", {}),
         corpus=read_corpus(data_dir) if has_corpus else None,
         scored=[scored for file in predictions for scored in checker.score(file)],
     )
@@ -289,8 +293,18 @@ def _training_section(facts: CardFacts) -> str:
     ]
     return (
         f"## Training\n\n{_choice_of_checkpoint(facts)}\n\n"
-        f"Updates: {facts.updates:,}; epoch {facts.epoch}.\n\n"
+        f"{_course_of_training(facts)}\n\n"
         f"Options that differ from the defaults:\n\n{_table(['group', 'option', 'value'], rows)}"
+    )
+
+
+def _course_of_training(facts: CardFacts) -> str:
+    if not facts.probe:
+        return f"Updates: {facts.updates:,}; epoch {facts.epoch}."
+    also = ", those of the valid split among them" if facts.probe["refitted"] else ""
+    return (
+        f"A linear layer, solved with a regularization of strength {facts.probe['strength']:g} on "
+        f"{facts.probe['rows']:,} rows{also}, without updates."
     )
 
 
@@ -617,6 +631,9 @@ class PredictionsChecker:
             return f"the model cannot predict from {' and '.join(missing)}"
         if has_context(self._loaded.state.options):
             return "it reads turns in their dialogues, which are not put together for a card"
+        if self._loaded.state.transductive_note:
+            by = self._loaded.state.normalize_by
+            return f"its frames are normalized by {by}, whose rows are not put together for a card"
         return ""
 
     def _is_same(self, file: Path, row: Mapping[str, str], utterance: Utterance) -> bool:

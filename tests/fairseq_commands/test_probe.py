@@ -16,6 +16,8 @@ from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_manifest
 from emo_fairseq.compat.torch_files import load_torch_file
 from emo_fairseq.evaluation import predictions
+from emo_fairseq.export.model_card import write_card
+from emo_fairseq.inference.model_folder import write_model_folder
 from emo_fairseq.inference.predictor import load_predictor
 
 OPTIONS = """--arch robertaEMO_tiny --criterion emotion_classification --lr 0.003 --optimizer adam
@@ -111,6 +113,9 @@ def test_refit_has_seen_the_valid_split_and_may_not_be_scored_on_it(
     assert state["probe"]["strength"] == chosen(tmp_path / "run")["strength"]
     assert len(test) == len(vectors) == 12
     assert "nothing is trained" in probe(LOG_MEL, "--refit")
+    folder = write_model_folder(tmp_path / "run" / "checkpoint_last.pt", None, tmp_path / "folder")
+    card = write_card(folder, tmp_path / "run" / "checkpoint_last.pt").read_text()
+    assert " on 40 rows, those of the valid split among them, without updates." in card
 
 
 def test_numbers_are_solved_by_ridge_regression(probe: Run, score: Run, tmp_path: Path) -> None:
