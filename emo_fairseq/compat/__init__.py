@@ -18,6 +18,7 @@ def apply() -> None:
         excepthook,
         progress,
         reading_ahead,
+        sweeps,
         versions,
     )
 
@@ -26,6 +27,7 @@ def apply() -> None:
     distributed.apply()
     progress.apply()
     reading_ahead.apply()
+    sweeps.return_best_metric()
     command_line.apply()
     console.apply()
     config_errors.apply()

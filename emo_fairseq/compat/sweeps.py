@@ -1,7 +1,14 @@
 """Several trainings in one process, by ``fairseq-hydra-train -m``."""
 
+import math
+from pathlib import Path
+from typing import Any
+
+import hydra._internal.callbacks
 from fairseq import checkpoint_utils
 from fairseq.logging import progress_bar
+
+from emo_fairseq.compat.torch_files import load_torch_file
 
 
 def forget_earlier_training() -> None:
@@ -14,6 +21,33 @@ def forget_earlier_training() -> None:
     """
     close_event_files()
     vars(checkpoint_utils.save_checkpoint).pop("best", None)
+
+
+def return_best_metric() -> None:
+    """Give Hydra's sweepers the best checkpoint metric of each job; fairseq's main returns nothing.
+
+    It is NaN where no validation had a defined metric. A second call changes nothing.
+    """
+    callbacks = hydra._internal.callbacks.Callbacks
+    if hasattr(callbacks.on_job_end, "returns_metric"):
+        return
+    original = callbacks.on_job_end
+
+    def on_job_end(self: Any, config: Any, job_return: Any, **more: Any) -> None:
+        if job_return.status.name == "COMPLETED" and job_return.return_value is None:
+            job_return.return_value = _best_metric(job_return.cfg)
+        original(self, config=config, job_return=job_return, **more)
+
+    on_job_end.returns_metric = True  # type: ignore[attr-defined]
+    callbacks.on_job_end = on_job_end
+
+
+def _best_metric(config: Any) -> float:
+    best = getattr(checkpoint_utils.save_checkpoint, "best", None)
+    file = Path(str(config.checkpoint.save_dir)) / "checkpoint_last.pt"
+    if best is None and file.is_file():  # by processes of their own, one a GPU
+        best = load_torch_file(file, with_tensors=False)["extra_state"].get("best")
+    return math.nan if best is None else float(best)
 
 
 def close_event_files() -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -92,6 +93,7 @@ def run_all(
     n_at_once: int,
     report: Callable[[str, Outcome], None],
     keep_going: bool = True,
+    watch: Callable[[], None] = lambda: None,
 ) -> dict[str, Outcome]:
     """Run the steps of each run, `n_at_once` runs at a time; a failed run stops no other.
 
@@ -103,6 +105,7 @@ def run_all(
         n_at_once: the most processes at a time.
         report: called for each run that has ended.
         keep_going: whether runs are started after a refusal, too.
+        watch: called again and again while processes run; what it raises stops them all.
 
     Returns:
         The outcome of each run that was started. If this is interrupted, all processes are stopped
@@ -121,10 +124,12 @@ def run_all(
                     succeeded = any(done.ok for done in outcomes.values())
                     if outcome.refusal and not (succeeded or keep_going):
                         waiting.clear()
+            watch()
             time.sleep(_POLL)
     finally:
-        for worker in workers:
-            worker.stop()
+        with ExitStack() as stack:  # all of them, even if an interruption ends one of the stops
+            for worker in workers:
+                stack.callback(worker.stop)
     return outcomes
 
 
@@ -163,15 +168,21 @@ class _Worker:
         return outcome
 
     def stop(self) -> None:
-        """End the process, if there is one, before its folder is unlocked."""
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
+        """End the process, if there is one, before its folder is unlocked.
+
+        It is killed if it does not end in time, or if the wait is interrupted in its turn.
+        """
+        try:
+            if self.process and self.process.poll() is None:
+                self.process.terminate()
                 self.process.wait(_TERMINATION_TIMEOUT)
-            except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if self.process and self.process.poll() is None:
                 self.process.kill()
-        if self.steps:
-            self.steps.close()
+            if self.steps:
+                self.steps.close()
 
 
 def environments(n_at_once: int) -> list[dict[str, str]]:

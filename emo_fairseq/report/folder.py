@@ -20,12 +20,12 @@ from data_prep.schema import write_atomically
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
 from emo_fairseq.evaluation.statistics import LabelPredictions
 from emo_fairseq.evaluation.tables import Table, format_number, without_nan
+from emo_fairseq.evaluation.training_log import Epoch, cases, csv_text
 from emo_fairseq.report import page, tables
 from emo_fairseq.report.page import Section
 from emo_fairseq.report.plots import MAPS, SECTIONS, training_curves
 from emo_fairseq.report.plots.drawing import MaybePlot, NotDrawn, matplotlib, render
 from emo_fairseq.report.scored_split import ScoredSplit
-from emo_fairseq.report.training_log import Epoch, cases, csv_text
 
 FIGURES, LOG, PAGE = "figures", "training_log.csv", "report.html"
 

@@ -91,9 +91,9 @@ def _write_metrics(
 
 
 def _write_folder(args: argparse.Namespace, runs: Sequence[BySplit]) -> None:
+    from emo_fairseq.evaluation.training_log import read_log
     from emo_fairseq.report.folder import PAGE, write_folder
     from emo_fairseq.report.scored_split import read_scored_split
-    from emo_fairseq.report.training_log import read_log
 
     epochs = [] if args.log is None else read_log(args.log)
     given = (args.data, args.embeddings, args.attention, args.resamples)

@@ -31,7 +31,7 @@ def test_embeddings_of_scored_splits(trained, toy_corpus, fairseq, commands, tmp
 
 
 def events(folder: Path) -> list[Event]:
-    from emo_fairseq.report.training_log import _events
+    from emo_fairseq.evaluation.training_log import _events
 
     return [event for file in folder.glob("*tfevents*") for event in _events(file.read_bytes())]
 

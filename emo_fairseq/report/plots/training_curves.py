@@ -8,6 +8,7 @@ import numpy as np
 
 from emo_fairseq.evaluation.names import display_name, is_larger_better
 from emo_fairseq.evaluation.tables import format_number
+from emo_fairseq.evaluation.training_log import Epoch
 from emo_fairseq.report.plots.drawing import (
     BLUE,
     RED,
@@ -15,7 +16,6 @@ from emo_fairseq.report.plots.drawing import (
     NotDrawn,
     Plot,
 )
-from emo_fairseq.report.training_log import Epoch
 
 # Those of them that the log has, the loss first.
 _CURVES = ("loss", "uar", "wa", "weighted_f1", "ccc", "acc2_has0", "corr", "rmse", "mae")

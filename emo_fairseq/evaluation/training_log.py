@@ -85,6 +85,15 @@ def read_log(path: Path) -> list[Epoch]:
     return epochs
 
 
+def read_unfinished(file: Path) -> list[Epoch]:
+    """Load the log file of a training that still runs; it may hold no epoch yet.
+
+    Its last line is left out if it has no end.
+    """
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return _read_lines(text[: text.rfind("\n") + 1].splitlines())
+
+
 def _read_lines(lines: Sequence[str]) -> list[Epoch]:
     epochs: dict[int, Epoch] = {}
     for entry in _entries(lines):

@@ -10,7 +10,7 @@ from codes import raises
 from fairseq.logging import progress_bar
 from report_cases import LOGGED
 
-from emo_fairseq.report.training_log import (
+from emo_fairseq.evaluation.training_log import (
     cases,
     csv_text,
     read_log,
