@@ -10,6 +10,7 @@ commands = {
     "report.__main__": ["nothere.tsv"],
     "experiments.collect": ["nothere"],
     "experiments.score": ["nothere", "--data", "x"],
+    "experiments.search": ["--config-dir", "nothere", "--config-name", "x", "study", "common.seed=1"],
     "experiments.sweep": ["--config-dir", "nothere", "--config-name", "x", "runs", "common.seed=1"],
     "vad_to_emotion.__main__": ["apply", "--data", "x", "--forest", "nothere", "--predictions", "y",
                                 "--output", "z"],
@@ -35,5 +36,5 @@ def test_a_mistake_is_one_line_with_its_code() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert all(line.startswith("error: ") and line.endswith("]") for line in lines), lines

@@ -27,6 +27,7 @@ LIGHT = [
     "emo_fairseq.cli.__main__",
     "emo_fairseq.experiments.collect",
     "emo_fairseq.experiments.score",
+    "emo_fairseq.experiments.search",
     "emo_fairseq.experiments.sweep",
     "emo_fairseq.export.merge_lora",
     "emo_fairseq.report.__main__",

@@ -39,7 +39,7 @@ def return_best_metric() -> None:
         original(self, config=config, job_return=job_return, **more)
 
     on_job_end.returns_metric = True  # type: ignore[attr-defined]
-    callbacks.on_job_end = on_job_end
+    callbacks.on_job_end = on_job_end  # type: ignore[method-assign]
 
 
 def _best_metric(config: Any) -> float:

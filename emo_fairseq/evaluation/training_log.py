@@ -88,15 +88,15 @@ def read_log(path: Path) -> list[Epoch]:
 def read_unfinished(file: Path) -> list[Epoch]:
     """Load the log file of a training that still runs; it may hold no epoch yet.
 
-    Its last line is left out if it has no end.
+    Lines that are no entries are left out without a warning, and a last line that has no end.
     """
     text = file.read_text(encoding="utf-8", errors="replace")
-    return _read_lines(text[: text.rfind("\n") + 1].splitlines())
+    return _read_lines(text[: text.rfind("\n") + 1].splitlines(), warns=False)
 
 
-def _read_lines(lines: Sequence[str]) -> list[Epoch]:
+def _read_lines(lines: Sequence[str], warns: bool = True) -> list[Epoch]:
     epochs: dict[int, Epoch] = {}
-    for entry in _entries(lines):
+    for entry in _entries(lines, warns):
         number = entry.get("epoch")
         split = next(
             (k.removesuffix(f"_{_UPDATES}") for k in entry if k.endswith(f"_{_UPDATES}")), ""
@@ -113,7 +113,7 @@ def _read_lines(lines: Sequence[str]) -> list[Epoch]:
     return [epochs[number] for number in sorted(epochs)]
 
 
-def _entries(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _entries(lines: Sequence[str], warns: bool) -> Iterator[dict[str, Any]]:
     unread = []
     for number, line in enumerate(lines, start=1):
         start = 0 if line.startswith("{") else line.find("| {") + 2
@@ -126,7 +126,7 @@ def _entries(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(entry, dict):
             yield entry
-    if unread:
+    if unread and warns:
         logger.warning(
             "--log: %d lines are no JSON, and are left out: %s", len(unread), first_few(unread)
         )

@@ -6,7 +6,7 @@
 Overrides are Hydra's: `a,b` and `choice(a, b)` are categories, `range(1, 5)` whole numbers,
 `interval(0.1, 0.5)` real ones, `tag(log, interval(...))` on a logarithmic scale. A trial is one
 training, or one a fold, one after the other; its value is the best --best-checkpoint-metric of the
-valid set, averaged over folds. The test set is not read. Trials are kept in FOLDER/study.db: run
+valid set, averaged over folds. No test set is scored. Trials are kept in FOLDER/study.db: run
 again, the command resumes an interrupted trial from its last checkpoint, and then goes on.
 """
 

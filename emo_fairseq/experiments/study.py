@@ -26,7 +26,7 @@ from emo_fairseq.experiments.search_space import Dimension, dimension, split_ove
 from emo_fairseq.experiments.training import refuse_data
 from emo_fairseq.experiments.trial import Evaluation, RefusedError, StoppedError, evaluate
 
-STORAGE, TRIALS, RUNS = "study.db", "trials.csv", "runs"
+STORAGE, TRIALS = "study.db", "trials.csv"
 _STUDY = "search"
 _DESIGN = "design"  # attribute of the study: what every one of its trials has in common
 _MESSAGE = "message"  # attribute of a trial that failed; one without it was interrupted
@@ -209,7 +209,7 @@ def _show(search: Search, study: optuna.Study) -> None:
         [str(trial.number), format_number(trial.value or 0.0, 4), *_values(search, trial)]
         for trial in best_first[:_SHOWN]
     ]
-    title = f"{folder.name}: {counts}; {selected_by(search.base)}, no test set was read"
+    title = f"{folder.name}: {counts}; {selected_by(search.base)}, no test set was scored"
     print_table(Table(header, rows, title), left=[option.key for option in search.space])
     sys.stdout.write(f"trials: {folder / TRIALS}\n")
     if best_first:

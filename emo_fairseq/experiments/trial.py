@@ -18,6 +18,7 @@ from emo_fairseq.experiments.training import (
     training_words,
 )
 
+RUNS = "runs"  # folder of the runs of all trials
 _LOG = "train.log"
 _INTERVAL = 1.0  # seconds between two looks at the log
 
@@ -112,7 +113,7 @@ def evaluate(
     """
     watch = _Watch(evaluation, report, should_stop)
     for run in evaluation.planned:
-        folder = RunFolder(evaluation.args.folder / "runs" / run.name)
+        folder = RunFolder(evaluation.args.folder / RUNS / run.name)
         refuse_changed_options(run, folder)
         log = folder.path / _LOG
         words = [

@@ -166,3 +166,41 @@ def test_the_command_starts_as_a_process() -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage: " in done.stdout
+
+
+STUBBORN = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).write_text(str(__import__("os").getpid()))
+time.sleep(60)
+"""
+
+
+def test_a_second_interruption_ends_the_processes_too(tmp_path, monkeypatch):
+    """The first one ends them by SIGTERM and waits; the second one interrupts that wait."""
+    started = [tmp_path / name for name in ("a", "b")]
+    work = {
+        file.name: steps(python(STUBBORN, tmp_path / f"{file.name}.log", arguments=[file]))
+        for file in started
+    }
+
+    def interrupt_when_started():
+        if all(file.exists() and file.read_text() for file in started):
+            raise KeyboardInterrupt
+
+    def interrupted(self, timeout=None):
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return wait(self)
+
+    wait = subprocess.Popen.wait
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(work, 2, ignore, watch=interrupt_when_started)
+    monkeypatch.undo()
+    for file in started:
+        deadline = time.monotonic() + 10
+        stat = Path("/proc", file.read_text(), "stat")
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline, f"{file.name} still runs"
+            time.sleep(0.05)
