@@ -10,7 +10,7 @@ commands = {
     "report.__main__": ["nothere.tsv"],
     "experiments.collect": ["nothere"],
     "experiments.score": ["nothere", "--data", "x"],
-    "experiments.search": ["--config-dir", "nothere", "--config-name", "x", "study", "common.seed=1"],
+    "experiments.search": ["--config-dir", "nothere", "--config-name", "x", "study", "a=1,2"],
     "experiments.sweep": ["--config-dir", "nothere", "--config-name", "x", "runs", "common.seed=1"],
     "vad_to_emotion.__main__": ["apply", "--data", "x", "--forest", "nothere", "--predictions", "y",
                                 "--output", "z"],

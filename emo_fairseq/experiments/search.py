@@ -11,6 +11,7 @@ again, the command resumes an interrupted trial from its last checkpoint, and th
 """
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 1 if no trial has a value."""
     excepthook.apply()
     args = make_parser().parse_intermixed_args(arguments)
+    for library in ("alembic", "matplotlib"):  # Optuna's, which log how they set themselves up
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         from emo_fairseq.experiments.study import run_search
     except ModuleNotFoundError as error:

@@ -105,8 +105,6 @@ def run_search(args: argparse.Namespace) -> int:
 def _quiet() -> None:
     """Leave out what Optuna logs of each trial, and its warnings of what may change in it."""
     optuna.logging.set_verbosity(logging.WARNING)
-    for library in ("alembic", "matplotlib"):
-        logging.getLogger(library).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 

@@ -84,7 +84,7 @@ def test_a_search_that_was_killed_goes_on_and_scores_no_test_set(config_dir, tmp
 def test_a_search_whose_first_training_is_refused_ends(config_dir, tmp_path):
     words = arguments(config_dir, tmp_path, "--trials", "2", "task.target=sentiment_score")
     running = ForkedSweep("search", words, tmp_path / "log")
-    assert running.wait() == 1
+    assert running.wait() == 2
     assert running.output.count("error: ") == 1
     assert (tmp_path / STORAGE).is_file()
 
