@@ -15,6 +15,7 @@ from reference_pages.parsers import parser_of, subparsers_of
 ANALYSIS = {
     "emo_fairseq.report.__main__": "python -m emo_fairseq.report",
     "emo_fairseq.experiments.sweep": "python -m emo_fairseq.experiments.sweep",
+    "emo_fairseq.experiments.search": "python -m emo_fairseq.experiments.search",
     "emo_fairseq.experiments.score": "python -m emo_fairseq.experiments.score",
     "emo_fairseq.experiments.collect": "python -m emo_fairseq.experiments.collect",
     "emo_fairseq.vad_to_emotion.__main__": "python -m emo_fairseq.vad_to_emotion",
