@@ -256,7 +256,7 @@ def _describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
     else:
         groups = [_group(record, recipe.split_by) for record in records]
         sizes = Counter(groups)
-        split_of = draw_splits(sizes, recipe.fractions, recipe.seed)
+        split_of = _draw(sizes, recipe, records)
         for record, group in zip(records, groups, strict=True):
             record.split = split_of[group]
         if coarse := coarse_sentence(sizes, split_of, recipe.fractions, recipe.split_by):
@@ -266,6 +266,17 @@ def _describe_splits(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
         corpus.protocol = f"drawn at random by {recipe.split_by}, seed {recipe.seed}: {shares}"
         apart |= {recipe.split_by} & {"speaker", "dialogue"}
     corpus.disjoint = tuple(sorted(apart))
+
+
+def _draw(
+    sizes: Mapping[str, int], recipe: TableRecipe, records: Sequence[Record]
+) -> dict[str, str]:
+    try:
+        return draw_splits(sizes, recipe.fractions, recipe.seed)
+    except CodedError as error:
+        if error.code != "groups-too-few":
+            raise
+        raise CodedError(f"{records[0].file}: {error}", error.code) from None
 
 
 def _group(record: Record, key: str) -> str:

@@ -245,6 +245,15 @@ def test_files_that_are_not_there_are_counted(
     assert len(rows_of(out)) == 19
 
 
+def test_a_table_of_too_few_rows_names_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write(tmp_path, ["text,emotion", "so many words,sad", "no such words,glad"])
+    message = refused(capsys, table, tmp_path / "out")
+    assert message.startswith(f"{table}: ")
+    assert message.endswith("[groups-too-few]")
+
+
 def test_a_mistake_in_what_was_given_comes_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
