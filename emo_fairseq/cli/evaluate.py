@@ -13,7 +13,6 @@ from typing import Any
 
 from data_prep.command_line import positive_int
 from data_prep.manifest.audio_root import audio_root
-from data_prep.manifest.provenance import allowed_leaks
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import (
@@ -184,6 +183,7 @@ def _outputs(options: argparse.Namespace) -> dict[str, Path]:
 def _print_scores(
     options: argparse.Namespace, predictions: Path, outputs: Mapping[str, Path]
 ) -> None:
+    from data_prep.manifest.provenance import allowed_leaks
     from emo_fairseq.cli.score_table import as_record, rows_by_id, table_lines
     from emo_fairseq.evaluation.statistics import read_predictions
 

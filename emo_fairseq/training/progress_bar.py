@@ -21,7 +21,7 @@ from emo_fairseq.training.run_progress import RunProgress, duration, metrics_tex
 
 logger = logging.getLogger(__name__)
 
-_REDRAW_SECONDS = 0.2
+_REDRAW_SECONDS = 0.5
 _BAR_WIDTH = 20  # characters
 _END_OF_TRAINING = "done training"  # fairseq_cli.train logs it
 
@@ -186,7 +186,8 @@ class _ValidationBar(progress_bar.BaseProgressBar):
                 left = (time.monotonic() - started) * (1 - share) / share
                 line.update("validating", share, f"{duration(left)} left")
             elif line is not None:
-                line.update(f"{_RUN.progress.title}, validating", share, "")
+                progress = _RUN.progress
+                line.update(f"{progress.title}, validating", share, progress.last_validation)
 
     def log(self, stats: Any, tag: str | None = None, step: int | None = None) -> None:
         self._bar.log(stats, tag=tag, step=step)
