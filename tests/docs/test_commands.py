@@ -38,6 +38,7 @@ OF_OTHERS = {
     "--strict",
     "--version",
 }
+VARIABLE = re.compile(r"EMO_FAIRSEQ_[A-Z]+")
 BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 PASSED_ON = ("prepare", "tokenize", "report")
 
@@ -132,3 +133,10 @@ def test_every_option_that_is_named_exists(page: Path, options: set[str]) -> Non
         for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", code)
     }
     assert named - options == set()
+
+
+def test_every_environment_variable_is_described() -> None:
+    files = [*(REPOSITORY / "emo_fairseq").rglob("*.py"), *(REPOSITORY / "data_prep").rglob("*.py")]
+    used = {name for file in files for name in VARIABLE.findall(file.read_text(encoding="utf-8"))}
+    page = (REPOSITORY / "docs" / "reference" / "environment.md").read_text(encoding="utf-8")
+    assert used == set(VARIABLE.findall(page))
