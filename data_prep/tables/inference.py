@@ -396,6 +396,7 @@ def _infer_splits(
     if recipe.split_column:
         _check_split_values(contents.get(recipe.split_column), found)
     if recipe.split_column or recipe.split_by or any(tables):
+        _note_no_valid(tables, contents, found)
         return
     for group in _GROUPS:
         column = contents.get(recipe.columns.get(group, ""))
@@ -411,6 +412,22 @@ def _infer_splits(
         "warning: splits drawn by row, since no speakers or dialogues are known: rows of one "
         "person are then in train and in test, and figures are better than those of a new speaker"
     )
+
+
+def _note_no_valid(
+    tables: Mapping[str, object], contents: Mapping[str, Contents], found: Inference
+) -> None:
+    """Warn where the splits are given, and none is valid."""
+    recipe = found.recipe
+    column = contents.get(recipe.split_column or "")
+    splits = (
+        {recipe.split_map.get(value, value) for value in column.values} if column else {*tables}
+    )
+    if "train" in splits and "valid" not in splits:
+        found.findings.append(
+            "warning: no row is of the split valid, by which a training selects its checkpoint; "
+            "--column split= --split-by speaker draws the splits anew"
+        )
 
 
 def _check_split_values(column: Contents | None, found: Inference) -> None:

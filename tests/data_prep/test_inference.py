@@ -245,6 +245,20 @@ def test_files_that_are_not_there_are_counted(
     assert len(rows_of(out)) == 19
 
 
+def test_splits_without_valid_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        f"so many words {n},{('sad', 'glad')[n % 2]},{('train', 'test')[n > 5]}" for n in range(9)
+    ]
+    table = write(tmp_path, ["text,emotion,split", *rows])
+    assert main([str(table), str(tmp_path / "out")]) == 0
+    assert "warning: no row is of the split valid" in capsys.readouterr().out
+    words = ["--column", "split=", "--split-by", "row"]
+    assert main([str(table), str(tmp_path / "out"), *words]) == 0
+    assert "valid" in read_corpus(tmp_path / "out").splits
+
+
 def test_a_table_of_too_few_rows_names_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
