@@ -65,6 +65,7 @@ def test_on_a_terminal_there_is_one_line(
     monkeypatch.setattr("sys.stdout", out)
     monkeypatch.setattr("sys.stderr", err)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("emo_fairseq.training.progress_bar._REDRAW_SECONDS", 0.0)
     with caplog.at_level(logging.INFO):
         train_an_epoch()
