@@ -75,10 +75,7 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
             Recipe(
                 prepare=(
                     f"ravdess {{corpus}} {{data}} --fold {fold}",
-                    (
-                        "extract_features {data} --data-raw {corpus} --encoder hf:{encoder} "
-                        "--layer 3 --name encoder"
-                    ),
+                    "extract_features {data} --encoder hf:{encoder} --layer 3 --name encoder",
                 ),
                 train="--modality speech --speech-encoder features:encoder "
                 "--speech-pooling attention --speech-embed-dim 384 --dropout 0.5 "
@@ -86,7 +83,6 @@ EXPERIMENTS: dict[str, tuple[Recipe, Sequence[str]]] = {
                 "--optimizer emotion_adamw --adam-betas (0.9,0.999) --batch-size 32 --lr 5e-4 "
                 "--weight-decay 0.05 --warmup-updates 30",
                 updates=300,
-                audio_in_corpus=True,
             ),
             ("uar", "wa"),
         )

@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference")
     parser.add_argument("model", type=Path, help="model folder")
     parser.add_argument("data", type=Path, help="data dir whose rows are asked about")
-    parser.add_argument("--data-raw", type=Path, help="folder of the audio (default: the data dir)")
+    parser.add_argument(
+        "--data-raw", type=Path, help="folder of the audio (default: that of corpus.yaml)"
+    )
     parser.add_argument("--split", default="test")
     parser.add_argument("--items", type=int, default=200, help="rows at most")
     parser.add_argument("--rounds", type=int, default=5)

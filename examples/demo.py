@@ -33,11 +33,10 @@ RECIPES = {
         choose_by="weighted_f1",
     ),
     "ravdess": Recipe(
-        prepare=("ravdess {corpus} {data}", "extract_features {data} --data-raw {corpus}"),
+        prepare=("ravdess {corpus} {data}", "extract_features {data}"),
         train="--modality speech --speech-input log_mel --criterion emotion_classification "
         "--batch-size 32 --lr 1e-3 --dropout 0.2 --weight-decay 0.05",
         updates=1500,
-        audio_in_corpus=True,
     ),
 }
 

@@ -35,7 +35,6 @@ class Recipe:
             {corpus}, {data}, {encoder} and {start} are filled in, see :class:`Paths`.
         updates: length of the training; the learning rate falls to 0 there.
         choose_by: metric of the valid split that chooses the checkpoint, larger is better.
-        audio_in_corpus: audio stays in the corpus folder, so fairseq needs ``--data-raw``.
         attends: the fusion attends to words and frames.
     """
 
@@ -43,7 +42,6 @@ class Recipe:
     train: str
     updates: int
     choose_by: str = "uar"
-    audio_in_corpus: bool = False
     attends: bool = False
 
 
@@ -107,7 +105,8 @@ def train(recipe: Recipe, paths: Paths, seed: int) -> None:
     command = [
         str(BIN / "fairseq-train"),
         *PLUGIN,
-        *_where(recipe, paths),
+        "--data",
+        str(paths.data),
         *options,
         *length,
         *save_dir,
@@ -144,13 +143,8 @@ def score(recipe: Recipe, paths: Paths, further: Sequence[str | Path] = ()) -> N
         "32",
     ]
     save = ["--save-predictions", str(paths.predictions)]
-    words = [*PLUGIN, *_where(recipe, paths), *test, *save, *further]
+    words = [*PLUGIN, "--data", str(paths.data), *test, *save, *further]
     run([str(BIN / "fairseq-validate"), *words], paths.log)
-
-
-def _where(recipe: Recipe, paths: Paths) -> list[str]:
-    raw = ["--data-raw", paths.corpus] if recipe.audio_in_corpus else []
-    return ["--data", str(paths.data), *raw]
 
 
 def run(
