@@ -65,7 +65,8 @@ def test_a_moved_folder_is_one_sentence_with_both_paths(
         assert word in str(error.value)
     assert audio_root(data_dir, must_exist=False) == tmp_path / "raw"
     assert main([str(data_dir)]) == 1
-    assert "data-raw-moved" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("data-raw-moved") == 1
     assert validate(data_dir, tmp_path / "moved") == []
 
 
