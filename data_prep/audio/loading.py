@@ -32,7 +32,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import soxr
-from tqdm import tqdm
 
 from data_prep.audio.decoding import (
     DEFAULT_LIMITS,
@@ -48,6 +47,7 @@ from data_prep.audio.decoding import (
 from data_prep.audio.opening import open_audio
 from data_prep.manifest.records import SAMPLE_RATE, Corpus
 from data_prep.messages import first_few
+from data_prep.progress import track
 
 __all__ = [
     "SILENCE",
@@ -198,7 +198,7 @@ def measure_all(
     with ThreadPoolExecutor(workers or default_workers()) as pool:
         try:
             done = pool.map(measure, by_path)
-            for _ in tqdm(done, "audio", total=len(by_path), unit="file", disable=hide):
+            for _ in track(done, "audio", len(by_path), "file", hide):
                 pass
         finally:
             pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not start the others

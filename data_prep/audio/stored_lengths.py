@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data_prep.audio.loading import (
     AudioError,
     Measured,
     measure_all,
 )
+from data_prep.progress import show_progress
 
 _BETWEEN = " | "  # warnings of one file
 _CHUNK = 256  # files between two writes of the cache
@@ -51,14 +50,14 @@ def measure_stored(
     missing = [i for i, length in enumerate(lengths) if length is None]
     memory.parent.mkdir(parents=True, exist_ok=True)
     hide = not progress or not missing
-    with tqdm(desc="audio", total=len(missing), unit="file", disable=hide) as bar:
+    with show_progress("audio", len(missing), "file", hide) as update:
         for start in range(0, len(missing), _CHUNK):
             chunk = missing[start : start + _CHUNK]
             measured = measure_all([root / names[i] for i in chunk], target_rate, workers=workers)
             for i, length in zip(chunk, measured, strict=True):
                 lengths[i] = length
             _remember(memory, [(stamps[i], lengths[i]) for i in chunk])
-            bar.update(len(chunk))
+            update(len(chunk))
     return [length for length in lengths if length is not None]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from tqdm import tqdm
 
 from data_prep.audio.containers import load_av
 from data_prep.audio.decoding import DEFAULT_LIMITS
@@ -25,6 +24,7 @@ from data_prep.audio.loading import (
 )
 from data_prep.files.replacing import replacing
 from data_prep.manifest.records import SAMPLE_RATE
+from data_prep.progress import track
 
 
 def write_flac(
@@ -103,7 +103,7 @@ def extract_all(
         try:
             lengths = pool.map(extract, clips)
             hide = not progress or not clips
-            return list(tqdm(lengths, "sound of videos", len(clips), unit="clip", disable=hide))
+            return list(track(lengths, "sound of videos", len(clips), "clip", hide))
         finally:
             pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not start the others
 

@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from data_prep.audio.containers import load_av
 from data_prep.audio.loading import (
     AudioError,
@@ -28,6 +26,7 @@ from data_prep.files.lock import locked
 from data_prep.manifest.cells import normalize_text
 from data_prep.manifest.out_of_scale import VadScale
 from data_prep.messages import first_few
+from data_prep.progress import track
 from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
 
 LENGTHS_FILE = ".audio_lengths.tsv"  # in the data dir; a hidden file is no split
@@ -93,7 +92,7 @@ def join_text(
             return None
 
     with ThreadPoolExecutor(workers or default_workers()) as pool:
-        texts = tqdm(pool.map(read, rows), "text", len(rows), unit="file", disable=not progress)
+        texts = track(pool.map(read, rows), "text", len(rows), "file", not progress)
         text_of = dict(zip((row.id for row in rows), texts, strict=True))
     for split, part in splits.items():
         for row in part:

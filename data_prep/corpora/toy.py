@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from data_prep.audio.writing import write_flac
 from data_prep.corpora.toy_voice import SAMPLE_RATE, Rng, Voice, draw_voice, shift_voice, synthesize
 from data_prep.errors import CodedError
+from data_prep.progress import show_progress
 from data_prep.schema import CORPUS_FILE, SPLITS, Corpus, Utterance, write_corpus
 
 NAME = "toy"
@@ -83,7 +83,7 @@ def prepare_toy(
     draws = [draw_split(n, rng) for n, rng in zip(sizes, streams, strict=True)]
     (out_dir / CORPUS_FILE).unlink(missing_ok=True)  # its sound is about to change
     splits: dict[str, list[Utterance]] = {}
-    with tqdm(total=sum(sizes), desc="toy corpus", unit="utt", disable=None) as bar:
+    with show_progress("toy corpus", sum(sizes), "utterance") as update:
         for i, split in enumerate(SPLITS):
             splits[split] = []
             voices = [
@@ -91,7 +91,7 @@ def prepare_toy(
             ]
             for utterance in _utterances(out_dir, split, draws[i], voices, streams[i]):
                 splits[split].append(utterance)
-                bar.update()
+                update(1)
     corpus = _card(name, seed, speaker_shift, draws[SPLITS.index("test")])
     write_corpus(out_dir, corpus, splits)
     return corpus

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from data_prep.audio.segment import AudioSegment, audio_digests, audio_of
 from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
+from data_prep.features.partial_split import PartialSplit
 from data_prep.features.stored import CARD_FILE, is_finished, write_split
 from data_prep.files.lock import locked
-from data_prep.manifest.digests import sequence_digest
+from data_prep.manifest.digests import rows_digest, sequence_digest
+from data_prep.progress import track
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import ordered_map, read_splits
 
@@ -58,9 +59,16 @@ def extract(
             if is_finished(folder, split, rows, settings, content):
                 logger.info("%s: %s is up to date, skipped", folder, split)
                 continue
-            frames = (pooled(row_frames, pool) for row_frames in source.frames(split, rows))
-            shown = tqdm(frames, f"{name} {split}", len(rows), disable=None)
+            of = {"settings": repr(settings), "content": content, "rows": rows_digest(rows)}
+            partial_split = PartialSplit(folder, split, sequence_digest(of.items()))
+            frames = partial_split.frames(
+                lambda first, split=split, rows=rows: (  # type: ignore[misc]
+                    pooled(row_frames, pool) for row_frames in source.frames(split, rows[first:])
+                )
+            )
+            shown = track(frames, f"{name} {split}", len(rows))
             write_split(folder, split, rows, shown, settings, content, about)
+            partial_split.remove()
     return folder
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
-from tqdm import tqdm
 
 from data_prep.errors import (
     CodedError,
@@ -26,6 +25,7 @@ from data_prep.files.documents import (
     load_json,
 )
 from data_prep.files.replacing import replacing
+from data_prep.progress import track
 
 # A file that changes twice within the clock's resolution looks unchanged: do not cache newer ones.
 _MIN_AGE_SECONDS = 2.0
@@ -134,8 +134,8 @@ def _compute_all(
     files: Sequence[Path], stamps: dict[Path, list[int]], compute: Compute
 ) -> Iterator[str]:
     n_bytes = sum(stamps[file][0] for file in files)
-    shown: Callable[[Iterable[str]], Iterable[str]] = lambda values: tqdm(  # noqa: E731
-        values, "digests of files", len(files), disable=True if n_bytes < _LARGE else None
+    shown: Callable[[Iterable[str]], Iterable[str]] = lambda values: track(  # noqa: E731
+        values, "digests of files", len(files), "file", hidden=n_bytes < _LARGE
     )
     if len(files) == 1:
         yield from shown(map(compute, files))

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tqdm import tqdm
-
 from data_prep.errors import CodedError
+from data_prep.progress import track
 from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
 from data_prep.tokens.folder import TokenFolder, Tokens
 
@@ -105,7 +104,7 @@ def binarize_splits(
     with ordered_map(build_encoder, workers) as encode_all:
         for split, job in remaining.items():
             name = f"{folder.folder.name} {split}"
-            rows = tqdm(encode_all(job.items), name, len(job.items), disable=None)
+            rows = track(encode_all(job.items), name, len(job.items))
             missing = sum(item is None for item in job.items)
             folder.write_split(split, job.digest, rows, missing, job.manifest)
 

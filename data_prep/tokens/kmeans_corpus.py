@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from data_prep.audio.frames import FloatArray, num_frames
 from data_prep.audio.segment import audio_of
 from data_prep.errors import CodedError
 from data_prep.manifest.audio_root import audio_root
+from data_prep.progress import track
 from data_prep.schema import Utterance, read_corpus
 from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits, train_rows
 from data_prep.tokens.folder import EOS, TokenFolder, Tokens, read_card
@@ -165,7 +165,7 @@ def sample_frames(
     build = partial(_build_sampler, settings["features"], rate)
     parts, totals = [], np.zeros(1)
     with ordered_map(build, workers) as sample_all:
-        for sample, sums in tqdm(sample_all(tasks), "speech frames", len(tasks), disable=None):
+        for sample, sums in track(sample_all(tasks), "speech frames", len(tasks)):
             parts.append(sample)
             totals = totals + sums
     count, first, second = totals[0, 0], totals[1], totals[2]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from data_prep.errors import CodedError
 from data_prep.files.arrays import load_archive
@@ -23,6 +22,7 @@ from data_prep.files.digests import file_digest
 from data_prep.files.replacing import replacing
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.digests import sequence_digest
+from data_prep.progress import show_progress
 from data_prep.schema import SAMPLE_RATE, read_corpus
 from data_prep.tokens.binarize import SplitJob, read_splits
 from data_prep.tokens.folder import (
@@ -222,10 +222,10 @@ class CorpusCodes:
 
     def of(self, split: str, sounds: Sounds) -> Iterator[Codes]:
         """Yield the codes (T, G) of each row; T is 0 without audio or if it is too short."""
-        with tqdm(desc=f"speech {split}", total=len(sounds), disable=None) as progress:
+        with show_progress(f"speech {split}", len(sounds)) as update:
             for chunk in _chunks(sounds):
                 rows = self._store.get(self._digest(chunk), partial(self._compute, chunk))
-                progress.update(len(rows))
+                update(len(rows))
                 yield from rows
 
     def forget(self, sounds: Sounds) -> None:

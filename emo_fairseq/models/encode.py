@@ -15,9 +15,9 @@ import torch
 from fairseq import utils
 from fairseq.data import FairseqDataset
 from torch import Tensor
-from tqdm import tqdm
 
 from data_prep.audio.loading import default_workers
+from data_prep.progress import show_progress
 from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.types import (
     TOKENS,
@@ -85,7 +85,7 @@ def encode_rows(
     with (
         _evaluating(encoder, device) as evaluated,
         ThreadPoolExecutor(default_workers()) as pool,
-        tqdm(total=len(dataset), desc=title, unit="row", disable=None if title else True) as bar,
+        show_progress(title, len(dataset), hidden=not title) as update,
     ):
         while start < len(dataset):
             stop = _window_end(sizes, start, numbers_per_unit)
@@ -106,7 +106,7 @@ def encode_rows(
             )
             for row in range(start, stop):
                 yield outputs.pop(row, no_frames)
-                bar.update()
+                update(1)
             start = stop
 
 

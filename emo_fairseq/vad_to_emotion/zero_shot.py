@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from data_prep.manifest.provenance import (
     Provenance,
     write_beside,
 )
 from data_prep.messages import first_few
+from data_prep.progress import show_progress
 from data_prep.schema import AXES, read_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
@@ -92,11 +92,11 @@ def _scores(model: EntailmentModel, pairs: Sequence[Pair], batch_size: int) -> T
     """Log probabilities of entailment (P,) float64, in the order of the pairs."""
     order = sorted(range(len(pairs)), key=lambda index: len(pairs[index].ids))
     scores = torch.empty(len(pairs), dtype=torch.float64)
-    with torch.inference_mode(), tqdm(total=len(pairs), unit="pair", disable=None) as progress:
+    with torch.inference_mode(), show_progress("entailment", len(pairs), "pair") as update:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             scores[batch] = model.log_entailment([pairs[index] for index in batch]).cpu()
-            progress.update(len(batch))
+            update(len(batch))
     return scores
 
 

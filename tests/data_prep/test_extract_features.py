@@ -279,7 +279,7 @@ def test_egemaps_without_opensmile(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "opensmile", None)
-    assert main([str(data_dir), "--encoder", "egemaps"]) == 1
+    assert main([str(data_dir), "--encoder", "egemaps"]) == 2
     assert "--encoder egemaps: needs openSMILE; `pip install opensmile`" in capsys.readouterr().err
 
 
