@@ -64,10 +64,10 @@ def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
     options.name = options.name or corpus_name(next(iter(paths.values())).stem)
     recipe = recipe_of(options)
     sources, recipe = _open(options, recipe)
-    found = infer_opened(sources, recipe, given_options_of(options), options.ignore)
-    raise_decisions(paths, found, command)
-    print(*render(found), sep="\n")
-    recipe = found.recipe
+    inference = infer_opened(sources, recipe, given_options_of(options), options.ignore)
+    raise_decisions(paths, inference, command)
+    print(*render(inference), sep="\n")
+    recipe = inference.recipe
     corpus = prepare_hf_table(
         sources,
         options.out_dir,

@@ -51,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
     tables = tables_of(options.tables)
-    found = infer_recipe(tables, options, command)
-    print(*render(found), sep="\n")
+    inference = infer_recipe(tables, options, command)
+    print(*render(inference), sep="\n")
     corpus = prepare_table(
-        tables, options.out_dir, found.recipe, workers=options.workers, progress=True
+        tables, options.out_dir, inference.recipe, workers=options.workers, progress=True
     )
     print_next_step(corpus, options.out_dir)
 

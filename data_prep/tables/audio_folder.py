@@ -48,16 +48,16 @@ def find_audio(names: Sequence[str], table: Path, given: Path | None = None) -> 
     paths = _with_slashes(names)
     written = {name: paths.get(name, name) for name in names}
     if given is not None:
-        found = _in(given, written, paths)
-        if len(found.absent) < len(names):
-            return found
+        direct = _in(given, written, paths)
+        if len(direct.absent) < len(names):
+            return direct
         spread = _spread(written, given, [given, *_folders(given)])
-        return found if spread.root is None else spread
+        return direct if spread.root is None else spread
     if any(Path(path).is_absolute() for path in written.values()):
         return _absolute(written, paths)
     base = table if table.is_dir() else table.parent
     near = [_in(folder, written, paths) for folder in dict.fromkeys((base, Path()))]
-    whole = next((found for found in near if not found.absent), None)
+    whole = next((candidate for candidate in near if not candidate.absent), None)
     if whole is not None:
         return whole
     folders = [base, *_folders(base)]
@@ -70,7 +70,7 @@ def find_audio(names: Sequence[str], table: Path, given: Path | None = None) -> 
     spread = _spread(written, base, folders)
     if spread.root is not None:
         return spread
-    best = min(near, key=lambda found: len(found.absent))
+    best = min(near, key=lambda candidate: len(candidate.absent))
     if len(best.absent) < len(names):
         return best
     example = shown(next(iter(written.values())))
@@ -143,5 +143,5 @@ def _spread(written: Mapping[str, str], base: Path, folders: Sequence[Path]) -> 
     if len(places) < len(wanted):
         return FoundAudio(None)
     root = Path(os.path.commonpath([path.parent for (path,) in places.values()]))
-    found = {name: places[path][0].relative_to(root).as_posix() for name, path in written.items()}
-    return FoundAudio(root, {name: path for name, path in found.items() if path != name})
+    spread = {name: places[path][0].relative_to(root).as_posix() for name, path in written.items()}
+    return FoundAudio(root, {name: path for name, path in spread.items() if path != name})

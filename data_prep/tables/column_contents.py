@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,14 +46,14 @@ class Contents:
         n_rows: rows of the tables.
         values: how often each value occurs that is not missing; at most `MOST_DISTINCT` values.
         n_complex: cells that hold no plain value: lists, objects, sounds.
-        first: row and file of the first cell that is complex.
+        is_text: of a table whose cells have types, whether those of the column are text.
     """
 
     name: str
     n_rows: int = 0
     values: Counter[str] = field(default_factory=Counter)
     n_complex: int = 0
-    is_text: bool = True  # of a table whose cells have types: whether those of the column are text
+    is_text: bool = True
 
     @property
     def n_filled(self) -> int:
@@ -70,7 +70,7 @@ class Contents:
         """Whether every row has a value of its own."""
         return self.n_filled == self.n_rows == len(self.values)
 
-    def share(self, fits: Any) -> float:
+    def share(self, fits: Callable[[str], object]) -> float:
         """Return the share of cells, of those that are not missing, whose value fits."""
         return sum(n for value, n in self.values.items() if fits(value)) / max(1, self.n_filled)
 

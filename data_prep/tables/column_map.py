@@ -59,31 +59,31 @@ def map_columns(contents: Mapping[str, Contents], given: Mapping[str, str]) -> C
         contents: those of every column.
         given: field -> its column, which is taken as it is; "" for none.
     """
-    found = ColumnMap({field: name for field, name in given.items() if name})
+    mapped = ColumnMap({field: name for field, name in given.items() if name})
     for field_ in NAMES:
         if field_ in given:
             continue
-        free = [c for name, c in contents.items() if name not in found.columns.values()]
-        fitting = [c for c in free if _FITS[field_](c, found.columns, contents)]
+        free = [c for name, c in contents.items() if name not in mapped.columns.values()]
+        fitting = [c for c in free if _FITS[field_](c, mapped.columns, contents)]
         names = _named(field_, fitting) or _by_content(field_, fitting)
         if len(names) == 1:
-            found.columns[field_] = names[0]
+            mapped.columns[field_] = names[0]
         elif names:
             problem = f"{' and '.join(names)} could each be the {field_}"
             option = "--split-column" if field_ == "split" else "--column"
             word = f"{field_}=COLUMN" if option == "--column" else "COLUMN"
-            found.decisions.append(Decision(problem, (option, word), "column-ambiguous"))
-    if sum(axis in found.columns for axis in AXES) == 1:
-        _without_single_letter(found, given)
-    return found
+            mapped.decisions.append(Decision(problem, (option, word), "column-ambiguous"))
+    if sum(axis in mapped.columns for axis in AXES) == 1:
+        _without_single_letter(mapped, given)
+    return mapped
 
 
-def _without_single_letter(found: ColumnMap, given: Mapping[str, str]) -> None:
+def _without_single_letter(mapped: ColumnMap, given: Mapping[str, str]) -> None:
     """Leave out V, A or D alone, which may be anything."""
     for axis in AXES:
-        name = found.columns.get(axis, "")
+        name = mapped.columns.get(axis, "")
         if len(name_key(name)) == 1 and axis not in given:
-            del found.columns[axis]
+            del mapped.columns[axis]
 
 
 def _named(field_: str, fitting: Sequence[Contents]) -> list[str]:

@@ -101,11 +101,11 @@ def infer(tables: Mapping[str, Path], recipe: TableRecipe, given: GivenOptions) 
         ManifestError: a table that cannot be read.
         CodedError: tables that are written in different ways.
     """
-    found = Inference(recipe)
-    _infer_format(tables, given, found)
-    how = found.recipe.format
-    _infer_content({s: [open_table(path, how)] for s, path in tables.items()}, given, found)
-    return found
+    inference = Inference(recipe)
+    _infer_format(tables, given, inference)
+    how = inference.recipe.format
+    _infer_content({s: [open_table(path, how)] for s, path in tables.items()}, given, inference)
+    return inference
 
 
 def infer_opened(
@@ -122,25 +122,25 @@ def infer_opened(
         given: those that the recipe cannot tell from its defaults.
         ignored: columns that are not used.
     """
-    found = Inference(recipe)
-    _infer_content(tables, given, found, ignored)
-    return found
+    inference = Inference(recipe)
+    _infer_content(tables, given, inference, ignored)
+    return inference
 
 
 def _infer_content(
     tables: Mapping[str, Sequence[Table]],
     given: GivenOptions,
-    found: Inference,
+    inference: Inference,
     ignored: Collection[str] = (),
 ) -> None:
     opened = [table for part in tables.values() for table in part]
-    contents = found.contents = read_contents(opened, found.recipe.missing)
+    contents = inference.contents = read_contents(opened, inference.recipe.missing)
     usable = {name: column for name, column in contents.items() if name not in ignored}
-    _infer_columns(tables, usable, given, found)
-    _infer_numbers(usable, given, found)
-    _check_labels(usable, found)
-    _infer_audio(opened[0].path, usable, found)
-    _infer_splits(tables, usable, found)
+    _infer_columns(tables, usable, given, inference)
+    _infer_numbers(usable, given, inference)
+    _check_labels(usable, inference)
+    _infer_audio(opened[0].path, usable, inference)
+    _infer_splits(tables, usable, inference)
 
 
 def infer_recipe(
@@ -161,17 +161,19 @@ def infer_recipe(
     recipe = recipe_of(options)
     path = next(iter(tables.values()))
     recipe = replace(recipe, name=recipe.name or corpus_name(path.resolve().stem))
-    found = infer(tables, recipe, given_options_of(options))
-    _check_given(tables, found.recipe)
-    raise_decisions(tables, found, command)
-    return found
+    inference = infer(tables, recipe, given_options_of(options))
+    _check_given(tables, inference.recipe)
+    raise_decisions(tables, inference, command)
+    return inference
 
 
-def raise_decisions(tables: Mapping[str, Path], found: Inference, command: Sequence[str]) -> None:
+def raise_decisions(
+    tables: Mapping[str, Path], inference: Inference, command: Sequence[str]
+) -> None:
     """Raise the ManifestError of `decisions_error` if something is missing."""
-    if found.decisions:
+    if inference.decisions:
         names = ", ".join(map(str, tables.values()))
-        raise decisions_error(names, found.decisions, command)
+        raise decisions_error(names, inference.decisions, command)
 
 
 def given_options_of(options: argparse.Namespace) -> GivenOptions:
@@ -197,14 +199,14 @@ def _check_given(tables: Mapping[str, Path], recipe: TableRecipe) -> None:
 # -- Steps, each of which completes the recipe and adds to the findings and decisions --------------
 
 
-def _infer_format(tables: Mapping[str, Path], given: GivenOptions, found: Inference) -> None:
+def _infer_format(tables: Mapping[str, Path], given: GivenOptions, inference: Inference) -> None:
     typed = (PARQUET, JSONL, *SHEETS)
-    how = found.recipe.format
+    how = inference.recipe.format
     paths = [path for path in tables.values() if path.suffix.lower() not in typed]
     paths = [path for path in paths if not is_folder(path)]
     if how.delimiter is None and not paths:
         how = replace(how, header=given.header is not False)
-        found.recipe = replace(found.recipe, format=how)
+        inference.recipe = replace(inference.recipe, format=how)
         return
     sniffed: dict[Path, Sniffed] = {}
     for path in paths or tables.values():
@@ -217,23 +219,25 @@ def _infer_format(tables: Mapping[str, Path], given: GivenOptions, found: Infere
             f"the tables are written in different ways ({'; '.join(ways)}); save them alike",
             "table-formats-mixed",
         )
-    found.recipe = replace(found.recipe, format=first.format)
-    found.findings += [", ".join(first.findings)] if first.findings else []
+    inference.recipe = replace(inference.recipe, format=first.format)
+    inference.findings += [", ".join(first.findings)] if first.findings else []
     if first.rivals:
         both = " and ".join(
             DELIMITER_NAMES[c] for c in (first.format.delimiter or "", *first.rivals)
         )
-        found.add(f"{both} could each delimit the cells", ("--delimiter", "C"), "delimiter-unknown")
+        inference.add(
+            f"{both} could each delimit the cells", ("--delimiter", "C"), "delimiter-unknown"
+        )
 
 
 def _infer_columns(
     tables: Mapping[str, Sequence[Table]],
     contents: Mapping[str, Contents],
     given: GivenOptions,
-    found: Inference,
+    inference: Inference,
 ) -> None:
     names = dict(given.columns)
-    recipe = found.recipe
+    recipe = inference.recipe
     if recipe.split_column or recipe.split_by or any(tables):
         names["split"] = recipe.split_column or ""
     wanted = [*(name for name in names.values() if name), *recipe.extra]
@@ -241,34 +245,38 @@ def _infer_columns(
         parts = [f"{name}.path" for name in table.columns]  # of sounds, in published tables
         require_columns(table, [name for name in wanted if name not in parts])
     mapped = map_columns({n: c for n, c in contents.items() if n not in recipe.extra}, names)
-    found.decisions += mapped.decisions
+    inference.decisions += mapped.decisions
     columns = mapped.columns
     split_column = columns.pop("split", None)
-    found.recipe = replace(recipe, columns=columns, split_column=split_column)
+    inference.recipe = replace(recipe, columns=columns, split_column=split_column)
     if not {"text", "audio"} & set(columns):
-        found.add(
+        inference.add(
             f"no column holds texts, or names of audio files; there are {', '.join(contents)}",
             ("--column", "text=COLUMN"),
             "field-not-mapped",
         )
 
 
-def _infer_numbers(contents: Mapping[str, Contents], given: GivenOptions, found: Inference) -> None:
-    numeric = _numeric(contents, found.recipe)
-    _check_words(numeric, found)
+def _infer_numbers(
+    contents: Mapping[str, Contents], given: GivenOptions, inference: Inference
+) -> None:
+    numeric = _numeric(contents, inference.recipe)
+    _check_words(numeric, inference)
     numbers = [v for column in numeric.values() for v in column.values if is_number(v)]
     separator = decimal_of(numbers)
     decimal = given.decimal or ("." if separator is None else separator)
     if decimal == "":
         example = next(value for value in numbers if "," in value)
         problem = f"{example} could have a decimal comma, or one between thousands"
-        found.add(problem, ("--decimal", "COMMA_OR_POINT"), "decimal-unknown")
+        inference.add(problem, ("--decimal", "COMMA_OR_POINT"), "decimal-unknown")
         decimal = "."
     if decimal == "," and not given.decimal:
-        found.findings.append("decimal comma")
-    how = replace(found.recipe.format, decimal=decimal)
-    found.recipe = replace(found.recipe, format=how)
-    _check_scale({axis: c for axis, c in numeric.items() if axis in AXES}, decimal, given, found)
+        inference.findings.append("decimal comma")
+    how = replace(inference.recipe.format, decimal=decimal)
+    inference.recipe = replace(inference.recipe, format=how)
+    _check_scale(
+        {axis: c for axis, c in numeric.items() if axis in AXES}, decimal, given, inference
+    )
 
 
 def _numeric(contents: Mapping[str, Contents], recipe: TableRecipe) -> dict[str, Contents]:
@@ -276,7 +284,7 @@ def _numeric(contents: Mapping[str, Contents], recipe: TableRecipe) -> dict[str,
     return {f: contents[name] for f, name in columns.items() if name in contents}
 
 
-def _check_words(numeric: Mapping[str, Contents], found: Inference) -> None:
+def _check_words(numeric: Mapping[str, Contents], inference: Inference) -> None:
     """Decide on words in columns of numbers, which may mean missing ones."""
     words: dict[str, list[str]] = {}
     for field_, column in numeric.items():
@@ -289,45 +297,45 @@ def _check_words(numeric: Mapping[str, Contents], found: Inference) -> None:
             words.setdefault(value, []).append(f"{field_} ({column.values[value]} rows)")
     for value, places in words.items():
         problem = f"{shown(value)} in {', '.join(places)} is no number; does it mean a missing one?"
-        found.add(problem, ("--missing", value), "value-not-number")
+        inference.add(problem, ("--missing", value), "value-not-number")
 
 
 def _check_scale(
-    axes: Mapping[str, Contents], decimal: str, given: GivenOptions, found: Inference
+    axes: Mapping[str, Contents], decimal: str, given: GivenOptions, inference: Inference
 ) -> None:
     ranges, outside = [], 0
-    low, high = found.recipe.vad_scale or (0.0, 0.0)
+    low, high = inference.recipe.vad_scale or (0.0, 0.0)
     for axis, column in axes.items():
         numbers = list(_numbers(column, decimal))
         if numbers:
             ranges.append(f"{axis} from {min(numbers):g} to {max(numbers):g}")
             outside += sum(not low <= number <= high for number in numbers)
-    if axes and found.recipe.vad_scale is None:
-        _without_scale(list(axes), ranges, given, found)
-    elif outside and found.recipe.out_of_scale == REFUSE and found.decisions and low < high:
+    if axes and inference.recipe.vad_scale is None:
+        _without_scale(list(axes), ranges, given, inference)
+    elif outside and inference.recipe.out_of_scale == REFUSE and inference.decisions and low < high:
         # Alone, they are listed by row when the rows are read.
         problem = f"{outside} ratings are outside the scale {low:g} to {high:g}: "
         problem += f"{', '.join(ranges)}; {CLIP} them, or {DROP_AXIS}"
-        found.add(problem, ("--out-of-scale", "CHOICE"), "vad-out-of-scale")
+        inference.add(problem, ("--out-of-scale", "CHOICE"), "vad-out-of-scale")
 
 
 def _without_scale(
-    axes: Sequence[str], ranges: Sequence[str], given: GivenOptions, found: Inference
+    axes: Sequence[str], ranges: Sequence[str], given: GivenOptions, inference: Inference
 ) -> None:
     """Leave out axes whose scale is not known, where there is something else to learn.
 
     Axes that were named, or that alone can be learned, are a decision.
     """
-    recipe = found.recipe
+    recipe = inference.recipe
     is_needed = given.needs_vad or any(given.columns.get(axis) for axis in axes)
     problem = f"the scale is not known of {', '.join(ranges) or ', '.join(axes)}"
     if is_needed or not {*LABEL_COLUMNS, "sentiment_score"} & set(recipe.columns):
-        found.add(problem, ("--vad-scale", "LOW", "HIGH"), "vad-scale-missing")
+        inference.add(problem, ("--vad-scale", "LOW", "HIGH"), "vad-scale-missing")
         return
     note = f"{', '.join(axes)} left out: {problem}; --vad-scale LOW HIGH reads them"
-    found.findings.append(f"warning: {note}")
+    inference.findings.append(f"warning: {note}")
     columns = {f: name for f, name in recipe.columns.items() if f not in axes}
-    found.recipe = replace(recipe, columns=columns, notes=[*recipe.notes, note])
+    inference.recipe = replace(recipe, columns=columns, notes=[*recipe.notes, note])
 
 
 def _numbers(column: Contents, decimal: str) -> Iterator[float]:
@@ -337,25 +345,28 @@ def _numbers(column: Contents, decimal: str) -> Iterator[float]:
             yield from [float(written)] * count
 
 
-def _check_labels(contents: Mapping[str, Contents], found: Inference) -> None:
+def _check_labels(contents: Mapping[str, Contents], inference: Inference) -> None:
     for key in LABEL_COLUMNS:
-        column = contents.get(found.recipe.columns.get(key, ""))
+        column = contents.get(inference.recipe.columns.get(key, ""))
         if column is None:
             continue
         option = "--label-map" if key == "emotion" else "--sentiment-map"
-        decided = {*found.recipe.label_map.get(key, {}), *found.recipe.label_order.get(key, ())}
-        decided |= set(found.recipe.drop_labels) if key == "emotion" else set()
+        decided = {
+            *inference.recipe.label_map.get(key, {}),
+            *inference.recipe.label_order.get(key, ()),
+        }
+        decided |= set(inference.recipe.drop_labels) if key == "emotion" else set()
         for same in _spelled_alike(column):
             first, *others = [label for label in same if label not in decided] or same[:1]
             for label in others:
                 problem = f"the {key} {_counted(column, label)} and {_counted(column, first)} "
                 problem += f"differ in case or spaces alone; {label}={label} keeps both"
-                found.add(problem, (option, f"{label}={first}"), "labels-alike")
+                inference.add(problem, (option, f"{label}={first}"), "labels-alike")
         for label, count in column.values.items():
             if label.casefold() in MISSING_WORDS and label not in decided:
                 problem = f"is {key} {shown(label)} ({count} rows) a class, or no label? "
                 problem += f"{option} {label}={label} makes it a class"
-                found.add(problem, ("--missing", label), "label-missing-word")
+                inference.add(problem, ("--missing", label), "label-missing-word")
 
 
 def _counted(column: Contents, label: str) -> str:
@@ -372,90 +383,90 @@ def _spelled_alike(column: Contents) -> Iterator[list[str]]:
             yield sorted(same, key=lambda label: (-column.values[label], label))
 
 
-def _infer_audio(table: Path, contents: Mapping[str, Contents], found: Inference) -> None:
-    recipe = found.recipe
+def _infer_audio(table: Path, contents: Mapping[str, Contents], inference: Inference) -> None:
+    recipe = inference.recipe
     column = contents.get(recipe.columns.get("audio", ""))
     if column is None or not column.is_plain:
         return
     audio = find_audio(list(column.values), table, recipe.data_raw)
     if audio.root is None:
         problem = f"the folder of the audio is not known: {audio.problem}"
-        found.add(problem, ("--data-raw", "FOLDER"), "data-raw-missing")
+        inference.add(problem, ("--data-raw", "FOLDER"), "data-raw-missing")
         return
     if audio.problem and not recipe.drop_bad_audio and recipe.data_raw is None:
-        found.add(audio.problem, ("--drop-bad-audio",), "recordings-missing")
-    found.recipe = replace(recipe, data_raw=audio.root, audio_paths=audio.paths)
+        inference.add(audio.problem, ("--drop-bad-audio",), "recordings-missing")
+    inference.recipe = replace(recipe, data_raw=audio.root, audio_paths=audio.paths)
     if recipe.data_raw is None:
-        found.findings.append(f"audio in {audio.root.absolute()}")
+        inference.findings.append(f"audio in {audio.root.absolute()}")
 
 
 def _infer_splits(
-    tables: Mapping[str, object], contents: Mapping[str, Contents], found: Inference
+    tables: Mapping[str, object], contents: Mapping[str, Contents], inference: Inference
 ) -> None:
-    recipe = found.recipe
+    recipe = inference.recipe
     if recipe.split_column:
-        _check_split_values(contents.get(recipe.split_column), found)
+        _check_split_values(contents.get(recipe.split_column), inference)
     if recipe.split_column or recipe.split_by or any(tables):
-        _note_no_valid(tables, contents, found)
+        _note_no_valid(tables, contents, inference)
         return
     for group in _GROUPS:
         column = contents.get(recipe.columns.get(group, ""))
         if column is not None and len(column.values) >= _LEAST_GROUPS:
-            found.recipe = replace(recipe, split_by=group)
-            found.findings.append(f"splits drawn by {group}: {len(column.values)} {group}s")
+            inference.recipe = replace(recipe, split_by=group)
+            inference.findings.append(f"splits drawn by {group}: {len(column.values)} {group}s")
             if absent := column.n_rows - column.n_filled:
                 problem = f"{absent} rows have no {group}, by which splits are drawn"
-                found.add(f"{problem}; fill it in, or", ("--split-by", "row"), "unit-missing")
+                inference.add(f"{problem}; fill it in, or", ("--split-by", "row"), "unit-missing")
             return
-    found.recipe = replace(recipe, split_by="row")
-    found.findings.append(
+    inference.recipe = replace(recipe, split_by="row")
+    inference.findings.append(
         "warning: splits drawn by row, since no speakers or dialogues are known: rows of one "
         "person are then in train and in test, and figures are better than those of a new speaker"
     )
 
 
 def _note_no_valid(
-    tables: Mapping[str, object], contents: Mapping[str, Contents], found: Inference
+    tables: Mapping[str, object], contents: Mapping[str, Contents], inference: Inference
 ) -> None:
     """Warn where the splits are given, and none is valid."""
-    recipe = found.recipe
+    recipe = inference.recipe
     column = contents.get(recipe.split_column or "")
     splits = (
         {recipe.split_map.get(value, value) for value in column.values} if column else {*tables}
     )
     if "train" in splits and "valid" not in splits:
-        found.findings.append(
+        inference.findings.append(
             "warning: no row is of the split valid, by which a training selects its checkpoint; "
             "--column split= --split-by speaker draws the splits anew"
         )
 
 
-def _check_split_values(column: Contents | None, found: Inference) -> None:
+def _check_split_values(column: Contents | None, inference: Inference) -> None:
     if column is None:
         return
-    mapping = dict(found.recipe.split_map)
+    mapping = dict(inference.recipe.split_map)
     for value, count in column.values.items():
         if value in mapping:
             continue
         split = split_of(value)
         if split is None:
             problem = f"{count} rows are of the split {shown(value)}: which one is it?"
-            found.add(problem, ("--split-map", f"{value}=SPLIT"), "split-unknown")
+            inference.add(problem, ("--split-map", f"{value}=SPLIT"), "split-unknown")
         elif split != value:
             mapping[value] = split
     renamed = [f"{old} as {new}" for old, new in mapping.items()]
     if new := [text for text in renamed if text]:
-        found.findings.append(f"splits: {', '.join(new)}")
-    found.recipe = replace(found.recipe, split_map=mapping)
+        inference.findings.append(f"splits: {', '.join(new)}")
+    inference.recipe = replace(inference.recipe, split_map=mapping)
 
 
 # -- What is printed -------------------------------------------------------------------------------
 
 
-def render(found: Inference) -> list[str]:
+def render(inference: Inference) -> list[str]:
     """Return the lines that show how a table is read."""
-    recipe, contents = found.recipe, found.contents
-    lines = list(found.findings)
+    recipe, contents = inference.recipe, inference.contents
+    lines = list(inference.findings)
     columns = dict(recipe.columns)
     if recipe.split_column:
         columns["split"] = recipe.split_column

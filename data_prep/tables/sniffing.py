@@ -206,9 +206,9 @@ def _delimiters(path: Path, how: TableFormat) -> list[str]:
     if not scores:
         return [DELIMITERS.get(path.suffix.lower(), DELIMITERS[CSV])]
     best = max(scores.values())
-    found = [candidate for candidate, score in scores.items() if score == best]
+    fitting = [candidate for candidate, score in scores.items() if score == best]
     own = DELIMITERS.get(path.suffix.lower())
-    return sorted(found, key=lambda candidate: candidate != own)
+    return sorted(fitting, key=lambda candidate: candidate != own)
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
