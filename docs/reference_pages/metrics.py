@@ -25,6 +25,7 @@ an axis is the mean over the axes. Metrics derive from sums over the whole split
 over batches. [Intervals and tests](../explanation/statistics.md) are described elsewhere; the
 [glossary](glossary.md) explains the abbreviations.
 """
+_DIRECTIONS = {True: "larger", False: "smaller", None: "neither"}
 _ARGUMENTS = re.compile(r"^Args:\n(?:    .*\n?|\n)*", re.MULTILINE)
 
 
@@ -41,7 +42,7 @@ def pages() -> dict[str, str]:
 
 
 def _row(metric: Metric) -> list[str]:
-    better = "larger" if metric.larger_is_better else "smaller"
+    better = _DIRECTIONS[metric.larger_is_better]
     return [f"`{metric.key}`", metric.name, f"{_end(metric.low)} to {_end(metric.high)}", better]
 
 
