@@ -26,6 +26,7 @@ data/mine/
     folds/PROTOCOL.json      sets of cross-validation
     text/NAME/ speech/NAME/  tokens: {split}.bin, {split}.idx, dict.txt, tokenizer.yaml
     features/NAME/           stored features: {split}.npy, {split}.lengths, features.yaml
+    prepared_from.json       source and options of `emotion-recognize train`
     prototypes.json          VAD prototypes of the emotions
     cache/                   outputs of frozen encoders
 ```
@@ -44,6 +45,7 @@ class Format:
 FORMATS = (
     Format("Manifest: {split}.tsv", "data_prep.schema"),
     Format("corpus.yaml", "data_prep.manifest.corpus_card", ("CorpusCard", "SplitCard")),
+    Format("prepared_from.json", "emo_fairseq.cli.train_data", ("PreparationRecord",)),
     Format("Folds: folds/PROTOCOL.json", "data_prep.folds.file", ("FoldsFile", "FoldSets")),
     Format("Tokens: tokenizer.yaml", "data_prep.tokens.folder", ("TokenizerCard", "SplitCounts")),
     Format("Stored features", "data_prep.features.layouts"),

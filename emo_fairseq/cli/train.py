@@ -100,6 +100,12 @@ def _run(words: Sequence[str], discard_output: bool = False) -> int:
     return processes.explained(words, processes.run(words, discard_output))
 
 
+def _run_quietly(words: Sequence[str]) -> int:
+    """Print a command, and of its output warnings and errors alone; with ``-v`` all of it."""
+    processes.show(words)
+    return processes.explained(words, processes.run_quietly(words))
+
+
 # -- the models ------------------------------------------------------------------------------------
 
 
@@ -164,7 +170,7 @@ def _train_model(options: argparse.Namespace, model: "Model") -> int:
     if model.is_solved and (model.folder / BEST).is_file():
         _write_notes([f"{model.folder}: the {model.name} is there already"])
         return 0
-    return _run(words)
+    return _run_quietly(words) if model.is_solved else _run(words)
 
 
 def _score(
@@ -178,9 +184,7 @@ def _score(
 
     predictions = model.folder / PREDICTIONS
     words = score_words(options, data, inputs.test, checkpoint, predictions)
-    processes.show(words)
-    code = processes.explained(words, processes.run_quietly(words))
-    return code, Scored(model.name, checkpoint, predictions)
+    return _run_quietly(words), Scored(model.name, checkpoint, predictions)
 
 
 def _claim_folder(folder: Path, words: Sequence[str]) -> None:

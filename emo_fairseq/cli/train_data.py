@@ -1,4 +1,9 @@
-"""The data dir of a training: the one that is given, or one that is prepared from a source."""
+"""The data dir of a training: the one that is given, or one that is prepared from a source.
+
+A data dir that ``train`` prepares holds ``prepared_from.json``: the source, the command, and a
+digest of the source's content. The same source and options use it again; others are refused, and
+so is a source that has changed since.
+"""
 
 import argparse
 import hashlib
@@ -21,7 +26,7 @@ _REMEDY = "remove it, and run the command again"
 _DATA = Path("data")  # of the folder in which the user works
 
 
-class _Record(Document):
+class PreparationRecord(Document):
     """Schema of ``prepared_from.json``.
 
     Attributes:
@@ -55,7 +60,7 @@ class DataFolder:
     data_raw: Path | None = None
     is_legacy: bool = False
     prepare: Sequence[str] = ()
-    record: _Record | None = None
+    record: PreparationRecord | None = None
 
     def begin(self) -> None:
         """Record what the data dir is going to be prepared from."""
@@ -87,7 +92,7 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
         is_legacy = source.kind == "legacy"
         return DataFolder(source.name, source.path, options.data_raw, is_legacy), []
     command, *words = source.prepare_words(folder, options, options.words)
-    record = _Record(
+    record = PreparationRecord(
         source=_absolute(source),
         digest=_digest(source.path),
         command=command,
@@ -108,13 +113,17 @@ def _absolute(source: Source) -> str:
     return str(source.path.resolve()) if source.path.exists() else str(source.path)
 
 
-def _read_record(folder: Path) -> _Record | None:
+def _read_record(folder: Path) -> PreparationRecord | None:
     file = folder / _RECORD_FILE
-    return load_json(file, _Record, remedy=_REMEDY) if file.is_file() else None
+    return load_json(file, PreparationRecord, remedy=_REMEDY) if file.is_file() else None
 
 
 def _check_folder(
-    folder: Path, source: Source, record: _Record, known: _Record | None, is_prepared: bool
+    folder: Path,
+    source: Source,
+    record: PreparationRecord,
+    known: PreparationRecord | None,
+    is_prepared: bool,
 ) -> None:
     """Refuse to write into, or to train on, a folder that holds something else."""
     if known is None and is_prepared:
