@@ -67,7 +67,7 @@ NAMES: Mapping[str, Names] = {
         "dialogo conversacion",
         "conv conv_id scene",
     ),
-    "turn": Names("turn turn_id turn_index utterance_index redebeitrag turno"),
+    "turn": Names("turn turn_id turn_index utterance_index redebeitrag turno", "utterance_id"),
     "emotion": Names(
         "emotion emotions emotion_label emo gefuhl gefuehl emocion emotionsklasse",
         "label labels class category klasse kategorie etiquette etikett etiqueta classe clase "

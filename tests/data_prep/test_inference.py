@@ -245,6 +245,16 @@ def test_files_that_are_not_there_are_counted(
     assert len(rows_of(out)) == 19
 
 
+def test_numbers_of_utterances_in_dialogues_are_turns(tmp_path: Path) -> None:
+    labels = ("sad", "glad")
+    rows = [f"so many words {n},{labels[n % 2]},d{n // 3},{n % 3}" for n in range(12)]
+    table = write(tmp_path, ["Utterance,Emotion,Dialogue_ID,Utterance_ID", *rows])
+    assert main([str(table), str(tmp_path / "out")]) == 0
+    made = {(row.dialogue, row.turn) for row in rows_of(tmp_path / "out")}
+    assert made == {(f"d{n // 3}", n % 3) for n in range(12)}
+    assert read_corpus(tmp_path / "out").disjoint == ("dialogue",)
+
+
 def test_splits_without_valid_are_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
