@@ -133,6 +133,20 @@ def test_numbers_are_solved_by_ridge_regression(probe: Run, score: Run, tmp_path
         np.testing.assert_allclose(values, expected, atol=1e-4)
 
 
+def test_questions_are_solved_one_by_one(probe: Run, score: Run, tmp_path: Path) -> None:
+    probe(LOG_MEL, "--target binary_emotion")
+    strength = chosen(tmp_path / "run")["strength"]
+    train, vectors = score("train")
+    scaler = StandardScaler().fit(vectors)
+    test, test_vectors = score("test")
+    for label in sorted({row["truth"] for row in train}):
+        model = LogisticRegression(C=1 / (strength * len(train)), tol=1e-5, max_iter=3000)
+        model.fit(scaler.transform(vectors), [row["truth"] == label for row in train])
+        expected = model.predict_proba(scaler.transform(test_vectors))[:, 1]
+        values = [float(row[f"probability_{label}"]) for row in test]
+        np.testing.assert_allclose(values, expected, atol=2e-4)
+
+
 @pytest.fixture
 def with_bert(copy_toy: Run, tmp_path: Path) -> Path:
     """The toy corpus in the words of a tiny BERT."""
