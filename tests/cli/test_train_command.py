@@ -79,6 +79,10 @@ def mpnet(models: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             },
         ),
         (
+            "--modality A --patience 2 --precision bf16",
+            {"--patience": "2", "--bf16": "", "--fp16-no-flatten-grads": ""},
+        ),
+        (
             "--modality A --target vad --batch-size 8 --epochs 3 --lr 5e-4 --seed 7 --cpu",
             {
                 "--criterion": "emotion_regression",
