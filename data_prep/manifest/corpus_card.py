@@ -66,9 +66,9 @@ class SplitCard(Document):
     with_vad: Count = 0
     speakers: Count = 0
     dialogues: Count = 0
-    emotion: dict[str, Count] = Field(default_factory=dict)
+    emotion: dict[str, Count] = Field(default_factory=dict)  # rows of each label
     sentiment: dict[str, Count] = Field(default_factory=dict)
-    corpus: dict[str, Count] = Field(default_factory=dict)
+    corpus: dict[str, Count] = Field(default_factory=dict)  # rows of each corpus that was joined
 
 
 def _label_column(name: str) -> str:
@@ -116,22 +116,22 @@ class CorpusCard(Document):
     """Schema of corpus.yaml. A key without a value is ignored."""
 
     name: Annotated[str, Field(min_length=1)]
-    labels: dict[
+    labels: dict[  # of `emotion` and `sentiment`, in the order of the classes
         Annotated[str, AfterValidator(_label_column)],
         Annotated[list[str], AfterValidator(_label_names)],
     ] = Field(default_factory=dict)
     vad: Annotated[JsonObject | None, AfterValidator(_scales)] = None
     sample_rate: Annotated[int, Field(gt=0, le=2**31)] = SAMPLE_RATE
-    data_raw: Annotated[str | None, Field(min_length=1)] = None
+    data_raw: Annotated[str | None, Field(min_length=1)] = None  # where audio paths start from
     disjoint: list[Annotated[str, AfterValidator(_kept_apart)]] = Field(default_factory=list)
-    protocol: str = ""
-    folds: JsonObject | None = None
+    protocol: str = ""  # how the splits came about
+    folds: JsonObject | None = None  # protocols of folds/, with their numbers of folds
     licence: str = ""
     citation: str = ""
-    ceilings: JsonObject | None = None
-    notes: list[str] = Field(default_factory=list)
-    dropped: list[_Dropped] = Field(default_factory=list)
-    splits: dict[FileName, SplitCard] = Field(default_factory=dict)
+    ceilings: JsonObject | None = None  # best possible figures, where they are known
+    notes: list[str] = Field(default_factory=list)  # what preparation has changed or found odd
+    dropped: list[_Dropped] = Field(default_factory=list)  # rows or parts left out, and why
+    splits: dict[FileName, SplitCard] = Field(default_factory=dict)  # counts, by split
 
     @model_validator(mode="before")
     @classmethod
