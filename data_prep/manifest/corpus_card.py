@@ -125,7 +125,7 @@ class CorpusCard(Document):
     data_raw: Annotated[str | None, Field(min_length=1)] = None  # where audio paths start from
     disjoint: list[Annotated[str, AfterValidator(_kept_apart)]] = Field(default_factory=list)
     protocol: str = ""  # how the splits came about
-    folds: JsonObject | None = None  # protocols of folds/, with their numbers of folds
+    folds: JsonObject | None = None  # unit, number and seed of the folds of each protocol
     licence: str = ""
     citation: str = ""
     ceilings: JsonObject | None = None  # best possible figures, where they are known

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel
 
+from data_prep.manifest.columns import COLUMNS
 from reference_pages.docstrings import to_markdown
 from reference_pages.markdown import GENERATED, code, escaped, joined, table
 
@@ -31,6 +32,7 @@ data/mine/
     cache/                   outputs of frozen encoders
 ```
 """
+_MANIFEST = "Manifest: {split}.tsv"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Format:
 
 
 FORMATS = (
-    Format("Manifest: {split}.tsv", "data_prep.schema"),
+    Format(_MANIFEST, "data_prep.schema"),
     Format("corpus.yaml", "data_prep.manifest.corpus_card", ("CorpusCard", "SplitCard")),
     Format("prepared_from.json", "emo_fairseq.cli.train_data", ("PreparationRecord",)),
     Format("Folds: folds/PROTOCOL.json", "data_prep.folds.file", ("FoldsFile", "FoldSets")),
@@ -82,8 +84,19 @@ def pages() -> dict[str, str]:
         if each.module not in described:
             parts.append(to_markdown(inspect.getdoc(module) or ""))
         described.add(each.module)
+        if each.title == _MANIFEST:
+            parts.append(_columns())
         parts += [_schema(getattr(module, name)) for name in each.schemas]
     return {"reference/formats.md": joined(parts)}
+
+
+def _columns() -> str:
+    """Return a table of the columns of a manifest."""
+    rows = [
+        [code(column.name), "no" if column.optional else "yes", escaped(column.help)]
+        for column in COLUMNS
+    ]
+    return table(["column", "required", ""], rows)
 
 
 def _schema(schema: type[BaseModel]) -> str:
