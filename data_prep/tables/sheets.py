@@ -130,7 +130,9 @@ class SheetTable:
                 names = [str(name) for name in book.sheet_names]
                 self._check_sheet(names)
                 sheet = names[0] if self._sheet is None else self._sheet
-                frame = book.parse(sheet, header=None, dtype=object, na_filter=False)
+                frame = pd.read_excel(
+                    book, sheet_name=sheet, header=None, dtype=object, na_filter=False
+                )
         except CodedError:
             raise
         except _DAMAGED as error:
