@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from emo_fairseq.options.reference import write_reference
-from reference_pages import commands, corpora, formats, metrics
+from reference_pages import commands, corpora, formats, metrics, recipes
 
 DOCS = Path(__file__).resolve().parents[1]
 MAKERS: tuple[Callable[[], dict[str, str]], ...] = (
@@ -14,6 +14,7 @@ MAKERS: tuple[Callable[[], dict[str, str]], ...] = (
     formats.pages,
     metrics.pages,
     corpora.pages,
+    recipes.pages,
 )
 
 
