@@ -151,6 +151,14 @@ def test_another_length_needs_another_plan(words, toy_corpus, capsys):
     assert main([*asked, "--total-num-update", "90"]) == 0
 
 
+def test_the_legacy_layout_is_trained_as_it_is(command, legacy_corpus):
+    steps = planned(command, legacy_corpus, "--cpu")
+    assert modules(steps) == ["fairseq-train", "fairseq-validate", "emo_fairseq.report"]
+    wanted = {"--modality": "text+speech", "--target": "emotion", "--data": str(legacy_corpus)}
+    assert wanted.items() <= options_of(steps[0]).items()
+    assert "--data" not in options_of(steps[2]), "which has no manifest of it"
+
+
 def test_text_is_tokenized_for_its_encoder(command, copy_toy, mpnet):
     data = copy_toy()
     encoder = ["--modality", "T", "--text-encoder", mpnet]
