@@ -20,6 +20,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, overload
@@ -100,10 +101,11 @@ class Fitted:
         assert outcome.checkpoint is not None
         assert outcome.predictions is not None
         assert outcome.data is not None
-        self._options, self._data = options, outcome.data
-        self.checkpoint = outcome.checkpoint
-        self.predictions = outcome.predictions
-        self.data: Path = outcome.data.folder
+        # Absolute: a notebook may change its folder.
+        self.data: Path = outcome.data.folder.resolve()
+        self.checkpoint = outcome.checkpoint.resolve()
+        self.predictions = outcome.predictions.resolve()
+        self._options, self._data = options, replace(outcome.data, folder=self.data)
         self.split = outcome.split
         self._summary = outcome.summary
         self.metrics = self._measure(self.predictions, self.split)
