@@ -18,8 +18,8 @@ import yaml
 from codes import raises
 
 from data_prep.schema import read_manifest
-from emo_fairseq.cli import predict
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.predict import command as predict
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.export import onnx
 from emo_fairseq.inference.model_folder import write_model_folder
