@@ -9,13 +9,13 @@ import pytest
 import soundfile
 import three_tones
 from codes import raises
-from emo_fairseq.cli.predict.command.columns import TableOptions
-from emo_fairseq.cli.predict.command.items import Item, Reads
-from emo_fairseq.cli.predict.command.tables import TableSource
 
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.predict.columns import TableOptions
+from emo_fairseq.cli.predict.items import Item, Reads
+from emo_fairseq.cli.predict.tables import TableSource
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 
 SPEECH = "--modality speech --speech-input log_mel --target vad"

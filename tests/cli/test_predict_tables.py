@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from codes import raises
-from emo_fairseq.cli.predict.command.columns import TableOptions
-from emo_fairseq.cli.predict.command.items import Item, Reads
-from emo_fairseq.cli.predict.command.tables import TableSource
 
 from data_prep.schema import read_manifest
 from data_prep.tables.reader import JsonLinesTable, open_table
 from data_prep.tables.spooled import SpooledTable
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.predict.columns import TableOptions
+from emo_fairseq.cli.predict.items import Item, Reads
+from emo_fairseq.cli.predict.tables import TableSource
 from emo_fairseq.inference.predictor import load_predictor
 
 TEXT = "--modality text"

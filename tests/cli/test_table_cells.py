@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 from codes import raises
-from emo_fairseq.cli.predict.command.columns import TableOptions
-from emo_fairseq.cli.predict.command.items import Item, Reads
-from emo_fairseq.cli.predict.command.tables import TableSource
 
 from data_prep.commands.validate import validate
 from data_prep.manifest.cells import (
@@ -21,6 +18,9 @@ from data_prep.tables.prepare import prepare_table
 from data_prep.tables.published import prepare_hf_table
 from data_prep.tables.reader import open_table
 from data_prep.tables.rows import TableRecipe
+from emo_fairseq.cli.predict.columns import TableOptions
+from emo_fairseq.cli.predict.items import Item, Reads
+from emo_fairseq.cli.predict.tables import TableSource
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import ItemReader
 

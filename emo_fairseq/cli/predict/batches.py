@@ -7,8 +7,8 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from data_prep.errors import CodedError
-from emo_fairseq.cli.predict.command.items import Item, Reads, Source
-from emo_fairseq.cli.predict.command.rows import Row
+from emo_fairseq.cli.predict.items import Item, Reads, Source
+from emo_fairseq.cli.predict.rows import Row
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from data_prep.messages import first_few
 from data_prep.tables.options import pairs_of
 from data_prep.tables.reader import TableFormat
 from emo_fairseq.cli.checkpoints import check_exists, check_supported_inputs, find_model
-from emo_fairseq.cli.predict.command.batches import batches_of, predict_rows
-from emo_fairseq.cli.predict.command.columns import TableOptions
-from emo_fairseq.cli.predict.command.inputs import FILES, TEXTS, UTF8, InputOptions, open_sources
-from emo_fairseq.cli.predict.command.items import Reads
-from emo_fairseq.cli.predict.command.output import check_output, format_of, open_output
-from emo_fairseq.cli.predict.command.rows import FORMATS, Layout, Writer
-from emo_fairseq.cli.predict.command.summary import Summary
+from emo_fairseq.cli.predict.batches import batches_of, predict_rows
+from emo_fairseq.cli.predict.columns import TableOptions
+from emo_fairseq.cli.predict.inputs import FILES, TEXTS, UTF8, InputOptions, open_sources
+from emo_fairseq.cli.predict.items import Reads
+from emo_fairseq.cli.predict.output import check_output, format_of, open_output
+from emo_fairseq.cli.predict.rows import FORMATS, Layout, Writer
+from emo_fairseq.cli.predict.summary import Summary
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH

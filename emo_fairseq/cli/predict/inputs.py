@@ -10,9 +10,9 @@ from typing import TextIO
 
 from data_prep.files.listing import AUDIO_SUFFIXES, visible
 from data_prep.tables.reader import TABLES
-from emo_fairseq.cli.predict.command.columns import TableOptions
-from emo_fairseq.cli.predict.command.items import Item, ListSource, Reads, Source, checked_item
-from emo_fairseq.cli.predict.command.tables import TableSource
+from emo_fairseq.cli.predict.columns import TableOptions
+from emo_fairseq.cli.predict.items import Item, ListSource, Reads, Source, checked_item
+from emo_fairseq.cli.predict.tables import TableSource
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import TEXT
 

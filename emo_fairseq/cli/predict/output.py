@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TextIO
 
 from emo_fairseq.cli.checkpoints import is_model_folder
-from emo_fairseq.cli.predict.command.inputs import STDIN
-from emo_fairseq.cli.predict.command.rows import FORMATS
+from emo_fairseq.cli.predict.inputs import STDIN
+from emo_fairseq.cli.predict.rows import FORMATS
 from emo_fairseq.errors import UsageError, check_writable
 
 _OTHER_FORMATS = (".xlsx", ".xls", ".ods", ".parquet", ".json", ".feather")

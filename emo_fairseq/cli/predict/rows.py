@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from data_prep.errors import CodedError
 from data_prep.messages import sentence_with_code
-from emo_fairseq.cli.predict.command.items import Item
+from emo_fairseq.cli.predict.items import Item
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from data_prep.messages import first_few
-from emo_fairseq.cli.predict.command.rows import Row
+from emo_fairseq.cli.predict.rows import Row
 
 
 @dataclass

@@ -20,14 +20,14 @@ from data_prep.tables.segments import (
     time_field,
     unread_times,
 )
-from emo_fairseq.cli.predict.command.columns import (
+from emo_fairseq.cli.predict.columns import (
     Columns,
     TableOptions,
     check_decided,
     find_columns,
     open_typed,
 )
-from emo_fairseq.cli.predict.command.items import Item, Reads, checked_item
+from emo_fairseq.cli.predict.items import Item, Reads, checked_item
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH, TEXT
 
