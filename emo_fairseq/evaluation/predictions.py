@@ -8,7 +8,6 @@ made from this file alone.
 """
 
 import hashlib
-import logging
 import math
 import re
 from collections import Counter
@@ -26,8 +25,6 @@ from data_prep.files.documents import (
 from data_prep.files.replacing import replacing
 from data_prep.manifest.cells import parse_number
 from emo_fairseq.errors import UsageError
-
-logger = logging.getLogger(__name__)
 
 PROBABILITY = "probability_"
 TRUTH_OF = "truth_"
@@ -101,14 +98,14 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     content = "\n".join(lines) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        part.write_text(f"{content}{_end_of(content, len(cells))}\n", encoding="utf-8")
+        part.write_text(with_last_line(content), encoding="utf-8")
 
 
 def read(path: Path) -> list[Cells]:
     """Read what :func:`write` wrote, as strings.
 
-    A file of an older version has no last line; it is read with a warning. Line ends of Windows, a
-    byte order mark, and cells that a spreadsheet added to the last line, change nothing.
+    Line ends of Windows, a byte order mark, cells that a spreadsheet added to the last line, and
+    the end of that line, change nothing.
 
     Raises:
         UsageError: there is no such file, it was cut or changed, it has no header, a row has
@@ -117,21 +114,10 @@ def read(path: Path) -> list[Cells]:
     """
     lines = _read_lines(path)
     columns = lines[0].split("\t")
-    if columns[:2] != ["id", "split"]:
-        raise UsageError(
-            f"{path}: not a predictions file; write one with --save-predictions",
-            "predictions-no-header",
-        )
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         cells = line.split("\t")
         if len(cells) != len(columns):
-            if _END.match(line):
-                raise UsageError(
-                    f"{path}: row {number} is the last line of a predictions file, and lines "
-                    "follow; give each file by itself",
-                    "predictions-joined",
-                )
             raise UsageError(
                 f"{path}: row {number}: {len(cells)} cells, the header {len(columns)}; {_AGAIN}",
                 "predictions-ragged",
@@ -158,20 +144,38 @@ def _read_lines(path: Path) -> list[str]:
         raise UsageError(
             f"{path}: cannot be read ({error.strerror}); check the path", "predictions-unreadable"
         ) from error
-    if text and not text.endswith("\n"):
+    return _verified_lines(path, text)
+
+
+def _verified_lines(path: Path, text: str) -> list[str]:
+    """Return the header and the rows of a file whose last line is there, and fits them."""
+    content, line_end, last = text.rstrip("\t\n").rpartition("\n")
+    end = _END.fullmatch(last)
+    if end is None and text and not text.endswith("\n"):
         raise UsageError(
             f"{path}: the last line has no end, so the file was cut; copy it again, or {_AGAIN}",
             "predictions-cut",
         )
-    lines = text.split("\n")[:-1] or [""]
-    content, line_end, last = text.rstrip("\t\n").rpartition("\n")
-    if not line_end or (end := _END.fullmatch(last)) is None:
-        logger.warning(
-            "%s: has no last line with the number of its rows, not verified; %s", path, _AGAIN
+    if text.split("\n")[0].split("\t")[:2] != ["id", "split"]:
+        raise UsageError(
+            f"{path}: not a predictions file; write one with --save-predictions",
+            "predictions-no-header",
         )
-        return lines
+    lines = content.split("\n")
+    if joined := [number for number, line in enumerate(lines, start=1) if _END.match(line)]:
+        raise UsageError(
+            f"{path}: row {joined[0]} is the last line of a predictions file, and lines "
+            "follow; give each file by itself",
+            "predictions-joined",
+        )
+    if end is None:
+        raise UsageError(
+            f"{path}: the last line, with the number of rows, is not there, so the file was cut; "
+            f"copy it again, or {_AGAIN}",
+            "predictions-cut",
+        )
     content += line_end
-    n_rows = content.count("\n") - 1
+    n_rows = len(lines) - 1
     if int(end[1]) != n_rows:
         raise UsageError(
             f"{path}: {n_rows} rows where {end[1]} were written; copy it again, or {_AGAIN}",
@@ -183,7 +187,17 @@ def _read_lines(path: Path) -> list[str]:
             f"copy it again, or {_AGAIN}",
             "predictions-changed",
         )
-    return lines[: n_rows + 1]
+    return lines
+
+
+def with_last_line(content: str) -> str:
+    r"""Return the content of a predictions file: header and rows, and the line that verifies them.
+
+    >>> with_last_line("id\tsplit\n").splitlines()[1][:24]
+    '# rows 0 sha256 972fd757'
+    """
+    n_rows = content.count("\n") - 1
+    return f"{content}{_end_of(content, n_rows)}\n"
 
 
 def _end_of(content: str, n_rows: int) -> str:

@@ -73,7 +73,7 @@ def test_columns_must_agree(tmp_path: Path) -> None:
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, code: str) -> None:
-    (tmp_path / "p.tsv").write_text(text)
+    (tmp_path / "p.tsv").write_text(predictions.with_last_line(text))
     with raises(code):
         predictions.read(tmp_path / "p.tsv")
 
@@ -129,28 +129,15 @@ def test_a_file_that_was_changed_is_refused(file: Path, damage: Damage, code: st
         predictions.read(file)
 
 
-@pytest.mark.parametrize("is_older", [False, True])
-def test_every_cut_inside_of_a_line_is_refused(file: Path, is_older: bool) -> None:
-    """`head -c -1` lost the last row once, and the metrics were of the others."""
-    content = file.read_bytes()
-    if is_older:
-        content = content[: content.rindex(b"#")]
-    for length in range(1, len(content)):
+def test_every_cut_is_refused_but_that_of_the_last_line_end(file: Path) -> None:
+    """`head -c -1` and `head -n 3` lost rows once, and the metrics were of the others."""
+    content, rows = file.read_bytes(), predictions.read(file)
+    for length in range(1, len(content) - 1):
         file.write_bytes(content[:length])
-        if content[length - 1 : length] != b"\n":
-            with raises("predictions-cut"):
-                predictions.read(file)
-
-
-def test_a_file_of_an_older_version_is_read_with_a_warning(
-    file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    rows = predictions.read(file)
-    assert not caplog.records
-    text = file.read_text()
-    file.write_text(text[: text.rindex("#")])
+        with raises("predictions-cut"):
+            predictions.read(file)
+    file.write_bytes(content[:-1])
     assert predictions.read(file) == rows
-    assert "p.tsv: has no last line with the number of its rows, not verified" in caplog.text
 
 
 def test_further_columns_are_kept(tmp_path: Path) -> None:
@@ -210,14 +197,16 @@ def test_what_is_no_prediction_is_neither_written_nor_read(
     assert f"p.tsv: {named}" in str(error.value)
     assert not file.exists()
     cells = [[predictions._cell(value) for value in row.values()] for row in rows]
-    file.write_text("".join("\t".join(line) + "\n" for line in [list(rows[0]), *cells]))
+    content = "".join("\t".join(line) + "\n" for line in [list(rows[0]), *cells])
+    file.write_text(predictions.with_last_line(content))
     with raises(code) as error:
         predictions.read(file)
     assert f"p.tsv: {named}" in str(error.value)
 
 
 def test_a_column_twice_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "p.tsv").write_text("id\tsplit\ttruth_x\ttruth_x\na\ttest\t1\t1\n")
+    content = "id\tsplit\ttruth_x\ttruth_x\na\ttest\t1\t1\n"
+    (tmp_path / "p.tsv").write_text(predictions.with_last_line(content))
     with raises("predictions-column-twice"):
         predictions.read(tmp_path / "p.tsv")
 
@@ -246,22 +235,12 @@ def test_a_probability_may_be_rounded(tmp_path: Path) -> None:
     ids=["line ends of Windows", "byte order mark", "cells after the last line", "empty line"],
 )
 def test_a_program_that_saved_the_file_changed_no_row(
-    save: Callable[[bytes], bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    save: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     path = tmp_path / "p.tsv"
     predictions.write(path, ROWS)
     rows = predictions.read(path)
     path.write_bytes(save(path.read_bytes()))
-    assert predictions.read(path) == rows
-    assert not caplog.text  # held to its last line
-
-
-def test_an_older_file_with_line_ends_of_windows(tmp_path: Path) -> None:
-    path = tmp_path / "p.tsv"
-    predictions.write(path, ROWS)
-    rows = predictions.read(path)
-    older = path.read_bytes().split(b"\n")[:-2]
-    path.write_bytes(b"".join(line + b"\r\n" for line in older))
     assert predictions.read(path) == rows
 
 

@@ -148,7 +148,7 @@ def test_numbers_are_printed_beside_the_constant(
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: str, code: str) -> None:
-    (tmp_path / "p.tsv").write_text(content)
+    (tmp_path / "p.tsv").write_text(predictions.with_last_line(content))
     with raises(code) as error:
         read_predictions(tmp_path / "p.tsv")
     assert "p.tsv: " in str(error.value)

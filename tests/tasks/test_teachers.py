@@ -131,11 +131,11 @@ def test_an_id_that_occurs_twice_is_refused(task: Any, tmp_path: Path) -> None:
 def test_files_that_are_none_are_refused(task: Any, tmp_path: Path) -> None:
     refused(task, str(tmp_path / "nowhere.tsv"), "there is no such file; write one with --save-p")
     file = Path(written(tmp_path, of_labels(task)))
-    lines = file.read_text().splitlines(keepends=True)[:-1]  # as of an older version
-    file.write_text(lines[0])
+    lines = file.read_text().splitlines(keepends=True)[:-1]  # without the last one
+    file.write_text(predictions.with_last_line(lines[0]))
     refused(task, str(file), "has no outputs for any utterance")
     lines[1] = lines[1].replace("0.", "o.")
-    file.write_text("".join(lines))
+    file.write_text(predictions.with_last_line("".join(lines)))
     refused(
         task, str(file), r"teacher\.tsv: .*: probability_\w+ is 'o\.\d+', no number from 0 to 1"
     )
