@@ -50,6 +50,15 @@ def write_flac(
         OSError: the file cannot be written; names it.
     """
     # Encoded in memory, since libsndfile does not report a full disk.
+    content = encode_flac(samples, sample_rate, bits=bits, comment=comment)
+    with replacing(path, is_locked=is_locked) as part:
+        part.write_bytes(content)
+
+
+def encode_flac(
+    samples: npt.NDArray[np.generic], sample_rate: int, *, bits: int = 16, comment: str = ""
+) -> bytes:
+    """Return the content of a FLAC file; see `write_flac`."""
     content = io.BytesIO()
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     options = {"format": "FLAC", "subtype": f"PCM_{bits}"}
@@ -57,8 +66,7 @@ def write_flac(
         if comment:
             sound.comment = comment
         sound.write(samples)
-    with replacing(path, is_locked=is_locked) as part:
-        part.write_bytes(content.getvalue())
+    return content.getvalue()
 
 
 # -- Audio of video clips (mp4, avi, ...) ----------------------------------------------------------

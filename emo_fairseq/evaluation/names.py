@@ -81,6 +81,7 @@ METRICS: dict[str, Metric] = {
 SENTIMENT_SCORE = "sentiment_score"  # the axis that has CMU's metrics
 # The metrics that tables show first, in their order.
 OF_LABELS = ("uar", "wa", "weighted_f1", "macro_f1")
+OF_EACH_LABEL = ("recall", "precision", "f1")
 OF_PROBABILITIES = ("ece", "brier", "nll")
 OF_NUMBERS = ("ccc", "pearson", "mae", "rmse", "sd_ratio")
 OF_CMU = ("acc2_has0", "acc2_non0", "f1_has0", "f1_non0", "acc7", "mae", "corr")

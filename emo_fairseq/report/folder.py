@@ -8,8 +8,7 @@ not_drawn.txt       what is missing, and why
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -19,13 +18,14 @@ from data_prep.files.replacing import replacing
 from data_prep.schema import write_atomically
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
 from emo_fairseq.evaluation.statistics import LabelPredictions
-from emo_fairseq.evaluation.tables import Table, format_number, without_nan
+from emo_fairseq.evaluation.tables import NONE, Table, format_count, format_number, without_nan
 from emo_fairseq.evaluation.training_log import Epoch, cases, csv_text
-from emo_fairseq.report import page, tables
+from emo_fairseq.report import page, runs, tables
 from emo_fairseq.report.page import Section
 from emo_fairseq.report.plots import MAPS, SECTIONS, training_curves
 from emo_fairseq.report.plots.drawing import MaybePlot, NotDrawn, matplotlib, render
-from emo_fairseq.report.scored_split import ScoredSplit
+from emo_fairseq.report.recordings import Recordings
+from emo_fairseq.report.scored_split import UTTERANCES, ScoredSplit
 
 FIGURES, LOG, PAGE = "figures", "training_log.csv", "report.html"
 
@@ -56,7 +56,12 @@ class _FigureWriter:
 
 
 def write_folder(
-    folder: Path, splits: Sequence[ScoredSplit], epochs: Sequence[Epoch], title: str, date: str = ""
+    folder: Path,
+    splits: Sequence[ScoredSplit],
+    epochs: Sequence[Epoch],
+    title: str,
+    date: str = "",
+    recordings: Recordings | None = None,
 ) -> None:
     """Write a report; what an earlier one left under the same names is replaced.
 
@@ -66,6 +71,7 @@ def write_folder(
         epochs: of the training; empty if there is no log.
         title: heading of the page.
         date: written below it, if given: nothing else in the folder depends on the day.
+        recordings: opens those of the worst errors; None for a page without.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -74,9 +80,13 @@ def write_folder(
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     writer = _FigureWriter(folder)
     names = _prefixes(splits)
+    recordings = recordings or Recordings(refusal="no --data: no audio")
     sections = [
         *_run_sections(splits),
-        *(_split_section(scored, writer, splits, names[n]) for n, scored in enumerate(splits)),
+        *(
+            _split_section(scored, writer, splits, names[n], recordings)
+            for n, scored in enumerate(splits)
+        ),
         _training_section(epochs, writer),
         _not_drawn_section(writer),
     ]
@@ -88,7 +98,7 @@ def write_folder(
     write_atomically(folder / "not_drawn.txt", "".join(lines))
     text = json.dumps(_metrics(splits), indent=2, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "metrics.json", text + "\n")
-    lead = [", ".join(filter(None, (_subtitle(splits), date)))]
+    lead = [", ".join(filter(None, (_subtitle(splits), date))), *_about_recordings(recordings)]
     write_atomically(folder / PAGE, page.document(title, lead, sections))
 
 
@@ -110,7 +120,11 @@ def _subtitle(splits: Sequence[ScoredSplit]) -> str:
 
 
 def _split_section(
-    scored: ScoredSplit, writer: _FigureWriter, splits: Sequence[ScoredSplit], prefix: str
+    scored: ScoredSplit,
+    writer: _FigureWriter,
+    splits: Sequence[ScoredSplit],
+    prefix: str,
+    recordings: Recordings,
 ) -> Section:
     section = Section(f"Result: {scored.title}")
     section.content = [
@@ -119,6 +133,13 @@ def _split_section(
         *(page.paragraph(note, "soft") for note in tables.notes_of(scored)),
     ]
     section.add("All metrics", page.table(tables.metric_table(scored), "Metrics and baseline"))
+    if isinstance(scored.predictions, LabelPredictions):
+        ends = scored.intervals[UTTERANCES]
+        of_labels = tables.class_table(scored.predictions, scored.metrics, ends)
+        section.add("All metrics", page.table(of_labels, "Each label; intervals over utterances"))
+    for fold, sets in scored.annotations.folds.items():
+        caption = f"Composition of {fold}, whose {scored.split} has these utterances"
+        section.add("Folds", page.table(tables.composition_table(sets), caption))
     if by_case := tables.case_table(scored):
         section.add("Missing modalities", page.table(by_case, "By modalities of utterances"))
     has_labels = isinstance(scored.predictions, LabelPredictions)
@@ -128,31 +149,76 @@ def _split_section(
         if heading == MAPS and first is not scored and has_labels:
             plots = [NotDrawn(f"maps of {scored.title}", f"the same as those of {first.title}")]
         section.add(heading, writer.write(plots, prefix))
-    worst = tables.worst_table(scored)
-    caption = (
-        "Wrong ones, those first whose truth was given the least probability"
-        if has_labels
-        else "By the distance between truth and prediction; each axis: truth → prediction"
-    )
-    section.add("Worst errors", page.table(worst, caption) if worst.rows else "")
-    if not any(scored.annotations.column("text")):
-        why = "no text in the manifest" if scored.annotations.is_given else "no --data: no texts"
-        writer.not_drawn.append(NotDrawn("texts of the worst errors", why))
+    section.add("Worst errors", *_worst_errors(scored, writer, recordings))
     return section
 
 
+def _worst_errors(
+    scored: ScoredSplit, writer: _FigureWriter, recordings: Recordings
+) -> Iterator[str]:
+    """Yield the table of the worst errors, which plays their recordings."""
+    if not any(scored.annotations.column("text")):
+        why = "no text in the manifest" if scored.annotations.is_given else "no --data: no texts"
+        writer.not_drawn.append(NotDrawn("texts of the worst errors", why))
+    rows, worst = tables.worst_errors(scored)
+    if not rows:
+        return
+    caption = (
+        "Wrong ones, those first whose truth was given the least probability"
+        if isinstance(scored.predictions, LabelPredictions)
+        else "By the distance between truth and prediction; each axis: truth → prediction"
+    )
+    of_rows = [scored.annotations.rows[row] for row in rows]
+    refusal = recordings.refusal
+    if not refusal and all(row is None or row.audio is None for row in of_rows):
+        refusal = "no audio in the manifest"
+    if refusal:
+        writer.not_drawn.append(NotDrawn("recordings of the worst errors", refusal))
+        yield page.table(worst, caption)
+        return
+    players = []
+    for name, clip in zip(
+        (cells[0] for cells in worst.rows), recordings.clips(of_rows), strict=True
+    ):
+        if isinstance(clip, str):
+            writer.not_drawn.append(NotDrawn(f"recording of {name}", clip))
+        players.append(NONE if isinstance(clip, str) else page.player(clip, name))
+    yield page.table(worst, caption, players)
+    if n_missing := players.count(NONE):
+        counted = f"{n_missing} of {format_count(len(players), 'recording')}"
+        yield page.paragraph(f"{counted} cannot be played: see Not drawn.", "soft")
+
+
+def _about_recordings(recordings: Recordings) -> Iterator[str]:
+    """Yield a sentence on the recordings inside of the page, if there are any."""
+    if recordings.n_clips:
+        counted = format_count(recordings.n_clips, "recording")
+        yield (
+            f"This page contains {counted} of the corpus ({recordings.n_bytes / 1e6:.1f} MB, mono, "
+            "16 kHz); whoever receives it needs the corpus's licence (--audio link or none leaves "
+            "them out)."
+        )
+
+
 def _run_sections(splits: Sequence[ScoredSplit]) -> list[Section]:
-    """Return a section of runs that scored the same utterances, side by side."""
-    alike = defaultdict(list)
-    for scored in splits:
-        alike[(scored.split, scored.predictions.ids, scored.predictions.names)].append(scored)
+    """Return a section of runs of one split and target, side by side."""
+    by_scored = runs.groups([_as_run(scored) for scored in splits])
     section = Section("Runs")
-    for (split, *_), runs in alike.items():
-        if len(runs) > 1:
-            section.content.append(
-                page.table(tables.run_table(runs), f"{len(runs)} runs on {split}")
-            )
-    return [section] if section.content else []
+    for alike in by_scored.values():
+        if len(alike) > 1:
+            first = alike[0]
+            content = runs.table(alike, list(runs.metric_keys(first.predictions, first.metrics)))
+            section.content.append(page.table(content, content.title))
+    if not section.content and len({scored.run for scored in splits}) < 2:
+        return []
+    if note := runs.apart(by_scored):
+        section.content.append(page.paragraph(f"{note}.", "soft"))
+    return [section]
+
+
+def _as_run(scored: ScoredSplit) -> runs.Run:
+    name = runs.marked_name(scored.run, scored.leaks, scored.transductive)
+    return runs.Run(name, scored.split, scored.predictions, scored.metrics)
 
 
 def _training_section(epochs: Sequence[Epoch], writer: _FigureWriter) -> Section:
@@ -193,6 +259,7 @@ def _metrics(splits: Sequence[ScoredSplit]) -> dict[str, Any]:
             "n": len(scored.predictions.ids),
             **({"leak_allowed": list(scored.leaks)} if scored.leaks else {}),
             **({"transductive": list(scored.transductive)} if scored.transductive else {}),
+            **({"folds": dict(folds)} if (folds := scored.annotations.folds) else {}),
             **without_nan(scored.metrics),
             "about_intervals": f"{NOT_SEEDS}; {scored.speakers.refusal}".removesuffix("; "),
             "intervals": {

@@ -3,8 +3,8 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.manifest.provenance import allowed_leaks, transductive_notes
@@ -19,31 +19,96 @@ from emo_fairseq.evaluation.statistics import (
     read_predictions,
 )
 from emo_fairseq.evaluation.tables import Table, format_number, print_table, without_nan
+from emo_fairseq.report import runs
+from emo_fairseq.report.runs import Run, marked_name
+from emo_fairseq.report.tables import class_table
 
 BySplit = Mapping[str, Predictions]  # by split
+_FILES = 6  # columns of files in a printed table
 
 
 def write_report(args: argparse.Namespace) -> None:
     """Write the report of a command line."""
-    runs = [read_predictions(file) for file in args.predictions]
-    for file, by_split in zip(args.predictions, runs, strict=True):
-        measured = _print_tables(file, by_split, args.title)
-        marks = {"leak_allowed": allowed_leaks(file), "transductive": transductive_notes(file)}
-        for mark, sentences in marks.items():
-            name = mark.replace("_", " ")
+    names = run_names(args.predictions)
+    files = [_File.read(file, name) for file, name in zip(args.predictions, names, strict=True)]
+    _print_tables(files, args.title)
+    for file in files:
+        for mark, sentences in file.marks.items():
+            of_file = f"{file.name}: " if file.name else ""
+            name = f"{of_file}{mark.replace('_', ' ')}"
             sys.stdout.write("".join(f"{name}: {sentence}\n" for sentence in sentences))
         if args.output is None:
-            _write_metrics(metrics_file(file), measured, marks)
+            _write_metrics(metrics_file(file.path), file.measured, file.marks)
     if args.output is not None:
-        _write_folder(args, runs)
+        _write_folder(args, files)
 
 
-def _print_tables(file: Path, by_split: BySplit, title: str | None) -> dict[str, Metrics]:
-    measured = {split: metrics_and_baseline(predictions) for split, predictions in by_split.items()}
-    for split, values in measured.items():
-        heading = f"{title or file.stem}: {split}, {len(by_split[split].ids)} utterances"
-        print_table(metric_table(by_split[split], values, heading), left=["metric"])
-    return measured
+@dataclass(frozen=True, eq=False)
+class _File:
+    """A predictions file: its splits, their metrics, and what a reader has to know of it.
+
+    Attributes:
+        path: of the file.
+        name: what it is called among several; empty if it is the only one.
+        by_split: its predictions.
+        measured: their metrics, by split.
+        marks: sentences under ``leak_allowed`` and ``transductive``.
+    """
+
+    path: Path
+    name: str
+    by_split: BySplit
+    measured: Mapping[str, Metrics]
+    marks: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def read(cls, path: Path, name: str) -> "_File":
+        """Read a predictions file, and measure its splits."""
+        by_split = read_predictions(path)
+        measured = {split: metrics_and_baseline(of_split) for split, of_split in by_split.items()}
+        marks = {"leak_allowed": allowed_leaks(path), "transductive": transductive_notes(path)}
+        return cls(path, name, by_split, measured, marks)
+
+    def runs(self) -> Iterator[Run]:
+        """Yield each split for a table of several files."""
+        name = marked_name(self.name or self.path.stem, *self.marks.values())
+        for split, predictions in self.by_split.items():
+            yield Run(name, split, predictions, self.measured[split])
+
+
+def _print_tables(files: Sequence[_File], title: str | None) -> None:
+    """Print a table of each split and target, which has a column of each file."""
+    by_scored = runs.groups([run for file in files for run in file.runs()])
+    for alike in by_scored.values():
+        first = alike[0]
+        if len(alike) > 1:
+            keys = list(runs.metric_keys(first.predictions, first.metrics))
+            for table in _in_parts(runs.table(alike, keys), len(alike)):
+                print_table(table, left=["metric"])
+            continue
+        named = first.name if len(files) > 1 else title or first.name
+        heading = f"{named}: {first.split}, {len(first.predictions.ids)} utterances"
+        print_table(metric_table(first.predictions, first.metrics, heading), left=["metric"])
+        if isinstance(first.predictions, LabelPredictions):
+            print_table(class_table(first.predictions, first.metrics, digits=4), left=["label"])
+    if note := runs.apart(by_scored):
+        sys.stdout.write(f"{note}\n")
+
+
+def _in_parts(table: Table, n_files: int) -> Iterator[Table]:
+    """Divide a table of many files into tables that a terminal has room for.
+
+    The first has what is of all files, too.
+    """
+    first = len(table.header) - n_files
+    for start in range(first, len(table.header), _FILES):
+        end = start + _FILES
+        known = slice(0, first if start == first else 1)
+        yield Table(
+            [*table.header[known], *table.header[start:end]],
+            [[*row[known], *row[start:end]] for row in table.rows],
+            table.title if start == first else "",
+        )
 
 
 def metric_table(predictions: Predictions, values: Metrics, title: str) -> Table:
@@ -56,7 +121,7 @@ def metric_table(predictions: Predictions, values: Metrics, title: str) -> Table
     """
     suffix = predictions.baseline_suffix
     if isinstance(predictions, LabelPredictions):
-        keys = [*predictions.headline, *(f"recall_{label}" for label in predictions.names)]
+        keys = [*predictions.headline]
     else:
         keys = [key for key in values if not key.endswith(suffix)]
     axes = () if isinstance(predictions, LabelPredictions) else predictions.names
@@ -90,25 +155,26 @@ def _write_metrics(
     sys.stdout.write(f"metrics: {file}\n")
 
 
-def _write_folder(args: argparse.Namespace, runs: Sequence[BySplit]) -> None:
+def _write_folder(args: argparse.Namespace, files: Sequence[_File]) -> None:
     from emo_fairseq.evaluation.training_log import read_log
     from emo_fairseq.report.folder import PAGE, write_folder
+    from emo_fairseq.report.recordings import INLINE, open_recordings
     from emo_fairseq.report.scored_split import read_scored_split
 
+    recordings = open_recordings(args.audio or INLINE, args.data, args.data_raw, args.output)
     epochs = [] if args.log is None else read_log(args.log)
     given = (args.data, args.embeddings, args.attention, args.resamples)
     splits = [
         replace(
-            read_scored_split(run, split, predictions, *given),
-            leaks=allowed_leaks(file),
-            transductive=transductive_notes(file),
+            read_scored_split(file.name, split, predictions, *given),
+            leaks=file.marks["leak_allowed"],
+            transductive=file.marks["transductive"],
         )
-        for file, run, by_split in zip(
-            args.predictions, run_names(args.predictions), runs, strict=True
-        )
-        for split, predictions in by_split.items()
+        for file in files
+        for split, predictions in file.by_split.items()
     ]
-    write_folder(args.output, splits, epochs, args.title or _title(args.predictions), args.date)
+    title = args.title or _title(args.predictions)
+    write_folder(args.output, splits, epochs, title, args.date, recordings)
     sys.stdout.write(f"report: {args.output / PAGE}\n")
 
 

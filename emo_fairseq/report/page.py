@@ -8,12 +8,15 @@ from html import escape
 
 from emo_fairseq.evaluation.tables import UNDEFINED, Table
 from emo_fairseq.report.plots.drawing import Plot, inline_svg
+from emo_fairseq.report.recordings import Clip
 
 # Columns that are no numbers: short words, and texts that may run over lines.
 _KINDS = {
     **dict.fromkeys(("truth", "predicted", "speaker"), "word"),
     **dict.fromkeys(("text", "why"), "text"),
 }
+# Nothing is loaded and nothing is run: styles, pictures and sounds are inside of the page.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 
 
 @dataclass
@@ -70,25 +73,45 @@ def cards(metrics: Iterable[tuple[str, str, Sequence[str]]]) -> str:
     return element("div", *divisions, kind="cards")
 
 
-def table(content: Table, caption: str) -> str:
-    """Return a table that scrolls in a box of its own where it is too wide."""
+def table(content: Table, caption: str, players: Sequence[str] = ()) -> str:
+    """Return a table that scrolls in a box of its own where it is too wide.
+
+    Args:
+        content: the cells, as plain text.
+        caption: above the table.
+        players: an element for each row, of :func:`player`; a column behind the first one.
+    """
     kinds = [_KINDS.get(name, "") for name in content.header]
     head = [
         element("th", escape(name), scope="col", kind=kind)
         for name, kind in zip(content.header, kinds, strict=True)
     ]
+    if players:
+        head.insert(1, element("th", "recording", scope="col", kind="word"))
     body = []
-    for first, *others in content.rows:
+    for number, (first, *others) in enumerate(content.rows):
         cells = [_cell(cell, kind) for cell, kind in zip(others, kinds[1:], strict=True)]
+        if players:
+            cells.insert(0, element("td", players[number], kind="word"))
         body.append(element("tr", element("th", escape(first), scope="row"), *cells))
     rows = element("thead", element("tr", *head)) + element("tbody", *body)
-    inner = element("table", element("caption", escape(caption)), rows)
+    inner = element("table", element("caption", element("span", escape(caption))), rows)
     box = {"role": "region", "tabindex": "0", "aria-label": caption}
     return element("div", inner, kind="scroll", **box)
 
 
 def _cell(cell: str, kind: str) -> str:
     return element("td", escape(cell), kind=UNDEFINED if cell == UNDEFINED else kind)
+
+
+def player(clip: Clip, name: str) -> str:
+    """Return what plays the recording of an utterance: controls, or a link to its file."""
+    label = escape(clip.label)
+    if clip.is_link:
+        return element("a", label, href=clip.url)
+    named = {"aria-label": f"recording of {name}"}
+    controls = element("audio", controls="controls", preload="none", src=clip.url, **named)
+    return f'<div class="player">{controls}<span class="soft">{label}</span></div>'
 
 
 def figure(plot: Plot, svg: str, name: str) -> str:
@@ -124,6 +147,7 @@ def document(title: str, lead: Sequence[str], sections: Sequence[Section]) -> st
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>",
             f"<header><h1>{escape(title)}</h1>{''.join(map(paragraph, lead))}</header>",
@@ -217,15 +241,24 @@ figcaption { font-size: .875rem; color: var(--soft); margin-top: .6rem; }
 .scroll:focus-visible, summary:focus-visible, a:focus-visible { outline: 3px solid var(--accent); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .925rem; }
 caption { text-align: left; padding: .6rem .8rem .2rem; color: var(--soft); }
+caption span {
+  display: inline-block; position: sticky; left: .8rem; max-width: calc(100vw - 6rem);
+}
 th, td { padding: .35rem .8rem; text-align: right; white-space: nowrap; }
 th { font-weight: 600; }
 thead th { border-bottom: 1px solid var(--ink); vertical-align: bottom; }
 tbody tr + tr > * { border-top: 1px solid var(--line); }
 th:first-child, .word, .text { text-align: left; }
-td.text { white-space: normal; min-width: 20rem; max-width: 40rem; }
+td.text { white-space: normal; min-width: 14rem; max-width: 40rem; }
 td.undefined { color: var(--soft); font-style: italic; }
+.player { display: flex; align-items: center; gap: .5rem; font-size: .875rem; }
+audio { width: 9rem; height: 2.25rem; }
 details { margin-top: .6rem; font-size: .875rem; }
 details .scroll { width: auto; }
 summary { cursor: pointer; color: var(--accent); }
+@media (max-width: 40rem) {
+  table { font-size: .85rem; }
+  th, td { padding: .35rem .5rem; }
+}
 @media print { body { background: none; } figure, tr { break-inside: avoid; } }
 """

@@ -1,12 +1,14 @@
 """One scored split of one run, with all that is known of its utterances."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from data_prep.folds.file import FOLDS_FOLDER, read_folds
+from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
+from data_prep.folds.records import composition_of
 from data_prep.prototypes import Prototypes, difficulties, prototypes_path, read_prototypes
 from data_prep.schema import AXES, CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.errors import UsageError
@@ -27,6 +29,8 @@ UTTERANCES = "utterances"
 SPEAKERS = "speakers"
 GROUPS = ("emotion", "speaker", "corpus")
 
+SetCompositions = Mapping[str, Mapping[str, Any]]  # set -> its rows, speakers, genders and labels
+
 
 # -- what a data dir has on the scored utterances --------------------------------------------------
 
@@ -46,6 +50,8 @@ class Annotations:
         prototypes: of the train split, or of the fold that was scored; None without.
         is_given: whether there is a data dir at all.
         no_prototypes: why there are no prototypes, and which command fits them.
+        folds: the folds whose set of this split holds all utterances, as PROTOCOL/FOLD, and what
+            their sets are made of.
     """
 
     rows: Sequence[Utterance | None]
@@ -53,6 +59,7 @@ class Annotations:
     prototypes: Prototypes | None = None
     is_given: bool = True
     no_prototypes: str = ""
+    folds: Mapping[str, SetCompositions] = field(default_factory=dict)
 
     def column(self, name: str) -> list[str | None]:
         """Return a column of the manifest, such as ``speaker``, by utterance."""
@@ -112,8 +119,9 @@ def read_annotations(data_dir: Path, split: str, ids: Sequence[str]) -> Annotati
             f"{ids[0]}; name the data dir that these predictions were made from",
             "data-other-ids",
         )
-    prototypes, why_not = _prototypes(data_dir, split, ids)
-    return Annotations(rows, corpus, prototypes, no_prototypes=why_not)
+    folds = _folds(data_dir, split, ids)
+    prototypes, why_not = _prototypes(data_dir, split, list(folds))
+    return Annotations(rows, corpus, prototypes, no_prototypes=why_not, folds=folds)
 
 
 def _manifests(data_dir: Path, split: str, corpus: Corpus | None) -> Iterator[Path]:
@@ -124,18 +132,29 @@ def _manifests(data_dir: Path, split: str, corpus: Corpus | None) -> Iterator[Pa
             yield file
 
 
-def _prototypes(data_dir: Path, split: str, ids: Sequence[str]) -> tuple[Prototypes | None, str]:
-    """Return the prototypes, or why there are none.
+def _folds(data_dir: Path, split: str, ids: Sequence[str]) -> dict[str, SetCompositions]:
+    """Return the folds whose set of this name holds all of the ids, and what each is made of.
 
-    Predictions name no fold: it is the one whose set of this name holds all of their ids.
+    Predictions name no fold.
+    """
+    wanted = set(ids)
+    compositions: dict[str, SetCompositions] = {}
+    for file in sorted((data_dir / FOLDS_FOLDER).glob("*.json")):
+        folds = read_folds(file)
+        holding = {
+            name: sets for name, sets in folds.folds.items() if wanted <= set(sets.get(split, ()))
+        }
+        if holding:
+            counted = composition_of(holding, read_base(data_dir, folds.bases))
+            compositions |= {f"{file.stem}/{name}": of_sets for name, of_sets in counted.items()}
+    return compositions
+
+
+def _prototypes(data_dir: Path, split: str, folds: Sequence[str]) -> tuple[Prototypes | None, str]:
+    """Return the prototypes of the split, or of its fold, or why there are none.
+
     Prototypes of the whole train split would be fitted on rows that a fold tests on.
     """
-    folds = [
-        f"{file.stem}/{name}"
-        for file in sorted((data_dir / FOLDS_FOLDER).glob("*.json"))
-        for name, sets in read_folds(file).folds.items()
-        if set(ids) <= set(sets.get(split, ()))
-    ]
     if len(folds) > 1:
         named = ", ".join(folds)
         return None, f"{split} is a set of {named}: which fold's prototypes are meant is ambiguous"

@@ -1,23 +1,32 @@
 """The tables of a page: what was scored, its metrics, cases of modalities, runs, worst errors."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_SPEAKERS, OVER_UTTERANCES
-from emo_fairseq.evaluation.names import OF_PROBABILITIES, display_name
-from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions
+from emo_fairseq.evaluation.bootstrap import (
+    NOT_SEEDS,
+    OVER_SPEAKERS,
+    OVER_UTTERANCES,
+    Interval,
+)
+from emo_fairseq.evaluation.names import OF_EACH_LABEL, OF_PROBABILITIES, display_name
+from emo_fairseq.evaluation.statistics import LabelPredictions, Metrics, NumberPredictions
 from emo_fairseq.evaluation.tables import (
     NONE,
-    UNDEFINED,
     Table,
     format_count,
     format_interval,
     format_number,
 )
-from emo_fairseq.report.scored_split import SPEAKERS, UTTERANCES, ScoredSplit
+from emo_fairseq.report.scored_split import (
+    SPEAKERS,
+    UTTERANCES,
+    ScoredSplit,
+    SetCompositions,
+)
 
 _NO_CORPUS = "not known without --data"
 N_WORST = 20
@@ -113,6 +122,23 @@ def _shown(scored: ScoredSplit) -> dict[str, str]:
     return names
 
 
+def composition_table(sets: SetCompositions) -> Table:
+    """Return what the sets of a fold are made of: rows, speakers, their genders, and labels."""
+    counts = {split: dict(_counts(of_set)) for split, of_set in sets.items()}
+    names = dict.fromkeys(name for of_set in counts.values() for name in of_set)
+    rows = [[name, *(f"{counts[split].get(name, 0):,}" for split in sets)] for name in names]
+    return Table(["number of", *sets], rows)
+
+
+def _counts(of_set: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    yield "rows", of_set["rows"]
+    if of_set["speakers"]:
+        yield "speakers", of_set["speakers"]
+    yield from ((f"speakers, {gender}", n) for gender, n in of_set["genders"].items())
+    for column, labels in of_set["labels"].items():
+        yield from ((f"{column} {label}", n) for label, n in labels.items())
+
+
 def case_table(scored: ScoredSplit) -> Table | None:
     """Return the first metrics by modalities of the utterances; None if all have the same."""
     cases = scored.annotations.modalities()
@@ -128,30 +154,42 @@ def case_table(scored: ScoredSplit) -> Table | None:
     return Table(["in the manifest", "n", *map(display_name, keys)], cells)
 
 
-def run_table(splits: Sequence[ScoredSplit]) -> Table:
-    """Return the first metrics of several runs on the same utterances, with mean and deviation."""
+def class_table(
+    predictions: LabelPredictions,
+    metrics: Metrics,
+    ends: Mapping[str, Interval] | None = None,
+    digits: int = 3,
+) -> Table:
+    """Return recall, precision and F1 of each label.
+
+    Args:
+        predictions: what was predicted.
+        metrics: of these.
+        ends: intervals of the metrics by key; None for a table without.
+        digits: decimals.
+    """
     rows = []
-    for key in splits[0].predictions.headline:
-        values = torch.tensor([scored.metrics[key] for scored in splits], dtype=torch.float64)
-        spread = float(values.std()) if len(splits) > 1 else math.nan  # divisor n - 1
-        mean = f"{format_number(float(values.mean()))} ± {format_number(spread)}"
-        mean = UNDEFINED if UNDEFINED in mean else mean
-        rows.append([display_name(key), mean, *(format_number(x) for x in values.tolist())])
-    names = [_marked_name(scored) for scored in splits]
-    return Table(["metric", f"mean ± std of {len(splits)}", *names], rows)
-
-
-def _marked_name(scored: ScoredSplit) -> str:
-    marks = {"leak allowed": scored.leaks, "transductive": scored.transductive}
-    applying = [mark for mark, sentences in marks.items() if sentences]
-    return f"{scored.run} ({', '.join(applying)})" if applying else scored.run
+    for label, name in enumerate(predictions.names):
+        cells = [name, f"{int((predictions.truth == label).sum())}"]
+        for of in OF_EACH_LABEL:
+            key = f"{of}_{name}"
+            cells.append(format_number(metrics[key], digits))
+            cells += [] if ends is None else [format_interval(ends[key], digits)]
+        rows.append(cells)
+    beside = [] if ends is None else ["95 % interval"]
+    heads = [x for of in OF_EACH_LABEL for x in (display_name(of), *beside)]
+    return Table(["label", "true", *heads], rows)
 
 
 # -- worst errors ----------------------------------------------------------------------------------
 
 
-def worst_table(scored: ScoredSplit) -> Table:
-    """Return the utterances with the largest errors, the worst first; ties in the file's order."""
+def worst_errors(scored: ScoredSplit) -> tuple[list[int], Table]:
+    """Return the utterances with the largest errors, the worst first; ties in the file's order.
+
+    Returns:
+        Their rows in the predictions, and a table of them.
+    """
     annotations, predictions = scored.annotations, scored.predictions
     if isinstance(predictions, LabelPredictions):
         header, cells = _wrong_labels(predictions)
@@ -163,7 +201,7 @@ def worst_table(scored: ScoredSplit) -> Table:
         [predictions.ids[row], *of_row, *(column[row] or "" for column in columns.values())]
         for row, of_row in cells.items()
     ]
-    return Table(["id", *header, *columns], rows)
+    return list(cells), Table(["id", *header, *columns], rows)
 
 
 Cells = dict[int, list[str]]  # by row of the predictions

@@ -10,6 +10,7 @@ from data_prep.commands.fit_prototypes import main as fit_prototypes
 from data_prep.folds.file import FOLDS_FOLDER
 from data_prep.schema import read_manifest
 from emo_fairseq.report.scored_split import read_annotations
+from emo_fairseq.report.tables import composition_table
 
 
 def write_folds(data: Path, protocol: str, *thirds: tuple[int, int, int]) -> dict[str, list[str]]:
@@ -62,3 +63,21 @@ def test_a_set_of_two_folds_is_left_without(tmp_path: Path) -> None:
     annotations = read_annotations(data, "test", tested["1"])
     assert annotations.prototypes is None
     assert annotations.no_prototypes.startswith("test is a set of mine/1, other/1: which fold's")
+
+
+def test_the_sets_of_a_fold_are_counted(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data")
+    tested = write_folds(data, "mine", (0, 1, 2), (1, 2, 0))
+    folds = read_annotations(data, "test", tested["2"]).folds
+    assert list(folds) == ["mine/2"]
+    table = composition_table(folds["mine/2"])
+    assert table.header == ["number of", "train", "valid", "test"]
+    counts = {row[0]: row[1:] for row in table.rows}
+    assert counts["rows"] == ["20", "20", "20"]
+    assert counts["speakers"] == ["5", "5", "5"]
+    # Rows 20 to 39, 40 to 59 and 0 to 19; every third is happy.
+    assert counts["emotion happy"] == ["7", "6", "7"]
+    assert (
+        read_annotations(data, "test", [row.id for row in read_manifest(data / "test.tsv")]).folds
+        == {}
+    )

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from emo_fairseq.evaluation.bootstrap import Interval
-from emo_fairseq.evaluation.names import display_name
+from emo_fairseq.evaluation.names import OF_EACH_LABEL, display_name
 from emo_fairseq.evaluation.statistics import LabelPredictions
-from emo_fairseq.evaluation.tables import UNDEFINED, Table, format_interval, format_number
+from emo_fairseq.evaluation.tables import UNDEFINED, format_number
 from emo_fairseq.report.plots.drawing import (
     BLUE,
     GREEN,
@@ -25,7 +25,7 @@ from emo_fairseq.report.scored_split import (
     ScoredSplit,
 )
 
-_SHOWN = {"recall": BLUE, "precision": ORANGE, "f1": GREEN}
+_SHOWN = dict(zip(OF_EACH_LABEL, (BLUE, ORANGE, GREEN), strict=True))
 
 
 def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
@@ -51,7 +51,6 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
         ),
         lambda figure: _draw(figure, scored.metrics, intervals, system.names),
         (4.8, max(2.8, 1.2 + 0.55 * len(system.names))),
-        _table(scored, system),
     )
 
 
@@ -90,18 +89,3 @@ def _draw(
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside lower center", ncols=len(_SHOWN))
-
-
-def _table(scored: ScoredSplit, system: LabelPredictions) -> Table:
-    rows = []
-    for label, name in enumerate(system.names):
-        cells = [name, f"{int((system.truth == label).sum())}"]
-        for shown in _SHOWN:
-            key = f"{shown}_{name}"
-            cells += [
-                format_number(scored.metrics[key]),
-                format_interval(scored.intervals[UTTERANCES][key]),
-            ]
-        rows.append(cells)
-    heads = [x for shown in _SHOWN for x in (display_name(shown), "95 % interval")]
-    return Table(["label", "true", *heads], rows)
