@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from composed_configs import remember
 from fairseq import tasks
 from fairseq.dataclass.utils import merge_with_parent
 from omegaconf import OmegaConf
@@ -28,6 +29,7 @@ from emo_fairseq.compat.verbosity import VERBOSE_SWITCH
 from emo_fairseq.models.config import RobertaEMOConfig
 
 emo_fairseq.register()
+remember()
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOY_SIZES = (32, 8, 12)  # train, valid, test

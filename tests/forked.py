@@ -15,5 +15,6 @@ SERVER.set_forkserver_preload(
         "torch._dynamo",  # which every optimizer imports: more than the rest of a small training
         "emo_fairseq.experiments.sweep",
         "emo_fairseq.tasks",  # which registers the plugin
+        "tests.forked_before",
     ]
 )
