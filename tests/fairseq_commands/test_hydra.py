@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,16 +14,21 @@ from data_prep.commands import (
     extract_features,
     fit_prototypes,
 )
+from data_prep.features.stored import write_split
+from data_prep.schema import read_manifest
 from emo_fairseq.evaluation import predictions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OBJECTIVES = EXAMPLES / "objectives"
 OF_PRETRAINED = EXAMPLES / "vad_forest" / "config" / "regressor.yaml"  # test_vad_forest_example.py
 SECTIONS = ("task", "model", "criterion", "optimization", "optimizer", "lr_scheduler")
+OF_FEATURES = [
+    EXAMPLES / "emobank" / "config" / f"{name}_vad.yaml" for name in ("features", "probe")
+]
 CONFIGS = sorted(
     str(file.relative_to(EXAMPLES))
     for file in EXAMPLES.glob("*/config/*.yaml")
-    if OBJECTIVES not in file.parents and file != OF_PRETRAINED
+    if OBJECTIVES not in file.parents and file not in (OF_PRETRAINED, *OF_FEATURES)
 )
 NAMES = sorted(file.stem for file in OBJECTIVES.glob("config/objective/*.yaml"))
 SMALL = {
@@ -70,6 +76,36 @@ def test_same_weights_as_the_plain_command(
     finished = running.wait()
     assert finished.code == 0, finished.errors[-2000:]
     assert_same_training(tmp_path / "plain", tmp_path / "hydra", updates=3)
+
+
+def test_recipes_of_stored_features(fairseq_process, commands, copy_toy, tmp_path):
+    """They have no plain command: what they train is what their options say."""
+    data = copy_toy()
+    for split in ("train", "valid", "test"):
+        rows = read_manifest(data / f"{split}.tsv")
+        vectors = (np.full((1, 4), number / len(rows), "f4") for number in range(len(rows)))
+        settings = {"modality": "text", "weights": "minilm", "dtype": "float32"}
+        write_split(data / "features" / "minilm", split, rows, vectors, settings, "content")
+    running = {
+        file.stem: fairseq_process(
+            "hydra-train",
+            f"--config-dir {file.parent} --config-name {file.stem}",
+            f"common.user_dir={plugin(commands)} task.data={data}",
+            f"dataset.num_workers=0 checkpoint.save_dir={file.stem}",
+            "optimization.max_update=2 lr_scheduler.total_num_update=450"
+            if file.stem == "features_vad"
+            else "",
+        )
+        for file in OF_FEATURES
+    }
+    for name, process in running.items():
+        finished = process.wait()
+        assert finished.code == 0, finished.errors[-2000:]
+        state = torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)
+        task = state["cfg"]["task"]
+        assert (task["text_encoder"], task["target"]) == ("features:minilm", "vad")
+        assert ("--probe: solved" in finished.log) == (name == "probe_vad")
+        assert -1 <= best_of(tmp_path / name) <= 1
 
 
 # -- objectives: one YAML file for what they share, and one for each ------------------------------
