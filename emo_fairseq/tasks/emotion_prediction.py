@@ -364,7 +364,8 @@ class EmotionPredictionTask(FairseqTask):
         load_left_out(model, cfg, self.task_state)
         self._tune_for_training(model, cfg)
         n_updates = resume.count_updates(checkpoint)
-        is_solved = bool(self.state.probe)
+        # Not self.state.probe, which would add an empty one to the state of every resumed training.
+        is_solved = bool(self.state.state_dict.get("probe"))
         self.run_config.end_if_finished(checkpoint, n_updates, self.state.patience, is_solved)
         self.run_config.check_optimizer_state(checkpoint, resume.has_optimizer(checkpoint))
         if any(encoder.frozen for encoder in model.encoders.values()):
