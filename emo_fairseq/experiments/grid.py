@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from data_prep.files.documents import yaml_sentence
 from data_prep.folds.file import folds_path, read_folds
+from emo_fairseq.compat import flow_yaml
 from emo_fairseq.errors import UsageError
 from emo_fairseq.experiments.names import ALL_OF, FOLD
 from emo_fairseq.experiments.options import Options, refuse_test_selection
@@ -83,6 +84,7 @@ def plan_runs(config_dir: Path, config_name: str, overrides: Sequence[str]) -> l
 def _hydra(config_dir: Path, config_name: str) -> Iterator[None]:
     logging.getLogger("hydra").setLevel(logging.INFO)
     folder = str(config_dir.resolve())
+    flow_yaml.apply()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what fairseq's own command warns of, too

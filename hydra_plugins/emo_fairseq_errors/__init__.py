@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from data_prep.files.documents import yaml_sentence
 from data_prep.messages import USAGE_CODE
+from emo_fairseq.compat import flow_yaml
 
 _COMMAND = "fairseq-hydra-train"
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"
@@ -75,4 +76,5 @@ def ignore_deprecation() -> None:
 if Path(sys.argv[0] if sys.argv else "").stem == _COMMAND:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or hydra prints a traceback of its own
     print_config_errors()
+    flow_yaml.apply()
     ignore_deprecation()
