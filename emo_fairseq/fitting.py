@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from data_prep.messages import INTERRUPTED_CODE
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.train import Outcome, train
-from emo_fairseq.cli.train_options import add_options
+from emo_fairseq.cli.train.command import Outcome, train
+from emo_fairseq.cli.train.options import add_options
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Fitted:
         Raises:
             UsageError: there is no such split.
         """
-        from emo_fairseq.cli.train_ending import score_words
+        from emo_fairseq.cli.train.ending import score_words
 
         predictions = self.predictions.with_name(f"predictions.{split}.tsv")
         words = score_words(self._options, self._data, split, self.checkpoint, predictions)

@@ -9,7 +9,7 @@ from codes import raises
 import emo_fairseq
 from emo_fairseq import fitting
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.train_options import add_options
+from emo_fairseq.cli.train.options import add_options
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_failed_step_is_its_sentence(toy_corpus, tmp_path, monkeypatch):
     failing = "import sys; sys.exit('error: disk full')"
     monkeypatch.setattr(processes, "tool", lambda name: sys.executable)
     monkeypatch.setattr(
-        "emo_fairseq.cli.train_command._base_words",
+        "emo_fairseq.cli.train.fairseq_command._base_words",
         lambda *_: [sys.executable, "-c", failing],
     )
     with raises("fit-failed") as error:

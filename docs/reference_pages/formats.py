@@ -47,7 +47,7 @@ class Format:
 FORMATS = (
     Format(_MANIFEST, "data_prep.schema"),
     Format("corpus.yaml", "data_prep.manifest.corpus_card", ("CorpusCard", "SplitCard")),
-    Format("prepared_from.json", "emo_fairseq.cli.train_data", ("PreparationRecord",)),
+    Format("prepared_from.json", "emo_fairseq.cli.train.data", ("PreparationRecord",)),
     Format("Folds: folds/PROTOCOL.json", "data_prep.folds.file", ("FoldsFile", "FoldSets")),
     Format("Tokens: tokenizer.yaml", "data_prep.tokens.folder", ("TokenizerCard", "SplitCounts")),
     Format("Stored features", "data_prep.features.layouts"),

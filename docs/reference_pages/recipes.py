@@ -1,13 +1,13 @@
 """The page of the values that `emotion-recognize train` begins with, from their table."""
 
-from emo_fairseq.cli.train_recipes import RECIPES, SCRATCH, WARMUP
+from emo_fairseq.cli.train.recipes import RECIPES, SCRATCH, WARMUP
 from reference_pages.markdown import GENERATED, code, joined, table
 
 _INTRODUCTION = """# Recipes
 
 What `emotion-recognize train` begins with, by encoder and tuning, and prints as the command of
 fairseq. Each value is one that its source recommends, or that a table of this project was made
-with; the sources are in `emo_fairseq/cli/train_recipes.py`. An option that you give replaces it:
+with; the sources are in `emo_fairseq/cli/train/recipes.py`. An option that you give replaces it:
 `--lr`, `--epochs`, `--batch-size`, and after `--` every option of fairseq-train.
 
 Where the encoders of a model have different recipes, the lowest learning rate is that of the model,

@@ -10,8 +10,9 @@ import torch
 from codes import raises
 
 from data_prep.files.documents import load_json
-from emo_fairseq.cli import batch_trial, processes
-from emo_fairseq.cli.train_batch_size import Trial, find_batch_size
+from emo_fairseq.cli import processes
+from emo_fairseq.cli.train.batch_size import Trial, find_batch_size
+from emo_fairseq.cli.train.command import batch_trial
 
 
 class Known:

@@ -7,7 +7,7 @@ import pytest
 from codes import raises
 
 from data_prep.sources import add_preparation_options
-from emo_fairseq.cli.train_data import find_data
+from emo_fairseq.cli.train.data import find_data
 
 
 @pytest.fixture

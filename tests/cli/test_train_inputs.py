@@ -8,8 +8,8 @@ import pytest
 from codes import raises
 
 from data_prep.schema import Utterance
-from emo_fairseq.cli.train_data import DataFolder
-from emo_fairseq.cli.train_inputs import choose_inputs
+from emo_fairseq.cli.train.data import DataFolder
+from emo_fairseq.cli.train.inputs import choose_inputs
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import argparse
 from data_prep.features.log_mel import LOG_MEL
 from data_prep.schema import read_corpus
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.train_data import DataFolder
-from emo_fairseq.cli.train_inputs import Inputs
+from emo_fairseq.cli.train.data import DataFolder
+from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.types import SPEECH
 
 _BYTES_A_SECOND = 16_000  # 100 frames of 80 bands in half precision

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.schema import SAMPLE_RATE, Utterance, read_corpus, read_manifest
-from emo_fairseq.cli.train_data import DataFolder
+from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.data.manifest import FOLD_SETS, read_fold_rows
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import MODALITY_LETTERS, SPEECH, TARGETS, TEXT, TargetKind, parse_modalities

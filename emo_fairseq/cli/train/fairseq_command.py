@@ -10,10 +10,10 @@ import torch
 from data_prep.errors import ManifestError
 from data_prep.files.documents import JsonObject, load_json
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.train_data import DataFolder
-from emo_fairseq.cli.train_inputs import Inputs
-from emo_fairseq.cli.train_precision import FP32, Precision, choose_precision
-from emo_fairseq.cli.train_recipes import SCRATCH, WARMUP, Combined, combine, n_epochs, recipe_key
+from emo_fairseq.cli.train.data import DataFolder
+from emo_fairseq.cli.train.inputs import Inputs
+from emo_fairseq.cli.train.precision import FP32, Precision, choose_precision
+from emo_fairseq.cli.train.recipes import SCRATCH, WARMUP, Combined, combine, n_epochs, recipe_key
 from emo_fairseq.encoder_spec import PRETRAINED, check_spec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export.naming import folder_name

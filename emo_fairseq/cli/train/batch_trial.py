@@ -1,7 +1,7 @@
 """Run updates on the longest utterances, in larger and larger batches, until memory is full.
 
-``python -m emo_fairseq.cli.batch_trial --result FILE -- WORDS``, those of fairseq-train. Task,
-model and optimizer are fairseq's; nothing is saved but the result.
+``python -m emo_fairseq.cli.train.batch_trial --result FILE -- WORDS``, those of fairseq-train.
+Task, model and optimizer are fairseq's; nothing is saved but the result.
 """
 
 import argparse
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     excepthook.apply()
     words = list(sys.argv[1:] if arguments is None else arguments)
     end = words.index("--")
-    parser = argparse.ArgumentParser("python -m emo_fairseq.cli.batch_trial", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m emo_fairseq.cli.train.batch_trial", description=__doc__
+    )
     parser.add_argument("--result", type=Path, required=True, metavar="FILE")
     parser.add_argument("--memory-limit", type=positive_number, metavar="GB")
     options = parser.parse_args(words[:end])
@@ -94,7 +96,7 @@ def try_sizes(training: Training, limit: float) -> dict[str, int | str]:
         limit: bytes that the process may have on a CPU; that a GPU is full is an error of torch.
 
     Returns:
-        The fields of :class:`emo_fairseq.cli.train_batch_size.Trial`.
+        The fields of :class:`emo_fairseq.cli.train.batch_size.Trial`.
 
     Raises:
         UsageError: not even a single utterance fits.

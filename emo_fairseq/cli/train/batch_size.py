@@ -1,9 +1,9 @@
 """``--find-batch-size``: the largest batch that fits into memory, at the same update.
 
-A trial in a process of its own, :mod:`emo_fairseq.cli.batch_trial`, runs updates on the longest
-utterances in batches of 1, 2, 4… until memory is full or the batch is that of an update. The
-training then adds up the gradients of several batches before each update, by ``--update-freq``, so
-that its updates are as they were planned.
+A trial in a process of its own, :mod:`emo_fairseq.cli.train.batch_trial`, runs updates on the
+longest utterances in batches of 1, 2, 4… until memory is full or the batch is that of an update.
+The training then adds up the gradients of several batches before each update, by ``--update-freq``,
+so that its updates are as they were planned.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def trial_words(options: argparse.Namespace, words: Sequence[str], folder: Path)
     """
     limit = () if options.memory_limit is None else ("--memory-limit", options.memory_limit)
     result = ("--result", folder / _RESULT_FILE)
-    return processes.module("emo_fairseq.cli.batch_trial", *limit, *result, "--", *words[1:])
+    return processes.module("emo_fairseq.cli.train.batch_trial", *limit, *result, "--", *words[1:])
 
 
 def find_batch_size(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import BEST, LAST, find_checkpoint
-from emo_fairseq.cli.train_options import add_options
+from emo_fairseq.cli.train.options import add_options
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
-    from emo_fairseq.cli.train_data import DataFolder
-    from emo_fairseq.cli.train_ending import Scored
-    from emo_fairseq.cli.train_inputs import Inputs
-    from emo_fairseq.cli.train_plan import Model, Plan
+    from emo_fairseq.cli.train.data import DataFolder
+    from emo_fairseq.cli.train.ending import Scored
+    from emo_fairseq.cli.train.inputs import Inputs
+    from emo_fairseq.cli.train.plan import Model, Plan
 
 COMMAND_FILE = "command.txt"
 
@@ -63,10 +63,10 @@ class Outcome:
 
 def train(options: argparse.Namespace) -> Outcome:
     """Do what :func:`run` does, and return what was made."""
-    from emo_fairseq.cli.train_command import check_options
-    from emo_fairseq.cli.train_data import find_data
-    from emo_fairseq.cli.train_inputs import choose_inputs
-    from emo_fairseq.cli.train_plan import make_plan
+    from emo_fairseq.cli.train.data import find_data
+    from emo_fairseq.cli.train.fairseq_command import check_options
+    from emo_fairseq.cli.train.inputs import choose_inputs
+    from emo_fairseq.cli.train.plan import make_plan
 
     check_options(options)
     data, notes = find_data(options)
@@ -113,8 +113,8 @@ def _show_all(
     options: argparse.Namespace, data: "DataFolder", inputs: "Inputs", plan: "Plan"
 ) -> None:
     """Print the commands that would be run, with the checkpoints that they would write."""
-    from emo_fairseq.cli.train_batch_size import trial_words
-    from emo_fairseq.cli.train_ending import PREDICTIONS, report_words, score_words
+    from emo_fairseq.cli.train.batch_size import trial_words
+    from emo_fairseq.cli.train.ending import PREDICTIONS, report_words, score_words
 
     for words in plan.steps:
         processes.show(words)
@@ -131,7 +131,7 @@ def _show_all(
 def _train_and_score(
     options: argparse.Namespace, data: "DataFolder", inputs: "Inputs", plan: "Plan"
 ) -> Outcome:
-    from emo_fairseq.cli.train_ending import report_words, summary_lines
+    from emo_fairseq.cli.train.ending import report_words, summary_lines
 
     scored: list[Scored] = []
     for model in plan.models:
@@ -159,7 +159,7 @@ def _train_and_score(
 
 def _train_model(options: argparse.Namespace, model: "Model") -> int:
     """Train a model, and return the exit code; a baseline that is solved stays as it is."""
-    from emo_fairseq.cli.train_batch_size import find_batch_size
+    from emo_fairseq.cli.train.batch_size import find_batch_size
 
     words = model.training.words
     if options.find_batch_size and not model.is_solved:
@@ -180,7 +180,7 @@ def _score(
     model: "Model",
     checkpoint: Path,
 ) -> "tuple[int, Scored]":
-    from emo_fairseq.cli.train_ending import PREDICTIONS, Scored, score_words
+    from emo_fairseq.cli.train.ending import PREDICTIONS, Scored, score_words
 
     predictions = model.folder / PREDICTIONS
     words = score_words(options, data, inputs.test, checkpoint, predictions)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emo_fairseq.cli.token_steps import token_steps
-from emo_fairseq.cli.train_command import LOG_FILE, TrainingPlan, plan_probe, plan_training
-from emo_fairseq.cli.train_data import DataFolder
-from emo_fairseq.cli.train_features import feature_steps
-from emo_fairseq.cli.train_inputs import Inputs
+from emo_fairseq.cli.train.data import DataFolder
+from emo_fairseq.cli.train.fairseq_command import LOG_FILE, TrainingPlan, plan_probe, plan_training
+from emo_fairseq.cli.train.features import feature_steps
+from emo_fairseq.cli.train.inputs import Inputs
+from emo_fairseq.cli.train.token_steps import token_steps
 
 TRAINED, BASELINE = "this model", "linear baseline"
 _QUICK_EPOCHS = 5  # where there is no linear baseline: text from scratch, which is fast

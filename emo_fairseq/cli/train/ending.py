@@ -10,8 +10,8 @@ from pathlib import Path
 from data_prep.manifest.audio_root import audio_root
 from data_prep.schema import Utterance
 from emo_fairseq.cli import evaluate, processes
-from emo_fairseq.cli.train_data import DataFolder
-from emo_fairseq.cli.train_inputs import Inputs
+from emo_fairseq.cli.train.data import DataFolder
+from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.types import SPEECH, TEXT
 
 PREDICTIONS, REPORT = "predictions.tsv", "report"
