@@ -11,8 +11,8 @@ from codes import raises
 
 from data_prep.files.documents import load_json
 from emo_fairseq.cli import processes
+from emo_fairseq.cli.train import batch_trial
 from emo_fairseq.cli.train.batch_size import Trial, find_batch_size
-from emo_fairseq.cli.train.command import batch_trial
 
 
 class Known:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from emo_fairseq.cli.train.command import precision as train_precision
+from emo_fairseq.cli.train import precision as train_precision
 from emo_fairseq.cli.train.precision import choose_precision
 from emo_fairseq.cli.train.recipes import RECIPES, combine, recipe_key
 from emo_fairseq.types import MODALITIES, TUNINGS
