@@ -3,9 +3,12 @@
 Factories are fixtures that return a function, because test folders are no packages to import from.
 """
 
+import importlib
 import logging
 import os
 import random
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -67,6 +70,10 @@ Options = Mapping[str, Any]
 os.environ[VERBOSE_SWITCH] = "1"
 # Digests that tests remember are no business of the user's cache folder.
 os.environ["EMO_FAIRSEQ_CACHE"] = tempfile.mkdtemp(prefix="emo_fairseq_tests_")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["EMO_FAIRSEQ_CACHE"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -227,6 +234,46 @@ def trained_models(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -
     from trained_models import TrainedModels
 
     return TrainedModels(toy_corpus, tmp_path_factory.mktemp("models"))
+
+
+COMMANDS = {"fairseq-train": "fairseq_cli.train", "fairseq-validate": "fairseq_cli.validate"}
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the tools printed that ``emotion-recognize`` starts, one after the other.
+
+    They run in the test's own process: the same words, no imports.
+    """
+    from in_process import run_tool
+
+    from emo_fairseq.cli import processes
+
+    printed: list[str] = []
+
+    def run(words: Sequence[str], discard_output: bool = False) -> int:
+        processes.show(words)
+        name = Path(words[0]).name
+        if name in COMMANDS:
+            # Few threads, few workers: what tests add to what the command writes.
+            printed.append(run_tool(COMMANDS[name], name, *map(Path, words[1:]), "--num-workers 0"))
+            return 0
+        _, _, module, *rest = words
+        if module == "emo_fairseq.report":
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "argv", [module, *rest])
+                importlib.import_module(f"{module}.__main__").main()
+            return 0
+        return int(importlib.import_module(module).main(rest))
+
+    def run_quietly(words: Sequence[str]) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(processes, "show", lambda words: None)
+            return run(words)
+
+    monkeypatch.setattr(processes, "run", run)
+    monkeypatch.setattr(processes, "run_quietly", run_quietly)
+    return printed
 
 
 # -- tasks, models, batches ------------------------------------------------------------------------
