@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.files.replacing import replacing
+from data_prep.messages import first_few
 from data_prep.schema import write_atomically
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
 from emo_fairseq.evaluation.statistics import LabelPredictions
@@ -177,12 +178,15 @@ def _worst_errors(
         yield page.table(worst, caption)
         return
     players = []
-    for name, clip in zip(
-        (cells[0] for cells in worst.rows), recordings.clips(of_rows), strict=True
-    ):
+    missing: dict[str, list[str]] = {}  # by the reason
+    names = [cells[0] for cells in worst.rows]
+    for name, clip in zip(names, recordings.clips(of_rows), strict=True):
         if isinstance(clip, str):
-            writer.not_drawn.append(NotDrawn(f"recording of {name}", clip))
+            missing.setdefault(clip, []).append(name)
         players.append(NONE if isinstance(clip, str) else page.player(clip, name))
+    writer.not_drawn += [
+        NotDrawn(f"recording of {first_few(of_reason)}", why) for why, of_reason in missing.items()
+    ]
     yield page.table(worst, caption, players)
     if n_missing := players.count(NONE):
         counted = f"{n_missing} of {format_count(len(players), 'recording')}"

@@ -83,7 +83,9 @@ def _print_tables(files: Sequence[_File], title: str | None) -> None:
         first = alike[0]
         if len(alike) > 1:
             keys = list(runs.metric_keys(first.predictions, first.metrics))
-            for table in _in_parts(runs.table(alike, keys), len(alike)):
+            whole = runs.table(alike, keys)
+            titled = replace(whole, title=f"{title}: {whole.title}") if title else whole
+            for table in _in_parts(titled, len(alike)):
                 print_table(table, left=["metric"])
             continue
         named = first.name if len(files) > 1 else title or first.name

@@ -139,6 +139,6 @@ def open_recordings(
     if mode == NONE or data_dir is None:
         return Recordings(refusal="--audio none" if mode == NONE else "no --data: no audio")
     try:
-        return Recordings(mode, audio_root(data_dir, data_raw), folder)
+        return Recordings(mode, audio_root(data_dir, data_raw), folder, max_bytes=MAX_BYTES)
     except CodedError as error:
         return Recordings(mode, refusal=str(error))

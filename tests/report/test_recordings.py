@@ -107,8 +107,9 @@ def test_files_that_are_gone_are_named_and_counted(page: PageOf) -> None:
         assert "<audio" not in text
         counted = re.search(r"(\d+) of \1 recordings cannot be played: see Not drawn", text)
         assert counted
-        assert page.not_drawn().count("recording of u") == int(counted[1])
-        assert "a.wav" in page.not_drawn()
+        lines = [x for x in page.not_drawn().splitlines() if x.startswith("recording of u")]
+        assert len(lines) == (int(counted[1]) if mode == "inline" else 1)  # by the sentence
+        assert all("a.wav" in line and "no such file" in line for line in lines)
 
 
 def test_without_recordings_the_page_states_why(page: PageOf) -> None:
@@ -127,6 +128,19 @@ def test_options_that_have_no_effect_are_refused(page: PageOf) -> None:
         page.write("--audio", "link", data=False)
     with raises("data-raw-no-folder"):
         page.write("--data-raw", page.root / "nowhere")
+
+
+def test_recordings_that_the_page_has_no_room_for_are_counted(
+    page: PageOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emo_fairseq.report.recordings.MAX_BYTES", 20_000)
+    text = page.write()
+    n_missing, n = map(int, re.findall(r"(\d+) of (\d+) recordings cannot be played", text)[0])
+    assert 0 < text.count("<audio ") == n - n_missing < n
+    (line,) = (line for line in page.not_drawn().splitlines() if line.startswith("recording of"))
+    assert line.endswith(
+        f"and {n_missing - 3} more: the page has 0.02 MB of recordings already; --audio link"
+    )
 
 
 def test_long_recordings_are_cut_and_their_bytes_bounded(tmp_path: Path) -> None:

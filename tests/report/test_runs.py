@@ -76,9 +76,9 @@ def test_other_truths_of_the_same_ids_are_stated(tmp_path: Path) -> None:
 
 
 def printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *files: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: Path | str
 ) -> str:
-    monkeypatch.setattr(sys, "argv", ["report", *map(str, files)])
+    monkeypatch.setattr(sys, "argv", ["report", *map(str, words)])
     command.main()
     return capsys.readouterr().out
 
@@ -99,7 +99,8 @@ def test_files_of_other_targets_and_splits_are_stated(
     assert "2 files: test, the same 12 utterances" in text
     assert "b: valid, 12 utterances" in text
     assert "vad: test, 12 utterances" in text
-    text = printed(monkeypatch, capsys, *files[:1], *write(tmp_path, c=rows))
+    text = printed(monkeypatch, capsys, *files[:1], *write(tmp_path, c=rows), "--title", "mine")
+    assert "mine: 2 files: test, the same 12 utterances" in text
     assert "No mean" not in text
 
 
