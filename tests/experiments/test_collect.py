@@ -449,8 +449,8 @@ def test_folders_that_hold_no_run(tmp_path):
 def test_a_label_that_no_column_is_of(write_run):
     run = write_run("one", ONE)
     file = run / "predictions.tsv"
-    text = file.read_text()
-    file.write_text(text[: text.rindex("#")].replace("test\tneutral", "test\tbored", 1))
+    content = file.read_text().rpartition("#")[0].replace("test\tneutral", "test\tbored", 1)
+    file.write_text(predictions.with_last_line(content))
     with pytest.raises(UsageError, match="a: truth 'bored'"):
         collect.main([str(run)])
 
