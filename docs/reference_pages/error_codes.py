@@ -1,12 +1,15 @@
 """The page of error codes, from every place that raises an error with one."""
 
 import ast
+import re
 from collections import defaultdict
 
 from reference_pages.markdown import GENERATED, escaped, joined, table
 from reference_pages.raised_errors import code_of, raised_errors, read_modules, texts_of
 
 _WHAT, _REMEDY = 2, 3  # arguments of a Fault
+_WORD = re.compile(r"[a-zA-Z]{2,}")
+_FEWEST_WORDS = 4
 _INTRODUCTION = """# Error codes
 
 An error in the data, the files or the options is one sentence with a code in brackets, on the
@@ -23,7 +26,7 @@ def pages() -> dict[str, str]:
     rows = [
         [
             f"`{code}`",
-            "<br>".join(sorted(escaped(sentence) for sentence in sentences if sentence)),
+            "<br>".join(sorted(map(escaped, filter(_is_sentence, sentences)))),
             ", ".join(f"`{name}`" for name in sorted(packages)),
         ]
         for code, (sentences, packages) in sorted(read_codes().items())
@@ -43,6 +46,11 @@ def read_codes() -> dict[str, tuple[set[str], set[str]]]:
                 sentences.add(_sentence(call, name))
                 packages.add(".".join(file.split("/")[:2]).removesuffix(".py"))
     return codes
+
+
+def _is_sentence(text: str) -> bool:
+    """Return whether a message has words of its own, beside what it is filled with."""
+    return len(_WORD.findall(text)) >= _FEWEST_WORDS
 
 
 def _sentence(call: ast.Call, name: str) -> str:
