@@ -59,9 +59,9 @@ def test_every_metric_and_corpus_is_described(pages: dict[str, str]) -> None:
 
 def test_codes_have_sentences_and_places() -> None:
     (page,) = error_codes.pages().values()
-    (row,) = [line for line in page.splitlines() if line.startswith("| `corpus-unknown` |")]
-    assert "prepare …" in row
-    assert "`emo_fairseq.cli`" in row
+    (row,) = [line for line in page.splitlines() if line.startswith("| `data-other-ids` |")]
+    assert "no manifest in it has any of the … scored ids" in row
+    assert "`emo_fairseq.report`" in row
 
 
 def test_every_package_is_on_a_page_of_the_interface() -> None:
