@@ -67,9 +67,27 @@ def test_light_modules_load_no_torch_and_change_nothing() -> None:
     run(PROGRAM, *LIGHT)
 
 
-# Both in one interpreter, since loading torch and fairseq takes seconds.
+# All in one interpreter and a fork of it, since loading torch and fairseq takes seconds.
 REGISTERED = """
-import importlib, sys
+import argparse, importlib, os, sys
+from fairseq import criterions, models, optim, tasks, utils
+
+def is_registered():
+    names = ["emotion_prediction" in tasks.TASK_REGISTRY]
+    names += ["robertaEMO_tiny" in models.ARCH_MODEL_REGISTRY]
+    names += [{"emotion_supcon", "emotion_prediction_cri"} <= criterions.CRITERION_REGISTRY.keys()]
+    names += ["emotion_adamw" in optim.OPTIMIZER_REGISTRY]
+    assert len(set(names)) == 1, names
+    return names[0]
+
+assert not is_registered()
+if (child := os.fork()) == 0:
+    sys.path.insert(0, ".")
+    utils.import_user_module(argparse.Namespace(user_dir="emo_fairseq"))
+    assert is_registered()
+    assert getattr(sys.excepthook, "prints_mistakes", False)
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0, "--user-dir"
 hook = sys.excepthook
 for name in sys.argv[1:]:
     importlib.import_module(name)
@@ -77,33 +95,14 @@ for name in sys.argv[1:]:
 import emo_fairseq
 emo_fairseq.register()
 emo_fairseq.register()
-from fairseq import criterions, models, optim, tasks
-assert "emotion_prediction" in tasks.TASK_REGISTRY
-assert "robertaEMO_tiny" in models.ARCH_MODEL_REGISTRY
-assert {"emotion_supcon", "emotion_prediction_cri"} <= criterions.CRITERION_REGISTRY.keys()
-assert "emotion_adamw" in optim.OPTIMIZER_REGISTRY
+assert is_registered()
 raise emo_fairseq.errors.UsageError("no such folder", "folder-missing")
 """
 
 
-def test_register_registers_everything_and_errors_of_users_print_one_line() -> None:
+def test_register_and_user_dir_register_everything_and_errors_of_users_print_one_line() -> None:
     """As a program does that uses fairseq's functions, and dies of an error of its user."""
     finished = start(REGISTERED, *HEAVY)
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[-1] == "error: no such folder [folder-missing]"
     assert "Traceback" not in finished.stderr
-
-
-def test_the_user_dir_registers_everything() -> None:
-    run(
-        """
-import argparse, pathlib, sys
-from fairseq import criterions, tasks, utils
-assert "emotion_supcon" not in criterions.CRITERION_REGISTRY
-sys.path.insert(0, ".")
-utils.import_user_module(argparse.Namespace(user_dir="emo_fairseq"))
-assert "emotion_prediction" in tasks.TASK_REGISTRY
-assert "emotion_supcon" in criterions.CRITERION_REGISTRY
-assert getattr(sys.excepthook, "prints_mistakes", False)
-"""
-    )
