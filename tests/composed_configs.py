@@ -13,6 +13,7 @@ from fairseq import options
 from fairseq.dataclass import utils
 from hydra import initialize_config_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +26,8 @@ def remember() -> None:
     if not hasattr(utils.compose, "__wrapped__"):
         OverridesParser.parse_override = _parsed_once(OverridesParser.parse_override)
         utils.compose = _composed_once(utils.compose)
+        # Hydra copies it, with all configurations in it, for each that it composes.
+        ConfigStore.__deepcopy__ = lambda store, memo: store
         # It looks at the source of every function that is running.
         utils.initialize = lambda config_path: contextlib.nullcontext()
 
