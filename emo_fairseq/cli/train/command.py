@@ -64,12 +64,13 @@ class Outcome:
 def train(options: argparse.Namespace) -> Outcome:
     """Do what :func:`run` does, and return what was made."""
     from emo_fairseq.cli.train.data import find_data
+
+    data, notes = find_data(options)  # before the imports that take seconds
     from emo_fairseq.cli.train.fairseq_command import check_options
     from emo_fairseq.cli.train.inputs import choose_inputs
     from emo_fairseq.cli.train.plan import make_plan
 
     check_options(options)
-    data, notes = find_data(options)
     _write_notes(notes)
     if data.prepare:
         if options.dry_run:
