@@ -14,7 +14,7 @@ from emo_fairseq.evaluation.statistics import (
     metrics_and_baseline,
     pool,
 )
-from emo_fairseq.evaluation.tables import UNDEFINED, Table, format_count, format_number
+from emo_fairseq.evaluation.tables import Table, format_count, format_mean, format_number
 
 POOLED = "pooled"
 _UNKNOWN = -1e9  # in place of a missing truth, which is equal to no other
@@ -73,7 +73,7 @@ def apart(by_scored: Mapping[str, Sequence[Run]]) -> str:
     return f"No mean over all files, which differ in split or target: {listed}"
 
 
-def table(runs: Sequence[Run], keys: Sequence[str], digits: int = 3) -> Table:
+def table(runs: Sequence[Run], keys: Sequence[str]) -> Table:
     """Return metrics of several runs of one split and target, with mean and standard deviation.
 
     Where no utterance is in two of the runs, as in folds, a column has the metrics of all rows
@@ -82,18 +82,15 @@ def table(runs: Sequence[Run], keys: Sequence[str], digits: int = 3) -> Table:
     Args:
         runs: at least two of one group.
         keys: of the metrics.
-        digits: decimals.
     """
     relation, pooled = _pooled(runs)
     rows = []
     for key in keys:
         values = torch.tensor([run.metrics[key] for run in runs], dtype=torch.float64)
-        spread = float(values.std()) if len(runs) > 1 else math.nan  # divisor n - 1
-        mean = f"{format_number(float(values.mean()), digits)} ± {format_number(spread, digits)}"
-        cells = [UNDEFINED if UNDEFINED in mean else mean]
+        cells = [format_mean(float(values.mean()), float(values.std()))]  # divisor n - 1
         if pooled is not None:
-            cells.append(format_number(pooled[key], digits))
-        cells += [format_number(value, digits) for value in values.tolist()]
+            cells.append(format_number(pooled[key]))
+        cells += [format_number(value) for value in values.tolist()]
         rows.append([display_name(key, _axes(runs[0])), *cells])
     heads = [f"mean ± std of {len(runs)}", *([] if pooled is None else [POOLED])]
     title = f"{len(runs)} files: {runs[0].split}, {relation}"
