@@ -16,6 +16,7 @@ from data_prep.manifest.provenance import (
 )
 from data_prep.schema import read_manifest
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.vad_to_emotion.out_of_fold import read_unseen
 
 
@@ -169,5 +170,6 @@ def test_a_constant_axis(place):
     """As of a regressor whose scores are all in the middle of the scale."""
     lines = place.folds[0].read_text().splitlines()[:-1]
     rows = ["\t".join([*line.split("\t")[:-1], "3.0"]) for line in lines[1:]]
-    place.folds[0].write_text("\n".join([lines[0], *rows]) + "\n")
+    content = "\n".join([lines[0], *rows]) + "\n"
+    place.folds[0].write_text(predictions.with_last_line(content))
     assert "dominance" in refused(place, place.folds, "predictions-constant")
