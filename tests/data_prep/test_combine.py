@@ -85,8 +85,10 @@ def run(*arguments: object) -> int:
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     capsys.readouterr()
-    assert run(*arguments) == 1
-    return capsys.readouterr().err
+    ended_with = run(*arguments)
+    errors = capsys.readouterr().err
+    assert ended_with == (2 if errors.splitlines()[-1].startswith("error: --") else 1)
+    return errors
 
 
 def rows_of(folder: Path, split: str = "train") -> list[Utterance]:

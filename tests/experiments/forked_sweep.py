@@ -19,7 +19,7 @@ TOOLS = {
     "fairseq-hydra-train": "fairseq_cli.hydra_train",
     "fairseq-validate": "fairseq_cli.validate",
 }
-PATIENCE = 120.0  # seconds
+PATIENCE = 240.0  # seconds
 
 
 class ForkedSweep:

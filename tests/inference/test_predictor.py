@@ -277,6 +277,8 @@ def test_plain_values(both):
         "seconds": None,
         "warnings": list(said.warnings),
         "truncations": [],
+        "transcript": None,
+        "transcript_language": None,
         "embedding": said.embedding.tolist(),
     }
     assert both.predict(text=[]) == []
