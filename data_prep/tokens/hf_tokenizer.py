@@ -19,6 +19,8 @@ from data_prep.files.model_folders import check_model_folder, missing_model
 from data_prep.tokens.folder import SYMBOLS_FILE, SpecialIds, Tokens
 
 _EXAMPLE = "a word"
+# What transformers raises without files, where it cannot make up a tokenizer: of ModernBERT.
+_NO_FILES = "Couldn't instantiate the backend tokenizer"
 
 
 class HuggingFaceTokenizer:
@@ -77,6 +79,8 @@ def _load(folder: str | Path) -> Any:
     except Exception as error:  # tokenizers, written in Rust, raises plain Exception
         if not Path(folder).is_dir() and isinstance(error, OSError):
             raise missing_model(folder) from error
+        if _NO_FILES in str(error):
+            raise _missing_tokenizer(folder) from error
         reason = str(error).strip().partition("\n")[0]
         raise CodedError(
             f"{folder}: holds no Hugging Face tokenizer that can be read ({reason}); "
@@ -85,12 +89,16 @@ def _load(folder: str | Path) -> Any:
         ) from error
     # Without files, transformers returns a tokenizer with special symbols only.
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
-        raise CodedError(
-            f"{folder}: holds no files of a tokenizer (tokenizer.json, vocab.txt, ...); "
-            "fetch the pretrained model again, with its tokenizer",
-            "tokenizer-missing",
-        )
+        raise _missing_tokenizer(folder)
     return tokenizer
+
+
+def _missing_tokenizer(folder: str | Path) -> CodedError:
+    return CodedError(
+        f"{folder}: holds no files of a tokenizer (tokenizer.json, vocab.txt, ...); "
+        "give the folder of a pretrained model with the files of its tokenizer",
+        "tokenizer-missing",
+    )
 
 
 def _special_ids(tokenizer: Any, folder: str | Path) -> SpecialIds:

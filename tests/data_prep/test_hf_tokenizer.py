@@ -81,7 +81,7 @@ def test_a_folder_without_a_tokenizer_is_refused(
 ) -> None:
     (tmp_path / "empty").mkdir()
     assert main([str(data_dir), "--bpe", f"hf:{tmp_path / 'empty'}"]) == 1
-    assert "holds no Hugging Face tokenizer that can be read" in capsys.readouterr().err
+    assert "empty: holds no files of a tokenizer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("family", hf_folders.FAMILIES)

@@ -354,7 +354,7 @@ def test_a_limit_without_effect_or_clips_is_refused(
     code: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main("meld", [str(corpus_dir), str(tmp_path / "out"), *options]) == 1
+    assert main("meld", [str(corpus_dir), str(tmp_path / "out"), *options]) == 2
     assert f"[{code}]" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
