@@ -92,7 +92,7 @@ def read_contents(tables: Iterable[Table], missing: Iterable[str]) -> dict[str, 
     """Return the contents of every column of the tables, which all have it, by name.
 
     Args:
-        tables: opened ones. Rows that cannot be read are left out; preparation names them.
+        tables: opened ones. What cannot be read is left out; preparation names it.
         missing: values that mean a missing one.
     """
     tables = list(tables)
@@ -101,7 +101,7 @@ def read_contents(tables: Iterable[Table], missing: Iterable[str]) -> dict[str, 
     absent = set(missing)
     for table in tables:
         for row in table.rows():
-            if row.fault is None:
+            if row.fault is None or row.cells:
                 for name, column in contents.items():
                     _count(column, table, row.cells.get(name), absent)
     return contents

@@ -8,12 +8,14 @@ label, the scale of valence, arousal and dominance, a value that means a missing
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_prep.errors import CodedError, ManifestError
+from data_prep.errors import CodedError, ManifestError, raise_faults
 from data_prep.manifest.cells import shown
 from data_prep.manifest.labels import MISSING_WORDS, sort_labels
 from data_prep.manifest.out_of_scale import CLIP, DROP_AXIS, REFUSE
@@ -135,10 +137,17 @@ def _infer_content(
 ) -> None:
     opened = [table for part in tables.values() for table in part]
     contents = inference.contents = read_contents(opened, inference.recipe.missing)
+    if not any(column.n_rows for column in contents.values()):
+        raise_faults([row.fault for table in opened for row in table.rows(()) if row.fault])
+    if len(sheets := getattr(opened[0], "sheet_names", ())) > 1:
+        read = inference.recipe.format.sheet or sheets[0]
+        unread = ", ".join(name for name in sheets if name != read)
+        inference.findings.append(f"sheet {read}; not read: {unread} (--sheet reads another)")
     usable = {name: column for name, column in contents.items() if name not in ignored}
     _infer_columns(tables, usable, given, inference)
     _infer_numbers(usable, given, inference)
     _check_labels(usable, inference)
+    _note_missing_words(usable, inference)
     _infer_audio(opened[0].path, usable, inference)
     _infer_splits(tables, usable, inference)
 
@@ -369,15 +378,28 @@ def _check_labels(contents: Mapping[str, Contents], inference: Inference) -> Non
                 inference.add(problem, ("--missing", label), "label-missing-word")
 
 
+def _note_missing_words(contents: Mapping[str, Contents], inference: Inference) -> None:
+    """Warn of texts and speakers such as "N/A", which may be none."""
+    for field_ in ("text", *_GROUPS):
+        column = contents.get(inference.recipe.columns.get(field_, ""))
+        for value, count in column.values.items() if column else ():
+            if value.casefold() in MISSING_WORDS:
+                inference.findings.append(
+                    f"warning: {shown(value)} ({count} rows) is read as a {field_}; "
+                    f"if it means that there is none: --missing {shlex.quote(value)}"
+                )
+
+
 def _counted(column: Contents, label: str) -> str:
     return f"{shown(label)} ({column.values[label]} rows)"
 
 
 def _spelled_alike(column: Contents) -> Iterator[list[str]]:
-    """Yield labels that are equal but for case and spaces, the most frequent first."""
+    """Yield labels that look alike but for case and spaces, the most frequent first."""
     groups: dict[str, list[str]] = {}
     for label in column.values:
-        groups.setdefault(" ".join(label.casefold().split()), []).append(label)
+        folded = unicodedata.normalize("NFKC", label).casefold()  # one of two ways to write "ö"
+        groups.setdefault(" ".join(folded.split()), []).append(label)
     for same in groups.values():
         if len(same) > 1:
             yield sorted(same, key=lambda label: (-column.values[label], label))
@@ -419,8 +441,14 @@ def _infer_splits(
                 inference.add(f"{problem}; fill it in, or", ("--split-by", "row"), "unit-missing")
             return
     inference.recipe = replace(recipe, split_by="row")
+    few = [f"{len(contents[name].values)} {g}" for g in _GROUPS if (name := recipe.columns.get(g))]
+    reason = (
+        f"the rows have {' and '.join(few)} alone, fewer than {_LEAST_GROUPS}"
+        if few
+        else "no speakers or dialogues are known"
+    )
     inference.findings.append(
-        "warning: splits drawn by row, since no speakers or dialogues are known: rows of one "
+        f"warning: splits drawn by row, since {reason}: rows of one "
         "person are then in train and in test, and figures are better than those of a new speaker"
     )
 
@@ -510,9 +538,15 @@ def decisions_error(
     codes = {decision.code for decision in decisions}
     code = codes.pop() if len(codes) == 1 else "several-missing"
     if len(decisions) == 1:
-        message = f"{source}: {decisions[0].problem}; run: {shlex.join(words)}"
+        message = f"{source}: {decisions[0].problem}; {_run(decisions)}: {shlex.join(words)}"
         return ManifestError(message, code)
     lines = [f"{source}: {len(decisions)} things are not known"]
     lines += [f"{n}. {decision.problem}" for n, decision in enumerate(decisions, start=1)]
-    lines.append(f"run, with your values in place of the words in capitals: {shlex.join(words)}")
+    lines.append(f"{_run(decisions)}: {shlex.join(words)}")
     return ManifestError("\n".join(lines), code)
+
+
+def _run(decisions: Sequence[Decision]) -> str:
+    values = (word.rpartition("=")[2] for decision in decisions for word in decision.words)
+    has_blanks = any(re.fullmatch("[A-Z_]+", value) for value in values)
+    return "run, with your values in place of the words in capitals" if has_blanks else "run"

@@ -51,7 +51,13 @@ def _add_format(group: _Group) -> None:
     add("--no-quotes", action="store_true", help="quotes are plain characters, and enclose no cell")
     header = "whether the first row names the columns; without names they are 1, 2, ..."
     add("--header", choices=("yes", "no"), help=header)
-    add("--decimal", choices=(".", ","), help="the decimal separator of numbers")
+    add(
+        "--decimal",
+        choices=(".", ","),
+        type=lambda word: {"comma": ",", "point": "."}.get(word.lower(), word),
+        metavar="C",
+        help="the decimal separator of numbers: comma, or point",
+    )
     add("--sheet", metavar="NAME", help="of a spreadsheet (default: the first)")
     add("--missing", action="append", default=[], metavar="VALUE", help="value that means empty")
     add("--licence", default="", metavar="TEXT", help="kept in corpus.yaml")

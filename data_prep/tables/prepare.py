@@ -69,7 +69,7 @@ def prepare_table(
     ]
     if "id" not in recipe.columns:
         _make_ids(records, corpus)
-    _refuse_repeated_ids(records)
+    _refuse_repeated_ids(records, are_made="id" not in recipe.columns)
     _check_label_use(use, recipe, corpus)
     _describe_labels(records, recipe, corpus)
     if recipe.vad_scale:
@@ -106,14 +106,18 @@ def _make_ids(records: Sequence[Record], corpus: Corpus) -> None:
     corpus.notes.append("no column fills id: ids are made of the names of files, or of lines")
 
 
-def _refuse_repeated_ids(records: Sequence[Record]) -> None:
+def _refuse_repeated_ids(records: Sequence[Record], are_made: bool) -> None:
     first: dict[str, Record] = {}
     faults = []
     for record in records:
         other = first.setdefault(id_key(record.utterance.id), record)
         if other is not record:
             problem = f"id {shown(record.utterance.id)} was used in {other.file}, row {other.line}"
-            faults.append(record.fault(problem, "give every row its own id", "id-duplicate"))
+            remedy = "give every row its own id"
+            if are_made and (audio := record.utterance.audio) == other.utterance.audio:
+                problem = f"audio {shown(audio or '')} is that of {other.file}, row {other.line}"
+                remedy = f"remove one of them, or {remedy} in a column id"
+            faults.append(record.fault(problem, remedy, "id-duplicate"))
     raise_faults(faults)
 
 

@@ -95,7 +95,8 @@ class TableFormat:
 class Row:
     """One row: its number, and its cells by column, or why it cannot be read.
 
-    `number` is the line on which the row begins; of Parquet the row, from 1.
+    `number` is the line on which the row begins; of Parquet the row, from 1. A row with a fault
+    has the cells that could be read nevertheless; of delimited text none.
     """
 
     number: int

@@ -329,6 +329,7 @@ class _RowReader:
         if split not in SPLITS:
             problem = f"split is {value!r}, none of {', '.join(SPLITS)}"
             remedy = f"name it with --split-map {value}=train, valid or test"
+            remedy = remedy if value else "fill it in, or remove the row"
             self.add_fault(problem, remedy, "split-unknown")
         return split
 

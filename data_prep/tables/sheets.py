@@ -86,10 +86,9 @@ class SheetTable:
         for number, cells in self._rows[self._has_header :]:
             named = {name: cells[n] for name, n in zip(self.columns, self._used, strict=True)}
             read = [name for name in self.columns if wanted is None or name in wanted]
-            fault = next(
-                (f for name in read if (f := self._fault(number, name, named[name]))), None
-            )
-            yield Row(number, {} if fault else {k: _plain_time(v) for k, v in named.items()}, fault)
+            faults = {name: f for name in read if (f := self._fault(number, name, named[name]))}
+            cells = {k: _plain_time(v) for k, v in named.items() if k not in faults}
+            yield Row(number, cells, next(iter(faults.values()), None))
 
     def _fault(self, number: int, column: str, value: Any) -> Fault | None:
         if isinstance(value, float) and not math.isfinite(value):

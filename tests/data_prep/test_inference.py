@@ -161,7 +161,7 @@ def test_a_comma_of_thousands_is_a_decision(
     table, out = write(tmp_path, rows), tmp_path / "out"
     message = refused(capsys, table, out, "--vad-scale", "1", "5")
     assert message.endswith("--decimal COMMA_OR_POINT [decimal-unknown]")
-    words = [str(table), str(out), "--vad-scale", "1", "5", "--decimal", ","]
+    words = [str(table), str(out), "--vad-scale", "1", "5", "--decimal", "comma"]
     assert main([*words, "--test-fraction", "0", "--valid-fraction", "0.5"]) == 0
     assert sorted(row.valence for row in rows_of(out)) == [0.125, 0.25]
 
@@ -284,3 +284,64 @@ def test_a_mistake_in_what_was_given_comes_first(
     table = write(tmp_path, ["file,valence", "a.wav,1", "b.wav,2"])
     assert "[field-unknown]" in refused(capsys, table, tmp_path / "out", "--column", "mood=file")
     assert "[column-missing]" in refused(capsys, table, tmp_path / "out", "--column", "text=x")
+
+
+def test_rows_none_of_which_fits_the_header_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write(tmp_path, ["text,valence,speaker", *(f"some words,1,{n},s{n}" for n in range(9))])
+    message = refused(capsys, table, tmp_path / "out")
+    assert "4 fields where the header has 3" in message
+    assert message.endswith("[row-width]")
+
+
+def test_labels_in_two_ways_to_write_an_umlaut_are_a_decision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ("\u00c4rger", "A\u0308rger")
+    rows = ["text,emotion", *(f"some words {n},{labels[n % 2]}" for n in range(9))]
+    assert refused(capsys, write(tmp_path, rows), tmp_path / "out").endswith("[labels-alike]")
+
+
+def test_too_few_speakers_for_splits_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        "text,emotion,speaker",
+        *(f"some words {n},{('sad', 'glad')[n % 2]},me" for n in range(9)),
+    ]
+    assert main([str(write(tmp_path, rows)), str(tmp_path / "out")]) == 0
+    expected = "splits drawn by row, since the rows have 1 speaker alone, fewer than 3"
+    assert expected in capsys.readouterr().out
+
+
+def test_speakers_and_texts_that_may_be_none_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{'some words' if n else 'NaN'} {n},sad,{('a', 'b', 'N/A')[n % 3]}" for n in range(9)]
+    rows[0] = "NaN,sad,a"
+    table = write(tmp_path, ["text,emotion,speaker", *rows])
+    assert main([str(table), str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "warning: 'NaN' (1 rows) is read as a text; if it means that there is none" in printed
+    assert "warning: 'N/A' (3 rows) is read as a speaker" in printed
+
+
+def test_a_recording_of_two_rows_is_named(
+    tmp_path: Path, write_sound: WriteSound, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sound(tmp_path / "a.wav")
+    rows = ["file,emotion,split", "a.wav,sad,train", "a.wav,glad,test"]
+    message = refused(capsys, write(tmp_path, rows), tmp_path / "out")
+    assert "audio a.wav is that of" in message or "audio 'a.wav' is that of" in message
+    assert "remove one of them, or give every row its own id in a column id" in message
+
+
+def test_an_empty_split_has_a_remedy_that_acts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splits = ("train", "train", "test", "valid", "")
+    rows = ["text,emotion,split", *(f"some words {n},sad,{splits[n % 5]}" for n in range(10))]
+    message = refused(capsys, write(tmp_path, rows), tmp_path / "out")
+    assert "fill it in, or remove the row" in message
+    assert "--split-map" not in message

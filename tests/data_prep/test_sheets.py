@@ -132,3 +132,21 @@ def test_a_sheet_becomes_a_data_dir(tmp_path: Path, suffix: str) -> None:
     assert {(row.text, row.emotion, row.speaker, row.valence) for row in made} == {
         (text, emotion, speaker, (valence - 1) / 4) for text, emotion, speaker, valence in rows
     }
+
+
+def test_a_date_in_a_column_that_is_not_read_hides_no_other_column(tmp_path: Path) -> None:
+    rows = [
+        [f"some words {n}", ("sad", "glad")[n % 2], datetime.date(2024, 2, 1)] for n in range(9)
+    ]
+    path = write(tmp_path / "t.xlsx", ["text", "label", "Datum"], *rows)
+    assert main([str(path), str(tmp_path / "out")]) == 0
+    assert read_corpus(tmp_path / "out").labels["emotion"] == ("glad", "sad")
+
+
+def test_sheets_that_are_not_read_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [[f"some words {n}", ("sad", "glad")[n % 2]] for n in range(9)]
+    path = write(tmp_path / "t.xlsx", ["text", "label"], *rows)
+    assert main([str(path), str(tmp_path / "out")]) == 0
+    assert "sheet Sheet; not read: other (--sheet reads another)" in capsys.readouterr().out
