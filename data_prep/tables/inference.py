@@ -139,7 +139,8 @@ def _infer_content(
     contents = inference.contents = read_contents(opened, inference.recipe.missing)
     if not any(column.n_rows for column in contents.values()):
         raise_faults([row.fault for table in opened for row in table.rows(()) if row.fault])
-    if len(sheets := getattr(opened[0], "sheet_names", ())) > 1:
+    sheets: Sequence[str] = getattr(opened[0], "sheet_names", ())
+    if len(sheets) > 1:
         read = inference.recipe.format.sheet or sheets[0]
         unread = ", ".join(name for name in sheets if name != read)
         inference.findings.append(f"sheet {read}; not read: {unread} (--sheet reads another)")

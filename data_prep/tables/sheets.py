@@ -87,8 +87,8 @@ class SheetTable:
             named = {name: cells[n] for name, n in zip(self.columns, self._used, strict=True)}
             read = [name for name in self.columns if wanted is None or name in wanted]
             faults = {name: f for name in read if (f := self._fault(number, name, named[name]))}
-            cells = {k: _plain_time(v) for k, v in named.items() if k not in faults}
-            yield Row(number, cells, next(iter(faults.values()), None))
+            good = {k: _plain_time(v) for k, v in named.items() if k not in faults}
+            yield Row(number, good, next(iter(faults.values()), None))
 
     def _fault(self, number: int, column: str, value: Any) -> Fault | None:
         if isinstance(value, float) and not math.isfinite(value):
