@@ -52,6 +52,7 @@ def first_draw():
     return run_name("tiny", [dimension(one, is_list).suggest(drawn) for one, is_list in options])
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_and_scores_no_test_set(config_dir, tmp_path, capsys):
     words = arguments(config_dir, tmp_path / "study", "--trials", "2")
     first = RunFolder(tmp_path / "study" / RUNS / first_draw())
@@ -81,6 +82,7 @@ def test_a_search_that_was_killed_goes_on_and_scores_no_test_set(config_dir, tmp
         search.main(other)
 
 
+@pytest.mark.slow
 def test_a_search_whose_first_training_is_refused_ends(config_dir, tmp_path):
     words = arguments(config_dir, tmp_path, "--trials", "2", "task.target=sentiment_score")
     running = ForkedSweep("search", words, tmp_path / "log")
