@@ -55,6 +55,7 @@ __all__ = [
     "parse_json",
     "parse_json_line",
     "parse_yaml",
+    "read_content",
     "validate",
 ]
 
@@ -105,13 +106,13 @@ def load_yaml(path: str | Path, schema: type[T], *, remedy: str, max_bytes: int 
     Raises:
         ManifestError: the file is missing, unreadable, too large, not YAML, or violates the schema.
     """
-    content = _read(path, remedy, max_bytes)
+    content = read_content(path, remedy, max_bytes)
     return parse_yaml(content, schema, name=path, remedy=remedy, max_bytes=max_bytes)
 
 
 def load_json(path: str | Path, schema: type[T], *, remedy: str, max_bytes: int = MAX_BYTES) -> T:
     """Load a JSON file; see `load_yaml`."""
-    content = _read(path, remedy, max_bytes)
+    content = read_content(path, remedy, max_bytes)
     return parse_json(content, schema, name=path, remedy=remedy, max_bytes=max_bytes)
 
 
@@ -243,7 +244,8 @@ class _RefusedError(ValueError):
     """The content of a document is invalid."""
 
 
-def _read(path: str | Path, remedy: str, max_bytes: int) -> bytes:
+def read_content(path: str | Path, remedy: str, max_bytes: int) -> bytes:
+    """Return the bytes of a regular file, one more than `max_bytes` of a larger one."""
     try:
         # Without O_NONBLOCK, opening a pipe without a writer would block.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:

@@ -8,6 +8,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from data_prep.schema import (
     read_manifest,
     write_corpus,
 )
+from data_prep.segmentation.formats import FORMATS, read_segmentation, write_turns
+from data_prep.segmentation.turn import Turn
 from data_prep.tables.prepare import prepare_table
 from data_prep.tables.rows import TableRecipe
 from emo_fairseq.data.legacy import read_split as read_legacy
@@ -181,6 +184,29 @@ def _read_dataset(folder: Path) -> Any:
 
     tables = open_saved(folder / "set")
     return {split: [list(part.rows()) for part in parts] for split, parts in tables.items()}
+
+
+# -- segmentations ---------------------------------------------------------------------------------
+
+
+def _segmentation(kind: str) -> Family:
+    file = f"turns{FORMATS[kind].suffix}"
+    build = functools.partial(_build_segmentation, kind=kind, file=file)
+    return _documents(f"segmentation: {kind}", build, file, read_segmentation)
+
+
+def _build_segmentation(folder: Path, kind: str, file: str) -> None:
+    turns = [
+        Turn(Decimal(2 * number) / 8, Decimal(2 * number + 1) / 8, row.speaker, row.text)
+        for number, row in enumerate(ROWS)
+    ]
+    if FORMATS[kind].write is not None:
+        (folder / file).write_text(write_turns(turns, kind, recording="a.wav", labels=["sad"] * 8))
+        return
+    segments = [
+        {"start": float(turn.start), "end": float(turn.end), "text": turn.text} for turn in turns
+    ]
+    (folder / file).write_text(json.dumps({"segments": segments}))
 
 
 # -- audio -----------------------------------------------------------------------------------------
@@ -504,6 +530,7 @@ def families(place: Path, trained: Trained | None) -> list[Family]:
             )
         ),
         Family("table: inferred", _build_german_table, ["labels.csv"], _read_inferred_table),
+        *map(_segmentation, FORMATS),
         Family("saved data set", _build_dataset, ["set/*"], _read_dataset),
         _audio("a.wav", subtype="PCM_16"),
         _audio("b.wav", subtype="FLOAT"),

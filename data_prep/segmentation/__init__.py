@@ -1,0 +1,1 @@
+"""Segmentations: the turns of a recording, as annotation tools and transcribers write them."""

@@ -1,0 +1,64 @@
+"""Blocks of subtitles, and their times of day."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+
+_CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})", re.ASCII)
+ARROW = "-->"
+
+
+def parse_clock(text: str) -> Decimal:
+    """Return a time of subtitles in seconds.
+
+    >>> parse_clock("01:02:03,450"), parse_clock("00:01.5")
+    (Decimal('3723.450'), Decimal('1.5'))
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    match = _CLOCK.fullmatch(text)
+    if match is None or int(match[2]) > 59 or int(match[3]) > 59:
+        raise ValueError(f"the time {text[:40]!r} is not of the form 00:01:02.500")
+    seconds = int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3])
+    return Decimal(f"{seconds}.{match[4]}")
+
+
+def parse_times(line: str) -> tuple[Decimal, Decimal]:
+    """Return start and end of a cue; what follows the end are settings of its place.
+
+    Raises:
+        ValueError: a time is invalid.
+    """
+    start, _, rest = line.partition(ARROW)
+    end = rest.split()[:1]
+    if not end:
+        raise ValueError("the end of the cue is missing")
+    return parse_clock(start.strip()), parse_clock(end[0])
+
+
+def format_clock(seconds: Decimal, mark: str) -> str:
+    """Return a time of subtitles, rounded to milliseconds.
+
+    >>> format_clock(Decimal("3723.45"), ",")
+    '01:02:03,450'
+    """
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    minutes, second = divmod(whole, 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{second:02}{mark}{milliseconds:03}"
+
+
+def blocks(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield what is between empty lines, with the number of its first line."""
+    block: list[str] = []
+    number = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield number - len(block), block
+            block = []
+    if block:
+        yield number + 1 - len(block), block

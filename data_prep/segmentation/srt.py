@@ -1,0 +1,61 @@
+r"""SubRip subtitles.
+
+Marks of layout (``<i>``, ``{\an8}``) are removed. A text that begins with ``[NAME]: ``, as
+WhisperX writes it, is of that speaker; a dash or a name with a colon alone stays in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from data_prep.errors import CodedError
+from data_prep.segmentation.clock import ARROW, blocks, format_clock, parse_times
+from data_prep.segmentation.request import Request
+from data_prep.segmentation.turn import Segmentation, Turn
+
+_LAYOUT = re.compile(r"</?(?:i|b|u|s|font)(?:\s[^<>]*)?>|\{\\[^{}]*\}", re.IGNORECASE)
+_SPEAKER = re.compile(r"\[([^\[\]]+)\]:(?:\s|$)")
+
+
+def read(request: Request) -> Segmentation:
+    """Read the cues as turns."""
+    turns = []
+    for first, lines in blocks(request.text()):
+        at = 1 if lines[0].strip().isdigit() and len(lines) > 1 else 0
+        number = first + at
+        if ARROW not in lines[at]:
+            raise CodedError(
+                f"{request.path}: line {number}: {lines[at].strip()[:40]!r} is no time of a cue; "
+                "write its number, a line as 00:00:01,500 --> 00:00:03,000, and its text, with an "
+                "empty line after it",
+                "cue-invalid",
+            )
+        try:
+            start, end = parse_times(lines[at])
+        except ValueError as error:
+            raise CodedError(
+                f"{request.path}: line {number}: {error}; correct it", "time-invalid"
+            ) from None
+        speaker, text = _speech(" ".join(lines[at + 1 :]))
+        turns.append(Turn(start, end, speaker, text, f"line {number}"))
+    return Segmentation(request.path, turns)
+
+
+def _speech(payload: str) -> tuple[str | None, str | None]:
+    text = " ".join(_LAYOUT.sub("", payload).split())
+    match = _SPEAKER.match(text)
+    if match is None:
+        return None, text or None
+    return match[1].strip() or None, text[match.end() :].strip() or None
+
+
+def write(turns: Sequence[Turn], labels: Sequence[str | None], recording: str) -> str:
+    """Return the cues; a label stands in brackets before its text."""
+    cues = []
+    for number, (turn, label) in enumerate(zip(turns, labels, strict=True), start=1):
+        parts = [f"[{turn.speaker}]:" if turn.speaker else "", f"[{label}]" if label else ""]
+        text = " ".join(filter(None, [*parts, turn.text]))
+        times = f"{format_clock(turn.start, ',')} {ARROW} {format_clock(turn.end, ',')}"
+        cues.append(f"{number}\n{times}\n{text}\n\n" if text else f"{number}\n{times}\n\n")
+    return "".join(cues)

@@ -1,0 +1,112 @@
+"""A turn of a recording, and the turns that one file gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from data_prep.errors import CodedError
+
+# Bounded, so that no number has more digits than a time may have.
+_NUMBER = re.compile(r"(?:\d{1,15}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,2})?", re.ASCII)
+_LONGEST = Decimal(10**9)  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Part of a recording, in which one speaker speaks.
+
+    Attributes:
+        start: in seconds, with the decimals of the file.
+        end: in seconds.
+        speaker: who speaks; None where that is not known.
+        text: what is said; None where that is not known.
+        where: line or element of the file that it comes from, for messages.
+    """
+
+    start: Decimal
+    end: Decimal
+    speaker: str | None = None
+    text: str | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The turns of one recording.
+
+    Attributes:
+        path: the file that they come from.
+        turns: in order of start and end.
+        skipped: what the file has beside them, with counts.
+        notes: what was chosen in reading, to be printed.
+    """
+
+    path: Path
+    turns: Sequence[Turn]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def parse_decimal(text: str) -> Decimal:
+    """Return a time in seconds, exactly.
+
+    Raises:
+        ValueError: it is no such time; the message is what it is instead.
+
+    >>> parse_decimal("0.10")
+    Decimal('0.10')
+    """
+    if text.startswith("-") and _NUMBER.fullmatch(text[1:]):
+        raise ValueError(f"the time {text} is negative")
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"the time {text[:40]!r} is no number of seconds")
+    value = Decimal(text)
+    if value > _LONGEST:
+        raise ValueError(f"the time {text} is above {_LONGEST} s")
+    return value
+
+
+def plain_decimal(value: Decimal) -> str:
+    """Return a number without an exponent.
+
+    >>> plain_decimal(Decimal("1E+2")), plain_decimal(Decimal("9.5e-7"))
+    ('100', '0.00000095')
+    """
+    return f"{value:f}"
+
+
+def check_turns(path: Path, turns: Sequence[Turn]) -> list[Turn]:
+    """Return turns in order of time.
+
+    Raises:
+        CodedError: there are none; one does not end after its start; two of one speaker overlap.
+    """
+    if not turns:
+        raise CodedError(
+            f"{path}: has no turn; check that it is the right file and tier", "turns-missing"
+        )
+    ordered = sorted(turns, key=lambda turn: (turn.start, turn.end))
+    last: dict[str, Turn] = {}
+    for turn in ordered:
+        if turn.end <= turn.start:
+            raise CodedError(
+                f"{path}: {turn.where}: the end {plain_decimal(turn.end)} is not after the start "
+                f"{plain_decimal(turn.start)}; correct the times",
+                "turn-times-invalid",
+            )
+        if turn.speaker is None:
+            continue
+        before = last.get(turn.speaker)
+        if before is not None and turn.start < before.end:
+            raise CodedError(
+                f"{path}: {turn.where}: the turn from {plain_decimal(turn.start)} s of "
+                f"{turn.speaker!r} overlaps that of {before.where}, which ends at "
+                f"{plain_decimal(before.end)} s; cut one of them, or give it to another speaker",
+                "turns-overlap",
+            )
+        last[turn.speaker] = turn
+    return ordered

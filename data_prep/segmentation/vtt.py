@@ -1,0 +1,102 @@
+"""WebVTT of the W3C; a voice tag ``<v Name>`` is the speaker, other tags are removed.
+
+A cue of several voices is a turn of each, with the times of the cue.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from data_prep.errors import CodedError
+from data_prep.segmentation.clock import ARROW, blocks, format_clock, parse_times
+from data_prep.segmentation.request import Request, without_zero
+from data_prep.segmentation.turn import Segmentation, Turn
+
+_HEADER = re.compile(r"WEBVTT(?:[ \t].*)?")
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s+([^<>]*)>")
+_TAG = re.compile(r"<[^<>]*>")
+_OTHER_BLOCK = re.compile(r"(NOTE|STYLE|REGION)(?:\s|$)")
+
+
+def read(request: Request) -> Segmentation:
+    """Read the cues as turns."""
+    text = request.text().removeprefix("\ufeff")
+    if not _HEADER.fullmatch(text.partition("\n")[0]):
+        raise CodedError(
+            f"{request.path}: line 1: is not WEBVTT; begin the file with that line", "vtt-invalid"
+        )
+    skipped: Counter[str] = Counter()
+    turns: list[Turn] = []
+    for first, lines in blocks(text):
+        if first == 1:  # the header, and what belongs to it
+            _check_header(request, lines)
+            continue
+        if (other := _OTHER_BLOCK.match(lines[0])) and ARROW not in lines[0]:
+            skipped[f"{other[1]} blocks"] += 1
+            continue
+        turns += _cue(request, first, lines)
+    return Segmentation(request.path, turns, without_zero(skipped))
+
+
+def _check_header(request: Request, lines: Sequence[str]) -> None:
+    for number, line in enumerate(lines, start=1):
+        if ARROW in line:
+            raise CodedError(
+                f"{request.path}: line {number}: a cue follows the header at once; put an empty "
+                "line between them",
+                "vtt-invalid",
+            )
+
+
+def _cue(request: Request, first: int, lines: Sequence[str]) -> Iterator[Turn]:
+    at = 0 if ARROW in lines[0] or len(lines) == 1 else 1
+    number = first + at
+    if ARROW not in lines[at]:
+        raise CodedError(
+            f"{request.path}: line {number}: {lines[at].strip()[:40]!r} is no time of a cue; write "
+            "a line as 00:00:01.500 --> 00:00:03.000 before its text",
+            "cue-invalid",
+        )
+    try:
+        start, end = parse_times(lines[at])
+    except ValueError as error:
+        raise CodedError(
+            f"{request.path}: line {number}: {error}; correct it", "time-invalid"
+        ) from None
+    for speaker, text in _voices(" ".join(lines[at + 1 :])):
+        yield Turn(start, end, speaker, text, f"line {number}")
+
+
+def _voices(payload: str) -> list[tuple[str | None, str | None]]:
+    """Return speaker and text of each voice of a cue, in order."""
+    parts = _VOICE.split(payload)  # text, name, text, name, text, ...
+    texts: dict[str | None, list[str]] = {}
+    if before := _plain(parts[0]):
+        texts[None] = [before]
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        texts.setdefault(_plain(name) or None, []).append(_plain(text))
+    spoken = [(name, " ".join(filter(None, words)) or None) for name, words in texts.items()]
+    return spoken or [(None, None)]
+
+
+def _plain(text: str) -> str:
+    return " ".join(html.unescape(_TAG.sub("", text)).split())
+
+
+def write(turns: Sequence[Turn], labels: Sequence[str | None], recording: str) -> str:
+    """Return the cues; a label stands in brackets before its text."""
+    cues = ["WEBVTT\n\n"]
+    for turn, label in zip(turns, labels, strict=True):
+        voice = f"<v {_escaped(turn.speaker)}>" if turn.speaker else ""
+        words = " ".join(filter(None, [f"[{label}]" if label else "", turn.text]))
+        text = f"{voice}{_escaped(words)}"
+        times = f"{format_clock(turn.start, '.')} {ARROW} {format_clock(turn.end, '.')}"
+        cues.append(f"{times}\n{text}\n\n" if text else f"{times}\n\n")
+    return "".join(cues)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
