@@ -12,6 +12,7 @@ from torch import Tensor
 
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
+from data_prep.segmentation.turn import Turn
 from emo_fairseq.decoding import decode
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.fair_lock import FairLock
@@ -31,7 +32,7 @@ from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
 from emo_fairseq.inference.transcribing import Transcribe
 from emo_fairseq.models.roberta_emo import EmotionOutput
-from emo_fairseq.types import SPEECH, LabeledTarget
+from emo_fairseq.types import SPEECH, TEXT, LabeledTarget
 
 logger = logging.getLogger(__name__)
 
@@ -237,6 +238,53 @@ class EmotionPredictor:
         return [
             Segment(offset + part.start / SAMPLE_RATE, offset + part.stop / SAMPLE_RATE, prediction)
             for part, prediction in zip(slices, predictions, strict=True)
+        ]
+
+    def predict_segments(
+        self,
+        recording: str | Path,
+        turns: Sequence[Turn],
+        *,
+        batch_size: int = 32,
+        transcribe: Transcribe | None = None,
+        should_stop: ShouldStop = never,
+    ) -> list[Segment]:
+        """Predict for the turns of one recording, which is read a turn at a time.
+
+        ::
+
+            turns = read_segmentation("call.rttm", recording="call.wav").turns
+            predictor.predict_segments("call.wav", turns)
+
+        Args:
+            recording: audio file.
+            turns: of :func:`data_prep.segmentation.formats.read_segmentation`. Their texts are
+                read where the model reads text, their speakers as by :meth:`predict`.
+            batch_size: turns of a batch.
+            transcribe: see :meth:`predict`, for turns without a text.
+            should_stop: see :meth:`predict`.
+
+        Returns:
+            A segment for each turn, in their order.
+
+        Raises:
+            StoppedError: `should_stop` returned True.
+            UsageError: as :meth:`predict`; a turn beyond the end of the recording, or shorter than
+                25 ms.
+        """
+        reads_audio = SPEECH in self.modalities or transcribe is not None
+        times = [(float(turn.start), float(turn.end)) for turn in turns]
+        predictions = self.predict(
+            [AudioSegment(Path(recording), *part) if reads_audio else None for part in times],
+            [turn.text if TEXT in self.modalities else None for turn in turns],
+            batch_size=batch_size,
+            transcribe=transcribe,
+            speaker=[turn.speaker for turn in turns],
+            should_stop=should_stop,
+        )
+        return [
+            Segment(*part, prediction, turn.speaker)
+            for part, prediction, turn in zip(times, predictions, turns, strict=True)
         ]
 
     def _cut(self, item: Item, window: slice) -> Item:

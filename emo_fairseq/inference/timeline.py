@@ -14,16 +14,21 @@ from emo_fairseq.inference.prediction import Prediction
 
 @dataclass(frozen=True)
 class Segment:
-    """The prediction for a part of a recording, from `start` to `end` in seconds."""
+    """The prediction for a part of a recording, from `start` to `end` in seconds.
+
+    `speaker` is that of the turn, where it has one.
+    """
 
     start: float
     end: float
     prediction: Prediction
+    speaker: str | None = None
 
     def as_dict(self, embedding: bool = False) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         times = {"start": self.start, "end": self.end}
-        return {**times, **self.prediction.as_dict(embedding)}
+        speaker = {} if self.speaker is None else {"speaker": self.speaker}
+        return {**times, **speaker, **self.prediction.as_dict(embedding)}
 
 
 def windows(

@@ -3,22 +3,26 @@
 import argparse
 import functools
 import sys
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.command_line import positive_int, positive_number
 from data_prep.messages import first_few
+from data_prep.segmentation.formats import FORMATS as SEGMENTATIONS
 from data_prep.tables.options import pairs_of
 from data_prep.tables.reader import TableFormat
 from emo_fairseq.cli.checkpoints import check_exists, check_supported_inputs, find_model
 from emo_fairseq.cli.predict.batches import batches_of, predict_rows
 from emo_fairseq.cli.predict.columns import TableOptions
 from emo_fairseq.cli.predict.inputs import FILES, TEXTS, UTF8, InputOptions, open_sources
-from emo_fairseq.cli.predict.items import Reads
-from emo_fairseq.cli.predict.output import check_output, format_of, open_output
+from emo_fairseq.cli.predict.items import Reads, Source
+from emo_fairseq.cli.predict.output import check_output, choose_format, open_output
 from emo_fairseq.cli.predict.rows import FORMATS, Layout, Writer
+from emo_fairseq.cli.predict.segments import SegmentOptions, open_segments
 from emo_fairseq.cli.predict.summary import Summary
+from emo_fairseq.cli.predict.turn_rows import TURN_FORMATS
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH
@@ -35,6 +39,7 @@ error, and does not stop the rest; the exit status is then 1.
 
   emotion-recognize predict models/toy labels.csv --output predictions.csv
   find recordings -name '*.wav' -print0 | emotion-recognize predict models/toy - --null
+  emotion-recognize predict models/toy meeting.wav --segments meeting.rttm --output meeting.TextGrid
   emotion-recognize predict models/toy calls/ --transcribe models/whisper-small"""
 
 
@@ -55,7 +60,8 @@ def add(subcommands: Any) -> None:
     items = "audio files; folders of them; tables; .txt, a text a line; - for standard input"
     option("items", nargs="*", metavar="ITEM", help=items)
     option("--text", help="what was said: alone, or with one audio file")
-    option("--format", choices=tuple(FORMATS), help="default: by the suffix of --output, else csv")
+    kinds = "default: by the suffix of --output, else csv; from textgrid on with --segments alone"
+    option("--format", choices=(*FORMATS, *TURN_FORMATS), help=kinds)
     option("--output", type=Path, metavar="FILE", help="default: standard output")
     option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
     option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
@@ -64,6 +70,7 @@ def add(subcommands: Any) -> None:
     _add_tables(parser)
     _add_lines(parser)
     _add_windows(parser)
+    _add_segments(parser)
     add_transcription_options(parser)
 
 
@@ -110,17 +117,29 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
     option("--hop", type=positive_number, default=2.0, metavar="S", help=hop)
 
 
+def _add_segments(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument_group("segments").add_argument
+    suffixes = ", ".join(known.suffix for known in SEGMENTATIONS.values())
+    file = f"a row for each turn of the one recording ITEM, from this file ({suffixes})"
+    option("--segments", type=Path, metavar="FILE", help=file)
+    option("--segments-format", choices=tuple(SEGMENTATIONS), help="default: by the suffix")
+    tier = "of TextGrid and ELAN, read in place of every speaker's (repeat for more)"
+    option("--tier", action="append", default=[], metavar="NAME", help=tier)
+
+
 def run(options: argparse.Namespace) -> int:
     """Predict and write a row for each item; return 1 if an item failed.
 
     Raises:
         UsageError: no such model, or no items.
     """
-    kind = options.format or format_of(options.output)
+    has_turns = options.segments is not None
+    kind = choose_format(options.format, options.output, has_turns)
     if options.output is not None:
-        check_output(options.output, options.items, options.model)
+        inputs = [*options.items, *([str(options.segments)] if has_turns else [])]
+        check_output(options.output, inputs, options.model)
     check_exists(options.model)  # and all items, before the imports that take seconds
-    sources = open_sources(options.items, _input_options(options), sys.stdin)
+    sources = _open(options)
     predictor = _predictor(options)
     check_supported_inputs(options.model, predictor.modalities, predictor.missing, options.data)
     if options.timeline:
@@ -134,20 +153,40 @@ def run(options: argparse.Namespace) -> int:
         has_times=options.timeline,
         has_text=not all(source.columns for source in sources),
         transcribes=transcribe is not None,
+        recording=Path(options.items[0]).name if has_turns else "",
     )
     at_once = None if groups else _BATCHES_AT_ONCE * options.batch_size
     batches = batches_of(sources, reads, at_once)
     first = next(batches, ())  # a mistake in the command line leaves no file behind
-    summary = Summary("window" if options.timeline else "item")
+    summary = Summary("window" if options.timeline else "turn" if has_turns else "item")
     predict = functools.partial(predict_rows, predictor, options, transcribe)
     with open_output(options.output) as out:
-        writer = FORMATS[kind](out, layout)
+        writer = {**FORMATS, **TURN_FORMATS}[kind](out, layout)
         for batch in chain([first], batches):
             for row in predict(batch):
                 writer.write(row)
                 summary.add(row)
+        writer.finish()
     _write_notes(writer, summary)
     return _FAILED if summary.codes else 0
+
+
+def _open(options: argparse.Namespace) -> Sequence[Source]:
+    """Open the items, or the turns of one."""
+    if options.segments is None:
+        if options.tier or options.segments_format:
+            name = "--tier" if options.tier else "--segments-format"
+            raise UsageError(f"{name}: is of --segments; give that, too", "option-idle")
+        return open_sources(options.items, _input_options(options), sys.stdin)
+    for option in ("text", "timeline", "column", "lines", "null"):
+        if getattr(options, option):
+            raise UsageError(
+                f"--{option}: is not used with --segments; leave one of them out", "option-idle"
+            )
+    segments = SegmentOptions(
+        options.segments, options.segments_format, options.tier, options.encoding
+    )
+    return [open_segments(options.items, segments)]
 
 
 def _input_options(options: argparse.Namespace) -> InputOptions:

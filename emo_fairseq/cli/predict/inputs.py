@@ -55,7 +55,7 @@ def open_sources(paths: Sequence[str], options: InputOptions, stdin: TextIO | No
         UsageError: no items; a path that does not exist; a table without the columns.
     """
     if options.text is not None:
-        if len(paths) > 1 or any(not _is_audio(name) for name in paths):
+        if len(paths) > 1 or any(not is_audio(name) for name in paths):
             raise UsageError(
                 "--text goes alone, or with one audio file; give a table for more",
                 "text-with-items",
@@ -72,7 +72,8 @@ def open_sources(paths: Sequence[str], options: InputOptions, stdin: TextIO | No
     return [_open(name, options, stdin) for name in paths]
 
 
-def _is_audio(name: str) -> bool:
+def is_audio(name: str) -> bool:
+    """Return whether an item of a command line is an audio file: no table, folder or lines."""
     path = Path(name)
     return name != STDIN and path.suffix.lower() not in _LISTS and not is_folder(path)
 
@@ -234,7 +235,7 @@ def _records(stream: TextIO, end: str) -> Iterator[str]:
 def _item_of_path(name: str) -> Item:
     path = Path(name)
     problem = "a folder" if is_folder(path) else "a list or a table"
-    if _is_audio(name):
+    if is_audio(name):
         return checked_item(name, path, None)
     error = UsageError(f"is {problem}, and no audio file; give it as an argument", "path-no-audio")
     return Item(name, error=error)

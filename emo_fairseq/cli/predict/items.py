@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.errors import CodedError
 from data_prep.manifest.cells import find_text_fault
+from data_prep.segmentation.turn import Turn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH, TEXT
 
@@ -24,6 +25,7 @@ class Item:
         error: why it cannot be predicted; None if it may be.
         cells: of its row, by column; None for an item of no table.
         speaker: who speaks, of the row; None where that is not known.
+        turn: of a segmentation.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Item:
     error: CodedError | None = None
     cells: Mapping[str, Any] | None = None
     speaker: str | None = None
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,32 @@ from typing import TextIO
 from emo_fairseq.cli.checkpoints import is_model_folder
 from emo_fairseq.cli.predict.inputs import STDIN
 from emo_fairseq.cli.predict.rows import FORMATS
+from emo_fairseq.cli.predict.turn_rows import TURN_FORMATS
 from emo_fairseq.errors import UsageError, check_writable
 
 _OTHER_FORMATS = (".xlsx", ".xls", ".ods", ".parquet", ".json", ".feather")
+
+
+def choose_format(kind: str | None, file: Path | None, has_turns: bool) -> str:
+    """Return the format that is written: as given, or else by the suffix of the output.
+
+    Args:
+        kind: of ``--format``.
+        file: of ``--output``.
+        has_turns: whether the items are turns of one recording.
+
+    Raises:
+        UsageError: a format that is not written, or that needs turns.
+    """
+    kind = kind or format_of(file)
+    if kind in TURN_FORMATS and not has_turns:
+        option = f"--output {file}" if file is not None else f"--format {kind}"
+        raise UsageError(
+            f"{option}: holds the turns of one recording; give --segments, or another format "
+            f"({', '.join(FORMATS)})",
+            "format-needs-segments",
+        )
+    return kind
 
 
 def format_of(file: Path | None) -> str:
@@ -27,7 +50,8 @@ def format_of(file: Path | None) -> str:
             ".tsv or .jsonl",
             "format-unknown",
         )
-    return suffix.removeprefix(".") if suffix.removeprefix(".") in FORMATS else "csv"
+    name = suffix.removeprefix(".")
+    return name if name in FORMATS or name in TURN_FORMATS else "csv"
 
 
 _PART = ".part"

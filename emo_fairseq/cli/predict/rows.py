@@ -62,6 +62,7 @@ class Layout:
         has_times: rows are windows of recordings.
         has_text: some items come from no table.
         transcribes: speech is transcribed.
+        recording: file name of the recording whose turns are the items.
     """
 
     predictor: "EmotionPredictor"
@@ -69,6 +70,7 @@ class Layout:
     has_times: bool = False
     has_text: bool = True
     transcribes: bool = False
+    recording: str = ""
 
     def columns(self) -> list[str]:
         """Return the names of our columns, before those that collide get a prefix."""
@@ -123,6 +125,9 @@ class Writer(Protocol):
     def write(self, row: Row) -> None:
         """Write a row."""
 
+    def finish(self) -> None:
+        """Write what is left, after the last row."""
+
 
 class DelimitedRows:
     """Rows under a header.
@@ -155,6 +160,9 @@ class DelimitedRows:
                 flat[self.names[name]] = value
         self._writer.writerow({name: _writable(value) for name, value in flat.items()})
         self._flush()
+
+    def finish(self) -> None:
+        """Do nothing: every row is written at once."""
 
     def _ours(self, row: Row) -> dict[str, Any]:
         fields = row.as_dict()
@@ -203,6 +211,9 @@ class JsonRows:
         }
         self._out.write(_writable(json.dumps(content, ensure_ascii=False, allow_nan=False)) + "\n")
         self._out.flush()
+
+    def finish(self) -> None:
+        """Do nothing: every row is written at once."""
 
 
 def _as_text(value: Any) -> str:

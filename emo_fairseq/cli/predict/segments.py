@@ -1,0 +1,96 @@
+"""``predict --segments``: a row for each turn of one recording, as a segmentation gives them."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from data_prep.audio.segment import AudioSegment
+from data_prep.errors import CodedError
+from data_prep.segmentation.formats import read_segmentation
+from data_prep.segmentation.turn import Segmentation, Turn
+from emo_fairseq.cli.predict.inputs import is_audio
+from emo_fairseq.cli.predict.items import Item, Reads, checked_item
+from emo_fairseq.errors import UsageError
+from emo_fairseq.types import SPEECH, TEXT
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """Which turns are predicted.
+
+    Attributes:
+        path: of the segmentation.
+        format: a name of :data:`data_prep.segmentation.formats.FORMATS`; None: by the suffix.
+        tiers: names of those that are read; empty: each speaker's.
+        encoding: of a text file without a byte order mark; None: UTF-8.
+    """
+
+    path: Path
+    format: str | None = None
+    tiers: Sequence[str] = ()
+    encoding: str | None = None
+
+
+def open_segments(items: Sequence[str], options: SegmentOptions) -> "SegmentSource":
+    """Open a recording with its turns; what else the file holds is counted on standard error.
+
+    Raises:
+        UsageError: there is not one audio file, or the turns cannot be read.
+    """
+    if len(items) != 1 or not is_audio(items[0]):
+        raise UsageError(
+            f"--segments {options.path}: goes with one audio file; give the recording of the turns",
+            "segments-recording",
+        )
+    recording = Path(items[0])
+    if not recording.is_file():
+        raise UsageError(f"{recording}: there is no such file", "file-missing")
+    try:
+        found = read_segmentation(
+            options.path,
+            kind=options.format,
+            recording=recording.name,
+            tiers=options.tiers,
+            encoding=options.encoding,
+        )
+    except CodedError as error:
+        raise UsageError.of(error, "segmentation-invalid") from None
+    parts = [f"{len(found.turns)} turns", *found.notes]
+    parts += [f"{kind} skipped: {count}" for kind, count in found.skipped.items()]
+    sys.stderr.write(f"{options.path}: {', '.join(parts)}\n")
+    return SegmentSource(recording, found)
+
+
+@dataclass(frozen=True)
+class SegmentSource:
+    """The turns of one recording, each read from its segment alone."""
+
+    recording: Path
+    segmentation: Segmentation
+    columns: Sequence[str] = field(default=("start", "end", "speaker", "text"), init=False)
+
+    def is_typed(self, reads: Reads) -> bool:
+        return False
+
+    def items(self, reads: Reads) -> Iterator[Item]:
+        """Yield an item for each turn; texts that the model does not read are counted."""
+        turns = self.segmentation.turns
+        n_texts = sum(turn.text is not None for turn in turns)
+        if n_texts and not reads.has(TEXT):
+            path = self.segmentation.path
+            sys.stderr.write(f"{path}: texts of turns skipped: {n_texts}; {reads.why}\n")
+        for turn in turns:
+            yield self._item(turn, reads)
+
+    def _item(self, turn: Turn, reads: Reads) -> Item:
+        start, end = float(turn.start), float(turn.end)
+        cells = {"start": start, "end": end, "speaker": turn.speaker, "text": turn.text}
+        text = turn.text if reads.has(TEXT) else None
+        name = f"{self.segmentation.path}: {turn.where}"
+        try:
+            audio = AudioSegment(self.recording, start, end) if reads.has(SPEECH) else None
+        except CodedError as error:  # times that differ in the twentieth decimal alone
+            return Item(name, error=error, cells=cells, turn=turn)
+        item = checked_item(name, audio, text, cells)
+        return replace(item, speaker=turn.speaker, turn=turn)

@@ -1,0 +1,62 @@
+"""Turns of one recording with their emotions, in the formats of annotation tools and subtitles."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TextIO
+
+from data_prep.segmentation.formats import FORMATS, write_turns
+from data_prep.segmentation.turn import Turn
+from emo_fairseq.cli.predict.rows import Layout, Row, Writer
+
+
+class TurnRows:
+    """Collects turns, and writes them at the end: their tiers are by speaker.
+
+    Args:
+        out: takes the text.
+        layout: names the recording.
+        kind: a name of :data:`data_prep.segmentation.formats.FORMATS`.
+    """
+
+    def __init__(self, out: TextIO, layout: Layout, kind: str) -> None:
+        self.names: dict[str, str] = {}
+        self.n_left_out = 0
+        self._out = out
+        self._recording = layout.recording
+        self._kind = kind
+        self._turns: list[Turn] = []
+        self._labels: list[str | None] = []
+
+    def write(self, row: Row) -> None:
+        """Take a turn; one without a prediction has no label."""
+        assert row.item.turn is not None  # all rows of --segments have one
+        turn = row.item.turn
+        if turn.text is None and row.prediction is not None:
+            turn = replace(turn, text=row.prediction.text or None)  # of the transcript
+        self._turns.append(turn)
+        self._labels.append(_label(row))
+
+    def finish(self) -> None:
+        """Write the turns."""
+        text = write_turns(self._turns, self._kind, recording=self._recording, labels=self._labels)
+        self._out.write(text)
+        self._out.flush()
+
+
+def _label(row: Row) -> str | None:
+    if row.prediction is None:
+        return None
+    values = row.prediction.values.items()
+    return row.prediction.label or ", ".join(f"{axis} {value:.3f}" for axis, value in values)
+
+
+def _writer_of(kind: str) -> Callable[[TextIO, Layout], Writer]:
+    return functools.partial(TurnRows, kind=kind)
+
+
+TURN_FORMATS: Mapping[str, Callable[[TextIO, Layout], Writer]] = {
+    name: _writer_of(name)
+    for name, known in FORMATS.items()
+    if known.write is not None and name != "csv"  # its rows have more than a label
+}
