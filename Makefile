@@ -94,6 +94,7 @@ define CHECK_MACHINE
 stop() { echo "make install: $$1" >&2; exit 1; }; \
 command -v $(PYTHON) >/dev/null || stop "$(PYTHON) not found; name a Python 3.11 or 3.12: make install PYTHON=..."; \
 version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+[ -n "$$version" ] || stop "$(PYTHON) does not run; name a Python 3.11 or 3.12: make install PYTHON=..."; \
 case $$version in 3.11|3.12) ;; \
 	*) stop "$(PYTHON) is Python $$version; name a Python 3.11 or 3.12: make install PYTHON=...";; esac; \
 $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \

@@ -41,8 +41,8 @@ def draw_splits(sizes: Mapping[str, int], fractions: Shares, seed: int) -> dict[
     shares = requested_shares(fractions)
     if len(sizes) < len(shares):
         raise CodedError(
-            f"{len(sizes)} groups are too few for {', '.join(shares)}; draw the splits by a "
-            "smaller unit, such as row, or request fewer splits",
+            f"{len(sizes)} rows or groups are too few for {', '.join(shares)}; add rows, draw the "
+            "splits by a smaller unit, such as row, or request fewer splits",
             "groups-too-few",
         )
     groups = sorted(sizes)

@@ -70,7 +70,10 @@ def find_audio(names: Sequence[str], table: Path, given: Path | None = None) -> 
     spread = _spread(written, base, folders)
     if spread.root is not None:
         return spread
-    best = min(near, key=lambda candidate: len(candidate.absent))
+    best = min(
+        (*near, *(_in(folder, written, paths) for folder in folders[1:])),
+        key=lambda candidate: len(candidate.absent),
+    )
     if len(best.absent) < len(names):
         return best
     example = shown(next(iter(written.values())))

@@ -136,6 +136,7 @@ def _infer_content(
     ignored: Collection[str] = (),
 ) -> None:
     opened = [table for part in tables.values() for table in part]
+    _check_delimiter(opened[0], inference)
     contents = inference.contents = read_contents(opened, inference.recipe.missing)
     if not any(column.n_rows for column in contents.values()):
         raise_faults([row.fault for table in opened for row in table.rows(()) if row.fault])
@@ -151,6 +152,19 @@ def _infer_content(
     _note_missing_words(usable, inference)
     _infer_audio(opened[0].path, usable, inference)
     _infer_splits(tables, usable, inference)
+
+
+def _check_delimiter(table: Table, inference: Inference) -> None:
+    """Raise CodedError where the delimiter that was given is not the table's."""
+    given = inference.recipe.format.delimiter
+    (header,) = table.columns if len(table.columns) == 1 else ("",)
+    other = next((character for character in ",;\t|" if character in header), None)
+    if given is not None and other is not None and table.path.is_file():
+        raise CodedError(
+            f"{table.path}: the first row holds no {DELIMITER_NAMES.get(given, repr(given))} and "
+            f"may be delimited by {DELIMITER_NAMES[other]}; leave out --delimiter",
+            "delimiter-absent",
+        )
 
 
 def infer_recipe(

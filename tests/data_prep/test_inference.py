@@ -345,3 +345,22 @@ def test_an_empty_split_has_a_remedy_that_acts(
     message = refused(capsys, write(tmp_path, rows), tmp_path / "out")
     assert "fill it in, or remove the row" in message
     assert "--split-map" not in message
+
+
+def test_a_delimiter_that_the_header_lacks_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["text,emotion", *(f"some words {n},{('sad', 'glad')[n % 2]}" for n in range(9))]
+    message = refused(capsys, write(tmp_path, rows), tmp_path / "out", "--delimiter", ";")
+    assert "the first row holds no semicolon and may be delimited by comma" in message
+    assert message.endswith("leave out --delimiter [delimiter-absent]")
+
+
+def test_files_that_are_not_there_are_counted_in_a_folder_below(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips / "clips" / "s0" / "5.wav").unlink()
+    rows = [f"s{n % 5}/{n}.wav,{('sad', 'glad')[n % 2]}" for n in range(20)]
+    message = refused(capsys, write(clips, ["wav,emotion", *rows]), clips / "out")
+    assert "1 of 20 audio files are not in" in message
+    assert message.endswith("--drop-bad-audio [recordings-missing]")
