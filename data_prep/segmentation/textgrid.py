@@ -20,8 +20,9 @@ from data_prep.segmentation.turn import Segmentation, Turn, parse_decimal, plain
 
 NO_TEXT = "<turn>"  # of a turn without a text: an empty interval is a pause
 _TOKEN = re.compile(
+    r'[^"!<0-9.+-]*+(?:'  # what begins no value is skipped at once
     r'"(?P<text>[^"]*+(?:""[^"]*+)*+)"|(?P<open>")|![^\n]*|(?P<flag><(?:exists|absent)>)'
-    r"|(?<!\S)(?P<number>[-+]?\.?\d[\d.eE+-]*)(?!\S)"
+    r"|(?<!\S)(?P<number>[-+]?\.?\d[\d.eE+-]*+)(?!\S)|[<0-9.+-]|\Z)"
 )
 _INTERVALS, _POINTS = "IntervalTier", "TextTier"
 
@@ -111,8 +112,9 @@ class _Parser:
         for token in self._tokens:
             if token.lastgroup is None:
                 continue  # a comment
-            self._line += self._content.count("\n", self._position, token.start())
-            self._position = token.start()
+            start = token.start(token.lastgroup)
+            self._line += self._content.count("\n", self._position, start)
+            self._position = start
             if token.lastgroup == "open":
                 raise self._error("a quote is never closed", "close it, or save it again in Praat")
             if token.lastgroup != kind:

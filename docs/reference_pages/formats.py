@@ -69,6 +69,13 @@ FORMATS = (
         "emo_fairseq.inference.model_folder",
         ("FolderConfig", "ProcessorConfig"),
     ),
+    Format("Turns: .rttm", "data_prep.segmentation.rttm"),
+    Format("Turns: .TextGrid", "data_prep.segmentation.textgrid"),
+    Format("Turns: .eaf", "data_prep.segmentation.eaf"),
+    Format("Turns: .srt", "data_prep.segmentation.srt"),
+    Format("Turns: .vtt", "data_prep.segmentation.vtt"),
+    Format("Turns: .json of Whisper", "data_prep.segmentation.whisper"),
+    Format("Turns: .csv", "data_prep.segmentation.table"),
     Format("Embeddings: FILE.npz", "emo_fairseq.evaluation.embeddings"),
     Format("Attention: FILE.npz", "emo_fairseq.evaluation.attention"),
 )

@@ -92,6 +92,21 @@ def test_texts_are_read_and_a_turn_that_fails_keeps_its_row(trained_models, fold
         assert float(found[0][name]) == pytest.approx(float(alone[name]), abs=1e-4)
 
 
+def test_a_model_normalizes_by_the_speakers_of_the_turns(trained_models, folder, command):
+    model = trained_models.folder(f"{SPEECH} --normalize-by speaker")
+    turns = ("predict", model, folder / "long.wav", "--segments", folder / "long.rttm")
+    lines = ["audio,start,end,speaker", "long.wav,0,0.5,A", "long.wav,0.5,1,B", "long.wav,1,1.5,A"]
+    (folder / "t.csv").write_text("\n".join(lines) + "\n")
+    expected = [values(row) for row in table(command("predict", model, folder / "t.csv"))]
+    found = table(command(*turns))
+    assert [values(row) for row in found] == [pytest.approx(row, abs=1e-6) for row in expected]
+    assert [row["warning"] for row in found] == ["", "", ""]
+    (folder / "long.rttm").write_text((folder / "long.rttm").read_text().replace(" A", " <NA>"))
+    alone = table(command(*turns))
+    assert values(alone[0]) != pytest.approx(expected[0], abs=1e-5)
+    assert alone[0]["warning"]
+
+
 @pytest.mark.parametrize("suffix", ["TextGrid", "eaf", "srt", "vtt", "rttm"])
 def test_emotions_are_written_beside_the_turns(trained_models, folder, capsys, suffix):
     model, output = trained_models.folder(BOTH), folder / f"out.{suffix}"
