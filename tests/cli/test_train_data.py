@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile as sf
 from codes import raises
 
 from data_prep.sources import add_preparation_options
@@ -90,6 +92,19 @@ def test_a_file_that_is_added_to_a_folder_is_not_ignored(options):
     Path("parts/valid.csv").write_text(Path("labels.csv").read_text())
     with raises("data-dir-in-use"):
         find_data(options("parts"))
+
+
+def test_recordings_that_were_moved_are_the_same_ones(options):
+    Path("recordings").mkdir()
+    for name in ("a", "b"):
+        sf.write(f"recordings/{name}.wav", np.linspace(-0.5, 0.5, 8000), 16000)
+    Path("labels.csv").write_text("file,emotion\na.wav,happy\nb.wav,sad\n")
+    words = "labels.csv --split-by row --data-raw"
+    folder = prepared(options, f"{words} recordings")
+    Path("recordings").rename("moved")
+    data, notes = find_data(options(f"{words} moved"))
+    assert (data.folder, data.prepare, data.data_raw) == (folder, (), Path("moved"))
+    assert "is used again" in notes[0]
 
 
 def test_other_files_are_not_written_over(options):

@@ -194,8 +194,11 @@ def _claim_folder(folder: Path, words: Sequence[str]) -> None:
     Raises:
         UsageError: the folder has checkpoints of another command.
     """
+    from emo_fairseq.cli.train.data import without_data_raw
+
     note, command = folder / COMMAND_FILE, "\n".join(words)
-    is_other = not note.is_file() or note.read_text(encoding="utf-8") != command
+    before = note.read_text(encoding="utf-8").split("\n") if note.is_file() else None
+    is_other = before is None or without_data_raw(before) != without_data_raw(words)
     if is_other and any((folder / name).is_file() for name in (BEST, LAST)):
         raise UsageError(
             f"{folder}: holds a training by another command, see {note.name}, and fairseq would "

@@ -21,6 +21,7 @@ from data_prep.sources import Source, find_source
 from emo_fairseq.cli import processes
 from emo_fairseq.errors import UsageError
 
+_DATA_RAW = "--data-raw"
 _RECORD_FILE = "prepared_from.json"
 _REMEDY = "remove it, and run the command again"
 _DATA = Path("data")  # of the folder in which the user works
@@ -104,7 +105,7 @@ def find_data(options: argparse.Namespace) -> tuple[DataFolder, list[str]]:
     name = folder.resolve().name
     if is_prepared:
         note = f"{folder}: was prepared from {source.path} by the same options, and is used again"
-        return DataFolder(name, folder), [note]
+        return DataFolder(name, folder, options.data_raw), [note]
     words = processes.module(f"data_prep.{command}", *words)
     return DataFolder(name, folder, prepare=words, record=record), []
 
@@ -136,7 +137,7 @@ def _check_folder(
         raise UsageError(
             f"{folder}: is not empty, and no data dir; give another --data-dir", "data-dir-in-use"
         )
-    if known is None or not is_prepared or known == record:
+    if known is None or not is_prepared or _without_place(known) == _without_place(record):
         return
     if known.source != record.source:
         difference = f"from {known.source}, and not from {source.path}"
@@ -149,6 +150,24 @@ def _check_folder(
         f"{folder}: was prepared {difference}; remove {folder}, or give another --data-dir",
         "data-dir-in-use",
     )
+
+
+def _without_place(record: PreparationRecord) -> PreparationRecord:
+    """Return a record without ``--data-raw``: recordings that were moved are the same ones."""
+    return record.model_copy(update={"options": without_data_raw(record.options)})
+
+
+def without_data_raw(words: Sequence[str]) -> list[str]:
+    """Return the words of a command without the folder of the recordings.
+
+    >>> without_data_raw(["--name", "calls", "--data-raw", "recordings", "--seed", "1"])
+    ['--name', 'calls', '--seed', '1']
+    """
+    kept = list(words)
+    while _DATA_RAW in kept:
+        start = kept.index(_DATA_RAW)
+        del kept[start : start + 2]
+    return kept
 
 
 def _digest(path: Path) -> str:

@@ -40,7 +40,7 @@ def score_words(
     training = evaluate.Training(options.fold, data.folder, None)
     asked = argparse.Namespace(
         data=data.folder,
-        data_raw=None,
+        data_raw=data.data_raw,
         split=split,
         batch_size=32,
         save_predictions=predictions,
@@ -58,6 +58,7 @@ def report_words(data: DataFolder, predictions: Path, log: Path | None, name: st
     words += ["--output", str(predictions.with_name(REPORT))]
     if not data.is_legacy:
         words += ["--data", str(data.folder)]
+        words += [] if data.data_raw is None else ["--data-raw", str(data.data_raw)]
     return words if log is None else [*words, "--log", str(log)]
 
 
@@ -115,7 +116,7 @@ def _examples(
     data: DataFolder, inputs: Inputs, rows: Mapping[str, Utterance]
 ) -> Iterator[list[str]]:
     """Yield the words of inputs that predict takes, as the rows of the data have them."""
-    root = audio_root(data.folder, data.data_raw)
+    root = audio_root(data.folder, data.data_raw, must_exist=False)
     for row in rows.values():
         audio = None if row.audio is None else root / row.audio
         if SPEECH in inputs.modalities and audio is not None and audio.is_file():
