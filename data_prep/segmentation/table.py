@@ -12,17 +12,30 @@ from typing import Any
 from data_prep.errors import CodedError, ManifestError
 from data_prep.segmentation.request import Request, without_zero
 from data_prep.segmentation.turn import Segmentation, Turn, parse_decimal, plain_decimal
-from data_prep.tables.reader import Row, TableFormat, is_missing, open_table, plain
+from data_prep.tables.column_contents import decimal_of
+from data_prep.tables.reader import (
+    Row,
+    TableFormat,
+    check_readable,
+    is_missing,
+    open_table,
+    plain,
+)
 from data_prep.tables.segments import SECONDS, other_units, parse_seconds
+from data_prep.tables.sniffing import sniff
 
 _FILES = ("file", "audio", "recording")  # columns that name the recording
 
 
 def read(request: Request) -> Segmentation:
     """Read the rows as turns, those of the recording where a column names recordings."""
-    table = open_table(request.path, TableFormat(encoding=request.encoding or "utf-8-sig"))
+    check_readable(request.path)
+    sniffed = sniff(request.path, TableFormat(), encoding=request.encoding, header=True)
+    table = open_table(request.path, sniffed.format)
     _check_columns(request, table.columns)
     rows = list(table.rows())
+    cells = [str(row.cells.get(name, "")) for row in rows for name in ("start", "end")]
+    decimal = decimal_of(cells) or "."
     column = next((name for name in _FILES if name in table.columns), None)
     chosen: set[str] = set()
     notes: list[str] = []
@@ -37,7 +50,8 @@ def read(request: Request) -> Segmentation:
         if column is not None and plain(row.cells.get(column)) not in chosen:
             skipped["turns of other recordings"] += 1
             continue
-        turns.append(_turn(request, row))
+        turns.append(_turn(request, row, decimal))
+    notes += sniffed.findings if sniffed.format.delimiter != "," else []
     return Segmentation(request.path, turns, without_zero(skipped), notes)
 
 
@@ -53,10 +67,11 @@ def _check_columns(request: Request, columns: Sequence[str]) -> None:
             )
 
 
-def _turn(request: Request, row: Row) -> Turn:
+def _turn(request: Request, row: Row, decimal: str) -> Turn:
     cells = row.cells
     try:
-        times = [_seconds(plain(cells.get(name)).strip()) for name in ("start", "end")]
+        written = [plain(cells.get(name)).strip() for name in ("start", "end")]
+        times = [_seconds(cell.replace(decimal, ".")) for cell in written]
     except ValueError as error:
         raise CodedError(
             f"{request.path}: row {row.number}: {error}; give {SECONDS}", "time-invalid"

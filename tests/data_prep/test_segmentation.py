@@ -278,6 +278,13 @@ def test_table(tmp_path: Path) -> None:
     )
 
 
+def test_a_german_table(tmp_path: Path) -> None:
+    text = "start;end;speaker;text\n0,5;1,25;Jörg;ja, gut\n2;3;;\n"
+    found = read(tmp_path, "a.csv", text.encode("cp1252"))
+    assert values(found) == [("0.5", "1.25", "Jörg", "ja, gut"), ("2", "3", None, None)]
+    assert any("semicolon" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code", "words"),
     [
