@@ -5,7 +5,7 @@
     {split}/{id}.npy, or {id}.npy    a file a row, (T, C) or (C,); no file = the row has none
 
 The first is read as it is. What the others cannot give by mmap is packed into `packed/`, in the
-form of the first, when it is first asked for, and again when a file has changed.
+form of the first, when it is first opened, and again when a file has changed.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 stacked, (sum of lengths, C), and `{split}.lengths`, one number a row of the manifest, 0 where it
 has no source; and `features.yaml`, which names the settings and, for each finished split, what it
 was made from and the records of its files, to which these are held when they are opened. Folders
-without that card are others', whose layouts `layouts` knows.
+without that card were written by others, in the layouts of `layouts`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,7 +158,7 @@ def split_of(value: str) -> str | None:
     return next((split for split, names in SPLIT_NAMES.items() if key in names.sure_names), None)
 
 
-def decimal_of(values: Iterable[str]) -> str | None:
+def decimal_of(values: Collection[str]) -> str | None:
     """Return the decimal separator of numbers; "" if a comma could also be between thousands.
 
     >>> decimal_of(["1,5", "2"]), decimal_of(["1.5"]), decimal_of(["2"]), decimal_of(["1,500"])

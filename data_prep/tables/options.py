@@ -89,7 +89,7 @@ def _add_labels(group: _Group) -> None:
 
 def _add_splits(group: _Group) -> None:
     add = group.add_argument
-    add("--split-column", metavar="COLUMN", help="column that says train, valid or test")
+    add("--split-column", metavar="COLUMN", help="column that holds train, valid or test")
     add("--split-map", action="append", default=[], metavar="OLD=NEW", help="such as dev=valid")
     add("--split-by", choices=_GROUPS, help="keep each of these whole, and draw at random")
     add("--valid-fraction", type=float, default=0.1, metavar="X", help="default: %(default)s")

@@ -177,7 +177,7 @@ def _field_of(decision: Decision) -> str:
 
 def _decimal(contents: Mapping[str, Contents], columns: Mapping[str, str]) -> str:
     times = [contents[columns[name]] for name in ("start", "end") if name in columns]
-    return decimal_of(value for column in times for value in column.values) or "."
+    return decimal_of([value for column in times for value in column.values]) or "."
 
 
 def _audio(contents: Mapping[str, Contents], columns: Mapping[str, str]) -> list[str]:
