@@ -18,6 +18,7 @@ from pathlib import Path
 from data_prep.errors import CodedError
 from data_prep.files.listing import AUDIO_SUFFIXES
 from data_prep.manifest.records import CORPUS_FILE
+from data_prep.messages import first_few
 from data_prep.tables.datasets_table import HUB, is_saved_dataset
 from data_prep.tables.options import add_preparation_options, corpus_name, given_options
 
@@ -123,6 +124,11 @@ def find_source(path: str | Path) -> Source:
         if is_one(path):
             return Source(kind, corpus_name(path.resolve().name), path)
     sources = list(_sources_in(path))
+    if len(sources) > 1 and all(source.kind == "table" for source in sources):
+        names = first_few([source.path.name for source in sources])
+        raise CodedError(
+            f"{path}: holds {len(sources)} tables ({names}); name one of them", "source-ambiguous"
+        )
     if len(sources) > 1:
         choices = "; ".join(f"python -m data_prep.{s.command} {s.path} OUT_DIR" for s in sources)
         kinds = " and ".join(_described(source) for source in sources)

@@ -34,10 +34,11 @@ def missing_model(source: str | Path) -> CodedError:
     """Return the error for a model that was not found, with a folder of a similar name.
 
     >>> str(missing_model("models/robrta-base")).partition(";")[0]
-    'hf:models/robrta-base: there is no such folder, nor a model of that name on the hub'
+    'hf:models/robrta-base: there is no such folder, and none of that name was loaded from the hub'
     """
     path = Path(source)
-    on_hub = ", nor a model of that name on the hub" if _HUB_NAME.fullmatch(str(source)) else ""
+    on_hub = ", and none of that name was loaded from the hub"
+    on_hub = on_hub if _HUB_NAME.fullmatch(str(source)) else ""
     folders = [x.name for x in path.parent.glob("[!.]*/")] if path.parent.is_dir() else []
     similar = difflib.get_close_matches(path.name, folders, n=1)
     nearest = f", such as {path.parent / similar[0]}" if similar else ""

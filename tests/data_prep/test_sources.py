@@ -106,7 +106,7 @@ def test_what_is_missing_completes_the_command_of_the_user(tmp_path: Path) -> No
     with raises("data-raw-missing") as error:
         find_source(table).prepare_words(Path("out"), parse(), user)
     command = "emotion-recognize train labels.csv --data-raw FOLDER -- --lr 1"
-    assert str(error.value).endswith(f"run: {command}")
+    assert str(error.value).endswith(f"in capitals: {command}")
     with raises("data-raw-missing") as error:
         find_source(table).prepare_words(Path("out"), parse())
     assert f"python -m data_prep.table {table} out" in str(error.value)
@@ -213,3 +213,13 @@ def test_real_corpora() -> None:
     if not all((REAL / name).is_dir() for name in names):
         pytest.skip("needs EMO_FAIRSEQ_DATA, a folder with meld/, ravdess/ and emobank/")
     assert [find_source(REAL / name).name for name in names] == list(names)
+
+
+def test_a_folder_of_several_tables_lists_them_once(tmp_path):
+    for name in "abcde":
+        (tmp_path / f"{name}.csv").write_text("text,emotion\nhi,sad\n")
+    with raises("source-ambiguous") as error:
+        find_source(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: holds 5 tables (a.csv, b.csv, c.csv and 2 more); name one of them"
+    )
