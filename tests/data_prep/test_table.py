@@ -420,7 +420,7 @@ def test_other_delimiters_and_encodings_are_found_or_given(
     assert main(arguments) == 0
     assert "encoding cp1252, since it is no UTF-8" in capsys.readouterr().out
     assert splits_of(tmp_path / "out")["train"] == expected
-    assert "[column-missing]" in refusal(capsys, *arguments, "--delimiter", ",")
+    assert "[delimiter-absent]" in refusal(capsys, *arguments, "--delimiter", ",")
     assert "[encoding-invalid]" in refusal(capsys, *arguments, "--encoding", "ascii")
     assert main([*arguments, "--delimiter", ";", "--encoding", "latin-1"]) == 0
     assert splits_of(tmp_path / "out")["train"] == expected
