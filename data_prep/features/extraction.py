@@ -90,7 +90,7 @@ def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
 class AudioFeatures:
     """What `build()`, called in each of the processes, makes of audio: (T, width) frames.
 
-    `settings` says what they depend on besides the files below `audio_root`; `memory` is the file
+    `settings` holds what they depend on besides the files below `audio_root`; `memory` is the file
     that remembers the digests of those.
     """
 

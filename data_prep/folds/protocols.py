@@ -5,7 +5,7 @@ leave_one_session_out    each session is tested once; the dev set is whole speak
                          balanced by gender where it is known, near in labels and in the requested
                          share of rows, and others in each fold
 leave_one_speaker_out    each speaker is tested once; the dev set is who shares the speaker's
-                         session, and so is heard in the same recordings, else the next speaker
+                         session, and so is in the same recordings, else the next speaker
 leave_speaker_group_out  speakers in n groups of like size, those who share dialogues in one (with
                          --balance order the i-th, from 1, is in group i modulo n); fold k tests
                          group k and validates on the next

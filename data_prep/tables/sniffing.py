@@ -1,6 +1,6 @@
 """Find how a delimited table is written: its encoding, its delimiter, and whether it has a header.
 
-Nothing is decided silently: `Sniffed.findings` says what was found, in the words of the options by
+Nothing is decided silently: `Sniffed.findings` lists what was found, in the words of the options by
 which it can be given instead, and two delimiters that fit alike are not chosen between.
 """
 
