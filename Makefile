@@ -116,6 +116,7 @@ lock: ## Resolve requirements.lock anew (takes minutes; then review the diff)
 	@sed -n '/^#/p' requirements.lock > build/requirements.lock
 	$(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable \
 		| grep -vE '^(torch|triton|nvidia-.*|cuda-.*)==' >> build/requirements.lock
+	@grep -v '^#' requirements-weights.txt >> build/requirements.lock
 	@mv build/requirements.lock requirements.lock
 	@rm -rf $(LOCK_VENV)
 
@@ -156,7 +157,7 @@ types: $(VENV)/.installed ## Check types (mypy)
 
 contracts: $(VENV)/.installed ## Check the import directions (import-linter), and that the lock is whole
 	$(BIN)/lint-imports --no-logo
-	$(PIP) check | { ! grep -vE '^No broken|^fairseq-fixed .* requires torchaudio'; }
+	$(PIP) check | { ! grep -vE '^No broken|^fairseq-fixed .* requires torchaudio|^resemblyzer .* requires'; }
 
 unit: $(VENV)/.installed ## Run the tests and doctests (pytest)
 	$(BIN)/python -m pytest --doctest-modules emo_fairseq data_prep docs/reference_pages

@@ -68,8 +68,11 @@ ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
 FOREST = ["skops>=0.11"]
 
 # emotion-recognize serve; speech without a transcript.
-SERVE = ["fastapi>=0.115", "python-multipart>=0.0.18", "uvicorn>=0.30"]
+SERVE = ["fastapi>=0.115", "python-multipart>=0.0.18", "uvicorn>=0.30", "websockets>=13.0"]
 ASR = ["faster-whisper>=1.1"]
+
+# emotion-recognize analyze (voice activity is part of faster-whisper), evaluate --recordings.
+CONVERSATIONS = [*ASR, *VIDEO, "jiwer>=4.0", "pyannote.metrics>=4.0"]
 
 # fairseq-hydra-train -m in several processes, or on Slurm.
 SWEEPS = ["hydra-joblib-launcher>=1.2"]
@@ -90,8 +93,8 @@ DOCS = [
 ]
 
 DEV = [
-    *ASR,
     *AUDFORMAT,
+    *CONVERSATIONS,
     *DATASETS,
     *DOCS,
     *EXCEL,
@@ -137,6 +140,7 @@ setup(
     extras_require={
         "asr": ASR,
         "audformat": AUDFORMAT,
+        "conversations": CONVERSATIONS,
         "datasets": DATASETS,
         "dev": DEV,
         "docs": DOCS,
