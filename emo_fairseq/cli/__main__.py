@@ -20,8 +20,9 @@ from data_prep.messages import (
     exit_code,
     sentence_with_code,
 )
-from emo_fairseq.cli import evaluate, export, serve, subcommands
+from emo_fairseq.cli import export, serve, subcommands
 from emo_fairseq.cli.checkpoints import check_exists
+from emo_fairseq.cli.evaluate import command as evaluate
 from emo_fairseq.cli.predict import command as predict
 from emo_fairseq.cli.train import command as train
 from emo_fairseq.compat.excepthook import TRACEBACK_SWITCH, find_mistake

@@ -52,7 +52,7 @@ def test_json_has_every_metric(checkpoint, toy_corpus, command, started):
 def test_a_failure_is_fairseq_validates(checkpoint, toy_corpus, monkeypatch, capfd):
     words = ["evaluate", str(checkpoint), str(toy_corpus)]
     failing = [sys.executable, "-c", "import sys; print('to a file'); sys.exit(3)"]
-    monkeypatch.setattr("emo_fairseq.cli.evaluate.command", lambda *_: failing)
+    monkeypatch.setattr("emo_fairseq.cli.evaluate.fairseq_command.command", lambda *_: failing)
     assert main(words) == 3
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "to a file\n")
@@ -60,7 +60,9 @@ def test_a_failure_is_fairseq_validates(checkpoint, toy_corpus, monkeypatch, cap
 
 def test_fairseqs_log_is_printed_with_v(checkpoint, toy_corpus, monkeypatch, capfd):
     code = f"import os; print('switch', os.environ['{VERBOSE_SWITCH}']); exit(4)"
-    monkeypatch.setattr("emo_fairseq.cli.evaluate.command", lambda *_: [sys.executable, "-c", code])
+    monkeypatch.setattr(
+        "emo_fairseq.cli.evaluate.fairseq_command.command", lambda *_: [sys.executable, "-c", code]
+    )
     monkeypatch.setenv(VERBOSE_SWITCH, "")
     for further, shown in (([], ["switch 0"]), (["-v"], ["switch 1"])):
         assert main(["evaluate", str(checkpoint), str(toy_corpus), *further]) == 4

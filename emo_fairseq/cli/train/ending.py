@@ -9,7 +9,9 @@ from pathlib import Path
 
 from data_prep.manifest.audio_root import audio_root
 from data_prep.schema import Utterance
-from emo_fairseq.cli import evaluate, processes
+from emo_fairseq.cli import processes
+from emo_fairseq.cli.evaluate import fairseq_command
+from emo_fairseq.cli.evaluate.training_record import Training
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.types import SPEECH, TEXT
@@ -37,7 +39,7 @@ def score_words(
     options: argparse.Namespace, data: DataFolder, split: str, checkpoint: Path, predictions: Path
 ) -> list[str]:
     """Return the fairseq-validate command that scores a checkpoint and saves its predictions."""
-    training = evaluate.Training(options.fold, data.folder, None)
+    training = Training(options.fold, data.folder, None)
     asked = argparse.Namespace(
         data=data.folder,
         data_raw=data.data_raw,
@@ -47,7 +49,7 @@ def score_words(
         cpu=options.cpu,
         further=[],
     )
-    return evaluate.command(asked, checkpoint, training)
+    return fairseq_command.command(asked, checkpoint, training)
 
 
 def report_words(data: DataFolder, predictions: Path, log: Path | None, name: str) -> list[str]:

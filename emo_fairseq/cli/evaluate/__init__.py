@@ -1,0 +1,1 @@
+"""``emotion-recognize evaluate``, from its command line to the metrics that it prints."""

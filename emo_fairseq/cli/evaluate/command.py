@@ -1,0 +1,75 @@
+"""``emotion-recognize evaluate``: score a model on a split with fairseq-validate."""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from data_prep.command_line import positive_int
+from emo_fairseq.cli import processes
+from emo_fairseq.cli.checkpoints import find_checkpoint, is_model_folder
+from emo_fairseq.cli.evaluate import fairseq_command
+from emo_fairseq.cli.evaluate.output import PREDICTIONS, output_files, print_scores
+from emo_fairseq.cli.evaluate.training_record import (
+    Training,
+    training_of_checkpoint,
+    training_of_folder,
+)
+from emo_fairseq.errors import UsageError
+
+
+def add(subcommands: Any) -> None:
+    """Add the parser."""
+    about = "score a model on a split, and print its metrics with intervals"
+    parser: argparse.ArgumentParser = subcommands.add_parser(
+        "evaluate",
+        help=about,
+        description=f"{about}. fairseq-validate does the scoring; -v shows its command and log.",
+        epilog="Options after -- are passed to fairseq-validate unchanged, such as "
+        "-- --fold k_fold/2, or -- --mask-modality T.",
+    )
+    parser.set_defaults(run=run, takes_further=True, loads_models=True)
+    option = parser.add_argument
+    which = "checkpoint, folder of a training (its best one), or model folder"
+    option("model", type=Path, metavar="MODEL", help=which)
+    option("data", type=Path, metavar="DATA", help="data dir")
+    option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
+    option("--split", default="test", help="of the data dir (default: %(default)s)")
+    option("--save-predictions", type=Path, metavar="FILE", help="for `emotion-recognize report`")
+    option("--json", action="store_true", help="print all metrics as JSON")
+    batch = "utterances that are scored at a time (default: %(default)s)"
+    option("--batch-size", type=positive_int, default=32, metavar="N", help=batch)
+    option("--cpu", action="store_true", help="even where there is a GPU")
+    processes.add_verbose(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score, print the metrics, and return fairseq-validate's exit code.
+
+    Raises:
+        UsageError: no such model or data dir.
+    """
+    if not options.data.is_dir():
+        raise UsageError(
+            f"{options.data}: there is no such folder; give a data dir", "data-missing"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, training = _checkpoint_and_training(options.model, Path(folder))
+        outputs = output_files(options)
+        predictions = outputs.get(PREDICTIONS, Path(folder) / "predictions.tsv")
+        asked = argparse.Namespace(**{**vars(options), "save_predictions": predictions})
+        words = fairseq_command.command(asked, checkpoint, training)
+        code = processes.run(words) if options.verbose else processes.run_quietly(words)
+        if code == 0:
+            print_scores(options, predictions, outputs)
+        return code
+
+
+def _checkpoint_and_training(model: Path, folder: Path) -> tuple[Path, Training]:
+    """Return the checkpoint to score; of a model folder one that is written into `folder`."""
+    if not is_model_folder(model):
+        checkpoint = find_checkpoint(model)
+        return checkpoint, training_of_checkpoint(checkpoint)
+    from emo_fairseq.export.as_checkpoint import write_checkpoint
+
+    return write_checkpoint(model, folder / "checkpoint.pt"), training_of_folder(model)
