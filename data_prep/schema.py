@@ -6,7 +6,10 @@ one header row and no quoting; an empty field is a missing value, never 0. `audi
 dir; `n_samples` counts samples per channel after resampling to `corpus.yaml`'s `sample_rate`;
 valence, arousal and dominance lie in [0, 1]. The optional columns `start` and `end` give the
 seconds of a segment of a longer recording (empty: from its beginning, to its end); `n_samples` then
-counts the segment, which is read by seeking.
+counts the segment, which is read by seeking. `votes` holds how many annotators chose each emotion,
+such as `angry:2 sad:1`; a row without agreement, or whose majority is no class, has an empty
+`emotion` and keeps its votes. `n_annotators`, `valence_sd`, `arousal_sd` and `dominance_sd`
+describe the ratings whose means are valence, arousal and dominance.
 `python -m data_prep.validate DATA_DIR` checks all of it.
 """
 

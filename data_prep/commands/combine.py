@@ -30,6 +30,7 @@ from data_prep.command_line import (
 )
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.manifest.audio_root import audio_root
+from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
 from data_prep.prototypes.records import canonical_label
 from data_prep.schema import (
     CORPUS_FILE,
@@ -144,6 +145,9 @@ def _join(
             continue
         changed.update((column, old, new) for column, old, new in changes if new != old)
         values |= {column: new for column, _, new in changes}
+        if row.votes is not None:
+            names = maps.get("emotion", {}).get(source.name, {})
+            values["votes"] = format_votes(rename_votes(parse_votes(row.votes), names))
         rows.append(replace(row, **values))
     return rows
 

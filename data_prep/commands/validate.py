@@ -30,6 +30,7 @@ from data_prep.manifest.cells import (
 )
 from data_prep.manifest.columns import column_help
 from data_prep.manifest.labels import check_labels
+from data_prep.manifest.votes import OTHER, parse_votes
 from data_prep.schema import (
     CORPUS_FILE,
     LABEL_COLUMNS,
@@ -92,6 +93,7 @@ def validate(
     for path, rows in manifests.items():
         faults += _content_faults(str(path), rows)
         faults += _label_faults(str(path), rows, corpus)
+        faults += _vote_faults(str(path), rows, corpus)
     faults += _sharing_faults(manifests, corpus.disjoint if corpus else ())
     rate = corpus.sample_rate if corpus else SAMPLE_RATE
     try:
@@ -183,6 +185,17 @@ def _label_faults(file: str, rows: Rows, corpus: Corpus | None) -> Iterator[Faul
                 break
             remedy = f"use one of {', '.join(names)}, or leave the field empty"
             yield Fault(file, row, f"unknown {key} {label!r}", remedy, "label-unknown")
+
+
+def _vote_faults(file: str, rows: Rows, corpus: Corpus | None) -> Iterator[Fault]:
+    """Yield votes for labels that corpus.yaml does not name."""
+    known = {*(corpus.labels.get("emotion", ()) if corpus else ()), OTHER}
+    for row, utterance in rows if corpus else ():
+        votes = parse_votes(utterance.votes) if utterance.votes else {}
+        if unknown := [label for label in votes if label not in known]:
+            remedy = f"use {', '.join(sorted(known))}; {OTHER} stands for what is no class"
+            problem = f"votes for {unknown[0]!r}, which is no emotion of {CORPUS_FILE}"
+            yield Fault(file, row, problem, remedy, "label-unknown")
 
 
 def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> Iterator[Fault]:

@@ -7,7 +7,9 @@ Official layout (`IEMOCAP_full_release`), in each of Session1 ... Session5:
 Ids are those of the turns. Ses01F_impro01_M003 is spoken by the man of session 1, Ses01_M: the
 letter before the number is the speaker; the F in Ses01F is who wore the markers. All rated turns
 (10,039 in a full copy) are rows, since they have valence, arousal and dominance; `emotion` is empty
-if the class map lacks the label, which the column `label` keeps. Class maps:
+if the class map lacks the label, which the column `label` keeps. `votes` has the classes that the
+outside evaluators chose, with `other` for those that the class map lacks; the spread of their
+ratings is in valence_sd, arousal_sd and dominance_sd. Class maps:
   4    neutral, sad, angry, happy with excited (5,531 turns)
   5    these and frustrated
   6    these, excited apart from happy
@@ -26,6 +28,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data_prep.corpora.annotators import describe_ratings, note_votes, votes_cell
 from data_prep.corpora.recordings import (
     NO_TRANSCRIPT,
     agreement_note,
@@ -135,6 +138,7 @@ def prepare_iemocap(
     scale = VadScale(*SCALE, out_of_scale)
     rows = make_rows(turns, texts, CLASSES[classes], scale, ALL, corpus)
     note_unlabeled(rows, classes, corpus)
+    note_votes(rows, corpus)
     splits: dict[str, list[Utterance]] = {ALL: rows}
     if text_only:
         splits = leave_out_audio(splits, corpus)
@@ -247,6 +251,8 @@ def make_rows(
                 valence=vad.get("valence"),
                 arousal=vad.get("arousal"),
                 dominance=vad.get("dominance"),
+                votes=votes_cell(turn.outside_votes(), classes),
+                **describe_ratings(turn.outside_ratings(), SCALE),
                 extra=_extra(turn),
             )
         )
@@ -256,14 +262,14 @@ def make_rows(
 
 
 def _extra(turn: Turn) -> dict[str, str]:
-    """Return the further columns: label, votes, and times in the dialogue (audio is the turn)."""
+    """Return the further columns: label, evaluators, and times in the dialogue."""
     agreement = turn.agreement()
     extra = {
         "label": turn.label,
         GENDER: {"F": "female", "M": "male"}[turn.part("speaker")],
         "evaluators": str(sum(who.startswith("E") for who in turn.votes)),
         "agreement": "" if agreement is None else f"{agreement:.3f}",
-        "votes": "; ".join(f"{who} {' '.join(vote)}" for who, vote in turn.votes.items()),
+        "evaluator_votes": "; ".join(f"{who} {' '.join(vote)}" for who, vote in turn.votes.items()),
         "ratings": " | ".join(f"{who} {rating}" for who, rating in turn.ratings.items()),
         "turn_start": f"{turn.start:.4f}",
         "turn_end": f"{turn.end:.4f}",
@@ -335,6 +341,14 @@ class Turn:
         assert match, self.id  # checked by read_turns
         return match[name]
 
+    def outside_votes(self) -> list[tuple[str, ...]]:
+        """Return the labels that each outside evaluator chose."""
+        return [vote for who, vote in self.votes.items() if _is_outside(who)]
+
+    def outside_ratings(self) -> list[dict[str, float]]:
+        """Return the ratings of each outside evaluator, by axis; those that were given."""
+        return [_rated(text) for who, text in self.ratings.items() if _is_outside(who)]
+
     def agreement_is_unknown(self) -> bool:
         """Return whether there is a label, and an outside evaluator whose class is unknown."""
         return self.label != NO_AGREEMENT and any(map(_is_outside, self.unread))
@@ -344,7 +358,7 @@ class Turn:
 
         None without a label, or if the class of one of them is blank or unknown.
         """
-        votes = [vote for who, vote in self.votes.items() if _is_outside(who)]
+        votes = self.outside_votes()
         if not votes or self.label == NO_AGREEMENT or self.agreement_is_unknown():
             return None
         return sum(self.label in vote for vote in votes) / len(votes)
@@ -420,6 +434,16 @@ def _add_vote(turn: Turn, line: str) -> bool:
         return not labels and not _is_outside(match["who"])  # an actor may have rated nothing
     turn.votes[match["who"]] = tuple(label for label in labels if label)
     return True
+
+
+def _rated(text: str) -> dict[str, float]:
+    """Parse the ratings of an `A` line.
+
+    >>> _rated("val 3; act 2; dom")
+    {'valence': 3.0, 'arousal': 2.0}
+    """
+    rated = re.findall(r"(val|act|dom)\s+(\d+(?:\.\d+)?)", text.lower())
+    return {_AXIS_OF[name[0].upper()]: float(value) for name, value in rated}
 
 
 def _is_outside(who: str) -> bool:

@@ -11,7 +11,8 @@ Assumed from public code, without the release's own guide: the fourth field is t
 number is the session; clips of one session, scene, scenario and pair are a dialogue, ordered by
 number (left empty if numbers repeat); the folder of transcripts.
 All clips are rows, since they have valence, activation and dominance, 1-5. `emotion` is empty for O
-(other) and X (no agreement) unless they are made classes; the column `label` keeps them.
+(other) and X (no agreement) unless they are made classes; the column `label` keeps them. `votes`
+has the classes that the workers chose.
 The activation is read as printed, though it looks inverted (angry calmer than sad): the card notes
 what is measured, and --invert-activation replaces it by 6 - x.
 There is no official split: the manifest is `all`, with files of folds beside it.
@@ -30,6 +31,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
+from data_prep.corpora.annotators import describe_ratings, note_votes, votes_cell
 from data_prep.corpora.recordings import (
     agreement_note,
     join_audio,
@@ -45,6 +47,7 @@ from data_prep.folds.file import write_corpus_with_folds
 from data_prep.folds.protocols import FoldOptions
 from data_prep.folds.records import ALL
 from data_prep.manifest.audio_root import to_record
+from data_prep.manifest.cells import parse_number
 from data_prep.manifest.out_of_scale import REFUSE, VadScale, add_out_of_scale
 from data_prep.messages import first_few
 from data_prep.schema import AXES, Corpus, DroppedRow, Utterance
@@ -230,6 +233,7 @@ def make_rows(
     if others := Counter(row.extra["label"] for row in rows if row.emotion is None):
         counts = ", ".join(f"{label} {count}" for label, count in others.most_common())
         corpus.notes.append(f"{others.total()} rows are of no class, and keep their VAD: {counts}")
+    note_votes(rows, corpus)
     scale.list_outside(corpus, ALL)
     return _without_shared_turns(rows, corpus)
 
@@ -250,13 +254,14 @@ def _utterance(
         valence=vad.get("valence"),
         arousal=vad.get("arousal"),
         dominance=vad.get("dominance"),
+        votes=votes_cell(([LABELS[letter]] for letter in clip.votes.values()), _CLASS_OF_VOTE),
+        **describe_ratings(list(clip.workers_ratings.values()), SCALE),
         extra=_extra(clip),
     )
 
 
 def _extra(clip: Clip) -> dict[str, str]:
     agreement = clip.agreement()
-    votes = Counter(clip.votes.values())
     extra = {
         "label": clip.label,
         "target": LABELS[clip.part("target")],
@@ -265,7 +270,6 @@ def _extra(clip: Clip) -> dict[str, str]:
         "naturalness": f"{clip.ratings.get('naturalness', '')}",
         "evaluators": str(len(clip.votes)) if clip.votes else "",
         "agreement": "" if agreement is None else f"{agreement:.3f}",
-        "votes": "; ".join(f"{letter} {votes[letter]}" for letter in LABELS if votes[letter]),
     }
     return {name: value for name, value in extra.items() if value}
 
@@ -335,6 +339,7 @@ LABELS = {
     "X": "no_agreement",
 }
 _VOTES = {"neutral": "N", "sad": "S", "angry": "A", "happy": "H", "other": "O"}
+_CLASS_OF_VOTE = {LABELS[letter]: LABELS[letter] for letter in FOUR}  # others are `OTHER`
 _RATING = re.compile(r"([AVDN])\s*:\s*(\S+)")
 _AXES = {"A": "arousal", "V": "valence", "D": "dominance", "N": "naturalness"}
 NAME = re.compile(
@@ -352,6 +357,7 @@ class Clip:
     ratings: dict[str, float]
     line: int
     votes: dict[str, str] = field(default_factory=dict)  # worker -> letter
+    workers_ratings: dict[str, dict[str, float]] = field(default_factory=dict)  # worker -> by axis
     unread: list[int] = field(default_factory=list)  # rows below it that cannot be read
 
     def part(self, name: str) -> str:
@@ -402,6 +408,7 @@ def read_clips(path: Path) -> Evaluations:
             vote = _VOTES.get(fields[1].lower()) if len(fields) > 2 else None
             if clip and vote:
                 clip.votes.setdefault(fields[0], vote)
+                clip.workers_ratings.setdefault(fields[0], _axes_of(fields[2:]))
             else:
                 evaluations.odd_lines.append(row)
                 if clip:
@@ -423,6 +430,17 @@ def _parse_clip(fields: list[str], row: int) -> Clip:
         raise ValueError(f"no rating {missing[0]}:")
     known = {_AXES[letter]: x for letter, x in ratings.items() if not math.isnan(x)}
     return Clip(f"MSP{name[3:]}", label, known, row)
+
+
+def _axes_of(fields: Sequence[str]) -> dict[str, float]:
+    """Return a worker's ratings of valence, arousal and dominance; those that are numbers."""
+    rated = {}
+    for letter, value in filter(None, map(_rating, fields)):
+        try:
+            rated[_AXES[letter]] = parse_number(value)
+        except ValueError:
+            continue
+    return {axis: rated[axis] for axis in AXES if axis in rated}
 
 
 def _rating(field_: str) -> tuple[str, str] | None:

@@ -20,6 +20,8 @@ class Kind(enum.Enum):
     UNIT = "unit"  # a number from 0 to 1
     NUMBER = "number"
     SECONDS = "seconds"
+    VOTES = "votes"  # labels and how many annotators chose each: `votes.parse_votes`
+    SPREAD = "spread"  # a standard deviation of numbers from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Column:
 
 _NAME = "a name"
 _AXIS = "from 0 to 1"
+_SPREAD = "standard deviation of the annotators' ratings (divisor: their number), from 0 to 1"
 COLUMNS = (
     Column("id", Kind.ID, "unique in the whole data dir"),
     Column("audio", Kind.VALUE, "path, relative to --data-raw (default: that of corpus.yaml)"),
@@ -78,6 +81,22 @@ COLUMNS = (
         "seconds in the audio, where it ends (empty: its end)",
         optional=True,
     ),
+    Column(
+        "votes",
+        Kind.VOTES,
+        "annotators' votes for the emotion, such as `angry:2 sad:1`: names of corpus.yaml's "
+        "labels, or `other`, and how many chose each",
+        optional=True,
+    ),
+    Column(
+        "n_annotators",
+        Kind.COUNT,
+        "how many annotators rated valence, arousal and dominance, whose means the row has",
+        optional=True,
+    ),
+    Column("valence_sd", Kind.SPREAD, _SPREAD, optional=True),
+    Column("arousal_sd", Kind.SPREAD, _SPREAD, optional=True),
+    Column("dominance_sd", Kind.SPREAD, _SPREAD, optional=True),
 )
 
 

@@ -64,6 +64,7 @@ class SplitCard(Document):
     with_text: Count = 0
     with_audio: Count = 0
     with_vad: Count = 0
+    with_votes: Count = 0  # rows with annotators' votes; left out if there are none
     speakers: Count = 0
     dialogues: Count = 0
     emotion: dict[str, Count] = Field(default_factory=dict)  # rows of each label
@@ -273,6 +274,8 @@ def count_split(rows: Sequence[Utterance], corpus: Corpus) -> dict[str, Any]:
         "with_audio": sum(row.audio is not None for row in rows),
         "with_vad": sum(all(getattr(row, axis) is not None for axis in AXES) for row in rows),
     }
+    if with_votes := sum(row.votes is not None for row in rows):
+        counts["with_votes"] = with_votes
     for key in ("speaker", "dialogue"):
         values = {getattr(row, key) for row in rows} - {None}
         counts[f"{key}s"] = len(values)

@@ -64,6 +64,11 @@ class Utterance:
     corpus: str | None = None  # origin of the row, in a data dir of several corpora
     start: float | None = None  # seconds in the recording `audio`; None = its beginning
     end: float | None = None  # None = its end
+    votes: str | None = None  # see manifest/votes.py
+    n_annotators: int | None = None
+    valence_sd: float | None = None
+    arousal_sd: float | None = None
+    dominance_sd: float | None = None
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property

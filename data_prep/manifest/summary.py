@@ -32,7 +32,7 @@ NAMED_REASONS = 20
 TOTAL = "total"
 NO_LABEL = "(none)"
 _SCORES = {f"with_{name}": name.rpartition("_")[2] for name in names_of(Kind.NUMBER)}
-# Counts of count_split and of scores, and the headers of their columns; scores are shown if not 0.
+# Counts of count_split and of scores, and the headers of their columns.
 _COLUMNS = {
     "rows": "rows",
     "hours": "hours",
@@ -40,9 +40,11 @@ _COLUMNS = {
     "with_audio": "audio",
     "with_vad": "VAD",
     **_SCORES,
+    "with_votes": "votes",
     "speakers": "speakers",
     "dialogues": "dialogues",
 }
+_OPTIONAL = (*_SCORES, "with_votes")  # shown if not 0
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 Splits = Mapping[str, Sequence[Utterance]]
@@ -135,11 +137,13 @@ def _count_lines(summary: Summary) -> list[str]:
     shown = {
         key: head
         for key, head in _COLUMNS.items()
-        if key not in _SCORES or summary.counts[TOTAL][key]
+        if key not in _OPTIONAL or summary.counts[TOTAL].get(key)
     }
     rows = [["split", *shown.values()]]
     for split, counts in summary.counts.items():
-        cells = (f"{counts[key]:.3f}" if key == "hours" else f"{counts[key]}" for key in shown)
+        cells = (
+            f"{counts[key]:.3f}" if key == "hours" else f"{counts.get(key, 0)}" for key in shown
+        )
         rows.append([split, *cells])
     return _aligned(rows)
 

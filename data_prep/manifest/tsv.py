@@ -37,6 +37,7 @@ from data_prep.manifest.columns import (
     names_of,
 )
 from data_prep.manifest.records import Utterance, segment_fault
+from data_prep.manifest.votes import VOTES_FORM, parse_votes
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a line of ASCII, except tabs
 
@@ -221,23 +222,34 @@ def _parse_unit(value: str) -> float:
     return number
 
 
-class _Number(NamedTuple):
-    """How the cells of a kind of numbers are parsed, and what to write instead of others."""
+def _parse_votes_text(value: str) -> str:
+    parse_votes(value)
+    return value
 
-    parse: Callable[[str], float]
+
+class _Parsed(NamedTuple):
+    """How the cells of a kind are parsed, and what to write instead of others."""
+
+    parse: Callable[[str], float | str]
     remedy: str
 
 
-_NUMBERS = {
-    Kind.COUNT: _Number(_parse_count, "write a whole number from 0 up, or leave it empty"),
-    Kind.UNIT: _Number(_parse_unit, "write a number from 0 to 1, or leave the field empty"),
-    Kind.NUMBER: _Number(_parse_float, "write a finite number, or leave the field empty"),
-    Kind.SECONDS: _Number(_parse_float, "write seconds from 0 up, or leave the field empty"),
+_OLD_VOTES = (
+    "; a data dir of IEMOCAP or MSP-IMPROV whose column votes lists annotators was prepared by an "
+    "earlier version: prepare it again"
+)
+_KINDS_PARSED = {
+    Kind.COUNT: _Parsed(_parse_count, "write a whole number from 0 up, or leave it empty"),
+    Kind.UNIT: _Parsed(_parse_unit, "write a number from 0 to 1, or leave the field empty"),
+    Kind.NUMBER: _Parsed(_parse_float, "write a finite number, or leave the field empty"),
+    Kind.SECONDS: _Parsed(_parse_float, "write seconds from 0 up, or leave the field empty"),
+    Kind.SPREAD: _Parsed(_parse_unit, "write a number from 0 to 1, or leave the field empty"),
+    Kind.VOTES: _Parsed(_parse_votes_text, f"write {VOTES_FORM}, or leave it empty{_OLD_VOTES}"),
 }
-_PARSED = [  # the position of each column of numbers, and its parser
-    (position, _NUMBERS[column.kind].parse)
+_PARSED = [  # the position of each column that is parsed, and its parser
+    (position, _KINDS_PARSED[column.kind].parse)
     for position, column in enumerate(COLUMNS)
-    if column.kind in _NUMBERS
+    if column.kind in _KINDS_PARSED
 ]
 _SEGMENT = [KNOWN_COLUMNS.index(name) for name in ("audio", "start", "end")]
 
@@ -249,13 +261,13 @@ def _row_faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]
         yield "no id", "give every utterance its own id"
     invalid = set()
     for name, kind in KIND_OF.items():
-        if kind not in _NUMBERS or at[name] is None:
+        if kind not in _KINDS_PARSED or at[name] is None:
             continue
         try:
-            at[name] = _NUMBERS[kind].parse(at[name])
+            at[name] = _KINDS_PARSED[kind].parse(at[name])
         except ValueError:
             invalid.add(name)
-            yield f"{name} is {at[name]!r}", _NUMBERS[kind].remedy
+            yield f"{name} is {at[name]!r}", _KINDS_PARSED[kind].remedy
     if invalid & {*names_of(Kind.SECONDS)}:
         return
     if fault := segment_fault(at["audio"], at["start"], at["end"]):
@@ -336,10 +348,13 @@ def _format(name: str, value: str | int | float | None) -> str:
     if isinstance(value, str):
         if kind is Kind.TEXT:
             return _format_text(name, value)
+        if kind is Kind.VOTES:
+            return _parse_votes_text(value)
         if fault := _find_fault(name, value):
             raise ValueError(fault[0])
         return value
-    if not math.isfinite(value) or (kind is Kind.UNIT and not 0.0 <= value <= 1.0):
+    is_unit = kind in (Kind.UNIT, Kind.SPREAD)
+    if not math.isfinite(value) or (is_unit and not 0.0 <= value <= 1.0):
         raise ValueError(f"{name} is {value}")
     if kind is Kind.COUNT:
         if value < 0 or value != int(value):

@@ -62,12 +62,17 @@ def test_labels_speakers_and_votes(
         valence=0.75,
         arousal=0.5,
         dominance=0.25,
+        votes="happy:2 neutral:1",  # of outside evaluators; M1 is an actor
+        n_annotators=1,
+        valence_sd=0.0,
+        arousal_sd=0.0,
+        dominance_sd=0.0,
         extra={
             "label": "hap",
             "gender": "male",
             "evaluators": "3",
             "agreement": "0.667",
-            "votes": "E2 hap; E3 hap exc; E4 neu; M1 exc",
+            "evaluator_votes": "E2 hap; E3 hap exc; E4 neu; M1 exc",
             "ratings": "E3 val 4; act 3; dom 2 | M1 val ; act ; dom ",
             "turn_start": "7.5712",
             "turn_end": "8.5712",
@@ -238,7 +243,7 @@ def test_odd_votes_and_repeated_turns_are_noted(corpus_dir: Path, tmp_path: Path
     rows = rows_of(tmp_path / "out")
     votes = rows["Ses01F_impro01_M000"].extra
     assert "agreement" not in votes  # of two known votes both agree, of three nobody knows
-    assert (votes["evaluators"], votes["votes"]) == ("2", "E2 hap; E3 hap exc; M1 exc")
+    assert (votes["evaluators"], votes["evaluator_votes"]) == ("2", "E2 hap; E3 hap exc; M1 exc")
     assert note(corpus, "no agreement").startswith("1 rows have no agreement")
     assert note(corpus, "no agreement").endswith(": Ses01F_impro01_M000")
     assert rows["Ses01F_impro01_F000"].emotion == "neutral"

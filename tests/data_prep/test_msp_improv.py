@@ -55,6 +55,11 @@ def test_labels_votes_and_names(
         valence=0.125,
         arousal=0.875,
         dominance=0.75,
+        votes="angry:2 neutral:1",
+        n_annotators=3,
+        valence_sd=0.102062,  # of 1, 2 and 1.5, on a scale of 1 to 5
+        arousal_sd=0.102062,
+        dominance_sd=0.0,
         extra={
             "label": "A",
             "target": "angry",
@@ -63,7 +68,6 @@ def test_labels_votes_and_names(
             "naturalness": "4.2",
             "evaluators": "3",
             "agreement": "0.667",
-            "votes": "N 1; A 2",
         },
     )
     assert rows["S01A-M01-S-FM02"].dominance is None  # NaN
@@ -161,9 +165,9 @@ def test_faults_are_listed_each_with_its_reason(
 def test_a_vote_of_no_known_word_is_no_disagreement(corpus_dir: Path, tmp_path: Path) -> None:
     change(corpus_dir / "Evalution.txt", "MSPW02; Angry;", "MSPW02; Furious;")
     corpus = prepare_msp_improv(corpus_dir, tmp_path / "out")
-    votes = rows_of(tmp_path / "out")["S01A-F01-S-FM01"].extra
-    assert "agreement" not in votes
-    assert (votes["evaluators"], votes["votes"]) == ("2", "N 1; A 1")
+    row = rows_of(tmp_path / "out")["S01A-F01-S-FM01"]
+    assert "agreement" not in row.extra
+    assert (row.extra["evaluators"], row.votes) == ("2", "angry:1 neutral:1")
     assert note(corpus, "no agreement").endswith(": MSP-IMPROV-S01A-F01-S-FM01")
     assert note(corpus, "cannot be read") == "1 evaluators' lines cannot be read: row 3"
 
