@@ -54,6 +54,9 @@ class TaskOptions(Document):
     context_future: int = 0
     context_speakers: bool = False
     context_pooling: str = "turn"
+    dialogue_encoder: str = "none"
+    dialogue_causal: bool = False
+    dialogue_window: int = 64
     # Flags of the legacy layout; see emo_fairseq.options.legacy_flags.
     a_only: bool = False
     t_only: bool = False

@@ -8,6 +8,7 @@ from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
+from emo_fairseq.models.dialogue_encoders import DialogueEncoderConfig
 from emo_fairseq.models.fusions import (
     BY_ARCHITECTURE,
     FusionConfig,
@@ -368,7 +369,9 @@ class TuningConfig(FairseqDataclass):
         1.0, _LR_HELP.format(VIDEO), within=POSITIVE, acts=_learning_rate_of(VIDEO)
     )
     head_lr_scale: float = option(
-        1.0, "learning rate of fusion, embedding and head, as a multiple of --lr", within=POSITIVE
+        1.0,
+        "learning rate of fusion, embedding, dialogue encoder and head, as a multiple of --lr",
+        within=POSITIVE,
     )
     unfreeze_every: int = option(
         0,
@@ -386,6 +389,6 @@ class TuningConfig(FairseqDataclass):
 
 @dataclass
 class RobertaEMOConfig(  # fields of the last base come first, in --help too
-    TuningConfig, DropoutConfig, FusionConfig, LayerConfig, SizeConfig
+    TuningConfig, DropoutConfig, DialogueEncoderConfig, FusionConfig, LayerConfig, SizeConfig
 ):
     """All options of the model."""

@@ -1,4 +1,8 @@
-"""robertaEMO: an encoder for each modality, a fusion, a 1024-d embedding, a head."""
+"""robertaEMO: an encoder for each modality, a fusion, a 1024-d embedding, a head.
+
+With ``--dialogue-encoder``, the embeddings of the turns of a dialogue are encoded together before
+the head.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
@@ -11,8 +15,10 @@ from data_prep.messages import first_few
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import ARCHITECTURES
 from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
+from emo_fairseq.models.dialogue_encoders import build_dialogue_encoder
 from emo_fairseq.models.encoders import ModalityEncoder, build_encoder
 from emo_fairseq.models.fusions import build_fusion
+from emo_fairseq.modules.dialogue import DialogueEncoder, single_turns
 from emo_fairseq.modules.fusion import Fusion
 from emo_fairseq.modules.heads import (
     EmbeddingLayer,
@@ -33,7 +39,8 @@ class EmotionOutput(NamedTuple):
     Attributes:
         logits: (B, n_outputs): K logits, K pairs of logits (no, yes), or A values; see
             :class:`emo_fairseq.types.TargetKind`.
-        embedding: (B, E), the vector before the head.
+        embedding: (B, E), the vector before the head, in its dialogue if there is an encoder of
+            dialogues.
         auxiliary: (B, n) of each auxiliary target, by name.
         attention: weights by name, with ``return_attention``; see
             :mod:`emo_fairseq.modules.fusion`.
@@ -56,6 +63,8 @@ class RobertaEMOModel(BaseFairseqModel):
         head: (B, E) -> (B, n_outputs).
         auxiliary_heads: of the auxiliary targets, by name.
         modality_dropout: in training, the chance of each modality of a row to be left out.
+        dialogue_encoder: of the embeddings of the turns of a dialogue; None predicts each turn
+            alone.
     """
 
     def __init__(
@@ -66,15 +75,22 @@ class RobertaEMOModel(BaseFairseqModel):
         head: LinearHead,
         auxiliary_heads: Mapping[str, nn.Module] = MappingProxyType({}),
         modality_dropout: float = 0.0,
+        dialogue_encoder: DialogueEncoder | None = None,
     ) -> None:
         super().__init__()
         self.encoders: Mapping[str, ModalityEncoder] = nn.ModuleDict(dict(encoders))  # type: ignore[assignment]
         self.fusion = fusion
         self.embedding = embedding
+        self.dialogue_encoder = dialogue_encoder
         self.head = head
         self.auxiliary_heads = nn.ModuleDict(dict(auxiliary_heads))
         self.modality_dropout = modality_dropout
         self._left_out: frozenset[str] = frozenset()
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the vector before the head."""
+        return (self.dialogue_encoder or self.embedding).output_dim
 
     def missing_warning(self, missing: Collection[str]) -> str:
         """Return the warning of a prediction without these modalities; empty for none."""
@@ -110,16 +126,19 @@ class RobertaEMOModel(BaseFairseqModel):
             if str(cfg.head) == LINEAR
             else EmbeddingLayer(fusion.output_dim, cfg.embedding_dim, cfg.pooler_dropout)
         )
+        dialogue_encoder = build_dialogue_encoder(cfg, state.options, embedding.output_dim)
+        width = (dialogue_encoder or embedding).output_dim
         return cls(
             encoders,
             fusion,
             embedding,
-            LinearHead(embedding.output_dim, state.n_outputs, cfg.pooler_dropout),
+            LinearHead(width, state.n_outputs, cfg.pooler_dropout),
             {
-                name: LinearHead(embedding.output_dim, other.n_outputs, cfg.pooler_dropout)
+                name: LinearHead(width, other.n_outputs, cfg.pooler_dropout)
                 for name, other in state.auxiliary.items()
             },
             cfg.modality_dropout,
+            dialogue_encoder,
         )
 
     @classmethod
@@ -139,14 +158,36 @@ class RobertaEMOModel(BaseFairseqModel):
         return load_predictor(place, device, data)
 
     def forward(
-        self, *, return_attention: bool = False, **inputs: Mapping[str, Tensor]
+        self,
+        *,
+        dialogue: Mapping[str, Tensor] | None = None,
+        return_attention: bool = False,
+        **inputs: Mapping[str, Tensor],
     ) -> EmotionOutput:
-        """Score a batch.
+        """Score a batch: :meth:`embed`, then :meth:`classify`.
 
         Args:
+            dialogue: which of the U rows are turns of one dialogue, and which B of them are scored;
+                see :mod:`emo_fairseq.modules.dialogue.base`. None takes each row for a dialogue of
+                one turn, and scores all.
             return_attention: put the weights of all attention in the fusion into the output.
+            inputs: see :meth:`embed`.
+        """
+        attention: dict[str, Tensor] | None = {} if return_attention else None
+        output = self.classify(self.embed(attention=attention, **inputs), dialogue)
+        if attention and dialogue is not None:
+            attention = {name: x[dialogue["scored"]] for name, x in attention.items()}
+        return output._replace(attention=attention or {})
+
+    def embed(
+        self, *, attention: dict[str, Tensor] | None = None, **inputs: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return the embeddings (U, E) of rows, each by itself: of utterances outside a dialogue.
+
+        Args:
+            attention: if given, the weights of all attention in the fusion are stored in it.
             inputs: for each modality what its dataset collates: the input itself, its
-                ``padding_mask`` (B, T) and ``present`` (B,). A row that lacks a modality is
+                ``padding_mask`` (U, T) and ``present`` (U,). A row that lacks a modality is
                 encoded as a placeholder, and then masked as a whole.
         """
         present = {name: inputs[name]["present"] for name in self.encoders}
@@ -157,10 +198,28 @@ class RobertaEMOModel(BaseFairseqModel):
         for name, encoder in self.encoders.items():
             features, padding_mask = encoder(**{**inputs[name], "present": present[name]})
             encoded[name] = features.to(precision), padding_mask
-        attention: dict[str, Tensor] | None = {} if return_attention else None
-        embedding = self.embedding(self.fusion(encoded, attention))
+        embedding: Tensor = self.embedding(self.fusion(encoded, attention))
+        return embedding
+
+    def classify(
+        self, embedding: Tensor, dialogue: Mapping[str, Tensor] | None = None
+    ) -> EmotionOutput:
+        """Score embeddings (U, E), after encoding those of a dialogue together.
+
+        Args:
+            embedding: of :meth:`embed`.
+            dialogue: see :meth:`forward`.
+
+        Returns:
+            The output of the B rows that are scored, without attention.
+        """
+        if self.dialogue_encoder is not None:
+            turns = single_turns(embedding) if dialogue is None else dialogue
+            embedding = self.dialogue_encoder(embedding, turns)
+        if dialogue is not None:
+            embedding = embedding[dialogue["scored"]]  # U x E -> B x E
         auxiliary = {name: head(embedding) for name, head in self.auxiliary_heads.items()}
-        return EmotionOutput(self.head(embedding), embedding, auxiliary, attention or {})
+        return EmotionOutput(self.head(embedding), embedding, auxiliary)
 
     def leave_out(self, names: Iterable[str]) -> None:
         """Leave these tensors out of state dicts, and do not require them when one is loaded."""

@@ -11,6 +11,11 @@ from omegaconf import MISSING
 from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.data.curriculum import NONE, ORDERS, PACINGS
 from emo_fairseq.data.samplers import SAMPLERS
+from emo_fairseq.models.dialogue_encoders import (
+    DIALOGUE_ENCODERS,
+    HAS_DIALOGUE_ENCODER,
+    NO_DIALOGUE_ENCODER,
+)
 from emo_fairseq.models.fusions import fusion_name
 from emo_fairseq.options.conditions import (
     HAS_FROZEN_ENCODER,
@@ -177,7 +182,7 @@ _POOLS_BEYOND_FIRST = Condition(
 
 @dataclass
 class DialogueConfig(FairseqDataclass):
-    """How much of its dialogue is read with a text."""
+    """How much of its dialogue is read with a turn."""
 
     context_past: int = option(
         0,
@@ -200,6 +205,23 @@ class DialogueConfig(FairseqDataclass):
         "turn",
         "pool the tokens of the current turn alone, or those of all joined turns",
         acts=(reads_tokens(TEXT), _HAS_CONTEXT, _POOLS_BEYOND_FIRST),
+    )
+    dialogue_encoder: ChoiceEnum([NO_DIALOGUE_ENCODER, *DIALOGUE_ENCODERS]) = option(  # type: ignore[valid-type]
+        NO_DIALOGUE_ENCODER,
+        "predict a turn with the other turns of its dialogue, whatever the modalities: layers over "
+        "the embeddings of all turns; none: predict each turn alone",
+    )
+    dialogue_causal: bool = option(
+        False,
+        "predict a turn from itself and the turns before it, as live use needs it",
+        acts=HAS_DIALOGUE_ENCODER,
+    )
+    dialogue_window: int = option(
+        64,
+        "most turns that the dialogue encoder reads at once; longer dialogues are read in "
+        "overlapping windows",
+        within=Range(2, why="a window of {} has no other turns; "),
+        acts=HAS_DIALOGUE_ENCODER,
     )
 
 

@@ -328,7 +328,7 @@ class EmotionPredictionTask(FairseqTask):
             model = self._build_resumed_model(cfg, checkpoint)
         else:
             model = self._build_new_model(cfg)
-        self.embedding_dim = model.embedding.output_dim
+        self.embedding_dim = model.embedding_dim
         self._missing_warning = model.missing_warning
         self._read_outputs_of_frozen(model)
         self.confidence = ModelConfidence(

@@ -227,3 +227,103 @@ def test_only_the_first_few_parameters_are_named(model: Any) -> None:
         model.load_state_dict({})
     assert "and 39 more" in str(error.value)
     assert len(str(error.value)) < 500
+
+
+# -- dialogues -------------------------------------------------------------------------------------
+
+every_dialogue_encoder = pytest.mark.parametrize("encoder", ["gru", "transformer"])
+
+
+def _dialogue(**tensors: Any) -> dict[str, torch.Tensor]:
+    """Two dialogues, of rows 0, 2, 1 and of row 3."""
+    dialogue = {
+        "turns": torch.tensor([[0, 2, 1], [3, 0, 0]]),
+        "padding_mask": torch.tensor([[False, False, False], [False, True, True]]),
+        "speaker": torch.tensor([[0, 1, 0], [0, -1, -1]]),
+        "scored": torch.tensor([3, 1]),
+    }
+    return {**dialogue, **tensors}
+
+
+def _with_weights(model: Any) -> Any:
+    """The context acts from the start, which it does in no new model."""
+    torch.manual_seed(0)
+    torch.nn.init.normal_(model.dialogue_encoder.out_proj.weight, std=0.3)
+    return model
+
+
+@every_dialogue_encoder
+def test_only_scored_turns_are_returned(
+    build: Callable[..., Any], collate_rows: Any, encoder: str
+) -> None:
+    task, model = build({"dialogue_embed_dim": 16}, dialogue_encoder=encoder, modality="text")
+    task.load_dataset("valid")
+    inputs = collate_rows(task.dataset("valid"), [0, 1, 2, 3])["net_input"]
+    output = _with_weights(model)(**inputs, dialogue=_dialogue())
+    everything = model(**inputs, dialogue=_dialogue(scored=torch.arange(4)))
+    assert output.logits.shape == (2, 4)
+    assert output.embedding.shape == (2, task.embedding_dim) == (2, EMBEDDING)
+    torch.testing.assert_close(output.logits, everything.logits[[3, 1]])
+    torch.testing.assert_close(output.embedding, everything.embedding[[3, 1]])
+    in_two_calls = model.classify(model.embed(**inputs), _dialogue())
+    torch.testing.assert_close(in_two_calls.logits, output.logits)
+
+
+@every_dialogue_encoder
+def test_rows_without_dialogues_are_dialogues_of_one_turn(
+    build: Callable[..., Any], collate_rows: Any, encoder: str
+) -> None:
+    task, model = build({"dialogue_embed_dim": 16}, dialogue_encoder=encoder, modality="text")
+    task.load_dataset("valid")
+    inputs = collate_rows(task.dataset("valid"), [0, 1, 2, 3])["net_input"]
+    alone = _with_weights(model)(**inputs).logits
+    together = model(**inputs, dialogue=_dialogue(scored=torch.arange(4))).logits
+    torch.testing.assert_close(alone[3], together[3], atol=1e-5, rtol=0)
+    assert (alone[:3] - together[:3]).abs().amax(dim=1).min() > 1e-3
+
+
+def test_a_new_dialogue_model_predicts_as_one_of_single_turns(
+    build: Callable[..., Any], collate_rows: Any
+) -> None:
+    task, model = build({"dialogue_embed_dim": 16}, dialogue_encoder="gru", modality="text")
+    _, without = build(modality="text")
+    parameters = model.state_dict()
+    assert {name for name in parameters if name not in without.state_dict()} == {
+        name for name in parameters if name.startswith("dialogue_encoder.")
+    }
+    without.load_state_dict({name: parameters[name] for name in without.state_dict()})
+    task.load_dataset("valid")
+    inputs = collate_rows(task.dataset("valid"), [0, 1, 2, 3])["net_input"]
+    expected = without(**inputs).logits[[3, 1]]
+    torch.testing.assert_close(model(**inputs, dialogue=_dialogue()).logits, expected)
+
+
+def test_attention_is_of_the_scored_turns(build: Callable[..., Any], collate_rows: Any) -> None:
+    task, model = build(speech_input="tokens", dialogue_encoder="gru")
+    task.load_dataset("valid")
+    inputs = collate_rows(task.dataset("valid"), [0, 1, 2, 3])["net_input"]
+    every = model(**inputs, return_attention=True).attention
+    scored = model(**inputs, dialogue=_dialogue(), return_attention=True).attention
+    assert every.keys() == scored.keys() == {"text_from_speech", "speech_from_text"}
+    for name, weights in scored.items():
+        torch.testing.assert_close(weights, every[name][[3, 1]])
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "code"),
+    [
+        ({"dialogue_layers": 2}, {}, "option-idle"),
+        ({"no_dialogue_speakers": True}, {}, "option-idle"),
+        ({"dialogue_attention_heads": 2}, {"dialogue_encoder": "gru"}, "option-idle"),
+        ({"dialogue_attention_heads": 3}, {"dialogue_encoder": "transformer"}, "heads-indivisible"),
+        ({"dialogue_layers": 0}, {"dialogue_encoder": "gru"}, "option-out-of-range"),
+        ({}, {"dialogue_causal": True}, "option-idle"),
+        ({}, {"dialogue_window": 32}, "option-idle"),
+        ({}, {"dialogue_encoder": "gru", "dialogue_window": 1}, "option-out-of-range"),
+    ],
+)
+def test_options_of_dialogues_that_do_not_act(
+    build: Callable[..., Any], model: dict[str, Any], task: dict[str, Any], code: str
+) -> None:
+    with raises(code):
+        build(model, modality="text", **task)
