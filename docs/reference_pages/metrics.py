@@ -4,7 +4,7 @@ import inspect
 import math
 import re
 
-from emo_fairseq.evaluation import functional
+from emo_fairseq.evaluation import functional, recordings, speaker_errors, word_errors
 from emo_fairseq.evaluation.names import METRICS, Metric
 from reference_pages.docstrings import to_markdown
 from reference_pages.markdown import GENERATED, joined, table
@@ -26,6 +26,11 @@ over batches. [Intervals and tests](../explanation/statistics.md) are described 
 [glossary](glossary.md) explains the abbreviations.
 """
 _DIRECTIONS = {True: "larger", False: "smaller", None: "neither"}
+_OF_RECORDINGS = {
+    "Whole recordings": recordings,
+    "`der`: diarization error rate": speaker_errors,
+    "`wer`: word error rate": word_errors,
+}
 _ARGUMENTS = re.compile(r"^Args:\n(?:    .*\n?|\n)*", re.MULTILINE)
 
 
@@ -38,6 +43,8 @@ def pages() -> dict[str, str]:
     for key, metric in METRICS.items():
         if function := getattr(functional, key, None):
             parts.append(f"## `{key}`: {metric.name}\n\n{_described(function)}")
+    for heading, module in _OF_RECORDINGS.items():
+        parts.append(f"## {heading}\n\n{to_markdown(inspect.getdoc(module) or '')}")
     return {"reference/metrics.md": joined(parts)}
 
 

@@ -26,14 +26,15 @@ From a prediction to a metric
 
 Training derives its metrics by the same functions (:mod:`emo_fairseq.metrics`) from sums that it
 accumulates over batches and ranks: chunked or whole, a metric is the same. The other files that
-scoring writes are those of :mod:`.embeddings` and :mod:`.attention`. Importing this package imports
-no torch; the first metric does.
+scoring writes are those of :mod:`.embeddings` and :mod:`.attention`. Whole recordings, whose
+predicted turns are not those of the reference, are scored by :mod:`.recordings`. Importing this
+package imports no torch; the first metric does.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from emo_fairseq.evaluation.names import METRICS
+from emo_fairseq.evaluation.names import METRICS, OF_RECORDINGS
 
 if TYPE_CHECKING:
     from emo_fairseq.evaluation.functional import *  # noqa: F403
@@ -41,6 +42,6 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Import the functions, and with them torch, when the first of them is used (PEP 562)."""
-    if name not in METRICS and name != "accuracy":
+    if name not in METRICS.keys() - {*OF_RECORDINGS} and name != "accuracy":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("emo_fairseq.evaluation.functional"), name)

@@ -75,6 +75,20 @@ METRICS: dict[str, Metric] = {
         Metric("acc5", "Acc5"),
         Metric("acc5_non0", "Acc5, non-0"),
         _correlation("corr", "Corr"),
+        # of whole recordings: weighted by seconds, of turns, of speakers, of words
+        Metric("time_uar", "time-weighted UAR"),
+        Metric("time_uar_predicted", "time-weighted UAR, where predicted"),
+        Metric("time_wa", "time-weighted WA"),
+        Metric("time_recall", "time-weighted recall"),
+        _error("time_missed", "speech without a prediction", high=1.0),
+        _error("time_false_alarm", "predictions without speech"),
+        Metric("segment_f1", "segment F1"),
+        _correlation("time_ccc", "time-weighted CCC"),
+        _error("der", "DER"),
+        _error("der_missed", "DER, missed"),
+        _error("der_false_alarm", "DER, false alarm"),
+        _error("der_confusion", "DER, confusion"),
+        _error("wer", "WER"),
     )
 }
 
@@ -84,6 +98,21 @@ OF_LABELS = ("uar", "wa", "weighted_f1", "macro_f1")
 OF_EACH_LABEL = ("recall", "precision", "f1")
 OF_PROBABILITIES = ("ece", "brier", "nll")
 OF_NUMBERS = ("ccc", "pearson", "mae", "rmse", "sd_ratio")
+OF_RECORDINGS = (
+    "time_uar",
+    "time_uar_predicted",
+    "time_wa",
+    "time_recall",
+    "time_missed",
+    "time_false_alarm",
+    "segment_f1",
+    "time_ccc",
+    "der",
+    "der_missed",
+    "der_false_alarm",
+    "der_confusion",
+    "wer",
+)
 OF_CMU = ("acc2_has0", "acc2_non0", "f1_has0", "f1_non0", "acc7", "mae", "corr")
 
 

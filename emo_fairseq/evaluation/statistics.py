@@ -114,7 +114,7 @@ class LabelPredictions:
             }
             if per_label:
                 parts["binary"] = metrics.binary_rows(truth, self.probability > 0.5)
-        return _side_by_side(parts, self._derive)
+        return side_by_side(parts, self._derive)
 
     def _derive(self, sums: Mapping[str, Tensor]) -> Metrics:
         counts = sums["confusion"]
@@ -196,17 +196,22 @@ class NumberPredictions:
             cmu = {k.removeprefix("cmu_"): v for k, v in sums.items() if k.startswith("cmu_")}
             return values | (metrics.cmu_metrics(cmu) if cmu else {})
 
-        return _side_by_side(parts, derive)
+        return side_by_side(parts, derive)
 
 
 Predictions = LabelPredictions | NumberPredictions
 P = TypeVar("P", bound=LabelPredictions | NumberPredictions)
 
 
-def _side_by_side(
+def side_by_side(
     parts: Mapping[str, Tensor], derive: Callable[[Mapping[str, Tensor]], Metrics]
 ) -> Statistics:
-    """Lay named statistics (N, ...) side by side, so that one resample serves them all."""
+    """Lay named statistics (N, ...) side by side, so that one resample serves them all.
+
+    Args:
+        parts: statistics by name.
+        derive: from the sum of each part, by its name, to metrics by key.
+    """
     rows = torch.cat([part.reshape(len(part), -1) for part in parts.values()], dim=1)
     shapes = {name: part.shape[1:] for name, part in parts.items()}
     sizes = [math.prod(shape) for shape in shapes.values()]
