@@ -1,7 +1,8 @@
 """The modality dataset of a dialogue's texts: each turn among its neighbors."""
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -77,11 +78,31 @@ def find_neighbors(
     for name, rows in dialogues.items():
         rows.sort(key=lambda row: utterances[row].turn or 0)
         _check_turns(name, [utterances[row] for row in rows])
-        for position, row in enumerate(rows):
-            before = [other for other in reversed(rows[:position]) if usable[other]]
-            after = [other for other in rows[position + 1 :] if usable[other]]
-            neighbors[row] = Neighbors(before[:n_past], after[:n_future])
+        for row, around in zip(rows, neighbors_of(rows, usable, n_past, n_future), strict=True):
+            neighbors[row] = around
     return neighbors
+
+
+def neighbors_of(
+    turns: Sequence[int], usable: Sequence[bool] | np.ndarray, n_past: int, n_future: int
+) -> Iterator[Neighbors]:
+    """Yield the turns around each turn of one dialogue.
+
+    >>> list(neighbors_of([4, 2, 7], [True] * 8, n_past=1, n_future=1))[1]
+    Neighbors(past=[4], future=[7])
+
+    Args:
+        turns: row numbers, in order of turn.
+        usable: whether each row may be a neighbor, by row number.
+        n_past: how many turns before, at most.
+        n_future: how many turns after, at most.
+    """
+    places = [place for place, row in enumerate(turns) if usable[row]]
+    for place, row in enumerate(turns):
+        first = bisect_left(places, place)  # of the usable places, from this turn on
+        before = places[max(0, first - n_past) : first]
+        after = places[first + bool(usable[row]) :][:n_future]
+        yield Neighbors([turns[x] for x in reversed(before)], [turns[x] for x in after])
 
 
 def find_hidden(
@@ -255,6 +276,17 @@ def speaker_prefixes(text_folder: Path, speakers: Sequence[str | None]) -> list[
         text_folder: a token folder, whose own tokenizer tokenizes the names.
         speakers: N names.
     """
-    tokenizer = load_text_tokenizer(text_folder)
-    names = {name: tokenizer.encode(f"{name}:")[:-1] for name in set(speakers) if name is not None}
+    return name_prefixes(load_text_tokenizer(text_folder).encode, speakers)
+
+
+def name_prefixes(
+    encode: Callable[[str], np.ndarray], speakers: Sequence[str | None]
+) -> list[np.ndarray]:
+    """Return :func:`speaker_prefixes` by a tokenizer that is loaded.
+
+    Args:
+        encode: from a text to its ids, which end with the separator.
+        speakers: N names.
+    """
+    names = {name: encode(f"{name}:")[:-1] for name in set(speakers) if name is not None}
     return [NO_PREFIX if name is None else names[name] for name in speakers]

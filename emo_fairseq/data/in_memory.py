@@ -1,6 +1,7 @@
 """Rows in memory, such as those of a request, as the modality datasets of rows on disk."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from fairseq.data import FairseqDataset
@@ -24,6 +25,23 @@ from emo_fairseq.types import BY_TRAIN, TEXT
 Row = np.ndarray  # ids (T,), samples at 16 kHz (T,), or frames (T, C)
 
 
+class TextContext(NamedTuple):
+    """What is read beside the text of each row; see :class:`ContextDataset`.
+
+    Attributes:
+        neighbors: N entries, the rows around each.
+        prefixes: N entries, the tokens before those of its own text.
+    """
+
+    neighbors: Sequence[Neighbors]
+    prefixes: Sequence[np.ndarray]
+
+    @classmethod
+    def none(cls, n_rows: int) -> "TextContext":
+        """Return that of rows of no dialogue, whose speakers are not read."""
+        return cls([Neighbors([], [])] * n_rows, [NO_PREFIX] * n_rows)
+
+
 class InMemoryData(InputLimits):
     """Builds modality datasets of arrays."""
 
@@ -34,6 +52,7 @@ class InMemoryData(InputLimits):
         vocabulary: Vocabulary | None = None,
         statistics: FrameStatistics | None = None,
         groups: RowGroups | None = None,
+        context: TextContext | None = None,
     ) -> FairseqDataset:
         """Build the dataset of one modality.
 
@@ -45,10 +64,11 @@ class InMemoryData(InputLimits):
             statistics: of the train split; needed for frames only.
             groups: of rows whose frames are normalized together; None where the statistics of the
                 train split normalize all.
+            context: of texts, where the options join neighboring turns; None for none.
         """
         kind = self.encoders[modality].input
         n_features = 0 if statistics is None else len(statistics.mean)
-        reader = _ArrayReader(self, modality, rows, n_features)
+        reader = _ArrayReader(self, modality, rows, n_features, context)
         normalization = None
         if statistics is not None:
             groups = groups or RowGroups(BY_TRAIN, [None] * len(rows))
@@ -66,13 +86,20 @@ class _ArrayReader:
         modality: which one.
         rows: N arrays, None where a row lacks the modality.
         n_features: C of frames.
+        context: of texts; None for none.
     """
 
     def __init__(
-        self, limits: InputLimits, modality: str, rows: Sequence[Row | None], n_features: int
+        self,
+        limits: InputLimits,
+        modality: str,
+        rows: Sequence[Row | None],
+        n_features: int,
+        context: TextContext | None = None,
     ) -> None:
         self.limits, self.modality = limits, modality
         self.rows, self.n_features = rows, n_features
+        self.context = context or TextContext.none(len(rows))
 
     def tokens(self, specials: SpecialIds) -> FairseqDataset:
         present = np.array([row is not None for row in self.rows], dtype=bool)
@@ -81,10 +108,8 @@ class _ArrayReader:
         limit = self.limits.max_tokens(self.modality)
         if self.modality != TEXT or not has_context(self.limits.cfg):
             return TokenDataset(source, source.sizes, present, specials, limit)
-        neighbors = [Neighbors([], [])] * len(source)
         pool_all = self.limits.cfg.context_pooling == "all"
-        prefixes = [NO_PREFIX] * len(source)
-        return ContextDataset(source, present, neighbors, prefixes, specials, limit, pool_all)
+        return ContextDataset(source, present, *self.context, specials, limit, pool_all)
 
     def waveforms(self) -> InMemoryWaveforms:
         return InMemoryWaveforms(self.rows, self.limits.max_samples())

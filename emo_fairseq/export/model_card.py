@@ -379,8 +379,9 @@ def _limit_lines(facts: CardFacts) -> Iterator[str]:
     if has_context(config.task):
         yield (
             f"It was trained and scored with up to {config.task.context_past} turns before and "
-            f"{config.task.context_future} after each one; `predict` reads a turn alone, for which "
-            "the metrics do not hold."
+            f"{config.task.context_future} after each one, which `predict` joins where the "
+            "dialogue is given. Without it a turn is predicted alone, with a warning, and the "
+            "metrics do not hold."
         )
     if len(state.modalities) > 1 and not config.model.modality_dropout:
         yield (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,7 +34,9 @@ class Item:
         seconds: length of the recording, also where the model does not read it; None without.
         warnings: sentences about the recording, such as that it is digital silence.
         transcript: of the recording; None where it was not transcribed.
-        speaker: who speaks, for models with --normalize-by speaker; None where that is not known.
+        speaker: who speaks, for models with --normalize-by speaker and models of dialogues; None
+            where that is not known.
+        dialogue: that the item is a turn of; None where it is a dialogue of its own.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Item:
     warnings: tuple[str, ...] = ()
     transcript: Transcript | None = None
     speaker: str | None = None
+    dialogue: str | None = None
 
     def get(self, modality: str) -> FloatArray | str | None:
         """Return the input of a modality; None where the item lacks it."""
@@ -141,24 +144,53 @@ class ItemReader:
             raise UsageError(f"{name}: {error}", "text-invalid") from None
 
 
-def pair_inputs(audio: Any, text: Any) -> tuple[list[tuple[str, Any, Any]], bool]:
-    """Pair the recordings and texts of :meth:`EmotionPredictor.predict`.
+class Given(NamedTuple):
+    """One item of :meth:`EmotionPredictor.predict`, before it is read.
 
-    >>> pair_inputs(None, ["a", "b"])
-    ([('item 1', None, 'a'), ('item 2', None, 'b')], True)
-    >>> pair_inputs("a.wav", "a")
-    ([('the input', 'a.wav', 'a')], False)
+    Attributes:
+        name: for messages.
+        audio: see :func:`load_item_audio`.
+        text: what is said.
+        speaker: who speaks.
+        dialogue: that it is a turn of.
+    """
+
+    name: str
+    audio: Audio | None = None
+    text: str | None = None
+    speaker: str | None = None
+    dialogue: str | None = None
+
+
+def pair_inputs(
+    audio: Any, text: Any, speaker: Any = None, dialogue: Any = None
+) -> tuple[list[Given], bool]:
+    """Pair the arguments of :meth:`EmotionPredictor.predict`.
+
+    >>> for item in pair_inputs(None, ["a", "b"], "ann")[0]:
+    ...     print(item.name, item.text, item.speaker)
+    item 1 a ann
+    item 2 b ann
+    >>> pair_inputs("a.wav", "a")[0][0].name
+    'the input'
+
+    Args:
+        audio: one recording, or a list.
+        text: one text, or a list.
+        speaker: of all items, or a list.
+        dialogue: of all items, or a list.
 
     Returns:
-        (name, audio, text) of each item, and whether lists were given.
+        The items, and whether lists were given.
 
     Raises:
-        UsageError: two lists of different lengths, or a list and no list.
+        UsageError: lists of different lengths, a list and no list, or a name that is no string.
     """
     columns = {"audio": audio, "text": text}
     is_list = {name: isinstance(column, list | tuple) for name, column in columns.items()}
     if not any(is_list.values()):
-        return [("the input", audio, text)], False
+        names = (*_names(speaker, 1, "speaker"), *_names(dialogue, 1, "dialogue"))
+        return [Given("the input", audio, text, *names)], False
     for name, column in columns.items():
         if column is not None and not is_list[name]:
             raise UsageError(
@@ -172,29 +204,45 @@ def pair_inputs(audio: Any, text: Any) -> tuple[list[tuple[str, Any, Any]], bool
             "None where an item has none",
             "batch-lengths-differ",
         )
-    none = [None] * lengths.pop()
-    pairs = zip(audio or none, text or none, strict=True)
-    return [(f"item {number}", *pair) for number, pair in enumerate(pairs, start=1)], True
+    n_items = lengths.pop()
+    none = [None] * n_items
+    rows = zip(
+        audio or none,
+        text or none,
+        _names(speaker, n_items, "speaker"),
+        _names(dialogue, n_items, "dialogue"),
+        strict=True,
+    )
+    return [Given(f"item {number}", *row) for number, row in enumerate(rows, start=1)], True
 
 
-def pair_speakers(speaker: Any, n_items: int) -> list[str | None]:
-    """Return the speaker of each item of :meth:`EmotionPredictor.predict`.
+def _names(names: Any, n_items: int, option: str) -> list[str | None]:
+    """Return the speaker or the dialogue of each item.
 
-    >>> pair_speakers("ann", 2), pair_speakers(["ann", None], 2)
-    (['ann', 'ann'], ['ann', None])
+    Args:
+        names: one of all items, or a list.
+        n_items: how many there are.
+        option: ``speaker`` or ``dialogue``.
 
     Raises:
-        UsageError: a list of another length.
+        UsageError: a list of another length, or something that is no string.
     """
-    if not isinstance(speaker, list | tuple):
-        return [speaker] * n_items
-    if len(speaker) != n_items:
+    if not isinstance(names, list | tuple):
+        names = [names] * n_items
+    if len(names) != n_items:
         raise UsageError(
-            f"{len(speaker)} speakers for {n_items} items; give one for each, None where it is not "
+            f"{len(names)} {option}s for {n_items} items; give one for each, None where it is not "
             "known, or one for all",
             "batch-lengths-differ",
         )
-    return list(speaker)
+    for number, name in enumerate(names, start=1):
+        if name is not None and not isinstance(name, str):
+            raise UsageError(
+                f"item {number}: the {option} is {type(name).__name__}, and not a string; give its "
+                "name, or None",
+                "name-type",
+            )
+    return list(names)
 
 
 def check_batch_size(batch_size: int) -> None:

@@ -3,7 +3,6 @@
 :mod:`emo_fairseq.inference.model_folder` loads the same from a model folder.
 """
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +12,11 @@ from fairseq import checkpoint_utils
 import emo_fairseq
 from emo_fairseq.compat.checkpoints import TASK_NAME, LoadedState
 from emo_fairseq.compat.size_limits import Stored, build_within
-from emo_fairseq.data.dialogue import has_context
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import InputProcessor
 from emo_fairseq.models.build import build_for_inference
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.task_state import TaskState
-
-logger = logging.getLogger(__name__)
 
 
 class LoadedModel(NamedTuple):
@@ -102,13 +98,7 @@ def build_model(
         remedy: for messages.
     """
     with build_within(stored, name, remedy):
-        model = build_for_inference(options, state)
-    if has_context(state.options):
-        logger.warning(
-            "the model was trained with the neighboring turns of a dialogue; here each text stands "
-            "alone, so that figures of fairseq-validate do not hold for the predictions"
-        )
-    return model
+        return build_for_inference(options, state)
 
 
 def find_processor(saved: Mapping[str, Any], state: TaskState, data: Path | None) -> InputProcessor:

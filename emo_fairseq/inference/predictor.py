@@ -1,7 +1,7 @@
 """Predict emotions with a trained model: recordings and texts in, :class:`Prediction` out."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Self, overload
@@ -15,14 +15,15 @@ from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.decoding import decode
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.chunks import divide, group_turns
 from emo_fairseq.inference.fair_lock import FairLock
 from emo_fairseq.inference.inputs import (
     Audio,
+    Given,
     Item,
     ItemReader,
     check_batch_size,
     pair_inputs,
-    pair_speakers,
 )
 from emo_fairseq.inference.loading import LoadedModel, load_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
@@ -37,6 +38,7 @@ from emo_fairseq.types import SPEECH, TEXT, LabeledTarget
 logger = logging.getLogger(__name__)
 
 _BATCHES_IN_MEMORY = 16  # whose recordings are decoded, and sorted by length, at a time
+_ONE_DIALOGUE = "dialogue"  # the name of the only one
 
 
 class InferenceModel(Protocol):
@@ -60,7 +62,8 @@ class EmotionPredictor:
 
     It predicts what ``fairseq-validate --save-predictions`` writes for the same rows. (Where an
     encoder is frozen that is so with ``--no-encoder-cache``: the cache keeps its outputs in half
-    precision.) A model trained on dialogues takes every text for a turn that stands alone.
+    precision.) A model of dialogues takes an item without a ``dialogue`` for one of a single turn;
+    other models do not use it.
 
     ::
 
@@ -117,6 +120,7 @@ class EmotionPredictor:
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
         speaker: str | None = None,
+        dialogue: str | None = None,
         should_stop: ShouldStop = never,
     ) -> Prediction: ...
 
@@ -130,6 +134,7 @@ class EmotionPredictor:
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
         speaker: Sequence[str | None] | str | None = None,
+        dialogue: Sequence[str | None] | str | None = None,
         should_stop: ShouldStop = never,
     ) -> list[Prediction]: ...
 
@@ -142,6 +147,7 @@ class EmotionPredictor:
         batch_size: int = 32,
         transcribe: Transcribe | None = None,
         speaker: Sequence[str | None] | str | None = None,
+        dialogue: Sequence[str | None] | str | None = None,
         should_stop: ShouldStop = never,
     ) -> Prediction | list[Prediction]:
         """Predict for one item, or for a list of items.
@@ -158,7 +164,11 @@ class EmotionPredictor:
                 :func:`emo_fairseq.inference.transcribing.faster_whisper`.
             speaker: who speaks, one for all items or a list. A model that was trained with
                 ``--normalize-by speaker`` normalizes an item by all items of its speaker; without
-                one by itself, with a warning. Other models do not use it.
+                one by itself, with a warning. A model of dialogues reads who of a dialogue speaks.
+                Other models do not use it.
+            dialogue: that an item is a turn of, one for all items or a list with None for an item
+                of no dialogue. Items of one dialogue are its turns, in the given order. Models
+                that read an item alone do not use it.
             should_stop: called before each batch; once it returns True nothing more is computed.
 
         Returns:
@@ -170,22 +180,71 @@ class EmotionPredictor:
                 it.
         """
         check_batch_size(batch_size)
-        pairs, is_list = pair_inputs(audio, text)
-        speakers = pair_speakers(speaker, len(pairs))
-        at_once = batch_size * _BATCHES_IN_MEMORY
-        if self.preprocessor.groups_items:
-            at_once = len(pairs)  # all of a speaker's
-        predictions: list[Prediction] = []
-        for start in range(0, len(pairs), at_once):
-            part = slice(start, start + at_once)
-            items = [
-                replace(
-                    self._reader.read(name, recording, words, sample_rate, transcribe), speaker=who
-                )
-                for (name, recording, words), who in zip(pairs[part], speakers[part], strict=True)
-            ]
-            predictions += self.predict_items(items, batch_size, should_stop=should_stop)
+        given, is_list = pair_inputs(audio, text, speaker, dialogue)
+        found = self._predict_given(given, sample_rate, transcribe, batch_size, should_stop)
+        predictions = [found[row] for row in range(len(given))]
         return predictions if is_list else predictions[0]
+
+    def predict_each(
+        self,
+        audio: Sequence[Audio | None] | None = None,
+        text: Sequence[str | None] | None = None,
+        *,
+        sample_rate: float | None = None,
+        batch_size: int = 32,
+        transcribe: Transcribe | None = None,
+        speaker: Sequence[str | None] | str | None = None,
+        dialogue: Sequence[str | None] | str | None = None,
+        should_stop: ShouldStop = never,
+    ) -> list[Prediction | UsageError]:
+        """Predict for a list of items, some of which may be impossible to read.
+
+        Such a turn of a dialogue is left out of it: the others are predicted as if it were not
+        there. Arguments are those of :meth:`predict`.
+
+        Returns:
+            For each item its prediction, or the error that :meth:`predict` would raise.
+
+        Raises:
+            StoppedError: `should_stop` returned True.
+            UsageError: what is read cannot be predicted from, by fault of the model.
+        """
+        check_batch_size(batch_size)
+        given, _ = pair_inputs(audio, text, speaker, dialogue)
+        errors: dict[int, UsageError] = {}
+        found = self._predict_given(given, sample_rate, transcribe, batch_size, should_stop, errors)
+        return [found[row] if row in found else errors[row] for row in range(len(given))]
+
+    def _predict_given(
+        self,
+        given: Sequence[Given],
+        sample_rate: float | None,
+        transcribe: Transcribe | None,
+        batch_size: int,
+        should_stop: ShouldStop,
+        errors: dict[int, UsageError] | None = None,
+    ) -> dict[int, Prediction]:
+        """Predict for items by their numbers; what cannot be read is raised, or put into `errors`.
+
+        The turns of one dialogue are read one after another, wherever they are in the list.
+        """
+        read: list[int] = []
+
+        def items() -> Iterator[Item]:
+            for row in _by_dialogue([item.dialogue for item in given]):
+                name, audio, text, speaker, dialogue = given[row]
+                try:
+                    item = self._reader.read(name, audio, text, sample_rate, transcribe)
+                except (UsageError, OSError) as error:  # of the system: a path that it refuses
+                    if errors is None:
+                        raise
+                    errors[row] = _as_usage_error(name, audio, error)
+                    continue
+                read.append(row)
+                yield replace(item, speaker=speaker, dialogue=dialogue)
+
+        predictions = self._predict_in_order(items(), batch_size, should_stop=should_stop)
+        return dict(zip(read, predictions, strict=True))
 
     def timeline(
         self,
@@ -249,7 +308,7 @@ class EmotionPredictor:
         transcribe: Transcribe | None = None,
         should_stop: ShouldStop = never,
     ) -> list[Segment]:
-        """Predict for the turns of one recording, which is read a turn at a time.
+        """Predict for the turns of one recording, which are those of one dialogue.
 
         ::
 
@@ -259,7 +318,8 @@ class EmotionPredictor:
         Args:
             recording: audio file.
             turns: of :func:`data_prep.segmentation.formats.read_segmentation`. Their texts are
-                read where the model reads text, their speakers as by :meth:`predict`.
+                read where the model reads text, their speakers as by :meth:`predict`. A model of
+                dialogues reads them in order of time.
             batch_size: turns of a batch.
             transcribe: see :meth:`predict`, for turns without a text.
             should_stop: see :meth:`predict`.
@@ -273,18 +333,23 @@ class EmotionPredictor:
                 25 ms.
         """
         reads_audio = SPEECH in self.modalities or transcribe is not None
-        times = [(float(turn.start), float(turn.end)) for turn in turns]
-        predictions = self.predict(
-            [AudioSegment(Path(recording), *part) if reads_audio else None for part in times],
-            [turn.text if TEXT in self.modalities else None for turn in turns],
+        order = sorted(
+            range(len(turns)), key=lambda number: (turns[number].start, turns[number].end)
+        )
+        in_order = [turns[number] for number in order]
+        found = self.predict(
+            [_segment_of(recording, turn) if reads_audio else None for turn in in_order],
+            [turn.text if TEXT in self.modalities else None for turn in in_order],
             batch_size=batch_size,
             transcribe=transcribe,
-            speaker=[turn.speaker for turn in turns],
+            speaker=[turn.speaker for turn in in_order],
+            dialogue=_ONE_DIALOGUE,
             should_stop=should_stop,
         )
+        predictions = dict(zip(order, found, strict=True))
         return [
-            Segment(*part, prediction, turn.speaker)
-            for part, prediction, turn in zip(times, predictions, turns, strict=True)
+            Segment(float(turn.start), float(turn.end), predictions[number], turn.speaker)
+            for number, turn in enumerate(turns)
         ]
 
     def _cut(self, item: Item, window: slice) -> Item:
@@ -303,9 +368,17 @@ class EmotionPredictor:
         text: str | None = None,
         sample_rate: float | None = None,
         transcribe: Transcribe | None = None,
+        *,
+        speaker: str | None = None,
+        dialogue: str | None = None,
+        name: str = "the input",
     ) -> Item:
-        """Read one item for :meth:`predict_items`; arguments and errors as :meth:`predict`."""
-        return self._reader.read("the input", audio, text, sample_rate, transcribe)
+        """Read one item for :meth:`predict_items`; arguments and errors as :meth:`predict`.
+
+        `name` is of the item, for messages.
+        """
+        item = self._reader.read(name, audio, text, sample_rate, transcribe)
+        return replace(item, speaker=speaker, dialogue=dialogue)
 
     def predict_items(
         self,
@@ -320,27 +393,67 @@ class EmotionPredictor:
         short one.
 
         Args:
-            items: of :meth:`read_item`.
+            items: of :meth:`read_item`; those of one dialogue are its turns, in their order.
             batch_size: items of a batch.
             truncates_speech: whether speech that is too long is truncated, or refused.
             should_stop: see :meth:`predict`.
         """
         check_batch_size(batch_size)
-        if not items:
-            return []
-        predictions: dict[int, Prediction] = {}
-        batches = self.preprocessor.batches(items, batch_size, truncates_speech)
+        order = _by_dialogue([item.dialogue for item in items])
+        found = self._predict_in_order(
+            (items[row] for row in order), batch_size, truncates_speech, should_stop
+        )
+        predictions = dict(zip(order, found, strict=True))
+        return [predictions[row] for row in range(len(items))]
+
+    def predict_dialogue(
+        self, turns: Iterable[Item], batch_size: int = 32, should_stop: ShouldStop = never
+    ) -> list[Prediction]:
+        """Predict for the turns of one dialogue, of which few recordings are in memory at a time.
+
+        Args:
+            turns: of :meth:`read_item`, in their order; taken as they are needed.
+            batch_size: turns of a batch.
+            should_stop: see :meth:`predict`.
+        """
+        check_batch_size(batch_size)
+        items = (replace(turn, dialogue=_ONE_DIALOGUE) for turn in turns)
+        return self._predict_in_order(items, batch_size, should_stop=should_stop)
+
+    def _predict_in_order(
+        self,
+        items: Iterable[Item],
+        batch_size: int,
+        truncates_speech: bool = True,
+        should_stop: ShouldStop = never,
+    ) -> list[Prediction]:
+        """Predict for items of which the turns of each dialogue follow each other."""
+        predictions: list[Prediction] = []
+        at_once = None if self.preprocessor.groups_items else batch_size * _BATCHES_IN_MEMORY
+        for chunk in divide(items, at_once, self.preprocessor.reach):
+            batches = self.preprocessor.batches(
+                chunk.items, batch_size, truncates_speech, chunk.rows
+            )
+            found: dict[int, Prediction] = {}
+            for batch, output in self._outputs(batches, should_stop):
+                decoded = self._decode([chunk.items[row] for row in batch.rows], batch, output)
+                found |= zip(batch.rows, decoded, strict=True)
+            predictions += [found[row] for row in chunk.rows]
+        return predictions
+
+    def _outputs(
+        self, batches: Iterator[Batch], should_stop: ShouldStop
+    ) -> Iterator[tuple[Batch, EmotionOutput]]:
+        """Yield each batch with the outputs of the model; other threads run between two."""
         while True:
             if should_stop():
                 raise StoppedError
             with self._lock:
                 batch = next(batches, None)
                 if batch is None:
-                    break
+                    return
                 output = self.forward(batch.net_input)
-            decoded = self._decode([items[row] for row in batch.rows], batch, output)
-            predictions |= zip(batch.rows, decoded, strict=True)
-        return [predictions[number] for number in range(len(items))]
+            yield batch, output
 
     @torch.no_grad()
     def forward(self, net_input: NetInput) -> EmotionOutput:
@@ -396,11 +509,28 @@ class EmotionPredictor:
         lacks = [name for name in self.modalities if not item.has(name)]
         of_model = self.model.missing_warning(lacks)
         warnings = [x for x in (of_model, self.preprocessor.normalization_warning(item)) if x]
+        warnings += self.preprocessor.dialogue_warnings(item)
         for warning in warnings:
             if warning not in self._logged:
                 self._logged.add(warning)
                 logger.warning("%s: %s", item.name, warning)
         return warnings
+
+
+def _by_dialogue(dialogues: Iterable[str | None]) -> list[int]:
+    """Return row numbers so that the turns of each dialogue follow each other."""
+    return [row for turns in group_turns(dialogues) for row in turns]
+
+
+def _as_usage_error(name: str, audio: Audio | None, error: UsageError | OSError) -> UsageError:
+    if isinstance(error, UsageError):
+        return error
+    reason = error.strerror or error
+    return UsageError(f"{name}: {audio}: {reason}", "file-unreadable")
+
+
+def _segment_of(recording: str | Path, turn: Turn) -> AudioSegment:
+    return AudioSegment(Path(recording), float(turn.start), float(turn.end))
 
 
 def load_predictor(

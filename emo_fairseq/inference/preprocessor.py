@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +17,18 @@ from data_prep.features.log_mel import LOG_MEL
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.speech_tokenizers import load_speech_tokenizer
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from emo_fairseq.data.in_memory import InMemoryData
+from emo_fairseq.data.dialogue import (
+    NO_PREFIX,
+    Neighbors,
+    has_context,
+    name_prefixes,
+    neighbors_of,
+)
+from emo_fairseq.data.in_memory import InMemoryData, TextContext
 from emo_fairseq.data.modality_dataset import MissingDataset
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.chunks import NO_CONTEXT, Reach, group_turns
 from emo_fairseq.inference.input_processor import FeatureExtractor, InputProcessor
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import SECONDS, Truncation
@@ -29,6 +37,8 @@ from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import BY_CORPUS, BY_SPEAKER, BY_TRAIN, FRAMES, SPEECH, TEXT, TOKENS
 
 logger = logging.getLogger(__name__)
+
+_BOUNDARIES = 2  # tokens of each sequence: the initial one and the last separator
 
 NetInput = dict[str, dict[str, Tensor]]  # by modality what its dataset collates
 
@@ -72,6 +82,9 @@ class Preprocessor:
         processor: its tokenizers and feature extractors.
         device: of pretrained encoders that features come from.
 
+    Attributes:
+        reach: how many turns are joined to the text of each.
+
     Raises:
         UsageError: a tokenizer cannot be read.
     """
@@ -81,6 +94,7 @@ class Preprocessor:
         self._missing = processor.missing
         self._data = InMemoryData(state.options, state.modalities)
         self._data.set_encoders(state.encoders)
+        self.reach = _reach(state)
         self._logged: set[str] = set()  # modalities of which a truncation was logged
         self._extractors = {
             name: FeatureExtractor(spec, device) for name, spec in processor.extractors.items()
@@ -105,26 +119,38 @@ class Preprocessor:
         return math.inf if kind == TOKENS else self._state.options.max_speech_seconds
 
     def batches(
-        self, items: Sequence[Item], batch_size: int, truncates_speech: bool = True
+        self,
+        items: Sequence[Item],
+        batch_size: int,
+        truncates_speech: bool = True,
+        rows: Collection[int] | None = None,
     ) -> Iterator[Batch]:
         """Make batches of items of similar length, the longest first.
 
         Args:
-            items: N items.
+            items: N items; those of one dialogue are its turns, in their order.
             batch_size: the most items of a batch.
             truncates_speech: whether speech that is too long is truncated, as in training, or
                 refused.
+            rows: numbers of the items that batches are made of; the others give context alone, by
+                their texts. None: of all.
 
         Raises:
             UsageError: an item has an input that cannot be processed, or speech that must not be
                 truncated.
         """
+        rows = range(len(items)) if rows is None else rows
         truncations: list[list[Truncation]] = [[] for _ in items]
         datasets = {}
         for modality in self._state.modalities:
-            encoded = self._encode_items(modality, items)
+            if modality == TEXT and self.reach != NO_CONTEXT:
+                encoded = self._encode_items(modality, items, range(len(items)))
+                self._leave_room(encoded, items)
+            else:
+                encoded = self._encode_items(modality, items, rows)
             datasets[modality] = self._build_dataset(modality, encoded, items)
-            for number, row in enumerate(encoded):
+            for number in rows:
+                row = encoded[number]
                 if row is not None and row.used < row.total:
                     truncation = self._truncation(modality, row)
                     if modality == SPEECH and not truncates_speech:
@@ -134,20 +160,24 @@ class Preprocessor:
                         )
                     self._log(items[number], truncation)
                     truncations[number].append(truncation)
-        order = np.lexsort([np.asarray(dataset.sizes) for dataset in datasets.values()])[::-1]
+        numbers = np.array(sorted(rows), dtype=np.int64)
+        sizes = [np.asarray(dataset.sizes)[numbers] for dataset in datasets.values()]
+        order = numbers[np.lexsort(sizes)[::-1]]
         for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size].tolist()
+            batch = order[start : start + batch_size].tolist()
             net_input = {
-                modality: dataset.collater([dataset[row] for row in rows])
+                modality: dataset.collater([dataset[row] for row in batch])
                 for modality, dataset in datasets.items()
             }
-            yield Batch(rows, net_input, [tuple(truncations[row]) for row in rows])
+            yield Batch(batch, net_input, [tuple(truncations[row]) for row in batch])
 
     # -- one modality ------------------------------------------------------------------------------
 
-    def _encode_items(self, modality: str, items: Sequence[Item]) -> list[Encoded | None]:
-        """Encode what the items have of a modality; None for those that lack it."""
-        present = [number for number, item in enumerate(items) if item.has(modality)]
+    def _encode_items(
+        self, modality: str, items: Sequence[Item], rows: Collection[int]
+    ) -> list[Encoded | None]:
+        """Encode what these rows of the items have of a modality; None for the others."""
+        present = [number for number in rows if items[number].has(modality)]
         encoded: list[Encoded | None] = [None] * len(items)
         if not present:
             return encoded
@@ -173,7 +203,56 @@ class Preprocessor:
             self._state.vocabularies.get(modality),
             self._state.frame_statistics.get(modality),
             self._groups(items),
+            self._context(items) if modality == TEXT else None,
         )
+
+    def _leave_room(self, encoded: list[Encoded | None], items: Sequence[Item]) -> None:
+        """Subtract from the tokens that are read of each text those of its speaker's name."""
+        most = self._data.max_tokens(TEXT) - _BOUNDARIES
+        for number, prefix in enumerate(self._prefixes(items)):
+            if (row := encoded[number]) is not None:
+                encoded[number] = row._replace(used=min(row.used, max(0, most - len(prefix))))
+
+    def _context(self, items: Sequence[Item]) -> TextContext | None:
+        """Return the texts that are joined to each item's; None for a model that joins none."""
+        if self.reach == NO_CONTEXT:
+            return None
+        has_text = [item.has(TEXT) for item in items]
+        neighbors = [Neighbors([], []) for _ in items]
+        for turns in group_turns(item.dialogue for item in items):
+            around = neighbors_of(turns, has_text, *self.reach)
+            for row, found in zip(turns, around, strict=True):
+                neighbors[row] = found
+        return TextContext(neighbors, self._prefixes(items))
+
+    def _prefixes(self, items: Sequence[Item]) -> list[np.ndarray]:
+        """Return the tokens before those of each item's text: the name of its speaker."""
+        tokenize = self._encode.get(TEXT)
+        if tokenize is None or not self._state.options.context_speakers:
+            return [NO_PREFIX] * len(items)
+        speakers = [item.speaker for item in items]
+        return name_prefixes(lambda name: tokenize([name])[0].content, speakers)
+
+    @property
+    def reads_dialogues(self) -> bool:
+        """Whether what is read of an item depends on the turns of its dialogue."""
+        return self.reach != NO_CONTEXT
+
+    def dialogue_warnings(self, item: Item) -> list[str]:
+        """Return the warnings of an item of which less is known than of the turns of training."""
+        if not self.reads_dialogues:
+            return []
+        warnings = []
+        if item.dialogue is None:
+            warnings.append(
+                "the model was trained on turns of dialogues, and the dialogue is not given: the "
+                "item is predicted alone"
+            )
+        if self._state.options.context_speakers and item.speaker is None and item.has(TEXT):
+            warnings.append(
+                "the model was trained with --context-speakers, and the speaker is not given"
+            )
+        return warnings
 
     @property
     def groups_items(self) -> bool:
@@ -203,10 +282,8 @@ class Preprocessor:
         """Build what makes of recordings or texts the contents that the dataset wants."""
         kind = self._state.encoders[modality].input
         if kind == TOKENS:
-            # Both boundary tokens count.
-            return _build_tokenize(
-                modality, tokenizers[modality], self._data.max_tokens(modality) - 2
-            )
+            most = self._data.max_tokens(modality) - _BOUNDARIES
+            return _build_tokenize(modality, tokenizers[modality], most)
         if kind == FRAMES:
             return lambda sources: self._extract(modality, sources)
         limit = self._data.max_samples() / SAMPLE_RATE
@@ -260,6 +337,13 @@ class Preprocessor:
         self._logged.add(modality)
         remedy = "; timeline reads long audio whole" if modality == SPEECH else ""
         logger.warning("%s: %s, as in training%s", item.name, truncation.describe(), remedy)
+
+
+def _reach(state: TaskState) -> Reach:
+    options = state.options
+    if not has_context(options) or TEXT not in state.limits.modalities_of(TOKENS):
+        return NO_CONTEXT
+    return Reach(options.context_past, options.context_future)
 
 
 def _build_tokenize(modality: str, folder: Path, max_tokens: int) -> Encode:

@@ -85,7 +85,7 @@ def test_figures_of_dialogues_are_not_those_of_turns_alone(trained_models, tmp_p
     options = "--modality text --context-past 2 --context-future 1 --max-text-tokens 9"
     folder = Path(shutil.copytree(trained_models.folder(options), tmp_path / "model"))
     card = write_card(folder, trained_models.checkpoint(options)).read_text()
-    assert "up to 2 turns before and 1 after each one; `predict` reads a turn alone" in card
+    assert "up to 2 turns before and 1 after each one, which `predict` joins" in card
 
 
 def test_what_no_file_says_is_called_unknown(trained_models, own_folder, toy_corpus, tmp_path):

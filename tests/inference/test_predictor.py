@@ -311,11 +311,3 @@ def both(trained_models):
 
 def _open(trained_models, options):
     return RobertaEMOModel.from_pretrained(trained_models.folder(options), device="cpu")
-
-
-def test_a_model_of_dialogues_warns_that_texts_stand_alone(scored_toy, trained_models, caplog):
-    options, _ = CASES["text in dialogues"]
-    for each, is_told in ((options, True), (SEVERAL, False)):
-        caplog.clear()
-        RobertaEMOModel.from_pretrained(trained_models.folder(each, scored_toy), "cpu")
-        assert ("figures of fairseq-validate do not hold" in caplog.text) is is_told

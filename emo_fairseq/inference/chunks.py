@@ -1,0 +1,96 @@
+"""Divide items into chunks, so that the recordings of one chunk at a time are in memory.
+
+Items of one dialogue are its turns, in their order. A model that joins the texts of neighboring
+turns reads those of other chunks, too: a chunk holds the turns before it without their recordings,
+and as many turns after it as are joined::
+
+    items            a1 a2 a3 a4 a5 | a6 a7 ...
+    chunk 1          a1 a2 a3          + a4 (text)            one turn after each is joined
+    chunk 2          a4 a5 a6          + a3 (text), a7 (text) and one before
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
+
+from emo_fairseq.inference.inputs import Item
+from emo_fairseq.types import TEXT
+
+
+class Reach(NamedTuple):
+    """How many turns before and after a turn, of those with a text, are joined to its text."""
+
+    past: int = 0
+    future: int = 0
+
+
+NO_CONTEXT = Reach()
+
+
+class Chunk(NamedTuple):
+    """Items that are preprocessed together.
+
+    Attributes:
+        items: those that are predicted, between turns that give context alone.
+        rows: the numbers of those that are predicted.
+    """
+
+    items: list[Item]
+    rows: range
+
+
+def group_turns(dialogues: Iterable[str | None]) -> list[list[int]]:
+    """Return the row numbers of each dialogue, in order; a row of none is one by itself.
+
+    >>> group_turns(["a", None, "b", "a", None])
+    [[0, 3], [1], [2], [4]]
+
+    Args:
+        dialogues: the name of that of each row.
+    """
+    rows_of: dict[str | int, list[int]] = {}
+    for row, name in enumerate(dialogues):
+        rows_of.setdefault(row if name is None else name, []).append(row)
+    return list(rows_of.values())
+
+
+def divide(items: Iterable[Item], at_once: int | None, reach: Reach) -> Iterator[Chunk]:
+    """Divide items, each of which is predicted in one chunk; they are taken as they are needed.
+
+    Args:
+        items: the turns of a dialogue follow each other.
+        at_once: how many are predicted in a chunk; None: all.
+        reach: of the model.
+    """
+    source = iter(items)
+    past: list[Item] = []  # of the dialogue that goes on, without recordings
+    pending: list[Item] = []
+    while True:
+        pending += islice(source, None if at_once is None else max(0, at_once - len(pending)))
+        n_rows = len(pending) if at_once is None else min(at_once, len(pending))
+        if not n_rows:
+            return
+        while _may_have_more(pending, n_rows, reach.future) and (after := next(source, None)):
+            pending.append(after)
+        yield Chunk([*past, *pending], range(len(past), len(past) + n_rows))
+        read = [replace(item, samples=None) for item in pending[:n_rows]]
+        past = _last_turns([*past, *read], reach.past)
+        pending = pending[n_rows:]
+
+
+def _may_have_more(pending: Sequence[Item], n_rows: int, n_future: int) -> bool:
+    """Return whether the items to come may be joined to the last of the rows."""
+    last, after = pending[n_rows - 1], pending[n_rows:]
+    if last.dialogue is None or any(item.dialogue != last.dialogue for item in after):
+        return False
+    return sum(item.has(TEXT) for item in after) < n_future
+
+
+def _last_turns(items: Sequence[Item], n_past: int) -> list[Item]:
+    """Return the last items with a text, of the dialogue of the last one."""
+    dialogue = items[-1].dialogue
+    if dialogue is None or not n_past:
+        return []
+    turns = [item for item in items if item.dialogue == dialogue and item.has(TEXT)]
+    return turns[-n_past:]

@@ -1,0 +1,130 @@
+"""Turns of dialogues are predicted as fairseq-validate does, however they are given."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from codes import raises
+
+from data_prep.schema import read_manifest
+from data_prep.segmentation.turn import Turn
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.predictions import PROBABILITY
+from emo_fairseq.inference import predictor as predictor_module
+from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
+
+CONTEXT = """--modality text+speech --speech-input log_mel --context-past 2 --context-future 1
+    --context-speakers --max-text-tokens 90"""
+MODELS = {"texts of neighbors": CONTEXT}
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module", params=MODELS.values(), ids=MODELS)
+def options(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def predictor(options, trained_models) -> EmotionPredictor:
+    return load_predictor(trained_models.folder(options), "cpu")
+
+
+@pytest.fixture(scope="module")
+def turns(toy_corpus):
+    """The rows of the test split, the first turns of all dialogues first."""
+    rows = read_manifest(toy_corpus / "test.tsv")
+    return sorted(rows, key=lambda row: (row.turn, row.id))
+
+
+def arguments(data, turns):
+    return {
+        "audio": [data / row.audio for row in turns],
+        "text": [row.text for row in turns],
+        "speaker": [row.speaker for row in turns],
+        "dialogue": [row.dialogue for row in turns],
+    }
+
+
+def scores(predictions):
+    return np.array([list(prediction.probabilities.values()) for prediction in predictions])
+
+
+@pytest.fixture(scope="module")
+def whole(predictor, turns, toy_corpus):
+    return predictor.predict(**arguments(toy_corpus, turns))
+
+
+def test_dialogues_are_predicted_as_fairseq_validate_does(
+    options, predictor, turns, whole, trained_models
+):
+    written = trained_models.validated(trained_models.checkpoint(options))
+    of_id = {row["id"]: row for row in written}
+    expected = [
+        [float(of_id[row.id][PROBABILITY + label]) for label in predictor.labels] for row in turns
+    ]
+    assert len(written) == len(turns)
+    assert scores(whole) == pytest.approx(np.array(expected), abs=TOLERANCE)
+    assert all(prediction.warnings == () for prediction in whole)
+
+
+def test_few_recordings_at_a_time_give_the_same(predictor, turns, whole, toy_corpus, monkeypatch):
+    monkeypatch.setattr(predictor_module, "_BATCHES_IN_MEMORY", 1)
+    given = arguments(toy_corpus, turns)
+    for batch_size in (1, 3):
+        found = predictor.predict(**given, batch_size=batch_size)
+        assert scores(found) == pytest.approx(scores(whole), abs=TOLERANCE)
+    name = turns[0].dialogue
+    rows = [number for number, row in enumerate(turns) if row.dialogue == name]
+    items = (
+        predictor.read_item(given["audio"][x], turns[x].text, speaker=turns[x].speaker)
+        for x in rows
+    )
+    found = predictor.predict_dialogue(items, batch_size=2)
+    assert scores(found) == pytest.approx(scores([whole[x] for x in rows]), abs=TOLERANCE)
+
+
+def test_a_turn_alone_is_another_input_and_is_warned_of(predictor, turns, whole, toy_corpus):
+    given = arguments(toy_corpus, turns) | {"dialogue": None}
+    alone = predictor.predict(**given)
+    assert np.abs(scores(alone) - scores(whole)).max() > 100 * TOLERANCE
+    assert all("the dialogue is not given" in " ".join(x.warnings) for x in alone)
+    each = given | {"dialogue": [str(number) for number in range(len(turns))]}
+    of_one_turn = predictor.predict(**each)
+    assert scores(of_one_turn) == pytest.approx(scores(alone), abs=TOLERANCE)
+
+
+def test_a_turn_that_cannot_be_read_is_left_out_and_named(predictor, turns, toy_corpus, tmp_path):
+    given = arguments(toy_corpus, turns)
+    broken = given | {"audio": [*given["audio"][:1], tmp_path / "gone.wav", *given["audio"][2:]]}
+    with pytest.raises(UsageError, match=r"^item 2 .*gone\.wav"):
+        predictor.predict(**broken)
+    found = predictor.predict_each(**broken)
+    assert isinstance(found[1], UsageError)
+    rest = {name: [*values[:1], *values[2:]] for name, values in given.items()}
+    expected = predictor.predict(**rest)
+    assert scores([found[0], *found[2:]]) == pytest.approx(scores(expected), abs=TOLERANCE)
+
+
+def test_turns_of_a_recording_are_one_dialogue_in_order_of_time(predictor, turns, toy_corpus):
+    recording = toy_corpus / turns[0].audio
+    cuts = [Turn(Decimal(n) / 10, Decimal(n + 3) / 10, f"s{n % 2}", f"words {n}") for n in range(5)]
+    later_first = [cuts[3], cuts[0], cuts[4], cuts[1], cuts[2]]
+    segments = predictor.predict_segments(recording, later_first)
+    in_order = sorted(segments, key=lambda segment: segment.start)
+    assert [segment.start for segment in segments] == [0.3, 0.0, 0.4, 0.1, 0.2]
+    expected = predictor.predict_segments(recording, cuts)
+    assert scores([x.prediction for x in in_order]) == pytest.approx(
+        scores([x.prediction for x in expected]), abs=TOLERANCE
+    )
+    other = [replace(turn, text="something else") for turn in cuts[:1]]
+    changed = predictor.predict_segments(recording, [*other, *cuts[1:]])
+    assert changed[1].prediction.probabilities != expected[1].prediction.probabilities
+
+
+def test_names_that_are_no_strings_are_refused(predictor):
+    with raises("name-type") as refused:
+        predictor.predict(text=["a", "b"], dialogue=["d", float("nan")])
+    assert str(refused.value).startswith("item 2: the dialogue is float")
+    with raises("batch-lengths-differ"):
+        predictor.predict(text=["a", "b"], dialogue=["d"])
