@@ -5,8 +5,9 @@ Every command loads audio by this module, so that all of them accept the same fi
 - Formats: what libsndfile decodes, recognized by content (WAV, AIFF, AU, CAF, W64, RF64, FLAC, Ogg,
   MP3, NIST SPHERE), and through PyAV (`pip install av`) mp4, m4a, webm, amr, wma and others.
 - A header without a length (0, 0xffffffff) means up to the end of the file.
-- Channels are averaged (surround in containers that name its channels: ITU-R BS.775), then
-  resampled by soxr (HQ). Integers are scaled to [-1, 1]; floating samples are kept as they are.
+- Channels are averaged (surround in containers that name its channels: ITU-R BS.775) unless one of
+  them is wanted, then resampled by soxr (HQ). Integers are scaled to [-1, 1]; floating samples are
+  kept as they are.
 - `AudioError`: missing, empty or unreadable files; files shorter than their header states; no audio
   stream; fewer samples than one analysis window (25 ms, required by every front end); NaN or
   infinity; floating samples above 4, which are integers that were not scaled (up to 4 is overshoot
@@ -22,22 +23,17 @@ Every command loads audio by this module, so that all of them accept the same fi
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
-import soxr
+from typing import TypeAlias
 
 from data_prep.audio.decoding import (
     DEFAULT_LIMITS,
     AudioError,
     AudioLimits,
-    Block,
     FloatArray,
     Reader,
     Source,
@@ -45,6 +41,8 @@ from data_prep.audio.decoding import (
     UnknownFormatError,
 )
 from data_prep.audio.opening import open_audio
+from data_prep.audio.part import SILENCE, WINDOW_MS, Measured, Part, blocks_of, pieces_of
+from data_prep.audio.resampling import Resampler, resampled, resampled_length
 from data_prep.manifest.records import SAMPLE_RATE, Corpus
 from data_prep.messages import first_few
 from data_prep.progress import track
@@ -67,23 +65,8 @@ __all__ = [
     "resampled_length",
 ]
 
-WINDOW_MS = 25  # one analysis window: Kaldi's frames, wav2vec 2.0's receptive field
-SILENCE = "digital silence: every sample is 0"
-SLACK_SECONDS = 0.02  # a segment may end this much after the recording
-_LOUDEST = 4.0  # of floating samples; resampling and mixing overshoot 1, but by less
-_ANTIPHASE_DB = -60.0  # level of the mono mix over that of the channels
-_BLOCK = 1 << 16  # frames decoded at a time
-_AT_ONCE = 1 << 22  # samples resampled in one call; more go through a stream, with the same result
-
 Span: TypeAlias = tuple[float, float | None]  # start and end in seconds; None: end of recording
 Segment: TypeAlias = tuple[Path, float, float | None]
-
-
-class Measured(NamedTuple):
-    """Number of samples per channel at the target rate, and warnings."""
-
-    n_samples: int
-    warnings: tuple[str, ...] = ()
 
 
 def load_audio(
@@ -93,6 +76,7 @@ def load_audio(
     source_rate: float | None = None,
     start: float = 0.0,
     end: float | None = None,
+    channel: int | None = None,
     limits: AudioLimits = DEFAULT_LIMITS,
 ) -> FloatArray:
     """Load a recording, or a segment of it, as (n_samples,) mono float32 samples.
@@ -104,6 +88,7 @@ def load_audio(
         source_rate: sample rate of an array in Hz; a file states its own.
         start: start of the segment in seconds.
         end: end of the segment in seconds; None = end of the recording.
+        channel: number of the channel that is loaded, from 1; None = all, mixed to mono.
         limits: limits of rate, channels and length.
 
     Returns:
@@ -112,6 +97,7 @@ def load_audio(
     Raises:
         AudioError: the audio violates a rule above. The message does not name the source.
 
+    >>> import numpy as np
     >>> stereo = np.zeros((8_000, 2), np.int16)
     >>> load_audio(stereo, source_rate=8_000).shape
     (16000,)
@@ -124,6 +110,7 @@ def load_audio(
         source_rate=source_rate,
         start=start,
         end=end,
+        channel=channel,
         limits=limits,
     )[0]
 
@@ -135,14 +122,15 @@ def load_with_warnings(
     source_rate: float | None = None,
     start: float = 0.0,
     end: float | None = None,
+    channel: int | None = None,
     limits: AudioLimits = DEFAULT_LIMITS,
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Load as `load_audio`, and also return warnings, such as of digital silence."""
     with open_audio(source, source_rate, limits) as reader:
-        part = _Part(reader, start, end, limits)
-        mono = _Resampler(reader.rate, sample_rate)
+        part = Part(reader, start, end, limits, channel)
+        mono = Resampler(reader.rate, sample_rate)
         reader.skip(part.first)
-        for block in _blocks(reader, part):
+        for block in blocks_of(reader, part):
             mono.add(part.take(block))
         part.finish()
         samples = mono.finish()
@@ -205,192 +193,18 @@ def measure_all(
     return results
 
 
-def resampled(waveform: FloatArray, rate: float, sample_rate: int) -> FloatArray:
-    """Resample mono samples (n_samples,) from `rate` to `sample_rate` by soxr (HQ), as float32."""
-    if rate != sample_rate:
-        waveform = soxr.resample(waveform, rate, sample_rate)
-    return np.ascontiguousarray(waveform, dtype=np.float32)
-
-
-def resampled_length(frames: int, source_rate: float, target_rate: int) -> int:
-    """Return the number of samples after resampling, rounded half up as by soxr.
-
-    >>> resampled_length(22_050, 44_100, 16_000)
-    8000
-    """
-    if source_rate == int(source_rate):
-        rate = int(source_rate)
-        return (2 * frames * target_rate + rate) // (2 * rate)
-    return math.floor(frames * target_rate / source_rate + 0.5)
-
-
 def default_workers() -> int:
     """Return the default number of decoding threads: one per core, at most eight."""
     return min(8, os.cpu_count() or 1)
-
-
-class _Part:
-    """A segment of an opened recording: its bounds in frames, and statistics of its samples."""
-
-    def __init__(
-        self, reader: Reader, start: float, end: float | None, limits: AudioLimits
-    ) -> None:
-        self._reader = reader
-        self._limits = limits
-        self._span = (start, end)
-        self.first, self.last = self._bounds(start, end)
-        self.n_frames = 0
-        self._is_silent = True
-        self._peak = 0.0
-        self._power = self._mono_power = 0.0
-        last = reader.expected_frames if self.last is None else self.last
-        if last is not None:
-            limits.check_length(last - self.first, reader.rate)
-
-    def _bounds(self, start: float, end: float | None) -> tuple[int, int | None]:
-        """Return the first frame, and that after the last; None if the header does not state it."""
-        rate, frames = self._reader.rate, self._reader.frames
-        is_ordered = math.isfinite(start) and 0 <= start < (math.inf if end is None else end)
-        if not is_ordered or (end is not None and not math.isfinite(end)):
-            raise AudioError(self._outside(None), "segment-outside")
-        first = round(start * rate)
-        last = frames if end is None else round(end * rate)
-        if frames is not None and (start or end is not None):
-            if first >= frames or (last or 0) > frames + SLACK_SECONDS * rate:
-                raise AudioError(self._outside(frames), "segment-outside")
-            last = min(last or frames, frames)
-        return first, last
-
-    def _outside(self, frames: int | None) -> str:
-        start, end = self._span
-        until = "its end" if end is None else f"{end:g} s"
-        if frames is None:
-            return f"no segment is from {start:g} s to {until}; give 0 <= start < end in seconds"
-        seconds = frames / self._reader.rate
-        return f"the segment from {start:g} s to {until} is not in its {seconds:g} s"
-
-    def take(self, block: Block) -> FloatArray:
-        """Check a block of the segment, and mix it to mono."""
-        self.n_frames += len(block)
-        if self.last is None:
-            self._limits.check_length(self.n_frames, self._reader.rate)
-        if not self._reader.is_checked:
-            self._check_values(block)
-        mono = self._reader.mix(block)
-        # A few samples usually suffice to detect sound.
-        self._is_silent = self._is_silent and not (block[::509].any() or block.any())
-        if block.shape[1] > 1 and self._peak <= _LOUDEST:
-            samples = block.ravel()
-            self._power += float(np.dot(samples, samples)) / block.shape[1]
-            self._mono_power += float(np.dot(mono, mono))
-        return mono
-
-    def _check_values(self, block: Block) -> None:
-        low, high = float(block.min()), float(block.max())  # NaN if a sample is NaN
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise AudioError("holds samples that are NaN or infinite", "audio-not-finite")
-        self._peak = max(self._peak, -low, high)
-
-    def finish(self) -> None:
-        """Raise AudioError if fewer samples were decoded than the segment should have."""
-        frames, end = self._reader.frames, self._span[1]
-        if self.last is None:
-            if not self.n_frames and self.first:
-                raise AudioError(
-                    f"ends before {self._span[0]:g} s, where the segment begins", "segment-outside"
-                )
-        elif self.n_frames < self.last - self.first:
-            decoded = self.first + self.n_frames
-            if frames is not None:
-                raise AudioError(
-                    f"truncated: {decoded} of {frames} samples decode", "audio-truncated"
-                )
-            missing = self.last - decoded
-            if end is not None and missing > SLACK_SECONDS * self._reader.rate:
-                raise AudioError(self._outside(decoded), "segment-outside")
-        if not self.n_frames:
-            raise AudioError("holds no sound (0 samples)", "audio-empty")
-
-    def measured(self, sample_rate: int) -> Measured:
-        """Return the length at `sample_rate` of a completed segment. Raises AudioError."""
-        self.finish()
-        n_samples = resampled_length(self.n_frames, self._reader.rate, sample_rate)
-        return self.check_length(n_samples, sample_rate)
-
-    def check_length(self, n_samples: int, sample_rate: float) -> Measured:
-        """Return the length at `sample_rate`, with warnings. Raises AudioError if too short."""
-        if self._peak > _LOUDEST:
-            raise AudioError(
-                f"floating-point samples of up to {self._peak:g}, where full scale is 1; divide "
-                "them by the full scale of their integers (32768 of 16 bits), or give int16",
-                "audio-out-of-scale",
-            )
-        if n_samples < sample_rate * WINDOW_MS / 1000:
-            raise AudioError(
-                f"{1000 * n_samples / sample_rate:.3g} ms of sound are less than one window of "
-                f"{WINDOW_MS} ms",
-                "audio-too-short",
-            )
-        warnings = list(self._reader.warnings)
-        if self._is_silent:
-            warnings.append(SILENCE)
-        elif self._mono_power < 10 ** (_ANTIPHASE_DB / 10) * self._power:
-            warnings.append(
-                "channels in antiphase: their mean is silent; give one of them, or invert one"
-            )
-        return Measured(n_samples, tuple(warnings))
-
-
-class _Resampler:
-    """Resample mono blocks, in one call or, if long, as a stream."""
-
-    def __init__(self, rate: float, sample_rate: int) -> None:
-        self._rates = rate, sample_rate
-        self._blocks: list[FloatArray] = []
-        self._n_waiting = 0
-        self._stream: soxr.ResampleStream | None = None
-        self._resampled: list[FloatArray] = []
-
-    def add(self, block: FloatArray) -> None:
-        self._blocks.append(block)
-        self._n_waiting += len(block)
-        if self._n_waiting > _AT_ONCE and self._rates[0] != self._rates[1]:
-            self._flush(last=False)
-
-    def finish(self) -> FloatArray:
-        if self._stream is not None:
-            self._flush(last=True)
-            return np.concatenate(self._resampled)
-        waveform = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
-        return resampled(waveform, *self._rates)
-
-    def _flush(self, last: bool) -> None:
-        if self._stream is None:
-            self._stream = soxr.ResampleStream(*self._rates, 1, dtype="float32", quality="HQ")
-        waiting = np.concatenate([*self._blocks, np.zeros(0, np.float32)])
-        self._resampled.append(self._stream.resample_chunk(waiting, last=last))
-        self._blocks, self._n_waiting = [], 0
-
-
-def _blocks(reader: Reader, part: _Part) -> Iterator[Block]:
-    """Yield the blocks of a segment from a reader at its first frame."""
-    position = part.first
-    while part.last is None or position < part.last:
-        n_frames = _BLOCK if part.last is None else min(_BLOCK, part.last - position)
-        block = reader.read(n_frames)
-        if not len(block):
-            return
-        position += len(block)
-        yield block
 
 
 def _measure_one(
     path: str | Path, target_rate: int, start: float, end: float | None, limits: AudioLimits
 ) -> Measured:
     with open_audio(path, limits=limits) as reader:
-        part = _Part(reader, start, end, limits)
+        part = Part(reader, start, end, limits)
         reader.skip(part.first)
-        for block in _blocks(reader, part):
+        for block in blocks_of(reader, part):
             part.take(block)
         return part.measured(target_rate)
 
@@ -421,32 +235,16 @@ def _measure_in_one_pass(
     spans: Sequence[Span],
     results: dict[Span, Measured | AudioError],
 ) -> None:
-    parts: dict[Span, _Part] = {}
+    parts: dict[Span, Part] = {}
     for span in spans:
         with _collected(results, span):
-            parts[span] = _Part(reader, *span, DEFAULT_LIMITS)
-    waiting = sorted(parts, key=lambda span: parts[span].first)
-    active: list[Span] = []
-    position = 0
-    while waiting or active:
-        if not active:
-            reader.skip(parts[waiting[0]].first - position)
-            position = parts[waiting[0]].first
-        while waiting and parts[waiting[0]].first == position:
-            active.append(waiting.pop(0))
-        borders = [position + _BLOCK, *(parts[span].first for span in waiting[:1])]
-        borders += [last for span in active if (last := parts[span].last) is not None]
-        block = reader.read(min(borders) - position)
-        position += len(block)
-        for span in active:
+            parts[span] = Part(reader, *span)
+    for span, piece in pieces_of(reader, parts):
+        if isinstance(piece, AudioError):
+            results[span] = piece
+        elif piece is None:
             with _collected(results, span):
-                if len(block):
-                    parts[span].take(block)
-                if not len(block) or parts[span].last == position:
-                    results[span] = parts[span].measured(target_rate)
-        active = [span for span in active if span not in results]
-        if not len(block):
-            return
+                results[span] = parts[span].measured(target_rate)
 
 
 @contextmanager

@@ -31,23 +31,33 @@ class AudioSegment:
         path: the file; a string is converted to a Path.
         start: in seconds.
         end: in seconds; None = end of the recording.
+        channel: number of the only channel that is read, from 1; None = all, mixed to mono.
 
     Raises:
-        ValueError: a time is negative or not finite, or `end` is not after `start`.
+        ValueError: a time is negative or not finite, `end` is not after `start`, or there can be no
+            such channel.
 
     >>> AudioSegment("dialog.wav", 1.5, 4.0).name
     'dialog.wav from 1.5 s to 4 s'
+    >>> AudioSegment("call.wav", channel=2).name
+    'call.wav, channel 2'
     """
 
     path: Path
     start: float = 0.0
     end: float | None = None
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
         if fault := segment_fault(str(self.path), self.start, self.end):
             problem, remedy = fault
             raise CodedError(f"{self.path}: {problem}; {remedy}", "segment-invalid")
+        if self.channel is not None and self.channel < 1:
+            raise CodedError(
+                f"{self.path}: channel {self.channel}; channels are numbered from 1",
+                "audio-channel-missing",
+            )
 
     def __str__(self) -> str:
         return f"{self.path}{self._span}"
@@ -59,15 +69,17 @@ class AudioSegment:
 
     @property
     def _span(self) -> str:
+        channel = "" if self.channel is None else f", channel {self.channel}"
         if not self.start and self.end is None:
-            return ""
+            return channel
         end = "the end" if self.end is None else f"{self.end:g} s"
-        return f" from {self.start:g} s to {end}"
+        return f" from {self.start:g} s to {end}{channel}"
 
     @property
     def key(self) -> str:
         """Return the segment as text for digests, "" for a whole file."""
-        return segment_key(self.start, self.end)
+        channel = "" if self.channel is None else f" channel {self.channel}"
+        return segment_key(self.start, self.end) + channel
 
     def load(self, sample_rate: int = SAMPLE_RATE) -> FloatArray:
         """Load (n_samples,) mono float32 samples at `sample_rate`, and log warnings.
@@ -92,7 +104,11 @@ class AudioSegment:
 
         try:
             return load_with_warnings(
-                self.path, sample_rate=sample_rate, start=self.start, end=self.end
+                self.path,
+                sample_rate=sample_rate,
+                start=self.start,
+                end=self.end,
+                channel=self.channel,
             )
         except AudioError as error:
             remedy = "check --data-raw, fetch the file again, or drop its row"

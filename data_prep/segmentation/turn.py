@@ -25,6 +25,7 @@ class Turn:
         speaker: who speaks; None where that is not known.
         text: what is said; None where that is not known.
         where: line or element of the file that it comes from, for messages.
+        channel: number of the channel of the recording that it is spoken on, from 1; None: all.
     """
 
     start: Decimal
@@ -32,6 +33,7 @@ class Turn:
     speaker: str | None = None
     text: str | None = None
     where: str = ""
+    channel: int | None = None
 
 
 @dataclass(frozen=True)

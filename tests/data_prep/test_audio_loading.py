@@ -154,8 +154,8 @@ def test_a_long_recording_is_resampled_as_a_short_one(monkeypatch: pytest.Monkey
     for rate in (8000, 44_100, 48_000):
         expected = load_audio(stereo, source_rate=rate)
         with monkeypatch.context() as patch:
-            patch.setattr("data_prep.audio.loading._AT_ONCE", 5000)
-            patch.setattr("data_prep.audio.loading._BLOCK", 3001)
+            patch.setattr("data_prep.audio.resampling._AT_ONCE", 5000)
+            patch.setattr("data_prep.audio.part.BLOCK", 3001)
             np.testing.assert_array_equal(load_audio(stereo, source_rate=rate), expected)
 
 

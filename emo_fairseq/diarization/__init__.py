@@ -1,0 +1,12 @@
+"""From a recording to turns, where no segmentation is given.
+
+The modules, in the order in which they are used::
+
+    recording ──silero──▶ speech probabilities ──voice_activity──▶ stretches of speech
+    stretches ──speaker_encoder──▶ embeddings ──speakers──▶ who speaks when
+    stretches ──transcribe──▶ words ──words──▶ text of each turn
+    all of it ──turns──▶ Segmentation
+
+:mod:`.options` says what is wanted, :mod:`.cutting` where a long stretch is cut, and
+:mod:`.crosstalk` what of a channel is another channel's voice.
+"""
