@@ -86,7 +86,7 @@ class EmotionTask(Protocol):
 
     @property
     def rows_of_a_step(self) -> int | None:
-        """The most utterances of a step on all ranks; None if tokens are counted instead."""
+        """The most utterances of a step on all ranks; None if that is not limited."""
 
     @property
     def embedding_queue(self) -> list[Tensor]:

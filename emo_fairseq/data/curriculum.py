@@ -254,7 +254,7 @@ class CurriculumDataset(BaseWrapperDataset):
     epoch; whoever computes `confidence` has to ensure that for it.
 
     Args:
-        dataset: N rows, a ``RawAudioTextDataset`` or one with the attributes forwarded below.
+        dataset: N rows, an ``EmotionDataset`` or one with the attributes forwarded below.
         order: a name of `ORDERS`; ``none`` has all rows in every epoch, whatever the pacing.
         pacing: a name of `PACINGS`.
         n_epochs: epochs until all rows are seen.
@@ -309,6 +309,9 @@ class CurriculumDataset(BaseWrapperDataset):
 
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
         return self.dataset.num_tokens_vec(indices)
+
+    def largest_batch(self, max_sentences: int) -> np.ndarray:
+        return self.dataset.largest_batch(max_sentences)
 
     def check_max_tokens(self, max_tokens: int | None) -> None:
         self.dataset.check_max_tokens(max_tokens)

@@ -70,14 +70,8 @@ def find_neighbors(
     Raises:
         CodedError: two rows have the same turn of a dialogue.
     """
-    dialogues: dict[str, list[int]] = defaultdict(list)
-    for row, utterance in enumerate(utterances):
-        if has_turn(utterance):
-            dialogues[str(utterance.dialogue)].append(row)
     neighbors = [Neighbors([], []) for _ in utterances]
-    for name, rows in dialogues.items():
-        rows.sort(key=lambda row: utterances[row].turn or 0)
-        _check_turns(name, [utterances[row] for row in rows])
+    for rows in group_turns(utterances):
         for row, around in zip(rows, neighbors_of(rows, usable, n_past, n_future), strict=True):
             neighbors[row] = around
     return neighbors
@@ -103,6 +97,29 @@ def neighbors_of(
         before = places[max(0, first - n_past) : first]
         after = places[first + bool(usable[row]) :][:n_future]
         yield Neighbors([turns[x] for x in reversed(before)], [turns[x] for x in after])
+
+
+def group_turns(utterances: Sequence[Utterance]) -> list[list[int]]:
+    """Return the row numbers of each dialogue of a split, by turn number.
+
+    >>> rows = [Utterance(id=f"u{turn}", dialogue="d", turn=turn) for turn in (2, 0, 1)]
+    >>> group_turns([*rows, Utterance(id="without")])
+    [[1, 2, 0]]
+
+    Args:
+        utterances: rows; one that has no dialogue or no turn number is in none.
+
+    Raises:
+        CodedError: two rows have the same turn of a dialogue.
+    """
+    dialogues: dict[str, list[int]] = defaultdict(list)
+    for row, utterance in enumerate(utterances):
+        if has_turn(utterance):
+            dialogues[str(utterance.dialogue)].append(row)
+    for name, rows in dialogues.items():
+        rows.sort(key=lambda row: utterances[row].turn or 0)
+        _check_turns(name, [utterances[row] for row in rows])
+    return list(dialogues.values())
 
 
 def find_hidden(

@@ -36,7 +36,8 @@ def plan_windows(dialogues: Sequence[Sequence[int]], size: int, causal: bool) ->
     """Divide dialogues into windows, in which each turn is scored exactly once.
 
     Among the windows that contain a turn it is scored in the one that gives it the most context on
-    its poorer side, or, causally, the most turns before it; among equal ones in the first.
+    its poorer side, or, causally, the most turns before it; among equal ones in the first. Causally
+    the turns before it in that window are the same however long the dialogue is.
 
     >>> [window.rows.tolist() for window in plan_windows([[7, 9], [0, 1, 2, 3, 4]], 4, False)]
     [[7, 9], [0, 1, 2, 3], [1, 2, 3, 4]]
@@ -63,8 +64,12 @@ def _divide(rows: np.ndarray, size: int, causal: bool) -> list[Window]:
         return [Window(rows, np.ones(n_turns, dtype=bool))] if n_turns else []
     stride = -(-size // 2)
     n_windows = -(-(n_turns - size) // stride) + 1
-    # Evenly spaced, so that no two windows overlap by much more than others.
-    starts = np.linspace(0, n_turns - size, n_windows).round().astype(np.int64)
+    if causal:
+        # Whatever comes later, so that a conversation that goes on has the same windows.
+        starts = np.arange(n_windows) * stride
+    else:
+        # Evenly spaced, so that no two windows overlap by much more than others.
+        starts = np.linspace(0, n_turns - size, n_windows).round().astype(np.int64)
     past = np.arange(n_turns) - starts[:, None]  # (W, n_turns), turns before each in its window
     future = size - 1 - past
     context = past if causal else np.minimum(past, future)

@@ -5,7 +5,7 @@ Reads files alone, without torch. The layout of manifests is in :mod:`data_prep.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,25 +162,39 @@ def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray])
     Raises:
         UsageError: there is none.
     """
-    modalities = list(present)
-    has_input = np.any(list(present.values()), axis=0)
-    labeled = np.array(
-        [
-            any(getattr(row, column) is not None for column in target.columns)
-            for row in split.utterances
-        ],
-        dtype=bool,
-    )
+    has_input, labeled = find_usable(split, target, present)
     report_rows(split, ~labeled, f"left out, no {' / '.join(target.columns)}")
-    report_rows(split, labeled & ~has_input, f"left out, neither of {', '.join(modalities)}")
+    report_rows(split, labeled & ~has_input, f"left out, neither of {', '.join(present)}")
     rows = np.flatnonzero(has_input & labeled)
     if len(rows) == 0:
-        raise UsageError(
-            f"{split.file}: no row has both {' / '.join(target.columns)} and one of "
-            f"{', '.join(modalities)}; choose another --target or --modality",
-            "rows-unusable",
-        )
+        raise no_usable_row(split, target, present)
     return rows
+
+
+def find_usable(
+    split: Split, target: Target, present: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows have a modality, and which a truth: (N,) bool each.
+
+    Args:
+        split: N rows.
+        target: what is predicted.
+        present: for each modality which rows have it, (N,) bool.
+    """
+    labeled = [
+        any(getattr(row, column) is not None for column in target.columns)
+        for row in split.utterances
+    ]
+    return np.any(list(present.values()), axis=0), np.array(labeled, dtype=bool)
+
+
+def no_usable_row(split: Split, target: Target, modalities: Iterable[str]) -> UsageError:
+    """Return the error of a split without any row that has truth and input."""
+    return UsageError(
+        f"{split.file}: no row has both {' / '.join(target.columns)} and one of "
+        f"{', '.join(modalities)}; choose another --target or --modality",
+        "rows-unusable",
+    )
 
 
 def report_rows(split: Split, chosen: np.ndarray, message: str) -> None:

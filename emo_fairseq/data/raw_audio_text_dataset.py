@@ -114,6 +114,15 @@ class RawAudioTextDataset(NestedDictionaryDataset):
         """
         self._batches = _Batches(sampler, traits, seed)
 
+    @property
+    def turns(self) -> "RawAudioTextDataset":
+        """The dataset whose rows are single utterances: itself."""
+        return self
+
+    def truth(self, rows: np.ndarray) -> Tensor:
+        """Return the truth of some rows, (B,) or (B, A)."""
+        return torch.stack([self.defn["target"][int(row)] for row in rows])
+
     def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super().collater(samples)
         # An empty batch, which a rank without a share of the last ones gets, stays empty.
@@ -147,6 +156,11 @@ class RawAudioTextDataset(NestedDictionaryDataset):
     def num_tokens_vec(self, indices: np.ndarray) -> np.ndarray:
         """Return the lengths that ``--max-tokens`` limits: of each row's longest modality."""
         return np.max([size[indices] for size in self.sizes], axis=0)
+
+    def largest_batch(self, max_sentences: int) -> np.ndarray:
+        """Return the longest rows, as many as a batch may have."""
+        order = np.argsort(self.num_tokens_vec(np.arange(len(self))), kind="stable")
+        return order[::-1][:max_sentences]
 
     def check_max_tokens(self, max_tokens: int | None) -> None:
         """Raise a `UsageError` if a single utterance is longer than ``--max-tokens``."""

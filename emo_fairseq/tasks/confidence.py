@@ -9,7 +9,7 @@ from fairseq.tasks.fairseq_task import StatefulContainer
 from torch import Tensor
 
 from emo_fairseq import losses
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.tasks.predicting import predict_rows
 from emo_fairseq.types import TargetKind
@@ -35,7 +35,7 @@ class ModelConfidence:
         model: RobertaEMOModel,
         kind: TargetKind,
         state: StatefulContainer,
-        build_train_split: Callable[[], RawAudioTextDataset],
+        build_train_split: Callable[[], EmotionDataset],
     ) -> None:
         self._model, self._row_loss, self._state = model, _ROW_LOSSES[kind], state
         self._build_train_split = build_train_split
@@ -57,7 +57,7 @@ class ModelConfidence:
         rows, outputs = predict_rows(self._model, dataset, device, slice(rank, None, world))
         confidence = torch.zeros(len(dataset), dtype=torch.float64, device=device)
         if len(rows):  # of fewer rows than ranks, some have none
-            truth = torch.stack([dataset.defn["target"][int(row)] for row in rows])
+            truth = dataset.truth(rows)
             confidence[rows] = -self._row_loss(torch.from_numpy(outputs), truth).to(device)
         if world > 1:
             group = distributed_utils.get_data_parallel_group()

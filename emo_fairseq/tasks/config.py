@@ -275,6 +275,10 @@ class WarmStartConfig(FairseqDataclass):
     )
 
 
+_BATCHES_ROWS = Condition(
+    lambda context: str(context.task.dialogue_encoder) == NO_DIALOGUE_ENCODER,
+    "with --dialogue-encoder a batch has whole dialogues, or windows of them",
+)
 _HAS_ORDER = Condition(
     lambda context: str(context.task.curriculum_order) != NONE, "there is no --curriculum-order"
 )
@@ -289,7 +293,7 @@ class CurriculumConfig(FairseqDataclass):
     """Which rows an epoch has, and how they fall into batches."""
 
     batch_sampler: ChoiceEnum(list(SAMPLERS)) = option(  # type: ignore[valid-type]
-        "length", "what the rows of a training batch have in common"
+        "length", "what the rows of a training batch have in common", acts=_BATCHES_ROWS
     )
     curriculum_order: ChoiceEnum(list(ORDERS)) = option(  # type: ignore[valid-type]
         NONE,

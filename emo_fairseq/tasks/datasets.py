@@ -22,6 +22,8 @@ from emo_fairseq.data.curriculum import (
     read_preset,
 )
 from emo_fairseq.data.data_dir import DataDir
+from emo_fairseq.data.dialogue_dataset import DialogueDataset, EmotionDataset
+from emo_fairseq.data.dialogue_rows import DialogueRows, report_hidden_turns, select_turns
 from emo_fairseq.data.fit import check_vocabularies
 from emo_fairseq.data.inputs import unchanged
 from emo_fairseq.data.manifest import (
@@ -36,6 +38,7 @@ from emo_fairseq.data.samplers import (
     RowTraits,
 )
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
@@ -62,8 +65,10 @@ def build_dataset(
     state: TaskState,
     seed: int,
     frozen: FrozenEncoders | None,
-) -> tuple[RawAudioTextDataset, np.ndarray]:
+) -> tuple[EmotionDataset, np.ndarray]:
     """Build the dataset of a split; rows without truth or input are left out, and counted.
+
+    For a model of dialogues, rows without truth are read as context of others.
 
     Args:
         split: of the data dir.
@@ -76,7 +81,7 @@ def build_dataset(
         frozen: encoders whose outputs are read in place of their input; None without.
 
     Returns:
-        The dataset, and the numbers of its rows in the split.
+        The dataset, and the numbers of its rows in the split; each has a truth.
 
     Raises:
         UsageError: no row can be used, or there is a modality that training would never see.
@@ -87,7 +92,8 @@ def build_dataset(
         modality: data.present(modality, split) & (modality not in masked)
         for modality in state.modalities
     }
-    rows = select_rows(split, state.target, present)
+    dialogues = _select_turns(split, data, state, present)
+    rows = select_rows(split, state.target, present) if dialogues is None else dialogues.rows
     counts = {modality: int(here[rows].sum()) for modality, here in present.items()}
     if for_training:
         _check_modalities(split, counts, cfg.mask_modality)
@@ -103,12 +109,36 @@ def build_dataset(
         {modality: RowsDataset(dataset, rows) for modality, dataset in inputs.items()},
         truth_array(split, state.target, state.labels)[rows],
         shuffle=for_training,
-        cases=presence_cases({modality: here[rows] for modality, here in present.items()}),
+        cases=None if dialogues is not None else _cases(present, rows),
         annotations={name: annotate(split)[rows] for name, annotate in annotators.items()},
     )
     by_modality = ", ".join(f"{count} with {modality}" for modality, count in counts.items())
     logger.info("%s: %d utterances, %s", split.name, len(rows), by_modality)
-    return dataset, rows
+    if dialogues is None:
+        return dataset, rows
+    scored = rows[dialogues.is_scored]
+    speakers = [split.utterances[row].speaker for row in rows]
+    cases = _cases(present, scored)
+    return DialogueDataset(dataset, dialogues.windows, speakers, cases), scored
+
+
+def _cases(present: Mapping[str, np.ndarray], rows: np.ndarray) -> list[str] | None:
+    return presence_cases({modality: here[rows] for modality, here in present.items()})
+
+
+def _select_turns(
+    split: Split, data: DataDir, state: TaskState, present: Mapping[str, np.ndarray]
+) -> DialogueRows | None:
+    """Return the turns that a model of dialogues reads; None for one of single utterances."""
+    options = state.options
+    if options.dialogue_encoder == NO_DIALOGUE_ENCODER:
+        return None
+    size, causal = options.dialogue_window, options.dialogue_causal
+    turns = select_turns(split, state.target, present, size, causal)
+    if split.whole is not None:
+        stored = [data.present(modality, split.stored) for modality in state.modalities]
+        report_hidden_turns(split, np.any(stored, axis=0), size, causal)
+    return turns
 
 
 def _check_modalities(split: Split, counts: Mapping[str, int], mask: str | None) -> None:
@@ -180,7 +210,7 @@ def auxiliary_annotators(
 
 
 def order_for_training(
-    dataset: RawAudioTextDataset,
+    dataset: EmotionDataset,
     split: Split,
     rows: np.ndarray,
     *,
@@ -189,7 +219,7 @@ def order_for_training(
     seed: int,
     prototypes: Callable[[], ClassPrototypes],
     confidence: ModelConfidence | None,
-) -> RawAudioTextDataset | CurriculumDataset:
+) -> EmotionDataset | CurriculumDataset:
     """Order the train split by ``--batch-sampler`` and ``--curriculum-order``.
 
     Args:
@@ -217,8 +247,9 @@ def order_for_training(
     speakers = group_ids(split, "speaker", group_names(split, "speaker"))[rows]
     if sampler in _OF_SPEAKERS and (speakers < 0).all():
         raise _column_missing(sampler, split, "speaker")
-    traits = RowTraits(dataset.num_tokens_vec(np.arange(len(rows))), labels, speakers)
-    dataset.draw_batches(SAMPLERS[sampler], traits, seed)
+    if isinstance(dataset, RawAudioTextDataset):  # dialogues have batches of their own
+        traits = RowTraits(dataset.num_tokens_vec(np.arange(len(rows))), labels, speakers)
+        dataset.draw_batches(SAMPLERS[sampler], traits, seed)
     if order == NONE:
         return dataset
     by = CurriculumTraits(len(rows), labels=labels)

@@ -29,9 +29,9 @@ from emo_fairseq.criterions.scoring import CONFUSION
 from emo_fairseq.data.annotations import Classes, target_of_classes
 from emo_fairseq.data.curriculum import NONE, CurriculumDataset
 from emo_fairseq.data.data_dir import TRAIN, DataDir
+from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.data.fit import fit_labels
 from emo_fairseq.data.manifest import Split
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.build import (
@@ -42,6 +42,7 @@ from emo_fairseq.models.build import (
     load_pretrained,
 )
 from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.models.encode import encoding_device
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.models.tuning import log_trained_parameters, tune
@@ -268,9 +269,7 @@ class EmotionPredictionTask(FairseqTask):
     def load_dataset(self, split: str, combine: bool = False, **kwargs: Any) -> None:
         self.datasets[split] = self._build_dataset(split, self.is_training and split == TRAIN)
 
-    def _build_dataset(
-        self, name: str, for_training: bool
-    ) -> RawAudioTextDataset | CurriculumDataset:
+    def _build_dataset(self, name: str, for_training: bool) -> EmotionDataset | CurriculumDataset:
         split = self.data.split(name)
         if not self.is_training:
             self.scoring_guard.check(split, self.provenance(), self.task_state.fold)
@@ -504,6 +503,8 @@ class EmotionPredictionTask(FairseqTask):
 
     @property
     def rows_of_a_step(self) -> int | None:
+        if self.task_state.options.dialogue_encoder != NO_DIALOGUE_ENCODER:
+            return None  # a batch may be a window that is larger
         return self.run_config.rows_of_a_step
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from fairseq import utils
 
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel
 
 _ROWS_OF_A_BATCH = 32
@@ -15,7 +15,7 @@ _ROWS_OF_A_BATCH = 32
 
 def predict_rows(
     model: RobertaEMOModel,
-    dataset: RawAudioTextDataset,
+    dataset: EmotionDataset,
     device: torch.device,
     part: slice = slice(None),
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -25,26 +25,28 @@ def predict_rows(
         model: goes back to the mode it was in.
         dataset: that was not built for training.
         device: that the model is on.
-        part: of the rows in the order of their length.
+        part: of the batches.
 
     Returns:
         The row numbers (n,), and the outputs (n, n_outputs) float64.
     """
-    rows = np.asarray(dataset.ordered_indices())[part]
-    batches = batches_of(rows)
+    batches = batches_of(dataset)[part]
+    if not batches:
+        return np.zeros(0, dtype=np.int64), np.zeros((0, 0))
     logits = [run(model, dataset, batch, device).logits.double().cpu() for batch in batches]
-    outputs = torch.cat(logits).numpy() if logits else np.zeros((0, 0))
-    return rows, outputs
+    return np.concatenate(batches), torch.cat(logits).numpy()
 
 
-def batches_of(rows: np.ndarray) -> list[np.ndarray]:
-    """Divide row numbers (n,) into those of batches, in their order."""
-    return [rows[at : at + _ROWS_OF_A_BATCH] for at in range(0, len(rows), _ROWS_OF_A_BATCH)]
+def batches_of(dataset: EmotionDataset) -> list[np.ndarray]:
+    """Return the row numbers of batches that have all rows of a dataset."""
+    rows = np.asarray(dataset.ordered_indices())
+    batches = dataset.batch_by_size(rows, max_sentences=_ROWS_OF_A_BATCH)
+    return [np.asarray(batch) for batch in batches]
 
 
 def run(
     model: RobertaEMOModel,
-    dataset: RawAudioTextDataset,
+    dataset: EmotionDataset,
     rows: Iterable[int],
     device: torch.device,
     **options: Any,
@@ -58,9 +60,13 @@ def run(
         device: that the model is on.
         options: further arguments of the model, such as ``return_attention``.
     """
-    return run_batch(
-        model, dataset.collater([dataset[int(row)] for row in rows]), device, **options
-    )
+    return run_batch(model, read_batch(dataset, rows), device, **options)
+
+
+def read_batch(dataset: EmotionDataset, rows: Iterable[int]) -> dict[str, Any]:
+    """Return a batch of some rows."""
+    items: list[Any] = [dataset[int(row)] for row in rows]
+    return dataset.collater(items)
 
 
 def run_batch(

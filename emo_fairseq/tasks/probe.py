@@ -18,12 +18,12 @@ from torch import Tensor
 
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import log_metrics
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import is_larger_better
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.fusion import ConcatFusion
-from emo_fairseq.tasks.predicting import batches_of, run_batch
+from emo_fairseq.tasks.predicting import batches_of, read_batch, run_batch
 from emo_fairseq.types import TargetKind
 
 if TYPE_CHECKING:  # scikit-learn takes a second to import, and few runs have a probe
@@ -56,7 +56,7 @@ class Pooled(NamedTuple):
         )
 
 
-def pool_rows(model: RobertaEMOModel, dataset: RawAudioTextDataset, device: torch.device) -> Pooled:
+def pool_rows(model: RobertaEMOModel, dataset: EmotionDataset, device: torch.device) -> Pooled:
     """Run encoders, poolings and concatenation over a split.
 
     Args:
@@ -67,8 +67,8 @@ def pool_rows(model: RobertaEMOModel, dataset: RawAudioTextDataset, device: torc
     assert isinstance(model.fusion, ConcatFusion)
     widths = {name: len(vector) for name, vector in model.fusion.missing.items()}
     order, vectors, present, truth = [], [], [], []
-    for rows in batches_of(np.asarray(dataset.ordered_indices())):
-        batch = dataset.collater([dataset[int(row)] for row in rows])
+    for rows in batches_of(dataset):
+        batch = read_batch(dataset, rows)
         vectors.append(run_batch(model, batch, device).embedding.double().cpu().numpy())
         flags = [
             np.repeat(batch["net_input"][name]["present"].numpy()[:, None], width, axis=1)
@@ -183,8 +183,8 @@ class Probe:
         self,
         strengths: list[float],
         metric: str,
-        train_split: Callable[[], RawAudioTextDataset],
-        selecting_split: Callable[[], RawAudioTextDataset] | None,
+        train_split: Callable[[], EmotionDataset],
+        selecting_split: Callable[[], EmotionDataset] | None,
         record: Callable[[dict[str, Any], bool], None],
         refits: bool,
     ) -> None:

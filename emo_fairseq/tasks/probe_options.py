@@ -9,6 +9,7 @@ from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
+from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.options.option import flag, rules_of
 from emo_fairseq.tasks.config import CurriculumConfig
 from emo_fairseq.types import CONCAT, FRAMES, FROZEN, LOG_MEL, SPEECH, TOKENS
@@ -91,6 +92,8 @@ def check_task_options(cfg: Any) -> None:
         _refuse_idle(cfg, schema, ())
     if cfg.auxiliary_targets:
         raise _idle(["auxiliary_targets"])
+    if str(cfg.dialogue_encoder) != NO_DIALOGUE_ENCODER:
+        raise _idle(["dialogue_encoder"])
 
 
 def check_criterion_options(cfg: Any, schema: type) -> None:

@@ -18,7 +18,7 @@ from data_prep.messages import first_few
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.text_tokenizers import TextTokenizer, load_text_tokenizer
 from emo_fairseq.data.data_dir import DataDir
-from emo_fairseq.data.raw_audio_text_dataset import RawAudioTextDataset
+from emo_fairseq.data.dialogue_dataset import EmotionDataset
 from emo_fairseq.errors import UsageError, check_writable
 from emo_fairseq.evaluation import (
     attention,
@@ -166,13 +166,15 @@ def _collect(name: str, logging_outputs: Sequence[dict[str, Any]]) -> list[Any]:
 
 def attend(
     model: RobertaEMOModel,
-    dataset: RawAudioTextDataset,
+    dataset: EmotionDataset,
     ids: Sequence[str],
     data: DataDir,
     state: TaskState,
     masked: Collection[str],
 ) -> list[Attended]:
     """Score each utterance alone, so that nothing is padded, and return its attention weights.
+
+    The fusion, which has them, reads one utterance at a time in a model of dialogues, too.
 
     Args:
         model: in evaluation.
@@ -186,10 +188,11 @@ def attend(
         UsageError: the model has no attention in its fusion.
     """
     device = next(model.parameters()).device
-    row_of = {name: row for row, name in enumerate(dataset.utterance_ids)}
+    turns = dataset.turns
+    row_of = {name: row for row, name in enumerate(turns.utterance_ids)}
     attended = []
     for name in ids:
-        attention = run(model, dataset, [row_of[name]], device, return_attention=True).attention
+        attention = run(model, turns, [row_of[name]], device, return_attention=True).attention
         if not attention:
             raise UsageError(
                 "--save-attention: the fusion of this model has no attention; train with "

@@ -58,6 +58,16 @@ def test_every_turn_of_a_long_dialogue_has_enough_context(size):
         assert (poorer >= np.minimum(ends, size // 4 - 1)).all()
 
 
+@pytest.mark.parametrize("size", _SIZES)
+def test_causal_context_does_not_depend_on_what_comes_later(size):
+    context = {}
+    for n_turns in range(1, 40):
+        for window in _plan(n_turns, size, causal=True):
+            for place in np.flatnonzero(window.scored):
+                rows = window.rows[: place + 1].tolist()
+                assert context.setdefault(rows[-1], rows) == rows
+
+
 def test_a_dialogue_that_fits_is_one_window_in_its_own_order():
     windows = plan_windows([[5, 1, 3], [], [0]], size=3, causal=True)
     assert [window.rows.tolist() for window in windows] == [[5, 1, 3], [0]]

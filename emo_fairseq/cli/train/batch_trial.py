@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from data_prep.command_line import positive_number
@@ -66,8 +65,6 @@ class Training:
         self.batch_size: int = cfg.dataset.batch_size
         self.dataset: Any = task.dataset("train")
         self.trainer: Any = Trainer(cfg, task, model, criterion)
-        lengths = [self.dataset.num_tokens(row) for row in range(len(self.dataset))]
-        self.longest = np.argsort(lengths)[::-1]  # (N,) rows
 
     @property
     def is_on_gpu(self) -> bool:
@@ -82,7 +79,7 @@ class Training:
 
     def update(self, batch_size: int) -> None:
         """Run updates on a batch of the longest utterances."""
-        rows = self.longest[:batch_size]
+        rows = self.dataset.largest_batch(batch_size)
         sample = self.dataset.collater([self.dataset[row] for row in rows.tolist()])
         for _ in range(_UPDATES):
             self.trainer.train_step([sample])
