@@ -11,19 +11,34 @@ Nothing is downloaded; a seed always gives the same bytes. Speakers differ betwe
 second corpus, in tests across corpora, give another --name, --seed and --speaker-shift X: all its
 voices are X semitones higher and X / 2 dB louder, so that pitch and level do not transfer between
 the two. Arousal, which is in the manner of speaking, is the same in both.
+
+With --dialogues, the emotion of a turn depends on the turn before it and on who speaks, and the
+turn alone leaves it ambiguous (`toy_dialogues`): for models that read whole dialogues. corpus.yaml
+then has a ceiling for single turns, for the turns before, for all turns, and for all turns without
+knowing who speaks. --no-audio writes the words alone, in a second.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.audio.writing import write_flac
+from data_prep.corpora import toy_dialogues
+from data_prep.corpora.toy_dialogues import Turn
+from data_prep.corpora.toy_draws import (
+    QUADRANTS,
+    SENTIMENTS,
+    Draw,
+    bayes_ceilings,
+    draw_split,
+    draw_vad,
+    oracle_score,
+)
 from data_prep.corpora.toy_voice import SAMPLE_RATE, Rng, Voice, draw_voice, shift_voice, synthesize
 from data_prep.errors import CodedError
 from data_prep.progress import show_progress
@@ -45,6 +60,8 @@ def prepare_toy(
     speakers: Sequence[int] = SPEAKERS,
     name: str = NAME,
     speaker_shift: float = 0.0,
+    dialogues: bool = False,
+    with_audio: bool = True,
 ) -> Corpus:
     """Generate the corpus: manifests, corpus.yaml and audio/{split}/*.flac.
 
@@ -57,14 +74,56 @@ def prepare_toy(
         speakers: of train, valid and test.
         name: of the corpus.
         speaker_shift: semitones that all voices are shifted by, see `toy_voice.shift_voice`.
+        dialogues: let emotions depend on the turn before; see `toy_dialogues`.
+        with_audio: synthesize voices; else the corpus has text alone.
 
     Raises:
-        CodedError: a split that cannot be balanced or has no speaker, a malformed name, or a shift
-            beyond an octave.
+        CodedError: a split that cannot be balanced or has too few speakers, a malformed name, or a
+            shift beyond an octave.
     """
+    _check(speakers, name, speaker_shift, dialogues, with_audio)
+    sizes = n_train, n_valid, n_test
+    out_dir = Path(out_dir)
+    # One stream of random numbers a split: the size of one changes nothing in the others.
+    streams = [np.random.default_rng([seed, i]) for i in range(len(SPLITS))]
+    of_splits = list(zip(sizes, speakers, streams, strict=True))
+    drawn: list[Iterable[Turn]]
+    if dialogues:
+        chains = [toy_dialogues.draw_turns(*of_split) for of_split in of_splits]
+        drawn, ceilings = [*chains], toy_dialogues.ceilings()
+        scores = toy_dialogues.oracle_scores(chains[SPLITS.index("test")])
+    else:
+        draws = [draw_split(n, rng) for n, _, rng in of_splits]
+        drawn = [
+            _independent_turns(draw, n_speakers, rng)
+            for draw, (_, n_speakers, rng) in zip(draws, of_splits, strict=True)
+        ]
+        ceilings, scores = bayes_ceilings(), oracle_score(draws[SPLITS.index("test")])
+    (out_dir / CORPUS_FILE).unlink(missing_ok=True)  # its sound is about to change
+    splits: dict[str, list[Utterance]] = {}
+    with show_progress("toy corpus", sum(sizes), "utterance") as update:
+        for split, turns, (_, n_speakers, rng) in zip(SPLITS, drawn, of_splits, strict=True):
+            splits[split] = []
+            voices = [shift_voice(draw_voice(rng), speaker_shift) for _ in range(n_speakers)]
+            for turn in turns:
+                voice = voices[turn.speaker] if with_audio else None
+                splits[split].append(_utterance(out_dir, split, turn, voice, rng))
+                update(1)
+    shift = [f"all voices are shifted by {speaker_shift:g} semitones"] if speaker_shift else []
+    corpus = _card(name, seed, ceilings, scores, dialogues, shift)
+    write_corpus(out_dir, corpus, splits)
+    return corpus
+
+
+def _check(
+    speakers: Sequence[int], name: str, speaker_shift: float, dialogues: bool, with_audio: bool
+) -> None:
+    given = f"--speakers {' '.join(map(str, speakers))}"
     if min(speakers) < 1:
+        raise CodedError(f"{given}: every split needs at least one", "speakers-too-few")
+    if dialogues and any(number % 2 for number in speakers):
         raise CodedError(
-            f"--speakers {' '.join(map(str, speakers))}: every split needs at least one",
+            f"{given}: with --dialogues, every split needs an even number, two a session",
             "speakers-too-few",
         )
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -76,71 +135,71 @@ def prepare_toy(
             f"--speaker-shift {speaker_shift:g} is beyond an octave; give -12 to 12 semitones",
             "shift-out-of-range",
         )
-    sizes = n_train, n_valid, n_test
-    out_dir = Path(out_dir)
-    # One stream of random numbers a split: the size of one changes nothing in the others.
-    streams = [np.random.default_rng([seed, i]) for i in range(len(SPLITS))]
-    draws = [draw_split(n, rng) for n, rng in zip(sizes, streams, strict=True)]
-    (out_dir / CORPUS_FILE).unlink(missing_ok=True)  # its sound is about to change
-    splits: dict[str, list[Utterance]] = {}
-    with show_progress("toy corpus", sum(sizes), "utterance") as update:
-        for i, split in enumerate(SPLITS):
-            splits[split] = []
-            voices = [
-                shift_voice(draw_voice(streams[i]), speaker_shift) for _ in range(speakers[i])
-            ]
-            for utterance in _utterances(out_dir, split, draws[i], voices, streams[i]):
-                splits[split].append(utterance)
-                update(1)
-    corpus = _card(name, seed, speaker_shift, draws[SPLITS.index("test")])
-    write_corpus(out_dir, corpus, splits)
-    return corpus
+    if speaker_shift and not with_audio:
+        raise CodedError(
+            f"--speaker-shift {speaker_shift:g}: with --no-audio there are no voices; leave one of "
+            "the two out",
+            "options-conflict",
+        )
 
 
-def _utterances(
-    out_dir: Path, split: str, draws: Sequence[Draw], voices: Sequence[Voice], rng: Rng
-) -> Iterable[Utterance]:
-    """Synthesize the draws of a split by dialogue, write their audio, and yield their rows."""
-    (out_dir / "audio" / split).mkdir(parents=True, exist_ok=True)
-    n_speakers = len(voices)
+def _independent_turns(draws: Sequence[Draw], n_speakers: int, rng: Rng) -> Iterator[Turn]:
+    """Yield the draws of a split by dialogue, whose context does not help; draw as they are read.
+
+    A dialogue is 4 to 8 turns of the two speakers of one session (the last session of an odd number
+    of speakers has one).
+    """
     left = list(draws)
     dialogue = 0
     while left:
-        # A dialogue is 4 to 8 turns of the two speakers of one session (the last session of an odd
-        # number of speakers has one). Its emotions are independent: context does not help here.
         session = 2 * int(rng.integers((n_speakers + 1) // 2))
         pair = range(session, min(session + 2, n_speakers))
         for turn in range(min(int(rng.integers(4, 9)), len(left))):
-            speaker = pair[turn % len(pair)]
-            draw = left.pop()
-            waveform = synthesize(voices[speaker], draw.aroused, rng)
-            name = f"{split}_{dialogue:03d}_{turn}"
-            audio = f"audio/{split}/{name}.flac"
-            write_flac(out_dir / audio, waveform, SAMPLE_RATE)
-            valence, arousal, dominance = draw_vad(draw.emotion, rng)
-            yield Utterance(
-                id=name,
-                audio=audio,
-                n_samples=len(waveform),
-                text=write_sentence(draw.cue, rng),
-                speaker=f"{split}_speaker{speaker:02d}",
-                session=f"{split}_session{session // 2:02d}",
-                dialogue=f"{split}_{dialogue:03d}",
-                turn=turn,
-                emotion=draw.emotion,
-                sentiment=SENTIMENTS[QUADRANTS[draw.emotion][0]],
-                valence=valence,
-                arousal=arousal,
-                dominance=dominance,
-            )
+            yield Turn(dialogue, turn, pair[turn % len(pair)], left.pop())
         dialogue += 1
 
 
-def _card(name: str, seed: int, speaker_shift: float, test: Sequence[Draw]) -> Corpus:
-    luck = ", ".join(f"{key} {value:.4f}" for key, value in oracle_score(test).items())
-    ceilings = {key: round(value, 6) for key, value in bayes_ceilings().items()}
-    both = ceilings["both"]
-    shift = [f"all voices are shifted by {speaker_shift:g} semitones"] if speaker_shift else []
+def _utterance(out_dir: Path, split: str, turn: Turn, voice: Voice | None, rng: Rng) -> Utterance:
+    """Write and voice a turn; without a voice it has no audio."""
+    name = f"{split}_{turn.dialogue:03d}_{turn.turn}"
+    audio, n_samples = None, None
+    if voice is not None:
+        waveform = synthesize(voice, turn.draw.aroused, rng)
+        audio, n_samples = f"audio/{split}/{name}.flac", len(waveform)
+        (out_dir / audio).parent.mkdir(parents=True, exist_ok=True)
+        write_flac(out_dir / audio, waveform, SAMPLE_RATE)
+    emotion = turn.draw.emotion
+    valence, arousal, dominance = draw_vad(emotion, rng)
+    return Utterance(
+        id=name,
+        audio=audio,
+        n_samples=n_samples,
+        text=write_sentence(turn.draw.cue, rng),
+        speaker=f"{split}_speaker{turn.speaker:02d}",
+        session=f"{split}_session{turn.speaker // 2:02d}",
+        dialogue=f"{split}_{turn.dialogue:03d}",
+        turn=turn.turn,
+        emotion=emotion,
+        sentiment=SENTIMENTS[QUADRANTS[emotion][0]],
+        valence=valence,
+        arousal=arousal,
+        dominance=dominance,
+    )
+
+
+def _card(
+    name: str,
+    seed: int,
+    ceilings: Mapping[str, float],
+    scores: Mapping[str, float],
+    dialogues: bool,
+    notes: Sequence[str],
+) -> Corpus:
+    luck = ", ".join(f"{key} {value:.4f}" for key, value in scores.items())
+    rounded = {key: round(value, 6) for key, value in ceilings.items()}
+    both = rounded["both"]
+    why = "toy_dialogues.py" if dialogues else "toy.py"
+    of_sentiment = [f"sentiment is the sign of valence: ceilings {both}, 0.5 and {both}"]
     return Corpus(
         name=name,
         labels={"emotion": tuple(QUADRANTS), "sentiment": SENTIMENTS},
@@ -149,12 +208,12 @@ def _card(name: str, seed: int, speaker_shift: float, test: Sequence[Draw]) -> C
         protocol="one fixed split, speakers and dialogues disjoint",
         licence="CC0-1.0 (made by data_prep.toy)",
         citation=f"made by data_prep.toy, seed {seed}",
-        ceilings=ceilings,
+        ceilings=rounded,
         notes=[
-            "ceilings: the highest UAR over the 4 emotions that a model can expect (toy.py: why)",
+            f"ceilings: the highest UAR over the 4 emotions that a model can expect ({why}: why)",
             f"on the test split as drawn, the rules that reach them score {luck}",
-            f"sentiment is the sign of valence: ceilings {both}, 0.5 and {both}",
-            *shift,
+            *([] if dialogues else of_sentiment),
+            *notes,
         ],
     )
 
@@ -177,92 +236,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", default=NAME, help="of the corpus, in corpus.yaml (default: %(default)s)")
     shift = "all voices higher by X semitones and louder by X / 2 dB (default: 0)"
     add("--speaker-shift", type=float, default=0.0, metavar="X", help=shift)
-
-
-# -- Draws, and the best possible score ------------------------------------------------------------
-
-# emotion -> (valence positive?, arousal high?). Sentiment is the sign of valence and nothing more:
-# the toy's "neutral" is the calm, contented quadrant and therefore counts as positive.
-QUADRANTS = {
-    "neutral": (True, False),
-    "happy": (True, True),
-    "sad": (False, False),
-    "angry": (False, True),
-}
-SENTIMENTS = ("negative", "positive")
-
-# How the words speak of valence: the wrong cue, no usable cue, else the right one.
-P_FLIPPED = 0.05
-P_AMBIGUOUS = 0.08
-
-LOW, HIGH = 0.25, 0.75  # centers of the quadrants on the VAD axes
-DOMINANCE = {"neutral": 0.5, "happy": 0.625, "sad": 0.25, "angry": 0.75}
-VAD_NOISE = 0.07  # standard deviation; clipped to [0, 1]
-
-
-def bayes_ceilings(flipped: float = P_FLIPPED, ambiguous: float = P_AMBIGUOUS) -> dict[str, float]:
-    """Return the highest expected UAR over the four emotions, from text, speech and both.
-
-    Valence V and arousal A are independent fair bits, and the emotion is the pair (V, A). Given V,
-    the words show V with probability 1 - flipped - ambiguous, not V with `flipped`, and nothing
-    otherwise; everything else in the sentence is independent of (V, A). The voice shows A
-    without error, and nothing of V. The best guess of V from the words follows the cue, and tosses
-    a coin without one (as long as flipped <= 1 - flipped - ambiguous):
-
-        P(V right | text) = (1 - flipped - ambiguous) + ambiguous / 2
-
-    Text says nothing of A (right in 1/2), speech nothing of V (1/2), and the two channels err
-    independently, so the chance of getting the pair right is a product. No rule beats Bayes's in
-    accuracy, and with four equally frequent classes the expected UAR is the expected accuracy.
-    """
-    clear = 1 - flipped - ambiguous
-    if not 0 <= flipped <= clear:
-        raise ValueError(f"flipped {flipped} and ambiguous {ambiguous} leave no cue to follow")
-    valence = clear + ambiguous / 2
-    return {"text": valence / 2, "speech": 1 / 2, "both": valence}
-
-
-@dataclass(frozen=True)
-class Draw:
-    """One utterance before it is written and voiced. `cue` is what the words show of valence."""
-
-    emotion: str
-    cue: bool | None  # True positive, False negative, None ambiguous
-
-    @property
-    def aroused(self) -> bool:
-        """Whether the voice is aroused."""
-        return QUADRANTS[self.emotion][1]
-
-
-def draw_split(n: int, rng: Rng) -> list[Draw]:
-    """Draw `n` utterances, equally many of each emotion, in random order."""
-    if n <= 0 or n % len(QUADRANTS):
-        raise CodedError(
-            f"a split of {n} cannot be balanced; give a multiple of 4", "split-not-balanced"
-        )
-    emotions = rng.permutation(np.repeat(list(QUADRANTS), n // len(QUADRANTS)))
-    draws = []
-    for emotion, chance in zip(emotions.tolist(), rng.uniform(size=n), strict=True):
-        valence = QUADRANTS[emotion][0]
-        cue = None if chance < P_AMBIGUOUS else valence
-        if P_AMBIGUOUS <= chance < P_AMBIGUOUS + P_FLIPPED:
-            cue = not valence
-        draws.append(Draw(emotion, cue))
-    return draws
-
-
-def oracle_score(draws: Sequence[Draw]) -> dict[str, float]:
-    """Return the scores of the Bayes rules on these draws (coin tosses count half)."""
-    valence = np.mean([0.5 if d.cue is None else d.cue == QUADRANTS[d.emotion][0] for d in draws])
-    return {"text": float(valence) / 2, "speech": 0.5, "both": float(valence)}
-
-
-def draw_vad(emotion: str, rng: Rng) -> list[float]:
-    """Draw valence, arousal and dominance: the quadrant's center plus noise, within [0, 1]."""
-    center = [HIGH if positive else LOW for positive in QUADRANTS[emotion]]
-    values = rng.normal([*center, DOMINANCE[emotion]], VAD_NOISE)
-    return [round(float(value), 4) for value in np.clip(values, 0, 1)]
+    chain = "let the emotion of a turn depend on the turn before it, and on who speaks"
+    add("--dialogues", action="store_true", help=chain)
+    silent = "write the words alone, without voices"
+    add("--no-audio", dest="with_audio", action="store_false", help=silent)
 
 
 # -- Sentences: a cue word of known polarity in a frame that is independent of it ------------------

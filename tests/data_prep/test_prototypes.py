@@ -13,11 +13,8 @@ import pytest
 from codes import raises
 
 from data_prep.commands.fit_prototypes import main
-from data_prep.corpora.toy import (
-    DOMINANCE,
-    QUADRANTS,
-    prepare_toy,
-)
+from data_prep.corpora.toy import prepare_toy
+from data_prep.corpora.toy_draws import DOMINANCE, QUADRANTS
 from data_prep.errors import ManifestError
 from data_prep.prototypes import (
     PUBLISHED,

@@ -17,7 +17,8 @@ from data_prep.audio.loading import load_audio
 from data_prep.commands.prepare import main
 from data_prep.commands.validate import main as validate
 from data_prep.corpora import toy
-from data_prep.corpora.toy import (
+from data_prep.corpora.toy import prepare_toy
+from data_prep.corpora.toy_draws import (
     P_AMBIGUOUS,
     P_FLIPPED,
     QUADRANTS,
@@ -25,7 +26,6 @@ from data_prep.corpora.toy import (
     bayes_ceilings,
     draw_split,
     oracle_score,
-    prepare_toy,
 )
 from data_prep.corpora.toy_voice import AROUSED, CALM, draw_voice, synthesize
 from data_prep.schema import Utterance, read_corpus, read_manifest
