@@ -10,12 +10,16 @@ import torch
 from fairseq import utils
 from torch import Tensor
 
+from data_prep.audio.decoding import Source
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
-from data_prep.segmentation.turn import Turn
+from data_prep.segmentation.turn import Segmentation, Turn
 from emo_fairseq.decoding import decode
+from emo_fairseq.diarization.activity import Progress
+from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.chunks import divide, group_turns
+from emo_fairseq.inference.conversation import Conversation, predict_conversation
 from emo_fairseq.inference.fair_lock import FairLock
 from emo_fairseq.inference.inputs import (
     Audio,
@@ -351,6 +355,58 @@ class EmotionPredictor:
             Segment(float(turn.start), float(turn.end), predictions[number], turn.speaker)
             for number, turn in enumerate(turns)
         ]
+
+    def conversation(
+        self,
+        recording: Source,
+        turns: Segmentation | Sequence[Turn] | None = None,
+        *,
+        name: str | None = None,
+        turn_options: TurnOptions | None = None,
+        transcribe: Transcribe | None = None,
+        batch_size: int = 32,
+        progress: Progress | None = None,
+        should_stop: ShouldStop = never,
+    ) -> Conversation:
+        """Predict for all turns of one recording, which is decoded once and never held as a whole.
+
+        ::
+
+            conversation = predictor.conversation("call.wav")
+            [(turn.turn.speaker, turn.label, turn.shift) for turn in conversation.turns]
+
+        Args:
+            recording: a path; the content of a file, as bytes or as an open binary file; or (T,)
+                samples at 16 kHz.
+            turns: of the recording, such as those of
+                :func:`data_prep.segmentation.formats.read_segmentation`; None: they are found, by
+                :func:`emo_fairseq.diarization.turns.find_turns`.
+            name: of the recording; by default its file name.
+            turn_options: which turns are found.
+            transcribe: see :meth:`predict`, for turns without a text.
+            batch_size: turns of a batch.
+            progress: called with what is done, how many seconds, and the length of the recording,
+                which may be None.
+            should_stop: see :meth:`predict`.
+
+        Returns:
+            The turns in order of time, as one dialogue; one that cannot be predicted has its error.
+
+        Raises:
+            StoppedError: `should_stop` returned True.
+            UsageError: the recording cannot be decoded, or the model reads nothing of it.
+        """
+        return predict_conversation(
+            self,
+            recording,
+            turns,
+            name=name,
+            turn_options=turn_options,
+            transcribe=transcribe,
+            batch_size=batch_size,
+            progress=progress,
+            should_stop=should_stop,
+        )
 
     def _cut(self, item: Item, window: slice) -> Item:
         cut = cut_item(item, window)

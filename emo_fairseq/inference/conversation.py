@@ -1,0 +1,432 @@
+"""A recording as a conversation: its turns, the emotion of each, and where emotions change.
+
+The recording is decoded once, a turn at a time, so that its length does not matter. A turn that
+cannot be predicted is kept with its error.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_prep.audio.decoding import AudioError, FloatArray, Source
+from data_prep.audio.streaming import load_segments, stream_audio
+from data_prep.errors import CodedError
+from data_prep.messages import sentence_with_code
+from data_prep.schema import SAMPLE_RATE
+from data_prep.segmentation.turn import Segmentation, Turn, check_turns
+from emo_fairseq.diarization.activity import Progress
+from emo_fairseq.diarization.options import TurnOptions
+from emo_fairseq.diarization.turns import find_turns
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.inputs import Item, check_batch_size
+from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
+from emo_fairseq.inference.transcribing import Transcribe
+from emo_fairseq.types import SPEECH, TARGETS, TEXT
+
+if TYPE_CHECKING:
+    from emo_fairseq.inference.predictor import EmotionPredictor
+
+Samples = FloatArray | AudioError
+
+NO_SPEECH = "speech-missing"  # code of the error of a recording in which nobody speaks
+_STAGE = "emotions"
+_ITEM = "the input"  # what a predictor calls an item
+
+
+@dataclass(frozen=True)
+class PredictedTurn:
+    """A turn of a conversation with its prediction, or why it has none.
+
+    Attributes:
+        turn: times, speaker and text.
+        prediction: None for an error.
+        error: None for a prediction.
+        shift: whether the label differs from that of the speaker's previous turn; None where
+            either is not known.
+    """
+
+    turn: Turn
+    prediction: Prediction | None = None
+    error: CodedError | None = None
+    shift: bool | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The most probable label; None for an error, or where numbers are predicted."""
+        return None if self.prediction is None else self.prediction.label
+
+    @property
+    def confidence(self) -> float | None:
+        """The probability of the label; None without one."""
+        return None if self.prediction is None else confidence_of(self.prediction)
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """Valence, arousal and so on, where the model predicts them; see :func:`values_of`."""
+        return {} if self.prediction is None else values_of(self.prediction)
+
+    @property
+    def text(self) -> str | None:
+        """The text of the turn, or else its transcript; None where neither is known."""
+        if self.turn.text is not None or self.prediction is None:
+            return self.turn.text
+        return self.prediction.text or None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON; see :meth:`Conversation.to_document`."""
+        document = turn_document(
+            float(self.turn.start), float(self.turn.end), self.prediction, self.turn.speaker, None
+        )
+        error = None if self.error is None else sentence_with_code(self.error)
+        return {**document, "text": self.text, "shift": self.shift, "error": error}
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The predicted turns of one recording.
+
+    Attributes:
+        recording: file name.
+        seconds: its length; None where the model reads no audio, and the file cannot be decoded.
+        labels: of the model, in the order of the probabilities; empty for a model of numbers.
+        axes: names of the values of each turn; empty where the model predicts none.
+        turns: in order of time.
+        skipped: what is in no turn or was not read, with counts.
+        notes: what was chosen in finding or reading the turns.
+    """
+
+    recording: str
+    seconds: float | None
+    labels: Sequence[str]
+    axes: Sequence[str]
+    turns: Sequence[PredictedTurn]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def to_document(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON, which the page and the API use.
+
+        Returns:
+            ``recording``, ``seconds``, ``labels``, ``axes``, ``skipped``, ``notes``, and ``turns``:
+            of each ``start`` and ``end`` in seconds, ``speaker``, ``text``, ``label``,
+            ``probabilities`` {label: probability}, ``values`` {axis: value}, ``confidence``,
+            ``shift``, ``truncations`` and ``warnings`` as sentences, and ``error``. What is not
+            known is None.
+        """
+        return {
+            "recording": self.recording,
+            "seconds": self.seconds,
+            "labels": list(self.labels),
+            "axes": list(self.axes),
+            "skipped": dict(self.skipped),
+            "notes": list(self.notes),
+            "turns": [turn.to_document() for turn in self.turns],
+        }
+
+
+def turn_document(
+    start: float,
+    end: float,
+    prediction: Prediction | None,
+    speaker: str | None,
+    previous: str | None,
+) -> dict[str, Any]:
+    """Return a turn as plain values; see :meth:`Conversation.to_document`.
+
+    Args:
+        start: in seconds.
+        end: in seconds.
+        prediction: None where there is none.
+        speaker: None where that is not known.
+        previous: label of the speaker's previous turn; None without one.
+    """
+    values: dict[str, Any] = {"start": start, "end": end, "speaker": speaker, "error": None}
+    if prediction is None:
+        nothing = dict.fromkeys(("text", "label", "confidence", "shift"))
+        lists: dict[str, Any] = {"probabilities": {}, "values": {}}
+        return {**values, **nothing, **lists, "truncations": [], "warnings": []}
+    return {
+        **values,
+        "text": prediction.text or None,
+        "label": prediction.label,
+        "probabilities": dict(prediction.probabilities),
+        "values": dict(values_of(prediction)),
+        "confidence": confidence_of(prediction),
+        "shift": _is_shift(prediction.label, previous),
+        "truncations": [truncation.describe() for truncation in prediction.truncations],
+        "warnings": list(prediction.warnings),
+    }
+
+
+def confidence_of(prediction: Prediction) -> float | None:
+    """Return the probability of the label; None for numbers."""
+    return max(prediction.probabilities.values(), default=None)
+
+
+def values_of(prediction: Prediction) -> dict[str, float]:
+    """Return the numbers of a prediction: of the target, and of auxiliary targets of numbers."""
+    values = dict(prediction.values)
+    for name, outputs in prediction.auxiliary.items():
+        if not TARGETS[name].has_labels:
+            values |= outputs
+    return values
+
+
+def axes_of(predictor: "EmotionPredictor") -> tuple[str, ...]:
+    """Return the names of :func:`values_of` the predictions of a model."""
+    others = predictor.auxiliary.items()
+    of_auxiliary = [axis for name, axes in others if not TARGETS[name].has_labels for axis in axes]
+    return (*predictor.axes, *of_auxiliary)
+
+
+def _is_shift(label: str | None, previous: str | None) -> bool | None:
+    return None if label is None or previous is None else label != previous
+
+
+def mark_shifts(turns: Sequence[PredictedTurn]) -> list[PredictedTurn]:
+    """Return turns with ``shift``, each compared with the previous turn of its speaker.
+
+    Turns without a label are passed over. Where no turn has a speaker, all are taken for one
+    speaker's; where some have, a turn without one is compared with none.
+
+    Args:
+        turns: in order of time.
+    """
+    has_speakers = any(turn.turn.speaker is not None for turn in turns)
+    last: dict[str | None, str] = {}
+    marked = []
+    for turn in turns:
+        speaker, label = turn.turn.speaker, turn.label
+        is_known = speaker is not None or not has_speakers
+        shift = _is_shift(label, last.get(speaker)) if is_known else None
+        marked.append(replace(turn, shift=shift))
+        if label is not None:
+            last[speaker] = label
+    return marked
+
+
+# -- prediction ------------------------------------------------------------------------------------
+
+
+def predict_conversation(
+    predictor: "EmotionPredictor",
+    recording: Source,
+    turns: Segmentation | Sequence[Turn] | None = None,
+    *,
+    name: str | None = None,
+    turn_options: TurnOptions | None = None,
+    transcribe: Transcribe | None = None,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+    should_stop: ShouldStop = never,
+) -> Conversation:
+    """Predict for the turns of one recording; see :meth:`EmotionPredictor.conversation`."""
+    check_batch_size(batch_size)
+    name = name or (Path(recording).name if isinstance(recording, str | Path) else _ITEM)
+    sound = _Sound(name, recording, SAMPLE_RATE if isinstance(recording, np.ndarray) else None)
+    reads_text = TEXT in predictor.modalities
+    reads_audio = SPEECH in predictor.modalities or (reads_text and transcribe is not None)
+
+    def report(stage: str, done: float, total: float | None) -> None:
+        if should_stop():
+            raise StoppedError
+        if progress is not None:
+            progress(stage, done, total)
+
+    if turns is None:
+        if not reads_audio:
+            raise UsageError(
+                f"{name}: the model reads {' and '.join(predictor.modalities)}; give turns with "
+                "their texts, or transcribe, which makes text of the recording",
+                "modality-not-read",
+            )
+        turns = _find_turns(sound, turn_options, report)
+    elif not isinstance(turns, Segmentation):
+        turns = Segmentation(Path(name), turns)
+    ordered = check_turns(turns.path, turns.turns) if turns.turns else []
+    skipped = Counter(turns.skipped)
+    if not reads_text and (n_texts := sum(turn.text is not None for turn in ordered)):
+        skipped["texts of turns, which the model does not read"] = n_texts
+
+    seconds = sound.seconds(is_needed=reads_audio)
+    reader = _TurnReader(predictor, sound if reads_audio else None, transcribe, reads_text)
+    predict = functools.partial(
+        predictor.predict_dialogue, batch_size=batch_size, should_stop=should_stop
+    )
+    predicted = _predict(predict, reader, ordered, lambda done: report(_STAGE, done, seconds))
+    return Conversation(
+        name,
+        seconds,
+        predictor.labels,
+        axes_of(predictor),
+        mark_shifts(predicted),
+        dict(skipped),
+        turns.notes,
+    )
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """A recording, and its name for messages."""
+
+    name: str
+    source: Source
+    source_rate: float | None
+
+    def seconds(self, is_needed: bool) -> float | None:
+        """Return its length; None if it cannot be decoded, and need not be."""
+        try:
+            with stream_audio(self.source, source_rate=self.source_rate) as stream:
+                if stream.seconds is not None:
+                    return stream.seconds
+                return sum(map(len, stream)) / SAMPLE_RATE
+        except AudioError as error:
+            if is_needed:
+                raise UsageError(f"{self.name}: {error}", error.code) from error
+            return None
+
+    def segments(self, turns: Sequence[Turn]) -> Iterator[tuple[Samples, tuple[str, ...]]]:
+        """Yield the samples of each turn, or their AudioError, with their warnings.
+
+        Args:
+            turns: in order of start.
+        """
+        parts = [(float(turn.start), float(turn.end), turn.channel) for turn in turns]
+        loaded: dict[int, tuple[Samples, tuple[str, ...]]] = {}  # until those before are, too
+        number = 0
+        error = AudioError("cannot be decoded", "audio-unreadable")
+        try:
+            for index, samples, warnings in load_segments(
+                self.source, parts, source_rate=self.source_rate
+            ):
+                loaded[index] = samples, warnings
+                while number in loaded:
+                    yield loaded.pop(number)
+                    number += 1
+        except AudioError as of_recording:
+            error = of_recording
+        for index in range(number, len(turns)):
+            yield loaded.pop(index, (error, ()))
+
+
+def _find_turns(sound: _Sound, options: TurnOptions | None, report: Progress) -> Segmentation:
+    """Find the turns of a recording; none where nobody speaks."""
+    try:
+        return find_turns(
+            sound.source,
+            options,
+            name=sound.name,
+            source_rate=sound.source_rate,
+            progress=report,
+        )
+    except UsageError as error:
+        if error.code != NO_SPEECH:
+            raise
+        note = str(error).removeprefix(f"{sound.name}: ")
+        return Segmentation(Path(sound.name), [], notes=[note])
+
+
+@dataclass(frozen=True)
+class _TurnReader:
+    """Reads turns as items.
+
+    Attributes:
+        predictor: that they are for.
+        sound: that they are cut from; None where no audio is read.
+        transcribe: of turns without a text.
+        reads_text: whether the model does.
+    """
+
+    predictor: "EmotionPredictor"
+    sound: _Sound | None
+    transcribe: Transcribe | None
+    reads_text: bool
+
+    def read(self, turns: Sequence[Turn]) -> Iterator[Item | CodedError]:
+        """Yield the item of each turn, or why there is none.
+
+        Args:
+            turns: in order of start.
+        """
+        nothing: Iterator[tuple[Samples | None, tuple[str, ...]]] = repeat((None, ()))
+        segments = nothing if self.sound is None else self.sound.segments(turns)
+        for turn, (samples, warnings) in zip(turns, segments, strict=False):
+            if isinstance(samples, AudioError):
+                yield samples
+                continue
+            text = turn.text if self.reads_text else None
+            try:
+                item = self.predictor.read_item(
+                    samples, text, SAMPLE_RATE, self.transcribe, speaker=turn.speaker
+                )
+            except UsageError as error:
+                yield _without_name(error)
+                continue
+            yield replace(item, warnings=tuple(dict.fromkeys([*warnings, *item.warnings])))
+
+
+def _predict(
+    predict: Callable[[Iterator[Item]], list[Prediction]],
+    reader: _TurnReader,
+    turns: Sequence[Turn],
+    report: Callable[[float], object],
+) -> list[PredictedTurn]:
+    """Predict turns as those of one dialogue, without those that cannot be read."""
+    errors: dict[int, CodedError] = {}
+
+    def items(among: Sequence[int]) -> Iterator[Item]:
+        read = reader.read([turns[number] for number in among])
+        for number, item in zip(among, read, strict=True):
+            report(float(turns[number].start))
+            if isinstance(item, Item):
+                yield item
+            else:
+                errors[number] = item
+
+    everyone = range(len(turns))
+    try:
+        predictions = iter(predict(items(everyone)))
+    except UsageError as error:
+        # Of one turn, such as features that its length is too short for: the others have no error.
+        errors |= _find_errors(predict, reader, turns)
+        rest = [number for number in everyone if number not in errors]
+        if not rest:
+            raise _without_name(error) from error
+        predictions = iter(predict(items(rest)))
+    return [
+        PredictedTurn(turn, error=errors[number])
+        if number in errors
+        else PredictedTurn(turn, next(predictions))
+        for number, turn in enumerate(turns)
+    ]
+
+
+def _find_errors(
+    predict: Callable[[Iterator[Item]], list[Prediction]],
+    reader: _TurnReader,
+    turns: Sequence[Turn],
+) -> dict[int, CodedError]:
+    """Return the errors of turns by their numbers, each predicted alone."""
+    errors: dict[int, CodedError] = {}
+    for number, item in enumerate(reader.read(turns)):
+        try:
+            if not isinstance(item, Item):
+                raise item
+            predict(iter([item]))
+        except UsageError as error:
+            errors[number] = _without_name(error)
+        except CodedError as error:
+            errors[number] = error
+    return errors
+
+
+def _without_name(error: UsageError) -> UsageError:
+    """Return the error without the predictor's name of the item: the turn has its own."""
+    return UsageError(str(error).removeprefix(f"{_ITEM}: "), error.code)
