@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         if options.loads_models:
-            check_exists(options.model)  # before the imports that take seconds
+            for model in getattr(options, "models", None) or [options.model]:
+                check_exists(model)  # before the imports that take seconds
             emo_fairseq.register()
         return int(options.run(options))
 

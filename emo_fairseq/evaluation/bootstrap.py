@@ -150,6 +150,50 @@ def estimates(
     return {key: Estimate(values[key], *ends[key]) for key in values}
 
 
+def differences(
+    rows: Rows,
+    others: Rows,
+    derive: Derive,
+    speakers: Speakers | None = None,
+    n_resamples: int = N_RESAMPLES,
+) -> dict[str, Estimate]:
+    """Return the paired difference of every metric, first minus other, with its interval.
+
+    Both are measured in the same resamples of utterances, or without the same speakers.
+
+    >>> rows = torch.tensor([[1.0], [0.0], [1.0], [1.0]])
+    >>> differences(rows, rows, lambda sums: {"x": float(sums[0]) / 4})["x"]
+    Estimate(value=0.0, low=0.0, high=0.0)
+
+    Args:
+        rows: as for :func:`intervals`.
+        others: of the same utterances.
+        derive: from the (D,) sum of either to metrics by key.
+        speakers: of the utterances; None = over utterances.
+        n_resamples: of the bootstrap over utterances.
+
+    Raises:
+        ValueError: the speakers are too few; see :attr:`Speakers.refusal`.
+    """
+    ours, theirs = mean_over_runs(rows, derive), mean_over_runs(others, derive)
+    if speakers is None:
+        drawn = bootstrap(rows, derive, n_resamples), bootstrap(others, derive, n_resamples)
+    elif speakers.refusal:
+        raise ValueError(speakers.refusal)
+    else:
+        drawn = leave_one_out(rows, derive, speakers), leave_one_out(others, derive, speakers)
+    by_key = {}
+    for key, value in ours.items():
+        difference, resampled = value - theirs[key], drawn[0][key] - drawn[1][key]
+        ends = (
+            percentile_interval(resampled)
+            if speakers is None
+            else t_interval(difference, resampled, speakers.effective)
+        )
+        by_key[key] = Estimate(difference, *ends)
+    return by_key
+
+
 def mean_over_runs(rows: Rows, derive: Derive) -> dict[str, float]:
     """Return every metric of all utterances, the mean over runs."""
     of_runs = [derive(run.sum(dim=0)) for run in _runs(rows)]

@@ -1,6 +1,7 @@
 """``emotion-recognize evaluate``: score a model on a split with fairseq-validate."""
 
 import argparse
+import functools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from data_prep.command_line import positive_int
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import find_checkpoint, is_model_folder
-from emo_fairseq.cli.evaluate import fairseq_command
+from emo_fairseq.cli.evaluate import combine, fairseq_command
 from emo_fairseq.cli.evaluate.output import PREDICTIONS, output_files, print_scores
 from emo_fairseq.cli.evaluate.training_record import (
     Training,
@@ -20,7 +21,7 @@ from emo_fairseq.errors import UsageError
 
 def add(subcommands: Any) -> None:
     """Add the parser."""
-    about = "score a model on a split, and print its metrics with intervals"
+    about = "score one model or several on a split, and print their metrics with intervals"
     parser: argparse.ArgumentParser = subcommands.add_parser(
         "evaluate",
         help=about,
@@ -31,7 +32,7 @@ def add(subcommands: Any) -> None:
     parser.set_defaults(run=run, takes_further=True, loads_models=True)
     option = parser.add_argument
     which = "checkpoint, folder of a training (its best one), or model folder"
-    option("model", type=Path, metavar="MODEL", help=which)
+    option("models", type=Path, nargs="+", metavar="MODEL", help=which)
     option("data", type=Path, metavar="DATA", help="data dir")
     option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
     option("--split", default="test", help="of the data dir (default: %(default)s)")
@@ -40,6 +41,7 @@ def add(subcommands: Any) -> None:
     batch = "utterances that are scored at a time (default: %(default)s)"
     option("--batch-size", type=positive_int, default=32, metavar="N", help=batch)
     option("--cpu", action="store_true", help="even where there is a GPU")
+    combine.add_options(parser)
     processes.add_verbose(parser)
 
 
@@ -53,16 +55,35 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{options.data}: there is no such folder; give a data dir", "data-missing"
         )
+    combine.check_options(options)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint, training = _checkpoint_and_training(options.model, Path(folder))
+        score = functools.partial(_score, options, Path(folder))
+        if len(options.models) > 1:
+            return combine.run(options, score, Path(folder))
         outputs = output_files(options)
         predictions = outputs.get(PREDICTIONS, Path(folder) / "predictions.tsv")
-        asked = argparse.Namespace(**{**vars(options), "save_predictions": predictions})
-        words = fairseq_command.command(asked, checkpoint, training)
-        code = processes.run(words) if options.verbose else processes.run_quietly(words)
+        code = score(options.models[0], options.split, predictions)
         if code == 0:
             print_scores(options, predictions, outputs)
         return code
+
+
+def _score(
+    options: argparse.Namespace, folder: Path, model: Path, split: str, predictions: Path
+) -> int:
+    """Score a model, and return fairseq-validate's exit code.
+
+    Args:
+        options: of the command line.
+        folder: for the checkpoint that is made of a model folder.
+        model: of the command line.
+        split: of the data dir.
+        predictions: file to write.
+    """
+    checkpoint, training = _checkpoint_and_training(model, folder)
+    asked = argparse.Namespace(**{**vars(options), "split": split, "save_predictions": predictions})
+    words = fairseq_command.command(asked, checkpoint, training)
+    return processes.run(words) if options.verbose else processes.run_quietly(words)
 
 
 def _checkpoint_and_training(model: Path, folder: Path) -> tuple[Path, Training]:

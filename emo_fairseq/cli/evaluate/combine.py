@@ -1,0 +1,303 @@
+"""``evaluate A B C DATA``: several models side by side, and with ``--combine`` as an ensemble."""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emo_fairseq.cli import processes
+from emo_fairseq.errors import UsageError
+
+if TYPE_CHECKING:
+    from data_prep.manifest.provenance import Provenance
+    from emo_fairseq.cli.score_table import Rows
+    from emo_fairseq.evaluation.bootstrap import Estimate
+    from emo_fairseq.evaluation.ensembles import Stacking
+    from emo_fairseq.evaluation.statistics import Predictions
+
+MEAN, VOTE, STACK = COMBINATIONS = ("mean", "vote", "stack")
+_FIT_SPLIT = "valid"
+
+Score = Callable[[Path, str, Path], int]  # (model, split, predictions file to write) -> exit code
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of several models."""
+    option = parser.add_argument_group("several models").add_argument
+    how = (
+        "score their ensemble, too: mean of the probabilities or numbers, vote of the labels, or "
+        "stack: a linear model of their outputs"
+    )
+    option("--combine", choices=COMBINATIONS, help=how)
+    fitted = f"split that --combine stack is fitted on (default: {_FIT_SPLIT})"
+    option("--fit-split", metavar="NAME", help=fitted)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Check the options of several models.
+
+    Raises:
+        UsageError: one does not act, or the ensemble would be fitted on the scored split.
+    """
+    if len(options.models) < 2 and options.combine:
+        raise UsageError(
+            f"--combine {options.combine}: there is one model; give several before the data dir",
+            "combine-one-model",
+        )
+    if options.fit_split and options.combine != STACK:
+        raise UsageError(
+            "--fit-split does not act without --combine stack; leave it out", "option-idle"
+        )
+    if options.combine == STACK and (options.fit_split or _FIT_SPLIT) == options.split:
+        raise UsageError(
+            f"--combine stack: it would be fitted on {options.split}, which is scored; give "
+            "another --split or --fit-split",
+            "stack-on-scored",
+        )
+    if len(options.models) > 1 and options.save_predictions and not options.combine:
+        raise UsageError(
+            "--save-predictions: which of the models? Score one alone, or give --combine",
+            "option-incomplete",
+        )
+    saved = [word for word in options.further if word.startswith("--save-")]
+    if len(options.models) > 1 and saved:
+        raise UsageError(
+            f"{saved[0]}: each of the models would write it; score one alone", "options-conflict"
+        )
+
+
+def run(options: argparse.Namespace, score: Score, folder: Path) -> int:
+    """Score several models on one split and print their table.
+
+    Args:
+        options: of the command line, checked.
+        score: scores a model.
+        folder: for files that are read here alone.
+
+    Returns:
+        The exit code of the first fairseq-validate that failed, or 0.
+
+    Raises:
+        UsageError: the models cannot be combined.
+    """
+    from emo_fairseq.cli.score_table import rows_by_id
+
+    names = model_names(options.models)
+    splits = [options.split]
+    if options.combine == STACK:
+        splits.insert(0, options.fit_split or _FIT_SPLIT)
+    files: dict[str, list[Path]] = {}
+    for split in splits:
+        files[split] = [folder / f"{split}.{number}.tsv" for number in range(len(names))]
+        for model, file in zip(options.models, files[split], strict=True):
+            if code := score(model, split, file):
+                return code
+    rows = rows_by_id(options.data)
+    members = _read(names, files[options.split])
+    ensemble = None
+    if options.combine:
+        stacking = None
+        if options.combine == STACK:
+            stacking = _fit(_read(names, files[splits[0]]), rows)
+        ensemble = _combine(members, options.combine, stacking)
+        if options.save_predictions:
+            fitted_on = [rows[id_] for id_ in stacking.ids if id_ in rows] if stacking else []
+            _save(options, ensemble, files[options.split], splits[0], fitted_on)
+    _print(options, members, ensemble, rows, _leaks(files))
+    return 0
+
+
+def model_names(models: Sequence[Path]) -> list[str]:
+    """Return a short name for each path: its last parts, as many as tell them apart.
+
+    >>> model_names([Path("runs/a/best.pt"), Path("runs/b/best.pt")])
+    ['a/best.pt', 'b/best.pt']
+    """
+    for n_parts in range(1, max(len(model.parts) for model in models) + 1):
+        names = ["/".join(model.parts[-n_parts:]) for model in models]
+        if len(set(names)) == len(names):
+            return names
+    raise UsageError(
+        f"{models[0]}: the same model is given twice; name each once", "combine-model-twice"
+    )
+
+
+def _read(names: Sequence[str], files: Sequence[Path]) -> dict[str, "Predictions"]:
+    from emo_fairseq.evaluation.statistics import read_predictions
+
+    members = {}
+    for name, file in zip(names, files, strict=True):
+        (members[name],) = read_predictions(file).values()
+    return members
+
+
+@dataclass(frozen=True)
+class _Stacked:
+    """A stacking, and the ids of the rows that it was fitted on."""
+
+    how: "Stacking"
+    ids: tuple[str, ...]
+
+
+def _fit(members: Mapping[str, "Predictions"], rows: "Rows") -> _Stacked:
+    from emo_fairseq.evaluation.ensembles import Stacking, align_members
+
+    aligned, _ = align_members(members)
+    ids = aligned[0].ids
+    speakers = [rows[id_].speaker if id_ in rows else None for id_ in ids]
+    return _Stacked(Stacking.fit(aligned, speakers), ids)
+
+
+@dataclass(frozen=True)
+class _Ensemble:
+    """An ensemble beside its best member, on the rows that all members have.
+
+    Attributes:
+        name: of the combination.
+        predictions: of the ensemble.
+        best: name of the member with the best first metric on the scored rows.
+        single: its predictions on the same rows.
+        n_left_out: rows that some member lacks.
+    """
+
+    name: str
+    predictions: "Predictions"
+    best: str
+    single: "Predictions"
+    n_left_out: int
+
+
+def _combine(
+    members: Mapping[str, "Predictions"], name: str, stacking: _Stacked | None
+) -> _Ensemble:
+    from emo_fairseq.evaluation import ensembles
+    from emo_fairseq.evaluation.names import is_larger_better
+
+    aligned, n_left_out = ensembles.align_members(members)
+    how = ensembles.COMBINATIONS[name] if stacking is None else stacking.how
+    combined = ensembles.combine(aligned, how)
+    key = combined.headline[0]
+    sign = 1.0 if is_larger_better(key) else -1.0
+    by_name = dict(zip(members, aligned, strict=True))
+    best = max(by_name, key=lambda model: sign * by_name[model].statistics().metrics()[key])
+    return _Ensemble(name, combined, best, by_name[best], n_left_out)
+
+
+def _save(
+    options: argparse.Namespace,
+    ensemble: _Ensemble,
+    files: Sequence[Path],
+    fit_split: str,
+    fitted_on: Sequence[Any],
+) -> None:
+    """Write the predictions of the ensemble, with the record of all rows that made it."""
+    from data_prep.manifest.provenance import read_beside, seen_rows, write_beside
+    from data_prep.schema import read_corpus
+    from emo_fairseq.evaluation.predictions import write
+
+    write(options.save_predictions, list(rows_of(ensemble.predictions, options.split)))
+    records: list[Provenance] = [x for file in files if (x := read_beside(file)) is not None]
+    if fitted_on:
+        records.append(seen_rows(fitted_on, read_corpus(options.data).name, fit_split))
+    if records:
+        write_beside(options.save_predictions, records[0].merged(*records[1:]))
+
+
+def rows_of(of: "Predictions", split: str) -> Any:
+    """Yield the rows of a predictions file."""
+    from emo_fairseq.evaluation import predictions
+    from emo_fairseq.evaluation.statistics import LabelPredictions
+
+    for row, id_ in enumerate(of.ids):
+        if isinstance(of, LabelPredictions):
+            assert of.probability is not None
+            cells = predictions.label_row(
+                of.names,
+                int(of.truth[row]),
+                int(of.prediction[row]),
+                of.probability[row].tolist(),
+            )
+        else:
+            truth, prediction = of.truth[row].tolist(), of.prediction[row].tolist()
+            cells = predictions.number_row(of.names, truth, prediction)
+        yield {"id": id_, "split": split, **cells}
+
+
+def _leaks(files: Mapping[str, Sequence[Path]]) -> list[str]:
+    from data_prep.manifest.provenance import allowed_leaks
+
+    return list(
+        dict.fromkeys(x for of in files.values() for file in of for x in allowed_leaks(file))
+    )
+
+
+# -- output ----------------------------------------------------------------------------------------
+
+
+def _print(
+    options: argparse.Namespace,
+    members: Mapping[str, "Predictions"],
+    ensemble: _Ensemble | None,
+    rows: "Rows",
+    leaks: Sequence[str],
+) -> None:
+    from emo_fairseq.cli.score_table import as_record, table_lines
+
+    columns = (
+        dict(members) if ensemble is None else {**members, ensemble.name: ensemble.predictions}
+    )
+    if options.json:
+        record: dict[str, Any] = {
+            "models": {name: as_record(of, rows) for name, of in columns.items()},
+            "leak_allowed": list(leaks),
+        }
+        if ensemble is not None:
+            record["difference"] = {
+                "of": [ensemble.name, ensemble.best],
+                "metrics": {key: x._asdict() for key, x in _differences(ensemble, rows).items()},
+                "rows_left_out": ensemble.n_left_out,
+            }
+        processes.write(json.dumps(record, indent=2, allow_nan=False))
+        return
+    for line in table_lines(options.split, columns, rows, in_detail=True):
+        processes.write(line)
+    if ensemble is not None:
+        for line in _difference_lines(ensemble, rows):
+            processes.write(line)
+    for leak in leaks:
+        processes.write(f"leak allowed: {leak}")
+    if options.save_predictions:
+        processes.write(f"predictions: {options.save_predictions}")
+
+
+def _differences(ensemble: _Ensemble, rows: "Rows") -> dict[str, "Estimate"]:
+    from emo_fairseq.evaluation.bootstrap import Speakers, differences
+
+    ours, theirs = ensemble.predictions, ensemble.single
+    known = [rows.get(id_) for id_ in ours.ids]
+    speakers = Speakers.from_names([None if row is None else row.speaker for row in known])
+    of, derive = ours.statistics()
+    paired = differences(
+        of, theirs.statistics().rows, derive, None if speakers.refusal else speakers
+    )
+    return {key: paired[key] for key in ours.headline}
+
+
+def _difference_lines(ensemble: _Ensemble, rows: "Rows") -> Any:
+    """Yield the difference of the ensemble from its best member, metric by metric."""
+    from emo_fairseq.evaluation.names import display_name
+    from emo_fairseq.evaluation.statistics import LabelPredictions
+    from emo_fairseq.evaluation.tables import format_count
+
+    of = ensemble.predictions
+    axes = () if isinstance(of, LabelPredictions) else of.names
+    yield ""
+    first = display_name(of.headline[0], axes)
+    yield f"{ensemble.name} - {ensemble.best}, the model with the best {first}:"
+    for key, (value, low, high) in _differences(ensemble, rows).items():
+        yield f"  {display_name(key, axes)}  {value:+.3f} ({low:+.3f} to {high:+.3f})"
+    if ensemble.n_left_out:
+        n_left_out = format_count(ensemble.n_left_out, "utterance")
+        yield f"{n_left_out} not in the ensemble: not all models have their input"

@@ -1,0 +1,287 @@
+"""Ensembles: the predictions of several models of the same utterances as one.
+
+``mean`` averages probabilities or numbers, ``vote`` counts predicted labels, and ``stack`` learns
+on another split how much each model is worth (Wolpert 1992, "Stacked generalization"). Only the
+outputs of the models meet, so that they may read different modalities (late fusion).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.statistics import (
+    LabelPredictions,
+    NumberPredictions,
+    Predictions,
+    align,
+)
+
+P = TypeVar("P", bound=LabelPredictions | NumberPredictions)
+Combine = Callable[[Tensor], Tensor]  # scores of M models (M, N, K) -> scores (N, K)
+
+MEAN, VOTE, STACK = "mean", "vote", "stack"
+_LEAST = 1e-6  # of a probability, before its logarithm
+_TIE = 1e-3  # weight of the mean probability, which decides between labels of as many votes
+_STRENGTHS = np.logspace(-4, 2, 13)  # of the regularization, of which cross-validation chooses
+
+
+def mean(scores: Tensor) -> Tensor:
+    """Return the mean over models: (M, N, K) -> (N, K).
+
+    >>> mean(torch.tensor([[[0.75, 0.25]], [[0.25, 0.75]]])).tolist()
+    [[0.5, 0.5]]
+    """
+    return scores.mean(dim=0)
+
+
+def vote(scores: Tensor) -> Tensor:
+    """Return the share of models that predict each label: (M, N, K) -> (N, K).
+
+    Among labels of as many votes the one of the larger mean probability counts a little more.
+
+    >>> votes = vote(torch.tensor([[[0.9, 0.1]], [[0.4, 0.6]], [[0.4, 0.6]]]))
+    >>> int(votes.argmax()), round(float(votes.sum()), 6)
+    (1, 1.0)
+    """
+    votes = torch.nn.functional.one_hot(scores.argmax(dim=2), scores.size(2)).to(scores.dtype)
+    return (1.0 - _TIE) * votes.mean(dim=0) + _TIE * mean(scores)
+
+
+COMBINATIONS: Mapping[str, Combine] = {MEAN: mean, VOTE: vote}  # without parameters
+
+
+@dataclass(frozen=True)
+class Stacking:
+    """A linear model of the outputs of M models.
+
+    Of labels a multinomial logistic regression of all log-probabilities, of numbers a ridge
+    regression of each axis on its M predictions. Both are regularized by the strength that
+    cross-validation chooses on the rows that they are fitted on.
+
+    Attributes:
+        weight: (K, F), F = M * K for labels and M for numbers.
+        bias: (K,).
+        has_labels: whether scores are probabilities of labels.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    has_labels: bool
+
+    @classmethod
+    def fit(
+        cls, members: Sequence[Predictions], groups: Sequence[str | None] | None = None
+    ) -> Self:
+        """Fit on the rows of a split that no member was trained on.
+
+        Args:
+            members: predictions of the same N rows, see :func:`align_members`.
+            groups: (N,) names, such as speakers; rows of one are on one side of every division
+                of the cross-validation. None: rows are divided at random.
+
+        Raises:
+            UsageError: there are fewer than two rows of a label, or rows to fit an axis on.
+        """
+        scores = _scores(members)
+        if isinstance(members[0], LabelPredictions):
+            return cls(*_fit_labels(scores, members[0], groups), has_labels=True)
+        return cls(*_fit_numbers(scores, members[0]), has_labels=False)
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Combine: (M, N, K) -> (N, K)."""
+        if not self.has_labels:
+            return torch.einsum("mnk,km->nk", scores, self.weight) + self.bias
+        return (_log_features(scores) @ self.weight.T + self.bias).softmax(dim=1)
+
+
+def combine(members: Sequence[P], how: Combine) -> P:
+    """Return the predictions of an ensemble.
+
+    >>> ids, names, truth = ("u1",), ("sad", "happy"), torch.tensor([0])
+    >>> members = [
+    ...     LabelPredictions(ids, names, truth, truth, torch.tensor([[0.9, 0.1]])),
+    ...     LabelPredictions(ids, names, truth, 1 - truth, torch.tensor([[0.4, 0.6]])),
+    ... ]
+    >>> combine(members, mean).prediction.tolist()
+    [0]
+
+    Args:
+        members: predictions of the same rows, see :func:`align_members`.
+        how: one of `COMBINATIONS`, or a :class:`Stacking`.
+
+    Raises:
+        UsageError: the combination is of labels, and numbers are predicted; or the probabilities
+            are of separate yes/no questions, which have no vote and no stacking.
+    """
+    first = members[0]
+    if isinstance(first, NumberPredictions):
+        if how is vote:
+            raise UsageError(
+                "--combine vote: the models predict numbers, which have no votes; use mean or "
+                "stack",
+                "combine-unsupported",
+            )
+        return replace(first, prediction=how(_scores(members)))
+    if first.per_label and how is not mean:
+        raise UsageError(
+            "--combine: the models answer a yes/no question for each label; use mean",
+            "combine-unsupported",
+        )
+    probability = how(_scores(members))
+    return replace(first, probability=probability, prediction=probability.argmax(dim=1))
+
+
+def align_members(members: Mapping[str, P]) -> tuple[list[P], int]:
+    """Return the predictions of the rows that all members have, in one order of labels.
+
+    Args:
+        members: predictions of one split, by the name of the model.
+
+    Returns:
+        The predictions in the order of the members, and how many rows not all of them have.
+
+    Raises:
+        UsageError: they predict different things, differ in the truth, or share no row.
+    """
+    (first_name, first), *others = members.items()
+    for name, other in others:
+        if type(other) is not type(first) or {*other.names} != {*first.names}:
+            raise UsageError(
+                f"{name} predicts {', '.join(other.names)}, and {first_name} "
+                f"{', '.join(first.names)}; combine models of one target and one set of labels",
+                "combine-targets-differ",
+            )
+    for name, member in members.items():
+        if isinstance(member, LabelPredictions) and member.probability is None:
+            raise UsageError(f"{name}: has no probabilities to combine", "combine-unsupported")
+    aligned = align([_in_order(member, first.names) for member in members.values()])
+    if not aligned[0].ids:
+        raise UsageError(
+            f"{' and '.join(members)} have no row in common; combine models that read the same "
+            "rows, or train them with --modality-dropout",
+            "combine-rows-differ",
+        )
+    for name, member in zip(members, aligned, strict=True):
+        if not torch.equal(
+            aligned[0].truth.nan_to_num(torch.inf), member.truth.nan_to_num(torch.inf)
+        ):
+            raise UsageError(
+                f"{name}: its truth differs from that of {first_name}; score both on the same "
+                "data dir",
+                "combine-truth-differs",
+            )
+    every = set().union(*(member.ids for member in members.values()))
+    return aligned, len(every) - len(aligned[0].ids)
+
+
+def _in_order(of: P, names: tuple[str, ...]) -> P:
+    """Return predictions with labels or axes in another order."""
+    if of.names == names:
+        return of
+    order = [of.names.index(name) for name in names]
+    if isinstance(of, NumberPredictions):
+        return replace(
+            of, names=names, truth=of.truth[:, order], prediction=of.prediction[:, order]
+        )
+    number = torch.tensor([names.index(name) for name in of.names])
+    assert of.probability is not None
+    return replace(
+        of,
+        names=names,
+        truth=number[of.truth.long()],
+        prediction=number[of.prediction.long()],
+        probability=of.probability[:, order],
+    )
+
+
+def _scores(members: Sequence[Predictions]) -> Tensor:
+    """Return probabilities or numbers (M, N, K), float64."""
+    parts = [x.probability if isinstance(x, LabelPredictions) else x.prediction for x in members]
+    return torch.stack([part.double() for part in parts if part is not None])
+
+
+# -- fitting ---------------------------------------------------------------------------------------
+
+
+def _log_features(scores: Tensor) -> Tensor:
+    """Return the centered log-probabilities of all models side by side: (M, N, K) -> (N, M K)."""
+    logs = scores.clamp_min(_LEAST).log()
+    centered = logs - logs.mean(dim=2, keepdim=True)
+    return centered.transpose(0, 1).flatten(1)
+
+
+def _fit_labels(
+    scores: Tensor, of: LabelPredictions, groups: Sequence[str | None] | None
+) -> tuple[Tensor, Tensor]:
+    """Return weight (K, M K) and bias (K,); a label that the rows lack is never predicted."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
+
+    truth = of.truth.numpy()
+    counts = np.bincount(truth)
+    n_parts = min(5, int(counts[counts > 0].min()))
+    if n_parts < 2 or (counts > 0).sum() < 2:
+        few = [of.names[k] for k in np.flatnonzero((counts > 0) & (counts < 2))]
+        raise UsageError(
+            f"--combine stack: the split that it is fitted on has too few rows of "
+            f"{', '.join(few) or 'more than one label'}; use mean",
+            "stack-too-few",
+        )
+    known = None if groups is None or None in groups else list(groups)
+    if known is not None and len(set(known)) >= n_parts:
+        divisions = list(GroupKFold(n_parts).split(truth, truth, known))
+    else:
+        divisions = list(
+            StratifiedKFold(n_parts, shuffle=True, random_state=0).split(truth[:, None], truth)
+        )
+    complete = [x for x in divisions if len({*truth[x[0]]}) == (counts > 0).sum()]
+    search = GridSearchCV(
+        LogisticRegression(max_iter=1000),
+        {"C": _STRENGTHS},
+        scoring=_negative_log_loss,
+        cv=complete or 2,
+    )
+    features = _log_features(scores).numpy()
+    fitted = search.fit(features, truth).best_estimator_
+    n_labels = len(of.names)
+    weight = np.zeros((n_labels, features.shape[1]))
+    bias = np.full(n_labels, -np.inf)
+    if len(fitted.classes_) == 2:  # one row of coefficients, of the second label
+        weight[fitted.classes_[1]], bias[fitted.classes_[0]] = fitted.coef_[0], 0.0
+        bias[fitted.classes_[1]] = fitted.intercept_[0]
+    else:
+        weight[fitted.classes_], bias[fitted.classes_] = fitted.coef_, fitted.intercept_
+    return torch.from_numpy(weight), torch.from_numpy(bias)
+
+
+def _negative_log_loss(model: object, features: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean log-likelihood; a part may lack labels that the model knows."""
+    probability = model.predict_proba(features)  # type: ignore[attr-defined]
+    columns = np.searchsorted(model.classes_, truth)  # type: ignore[attr-defined]
+    of_truth = probability[np.arange(len(truth)), columns]
+    return float(np.log(np.maximum(of_truth, _LEAST)).mean())
+
+
+def _fit_numbers(scores: Tensor, of: NumberPredictions) -> tuple[Tensor, Tensor]:
+    """Return weight (A, M) and bias (A,), fitted on the rows whose truth is known."""
+    from sklearn.linear_model import RidgeCV
+
+    weights, biases = [], []
+    for axis, name in enumerate(of.names):
+        truth = of.truth[:, axis]
+        rows = ~truth.isnan()
+        if int(rows.sum()) < 2 * len(scores):
+            raise UsageError(
+                f"--combine stack: the split that it is fitted on has {int(rows.sum())} rows with "
+                f"{name}; use mean",
+                "stack-too-few",
+            )
+        fitted = RidgeCV(_STRENGTHS).fit(scores[:, rows, axis].T.numpy(), truth[rows].numpy())
+        weights.append(torch.from_numpy(fitted.coef_))
+        biases.append(float(fitted.intercept_))
+    return torch.stack(weights), torch.tensor(biases, dtype=torch.float64)

@@ -1,0 +1,93 @@
+"""``emotion-recognize evaluate A B DATA``: models side by side, and their ensemble."""
+
+import json
+import shutil
+
+import pytest
+
+from data_prep.manifest.provenance import provenance_path, read_beside
+from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.evaluate import command as evaluate
+from emo_fairseq.evaluation.statistics import read_predictions
+
+TEXT, SPEECH = "--modality text", "--modality speech"
+
+
+@pytest.fixture(scope="module")
+def models(trained_models):
+    return [trained_models.checkpoint(TEXT), trained_models.checkpoint(SPEECH)]
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Keep the files of fairseq-validate, which runs once for each model and split."""
+    score, folder, kept = evaluate._score, tmp_path_factory.mktemp("scored"), {}
+
+    def score_once(options, temporary, model, split, predictions):
+        if (model, split) not in kept:
+            kept[model, split] = folder / f"{len(kept)}.tsv"
+            assert score(options, temporary, model, split, kept[model, split]) == 0
+        for path in (lambda file: file, provenance_path):
+            shutil.copy(path(kept[model, split]), path(predictions))
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "_score", score_once)
+        yield kept
+
+
+def test_an_ensemble_of_two_modalities_beside_its_members(
+    models, scored, toy_corpus, command, started, tmp_path
+):
+    saved = tmp_path / "ensemble.tsv"
+    words = [*models, toy_corpus, "--cpu", "--combine", "mean", "--save-predictions", saved]
+    out = command("evaluate", *words)
+    head, columns, *lines = out.splitlines()
+    assert head.startswith("test, 12 utterances")
+    assert columns.split()[-2:] == ["mean", "majority"]
+    assert any(line.startswith("mean - ") for line in lines)
+    assert lines[-1] == f"predictions: {saved}"
+    combined = read_predictions(saved)["test"]
+    members = [read_predictions(scored[model, "test"])["test"] for model in models]
+    average = (members[0].probability + members[1].probability) / 2
+    assert float((combined.probability - average).abs().max()) < 1e-6
+    record = read_beside(saved)
+    assert record is not None
+    assert {part.split for part in record.seen} >= {"train"}
+
+
+def test_stacking_records_the_rows_that_it_was_fitted_on(
+    models, scored, toy_corpus, command, started, tmp_path
+):
+    saved = tmp_path / "stacked.tsv"
+    words = [*models, toy_corpus, "--cpu", "--combine", "stack", "--save-predictions", saved]
+    record = json.loads(command("evaluate", *words, "--json"))
+    assert [*record["models"]][-1] == "stack"
+    assert record["difference"]["metrics"]["uar"].keys() == {"value", "low", "high"}
+    assert record["difference"]["rows_left_out"] == 0
+    assert scored.keys() >= {(model, "valid") for model in models}
+    seen = read_beside(saved)
+    assert ("valid", "trained") in {(part.split, part.use) for part in seen.seen}
+
+
+def test_models_are_compared_without_an_ensemble(models, scored, toy_corpus, command, started):
+    _, columns, *lines = command("evaluate", *models, toy_corpus, "--cpu").splitlines()
+    assert len(columns.split()) == 3  # two models, and the majority
+    assert not any(" - " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["{a}", "{data}", "--combine", "mean"], "combine-one-model"),
+        (["{a}", "{b}", "{data}", "--fit-split", "train"], "option-idle"),
+        (["{a}", "{b}", "{data}", "--combine", "stack", "--split", "valid"], "stack-on-scored"),
+        (["{a}", "{b}", "{data}", "--save-predictions", "x.tsv"], "option-incomplete"),
+        (["{a}", "{b}", "{data}", "--", "--save-embeddings", "x.npz"], "options-conflict"),
+        (["{a}", "{a}", "{data}", "--combine", "vote"], "combine-model-twice"),
+    ],
+)
+def test_refusals(models, toy_corpus, words, code, capsys):
+    by_name = {"a": models[0], "b": models[1], "data": toy_corpus}
+    assert main(["evaluate", *(word.format(**by_name) for word in words)]) in (1, 2)
+    assert f"[{code}]" in capsys.readouterr().err

@@ -1,0 +1,162 @@
+"""Ensembles of predictions, against plain computations and on made-up members."""
+
+import numpy as np
+import pytest
+import torch
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.bootstrap import Speakers, differences, estimates
+from emo_fairseq.evaluation.ensembles import (
+    COMBINATIONS,
+    Stacking,
+    align_members,
+    combine,
+    mean,
+    vote,
+)
+from emo_fairseq.evaluation.statistics import LabelPredictions, NumberPredictions, select
+
+NAMES = ("sad", "happy", "angry")
+
+
+def _labels(truth: torch.Tensor, logits: torch.Tensor, names=NAMES) -> LabelPredictions:
+    probability = logits.double().softmax(dim=1)
+    ids = tuple(f"u{row}" for row in range(len(truth)))
+    return LabelPredictions(ids, names, truth, probability.argmax(dim=1), probability)
+
+
+@pytest.fixture
+def members() -> list[LabelPredictions]:
+    """Two noisy models, each of which cannot tell one pair of labels apart."""
+    generator = torch.Generator().manual_seed(3)
+    truth = torch.arange(300) % 3
+    one_hot = torch.nn.functional.one_hot(truth, 3).float()
+    noise = [torch.randn(300, 3, generator=generator) for _ in range(2)]
+    first = one_hot @ torch.tensor([[3.0, 0, 0], [0, 1.5, 1.5], [0, 1.5, 1.5]]) + noise[0]
+    second = one_hot @ torch.tensor([[1.5, 1.5, 0], [1.5, 1.5, 0], [0, 0, 3.0]]) + noise[1]
+    return [_labels(truth, first), _labels(truth, second)]
+
+
+def test_vote_equals_a_count_in_a_loop():
+    scores = torch.rand(5, 40, 3, generator=torch.Generator().manual_seed(0))
+    votes = vote(scores)
+    assert votes.sum(dim=1) == pytest.approx(torch.ones(40) * float(votes[0].sum()), abs=0.01)
+    for row in range(40):
+        counts = [int((scores[:, row].argmax(dim=1) == k).sum()) for k in range(3)]
+        tied = [k for k in range(3) if counts[k] == max(counts)]
+        expected = max(tied, key=lambda k: float(scores[:, row, k].mean()))
+        assert int(votes[row].argmax()) == expected
+
+
+def test_an_ensemble_of_complementary_models_is_better_than_either(members):
+    alone = [member.statistics().metrics()["uar"] for member in members]
+    assert combine(members, mean).statistics().metrics()["uar"] > max(alone) + 0.1
+
+
+def test_an_ensemble_of_one_model_is_that_model(members):
+    for name in ("mean", "vote"):
+        combined = combine(members[:1], COMBINATIONS[name])
+        assert torch.equal(combined.prediction, members[0].prediction)
+    assert torch.allclose(combine(members[:1], mean).probability, members[0].probability)
+
+
+def test_stacking_learns_which_model_to_trust(members):
+    """A third model that is noise costs the mean, and not the stacking."""
+    truth = members[0].truth
+    generator = torch.Generator().manual_seed(4)
+    noise = _labels(truth, 4 * torch.randn(300, 3, generator=generator))
+    everyone = [*members, noise]
+    dev, test = (
+        [select(member, range(first, 300, 2)) for member in everyone] for first in range(2)
+    )
+    stacked = combine(test, Stacking.fit(dev)).statistics().metrics()
+    averaged = combine(test, mean).statistics().metrics()
+    assert stacked["uar"] > averaged["uar"] + 0.05
+    assert stacked["nll"] < averaged["nll"]
+
+
+def test_stacking_does_not_predict_a_label_that_it_never_saw(members):
+    rows = torch.flatten(torch.nonzero(members[0].truth != 2)).tolist()
+    stacking = Stacking.fit([select(member, rows) for member in members])
+    combined = combine(members, stacking)
+    assert combined.probability[:, 2].abs().max() == 0.0
+    assert torch.allclose(combined.probability.sum(dim=1), torch.ones(300, dtype=torch.float64))
+
+
+def test_stacking_keeps_speakers_apart_in_cross_validation(members):
+    speakers = [f"s{row % 10}" for row in range(300)]
+    stacking = Stacking.fit(members, speakers)
+    assert stacking.weight.shape == (3, 6)
+    assert combine(members, stacking).statistics().metrics()["uar"] > 0.7
+
+
+def test_stacking_of_numbers_equals_least_squares_where_there_are_many_rows():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(2000, 1, generator=generator, dtype=torch.float64)
+    noise = torch.randn(2, 2000, 1, generator=generator, dtype=torch.float64)
+    ids = tuple(map(str, range(2000)))
+    members = [
+        NumberPredictions(ids, ("valence",), truth, truth + noise[0]),
+        NumberPredictions(ids, ("valence",), truth, truth + 2 * noise[1]),
+    ]
+    stacking = Stacking.fit(members)
+    design = np.column_stack([*(m.prediction[:, 0].numpy() for m in members), np.ones(2000)])
+    solution = np.linalg.lstsq(design, truth[:, 0].numpy(), rcond=None)[0]
+    assert stacking.weight[0].numpy() == pytest.approx(solution[:2], abs=0.01)
+    combined = combine(members, stacking).statistics().metrics()
+    assert combined["rmse"] < min(m.statistics().metrics()["rmse"] for m in members)
+    with pytest.raises(UsageError, match="which have no votes"):
+        combine(members, vote)
+
+
+def test_members_are_brought_to_one_order_of_labels_and_rows(members):
+    first, second = members
+    order = (2, 0, 1)
+    number = torch.tensor([order.index(k) for k in range(3)])
+    turned = LabelPredictions(
+        tuple(reversed(second.ids)),
+        tuple(NAMES[k] for k in order),
+        number[second.truth].flip(0),
+        number[second.prediction].flip(0),
+        second.probability[:, list(order)].flip(0),
+    )
+    aligned, n_left_out = align_members({"a": first, "b": select(turned, range(290))})
+    assert n_left_out == 10
+    assert aligned[0].ids == aligned[1].ids == first.ids[10:]
+    assert torch.equal(aligned[1].probability, second.probability[10:])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"truth": torch.zeros(300, dtype=torch.int64)}, "its truth differs"),
+        ({"names": ("sad", "happy", "calm")}, "one target and one set of labels"),
+        ({"ids": tuple(f"v{row}" for row in range(300))}, "no row in common"),
+        ({"probability": None}, "no probabilities"),
+    ],
+)
+def test_members_that_do_not_fit_are_refused(members, change, message):
+    from dataclasses import replace
+
+    with pytest.raises(UsageError, match=message):
+        align_members({"a": members[0], "b": replace(members[1], **change)})
+
+
+def test_too_few_rows_of_a_label_are_refused(members):
+    few = [select(member, [0, 1, 2, 3, 4]) for member in members]
+    with pytest.raises(UsageError, match="too few rows of angry"):
+        Stacking.fit(few)
+
+
+def test_paired_differences_are_narrower_than_two_intervals(members):
+    generator = torch.Generator().manual_seed(1)
+    logits = members[0].probability.log() + 0.2 * torch.randn(300, 3, generator=generator)
+    similar = _labels(members[0].truth, logits)
+    (rows, derive), others = members[0].statistics(), similar.statistics().rows
+    speakers = Speakers.from_names([f"s{row % 12}" for row in range(300)])
+    for over in (None, speakers):
+        paired = differences(rows, others, derive, over)["uar"]
+        ours, theirs = (estimates(x, derive, over)["uar"] for x in (rows, others))
+        assert paired.value == pytest.approx(ours.value - theirs.value)
+        assert paired.low < paired.value < paired.high
+        assert paired.high - paired.low < (ours.high - ours.low) + (theirs.high - theirs.low)
