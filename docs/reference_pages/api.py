@@ -18,7 +18,11 @@ class Page:
 PAGES = (
     Page("data_prep", "Data preparation", ("data_prep",)),
     Page("evaluation", "Evaluation", ("emo_fairseq.evaluation", "emo_fairseq.metrics")),
-    Page("inference", "Prediction", ("emo_fairseq.inference", "emo_fairseq.serving")),
+    Page(
+        "inference",
+        "Prediction",
+        ("emo_fairseq.inference", "emo_fairseq.diarization", "emo_fairseq.serving"),
+    ),
     Page("export", "Export", ("emo_fairseq.export",)),
     Page(
         "training",
