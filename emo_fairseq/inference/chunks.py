@@ -36,8 +36,8 @@ class Chunk(NamedTuple):
         rows: the numbers of those that are predicted.
     """
 
-    items: list[Item]
-    rows: range
+    items: Sequence[Item]
+    rows: Sequence[int]
 
 
 def group_turns(dialogues: Iterable[str | None]) -> list[list[int]]:
@@ -75,7 +75,7 @@ def divide(items: Iterable[Item], at_once: int | None, reach: Reach) -> Iterator
             pending.append(after)
         yield Chunk([*past, *pending], range(len(past), len(past) + n_rows))
         read = [replace(item, samples=None) for item in pending[:n_rows]]
-        past = _last_turns([*past, *read], reach.past)
+        past = last_texts([*past, *read], read[-1].dialogue, reach.past)
         pending = pending[n_rows:]
 
 
@@ -87,9 +87,8 @@ def _may_have_more(pending: Sequence[Item], n_rows: int, n_future: int) -> bool:
     return sum(item.has(TEXT) for item in after) < n_future
 
 
-def _last_turns(items: Sequence[Item], n_past: int) -> list[Item]:
-    """Return the last items with a text, of the dialogue of the last one."""
-    dialogue = items[-1].dialogue
+def last_texts(items: Sequence[Item], dialogue: str | None, n_past: int) -> list[Item]:
+    """Return the last `n_past` items with a text, of one dialogue; none of None."""
     if dialogue is None or not n_past:
         return []
     turns = [item for item in items if item.dialogue == dialogue and item.has(TEXT)]

@@ -1,10 +1,10 @@
 """Predict emotions with a trained model: recordings and texts in, :class:`Prediction` out."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, Self, overload
+from typing import Any, Protocol, Self, TypeVar, cast, overload
 
 import torch
 from fairseq import utils
@@ -14,12 +14,19 @@ from data_prep.audio.decoding import Source
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
+from emo_fairseq.data.dialogue_windows import Window
 from emo_fairseq.decoding import decode
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.chunks import divide, group_turns
+from emo_fairseq.inference.chunks import Chunk, divide, group_turns
 from emo_fairseq.inference.conversation import Conversation, predict_conversation
+from emo_fairseq.inference.encoded_turns import (
+    EncodedTurn,
+    ItemFacts,
+    WindowBatch,
+    window_batches,
+)
 from emo_fairseq.inference.fair_lock import FairLock
 from emo_fairseq.inference.inputs import (
     Audio,
@@ -44,6 +51,9 @@ logger = logging.getLogger(__name__)
 _BATCHES_IN_MEMORY = 16  # whose recordings are decoded, and sorted by length, at a time
 _ONE_DIALOGUE = "dialogue"  # the name of the only one
 
+_Batch = TypeVar("_Batch")
+_Output = TypeVar("_Output")
+
 
 class InferenceModel(Protocol):
     """What a predictor runs: a :class:`RobertaEMOModel`, or its ONNX graph."""
@@ -59,6 +69,16 @@ class InferenceModel(Protocol):
 
     def eval(self) -> Self:
         """Set evaluation mode."""
+
+
+class DialogueModel(InferenceModel, Protocol):
+    """A model with a dialogue encoder."""
+
+    def embed(self, **inputs: Mapping[str, Tensor]) -> Tensor:
+        """Encode a batch of turns; see :meth:`RobertaEMOModel.embed`."""
+
+    def classify(self, embedding: Tensor, dialogue: Mapping[str, Tensor]) -> EmotionOutput:
+        """Score turns in their dialogues; see :meth:`RobertaEMOModel.classify`."""
 
 
 class EmotionPredictor:
@@ -484,23 +504,100 @@ class EmotionPredictor:
         should_stop: ShouldStop = never,
     ) -> list[Prediction]:
         """Predict for items of which the turns of each dialogue follow each other."""
-        predictions: list[Prediction] = []
         at_once = None if self.preprocessor.groups_items else batch_size * _BATCHES_IN_MEMORY
-        for chunk in divide(items, at_once, self.preprocessor.reach):
+        chunks = divide(items, at_once, self.preprocessor.reach)
+        if not self.preprocessor.encodes_dialogues:
+            return self.predict_chunks(chunks, batch_size, truncates_speech, should_stop)
+        turns = self.encode_chunks(chunks, batch_size, truncates_speech, should_stop)
+        dialogues = group_turns(turn.item.dialogue for turn in turns)
+        windows = self.preprocessor.plan_windows(dialogues)
+        predictions = self.classify(turns, windows, batch_size, should_stop)
+        return [predictions[row] for row in range(len(turns))]
+
+    def predict_chunks(
+        self,
+        chunks: Iterable[Chunk],
+        batch_size: int = 32,
+        truncates_speech: bool = True,
+        should_stop: ShouldStop = never,
+    ) -> list[Prediction]:
+        """Predict for the rows of chunks, by a model without a dialogue encoder.
+
+        Args:
+            chunks: see :mod:`emo_fairseq.inference.chunks`.
+            batch_size: items of a batch.
+            truncates_speech: see :meth:`predict_items`.
+            should_stop: see :meth:`predict`.
+        """
+        predictions: list[Prediction] = []
+        for chunk in chunks:
+            found: dict[int, Prediction] = {}
             batches = self.preprocessor.batches(
                 chunk.items, batch_size, truncates_speech, chunk.rows
             )
-            found: dict[int, Prediction] = {}
-            for batch, output in self._outputs(batches, should_stop):
-                decoded = self._decode([chunk.items[row] for row in batch.rows], batch, output)
-                found |= zip(batch.rows, decoded, strict=True)
+            for batch, output in self._run(batches, self._forward_batch, should_stop):
+                items = [chunk.items[row] for row in batch.rows]
+                found |= zip(
+                    batch.rows, self._decode(items, self._facts(items, batch), output), strict=True
+                )
             predictions += [found[row] for row in chunk.rows]
         return predictions
 
-    def _outputs(
-        self, batches: Iterator[Batch], should_stop: ShouldStop
-    ) -> Iterator[tuple[Batch, EmotionOutput]]:
-        """Yield each batch with the outputs of the model; other threads run between two."""
+    def encode_chunks(
+        self,
+        chunks: Iterable[Chunk],
+        batch_size: int = 32,
+        truncates_speech: bool = True,
+        should_stop: ShouldStop = never,
+    ) -> list[EncodedTurn]:
+        """Encode the rows of chunks by a model with a dialogue encoder; see `predict_chunks`."""
+        turns: list[EncodedTurn] = []
+        for chunk in chunks:
+            found: dict[int, EncodedTurn] = {}
+            batches = self.preprocessor.batches(
+                chunk.items, batch_size, truncates_speech, chunk.rows
+            )
+            for batch, embeddings in self._run(batches, self._embed_batch, should_stop):
+                items = [chunk.items[row] for row in batch.rows]
+                _check_defined(items, embeddings)
+                for row, item, facts, embedding in zip(
+                    batch.rows, items, self._facts(items, batch), embeddings, strict=True
+                ):
+                    found[row] = EncodedTurn(replace(item, samples=None), facts, embedding)
+            turns += [found[row] for row in chunk.rows]
+        return turns
+
+    def classify(
+        self,
+        turns: Sequence[EncodedTurn],
+        windows: Sequence[Window],
+        batch_size: int = 32,
+        should_stop: ShouldStop = never,
+    ) -> dict[int, Prediction]:
+        """Predict for encoded turns, by a model with a dialogue encoder.
+
+        Args:
+            turns: of :meth:`encode_chunks`.
+            windows: of their numbers.
+            batch_size: turns of a batch, which holds a window at least.
+            should_stop: see :meth:`predict`.
+
+        Returns:
+            The predictions of the turns that the windows score, by their numbers.
+        """
+        predictions: dict[int, Prediction] = {}
+        batches = window_batches(turns, windows, batch_size)
+        for batch, output in self._run(batches, self._classify_batch, should_stop):
+            scored = [turns[row] for row in batch.rows]
+            facts = [turn.facts for turn in scored]
+            decoded = self._decode([turn.item for turn in scored], facts, output)
+            predictions |= zip(batch.rows, decoded, strict=True)
+        return predictions
+
+    def _run(
+        self, batches: Iterator[_Batch], run: Callable[[_Batch], _Output], should_stop: ShouldStop
+    ) -> Iterator[tuple[_Batch, _Output]]:
+        """Yield each batch with its outputs; between two batches other threads run."""
         while True:
             if should_stop():
                 raise StoppedError
@@ -508,31 +605,50 @@ class EmotionPredictor:
                 batch = next(batches, None)
                 if batch is None:
                     return
-                output = self.forward(batch.net_input)
+                output = run(batch)
             yield batch, output
+
+    def _forward_batch(self, batch: Batch) -> EmotionOutput:
+        return self.forward(batch.net_input)
+
+    @torch.no_grad()
+    def _embed_batch(self, batch: Batch) -> Tensor:
+        embeddings: Tensor = self._dialogue_model.embed(**self._on_device(batch.net_input))
+        return embeddings.cpu()
+
+    @torch.no_grad()
+    def _classify_batch(self, batch: WindowBatch) -> EmotionOutput:
+        inputs = self._on_device({"embedding": batch.embedding, "dialogue": batch.dialogue})
+        return _on_cpu(self._dialogue_model.classify(**inputs))
+
+    @property
+    def _dialogue_model(self) -> "DialogueModel":
+        return cast("DialogueModel", self.model)
+
+    def _on_device(self, inputs: Any) -> Any:
+        if self.device.type == "cuda":
+            return utils.move_to_cuda(inputs, self.device)
+        return inputs
+
+    def _facts(self, items: Sequence[Item], batch: Batch) -> list[ItemFacts]:
+        return [
+            ItemFacts(
+                tuple(name for name in self.modalities if item.has(name)),
+                (*item.warnings, *self._warnings(item)),
+                truncations,
+            )
+            for item, truncations in zip(items, batch.truncations, strict=True)
+        ]
 
     @torch.no_grad()
     def forward(self, net_input: NetInput) -> EmotionOutput:
         """Run the model on a batch; the outputs are float32 and on the CPU."""
-        if self.device.type == "cuda":
-            net_input = utils.move_to_cuda(net_input, self.device)
-        output = self.model(**net_input)
-        return EmotionOutput(
-            output.logits.float().cpu(),
-            output.embedding.float().cpu(),
-            {name: logits.float().cpu() for name, logits in output.auxiliary.items()},
-        )
+        return _on_cpu(self.model(**self._on_device(net_input)))
 
     def _decode(
-        self, items: Sequence[Item], batch: Batch, output: EmotionOutput
+        self, items: Sequence[Item], facts: Sequence[ItemFacts], output: EmotionOutput
     ) -> list[Prediction]:
-        is_undefined = output.logits.isnan().any(dim=1).tolist()
-        if any(is_undefined):
-            raise UsageError(
-                f"{items[is_undefined.index(True)].name}: the model's output is NaN; its weights "
-                "are damaged, or the training had failed",
-                "output-undefined",
-            )
+        _check_defined(items, output.logits)
         scores, label_ids = decode(self._target.target, output.logits)
         by_name = [dict(zip(self._target.labels, row, strict=True)) for row in scores.tolist()]
         labels = [] if label_ids is None else [self.labels[k] for k in label_ids.tolist()]
@@ -550,12 +666,12 @@ class EmotionPredictor:
                     for name, rows in auxiliary.items()
                 },
                 embedding=output.embedding[row].numpy(),
-                modalities=tuple(name for name in self.modalities if item.has(name)),
+                modalities=facts[row].modalities,
                 text=item.text,
                 seconds=item.seconds,
                 transcript=item.transcript,
-                warnings=(*item.warnings, *self._warnings(item)),
-                truncations=batch.truncations[row],
+                warnings=facts[row].warnings,
+                truncations=facts[row].truncations,
             )
             for row, item in enumerate(items)
         ]
@@ -571,6 +687,25 @@ class EmotionPredictor:
                 self._logged.add(warning)
                 logger.warning("%s: %s", item.name, warning)
         return warnings
+
+
+def _on_cpu(output: EmotionOutput) -> EmotionOutput:
+    return EmotionOutput(
+        output.logits.float().cpu(),
+        output.embedding.float().cpu(),
+        {name: logits.float().cpu() for name, logits in output.auxiliary.items()},
+    )
+
+
+def _check_defined(items: Sequence[Item], outputs: Tensor) -> None:
+    """Raise a `UsageError` if the outputs (B, n) of an item are NaN."""
+    is_undefined = outputs.isnan().any(dim=1).tolist()
+    if any(is_undefined):
+        raise UsageError(
+            f"{items[is_undefined.index(True)].name}: the model's output is NaN; its weights "
+            "are damaged, or the training had failed",
+            "output-undefined",
+        )
 
 
 def _by_dialogue(dialogues: Iterable[str | None]) -> list[int]:

@@ -24,15 +24,18 @@ from emo_fairseq.data.dialogue import (
     name_prefixes,
     neighbors_of,
 )
+from emo_fairseq.data.dialogue_windows import Window, plan_windows
 from emo_fairseq.data.in_memory import InMemoryData, TextContext
 from emo_fairseq.data.modality_dataset import MissingDataset
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.chunks import NO_CONTEXT, Reach, group_turns
+from emo_fairseq.inference.encoded_turns import window_of
 from emo_fairseq.inference.input_processor import FeatureExtractor, InputProcessor
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import SECONDS, Truncation
 from emo_fairseq.inference.prediction import TOKENS as TOKEN_UNIT
+from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import BY_CORPUS, BY_SPEAKER, BY_TRAIN, FRAMES, SPEECH, TEXT, TOKENS
 
@@ -236,7 +239,31 @@ class Preprocessor:
     @property
     def reads_dialogues(self) -> bool:
         """Whether what is read of an item depends on the turns of its dialogue."""
-        return self.reach != NO_CONTEXT
+        return self.reach != NO_CONTEXT or self.encodes_dialogues
+
+    @property
+    def encodes_dialogues(self) -> bool:
+        """Whether the model has a dialogue encoder."""
+        return self._state.options.dialogue_encoder != NO_DIALOGUE_ENCODER
+
+    @property
+    def reads_future(self) -> bool:
+        """Whether what is read of an item depends on the turns after it."""
+        is_causal = self._state.options.dialogue_causal
+        return self.reach.future > 0 or (self.encodes_dialogues and not is_causal)
+
+    @property
+    def window_size(self) -> int:
+        """The most turns that a dialogue encoder reads together."""
+        return self._state.options.dialogue_window
+
+    def window_of(self, place: int, n_turns: int) -> Window:
+        """Return the window that scores one turn of a dialogue."""
+        return window_of(place, n_turns, self.window_size, self._state.options.dialogue_causal)
+
+    def plan_windows(self, dialogues: Sequence[Sequence[int]]) -> list[Window]:
+        """Return the windows in which a dialogue encoder reads dialogues, as in training."""
+        return plan_windows(dialogues, self.window_size, self._state.options.dialogue_causal)
 
     def dialogue_warnings(self, item: Item) -> list[str]:
         """Return the warnings of an item of which less is known than of the turns of training."""
