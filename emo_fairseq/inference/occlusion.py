@@ -10,7 +10,7 @@ can be removed without effect.
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -18,10 +18,11 @@ import numpy as np
 
 from data_prep.audio.frames import FloatArray
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.inference.inputs import Audio, load_item_audio
+from emo_fairseq.inference.inputs import Audio, Item, load_item_audio
 from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never
+from emo_fairseq.inference.turn_in_place import encode_around, predict_in_place
 from emo_fairseq.types import TEXT
 
 MAX_WORDS = 64
@@ -81,6 +82,10 @@ def explain(
     text: str | None = None,
     sample_rate: float | None = None,
     should_stop: ShouldStop = never,
+    *,
+    speaker: str | None = None,
+    before: Sequence[Item] = (),
+    after: Sequence[Item] = (),
 ) -> Explanation:
     """Weigh the words of a text and the intervals of a recording.
 
@@ -89,33 +94,41 @@ def explain(
     is faded to silence. The first 64 words are weighed, and the first 30 s or what the model reads
     at once, whichever is shorter; the rest is kept as it is and named in ``left_out``.
 
+    Of a turn of a dialogue its own words and intervals are weighed. The turns around it are encoded
+    once, so that each copy costs as much as an utterance.
+
     ::
 
         explanation = explain(predictor, text="I do not believe it.")
         max(explanation.words, key=lambda pair: pair[1])  # the word that counted most
 
     Args:
-        predictor: its ``predict`` is called once, and then with lists of at most 32.
+        predictor: runs the whole input, and then copies of it, 32 at a time.
         audio: a file, or samples (T,) or (T, channels) at `sample_rate`.
         text: what is said.
         sample_rate: of samples, in Hz.
         should_stop: called before each batch; once it returns True nothing more is computed.
+        speaker: who speaks.
+        before: the turns before it of its dialogue, of :meth:`EmotionPredictor.read_item`.
+        after: the turns after it.
 
     Raises:
         StoppedError: `should_stop` returned True.
         UsageError: the predictor refuses the whole input.
     """
     samples = None if audio is None else load_item_audio(audio, sample_rate, "the input")[0]
-    whole = predictor.predict(samples, text, sample_rate=SAMPLE_RATE, should_stop=should_stop)
+
+    def read(samples: FloatArray | None, text: str | None) -> Item:
+        return predictor.read_item(samples, text, SAMPLE_RATE, speaker=speaker)
+
+    around = encode_around(predictor, before, read(samples, text), after, should_stop)
 
     def predict(inputs: list[Input]) -> list[Prediction]:
-        return predictor.predict(
-            [samples for samples, _ in inputs],
-            [text for _, text in inputs],
-            sample_rate=SAMPLE_RATE,
-            should_stop=should_stop,
-        )
+        items = [read(*each) for each in inputs]
+        found = predict_in_place(predictor, items, *around, should_stop=should_stop)
+        return [prediction for prediction, _ in found]
 
+    (whole,) = predict([(samples, text)])
     words = _Weights[tuple[str, float]]()
     intervals = _Weights[tuple[float, float, float]]()
     if whole.text is not None:

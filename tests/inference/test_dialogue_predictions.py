@@ -7,16 +7,22 @@ import numpy as np
 import pytest
 from codes import raises
 
-from data_prep.schema import read_manifest
+from data_prep.schema import SAMPLE_RATE, read_manifest
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.inference import predictor as predictor_module
+from emo_fairseq.inference.live import LiveConversation
+from emo_fairseq.inference.occlusion import drop, explain, silence_interval
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
 
 CONTEXT = """--modality text+speech --speech-input log_mel --context-past 2 --context-future 1
     --context-speakers --max-text-tokens 90"""
-MODELS = {"texts of neighbors": CONTEXT}
+BOTH_SIDES = """--modality text+speech --speech-input log_mel --dialogue-encoder transformer
+    --dialogue-window 4 --dialogue-embed-dim 16 --dialogue-attention-heads 2 --lr 0.02"""
+CAUSAL = """--modality text --dialogue-encoder gru --dialogue-causal --dialogue-window 4
+    --dialogue-embed-dim 16 --lr 0.02"""
+MODELS = {"texts of neighbors": CONTEXT, "dialogues": BOTH_SIDES, "causal dialogues": CAUSAL}
 TOLERANCE = 1e-5
 
 
@@ -37,9 +43,10 @@ def turns(toy_corpus):
     return sorted(rows, key=lambda row: (row.turn, row.id))
 
 
-def arguments(data, turns):
+def arguments(data, turns, predictor):
+    reads_audio = "speech" in predictor.modalities
     return {
-        "audio": [data / row.audio for row in turns],
+        "audio": [data / row.audio if reads_audio else None for row in turns],
         "text": [row.text for row in turns],
         "speaker": [row.speaker for row in turns],
         "dialogue": [row.dialogue for row in turns],
@@ -52,7 +59,7 @@ def scores(predictions):
 
 @pytest.fixture(scope="module")
 def whole(predictor, turns, toy_corpus):
-    return predictor.predict(**arguments(toy_corpus, turns))
+    return predictor.predict(**arguments(toy_corpus, turns, predictor))
 
 
 def test_dialogues_are_predicted_as_fairseq_validate_does(
@@ -70,7 +77,7 @@ def test_dialogues_are_predicted_as_fairseq_validate_does(
 
 def test_few_recordings_at_a_time_give_the_same(predictor, turns, whole, toy_corpus, monkeypatch):
     monkeypatch.setattr(predictor_module, "_BATCHES_IN_MEMORY", 1)
-    given = arguments(toy_corpus, turns)
+    given = arguments(toy_corpus, turns, predictor)
     for batch_size in (1, 3):
         found = predictor.predict(**given, batch_size=batch_size)
         assert scores(found) == pytest.approx(scores(whole), abs=TOLERANCE)
@@ -85,7 +92,7 @@ def test_few_recordings_at_a_time_give_the_same(predictor, turns, whole, toy_cor
 
 
 def test_a_turn_alone_is_another_input_and_is_warned_of(predictor, turns, whole, toy_corpus):
-    given = arguments(toy_corpus, turns) | {"dialogue": None}
+    given = arguments(toy_corpus, turns, predictor) | {"dialogue": None}
     alone = predictor.predict(**given)
     assert np.abs(scores(alone) - scores(whole)).max() > 100 * TOLERANCE
     assert all("the dialogue is not given" in " ".join(x.warnings) for x in alone)
@@ -95,9 +102,9 @@ def test_a_turn_alone_is_another_input_and_is_warned_of(predictor, turns, whole,
 
 
 def test_a_turn_that_cannot_be_read_is_left_out_and_named(predictor, turns, toy_corpus, tmp_path):
-    given = arguments(toy_corpus, turns)
+    given = arguments(toy_corpus, turns, predictor)
     broken = given | {"audio": [*given["audio"][:1], tmp_path / "gone.wav", *given["audio"][2:]]}
-    with pytest.raises(UsageError, match=r"^item 2 .*gone\.wav"):
+    with pytest.raises(UsageError, match=r"^item 2\b"):
         predictor.predict(**broken)
     found = predictor.predict_each(**broken)
     assert isinstance(found[1], UsageError)
@@ -120,6 +127,62 @@ def test_turns_of_a_recording_are_one_dialogue_in_order_of_time(predictor, turns
     other = [replace(turn, text="something else") for turn in cuts[:1]]
     changed = predictor.predict_segments(recording, [*other, *cuts[1:]])
     assert changed[1].prediction.probabilities != expected[1].prediction.probabilities
+
+
+@pytest.fixture
+def one_dialogue(predictor, turns, toy_corpus):
+    """All rows as the turns of one dialogue, which is longer than a window."""
+    return arguments(toy_corpus, turns, predictor) | {"dialogue": "all"}
+
+
+def test_a_live_turn_is_predicted_as_the_last_of_its_dialogue(predictor, one_dialogue, options):
+    names = ("audio", "text", "speaker")
+    given = list(zip(*(one_dialogue[name] for name in names), strict=True))
+    live, other = LiveConversation(predictor), LiveConversation(predictor)
+    found = []
+    for number, turn in enumerate(given):
+        if number == 5:  # a turn that cannot be read is no part of the conversation
+            with pytest.raises(UsageError, match="^turn 6: the text is empty"):
+                live.add_turn(text=" ", speaker="nobody")
+        found.append(live.add_turn(**dict(zip(names, turn, strict=True))))
+        other.add_turn(text=f"another conversation {number}")
+        so_far = {name: one_dialogue[name][: number + 1] for name in names}
+        expected = predictor.predict(**so_far, dialogue="all")
+        assert scores(found[-1:]) == pytest.approx(scores(expected[-1:]), abs=TOLERANCE)
+    whole = predictor.predict(**one_dialogue)
+    is_causal = options == CAUSAL
+    assert (scores(found) == pytest.approx(scores(whole), abs=TOLERANCE)) is is_causal
+    warned = ["the turns after each one" in " ".join(x.warnings) for x in found]
+    assert warned == [not is_causal] * len(given)
+
+
+def test_a_turn_is_explained_in_its_dialogue(predictor, one_dialogue):
+    place = 5
+    given = list(zip(*(one_dialogue[name] for name in ("audio", "text", "speaker")), strict=True))
+    items = [predictor.read_item(audio, text, speaker=speaker) for audio, text, speaker in given]
+    audio, text, speaker = given[place]
+    found = explain(
+        predictor, audio, text, speaker=speaker, before=items[:place], after=items[place + 1 :]
+    )
+    whole = predictor.predict(**one_dialogue)[place]
+    words = text.split()
+    assert found.label == whole.label
+    assert [word for word, _ in found.words] == words
+    for number in (0, len(words) - 1):
+        rest = " ".join(words[:number] + words[number + 1 :])
+        texts = [*one_dialogue["text"][:place], rest, *one_dialogue["text"][place + 1 :]]
+        occluded = predictor.predict(**one_dialogue | {"text": texts})[place]
+        assert found.words[number][1] == pytest.approx(drop(whole, occluded), abs=1e-4)
+    if audio is not None:
+        start, end, weight = found.intervals[0]
+        silent = silence_interval(
+            items[place].samples, round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
+        )
+        sounds = [item.samples for item in items]
+        sounds[place] = silent
+        rates = {"sample_rate": SAMPLE_RATE, "audio": sounds}
+        occluded = predictor.predict(**one_dialogue | rates)[place]
+        assert weight == pytest.approx(drop(whole, occluded), abs=1e-4)
 
 
 def test_names_that_are_no_strings_are_refused(predictor):
