@@ -90,7 +90,8 @@ def majority(votes: Mapping[str, float]) -> str | None:
 def rename_votes(votes: Mapping[str, float], names: Mapping[str, str]) -> dict[str, float]:
     """Return the votes under other labels; votes for labels that become one are added up.
 
-    >>> rename_votes({"happy": 1.0, "excited": 2.0, "bored": 1.0}, {"excited": "happy", "bored": ""})
+    >>> votes = {"happy": 1.0, "excited": 2.0, "bored": 1.0}
+    >>> rename_votes(votes, {"excited": "happy", "bored": ""})
     {'happy': 3.0, 'other': 1.0}
 
     Args:
