@@ -4,6 +4,10 @@ The graph is everything from the collated inputs (token ids, samples, log-mel fr
 to logits, embedding and auxiliary outputs; batch size and lengths are free. Tokenizers and log-mel
 extraction stay in Python. Every export is compared with the model before the file is kept.
 
+A model of dialogues becomes two graphs: ``model.onnx`` ends with the embeddings of single turns,
+and ``model.dialogue.onnx`` reads those of whole dialogues, of any number and length
+(:mod:`emo_fairseq.modules.dialogue.base`). So a live conversation encodes each turn once.
+
 torch's tracing exporter records the operations on one batch. Branches on the content of a mask
 (fairseq's ``if padding_mask.any()``) come out the same for every batch, since masks without padding
 hide nothing; what else depends on the batch is replaced before the model is traced.
@@ -40,6 +44,7 @@ from emo_fairseq.inference.model_folder import (
 )
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.models.roberta_emo import EmotionOutput, RobertaEMOModel, missing_warning
+from emo_fairseq.modules.dialogue import single_turns
 from emo_fairseq.modules.lora import merge_lora
 from emo_fairseq.pretrained.fairseq_wav2vec import Wav2VecEncoder
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
@@ -56,6 +61,8 @@ Inputs = Mapping[str, Mapping[str, Tensor]]  # of each modality what its dataset
 InputName = tuple[str, str]  # modality, and name of the tensor
 
 LOGITS, EMBEDDING, AUXILIARY = "logits", "embedding", "auxiliary."
+TURN_EMBEDDING = "turn_embedding"  # between the two graphs of a model of dialogues
+DIALOGUE = "dialogue"  # in the names of inputs, as if it were a modality
 
 _CANNOT_EXPORT: Mapping[type[nn.Module], str] = {
     HuggingFaceWhisper: "Whisper computes its log-mel frames inside, row by row and not in torch",
@@ -71,17 +78,42 @@ class FlatModel(nn.Module):
         names: of the inputs in their order.
     """
 
-    def __init__(self, model: nn.Module, names: Sequence[InputName]) -> None:
+    def __init__(self, model: RobertaEMOModel, names: Sequence[InputName]) -> None:
         super().__init__()
         self.model = model
         self.names = list(names)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Logits (B, n_outputs), embedding (B, E), then each auxiliary target's outputs."""
+        """Logits (B, n_outputs), embedding (B, E), then each auxiliary target's outputs.
+
+        Of a model of dialogues the embeddings (U, E) of single turns alone.
+        """
         inputs: dict[str, dict[str, Tensor]] = {}
         for (modality, part), tensor in zip(self.names, tensors, strict=True):
             inputs.setdefault(modality, {})[part] = tensor
+        if self.model.dialogue_encoder is not None:
+            return (self.model.embed(**inputs),)
         return flatten_output(self.model(**inputs))
+
+
+class FlatDialogueModel(nn.Module):
+    """What a model of dialogues computes of the embeddings of turns, likewise.
+
+    Args:
+        model: has a dialogue encoder.
+        names: of the tensors of the dialogue in their order.
+    """
+
+    def __init__(self, model: RobertaEMOModel, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = list(names)
+
+    def forward(self, embedding: Tensor, *dialogue: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, n_outputs), embedding (B, E), then each auxiliary target's outputs."""
+        return flatten_output(
+            self.model.classify(embedding, dict(zip(self.names, dialogue, strict=True)))
+        )
 
 
 def flatten_output(output: EmotionOutput) -> tuple[Tensor, ...]:
@@ -92,6 +124,15 @@ def flatten_output(output: EmotionOutput) -> tuple[Tensor, ...]:
 def output_names(model: RobertaEMOModel) -> list[str]:
     """Return the names of a graph's outputs."""
     return [LOGITS, EMBEDDING, *(f"{AUXILIARY}{name}" for name in model.auxiliary_heads)]
+
+
+def dialogue_graph(file: Path) -> Path:
+    """Return the file of the second graph of a model of dialogues.
+
+    >>> dialogue_graph(Path("model.onnx")).name
+    'model.dialogue.onnx'
+    """
+    return file.with_name(f"{file.stem}.{DIALOGUE}{file.suffix}")
 
 
 def graph_name(name: InputName) -> str:
@@ -216,6 +257,23 @@ def check_batches(state: TaskState, n_batches: int, seed: int = 1) -> list[Batch
     return batches
 
 
+def make_dialogue(n_rows: int, n_windows: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Make the dialogues of a batch of rows, in which the order and the speakers are random.
+
+    Args:
+        n_rows: U.
+        n_windows: W, at most U; all but the last one have as many turns as each other.
+        generator: of the order, of the speakers, and of which turns are scored.
+    """
+    order = torch.randperm(n_rows, generator=generator)
+    parts = order.tensor_split(n_windows)
+    turns, padding_mask = pad_right(list(parts), 0)
+    speaker = torch.randint(-1, 3, turns.shape, generator=generator)
+    n_scored = 1 + int(torch.randint(n_rows, (1,), generator=generator))
+    scored = torch.randperm(n_rows, generator=generator)[:n_scored]
+    return {"turns": turns, "padding_mask": padding_mask, "speaker": speaker, "scored": scored}
+
+
 def _row(
     state: TaskState, modality: str, kind: str, share: float, generator: torch.Generator
 ) -> Tensor:
@@ -273,19 +331,78 @@ def load_library(name: str) -> Any:
         ) from error
 
 
-class OnnxModel(nn.Module):
-    """Runs a graph in place of a :class:`~emo_fairseq.models.roberta_emo.RobertaEMOModel`.
+class _Graph:
+    """A graph in onnxruntime.
 
     Args:
         file: of :func:`export_onnx`.
-        state: what the model reads and predicts.
-        model: that the graph was exported from; its weights are not used.
+        outputs: names that it must have.
 
     Attributes:
+        file: the same.
         metadata: what the export wrote into the file beside the graph.
 
     Raises:
         UsageError: onnxruntime is not installed, cannot read the file, or it gives other outputs.
+    """
+
+    def __init__(self, file: Path, outputs: Sequence[str]) -> None:
+        runtime = load_library("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self._session = runtime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own classes share no other base
+            first = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"{file}: no graph that onnxruntime can run ({first}); export it again",
+                "graph-unreadable",
+            ) from error
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.file = file
+        self._inputs = [node.name for node in self._session.get_inputs()]
+        self._outputs = [node.name for node in self._session.get_outputs()]
+        if self._outputs != list(outputs):
+            raise UsageError(
+                f"{file}: gives {', '.join(self._outputs)}, where the model gives "
+                f"{', '.join(outputs)}; export it again",
+                "graph-other",
+            )
+
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the outputs by name.
+
+        Raises:
+            UsageError: an input longer than the graph allows.
+        """
+        # Of dialogues without speakers, for one, the graph does not read all.
+        named = {name: inputs[name].cpu().numpy() for name in self._inputs}
+        errors = load_library("onnxruntime").capi.onnxruntime_pybind11_state
+        try:
+            results = self._session.run(None, named)
+        except (errors.InvalidArgument, errors.RuntimeException, errors.Fail) as error:
+            shapes = ", ".join(f"{name} {x.shape}" for name, x in named.items())
+            raise UsageError(
+                f"{self.file}: the graph cannot take {shapes} "
+                f"({str(error).strip().splitlines()[0]}); give shorter inputs, or use the model "
+                "folder without ONNX",
+                "graph-input-too-long",
+            ) from error
+        return dict(zip(self._outputs, map(torch.from_numpy, results), strict=True))
+
+
+class OnnxModel(nn.Module):
+    """Runs graphs in place of a :class:`~emo_fairseq.models.roberta_emo.RobertaEMOModel`.
+
+    Args:
+        file: of :func:`export_onnx`; that of the dialogues is beside it.
+        state: what the model reads and predicts.
+        model: that the graph was exported from; its weights are not used.
+
+    Raises:
+        UsageError: onnxruntime is not installed, cannot read a file, or it gives other outputs.
     """
 
     def __init__(
@@ -295,64 +412,60 @@ class OnnxModel(nn.Module):
         model: RobertaEMOModel,
     ) -> None:
         super().__init__()
-        runtime = load_library("onnxruntime")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        try:
-            self.session = runtime.InferenceSession(
-                str(file), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its own classes share no other base
-            first = str(error).strip().splitlines()[0]
-            raise UsageError(
-                f"{file}: no graph that onnxruntime can run ({first}); export it again",
-                "graph-unreadable",
-            ) from error
-        self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        self.file = file
         # For batches in which no row has a modality: a graph cannot leave an encoder out.
         self._placeholders = {name: placeholder(state, name) for name in state.modalities}
         self._modality_dropout = model.modality_dropout
-        self._inputs = [node.name for node in self.session.get_inputs()]
-        self._outputs = [node.name for node in self.session.get_outputs()]
         outputs = output_names(model)
-        if self._outputs != outputs:
-            raise UsageError(
-                f"{file}: gives {', '.join(self._outputs)}, where the model gives "
-                f"{', '.join(outputs)}; export it again",
-                "graph-other",
-            )
+        reads_dialogues = model.dialogue_encoder is not None
+        self._rows = _Graph(file, [TURN_EMBEDDING] if reads_dialogues else outputs)
+        self._dialogues = _Graph(dialogue_graph(file), outputs) if reads_dialogues else None
 
-    def forward(self, **inputs: Mapping[str, Tensor]) -> EmotionOutput:
+    @property
+    def metadata(self) -> list[Mapping[str, str]]:
+        """What the export wrote into each file beside the graph."""
+        graphs = [self._rows, self._dialogues]
+        return [graph.metadata for graph in graphs if graph is not None]
+
+    def forward(
+        self, *, dialogue: Mapping[str, Tensor] | None = None, **inputs: Mapping[str, Tensor]
+    ) -> EmotionOutput:
         """Score a batch; see :meth:`RobertaEMOModel.forward`.
 
         Raises:
             UsageError: an input longer than the graph allows.
         """
-        filled = {name: self._fill(name, parts) for name, parts in inputs.items()}
-        named = {graph_name(n): x.cpu().numpy() for n, x in flatten_input(filled).items()}
-        errors = load_library("onnxruntime").capi.onnxruntime_pybind11_state
-        try:
-            results = self.session.run(None, {name: named[name] for name in self._inputs})
-        except (errors.InvalidArgument, errors.RuntimeException, errors.Fail) as error:
-            shapes = ", ".join(f"{name} {x.shape}" for name, x in named.items())
-            raise UsageError(
-                f"{self.file}: the graph cannot take {shapes} "
-                f"({str(error).strip().splitlines()[0]}); give shorter inputs, or use the model "
-                "folder without ONNX",
-                "graph-input-too-long",
-            ) from error
-        outputs = dict(zip(self._outputs, map(torch.from_numpy, results), strict=True))
-        auxiliary = {
-            name.removeprefix(AUXILIARY): x
-            for name, x in outputs.items()
-            if name.startswith(AUXILIARY)
-        }
-        return EmotionOutput(outputs[LOGITS], outputs[EMBEDDING], auxiliary)
+        outputs = self._run_over_rows(inputs)
+        if self._dialogues is not None:
+            return self.classify(outputs[TURN_EMBEDDING], dialogue)
+        if dialogue is not None:
+            outputs = {name: x[dialogue["scored"]] for name, x in outputs.items()}
+        return _emotion_output(outputs)
+
+    def embed(self, **inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the embeddings (U, E) of rows; see :meth:`RobertaEMOModel.embed`.
+
+        Raises:
+            UsageError: an input longer than the graph allows.
+        """
+        outputs = self._run_over_rows(inputs)
+        return outputs[EMBEDDING if self._dialogues is None else TURN_EMBEDDING]
+
+    def classify(
+        self, embedding: Tensor, dialogue: Mapping[str, Tensor] | None = None
+    ) -> EmotionOutput:
+        """Score embeddings (U, E) of a model of dialogues; see :meth:`RobertaEMOModel.classify`."""
+        assert self._dialogues is not None, "the head is in the graph of the encoders"
+        turns = single_turns(embedding) if dialogue is None else dialogue
+        named = {graph_name((DIALOGUE, name)): x for name, x in turns.items()}
+        return _emotion_output(self._dialogues.run({TURN_EMBEDDING: embedding, **named}))
 
     def missing_warning(self, missing: Collection[str]) -> str:
         """Return the warning of a prediction without these modalities; empty for none."""
         return missing_warning(missing, self._modality_dropout)
+
+    def _run_over_rows(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        filled = {name: self._fill(name, parts) for name, parts in inputs.items()}
+        return self._rows.run({graph_name(n): x for n, x in flatten_input(filled).items()})
 
     def _fill(self, modality: str, parts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return the input of a modality, with a placeholder where no row has it."""
@@ -361,6 +474,13 @@ class OnnxModel(nn.Module):
         n_rows = len(parts["present"])
         rows = {k: x.expand(n_rows, *x.shape[1:]) for k, x in self._placeholders[modality].items()}
         return {**rows, "present": parts["present"]}
+
+
+def _emotion_output(outputs: Mapping[str, Tensor]) -> EmotionOutput:
+    auxiliary = {
+        name.removeprefix(AUXILIARY): x for name, x in outputs.items() if name.startswith(AUXILIARY)
+    }
+    return EmotionOutput(outputs[LOGITS], outputs[EMBEDDING], auxiliary)
 
 
 # -- export ----------------------------------------------------------------------------------------
@@ -381,8 +501,9 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
     Args:
         folder: a model folder; see :mod:`emo_fairseq.inference.model_folder`.
         out: the file; by default ``model.onnx`` in the folder. Weights of more than 2 GB are put
-            beside it in a file of the same name that ends in ``.data``. In the folder, its
-            ``config.json`` gets the records of both.
+            beside it in a file of the same name that ends in ``.data``, and the second graph of a
+            model of dialogues in one that :func:`dialogue_graph` names. In the folder, its
+            ``config.json`` gets the records of all.
         check: batches to compare on, of one row and of several, of differing lengths.
 
     Returns:
@@ -401,18 +522,19 @@ def export_onnx(folder: Path, out: Path | None = None, check: int = 12) -> float
     loaded = read_model_folder(folder)
     state, model = loaded.state, loaded.model.float()
     check_exportable(model)
-    batches = check_batches(state, check)
+    checks = _checks(model, state, check)
     with torch.no_grad():
-        outputs = [flatten_output(model(**batch)) for batch in batches]
+        outputs = [flatten_output(model(**batch, dialogue=dialogue)) for batch, dialogue in checks]
         make_traceable(model, _positions(state))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
         file = Path(unfinished) / out.name
-        _trace(model, state, file)
         metadata = {_WEIGHTS: weights_digest(folder), _LABELS: json.dumps(list(state.labels))}
-        _finish(file, model, metadata)
+        _trace(model, state, file, metadata)
+        if model.dialogue_encoder is not None:
+            _trace_dialogues(model, dialogue_graph(file), metadata)
         graph = OnnxModel(file, state, model)
-        difference = _largest_difference(graph, batches, outputs)
+        difference = _largest_difference(graph, checks, outputs)
         if not difference <= TOLERANCE:  # NaN is not either
             raise UsageError(
                 f"{out.name}: not written: its outputs differ from the model's by up to "
@@ -446,19 +568,21 @@ class OnnxPredictor(EmotionPredictor):
                 f"--output {folder} --onnx`",
                 "graph-missing",
             )
-        verify_graph(folder, read_config(folder).model_dump()["files"])
+        reads_dialogues = loaded.model.dialogue_encoder is not None
+        verify_graph(folder, read_config(folder).model_dump()["files"], reads_dialogues)
         graph = OnnxModel(file, loaded.state, loaded.model)
-        if graph.metadata.get(_WEIGHTS) != weights_digest(folder):
-            raise UsageError(
-                f"{file}: was exported from other weights than {folder / WEIGHTS_FILE}; export it "
-                "again",
-                "graph-other",
-            )
-        labels = json.dumps(list(loaded.state.labels))
-        if graph.metadata.get(_LABELS, labels) != labels:
-            raise UsageError(
-                f"{file}: was exported with other labels; export it again", "graph-other"
-            )
+        digest, labels = weights_digest(folder), json.dumps(list(loaded.state.labels))
+        for metadata in graph.metadata:
+            if metadata.get(_WEIGHTS) != digest:
+                raise UsageError(
+                    f"{file}: was exported from other weights than {folder / WEIGHTS_FILE}; export "
+                    "it again",
+                    "graph-other",
+                )
+            if metadata.get(_LABELS, labels) != labels:
+                raise UsageError(
+                    f"{file}: was exported with other labels; export it again", "graph-other"
+                )
         return cls(loaded, model=graph)
 
 
@@ -473,7 +597,7 @@ def _positions(state: TaskState) -> int:
     return max(of_audio, state.options.max_frames or _FRAMES_UNLIMITED)
 
 
-def _trace(model: RobertaEMOModel, state: TaskState, file: Path) -> None:
+def _trace(model: RobertaEMOModel, state: TaskState, file: Path, metadata: dict[str, str]) -> None:
     # Several rows with padding, or the graph would not know of either.
     example = flatten_input(make_batch(state, (0.3, 0.7, 0.5), torch.Generator().manual_seed(0)))
     names = list(example)
@@ -481,45 +605,96 @@ def _trace(model: RobertaEMOModel, state: TaskState, file: Path) -> None:
         graph_name(name): {0: "batch"} | ({1: f"{name[0]}_length"} if x.ndim > 1 else {})
         for name, x in example.items()
     }
-    outputs = output_names(model)
+    is_last = model.dialogue_encoder is None
+    outputs = output_names(model) if is_last else [TURN_EMBEDDING]
     axes |= {name: {0: "batch"} for name in outputs}
-    with torch.no_grad(), warnings.catch_warnings():
-        # That branches are recorded as one batch takes them is wanted, see the module's docstring;
-        # and only the older exporter records them so, torch.export refuses them.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            FlatModel(model, names).eval(),
-            tuple(example.values()),
-            str(file),
-            input_names=[graph_name(name) for name in names],
-            output_names=outputs,
-            dynamic_axes=axes,
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+    named = {graph_name(name): x for name, x in example.items()}
+    _write_graph(FlatModel(model, names), named, outputs, axes, file, metadata)
 
 
-def _finish(file: Path, model: RobertaEMOModel, metadata: dict[str, str]) -> None:
-    """Write the metadata into the file, and weights that are too large for it beside it."""
+def _trace_dialogues(model: RobertaEMOModel, file: Path, metadata: dict[str, str]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    dialogue = make_dialogue(7, 3, generator)
+    example = {
+        TURN_EMBEDDING: torch.randn(7, model.embedding.output_dim, generator=generator),
+        **{graph_name((DIALOGUE, name)): x for name, x in dialogue.items()},
+    }
+    axes = {
+        name: {0: "windows", 1: "dialogue_length"} if x.ndim > 1 else {0: "scored"}
+        for name, x in example.items()
+    }
+    axes[TURN_EMBEDDING] = {0: "batch"}
+    outputs = output_names(model)
+    axes |= {name: {0: "scored"} for name in outputs}
+    flat = FlatDialogueModel(model, list(dialogue))
+    _write_graph(flat, example, outputs, axes, file, metadata)
+
+
+def _write_graph(
+    flat: nn.Module,
+    example: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+    file: Path,
+    metadata: dict[str, str],
+) -> None:
+    """Trace a model of positional tensors on an example, and write the graph with its metadata.
+
+    Weights that are too large for the file are put beside it.
+    """
     onnx = load_library("onnx")
-    graph = onnx.load(str(file))
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        traced = Path(folder) / file.name  # above the limit the exporter writes a file a tensor
+        with torch.no_grad(), warnings.catch_warnings():
+            # That branches are recorded as one batch takes them is wanted, see the module's
+            # docstring; and only the older exporter records them so, torch.export refuses them.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                flat.eval(),
+                tuple(example.values()),
+                str(traced),
+                input_names=list(example),
+                output_names=list(outputs),
+                dynamic_axes=axes,
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        graph = onnx.load(str(traced))
     onnx.helper.set_model_props(graph, metadata)
-    size = sum(x.numel() * x.element_size() for x in (*model.parameters(), *model.buffers()))
-    for written in list(file.parent.iterdir()):
-        written.unlink()  # above the limit the exporter writes a file a tensor
-    if size <= _ONE_FILE:
+    if sum(len(tensor.raw_data) for tensor in graph.graph.initializer) <= _ONE_FILE:
         onnx.save_model(graph, str(file))
         return
     weights = f"{file.name}{_EXTERNAL}"
     onnx.save_model(graph, str(file), save_as_external_data=True, location=weights)
 
 
+_Check = tuple[Batch, dict[str, Tensor] | None]
+_LONG = 40  # turns, beyond the distances that have biases of their own
+
+
+def _checks(model: RobertaEMOModel, state: TaskState, n_batches: int) -> list[_Check]:
+    """Make batches to compare on, with dialogues for a model that reads them."""
+    batches = check_batches(state, n_batches)
+    if model.dialogue_encoder is None:
+        return [(batch, None) for batch in batches]
+    generator = torch.Generator().manual_seed(2)
+    batches.append(make_batch(state, [0.0] * _LONG, generator))
+    checks: list[_Check] = []
+    for batch in batches:
+        n_rows = len(next(iter(batch.values()))["present"])
+        n_windows = 1 if n_rows == _LONG else 1 + len(checks) % n_rows
+        checks.append((batch, make_dialogue(n_rows, n_windows, generator)))
+    return checks
+
+
 def _largest_difference(
-    graph: OnnxModel, batches: Sequence[Batch], outputs: Sequence[tuple[Tensor, ...]]
+    graph: OnnxModel, checks: Sequence[_Check], outputs: Sequence[tuple[Tensor, ...]]
 ) -> float:
     differences = [
         float((actual - expected).abs().max())
-        for batch, output in zip(batches, outputs, strict=True)
-        for actual, expected in zip(flatten_output(graph(**batch)), output, strict=True)
+        for (batch, dialogue), output in zip(checks, outputs, strict=True)
+        for actual, expected in zip(
+            flatten_output(graph(**batch, dialogue=dialogue)), output, strict=True
+        )
     ]
     return max(differences, key=lambda x: (x != x, x))  # a NaN is the largest of all

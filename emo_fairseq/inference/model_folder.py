@@ -70,6 +70,7 @@ FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 GRAPH_FILE = "model.onnx"  # large weights are beside it, in a file whose name begins so
+DIALOGUE_GRAPH_FILE = "model.dialogue.onnx"  # that of a model of dialogues, which goes on from it
 FEATURES_FILE = "features_{}.safetensors"  # the encoder that a modality's features come from
 CARD_FILE = "README.md"
 
@@ -541,7 +542,8 @@ def replace_folder(out: Path) -> Iterator[Path]:
 
 def _remove_model(out: Path) -> None:
     (out / CONFIG_FILE).unlink(missing_ok=True)  # from here on this is no model folder
-    for pattern in (CARD_FILE, f"{GRAPH_FILE}*"):  # made of the old weights
+    made_of_weights = CARD_FILE, f"{GRAPH_FILE}*", f"{DIALOGUE_GRAPH_FILE}*"
+    for pattern in made_of_weights:
         for stale in out.glob(pattern):
             stale.unlink()
     for modality in MODALITIES:
@@ -602,23 +604,27 @@ def verify_folder(folder: Path, content: Mapping[str, Any]) -> None:
         )
 
 
-def verify_graph(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare the graph of a model folder with its records.
+def verify_graph(
+    folder: Path, records: Mapping[str, Mapping[str, Any]], reads_dialogues: bool = False
+) -> None:
+    """Compare the graph of a model folder, or both of a model of dialogues, with its records.
 
     Args:
         folder: the model folder.
         records: of its ``config.json``; empty where an older version wrote it.
+        reads_dialogues: whether there are two.
 
     Raises:
         UsageError: the graph is not the one that was exported into this folder.
     """
     of_graph = {name: record for name, record in records.items() if _is_of_graph(name)}
-    if records and GRAPH_FILE not in of_graph:
-        raise UsageError(
-            f"{folder / GRAPH_FILE}: {folder / CONFIG_FILE} has no record of it, so it is of "
-            "another model; export the checkpoint again with --onnx",
-            "graph-other",
-        )
+    for name in (GRAPH_FILE, DIALOGUE_GRAPH_FILE) if reads_dialogues else (GRAPH_FILE,):
+        if records and name not in of_graph:
+            raise UsageError(
+                f"{folder / name}: {folder / CONFIG_FILE} has no record of it, so it is of "
+                "another model; export the checkpoint again with --onnx",
+                "graph-other",
+            )
     _verify_files(folder, of_graph)
 
 
@@ -642,7 +648,7 @@ def _recorded_files(folder: Path) -> list[str]:
 
 
 def _is_of_graph(name: str) -> bool:
-    return name.startswith(GRAPH_FILE)
+    return name.startswith((GRAPH_FILE, DIALOGUE_GRAPH_FILE))
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -12,16 +12,22 @@ import pytest
 import torch
 import transformers
 from codes import raises
+from safetensors.torch import load_file, save_file
 
 from data_prep.commands.tokenize_text import tokenize_with_hf
 from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export import onnx as onnx_export
 from emo_fairseq.export.onnx import (
+    OnnxModel,
     OnnxPredictor,
+    dialogue_graph,
     export_onnx,
+    make_batch,
+    make_dialogue,
 )
 from emo_fairseq.inference.model_folder import (
+    DIALOGUE_GRAPH_FILE,
     WEIGHTS_FILE,
     read_model_folder,
     seal,
@@ -211,6 +217,76 @@ def test_a_graph_of_other_weights_is_refused(trained_models, own_folder):
     )
     with pytest.raises(UsageError, match=r"model\.safetensors: damaged or exchanged"):
         OnnxPredictor.from_folder(folder)
+    seal(folder)
+    with raises("graph-other"):
+        OnnxPredictor.from_folder(folder)
+
+
+DIALOGUES = "--modality text --auxiliary-targets vad --dialogue-encoder"
+DIALOGUE_CASES = {
+    "gru": f"{DIALOGUES} gru --dialogue-embed-dim 8 --dialogue-layers 2",
+    "transformer": f"{DIALOGUES} transformer --dialogue-embed-dim 8 --dialogue-causal "
+    "--no-dialogue-speakers",
+}
+
+
+def _with_random_context(folder: Path) -> Path:
+    """The weights of the context are small after a short training: make them act."""
+    file = folder / WEIGHTS_FILE
+    weights = load_file(file)
+    noise = torch.Generator().manual_seed(0)
+    weight = weights["dialogue_encoder.out_proj.weight"]
+    weights["dialogue_encoder.out_proj.weight"] = torch.randn(weight.shape, generator=noise)
+    save_file(weights, file)
+    seal(folder)
+    return folder
+
+
+@pytest.mark.parametrize("options", DIALOGUE_CASES.values(), ids=DIALOGUE_CASES)
+def test_graphs_of_dialogues(options, trained_models, own_folder):
+    folder = _with_random_context(own_folder(trained_models.folder(options)))
+    assert export_onnx(folder, check=2) < PARITY
+    assert (folder / DIALOGUE_GRAPH_FILE) == dialogue_graph(folder / "model.onnx")
+    loaded = read_model_folder(folder)
+    graph = OnnxModel(folder / "model.onnx", loaded.state, loaded.model)
+    noise = torch.Generator().manual_seed(4)
+    for n_rows, n_windows in ((1, 1), (9, 1), (9, 9), (23, 4)):
+        batch = make_batch(loaded.state, torch.rand(n_rows, generator=noise).tolist(), noise)
+        dialogue = make_dialogue(n_rows, n_windows, noise)
+        with torch.no_grad():
+            expected = loaded.model(**batch, dialogue=dialogue)
+            alone = loaded.model(**batch)
+        found = graph(**batch, dialogue=dialogue)
+        assert found.logits.shape == expected.logits.shape
+        for name in ("logits", "embedding"):
+            difference = getattr(found, name) - getattr(expected, name)
+            assert difference.abs().max() < PARITY
+        assert (found.auxiliary["vad"] - expected.auxiliary["vad"]).abs().max() < PARITY
+        in_two_calls = graph.classify(graph.embed(**batch), dialogue)
+        torch.testing.assert_close(in_two_calls.logits, found.logits, atol=0, rtol=0)
+        torch.testing.assert_close(graph(**batch).logits, alone.logits, atol=PARITY, rtol=0)
+        if n_rows > n_windows:
+            assert (expected.logits - alone.logits[dialogue["scored"]]).abs().max() > 1e-3
+
+
+def test_the_graph_of_dialogues_belongs_to_the_folder(trained_models, own_folder):
+    folder = own_folder(trained_models.folder(DIALOGUE_CASES["gru"]))
+    export_onnx(folder, check=1)
+    OnnxPredictor.from_folder(folder)
+    file = folder / DIALOGUE_GRAPH_FILE
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with pytest.raises(UsageError, match=r"model\.dialogue\.onnx: damaged or exchanged"):
+        OnnxPredictor.from_folder(folder)
+    file.unlink()
+    with pytest.raises(UsageError, match=r"model\.dialogue\.onnx: "):
+        OnnxPredictor.from_folder(folder)
+    seal(folder)  # as if it had been exported without dialogues
+    with raises("graph-other"):
+        OnnxPredictor.from_folder(folder)
+    graph = onnx.load_from_string(whole)
+    _change_labels(graph)
+    file.write_bytes(graph.SerializeToString())
     seal(folder)
     with raises("graph-other"):
         OnnxPredictor.from_folder(folder)
