@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.errors import CodedError
 from emo_fairseq.data.dialogue import find_hidden, group_turns, has_turn
 from emo_fairseq.data.dialogue_windows import Window, plan_windows
 from emo_fairseq.data.manifest import Split, find_usable, no_usable_row, report_rows
@@ -113,8 +114,8 @@ def report_hidden_turns(split: Split, has_input: np.ndarray, size: int, causal: 
 
 @contextlib.contextmanager
 def _naming(split: Split) -> Iterator[None]:
-    """Put the file of the split before the message of a `ValueError`."""
+    """Put the file of the split before the message of an error."""
     try:
         yield
-    except ValueError as error:
-        raise UsageError(f"{split.file}: {error}", getattr(error, "code", "")) from error
+    except CodedError as error:
+        raise UsageError(f"{split.file}: {error}", error.code) from error

@@ -67,6 +67,27 @@ def run(
     return run_to_end
 
 
+@pytest.fixture
+def on_two_ranks(
+    fairseq_process: Callable[..., Running], tmp_path: Path
+) -> Callable[..., Finished]:
+    """Run a command as two processes that are told their rank; returns what rank 0 left behind."""
+
+    def run(tool: str, *options: str | Path) -> Finished:
+        world = "--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo"
+        world += f" --distributed-init-method file://{tmp_path / 'meeting'}"
+        ranks = [
+            fairseq_process(tool, *options, world, f"--distributed-rank {rank}") for rank in (0, 1)
+        ]
+        finished = [rank.wait() for rank in ranks]
+        assert [rank.code for rank in finished] == [0, 0], finished[0].errors + finished[1].errors
+        assert "as rank 0" in finished[0].log
+        assert "as rank 1" in finished[1].log
+        return finished[0]
+
+    return run
+
+
 Train = Callable[..., Path]
 
 

@@ -15,25 +15,6 @@ TARGETS = ("binary_emotion", "vad")  # the former logs the figures of emotion to
 UNEQUAL = {"wps", "ups", "wpb", "bsz", "wall", "train_wall"}  # of fairseq: speed, and rows a step
 
 
-@pytest.fixture
-def on_two_ranks(fairseq_process, tmp_path):
-    """Run a command as two processes that are told their rank; returns what rank 0 left behind."""
-
-    def run(tool, *options):
-        world = "--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo"
-        world += f" --distributed-init-method file://{tmp_path / 'meeting'}"
-        ranks = [
-            fairseq_process(tool, *options, world, f"--distributed-rank {rank}") for rank in (0, 1)
-        ]
-        finished = [rank.wait() for rank in ranks]
-        assert [rank.code for rank in finished] == [0, 0], finished[0].errors + finished[1].errors
-        assert "as rank 0" in finished[0].log
-        assert "as rank 1" in finished[1].log
-        return finished[0]
-
-    return run
-
-
 @pytest.mark.parametrize("target", TARGETS)
 def test_scoring(target, trained, on_two_ranks, fairseq, commands, toy_corpus, tmp_path):
     options = f"--speech-input log_mel --batch-size 8 --max-update 8 --target {target}"
