@@ -21,6 +21,7 @@ from data_prep.messages import (
     sentence_with_code,
 )
 from emo_fairseq.cli import export, serve, subcommands
+from emo_fairseq.cli.analyze import command as analyze
 from emo_fairseq.cli.checkpoints import check_exists
 from emo_fairseq.cli.evaluate import command as evaluate
 from emo_fairseq.cli.predict import command as predict
@@ -31,7 +32,7 @@ _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # options after it are passed to fairseq
 
 # In the order of use. Each adds its parser, whose defaults name the function to run.
-_SUBCOMMANDS = (subcommands, train, evaluate, predict, export, serve)
+_SUBCOMMANDS = (subcommands, train, evaluate, predict, analyze, export, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,7 +37,6 @@ Samples = FloatArray | AudioError
 
 NO_SPEECH = "speech-missing"  # code of the error of a recording in which nobody speaks
 _STAGE = "emotions"
-_ITEM = "the input"  # what a predictor calls an item
 
 
 @dataclass(frozen=True)
@@ -229,7 +228,7 @@ def predict_conversation(
 ) -> Conversation:
     """Predict for the turns of one recording; see :meth:`EmotionPredictor.conversation`."""
     check_batch_size(batch_size)
-    name = name or (Path(recording).name if isinstance(recording, str | Path) else _ITEM)
+    name = name or (Path(recording).name if isinstance(recording, str | Path) else "the recording")
     sound = _Sound(name, recording, SAMPLE_RATE if isinstance(recording, np.ndarray) else None)
     reads_text = TEXT in predictor.modalities
     reads_audio = SPEECH in predictor.modalities or (reads_text and transcribe is not None)
@@ -364,10 +363,15 @@ class _TurnReader:
             text = turn.text if self.reads_text else None
             try:
                 item = self.predictor.read_item(
-                    samples, text, SAMPLE_RATE, self.transcribe, speaker=turn.speaker
+                    samples,
+                    text,
+                    SAMPLE_RATE,
+                    self.transcribe,
+                    speaker=turn.speaker,
+                    name=_name_of(turn),
                 )
             except UsageError as error:
-                yield _without_name(error)
+                yield _without_name(turn, error)
                 continue
             yield replace(item, warnings=tuple(dict.fromkeys([*warnings, *item.warnings])))
 
@@ -393,12 +397,12 @@ def _predict(
     everyone = range(len(turns))
     try:
         predictions = iter(predict(items(everyone)))
-    except UsageError as error:
+    except UsageError:
         # Of one turn, such as features that its length is too short for: the others have no error.
         errors |= _find_errors(predict, reader, turns)
         rest = [number for number in everyone if number not in errors]
         if not rest:
-            raise _without_name(error) from error
+            raise
         predictions = iter(predict(items(rest)))
     return [
         PredictedTurn(turn, error=errors[number])
@@ -421,12 +425,17 @@ def _find_errors(
                 raise item
             predict(iter([item]))
         except UsageError as error:
-            errors[number] = _without_name(error)
+            errors[number] = _without_name(turns[number], error)
         except CodedError as error:
             errors[number] = error
     return errors
 
 
-def _without_name(error: UsageError) -> UsageError:
-    """Return the error without the predictor's name of the item: the turn has its own."""
-    return UsageError(str(error).removeprefix(f"{_ITEM}: "), error.code)
+def _name_of(turn: Turn) -> str:
+    """Return the name of a turn as an item, for messages."""
+    return f"the turn from {turn.start:f} s to {turn.end:f} s"
+
+
+def _without_name(turn: Turn, error: UsageError) -> UsageError:
+    """Return the error of an item as that of its turn, which has its times."""
+    return UsageError(str(error).removeprefix(f"{_name_of(turn)}: "), error.code)

@@ -137,8 +137,8 @@ def test_a_turn_that_fails_in_the_model_does_not_stop_the_others(
 
     def refuse_short(turns, *args, **kwargs):
         items = list(turns)
-        if any(item.seconds < 0.6 for item in items):
-            raise UsageError("the input: too short for its features", "features-too-short")
+        if short := [item for item in items if item.seconds < 0.6]:
+            raise UsageError(f"{short[0].name}: too short for its features", "features-too-short")
         return predict(items, *args, **kwargs)
 
     monkeypatch.setattr(predictor, "predict_dialogue", refuse_short)

@@ -8,22 +8,28 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_prep.command_line import positive_int, positive_number
+from data_prep.command_line import positive_number
 from data_prep.messages import first_few
-from data_prep.segmentation.formats import FORMATS as SEGMENTATIONS
 from data_prep.tables.options import pairs_of
 from data_prep.tables.reader import TableFormat
-from emo_fairseq.cli.checkpoints import check_exists, check_supported_inputs, find_model
+from emo_fairseq.cli.checkpoints import check_exists
+from emo_fairseq.cli.models import MODEL, add_model_options, load_model
 from emo_fairseq.cli.predict.batches import batches_of, predict_rows
 from emo_fairseq.cli.predict.columns import TableOptions
 from emo_fairseq.cli.predict.inputs import FILES, TEXTS, UTF8, InputOptions, open_sources
 from emo_fairseq.cli.predict.items import Reads, Source
 from emo_fairseq.cli.predict.output import check_output, choose_format, open_output
 from emo_fairseq.cli.predict.rows import FORMATS, Layout, Writer
-from emo_fairseq.cli.predict.segments import SegmentOptions, open_segments
+from emo_fairseq.cli.predict.segments import open_segments
 from emo_fairseq.cli.predict.summary import Summary
 from emo_fairseq.cli.predict.turn_rows import TURN_FORMATS
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
+from emo_fairseq.cli.turn_files import (
+    SUFFIXES,
+    add_turn_file_options,
+    check_turn_file_options,
+    turn_file_options,
+)
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH
 
@@ -55,18 +61,14 @@ def add(subcommands: Any) -> None:
     )
     parser.set_defaults(run=run, takes_further=False, loads_models=False)
     option = parser.add_argument
-    model = "model folder, checkpoint, or folder of a training"
-    option("model", type=Path, metavar="MODEL", help=model)
+    option("model", type=Path, metavar="MODEL", help=MODEL)
     items = "audio files; folders of them; tables; .txt, a text a line; - for standard input"
     option("items", nargs="*", metavar="ITEM", help=items)
     option("--text", help="what was said: alone, or with one audio file")
     kinds = "default: by the suffix of --output, else csv; from textgrid on with --segments alone"
     option("--format", choices=(*FORMATS, *TURN_FORMATS), help=kinds)
     option("--output", type=Path, metavar="FILE", help="default: standard output")
-    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
-    option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
-    option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
-    option("--onnx", action="store_true", help="run the model folder's model.onnx")
+    add_model_options(parser)
     _add_tables(parser)
     _add_lines(parser)
     _add_windows(parser)
@@ -119,12 +121,9 @@ def _add_windows(parser: argparse.ArgumentParser) -> None:
 
 def _add_segments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument_group("segments").add_argument
-    suffixes = ", ".join(known.suffix for known in SEGMENTATIONS.values())
-    file = f"a row for each turn of the one recording ITEM, from this file ({suffixes})"
+    file = f"a row for each turn of the one recording ITEM, from this file ({SUFFIXES})"
     option("--segments", type=Path, metavar="FILE", help=file)
-    option("--segments-format", choices=tuple(SEGMENTATIONS), help="default: by the suffix")
-    tier = "of TextGrid and ELAN, read in place of every speaker's (repeat for more)"
-    option("--tier", action="append", default=[], metavar="NAME", help=tier)
+    add_turn_file_options(option)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -140,8 +139,7 @@ def run(options: argparse.Namespace) -> int:
         check_output(options.output, inputs, options.model)
     check_exists(options.model)  # and all items, before the imports that take seconds
     sources = _open(options)
-    predictor = _predictor(options)
-    check_supported_inputs(options.model, predictor.modalities, predictor.missing, options.data)
+    predictor = load_model(options)
     if options.timeline:
         check_windows(predictor, options)
     transcribe = _transcribe(options, predictor)
@@ -174,19 +172,14 @@ def run(options: argparse.Namespace) -> int:
 def _open(options: argparse.Namespace) -> Sequence[Source]:
     """Open the items, or the turns of one."""
     if options.segments is None:
-        if options.tier or options.segments_format:
-            name = "--tier" if options.tier else "--segments-format"
-            raise UsageError(f"{name}: is of --segments; give that, too", "option-idle")
+        check_turn_file_options(options)
         return open_sources(options.items, _input_options(options), sys.stdin)
     for option in ("text", "timeline", "column", "lines", "null"):
         if getattr(options, option):
             raise UsageError(
                 f"--{option}: is not used with --segments; leave one of them out", "option-idle"
             )
-    segments = SegmentOptions(
-        options.segments, options.segments_format, options.tier, options.encoding
-    )
-    return [open_segments(options.items, segments)]
+    return [open_segments(options.items, options.segments, turn_file_options(options))]
 
 
 def _input_options(options: argparse.Namespace) -> InputOptions:
@@ -225,23 +218,6 @@ def _write_notes(writer: Writer, summary: Summary) -> None:
 
 
 # -- the model -------------------------------------------------------------------------------------
-
-
-def _predictor(options: argparse.Namespace) -> "EmotionPredictor":
-    import emo_fairseq
-
-    emo_fairseq.register()
-    if options.onnx:
-        from emo_fairseq.export.onnx import OnnxPredictor
-
-        if options.device not in (None, "cpu"):
-            raise UsageError(
-                f"--onnx --device {options.device}: the graph is run on the CPU", "onnx-device"
-            )
-        return OnnxPredictor.from_folder(options.model)
-    from emo_fairseq.inference.predictor import load_predictor
-
-    return load_predictor(find_model(options.model), options.device, options.data)
 
 
 def _transcribe(options: argparse.Namespace, predictor: "EmotionPredictor") -> "Transcribe | None":

@@ -7,32 +7,15 @@ from pathlib import Path
 
 from data_prep.audio.segment import AudioSegment
 from data_prep.errors import CodedError
-from data_prep.segmentation.formats import read_segmentation
 from data_prep.segmentation.turn import Segmentation, Turn
 from emo_fairseq.cli.predict.inputs import is_audio
 from emo_fairseq.cli.predict.items import Item, Reads, checked_item
+from emo_fairseq.cli.turn_files import TurnFileOptions, read_turns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH, TEXT
 
 
-@dataclass(frozen=True)
-class SegmentOptions:
-    """Which turns are predicted.
-
-    Attributes:
-        path: of the segmentation.
-        format: a name of :data:`data_prep.segmentation.formats.FORMATS`; None: by the suffix.
-        tiers: names of those that are read; empty: each speaker's.
-        encoding: of a text file without a byte order mark; None: UTF-8.
-    """
-
-    path: Path
-    format: str | None = None
-    tiers: Sequence[str] = ()
-    encoding: str | None = None
-
-
-def open_segments(items: Sequence[str], options: SegmentOptions) -> "SegmentSource":
+def open_segments(items: Sequence[str], path: Path, options: TurnFileOptions) -> "SegmentSource":
     """Open a recording with its turns; what else the file holds is counted on standard error.
 
     Raises:
@@ -40,25 +23,16 @@ def open_segments(items: Sequence[str], options: SegmentOptions) -> "SegmentSour
     """
     if len(items) != 1 or not is_audio(items[0]):
         raise UsageError(
-            f"--segments {options.path}: goes with one audio file; give the recording of the turns",
+            f"--segments {path}: goes with one audio file; give the recording of the turns",
             "segments-recording",
         )
     recording = Path(items[0])
     if not recording.is_file():
         raise UsageError(f"{recording}: there is no such file", "file-missing")
-    try:
-        found = read_segmentation(
-            options.path,
-            kind=options.format,
-            recording=recording.name,
-            tiers=options.tiers,
-            encoding=options.encoding,
-        )
-    except CodedError as error:
-        raise UsageError.of(error, "segmentation-invalid") from None
+    found = read_turns(path, recording.name, options)
     parts = [f"{len(found.turns)} turns", *found.notes]
     parts += [f"{kind} skipped: {count}" for kind, count in found.skipped.items()]
-    sys.stderr.write(f"{options.path}: {', '.join(parts)}\n")
+    sys.stderr.write(f"{path}: {', '.join(parts)}\n")
     return SegmentSource(recording, found)
 
 

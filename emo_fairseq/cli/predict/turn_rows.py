@@ -3,11 +3,14 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from data_prep.segmentation.formats import FORMATS, write_turns
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.cli.predict.rows import Layout, Row, Writer
+
+if TYPE_CHECKING:
+    from emo_fairseq.inference.prediction import Prediction
 
 
 class TurnRows:
@@ -35,7 +38,7 @@ class TurnRows:
         if turn.text is None and row.prediction is not None:
             turn = replace(turn, text=row.prediction.text or None)  # of the transcript
         self._turns.append(turn)
-        self._labels.append(_label(row))
+        self._labels.append(None if row.prediction is None else emotion_of(row.prediction))
 
     def finish(self) -> None:
         """Write the turns."""
@@ -44,11 +47,10 @@ class TurnRows:
         self._out.flush()
 
 
-def _label(row: Row) -> str | None:
-    if row.prediction is None:
-        return None
-    values = row.prediction.values.items()
-    return row.prediction.label or ", ".join(f"{axis} {value:.3f}" for axis, value in values)
+def emotion_of(prediction: "Prediction") -> str:
+    """Return the label of a prediction, or its numbers."""
+    values = prediction.values.items()
+    return prediction.label or ", ".join(f"{axis} {value:.3f}" for axis, value in values)
 
 
 def _writer_of(kind: str) -> Callable[[TextIO, Layout], Writer]:

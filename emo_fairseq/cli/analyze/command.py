@@ -1,0 +1,231 @@
+"""``emotion-recognize analyze``: the emotions of the turns of recordings, and a page of each."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_prep.errors import CodedError
+from data_prep.messages import one_line, sentence_with_code
+from emo_fairseq.cli.analyze.progress import RecordingProgress
+from emo_fairseq.cli.analyze.recordings import Recording, find_recordings, match_turn_files
+from emo_fairseq.cli.analyze.turns import add_turn_options, turn_options
+from emo_fairseq.cli.checkpoints import check_exists, is_model_folder
+from emo_fairseq.cli.models import MODEL, add_model_options, load_model
+from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
+from emo_fairseq.cli.turn_files import (
+    SUFFIXES,
+    add_turn_file_options,
+    check_turn_file_options,
+    read_turns,
+    turn_file_options,
+)
+from emo_fairseq.diarization.options import TurnOptions
+from emo_fairseq.errors import UsageError, check_writable
+
+if TYPE_CHECKING:
+    from emo_fairseq.inference.conversation import Conversation
+    from emo_fairseq.inference.predictor import EmotionPredictor
+    from emo_fairseq.inference.transcribing import FasterWhisper
+
+_FAILED = 1  # exit code where a recording or a turn has failed
+_FORMATS = "csv,page"
+_EPILOG = """The turns of a recording are those of --segments, or else found by voice activity. Each
+is predicted, as part of one dialogue where the model reads dialogues. A turn that cannot be
+predicted keeps its row with the error, and a recording that cannot be read does not stop the
+others; the exit status is then 1.
+
+  emotion-recognize analyze models/toy meeting.wav --speakers 2
+  emotion-recognize analyze models/toy calls/ --speakers channels --output-dir results
+  emotion-recognize analyze models/toy a.wav b.wav --segments turns/ --formats csv,textgrid"""
+
+
+def add(subcommands: Any) -> None:
+    """Add the parser."""
+    about = "find the emotion of every turn of recordings, with a page of each"
+    parser: argparse.ArgumentParser = subcommands.add_parser(
+        "analyze",
+        help=about,
+        description=about,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run, takes_further=False, loads_models=False)
+    option = parser.add_argument
+    option("model", type=Path, metavar="MODEL", help=MODEL)
+    option("items", nargs="*", metavar="RECORDING", help="audio files, and folders of them")
+    folder = "of what is written (default: %(default)s)"
+    option("--output-dir", type=Path, default=Path("conversations"), metavar="DIR", help=folder)
+    formats = (
+        "joined by commas: csv, jsonl, textgrid, eaf, srt, vtt, rttm, audformat, page (default: "
+        "%(default)s)"
+    )
+    option("--formats", default=_FORMATS, metavar="NAMES", help=formats)
+    option("--overwrite", action="store_true", help="replace files that are there")
+    audio = (
+        "whether the page contains the sound, refers to the recording, or has none (default: "
+        "embed, from two hours on link)"
+    )
+    option("--page-audio", choices=("embed", "link", "none"), help=audio)
+    add_model_options(parser)
+    _add_segments(parser)
+    add_turn_options(parser)
+    add_transcription_options(parser)
+
+
+def _add_segments(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument_group("turns from files").add_argument
+    file = (
+        f"file of turns ({SUFFIXES}) with the name of a recording, or a folder of such files "
+        "(repeat for more); the only one of one recording may have any name"
+    )
+    option("--segments", type=Path, action="append", default=[], metavar="PATH", help=file)
+    add_turn_file_options(option)
+    option("--encoding", metavar="NAME", help="of files of turns (default: utf-8)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Analyze recordings; return 1 if one of them, or a turn, failed.
+
+    Raises:
+        UsageError: no such model, no recordings, or output that is there.
+    """
+    from emo_fairseq.cli.analyze.formats import parse_formats
+
+    formats = parse_formats(options.formats)
+    if options.page_audio is not None and "page" not in formats:
+        raise UsageError("--page-audio: is of the page; add it to --formats", "option-idle")
+    if not options.segments:
+        check_turn_file_options(options)
+    wanted = turn_options(options, has_turn_files=bool(options.segments))
+    check_exists(options.model)  # and all items, before the imports that take seconds
+    recordings = find_recordings(options.items)
+    turn_files = match_turn_files(recordings, options.segments)
+    folder = options.output_dir
+    targets = {recording: _targets(recording, formats, folder) for recording in recordings}
+    written = [target for paths in targets.values() for target in paths.values()]
+    inputs = [*(recording.path for recording in recordings), *turn_files.values()]
+    _check_targets(written, inputs, options)
+    predictor = load_model(options)
+    analysis = _Analysis(predictor, wanted, _transcriber(options, predictor), options)
+    n_failed = 0
+    for recording in recordings:
+        try:
+            conversation = analysis.run(recording, turn_files.get(recording.path))
+            analysis.write(conversation, recording, targets[recording])
+        except (CodedError, OSError) as error:
+            sys.stderr.write(f"error: {_located(recording, error)}\n")
+            n_failed += 1
+            continue
+        n_failed += any(turn.error is not None for turn in conversation.turns)
+    return _FAILED if n_failed else 0
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """What is done with each recording.
+
+    Attributes:
+        predictor: of the model.
+        turns: which turns are found.
+        transcribe: of turns without a text; None leaves them without one.
+        options: of the command line.
+    """
+
+    predictor: "EmotionPredictor"
+    turns: TurnOptions
+    transcribe: "FasterWhisper | None"
+    options: argparse.Namespace
+
+    def run(self, recording: Recording, turn_file: Path | None) -> "Conversation":
+        """Find or read the turns of a recording, and predict them."""
+        if self.options.segments and turn_file is None:
+            raise UsageError(
+                f"{recording.path}: --segments has no file of turns with its name; add "
+                f"{recording.path.stem} with one of {SUFFIXES}",
+                "segments-missing",
+            )
+        if not recording.path.is_file():
+            raise UsageError(f"{recording.path}: there is no such file", "file-missing")
+        read = None
+        if turn_file is not None:
+            read = read_turns(turn_file, recording.path.name, turn_file_options(self.options))
+        with RecordingProgress(recording.path.name) as progress:
+            return self.predictor.conversation(
+                recording.path,
+                read,
+                turn_options=self.turns,
+                transcribe=self.transcribe,
+                batch_size=self.options.batch_size,
+                progress=progress,
+            )
+
+    def write(
+        self, conversation: "Conversation", recording: Recording, targets: Mapping[str, Path]
+    ) -> None:
+        """Write a conversation in each format, and print its summary."""
+        from emo_fairseq.cli.analyze.formats import FORMATS, Output
+        from emo_fairseq.cli.analyze.summary import describe
+
+        for kind, target in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            page_audio = self.options.page_audio
+            FORMATS[kind].write(Output(conversation, recording.path, target, page_audio))
+        lines = describe(one_line(str(recording.path)), conversation)
+        sys.stdout.write(f"{lines}\n  {', '.join(map(str, targets.values()))}\n")
+        sys.stdout.flush()
+
+
+def _located(recording: Recording, error: CodedError | OSError) -> str:
+    """Return the sentence of an error, which begins with the path of its recording."""
+    sentence = sentence_with_code(error)
+    if str(recording.path) in sentence:
+        return sentence
+    return f"{recording.path}: {sentence.removeprefix(f'{recording.path.name}: ')}"
+
+
+def _transcriber(
+    options: argparse.Namespace, predictor: "EmotionPredictor"
+) -> "FasterWhisper | None":
+    from emo_fairseq.inference.transcribing import check_reads_text
+
+    if options.transcribe is not None:
+        check_reads_text(predictor.modalities)
+    return load_transcriber(options)
+
+
+def _targets(recording: Recording, formats: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Return the path of each format."""
+    from emo_fairseq.cli.analyze.formats import FORMATS
+
+    return {kind: folder / f"{recording.name}{FORMATS[kind].suffix}" for kind in formats}
+
+
+def _check_targets(
+    targets: Iterable[Path], inputs: Iterable[Path], options: argparse.Namespace
+) -> None:
+    """Refuse to write over inputs, over the model, or over what is there without --overwrite."""
+    folder = options.output_dir
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output-dir {folder}: is no folder; name another", "file-unwritable")
+    check_writable(folder / "file", "--output-dir")
+    if is_model_folder(options.model) and folder.resolve().is_relative_to(options.model.resolve()):
+        raise UsageError(
+            f"--output-dir {folder}: is part of a model; name a folder elsewhere",
+            "output-in-model",
+        )
+    resolved = {path.resolve() for path in inputs}
+    for target in targets:
+        if target.resolve() in resolved:
+            raise UsageError(
+                f"--output-dir {folder}: {target} is one of the inputs; name another folder",
+                "output-is-input",
+            )
+        if target.exists() and not options.overwrite:
+            raise UsageError(
+                f"--output-dir {folder}: {target} is there; give --overwrite to replace it, or "
+                "another folder",
+                "output-exists",
+            )

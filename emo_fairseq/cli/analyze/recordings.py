@@ -1,0 +1,123 @@
+"""The recordings of a command line, their names in the output, and the file of turns of each."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.files.listing import visible
+from data_prep.messages import first_few
+from data_prep.segmentation.formats import format_of
+from emo_fairseq.cli.predict.inputs import STDIN, find_audio, is_audio, is_folder
+from emo_fairseq.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording.
+
+    Attributes:
+        path: of the file.
+        name: that its output begins with.
+    """
+
+    path: Path
+    name: str
+
+
+def find_recordings(items: Sequence[str]) -> list[Recording]:
+    """Return the audio files, and those of the folders, of a command line.
+
+    Raises:
+        UsageError: there are none, or an item is neither.
+    """
+    paths: list[Path] = []
+    for item in items:
+        if is_folder(Path(item)):
+            paths += find_audio(Path(item))
+        elif item == STDIN or not is_audio(item):
+            raise UsageError(
+                f"{item}: is no recording; give audio files, or folders of them; predict reads "
+                "tables and texts",
+                "recording-expected",
+            )
+        else:
+            paths.append(Path(item))
+    if not paths:
+        raise UsageError(
+            "RECORDINGs: there is nothing to analyze; give audio files, or folders of them",
+            "items-missing",
+        )
+    distinct = list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
+    if n_repeated := len(paths) - len(distinct):
+        sys.stderr.write(f"recordings given more than once, and analyzed once: {n_repeated}\n")
+    names = output_names(distinct)
+    return [Recording(path, name) for path, name in zip(distinct, names, strict=True)]
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each file: its stem, or more of it where stems are the same.
+
+    >>> output_names([Path(path) for path in ("x/a.wav", "x/b.wav", "x/b.mp3", "y/b.wav")])
+    ['a', 'b.wav', 'b.mp3', 'b.wav-2']
+    """
+    stems = Counter(path.stem.casefold() for path in paths)
+    used: set[str] = set()
+    names = []
+    for path in paths:
+        base = path.stem if stems[path.stem.casefold()] == 1 else path.name
+        name, number = base, 1
+        while name.casefold() in used:
+            number += 1
+            name = f"{base}-{number}"
+        used.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def match_turn_files(recordings: Sequence[Recording], given: Sequence[Path]) -> Mapping[Path, Path]:
+    """Return {recording: file of its turns}; a recording may have none.
+
+    Args:
+        recordings: of the command line.
+        given: files of ``--segments``, or folders of them. A file is of the recording with its
+            stem; a single file is of the one recording whatever its name.
+
+    Raises:
+        UsageError: a path does not exist, a recording has several files, or a file has none.
+    """
+    if absent := [path for path in given if not path.exists()]:
+        raise UsageError(f"--segments {absent[0]}: there is no such file", "file-missing")
+    files = [path for path in given if not path.is_dir()]
+    if len(recordings) == 1 and len(given) == len(files) == 1:
+        return {recordings[0].path: files[0]}
+    of_stem: dict[str, list[Path]] = {}
+    for path in [*files, *_turn_files(path for path in given if path.is_dir())]:
+        of_stem.setdefault(path.stem.casefold(), []).append(path)
+    matched = {}
+    for recording in recordings:
+        candidates = of_stem.get(recording.path.stem.casefold(), [])
+        if len(candidates) > 1:
+            raise UsageError(
+                f"--segments: {recording.path.name} has several files of turns "
+                f"({first_few([str(path) for path in candidates])}); give one of them",
+                "segments-ambiguous",
+            )
+        if candidates:
+            matched[recording.path] = candidates[0]
+    if unused := [path for path in files if path not in matched.values()]:
+        raise UsageError(
+            f"--segments {unused[0]}: no recording has the name {unused[0].stem}; rename the file "
+            "after its recording, or give both alone",
+            "segments-unmatched",
+        )
+    return matched
+
+
+def _turn_files(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files directly in folders whose suffix is that of a format of turns."""
+    for folder in folders:
+        for path in visible(sorted(folder.iterdir()), folder):
+            if format_of(path) is not None and path.is_file():
+                yield path

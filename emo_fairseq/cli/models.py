@@ -1,0 +1,51 @@
+"""The model of commands that predict: its options, and how it is loaded."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_prep.command_line import positive_int
+from emo_fairseq.cli.checkpoints import check_supported_inputs, find_model
+from emo_fairseq.errors import UsageError
+
+if TYPE_CHECKING:
+    from emo_fairseq.inference.predictor import EmotionPredictor
+
+MODEL = "model folder, checkpoint, or folder of a training"
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add how the model is run."""
+    option = parser.add_argument
+    option("--batch-size", type=positive_int, default=32, metavar="N", help="default: %(default)s")
+    option("--data", type=Path, metavar="DATA", help="of a checkpoint: data dir with tokenizers")
+    option("--device", help="cpu, cuda, cuda:1 (default: the GPU, if there is one)")
+    option("--onnx", action="store_true", help="run the model folder's model.onnx")
+
+
+def load_model(options: argparse.Namespace) -> "EmotionPredictor":
+    """Load the predictor of a command line.
+
+    Raises:
+        UsageError: there is none, or nothing that it reads can be preprocessed.
+    """
+    predictor = _load(options)
+    check_supported_inputs(options.model, predictor.modalities, predictor.missing, options.data)
+    return predictor
+
+
+def _load(options: argparse.Namespace) -> "EmotionPredictor":
+    import emo_fairseq
+
+    emo_fairseq.register()
+    if options.onnx:
+        from emo_fairseq.export.onnx import OnnxPredictor
+
+        if options.device not in (None, "cpu"):
+            raise UsageError(
+                f"--onnx --device {options.device}: the graph is run on the CPU", "onnx-device"
+            )
+        return OnnxPredictor.from_folder(options.model)
+    from emo_fairseq.inference.predictor import load_predictor
+
+    return load_predictor(find_model(options.model), options.device, options.data)
