@@ -3,6 +3,7 @@
     POST /api/predict    audio and/or text; embedding=true adds the embedding
     POST /api/timeline   audio; window_seconds, hop_seconds, text
     POST /api/explain    audio and/or text; start, end: of a segment of the audio
+    POST /api/conversation  audio; turns, turns_format: a file of turns; speakers, recording
 
 A request is multipart/form-data, or JSON with a text alone. The "cut" of a response lists which
 inputs were truncated; its "transcript", and that of each window of a timeline, is what the server
@@ -27,11 +28,13 @@ from data_prep.audio.loading import SILENCE
 from data_prep.errors import CodedError
 from data_prep.messages import sentence
 from data_prep.schema import SAMPLE_RATE
+from data_prep.segmentation.formats import FORMATS
 from emo_fairseq.compat.excepthook import find_mistake
+from emo_fairseq.diarization.options import AUTO, CHANNELS, NO_SPEAKERS, TurnOptions
 from emo_fairseq.inference.occlusion import explain
 from emo_fairseq.inference.prediction import Prediction, Truncation
 from emo_fairseq.inference.predictor import EmotionPredictor
-from emo_fairseq.inference.stopping import ShouldStop
+from emo_fairseq.inference.stopping import ShouldStop, StoppedError
 from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe, Transcript
 from emo_fairseq.serving.audio_uploads import AudioUpload, decode_upload
 from emo_fairseq.serving.http_errors import HttpError
@@ -40,18 +43,25 @@ from emo_fairseq.serving.request_body import (
     JSON,
     Reader,
     audio_bytes,
+    file_bytes,
     flag,
     json_pairs,
+    line_up_to,
     media_type,
     number_between,
+    one_of,
     read_fields,
     read_parts,
     text_up_to,
 )
+from emo_fairseq.serving.segmentation_uploads import read_turns
 
 _CARD = "README.md"
 _WINDOW, _HOP = 4.0, 2.0  # seconds, where the model reads so many at once
 _SHORTEST, _LONGEST = 0.25, 60.0  # seconds of a window or a hop
+_NAME_CHARACTERS = 255  # of a recording
+_NUMBERS = [str(number) for number in range(1, 21)]  # of speakers
+_TABLE = "csv"  # format of a file of turns, unless another is named
 _OVERLAP = 8  # windows that may contain the same sample
 _ITEM = "item"  # of a batched request, preprocessed; no name of a field
 
@@ -312,6 +322,44 @@ def _explain(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
     return {**outputs, "transcript": found, "warnings": _warnings(audio), "cut": truncated}
 
 
+def _conversation(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
+    if fields.get("text") is not None:
+        message = "A conversation has a text for each turn; send a file with the turns."
+        raise HttpError(422, message, "text-not-read")
+    audio, _ = api.inputs(fields)
+    if audio is None:
+        raise HttpError(422, "A conversation needs audio; send a file.", "audio-missing")
+    name = fields.get("recording") or "the recording"
+    turns = None
+    if "turns" in fields:
+        turns = read_turns(fields["turns"], fields.get("turns_format", _TABLE), name)
+        if len(turns.turns) > (limit := api.limits.segments):
+            message = f"The file has {len(turns.turns)} turns; the limit is {limit}."
+            raise HttpError(422, message, "turns-too-many")
+
+    def report(*_: object) -> None:
+        if should_stop():  # while turns are found
+            raise StoppedError
+
+    options = TurnOptions(speakers=_speakers(fields))
+    conversation = api.predictor.conversation(
+        fields["audio"] if options.speakers == CHANNELS else audio.samples,  # which are mixed
+        turns,
+        name=name,
+        turn_options=options,
+        transcribe=api.transcribe(should_stop),
+        progress=report,
+        should_stop=should_stop,
+    )
+    document = conversation.to_document()
+    return {**document, "notes": [*document["notes"], *audio.warnings]}
+
+
+def _speakers(fields: Fields) -> str | int:
+    value = fields.get("speakers", NO_SPEAKERS)
+    return int(value) if value.isdecimal() else value
+
+
 def _transcribed(
     api: Api, samples: Samples | None, text: str | None, should_stop: ShouldStop
 ) -> tuple[Samples | None, str | None, Transcript | None]:
@@ -349,4 +397,13 @@ ENDPOINTS = {
     "predict": Endpoint({"embedding": flag}, _predict, _predict_texts),
     "timeline": Endpoint({"window_seconds": _LENGTH, "hop_seconds": _LENGTH}, _timeline),
     "explain": Endpoint({"start": _SECOND, "end": _SECOND}, _explain),
+    "conversation": Endpoint(
+        {
+            "turns": file_bytes,
+            "turns_format": one_of(*FORMATS),
+            "speakers": one_of(NO_SPEAKERS, AUTO, CHANNELS, *_NUMBERS),
+            "recording": line_up_to(_NAME_CHARACTERS),
+        },
+        _conversation,
+    ),
 }

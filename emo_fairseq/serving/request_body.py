@@ -234,6 +234,37 @@ def audio_bytes(name: str, value: Any) -> bytes:
     return bytes(value)
 
 
+def file_bytes(name: str, value: Any) -> bytes:
+    """Read a file of another kind, which may be empty."""
+    if not isinstance(value, bytes):
+        raise HttpError(400, f"{name} has to be a file; send it as {MULTIPART}.", "file-in-json")
+    return value
+
+
+def one_of(*names: str) -> Reader:
+    """Return the reader of one of some names."""
+
+    def read(name: str, value: Any) -> str:
+        text = _string(name, value)
+        if text not in names:
+            message = f"{name} has to be one of {', '.join(names)}."
+            raise HttpError(400, message, "field-out-of-range")
+        return text
+
+    return read
+
+
+def line_up_to(characters: int) -> Reader:
+    """Return the reader of one line; a blank one becomes None."""
+    read_text = text_up_to(characters)
+
+    def read(name: str, value: Any) -> str | None:
+        text: str | None = read_text(name, value)
+        return None if text is None else " ".join(text.split())
+
+    return read
+
+
 def text_up_to(characters: int) -> Reader:
     """Return the reader of a text; a blank one, as a form sends for an empty box, becomes None."""
 
