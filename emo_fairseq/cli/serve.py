@@ -10,7 +10,7 @@ from emo_fairseq.cli.transcription import add_transcription_options, load_transc
 from emo_fairseq.errors import UsageError
 
 _HOST, _PORT = "127.0.0.1", 8000
-_EXTRA = ("fastapi", "starlette", "python_multipart", "uvicorn", "h11")
+_EXTRA = ("fastapi", "starlette", "python_multipart", "uvicorn", "h11", "websockets")
 
 
 def add(subcommands: Any) -> None:

@@ -45,6 +45,29 @@ _OPTIONS = {
     "--answer-seconds": _Option(
         "answer_seconds", "until a response, in seconds; then it is refused", parse=positive_number
     ),
+    "--live-sessions": _Option("live_sessions", "live conversations at a time"),
+    "--live-minutes": _Option(
+        "live_seconds", "of one live conversation, in minutes", 60, positive_number
+    ),
+    "--live-turn-seconds": _Option(
+        "live_turn_seconds",
+        "of one turn, in seconds; a longer one is divided",
+        parse=positive_number,
+    ),
+    "--live-idle-seconds": _Option(
+        "live_idle_seconds",
+        "without a message, in seconds, after which a live conversation ends",
+        parse=positive_number,
+    ),
+    "--live-message-bytes": _Option("live_message_bytes", "largest message of live audio"),
+    "--live-queue": _Option(
+        "live_waiting_turns", "turns of one that may wait for the model; the next is dropped"
+    ),
+    "--live-resume-seconds": _Option(
+        "live_resume_seconds",
+        "that a lost connection may be continued, in seconds",
+        parse=positive_number,
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """The ASGI application: the page, the API, and the description of the model.
 
     POST /api/...        the endpoints of :mod:`emo_fairseq.serving.api`
+    WebSocket /api/live  a conversation as it is spoken, see :mod:`emo_fairseq.serving.live`
     GET  /api/model      name, labels, axes, modalities, card, limits
     GET  /healthz        {"status": "ok"}
 
@@ -33,6 +34,8 @@ from emo_fairseq.serving.api import (
 from emo_fairseq.serving.concurrency import ConcurrencyLimiter, Job
 from emo_fairseq.serving.http_errors import HttpError, error_response
 from emo_fairseq.serving.limits import Limits, TokenBuckets, client_address
+from emo_fairseq.serving.live import Live
+from emo_fairseq.serving.live_turns import VoiceActivity
 from emo_fairseq.serving.request_body import JSON, body_limit, media_type, read_body
 from emo_fairseq.serving.security import SecurityMiddleware
 
@@ -57,6 +60,7 @@ def create_app(
     description: ModelDescription | None = None,
     hosts: Collection[str] = (),
     transcriber: FasterWhisper | None = None,
+    make_voice: Callable[[], VoiceActivity] | None = None,
 ) -> FastAPI:
     """Return the ASGI application of one predictor.
 
@@ -66,6 +70,7 @@ def create_app(
         description: the model's name and card.
         hosts: names of this server, beside localhost and its addresses.
         transcriber: of speech that comes without a text; None leaves it without one.
+        make_voice: makes what detects the speech of a live conversation; without it there are none.
 
     Raises:
         UsageError: there is a transcriber, and the predictor reads no text.
@@ -74,11 +79,13 @@ def create_app(
         check_reads_text(predictor.modalities)
     limits, description = limits or Limits(), description or ModelDescription()
     limiter, api = ConcurrencyLimiter(limits), Api(predictor, limits, transcriber)
+    live = Live(predictor, limits, make_voice, transcriber)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         limiter.close()
+        live.close()
 
     # Its own pages of documentation load scripts from elsewhere.
     app = FastAPI(
@@ -92,7 +99,9 @@ def create_app(
     for name, endpoint in ENDPOINTS.items():
         post = _post(endpoint, api, limiter, limits)
         app.add_api_route(f"/api/{name}", post, methods=["POST"], response_model=None)
+    app.add_api_websocket_route("/api/live", live.serve)
     model = describe_model(predictor, limits, description, transcriber)
+    model["live"] = live.describe()
     app.add_api_route("/api/model", lambda: JSONResponse(model), response_model=None)
     app.add_api_route("/healthz", lambda: JSONResponse({"status": "ok"}), response_model=None)
     page, methods = STATIC / "index.html", ["GET", "HEAD"]

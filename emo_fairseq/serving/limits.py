@@ -36,6 +36,16 @@ class Limits:
         segments: windows of one timeline.
         explained_seconds: of the audio, or the segment of it, that is explained at once.
         connections: open at once, idle ones among them.
+        live_sessions: live conversations at a time. One client may have half of them, at least
+            one.
+        live_seconds: of one live conversation.
+        live_turn_seconds: of one turn, 1 to 30; a longer one is divided.
+        live_idle_seconds: without a message of the client, after which a conversation ends.
+        live_message_bytes: of one message.
+        live_waiting_turns: of one conversation that wait for the model; the next is dropped.
+        live_resume_seconds: that a conversation whose connection was lost can be continued.
+        live_ahead_seconds: of audio that may arrive sooner than it can have been recorded; more is
+            read later.
     """
 
     upload_bytes: int = 25 * MEGABYTE
@@ -56,6 +66,14 @@ class Limits:
     segments: int = 2000
     explained_seconds: float = 30.0
     connections: int = 256
+    live_sessions: int = 4
+    live_seconds: float = 60 * 60.0
+    live_turn_seconds: float = 20.0
+    live_idle_seconds: float = 30.0
+    live_message_bytes: int = 64_000
+    live_waiting_turns: int = 4
+    live_resume_seconds: float = 60.0
+    live_ahead_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         for limit in fields(self):

@@ -4,6 +4,9 @@ A server on the loopback interface is reached by every web page that the same pe
 page can post to it (cross-site request), or read its responses by giving its own name the address
 127.0.0.1 (DNS rebinding). Both show in headers that scripts cannot forge: Origin names another
 page, or Host a name that is not ours. An address as Host is safe: no name can be rebound to it.
+
+The handshake of a WebSocket is checked likewise: browsers open one to any server for any page, and
+leave it to the server to compare the Origin.
 """
 
 import ipaddress
@@ -43,6 +46,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_CHECKED = ("http", "websocket")  # types of connections, beside that of the server's life
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?", re.ASCII)
 
 
@@ -61,12 +65,12 @@ class SecurityMiddleware:
         self._buckets = buckets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in _CHECKED:
             await self._app(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
                 headers.setdefault("Cache-Control", "no-store")
@@ -85,7 +89,8 @@ class SecurityMiddleware:
         if not scope["path"].startswith("/api/"):
             return
         _check_origin(headers)
-        if scope["method"] == "POST" and (wait := self._buckets.take(client_address(scope))):
+        costs = scope["type"] == "websocket" or scope["method"] == "POST"
+        if costs and (wait := self._buckets.take(client_address(scope))):
             message = f"Too many requests; try again in {math.ceil(wait)} s."
             raise HttpError(429, message, "rate-exceeded", retry_after=wait, close=True)
 

@@ -6,10 +6,12 @@ proxy has to limit each client, and the limits here have to be raised.
 
 import asyncio
 import contextlib
+import functools
+import importlib.util
 import ipaddress
 import logging
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +20,10 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from emo_fairseq.diarization.options import LONGEST_STRETCH, TurnOptions
+from emo_fairseq.diarization.voice_activity import VoiceActivity
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.inference.transcribing import FasterWhisper
@@ -29,14 +34,16 @@ from emo_fairseq.serving.limits import Limits
 
 logger = logging.getLogger(__name__)
 
+_SHORTEST_TURN = 1.0  # seconds that a long turn may be divided into
 HOST, PORT = "127.0.0.1", 8000
-_TIMEOUT = 408
+_TIMEOUT, _UNAVAILABLE = 408, 503
+_FULL = "The server has too many connections; try again in a moment."
 _ERRORS = {  # by status: message and code
     400: ("The request is not valid HTTP.", "http-invalid"),
     _TIMEOUT: ("The headers of the request did not arrive in time.", "headers-timeout"),
     431: ("The headers of the request are too large.", "headers-too-large"),
+    _UNAVAILABLE: (_FULL, "connections-full"),
 }
-_FULL = "The server has too many connections; try again in a moment."
 
 
 # -- connections -----------------------------------------------------------------------------------
@@ -70,6 +77,14 @@ class _BoundedProtocol(H11Protocol):
             self._drop_deadline()
         elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
             self._await_headers()  # the first bytes of another request
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over; the application limits it from there."""
+        self._drop_deadline()
+        if len(self.connections) > self.limits.connections:
+            self._refuse(_UNAVAILABLE)
+        else:
+            super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse invalid HTTP; called while an error of h11 is handled."""
@@ -134,17 +149,42 @@ def run(
         transcriber: of speech that comes without a text.
 
     Raises:
-        UsageError: the port is out of range, or the folder holds no model.
+        UsageError: the port or a limit is out of range, or the folder holds no model.
     """
     if not 1 <= port <= 65535:
         raise UsageError(f"--port {port}: give a number from 1 to 65535", "port-out-of-range")
     predictor = load_predictor(folder, device)
-    app = create_app(predictor, limits, read_description(folder), [host, *hosts], transcriber)
+    limits = limits or Limits()
+    make_voice = voice_maker(limits, predictor.max_seconds())
+    about = read_description(folder)
+    app = create_app(predictor, limits, about, [host, *hosts], transcriber, make_voice)
     sys.stderr.write(f"{folder}: http://{f'[{host}]' if ':' in host else host}:{port}/\n")
     if warning := exposure(host):
         logger.warning(warning)
     with contextlib.suppress(KeyboardInterrupt):  # the usual end of a server
-        uvicorn.Server(server_config(app, host, port, limits or Limits())).run()
+        uvicorn.Server(server_config(app, host, port, limits)).run()
+
+
+def voice_maker(limits: Limits, max_seconds: float) -> Callable[[], VoiceActivity] | None:
+    """Return what makes the detector of speech of live conversations; None if none is installed.
+
+    Args:
+        limits: of the server.
+        max_seconds: that the model reads of a turn.
+
+    Raises:
+        UsageError: turns may be longer or shorter than the detector can divide them.
+    """
+    if not _SHORTEST_TURN <= limits.live_turn_seconds <= LONGEST_STRETCH:
+        raise UsageError(
+            f"--live-turn-seconds {limits.live_turn_seconds:g}: give a number from "
+            f"{_SHORTEST_TURN:g} to {LONGEST_STRETCH:g}",
+            "limit-out-of-range",
+        )
+    if importlib.util.find_spec("faster_whisper") is None:
+        return None
+    longest = max(_SHORTEST_TURN, min(limits.live_turn_seconds, max_seconds))
+    return functools.partial(VoiceActivity, TurnOptions(max_seconds=longest))
 
 
 def server_config(app: FastAPI, host: str, port: int, limits: Limits) -> uvicorn.Config:
@@ -159,7 +199,9 @@ def server_config(app: FastAPI, host: str, port: int, limits: Limits) -> uvicorn
         proxy_headers=False,  # a client must not choose the address by which its rate is limited
         server_header=False,
         timeout_graceful_shutdown=5,
-        ws="none",
+        ws=WebSocketsSansIOProtocol,
+        ws_max_size=2 * limits.live_message_bytes,  # from one to two the client gets a sentence
+        ws_per_message_deflate=False,  # samples hardly become smaller
     )
 
 

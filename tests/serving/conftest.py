@@ -66,9 +66,9 @@ def narrow(predictor: Any, model_folder: Any, monkeypatch: Any) -> Callable[...,
 def make_app(predictor: Any, model_folder: Any) -> Callable[..., Any]:
     """Return a function that makes the application with limits; by default many requests."""
 
-    def make(transcriber: Any = None, **limits: Any) -> Any:
+    def make(transcriber: Any = None, make_voice: Any = None, **limits: Any) -> Any:
         bounds, about = Limits(**{**PATIENT, **limits}), read_description(model_folder)
-        return create_app(predictor, bounds, about, transcriber=transcriber)
+        return create_app(predictor, bounds, about, transcriber=transcriber, make_voice=make_voice)
 
     return make
 
@@ -91,10 +91,10 @@ def serve(make_app: Callable[..., Any]) -> Callable[..., Any]:
     """A context: the application on a free port of this machine, which it yields."""
 
     @contextmanager
-    def start(transcriber: Any = None, **limits: Any) -> Iterator[int]:
+    def start(transcriber: Any = None, make_voice: Any = None, **limits: Any) -> Iterator[int]:
         with closing(socket.socket()) as listening:
             listening.bind(("127.0.0.1", 0))
-            app = make_app(transcriber, **limits)
+            app = make_app(transcriber, make_voice, **limits)
             at_port = server_config(app, "127.0.0.1", 0, Limits(**limits))
             server = uvicorn.Server(at_port)
             sockets = {"sockets": [listening]}
@@ -138,16 +138,28 @@ def encode() -> Callable[..., bytes]:
 # -- the page --------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="session")
+def launch() -> Callable[..., Any]:
+    """A context: a real browser; the test is skipped where there is none."""
+
+    @contextmanager
+    def start(*switches: str) -> Iterator[Any]:
+        playwright = pytest.importorskip("playwright.sync_api")
+        if BROWSER is None:
+            pytest.skip("no Chromium or Chrome on this machine")
+        with playwright.sync_playwright() as driver:
+            arguments = [*SWITCHES, *switches]
+            browser = driver.chromium.launch(executable_path=BROWSER, args=arguments)
+            yield browser
+            browser.close()
+
+    return start
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real one; the test is skipped where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if BROWSER is None:
-        pytest.skip("no Chromium or Chrome on this machine")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=SWITCHES)
+def browser(launch: Callable[..., Any]) -> Iterator[Any]:
+    with launch() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -156,26 +168,38 @@ def port(browser: Any, serve: Callable[..., Any]) -> Iterator[int]:
         yield port
 
 
+@pytest.fixture(scope="session")
+def open_page() -> Callable[..., Any]:
+    """A context: the opened page. At its end: no error in its console, no request elsewhere."""
+
+    @contextmanager
+    def start(browser: Any, port: int, width: int = 375) -> Iterator[Any]:
+        context = browser.new_context(viewport={"width": width, "height": 800})
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        problems, asked = [], []
+        page.on(
+            "console", lambda line: problems.append(line.text) if line.type == "error" else None
+        )
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.locator("#recognize:enabled").wait_for()
+        yield page
+        context.close()
+        ours = f"http://127.0.0.1:{port}/", f"blob:http://127.0.0.1:{port}/"
+        assert [url for url in asked if not url.startswith(ours)] == []
+        # The browser itself notes each refused request.
+        refused = "the server responded with a status of 4"
+        assert [line for line in problems if refused not in line] == []
+
+    return start
+
+
 @pytest.fixture
-def page(browser: Any, port: int) -> Iterator[Any]:
-    """The opened page. Afterwards: no error in its console, no request to anywhere else."""
-    context = browser.new_context(viewport={"width": 375, "height": 800})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    complaints, asked = [], []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"http://127.0.0.1:{port}/")
-    page.locator("#recognize:enabled").wait_for()
-    yield page
-    context.close()
-    ours = f"http://127.0.0.1:{port}/", f"blob:http://127.0.0.1:{port}/"
-    assert [url for url in asked if not url.startswith(ours)] == []
-    # The browser itself notes each refused request.
-    assert [
-        said for said in complaints if "the server responded with a status of 4" not in said
-    ] == []
+def page(open_page: Callable[..., Any], browser: Any, port: int) -> Iterator[Any]:
+    with open_page(browser, port) as page:
+        yield page
 
 
 @pytest.fixture
