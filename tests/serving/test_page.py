@@ -143,3 +143,34 @@ def test_it_is_used_by_keyboard_and_every_control_has_a_name(page, finished):
             .map((e) => e.outerHTML)"""
     )
     assert nameless == []
+
+
+def test_an_upload_is_shown_as_a_conversation(page, finished, recording, tmp_path):
+    turns = tmp_path / "turns.csv"
+    turns.write_text("start,end,speaker\n0.2,0.9,ann\n1.0,1.8,ben\n")
+    page.locator("#file").set_input_files(recording)
+    finished()
+    page.get_by_text("As a conversation").click()
+    page.get_by_label("File with the turns").set_input_files(turns)
+    page.get_by_role("button", name="Show the conversation").click()
+    page.locator("#conversation .conversation-turns > li").nth(1).wait_for()
+    finished()
+    shown = page.locator("#conversation")
+    assert "recording.wav · 2 turns · 2 speakers" in shown.inner_text()
+    assert shown.locator("audio").get_attribute("src").startswith("blob:")
+    with page.expect_download() as download:
+        page.locator("#conversation-csv").click()
+    assert download.value.suggested_filename == "recording.csv"
+    rows = download.value.path().read_text().splitlines()
+    assert rows[0].startswith("recording,start,end,speaker,text,emotion,confidence,neutral")
+    assert [row.split(",")[:4] for row in rows[1:]] == [
+        ["recording.wav", "0.200", "0.900", "ann"],
+        ["recording.wav", "1.000", "1.800", "ben"],
+    ]
+
+    turns.rename(tmp_path / "turns.docx")
+    page.get_by_label("File with the turns").set_input_files(tmp_path / "turns.docx")
+    page.get_by_role("button", name="Show the conversation").click()
+    page.get_by_role("alert").filter(has_text="turns.docx is no file of turns").wait_for()
+    page.get_by_role("button", name="Remove").click()
+    assert not page.locator("#conversation-part").is_visible()

@@ -9,7 +9,7 @@ export async function post(endpoint, { audio, text, signal, ...others }) {
   const form = new FormData();
   if (audio) form.append("audio", audio, "audio");
   if (text && text.trim()) form.append("text", text);
-  for (const [name, value] of Object.entries(others)) form.append(name, String(value));
+  for (const [name, value] of Object.entries(others)) form.append(name, value instanceof Blob ? value : String(value));
   const response = await read(await request(`/api/${endpoint}`, { method: "POST", body: form, signal }));
   signal?.throwIfAborted();
   return response;

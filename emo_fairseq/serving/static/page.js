@@ -5,10 +5,12 @@ import { canRecord, prepare } from "./audio.js";
 import { renderCard } from "./card.js";
 import { at, clock, element } from "./elements.js";
 import { showExplanation } from "./explanation.js";
+import { setUpLive } from "./live.js";
 import { seek, setAudio, showSegments, unsetAudio } from "./player.js";
 import { showPrediction } from "./prediction.js";
 import { toggleRecording } from "./recorder.js";
 import { showTimeline } from "./timeline.js";
+import { setUpConversation, showConversation } from "./upload_conversation.js";
 
 const LONG = 8; // seconds of audio above which a timeline is shown
 const EXPLAINED = 15; // seconds of audio up to which it is explained without a choice of a segment
@@ -18,7 +20,7 @@ let sound = null; // what prepare() returned for the chosen audio
 let nChosen = 0; // files and recordings so far: only the newest becomes the sound
 let running = new AbortController(); // of the latest requests
 
-const text = at("text");
+const text = at("text"), player = at("player");
 
 async function start() {
   try {
@@ -39,6 +41,8 @@ async function start() {
   at("text-limits").textContent = `${reads("speech") ? `The transcript, if it is known.${otherwise} ` : ""}Up to ${characters} characters.`;
   text.maxLength = characters;
   showFacts();
+  setUpConversation();
+  setUpLive(model);
   at("recognize").disabled = false;
 }
 
@@ -68,7 +72,7 @@ async function choose(file, name) {
     if (mine === nChosen) showProblem(new Error("The browser cannot read this file."));
   }
   if (mine !== nChosen || !prepared) return;
-  sound = prepared;
+  sound = { ...prepared, name };
   at("sound").hidden = false;
   at("sound-name").textContent = sound.seconds ? `${name}, ${clock(sound.seconds)}` : name;
   setAudio(file, sound);
@@ -79,7 +83,7 @@ function remove() {
   nChosen++; // a file that is still being read is discarded
   running.abort();
   showStatus("");
-  at("timeline-part").hidden = at("segments").hidden = true; // they show the audio
+  at("timeline-part").hidden = at("segments").hidden = at("conversation-part").hidden = true; // they show the audio
   sound = null;
   unsetAudio();
   at("sound").hidden = true;
@@ -102,7 +106,7 @@ async function recognize() {
   if (!given.audio && !given.text.trim()) {
     return showProblem(new Error(!at("audio-part").hidden ? "There is nothing to recognize yet." : "Write a text first."));
   }
-  at("explanation-part").hidden = at("timeline-part").hidden = true;
+  at("explanation-part").hidden = at("timeline-part").hidden = at("conversation-part").hidden = true;
   try {
     showStatus(await showAll(given));
   } catch (error) {
@@ -151,6 +155,19 @@ async function explain(given, part = {}, cut = []) {
   showSegments(explanation.moments, sound, part);
 }
 
+async function analyze() {
+  const signal = newSignal();
+  showProblem(null);
+  showStatus("Recognizing the turns …");
+  try {
+    await showConversation({ audio: sound.file, signal }, sound.name, player.src);
+    showStatus("Done.");
+    bringIntoView(at("conversation-part"));
+  } catch (error) {
+    if (!signal.aborted) showProblem(error);
+  }
+}
+
 async function explainSegment(given, start, end) {
   const signal = newSignal();
   seek(start, true);
@@ -189,6 +206,7 @@ at("form").addEventListener("submit", (event) => { event.preventDefault(); recog
 at("file").addEventListener("change", ({ target }) => target.files[0] && choose(target.files[0], target.files[0].name));
 at("record").addEventListener("click", ({ currentTarget }) =>
   toggleRecording(currentTarget, Math.min(model.limits.audio_seconds, 600), { choose, showProblem, showStatus }));
+at("analyze").addEventListener("click", analyze);
 at("remove").addEventListener("click", () => { remove(); at("file").focus(); });
 text.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();

@@ -1,0 +1,99 @@
+// The connection of a live conversation, which is made again when it is lost.
+
+import { RATE } from "./audio.js";
+
+const BEHIND = 2; // seconds of sound that wait to be sent; more is left out and reported
+const WAITS = [0.5, 1, 2, 4, 8]; // seconds before another attempt
+const BYTES = 2; // a sample
+
+// `onMessage(message)` for each message of the server, `onLost()` when the connection is lost, and `onEnd(sentence)`
+// once nothing follows, with a sentence if that is an error.
+export class LiveSocket {
+  constructor(resumeSeconds, { onMessage, onLost, onEnd }) {
+    this.resumeSeconds = resumeSeconds;
+    this.tell = { onMessage, onLost, onEnd };
+    this.session = null;
+    this.recorded = 0; // samples
+    this.skipped = 0; // samples that were not sent
+    this.lostAt = null;
+    this.nAttempts = 0;
+    this.isOver = false;
+    this.connect();
+  }
+
+  connect() {
+    this.isReady = false;
+    this.socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/live`);
+    this.socket.onopen = () => {
+      this.skipped = 0; // `position` includes it
+      this.sendMessage({ type: "start", session: this.session, position: this.recorded / RATE });
+    };
+    this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
+    this.socket.onclose = () => this.onClose();
+  }
+
+  sendMessage(message) {
+    this.socket.send(JSON.stringify(message));
+  }
+
+  // Sends the next samples, unless the connection is lost or too slow.
+  sendSamples(samples) {
+    const length = samples.byteLength / BYTES;
+    this.recorded += length;
+    if (!this.isReady) {
+      // After the start, what was not sent is a gap; before it, the position has it.
+      if (this.socket.readyState === WebSocket.OPEN) this.skipped += length;
+    } else if (this.socket.bufferedAmount > BEHIND * RATE * BYTES) this.skipped += length;
+    else {
+      if (this.skipped) this.sendMessage({ type: "skip", seconds: this.skipped / RATE });
+      this.skipped = 0;
+      this.socket.send(samples);
+    }
+  }
+
+  stop() {
+    if (this.isReady) this.sendMessage({ type: "stop" });
+    else this.finish(null);
+  }
+
+  // The page is left.
+  leave() {
+    this.isOver = true;
+    this.socket.close(1000);
+  }
+
+  receive(message) {
+    if (message.type === "error") return this.finish(message.error);
+    if (message.type === "ready") {
+      this.isReady = true;
+      this.session = message.session;
+      this.lostAt = null;
+      this.nAttempts = 0;
+    }
+    this.tell.onMessage(message);
+    if (message.type === "end") this.finish(null);
+  }
+
+  onClose() {
+    this.isReady = false;
+    if (this.isOver) return;
+    const now = performance.now() / 1000;
+    if (this.lostAt === null) {
+      this.lostAt = now;
+      if (this.session !== null) this.tell.onLost();
+    }
+    // Without a session it was never there: one attempt is enough to say so.
+    if (this.session === null || now - this.lostAt > this.resumeSeconds) {
+      return this.finish("The server cannot be reached; is it still running?");
+    }
+    const wait = WAITS[Math.min(this.nAttempts++, WAITS.length - 1)];
+    setTimeout(() => this.isOver || this.connect(), 1000 * wait);
+  }
+
+  finish(sentence) {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.socket.close(1000);
+    this.tell.onEnd(sentence);
+  }
+}

@@ -1,0 +1,33 @@
+// The conversation of an upload: its options, the request, and the view with the chosen audio.
+
+import { post } from "./api.js";
+import { renderConversation } from "./conversation.js";
+import { at } from "./elements.js";
+import { saveCsv, saveJson } from "./save.js";
+
+const FORMATS = { rttm: "rttm", textgrid: "textgrid", eaf: "eaf", srt: "srt", vtt: "vtt", json: "whisper", csv: "csv", tsv: "csv" };
+
+let shown = null; // the document of the view
+let name = "conversation";
+
+export function setUpConversation() {
+  at("conversation-csv").addEventListener("click", () => saveCsv(shown, name));
+  at("conversation-json").addEventListener("click", () => saveJson(shown, name));
+}
+
+// Requests the turns of the chosen audio and shows them; `url` is what the player plays.
+export async function showConversation({ audio, signal }, recording, url) {
+  const request = { audio, signal, recording, speakers: at("speakers").value };
+  const [turns] = at("turns").files;
+  if (turns) Object.assign(request, { turns, turns_format: format(turns.name) });
+  shown = await post("conversation", request);
+  name = recording.replace(/\.[^.]*$/, "") || "conversation";
+  at("conversation-part").hidden = false;
+  renderConversation(at("conversation"), shown, url);
+}
+
+function format(file) {
+  const suffix = file.split(".").at(-1).toLowerCase();
+  if (suffix in FORMATS) return FORMATS[suffix];
+  throw new Error(`${file} is no file of turns; choose one of ${Object.keys(FORMATS).map((s) => `.${s}`).join(", ")}.`);
+}
