@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
 from data_prep.audio.decoding import AudioError, AudioLimits, Source
-from data_prep.audio.streaming import UNLIMITED
+from data_prep.audio.streaming import UNLIMITED, load_segments
 from data_prep.manifest.records import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
 from emo_fairseq.diarization.activity import Listening, Progress, listen, no_progress
-from emo_fairseq.diarization.options import CHANNELS, TurnOptions
+from emo_fairseq.diarization.cutting import Cutter
+from emo_fairseq.diarization.options import CHANNELS, LONGEST_STRETCH, TurnOptions
+from emo_fairseq.diarization.speaker_encoder import load_encoder
+from emo_fairseq.diarization.speakers import Voice, changes, embed_stretch, label_windows
 from emo_fairseq.diarization.voice_activity import SpeechSegmenter, Stretch
+from emo_fairseq.diarization.words import Said, TranscribeWords, said_in
 from emo_fairseq.errors import UsageError
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Speech that becomes one turn, from sample `start` to before sample `end` at 16 kHz."""
+@dataclass
+class Speech:
+    """A stretch of speech of one channel, and what is known of it.
 
-    start: int
-    end: int
+    Attributes:
+        stretch: its place.
+        channel: its number, from 1; None = all, mixed to one.
+        voice: embeddings of it, where speakers are told apart by their voices.
+        said: its transcript, where there is a transcriber.
+    """
+
+    stretch: Stretch
     channel: int | None
-    speaker: str | None
-    text: str | None = None
+    voice: Voice | None = None
+    said: Said = field(default_factory=Said)
 
 
 def find_turns(
@@ -35,10 +46,14 @@ def find_turns(
     *,
     name: str | None = None,
     source_rate: float | None = SAMPLE_RATE,
+    transcribe: TranscribeWords | None = None,
     progress: Progress = no_progress,
     limits: AudioLimits = UNLIMITED,
 ) -> Segmentation:
-    """Find the turns of a recording of any length.
+    """Find the turns of a recording of any length, in constant memory.
+
+    The recording is decoded once for speech, and once more if there are voices or words to find:
+    one stretch of speech of at most 30 s at a time.
 
     ::
 
@@ -51,6 +66,9 @@ def find_turns(
         options: which turns are wanted.
         name: of the recording, for messages; None: its path.
         source_rate: sample rate of an array in Hz.
+        transcribe: returns the transcript of samples (n_samples,) at 16 kHz, with the times of
+            words, as ``functools.partial(faster_whisper("tiny.en"), words=True)`` does. Without
+            times, speech that is cut has no text.
         progress: called with what is done, the seconds that are done, and all seconds or None. An
             exception that it raises ends the work.
         limits: limits of rate, channels and length.
@@ -64,6 +82,8 @@ def find_turns(
     options = options or TurnOptions()
     name = name or (str(recording) if isinstance(recording, str | Path) else "the recording")
     is_separate = options.speakers == CHANNELS
+    if options.clusters_voices:
+        load_encoder()  # before the work that would be lost without it
     try:
         heard = listen(
             recording,
@@ -72,39 +92,71 @@ def find_turns(
             progress=progress,
             limits=limits,
         )
+        if is_separate and len(heard.channels) == 1:
+            raise UsageError(
+                f"{name}: has one channel, and so not a channel for each speaker; give speakers "
+                "another value than channels",
+                "channels-missing",
+            )
+        skipped: Counter[str] = Counter()
+        speech = _find_speech(heard, options, skipped)
+        if not speech:
+            raise _no_speech(name, heard)
+        if options.clusters_voices or transcribe is not None:
+            describe = _Describer(options.clusters_voices, transcribe, progress)
+            describe(recording, source_rate, speech)
     except AudioError as error:
         raise UsageError(
             f"{name}: {error}; give a recording that can be decoded", error.code
         ) from error
-    if is_separate and len(heard.channels) == 1:
-        raise UsageError(
-            f"{name}: has one channel, and so not a channel for each speaker; give speakers "
-            "another value than channels",
-            "channels-missing",
-        )
-    skipped: Counter[str] = Counter()
-    pieces: list[Piece] = []
-    for channel, stretches in enumerate(_stretches(heard, options, skipped), start=1):
-        number = channel if is_separate else None
-        speaker = f"channel {channel}" if is_separate else None
-        pieces += [Piece(part.start, part.end, number, speaker) for part in stretches]
-    if not pieces:
-        raise _no_speech(name, heard)
-    return Segmentation(Path(name), _turns(pieces), dict(skipped), list(heard.warnings))
+    turns = _turns(speech, heard, options)
+    notes = list(heard.warnings)
+    if options.clusters_voices:
+        n_speakers = len({turn.speaker for turn in turns})
+        notes.append(f"{n_speakers} speakers" if n_speakers > 1 else "1 speaker")
+    return Segmentation(Path(name), turns, dict(skipped), notes)
 
 
-def _stretches(
-    heard: Listening, options: TurnOptions, skipped: Counter[str]
-) -> list[list[Stretch]]:
-    """Return the stretches of speech of each channel, and count those that are too short."""
-    found = []
-    for channel in heard.channels:
-        segmenter = SpeechSegmenter(options)
+def _find_speech(heard: Listening, options: TurnOptions, skipped: Counter[str]) -> list[Speech]:
+    """Return the stretches of speech in order of time, and count those that are too short."""
+    speech = []
+    for number, channel in enumerate(heard.channels, start=1):
+        segmenter = SpeechSegmenter(options, max_seconds=LONGEST_STRETCH)
         stretches = segmenter.feed(channel.probabilities)
-        found.append(stretches + segmenter.finish(heard.n_samples))
+        stretches += segmenter.finish(heard.n_samples)
+        only = number if options.speakers == CHANNELS else None
+        speech += [Speech(stretch, only) for stretch in stretches]
         if segmenter.n_too_short:
             skipped[f"speech of less than {options.min_seconds:g} s"] += segmenter.n_too_short
-    return found
+    return sorted(speech, key=lambda part: (part.stretch.start, part.stretch.end))
+
+
+@dataclass(frozen=True)
+class _Describer:
+    """Embeds and transcribes the stretches of a recording, which is decoded once."""
+
+    embeds: bool
+    transcribe: TranscribeWords | None
+    progress: Progress
+
+    def __call__(
+        self, recording: Source, source_rate: float | None, speech: Sequence[Speech]
+    ) -> None:
+        stage = "speakers" if self.transcribe is None else "words"
+        total = speech[-1].stretch.end / SAMPLE_RATE
+        segments = [
+            (part.stretch.start / SAMPLE_RATE, part.stretch.end / SAMPLE_RATE, part.channel)
+            for part in speech
+        ]
+        for index, samples, _ in load_segments(recording, segments, source_rate=source_rate):
+            if isinstance(samples, AudioError):
+                raise samples
+            part = speech[index]
+            if self.embeds:
+                part.voice = embed_stretch(part.stretch, samples)
+            if self.transcribe is not None:
+                part.said = said_in(self.transcribe(samples), part.stretch.start)
+            self.progress(stage, part.stretch.end / SAMPLE_RATE, total)
 
 
 def _no_speech(name: str, heard: Listening) -> UsageError:
@@ -116,18 +168,59 @@ def _no_speech(name: str, heard: Listening) -> UsageError:
     )
 
 
-def _turns(pieces: Sequence[Piece]) -> list[Turn]:
-    ordered = sorted(pieces, key=lambda piece: (piece.start, piece.end))
-    return [
-        Turn(
-            _seconds(piece.start),
-            _seconds(piece.end),
-            piece.speaker,
-            piece.text,
-            f"turn {number}",
-            piece.channel,
+def _turns(speech: Sequence[Speech], heard: Listening, options: TurnOptions) -> list[Turn]:
+    """Cut the stretches into turns, in order of time."""
+    voices = [part.voice for part in speech if part.voice is not None]
+    number = options.speakers if isinstance(options.speakers, int) else None
+    labels = iter(label_windows(voices, number) if voices else [])
+    found: list[Turn] = []
+    for part in speech:
+        channel = heard.channels[(part.channel or 1) - 1]
+        cutter = Cutter(
+            part.stretch.start, part.stretch.end, channel.probabilities, part.said.words
         )
-        for number, piece in enumerate(ordered, start=1)
+        pieces = _by_speaker(part, cutter, next(labels) if part.voice is not None else [])
+        found += _divided(part, cutter, pieces, options)
+    found.sort(key=lambda turn: (turn.start, turn.end))
+    return [replace(turn, where=f"turn {number}") for number, turn in enumerate(found, start=1)]
+
+
+def _by_speaker(
+    part: Speech, cutter: Cutter, labels: Sequence[int]
+) -> list[tuple[int, int, str | None]]:
+    """Return (start, end, speaker) of the pieces of a stretch between changes of the speaker."""
+    start, end = part.stretch.start, part.stretch.end
+    if part.voice is None:
+        return [(start, end, None if part.channel is None else f"channel {part.channel}")]
+    pieces: list[tuple[int, int, str | None]] = []
+    speaker = labels[0]
+    for low, high, label in changes(part.voice, labels):
+        cut = cutter.best(low, high, start, end)
+        if cut is not None:
+            pieces.append((start, cut, f"speaker {speaker + 1}"))
+            start = cut
+        speaker = label
+    return [*pieces, (start, end, f"speaker {speaker + 1}")]
+
+
+def _divided(
+    part: Speech,
+    cutter: Cutter,
+    pieces: Sequence[tuple[int, int, str | None]],
+    options: TurnOptions,
+) -> list[Turn]:
+    """Return the turns of a stretch: its pieces, the long ones cut, each with its words."""
+    most = round(options.max_seconds * SAMPLE_RATE)
+    least = round(options.min_seconds * SAMPLE_RATE)
+    spans: list[tuple[int, int, str | None]] = []
+    for start, end, speaker in pieces:
+        cuts = cutter.divided(start, end, most, least)
+        borders = [start, *cuts, end]
+        spans += [(*span, speaker) for span in itertools.pairwise(borders)]
+    texts = part.said.divided([start for start, _, _ in spans[1:]])
+    return [
+        Turn(_seconds(start), _seconds(end), speaker, text, channel=part.channel)
+        for (start, end, speaker), text in zip(spans, texts, strict=True)
     ]
 
 

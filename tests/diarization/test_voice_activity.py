@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from codes import raises
 
-from emo_fairseq.diarization.cutting import cuts, quietest
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.diarization.silero import FRAME, SpeechProbabilities
 from emo_fairseq.diarization.voice_activity import SpeechSegmenter, Stretch, VoiceActivity
@@ -75,17 +74,6 @@ def test_speech_is_cut_at_a_short_silence_that_comes_just_then():
     probabilities = frames((55, 0.9), (9, 0.0), (40, 0.9), (60, 0.0))
     found, _ = segment(probabilities, options)
     assert found == [Stretch(0, 56 * FRAME), Stretch(64 * FRAME - 1600, 104 * FRAME + 1600)]
-
-
-def test_a_cut_of_known_probabilities():
-    assert quietest([0.9, 0.9, 0.9, 0.9, 0.9], 1, 3) == 3  # of equal ones the last
-    assert quietest([0.1, 0.1, 0.1, 0.9, 0.8, 0.9], 3, 5) == 3  # next to the silence before
-    assert cuts(np.full(100, 0.9, np.float32), most=100, least=10) == []
-    probabilities = np.full(101, 0.9, np.float32)
-    probabilities[60:63] = 0.1
-    assert cuts(probabilities, most=100, least=10) == [61]
-    probabilities[95:98] = 0.0  # too near to the end
-    assert cuts(probabilities, most=100, least=10) == [61]
 
 
 @pytest.mark.parametrize(

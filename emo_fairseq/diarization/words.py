@@ -1,0 +1,83 @@
+"""Words of a transcript with their times, and the turns they belong to."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from data_prep.audio.decoding import FloatArray
+from data_prep.manifest.records import SAMPLE_RATE
+
+
+class TimedWord(Protocol):
+    """A word from `start` to `end` in seconds; its text begins with the space before it."""
+
+    @property
+    def start(self) -> float: ...
+
+    @property
+    def end(self) -> float: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+class TimedTranscript(Protocol):
+    """What is said in a recording, with its words if they have times."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def words(self) -> Sequence[TimedWord]: ...
+
+
+# From (n_samples,) mono float32 samples at 16 kHz.
+TranscribeWords = Callable[[FloatArray], str | TimedTranscript]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word, in seconds from the start of the recording."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said in a stretch of speech; words are in seconds from the start of the recording."""
+
+    text: str = ""
+    words: Sequence[Word] = ()
+
+    def divided(self, cuts: Sequence[int]) -> list[str | None]:
+        """Return the text of each part of the stretch; None where it is empty or not known.
+
+        Without the times of words the text of a stretch that is cut is not known.
+
+        Args:
+            cuts: samples before which the stretch is cut, in order.
+        """
+        if not cuts:
+            return [self.text or None]
+        parts: list[list[str]] = [[] for _ in range(len(cuts) + 1)]
+        for word in self.words:
+            middle = (word.start + word.end) / 2 * SAMPLE_RATE
+            parts[bisect_right(cuts, middle)].append(word.text)
+        return ["".join(part).strip() or None for part in parts]
+
+
+def said_in(transcript: str | TimedTranscript, start: int) -> Said:
+    """Return a transcript of a stretch that begins at a sample of the recording."""
+    if isinstance(transcript, str):
+        return Said(transcript.strip())
+    offset = start / SAMPLE_RATE
+    words = [
+        Word(offset + word.start, offset + max(word.start, word.end), word.text)
+        for word in transcript.words
+    ]
+    return Said(transcript.text.strip(), words)
