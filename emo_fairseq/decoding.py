@@ -24,9 +24,9 @@ class Decoded(NamedTuple):
 def decode(target: Target, logits: Tensor) -> Decoded:
     """Decode the outputs of a head.
 
-    Of one label among K the probabilities are a softmax. Of K yes/no questions each probability is
-    its own question's, so that they do not add up to 1, and the predicted label is the one with the
-    largest log-odds.
+    Of one label among K, and of a distribution over K, the probabilities are a softmax. Of K yes/no
+    questions each probability is its own question's, so that they do not add up to 1, and the
+    predicted label is the one with the largest log-odds.
 
     >>> import torch
     >>> from emo_fairseq.types import TARGETS
@@ -43,7 +43,7 @@ def decode(target: Target, logits: Tensor) -> Decoded:
         logits: (B, ``target.n_outputs(K)``), in any floating-point type.
     """
     full = logits.float()
-    if target.kind is TargetKind.CATEGORICAL:
+    if target.kind in (TargetKind.CATEGORICAL, TargetKind.DISTRIBUTION):
         return Decoded(full.softmax(dim=1), logits.argmax(dim=1))
     if target.kind is TargetKind.BINARY_PER_LABEL:
         pairs = full.unflatten(1, (-1, 2))  # (B, K, (no, yes))

@@ -124,6 +124,7 @@ class TargetKind(enum.Enum):
     """The form of a target: it decides the head's width, the loss and the metrics."""
 
     CATEGORICAL = "categorical"  # one of K labels: K logits
+    DISTRIBUTION = "distribution"  # the shares of annotators' votes for K labels: K logits
     BINARY_PER_LABEL = "binary_per_label"  # K yes/no questions: 2 K logits, (no, yes) per label
     CONTINUOUS = "continuous"  # A real numbers: A values
 
@@ -136,6 +137,8 @@ class Target:
         name: the value of ``--target``.
         kind: see :class:`TargetKind`.
         columns: the manifest columns that hold the truth; for labels exactly one.
+        label_column: the one whose labels corpus.yaml names, and that has the majority label of a
+            distribution; None for numbers.
         letter: stands for it in the names of model folders; E and S are those of BERT-like.
     """
 
@@ -145,13 +148,19 @@ class Target:
     letter: str
 
     @property
+    def label_column(self) -> str | None:
+        if self.kind is TargetKind.DISTRIBUTION:
+            return "emotion"
+        return self.columns[0] if self.has_labels else None
+
+    @property
     def has_labels(self) -> bool:
-        """True if the truth is a label name, False if it is a number for each column."""
+        """True if labels are predicted, False if a number for each column."""
         return self.kind is not TargetKind.CONTINUOUS
 
     def n_outputs(self, n_labels: int) -> int:
         """Return the width of the head, given the number of labels (unused for numbers)."""
-        if self.kind is TargetKind.CATEGORICAL:
+        if self.kind in (TargetKind.CATEGORICAL, TargetKind.DISTRIBUTION):
             return n_labels
         if self.kind is TargetKind.BINARY_PER_LABEL:
             return 2 * n_labels
@@ -202,8 +211,8 @@ def auxiliary_targets(names: str | None, primary: Target) -> list[Target]:
     targets: list[Target] = []
     for name in (word.strip() for word in (names or "").split(",") if word.strip()):
         target = TARGETS.get(name)
-        if target is None or target.kind is TargetKind.BINARY_PER_LABEL:
-            others = [t.name for t in TARGETS.values() if t.kind is not TargetKind.BINARY_PER_LABEL]
+        if target is None or target.kind in _PRIMARY_ONLY:
+            others = [t.name for t in TARGETS.values() if t.kind not in _PRIMARY_ONLY]
             raise UsageError(
                 f"--auxiliary-targets {names}: {name!r} is not one of {', '.join(others)}",
                 "target-unknown",
@@ -217,12 +226,15 @@ def auxiliary_targets(names: str | None, primary: Target) -> list[Target]:
     return targets
 
 
+_PRIMARY_ONLY = (TargetKind.BINARY_PER_LABEL, TargetKind.DISTRIBUTION)  # never auxiliary
+
 # A new target is a new row: the columns that are read, the width of the head, the loss and the
 # metrics follow from it.
 TARGETS = {
     target.name: target
     for target in (
         Target("emotion", TargetKind.CATEGORICAL, ("emotion",), "E"),
+        Target("emotion_distribution", TargetKind.DISTRIBUTION, ("votes",), "D"),
         Target("sentiment", TargetKind.CATEGORICAL, ("sentiment",), "S"),
         Target("binary_emotion", TargetKind.BINARY_PER_LABEL, ("emotion",), "B"),
         Target("sentiment_score", TargetKind.CONTINUOUS, ("sentiment_score",), "R"),

@@ -35,6 +35,7 @@ def options(**given: Any) -> SimpleNamespace:
     ("name", "kind", "width"),
     [
         ("emotion", TargetKind.CATEGORICAL, 4),
+        ("emotion_distribution", TargetKind.DISTRIBUTION, 4),
         ("sentiment", TargetKind.CATEGORICAL, 4),
         ("binary_emotion", TargetKind.BINARY_PER_LABEL, 8),
         ("sentiment_score", TargetKind.CONTINUOUS, 1),
@@ -50,7 +51,8 @@ def test_kind_and_width_of_each_target(name: str, kind: TargetKind, width: int) 
 
 
 def test_every_target_is_tested_here() -> None:
-    assert set(TARGETS) == {"emotion", "sentiment", "binary_emotion", "sentiment_score", "vad"}
+    names = {"emotion", "emotion_distribution", "sentiment", "binary_emotion"}
+    assert set(TARGETS) == names | {"sentiment_score", "vad"}
 
 
 @pytest.mark.parametrize("fitting", [-1, 8])

@@ -14,7 +14,7 @@ from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import PRIMARY_LOSS, Term, TrainingBatch
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.embeddings import Embedded
-from emo_fairseq.types import Target
+from emo_fairseq.types import Target, TargetKind
 
 
 class EmotionCriterion(FairseqCriterion):
@@ -89,7 +89,9 @@ class EmotionCriterion(FairseqCriterion):
         return {
             of_case(key, case): value
             for case, (scorer, target, width) in scorers.items()
-            for key, value in scorer.statistics(_no_truth(target), torch.zeros(0, width)).items()
+            for key, value in scorer.statistics(
+                _no_truth(target, width), torch.zeros(0, width)
+            ).items()
         }
 
     def _auxiliary_statistics(self, sample: dict[str, Any], outputs: Any) -> dict[str, Tensor]:
@@ -152,8 +154,10 @@ class EmotionCriterion(FairseqCriterion):
         return True
 
 
-def _no_truth(target: Target) -> Tensor:
-    """Return the truth of no rows: (0,) label ids, or (0, A) numbers."""
+def _no_truth(target: Target, n_outputs: int) -> Tensor:
+    """Return the truth of no rows, in the form of the target; see :class:`.scoring.Scorer`."""
+    if target.kind is TargetKind.DISTRIBUTION:
+        return torch.zeros(0, 1 + n_outputs, dtype=torch.float64)
     if target.has_labels:
         return torch.zeros(0, dtype=torch.int64)
     return torch.zeros(0, len(target.columns), dtype=torch.float64)

@@ -20,8 +20,10 @@ from emo_fairseq.criterions.scoring import (
     CONFUSION,
     MEAN,
     MOMENTS,
+    N_AGREED,
     N_ROWS,
     SPREAD,
+    VOTES_PREFIX,
     of_case,
     split_case,
 )
@@ -104,6 +106,10 @@ def _cmu_metrics(sums: Sums, labels: Sequence[str]) -> Metrics:
     return metrics.cmu_metrics({name.removeprefix(CMU_PREFIX): x for name, x in sums.items()})
 
 
+def _vote_metrics(sums: Sums, labels: Sequence[str]) -> Metrics:
+    return metrics.vote_metrics({name.removeprefix(VOTES_PREFIX): x for name, x in sums.items()})
+
+
 def _means(sums: Sums, labels: Sequence[str]) -> Metrics:
     return {
         name.removeprefix(MEAN): float(total / count) if count else math.nan
@@ -132,6 +138,8 @@ _DERIVATIONS: Sequence[tuple[str, Derive]] = (
     ),
     (MOMENTS, lambda sums, axes: metrics.number_metrics(sums[MOMENTS], axes)),
     (CMU_PREFIX, _cmu_metrics),
+    (N_AGREED, lambda sums, labels: {"n_agreed": float(sums[N_AGREED])}),
+    (VOTES_PREFIX, _vote_metrics),
     (N_ROWS, lambda sums, labels: {"n": float(sums[N_ROWS])}),
     (MEAN, _means),
     (SPREAD, _deviations),

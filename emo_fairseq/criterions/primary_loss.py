@@ -14,7 +14,14 @@ from emo_fairseq import losses
 from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses import Likelihood
-from emo_fairseq.options.conditions import PREDICTS_LABELS, PREDICTS_NUMBERS, Condition
+from emo_fairseq.metrics import shares
+from emo_fairseq.options.conditions import (
+    PREDICTS_DISTRIBUTION,
+    PREDICTS_LABELS,
+    PREDICTS_NUMBERS,
+    PREDICTS_ONE_LABEL,
+    Condition,
+)
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Range, option
 from emo_fairseq.types import TargetKind
 
@@ -42,6 +49,7 @@ class PrimaryLoss(Protocol):
 # -- labels ----------------------------------------------------------------------------------------
 
 _DIFFICULTY = "difficulty"  # of --class-weighting
+_CROSS_ENTROPY, _KL = _DISTRIBUTION_LOSSES = ("cross_entropy", "kl")
 
 
 _IS_EFFECTIVE_NUMBER = Condition(
@@ -77,17 +85,27 @@ class ClassificationLossConfig(FairseqDataclass):
         0.0,
         "gamma of the focal loss: larger numbers weight hard utterances more (0: cross-entropy)",
         within=NOT_NEGATIVE,
-        acts=PREDICTS_LABELS,
+        acts=(PREDICTS_LABELS, PREDICTS_ONE_LABEL),
+    )
+    distribution_loss: ChoiceEnum(_DISTRIBUTION_LOSSES) = option(  # type: ignore[valid-type]
+        _CROSS_ENTROPY,
+        "loss of annotators' votes: kl leaves out the entropy of the votes, so that it is 0 at a "
+        "perfect prediction; the gradient is the same",
+        acts=PREDICTS_DISTRIBUTION,
     )
 
 
 class ClassificationLoss:
     """Cross-entropy over K labels, or over K yes/no questions, summed over utterances.
 
-    The mean is weighted: divided by the sum of the utterances' class weights, as torch does.
+    The target is a label, or the shares of annotators' votes for each. The mean is weighted:
+    divided by the sum of the utterances' class weights, as torch does; the weight of an utterance
+    with votes is the mean of the class weights by its shares.
     """
 
-    kinds = frozenset({TargetKind.CATEGORICAL, TargetKind.BINARY_PER_LABEL})
+    kinds = frozenset(
+        {TargetKind.CATEGORICAL, TargetKind.DISTRIBUTION, TargetKind.BINARY_PER_LABEL}
+    )
     likelihood = losses.Likelihood.SOFTMAX
 
     def __init__(self, cfg: ClassificationLossConfig, task: EmotionTask) -> None:
@@ -98,6 +116,7 @@ class ClassificationLoss:
                 "options-conflict",
             )
         self.binary = task.target.kind is TargetKind.BINARY_PER_LABEL
+        self.is_soft = task.target.kind is TargetKind.DISTRIBUTION
         try:
             self.class_weights = self._class_weights(cfg, task)
         except UsageError:
@@ -107,13 +126,21 @@ class ClassificationLoss:
                 f"--class-weighting {cfg.class_weighting}: {error}", "class-weights-undefined"
             ) from error
         self.mean_weight = self._mean_weight(task)
-        if cfg.focal_gamma:
+        no_truth = torch.zeros(1, dtype=torch.long)
+        if self.is_soft:
+            is_kl = str(cfg.distribution_loss) == _KL
+            self.row_loss = functools.partial(
+                losses.soft_divergence if is_kl else losses.soft_cross_entropy,
+                label_smoothing=cfg.label_smoothing,
+            )
+            no_truth = torch.full((1, 1 + task.n_outputs), 1.0 / task.n_outputs)
+        elif cfg.focal_gamma:
             self.row_loss = functools.partial(losses.focal, gamma=cfg.focal_gamma)
         else:
             self.row_loss = functools.partial(
                 losses.cross_entropy, label_smoothing=cfg.label_smoothing
             )
-        _try_options(self, torch.zeros(1, dtype=torch.long), task.n_outputs)
+        _try_options(self, no_truth, task.n_outputs)
 
     def _class_weights(self, cfg: ClassificationLossConfig, task: EmotionTask) -> Tensor | None:
         if cfg.class_weighting == "none":
@@ -140,10 +167,15 @@ class ClassificationLoss:
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         if self.binary:
             return losses.binary_pairs(logits, target, self.row_loss)
+        if self.is_soft:
+            target = shares(target)
         return self.row_loss(logits, target, class_weights=self.class_weights)
 
     def weights(self, target: Tensor) -> Tensor | None:
-        return None if self.class_weights is None else self.class_weights.to(target.device)[target]
+        if self.class_weights is None:
+            return None
+        of_classes = self.class_weights.to(target.device)
+        return shares(target).to(of_classes) @ of_classes if self.is_soft else of_classes[target]
 
 
 # -- numbers ---------------------------------------------------------------------------------------

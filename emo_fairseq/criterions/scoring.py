@@ -20,6 +20,8 @@ BINARY_CONFUSIONS = "_binary_confusions"
 MOMENTS = "_moments"
 CMU_PREFIX = "_cmu_"
 N_ROWS = "_n"
+N_AGREED = "_agreed"
+VOTES_PREFIX = "_of_"
 MEAN = "_mean_"
 SPREAD = "_spread_"
 _CASE = "@"
@@ -84,19 +86,39 @@ class Scorer:
         """Return summable statistics of a batch, float64.
 
         Args:
-            truth: (B,) label ids, or (B, A) numbers, NaN = missing.
+            truth: (B,) label ids; (B, A) numbers, NaN = missing; or of a distribution (B, K + 1),
+                see :mod:`emo_fairseq.metrics.votes`.
             logits: (B, n), the head's outputs.
         """
+        if self.target.kind is TargetKind.DISTRIBUTION:
+            return self._of_votes(truth, logits)
         if not self.target.has_labels:
             return self._of_numbers(truth, logits)
+        statistics = self._confusion(truth, logits)
+        if self.target.kind is TargetKind.BINARY_PER_LABEL:
+            statistics[BINARY_CONFUSIONS] = metrics.binary_confusions(truth, logits)
+        return statistics
+
+    def _confusion(self, truth: Tensor, logits: Tensor) -> dict[str, Tensor]:
         prediction = decode(self.target, logits).label_ids
         assert prediction is not None
         counts = metrics.confusion(truth, prediction, len(self.labels))
         # A NaN has no largest logit, though argmax names one: then no count means anything.
-        statistics = {CONFUSION: counts.masked_fill(logits.isnan().any(), torch.nan)}
-        if self.target.kind is TargetKind.BINARY_PER_LABEL:
-            statistics[BINARY_CONFUSIONS] = metrics.binary_confusions(truth, logits)
-        return statistics
+        return {CONFUSION: counts.masked_fill(logits.isnan().any(), torch.nan)}
+
+    def _of_votes(self, truth: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """Return confusions of the rows with a majority label, and how close all are to the votes.
+
+        The number of the former is a statistic of its own, so that it is stated beside the metrics.
+        """
+        majority, probability = metrics.majority_ids(truth), decode(self.target, logits).scores
+        agreed = majority >= 0
+        of_rows = metrics.vote_rows(metrics.shares(truth).double(), probability.double())
+        return {
+            **self._confusion(majority[agreed], logits[agreed]),
+            N_AGREED: agreed.sum().double(),
+            **{VOTES_PREFIX + name: rows.sum(dim=0) for name, rows in of_rows.items()},
+        }
 
     def _of_numbers(self, truth: Tensor, values: Tensor) -> dict[str, Tensor]:
         statistics = {MOMENTS: metrics.moments(truth, values)}
@@ -109,7 +131,7 @@ class Scorer:
         """Yield truth, prediction and scores of each utterance, by column.
 
         Args:
-            truth: (B,) label ids, or (B, A) numbers, NaN = missing.
+            truth: as of :meth:`statistics`.
             logits: (B, n), the head's outputs.
         """
         scores, label_ids = decode(self.target, logits)
@@ -117,6 +139,9 @@ class Scorer:
             for true, values in zip(truth.tolist(), scores.tolist(), strict=True):
                 yield number_row(self.target.columns, true, values)
             return
-        rows = zip(truth.tolist(), label_ids.tolist(), scores.tolist(), strict=True)
-        for true, predicted, probabilities in rows:
-            yield label_row(self.labels, true, predicted, probabilities)
+        votes: list[list[float]] | list[None] = [None] * len(truth)
+        if self.target.kind is TargetKind.DISTRIBUTION:
+            truth, votes = metrics.majority_ids(truth), metrics.shares(truth).tolist()
+        rows = zip(truth.tolist(), label_ids.tolist(), scores.tolist(), votes, strict=True)
+        for true, predicted, probabilities, of_votes in rows:
+            yield label_row(self.labels, true, predicted, probabilities, of_votes)

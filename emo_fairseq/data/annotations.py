@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.manifest.votes import OTHER
 from data_prep.schema import AXES, CORPUS_FILE
 from emo_fairseq.data.manifest import Split, report_rows
+from emo_fairseq.data.votes import unknown_votes, vote_shares
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
     TARGETS,
     Target,
+    TargetKind,
 )
 
 
@@ -59,8 +62,9 @@ class Classes:
 
 
 def target_of_classes(target: Target) -> Target:
-    """Return the target itself if it has labels, and that of emotions else."""
-    return target if target.has_labels else TARGETS["emotion"]
+    """Return the target itself if its truth is one label, and that of emotions else."""
+    has_one_label = target.has_labels and target.kind is not TargetKind.DISTRIBUTION
+    return target if has_one_label else TARGETS["emotion"]
 
 
 def truth_array(
@@ -75,7 +79,9 @@ def truth_array(
         foreign: labels that count as missing; the log counts their rows.
 
     Returns:
-        (N,) int64 label ids, -1 = missing; or (N, A) float64 numbers, NaN = missing.
+        (N,) int64 label ids, -1 = missing; (N, A) float64 numbers, NaN = missing; or of a
+        distribution (N, K + 1) float64, see :mod:`emo_fairseq.metrics.votes`, with shares that are
+        NaN = missing.
 
     Raises:
         UsageError: a label that is in neither `labels` nor `foreign`.
@@ -88,6 +94,9 @@ def truth_array(
             ],
             dtype=np.float64,  # fairseq halves float32 under --fp16, the truth included
         )
+    if target.kind is TargetKind.DISTRIBUTION:
+        majority = truth_array(split, TARGETS["emotion"], labels, foreign)
+        return np.concatenate([majority[:, None], _shares(split, labels)], axis=1)
     (column,) = target.columns
     number = {label: position for position, label in enumerate(labels)}
     ids = np.full(len(split.utterances), -1, dtype=np.int64)
@@ -107,6 +116,20 @@ def truth_array(
             )
         ids[position] = number[label]
     return ids
+
+
+def _shares(split: Split, labels: Sequence[str]) -> np.ndarray:
+    """Return the shares of the votes for the labels, (N, K) float64."""
+    for position, row in enumerate(split.utterances):
+        if unknown := unknown_votes(row, labels):
+            raise UsageError(
+                f"{split.file}: {_row_prefix(split, position)}{row.id}: votes for {unknown[0]!r}, "
+                f"which is not one of the labels {', '.join(labels)}; correct the row, or the "
+                f"label set in {CORPUS_FILE}; {OTHER} stands for what is no label",
+                "label-unknown",
+            )
+    shares = [vote_shares(row, labels) for row in split.utterances]
+    return np.array(shares, dtype=np.float64).reshape(-1, len(labels))
 
 
 def _row_prefix(split: Split, position: int) -> str:

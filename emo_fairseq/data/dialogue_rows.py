@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,12 @@ class DialogueRows(NamedTuple):
 
 
 def select_turns(
-    split: Split, target: Target, present: Mapping[str, np.ndarray], size: int, causal: bool
+    split: Split,
+    target: Target,
+    present: Mapping[str, np.ndarray],
+    size: int,
+    causal: bool,
+    labels: Sequence[str] = (),
 ) -> DialogueRows:
     """Return the turns to be read: those that are scored, and those beside them in a window.
 
@@ -46,12 +51,13 @@ def select_turns(
         present: for each modality which rows have it, (N,) bool.
         size: most turns of a window.
         causal: whether turns are predicted from those before them alone.
+        labels: of a distribution; see :func:`emo_fairseq.data.manifest.find_usable`.
 
     Raises:
         UsageError: no row can be scored, none names its dialogue, or two have the same turn.
     """
     utterances = split.utterances
-    has_input, labeled = find_usable(split, target, present)
+    has_input, labeled = find_usable(split, target, present, labels)
     is_single = np.array([not has_turn(utterance) for utterance in utterances])
     if is_single.all():
         raise UsageError(

@@ -40,12 +40,14 @@ from emo_fairseq.types import (
     TOKENS,
     WAVEFORM,
     Target,
+    TargetKind,
 )
 
 logger = logging.getLogger(__name__)
 
 _STATISTICS_SAMPLE = 1000  # utterances that the statistics of frames are fitted on
 _STATISTICS_SEED = 0
+_ROUNDING = 1e-9  # of a sum of shares
 
 
 def scratch_spec(source: DataDir, modality: str) -> EncoderSpec:
@@ -67,7 +69,7 @@ def fit_labels(source: DataDir, target: Target) -> list[str]:
         return list(target.columns)
     if source.is_legacy:
         return list(legacy.EMOTION_LABELS)
-    (column,) = target.columns
+    column = target.label_column or ""
     corpus = read_corpus_file(source.folder)
     labels = corpus.labels.get(column) if corpus is not None else None
     if not labels:
@@ -80,10 +82,16 @@ def fit_labels(source: DataDir, target: Target) -> list[str]:
 
 
 def fit_class_counts(source: DataDir, target: Target, labels: list[str]) -> list[int]:
-    """Return the number of training rows of each label."""
+    """Return the number of training rows of each label.
+
+    Of a distribution it is the sum of the shares of the votes for it, rounded up.
+    """
     train = source.split(TRAIN)
     has_input = np.any([source.present(name, train) for name in source.modalities], axis=0)
     truth = truth_array(train, target, labels)
+    if target.kind is TargetKind.DISTRIBUTION:
+        totals = np.nansum(truth[has_input, 1:], axis=0)
+        return np.ceil(totals - _ROUNDING).astype(int).tolist()
     return np.bincount(truth[has_input & (truth >= 0)], minlength=len(labels)).tolist()
 
 
@@ -165,7 +173,7 @@ def check_training_labels(
         UsageError: all rows have the same label.
     """
     train = {label: n for label, n in zip(labels, class_counts, strict=True) if n}
-    (column,) = target.columns
+    column = target.label_column or ""
     file = source.split(TRAIN).file
     if len(train) == 1:
         (label,) = train

@@ -15,11 +15,13 @@ from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
 from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.data import legacy
+from emo_fairseq.data.votes import vote_shares
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import (
     SPEECH,
     TEXT,
     Target,
+    TargetKind,
 )
 
 logger = logging.getLogger(__name__)
@@ -146,7 +148,12 @@ def join_splits(splits: Sequence[Split]) -> Split:
     return Split("+".join(names), file, rows, parts=tuple(splits))
 
 
-def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray]) -> np.ndarray:
+def select_rows(
+    split: Split,
+    target: Target,
+    present: Mapping[str, np.ndarray],
+    labels: Sequence[str] = (),
+) -> np.ndarray:
     """Return the usable rows: those with a truth and at least one of the modalities.
 
     What is left out is counted in the log with the first few ids.
@@ -155,6 +162,7 @@ def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray])
         split: N rows.
         target: what is predicted.
         present: for each modality which rows have it, (N,) bool.
+        labels: of a distribution; a row has a truth if it has a vote for one of them.
 
     Returns:
         (M,) row numbers.
@@ -162,7 +170,7 @@ def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray])
     Raises:
         UsageError: there is none.
     """
-    has_input, labeled = find_usable(split, target, present)
+    has_input, labeled = find_usable(split, target, present, labels)
     report_rows(split, ~labeled, f"left out, no {' / '.join(target.columns)}")
     report_rows(split, labeled & ~has_input, f"left out, neither of {', '.join(present)}")
     rows = np.flatnonzero(has_input & labeled)
@@ -172,7 +180,10 @@ def select_rows(split: Split, target: Target, present: Mapping[str, np.ndarray])
 
 
 def find_usable(
-    split: Split, target: Target, present: Mapping[str, np.ndarray]
+    split: Split,
+    target: Target,
+    present: Mapping[str, np.ndarray],
+    labels: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which rows have a modality, and which a truth: (N,) bool each.
 
@@ -180,12 +191,35 @@ def find_usable(
         split: N rows.
         target: what is predicted.
         present: for each modality which rows have it, (N,) bool.
+        labels: of a distribution; a row has a truth if it has a vote for one of them.
     """
-    labeled = [
-        any(getattr(row, column) is not None for column in target.columns)
-        for row in split.utterances
-    ]
-    return np.any(list(present.values()), axis=0), np.array(labeled, dtype=bool)
+    labeled = np.array(
+        [
+            any(getattr(row, column) is not None for column in target.columns)
+            for row in split.utterances
+        ],
+        dtype=bool,
+    )
+    has_input = np.any(list(present.values()), axis=0)
+    if target.kind is TargetKind.DISTRIBUTION:
+        labeled &= _have_votes(split, labels, labeled)
+        agreed = np.array([row.emotion is not None for row in split.utterances], dtype=bool)
+        usable = labeled & has_input
+        logger.info(
+            "%s: %d rows with votes, %d of them without a majority label",
+            split.file,
+            usable.sum(),
+            (usable & ~agreed).sum(),
+        )
+    return has_input, labeled
+
+
+def _have_votes(split: Split, labels: Sequence[str], voted: np.ndarray) -> np.ndarray:
+    """Return which rows have a vote for one of the labels, and report the others with votes."""
+    shares = np.array([vote_shares(row, labels)[0] for row in split.utterances])
+    outside = voted & np.isnan(shares)
+    report_rows(split, outside, f"have no vote for any of {', '.join(labels)}")
+    return ~outside
 
 
 def no_usable_row(split: Split, target: Target, modalities: Iterable[str]) -> UsageError:

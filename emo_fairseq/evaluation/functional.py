@@ -22,6 +22,7 @@ from emo_fairseq.metrics import calibration
 
 Label = str | int
 Probabilities = Sequence[Mapping[Label, float]]  # for each utterance, by label
+Votes = Sequence[Mapping[Label, float]]  # for each utterance, by label
 
 
 # -- labels ----------------------------------------------------------------------------------------
@@ -220,6 +221,95 @@ def nll(truth: Sequence[Label], probabilities: Probabilities) -> float:
         return math.nan
     rows = calibration.log_loss_rows(true, probability)
     return calibration.mean_over(rows.sum(), torch.tensor(len(rows)))
+
+
+def votes_ce(votes: Votes, probabilities: Probabilities) -> float:
+    """Return the cross-entropy to the votes of annotators in nats; NaN where a p is 0 and q is not.
+
+    The mean over utterances of ``-sum over k of q_k ln p_k``, where q is the share of the votes for
+    label k. Its smallest possible value is the mean entropy of the votes: see :func:`votes_kl`.
+
+    Args:
+        votes: of each utterance by label, numbers of votes or shares; a label may be left out.
+        probabilities: of each utterance by label.
+
+    >>> round(votes_ce([{"sad": 1, "happy": 1}], [{"happy": 0.2, "sad": 0.8}]), 4)
+    0.9163
+    """
+    return _of_votes(votes, probabilities)["votes_ce"]
+
+
+def votes_kl(votes: Votes, probabilities: Probabilities) -> float:
+    """Return the Kullback-Leibler divergence from the votes of annotators in nats.
+
+    The mean over utterances of ``sum over k of q_k ln(q_k / p_k)``: the cross-entropy without the
+    entropy of the votes, and so 0 of a perfect prediction.
+
+    Args:
+        votes: as of :func:`votes_ce`.
+        probabilities: of each utterance by label.
+
+    >>> round(votes_kl([{"sad": 1, "happy": 1}], [{"happy": 0.2, "sad": 0.8}]), 4)
+    0.2231
+    """
+    return _of_votes(votes, probabilities)["votes_kl"]
+
+
+def votes_jsd(votes: Votes, probabilities: Probabilities) -> float:
+    """Return the Jensen-Shannon divergence between votes and probabilities in nats (Lin 1991).
+
+    The mean over utterances of ``(KL(q || m) + KL(p || m)) / 2`` with ``m = (p + q) / 2``: from 0
+    to ln 2. The square of SciPy's ``jensenshannon``, which is a distance.
+
+    Args:
+        votes: as of :func:`votes_ce`.
+        probabilities: of each utterance by label.
+
+    >>> round(votes_jsd([{"sad": 1, "happy": 1}], [{"happy": 0.2, "sad": 0.8}]), 4)
+    0.0505
+    """
+    return _of_votes(votes, probabilities)["votes_jsd"]
+
+
+def votes_ece(votes: Votes, probabilities: Probabilities) -> float:
+    """Return the expected calibration error, with the share of votes in place of right or wrong.
+
+    ``sum over bins b of n_b / N * |mean share_b - mean confidence_b|`` in 15 bins of equal width.
+    The confidence is the probability of the most probable label, the share that of the votes for
+    the same label: a model is calibrated if annotators choose its label as often as it expects.
+
+    Args:
+        votes: as of :func:`votes_ce`.
+        probabilities: of each utterance by label.
+
+    >>> round(votes_ece([{"sad": 1, "happy": 1}], [{"happy": 0.2, "sad": 0.8}]), 4)
+    0.3
+    """
+    return _of_votes(votes, probabilities)["votes_ece"]
+
+
+def _of_votes(votes: Votes, probabilities: Probabilities) -> dict[str, float]:
+    """Return the metrics of votes.
+
+    Raises:
+        ValueError: a row without votes, with a negative number of them, or with votes for a label
+            that has no probability.
+    """
+    counts, by_label = _pairs(votes, probabilities)
+    # Any truth: that every label has a probability is all that is checked.
+    labels = _labels(*by_label)
+    _, probability = _probabilities(labels[:1] * len(by_label), by_label)
+    for index, row in enumerate(counts):
+        unknown = [label for label in row if label not in labels]
+        numbers = [float(number) for number in row.values()]
+        if unknown or not numbers or min(numbers) < 0 or not 0 < sum(numbers) < math.inf:
+            raise ValueError(f"row {index}: {row} are no votes for {', '.join(map(str, labels))}")
+    if not counts:
+        return dict.fromkeys(("votes_ce", "votes_kl", "votes_jsd", "votes_ece"), math.nan)
+    rows = [[float(row.get(label, 0.0)) for label in labels] for row in counts]
+    shares = torch.tensor(rows, dtype=torch.float64)
+    of_rows = metrics.vote_rows(shares / shares.sum(dim=1, keepdim=True), probability)
+    return metrics.vote_metrics({name: values.sum(dim=0) for name, values in of_rows.items()})
 
 
 def binary_accuracy(truth: Sequence[Label], probabilities: Probabilities) -> dict[Label, float]:

@@ -55,6 +55,11 @@ METRICS: dict[str, Metric] = {
         _error("ece", "ECE, 15 bins"),
         _error("brier", "Brier score", high=2.0),
         _error("nll", "log loss, nats"),
+        # of probabilities and the votes of annotators
+        _error("votes_ce", "cross-entropy to votes, nats"),
+        _error("votes_kl", "KL divergence from votes, nats"),
+        _error("votes_jsd", "JS divergence from votes, nats", high=math.log(2.0)),
+        _error("votes_ece", "ECE to votes, 15 bins"),
         # of one yes/no question for each label
         Metric("binary_accuracy", "yes/no accuracy"),
         Metric("binary_f1", "yes/no weighted F1"),
@@ -97,6 +102,7 @@ SENTIMENT_SCORE = "sentiment_score"  # the axis that has CMU's metrics
 OF_LABELS = ("uar", "wa", "weighted_f1", "macro_f1")
 OF_EACH_LABEL = ("recall", "precision", "f1")
 OF_PROBABILITIES = ("ece", "brier", "nll")
+OF_VOTES = ("votes_ce", "votes_kl", "votes_jsd", "votes_ece")
 OF_NUMBERS = ("ccc", "pearson", "mae", "rmse", "sd_ratio")
 OF_RECORDINGS = (
     "time_uar",

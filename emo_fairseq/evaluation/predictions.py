@@ -2,9 +2,10 @@
 
 Columns: ``id``, ``split``, then for labels ``truth``, ``prediction`` and one
 ``probability_<label>`` each; for numbers ``truth_<axis>`` and ``prediction_<axis>``. A missing
-truth is empty; further columns are kept. The last line, ``# rows 240 sha256 9f86d0...``, holds the
-number of rows and the digest of all before it, which a reader verifies. Metrics and reports are
-made from this file alone.
+truth is empty; further columns are kept. Of a distribution over labels ``truth`` is the majority
+label, if there is one, and one ``votes_<label>`` each is the share of the annotators' votes. The
+last line, ``# rows 240 sha256 9f86d0...``, holds the number of rows and the digest of all before
+it, which a reader verifies. Metrics and reports are made from this file alone.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from emo_fairseq.errors import UsageError
 PROBABILITY = "probability_"
 TRUTH_OF = "truth_"
 PREDICTION_OF = "prediction_"
+VOTES_OF = "votes_"
 
 _AGAIN = "write it again with --save-predictions"
 _END = re.compile(r"# rows ([0-9]{1,15}) sha256 ([0-9a-f]{64})")
@@ -42,23 +44,29 @@ Cells = dict[str, str]
 
 
 def label_row(
-    labels: Sequence[str], truth: int, prediction: int, probabilities: Sequence[float]
+    labels: Sequence[str],
+    truth: int,
+    prediction: int,
+    probabilities: Sequence[float],
+    votes: Sequence[float] | None = None,
 ) -> dict[str, str | float]:
     """Return the columns of one utterance whose label was predicted, but for id and split.
 
     Args:
         labels: K names.
-        truth: id of the true label.
+        truth: id of the true label, -1 = missing.
         prediction: id of the predicted label.
         probabilities: (K,)
+        votes: (K,), the shares of the votes that are the truth of a distribution; else None.
 
     >>> label_row(["sad", "happy"], 0, 1, [0.25, 0.75])["probability_happy"]
     0.75
     """
     return {
-        "truth": labels[truth],
+        "truth": labels[truth] if truth >= 0 else "",
         "prediction": labels[prediction],
         **{PROBABILITY + k: p for k, p in zip(labels, probabilities, strict=True)},
+        **{VOTES_OF + k: q for k, q in zip(labels, votes or (), strict=votes is not None)},
     }
 
 
@@ -235,6 +243,7 @@ def _faults(columns: Sequence[str], rows: Sequence[Cells]) -> Iterator[Fault]:
     labels = [name.removeprefix(PROBABILITY) for name in columns if name.startswith(PROBABILITY)]
     if labels:
         yield from _label_faults(columns, labels, rows)
+        yield from _vote_faults(columns, labels, rows)
     for column in columns:
         if column.startswith((PREDICTION_OF, TRUTH_OF)):
             yield from _number_faults(column, rows)
@@ -259,6 +268,21 @@ def _label_faults(
                 yield "predictions-no-probability", text
         probabilities.append(values)
     yield from _sum_faults(rows, probabilities)
+
+
+def _vote_faults(
+    columns: Sequence[str], labels: Sequence[str], rows: Sequence[Cells]
+) -> Iterator[Fault]:
+    voted = [name.removeprefix(VOTES_OF) for name in columns if name.startswith(VOTES_OF)]
+    if voted and voted != [*labels]:
+        names = f"{', '.join(voted)}, and probabilities of {', '.join(labels)}"
+        yield "predictions-no-votes", f"there are votes for {names}"
+        return
+    for row in rows if voted else ():
+        shares = [_number(row[VOTES_OF + label]) for label in voted]
+        if not (min(shares) >= 0 and abs(math.fsum(shares) - 1) < _OFF):  # never so of a NaN
+            cells = ", ".join(row[VOTES_OF + label] for label in voted)
+            yield "predictions-no-votes", f"{row['id']}: {cells} are no shares of votes"
 
 
 def _sum_faults(rows: Sequence[Cells], probabilities: Sequence[Sequence[float]]) -> Iterator[Fault]:

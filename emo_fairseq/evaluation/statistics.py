@@ -16,8 +16,14 @@ from torch import Tensor
 from emo_fairseq import metrics
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
-from emo_fairseq.evaluation.names import OF_CMU, OF_LABELS, OF_NUMBERS, SENTIMENT_SCORE
-from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF
+from emo_fairseq.evaluation.names import (
+    OF_CMU,
+    OF_LABELS,
+    OF_NUMBERS,
+    OF_VOTES,
+    SENTIMENT_SCORE,
+)
+from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY, TRUTH_OF, VOTES_OF
 from emo_fairseq.metrics import calibration
 
 Metrics = dict[str, float]  # by key; see emo_fairseq.evaluation.names
@@ -51,10 +57,12 @@ class LabelPredictions:
     Attributes:
         ids: (N,) of the utterances.
         names: of the K labels.
-        truth: (N,) int64, or uint8, label ids.
+        truth: (N,) int64, or of a smaller type, label ids; -1 = no majority label, beside `votes`.
         prediction: (N,) as `truth`.
         probability: (N, K) float64; None where only labels are kept.
         folds: (N,) the fold whose test set each utterance is in; empty without folds.
+        votes: (N, K) float64, the shares of annotators' votes that are the truth of a distribution;
+            None where the truth is a label.
     """
 
     ids: tuple[str, ...]
@@ -63,6 +71,12 @@ class LabelPredictions:
     prediction: Tensor
     probability: Tensor | None = None
     folds: tuple[str, ...] = ()
+    votes: Tensor | None = None
+
+    @property
+    def has_truth(self) -> Tensor:
+        """Return which utterances have a true label, (N,) bool; with votes a majority label."""
+        return self.truth >= 0
 
     @property
     def per_label(self) -> bool:
@@ -74,7 +88,7 @@ class LabelPredictions:
     @property
     def headline(self) -> tuple[str, ...]:
         """Keys of the metrics that tables show first."""
-        return OF_LABELS
+        return OF_LABELS if self.votes is None else (*OF_LABELS, *OF_VOTES)
 
     @property
     def baseline_suffix(self) -> str:
@@ -84,14 +98,18 @@ class LabelPredictions:
     def constant(self) -> "LabelPredictions":
         """Return the baseline: always the most frequent true label, the first among equals.
 
-        A constant label has no probabilities, so no calibration.
+        A constant label has no probabilities, so no calibration; beside votes it is predicted with
+        the mean of their shares.
         """
-        counts = torch.bincount(self.truth, minlength=len(self.names))
+        counts = torch.bincount(self.truth[self.has_truth], minlength=len(self.names))
         prediction = torch.full_like(self.truth, int(counts.argmax()))
-        return replace(self, prediction=prediction, probability=None)
+        mean = None if self.votes is None else self.votes.mean(dim=0).expand_as(self.votes)
+        return replace(self, prediction=prediction, probability=mean)
 
     def compact(self) -> "LabelPredictions":
-        """Return the same without probabilities, label ids in one byte each."""
+        """Return the same without probabilities, label ids in one byte each; with votes, itself."""
+        if self.votes is not None:
+            return self
         truth, prediction = (ids.to(torch.uint8) for ids in (self.truth, self.prediction))
         return replace(self, truth=truth, prediction=prediction, probability=None)
 
@@ -100,9 +118,12 @@ class LabelPredictions:
 
         The metrics are :func:`emo_fairseq.metrics.label_metrics`, precision and F1 of each label;
         with probabilities ECE, Brier score and log loss; of yes/no questions
-        :func:`emo_fairseq.metrics.binary_metrics`.
+        :func:`emo_fairseq.metrics.binary_metrics`. With votes
+        :func:`emo_fairseq.metrics.vote_metrics` of all utterances, and all other metrics of those
+        with a majority label.
         """
-        truth, prediction, n_labels = self.truth.long(), self.prediction.long(), len(self.names)
+        prediction, n_labels = self.prediction.long(), len(self.names)
+        truth = self.truth.long().clamp(min=0)  # rows without one become 0 below
         parts = {"confusion": metrics.confusion_rows(truth, prediction, n_labels)}
         if self.probability is not None:
             per_label = self.per_label
@@ -114,6 +135,10 @@ class LabelPredictions:
             }
             if per_label:
                 parts["binary"] = metrics.binary_rows(truth, self.probability > 0.5)
+        if self.votes is not None:
+            parts = {name: _masked(rows, self.has_truth) for name, rows in parts.items()}
+            if self.probability is not None:
+                parts |= metrics.vote_rows(self.votes, self.probability)
         return side_by_side(parts, self._derive)
 
     def _derive(self, sums: Mapping[str, Tensor]) -> Metrics:
@@ -128,7 +153,16 @@ class LabelPredictions:
             values["ece"] = calibration.calibration_error(sums["bins"])
             n = counts.sum()
             values |= {key: calibration.mean_over(sums[key], n) for key in ("brier", "nll")}
+        if self.votes is not None:
+            values["n_agreed"] = float(counts.sum())
+        if "votes" in sums:
+            values |= metrics.vote_metrics(sums)
         return values
+
+
+def _masked(rows: Tensor, counted: Tensor) -> Tensor:
+    """Return statistics (N, ...) that are 0 where a row does not count, infinite ones included."""
+    return torch.where(counted.reshape(-1, *[1] * (rows.ndim - 1)), rows, 0.0)
 
 
 _PER_CLASS = {"precision": metrics.precision_per_class, "f1": metrics.f1_per_class}
@@ -254,14 +288,25 @@ def select(of: P, rows: Sequence[int]) -> P:
     }
     if isinstance(of, LabelPredictions) and of.probability is not None:
         fields["probability"] = of.probability[chosen]
+    if isinstance(of, LabelPredictions) and of.votes is not None:
+        fields["votes"] = of.votes[chosen]
     return replace(of, **fields)
 
 
 def pool(by_fold: Mapping[str, Predictions]) -> Predictions:
-    """Return the predictions of several folds as one set, labels without probabilities."""
+    """Return the predictions of several folds as one set, labels without probabilities.
+
+    Beside votes these are kept, since they are the prediction of a distribution.
+    """
     parts = [part.compact() for part in by_fold.values()]
+    joined: dict[str, Any] = {}
+    for name in ("probability", "votes"):
+        values = [v for part in parts if (v := getattr(part, name, None)) is not None]
+        if len(values) == len(parts):
+            joined[name] = torch.cat(values)
     return replace(
         parts[0],
+        **joined,
         ids=tuple(name for part in parts for name in part.ids),
         folds=tuple(fold for fold, part in by_fold.items() for _ in part.ids),
         truth=torch.cat([part.truth for part in parts]),
@@ -328,6 +373,9 @@ def _labels(ids: tuple[str, ...], rows: Rows) -> LabelPredictions:
     columns = [name for name in rows[0] if name.startswith(PROBABILITY)]
     names = tuple(name.removeprefix(PROBABILITY) for name in columns)
     number = {name: index for index, name in enumerate(names)}
+    votes = [name for name in rows[0] if name.startswith(VOTES_OF)]
+    if votes:
+        number[""] = -1  # of a distribution without a majority label
     for row in rows:
         for column in ("truth", "prediction"):
             if row[column] not in number:
@@ -336,7 +384,16 @@ def _labels(ids: tuple[str, ...], rows: Rows) -> LabelPredictions:
     truth, prediction = (
         torch.tensor([number[row[column]] for row in rows]) for column in ("truth", "prediction")
     )
-    return LabelPredictions(ids, names, truth, prediction, _numbers(rows, columns))
+    if len(votes) not in (0, len(names)):
+        raise ValueError("it has votes for some of its labels only")
+    return LabelPredictions(
+        ids,
+        names,
+        truth,
+        prediction,
+        _numbers(rows, columns),
+        votes=_numbers(rows, [VOTES_OF + name for name in names]) if votes else None,
+    )
 
 
 def _numbers(rows: Rows, columns: Sequence[str]) -> Tensor:

@@ -23,7 +23,7 @@ from emo_fairseq.evaluation.bootstrap import (
     speaker_interval,
     t_test,
 )
-from emo_fairseq.evaluation.names import N_RESAMPLES
+from emo_fairseq.evaluation.names import N_RESAMPLES, OF_VOTES
 from emo_fairseq.evaluation.significance import OtherTest, holm, mcnemar, wilcoxon
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
@@ -136,8 +136,10 @@ def table_rows(
 
 def default_metrics(setting: Setting) -> list[str]:
     """UAR, WA, weighted F1 and the recall of each class; or CCC, Pearson and MAE of each axis."""
-    if isinstance(setting.results[0].predictions, LabelPredictions):
-        return [*_OF_LABELS, *(f"{_RECALL}{label}" for label in setting.names)]
+    predictions = setting.results[0].predictions
+    if isinstance(predictions, LabelPredictions):
+        of_votes = () if predictions.votes is None else OF_VOTES
+        return [*_OF_LABELS, *of_votes, *(f"{_RECALL}{label}" for label in setting.names)]
     axes = [f"_{name}" for name in setting.names] if len(setting.names) > 1 else []
     return [f"{metric}{axis}" for metric in _OF_NUMBERS for axis in ("", *axes)]
 
@@ -345,9 +347,10 @@ class _Comparison:
             )
         ):
             first, second = (each.runs[0] for each in self.pooled)
+            known = first.truth >= 0  # of votes some rows have no majority label
             return mcnemar(
-                (first.truth == first.prediction).tolist(),
-                (second.truth == second.prediction).tolist(),
+                (first.truth == first.prediction)[known].tolist(),
+                (second.truth == second.prediction)[known].tolist(),
             )
         ours, theirs = self.first.by_run, self.second.by_run
         both = [key for key in ours if key in theirs]

@@ -16,6 +16,7 @@ from pydantic import Field
 from data_prep.files.documents import load_yaml
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.corpus_card import write_card
+from data_prep.manifest.votes import format_votes, parse_votes, rename_votes
 from data_prep.schema import CORPUS_FILE, read_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import facts_path, read_facts
@@ -171,7 +172,8 @@ class RelabeledData:
         key = (target, *model_labels)
         if key not in self._copies:
             path = self._folder / str(len(self._copies))
-            (column,) = TARGETS[target].columns
+            column = TARGETS[target].label_column
+            assert column is not None
             self._copies[key] = Relabeled(path, self._write(path, column, model_labels))
         return self._copies[key]
 
@@ -195,10 +197,18 @@ class RelabeledData:
         return left_out
 
 
+_VOTES = "votes"  # column of a manifest
+
+
 def _relabel(manifest: str, column: str, labels: LabelMap) -> tuple[str, Counter[str]]:
-    """Replace the labels of one column; return how often each label became empty, too."""
+    """Replace the labels of one column; return how often each label became empty, too.
+
+    Votes for emotions are those for their counterparts; others count as votes for no label.
+    """
     header, *lines = manifest.split("\n")
-    index = header.split("\t").index(column)
+    columns = header.split("\t")
+    index = columns.index(column)
+    voted = columns.index(_VOTES) if column == "emotion" and _VOTES in columns else None
     left_out: Counter[str] = Counter()
     for number, line in enumerate(lines):
         cells = line.split("\t")
@@ -206,6 +216,10 @@ def _relabel(manifest: str, column: str, labels: LabelMap) -> tuple[str, Counter
             label = cells[index]
             cells[index] = labels.get(label) or ""
             left_out[label or NO_LABEL] += not cells[index]
+            if voted is not None and cells[voted]:
+                votes = parse_votes(cells[voted])
+                names = {name: labels.get(name) or "" for name in votes}
+                cells[voted] = format_votes(rename_votes(votes, names)) or ""
             lines[number] = "\t".join(cells)
     return "\n".join([header, *lines]), +left_out
 

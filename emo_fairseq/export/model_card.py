@@ -36,7 +36,7 @@ from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS, OVER_UTTERANCES, Estimate, estimates
-from emo_fairseq.evaluation.names import OF_NUMBERS, display_name
+from emo_fairseq.evaluation.names import OF_NUMBERS, OF_VOTES, display_name
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
 from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown
@@ -544,7 +544,7 @@ def score_file(file: Path, labels: Sequence[str], has_labels: bool) -> list[Scor
 def _estimates(scored: Predictions) -> Mapping[str, Estimate]:
     """Return each metric with its interval over utterances, all from the same resamples."""
     if isinstance(scored, LabelPredictions):
-        keys = [*_OF_LABELS]
+        keys = [*_OF_LABELS, *(() if scored.votes is None else OF_VOTES)]
     else:
         axes = scored.names if len(scored.names) > 1 else ()
         keys = [*OF_NUMBERS, *(f"{key}_{axis}" for axis in axes for key in _OF_AXIS)]

@@ -15,6 +15,8 @@ from emo_fairseq.losses.classification import (
     class_weights_from_difficulty,
     cross_entropy,
     focal,
+    soft_cross_entropy,
+    soft_divergence,
 )
 from emo_fairseq.losses.consistency import squared_difference, symmetric_divergence
 from emo_fairseq.losses.contrastive import (
@@ -63,6 +65,8 @@ __all__ = [
     "focal",
     "mix_embeddings",
     "mixed_loss",
+    "soft_cross_entropy",
+    "soft_divergence",
     "squared_difference",
     "squared_error",
     "supervised_contrastive",

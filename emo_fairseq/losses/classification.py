@@ -53,6 +53,78 @@ def cross_entropy(
     return (1.0 - label_smoothing) * loss + label_smoothing * uniform
 
 
+def soft_cross_entropy(
+    logits: Tensor,
+    shares: Tensor,
+    class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return the cross entropy to a distribution over labels of each utterance.
+
+    With shares q, weights w and smoothing e: `sum_k w_k * q'_k * -log p_k` with
+    `q' = (1 - e) * q + e / K`. Equal to :func:`cross_entropy` where one share is 1. The divisor of
+    a weighted mean that agrees with it is the sum of `sum_k w_k * q_k`.
+
+    Args:
+        logits: (B, K), of any floating type.
+        shares: (B, K), 0 or more, adding up to 1 in each row.
+        class_weights: (K,), see :func:`class_weights_from_counts`; None = 1 for each.
+        label_smoothing: e in [0, 1].
+
+    Returns:
+        (B,); empty for an empty batch.
+
+    Raises:
+        ValueError: the shapes do not match, or the smoothing is outside [0, 1].
+
+    >>> soft_cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
+    tensor([1.1269])
+    """
+    log_probability, smoothed, weights = _soft_target(
+        logits, shares, class_weights, label_smoothing
+    )
+    # A class masked out by a logit of -inf adds nothing if it has no share.
+    terms = (smoothed * log_probability).masked_fill(smoothed == 0.0, 0.0)  # (B, K)
+    return -(weights * terms).sum(dim=1)
+
+
+def soft_divergence(
+    logits: Tensor,
+    shares: Tensor,
+    class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return the Kullback-Leibler divergence of p from a distribution over labels.
+
+    `sum_k w_k * q'_k * (log q'_k - log p_k)`: :func:`soft_cross_entropy` without the entropy of the
+    distribution, on which the model has no effect. The gradient is the same; the value is 0 at a
+    perfect prediction (without class weights).
+
+    Arguments, result and errors are those of :func:`soft_cross_entropy`.
+
+    >>> soft_divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
+    tensor([0.])
+    """
+    _, smoothed, weights = _soft_target(logits, shares, class_weights, label_smoothing)
+    entropy = -(weights * torch.xlogy(smoothed, smoothed)).sum(dim=1)
+    return soft_cross_entropy(logits, shares, class_weights, label_smoothing) - entropy
+
+
+def _soft_target(
+    logits: Tensor, shares: Tensor, class_weights: Tensor | None, label_smoothing: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the log softmax (B, K), the smoothed shares (B, K) and the class weights (K,)."""
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ValueError(f"label smoothing {label_smoothing} is outside [0, 1]")
+    if logits.ndim != 2 or shares.shape != logits.shape:
+        shapes = f"{tuple(logits.shape)} and {tuple(shares.shape)}"
+        raise ValueError(f"expected logits (B, K) and shares (B, K), got {shapes}")
+    log_probability = torch.log_softmax(full_precision(logits), dim=1)
+    shares = shares.to(log_probability)
+    smoothed = (1.0 - label_smoothing) * shares + label_smoothing / shares.shape[1]
+    return log_probability, smoothed, _class_weights_like(log_probability, class_weights)
+
+
 def focal(
     logits: Tensor, target: Tensor, gamma: float, class_weights: Tensor | None = None
 ) -> Tensor:

@@ -45,6 +45,7 @@ from emo_fairseq.metrics.regression import (
     root_mean_squared_error,
     sd_ratio,
 )
+from emo_fairseq.metrics.votes import majority_ids, shares, vote_metrics, vote_rows
 
 __all__ = [
     "CONFUSION_METRICS",
@@ -64,6 +65,7 @@ __all__ = [
     "label_metrics",
     "log_odds",
     "macro_f1",
+    "majority_ids",
     "mean_absolute_error",
     "mean_squared_error",
     "moment_rows",
@@ -74,6 +76,9 @@ __all__ = [
     "recall_per_class",
     "root_mean_squared_error",
     "sd_ratio",
+    "shares",
     "unweighted_average_recall",
+    "vote_metrics",
+    "vote_rows",
     "weighted_f1",
 ]

@@ -53,8 +53,9 @@ def bin_rows(predictions: Confidence) -> Tensor:
     Returns:
         (N, 15, 3) float64; summable over N.
     """
-    edges = torch.linspace(0.0, 1.0, N_BINS + 1, dtype=torch.float64)
-    bins = one_hot(torch.bucketize(predictions.confidence.contiguous(), edges[1:-1]), N_BINS)
+    confidence = predictions.confidence
+    edges = torch.linspace(0.0, 1.0, N_BINS + 1, dtype=torch.float64, device=confidence.device)
+    bins = one_hot(torch.bucketize(confidence.contiguous(), edges[1:-1]), N_BINS)
     bins = bins.double()  # (N, M, 15)
     values = torch.stack([torch.ones_like(predictions.outcome), *predictions], dim=2)  # (N, M, 3)
     return torch.einsum("nmb,nmv->nbv", bins, values)

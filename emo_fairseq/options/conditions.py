@@ -18,6 +18,7 @@ from emo_fairseq.types import (
     TOKENS,
     WAVEFORM,
     Target,
+    TargetKind,
 )
 
 _BUILT_HERE = ("scratch", "features")  # kinds of encoders whose sizes are options of the model
@@ -147,6 +148,16 @@ PREDICTS_LABELS = Condition(
 PREDICTS_NUMBERS = Condition(
     lambda context: not context.target.has_labels,  # type: ignore[union-attr]
     "--target has labels, and no numbers",
+    needs="target",
+)
+PREDICTS_DISTRIBUTION = Condition(
+    lambda context: context.target.kind is TargetKind.DISTRIBUTION,  # type: ignore[union-attr]
+    "--target is not emotion_distribution",
+    needs="target",
+)
+PREDICTS_ONE_LABEL = Condition(
+    lambda context: context.target.kind is not TargetKind.DISTRIBUTION,  # type: ignore[union-attr]
+    "--target emotion_distribution has no true label, whose probability decides how hard a row is",
     needs="target",
 )
 

@@ -89,12 +89,19 @@ def _print_tables(files: Sequence[_File], title: str | None) -> None:
                 print_table(table, left=["metric"])
             continue
         named = first.name if len(files) > 1 else title or first.name
-        heading = f"{named}: {first.split}, {len(first.predictions.ids)} utterances"
+        heading = f"{named}: {first.split}, {_counted(first.predictions)}"
         print_table(metric_table(first.predictions, first.metrics, heading), left=["metric"])
         if isinstance(first.predictions, LabelPredictions):
             print_table(class_table(first.predictions, first.metrics, digits=4), left=["label"])
     if note := runs.apart(by_scored):
         sys.stdout.write(f"{note}\n")
+
+
+def _counted(predictions: Predictions) -> str:
+    counted = f"{len(predictions.ids)} utterances"
+    if isinstance(predictions, LabelPredictions) and predictions.votes is not None:
+        counted += f", {int(predictions.has_truth.sum())} of them with a majority label"
+    return counted
 
 
 def _in_parts(table: Table, n_files: int) -> Iterator[Table]:

@@ -213,7 +213,9 @@ class ScoredSplit:
         columns = {name: self.annotations.column(name) for name in GROUPS}
         if isinstance(self.predictions, LabelPredictions) and not any(columns[GROUPS[0]]):
             names = self.predictions.names
-            columns["truth"] = [names[label] for label in self.predictions.truth.tolist()]
+            columns["truth"] = [
+                names[label] if label >= 0 else None for label in self.predictions.truth.tolist()
+            ]
         return {name: column for name, column in columns.items() if any(column)}
 
 

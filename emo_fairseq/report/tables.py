@@ -67,8 +67,20 @@ def notes_of(scored: ScoredSplit) -> Iterator[str]:
     if SPEAKERS not in scored.intervals and annotations.speakers():
         yield f"{scored.speakers.refusal}."
     if isinstance(predictions, LabelPredictions):
+        if predictions.votes is not None:
+            yield (
+                f"{int(predictions.has_truth.sum())} of "
+                f"{format_count(len(predictions.ids), 'utterance')} have a majority label. Metrics "
+                "of labels are of these; those of votes are of all."
+            )
         majority = predictions.names[predictions.constant().prediction[0]]
-        yield f"Majority: always predicting {majority}, the most frequent truth of this split."
+        beside = ""
+        if predictions.votes is not None:
+            beside = ", with the mean of its votes as probabilities"
+        yield (
+            f"Majority: always predicting {majority}, the most frequent truth of this "
+            f"split{beside}."
+        )
         return
     yield "Constant: always predicting the mean truth of this split, which has no correlation."
     if missing := int(predictions.truth.isnan().any(dim=1).sum()):
@@ -211,9 +223,9 @@ def _wrong_labels(of: LabelPredictions) -> tuple[list[str], Cells]:
     """Return the wrong ones whose true label has the smallest probability."""
     assert of.probability is not None  # a predictions file has them
     rows = torch.arange(len(of.ids))
-    of_truth = of.probability[rows, of.truth]
+    of_truth = of.probability[rows, of.truth.clamp(min=0)]
     of_prediction = of.probability[rows, of.prediction]
-    is_wrong = (of.prediction != of.truth) & ~of_truth.isnan()
+    is_wrong = of.has_truth & (of.prediction != of.truth) & ~of_truth.isnan()
     cells = {
         row: [
             of.names[of.truth[row]],

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from emo_fairseq import losses
 from emo_fairseq.data.dialogue_dataset import EmotionDataset
+from emo_fairseq.metrics import shares
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.tasks.predicting import predict_rows
 from emo_fairseq.types import TargetKind
@@ -67,6 +68,7 @@ class ModelConfidence:
 
 _ROW_LOSSES: Mapping[TargetKind, Callable[[Tensor, Tensor], Tensor]] = {
     TargetKind.CATEGORICAL: losses.cross_entropy,
+    TargetKind.DISTRIBUTION: lambda logits, truth: losses.soft_cross_entropy(logits, shares(truth)),
     TargetKind.BINARY_PER_LABEL: losses.binary_pairs,
     TargetKind.CONTINUOUS: losses.squared_error,
 }

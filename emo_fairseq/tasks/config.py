@@ -66,7 +66,9 @@ class DataConfig(FairseqDataclass):
         "A, V, T+A (default: text+speech)",
     )
     target: Optional[ChoiceEnum(list(TARGETS))] = option(  # type: ignore[valid-type]
-        None, "what the model predicts (default: emotion)"
+        None,
+        "what the model predicts (default: emotion); emotion_distribution: the shares of the "
+        "annotators' votes for each emotion, in the column votes",
     )
     num_classes: int = option(
         -1, "number of outputs, checked against the target and its labels (-1: taken from them)"

@@ -93,7 +93,10 @@ def build_dataset(
         for modality in state.modalities
     }
     dialogues = _select_turns(split, data, state, present)
-    rows = select_rows(split, state.target, present) if dialogues is None else dialogues.rows
+    if dialogues is None:
+        rows = select_rows(split, state.target, present, state.labels)
+    else:
+        rows = dialogues.rows
     counts = {modality: int(here[rows].sum()) for modality, here in present.items()}
     if for_training:
         _check_modalities(split, counts, cfg.mask_modality)
@@ -134,7 +137,7 @@ def _select_turns(
     if options.dialogue_encoder == NO_DIALOGUE_ENCODER:
         return None
     size, causal = options.dialogue_window, options.dialogue_causal
-    turns = select_turns(split, state.target, present, size, causal)
+    turns = select_turns(split, state.target, present, size, causal, state.labels)
     if split.whole is not None:
         stored = [data.present(modality, split.stored) for modality in state.modalities]
         report_hidden_turns(split, np.any(stored, axis=0), size, causal)
@@ -198,8 +201,8 @@ def auxiliary_annotators(
     for name, other in auxiliary.items():
         foreign: list[str] = []
         if corpus is not None and other.target.has_labels:
-            (column,) = other.target.columns
-            foreign = [x for x in corpus.labels.get(column, ()) if x not in other.labels]
+            column = other.target.label_column
+            foreign = [x for x in corpus.labels.get(column or "", ()) if x not in other.labels]
         annotators[name] = partial(
             truth_array, target=other.target, labels=other.labels, foreign=foreign
         )

@@ -16,6 +16,7 @@ import torch
 from fairseq.logging import metrics as fairseq_metrics
 from torch import Tensor
 
+from emo_fairseq import metrics
 from emo_fairseq.criterions.emotion_criterion import EmotionCriterion
 from emo_fairseq.criterions.metric_logging import log_metrics
 from emo_fairseq.data.dialogue_dataset import EmotionDataset
@@ -134,11 +135,36 @@ def solve(
     def layer(strength: float) -> "LinearLayer":
         if target.kind is TargetKind.CONTINUOUS:
             return linear_probe.solve_numbers(vectors, truth, strength)
+        if target.kind is TargetKind.DISTRIBUTION:
+            voted, label, weight = _weighted_votes(rows.truth, criterion)
+            return linear_probe.solve_labels(vectors[voted], label, n_labels, strength, weight)
         if target.kind is TargetKind.BINARY_PER_LABEL:
             return linear_probe.solve_questions(vectors, truth, n_labels, strength)
         return linear_probe.solve_labels(vectors, truth, n_labels, strength, row_weights)
 
     return {strength: Solution(layer(strength), standardization) for strength in strengths}
+
+
+def _weighted_votes(
+    truth: Tensor, criterion: EmotionCriterion
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return votes as weighted labels, whose weighted mean loss is that of the shares.
+
+    Args:
+        truth: (N, K + 1); see :mod:`emo_fairseq.metrics.votes`.
+        criterion: has the weights of the classes.
+
+    Returns:
+        (V,) each, for every label of a row with a share: the row, the label, and its weight.
+    """
+    shares = metrics.shares(truth)
+    labels = torch.arange(shares.shape[1])
+    single = torch.cat([labels[:, None], torch.eye(len(labels))], dim=1).to(truth)  # one vote each
+    weights = criterion.primary.weights(single)
+    if weights is not None:
+        shares = shares * weights.to(shares)
+    row, label = shares.nonzero().T
+    return row.numpy(), label.numpy(), shares[row, label].numpy()
 
 
 def score(rows: Pooled, logits: Tensor, criterion: EmotionCriterion, metric: str) -> float:

@@ -5,7 +5,7 @@ import numpy as np
 from emo_fairseq.data.annotations import truth_array
 from emo_fairseq.data.data_dir import DataDir
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import LabeledTarget
+from emo_fairseq.types import LabeledTarget, TargetKind
 
 _RECALL = "recall_"
 _CORRELATIONS = ("ccc", "pearson")  # undefined where truth or prediction is constant
@@ -27,6 +27,8 @@ def undefined_because(state: TaskState, data: DataDir, metric: str, split: str) 
     fold = f", fold {data.cfg.fold}" if data.cfg.fold else ""
     where = f"{split} of {data.folder}{fold}"
     truth = truth_array(data.split(split), of.target, of.labels)
+    if of.target.kind is TargetKind.DISTRIBUTION:
+        truth = truth[:, 0]  # the majority labels
     if of.target.has_labels:
         label = name.removeprefix(_RECALL)
         if name == label or label not in of.labels or (truth == of.labels.index(label)).any():

@@ -42,6 +42,7 @@ from emo_fairseq.tasks.resume import AT_START
 from emo_fairseq.types import (
     TARGETS,
     LabeledTarget,
+    TargetKind,
     auxiliary_targets,
 )
 
@@ -143,11 +144,12 @@ class Task:
 
     @staticmethod
     def _labels(target: Any) -> list[str]:
-        (column, *_) = target.columns
-        return list(COLUMNS[column] if target.has_labels else target.columns)
+        return list(COLUMNS[target.label_column] if target.has_labels else target.columns)
 
     @property
     def class_counts(self) -> list[int]:
+        if self.target.kind is TargetKind.DISTRIBUTION:
+            return np.ceil(self.truth[:, 1:].sum(axis=0)).astype(int).tolist()
         return np.bincount(self.truth, minlength=len(self.labels)).tolist()
 
     @functools.cached_property

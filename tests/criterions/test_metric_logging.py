@@ -27,6 +27,11 @@ def batch_of(target: str) -> tuple[Tensor, Tensor]:
     """Truth and a model's output, better than chance."""
     n_outputs = TARGETS[target].n_outputs(len(LABELS))
     noise = torch.randn(N_ROWS, n_outputs)
+    if target == "emotion_distribution":
+        shares = torch.distributions.Dirichlet(torch.ones(n_outputs).double()).sample((N_ROWS,))
+        majority = shares.argmax(dim=1).double()
+        majority[::5] = -1.0
+        return torch.cat([majority[:, None], shares], dim=1), noise + shares.float()
     if TARGETS[target].has_labels:
         truth = torch.randint(0, len(LABELS), (N_ROWS,))
         width = n_outputs // len(LABELS)
@@ -75,6 +80,7 @@ def test_chunks_of_any_size_give_the_figures_of_the_whole(target: str, size: int
     ("target", "names"),
     [
         ("emotion", {"uar", "wa", "weighted_f1", "macro_f1", "recall_sad", "recall_neutral"}),
+        ("emotion_distribution", {"uar", "macro_f1", "n_agreed", "votes_ce", "votes_jsd"}),
         ("binary_emotion", {"uar", "wa", "binary_accuracy_sad", "binary_f1_sad_always_no"}),
         ("vad", {"ccc", "pearson", "mae", "rmse", "ccc_valence", "rmse_dominance"}),
         ("sentiment_score", {"ccc", "acc2_has0", "f1_non0", "acc7", "acc5_non0", "mae", "corr"}),

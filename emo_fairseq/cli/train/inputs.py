@@ -14,6 +14,7 @@ from emo_fairseq.types import MODALITY_LETTERS, SPEECH, TARGETS, TEXT, TargetKin
 _COLUMNS = {TEXT: "text", SPEECH: "audio"}
 _ROWS_A_TEXT = 10  # from which on texts are prompts that speakers read out again and again
 _DEFAULT_TARGET = "emotion"
+_VIEWS = (TargetKind.BINARY_PER_LABEL, TargetKind.DISTRIBUTION)  # other views of the emotions
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _target(
     counts = {
         name: sum(any(getattr(row, c) is not None for c in target.columns) for row in rows)
         for name, target in TARGETS.items()
-        if target.kind is not TargetKind.BINARY_PER_LABEL  # another view of the emotions
+        if target.kind not in _VIEWS
     }
     counts = {name: count for name, count in counts.items() if count}
     if len(counts) > 1 and _DEFAULT_TARGET not in counts:

@@ -20,7 +20,7 @@ from emo_fairseq.criterions.gathering import gather_rows, sum_over_ranks
 from emo_fairseq.criterions.scoring import mean_of, spread_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
 from emo_fairseq.criterions.terms.term import Statistics, Term, TrainingBatch
-from emo_fairseq.data.annotations import vad_values
+from emo_fairseq.data.annotations import target_of_classes, vad_values
 from emo_fairseq.errors import UsageError
 from emo_fairseq.losses.precision import full_precision
 from emo_fairseq.losses.prototypes import moving_prototypes, prototype_distance
@@ -445,8 +445,8 @@ def _threshold(cfg: ContrastiveConfig, task: EmotionTask) -> float:
 
 
 def _labels_of(task: EmotionTask) -> Callable[[TrainingBatch], Tensor]:
-    """Return how a batch's classes are read: the target, or the emotion beside a number."""
-    if task.target.has_labels:
+    """Return how a batch's classes are read: the target, or the emotion beside another."""
+    if target_of_classes(task.target) is task.target:
         return lambda batch: batch.sample["target"]
     task.annotate(LABELS, task.class_prototypes.classes.ids)
     return lambda batch: batch.annotations[LABELS]

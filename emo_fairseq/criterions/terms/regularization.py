@@ -70,6 +70,7 @@ def _of_pairs(logits: Tensor, other_logits: Tensor) -> Tensor:
 
 _DISAGREEMENTS: Mapping[TargetKind, Callable[[Tensor, Tensor], Tensor]] = {
     TargetKind.CATEGORICAL: losses.symmetric_divergence,
+    TargetKind.DISTRIBUTION: losses.symmetric_divergence,
     TargetKind.BINARY_PER_LABEL: _of_pairs,
     TargetKind.CONTINUOUS: losses.squared_difference,
 }

@@ -127,7 +127,8 @@ def _values(scored: ScoredSplit) -> tuple[np.ndarray, bool, str]:
     """(N,) of each utterance, whether it is 0 or 1, and measure it is called."""
     system = scored.predictions
     if isinstance(system, LabelPredictions):
-        return (system.truth == system.prediction).double().numpy(), True, "accuracy"
+        right = (system.truth == system.prediction).double()
+        return right.masked_fill(~system.has_truth, np.nan).numpy(), True, "accuracy"
     error = (system.truth - system.prediction).abs().nanmean(dim=1).numpy()
     return error, False, "absolute error"
 

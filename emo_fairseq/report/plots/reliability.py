@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from emo_fairseq.evaluation.statistics import LabelPredictions
 from emo_fairseq.evaluation.tables import Table, format_number
 from emo_fairseq.metrics.calibration import N_BINS, bin_rows, confidences
+from emo_fairseq.metrics.votes import VOTE_BINS, vote_rows
 from emo_fairseq.report.plots.drawing import (
     BLUE,
     FAINT,
@@ -30,8 +32,9 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
     if system.probability is None or system.probability.isnan().any():
         yield NotDrawn("reliability diagram", "some probabilities are not defined")
         return
-    per_label = system.per_label
-    of = confidences(system.truth, system.prediction, system.probability, per_label)
+    per_label, known = system.per_label, system.has_truth
+    probability = system.probability[known]
+    of = confidences(system.truth[known], system.prediction[known], probability, per_label)
     bins = bin_rows(of).sum(dim=0).numpy()  # (15, 3)
     ece, brier, nll = (format_number(scored.metrics[name]) for name in ("ece", "brier", "nll"))
     outcome = "answers that are yes" if per_label else "predictions that are right"
@@ -45,6 +48,26 @@ def plots(scored: ScoredSplit) -> Iterator[MaybePlot]:
         f"Reliability diagram in {N_BINS} bins, expected calibration error {ece}. "
         + _describe(bins),
         lambda figure: _draw(figure, bins, outcome),
+        (4.8, 4.2),
+        _table(bins),
+    )
+    if system.votes is not None:
+        yield _of_votes(scored, vote_rows(system.votes, system.probability)[VOTE_BINS])
+
+
+def _of_votes(scored: ScoredSplit, rows: Tensor) -> Plot:
+    """Return the diagram with shares of votes in place of right and wrong, from (N, 15, 3) rows."""
+    bins = rows.sum(dim=0).numpy()
+    ece, divergence = (format_number(scored.metrics[key]) for key in ("votes_ece", "votes_jsd"))
+    return Plot(
+        "reliability_votes",
+        "Agreement of annotators",
+        f"In {N_BINS} bins of equal width: the mean share of the votes for the predicted label "
+        "(bars) and the mean confidence (dots), of all utterances with votes. "
+        f"Calibration error {ece}; Jensen-Shannon divergence between probabilities and votes "
+        f"{divergence} nats.",
+        f"Diagram of votes in {N_BINS} bins, expected calibration error {ece}.",
+        lambda figure: _draw(figure, bins, "votes"),
         (4.8, 4.2),
         _table(bins),
     )

@@ -1,0 +1,121 @@
+"""Predictions of a distribution: their file, their metrics, the baseline, some rows, and folds."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from codes import raises
+from sklearn.metrics import balanced_accuracy_score
+
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import label_row
+from emo_fairseq.evaluation.statistics import (
+    LabelPredictions,
+    metrics_and_baseline,
+    pool,
+    read_predictions,
+    select,
+)
+
+LABELS = ("happy", "neutral", "sad")
+N_ROWS = 30
+
+
+def drawn(n_rows: int = N_ROWS) -> LabelPredictions:
+    votes = torch.distributions.Dirichlet(torch.ones(3).double()).sample((n_rows,))
+    probability = torch.distributions.Dirichlet(torch.ones(3).double()).sample((n_rows,))
+    truth = votes.argmax(dim=1)
+    truth[::4] = -1
+    prediction = probability.argmax(dim=1)
+    ids = tuple(f"utt{number:02d}" for number in range(n_rows))
+    return LabelPredictions(ids, LABELS, truth, prediction, probability, votes=votes)
+
+
+def write(file: Path, of: LabelPredictions) -> None:
+    assert of.probability is not None
+    assert of.votes is not None
+    columns = zip(
+        of.ids,
+        of.truth.tolist(),
+        of.prediction.tolist(),
+        of.probability.tolist(),
+        of.votes.tolist(),
+        strict=True,
+    )
+    rows = [{"id": row[0], "split": "test", **label_row(LABELS, *row[1:])} for row in columns]
+    predictions.write(file, rows)
+
+
+def test_the_file_has_the_votes_and_gives_the_same_metrics(tmp_path: Path) -> None:
+    of = drawn()
+    write(tmp_path / "predictions.tsv", of)
+    (found,) = read_predictions(tmp_path / "predictions.tsv").values()
+    assert isinstance(found, LabelPredictions)
+    assert found.truth.tolist() == of.truth.tolist()
+    assert found.statistics().metrics() == pytest.approx(of.statistics().metrics(), abs=1e-7)
+
+
+def test_metrics_of_labels_are_those_of_the_rows_with_a_majority() -> None:
+    of = drawn()
+    agreed = select(of, of.has_truth.nonzero()[:, 0].tolist())
+    assert agreed.votes is not None
+    of_labels = LabelPredictions(
+        agreed.ids, LABELS, agreed.truth, agreed.prediction, agreed.probability
+    )
+    found, expected = of.statistics().metrics(), of_labels.statistics().metrics()
+    assert found == pytest.approx({**found, **expected})
+    assert found["n_agreed"] == len(agreed.ids) < N_ROWS
+    assert found["uar"] == pytest.approx(balanced_accuracy_score(agreed.truth, agreed.prediction))
+    assert found["votes_ce"] != pytest.approx(agreed.statistics().metrics()["votes_ce"])
+
+
+def test_an_impossible_label_of_a_row_without_a_majority_changes_no_metric_of_labels() -> None:
+    of = drawn()
+    assert of.probability is not None
+    of.probability[0] = torch.tensor([1.0, 0.0, 0.0])  # row 0 has no majority: its log loss is inf
+    found = of.statistics().metrics()
+    assert found["nll"] == found["nll"]
+    assert found["votes_ce"] != found["votes_ce"]  # which is infinite, as p is 0 where q is not
+
+
+def test_the_baseline_predicts_the_mean_of_the_votes() -> None:
+    of = drawn()
+    assert of.votes is not None
+    mean = of.votes.mean(dim=0)
+    expected = float(-(of.votes * mean.log()).sum(dim=1).mean())
+    values = metrics_and_baseline(of)
+    assert values["votes_ce_majority"] == pytest.approx(expected)
+    assert values["votes_ece_majority"] == pytest.approx(0.0, abs=1e-9)
+    assert set(of.headline) <= values.keys()
+
+
+def test_folds_are_pooled_with_their_votes() -> None:
+    of = drawn()
+    halves = {"1": select(of, range(10)), "2": select(of, range(10, N_ROWS))}
+    assert pool(halves).statistics().metrics() == pytest.approx(of.statistics().metrics())
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"), [("votes_sad", "0.9"), ("votes_sad", ""), ("votes_sad", "-0.1")]
+)
+def test_cells_that_are_no_shares_are_refused(tmp_path: Path, column: str, cell: str) -> None:
+    file = tmp_path / "predictions.tsv"
+    write(file, drawn(2))
+    header, first, *_ = file.read_text().splitlines()
+    cells = dict(zip(header.split("\t"), first.split("\t"), strict=True))
+    cells[column] = cell
+    changed = "\n".join([header, "\t".join(cells.values())]) + "\n"
+    file.write_text(predictions.with_last_line(changed))
+    with raises("predictions-no-votes", UsageError):
+        predictions.read(file)
+
+
+def test_votes_for_some_of_the_labels_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "predictions.tsv"
+    write(file, drawn(2))
+    lines = [line.split("\t")[:-1] for line in file.read_text().splitlines()[:-1]]
+    text = "\n".join("\t".join(line) for line in lines) + "\n"
+    file.write_text(predictions.with_last_line(text))
+    with raises("predictions-no-votes", UsageError):
+        predictions.read(file)
