@@ -300,7 +300,7 @@ def random_contexts() -> Iterator[OptionContext]:
         yield OptionContext(
             encoders,
             task,
-            TARGETS[draw.choice(["emotion", "vad"])],
+            TARGETS[draw.choice(["emotion", "vad", "emotion_distribution"])],
             model,
             criterion,
             takes_prototypes=draw.random() < 0.5,
