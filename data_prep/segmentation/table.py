@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
 
 from data_prep.errors import CodedError, ManifestError
 from data_prep.segmentation.request import Request, without_zero
 from data_prep.segmentation.turn import Segmentation, Turn, parse_decimal, plain_decimal
 from data_prep.tables.column_contents import decimal_of
 from data_prep.tables.reader import (
+    DELIMITERS,
     Row,
     TableFormat,
     check_readable,
@@ -27,57 +29,101 @@ from data_prep.tables.sniffing import sniff
 _FILES = ("file", "audio", "recording")  # columns that name the recording
 
 
-def read(request: Request) -> Segmentation:
-    """Read the rows as turns, those of the recording where a column names recordings."""
-    check_readable(request.path)
-    sniffed = sniff(request.path, TableFormat(), encoding=request.encoding, header=True)
-    table = open_table(request.path, sniffed.format)
-    _check_columns(request, table.columns)
-    rows = list(table.rows())
-    cells = [str(row.cells.get(name, "")) for row in rows for name in ("start", "end")]
-    decimal = decimal_of(cells) or "."
-    column = next((name for name in _FILES if name in table.columns), None)
-    chosen: set[str] = set()
+@dataclass(frozen=True)
+class TurnRows:
+    """A table that was opened, and its rows.
+
+    Attributes:
+        path: of the file.
+        columns: of the table.
+        rows: without faults.
+        decimal: the decimal separator of times that are text.
+        notes: how the file was read, to be printed.
+    """
+
+    path: Path
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    decimal: str
+    notes: Sequence[str]
+
+    def recording_column(self) -> str | None:
+        """Return the column that names the recording; None without one."""
+        return next((name for name in _FILES if name in self.columns), None)
+
+    def turn(self, row: Row) -> Turn:
+        """Return a row as a turn.
+
+        Raises:
+            CodedError: a time that is none.
+        """
+        try:
+            written = [plain(row.cells.get(name)).strip() for name in ("start", "end")]
+            start, end = (_seconds(cell.replace(self.decimal, ".")) for cell in written)
+        except ValueError as error:
+            raise CodedError(
+                f"{self.path}: row {row.number}: {error}; give {SECONDS}", "time-invalid"
+            ) from None
+        speaker, text = text_of(row, "speaker"), text_of(row, "text")
+        return Turn(start, end, speaker, text, f"row {row.number}")
+
+
+def open_rows(path: Path, encoding: str | None = None) -> TurnRows:
+    """Read the rows of a table of turns.
+
+    Args:
+        path: of the table.
+        encoding: of text without a byte order mark; None: UTF-8.
+
+    Raises:
+        CodedError: it cannot be read, or has no columns start and end in seconds.
+    """
+    check_readable(path)
     notes: list[str] = []
-    if column is not None:
-        names = {plain(row.cells.get(column)) for row in rows if row.fault is None}
-        chosen, notes = request.choose_recording(names)
-    skipped: Counter[str] = Counter()
-    turns = []
+    how = TableFormat()
+    if path.suffix.lower() in DELIMITERS:
+        sniffed = sniff(path, how, encoding=encoding, header=True)
+        how = sniffed.format
+        notes = sniffed.findings if how.delimiter != "," else []
+    table = open_table(path, how)
+    _check_columns(path, table.columns)
+    rows = list(table.rows())
     for row in rows:
         if row.fault is not None:
             raise ManifestError(row.fault)
+    cells = [str(row.cells.get(name, "")) for row in rows for name in ("start", "end")]
+    return TurnRows(path, table.columns, rows, decimal_of(cells) or ".", notes)
+
+
+def read(request: Request) -> Segmentation:
+    """Read the rows as turns, those of the recording where a column names recordings."""
+    table = open_rows(request.path, request.encoding)
+    column = table.recording_column()
+    chosen: set[str] = set()
+    notes: list[str] = []
+    if column is not None:
+        names = {plain(row.cells.get(column)) for row in table.rows}
+        chosen, notes = request.choose_recording(names)
+    skipped: Counter[str] = Counter()
+    turns = []
+    for row in table.rows:
         if column is not None and plain(row.cells.get(column)) not in chosen:
             skipped["turns of other recordings"] += 1
             continue
-        turns.append(_turn(request, row, decimal))
-    notes += sniffed.findings if sniffed.format.delimiter != "," else []
-    return Segmentation(request.path, turns, without_zero(skipped), notes)
+        turns.append(table.turn(row))
+    return Segmentation(request.path, turns, without_zero(skipped), [*notes, *table.notes])
 
 
-def _check_columns(request: Request, columns: Sequence[str]) -> None:
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
     if fault := other_units(columns):
-        raise CodedError(f"{request.path}: {fault}", "times-unit")
+        raise CodedError(f"{path}: {fault}", "times-unit")
     for name in ("start", "end"):
         if name not in columns:
             raise CodedError(
-                f"{request.path}: no column {name!r} among {', '.join(columns) or 'none'}; name "
+                f"{path}: no column {name!r} among {', '.join(columns) or 'none'}; name "
                 "the columns start, end, speaker, text",
                 "column-missing",
             )
-
-
-def _turn(request: Request, row: Row, decimal: str) -> Turn:
-    cells = row.cells
-    try:
-        written = [plain(cells.get(name)).strip() for name in ("start", "end")]
-        times = [_seconds(cell.replace(decimal, ".")) for cell in written]
-    except ValueError as error:
-        raise CodedError(
-            f"{request.path}: row {row.number}: {error}; give {SECONDS}", "time-invalid"
-        ) from None
-    speaker, text = _text(cells, "speaker"), _text(cells, "text")
-    return Turn(times[0], times[1], speaker, text, f"row {row.number}")
 
 
 def _seconds(cell: str) -> Decimal:
@@ -93,8 +139,9 @@ def _seconds(cell: str) -> Decimal:
         raise ValueError(f"the time {cell[:40]!r} is no time") from None
 
 
-def _text(cells: Mapping[str, Any], name: str) -> str | None:
-    cell = cells.get(name)
+def text_of(row: Row, column: str) -> str | None:
+    """Return the text of a cell, its blanks single; None where there is none."""
+    cell = row.cells.get(column)
     return None if is_missing(cell) else " ".join(plain(cell).split()) or None
 
 

@@ -88,7 +88,7 @@ def table_lines(
     axes = () if isinstance(first, LabelPredictions) else first.names
     cells = [["", *models, suffix.removeprefix("_")]]
     for key in [*first.headline, *(_details(first) if in_detail else ())]:
-        values = [_estimate_cell(column.estimates[key]) for column in columns]
+        values = [estimate_cell(column.estimates[key]) for column in columns]
         beside = baseline.get(key + suffix)
         constant = "" if beside is None else format_number(beside)
         cells.append([display_name(key, axes), *values, constant])
@@ -97,7 +97,7 @@ def table_lines(
         cells.append(["", *counts, counts[0]])
     utterances = format_count(n_rows, "utterance")
     yield f"{split}, {utterances}; in parentheses {LEVEL:.0%} intervals over {columns[0].unit}"
-    yield from _aligned(cells)
+    yield from aligned(cells)
 
 
 def _details(of: Predictions) -> list[str]:
@@ -107,14 +107,16 @@ def _details(of: Predictions) -> list[str]:
     return [f"{key}_{axis}" for axis in of.names for key in of.headline if len(of.names) > 1]
 
 
-def _estimate_cell(estimate: Estimate) -> str:
+def estimate_cell(estimate: Estimate) -> str:
+    """Return a value with its interval in parentheses."""
     value = format_number(estimate.value)
     if not math.isfinite(estimate.value):
         return value
     return f"{value} ({format_interval((estimate.low, estimate.high))})"
 
 
-def _aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
+def aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield lines whose columns are aligned on the left."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         pairs = zip(row, widths, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 from data_prep.command_line import positive_int
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import find_checkpoint, is_model_folder
-from emo_fairseq.cli.evaluate import combine, fairseq_command
+from emo_fairseq.cli.evaluate import combine, fairseq_command, recordings
 from emo_fairseq.cli.evaluate.output import PREDICTIONS, output_files, print_scores
 from emo_fairseq.cli.evaluate.training_record import (
     Training,
@@ -33,7 +33,7 @@ def add(subcommands: Any) -> None:
     option = parser.add_argument
     which = "checkpoint, folder of a training (its best one), or model folder"
     option("models", type=Path, nargs="+", metavar="MODEL", help=which)
-    option("data", type=Path, metavar="DATA", help="data dir")
+    option("data", type=Path, metavar="DATA", help="data dir; with --recordings, reference turns")
     option("--data-raw", type=Path, metavar="DIR", help="folder that `audio` is relative to")
     option("--split", default="test", help="of the data dir (default: %(default)s)")
     option("--save-predictions", type=Path, metavar="FILE", help="for `emotion-recognize report`")
@@ -42,6 +42,7 @@ def add(subcommands: Any) -> None:
     option("--batch-size", type=positive_int, default=32, metavar="N", help=batch)
     option("--cpu", action="store_true", help="even where there is a GPU")
     combine.add_options(parser)
+    recordings.add_options(parser)
     processes.add_verbose(parser)
 
 
@@ -49,8 +50,11 @@ def run(options: argparse.Namespace) -> int:
     """Score, print the metrics, and return fairseq-validate's exit code.
 
     Raises:
-        UsageError: no such model or data dir.
+        UsageError: no such model or data dir, or an option that does not act.
     """
+    recordings.check_options(options)
+    if options.recordings:
+        return recordings.run(options)
     if not options.data.is_dir():
         raise UsageError(
             f"{options.data}: there is no such folder; give a data dir", "data-missing"

@@ -1,0 +1,114 @@
+"""``emotion-recognize evaluate --recordings`` of what ``analyze`` wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from emo_fairseq.cli.__main__ import main
+from emo_fairseq.evaluation import recording_scores
+
+REFERENCE = """recording,start,end,speaker,text,emotion,valence
+a.wav,0,4,A,Hello there.,sad,0.2
+a.wav,5,7,B,,happy,0.8
+a.wav,8,9,A,,boredom,
+a.wav,9,10,A,,,
+b.wav,0,1,A,,sad,
+"""
+PREDICTED = """recording,start,end,speaker,text,emotion,probability_happy,probability_sad,\
+prediction_valence,error
+a.wav,1,4,s1,hello,sad,0.1,0.9,0.3,
+a.wav,5,7,s2,something,sad,0.1,0.9,0.6,
+a.wav,8,9,s1,,happy,0.9,0.1,0.6,
+a.wav,9,10,s1,,,,,,the turn is silent [silent]
+c.wav,0,1,s1,,sad,0.1,0.9,0.5,
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    paths = tmp_path / "predicted.csv", tmp_path / "reference.csv"
+    for path, text in zip(paths, (PREDICTED, REFERENCE), strict=True):
+        path.write_text(text, encoding="utf-8")
+    return str(paths[0]), str(paths[1])
+
+
+def test_the_table_has_every_metric_and_what_is_left_out(files, command) -> None:
+    pytest.importorskip("pyannote.metrics", reason="needs the extra conversations")
+    head, columns, *lines = command("evaluate", *files, "--recordings").splitlines()
+    assert head == (
+        "1 recording, 4 reference turns, 0.1 min of speech; in parentheses 95% intervals over "
+        "turns, since there are fewer than 3 recordings of like size"
+    )
+    assert columns.split() == ["predicted", "majority"]
+    # 3 of 4 s of sad, none of 2 s of happy; 1 of 8 s of A and B is missed.
+    table, notes = lines[:-6], lines[-6:]
+    shown = {name: cells.split() for name, cells in (line.split("  ", 1) for line in table)}
+    assert (shown["time-weighted UAR"][0], shown["time-weighted UAR"][-1]) == ("0.375", "0.500")
+    assert shown["time-weighted UAR, where predicted"][0] == "0.500"
+    assert shown["time-weighted recall, sad"][0] == "0.750"
+    assert shown["speech without a prediction"][0] == "0.167"
+    assert shown["segment F1, sad"][0] == "0.667"
+    assert shown["DER"][0] == "0.125"
+    assert shown["WER"][0] == "0.500"
+    assert notes == [
+        "1 recording with no predicted turns: not scored (b.wav)",
+        "1 recording with no reference turns: not scored (c.wav)",
+        "1 reference turn (1.0 s) with an emotion that is not predicted, not scored: boredom 1",
+        "1 reference turn (1.0 s) without an emotion, not scored",
+        "1 predicted turn without an emotion, which predict none: missed",
+        "WER: 1 predicted turn left out, whose reference turn has no text",
+    ]
+
+
+def test_json_has_the_metrics_and_the_notes(files, command, monkeypatch) -> None:
+    monkeypatch.setattr(recording_scores, "_is_installed", lambda _: False)
+    record = json.loads(command("evaluate", *files, "--recordings", "--json"))
+    assert (record["recordings"], record["turns"], record["labels"]) == (
+        ["a.wav"],
+        4,
+        ["happy", "sad"],
+    )
+    assert record["metrics"]["time_uar"]["value"] == 0.375
+    assert record["metrics"]["time_uar"]["baseline"] == 0.5
+    assert not {"der", "wer"} & record["metrics"].keys()
+    for metric, library in (("DER", "pyannote.metrics"), ("WER", "jiwer")):
+        sentence = f"no {metric}: it needs {library}; pip install 'emo_fairseq[conversations]'"
+        assert sentence in record["notes"]
+
+
+def test_segmentations_without_emotions_are_scored_by_speakers(tmp_path, files, command) -> None:
+    pytest.importorskip("pyannote.metrics", reason="needs the extra conversations")
+    (tmp_path / "rttm").mkdir()
+    lines = ["SPEAKER a 1 0 4 <NA> <NA> A <NA> <NA>", "SPEAKER a 1 5 2 <NA> <NA> B <NA> <NA>"]
+    (tmp_path / "rttm" / "a.rttm").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    out = command("evaluate", files[0], tmp_path / "rttm", "--recordings", "--json")
+    record = json.loads(out)
+    assert record["metrics"]["der"]["value"] == pytest.approx(3 / 6)  # 1 s missed, 2 s too much
+    collar = command(
+        "evaluate", files[0], tmp_path / "rttm", "--recordings", "--json", "--collar", "0.25"
+    )
+    assert json.loads(collar)["metrics"]["der"]["value"] != record["metrics"]["der"]["value"]
+    assert "no reference turn has an emotion: no metrics of emotions" in record["notes"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "further", "code"),
+    [
+        (REFERENCE, ["--split", "valid"], "option-idle"),
+        ("recording,start,end\na.wav,0,1\n", [], "turns-incomparable"),
+        (REFERENCE.replace("0.8", "3.5"), [], "vad-scale"),
+        ("recording,start,end\nd.wav,0,1\n", [], "recordings-differ"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    files, reference: str, further: list[str], code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(files[1]).write_text(reference, encoding="utf-8")
+    assert main(["evaluate", *files, "--recordings", *further]) != 0
+    assert f"[{code}]" in capsys.readouterr().err
+
+
+def test_a_collar_is_of_recordings(files, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", files[0], files[1], "--collar", "1"]) != 0
+    assert "add --recordings [option-idle]" in capsys.readouterr().err
