@@ -9,9 +9,9 @@ and as many turns after it as are joined::
     chunk 2          a4 a5 a6          + a3 (text), a7 (text) and one before
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import NamedTuple
 
 from emo_fairseq.inference.inputs import Item
@@ -55,28 +55,48 @@ def group_turns(dialogues: Iterable[str | None]) -> list[list[int]]:
     return list(rows_of.values())
 
 
-def divide(items: Iterable[Item], at_once: int | None, reach: Reach) -> Iterator[Chunk]:
+class ChunkSize(NamedTuple):
+    """How much is predicted in a chunk: items, as long as their recordings have so many samples.
+
+    A chunk has one item at least.
+    """
+
+    items: float = math.inf
+    samples: float = math.inf
+
+
+def divide(items: Iterable[Item], size: ChunkSize, reach: Reach) -> Iterator[Chunk]:
     """Divide items, each of which is predicted in one chunk; they are taken as they are needed.
 
     Args:
         items: the turns of a dialogue follow each other.
-        at_once: how many are predicted in a chunk; None: all.
+        size: of a chunk.
         reach: of the model.
     """
     source = iter(items)
     past: list[Item] = []  # of the dialogue that goes on, without recordings
     pending: list[Item] = []
-    while True:
-        pending += islice(source, None if at_once is None else max(0, at_once - len(pending)))
-        n_rows = len(pending) if at_once is None else min(at_once, len(pending))
-        if not n_rows:
-            return
+    while n_rows := _fill(pending, source, size):
         while _may_have_more(pending, n_rows, reach.future) and (after := next(source, None)):
             pending.append(after)
         yield Chunk([*past, *pending], range(len(past), len(past) + n_rows))
         read = [replace(item, samples=None) for item in pending[:n_rows]]
         past = last_texts([*past, *read], read[-1].dialogue, reach.past)
         pending = pending[n_rows:]
+
+
+def _fill(pending: list[Item], source: Iterator[Item], size: ChunkSize) -> int:
+    """Append items until they fill a chunk, and return how many of them are in it."""
+    n_rows = n_samples = 0
+    while n_rows < size.items and n_samples < size.samples:
+        if n_rows == len(pending):
+            if (item := next(source, None)) is None:
+                break
+            pending.append(item)
+        samples = pending[n_rows].samples
+        n_samples += 0 if samples is None else len(samples)
+        n_rows += 1
+    return n_rows
 
 
 def _may_have_more(pending: Sequence[Item], n_rows: int, n_future: int) -> bool:

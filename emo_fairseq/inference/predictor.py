@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar, cast, overload
 
@@ -19,7 +21,7 @@ from emo_fairseq.decoding import decode
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.chunks import Chunk, divide, group_turns
+from emo_fairseq.inference.chunks import Chunk, ChunkSize, divide, group_turns
 from emo_fairseq.inference.conversation import Conversation, predict_conversation
 from emo_fairseq.inference.encoded_turns import (
     EncodedTurn,
@@ -48,7 +50,9 @@ from emo_fairseq.types import SPEECH, TEXT, LabeledTarget
 
 logger = logging.getLogger(__name__)
 
-_BATCHES_IN_MEMORY = 16  # whose recordings are decoded, and sorted by length, at a time
+# Whose recordings are decoded, and sorted by length, at a time: 16 batches, or 20 minutes (77 MB).
+_BATCHES_IN_MEMORY = 16
+_SAMPLES_IN_MEMORY = 20 * 60 * SAMPLE_RATE
 _ONE_DIALOGUE = "dialogue"  # the name of the only one
 
 _Batch = TypeVar("_Batch")
@@ -493,7 +497,7 @@ class EmotionPredictor:
             should_stop: see :meth:`predict`.
         """
         check_batch_size(batch_size)
-        items = (replace(turn, dialogue=_ONE_DIALOGUE) for turn in turns)
+        items = map(partial(replace, dialogue=_ONE_DIALOGUE), turns)
         return self._predict_in_order(items, batch_size, should_stop=should_stop)
 
     def _predict_in_order(
@@ -504,8 +508,10 @@ class EmotionPredictor:
         should_stop: ShouldStop = never,
     ) -> list[Prediction]:
         """Predict for items of which the turns of each dialogue follow each other."""
-        at_once = None if self.preprocessor.groups_items else batch_size * _BATCHES_IN_MEMORY
-        chunks = divide(items, at_once, self.preprocessor.reach)
+        size = ChunkSize(batch_size * _BATCHES_IN_MEMORY, _SAMPLES_IN_MEMORY)
+        if self.preprocessor.groups_items:
+            size = ChunkSize()  # all of a speaker's
+        chunks = divide(items, size, self.preprocessor.reach)
         if not self.preprocessor.encodes_dialogues:
             return self.predict_chunks(chunks, batch_size, truncates_speech, should_stop)
         turns = self.encode_chunks(chunks, batch_size, truncates_speech, should_stop)
@@ -529,19 +535,20 @@ class EmotionPredictor:
             truncates_speech: see :meth:`predict_items`.
             should_stop: see :meth:`predict`.
         """
-        predictions: list[Prediction] = []
-        for chunk in chunks:
-            found: dict[int, Prediction] = {}
+
+        def predict(chunk: Chunk) -> list[Prediction]:
+            predictions: dict[int, Prediction] = {}
             batches = self.preprocessor.batches(
                 chunk.items, batch_size, truncates_speech, chunk.rows
             )
             for batch, output in self._run(batches, self._forward_batch, should_stop):
                 items = [chunk.items[row] for row in batch.rows]
-                found |= zip(
-                    batch.rows, self._decode(items, self._facts(items, batch), output), strict=True
-                )
-            predictions += [found[row] for row in chunk.rows]
-        return predictions
+                decoded = self._decode(items, self._facts(items, batch), output)
+                predictions |= zip(batch.rows, decoded, strict=True)
+            return [predictions[row] for row in chunk.rows]
+
+        # By map, which holds no chunk while the recordings of the next are decoded.
+        return list(chain.from_iterable(map(predict, chunks)))
 
     def encode_chunks(
         self,
@@ -551,9 +558,9 @@ class EmotionPredictor:
         should_stop: ShouldStop = never,
     ) -> list[EncodedTurn]:
         """Encode the rows of chunks by a model with a dialogue encoder; see `predict_chunks`."""
-        turns: list[EncodedTurn] = []
-        for chunk in chunks:
-            found: dict[int, EncodedTurn] = {}
+
+        def encode(chunk: Chunk) -> list[EncodedTurn]:
+            turns: dict[int, EncodedTurn] = {}
             batches = self.preprocessor.batches(
                 chunk.items, batch_size, truncates_speech, chunk.rows
             )
@@ -563,9 +570,10 @@ class EmotionPredictor:
                 for row, item, facts, embedding in zip(
                     batch.rows, items, self._facts(items, batch), embeddings, strict=True
                 ):
-                    found[row] = EncodedTurn(replace(item, samples=None), facts, embedding)
-            turns += [found[row] for row in chunk.rows]
-        return turns
+                    turns[row] = EncodedTurn(replace(item, samples=None), facts, embedding)
+            return [turns[row] for row in chunk.rows]
+
+        return list(chain.from_iterable(map(encode, chunks)))
 
     def classify(
         self,
@@ -721,7 +729,7 @@ def _as_usage_error(name: str, audio: Audio | None, error: UsageError | OSError)
 
 
 def _segment_of(recording: str | Path, turn: Turn) -> AudioSegment:
-    return AudioSegment(Path(recording), float(turn.start), float(turn.end))
+    return AudioSegment(Path(recording), float(turn.start), float(turn.end), turn.channel)
 
 
 def load_predictor(

@@ -1,11 +1,13 @@
 """Turns of dialogues are predicted as fairseq-validate does, however they are given."""
 
+import weakref
 from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
 from codes import raises
+from dialogue_models import BOTH_SIDES, CAUSAL, NEIGHBORS
 
 from data_prep.schema import SAMPLE_RATE, read_manifest
 from data_prep.segmentation.turn import Turn
@@ -16,13 +18,7 @@ from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.occlusion import drop, explain, silence_interval
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
 
-CONTEXT = """--modality text+speech --speech-input log_mel --context-past 2 --context-future 1
-    --context-speakers --max-text-tokens 90"""
-BOTH_SIDES = """--modality text+speech --speech-input log_mel --dialogue-encoder transformer
-    --dialogue-window 4 --dialogue-embed-dim 16 --dialogue-attention-heads 2 --lr 0.02"""
-CAUSAL = """--modality text --dialogue-encoder gru --dialogue-causal --dialogue-window 4
-    --dialogue-embed-dim 16 --lr 0.02"""
-MODELS = {"texts of neighbors": CONTEXT, "dialogues": BOTH_SIDES, "causal dialogues": CAUSAL}
+MODELS = {"texts of neighbors": NEIGHBORS, "dialogues": BOTH_SIDES, "causal dialogues": CAUSAL}
 TOLERANCE = 1e-5
 
 
@@ -89,6 +85,29 @@ def test_few_recordings_at_a_time_give_the_same(predictor, turns, whole, toy_cor
     )
     found = predictor.predict_dialogue(items, batch_size=2)
     assert scores(found) == pytest.approx(scores([whole[x] for x in rows]), abs=TOLERANCE)
+
+
+def test_recordings_of_few_turns_are_in_memory(predictor, monkeypatch):
+    if "speech" not in predictor.modalities:
+        pytest.skip("the model reads no speech")
+    monkeypatch.setattr(predictor_module, "_BATCHES_IN_MEMORY", 1)
+    alive = weakref.WeakValueDictionary()
+    most = 0
+
+    def items():
+        nonlocal most
+        for number in range(12):
+            sound = np.full(3000, 0.01 * (number + 1), dtype=np.float32)
+            alive[number] = sound
+            most = max(most, len(alive))
+            item = predictor.read_item(sound, f"words {number}", SAMPLE_RATE, speaker="A")
+            alive[number] = item.samples
+            del sound
+            yield item
+            del item
+
+    assert len(predictor.predict_dialogue(items(), batch_size=2)) == 12
+    assert most <= 4  # a batch, the turn after it, and the one that is read
 
 
 def test_a_turn_alone_is_another_input_and_is_warned_of(predictor, turns, whole, toy_corpus):

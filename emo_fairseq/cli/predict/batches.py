@@ -1,9 +1,9 @@
-"""From items to rows: many at once, and those that fail by themselves."""
+"""From items to rows: many at once, dialogues whole, and those that fail by themselves."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from data_prep.errors import CodedError
@@ -12,26 +12,49 @@ from emo_fairseq.cli.predict.rows import Row
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
+    from emo_fairseq.inference.prediction import Prediction
     from emo_fairseq.inference.predictor import EmotionPredictor
     from emo_fairseq.inference.transcribing import Transcribe
+
+    Predict = Callable[[Sequence[Item]], list[Prediction | UsageError]]
 
 
 def batches_of(
     sources: Iterable[Source], reads: Reads, at_once: int | None
 ) -> Iterator[tuple[Item, ...]]:
-    """Yield the items of all sources in order.
+    """Yield the items of all sources in order, all turns of a dialogue in one batch.
+
+    So a batch holds all rows from the first to the last turn of the dialogues that it holds: rows,
+    and no recordings.
 
     Args:
         sources: that were opened.
         reads: what the model reads.
-        at_once: items that are predicted together, fewer where they are typed; None: all.
+        at_once: items that are predicted together, fewer where they are typed, and more where
+            dialogues are longer; None: all.
     """
     sources = list(sources)
     if at_once is not None and any(source.is_typed(reads) for source in sources):
         at_once = 1
-    items = chain.from_iterable(source.items(reads) for source in sources)
-    while batch := tuple(islice(items, at_once)):
-        yield batch
+    batch: list[Item] = []
+    unfinished: set[str] = set()
+    for item in _items_of(sources, reads):
+        batch.append(item)
+        if item.dialogue is not None:
+            (unfinished.add if item.n_following else unfinished.discard)(item.dialogue)
+        if at_once is not None and len(batch) >= at_once and not unfinished:
+            yield tuple(batch)
+            batch = []
+    if batch:
+        yield tuple(batch)
+
+
+def _items_of(sources: Sequence[Source], reads: Reads) -> Iterator[Item]:
+    """Yield the items of all sources; dialogues of two sources are two, whatever their names."""
+    for number, source in enumerate(sources):
+        for item in source.items(reads):
+            name = None if item.dialogue is None else f"{number} {item.dialogue}"
+            yield replace(item, dialogue=name)
 
 
 def predict_rows(
@@ -46,48 +69,57 @@ def predict_rows(
             yield from _predict_timeline(predictor, item, options, transcribe)
         return
 
-    def predict(some: tuple[Item, ...]) -> list[Row]:
-        predictions = predictor.predict(
+    def predict(some: Sequence[Item]) -> "list[Prediction | UsageError]":
+        return predictor.predict_each(
             [item.audio for item in some],
             [item.text for item in some],
             batch_size=options.batch_size,
             speaker=[item.speaker for item in some],
+            dialogue=[item.dialogue for item in some],
             transcribe=transcribe,
         )
-        return [Row(*pair) for pair in zip(some, predictions, strict=True)]
 
-    if predictor.preprocessor.groups_items:
-        items = tuple(_checked(predictor, item, transcribe) for item in items)
-    yield from _rows_of(items, predict)
+    order = sorted(range(len(items)), key=lambda number: items[number].place)
+    valid = [number for number in order if items[number].error is None]
+    rows = dict(zip(valid, _rows_of([items[x] for x in valid], predict), strict=True))
+    for number, item in enumerate(items):
+        yield rows[number] if number in rows else Row(item, error=item.error)
 
 
-def _checked(predictor: "EmotionPredictor", item: Item, transcribe: "Transcribe | None") -> Item:
-    """Return an item with its error, so that the others of its speaker are predicted together."""
-    if item.error is not None:
-        return item
-    stub: Transcribe | None = None if transcribe is None else lambda samples: "words"
+def _rows_of(items: Sequence[Item], predict: "Predict") -> list[Row]:
+    """Predict many items at once; if that fails each half alone, down to the item that fails.
+
+    The turns of one dialogue are predicted together, or all of them fail.
+    """
+    from emo_fairseq.inference.chunks import group_turns  # which needs torch
+
     try:
-        predictor.read_item(item.audio, item.text, transcribe=stub)
-    except (UsageError, OSError) as error:
-        return replace(item, error=_reason(item, error, "the input"))
-    return item
+        found = predict(items) if items else []
+    except (UsageError, OSError) as error:  # of the model, or of the system
+        units = group_turns(item.dialogue for item in items)
+        if len(units) == 1:
+            return [Row(item, error=_error_of_unit(items, error)) for item in items]
+        rows: dict[int, Row] = {}
+        for half in (units[: len(units) // 2], units[len(units) // 2 :]):
+            numbers = sorted(number for unit in half for number in unit)
+            rows |= zip(numbers, _rows_of([items[x] for x in numbers], predict), strict=True)
+        return [rows[number] for number in range(len(items))]
+    return [
+        Row(item, error=_reason(item, result, f"item {number}"))
+        if isinstance(result, UsageError)
+        else Row(item, result)
+        for number, (item, result) in enumerate(zip(items, found, strict=True), start=1)
+    ]
 
 
-def _rows_of(
-    items: tuple[Item, ...], predict: Callable[[tuple[Item, ...]], list[Row]]
-) -> list[Row]:
-    """Predict many items at once; if that fails each half alone, down to the item that fails."""
-    valid = tuple(item for item in items if item.error is None)
-    if len(valid) < len(items):
-        rows = iter(_rows_of(valid, predict) if valid else ())
-        return [next(rows) if item.error is None else Row(item, error=item.error) for item in items]
-    try:
-        return predict(items)
-    except (UsageError, OSError) as error:  # of the system: a path that it refuses
-        if len(items) == 1:
-            return [Row(items[0], error=_reason(items[0], error, "item 1"))]
-        middle = len(items) // 2
-        return _rows_of(items[:middle], predict) + _rows_of(items[middle:], predict)
+def _error_of_unit(items: Sequence[Item], error: UsageError | OSError) -> CodedError:
+    """Return the error of all turns of a dialogue, of which it names one."""
+    named = re.match(r"item (\d+)\b", str(error))
+    if len(items) == 1 or named is None:
+        return _reason(items[0], error, "item 1")
+    item = items[int(named[1]) - 1]
+    reason = _reason(item, error, named[0])
+    return UsageError(f"its dialogue cannot be predicted: {item.name}: {reason}", reason.code)
 
 
 def _predict_timeline(

@@ -27,7 +27,7 @@ from data_prep.tables.sniffing import sniff
 from data_prep.tables.spooled import SpooledTable
 from emo_fairseq.errors import UsageError
 
-FIELDS = ("id", "audio", "text", "start", "end", "speaker")
+FIELDS = ("id", "audio", "text", "start", "end", "speaker", "dialogue", "turn")
 _ROWS = 1000  # that are inferred from: a table may have millions
 
 

@@ -15,7 +15,7 @@ from data_prep.tables.reader import TableFormat
 from emo_fairseq.cli.checkpoints import check_exists
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
 from emo_fairseq.cli.predict.batches import batches_of, predict_rows
-from emo_fairseq.cli.predict.columns import TableOptions
+from emo_fairseq.cli.predict.columns import FIELDS, TableOptions
 from emo_fairseq.cli.predict.inputs import FILES, TEXTS, UTF8, InputOptions, open_sources
 from emo_fairseq.cli.predict.items import Reads, Source
 from emo_fairseq.cli.predict.output import check_output, choose_format, open_output
@@ -78,7 +78,7 @@ def add(subcommands: Any) -> None:
 
 def _add_tables(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument_group("tables").add_argument
-    column = "the column of id, audio, text, start or end (repeat per field; FIELD= for none)"
+    column = f"the column of {', '.join(FIELDS[:-1])} or {FIELDS[-1]} (repeat; FIELD= for none)"
     option("--column", action="append", default=[], metavar="FIELD=COLUMN", help=column)
     raw = "folder that audio paths start from (default: found beside or below the table)"
     option("--data-raw", type=Path, metavar="DIR", help=raw)
@@ -144,7 +144,12 @@ def run(options: argparse.Namespace) -> int:
         check_windows(predictor, options)
     transcribe = _transcribe(options, predictor)
     groups = predictor.preprocessor.groups_items
-    reads = Reads(predictor.modalities, transcribe is not None, groups)
+    reads = Reads(
+        predictor.modalities,
+        transcribe is not None,
+        groups,
+        predictor.preprocessor.reads_dialogues and not options.timeline,
+    )
     layout = Layout(
         predictor,
         list(dict.fromkeys(name for source in sources for name in source.columns)),

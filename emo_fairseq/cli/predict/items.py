@@ -26,6 +26,9 @@ class Item:
         cells: of its row, by column; None for an item of no table.
         speaker: who speaks, of the row; None where that is not known.
         turn: of a segmentation.
+        dialogue: that it is a turn of; None where it is none, or the model reads no dialogues.
+        place: orders the turns of its dialogue.
+        n_following: how many rows of its dialogue come after it.
     """
 
     name: str
@@ -35,6 +38,9 @@ class Item:
     cells: Mapping[str, Any] | None = None
     speaker: str | None = None
     turn: Turn | None = None
+    dialogue: str | None = None
+    place: int = 0
+    n_following: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,13 @@ class Reads:
         modalities: of text, speech and video.
         transcribes: whether speech without a text is transcribed, and so read by a model of text.
         groups: whether an item is normalized by all items of its speaker.
+        dialogues: whether a turn is read with others of its dialogue.
     """
 
     modalities: Sequence[str] = (TEXT, SPEECH)
     transcribes: bool = False
     groups: bool = False
+    dialogues: bool = False
 
     def has(self, modality: str) -> bool:
         """Return whether an input of a modality is used."""

@@ -48,14 +48,21 @@ class SegmentSource:
         return False
 
     def items(self, reads: Reads) -> Iterator[Item]:
-        """Yield an item for each turn; texts that the model does not read are counted."""
+        """Yield an item for each turn, which are those of one dialogue.
+
+        Texts that the model does not read are counted.
+        """
         turns = self.segmentation.turns
         n_texts = sum(turn.text is not None for turn in turns)
         if n_texts and not reads.has(TEXT):
             path = self.segmentation.path
             sys.stderr.write(f"{path}: texts of turns skipped: {n_texts}; {reads.why}\n")
-        for turn in turns:
-            yield self._item(turn, reads)
+        for place, turn in enumerate(turns):
+            item = self._item(turn, reads)
+            if reads.dialogues:
+                n_following = len(turns) - 1 - place
+                item = replace(item, dialogue="", place=place, n_following=n_following)
+            yield item
 
     def _item(self, turn: Turn, reads: Reads) -> Item:
         start, end = float(turn.start), float(turn.end)

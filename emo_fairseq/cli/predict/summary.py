@@ -21,9 +21,12 @@ class Summary:
     codes: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     n_predicted: int = 0
+    n_dialogues: int = 0
 
     def add(self, row: Row) -> None:
         """Count a row."""
+        if row.item.dialogue is not None and not row.item.n_following:
+            self.n_dialogues += 1
         prediction = row.prediction
         if prediction is None:
             self.codes[(row.error and row.error.code) or "without code"] += 1
@@ -53,7 +56,10 @@ class Summary:
         counts += [f"mean {k} {total / self.n_predicted:.3f}" for k, total in self.sums.items()]
         inside = f" ({', '.join(counts)})" if counts else ""
         of_all = f"{self.n_predicted} of {n}" if n_failed else str(n)
-        parts = [f"{of_all} {units} predicted{inside}"]
+        among = ""
+        if self.n_dialogues:
+            among = f" in {self.n_dialogues} dialogue{'' if self.n_dialogues == 1 else 's'}"
+        parts = [f"{of_all} {units} predicted{among}{inside}"]
         if n_failed:
             kinds = first_few([f"{code} {count}" for code, count in self.codes.most_common()])
             parts.append(f"{n_failed} of {n} {units} failed ({kinds}), see the column error")

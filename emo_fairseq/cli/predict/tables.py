@@ -28,6 +28,7 @@ from emo_fairseq.cli.predict.columns import (
     open_typed,
 )
 from emo_fairseq.cli.predict.items import Item, Reads, checked_item
+from emo_fairseq.cli.predict.table_dialogues import Turns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import SPEECH, TEXT
 
@@ -67,17 +68,34 @@ class TableSource:
         path = self._table.path
         used = [name for name, modality in _MODALITY_OF.items() if reads.has(modality)]
         fields = [*used, *(("start", "end") if "audio" in used else ())]
-        fields += ["speaker"] if reads.groups else []
+        fields += ["speaker"] if reads.groups or reads.dialogues else []
+        fields += ["dialogue", "turn"] if reads.dialogues else []
         check_decided(path, self.found, fields)
         if columns := self.found.describe(fields):
             sys.stderr.write(f"{path}: columns {columns} (--column changes them)\n")
         self._check_times(reads)
         folder = self._audio_folder() if "audio" in used else path.parent
         reader = _ItemReader(path, self.found, folder, reads)
+        turns = self._turns(reads)
         for row in self._table.rows():
-            yield reader.read(row)
+            item = reader.read(row)
+            yield item if turns is None else turns.place(item, row)
+        if turns is not None and turns.n_single:
+            sys.stderr.write(f"{path}: rows without a dialogue or a turn: {turns.n_single}\n")
         for name, count in reader.skipped.items():
             sys.stderr.write(f"{path}: cells of {name!r} skipped: {count}; {reads.why}\n")
+
+    def _turns(self, reads: Reads) -> Turns | None:
+        """Return what finds the dialogue of each row; None where there is none, or none is read."""
+        if not reads.dialogues:
+            return None
+        if "dialogue" not in self.found.of:
+            sys.stderr.write(
+                f"{self._table.path}: no column of dialogues, so that each row is predicted alone, "
+                "by a model that was trained on dialogues (--column dialogue=COLUMN names one)\n"
+            )
+            return None
+        return Turns(self._table, self.found.of["dialogue"], self.found.of.get("turn"))
 
     def _audio_folder(self) -> Path:
         """Return the folder that audio paths start from: as given, as found, or the table's."""
