@@ -27,8 +27,9 @@ From a prediction to a metric
 Training derives its metrics by the same functions (:mod:`emo_fairseq.metrics`) from sums that it
 accumulates over batches and ranks: chunked or whole, a metric is the same. The other files that
 scoring writes are those of :mod:`.embeddings` and :mod:`.attention`. Whole recordings, whose
-predicted turns are not those of the reference, are scored by :mod:`.recordings`. Importing this
-package imports no torch; the first metric does.
+predicted turns are not those of the reference, are scored by :mod:`.recordings`, and shifts of
+emotion in dialogues by :mod:`.dialogues`. Importing this package imports no torch; the first metric
+does.
 """
 
 import importlib

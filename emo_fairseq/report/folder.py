@@ -18,12 +18,13 @@ from data_prep.files.replacing import replacing
 from data_prep.messages import first_few
 from data_prep.schema import write_atomically
 from emo_fairseq.evaluation.bootstrap import NOT_SEEDS
+from emo_fairseq.evaluation.dialogues import ABOUT_REFERENCES, DialogueScores
 from emo_fairseq.evaluation.statistics import LabelPredictions
 from emo_fairseq.evaluation.tables import NONE, Table, format_count, format_number, without_nan
 from emo_fairseq.evaluation.training_log import Epoch, cases, csv_text
-from emo_fairseq.report import page, runs, tables
+from emo_fairseq.report import dialogue_tables, page, runs, tables
 from emo_fairseq.report.page import Section
-from emo_fairseq.report.plots import MAPS, SECTIONS, training_curves
+from emo_fairseq.report.plots import DIALOGUES, MAPS, SECTIONS, training_curves
 from emo_fairseq.report.plots.drawing import MaybePlot, NotDrawn, matplotlib, render
 from emo_fairseq.report.recordings import Recordings
 from emo_fairseq.report.scored_split import UTTERANCES, ScoredSplit
@@ -143,6 +144,9 @@ def _split_section(
         section.add("Folds", page.table(tables.composition_table(sets), caption))
     if by_case := tables.case_table(scored):
         section.add("Missing modalities", page.table(by_case, "By modalities of utterances"))
+    if scored.dialogues is not None:
+        for caption, table in dialogue_tables.tables(scored.dialogues):
+            section.add(DIALOGUES, page.table(table, caption))
     has_labels = isinstance(scored.predictions, LabelPredictions)
     first = next(x for x in splits if x.predictions.ids == scored.predictions.ids)
     for heading, kinds in SECTIONS.items():
@@ -270,8 +274,21 @@ def _metrics(splits: Sequence[ScoredSplit]) -> dict[str, Any]:
                 unit: {key: list(without_nan(x._asdict()).values()) for key, x in ends.items()}
                 for unit, ends in scored.intervals.items()
             },
+            **({"dialogues": _of_dialogues(scored.dialogues)} if scored.dialogues else {}),
         }
     return content
+
+
+def _of_dialogues(scores: DialogueScores) -> dict[str, Any]:
+    metrics = {key: without_nan(x._asdict()) for key, x in scores.estimates.items()}
+    shares = without_nan({"shift_share": scores.shift_share})
+    return {
+        "n": scores.n_dialogues,
+        **shares,
+        "turns": dict(scores.counts),
+        "about_references": ABOUT_REFERENCES,
+        "metrics": metrics,
+    }
 
 
 def _remove_stale(folder: Path, written: set[str]) -> None:

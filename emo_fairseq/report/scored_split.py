@@ -15,6 +15,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import attention as attention_file
 from emo_fairseq.evaluation.attention import Attended
 from emo_fairseq.evaluation.bootstrap import Interval, Speakers, intervals
+from emo_fairseq.evaluation.dialogues import DialogueScores, score_dialogues
 from emo_fairseq.evaluation.embeddings import read_embeddings
 from emo_fairseq.evaluation.names import N_RESAMPLES
 from emo_fairseq.evaluation.statistics import (
@@ -183,6 +184,7 @@ class ScoredSplit:
         metrics: of :func:`emo_fairseq.evaluation.statistics.metrics_and_baseline`.
         intervals: over ("utterances", "speakers") -> key of the metric -> interval.
         speakers: of the utterances, as the data dir names them.
+        dialogues: metrics of the turns of dialogues; None where there are none.
         leaks: that ``--allow-leak`` let pass, a sentence each.
         transductive: how the predictions depend on other rows of the split, a sentence each.
     """
@@ -196,6 +198,7 @@ class ScoredSplit:
     metrics: Metrics
     intervals: Mapping[str, Mapping[str, Interval]]
     speakers: Speakers
+    dialogues: DialogueScores | None = None
     leaks: Sequence[str] = ()
     transductive: Sequence[str] = ()
 
@@ -237,7 +240,7 @@ def read_scored_split(
         data_dir: that was scored.
         embeddings: of ``--save-embeddings``.
         attention: of ``--save-attention``.
-        n_resamples: of the bootstrap over utterances.
+        n_resamples: of the bootstrap over utterances, and over dialogues.
 
     Raises:
         UsageError, data_prep.errors.ManifestError: a data dir or another file that does not fit.
@@ -252,6 +255,9 @@ def read_scored_split(
     speakers = Speakers.from_names(annotations.column("speaker"))
     if not speakers.refusal:
         ends[SPEAKERS] = intervals(rows, derive, speakers)
+    dialogues = None
+    if isinstance(predictions, LabelPredictions):
+        dialogues = score_dialogues(predictions, annotations.rows, n_resamples)
     attended = None
     if attention is not None:
         attended = [row for row in attention_file.read(attention) if row.split == split]
@@ -265,4 +271,5 @@ def read_scored_split(
         metrics_and_baseline(predictions),
         ends,
         speakers,
+        dialogues,
     )

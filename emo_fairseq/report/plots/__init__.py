@@ -6,6 +6,7 @@ from emo_fairseq.report.plots import (
     attention,
     class_bars,
     confusion_matrix,
+    dialogues,
     difficulty,
     maps,
     reliability,
@@ -20,14 +21,16 @@ from emo_fairseq.report.plots.drawing import (
 from emo_fairseq.report.scored_split import ScoredSplit
 
 MAPS = "Maps"  # of predicted labels they depend on the utterances alone, not on the run
+DIALOGUES = "Dialogues"
 # Heading -> what stands under it, in the order of the page.
 SECTIONS: dict[str, Sequence[Callable[[ScoredSplit], Iterator[MaybePlot]]]] = {
     "Labels": (confusion_matrix.plots, class_bars.plots),
     "Truth and prediction": (truth_scatter.plots,),
     "Distributions": (vad_distributions.plots,),
     "Confidence and difficulty": (reliability.plots, difficulty.plots),
+    DIALOGUES: (dialogues.plots,),
     MAPS: (maps.plots,),
     "Attention": (attention.plots,),
 }
 
-__all__ = ["MAPS", "SECTIONS", "MaybePlot", "NotDrawn", "Plot"]
+__all__ = ["DIALOGUES", "MAPS", "SECTIONS", "MaybePlot", "NotDrawn", "Plot"]
