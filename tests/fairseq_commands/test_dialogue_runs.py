@@ -104,10 +104,23 @@ def test_a_teacher_of_dialogues_for_a_student_of_utterances(scored, whole, corpu
 
 def test_two_ranks_train_as_one_that_adds_up_two_batches(corpus, on_two_ranks, fairseq, tmp_path):
     train = f"{MODEL} --data {corpus} --max-epoch 2 --optimizer sgd --lr 0.1 --dialogue-dropout 0"
-    train += " --pooler-dropout 0 --dropout 0 --attention-dropout 0 --save-dir"
+    train += " --pooler-dropout 0 --dropout 0 --attention-dropout 0"
+    train += " --curriculum-order model_confidence --curriculum-epochs 2 --save-dir"
     one = fairseq("train", train, tmp_path / "one", "--update-freq 2")
     two = on_two_ranks("train", train, tmp_path / "two", "--ddp-backend no_c10d")
     for tag in ("train_inner", "train", "valid"):
         losses = [[line["loss"] for line in run.all_figures(tag)] for run in (one, two)]
         assert losses[0] == pytest.approx(losses[1], abs=2e-4)
     assert one.figures("train")["wa"] == pytest.approx(two.figures("train")["wa"], abs=1e-6)
+
+
+def test_outputs_of_a_frozen_encoder_are_read_from_disk(corpus, whole, fairseq, tmp_path):
+    """And a model that is not trained measures what the one did that it starts from."""
+    folder, done = whole
+    still = f"--init-from {folder}/checkpoint_last.pt --text-tuning frozen --lr 0 --max-update 1"
+    cache = f"--cache-dir {tmp_path}/cache --cache-dtype float32"
+    place = f"--data {corpus} --save-dir {tmp_path}/frozen"
+    train = f"{MODEL} --text-pooling attention --optimizer sgd"
+    frozen = fairseq("train", train, still, cache, place)
+    assert frozen.figures("valid")["loss"] == done.figures("valid")["loss"]
+    assert len(list((tmp_path / "cache").glob("text/*/train.npy"))) == 1

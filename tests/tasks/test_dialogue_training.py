@@ -1,5 +1,6 @@
 """Criterions, terms and outputs on batches of dialogues, against each window by itself."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 from codes import raises
-from dialogue_corpora import WINDOW, write_dialogues
+from dialogue_corpora import TINY_DIALOGUE, WINDOW, write_dialogues
 from fairseq.dataclass.utils import merge_with_parent
+from in_process import TRAIN, words
 from omegaconf import OmegaConf
 from torch import nn
 
 from data_prep.features.stored import write_split
 from data_prep.schema import read_manifest
+from emo_fairseq.cli.train.batch_trial import Training
 from emo_fairseq.data.curriculum import ORDERS
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.models.roberta_emo import EmotionOutput
@@ -294,3 +297,40 @@ def test_a_probe_is_refused(dialogue_task: Any) -> None:
     with raises("option-idle") as error:
         dialogue_task(probe=True)
     assert "--dialogue-encoder does not act: --probe" in str(error.value)
+
+
+def test_turns_of_another_set_of_a_fold_are_left_out(
+    corpus: Path, make_task: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(corpus, folder)
+    rows = read_manifest(folder / "train.tsv")
+    sets: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+    for row in rows:
+        is_first = row.turn is not None and row.turn == 0
+        sets["valid" if is_first else "test" if row.turn == 1 else "train"].append(row.id)
+    content = {"protocol": "by_turn", "unit": "row", "seed": 1, "base": "train"}
+    (folder / "folds").mkdir()
+    text = json.dumps({**content, "folds": {"1": sets}})
+    (folder / "folds" / "by_turn.json").write_text(text)
+    options = {"dialogue_encoder": "gru", "dialogue_window": 2, "dialogue_causal": True}
+    task = make_task(folder, modality="text", fold="by_turn/1", allow_leak=True, **options)
+    task.load_dataset("train")
+    batch = task.dataset("train").collater(list(range(len(task.dataset("train")))))
+    assert {*batch["utterance_id"]} <= {*sets["train"]}
+    thirds = [row for row in rows if row.turn == 2]
+    message = f"{len(thirds)} rows of train have turns around them in another set of the fold"
+    assert any(message in one for one in caplog.messages)
+
+
+def test_the_largest_batch_is_tried_on_whole_windows(corpus: Path, tmp_path: Path) -> None:
+    place = f"--data {corpus} --save-dir {tmp_path} --batch-size 8"
+    training = Training(words((TRAIN, "--arch robertaEMO_tiny", TINY_DIALOGUE, place)))
+    before = [value.clone() for value in training.trainer.model.parameters()]
+    training.update(8)
+    assert any(
+        not torch.equal(one, two)
+        for one, two in zip(before, training.trainer.model.parameters(), strict=True)
+    )
+    batch = training.dataset.collater(training.dataset.largest_batch(8).tolist())
+    assert batch["net_input"]["dialogue"]["turns"].shape == (1, WINDOW)
