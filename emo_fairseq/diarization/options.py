@@ -14,6 +14,7 @@ CHANNELS: Final = "channels"
 # Whisper reads so much at once; speech without a pause is cut into stretches of this length first.
 LONGEST_STRETCH = 30.0
 _MOST_SPEAKERS = 50
+_HYSTERESIS = 0.15
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class TurnOptions:
                 "turn-options-invalid",
             )
         self._check_speakers()
+
+    @property
+    def low_threshold(self) -> float:
+        """Return the probability below which speech may end."""
+        return max(self.threshold - _HYSTERESIS, 0.01)
 
     @property
     def clusters_voices(self) -> bool:

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from data_prep.audio.decoding import AudioError, AudioLimits, Source
+import numpy as np
+
+from data_prep.audio.decoding import AudioError, AudioLimits, FloatArray, Source
 from data_prep.audio.streaming import UNLIMITED, load_segments
 from data_prep.manifest.records import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
-from emo_fairseq.diarization.activity import Listening, Progress, listen, no_progress
+from emo_fairseq.diarization.activity import Activity, Listening, Progress, listen, no_progress
+from emo_fairseq.diarization.crosstalk import echoes
 from emo_fairseq.diarization.cutting import Cutter
 from emo_fairseq.diarization.options import CHANNELS, LONGEST_STRETCH, TurnOptions
 from emo_fairseq.diarization.speaker_encoder import load_encoder
@@ -30,12 +33,14 @@ class Speech:
     Attributes:
         stretch: its place.
         channel: its number, from 1; None = all, mixed to one.
+        probabilities: (n_frames,) of speech in the whole channel.
         voice: embeddings of it, where speakers are told apart by their voices.
         said: its transcript, where there is a transcriber.
     """
 
     stretch: Stretch
     channel: int | None
+    probabilities: FloatArray
     voice: Voice | None = None
     said: Said = field(default_factory=Said)
 
@@ -99,7 +104,10 @@ def find_turns(
                 "channels-missing",
             )
         skipped: Counter[str] = Counter()
-        speech = _find_speech(heard, options, skipped)
+        channels = heard.channels
+        if is_separate:
+            channels = _without_echoes(heard, options, skipped)
+        speech = _find_speech(heard, channels, options, skipped)
         if not speech:
             raise _no_speech(name, heard)
         if options.clusters_voices or transcribe is not None:
@@ -109,7 +117,7 @@ def find_turns(
         raise UsageError(
             f"{name}: {error}; give a recording that can be decoded", error.code
         ) from error
-    turns = _turns(speech, heard, options)
+    turns = _turns(speech, options)
     notes = list(heard.warnings)
     if options.clusters_voices:
         n_speakers = len({turn.speaker for turn in turns})
@@ -117,18 +125,42 @@ def find_turns(
     return Segmentation(Path(name), turns, dict(skipped), notes)
 
 
-def _find_speech(heard: Listening, options: TurnOptions, skipped: Counter[str]) -> list[Speech]:
+def _without_echoes(
+    heard: Listening, options: TurnOptions, skipped: Counter[str]
+) -> Sequence[Activity]:
+    """Return the channels without the voices of other channels, of which stretches are counted."""
+    channels = []
+    for channel, mask in zip(heard.channels, echoes(heard.channels, options), strict=True):
+        probabilities = channel.probabilities
+        dropped, _ = _stretches(np.where(mask, probabilities, 0), heard.n_samples, options)
+        if dropped:
+            skipped["echoes of another channel"] += len(dropped)
+        kept = np.where(mask, np.float32(0), probabilities)
+        channels.append(replace(channel, probabilities=kept))
+    return channels
+
+
+def _find_speech(
+    heard: Listening, channels: Sequence[Activity], options: TurnOptions, skipped: Counter[str]
+) -> list[Speech]:
     """Return the stretches of speech in order of time, and count those that are too short."""
     speech = []
-    for number, channel in enumerate(heard.channels, start=1):
-        segmenter = SpeechSegmenter(options, max_seconds=LONGEST_STRETCH)
-        stretches = segmenter.feed(channel.probabilities)
-        stretches += segmenter.finish(heard.n_samples)
+    for number, channel in enumerate(channels, start=1):
+        stretches, n_too_short = _stretches(channel.probabilities, heard.n_samples, options)
         only = number if options.speakers == CHANNELS else None
-        speech += [Speech(stretch, only) for stretch in stretches]
-        if segmenter.n_too_short:
-            skipped[f"speech of less than {options.min_seconds:g} s"] += segmenter.n_too_short
+        speech += [Speech(stretch, only, channel.probabilities) for stretch in stretches]
+        if n_too_short:
+            skipped[f"speech of less than {options.min_seconds:g} s"] += n_too_short
     return sorted(speech, key=lambda part: (part.stretch.start, part.stretch.end))
+
+
+def _stretches(
+    probabilities: FloatArray, n_samples: int, options: TurnOptions
+) -> tuple[list[Stretch], int]:
+    """Return the stretches of speech of a channel, and the number of those that are too short."""
+    segmenter = SpeechSegmenter(options, max_seconds=LONGEST_STRETCH)
+    stretches = segmenter.feed(probabilities)
+    return stretches + segmenter.finish(n_samples), segmenter.n_too_short
 
 
 @dataclass(frozen=True)
@@ -168,17 +200,14 @@ def _no_speech(name: str, heard: Listening) -> UsageError:
     )
 
 
-def _turns(speech: Sequence[Speech], heard: Listening, options: TurnOptions) -> list[Turn]:
+def _turns(speech: Sequence[Speech], options: TurnOptions) -> list[Turn]:
     """Cut the stretches into turns, in order of time."""
     voices = [part.voice for part in speech if part.voice is not None]
     number = options.speakers if isinstance(options.speakers, int) else None
     labels = iter(label_windows(voices, number) if voices else [])
     found: list[Turn] = []
     for part in speech:
-        channel = heard.channels[(part.channel or 1) - 1]
-        cutter = Cutter(
-            part.stretch.start, part.stretch.end, channel.probabilities, part.said.words
-        )
+        cutter = Cutter(part.stretch.start, part.stretch.end, part.probabilities, part.said.words)
         pieces = _by_speaker(part, cutter, next(labels) if part.voice is not None else [])
         found += _divided(part, cutter, pieces, options)
     found.sort(key=lambda turn: (turn.start, turn.end))

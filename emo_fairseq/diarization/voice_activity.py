@@ -12,8 +12,6 @@ from emo_fairseq.diarization.cutting import quietest
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.diarization.silero import FRAME, FRAMES_PER_SECOND, SpeechProbabilities
 
-_HYSTERESIS = 0.15  # speech ends so far below the threshold from which it begins
-
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -43,7 +41,7 @@ class SpeechSegmenter:
     def __init__(self, options: TurnOptions, max_seconds: float | None = None) -> None:
         self.n_too_short = 0
         self._threshold = options.threshold
-        self._low = max(options.threshold - _HYSTERESIS, 0.01)
+        self._low = options.low_threshold
         self._pause = options.pause * SAMPLE_RATE
         self._padding = round(options.padding * SAMPLE_RATE)
         self._least = options.min_seconds * SAMPLE_RATE

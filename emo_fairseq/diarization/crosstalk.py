@@ -1,0 +1,89 @@
+"""Speech of a channel that is another channel's voice: the echo of a call.
+
+A frame is an echo if the other channel was much louder up to a third of a second before, and if the
+levels of both rise and fall together over its run of such frames. So a quiet speaker who speaks at
+the same time as a loud one is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.audio.decoding import FloatArray
+from emo_fairseq.diarization.activity import Activity
+from emo_fairseq.diarization.options import TurnOptions
+
+LOUDER_DB = 9.0  # of the other channel over an echo
+CORRELATION = 0.7  # of the levels in dB of an echo and its source
+_DELAYS = 11  # frames of 32 ms, from none
+_SMOOTHING = 5  # frames
+_SILENCE = 1e-10  # power that is added, so that silence has a level: -100 dB
+_BRIDGED = 4  # frames between two runs that are judged together
+_SHORTEST = 4  # frames whose correlation means something
+
+
+def echoes(channels: Sequence[Activity], options: TurnOptions) -> list[npt.NDArray[np.bool_]]:
+    """Return the frames of each channel that hold the voice of another channel.
+
+    Args:
+        channels: of one recording, two or more.
+        options: what counts as speech.
+
+    Returns:
+        (n_frames,) of each channel.
+    """
+    levels = [10 * np.log10(channel.powers + _SILENCE) for channel in channels]
+    smooth = [10 * np.log10(_moving_mean(channel.powers) + _SILENCE) for channel in channels]
+    found = []
+    for index, channel in enumerate(channels):
+        others = [other for other in range(len(channels)) if other != index]
+        loudest = np.max([_latest_max(smooth[other]) for other in others], axis=0)
+        is_quiet = (channel.probabilities >= options.low_threshold) & (
+            smooth[index] < loudest - LOUDER_DB
+        )
+        mask = np.zeros(len(is_quiet), bool)
+        for start, end in _runs(is_quiet):
+            if any(_is_echo(levels[index], levels[other], start, end) for other in others):
+                mask[start:end] = True
+        found.append(mask)
+    return found
+
+
+def _moving_mean(powers: FloatArray) -> npt.NDArray[np.float64]:
+    """Return the mean of each frame and its neighbors."""
+    kernel = np.full(_SMOOTHING, 1 / _SMOOTHING)
+    padded = np.pad(powers.astype(np.float64), _SMOOTHING // 2, mode="edge")
+    return np.convolve(padded, kernel, mode="valid")
+
+
+def _latest_max(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the highest level of each frame and those before it, as far as an echo is late."""
+    padded = np.pad(levels, (_DELAYS - 1, 0), constant_values=levels.min())
+    return np.lib.stride_tricks.sliding_window_view(padded, _DELAYS).max(axis=1)
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return (start, end) of runs of true frames, with short gaps between them closed."""
+    frames = np.flatnonzero(mask)
+    if not len(frames):
+        return []
+    breaks = np.flatnonzero(np.diff(frames) > _BRIDGED)
+    starts = frames[np.concatenate([[0], breaks + 1])]
+    ends = frames[np.concatenate([breaks, [len(frames) - 1]])] + 1
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def _is_echo(
+    own: npt.NDArray[np.float64], other: npt.NDArray[np.float64], start: int, end: int
+) -> bool:
+    """Return whether the levels of a run are those of the other channel, at some delay."""
+    best = -1.0
+    for delay in range(_DELAYS):
+        first = max(start, delay)
+        pair = own[first:end], other[first - delay : end - delay]
+        if end - first >= _SHORTEST and min(part.std() for part in pair) > 0:
+            best = max(best, float(np.corrcoef(*pair)[0, 1]))
+    return best >= CORRELATION
