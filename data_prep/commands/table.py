@@ -10,7 +10,8 @@ cannot be used is named with its line. Fields that --column can fill, FIELD= for
   id (made of file names without one), text and/or audio (one needed), start and end (of a segment
   of the audio: seconds as 1.5, HH:MM:SS.fff or 0 days 00:00:01.5; empty: from its beginning, to its
   end), speaker, session, dialogue, turn, emotion, sentiment, valence, arousal, dominance,
-  sentiment_score, corpus, split.
+  sentiment_score, corpus, votes (such as angry:2 sad:1; or a column of counts for each emotion, by
+  --vote-column), n_annotators, valence_sd, arousal_sd, dominance_sd, split.
 Splits come from one of: a column (--split-column), whole speakers, dialogues or sessions or single
 rows drawn at random (--split-by), or one table a split (train=a.csv valid=b.csv test=c.csv). For
 cross-validation the rows stay in one split (all=TABLE), which `python -m data_prep.folds` divides.

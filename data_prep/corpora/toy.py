@@ -16,6 +16,10 @@ With --dialogues, the emotion of a turn depends on the turn before it and on who
 turn alone leaves it ambiguous (`toy_dialogues`): for models that read whole dialogues. corpus.yaml
 then has a ceiling for single turns, for the turns before, for all turns, and for all turns without
 knowing who speaks. --no-audio writes the words alone, in a second.
+
+With --annotators N, simulated annotators disagree (`toy_annotators`): rows have votes, and their
+emotion is the majority, if there is one. For soft labels; corpus.yaml then has the lowest
+cross-entropy to the votes in place of the ceilings.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.audio.writing import write_flac
-from data_prep.corpora import toy_dialogues
+from data_prep.corpora import toy_annotators, toy_dialogues
 from data_prep.corpora.toy_dialogues import Turn
 from data_prep.corpora.toy_draws import (
     QUADRANTS,
@@ -62,6 +66,7 @@ def prepare_toy(
     speaker_shift: float = 0.0,
     dialogues: bool = False,
     with_audio: bool = True,
+    annotators: int = 0,
 ) -> Corpus:
     """Generate the corpus: manifests, corpus.yaml and audio/{split}/*.flac.
 
@@ -76,12 +81,14 @@ def prepare_toy(
         speaker_shift: semitones that all voices are shifted by, see `toy_voice.shift_voice`.
         dialogues: let emotions depend on the turn before; see `toy_dialogues`.
         with_audio: synthesize voices; else the corpus has text alone.
+        annotators: number of simulated ones, whose votes make the labels; 0 for the true emotions.
 
     Raises:
         CodedError: a split that cannot be balanced or has too few speakers, a malformed name, or a
             shift beyond an octave.
     """
     _check(speakers, name, speaker_shift, dialogues, with_audio)
+    toy_annotators.check_annotators(annotators, dialogues)
     sizes = n_train, n_valid, n_test
     out_dir = Path(out_dir)
     # One stream of random numbers a split: the size of one changes nothing in the others.
@@ -102,15 +109,23 @@ def prepare_toy(
     (out_dir / CORPUS_FILE).unlink(missing_ok=True)  # its sound is about to change
     splits: dict[str, list[Utterance]] = {}
     with show_progress("toy corpus", sum(sizes), "utterance") as update:
-        for split, turns, (_, n_speakers, rng) in zip(SPLITS, drawn, of_splits, strict=True):
+        for i, (turns, (_, n_speakers, rng)) in enumerate(zip(drawn, of_splits, strict=True)):
+            split = SPLITS[i]
             splits[split] = []
+            votes_rng = np.random.default_rng([seed, len(SPLITS) + i])
             voices = [shift_voice(draw_voice(rng), speaker_shift) for _ in range(n_speakers)]
             for turn in turns:
                 voice = voices[turn.speaker] if with_audio else None
-                splits[split].append(_utterance(out_dir, split, turn, voice, rng))
+                row = _utterance(out_dir, split, turn, voice, rng)
+                if annotators:
+                    row = toy_annotators.annotate(row, turn.draw, annotators, votes_rng)
+                splits[split].append(row)
                 update(1)
     shift = [f"all voices are shifted by {speaker_shift:g} semitones"] if speaker_shift else []
     corpus = _card(name, seed, ceilings, scores, dialogues, shift)
+    if annotators:
+        corpus.ceilings = None  # they are of the true emotions
+        corpus.notes = [*toy_annotators.describe_annotators(annotators, splits), *shift]
     write_corpus(out_dir, corpus, splits)
     return corpus
 
@@ -239,6 +254,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chain = "let the emotion of a turn depend on the turn before it, and on who speaks"
     add("--dialogues", action="store_true", help=chain)
     silent = "write the words alone, without voices"
+    votes = "let N simulated annotators disagree: rows have votes, and their majority as emotion"
+    add("--annotators", type=int, default=0, metavar="N", help=votes)
     add("--no-audio", dest="with_audio", action="store_false", help=silent)
 
 

@@ -264,11 +264,12 @@ def _infer_columns(
     recipe = inference.recipe
     if recipe.split_column or recipe.split_by or any(tables):
         names["split"] = recipe.split_column or ""
-    wanted = [*(name for name in names.values() if name), *recipe.extra]
+    kept = {*recipe.extra, *recipe.vote_columns.values()}
+    wanted = [*(name for name in names.values() if name), *kept]
     for table in (table for part in tables.values() for table in part):
         parts = [f"{name}.path" for name in table.columns]  # of sounds, in published tables
         require_columns(table, [name for name in wanted if name not in parts])
-    mapped = map_columns({n: c for n, c in contents.items() if n not in recipe.extra}, names)
+    mapped = map_columns({n: c for n, c in contents.items() if n not in kept}, names)
     inference.decisions += mapped.decisions
     columns = mapped.columns
     split_column = columns.pop("split", None)
@@ -513,6 +514,7 @@ def render(inference: Inference) -> list[str]:
     columns = dict(recipe.columns)
     if recipe.split_column:
         columns["split"] = recipe.split_column
+    columns |= {f"votes for {label}": name for label, name in recipe.vote_columns.items()}
     width = max(map(len, columns), default=0)
     for field_, name in columns.items():
         column = contents.get(name)

@@ -68,6 +68,11 @@ def _add_columns(group: _Group) -> None:
     add = group.add_argument
     column = "the column of a field; FIELD= for none (repeat per field)"
     add("--column", action="append", default=[], metavar="FIELD=COLUMN", help=column)
+    votes = (
+        "the column that counts the annotators' votes for an emotion, or for `other` (repeat per "
+        "emotion); without a column of emotions, the emotion is the majority"
+    )
+    add("--vote-column", action="append", default=[], metavar="LABEL=COLUMN", help=votes)
     add("--extra", action="append", default=[], metavar="COLUMN", help="column to keep as it is")
     add("--normalize-text", action="store_true", help="repair mojibake, curly quotes, dashes")
     add("--data-raw", type=Path, metavar="DIR", help="folder that audio paths start from")
@@ -119,6 +124,7 @@ def recipe_of(options: argparse.Namespace) -> TableRecipe:
         name=options.name or "",
         split_column=columns.pop("split", None),
         columns=columns,
+        vote_columns=pairs_of("--vote-column", options.vote_column),
         extra=options.extra,
         format=TableFormat(
             {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter),

@@ -20,8 +20,8 @@ from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import id_key, shown
 from data_prep.manifest.labels import sort_labels
 from data_prep.manifest.out_of_scale import VadScale
+from data_prep.manifest.votes import OTHER, majority, parse_votes
 from data_prep.schema import (
-    LABEL_COLUMNS,
     SAMPLE_RATE,
     SPLITS,
     Corpus,
@@ -72,6 +72,7 @@ def prepare_table(
     _refuse_repeated_ids(records, are_made="id" not in recipe.columns)
     _check_label_use(use, recipe, corpus)
     _describe_labels(records, recipe, corpus)
+    _note_votes(records, recipe, corpus)
     if recipe.vad_scale:
         low, high = recipe.vad_scale
         mapping = f"(x - {low:g}) / {high - low:g}"
@@ -144,10 +145,10 @@ def _check_label_use(use: LabelUse, recipe: TableRecipe, corpus: Corpus) -> None
 
 def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
     """Set the label sets: in the given order, else sorted, which is noted."""
-    for key in LABEL_COLUMNS:
-        if key not in recipe.columns:
-            continue
+    for key in recipe.label_keys:
         labels = {getattr(record.utterance, key) for record in records} - {None}
+        if key == "emotion" and recipe.has_votes:
+            labels |= _voted_labels(records)
         order = tuple(recipe.label_order.get(key, ()))
         if order:
             absent = [label for label in order if label not in labels]
@@ -158,10 +159,29 @@ def _describe_labels(records: Sequence[Record], recipe: TableRecipe, corpus: Cor
             corpus.notes.append(f"no order was given for {key}: its labels are sorted")
         else:
             file = f"{records[0].file}: " if records else ""
-            column = recipe.columns[key]
+            column = recipe.columns.get(key) or ", ".join(recipe.vote_columns.values()) or "votes"
             message = f"{file}column {column} holds no {key} label at all"
             raise CodedError(message, "labels-missing")
         corpus.labels[key] = order
+
+
+def _voted_labels(records: Sequence[Record]) -> set[str]:
+    """Return the labels that rows have votes for, without `OTHER`."""
+    texts = {record.utterance.votes for record in records} - {None}
+    return {label for text in texts for label in parse_votes(text or "")} - {OTHER}
+
+
+def _note_votes(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
+    """Note how many rows have votes, and how many of them no class: by ties, or for `OTHER`."""
+    if not recipe.has_votes:
+        return
+    voted = [record.utterance for record in records if record.utterance.votes is not None]
+    without = [parse_votes(row.votes or "") for row in voted if row.emotion is None]
+    n_ties = sum(majority(votes) is None for votes in without)
+    corpus.notes.append(
+        f"{len(voted)} of {len(records)} rows have annotators' votes; {len(without)} of them have "
+        f"no emotion: {n_ties} without agreement (a tie), {len(without) - n_ties} others"
+    )
 
 
 def _list_outside(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus) -> None:
@@ -193,7 +213,8 @@ def _check_times(records: Sequence[Record], recipe: TableRecipe, corpus: Corpus)
 def _unread_columns(path: Path, recipe: TableRecipe) -> Sequence[str]:
     if recipe.unread is not None:
         return recipe.unread
-    used = {*recipe.columns.values(), *recipe.extra, recipe.split_column}
+    used = {*recipe.columns.values(), *recipe.vote_columns.values(), *recipe.extra}
+    used |= {recipe.split_column or ""}
     return [name for name in open_table(path, recipe.format).columns if name not in used]
 
 

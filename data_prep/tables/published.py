@@ -101,7 +101,8 @@ def _plan(
     if "id" not in columns:
         columns["id"] = ROW_ID
         notes.append("no column fills id: ids are made of split and row number")
-    further = [*recipe.extra, *([recipe.split_column] if recipe.split_column else [])]
+    further = [*recipe.vote_columns.values(), *recipe.extra]
+    further += [recipe.split_column] if recipe.split_column else []
     plan = Plan(columns, folders, further)
     for table in (table for tables in sources.values() for table in tables):
         there = {*table.columns, *(f"{name}.path" for name in table.columns), ROW_ID}

@@ -5,6 +5,7 @@ Nothing is guessed: what a recipe does not name is not used, or refused.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,14 @@ from data_prep.manifest.cells import (
 )
 from data_prep.manifest.out_of_scale import CLIP, DROP_AXIS, REFUSE, VadScale
 from data_prep.manifest.records import segment_fault
+from data_prep.manifest.votes import (
+    OTHER,
+    VOTES_FORM,
+    format_votes,
+    majority,
+    parse_votes,
+    rename_votes,
+)
 from data_prep.schema import (
     AXES,
     KNOWN_COLUMNS,
@@ -52,6 +61,7 @@ class TableRecipe:
 
     name: str
     columns: Mapping[str, str]  # field -> the table's column; without id, ids are made
+    vote_columns: Mapping[str, str] = field(default_factory=dict)  # emotion -> column of counts
     extra: Sequence[str] = ()  # further columns to keep as they are
     format: TableFormat = TableFormat()  # noqa: RUF009 - it is frozen
     missing: Sequence[str] = ()  # values, beside the empty one, that mean "not there"
@@ -75,6 +85,17 @@ class TableRecipe:
     citation: str = ""
     notes: Sequence[str] = ()  # of whoever made the recipe, for corpus.yaml
     unread: Sequence[str] | None = None  # columns that nothing reads (default: of the table itself)
+
+    @property
+    def has_votes(self) -> bool:
+        """Whether the table has annotators' votes."""
+        return "votes" in self.columns or bool(self.vote_columns)
+
+    @property
+    def label_keys(self) -> tuple[str, ...]:
+        """The label columns of the manifest that are filled; emotions, too, by votes alone."""
+        filled = {*self.columns, *(["emotion"] if self.has_votes else [])}
+        return tuple(key for key in LABEL_COLUMNS if key in filled)
 
 
 def check_recipe(recipe: TableRecipe, tables: Mapping[str, Path]) -> None:
@@ -145,6 +166,11 @@ def _recipe_checks(
     unmapped = sorted(set(recipe.disjoint) - set(columns))
     yield bool(unmapped), f"--disjoint: {', '.join(unmapped)} is not mapped", missing
     yield (
+        "votes" in columns and bool(recipe.vote_columns),
+        "--vote-column: --column votes=COLUMN names the votes, too; keep one of them",
+        "options-conflict",
+    )
+    yield (
         bool(recipe.drop_labels) and "emotion" not in columns,
         "--drop-label needs --column emotion=COLUMN",
         missing,
@@ -152,7 +178,7 @@ def _recipe_checks(
     for key in LABEL_COLUMNS:
         is_used = bool(recipe.label_order.get(key) or recipe.label_map.get(key))
         message = f"{key} is not mapped; add --column {key}=COLUMN"
-        yield is_used and key not in columns, message, missing
+        yield is_used and key not in recipe.label_keys, message, missing
 
 
 def _split_checks(
@@ -265,7 +291,7 @@ def read_records(
     `use` counts the labels. Raises ManifestError, which lists the faulty rows.
     """
     use = use or LabelUse()
-    wanted = [*recipe.columns.values(), *recipe.extra]
+    wanted = [*recipe.columns.values(), *recipe.vote_columns.values(), *recipe.extra]
     if recipe.split_column:
         wanted.append(recipe.split_column)
     records, faults = [], []
@@ -335,6 +361,7 @@ class _RowReader:
 
     def utterance(self) -> Utterance:
         audio, (start, end) = self.audio(), self.segment()
+        votes = self.votes()
         return Utterance(
             id=self.id(),
             audio=audio,
@@ -343,7 +370,7 @@ class _RowReader:
             session=self.field("session"),
             dialogue=self.field("dialogue"),
             turn=self.number("turn", _whole, "a whole number from 0 up"),
-            emotion=self.label("emotion"),
+            emotion=self.label("emotion") if "emotion" in self.recipe.columns else _class_of(votes),
             sentiment=self.label("sentiment"),
             valence=self.axis("valence"),
             arousal=self.axis("arousal"),
@@ -352,6 +379,11 @@ class _RowReader:
             corpus=self.field("corpus"),
             start=start,
             end=end,
+            votes=format_votes(votes),
+            n_annotators=self.number("n_annotators", _whole, "a whole number from 0 up"),
+            valence_sd=self.spread("valence_sd"),
+            arousal_sd=self.spread("arousal_sd"),
+            dominance_sd=self.spread("dominance_sd"),
             extra={column: self.cell(column) for column in self.recipe.extra},
         )
 
@@ -417,6 +449,59 @@ class _RowReader:
             self.add_fault(problem, remedy, "label-unknown")
         return label
 
+    def votes(self) -> dict[str, float]:
+        """Return the votes for each emotion by its name in the data dir; empty without any."""
+        given = self._counted_votes() if self.recipe.vote_columns else self._written_votes()
+        self.use.seen["emotion"].update(given.keys())
+        votes = rename_votes(given, self.recipe.label_map.get("emotion", {}))
+        order = self.recipe.label_order.get("emotion")
+        for label in votes:
+            if order and label not in order and label != OTHER:
+                problem = f"votes for {shown(label)}, none of {', '.join(order)}"
+                remedy = (
+                    f"add it to the order, or name it with --label-map; {label}={OTHER} is none"
+                )
+                self.add_fault(problem, remedy, "label-unknown")
+        return votes
+
+    def _counted_votes(self) -> dict[str, float]:
+        votes = {}
+        for label, column in self.recipe.vote_columns.items():
+            value = self.value(column)
+            try:
+                count = 0.0 if value is None else parse_number(value)
+                if not 0.0 <= count < math.inf:
+                    raise ValueError(value)
+            except ValueError:
+                remedy = "correct it, or empty the field; --missing names values that mean empty"
+                self.add_fault(f"column {column} is {value!r}, no number of votes", remedy)
+                continue
+            if count:
+                votes[label] = count
+        return votes
+
+    def _written_votes(self) -> dict[str, float]:
+        value = self.field("votes")
+        if value is None:
+            return {}
+        try:
+            return dict(parse_votes(value))
+        except ValueError as error:
+            self.add_fault(f"votes {error}", f"write {VOTES_FORM}, or leave it empty")
+            return {}
+
+    def spread(self, name: str) -> float | None:
+        """Return a standard deviation on the scale from 0 to 1."""
+        width = self.scale.high - self.scale.low
+
+        def parse(value: str) -> float:
+            spread = parse_number(value) / width
+            if not 0.0 <= spread <= 1.0:
+                raise ValueError(value)
+            return spread
+
+        return self.number(name, parse, f"a standard deviation from 0 to {width:g}")
+
     def axis(self, name: str) -> float | None:
         scale = self.scale
         remedy = f"; --out-of-scale {CLIP} or {DROP_AXIS} accepts ratings outside the scale"
@@ -448,6 +533,12 @@ class _RowReader:
         if "." in value or value.count(",") > 1:
             raise ValueError(value)
         return value.replace(",", ".")
+
+
+def _class_of(votes: Mapping[str, float]) -> str | None:
+    """Return the class with most votes; None of a tie, and where that is none of the classes."""
+    label = majority(votes) if votes else None
+    return None if label == OTHER else label
 
 
 def _whole(value: str) -> int:
