@@ -17,6 +17,11 @@ def is_model_folder(path: Path) -> bool:
     return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
 
 
+def is_model(path: Path) -> bool:
+    """Return whether `path` is a model folder, or a folder of a training."""
+    return is_model_folder(path) or any((path / name).is_file() for name in (BEST, LAST))
+
+
 def check_exists(path: Path) -> None:
     """Raise a `UsageError` if there is neither a checkpoint nor a folder at the path of a model."""
     if not path.exists():

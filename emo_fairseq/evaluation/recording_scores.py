@@ -1,7 +1,7 @@
 """Score the predicted turns of recordings against reference turns: all metrics with intervals."""
 
 import importlib.util
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +18,10 @@ from emo_fairseq.evaluation.tables import format_count
 from emo_fairseq.evaluation.turn_files import Paired, TurnFiles, pair_recordings
 from emo_fairseq.evaluation.word_errors import compared_predictions, has_text, word_error_rows
 
+_HINTS = defaultdict(
+    str,
+    {("predicted", "speaker"): " (see --speakers)", ("predicted", "text"): " (see --transcribe)"},
+)
 _EXTRA = "pip install 'emo_fairseq[conversations]'"
 
 
@@ -176,7 +180,7 @@ class _Sides:
         """Return the errors of each recording; or none, and why."""
         for name, side in (("reference", self.reference), ("predicted", self.hypothesis)):
             if not names_speakers(side):
-                return [], f"no DER: no {name} turn names a speaker"
+                return [], f"no DER: no {name} turn names a speaker{_HINTS[name, 'speaker']}"
         if not _is_installed("pyannote.metrics"):
             return [], f"no DER: it needs pyannote.metrics; {_EXTRA}"
         n_unknown = sum(turn.turn.speaker is None for turn in (*self.reference, *self.hypothesis))
@@ -187,7 +191,7 @@ class _Sides:
         """Return the errors of each recording, or none; and notes."""
         for name, side in (("reference", self.reference), ("predicted", self.hypothesis)):
             if not has_text(side):
-                return [], [f"no WER: no {name} turn has a text"]
+                return [], [f"no WER: no {name} turn has a text{_HINTS[name, 'text']}"]
         if not _is_installed("jiwer"):
             return [], [f"no WER: it needs jiwer; {_EXTRA}"]
         compared = [turn for of in self.recordings for turn in compared_predictions(of)]

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from emo_fairseq.cli.__main__ import main
 from emo_fairseq.evaluation import recording_scores
+from emo_fairseq.inference.predictor import load_predictor
 
 REFERENCE = """recording,start,end,speaker,text,emotion,valence
 a.wav,0,4,A,Hello there.,sad,0.2
@@ -23,6 +26,9 @@ a.wav,8,9,s1,,happy,0.9,0.1,0.6,
 a.wav,9,10,s1,,,,,,the turn is silent [silent]
 c.wav,0,1,s1,,sad,0.1,0.9,0.5,
 """
+
+
+MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 
 
 @pytest.fixture
@@ -109,6 +115,48 @@ def test_what_cannot_be_scored_is_refused(
     assert f"[{code}]" in capsys.readouterr().err
 
 
-def test_a_collar_is_of_recordings(files, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", files[0], files[1], "--collar", "1"]) != 0
-    assert "add --recordings [option-idle]" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--collar", "1"], "--collar: is of whole recordings; add --recordings"),
+        (["--speakers", "2"], "--speakers: is of whole recordings; add --recordings"),
+        (["--recordings", "--speakers", "2"], "--speakers: is of turns that are found"),
+        (["--recordings", "--combine", "mean"], "--combine: is of a data dir"),
+    ],
+)
+def test_options_that_do_not_act_are_refused(
+    files, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", *files, *words]) != 0
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert "[option-idle]" in error
+
+
+def test_a_model_analyzes_the_recordings_of_the_reference(
+    trained_models, real_data, tmp_path, command
+) -> None:
+    pytest.importorskip("faster_whisper", reason="needs the extra asr")
+    clips = sorted((real_data("ravdess") / "Actor_01").glob("*.flac"))[:2]
+    sounds, rates = zip(*map(soundfile.read, clips), strict=True)
+    first, second = (len(sound) / rates[0] for sound in sounds)
+    soundfile.write(tmp_path / "call.wav", np.concatenate(sounds), rates[0])
+    soundfile.write(tmp_path / "silence.flac", np.zeros(16_000), 16_000)
+    rows = [("call", 0, first, "sad"), ("call", first, first + second, "happy")]
+    lines = [",".join(map(str, row)) for row in (*rows, ("silence", 0, 1, "sad"))]
+    reference = tmp_path / "reference.csv"
+    reference.write_text("\n".join(["recording,start,end,emotion", *lines]) + "\n", "utf-8")
+    model = trained_models.folder(MODEL)
+    words = ("evaluate", model, reference, "--recordings", "--json", "--cpu")
+    record = json.loads(command(*words))
+    assert record["recordings"] == ["call", "silence"]
+    # Speech is found in the recording of speech, and none in silence.
+    seconds = record["seconds"]
+    missed = record["metrics"]["time_missed"]["value"] * seconds
+    assert 1.0 < missed < seconds - 1.0
+    assert any("silence" in note for note in record["notes"])
+    conversation = load_predictor(model, "cpu").conversation(tmp_path / "call.wav")
+    predicted = sum(float(found.turn.end - found.turn.start) for found in conversation.turns)
+    assert seconds - missed == pytest.approx(predicted, abs=0.05)
+    (tmp_path / "call.wav").unlink()
+    assert main([str(word) for word in words]) != 0

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from emo_fairseq.cli import processes
-from emo_fairseq.cli.checkpoints import is_model_folder
+from emo_fairseq.cli.analyze.turns import OPTIONS, add_turn_options
+from emo_fairseq.cli.checkpoints import is_model
+from emo_fairseq.cli.transcription import add_transcription_options
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.names import OF_RECORDINGS, display_name
 from emo_fairseq.evaluation.tables import format_count, format_number, without_nan
@@ -23,12 +25,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of whole recordings."""
     option = parser.add_argument_group("whole recordings").add_argument
     whole = (
-        "score whole recordings: MODEL is what `emotion-recognize analyze` wrote, DATA a table of "
-        "reference turns (recording, start, end, speaker, text, emotion) or a folder of such files"
+        "score whole recordings: DATA is a table of reference turns (recording, start, end, "
+        "speaker, text, emotion) or a folder of such files; MODEL analyzes these recordings, or is "
+        "the table or folder that `emotion-recognize analyze` wrote"
     )
     option("--recordings", action="store_true", help=whole)
     collar = "around starts and ends of reference turns, not scored by DER (default: 0)"
     option("--collar", type=_seconds, metavar="SECONDS", help=collar)
+    add_turn_options(parser)
+    add_transcription_options(parser)
 
 
 def _seconds(text: str) -> float:
@@ -48,8 +53,8 @@ def check_options(options: argparse.Namespace) -> None:
         UsageError: one does not act.
     """
     if not options.recordings:
-        if options.collar is not None:
-            raise UsageError("--collar: is of DER; add --recordings", "option-idle")
+        if given := [name for name, value in _own_options(options).items() if value is not None]:
+            raise UsageError(f"{given[0]}: is of whole recordings; add --recordings", "option-idle")
         return
     if len(options.models) > 1:
         raise UsageError(
@@ -68,6 +73,18 @@ def check_options(options: argparse.Namespace) -> None:
             "them out",
             "option-idle",
         )
+
+
+def _own_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of the options that act with --recordings alone."""
+    return {"--collar": options.collar, **_analysis_options(options)}
+
+
+def _analysis_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of the options that act where recordings are analyzed."""
+    of_turns = {option.name: getattr(options, field) for field, option in OPTIONS.items()}
+    names = ("transcribe", "language", "transcribe_device")
+    return of_turns | {f"--{name.replace('_', '-')}": getattr(options, name) for name in names}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -95,14 +112,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _hypothesis(options: argparse.Namespace, reference: "TurnFiles") -> "TurnFiles":
-    """Read predicted turns from files."""
+    """Read predicted turns from files, or find and predict them."""
+    from emo_fairseq.cli.evaluate.analysis import analyze_recordings
     from emo_fairseq.evaluation.turn_files import has_turns, read_turns
 
     path = options.models[0]
-    if is_model_folder(path) or not has_turns(path):
+    if is_model(path) or not has_turns(path):
+        return analyze_recordings(options, reference)
+    given = [name for name, value in _analysis_options(options).items() if value is not None]
+    if given:
         raise UsageError(
-            f"{path}: has no turns; give a file or folder that `emotion-recognize analyze` wrote",
-            "turns-unreadable",
+            f"{given[0]}: is of turns that are found, and {path} has turns; leave it out",
+            "option-idle",
         )
     return read_turns(path)
 
