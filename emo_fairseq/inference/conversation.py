@@ -27,7 +27,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import Item, check_batch_size
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
-from emo_fairseq.inference.transcribing import Transcribe
+from emo_fairseq.inference.transcribing import FasterWhisper, Transcribe
 from emo_fairseq.types import SPEECH, TARGETS, TEXT
 
 if TYPE_CHECKING:
@@ -246,7 +246,9 @@ def predict_conversation(
                 "their texts, or transcribe, which makes text of the recording",
                 "modality-not-read",
             )
-        turns = _find_turns(sound, turn_options, report)
+        turns = _find_turns(sound, turn_options, transcribe, report)
+        if isinstance(transcribe, FasterWhisper):
+            transcribe = None  # a turn without a text has no words
     elif not isinstance(turns, Segmentation):
         turns = Segmentation(Path(name), turns)
     ordered = check_turns(turns.path, turns.turns) if turns.turns else []
@@ -315,14 +317,27 @@ class _Sound:
             yield loaded.pop(index, (error, ()))
 
 
-def _find_turns(sound: _Sound, options: TurnOptions | None, report: Progress) -> Segmentation:
-    """Find the turns of a recording; none where nobody speaks."""
+def _find_turns(
+    sound: _Sound,
+    options: TurnOptions | None,
+    transcribe: Transcribe | None,
+    report: Progress,
+) -> Segmentation:
+    """Find the turns of a recording; none where nobody speaks.
+
+    Whisper knows the times of words, so that text and sound of a turn agree. What another function
+    transcribes is known of whole turns alone, once they are found.
+    """
+    words = None
+    if isinstance(transcribe, FasterWhisper):
+        words = functools.partial(transcribe, words=True)
     try:
         return find_turns(
             sound.source,
             options,
             name=sound.name,
             source_rate=sound.source_rate,
+            transcribe=words,
             progress=report,
         )
     except UsageError as error:

@@ -11,11 +11,14 @@ from codes import raises
 
 from data_prep.errors import CodedError
 from data_prep.segmentation.turn import Segmentation, Turn
+from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference import conversation as conversation_module
 from emo_fairseq.inference.conversation import PredictedTurn, mark_shifts, turn_document
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.inference.stopping import StoppedError
+from emo_fairseq.inference.transcribing import FasterWhisper, Transcript, Word
 
 MODEL = "--modality text+speech --speech-input log_mel --auxiliary-targets vad"
 RATE = 16_000
@@ -172,6 +175,39 @@ def test_silence_is_a_conversation_without_turns(predictor, tmp_path):
     assert conversation.turns == []
     assert conversation.notes[0].startswith("no speech was found in its 1.0 s")
     assert conversation.to_document()["seconds"] == 1.0
+
+
+class Words(FasterWhisper):
+    """Two words, whatever is said."""
+
+    def __init__(self):
+        self.n_calls = 0
+
+    def __call__(self, samples, words=False, should_stop=None):
+        self.n_calls += 1
+        assert words
+        times = (Word(0.1, 0.3, " so"), Word(0.3, 0.5, " glad"))
+        return Transcript("so glad", "en", times)
+
+
+def test_turns_that_are_found_have_their_words(predictor, recording, monkeypatch):
+    """Of Whisper, which is run once; a transcriber without times is run for each turn."""
+    calls = []
+
+    def find(source, options, *, transcribe, **more):
+        calls.append((options, transcribe))
+        text = None if transcribe is None else transcribe(np.zeros(RATE, np.float32)).text
+        return Segmentation(recording, [turn(0.0, 1.0, text=text), turn(1.0, 2.0)])
+
+    monkeypatch.setattr(conversation_module, "find_turns", find)
+    options, whisper = TurnOptions(pause=1.0), Words()
+    found = predictor.conversation(recording, turn_options=options, transcribe=whisper)
+    assert [part.text for part in found.turns] == ["so glad", None]
+    assert whisper.n_calls == 1
+    found = predictor.conversation(recording, transcribe=lambda samples: "each alone")
+    assert [part.text for part in found.turns] == ["each alone"] * 2
+    assert calls[0][0] is options
+    assert calls[1] == (None, None)
 
 
 def test_what_is_refused(predictor, trained_models, recording, tmp_path):
