@@ -35,6 +35,7 @@ _RATE = 16_000  # of what is sent
 _MICROPHONE_RATE = 48_000  # of Chromium's microphones
 _LEAD = 20.0  # seconds of silence before the first turn
 _QUIET = 0.03  # of the loudest sample of a recording: softer is trimmed from its ends
+_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _SPY = """
 window.live = { sent: [], turns: [], dropped: 0, seconds: 0 };
@@ -76,9 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _write_turns(file: Path, options: argparse.Namespace) -> float:
     """Write what the microphone hears; return its length in seconds."""
-    rate, paths = _MICROPHONE_RATE, sorted(options.speech.rglob("*.wav"))
+    rate, paths = (
+        _MICROPHONE_RATE,
+        sorted(p for p in options.speech.rglob("*") if p.suffix in _SUFFIXES),
+    )
     if not paths:
-        raise SystemExit(f"{options.speech}: has no .wav below it")
+        raise SystemExit(f"{options.speech}: has no recordings below it")
     order = np.random.default_rng(1).permutation(len(paths))
     pause = np.zeros(round(options.pause * rate), np.float32)
     parts = [np.zeros(round(_LEAD * rate), np.float32)]

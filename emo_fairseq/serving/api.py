@@ -331,6 +331,9 @@ def _conversation(api: Api, fields: Fields, should_stop: ShouldStop) -> Outputs:
         raise HttpError(422, "A conversation needs audio; send a file.", "audio-missing")
     name = fields.get("recording") or "the recording"
     turns = None
+    if "turns" in fields and "speakers" in fields:
+        message = "speakers is for turns that are found; a file of turns names its own."
+        raise HttpError(422, message, "option-idle")
     if "turns" in fields:
         turns = read_turns(fields["turns"], fields.get("turns_format", _TABLE), name)
         if len(turns.turns) > (limit := api.limits.segments):

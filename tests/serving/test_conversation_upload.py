@@ -64,6 +64,7 @@ REFUSED = [
     (TURNS, {"turns_format": "zip"}, 400, "field-out-of-range", "one of rttm,"),
     (None, {"speakers": "many"}, 400, "field-out-of-range", "one of none, auto"),
     (None, {"speakers": "0"}, 400, "field-out-of-range", "one of none, auto"),
+    (TURNS, {"speakers": "2"}, 422, "option-idle", "names its own"),
     (TURNS, {"text": "a day"}, 422, "text-not-read", "a text for each turn"),
     (TURNS, {"recording": "a" * 300}, 413, "text-too-long", "limit is 255"),
 ]

@@ -65,8 +65,8 @@ def test_turns_are_shown_while_one_speaks_and_are_saved(page, predictor, tmp_pat
     rows = list(csv.DictReader(io.StringIO(saved(page, "Save as CSV"))))
     assert [row["emotion"] for row in rows] == [turn["label"] for turn in document["turns"]]
     assert float(rows[1]["start"]) == pytest.approx(document["turns"][1]["start"], abs=1e-3)
-    assert [float(rows[2][axis]) for axis in document["axes"]] == pytest.approx(
-        list(document["turns"][2]["values"].values())
+    assert [float(rows[2][f"prediction_{axis}"]) for axis in document["axes"]] == pytest.approx(
+        list(document["turns"][2]["values"].values()), rel=1e-5
     )
 
 

@@ -1,8 +1,11 @@
 """The page in a real browser: input, predictions, explanations and errors."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from emo_fairseq.cli.analyze.rows import columns_of
 
 
 @pytest.fixture
@@ -145,7 +148,7 @@ def test_it_is_used_by_keyboard_and_every_control_has_a_name(page, finished):
     assert nameless == []
 
 
-def test_an_upload_is_shown_as_a_conversation(page, finished, recording, tmp_path):
+def test_an_upload_is_shown_as_a_conversation(page, finished, recording, predictor, tmp_path):
     turns = tmp_path / "turns.csv"
     turns.write_text("start,end,speaker\n0.2,0.9,ann\n1.0,1.8,ben\n")
     page.locator("#file").set_input_files(recording)
@@ -162,10 +165,12 @@ def test_an_upload_is_shown_as_a_conversation(page, finished, recording, tmp_pat
         page.locator("#conversation-csv").click()
     assert download.value.suggested_filename == "recording.csv"
     rows = download.value.path().read_text().splitlines()
-    assert rows[0].startswith("recording,start,end,speaker,text,emotion,confidence,neutral")
+    axes = ("valence", "arousal", "dominance")
+    model = SimpleNamespace(labels=predictor.labels, axes=axes)
+    assert rows[0].split(",") == columns_of(model)
     assert [row.split(",")[:4] for row in rows[1:]] == [
-        ["recording.wav", "0.200", "0.900", "ann"],
-        ["recording.wav", "1.000", "1.800", "ben"],
+        ["recording.wav", "0.2", "0.9", "ann"],
+        ["recording.wav", "1", "1.8", "ben"],
     ]
 
     turns.rename(tmp_path / "turns.docx")

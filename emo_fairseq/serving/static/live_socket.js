@@ -82,10 +82,9 @@ export class LiveSocket {
       this.lostAt = now;
       if (this.session !== null) this.tell.onLost();
     }
-    // Without a session it was never there: one attempt is enough to say so.
-    if (this.session === null || now - this.lostAt > this.resumeSeconds) {
-      return this.finish("The server cannot be reached; is it still running?");
-    }
+    // A browser does not say whether a connection was refused or not answered.
+    if (this.session === null) return this.finish("The server does not take the connection; is it running, and not overloaded?");
+    if (now - this.lostAt > this.resumeSeconds) return this.finish("The server cannot be reached; is it still running?");
     const wait = WAITS[Math.min(this.nAttempts++, WAITS.length - 1)];
     setTimeout(() => this.isOver || this.connect(), 1000 * wait);
   }

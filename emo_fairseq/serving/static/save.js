@@ -8,15 +8,22 @@ export function saveCsv(document, name) {
   save(toCsv(document), "text/csv", `${name}.csv`);
 }
 
-// A row for each turn, with a column for each label and each value.
+// The columns of `emotion-recognize analyze`, so that `evaluate --recordings` reads the file.
 export function toCsv({ recording, labels, axes, turns }) {
-  const header = ["recording", "start", "end", "speaker", "text", "emotion", "confidence", ...labels, ...axes, "error"];
+  const header = [
+    "recording", "start", "end", "speaker", "text", "emotion", "confidence", ...labels.map((label) => `probability_${label}`),
+    ...axes.map((axis) => `prediction_${axis}`), "shift", "truncated", "warning", "error",
+  ];
   const rows = turns.map((turn) => [
-    recording, turn.start.toFixed(3), turn.end.toFixed(3), turn.speaker, turn.text, turn.label, turn.confidence,
-    ...labels.map((label) => turn.probabilities[label]), ...axes.map((axis) => turn.values[axis]), turn.error,
+    recording, seconds(turn.start), seconds(turn.end), turn.speaker, turn.text, turn.label, digits(turn.confidence),
+    ...labels.map((label) => digits(turn.probabilities[label])), ...axes.map((axis) => digits(turn.values[axis])),
+    turn.shift === null ? null : Number(turn.shift), turn.truncations.join("; "), turn.warnings.join("; "), turn.error,
   ]);
-  return [header, ...rows].map((row) => row.map(cell).join(",") + "\r\n").join("");
+  return [header, ...rows].map((row) => row.map(cell).join(",") + "\n").join("");
 }
+
+const seconds = (time) => String(Number(time.toFixed(3)));
+const digits = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : null);
 
 function cell(value) {
   const text = value === null || value === undefined ? "" : String(value);

@@ -17,10 +17,9 @@ export function setUpConversation() {
 
 // Requests the turns of the chosen audio and shows them; `url` is what the player plays.
 export async function showConversation({ audio, signal }, recording, url) {
-  const request = { audio, signal, recording, speakers: at("speakers").value };
   const [turns] = at("turns").files;
-  if (turns) Object.assign(request, { turns, turns_format: format(turns.name) });
-  shown = await post("conversation", request);
+  const which = turns ? { turns, turns_format: format(turns.name) } : { speakers: at("speakers").value };
+  shown = await post("conversation", { audio, signal, recording, ...which });
   name = recording.replace(/\.[^.]*$/, "") || "conversation";
   at("conversation-part").hidden = false;
   renderConversation(at("conversation"), shown, url);
