@@ -15,6 +15,7 @@ Needs Linux, Chromium, playwright, and recordings of speech, such as the folder 
 """
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seconds = _write_turns(file, options)
         with _server(_HERE, options.model) as (server, port):
             found, cpu = _listen(port, server.pid, file, seconds)
-    _report(found, cpu)
+    _report(options.turns, found, cpu)
 
 
 def _write_turns(file: Path, options: argparse.Namespace) -> float:
@@ -152,19 +153,20 @@ def _latencies(found: dict[str, Any]) -> Iterator[tuple[float, float, float]]:
         yield arrived - detected, 1000 * delay, arrived - spoken
 
 
-def _report(found: dict[str, Any], cpu: Sequence[float]) -> None:
+def _report(n_spoken: int, found: dict[str, Any], cpu: Sequence[float]) -> None:
     columns = np.transpose(list(_latencies(found)))
+    n_predicted, n_dropped = len(found["turns"]), found["dropped"]
     names = ("detection to message", "of this on the server", "end of speech to message")
-    print(f"{len(found['turns'])} turns predicted, {found['dropped']} dropped")
+    print(f"{n_spoken} turns spoken, {n_predicted} predicted, {n_dropped} dropped")
+    print(f"load average of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for name, column in zip(names, columns, strict=True):
         p50, p95 = np.percentile(column, [50, 95])
         print(f"{name:26s} p50 {p50:7.1f} ms   p95 {p95:7.1f} ms   max {column.max():7.1f} ms")
     of_silence, used, seconds = cpu
-    n_turns = len(found["turns"])
-    of_turns = (used - of_silence * seconds) / n_turns
-    print(f"CPU of the server  {1000 * used / n_turns:.1f} ms a turn, with the detection of speech")
-    print(f"  silence          {1000 * of_silence:.1f} ms a second")
-    print(f"  without that     {1000 * of_turns:.1f} ms a turn")
+    of_turns = (used - of_silence * seconds) / n_predicted
+    print(f"CPU of the server: {1000 * used / n_predicted:.1f} ms a turn with detection")
+    print(f"  silence    {1000 * of_silence:.1f} ms a second")
+    print(f"  prediction {1000 * of_turns:.1f} ms a turn")
 
 
 if __name__ == "__main__":

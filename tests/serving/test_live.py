@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.predictor import load_predictor
 from emo_fairseq.inference.stopping import StoppedError
+from emo_fairseq.serving import live
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
 from emo_fairseq.serving.live_protocol import LiveError
@@ -269,7 +272,16 @@ def test_a_turn_that_cannot_be_predicted_is_reported(make_client, spoken, predic
 # -- connections that are lost ---------------------------------------------------------------------
 
 
-def test_a_lost_connection_is_continued(make_client, spoken):
+class Numbering(LiveConversation):
+    """Says which turn of the model's conversation each is."""
+
+    def add_turn(self, *audio, **options):
+        prediction = super().add_turn(*audio, **options)
+        return replace(prediction, warnings=(f"turn {self.n_turns}",))
+
+
+def test_a_lost_connection_is_continued(make_client, spoken, monkeypatch):
+    monkeypatch.setattr(live, "LiveConversation", Numbering)
     client, samples = make_client(), spoken(0.2, 0.5, 0.3)
     with client.websocket_connect(LIVE) as socket:
         name = start(socket)["session"]
@@ -290,6 +302,7 @@ def test_a_lost_connection_is_continued(make_client, spoken):
     turns = of_type(messages, "turn")
     assert [turn["number"] for turn in turns] == [2, 3]
     assert [round(turn["start"], 3) for turn in turns] == [5.2, 8.2]
+    assert [turn["warnings"] for turn in turns] == [["turn 2"], ["turn 3"]]
     assert turns[0]["shift"] is False  # the same speech as the turn before the connection was lost
     # It has ended: its name is worth nothing, and the times go on.
     with client.websocket_connect(LIVE) as socket:
