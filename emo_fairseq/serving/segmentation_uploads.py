@@ -9,7 +9,7 @@ from pathlib import Path
 
 from data_prep.errors import CodedError
 from data_prep.messages import sentence
-from data_prep.segmentation.formats import read_segmentation
+from data_prep.segmentation.formats import FORMATS, read_segmentation
 from data_prep.segmentation.turn import Segmentation
 from emo_fairseq.serving.http_errors import HttpError
 
@@ -27,7 +27,7 @@ def read_turns(content: bytes, kind: str, recording: str | None) -> Segmentation
     Raises:
         HttpError: the file cannot be read.
     """
-    with _memory_file(content) as path:
+    with _memory_file(content, FORMATS[kind].suffix) as path:
         try:
             found = read_segmentation(path, kind=kind, recording=recording)
         except CodedError as error:
@@ -37,19 +37,20 @@ def read_turns(content: bytes, kind: str, recording: str | None) -> Segmentation
 
 
 @contextmanager
-def _memory_file(content: bytes) -> Iterator[Path]:
+def _memory_file(content: bytes, suffix: str) -> Iterator[Path]:
     """Give bytes a path, since readers open files.
 
-    On Linux the file is in memory alone. Elsewhere it is in a folder that only this user may read,
-    and is deleted at once.
+    On Linux it is a link to a file that is in memory alone. Elsewhere it is a file that only this
+    user may read. Both are deleted at once.
     """
-    if hasattr(os, "memfd_create"):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"turns{suffix}"
+        if not hasattr(os, "memfd_create"):
+            path.write_bytes(content)
+            yield path
+            return
         with os.fdopen(os.memfd_create("turns"), "wb") as file:
             file.write(content)
             file.flush()
-            yield Path(f"/proc/self/fd/{file.fileno()}")
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "turns"
-        path.write_bytes(content)
-        yield path
+            path.symlink_to(f"/proc/self/fd/{file.fileno()}")
+            yield path
