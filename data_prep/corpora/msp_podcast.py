@@ -2,6 +2,7 @@
 
 Layout as distributed (releases 1.x and 2.0):
   Labels/labels_consensus.csv   class, attributes, speaker and partition
+  Labels/labels_detailed.csv    what each worker chose and rated; or Labels/labels.txt, if there
   Audios/MSP-PODCAST_0001_0008.wav          (or Audio/)
   Transcripts/MSP-PODCAST_0001_0008.txt     if the release has them
 The partitions are the splits: Train as train, Development as valid, Test1, Test2 and Test3. Test3
@@ -10,9 +11,11 @@ MSP-PODCAST_test3_*.wav; other columns of theirs are ignored. `session` is the p
 segments, not neighbors in a conversation: there are no dialogues and no turns.
 `emotion` is empty for classes that the class map lacks, and for O (other) and X (no agreement)
 unless they are made classes; the column `label` keeps them, and the rows keep valence, arousal and
-dominance, 1-7. Assumed from the literature, without a release: the layout above, and that
-Transcripts has one file a recording.
-Not used: time stamps, forced alignments, votes of single workers, secondary emotions.
+dominance, 1-7. `votes` has the classes that the workers chose, with `other` for those that are no
+class, and the spread of their ratings is in valence_sd, arousal_sd and dominance_sd. Assumed from
+the literature and public code, without a release: the layout above, and that Transcripts has one
+file a recording.
+Not used: time stamps, forced alignments, secondary emotions.
 """
 
 from __future__ import annotations
@@ -22,11 +25,18 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep.corpora.recordings import join_audio, join_text, leave_out_audio, scale_axes
+from data_prep.corpora.annotators import describe_ratings, note_votes, votes_cell
+from data_prep.corpora.recordings import (
+    join_audio,
+    join_text,
+    leave_out_audio,
+    read_text_file,
+    scale_axes,
+)
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.listing import visible
 from data_prep.folds.dev_set import GENDER
@@ -35,7 +45,7 @@ from data_prep.manifest.cells import parse_number
 from data_prep.manifest.out_of_scale import REFUSE, VadScale, add_out_of_scale
 from data_prep.messages import first_few
 from data_prep.schema import Corpus, DroppedRow, Utterance, shared_values, write_corpus
-from data_prep.tables.reader import read_table
+from data_prep.tables.reader import open_table, read_table
 
 CLASSES = {
     "4": ("neutral", "sad", "angry", "happy"),
@@ -50,6 +60,15 @@ CITATION = (
 )
 
 Splits = dict[str, list[Utterance]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What one worker chose and rated: a label of `LABELS`, None if it cannot be read."""
+
+    label: str | None
+    ratings: Mapping[str, float]  # by axis, on the corpus's own scale
+
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +117,8 @@ def prepare_msp_podcast(
     )
     _note_shared(splits, corpus)
     splits = _with_classes(splits, labels, corpus)
+    splits = _with_votes(splits, read_workers(corpus_dir, corpus), labels)
+    note_votes([row for rows in splits.values() for row in rows], corpus)
     if (folder := corpus_dir / TRANSCRIPTS).is_dir():
         open_ = {split: rows for split, rows in splits.items() if split != HIDDEN}
         splits |= join_text(open_, folder, corpus, workers=workers, progress=progress)
@@ -125,6 +146,26 @@ def _with_classes(splits: Splits, labels: Sequence[str], corpus: Corpus) -> Spli
         counts = ", ".join(f"{label} {count}" for label, count in others.most_common())
         corpus.notes.append(f"{others.total()} rows are of no class, and keep their VAD: {counts}")
     return chosen
+
+
+def _with_votes(
+    splits: Splits, workers: Mapping[str, Sequence[Judgment]], labels: Sequence[str]
+) -> Splits:
+    """Return the rows with what workers chose and rated; test3 has none."""
+    classes = {label: label for label in labels}
+    return {
+        split: [
+            _voted(row, workers[row.id], classes) if split != HIDDEN and row.id in workers else row
+            for row in rows
+        ]
+        for split, rows in splits.items()
+    }
+
+
+def _voted(row: Utterance, judgments: Sequence[Judgment], classes: Mapping[str, str]) -> Utterance:
+    chosen = ([judgment.label] for judgment in judgments if judgment.label is not None)
+    ratings = describe_ratings([judgment.ratings for judgment in judgments], SCALE)
+    return replace(row, votes=votes_cell(chosen, classes), **ratings)
 
 
 def _note_shared(splits: Splits, corpus: Corpus) -> None:
@@ -307,3 +348,82 @@ def _known(value: str) -> str | None:
 def hidden_row(name: str, audio_folder: str) -> Utterance:
     """Return the row of a recording of test3."""
     return Utterance(id=name, audio=f"{audio_folder}/{name}.wav")
+
+
+# -- What single workers chose and rated -----------------------------------------------------------
+# labels_detailed.csv, a row a worker and recording, of which these columns are read by name:
+#     FileName,EmoClass_Major,EmoAct,EmoVal,EmoDom
+#     MSP-PODCAST_0001_0008.wav,Neutral,2,4,3
+# Before it was distributed, labels.txt has the same: below the consensus line of a recording, a
+# line a worker. The second field is the worker's class, the third what else they perceived.
+#     MSP-PODCAST_0001_0008.wav; N; A:2.200000; V:4.000000; D:2.600000;
+#     WORKER00000016; Neutral; Neutral,Concerned; A:2.000000; V:4.000000; D:3.000000;
+
+WORKER_TABLE = "Labels/labels_detailed.csv"
+WORKER_LINES = "Labels/labels.txt"
+_CHOICE = "EmoClass_Major"
+_RATING = re.compile(r"\s*([AVD])\s*:\s*(\S+)\s*")
+_LETTERS = {"A": "arousal", "V": "valence", "D": "dominance"}
+
+
+def read_workers(corpus_dir: Path, corpus: Corpus) -> dict[str, list[Judgment]]:
+    """Read what each worker chose and rated, by recording; empty without a file of it.
+
+    Classes that cannot be read are noted, and are no votes.
+
+    Raises:
+        ManifestError: the table lacks a column.
+    """
+    table, lines = corpus_dir / WORKER_TABLE, corpus_dir / WORKER_LINES
+    if table.is_file():
+        judged = _table_judgments(table)
+    elif lines.is_file():
+        judged = _line_judgments(lines)
+    else:
+        corpus.notes.append(f"no votes: there is no {WORKER_TABLE} and no {WORKER_LINES}")
+        return {}
+    workers: dict[str, list[Judgment]] = {}
+    unread: Counter[str] = Counter()
+    for name, choice, ratings in judged:
+        label = _choice(choice)
+        if label is None:
+            unread[choice.strip() or "(empty)"] += 1
+        workers.setdefault(name.strip().removesuffix(".wav"), []).append(Judgment(label, ratings))
+    if unread:
+        counts = ", ".join(f"{choice} {count}" for choice, count in unread.most_common(8))
+        corpus.notes.append(f"{unread.total()} workers' classes are no votes: {counts}")
+    return workers
+
+
+def _table_judgments(path: Path) -> Iterator[tuple[str, str, dict[str, float]]]:
+    there = {axis: name for axis, name in AXIS_COLUMNS.items() if name in open_table(path).columns}
+    for _, row in read_table(path, ("FileName", _CHOICE, *there.values())):
+        ratings = {axis: _number(row[name]) for axis, name in there.items()}
+        yield row["FileName"], row[_CHOICE], ratings
+
+
+def _line_judgments(path: Path) -> Iterator[tuple[str, str, dict[str, float]]]:
+    name = ""
+    for line in read_text_file(path).splitlines():
+        fields = line.split(";")
+        if fields[0].strip().lower().endswith(".wav"):
+            name = fields[0].strip()
+        elif name and len(fields) > 1:
+            rated = [match.groups() for field in fields[2:] if (match := _RATING.fullmatch(field))]
+            yield name, fields[1], {_LETTERS[letter]: _number(value) for letter, value in rated}
+
+
+def _choice(value: str) -> str | None:
+    """Return the label of a worker's class: a word, or what is no choice of the list."""
+    try:
+        label = _label(value)
+    except ValueError:
+        label = "other" if value.strip().lower().startswith("other") else ""
+    return None if label in ("", "no_agreement") else label
+
+
+def _number(value: str) -> float:
+    try:
+        return parse_number(value)
+    except ValueError:
+        return math.nan

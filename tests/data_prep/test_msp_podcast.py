@@ -239,3 +239,58 @@ def test_text_only_leaves_out_test3(corpus_dir: Path, tmp_path: Path) -> None:
     assert [(d.id, d.reason) for d in corpus.dropped] == [
         ("MSP-PODCAST_test3_0002", "no text, and text only was asked for")
     ]
+
+
+DETAILED = """Worker,FileName,EmoClass_Major,EmoClass_Second,EmoAct,EmoVal,EmoDom
+W1,MSP-PODCAST_0001_0009.wav,Angry,"Angry,Annoyed",7,1,5
+W2,MSP-PODCAST_0001_0009.wav,Other-Jealous,Other,7,1,6
+W3,MSP-PODCAST_0001_0009.wav,Angry,,7,1,
+W1,MSP-PODCAST_0004_0001.wav,Sad,Sad,1,4,4
+W2,MSP-PODCAST_0004_0001.wav,Happy,Happy,7,4,4
+W3,MSP-PODCAST_0004_0001.wav,Contempt,Happy,4,4,4
+W1,MSP-PODCAST_0005_0001.wav,Bored,Bored,9,4,4
+W1,MSP-PODCAST_test3_0002.wav,Sad,Sad,4,4,4
+"""
+LINES = """MSP-PODCAST_0001_0009.wav; A; A:7.000000; V:1.000000; D:5.500000;
+ WORKER01; Angry; Angry,Annoyed; A:7.000000; V:1.000000; D:5.000000;
+ WORKER02; Other-Jealous; Other; A:7.000000; V:1.000000; D:6.000000;
+ WORKER03; Angry; ; A:7.000000; V:1.000000;
+
+MSP-PODCAST_0004_0001.wav; X; A:4.000000; V:4.000000; D:4.000000;
+ WORKER01; Sad; Sad; A:1.000000; V:4.000000; D:4.000000;
+ WORKER02; Happy; Happy; A:7.000000; V:4.000000; D:4.000000;
+ WORKER03; Contempt; Happy; A:4.000000; V:4.000000; D:4.000000;
+MSP-PODCAST_0005_0001.wav; O; A:4.000000; V:4.000000; D:4.000000;
+ WORKER01; Bored; Bored; A:9.000000; V:4.000000; D:4.000000;
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("labels_detailed.csv", DETAILED), ("labels.txt", LINES)]
+)
+def test_votes_and_spreads_of_workers_are_read(
+    corpus_dir: Path, tmp_path: Path, name: str, content: str
+) -> None:
+    (corpus_dir / "Labels" / name).write_text(content)
+    corpus = prepare_msp_podcast(corpus_dir, tmp_path / "out", classes="4")
+    splits = rows_of(tmp_path / "out")
+    angry, tied = splits["train"][1], splits["test1"][0]
+    assert (angry.votes, angry.emotion) == ("angry:2 other:1", "angry")
+    assert (angry.n_annotators, angry.valence_sd, angry.arousal_sd) == (3, 0.0, 0.0)
+    assert angry.dominance_sd == pytest.approx(0.5 / 6, abs=1e-6)  # of 5 and 6
+    assert (tied.votes, tied.emotion) == ("sad:1 happy:1 other:1", None)  # contempt is no class
+    assert tied.arousal_sd == pytest.approx((6.0) ** 0.5 / 6, abs=1e-6)
+    (bored,) = splits["test2"]
+    assert (bored.votes, bored.arousal_sd, bored.valence_sd) == (None, None, 0.0)
+    assert all(row.votes is None for row in splits["test3"])
+    assert note(corpus, "no votes") == "1 workers' classes are no votes: Bored 1"
+    assert note(corpus, "annotators' votes").startswith("2 rows have annotators' votes, 1 of them")
+    assert validate(tmp_path / "out", corpus_dir) == []
+
+
+def test_a_table_of_workers_without_their_classes_is_refused(
+    corpus_dir: Path, tmp_path: Path
+) -> None:
+    (corpus_dir / "Labels" / "labels_detailed.csv").write_text("FileName,EmoAct\nx.wav,1\n")
+    with raises("column-missing"):
+        prepare_msp_podcast(corpus_dir, tmp_path / "out")
