@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _NAMED = 3  # values or parameters that a message names before it says "..."
 _IDLE = ("_name_or_path", "architectures", "id2label", "label2id")  # of an architecture
+_DIALOGUE_ENCODER = "dialogue_encoder."  # in the names of its parameters
 _DROPOUT = "drop"  # in the names of what acts in training alone
 
 
@@ -273,6 +274,7 @@ def _load_what_fits(model: nn.Module, state: TaskState, stage: Stage) -> None:
             )
             of_files += [name for name in own if name.startswith(backbone_prefix(modality))]
     loaded = _without_other_labels(loaded, state, stage)
+    loaded = _without_other_dialogues(loaded, own, stage)
     if not loaded:
         raise UsageError(
             f"{stage.option}: nothing there fits this model; see --modality", "stage-unfit"
@@ -299,6 +301,21 @@ def _without_other_labels(
             logger.warning("%s: its %s is of other labels, and is not loaded", stage.option, head)
             kept = {name: value for name, value in kept.items() if name not in others}
     return kept
+
+
+def _without_other_dialogues(
+    parameters: Mapping[str, Tensor], own: Mapping[str, Tensor], stage: Stage
+) -> dict[str, Tensor]:
+    """Return the parameters without a dialogue encoder of another kind or size.
+
+    Some of its parameters may fit, but mean nothing without the others.
+    """
+    theirs = [name for name in stage.parameters if name.startswith(_DIALOGUE_ENCODER)]
+    ours = [name for name in own if name.startswith(_DIALOGUE_ENCODER)]
+    if not theirs or not ours or {*theirs} == {*ours} <= {*parameters}:
+        return dict(parameters)
+    logger.warning("%s: its dialogue encoder is another one, and is not loaded", stage.option)
+    return {name: value for name, value in parameters.items() if name not in theirs}
 
 
 def _load_encoder(model: nn.Module, state: TaskState, modality: str, stage: Stage) -> None:

@@ -100,6 +100,34 @@ def test_a_text_model_grows_into_one_of_text_and_speech(
     assert "not used 1 of embedding" in caplog.text
 
 
+def test_a_model_of_single_turns_grows_into_one_of_dialogues(
+    stage: Any, save: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = {"dialogue_embed_dim": 8}
+    torch.manual_seed(1)
+    first = stage("text")
+    torch.manual_seed(2)
+    caplog.set_level("INFO")
+    frozen = {**sizes, "fusion_tuning": "frozen", "text_tuning": "frozen"}
+    gru = stage("text", frozen, init_from=str(save(first)), dialogue_encoder="gru")
+    assert all(torch.equal(gru.state_dict()[k], v) for k, v in first.state_dict().items())
+    n_new = sum(name.startswith("dialogue_encoder.") for name in gru.state_dict())
+    assert f"new {n_new} of dialogue_encoder" in caplog.text
+    assert all(parameter.requires_grad for parameter in gru.dialogue_encoder.parameters())
+    assert len(gru.dropouts()) == 2
+    with torch.no_grad():
+        gru.dialogue_encoder.out_proj.weight.normal_()
+    again = stage("text", sizes, init_from=str(save(gru)), dialogue_encoder="gru")
+    assert all(torch.equal(again.state_dict()[k], v) for k, v in gru.state_dict().items())
+    caplog.clear()
+    other = stage("text", sizes, init_from=str(save(gru)), dialogue_encoder="transformer")
+    assert "its dialogue encoder is another one" in caplog.text
+    assert not other.dialogue_encoder.out_proj.weight.any()
+    assert torch.equal(other.head.out_proj.weight, first.head.out_proj.weight)
+    alone = stage("text", init_from=str(save(gru)))
+    assert torch.equal(alone.head.out_proj.weight, first.head.out_proj.weight)
+
+
 def test_one_encoder_is_taken_alone(stage: Any, save: Any) -> None:
     torch.manual_seed(1)
     text, speech = stage("text"), stage("speech")

@@ -7,6 +7,7 @@ from emo_fairseq.modules.dialogue.base import ContextEncoder, Dialogue
 from emo_fairseq.modules.dialogue.sequences import at_rows, in_order
 
 _FARTHEST = 16  # turns; all that are farther apart have one bias
+_AVERSION = -2.0  # of half of the heads to turns of other speakers, at first
 _SAME, _OTHER, _UNKNOWN = range(3)  # the speaker of another turn; a turn has the speaker of itself
 
 
@@ -17,6 +18,11 @@ class TransformerContext(ContextEncoder):
     for whether they have the same speaker, both for each head: relative positions as in T5 (Raffel
     et al. 2020, arXiv:1910.10683), and relations of speakers in place of their names. M2FNet
     (Chudasama et al. 2022, arXiv:2206.02187) has such layers over the turns of each modality.
+
+    A few hundred dialogues are too few to learn from even attention that close turns matter most.
+    So training starts from biases that fall with the distance, by another slope in each head, as
+    those of ALiBi (Press et al. 2022, arXiv:2108.12409) do for good, and of which every second head
+    prefers turns of the same speaker.
 
     Args:
         width: D, of the turns; `n_heads` must divide it.
@@ -82,8 +88,12 @@ class _Attention(nn.Module):
         self.n_heads, self.rate = n_heads, dropout
         self.in_proj = nn.Linear(width, 3 * width)
         self.out_proj = nn.Linear(width, width)
-        self.position_bias = nn.Parameter(torch.zeros(2 * _FARTHEST + 1, n_heads))
-        self.speaker_bias = nn.Parameter(torch.zeros(3, n_heads)) if speakers else None
+        farness = torch.arange(-_FARTHEST, _FARTHEST + 1).abs()
+        slopes = 2.0 ** -torch.arange(n_heads).div(2, rounding_mode="floor")  # 1, 1, 1/2, 1/2, ...
+        self.position_bias = nn.Parameter(-farness[:, None] * slopes)
+        speaker_bias = torch.zeros(3, n_heads)
+        speaker_bias[_OTHER, ::2] = _AVERSION
+        self.speaker_bias = nn.Parameter(speaker_bias) if speakers else None
 
     def forward(self, x: Tensor, distance: Tensor, relation: Tensor, hidden: Tensor) -> Tensor:
         """Attend within windows.
