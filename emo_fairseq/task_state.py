@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from data_prep.errors import ManifestError
-from data_prep.files.documents import Document, validate
+from data_prep.files.documents import Count, Document, validate
 from emo_fairseq.data.frames import FrameStatistics
 from emo_fairseq.data.inputs import InputLimits
 from emo_fairseq.data.vocabulary import Vocabulary
@@ -50,13 +50,13 @@ class TaskOptions(Document):
     max_speech_tokens: int | None = None
     max_frames: int | None = None
     max_speech_seconds: float = 20.0
-    context_past: int = 0
-    context_future: int = 0
+    context_past: Count = 0
+    context_future: Count = 0
     context_speakers: bool = False
     context_pooling: str = "turn"
     dialogue_encoder: str = "none"
     dialogue_causal: bool = False
-    dialogue_window: int = 64
+    dialogue_window: Annotated[int, Field(ge=1)] = 64
     # Flags of the legacy layout; see emo_fairseq.options.legacy_flags.
     a_only: bool = False
     t_only: bool = False

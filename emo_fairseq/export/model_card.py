@@ -20,7 +20,7 @@ from fairseq.optim import OPTIMIZER_DATACLASS_REGISTRY
 from fairseq.optim.lr_scheduler import LR_SCHEDULER_DATACLASS_REGISTRY
 from omegaconf import OmegaConf
 
-from data_prep.audio.segment import audio_of
+from data_prep.audio.segment import AudioSegment, audio_of
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.provenance import Provenance, allowed_leaks, transductive_notes
 from data_prep.schema import (
@@ -31,7 +31,7 @@ from data_prep.schema import (
     read_manifest,
     write_atomically,
 )
-from emo_fairseq.data.dialogue import has_context
+from emo_fairseq.data.dialogue import has_context, has_turn
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
@@ -42,13 +42,15 @@ from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, rea
 from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown
 from emo_fairseq.inference.loading import LoadedModel, read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
+from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.models.architectures import default_sizes
 from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.options.checking import idle_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.options.option import Kind, names_of_kind, rules_of
-from emo_fairseq.task_state import TaskState
+from emo_fairseq.task_state import TaskOptions, TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (
     FROZEN,
@@ -376,12 +378,11 @@ def _limit_lines(facts: CardFacts) -> Iterator[str]:
             yield f"Less than {_RARE:.0%} of the training set: {', '.join(rare)}; expect little."
     if SPEECH in state.modalities and state.encoders[SPEECH].input in (WAVEFORM, LOG_MEL):
         yield f"Audio is read up to {config.task.max_speech_seconds:g} s; the rest is truncated."
-    if has_context(config.task):
+    if read := _describe_context(state.options):
         yield (
-            f"It was trained and scored with up to {config.task.context_past} turns before and "
-            f"{config.task.context_future} after each one, which `predict` joins where the "
-            "dialogue is given. Without it a turn is predicted alone, with a warning, and the "
-            "metrics do not hold."
+            f"It was trained and scored on turns in their dialogues: {read}. `predict` reads them "
+            "where the dialogue is given. Without it a turn is predicted alone, with a warning, "
+            "and the metrics do not hold."
         )
     if len(state.modalities) > 1 and not config.model.modality_dropout:
         yield (
@@ -389,6 +390,20 @@ def _limit_lines(facts: CardFacts) -> Iterator[str]:
             "from rows of its corpus that lack one, if there were any."
         )
     yield "Recording conditions, age, accent and culture of the speakers: unknown to this card."
+
+
+def _describe_context(options: TaskOptions) -> str:
+    """Return what of its dialogue is read with a turn; empty for nothing."""
+    parts = []
+    if has_context(options):
+        parts.append(
+            f"with each text those of up to {options.context_past} turns before and "
+            f"{options.context_future} after it"
+        )
+    if options.dialogue_encoder != NO_DIALOGUE_ENCODER:
+        which = "those before it" if options.dialogue_causal else "the others"
+        parts.append(f"with each turn {which}, among {options.dialogue_window} at most")
+    return ", and ".join(parts)
 
 
 def _speakers(facts: CardFacts) -> str:
@@ -558,6 +573,7 @@ def _estimates(scored: Predictions) -> Mapping[str, Estimate]:
 _ROWS = 5  # of a split, that are predicted again
 # By how much a probability or value may differ: in single precision, and where the file may have
 # been written in half precision or from the cache of frozen encoders, which has half precision.
+_DIALOGUE = "dialogue"
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 2e-2
 _HALF_OPTIONS = ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16")
 
@@ -613,7 +629,7 @@ class PredictionsChecker:
         if reason := self._cannot_predict():
             return f"{unchecked}{reason}."
         chosen = rows[:: max(1, len(rows) // _ROWS)][:_ROWS]
-        n_same = sum(self._is_same(file, row, utterances[row["id"]]) for row in chosen)
+        n_same = sum(self._is_same(file, row, utterances) for row in chosen)
         if not n_same:
             return f"{unchecked}the inputs of the rows that were tried are not there."
         return f"{n_same} of these utterances were predicted again by this model: equal."
@@ -630,26 +646,19 @@ class PredictionsChecker:
         """Return why the model cannot predict what it did while it was trained; empty if it can."""
         if missing := self._loaded.processor.missing:
             return f"the model cannot predict from {' and '.join(missing)}"
-        if has_context(self._loaded.state.options):
-            return "it reads turns in their dialogues, which are not put together for a card"
+        if _describe_context(self._loaded.state.options) and self._config.task.get("fold"):
+            return "it reads turns in their dialogues, of which a fold may hold a part"
         if self._loaded.state.transductive_note:
             by = self._loaded.state.normalize_by
             return f"its frames are normalized by {by}, whose rows are not put together for a card"
         return ""
 
-    def _is_same(self, file: Path, row: Mapping[str, str], utterance: Utterance) -> bool:
+    def _is_same(
+        self, file: Path, row: Mapping[str, str], utterances: Mapping[str, Utterance]
+    ) -> bool:
         """Return whether the model predicts a row; False where its input is not there."""
-        modalities = self._loaded.state.modalities
-        audio = None
-        if SPEECH in modalities and utterance.audio is not None:
-            assert self._data is not None
-            raw = self._config.task.get("data_raw")
-            audio = audio_of(utterance, audio_root(self._data, raw, must_exist=False))
-        text = utterance.text or None if TEXT in modalities else None
-        try:
-            self._predictor = self._predictor or EmotionPredictor(self._loaded)
-            prediction = self._predictor.predict(audio, text)
-        except UsageError:
+        prediction = self._predict(utterances[row["id"]], utterances.values())
+        if prediction is None:
             return False
         numbers = {PROBABILITY + name: value for name, value in prediction.probabilities.items()}
         numbers |= {PREDICTION_OF + name: value for name, value in prediction.values.items()}
@@ -662,6 +671,36 @@ class PredictionsChecker:
                 "predictions-other-model",
             )
         return True
+
+    def _predict(self, utterance: Utterance, rows: Collection[Utterance]) -> Prediction | None:
+        """Predict for a row among the turns of its dialogue; None where an input is not there."""
+        turns = [utterance]
+        if _describe_context(self._loaded.state.options) and has_turn(utterance):
+            dialogue = [row for row in rows if row.dialogue == utterance.dialogue and has_turn(row)]
+            turns = sorted(dialogue, key=lambda row: row.turn or 0)
+        reads_text = TEXT in self._loaded.state.modalities
+        try:
+            self._predictor = self._predictor or EmotionPredictor(self._loaded)
+            found = self._predictor.predict_each(
+                [self._audio(row) for row in turns],
+                [(row.text or None) if reads_text else None for row in turns],
+                speaker=[row.speaker for row in turns],
+                dialogue=_DIALOGUE,
+            )
+        except UsageError:
+            return None
+        errors = [result for result in found if isinstance(result, UsageError)]
+        if any(error.code != "item-empty" for error in errors):  # a row without input is no turn
+            return None
+        prediction = found[turns.index(utterance)]
+        return None if isinstance(prediction, UsageError) else prediction
+
+    def _audio(self, utterance: Utterance) -> AudioSegment | None:
+        if SPEECH not in self._loaded.state.modalities or utterance.audio is None:
+            return None
+        assert self._data is not None
+        raw = self._config.task.get("data_raw")
+        return audio_of(utterance, audio_root(self._data, raw, must_exist=False))
 
     def _tolerance(self) -> float:
         config = self._config

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from codes import raises
+from dialogue_models import CAUSAL, NEIGHBORS
 
 from data_prep.manifest.provenance import (
     Provenance,
@@ -81,11 +82,23 @@ def test_what_is_in_the_files(trained_models, own_folder, toy_corpus, tmp_path):
     assert f"{sum(x.numel() for n, x in weights.items() if 'version' not in n):,}" in text
 
 
-def test_figures_of_dialogues_are_not_those_of_turns_alone(trained_models, tmp_path):
-    options = "--modality text --context-past 2 --context-future 1 --max-text-tokens 9"
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (NEIGHBORS, "with each text those of up to 2 turns before and 1 after it."),
+        (CAUSAL, "with each turn those before it, among 4 at most."),
+    ],
+)
+def test_figures_of_dialogues_are_checked_in_their_dialogues(
+    options, said, trained_models, toy_corpus, tmp_path
+):
+    checkpoint = trained_models.checkpoint(options)
     folder = Path(shutil.copytree(trained_models.folder(options), tmp_path / "model"))
-    card = write_card(folder, trained_models.checkpoint(options)).read_text()
-    assert "up to 2 turns before and 1 after each one, which `predict` joins" in card
+    file = tmp_path / "test.tsv"
+    predictions.write(file, trained_models.validated(checkpoint))
+    card = " ".join(write_card(folder, checkpoint, toy_corpus, [file]).read_text().split())
+    assert f"on turns in their dialogues: {said}" in card
+    assert "5 of these utterances were predicted again by this model: equal." in card
 
 
 def test_what_no_file_says_is_called_unknown(trained_models, own_folder, toy_corpus, tmp_path):

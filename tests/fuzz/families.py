@@ -397,14 +397,16 @@ def _read_forest(folder: Path) -> Any:
 def _read_model(folder: Path, data: Path | None = None) -> Any:
     place = folder / "model" if data is None else folder / "checkpoint.pt"
     recognizer = load_predictor(place, "cpu", data)
-    prediction = recognizer.predict(None, "I am so happy about it.")
-    return prediction.as_dict()
+    predictions = recognizer.predict(None, ["I am so happy about it.", "Me too."], dialogue="d")
+    return [prediction.as_dict() for prediction in predictions]
 
 
 def _read_onnx(folder: Path) -> Any:
     from emo_fairseq.export.onnx import OnnxPredictor
 
-    return OnnxPredictor.from_folder(folder / "model").predict(None, "I am happy.").as_dict()
+    predictor = OnnxPredictor.from_folder(folder / "model")
+    predictions = predictor.predict(None, ["I am happy.", "Me too."], dialogue="d")
+    return [prediction.as_dict() for prediction in predictions]
 
 
 # -- T_data, the layout of BERT-like fine-tuning ---------------------------------------------------
@@ -492,8 +494,8 @@ class Trained:
 
     Attributes:
         data: data dir of the first two.
-        checkpoint: of a model of text.
-        model: its model folder, with model.onnx.
+        checkpoint: of a model of texts in dialogues.
+        model: its model folder, with its graphs.
         service: model folder of a model of text and speech.
     """
 
@@ -568,7 +570,7 @@ def _of_models(trained: Trained) -> list[Family]:
     copy = functools.partial(_copy, source=trained.model, name="model")
     return [
         Family("model folder", copy, ["model/*", "model/text/*"], _read_model, sealed=True),
-        Family("model.onnx", copy, ["model/model.onnx"], _read_onnx, sealed=True),
+        Family("model.onnx", copy, ["model/model*.onnx"], _read_onnx, sealed=True),
         Family(
             "checkpoint",
             functools.partial(_copy, source=trained.checkpoint, name="checkpoint.pt"),

@@ -9,6 +9,7 @@ from emo_fairseq.export.onnx import export_onnx
 from fuzz.families import Trained, toy_data_dir
 
 _SIZES = "--text-embed-dim 8 --text-ffn-embed-dim 8 --embedding-dim 8"
+_DIALOGUES = "--dialogue-encoder gru --dialogue-embed-dim 8"
 _BOTH = "--modality text+speech --speech-input log_mel"
 
 
@@ -18,8 +19,8 @@ def train_models(place: Path) -> Trained:
 
 
 def gather_models(models: TrainedModels, place: Path) -> Trained:
-    """Train a model of text and one of text and speech for two updates each, unless done."""
-    text = f"--modality text {_SIZES}"
+    """Train a model of dialogues and one of text and speech for two updates each, unless done."""
+    text = f"--modality text {_SIZES} {_DIALOGUES}"
     folder = place / "model"
     shutil.copytree(models.folder(text), folder)
     export_onnx(folder)
