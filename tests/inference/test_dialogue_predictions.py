@@ -1,8 +1,10 @@
 """Turns of dialogues are predicted as fairseq-validate does, however they are given."""
 
+import shutil
 import weakref
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from data_prep.schema import SAMPLE_RATE, read_manifest
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import PROBABILITY
+from emo_fairseq.export.as_checkpoint import write_checkpoint
+from emo_fairseq.export.onnx import OnnxPredictor, export_onnx
 from emo_fairseq.inference import predictor as predictor_module
 from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.occlusion import drop, explain, silence_interval
@@ -202,6 +206,28 @@ def test_a_turn_is_explained_in_its_dialogue(predictor, one_dialogue):
         rates = {"sample_rate": SAMPLE_RATE, "audio": sounds}
         occluded = predictor.predict(**one_dialogue | rates)[place]
         assert weight == pytest.approx(drop(whole, occluded), abs=1e-4)
+
+
+def test_an_exported_model_of_dialogues_predicts_the_same(
+    trained_models, turns, toy_corpus, tmp_path
+):
+    """As ONNX graphs, live too, and as a checkpoint again."""
+    folder = Path(shutil.copytree(trained_models.folder(CAUSAL), tmp_path / "model"))
+    export_onnx(folder, check=2)
+    predictor, graphs = load_predictor(folder, "cpu"), OnnxPredictor.from_folder(folder)
+    given = arguments(toy_corpus, turns, predictor)
+    expected = scores(predictor.predict(**given))
+    assert scores(graphs.predict(**given)) == pytest.approx(expected, abs=1e-4)
+    live = LiveConversation(graphs)
+    found = [live.add_turn(text=row.text, speaker=row.speaker) for row in turns]
+    as_one = predictor.predict(**given | {"dialogue": "all"})
+    assert scores(found) == pytest.approx(scores(as_one), abs=1e-4)
+    again = trained_models.validated(write_checkpoint(folder, tmp_path / "again.pt"))
+    of_id = {row["id"]: row for row in again}
+    written = [
+        [float(of_id[row.id][PROBABILITY + label]) for label in predictor.labels] for row in turns
+    ]
+    assert expected == pytest.approx(np.array(written), abs=TOLERANCE)
 
 
 def test_names_that_are_no_strings_are_refused(predictor):
