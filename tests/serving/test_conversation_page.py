@@ -217,6 +217,15 @@ def test_drawing_again_keeps_what_is_selected(bare_page):
     assert bare_page.locator("main *").count() == 0
 
 
+def test_a_warning_of_every_turn_is_shown_once(open_page):
+    turns = [turn(n, "Anna", "angry", warnings=["without text", f"of {n}"]) for n in range(3)]
+    page = open_page(document(turns, notes=[], skipped={}))
+    assert page.locator(".conversation-notes li").all_inner_texts() == ["every turn: without text"]
+    text = page.locator(".conversation-turns > li").nth(1).text_content()
+    assert "of 1" in text
+    assert "without text" not in text
+
+
 def test_nobody_speaks(open_page):
     page = open_page(document([], notes=["no speech was found"], skipped={}))
     assert page.locator(".conversation-summary").inner_text() == "call.wav: no speech in 0:06"

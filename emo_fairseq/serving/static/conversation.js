@@ -112,6 +112,7 @@ class View {
     this.speakers = [...new Set(this.turns.map((turn) => turn.speaker ?? null))];
     this.color = colors(this.labels);
     this.letter = letters(this.labels);
+    this.shared = sharedWarnings(this.turns);
     if (audioUrl !== this.url) {
       this.url = audioUrl;
       this.problem.hidden = true;
@@ -144,7 +145,7 @@ class View {
     const errors = this.turns.filter((turn) => turn.error).length;
     if (errors) parts.push(`${plural(errors, "turn")} without a prediction`);
     this.summary.textContent = n ? parts.filter(Boolean).join(" · ") : `${recording}: no speech in ${clock(this.seconds)}`;
-    const lines = [...notes, ...Object.entries(skipped).map(([what, count]) => `${what}: ${count}`)];
+    const lines = [...notes, ...this.shared.map((warning) => `every turn: ${warning}`), ...Object.entries(skipped).map(([what, count]) => `${what}: ${count}`)];
     this.notes.replaceChildren(...lines.map((line) => make("li", {}, line)));
     this.notes.hidden = !lines.length;
   }
@@ -292,7 +293,7 @@ class View {
   showList() {
     const top = this.list.scrollTop;
     this.rows = this.turns.map((turn, index) => {
-      const key = JSON.stringify([turn, !this.url]), before = this.rows[index];
+      const key = JSON.stringify([turn, this.shared, !this.url]), before = this.rows[index];
       return before?.key === key ? before : { key, ...this.row(turn, index) };
     });
     const items = this.rows.map((row) => row.item);
@@ -316,7 +317,8 @@ class View {
     }
     const values = Object.entries(turn.values).map(([axis, value]) => `${words(axis)} ${value.toFixed(2)}`).join(", ");
     if (values) emotion.append(make("span", { class: "conversation-small" }, values));
-    const notes = [...turn.truncations, ...turn.warnings].map((sentence) => make("span", { class: "conversation-small" }, sentence));
+    const own = turn.warnings.filter((warning) => !this.shared.includes(warning));
+    const notes = [...turn.truncations, ...own].map((sentence) => make("span", { class: "conversation-small" }, sentence));
     if (turn.shift) notes.unshift(make("span", { class: "conversation-badge" }, "◆ emotion shift"));
     if (turn.error) notes.push(make("span", { class: "conversation-failed" }, `No prediction: ${turn.error}`));
     const item = make("li", { "data-index": index }, time, name, text, emotion);
@@ -512,6 +514,13 @@ function letters(labels) {
     while (n < label.length && labels.some((other) => other !== label && other.slice(0, n) === label.slice(0, n))) n++;
     return [label, label.slice(0, n)];
   }));
+}
+
+// Warnings that all of several turns have, such as of a model that lacks an input: they are shown once.
+function sharedWarnings(turns) {
+  const predicted = turns.filter((turn) => !turn.error);
+  if (predicted.length < 2) return [];
+  return predicted[0].warnings.filter((warning) => predicted.every((turn) => turn.warnings.includes(warning)));
 }
 
 const latest = (turns) => turns.reduce((most, turn) => Math.max(most, turn.end), 0);
