@@ -19,6 +19,7 @@ from pathlib import Path
 from data_prep.corpora import (
     cmu_mosei,
     cmu_mosi,
+    crema_d,
     emobank,
     emobox,
     emorynlp,
@@ -92,6 +93,13 @@ CORPORA: dict[str, Recipe] = {
         mmsa.add_arguments,
         target="sentiment_score",
         recognizes=lambda folder: mmsa.recognizes(folder, cmu_mosi.CMU_MOSI),
+    ),
+    "crema_d": Recipe(
+        crema_d.prepare_crema_d,
+        crema_d.__doc__,
+        "folder with AudioWAV and processedResults",
+        crema_d.add_arguments,
+        recognizes=_layout(crema_d.VOTES, crema_d.AUDIO),
     ),
     "emobank": Recipe(
         emobank.prepare_emobank,

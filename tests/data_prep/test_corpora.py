@@ -9,7 +9,8 @@ import pytest
 import data_prep.corpora
 from data_prep.corpora.registry import CORPORA
 
-SHARED = {"__init__", "mmsa", "recordings", "registry", "toy_voice"}
+SHARED = {"__init__", "annotators", "mmsa", "recordings", "registry"}
+SHARED |= {"toy_annotators", "toy_dialogues", "toy_draws", "toy_voice"}
 
 
 @pytest.mark.parametrize("corpus", CORPORA)

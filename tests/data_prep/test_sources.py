@@ -26,6 +26,7 @@ LAYOUTS = {
     "meld": ["train_sent_emo.csv", "dev_sent_emo.csv", "test_sent_emo.csv"],
     "msp_improv": ["Evalution.txt"],
     "msp_podcast": ["Labels/labels_consensus.csv"],
+    "crema_d": ["processedResults/tabulatedVotes.csv", "AudioWAV/1001_DFA_ANG_XX.wav"],
     "ravdess": ["Actor_01/03-01-01-01-01-01-01.wav"],
 }
 
