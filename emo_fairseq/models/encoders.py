@@ -10,6 +10,7 @@ from data_prep.features.log_mel import N_MELS
 from emo_fairseq import pretrained
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.by_length import encode_by_length
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.modules.convolutions import parse_conv_layers
 from emo_fairseq.modules.encoder import Encoder
@@ -166,6 +167,7 @@ class ModalityEncoder(nn.Module):
         frozen: the backbone is never trained; it runs as in evaluation, without gradient.
         keeps_precision: a frozen backbone is moved, but not cast: its outputs are on disk, and half
             precision would make them those of other weights.
+        groups_lengths: in training, rows are encoded in groups of similar length.
 
     Raises:
         UsageError: there is no such layer.
@@ -178,6 +180,7 @@ class ModalityEncoder(nn.Module):
         self.embed_dim = backbone.embed_dim
         self.frozen = False
         self.keeps_precision = False
+        self.groups_lengths = False
         numbers = [str(number) for number in range(backbone.n_layers + 1)]
         if layer not in (LAST, MEAN, WEIGHTED, *numbers):
             raise UsageError(
@@ -253,7 +256,10 @@ class ModalityEncoder(nn.Module):
             encoded, padding_mask = source["encoded"], source["padding_mask"]
             encoded = encoded.unflatten(2, (-1, self.embed_dim))  # (B, T, K, C)
         else:
-            encoded, padding_mask = self.encode(**source)
+            if self.groups_lengths and self.training and not self.backbone.padded_input:
+                encoded, padding_mask = encode_by_length(self.encode, source)
+            else:
+                encoded, padding_mask = self.encode(**source)
         features = encoded[:, :, 0] if self.mix is None else self.mix(encoded)
         if focus is not None:
             padding_mask = padding_mask | ~focus

@@ -82,6 +82,8 @@ class RobertaEMOModel(BaseFairseqModel):
         self.fusion = fusion
         self.embedding = embedding
         self.dialogue_encoder = dialogue_encoder
+        for encoder in self.encoders.values():  # turns of dialogues are not batched by length
+            encoder.groups_lengths = dialogue_encoder is not None
         self.head = head
         self.auxiliary_heads = nn.ModuleDict(dict(auxiliary_heads))
         self.modality_dropout = modality_dropout
