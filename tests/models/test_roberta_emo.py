@@ -258,7 +258,7 @@ def test_only_scored_turns_are_returned(
 ) -> None:
     task, model = build({"dialogue_embed_dim": 16}, dialogue_encoder=encoder, modality="text")
     task.load_dataset("valid")
-    inputs = collate_rows(task.dataset("valid"), [0, 1, 2, 3])["net_input"]
+    inputs = collate_rows(task.dataset("valid").turns, [0, 1, 2, 3])["net_input"]
     output = _with_weights(model)(**inputs, dialogue=_dialogue())
     everything = model(**inputs, dialogue=_dialogue(scored=torch.arange(4)))
     assert output.logits.shape == (2, 4)
@@ -275,7 +275,7 @@ def test_rows_without_dialogues_are_dialogues_of_one_turn(
 ) -> None:
     task, model = build({"dialogue_embed_dim": 16}, dialogue_encoder=encoder, modality="text")
     task.load_dataset("valid")
-    inputs = collate_rows(task.dataset("valid"), [0, 1, 2, 3])["net_input"]
+    inputs = collate_rows(task.dataset("valid").turns, [0, 1, 2, 3])["net_input"]
     alone = _with_weights(model)(**inputs).logits
     together = model(**inputs, dialogue=_dialogue(scored=torch.arange(4))).logits
     torch.testing.assert_close(alone[3], together[3], atol=1e-5, rtol=0)
@@ -293,7 +293,7 @@ def test_a_new_dialogue_model_predicts_as_one_of_single_turns(
     }
     without.load_state_dict({name: parameters[name] for name in without.state_dict()})
     task.load_dataset("valid")
-    inputs = collate_rows(task.dataset("valid"), [0, 1, 2, 3])["net_input"]
+    inputs = collate_rows(task.dataset("valid").turns, [0, 1, 2, 3])["net_input"]
     expected = without(**inputs).logits[[3, 1]]
     torch.testing.assert_close(model(**inputs, dialogue=_dialogue()).logits, expected)
 
@@ -301,7 +301,7 @@ def test_a_new_dialogue_model_predicts_as_one_of_single_turns(
 def test_attention_is_of_the_scored_turns(build: Callable[..., Any], collate_rows: Any) -> None:
     task, model = build(speech_input="tokens", dialogue_encoder="gru")
     task.load_dataset("valid")
-    inputs = collate_rows(task.dataset("valid"), [0, 1, 2, 3])["net_input"]
+    inputs = collate_rows(task.dataset("valid").turns, [0, 1, 2, 3])["net_input"]
     every = model(**inputs, return_attention=True).attention
     scored = model(**inputs, dialogue=_dialogue(), return_attention=True).attention
     assert every.keys() == scored.keys() == {"text_from_speech", "speech_from_text"}
