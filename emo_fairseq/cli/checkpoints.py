@@ -18,8 +18,9 @@ def is_model_folder(path: Path) -> bool:
 
 
 def is_model(path: Path) -> bool:
-    """Return whether `path` is a model folder, or a folder of a training."""
-    return is_model_folder(path) or any((path / name).is_file() for name in (BEST, LAST))
+    """Return whether `path` is a model folder, or a folder of a training or of several."""
+    is_training = any((path / name).is_file() for name in (BEST, LAST))
+    return is_model_folder(path) or is_training or bool(_trained_folders(path))
 
 
 def check_exists(path: Path) -> None:

@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         processes.write(json.dumps(_as_record(scores, notes), indent=2, allow_nan=False))
         return 0
-    for line in (*_table_lines(scores), *notes):
+    for line in (*table_lines(scores), *notes):
         processes.write(line)
     return 0
 
@@ -128,7 +128,7 @@ def _hypothesis(options: argparse.Namespace, reference: "TurnFiles") -> "TurnFil
     return read_turns(path)
 
 
-def _table_lines(scores: "RecordingScores") -> Iterator[str]:
+def table_lines(scores: "RecordingScores") -> Iterator[str]:
     """Yield the table: a line for each metric, with intervals, beside the baseline's."""
     from emo_fairseq.cli.score_table import aligned, estimate_cell
 
