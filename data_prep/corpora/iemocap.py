@@ -85,7 +85,12 @@ CLASSES: dict[str, Mapping[str, str]] = {
     "all": LABELS,
 }
 SCALE = (1.0, 5.0)
-PROTOCOLS = ("leave_one_session_out", "leave_one_speaker_out", "seed_sessions")
+PROTOCOLS = (
+    "leave_one_session_out",
+    "leave_one_session_out_dialogues",
+    "leave_one_speaker_out",
+    "seed_sessions",
+)
 LICENCE = "IEMOCAP release form of USC SAIL: for research, on request, not to be passed on"
 CITATION = (
     "Busso, Bulut, Lee, Kazemzadeh, Mower, Kim, Chang, Lee, Narayanan (2008). IEMOCAP: "

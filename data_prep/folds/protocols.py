@@ -4,6 +4,9 @@ leave_one_session_out    each session is tested once; the dev set is whole speak
                          other sessions, so that it shares dialogues, but no speaker, with train:
                          balanced by gender where it is known, near in labels and in the requested
                          share of rows, and others in each fold
+leave_one_session_out_dialogues
+                         likewise, but the dev set is whole dialogues, for models that read them: it
+                         shares speakers, but no dialogue, with train
 leave_one_speaker_out    each speaker is tested once; the dev set is who shares the speaker's
                          session, and so is in the same recordings, else the next speaker
 leave_speaker_group_out  speakers in n groups of like size, those who share dialogues in one (with
@@ -115,25 +118,45 @@ def _with_unit(rows: Rows, unit: str, options: FoldOptions, notes: Notes) -> Row
 
 
 def _leave_one_session_out(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
+    _note_groups(rows, notes)
+    return _test_each_session(rows, [_group_name(row) for row in rows], options)
+
+
+def _leave_one_session_out_dialogues(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
+    if without := [row.id for row in rows if row.dialogue is None]:
+        raise CodedError(
+            f"{len(without)} of {len(rows)} rows name no dialogue, which the dev set has whole: "
+            f"{first_few(without)}; fill the column, or take leave_one_session_out",
+            "unit-missing",
+        )
+    return _test_each_session(rows, [str(row.dialogue) for row in rows], options)
+
+
+def _test_each_session(rows: Rows, groups: Sequence[str], options: FoldOptions) -> list[Sets]:
+    """Test each session once, and draw whole groups of the others for the dev set.
+
+    Args:
+        rows: N rows that name their session.
+        groups: (N,), of each row that of which the dev set has all rows or none.
+        options: share of the dev set, and seed.
+    """
     sessions = in_order(row.session for row in rows)
     _check_count(len(sessions), 2, "sessions")
-    _note_groups(rows, notes)
     folds: list[Sets] = []
     drawn: list[frozenset[str]] = []
     for tested in sessions:
-        others = [row for row in rows if row.session != tested]
-        groups = [_group_name(row) for row in others]
+        others = [n for n, row in enumerate(rows) if row.session != tested]
         draw = random.Random(f"{options.seed} {tested}")
-        drawn.append(draw_dev_set(others, groups, options.valid_share, draw, drawn))
-        names = [_set_of(row, tested, drawn[-1]) for row in rows]
+        dev = draw_dev_set(
+            [rows[n] for n in others], [groups[n] for n in others], options.valid_share, draw, drawn
+        )
+        drawn.append(dev)
+        names = [
+            "test" if row.session == tested else "valid" if group in dev else "train"
+            for row, group in zip(rows, groups, strict=True)
+        ]
         folds.append(_sets(rows, names))
     return folds
-
-
-def _set_of(row: Utterance, tested: str, dev: frozenset[str]) -> str:
-    if row.session == tested:
-        return "test"
-    return "valid" if _group_name(row) in dev else "train"
 
 
 def _leave_one_speaker_out(rows: Rows, options: FoldOptions, notes: Notes) -> list[Sets]:
@@ -353,6 +376,14 @@ _ALL_UNITS = ("session", "speaker", "dialogue")
 PROTOCOLS = {
     "leave_one_session_out": Protocol(
         "session", _leave_one_session_out, ("valid_share",), _ALL_UNITS, _ALL_UNITS, ("speaker",)
+    ),
+    "leave_one_session_out_dialogues": Protocol(
+        "session",
+        _leave_one_session_out_dialogues,
+        ("valid_share",),
+        _ALL_UNITS,
+        _ALL_UNITS,
+        ("dialogue",),
     ),
     "leave_one_speaker_out": Protocol(  # may validate on the tested speaker's dialogue partner
         "speaker", _leave_one_speaker_out, (), _TALK, ("speaker",), ("speaker",)

@@ -93,8 +93,8 @@ def composition_lines(composition: Composition) -> Iterator[str]:
 def context_notes(folds: Folds, rows: Sequence[Utterance]) -> list[str]:
     """Return a sentence if neighboring turns of a dialogue are in different sets of a fold.
 
-    A model with dialogue context reads neighbors of the row's own set alone. Only rows with a text
-    count, since context consists of texts.
+    A model of dialogues, or with dialogue context, reads turns of the row's own set alone. Only
+    rows with a text count.
     """
     pairs = _neighbors(rows)
     counts = {name: _separated(sets, pairs) for name, sets in folds.folds.items()}
@@ -104,8 +104,8 @@ def context_notes(folds: Folds, rows: Sequence[Utterance]) -> list[str]:
     n_folds = sum(count > 0 for count in counts.values())
     note = (
         f"in {n_folds} of {len(counts)} folds neighboring turns are in different sets (fold "
-        f"{most}: {counts[most]} of {len(rows)} rows); dialogue context (--context-past, "
-        "--context-future) reads turns of its own set alone"
+        f"{most}: {counts[most]} of {len(rows)} rows); models of dialogues read turns of "
+        "their own set alone"
     )
     return [note]
 

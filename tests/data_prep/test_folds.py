@@ -93,6 +93,27 @@ def test_leave_one_session_out_tests_each_session_once_and_cuts_dev_by_speaker()
     assert check_leaks(folds, rows) == []
 
 
+def test_leave_one_session_out_dialogues_keeps_dialogues_whole() -> None:
+    rows = iemocap_like()
+    folds = made("leave_one_session_out_dialogues", rows)
+    devs = []
+    for number in "12345":
+        assert values(folds, number, "test", "session", rows) == {f"s{number}"}
+        devs.append(values(folds, number, "valid", "dialogue", rows))
+        assert devs[-1].isdisjoint(values(folds, number, "train", "dialogue", rows))
+        share = len(folds.folds[number]["valid"]) / sum(row.session != f"s{number}" for row in rows)
+        assert 0.1 < share < 0.3
+        # Speakers may be in both: the dialogues of one are divided.
+        assert values(folds, number, "valid", "speaker", rows) <= values(
+            folds, number, "train", "speaker", rows
+        )
+    assert len({frozenset(dev) for dev in devs}) == 5
+    assert check_leaks(folds, rows) == []
+    without = [replace(rows[0], dialogue=None), *rows[1:]]
+    with pytest.raises(ValueError, match="1 of .* rows name no dialogue"):
+        made("leave_one_session_out_dialogues", without)
+
+
 def iemocap_like(seed: int = 1) -> list[Utterance]:
     """Five sessions of a woman and a man; sizes and labels differ as those of IEMOCAP do."""
     draw = random.Random(seed)

@@ -257,6 +257,7 @@ def test_folds_of_sessions_and_speakers(corpus_dir: Path, tmp_path: Path) -> Non
     corpus = prepare_iemocap(corpus_dir, out)
     assert corpus.folds == {
         "leave_one_session_out": {"unit": "session", "folds": 5, "seed": 1},
+        "leave_one_session_out_dialogues": {"unit": "session", "folds": 5, "seed": 1},
         "leave_one_speaker_out": {"unit": "speaker", "folds": 10, "seed": 1},
         "seed_sessions": {"unit": "session", "folds": 1, "seed": 1},
     }
@@ -278,7 +279,7 @@ def test_a_part_of_the_corpus_is_prepared_and_said(corpus_dir: Path, tmp_path: P
         path.rename(tmp_path / path.name)
     corpus = prepare_iemocap(corpus_dir, tmp_path / "out")
     assert note(corpus, "a part of") == "a part of the corpus: Ses01"
-    assert note(corpus, "leave_one_session_out").startswith(
+    assert note(corpus, "leave_one_session_out are").startswith(
         "folds leave_one_session_out are not made: 1 sessions are too few"
     )
     assert not (tmp_path / "out" / "folds").exists()
