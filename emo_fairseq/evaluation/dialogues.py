@@ -142,7 +142,9 @@ def score_dialogues(
     Returns:
         None where no dialogue has two turns.
     """
-    turns = find_dialogues(rows)
+    # Of votes some rows have no majority label: they are no turns here.
+    known = of.has_truth.tolist()
+    turns = find_dialogues([row if has else None for row, has in zip(rows, known, strict=True)])
     if turns is None:
         return None
     groups = _groups(of, turns)
@@ -179,7 +181,7 @@ def dialogue_statistics(of: LabelPredictions, turns: DialogueTurns) -> Statistic
         of: N predicted labels.
         turns: where they are.
     """
-    truth, n = of.truth.long(), len(of.names)
+    truth, n = of.truth.long().clamp(min=0), len(of.names)  # rows without truth are in no group
     groups = _groups(of, turns)
     predicted = metrics.confusion_rows(truth, of.prediction.long(), n)  # (N, K, K)
     parts = {name: predicted * mask[:, None, None] for name, mask in groups.items()}

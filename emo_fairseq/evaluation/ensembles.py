@@ -193,9 +193,10 @@ def _in_order(of: P, names: tuple[str, ...]) -> P:
     return replace(
         of,
         names=names,
-        truth=number[of.truth.long()],
+        truth=torch.where(of.has_truth, number[of.truth.long().clamp(min=0)], -1),
         prediction=number[of.prediction.long()],
         probability=of.probability[:, order],
+        votes=None if of.votes is None else of.votes[:, order],
     )
 
 
@@ -222,8 +223,11 @@ def _fit_labels(
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
 
-    truth = of.truth.numpy()
-    counts = np.bincount(truth)
+    known_truth = of.has_truth.numpy()  # of votes some rows have no majority label
+    scores, truth = scores[:, of.has_truth], of.truth.numpy()[known_truth]
+    if groups is not None:
+        groups = [group for group, known in zip(groups, known_truth, strict=True) if known]
+    counts = np.bincount(truth, minlength=len(of.names))
     n_parts = min(5, int(counts[counts > 0].min()))
     if n_parts < 2 or (counts > 0).sum() < 2:
         few = [of.names[k] for k in np.flatnonzero((counts > 0) & (counts < 2))]

@@ -1,5 +1,6 @@
 """Predictions of a distribution: their file, their metrics, the baseline, some rows, and folds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,11 @@ import torch
 from codes import raises
 from sklearn.metrics import balanced_accuracy_score
 
+from data_prep.schema import Utterance
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.dialogues import score_dialogues
+from emo_fairseq.evaluation.ensembles import Stacking, align_members, combine, mean
 from emo_fairseq.evaluation.predictions import label_row
 from emo_fairseq.evaluation.statistics import (
     LabelPredictions,
@@ -119,3 +123,47 @@ def test_votes_for_some_of_the_labels_are_refused(tmp_path: Path) -> None:
     file.write_text(predictions.with_last_line(text))
     with raises("predictions-no-votes", UsageError):
         predictions.read(file)
+
+
+def test_ensembles_keep_the_votes_and_stack_on_majority_labels() -> None:
+    of, other = drawn(60), drawn(60)
+    other = replace(other, truth=of.truth, votes=of.votes)
+    order = [2, 0, 1]
+    number = torch.tensor([order.index(label) for label in range(3)])
+    assert other.probability is not None
+    assert of.votes is not None
+    turned = replace(
+        other,
+        names=tuple(LABELS[label] for label in order),
+        truth=torch.where(other.has_truth, number[other.truth.clamp(min=0)], -1),
+        prediction=number[other.prediction],
+        probability=other.probability[:, order],
+        votes=of.votes[:, order],
+    )
+    members, n_left = align_members({"a": of, "b": turned})
+    assert n_left == 0
+    assert members[1].truth.tolist() == of.truth.tolist()
+    assert torch.equal(members[1].votes, of.votes)
+    agreed = of.has_truth.nonzero()[:, 0].tolist()
+    stacked = Stacking.fit(members)
+    of_agreed = Stacking.fit([select(member, agreed) for member in members])
+    torch.testing.assert_close(stacked.weight, of_agreed.weight)
+    combined = combine(members, mean)
+    assert combined.statistics().metrics()["votes_ce"] > 0
+
+
+def test_shifts_are_those_of_turns_with_a_majority_label() -> None:
+    of = drawn(12)
+    rows = [
+        Utterance(name, dialogue=f"d{n // 6}", turn=n % 6, speaker="ab"[n % 2])
+        for n, name in enumerate(of.ids)
+    ]
+    agreed = of.has_truth.nonzero()[:, 0].tolist()
+    scores = score_dialogues(of, rows)
+    expected = score_dialogues(select(of, agreed), [rows[row] for row in agreed])
+    assert scores is not None
+    assert expected is not None
+    assert scores.counts == expected.counts
+    assert scores.estimates.keys() == expected.estimates.keys()
+    for key, estimate in scores.estimates.items():
+        assert estimate.value == pytest.approx(expected.estimates[key].value, nan_ok=True), key
