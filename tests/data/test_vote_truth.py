@@ -9,6 +9,7 @@ from codes import raises
 
 from data_prep.schema import Utterance
 from emo_fairseq.data.annotations import truth_array
+from emo_fairseq.data.dialogue_rows import select_turns
 from emo_fairseq.data.manifest import Split, select_rows
 from emo_fairseq.types import TARGETS
 
@@ -56,3 +57,15 @@ def test_votes_for_an_unknown_label_are_refused() -> None:
         truth_array(split, TARGET, LABELS)
     assert "'joy'" in str(error.value)
     assert "row 2" in str(error.value)
+
+
+def test_turns_without_a_vote_for_a_label_give_context() -> None:
+    rows = [
+        Utterance("a", text="x", dialogue="d", turn=0, votes="happy:1"),
+        Utterance("b", text="x", dialogue="d", turn=1, votes="other:3"),
+        Utterance("c", text="x", dialogue="d", turn=2, emotion="sad"),
+    ]
+    present = {"text": np.ones(3, dtype=bool)}
+    turns = select_turns(split_of(*rows), TARGET, present, 8, causal=False, labels=LABELS)
+    assert turns.rows.tolist() == [0, 1, 2]
+    assert turns.is_scored.tolist() == [True, False, False]

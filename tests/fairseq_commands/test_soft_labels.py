@@ -18,6 +18,7 @@ from emo_fairseq.report.plots import confusion_matrix, reliability
 from emo_fairseq.report.plots.drawing import Plot
 from emo_fairseq.report.scored_split import read_scored_split
 
+TARGET_NAME = "emotion_distribution"
 TARGET = """--modality text --target emotion_distribution --batch-size 8
     --criterion emotion_classification"""
 LABELS = ("neutral", "happy", "sad", "angry")
@@ -155,3 +156,19 @@ def test_what_does_not_fit_is_refused(
     place = f"--data {voted_corpus} --save-dir {tmp_path}"
     with pytest.raises(ValueError, match=told):
         fairseq("train", commands["train"], TARGET, options, place)
+
+
+def test_a_model_of_labels_is_scored_against_votes(
+    trained: Callable[[str], Path],
+    voted_corpus: Path,
+    fairseq: Callable[..., Any],
+    commands: dict[str, str],
+) -> None:
+    checkpoint = trained("--modality text --target emotion --batch-size 8 --max-update 2")
+    place = f"--data {voted_corpus} --path {checkpoint} --valid-subset test --batch-size 4"
+    figures = fairseq("validate", commands["validate"], place, f"--target {TARGET_NAME}").figures(
+        "test"
+    )
+    assert figures["n_agreed"] == 9
+    assert figures["votes_kl"] < figures["votes_ce"]
+    assert figures["loss"] == pytest.approx(figures["votes_ce"], abs=1e-3)
