@@ -117,16 +117,23 @@ def _listen(port: int, pid: int, file: Path, seconds: float) -> tuple[dict[str, 
         page.goto(f"http://127.0.0.1:{port}/")
         page.locator("#recognize:enabled").wait_for()
         page.locator("#live-button").click()
-        used = []
+        used, memory = [], []
         for until in (1.0, _LEAD - 1.0, seconds):
             _wait(page, until)
             used.append(_cpu_seconds(pid))
+            memory.append(_megabytes(pid))
         page.locator("#live-button").click()
         page.locator("#live-status", has_text="Stopped").wait_for()
-        found: dict[str, Any] = page.evaluate("live")
+        found: dict[str, Any] = {**page.evaluate("live"), "memory": memory}
         browser.close()
     silent, spoken = np.diff(used).tolist()
     return found, [silent / (_LEAD - 2.0), spoken, seconds - _LEAD + 1.0]
+
+
+def _megabytes(pid: int) -> float:
+    """Return the resident memory of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 def _wait(page: Any, seconds: float) -> None:
@@ -167,6 +174,8 @@ def _report(n_spoken: int, found: dict[str, Any], cpu: Sequence[float]) -> None:
     print(f"CPU of the server: {1000 * used / n_predicted:.1f} ms a turn with detection")
     print(f"  silence    {1000 * of_silence:.1f} ms a second")
     print(f"  prediction {1000 * of_turns:.1f} ms a turn")
+    memory = ", ".join(f"{value:.0f}" for value in found["memory"])
+    print(f"memory of the server at the beginning, before the turns, after them: {memory} MiB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Live conversations over a WebSocket: turns, limits, protection, and connections that are lost."""
 
 import itertools
+import json
 import threading
 import time
 from contextlib import ExitStack
@@ -8,6 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from loudness import Loudness
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
@@ -19,7 +22,7 @@ from emo_fairseq.inference.stopping import StoppedError
 from emo_fairseq.serving import live
 from emo_fairseq.serving.app import create_app
 from emo_fairseq.serving.limits import Limits
-from emo_fairseq.serving.live_protocol import LiveError
+from emo_fairseq.serving.live_protocol import LiveError, Skip, Start, parse_message
 from emo_fairseq.serving.live_sessions import LiveSessions
 
 RATE = 16_000
@@ -179,6 +182,33 @@ def test_invalid_messages_and_silence_end_a_connection(
         elif sent is not None:
             socket.send_json(sent)
         assert refusal(socket) == (code, close_code)
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+_FIELDS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["start", "skip", "stop"]) | _VALUES},
+    optional={"session": _VALUES, "position": _VALUES, "seconds": _VALUES},
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=300) | st.text() | (_FIELDS | _VALUES).map(json.dumps))
+def test_messages_are_parsed_or_refused(content):
+    key = "bytes" if isinstance(content, bytes) else "text"
+    try:
+        message = parse_message({"type": "websocket.receive", key: content}, 200)
+    except LiveError:
+        return
+    if isinstance(message, np.ndarray):
+        assert 2 * len(message) == len(content) <= 200
+        assert np.abs(message).max() <= 1
+    else:
+        seconds = {Start: "position", Skip: "seconds"}.get(type(message))
+        assert seconds is None or 0 <= getattr(message, seconds) <= 1e6
 
 
 def test_a_conversation_has_a_length(make_client, spoken):
