@@ -11,6 +11,7 @@ from emo_fairseq import pretrained
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.models.architectures import complete_config
 from emo_fairseq.models.config import RobertaEMOConfig
+from emo_fairseq.models.dialogue_encoders import complete_dialogue_config
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.models.tuning import tune
 from emo_fairseq.modules.lora import is_adapter
@@ -61,6 +62,7 @@ def fill_config(cfg: DictConfig, state: TaskState) -> None:
     """
     with open_dict(cfg):
         complete_config(cfg, state.encoders)
+        complete_dialogue_config(cfg, state.options)
 
 
 def load_pretrained(

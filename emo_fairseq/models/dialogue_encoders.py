@@ -6,7 +6,7 @@ A new one is a module in :mod:`emo_fairseq.modules.dialogue`, a builder and a ro
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 from fairseq.dataclass import FairseqDataclass
 
@@ -57,10 +57,34 @@ def _transformer(cfg: Any, task: TaskOptions) -> ContextEncoder:
 
 # -- the registry ----------------------------------------------------------------------------------
 
-DIALOGUE_ENCODERS: Mapping[str, Callable[[Any, TaskOptions], ContextEncoder]] = {
-    "gru": _gru,
-    TRANSFORMER: _transformer,
+
+class DialogueEncoderEntry(NamedTuple):
+    """A row of :data:`DIALOGUE_ENCODERS`.
+
+    Attributes:
+        build: makes the encoder of the context, of the options of the model and of the task.
+        n_layers: its layers without ``--dialogue-layers``.
+    """
+
+    build: Callable[[Any, TaskOptions], ContextEncoder]
+    n_layers: int
+
+
+DIALOGUE_ENCODERS: Mapping[str, DialogueEncoderEntry] = {
+    "gru": DialogueEncoderEntry(_gru, n_layers=1),
+    TRANSFORMER: DialogueEncoderEntry(_transformer, n_layers=2),
 }
+
+
+def complete_dialogue_config(cfg: Any, task: TaskOptions) -> None:
+    """Put the number of layers into the options of the model, in place, where it is not given.
+
+    Args:
+        cfg: options of the model.
+        task: options of the task.
+    """
+    if cfg.dialogue_layers is None and task.dialogue_encoder in DIALOGUE_ENCODERS:
+        cfg.dialogue_layers = DIALOGUE_ENCODERS[task.dialogue_encoder].n_layers
 
 
 def build_dialogue_encoder(
@@ -85,7 +109,7 @@ def build_dialogue_encoder(
             f"{', '.join(DIALOGUE_ENCODERS)}",
             "task-option-invalid",
         )
-    context = DIALOGUE_ENCODERS[name](cfg, task)
+    context = DIALOGUE_ENCODERS[name].build(cfg, task)
     return DialogueEncoder(embedding_dim, context, cfg.dialogue_embed_dim, cfg.dialogue_dropout)
 
 
@@ -105,9 +129,11 @@ _ATTENDS_TO_TURNS = Condition(
 class DialogueEncoderConfig(FairseqDataclass):
     """Sizes of the encoder of dialogues, which ``--dialogue-encoder`` names."""
 
-    dialogue_layers: int = option(
-        1,
-        "layers over the turns of a dialogue",
+    dialogue_layers: Optional[int] = option(
+        None,
+        "layers over the turns of a dialogue (default: "
+        + ", ".join(f"{entry.n_layers} of {name}" for name, entry in DIALOGUE_ENCODERS.items())
+        + ")",
         within=Range(1, most=1000),
         acts=HAS_DIALOGUE_ENCODER,
     )

@@ -298,6 +298,15 @@ def test_a_new_dialogue_model_predicts_as_one_of_single_turns(
     torch.testing.assert_close(model(**inputs, dialogue=_dialogue()).logits, expected)
 
 
+@pytest.mark.parametrize(("encoder", "n_layers"), [("gru", 1), ("transformer", 2)])
+def test_layers_over_the_turns(build: Callable[..., Any], encoder: str, n_layers: int) -> None:
+    _, model = build({"dialogue_embed_dim": 16}, dialogue_encoder=encoder, modality="text")
+    assert len(model.dialogue_encoder.context.layers) == n_layers
+    given = {"dialogue_embed_dim": 16, "dialogue_layers": 3}
+    _, model = build(given, dialogue_encoder=encoder, modality="text")
+    assert len(model.dialogue_encoder.context.layers) == 3
+
+
 def test_attention_is_of_the_scored_turns(build: Callable[..., Any], collate_rows: Any) -> None:
     task, model = build(speech_input="tokens", dialogue_encoder="gru")
     task.load_dataset("valid")
