@@ -1,7 +1,11 @@
 """``analyze``: what is written of a recording, what is printed, and what is refused."""
 
+import base64
 import csv
+import io
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +149,50 @@ def test_a_model_of_numbers(trained_models, folder, capsys):
     )
 
 
+def part_of(page: str, name: str) -> str:
+    match = re.search(rf'id="{name}">(.*?)</script>', page, re.DOTALL)
+    assert match is not None
+    return match[1]
+
+
+def test_the_sound_of_the_page(trained_models, folder):
+    model = trained_models.folder(NUMBERS)
+    write_tone(folder / "a #1.wav")
+    words = ("a #1.wav", "--segments", "call.csv", "--formats", "page", "--overwrite")
+    page = folder / "conversations" / "a #1.conversation.html"
+    for how, sound in {
+        "link": {"type": None, "link": "../a%20%231.wav"},
+        "none": {"type": None, "link": None},
+        "embed": {"type": "audio/mpeg", "link": None},
+    }.items():
+        assert analyze(model, *words, "--page-audio", how) == 1
+        html = page.read_text()
+        assert json.loads(part_of(html, "sound")) == sound
+        samples = base64.b64decode(part_of(html, "samples"))
+        assert bool(samples) == (how == "embed")
+        assert json.loads(part_of(html, "document"))["recording"] == "a #1.wav"
+    decoded, rate = soundfile.read(io.BytesIO(samples))
+    assert rate == RATE
+    assert len(decoded) == pytest.approx(2 * RATE, abs=0.1 * RATE)
+    strongest = np.abs(np.fft.rfft(decoded[:RATE])).argmax()
+    assert 150 < strongest < 900  # Hz, of a tone that rises
+
+
+def test_a_name_that_is_no_utf8(trained_models, folder, capsys):
+    name = os.fsdecode(b"caf\xe9.wav")
+    try:
+        write_tone(folder / "plain.wav").rename(folder / name)
+    except OSError:
+        pytest.skip("file names are UTF-8 here")
+    words = ("--segments", "call.csv", "--formats", "csv,jsonl,page", "--page-audio", "link")
+    assert analyze(trained_models.folder(NUMBERS), name, *words) == 1
+    assert capsys.readouterr().out.startswith("caf\\udce9.wav: 4 turns")
+    out = folder / "conversations"
+    assert rows(out / os.fsdecode(b"caf\xe9.csv"))[0]["recording"] == "caf\\udce9.wav"
+    html = (out / os.fsdecode(b"caf\xe9.conversation.html")).read_text()
+    assert json.loads(part_of(html, "sound"))["link"] == "../caf%E9.wav"
+
+
 def test_one_recording_does_not_stop_the_others(trained_models, folder, capsys):
     write_tone(folder / "x" / "call.wav")
     write_tone(folder / "y" / "talk.mp3", 1.0)
@@ -213,7 +261,7 @@ def test_files_that_are_there_stay(trained_models, folder, capsys):
         (("--speakers", "two"), "--speakers: 'two'; give none"),
         (("--segments", "absent.rttm"), "--segments absent.rttm: there is no such file"),
         (("--language", "en"), "--language acts with --transcribe"),
-        (("--output-dir", "call.wav"), "--output-dir call.wav: is no folder"),
+        (("--output-dir", "call.wav"), "--output-dir call.wav: call.wav is no folder"),
     ],
 )
 def test_options_that_are_refused(trained_models, folder, capsys, words, message):

@@ -1,6 +1,7 @@
 """``emotion-recognize analyze``: the emotions of the turns of recordings, and a page of each."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from emo_fairseq.cli.turn_files import (
     turn_file_options,
 )
 from emo_fairseq.diarization.options import TurnOptions
-from emo_fairseq.errors import UsageError, check_writable
+from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.conversation import Conversation
@@ -173,17 +174,26 @@ class _Analysis:
             target.parent.mkdir(parents=True, exist_ok=True)
             page_audio = self.options.page_audio
             FORMATS[kind].write(Output(conversation, recording.path, target, page_audio))
-        lines = describe(one_line(str(recording.path)), conversation)
-        sys.stdout.write(f"{lines}\n  {', '.join(map(str, targets.values()))}\n")
+        lines = describe(printable(recording.path), conversation)
+        sys.stdout.write(f"{lines}\n  {', '.join(map(printable, targets.values()))}\n")
         sys.stdout.flush()
 
 
 def _located(recording: Recording, error: CodedError | OSError) -> str:
     """Return the sentence of an error, which begins with the path of its recording."""
-    sentence = sentence_with_code(error)
-    if str(recording.path) in sentence:
+    sentence, path = sentence_with_code(error), printable(recording.path)
+    if path in sentence:
         return sentence
-    return f"{recording.path}: {sentence.removeprefix(f'{recording.path.name}: ')}"
+    return f"{path}: {sentence.removeprefix(f'{printable(recording.path.name)}: ')}"
+
+
+def printable(path: str | Path) -> str:
+    r"""Return a path on one line, with its bytes escaped that are not UTF-8.
+
+    >>> printable("caf\udce9.wav")
+    'caf\\udce9.wav'
+    """
+    return one_line(str(path)).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _transcriber(
@@ -208,9 +218,10 @@ def _check_targets(
 ) -> None:
     """Refuse to write over inputs, over the model, or over what is there without --overwrite."""
     folder = options.output_dir
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--output-dir {folder}: is no folder; name another", "file-unwritable")
-    check_writable(folder / "file", "--output-dir")
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        why = "may not be written to" if parent.is_dir() else "is no folder"
+        raise UsageError(f"--output-dir {folder}: {parent} {why}; name another", "file-unwritable")
     if is_model_folder(options.model) and folder.resolve().is_relative_to(options.model.resolve()):
         raise UsageError(
             f"--output-dir {folder}: is part of a model; name a folder elsewhere",
