@@ -6,16 +6,10 @@ next, which registers everything; a program that uses fairseq's functions itself
 """
 
 import importlib
-import os
 from typing import Any
 
 __all__ = ["fit", "register"]
 __version__ = "0.1.0"
-
-# If the package was imported before, as by Hydra's plugin, fairseq looks for the folder of
-# --user-dir in this list, by its text. `make install` puts a link to the folder beside fairseq, so
-# that both paths may be given.
-__path__ = list(dict.fromkeys([*map(os.path.realpath, __path__), *__path__]))
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """Commands of their own print one sentence for a mistake; importing them registers nothing."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,19 +42,28 @@ def test_a_mistake_is_one_line_with_its_code() -> None:
     assert all(line.startswith("error: ") and line.endswith("]") for line in lines), lines
 
 
-def test_the_folder_may_be_imported_by_a_link_before_fairseq_imports_it(tmp_path: Path) -> None:
-    """As `make install` links it: fairseq compares the path of --user-dir with that of the link."""
-    repository = Path(__file__).parents[1]
-    for package in ("emo_fairseq", "data_prep"):
-        (tmp_path / package).symlink_to(repository / package)
-    code = f"""
-import argparse, sys
-sys.path[0] = {str(tmp_path)!r}
-import emo_fairseq
-from fairseq.utils import import_user_module
-for user_dir in ({str(repository / "emo_fairseq")!r}, {str(tmp_path / "emo_fairseq")!r}):
-    import_user_module(argparse.Namespace(user_dir=user_dir))
+def test_hydras_plugin_leaves_the_package_for_fairseq_to_import() -> None:
+    """Of a package that is imported before --user-dir, fairseq imports no tasks and no models."""
+    code = """
+import sys
+import hydra_plugins.emo_fairseq_errors
+assert not [name for name in sys.modules if name.split(".")[0] == "emo_fairseq"]
 """
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_fairseq_hydra_train_finds_the_task_as_a_command_of_its_own(tmp_path: Path) -> None:
+    """In a new interpreter: tests that fork have imported the plugin's package before."""
+    repository = Path(__file__).parents[1]
+    words = ["--config-dir", repository / "examples/toy/config", "--config-name", "speech"]
+    words += [f"common.user_dir={repository / 'emo_fairseq'}", f"task.data={tmp_path / 'nothere'}"]
+    code = "import sys; sys.argv[0] = 'fairseq-hydra-train'; "
+    code += "from fairseq_cli.hydra_train import cli_main; cli_main()"
+    command = [sys.executable, "-c", code, *map(str, words)]
+    environment = {**os.environ, "PYTHONPATH": str(repository)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "[data-dir-missing]" in done.stderr, done.stderr

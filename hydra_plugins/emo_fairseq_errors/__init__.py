@@ -1,7 +1,8 @@
 """Mistakes in the YAML of ``fairseq-hydra-train`` as one line, and no warnings of deprecation.
 
 Hydra imports this before it reads any configuration, and so before ``--user-dir`` is imported. In
-other programs that use Hydra it does nothing.
+other programs that use Hydra it does nothing. Nothing here may import emo_fairseq: of a package
+that is there already, fairseq imports neither tasks nor models.
 """
 
 import logging
@@ -16,9 +17,9 @@ from hydra._internal import deprecation_warning
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from data_prep.files import flow_yaml
 from data_prep.files.documents import yaml_sentence
 from data_prep.messages import USAGE_CODE
-from emo_fairseq.compat import flow_yaml
 
 _COMMAND = "fairseq-hydra-train"
 _TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from emo_fairseq.compat import flow_yaml
+from data_prep.files import flow_yaml
 
 OTHERS = ["a: ???", "{? a : b}", "{a: 1, ? b: 2}", "[a?, b?]", "{a?b: c}", "? [a]\n: b", "a: b ? c"]
 
