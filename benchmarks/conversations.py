@@ -3,9 +3,9 @@
 Stitches a recording of two RAVDESS actors who alternate, and of sentences that espeak-ng speaks
 between them where it is installed, with pauses of .3 to 1.5 s. Then ``emotion-recognize analyze``
 runs on it in a process of its own, and its table is scored against the turns that are known. Prints
-the metrics of ``evaluate --recordings``, the CPU time of that process (user and system, loading
-included) and the most memory that it held; and the time-weighted UAR of the known turns, which has
-no errors of finding them. The actors have to be none that the model was trained
+the metrics of ``evaluate --recordings``, WER of each speaker, the CPU time of that process (user,
+system, and loading included) and the most memory that it held; and the time-weighted UAR of known
+turns, which has no errors of finding them. The actors have to be none that the model was trained
 on: by default two of the test set of fold 0.
 
 Clips of RAVDESS begin and end in silence, which is cut off where a window of 20 ms stays below 1/30
@@ -37,7 +37,8 @@ from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.cli.evaluate.recordings import table_lines
 from emo_fairseq.evaluation.recording_scores import score_recordings
 from emo_fairseq.evaluation.tables import format_number
-from emo_fairseq.evaluation.turn_files import read_turns
+from emo_fairseq.evaluation.turn_files import TurnFiles, pair_recordings, read_turns
+from emo_fairseq.evaluation.word_errors import word_error_rows
 
 ACTORS = (5, 10)  # of fold 0's test set: a man and a woman
 VOICE = "espeak-ng"
@@ -95,9 +96,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scores = score_recordings(reference, predicted, collar=options.collar)
         for line in (*table_lines(scores), *predicted.notes, *scores.notes):
             print(line)
+        if "wer" in scores.estimates:
+            _print_words(reference, predicted)
         _analyze(folder, "known", options, ["--segments", str(folder / "turns.csv")])
         known = score_recordings(reference, read_turns(folder / "known")).estimates["time_uar"]
         print(f"time-weighted UAR of the known turns {format_number(known.value)}")
+
+
+def _print_words(reference: TurnFiles, predicted: TurnFiles) -> None:
+    """Print WER of each speaker."""
+    (recording,) = pair_recordings(reference, predicted).recordings
+    rows = word_error_rows(recording)
+    speakers = [turn.turn.speaker for turn in recording.reference]
+    for name in dict.fromkeys(speakers):
+        errors, words = rows[[speaker == name for speaker in speakers]].sum(axis=0)
+        print(f"WER of {name} {format_number(errors / words)} ({words:.0f} words)")
 
 
 # -- the recording ---------------------------------------------------------------------------------
