@@ -18,6 +18,7 @@ let shown = null; // the document of the view
 let view = null; // what renderConversation returned
 let counts = null; // of turns that arrived, and of those that did not
 let before = null; // the counts when the server's conversation began
+let state = null; // of the server: { speaking, waiting }
 let level = 0;
 
 export function setUpLive(described) {
@@ -106,6 +107,8 @@ function onTurn({ type, number: _, delay, ...turn }) {
     ? Object.entries(turn.values).map(([axis, value]) => `${words(axis)} ${number(value)}`).join(", ")
     : `${turn.label} ${percent(turn.confidence)}`);
   at("live-latest").textContent = latest;
+  state.waiting = Math.max(0, state.waiting - 1);
+  showState();
   showView();
 }
 
@@ -117,8 +120,8 @@ function onDropped() {
 function onStatus({ seconds, speaking = false, waiting = 0, too_short: tooShort }) {
   shown.seconds = Math.max(shown.seconds, seconds);
   counts.tooShort = before.tooShort + tooShort;
-  const now = waiting ? `${waiting} waiting to be predicted` : speaking ? "speech" : "listening";
-  showStatus(`${clock(Math.floor(seconds))} · ${now}`);
+  state = { speaking, waiting };
+  showState();
 }
 
 function onLost() {
@@ -164,6 +167,11 @@ function showButton(on) {
 function showLevel() {
   const decibels = 20 * Math.log10(Math.max(level, 1e-6));
   at("live-level").value = Math.max(0, 1 - decibels / FLOOR_DB);
+}
+
+function showState() {
+  const now = state.waiting ? `${state.waiting} waiting to be predicted` : state.speaking ? "speech" : "listening";
+  showStatus(`${clock(Math.floor(shown.seconds))} · ${now}`);
 }
 
 function showStatus(line) {
