@@ -1,6 +1,6 @@
 """Speech of a channel that is another channel's voice: the echo of a call.
 
-A frame is an echo if the other channel was much louder up to a third of a second before, and if the
+A frame is an echo if the other channel was much louder over the last third of a second, and if the
 levels of both rise and fall together over its run of such frames. So a quiet speaker who speaks at
 the same time as a loud one is kept.
 """
@@ -36,14 +36,13 @@ def echoes(channels: Sequence[Activity], options: TurnOptions) -> list[npt.NDArr
         (n_frames,) of each channel.
     """
     levels = [10 * np.log10(channel.powers + _SILENCE) for channel in channels]
-    smooth = [10 * np.log10(_moving_mean(channel.powers) + _SILENCE) for channel in channels]
+    recent = [_recent_max(_moving_mean(channel.powers)) for channel in channels]
     found = []
     for index, channel in enumerate(channels):
         others = [other for other in range(len(channels)) if other != index]
-        loudest = np.max([_latest_max(smooth[other]) for other in others], axis=0)
-        is_quiet = (channel.probabilities >= options.low_threshold) & (
-            smooth[index] < loudest - LOUDER_DB
-        )
+        loudest = np.max([recent[other] for other in others], axis=0)
+        may_be_speech = channel.probabilities >= options.low_threshold
+        is_quiet = may_be_speech & (recent[index] < loudest - LOUDER_DB)
         mask = np.zeros(len(is_quiet), bool)
         for start, end in _runs(is_quiet):
             if any(_is_echo(levels[index], levels[other], start, end) for other in others):
@@ -59,8 +58,12 @@ def _moving_mean(powers: FloatArray) -> npt.NDArray[np.float64]:
     return np.convolve(padded, kernel, mode="valid")
 
 
-def _latest_max(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the highest level of each frame and those before it, as far as an echo is late."""
+def _recent_max(powers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the highest level in dB of each frame and those before it, as far as echoes are late.
+
+    Compared with that of another channel, it is no lower in the dips of the same voice.
+    """
+    levels = 10 * np.log10(powers + _SILENCE)
     padded = np.pad(levels, (_DELAYS - 1, 0), constant_values=levels.min())
     return np.lib.stride_tricks.sliding_window_view(padded, _DELAYS).max(axis=1)
 
