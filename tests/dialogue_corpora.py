@@ -49,6 +49,7 @@ def _rows(split: str, n_dialogues: int, rng: np.random.Generator) -> list[Uttera
                     dialogue=f"{split}_{number}",
                     turn=turn,
                     emotion=LABELS[emotion] if is_labeled else None,
+                    votes=f"{LABELS[emotion]}:2 {LABELS[emotion - 1]}:1" if is_labeled else None,
                     valence=emotion / 2 if is_labeled else None,
                     arousal=0.5 if is_labeled else None,
                     dominance=1 - emotion / 2 if is_labeled else None,

@@ -84,6 +84,7 @@ class WindowByWindow(nn.Module):
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "classification": ("emotion_classification", {"class_weighting": "inverse_frequency"}, {}),
     "regression": ("emotion_regression", {"regression_loss": "ccc"}, {"target": "vad"}),
+    "distribution": ("emotion_classification", {}, {"target": "emotion_distribution"}),
     "contrastive": ("emotion_supcon", {}, {}),
     "contrastive queue": ("emotion_supcon", {"supcon_queue": 6}, {}),
     "r-drop": ("emotion_classification", {"r_drop_weight": 2.0}, {}),
