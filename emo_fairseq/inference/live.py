@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.inference.encoded_turns import EncodedTurn
+from emo_fairseq.inference.engine import ModelEngine
 from emo_fairseq.inference.inputs import Audio
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.transcribing import Transcribe
-from emo_fairseq.inference.turn_in_place import predict_in_place
+from emo_fairseq.inference.turn_in_place import Place, predict_in_place
 from emo_fairseq.types import TEXT
 
 
@@ -41,7 +42,7 @@ class LiveConversation:
 
     def __init__(self, predictor: EmotionPredictor) -> None:
         self._predictor = predictor
-        self._turns: list[EncodedTurn] = []  # the last ones
+        self._places = [Place() for _ in predictor.engine.members]  # of the next turn
         self._lock = threading.Lock()
         self._warnings = _warnings_of(predictor)
         self.n_turns = 0
@@ -80,37 +81,36 @@ class LiveConversation:
                 speaker=speaker,
                 name=f"turn {self.n_turns + 1}",
             )
-            ((prediction, turn),) = predict_in_place(
-                self._predictor,
-                [item],
-                self._turns,
-                n_before=self.n_turns,
-                should_stop=should_stop,
-            )
+            engine = self._predictor.engine
+            (prediction,), turns = predict_in_place(engine, [item], self._places, should_stop)
             self.n_turns += 1
-            self._turns = self._turns_kept([*self._turns, turn])
+            self._places = [
+                place if turn is None else _next_place(member, place, turn)
+                for member, place, (turn,) in zip(engine.members, self._places, turns, strict=True)
+            ]
         return replace(prediction, warnings=(*prediction.warnings, *self._warnings))
 
-    def _turns_kept(self, turns: list[EncodedTurn]) -> list[EncodedTurn]:
-        """Return the last turns, from the first that a turn to come may be read with."""
-        preprocessor = self._predictor.preprocessor
-        n_past = preprocessor.reach.past
-        texts = [number for number, turn in enumerate(turns) if turn.item.has(TEXT)]
-        first = min(texts[len(texts) - n_past :] if n_past else [], default=len(turns))
-        if preprocessor.encodes_dialogues:
-            first = min(first, len(turns) - preprocessor.window_size + 1)
-        return turns[max(0, first) :]
+
+def _next_place(member: ModelEngine, place: Place, turn: EncodedTurn) -> Place:
+    """Return the place after a turn, with the turns that a later one may be read with."""
+    turns = [*place.before, turn]
+    preprocessor = member.preprocessor
+    n_past = preprocessor.reach.past
+    texts = [number for number, turn in enumerate(turns) if turn.item.has(TEXT)]
+    first = min(texts[len(texts) - n_past :] if n_past else [], default=len(turns))
+    if preprocessor.encodes_dialogues:
+        first = min(first, len(turns) - preprocessor.window_size + 1)
+    return Place(turns[max(0, first) :], n_before=place.n_before + 1)
 
 
 def _warnings_of(predictor: EmotionPredictor) -> list[str]:
     """Return the warnings of every prediction of a conversation that goes on."""
-    preprocessor = predictor.preprocessor
     warnings = []
-    if preprocessor.reads_future:
+    if predictor.engine.reads_future:
         warnings.append(
             "the model was trained with the turns after each one, and a live conversation has none"
         )
-    if preprocessor.groups_items:
+    if predictor.engine.groups_items:
         warnings.append(
             "the model was trained with --normalize-by speaker, and a live turn is normalized by "
             "itself"

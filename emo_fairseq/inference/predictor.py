@@ -1,35 +1,23 @@
 """Predict emotions with a trained model: recordings and texts in, :class:`Prediction` out."""
 
-import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar, cast, overload
+from typing import Self, overload
 
 import torch
-from fairseq import utils
-from torch import Tensor
 
 from data_prep.audio.decoding import Source
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
-from emo_fairseq.data.dialogue_windows import Window
-from emo_fairseq.decoding import decode
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference.chunks import Chunk, ChunkSize, divide, group_turns
+from emo_fairseq.inference.chunks import group_turns
 from emo_fairseq.inference.conversation import Conversation, predict_conversation
-from emo_fairseq.inference.encoded_turns import (
-    EncodedTurn,
-    ItemFacts,
-    WindowBatch,
-    window_batches,
-)
-from emo_fairseq.inference.fair_lock import FairLock
+from emo_fairseq.inference.engine import Engine, InferenceModel, ModelEngine
 from emo_fairseq.inference.inputs import (
     Audio,
     Given,
@@ -41,48 +29,12 @@ from emo_fairseq.inference.inputs import (
 from emo_fairseq.inference.loading import LoadedModel, load_checkpoint_model
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.preprocessor import Batch, NetInput, Preprocessor
-from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
+from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
 from emo_fairseq.inference.transcribing import Transcribe
-from emo_fairseq.models.roberta_emo import EmotionOutput
-from emo_fairseq.types import SPEECH, TEXT, LabeledTarget
+from emo_fairseq.types import SPEECH, TEXT
 
-logger = logging.getLogger(__name__)
-
-# Whose recordings are decoded, and sorted by length, at a time: 16 batches, or 20 minutes (77 MB).
-_BATCHES_IN_MEMORY = 16
-_SAMPLES_IN_MEMORY = 20 * 60 * SAMPLE_RATE
 _ONE_DIALOGUE = "dialogue"  # the name of the only one
-
-_Batch = TypeVar("_Batch")
-_Output = TypeVar("_Output")
-
-
-class InferenceModel(Protocol):
-    """What a predictor runs: a :class:`RobertaEMOModel`, or its ONNX graph."""
-
-    def __call__(self, **inputs: Mapping[str, Tensor]) -> EmotionOutput:
-        """Score a batch; see :meth:`RobertaEMOModel.forward`."""
-
-    def missing_warning(self, missing: Collection[str]) -> str:
-        """Return the warning of a prediction without these modalities; empty for none."""
-
-    def to(self, device: torch.device) -> Self:
-        """Move to a device."""
-
-    def eval(self) -> Self:
-        """Set evaluation mode."""
-
-
-class DialogueModel(InferenceModel, Protocol):
-    """A model with a dialogue encoder."""
-
-    def embed(self, **inputs: Mapping[str, Tensor]) -> Tensor:
-        """Encode a batch of turns; see :meth:`RobertaEMOModel.embed`."""
-
-    def classify(self, embedding: Tensor, dialogue: Mapping[str, Tensor]) -> EmotionOutput:
-        """Score turns in their dialogues; see :meth:`RobertaEMOModel.classify`."""
 
 
 class EmotionPredictor:
@@ -105,6 +57,7 @@ class EmotionPredictor:
         model: runs in place of the loaded one.
 
     Attributes:
+        engine: runs the model.
         device: that the model is on.
         modalities: that the model reads, of text, speech and video.
         missing: for each of these that cannot be processed here what is missing.
@@ -122,21 +75,24 @@ class EmotionPredictor:
         device: str | torch.device = "cpu",
         model: InferenceModel | None = None,
     ) -> None:
-        state = loaded.state
-        names = tuple(state.labels)
-        self.device = check_device(device)
-        self.modalities = state.modalities
-        self.missing = loaded.processor.missing
-        self.labels: tuple[str, ...] = names if state.target.has_labels else ()
-        self.axes: tuple[str, ...] = () if state.target.has_labels else names
-        self.auxiliary = {name: tuple(other.labels) for name, other in state.auxiliary.items()}
-        self.model: InferenceModel = (model or loaded.model).to(self.device).eval()
-        self.preprocessor = Preprocessor(state, loaded.processor, self.device)
-        self._target = LabeledTarget(state.target, state.labels)
-        self._auxiliary_targets = state.auxiliary
-        self._reader = ItemReader(self.modalities, loaded.processor.normalizes_text)
-        self._lock = FairLock()
-        self._logged: set[str] = set()
+        self._set(ModelEngine(loaded, device, model))
+
+    @classmethod
+    def of(cls, engine: Engine) -> Self:
+        """Return the predictor of an engine, such as an ensemble."""
+        predictor = cls.__new__(cls)
+        predictor._set(engine)
+        return predictor
+
+    def _set(self, engine: Engine) -> None:
+        self.engine = engine
+        self.device = engine.device
+        self.modalities = engine.modalities
+        self.missing = engine.missing
+        self.labels = engine.labels
+        self.axes = engine.axes
+        self.auxiliary = engine.auxiliary
+        self._reader = ItemReader(engine.modalities, engine.normalizes_text)
 
     @overload
     def predict(
@@ -271,7 +227,7 @@ class EmotionPredictor:
                 read.append(row)
                 yield replace(item, speaker=speaker, dialogue=dialogue)
 
-        predictions = self._predict_in_order(items(), batch_size, should_stop=should_stop)
+        predictions = self.engine.predict(items(), batch_size, should_stop=should_stop)
         return dict(zip(read, predictions, strict=True))
 
     def timeline(
@@ -440,7 +396,7 @@ class EmotionPredictor:
 
     def max_seconds(self) -> float:
         """Return the longest recording that is read whole; see :meth:`Preprocessor.max_seconds`."""
-        return self.preprocessor.max_seconds()
+        return self.engine.max_seconds()
 
     def read_item(
         self,
@@ -480,7 +436,7 @@ class EmotionPredictor:
         """
         check_batch_size(batch_size)
         order = _by_dialogue([item.dialogue for item in items])
-        found = self._predict_in_order(
+        found = self.engine.predict(
             (items[row] for row in order), batch_size, truncates_speech, should_stop
         )
         predictions = dict(zip(order, found, strict=True))
@@ -498,222 +454,7 @@ class EmotionPredictor:
         """
         check_batch_size(batch_size)
         items = map(partial(replace, dialogue=_ONE_DIALOGUE), turns)
-        return self._predict_in_order(items, batch_size, should_stop=should_stop)
-
-    def _predict_in_order(
-        self,
-        items: Iterable[Item],
-        batch_size: int,
-        truncates_speech: bool = True,
-        should_stop: ShouldStop = never,
-    ) -> list[Prediction]:
-        """Predict for items of which the turns of each dialogue follow each other."""
-        size = ChunkSize(batch_size * _BATCHES_IN_MEMORY, _SAMPLES_IN_MEMORY)
-        if self.preprocessor.groups_items:
-            size = ChunkSize()  # all of a speaker's
-        chunks = divide(items, size, self.preprocessor.reach)
-        if not self.preprocessor.encodes_dialogues:
-            return self.predict_chunks(chunks, batch_size, truncates_speech, should_stop)
-        turns = self.encode_chunks(chunks, batch_size, truncates_speech, should_stop)
-        dialogues = group_turns(turn.item.dialogue for turn in turns)
-        windows = self.preprocessor.plan_windows(dialogues)
-        predictions = self.classify(turns, windows, batch_size, should_stop)
-        return [predictions[row] for row in range(len(turns))]
-
-    def predict_chunks(
-        self,
-        chunks: Iterable[Chunk],
-        batch_size: int = 32,
-        truncates_speech: bool = True,
-        should_stop: ShouldStop = never,
-    ) -> list[Prediction]:
-        """Predict for the rows of chunks, by a model without a dialogue encoder.
-
-        Args:
-            chunks: see :mod:`emo_fairseq.inference.chunks`.
-            batch_size: items of a batch.
-            truncates_speech: see :meth:`predict_items`.
-            should_stop: see :meth:`predict`.
-        """
-
-        def predict(chunk: Chunk) -> list[Prediction]:
-            predictions: dict[int, Prediction] = {}
-            batches = self.preprocessor.batches(
-                chunk.items, batch_size, truncates_speech, chunk.rows
-            )
-            for batch, output in self._run(batches, self._forward_batch, should_stop):
-                items = [chunk.items[row] for row in batch.rows]
-                decoded = self._decode(items, self._facts(items, batch), output)
-                predictions |= zip(batch.rows, decoded, strict=True)
-            return [predictions[row] for row in chunk.rows]
-
-        # By map, which holds no chunk while the recordings of the next are decoded.
-        return list(chain.from_iterable(map(predict, chunks)))
-
-    def encode_chunks(
-        self,
-        chunks: Iterable[Chunk],
-        batch_size: int = 32,
-        truncates_speech: bool = True,
-        should_stop: ShouldStop = never,
-    ) -> list[EncodedTurn]:
-        """Encode the rows of chunks by a model with a dialogue encoder; see `predict_chunks`."""
-
-        def encode(chunk: Chunk) -> list[EncodedTurn]:
-            turns: dict[int, EncodedTurn] = {}
-            batches = self.preprocessor.batches(
-                chunk.items, batch_size, truncates_speech, chunk.rows
-            )
-            for batch, embeddings in self._run(batches, self._embed_batch, should_stop):
-                items = [chunk.items[row] for row in batch.rows]
-                _check_defined(items, embeddings)
-                for row, item, facts, embedding in zip(
-                    batch.rows, items, self._facts(items, batch), embeddings, strict=True
-                ):
-                    turns[row] = EncodedTurn(replace(item, samples=None), facts, embedding)
-            return [turns[row] for row in chunk.rows]
-
-        return list(chain.from_iterable(map(encode, chunks)))
-
-    def classify(
-        self,
-        turns: Sequence[EncodedTurn],
-        windows: Sequence[Window],
-        batch_size: int = 32,
-        should_stop: ShouldStop = never,
-    ) -> dict[int, Prediction]:
-        """Predict for encoded turns, by a model with a dialogue encoder.
-
-        Args:
-            turns: of :meth:`encode_chunks`.
-            windows: of their numbers.
-            batch_size: turns of a batch, which holds a window at least.
-            should_stop: see :meth:`predict`.
-
-        Returns:
-            The predictions of the turns that the windows score, by their numbers.
-        """
-        predictions: dict[int, Prediction] = {}
-        batches = window_batches(turns, windows, batch_size)
-        for batch, output in self._run(batches, self._classify_batch, should_stop):
-            scored = [turns[row] for row in batch.rows]
-            facts = [turn.facts for turn in scored]
-            decoded = self._decode([turn.item for turn in scored], facts, output)
-            predictions |= zip(batch.rows, decoded, strict=True)
-        return predictions
-
-    def _run(
-        self, batches: Iterator[_Batch], run: Callable[[_Batch], _Output], should_stop: ShouldStop
-    ) -> Iterator[tuple[_Batch, _Output]]:
-        """Yield each batch with its outputs; between two batches other threads run."""
-        while True:
-            if should_stop():
-                raise StoppedError
-            with self._lock:
-                batch = next(batches, None)
-                if batch is None:
-                    return
-                output = run(batch)
-            yield batch, output
-
-    def _forward_batch(self, batch: Batch) -> EmotionOutput:
-        return self.forward(batch.net_input)
-
-    @torch.no_grad()
-    def _embed_batch(self, batch: Batch) -> Tensor:
-        embeddings: Tensor = self._dialogue_model.embed(**self._on_device(batch.net_input))
-        return embeddings.cpu()
-
-    @torch.no_grad()
-    def _classify_batch(self, batch: WindowBatch) -> EmotionOutput:
-        inputs = self._on_device({"embedding": batch.embedding, "dialogue": batch.dialogue})
-        return _on_cpu(self._dialogue_model.classify(**inputs))
-
-    @property
-    def _dialogue_model(self) -> "DialogueModel":
-        return cast("DialogueModel", self.model)
-
-    def _on_device(self, inputs: Any) -> Any:
-        if self.device.type == "cuda":
-            return utils.move_to_cuda(inputs, self.device)
-        return inputs
-
-    def _facts(self, items: Sequence[Item], batch: Batch) -> list[ItemFacts]:
-        return [
-            ItemFacts(
-                tuple(name for name in self.modalities if item.has(name)),
-                (*item.warnings, *self._warnings(item)),
-                truncations,
-            )
-            for item, truncations in zip(items, batch.truncations, strict=True)
-        ]
-
-    @torch.no_grad()
-    def forward(self, net_input: NetInput) -> EmotionOutput:
-        """Run the model on a batch; the outputs are float32 and on the CPU."""
-        return _on_cpu(self.model(**self._on_device(net_input)))
-
-    def _decode(
-        self, items: Sequence[Item], facts: Sequence[ItemFacts], output: EmotionOutput
-    ) -> list[Prediction]:
-        _check_defined(items, output.logits)
-        scores, label_ids = decode(self._target.target, output.logits)
-        by_name = [dict(zip(self._target.labels, row, strict=True)) for row in scores.tolist()]
-        labels = [] if label_ids is None else [self.labels[k] for k in label_ids.tolist()]
-        auxiliary = {
-            name: decode(other.target, output.auxiliary[name]).scores.tolist()
-            for name, other in self._auxiliary_targets.items()
-        }
-        return [
-            Prediction(
-                label=labels[row] if labels else None,
-                probabilities=by_name[row] if labels else {},
-                values={} if labels else by_name[row],
-                auxiliary={
-                    name: dict(zip(self.auxiliary[name], rows[row], strict=True))
-                    for name, rows in auxiliary.items()
-                },
-                embedding=output.embedding[row].numpy(),
-                modalities=facts[row].modalities,
-                text=item.text,
-                seconds=item.seconds,
-                transcript=item.transcript,
-                warnings=facts[row].warnings,
-                truncations=facts[row].truncations,
-            )
-            for row, item in enumerate(items)
-        ]
-
-    def _warnings(self, item: Item) -> list[str]:
-        """Return the warnings of what an item lacks; log each once."""
-        lacks = [name for name in self.modalities if not item.has(name)]
-        of_model = self.model.missing_warning(lacks)
-        warnings = [x for x in (of_model, self.preprocessor.normalization_warning(item)) if x]
-        warnings += self.preprocessor.dialogue_warnings(item)
-        for warning in warnings:
-            if warning not in self._logged:
-                self._logged.add(warning)
-                logger.warning("%s: %s", item.name, warning)
-        return warnings
-
-
-def _on_cpu(output: EmotionOutput) -> EmotionOutput:
-    return EmotionOutput(
-        output.logits.float().cpu(),
-        output.embedding.float().cpu(),
-        {name: logits.float().cpu() for name, logits in output.auxiliary.items()},
-    )
-
-
-def _check_defined(items: Sequence[Item], outputs: Tensor) -> None:
-    """Raise a `UsageError` if the outputs (B, n) of an item are NaN."""
-    is_undefined = outputs.isnan().any(dim=1).tolist()
-    if any(is_undefined):
-        raise UsageError(
-            f"{items[is_undefined.index(True)].name}: the model's output is NaN; its weights "
-            "are damaged, or the training had failed",
-            "output-undefined",
-        )
+        return self.engine.predict(items, batch_size, should_stop=should_stop)
 
 
 def _by_dialogue(dialogues: Iterable[str | None]) -> list[int]:
@@ -757,25 +498,3 @@ def load_predictor(
             f"{path}: a model folder has its own tokenizers; leave data out", "option-idle"
         )
     return EmotionPredictor(read_model_folder(path), device)
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """Return the device. Raises a `UsageError` if it is not there."""
-    try:
-        checked = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise UsageError(
-            f"device {device}: there is no such device; give cpu or cuda", "device-unknown"
-        ) from error
-    if checked.type not in ("cpu", "cuda"):
-        raise UsageError(
-            f"device {device}: models run on cpu and cuda here; give one", "device-unknown"
-        )
-    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if checked.type == "cuda" and (checked.index or 0) >= n_gpus:
-        raise UsageError(
-            f"device {device}: torch sees {n_gpus} GPUs here; give cpu, or install a torch with "
-            "CUDA on a machine that has one",
-            "device-missing",
-        )
-    return checked

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from emo_fairseq.data.dialogue_windows import Window
 from emo_fairseq.inference.chunks import Chunk
 from emo_fairseq.inference.encoded_turns import EncodedTurn, ItemFacts
+from emo_fairseq.inference.engine import Engine, ModelEngine
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.predictor import EmotionPredictor
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.types import TEXT
 
@@ -18,89 +19,117 @@ _BATCH = 32
 _NAME = "dialogue"
 
 
-def encode_around(
-    predictor: EmotionPredictor,
+class Place(NamedTuple):
+    """A place in a dialogue, for one model.
+
+    Attributes:
+        before: the last turns before it, in their order.
+        after: the turns after it, in their order.
+        n_before: how many turns there are before it.
+    """
+
+    before: Sequence[EncodedTurn] = ()
+    after: Sequence[EncodedTurn] = ()
+    n_before: int = 0
+
+
+def places_around(
+    engine: Engine,
     before: Sequence[Item],
     item: Item,
     after: Sequence[Item],
     should_stop: ShouldStop = never,
-) -> tuple[list[EncodedTurn], list[EncodedTurn]]:
-    """Encode the turns before and after a turn.
+) -> list[Place]:
+    """Encode the turns before and after a turn, and return its place for each member.
 
     Args:
-        predictor: whose model reads them.
+        engine: whose models read them.
         before: the turns before it, in their order.
         item: the turn.
         after: the turns after it, in their order.
         should_stop: see :meth:`EmotionPredictor.predict`.
     """
-    if not predictor.preprocessor.encodes_dialogues:
-        return _without_recordings(before), _without_recordings(after)
-    items = [replace(turn, dialogue=_NAME) for turn in (*before, item, *after)]
-    rows = [row for row in range(len(items)) if row != len(before)]
-    turns = predictor.encode_chunks([Chunk(items, rows)], _BATCH, should_stop=should_stop)
-    return turns[: len(before)], turns[len(before) :]
+    places = []
+    for member in engine.members:
+        sides = [[turn for turn in side if member.reads(turn)] for side in (before, after)]
+        items = [replace(turn, dialogue=_NAME) for turn in (*sides[0], item, *sides[1])]
+        n_before = len(sides[0])
+        if member.preprocessor.encodes_dialogues:
+            rows = [row for row in range(len(items)) if row != n_before]
+            read = member.read(Chunk(items, rows), _BATCH, should_stop=should_stop)
+            turns = [turn for turn in read if isinstance(turn, EncodedTurn)]
+        else:
+            turns = [_without_recording(turn) for turn in (*sides[0], *sides[1])]
+        places.append(Place(turns[:n_before], turns[n_before:], n_before))
+    return places
 
 
-def _without_recordings(items: Sequence[Item]) -> list[EncodedTurn]:
-    return [EncodedTurn(replace(item, samples=None), ItemFacts()) for item in items]
+def _without_recording(item: Item) -> EncodedTurn:
+    return EncodedTurn(replace(item, samples=None), ItemFacts())
 
 
 def predict_in_place(
-    predictor: EmotionPredictor,
+    engine: Engine,
     items: Sequence[Item],
-    before: Sequence[EncodedTurn] = (),
-    after: Sequence[EncodedTurn] = (),
-    n_before: int | None = None,
+    places: Sequence[Place],
     should_stop: ShouldStop = never,
-) -> list[tuple[Prediction, EncodedTurn]]:
-    """Predict for items, each as the one turn between the same others.
+) -> tuple[list[Prediction], list[list[EncodedTurn | None]]]:
+    """Predict for items, each as the one turn at the same place.
 
     Args:
-        predictor: its model.
-        items: of which each is a dialogue with the others.
-        before: the turns before it, in their order.
-        after: the turns after it, in their order.
-        n_before: how many turns there are before it, of which `before` are the last; by default no
-            more.
+        engine: its models.
+        items: N items, of which each is a dialogue with the others.
+        places: for each member.
         should_stop: see :meth:`EmotionPredictor.predict`.
 
     Returns:
-        For each item its prediction, and the encoded turn.
+        The N predictions, and for each member the N encoded turns; None of an item that it does
+        not read.
     """
-    chunks = [_chunk(predictor, items, before, after)]
-    if predictor.preprocessor.groups_items:  # which would normalize the items together
-        chunks = [_chunk(predictor, [item], before, after) for item in items]
-    if not predictor.preprocessor.encodes_dialogues:
-        found = predictor.predict_chunks(chunks, _BATCH, should_stop=should_stop)
-        return list(zip(found, _without_recordings(items), strict=True))
-    turns = predictor.encode_chunks(chunks, _BATCH, should_stop=should_stop)
+    found, encoded = [], []
+    for member, place in zip(engine.members, places, strict=True):
+        numbers = [number for number, item in enumerate(items) if member.reads(item)]
+        results = _predict(member, [items[number] for number in numbers], place, should_stop)
+        predictions: list[Prediction | None] = [None] * len(items)
+        turns: list[EncodedTurn | None] = [None] * len(items)
+        for number, (prediction, turn) in zip(numbers, results, strict=True):
+            predictions[number], turns[number] = prediction, turn
+        found.append(predictions)
+        encoded.append(turns)
+    light = [replace(item, samples=None) for item in items]
+    return engine.combine(light, found), encoded
+
+
+def _predict(
+    member: ModelEngine, items: Sequence[Item], place: Place, should_stop: ShouldStop
+) -> list[tuple[Prediction, EncodedTurn]]:
+    chunks = [_chunk(member, items, place)]
+    if member.preprocessor.groups_items:  # which would normalize the items together
+        chunks = [_chunk(member, [item], place) for item in items]
+    read = [x for chunk in chunks for x in member.read(chunk, _BATCH, should_stop=should_stop)]
+    if not member.preprocessor.encodes_dialogues:
+        predictions = [one for one in read if isinstance(one, Prediction)]
+        return list(zip(predictions, map(_without_recording, items), strict=True))
+    turns = [one for one in read if isinstance(one, EncodedTurn)]
+    before, after, n_before = place
     n_around = len(before) + len(after)
-    n_left_out = 0 if n_before is None else n_before - len(before)
-    place = n_left_out + len(before)
-    window = predictor.preprocessor.window_of(place, n_left_out + n_around + 1)
-    rows = window.rows - n_left_out - (window.rows > place)  # in `before` and then `after`
+    n_left_out = n_before - len(before)
+    window = member.preprocessor.window_of(n_before, n_left_out + n_around + 1)
+    rows = window.rows - n_left_out - (window.rows > n_before)  # in `before` and then `after`
     windows = [
         Window(np.where(window.scored, n_around + number, rows), window.scored)
         for number in range(len(turns))
     ]
-    predictions = predictor.classify(
-        [*before, *after, *turns], windows, _BATCH, should_stop=should_stop
-    )
-    return [(predictions[n_around + number], turn) for number, turn in enumerate(turns)]
+    found = member.classify([*before, *after, *turns], windows, _BATCH, should_stop=should_stop)
+    return [(found[n_around + number], turn) for number, turn in enumerate(turns)]
 
 
-def _chunk(
-    predictor: EmotionPredictor,
-    items: Sequence[Item],
-    before: Sequence[EncodedTurn],
-    after: Sequence[EncodedTurn],
-) -> Chunk:
+def _chunk(member: ModelEngine, items: Sequence[Item], place: Place) -> Chunk:
     """Put each item between the texts that are joined to its own."""
-    reach = predictor.preprocessor.reach
-    texts_before = [turn.item for turn in before if turn.item.has(TEXT)]
+    reach = member.preprocessor.reach
+    texts_before = [turn.item for turn in place.before if turn.item.has(TEXT)]
     past = texts_before[max(0, len(texts_before) - reach.past) :]
-    future = [turn.item for turn in after if turn.item.has(TEXT)][: reach.future]
+    future = [turn.item for turn in place.after if turn.item.has(TEXT)][: reach.future]
     turns: list[Item] = []
     rows: list[int] = []
     for number, item in enumerate(items):

@@ -136,7 +136,8 @@ def test_where_no_row_has_a_modality(trained_models, own_folder, toy_corpus):
     tokens = {"tokens": torch.full((1, 5000), 7), "padding_mask": torch.zeros(1, 5000).bool()}
     present, absent = torch.tensor([True]), torch.tensor([False])
     with raises("graph-input-too-long"):
-        graph.forward({"text": {**tokens, "present": present}, "speech": {"present": absent}})
+        inputs = {"text": {**tokens, "present": present}, "speech": {"present": absent}}
+        graph.engine.forward(inputs)
 
 
 def test_pretrained_encoders_with_lora_and_norms_over_time(trained_models, own_folder, hf_toy):

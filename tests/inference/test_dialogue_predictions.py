@@ -17,7 +17,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.export.as_checkpoint import write_checkpoint
 from emo_fairseq.export.onnx import OnnxPredictor, export_onnx
-from emo_fairseq.inference import predictor as predictor_module
+from emo_fairseq.inference import engine as engine_module
 from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.occlusion import drop, explain, silence_interval
 from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
@@ -76,7 +76,7 @@ def test_dialogues_are_predicted_as_fairseq_validate_does(
 
 
 def test_few_recordings_at_a_time_give_the_same(predictor, turns, whole, toy_corpus, monkeypatch):
-    monkeypatch.setattr(predictor_module, "_BATCHES_IN_MEMORY", 1)
+    monkeypatch.setattr(engine_module, "_BATCHES_IN_MEMORY", 1)
     given = arguments(toy_corpus, turns, predictor)
     for batch_size in (1, 3):
         found = predictor.predict(**given, batch_size=batch_size)
@@ -94,7 +94,7 @@ def test_few_recordings_at_a_time_give_the_same(predictor, turns, whole, toy_cor
 def test_recordings_of_few_turns_are_in_memory(predictor, monkeypatch):
     if "speech" not in predictor.modalities:
         pytest.skip("the model reads no speech")
-    monkeypatch.setattr(predictor_module, "_BATCHES_IN_MEMORY", 1)
+    monkeypatch.setattr(engine_module, "_BATCHES_IN_MEMORY", 1)
     alive = weakref.WeakValueDictionary()
     most = 0
 

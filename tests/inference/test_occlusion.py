@@ -32,13 +32,13 @@ def noise(seconds):
 
 
 def test_work_is_stopped_before_its_next_batch(predictor, monkeypatch):
-    forward, done = predictor.forward, []
+    forward, done = predictor.engine.forward, []
 
     def counted(net_input):
         done.append(1)
         return forward(net_input)
 
-    monkeypatch.setattr(predictor, "forward", counted)
+    monkeypatch.setattr(predictor.engine, "forward", counted)
 
     def after_two():
         return len(done) == 2

@@ -57,7 +57,7 @@ def narrow(predictor: Any, model_folder: Any, monkeypatch: Any) -> Callable[...,
 
     def change(**limits: Any) -> None:
         other = load_with_options(model_folder, **limits)
-        monkeypatch.setattr(predictor, "preprocessor", other.preprocessor)
+        monkeypatch.setattr(predictor.engine, "preprocessor", other.engine.preprocessor)
 
     return change
 

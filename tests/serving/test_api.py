@@ -137,7 +137,7 @@ def test_a_failure_of_the_model_is_logged_and_not_shown(client, predictor, monke
     def fail(_):
         raise RuntimeError("the secret of /home/somebody")
 
-    monkeypatch.setattr(predictor, "forward", fail)
+    monkeypatch.setattr(predictor.engine, "forward", fail)
     answer = client.post("/api/predict", json={"text": TEXT})
     assert answer.status_code == 500
     assert "secret" not in answer.text

@@ -15,7 +15,7 @@ TEXTS = [f"{word} day, number {n}" for n in range(8) for word in ("what a", "one
 @pytest.fixture
 def gathered(predictor, monkeypatch):
     """The model computes nothing until this event is set; the sizes of its batches."""
-    release, sizes, forward = threading.Event(), [], predictor.forward
+    release, sizes, forward = threading.Event(), [], predictor.engine.forward
 
     def wait(net_input):
         assert release.wait(20)
@@ -23,7 +23,7 @@ def gathered(predictor, monkeypatch):
         sizes.append(len(output.logits))
         return output
 
-    monkeypatch.setattr(predictor, "forward", wait)
+    monkeypatch.setattr(predictor.engine, "forward", wait)
     yield release, sizes
     release.set()
 

@@ -77,7 +77,7 @@ def test_too_many_connections_are_refused_in_json(serve):
 def test_computation_stops_once_its_client_has_disconnected(
     serve, predictor, monkeypatch, hum, encode
 ):
-    forward, begun, n_batches = predictor.forward, threading.Event(), 0
+    forward, begun, n_batches = predictor.engine.forward, threading.Event(), 0
 
     def slow(net_input):
         nonlocal n_batches
@@ -86,7 +86,7 @@ def test_computation_stops_once_its_client_has_disconnected(
         time.sleep(0.1)
         return forward(net_input)
 
-    monkeypatch.setattr(predictor, "forward", slow)
+    monkeypatch.setattr(predictor.engine, "forward", slow)
     form = httpx.Request(
         "POST",
         "http://127.0.0.1/api/timeline",

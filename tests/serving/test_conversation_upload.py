@@ -95,7 +95,7 @@ def test_length_and_number_of_turns_are_limited(make_client, hum, encode):
 
 
 def test_computation_stops_once_the_client_has_left(serve, predictor, monkeypatch, hum, encode):
-    forward, begun, n_batches = predictor.forward, threading.Event(), 0
+    forward, begun, n_batches = predictor.engine.forward, threading.Event(), 0
 
     def slow(net_input):
         nonlocal n_batches
@@ -104,7 +104,7 @@ def test_computation_stops_once_the_client_has_left(serve, predictor, monkeypatc
         time.sleep(0.2)
         return forward(net_input)
 
-    monkeypatch.setattr(predictor, "forward", slow)
+    monkeypatch.setattr(predictor.engine, "forward", slow)
     turns = "start,end\n" + "".join(f"{n / 10},{n / 10 + 0.1}\n" for n in range(300))
     files = {"audio": encode(hum(31)), "turns": turns.encode()}
     with serve(workers=1) as port:

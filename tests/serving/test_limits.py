@@ -134,14 +134,14 @@ def test_buckets_fill_again_and_are_one_for_a_network_of_version_6():
 @pytest.fixture
 def blocked(predictor, monkeypatch):
     """The model does not answer until this event is set; counts who waits in it."""
-    release, entered, forward = threading.Event(), threading.Semaphore(0), predictor.forward
+    release, entered, forward = threading.Event(), threading.Semaphore(0), predictor.engine.forward
 
     def wait(net_input):
         entered.release()
         assert release.wait(20)
         return forward(net_input)
 
-    monkeypatch.setattr(predictor, "forward", wait)
+    monkeypatch.setattr(predictor.engine, "forward", wait)
     yield release, entered
     release.set()
 

@@ -247,13 +247,13 @@ def test_conversations_at_a_time_are_limited(make_client):
 @pytest.fixture
 def slow(predictor, monkeypatch):
     """The model does not answer until this event is set."""
-    release, forward = threading.Event(), predictor.forward
+    release, forward = threading.Event(), predictor.engine.forward
 
     def wait(net_input):
         assert release.wait(20)
         return forward(net_input)
 
-    monkeypatch.setattr(predictor, "forward", wait)
+    monkeypatch.setattr(predictor.engine, "forward", wait)
     yield release
     release.set()
 
@@ -279,14 +279,15 @@ def test_turns_are_dropped_with_a_count_when_the_model_is_too_slow(make_client, 
 
 
 def test_a_turn_that_cannot_be_predicted_is_reported(make_client, spoken, predictor, monkeypatch):
-    forward, outcomes = predictor.forward, [UsageError("the turn: no good", "x"), None, OSError(9)]
+    forward = predictor.engine.forward
+    outcomes = [UsageError("the turn: no good", "x"), None, OSError(9)]
 
     def fail(net_input):
         if (outcome := outcomes.pop(0)) is not None:
             raise outcome
         return forward(net_input)
 
-    monkeypatch.setattr(predictor, "forward", fail)
+    monkeypatch.setattr(predictor.engine, "forward", fail)
     with make_client().websocket_connect(LIVE) as socket:
         start(socket)
         for block in pcm(spoken(*[0.3, 0.3] * 3)):

@@ -143,12 +143,12 @@ def run(options: argparse.Namespace) -> int:
     if options.timeline:
         check_windows(predictor, options)
     transcribe = _transcribe(options, predictor)
-    groups = predictor.preprocessor.groups_items
+    groups = predictor.engine.groups_items
     reads = Reads(
         predictor.modalities,
         transcribe is not None,
         groups,
-        predictor.preprocessor.reads_dialogues and not options.timeline,
+        predictor.engine.reads_dialogues and not options.timeline,
     )
     layout = Layout(
         predictor,

@@ -1,0 +1,427 @@
+"""Engines: what runs a model on items that have been read, and gives their predictions.
+
+:class:`ModelEngine` runs one model, :class:`emo_fairseq.inference.ensemble.EnsembleEngine` several.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, Self, TypeVar, cast
+
+import torch
+from fairseq import utils
+from torch import Tensor
+
+from data_prep.schema import SAMPLE_RATE
+from emo_fairseq.data.dialogue_windows import Window
+from emo_fairseq.decoding import decode
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.chunks import Chunk, ChunkSize, Reach, divide, group_turns
+from emo_fairseq.inference.encoded_turns import (
+    EncodedTurn,
+    ItemFacts,
+    WindowBatch,
+    window_batches,
+)
+from emo_fairseq.inference.fair_lock import FairLock
+from emo_fairseq.inference.inputs import Item
+from emo_fairseq.inference.loading import LoadedModel
+from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.inference.preprocessor import Batch, NetInput, Preprocessor
+from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
+from emo_fairseq.models.roberta_emo import EmotionOutput
+from emo_fairseq.types import LabeledTarget
+
+logger = logging.getLogger(__name__)
+
+# Whose recordings are decoded, and sorted by length, at a time: 16 batches, or 20 minutes (77 MB).
+_BATCHES_IN_MEMORY = 16
+_SAMPLES_IN_MEMORY = 20 * 60 * SAMPLE_RATE
+
+_Batch = TypeVar("_Batch")
+_Output = TypeVar("_Output")
+
+
+class InferenceModel(Protocol):
+    """What a predictor runs: a :class:`RobertaEMOModel`, or its ONNX graph."""
+
+    def __call__(self, **inputs: Mapping[str, Tensor]) -> EmotionOutput:
+        """Score a batch; see :meth:`RobertaEMOModel.forward`."""
+
+    def missing_warning(self, missing: Collection[str]) -> str:
+        """Return the warning of a prediction without these modalities; empty for none."""
+
+    def to(self, device: torch.device) -> Self:
+        """Move to a device."""
+
+    def eval(self) -> Self:
+        """Set evaluation mode."""
+
+
+class DialogueModel(InferenceModel, Protocol):
+    """A model with a dialogue encoder."""
+
+    def embed(self, **inputs: Mapping[str, Tensor]) -> Tensor:
+        """Encode a batch of turns; see :meth:`RobertaEMOModel.embed`."""
+
+    def classify(self, embedding: Tensor, dialogue: Mapping[str, Tensor]) -> EmotionOutput:
+        """Score turns in their dialogues; see :meth:`RobertaEMOModel.classify`."""
+
+
+class Engine(ABC):
+    """One model or several, as one.
+
+    Attributes:
+        members: the engines of the single models.
+        device: that they are on.
+        modalities: that any of them reads, of text, speech and video.
+        missing: for each of these that cannot be processed here what is missing.
+        normalizes_text: whether texts are normalized; see :mod:`data_prep.manifest.cells`.
+        labels: in the order of the probabilities; empty for a target of numbers.
+        axes: of a target of numbers, in order; else empty.
+        auxiliary: labels or axes of each auxiliary target, by its name.
+    """
+
+    members: "Sequence[ModelEngine]"
+    device: torch.device
+    modalities: tuple[str, ...]
+    missing: Mapping[str, str]
+    normalizes_text: bool
+    labels: tuple[str, ...]
+    axes: tuple[str, ...]
+    auxiliary: Mapping[str, tuple[str, ...]]
+
+    @abstractmethod
+    def combine(
+        self, items: Sequence[Item], found: Sequence[Sequence[Prediction | None]]
+    ) -> list[Prediction]:
+        """Return the predictions of the engine.
+
+        Args:
+            items: N items, without recordings.
+            found: the N predictions of each member; None of an item that it does not read.
+        """
+
+    @property
+    def groups_items(self) -> bool:
+        """Whether what is read of an item depends on others of the same speaker."""
+        return any(member.preprocessor.groups_items for member in self.members)
+
+    @property
+    def reads_dialogues(self) -> bool:
+        """Whether what is read of an item depends on the turns of its dialogue."""
+        return any(member.preprocessor.reads_dialogues for member in self.members)
+
+    @property
+    def reads_future(self) -> bool:
+        """Whether what is read of an item depends on the turns after it."""
+        return any(member.preprocessor.reads_future for member in self.members)
+
+    def max_seconds(self) -> float:
+        """Return the longest recording that is read whole; see :meth:`Preprocessor.max_seconds`."""
+        return min(member.preprocessor.max_seconds() for member in self.members)
+
+    def predict(
+        self,
+        items: Iterable[Item],
+        batch_size: int,
+        truncates_speech: bool = True,
+        should_stop: ShouldStop = never,
+    ) -> list[Prediction]:
+        """Predict for items, which are taken as they are needed.
+
+        Args:
+            items: of which the turns of each dialogue follow each other.
+            batch_size: items of a batch.
+            truncates_speech: whether speech that is too long is truncated, or refused.
+            should_stop: see :meth:`EmotionPredictor.predict`.
+        """
+        size = ChunkSize(batch_size * _BATCHES_IN_MEMORY, _SAMPLES_IN_MEMORY)
+        if self.groups_items:
+            size = ChunkSize()  # all of a speaker's
+        reaches = [member.preprocessor.reach for member in self.members]
+        reach = Reach(*(max(lengths) for lengths in zip(*reaches, strict=True)))
+        light: list[Item] = []
+        read: list[list[_Read | None]] = [[] for _ in self.members]
+
+        def read_chunk(chunk: Chunk) -> None:
+            light.extend(replace(chunk.items[row], samples=None) for row in chunk.rows)
+            for member, outputs in zip(self.members, read, strict=True):
+                outputs += member.read(chunk, batch_size, truncates_speech, should_stop)
+
+        for _ in map(read_chunk, divide(items, size, reach)):
+            pass  # map holds no chunk while the recordings of the next are decoded
+        found = [
+            member.finish(outputs, batch_size, should_stop)
+            for member, outputs in zip(self.members, read, strict=True)
+        ]
+        return self.combine(light, found)
+
+
+_Read = Prediction | EncodedTurn  # the latter of a model with a dialogue encoder
+
+
+class ModelEngine(Engine):
+    """Runs one model; several threads may use it at once.
+
+    Args:
+        loaded: see :func:`emo_fairseq.inference.model_folder.read_model_folder`.
+        device: ``cpu``, ``cuda``, ``cuda:1``…
+        model: runs in place of the loaded one.
+
+    Raises:
+        UsageError: there is no such device, or a tokenizer cannot be read.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        device: str | torch.device = "cpu",
+        model: InferenceModel | None = None,
+    ) -> None:
+        state = loaded.state
+        names = tuple(state.labels)
+        self.members = (self,)
+        self.device = check_device(device)
+        self.modalities = state.modalities
+        self.missing = loaded.processor.missing
+        self.normalizes_text = loaded.processor.normalizes_text
+        self.labels = names if state.target.has_labels else ()
+        self.axes = () if state.target.has_labels else names
+        self.auxiliary = {name: tuple(other.labels) for name, other in state.auxiliary.items()}
+        self.model: InferenceModel = (model or loaded.model).to(self.device).eval()
+        self.preprocessor = Preprocessor(state, loaded.processor, self.device)
+        self.target = LabeledTarget(state.target, state.labels)
+        self._auxiliary_targets = state.auxiliary
+        self._lock = FairLock()
+        self._logged: set[str] = set()
+
+    def combine(
+        self, items: Sequence[Item], found: Sequence[Sequence[Prediction | None]]
+    ) -> list[Prediction]:
+        """Return the predictions of the one model, which reads every item."""
+        return [prediction for prediction in found[0] if prediction is not None]
+
+    def reads(self, item: Item) -> bool:
+        """Return whether the item has an input of the model."""
+        return any(item.has(modality) for modality in self.modalities)
+
+    def read(
+        self,
+        chunk: Chunk,
+        batch_size: int,
+        truncates_speech: bool = True,
+        should_stop: ShouldStop = never,
+    ) -> list[_Read | None]:
+        """Predict for the rows of a chunk, or encode them where there is a dialogue encoder.
+
+        Returns:
+            For each row the prediction or the encoded turn; None where the model reads none of it.
+        """
+        rows = [row for row in chunk.rows if self.reads(chunk.items[row])]
+        batches = self.preprocessor.batches(chunk.items, batch_size, truncates_speech, rows)
+        run = self._encode if self.preprocessor.encodes_dialogues else self._predict
+        read: dict[int, _Read] = {}
+        for batch, outputs in run(chunk, batches, should_stop):
+            read |= zip(batch.rows, outputs, strict=True)
+        return [read.get(row) for row in chunk.rows]
+
+    def finish(
+        self, read: Sequence[_Read | None], batch_size: int, should_stop: ShouldStop = never
+    ) -> list[Prediction | None]:
+        """Return the predictions of all that was read, dialogues whole."""
+        numbers = [number for number, one in enumerate(read) if isinstance(one, EncodedTurn)]
+        if not numbers:
+            return [one if isinstance(one, Prediction) else None for one in read]
+        turns = [one for one in read if isinstance(one, EncodedTurn)]
+        windows = self.preprocessor.plan_windows(group_turns(x.item.dialogue for x in turns))
+        found = self.classify(turns, windows, batch_size, should_stop)
+        predictions: list[Prediction | None] = [None] * len(read)
+        for number, row in enumerate(numbers):
+            predictions[row] = found[number]
+        return predictions
+
+    def _predict(
+        self, chunk: Chunk, batches: Iterator[Batch], should_stop: ShouldStop
+    ) -> Iterator[tuple[Batch, list[Prediction]]]:
+        for batch, output in self._run(batches, self._forward_batch, should_stop):
+            items = [chunk.items[row] for row in batch.rows]
+            yield batch, self._decode(items, self._facts(items, batch), output)
+
+    def _encode(
+        self, chunk: Chunk, batches: Iterator[Batch], should_stop: ShouldStop
+    ) -> Iterator[tuple[Batch, list[EncodedTurn]]]:
+        for batch, embeddings in self._run(batches, self._embed_batch, should_stop):
+            items = [chunk.items[row] for row in batch.rows]
+            _check_defined(items, embeddings)
+            facts = self._facts(items, batch)
+            yield (
+                batch,
+                [
+                    EncodedTurn(replace(item, samples=None), *rest)
+                    for item, *rest in zip(items, facts, embeddings, strict=True)
+                ],
+            )
+
+    def classify(
+        self,
+        turns: Sequence[EncodedTurn],
+        windows: Sequence[Window],
+        batch_size: int = 32,
+        should_stop: ShouldStop = never,
+    ) -> dict[int, Prediction]:
+        """Predict for encoded turns, by a model with a dialogue encoder.
+
+        Args:
+            turns: of :meth:`read`.
+            windows: of their numbers.
+            batch_size: turns of a batch, which holds a window at least.
+            should_stop: see :meth:`predict`.
+
+        Returns:
+            The predictions of the turns that the windows score, by their numbers.
+        """
+        predictions: dict[int, Prediction] = {}
+        batches = window_batches(turns, windows, batch_size)
+        for batch, output in self._run(batches, self._classify_batch, should_stop):
+            scored = [turns[row] for row in batch.rows]
+            facts = [turn.facts for turn in scored]
+            decoded = self._decode([turn.item for turn in scored], facts, output)
+            predictions |= zip(batch.rows, decoded, strict=True)
+        return predictions
+
+    def _run(
+        self, batches: Iterator[_Batch], run: Callable[[_Batch], _Output], should_stop: ShouldStop
+    ) -> Iterator[tuple[_Batch, _Output]]:
+        """Yield each batch with its outputs; between two batches other threads run."""
+        while True:
+            if should_stop():
+                raise StoppedError
+            with self._lock:
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                output = run(batch)
+            yield batch, output
+
+    def _forward_batch(self, batch: Batch) -> EmotionOutput:
+        return self.forward(batch.net_input)
+
+    @torch.no_grad()
+    def _embed_batch(self, batch: Batch) -> Tensor:
+        embeddings: Tensor = self._dialogue_model.embed(**self._on_device(batch.net_input))
+        return embeddings.cpu()
+
+    @torch.no_grad()
+    def _classify_batch(self, batch: WindowBatch) -> EmotionOutput:
+        inputs = self._on_device({"embedding": batch.embedding, "dialogue": batch.dialogue})
+        return _on_cpu(self._dialogue_model.classify(**inputs))
+
+    @property
+    def _dialogue_model(self) -> "DialogueModel":
+        return cast("DialogueModel", self.model)
+
+    def _on_device(self, inputs: Any) -> Any:
+        if self.device.type == "cuda":
+            return utils.move_to_cuda(inputs, self.device)
+        return inputs
+
+    def _facts(self, items: Sequence[Item], batch: Batch) -> list[ItemFacts]:
+        return [
+            ItemFacts(
+                tuple(name for name in self.modalities if item.has(name)),
+                (*item.warnings, *self._warnings(item)),
+                truncations,
+            )
+            for item, truncations in zip(items, batch.truncations, strict=True)
+        ]
+
+    @torch.no_grad()
+    def forward(self, net_input: NetInput) -> EmotionOutput:
+        """Run the model on a batch; the outputs are float32 and on the CPU."""
+        return _on_cpu(self.model(**self._on_device(net_input)))
+
+    def _decode(
+        self, items: Sequence[Item], facts: Sequence[ItemFacts], output: EmotionOutput
+    ) -> list[Prediction]:
+        _check_defined(items, output.logits)
+        scores, label_ids = decode(self.target.target, output.logits)
+        by_name = [dict(zip(self.target.labels, row, strict=True)) for row in scores.tolist()]
+        labels = [] if label_ids is None else [self.labels[k] for k in label_ids.tolist()]
+        auxiliary = {
+            name: decode(other.target, output.auxiliary[name]).scores.tolist()
+            for name, other in self._auxiliary_targets.items()
+        }
+        return [
+            Prediction(
+                label=labels[row] if labels else None,
+                probabilities=by_name[row] if labels else {},
+                values={} if labels else by_name[row],
+                auxiliary={
+                    name: dict(zip(self.auxiliary[name], rows[row], strict=True))
+                    for name, rows in auxiliary.items()
+                },
+                embedding=output.embedding[row].numpy(),
+                modalities=facts[row].modalities,
+                text=item.text,
+                seconds=item.seconds,
+                transcript=item.transcript,
+                warnings=facts[row].warnings,
+                truncations=facts[row].truncations,
+            )
+            for row, item in enumerate(items)
+        ]
+
+    def _warnings(self, item: Item) -> list[str]:
+        """Return the warnings of what an item lacks; log each once."""
+        lacks = [name for name in self.modalities if not item.has(name)]
+        of_model = self.model.missing_warning(lacks)
+        warnings = [x for x in (of_model, self.preprocessor.normalization_warning(item)) if x]
+        warnings += self.preprocessor.dialogue_warnings(item)
+        for warning in warnings:
+            if warning not in self._logged:
+                self._logged.add(warning)
+                logger.warning("%s: %s", item.name, warning)
+        return warnings
+
+
+def _on_cpu(output: EmotionOutput) -> EmotionOutput:
+    return EmotionOutput(
+        output.logits.float().cpu(),
+        output.embedding.float().cpu(),
+        {name: logits.float().cpu() for name, logits in output.auxiliary.items()},
+    )
+
+
+def _check_defined(items: Sequence[Item], outputs: Tensor) -> None:
+    """Raise a `UsageError` if the outputs (B, n) of an item are NaN."""
+    is_undefined = outputs.isnan().any(dim=1).tolist()
+    if any(is_undefined):
+        raise UsageError(
+            f"{items[is_undefined.index(True)].name}: the model's output is NaN; its weights "
+            "are damaged, or the training had failed",
+            "output-undefined",
+        )
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Return the device. Raises a `UsageError` if it is not there."""
+    try:
+        checked = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(
+            f"device {device}: there is no such device; give cpu or cuda", "device-unknown"
+        ) from error
+    if checked.type not in ("cpu", "cuda"):
+        raise UsageError(
+            f"device {device}: models run on cpu and cuda here; give one", "device-unknown"
+        )
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if checked.type == "cuda" and (checked.index or 0) >= n_gpus:
+        raise UsageError(
+            f"device {device}: torch sees {n_gpus} GPUs here; give cpu, or install a torch with "
+            "CUDA on a machine that has one",
+            "device-missing",
+        )
+    return checked
