@@ -63,6 +63,9 @@ ROWS = [
         valence=number / 8,
         arousal=0.5,
         dominance=1 - number / 8,
+        votes=("happy:2 sad:0.5", "sad:3 other:1", None)[number % 3],
+        n_annotators=3,
+        valence_sd=number / 16,
     )
     for number in range(8)
 ]
@@ -357,6 +360,8 @@ def _build_predictions(folder: Path) -> None:
             "prediction": "sad",
             "probability_happy": 0.25,
             "probability_sad": 0.75,
+            "votes_happy": 0.4,
+            "votes_sad": 0.6,
         }
         for row in ROWS
     ]
