@@ -59,6 +59,7 @@ from emo_fairseq.types import (
     SPEECH,
     TEXT,
     WAVEFORM,
+    TargetKind,
     default_fusion,
 )
 
@@ -218,6 +219,8 @@ def _summary_section(facts: CardFacts) -> str:
     source = " and ".join(inputs.get(name, name) for name in state.modalities)
     if not state.target.has_labels:
         output = f"numbers for {names}"
+    elif state.target.kind is TargetKind.DISTRIBUTION:
+        output = f"the share of annotators who choose each of {len(state.labels)} labels ({names})"
     elif state.n_outputs == len(state.labels):
         output = f"one of {len(state.labels)} labels ({names})"
     else:
@@ -283,7 +286,9 @@ def _class_counts(facts: CardFacts) -> str:
     if facts.state.class_counts is None:
         return ""
     counts = zip(facts.state.labels, facts.state.class_counts, strict=True)
-    return "Training set by class: " + ", ".join(f"{name} {n}" for name, n in counts) + "."
+    of_votes = facts.state.target.kind is TargetKind.DISTRIBUTION
+    by = "class, sums of the shares of votes, rounded up" if of_votes else "class"
+    return f"Training set by {by}: " + ", ".join(f"{name} {n}" for name, n in counts) + "."
 
 
 def _training_section(facts: CardFacts) -> str:

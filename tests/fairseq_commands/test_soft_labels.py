@@ -12,6 +12,7 @@ from fairseq_process import Finished
 
 from data_prep.schema import Utterance, read_corpus, read_manifest, write_corpus
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
+from emo_fairseq.export.model_card import write_card
 from emo_fairseq.inference.model_folder import read_model_folder, write_model_folder
 from emo_fairseq.report import tables
 from emo_fairseq.report.plots import confusion_matrix, reliability
@@ -134,6 +135,8 @@ def test_the_model_folder_predicts_a_distribution(
     assert loaded.state.target.name == "emotion_distribution"
     assert loaded.state.class_counts is not None
     assert sum(loaded.state.class_counts) >= 31
+    card = write_card(folder, checkpoint, name="votes").read_text()
+    assert "the share of annotators who choose each of 4 labels" in card
     (prediction,) = load_predictor(folder).predict(text=["The trip was awful today."])
     assert sum(prediction.probabilities.values()) == pytest.approx(1.0)
 
