@@ -18,11 +18,27 @@ from emo_fairseq.diarization.options import TurnOptions
 
 LOUDER_DB = 9.0  # of the other channel over an echo
 CORRELATION = 0.7  # of the levels in dB of an echo and its source
+_ALIKE = 0.98  # correlation of the levels of a recording that is no call of two channels
 _DELAYS = 11  # frames of 32 ms, from none
 _SMOOTHING = 5  # frames
 _SILENCE = 1e-10  # power that is added, so that silence has a level: -100 dB
 _BRIDGED = 4  # frames between two runs that are judged together
 _SHORTEST = 4  # frames whose correlation means something
+
+
+def are_alike(channels: Sequence[Activity]) -> bool:
+    """Return whether all channels rise and fall with the first one, at their own levels.
+
+    >>> powers = np.array([0.1, 0.0, 0.01, 0.1], np.float32)
+    >>> channels = [Activity(np.ones(4, np.float32), gain * powers) for gain in (1, 0.5)]
+    >>> are_alike(channels)
+    True
+    """
+    first, *others = (10 * np.log10(channel.powers + _SILENCE) for channel in channels)
+    return all(
+        min(first.std(), other.std()) > 0 and np.corrcoef(first, other)[0, 1] > _ALIKE
+        for other in others
+    )
 
 
 def echoes(channels: Sequence[Activity], options: TurnOptions) -> list[npt.NDArray[np.bool_]]:

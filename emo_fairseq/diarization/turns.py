@@ -16,7 +16,7 @@ from data_prep.audio.streaming import UNLIMITED, load_segments
 from data_prep.manifest.records import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
 from emo_fairseq.diarization.activity import Activity, Listening, Progress, listen, no_progress
-from emo_fairseq.diarization.crosstalk import echoes
+from emo_fairseq.diarization.crosstalk import are_alike, echoes
 from emo_fairseq.diarization.cutting import Cutter
 from emo_fairseq.diarization.options import CHANNELS, LONGEST_STRETCH, TurnOptions
 from emo_fairseq.diarization.speaker_encoder import load_encoder
@@ -97,12 +97,8 @@ def find_turns(
             progress=progress,
             limits=limits,
         )
-        if is_separate and len(heard.channels) == 1:
-            raise UsageError(
-                f"{name}: has one channel, and so not a channel for each speaker; give speakers "
-                "another value than channels",
-                "channels-missing",
-            )
+        if is_separate:
+            _check_channels(name, heard)
         skipped: Counter[str] = Counter()
         channels = heard.channels
         if is_separate:
@@ -123,6 +119,22 @@ def find_turns(
         n_speakers = len({turn.speaker for turn in turns})
         notes.append(f"{n_speakers} speakers" if n_speakers > 1 else "1 speaker")
     return Segmentation(Path(name), turns, dict(skipped), notes)
+
+
+def _check_channels(name: str, heard: Listening) -> None:
+    """Raise a `UsageError` if the channels cannot be one of each speaker."""
+    if len(heard.channels) == 1:
+        raise UsageError(
+            f"{name}: has one channel, and so not a channel for each speaker; give speakers "
+            "another value than channels",
+            "channels-missing",
+        )
+    if are_alike(heard.channels):
+        raise UsageError(
+            f"{name}: its {len(heard.channels)} channels hold the same sound, and so not a speaker "
+            "each; give speakers another value than channels",
+            "channels-alike",
+        )
 
 
 def _without_echoes(

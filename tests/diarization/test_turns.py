@@ -157,6 +157,9 @@ def test_recordings_without_turns(tmp_path):
     assert "at -inf dB" in str(error.value)
     with raises("channels-missing"):
         find_turns(noise, TurnOptions(speakers="channels"))
+    with raises("channels-alike"):
+        loud = noise * np.linspace(0, 1, RATE)
+        find_turns(np.stack([loud, 0.5 * loud], axis=1), TurnOptions(speakers="channels"))
     path = tmp_path / "a.wav"
     path.write_text("no sound")
     with raises("audio-unreadable") as error:
