@@ -112,7 +112,7 @@ class RecordingTurns:
 
 
 @dataclass(frozen=True)
-class _Stretches:
+class Stretches:
     """I stretches of time in which no turn begins or ends.
 
     Attributes:
@@ -124,16 +124,22 @@ class _Stretches:
     spans: np.ndarray
 
     @classmethod
-    def of(cls, recording: RecordingTurns) -> "_Stretches":
+    def of(cls, recording: RecordingTurns, further: Sequence[float] = ()) -> "Stretches":
+        """Divide the time of a recording, at the starts and ends of turns and further points."""
         turns = [*recording.reference, *recording.hypothesis]
-        times = [time for turn in turns for time in (turn.start, turn.end)]
-        edges: np.ndarray = np.unique(np.concatenate([np.array(times), recording.span_ends]))
+        times = np.array([time for turn in turns for time in (turn.start, turn.end)])
+        edges: np.ndarray = np.unique(np.concatenate([times, recording.span_ends, further]))
         return cls(edges, recording.spans_of((edges[:-1] + edges[1:]) / 2.0))
 
     @property
     def seconds(self) -> np.ndarray:
-        """(I,)"""
+        """Length of each, (I,)."""
         return np.diff(self.edges)
+
+    @property
+    def middles(self) -> np.ndarray:
+        """The point in the middle of each, (I,)."""
+        return (self.edges[:-1] + self.edges[1:]) / 2.0
 
     def sum_active(
         self, turns: Sequence[EmotionTurn], columns: Sequence[int], weights: np.ndarray, n: int
@@ -159,7 +165,12 @@ class _Stretches:
         return self.sum_active(turns, columns, np.ones(len(turns)), n)
 
     def rows(self, cells: np.ndarray, n_turns: int) -> np.ndarray:
-        """Return values of stretches (I, ...), weighted by seconds, summed by span, (N, ...)."""
+        """Return values of stretches (I, ...), weighted by seconds, summed by span, (N, ...).
+
+        Args:
+            cells: of each stretch.
+            n_turns: N, reference turns.
+        """
         shape = (-1, *[1] * (cells.ndim - 1))
         rows = np.zeros((n_turns, *cells.shape[1:]))
         np.add.at(rows, self.spans, cells * self.seconds.reshape(shape))
@@ -187,7 +198,7 @@ def time_confusion_rows(recording: RecordingTurns, labels: Sequence[str]) -> np.
            [0., 0., 0.],
            [0., 2., 0.]])
     """
-    n, stretches = len(labels), _Stretches.of(recording)
+    n, stretches = len(labels), Stretches.of(recording)
     number = {label: index for index, label in enumerate(labels)}
     predictions = [turn for turn in recording.hypothesis if turn.emotion is not None]
     columns = [number.get(turn.emotion or "", n) for turn in recording.reference]
@@ -221,7 +232,7 @@ def time_moment_rows(recording: RecordingTurns, axes: Sequence[str]) -> np.ndarr
     Returns:
         (N, A, 8) float64, as :func:`emo_fairseq.metrics.moments` with seconds for rows.
     """
-    stretches = _Stretches.of(recording)
+    stretches = Stretches.of(recording)
     cells = np.zeros((len(stretches.spans), len(axes), 8))
     for number, axis in enumerate(axes):
         truth = _mean_active(stretches, recording.reference, axis)  # (I,), NaN where none is
@@ -232,7 +243,7 @@ def time_moment_rows(recording: RecordingTurns, axes: Sequence[str]) -> np.ndarr
     return stretches.rows(cells, len(recording.reference))
 
 
-def _mean_active(stretches: _Stretches, turns: Sequence[EmotionTurn], axis: str) -> np.ndarray:
+def _mean_active(stretches: Stretches, turns: Sequence[EmotionTurn], axis: str) -> np.ndarray:
     """Return the mean value of the turns that are active in each stretch, (I,); NaN if none is."""
     known = [turn for turn in turns if axis in turn.values]
     columns = [0] * len(known)

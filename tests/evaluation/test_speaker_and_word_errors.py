@@ -11,6 +11,9 @@ import pytest
 pytest.importorskip("pyannote.metrics", reason="needs the extra conversations")
 pytest.importorskip("jiwer", reason="needs the extra conversations")
 
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate
+
 from data_prep.segmentation.turn import Turn
 from emo_fairseq.evaluation.recordings import EmotionTurn, RecordingTurns, recording_statistics
 from emo_fairseq.evaluation.speaker_errors import speaker_error_rows
@@ -70,6 +73,23 @@ def test_der_is_that_of_the_best_mapping(seed: int, collar: float) -> None:
     assert rows.sum(axis=0) * 1000 == pytest.approx(best, abs=1e-6)
     values = recording_statistics([recording], (), speaker_errors=[rows]).metrics()
     assert values["der"] == pytest.approx(sum(best[:3]) / best[3])
+
+
+@pytest.mark.parametrize("collar", [0.0, 0.05])
+def test_der_is_that_of_pyannote(collar: float) -> None:
+    recording = RecordingTurns("r", draw_turns(7, "ABC"), draw_turns(8, "AXYZ"))
+    sides = []
+    for turns in (recording.reference, recording.hypothesis):
+        annotation = Annotation()
+        for number, x in enumerate(turns):
+            annotation[Segment(x.start, x.end), number] = x.turn.speaker
+        sides.append(annotation)
+    whole = Timeline([Segment(0, 100)])
+    expected = DiarizationErrorRate(2 * collar).compute_components(*sides, uem=whole)
+    keys = ("missed detection", "false alarm", "confusion", "total")
+    found = speaker_error_rows(recording, collar).sum(axis=0)
+    assert found.tolist() == pytest.approx([expected[key] for key in keys], abs=1e-6)
+    assert min(found) > 0.0
 
 
 def test_turns_as_they_are_have_no_error_under_other_names() -> None:
