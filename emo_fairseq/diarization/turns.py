@@ -109,6 +109,8 @@ def find_turns(
         if options.clusters_voices or transcribe is not None:
             describe = _Describer(options.clusters_voices, transcribe, progress)
             describe(recording, source_rate, speech)
+        if n_words := sum(part.said.n_dropped for part in speech):
+            skipped["words after the end of their speech"] += n_words
     except AudioError as error:
         raise UsageError(
             f"{name}: {error}; give a recording that can be decoded", error.code
@@ -199,7 +201,7 @@ class _Describer:
             if self.embeds:
                 part.voice = embed_stretch(part.stretch, samples)
             if self.transcribe is not None:
-                part.said = said_in(self.transcribe(samples), part.stretch.start)
+                part.said = said_in(self.transcribe(samples), part.stretch.start, part.stretch.end)
             self.progress(stage, part.stretch.end / SAMPLE_RATE, total)
 
 

@@ -49,10 +49,17 @@ class Word:
 
 @dataclass(frozen=True)
 class Said:
-    """What is said in a stretch of speech; words are in seconds from the start of the recording."""
+    """What is said in a stretch of speech.
+
+    Attributes:
+        text: empty where it is not known.
+        words: in seconds from the start of the recording, where their times are known.
+        n_dropped: number of words that were dropped.
+    """
 
     text: str = ""
     words: Sequence[Word] = ()
+    n_dropped: int = 0
 
     def divided(self, cuts: Sequence[int]) -> list[str | None]:
         """Return the text of each part of the stretch; None where it is empty or not known.
@@ -71,8 +78,12 @@ class Said:
         return ["".join(part).strip() or None for part in parts]
 
 
-def said_in(transcript: str | TimedTranscript, start: int) -> Said:
-    """Return a transcript of a stretch that begins at a sample of the recording."""
+def said_in(transcript: str | TimedTranscript, start: int, end: int) -> Said:
+    """Return a transcript of the stretch from sample `start` to before sample `end`.
+
+    Words that begin at its end or later are dropped, and counted: Whisper writes them where it
+    repeats a phrase without end.
+    """
     if isinstance(transcript, str):
         return Said(transcript.strip())
     offset = start / SAMPLE_RATE
@@ -80,4 +91,7 @@ def said_in(transcript: str | TimedTranscript, start: int) -> Said:
         Word(offset + word.start, offset + max(word.start, word.end), word.text)
         for word in transcript.words
     ]
-    return Said(transcript.text.strip(), words)
+    kept = [word for word in words if word.start < end / SAMPLE_RATE]
+    if len(kept) == len(words):
+        return Said(transcript.text.strip(), words)
+    return Said("".join(word.text for word in kept).strip(), kept, len(words) - len(kept))

@@ -65,8 +65,15 @@ def test_the_words_of_a_stretch_are_given_to_its_parts():
     said = Said("Kids are talking.", words)
     assert said.divided([]) == ["Kids are talking."]
     assert said.divided([RATE, 3 * RATE]) == ["Kids are", "talking.", None]
-    later = said_in(said, 10 * RATE)
+    later = said_in(said, 10 * RATE, 13 * RATE)
     assert [word.start for word in later.words] == pytest.approx([10.1, 10.5, 11.9])
-    assert said_in(" Yes. ", 0).divided([]) == ["Yes."]
-    assert said_in(" Yes. ", 0).divided([RATE]) == [None, None]  # the times are not known
+    assert said_in(" Yes. ", 0, RATE).divided([]) == ["Yes."]
+    assert said_in(" Yes. ", 0, RATE).divided([RATE]) == [None, None]  # the times are not known
     assert Said().divided([]) == [None]
+
+
+def test_words_after_the_end_of_their_speech_are_dropped():
+    words = [Word(0.1, 0.5, " Yes"), *(Word(2.0, 2.0, " like") for _ in range(9))]
+    said = said_in(Said("Yes like like", words), 5 * RATE, 7 * RATE)
+    assert said.divided([]) == ["Yes"]
+    assert said.n_dropped == 9
