@@ -95,7 +95,8 @@ def table_lines(
     if any(len(of.ids) != n_rows for of in models.values()):
         counts = [format_count(len(of.ids), "utterance") for of in models.values()]
         cells.append(["", *counts, counts[0]])
-    utterances = format_count(n_rows, "utterance")
+    about = first.about_truth if isinstance(first, LabelPredictions) else ""
+    utterances = f"{format_count(n_rows, 'utterance')}{about}"
     yield f"{split}, {utterances}; in parentheses {LEVEL:.0%} intervals over {columns[0].unit}"
     yield from aligned(cells)
 

@@ -79,6 +79,13 @@ class LabelPredictions:
         return self.truth >= 0
 
     @property
+    def about_truth(self) -> str:
+        """How many utterances have a majority label, for headings; empty where all have a label."""
+        if self.votes is None:
+            return ""
+        return f", {int(self.has_truth.sum()):,} of them with a majority label"
+
+    @property
     def per_label(self) -> bool:
         """Whether each probability is of a yes/no question of its own (``binary_emotion``)."""
         if self.probability is None:

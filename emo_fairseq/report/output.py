@@ -98,10 +98,8 @@ def _print_tables(files: Sequence[_File], title: str | None) -> None:
 
 
 def _counted(predictions: Predictions) -> str:
-    counted = f"{len(predictions.ids)} utterances"
-    if isinstance(predictions, LabelPredictions) and predictions.votes is not None:
-        counted += f", {int(predictions.has_truth.sum())} of them with a majority label"
-    return counted
+    about = predictions.about_truth if isinstance(predictions, LabelPredictions) else ""
+    return f"{len(predictions.ids)} utterances{about}"
 
 
 def _in_parts(table: Table, n_files: int) -> Iterator[Table]:

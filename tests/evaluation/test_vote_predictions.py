@@ -9,6 +9,7 @@ from codes import raises
 from sklearn.metrics import balanced_accuracy_score
 
 from data_prep.schema import Utterance
+from emo_fairseq.cli.score_table import table_lines
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.dialogues import score_dialogues
@@ -92,6 +93,14 @@ def test_the_baseline_predicts_the_mean_of_the_votes() -> None:
     assert values["votes_ce_majority"] == pytest.approx(expected)
     assert values["votes_ece_majority"] == pytest.approx(0.0, abs=1e-9)
     assert set(of.headline) <= values.keys()
+
+
+def test_tables_state_how_many_rows_have_a_majority_label() -> None:
+    of = drawn()
+    first = next(table_lines("test", {"this model": of}, {}))
+    assert first.startswith("test, 30 utterances, 22 of them with a majority label; ")
+    labels = replace(of, truth=of.truth.clamp(min=0), votes=None)
+    assert next(table_lines("test", {"x": labels}, {})).startswith("test, 30 utterances; ")
 
 
 def test_folds_are_pooled_with_their_votes() -> None:
