@@ -80,10 +80,10 @@ class Cutter:
         Args:
             low: the first sample before which a cut is wanted.
             high: the last one.
-            start: of the part that is cut.
-            end: of the part; None is returned if it cannot be cut.
+            start: the cut is after it.
+            end: the cut is before it, or at it; None is returned if there is no such cut.
         """
-        first, last = np.searchsorted(self._samples, [start + 1, end])
+        first, last = np.searchsorted(self._samples, [start + 1, end + 1])
         samples, costs = self._samples[first:last], self._costs[first:last]
         if not len(samples):
             return None
@@ -103,7 +103,9 @@ class Cutter:
         """
         found: list[int] = []
         while end - start > most:
-            cut = self.best(start + most // 2, min(start + most, end - least), start, end)
+            cut = self.best(
+                start + most // 2, min(start + most, end - least), start + least, end - least
+            )
             if cut is None:
                 break
             found.append(cut)

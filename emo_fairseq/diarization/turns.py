@@ -222,27 +222,30 @@ def _turns(speech: Sequence[Speech], options: TurnOptions) -> list[Turn]:
     found: list[Turn] = []
     for part in speech:
         cutter = Cutter(part.stretch.start, part.stretch.end, part.probabilities, part.said.words)
-        pieces = _by_speaker(part, cutter, next(labels) if part.voice is not None else [])
+        of_windows = next(labels) if part.voice is not None else []
+        pieces = _by_speaker(part, cutter, of_windows, _least(options))
         found += _divided(part, cutter, pieces, options)
     found.sort(key=lambda turn: (turn.start, turn.end))
     return [replace(turn, where=f"turn {number}") for number, turn in enumerate(found, start=1)]
 
 
 def _by_speaker(
-    part: Speech, cutter: Cutter, labels: Sequence[int]
+    part: Speech, cutter: Cutter, labels: Sequence[int], least: int
 ) -> list[tuple[int, int, str | None]]:
-    """Return (start, end, speaker) of the pieces of a stretch between changes of the speaker."""
+    """Return (start, end, speaker) of the pieces of a stretch between changes of the speaker.
+
+    A change that would leave less than `least` samples is none.
+    """
     start, end = part.stretch.start, part.stretch.end
     if part.voice is None:
         return [(start, end, None if part.channel is None else f"channel {part.channel}")]
     pieces: list[tuple[int, int, str | None]] = []
     speaker = labels[0]
     for low, high, label in changes(part.voice, labels):
-        cut = cutter.best(low, high, start, end)
+        cut = cutter.best(low, high, start + least, end - least)
         if cut is not None:
             pieces.append((start, cut, f"speaker {speaker + 1}"))
-            start = cut
-        speaker = label
+            start, speaker = cut, label
     return [*pieces, (start, end, f"speaker {speaker + 1}")]
 
 
@@ -254,7 +257,7 @@ def _divided(
 ) -> list[Turn]:
     """Return the turns of a stretch: its pieces, the long ones cut, each with its words."""
     most = round(options.max_seconds * SAMPLE_RATE)
-    least = round(options.min_seconds * SAMPLE_RATE)
+    least = _least(options)
     spans: list[tuple[int, int, str | None]] = []
     for start, end, speaker in pieces:
         cuts = cutter.divided(start, end, most, least)
@@ -265,6 +268,11 @@ def _divided(
         Turn(_seconds(start), _seconds(end), speaker, text, channel=part.channel)
         for (start, end, speaker), text in zip(spans, texts, strict=True)
     ]
+
+
+def _least(options: TurnOptions) -> int:
+    """Return the samples that a part of speech has at least where it is cut."""
+    return max(1, round(options.min_seconds * SAMPLE_RATE))
 
 
 def _seconds(sample: int) -> Decimal:

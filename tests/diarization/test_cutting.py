@@ -55,9 +55,9 @@ def test_a_word_that_is_longer_than_a_part_is_whole():
     words = [Word(0.0, 1.0, "a"), Word(1.0, 7.0, "b"), Word(7.0, 8.0, "c")]
     cutter = Cutter(0, 8 * RATE, np.full(250, 0.9, np.float32), words)
     assert cutter.divided(0, 8 * RATE, 4 * RATE, 100) == [RATE, 7 * RATE]
-    assert (
-        Cutter(0, RATE, np.zeros(32, np.float32), [Word(-1, 2, "a")]).best(0, RATE, 0, RATE) is None
-    )
+    in_a_word = Cutter(0, RATE, np.zeros(32, np.float32), [Word(-1, 2, "a")])
+    assert in_a_word.best(0, RATE, 0, RATE) is None
+    assert Cutter(0, RATE, np.zeros(32, np.float32)).best(0, 100, 600, 1000) is None
 
 
 def test_the_words_of_a_stretch_are_given_to_its_parts():
