@@ -69,6 +69,11 @@ FORMATS = (
         "emo_fairseq.inference.model_folder",
         ("FolderConfig", "ProcessorConfig"),
     ),
+    Format(
+        "Ensemble folder: ensemble.json",
+        "emo_fairseq.inference.ensemble",
+        ("EnsembleConfig", "StackingConfig"),
+    ),
     Format("Turns: .rttm", "data_prep.segmentation.rttm"),
     Format("Turns: .TextGrid", "data_prep.segmentation.textgrid"),
     Format("Turns: .eaf", "data_prep.segmentation.eaf"),

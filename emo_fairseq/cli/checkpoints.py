@@ -9,6 +9,7 @@ from emo_fairseq.errors import UsageError
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"  # of a model folder
+ENSEMBLE_FILE = "ensemble.json"
 BEST, LAST = "checkpoint_best.pt", "checkpoint_last.pt"  # of a training
 
 
@@ -17,10 +18,16 @@ def is_model_folder(path: Path) -> bool:
     return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
 
 
+def is_ensemble(path: Path) -> bool:
+    """Return whether `path` is an ensemble of ``emotion-recognize export --combine``."""
+    return (path / ENSEMBLE_FILE).is_file()
+
+
 def is_model(path: Path) -> bool:
-    """Return whether `path` is a model folder, or a folder of a training or of several."""
+    """Return whether `path` is a model folder, an ensemble, or a folder of trainings."""
     is_training = any((path / name).is_file() for name in (BEST, LAST))
-    return is_model_folder(path) or is_training or bool(_trained_folders(path))
+    is_exported = is_model_folder(path) or is_ensemble(path)
+    return is_exported or is_training or bool(_trained_folders(path))
 
 
 def check_exists(path: Path) -> None:
@@ -39,7 +46,7 @@ def find_model(path: Path) -> Path:
     Raises:
         UsageError: there is neither.
     """
-    return path if is_model_folder(path) else find_checkpoint(path)
+    return path if is_model_folder(path) or is_ensemble(path) else find_checkpoint(path)
 
 
 def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
@@ -74,6 +81,8 @@ def find_checkpoint(path: Path, takes_folders: bool = True) -> Path:
         problem = f"it holds {len(trained)} trainings ({', '.join(x.name for x in trained)})"
     if is_model_folder(path):
         problem = "it is a model folder"
+    if is_ensemble(path):
+        problem = "it is an ensemble of the model folders in its folder members"
     others = ", a folder of --save-dir, or a model folder"
     if not takes_folders:
         others = " or a folder of --save-dir"

@@ -5,10 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.command_line import positive_int
-from emo_fairseq.cli.checkpoints import check_supported_inputs, find_checkpoint
+from emo_fairseq.cli.checkpoints import (
+    check_supported_inputs,
+    find_checkpoint,
+    is_model_folder,
+)
 from emo_fairseq.cli.processes import write
 from emo_fairseq.errors import UsageError
 
+MEAN, VOTE = "mean", "vote"  # of emo_fairseq.evaluation.ensembles, which needs torch
 _BATCHES = 12  # default of `--check`
 
 
@@ -20,12 +25,16 @@ def add(subcommands: Any) -> None:
     )
     parser.set_defaults(run=run, takes_further=False, loads_models=True)
     option = parser.add_argument
-    which = "checkpoint, or folder of a training (its best one)"
-    option("model", type=Path, metavar="CHECKPOINT", help=which)
+    which = "checkpoint, or folder of a training (its best one); several with --combine"
+    option("models", type=Path, nargs="+", metavar="CHECKPOINT", help=which)
     own = "data dir with the tokenizers and corpus.yaml (default: that of the training)"
     option("--data", type=Path, metavar="DATA", help=own)
     named = "the folder; with / at its end, a folder in it that is named after the model"
     option("--output", required=True, metavar="DIR", help=named)
+    how = (
+        "write an ensemble of several models, model folders among them: mean of their outputs, or "
+    )
+    option("--combine", choices=(MEAN, VOTE), help=f"{how}vote of their labels")
     option("--merge-lora", action="store_true", help="put LoRA's updates into the weights")
     figures = "of fairseq-validate --save-predictions: the card takes its figures from them"
     option("--predictions", type=Path, nargs="+", default=[], metavar="FILE", help=figures)
@@ -45,10 +54,12 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "--check does not act: there is no --onnx; leave it out", "check-without-onnx"
         )
+    if options.combine or len(options.models) > 1:
+        return _export_ensemble(options)
     from emo_fairseq.export.model_card import write_card
     from emo_fairseq.inference.model_folder import write_model_folder
 
-    checkpoint = find_checkpoint(options.model, takes_folders=False)
+    checkpoint = find_checkpoint(options.models[0], takes_folders=False)
     out = Path(options.output)
     if options.output.endswith("/"):
         out /= _name(checkpoint)
@@ -71,6 +82,39 @@ def run(options: argparse.Namespace) -> int:
     )
     for note in notes:
         write(note)
+    return 0
+
+
+def _export_ensemble(options: argparse.Namespace) -> int:
+    if len(options.models) == 1 or options.combine is None:
+        given = "one model" if options.combine else f"{len(options.models)} models and no --combine"
+        raise UsageError(
+            f"export: {given}; give several with --combine, or one without", "combine-one-model"
+        )
+    for name in ("onnx", "predictions"):
+        if getattr(options, name):
+            raise UsageError(
+                f"--{name}: does not act with --combine; export that model by itself", "option-idle"
+            )
+    if options.output.endswith("/"):
+        raise UsageError(
+            f"--output {options.output}: an ensemble has no name of its own; give its folder "
+            "without / at the end",
+            "option-incomplete",
+        )
+    import emo_fairseq
+    from emo_fairseq.export.ensemble import write_ensemble_folder
+    from emo_fairseq.inference.ensemble import Combination
+
+    emo_fairseq.register()
+    out = write_ensemble_folder(
+        [model if is_model_folder(model) else find_checkpoint(model) for model in options.models],
+        Combination(options.combine),
+        Path(options.output),
+        options.data,
+        merge_lora=options.merge_lora,
+    )
+    write(f"{out}: written, an ensemble of {len(options.models)} models")
     return 0
 
 

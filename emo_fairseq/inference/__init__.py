@@ -2,11 +2,14 @@
 
 The modules, in the order in which they are used::
 
-    checkpoint ──loading──────▶ LoadedModel ──predictor──▶ EmotionPredictor
+    checkpoint ──loading──────▶ LoadedModel ──engine──▶ ModelEngine ──predictor──▶ EmotionPredictor
     folder ─────model_folder──▶ (state, model, processor)
 
     audio, text ──inputs──▶ Item ──preprocessor──▶ Batch ──model──▶ logits ──decode──▶ Prediction
 
-:mod:`.timeline` cuts long recordings, :mod:`.transcribing` makes texts of recordings, and
-:mod:`.occlusion` explains predictions.
+Items are taken in :mod:`.chunks`, turns of a dialogue together. With a dialogue encoder a batch
+becomes embeddings (:mod:`.encoded_turns`), and windows of these are classified. :mod:`.ensemble`
+runs several models as one. :mod:`.live` predicts turns as they come, :mod:`.timeline` cuts long
+recordings, :mod:`.transcribing` makes texts of recordings, and :mod:`.occlusion` explains
+predictions.
 """

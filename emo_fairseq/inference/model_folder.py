@@ -68,6 +68,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
+ENSEMBLE_FILE = "ensemble.json"  # in place of it in a folder of several models
 WEIGHTS_FILE = "model.safetensors"
 GRAPH_FILE = "model.onnx"  # large weights are beside it, in a file whose name begins so
 DIALOGUE_GRAPH_FILE = "model.dialogue.onnx"  # that of a model of dialogues, which goes on from it
@@ -510,6 +511,7 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
 
 # -- replacing a model folder ----------------------------------------------------------------------
 
+_INDEXES = (CONFIG_FILE, ENSEMBLE_FILE)  # without which nothing is read of a folder
 UNFINISHED = ".unfinished"  # in the folder, so that moving out of it is renaming
 
 
@@ -533,7 +535,7 @@ def replace_folder(out: Path) -> Iterator[Path]:
             new.mkdir()  # it still is
         raise
     _remove_model(out)
-    written = sorted(new.iterdir(), key=lambda file: file.name == CONFIG_FILE)  # that one last
+    written = sorted(new.iterdir(), key=lambda file: file.name in _INDEXES)  # that one last
     for file in written:
         _remove(out / file.name)
         file.rename(out / file.name)
@@ -541,7 +543,8 @@ def replace_folder(out: Path) -> Iterator[Path]:
 
 
 def _remove_model(out: Path) -> None:
-    (out / CONFIG_FILE).unlink(missing_ok=True)  # from here on this is no model folder
+    for name in _INDEXES:
+        (out / name).unlink(missing_ok=True)  # from here on this is no model folder
     made_of_weights = CARD_FILE, f"{GRAPH_FILE}*", f"{DIALOGUE_GRAPH_FILE}*"
     for pattern in made_of_weights:
         for stale in out.glob(pattern):

@@ -18,6 +18,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.chunks import group_turns
 from emo_fairseq.inference.conversation import Conversation, predict_conversation
 from emo_fairseq.inference.engine import Engine, InferenceModel, ModelEngine
+from emo_fairseq.inference.ensemble import is_ensemble, read_ensemble
 from emo_fairseq.inference.inputs import (
     Audio,
     Given,
@@ -476,7 +477,7 @@ def _segment_of(recording: str | Path, turn: Turn) -> AudioSegment:
 def load_predictor(
     path: str | Path, device: str | torch.device | None = None, data: str | Path | None = None
 ) -> EmotionPredictor:
-    """Load a predictor from a model folder, or from a checkpoint of fairseq-train.
+    """Load a predictor from a model folder, an ensemble, or a checkpoint of fairseq-train.
 
     Args:
         path: the folder, or the ``.pt`` file.
@@ -497,4 +498,6 @@ def load_predictor(
         raise UsageError(
             f"{path}: a model folder has its own tokenizers; leave data out", "option-idle"
         )
+    if is_ensemble(path):
+        return EmotionPredictor.of(read_ensemble(path, device))
     return EmotionPredictor(read_model_folder(path), device)

@@ -502,12 +502,14 @@ class Trained:
         checkpoint: of a model of texts in dialogues.
         model: its model folder, with its graphs.
         service: model folder of a model of text and speech.
+        ensemble: folder of both.
     """
 
     data: Path
     checkpoint: Path
     model: Path
     service: Path
+    ensemble: Path
 
 
 def families(place: Path, trained: Trained | None) -> list[Family]:
@@ -568,7 +570,7 @@ def families(place: Path, trained: Trained | None) -> list[Family]:
     return found if trained is None else [*found, *_of_models(trained)]
 
 
-MODEL_FAMILIES = ("model folder", "model.onnx", "checkpoint", "requests")
+MODEL_FAMILIES = ("model folder", "model.onnx", "ensemble.json", "checkpoint", "requests")
 
 
 def _of_models(trained: Trained) -> list[Family]:
@@ -576,6 +578,13 @@ def _of_models(trained: Trained) -> list[Family]:
     return [
         Family("model folder", copy, ["model/*", "model/text/*"], _read_model, sealed=True),
         Family("model.onnx", copy, ["model/model*.onnx"], _read_onnx, sealed=True),
+        Family(
+            "ensemble.json",
+            functools.partial(_copy, source=trained.ensemble, name="model"),
+            ["model/ensemble.json"],
+            _read_model,
+            sealed=True,
+        ),
         Family(
             "checkpoint",
             functools.partial(_copy, source=trained.checkpoint, name="checkpoint.pt"),

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from trained_models import TrainedModels
 
+from emo_fairseq.export.ensemble import write_ensemble_folder
 from emo_fairseq.export.onnx import export_onnx
+from emo_fairseq.inference.ensemble import Combination
 from fuzz.families import Trained, toy_data_dir
 
 _SIZES = "--text-embed-dim 8 --text-ffn-embed-dim 8 --embedding-dim 8"
@@ -24,4 +26,6 @@ def gather_models(models: TrainedModels, place: Path) -> Trained:
     folder = place / "model"
     shutil.copytree(models.folder(text), folder)
     export_onnx(folder)
-    return Trained(models.data, models.checkpoint(text), folder, models.folder(_BOTH))
+    service = models.folder(_BOTH)
+    ensemble = write_ensemble_folder([folder, service], Combination("mean"), place / "ensemble")
+    return Trained(models.data, models.checkpoint(text), folder, service, ensemble)

@@ -1,0 +1,113 @@
+"""Write several models as one folder, an ensemble; see :mod:`emo_fairseq.inference.ensemble`."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.errors import ManifestError
+from data_prep.files.documents import JsonObject, load_json
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.engine import ModelEngine
+from emo_fairseq.inference.ensemble import (
+    MEMBERS,
+    Combination,
+    EnsembleEngine,
+    write_ensemble,
+)
+from emo_fairseq.inference.model_folder import (
+    CARD_FILE,
+    ENSEMBLE_FILE,
+    UNFINISHED,
+    read_model_folder,
+    replace_folder,
+    write_model_folder,
+)
+
+_OTHER = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def write_ensemble_folder(
+    models: Sequence[Path],
+    combination: Combination,
+    out: Path,
+    data: Path | None = None,
+    *,
+    merge_lora: bool = False,
+) -> Path:
+    """Write models and their combination into a folder that needs nothing beside it.
+
+    An ensemble that is there already is replaced once all is written.
+
+    Args:
+        models: checkpoints, which are exported, and model folders, which are copied.
+        combination: of their outputs.
+        out: the folder; if it is there, an ensemble or empty.
+        data: see :func:`write_model_folder`.
+        merge_lora: see :func:`write_model_folder`; of checkpoints.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UsageError: the models do not fit together, or `out` holds other things.
+    """
+    if out.exists() and not (out.is_dir() and _is_replaceable(out)):
+        raise UsageError(
+            f"{out}: holds other things than an ensemble; give another folder", "folder-not-empty"
+        )
+    with replace_folder(out) as folder:
+        names = [f"{n}-{_short_name(model)}" for n, model in enumerate(models, start=1)]
+        for name, model in zip(names, models, strict=True):
+            place = folder / MEMBERS / name
+            if model.is_dir():
+                shutil.copytree(model, place)
+            else:
+                write_model_folder(model, data, place, merge_lora=merge_lora)
+        loaded = {name: ModelEngine(read_model_folder(folder / MEMBERS / name)) for name in names}
+        engine = EnsembleEngine(loaded, combination)
+        write_ensemble(folder, names, combination, engine.labels or engine.axes)
+        (folder / CARD_FILE).write_text(_card(out.resolve().name, engine, combination))
+    return out
+
+
+def _short_name(model: Path) -> str:
+    """Return a name of a model folder, or of the folder of a checkpoint.
+
+    >>> _short_name(Path("runs/text (mpnet)/checkpoint_best.pt"))
+    'text-mpnet'
+    """
+    resolved = model.resolve()
+    name = resolved.name if resolved.is_dir() else model.absolute().parent.name
+    return _OTHER.sub("-", name).strip("-.") or "model"
+
+
+def _is_replaceable(folder: Path) -> bool:
+    if (folder / UNFINISHED).exists() or not any(folder.iterdir()):
+        return True
+    try:
+        content = load_json(folder / ENSEMBLE_FILE, JsonObject, remedy="")
+    except ManifestError:
+        return False
+    return {"format", "combine", "members"} <= content.keys()
+
+
+def _card(name: str, engine: EnsembleEngine, combination: Combination) -> str:
+    """Return a short README.md."""
+    members = "\n".join(
+        f"- `{MEMBERS}/{name}` reads {' and '.join(member.modalities)}"
+        for name, member in zip(engine.names, engine.members, strict=True)
+    )
+    return f"""# {name}
+
+An ensemble of {len(engine.members)} models, by `{combination.name}` of their outputs. It predicts
+{", ".join(engine.labels or engine.axes)}.
+
+{members}
+
+Load it as any model: `emotion-recognize predict FOLDER …`, or `load_predictor(FOLDER)`. Metrics of
+its members do not hold for it; score it by `emotion-recognize evaluate A B DATA --combine`.
+
+For research on how people label recorded utterances. It predicts what the annotators of its corpus
+would likely have said, not what anybody feels: no decision about a person should rest on it.
+"""

@@ -1,0 +1,337 @@
+"""Several models as one: each reads what it reads of an item, and their outputs are combined.
+
+A folder of an ensemble has ``ensemble.json``, which names its members, and the model folder of each
+below ``members/``; it needs nothing beside it. The records in ``ensemble.json`` are the digests of
+the members' ``config.json``, which hold those of all their files.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from data_prep.errors import ManifestError
+from data_prep.files.documents import Document, FileName, JsonObject, load_json, validate
+from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.ensembles import COMBINATIONS, MEAN, STACK, VOTE, Combine, Stacking
+from emo_fairseq.inference.engine import Engine, ModelEngine
+from emo_fairseq.inference.inputs import Item
+from emo_fairseq.inference.model_folder import (
+    CONFIG_FILE,
+    ENSEMBLE_FILE,
+    read_config,
+    read_model_folder,
+)
+from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.types import MODALITIES, TargetKind
+
+FORMAT = 1
+MEMBERS = "members"
+
+_EXPORT_AGAIN = "export the ensemble again"
+
+
+# -- ensemble.json ---------------------------------------------------------------------------------
+
+
+class StackingConfig(Document):
+    """A :class:`Stacking`; a bias of null is minus infinity: a label that is never predicted."""
+
+    weight: Annotated[list[list[float]], Field(min_length=1)]
+    bias: list[float | None]
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len({len(row) for row in self.weight}) > 1:
+            raise ValueError("the rows of weight differ in length")
+        return self
+
+
+class EnsembleConfig(Document):
+    """The schema of ensemble.json."""
+
+    format: int
+    emo_fairseq: str
+    combine: Literal["mean", "vote", "stack"]
+    labels: list[str]
+    members: Annotated[dict[FileName, str], Field(min_length=2)]
+    stacking: StackingConfig | None = None
+    digest: str
+
+
+@dataclass(frozen=True)
+class Combination:
+    """How the outputs of the members are combined.
+
+    Attributes:
+        name: ``mean``, ``vote`` or ``stack``.
+        stacking: of ``stack``.
+    """
+
+    name: str
+    stacking: Stacking | None = None
+
+    @property
+    def how(self) -> Combine:
+        """The function of scores (M, N, K)."""
+        return COMBINATIONS[self.name] if self.stacking is None else self.stacking
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Return whether a folder holds an ensemble."""
+    return (folder / ENSEMBLE_FILE).is_file()
+
+
+def read_ensemble(folder: Path, device: str | torch.device = "cpu") -> "EnsembleEngine":
+    """Read the folder of an ensemble, with its members.
+
+    Raises:
+        UsageError: a file is missing, damaged or exchanged, or the members do not fit together.
+    """
+    file = folder / ENSEMBLE_FILE
+    config = _read_config(file)
+    members = {}
+    for name, digest in config.members.items():
+        member = folder / MEMBERS / name
+        if _member_digest(member) != digest:
+            raise UsageError(
+                f"{member / CONFIG_FILE}: is not of the model that the ensemble was made of; "
+                f"{_EXPORT_AGAIN}",
+                "file-changed",
+            )
+        members[name] = ModelEngine(read_model_folder(member), device)
+    try:
+        return EnsembleEngine(members, _combination(config), config.labels)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}", error.code) from error
+
+
+def _read_config(file: Path) -> EnsembleConfig:
+    try:
+        content: dict[str, Any] = load_json(file, JsonObject, remedy=_EXPORT_AGAIN)
+        if content.get("format") != FORMAT:
+            raise UsageError(
+                f"{file}: of format {content.get('format')}, where this version reads {FORMAT}; "
+                f"use the emo_fairseq that wrote it, or {_EXPORT_AGAIN}",
+                "format-unknown",
+            )
+        config = validate(content, EnsembleConfig, name=file, remedy=_EXPORT_AGAIN)
+    except ManifestError as error:
+        raise UsageError(str(error), error.code) from error
+    if content["digest"] != _digest(content):
+        raise UsageError(
+            f"{file}: was changed since it was exported; {_EXPORT_AGAIN}", "file-changed"
+        )
+    return config
+
+
+def _combination(config: EnsembleConfig) -> Combination:
+    if config.stacking is None:
+        return Combination(config.combine)
+    bias = [-np.inf if number is None else number for number in config.stacking.bias]
+    weight = torch.tensor(config.stacking.weight, dtype=torch.float64)
+    # Whether of labels or of numbers is set by the engine, which knows its members.
+    return Combination(
+        config.combine, Stacking(weight, torch.tensor(bias, dtype=torch.float64), has_labels=True)
+    )
+
+
+def write_ensemble(
+    folder: Path, members: Sequence[str], combination: Combination, labels: Sequence[str]
+) -> None:
+    """Write the ensemble.json of a folder that holds the model folders of its members.
+
+    Args:
+        folder: of the ensemble.
+        members: names of the folders below ``members/``.
+        combination: of their outputs.
+        labels: labels or axes, in the order that a stacking was fitted with.
+    """
+    import emo_fairseq
+
+    stacking = None
+    if combination.stacking is not None:
+        bias = combination.stacking.bias.tolist()
+        stacking = {
+            "weight": combination.stacking.weight.tolist(),
+            "bias": [number if np.isfinite(number) else None for number in bias],
+        }
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "emo_fairseq": emo_fairseq.__version__,
+        "combine": combination.name,
+        "labels": list(labels),
+        "members": {name: _member_digest(folder / MEMBERS / name) for name in members},
+        "stacking": stacking,
+    }
+    content["digest"] = _digest(content)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / ENSEMBLE_FILE).write_text(f"{text}\n", encoding="utf-8")
+
+
+def _member_digest(folder: Path) -> str:
+    """Return the digest of a model folder's config.json, which has those of its other files."""
+    return read_config(folder).digest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in content.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# -- prediction ------------------------------------------------------------------------------------
+
+
+class EnsembleEngine(Engine):
+    """Runs several models of one target.
+
+    An item is read by each member that reads any of its modalities. A member that reads none of
+    them has no part in the prediction, which then has a warning; a stacking needs all members. The
+    embedding of a prediction is that of its members, one after another.
+
+    Args:
+        members: by their names.
+        combination: of their outputs.
+        labels: labels or axes, in the order of a stacking; by default that of the first member.
+
+    Raises:
+        UsageError: the members predict different things, or these cannot be combined so.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, ModelEngine],
+        combination: Combination,
+        labels: Sequence[str] | None = None,
+    ) -> None:
+        (first_name, first), *_ = members.items()
+        self.names = tuple(members)
+        self.members = tuple(members.values())
+        self.device = first.device
+        self.modalities = tuple(
+            name for name in MODALITIES if any(name in x.modalities for x in self.members)
+        )
+        self.missing = {
+            name: next(x.missing[name] for x in self.members if name in x.missing)
+            for name in self.modalities
+            if all(name in x.missing for x in self.members if name in x.modalities)
+        }
+        self.normalizes_text = first.normalizes_text
+        order = tuple(first.labels or first.axes) if labels is None else tuple(labels)
+        for name, member in members.items():
+            _check_same_target(first_name, first, name, member, order)
+        self.labels = order if first.labels else ()
+        self.axes = order if first.axes else ()
+        self.auxiliary = {
+            name: axes
+            for name, axes in first.auxiliary.items()
+            if all(member.auxiliary.get(name) == axes for member in self.members)
+        }
+        self._combination = _check_combination(combination, first, len(self.members), len(order))
+
+    def combine(
+        self, items: Sequence[Item], found: Sequence[Sequence[Prediction | None]]
+    ) -> list[Prediction]:
+        """Return the combined predictions; see :meth:`Engine.combine`."""
+        return [
+            self._combine_item(item, list(predictions))
+            for item, *predictions in zip(items, *found, strict=True)
+        ]
+
+    def _combine_item(self, item: Item, found: Sequence[Prediction | None]) -> Prediction:
+        predictions = [one for one in found if one is not None]
+        lacking = [name for name, one in zip(self.names, found, strict=True) if one is None]
+        warnings = [warning for one in predictions for warning in one.warnings]
+        if lacking:
+            if self._combination.name == STACK:
+                raise UsageError(
+                    f"{item.name}: the ensemble is stacked, and {' and '.join(lacking)} reads "
+                    "nothing of the item; give all inputs",
+                    "ensemble-input-missing",
+                )
+            warnings.append(
+                f"{' and '.join(lacking)} of the ensemble reads nothing of the item, and has no "
+                "part in the prediction"
+            )
+        names = self.labels or self.axes
+        rows = [one.probabilities or one.values for one in predictions]
+        scores = torch.tensor(
+            [[[row[name] for name in names]] for row in rows]
+        ).double()  # M x 1 x K
+        combined = self._combination.how(scores)[0].tolist()
+        by_name = dict(zip(names, combined, strict=True))
+        return Prediction(
+            label=max(by_name, key=lambda name: by_name[name]) if self.labels else None,
+            probabilities=by_name if self.labels else {},
+            values={} if self.labels else by_name,
+            auxiliary={name: _mean_of(name, predictions) for name in self.auxiliary},
+            embedding=np.concatenate([one.embedding for one in predictions]),
+            modalities=tuple(
+                name for name in self.modalities if any(name in x.modalities for x in predictions)
+            ),
+            text=item.text,
+            seconds=item.seconds,
+            transcript=item.transcript,
+            warnings=tuple(dict.fromkeys(warnings)),
+            truncations=tuple(dict.fromkeys(x for one in predictions for x in one.truncations)),
+        )
+
+
+def _mean_of(name: str, predictions: Sequence[Prediction]) -> dict[str, float]:
+    """Return the mean outputs of an auxiliary target."""
+    rows = [one.auxiliary[name] for one in predictions]
+    return {axis: float(np.mean([row[axis] for row in rows])) for axis in rows[0]}
+
+
+def _check_same_target(
+    first_name: str, first: ModelEngine, name: str, member: ModelEngine, order: Sequence[str]
+) -> None:
+    names = member.labels or member.axes
+    if member.target.target != first.target.target or {*names} != {*order}:
+        raise UsageError(
+            f"{name} predicts {', '.join(names)}, and {first_name} {', '.join(order)}; combine "
+            "models of one target and one set of labels",
+            "combine-targets-differ",
+        )
+    if member.normalizes_text != first.normalizes_text:
+        raise UsageError(
+            f"{name} and {first_name}: one was trained on normalized texts, and the other was not; "
+            "combine models that were trained on the same texts",
+            "combine-texts-differ",
+        )
+
+
+def _check_combination(
+    combination: Combination, first: ModelEngine, n_members: int, n_labels: int
+) -> Combination:
+    kind = first.target.target.kind
+    name, stacking = combination.name, combination.stacking
+    if name == VOTE and not first.labels:
+        raise UsageError(
+            "vote: the models predict numbers, which have no votes; use mean or stack",
+            "combine-unsupported",
+        )
+    if name != MEAN and kind is TargetKind.BINARY_PER_LABEL:
+        raise UsageError(
+            f"{name}: the models answer a yes/no question for each label; use mean",
+            "combine-unsupported",
+        )
+    if (name == STACK) != (stacking is not None):
+        raise UsageError(f"{name}: the numbers of a stacking are missing", "ensemble-invalid")
+    if stacking is None:
+        return combination
+    n_features = n_members * n_labels if first.labels else n_members
+    if stacking.weight.shape != (n_labels, n_features) or stacking.bias.shape != (n_labels,):
+        raise UsageError(
+            f"the stacking is of shape {tuple(stacking.weight.shape)}, where {n_members} models "
+            f"and {n_labels} outputs have ({n_labels}, {n_features})",
+            "ensemble-invalid",
+        )
+    return Combination(name, Stacking(stacking.weight, stacking.bias, bool(first.labels)))
