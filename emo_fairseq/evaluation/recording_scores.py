@@ -179,7 +179,7 @@ class _Sides:
     def speaker_errors(self, collar: float) -> tuple[list[np.ndarray], str]:
         """Return the errors of each recording; or none, and why."""
         for name, side in (("reference", self.reference), ("predicted", self.hypothesis)):
-            if not names_speakers(side):
+            if side and not names_speakers(side):  # without any turn, all speech is missed
                 return [], f"no DER: no {name} turn names a speaker{_HINTS[name, 'speaker']}"
         if not _is_installed("pyannote.metrics"):
             return [], f"no DER: it needs pyannote.metrics; {_EXTRA}"

@@ -98,6 +98,16 @@ def test_segmentations_without_emotions_are_scored_by_speakers(tmp_path, files, 
     assert "no reference turn has an emotion: no metrics of emotions" in record["notes"]
 
 
+def test_a_recording_in_which_nobody_was_found_to_speak_is_missed(files, command) -> None:
+    pytest.importorskip("pyannote.metrics", reason="needs the extra conversations")
+    predicted = Path(files[0]).with_name("a.csv")
+    predicted.write_text(PREDICTED.partition("\n")[0] + "\n", "utf-8")
+    record = json.loads(command("evaluate", predicted, files[1], "--recordings", "--json"))
+    values = {key: metric["value"] for key, metric in record["metrics"].items()}
+    assert (values["time_uar"], values["time_missed"], values["der"]) == (0.0, 1.0, 1.0)
+    assert values["time_uar_predicted"] is None
+
+
 @pytest.mark.parametrize(
     ("reference", "further", "code"),
     [
