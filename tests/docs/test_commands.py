@@ -30,12 +30,15 @@ OF_OTHERS = {
     "--help",
     "--index-url",
     "--jobs",
+    "--minutes",
+    "--missed",
     "--nnodes",
     "--no-deps",
     "--nodes",
     "--nproc_per_node",
     "--rounds",
     "--strict",
+    "--turns",
     "--version",
 }
 VARIABLE = re.compile(r"EMO_FAIRSEQ_[A-Z]+")
