@@ -10,10 +10,10 @@ from emo_fairseq.cli.checkpoints import (
     find_checkpoint,
     is_model_folder,
 )
+from emo_fairseq.cli.evaluate.combine import COMBINATIONS, STACK
 from emo_fairseq.cli.processes import write
 from emo_fairseq.errors import UsageError
 
-MEAN, VOTE = "mean", "vote"  # of emo_fairseq.evaluation.ensembles, which needs torch
 _BATCHES = 12  # default of `--check`
 
 
@@ -32,9 +32,10 @@ def add(subcommands: Any) -> None:
     named = "the folder; with / at its end, a folder in it that is named after the model"
     option("--output", required=True, metavar="DIR", help=named)
     how = (
-        "write an ensemble of several models, model folders among them: mean of their outputs, or "
+        "write an ensemble, of model folders too: mean of the outputs, vote of the labels, or "
+        "stack: a linear model, fitted on --predictions of each on a split such as valid"
     )
-    option("--combine", choices=(MEAN, VOTE), help=f"{how}vote of their labels")
+    option("--combine", choices=COMBINATIONS, help=how)
     option("--merge-lora", action="store_true", help="put LoRA's updates into the weights")
     figures = "of fairseq-validate --save-predictions: the card takes its figures from them"
     option("--predictions", type=Path, nargs="+", default=[], metavar="FILE", help=figures)
@@ -91,7 +92,13 @@ def _export_ensemble(options: argparse.Namespace) -> int:
         raise UsageError(
             f"export: {given}; give several with --combine, or one without", "combine-one-model"
         )
-    for name in ("onnx", "predictions"):
+    if options.combine == STACK and len(options.predictions) != len(options.models):
+        raise UsageError(
+            f"--combine stack: {len(options.models)} models and {len(options.predictions)} files "
+            "of --predictions; give a file for each model, in their order",
+            "option-incomplete",
+        )
+    for name in ("onnx",) if options.combine == STACK else ("onnx", "predictions"):
         if getattr(options, name):
             raise UsageError(
                 f"--{name}: does not act with --combine; export that model by itself", "option-idle"
@@ -103,15 +110,22 @@ def _export_ensemble(options: argparse.Namespace) -> int:
             "option-incomplete",
         )
     import emo_fairseq
-    from emo_fairseq.export.ensemble import write_ensemble_folder
+    from emo_fairseq.cli.score_table import rows_by_id
+    from emo_fairseq.export.ensemble import fit_stacking, write_ensemble_folder
     from emo_fairseq.inference.ensemble import Combination
 
     emo_fairseq.register()
+    combination, labels = Combination(options.combine), None
+    if options.combine == STACK:
+        rows = {} if options.data is None else rows_by_id(options.data)
+        speakers = {id_: row.speaker for id_, row in rows.items()}
+        combination, labels = fit_stacking(options.predictions, speakers)
     out = write_ensemble_folder(
         [model if is_model_folder(model) else find_checkpoint(model) for model in options.models],
-        Combination(options.combine),
+        combination,
         Path(options.output),
         options.data,
+        labels=labels,
         merge_lora=options.merge_lora,
     )
     write(f"{out}: written, an ensemble of {len(options.models)} models")

@@ -2,12 +2,18 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_prep.errors import ManifestError
 from data_prep.files.documents import JsonObject, load_json
 from emo_fairseq.errors import UsageError
+from emo_fairseq.evaluation.ensembles import STACK, Stacking, align_members
+from emo_fairseq.evaluation.statistics import (
+    LabelPredictions,
+    NumberPredictions,
+    read_predictions,
+)
 from emo_fairseq.inference.engine import ModelEngine
 from emo_fairseq.inference.ensemble import (
     MEMBERS,
@@ -24,6 +30,7 @@ from emo_fairseq.inference.model_folder import (
     write_model_folder,
 )
 
+_TRAIN = "train"
 _OTHER = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -33,6 +40,7 @@ def write_ensemble_folder(
     out: Path,
     data: Path | None = None,
     *,
+    labels: Sequence[str] | None = None,
     merge_lora: bool = False,
 ) -> Path:
     """Write models and their combination into a folder that needs nothing beside it.
@@ -44,6 +52,7 @@ def write_ensemble_folder(
         combination: of their outputs.
         out: the folder; if it is there, an ensemble or empty.
         data: see :func:`write_model_folder`.
+        labels: labels or axes in the order of a stacking; None: that of the first model.
         merge_lora: see :func:`write_model_folder`; of checkpoints.
 
     Returns:
@@ -65,10 +74,41 @@ def write_ensemble_folder(
             else:
                 write_model_folder(model, data, place, merge_lora=merge_lora)
         loaded = {name: ModelEngine(read_model_folder(folder / MEMBERS / name)) for name in names}
-        engine = EnsembleEngine(loaded, combination)
+        engine = EnsembleEngine(loaded, combination, labels)
         write_ensemble(folder, names, combination, engine.labels or engine.axes)
         (folder / CARD_FILE).write_text(_card(out.resolve().name, engine, combination))
     return out
+
+
+def fit_stacking(
+    files: Sequence[Path], speakers: Mapping[str, str | None]
+) -> tuple[Combination, tuple[str, ...]]:
+    """Fit a stacking on predictions of a split that no model was trained on.
+
+    Args:
+        files: predictions of each model, as ``fairseq-validate --save-predictions`` writes them.
+        speakers: of utterances, by id; those of one speaker are on one side of every division of
+            the cross-validation.
+
+    Returns:
+        The combination, and the labels or axes in its order.
+
+    Raises:
+        UsageError: a file holds several splits, or the train split; or see :func:`align_members`.
+    """
+    members: dict[str, LabelPredictions | NumberPredictions] = {}
+    for number, file in enumerate(files, start=1):
+        splits = read_predictions(file)
+        if len(splits) != 1 or _TRAIN in splits:
+            raise UsageError(
+                f"{file}: holds predictions of {', '.join(splits)}; give those of one split that "
+                "the models were not trained on, such as valid",
+                "stack-split",
+            )
+        (members[f"{number} ({file})"],) = splits.values()
+    aligned, _ = align_members(members)
+    groups = [speakers.get(id_) for id_ in aligned[0].ids]
+    return Combination(STACK, Stacking.fit(aligned, groups)), aligned[0].names
 
 
 def _short_name(model: Path) -> str:

@@ -11,10 +11,11 @@ import torch
 from codes import raises
 from dialogue_models import BOTH_SIDES, CAUSAL
 
-from data_prep.schema import SAMPLE_RATE
+from data_prep.schema import SAMPLE_RATE, read_manifest
 from emo_fairseq.cli.__main__ import main
+from emo_fairseq.evaluation import predictions
 from emo_fairseq.evaluation.ensembles import Stacking
-from emo_fairseq.export.ensemble import write_ensemble_folder
+from emo_fairseq.export.ensemble import fit_stacking, write_ensemble_folder
 from emo_fairseq.inference.ensemble import Combination, write_ensemble
 from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.occlusion import explain
@@ -175,6 +176,29 @@ def test_export_and_predict(members, trained_models, tmp_path, capsys, predictor
         assert f"[{code}]" in capsys.readouterr().err
     assert main(["evaluate", str(out), str(trained_models.data)]) == 1
     assert "it is an ensemble" in capsys.readouterr().err
+
+
+def test_a_stacking_is_fitted_on_predictions(members, trained_models, tmp_path, capsys):
+    out, files = tmp_path / "stacked", []
+    for number, options in enumerate((CAUSAL, BOTH_SIDES)):
+        rows = trained_models.validated(trained_models.checkpoint(options))
+        files.append(tmp_path / f"{number}.tsv")
+        predictions.write(files[-1], [row | {"split": "valid"} for row in rows])
+    words = [*members, "--combine", "stack", "--data", trained_models.data, "--output", out]
+    assert main(["export", *map(str, words)]) > 0
+    assert "2 models and 0 files of --predictions" in capsys.readouterr().err
+    assert main(["export", *map(str, [*words, "--predictions", *files])]) == 0
+    assert main(["predict", str(out), "--text", "so happy", "--format", "jsonl"]) == 0
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    speakers = {x.id: x.speaker for x in read_manifest(trained_models.data / "test.tsv")}
+    combination, names = fit_stacking(files, speakers)
+    alone = [load_predictor(member, "cpu").predict(text="so happy") for member in members]
+    given = [[[one.probabilities[name] for name in names]] for one in alone]
+    expected = combination.how(torch.tensor(given).double())[0].tolist()
+    assert row["probabilities"] == pytest.approx(dict(zip(names, expected, strict=True)), abs=1e-5)
+    predictions.write(files[0], [row | {"split": "train"} for row in predictions.read(files[0])])
+    assert main(["export", *map(str, [*words, "--predictions", *files])]) > 0
+    assert "[stack-split]" in capsys.readouterr().err
 
 
 def test_models_of_two_targets_are_no_ensemble(members, trained_models, tmp_path):

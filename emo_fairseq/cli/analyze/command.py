@@ -13,7 +13,7 @@ from data_prep.messages import one_line, sentence_with_code
 from emo_fairseq.cli.analyze.progress import RecordingProgress
 from emo_fairseq.cli.analyze.recordings import Recording, find_recordings, match_turn_files
 from emo_fairseq.cli.analyze.turns import add_turn_options, turn_options
-from emo_fairseq.cli.checkpoints import check_exists, is_model_folder
+from emo_fairseq.cli.checkpoints import check_exists, is_ensemble, is_model_folder
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.cli.turn_files import (
@@ -222,7 +222,8 @@ def _check_targets(
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         why = "may not be written to" if parent.is_dir() else "is no folder"
         raise UsageError(f"--output-dir {folder}: {parent} {why}; name another", "file-unwritable")
-    if is_model_folder(options.model) and folder.resolve().is_relative_to(options.model.resolve()):
+    is_folder = is_model_folder(options.model) or is_ensemble(options.model)
+    if is_folder and folder.resolve().is_relative_to(options.model.resolve()):
         raise UsageError(
             f"--output-dir {folder}: is part of a model; name a folder elsewhere",
             "output-in-model",

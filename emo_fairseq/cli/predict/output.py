@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from emo_fairseq.cli.checkpoints import is_model_folder
+from emo_fairseq.cli.checkpoints import is_ensemble, is_model_folder
 from emo_fairseq.cli.predict.inputs import STDIN
 from emo_fairseq.cli.predict.rows import FORMATS
 from emo_fairseq.cli.predict.turn_rows import TURN_FORMATS
@@ -73,7 +73,8 @@ def check_output(file: Path, items: Sequence[str], model: Path) -> None:
         raise UsageError(
             f"--output {file}: is one of the inputs; name another file", "output-is-input"
         )
-    is_inside = is_model_folder(model) and model.resolve() in file.resolve().parents
+    is_folder = is_model_folder(model) or is_ensemble(model)
+    is_inside = is_folder and model.resolve() in file.resolve().parents
     if is_inside or _is_same(file, model) or (file.suffix == ".pt" and file.exists()):
         raise UsageError(
             f"--output {file}: is part of a model; name a file elsewhere", "output-in-model"
