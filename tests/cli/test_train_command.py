@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from data_prep.commands.tokenize_text import main as tokenize_text
+from data_prep.corpora.toy import prepare_toy
 from data_prep.folds.__main__ import main as fold_main
 from data_prep.schema import read_manifest
 from emo_fairseq.cli.__main__ import main
@@ -139,6 +141,33 @@ def test_the_learning_rate_is_planned_for_all_processes(command, toy_corpus, mon
     on_gpus, on_cpu = (training(command, toy_corpus, *words, *w) for w in ((), ("--cpu",)))
     assert options_of(on_gpus)["--total-num-update"] == "6"
     assert options_of(on_cpu)["--total-num-update"] == "24"
+
+
+def test_the_learning_rate_is_planned_for_batches_of_whole_dialogues(command, tmp_path):
+    data = tmp_path / "data"
+    prepare_toy(
+        data,
+        n_train=60,
+        n_valid=8,
+        n_test=8,
+        speakers=(4, 2, 2),
+        dialogues=True,
+        with_audio=False,
+    )
+
+    def length(*further: str) -> int:
+        asked = ("--dry-run", "--modality", "T", "--epochs", "3", "--batch-size", "8")
+        lines = command("train", data, *asked, "--", *further).splitlines()
+        words = next(line for line in lines if "fairseq-train" in line and "--text" in line)
+        return int(options_of(shlex.split(words))["--total-num-update"])
+
+    rows = read_manifest(data / "train.tsv")
+    sizes = Counter(row.dialogue for row in rows)
+    assert min(sizes.values()) > 4, "no two dialogues fit into a batch"
+    assert length("--text-pooling", "mean") == 3 * 8  # of 60 rows
+    gru = ("--text-pooling", "mean", "--dialogue-encoder", "gru")
+    assert length(*gru) == 3 * len(sizes)
+    assert length(*gru, "--dialogue-window=1") == 3 * 8
 
 
 @pytest.mark.parametrize("words", [["--batch-size", "8"], ["--max-epoch=3", "--update-freq", "2"]])

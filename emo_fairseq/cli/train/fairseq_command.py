@@ -11,6 +11,7 @@ from data_prep.errors import ManifestError
 from data_prep.files.documents import JsonObject, load_json
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.data import DataFolder
+from emo_fairseq.cli.train.dialogue_batches import count_dialogue_batches, read_dialogue_window
 from emo_fairseq.cli.train.inputs import Inputs
 from emo_fairseq.cli.train.precision import FP32, Precision, choose_precision
 from emo_fairseq.cli.train.recipes import SCRATCH, WARMUP, Combined, combine, n_epochs, recipe_key
@@ -287,7 +288,11 @@ def _schedule_words(options: argparse.Namespace, inputs: Inputs, combined: Combi
     n_rows = inputs.n_rows or _ROWS_UNKNOWN
     # fairseq-train starts a process for each GPU, and an update has a batch of each.
     n_processes = 1 if options.cpu else max(1, torch.cuda.device_count())
-    updates_an_epoch = -(-n_rows // (batch_size * n_processes))
+    n_batches = -(-n_rows // batch_size)
+    window = read_dialogue_window(options.further)
+    if window is not None and inputs.rows:
+        n_batches = count_dialogue_batches(inputs.rows, window, batch_size)
+    updates_an_epoch = -(-n_batches // n_processes)
     epochs = options.epochs or n_epochs(recipe, updates_an_epoch)
     updates = epochs * updates_an_epoch
     words = ["--optimizer", "emotion_adamw", "--lr", f"{rate:g}", "--clip-norm", "1.0"]

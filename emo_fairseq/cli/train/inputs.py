@@ -28,6 +28,7 @@ class Inputs:
         seconds: of the audio of all splits, as stored in the manifests.
         test: the split that is scored at the end; ``valid`` where there is no test split.
         notes: for the user, on what was not given.
+        rows: of the train split; empty where they cannot be read.
     """
 
     modalities: tuple[str, ...]
@@ -36,6 +37,7 @@ class Inputs:
     seconds: float
     test: str
     notes: list[str] = field(default_factory=list)
+    rows: Sequence[Utterance] = ()
 
 
 def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
@@ -65,7 +67,7 @@ def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
     if test == "valid":
         notes.append("there is no test split: scored on valid, which also selects the checkpoint")
     samples = sum(row.n_samples or 0 for split in splits.values() for row in split)
-    return Inputs(modalities, target, n_rows, samples / SAMPLE_RATE, test, notes)
+    return Inputs(modalities, target, n_rows, samples / SAMPLE_RATE, test, notes, rows)
 
 
 def _read_splits(folder: Path, fold: str | None) -> Mapping[str, Sequence[Utterance]]:
