@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fairseq import tasks
-from fairseq.dataclass.configs import FairseqConfig
-from fairseq.dataclass.initialize import add_defaults
-from omegaconf import OmegaConf
+from fairseq_configs import fairseq_config
 
 from data_prep.commands.fit_prototypes import main as fit_prototypes
 from emo_fairseq.experiments import sweep
@@ -84,17 +82,6 @@ def test_every_choice_acts(name, choice, data):
     task = tasks.setup_task(config.task)
     task.build_model(config.model)
     task.build_criterion(config.criterion)
-
-
-def fairseq_config(values):
-    """What fairseq-hydra-train makes of a job's configuration."""
-    config = OmegaConf.create(OmegaConf.to_container(OmegaConf.structured(FairseqConfig())))
-    for section in {key.partition(".")[0] for key in values}:
-        config[section] = config.get(section) or {}
-    for key, value in values.items():
-        OmegaConf.update(config, key, value, force_add=True)
-    add_defaults(config)
-    return config
 
 
 def test_a_suite_is_all_of_its_runs(data):
