@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -206,12 +207,16 @@ class _Describer:
 
 
 def _no_speech(name: str, heard: Listening) -> UsageError:
-    return UsageError(
-        f"{name}: no speech was found in its {heard.n_samples / SAMPLE_RATE:.1f} s, whose loudest "
-        f"part is at {heard.loudest:.0f} dB of full scale; check the recording, or lower the "
-        "threshold of speech",
-        "speech-missing",
-    )
+    seconds = heard.n_samples / SAMPLE_RATE
+    if heard.loudest == -math.inf:
+        problem = f"{name}: its {seconds:.1f} s are silent throughout; check the recording"
+    else:
+        problem = (
+            f"{name}: no speech was found in its {seconds:.1f} s, whose loudest part is at "
+            f"{heard.loudest:.0f} dB of full scale; check the recording, or lower the threshold of "
+            "speech"
+        )
+    return UsageError(problem, "speech-missing")
 
 
 def _turns(speech: Sequence[Speech], options: TurnOptions) -> list[Turn]:

@@ -269,8 +269,19 @@ def predict_conversation(
         axes_of(predictor),
         mark_shifts(predicted),
         dict(skipped),
-        turns.notes,
+        [*turns.notes, *(_note_labels(ordered, predictor.labels) if reads_text else ())],
     )
+
+
+def _note_labels(turns: Sequence[Turn], labels: Sequence[str]) -> Iterator[str]:
+    """Yield a note if texts begin with labels, as those of subtitles do that analyze writes."""
+    marks = tuple(f"[{label}]" for label in labels)
+    if marks and (n_marked := sum((turn.text or "").startswith(marks) for turn in turns)):
+        yield (
+            "texts that begin with an emotion in brackets, as subtitles of analyze do: "
+            f"{n_marked}; the model reads it as a word, so give a table of turns in place of the "
+            "subtitles"
+        )
 
 
 @dataclass(frozen=True)

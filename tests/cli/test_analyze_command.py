@@ -88,7 +88,8 @@ def test_a_recording_with_its_turns(trained_models, folder, capsys):
     assert lines[0].endswith("turns without a prediction: 1 (audio-too-short 1)")
     assert [line.split()[0] for line in lines[1:4]] == ["all", "Anna", "Ben"]
     assert "no prediction 0%" in lines[1]
-    assert lines[4] == "  conversations/call.csv, conversations/call.conversation.html"
+    assert lines[4].startswith("  turns without a text, which the model reads: 1; --transcribe ")
+    assert lines[5] == "  conversations/call.csv, conversations/call.conversation.html"
     assert "error" not in err
 
 
@@ -227,7 +228,7 @@ def test_silence_is_one_line(trained_models, folder, capsys):
     out, err = capsys.readouterr()
     first, second, _ = out.splitlines()
     assert first == "silence.wav: no turns"
-    assert second.startswith("  no speech was found in its 1.0 s")
+    assert second == "  its 1.0 s are silent throughout; check the recording"
     assert rows("conversations/silence.csv") == []
     assert "error" not in err
 

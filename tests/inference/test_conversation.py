@@ -157,6 +157,16 @@ def test_a_turn_that_fails_in_the_model_does_not_stop_the_others(
         predictor.conversation(recording, TURNS[:1])
 
 
+def test_emotions_among_the_words_are_noted(predictor, recording):
+    """Subtitles that were written with predictions would hand them to the model as words."""
+    marked = [turn(0.0, 0.5, "Ann", "[happy] So glad!"), turn(0.5, 1.0, "Ben", "[sigh] No.")]
+    notes = predictor.conversation(recording, marked).notes
+    assert [note.partition("; ")[0] for note in notes] == [
+        "texts that begin with an emotion in brackets, as subtitles of analyze do: 1"
+    ]
+    assert not predictor.conversation(recording, marked[1:]).notes
+
+
 def test_what_a_model_does_not_read_is_counted(trained_models, recording):
     speech = load_predictor(trained_models.folder("--modality speech --speech-input log_mel"))
     segmentation = Segmentation(recording, TURNS, {"lines of LEXEME": 3}, ["a note"])
@@ -173,7 +183,7 @@ def test_silence_is_a_conversation_without_turns(predictor, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
     conversation = predictor.conversation(tmp_path / "silence.wav")
     assert conversation.turns == []
-    assert conversation.notes[0].startswith("no speech was found in its 1.0 s")
+    assert conversation.notes[0].startswith("its 1.0 s are silent throughout")
     assert conversation.to_document()["seconds"] == 1.0
 
 

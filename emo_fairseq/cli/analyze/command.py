@@ -25,6 +25,7 @@ from emo_fairseq.cli.turn_files import (
 )
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
+from emo_fairseq.types import TEXT
 
 if TYPE_CHECKING:
     from emo_fairseq.inference.conversation import Conversation
@@ -175,6 +176,13 @@ class _Analysis:
             page_audio = self.options.page_audio
             FORMATS[kind].write(Output(conversation, recording.path, target, page_audio))
         lines = describe(printable(recording.path), conversation)
+        if self.transcribe is None and TEXT in self.predictor.modalities:
+            turns = conversation.turns
+            if n_unread := sum(turn.error is None and turn.text is None for turn in turns):
+                lines += (
+                    f"\n  turns without a text, which the model reads: {n_unread}; --transcribe "
+                    "WHISPER recognizes their words"
+                )
         sys.stdout.write(f"{lines}\n  {', '.join(map(printable, targets.values()))}\n")
         sys.stdout.flush()
 

@@ -106,11 +106,13 @@ def _report_files(model: Scored) -> dict[str, str]:
 def _next_commands(
     data: DataFolder, model: Scored, inputs: Inputs, rows: Mapping[str, Utterance]
 ) -> Iterator[list[str]]:
-    """Yield the commands that predict from a recording or text of the data, and that serve."""
+    """Yield the commands that predict for an input of the data, analyze a recording, and serve."""
     folder = str(model.checkpoint.parent)
     example = next(iter(_examples(data, inputs, rows)), None)
     if example is not None:
         yield [_PROGRAM, "predict", folder, *example]
+    if SPEECH in inputs.modalities:
+        yield [_PROGRAM, "analyze", folder, "RECORDING"]
     yield [_PROGRAM, "serve", folder]
 
 
