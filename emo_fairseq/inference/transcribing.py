@@ -18,7 +18,13 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
 from emo_fairseq.types import TEXT
 
+logger = logging.getLogger(__name__)
+
 _MODEL_FILES = ("model.bin", "tokenizer.json")  # of a converted model
+# Length of a text by that of its zlib compression, above which Whisper takes a text for a phrase
+# that is repeated without end (Radford et al. 2022, section 4.5). There it decodes again with
+# sampling; here the text is left out.
+_REPEATING = 2.4
 
 
 @dataclass(frozen=True)
@@ -165,6 +171,15 @@ class FasterWhisper:
         for segment in found:  # each is computed when it is taken
             if should_stop():
                 raise StoppedError
+            if segment.compression_ratio > _REPEATING:
+                logger.warning(
+                    "Whisper %s repeats a phrase without end from %.2f s to %.2f s of its input; "
+                    "this part has no transcript",
+                    self.name,
+                    segment.start,
+                    segment.end,
+                )
+                continue
             segments.append(segment)
         return Transcript(
             " ".join(segment.text.strip() for segment in segments),

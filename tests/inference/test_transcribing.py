@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,6 +135,21 @@ def test_silence_and_noise_have_no_transcript(whisper, trained_models):
     prediction = model.predict(NOISE, sample_rate=8_000, transcribe=whisper)
     assert prediction.transcript == Transcript("")
     assert (prediction.text, prediction.modalities) == (None, ("speech",))
+
+
+def test_a_phrase_that_is_repeated_without_end_is_left_out(whisper, monkeypatch, caplog):
+    loop = " all right," * 100
+    texts = {" Kids are talking.": 0.8, loop: 10.4, " Dogs are sitting.": 0.9}
+    segments = [
+        SimpleNamespace(text=text, start=i, end=i + 1, compression_ratio=ratio, words=None)
+        for i, (text, ratio) in enumerate(texts.items())
+    ]
+    found = iter(segments), SimpleNamespace(language="en")
+    monkeypatch.setattr(whisper._whisper, "transcribe", lambda *_, **__: found)
+    assert whisper(np.zeros(48_000, np.float32)).text == "Kids are talking. Dogs are sitting."
+    (message,) = caplog.messages
+    assert "from 1.00 s to 2.00 s" in message
+    assert "right" not in message, "words of people are not logged"
 
 
 @pytest.mark.parametrize("missing", ["model.bin", "tokenizer.json"])
