@@ -143,7 +143,7 @@ def test_the_learning_rate_is_planned_for_all_processes(command, toy_corpus, mon
     assert options_of(on_cpu)["--total-num-update"] == "24"
 
 
-def test_the_learning_rate_is_planned_for_batches_of_whole_dialogues(command, tmp_path):
+def test_the_learning_rate_is_planned_for_batches_of_whole_dialogues(command, tmp_path, capsys):
     data = tmp_path / "data"
     prepare_toy(
         data,
@@ -168,6 +168,11 @@ def test_the_learning_rate_is_planned_for_batches_of_whole_dialogues(command, tm
     gru = ("--text-pooling", "mean", "--dialogue-encoder", "gru")
     assert length(*gru) == 3 * len(sizes)
     assert length(*gru, "--dialogue-window=1") == 3 * 8
+    manifest = data / "train.tsv"
+    manifest.write_text(manifest.read_text().replace("\ttrain_000\t1\t", "\ttrain_000\t0\t"))
+    words = ("train", data, "--dry-run", "--modality", "T", "--", *gru)
+    assert main([str(word) for word in words]) == 1
+    assert "error: the train split: dialogue 'train_000': " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--batch-size", "8"], ["--max-epoch=3", "--update-freq", "2"]])

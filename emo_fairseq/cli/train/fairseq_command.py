@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from data_prep.errors import ManifestError
+from data_prep.errors import CodedError, ManifestError
 from data_prep.files.documents import JsonObject, load_json
 from emo_fairseq.cli import processes
 from emo_fairseq.cli.train.data import DataFolder
@@ -291,7 +291,10 @@ def _schedule_words(options: argparse.Namespace, inputs: Inputs, combined: Combi
     n_batches = -(-n_rows // batch_size)
     window = read_dialogue_window(options.further)
     if window is not None and inputs.rows:
-        n_batches = count_dialogue_batches(inputs.rows, window, batch_size)
+        try:
+            n_batches = count_dialogue_batches(inputs.rows, window, batch_size)
+        except CodedError as error:
+            raise UsageError(f"the train split: {error}", error.code) from error
     updates_an_epoch = -(-n_batches // n_processes)
     epochs = options.epochs or n_epochs(recipe, updates_an_epoch)
     updates = epochs * updates_an_epoch
