@@ -43,7 +43,7 @@ OPTIONS: Mapping[str, _Option] = {
 
 def add_turn_options(parser: argparse.ArgumentParser) -> None:
     """Add the options; one that is not given has the default of :class:`TurnOptions`."""
-    group = parser.add_argument_group("turns that are found (extra asr)")
+    group = parser.add_argument_group("turns that are found (extra conversations)")
     for field, option in OPTIONS.items():
         about = f"{option.about} (default: {_DEFAULTS[field]:{'' if field == 'speakers' else 'g'}})"
         group.add_argument(
