@@ -266,7 +266,7 @@ def votes_jsd(votes: Votes, probabilities: Probabilities) -> float:
         probabilities: of each utterance by label.
 
     >>> round(votes_jsd([{"sad": 1, "happy": 1}], [{"happy": 0.2, "sad": 0.8}]), 4)
-    0.0505
+    0.0507
     """
     return _of_votes(votes, probabilities)["votes_jsd"]
 
