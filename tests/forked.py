@@ -4,7 +4,10 @@ multiprocessing has one such server a process, which starts with the list that w
 list is here, for all. fairseq_cli.train comes first, since the first of them sets up logging.
 """
 
+import contextlib
 import multiprocessing
+from multiprocessing import forkserver
+from pathlib import Path
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
@@ -19,3 +22,16 @@ SERVER.set_forkserver_preload(
         "tests.forked_before",
     ]
 )
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_ensure_running = forkserver._forkserver.ensure_running  # type: ignore[attr-defined]
+
+
+def _ensure_running_in_the_repository() -> None:
+    # Python 3.11 starts the server with the current folder first on its path, which a test may have
+    # changed: the package would then be that of site-packages.
+    with contextlib.chdir(_REPOSITORY):
+        _ensure_running()
+
+
+forkserver._forkserver.ensure_running = _ensure_running_in_the_repository  # type: ignore[attr-defined]
