@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _write_turns(file: Path, options: argparse.Namespace) -> float:
-    """Write what the microphone hears; return its length in seconds."""
+    """Write what the microphone records; return its length in seconds."""
     rate, paths = (
         _MICROPHONE_RATE,
         sorted(p for p in options.speech.rglob("*") if p.suffix in _SUFFIXES),

@@ -1,7 +1,7 @@
-"""Simulated annotators of the toy corpus, who disagree about what they hear.
+"""Simulated annotators of the toy corpus, who disagree about what they perceive.
 
-Every annotator hears the log-odds of valence and of arousal that an utterance shows, each with
-noise of their own, and votes for the quadrant that they hear:
+Every annotator perceives the log-odds of valence and of arousal that an utterance shows, each with
+noise of their own, and votes for the quadrant that they perceive:
 
 | | log-odds that the utterance shows |
 |---|---|
@@ -40,8 +40,8 @@ from data_prep.manifest.votes import format_votes, majority
 from data_prep.schema import AXES, Utterance
 
 VALENCE = math.log((1 - P_FLIPPED - P_AMBIGUOUS) / P_FLIPPED)  # log-odds of a cue
-AROUSAL = 3.0  # the voice is never wrong: log-odds that annotators hear of it
-NOISE = 2.5  # standard deviation of what an annotator hears
+AROUSAL = 3.0  # the voice is never wrong: log-odds that annotators perceive
+NOISE = 2.5  # standard deviation of what an annotator perceives
 RATING_NOISE = 0.15  # standard deviation of a rating, on the scale from 0 to 1
 FEWEST = 2
 
@@ -59,7 +59,7 @@ def check_annotators(n: int, dialogues: bool) -> None:
         raise CodedError(f"--annotators {n}: give {FEWEST} or more", "annotators-too-few")
     if n and dialogues:
         raise CodedError(
-            f"--annotators {n}: annotators hear single utterances, and with --dialogues emotions "
+            f"--annotators {n}: annotators rate single utterances, and with --dialogues emotions "
             "depend on the turns before; leave one of the two out",
             "options-conflict",
         )

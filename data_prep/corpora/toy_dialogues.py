@@ -12,8 +12,8 @@ high after a negative turn, low after a positive one (`P_ANSWERED`) |
 each with the probability in parentheses, else the opposite. Who speaks next is drawn independently
 (`P_CHANGE`), and everybody can see it. As in single utterances, the words show valence, but here
 they are wrong or say nothing more often, and the voice shows arousal. So the voice of a turn
-tells of the words that answer it, and the other way round: from the dialogue, text alone learns of
-arousal, and speech alone of valence.
+depends on the words that it answers, and the words on the voice: from the dialogue, text alone
+predicts arousal, and speech alone valence.
 
 Both transitions map the uniform distribution onto itself, so the four emotions are equally frequent
 at every turn.

@@ -19,7 +19,7 @@ _HYSTERESIS = 0.15
 
 @dataclass(frozen=True)
 class TurnOptions:
-    """What counts as speech, where it is cut, and how speakers are told apart.
+    """What counts as speech, where it is cut, and how speakers are distinguished.
 
     Attributes:
         min_seconds: shorter speech is dropped, and counted.
@@ -75,7 +75,7 @@ class TurnOptions:
 
     @property
     def clusters_voices(self) -> bool:
-        """Return whether speakers are told apart by their voices."""
+        """Return whether speakers are distinguished by their voices."""
         return self.speakers not in (NO_SPEAKERS, CHANNELS)
 
     def _check(self, name: str, low: float, high: float) -> None:

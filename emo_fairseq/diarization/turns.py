@@ -35,7 +35,7 @@ class Speech:
         stretch: its place.
         channel: its number, from 1; None = all, mixed to one.
         probabilities: (n_frames,) of speech in the whole channel.
-        voice: embeddings of it, where speakers are told apart by their voices.
+        voice: embeddings of it, where speakers are distinguished by their voices.
         said: its transcript, where there is a transcriber.
     """
 

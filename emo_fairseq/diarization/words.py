@@ -25,7 +25,7 @@ class TimedWord(Protocol):
 
 
 class TimedTranscript(Protocol):
-    """What is said in a recording, with its words if they have times."""
+    """The transcript of a recording, with its words if they have times."""
 
     @property
     def text(self) -> str: ...
@@ -49,7 +49,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Said:
-    """What is said in a stretch of speech.
+    """The transcript of a stretch of speech.
 
     Attributes:
         text: empty where it is not known.

@@ -1,9 +1,9 @@
-"""Word error rate of what is said in a recording, by jiwer.
+"""Word error rate of the transcript of a recording, by jiwer.
 
     WER = (substituted + deleted + inserted words) / words of the reference
 
 The texts of all turns, in order of their starts, are one text on either side. A predicted turn that
-mostly overlaps a reference turn without a text is left out: what is said in it is not known.
+mostly overlaps a reference turn without a text is left out: its words are not known.
 """
 
 import unicodedata

@@ -82,9 +82,9 @@ def live_support(
         return LiveSupport(
             'The server cannot detect speech: install faster-whisper (pip install -e ".[asr]").'
         )
-    hears = SPEECH in predictor.modalities and SPEECH not in predictor.missing
+    reads_speech = SPEECH in predictor.modalities and SPEECH not in predictor.missing
     reads = TEXT in predictor.modalities and TEXT not in predictor.missing
-    if not hears and not (reads and transcribes):
+    if not reads_speech and not (reads and transcribes):
         return LiveSupport(
             "The model reads no speech; start the server with --transcribe to read what is said."
         )
@@ -134,7 +134,7 @@ class Live:
 
     def detector(self, session: LiveSession) -> TurnDetector:
         """Return what finds the next turns of a conversation."""
-        assert self._make_voice is not None  # else it is said to be missing
+        assert self._make_voice is not None  # else it is reported as missing
         return TurnDetector(self._make_voice, session.seconds, session.n_too_short)
 
     async def serve(self, socket: WebSocket) -> None:

@@ -399,7 +399,7 @@ def test_lost_conversations_expire_and_are_bounded():
     assert sessions.n_lost == 0
 
 
-# -- transcripts, and models that cannot hear ------------------------------------------------------
+# -- transcripts, and models that read no speech ---------------------------------------------------
 
 
 def test_a_transcript_is_read_and_stops_when_the_client_leaves(make_client, spoken, predictor):

@@ -44,7 +44,7 @@ def test_a_connection_outlives_the_deadline_of_headers(port):
 
 @pytest.mark.parametrize("n_bytes", [1002, 100_000])
 def test_large_messages_close_the_connection(port, n_bytes):
-    """Of somewhat more than may be sent the client is told why; of much more nothing is read."""
+    """Of a little too much the client gets the reason; of much more nothing is read."""
     with connect(f"ws://127.0.0.1:{port}/api/live") as connection:
         start(connection)
         connection.send(bytes(n_bytes))

@@ -30,7 +30,7 @@ OPTIONS: Mapping[str, _Option] = {
     "speakers": _Option(
         "--speakers",
         "N",
-        "who speaks: none, auto (voices are told apart, and counted), their number, or channels "
+        "who speaks: none, auto (voices are clustered, and counted), their number, or channels "
         "(each channel is a speaker)",
         _number_or_name,
     ),

@@ -23,7 +23,7 @@ class GruContext(ContextEncoder):
     After DialogueRNN (Majumder et al. 2019, arXiv:1811.00405), which has a GRU of the dialogue and
     one for the state of each party. Here both are read from the turns themselves, so that all
     sequences run in parallel; the attention over earlier global states is left out. The GRU of the
-    dialogue is told of each turn whether its speaker is that of the turn before.
+    dialogue also receives whether the speaker of each turn is that of the turn before.
 
     Args:
         width: D, of the turns, and of each GRU's state.
