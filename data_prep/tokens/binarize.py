@@ -10,10 +10,12 @@ import logging
 import multiprocessing
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -111,14 +113,18 @@ def binarize_splits(
 
 @contextmanager
 def ordered_map(
-    build: Callable[[], Callable[[Item], Result]], workers: int
+    build: Callable[[], Callable[[Item], Result]], workers: int, at_once: int = 64
 ) -> Iterator[Callable[[Sequence[Item]], Iterator[Result]]]:
     """Yield an ordered `map` of a function over several processes.
+
+    A few items per process are computed ahead of the results that are taken, so that memory is
+    bounded when these are large, and written slowly.
 
     Args:
         build: picklable; called once in each process, returns the function.
         workers: number of processes; 1 = this process. They are not forked, since a forked child of
             a process with OpenMP threads may deadlock.
+        at_once: most items that are sent to a process together.
     """
     if workers <= 1:
         function = build()
@@ -129,7 +135,13 @@ def ordered_map(
     pool = ProcessPoolExecutor(workers, context, initializer=_set_up, initargs=(build,))
 
     def over(items: Sequence[Item]) -> Iterator[Result]:
-        return pool.map(_call, items, chunksize=max(1, min(64, len(items) // (4 * workers))))
+        size = max(1, min(at_once, len(items) // (4 * workers)))
+        groups = (items[start : start + size] for start in range(0, len(items), size))
+        waiting = deque(pool.submit(_call_all, group) for group in islice(groups, 4 * workers))
+        while waiting:
+            results = waiting.popleft().result()
+            waiting.extend(pool.submit(_call_all, group) for group in islice(groups, 1))
+            yield from results
 
     try:
         yield over
@@ -152,8 +164,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _call(item: Any) -> Any:
-    return _worker_state["function"](item)
+def _call_all(items: Sequence[Any]) -> list[Any]:
+    return [_worker_state["function"](item) for item in items]
 
 
 def summary_table(folder: TokenFolder) -> str:

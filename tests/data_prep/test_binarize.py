@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -234,6 +234,29 @@ def test_workers_answer_in_order_from_other_processes() -> None:
     assert [item for item, _ in together] == list(range(40)) == [item for item, _ in alone]
     assert {process for _, process in alone} == {os.getpid()}
     assert os.getpid() not in {process for _, process in together}
+
+
+class Requested(Sequence[int]):
+    """The numbers below `n`, and up to which they were requested."""
+
+    def __init__(self, n: int) -> None:
+        self.numbers, self.until = range(n), 0
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        self.until = max(self.until, index.stop)
+        return self.numbers[index]
+
+
+def test_workers_compute_a_few_items_ahead_of_what_is_taken() -> None:
+    items = Requested(400)
+    with ordered_map(build_process_id, workers=2, at_once=1) as over:
+        results = over(items)
+        next(results)
+        assert items.until == 9  # the first, and four each that are computed meanwhile
+        assert [item for item, _ in results] == list(range(1, 400))
 
 
 def test_kill_9_of_the_parent_ends_the_workers(tmp_path: Path) -> None:
