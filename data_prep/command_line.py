@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable
 
+from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options
 from data_prep.messages import (
     INTERRUPTED,
     INTERRUPTED_CODE,
@@ -17,21 +18,14 @@ from data_prep.messages import (
 
 
 def make_parser(module: str, description: str, *, audio: bool = True) -> argparse.ArgumentParser:
-    """Return a parser for `python -m data_prep.<module>`, with `--workers` if it reads audio."""
+    """Return a parser for `python -m data_prep.<module>`, with an engine if it reads audio."""
     parser = argparse.ArgumentParser(
         f"python -m data_prep.{module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if audio:
-        from data_prep.audio.loading import default_workers  # and with it numpy
-
-        parser.add_argument(
-            "--workers",
-            type=positive_int,
-            default=default_workers(),
-            help="threads that decode audio (default: %(default)s)",
-        )
+        add_engine_options(parser, f"threads that decode audio (default: {DEFAULT_WORKERS})")
     return parser
 
 

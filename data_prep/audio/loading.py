@@ -23,10 +23,9 @@ Every command loads audio by this module, so that all of them accept the same fi
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -43,6 +42,7 @@ from data_prep.audio.decoding import (
 from data_prep.audio.opening import open_audio
 from data_prep.audio.part import SILENCE, WINDOW_MS, Measured, Part, blocks_of, pieces_of
 from data_prep.audio.resampling import Resampler, resampled, resampled_length
+from data_prep.engines import Workers, default_workers, ordered_map
 from data_prep.manifest.records import SAMPLE_RATE, Corpus
 from data_prep.messages import first_few
 from data_prep.progress import track
@@ -67,6 +67,8 @@ __all__ = [
 
 Span: TypeAlias = tuple[float, float | None]  # start and end in seconds; None: end of recording
 Segment: TypeAlias = tuple[Path, float, float | None]
+
+_FILES = 16  # that are sent to a worker together
 
 
 def load_audio(
@@ -156,15 +158,15 @@ def measure_all(
     items: Sequence[Path | Segment],
     target_rate: int,
     *,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> list[Measured | AudioError]:
-    """Measure files, or segments of them, in threads.
+    """Measure files, or segments of them, in threads or on a cluster.
 
     Args:
         items: paths, or (path, start, end); several segments of a file are decoded once.
         target_rate: in Hz.
-        workers: number of threads; None = :func:`default_workers`.
+        workers: an engine, or a number of threads.
         progress: show a progress bar.
 
     Returns:
@@ -176,26 +178,20 @@ def measure_all(
         by_path.setdefault(path, []).append(index)
     results: list[Measured | AudioError] = [Measured(0)] * len(segments)
 
-    def measure(path: Path) -> None:
-        indices = by_path[path]
-        spans = [segments[index][1:] for index in indices]
-        for index, result in zip(indices, _measure_spans(path, target_rate, spans), strict=True):
-            results[index] = result
-
-    hide = not progress or not by_path
-    with ThreadPoolExecutor(workers or default_workers()) as pool:
-        try:
-            done = pool.map(measure, by_path)
-            for _ in track(done, "audio", len(by_path), "file", hide):
-                pass
-        finally:
-            pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not start the others
+    paths = list(by_path)
+    units = [(path, [segments[index][1:] for index in by_path[path]]) for path in paths]
+    with ordered_map(partial(_build_measure, target_rate), workers, _FILES, threads=True) as over:
+        measured = track(over(units), "audio", len(units), "file", not progress or not units)
+        for path, lengths in zip(paths, measured, strict=True):
+            for index, length in zip(by_path[path], lengths, strict=True):
+                results[index] = length
     return results
 
 
-def default_workers() -> int:
-    """Return the default number of decoding threads: one per core, at most eight."""
-    return min(8, os.cpu_count() or 1)
+def _build_measure(
+    target_rate: int,
+) -> Callable[[tuple[Path, Sequence[Span]]], list[Measured | AudioError]]:
+    return lambda unit: _measure_spans(unit[0], target_rate, unit[1])
 
 
 def _measure_one(

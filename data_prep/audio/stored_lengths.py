@@ -14,6 +14,7 @@ from data_prep.audio.loading import (
     Measured,
     measure_all,
 )
+from data_prep.engines import Workers
 from data_prep.progress import show_progress
 
 _BETWEEN = " | "  # warnings of one file
@@ -28,7 +29,7 @@ def measure_stored(
     target_rate: int,
     memory: Path,
     *,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> list[Measured | AudioError]:
     """Measure audio files, using and updating a cache.
@@ -38,7 +39,7 @@ def measure_stored(
         root: folder of the corpus.
         target_rate: in Hz.
         memory: file of the cache; its folder is created.
-        workers: number of threads; None = one per core, at most eight.
+        workers: an engine, or a number of threads.
         progress: show a progress bar.
 
     Returns:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,10 @@ from data_prep.audio.loading import (
     AudioError,
     FloatArray,
     Measured,
-    default_workers,
     load_with_warnings,
     measure_audio,
 )
+from data_prep.engines import Workers, ordered_map
 from data_prep.files.replacing import replacing
 from data_prep.manifest.records import SAMPLE_RATE
 from data_prep.progress import track
@@ -80,17 +80,17 @@ def extract_all(
     clips: Sequence[tuple[Path, Path]],
     *,
     max_seconds: float,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> list[Measured | AudioError]:
-    """Extract the audio of (video, target) pairs in threads; see `extract_audio`.
+    """Extract the audio of (video, target) pairs in threads or on a cluster; see `extract_audio`.
 
     Files that an interrupted run completed are kept.
 
     Args:
         clips: pairs of a video and the FLAC to write.
         max_seconds: maximum length of a clip.
-        workers: number of threads; None = one per core, at most eight.
+        workers: an engine, or a number of threads.
         progress: show a progress bar.
 
     Returns:
@@ -101,19 +101,21 @@ def extract_all(
     """
     load_av()
 
+    with ordered_map(partial(_build_extract, max_seconds), workers, 1, threads=True) as over:
+        hide = not progress or not clips
+        return list(track(over(clips), "sound of videos", len(clips), "clip", hide))
+
+
+def _build_extract(
+    max_seconds: float,
+) -> Callable[[tuple[Path, Path]], Measured | AudioError]:
     def extract(clip: tuple[Path, Path]) -> Measured | AudioError:
         try:
             return extract_audio(*clip, max_seconds=max_seconds)
         except AudioError as error:
             return error
 
-    with ThreadPoolExecutor(workers or default_workers()) as pool:
-        try:
-            lengths = pool.map(extract, clips)
-            hide = not progress or not clips
-            return list(track(lengths, "sound of videos", len(clips), "clip", hide))
-        finally:
-            pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not start the others
+    return extract
 
 
 def extract_audio(

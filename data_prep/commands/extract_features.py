@@ -18,13 +18,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import default_workers
 from data_prep.command_line import (
     make_parser,
-    positive_int,
     positive_number,
     run,
 )
+from data_prep.engines import Workers
+from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.features import egemaps, log_mel
 from data_prep.features.extraction import (
     POOLS,
@@ -43,41 +43,40 @@ MAX_SECONDS = 30.0
 
 # What is read -> the flags that act on it, of those that do not act on everything.
 _FLAGS: Mapping[str, Mapping[str, str]] = {
-    "audio": {"--data-raw": "data_raw", "--workers": "workers"},
+    "audio": {"--data-raw": "data_raw"},
     "speech": {"--data-raw": "data_raw", "--max-seconds": "max_seconds"},
     "text": {},
 }
 
 
 def extract_log_mel(
-    data_dir: str | Path, data_raw: str | Path | None = None, workers: int = 1
+    data_dir: str | Path, data_raw: str | Path | None = None, workers: Workers = 1
 ) -> Path:
     """Log-mel frames in half precision; see `extract`.
 
     Half precision quantizes to about 0.004 at a log energy of 8, a hundredth of what adjacent
     frames differ by.
     """
-    return extract(data_dir, LOG_MEL, _log_mel(data_dir, data_raw, workers), dtype=HALF)
+    source = _log_mel(data_dir, data_raw)
+    return extract(data_dir, LOG_MEL, source, dtype=HALF, workers=workers)
 
 
-def _log_mel(data_dir: str | Path, data_raw: str | Path | None, workers: int) -> AudioFeatures:
+def _log_mel(data_dir: str | Path, data_raw: str | Path | None) -> AudioFeatures:
     return AudioFeatures(
         log_mel.SETTINGS,
         N_MELS,
         log_mel.build_log_mel,
         audio_root(data_dir, data_raw),
-        workers,
         _memory(data_dir),
     )
 
 
-def _egemaps(data_dir: str | Path, data_raw: str | Path | None, workers: int) -> AudioFeatures:
+def _egemaps(data_dir: str | Path, data_raw: str | Path | None) -> AudioFeatures:
     return AudioFeatures(
         egemaps.settings(),
         egemaps.N_FUNCTIONALS,
         egemaps.build_egemaps,
         audio_root(data_dir, data_raw),
-        workers,
         _memory(data_dir),
     )
 
@@ -99,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _extract(options: argparse.Namespace) -> Path:
+    engine = take_engine(options)
+    if options.encoder not in _OF_AUDIO:
+        engine = engine.with_default(1)  # an encoder uses all cores by itself, or the GPU
     is_vector = options.pool != "none" or options.encoder == egemaps.EGEMAPS
     return extract(
         options.data_dir,
@@ -107,13 +109,14 @@ def _extract(options: argparse.Namespace) -> Path:
         dtype=options.dtype or (SINGLE if is_vector else HALF),
         pool=options.pool,
         about={"encoder": options.encoder},
+        workers=engine,
     )
 
 
 def _source(options: argparse.Namespace) -> Source:
     build = _OF_AUDIO.get(options.encoder)
     if build is not None:
-        return build(options.data_dir, options.data_raw, options.workers or default_workers())
+        return build(options.data_dir, options.data_raw)
     return pretrained_features(
         data_dir=options.data_dir,
         audio_root=audio_root(options.data_dir, options.data_raw),
@@ -194,6 +197,6 @@ def _parser() -> argparse.ArgumentParser:
     # Of these no default, so that it is seen whether they are given where they cannot act.
     seconds = f"pretrained encoders: longer audio is cut at its end (default: {MAX_SECONDS:g})"
     add("--max-seconds", type=positive_number, metavar="S", help=seconds)
-    workers = f"processes for log_mel and egemaps (default: {default_workers()}); same result"
-    add("--workers", type=positive_int, metavar="N", help=workers)
+    workers = f"processes (default: {DEFAULT_WORKERS}; 1 of a pretrained encoder); same result"
+    add_engine_options(parser, workers)
     return parser

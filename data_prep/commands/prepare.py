@@ -11,6 +11,7 @@ from data_prep.command_line import (
     run,
 )
 from data_prep.corpora.registry import CORPORA, Recipe
+from data_prep.engines.options import take_engine
 from data_prep.folds.records import ALL
 from data_prep.schema import Corpus
 
@@ -33,10 +34,8 @@ def main(corpus: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(recipe: Recipe, options: argparse.Namespace) -> None:
-    keywords = dict(vars(options))
-    if recipe.reads_audio:
-        keywords["progress"] = True
-    corpus = recipe.prepare(**keywords)
+    engine = {"workers": take_engine(options), "progress": True} if recipe.reads_audio else {}
+    corpus = recipe.prepare(**vars(options), **engine)
     print("train with:", *train_options(recipe, corpus, options))
 
 

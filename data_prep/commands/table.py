@@ -36,6 +36,7 @@ from data_prep.command_line import (
     make_parser,
     run,
 )
+from data_prep.engines.options import take_engine
 from data_prep.folds.records import ALL
 from data_prep.schema import Corpus
 from data_prep.tables.inference import infer_recipe, render
@@ -51,12 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(options: argparse.Namespace, command: Sequence[str]) -> None:
+    engine = take_engine(options)
     tables = tables_of(options.tables)
     inference = infer_recipe(tables, options, command)
     print(*render(inference), sep="\n")
-    corpus = prepare_table(
-        tables, options.out_dir, inference.recipe, workers=options.workers, progress=True
-    )
+    corpus = prepare_table(tables, options.out_dir, inference.recipe, workers=engine, progress=True)
     print_next_step(corpus, options.out_dir)
 
 

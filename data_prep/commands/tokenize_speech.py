@@ -24,13 +24,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.audio.loading import default_workers
 from data_prep.command_line import (
     make_parser,
     positive_int,
     positive_number,
     run,
 )
+from data_prep.engines import Workers
+from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.tokens.binarize import summary_table
 from data_prep.tokens.folder import DICT_FILE, TokenFolder, read_card
 from data_prep.tokens.kmeans_corpus import (
@@ -71,14 +72,13 @@ class _Quantizer(NamedTuple):
 # name in speech_tokenizers.TOKENIZERS.
 QUANTIZERS: Mapping[str, _Quantizer] = {
     "kmeans": _Quantizer(
-        partial(tokenize_with_kmeans, workers=default_workers()),
+        tokenize_with_kmeans,
         {
             "--features": "features",
             "--n-clusters": "n_clusters",
             "--seed": "seed",
             "--max-train-frames": "max_train_frames",
             "--deduplicate": "deduplicate",
-            "--workers": "workers",
         },
     ),
     "vq-wav2vec": _Quantizer(
@@ -99,8 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    tokenize = _choose(parser, options)
-    return run(lambda: print(summary_table(tokenize())))
+    return run(lambda: print(summary_table(_choose(parser, options)())))
 
 
 def _choose(
@@ -111,17 +110,18 @@ def _choose(
     flags = {flag: name for of in QUANTIZERS.values() for flag, name in of.parameters.items()}
     flags = {"--quantizer": "quantizer", **flags}
     given = [flag for flag, parameter in flags.items() if hasattr(options, parameter)]
-    of_quantizer = [flag for flag in given if flag != "--workers"]
-    workers = getattr(options, "workers", default_workers())
+    engine = take_engine(options)
     if source is not None:
-        if of_quantizer:
-            parser.error(f"--tokenizer takes no {', '.join(of_quantizer)}")
-        return partial(tokenize_with_folder, *place, source, options.name, workers)
-    if not of_quantizer and _exists(options.data_dir, options.name):
-        return partial(tokenize_again, *place, options.name, workers)
+        if given:
+            parser.error(f"--tokenizer takes no {', '.join(given)}")
+        return partial(tokenize_with_folder, *place, source, options.name, engine)
+    if not given and _exists(options.data_dir, options.name):
+        return partial(tokenize_again, *place, options.name, engine)
     kind = getattr(options, "quantizer", "kmeans")
     parameters = _parameters(parser, options, kind)
-    return partial(QUANTIZERS[kind].tokenize, *place, **parameters, name=options.name)
+    return partial(
+        QUANTIZERS[kind].tokenize, *place, **parameters, workers=engine, name=options.name
+    )
 
 
 def _exists(data_dir: Path, name: str | None) -> bool:
@@ -149,7 +149,7 @@ def tokenize_with_folder(
     data_raw: str | Path | None,
     tokenizer: str | Path,
     name: str | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
 ) -> TokenFolder:
     """Tokenize every split with the quantizer of another data dir, or of a model folder.
 
@@ -158,7 +158,7 @@ def tokenize_with_folder(
         data_raw: folder of the audio; None = that of corpus.yaml.
         tokenizer: a token folder, whose files are copied.
         name: of the token set; None = that of `tokenizer`.
-        workers: number of processes, of k-means.
+        workers: an engine, or a number of processes.
 
     Raises:
         ValueError: there is no quantizer, or it is damaged.
@@ -173,6 +173,7 @@ def tokenize_with_folder(
     return tokenize_with_vq_wav2vec(
         data_dir,
         data_raw,
+        workers=workers,
         checkpoint=find_checkpoint(source, settings["checkpoint"]),
         dictionary=source / DICT_FILE,
         max_seconds=settings["max_seconds"],
@@ -182,7 +183,7 @@ def tokenize_with_folder(
 
 
 def tokenize_again(
-    data_dir: str | Path, data_raw: str | Path | None, name: str, workers: int = 1
+    data_dir: str | Path, data_raw: str | Path | None, name: str, workers: Workers = 1
 ) -> TokenFolder:
     """Bring a token set up to date with its own quantizer.
 
@@ -203,7 +204,12 @@ def tokenize_again(
     checkpoint = find_checkpoint(tokens.folder, settings["checkpoint"])
     seconds = settings["max_seconds"]
     return tokenize_with_vq_wav2vec(
-        data_dir, data_raw, checkpoint=checkpoint, max_seconds=seconds, name=name
+        data_dir,
+        data_raw,
+        checkpoint=checkpoint,
+        max_seconds=seconds,
+        name=name,
+        workers=workers,
     )
 
 
@@ -218,6 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     name = "folder under DATA_DIR/speech (default: that of the same quantizer, or its name)"
     add("--name", metavar="NAME", help=name)
 
+    workers = f"processes (default: {DEFAULT_WORKERS}; 1 of vq-wav2vec); same result"
+    add_engine_options(parser, workers)
+
     # What is not given is absent: whose option it is can then be checked, and the functions have
     # the defaults.
     parser.argument_default = argparse.SUPPRESS
@@ -229,8 +238,6 @@ def _parser() -> argparse.ArgumentParser:
     most = "fit on at most so many frames, drawn evenly over the train split (default: 500000)"
     add("--max-train-frames", type=positive_int, metavar="N", help=most)
     add("--deduplicate", action="store_true", help="merge runs of one code")
-    workers = f"processes (default: {default_workers()}); their number does not change the result"
-    add("--workers", type=positive_int, metavar="N", help=workers)
 
     add = parser.add_argument_group("--quantizer vq-wav2vec").add_argument
     add("--checkpoint", type=Path, metavar="FILE", help="fairseq's vq-wav2vec; needed")

@@ -30,6 +30,8 @@ from data_prep.command_line import (
     positive_int,
     run,
 )
+from data_prep.engines import Workers
+from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.files.digests import file_digest
 from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import Utterance
@@ -40,6 +42,7 @@ from data_prep.tokens.binarize import (
     summary_table,
     train_rows,
 )
+from data_prep.tokens.carried import CarriedFiles
 from data_prep.tokens.folder import (
     DICT_FILE,
     TokenFolder,
@@ -84,7 +87,7 @@ def tokenize_with_sentencepiece(
     character_coverage: float = 0.9995,
     byte_fallback: bool = True,
     lowercase: bool = False,
-    workers: int = 1,
+    workers: Workers = 1,
     name: str | None = None,
 ) -> TokenFolder:
     """Fit sentencepiece on the train split and tokenize every split.
@@ -121,7 +124,7 @@ def tokenize_with_gpt2(
     encoder_json: str | Path,
     vocab_bpe: str | Path,
     dictionary: str | Path,
-    workers: int = 1,
+    workers: Workers = 1,
     name: str | None = None,
 ) -> TokenFolder:
     """Tokenize every split with GPT-2's BPE and RoBERTa's dictionary; the files are copied."""
@@ -139,7 +142,7 @@ def tokenize_with_gpt2(
 
 
 def tokenize_with_hf(
-    data_dir: str | Path, model: str | Path, workers: int = 1, name: str | None = None
+    data_dir: str | Path, model: str | Path, workers: Workers = 1, name: str | None = None
 ) -> TokenFolder:
     """Tokenize every split with the tokenizer of a Hugging Face model; its files are copied.
 
@@ -159,14 +162,14 @@ def tokenize_with_hf(
 
 
 def tokenize_with_folder(
-    data_dir: str | Path, tokenizer: str | Path, workers: int = 1, name: str | None = None
+    data_dir: str | Path, tokenizer: str | Path, workers: Workers = 1, name: str | None = None
 ) -> TokenFolder:
     """Tokenize every split with the tokenizer of another data dir, or of a model folder.
 
     Args:
         data_dir: the data dir.
         tokenizer: a token folder, whose files are copied.
-        workers: number of processes.
+        workers: an engine, or a number of processes.
         name: of the token set; None = that of `tokenizer`.
 
     Raises:
@@ -185,7 +188,7 @@ def tokenize_with_folder(
         return _tokenize(folder, splits, workers)
 
 
-def tokenize_again(data_dir: str | Path, name: str, workers: int = 1) -> TokenFolder:
+def tokenize_again(data_dir: str | Path, name: str, workers: Workers = 1) -> TokenFolder:
     """Bring a token set up to date with its own tokenizer.
 
     A tokenizer that is fitted on the train split is fitted again where that has changed.
@@ -205,17 +208,19 @@ def tokenize_again(data_dir: str | Path, name: str, workers: int = 1) -> TokenFo
 
 
 def _tokenize(
-    folder: TokenFolder, splits: Mapping[str, Sequence[Utterance]], workers: int
+    folder: TokenFolder, splits: Mapping[str, Sequence[Utterance]], workers: Workers
 ) -> TokenFolder:
     jobs = {
         split: SplitJob([row.text for row in rows], _digest(rows)) for split, rows in splits.items()
     }
-    binarize_splits(folder, jobs, partial(_build_encoder, folder.folder), workers)
+    build = partial(_build_encoder, CarriedFiles.of(folder.folder))
+    binarize_splits(folder, jobs, build, workers)
     return folder
 
 
-def _build_encoder(folder: Path) -> Callable[[str | None], Tokens]:
-    return load_text_tokenizer(folder).encode
+def _build_encoder(carried: CarriedFiles) -> Callable[[str | None], Tokens]:
+    with carried.written() as folder:
+        return load_text_tokenizer(folder).encode
 
 
 def _digest(rows: Sequence[Utterance]) -> str:
@@ -227,8 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    tokenize = _choose(parser, options)
-    return run(lambda: print(summary_table(tokenize())))
+    return run(lambda: print(summary_table(_choose(parser, options)())))
 
 
 def _choose(
@@ -237,7 +241,8 @@ def _choose(
     """Return what tokenizes by the options; end with a usage error where these contradict."""
     given = vars(options)
     kind, _, model = str(given.pop("bpe", "")).partition(":")
-    common = {name: given.pop(name) for name in ("data_dir", "workers", "name")}
+    common = {name: given.pop(name) for name in ("data_dir", "name")}
+    common["workers"] = take_engine(options).with_default(1)
     tokenizer = given.pop("tokenizer")
     if tokenizer is not None:
         if kind or given:
@@ -301,8 +306,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tokenizer", type=Path, metavar="FOLDER", help=own)
     name = "folder under DATA_DIR/text (default: that of the same tokenizer, or its name)"
     add("--name", metavar="NAME", help=name)
-    workers = "processes (default: %(default)s; more pay from about 100,000 sentences)"
-    add("--workers", type=positive_int, default=1, metavar="N", help=workers)
+    add_engine_options(parser, "processes (default: 1; more pay from about 100,000 sentences)")
 
     # An option that is not given is absent, so that it can be checked whether it acts; defaults are
     # those of the functions.

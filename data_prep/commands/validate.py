@@ -21,6 +21,8 @@ from data_prep.command_line import (
     make_parser,
     run,
 )
+from data_prep.engines import Workers
+from data_prep.engines.options import take_engine
 from data_prep.errors import CodedError, Fault, ManifestError, group_lines
 from data_prep.features.stored import find_faults, find_missing
 from data_prep.manifest.audio_root import audio_root
@@ -55,7 +57,7 @@ def validate(
     data_raw: str | Path | None = None,
     *,
     warnings: list[Fault] | None = None,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> list[Fault]:
     """Return every fault of a data dir, ordered by file and row; none of a valid one.
@@ -65,7 +67,7 @@ def validate(
         data_raw: folder that `audio` paths start from (default: that of corpus.yaml).
         warnings: filled with what is odd, but used, such as digital silence, and with rows that
             have no features.
-        workers: threads that decode audio.
+        workers: an engine, or a number of threads, which decode audio.
         progress: show bars.
     """
     data_dir = Path(data_dir)
@@ -223,7 +225,7 @@ def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> 
 
 
 def _audio_faults(
-    manifests: Mapping[Path, Rows], raw: Path, rate: int, workers: int | None, progress: bool
+    manifests: Mapping[Path, Rows], raw: Path, rate: int, workers: Workers, progress: bool
 ) -> tuple[list[Fault], list[Fault]]:
     """Return faults and warnings of audio: missing, unreadable, of another length, or odd.
 
@@ -314,7 +316,7 @@ def _report(options: argparse.Namespace) -> None:
         options.data_dir,
         options.data_raw,
         warnings=odd_audio,
-        workers=options.workers,
+        workers=take_engine(options),
         progress=True,
     )
     warnings = find_warnings(options.data_dir)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_prep.corpora.mmsa import MmsaCorpus, prepare_mmsa
+from data_prep.engines import Workers
 from data_prep.schema import Corpus
 
 CMU_MOSI = MmsaCorpus(
@@ -37,7 +38,7 @@ def prepare_cmu_mosi(
     *,
     text_only: bool = False,
     max_seconds: float | None = None,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write the data dir of CMU-MOSI; see `prepare_mmsa`."""

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from data_prep.corpora.annotators import note_votes
 from data_prep.corpora.recordings import join_audio, leave_out_audio
+from data_prep.engines import Workers
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.listing import visible
 from data_prep.folds.dev_set import GENDER
@@ -84,7 +85,7 @@ def prepare_crema_d(
     text_only: bool = False,
     seed: int = 1,
     force: bool = False,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write CREMA-D's data dir, of one split `all`, and its folds.
@@ -97,7 +98,7 @@ def prepare_crema_d(
         text_only: prepare no recordings.
         seed: of the dev sets that are drawn.
         force: replace folds that differ from those to be written.
-        workers: threads that decode audio.
+        workers: an engine, or a number of threads, which decode audio.
         progress: show bars.
 
     Raises:

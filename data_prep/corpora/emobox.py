@@ -35,6 +35,7 @@ from data_prep.audio.loading import (
     measure_all,
     note_warnings,
 )
+from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.files.documents import ForeignDocument, load_json, validate
 from data_prep.files.listing import CORPUS_SUFFIXES, visible
@@ -68,7 +69,7 @@ def prepare_emobox(
     valid_share: float = VALID_SHARE,
     seed: int = 1,
     force: bool = False,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write the data dir of one corpus of EmoBox; `force` replaces existing folds that differ."""
@@ -462,7 +463,7 @@ def find_sounds(
     items: Sequence[Item],
     raw: Path,
     *,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> dict[str, Sound | AudioError]:
     """Measure each line's file, or the segment of it that the line is. Returns by key, in order."""

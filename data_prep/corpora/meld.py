@@ -22,6 +22,7 @@ from data_prep.audio.loading import (
     measure_all,
 )
 from data_prep.corpora.recordings import Sound, Splits, extract_sounds, join_sounds
+from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.manifest.audio_root import to_record
 from data_prep.manifest.cells import normalize_text
@@ -72,7 +73,7 @@ def prepare_meld(
     *,
     video_dir: str | Path | None = None,
     max_seconds: float | None = None,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write MELD's data dir; every row of the three CSVs keeps its text, whatever its clip.
@@ -82,7 +83,7 @@ def prepare_meld(
         out_dir: data dir to write.
         video_dir: the unpacked MELD.Raw; the sound of its clips is written below `out_dir`.
         max_seconds: longer clips of `video_dir` are wrongly cut, and left out (default: 35).
-        workers: threads that decode audio.
+        workers: an engine, or a number of threads, which decode audio.
         progress: show bars.
 
     Raises:
@@ -215,7 +216,7 @@ def extract_clips(
     corpus: Corpus,
     *,
     max_seconds: float = MAX_SECONDS,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> dict[str, Sound]:
     """Extract the sound of each row's clip to `audio/{split}/dia{D}_utt{U}.flac` below `out_dir`.
@@ -260,7 +261,7 @@ def find_clips(video_dir: Path) -> dict[str, Path]:
 
 
 def measure_clips(
-    corpus_dir: Path, splits: Splits, workers: int | None, progress: bool
+    corpus_dir: Path, splits: Splits, workers: Workers, progress: bool
 ) -> dict[str, Sound]:
     """Measure the FLAC files beside the CSVs, but for those known to be bad."""
     names = [row.id for rows in splits.values() for row in rows if row.id not in BAD_CLIPS]

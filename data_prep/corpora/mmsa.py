@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.corpora.recordings import Splits, extract_sounds, join_sounds, without_empty_rows
+from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.features.mmsa import utterance_id
 from data_prep.manifest.cells import normalize_text, parse_number
@@ -39,7 +40,7 @@ def prepare_mmsa(
     *,
     text_only: bool = False,
     max_seconds: float | None = None,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write the data dir, and below it the sound of the clips, as `audio/{split}/<id>.flac`.
@@ -52,7 +53,7 @@ def prepare_mmsa(
         out_dir: data dir to write.
         text_only: ignore the clips.
         max_seconds: longer clips are left out (default: 120).
-        workers: threads that decode audio.
+        workers: an engine, or a number of threads, which decode audio.
         progress: show bars.
 
     Raises:

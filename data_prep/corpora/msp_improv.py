@@ -40,6 +40,7 @@ from data_prep.corpora.recordings import (
     read_text_file,
     scale_axes,
 )
+from data_prep.engines import Workers
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.listing import visible
 from data_prep.folds.dev_set import GENDER
@@ -79,7 +80,7 @@ def prepare_msp_improv(
     out_of_scale: str = REFUSE,
     seed: int = 1,
     force: bool = False,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write MSP-Improv's data dir, of one split `all`, and its folds.
@@ -95,7 +96,7 @@ def prepare_msp_improv(
         out_of_scale: one of `OUT_OF_SCALE`.
         seed: of the dev sets that are drawn.
         force: replace folds that differ from those to be written.
-        workers: threads that read files.
+        workers: an engine, or a number of threads, which read files.
         progress: show bars.
 
     Raises:

@@ -37,6 +37,7 @@ from data_prep.corpora.recordings import (
     read_text_file,
     scale_axes,
 )
+from data_prep.engines import Workers
 from data_prep.errors import Fault, ManifestError, raise_faults
 from data_prep.files.listing import visible
 from data_prep.folds.dev_set import GENDER
@@ -82,7 +83,7 @@ def prepare_msp_podcast(
     keep_no_agreement: bool = False,
     text_only: bool = False,
     out_of_scale: str = REFUSE,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write MSP-Podcast's data dir.
@@ -95,7 +96,7 @@ def prepare_msp_podcast(
         keep_no_agreement: make X a class, `no_agreement`.
         text_only: prepare no recordings.
         out_of_scale: one of `OUT_OF_SCALE`.
-        workers: threads that read files.
+        workers: an engine, or a number of threads, which read files.
         progress: show bars.
 
     Raises:

@@ -22,6 +22,7 @@ from data_prep.audio.loading import (
     measure_all,
     note_warnings,
 )
+from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.listing import CORPUS_SUFFIXES, visible
 from data_prep.folds.dev_set import GENDER
@@ -64,7 +65,7 @@ def prepare_ravdess(
     fold: int | str = 0,
     modalities: Sequence[str] = ("03",),
     channels: Sequence[str] = ("01",),
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write RAVDESS's data dir for one fold, or for all; `audio` paths start from `corpus_dir`.
@@ -76,7 +77,7 @@ def prepare_ravdess(
             the one split `all`, and the five folds to `folds/leave_speaker_group_out.json`.
         modalities: keys of `MODALITIES`.
         channels: keys of `CHANNELS`.
-        workers: threads that decode audio.
+        workers: an engine, or a number of threads, which decode audio.
         progress: show bars.
 
     Raises:

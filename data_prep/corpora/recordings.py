@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +16,11 @@ from data_prep.audio.containers import load_av
 from data_prep.audio.loading import (
     AudioError,
     Measured,
-    default_workers,
     note_warnings,
 )
 from data_prep.audio.stored_lengths import measure_stored
 from data_prep.audio.writing import extract_all
+from data_prep.engines import Workers, ordered_map
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.lock import locked
 from data_prep.manifest.cells import normalize_text
@@ -79,21 +79,17 @@ def join_text(
     folder: Path,
     corpus: Corpus,
     *,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Splits:
     """Give each row the text of `folder`/{id}.txt; missing and blank ones are listed."""
     rows = [row for part in splits.values() for row in part]
 
-    def read(row: Utterance) -> str | None:
-        try:
-            return normalize_text(read_text_file(folder / f"{row.id}.txt"))
-        except FileNotFoundError:
-            return None
-
-    with ThreadPoolExecutor(workers or default_workers()) as pool:
-        texts = track(pool.map(read, rows), "text", len(rows), "file", not progress)
-        text_of = dict(zip((row.id for row in rows), texts, strict=True))
+    ids = [row.id for row in rows]
+    with ordered_map(partial(_build_reader, folder), workers, threads=True) as over:
+        text_of = dict(
+            zip(ids, track(over(ids), "text", len(ids), "file", not progress), strict=True)
+        )
     for split, part in splits.items():
         for row in part:
             if not text_of[row.id]:
@@ -102,13 +98,23 @@ def join_text(
     return {s: [replace(r, text=text_of[r.id] or None) for r in rs] for s, rs in splits.items()}
 
 
+def _build_reader(folder: Path) -> Callable[[str], str | None]:
+    def read(name: str) -> str | None:
+        try:
+            return normalize_text(read_text_file(folder / f"{name}.txt"))
+        except FileNotFoundError:
+            return None
+
+    return read
+
+
 def join_audio(
     splits: Splits,
     corpus_dir: Path,
     out_dir: Path,
     corpus: Corpus,
     *,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Splits:
     """Measure the file that each row's `audio` names, relative to `corpus_dir`.
@@ -184,7 +190,7 @@ def extract_sounds(
     out_dir: str | Path,
     *,
     max_seconds: float,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> dict[str, Sound]:
     """Make a FLAC of each clip: {row id: (video, where its sound goes below `out_dir`)}.

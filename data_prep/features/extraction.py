@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,17 +13,37 @@ from typing import Any, Protocol
 import numpy as np
 
 from data_prep.audio.segment import AudioSegment, audio_digests, audio_of
+from data_prep.engines import Workers
+from data_prep.engines.mapping import Computed, for_groups
 from data_prep.errors import CodedError
 from data_prep.features.frame_files import FloatArray
-from data_prep.features.partial_split import PartialSplit
 from data_prep.features.stored import CARD_FILE, is_finished, write_split
 from data_prep.files.lock import locked
+from data_prep.files.shards import ArrayCodec, ShardMap, ShardStore, shard_map, spans_of
 from data_prep.manifest.digests import rows_digest, sequence_digest
 from data_prep.progress import track
 from data_prep.schema import Utterance
-from data_prep.tokens.binarize import ordered_map, read_splits
+from data_prep.tokens.binarize import read_splits
 
 logger = logging.getLogger(__name__)
+
+# Called once in each worker; returns the function from the items of some rows to their frames.
+Build = Callable[[], Callable[[Sequence[Any]], list[FloatArray]]]
+
+
+class Compute(Protocol):
+    """Computes the frames of a split in shards, on an engine."""
+
+    def __call__(
+        self, build: Build, items: Sequence[Any], costs: Sequence[int | None]
+    ) -> Iterator[FloatArray]:
+        """Yield the frames of each item, in order.
+
+        Args:
+            build: picklable, the same for all splits.
+            items: what a worker gets of each row; picklable.
+            costs: samples of each row, which bound a shard.
+        """
 
 
 class Source(Protocol):
@@ -33,7 +54,9 @@ class Source(Protocol):
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str: ...
 
-    def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]: ...
+    def frames(
+        self, split: str, rows: Sequence[Utterance], compute: Compute
+    ) -> Iterator[FloatArray]: ...
 
 
 def extract(
@@ -44,32 +67,72 @@ def extract(
     dtype: str,
     pool: str = "none",
     about: Mapping[str, Any] | None = None,
+    workers: Workers = 1,
 ) -> Path:
     """Write the features of every split that is not up to date; returns their folder.
 
-    Raises ValueError naming the file or row that cannot be encoded or stored.
+    Args:
+        data_dir: the data dir.
+        name: of the folder in its folder `features`.
+        source: of the frames.
+        dtype: of the numbers on disk.
+        pool: one of :data:`POOLS`.
+        about: is written to the card, for readers only.
+        workers: an engine, or a number of processes on this machine.
+
+    Raises:
+        ValueError: a file or a row cannot be encoded or stored; names it.
     """
     folder = Path(data_dir) / "features" / name
     settings = {**source.settings, "dtype": dtype, **({} if pool == "none" else {"pool": pool})}
     splits = read_splits(data_dir)
     _refuse_foreign(folder, splits)
-    with locked(folder / ".lock"):
+    with locked(folder / ".lock"), _Shards(folder, workers, pool) as shards:
         for split, rows in splits.items():
             content = source.content(split, rows)
             if is_finished(folder, split, rows, settings, content):
                 logger.info("%s: %s is up to date, skipped", folder, split)
                 continue
             of = {"settings": repr(settings), "content": content, "rows": rows_digest(rows)}
-            partial_split = PartialSplit(folder, split, sequence_digest(of.items()))
-            frames = partial_split.frames(
-                lambda first, split=split, rows=rows: (  # type: ignore[misc]
-                    pooled(row_frames, pool) for row_frames in source.frames(split, rows[first:])
-                )
-            )
+            store = shards.store(split, sequence_digest(of.items()))
+            frames = source.frames(split, rows, partial(shards.compute, store, split))
             shown = track(frames, f"{name} {split}", len(rows))
             write_split(folder, split, rows, shown, settings, content, about)
-            partial_split.remove()
+            store.remove()
     return folder
+
+
+class _Shards(ExitStack):
+    """The shards of all splits of a folder, on workers that start with the first of them."""
+
+    def __init__(self, folder: Path, workers: Workers, pool: str) -> None:
+        super().__init__()
+        self._folder = folder
+        self._workers = workers
+        self._pool = pool
+        self._map: ShardMap[FloatArray] | None = None
+
+    def store(self, split: str, key: str) -> ShardStore[FloatArray]:
+        return ShardStore(self._folder / f".{split}.partial", key, ArrayCodec())
+
+    def compute(
+        self,
+        store: ShardStore[FloatArray],
+        split: str,
+        build: Build,
+        items: Sequence[Any],
+        costs: Sequence[int | None],
+    ) -> Iterator[FloatArray]:
+        if self._map is None:
+            of_pool = partial(_with_pooling, build, self._pool)
+            self._map = self.enter_context(shard_map(of_pool, self._workers))
+        spans = spans_of(len(items), costs)
+        return self._map(items, spans, f"{self._folder.name} {split}", store)
+
+
+def _with_pooling(build: Build, pool: str) -> Callable[[Sequence[Any]], list[FloatArray]]:
+    function = build()
+    return lambda items: [pooled(frames, pool) for frames in function(items)]
 
 
 def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
@@ -88,7 +151,7 @@ def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
 
 @dataclass(frozen=True)
 class AudioFeatures:
-    """What `build()`, called in each of the processes, makes of audio: (T, width) frames.
+    """What `build()`, called in each of the workers, makes of audio: (T, width) frames.
 
     `settings` holds what they depend on besides the files below `audio_root`; `memory` is the file
     that remembers the digests of those.
@@ -98,22 +161,20 @@ class AudioFeatures:
     width: int
     build: Callable[[], Callable[[AudioSegment], FloatArray]]
     audio_root: Path
-    workers: int
     memory: Path
 
     def content(self, split: str, rows: Sequence[Utterance]) -> str:
         """Of the audio files' bytes, wherever they lie, and of the segments in them."""
-        digests = audio_digests(self._audio(rows), self.memory)
+        digests = audio_digests([audio_of(row, self.audio_root) for row in rows], self.memory)
         return sequence_digest(zip((row.id for row in rows), digests, strict=True))
 
-    def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
+    def frames(
+        self, split: str, rows: Sequence[Utterance], compute: Compute
+    ) -> Iterator[FloatArray]:
         """Frames of each row, none where it has no audio."""
-        build = partial(_or_nothing, self.build, self.width)
-        with ordered_map(build, self.workers) as extract_all:
-            yield from extract_all(self._audio(rows))
-
-    def _audio(self, rows: Sequence[Utterance]) -> list[AudioSegment | None]:
-        return [audio_of(row, self.audio_root) for row in rows]
+        build = partial(for_groups, partial(_or_nothing, self.build, self.width))
+        audio = Computed(len(rows), lambda row: audio_of(rows[row], self.audio_root))
+        return compute(build, audio, [row.n_samples for row in rows])
 
 
 def _or_nothing(

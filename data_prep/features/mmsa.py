@@ -103,8 +103,10 @@ class PickledFeatures:
         """Return the digest of the pickle."""
         return self._digest
 
-    def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
-        """Yield the frames of each row, none if it is not in the pickle."""
+    def frames(
+        self, split: str, rows: Sequence[Utterance], compute: object = None
+    ) -> Iterator[FloatArray]:
+        """Yield the frames of each row, none if it is not in the pickle; nothing is computed."""
         none = np.zeros((0, self.unpadded.width), dtype=np.float32)
         for row in rows:
             position = self._positions.get(row.id)

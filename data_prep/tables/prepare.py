@@ -13,6 +13,7 @@ from data_prep.audio.loading import (
     measure_all,
     note_warnings,
 )
+from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, ManifestError, raise_faults
 from data_prep.folds.draw import coarse_sentence, draw_splits
 from data_prep.folds.records import ALL
@@ -51,7 +52,7 @@ def prepare_table(
     recipe: TableRecipe,
     *,
     read: RowSource = read_rows,
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write the data dir of `tables`, {split: file}; "" for a table with the rows of all splits.
@@ -222,7 +223,7 @@ def _measure(
     records: Sequence[Record],
     recipe: TableRecipe,
     corpus: Corpus,
-    workers: int | None,
+    workers: Workers,
     progress: bool,
 ) -> None:
     """Fill n_samples; a bad file is a fault, or, with `drop_bad_audio`, dropped and listed."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.engines import Workers
 from data_prep.errors import CodedError, Fault, raise_faults
 from data_prep.features.frame_files import FloatArray
 from data_prep.features.stored import write_split
@@ -43,7 +44,7 @@ def prepare_hf_table(
     *,
     features: Sequence[str] = (),
     ignored: Sequence[str] = (),
-    workers: int | None = None,
+    workers: Workers = None,
     progress: bool = False,
 ) -> Corpus:
     """Write the data dir of `sources`, and the features that they hold.
@@ -54,7 +55,7 @@ def prepare_hf_table(
         recipe: as of `table`; its `columns` are completed by known names.
         features: NAME=COLUMN for feature columns that have no known name.
         ignored: columns of known names that are not to be used.
-        workers: threads that decode audio.
+        workers: an engine, or a number of threads, which decode audio.
         progress: whether that is shown.
     """
     out_dir = Path(out_dir)

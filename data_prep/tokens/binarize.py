@@ -7,19 +7,17 @@ The files and their card are defined in `data_prep.tokens.folder`, the encoders 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from data_prep.engines import Workers
+from data_prep.engines.mapping import for_groups
 from data_prep.errors import CodedError
+from data_prep.files.shards import ArrayCodec, ShardStore, shard_map, spans_of
+from data_prep.manifest.digests import sequence_digest
 from data_prep.progress import track
 from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
 from data_prep.tokens.folder import TokenFolder, Tokens
@@ -27,7 +25,8 @@ from data_prep.tokens.folder import TokenFolder, Tokens
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+
+_TEXTS = 1024  # that are sent to a worker together
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,19 @@ def binarize_splits(
     folder: TokenFolder,
     jobs: Mapping[str, SplitJob[Item]],
     build_encoder: Callable[[], Callable[[Item], Tokens]],
-    workers: int,
+    workers: Workers,
+    costs: Callable[[Item], int | None] | None = None,
 ) -> None:
-    """Write the tokens of every split that is not finished, and log which are skipped."""
+    """Write the tokens of every split that is not finished, and log which are skipped.
+
+    Args:
+        folder: of the tokens, locked.
+        jobs: the input of each split.
+        build_encoder: picklable; called once in each worker, returns the function of an item.
+        workers: an engine, or a number of processes on this machine.
+        costs: samples of an item. The tokens of finished shards of a split are kept then until it
+            is written, so that a run which was killed continues; texts are faster tokenized again.
+    """
     folder.forget_all_but(jobs)
     remaining = {}
     for split, job in jobs.items():
@@ -103,69 +112,22 @@ def binarize_splits(
             remaining[split] = job
     if not remaining:
         return
-    with ordered_map(build_encoder, workers) as encode_all:
+    build = partial(for_groups, build_encoder)
+    with shard_map(build, workers) as encode_all:
         for split, job in remaining.items():
             name = f"{folder.folder.name} {split}"
-            rows = track(encode_all(job.items), name, len(job.items))
+            store, spans = None, spans_of(len(job.items), most_rows=_TEXTS)
+            if costs is not None:
+                of = {**folder.identity, "digest": job.digest, "manifest": job.manifest}
+                kept = folder.folder / f".{split}.partial"
+                store = ShardStore(kept, sequence_digest(of.items()), ArrayCodec())
+                spans = spans_of(len(job.items), [costs(item) for item in job.items])
+            tokens = encode_all(job.items, spans, name, store)
+            rows = track(tokens, name, len(job.items))
             missing = sum(item is None for item in job.items)
             folder.write_split(split, job.digest, rows, missing, job.manifest)
-
-
-@contextmanager
-def ordered_map(
-    build: Callable[[], Callable[[Item], Result]], workers: int, at_once: int = 64
-) -> Iterator[Callable[[Sequence[Item]], Iterator[Result]]]:
-    """Yield an ordered `map` of a function over several processes.
-
-    A few items per process are computed ahead of the results that are taken, so that memory is
-    bounded when these are large, and written slowly.
-
-    Args:
-        build: picklable; called once in each process, returns the function.
-        workers: number of processes; 1 = this process. They are not forked, since a forked child of
-            a process with OpenMP threads may deadlock.
-        at_once: most items that are sent to a process together.
-    """
-    if workers <= 1:
-        function = build()
-        yield lambda items: map(function, items)
-        return
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_set_up, initargs=(build,))
-
-    def over(items: Sequence[Item]) -> Iterator[Result]:
-        size = max(1, min(at_once, len(items) // (4 * workers)))
-        groups = (items[start : start + size] for start in range(0, len(items), size))
-        waiting = deque(pool.submit(_call_all, group) for group in islice(groups, 4 * workers))
-        while waiting:
-            results = waiting.popleft().result()
-            waiting.extend(pool.submit(_call_all, group) for group in islice(groups, 1))
-            yield from results
-
-    try:
-        yield over
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_worker_state: dict[str, Callable[[Any], Any]] = {}
-
-
-def _set_up(build: Callable[[], Callable[[Any], Any]]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker_state["function"] = build()
-
-
-def _end_with_parent() -> None:
-    """Exit when the parent is killed, instead of waiting for its next item forever."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
-def _call_all(items: Sequence[Any]) -> list[Any]:
-    return [_worker_state["function"](item) for item in items]
+            if store is not None:
+                store.remove()
 
 
 def summary_table(folder: TokenFolder) -> str:

@@ -144,6 +144,11 @@ class TokenFolder:
         return bool(self._card["files"])
 
     @property
+    def identity(self) -> dict[str, str]:
+        """Its settings, and the SHA-256 of every tokenizer file, as strings."""
+        return {"settings": repr(sorted(self._card["settings"].items())), **self._card["files"]}
+
+    @property
     def vocab_size(self) -> int:
         """Number of symbols, including special ones."""
         return int(self._card["vocab_size"])

@@ -17,11 +17,13 @@ import numpy as np
 
 from data_prep.audio.frames import FloatArray, num_frames
 from data_prep.audio.segment import audio_of
+from data_prep.engines import Workers, ordered_map
 from data_prep.errors import CodedError
 from data_prep.manifest.audio_root import audio_root
 from data_prep.progress import track
 from data_prep.schema import Utterance, read_corpus
-from data_prep.tokens.binarize import binarize_splits, ordered_map, read_splits, train_rows
+from data_prep.tokens.binarize import SplitJob, binarize_splits, read_splits, train_rows
+from data_prep.tokens.carried import CarriedFiles
 from data_prep.tokens.folder import EOS, TokenFolder, Tokens, read_card
 from data_prep.tokens.kmeans_tokenizer import FEATURES, train_kmeans
 from data_prep.tokens.sounds import Sound, speech_job
@@ -41,7 +43,7 @@ def tokenize_with_kmeans(
     seed: int = 1,
     max_train_frames: int = 500_000,
     deduplicate: bool = False,
-    workers: int = 1,
+    workers: Workers = 1,
     name: str | None = None,
 ) -> TokenFolder:
     """Fit k-means on (a sample of) the frames of the train split, and tokenize every split.
@@ -54,7 +56,7 @@ def tokenize_with_kmeans(
         seed: of the sample and of k-means.
         max_train_frames: maximum number of frames for fitting.
         deduplicate: merge runs of the same code.
-        workers: number of processes.
+        workers: an engine, or a number of processes.
         name: of the token set; None = such as `kmeans-100`.
 
     Raises:
@@ -84,7 +86,7 @@ def tokenize_with_kmeans(
             frames, mean, std = sample_frames(root, train, settings, workers)
             logger.info("fitting %d clusters on %d train frames", n_clusters, len(frames))
             folder.replace_tokenizer(*train_kmeans(frames, mean, std, settings))
-        binarize_splits(folder, jobs, partial(_build_encoder, folder.folder), workers)
+        _binarize(folder, jobs, workers)
     return folder
 
 
@@ -93,7 +95,7 @@ def tokenize_with_kmeans_of(
     data_raw: str | Path | None = None,
     *,
     tokenizer: str | Path,
-    workers: int = 1,
+    workers: Workers = 1,
     name: str | None = None,
 ) -> TokenFolder:
     """Tokenize every split with the centroids of another data dir, or of a model folder.
@@ -102,7 +104,7 @@ def tokenize_with_kmeans_of(
         data_dir: the data dir; tokens are written to its folder `speech/<name>`.
         data_raw: folder of the audio; None = that of corpus.yaml, see `audio_root`.
         tokenizer: a token folder of :func:`tokenize_with_kmeans`, whose files are copied.
-        workers: number of processes.
+        workers: an engine, or a number of processes.
         name: of the token set; None = that of `tokenizer`.
 
     Raises:
@@ -130,12 +132,19 @@ def tokenize_with_kmeans_of(
         if not folder.is_fitted:
             files = {file: (source / file).read_bytes() for file in card["files"]}
             folder.replace_tokenizer(files, card["vocab_size"])
-        binarize_splits(folder, jobs, partial(_build_encoder, folder.folder), workers)
+        _binarize(folder, jobs, workers)
     return folder
 
 
+def _binarize(
+    folder: TokenFolder, jobs: Mapping[str, SplitJob[Sound | None]], workers: Workers
+) -> None:
+    build = partial(_build_encoder, CarriedFiles.of(folder.folder))
+    binarize_splits(folder, jobs, build, workers, lambda sound: sound and sound.n_samples)
+
+
 def sample_frames(
-    root: Path, rows: Sequence[Utterance], settings: Mapping[str, Any], workers: int
+    root: Path, rows: Sequence[Utterance], settings: Mapping[str, Any], workers: Workers
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Sample frames, and compute the mean and standard deviation of all frames.
 
@@ -188,8 +197,9 @@ def _build_sampler(
     return sample
 
 
-def _build_encoder(folder: Path) -> Callable[[Sound | None], Tokens]:
-    tokenizer = load_speech_tokenizer(folder)
+def _build_encoder(carried: CarriedFiles) -> Callable[[Sound | None], Tokens]:
+    with carried.written() as folder:
+        tokenizer = load_speech_tokenizer(folder)
 
     def encode(sound: Sound | None) -> Tokens:
         if sound is None:

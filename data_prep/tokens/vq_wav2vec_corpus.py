@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data_prep.engines import Workers, as_engine
 from data_prep.errors import CodedError
-from data_prep.files.arrays import load_archive
 from data_prep.files.digests import file_digest
-from data_prep.files.replacing import replacing
+from data_prep.files.shards import ArrayCodec, ShardMap, ShardStore, shard_map, spans_of
 from data_prep.manifest.audio_root import audio_root
 from data_prep.manifest.digests import sequence_digest
-from data_prep.progress import show_progress
+from data_prep.progress import track
 from data_prep.schema import SAMPLE_RATE, read_corpus
 from data_prep.tokens.binarize import SplitJob, read_splits
 from data_prep.tokens.folder import (
@@ -64,6 +65,7 @@ def tokenize_with_vq_wav2vec(
     max_seconds: float = MAX_SECONDS,
     name: str | None = None,
     fitted_elsewhere: str | None = None,
+    workers: Workers = 1,
 ) -> TokenFolder:
     """Tokenize every split with a checkpoint of fairseq's vq-wav2vec.
 
@@ -76,6 +78,7 @@ def tokenize_with_vq_wav2vec(
         max_seconds: longer rows are split.
         name: of the token set; None = after the checkpoint, and the folder of `dictionary`.
         fitted_elsewhere: digest of the rows of another data dir whose codes `dictionary` has.
+        workers: an engine, or a number of processes, each of which loads the model.
 
     Raises:
         ValueError: the checkpoint or the dictionary is invalid, the corpus is not at 16 kHz, or
@@ -99,9 +102,10 @@ def tokenize_with_vq_wav2vec(
         stems.append(Path(dictionary).absolute().parent.name)  # of the BERT that has it
     default = "-".join(stems)
     folder = TokenFolder(place_tokens(data_dir, "speech", settings, name, default), settings)
-    with folder.locked():
-        store = CodeStore(folder.folder)
-        codes = CorpusCodes(store, checkpoint, settings, batch_seconds)
+    with (
+        folder.locked(),
+        CorpusCodes(folder.folder, checkpoint, settings, batch_seconds, workers) as codes,
+    ):
         if not folder.is_fitted:
             folder.replace_tokenizer(
                 *_fit_dictionary(codes, jobs["train"])
@@ -110,7 +114,7 @@ def tokenize_with_vq_wav2vec(
             )
         remember_checkpoint(folder.folder, checkpoint)
         _write_splits(folder, jobs, codes)
-        store.clear()
+        codes.forget()
     return folder
 
 
@@ -156,7 +160,6 @@ def _write_splits(folder: TokenFolder, jobs: Mapping[str, Job], codes: CorpusCod
         missing = sum(sound is None for sound in job.items)
         rows = _encode(split, job, codes, known)
         folder.write_split(split, job.digest, rows, missing, job.manifest)
-        codes.forget(job.items)
         counts = folder.splits[split]
         if counts.unknown:
             logger.warning(
@@ -185,117 +188,84 @@ def _encode(split: str, job: Job, codes: CorpusCodes, known: Dictionary) -> Iter
         )
 
 
-# -- Codes of a corpus, computed chunk by chunk ----------------------------------------------------
+# -- Codes of a corpus, computed in shards ---------------------------------------------------------
 
-CHUNK_ROWS = 256
+SHARD_ROWS = 256
+FOLDER = ".partial"  # of a token folder: codes of finished shards, until their split is written
 
 Sounds = Sequence[Sound | None]
 
 
-class CorpusCodes:
-    """Compute codes of audio, with a store of those that are already computed.
+class CorpusCodes(ExitStack):
+    """Computes codes of audio, and keeps those of finished shards.
+
+    Workers start with the first codes, and end with the block.
 
     Args:
-        store: the store.
-        checkpoint: checkpoint of the model, loaded when needed.
+        folder: token folder, locked.
+        checkpoint: checkpoint of the model.
         settings: settings of the tokenizer, some of which determine the codes.
         batch_seconds: maximum length of a batch, including padding.
+        workers: an engine, or a number of processes.
     """
 
     def __init__(
         self,
-        store: CodeStore,
+        folder: Path,
         checkpoint: str | Path,
         settings: Mapping[str, Any],
         batch_seconds: float,
+        workers: Workers,
     ) -> None:
-        self._store = store
-        self._checkpoint = checkpoint
+        super().__init__()
+        self._folder = folder / FOLDER
         self._made_by = [(name, str(settings[name])) for name in ("checkpoint", "max_seconds")]
-        self._max_seconds: float = settings["max_seconds"]
+        self._load = partial(VqWav2Vec, checkpoint, settings["max_seconds"])
         self._batch_seconds = batch_seconds
+        self._workers = as_engine(workers).with_default(1)  # the model uses all cores, or the GPU
+        self._map: ShardMap[Codes] | None = None
 
     @cached_property
     def model(self) -> VqWav2Vec:
         """The quantizer. Raises ValueError if the checkpoint is not a vq-wav2vec."""
-        return VqWav2Vec(self._checkpoint, self._max_seconds)
+        return self._load()
 
     def of(self, split: str, sounds: Sounds) -> Iterator[Codes]:
         """Yield the codes (T, G) of each row; T is 0 without audio or if it is too short."""
-        with show_progress(f"speech {split}", len(sounds)) as update:
-            for chunk in _chunks(sounds):
-                rows = self._store.get(self._digest(chunk), partial(self._compute, chunk))
-                update(len(rows))
-                yield from rows
+        if self._map is None:
+            build = partial(_build_coder, self._load, self._batch_seconds)
+            self._map = self.enter_context(shard_map(build, self._workers))
+        lengths = [sound and sound.n_samples for sound in sounds]
+        spans = spans_of(len(sounds), lengths, most_rows=SHARD_ROWS)
+        codes = self._map(sounds, spans, f"speech {split}", self._store(sounds))
+        return track(codes, f"speech {split}", len(sounds))
 
-    def forget(self, sounds: Sounds) -> None:
-        """Remove the codes of a split from the store."""
-        self._store.forget(self._digest(chunk) for chunk in _chunks(sounds))
+    def _store(self, sounds: Sounds) -> ShardStore[Codes]:
+        def digest(first: int, end: int) -> str:
+            contents = [("sound", sound and sound.content) for sound in sounds[first:end]]
+            return sequence_digest([*self._made_by, *contents])
 
-    def _digest(self, chunk: Sounds) -> str:
-        contents = [("sound", sound and sound.content) for sound in chunk]
-        return sequence_digest([*self._made_by, *contents])
+        return ShardStore(self._folder, digest, ArrayCodec())
 
-    def _compute(self, chunk: Sounds) -> list[Codes]:
-        with_audio = {row: sound for row, sound in enumerate(chunk) if sound}
+    def forget(self) -> None:
+        """Remove the codes of all splits, when these are written."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _build_coder(
+    load: Callable[[], VqWav2Vec], batch_seconds: float
+) -> Callable[[Sounds], list[Codes]]:
+    model = load()
+
+    def compute(sounds: Sounds) -> list[Codes]:
+        with_audio = {row: sound for row, sound in enumerate(sounds) if sound}
         by_length = sorted(
             with_audio, key=lambda row: with_audio[row].n_samples
         )  # for little padding
         waveforms = (with_audio[row].read(SAMPLE_RATE) for row in by_length)
-        codes = self.model.codes(waveforms, self._batch_seconds)
+        codes = model.codes(waveforms, batch_seconds)
         codes_of_row = dict(zip(by_length, codes, strict=True))
-        empty = np.empty((0, self.model.n_groups), np.int32)
-        return [codes_of_row.get(row, empty) for row in range(len(chunk))]
+        empty = np.empty((0, model.n_groups), np.int32)
+        return [codes_of_row.get(row, empty) for row in range(len(sounds))]
 
-
-def _chunks(sounds: Sounds) -> Iterator[Sounds]:
-    for first in range(0, len(sounds), CHUNK_ROWS):
-        yield sounds[first : first + CHUNK_ROWS]
-
-
-# -- Store of the codes of chunks, until their split is written ------------------------------------
-
-FOLDER = ".partial"
-
-
-class CodeStore:
-    """Folder `.partial/` of a token folder, with a file per chunk named by the digest of its input.
-
-    The codes of another input have another name, so that outdated ones are never read.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / FOLDER
-
-    def get(self, digest: str, compute: Callable[[], list[Codes]]) -> list[Codes]:
-        """Return the codes (T, G) of the rows of a chunk; compute and store missing ones."""
-        file = self._file(digest)
-        if file.exists():
-            try:
-                return _read(file)
-            except ValueError as error:
-                logger.warning("%s: cannot be read (%s); computing it again", file, error)
-        rows = compute()
-        self._folder.mkdir(exist_ok=True)
-        with replacing(file, is_locked=True) as part, part.open("wb") as stream:
-            np.savez(stream, codes=np.concatenate(rows), lengths=[len(codes) for codes in rows])
-        return rows
-
-    def forget(self, digests: Iterable[str]) -> None:
-        """Remove chunks; missing ones are ignored."""
-        for digest in digests:
-            self._file(digest).unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """Remove all chunks."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _file(self, digest: str) -> Path:
-        return self._folder / f"{digest}.npz"
-
-
-def _read(file: Path) -> list[Codes]:
-    codes, lengths = load_archive(file, lambda saved: (saved["codes"], saved["lengths"]))
-    if codes.ndim != 2 or lengths.ndim != 1 or (lengths < 0).any() or sum(lengths) != len(codes):
-        raise ValueError(f"lengths {lengths.tolist()} of codes {codes.shape}")
-    return np.split(codes, np.cumsum(lengths)[:-1])
+    return compute

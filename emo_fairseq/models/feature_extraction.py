@@ -6,23 +6,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from fairseq.data import FairseqDataset
 
-from data_prep.audio.segment import audio_of
+from data_prep.audio.segment import AudioSegment, audio_of
+from data_prep.engines.mapping import Computed
 from data_prep.errors import CodedError
+from data_prep.features.extraction import Compute
 from data_prep.features.frame_files import FloatArray
 from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import SAMPLE_RATE, Utterance
 from emo_fairseq import pretrained
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.encoded import content_digest
+from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.data.token_choice import choose_tokens, tokenize_command
 from emo_fairseq.data.tokens import (
     TokenDataset,
@@ -41,6 +45,8 @@ from emo_fairseq.pretrained.vocabulary_check import check_knows
 logger = logging.getLogger(__name__)
 
 _MAX_TOKENS = 512  # if the encoder has no limit
+
+DatasetOf: TypeAlias = Callable[[Sequence[Any]], FairseqDataset]
 
 
 @dataclass(frozen=True)
@@ -100,30 +106,29 @@ class PretrainedFeatures:
         """Return a digest of the audio files or of the tokens."""
         return content_digest(self._dataset(split, rows), self.memory)
 
-    def frames(self, split: str, rows: Sequence[Utterance]) -> Iterator[FloatArray]:
+    def frames(
+        self, split: str, rows: Sequence[Utterance], compute: Compute
+    ) -> Iterator[FloatArray]:
         """Yield the frames (T, C) of each row; T is 0 without a source."""
-        device = encoding_device()
-        budget = batch_budget(self.encoder_spec.input, device)
-        return encode_rows(self._encoder, self._dataset(split, rows), budget, device)
+        dataset = self._dataset(split, rows)
+        if isinstance(dataset, WaveformDataset):
+            dataset_of: DatasetOf = partial(_waveforms, dataset.max_samples)
+            columns = dataset.audio, dataset.sizes, dataset.names
+            items = Computed(len(rows), lambda row: tuple(column[row] for column in columns))
+        else:
+            dataset_of = partial(_Tokens, dataset.specials.pad)
+            items = Computed(len(rows), lambda row: _plain(*dataset[row]))
+        costs = [row.n_samples if self.encoder_spec.input == "waveform" else None for row in rows]
+        return compute(partial(_build, self.encoder_spec, self.layer, dataset_of), items, costs)
 
-    @cached_property
-    def _encoder(self) -> ModalityEncoder:
-
-        backbone = pretrained.build(self.encoder_spec)
-        pretrained.load(backbone, self.encoder_spec)
-        encoder = ModalityEncoder(backbone, self.layer)
-        encoder.freeze()
-        return encoder
-
-    def _dataset(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
+    def _dataset(self, split: str, rows: Sequence[Utterance]) -> WaveformDataset | TokenDataset:
         return (
             self._waveforms(split, rows)
             if self.encoder_spec.input == "waveform"
             else self._tokens(split, rows)
         )
 
-    def _waveforms(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
-
+    def _waveforms(self, split: str, rows: Sequence[Utterance]) -> WaveformDataset:
         limit = int(self.max_seconds * SAMPLE_RATE)
         audio = [audio_of(row, self.audio_root) for row in rows]
         n_samples = np.array([row.n_samples or 0 for row in rows])
@@ -131,8 +136,7 @@ class PretrainedFeatures:
         names = [f"{split}.tsv: {row.id}" for row in rows]
         return WaveformDataset(audio, n_samples, limit, names)
 
-    def _tokens(self, split: str, rows: Sequence[Utterance]) -> FairseqDataset:
-
+    def _tokens(self, split: str, rows: Sequence[Utterance]) -> TokenDataset:
         tokens = choose_tokens(self.data_dir, self.modality, self.encoder_spec)
         folder = self.data_dir / self.modality if tokens is None else tokens.folder
         vocabulary = read_vocabulary(folder)
@@ -151,3 +155,52 @@ class PretrainedFeatures:
 def _log_truncated(split: str, cut: np.ndarray, limit: str) -> None:
     if cut.any():
         logger.warning("%s: %d rows are truncated to %s", split, int(cut.sum()), limit)
+
+
+# -- In each of the workers ------------------------------------------------------------------------
+
+
+def _build(
+    spec: EncoderSpec, layer: str, dataset_of: DatasetOf
+) -> Callable[[Sequence[Any]], list[FloatArray]]:
+    """Load an encoder; return the function from the items of some rows to their frames."""
+    device = encoding_device()
+    backbone = pretrained.build(spec)
+    pretrained.load(backbone, spec)
+    encoder = ModalityEncoder(backbone, layer)
+    encoder.freeze()
+    encoder.to(device)  # where it stays between shards
+    budget = batch_budget(spec.input, device)
+    return lambda items: list(encode_rows(encoder, dataset_of(items), budget, device))
+
+
+def _waveforms(
+    limit: int, items: Sequence[tuple[AudioSegment | None, int, str]]
+) -> WaveformDataset:
+    audio, sizes, names = zip(*items, strict=True)
+    return WaveformDataset(audio, np.array(sizes), limit, names)
+
+
+class _Tokens(FairseqDataset):
+    """Items of a :class:`TokenDataset` that were read already: ids (T,), and presence."""
+
+    def __init__(self, pad: int, items: Sequence[tuple[np.ndarray, bool]]) -> None:
+        super().__init__()
+        self._pad = pad
+        self._items = items
+        self.sizes = np.array([len(ids) for ids, _ in items])
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, bool]:
+        ids, present = self._items[index]
+        return torch.from_numpy(ids), present
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def collater(self, samples: list[tuple[torch.Tensor, bool]]) -> dict[str, torch.Tensor]:
+        """Return `tokens` and `padding_mask` (B, T), `present` (B,)."""
+        return collate_padded(samples, "tokens", self._pad)
+
+
+def _plain(ids: torch.Tensor, present: bool) -> tuple[np.ndarray, bool]:
+    return ids.numpy(), present

@@ -1,12 +1,10 @@
 """Token folders: whole or not at all, restarted where they stopped, the same with any workers."""
 
-import os
 import signal
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from data_prep.schema import Corpus, Utterance, write_corpus
 from data_prep.tokens.binarize import (
     SplitJob,
     binarize_splits,
-    ordered_map,
     read_splits,
     summary_table,
     train_rows,
@@ -220,83 +217,6 @@ def build_squarer(fail_at: int | None = None) -> Callable[[int | None], Tokens]:
         return row(item * item)
 
     return square
-
-
-def build_process_id() -> Callable[[int], tuple[int, int]]:
-    return lambda item: (item, os.getpid())
-
-
-def test_workers_answer_in_order_from_other_processes() -> None:
-    with ordered_map(build_process_id, workers=1) as over:
-        alone = list(over(range(40)))
-    with ordered_map(build_process_id, workers=2) as over:
-        together = list(over(range(40)))
-    assert [item for item, _ in together] == list(range(40)) == [item for item, _ in alone]
-    assert {process for _, process in alone} == {os.getpid()}
-    assert os.getpid() not in {process for _, process in together}
-
-
-class Requested(Sequence[int]):
-    """The numbers below `n`, and up to which they were requested."""
-
-    def __init__(self, n: int) -> None:
-        self.numbers, self.until = range(n), 0
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: Any) -> Any:
-        self.until = max(self.until, index.stop)
-        return self.numbers[index]
-
-
-def test_workers_compute_a_few_items_ahead_of_what_is_taken() -> None:
-    items = Requested(400)
-    with ordered_map(build_process_id, workers=2, at_once=1) as over:
-        results = over(items)
-        next(results)
-        assert items.until == 9  # the first, and four each that are computed meanwhile
-        assert [item for item, _ in results] == list(range(1, 400))
-
-
-def test_kill_9_of_the_parent_ends_the_workers(tmp_path: Path) -> None:
-    script = """
-        import os, signal
-        from data_prep.tokens.binarize import ordered_map
-        from test_binarize import build_process_id
-        if __name__ == "__main__":
-            with ordered_map(build_process_id, 2) as over:
-                with open("workers", "w") as file:
-                    print(*{process for _, process in over(range(40))}, file=file)
-                os.kill(os.getpid(), signal.SIGKILL)
-    """
-    (tmp_path / "parent.py").write_text(textwrap.dedent(script))
-    here = Path(__file__).parent
-    path = os.pathsep.join(map(str, (REPOSITORY, here, here.parent)))
-    child = subprocess.run(
-        [sys.executable, str(tmp_path / "parent.py")],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-    )
-    assert child.returncode == -signal.SIGKILL
-    workers = [int(process) for process in (tmp_path / "workers").read_text().split()]
-    assert workers
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and any(map(is_alive, workers)):
-        time.sleep(0.05)
-    left = [worker for worker in workers if is_alive(worker)]
-    for worker in left:
-        os.kill(worker, signal.SIGKILL)
-    assert not left, "workers outlive their parent"
-
-
-def is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("workers", [1, 2])

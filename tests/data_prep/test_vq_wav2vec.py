@@ -5,7 +5,7 @@ import re
 import shutil
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ from data_prep.tokens.vq_wav2vec import (
     cut_evenly,
     in_batches,
 )
-from data_prep.tokens.vq_wav2vec_corpus import CodeStore
 
 SPLITS = ("train", "valid", "test")
 RATE = 16_000
@@ -353,7 +352,7 @@ def test_other_settings_have_a_folder_of_their_own(
 def test_a_stopped_split_goes_on_where_it_was(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: list[int]
 ) -> None:
-    monkeypatch.setattr(vq_wav2vec_corpus, "CHUNK_ROWS", 3)
+    monkeypatch.setattr(vq_wav2vec_corpus, "SHARD_ROWS", 3)
     save_model(tmp_path / "vq.pt")
     whole, data_dir = (Path(shutil.copytree(toy, tmp_path / name)) for name in ("whole", "cut"))
     tokenize_with_vq_wav2vec(whole, checkpoint=tmp_path / "vq.pt")
@@ -378,37 +377,6 @@ def test_a_stopped_split_goes_on_where_it_was(
     heard.clear()
     tokenize_with_vq_wav2vec(whole, checkpoint=tmp_path / "vq.pt")
     assert snapshot(tokens_of(data_dir, "speech")) == snapshot(tokens_of(whole, "speech"))
-
-
-def _lengths(*lengths: int) -> Callable[[Path], object]:
-    return lambda file: np.savez(file, codes=np.zeros((5, 2), np.int32), lengths=lengths)
-
-
-@pytest.mark.parametrize(
-    "spoil_file",
-    [
-        lambda file: file.write_bytes(b""),  # as a power cut may leave it
-        lambda file: file.write_bytes(file.read_bytes().replace(b"\3\0\0\0", b"\2\0\0\0", 1)),
-        _lengths(3, 0, 1),
-        _lengths(6, -3, 2),
-        _lengths(3, 0, 2**62),
-    ],
-    ids=["empty", "another code", "too short", "negative", "too long"],
-)
-def test_a_chunk_that_cannot_be_read_is_computed_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil_file: Callable[[Path], object]
-) -> None:
-    store = CodeStore(tmp_path)
-    rows = [np.full((n, 2), n, np.int32) for n in (3, 0, 2)]
-    for spoil in (False, True, False):
-        if spoil:
-            spoil_file(next((tmp_path / ".partial").iterdir()))
-        found = store.get("a" * 64, lambda: rows)
-        assert [codes.tolist() for codes in found] == [codes.tolist() for codes in rows]
-    assert caplog.text.count("computing it again") == 1
-    assert [codes.shape for codes in store.get("a" * 64, list)] == [(3, 2), (0, 2), (2, 2)]
-    store.forget(["a" * 64, "b" * 64])
-    assert not list((tmp_path / ".partial").iterdir())
 
 
 # -- mistakes --------------------------------------------------------------------------------------

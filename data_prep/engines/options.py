@@ -1,0 +1,63 @@
+"""The options of commands that run on an engine."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+from data_prep.engines.engine import LOCAL, RAY, Engine
+from data_prep.engines.mapping import ENGINES
+from data_prep.errors import CodedError
+
+DEFAULT_WORKERS = "one for each core, at most 8"  # in a help; of `default_workers`
+
+
+def add_engine_options(parser: argparse.ArgumentParser, workers: str) -> None:
+    """Add `--workers`, `--engine` and the options that act with it, as a group.
+
+    Args:
+        parser: of the command.
+        workers: what a worker does on this machine and how many are the default, for the help.
+    """
+    option = parser.add_argument_group("engine").add_argument
+    option("--workers", type=_positive, default=None, metavar="N", help=workers)
+    engine = "processes of this machine, or a Ray cluster (extra ray); same result (default: local)"
+    option("--engine", choices=tuple(ENGINES), default=LOCAL, help=engine)
+    address = "of a Ray cluster that is running, or auto (default: one of this machine is started)"
+    option("--ray-address", default=None, metavar="HOST:PORT", help=address)
+    gpus = "GPUs that each worker has for itself on Ray, such as 1 or 0.5 (default: 0)"
+    option("--gpus-per-worker", type=_share, default=None, metavar="X", help=gpus)
+
+
+def take_engine(options: argparse.Namespace) -> Engine:
+    """Return the engine of a command line, and remove its options from `options`.
+
+    Raises:
+        CodedError: an option of Ray without `--engine ray`.
+    """
+    given: dict[str, Any] = vars(options)
+    name, workers = given.pop("engine"), given.pop("workers")
+    address, gpus = given.pop("ray_address"), given.pop("gpus_per_worker")
+    if name != RAY:
+        idle = {"--ray-address": address, "--gpus-per-worker": gpus}
+        for flag, value in idle.items():
+            if value is not None:
+                raise CodedError(
+                    f"{flag}: is of --engine ray; give that, too, or leave it out", "option-idle"
+                )
+    return Engine(name, workers, address, gpus or 0.0)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
