@@ -131,6 +131,11 @@ class AugmentationConfig(FairseqDataclass):
     )
 
 
+def changes_audio(cfg: AugmentationConfig) -> bool:
+    """Return whether an option changes the waveforms of training."""
+    return any((cfg.augment_noise_snr, cfg.augment_gain, cfg.augment_speed))
+
+
 def noise_snr(cfg: AugmentationConfig) -> tuple[float, float] | None:
     """Parse ``--augment-noise-snr``: the lowest and the highest ratio in dB; None without it.
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import yaml
@@ -53,9 +54,7 @@ from emo_fairseq.options.option import Kind, names_of_kind, rules_of
 from emo_fairseq.task_state import TaskOptions, TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (
-    FROZEN,
     LOG_MEL,
-    MODALITIES,
     SPEECH,
     TEXT,
     WAVEFORM,
@@ -710,7 +709,7 @@ class PredictionsChecker:
     def _tolerance(self) -> float:
         config = self._config
         is_half = any(config.common.get(name) for name in _HALF_OPTIONS)
-        is_cached = not config.task.get("no_encoder_cache") and any(
-            str(config.model.get(f"{name}_tuning")) == FROZEN for name in MODALITIES
-        )
+        options = SimpleNamespace(**config.model)
+        context = OptionContext(self._loaded.state.encoders, self._config.task, model=options)
+        is_cached = not config.task.get("no_encoder_cache") and context.stores_outputs
         return _HALF_TOLERANCE if is_half or is_cached else _TOLERANCE

@@ -55,6 +55,10 @@ _WIDTH_HELP = (
 )
 _FFN_HELP = "width of the feed-forward layers of that {} encoder" + BY_ARCHITECTURE
 _HEADS_HELP = "attention heads of that {} encoder" + BY_ARCHITECTURE
+_FREEZE_LAYERS_HELP = (
+    "freeze the lowest layers of the {} encoder, so many, and all that is below them: they are not "
+    "trained, and have no dropout"
+)
 _LR_HELP = "learning rate of the {} encoder, as a multiple of --lr"
 
 
@@ -149,6 +153,24 @@ _CONVOLVES_LOG_MEL = Condition(
     lambda context: context.reads(SPEECH, LOG_MEL),
     "no encoder from scratch reads log-mel frames",
     only_warns=True,
+)
+_IN_FULL = Condition(
+    lambda context: context.tuning(SPEECH) == FULL,
+    "--speech-tuning is not full, so that no convolution is trained",
+    needs="model",
+)
+_READS_WAVEFORMS = Condition(
+    lambda context: context.reads(SPEECH, WAVEFORM), "no encoder reads waveforms"
+)
+_NO_GRADIENT_BELOW = Condition(
+    lambda context: not context.model.speech_feature_grad_mult,
+    "--speech-feature-grad-mult trains what it freezes",
+    needs="model",
+)
+_TRAINS_FROM_BOTTOM = Condition(
+    lambda context: not context.model.speech_freeze_layers,
+    "--speech-freeze-layers freezes the front end, too",
+    needs="model",
 )
 _TRAINS_AN_ENCODER = Condition(
     lambda context: context.tunes(FULL, LORA), "every encoder is frozen", needs="model"
@@ -319,6 +341,26 @@ class TuningConfig(FairseqDataclass):
     )
     video_tuning: ChoiceEnum(list(TUNINGS)) = option(  # type: ignore[valid-type]
         FULL, _TUNING_HELP, acts=is_read(VIDEO)
+    )
+    speech_freeze_front_end: bool = option(
+        False,
+        "train no convolution of a waveform encoder; the default of pretrained ones, which "
+        "--speech-feature-grad-mult changes",
+        acts=(_READS_WAVEFORMS, _IN_FULL, _NO_GRADIENT_BELOW, _TRAINS_FROM_BOTTOM),
+    )
+    speech_feature_grad_mult: Optional[float] = option(
+        None,
+        "multiply the gradient of the convolutions of a waveform encoder by this number, as "
+        "fairseq's feature_grad_mult does: 1 trains them like the layers, 0 freezes them (default: "
+        "0 of a pretrained encoder, 1 of one from scratch)",
+        within=Range(0, most=1),
+        acts=(_READS_WAVEFORMS, _IN_FULL, _TRAINS_FROM_BOTTOM),
+    )
+    text_freeze_layers: int = option(
+        0, _FREEZE_LAYERS_HELP.format(TEXT), within=LAYERS, acts=_learning_rate_of(TEXT)
+    )
+    speech_freeze_layers: int = option(
+        0, _FREEZE_LAYERS_HELP.format(SPEECH), within=LAYERS, acts=_learning_rate_of(SPEECH)
     )
     fusion_tuning: ChoiceEnum([FULL, FROZEN]) = option(  # type: ignore[valid-type]
         FULL, "frozen: train only what follows the fusion"

@@ -4,7 +4,7 @@ The cache of frozen encoders, the extraction of features and inference use it.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +25,8 @@ from emo_fairseq.types import (
 )
 
 FloatArray = npt.NDArray[np.float32]
+# A method of ModalityEncoder that takes a batch and returns (B, T, K, C) and a mask (B, T).
+Encode = Callable[..., tuple[Tensor, Tensor]]
 
 # Rows are sorted by length within a window, whose outputs are kept in memory until it is complete.
 _WINDOW_ROWS = 4096
@@ -64,6 +66,7 @@ def encode_rows(
     max_tokens: int,
     device: torch.device,
     title: str = "",
+    encode: Encode = ModalityEncoder.encode,
 ) -> Iterator[FloatArray]:
     """Encode every row of a dataset in evaluation mode, without gradient, in single precision.
 
@@ -74,6 +77,7 @@ def encode_rows(
             an encoder which pads every row to one length. A longer row is a batch of its own.
         device: where the encoder runs.
         title: of the progress bar; without one there is no bar.
+        encode: the method of the encoder that runs.
 
     Yields:
         (T, K x C) for each row in order; T = 0 for one that is not present.
@@ -96,7 +100,9 @@ def encode_rows(
                 for future in loading:
                     rows, source = future.result()
                     if rows:
-                        outputs |= zip(rows, _encode(evaluated, source, device), strict=True)
+                        outputs |= zip(
+                            rows, _encode(encode, evaluated, source, device), strict=True
+                        )
             finally:
                 for future in loading:
                     future.cancel()
@@ -142,7 +148,7 @@ def _load(dataset: FairseqDataset, rows: Sequence[int]) -> tuple[list[int], dict
 
 
 def _encode(
-    encoder: ModalityEncoder, source: dict[str, Tensor], device: torch.device
+    encode: Encode, encoder: ModalityEncoder, source: dict[str, Tensor], device: torch.device
 ) -> list[FloatArray]:
     """Return (T, K x C) for each row of a batch."""
     # TF32, which cuDNN computes convolutions in by default, keeps three digits.
@@ -151,7 +157,7 @@ def _encode(
     )
     source = utils.move_to_cuda(source, device) if device.type == "cuda" else source
     with torch.no_grad(), torch.autocast(device.type, enabled=False), exact:
-        encoded, padding_mask = encoder.encode(**source)
+        encoded, padding_mask = encode(encoder, **source)
     lengths = (~padding_mask).sum(dim=1).tolist()
     frames = encoded.flatten(2).float().cpu().numpy()  # B x T x K x C -> B x T x KC
     return [row[:length] for row, length in zip(frames, lengths, strict=True)]

@@ -4,10 +4,12 @@ import logging
 
 from torch import nn
 
+from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.lora import add_lora
+from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.training.activation_checkpointing import checkpoint_activations
 from emo_fairseq.training.freezing import GradualUnfreezing, freeze
 from emo_fairseq.training.learning_rates import assign_learning_rates
@@ -15,6 +17,7 @@ from emo_fairseq.types import (
     FROZEN,
     FULL,
     LORA,
+    SPEECH,
 )
 
 logger = logging.getLogger(__name__)
@@ -34,7 +37,7 @@ def tune(model: RobertaEMOModel, cfg: RobertaEMOConfig) -> list[GradualUnfreezin
         The schedules of ``--unfreeze-every``; call their ``set_num_updates`` before each update.
 
     Raises:
-        UsageError: LoRA finds no layers of these names.
+        UsageError: LoRA finds no layers of these names, or there are not so many layers to freeze.
     """
     for name, encoder in model.encoders.items():
         _tune_encoder(name, encoder, cfg)
@@ -58,17 +61,72 @@ def _tune_encoder(name: str, encoder: ModalityEncoder, cfg: RobertaEMOConfig) ->
     tuning = str(getattr(cfg, f"{name}_tuning"))
     if tuning == FROZEN:
         encoder.freeze()
-    elif tuning == LORA:
-        targets = [target.strip() for target in cfg.lora_targets.split(",") if target.strip()]
-        adapted = add_lora(
-            encoder.backbone, targets, cfg.lora_rank, cfg.lora_alpha, cfg.lora_dropout
-        )
-        logger.info("%s: LoRA of rank %d in %d layers", name, cfg.lora_rank, len(adapted))
+    else:
+        lower = _count_frozen_layers(name, encoder, cfg)
+        if tuning == LORA:
+            _add_lora(name, encoder, lower or 0, cfg)
+        if lower is not None:
+            encoder.freeze_lower(lower)
     # Blocks above the chosen layer get no gradient, and several ranks would wait for one.
     acting = {p for block in encoder.blocks() for p in block.parameters()}
     for parameter in encoder.backbone.parameters():
         if parameter not in acting:
             parameter.requires_grad_(False)
+
+
+def _count_frozen_layers(name: str, encoder: ModalityEncoder, cfg: RobertaEMOConfig) -> int | None:
+    """Return how many layers are frozen below those that are trained; None = not even a front end.
+
+    Raises:
+        UsageError: there are not so many, or the encoder has no such parts.
+    """
+    n_layers = getattr(cfg, f"{name}_freeze_layers", 0)
+    if n_layers:
+        _check_freezable(name, encoder, n_layers)
+        return int(n_layers)
+    if name != SPEECH:
+        return None
+    backbone, grad_mult = encoder.backbone, cfg.speech_feature_grad_mult
+    freezes = bool(cfg.speech_freeze_front_end)
+    if not isinstance(backbone, StagedEncoder):
+        if freezes or grad_mult is not None:
+            option = "--speech-freeze-front-end" if freezes else "--speech-feature-grad-mult"
+            raise UsageError(
+                f"{option}: this speech encoder has no convolutions over samples; leave it out, or "
+                "freeze its lowest layers with --speech-freeze-layers",
+                "encoder-without-front-end",
+            )
+        return None
+    if grad_mult is None:
+        grad_mult = 1.0 if backbone.trains_front_end and not freezes else 0.0
+    backbone.feature_grad_mult = grad_mult
+    return 0 if grad_mult == 0 or str(cfg.speech_tuning) == LORA else None
+
+
+def _check_freezable(name: str, encoder: ModalityEncoder, n_layers: int) -> None:
+    n_used = encoder.used_layers
+    if n_layers >= n_used:
+        raise UsageError(
+            f"--{name}-freeze-layers {n_layers}: the {name} encoder is used up to layer {n_used}, "
+            f"so that nothing of it would be trained; give fewer, or --{name}-tuning frozen",
+            "option-out-of-range",
+        )
+    if len(encoder.backbone.blocks()) != encoder.backbone.n_layers + 1:
+        raise UsageError(
+            f"--{name}-freeze-layers {n_layers}: the layers of this {name} encoder share their "
+            "weights; leave the option out",
+            "layers-shared",
+        )
+
+
+def _add_lora(name: str, encoder: ModalityEncoder, lower: int, cfg: RobertaEMOConfig) -> None:
+    """Add LoRA to the layers above those that are frozen, and freeze all other weights."""
+    targets = [target.strip() for target in cfg.lora_targets.split(",") if target.strip()]
+    backbone = encoder.backbone
+    backbone.requires_grad_(False)
+    adaptable = nn.ModuleList(backbone.blocks()[lower + 1 :]) if lower else backbone
+    adapted = add_lora(adaptable, targets, cfg.lora_rank, cfg.lora_alpha, cfg.lora_dropout)
+    logger.info("%s: LoRA of rank %d in %d layers", name, cfg.lora_rank, len(adapted))
 
 
 def log_trained_parameters(model: RobertaEMOModel) -> None:

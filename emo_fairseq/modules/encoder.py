@@ -13,11 +13,14 @@ class Encoder(nn.Module):
         n_layers: L; :meth:`layers` returns L + 1 tensors.
         padded_input: length to which the encoder pads every row internally, in units of its input
             (Whisper: 30 s), and so the minimum cost of a row; 0 if it does not.
+        top_layer: number of the highest layer that :meth:`layers` has to run; None = all. An
+            encoder that honors it returns `top_layer` + 1 tensors.
     """
 
     embed_dim: int
     n_layers: int
     padded_input = 0
+    top_layer: int | None = None
 
     def layers(self, source: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode a padded batch; features do not depend on the amount of padding.

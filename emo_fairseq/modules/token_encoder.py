@@ -83,5 +83,10 @@ class TokenEncoder(Encoder):
 
     def blocks(self) -> Sequence[nn.Module]:
         encoder = self.sentence_encoder
-        front = (encoder.embed_tokens, encoder.embed_positions, encoder.layernorm_embedding)
+        front = (
+            encoder.embed_tokens,
+            encoder.embed_positions,
+            encoder.layernorm_embedding,
+            encoder.dropout_module,
+        )
         return in_blocks(front, encoder.layers, (encoder.layer_norm,))

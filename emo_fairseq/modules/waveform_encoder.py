@@ -13,12 +13,13 @@ from fairseq.modules import LayerNorm
 from torch import Tensor, nn
 
 from emo_fairseq.modules.convolutions import ConvLayer, count_frames
-from emo_fairseq.modules.encoder import Encoder, in_blocks
+from emo_fairseq.modules.encoder import in_blocks
+from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.modules.transformer import TransformerSize
-from emo_fairseq.modules.wav2vec2_transformer import transformer_layers
+from emo_fairseq.modules.wav2vec2_transformer import embed_frames, run_transformer_layers
 
 
-class WaveformEncoder(Encoder):
+class WaveformEncoder(StagedEncoder):
     """Encode a waveform by convolutions and a pre-norm transformer.
 
     The convolutions are those of wav2vec 2.0's "layer_norm" mode: the default mode normalizes each
@@ -28,6 +29,8 @@ class WaveformEncoder(Encoder):
         conv_layers: (channels, kernel, stride) of each convolution.
         size: of the transformer.
     """
+
+    trains_front_end = True
 
     def __init__(self, conv_layers: Sequence[ConvLayer], size: TransformerSize) -> None:
         super().__init__()
@@ -57,22 +60,23 @@ class WaveformEncoder(Encoder):
         """Return how many frames see no padding, for each number of samples."""
         return count_frames(n_samples, self.conv_layers)
 
-    def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode a padded batch of waveforms.
+    def front_end_modules(self) -> Sequence[nn.Module]:
+        return (self.feature_extractor,)
 
-        Args:
-            waveform: (B, samples) at 16 kHz.
-            padding_mask: (B, samples), True = padding.
-
-        Returns:
-            See :meth:`Encoder.layers`.
-        """
+    def front_end(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
         # B x channels x T -> B x T x channels
         frames = self.feature_extractor(waveform).transpose(1, 2)
         lengths = self.n_frames((~padding_mask).sum(dim=1)).clamp(min=1)
-        frame_mask = torch.arange(frames.size(1), device=frames.device) >= lengths[:, None]
+        return frames, torch.arange(frames.size(1), device=frames.device) >= lengths[:, None]
+
+    def embed(self, frames: Tensor, padding_mask: Tensor) -> Tensor:
         frames = self.post_extract_proj(self.layer_norm(frames))
-        return transformer_layers(self.encoder, frames, frame_mask), frame_mask
+        return embed_frames(self.encoder, frames, padding_mask)
+
+    def run_layers(
+        self, state: Tensor, padding_mask: Tensor, first: int, last: int
+    ) -> list[Tensor]:
+        return run_transformer_layers(self.encoder, state, padding_mask, first, last)
 
     def blocks(self) -> Sequence[nn.Module]:
         front = (self.feature_extractor, self.layer_norm, self.post_extract_proj)

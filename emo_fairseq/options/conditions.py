@@ -67,6 +67,23 @@ class OptionContext:
         """Return whether an encoder has one of these tunings."""
         return any(self.tuning(name) in tunings for name in self.encoders)
 
+    def freezes_lower_part(self, modality: str) -> bool:
+        """Return whether the lower part alone of an encoder of waveforms is frozen."""
+        if not self.reads(modality, WAVEFORM) or self.tuning(modality) == FROZEN:
+            return False
+        grad_mult = getattr(self.model, "speech_feature_grad_mult", None)
+        return bool(
+            getattr(self.model, "speech_freeze_layers", 0)
+            or getattr(self.model, "speech_freeze_front_end", False)
+            or grad_mult == 0
+            or (grad_mult is None and self.encoders[modality].is_pretrained)
+        )
+
+    @property
+    def stores_outputs(self) -> bool:
+        """Return whether an encoder, or its lower part, has outputs that can be stored."""
+        return self.tunes(FROZEN) or self.freezes_lower_part(SPEECH)
+
     def encodes_batches(self, *inputs: str, modality: str | None = None) -> bool:
         """Return whether an encoder of these inputs (and this modality) runs in every batch.
 
@@ -136,7 +153,7 @@ READS_FRAMES = Condition(
     "no encoder reads log-mel frames or is features:NAME",
 )
 HAS_FROZEN_ENCODER = Condition(
-    lambda context: context.tunes(FROZEN),
+    lambda context: context.stores_outputs,
     "no encoder has --{some}-tuning frozen, and outputs of others are not kept",
     needs="model",
 )

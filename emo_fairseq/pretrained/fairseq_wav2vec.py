@@ -11,7 +11,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.convolutions import parse_conv_layers, receptive_field
-from emo_fairseq.modules.encoder import Encoder, in_blocks
+from emo_fairseq.modules.encoder import in_blocks
+from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
 from emo_fairseq.pretrained.fairseq_wav2vec2 import NORM_EPS
 from emo_fairseq.pretrained.waveforms import (
@@ -45,7 +46,7 @@ _OPTIONS = (  # options of the configuration that define the encoder
 _DEFAULTS = {field.name: field.default for field in fields(Wav2VecConfig)}
 
 
-class Wav2VecEncoder(Encoder):
+class Wav2VecEncoder(StagedEncoder):
     """Encode a waveform by convolutions, quantize (vq-wav2vec), and apply causal convolutions.
 
     Rows are encoded one by one, since about twenty norms over time would include padding.
@@ -92,22 +93,26 @@ class Wav2VecEncoder(Encoder):
         self.embed_dim = aggregator_layers[-1][0]
         self.n_layers = len(aggregator_layers)
 
-    def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode a padded batch of waveforms.
+    def front_end_modules(self) -> Sequence[nn.Module]:
+        parts = (self.feature_extractor, self.vector_quantizer)
+        return [part for part in parts if part is not None]
 
-        Args:
-            waveform: (B, samples) at 16 kHz.
-            padding_mask: (B, samples), True = padding.
+    def front_end(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+        return _pad([self._convolve(row) for row in self.real_samples(waveform, padding_mask)])
 
-        Returns:
-            See :meth:`Encoder.layers`.
-        """
-        rows = [self._encode(samples) for samples in self.real_samples(waveform, padding_mask)]
-        hidden_states = [
-            pad_sequence(list(states), batch_first=True) for states in zip(*rows, strict=True)
+    def embed(self, frames: Tensor, padding_mask: Tensor) -> Tensor:
+        dropped: Tensor = self.dropout_feats(frames)
+        return dropped
+
+    def run_layers(
+        self, state: Tensor, padding_mask: Tensor, first: int, last: int
+    ) -> list[Tensor]:
+        lengths = (~padding_mask).sum(dim=1).tolist()
+        rows = [
+            self._aggregate(row[:n].transpose(0, 1)[None], first, last)
+            for row, n in zip(state, lengths, strict=True)
         ]
-        lengths = torch.tensor([len(states[0]) for states in rows], device=waveform.device)
-        return hidden_states, mask_beyond(lengths, hidden_states[0].size(1))
+        return [_pad(list(states))[0] for states in zip(*rows, strict=True)]
 
     def real_samples(self, waveform: Tensor, padding_mask: Tensor) -> list[Tensor]:
         """Return B rows (1, S_i) without their padding, as the input of the convolutions."""
@@ -116,27 +121,39 @@ class Wav2VecEncoder(Encoder):
         )
         return [row[None, :n] for row, n in zip(samples, lengths.tolist(), strict=True)]
 
-    def _encode(self, samples: Tensor) -> list[Tensor]:
-        """Encode one row (1, S) to L + 1 tensors (T, C)."""
+    def _convolve(self, samples: Tensor) -> Tensor:
+        """Encode one row (1, S) to frames (T, C)."""
         frames = self.feature_extractor(samples)  # 1 x C x T
         if self.vector_quantizer is not None:
             frames = self.vector_quantizer(frames)["x"]
-        x = self.dropout_feats(frames)
-        hidden_states = [x]
+        return frames[0].transpose(0, 1)
+
+    def _aggregate(self, x: Tensor, first: int, last: int) -> list[Tensor]:
+        """Run layers over one row (1, C, T) to tensors (T, C)."""
         aggregator = self.feature_aggregator
-        for project, convolve in zip(aggregator.residual_proj, aggregator.conv_layers, strict=True):
+        layers = list(zip(aggregator.residual_proj, aggregator.conv_layers, strict=True))
+        states = []
+        for project, convolve in layers[first:last]:
             residual, x = x, convolve(x)
             if aggregator.skip_connections:
                 residual = residual if project is None else project(residual)
                 x = (x + residual) * aggregator.residual_scale
-            hidden_states.append(x)
-        hidden_states[-1] = self.dropout_agg(hidden_states[-1])
-        return [state[0].transpose(0, 1) for state in hidden_states]
+            states.append(x)
+        if states and last == self.n_layers:
+            states[-1] = self.dropout_agg(states[-1])
+        return [state[0].transpose(0, 1) for state in states]
 
     def blocks(self) -> Sequence[nn.Module]:
         # All layers have the same width, so that no residual is projected.
-        front = (self.feature_extractor, self.vector_quantizer)
-        return in_blocks(front, self.feature_aggregator.conv_layers)
+        front = (self.feature_extractor, self.vector_quantizer, self.dropout_feats)
+        return in_blocks(front, self.feature_aggregator.conv_layers, (self.dropout_agg,))
+
+
+def _pad(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return rows (T_i, C) as a batch (B, T, C), and its padding mask (B, T)."""
+    batch = pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows], device=batch.device)
+    return batch, mask_beyond(lengths, batch.size(1))
 
 
 def architecture(checkpoint: FairseqCheckpoint) -> dict[str, Any]:

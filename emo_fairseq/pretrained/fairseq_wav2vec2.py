@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.convolutions import parse_conv_layers, receptive_field
-from emo_fairseq.modules.encoder import Encoder, in_blocks
-from emo_fairseq.modules.wav2vec2_transformer import transformer_layers
+from emo_fairseq.modules.encoder import in_blocks
+from emo_fairseq.modules.staged_encoder import StagedEncoder
+from emo_fairseq.modules.wav2vec2_transformer import embed_frames, run_transformer_layers
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint
 from emo_fairseq.pretrained.waveforms import (
     MaskedGroupNorm,
@@ -60,11 +61,8 @@ _DEFAULTS = {field.name: field.default for field in fields(Wav2Vec2Config)} | {
 _BUILT_OTHERWISE: Mapping[str, Any] = {"quantize_input": False, "layer_type": "transformer"}
 
 
-class Wav2Vec2Encoder(Encoder):
+class Wav2Vec2Encoder(StagedEncoder):
     """Encode a waveform by convolutions and a transformer.
-
-    Pretraining scales the gradient of the convolutions (``feature_grad_mult``), which is not
-    applied here; use layer-wise learning rates instead.
 
     Args:
         conv_layers: (channels, kernel, stride) of each convolution.
@@ -109,25 +107,26 @@ class Wav2Vec2Encoder(Encoder):
         keep_batch_statistics(self)
         return self
 
-    def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode a padded batch of waveforms.
+    def front_end_modules(self) -> Sequence[nn.Module]:
+        return (self.feature_extractor,)
 
-        Args:
-            waveform: (B, samples) at 16 kHz.
-            padding_mask: (B, samples), True = padding.
-
-        Returns:
-            See :meth:`Encoder.layers`.
-        """
+    def front_end(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
         samples, lengths = prepare_samples(
             waveform, padding_mask, receptive_field(self.conv_layers), self.norm_eps
         )
         frames, lengths = self._convolve(samples, lengths)
+        return frames, mask_beyond(lengths, frames.size(1))
+
+    def embed(self, frames: Tensor, padding_mask: Tensor) -> Tensor:
         frames = self.layer_norm(frames)
         if self.post_extract_proj is not None:
             frames = self.post_extract_proj(frames)
-        frame_mask = mask_beyond(lengths, frames.size(1))
-        return transformer_layers(self.encoder, self.dropout_input(frames), frame_mask), frame_mask
+        return embed_frames(self.encoder, self.dropout_input(frames), padding_mask)
+
+    def run_layers(
+        self, state: Tensor, padding_mask: Tensor, first: int, last: int
+    ) -> list[Tensor]:
+        return run_transformer_layers(self.encoder, state, padding_mask, first, last)
 
     def _convolve(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve (B, samples) to frames (B, T, channels), and return their lengths (B,)."""
@@ -144,6 +143,7 @@ class Wav2Vec2Encoder(Encoder):
             self.feature_extractor,
             self.layer_norm,
             self.post_extract_proj,
+            self.dropout_input,
             self.encoder.pos_conv,
         )
         norm = (self.encoder.layer_norm,)

@@ -1,5 +1,6 @@
 """wav2vec 2.0, HuBERT, WavLM and data2vec of Hugging Face."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,8 +8,9 @@ from torch import Tensor, nn
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.modules.convolutions import receptive_field
-from emo_fairseq.modules.encoder import Encoder, in_blocks
-from emo_fairseq.pretrained.hf_files import recorded_states, transformers
+from emo_fairseq.modules.encoder import in_blocks
+from emo_fairseq.modules.staged_encoder import StagedEncoder
+from emo_fairseq.pretrained.hf_files import transformers
 from emo_fairseq.pretrained.waveforms import (
     MaskedGroupNorm,
     keep_batch_statistics,
@@ -17,9 +19,10 @@ from emo_fairseq.pretrained.waveforms import (
 )
 
 NORM_EPS = 1e-7  # of Wav2Vec2FeatureExtractor
+_WAVLM = "wavlm"
 
 
-class HuggingFaceWav2Vec2(Encoder):
+class HuggingFaceWav2Vec2(StagedEncoder):
     """Encode a waveform by a model of transformers.
 
     The parts of the model are called one by one, with padding masked in between: the model itself
@@ -53,6 +56,8 @@ class HuggingFaceWav2Vec2(Encoder):
             if isinstance(part, nn.Conv1d):
                 part.register_forward_pre_hook(self._mask_padding)
         self._frame_mask: Tensor | None = None  # while the positional convolutions run
+        # data2vec is post-norm and lacks this setting.
+        self.is_pre_norm = bool(getattr(config, "do_stable_layer_norm", False))
         self.embed_dim = config.hidden_size
         self.n_layers = config.num_hidden_layers
 
@@ -66,31 +71,64 @@ class HuggingFaceWav2Vec2(Encoder):
         keep_batch_statistics(self)
         return self
 
-    def layers(self, waveform: Tensor, padding_mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Encode a padded batch of waveforms.
+    def front_end_modules(self) -> Sequence[nn.Module]:
+        return (self.model.feature_extractor,)
 
-        Args:
-            waveform: (B, samples) at 16 kHz.
-            padding_mask: (B, samples), True = padding.
-
-        Returns:
-            See :meth:`Encoder.layers`.
-        """
+    def front_end(self, waveform: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
         samples, lengths = prepare_samples(
             waveform, padding_mask, receptive_field(self.conv_layers), self.norm_eps
         )
         frames, lengths = self._convolve(samples, lengths)
+        return frames, mask_beyond(lengths, frames.size(1))
+
+    def embed(self, frames: Tensor, padding_mask: Tensor) -> Tensor:
         projected = self.model.feature_projection(frames)
-        frames = (
-            projected[0] if isinstance(projected, tuple) else projected
-        )  # HuBERT returns a tensor
-        frame_mask = mask_beyond(lengths, frames.size(1))
-        self._frame_mask = frame_mask
-        with recorded_states(self.model.encoder.layers) as hidden_states:
-            output = self.model.encoder(frames, attention_mask=~frame_mask)
+        # HuBERT returns a tensor.
+        state = projected[0] if isinstance(projected, tuple) else projected
+        encoder = self.model.encoder
+        state = state.masked_fill(padding_mask[:, :, None], 0.0)
+        self._frame_mask = padding_mask
+        state = state + encoder.pos_conv_embed(state)
         self._frame_mask = None
-        hidden_states[-1] = output.last_hidden_state  # after the final layer norm, if there is one
-        return hidden_states, frame_mask
+        if not self.is_pre_norm:
+            state = encoder.layer_norm(state)
+        dropped: Tensor = encoder.dropout(state)
+        return dropped
+
+    def run_layers(
+        self, state: Tensor, padding_mask: Tensor, first: int, last: int
+    ) -> list[Tensor]:
+        encoder = self.model.encoder
+        arguments = self._attention_arguments(state, padding_mask, first)
+        states = []
+        for layer in encoder.layers[first:last]:
+            output = layer(state, **arguments)
+            if isinstance(output, tuple):  # WavLM: the position bias of its first layer, for all
+                state, arguments["position_bias"] = output
+            else:
+                state = output
+            states.append(state)
+        if self.is_pre_norm and states and last == self.n_layers:
+            states[-1] = encoder.layer_norm(states[-1])
+        return states
+
+    def _attention_arguments(
+        self, state: Tensor, padding_mask: Tensor, first: int
+    ) -> dict[str, Any]:
+        """Return what the attention of the layers takes beside the state (B, T, C)."""
+        # Without a mask, attention has faster kernels.
+        real = ~padding_mask if bool(padding_mask.any()) else None
+        if self.model.config.model_type != _WAVLM:
+            mask = _masking().create_bidirectional_mask(
+                config=self.model.config, inputs_embeds=state, attention_mask=real
+            )
+            return {"attention_mask": mask}
+        bias = None
+        if first:  # only the first layer can compute it
+            n_rows, width, _ = state.shape
+            bias = self.model.encoder.layers[0].attention.compute_bias(width, width)
+            bias = bias.repeat(n_rows, 1, 1)  # (B x heads, T, T)
+        return {"attention_mask": real, "position_bias": bias}
 
     def _convolve(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve (B, samples) to frames (B, T, channels), and return their lengths (B,)."""
@@ -111,8 +149,12 @@ class HuggingFaceWav2Vec2(Encoder):
             self.model.feature_extractor,
             self.model.feature_projection,
             encoder.pos_conv_embed,
+            encoder.dropout,
         )
-        # data2vec is post-norm and lacks this setting.
-        if getattr(self.model.config, "do_stable_layer_norm", False):
+        if self.is_pre_norm:
             return in_blocks(front, encoder.layers, (encoder.layer_norm,))
         return in_blocks((*front, encoder.layer_norm), encoder.layers)
+
+
+def _masking() -> Any:
+    return importlib.import_module(f"{transformers().__name__}.masking_utils")

@@ -367,7 +367,7 @@ class EmotionPredictionTask(FairseqTask):
         is_solved = bool(self.state.state_dict.get("probe"))
         self.run_config.end_if_finished(checkpoint, n_updates, self.state.patience, is_solved)
         self.run_config.check_optimizer_state(checkpoint, resume.has_optimizer(checkpoint))
-        if any(encoder.frozen for encoder in model.encoders.values()):
+        if any(encoder.has_stored_outputs for encoder in model.encoders.values()):
             resume.load_weights(model, checkpoint)
         return model
 

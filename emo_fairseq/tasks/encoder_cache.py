@@ -1,6 +1,7 @@
 """The cache of the outputs of frozen encoders: computed once, and read from disk afterwards.
 
-``{cache}/{modality}/{key}/`` holds the outputs of one encoder over one split, as
+Of an encoder whose lower part alone is frozen they are those of that part, and its other layers
+begin with them. ``{cache}/{modality}/{key}/`` holds the outputs of one encoder over one split, as
 :mod:`data_prep.features.frame_files` lays them out, and ``card.yaml``, which describes them. The
 key is a digest of all that they depend on, so that nothing stale is ever read: after a
 change of any, the key is another. The folder appears complete or not at all, and may be deleted.
@@ -37,6 +38,7 @@ from data_prep.files.documents import (
 )
 from data_prep.files.lock import locked
 from data_prep.files.replacing import replacing
+from emo_fairseq.data.augmentation import changes_audio
 from emo_fairseq.data.encoded import EncodedDataset, content_digest
 from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.encoder_spec import EncoderSpec
@@ -49,6 +51,7 @@ from emo_fairseq.models.encode import (
 from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.tasks.config import EmotionPredictionConfig
+from emo_fairseq.types import WAVEFORM
 
 _FORMAT = 2  # of the cache: increase it when our encoders compute something else
 
@@ -78,6 +81,13 @@ def beside_weights(module: nn.Module) -> dict[str, list[Any]]:
     }
 
 
+def frozen_digest(encoder: ModalityEncoder) -> str:
+    """Return :func:`weights_digest` of what is frozen of an encoder."""
+    if encoder.frozen:
+        return weights_digest(encoder.backbone)
+    return weights_digest(nn.ModuleList(encoder.frozen_modules()))
+
+
 def outputs_identity(
     encoder: ModalityEncoder,
     weights: str,
@@ -89,8 +99,8 @@ def outputs_identity(
     """Return all that the outputs of an encoder over a dataset depend on, as plain values.
 
     Args:
-        encoder: whose layer is a part of it.
-        weights: see :func:`weights_digest`.
+        encoder: whose layer, and what of it is frozen, are a part of it.
+        weights: see :func:`frozen_digest`.
         spec: of the encoder; the folder of its files is no part of it.
         split: a part of the files' names.
         content: see :func:`emo_fairseq.data.encoded.content_digest`.
@@ -105,11 +115,19 @@ def outputs_identity(
         "beside_weights": {} if spec.is_pretrained else beside_weights(encoder.backbone),
         "weights": weights,
         "library": version("transformers") if spec.kind == "hf" else "",
-        "layer": encoder.layer,
+        "layer": encoder.layer if encoder.frozen else _lower_part(encoder),
         "split": split,
         "content": content,
         "dtype": dtype,
     }
+
+
+def _lower_part(encoder: ModalityEncoder) -> str:
+    """Return which states of the lower part are stored; no name of a layer."""
+    if not encoder.frozen_layers:
+        return "front end"
+    which = "0 to" if encoder.uses_all_layers else "only"
+    return f"{which} {encoder.frozen_layers}, the lower part"
 
 
 def key_of(identity: Mapping[str, Any]) -> str:
@@ -149,24 +167,24 @@ def cached_outputs(
     weights: str | None = None,
     device: torch.device | None = None,
 ) -> EncodedDataset:
-    """Return the outputs of a frozen encoder, from disk if they were computed before.
+    """Return the outputs of what is frozen of an encoder, from disk if they were computed before.
 
     Several processes may need the same at once: one computes it, the others wait.
 
     Args:
-        encoder: frozen.
+        encoder: frozen, or its lower part.
         dataset: returns the same items every time.
         split: its name, for messages and for the name of the files.
         spec: of the encoder.
         folder: of all outputs for this modality; see the module's docstring.
         dtype: one of :data:`CACHE_DTYPES`.
-        weights: the digest of the encoder's backbone; computed if it is None.
+        weights: see :func:`frozen_digest`; computed if it is None.
         device: of the encoder; by default on the GPU, if there is one.
 
     Raises:
         UsageError: the folder cannot be written, an output is not finite, or beyond `dtype`.
     """
-    weights = weights or weights_digest(encoder.backbone)
+    weights = weights or frozen_digest(encoder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         content = content_digest(dataset, folder / _DIGESTS_FILE)
@@ -221,8 +239,12 @@ def _write(
             shutil.rmtree(stale)
     part.mkdir()
     budget = batch_budget(spec.input, device)
-    logger.info("%s: the frozen encoder %s runs once over %d rows", split, spec.spec, len(dataset))
-    rows = encode_rows(encoder, dataset, budget, device, f"{target.parent.name} {split}")
+    part_name = "encoder" if encoder.frozen else "part of the encoder"
+    logger.info(
+        "%s: the frozen %s %s runs once over %d rows", split, part_name, spec.spec, len(dataset)
+    )
+    title = f"{target.parent.name} {split}"
+    rows = encode_rows(encoder, dataset, budget, device, title, ModalityEncoder.encode_frozen)
     try:
         lengths = write_frames(
             part,
@@ -271,7 +293,7 @@ class FrozenEncoders:
     """The frozen encoders of a model, whose datasets are replaced by datasets of their outputs.
 
     Args:
-        encoders: by modality.
+        encoders: by modality; frozen, or their lower parts.
         specs: of the encoders.
         folder: of the cache.
         dtype: of the numbers in it.
@@ -309,8 +331,7 @@ class FrozenEncoders:
             specs: of the model's encoders.
             on_cpu: encode on the CPU, even if there is a GPU.
         """
-        frozen = {name: encoder for name, encoder in model.encoders.items() if encoder.frozen}
-        encoders = {} if cfg.no_encoder_cache else frozen
+        encoders = {} if cfg.no_encoder_cache else _with_stored_outputs(cfg, model, specs)
         folder = Path(cfg.cache_dir) if cfg.cache_dir else Path(cfg.data) / "cache"
         return cls(encoders, specs, folder, str(cfg.cache_dtype), on_cpu)
 
@@ -328,7 +349,7 @@ class FrozenEncoders:
         if isinstance(dataset, RowsDataset):
             return RowsDataset(self.encode(modality, dataset.dataset, split), dataset.rows)
         encoder = self.encoders[modality]
-        self._used[modality] = weights = weights_digest(encoder.backbone)
+        self._used[modality] = weights = frozen_digest(encoder)
         return cached_outputs(
             encoder,
             dataset,
@@ -343,6 +364,25 @@ class FrozenEncoders:
     def have_changed(self) -> bool:
         """Return whether an encoder's weights have changed since its outputs were read."""
         return any(
-            weights_digest(self.encoders[modality].backbone) != weights
+            frozen_digest(self.encoders[modality]) != weights
             for modality, weights in self._used.items()
         )
+
+
+def _with_stored_outputs(
+    cfg: EmotionPredictionConfig, model: RobertaEMOModel, specs: Mapping[str, EncoderSpec]
+) -> dict[str, ModalityEncoder]:
+    """Return the encoders whose outputs can be stored, those of augmented audio left out.
+
+    An encoder that is frozen as a whole has no augmentation; options of one are refused.
+    """
+    encoders = {}
+    for name, encoder in model.encoders.items():
+        if encoder.frozen:
+            encoders[name] = encoder
+        elif encoder.has_stored_outputs:
+            if changes_audio(cfg) and specs[name].input == WAVEFORM:
+                logger.info("%s: audio is augmented, so the frozen part runs in every batch", name)
+            else:
+                encoders[name] = encoder
+    return encoders

@@ -13,12 +13,14 @@ def freeze(module: nn.Module) -> None:
     """Freeze a module: no gradients, and evaluation mode even if its parents are in training mode.
 
     fairseq calls ``train()`` of the model before every update, which calls that of each child: it
-    is replaced by a function that does nothing.
+    is replaced by a function that does nothing, for the module may be a container of parts that
+    have other parents.
     """
     module.requires_grad_(False)
     module.eval()
-    # On the instance: names in state dicts, and the module's class, are unchanged.
-    module.train = functools.partial(_stay_in_eval, module)  # type: ignore[method-assign]
+    for part in module.modules():
+        # On the instance: names in state dicts, and the module's class, are unchanged.
+        part.train = functools.partial(_stay_in_eval, part)  # type: ignore[method-assign]
 
 
 def _stay_in_eval(module: nn.Module, mode: bool = True) -> nn.Module:

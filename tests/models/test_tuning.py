@@ -71,6 +71,33 @@ def test_a_frozen_encoder_has_no_gradient_and_no_dropout(build: Any, step: Any) 
     assert not once.requires_grad
 
 
+def test_the_lowest_layers_are_frozen_with_what_is_below_them(build: Any, step: Any) -> None:
+    task, model = build(text_freeze_layers=1, dropout=0.5)
+    step(task, model)
+    embeddings, lower, top = model.encoders["text"].backbone.blocks()
+    for part in (embeddings, lower):
+        assert not any(p.requires_grad or p.grad is not None for p in part.parameters())
+        assert not any(module.training for child in part.children() for module in child.modules())
+    assert all(p.grad is not None for p in top.parameters())
+    tokens, mask = torch.tensor([[0, 9, 8, 2]]), torch.zeros(1, 4).bool()
+    once, again = (model.encoders["text"].backbone.layers(tokens, mask)[0] for _ in range(2))
+    assert all(torch.equal(once[number], again[number]) for number in (0, 1))
+    assert not torch.equal(once[2], again[2])
+
+
+def test_lora_adapts_the_layers_above_the_frozen_ones(build: Any, step: Any) -> None:
+    task, model = build(text_tuning="lora", text_freeze_layers=1)
+    step(task, model)
+    adapted = {name for name, _ in model.named_parameters() if "lora_" in name}
+    assert adapted
+    assert all(".layers.1." in name for name in adapted)
+
+
+def test_more_frozen_layers_than_there_are_is_refused(build: Any) -> None:
+    with raises("option-out-of-range"):
+        build(text_freeze_layers=2)
+
+
 def test_the_learned_sum_of_a_frozen_encoders_layers_learns(build: Any, step: Any) -> None:
     task, model = build(text_tuning="frozen", text_layer="weighted")
     step(task, model)

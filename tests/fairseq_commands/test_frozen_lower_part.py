@@ -1,0 +1,206 @@
+"""A waveform encoder whose front end or lower layers are frozen, through fairseq's own tools."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from codes import raises
+from fairseq_process import Finished
+
+from data_prep.schema import read_manifest
+from emo_fairseq.evaluation import predictions
+from emo_fairseq.evaluation.predictions import PROBABILITY
+from emo_fairseq.inference.model_folder import write_model_folder
+from emo_fairseq.inference.predictor import load_predictor
+
+transformers = pytest.importorskip("transformers")
+
+OPTIONS = """--modality speech --speech-pooling mean --max-speech-seconds 0.5 --seed 3
+    --arch robertaEMO_tiny --criterion emotion_classification --lr 0.003 --optimizer emotion_adamw
+    --clip-norm 1.0 --batch-size 8 --no-epoch-checkpoints --embedding-dim 16"""
+FLOAT32 = "--cache-dtype float32"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny wav2vec 2.0 with dropout, as `save_pretrained` writes it."""
+    place = tmp_path_factory.mktemp("wav2vec2")
+    torch.manual_seed(2)
+    config = transformers.Wav2Vec2Config(
+        hidden_size=16,
+        vocab_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=24,
+        conv_dim=(8, 8, 8),
+        conv_kernel=(10, 8, 8),
+        conv_stride=(5, 8, 8),
+        num_feat_extract_layers=3,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    transformers.Wav2Vec2Model(config).save_pretrained(place)
+    transformers.Wav2Vec2FeatureExtractor().save_pretrained(place)
+    return place
+
+
+@pytest.fixture
+def data(copy_toy: Callable[..., Path]) -> Path:
+    """The toy corpus, in a folder of this test."""
+    return copy_toy()
+
+
+@pytest.fixture
+def train(
+    fairseq: Callable[..., Finished],
+    commands: dict[str, str],
+    data: Path,
+    folder: Path,
+    tmp_path: Path,
+) -> Callable[..., Path]:
+    """Train in a folder of this name; returns its last checkpoint."""
+
+    def train_to(name: str, *options: str, updates: int = 6) -> Path:
+        place = f"--data {data} --save-dir {tmp_path / name} --max-update {updates}"
+        encoder = f"--speech-encoder hf:{folder}"
+        fairseq("train", commands["validate"], OPTIONS, place, encoder, *options)
+        return tmp_path / name / "checkpoint_last.pt"
+
+    return train_to
+
+
+@pytest.fixture
+def predict(
+    fairseq: Callable[..., Finished], commands: dict[str, str], data: Path, tmp_path: Path
+) -> Callable[..., list[dict[str, str]]]:
+    """Return the rows that fairseq-validate writes for the test split."""
+
+    def rows(checkpoint: Path, *options: str) -> list[dict[str, str]]:
+        place = f"--data {data} --path {checkpoint} --valid-subset test --batch-size 5"
+        save = f"--save-predictions {tmp_path / 'test.tsv'}"
+        fairseq("validate", commands["validate"], place, save, *options)
+        return predictions.read(tmp_path / "test.tsv")
+
+    return rows
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(checkpoint, weights_only=True)["model"]
+    return state
+
+
+def cards(data: Path) -> list[Path]:
+    return sorted((data / "cache" / "speech").glob("*/card.yaml"))
+
+
+def probabilities(row: dict[str, str]) -> list[float]:
+    return [float(value) for name, value in row.items() if name.startswith(PROBABILITY)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "--speech-freeze-layers 2 --speech-layer weighted",
+        "--speech-tuning lora --lora-targets q_proj --speech-freeze-layers 1",
+    ],
+)
+def test_stored_outputs_lead_to_the_same_weights(
+    options: str, train: Callable[..., Path], data: Path, folder: Path
+) -> None:
+    stored = weights(train("stored", FLOAT32, options))
+    assert len(cards(data)) == 2  # train, valid
+    live = weights(train("live", "--no-encoder-cache", options))
+    assert stored.keys() == live.keys()
+    for name, value in stored.items():
+        torch.testing.assert_close(value, live[name], rtol=1e-4, atol=1e-6)
+    start = safetensors.torch.load_file(folder / "model.safetensors")
+    frozen = ["feature_extractor."]
+    if "layers" in options:
+        frozen += ["feature_projection.", "encoder.pos_conv_embed.", "encoder.layers.0."]
+    prefix = "encoders.speech.backbone.model."
+    of_encoder = {n.removeprefix(prefix): x for n, x in stored.items() if n.startswith(prefix)}
+    for name, value in start.items():
+        if name.startswith(tuple(frozen)):
+            assert torch.equal(of_encoder[name], value), name
+    top = [
+        x for n, x in of_encoder.items() if n.startswith("encoder.layers.2.") and "lora" not in n
+    ]
+    moved = any(not torch.equal(x, y) for x in top for y in start.values() if x.shape == y.shape)
+    assert moved
+
+
+def test_it_is_resumed_exactly(train: Callable[..., Path]) -> None:
+    whole = weights(train("whole"))
+    train("cut", updates=3)
+    resumed = weights(train("cut"))
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_it_is_scored_with_and_without_stored_outputs_and_from_a_folder(
+    train: Callable[..., Path], predict: Callable[..., Any], data: Path, tmp_path: Path
+) -> None:
+    checkpoint = train("run", "--bf16")  # which leaves the stored part in single precision
+    rows = predict(checkpoint)
+    assert len(cards(data)) == 3  # train, valid, test
+    live = predict(checkpoint, "--no-encoder-cache")
+    predictor = load_predictor(write_model_folder(checkpoint, data, tmp_path / "folder"), "cpu")
+    audio = {row.id: data / str(row.audio) for row in read_manifest(data / "test.tsv")}
+    for row, other in zip(rows, live, strict=True):
+        assert probabilities(other) == pytest.approx(probabilities(row), abs=2e-3)
+        found = predictor.predict(audio[row["id"]]).probabilities
+        assert list(found.values()) == pytest.approx(probabilities(other), abs=2e-3)
+
+
+def test_augmented_audio_is_convolved_in_every_batch(
+    train: Callable[..., Path], data: Path
+) -> None:
+    train("noisy", "--augment-noise-snr 5,20", updates=1)
+    assert cards(data) == []
+
+
+def test_the_front_end_can_be_trained(train: Callable[..., Path], data: Path, folder: Path) -> None:
+    trained = weights(train("trained", "--speech-feature-grad-mult 0.1", updates=2))
+    assert cards(data) == []
+    start = safetensors.torch.load_file(folder / "model.safetensors")
+    name = "feature_extractor.conv_layers.0.conv.weight"
+    assert not torch.equal(trained[f"encoders.speech.backbone.model.{name}"], start[name])
+
+
+def test_two_ranks_share_the_stored_outputs(
+    on_two_ranks: Callable[..., Finished],
+    fairseq: Callable[..., Finished],
+    commands: dict[str, str],
+    data: Path,
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    still = f"--lr 0 --max-update 1 --speech-encoder hf:{folder} --data {data}"
+    words = [commands["validate"], OPTIONS, still]
+    two = on_two_ranks("train", *words, f"--save-dir {tmp_path / 'two'} --ddp-backend no_c10d")
+    stored = {file: file.read_bytes() for file in cards(data)}
+    assert len(stored) == 2
+    one = fairseq("train", *words, f"--save-dir {tmp_path / 'one'}")
+    assert {file: file.read_bytes() for file in cards(data)} == stored
+    assert two.figures("valid")["loss"] == pytest.approx(one.figures("valid")["loss"], abs=1e-6)
+
+
+CONTRADICTIONS = (
+    ("--speech-freeze-front-end --speech-feature-grad-mult 0.1", "option-idle"),
+    ("--speech-freeze-layers 1 --speech-feature-grad-mult 0.1", "option-idle"),
+    ("--speech-tuning lora --speech-freeze-front-end", "option-idle"),
+    ("--speech-tuning frozen --speech-freeze-layers 1", "option-idle"),
+    ("--speech-feature-grad-mult 1 --cache-dtype float32", "option-idle"),
+    ("--speech-feature-grad-mult 2", "option-out-of-range"),
+    ("--speech-freeze-layers 3", "option-out-of-range"),
+    ("--speech-freeze-layers 1 --speech-layer 1", "option-out-of-range"),
+)
+
+
+def test_options_that_contradict_each_other_are_refused(train: Callable[..., Path]) -> None:
+    for options, code in CONTRADICTIONS:
+        with raises(code):
+            train("refused", options)
