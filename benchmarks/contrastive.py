@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor
 
+from benchmarks.results import Ratio, add_json_option, save_ratios
 from emo_fairseq.losses import contrastive_weights, supervised_contrastive
 
 TEMPERATURE = 0.07
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--memory-rows", type=int, nargs="*", default=[1024, 4096])
+    add_json_option(parser)
     parser.add_argument("--peak-of", choices=LOSSES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -86,12 +88,30 @@ def main() -> None:
         return
     print(f"ms for forward and backward, {args.dim} dimensions, {args.threads} threads")
     print_header()
+    ratios = []
     for n_rows in args.rows:
-        print_row(n_rows, times(n_rows, args))
+        measured = times(n_rows, args)
+        print_row(n_rows, measured)
+        ratios.append(ratio_to_peers(n_rows, measured))
+    save_ratios(args.json, ratios)
+    if not args.memory_rows:
+        return
     print("\nMiB added at the peak")
     print_header()
     for n_rows in args.memory_rows:
         print_row(n_rows, {name: peak_of_process(name, n_rows, args) for name in LOSSES})
+
+
+def ratio_to_peers(n_rows: int, milliseconds: dict[str, float]) -> Ratio:
+    """Set ours beside the faster of the others."""
+    fastest = min(PEERS, key=lambda name: milliseconds[name])
+    return Ratio(
+        of=f"contrastive loss, {n_rows} rows",
+        measured=milliseconds[OURS],
+        unit="ms",
+        against="the faster of pytorch-metric-learning and a masked log-sum-exp",
+        ratio=milliseconds[fastest] / milliseconds[OURS],
+    )
 
 
 def times(n_rows: int, args: argparse.Namespace) -> dict[str, float]:

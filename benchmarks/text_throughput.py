@@ -15,6 +15,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.results import Ratio, add_json_option, save_ratios
+
+PLUGIN_NAME = "plugin"
+PLAIN = "plain Hugging Face loop"
+GROUPED = "the same, grouped by length"
 PLUGIN = (
     "--user-dir emo_fairseq --task emotion_prediction --modality text --text-pooling mean "
     "--arch robertaEMO --criterion emotion_classification --optimizer emotion_adamw "
@@ -31,11 +36,15 @@ def main() -> None:
     parser.add_argument("data", help="data dir, tokenized with --bpe hf: of that folder")
     parser.add_argument("--updates", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--text-tokens", help="name of the tokens, where the data dir has several")
+    parser.add_argument("--name", default="MiniLM", help="of the encoder, in the table")
+    add_json_option(parser)
     args = parser.parse_args()
+    further = ["--text-tokens", args.text_tokens] if args.text_tokens else []
     peers: dict[str, Callable[[], float]] = {
-        "plugin": lambda: plugin(args.model, args.data, args.updates),
-        "plain loop": lambda: loop(args.model, args.data, args.updates),
-        "plain loop, grouped": lambda: loop(args.model, args.data, args.updates, "--grouped"),
+        PLUGIN_NAME: lambda: plugin(args.model, args.data, args.updates, *further),
+        PLAIN: lambda: loop(args.model, args.data, args.updates),
+        GROUPED: lambda: loop(args.model, args.data, args.updates, "--grouped"),
     }
     speeds: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(args.rounds):
@@ -44,15 +53,24 @@ def main() -> None:
     medians = {name: statistics.median(matches) for name, matches in speeds.items()}
     for name, matches in speeds.items():
         rounds = ", ".join(f"{speed:.1f}" for speed in matches)
-        ratio = medians["plugin"] / medians[name]
-        print(f"{name:20s} {medians[name]:7.1f} utterances/s ({rounds})  plugin is {ratio:.2f} x")
+        ratio = medians[PLUGIN_NAME] / medians[name]
+        print(f"{name:28s} {medians[name]:7.1f} utterances/s ({rounds})  plugin is {ratio:.2f} x")
+    ours = medians[PLUGIN_NAME]
+    save_ratios(
+        args.json,
+        [
+            Ratio(f"training, text, {args.name}", ours, "utterances/s", name, ours / medians[name])
+            for name in (PLAIN, GROUPED)
+        ],
+    )
 
 
-def plugin(model: str, data: str, updates: int) -> float:
+def plugin(model: str, data: str, updates: int, *further: str) -> float:
     """Utterances a second of fairseq-train, as its log has it at the end of the epoch."""
     tool = str(Path(sys.executable).parent / "fairseq-train")
     length = ["--max-update", str(updates), "--save-dir", "outputs/throughput"]
-    command = [tool, *PLUGIN.split(), "--data", data, "--text-encoder", f"hf:{model}", *length]
+    encoder = ["--text-encoder", f"hf:{model}"]
+    command = [tool, *PLUGIN.split(), "--data", data, *encoder, *length, *further]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     matches = re.findall(r'"train_wps": "([\d.]+)"', done.stdout + done.stderr)
     return float(matches[-1])

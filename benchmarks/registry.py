@@ -1,0 +1,76 @@
+"""The speed benchmarks that ``python -m benchmarks`` runs, one row each."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_INPUT = re.compile(r"\{(\w+)\}")
+
+#: What the user gives by ``--input NAME=FOLDER``.
+INPUTS: Mapping[str, str] = {
+    "minilm": "Hugging Face folder of all-MiniLM-L6-v2",
+    "mpnet": "Hugging Face folder of all-mpnet-base-v2",
+    "meld": "data dir of MELD, tokenized for both: tokenize --bpe hf:FOLDER --name minilm, mpnet",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A benchmark, run in a process of its own.
+
+    Attributes:
+        name: for ``--only``.
+        command: module below ``benchmarks`` and its words; ``{meld}`` stands for an input of
+            :data:`INPUTS`. It takes ``--json FILE``; see :mod:`benchmarks.results`.
+        quick: further words that keep it under about a minute on two cores.
+        full: further words of the figures that are published.
+    """
+
+    name: str
+    command: Sequence[str]
+    quick: Sequence[str] = ()
+    full: Sequence[str] = ()
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the inputs that its command needs."""
+        return list(dict.fromkeys(_INPUT.findall(" ".join(self.command))))
+
+    def words(self, inputs: Mapping[str, str], full: bool) -> list[str]:
+        """Return the words after ``python -m``.
+
+        >>> row = Row("text", ("text_throughput", "{minilm}"), quick=("--rounds", "1"))
+        >>> row.words({"minilm": "weights"}, full=False)
+        ['benchmarks.text_throughput', 'weights', '--rounds', '1']
+        """
+        module, *rest = self.command
+        given = [_INPUT.sub(lambda match: inputs[match[1]], word) for word in rest]
+        return [f"benchmarks.{module}", *given, *(self.full if full else self.quick)]
+
+
+_QUICK_TEXT = ("--updates", "20", "--rounds", "1")
+
+ROWS: Sequence[Row] = (
+    Row(
+        "text",
+        ("text_throughput", "{minilm}", "{meld}", "--text-tokens", "minilm", "--name", "MiniLM"),
+        quick=_QUICK_TEXT,
+        full=("--updates", "100", "--rounds", "3"),
+    ),
+    Row(
+        "text_mpnet",
+        ("text_throughput", "{mpnet}", "{meld}", "--text-tokens", "mpnet", "--name", "MPNet"),
+        quick=("--updates", "5", "--rounds", "1"),
+        full=("--updates", "30", "--rounds", "2"),
+    ),
+    Row(
+        "contrastive",
+        ("contrastive",),
+        quick=("--rows", "64", "512", "--rounds", "5", "--memory-rows"),
+    ),
+)
+
+
+def by_name() -> dict[str, Row]:
+    """Return the rows by name."""
+    return {row.name: row for row in ROWS}
