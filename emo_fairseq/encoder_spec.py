@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from emo_fairseq.errors import UsageError
-from emo_fairseq.types import MODALITIES
+from emo_fairseq.types import MODALITIES, WHISPER, WHISPER_FULL
 
 PRETRAINED = ("hf", "fairseq")
 KINDS = ("scratch", *PRETRAINED, "features")
 _DROPOUT = "dropout"
+_WHISPER_PADDING = "whisper_padding"  # in an architecture, unless it is the full one
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,30 @@ class EncoderSpec:
         if probability is None:
             return self
         return replace(self, architecture=_with_dropout(self.architecture, float(probability)))
+
+    @property
+    def is_whisper(self) -> bool:
+        """Whether it is a Whisper of Hugging Face."""
+        config = self.architecture.get("config")
+        return isinstance(config, Mapping) and config.get("model_type") == WHISPER
+
+    @property
+    def whisper_padding(self) -> str:
+        """Padding of the recordings that a Whisper reads; specs of older versions have none."""
+        return str(self.architecture.get(_WHISPER_PADDING, WHISPER_FULL))
+
+    def with_whisper_padding(self, padding: str) -> "EncoderSpec":
+        """Return the spec with this padding; the same one, if it is not a Whisper.
+
+        Args:
+            padding: one of :data:`emo_fairseq.types.WHISPER_PADDINGS`.
+        """
+        if not self.is_whisper:
+            return self
+        architecture = {k: v for k, v in self.architecture.items() if k != _WHISPER_PADDING}
+        if padding != WHISPER_FULL:
+            architecture[_WHISPER_PADDING] = padding
+        return replace(self, architecture=architecture)
 
     def to_state(self) -> dict[str, Any]:
         """Return plain values, for a checkpoint."""

@@ -12,6 +12,12 @@ SPEECH = "speech"
 VIDEO = "video"
 MODALITIES = (TEXT, SPEECH, VIDEO)  # also the order in which a fusion sees them
 
+WHISPER = "whisper"  # the model type of Hugging Face
+# --whisper-padding: silence up to 30 s after a recording, or none
+WHISPER_FULL, WHISPER_NONE = "full", "none"
+WHISPER_PADDINGS = (WHISPER_FULL, WHISPER_NONE)
+DEFAULT_WHISPER_PADDING = WHISPER_FULL
+
 MODALITY_LETTERS = {TEXT: "T", SPEECH: "A", VIDEO: "V"}
 
 

@@ -1,4 +1,4 @@
-"""Tiny real folders of Hugging Face text encoders, built by transformers and tokenizers."""
+"""Tiny real folders of Hugging Face encoders, built by transformers and tokenizers."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,4 +104,30 @@ def build(folder: Path, family: str = "bert", texts: Sequence[str] = TEXTS, seed
     )
     torch.manual_seed(seed)
     transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def build_whisper(folder: Path, seconds: int = 2, n_layers: int = 2) -> Path:
+    """Write the folder of a Whisper that takes recordings of so many seconds, for 30."""
+    config = transformers.WhisperConfig(
+        d_model=16,
+        encoder_layers=n_layers,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        num_mel_bins=8,
+        max_source_positions=50 * seconds,
+        decoder_layers=1,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=16,
+        max_target_positions=8,
+        vocab_size=30,
+        pad_token_id=1,
+        bos_token_id=2,
+        eos_token_id=3,
+        decoder_start_token_id=2,
+    )
+    torch.manual_seed(6)
+    transformers.WhisperModel(config).save_pretrained(folder)
+    extractor = transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=seconds)
+    extractor.save_pretrained(folder)
     return folder

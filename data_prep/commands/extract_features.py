@@ -44,7 +44,11 @@ MAX_SECONDS = 30.0
 # What is read -> the flags that act on it, of those that do not act on everything.
 _FLAGS: Mapping[str, Mapping[str, str]] = {
     "audio": {"--data-raw": "data_raw"},
-    "speech": {"--data-raw": "data_raw", "--max-seconds": "max_seconds"},
+    "speech": {
+        "--data-raw": "data_raw",
+        "--max-seconds": "max_seconds",
+        "--whisper-padding": "whisper_padding",
+    },
     "text": {},
 }
 
@@ -125,6 +129,7 @@ def _source(options: argparse.Namespace) -> Source:
         layer=options.layer,
         max_seconds=options.max_seconds or MAX_SECONDS,
         memory=_memory(options.data_dir),
+        whisper_padding=options.whisper_padding,
     )
 
 
@@ -197,6 +202,8 @@ def _parser() -> argparse.ArgumentParser:
     # Of these no default, so that it is seen whether they are given where they cannot act.
     seconds = f"pretrained encoders: longer audio is cut at its end (default: {MAX_SECONDS:g})"
     add("--max-seconds", type=positive_number, metavar="S", help=seconds)
+    padding = "Whisper: silence up to 30 s after each recording, or none (default: full)"
+    add("--whisper-padding", choices=("full", "none"), help=padding)
     workers = f"processes (default: {DEFAULT_WORKERS}; 1 of a pretrained encoder); same result"
     add_engine_options(parser, workers)
     return parser

@@ -80,6 +80,7 @@ class DataDirOptions(InputOptions, Protocol):
     data_raw: str | None
     fold: str | None
     speech_input: str | None
+    whisper_padding: str
     text_tokens: str | None
     speech_tokens: str | None
     init_token: int | None

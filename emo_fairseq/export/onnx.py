@@ -65,7 +65,7 @@ TURN_EMBEDDING = "turn_embedding"  # between the two graphs of a model of dialog
 DIALOGUE = "dialogue"  # in the names of inputs, as if it were a modality
 
 _CANNOT_EXPORT: Mapping[type[nn.Module], str] = {
-    HuggingFaceWhisper: "Whisper computes its log-mel frames inside, row by row and not in torch",
+    HuggingFaceWhisper: "Whisper computes as many log-mel frames inside as the longest row has",
     Wav2VecEncoder: "wav2vec 1.0 runs row by row, so that padding does not leak into its norms",
 }
 

@@ -35,7 +35,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.models.encode import batch_budget, encode_rows
 from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import FRAMES, SPEECH, TOKENS, VIDEO
+from emo_fairseq.types import FRAMES, SPEECH, TOKENS, VIDEO, WHISPER_FULL
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,8 @@ class FeatureExtractorSpec:
         if settings["features"] != PRETRAINED:
             return cls(settings)
         spec = card.get("about", {}).get("encoder", "")
-        encoder = pretrained.describe(modality, spec)
+        padding = settings.get("whisper_padding", WHISPER_FULL)
+        encoder = pretrained.describe(modality, spec, padding)
         if encoder.weights != settings["weights"]:
             raise UsageError(
                 f"{spec} is no longer the encoder that wrote them", "features-encoder-changed"

@@ -193,6 +193,8 @@ class ModalityEncoder(nn.Module):
                 f"number, or {LAST}, {MEAN} or {WEIGHTED}",
                 "layer-unknown",
             )
+        if layer in numbers:
+            backbone.top_layer = int(layer)
         self.mix = LayerMix(len(numbers)) if layer == WEIGHTED else None
         if layer in numbers:
             backbone.top_layer = int(layer)

@@ -41,6 +41,7 @@ from emo_fairseq.models.encode import (
 )
 from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.pretrained.vocabulary_check import check_knows
+from emo_fairseq.types import DEFAULT_WHISPER_PADDING, WHISPER_FULL
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class PretrainedFeatures:
         layer: `last`, `mean` or a number.
         max_seconds: audio is truncated to this length; tokens to that of the encoder.
         memory: file in which digests of audio files are cached.
+        whisper_padding: of a Whisper, one of :data:`emo_fairseq.types.WHISPER_PADDINGS`; None for
+            the default.
     """
 
     data_dir: Path
@@ -70,11 +73,20 @@ class PretrainedFeatures:
     layer: str
     max_seconds: float
     memory: Path
+    whisper_padding: str | None = None
 
     @cached_property
     def encoder_spec(self) -> EncoderSpec:
         """Description of the encoder. Raises ValueError if it is missing or not supported."""
-        encoder_spec = pretrained.describe(self.modality, check_spec(self.modality, self.spec))
+        encoder_spec = pretrained.describe(
+            self.modality,
+            check_spec(self.modality, self.spec),
+            self.whisper_padding or DEFAULT_WHISPER_PADDING,
+        )
+        if self.whisper_padding is not None and not encoder_spec.is_whisper:
+            raise CodedError(
+                f"--whisper-padding: {self.spec} is not a Whisper; leave it out", "option-unused"
+            )
         if encoder_spec.input not in ("tokens", "waveform"):
             raise CodedError(
                 f"{self.spec}: encodes {encoder_spec.input}, not tokens or audio; give another",
@@ -87,6 +99,7 @@ class PretrainedFeatures:
         """Settings on which the frames depend, without paths."""
         is_audio = self.encoder_spec.input == "waveform"
         architecture = sorted(self.encoder_spec.architecture.items())
+        padding = {"whisper_padding": self.encoder_spec.whisper_padding}
         return {
             "features": "pretrained",
             "modality": self.modality,
@@ -95,6 +108,8 @@ class PretrainedFeatures:
                 (name, repr(value)) for name, value in architecture if name != "_name_or_path"
             ),
             "layer": self.layer,
+            # Folders of older versions do not have it.
+            **(padding if self.encoder_spec.whisper_padding != WHISPER_FULL else {}),
             **({"max_seconds": self.max_seconds} if is_audio else {"max_tokens": self._max_tokens}),
         }
 

@@ -21,7 +21,7 @@ from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, l
 from emo_fairseq.pretrained.hf_files import weights_digest
 from emo_fairseq.pretrained.hf_text import build_hf_text, describe_hf_text, load_hf_text
 from emo_fairseq.pretrained.weights import check_unchanged
-from emo_fairseq.types import TEXT, TOKENS
+from emo_fairseq.types import DEFAULT_WHISPER_PADDING, TEXT, TOKENS
 
 
 class _Family(NamedTuple):
@@ -30,19 +30,24 @@ class _Family(NamedTuple):
     digest: Callable[[str], str]  # of the weights of a source
 
 
-def describe(modality: str, spec: str) -> EncoderSpec:
+def describe(
+    modality: str, spec: str, whisper_padding: str = DEFAULT_WHISPER_PADDING
+) -> EncoderSpec:
     """Describe a pretrained encoder from its configuration; its weights are only hashed.
 
     Args:
         modality: the modality that it will encode.
         spec: ``hf:FOLDER_OR_NAME`` or ``fairseq:CHECKPOINT``.
+        whisper_padding: of a Whisper, one of :data:`emo_fairseq.types.WHISPER_PADDINGS`.
 
     Raises:
         UsageError: there is no such model, or it does not encode this modality.
     """
     kind, _, source = spec.partition(":")
     if kind == "hf":
-        return describe_hf_text(source) if modality == TEXT else describe_hf_audio(source)
+        if modality == TEXT:
+            return describe_hf_text(source)
+        return describe_hf_audio(source).with_whisper_padding(whisper_padding)
     encoder_spec = describe_fairseq(source, modality)
     check_sizes(encoder_spec.architecture, f"{spec}: ", "fetch the checkpoint again")
     if modality == TEXT and encoder_spec.input != TOKENS:

@@ -19,11 +19,11 @@ from emo_fairseq.pretrained.hf_files import (
 )
 from emo_fairseq.pretrained.hf_wav2vec2 import HuggingFaceWav2Vec2
 from emo_fairseq.pretrained.hf_whisper import HuggingFaceWhisper
-from emo_fairseq.types import WAVEFORM
+from emo_fairseq.types import WAVEFORM, WHISPER
 
 
 class _Family(NamedTuple):
-    build: Callable[[Any, Mapping[str, Any]], Any]
+    build: Callable[..., Any]  # called with configuration and front end; Whisper, with padding too
     front_end: Sequence[str] | None  # settings of the feature extractor to keep; None = all
     inside: str  # prefix of the encoder's weights in the whole model
     not_taken: Sequence[str]  # prefixes of weights that are not of the encoder
@@ -52,7 +52,7 @@ _WAV2VEC2 = _Family(
 )
 _FAMILIES: Mapping[str, _Family] = {  # by model_type
     **dict.fromkeys(("wav2vec2", "hubert", "wavlm", "data2vec-audio"), _WAV2VEC2),
-    "whisper": _Family(
+    WHISPER: _Family(
         HuggingFaceWhisper,
         None,
         "encoder.",
@@ -99,9 +99,11 @@ def describe_hf_audio(source: str) -> EncoderSpec:
 
 def build_hf_audio(encoder_spec: EncoderSpec) -> Encoder:
     """Build the encoder with random weights, without its folder."""
-    config = config_from_state(encoder_spec.architecture["config"])
+    architecture = encoder_spec.architecture
+    config = config_from_state(architecture["config"])
+    padding = {"padding": encoder_spec.whisper_padding} if encoder_spec.is_whisper else {}
     encoder: Encoder = _FAMILIES[config.model_type].build(
-        config, encoder_spec.architecture["front_end"]
+        config, architecture["front_end"], **padding
     )
     return encoder
 

@@ -33,11 +33,13 @@ from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Kind, Range, o
 from emo_fairseq.types import (
     BY_TRAIN,
     CROSS_ATTENTION,
+    DEFAULT_WHISPER_PADDING,
     NORMALIZATIONS,
     SPEECH,
     TARGETS,
     TEXT,
     VIDEO,
+    WHISPER_PADDINGS,
 )
 
 
@@ -93,6 +95,12 @@ _PRETRAINED_HELP = _ENCODER_HELP.format("pretrained hf:FOLDER or fairseq:CHECKPO
 _TOKEN_LIMIT = Range(2, why="a limit of {} tokens has no room for <s> and </s>; ")
 
 
+_READS_BY_WHISPER = Condition(
+    lambda context: any(spec.is_whisper for spec in context.encoders.values()),
+    "the speech encoder is not a Whisper, hf:FOLDER",
+)
+
+
 @dataclass
 class InputConfig(FairseqDataclass):
     """Which encoders read the data, and how much of a row."""
@@ -146,6 +154,12 @@ class InputConfig(FairseqDataclass):
     )
     max_speech_seconds: float = option(
         20.0, "longest audio in seconds; longer is truncated at its end", acts=READS_AUDIO
+    )
+    whisper_padding: ChoiceEnum(list(WHISPER_PADDINGS)) = option(  # type: ignore[valid-type]
+        DEFAULT_WHISPER_PADDING,
+        "what a Whisper reads after the end of a recording: silence up to 30 s (full), as it was "
+        "trained; or nothing, which is many times as fast on short recordings (none)",
+        acts=_READS_BY_WHISPER,
     )
     normalize_by: ChoiceEnum(list(NORMALIZATIONS)) = option(  # type: ignore[valid-type]
         BY_TRAIN,

@@ -52,11 +52,16 @@ def describe_encoders(
     """
     specs = {name: getattr(source.cfg, f"{name}_encoder") for name in source.modalities}
     return {
-        name: known[name]
+        name: _with_options(source, known[name])
         if name in known and _is_pretrained(spec) and known[name]["spec"] == spec
         else _describe(source, name, spec).to_state()
         for name, spec in specs.items()
     }
+
+
+def _with_options(source: DataDir, known: dict[str, Any]) -> dict[str, Any]:
+    spec = EncoderSpec(**known).with_whisper_padding(str(source.cfg.whisper_padding))
+    return spec.to_state()
 
 
 def _is_pretrained(spec: str | None) -> bool:
@@ -80,7 +85,7 @@ def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
     if kind == "features":
         encoder_spec = EncoderSpec(spec, FRAMES)
         return replace(encoder_spec, weights=_settings_digest(source.folder, encoder_spec))
-    encoder_spec = pretrained.describe(modality, spec)
+    encoder_spec = pretrained.describe(modality, spec, str(source.cfg.whisper_padding))
     logger.info("%s: encoder %s, weights %s", modality, spec, encoder_spec.weights[:12])
     return encoder_spec
 
@@ -203,6 +208,12 @@ def check_same_encoders(
                 f"--{name}-encoder {now.spec} ({now.weights[:12] or 'no weights'}): the checkpoint "
                 f"was trained with {before.spec} ({before.weights[:12] or 'no weights'}); give "
                 "that one, or start afresh with another --save-dir",
+                "resumed-encoder-other",
+            )
+        if before.whisper_padding != now.whisper_padding:
+            raise UsageError(
+                f"--whisper-padding {now.whisper_padding}: the checkpoint was trained with "
+                f"{before.whisper_padding}; give that one, or start afresh with another --save-dir",
                 "resumed-encoder-other",
             )
 

@@ -150,29 +150,8 @@ def test_pretrained_encoders_with_lora_and_norms_over_time(trained_models, own_f
 
 
 def test_what_cannot_be_exported_says_why(trained_models, hf_toy, tmp_path):
-    config = transformers.WhisperConfig(
-        d_model=16,
-        encoder_layers=1,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=16,
-        num_mel_bins=8,
-        max_source_positions=100,
-        decoder_layers=1,
-        decoder_attention_heads=2,
-        decoder_ffn_dim=16,
-        max_target_positions=8,
-        vocab_size=30,
-        pad_token_id=1,
-        bos_token_id=2,
-        eos_token_id=3,
-        decoder_start_token_id=2,
-    )
-    transformers.WhisperModel(config).save_pretrained(tmp_path / "whisper")
-    transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=2).save_pretrained(
-        tmp_path / "whisper"
-    )
-    options = f"""--modality speech --speech-encoder hf:{tmp_path / "whisper"}
-        --max-speech-seconds 2"""
+    whisper = hf_folders.build_whisper(tmp_path / "whisper", n_layers=1)
+    options = f"--modality speech --speech-encoder hf:{whisper} --max-speech-seconds 2"
     sizes = "--arch robertaEMO_tiny --embedding-dim 16"
     folder = trained_models.folder(options, hf_toy / "data", sizes)
     with raises("onnx-unsupported"):

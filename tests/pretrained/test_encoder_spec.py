@@ -1,9 +1,11 @@
 """Encoder specs: which are pretrained, which files are read, with which a training resumes."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import hf_folders
 import pytest
@@ -19,6 +21,7 @@ from emo_fairseq.tasks.encoders import check_same_encoders
 from emo_fairseq.types import (
     FRAMES,
     TOKENS,
+    WAVEFORM,
 )
 
 SPEC = EncoderSpec("hf:models/bert", TOKENS, weights="a" * 64)
@@ -56,6 +59,39 @@ def test_the_same_weights_may_lie_elsewhere() -> None:
     )
     check_same_encoders({}, {"text": SPEC})  # checkpoints of old name none
     check_same_encoders({"text": SPEC}, {})
+
+
+WHISPER = EncoderSpec(
+    "hf:models/whisper", WAVEFORM, {"config": {"model_type": "whisper"}}, weights="a" * 64
+)
+
+
+def test_a_training_is_not_resumed_with_another_padding_of_whisper(
+    make_task: Callable[..., Any], toy_corpus: Path, tmp_path: Path
+) -> None:
+    spec = f"hf:{hf_folders.build_whisper(tmp_path / 'whisper')}"
+    options = {"modality": "speech", "speech_encoder": spec, "max_speech_seconds": 2.0}
+    state = make_task(toy_corpus, **options, whisper_padding="none").state_dict()
+    encoder = EncoderSpec(**state["encoders"]["speech"])
+    assert encoder.whisper_padding == "none"
+    assert not pretrained.build(encoder).padded_input
+    make_task(toy_corpus, **options, whisper_padding="none").load_state_dict(state)
+    with raises("resumed-encoder-other"):
+        make_task(toy_corpus, **options, whisper_padding="full").load_state_dict(state)
+    restored = make_task(toy_corpus, from_checkpoint=True, **options)
+    restored.load_state_dict(state)
+    assert restored.task_state.encoders["speech"] == encoder
+    with raises("option-idle"):
+        make_task(toy_corpus, modality="speech", speech_input="log_mel", whisper_padding="none")
+
+
+def test_only_whispers_have_a_padding() -> None:
+    assert WHISPER.whisper_padding == "full"
+    assert WHISPER.with_whisper_padding("full") == WHISPER
+    truncated = WHISPER.with_whisper_padding("none")
+    assert truncated.whisper_padding == "none"
+    assert truncated.with_whisper_padding("full") == WHISPER
+    assert SPEC.with_whisper_padding("none") == SPEC
 
 
 def test_only_the_files_of_encoders_that_are_left_out_are_needed(tmp_path: Path) -> None:

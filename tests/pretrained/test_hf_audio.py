@@ -14,9 +14,10 @@ from torch import Tensor
 
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.pretrained.hf_audio import build_hf_audio, describe_hf_audio, load_hf_audio
-from emo_fairseq.types import WAVEFORM
+from emo_fairseq.types import WAVEFORM, WHISPER_PADDINGS
 
 transformers = pytest.importorskip("transformers")
 
@@ -316,6 +317,57 @@ def test_weights_of_old_names_and_half_precision_are_read(tmp_path: Path) -> Non
     row = torch.randn(500)
     expected = own_features(family, model.float(), row)[-1]
     torch.testing.assert_close(encoder(*batch_of([row]))[0], expected, **TIGHT)
+
+
+def open_whisper(folder: Path, padding: str) -> Encoder:
+    card = describe_hf_audio(str(folder)).with_whisper_padding(padding)
+    encoder = build_hf_audio(EncoderSpec(**card.to_state()))
+    load_hf_audio(encoder, card)
+    return encoder.eval()
+
+
+@torch.no_grad()
+def test_whisper_without_padding_is_transformers_own_for_full_length(tmp_path: Path) -> None:
+    """And at any length it is the same model over fewer frames, after the same convolutions."""
+    family = FAMILIES["whisper"]
+    model = family.build()
+    encoder = open_whisper(family.save(model, tmp_path), "none")
+    assert encoder.padded_input == 0
+    rows = [torch.randn(length) for length in family.lengths]
+    padded, mask = encoder.layers(*batch_of(rows, width=max(family.lengths) + HOP))
+    for number, row in enumerate(rows):
+        n_frames = int((~mask[number]).sum())
+        expected = own_features(family, model, row)
+        is_full = len(row) == encoder.max_samples
+        states = [expected[0][:, :n_frames]]
+        for layer in model.encoder.layers:
+            states.append(layer(states[-1], None))
+        states[-1] = model.encoder.layer_norm(states[-1])
+        for layer, own in zip(padded, expected if is_full else states, strict=True):
+            torch.testing.assert_close(layer[number, :n_frames], own[0], **TIGHT)
+
+
+def test_whisper_runs_no_layer_above_the_one_that_is_used(tmp_path: Path) -> None:
+    family = FAMILIES["whisper"]
+    family.save(family.build(), tmp_path)
+    batch = dict(zip(("waveform", "padding_mask"), batch_of([torch.randn(999)]), strict=True))
+    for padding in WHISPER_PADDINGS:
+        everything = open_whisper(tmp_path, padding).layers(**batch)[0]
+        for number in range(len(everything)):
+            encoder = ModalityEncoder(open_whisper(tmp_path, padding), str(number)).eval()
+            ran = []
+            for layer in encoder.backbone.model.layers:  # type: ignore[union-attr]
+                layer.register_forward_hook(lambda *_, ran=ran: ran.append(1))
+            encoded, _ = encoder.encode(**batch)
+            assert len(ran) == number
+            assert torch.equal(encoded[:, :, 0], everything[number])
+
+
+def test_whisper_with_noise_in_its_front_end_is_refused(tmp_path: Path) -> None:
+    family = FAMILIES["whisper"]
+    family.save(family.build(), tmp_path, dither=1e-5)
+    with raises("preprocessor-mismatch"):
+        build_hf_audio(describe_hf_audio(str(tmp_path)))
 
 
 def test_whisper_refuses_what_is_longer_than_it_hears(tmp_path: Path) -> None:
