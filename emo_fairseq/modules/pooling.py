@@ -126,13 +126,75 @@ class MeanStdPooling(Pooling):
     def forward(
         self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
     ) -> Tensor:
-        precise = _at_least_float32(features)
-        mean = masked_mean(precise, padding_mask)
-        variance = masked_mean((precise - mean[:, None]).square(), padding_mask)
-        # The slope of a root at 0 is infinite, and times 0 its gradient is NaN: take the root of 1.
-        varies = variance > _NO_VARIANCE
-        std = torch.where(varies, variance, 1.0).sqrt().masked_fill(~varies, 0.0)
-        return torch.cat([mean, std], dim=1).to(features.dtype)
+        return torch.cat(_mean_and_std(features, padding_mask), dim=1).to(features.dtype)
+
+
+class AttentiveStatisticsPooling(Pooling):
+    """Concatenate mean and standard deviation of the frames, both with learned weights: 2 C.
+
+    Okabe et al. 2018, "Attentive Statistics Pooling for Deep Speaker Embedding" (arXiv:1803.10963),
+    equations 3-6: the weights are those of :class:`AttentionPooling`. The deviation of one frame is
+    0.
+
+    >>> frames, mask = torch.randn(1, 3, 8), torch.tensor([[False, False, True]])
+    >>> AttentiveStatisticsPooling(8)(frames, mask).shape
+    torch.Size([1, 16])
+    """
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.scorer = nn.Sequential(
+            nn.Linear(embed_dim, _SCORER_DIM),
+            nn.Tanh(),
+            nn.Linear(_SCORER_DIM, 1, bias=False),  # a softmax cancels a bias
+        )
+        self.output_dim = 2 * embed_dim
+
+    def forward(
+        self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        features = features.masked_fill(padding_mask[..., None], 0.0)
+        weights = masked_softmax(self.scorer(features), padding_mask[..., None], dim=1)  # B x T x 1
+        if attention is not None:
+            attention[POOLING_WEIGHTS] = weights.detach().squeeze(2)
+        statistics = _weighted_mean_and_std(features, weights)
+        return torch.cat(statistics, dim=1).to(features.dtype)
+
+
+class ChannelStatisticsPooling(Pooling):
+    """Attentive statistics with weights for each channel, which depend on the whole utterance: 2 C.
+
+    Desplanques et al. 2020, "ECAPA-TDNN: Emphasized Channel Attention, Propagation and Aggregation
+    in TDNN Based Speaker Verification" (arXiv:2005.07143), section 3.1: a frame is scored together
+    with mean and standard deviation of all frames. There is no batch norm, whose statistics would
+    include other utterances. The stored weights of a frame are the mean of those of its channels.
+
+    >>> frames, mask = torch.randn(1, 3, 8), torch.tensor([[False, False, True]])
+    >>> ChannelStatisticsPooling(8)(frames, mask).shape
+    torch.Size([1, 16])
+    """
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.scorer = nn.Sequential(
+            nn.Linear(3 * embed_dim, _SCORER_DIM),
+            nn.Tanh(),
+            nn.Linear(_SCORER_DIM, embed_dim, bias=False),  # as above
+        )
+        self.output_dim = 2 * embed_dim
+
+    def forward(
+        self, features: Tensor, padding_mask: Tensor, attention: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        features = features.masked_fill(padding_mask[..., None], 0.0)
+        statistics = torch.cat(_mean_and_std(features, padding_mask), dim=1).to(features.dtype)
+        context = statistics[:, None].expand(-1, features.size(1), -1)  # B x T x 2C
+        scores = self.scorer(torch.cat([features, context], dim=2))  # B x T x 3C -> B x T x C
+        weights = masked_softmax(scores, padding_mask[..., None], dim=1)
+        if attention is not None:
+            attention[POOLING_WEIGHTS] = weights.detach().mean(dim=2)
+        statistics = torch.cat(_weighted_mean_and_std(features, weights), dim=1)
+        return statistics.to(features.dtype)
 
 
 #: Each pooling by its name; called with `embed_dim`.
@@ -141,6 +203,8 @@ POOLINGS: Mapping[str, Callable[[int], Pooling]] = {
     "mean": MeanPooling,
     "attention": AttentionPooling,
     "mean_std": MeanStdPooling,
+    "attentive_statistics": AttentiveStatisticsPooling,
+    "channel_statistics": ChannelStatisticsPooling,
 }
 
 
@@ -157,6 +221,28 @@ def masked_mean(features: Tensor, padding_mask: Tensor) -> Tensor:
     real = _at_least_float32(features).masked_fill(padding_mask[..., None], 0.0)
     n_frames = (~padding_mask).sum(dim=1, keepdim=True)  # (B, 1)
     return (real.sum(dim=1) / n_frames.clamp(min=1)).to(features.dtype)
+
+
+def _mean_and_std(features: Tensor, padding_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (B, C) of frames (B, T, C), in float32 or better."""
+    precise = _at_least_float32(features)
+    mean = masked_mean(precise, padding_mask)
+    variance = masked_mean((precise - mean[:, None]).square(), padding_mask)
+    return mean, _root(variance)
+
+
+def _weighted_mean_and_std(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same with weights (B, T, C) or (B, T, 1), which sum to 1 over T."""
+    precise = _at_least_float32(features)
+    mean = (weights * precise).sum(dim=1)
+    variance = (weights * (precise - mean[:, None]).square()).sum(dim=1)
+    return mean, _root(variance)
+
+
+def _root(variance: Tensor) -> Tensor:
+    # The slope of a root at 0 is infinite, and times 0 its gradient is NaN: take the root of 1.
+    varies = variance > _NO_VARIANCE
+    return torch.where(varies, variance, 1.0).sqrt().masked_fill(~varies, 0.0)
 
 
 def masked_softmax(scores: Tensor, masked: Tensor, dim: int) -> Tensor:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from emo_fairseq.modules.pooling import (
     POOLING_WEIGHTS,
     POOLINGS,
-    AttentionPooling,
     Pooling,
     masked_mean,
     masked_softmax,
@@ -29,19 +28,31 @@ def slow(pooling: nn.Module, kind: str, frames: Tensor) -> Tensor:
         return frames[0]
     if kind == "mean":
         return torch.tensor(means, dtype=frames.dtype)
+    squares = [[(float(f[c]) - means[c]) ** 2 for f in frames] for c in columns]
+    statistics = means + [math.sqrt(sum(column) / len(frames)) for column in squares]
     if kind == "mean_std":
-        squares = [[(float(f[c]) - means[c]) ** 2 for f in frames] for c in columns]
-        deviations = [math.sqrt(sum(column) / len(frames)) for column in squares]
-        return torch.tensor(means + deviations, dtype=frames.dtype)
+        return torch.tensor(statistics, dtype=frames.dtype)
     widen, _, narrow = pooling.scorer
+    context = statistics if kind == "channel_statistics" else []
     scores = [
-        float(narrow.weight[0] @ torch.tanh(widen.weight @ frame + widen.bias)) for frame in frames
-    ]
-    total = sum(math.exp(score) for score in scores)
-    return sum(
-        (math.exp(score) / total * f for score, f in zip(scores, frames, strict=True)),
-        torch.zeros_like(frames[0]),
-    )
+        narrow.weight
+        @ torch.tanh(widen.weight @ frames.new_tensor([*frame, *context]) + widen.bias)
+        for frame in frames.tolist()
+    ]  # of a channel, or of all
+    averages, deviations = [], []
+    for c in columns:
+        exponentials = [math.exp(score[c if len(score) > 1 else 0]) for score in scores]
+        weights = [x / sum(exponentials) for x in exponentials]
+        average = sum(w * float(f[c]) for w, f in zip(weights, frames, strict=True))
+        squared = [w * (float(f[c]) - average) ** 2 for w, f in zip(weights, frames, strict=True)]
+        averages.append(average)
+        deviations.append(math.sqrt(sum(squared)))
+    values = averages if kind == "attention" else averages + deviations
+    return torch.tensor(values, dtype=frames.dtype)
+
+
+WEIGHTED = ("attention", "attentive_statistics", "channel_statistics")
+WITH_DEVIATIONS = ("mean_std", "attentive_statistics", "channel_statistics")
 
 
 def build(kind: str) -> Pooling:
@@ -97,6 +108,14 @@ def test_a_row_of_nothing_but_padding_is_finite_and_has_no_gradient(kind: str) -
         assert weights[0].eq(0).all()
 
 
+@pytest.mark.parametrize("kind", ["attentive_statistics", "channel_statistics"])
+def test_equal_weights_are_those_of_mean_std(kind: str, random_mask: Callable[..., Tensor]) -> None:
+    pooling = build(kind)
+    nn.init.zeros_(pooling.scorer[-1].weight)
+    features, mask = torch.randn(3, 5, C, dtype=torch.float64), random_mask(LENGTHS)
+    torch.testing.assert_close(pooling(features, mask), build("mean_std")(features, mask))
+
+
 @every_pooling
 def test_gradients_are_right(kind: str, random_mask: Callable[..., Tensor]) -> None:
     pooling = build(kind)
@@ -137,20 +156,22 @@ def test_halves_do_not_overflow() -> None:
     assert masked_mean(features.abs(), mask).tolist() == [[500.0, 500.0]]
 
 
+@pytest.mark.parametrize("kind", WITH_DEVIATIONS)
 @pytest.mark.parametrize("frames", [[[0.1, 7.3]], [[0.1, 7.3]] * 3], ids=["one", "equal"])
 def test_frames_that_do_not_vary_have_deviation_and_gradient_zero(
-    frames: Sequence[Sequence[float]],
+    frames: Sequence[Sequence[float]], kind: str
 ) -> None:
     features = torch.tensor([frames], requires_grad=True)
-    pooled = POOLINGS["mean_std"](2)(features, torch.zeros(1, len(frames), dtype=torch.bool))
+    pooled = POOLINGS[kind](2)(features, torch.zeros(1, len(frames), dtype=torch.bool))
     torch.testing.assert_close(pooled, torch.tensor([[0.1, 7.3, 0.0, 0.0]]))
     pooled[:, 2:].sum().backward()
     assert features.grad is not None
     assert features.grad.eq(0).all()
 
 
-def test_attention_weights_are_told(random_mask: Callable[..., Tensor]) -> None:
-    pooling = AttentionPooling(C)
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_attention_weights_are_told(kind: str, random_mask: Callable[..., Tensor]) -> None:
+    pooling = POOLINGS[kind](C)
     features, mask = torch.randn(3, 5, C), random_mask(LENGTHS)
     attention: dict[str, Tensor] = {}
     assert torch.equal(pooling(features, mask, attention), pooling(features, mask))
@@ -159,11 +180,13 @@ def test_attention_weights_are_told(random_mask: Callable[..., Tensor]) -> None:
     assert weights[mask].eq(0).all()
     assert weights[~mask].gt(0).all()
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(3))
-    torch.testing.assert_close((weights[..., None] * features).sum(dim=1), pooling(features, mask))
+    if kind != "channel_statistics":  # whose weights are those of a channel
+        means = (weights[..., None] * features).sum(dim=1)
+        torch.testing.assert_close(means, pooling(features, mask)[:, :C])
 
 
 def test_others_have_no_weights_to_tell(random_mask: Callable[..., Tensor]) -> None:
-    for kind in set(POOLINGS) - {"attention"}:
+    for kind in set(POOLINGS) - set(WEIGHTED):
         attention: dict[str, Tensor] = {}
         POOLINGS[kind](C)(torch.randn(3, 5, C), random_mask(LENGTHS), attention)
         assert not attention
