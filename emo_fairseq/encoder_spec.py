@@ -9,6 +9,7 @@ from emo_fairseq.types import MODALITIES, WHISPER, WHISPER_FULL
 
 PRETRAINED = ("hf", "fairseq")
 KINDS = ("scratch", *PRETRAINED, "features")
+STORED_LAYERS = "layers"  # in the architecture of features, if they are of several
 _DROPOUT = "dropout"
 _WHISPER_PADDING = "whisper_padding"  # in an architecture, unless it is the full one
 
@@ -68,6 +69,11 @@ class EncoderSpec:
         if probability is None:
             return self
         return replace(self, architecture=_with_dropout(self.architecture, float(probability)))
+
+    @property
+    def stored_layers(self) -> int:
+        """Number of layers side by side in a frame of stored features."""
+        return int(self.architecture.get(STORED_LAYERS, 1)) if self.kind == "features" else 1
 
     @property
     def is_whisper(self) -> bool:

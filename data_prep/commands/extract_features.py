@@ -3,6 +3,7 @@
     python -m data_prep.extract_features DATA_DIR [--data-raw AUDIO_DIR]
     python -m data_prep.extract_features DATA_DIR --encoder egemaps
     python -m data_prep.extract_features DATA_DIR --encoder hf:models/wavlm --layer 9 --pool mean
+    python -m data_prep.extract_features DATA_DIR --encoder hf:models/whisper --layer all
     python -m data_prep.extract_features DATA_DIR --modality text --encoder hf:models/mpnet
 
 The default is Kaldi's log-mel filterbanks, 80 bands, 25 ms every 10 ms, in half precision: training
@@ -27,6 +28,7 @@ from data_prep.engines import Workers
 from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.features import egemaps, log_mel
 from data_prep.features.extraction import (
+    ALL_LAYERS,
     POOLS,
     AudioFeatures,
     Source,
@@ -144,7 +146,7 @@ def _default_name(options: argparse.Namespace) -> str:
         path = path.absolute().parent
     parts = [path.name if path.is_dir() else path.stem]
     if options.layer != "last":
-        parts.append(f"layer{options.layer}")
+        parts.append("all-layers" if options.layer == ALL_LAYERS else f"layer{options.layer}")
     if options.pool != "none":
         parts.append(options.pool)
     return "-".join(parts)
@@ -176,8 +178,10 @@ def _encoder(value: str) -> str:
 
 
 def _layer(value: str) -> str:
-    if value not in ("last", "mean") and not value.isdecimal():
-        raise argparse.ArgumentTypeError(f"{value!r} is none of last, mean, or a number from 0 up")
+    if value not in ("last", "mean", ALL_LAYERS) and not value.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is none of last, mean, {ALL_LAYERS}, or a number from 0 up"
+        )
     return value
 
 
@@ -191,7 +195,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--encoder", type=_encoder, default=LOG_MEL, metavar="ENCODER", help=encoder)
     modality = "what the encoder reads (default: %(default)s)"
     add("--modality", choices=("speech", "text"), default="speech", help=modality)
-    layer = "of a pretrained encoder: last (default), mean of all, or a number; 0 enters the first"
+    layer = (
+        "of a pretrained encoder: last (default), mean of all, a number (0 enters the first), or "
+        "all, side by side, from which --MODALITY-layer of a training chooses or learns weights"
+    )
     add("--layer", type=_layer, default="last", metavar="LAYER", help=layer)
     pool = "one vector an utterance in place of frames (default: %(default)s)"
     add("--pool", choices=POOLS, default="none", help=pool)

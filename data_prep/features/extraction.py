@@ -27,8 +27,11 @@ from data_prep.tokens.binarize import read_splits
 
 logger = logging.getLogger(__name__)
 
+ALL_LAYERS = "all"  # --layer: those of an encoder, side by side in each frame
+
 # Called once in each worker; returns the function from the items of some rows to their frames.
 Build = Callable[[], Callable[[Sequence[Any]], list[FloatArray]]]
+Pooling = Callable[[FloatArray], FloatArray]
 
 
 class Compute(Protocol):
@@ -87,7 +90,8 @@ def extract(
     settings = {**source.settings, "dtype": dtype, **({} if pool == "none" else {"pool": pool})}
     splits = read_splits(data_dir)
     _refuse_foreign(folder, splits)
-    with locked(folder / ".lock"), _Shards(folder, workers, pool) as shards:
+    pooling = partial(pooled, pool=pool, n_layers=settings.get("layers", 1))
+    with locked(folder / ".lock"), _Shards(folder, workers, pooling) as shards:
         for split, rows in splits.items():
             content = source.content(split, rows)
             if is_finished(folder, split, rows, settings, content):
@@ -105,11 +109,11 @@ def extract(
 class _Shards(ExitStack):
     """The shards of all splits of a folder, on workers that start with the first of them."""
 
-    def __init__(self, folder: Path, workers: Workers, pool: str) -> None:
+    def __init__(self, folder: Path, workers: Workers, pooling: Pooling) -> None:
         super().__init__()
         self._folder = folder
         self._workers = workers
-        self._pool = pool
+        self._pooling = pooling
         self._map: ShardMap[FloatArray] | None = None
 
     def store(self, split: str, key: str) -> ShardStore[FloatArray]:
@@ -124,15 +128,15 @@ class _Shards(ExitStack):
         costs: Sequence[int | None],
     ) -> Iterator[FloatArray]:
         if self._map is None:
-            of_pool = partial(_with_pooling, build, self._pool)
+            of_pool = partial(_with_pooling, build, self._pooling)
             self._map = self.enter_context(shard_map(of_pool, self._workers))
         spans = spans_of(len(items), costs)
         return self._map(items, spans, f"{self._folder.name} {split}", store)
 
 
-def _with_pooling(build: Build, pool: str) -> Callable[[Sequence[Any]], list[FloatArray]]:
+def _with_pooling(build: Build, pooling: Pooling) -> Callable[[Sequence[Any]], list[FloatArray]]:
     function = build()
-    return lambda items: [pooled(frames, pool) for frames in function(items)]
+    return lambda items: [pooling(frames) for frames in function(items)]
 
 
 def _refuse_foreign(folder: Path, splits: Mapping[str, object]) -> None:
@@ -193,10 +197,10 @@ def _mean(frames: FloatArray) -> FloatArray:
 
 
 def _mean_std(frames: FloatArray) -> FloatArray:
-    return np.concatenate([_mean(frames), frames.std(axis=0, keepdims=True)], axis=1)
+    return np.concatenate([_mean(frames), frames.std(axis=0, keepdims=True)], axis=-1)
 
 
-# (T, C) -> (1, C) or (1, 2 C), the standard deviation being that of the T frames, over T.
+# (T, ..., C) -> (1, ..., C) or (1, ..., 2 C), the standard deviation being over T.
 _POOLS: Mapping[str, tuple[int, Callable[[FloatArray], FloatArray]]] = {
     "mean": (1, _mean),
     "mean_std": (2, _mean_std),
@@ -204,15 +208,22 @@ _POOLS: Mapping[str, tuple[int, Callable[[FloatArray], FloatArray]]] = {
 POOLS = ("none", *_POOLS)
 
 
-def pooled(frames: FloatArray, pool: str) -> FloatArray:
+def pooled(frames: FloatArray, pool: str, n_layers: int = 1) -> FloatArray:
     """Pool frames (T, C) to one vector, (1, C) or (1, 2 C) for mean_std; (0, ...) without frames.
+
+    Args:
+        frames: of one utterance.
+        pool: one of :data:`POOLS`.
+        n_layers: layers side by side in C, each of which is pooled by itself.
 
     >>> pooled(np.array([[1.0], [3.0]]), "mean_std").tolist()
     [[2.0, 1.0]]
+    >>> pooled(np.array([[1.0, 5.0], [3.0, 5.0]]), "mean_std", n_layers=2).tolist()
+    [[2.0, 1.0, 5.0, 0.0]]
     """
     if pool == "none":
         return frames
     times, function = _POOLS[pool]
     if len(frames) == 0:
         return np.zeros((0, times * frames.shape[1]), frames.dtype)
-    return function(frames)
+    return function(frames.reshape(len(frames), n_layers, -1)).reshape(1, -1)

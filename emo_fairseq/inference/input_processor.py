@@ -32,8 +32,7 @@ from emo_fairseq.data.tokens import TokenDataset
 from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.encode import batch_budget, encode_rows
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.encode import batch_budget, encode_rows, encoder_of_features
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import FRAMES, SPEECH, TOKENS, VIDEO, WHISPER_FULL
 
@@ -217,8 +216,9 @@ class FeatureExtractor:
     def __call__(self, sources: Sequence[FloatArray] | Sequence[str]) -> list[Features]:
         """Extract the features of recordings (T,) at 16 kHz, or of texts."""
         pool, dtype = self.settings.get("pool", "none"), self.settings["dtype"]
+        n_layers = self.settings.get("layers", 1)
         return [
-            features._replace(frames=pooled(features.frames, pool).astype(dtype))
+            features._replace(frames=pooled(features.frames, pool, n_layers).astype(dtype))
             for features in self._extract(sources)
         ]
 
@@ -254,8 +254,7 @@ def _extract_pretrained(spec: FeatureExtractorSpec, device: torch.device) -> Ext
     assert spec.encoder is not None
     backbone = pretrained.build(spec.encoder)
     backbone.load_state_dict(dict(spec.weights or {}))
-    encoder = ModalityEncoder(backbone, spec.settings["layer"])
-    encoder.freeze()
+    encoder = encoder_of_features(backbone, spec.settings["layer"])
     budget = batch_budget(spec.encoder.input, device)
     read = _read_tokens(spec) if spec.encoder.input == TOKENS else _read_samples(spec)
 

@@ -42,8 +42,8 @@ from emo_fairseq.types import (
 TANH, LINEAR = "tanh", "linear"  # --head
 
 _LAYER_HELP = (
-    "layer whose output is used: last, a number, mean (of all), or weighted (a learned mean) "
-    "(default: last)"
+    "layer whose output is used, of the encoder or of features of all layers: last, a number, mean "
+    "(of all), or weighted (a learned mean) (default: last)"
 )
 _DROPOUT_HELP = "every dropout rate within a pretrained {} encoder (default: its own)"
 _TUNING_HELP = (
@@ -107,6 +107,21 @@ def _has_layers(context: OptionContext, modality: str) -> bool:
     if n_layers is None:
         return context.is_built_here(modality, "scratch")
     return n_layers > 0 and context.is_built_here(modality)
+
+
+def _choice_of_layers(modality: str) -> tuple[Condition, ...]:
+    """Return the conditions of a choice of layers, which features of one layer do not offer."""
+    has_several = Condition(
+        lambda context: (
+            context.encoders[modality].kind != "features"
+            or context.encoders[modality].stored_layers > 1
+            or _has_layers(context, modality)
+        ),
+        f"the {modality} features hold one layer (extract them with --layer all)",
+        needs="model",
+        only_warns=True,
+    )
+    return is_read(modality), has_several
 
 
 def _is_trained(modality: str) -> Condition:
@@ -287,9 +302,9 @@ class SizeConfig(FairseqDataclass):
 class LayerConfig(FairseqDataclass):
     """Which layers of the encoders are used."""
 
-    text_layer: str = option("last", _LAYER_HELP, acts=is_read(TEXT))
-    speech_layer: str = option("last", _LAYER_HELP, acts=is_read(SPEECH))
-    video_layer: str = option("last", _LAYER_HELP, acts=is_read(VIDEO))
+    text_layer: str = option("last", _LAYER_HELP, acts=_choice_of_layers(TEXT))
+    speech_layer: str = option("last", _LAYER_HELP, acts=_choice_of_layers(SPEECH))
+    video_layer: str = option("last", _LAYER_HELP, acts=_choice_of_layers(VIDEO))
 
 
 @dataclass

@@ -17,8 +17,10 @@ from fairseq.data import FairseqDataset
 from torch import Tensor
 
 from data_prep.audio.loading import default_workers
+from data_prep.features.extraction import ALL_LAYERS
 from data_prep.progress import show_progress
-from emo_fairseq.models.encoders import ModalityEncoder
+from emo_fairseq.models.encoders import WEIGHTED, ModalityEncoder
+from emo_fairseq.modules.encoder import Encoder
 from emo_fairseq.types import (
     TOKENS,
     WAVEFORM,
@@ -53,6 +55,18 @@ def batch_budget(kind: str, device: torch.device) -> int:
     """
     budgets = _BATCH_ON_GPU if device.type == "cuda" else _BATCH_ON_CPU
     return budgets.get(kind, _BATCH_OF_FRAMES)
+
+
+def encoder_of_features(backbone: Encoder, layer: str) -> ModalityEncoder:
+    """Return the frozen encoder whose outputs :mod:`data_prep.extract_features` stores.
+
+    Args:
+        backbone: with its weights.
+        layer: ``--layer`` of that command; of ``all``, :func:`encode_rows` yields all layers.
+    """
+    encoder = ModalityEncoder(backbone, WEIGHTED if layer == ALL_LAYERS else layer)
+    encoder.freeze()
+    return encoder
 
 
 def encoded_width(encoder: ModalityEncoder) -> int:

@@ -1,6 +1,7 @@
 """The encoder of one modality: built from its spec, with a choice of its layers and its tuning."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -20,6 +21,7 @@ from emo_fairseq.modules.frames_as_they_are import FramesAsTheyAre
 from emo_fairseq.modules.layer_mix import LayerMix
 from emo_fairseq.modules.log_mel_encoder import LogMelEncoder
 from emo_fairseq.modules.staged_encoder import StagedEncoder
+from emo_fairseq.modules.stored_layers import StoredLayers
 from emo_fairseq.modules.token_encoder import TokenEncoder
 from emo_fairseq.modules.transformer import TransformerSize
 from emo_fairseq.modules.waveform_encoder import WaveformEncoder
@@ -52,7 +54,7 @@ def build_encoder(modality: str, config: RobertaEMOConfig, state: TaskState) -> 
     size = transformer_size(modality, config, spec)
     if size.embed_dim == 0:
         _check_pooling_varies(modality, config, state)
-        return FramesAsTheyAre(len(state.frame_statistics[modality].mean))
+        return _on_stored_layers(modality, config, state, FramesAsTheyAre)
     return _FROM_SCRATCH[spec.input](modality, config, state, size)
 
 
@@ -139,7 +141,36 @@ def _log_mel(
 def _frames(
     modality: str, config: RobertaEMOConfig, state: TaskState, size: TransformerSize
 ) -> Encoder:
-    return FrameEncoder(input_dim=len(state.frame_statistics[modality].mean), size=size)
+    return _on_stored_layers(modality, config, state, partial(FrameEncoder, size=size))
+
+
+def _on_stored_layers(
+    modality: str, config: RobertaEMOConfig, state: TaskState, build: Callable[[int], Encoder]
+) -> Encoder:
+    """Build the encoder of frames, by their width, on the layer that is chosen of each.
+
+    Raises:
+        UsageError: the frames do not hold it.
+    """
+    spec, width = state.encoders[modality], len(state.frame_statistics[modality].mean)
+    layer, n_stored = str(getattr(config, f"{modality}_layer")), spec.stored_layers
+    if n_stored == 1:
+        return build(width)
+    if n_stored < 1 or width % n_stored:
+        raise UsageError(
+            f"{spec.spec}: frames of {width} numbers are not those of {n_stored} layers; extract "
+            "them again",
+            "features-width",
+        )
+    _check_layer(layer, n_stored - 1, f"--{modality}-layer {layer}: {spec.spec}")
+    choose: nn.Module | Callable[[Tensor], Tensor]
+    if layer == WEIGHTED:
+        choose = LayerMix(n_stored)
+    elif layer == MEAN:
+        choose = partial(torch.mean, dim=2)
+    else:
+        choose = partial(torch.select, dim=2, index=n_stored - 1 if layer == LAST else int(layer))
+    return StoredLayers(n_stored, layer, choose, build(width // n_stored))
 
 
 _Builder = Callable[[str, RobertaEMOConfig, TaskState, TransformerSize], Encoder]
@@ -154,6 +185,24 @@ _FROM_SCRATCH: Mapping[str, _Builder] = {  # by what the encoder reads
 LAST = "last"
 MEAN = "mean"
 WEIGHTED = "weighted"
+
+
+def layer_of_backbone(modality: str, config: RobertaEMOConfig, state: TaskState) -> str:
+    """Return the layer of what :func:`build_encoder` returns that is used: ``--{modality}-layer``.
+
+    Of features of several layers, the option says which of these is encoded.
+    """
+    chooses_inside = state.encoders[modality].stored_layers > 1
+    return LAST if chooses_inside else str(getattr(config, f"{modality}_layer"))
+
+
+def _check_layer(layer: str, n_layers: int, name: str) -> None:
+    numbers = map(str, range(n_layers + 1))
+    if layer not in (LAST, MEAN, WEIGHTED, *numbers):
+        raise UsageError(
+            f"{name} has layers 0 to {n_layers}; give a number, or {LAST}, {MEAN} or {WEIGHTED}",
+            "layer-unknown",
+        )
 
 
 class ModalityEncoder(nn.Module):
@@ -186,18 +235,10 @@ class ModalityEncoder(nn.Module):
         self.frozen_layers: int | None = None
         self.keeps_precision = False
         self.groups_lengths = False
-        numbers = [str(number) for number in range(backbone.n_layers + 1)]
-        if layer not in (LAST, MEAN, WEIGHTED, *numbers):
-            raise UsageError(
-                f"layer {layer!r}: this encoder has layers 0 to {backbone.n_layers}; give a "
-                f"number, or {LAST}, {MEAN} or {WEIGHTED}",
-                "layer-unknown",
-            )
-        if layer in numbers:
+        _check_layer(layer, backbone.n_layers, f"layer {layer!r}: this encoder")
+        if layer not in (LAST, MEAN, WEIGHTED):
             backbone.top_layer = int(layer)
-        self.mix = LayerMix(len(numbers)) if layer == WEIGHTED else None
-        if layer in numbers:
-            backbone.top_layer = int(layer)
+        self.mix = LayerMix(backbone.n_layers + 1) if layer == WEIGHTED else None
 
     @property
     def used_layers(self) -> int:

@@ -19,7 +19,7 @@ from fairseq.data import FairseqDataset
 from data_prep.audio.segment import AudioSegment, audio_of
 from data_prep.engines.mapping import Computed
 from data_prep.errors import CodedError
-from data_prep.features.extraction import Compute
+from data_prep.features.extraction import ALL_LAYERS, Compute
 from data_prep.features.frame_files import FloatArray
 from data_prep.manifest.digests import sequence_digest
 from data_prep.schema import SAMPLE_RATE, Utterance
@@ -37,9 +37,9 @@ from emo_fairseq.encoder_spec import EncoderSpec, check_spec
 from emo_fairseq.models.encode import (
     batch_budget,
     encode_rows,
+    encoder_of_features,
     encoding_device,
 )
-from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.pretrained.vocabulary_check import check_knows
 from emo_fairseq.types import DEFAULT_WHISPER_PADDING, WHISPER_FULL
 
@@ -59,7 +59,7 @@ class PretrainedFeatures:
         audio_root: folder of the audio.
         modality: "text" or "speech".
         spec: `hf:FOLDER` or `fairseq:CHECKPOINT`.
-        layer: `last`, `mean` or a number.
+        layer: `last`, `mean`, a number, or `all`: the L + 1 layers, side by side in each frame.
         max_seconds: audio is truncated to this length; tokens to that of the encoder.
         memory: file in which digests of audio files are cached.
         whisper_padding: of a Whisper, one of :data:`emo_fairseq.types.WHISPER_PADDINGS`; None for
@@ -108,10 +108,15 @@ class PretrainedFeatures:
                 (name, repr(value)) for name, value in architecture if name != "_name_or_path"
             ),
             "layer": self.layer,
+            **({"layers": self._n_layers} if self.layer == ALL_LAYERS else {}),
             # Folders of older versions do not have it.
             **(padding if self.encoder_spec.whisper_padding != WHISPER_FULL else {}),
             **({"max_seconds": self.max_seconds} if is_audio else {"max_tokens": self._max_tokens}),
         }
+
+    @cached_property
+    def _n_layers(self) -> int:
+        return pretrained.build(self.encoder_spec).n_layers + 1
 
     @property
     def _max_tokens(self) -> int:
@@ -182,8 +187,7 @@ def _build(
     device = encoding_device()
     backbone = pretrained.build(spec)
     pretrained.load(backbone, spec)
-    encoder = ModalityEncoder(backbone, layer)
-    encoder.freeze()
+    encoder = encoder_of_features(backbone, layer)
     encoder.to(device)  # where it stays between shards
     budget = batch_budget(spec.input, device)
     return lambda items: list(encode_rows(encoder, dataset_of(items), budget, device))

@@ -16,7 +16,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.models.architectures import ARCHITECTURES
 from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
 from emo_fairseq.models.dialogue_encoders import build_dialogue_encoder
-from emo_fairseq.models.encoders import ModalityEncoder, build_encoder
+from emo_fairseq.models.encoders import ModalityEncoder, build_encoder, layer_of_backbone
 from emo_fairseq.models.fusions import build_fusion
 from emo_fairseq.modules.dialogue import DialogueEncoder, single_turns
 from emo_fairseq.modules.fusion import Fusion
@@ -117,7 +117,9 @@ class RobertaEMOModel(BaseFairseqModel):
             state: what the model reads and predicts.
         """
         encoders = {
-            name: ModalityEncoder(build_encoder(name, cfg, state), getattr(cfg, f"{name}_layer"))
+            name: ModalityEncoder(
+                build_encoder(name, cfg, state), layer_of_backbone(name, cfg, state)
+            )
             for name in state.modalities
         }
         widths = {name: encoder.embed_dim for name, encoder in encoders.items()}

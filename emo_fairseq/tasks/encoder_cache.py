@@ -56,7 +56,7 @@ from emo_fairseq.types import WAVEFORM
 _FORMAT = 2  # of the cache: increase it when our encoders compute something else
 
 # Attributes of modules that change outputs, but neither name nor shape of a weight.
-_ATTRIBUTES = ("num_heads", "stride", "padding_idx")
+_ATTRIBUTES = ("num_heads", "stride", "padding_idx", "stored_layer")
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -73,7 +73,7 @@ def beside_weights(module: nn.Module) -> dict[str, list[Any]]:
     """Return what options of our own encoders determine beside weights, of each submodule.
 
     >>> beside_weights(nn.Sequential(nn.Conv1d(1, 8, 10, stride=5), nn.Conv1d(8, 8, 3)))
-    {'num_heads': [], 'stride': [(5,), (1,)], 'padding_idx': []}
+    {'num_heads': [], 'stride': [(5,), (1,)], 'padding_idx': [], 'stored_layer': []}
     """
     return {
         name: [getattr(part, name) for part in module.modules() if hasattr(part, name)]

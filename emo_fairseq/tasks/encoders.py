@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep.features.stored import (
     content_of,
+    read_card,
     settings_digest,
 )
 from data_prep.manifest.digests import rows_digest
@@ -18,6 +19,7 @@ from emo_fairseq.data.fit import scratch_spec
 from emo_fairseq.data.manifest import read_corpus_file
 from emo_fairseq.encoder_spec import (
     PRETRAINED,
+    STORED_LAYERS,
     EncoderSpec,
     check_spec,
 )
@@ -83,11 +85,18 @@ def _describe(source: DataDir, modality: str, spec: str | None) -> EncoderSpec:
     if spec is None or kind == "scratch":
         return scratch_spec(source, modality)
     if kind == "features":
-        encoder_spec = EncoderSpec(spec, FRAMES)
-        return replace(encoder_spec, weights=_settings_digest(source.folder, encoder_spec))
+        return _describe_features(source.folder, spec)
     encoder_spec = pretrained.describe(modality, spec, str(source.cfg.whisper_padding))
     logger.info("%s: encoder %s, weights %s", modality, spec, encoder_spec.weights[:12])
     return encoder_spec
+
+
+def _describe_features(data_dir: Path, spec: str) -> EncoderSpec:
+    encoder_spec = EncoderSpec(spec, FRAMES)
+    digest = _settings_digest(data_dir, encoder_spec)
+    settings = read_card(data_dir / "features" / encoder_spec.source).get("settings", {})
+    architecture = {name: settings[name] for name in (STORED_LAYERS,) if name in settings}
+    return replace(encoder_spec, weights=digest, architecture=architecture)
 
 
 def _settings_digest(data_dir: Path, encoder_spec: EncoderSpec) -> str:

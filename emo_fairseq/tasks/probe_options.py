@@ -19,7 +19,10 @@ OPTION = "--probe"
 _OF_MODEL = ("{}_layer", "{}_pooling", "{}_embed_dim", "{}_encoder_layers", "{}_ffn_embed_dim")
 _OF_MODEL_TOO = ("{}_attention_heads", "speech_conv_layers", "speech_conv_channels")
 _OF_CRITERION = ("class_weighting", "effective_number_beta", "regression_loss", "axis_weights")
-_LEARNED = {"pooling": "attention", "layer": "weighted"}
+_LEARNED = {
+    "pooling": ("attention", "attentive_statistics", "channel_statistics"),
+    "layer": ("weighted",),
+}
 
 
 def complete_model_options(
@@ -62,9 +65,10 @@ def _implied(cfg: Any, task_cfg: Any, encoders: Mapping[str, EncoderSpec]) -> di
         implied["fusion"] = CONCAT
     for name, spec in encoders.items():
         for kind, learned in _LEARNED.items():
-            if str(getattr(cfg, f"{name}_{kind}", None)) == learned and not task_cfg.init_from:
+            given = str(getattr(cfg, f"{name}_{kind}", None))
+            if given in learned and not task_cfg.init_from:
                 raise UsageError(
-                    f"{flag(f'{name}_{kind}')} {learned}: its weights are learned, and {OPTION} "
+                    f"{flag(f'{name}_{kind}')} {given}: its weights are learned, and {OPTION} "
                     "learns those of the linear layer alone; choose another one",
                     "probe-contradicted",
                 )

@@ -168,6 +168,18 @@ def test_speech_of_a_pretrained_encoder(data_dir: Path, wav2vec2: Path, layer: s
         )
 
 
+@pytest.mark.parametrize("pool", ["none", "mean_std"])
+def test_all_layers_side_by_side(data_dir: Path, wav2vec2: Path, pool: str) -> None:
+    options = ("--encoder", f"fairseq:{wav2vec2}", "--dtype", "float32", "--pool", pool)
+    every = extract(data_dir, *options, "--layer", "all", "--name", "every")
+    n_layers = read_card(data_dir / "features" / "every")["settings"]["layers"]
+    assert n_layers == speech_encoder(wav2vec2).backbone.n_layers + 1
+    frames = every.frames.reshape(len(every.frames), n_layers, -1)
+    for number in range(n_layers):
+        alone = extract(data_dir, *options, "--layer", str(number))
+        np.testing.assert_allclose(frames[:, number], alone.frames, atol=1e-6)
+
+
 def test_segments_of_a_pretrained_encoder(tmp_path: Path, wav2vec2: Path) -> None:
     three_tones.write_recording(tmp_path / "long.wav", rate=16_000)
     whole = load_audio(tmp_path / "long.wav")

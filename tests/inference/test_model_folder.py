@@ -70,6 +70,7 @@ def built(toy_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = transformers.Wav2Vec2Config(**WAV2VEC2)
     transformers.Wav2Vec2Model(config).save_pretrained(folder / "pre" / "wav2vec2")
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder / "pre" / "wav2vec2")
+    hf_folders.build_whisper(folder / "pre" / "whisper", seconds=3)
     tokenize_with_hf(folder / "data", folder / "pre" / "bert")
     return folder
 
@@ -137,6 +138,11 @@ FEATURES = {
             "words": "--modality text --encoder hf:pre/bert --layer 2",
             "sounds": "--encoder hf:pre/wav2vec2 --layer mean --pool mean_std --max-seconds 0.7",
         },
+    ),
+    "all layers of a Whisper without padding": (
+        """--modality speech --speech-encoder features:layers --speech-layer weighted
+        --speech-pooling attentive_statistics""",
+        {"layers": "--encoder hf:pre/whisper --layer all --whisper-padding none"},
     ),
     "log-mel vectors": (
         "--modality speech --speech-encoder features:levels",
