@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Collection
+from itertools import islice
 
 from data_prep.errors import CodedError, ManifestError
 
@@ -92,6 +93,6 @@ def first_few(values: Collection[str], most: int = 3) -> str:
     >>> first_few(["a", "b", "c", "d", "e"])
     'a, b, c and 2 more'
     """
-    shown = ", ".join(list(values)[:most])
+    shown = ", ".join(islice(values, most))
     rest = len(values) - most
     return f"{shown} and {rest} more" if rest > 0 else shown

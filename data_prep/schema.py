@@ -39,6 +39,7 @@ from data_prep.manifest.records import (
     vad_scale,
 )
 from data_prep.manifest.tsv import (
+    Scan,
     read_manifest,
     scan_manifest,
     write_atomically,
@@ -58,6 +59,7 @@ __all__ = [
     "DroppedRow",
     "Fault",
     "ManifestError",
+    "Scan",
     "Utterance",
     "read_corpus",
     "read_manifest",

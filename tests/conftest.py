@@ -145,7 +145,7 @@ def copy_toy(toy_corpus: Path, tmp_path: Path) -> Callable[..., Path]:
         corpus = read_corpus(toy_corpus)
         splits = {split: read_manifest(toy_corpus / f"{split}.tsv") for split in corpus.splits}
         if change is not None:
-            splits = {split: list(change(split, rows)) for split, rows in splits.items()}
+            splits = {split: list(change(split, list(rows))) for split, rows in splits.items()}
         write_corpus(own, corpus, splits)
         for folder in ("audio", "text", "speech"):
             (own / folder).symlink_to(toy_corpus / folder)

@@ -37,9 +37,16 @@ def num_frames(n_samples: int, sample_rate: int = SAMPLE_RATE) -> int:
     >>> num_frames(399), num_frames(400), num_frames(16000)
     (0, 1, 98)
     """
+    return int(num_frames_of(np.array([n_samples]), sample_rate)[0])
+
+
+def num_frames_of(
+    n_samples: npt.NDArray[np.integer], sample_rate: int = SAMPLE_RATE
+) -> npt.NDArray[np.integer]:
+    """Return `num_frames` of each of (N,) numbers of samples."""
     frame = sample_rate * FRAME_MS // 1000
     shift = sample_rate * SHIFT_MS // 1000
-    return 0 if n_samples < frame else 1 + (n_samples - frame) // shift
+    return np.where(n_samples < frame, 0, 1 + (n_samples - frame) // shift)
 
 
 def log_mel(

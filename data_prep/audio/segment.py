@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from data_prep.errors import CodedError
 from data_prep.files.digests import file_digests
@@ -129,7 +129,40 @@ def audio_of(row: Utterance, root: Path) -> AudioSegment | None:
     return AudioSegment(root / row.audio, row.start or 0.0, row.end)
 
 
-def audio_digests(audio: Sequence[AudioSegment | None], memory: Path) -> list[str | None]:
+class AudioRows(Sequence[AudioSegment | None]):
+    """The audio of a manifest's rows, as `audio_of` returns it; each is made when it is read.
+
+    Args:
+        rows: N rows.
+        root: the folder that their paths start from.
+    """
+
+    def __init__(self, rows: Sequence[Utterance], root: Path) -> None:
+        from data_prep.manifest.table import column, values
+
+        self._root = root
+        self._paths = values(rows, "audio")
+        self._times = [column(rows, name) for name in ("start", "end")]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, index: int) -> AudioSegment | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[AudioSegment | None]: ...
+    def __getitem__(self, index: int | slice) -> AudioSegment | list[AudioSegment | None] | None:
+        numbers = range(len(self))[index]
+        if isinstance(numbers, range):
+            return [self[number] for number in numbers]
+        path = self._paths[numbers]
+        if path is None:
+            return None
+        start, end = (times[numbers].as_py() for times in self._times)
+        return AudioSegment(self._root / path, start or 0.0, end)
+
+
+def audio_digests(audio: Sequence[Path | AudioSegment | None], memory: Path) -> list[str | None]:
     """Return a digest of each segment: the SHA-256 of its file, followed by its times.
 
     Args:
@@ -139,8 +172,9 @@ def audio_digests(audio: Sequence[AudioSegment | None], memory: Path) -> list[st
     Raises:
         ValueError: a file cannot be read; names it.
     """
-    digests = file_digests([None if part is None else part.path for part in audio], memory)
+    segments = [None if part is None else as_segment(part) for part in audio]
+    digests = file_digests([None if part is None else part.path for part in segments], memory)
     return [
         None if part is None or digest is None else digest + part.key
-        for part, digest in zip(audio, digests, strict=True)
+        for part, digest in zip(segments, digests, strict=True)
     ]

@@ -39,8 +39,9 @@ from data_prep.manifest.labels import check_folds
 from data_prep.manifest.leaks import ERROR, Leak, Splits, find_leaks, find_twins, same_size
 from data_prep.manifest.records import Corpus, Utterance
 from data_prep.manifest.summary import read_data_dir, render_summary, summarize
+from data_prep.manifest.table import ManifestTable, codes, count_values, ids_of
 
-AllFolds = Sequence[tuple[str, Folds, list[Utterance]]]  # protocol, folds, their rows
+AllFolds = Sequence[tuple[str, Folds, ManifestTable]]  # protocol, folds, their rows
 DIGESTS_FILE = ".digests.json"  # in the data dir: digests of the audio files
 
 
@@ -52,7 +53,7 @@ def sound_digests(splits: Splits, raw: Path, memory: Path) -> tuple[dict[str, st
         raw: the folder that audio paths start from.
         memory: the file that keeps digests between runs.
     """
-    audio = dict.fromkeys(row.audio for rows in splits.values() for row in rows if row.audio)
+    audio = dict.fromkeys(path for rows in splits.values() for path in codes(rows, "audio")[1])
     sizes: dict[Path, int] = {}
     absent = []
     for path in audio:
@@ -99,7 +100,7 @@ def inspect(data_dir: Path, data_raw: Path | None = None, plots: Path | None = N
     print(f"{data_dir}: no leak" + " but what the notes say" * bool(leaks))
 
 
-def _read_all_folds(data_dir: Path) -> Iterator[tuple[str, Folds, list[Utterance]]]:
+def _read_all_folds(data_dir: Path) -> Iterator[tuple[str, Folds, ManifestTable]]:
     """Yield every protocol of a data dir with its folds and their rows.
 
     Raises ManifestError for a file that holds no folds.
@@ -112,11 +113,13 @@ def _read_all_folds(data_dir: Path) -> Iterator[tuple[str, Folds, list[Utterance
 def _fold_leaks(all_folds: AllFolds, digests: Mapping[str, str]) -> Iterator[Leak]:
     """Yield what two sets of a fold share."""
     for protocol, folds, rows in all_folds:
-        row_of = {row.id: row for row in rows}
+        number_of = {name: number for number, name in enumerate(ids_of(rows))}
         for sentence in check_leaks(folds, rows):
             yield Leak(ERROR, 1, f"leak of folds {protocol}", (sentence,))
         for name, sets in folds.folds.items():
-            splits = {split: [row_of[row] for row in ids] for split, ids in sets.items()}
+            splits = {
+                split: rows.take([number_of[name] for name in ids]) for split, ids in sets.items()
+            }
             for leak in find_twins(splits, digests):
                 if leak.level == ERROR:
                     yield replace(leak, what=f"{leak.what} of folds {protocol}, fold {name}")
@@ -215,8 +218,8 @@ def _values(rows: Sequence[Utterance], measure: Measure) -> list[float]:
 
 def label_shares(column: str, names: Sequence[str], rows: Sequence[Utterance]) -> list[float]:
     """Return the share of each label among the labeled rows; 0 without any."""
-    labels = [label for row in rows if (label := getattr(row, column)) is not None]
-    return [labels.count(name) / max(1, len(labels)) for name in names]
+    counted = count_values(rows, column)
+    return [counted[name] / max(1, counted.total()) for name in names]
 
 
 def _label_figure(corpus: str, column: str, names: Sequence[str], splits: Splits) -> Any:

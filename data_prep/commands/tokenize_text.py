@@ -33,7 +33,8 @@ from data_prep.command_line import (
 from data_prep.engines import Workers
 from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.files.digests import file_digest
-from data_prep.manifest.digests import sequence_digest
+from data_prep.manifest.digests import texts_digest
+from data_prep.manifest.table import values
 from data_prep.schema import Utterance
 from data_prep.tokens.binarize import (
     SplitJob,
@@ -105,7 +106,7 @@ def tokenize_with_sentencepiece(
         "character_coverage": character_coverage,
         "byte_fallback": byte_fallback,
         "lowercase": lowercase,
-        FITTED_ON: _digest(train),
+        FITTED_ON: texts_digest(train),
     }
     own = ["bpe"] if model_type == "bpe" else []
     folded = ["lowercase"] if lowercase else []
@@ -113,7 +114,7 @@ def tokenize_with_sentencepiece(
     folder = TokenFolder(place_tokens(data_dir, _TEXT, settings, name, default), settings)
     with folder.locked():
         if not folder.is_fitted:
-            texts = [row.text for row in train if row.text is not None]
+            texts = [text for text in values(train, "text") if text is not None]
             logger.info("fitting sentencepiece on %d sentences of the train split", len(texts))
             folder.replace_tokenizer(*train_sentencepiece(texts, settings))
         return _tokenize(folder, splits, workers)
@@ -211,7 +212,7 @@ def _tokenize(
     folder: TokenFolder, splits: Mapping[str, Sequence[Utterance]], workers: Workers
 ) -> TokenFolder:
     jobs = {
-        split: SplitJob([row.text for row in rows], _digest(rows)) for split, rows in splits.items()
+        split: SplitJob(values(rows, "text"), texts_digest(rows)) for split, rows in splits.items()
     }
     build = partial(_build_encoder, CarriedFiles.of(folder.folder))
     binarize_splits(folder, jobs, build, workers)
@@ -221,10 +222,6 @@ def _tokenize(
 def _build_encoder(carried: CarriedFiles) -> Callable[[str | None], Tokens]:
     with carried.written() as folder:
         return load_text_tokenizer(folder).encode
-
-
-def _digest(rows: Sequence[Utterance]) -> str:
-    return sequence_digest((row.id, row.text) for row in rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

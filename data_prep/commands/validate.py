@@ -9,11 +9,15 @@ here is kept as it is. The columns:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
 
 from data_prep.audio.loading import (
     AudioError,
+    Measured,
     measure_all,
 )
 from data_prep.audio.segment import audio_of
@@ -32,6 +36,17 @@ from data_prep.manifest.cells import (
 )
 from data_prep.manifest.columns import column_help
 from data_prep.manifest.labels import check_labels
+from data_prep.manifest.table import (
+    BoolArray,
+    IntArray,
+    ManifestTable,
+    codes,
+    group_numbers,
+    numbers,
+    value_numbers,
+    values,
+)
+from data_prep.manifest.tsv import Scan
 from data_prep.manifest.votes import OTHER, parse_votes
 from data_prep.schema import (
     CORPUS_FILE,
@@ -48,8 +63,6 @@ from data_prep.tokens.token_sets import MODALITIES, token_sets
 
 LENGTH_TOLERANCE = 1  # samples by which resamplers may round differently
 SCORE_LIMIT = 3.0  # sentiment_score runs from -3 to 3
-
-Rows = Sequence[tuple[int, Utterance]]
 
 
 def validate(
@@ -79,23 +92,21 @@ def validate(
         if not isinstance(error.fault, Fault) or not data_dir.is_dir():
             return [error.as_fault(data_dir)]
         faults.append(error.fault)
-    manifests: dict[Path, Rows] = {}
-    whole: dict[Path, Rows] = {}  # those of which every row was read
-    for path in _manifest_paths(data_dir, corpus):
-        form: list[Fault] = []
-        manifests[path] = scan_manifest(path, form.append)
-        faults += form
-        if not form:
-            whole[path] = manifests[path]
-        if corpus and not form:
-            faults += _count_faults(path, manifests[path], corpus)
+    manifests = {path: scan_manifest(path) for path in _manifest_paths(data_dir, corpus)}
+    whole: dict[Path, ManifestTable] = {}  # those of which every row was read
+    for path, scan in manifests.items():
+        faults += scan.faults
+        if not scan.faults:
+            whole[path] = scan.rows
+        if corpus and not scan.faults:
+            faults += _count_faults(path, len(scan.rows), corpus)
     if not manifests:
         problem, remedy = "no {split}.tsv in it", "run the data_prep command again"
         faults.append(Fault(str(data_dir), None, problem, remedy, "manifest-missing"))
-    for path, rows in manifests.items():
-        faults += _content_faults(str(path), rows)
-        faults += _label_faults(str(path), rows, corpus)
-        faults += _vote_faults(str(path), rows, corpus)
+    for path, scan in manifests.items():
+        faults += _content_faults(str(path), scan)
+        faults += _label_faults(str(path), scan, corpus)
+        faults += _vote_faults(str(path), scan, corpus)
     faults += _sharing_faults(manifests, corpus.disjoint if corpus else ())
     rate = corpus.sample_rate if corpus else SAMPLE_RATE
     try:
@@ -118,10 +129,7 @@ def find_warnings(data_dir: str | Path) -> list[str]:
     except ManifestError:
         return []
     paths = {split: Path(data_dir) / f"{split}.tsv" for split in corpus.splits}
-    splits = {
-        split: [row for _, row in scan_manifest(path, lambda fault: None)]
-        for split, path in paths.items()
-    }
+    splits = {split: scan_manifest(path).rows for split, path in paths.items()}
     return check_labels(splits, corpus.labels)
 
 
@@ -131,23 +139,38 @@ def _manifest_paths(data_dir: Path, corpus: Corpus | None) -> list[Path]:
     return [*named, *sorted(set(data_dir.glob("[!.]*.tsv")) - set(named))]
 
 
-def _count_faults(path: Path, rows: Rows, corpus: Corpus) -> Iterator[Fault]:
+def _count_faults(path: Path, n_rows: int, corpus: Corpus) -> Iterator[Fault]:
     counts = corpus.splits.get(path.stem)
     if counts is None:
         problem = f"a split that {CORPUS_FILE} does not name"
         remedy = "move it away, or run the data_prep command again"
         yield Fault(str(path), None, problem, remedy, "split-unknown")
-    elif counts.get("rows") != len(rows):
-        problem = f"{len(rows)} rows where {CORPUS_FILE} counts {counts.get('rows')}"
+    elif counts.get("rows") != n_rows:
+        problem = f"{n_rows} rows where {CORPUS_FILE} counts {counts.get('rows')}"
         remedy = "run the data_prep command again, or correct the count"
         yield Fault(str(path), None, problem, remedy, "count-mismatch")
 
 
-def _content_faults(file: str, rows: Rows) -> Iterator[Fault]:
+def _content_faults(file: str, scan: Scan) -> Iterator[Fault]:
     """Yield the faults of single rows."""
-    for row, utterance in rows:
-        for fault in _row_faults(utterance):
-            yield Fault(file, row, *fault)
+    for row in np.flatnonzero(_may_be_faulty(scan.rows)).tolist():
+        for fault in _row_faults(scan.rows[row]):
+            yield Fault(file, int(scan.lines[row]), *fault)
+
+
+def _may_be_faulty(rows: ManifestTable) -> BoolArray:
+    """Return which rows to check, (N,): all of those that have a fault, and few others."""
+    has_audio, has_length = rows.has("audio"), rows.has("n_samples")
+    with np.errstate(invalid="ignore"):
+        is_empty = numbers(rows, "n_samples") == 0
+        is_outside = np.abs(numbers(rows, "sentiment_score")) > SCORE_LIMIT
+    text, audio = rows.column("text"), rows.column("audio")
+    # What is no blank text has a visible character other than a space; most begin with one.
+    may_be_blank = pc.invert(pc.match_substring_regex(text, "^[!-~]"))
+    may_be_absolute = pc.starts_with(audio, "/")
+    by_text = [np.asarray(x.fill_null(False)) for x in (may_be_blank, may_be_absolute)]
+    neither = ~rows.has("text") & ~has_audio
+    return np.any([neither, has_audio != has_length, is_empty, is_outside, *by_text], axis=0)
 
 
 def _row_faults(row: Utterance) -> Iterator[tuple[str, str, str]]:
@@ -171,98 +194,155 @@ def _row_faults(row: Utterance) -> Iterator[tuple[str, str, str]]:
         yield problem, "correct the score", "score-out-of-range"
 
 
-def _label_faults(file: str, rows: Rows, corpus: Corpus | None) -> Iterator[Fault]:
+def _label_faults(file: str, scan: Scan, corpus: Corpus | None) -> Iterator[Fault]:
     if corpus is None:
         return
     for key in LABEL_COLUMNS:
         names = corpus.labels.get(key)
-        for row, utterance in rows:
-            label = getattr(utterance, key)
-            if label is None or (names and label in names):
-                continue
+        unknown = _rows_of_values(scan, key, lambda label: not (names and label in names))  # noqa: B023
+        for line, label in unknown:
             if names is None:
                 remedy = f"list the {key} labels there, in order"
                 problem = f"{CORPUS_FILE} has no {key} labels"
-                yield Fault(file, row, problem, remedy, "labels-missing")
+                yield Fault(file, line, problem, remedy, "labels-missing")
                 break
             remedy = f"use one of {', '.join(names)}, or leave the field empty"
-            yield Fault(file, row, f"unknown {key} {label!r}", remedy, "label-unknown")
+            yield Fault(file, line, f"unknown {key} {label!r}", remedy, "label-unknown")
 
 
-def _vote_faults(file: str, rows: Rows, corpus: Corpus | None) -> Iterator[Fault]:
+def _vote_faults(file: str, scan: Scan, corpus: Corpus | None) -> Iterator[Fault]:
     """Yield votes for labels that corpus.yaml does not name."""
-    known = {*(corpus.labels.get("emotion", ()) if corpus else ()), OTHER}
-    for row, utterance in rows if corpus else ():
-        votes = parse_votes(utterance.votes) if utterance.votes else {}
-        if unknown := [label for label in votes if label not in known]:
-            remedy = f"use {', '.join(sorted(known))}; {OTHER} stands for what is no class"
-            problem = f"votes for {unknown[0]!r}, which is no emotion of {CORPUS_FILE}"
-            yield Fault(file, row, problem, remedy, "label-unknown")
+    if corpus is None:
+        return
+    known = {*corpus.labels.get("emotion", ()), OTHER}
+    for line, votes in _rows_of_values(
+        scan, "votes", lambda cell: bool({*parse_votes(cell)} - known)
+    ):
+        unknown = next(label for label in parse_votes(votes) if label not in known)
+        remedy = f"use {', '.join(sorted(known))}; {OTHER} stands for what is no class"
+        problem = f"votes for {unknown!r}, which is no emotion of {CORPUS_FILE}"
+        yield Fault(file, line, problem, remedy, "label-unknown")
 
 
-def _sharing_faults(manifests: Mapping[Path, Rows], disjoint: Sequence[str]) -> Iterator[Fault]:
+def _rows_of_values(
+    scan: Scan, key: str, is_meant: Callable[[str], bool]
+) -> Iterator[tuple[int, str]]:
+    """Yield (line, value) of the rows whose value is meant; each value is judged once."""
+    number_of, names = codes(scan.rows, key)
+    meant = [number for number, name in enumerate(names) if is_meant(name)]
+    for row in np.flatnonzero(np.isin(number_of, meant)).tolist():
+        yield int(scan.lines[row]), names[int(number_of[row])]
+
+
+def _sharing_faults(manifests: Mapping[Path, Scan], disjoint: Sequence[str]) -> Iterator[Fault]:
     """Yield ids, and values of the `disjoint` columns, in more than one split."""
-    splits = {str(path): [utterance for _, utterance in rows] for path, rows in manifests.items()}
+    named = {str(path): scan for path, scan in manifests.items()}
+    splits = {file: scan.rows for file, scan in named.items()}
     for key in ("id", *disjoint):
+        line_of: dict[str, dict[str, int]] = {}
         for value, files in shared_values(splits, key).items():
             others = ", ".join(Path(file).name for file in files[:-1])
-            key_of = id_key if key == "id" else str
-            rows = manifests[Path(files[-1])]
-            row = next(r for r, u in rows if key_of(getattr(u, key) or "") == value)
+            line_of = line_of or {file: _first_lines(scan, key) for file, scan in named.items()}
+            row = line_of[files[-1]][value]
             remedy = f"keep each {key} in one split"
             problem = f"{key} {value!r} is in {others} too"
             code = "id-duplicate" if key == "id" else "splits-overlap"
             yield Fault(files[-1], row, problem, remedy, code)
     for key in disjoint:
-        for path, rows in manifests.items():
-            unknown = [row for row, utterance in rows if getattr(utterance, key) is None]
-            if unknown:
+        for path, scan in manifests.items():
+            unknown = scan.lines[~scan.rows.has(key)]
+            if len(unknown):
                 problem = (
                     f"{len(unknown)} rows from here have no {key}, by which splits are disjoint"
                 )
                 remedy = f"fill the {key} column"
-                yield Fault(str(path), unknown[0], problem, remedy, "unit-missing")
+                yield Fault(str(path), int(unknown[0]), problem, remedy, "unit-missing")
+
+
+def _first_lines(scan: Scan, key: str) -> dict[str, int]:
+    """Return the first line of each value of a column, an id by its `id_key`."""
+    lines: dict[str, int] = {}
+    for value, line in zip(values(scan.rows, key), scan.lines.tolist(), strict=True):
+        if value is not None:
+            lines.setdefault(id_key(value) if key == "id" else value, line)
+    return lines
+
+
+Part = tuple[Path, float, float | None]  # a recording, and the seconds that are read of it
 
 
 def _audio_faults(
-    manifests: Mapping[Path, Rows], raw: Path, rate: int, workers: Workers, progress: bool
+    manifests: Mapping[Path, Scan], raw: Path, rate: int, workers: Workers, progress: bool
 ) -> tuple[list[Fault], list[Fault]]:
     """Return faults and warnings of audio: missing, unreadable, of another length, or odd.
 
     Each file is decoded once.
     """
-    faults, warnings = [], []
-    rows = [(str(p), r, u) for p, part in manifests.items() for r, u in part if u.audio]
-    parts = [(raw / (u.audio or ""), u.start or 0.0, u.end) for _, _, u in rows]
-    distinct = list(dict.fromkeys(parts))
-    if fault := _none_is_there(distinct, raw):
+    with_audio = {
+        path: scan._replace(rows=scan.rows.take(chosen), lines=scan.lines[chosen])
+        for path, scan in manifests.items()
+        if (chosen := scan.rows.has("audio")).any()
+    }
+    rows = ManifestTable.joined([scan.rows for scan in with_audio.values()])
+    part_of, first_rows = _distinct_parts(rows)
+    parts = [_part(rows[row], raw) for row in first_rows.tolist()]
+    if fault := _none_is_there(parts, raw):
         return [fault], []
-    lengths = measure_all(distinct, rate, workers=workers, progress=progress)
-    length_of = dict(zip(distinct, lengths, strict=True))
-    for (file, row, utterance), part in zip(rows, parts, strict=True):
-        measured = length_of[part]
-        if isinstance(measured, AudioError):
-            remedy = "copy the file again, or remove the row"
-            if utterance.is_segment and measured.code != "file-missing":
-                remedy = "correct start and end, which are seconds in the file, or " + remedy
-            problem = f"audio {utterance.audio}: {measured}"
-            faults.append(Fault(file, row, problem, remedy, "audio-invalid", str(measured)))
-            continue
-        for warning in measured.warnings:
-            problem = f"audio {audio_of(utterance, Path())}: {warning}"
-            remedy = "it is used unchanged; empty audio and n_samples to leave it out"
-            warnings.append(Fault(file, row, problem, remedy, "audio-odd"))
-        n_samples = measured.n_samples
-        if abs(n_samples - (utterance.n_samples or n_samples)) > LENGTH_TOLERANCE:
-            problem = (
-                f"n_samples is {utterance.n_samples} where {audio_of(utterance, Path())} has "
-                f"{n_samples} at {rate} Hz"
-            )
-            faults.append(Fault(file, row, problem, "correct n_samples", "length-mismatch"))
+    measured = measure_all(parts, rate, workers=workers, progress=progress)
+    lengths = np.array([0 if isinstance(x, AudioError) else x.n_samples for x in measured])
+    is_odd = np.array([isinstance(x, AudioError) or bool(x.warnings) for x in measured])
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
+    end = 0
+    for path, scan in with_audio.items():
+        begin, end = end, end + len(scan.rows)
+        own = part_of[begin:end]
+        # A row without n_samples is NaN, which differs by no number of samples.
+        differs = np.abs(lengths[own] - numbers(scan.rows, "n_samples")) > LENGTH_TOLERANCE
+        for row in np.flatnonzero(differs | is_odd[own]).tolist():
+            where = str(path), int(scan.lines[row])
+            bad, odd = _describe_audio(where, scan.rows[row], measured[int(own[row])], rate)
+            faults += bad
+            warnings += odd
     return faults, warnings
 
 
-def _none_is_there(parts: Sequence[tuple[Path, float, float | None]], raw: Path) -> Fault | None:
+def _distinct_parts(rows: ManifestTable) -> tuple[IntArray, IntArray]:
+    """Return the number of the part that each row reads (N,), and the first row of each (P,)."""
+    times = (np.nan_to_num(numbers(rows, name), nan=-1.0) for name in ("start", "end"))
+    groups = group_numbers(value_numbers(rows, "audio"), *times)
+    _, first_rows, part_of = np.unique(groups, return_index=True, return_inverse=True)
+    return part_of, first_rows
+
+
+def _part(row: Utterance, raw: Path) -> Part:
+    return raw / (row.audio or ""), row.start or 0.0, row.end
+
+
+def _describe_audio(
+    where: tuple[str, int], row: Utterance, measured: Measured | AudioError, rate: int
+) -> tuple[list[Fault], list[Fault]]:
+    """Return the faults and the warnings of the audio of one row, given file and line."""
+    if isinstance(measured, AudioError):
+        remedy = "copy the file again, or remove the row"
+        if row.is_segment and measured.code != "file-missing":
+            remedy = "correct start and end, which are seconds in the file, or " + remedy
+        problem = f"audio {row.audio}: {measured}"
+        return [Fault(*where, problem, remedy, "audio-invalid", str(measured))], []
+    name = str(audio_of(row, Path()))
+    remedy = "it is used unchanged; empty audio and n_samples to leave it out"
+    warnings = [
+        Fault(*where, f"audio {name}: {warning}", remedy, "audio-odd")
+        for warning in measured.warnings
+    ]
+    n_samples = measured.n_samples
+    if abs(n_samples - (row.n_samples or n_samples)) <= LENGTH_TOLERANCE:
+        return [], warnings
+    problem = f"n_samples is {row.n_samples} where {name} has {n_samples} at {rate} Hz"
+    return [Fault(*where, problem, "correct n_samples", "length-mismatch")], warnings
+
+
+def _none_is_there(parts: Sequence[Part], raw: Path) -> Fault | None:
     """Return one fault if no recording is there, as where `raw` is another folder."""
     paths = dict.fromkeys(path for path, _, _ in parts)
     if not paths or any(path.exists() for path in paths):
@@ -273,21 +353,21 @@ def _none_is_there(parts: Sequence[tuple[Path, float, float | None]], raw: Path)
     return Fault(str(raw), None, problem, remedy, "recordings-missing")
 
 
-def _feature_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
+def _feature_faults(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
     """Yield features that are damaged, of other rows, NaN or infinite; all are read."""
     for folder in sorted((data_dir / "features").glob("[!.]*/")):
         for path, rows in manifests.items():
-            yield from find_faults(folder, path.stem, [utterance for _, utterance in rows])
+            yield from find_faults(folder, path.stem, rows)
 
 
-def _missing_features(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
+def _missing_features(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
     """Yield warnings of rows that have no features where others of the data dir have."""
     for folder in sorted((data_dir / "features").glob("[!.]*/")):
         for path, rows in manifests.items():
-            yield from find_missing(folder, path.stem, [utterance for _, utterance in rows])
+            yield from find_missing(folder, path.stem, rows)
 
 
-def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fault]:
+def _token_faults(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
     """Yield tokens that are damaged, of other rows or outside of their vocabulary."""
     for tokens in (tokens for name in MODALITIES for tokens in token_sets(data_dir, name)):
         for path, rows in manifests.items():
@@ -295,7 +375,7 @@ def _token_faults(data_dir: Path, manifests: Mapping[Path, Rows]) -> Iterator[Fa
             if not any(file.exists() for file in files):
                 continue
             try:
-                check_tokens(tokens.folder, path.stem, [utterance for _, utterance in rows])
+                check_tokens(tokens.folder, path.stem, rows)
             except ManifestError as error:
                 yield error.as_fault(tokens.folder)
 

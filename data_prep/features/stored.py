@@ -53,7 +53,7 @@ from data_prep.files.documents import (
     load_yaml,
 )
 from data_prep.files.replacing import replacing
-from data_prep.manifest.digests import rows_digest, sequence_digest
+from data_prep.manifest.digests import rows_digest, sequence_digest, texts_digest
 from data_prep.messages import first_few
 from data_prep.schema import Utterance
 
@@ -93,7 +93,7 @@ def _rows_digests(rows: Sequence[Utterance], settings: Mapping[str, Any]) -> dic
     """What the card keeps of the manifest: of features of text also what the texts were."""
     digests = {"manifest": rows_digest(rows)}
     if settings.get("modality") == "text":
-        digests[_TEXT] = sequence_digest((row.id, row.text) for row in rows)
+        digests[_TEXT] = texts_digest(rows)
     return digests
 
 

@@ -26,9 +26,10 @@ from data_prep.files.documents import Document, bare_name, load_json
 from data_prep.folds.protocols import FoldOptions, check_leaks, make_folds
 from data_prep.folds.records import ALL, Folds, composition_lines, context_notes
 from data_prep.manifest.cells import shown
-from data_prep.manifest.corpus_card import write_corpus
+from data_prep.manifest.corpus_card import shared_values, write_corpus
 from data_prep.manifest.labels import check_folds
 from data_prep.manifest.records import SPLITS, Corpus, Utterance
+from data_prep.manifest.table import ManifestTable
 from data_prep.manifest.tsv import read_manifest, write_atomically
 from data_prep.messages import first_few
 
@@ -86,23 +87,19 @@ def folds_path(data_dir: str | Path, protocol: str) -> Path:
     return Path(data_dir) / FOLDS_FOLDER / f"{protocol}.json"
 
 
-def read_base(data_dir: str | Path, bases: Sequence[str]) -> list[Utterance]:
+def read_base(data_dir: str | Path, bases: Sequence[str]) -> ManifestTable:
     """Read the rows of these splits, in this order.
 
     Raises:
         ManifestError: a faulty row, or an id that two of the splits have.
     """
-    rows: list[Utterance] = []
-    split_of: dict[str, str] = {}
-    for split in bases:
-        file = Path(data_dir) / f"{split}.tsv"
-        for row in read_manifest(file):
-            if (other := split_of.setdefault(row.id, split)) != split:
-                problem = f"id {shown(row.id)} is in {other}.tsv, too, and folds join both"
-                remedy = "give every row its own id"
-                raise ManifestError(Fault(str(file), None, problem, remedy, "id-duplicate"))
-            rows.append(row)
-    return rows
+    tables = {split: read_manifest(Path(data_dir) / f"{split}.tsv") for split in bases}
+    for row_id, (first, *_, last) in shared_values(tables, "id").items():
+        problem = f"id {shown(row_id)} is in {first}.tsv, too, and folds join both"
+        remedy = "give every row its own id"
+        file = str(Path(data_dir) / f"{last}.tsv")
+        raise ManifestError(Fault(file, None, problem, remedy, "id-duplicate"))
+    return ManifestTable.joined(list(tables.values()))
 
 
 def read_folds(path: str | Path, *, check_apart: bool = True) -> Folds:

@@ -31,7 +31,8 @@ _SPACE_RUN = re.compile(rf" *[{SPACE_CONTROLS}]+[ {SPACE_CONTROLS}]*")
 # Controls other than white space and C1, which normalize_text repairs.
 _DAMAGE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
 # Most ids, checked in one step.
-_USUAL_ID = re.compile(r"\w[\w.+:=@#-]*(?:/\w[\w.+:=@#-]*)*", re.ASCII)
+USUAL_ID = r"\w[\w.+:=@#-]*(?:/\w[\w.+:=@#-]*)*"
+_USUAL_ID = re.compile(USUAL_ID, re.ASCII)
 # Zero-width joiners between characters, as in Persian and Indic spelling and in emoji.
 _JOINED = re.compile("(?<=[^\\x00-\\x7f])[\u200c\u200d](?=[^\\x00-\\x7f])")
 _C1 = re.compile(r"[\x80-\x84\x86-\x9f]")

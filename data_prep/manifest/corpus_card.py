@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
+import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
@@ -26,7 +27,6 @@ from data_prep.files.documents import (
     load_yaml,
     validate,
 )
-from data_prep.manifest.cells import id_key
 from data_prep.manifest.labels import check_labels
 from data_prep.manifest.records import (
     AXES,
@@ -198,11 +198,11 @@ def write_corpus(
     """
     out_dir = Path(out_dir)
     _render_card(out_dir, corpus)
-    _check_apart(corpus, splits)
     manifests = {
         path: render_manifest(path, rows)
         for path, rows in ((out_dir / f"{split}.tsv", rows) for split, rows in splits.items())
     }
+    _check_apart(corpus, splits)
     out_dir.mkdir(parents=True, exist_ok=True)
     for stale in _finished_splits(out_dir) - set(splits):
         (out_dir / f"{stale}.tsv").unlink(missing_ok=True)
@@ -251,38 +251,39 @@ def _check_apart(corpus: Corpus, splits: Mapping[str, Sequence[Utterance]]) -> N
 
 
 def shared_values(
-    splits: Mapping[str, Iterable[Utterance]], key: str
+    splits: Mapping[str, Sequence[Utterance]], key: str
 ) -> dict[str, tuple[str, ...]]:
     """Return the values of a column (such as "speaker") in more than one split, with the splits."""
+    from data_prep.manifest.table import shared_cells
+
     splits_of: dict[str, dict[str, None]] = {}
-    for split, rows in splits.items():
-        for row in rows:
-            value = getattr(row, key)
-            if value is not None:
-                value = id_key(value) if key == "id" else value
-                splits_of.setdefault(value, {})[split] = None
-    return {value: tuple(where) for value, where in splits_of.items() if len(where) > 1}
+    for split, cells in shared_cells(splits, key).items():
+        for value in cells:
+            splits_of.setdefault(value, {})[split] = None
+    return {value: tuple(where) for value, where in splits_of.items()}
 
 
 def count_split(rows: Sequence[Utterance], corpus: Corpus) -> dict[str, Any]:
     """Return the counts of a split for corpus.yaml; hours have three decimals."""
-    samples = sum(row.n_samples or 0 for row in rows)
+    from data_prep.manifest import table
+
+    samples = int(table.counts(rows, "n_samples").sum())
+    has_vad = np.all([table.has(rows, axis) for axis in AXES], axis=0)
     counts: dict[str, Any] = {
         "rows": len(rows),
         "hours": round(samples / corpus.sample_rate / 3600, 3),
-        "with_text": sum(row.text is not None for row in rows),
-        "with_audio": sum(row.audio is not None for row in rows),
-        "with_vad": sum(all(getattr(row, axis) is not None for axis in AXES) for row in rows),
+        "with_text": int(table.has(rows, "text").sum()),
+        "with_audio": int(table.has(rows, "audio").sum()),
+        "with_vad": int(has_vad.sum()),
     }
-    if with_votes := sum(row.votes is not None for row in rows):
+    if with_votes := int(table.has(rows, "votes").sum()):
         counts["with_votes"] = with_votes
     for key in ("speaker", "dialogue"):
-        values = {getattr(row, key) for row in rows} - {None}
-        counts[f"{key}s"] = len(values)
+        counts[f"{key}s"] = len(table.codes(rows, key)[1])
     for key, names in corpus.labels.items():
-        seen = Counter(getattr(row, key) for row in rows)
+        seen = table.count_values(rows, key)
         counts[key] = {name: seen[name] for name in names}
-    if sources := Counter(row.corpus for row in rows if row.corpus is not None):
+    if sources := table.count_values(rows, "corpus"):
         counts["corpus"] = dict(sources)
     return counts
 

@@ -41,9 +41,11 @@ def sort_labels(labels: Iterable[str]) -> list[str]:
     return sorted(names)
 
 
-def count_labels(rows: Iterable[Utterance], key: str) -> Counter[str]:
+def count_labels(rows: Sequence[Utterance], key: str) -> Counter[str]:
     """Count the rows of each label of the column `key`; rows without a label are not counted."""
-    return Counter(label for row in rows if (label := getattr(row, key)) is not None)
+    from data_prep.manifest.table import count_values
+
+    return count_values(rows, key)
 
 
 def check_labels(
@@ -171,7 +173,7 @@ def _coverage(counts: Counts, total: Mapping[str, int], named: Sequence[str]) ->
 
 
 def check_folds(
-    folds: Mapping[str, Mapping[str, Sequence[str]]], rows: Iterable[Utterance]
+    folds: Mapping[str, Mapping[str, Sequence[str]]], rows: Sequence[Utterance]
 ) -> list[str]:
     """Return warnings about classes that sets of folds lack.
 
@@ -179,11 +181,12 @@ def check_folds(
         folds: fold -> "train", "valid", "test" -> ids.
         rows: the rows with these ids.
     """
-    rows = list(rows)
+    from data_prep.manifest.table import ids_of, values
+
     warnings = []
     for key in LABEL_COLUMNS:
         total = count_labels(rows, key)
-        label_of = {row.id: getattr(row, key) for row in rows}
+        label_of = dict(zip(ids_of(rows), values(rows, key), strict=True))
         for (label, split), names in _lacking(folds, label_of, total).items():
             sentence = f"{_list(total, [label])} is not in {split} of fold {_first(names)}"
             hint = ", where no model can learn it" if split == TRAIN else ""

@@ -14,18 +14,32 @@ in one. `same_size` selects the files that may be identical, so that only those 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
 
 from data_prep.manifest.corpus_card import shared_values
 from data_prep.manifest.records import (
     Corpus,
     Utterance,
 )
+from data_prep.manifest.table import (
+    FloatArray,
+    IntArray,
+    ManifestTable,
+    codes,
+    group_numbers,
+    has,
+    numbers,
+    value_numbers,
+)
 
 ERROR, NOTE = "error", "note"
 _NAMED = 3  # examples in a message
+_NAMED_ROWS = 8  # rows of one example
 
 Splits = Mapping[str, Sequence[Utterance]]
 
@@ -73,20 +87,65 @@ def find_twins(splits: Splits, sounds: Mapping[str, str] | None = None) -> list[
         splits: the rows of every split.
         sounds: see `find_leaks`.
     """
-    digests = sounds or {}
-
-    def sound(row: Utterance) -> str | None:
-        return None if row.audio is None else _recording(row.audio, digests) + row.segment_key
-
-    def words_and_sound(row: Utterance) -> tuple[str, str] | None:
-        audio = sound(row)
-        return None if row.text is None or audio is None else (row.text, audio)
-
+    rows = _Rows.of(splits, sounds or {})
+    sound = group_numbers(rows.recording, rows.start, rows.end)
+    sound[rows.recording < 0] = -1
     return [
-        *_twins(splits, sound, "sounds"),
-        *_twins(splits, words_and_sound, "texts with the same sound"),
-        *_overlaps(splits, digests),
+        *_twins(rows, sound, "sounds"),
+        *_twins(rows, _texts_with_sound(rows, sound), "texts with the same sound"),
+        *_overlaps(rows),
     ]
+
+
+class _Rows(NamedTuple):
+    """The N rows of all splits.
+
+    Attributes:
+        table: the rows, split after split.
+        splits: names of the splits.
+        split: (N,), the number of the split of each row.
+        recording: (N,), equal for audio of the same content; -1 = no audio.
+        start: (N,) seconds in the recording.
+        end: (N,) seconds in the recording, infinite for its end.
+    """
+
+    table: ManifestTable
+    splits: Sequence[str]
+    split: IntArray
+    recording: IntArray
+    start: FloatArray
+    end: FloatArray
+
+    @classmethod
+    def of(cls, splits: Splits, digests: Mapping[str, str]) -> _Rows:
+        table = ManifestTable.joined(list(splits.values()))
+        sizes = [len(rows) for rows in splits.values()]
+        audio, paths = codes(table, "audio")
+        number_of: dict[str, int] = {}
+        recordings = [
+            number_of.setdefault(_recording(path, digests), len(number_of)) for path in paths
+        ]
+        return cls(
+            table,
+            list(splits),
+            np.repeat(np.arange(len(sizes)), sizes),
+            np.array([*recordings, -1], dtype=np.int64)[audio],
+            np.nan_to_num(numbers(table, "start"), nan=0.0),
+            np.nan_to_num(numbers(table, "end"), nan=np.inf, posinf=np.inf),
+        )
+
+    def name(self, row: int) -> str:
+        return f"{self.splits[int(self.split[row])]}/{self.table[row].id}"
+
+
+def _texts_with_sound(rows: _Rows, sound: IntArray) -> IntArray:
+    """Return numbers (N,) that are equal for the same text with the same sound; -1 without both."""
+    is_twin = (sound >= 0) & (np.bincount(sound[sound >= 0], minlength=1)[sound] > 1)
+    chosen = np.flatnonzero(is_twin & has(rows.table, "text"))
+    groups = np.full(len(sound), -1, dtype=np.int64)
+    texts = value_numbers(rows.table.take(chosen), "text")
+    groups[chosen] = group_numbers(texts, sound[chosen])
+    return groups
 
 
 def _recording(audio: str, digests: Mapping[str, str]) -> str:
@@ -107,34 +166,40 @@ def _shared(splits: Splits, key: str, level: str) -> Iterator[Leak]:
         yield _leak(level, len(shared), f"{key}s in more than one split", examples)
 
 
-def _twins(splits: Splits, content: Callable[[Utterance], Hashable], name: str) -> Iterator[Leak]:
-    """Yield rows of the same content: an error across splits, a note within one."""
-    groups: dict[Hashable, list[tuple[str, str]]] = {}
-    for split, rows in splits.items():
-        for row in rows:
-            if (key := content(row)) is not None:
-                groups.setdefault(key, []).append((split, row.id))
-    twins = [group for group in groups.values() if len(group) > 1]
-    across = [group for group in twins if len({split for split, _ in group}) > 1]
-    within = [group for group in twins if len({split for split, _ in group}) == 1]
+def _twins(rows: _Rows, group: IntArray, name: str) -> Iterator[Leak]:
+    """Yield rows of the same group, -1 = none: an error across splits, a note within one."""
+    order = np.argsort(group, kind="stable")
+    order = order[group[order] >= 0]
+    parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    twins = sorted((part for part in parts if len(part) > 1), key=lambda part: int(part[0]))
+    across = [part for part in twins if rows.split[part[0]] != rows.split[part[-1]]]
+    within = [part for part in twins if rows.split[part[0]] == rows.split[part[-1]]]
     for level, same, where in (
         (ERROR, across, "in more than one split"),
         (NOTE, within, "twice in one split"),
     ):
         if same:
-            examples = (" = ".join(f"{split}/{row}" for split, row in group) for group in same)
+            examples = (_equal(rows, part) for part in same)
             yield _leak(level, len(same), f"{name} {where}", examples)
 
 
-def _overlaps(splits: Splits, digests: Mapping[str, str]) -> Iterator[Leak]:
+def _equal(rows: _Rows, group: IntArray) -> str:
+    """Return the names of rows of a group: of all, or the first and one of each other split."""
+    named = group
+    if len(group) > _NAMED_ROWS:
+        firsts = np.unique(rows.split[group], return_index=True)[1]
+        named = group[np.union1d(np.arange(_NAMED_ROWS - len(firsts)), firsts)]
+    more = f" = {len(group) - len(named)} more" if len(named) < len(group) else ""
+    return " = ".join(map(rows.name, named.tolist())) + more
+
+
+def _overlaps(rows: _Rows) -> Iterator[Leak]:
     """Yield overlapping segments of one recording: across splits, and within one."""
-    recordings: dict[str, list[tuple[str, Utterance]]] = {}
-    for split, rows in splits.items():
-        for row in rows:
-            if row.audio is not None:
-                recording = _recording(row.audio, digests)
-                recordings.setdefault(recording, []).append((split, row))
-    pairs = [pair for rows in recordings.values() for pair in overlapping(rows)]
+    recordings: dict[int, list[Row]] = {}
+    for row in _of_divided_recordings(rows).tolist():
+        found = (rows.splits[int(rows.split[row])], rows.table[row])
+        recordings.setdefault(int(rows.recording[row]), []).append(found)
+    pairs = [pair for parts in recordings.values() for pair in overlapping(parts)]
     across = [pair for pair in pairs if pair[0][0] != pair[1][0]]
     within = [pair for pair in pairs if pair[0][0] == pair[1][0]]
     for level, overlaps, where in (
@@ -147,6 +212,17 @@ def _overlaps(splits: Splits, digests: Mapping[str, str]) -> Iterator[Leak]:
                 for pair in overlaps
             )
             yield _leak(level, len(overlaps), f"pairs of segments that overlap {where}", examples)
+
+
+def _of_divided_recordings(rows: _Rows) -> IntArray:
+    """Return the numbers of the rows whose recording has more than one segment."""
+    with_audio = np.flatnonzero(rows.recording >= 0)
+    recording = rows.recording[with_audio]
+    first = np.unique(recording, return_index=True)[1][recording]  # recordings have dense numbers
+    differs = (rows.start[with_audio] != rows.start[with_audio][first]) | (
+        rows.end[with_audio] != rows.end[with_audio][first]
+    )
+    return with_audio[np.isin(recording, recording[differs])]
 
 
 def _leak(level: str, count: int, kind: str, examples: Iterable[str]) -> Leak:

@@ -124,18 +124,21 @@ class Provenance:
         for part in self.seen:
             if part.use in uses:
                 seen.setdefault(part.corpus, []).append(part.hashes)
+        if not seen:
+            return []
+        rows = rows if isinstance(rows, Sequence) else list(rows)
+        hashes = id_hashes(rows)
         overlap: list[str] = []
-        for name, ids in _by_corpus(rows, corpus).items():
+        for name, own in _rows_of_corpora(rows, corpus).items():
             if name in seen:
-                own = np.array([_hash(bare) for bare, _ in ids], dtype=np.uint64)
-                is_seen = np.isin(own, np.concatenate(seen[name]))
-                overlap += [ids[row][1] for row in np.flatnonzero(is_seen).tolist()]
+                is_seen = np.isin(hashes[own], np.concatenate(seen[name]))
+                overlap += [rows[row].id for row in own[is_seen].tolist()]
         return overlap
 
     def namesakes(self, rows: Sequence[Utterance], corpus: str | None) -> str | None:
         """Return another corpus whose recorded rows have *all* of these ids; None without."""
-        own = np.unique(np.array([_hash(_bare_id(row)) for row in rows], dtype=np.uint64))
-        names = {row.corpus or corpus or UNNAMED for row in rows}
+        own = np.unique(id_hashes(rows))
+        names = {*_rows_of_corpora(rows, corpus)}
         others: dict[str, list[Hashes]] = {}
         for part in self.seen:
             if part.use == TRAINED and part.corpus not in names:
@@ -241,30 +244,46 @@ def seen_rows(
         fold: PROTOCOL/FOLD of the split; None for a split on disk.
         use: `TRAINED` or `SELECTED`.
     """
+    rows = rows if isinstance(rows, Sequence) else list(rows)
+    hashes = id_hashes(rows)
     return Provenance(
         tuple(
-            SeenRows(
-                name,
-                split,
-                fold,
-                use,
-                np.unique(np.array([_hash(bare) for bare, _ in ids], dtype=np.uint64)),
-            )
-            for name, ids in _by_corpus(rows, corpus).items()
+            SeenRows(name, split, fold, use, np.unique(hashes[own]))
+            for name, own in _rows_of_corpora(rows, corpus).items()
         )
     )
 
 
-def _by_corpus(rows: Iterable[Utterance], corpus: str | None) -> dict[str, list[tuple[str, str]]]:
-    """Return the ids of the rows of each corpus: within the corpus, and in the manifest."""
-    ids: dict[str, list[tuple[str, str]]] = {}
-    for row in rows:
-        ids.setdefault(row.corpus or corpus or UNNAMED, []).append((_bare_id(row), row.id))
-    return ids
+def id_hashes(rows: Sequence[Utterance]) -> Hashes:
+    """Return the hash of each row's id within its corpus, (N,)."""
+    from data_prep.manifest.table import ID_HASH, ManifestTable, ids_of, values
+
+    if not isinstance(rows, ManifestTable):
+        names: Iterable[tuple[Any, Any]] = ((row.id, row.corpus) for row in rows)
+    elif (stored := rows.derived(ID_HASH)) is not None:
+        return np.asarray(stored, dtype=np.uint64)
+    else:
+        names = zip(ids_of(rows), values(rows, "corpus"), strict=True)
+    return np.array([_hash(_bare_id(name, corpus)) for name, corpus in names], dtype=np.uint64)
 
 
-def _bare_id(row: Utterance) -> str:
-    return row.id if row.corpus is None else row.id.removeprefix(f"{row.corpus}/")
+def _rows_of_corpora(
+    rows: Sequence[Utterance], corpus: str | None
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the numbers of the rows of each corpus, that of the first row first."""
+    from data_prep.manifest.table import codes
+
+    number_of, names = codes(rows, "corpus")
+    own: dict[str, npt.NDArray[np.int64]] = {}
+    for number in np.unique(number_of).tolist():
+        name = (names[number] if number >= 0 else "") or corpus or UNNAMED
+        numbered = np.flatnonzero(number_of == number)
+        own[name] = np.union1d(own[name], numbered) if name in own else numbered
+    return dict(sorted(own.items(), key=lambda item: int(item[1][0])))
+
+
+def _bare_id(name: str, corpus: str | None) -> str:
+    return name if corpus is None else name.removeprefix(f"{corpus}/")
 
 
 def _hash(name: str) -> int:

@@ -25,6 +25,7 @@ from data_prep.manifest.records import (
     DroppedRow,
     Utterance,
 )
+from data_prep.manifest.table import ManifestTable, has
 from data_prep.manifest.tsv import read_manifest
 
 NAMED_IDS = 5  # of rows that were dropped for the same reason
@@ -76,13 +77,13 @@ class Summary:
 def summarize(corpus: Corpus, splits: Splits) -> Summary:
     """Count the rows of every split and in total; a speaker in two splits counts once in total."""
     everything: dict[str, Sequence[Utterance]] = dict(splits)
-    everything[TOTAL] = list(chain.from_iterable(splits.values()))
+    everything[TOTAL] = ManifestTable.joined(list(splits.values()))
     counts = {}
     labels: dict[str, dict[str, dict[str, int]]] = {key: {} for key in corpus.labels}
     for split, rows in everything.items():
         split_counts = count_split(rows, corpus)
         for name in names_of(Kind.NUMBER):
-            split_counts[f"with_{name}"] = sum(getattr(row, name) is not None for row in rows)
+            split_counts[f"with_{name}"] = int(has(rows, name).sum())
         for key in corpus.labels:
             shares = dict(split_counts[key])
             labels[key][split] = {**shares, NO_LABEL: len(rows) - sum(shares.values())}
@@ -191,7 +192,7 @@ def _dropped_lines(groups: Sequence[DroppedGroup]) -> Iterator[str]:
         yield f"dropped: {count} more for {len(rest)} further reasons; corpus.yaml lists each"
 
 
-def read_data_dir(data_dir: str | Path) -> tuple[Corpus, dict[str, list[Utterance]]]:
+def read_data_dir(data_dir: str | Path) -> tuple[Corpus, dict[str, ManifestTable]]:
     """Read corpus.yaml and its manifests. Raises ManifestError if one is invalid."""
     corpus = read_corpus(data_dir)
     return corpus, {s: read_manifest(Path(data_dir) / f"{s}.tsv") for s in corpus.splits}

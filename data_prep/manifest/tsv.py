@@ -3,60 +3,78 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from data_prep.errors import (
     Fault,
     ManifestError,
 )
 from data_prep.files.replacing import replacing
-from data_prep.manifest.cells import (
-    MAX_TEXT,
-    MAX_VALUE,
-    find_control,
-    find_id_fault,
-    find_label_fault,
-    find_value_fault,
-    id_key,
-    name_of,
-    on_one_line,
-    parse_number,
-    shown,
-)
+from data_prep.manifest.cells import find_control, id_key, shown
 from data_prep.manifest.columns import (
-    COLUMNS,
     KIND_OF,
     KNOWN_COLUMNS,
     OPTIONAL_COLUMNS,
     REQUIRED_COLUMNS,
     Kind,
-    names_of,
 )
 from data_prep.manifest.records import Utterance, segment_fault
-from data_prep.manifest.votes import VOTES_FORM, parse_votes
+from data_prep.manifest.row_rules import find_fault, format_text, scan_rows
+from data_prep.manifest.votes import parse_votes
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # in a line of ASCII, except tabs
+if TYPE_CHECKING:
+    from data_prep.manifest.table import ManifestTable
+
+_BYTES_AT_ONCE = 1 << 22
 
 
-def read_manifest(path: str | Path) -> list[Utterance]:
+def read_manifest(path: str | Path) -> ManifestTable:
     """Read a manifest.
+
+    The columns of a large one are kept beside it, and mapped into memory the next time; see
+    `data_prep.manifest.stored_table`.
+
+    Returns:
+        Its rows, as a sequence of `Utterance`.
 
     Raises:
         ManifestError: at the first fault, see `scan_manifest`.
     """
+    from data_prep.manifest import stored_table
 
-    def fail(fault: Fault) -> None:
-        raise ManifestError(fault)
-
-    return [utterance for _, utterance in scan_manifest(path, fail)]
+    return stored_table.read(Path(path), _read_valid)
 
 
-def scan_manifest(path: str | Path, report: Callable[[Fault], None]) -> list[tuple[int, Utterance]]:
-    """Read a manifest, and report all faults.
+def _read_valid(path: Path) -> ManifestTable:
+    rows, _, faults = scan_manifest(path)
+    if faults:
+        raise ManifestError(faults[0])
+    return rows
+
+
+class Scan(NamedTuple):
+    """What a manifest holds.
+
+    Attributes:
+        rows: those that can be parsed, N. One with a duplicate id or an invalid value is among
+            them.
+        lines: (N,) int64, the line of the file of each row, counted from 1.
+        faults: of all rows, in the order of the file.
+    """
+
+    rows: ManifestTable
+    lines: npt.NDArray[np.int64]
+    faults: list[Fault]
+
+
+def scan_manifest(path: str | Path) -> Scan:
+    """Read a manifest, and find all faults.
 
     Faults are a missing or duplicate column, a wrong number of fields, a missing or duplicate id,
     an invalid number (NaN and infinity included), VAD outside [0, 1], a segment that ends before it
@@ -64,109 +82,114 @@ def scan_manifest(path: str | Path, report: Callable[[Fault], None]) -> list[tup
 
     Args:
         path: the file.
-        report: called with each fault.
-
-    Returns:
-        (line number, Utterance) of each row. A row that cannot be parsed is left out; one with a
-        duplicate id or an invalid value is kept.
     """
+    file = Path(path)
     try:
-        lines = Path(path).read_bytes().decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+        return _scan(file)
     except FileNotFoundError:
-        report(
-            Fault(
-                str(path),
-                None,
-                "no such manifest",
-                "write it with a data_prep script",
-                "manifest-missing",
-            )
-        )
-        return []
-    except UnicodeDecodeError as error:
-        row = 1 + error.object.count(b"\n", 0, error.start)
-        report(Fault(str(path), row, "not UTF-8 text", "save the file as UTF-8", "file-encoding"))
-        return []
-    if lines[-1] == "":
-        lines.pop()
-    columns = lines[0].split("\t") if lines else []
-    if fault := _header_fault(str(path), columns):
-        report(fault)
-        return []
-    return _scan_rows(str(path), columns, lines, report)
+        remedy = "write it with a data_prep script"
+        fault = Fault(str(path), None, "no such manifest", remedy, "manifest-missing")
+    except ManifestError as error:
+        fault = error.as_fault(path)
+    return _nothing(fault)
 
 
-def _scan_rows(
-    file: str, columns: list[str], lines: list[str], report: Callable[[Fault], None]
-) -> list[tuple[int, Utterance]]:
-    known = [columns.index(name) if name in columns else -1 for name in KNOWN_COLUMNS]
-    extra = [(i, name) for i, name in enumerate(columns) if name not in KNOWN_COLUMNS]
-    first_row: dict[str, int] = {}
-    cell_faults = _CellFaults()
-    rows = []
-    for row, line in enumerate(lines[1:], start=2):
-        values = line.split("\t")
-        if len(values) != len(columns):
-            problem = f"{len(values)} fields where the header has {len(columns)}"
-            report(
-                Fault(
-                    file,
-                    row,
-                    problem,
-                    "write one tab between fields, none inside them",
-                    "row-fields",
-                )
-            )
+def _nothing(fault: Fault) -> Scan:
+    from data_prep.manifest.table import ManifestTable
+
+    return Scan(ManifestTable.of([]), np.zeros(0, dtype=np.int64), [fault])
+
+
+def _scan(file: Path) -> Scan:
+    """Read a manifest part by part: by columns, or row by row where a row may have a fault.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ManifestError: the header has a fault, or the file is not UTF-8.
+    """
+    from data_prep.manifest.column_rules import read_columns
+    from data_prep.manifest.table import ManifestTable
+
+    parts: list[ManifestTable] = []
+    lines: list[npt.NDArray[np.int64]] = []
+    faults: list[Fault] = []
+    columns: list[str] = []
+    for first, content in _parts(file):
+        if first == 1:
+            header, _, content = content.partition(b"\n")
+            columns = _decode(file, header, 1).removeprefix("\ufeff").split("\t")
+            if fault := _header_fault(str(file), columns):
+                _check_encoding(file)
+                raise ManifestError(fault)
+            first = 2
+        if not content:
             continue
-        values.append("")  # read at index -1, of an absent optional column
-        try:
-            utterance = _parse_row(values, known, extra)
-        except ValueError:
-            for problem, remedy in _row_faults(values, known):
-                report(Fault(file, row, problem, remedy, "cell-invalid"))
+        table = read_columns(content, columns)
+        if table is not None:
+            parts.append(ManifestTable(table))
+            lines.append(np.arange(first, first + len(parts[-1])))
             continue
-        if (seen := first_row.setdefault(id_key(utterance.id), row)) != row:
-            problem = f"id {shown(utterance.id)} was used in row {seen}"
-            report(Fault(file, row, problem, "give every utterance its own id", "id-duplicate"))
-        for problem, remedy in cell_faults(utterance, line):
-            report(Fault(file, row, problem, remedy, "cell-invalid"))
-        rows.append((row, utterance))
-    return rows
+        text = _decode(file, content, first)
+        rows, found = scan_rows(str(file), columns, text.removesuffix("\n").split("\n"), first)
+        parts.append(ManifestTable.of(utterance for _, utterance in rows))
+        lines.append(np.array([number for number, _ in rows], dtype=np.int64))
+        faults += found
+    rows_read = ManifestTable.joined(parts)
+    numbered = np.concatenate([np.zeros(0, dtype=np.int64), *lines])
+    doubled = _duplicate_ids(str(file), rows_read, numbered)
+    by_row = sorted([*doubled, *faults], key=lambda fault: fault.row or 0)
+    return Scan(rows_read, numbered, by_row)
 
 
-class _CellFaults:
-    """Finds values of a row that are invalid by `cells`; repeated values are checked once."""
-
-    _SHORT = names_of(Kind.VALUE, Kind.LABEL)
-
-    def __init__(self) -> None:
-        self._good: set[tuple[str, str]] = set()
-
-    def __call__(self, row: Utterance, line: str) -> Iterator[tuple[str, str]]:
-        if fault := find_id_fault(row.id):
-            yield fault
-        if line.isascii() and len(line) <= MAX_VALUE and not _CONTROL.search(line):
-            return
-        for name in self._SHORT:
-            value = getattr(row, name)
-            if value is None or (name, value) in self._good:
+def _parts(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield whole lines, with the ends of Unix, and the number of the first of them."""
+    first, rest = 1, b""
+    with file.open("rb") as source:
+        while block := source.read(_BYTES_AT_ONCE):
+            lines, end, rest_of_block = block.rpartition(b"\n")
+            if not end:
+                rest += block
                 continue
-            if fault := _find_fault(name, value):
-                yield fault
-            elif name != "audio":
-                self._good.add((name, value))
-        for name, value in {"text": row.text or "", **row.extra}.items():
-            yield from _text_faults(name, value)
+            part = rest + lines + end
+            yield first, part.replace(b"\r\n", b"\n") if b"\r" in part else part
+            first += part.count(b"\n")
+            rest = rest_of_block
+    if rest or first == 1:
+        yield first, rest
 
 
-def _text_faults(name: str, value: str) -> Iterator[tuple[str, str]]:
+def _decode(file: Path, content: bytes, first: int) -> str:
+    """Decode lines of which `first` is the number of the first."""
     try:
-        _format_text(name, value)
-    except ValueError as error:
-        yield str(error), "take it out"
-    else:
-        if control := find_control(value):
-            yield f"{name} holds {name_of(control)}", "write a space in its place"
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        row = first + content.count(b"\n", 0, error.start)
+        remedy = "save the file as UTF-8"
+        raise ManifestError(
+            Fault(str(file), row, "not UTF-8 text", remedy, "file-encoding")
+        ) from error
+
+
+def _check_encoding(file: Path) -> None:
+    for first, content in _parts(file):
+        _decode(file, content, first)
+
+
+def _duplicate_ids(file: str, rows: ManifestTable, lines: npt.NDArray[np.int64]) -> list[Fault]:
+    import pyarrow.compute as pc
+
+    ids = rows.column("id")
+    is_plain = pc.all(pc.string_is_ascii(ids), min_count=0).as_py()
+    if is_plain and pc.count_distinct(ids).as_py() == len(rows):
+        return []
+    first: dict[str, int] = {}
+    faults = []
+    for name, row in zip(map(str, ids.to_pylist()), lines.tolist(), strict=True):
+        if (seen := first.setdefault(id_key(name), row)) != row:
+            problem = f"id {shown(name)} was used in row {seen}"
+            remedy = "give every utterance its own id"
+            faults.append(Fault(file, row, problem, remedy, "id-duplicate"))
+    return faults
 
 
 def _header_fault(file: str, columns: list[str]) -> Fault | None:
@@ -186,100 +209,6 @@ def _header_fault(file: str, columns: list[str]) -> Fault | None:
             file, 1, f"column {', '.join(doubled)} twice", "keep one of them", "column-duplicate"
         )
     return None
-
-
-def _parse_row(values: list[str], known: list[int], extra: list[tuple[int, str]]) -> Utterance:
-    """Convert fields to an Utterance. Raises ValueError for the faults of `_row_faults`."""
-    at: list[Any] = [values[i] or None for i in known]
-    if at[0] is None:
-        raise ValueError("no id")
-    for position, parse in _PARSED:
-        if at[position] is not None:
-            at[position] = parse(at[position])
-    if segment_fault(*(at[position] for position in _SEGMENT)):
-        raise ValueError("no segment")
-    at.append({name: values[i] for i, name in extra if values[i]})
-    return Utterance(*at)
-
-
-def _parse_count(value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
-        raise ValueError(value)
-    return int(value)
-
-
-def _parse_float(value: str) -> float:
-    number = parse_number(value)
-    if not math.isfinite(number):
-        raise ValueError(value)
-    return number
-
-
-def _parse_unit(value: str) -> float:
-    number = parse_number(value)
-    if not 0.0 <= number <= 1.0:  # NaN fails too
-        raise ValueError(value)
-    return number
-
-
-def _parse_votes_text(value: str) -> str:
-    parse_votes(value)
-    return value
-
-
-class _Parsed(NamedTuple):
-    """How the cells of a kind are parsed, and what to write instead of others."""
-
-    parse: Callable[[str], float | str]
-    remedy: str
-
-
-_OLD_VOTES = (
-    "; a data dir of IEMOCAP or MSP-IMPROV whose column votes lists annotators was prepared by an "
-    "earlier version: prepare it again"
-)
-_KINDS_PARSED = {
-    Kind.COUNT: _Parsed(_parse_count, "write a whole number from 0 up, or leave it empty"),
-    Kind.UNIT: _Parsed(_parse_unit, "write a number from 0 to 1, or leave the field empty"),
-    Kind.NUMBER: _Parsed(_parse_float, "write a finite number, or leave the field empty"),
-    Kind.SECONDS: _Parsed(_parse_float, "write seconds from 0 up, or leave the field empty"),
-    Kind.SPREAD: _Parsed(_parse_unit, "write a number from 0 to 1, or leave the field empty"),
-    Kind.VOTES: _Parsed(_parse_votes_text, f"write {VOTES_FORM}, or leave it empty{_OLD_VOTES}"),
-}
-_PARSED = [  # the position of each column that is parsed, and its parser
-    (position, _KINDS_PARSED[column.kind].parse)
-    for position, column in enumerate(COLUMNS)
-    if column.kind in _KINDS_PARSED
-]
-_SEGMENT = [KNOWN_COLUMNS.index(name) for name in ("audio", "start", "end")]
-
-
-def _row_faults(values: list[str], known: list[int]) -> Iterable[tuple[str, str]]:
-    """Yield every (problem, remedy) of a row that `_parse_row` refused."""
-    at: dict[str, Any] = dict(zip(KNOWN_COLUMNS, (values[i] or None for i in known), strict=True))
-    if not at["id"]:
-        yield "no id", "give every utterance its own id"
-    invalid = set()
-    for name, kind in KIND_OF.items():
-        if kind not in _KINDS_PARSED or at[name] is None:
-            continue
-        try:
-            at[name] = _KINDS_PARSED[kind].parse(at[name])
-        except ValueError:
-            invalid.add(name)
-            yield f"{name} is {at[name]!r}", _KINDS_PARSED[kind].remedy
-    if invalid & {*names_of(Kind.SECONDS)}:
-        return
-    if fault := segment_fault(at["audio"], at["start"], at["end"]):
-        yield fault
-
-
-def _find_fault(name: str, value: str) -> tuple[str, str] | None:
-    """Return the problem of a value other than the text and the remedy; None if it is valid."""
-    kind = KIND_OF[name]
-    if kind is Kind.ID:
-        return find_id_fault(value)
-    return find_label_fault(name, value) if kind is Kind.LABEL else find_value_fault(name, value)
 
 
 def write_manifest(path: str | Path, rows: Iterable[Utterance]) -> None:
@@ -318,7 +247,7 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
             if fault := segment_fault(row.audio, row.start, row.end):
                 raise ValueError(fault[0])
             values = [_format(name, getattr(row, name)) for name in columns]
-            values += [_format_text(name, row.extra.get(name, "")) for name in extra]
+            values += [format_text(name, row.extra.get(name, "")) for name in extra]
         except ValueError as error:
             raise ManifestError(
                 Fault(
@@ -333,24 +262,17 @@ def render_manifest(path: str | Path, rows: Iterable[Utterance]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _format_text(name: str, value: str) -> str:
-    line = on_one_line(value)
-    if (control := find_control(line)) or len(line) > MAX_TEXT:
-        problem = f"holds {name_of(control)}" if control else f"has over {MAX_TEXT} characters"
-        raise ValueError(f"{name} {shown(line)} {problem}")
-    return line
-
-
 def _format(name: str, value: str | int | float | None) -> str:
     if value is None:
         return ""
     kind = KIND_OF[name]
     if isinstance(value, str):
         if kind is Kind.TEXT:
-            return _format_text(name, value)
+            return format_text(name, value)
         if kind is Kind.VOTES:
-            return _parse_votes_text(value)
-        if fault := _find_fault(name, value):
+            parse_votes(value)
+            return value
+        if fault := find_fault(name, value):
             raise ValueError(fault[0])
         return value
     is_unit = kind in (Kind.UNIT, Kind.SPREAD)

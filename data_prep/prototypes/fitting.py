@@ -15,6 +15,7 @@ from data_prep.folds.file import folds_path, read_base, read_folds
 from data_prep.manifest.corpus_card import read_corpus
 from data_prep.manifest.provenance import Provenance, seen_rows
 from data_prep.manifest.records import AXES, CORPUS_FILE, Utterance
+from data_prep.manifest.table import ManifestTable, rows_of_ids
 from data_prep.manifest.tsv import read_manifest
 from data_prep.prototypes.file import FITTED_ON
 from data_prep.prototypes.maths import Floats, Ids, difficulties, fit_by_domain, is_usable
@@ -205,7 +206,7 @@ def read_train_rows(
     return train
 
 
-def train_set(data_dir: Path, fold: str | None) -> list[Utterance]:
+def train_set(data_dir: Path, fold: str | None) -> ManifestTable:
     """Read the rows of the train split, or of a fold's train set."""
     if fold is None:
         return read_manifest(data_dir / f"{FITTED_ON}.tsv")
@@ -216,8 +217,8 @@ def train_set(data_dir: Path, fold: str | None) -> list[Utterance]:
         file = str(folds_path(data_dir, protocol))
         remedy = "give --fold PROTOCOL/FOLD"
         raise ManifestError(Fault(file, None, message, remedy, "fold-unknown"))
-    ids = {*folds.folds[number][FITTED_ON]}
-    return [row for row in read_base(data_dir, folds.bases) if row.id in ids]
+    rows = read_base(data_dir, folds.bases)
+    return rows.take(rows_of_ids(rows, folds.folds[number][FITTED_ON]))
 
 
 def _folder(data_dir: Path) -> Path:

@@ -18,8 +18,9 @@ from data_prep.engines.mapping import for_groups
 from data_prep.errors import CodedError
 from data_prep.files.shards import ArrayCodec, ShardStore, shard_map, spans_of
 from data_prep.manifest.digests import sequence_digest
+from data_prep.manifest.table import ManifestTable
 from data_prep.progress import track
-from data_prep.schema import SPLITS, Utterance, read_corpus, read_manifest
+from data_prep.schema import SPLITS, read_corpus, read_manifest
 from data_prep.tokens.folder import TokenFolder, Tokens
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class SplitJob(Generic[Item]):
     manifest: str = ""
 
 
-def read_splits(data_dir: str | Path) -> dict[str, list[Utterance]]:
+def read_splits(data_dir: str | Path) -> dict[str, ManifestTable]:
     """Read the manifests listed in corpus.yaml, in its order. Raises ValueError if one is empty."""
     data_dir = Path(data_dir)
     names = list(read_corpus(data_dir).splits)
@@ -65,8 +66,8 @@ def read_splits(data_dir: str | Path) -> dict[str, list[Utterance]]:
 
 
 def train_rows(
-    data_dir: str | Path, splits: Mapping[str, list[Utterance]], remedy: str
-) -> list[Utterance]:
+    data_dir: str | Path, splits: Mapping[str, ManifestTable], remedy: str
+) -> ManifestTable:
     """Return the rows on which a tokenizer may be fitted.
 
     Args:

@@ -17,7 +17,7 @@ from data_prep.files.digests import (
     verify_all,
     warn_unverified,
 )
-from data_prep.manifest.digests import rows_digest, sequence_digest
+from data_prep.manifest.digests import rows_digest, texts_digest
 from data_prep.manifest.records import Utterance
 from data_prep.tokens.folder import (
     DICT_FILE,
@@ -78,7 +78,7 @@ def is_card_of(folder: Path, split: str, rows: Sequence[Utterance]) -> bool:
         return True  # tokens of another tool
     entry = read_card(folder)["splits"].get(split, {})
     if TokenSet.of(folder).modality == _TEXT:
-        return bool(entry.get("digest") == sequence_digest((row.id, row.text) for row in rows))
+        return bool(entry.get("digest") == texts_digest(rows))
     return bool(entry.get("manifest") == rows_digest(rows))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.manifest.table import codes, numbers
 from data_prep.manifest.votes import OTHER
 from data_prep.schema import AXES, CORPUS_FILE
 from emo_fairseq.data.manifest import Split, report_rows
@@ -19,21 +20,19 @@ from emo_fairseq.types import (
 
 def vad_values(split: Split) -> np.ndarray:
     """Return valence, arousal and dominance: (N, 3) float64 in [0, 1], NaN = missing."""
-    values = [[getattr(row, axis) for axis in AXES] for row in split.utterances]
-    return np.array(values, dtype=np.float64).reshape(-1, len(AXES))  # None becomes NaN
+    return np.stack([numbers(split.utterances, axis) for axis in AXES], axis=1)
 
 
 def group_names(split: Split, column: str) -> list[str]:
     """Return the values of a column of the manifest, each once, sorted."""
-    return sorted({value for row in split.utterances if (value := getattr(row, column))})
+    return sorted(filter(None, codes(split.utterances, column)[1]))
 
 
 def group_ids(split: Split, column: str, names: Sequence[str]) -> np.ndarray:
     """Return the index of each row's value in `names`: (N,) int64, -1 = missing or unknown."""
+    own, own_names = codes(split.utterances, column)
     number = {name: position for position, name in enumerate(names)}
-    return np.array(
-        [number.get(getattr(row, column), -1) for row in split.utterances], dtype=np.int64
-    )
+    return np.array([*(number.get(name, -1) for name in own_names), -1], dtype=np.int64)[own]
 
 
 # -- The classes of a contrastive loss, and of prototypes ------------------------------------------
@@ -87,55 +86,43 @@ def truth_array(
         UsageError: a label that is in neither `labels` nor `foreign`.
     """
     if not target.has_labels:
-        return np.array(
-            [
-                [_number(getattr(row, column)) for column in target.columns]
-                for row in split.utterances
-            ],
-            dtype=np.float64,  # fairseq halves float32 under --fp16, the truth included
-        )
+        # float64, since fairseq halves float32 under --fp16, the truth included.
+        return np.stack([numbers(split.utterances, name) for name in target.columns], axis=1)
     if target.kind is TargetKind.DISTRIBUTION:
         majority = truth_array(split, TARGETS["emotion"], labels, foreign)
         return np.concatenate([majority[:, None], _shares(split, labels)], axis=1)
     (column,) = target.columns
-    number = {label: position for position, label in enumerate(labels)}
-    ids = np.full(len(split.utterances), -1, dtype=np.int64)
-    is_foreign = np.array([getattr(row, column) in foreign for row in split.utterances], dtype=bool)
+    own, own_names = codes(split.utterances, column)
+    is_foreign = np.array([*(name in foreign for name in own_names), False])[own]
     message = f"have {column} {', '.join(foreign)}, which is not known here and taken as missing"
     report_rows(split, is_foreign, message)
-    for position, row in enumerate(split.utterances):
-        label = getattr(row, column)
-        if label is None or is_foreign[position]:
-            continue
-        if label not in number:
-            raise UsageError(
-                f"{split.file}: {_row_prefix(split, position)}{row.id}: {column} {label!r} is not "
-                f"one of the labels {', '.join(labels)}; correct the row, or the label set in "
-                f"{CORPUS_FILE}",
-                "label-unknown",
-            )
-        ids[position] = number[label]
+    ids = group_ids(split, column, labels)
+    unknown = np.flatnonzero((own >= 0) & (ids < 0) & ~is_foreign)
+    if len(unknown):
+        position = int(unknown[0])
+        raise UsageError(
+            f"{split.file}: {_row_prefix(split, position)}{split.utterances[position].id}: "
+            f"{column} {own_names[int(own[position])]!r} is not one of the labels "
+            f"{', '.join(labels)}; correct the row, or the label set in {CORPUS_FILE}",
+            "label-unknown",
+        )
+    ids[is_foreign] = -1
     return ids
 
 
 def _shares(split: Split, labels: Sequence[str]) -> np.ndarray:
     """Return the shares of the votes for the labels, (N, K) float64."""
-    for position, row in enumerate(split.utterances):
-        if unknown := unknown_votes(row, labels):
-            raise UsageError(
-                f"{split.file}: {_row_prefix(split, position)}{row.id}: votes for {unknown[0]!r}, "
-                f"which is not one of the labels {', '.join(labels)}; correct the row, or the "
-                f"label set in {CORPUS_FILE}; {OTHER} stands for what is no label",
-                "label-unknown",
-            )
-    shares = [vote_shares(row, labels) for row in split.utterances]
-    return np.array(shares, dtype=np.float64).reshape(-1, len(labels))
+    if (unknown := unknown_votes(split.utterances, labels)) is not None:
+        position, name = unknown
+        raise UsageError(
+            f"{split.file}: {_row_prefix(split, position)}{split.utterances[position].id}: votes "
+            f"for {name!r}, which is not one of the labels {', '.join(labels)}; correct the row, "
+            f"or the label set in {CORPUS_FILE}; {OTHER} stands for what is no label",
+            "label-unknown",
+        )
+    return vote_shares(split.utterances, labels)
 
 
 def _row_prefix(split: Split, position: int) -> str:
     """Name the line of the file, of which the header is the first; legacy rows are joined ones."""
     return "" if split.tokens else f"row {position + 2}: "
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value

@@ -9,7 +9,7 @@ import torch
 from fairseq.data import BaseWrapperDataset, FairseqDataset
 from torch import Tensor
 
-from data_prep.audio.frames import num_frames
+from data_prep.audio.frames import num_frames_of
 from data_prep.audio.loading import (
     WINDOW_MS,
     FloatArray,
@@ -54,7 +54,7 @@ class WaveformDataset(FairseqDataset):
     ) -> None:
         super().__init__()
         self.names = names
-        self.audio = [None if part is None else as_segment(part) for part in audio]
+        self.audio = audio
         self._check_lengths(n_samples)
         self.max_samples = max_samples
         self.sizes = np.clip(n_samples, MIN_SAMPLES, max_samples)
@@ -80,9 +80,10 @@ class WaveformDataset(FairseqDataset):
         return torch.from_numpy(samples[: self.max_samples]), True
 
     def _read(self, index: int) -> FloatArray | None:
-        audio = self.audio[index]
-        if audio is None:
+        part = self.audio[index]
+        if part is None:
             return None
+        audio = as_segment(part)
         try:
             samples, warnings = audio.load_with_warnings(SAMPLE_RATE)
         except ValueError as error:
@@ -131,7 +132,7 @@ class ComputedFrames(BaseWrapperDataset):
 
     def __init__(self, waveforms: WaveformDataset) -> None:
         super().__init__(waveforms)
-        self._sizes = np.array([num_frames(size) for size in waveforms.sizes])
+        self._sizes = num_frames_of(waveforms.sizes)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
         samples, present = self.dataset[index]

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 from fairseq.data import FairseqDataset
 from omegaconf import OmegaConf
 
 from data_prep.audio.frames import num_frames
-from data_prep.audio.segment import audio_of
+from data_prep.audio.segment import AudioRows
 from data_prep.features.frame_files import FrameRows, JoinedFeatures
 from data_prep.features.log_mel import LOG_MEL as LOG_MEL_FEATURES
 from data_prep.features.stored import StoredFeatures, open_features
@@ -20,6 +20,7 @@ from data_prep.manifest.provenance import (
     Provenance,
     seen_rows,
 )
+from data_prep.manifest.table import counts
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
@@ -282,7 +283,7 @@ class DataDir(InputLimits):
         return select_split(open_rows(_SplitReader(self, modality, split), None, unchanged), split)
 
     def _warn_of_long_audio(self, split: Split) -> None:
-        n_samples = np.array([row.n_samples or 0 for row in split.utterances])
+        n_samples = counts(split.utterances, "n_samples")
         limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
         report_rows(split, n_samples > self.max_samples(), f"are cut at {limit}")
 
@@ -328,10 +329,9 @@ class _SplitReader:
 
     def waveforms(self) -> WaveformDataset:
         stored, data_dir = self.split.stored, self.data_dir
-        root = data_dir.audio_root
-        audio = [audio_of(row, root) for row in stored.utterances]
-        n_samples = np.array([row.n_samples or 0 for row in stored.utterances])
-        names = [f"{x.file}: {row.id}" for x in self.split.stored_parts for row in x.utterances]
+        audio = AudioRows(stored.utterances, data_dir.audio_root)
+        n_samples = counts(stored.utterances, "n_samples")
+        names = _RowNames(self.split.stored_parts)
         return WaveformDataset(audio, n_samples, data_dir.max_samples(), names)
 
     def log_mel(self) -> StoredFrames | None:
@@ -351,6 +351,29 @@ class _SplitReader:
             message = f"have {self.modality} cut at --max-frames {limit}"
             report_rows(self.split, lengths > limit, message)
         return StoredFrames(stored, limit)
+
+
+class _RowNames(Sequence[str]):
+    """The file and the id of each row of splits on disk, for messages."""
+
+    def __init__(self, parts: Sequence[Split]) -> None:
+        self._parts = parts
+        self._ends = np.cumsum([len(part.utterances) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        part = self._parts[number]
+        row = index - int(self._ends[number])  # from the end of the part
+        return f"{part.file}: {part.utterances[row].id}"
 
 
 def select_split(dataset: FairseqDataset, split: Split) -> FairseqDataset:

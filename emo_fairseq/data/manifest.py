@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.folds.file import FOLDS_FOLDER, read_base, read_folds
+from data_prep.manifest.table import ManifestTable, has, ids_of, rows_of_ids, select
 from data_prep.messages import first_few
 from data_prep.schema import CORPUS_FILE, Corpus, Utterance, read_corpus, read_manifest
 from emo_fairseq.data import legacy
@@ -34,7 +35,8 @@ class Split:
     Attributes:
         name: ``train``, ``valid``, ``test``, ...
         file: the manifest that the rows came from, for messages.
-        utterances: one record a row.
+        utterances: the rows; those of a manifest are a `ManifestTable`, whose columns the functions
+            of `data_prep.manifest.table` read at once.
         tokens: for the legacy layout the token ids of each row, by modality; else empty.
         whole: what the fold divides; None if this is no set of a fold.
         rows: (N,) row numbers in `whole`.
@@ -74,23 +76,22 @@ class Split:
         Raises:
             UsageError: no row has one of the ids.
         """
-        row_of = {row.id: number for number, row in enumerate(self.utterances)}
-        if unknown := [name for name in ids if name not in row_of]:
+        rows = rows_of_ids(self.utterances, ids)
+        if len(rows) < len(ids):
+            known = {*ids_of(select(self.utterances, rows))}
+            unknown = [name for name in ids if name not in known]
             raise UsageError(
                 f"{self.file}: has no row {first_few(unknown)}, which the fold names; "
                 "make the folds again with `python -m data_prep.folds`",
                 "fold-outdated",
             )
-        rows = np.sort([row_of[name] for name in ids])
-        utterances = [self.utterances[row] for row in rows]
-        return Split(name, self.file, utterances, whole=self, rows=rows)
+        return Split(name, self.file, select(self.utterances, rows), whole=self, rows=rows)
 
     def present(self, modality: str) -> np.ndarray:
         """Return which rows have this modality: (N,) bool."""
         if self.tokens:
             return np.full(len(self.utterances), modality in self.tokens)
-        column = _COLUMN[modality]
-        return np.array([getattr(row, column) is not None for row in self.utterances], dtype=bool)
+        return has(self.utterances, _COLUMN[modality])
 
 
 _COLUMN = {TEXT: "text", SPEECH: "audio"}
@@ -144,7 +145,7 @@ def join_splits(splits: Sequence[Split]) -> Split:
         return splits[0]
     names = [split.name for split in splits]
     file = splits[0].file.with_name(f"{{{','.join(names)}}}.tsv")
-    rows = [row for split in splits for row in split.utterances]
+    rows = ManifestTable.joined([split.utterances for split in splits])
     return Split("+".join(names), file, rows, parts=tuple(splits))
 
 
@@ -193,17 +194,11 @@ def find_usable(
         present: for each modality which rows have it, (N,) bool.
         labels: of a distribution; a row has a truth if it has a vote for one of them.
     """
-    labeled = np.array(
-        [
-            any(getattr(row, column) is not None for column in target.columns)
-            for row in split.utterances
-        ],
-        dtype=bool,
-    )
+    labeled = np.any([has(split.utterances, column) for column in target.columns], axis=0)
     has_input = np.any(list(present.values()), axis=0)
     if target.kind is TargetKind.DISTRIBUTION:
         labeled &= _have_votes(split, labels, labeled)
-        agreed = np.array([row.emotion is not None for row in split.utterances], dtype=bool)
+        agreed = has(split.utterances, "emotion")
         usable = labeled & has_input
         logger.info(
             "%s: %d rows with votes, %d of them without a majority label",
@@ -216,8 +211,8 @@ def find_usable(
 
 def _have_votes(split: Split, labels: Sequence[str], voted: np.ndarray) -> np.ndarray:
     """Return which rows have a vote for one of the labels, and report the others with votes."""
-    shares = np.array([vote_shares(row, labels)[0] for row in split.utterances])
-    outside = voted & np.isnan(shares)
+    shares = vote_shares(split.utterances, labels)
+    outside = voted & np.isnan(shares).any(axis=1)
     report_rows(split, outside, f"have no vote for any of {', '.join(labels)}")
     return ~outside
 
@@ -233,8 +228,9 @@ def no_usable_row(split: Split, target: Target, modalities: Iterable[str]) -> Us
 
 def report_rows(split: Split, chosen: np.ndarray, message: str) -> None:
     """Log a warning with the number of the chosen rows, (N,) bool, and the first few ids."""
-    ids = [split.utterances[row].id for row in np.flatnonzero(chosen).tolist()]
-    if ids:
+    rows = np.flatnonzero(chosen)
+    if len(rows):
+        ids = ids_of(select(split.utterances, rows))
         logger.warning("%s: %d rows %s: %s", split.file, len(ids), message, first_few(ids))
 
 
@@ -272,7 +268,7 @@ def read_fold(folder: Path, fold: str) -> tuple[Sequence[str], Mapping[str, Sequ
     return content.bases, content.folds[number]
 
 
-def read_fold_rows(folder: Path, fold: str) -> dict[str, list[Utterance]]:
+def read_fold_rows(folder: Path, fold: str) -> dict[str, ManifestTable]:
     """Return the rows of each set of a fold, in the order of the manifests.
 
     Raises:
@@ -281,5 +277,4 @@ def read_fold_rows(folder: Path, fold: str) -> dict[str, list[Utterance]]:
     """
     bases, sets = read_fold(folder, fold)
     rows = read_base(folder, bases)
-    ids_of = {name: set(ids) for name, ids in sets.items()}
-    return {name: [row for row in rows if row.id in ids] for name, ids in ids_of.items()}
+    return {name: rows.take(rows_of_ids(rows, ids)) for name, ids in sets.items()}

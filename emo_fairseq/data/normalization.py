@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from fairseq.data import FairseqDataset
 
+from data_prep.manifest.table import values
 from data_prep.messages import first_few
 from data_prep.schema import Utterance
 from emo_fairseq.data.frames import MIN_FRAMES, FrameStatistics, Normalization
@@ -50,11 +51,11 @@ class RowGroups:
         """
         if by == BY_UTTERANCE:
             return cls(by, [None] * len(rows))
-        corpora = [row.corpus or corpus or "" for row in rows]
+        corpora = [name or corpus or "" for name in values(rows, "corpus")]
         if by == BY_SPEAKER:
             names = [
-                None if row.speaker is None else f"{name}/{row.speaker}"
-                for row, name in zip(rows, corpora, strict=True)
+                None if speaker is None else f"{name}/{speaker}"
+                for speaker, name in zip(values(rows, "speaker"), corpora, strict=True)
             ]
             return cls(by, names)
         return cls(by, corpora)

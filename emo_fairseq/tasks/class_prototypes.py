@@ -17,7 +17,7 @@ from data_prep.prototypes import (
     published_prototypes,
     read_prototypes,
 )
-from emo_fairseq.data.annotations import Classes, vad_values
+from emo_fairseq.data.annotations import Classes, group_ids, vad_values
 from emo_fairseq.data.manifest import Split
 from emo_fairseq.errors import UsageError
 from emo_fairseq.tasks.config import CORPUS, EmotionPredictionConfig
@@ -152,8 +152,7 @@ class ClassPrototypes:
 
     def scopes(self, split: Split) -> np.ndarray:
         """Return (N,) int64, the scope of each row; -1, the last, where its corpus is unknown."""
-        scope_of = {name: number for number, name in enumerate(self._state.prototypes[_CORPORA])}
-        return np.array([scope_of.get(row.corpus, -1) for row in split.utterances], dtype=np.int64)
+        return group_ids(split, "corpus", self._state.prototypes[_CORPORA])
 
     def distances(self, split: Split) -> np.ndarray:
         """Return (N,) float64 difficulties, NaN = unknown."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from fairseq.data import FairseqDataset
 
+from data_prep.manifest.table import ids_of, values
 from emo_fairseq.data.annotations import (
     group_ids,
     group_names,
@@ -108,7 +109,7 @@ def build_dataset(
     }
     dataset = RawAudioTextDataset(
         split.name,
-        [split.utterances[row].id for row in rows],
+        ids_of(split.utterances).take(rows),
         {modality: RowsDataset(dataset, rows) for modality, dataset in inputs.items()},
         truth_array(split, state.target, state.labels)[rows],
         shuffle=for_training,
@@ -120,7 +121,7 @@ def build_dataset(
     if dialogues is None:
         return dataset, rows
     scored = rows[dialogues.is_scored]
-    speakers = [split.utterances[row].speaker for row in rows]
+    speakers = values(split.utterances, "speaker").take(rows)
     cases = _cases(present, scored)
     return DialogueDataset(dataset, dialogues.windows, speakers, cases), scored
 

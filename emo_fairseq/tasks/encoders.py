@@ -12,6 +12,7 @@ from data_prep.features.stored import (
     settings_digest,
 )
 from data_prep.manifest.digests import rows_digest
+from data_prep.manifest.table import ManifestTable
 from data_prep.schema import Utterance, read_manifest
 from emo_fairseq import pretrained
 from emo_fairseq.data.data_dir import DataDir
@@ -138,7 +139,7 @@ def feature_contents(source: DataDir) -> dict[str, dict[str, list[str]]]:
     return digests
 
 
-def _stored_splits(data_dir: Path) -> dict[str, list[Utterance]]:
+def _stored_splits(data_dir: Path) -> dict[str, ManifestTable]:
     corpus = read_corpus_file(data_dir)
     names = sorted(file.stem for file in data_dir.glob("[!.]*.tsv")) if corpus is None else ()
     splits = names if corpus is None else corpus.splits

@@ -14,6 +14,7 @@ from data_prep.manifest.provenance import (
     provenance_path,
     write_beside,
 )
+from data_prep.manifest.table import rows_of_ids
 from data_prep.messages import first_few
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.text_tokenizers import TextTokenizer, load_text_tokenizer
@@ -212,7 +213,7 @@ def _read_input(
 ) -> tuple[list[str] | None, float | None]:
     """Return the words and the seconds of an utterance that the model reads."""
     part = data.split(split)
-    row = next(n for n, utterance in enumerate(part.utterances) if utterance.id == name)
+    row = int(rows_of_ids(part.utterances, [name])[0])
     words = seconds = None
     read = [modality for modality in state.modalities if modality not in masked]
     if TEXT in read and state.encoders[TEXT].input == TOKENS:

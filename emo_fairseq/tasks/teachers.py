@@ -9,6 +9,7 @@ import torch
 from fairseq import checkpoint_utils
 
 from data_prep.manifest.provenance import read_beside
+from data_prep.manifest.table import ids_of
 from data_prep.messages import first_few
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.data.manifest import Split
@@ -134,14 +135,15 @@ def _by_row(option: str, outputs: Outputs, width: int) -> Provide:
 
     def provide(split: Split) -> np.ndarray:
         nothing = np.full(width, np.nan)
-        without = [row.id for row in split.utterances if row.id not in outputs]
-        if len(without) == len(split.utterances):
+        ids = ids_of(split.utterances)
+        without = [name for name in ids if name not in outputs]
+        if len(without) == len(ids):
             raise UsageError(
                 f"{option}: has no outputs for any utterance of {split.file}",
                 "teacher-rows-missing",
             )
         if without:
             logger.warning("%s: no outputs for %d: %s", option, len(without), first_few(without))
-        return np.stack([outputs.get(row.id, nothing) for row in split.utterances])
+        return np.stack([outputs.get(name, nothing) for name in ids])
 
     return provide

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from data_prep.manifest.table import count_distinct, counts, has
 from data_prep.schema import SAMPLE_RATE, Utterance, read_corpus, read_manifest
 from emo_fairseq.cli.train.data import DataFolder
 from emo_fairseq.data.manifest import FOLD_SETS, read_fold_rows
@@ -57,7 +60,7 @@ def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
     modalities = _modalities(options, data.folder, rows, notes)
     target = _target(options, data.folder, rows, notes)
     columns = TARGETS[target].columns
-    n_rows = sum(any(getattr(row, c) is not None for c in columns) for row in rows)
+    n_rows = int(np.any([has(rows, column) for column in columns], axis=0).sum())
     if not n_rows:
         raise UsageError(
             f"{data.folder}/train.tsv: no row has {' or '.join(columns)}; give another --target",
@@ -66,7 +69,7 @@ def choose_inputs(options: argparse.Namespace, data: DataFolder) -> Inputs:
     test = "test" if splits.get("test") else "valid"
     if test == "valid":
         notes.append("there is no test split: scored on valid, which also selects the checkpoint")
-    samples = sum(row.n_samples or 0 for split in splits.values() for row in split)
+    samples = sum(int(counts(split, "n_samples").sum()) for split in splits.values())
     return Inputs(modalities, target, n_rows, samples / SAMPLE_RATE, test, notes, rows)
 
 
@@ -108,7 +111,7 @@ def _modalities(
     chosen += [n for n in MODALITY_LETTERS if _reads_features(options, n) and n not in chosen]
     if not chosen:
         raise UsageError(f"{folder}/train.tsv: no row has text or audio", "inputs-missing")
-    n_texts = len({row.text for row in rows if row.text is not None})
+    n_texts = count_distinct(rows, "text")
     is_prompted = n_texts * _ROWS_A_TEXT <= counts[TEXT]
     if TEXT in chosen and len(chosen) > 1 and is_prompted and options.text_encoder is None:
         chosen.remove(TEXT)
@@ -124,7 +127,7 @@ def _modalities(
 
 
 def _count(rows: Sequence[Utterance], column: str) -> int:
-    return sum(getattr(row, column) is not None for row in rows)
+    return int(has(rows, column).sum())
 
 
 def _reads_features(options: argparse.Namespace, modality: str) -> bool:

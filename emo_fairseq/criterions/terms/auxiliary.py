@@ -9,6 +9,7 @@ import torch
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor, nn
 
+from data_prep.manifest.table import has
 from emo_fairseq import losses
 from emo_fairseq.criterions.scoring import mean_of
 from emo_fairseq.criterions.task_protocol import EmotionTask
@@ -130,7 +131,7 @@ def _check_truth_exists(task: EmotionTask) -> None:
     split = task.train_split()
     for name, other in task.auxiliary.items():
         columns = other.target.columns
-        if all(getattr(row, column) is None for row in split.utterances for column in columns):
+        if not any(has(split.utterances, column).any() for column in columns):
             raise UsageError(
                 f"--auxiliary-targets {name}: no row of {split.file} has {' / '.join(columns)}; "
                 "leave it out",
