@@ -1,5 +1,6 @@
 """wav2vec 2.0, HuBERT, WavLM and data2vec of Hugging Face."""
 
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,6 +56,12 @@ class HuggingFaceWav2Vec2(StagedEncoder):
         for part in self.model.encoder.pos_conv_embed.modules():
             if isinstance(part, nn.Conv1d):
                 part.register_forward_pre_hook(self._mask_padding)
+        if config.model_type == _WAVLM:
+            for layer in self.model.encoder.layers:
+                attention = layer.attention
+                # As a partial of the module: a deep copy refers to the copy then.
+                attend = functools.partial(_attend_with_bias, attention)
+                attention.torch_multi_head_self_attention = attend
         self._frame_mask: Tensor | None = None  # while the positional convolutions run
         # data2vec is post-norm and lacks this setting.
         self.is_pre_norm = bool(getattr(config, "do_stable_layer_norm", False))
@@ -119,6 +126,7 @@ class HuggingFaceWav2Vec2(StagedEncoder):
         # Without a mask, attention has faster kernels.
         real = ~padding_mask if bool(padding_mask.any()) else None
         if self.model.config.model_type != _WAVLM:
+            self._choose_attention(state, first)
             mask = _masking().create_bidirectional_mask(
                 config=self.model.config, inputs_embeds=state, attention_mask=real
             )
@@ -129,6 +137,17 @@ class HuggingFaceWav2Vec2(StagedEncoder):
             bias = self.model.encoder.layers[0].attention.compute_bias(width, width)
             bias = bias.repeat(n_rows, 1, 1)  # (B x heads, T, T)
         return {"attention_mask": real, "position_bias": bias}
+
+    def _choose_attention(self, state: Tensor, first: int) -> None:
+        """Choose the implementation of the attention that is fastest for this batch.
+
+        torch's fused attention has no dropout on CPUs: it falls back to steps in single precision,
+        also for bfloat16. Those that transformers writes out keep the precision.
+        """
+        config = self.model.config
+        drops = config.attention_dropout > 0 and self.model.encoder.layers[first].training
+        by_steps = drops and state.device.type == "cpu"
+        config._attn_implementation = "eager" if by_steps else "sdpa"
 
     def _convolve(self, samples: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve (B, samples) to frames (B, T, channels), and return their lengths (B,)."""
@@ -154,6 +173,38 @@ class HuggingFaceWav2Vec2(StagedEncoder):
         if self.is_pre_norm:
             return in_blocks(front, encoder.layers, (encoder.layer_norm,))
         return in_blocks((*front, encoder.layer_norm), encoder.layers)
+
+
+def _attend_with_bias(
+    attention: Any, state: Tensor, real: Tensor | None, bias: Tensor
+) -> tuple[Tensor, None]:
+    """Attend as WavLM does, by torch's fused attention, which returns no weights.
+
+    Args:
+        attention: a ``WavLMAttention``.
+        state: (B, T, C).
+        real: (B, T), False = padding; None = there is none.
+        bias: (B x heads, T, T), added to the scores.
+
+    Returns:
+        (B, T, C), and None in place of the weights.
+    """
+    n_rows, width, _ = state.shape
+    bias = bias.view(n_rows, attention.num_heads, width, width)
+    if real is not None:
+        bias = bias.masked_fill(~real[:, None, None], float("-inf"))
+
+    def heads(x: Tensor) -> Tensor:
+        return x.view(n_rows, width, attention.num_heads, -1).transpose(1, 2)  # B x H x T x C / H
+
+    attended = nn.functional.scaled_dot_product_attention(
+        heads(attention.q_proj(state)),
+        heads(attention.k_proj(state)),
+        heads(attention.v_proj(state)),
+        attn_mask=bias,
+        dropout_p=attention.dropout if attention.training else 0.0,
+    )
+    return attention.out_proj(attended.transpose(1, 2).flatten(2)), None
 
 
 def _masking() -> Any:

@@ -116,7 +116,7 @@ class EmotionAdamW(FairseqOptimizer):
             raise UsageError(
                 f"the checkpoint's optimizer has {_describe(saved)}; now there are "
                 f"{_describe(own)}; use the learning rates and the encoders that it was trained "
-                "with, or --reset-optimizer",
+                "with, frozen as far as then, or --reset-optimizer",
                 "optimizer-state-mismatch",
             )
         restored = {"params", "lr", "base_lr"}

@@ -21,7 +21,7 @@ from emo_fairseq.types import WAVEFORM, WHISPER_PADDINGS
 
 transformers = pytest.importorskip("transformers")
 
-# WavLM hands torch masks of two types.
+# transformers' own WavLM hands torch masks of two types.
 pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask")
 
 TIGHT = {"atol": 1e-5, "rtol": 1e-5}
