@@ -16,8 +16,9 @@ import numpy as np
 
 from data_prep.errors import CodedError
 from data_prep.files.model_folders import check_model_folder, missing_model
-from data_prep.tokens.folder import SYMBOLS_FILE, SpecialIds, Tokens
+from data_prep.tokens.folder import SYMBOLS_FILE, SpecialIds, Tokens, read_card, special_ids
 
+TOKENIZER_JSON = "tokenizer.json"  # of the library tokenizers
 _EXAMPLE = "a word"
 # What transformers raises without files, where it cannot make up a tokenizer: of ModernBERT.
 _NO_FILES = "Couldn't instantiate the backend tokenizer"
@@ -63,6 +64,50 @@ class HuggingFaceTokenizer:
             self._tokenizer.save_pretrained(folder)
             files = {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
         return {**files, SYMBOLS_FILE: json.dumps(self.symbols).encode()}
+
+
+class StoredTokenizer:
+    """A tokenizer of a token folder, by `tokenizers` alone, which needs no transformers.
+
+    Its ids are those of :class:`HuggingFaceTokenizer`, which wrote the folder.
+
+    Args:
+        folder: token folder with a `tokenizer.json`.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        file = folder / TOKENIZER_JSON
+        try:
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # written in Rust, it raises plain Exception
+            raise CodedError(
+                f"{file}: cannot be read as a tokenizer ({error}); tokenize again, or export the "
+                "model again",
+                "tokenizer-unreadable",
+            ) from error
+        # The task truncates and pads; transformers, too, sets what the file says of it aside.
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.specials = special_ids(read_card(folder))
+
+    def encode(self, text: str | None) -> Tokens:
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids if text else []
+        return np.array([*ids, self.specials.separator], dtype=np.int64)
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        return str(self._tokenizer.decode(list(map(int, tokens)), skip_special_tokens=True))
+
+
+def open_stored(folder: Path) -> HuggingFaceTokenizer | StoredTokenizer:
+    """Open the tokenizer of a token folder; one without `tokenizer.json` needs transformers."""
+    if (folder / TOKENIZER_JSON).is_file():
+        return StoredTokenizer(folder)
+    return HuggingFaceTokenizer(folder)
 
 
 def _load(folder: str | Path) -> Any:

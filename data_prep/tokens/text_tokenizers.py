@@ -8,6 +8,7 @@ the model's separator; the task prepends `<s>`.
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,8 +29,9 @@ from data_prep.tokens.folder import (
     Tokens,
     load_dictionary,
     read_card,
+    read_symbols,
 )
-from data_prep.tokens.hf_tokenizer import HuggingFaceTokenizer
+from data_prep.tokens.hf_tokenizer import open_stored
 from data_prep.tokens.opened import check_tokenizer
 
 if TYPE_CHECKING:
@@ -106,36 +108,54 @@ class SentencePieceTokenizer:
 
 
 class Gpt2Tokenizer:
-    """GPT-2's byte-level BPE with RoBERTa's dict.txt, by fairseq's own encoder and Dictionary."""
+    """GPT-2's byte-level BPE with RoBERTa's dict.txt; the ids are those of fairseq's encoder."""
 
     specials = SpecialIds()
 
     def __init__(self, folder: Path) -> None:
-        from fairseq.data.encoders.gpt2_bpe_utils import get_encoder
+        self._folder = folder
+        self._bpe = _byte_level_bpe(folder)
+        self._symbols = read_symbols(folder / DICT_FILE)
+        self._id_of = {symbol: number for number, symbol in enumerate(self._symbols)}
 
-        try:
-            self._bpe = get_encoder(str(folder / ENCODER_FILE), str(folder / MERGES_FILE))
-        except ValueError as error:
-            raise CodedError(
-                f"{folder}: {ENCODER_FILE} or {MERGES_FILE} is not GPT-2's ({error}); "
-                "fetch it again",
-                "tokenizer-unreadable",
-            ) from error
-        self.dictionary = load_dictionary(folder / DICT_FILE)
+    @cached_property
+    def dictionary(self) -> Dictionary:
+        return load_dictionary(self._folder / DICT_FILE)
 
     def encode(self, text: str | None) -> Tokens:
-        ids = [self.dictionary.index(str(token)) for token in self._bpe.encode(text or "")]
-        return np.array([*ids, EOS], dtype=np.int64)
+        pieces = self._bpe.encode(text or "").ids
+        return np.array([*(self._id_of.get(str(x), UNK) for x in pieces), EOS], dtype=np.int64)
 
     def decode(self, tokens: Iterable[int]) -> str:
-        symbols = (self.dictionary[int(token)] for token in tokens)
+        symbols = (self._symbols[int(token)] for token in tokens)
         return str(self._bpe.decode([int(symbol) for symbol in symbols if symbol.isdigit()]))
+
+
+def _byte_level_bpe(folder: Path) -> Any:
+    """Return GPT-2's encoder of the files of a token folder."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    try:
+        vocabulary = json.loads((folder / ENCODER_FILE).read_text(encoding="utf-8"))
+        lines = (folder / MERGES_FILE).read_text(encoding="utf-8").split("\n")[1:-1]
+        merges = [(pair[0], pair[1]) for line in lines if len(pair := line.split(" ")) == 2]
+        bpe = Tokenizer(models.BPE(vocabulary, merges))
+    except OSError:
+        raise
+    except Exception as error:  # tokenizers, written in Rust, raises plain Exception
+        raise CodedError(
+            f"{folder}: {ENCODER_FILE} or {MERGES_FILE} is not GPT-2's ({error}); fetch it again",
+            "tokenizer-unreadable",
+        ) from error
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    return bpe
 
 
 TOKENIZERS: dict[str, Callable[[Path], TextTokenizer]] = {
     "sentencepiece": SentencePieceTokenizer,
     "gpt2": Gpt2Tokenizer,
-    "hf": HuggingFaceTokenizer,
+    "hf": open_stored,
 }
 
 
