@@ -7,7 +7,7 @@ that whatever else the machine does falls on both. Prints medians over rounds.
 """
 
 import argparse
-import importlib
+import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)  # of the graph
     peers = _peers(options.model, options.device)
     root = audio_root(options.data, options.data_raw)
     first = next(iter(peers.values()))
@@ -67,8 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _peers(folder: Path, device: str) -> dict[str, Any]:
     peers: dict[str, Any] = {"fairseq": load_predictor(folder, device)}
     if (folder / GRAPH).is_file() and device == "cpu":
-        onnx = importlib.import_module("emo_fairseq.export.onnx")
-        peers["onnx"] = onnx.OnnxPredictor.from_folder(folder)
+        peers["onnx"] = load_predictor(folder, onnx=True)
     else:
         print(f"no {GRAPH} in {folder} to run on {device}, so fairseq alone is measured")
     return peers

@@ -13,6 +13,7 @@ from data_prep.messages import (
     INTERRUPTED,
     INTERRUPTED_CODE,
     exit_code,
+    missing_library,
     sentence_with_code,
 )
 
@@ -37,6 +38,12 @@ def run(work: Callable[[], object]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         work()
+    except ModuleNotFoundError as error:
+        mistake = missing_library(error)
+        if mistake is None:
+            raise
+        print(f"error: {sentence_with_code(mistake)}", file=sys.stderr)
+        return exit_code(mistake)
     except (ValueError, OSError) as error:
         print(f"error: {sentence_with_code(error)}", file=sys.stderr)
         return exit_code(error)

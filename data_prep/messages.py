@@ -84,6 +84,41 @@ def _of_system(error: OSError) -> str:
     return (f"{names}: " if names else "") + reason + (f"; {remedy}" if remedy else "")
 
 
+# -- Libraries that are not installed --------------------------------------------------------------
+
+# What installs a library that a command turns out to need; see docs/how-to/install.md.
+_STACK = "install the training stack: `make install` in a clone of the repository"
+_EXTRAS = {
+    "predict": ("onnxruntime", "tokenizers"),
+    "report": ("matplotlib",),
+    "train": ("safetensors", "scipy", "sklearn", "tensorboardX", "threadpoolctl"),
+}
+_REMEDY_OF = {
+    **{library: f"pip install 'emo_fairseq[{e}]'" for e, x in _EXTRAS.items() for library in x},
+    **dict.fromkeys(("fairseq", "fairseq_cli", "hydra", "omegaconf", "torch"), _STACK),
+}
+
+
+def missing_library(error: BaseException) -> CodedError | None:
+    """Return the error of a library that is not installed as one for users.
+
+    >>> print(missing_library(ModuleNotFoundError("No module named 'scipy'", name="scipy")))
+    scipy is not installed, and this command needs it; pip install 'emo_fairseq[train]'
+
+    Args:
+        error: any; None is returned unless it is of importing a library that may be left out.
+    """
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    library = (error.name or "").partition(".")[0]
+    remedy = _REMEDY_OF.get(library)
+    if remedy is None:
+        return None
+    return CodedError(
+        f"{library} is not installed, and this command needs it; {remedy}", "library-missing"
+    )
+
+
 # -- Lists in messages -----------------------------------------------------------------------------
 
 

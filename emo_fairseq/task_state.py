@@ -19,8 +19,8 @@ from pydantic import ConfigDict, Field
 
 from data_prep.errors import ManifestError
 from data_prep.files.documents import Count, Document, validate
-from emo_fairseq.data.frames import FrameStatistics
-from emo_fairseq.data.inputs import InputLimits
+from emo_fairseq.data.frame_statistics import FrameStatistics
+from emo_fairseq.data.input_limits import InputLimits
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError

@@ -1,7 +1,7 @@
 """Names that every package shares: modalities, inputs of encoders, tuning modes and targets."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from data_prep.schema import AXES
@@ -17,6 +17,24 @@ WHISPER = "whisper"  # the model type of Hugging Face
 WHISPER_FULL, WHISPER_NONE = "full", "none"
 WHISPER_PADDINGS = (WHISPER_FULL, WHISPER_NONE)
 DEFAULT_WHISPER_PADDING = WHISPER_FULL
+
+NO_DIALOGUE_ENCODER = "none"  # of --dialogue-encoder
+
+
+def missing_warning(missing: Collection[str], modality_dropout: float) -> str:
+    """Return the warning of a prediction without some modalities; empty for none.
+
+    Args:
+        missing: names of modalities.
+        modality_dropout: that the model was trained with.
+    """
+    if not missing or modality_dropout:
+        return ""
+    return (
+        f"without {' and '.join(missing)}: the model was trained without --modality-dropout, "
+        "and may not have been trained on such inputs"
+    )
+
 
 MODALITY_LETTERS = {TEXT: "T", SPEECH: "A", VIDEO: "V"}
 

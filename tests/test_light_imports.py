@@ -22,6 +22,11 @@ LIGHT = [
     "emo_fairseq.evaluation.predictions",
     "emo_fairseq.evaluation.tables",
     "emo_fairseq.report",
+    "emo_fairseq.inference.live",
+    "emo_fairseq.inference.occlusion",
+    "emo_fairseq.inference.onnx_model",
+    "emo_fairseq.inference.predictor",
+    "emo_fairseq.serving.server",
     "data_prep.schema",
     # The command lines: --help and a wrong option take no longer than Python takes to start.
     "emo_fairseq.cli.__main__",
@@ -41,14 +46,14 @@ import importlib, logging, sys
 hook, arguments, path = sys.excepthook, list(sys.argv), list(sys.path)
 for name in sys.argv[1:]:
     importlib.import_module(name)
-    heavy = {"fairseq", "omegaconf", "pandas", "sklearn", "torch", "transformers"}
+    heavy = {"fairseq", "ftfy", "omegaconf", "pandas", "scipy", "sklearn", "torch", "transformers"}
     heavy &= sys.modules.keys()
     assert not heavy, f"{name} imports {', '.join(sorted(heavy))}"
     assert sys.excepthook is hook, f"{name} replaces sys.excepthook"
     assert (sys.argv, sys.path) == (arguments, path), name
     assert not logging.getLogger().handlers, f"{name} sets up logging"
 """
-HEAVY = ["emo_fairseq.losses", "emo_fairseq.models.config", "emo_fairseq.inference"]
+HEAVY = ["emo_fairseq.losses", "emo_fairseq.models.config", "emo_fairseq.inference.torch_model"]
 
 
 def start(program: str, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -18,6 +18,7 @@ from data_prep.messages import (
     INTERRUPTED,
     INTERRUPTED_CODE,
     exit_code,
+    missing_library,
     sentence_with_code,
 )
 from emo_fairseq.cli import export, serve, subcommands
@@ -56,7 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.loads_models:
             for model in getattr(options, "models", None) or [options.model]:
                 check_exists(model)  # before the imports that take seconds
-            emo_fairseq.register()
         return int(options.run(options))
 
     return _exit_code(work)
@@ -72,10 +72,13 @@ def _exit_code(work: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader of our output has closed it, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (CodedError, OSError) as error:
+    except (CodedError, ModuleNotFoundError, OSError) as error:
+        missing = missing_library(error)
+        if isinstance(error, ModuleNotFoundError) and missing is None:
+            raise
         if os.environ.get(TRACEBACK_SWITCH):
             raise
-        mistake = find_mistake(error) or error
+        mistake = missing or find_mistake(error) or error
         sys.stderr.write(f"error: {sentence_with_code(mistake)}\n")
         return exit_code(mistake)
 

@@ -9,13 +9,18 @@ from emo_fairseq.errors import UsageError
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"  # of a model folder
+GRAPH_FILE = "model.onnx"
 ENSEMBLE_FILE = "ensemble.json"
 BEST, LAST = "checkpoint_best.pt", "checkpoint_last.pt"  # of a training
 
 
 def is_model_folder(path: Path) -> bool:
-    """Return whether `path` is a model folder of ``emotion-recognize export``."""
-    return (path / CONFIG_FILE).is_file() and (path / WEIGHTS_FILE).is_file()
+    """Return whether `path` is a model folder of ``emotion-recognize export``.
+
+    It has weights or a graph: what predicts from the graph needs no weights.
+    """
+    has_model = any((path / name).is_file() for name in (WEIGHTS_FILE, GRAPH_FILE))
+    return has_model and (path / CONFIG_FILE).is_file()
 
 
 def is_ensemble(path: Path) -> bool:

@@ -13,6 +13,7 @@ from emo_fairseq.cli.checkpoints import (
 from emo_fairseq.cli.evaluate.combine import COMBINATIONS, STACK
 from emo_fairseq.cli.processes import write
 from emo_fairseq.errors import UsageError
+from emo_fairseq.requirements import require_training_stack
 
 _BATCHES = 12  # default of `--check`
 
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             "--check does not act: there is no --onnx; leave it out", "check-without-onnx"
         )
+    require_training_stack("emotion-recognize export")
     if options.combine or len(options.models) > 1:
         return _export_ensemble(options)
     from emo_fairseq.export.model_card import write_card

@@ -35,17 +35,12 @@ def load_model(options: argparse.Namespace) -> "EmotionPredictor":
 
 
 def _load(options: argparse.Namespace) -> "EmotionPredictor":
-    import emo_fairseq
-
-    emo_fairseq.register()
-    if options.onnx:
-        from emo_fairseq.export.onnx import OnnxPredictor
-
-        if options.device not in (None, "cpu"):
-            raise UsageError(
-                f"--onnx --device {options.device}: the graph is run on the CPU", "onnx-device"
-            )
-        return OnnxPredictor.from_folder(options.model)
     from emo_fairseq.inference.predictor import load_predictor
 
-    return load_predictor(find_model(options.model), options.device, options.data)
+    if not options.onnx:
+        return load_predictor(find_model(options.model), options.device, options.data)
+    if options.device not in (None, "cpu"):
+        raise UsageError(
+            f"--onnx --device {options.device}: the graph is run on the CPU", "onnx-device"
+        )
+    return load_predictor(options.model, onnx=True)

@@ -15,6 +15,7 @@ from fairseq.file_io import PathManager
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
+from emo_fairseq.checkpoint_schema import check_task_state
 from emo_fairseq.compat.excepthook import find_mistake
 from emo_fairseq.compat.kept_checkpoints import select_by_defined_metrics
 from emo_fairseq.compat.patching import wrap
@@ -29,7 +30,6 @@ from emo_fairseq.compat.torch_files import (
     refuse_non_finite,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.state_schema import check_task_state
 
 TASK_NAME = "emotion_prediction"
 _ANOTHER = "take another checkpoint"

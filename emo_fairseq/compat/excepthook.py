@@ -5,7 +5,13 @@ import sys
 from types import TracebackType
 
 from data_prep.errors import ManifestError
-from data_prep.messages import FAILED_CODE, INTERRUPTED, exit_code, sentence_with_code
+from data_prep.messages import (
+    FAILED_CODE,
+    INTERRUPTED,
+    exit_code,
+    missing_library,
+    sentence_with_code,
+)
 from emo_fairseq.errors import UsageError
 
 TRACEBACK_SWITCH = "EMO_FAIRSEQ_TRACEBACK"  # set it to see the traceback all the same
@@ -59,4 +65,5 @@ def _mistake(error: BaseException) -> BaseException | None:
     """Return the error that is printed as one line; None for a bug, which needs its traceback."""
     if isinstance(error, KeyboardInterrupt):
         return error
-    return find_mistake(error) or (error if isinstance(error, OSError) else None)
+    mistake = find_mistake(error) or missing_library(error)
+    return mistake or (error if isinstance(error, OSError) else None)

@@ -8,12 +8,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
-
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emo_fairseq.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MAX_COUNT = 1024  # of layers, heads and the like; the deepest published encoders have 48 layers
 MAX_SIZE = 2**24  # of any other whole number in a configuration
@@ -95,6 +95,8 @@ class Stored(NamedTuple):
     @classmethod
     def of(cls, tensors: Mapping[str, Any]) -> "Stored":
         """Count the tensors of a state dict."""
+        from torch import Tensor
+
         shapes = [value.shape for value in tensors.values() if isinstance(value, Tensor)]
         return cls(len(shapes), sum(map(math.prod, shapes)))
 
@@ -111,13 +113,15 @@ def build_within(stored: Stored | None, where: str, remedy: str) -> Iterator[Non
     Raises:
         UsageError: within the block, before the parameter is filled.
     """
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
     max_tensors, max_elements = _ANY_TENSORS, _ANY_ELEMENTS
     if stored is not None:
         max_tensors = _SLACK * stored.n_tensors + _FEW_TENSORS
         max_elements = _SLACK * stored.n_elements + _FEW_ELEMENTS
     n_built = n_filled = 0
 
-    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+    def count(module: "nn.Module", name: str, parameter: "nn.Parameter | None") -> None:
         nonlocal n_built, n_filled
         if parameter is None:
             return

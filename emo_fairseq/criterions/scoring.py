@@ -100,8 +100,8 @@ class Scorer:
         return statistics
 
     def _confusion(self, truth: Tensor, logits: Tensor) -> dict[str, Tensor]:
-        prediction = decode(self.target, logits).label_ids
-        assert prediction is not None
+        is_binary = self.target.kind is TargetKind.BINARY_PER_LABEL
+        prediction = (metrics.log_odds(logits) if is_binary else logits).argmax(dim=1)
         counts = metrics.confusion(truth, prediction, len(self.labels))
         # A NaN has no largest logit, though argmax names one: then no count means anything.
         return {CONFUSION: counts.masked_fill(logits.isnan().any(), torch.nan)}
@@ -111,7 +111,7 @@ class Scorer:
 
         The number of the former is a statistic of its own, so that it is stated beside the metrics.
         """
-        majority, probability = metrics.majority_ids(truth), decode(self.target, logits).scores
+        majority, probability = metrics.majority_ids(truth), logits.float().softmax(dim=1)
         agreed = majority >= 0
         of_rows = metrics.vote_rows(metrics.shares(truth).double(), probability.double())
         return {
@@ -134,7 +134,7 @@ class Scorer:
             truth: as of :meth:`statistics`.
             logits: (B, n), the head's outputs.
         """
-        scores, label_ids = decode(self.target, logits)
+        scores, label_ids = decode(self.target, logits.detach().float().cpu().numpy())
         if label_ids is None:
             for true, values in zip(truth.tolist(), scores.tolist(), strict=True):
                 yield number_row(self.target.columns, true, values)

@@ -17,11 +17,10 @@ from data_prep.audio.loading import (
 from data_prep.audio.segment import AudioSegment, as_segment
 from data_prep.features.log_mel import frames_of
 from data_prep.schema import SAMPLE_RATE
+from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.errors import UsageError
 
-# One analysis window, which is also the receptive field of wav2vec 2.0's convolutions.
-MIN_SAMPLES = SAMPLE_RATE * WINDOW_MS // 1000
 _MAX_WARNINGS = 10  # rows that are named one by one
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.audio import MIN_SAMPLES
 from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
+from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.data.vocabulary import find_symbol
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.conditions import (

@@ -25,17 +25,12 @@ from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
 from emo_fairseq.data.audio import WaveformDataset
-from emo_fairseq.data.frames import (
-    MIN_FRAMES,
-    FrameStatistics,
-    Normalization,
-    StoredFrames,
-)
+from emo_fairseq.data.frame_statistics import MIN_FRAMES, FrameStatistics, Normalization
+from emo_fairseq.data.frames import StoredFrames
+from emo_fairseq.data.input_limits import InputLimits, InputOptions
 from emo_fairseq.data.inputs import (
     INPUT_KINDS,
     Augment,
-    InputLimits,
-    InputOptions,
     build_modality_dataset,
     unchanged,
 )

@@ -1,22 +1,18 @@
-"""The modality dataset of a dialogue's texts: each turn among its neighbors."""
+"""The texts of dialogues: which turns are around each turn, and the tokens of all of them."""
 
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
-from fairseq.data import FairseqDataset
-from torch import Tensor
 
 from data_prep.errors import CodedError
 from data_prep.schema import Utterance
 from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from emo_fairseq.data.modality_dataset import collate_padded
 
 NO_PREFIX = np.zeros(0, dtype=np.int64)
 _BOUNDARIES = 2  # the initial token, and the separator after the last turn
@@ -163,7 +159,7 @@ class _Plan(NamedTuple):
     after: list[tuple[int, int]]
 
 
-class ContextDataset(FairseqDataset):
+class ContextRows:
     """Tokens of each row with those of its neighbors.
 
     An item is the initial token, then the turns in their order with a separator after each::
@@ -178,79 +174,68 @@ class ContextDataset(FairseqDataset):
 
     Args:
         source: N sequences of ids, without the initial token, ending with the separator.
+        lengths: (N,) their lengths.
         present: (N,) bool; a row that is not present becomes the two boundary tokens.
         neighbors: for each row those around it.
         prefixes: for each row tokens that come before its own, such as the speaker's name.
         specials: ids of the boundary tokens and of padding.
         max_tokens: length of the longest item.
-        pool_all: let the fusion attend to the neighbors' tokens too, and not only to the current
-            turn's and the initial one's.
+
+    Attributes:
+        sizes: (N,) of the items.
+        is_cut: (N,) bool, whether an item is truncated.
     """
 
     def __init__(
         self,
-        source: FairseqDataset,
+        source: Any,
+        lengths: np.ndarray,
         present: np.ndarray,
         neighbors: Sequence[Neighbors],
         prefixes: Sequence[np.ndarray],
         specials: SpecialIds,
         max_tokens: int,
-        pool_all: bool,
     ) -> None:
-        super().__init__()
-        self.source = source
-        self.present = present
-        self.neighbors = neighbors
-        self.prefixes = prefixes
-        self.specials = specials
-        self.max_tokens = max_tokens
-        self.pool_all = pool_all
+        self._source = source
+        self._present = present
+        self._neighbors = neighbors
+        self._prefixes = prefixes
+        self._max_tokens = max_tokens
+        self._init = np.array([specials.init], dtype=np.int64)
+        self._separator = np.array([specials.separator], dtype=np.int64)
         # Without the separator that ends every row, with the prefix.
-        self._lengths = np.asarray(source.sizes) - 1 + np.array([len(p) for p in prefixes])
+        self._lengths = np.asarray(lengths) - 1 + np.array([len(p) for p in prefixes])
         self.sizes = np.array([self._size(row) for row in range(len(present))])
         full_sizes = np.array([self._full_size(row) for row in range(len(present))])
         self.is_cut = np.asarray(present) & (full_sizes > max_tokens)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, bool, tuple[int, int]]:
-        init = torch.tensor([self.specials.init])
-        separator = torch.tensor([self.specials.separator])
-        if not self.present[index]:
-            return torch.cat([init, separator]), False, (0, 2)
+    def __getitem__(self, index: int) -> tuple[np.ndarray, bool, tuple[int, int]]:
+        if not self._present[index]:
+            return np.concatenate([self._init, self._separator]), False, (0, 2)
+        separator = self._separator
         plan = self._plan(index)
         before = [
             part
             for row, kept in plan.before
             for part in (self._turn(row)[int(self._lengths[row]) - kept :], separator)
         ]
-        current = self._turn(index)[: self.max_tokens - _BOUNDARIES]
+        current = self._turn(index)[: self._max_tokens - _BOUNDARIES]
         after = [part for row, kept in plan.after for part in (self._turn(row)[:kept], separator)]
         start = 1 + sum(map(len, before))
-        tokens = torch.cat([init, *before, current, separator, *after])
+        tokens = np.concatenate([self._init, *before, current, separator, *after])
         return tokens, True, (start, start + len(current) + 1)
 
     def __len__(self) -> int:
-        return len(self.present)
+        return len(self._present)
 
-    def collater(self, samples: list[tuple[Tensor, bool, tuple[int, int]]]) -> dict[str, Tensor]:
-        """Return ``tokens``, ``padding_mask`` and ``focus`` (B, T), ``present`` (B,).
-
-        ``focus`` is True where the fusion may attend; it is left out where that is everywhere.
-        """
-        batch = collate_padded(samples, "tokens", self.specials.pad)
-        if not self.pool_all:
-            position = torch.arange(batch["tokens"].size(1))
-            start, end = torch.tensor([sample[2] for sample in samples]).T[..., None]  # (B, 1) each
-            batch["focus"] = ((position >= start) & (position < end)) | (position == 0)
-        return batch
-
-    def _turn(self, row: int) -> Tensor:
+    def _turn(self, row: int) -> np.ndarray:
         """Return the tokens of one turn, its prefix first, no separator."""
-        body = torch.as_tensor(self.source[row]).long()[:-1]
-        return torch.cat([torch.as_tensor(self.prefixes[row], dtype=torch.long), body])
+        body = np.asarray(self._source[row], dtype=np.int64)[:-1]
+        return np.concatenate([np.asarray(self._prefixes[row], dtype=np.int64), body])
 
     def _plan(self, index: int) -> _Plan:
-        past, future = self.neighbors[index]
-        free = self.max_tokens - _BOUNDARIES - int(self._lengths[index])
+        past, future = self._neighbors[index]
+        free = self._max_tokens - _BOUNDARIES - int(self._lengths[index])
         plan = _Plan([], [])
         by_distance = [
             (row, side)
@@ -272,18 +257,37 @@ class ContextDataset(FairseqDataset):
         return plan
 
     def _size(self, index: int) -> int:
-        if not self.present[index]:
+        if not self._present[index]:
             return _BOUNDARIES
         plan = self._plan(index)
         context = sum(kept + 1 for _, kept in (*plan.before, *plan.after))
-        return min(int(self._lengths[index]) + _BOUNDARIES + context, self.max_tokens)
+        return min(int(self._lengths[index]) + _BOUNDARIES + context, self._max_tokens)
 
     def _full_size(self, index: int) -> int:
         """Return the length of an item if nothing were truncated."""
-        past, future = self.neighbors[index]
+        past, future = self._neighbors[index]
         lengths = [int(self._lengths[row]) for row in (*past, *future)]
         context = sum(length + 1 for length in lengths if length > 0)
         return int(self._lengths[index]) + _BOUNDARIES + context
+
+
+def focus_of(spans: Sequence[tuple[int, int]], n_tokens: int) -> np.ndarray:
+    """Return where a fusion may attend: the current turn of each item, and its initial token.
+
+    >>> focus_of([(2, 4)], 6).tolist()
+    [[True, False, True, True, False, False]]
+
+    Args:
+        spans: of the current turns of B items.
+        n_tokens: T, of the longest.
+
+    Returns:
+        (B, T) bool.
+    """
+    position = np.arange(n_tokens)
+    start, end = np.array(spans).reshape(-1, 2).T[..., None]  # (B, 1) each
+    focus: np.ndarray = ((position >= start) & (position < end)) | (position == 0)
+    return focus
 
 
 def speaker_prefixes(text_folder: Path, speakers: Sequence[str | None]) -> list[np.ndarray]:

@@ -108,7 +108,10 @@ class DialogueDataset(FairseqDataset):
             "ntokens": len(samples),
             "net_input": {
                 **batch["net_input"],
-                "dialogue": {**dialogue, "scored": torch.tensor(scored)},
+                "dialogue": {
+                    **{name: torch.from_numpy(values) for name, values in dialogue.items()},
+                    "scored": torch.tensor(scored),
+                },
             },
         }
 

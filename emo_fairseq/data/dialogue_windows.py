@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 UNKNOWN_SPEAKER = -1
 
@@ -81,7 +79,9 @@ def _divide(rows: np.ndarray, size: int, causal: bool) -> list[Window]:
     ]
 
 
-def collate_windows(windows: Sequence[Window], speakers: Sequence[str | None]) -> dict[str, Tensor]:
+def collate_windows(
+    windows: Sequence[Window], speakers: Sequence[str | None]
+) -> dict[str, np.ndarray]:
     """Return what a dialogue encoder needs to know of a batch of windows.
 
     The turns of a batch are numbered in the order in which the windows list them: number i is row
@@ -90,9 +90,8 @@ def collate_windows(windows: Sequence[Window], speakers: Sequence[str | None]) -
     >>> windows = [Window(np.array([4]), np.array([True])),
     ...            Window(np.array([8, 2]), np.array([False, True]))]
     >>> batch = collate_windows(windows, speakers=["Ann"] * 9)
-    >>> batch["turns"], batch["scored"]
-    (tensor([[0, 0],
-            [1, 2]]), tensor([0, 2]))
+    >>> batch["turns"].tolist(), batch["scored"].tolist()
+    ([[0, 0], [1, 2]], [0, 2])
 
     Args:
         windows: W windows of at most L turns and U in total, of which B are scored.
@@ -115,10 +114,10 @@ def collate_windows(windows: Sequence[Window], speakers: Sequence[str | None]) -
         speaker[number, : len(names)] = _number_speakers(names)
     scored = [window.scored for window in windows] or [np.zeros(0, dtype=bool)]
     return {
-        "turns": torch.from_numpy(turns),
-        "padding_mask": torch.from_numpy(~is_turn),
-        "speaker": torch.from_numpy(speaker),
-        "scored": torch.from_numpy(np.flatnonzero(np.concatenate(scored))),
+        "turns": turns,
+        "padding_mask": ~is_turn,
+        "speaker": speaker,
+        "scored": np.flatnonzero(np.concatenate(scored)),
     }
 
 

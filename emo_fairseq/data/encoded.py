@@ -13,8 +13,8 @@ from torch import Tensor
 from data_prep.audio.segment import audio_digests
 from data_prep.features.frame_files import StoredFeatures
 from emo_fairseq.data.audio import WaveformDataset
-from emo_fairseq.data.dialogue import ContextDataset
 from emo_fairseq.data.modality_dataset import collate_padded
+from emo_fairseq.data.tokens import ContextDataset
 from emo_fairseq.errors import UsageError
 
 

@@ -16,7 +16,7 @@ from emo_fairseq.data.data_dir import (
     TRAIN,
     DataDir,
 )
-from emo_fairseq.data.frames import FrameStatistics
+from emo_fairseq.data.frame_statistics import FrameStatistics
 from emo_fairseq.data.leaks import tokenizer_provenance
 from emo_fairseq.data.manifest import (
     FOLD_SETS,

@@ -1,32 +1,78 @@
-"""Rows in memory, such as those of a request, as the modality datasets of rows on disk."""
+"""Rows in memory, such as those of a request, as the batches that the datasets of a split make.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+Everything here is NumPy: a model that runs without torch reads its inputs by this module, too. The
+modality datasets of rows on disk (:mod:`emo_fairseq.data.inputs`) share its arithmetic.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from fairseq.data import FairseqDataset
 
-from data_prep.features.stored import StoredFeatures
-from data_prep.tokens.folder import SpecialIds, Tokens
-from emo_fairseq.data.audio import InMemoryWaveforms
-from emo_fairseq.data.dialogue import NO_PREFIX, ContextDataset, Neighbors, has_context
-from emo_fairseq.data.frames import FrameStatistics, StoredFrames
-from emo_fairseq.data.inputs import (
-    INPUT_KINDS,
-    InputLimits,
-    build_modality_dataset,
-    unchanged,
-)
+from data_prep.audio.frames import num_frames
+from data_prep.features.log_mel import frames_of
+from emo_fairseq.data.dialogue import NO_PREFIX, ContextRows, Neighbors, focus_of, has_context
+from emo_fairseq.data.frame_statistics import FrameStatistics, Normalizer
+from emo_fairseq.data.input_limits import MIN_SAMPLES, InputLimits
 from emo_fairseq.data.normalization import RowGroups
-from emo_fairseq.data.tokens import TokenDataset
+from emo_fairseq.data.token_rows import BOUNDARIES, check_max_tokens, with_boundaries
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.types import BY_TRAIN, TEXT
+from emo_fairseq.types import BY_TRAIN, LOG_MEL, TEXT, TOKENS, WAVEFORM
 
 Row = np.ndarray  # ids (T,), samples at 16 kHz (T,), or frames (T, C)
+Collated = dict[str, np.ndarray]  # by name, such as `tokens`, `padding_mask` and `present`
+
+
+class ModalityRows(Protocol):
+    """N rows of one modality.
+
+    Attributes:
+        sizes: (N,) of their lengths, by which rows of similar length are put together.
+    """
+
+    sizes: np.ndarray
+
+    def collate(self, rows: Sequence[int]) -> Collated:
+        """Return the batch of some rows."""
+
+
+def pad_right(items: Sequence[np.ndarray], value: float) -> tuple[np.ndarray, np.ndarray]:
+    """Stack items along a new first axis, padded at the end of their own first axis.
+
+    >>> batch, padding_mask = pad_right([np.array([5, 6]), np.array([7])], value=1)
+    >>> batch.tolist(), padding_mask.tolist()
+    ([[5, 6], [7, 1]], [[False, False], [False, True]])
+
+    Args:
+        items: B arrays (T_i, ...), all of one dtype and trailing shape.
+        value: written where an item has ended.
+
+    Returns:
+        The batch (B, max T_i, ...), and its padding mask (B, max T_i), True = padding.
+    """
+    lengths = np.array([len(item) for item in items])
+    shape = (len(items), int(lengths.max()), *items[0].shape[1:])
+    batch = np.full(shape, value, dtype=items[0].dtype)
+    for padded, item in zip(batch, items, strict=True):
+        padded[: len(item)] = item
+    return batch, np.arange(batch.shape[1]) >= lengths[:, None]
+
+
+def collate_padded(items: Sequence[tuple[Any, ...]], name: str, padding: float = 0.0) -> Collated:
+    """Return the values (B, T, ...) of items under their name, ``padding_mask`` and ``present``.
+
+    Args:
+        items: B, which begin with their values (T_i, ...) and presence.
+        name: of the values in the batch.
+        padding: written where an item has ended.
+    """
+    values, padding_mask = pad_right([item[0] for item in items], padding)
+    present = np.array([item[1] for item in items], dtype=bool)
+    return {name: values, "padding_mask": padding_mask, "present": present}
 
 
 class TextContext(NamedTuple):
-    """What is read beside the text of each row; see :class:`ContextDataset`.
+    """What is read beside the text of each row; see :class:`ContextRows`.
 
     Attributes:
         neighbors: N entries, the rows around each.
@@ -43,9 +89,9 @@ class TextContext(NamedTuple):
 
 
 class InMemoryData(InputLimits):
-    """Builds modality datasets of arrays."""
+    """Builds the rows of modalities of arrays."""
 
-    def build_dataset(
+    def build_rows(
         self,
         modality: str,
         rows: Sequence[Row | None],
@@ -53,8 +99,8 @@ class InMemoryData(InputLimits):
         statistics: FrameStatistics | None = None,
         groups: RowGroups | None = None,
         context: TextContext | None = None,
-    ) -> FairseqDataset:
-        """Build the dataset of one modality.
+    ) -> ModalityRows:
+        """Build the rows of one modality.
 
         Args:
             modality: which one.
@@ -66,68 +112,158 @@ class InMemoryData(InputLimits):
                 train split normalize all.
             context: of texts, where the options join neighboring turns; None for none.
         """
+        if all(row is None for row in rows):
+            return _MissingRows(len(rows))
         kind = self.encoders[modality].input
-        n_features = 0 if statistics is None else len(statistics.mean)
-        reader = _ArrayReader(self, modality, rows, n_features, context)
-        normalization = None
-        if statistics is not None:
-            groups = groups or RowGroups(BY_TRAIN, [None] * len(rows))
-            frames = INPUT_KINDS[kind].open(reader, None, unchanged)
-            present = np.array([row is not None for row in rows], dtype=bool)
-            normalization = groups.fit(frames, present, statistics)
-        return build_modality_dataset(kind, reader, vocabulary, normalization)
+        if kind == TOKENS:
+            assert vocabulary is not None
+            limit = self.max_tokens(modality)
+            if modality == TEXT and has_context(self.cfg):
+                pool_all = self.cfg.context_pooling == "all"
+                around = context or TextContext.none(len(rows))
+                return _TurnRows(rows, vocabulary, limit, around, pool_all)
+            return _TokenRows(rows, vocabulary, limit)
+        if kind == WAVEFORM:
+            return _WaveformRows(rows, self.max_samples())
+        assert statistics is not None
+        frames: _RawFrames
+        if kind == LOG_MEL:
+            frames = _ComputedFrames(rows, self.max_samples())
+        else:
+            frames = _GivenFrames(rows, len(statistics.mean), self.cfg.max_frames)
+        groups = groups or RowGroups(BY_TRAIN, [None] * len(rows))
+        present = np.array([row is not None for row in rows], dtype=bool)
+        return _FrameRows(frames, Normalizer(groups.fit(frames, present, statistics)))
 
 
-class _ArrayReader:
-    """Opens arrays as the rows of one modality.
+class _MissingRows:
+    """A modality that no row has: a batch holds ``present`` alone, and nothing is encoded."""
 
-    Args:
-        limits: of the input.
-        modality: which one.
-        rows: N arrays, None where a row lacks the modality.
-        n_features: C of frames.
-        context: of texts; None for none.
-    """
+    def __init__(self, n_rows: int) -> None:
+        self.sizes = np.ones(n_rows, dtype=np.int64)
+
+    def collate(self, rows: Sequence[int]) -> Collated:
+        return {"present": np.zeros(len(rows), dtype=bool)}
+
+
+class _TokenRows:
+    """Ids; a row without any is the two boundary tokens, to which no fusion attends."""
+
+    def __init__(self, rows: Sequence[Row | None], vocabulary: Vocabulary, max_tokens: int) -> None:
+        check_max_tokens(max_tokens)
+        self._rows, self._specials, self._max_tokens = rows, vocabulary.specials, max_tokens
+        lengths = np.array([0 if row is None else len(row) for row in rows])
+        self.sizes = np.minimum(lengths + BOUNDARIES, max_tokens)
+
+    def collate(self, rows: Sequence[int]) -> Collated:
+        return collate_padded([self._item(row) for row in rows], "tokens", self._specials.pad)
+
+    def _item(self, row: int) -> tuple[np.ndarray, bool]:
+        ids = self._rows[row]
+        whole = with_boundaries(() if ids is None else ids, self._specials, self._max_tokens)
+        return whole, ids is not None
+
+
+class _TurnRows:
+    """Ids of turns among those of their neighbors."""
 
     def __init__(
         self,
-        limits: InputLimits,
-        modality: str,
         rows: Sequence[Row | None],
-        n_features: int,
-        context: TextContext | None = None,
+        vocabulary: Vocabulary,
+        max_tokens: int,
+        context: TextContext,
+        pool_all: bool,
     ) -> None:
-        self.limits, self.modality = limits, modality
-        self.rows, self.n_features = rows, n_features
-        self.context = context or TextContext.none(len(rows))
+        self._specials, self._pool_all = vocabulary.specials, pool_all
+        empty = np.array([self._specials.separator], dtype=np.int64)
+        source = [empty if row is None else row for row in rows]
+        lengths = np.array([len(row) for row in source])
+        present = np.array([row is not None for row in rows], dtype=bool)
+        self._turns = ContextRows(source, lengths, present, *context, self._specials, max_tokens)
+        self.sizes = self._turns.sizes
 
-    def tokens(self, specials: SpecialIds) -> FairseqDataset:
-        present = np.array([row is not None for row in self.rows], dtype=bool)
-        empty = np.array([specials.separator], dtype=np.int64)
-        source = _TokenRows(empty if row is None else row for row in self.rows)
-        limit = self.limits.max_tokens(self.modality)
-        if self.modality != TEXT or not has_context(self.limits.cfg):
-            return TokenDataset(source, source.sizes, present, specials, limit)
-        pool_all = self.limits.cfg.context_pooling == "all"
-        return ContextDataset(source, present, *self.context, specials, limit, pool_all)
-
-    def waveforms(self) -> InMemoryWaveforms:
-        return InMemoryWaveforms(self.rows, self.limits.max_samples())
-
-    def log_mel(self) -> None:
-        return None
-
-    def frames(self) -> StoredFrames:
-        empty = np.zeros((0, self.n_features), dtype=np.float32)
-        frames = [empty if row is None else row for row in self.rows]
-        offsets = np.concatenate([[0], np.cumsum([len(row) for row in frames])])
-        stored = StoredFeatures(np.concatenate([empty, *frames]), offsets.astype(np.int64))
-        return StoredFrames(stored, self.limits.cfg.max_frames)
+    def collate(self, rows: Sequence[int]) -> Collated:
+        items = [self._turns[row] for row in rows]
+        batch = collate_padded(items, "tokens", self._specials.pad)
+        if not self._pool_all:
+            batch["focus"] = focus_of([item[2] for item in items], batch["tokens"].shape[1])
+        return batch
 
 
-class _TokenRows(list[Tokens]):
-    """Rows of ids, with ``sizes`` as fairseq's datasets have them."""
+class _WaveformRows:
+    """Samples; a row without any is one window of zeros, to which no fusion attends."""
 
-    @property
-    def sizes(self) -> np.ndarray:
-        return np.array([len(ids) for ids in self])
+    def __init__(self, rows: Sequence[Row | None], max_samples: int) -> None:
+        self._rows, self._max_samples = rows, max_samples
+        self.sizes = _sample_sizes(rows, max_samples)
+
+    def collate(self, rows: Sequence[int]) -> Collated:
+        items = [_samples(self._rows[row], self._max_samples) for row in rows]
+        return collate_padded(items, "waveform")
+
+
+def _samples(row: Row | None, max_samples: int) -> tuple[np.ndarray, bool]:
+    if row is None:
+        return np.zeros(MIN_SAMPLES, dtype=np.float32), False
+    return row[:max_samples], True
+
+
+def _sample_sizes(rows: Sequence[Row | None], max_samples: int) -> np.ndarray:
+    lengths = np.array([0 if row is None else len(row) for row in rows])
+    return np.clip(lengths, MIN_SAMPLES, max_samples)
+
+
+class _RawFrames:
+    """Frames that are not normalized; see :class:`emo_fairseq.data.frame_statistics.Frames`."""
+
+    def __init__(self, sizes: np.ndarray, read: Callable[[int], tuple[np.ndarray, bool]]) -> None:
+        self.sizes = sizes
+        self._read = read
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, bool]:
+        return self._read(int(index))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+class _ComputedFrames(_RawFrames):
+    """Log-mel frames of samples."""
+
+    def __init__(self, rows: Sequence[Row | None], max_samples: int) -> None:
+        def read(index: int) -> tuple[np.ndarray, bool]:
+            samples, present = _samples(rows[index], max_samples)
+            return frames_of(samples), present
+
+        sizes = [num_frames(int(size)) for size in _sample_sizes(rows, max_samples)]
+        super().__init__(np.array(sizes), read)
+
+
+class _GivenFrames(_RawFrames):
+    """Extracted features; a row without any is one frame of zeros."""
+
+    def __init__(self, rows: Sequence[Row | None], n_features: int, max_frames: int | None) -> None:
+        def read(index: int) -> tuple[np.ndarray, bool]:
+            frames = rows[index]
+            if frames is None or len(frames) == 0:
+                return np.zeros((1, n_features), dtype=np.float32), False
+            return frames[:max_frames].astype(np.float32), True
+
+        lengths = np.array([0 if row is None else len(row) for row in rows])
+        super().__init__(np.clip(lengths, 1, max_frames), read)
+
+
+class _FrameRows:
+    """Normalized frames."""
+
+    def __init__(self, frames: _RawFrames, normalizer: Normalizer) -> None:
+        self._frames, self._normalizer = frames, normalizer
+        self.sizes = frames.sizes
+
+    def collate(self, rows: Sequence[int]) -> Collated:
+        return collate_padded([self._item(row) for row in rows], "frames")
+
+    def _item(self, row: int) -> tuple[np.ndarray, bool]:
+        frames, present = self._frames[row]
+        return self._normalizer.normalize(row, frames), present

@@ -1,7 +1,6 @@
-"""The kinds of input: how a modality dataset of each is built, and where it is truncated.
+"""The kinds of input: how a modality dataset of each is built.
 
-A kind is built in one way, wherever its rows come from. A :class:`RowReader` opens them, from disk
-(:mod:`emo_fairseq.data.data_dir`) or from memory (:mod:`emo_fairseq.data.in_memory`); an entry of
+A :class:`RowReader` opens the rows (:mod:`emo_fairseq.data.data_dir`); an entry of
 :data:`INPUT_KINDS` does the rest::
 
     tokens                                          -> augment
@@ -10,29 +9,17 @@ A kind is built in one way, wherever its rows come from. A :class:`RowReader` op
     frames                          -> normalize    -> augment
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from fairseq.data import FairseqDataset
 
-from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
-from emo_fairseq.data.audio import MIN_SAMPLES, ComputedFrames, WaveformDataset
-from emo_fairseq.data.dialogue import ContextOptions
-from emo_fairseq.data.frames import Normalization, NormalizedFrames, StoredFrames
+from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
+from emo_fairseq.data.frame_statistics import Normalization
+from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.vocabulary import Vocabulary
-from emo_fairseq.encoder_spec import EncoderSpec
-from emo_fairseq.errors import UsageError
-from emo_fairseq.types import (
-    FRAMES,
-    LOG_MEL,
-    SPEECH,
-    TEXT,
-    TOKENS,
-    WAVEFORM,
-)
-
-_MAX_TOKENS = {TEXT: 512, SPEECH: 2048}
+from emo_fairseq.types import FRAMES, LOG_MEL, TOKENS, WAVEFORM
 
 # (dataset, kind of input) -> the dataset, or one around it that changes its items.
 Augment = Callable[[FairseqDataset, str], FairseqDataset]
@@ -41,73 +28,6 @@ Augment = Callable[[FairseqDataset, str], FairseqDataset]
 def unchanged(dataset: FairseqDataset, kind: str) -> FairseqDataset:
     """Return the dataset itself: no augmentation."""
     return dataset
-
-
-class InputOptions(ContextOptions, Protocol):
-    """The options of a task that limit the input."""
-
-    max_text_tokens: int | None
-    max_speech_tokens: int | None
-    max_frames: int | None
-    max_speech_seconds: float
-
-
-class InputLimits:
-    """The limits of the input that options and encoders set, wherever the rows come from.
-
-    Args:
-        cfg: the task's options.
-        modalities: those that are read.
-
-    Attributes:
-        encoders: for each modality the encoder that reads it, from :meth:`set_encoders` on.
-    """
-
-    def __init__(self, cfg: InputOptions, modalities: tuple[str, ...]) -> None:
-        self.cfg = cfg
-        self.modalities = modalities
-        self.encoders: Mapping[str, EncoderSpec] = {}
-
-    def set_encoders(self, encoders: Mapping[str, EncoderSpec]) -> None:
-        """Set which encoder reads each modality."""
-        self.encoders = encoders
-
-    def modalities_of(self, kind: str) -> list[str]:
-        """Return the modalities whose encoders read this kind of input."""
-        return [name for name in self.modalities if self.encoders[name].input == kind]
-
-    def max_tokens(self, modality: str) -> int:
-        """Return the length of the longest token sequence, its boundary tokens included.
-
-        Raises:
-            UsageError: the option exceeds the positions of the encoder.
-        """
-        positions = self.encoders[modality].max_tokens
-        limit: int | None = getattr(self.cfg, f"max_{modality}_tokens")
-        if limit is None:
-            return min(_MAX_TOKENS[modality], positions or _MAX_TOKENS[modality])
-        if positions and limit > positions:
-            raise UsageError(
-                f"--max-{modality}-tokens {limit}: the encoder {self.encoders[modality].spec} "
-                f"has {positions} positions; give at most as many",
-                "max-tokens-too-large",
-            )
-        return limit
-
-    def max_samples(self) -> int:
-        """Return the length of the longest audio, in samples at 16 kHz.
-
-        Raises:
-            UsageError: shorter than one window.
-        """
-        limit = int(self.cfg.max_speech_seconds * SAMPLE_RATE)
-        if limit < MIN_SAMPLES:
-            raise UsageError(
-                f"--max-speech-seconds {self.cfg.max_speech_seconds:g} is shorter than one window "
-                f"of {MIN_SAMPLES / SAMPLE_RATE:g} seconds",
-                "max-seconds-too-small",
-            )
-        return limit
 
 
 class RowReader(Protocol):

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from fairseq.data import FairseqDataset
 
 from data_prep.manifest.table import values
 from data_prep.messages import first_few
 from data_prep.schema import Utterance
-from emo_fairseq.data.frames import MIN_FRAMES, FrameStatistics, Normalization
-from emo_fairseq.data.modality_dataset import RowsDataset
+from emo_fairseq.data.frame_statistics import (
+    MIN_FRAMES,
+    Frames,
+    FrameStatistics,
+    Normalization,
+)
 from emo_fairseq.types import BY_CORPUS, BY_SPEAKER, BY_TRAIN, BY_UTTERANCE
 
 logger = logging.getLogger(__name__)
@@ -61,7 +64,7 @@ class RowGroups:
         return cls(by, corpora)
 
     def fit(
-        self, frames: FairseqDataset, present: npt.NDArray[np.bool_], of_train: FrameStatistics
+        self, frames: Frames, present: npt.NDArray[np.bool_], of_train: FrameStatistics
     ) -> Normalization:
         """Fit the statistics of each group.
 
@@ -83,8 +86,8 @@ class RowGroups:
             of_row[rows] = 0
             if n_frames[rows].sum() >= MIN_FRAMES:
                 of_row[rows] = len(statistics)
-                own = RowsDataset(frames, np.array(rows))
-                statistics.append(FrameStatistics.fit(own, _SAMPLE[self.by], _SEED))
+                n_sampled = _SAMPLE[self.by]
+                statistics.append(FrameStatistics.fit(frames, n_sampled, _SEED, np.array(rows)))
         return Normalization(statistics, of_row)
 
     def describe_exceptions(

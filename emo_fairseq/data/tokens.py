@@ -13,16 +13,19 @@ from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.opened import check_tokens
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
-    ContextDataset,
+    ContextRows,
+    Neighbors,
     find_hidden,
     find_neighbors,
+    focus_of,
     has_context,
     has_turn,
     speaker_prefixes,
 )
-from emo_fairseq.data.inputs import InputLimits
+from emo_fairseq.data.input_limits import InputLimits
 from emo_fairseq.data.manifest import Split, report_rows
 from emo_fairseq.data.modality_dataset import collate_padded
+from emo_fairseq.data.token_rows import check_max_tokens, with_boundaries
 from emo_fairseq.errors import UsageError
 from emo_fairseq.types import TEXT
 
@@ -73,28 +76,18 @@ class TokenDataset(FairseqDataset):
         max_tokens: int,
     ) -> None:
         super().__init__()
-        if max_tokens < 2:
-            raise UsageError(
-                f"a limit of {max_tokens} tokens has no room for <s> and </s>",
-                "max-tokens-too-small",
-            )
+        check_max_tokens(max_tokens)
         self.source = source
         self.present = present
         self.specials = specials
-        self.boundaries = torch.tensor([specials.init]), torch.tensor([specials.separator])
         self.max_tokens = max_tokens
         # A source may hold either boundary already, so this bounds a row's length from above.
         self.sizes = np.minimum(np.where(present, np.asarray(lengths), 0) + 2, max_tokens)
 
     def __getitem__(self, index: int) -> tuple[Tensor, bool]:
-        init, separator = self.boundaries
         present = bool(self.present[index])
-        body = torch.as_tensor(self.source[index]).long() if present else init
-        if len(body) and body[0] == init:
-            body = body[1:]
-        if len(body) and body[-1] == separator:
-            body = body[:-1]
-        return torch.cat([init, body[: self.max_tokens - 2], separator]), present
+        ids = self.source[index] if present else ()
+        return torch.from_numpy(with_boundaries(ids, self.specials, self.max_tokens)), present
 
     def __len__(self) -> int:
         return len(self.present)
@@ -102,6 +95,61 @@ class TokenDataset(FairseqDataset):
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
         """Return ``tokens`` and ``padding_mask`` (B, T), ``present`` (B,)."""
         return collate_padded(samples, "tokens", self.specials.pad)
+
+
+class ContextDataset(FairseqDataset):
+    """Tokens of each row with those of its neighbors; see :class:`ContextRows`.
+
+    An item is ((T,) ids, presence, span of the current turn).
+
+    Args:
+        source: N sequences of ids, without the initial token, ending with the separator.
+        present: (N,) bool; a row that is not present becomes the two boundary tokens.
+        neighbors: for each row those around it.
+        prefixes: for each row tokens that come before its own, such as the speaker's name.
+        specials: ids of the boundary tokens and of padding.
+        max_tokens: length of the longest item.
+        pool_all: let the fusion attend to the neighbors' tokens too, and not only to the current
+            turn's and the initial one's.
+    """
+
+    def __init__(
+        self,
+        source: FairseqDataset,
+        present: np.ndarray,
+        neighbors: Sequence[Neighbors],
+        prefixes: Sequence[np.ndarray],
+        specials: SpecialIds,
+        max_tokens: int,
+        pool_all: bool,
+    ) -> None:
+        super().__init__()
+        lengths = np.asarray(source.sizes)
+        rows = ContextRows(source, lengths, present, neighbors, prefixes, specials, max_tokens)
+        self.rows = rows
+        self.present = present
+        self.specials = specials
+        self.pool_all = pool_all
+        self.sizes = rows.sizes
+        self.is_cut = rows.is_cut
+
+    def __getitem__(self, index: int) -> tuple[Tensor, bool, tuple[int, int]]:
+        tokens, present, span = self.rows[index]
+        return torch.from_numpy(tokens), present, span
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def collater(self, samples: list[tuple[Tensor, bool, tuple[int, int]]]) -> dict[str, Tensor]:
+        """Return ``tokens``, ``padding_mask`` and ``focus`` (B, T), ``present`` (B,).
+
+        ``focus`` is True where the fusion may attend; it is left out where that is everywhere.
+        """
+        batch = collate_padded(samples, "tokens", self.specials.pad)
+        if not self.pool_all:
+            spans = [sample[2] for sample in samples]
+            batch["focus"] = torch.from_numpy(focus_of(spans, batch["tokens"].size(1)))
+        return batch
 
 
 def build_token_dataset(

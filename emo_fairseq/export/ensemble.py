@@ -73,7 +73,9 @@ def write_ensemble_folder(
                 shutil.copytree(model, place)
             else:
                 write_model_folder(model, data, place, merge_lora=merge_lora)
-        loaded = {name: ModelEngine(read_model_folder(folder / MEMBERS / name)) for name in names}
+        loaded = {
+            name: ModelEngine.of(read_model_folder(folder / MEMBERS / name)) for name in names
+        }
         engine = EnsembleEngine(loaded, combination, labels)
         write_ensemble(folder, names, combination, engine.labels or engine.axes)
         (folder / CARD_FILE).write_text(_card(out.resolve().name, engine, combination))

@@ -41,13 +41,13 @@ from emo_fairseq.evaluation.names import OF_NUMBERS, OF_VOTES, display_name
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
 from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown
-from emo_fairseq.inference.loading import LoadedModel, read_checkpoint
+from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.models.architectures import default_sizes
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.options.checking import idle_options
 from emo_fairseq.options.conditions import OptionContext
 from emo_fairseq.options.option import Kind, names_of_kind, rules_of
@@ -55,6 +55,7 @@ from emo_fairseq.task_state import TaskOptions, TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.types import (
     LOG_MEL,
+    NO_DIALOGUE_ENCODER,
     SPEECH,
     TEXT,
     WAVEFORM,
@@ -95,8 +96,9 @@ class CardFacts:
         checkpoint: the name of its file.
         updates: that the checkpoint has had.
         epoch: in which it was saved.
-        probe: how ``--probe`` has solved it, as :class:`emo_fairseq.state_schema.ProbeState` has
-            it; empty of a model that was trained.
+        probe: how ``--probe`` has solved it, as
+            :class:`emo_fairseq.checkpoint_schema.ProbeState` has it; empty of a model that was
+            trained.
         corpus: of the data dir; None where that is gone.
         scored: metrics of the predictions files.
     """

@@ -22,7 +22,6 @@ from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn, check_turns
 from emo_fairseq.diarization.activity import Progress
 from emo_fairseq.diarization.options import TurnOptions
-from emo_fairseq.diarization.turns import find_turns
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import Item, check_batch_size
 from emo_fairseq.inference.prediction import Prediction
@@ -339,6 +338,8 @@ def _find_turns(
     Whisper knows the times of words, so that text and sound of a turn agree. What another function
     transcribes is known of whole turns alone, once they are found.
     """
+    from emo_fairseq.diarization.turns import find_turns
+
     words = None
     if isinstance(transcribe, FasterWhisper):
         words = functools.partial(transcribe, words=True)

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from emo_fairseq.data.dialogue_windows import Window, collate_windows, plan_windows
 from emo_fairseq.inference.inputs import Item
@@ -43,7 +41,7 @@ class EncodedTurn(NamedTuple):
 
     item: Item
     facts: ItemFacts
-    embedding: Tensor | None = None
+    embedding: np.ndarray | None = None
 
 
 class WindowBatch(NamedTuple):
@@ -56,8 +54,8 @@ class WindowBatch(NamedTuple):
     """
 
     rows: list[int]
-    embedding: Tensor
-    dialogue: dict[str, Tensor]
+    embedding: np.ndarray
+    dialogue: dict[str, np.ndarray]
 
 
 def window_batches(
@@ -82,7 +80,7 @@ def window_batches(
         scored = np.concatenate([window.scored for window in chosen])
         embeddings = [embedding for row in rows if (embedding := turns[row].embedding) is not None]
         yield WindowBatch(
-            rows[scored].tolist(), torch.stack(embeddings), collate_windows(chosen, speakers)
+            rows[scored].tolist(), np.stack(embeddings), collate_windows(chosen, speakers)
         )
         start = stop
 

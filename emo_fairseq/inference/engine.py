@@ -5,13 +5,11 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import TypeVar
 
-import torch
-from fairseq import utils
-from torch import Tensor
+import numpy as np
 
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.dialogue_windows import Window
@@ -25,12 +23,13 @@ from emo_fairseq.inference.encoded_turns import (
     window_batches,
 )
 from emo_fairseq.inference.fair_lock import FairLock
+from emo_fairseq.inference.input_processor import InputProcessor
 from emo_fairseq.inference.inputs import Item
-from emo_fairseq.inference.loading import LoadedModel
 from emo_fairseq.inference.prediction import Prediction
-from emo_fairseq.inference.preprocessor import Batch, NetInput, Preprocessor
+from emo_fairseq.inference.preprocessor import Batch, Preprocessor
+from emo_fairseq.inference.running import InferenceModel, LoadedModel, ModelOutput, NetInput
 from emo_fairseq.inference.stopping import ShouldStop, StoppedError, never
-from emo_fairseq.models.roberta_emo import EmotionOutput
+from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import LabeledTarget
 
 logger = logging.getLogger(__name__)
@@ -41,32 +40,6 @@ _SAMPLES_IN_MEMORY = 20 * 60 * SAMPLE_RATE
 
 _Batch = TypeVar("_Batch")
 _Output = TypeVar("_Output")
-
-
-class InferenceModel(Protocol):
-    """What a predictor runs: a :class:`RobertaEMOModel`, or its ONNX graph."""
-
-    def __call__(self, **inputs: Mapping[str, Tensor]) -> EmotionOutput:
-        """Score a batch; see :meth:`RobertaEMOModel.forward`."""
-
-    def missing_warning(self, missing: Collection[str]) -> str:
-        """Return the warning of a prediction without these modalities; empty for none."""
-
-    def to(self, device: torch.device) -> Self:
-        """Move to a device."""
-
-    def eval(self) -> Self:
-        """Set evaluation mode."""
-
-
-class DialogueModel(InferenceModel, Protocol):
-    """A model with a dialogue encoder."""
-
-    def embed(self, **inputs: Mapping[str, Tensor]) -> Tensor:
-        """Encode a batch of turns; see :meth:`RobertaEMOModel.embed`."""
-
-    def classify(self, embedding: Tensor, dialogue: Mapping[str, Tensor]) -> EmotionOutput:
-        """Score turns in their dialogues; see :meth:`RobertaEMOModel.classify`."""
 
 
 class Engine(ABC):
@@ -84,7 +57,7 @@ class Engine(ABC):
     """
 
     members: "Sequence[ModelEngine]"
-    device: torch.device
+    device: str
     modalities: tuple[str, ...]
     missing: Mapping[str, str]
     normalizes_text: bool
@@ -166,36 +139,45 @@ class ModelEngine(Engine):
     """Runs one model; several threads may use it at once.
 
     Args:
-        loaded: see :func:`emo_fairseq.inference.model_folder.read_model_folder`.
-        device: ``cpu``, ``cuda``, ``cuda:1``…
-        model: runs in place of the loaded one.
+        state: what the model reads and predicts.
+        processor: its tokenizers and feature extractors.
+        model: runs.
 
     Raises:
-        UsageError: there is no such device, or a tokenizer cannot be read.
+        UsageError: a tokenizer cannot be read.
     """
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        device: str | torch.device = "cpu",
-        model: InferenceModel | None = None,
-    ) -> None:
-        state = loaded.state
+    def __init__(self, state: TaskState, processor: InputProcessor, model: InferenceModel) -> None:
         names = tuple(state.labels)
         self.members = (self,)
-        self.device = check_device(device)
+        self.device = model.device
         self.modalities = state.modalities
-        self.missing = loaded.processor.missing
-        self.normalizes_text = loaded.processor.normalizes_text
+        self.missing = processor.missing
+        self.normalizes_text = processor.normalizes_text
         self.labels = names if state.target.has_labels else ()
         self.axes = () if state.target.has_labels else names
         self.auxiliary = {name: tuple(other.labels) for name, other in state.auxiliary.items()}
-        self.model: InferenceModel = (model or loaded.model).to(self.device).eval()
-        self.preprocessor = Preprocessor(state, loaded.processor, self.device)
+        self.model = model
+        self.preprocessor = Preprocessor(state, processor, self.device)
         self.target = LabeledTarget(state.target, state.labels)
         self._auxiliary_targets = state.auxiliary
         self._lock = FairLock()
         self._logged: set[str] = set()
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, device: str = "cpu") -> "ModelEngine":
+        """Return the engine of a model in torch.
+
+        Args:
+            loaded: see :func:`emo_fairseq.inference.model_folder.read_model_folder`.
+            device: ``cpu``, ``cuda``, ``cuda:1``…
+
+        Raises:
+            UsageError: there is no such device, or a tokenizer cannot be read.
+        """
+        from emo_fairseq.inference.torch_model import TorchModel
+
+        return cls(loaded.state, loaded.processor, TorchModel(loaded.model, device))
 
     def combine(
         self, items: Sequence[Item], found: Sequence[Sequence[Prediction | None]]
@@ -305,27 +287,14 @@ class ModelEngine(Engine):
                 output = run(batch)
             yield batch, output
 
-    def _forward_batch(self, batch: Batch) -> EmotionOutput:
+    def _forward_batch(self, batch: Batch) -> ModelOutput:
         return self.forward(batch.net_input)
 
-    @torch.no_grad()
-    def _embed_batch(self, batch: Batch) -> Tensor:
-        embeddings: Tensor = self._dialogue_model.embed(**self._on_device(batch.net_input))
-        return embeddings.cpu()
+    def _embed_batch(self, batch: Batch) -> np.ndarray:
+        return self.model.embed(batch.net_input)
 
-    @torch.no_grad()
-    def _classify_batch(self, batch: WindowBatch) -> EmotionOutput:
-        inputs = self._on_device({"embedding": batch.embedding, "dialogue": batch.dialogue})
-        return _on_cpu(self._dialogue_model.classify(**inputs))
-
-    @property
-    def _dialogue_model(self) -> "DialogueModel":
-        return cast("DialogueModel", self.model)
-
-    def _on_device(self, inputs: Any) -> Any:
-        if self.device.type == "cuda":
-            return utils.move_to_cuda(inputs, self.device)
-        return inputs
+    def _classify_batch(self, batch: WindowBatch) -> ModelOutput:
+        return self.model.classify(batch.embedding, batch.dialogue)
 
     def _facts(self, items: Sequence[Item], batch: Batch) -> list[ItemFacts]:
         return [
@@ -337,13 +306,12 @@ class ModelEngine(Engine):
             for item, truncations in zip(items, batch.truncations, strict=True)
         ]
 
-    @torch.no_grad()
-    def forward(self, net_input: NetInput) -> EmotionOutput:
-        """Run the model on a batch; the outputs are float32 and on the CPU."""
-        return _on_cpu(self.model(**self._on_device(net_input)))
+    def forward(self, net_input: NetInput) -> ModelOutput:
+        """Run the model on a batch."""
+        return self.model.forward(net_input)
 
     def _decode(
-        self, items: Sequence[Item], facts: Sequence[ItemFacts], output: EmotionOutput
+        self, items: Sequence[Item], facts: Sequence[ItemFacts], output: ModelOutput
     ) -> list[Prediction]:
         _check_defined(items, output.logits)
         scores, label_ids = decode(self.target.target, output.logits)
@@ -362,7 +330,7 @@ class ModelEngine(Engine):
                     name: dict(zip(self.auxiliary[name], rows[row], strict=True))
                     for name, rows in auxiliary.items()
                 },
-                embedding=output.embedding[row].numpy(),
+                embedding=output.embedding[row],
                 modalities=facts[row].modalities,
                 text=item.text,
                 seconds=item.seconds,
@@ -386,42 +354,12 @@ class ModelEngine(Engine):
         return warnings
 
 
-def _on_cpu(output: EmotionOutput) -> EmotionOutput:
-    return EmotionOutput(
-        output.logits.float().cpu(),
-        output.embedding.float().cpu(),
-        {name: logits.float().cpu() for name, logits in output.auxiliary.items()},
-    )
-
-
-def _check_defined(items: Sequence[Item], outputs: Tensor) -> None:
+def _check_defined(items: Sequence[Item], outputs: np.ndarray) -> None:
     """Raise a `UsageError` if the outputs (B, n) of an item are NaN."""
-    is_undefined = outputs.isnan().any(dim=1).tolist()
+    is_undefined = np.isnan(outputs).any(axis=1).tolist()
     if any(is_undefined):
         raise UsageError(
             f"{items[is_undefined.index(True)].name}: the model's output is NaN; its weights "
             "are damaged, or the training had failed",
             "output-undefined",
         )
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """Return the device. Raises a `UsageError` if it is not there."""
-    try:
-        checked = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise UsageError(
-            f"device {device}: there is no such device; give cpu or cuda", "device-unknown"
-        ) from error
-    if checked.type not in ("cpu", "cuda"):
-        raise UsageError(
-            f"device {device}: models run on cpu and cuda here; give one", "device-unknown"
-        )
-    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if checked.type == "cuda" and (checked.index or 0) >= n_gpus:
-        raise UsageError(
-            f"device {device}: torch sees {n_gpus} GPUs here; give cpu, or install a torch with "
-            "CUDA on a machine that has one",
-            "device-missing",
-        )
-    return checked

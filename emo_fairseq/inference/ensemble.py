@@ -83,12 +83,7 @@ class Combination:
         return COMBINATIONS[self.name] if self.stacking is None else self.stacking
 
 
-def is_ensemble(folder: Path) -> bool:
-    """Return whether a folder holds an ensemble."""
-    return (folder / ENSEMBLE_FILE).is_file()
-
-
-def read_ensemble(folder: Path, device: str | torch.device = "cpu") -> "EnsembleEngine":
+def read_ensemble(folder: Path, device: str = "cpu") -> "EnsembleEngine":
     """Read the folder of an ensemble, with its members.
 
     Raises:
@@ -105,7 +100,7 @@ def read_ensemble(folder: Path, device: str | torch.device = "cpu") -> "Ensemble
                 f"{_EXPORT_AGAIN}",
                 "file-changed",
             )
-        members[name] = ModelEngine(read_model_folder(member), device)
+        members[name] = ModelEngine.of(read_model_folder(member), device)
     try:
         return EnsembleEngine(members, _combination(config), config.labels)
     except UsageError as error:

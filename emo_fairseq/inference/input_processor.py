@@ -8,11 +8,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from data_prep.audio.frames import FloatArray
 from data_prep.features import egemaps
@@ -23,18 +21,15 @@ from data_prep.features.stored import read_card
 from data_prep.manifest.cells import normalize_text
 from data_prep.schema import CORPUS_FILE, SAMPLE_RATE, read_corpus, read_manifest
 from data_prep.tokens.folder import TOKENIZER_FILE
-from data_prep.tokens.text_tokenizers import load_text_tokenizer
-from emo_fairseq import pretrained
 from emo_fairseq.data import legacy
-from emo_fairseq.data.audio import InMemoryWaveforms
 from emo_fairseq.data.token_choice import choose_tokens
-from emo_fairseq.data.tokens import TokenDataset
-from emo_fairseq.data.vocabulary import read_vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.encode import batch_budget, encode_rows, encoder_of_features
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.types import FRAMES, SPEECH, TOKENS, VIDEO, WHISPER_FULL
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +49,7 @@ class FeatureExtractorSpec:
 
     settings: Mapping[str, Any]
     encoder: EncoderSpec | None = None
-    weights: Mapping[str, Tensor] | None = None
+    weights: "Mapping[str, Tensor] | None" = None
     tokenizer: Path | None = None
 
     @classmethod
@@ -82,6 +77,8 @@ class FeatureExtractorSpec:
             )
         if settings["features"] != PRETRAINED:
             return cls(settings)
+        from emo_fairseq import pretrained
+
         spec = card.get("about", {}).get("encoder", "")
         padding = settings.get("whisper_padding", WHISPER_FULL)
         encoder = pretrained.describe(modality, spec, padding)
@@ -209,7 +206,7 @@ class FeatureExtractor:
         UsageError: a library of the spec is missing, or has another version.
     """
 
-    def __init__(self, spec: FeatureExtractorSpec, device: torch.device) -> None:
+    def __init__(self, spec: FeatureExtractorSpec, device: str) -> None:
         self.settings = spec.settings
         self._extract = _build_extract(spec, device)
 
@@ -223,10 +220,12 @@ class FeatureExtractor:
         ]
 
 
-def _build_extract(spec: FeatureExtractorSpec, device: torch.device) -> Extract:
+def _build_extract(spec: FeatureExtractorSpec, device: str) -> Extract:
     kind = spec.settings["features"]
     if kind == PRETRAINED:
-        return _extract_pretrained(spec, device)
+        from emo_fairseq.inference.encoder_features import extract_pretrained
+
+        return extract_pretrained(spec, device)
     frames = frames_of if kind == LOG_MEL else _load_egemaps(spec.settings["opensmile"])
 
     def extract(sounds: Sequence[FloatArray]) -> list[Features]:
@@ -248,61 +247,3 @@ def _load_egemaps(version: str) -> Callable[[FloatArray], np.ndarray]:
             "library-version-other",
         )
     return egemaps.build_functionals()
-
-
-def _extract_pretrained(spec: FeatureExtractorSpec, device: torch.device) -> Extract:
-    assert spec.encoder is not None
-    backbone = pretrained.build(spec.encoder)
-    backbone.load_state_dict(dict(spec.weights or {}))
-    encoder = encoder_of_features(backbone, spec.settings["layer"])
-    budget = batch_budget(spec.encoder.input, device)
-    read = _read_tokens(spec) if spec.encoder.input == TOKENS else _read_samples(spec)
-
-    def extract(sources: Sequence[Any]) -> list[Features]:
-        dataset, totals, limit = read(sources)
-        frames = encode_rows(encoder, dataset, budget, device)
-        return [
-            Features(row, min(total, limit), total)
-            for row, total in zip(frames, totals, strict=True)
-        ]
-
-    return extract
-
-
-class _Rows(NamedTuple):
-    """A dataset for the encoder, and seconds or tokens of each row and that are read at most."""
-
-    dataset: Any
-    totals: list[float]
-    limit: float
-
-
-def _read_samples(spec: FeatureExtractorSpec) -> Callable[[Sequence[FloatArray]], _Rows]:
-    max_seconds = float(spec.settings["max_seconds"])
-
-    def read(sounds: Sequence[FloatArray]) -> _Rows:
-        dataset = InMemoryWaveforms(sounds, int(max_seconds * SAMPLE_RATE))
-        return _Rows(dataset, [len(sound) / SAMPLE_RATE for sound in sounds], max_seconds)
-
-    return read
-
-
-def _read_tokens(spec: FeatureExtractorSpec) -> Callable[[Sequence[str]], _Rows]:
-    assert spec.tokenizer is not None
-    tokenizer, vocabulary = load_text_tokenizer(spec.tokenizer), read_vocabulary(spec.tokenizer)
-    if vocabulary is None:
-        raise UsageError(
-            f"{spec.tokenizer}: has no vocabulary; export the checkpoint again",
-            "vocabulary-missing",
-        )
-    specials, max_tokens = vocabulary.specials, int(spec.settings["max_tokens"])
-
-    def read(texts: Sequence[str]) -> _Rows:
-        ids = [tokenizer.encode(text) for text in texts]
-        lengths = np.array([len(row) for row in ids])
-        present = np.ones(len(ids), dtype=bool)
-        dataset = TokenDataset(ids, lengths, present, specials, max_tokens)
-        # Each row ends with the separator; the limit counts both boundary tokens.
-        return _Rows(dataset, [len(row) - 1 for row in ids], max_tokens - 2)
-
-    return read

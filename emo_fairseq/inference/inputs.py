@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
-import torch
 
 from data_prep.audio.loading import (
     AudioError,
@@ -20,7 +19,10 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.transcribing import Transcribe, Transcript, transcribed
 from emo_fairseq.types import SPEECH, TEXT
 
-Audio = str | Path | AudioSegment | np.ndarray | torch.Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Audio = Union[str, Path, AudioSegment, np.ndarray, "Tensor"]
 
 
 @dataclass(frozen=True)
@@ -286,7 +288,7 @@ def load_item_audio(
 
 def _as_array(audio: Any, name: str) -> np.ndarray:
     try:
-        if isinstance(audio, torch.Tensor):
+        if hasattr(audio, "is_floating_point"):  # a tensor of torch, which need not be installed
             audio = audio.detach().cpu()
             # numpy has not all of torch's floats, such as bfloat16
             audio = (audio.float() if audio.is_floating_point() else audio).numpy()

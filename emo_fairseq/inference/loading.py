@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fairseq import checkpoint_utils
 
@@ -14,23 +14,10 @@ from emo_fairseq.compat.checkpoints import TASK_NAME, LoadedState
 from emo_fairseq.compat.size_limits import Stored, build_within
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import InputProcessor
+from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.models.build import build_for_inference
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.task_state import TaskState
-
-
-class LoadedModel(NamedTuple):
-    """A trained model and what is needed to run it.
-
-    Attributes:
-        state: what it reads and predicts.
-        model: in evaluation mode, on the CPU.
-        processor: its tokenizers and feature extractors.
-    """
-
-    state: TaskState
-    model: RobertaEMOModel
-    processor: InputProcessor
 
 
 def load_checkpoint_model(checkpoint: Path, data: Path | None = None) -> LoadedModel:

@@ -14,16 +14,14 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
-from torch import Tensor
 
 import emo_fairseq
 from data_prep.errors import ManifestError
@@ -39,30 +37,18 @@ from data_prep.files.documents import Document, JsonObject, dump_yaml, load_json
 from data_prep.files.replacing import replacing
 from data_prep.messages import sentence
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
-from data_prep.tokens.vq_wav2vec import PATH_FILE, find_checkpoint
-from emo_fairseq.compat.size_limits import Stored, check_sizes
+from data_prep.tokens.vq_wav2vec import PATH_FILE
+from emo_fairseq.compat.size_limits import check_sizes
 from emo_fairseq.encoder_spec import PRETRAINED, EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.input_processor import FeatureExtractorSpec, InputProcessor
-from emo_fairseq.inference.loading import (
-    LoadedModel,
-    build_checkpoint_model,
-    build_model,
-    find_processor,
-    read_checkpoint,
-)
-from emo_fairseq.models.build import plain
-from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.modules.lora import is_adapter, merged_state_dict
-from emo_fairseq.pretrained.fairseq_vq import write_quantizer
-from emo_fairseq.pretrained.weights import (
-    read_tensors,
-    write_tensors,
-)
+from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.state_schema import EncoderState, Modality, PortableState
-from emo_fairseq.task_state import TaskState
-from emo_fairseq.tasks.config import EmotionPredictionConfig
+from emo_fairseq.task_state import TaskOptions, TaskState
 from emo_fairseq.types import FULL, LORA, MODALITIES
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +101,7 @@ class FolderConfig(Document):
 # -- reading ---------------------------------------------------------------------------------------
 
 _TOKENIZER_CONFIG = "tokenizer_config.json"  # of transformers
+_ALLOW_LEAK = "allow_leak"
 _ADDED_OPTIONS = {"_name", "rebuild_batches"}  # by fairseq and by the task
 # What transformers would fetch or run if a configuration named it.
 _RUNS_CODE = (
@@ -124,16 +111,6 @@ _RUNS_CODE = (
     "quantization_config",
     "use_pretrained_backbone",
 )
-# What wrong options and states raise while a model is built.
-_BUILD_ERRORS = (
-    OmegaConfBaseException,
-    AttributeError,
-    AssertionError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 def read_model_folder(folder: str | Path) -> LoadedModel:
@@ -142,10 +119,17 @@ def read_model_folder(folder: str | Path) -> LoadedModel:
     Raises:
         UsageError: a file is missing, damaged, or does not fit the others; names it.
     """
+    from omegaconf.errors import OmegaConfBaseException
+
+    from emo_fairseq.compat.size_limits import Stored
+    from emo_fairseq.inference.loading import build_model
+    from emo_fairseq.pretrained.weights import read_tensors
+
     folder = Path(folder)
     config = read_config(folder)
     file = folder / CONFIG_FILE
-    verify_folder(folder, _read_json(file))
+    _check_options(file, config)
+    verify_folder(folder, read_json(file))
     tensors = read_tensors(folder / WEIGHTS_FILE)
     try:
         state = TaskState.from_state(config.task, config.state.model_dump(exclude_unset=True))
@@ -154,7 +138,15 @@ def read_model_folder(folder: str | Path) -> LoadedModel:
         if str(folder) in str(error):
             raise
         raise UsageError(f"{file}: {error}", error.code) from error
-    except _BUILD_ERRORS as error:
+    except (  # what wrong options and states raise while a model is built
+        OmegaConfBaseException,
+        AttributeError,
+        AssertionError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise UsageError(
             f"{file}: describes no model that can be built ({type(error).__name__}: "
             f"{_reason(error)}); {_EXPORT_AGAIN}",
@@ -166,7 +158,7 @@ def read_model_folder(folder: str | Path) -> LoadedModel:
         if str(folder) in str(error):
             raise
         raise UsageError(f"{folder / WEIGHTS_FILE}: {error}", error.code) from error
-    return LoadedModel(state, model, _read_processor(folder, config.front_end))
+    return LoadedModel(state, model, read_processor(folder, config.front_end))
 
 
 def _reason(error: Exception) -> str:
@@ -190,7 +182,7 @@ def read_config(folder: Path) -> FolderConfig:
             "`emotion-recognize export CHECKPOINT --output FOLDER`",
             "model-folder-missing",
         )
-    content = _read_json(file)
+    content = read_json(file)
     if content.get("format") != FORMAT:
         raise UsageError(
             f"{file}: of format {content.get('format')}, where this version reads {FORMAT}; use "
@@ -201,11 +193,19 @@ def read_config(folder: Path) -> FolderConfig:
         config = validate(content, FolderConfig, name=file, remedy=_EXPORT_AGAIN)
     except ManifestError as error:
         raise UsageError(str(error), error.code) from error
-    _check_options(file, config)
+    _check_sizes(file, config)
     return config
 
 
-def _read_json(file: Path) -> JsonObject:
+def read_state(folder: Path, config: FolderConfig) -> TaskState:
+    """Return the state that a model folder describes. Raises a `UsageError` if it is none."""
+    try:
+        return TaskState.from_state(config.task, config.state.model_dump(exclude_unset=True))
+    except UsageError as error:
+        raise UsageError(f"{folder / CONFIG_FILE}: {error}", error.code) from error
+
+
+def read_json(file: Path) -> JsonObject:
     """Load nested plain values. Raises a `UsageError` if they are none, or name code to run."""
     try:
         content = load_json(file, JsonObject, remedy=_EXPORT_AGAIN)
@@ -221,8 +221,8 @@ def _read_json(file: Path) -> JsonObject:
     return content
 
 
-def _check_options(file: Path, config: FolderConfig) -> None:
-    """Refuse weights from elsewhere, options that do not exist, and sizes without bounds."""
+def _check_sizes(file: Path, config: FolderConfig) -> None:
+    """Refuse weights from elsewhere, and sizes without bounds."""
     weights = config.model.get("checkpoint_weights")
     if weights != "all":
         raise UsageError(
@@ -231,22 +231,28 @@ def _check_options(file: Path, config: FolderConfig) -> None:
             "loaded",
             "weights-elsewhere",
         )
-    for part, options, schema in (
-        ("task", config.task, EmotionPredictionConfig),
-        ("model", config.model, RobertaEMOConfig),
-    ):
-        known = {field.name for field in fields(schema)} | _ADDED_OPTIONS
-        if unknown := sorted(options.keys() - known):
+    for part, options in (("task", config.task), ("model", config.model)):
+        check_sizes(options, f"{file}: {part}.", _EXPORT_AGAIN)
+    for modality, encoder in config.state.encoders.items():
+        where = f"{file}: state.encoders.{modality}.architecture."
+        check_sizes(encoder.architecture, where, _EXPORT_AGAIN)
+
+
+def _check_options(file: Path, config: FolderConfig) -> None:
+    """Refuse options that do not exist."""
+    from emo_fairseq.models.config import RobertaEMOConfig
+
+    encoders = {f"{modality}_encoder" for modality in MODALITIES}
+    of_task = {*TaskOptions.model_fields, *encoders, _ALLOW_LEAK}
+    of_model = {field.name for field in fields(RobertaEMOConfig)}
+    for part, options, known in (("task", config.task, of_task), ("model", config.model, of_model)):
+        if unknown := sorted(options.keys() - known - _ADDED_OPTIONS):
             raise UsageError(
                 f"{file}: {part}.{unknown[0]} is an unknown option of emo_fairseq "
                 f"{emo_fairseq.__version__}, and {config.emo_fairseq} wrote the folder; "
                 f"{_EXPORT_AGAIN}",
                 "option-unknown",
             )
-        check_sizes(options, f"{file}: {part}.", _EXPORT_AGAIN)
-    for modality, encoder in config.state.encoders.items():
-        where = f"{file}: state.encoders.{modality}.architecture."
-        check_sizes(encoder.architecture, where, _EXPORT_AGAIN)
 
 
 def _find_code(value: Any) -> str | None:
@@ -264,15 +270,27 @@ def _find_code(value: Any) -> str | None:
     return None
 
 
-def _read_processor(folder: Path, config: ProcessorConfig) -> InputProcessor:
+def read_processor(folder: Path, config: ProcessorConfig) -> InputProcessor:
+    """Return the tokenizers and feature extractors of a model folder.
+
+    Raises:
+        UsageError: a file of theirs is missing or damaged.
+    """
     extractors = {}
     for modality, features in config.features.items():
         encoder = None if features.card is None else EncoderSpec(**features.card.model_dump())
-        weights = None if encoder is None else read_tensors(folder / FEATURES_FILE.format(modality))
+        weights = None if encoder is None else _read_weights(folder, modality)
         tokenizer = _check_tokenizer(folder / modality) if features.reads_tokens else None
         extractors[modality] = FeatureExtractorSpec(features.settings, encoder, weights, tokenizer)
     tokenizers = {name: _check_tokenizer(folder / name) for name in config.tokenizers}
     return InputProcessor(tokenizers, extractors, config.missing, config.cleans_text)
+
+
+def _read_weights(folder: Path, modality: str) -> "Mapping[str, Tensor]":
+    """Return the weights of the encoder that a modality's features come from."""
+    from emo_fairseq.pretrained.weights import read_tensors
+
+    return read_tensors(folder / FEATURES_FILE.format(modality))
 
 
 def _check_tokenizer(folder: Path) -> Path:
@@ -282,7 +300,7 @@ def _check_tokenizer(folder: Path) -> Path:
             f"{folder / TOKENIZER_FILE}: is missing; {_EXPORT_AGAIN}", "tokenizer-missing"
         )
     if (settings := folder / _TOKENIZER_CONFIG).is_file():
-        _read_json(settings)
+        read_json(settings)
     note = folder / PATH_FILE
     if note.is_file():
         name = note.read_text(encoding="utf-8").strip()
@@ -338,6 +356,14 @@ def write_model_folder(
         UsageError: no checkpoint of this task, tokenizers of another model, `out` holds other
             things, or there is no LoRA to merge.
     """
+    from emo_fairseq.inference.loading import (
+        build_checkpoint_model,
+        find_processor,
+        read_checkpoint,
+    )
+    from emo_fairseq.models.build import plain
+    from emo_fairseq.pretrained.weights import write_tensors
+
     checkpoint, out = Path(checkpoint), Path(out)
     if out.exists() and not (out.is_dir() and _is_replaceable(out)):
         raise UsageError(
@@ -347,7 +373,7 @@ def write_model_folder(
     state, model = build_checkpoint_model(saved, checkpoint)
     processor = find_processor(saved, state, None if data is None else Path(data))
     model.leave_out(())
-    tensors: dict[str, Tensor] = model.state_dict()
+    tensors: dict[str, Any] = model.state_dict()
     model_options = plain(saved["cfg"].model) | {"checkpoint_weights": "all"}
     if merge_lora:
         tensors, model_options = _merge_lora(checkpoint, tensors, model_options)
@@ -384,8 +410,10 @@ def _is_replaceable(folder: Path) -> bool:
 
 
 def _merge_lora(
-    checkpoint: Path, tensors: Mapping[str, Tensor], options: Mapping[str, Any]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    checkpoint: Path, tensors: "Mapping[str, Tensor]", options: Mapping[str, Any]
+) -> "tuple[dict[str, Tensor], dict[str, Any]]":
+    from emo_fairseq.modules.lora import is_adapter, merged_state_dict
+
     if not any(map(is_adapter, tensors)):
         raise UsageError(
             f"{checkpoint}: no encoder has LoRA; there is nothing to merge", "lora-missing"
@@ -402,7 +430,7 @@ def _task_options(options: Mapping[str, Any], state: TaskState) -> dict[str, Any
     specs = {name: options.get(f"{name}_encoder") for name in state.modalities}
     return {
         **state.options.model_dump(),
-        "allow_leak": bool(options.get("allow_leak")),  # fairseq-validate checks for leaks again
+        _ALLOW_LEAK: bool(options.get(_ALLOW_LEAK)),  # fairseq-validate checks for leaks again
         **{f"{name}_encoder": portable_spec(spec) for name, spec in specs.items() if spec},
     }
 
@@ -439,14 +467,13 @@ def _portable_state(task_state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _to_plain(value: Any) -> Any:
     """Return tensors as nested lists; NaN, a class without prototype, as None."""
-    if isinstance(value, Tensor):
+    if hasattr(value, "tolist"):
         return _to_plain(value.tolist())
     if isinstance(value, list | tuple):
         return [_to_plain(part) for part in value]
     if isinstance(value, dict):
         return {str(name): _to_plain(part) for name, part in value.items()}
-    is_number = isinstance(value, float)
-    return None if is_number and not torch.isfinite(torch.tensor(value)) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _processor_config(processor: InputProcessor) -> dict[str, Any]:
@@ -466,6 +493,8 @@ def _processor_config(processor: InputProcessor) -> dict[str, Any]:
 
 
 def _write_processor(processor: InputProcessor, out: Path) -> None:
+    from emo_fairseq.pretrained.weights import write_tensors
+
     tokenizers = dict(processor.tokenizers)
     for modality, spec in processor.extractors.items():
         if spec.weights is not None:
@@ -501,6 +530,9 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
         (out / name).write_bytes((folder / name).read_bytes())
     settings = dict(card["settings"])
     if (folder / PATH_FILE).is_file():
+        from data_prep.tokens.vq_wav2vec import find_checkpoint
+        from emo_fairseq.pretrained.fairseq_vq import write_quantizer
+
         checkpoint = find_checkpoint(folder, settings["checkpoint"])
         write_quantizer(checkpoint, out / _QUANTIZER_FILE)
         (out / PATH_FILE).write_text(f"{_QUANTIZER_FILE}\n", encoding="utf-8")
@@ -510,6 +542,12 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
 
 
 # -- replacing a model folder ----------------------------------------------------------------------
+
+
+def is_ensemble(folder: Path) -> bool:
+    """Return whether a folder holds an ensemble."""
+    return (folder / ENSEMBLE_FILE).is_file()
+
 
 _INDEXES = (CONFIG_FILE, ENSEMBLE_FILE)  # without which nothing is read of a folder
 UNFINISHED = ".unfinished"  # in the folder, so that moving out of it is renaming
@@ -576,12 +614,13 @@ def seal(folder: Path) -> None:
         part.write_text(f"{text}\n", encoding="utf-8")
 
 
-def verify_folder(folder: Path, content: Mapping[str, Any]) -> None:
+def verify_folder(folder: Path, content: Mapping[str, Any], reads_weights: bool = True) -> None:
     """Compare a model folder with its records; those of the graph are :func:`verify_graph`'s.
 
     Args:
         folder: the model folder.
         content: of its ``config.json``.
+        reads_weights: whether ``model.safetensors`` is read, and not a graph in place of it.
 
     Raises:
         UsageError: a file is missing, damaged or exchanged, or one has come to the tokenizers;
@@ -596,7 +635,9 @@ def verify_folder(folder: Path, content: Mapping[str, Any]) -> None:
             f"{file}: was changed since it was exported; {_COPY_AGAIN}", "file-changed"
         )
     records: Records = content["files"]
-    _verify_files(folder, {name: x for name, x in records.items() if not _is_of_graph(name)})
+    left_out = set() if reads_weights else {WEIGHTS_FILE}
+    read = {n: x for n, x in records.items() if not _is_of_graph(n) and n not in left_out}
+    _verify_files(folder, read)
     added = [name for name in _recorded_files(folder) if "/" in name and name not in records]
     folders = {name.partition("/")[0] for name in records if "/" in name}
     if strange := [name for name in added if name.partition("/")[0] in folders]:

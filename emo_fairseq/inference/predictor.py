@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Self, overload
 
-import torch
-
 from data_prep.audio.decoding import Source
 from data_prep.audio.segment import AudioSegment
 from data_prep.schema import SAMPLE_RATE
@@ -17,8 +15,8 @@ from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.chunks import group_turns
 from emo_fairseq.inference.conversation import Conversation, predict_conversation
-from emo_fairseq.inference.engine import Engine, InferenceModel, ModelEngine
-from emo_fairseq.inference.ensemble import is_ensemble, read_ensemble
+from emo_fairseq.inference.engine import Engine, ModelEngine
+from emo_fairseq.inference.graph_folder import read_graph_folder
 from emo_fairseq.inference.inputs import (
     Audio,
     Given,
@@ -27,12 +25,13 @@ from emo_fairseq.inference.inputs import (
     check_batch_size,
     pair_inputs,
 )
-from emo_fairseq.inference.loading import LoadedModel, load_checkpoint_model
-from emo_fairseq.inference.model_folder import read_model_folder
+from emo_fairseq.inference.model_folder import is_ensemble, read_model_folder
 from emo_fairseq.inference.prediction import Prediction
+from emo_fairseq.inference.running import LoadedModel
 from emo_fairseq.inference.stopping import ShouldStop, never
 from emo_fairseq.inference.timeline import Segment, cut_item, windows
 from emo_fairseq.inference.transcribing import Transcribe
+from emo_fairseq.requirements import is_installed, require_training_stack
 from emo_fairseq.types import SPEECH, TEXT
 
 _ONE_DIALOGUE = "dialogue"  # the name of the only one
@@ -55,7 +54,6 @@ class EmotionPredictor:
     Args:
         loaded: see :func:`emo_fairseq.inference.model_folder.read_model_folder`.
         device: ``cpu``, ``cuda``, ``cuda:1``…
-        model: runs in place of the loaded one.
 
     Attributes:
         engine: runs the model.
@@ -70,13 +68,15 @@ class EmotionPredictor:
         UsageError: there is no such device, or a tokenizer cannot be read.
     """
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        device: str | torch.device = "cpu",
-        model: InferenceModel | None = None,
-    ) -> None:
-        self._set(ModelEngine(loaded, device, model))
+    def __init__(self, loaded: LoadedModel, device: str = "cpu") -> None:
+        self._set(ModelEngine.of(loaded, device))
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, device: str | None = None, *, onnx: bool | None = None
+    ) -> "EmotionPredictor":
+        """Load a model folder, an ensemble or a checkpoint; see :func:`load_predictor`."""
+        return load_predictor(path, device, onnx=onnx)
 
     @classmethod
     def of(cls, engine: Engine) -> Self:
@@ -475,7 +475,11 @@ def _segment_of(recording: str | Path, turn: Turn) -> AudioSegment:
 
 
 def load_predictor(
-    path: str | Path, device: str | torch.device | None = None, data: str | Path | None = None
+    path: str | Path,
+    device: str | None = None,
+    data: str | Path | None = None,
+    *,
+    onnx: bool | None = None,
 ) -> EmotionPredictor:
     """Load a predictor from a model folder, an ensemble, or a checkpoint of fairseq-train.
 
@@ -484,20 +488,41 @@ def load_predictor(
         device: by default the GPU, if there is one.
         data: of a checkpoint the data dir with the tokenizers, by default the one that it was
             trained on.
+        onnx: run the ``model.onnx`` of the folder, on the CPU; None: where torch is not installed.
 
     Raises:
         UsageError: neither is there, or it does not fit; see :class:`EmotionPredictor`.
     """
     path = Path(path)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if not path.is_dir():
-        data = None if data is None else Path(data)
-        return EmotionPredictor(load_checkpoint_model(path, data), device)
-    if data is not None:
+    if path.is_dir() and data is not None:
         raise UsageError(
             f"{path}: a model folder has its own tokenizers; leave data out", "option-idle"
         )
+    if onnx or (onnx is None and path.is_dir() and not is_installed("torch")):
+        return _load_graph(path, device)
+    require_training_stack(str(path))
+    if device is None:
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not path.is_dir():
+        from emo_fairseq.inference.loading import load_checkpoint_model
+
+        return EmotionPredictor(
+            load_checkpoint_model(path, None if data is None else Path(data)), device
+        )
     if is_ensemble(path):
+        from emo_fairseq.inference.ensemble import read_ensemble
+
         return EmotionPredictor.of(read_ensemble(path, device))
     return EmotionPredictor(read_model_folder(path), device)
+
+
+def _load_graph(path: Path, device: str | None) -> EmotionPredictor:
+    if is_ensemble(path):
+        require_training_stack(f"{path}: an ensemble")
+        raise UsageError(f"{path}: an ensemble has no graph; leave ONNX out", "graph-missing")
+    if device not in (None, "cpu"):
+        raise UsageError(f"device {device}: the graph is run on the CPU; give cpu", "onnx-device")
+    graph = read_graph_folder(path)
+    return EmotionPredictor.of(ModelEngine(graph.state, graph.processor, graph.model))

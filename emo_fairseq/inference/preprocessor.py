@@ -1,4 +1,4 @@
-"""Items through tokenizers, feature extractors and datasets, to the batches that a model reads."""
+"""Items through tokenizers and feature extractors to the batches that a model reads."""
 
 import logging
 import math
@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from fairseq.data import FairseqDataset
-from torch import Tensor
 
 from data_prep.audio.frames import FRAME_MS, SHIFT_MS
 from data_prep.audio.loading import resampled
@@ -25,9 +22,9 @@ from emo_fairseq.data.dialogue import (
     neighbors_of,
 )
 from emo_fairseq.data.dialogue_windows import Window, plan_windows
-from emo_fairseq.data.in_memory import InMemoryData, TextContext
-from emo_fairseq.data.modality_dataset import MissingDataset
+from emo_fairseq.data.in_memory import Collated, InMemoryData, ModalityRows, TextContext
 from emo_fairseq.data.normalization import RowGroups
+from emo_fairseq.data.token_rows import BOUNDARIES
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.chunks import NO_CONTEXT, Reach, group_turns
 from emo_fairseq.inference.encoded_turns import window_of
@@ -35,15 +32,19 @@ from emo_fairseq.inference.input_processor import FeatureExtractor, InputProcess
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import SECONDS, Truncation
 from emo_fairseq.inference.prediction import TOKENS as TOKEN_UNIT
-from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.task_state import TaskState
-from emo_fairseq.types import BY_CORPUS, BY_SPEAKER, BY_TRAIN, FRAMES, SPEECH, TEXT, TOKENS
+from emo_fairseq.types import (
+    BY_CORPUS,
+    BY_SPEAKER,
+    BY_TRAIN,
+    FRAMES,
+    NO_DIALOGUE_ENCODER,
+    SPEECH,
+    TEXT,
+    TOKENS,
+)
 
 logger = logging.getLogger(__name__)
-
-_BOUNDARIES = 2  # tokens of each sequence: the initial one and the last separator
-
-NetInput = dict[str, dict[str, Tensor]]  # by modality what its dataset collates
 
 
 class Batch(NamedTuple):
@@ -51,12 +52,12 @@ class Batch(NamedTuple):
 
     Attributes:
         rows: numbers of the items.
-        net_input: for each modality what its dataset collates.
+        net_input: for each modality what its rows collate to.
         truncations: of each of these items.
     """
 
     rows: list[int]
-    net_input: NetInput
+    net_input: dict[str, Collated]
     truncations: list[tuple[Truncation, ...]]
 
 
@@ -92,7 +93,7 @@ class Preprocessor:
         UsageError: a tokenizer cannot be read.
     """
 
-    def __init__(self, state: TaskState, processor: InputProcessor, device: torch.device) -> None:
+    def __init__(self, state: TaskState, processor: InputProcessor, device: str) -> None:
         self._state = state
         self._missing = processor.missing
         self._data = InMemoryData(state.options, state.modalities)
@@ -144,14 +145,14 @@ class Preprocessor:
         """
         rows = range(len(items)) if rows is None else rows
         truncations: list[list[Truncation]] = [[] for _ in items]
-        datasets = {}
+        inputs: dict[str, ModalityRows] = {}
         for modality in self._state.modalities:
             if modality == TEXT and self.reach != NO_CONTEXT:
                 encoded = self._encode_items(modality, items, range(len(items)))
                 self._leave_room(encoded, items)
             else:
                 encoded = self._encode_items(modality, items, rows)
-            datasets[modality] = self._build_dataset(modality, encoded, items)
+            inputs[modality] = self._build_rows(modality, encoded, items)
             for number in rows:
                 row = encoded[number]
                 if row is not None and row.used < row.total:
@@ -164,14 +165,11 @@ class Preprocessor:
                     self._log(items[number], truncation)
                     truncations[number].append(truncation)
         numbers = np.array(sorted(rows), dtype=np.int64)
-        sizes = [np.asarray(dataset.sizes)[numbers] for dataset in datasets.values()]
+        sizes = [of_modality.sizes[numbers] for of_modality in inputs.values()]
         order = numbers[np.lexsort(sizes)[::-1]]
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size].tolist()
-            net_input = {
-                modality: dataset.collater([dataset[row] for row in batch])
-                for modality, dataset in datasets.items()
-            }
+            net_input = {name: of_modality.collate(batch) for name, of_modality in inputs.items()}
             yield Batch(batch, net_input, [tuple(truncations[row]) for row in batch])
 
     # -- one modality ------------------------------------------------------------------------------
@@ -195,12 +193,10 @@ class Preprocessor:
             encoded[number] = row
         return encoded
 
-    def _build_dataset(
+    def _build_rows(
         self, modality: str, encoded: Sequence[Encoded | None], items: Sequence[Item]
-    ) -> FairseqDataset:
-        if not any(encoded):
-            return MissingDataset(len(encoded))
-        return self._data.build_dataset(
+    ) -> ModalityRows:
+        return self._data.build_rows(
             modality,
             [None if row is None else row.content for row in encoded],
             self._state.vocabularies.get(modality),
@@ -211,7 +207,7 @@ class Preprocessor:
 
     def _leave_room(self, encoded: list[Encoded | None], items: Sequence[Item]) -> None:
         """Subtract from the tokens that are read of each text those of its speaker's name."""
-        most = self._data.max_tokens(TEXT) - _BOUNDARIES
+        most = self._data.max_tokens(TEXT) - BOUNDARIES
         for number, prefix in enumerate(self._prefixes(items)):
             if (row := encoded[number]) is not None:
                 encoded[number] = row._replace(used=min(row.used, max(0, most - len(prefix))))
@@ -306,10 +302,10 @@ class Preprocessor:
         return ""
 
     def _build_encode(self, modality: str, tokenizers: Mapping[str, Path]) -> Encode:
-        """Build what makes of recordings or texts the contents that the dataset wants."""
+        """Build what makes of recordings or texts the contents that are batched."""
         kind = self._state.encoders[modality].input
         if kind == TOKENS:
-            most = self._data.max_tokens(modality) - _BOUNDARIES
+            most = self._data.max_tokens(modality) - BOUNDARIES
             return _build_tokenize(modality, tokenizers[modality], most)
         if kind == FRAMES:
             return lambda sources: self._extract(modality, sources)

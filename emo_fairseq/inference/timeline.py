@@ -6,7 +6,7 @@ from typing import Any
 
 from data_prep.audio.loading import SILENCE
 from data_prep.schema import SAMPLE_RATE
-from emo_fairseq.data.audio import MIN_SAMPLES
+from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.errors import UsageError
 from emo_fairseq.inference.inputs import Item
 from emo_fairseq.inference.prediction import Prediction

@@ -20,8 +20,8 @@ from emo_fairseq.modules.dialogue import (
 from emo_fairseq.options.conditions import Condition
 from emo_fairseq.options.option import PROBABILITY, WIDTH, Range, option
 from emo_fairseq.task_state import TaskOptions
+from emo_fairseq.types import NO_DIALOGUE_ENCODER
 
-NO_DIALOGUE_ENCODER = "none"
 TRANSFORMER = "transformer"
 
 

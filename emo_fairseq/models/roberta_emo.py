@@ -27,6 +27,7 @@ from emo_fairseq.modules.heads import (
 )
 from emo_fairseq.modules.modality_dropout import drop_modalities
 from emo_fairseq.task_state import TaskState
+from emo_fairseq.types import missing_warning
 
 __all__ = ["EmotionOutput", "RobertaEMOConfig", "RobertaEMOModel"]
 
@@ -268,21 +269,6 @@ class RobertaEMOModel(BaseFairseqModel):
             name: value for name, value in super().state_dict().items() if name in self._left_out
         }
         return super().load_state_dict({**kept, **state_dict}, strict, model_cfg, args)
-
-
-def missing_warning(missing: Collection[str], modality_dropout: float) -> str:
-    """Return the warning of a prediction without some modalities; empty for none.
-
-    Args:
-        missing: names of modalities.
-        modality_dropout: that the model was trained with.
-    """
-    if not missing or modality_dropout:
-        return ""
-    return (
-        f"without {' and '.join(missing)}: the model was trained without --modality-dropout, "
-        "and may not have been trained on such inputs"
-    )
 
 
 def _register(name: str) -> None:

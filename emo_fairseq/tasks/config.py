@@ -14,7 +14,6 @@ from emo_fairseq.data.samplers import SAMPLERS
 from emo_fairseq.models.dialogue_encoders import (
     DIALOGUE_ENCODERS,
     HAS_DIALOGUE_ENCODER,
-    NO_DIALOGUE_ENCODER,
 )
 from emo_fairseq.models.fusions import fusion_name
 from emo_fairseq.options.conditions import (
@@ -34,6 +33,7 @@ from emo_fairseq.types import (
     BY_TRAIN,
     CROSS_ATTENTION,
     DEFAULT_WHISPER_PADDING,
+    NO_DIALOGUE_ENCODER,
     NORMALIZATIONS,
     SPEECH,
     TARGETS,

@@ -39,13 +39,12 @@ from emo_fairseq.data.samplers import (
     RowTraits,
 )
 from emo_fairseq.errors import UsageError
-from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.class_prototypes import ClassPrototypes
 from emo_fairseq.tasks.confidence import ModelConfidence
 from emo_fairseq.tasks.config import BY_DIFFICULTY, EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import FrozenEncoders
-from emo_fairseq.types import TOKENS, LabeledTarget, masked_modalities
+from emo_fairseq.types import NO_DIALOGUE_ENCODER, TOKENS, LabeledTarget, masked_modalities
 
 logger = logging.getLogger(__name__)
 

@@ -42,7 +42,6 @@ from emo_fairseq.models.build import (
     load_pretrained,
 )
 from emo_fairseq.models.config import RobertaEMOConfig
-from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.models.encode import encoding_device
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.models.tuning import log_trained_parameters, tune
@@ -89,7 +88,7 @@ from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_bec
 from emo_fairseq.tasks.warm_start import check_files_give_weights, warm_start
 from emo_fairseq.training.final_dropout import FinalDropout
 from emo_fairseq.training.progress_bar import begin_run
-from emo_fairseq.types import LabeledTarget, Target, masked_modalities
+from emo_fairseq.types import NO_DIALOGUE_ENCODER, LabeledTarget, Target, masked_modalities
 
 logger = logging.getLogger(__name__)
 

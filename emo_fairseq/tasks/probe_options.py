@@ -9,10 +9,9 @@ from emo_fairseq.data.augmentation import AugmentationConfig
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import LINEAR, RobertaEMOConfig
-from emo_fairseq.models.dialogue_encoders import NO_DIALOGUE_ENCODER
 from emo_fairseq.options.option import flag, rules_of
 from emo_fairseq.tasks.config import CurriculumConfig
-from emo_fairseq.types import CONCAT, FRAMES, FROZEN, LOG_MEL, SPEECH, TOKENS
+from emo_fairseq.types import CONCAT, FRAMES, FROZEN, LOG_MEL, NO_DIALOGUE_ENCODER, SPEECH, TOKENS
 
 OPTION = "--probe"
 # Options that act beside it, of the model and of the criterion.

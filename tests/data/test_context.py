@@ -16,10 +16,10 @@ from data_prep.tokens.folder import SpecialIds
 from data_prep.tokens.text_tokenizers import load_text_tokenizer
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
-    ContextDataset,
     Neighbors,
     speaker_prefixes,
 )
+from emo_fairseq.data.tokens import ContextDataset
 
 FIRST, LAST, PAD = 0, 2, 1
 TURNS = [[11, 12, 13], [21], [31, 32], [41, 42, 43, 44]]  # one dialogue

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from emo_fairseq.data.dialogue_windows import Window, collate_windows, plan_windows
 
@@ -108,8 +107,8 @@ def test_collated_windows_equal_a_slow_reference():
 def test_collated_types():
     windows = [Window(np.array([1]), np.array([False])), Window(np.array([0]), np.array([True]))]
     batch = collate_windows(windows, [None, None])
-    assert batch["padding_mask"].dtype == torch.bool
-    assert {batch[name].dtype for name in ("turns", "speaker", "scored")} == {torch.int64}
+    assert batch["padding_mask"].dtype == np.bool_
+    assert {batch[name].dtype for name in ("turns", "speaker", "scored")} == {np.dtype(np.int64)}
     assert batch["scored"].tolist() == [1]
 
 

@@ -13,11 +13,10 @@ from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
-    ContextDataset,
     Neighbors,
 )
 from emo_fairseq.data.encoded import EncodedDataset, content_digest
-from emo_fairseq.data.tokens import TokenDataset
+from emo_fairseq.data.tokens import ContextDataset, TokenDataset
 from emo_fairseq.errors import UsageError
 
 ROWS = ([4, 5], [6], [7, 8, 9])

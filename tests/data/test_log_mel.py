@@ -16,7 +16,8 @@ from data_prep.commands.extract_features import (
     extract_log_mel,
 )
 from emo_fairseq.data.audio import ComputedFrames, WaveformDataset
-from emo_fairseq.data.frames import FrameStatistics, Normalization, NormalizedFrames
+from emo_fairseq.data.frame_statistics import FrameStatistics, Normalization
+from emo_fairseq.data.frames import NormalizedFrames
 
 
 def normalized(frames: ComputedFrames) -> NormalizedFrames:

@@ -13,7 +13,8 @@ from codes import raises
 
 from data_prep.features.stored import StoredFeatures
 from data_prep.schema import Utterance, read_manifest
-from emo_fairseq.data.frames import FrameStatistics, NormalizedFrames, StoredFrames
+from emo_fairseq.data.frame_statistics import FrameStatistics
+from emo_fairseq.data.frames import NormalizedFrames, StoredFrames
 from emo_fairseq.data.normalization import RowGroups
 from emo_fairseq.tasks import resume
 from emo_fairseq.types import NORMALIZATIONS

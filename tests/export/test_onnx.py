@@ -19,9 +19,6 @@ from data_prep.schema import read_corpus, read_manifest, write_corpus
 from emo_fairseq.errors import UsageError
 from emo_fairseq.export import onnx as onnx_export
 from emo_fairseq.export.onnx import (
-    OnnxModel,
-    OnnxPredictor,
-    dialogue_graph,
     export_onnx,
     make_batch,
     make_dialogue,
@@ -32,7 +29,8 @@ from emo_fairseq.inference.model_folder import (
     read_model_folder,
     seal,
 )
-from emo_fairseq.inference.predictor import EmotionPredictor
+from emo_fairseq.inference.onnx_model import OnnxModel, dialogue_graph
+from emo_fairseq.inference.predictor import EmotionPredictor, load_predictor
 
 LOG_MEL = "--speech-input log_mel"
 BOTH = f"--modality text+speech {LOG_MEL}"
@@ -89,7 +87,7 @@ def rows(data: Path, model: Any) -> dict[str, list[Any]]:
 
 
 def assert_same_answers(folder: Path, data: Path) -> None:
-    graph, model = OnnxPredictor.from_folder(folder), EmotionPredictor(read_model_folder(folder))
+    graph, model = load_predictor(folder, onnx=True), EmotionPredictor(read_model_folder(folder))
     asked = rows(data, model)
     few = {name: values[:1] for name, values in asked.items()}
     for given, size in ((asked, 3), (few, 1)):
@@ -128,7 +126,7 @@ def test_a_graph_elsewhere_leaves_the_folder_as_it_was(trained_models, tmp_path)
 def test_where_no_row_has_a_modality(trained_models, own_folder, toy_corpus):
     folder = own_folder(trained_models.folder(BOTH))
     export_onnx(folder, check=1)
-    graph, model = OnnxPredictor.from_folder(folder), EmotionPredictor(read_model_folder(folder))
+    graph, model = load_predictor(folder, onnx=True), EmotionPredictor(read_model_folder(folder))
     text = ["so what do you say", "no"]
     for found, expected in zip(graph.predict(text=text), model.predict(text=text), strict=True):
         assert found.probabilities == pytest.approx(expected.probabilities, abs=PARITY)
@@ -181,25 +179,25 @@ def test_weights_too_large_for_one_file_lie_beside_it(trained_models, own_folder
     beside = folder / "model.onnx.data"
     assert beside.stat().st_size > 0.8 * (folder / WEIGHTS_FILE).stat().st_size
     onnx.checker.check_model(str(folder / "model.onnx"))
-    OnnxPredictor.from_folder(folder)
+    load_predictor(folder, onnx=True)
     beside.unlink()
     with pytest.raises(UsageError, match=r"model\.onnx\.data: cannot be read"):
-        OnnxPredictor.from_folder(folder)
+        load_predictor(folder, onnx=True)
 
 
 def test_a_graph_of_other_weights_is_refused(trained_models, own_folder):
     folder = own_folder(trained_models.folder(CASES["log-mel"]))
     with raises("graph-missing"):
-        OnnxPredictor.from_folder(folder)
+        load_predictor(folder, onnx=True)
     export_onnx(folder, check=1)
     shutil.copy(
         trained_models.folder(f"{CASES['log-mel']} --seed 5") / WEIGHTS_FILE, folder / WEIGHTS_FILE
     )
     with pytest.raises(UsageError, match=r"model\.safetensors: damaged or exchanged"):
-        OnnxPredictor.from_folder(folder)
+        load_predictor(folder)
     seal(folder)
     with raises("graph-other"):
-        OnnxPredictor.from_folder(folder)
+        load_predictor(folder, onnx=True)
 
 
 DIALOGUES = "--modality text --auxiliary-targets vad --dialogue-encoder"
@@ -228,7 +226,7 @@ def test_graphs_of_dialogues(options, trained_models, own_folder):
     assert export_onnx(folder, check=2) < PARITY
     assert (folder / DIALOGUE_GRAPH_FILE) == dialogue_graph(folder / "model.onnx")
     loaded = read_model_folder(folder)
-    graph = OnnxModel(folder / "model.onnx", loaded.state, loaded.model)
+    graph = OnnxModel(folder / "model.onnx", loaded.state)
     noise = torch.Generator().manual_seed(4)
     for n_rows, n_windows in ((1, 1), (9, 1), (9, 9), (23, 4)):
         batch = make_batch(loaded.state, torch.rand(n_rows, generator=noise).tolist(), noise)
@@ -236,15 +234,17 @@ def test_graphs_of_dialogues(options, trained_models, own_folder):
         with torch.no_grad():
             expected = loaded.model(**batch, dialogue=dialogue)
             alone = loaded.model(**batch)
-        found = graph(**batch, dialogue=dialogue)
+        found = graph.forward({**batch, "dialogue": dialogue})
         assert found.logits.shape == expected.logits.shape
         for name in ("logits", "embedding"):
-            difference = getattr(found, name) - getattr(expected, name)
-            assert difference.abs().max() < PARITY
-        assert (found.auxiliary["vad"] - expected.auxiliary["vad"]).abs().max() < PARITY
-        in_two_calls = graph.classify(graph.embed(**batch), dialogue)
-        torch.testing.assert_close(in_two_calls.logits, found.logits, atol=0, rtol=0)
-        torch.testing.assert_close(graph(**batch).logits, alone.logits, atol=PARITY, rtol=0)
+            difference = getattr(found, name) - getattr(expected, name).numpy()
+            assert np.abs(difference).max() < PARITY
+        difference = found.auxiliary["vad"] - expected.auxiliary["vad"].numpy()
+        assert np.abs(difference).max() < PARITY
+        in_two_calls = graph.classify(graph.embed(batch), dialogue)
+        np.testing.assert_array_equal(in_two_calls.logits, found.logits)
+        difference = graph.forward(batch).logits - alone.logits.numpy()
+        assert np.abs(difference).max() < PARITY
         if n_rows > n_windows:
             assert (expected.logits - alone.logits[dialogue["scored"]]).abs().max() > 20 * PARITY
 
@@ -252,24 +252,24 @@ def test_graphs_of_dialogues(options, trained_models, own_folder):
 def test_the_graph_of_dialogues_belongs_to_the_folder(trained_models, own_folder):
     folder = own_folder(trained_models.folder(DIALOGUE_CASES["gru"]))
     export_onnx(folder, check=1)
-    OnnxPredictor.from_folder(folder)
+    load_predictor(folder, onnx=True)
     file = folder / DIALOGUE_GRAPH_FILE
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
     with pytest.raises(UsageError, match=r"model\.dialogue\.onnx: damaged or exchanged"):
-        OnnxPredictor.from_folder(folder)
+        load_predictor(folder, onnx=True)
     file.unlink()
     with pytest.raises(UsageError, match=r"model\.dialogue\.onnx: "):
-        OnnxPredictor.from_folder(folder)
+        load_predictor(folder, onnx=True)
     seal(folder)  # as if it had been exported without dialogues
     with raises("graph-other"):
-        OnnxPredictor.from_folder(folder)
+        load_predictor(folder, onnx=True)
     graph = onnx.load_from_string(whole)
     _change_labels(graph)
     file.write_bytes(graph.SerializeToString())
     seal(folder)
     with raises("graph-other"):
-        OnnxPredictor.from_folder(folder)
+        load_predictor(folder, onnx=True)
 
 
 def _swap_outputs(graph):
@@ -304,7 +304,7 @@ def test_a_graph_that_was_changed_is_refused(trained_models, own_folder):
     """As a whole by its record; what can be seen in it also where the records were adapted."""
     folder = own_folder(trained_models.folder("--modality text"))
     export_onnx(folder, check=1)
-    OnnxPredictor.from_folder(folder)
+    load_predictor(folder, onnx=True)
     file = folder / "model.onnx"
     whole = file.read_bytes()
     for change, is_detected in CHANGES.values():
@@ -312,10 +312,10 @@ def test_a_graph_that_was_changed_is_refused(trained_models, own_folder):
         change(graph)
         file.write_bytes(graph.SerializeToString())
         with pytest.raises(UsageError, match=r"model\.onnx: damaged or exchanged"):
-            OnnxPredictor.from_folder(folder)
+            load_predictor(folder, onnx=True)
         seal(folder)
         if is_detected:
             with raises("graph-other"):
-                OnnxPredictor.from_folder(folder)
+                load_predictor(folder, onnx=True)
         file.write_bytes(whole)
         seal(folder)

@@ -407,9 +407,9 @@ def _read_model(folder: Path, data: Path | None = None) -> Any:
 
 
 def _read_onnx(folder: Path) -> Any:
-    from emo_fairseq.export.onnx import OnnxPredictor
+    from emo_fairseq.inference.predictor import load_predictor
 
-    predictor = OnnxPredictor.from_folder(folder / "model")
+    predictor = load_predictor(folder / "model", onnx=True)
     predictions = predictor.predict(None, ["I am happy.", "Me too."], dialogue="d")
     return [prediction.as_dict() for prediction in predictions]
 

@@ -11,9 +11,9 @@ from codes import raises
 
 from data_prep.errors import CodedError
 from data_prep.segmentation.turn import Segmentation, Turn
+from emo_fairseq.diarization import turns as turns_module
 from emo_fairseq.diarization.options import TurnOptions
 from emo_fairseq.errors import UsageError
-from emo_fairseq.inference import conversation as conversation_module
 from emo_fairseq.inference.conversation import PredictedTurn, mark_shifts, turn_document
 from emo_fairseq.inference.prediction import Prediction
 from emo_fairseq.inference.predictor import load_predictor
@@ -209,7 +209,7 @@ def test_turns_that_are_found_have_their_words(predictor, recording, monkeypatch
         text = None if transcribe is None else transcribe(np.zeros(RATE, np.float32)).text
         return Segmentation(recording, [turn(0.0, 1.0, text=text), turn(1.0, 2.0)])
 
-    monkeypatch.setattr(conversation_module, "find_turns", find)
+    monkeypatch.setattr(turns_module, "find_turns", find)
     options, whisper = TurnOptions(pause=1.0), Words()
     found = predictor.conversation(recording, turn_options=options, transcribe=whisper)
     assert [part.text for part in found.turns] == ["so glad", None]

@@ -16,7 +16,7 @@ from data_prep.segmentation.turn import Turn
 from emo_fairseq.errors import UsageError
 from emo_fairseq.evaluation.predictions import PROBABILITY
 from emo_fairseq.export.as_checkpoint import write_checkpoint
-from emo_fairseq.export.onnx import OnnxPredictor, export_onnx
+from emo_fairseq.export.onnx import export_onnx
 from emo_fairseq.inference import engine as engine_module
 from emo_fairseq.inference.live import LiveConversation
 from emo_fairseq.inference.occlusion import drop, explain, silence_interval
@@ -214,7 +214,7 @@ def test_an_exported_model_of_dialogues_predicts_the_same(
     """As ONNX graphs, live too, and as a checkpoint again."""
     folder = Path(shutil.copytree(trained_models.folder(CAUSAL), tmp_path / "model"))
     export_onnx(folder, check=2)
-    predictor, graphs = load_predictor(folder, "cpu"), OnnxPredictor.from_folder(folder)
+    predictor, graphs = load_predictor(folder, "cpu"), load_predictor(folder, onnx=True)
     given = arguments(toy_corpus, turns, predictor)
     expected = scores(predictor.predict(**given))
     assert scores(graphs.predict(**given)) == pytest.approx(expected, abs=1e-4)

@@ -258,7 +258,7 @@ def test_threads_may_predict_at_once(both):
 def test_an_undefined_output_is_refused(trained_models):
     predictor = _open(trained_models, BOTH)
     with torch.no_grad():
-        next(predictor.engine.model.head.parameters()).fill_(float("nan"))
+        next(predictor.engine.model.module.head.parameters()).fill_(float("nan"))
     with raises("output-undefined") as error:
         predictor.predict(text=["rain"])
     assert str(error.value).startswith("item 1: ")

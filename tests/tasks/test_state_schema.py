@@ -8,8 +8,8 @@ import torch
 from codes import raises
 from document_mutations import mutations
 
+from emo_fairseq.checkpoint_schema import check_task_state
 from emo_fairseq.errors import UsageError
-from emo_fairseq.state_schema import check_task_state
 
 NAN = float("nan")
 

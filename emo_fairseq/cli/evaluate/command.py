@@ -17,6 +17,7 @@ from emo_fairseq.cli.evaluate.training_record import (
     training_of_folder,
 )
 from emo_fairseq.errors import UsageError
+from emo_fairseq.requirements import require_training_stack
 
 
 def add(subcommands: Any) -> None:
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     recordings.check_options(options)
     if options.recordings:
         return recordings.run(options)
+    require_training_stack("emotion-recognize evaluate")
     if not options.data.is_dir():
         raise UsageError(
             f"{options.data}: there is no such folder; give a data dir", "data-missing"

@@ -10,6 +10,7 @@ from emo_fairseq.cli import processes
 from emo_fairseq.cli.checkpoints import BEST, LAST, find_checkpoint
 from emo_fairseq.cli.train.options import add_options
 from emo_fairseq.errors import UsageError
+from emo_fairseq.requirements import require_training_stack
 
 if TYPE_CHECKING:
     from emo_fairseq.cli.train.data import DataFolder
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         UsageError: data without the inputs or the target, or options that do not fit.
         CodedError: a source that cannot be prepared.
     """
+    require_training_stack("emotion-recognize train")
     return train(options).code
 
 

@@ -10,7 +10,8 @@ import torch
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data.audio import WaveformDataset
-from emo_fairseq.data.frames import FrameStatistics, Normalization, NormalizedFrames
+from emo_fairseq.data.frame_statistics import FrameStatistics, Normalization
+from emo_fairseq.data.frames import NormalizedFrames
 from emo_fairseq.data.tokens import TokenDataset
 
 N_ROWS = 6  # of which the last one is absent

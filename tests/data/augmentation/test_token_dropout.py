@@ -11,9 +11,8 @@ from data_prep.tokens.folder import BOS, EOS, PAD, UNK, SpecialIds
 from emo_fairseq.data.augmentation import TokenDropout
 from emo_fairseq.data.dialogue import (
     NO_PREFIX,
-    ContextDataset,
 )
-from emo_fairseq.data.tokens import TokenDataset
+from emo_fairseq.data.tokens import ContextDataset, TokenDataset
 
 MASK = 99
 

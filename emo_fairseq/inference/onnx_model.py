@@ -1,0 +1,270 @@
+"""Run the graphs of :mod:`emo_fairseq.export.onnx` in onnxruntime, without torch."""
+
+import importlib
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.features.log_mel import N_MELS
+from emo_fairseq.data.dialogue_windows import UNKNOWN_SPEAKER
+from emo_fairseq.data.in_memory import Collated, pad_right
+from emo_fairseq.data.input_limits import MIN_SAMPLES
+from emo_fairseq.errors import UsageError
+from emo_fairseq.inference.running import ModelOutput, NetInput
+from emo_fairseq.task_state import TaskState
+from emo_fairseq.types import LOG_MEL, NO_DIALOGUE_ENCODER, TOKENS, WAVEFORM, missing_warning
+
+LOGITS, EMBEDDING, AUXILIARY = "logits", "embedding", "auxiliary."
+TURN_EMBEDDING = "turn_embedding"  # between the two graphs of a model of dialogues
+DIALOGUE = "dialogue"  # in the names of inputs, as if it were a modality
+
+_FEW_FRAMES = 8  # more than the convolutions over frames reach
+
+
+def dialogue_graph(file: Path) -> Path:
+    """Return the file of the second graph of a model of dialogues.
+
+    >>> dialogue_graph(Path("model.onnx")).name
+    'model.dialogue.onnx'
+    """
+    return file.with_name(f"{file.stem}.{DIALOGUE}{file.suffix}")
+
+
+def graph_name(modality: str, part: str) -> str:
+    """Return the name of a graph's input.
+
+    >>> graph_name("text", "tokens")
+    'text.tokens'
+    """
+    return f"{modality}.{part}"
+
+
+def output_names(state: TaskState) -> list[str]:
+    """Return the names of the outputs of a model's last graph."""
+    return [LOGITS, EMBEDDING, *(f"{AUXILIARY}{name}" for name in state.auxiliary)]
+
+
+def reads_dialogues(state: TaskState) -> bool:
+    """Return whether a model is of dialogues, and so has two graphs."""
+    return state.options.dialogue_encoder != NO_DIALOGUE_ENCODER
+
+
+def load_library(name: str) -> Any:
+    """Import ``onnx`` or ``onnxruntime``.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        extra = "predict" if name == "onnxruntime" else "onnx"
+        raise UsageError(
+            f"ONNX needs {name}, which is not installed; pip install 'emo_fairseq[{extra}]'",
+            "library-missing",
+        ) from error
+
+
+class OnnxModel:
+    """Runs graphs; see :class:`emo_fairseq.inference.running.InferenceModel`.
+
+    Args:
+        file: of :func:`emo_fairseq.export.onnx.export_onnx`; that of the dialogues is beside it.
+        state: what the model reads and predicts.
+        modality_dropout: that it was trained with.
+
+    Attributes:
+        device: always ``cpu``.
+
+    Raises:
+        UsageError: onnxruntime is not installed, cannot read a file, or it gives other outputs.
+    """
+
+    device = "cpu"
+
+    def __init__(self, file: Path, state: TaskState, modality_dropout: float = 0.0) -> None:
+        # For batches in which no row has a modality: a graph cannot leave an encoder out.
+        self._placeholders = {name: _placeholder(state, name) for name in state.modalities}
+        self._modality_dropout = modality_dropout
+        outputs = output_names(state)
+        has_dialogues = reads_dialogues(state)
+        self._rows = _Graph(file, [TURN_EMBEDDING] if has_dialogues else outputs)
+        self._dialogues = _Graph(dialogue_graph(file), outputs) if has_dialogues else None
+
+    @property
+    def metadata(self) -> list[Mapping[str, str]]:
+        """What the export wrote into each file beside the graph."""
+        graphs = [self._rows, self._dialogues]
+        return [graph.metadata for graph in graphs if graph is not None]
+
+    def forward(self, net_input: NetInput) -> ModelOutput:
+        """Score a batch; see :meth:`RobertaEMOModel.forward`.
+
+        Args:
+            net_input: of each modality what its rows collate to; and of a batch of dialogues
+                ``dialogue``, see :func:`emo_fairseq.data.dialogue_windows.collate_windows`.
+
+        Raises:
+            UsageError: an input longer than the graph allows.
+        """
+        dialogue = net_input.get(DIALOGUE)
+        outputs = self._run_over_rows(net_input)
+        if self._dialogues is not None:
+            return self.classify(outputs[TURN_EMBEDDING], dialogue)
+        if dialogue is not None:
+            scored = np.asarray(dialogue["scored"])
+            outputs = {name: values[scored] for name, values in outputs.items()}
+        return _model_output(outputs)
+
+    def embed(self, net_input: NetInput) -> np.ndarray:
+        """Return the embeddings (U, E) of rows; see :meth:`RobertaEMOModel.embed`.
+
+        Raises:
+            UsageError: an input longer than the graph allows.
+        """
+        outputs = self._run_over_rows(net_input)
+        return outputs[EMBEDDING if self._dialogues is None else TURN_EMBEDDING]
+
+    def classify(
+        self, embedding: np.ndarray, dialogue: Mapping[str, Any] | None = None
+    ) -> ModelOutput:
+        """Score embeddings (U, E) of a model of dialogues; see :meth:`RobertaEMOModel.classify`.
+
+        Args:
+            embedding: of :meth:`embed`.
+            dialogue: where each turn is; None: each is a dialogue of its own.
+        """
+        assert self._dialogues is not None, "the head is in the graph of the encoders"
+        turns = _single_turns(len(embedding)) if dialogue is None else dialogue
+        named = {graph_name(DIALOGUE, name): values for name, values in turns.items()}
+        return _model_output(self._dialogues.run({TURN_EMBEDDING: embedding, **named}))
+
+    def missing_warning(self, missing: Collection[str]) -> str:
+        """Return the warning of a prediction without these modalities; empty for none."""
+        return missing_warning(missing, self._modality_dropout)
+
+    def _run_over_rows(self, inputs: NetInput) -> dict[str, np.ndarray]:
+        filled = {m: self._fill(m, parts) for m, parts in inputs.items() if m != DIALOGUE}
+        return self._rows.run(
+            {graph_name(m, part): x for m, parts in filled.items() for part, x in parts.items()}
+        )
+
+    def _fill(self, modality: str, parts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the input of a modality, with a placeholder where no row has it."""
+        if set(parts) != {"present"}:
+            return parts
+        n_rows = len(parts["present"])
+        rows = {
+            name: np.repeat(values, n_rows, axis=0)
+            for name, values in self._placeholders[modality].items()
+        }
+        return {**rows, "present": parts["present"]}
+
+
+class _Graph:
+    """A graph in onnxruntime.
+
+    Args:
+        file: of :func:`emo_fairseq.export.onnx.export_onnx`.
+        outputs: names that it must have.
+
+    Attributes:
+        file: the same.
+        metadata: what the export wrote into the file beside the graph.
+
+    Raises:
+        UsageError: onnxruntime is not installed, cannot read the file, or it gives other outputs.
+    """
+
+    def __init__(self, file: Path, outputs: Sequence[str]) -> None:
+        runtime = load_library("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = _n_threads()
+        try:
+            self._session = runtime.InferenceSession(
+                str(file), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its own classes share no other base
+            first = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"{file}: no graph that onnxruntime can run ({first}); export it again",
+                "graph-unreadable",
+            ) from error
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.file = file
+        self._inputs = [node.name for node in self._session.get_inputs()]
+        self._outputs = [node.name for node in self._session.get_outputs()]
+        if self._outputs != list(outputs):
+            raise UsageError(
+                f"{file}: gives {', '.join(self._outputs)}, where the model gives "
+                f"{', '.join(outputs)}; export it again",
+                "graph-other",
+            )
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return the outputs by name.
+
+        Raises:
+            UsageError: an input longer than the graph allows.
+        """
+        # Of dialogues without speakers, for one, the graph does not read all.
+        named = {name: np.asarray(inputs[name]) for name in self._inputs}
+        errors = load_library("onnxruntime").capi.onnxruntime_pybind11_state
+        try:
+            results = self._session.run(None, named)
+        except (errors.InvalidArgument, errors.RuntimeException, errors.Fail) as error:
+            shapes = ", ".join(f"{name} {x.shape}" for name, x in named.items())
+            raise UsageError(
+                f"{self.file}: the graph cannot take {shapes} "
+                f"({str(error).strip().splitlines()[0]}); give shorter inputs, or use the model "
+                "folder without ONNX",
+                "graph-input-too-long",
+            ) from error
+        return dict(zip(self._outputs, results, strict=True))
+
+
+def _n_threads() -> int:
+    """Return the threads of one graph: OMP_NUM_THREADS, or the processors of this process."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _model_output(outputs: Mapping[str, np.ndarray]) -> ModelOutput:
+    auxiliary = {
+        name.removeprefix(AUXILIARY): x for name, x in outputs.items() if name.startswith(AUXILIARY)
+    }
+    return ModelOutput(outputs[LOGITS], outputs[EMBEDDING], auxiliary)
+
+
+def _placeholder(state: TaskState, modality: str) -> Collated:
+    """Return the input for a modality that no row of a batch has: one row, not present."""
+    kind = state.encoders[modality].input
+    pad = 0.0
+    if kind == TOKENS:
+        specials = state.vocabularies[modality].specials
+        row, name, pad = np.array([specials.init, specials.separator]), "tokens", specials.pad
+    elif kind == WAVEFORM:
+        row, name = np.zeros(MIN_SAMPLES, dtype=np.float32), "waveform"
+    else:
+        width = N_MELS if kind == LOG_MEL else len(state.frame_statistics[modality].mean)
+        row, name = np.zeros((_FEW_FRAMES, width), dtype=np.float32), "frames"
+    values, padding_mask = pad_right([row], pad)
+    return {name: values, "padding_mask": padding_mask}
+
+
+def _single_turns(n_turns: int) -> Collated:
+    """Return the `dialogue` of a batch in which each row is a dialogue of one turn."""
+    rows = np.arange(n_turns)
+    return {
+        "turns": rows[:, None],
+        "padding_mask": np.zeros((n_turns, 1), dtype=bool),
+        "speaker": np.full((n_turns, 1), UNKNOWN_SPEAKER),
+        "scored": rows,
+    }
