@@ -110,6 +110,7 @@ class ProcessPool:
             "forkserver" if "forkserver" in methods else "spawn"
         )
         self._workers: list[_Worker] = []
+        self._n_threads = max(1, (os.cpu_count() or 1) // size)
 
     @property
     def is_free(self) -> bool:
@@ -125,7 +126,7 @@ class ProcessPool:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(  # type: ignore[attr-defined]  # of every real context
-            target=_serve, args=(self._setup, theirs), daemon=True
+            target=_serve, args=(self._setup, theirs, self._n_threads), daemon=True
         )
         process.start()
         theirs.close()
@@ -170,10 +171,11 @@ def _describe_exit(code: int | None) -> str:
     return f"ended with status {code}"
 
 
-def _serve(setup: Setup, pipe: connection.Connection) -> None:
+def _serve(setup: Setup, pipe: connection.Connection, n_threads: int) -> None:
     """Compute units until the pipe is closed, or the parent has died."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))  # as Ray does
     function = WorkerFunction(setup)
     while True:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -33,7 +33,7 @@ class UnitMap(Protocol):
 
     def __call__(
         self,
-        units: Sequence[Any],
+        units: Iterable[Any],
         *,
         name_of: Callable[[int], str] = ...,
         when_done: Callable[[int, Any], None] = ...,
@@ -41,7 +41,7 @@ class UnitMap(Protocol):
         """Yield the result of every unit, in order.
 
         Args:
-            units: are read by number, when they are sent.
+            units: are taken when workers are free, a bounded number ahead of the results.
             name_of: names a unit in messages, by its number.
             when_done: called with the number and the result of a unit as soon as it is computed,
                 which may be long before its turn.
@@ -90,29 +90,33 @@ class _Run:
         self,
         pool: Pool,
         call: int,
-        units: Sequence[Any],
+        units: Iterable[Any],
         name_of: Callable[[int], str] = "unit {}".format,
         when_done: Callable[[int, Any], None] = lambda number, result: None,
     ) -> None:
         self._pool = pool
         self._call = call
-        self._units = units
+        self._source = iter(units)
         self._name_of = name_of
         self._when_done = when_done
-        self._end = len(units)  # no unit from here on is submitted
-        self._next = 0
-        self._again: deque[int] = deque()  # units of dead workers
+        self._next = 0  # number of the next unit of the source
+        self._is_over = False  # no more units are taken from the source
+        self._units: dict[int, Any] = {}  # that were taken, and have no answer
+        self._waiting: deque[int] = deque()  # those that no worker has
         self._deaths: Counter[int] = Counter()
         self._answers: dict[int, Answer] = {}
 
     def results(self) -> Iterator[Any]:
         """Yield the results in order."""
-        for number in range(len(self._units)):
+        for number in itertools.count():
+            if number == self._next and not self._take(number):
+                return
             self._submit(number)
             while number not in self._answers:
                 for outcome in self._pool.wait():
                     self._receive(outcome)
-                self._submit(number)
+                if self._pool.size > 1:  # one worker takes a unit when its result is wanted
+                    self._submit(number)
             answer = self._answers.pop(number)
             _log_again(answer.records)
             if answer.error is not None:
@@ -120,12 +124,22 @@ class _Run:
             yield answer.result
 
     def _submit(self, first: int) -> None:
-        """Keep the workers busy, a bounded number of units ahead of the first not yet taken."""
-        end = min(self._end, first + _AHEAD * self._pool.size)
-        while self._pool.is_free and (self._again or self._next < end):
-            number = self._again.popleft() if self._again else self._next
-            self._next = max(self._next, number + 1)
+        """Keep the workers busy."""
+        while self._pool.is_free and (self._waiting or self._take(first)):
+            number = self._waiting.popleft()
             self._pool.submit((self._call, number), self._units[number])
+
+    def _take(self, first: int) -> bool:
+        """Take a unit from the source, if it is not too far ahead of the first without a result."""
+        if self._is_over or self._next >= first + _AHEAD * self._pool.size:
+            return False
+        for unit in self._source:
+            self._units[self._next] = unit
+            self._waiting.append(self._next)
+            self._next += 1
+            return True
+        self._is_over = True
+        return False
 
     def _receive(self, outcome: Outcome) -> None:
         call, number = outcome.ticket
@@ -135,8 +149,9 @@ class _Run:
             self._count_death(number, outcome.death)
             return
         self._answers[number] = outcome.answer
+        del self._units[number]
         if outcome.answer.error is not None:
-            self._end = min(self._end, number)  # the first error in order is raised
+            self._is_over = True  # the first error in order is raised
         else:
             self._when_done(number, outcome.answer.result)
 
@@ -150,7 +165,7 @@ class _Run:
                 "worker-died",
             )
         logger.warning("%s: its worker was lost (%s); computing it again", name, death)
-        self._again.append(number)
+        self._waiting.append(number)
 
 
 def _log_again(records: Sequence[logging.LogRecord]) -> None:

@@ -28,6 +28,7 @@ from data_prep.tokens.binarize import read_splits
 logger = logging.getLogger(__name__)
 
 ALL_LAYERS = "all"  # --layer: those of an encoder, side by side in each frame
+SHARD_ROWS = 256
 
 # Called once in each worker; returns the function from the items of some rows to their frames.
 Build = Callable[[], Callable[[Sequence[Any]], list[FloatArray]]]
@@ -98,8 +99,9 @@ def extract(
                 logger.info("%s: %s is up to date, skipped", folder, split)
                 continue
             of = {"settings": repr(settings), "content": content, "rows": rows_digest(rows)}
-            store = shards.store(split, sequence_digest(of.items()))
-            frames = source.frames(split, rows, partial(shards.compute, store, split))
+            store = shards.store(split)
+            key = sequence_digest(of.items())
+            frames = source.frames(split, rows, partial(shards.compute, store, key, split))
             shown = track(frames, f"{name} {split}", len(rows))
             write_split(folder, split, rows, shown, settings, content, about)
             store.remove()
@@ -116,12 +118,13 @@ class _Shards(ExitStack):
         self._pooling = pooling
         self._map: ShardMap[FloatArray] | None = None
 
-    def store(self, split: str, key: str) -> ShardStore[FloatArray]:
-        return ShardStore(self._folder / f".{split}.partial", key, ArrayCodec())
+    def store(self, split: str) -> ShardStore[FloatArray]:
+        return ShardStore(self._folder / f".{split}.partial", ArrayCodec())
 
     def compute(
         self,
         store: ShardStore[FloatArray],
+        key: str,
         split: str,
         build: Build,
         items: Sequence[Any],
@@ -130,8 +133,8 @@ class _Shards(ExitStack):
         if self._map is None:
             of_pool = partial(_with_pooling, build, self._pooling)
             self._map = self.enter_context(shard_map(of_pool, self._workers))
-        spans = spans_of(len(items), costs)
-        return self._map(items, spans, f"{self._folder.name} {split}", store)
+        spans = spans_of(len(items), costs, most_rows=SHARD_ROWS)
+        return self._map(items, spans, f"{self._folder.name} {split}", store, key)
 
 
 def _with_pooling(build: Build, pooling: Pooling) -> Callable[[Sequence[Any]], list[FloatArray]]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -85,21 +86,21 @@ class ShardStore(Generic[Result]):
     Args:
         folder: hidden, of this output alone; it is created with the first shard, and removed by
             :meth:`remove`.
-        key: digest of all that every row depends on; or a function that returns that of the rows
-            from a number up to another.
         codec: how results are stored.
     """
 
-    def __init__(
-        self, folder: Path, key: str | Callable[[int, int], str], codec: Codec[Result]
-    ) -> None:
+    def __init__(self, folder: Path, codec: Codec[Result]) -> None:
         self._folder = folder
-        self._key = key
         self._codec = codec
 
-    def read(self, first: int, end: int) -> list[Result] | None:
-        """Return the results of rows; None if they are not there, or damaged."""
-        file = self._file(first, end)
+    def read(self, key: str, n_rows: int) -> list[Result] | None:
+        """Return the results of a shard; None if they are not there, or damaged.
+
+        Args:
+            key: digest of all that they depend on.
+            n_rows: of the shard.
+        """
+        file = self.file(key)
         if not file.is_file():
             return None
         try:
@@ -107,24 +108,21 @@ class ShardStore(Generic[Result]):
         except (ValueError, OSError) as error:
             logger.warning("%s: cannot be read (%s); computing it again", file, error)
             return None
-        return results if len(results) == end - first else None
+        return results if len(results) == n_rows else None
 
-    def write(self, first: int, end: int, results: Sequence[Result]) -> None:
-        """Keep the results of rows."""
+    def write(self, key: str, results: Sequence[Result]) -> None:
+        """Keep the results of a shard."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self._file(first, end), is_locked=True) as part:
+        with replacing(self.file(key), is_locked=True) as part:
             self._codec.write(part, results)
 
     def remove(self) -> None:
         """Remove all shards, when their output is written."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _file(self, first: int, end: int) -> Path:
-        if isinstance(self._key, str):
-            name = sequence_digest([("key", self._key), ("first", str(first)), ("end", str(end))])
-        else:
-            name = self._key(first, end)
-        return self._folder / f"{name[:32]}{self._codec.suffix}"
+    def file(self, key: str) -> Path:
+        """Return the file of a shard."""
+        return self._folder / f"{key[:32]}{self._codec.suffix}"
 
 
 def spans_of(
@@ -173,7 +171,7 @@ def shard_map(
 
 
 class ShardMap(Generic[Result]):
-    """Maps rows to results; see :func:`shard_map`."""
+    """Maps shards to the results of their rows; see :func:`shard_map`."""
 
     def __init__(self, map_units: UnitMap) -> None:
         self._map_units = map_units
@@ -184,6 +182,7 @@ class ShardMap(Generic[Result]):
         spans: Sequence[tuple[int, int]],
         title: str,
         store: ShardStore[Result] | None = None,
+        key: str | Callable[[int, int], str] = "",
     ) -> Iterator[Result]:
         """Yield the result of each row, in order.
 
@@ -192,18 +191,72 @@ class ShardMap(Generic[Result]):
             spans: of :func:`spans_of`.
             title: of the output, for messages.
             store: keeps the results of finished shards; None = they are not kept.
+            key: digest of all that every row depends on; or a function that returns that of the
+                rows from a number up to another.
         """
-        left = [span for span in spans if store is None or store.read(*span) is None]
-        if n_kept := len(spans) - len(left):
-            logger.warning("%s: continues with %d of %d shards done", title, n_kept, len(spans))
+
+        def key_of(number: int, shard: Sequence[Any]) -> str:
+            first, end = spans[number]
+            if not isinstance(key, str):
+                return key(first, end)
+            return sequence_digest([("key", key), ("first", str(first)), ("end", str(end))])
+
+        groups = Groups(rows, spans, title)
+        for _, results in self.shards(groups, title, store, key_of, groups.name_of):
+            yield from results
+
+    def shards(
+        self,
+        shards: Iterable[Sequence[Any]],
+        title: str,
+        store: ShardStore[Result] | None,
+        key_of: Callable[[int, Sequence[Any]], str],
+        name_of: Callable[[int], str],
+    ) -> Iterator[tuple[Sequence[Any], list[Result]]]:
+        """Yield shards, each with the results of its rows, in order.
+
+        Args:
+            shards: may be taken from a stream.
+            title: of the output, for messages.
+            store: keeps the results of finished shards; None = they are not kept.
+            key_of: returns the digest of all that a shard depends on, from its number.
+            name_of: names a shard in messages, by its number.
+        """
+        waiting: deque[tuple[Sequence[Any], str | None]] = deque()  # with the key of a kept one
+        sent: list[tuple[int, str]] = []  # number and key of those that are computed
+
+        def missing() -> Iterator[Sequence[Any]]:
+            for number, shard in enumerate(shards):
+                key = "" if store is None else key_of(number, shard)
+                if store is not None and store.read(key, len(shard)) is not None:
+                    if not any(kept for _, kept in waiting):
+                        logger.info("%s: %s is there from an earlier run", title, name_of(number))
+                    waiting.append((shard, key))
+                else:
+                    waiting.append((shard, None))
+                    sent.append((number, key))
+                    yield shard
 
         def keep(number: int, results: list[Result]) -> None:
             if store is not None:
-                store.write(*left[number], results)
+                store.write(sent[number][1], results)
 
-        groups = Groups(rows, left, title)
-        computed = self._map_units(groups, name_of=groups.name_of, when_done=keep)
-        missing = set(left)
-        for span in spans:
-            kept = None if store is None or span in missing else store.read(*span)
-            yield from next(computed) if kept is None else kept
+        computed = self._map_units(
+            missing(), name_of=lambda number: name_of(sent[number][0]), when_done=keep
+        )
+        for results in computed:
+            yield from _kept(store, waiting)
+            yield waiting.popleft()[0], results
+        yield from _kept(store, waiting)
+
+
+def _kept(
+    store: ShardStore[Result] | None, waiting: deque[tuple[Sequence[Any], str | None]]
+) -> Iterator[tuple[Sequence[Any], list[Result]]]:
+    """Yield the shards up to the first that is computed, and take them out."""
+    while waiting and store is not None and (key := waiting[0][1]) is not None:
+        shard, _ = waiting.popleft()
+        results = store.read(key, len(shard))
+        if results is None:
+            raise OSError(f"{store.file(key)}: was removed meanwhile")
+        yield shard, results

@@ -119,11 +119,10 @@ def binarize_splits(
             name = f"{folder.folder.name} {split}"
             store, spans = None, spans_of(len(job.items), most_rows=_TEXTS)
             if costs is not None:
-                of = {**folder.identity, "digest": job.digest, "manifest": job.manifest}
-                kept = folder.folder / f".{split}.partial"
-                store = ShardStore(kept, sequence_digest(of.items()), ArrayCodec())
+                store = ShardStore(folder.folder / f".{split}.partial", ArrayCodec())
                 spans = spans_of(len(job.items), [costs(item) for item in job.items])
-            tokens = encode_all(job.items, spans, name, store)
+            of = {**folder.identity, "digest": job.digest, "manifest": job.manifest}
+            tokens = encode_all(job.items, spans, name, store, sequence_digest(of.items()))
             rows = track(tokens, name, len(job.items))
             missing = sum(item is None for item in job.items)
             folder.write_split(split, job.digest, rows, missing, job.manifest)

@@ -237,15 +237,14 @@ class CorpusCodes(ExitStack):
             self._map = self.enter_context(shard_map(build, self._workers))
         lengths = [sound and sound.n_samples for sound in sounds]
         spans = spans_of(len(sounds), lengths, most_rows=SHARD_ROWS)
-        codes = self._map(sounds, spans, f"speech {split}", self._store(sounds))
-        return track(codes, f"speech {split}", len(sounds))
 
-    def _store(self, sounds: Sounds) -> ShardStore[Codes]:
         def digest(first: int, end: int) -> str:
             contents = [("sound", sound and sound.content) for sound in sounds[first:end]]
             return sequence_digest([*self._made_by, *contents])
 
-        return ShardStore(self._folder, digest, ArrayCodec())
+        store = ShardStore(self._folder, ArrayCodec())
+        codes = self._map(sounds, spans, f"speech {split}", store, digest)
+        return track(codes, f"speech {split}", len(sounds))
 
     def forget(self) -> None:
         """Remove the codes of all splits, when these are written."""

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.command_line import positive_int
-from emo_fairseq.cli.checkpoints import check_supported_inputs, find_model
+from data_prep.files.digests import digest_once
+from emo_fairseq.cli.checkpoints import (
+    CONFIG_FILE,
+    check_supported_inputs,
+    find_checkpoint,
+    find_model,
+    is_ensemble,
+)
 from emo_fairseq.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,3 +51,11 @@ def _load(options: argparse.Namespace) -> "EmotionPredictor":
             f"--onnx --device {options.device}: the graph is run on the CPU", "onnx-device"
         )
     return load_predictor(options.model, onnx=True)
+
+
+def model_digests(model: Path) -> list[tuple[str, str]]:
+    """Return the name and the SHA-256 of every file of a model, by which another is recognized."""
+    is_exported = (model / CONFIG_FILE).is_file() or is_ensemble(model)
+    path = model if is_exported else find_checkpoint(model)
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return [(str(file.relative_to(path)), digest_once(file)) for file in files]

@@ -3,13 +3,18 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_prep.engines import LOCAL, open_pool
+from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.errors import CodedError
 from data_prep.messages import one_line, sentence_with_code
+from data_prep.progress import track
+from emo_fairseq.cli.analyze.finished import FinishedRecordings
 from emo_fairseq.cli.analyze.progress import RecordingProgress
 from emo_fairseq.cli.analyze.recordings import Recording, find_recordings, match_turn_files
 from emo_fairseq.cli.analyze.turns import add_turn_options, turn_options
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from emo_fairseq.inference.conversation import Conversation
     from emo_fairseq.inference.predictor import EmotionPredictor
     from emo_fairseq.inference.transcribing import FasterWhisper
+
+Unit = tuple[Recording, Path | None]  # a recording, and the file of its turns
 
 _FAILED = 1  # exit code where a recording or a turn has failed
 _FORMATS = "csv,page"
@@ -75,6 +82,7 @@ def add(subcommands: Any) -> None:
     _add_segments(parser)
     add_turn_options(parser)
     add_transcription_options(parser)
+    add_engine_options(parser, "processes, each of which loads the model (default: 1)")
 
 
 def _add_segments(parser: argparse.ArgumentParser) -> None:
@@ -96,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from emo_fairseq.cli.analyze.formats import parse_formats
 
+    engine = take_engine(options).with_default(1)
     formats = parse_formats(options.formats)
     if options.page_audio is not None and "page" not in formats:
         raise UsageError("--page-audio: is of the page; add it to --formats", "option-idle")
@@ -107,22 +116,66 @@ def run(options: argparse.Namespace) -> int:
     turn_files = match_turn_files(recordings, options.segments)
     folder = options.output_dir
     targets = {recording: _targets(recording, formats, folder) for recording in recordings}
-    written = [target for paths in targets.values() for target in paths.values()]
+    finished = FinishedRecordings(options)
+    skipped = [x for x in recordings if finished.has(x, turn_files.get(x.path), targets[x])]
+    if skipped:
+        sys.stderr.write(f"recordings that an earlier run has finished: {len(skipped)}\n")
+    written = [x for name, of in targets.items() if name not in skipped for x in of.values()]
     inputs = [*(recording.path for recording in recordings), *turn_files.values()]
     _check_targets(written, inputs, options)
+    left = [recording for recording in recordings if recording not in skipped]
     predictor = load_model(options)
-    analysis = _Analysis(predictor, wanted, _transcriber(options, predictor), options)
+    is_alone = engine.name == LOCAL and engine.workers == 1
+    transcriber = _transcriber(options, predictor)
+    analysis = _Analysis(predictor, wanted, transcriber, options, shows_progress=is_alone)
+    build = partial(partial, _attempt, analysis) if is_alone else partial(_build, wanted, options)
+    units = [(recording, turn_files.get(recording.path)) for recording in left]
     n_failed = 0
-    for recording in recordings:
-        try:
-            conversation = analysis.run(recording, turn_files.get(recording.path))
-            analysis.write(conversation, recording, targets[recording])
-        except (CodedError, OSError) as error:
-            sys.stderr.write(f"error: {_located(recording, error)}\n")
-            n_failed += 1
-            continue
-        n_failed += any(turn.error is not None for turn in conversation.turns)
+    with open_pool(build, engine) as analyze:
+        found = analyze(units, name_of=lambda number: str(left[number].path))
+        found = track(found, "recordings", len(units), "recording", hidden=is_alone)
+        for (recording, turn_file), conversation in zip(units, found, strict=True):
+            if _finish(analysis, recording, conversation, targets[recording]):
+                finished.add(recording, turn_file, targets[recording])
+            else:
+                n_failed += 1
+    finished.remove()
     return _FAILED if n_failed else 0
+
+
+def _finish(
+    analysis: "_Analysis",
+    recording: Recording,
+    conversation: "Conversation | CodedError | OSError",
+    targets: Mapping[str, Path],
+) -> bool:
+    """Write a conversation, or why there is none; return whether all of it was predicted."""
+    try:
+        if isinstance(conversation, CodedError | OSError):
+            raise conversation
+        analysis.write(conversation, recording, targets)
+    except (CodedError, OSError) as error:
+        sys.stderr.write(f"error: {_located(recording, error)}\n")
+        return False
+    return all(turn.error is None for turn in conversation.turns)
+
+
+def _build(
+    turns: TurnOptions, options: argparse.Namespace
+) -> "Callable[[Unit], Conversation | CodedError | OSError]":
+    """Load the model in a worker; return the function of a recording."""
+    predictor = load_model(options)
+    transcriber = _transcriber(options, predictor)
+    analysis = _Analysis(predictor, turns, transcriber, options, shows_progress=False)
+    return partial(_attempt, analysis)
+
+
+def _attempt(analysis: "_Analysis", unit: "Unit") -> "Conversation | CodedError | OSError":
+    """Return the conversation of a recording, or the error of one that cannot be read."""
+    try:
+        return analysis.run(*unit)
+    except (CodedError, OSError) as error:
+        return error
 
 
 @dataclass(frozen=True)
@@ -134,12 +187,14 @@ class _Analysis:
         turns: which turns are found.
         transcribe: of turns without a text; None leaves them without one.
         options: of the command line.
+        shows_progress: through each recording.
     """
 
     predictor: "EmotionPredictor"
     turns: TurnOptions
     transcribe: "FasterWhisper | None"
     options: argparse.Namespace
+    shows_progress: bool
 
     def run(self, recording: Recording, turn_file: Path | None) -> "Conversation":
         """Find or read the turns of a recording, and predict them."""
@@ -161,7 +216,7 @@ class _Analysis:
                 turn_options=self.turns,
                 transcribe=self.transcribe,
                 batch_size=self.options.batch_size,
-                progress=progress,
+                progress=progress if self.shows_progress else None,
             )
 
     def write(

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_prep.command_line import positive_number
+from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.messages import first_few
 from data_prep.tables.options import pairs_of
 from data_prep.tables.reader import TableFormat
 from emo_fairseq.cli.checkpoints import check_exists
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
-from emo_fairseq.cli.predict.batches import batches_of, predict_rows
+from emo_fairseq.cli.predict.batches import batches_of
 from emo_fairseq.cli.predict.columns import FIELDS, TableOptions
 from emo_fairseq.cli.predict.inputs import FILES, TEXTS, UTF8, InputOptions, open_sources
 from emo_fairseq.cli.predict.items import Reads, Source
 from emo_fairseq.cli.predict.output import check_output, choose_format, open_output
+from emo_fairseq.cli.predict.predicting import Predicting
 from emo_fairseq.cli.predict.rows import FORMATS, Layout, Writer
 from emo_fairseq.cli.predict.segments import open_segments
 from emo_fairseq.cli.predict.summary import Summary
@@ -74,6 +76,7 @@ def add(subcommands: Any) -> None:
     _add_windows(parser)
     _add_segments(parser)
     add_transcription_options(parser)
+    add_engine_options(parser, "processes, each of which loads the model (default: 1)")
 
 
 def _add_tables(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +135,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         UsageError: no such model, or no items.
     """
+    engine = take_engine(options).with_default(1)
     has_turns = options.segments is not None
     kind = choose_format(options.format, options.output, has_turns)
     if options.output is not None:
@@ -162,13 +166,12 @@ def run(options: argparse.Namespace) -> int:
     batches = batches_of(sources, reads, at_once)
     first = next(batches, ())  # a mistake in the command line leaves no file behind
     summary = Summary("window" if options.timeline else "turn" if has_turns else "item")
-    predict = functools.partial(predict_rows, predictor, options, transcribe)
+    predicting = Predicting(options, predictor, transcribe, _transcribe, engine)
     with open_output(options.output) as out:
         writer = {**FORMATS, **TURN_FORMATS}[kind](out, layout)
-        for batch in chain([first], batches):
-            for row in predict(batch):
-                writer.write(row)
-                summary.add(row)
+        for row in predicting.rows(chain([first], batches)):
+            writer.write(row)
+            summary.add(row)
         writer.finish()
     _write_notes(writer, summary)
     return _FAILED if summary.codes else 0

@@ -1,0 +1,101 @@
+"""``predict`` and ``analyze`` that were killed: what is finished is not computed again."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from emo_fairseq.cli.__main__ import main
+from emo_fairseq.cli.predict import command
+from emo_fairseq.inference.predictor import EmotionPredictor
+
+MODEL = "--modality speech --speech-input log_mel"
+
+
+class KilledError(Exception):
+    """Ends a command at once."""
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(5):
+        samples = random.normal(0, 0.1, 8_000 + 1_000 * number)
+        soundfile.write(folder / f"{number}.wav", samples, 16_000)
+    (folder / "3.wav").write_bytes(b"RIFF")  # cannot be read
+    return folder
+
+
+@pytest.fixture
+def predicted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what is predicted; the command is killed at that in the first place, if any."""
+    names: list[str] = []
+    original = EmotionPredictor.predict_each
+
+    def predict_each(self, audio, *args, **options):
+        if any(Path(x).name == names[0] for x in audio):
+            raise KilledError
+        names.extend(Path(x).name for x in audio)
+        return original(self, audio, *args, **options)
+
+    monkeypatch.setattr(EmotionPredictor, "predict_each", predict_each)
+    return names
+
+
+def test_predict_continues_after_the_last_batch(
+    trained_models, recordings, predicted, monkeypatch, tmp_path, caplog
+):
+    monkeypatch.setattr(command, "_BATCHES_AT_ONCE", 1)
+    model, files = trained_models.folder(MODEL), [tmp_path / "whole.csv", tmp_path / "killed.csv"]
+    words = ["predict", str(model), str(recordings), "--batch-size", "2", "--output"]
+    predicted[:] = [""]
+    assert main([*words, str(files[0])]) == 1
+    assert [*sorted(predicted)] == ["", "0.wav", "1.wav", "2.wav", "3.wav", "4.wav"]
+    predicted[:] = ["4.wav"]
+    with pytest.raises(KilledError):
+        main([*words, str(files[1])])
+    assert len(list((tmp_path / ".killed.csv.partial").iterdir())) == 2
+    soundfile.write(recordings / "1.wav", np.zeros(9_000) + 0.1, 16_000)  # its batch is stale
+    predicted[:] = [""]
+    with caplog.at_level(logging.INFO):
+        assert main([*words, str(files[1])]) == 1
+    assert predicted == ["", "0.wav", "1.wav", "4.wav"]
+    rows = [file.read_text().splitlines() for file in files]
+    assert [rows[1][i] for i in (0, 1, 3, 4, 5)] == [rows[0][i] for i in (0, 1, 3, 4, 5)]
+    assert not (tmp_path / ".killed.csv.partial").exists()
+
+
+def test_analyze_leaves_out_what_is_finished(
+    trained_models, recordings, monkeypatch, tmp_path, capsys
+):
+    model, output = trained_models.folder(MODEL), tmp_path / "output"
+    turns = tmp_path / "turns"
+    turns.mkdir()
+    for number in range(5):
+        (turns / f"{number}.csv").write_text("start,end\n0,0.25\n0.25,0.5\n")
+    words = ["analyze", str(model), str(recordings), "--segments", str(turns)]
+    words += ["--formats", "csv,jsonl", "--output-dir", str(output)]
+    original, seen = EmotionPredictor.conversation, []
+
+    def conversation(self, path, *args, **options):
+        seen.append(path.name)
+        if stop_at == path.name:
+            raise KilledError
+        return original(self, path, *args, **options)
+
+    monkeypatch.setattr(EmotionPredictor, "conversation", conversation)
+    stop_at = "2.wav"
+    with pytest.raises(KilledError):
+        main(words)
+    (output / "1.csv").write_text("cut")
+    stop_at, seen[:] = "", []
+    capsys.readouterr()
+    assert main([*words, "--overwrite"]) == 1
+    assert seen == ["1.wav", "2.wav", "3.wav", "4.wav"]
+    assert "recordings that an earlier run has finished: 1" in capsys.readouterr().err
+    assert not (output / ".analysis.json").exists()
+    assert sorted(path.stem for path in output.glob("*.csv")) == ["0", "1", "2", "4"]
