@@ -23,4 +23,5 @@ def apply_precision(cfg: Any) -> None:
         )
     if cfg.common.bf16 and importlib.util.find_spec("torch_xla") is None:
         with open_dict(cfg):
-            cfg.common.tpu = False  # which fairseq takes --bf16 to imply
+            # Which fairseq takes --bf16 to imply, and would then not join the ranks of GPUs.
+            cfg.common.tpu = cfg.distributed_training.tpu = False

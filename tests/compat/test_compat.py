@@ -4,6 +4,7 @@ import importlib
 import os
 import pickle
 import shutil
+import subprocess
 import sys
 from argparse import Namespace
 from collections import OrderedDict
@@ -22,6 +23,7 @@ from omegaconf import OmegaConf
 
 from emo_fairseq import compat
 from emo_fairseq.compat.checkpoints import TASK_NAME
+from emo_fairseq.compat.precision import apply_precision
 from emo_fairseq.errors import UsageError
 
 OURS = {"task": "emotion_prediction"}
@@ -243,3 +245,49 @@ def test_without_torchrun_there_is_one_rank(
     distributed_utils.infer_init_method(distributed)
     assert distributed.distributed_world_size == 1
     assert distributed.distributed_init_method is None
+
+
+OF_STEP = {
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_STEP_NODELIST": "a[1-2]",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+}
+
+
+@pytest.fixture
+def step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a task of srun, beside a ``scontrol`` that knows the hosts."""
+    for name in ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in OF_STEP.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(
+        subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 0, "a1\na2\n")
+    )
+
+
+def test_tasks_of_srun_are_ranks(distributed: Any, step: None) -> None:
+    distributed.distributed_port = 29500
+    distributed_utils.infer_init_method(distributed)
+    assert distributed.distributed_init_method == "tcp://a1:29500"
+    assert (distributed.distributed_world_size, distributed.distributed_rank) == (4, 3)
+    assert distributed.distributed_no_spawn
+
+
+def test_tasks_of_srun_without_a_port_are_no_ranks(
+    distributed: Any, step: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    distributed_utils.infer_init_method(distributed)
+    assert distributed.distributed_init_method is None
+    assert "srun has started 4 processes, and each trains by itself" in caplog.text
+
+
+def test_half_precision_is_no_tpu() -> None:
+    """A TPU's ranks would not be joined here."""
+    config = OmegaConf.structured(FairseqConfig())
+    config.common.bf16 = config.common.tpu = config.distributed_training.tpu = True
+    apply_precision(config)
+    assert not config.common.tpu
+    assert not config.distributed_training.tpu

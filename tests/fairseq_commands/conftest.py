@@ -3,6 +3,7 @@
 Folders of tests are no packages: what tests need from here are fixtures.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,10 +73,12 @@ def on_two_ranks(
     fairseq_process: Callable[..., Running], tmp_path: Path
 ) -> Callable[..., Finished]:
     """Run a command as two processes that are told their rank; returns what rank 0 left behind."""
+    numbers = itertools.count()
 
     def run(tool: str, *options: str | Path) -> Finished:
         world = "--distributed-world-size 2 --distributed-no-spawn --distributed-backend gloo"
-        world += f" --distributed-init-method file://{tmp_path / 'meeting'}"
+        meeting = tmp_path / f"meeting-{next(numbers)}"
+        world += f" --distributed-init-method file://{meeting}"
         ranks = [
             fairseq_process(tool, *options, world, f"--distributed-rank {rank}") for rank in (0, 1)
         ]
