@@ -16,6 +16,7 @@ def apply() -> None:
         console,
         distributed,
         excepthook,
+        preemption,
         progress,
         reading_ahead,
         sweeps,
@@ -25,6 +26,7 @@ def apply() -> None:
     versions.apply()
     checkpoints.apply()
     distributed.apply()
+    preemption.apply()
     progress.apply()
     reading_ahead.apply()
     sweeps.return_best_metric()

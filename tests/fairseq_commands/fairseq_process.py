@@ -88,6 +88,11 @@ class Running:
         """As ``kill -9`` does."""
         self._process.kill()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
     def wait(self) -> Finished:
         self._process.join(TIMEOUT)
         if self._process.is_alive():

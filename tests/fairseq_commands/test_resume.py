@@ -1,4 +1,4 @@
-"""Training that was killed goes on as if nothing had happened, when its command is run again."""
+"""A training that a signal has ended goes on as if nothing had happened, by the same command."""
 
 import re
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from fairseq.file_io import PathManager
+from fairseq_process import Finished
 
 from emo_fairseq.errors import UsageError
 
@@ -31,17 +32,30 @@ def test_kill_and_run_again(fairseq_process, commands, toy_corpus, tmp_path):
     assert killed.code == -signal.SIGKILL, killed.errors[-2000:]
     assert last_update(killed) < 60
 
-    resumed = fairseq_process("train", *train, "--save-dir resumed").wait()
-    assert resumed.code == 0, resumed.errors[-2000:]
-    start = re.search(
-        r"Loaded checkpoint resumed/checkpoint_last.pt \(epoch (\d+) @ (\d+)", resumed.log
-    )
-    assert start
-    assert int(start[2]) >= KILLED_AFTER
+    resumed = fairseq_process("train", *train, "--save-dir resumed")
+    wait_until(lambda: "| INFO | train_inner |" in resumed.log or not resumed.alive)
+    resumed.signal(signal.SIGUSR1)
+    stopped = resumed.wait()
+    assert stopped.code == 128 + signal.SIGUSR1, stopped.errors[-2000:]
+    start = loaded_update(stopped)
+    assert start >= KILLED_AFTER
+    (update,) = re.findall(r"SIGUSR1: training stopped after update (\d+); resumed/", stopped.log)
+    assert last_update(stopped) == int(update) < 60
+
+    last = fairseq_process("train", *train, "--save-dir resumed").wait()
+    assert last.code == 0, last.errors[-2000:]
+    assert loaded_update(last) == int(update)
     whole = whole.wait()
     assert whole.code == 0, whole.errors[-2000:]
     assert_same_checkpoint(tmp_path / "whole", tmp_path / "resumed")
-    assert_same_course(whole, resumed, int(start[2]))
+    assert_same_course(whole, Finished(0, stopped.log + last.log, ""), start)
+
+
+def loaded_update(finished):
+    (update,) = re.findall(
+        r"Loaded checkpoint resumed/checkpoint_last.pt \(epoch \d+ @ (\d+)", finished.log
+    )
+    return int(update)
 
 
 def wait_until(holds, patience=60.0):
