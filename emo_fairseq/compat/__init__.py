@@ -16,6 +16,7 @@ def apply() -> None:
         console,
         distributed,
         excepthook,
+        fully_sharded,
         preemption,
         progress,
         reading_ahead,
@@ -26,6 +27,7 @@ def apply() -> None:
     versions.apply()
     checkpoints.apply()
     distributed.apply()
+    fully_sharded.apply()
     preemption.apply()
     progress.apply()
     reading_ahead.apply()

@@ -19,6 +19,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from omegaconf import OmegaConf
 
 from emo_fairseq.compat.checkpoints import TASK_NAME
+from emo_fairseq.compat.fully_sharded import check_fully_sharded
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ def check_training(cfg: Any) -> None:
     _check_scheduler(cfg)
     _check_files(cfg.checkpoint)
     _check_devices(cfg)
+    check_fully_sharded(cfg)
 
 
 def _check_ranges(cfg: Any) -> None:

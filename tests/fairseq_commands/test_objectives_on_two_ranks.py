@@ -20,6 +20,7 @@ TERMS = """--criterion emotion_supcon --supcon-weighting v2 --prototype-beta 4
     --auxiliary-targets vad,sentiment"""
 OTHERS = {
     "pytorch_ddp": "--prototype-learning trained --r-drop-weight 1",
+    "fully_sharded": "--prototype-learning trained --r-drop-weight 1",
     "legacy_ddp": "--prototype-learning ema --prototype-momentum 0.5 "
     "--auxiliary-weighting uncertainty",
 }

@@ -70,6 +70,14 @@ REFUSED = {
         "--finetune-from-model no.pt: there is no such file",
     ),
     "ranks": ({"--distributed-world-size": "64"}, "--distributed-world-size 64: there are"),
+    "sharded average": (
+        {"--ddp-backend": "fully_sharded", "--store-ema": FLAG},
+        "--store-ema: cannot be combined with --ddp-backend fully_sharded; leave it out",
+    ),
+    "sharded confidence": (
+        {"--ddp-backend": "fully_sharded", "--curriculum-order": "model_confidence"},
+        "--curriculum-order model_confidence: cannot .* choose another order",
+    ),
 }
 
 
