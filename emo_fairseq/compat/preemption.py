@@ -11,12 +11,12 @@ Ranks have to stop at the same update: each adds its request to the statistics t
 every step anyway.
 """
 
-import contextlib
 import logging
+import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -55,25 +55,21 @@ class _Request:
         self.of_any_rank = False
         self._handlers: dict[int, Any] = {}
 
-    @contextlib.contextmanager
-    def noted(self) -> Iterator[None]:
+    def begin(self) -> None:
         """Note the signals instead of ending by them; what ignores them continues to."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Python lets no other thread handle signals
-            return
-        handlers = {number: signal.getsignal(number) for number in SIGNALS}
-        self._handlers = {
-            number: handler
-            for number, handler in handlers.items()
-            if handler not in (signal.SIG_IGN, None)
-        }
-        try:
-            for number in self._handlers:
+        if self._handlers or threading.current_thread() is not threading.main_thread():
+            return  # Python lets no other thread handle signals
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if handler not in (signal.SIG_IGN, None):
+                self._handlers[number] = handler
                 signal.signal(number, self._note)
-            yield
-        finally:
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
+
+    def end(self) -> None:
+        """Let the signals act as before."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
@@ -101,9 +97,18 @@ _request = _Request()  # handlers of signals are of the whole process, too
 
 
 def _while_noting(train_epoch: Callable[..., Any]) -> Callable[..., Any]:
-    def train(*args: Any, **kwargs: Any) -> Any:
-        with _request.noted():
-            return train_epoch(*args, **kwargs)
+    """Note the signals from the first epoch to the end of the last, between epochs, too."""
+
+    def train(cfg: Any, trainer: Any, task: Any, epoch_itr: Any) -> Any:
+        _request.begin()
+        try:
+            losses, is_over = train_epoch(cfg, trainer, task, epoch_itr)
+        except BaseException:
+            _request.end()
+            raise
+        if is_over or epoch_itr.next_epoch_idx > (cfg.optimization.max_epoch or math.inf):
+            _request.end()
+        return losses, is_over
 
     return train
 
