@@ -19,13 +19,14 @@ export PIP_NO_INPUT := 1
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs docs-serve docs-pages test test-fast lint types contracts unit coverage fuzz format lock
+.PHONY: help install demo docs docs-serve docs-pages test test-fast test-distributed lint types contracts unit
+.PHONY: coverage fuzz format lock
 .PHONY: clean distclean
 .SUFFIXES:
 
 help: ## List the targets
 	@echo 'Usage: make TARGET [PYTHON=python3.12] [TORCH_ARGS="--index-url ..."]'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 
 # --- Installation ---------------------------------------------------------------------------------
 # Five steps with a stamp each, touched last: an interrupted step is done again, a finished one is
@@ -166,6 +167,9 @@ unit: $(VENV)/.installed ## Run the tests and doctests (pytest)
 coverage: $(VENV)/.installed ## Run them with coverage, which takes half as long again, and print it
 	$(BIN)/python -m pytest --doctest-modules --cov --cov-report= emo_fairseq data_prep
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov --cov-append $(PYTEST_PARALLEL) $(PYTEST_ARGS)
+
+test-distributed: $(VENV)/.installed ## Run the tests on two emulated hosts (minutes; root, iproute2, Slurm)
+	$(BIN)/python -m pytest tests/distributed --timeout 600 $(PYTEST_ARGS)
 
 # Cases of each format; the suite runs fewer.
 CASES ?= 500

@@ -141,10 +141,13 @@ def shard(module: nn.Module, mesh: DeviceMesh, precision: torch.dtype = torch.fl
     is_half = precision != torch.float32
     policy = MixedPrecisionPolicy(precision, torch.float32) if is_half else MixedPrecisionPolicy()
     options: dict[str, Any] = {"mesh": mesh, "mp_policy": policy, "ignored_params": frozen}
+    attributes = {name: dict(vars(whole)) for name, whole in module.named_parameters()}
     for layer in _trained_layers(module):
         fully_shard(layer, **options)
     # Ranks may use different parameters, such as those of a modality that a batch lacks.
     fully_shard(module, **options).set_reduce_scatter_unused_params(True)
+    for name, part in module.named_parameters():  # other objects than before
+        vars(part).update(attributes[name])  # learning rate and weight decay of its own
     module.register_load_state_dict_pre_hook(_shard_parameters)
     return module
 

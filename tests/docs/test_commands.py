@@ -36,6 +36,7 @@ OF_OTHERS = {
     "--no-deps",
     "--nodes",
     "--nproc_per_node",
+    "--rdzv_conf",
     "--rounds",
     "--strict",
     "--turns",
