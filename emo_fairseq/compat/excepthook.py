@@ -1,5 +1,6 @@
 """Python prints a traceback for every error; a mistake of the user's is one line here."""
 
+import io
 import os
 import sys
 from types import TracebackType
@@ -45,6 +46,9 @@ def apply() -> None:
         else:
             sys.stderr.write(f"error: {sentence_with_code(mistake)}\n")
             if exit_code(mistake) != FAILED_CODE:  # with which Python ends after this hook
+                if isinstance(sys.stderr, io.StringIO) and sys.__stderr__ is not None:
+                    # torch collects what a rank prints here, and loses it when this hook raises.
+                    sys.__stderr__.write(sys.stderr.getvalue())
                 raise SystemExit(exit_code(mistake))
 
     hook.prints_mistakes = True  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Checkpoints: what loads, what is named and refused, and what is never run."""
 
 import importlib
+import io
 import os
 import pickle
 import shutil
@@ -22,6 +23,7 @@ from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
 from emo_fairseq import compat
+from emo_fairseq.compat import excepthook
 from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.compat.precision import apply_precision
 from emo_fairseq.errors import UsageError
@@ -291,3 +293,16 @@ def test_half_precision_is_no_tpu() -> None:
     apply_precision(config)
     assert not config.common.tpu
     assert not config.distributed_training.tpu
+
+
+def test_a_rank_prints_a_mistake_of_its_options(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """torch's hook of ranks collects what the hook before prints, and loses it if that raises."""
+    monkeypatch.setattr(sys, "excepthook", lambda *_: None)
+    excepthook.apply()
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    error = UsageError("--fold: leave it out", "option-idle")
+    with pytest.raises(SystemExit, match="2"):
+        sys.excepthook(UsageError, error, None)
+    assert capfd.readouterr().err == "error: --fold: leave it out [option-idle]\n"
