@@ -1,11 +1,7 @@
 """``--ddp-backend fully_sharded`` on two ranks trains what one process trains."""
 
-import hf_folders
 import pytest
 import torch
-
-from data_prep.commands.tokenize_text import tokenize_with_hf
-from data_prep.schema import read_manifest
 
 # Nothing is drawn. 32 utterances are 4 updates of 8. Adam would scale up gradients that are 0 but
 # for rounding, such as of the biases of keys.
@@ -36,22 +32,3 @@ def test_resumed_on_two_ranks(on_two_ranks, fairseq, commands, toy_corpus, tmp_p
     resumed = fairseq("train", *train, f"--update-freq 2 {end}")
     assert "Loaded checkpoint" in resumed.log
     assert checkpoint(two)["model"].keys() == expected["model"].keys()
-
-
-@pytest.mark.slow
-def test_lora_in_bfloat16(on_two_ranks, fairseq, commands, copy_toy, tmp_path):
-    """The frozen weights stay whole on each rank; fairseq-validate reads the checkpoint."""
-    data = copy_toy()
-    texts = [str(row.text) for row in read_manifest(data / "train.tsv")]
-    hf_folders.build(tmp_path / "bert", texts=texts)
-    (data / "text").unlink()  # a link to the corpus that all tests share
-    tokenize_with_hf(data, tmp_path / "bert")
-    model = f"--modality text --text-encoder hf:{tmp_path / 'bert'} --text-tuning lora --bf16"
-    place = f"--data {data} --save-dir {tmp_path / 'two'} --max-update 3"
-    trained = on_two_ranks("train", commands["train"], TRAIN, model, place, SHARDED)
-    state = checkpoint(tmp_path / "two")
-    moments = state["last_optimizer_state"]["state"].values()
-    assert {values["exp_avg"].dtype for values in moments} == {torch.float32}
-    path = f"--data {data} --path {tmp_path / 'two' / 'checkpoint_last.pt'}"
-    scored = fairseq("validate", commands["validate"], path).figures("valid")
-    assert scored["loss"] == pytest.approx(trained.figures("valid")["loss"], abs=0.02)
