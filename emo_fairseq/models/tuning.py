@@ -8,6 +8,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.models.config import RobertaEMOConfig
 from emo_fairseq.models.encoders import ModalityEncoder
 from emo_fairseq.models.roberta_emo import RobertaEMOModel
+from emo_fairseq.modules.bulk_dropout import use_bulk_dropout
 from emo_fairseq.modules.lora import add_lora
 from emo_fairseq.modules.staged_encoder import StagedEncoder
 from emo_fairseq.training.activation_checkpointing import checkpoint_activations
@@ -46,6 +47,7 @@ def tune(model: RobertaEMOModel, cfg: RobertaEMOConfig) -> list[GradualUnfreezin
     if cfg.checkpoint_activations:
         for encoder in model.encoders.values():
             checkpoint_activations(encoder.backbone.blocks()[1:])
+    use_bulk_dropout(model)
     schedules = _schedules(model, cfg)
     assign_learning_rates(
         {name: encoder.backbone.blocks() for name, encoder in model.encoders.items()},
@@ -125,7 +127,9 @@ def _add_lora(name: str, encoder: ModalityEncoder, lower: int, cfg: RobertaEMOCo
     backbone = encoder.backbone
     backbone.requires_grad_(False)
     adaptable = nn.ModuleList(backbone.blocks()[lower + 1 :]) if lower else backbone
-    adapted = add_lora(adaptable, targets, cfg.lora_rank, cfg.lora_alpha, cfg.lora_dropout)
+    adapted = add_lora(
+        adaptable, targets, cfg.lora_rank, cfg.lora_alpha, cfg.lora_dropout, cfg.lora_dora
+    )
     logger.info("%s: LoRA of rank %d in %d layers", name, cfg.lora_rank, len(adapted))
 
 

@@ -13,7 +13,7 @@ import torch
 from fairseq.dataclass import FairseqDataclass
 from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II
-from torch import nn
+from torch import Tensor, nn
 
 from emo_fairseq.errors import UsageError
 from emo_fairseq.options.checking import check_ranges
@@ -28,6 +28,7 @@ from emo_fairseq.training.learning_rates import (
 NAME = "emotion_adamw"
 
 _FUSED_ON = {"cpu", "cuda"}  # one kernel instead of a dozen passes over all parameters
+_NORM_EPS = 1e-6  # as fairseq's clipping adds to the norm
 
 
 @dataclass
@@ -53,11 +54,12 @@ class EmotionAdamW(FairseqOptimizer):
         super().__init__(cfg)
         check_ranges(cfg, EmotionAdamWConfig)
         params = list(params)
-        fused = all(p.device.type in _FUSED_ON for p in params)
+        self._is_fused = all(p.device.type in _FUSED_ON for p in params)
+        self._grad_factor: Any = 1.0  # what the gradients are still to be multiplied by
         self._optimizer = torch.optim.AdamW(
             _groups(params, cfg.weight_decay),
-            fused=fused,
-            foreach=not fused,
+            fused=self._is_fused,
+            foreach=not self._is_fused,
             **self.optimizer_config,
         )
         self.set_lr(self.optimizer_config["lr"])
@@ -86,13 +88,48 @@ class EmotionAdamW(FairseqOptimizer):
             group["base_lr"] = lr
             group["lr"] = lr * group["lr_scale"]
 
+    def multiply_grads(self, c: Any) -> None:
+        """Multiply the gradients by `c`, a number or a scalar tensor, in :meth:`step`."""
+        self._grad_factor = self._grad_factor * c
+
+    def clip_grad_norm(self, max_norm: float, aggregate_norm_fn: Any = None) -> Tensor:
+        """Clip the norm of all gradients in :meth:`step`; returns what it is before that.
+
+        The fused kernel multiplies gradients while it reads them: a pass over all parameters for
+        the mean over the batch, and another one for clipping, are saved.
+        """
+        norm: Tensor = super().clip_grad_norm(0.0, aggregate_norm_fn) * self._grad_factor
+        if max_norm > 0:
+            self.multiply_grads((max_norm / (norm + _NORM_EPS)).clamp(max=1.0))
+        return norm
+
+    def zero_grad(self) -> None:
+        """Remove the gradients, and what they are to be multiplied by."""
+        self._grad_factor = 1.0
+        super().zero_grad()
+
     def step(self, closure: Any = None, scale: float = 1.0, groups: Any = None) -> None:
+        """Update the parameters.
+
+        Args:
+            closure: that computes the loss again.
+            scale: that the gradients are divided by.
+            groups: not supported.
+        """
+        factor, self._grad_factor = self._grad_factor / scale, 1.0
         for parameter in self.params:
             if is_held(parameter):
                 # With --fp16, the float32 copy of a frozen parameter has a gradient of zeros, and
                 # weight decay would change it. Without a gradient it is skipped.
                 parameter.grad = None
-        super().step(closure, scale=scale, groups=groups)
+        if self._is_fused:
+            # The kernel divides by it, and stores the gradients divided.
+            first: Tensor = next(iter(self.params))
+            one = torch.ones((), dtype=torch.float32, device=first.device)
+            self._optimizer.grad_scale = one / factor  # type: ignore[attr-defined]
+        elif torch.is_tensor(factor) or factor != 1.0:
+            super().multiply_grads(factor)
+        super().step(closure, groups=groups)
 
     def load_state_dict(
         self, state_dict: dict[str, Any], optimizer_overrides: dict[str, Any] | None = None

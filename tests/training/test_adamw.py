@@ -91,6 +91,29 @@ def test_equals_torchs_adamw_with_groups_made_by_hand() -> None:
     assert_same(model, reference)
 
 
+def test_multiplies_and_clips_gradients_that_are_stepped_on() -> None:
+    """As fairseq's trainer calls it: a mean over the batch, then clipping."""
+    model, reference = make_model(), make_model()
+    optimizer = build_optimizer(configure().optimizer, list(model.parameters()))
+    theirs = by_hand(reference)
+    for group in theirs.param_groups:
+        group.update(betas=(0.9, 0.999), eps=1e-8)
+    for n_rows, batch in enumerate(batches(4), start=5):
+        for built in (optimizer, theirs):
+            built.zero_grad()
+        model(batch).square().sum().backward()
+        (reference(batch).square().sum() / n_rows).backward()
+        optimizer.multiply_grads(torch.tensor(1.0 / n_rows))
+        norm = optimizer.clip_grad_norm(0.5)
+        expected = nn.utils.clip_grad_norm_(reference.parameters(), 0.5)
+        torch.testing.assert_close(norm, expected)
+        optimizer.step()
+        theirs.step()
+        for ours, parameter in zip(model.parameters(), reference.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad, parameter.grad)  # for whoever reads them later
+    assert_same(model, reference, atol=1e-6)
+
+
 def test_without_wishes_equals_fairseqs_adam() -> None:
     models = [nn.Linear(4, 3), nn.Linear(4, 3)]
     models[1].load_state_dict(models[0].state_dict())
