@@ -14,7 +14,7 @@ from emo_fairseq.models.fusions import (
     FusionConfig,
     fusion_name,
 )
-from emo_fairseq.options.conditions import Condition, OptionContext, is_read
+from emo_fairseq.options.conditions import HAS_LORA, Condition, OptionContext, is_read
 from emo_fairseq.options.option import (
     LAYERS,
     NOT_NEGATIVE,
@@ -201,9 +201,6 @@ _KEEPS_PRETRAINED = Condition(
     "no pretrained encoder is frozen or has LoRA, so that nothing can be left out",
     needs="model",
 )
-_HAS_LORA = Condition(
-    lambda context: context.tunes(LORA), "no encoder has --{some}-tuning lora", needs="model"
-)
 _HAS_DROPOUT = Condition(
     lambda context: _builds_any(context) or _fusion_of(context) != CONCAT,
     "every encoder is pretrained, and --fusion concat has no dropout",
@@ -384,25 +381,30 @@ class TuningConfig(FairseqDataclass):
         8,
         "rank of LoRA's matrices, by which the number of trained parameters grows",
         within=Range(1, most=2**16, why="LoRA needs a rank of at least 1; "),
-        acts=_HAS_LORA,
+        acts=HAS_LORA,
     )
     lora_alpha: float = option(
         16.0,
         "LoRA's updates are multiplied by this number over the rank",
         within=POSITIVE,
-        acts=_HAS_LORA,
+        acts=HAS_LORA,
     )
     lora_dropout: float = option(
         0.0,
         "dropout rate before LoRA's matrices",
         within=PROBABILITY,
-        acts=_HAS_LORA,
+        acts=HAS_LORA,
+    )
+    lora_dora: bool = option(
+        False,
+        "DoRA: learn the lengths of the rows of LoRA's weights apart from their directions",
+        acts=HAS_LORA,
     )
     lora_targets: str = option(
         "query,value",
         "layers that LoRA adapts: query, key, value, output, ffn, or endings of their own names, "
         "joined by commas",
-        acts=_HAS_LORA,
+        acts=HAS_LORA,
     )
     checkpoint_weights: ChoiceEnum(["all", "trained"]) = option(  # type: ignore[valid-type]
         "all",

@@ -1,7 +1,9 @@
-"""LoRA (Hu et al. 2021, arXiv:2106.09685): low-rank updates of frozen linear layers.
+"""LoRA (Hu et al. 2021, arXiv:2106.09685): low-rank updates of frozen linear layers; and DoRA.
 
-The weight itself is parametrized, instead of ``forward`` being wrapped: the attention of fairseq
-and of WavLM passes ``q_proj.weight`` to torch's function and never calls ``q_proj``.
+The weight itself is parametrized, instead of ``forward`` alone being replaced: the attention of
+fairseq and of WavLM passes ``q_proj.weight`` to torch's function and never calls ``q_proj``. A
+layer that is called computes its output by way of the factors, which needs neither the updated
+weight nor a gradient of its size, and drops features of each token.
 
 Call :func:`add_lora` after the pretrained weights are loaded: afterwards, an initialization that
 writes into ``weight`` in place writes into a temporary tensor.
@@ -12,10 +14,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from emo_fairseq.errors import UsageError
+from emo_fairseq.modules.bulk_dropout import bulk_dropout
 
 # Role of a layer: the names that the families give to it.
 LAYER_NAMES: Mapping[str, Sequence[str]] = {
@@ -43,45 +47,124 @@ _UPDATE = ".parametrizations.weight.0."
 class LowRankUpdate(nn.Module):
     """Parametrize a weight: W -> W + (alpha / rank) B A.
 
+    With DoRA (Liu et al. 2024, arXiv:2402.09353, eq. 5) the rows of that sum are brought to learned
+    lengths, which are at first those of the rows of W. As in its section 4.3, and in peft, no
+    gradient passes through the lengths that are divided by.
+
     Args:
         weight: (out, in), which determines the shape, dtype and device of the factors.
         rank: r; A is (r, in) and B is (out, r).
         alpha: the update is scaled by alpha / r.
-        dropout: probability that an input feature is dropped from the update in training.
+        dropout: probability that an input feature of a token is dropped from the update in
+            training.
+        dora: learn the lengths of the rows, too.
     """
 
     scale: Tensor
+    lora_magnitude_vector: nn.Parameter | None  # (out,)
 
-    def __init__(self, weight: Tensor, rank: int, alpha: float, dropout: float) -> None:
+    def __init__(
+        self, weight: Tensor, rank: int, alpha: float, dropout: float, dora: bool = False
+    ) -> None:
         super().__init__()
         n_outputs, n_inputs = weight.shape
         self.lora_A = nn.Parameter(weight.new_empty(rank, n_inputs))
         self.lora_B = nn.Parameter(weight.new_zeros(n_outputs, rank))
         # As in nn.Linear and peft. Since B = 0, the initial output is the pretrained model's.
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+        self.lora_magnitude_vector = nn.Parameter(_row_lengths(weight)) if dora else None
         # Saved with the factors, so that a state dict alone suffices to merge them.
         self.register_buffer("scale", weight.new_tensor(alpha / rank))
         self.dropout = dropout
 
     def forward(self, weight: Tensor) -> Tensor:
+        """Return the updated weight, for what reads it and does not call the layer.
+
+        Its dropout drops the same features for all tokens of a batch, since a weight does not see
+        them: A (m * x) = (A m) x, so that columns of A are dropped.
+        """
         down: Tensor = self.lora_A  # (r, in)
-        if self.training and self.dropout > 0:
-            # A parametrization does not see the layer's input. But A (m * x) = (A m) x: to drop
-            # features of the input is to drop columns of A, the same for all tokens of a batch.
+        if self._drops:
             ones = down.new_ones(down.size(1))
             down = down * nn.functional.dropout(ones, self.dropout)
-        update = self.scale * (self.lora_B @ down)
-        return weight + update.to(weight.dtype)
+        return updated_weight(weight, down, self.lora_B, self.scale, self.lora_magnitude_vector)
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return the output of the layer by way of the factors; dropout is as in peft.
+
+        Args:
+            x: (..., in).
+            weight: (out, in), not updated.
+            bias: (out,).
+
+        Returns:
+            (..., out).
+        """
+        dropped = bulk_dropout(x, self.dropout) if self._drops else x
+        rows = nn.functional.linear(dropped, self.lora_A) * self.scale  # (..., r)
+        if self.lora_magnitude_vector is None:
+            output = nn.functional.linear(x, weight, bias)
+            return _add_product(output, rows, self.lora_B)
+        with torch.no_grad():
+            lengths = _row_lengths(
+                updated_weight(weight, self.lora_A, self.lora_B, self.scale, None)
+            )
+        stretch = self.lora_magnitude_vector / lengths
+        if dropped is x:
+            update = _add_product(nn.functional.linear(x, weight), rows, self.lora_B) * stretch
+            return update if bias is None else update + bias
+        update = nn.functional.linear(rows, self.lora_B) * stretch
+        lengthened = nn.functional.linear(dropped, weight) * (stretch - 1)
+        return nn.functional.linear(x, weight, bias) + lengthened + update
+
+    @property
+    def _drops(self) -> bool:
+        return self.training and self.dropout > 0
 
     def extra_repr(self) -> str:
-        return f"rank={self.lora_A.size(0)}, scale={float(self.scale)}, dropout={self.dropout}"
+        dora = ", dora" if self.lora_magnitude_vector is not None else ""
+        scale = float(self.scale)
+        return f"rank={self.lora_A.size(0)}, scale={scale}, dropout={self.dropout}{dora}"
+
+
+def updated_weight(
+    weight: Tensor, down: Tensor, up: Tensor, scale: Tensor, magnitude: Tensor | None
+) -> Tensor:
+    """Return W + scale B A, with rows of the given lengths if there are any.
+
+    Args:
+        weight: W, (out, in).
+        down: A, (r, in).
+        up: B, (out, r).
+        scale: scalar.
+        magnitude: (out,), the lengths of DoRA; None of LoRA.
+    """
+    updated = weight + (scale * (up @ down)).to(weight.dtype)
+    if magnitude is None:
+        return updated
+    return updated * (magnitude / _row_lengths(updated.detach()))[:, None].to(weight.dtype)
+
+
+def _row_lengths(weight: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(weight.detach(), dim=1)
+
+
+def _add_product(output: Tensor, rows: Tensor, up: Tensor) -> Tensor:
+    """Return output + rows B^T in one pass: (..., out) + (..., r) (r, out)."""
+    flat = torch.addmm(output.flatten(0, -2), rows.flatten(0, -2), up.t())
+    return flat.view(output.shape)
 
 
 # -- Add and merge updates -------------------------------------------------------------------------
 
 
 def add_lora(
-    module: nn.Module, targets: Sequence[str], rank: int, alpha: float, dropout: float
+    module: nn.Module,
+    targets: Sequence[str],
+    rank: int,
+    alpha: float,
+    dropout: float,
+    dora: bool = False,
 ) -> list[str]:
     """Freeze a module, and add trainable low-rank updates to some of its linear layers.
 
@@ -92,6 +175,7 @@ def add_lora(
         rank: of the updates.
         alpha: the updates are scaled by alpha / rank.
         dropout: see :class:`LowRankUpdate`.
+        dora: likewise.
 
     Returns:
         The names of the adapted layers. Layers that share one weight share its update.
@@ -122,13 +206,27 @@ def add_lora(
             raise UsageError(f"LoRA: the weight of {name} is parametrized already", "lora-twice")
         weight = linear.weight
         if weight not in updates:
-            updates[weight] = LowRankUpdate(weight, rank, alpha, dropout).train(linear.training)
+            update = LowRankUpdate(weight, rank, alpha, dropout, dora)
+            updates[weight] = update.train(linear.training)
+        is_plain = type(linear).forward is nn.Linear.forward
         parametrize.register_parametrization(linear, "weight", updates[weight])
+        if is_plain:
+            # torch has given the layer a class of its own, which merge_lora takes away.
+            type(linear).forward = _forward  # type: ignore[assignment, method-assign]
     return list(adapted)
 
 
+def _forward(self: nn.Linear, x: Tensor) -> Tensor:
+    weight = self.get_submodule("parametrizations.weight")
+    assert isinstance(weight, parametrize.ParametrizationList)
+    update = weight[0]
+    assert isinstance(update, LowRankUpdate)
+    original: Tensor = weight.original
+    return update.linear(x, original, self.bias)
+
+
 def merge_lora(module: nn.Module) -> None:
-    """Replace W by W + (alpha / rank) B A, so that the layers are plain linear layers again.
+    """Replace W by the updated weight, so that the layers are plain linear layers again.
 
     Args:
         module: adapted by :func:`add_lora`, modified in place. Its weights stay frozen.
@@ -154,6 +252,20 @@ def _adapted_layers(
             assert isinstance(weight, parametrize.ParametrizationList)
             if isinstance(weight[0], LowRankUpdate):
                 yield linear, weight
+
+
+def adapted_layers(module: nn.Module) -> Iterator[tuple[str, LowRankUpdate]]:
+    """Yield the name of each adapted layer, and its update."""
+    names = {part: name for name, part in module.named_modules()}
+    for linear, weight in _adapted_layers(module):
+        update = weight[0]
+        assert isinstance(update, LowRankUpdate)
+        yield names[linear], update
+
+
+def has_lora(module: nn.Module) -> bool:
+    """Return whether a layer of the module is adapted."""
+    return any(True for _ in _adapted_layers(module))
 
 
 def _find_targets(module: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:
@@ -258,7 +370,8 @@ def merged_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         update = name.removesuffix(_ORIGINAL.removeprefix(".")) + _UPDATE.removeprefix(".")
         down, up, scale = (state[update + part] for part in ("lora_A", "lora_B", "scale"))
-        merged[original_name(name)] = state[name] + (scale * (up @ down)).to(state[name].dtype)
+        magnitude = state.get(f"{update}lora_magnitude_vector")
+        merged[original_name(name)] = updated_weight(state[name], down, up, scale, magnitude)
     return merged
 
 

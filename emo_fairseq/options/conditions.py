@@ -13,6 +13,7 @@ from emo_fairseq.types import (
     FROZEN,
     FULL,
     LOG_MEL,
+    LORA,
     SPEECH,
     TEXT,
     TOKENS,
@@ -151,6 +152,9 @@ READS_AUDIO = Condition(
 READS_FRAMES = Condition(
     lambda context: context.reads_any(LOG_MEL, FRAMES),
     "no encoder reads log-mel frames or is features:NAME",
+)
+HAS_LORA = Condition(
+    lambda context: context.tunes(LORA), "no encoder has --{some}-tuning lora", needs="model"
 )
 HAS_FROZEN_ENCODER = Condition(
     lambda context: context.stores_outputs,

@@ -18,6 +18,7 @@ from emo_fairseq.models.dialogue_encoders import (
 from emo_fairseq.models.fusions import fusion_name
 from emo_fairseq.options.conditions import (
     HAS_FROZEN_ENCODER,
+    HAS_LORA,
     READS_AUDIO,
     READS_FEATURES,
     READS_FRAMES,
@@ -288,6 +289,12 @@ class WarmStartConfig(FairseqDataclass):
     )
     init_video_from: Optional[str] = option(
         None, _INIT_HELP.format(VIDEO), acts=is_read(VIDEO), kind=Kind.OTHER_RUN
+    )
+    lora_from: Optional[str] = option(
+        None,
+        "start with LoRA of this folder, an adapter of a Hugging Face encoder in peft's format",
+        acts=HAS_LORA,
+        kind=Kind.OTHER_RUN,
     )
 
 

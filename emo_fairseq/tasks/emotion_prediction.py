@@ -85,7 +85,11 @@ from emo_fairseq.tasks.teachers import (
     teacher_from_predictions,
 )
 from emo_fairseq.tasks.undefined_metric import describe_undefined, undefined_because
-from emo_fairseq.tasks.warm_start import check_files_give_weights, warm_start
+from emo_fairseq.tasks.warm_start import (
+    check_files_give_weights,
+    start_with_adapter,
+    warm_start,
+)
 from emo_fairseq.training.final_dropout import FinalDropout
 from emo_fairseq.training.progress_bar import begin_run
 from emo_fairseq.types import NO_DIALOGUE_ENCODER, LabeledTarget, Target, masked_modalities
@@ -352,6 +356,7 @@ class EmotionPredictionTask(FairseqTask):
         start_heads(model, self.task_state, self.train_split())
         warm_start(model, self.cfg, self.task_state, self.accept)
         self._tune_for_training(model, cfg)
+        start_with_adapter(model, self.cfg, self.accept)
         return model
 
     def _build_resumed_model(self, cfg: RobertaEMOConfig, checkpoint: Path) -> RobertaEMOModel:

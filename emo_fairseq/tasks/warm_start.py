@@ -8,6 +8,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairseq import checkpoint_utils
@@ -18,8 +19,10 @@ from emo_fairseq.compat.checkpoints import TASK_NAME
 from emo_fairseq.data.vocabulary import Vocabulary
 from emo_fairseq.encoder_spec import EncoderSpec
 from emo_fairseq.errors import UsageError
+from emo_fairseq.models.roberta_emo import RobertaEMOModel
 from emo_fairseq.modules.convolutions import parse_conv_layers
-from emo_fairseq.modules.lora import merged_state_dict
+from emo_fairseq.modules.lora import has_lora, merged_state_dict
+from emo_fairseq.pretrained.peft_adapters import library_model, load_adapter
 from emo_fairseq.task_state import TaskState
 from emo_fairseq.tasks.config import EmotionPredictionConfig
 from emo_fairseq.tasks.encoder_cache import beside_weights
@@ -222,6 +225,35 @@ def warm_start(
         if path := getattr(cfg, f"init_{modality}_from"):
             stage = _read(f"--init-{modality}-from", path, accept, only=prefix(modality))
             _load_encoder(model, state, modality, stage)
+
+
+def start_with_adapter(
+    model: RobertaEMOModel, cfg: EmotionPredictionConfig, accept: Accept
+) -> None:
+    """Load the adapter of ``--lora-from`` into LoRA of the encoder that it belongs to.
+
+    Args:
+        model: has LoRA.
+        cfg: options of the task.
+        accept: lets the adapter into the training, or refuses it.
+
+    Raises:
+        UsageError: several encoders have LoRA, or none of Hugging Face, or the adapter is another
+            one.
+    """
+    if not cfg.lora_from:
+        return
+    adapted = [
+        encoder.backbone for encoder in model.encoders.values() if has_lora(encoder.backbone)
+    ]
+    if len(adapted) != 1:
+        raise UsageError(
+            f"--lora-from {cfg.lora_from}: {len(adapted)} encoders have LoRA, and an adapter is of "
+            "one; give --tuning lora to the encoder of the adapter alone",
+            "adapter-other",
+        )
+    accept("--lora-from", cfg.lora_from, None)
+    load_adapter(library_model(adapted[0]), Path(cfg.lora_from))
 
 
 def check_files_give_weights(cfg: EmotionPredictionConfig) -> None:

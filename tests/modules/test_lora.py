@@ -1,7 +1,7 @@
 """LoRA: inside fairseq's attention and Hugging Face's alike, and without a trace once merged."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -145,9 +145,15 @@ CASES = {
 every_family = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
-def adapt(model: nn.Module, dropout: float = 0.0, seed: int | None = None) -> nn.Module:
+def adapt(
+    model: nn.Module,
+    dropout: float = 0.0,
+    seed: int | None = None,
+    dora: bool = False,
+    targets: Sequence[str] = tuple(LAYER_NAMES),
+) -> nn.Module:
     """Adapt every layer; with a seed as if it had trained for a while."""
-    add_lora(model, list(LAYER_NAMES), RANK, ALPHA, dropout)
+    add_lora(model, targets, RANK, ALPHA, dropout, dora)
     if seed is not None:
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in model.named_parameters():
@@ -173,6 +179,14 @@ def test_the_start_is_the_pretrained_model(case: Case) -> None:
     before = case.run(model)
     assert torch.equal(case.run(adapt(model, dropout=0.5)), before)
     assert torch.equal(case.run(model.train()), before)
+
+
+@every_family
+def test_dora_starts_at_the_pretrained_model(case: Case) -> None:
+    model = case.build().double().eval()
+    before = case.run(model)
+    adapt(model, dropout=0.5, dora=True)
+    torch.testing.assert_close(case.run(model), before, atol=1e-12, rtol=0)
 
 
 @every_family
@@ -203,22 +217,23 @@ def test_train_and_eval_are_the_same_without_dropout(case: Case) -> None:
     torch.testing.assert_close(case.run(model.train()), evaluated, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
 @every_family
 @torch.no_grad()
-def test_merging_leaves_a_plain_model_that_computes_the_same(case: Case) -> None:
+def test_merging_leaves_a_plain_model_that_computes_the_same(case: Case, dora: bool) -> None:
     plain = case.build().eval()
-    model = adapt(copy.deepcopy(plain), dropout=0.5, seed=1).eval()
+    model = adapt(copy.deepcopy(plain), dropout=0.5, seed=1, dora=dora).eval()
     adapted = case.run(model)
     assert not torch.allclose(adapted, case.run(plain), atol=1e-3)
     merged = merged_state_dict(model.state_dict())
     merge_lora(model.train())
-    assert torch.equal(case.run(model.eval()), adapted)
+    torch.testing.assert_close(case.run(model.eval()), adapted, atol=2e-6, rtol=1e-5)
     assert {type(part) for part in model.modules()} == {type(part) for part in plain.modules()}
     assert set(model.state_dict()) == set(plain.state_dict())
     for name, tensor in model.state_dict().items():
         assert torch.equal(merged[name], tensor)
     plain.load_state_dict(merged)
-    assert torch.equal(case.run(plain.requires_grad_(False)), adapted)
+    assert torch.equal(case.run(plain.requires_grad_(False)), case.run(model))
 
 
 @torch.no_grad()
@@ -248,10 +263,66 @@ def test_merging_a_copy_leaves_the_original_adapted() -> None:
     assert adapter_names(model)
     assert not adapter_names(duplicate)
     assert torch.equal(case.run(model), adapted)
-    assert torch.equal(case.run(duplicate), adapted)
+    torch.testing.assert_close(case.run(duplicate), adapted, atol=2e-6, rtol=1e-5)
 
 
-def test_dropout_drops_features_of_the_input_in_training_only() -> None:
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
+@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+def test_a_called_layer_computes_what_its_weight_says(dora: bool, bias: bool) -> None:
+    """Output and gradients by way of the factors are those of the updated weight."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"fc1": nn.Linear(6, 5, bias=bias)}).double()
+    adapt(model, seed=1, dora=dora, targets=["fc1"])
+    layer = model["fc1"]
+    x = torch.randn(2, 3, 6, dtype=torch.float64, requires_grad=True)
+    probe = torch.randn(2, 3, 5, dtype=torch.float64)
+    learned = [p for p in model.parameters() if p.requires_grad]
+    assert len(learned) == 2 + dora
+    results = []
+    for output in (layer(x), nn.functional.linear(x, layer.weight, layer.bias)):
+        gradients = torch.autograd.grad((output * probe).sum(), [x, *learned])
+        results.append([output, *gradients])
+    torch.testing.assert_close(*results, atol=1e-12, rtol=1e-12)
+
+
+def test_dora_is_equation_5_of_the_paper() -> None:
+    """m (W + s B A) / ||W + s B A||, the norm being that of each row, without a gradient."""
+    weight = torch.randn(4, 6, dtype=torch.float64)
+    update = LowRankUpdate(weight, RANK, ALPHA, 0.0, dora=True)
+    nn.init.normal_(update.lora_B)
+    nn.init.uniform_(update.lora_magnitude_vector, 1.0, 2.0)
+    expected = torch.zeros_like(weight)
+    direction = (weight + ALPHA / RANK * update.lora_B @ update.lora_A).detach()
+    for row in range(4):
+        length = sum(float(x) ** 2 for x in direction[row]) ** 0.5
+        expected[row] = update.lora_magnitude_vector[row] * direction[row] / length
+    torch.testing.assert_close(update(weight), expected)
+    update(weight).sum().backward()
+    factor = update.lora_magnitude_vector.detach() / direction.detach().norm(dim=1)
+    by_hand = ALPHA / RANK * factor[:, None] * update.lora_A.detach().sum(dim=1)
+    torch.testing.assert_close(update.lora_B.grad, by_hand)
+
+
+def test_a_called_layer_drops_features_of_each_token() -> None:
+    model = nn.ModuleDict({"fc1": nn.Linear(1000, 4, bias=False)})
+    adapt(model, dropout=0.25, targets=["fc1"])
+    layer = model["fc1"]
+    update = layer.parametrizations.weight[0]
+    with torch.no_grad():
+        layer.parametrizations.weight.original.zero_()
+        update.lora_B.zero_()[:, 0] = 1.0
+        update.lora_A.fill_(1 / 1000)
+    x = torch.ones(2, 8, 1000)
+    whole = ALPHA / RANK
+    torch.testing.assert_close(layer.eval()(x), torch.full((2, 8, 4), whole))
+    dropped = layer.train()(x)[..., 0].flatten()
+    assert len(dropped.unique()) > 8  # other features of each of the 16 tokens
+    assert dropped.mean().item() == pytest.approx(whole, rel=0.03)
+    spread = whole * (0.25 / 0.75 / 1000) ** 0.5
+    assert dropped.std().item() == pytest.approx(spread, rel=0.6)
+
+
+def test_a_weight_that_is_read_drops_features_of_all_tokens_in_training_only() -> None:
     update = LowRankUpdate(torch.zeros(4, 1000), RANK, ALPHA, dropout=0.25)
     nn.init.ones_(update.lora_A)
     nn.init.ones_(update.lora_B)
