@@ -101,6 +101,11 @@ INPUTS = (TOKENS, WAVEFORM, LOG_MEL, FRAMES)
 FULL, FROZEN, LORA = TUNINGS = ("full", "frozen", "lora")
 
 
+# -- Whether audio is read that was decoded once: the values of ``--packed-audio`` -----------------
+
+ANY_PACKED, CREATE_PACKED, NO_PACKED = PACKED_AUDIO = ("auto", "create", "off")
+
+
 # -- Whose statistics normalize frames: the values of ``--normalize-by`` ---------------------------
 
 BY_TRAIN, BY_CORPUS, BY_SPEAKER, BY_UTTERANCE = NORMALIZATIONS = (

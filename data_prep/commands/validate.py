@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
+from data_prep.audio.faults import none_exists, unreadable
 from data_prep.audio.loading import (
     AudioError,
     Measured,
@@ -48,6 +49,8 @@ from data_prep.manifest.table import (
 )
 from data_prep.manifest.tsv import Scan
 from data_prep.manifest.votes import OTHER, parse_votes
+from data_prep.packed_audio import opening as packed_audio
+from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO
 from data_prep.schema import (
     CORPUS_FILE,
     LABEL_COLUMNS,
@@ -113,11 +116,12 @@ def validate(
         raw = audio_root(data_dir, data_raw) if corpus else Path(data_raw or data_dir)
         bad_audio, odd = _audio_faults(manifests, raw, rate, workers, progress)
     except ManifestError as error:
-        bad_audio, odd = [error.as_fault(data_dir)], []
+        raw, bad_audio, odd = data_dir, [error.as_fault(data_dir)], []
     faults += bad_audio
     if warnings is not None:
         warnings += [*odd, *_missing_features(data_dir, whole)]
     faults += _feature_faults(data_dir, whole)
+    faults += _packed_faults(data_dir, whole, raw)
     faults += _token_faults(data_dir, whole)
     return sorted(faults, key=lambda fault: (fault.file, fault.row or 0))
 
@@ -286,7 +290,7 @@ def _audio_faults(
     rows = ManifestTable.joined([scan.rows for scan in with_audio.values()])
     part_of, first_rows = _distinct_parts(rows)
     parts = [_part(rows[row], raw) for row in first_rows.tolist()]
-    if fault := _none_is_there(parts, raw):
+    if fault := none_exists((path for path, _, _ in parts), raw):
         return [fault], []
     measured = measure_all(parts, rate, workers=workers, progress=progress)
     lengths = np.array([0 if isinstance(x, AudioError) else x.n_samples for x in measured])
@@ -324,11 +328,7 @@ def _describe_audio(
 ) -> tuple[list[Fault], list[Fault]]:
     """Return the faults and the warnings of the audio of one row, given file and line."""
     if isinstance(measured, AudioError):
-        remedy = "copy the file again, or remove the row"
-        if row.is_segment and measured.code != "file-missing":
-            remedy = "correct start and end, which are seconds in the file, or " + remedy
-        problem = f"audio {row.audio}: {measured}"
-        return [Fault(*where, problem, remedy, "audio-invalid", str(measured))], []
+        return [unreadable(*where, row, measured)], []
     name = str(audio_of(row, Path()))
     remedy = "it is used unchanged; empty audio and n_samples to leave it out"
     warnings = [
@@ -340,17 +340,6 @@ def _describe_audio(
         return [], warnings
     problem = f"n_samples is {row.n_samples} where {name} has {n_samples} at {rate} Hz"
     return [Fault(*where, problem, "correct n_samples", "length-mismatch")], warnings
-
-
-def _none_is_there(parts: Sequence[Part], raw: Path) -> Fault | None:
-    """Return one fault if no recording is there, as where `raw` is another folder."""
-    paths = dict.fromkeys(path for path, _, _ in parts)
-    if not paths or any(path.exists() for path in paths):
-        return None
-    example = next(iter(paths))
-    problem = f"none of its {len(paths)} recordings is in {raw}, such as {example}"
-    remedy = "give the folder that their paths start from with --data-raw"
-    return Fault(str(raw), None, problem, remedy, "recordings-missing")
 
 
 def _feature_faults(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:
@@ -365,6 +354,14 @@ def _missing_features(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -
     for folder in sorted((data_dir / "features").glob("[!.]*/")):
         for path, rows in manifests.items():
             yield from find_missing(folder, path.stem, rows)
+
+
+def _packed_faults(
+    data_dir: Path, manifests: Mapping[Path, ManifestTable], raw: Path
+) -> Iterator[Fault]:
+    """Yield packed audio that is damaged, or not that of the files; all samples are read."""
+    for path, rows in manifests.items():
+        yield from packed_audio.find_faults(data_dir / PACKED_AUDIO, path, rows, raw)
 
 
 def _token_faults(data_dir: Path, manifests: Mapping[Path, ManifestTable]) -> Iterator[Fault]:

@@ -27,6 +27,7 @@ data/mine/
     folds/PROTOCOL.json      sets of cross-validation
     text/NAME/ speech/NAME/  tokens: {split}.bin, {split}.idx, dict.txt, tokenizer.yaml
     features/NAME/           stored features: {split}.npy, {split}.lengths, features.yaml
+    packed_audio/            decoded audio: {split}.s16le, packed_audio.yaml
     prepared_from.json       source and options of `emotion-recognize train`
     prototypes.json          VAD prototypes of the emotions
     cache/                   outputs of frozen encoders
@@ -52,6 +53,9 @@ FORMATS = (
     Format("Tokens: tokenizer.yaml", "data_prep.tokens.folder", ("TokenizerCard", "SplitCounts")),
     Format("Stored features", "data_prep.features.layouts"),
     Format("features.yaml", "data_prep.features.stored", ("FeatureCard", "FeatureSplit")),
+    Format(
+        "packed_audio.yaml", "data_prep.packed_audio.card", ("PackCard", "PackedSplit", "SomeRows")
+    ),
     Format("prototypes.json", "data_prep.prototypes.file", ("PrototypesFile", "CentroidEntry")),
     Format("Predictions: predictions.tsv", "emo_fairseq.evaluation.predictions"),
     Format(

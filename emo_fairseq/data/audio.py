@@ -14,8 +14,10 @@ from data_prep.audio.loading import (
     WINDOW_MS,
     FloatArray,
 )
-from data_prep.audio.segment import AudioSegment, as_segment
+from data_prep.audio.segment import AudioSegment, as_segment, audio_digests
+from data_prep.errors import ManifestError
 from data_prep.features.log_mel import frames_of
+from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE
 from emo_fairseq.data.input_limits import MIN_SAMPLES
 from emo_fairseq.data.modality_dataset import collate_padded
@@ -103,9 +105,79 @@ class WaveformDataset(FairseqDataset):
     def __len__(self) -> int:
         return len(self.audio)
 
+    def content(self, memory: Path) -> list[str | None]:
+        """Return a digest of the audio of each row; None where it has none.
+
+        Args:
+            memory: file in which digests of files are cached.
+
+        Raises:
+            UsageError: a file cannot be read.
+        """
+        try:
+            return audio_digests(self.audio, memory)
+        except ValueError as error:
+            raise UsageError.of(error, "audio-unreadable") from error
+
     def collater(self, samples: list[tuple[Tensor, bool]]) -> dict[str, Tensor]:
         """Return ``waveform`` and ``padding_mask`` (B, T), ``present`` (B,)."""
         return collate_padded(samples, "waveform")
+
+
+class PackedWaveforms(WaveformDataset):
+    """Waveforms that are decoded already, from disk by mmap.
+
+    A row that could not be packed is read from its file, which is refused, or by now correct.
+
+    Args:
+        packed: the N rows of one split on disk, or of several, one after the other.
+        audio: N segments, None where the row has no audio.
+        n_samples: (N,) their lengths in the manifest.
+        max_samples: longer audio is truncated to this.
+        names: N names of the rows, for messages.
+    """
+
+    def __init__(
+        self,
+        packed: Sequence[PackedAudio],
+        audio: Sequence[Path | AudioSegment | None],
+        n_samples: np.ndarray,
+        max_samples: int,
+        names: Sequence[str],
+    ) -> None:
+        super().__init__(audio, n_samples, max_samples, names)
+        self._packed = packed
+        self._first = np.cumsum([0, *map(len, packed)])  # row of each split
+        # Shared, for the worker processes of an epoch are new ones.
+        self._checked = torch.zeros(len(audio), dtype=torch.bool).share_memory_()
+
+    def _locate(self, index: int) -> tuple[PackedAudio, int]:
+        part = int(np.searchsorted(self._first, index, side="right")) - 1
+        return self._packed[part], index - int(self._first[part])
+
+    def _read(self, index: int) -> FloatArray | None:
+        packed, row = self._locate(index)
+        if not packed.has_samples(row):
+            return super()._read(index)
+        if not self._checked[index]:
+            try:
+                packed.check(row)
+            except ManifestError as error:
+                raise UsageError.of(error, "packed-audio-damaged") from error
+            self._checked[index] = True
+        return packed.read(row, self.max_samples)
+
+    def content(self, memory: Path) -> list[str | None]:
+        """Return the digests that were taken when the audio was packed."""
+        digests: list[str | None] = []
+        for index in range(len(self)):
+            packed, row = self._locate(index)
+            audio = self.audio[index]
+            if audio is not None and packed.has_samples(row):
+                digests.append(packed.source_digest(row) + as_segment(audio).key)
+            else:
+                digests += audio_digests([audio], memory)
+        return digests
 
 
 class InMemoryWaveforms(WaveformDataset):

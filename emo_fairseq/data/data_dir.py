@@ -21,10 +21,12 @@ from data_prep.manifest.provenance import (
     seen_rows,
 )
 from data_prep.manifest.table import counts
+from data_prep.packed_audio.card import FOLDER as PACKED_AUDIO_FOLDER
+from data_prep.packed_audio.stored import PackedAudio
 from data_prep.schema import SAMPLE_RATE
 from data_prep.tokens.folder import SpecialIds
 from emo_fairseq.data import legacy
-from emo_fairseq.data.audio import WaveformDataset
+from emo_fairseq.data.audio import PackedWaveforms, WaveformDataset
 from emo_fairseq.data.frame_statistics import MIN_FRAMES, FrameStatistics, Normalization
 from emo_fairseq.data.frames import StoredFrames
 from emo_fairseq.data.input_limits import InputLimits, InputOptions
@@ -50,6 +52,7 @@ from emo_fairseq.data.manifest import (
 )
 from emo_fairseq.data.modality_dataset import RowsDataset
 from emo_fairseq.data.normalization import RowGroups
+from emo_fairseq.data.packing import open_packed_audio
 from emo_fairseq.data.token_choice import choose_tokens
 from emo_fairseq.data.tokens import build_token_dataset
 from emo_fairseq.data.vocabulary import Vocabulary
@@ -81,6 +84,8 @@ class DataDirOptions(InputOptions, Protocol):
     speech_tokens: str | None
     init_token: int | None
     separator_token: int | None
+    packed_audio: str
+    packed_audio_dir: str | None
 
 
 class DataDir(InputLimits):
@@ -124,6 +129,7 @@ class DataDir(InputLimits):
         self._splits: dict[str, Split] = {}
         self._whole: Split | None = None  # that a fold divides
         self._features: dict[tuple[str, str], StoredFeatures] = {}
+        self._packed: dict[str, PackedAudio | None] = {}
         self._trained: Mapping[str, Vocabulary] = {}
         self._token_folders: dict[str, Path] = {}
 
@@ -144,14 +150,13 @@ class DataDir(InputLimits):
                     "input-not-stored",
                 )
 
-    @property
-    def audio_root(self) -> Path:
-        """The folder that audio paths start from.
+    def audio_root(self, must_exist: bool = True) -> Path:
+        """Return the folder that audio paths start from.
 
         Raises:
-            ManifestError: it is recorded in corpus.yaml, and no longer there.
+            ManifestError: it is recorded in corpus.yaml, and is not there, though it must exist.
         """
-        return audio_root(self.folder, self.cfg.data_raw)
+        return audio_root(self.folder, self.cfg.data_raw, must_exist=must_exist)
 
     @property
     def _raw(self) -> Path:  # of the token files of the legacy layout
@@ -282,6 +287,22 @@ class DataDir(InputLimits):
         limit = f"--max-speech-seconds {self.cfg.max_speech_seconds:g}"
         report_rows(split, n_samples > self.max_samples(), f"are cut at {limit}")
 
+    def packed_audio(self, split: Split) -> list[PackedAudio] | None:
+        """Open the packed audio of the splits on disk of which a split is a set; None without.
+
+        Raises:
+            UsageError: it is damaged, or with ``--packed-audio create`` cannot be written.
+        """
+        mode, given = str(self.cfg.packed_audio), self.cfg.packed_audio_dir
+        folder = Path(given) if given else self.folder / PACKED_AUDIO_FOLDER
+        root = self.audio_root(must_exist=False)
+        for part in split.stored_parts:
+            if part.name not in self._packed:
+                self._packed[part.name] = open_packed_audio(mode, folder, part, root)
+        packed = [self._packed[part.name] for part in split.stored_parts]
+        opened = [part for part in packed if part is not None]
+        return opened if len(opened) == len(packed) else None
+
     def features(self, modality: str, split: Split) -> FrameRows:
         """Open the features that ``--{modality}-encoder features:NAME`` names.
 
@@ -324,10 +345,14 @@ class _SplitReader:
 
     def waveforms(self) -> WaveformDataset:
         stored, data_dir = self.split.stored, self.data_dir
-        audio = AudioRows(stored.utterances, data_dir.audio_root)
+        packed = data_dir.packed_audio(self.split)
+        # Of packed audio the files may be elsewhere by now.
+        root = data_dir.audio_root(must_exist=packed is None)
+        audio = AudioRows(stored.utterances, root)
         n_samples = counts(stored.utterances, "n_samples")
         names = _RowNames(self.split.stored_parts)
-        return WaveformDataset(audio, n_samples, data_dir.max_samples(), names)
+        rows = audio, n_samples, data_dir.max_samples(), names
+        return WaveformDataset(*rows) if packed is None else PackedWaveforms(packed, *rows)
 
     def log_mel(self) -> StoredFrames | None:
         folder = self.data_dir.folder / "features" / LOG_MEL_FEATURES

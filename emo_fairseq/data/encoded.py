@@ -10,12 +10,10 @@ import torch
 from fairseq.data import FairseqDataset
 from torch import Tensor
 
-from data_prep.audio.segment import audio_digests
 from data_prep.features.frame_files import StoredFeatures
 from emo_fairseq.data.audio import WaveformDataset
 from emo_fairseq.data.modality_dataset import collate_padded
 from emo_fairseq.data.tokens import ContextDataset
-from emo_fairseq.errors import UsageError
 
 
 class EncodedDataset(FairseqDataset):
@@ -76,11 +74,8 @@ def content_digest(dataset: FairseqDataset, memory: Path) -> str:
         UsageError: an audio file cannot be read.
     """
     if isinstance(dataset, WaveformDataset):
-        try:
-            digests = audio_digests(dataset.audio, memory)
-        except ValueError as error:
-            raise UsageError.of(error, "audio-unreadable") from error
-        return hashlib.sha256(json.dumps([dataset.max_samples, digests]).encode()).hexdigest()
+        content = [dataset.max_samples, dataset.content(memory)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
     digest = hashlib.sha256()
     for row in range(len(dataset)):
         for part in dataset[row]:

@@ -31,11 +31,13 @@ from emo_fairseq.options.conditions import (
 from emo_fairseq.options.help_groups import group_options
 from emo_fairseq.options.option import NOT_NEGATIVE, PROBABILITY, Kind, Range, option
 from emo_fairseq.types import (
+    ANY_PACKED,
     BY_TRAIN,
     CROSS_ATTENTION,
     DEFAULT_WHISPER_PADDING,
     NO_DIALOGUE_ENCODER,
     NORMALIZATIONS,
+    PACKED_AUDIO,
     SPEECH,
     TARGETS,
     TEXT,
@@ -161,6 +163,20 @@ class InputConfig(FairseqDataclass):
         "what a Whisper reads after the end of a recording: silence up to 30 s (full), as it was "
         "trained; or nothing, which is many times as fast on short recordings (none)",
         acts=_READS_BY_WHISPER,
+    )
+    packed_audio: ChoiceEnum(list(PACKED_AUDIO)) = option(  # type: ignore[valid-type]
+        ANY_PACKED,
+        "read the audio that `python -m data_prep.pack_audio` has decoded once, instead of its "
+        "files; auto: where there is any; create: pack it first where there is none; off: decode "
+        "files in every epoch",
+        acts=READS_AUDIO,
+        kind=Kind.DATA,
+    )
+    packed_audio_dir: Optional[str] = option(
+        None,
+        "folder of the packed audio (default: packed_audio/ in --data)",
+        acts=READS_AUDIO,
+        kind=Kind.DATA,
     )
     normalize_by: ChoiceEnum(list(NORMALIZATIONS)) = option(  # type: ignore[valid-type]
         BY_TRAIN,

@@ -17,6 +17,7 @@ import soundfile
 from hf_folders import build as build_hf_folder
 
 from data_prep.audio.loading import load_audio
+from data_prep.commands.pack_audio import pack_audio
 from data_prep.commands.validate import validate
 from data_prep.corpora.toy import prepare_toy
 from data_prep.errors import ManifestError
@@ -27,6 +28,7 @@ from data_prep.features.mmsa import (
 from data_prep.features.stored import open_features, write_split
 from data_prep.folds.file import read_folds
 from data_prep.manifest.corpus_card import read_corpus
+from data_prep.packed_audio.opening import open_packed
 from data_prep.prototypes import read_prototypes
 from data_prep.schema import (
     Corpus,
@@ -271,6 +273,25 @@ def _read_features(folder: Path) -> Any:
     if stored is None:
         raise ManifestError(f"{folder}: has no features of train")
     return [np.array(stored[row]) for row in range(len(stored))]
+
+
+SOUNDS = [Utterance(f"u{number}", audio=f"{number}.wav", n_samples=3200) for number in range(4)]
+
+
+def _build_packed_audio(folder: Path) -> None:
+    for number, row in enumerate(SOUNDS):
+        soundfile.write(folder / str(row.audio), tone() / (1 + number), 16_000)
+    write_corpus(folder, Corpus("sounds"), {"train": SOUNDS})
+    pack_audio(folder)
+
+
+def _read_packed_audio(folder: Path) -> Any:
+    packed = open_packed(folder / "packed_audio", folder / "train.tsv", SOUNDS, folder, 16_000)
+    if packed is None:
+        raise ManifestError(f"{folder}/packed_audio: is not that of its files")
+    for row in range(len(packed)):
+        packed.check(row)
+    return [packed.read(row) for row in range(len(packed))]
 
 
 def _build_foreign_features(folder: Path) -> None:
@@ -545,6 +566,13 @@ def families(place: Path, trained: Trained | None) -> list[Family]:
         _audio("b.wav", subtype="FLOAT"),
         *map(_audio, ("a.flac", "a.ogg", "a.mp3", "a.aiff", "a.m4a", "a.webm")),
         Family("features", _build_features, ["*"], _read_features, sealed=True),
+        Family(
+            "packed audio",
+            _build_packed_audio,
+            ["packed_audio/[!.]*"],
+            _read_packed_audio,
+            sealed=True,
+        ),
         Family("features of others", _build_foreign_features, ["*"], _read_features),
         *(
             Family(

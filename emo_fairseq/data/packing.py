@@ -1,0 +1,52 @@
+"""The packed audio of a split, opened, or written first, as ``--packed-audio`` says."""
+
+import logging
+from pathlib import Path
+
+from data_prep.audio.loading import default_workers
+from data_prep.errors import group_lines
+from data_prep.packed_audio.opening import open_packed
+from data_prep.packed_audio.packing import SplitToPack, pack
+from data_prep.packed_audio.stored import PackedAudio
+from data_prep.schema import SAMPLE_RATE
+from emo_fairseq.data.manifest import Split
+from emo_fairseq.errors import UsageError
+from emo_fairseq.types import CREATE_PACKED, NO_PACKED
+
+logger = logging.getLogger(__name__)
+
+
+def open_packed_audio(mode: str, folder: Path, split: Split, root: Path) -> PackedAudio | None:
+    """Open the packed audio of a split on disk; None if there is none, or it is out of date.
+
+    Args:
+        mode: one of :data:`emo_fairseq.types.PACKED_AUDIO`.
+        folder: of the packed audio.
+        split: on disk.
+        root: folder that its audio paths start from.
+
+    Raises:
+        UsageError: it is damaged, or cannot be written.
+    """
+    if mode == NO_PACKED:
+        return None
+    rows = split.utterances
+    otherwise = "it is packed again" if mode == CREATE_PACKED else ""
+    try:
+        packed = open_packed(folder, split.file, rows, root, SAMPLE_RATE, otherwise)
+        if packed is None and mode == CREATE_PACKED:
+            faults = pack(
+                [SplitToPack(split.file, rows, root, SAMPLE_RATE)], folder, default_workers()
+            )
+            for line, _ in group_lines(faults):
+                logger.warning("%s", line)
+            packed = open_packed(folder, split.file, rows, root, SAMPLE_RATE)
+    except ValueError as error:
+        raise UsageError.of(error, "packed-audio-damaged") from error
+    except OSError as error:
+        raise UsageError(
+            f"--packed-audio {mode}: {folder} cannot be written ({error.strerror}); choose another "
+            "--packed-audio-dir",
+            "packed-audio-unwritable",
+        ) from error
+    return packed
