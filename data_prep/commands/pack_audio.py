@@ -22,8 +22,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.audio.loading import default_workers
-from data_prep.command_line import make_parser, positive_int, run
+from data_prep.command_line import make_parser, run
+from data_prep.engines import Workers
+from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options
 from data_prep.errors import raise_faults
 from data_prep.manifest.audio_root import audio_root
 from data_prep.packed_audio.card import FOLDER, PackCard, read_card
@@ -37,7 +38,7 @@ def pack_audio(
     data_raw: str | Path | None = None,
     *,
     out_dir: str | Path | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
 ) -> Path:
     """Pack the audio of every split that is not up to date.
 
@@ -45,7 +46,7 @@ def pack_audio(
         data_dir: folder of manifests and corpus.yaml.
         data_raw: folder that audio paths start from (default: that of corpus.yaml).
         out_dir: folder of the packed audio (default: `packed_audio` in `data_dir`).
-        workers: number of processes; the result is the same with any.
+        workers: number of processes, or an engine; the result is the same with any.
 
     Returns:
         The folder of the packed audio.
@@ -74,10 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    workers = options.workers or default_workers()
-    folder = pack_audio(
-        options.data_dir, options.data_raw, out_dir=options.out_dir, workers=workers
-    )
+    engine = take_engine(options)
+    folder = pack_audio(options.data_dir, options.data_raw, out_dir=options.out_dir, workers=engine)
     card = read_card(folder)
     assert card is not None
     print(f"{folder}\n{summary_table(card)}")
@@ -105,6 +104,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--data-raw", type=Path, metavar="DIR", help=raw)
     out = "folder of the packed audio, for --packed-audio-dir (default: DATA_DIR/packed_audio)"
     add("--out-dir", type=Path, metavar="DIR", help=out)
-    workers = f"processes that decode (default: {default_workers()}); same result"
-    add("--workers", type=positive_int, metavar="N", help=workers)
+    add_engine_options(parser, f"processes that decode (default: {DEFAULT_WORKERS}); same result")
     return parser

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from data_prep.audio.decoding import AudioError
 from data_prep.audio.faults import none_exists, unreadable
 from data_prep.audio.segment import AudioRows, AudioSegment
+from data_prep.engines import Workers, ordered_map
 from data_prep.errors import CodedError, Fault, ManifestError
 from data_prep.files.digests import FileRecord, file_digest, is_whole
 from data_prep.files.lock import locked
@@ -44,7 +45,6 @@ from data_prep.packed_audio.rows import NO_SOURCE, ROW, Keys, State, keys_digest
 from data_prep.packed_audio.sources import SOURCE, compare
 from data_prep.packed_audio.stored import PackedAudio, open_intact
 from data_prep.progress import show_progress
-from data_prep.tokens.binarize import ordered_map
 
 logger = logging.getLogger(__name__)
 
@@ -105,13 +105,13 @@ class SplitToPack:
         return unreadable(str(self.manifest), row + _FIRST_LINE, self.rows[row], error)
 
 
-def pack(splits: Sequence[SplitToPack], folder: Path, workers: int) -> list[Fault]:
+def pack(splits: Sequence[SplitToPack], folder: Path, workers: Workers) -> list[Fault]:
     """Pack the splits that are not packed, or not as they are now.
 
     Args:
         splits: of one data dir.
         folder: of the packed audio; is created.
-        workers: number of processes.
+        workers: number of processes, or an engine.
 
     Returns:
         A fault for each row whose audio cannot be read. The others are packed.

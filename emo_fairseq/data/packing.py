@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from data_prep.audio.loading import default_workers
+from data_prep.engines import default_workers
 from data_prep.errors import group_lines
 from data_prep.packed_audio.opening import open_packed
 from data_prep.packed_audio.packing import SplitToPack, pack
