@@ -24,7 +24,7 @@ from pathlib import Path
 
 from data_prep.command_line import make_parser, run
 from data_prep.engines import Workers
-from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options
+from data_prep.engines.options import DEFAULT_WORKERS, add_engine_options, take_engine
 from data_prep.errors import raise_faults
 from data_prep.manifest.audio_root import audio_root
 from data_prep.packed_audio.card import FOLDER, PackCard, read_card
