@@ -1,49 +1,61 @@
-"""Folders of Hugging Face models: a sentence for one that does not exist."""
+"""Folders of Hugging Face models: on disk, or downloaded from the hub."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
 
 from data_prep.errors import CodedError
+from data_prep.files.hub import download, encoder_files, parse_hub_name
 
-_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")  # such as FacebookAI/roberta-base
 _CODE = "encoder-missing"
 
 
-def check_model_folder(source: str | Path) -> None:
-    """Refuse a source of a pretrained model that is neither a folder nor a name on the hub.
+def model_folder(source: str | Path) -> Path:
+    """Return the folder of a pretrained model: the one that is named, or that of the hub's model.
 
-    transformers takes every text for a name on the hub, and reports one that is not by its rules.
+    Args:
+        source: a folder, or ``ORG/NAME`` or ``ORG/NAME@REVISION`` of the hub.
 
     Raises:
-        CodedError: it is a file, or no such folder exists and the hub can have no such name.
+        CodedError: it is a file; there is no such folder, and the hub can have no such name; or it
+            could not be downloaded, see :func:`data_prep.files.hub.download`.
     """
     path = Path(source)
+    if path.is_dir():
+        return path
     if path.is_file():
         raise CodedError(
             f"hf:{source}: is a file; give the folder that holds config.json and the tokenizer",
             _CODE,
         )
-    if not path.is_dir() and not _HUB_NAME.fullmatch(str(source)):
+    if parse_hub_name(str(source)) is None:
         raise missing_model(source)
+    try:
+        return download(str(source), encoder_files)
+    except CodedError as error:
+        if nearest := _similar_folder(path):
+            raise CodedError(
+                f"{error}; or did you mean the folder {nearest}?", error.code
+            ) from None
+        raise
 
 
 def missing_model(source: str | Path) -> CodedError:
-    """Return the error for a model that was not found, with a folder of a similar name.
+    """Return the error for a folder that does not exist, with one of a similar name.
 
-    >>> str(missing_model("models/robrta-base")).partition(";")[0]
-    'hf:models/robrta-base: there is no such folder, and none of that name was loaded from the hub'
+    >>> str(missing_model("./models/robrta-base"))
+    'hf:./models/robrta-base: there is no such folder; give the folder of a pretrained model'
     """
-    path = Path(source)
-    on_hub = ", and none of that name was loaded from the hub"
-    on_hub = on_hub if _HUB_NAME.fullmatch(str(source)) else ""
-    folders = [x.name for x in path.parent.glob("[!.]*/")] if path.parent.is_dir() else []
-    similar = difflib.get_close_matches(path.name, folders, n=1)
-    nearest = f", such as {path.parent / similar[0]}" if similar else ""
+    nearest = _similar_folder(Path(source))
     return CodedError(
-        f"hf:{source}: there is no such folder{on_hub}; give the folder of a pretrained "
-        f"model{nearest}",
+        f"hf:{source}: there is no such folder; give the folder of a pretrained model"
+        + (f", such as {nearest}" if nearest else ""),
         _CODE,
     )
+
+
+def _similar_folder(path: Path) -> Path | None:
+    folders = [x.name for x in path.parent.glob("[!.]*/")] if path.parent.is_dir() else []
+    similar = difflib.get_close_matches(path.name, folders, n=1)
+    return path.parent / similar[0] if similar else None

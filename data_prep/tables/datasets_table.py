@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
-import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from data_prep.errors import CodedError, Fault, ManifestError
+from data_prep.files.hub import check_reachable
 from data_prep.messages import one_line
 from data_prep.tables.column_contents import split_of
 from data_prep.tables.reader import Row
@@ -22,8 +21,6 @@ from data_prep.tables.reader import Row
 HUB = "hf:"  # before the name of a data set of the hub: hf:org/name or hf:org/name/configuration
 _OF_DICT, _OF_DATASET = "dataset_dict.json", ("dataset_info.json", "state.json")
 _DAMAGED = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-_SECONDS = 5  # to reach the hub
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 class DatasetTable:
@@ -105,18 +102,15 @@ _SAVE = (
 
 def _check_hub(name: str) -> None:
     """Raise CodedError at once where the hub cannot be reached, which the library retries."""
-    is_cached = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
-    if is_cached or any(os.environ.get(proxy) for proxy in _PROXIES):
+    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
         return
-    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
-    port = address.port or (80 if address.scheme == "http" else 443)
     try:
-        socket.create_connection((address.hostname or "", port), timeout=_SECONDS).close()
+        check_reachable()
     except OSError as error:
         path = name.removeprefix(HUB)
         raise CodedError(
-            f"{name}: the hub {address.hostname} cannot be reached ({error}); "
-            f"{_SAVE.format(path=path)}, or set HF_HUB_OFFLINE=1 if it is in the cache",
+            f"{name}: {error}; {_SAVE.format(path=path)}, or set HF_HUB_OFFLINE=1 if it is in the "
+            "cache",
             "hub-unreachable",
         ) from None
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.errors import CodedError
-from data_prep.files.model_folders import check_model_folder, missing_model
+from data_prep.files.model_folders import model_folder
 from data_prep.tokens.folder import SYMBOLS_FILE, SpecialIds, Tokens, read_card, special_ids
 
 TOKENIZER_JSON = "tokenizer.json"  # of the library tokenizers
@@ -117,13 +117,11 @@ def _load(folder: str | Path) -> Any:
         raise CodedError(
             "--bpe hf: needs transformers: `pip install -e .[hf]`", "library-missing"
         ) from error
-    check_model_folder(folder)
+    local = model_folder(folder)
     try:
         # Texts are never truncated here, but by the task, which counts what it truncates.
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), model_max_length=10**9)
+        tokenizer = AutoTokenizer.from_pretrained(str(local), model_max_length=10**9)
     except Exception as error:  # tokenizers, written in Rust, raises plain Exception
-        if not Path(folder).is_dir() and isinstance(error, OSError):
-            raise missing_model(folder) from error
         if _NO_FILES in str(error):
             raise _missing_tokenizer(folder) from error
         reason = str(error).strip().partition("\n")[0]

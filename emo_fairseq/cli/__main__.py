@@ -23,7 +23,7 @@ from data_prep.messages import (
 )
 from emo_fairseq.cli import export, serve, subcommands
 from emo_fairseq.cli.analyze import command as analyze
-from emo_fairseq.cli.checkpoints import check_exists
+from emo_fairseq.cli.checkpoints import local_model
 from emo_fairseq.cli.evaluate import command as evaluate
 from emo_fairseq.cli.predict import command as predict
 from emo_fairseq.cli.train import command as train
@@ -55,11 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         if options.loads_models:
-            for model in getattr(options, "models", None) or [options.model]:
-                check_exists(model)  # before the imports that take seconds
+            _find_models(options)  # before the imports that take seconds
         return int(options.run(options))
 
     return _exit_code(work)
+
+
+def _find_models(options: argparse.Namespace) -> None:
+    """Replace the models of a command line by their paths on this machine."""
+    if getattr(options, "models", None):
+        options.models = [local_model(model) for model in options.models]
+    else:
+        options.model = local_model(options.model)
 
 
 def _exit_code(work: Callable[[], int]) -> int:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data_prep.files.hub import local_folder
 from emo_fairseq.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,18 @@ def check_exists(path: Path) -> None:
             "or a model folder",
             "checkpoint-missing",
         )
+
+
+def local_model(path: Path) -> Path:
+    """Return the path of a model on this machine: the one that is given, or that of ``hf:ORG/NAME``.
+
+    Raises:
+        UsageError: there is nothing at the path.
+        CodedError: the model cannot be downloaded, see :func:`data_prep.files.hub.download`.
+    """
+    path = local_folder(path)
+    check_exists(path)
+    return path
 
 
 def find_model(path: Path) -> Path:

@@ -18,7 +18,7 @@ from emo_fairseq.errors import UsageError
 if TYPE_CHECKING:
     from emo_fairseq.inference.predictor import EmotionPredictor
 
-MODEL = "model folder, checkpoint, or folder of a training"
+MODEL = "model folder, checkpoint, folder of a training, or hf:ORG/NAME of the hub"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

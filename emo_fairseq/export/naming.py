@@ -74,15 +74,15 @@ def backbone(spec: str) -> str:
     ('all-mpnet-base-v2', 'roberta.base')
     >>> backbone("fairseq:wav2vec/vq small.pt"), backbone("features:emotion2vec")
     ('vq-small', 'emotion2vec')
-    >>> backbone("scratch:base")
-    'scratch-base'
+    >>> backbone("scratch:base"), backbone("hf:microsoft/wavlm-base@main")
+    ('scratch-base', 'wavlm-base')
     """
     kind, _, source = spec.partition(":")
     if kind not in KINDS:
         kind, source = "", spec
     if kind == _SCRATCH:
         return f"{_SCRATCH}-{_clean(source)}"
-    path = PurePath(source)
+    path = PurePath(source.partition("@")[0] or source)
     if path.suffix in (".pt", ".bin", ".safetensors"):
         path = path.parent if _NAMELESS.fullmatch(path.name) and path.parent.name else path
         path = path.with_suffix("") if path.suffix in (".pt", ".bin", ".safetensors") else path

@@ -34,6 +34,7 @@ from data_prep.files.digests import (
     warn_unverified,
 )
 from data_prep.files.documents import Document, JsonObject, dump_yaml, load_json, validate
+from data_prep.files.hub import parse_hub_name
 from data_prep.files.replacing import replacing
 from data_prep.messages import sentence
 from data_prep.tokens.folder import TOKENIZER_FILE, read_card
@@ -436,13 +437,16 @@ def _task_options(options: Mapping[str, Any], state: TaskState) -> dict[str, Any
 
 
 def portable_spec(spec: str) -> str:
-    """Return an encoder's spec without the folders of its path.
+    """Return an encoder's spec without the folders of its path, or with its name on the hub.
 
     >>> portable_spec("hf:/home/me/models/mpnet"), portable_spec("features:wavlm")
     ('hf:mpnet', 'features:wavlm')
+    >>> portable_spec("hf:microsoft/wavlm-base@main")
+    'hf:microsoft/wavlm-base@main'
     """
     kind, _, path = spec.partition(":")
-    return f"{kind}:{Path(path).name}" if kind in PRETRAINED else spec
+    is_on_hub = kind == "hf" and not Path(path).exists() and parse_hub_name(path) is not None
+    return f"{kind}:{Path(path).name}" if kind in PRETRAINED and not is_on_hub else spec
 
 
 def _portable_encoder(encoder: EncoderSpec) -> dict[str, Any]:

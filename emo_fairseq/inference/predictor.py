@@ -8,6 +8,7 @@ from typing import Self, overload
 
 from data_prep.audio.decoding import Source
 from data_prep.audio.segment import AudioSegment
+from data_prep.files.hub import local_folder
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.turn import Segmentation, Turn
 from emo_fairseq.diarization.activity import Progress
@@ -484,7 +485,7 @@ def load_predictor(
     """Load a predictor from a model folder, an ensemble, or a checkpoint of fairseq-train.
 
     Args:
-        path: the folder, or the ``.pt`` file.
+        path: the folder, the ``.pt`` file, or ``hf:ORG/NAME[@REVISION]`` of the hub.
         device: by default the GPU, if there is one.
         data: of a checkpoint the data dir with the tokenizers, by default the one that it was
             trained on.
@@ -493,7 +494,7 @@ def load_predictor(
     Raises:
         UsageError: neither is there, or it does not fit; see :class:`EmotionPredictor`.
     """
-    path = Path(path)
+    path = local_folder(path)
     if path.is_dir() and data is not None:
         raise UsageError(
             f"{path}: a model folder has its own tokenizers; leave data out", "option-idle"

@@ -12,6 +12,7 @@ from emo_fairseq.pretrained.hf_files import (
     check_json,
     config_from_state,
     config_to_state,
+    folder_of,
     read_config,
     read_weights,
     transformers,
@@ -124,7 +125,7 @@ def _front_end(source: str, kept: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings of the feature extractor, as plain values."""
     check_json(source, "preprocessor_config.json")
     try:
-        extractor = transformers().AutoFeatureExtractor.from_pretrained(source)
+        extractor = transformers().AutoFeatureExtractor.from_pretrained(folder_of(source))
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(
             f"hf:{source}: has no settings of a feature extractor; put the model's "

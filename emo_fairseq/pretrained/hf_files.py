@@ -22,7 +22,7 @@ from data_prep.files.documents import (
     JsonObject,
     load_json,
 )
-from data_prep.files.model_folders import check_model_folder, missing_model
+from data_prep.files.model_folders import model_folder
 from emo_fairseq.compat.size_limits import (
     check_sizes,
     check_stored,
@@ -52,6 +52,21 @@ class WeightIndex(ForeignDocument):
     weight_map: Annotated[dict[str, FileName], Field(min_length=1)]
 
 
+def folder_of(source: str) -> Path:
+    """Return the folder of a model; one of the hub is downloaded.
+
+    Args:
+        source: a folder, or ``ORG/NAME`` or ``ORG/NAME@REVISION`` of the hub.
+
+    Raises:
+        UsageError: see :func:`data_prep.files.model_folders.model_folder`.
+    """
+    try:
+        return model_folder(source)
+    except CodedError as error:
+        raise UsageError.of(error, "encoder-missing") from error
+
+
 # -- Configuration ---------------------------------------------------------------------------------
 
 
@@ -61,13 +76,10 @@ def read_config(source: str) -> Any:
     Raises:
         UsageError: there is none, or its sizes exceed the limits.
     """
-    try:
-        check_model_folder(source)
-    except CodedError as error:
-        raise UsageError.of(error, "encoder-missing") from error
+    folder = folder_of(source)
     _check_config(source)
     try:
-        return transformers().AutoConfig.from_pretrained(source)
+        return transformers().AutoConfig.from_pretrained(folder)
     except (
         OSError,
         ValueError,
@@ -76,8 +88,6 @@ def read_config(source: str) -> Any:
         AttributeError,
         _error_of("huggingface_hub.errors", "StrictDataclassError"),
     ) as error:
-        if not Path(source).is_dir() and isinstance(error, OSError):
-            raise UsageError.of(missing_model(source), "encoder-missing") from error
         raise UsageError(
             f"hf:{source}: no model of Hugging Face there ({_reason(error)})", "encoder-missing"
         ) from error
@@ -185,7 +195,7 @@ def _read_model(encoder_spec: EncoderSpec, config: Any) -> tuple[Any, dict[str, 
     """Return the model with its weights, and transformers' report of mismatches."""
     try:
         model, report = transformers().AutoModel.from_pretrained(
-            encoder_spec.source,
+            folder_of(encoder_spec.source),
             config=config,
             dtype=torch.float32,
             output_loading_info=True,
@@ -251,16 +261,8 @@ def _shards(index: Path) -> list[str]:
 
 
 def _find(source: str, name: str) -> Path | None:
-    if Path(source).is_dir():
-        file = Path(source) / name
-        return file if file.exists() else None
-    try:
-        cached = transformers().utils.cached_file(
-            source, name, _raise_exceptions_for_missing_entries=False
-        )
-    except (OSError, ValueError):
-        return None
-    return None if cached is None else Path(cached)
+    file = folder_of(source) / name
+    return file if file.exists() else None
 
 
 # -- Errors ----------------------------------------------------------------------------------------

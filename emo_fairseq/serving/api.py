@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from data_prep.audio.loading import SILENCE
 from data_prep.errors import CodedError
+from data_prep.files.hub import name_of_folder
 from data_prep.messages import sentence
 from data_prep.schema import SAMPLE_RATE
 from data_prep.segmentation.formats import FORMATS
@@ -95,7 +96,7 @@ def read_description(path: Path) -> ModelDescription:
     card = file.read_text(encoding="utf-8") if file.is_file() else ""
     if card.startswith("---\n"):
         card = card.partition("\n---\n")[2]
-    return ModelDescription(path.resolve().name, card.strip())
+    return ModelDescription(name_of_folder(path.absolute()), card.strip())
 
 
 def describe_model(

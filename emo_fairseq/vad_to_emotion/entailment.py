@@ -22,6 +22,7 @@ from emo_fairseq.errors import UsageError
 from emo_fairseq.pretrained.fairseq_files import FairseqCheckpoint, read_checkpoint
 from emo_fairseq.pretrained.hf_files import (
     find_weights,
+    folder_of,
     read_config,
     transformers,
 )
@@ -156,7 +157,10 @@ def _read_model(path: str) -> Any:
         check_torch_file(file)
     try:
         model, loading = transformers().AutoModelForSequenceClassification.from_pretrained(
-            path, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+            folder_of(path),
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
@@ -177,7 +181,7 @@ def _read_model(path: str) -> Any:
 
 def _read_tokenizer(path: str) -> Any:
     try:
-        tokenizer = transformers().AutoTokenizer.from_pretrained(path)
+        tokenizer = transformers().AutoTokenizer.from_pretrained(folder_of(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(

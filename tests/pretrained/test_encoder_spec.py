@@ -114,5 +114,5 @@ def test_only_the_files_of_encoders_that_are_left_out_are_needed(tmp_path: Path)
     for name, value in expected.state_dict().items():
         assert torch.equal(encoders["text"].backbone.state_dict()[name], value)
     assert all(map(torch.equal, before, encoders["speech"].state_dict().values()))
-    with raises("weights-missing"):
+    with raises("encoder-missing"):
         load_pretrained(model, specs)

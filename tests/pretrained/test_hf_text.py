@@ -144,7 +144,7 @@ def test_it_is_built_again_without_the_folder(folder: Folder, tmp_path: Path, fa
         encoder(tokens=tokens[None], padding_mask=mask)[0],
         again(tokens=tokens[None], padding_mask=mask)[0],
     )
-    with raises("weights-missing"):
+    with raises("encoder-missing"):
         pretrained.load(again, card)
 
 
@@ -283,7 +283,7 @@ def test_a_folder_that_cannot_be_described_is_refused(folder: Folder, tmp_path: 
     place = shutil.copytree(folder("bert"), tmp_path / "model")
     spec = f"hf:{place}"
     (place / "model.safetensors").rename(place / "kept")
-    with raises("weights-missing"):
+    with raises("encoder-missing"):
         pretrained.describe("text", spec)
     (place / "model.safetensors").mkdir()
     with raises("weights-unreadable"):

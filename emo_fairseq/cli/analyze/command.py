@@ -18,7 +18,7 @@ from emo_fairseq.cli.analyze.finished import FinishedRecordings
 from emo_fairseq.cli.analyze.progress import RecordingProgress
 from emo_fairseq.cli.analyze.recordings import Recording, find_recordings, match_turn_files
 from emo_fairseq.cli.analyze.turns import add_turn_options, turn_options
-from emo_fairseq.cli.checkpoints import check_exists, is_ensemble, is_model_folder
+from emo_fairseq.cli.checkpoints import is_ensemble, is_model_folder, local_model
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
 from emo_fairseq.cli.transcription import add_transcription_options, load_transcriber
 from emo_fairseq.cli.turn_files import (
@@ -111,7 +111,9 @@ def run(options: argparse.Namespace) -> int:
     if not options.segments:
         check_turn_file_options(options)
     wanted = turn_options(options, has_turn_files=bool(options.segments))
-    check_exists(options.model)  # and all items, before the imports that take seconds
+    options.model = local_model(
+        options.model
+    )  # and all items, before the imports that take seconds
     recordings = find_recordings(options.items)
     turn_files = match_turn_files(recordings, options.segments)
     folder = options.output_dir

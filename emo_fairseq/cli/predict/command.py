@@ -13,7 +13,7 @@ from data_prep.engines.options import add_engine_options, take_engine
 from data_prep.messages import first_few
 from data_prep.tables.options import pairs_of
 from data_prep.tables.reader import TableFormat
-from emo_fairseq.cli.checkpoints import check_exists
+from emo_fairseq.cli.checkpoints import local_model
 from emo_fairseq.cli.models import MODEL, add_model_options, load_model
 from emo_fairseq.cli.predict.batches import batches_of
 from emo_fairseq.cli.predict.columns import FIELDS, TableOptions
@@ -141,7 +141,9 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         inputs = [*options.items, *([str(options.segments)] if has_turns else [])]
         check_output(options.output, inputs, options.model)
-    check_exists(options.model)  # and all items, before the imports that take seconds
+    options.model = local_model(
+        options.model
+    )  # and all items, before the imports that take seconds
     sources = _open(options)
     predictor = load_model(options)
     if options.timeline:
