@@ -47,7 +47,7 @@ def check_exists(path: Path) -> None:
 
 
 def local_model(path: Path) -> Path:
-    """Return the path of a model on this machine: the one that is given, or that of ``hf:ORG/NAME``.
+    """Return the path of a model on this machine; ``hf:ORG/NAME`` is downloaded.
 
     Raises:
         UsageError: there is nothing at the path.

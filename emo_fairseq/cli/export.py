@@ -64,9 +64,12 @@ def run(options: argparse.Namespace) -> int:
 
     checkpoint = find_checkpoint(options.models[0], takes_folders=False)
     out = Path(options.output)
-    if options.output.endswith("/"):
-        out /= _name(checkpoint)
     name = out.resolve().name
+    if options.output.endswith("/"):
+        from emo_fairseq.export.naming import folder_name
+
+        name = _title(checkpoint)
+        out /= folder_name(name)
     notes = [f"{out}: written; its card is {out / 'README.md'}"]
 
     def complete(folder: Path) -> None:
@@ -143,11 +146,11 @@ def _check_inputs(folder: Path, checkpoint: Path, data: Path | None) -> None:
     check_supported_inputs(checkpoint, modalities, missing, data)
 
 
-def _name(checkpoint: Path) -> str:
-    from emo_fairseq.export.naming import name_of
+def _title(checkpoint: Path) -> str:
+    from emo_fairseq.export.naming import title_of
     from emo_fairseq.inference.loading import read_checkpoint
     from emo_fairseq.options import legacy_flags
 
     cfg = read_checkpoint(checkpoint)["cfg"]
     task = cfg.task
-    return name_of(task, cfg.model, legacy_flags.modalities(task), legacy_flags.target(task).name)
+    return title_of(task, cfg.model, legacy_flags.modalities(task), legacy_flags.target(task).name)

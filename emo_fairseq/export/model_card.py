@@ -41,6 +41,7 @@ from emo_fairseq.evaluation.names import OF_NUMBERS, OF_VOTES, display_name
 from emo_fairseq.evaluation.predictions import PREDICTION_OF, PROBABILITY
 from emo_fairseq.evaluation.statistics import LabelPredictions, Predictions, read_predictions
 from emo_fairseq.evaluation.tables import Table, format_interval, format_number, to_markdown
+from emo_fairseq.export.model_index import SplitMetrics, hub_results
 from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.inference.model_folder import read_model_folder
 from emo_fairseq.inference.prediction import Prediction
@@ -73,7 +74,7 @@ class Scored(NamedTuple):
         file: its name, without its folders.
         split: that was scored.
         n_rows: scored utterances.
-        metrics: by the name that the card shows.
+        metrics: by their keys in :mod:`emo_fairseq.evaluation.names`.
         origin: whether the predictions are known to be this model's, as a sentence.
     """
 
@@ -198,10 +199,18 @@ def _front_matter(facts: CardFacts) -> dict[str, Any]:
     }
     if facts.corpus is not None:
         front["datasets"] = [facts.corpus.name]
-    if names := sorted({name for scored in facts.scored for name in scored.metrics}):
-        front["metrics"] = names
+    specs = [encoder.spec.partition(":") for encoder in facts.state.encoders.values()]
+    if on_hub := sorted({source for kind, _, source in specs if kind == "hf" and "/" in source}):
+        front["base_model"] = [source.partition("@")[0] for source in on_hub]
     if of_speech or TEXT in modalities:
         front["pipeline_tag"] = "audio-classification" if of_speech else "text-classification"
+    splits = [SplitMetrics(x.split, x.n_rows, x.metrics) for x in facts.scored]
+    corpus = _UNKNOWN if facts.corpus is None else facts.corpus.name
+    task = front.get("pipeline_tag", "video-classification")
+    if results := list(hub_results(splits, corpus, task, facts.fold)):
+        metrics = [metric for result in results for metric in result["metrics"]]
+        front["metrics"] = sorted({metric["type"] for metric in metrics})
+        front["model-index"] = [{"name": facts.name, "results": results}]
     return front
 
 
@@ -344,8 +353,8 @@ def _metrics_section(facts: CardFacts) -> str:
     tables = []
     for scored in facts.scored:
         rows = [
-            [name, format_number(x.value, 4), _interval(x.value, x.low, x.high)]
-            for name, x in scored.metrics.items()
+            [display_name(key), format_number(x.value, 4), _interval(x.value, x.low, x.high)]
+            for key, x in scored.metrics.items()
         ]
         tables.append(
             f"{scored.split}, {scored.n_rows:,} utterances (`{scored.file}`):\n\n"
@@ -571,7 +580,7 @@ def _estimates(scored: Predictions) -> Mapping[str, Estimate]:
         keys = [*OF_NUMBERS, *(f"{key}_{axis}" for axis in axes for key in _OF_AXIS)]
     rows, derive = scored.statistics()
     of_all = estimates(rows, derive)
-    return {display_name(key): of_all[key] for key in keys}
+    return {key: of_all[key] for key in keys}
 
 
 # -- check that predictions are this model's -------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Name the folder of a trained model after it: ``T+A--STF--gated(mpnet+wavlm-base)``.
+"""Name a trained model, and its folder, after what it is: ``T+A--STF--gated(mpnet+wavlm-base)``.
 
 The scheme is ``{modalities}--{target}{tuning}[--{fusion}]({backbones})``, as the MELD system of the
 line named its folders:
@@ -8,6 +8,9 @@ target      see :data:`TARGET_LETTERS`
 tuning      T tuned in full, L LoRA, F frozen; one letter for each modality where they differ
 fusion      where there are several modalities
 backbones   what each encoder was started from
+
+Folders have the same name without the signs that shells and the Hugging Face hub refuse:
+``T-A-STF-gated-mpnet-wavlm-base``.
 """
 
 import re
@@ -23,28 +26,40 @@ from emo_fairseq.types import MODALITIES, MODALITY_LETTERS, TARGETS
 TARGET_LETTERS: Mapping[str, str] = {name: target.letter for name, target in TARGETS.items()}
 TUNING_LETTERS: Mapping[str, str] = {"full": "T", "lora": "L", "frozen": "F"}
 _SCRATCH = "scratch"
-_LONGEST = 200  # bytes; file systems allow 255 for a name
+_LONGEST = 96  # characters of a name on the hub
 
 # Names of checkpoint files that do not name the model.
 _NAMELESS = re.compile(r"(model|checkpoint\w*)\.(pt|bin|safetensors)")
 
 
-def folder_name(
+def folder_name(title: str) -> str:
+    """Return the name of a model's folder, which is one for the hub, too.
+
+    >>> folder_name("T+A--ETF--gated(roberta-base+hubert)")
+    'T-A-ETF-gated-roberta-base-hubert'
+
+    Args:
+        title: of :func:`model_title`.
+    """
+    return re.sub(r"-{2,}", "-", _clean(title))[:_LONGEST].rstrip("-._")
+
+
+def model_title(
     target: str, encoders: Mapping[str, str], tuning: Mapping[str, str], fusion: str
 ) -> str:
-    """Return the name of a model's folder.
+    """Return the title of a model.
 
-    >>> folder_name("sentiment", {"text": "hf:models/mpnet"}, {"text": "frozen"}, "concat")
+    >>> model_title("sentiment", {"text": "hf:models/mpnet"}, {"text": "frozen"}, "concat")
     'T--SF(mpnet)'
     >>> encoders = {"text": "hf:roberta-base", "speech": "fairseq:hubert/model.pt"}
-    >>> folder_name("emotion", encoders, {"text": "full", "speech": "frozen"}, "gated")
+    >>> model_title("emotion", encoders, {"text": "full", "speech": "frozen"}, "gated")
     'T+A--ETF--gated(roberta-base+hubert)'
 
     Args:
         target: a name of :data:`emo_fairseq.types.TARGETS`.
         encoders: of each modality its spec, such as ``hf:FOLDER`` or ``scratch:base``.
         tuning: of each modality ``full``, ``lora`` or ``frozen``.
-        fusion: its name; left out of the folder's where there is one modality.
+        fusion: its name; left out of the title where there is one modality.
 
     Raises:
         UsageError: a target or tuning that has no letter.
@@ -55,7 +70,7 @@ def folder_name(
     ):
         if given not in letters:
             raise UsageError(
-                f"{given!r} has no letter in a folder's name: {', '.join(letters)}",
+                f"{given!r} has no letter in a model's name: {', '.join(letters)}",
                 "letter-missing",
             )
     names = [name for name in MODALITIES if name in encoders]
@@ -63,7 +78,7 @@ def folder_name(
     tuned = "".join(TUNING_LETTERS[tuning[name]] for name in names)
     tuned = tuned[0] if len(set(tuned)) == 1 else tuned
     middle = f"--{fusion}" if len(names) > 1 else ""
-    backbones = _short("+".join(backbone(encoders[name]) for name in names))
+    backbones = "+".join(backbone(encoders[name]) for name in names)
     return f"{modal}--{TARGET_LETTERS[target]}{tuned}{middle}({backbones})"
 
 
@@ -89,8 +104,8 @@ def backbone(spec: str) -> str:
     return _clean(path.name) or _clean(source) or "unnamed"
 
 
-def name_of(task_cfg: Any, model_cfg: Any, modalities: Sequence[str], target: str) -> str:
-    """Return the name of a trained model, from its options.
+def title_of(task_cfg: Any, model_cfg: Any, modalities: Sequence[str], target: str) -> str:
+    """Return the title of a trained model, from its options.
 
     Args:
         task_cfg: of the task; names the encoders.
@@ -104,13 +119,9 @@ def name_of(task_cfg: Any, model_cfg: Any, modalities: Sequence[str], target: st
         for name in modalities
     }
     tuning = {name: str(getattr(model_cfg, f"{name}_tuning", "full")) for name in modalities}
-    return folder_name(target, encoders, tuning, fusion_name(model_cfg, len(modalities)))
+    return model_title(target, encoders, tuning, fusion_name(model_cfg, len(modalities)))
 
 
 def _clean(text: str) -> str:
     """Reduce to letters, digits, ``.``, ``_`` and ``-``, none of the last three at either end."""
     return re.sub(r"[^\w.]+", "-", text, flags=re.ASCII).strip("-._")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST].rstrip("-._+")

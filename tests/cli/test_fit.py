@@ -19,7 +19,7 @@ def in_a_folder(tmp_path, monkeypatch):
 def test_a_fitted_model_predicts_and_is_scored(copy_toy, started, in_a_folder, monkeypatch):
     data, options = copy_toy(), {"modality": "A", "quick": True, "cpu": True, "no_report": True}
     fitted = emo_fairseq.fit(data, **options)
-    folder = in_a_folder / "checkpoints/toy/A--ET(scratch-tiny)/probe"
+    folder = in_a_folder / "checkpoints/toy/A-ET-scratch-tiny/probe"
     assert fitted.checkpoint == folder / "checkpoint_best.pt"
     assert fitted.split == "test"
     monkeypatch.chdir("/")  # as a notebook may do

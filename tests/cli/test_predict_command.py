@@ -230,7 +230,7 @@ def test_export_names_describes_and_draws_the_model(
     predictions.write(saved, trained_models.validated(checkpoint))
     words = ("--output", f"{tmp_path}/", "--predictions", saved, "--onnx", "--check", "2")
     printed = command("export", checkpoint.parent, "--data", toy_corpus, *words)
-    folder = tmp_path / "T+A--ET--cross_attention(scratch-tiny+scratch-tiny)"
+    folder = tmp_path / "T-A-ET-cross_attention-scratch-tiny-scratch-tiny"
     assert f"{folder}: written" in printed
     card = (folder / "README.md").read_text()
     assert card.count("\n# T+A--ET--cross_attention(scratch-tiny+scratch-tiny)\n") == 1

@@ -125,7 +125,7 @@ def test_the_folder_is_named_after_the_model(command, toy_corpus, mpnet):
     asked = "--modality T+A --target sentiment --text-encoder hf:m/mpnet --freeze --output out"
     words = training(command, toy_corpus, *asked.split())
     folder = options_of(words)["--save-dir"]
-    assert folder == "out/T+A--SFT--cross_attention(mpnet+scratch-tiny)"
+    assert folder == "out/T-A-SFT-cross_attention-mpnet-scratch-tiny"
 
 
 def test_options_after_the_dashes_are_passed_to_fairseq(toy_corpus, capsys):
@@ -311,7 +311,7 @@ def test_from_meld_to_figures(command, started, tmp_path, capsys, monkeypatch):
     small = ["--", *SMALL[:8], "--embedding-dim", "16"]
     words = ["train", raw, "--target", "sentiment", *short]
     printed = command(*words, *small)
-    folder = Path("checkpoints/meld/T--ST(scratch-tiny)")
+    folder = Path("checkpoints/meld/T-ST-scratch-tiny")
     for name in ("checkpoint_best.pt", "train.log", "predictions.tsv"):
         assert (folder / name).is_file()
     assert "uar" in (folder / "report" / "metrics.json").read_text()

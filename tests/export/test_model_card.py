@@ -8,6 +8,7 @@ import torch
 import yaml
 from codes import raises
 from dialogue_models import CAUSAL, NEIGHBORS
+from huggingface_hub import ModelCard
 
 from data_prep.manifest.provenance import (
     Provenance,
@@ -50,14 +51,22 @@ def test_what_is_in_the_files(trained_models, own_folder, toy_corpus, tmp_path):
     speakers = {row.speaker for row in read_manifest(toy_corpus / "train.tsv")}
     card = write_card(own_folder, checkpoint, toy_corpus, [file], "T--ET(toy)").read_text()
     front, _, text = card.removeprefix("---\n").partition("---\n")
-    assert yaml.safe_load(front) == {
+    card_data = ModelCard(card).data
+    matter = yaml.safe_load(front)
+    assert [result["task"] for result in matter.pop("model-index")[0]["results"]] == [
+        {"type": "text-classification"}
+    ]
+    assert matter == {
         "license": "unknown",
         "library_name": "emo_fairseq",
         "tags": ["emotion-recognition", "emotion", "text"],
         "datasets": ["toy"],
-        "metrics": ["UAR", "WA", "macro F1", "weighted F1"],
+        "metrics": ["accuracy", "f1", "recall"],
         "pipeline_tag": "text-classification",
     }
+    wa_of_hub = next(x for x in card_data.eval_results if x.metric_type == "accuracy")
+    assert wa_of_hub.metric_value == pytest.approx(wa, abs=1e-4)
+    assert (wa_of_hub.dataset_name, wa_of_hub.dataset_split) == ("toy", "test")
     for said in (
         "# T--ET(toy)",
         f"one of 4 labels ({', '.join(LABELS)})",
@@ -167,9 +176,9 @@ def test_figures_are_those_of_the_rows(tmp_path):
     (scored,) = score_file(file, LABELS, has_labels=True)
     codes = [["nhsa".index(letter) for letter in word] for word in ("nnnnhhssa", "nnnhhssan")]
     counts = metrics.confusion(*map(torch.tensor, codes), len(LABELS))
-    assert scored.metrics["weighted F1"].value == pytest.approx(metrics.weighted_f1(counts))
-    assert scored.metrics["UAR"].value == pytest.approx(metrics.unweighted_average_recall(counts))
-    value, low, high = scored.metrics["WA"]
+    assert scored.metrics["weighted_f1"].value == pytest.approx(metrics.weighted_f1(counts))
+    assert scored.metrics["uar"].value == pytest.approx(metrics.unweighted_average_recall(counts))
+    value, low, high = scored.metrics["wa"]
     assert value == pytest.approx(5 / 9)
     assert 0 < low < value < high < 1
 
@@ -185,8 +194,8 @@ def test_figures_of_numbers(tmp_path):
     predictions.write(tmp_path / "p.tsv", rows)
     (scored,) = score_file(tmp_path / "p.tsv", "va", has_labels=False)
     of_axis = [metrics.concordance_cc(metrics.moments(truth[:, k], said[:, k])) for k in (0, 1)]
-    assert scored.metrics["CCC, a"].value == pytest.approx(of_axis[1], abs=1e-6)
-    assert scored.metrics["CCC"].value == pytest.approx(sum(of_axis) / 2, abs=1e-6)
+    assert scored.metrics["ccc_a"].value == pytest.approx(of_axis[1], abs=1e-6)
+    assert scored.metrics["ccc"].value == pytest.approx(sum(of_axis) / 2, abs=1e-6)
 
 
 def test_predictions_of_another_model_are_refused(trained_models, own_folder, toy_corpus, tmp_path):

@@ -4,13 +4,15 @@ import itertools
 
 import pytest
 from codes import raises
+from huggingface_hub.utils import validate_repo_id
 
 from emo_fairseq.export.naming import (
     TARGET_LETTERS,
     TUNING_LETTERS,
     backbone,
     folder_name,
-    name_of,
+    model_title,
+    title_of,
 )
 from emo_fairseq.inference.loading import read_checkpoint
 from emo_fairseq.types import TARGETS
@@ -23,12 +25,15 @@ def test_every_target_has_a_letter_of_its_own():
 
 def test_models_that_differ_have_names_that_differ():
     names = [
-        folder_name(target, {"text": "hf:a", "speech": encoder}, {"text": a, "speech": b}, fusion)
+        model_title(target, {"text": "hf:a", "speech": encoder}, {"text": a, "speech": b}, fusion)
         for target, encoder, a, b, fusion in itertools.product(
             TARGETS, ("hf:b", "scratch:tiny"), TUNING_LETTERS, TUNING_LETTERS, ("gated", "lmf")
         )
     ]
     assert len(set(names)) == len(names)
+    assert len(set(map(folder_name, names))) == len(names)
+    for name in map(folder_name, names):
+        validate_repo_id(f"org/{name}")
     assert "T+A--EFL--lmf(a+b)" in names
     assert "T+A--ST--gated(a+scratch-tiny)" in names
 
@@ -43,19 +48,21 @@ def test_backbones_are_fit_for_file_systems(spec):
     assert not set(name) & set("/\\: $()'\"\n")
 
 
-def test_a_name_stays_short_enough_for_a_folder():
+def test_a_name_stays_short_enough_for_the_hub():
     encoders = {"text": f"hf:{'a' * 300}", "speech": f"hf:{'b' * 300}"}
     tuning = dict.fromkeys(encoders, "full")
-    assert len(folder_name("emotion", encoders, tuning, "gated")) < 255
+    name = folder_name(model_title("emotion", encoders, tuning, "gated"))
+    validate_repo_id(name)
+    assert len(name) == 96
 
 
 def test_an_unknown_target_is_refused():
     with raises("letter-missing"):
-        folder_name("mood", {"text": "hf:a"}, {"text": "full"}, "concat")
+        model_title("mood", {"text": "hf:a"}, {"text": "full"}, "concat")
 
 
 def test_the_name_of_a_checkpoint(trained_models):
     options = "--modality text+speech --speech-input log_mel --target vad --fusion lmf"
     cfg = read_checkpoint(trained_models.checkpoint(options))["cfg"]
-    name = name_of(cfg.task, cfg.model, ("text", "speech"), "vad")
+    name = title_of(cfg.task, cfg.model, ("text", "speech"), "vad")
     assert name == "T+A--VT--lmf(scratch-tiny+scratch-tiny)"

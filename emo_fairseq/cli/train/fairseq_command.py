@@ -17,7 +17,7 @@ from emo_fairseq.cli.train.precision import FP32, Precision, choose_precision
 from emo_fairseq.cli.train.recipes import SCRATCH, WARMUP, Combined, combine, n_epochs, recipe_key
 from emo_fairseq.encoder_spec import PRETRAINED, check_spec
 from emo_fairseq.errors import UsageError
-from emo_fairseq.export.naming import folder_name
+from emo_fairseq.export.naming import folder_name, model_title
 from emo_fairseq.models.fusions import FUSIONS
 from emo_fairseq.types import FROZEN, FULL, LORA, MODALITIES, SPEECH, TARGETS, default_fusion
 
@@ -132,7 +132,7 @@ class _Model:
     def folder_name(self, target: str) -> str:
         size = self.arch.partition("_")[2] or "base"
         encoders = {name: spec or f"{SCRATCH}:{size}" for name, spec in self.specs.items()}
-        return folder_name(target, encoders, self.tuning, self.fusion)
+        return folder_name(model_title(target, encoders, self.tuning, self.fusion))
 
 
 def _model(options: argparse.Namespace, modalities: Sequence[str], notes: list[str]) -> _Model:
