@@ -120,7 +120,7 @@ def download(text: str, choose: Choose = all_files) -> Path:
 
 @functools.cache
 def _download(name: HubName, choose: Choose) -> Path:
-    hub = _library()
+    hub = require_hub()
     if hub.constants.HF_HUB_OFFLINE:
         return _cached(name, "HF_HUB_OFFLINE is set; leave it out, or fetch the model before")
     try:
@@ -131,10 +131,11 @@ def _download(name: HubName, choose: Choose) -> Path:
         api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
         info = api.model_info(name.repo, revision=name.revision, timeout=_SECONDS)
         files = list(choose([file.rfilename for file in info.siblings or ()]))
-        folder = api.snapshot_download(name.repo, revision=info.sha, allow_patterns=files)
+        # By the name of the branch, under which the cache is searched without a network.
+        folder = api.snapshot_download(name.repo, revision=name.revision, allow_patterns=files)
     except Exception as error:  # of httpx, of requests and of the hub, by version
-        raise _not_loaded(name, error) from error
-    logger.info("hf:%s: commit %s", name.repo, info.sha)
+        raise refused(name, error) from error
+    logger.info("hf:%s: commit %s", name.repo, Path(folder).name)
     return Path(folder)
 
 
@@ -152,15 +153,16 @@ def _cached(name: HubName, why: str) -> Path:
 
 
 def _find_cached(name: HubName) -> Path | None:
-    hub = _library()
+    hub = require_hub()
     try:
         return Path(hub.snapshot_download(name.repo, revision=name.revision, local_files_only=True))
     except hub.errors.LocalEntryNotFoundError:
         return None
 
 
-def _not_loaded(name: HubName, error: Exception) -> CodedError:
-    errors = _library().errors
+def refused(name: HubName, error: Exception) -> CodedError:
+    """Return the error for a request that the hub has refused, or that has failed."""
+    errors = require_hub().errors
     if isinstance(error, errors.GatedRepoError):
         return CodedError(
             f"hf:{name.repo}: access is granted on its page only; accept its terms there, and run "
@@ -176,7 +178,7 @@ def _not_loaded(name: HubName, error: Exception) -> CodedError:
             "hub-unknown",
         )
     return CodedError(
-        f"hf:{name.repo}: could not be downloaded ({one_line(str(error))}); run the command again, "
+        f"hf:{name.repo}: the transfer has failed ({one_line(str(error))}); run the command again, "
         "what is complete is kept",
         "hub-unreachable",
     )
@@ -194,7 +196,12 @@ def check_reachable() -> None:
         raise OSError(f"the hub {address.hostname} cannot be reached ({error})") from error
 
 
-def _library() -> Any:
+def require_hub() -> Any:
+    """Import and return the library huggingface_hub.
+
+    Raises:
+        CodedError: it is not installed.
+    """
     try:
         import huggingface_hub
         import huggingface_hub.constants

@@ -21,7 +21,7 @@ from data_prep.messages import (
     missing_library,
     sentence_with_code,
 )
-from emo_fairseq.cli import export, serve, subcommands
+from emo_fairseq.cli import export, push, serve, subcommands
 from emo_fairseq.cli.analyze import command as analyze
 from emo_fairseq.cli.checkpoints import local_model
 from emo_fairseq.cli.evaluate import command as evaluate
@@ -33,7 +33,7 @@ _PROGRAM = "emotion-recognize"
 _FURTHER = "--"  # options after it are passed to fairseq
 
 # In the order of use. Each adds its parser, whose defaults name the function to run.
-_SUBCOMMANDS = (subcommands, train, evaluate, predict, analyze, export, serve)
+_SUBCOMMANDS = (subcommands, train, evaluate, predict, analyze, export, push, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

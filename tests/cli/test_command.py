@@ -27,7 +27,7 @@ def test_help_is_there_before_torch_is():
     assert "--target" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export", "serve"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export", "push", "serve"])
 def test_every_subcommand_has_help(name, capsys):
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])
